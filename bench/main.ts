@@ -4,29 +4,30 @@
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { endOnSignal } from "../tests/end_on_signal.ts";
-import { DURABLE } from "./durable.ts";
-import { FLOOD } from "./flood.ts";
+import { endOnSignal } from "../tests/harness/end_on_signal.ts";
+import { DURABLE } from "./durable/durable.ts";
+import { FLOOD } from "./sockets/flood.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
-import { GOVERNANCE } from "./governance.ts";
-import { FAIRNESS } from "./fairness.ts";
-import { HOSTILE } from "./hostile.ts";
+import { GOVERNANCE } from "./governance/governance.ts";
+import { FAIRNESS } from "./fairness/fairness.ts";
+import { HOSTILE } from "./fairness/hostile.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
 import { ALL } from "./load/all.ts";
 import { scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios.ts";
-import { POLICY } from "./policy.ts";
-import { PRESENCE } from "./presence.ts";
-import { PROCESSES } from "./processes.ts";
-import { ROOMS } from "./rooms.ts";
+import { POLICY } from "./policy/policy.ts";
+import { PRESENCE } from "./presence/presence.ts";
+import { PROCESSES } from "./processes/processes.ts";
+import { ROOMS } from "./rooms/rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
 import { SDK } from "./sdk/sdk.ts";
-import { SOCKETS } from "./sockets.ts";
-import { STORM } from "./storm.ts";
-import { SLOW_READER } from "./slow_reader.ts";
+import { SOCKETS } from "./sockets/sockets.ts";
+import { START } from "./start/start.ts";
+import { STORM } from "./storm/storm.ts";
+import { SLOW_READER } from "./slow_reader/slow_reader.ts";
 
-import { commit, machine, ROOT, type Scenario, text, UsageError } from "./scenario.ts";
-import type { OptionValues } from "./scenario.ts";
+import { commit, machine, ROOT, type Scenario, text, UsageError } from "./measure/scenario.ts";
+import type { OptionValues } from "./measure/scenario.ts";
 
 /** Every scenario; a new one is one more line. */
 const SCENARIOS: readonly Scenario[] = [
@@ -44,6 +45,7 @@ const SCENARIOS: readonly Scenario[] = [
   SOCKETS,
   FLOOD,
   STORM,
+  START,
   LEAF_GARBAGE,
   GARBAGE,
   SCALING,

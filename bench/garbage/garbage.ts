@@ -9,8 +9,8 @@ import {
   type Scenario,
   type ScenarioResult,
   text,
-} from "../scenario.ts";
-import { renderRows } from "../table.ts";
+} from "../measure/scenario.ts";
+import { renderRows } from "../measure/table.ts";
 import {
   ARQON_SERVER,
   DENO_SERVER,

@@ -1,5 +1,5 @@
 /** Asks a process that has loaded `probe.ts` for its heap. */
-import { TextLineStream } from "../text_lines.ts";
+import { TextLineStream } from "../measure/text_lines.ts";
 
 /** The heap at a moment, in bytes. */
 export interface HeapReading {

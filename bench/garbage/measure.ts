@@ -8,11 +8,11 @@ import type { Wire, WireSpec } from "../load/target.ts";
 import { usagesOf } from "../load/usage.ts";
 import { ARQON_WIRE } from "../load/wire_arqon.ts";
 import { RAW_WIRE } from "../load/wire_raw.ts";
-import { ROOT } from "../scenario.ts";
-import { median } from "../statistics.ts";
+import { ROOT } from "../measure/scenario.ts";
+import { median } from "../measure/statistics.ts";
 import { openCrowd } from "./echo_crowd.ts";
 import { type HeapReading, openHeap } from "./heap.ts";
-import { freePort } from "../../tests/free_ports.ts";
+import { freePort } from "../../tests/harness/free_ports.ts";
 import { type AllocationSite, openInspector } from "./inspector.ts";
 
 /** A server whose garbage is counted. */
@@ -80,7 +80,7 @@ export const ARQON_SERVER: GarbageServer = {
       `--allow-read=${ROOT}`,
       `--allow-write=${state_dir}`,
     ];
-    return startProgram("tasks/dev_bus.ts", {
+    return startProgram("tasks/dev/dev_bus.ts", {
       flags: [
         ...flags,
         `--v8-flags=${["--no-wasm-lazy-compilation", ...v8_flags].join(",")}`,

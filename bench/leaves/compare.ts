@@ -2,7 +2,7 @@
  * The rule of the regression gate, as a pure function: what was recorded beside what was measured.
  * Garbage may grow by a tenth and 16 B; units of metered code are exact.
  */
-import { renderRows } from "../table.ts";
+import { renderRows } from "../measure/table.ts";
 import type { LeafFigure } from "./leaf.ts";
 
 /** `bench/leaves/recorded.json`. */

@@ -1,6 +1,6 @@
 /**
  * The scenario `leaves`: garbage of the hot leaves beside the record of the checkout. Its figures do
- * not depend on how busy the machine is; `tasks/leaves.ts` is the gate.
+ * not depend on how busy the machine is; `tasks/rules/leaves.ts` is the gate.
  */
 import {
   type OptionValues,
@@ -8,7 +8,7 @@ import {
   type ScenarioResult,
   text,
   UsageError,
-} from "../scenario.ts";
+} from "../measure/scenario.ts";
 import { compare, judge, renderComparisons } from "./compare.ts";
 import { measureLeaves, readRecorded, writeRecorded } from "./measure.ts";
 

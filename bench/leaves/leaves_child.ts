@@ -4,7 +4,7 @@
  * code gives the same figure to a byte or so; `measure.ts` starts it.
  */
 import { getHeapStatistics } from "node:v8";
-import { median } from "../statistics.ts";
+import { median } from "../measure/statistics.ts";
 import type { AllocationLeaf, Leaf, LeafFigure } from "./leaf.ts";
 
 /** Rounds before any counts: by then the engine has optimised what it will. */

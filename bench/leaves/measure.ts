@@ -2,8 +2,8 @@
  * Measures leaves, each in a process of its own with flags that make the engine repeat itself, and
  * reads and writes the record. `compare.ts` judges.
  */
-import { runProgram } from "../program.ts";
-import { ROOT } from "../scenario.ts";
+import { runProgram } from "../measure/program.ts";
+import { ROOT } from "../measure/scenario.ts";
 import type { Recorded } from "./compare.ts";
 import type { Leaf, LeafFigure } from "./leaf.ts";
 import { LEAVES } from "./list.ts";

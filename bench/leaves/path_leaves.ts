@@ -4,23 +4,23 @@
  */
 import { decodeClientFrame, encodeMsg, encodePub } from "@arqon/proto";
 import { randomPool } from "../../shared/ids.ts";
-import { createLogger } from "../../shared/log.ts";
-import { openEmbedded } from "../../shared/spine/embedded.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import { roomSubject, type Subject } from "../../shared/subject.ts";
-import { NO_BANS } from "../../shield/bans.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { roomSubject, type Subject } from "../../shared/subjects/subject.ts";
+import { NO_BANS } from "../../shield/auth/bans.ts";
 import { PLAIN_ROOMS } from "../../shield/durable/logs.ts";
-import { FlushQueue } from "../../shield/flush_queue.ts";
-import { Hub, type Subscriber } from "../../shield/hub.ts";
-import type { Identity } from "../../shield/identity.ts";
+import { FlushQueue } from "../../shield/connection/flush_queue.ts";
+import { Hub, type Subscriber } from "../../shield/fanout/hub.ts";
+import type { Identity } from "../../shield/auth/identity.ts";
 import { NO_MIRROR } from "../../shield/mirror/mirror.ts";
-import { Outbox, Pump } from "../../shield/outbox.ts";
-import { type MessagePath, publish } from "../../shield/pipeline.ts";
+import { Outbox, Pump } from "../../shield/fanout/outbox.ts";
+import { type MessagePath, publish } from "../../shield/message/pipeline.ts";
 import { NO_OVERSEER } from "../../shield/policy/overseer.ts";
 import { NO_SCHEMAS } from "../../shield/schema/gate.ts";
-import { createStats } from "../../shield/stats.ts";
-import { TenantTable } from "../../shield/tenant_stats.ts";
-import type { Traces } from "../../shield/traces.ts";
+import { createStats } from "../../shield/stats/stats.ts";
+import { TenantTable } from "../../shield/stats/tenant_stats.ts";
+import type { Traces } from "../../shield/traces/traces.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 import { publication, ROOMS, SCAN_LIMITS } from "./wire_leaves.ts";
 
@@ -133,7 +133,7 @@ function outboxes(batches: boolean): LeafRun {
 }
 
 /**
- * From a frame to its only subscriber, as `shield/connection.ts` and `operations.ts` do it; with
+ * From a frame to its only subscriber, as `shield/connection/connection.ts` and `operations.ts` do it; with
  * `traces` as where they are on.
  */
 export function wholePath(traces?: Traces): LeafRun {

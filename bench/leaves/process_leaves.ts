@@ -1,13 +1,13 @@
 /** Leaves that decide whether a message or a client may pass: rates, tokens, metered policies. */
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/log.ts";
-import { Registry } from "../../shared/metrics.ts";
-import { createAuthenticator } from "../../shield/authenticate.ts";
-import { instantiateGuest } from "../../shield/policy/host_abi.ts";
-import { meter } from "../../shield/policy/meter.ts";
-import { RateTable } from "../../shield/rates.ts";
-import { chatPayload, example } from "../policy_rows.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import { createAuthenticator } from "../../shield/auth/authenticate.ts";
+import { instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
+import { meter } from "../../wasm/metering/meter.ts";
+import { RateTable } from "../../shield/rates/rates.ts";
+import { chatPayload, example } from "../policy/policy_rows.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 import { ANN, NOW_MS } from "./path_leaves.ts";
 

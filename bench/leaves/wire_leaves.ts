@@ -6,7 +6,7 @@ import {
   stampEnvelope,
   writeEnvelope,
 } from "@arqon/proto";
-import { parseRoomSubject, roomSubject } from "../../shared/subject.ts";
+import { parseRoomSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 
 /** As `[limits]` of a Shield without a configuration. */

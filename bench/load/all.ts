@@ -2,9 +2,9 @@
  * `deno task bench --all`: every scenario of the load generator on every target, with one table at
  * the end and the goals beside what was measured.
  */
-import { text } from "../scenario.ts";
-import type { OptionValues, Scenario, ScenarioResult } from "../scenario.ts";
-import { renderRows } from "../table.ts";
+import { text } from "../measure/scenario.ts";
+import type { OptionValues, Scenario, ScenarioResult } from "../measure/scenario.ts";
+import { renderRows } from "../measure/table.ts";
 import { goalsOf, renderGoals } from "./goals.ts";
 import { optionsOf, quickened } from "./load_command.ts";
 import { measureLoad } from "./load_rounds.ts";

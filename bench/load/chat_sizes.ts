@@ -2,9 +2,9 @@
  * Sizes of real messages: the payloads of the example webhook events of the shared data where the
  * checkout has them beside it, else a record of their sizes. Only sizes are used, never what they say.
  */
-import { ROOT } from "../scenario.ts";
+import { ROOT } from "../measure/scenario.ts";
 
-/** NDJSON, a member `payload` a line; `NOTICE.md` beside it says where it is from. */
+/** NDJSON, a member `payload` a line; the notice beside it says where it is from. */
 const EVENTS = `${ROOT}/../shared/data/events/events.ndjson`;
 
 /**

@@ -1,5 +1,5 @@
 /** The goals of the message path beside what `--all` measured. Pure; a goal that is missed only says so. */
-import { renderRows } from "../table.ts";
+import { renderRows } from "../measure/table.ts";
 import type { Row } from "./load_scenario.ts";
 
 /** A goal and what came of it. */

@@ -1,7 +1,7 @@
 /** Scenarios of the load generator as `deno task bench NAME`: their options and `--quick`. */
 import type { ParseArgsOptionsConfig } from "node:util";
-import { text } from "../scenario.ts";
-import type { OptionValues, Scenario } from "../scenario.ts";
+import { text } from "../measure/scenario.ts";
+import type { OptionValues, Scenario } from "../measure/scenario.ts";
 import { measureLoad } from "./load_rounds.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";
 import { failureOf, renderTable } from "./load_table.ts";

@@ -2,7 +2,7 @@
  * A load process: connections to one target, told what to do line by line on its standard input, with
  * which it ends. `driver.ts` starts it; `crowd.ts` has the connections.
  */
-import { TextLineStream } from "../text_lines.ts";
+import { TextLineStream } from "../measure/text_lines.ts";
 import { CrowdMember } from "./crowd.ts";
 import { wireOf } from "./wires.ts";
 import type { Count, Opened, Order, Report, Sent, Word } from "./words.ts";

@@ -2,9 +2,9 @@
  * Runs a scenario on targets: in turns, so many rounds, each round the other way round; what goes wrong
  * on one is kept, and the others go on. It knows no scenario.
  */
-import { positive, UsageError } from "../scenario.ts";
-import type { OptionValues } from "../scenario.ts";
-import { median } from "../statistics.ts";
+import { positive, UsageError } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
+import { median } from "../measure/statistics.ts";
 import { placement } from "./cores.ts";
 import { merged } from "./histogram.ts";
 import type {

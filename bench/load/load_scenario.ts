@@ -3,7 +3,7 @@
  * `load_command.ts` from the command line, and `load_table.ts` renders it.
  */
 import type { ParseArgsOptionsConfig } from "node:util";
-import type { OptionValues } from "../scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
 import type { LoadReport } from "./driver.ts";
 import type { Ability, RunningTarget } from "./target.ts";
 

@@ -1,5 +1,5 @@
 /** What a scenario of the load generator measured, as a table for a terminal. Pure. */
-import { renderRows } from "../table.ts";
+import { renderRows } from "../measure/table.ts";
 import type { Column, LoadResults, LoadScenario, Omitted, Row } from "./load_scenario.ts";
 
 /** A figure, `-` where there is none. */

@@ -2,8 +2,8 @@
  * Programs that say one line of JSON when they are ready and end with their standard input: bare
  * servers and load processes. It knows nothing of what they do.
  */
-import { ROOT } from "../scenario.ts";
-import { TextLineStream } from "../text_lines.ts";
+import { ROOT } from "../measure/scenario.ts";
+import { TextLineStream } from "../measure/text_lines.ts";
 
 const LOG_CHARACTERS = 8_192;
 

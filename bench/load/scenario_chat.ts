@@ -2,8 +2,8 @@
  * The scenario `chat`: rooms of 2, 10 and 100 members side by side, everybody hears and speaks, bodies
  * as large as real events.
  */
-import { positive, text } from "../scenario.ts";
-import type { OptionValues } from "../scenario.ts";
+import { positive, text } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
 import { chatSizes } from "./chat_sizes.ts";
 import { runLoad } from "./driver.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";

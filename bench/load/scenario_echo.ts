@@ -2,8 +2,8 @@
  * The scenarios `echo` (latency and CPU time at a constant rate) and `throughput` (as fast as it
  * goes): connections that each publish to a room of their own and hear themselves.
  */
-import { positive, text } from "../scenario.ts";
-import type { OptionValues } from "../scenario.ts";
+import { positive, text } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
 import { runLoad } from "./driver.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";
 import { measurementOf } from "./load_scenario.ts";

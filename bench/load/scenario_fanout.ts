@@ -1,6 +1,6 @@
 /** The scenario `fanout`: one publisher, many receivers of its room. */
-import { positive, positives, text } from "../scenario.ts";
-import type { OptionValues } from "../scenario.ts";
+import { positive, positives, text } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
 import { runLoad } from "./driver.ts";
 import { measurementOf } from "./load_scenario.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";

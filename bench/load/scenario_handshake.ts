@@ -1,6 +1,6 @@
 /** The scenario `handshake`: new connections at a constant rate, without and with TLS. */
-import { positive, text } from "../scenario.ts";
-import type { OptionValues } from "../scenario.ts";
+import { positive, text } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
 import { openLoad } from "./driver.ts";
 import { measurementOf } from "./load_scenario.ts";
 import type { LoadCase, LoadScenario, Measurement } from "./load_scenario.ts";

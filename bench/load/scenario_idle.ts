@@ -1,7 +1,7 @@
 /** The scenario `idle`: memory of connections that do nothing. */
 import { fileLimit } from "../../tests/load/file_limit.ts";
-import { positive, positives, text, UsageError } from "../scenario.ts";
-import type { OptionValues } from "../scenario.ts";
+import { positive, positives, text, UsageError } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
 import { openLoad } from "./driver.ts";
 import type { Load } from "./driver.ts";
 import type { LoadCase, LoadScenario, Measurement } from "./load_scenario.ts";

@@ -1,6 +1,6 @@
 /** The scenario `many-rooms`: the same messages over more and more rooms. */
-import { positive, positives, text } from "../scenario.ts";
-import type { OptionValues } from "../scenario.ts";
+import { positive, positives, text } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
 import { runLoad } from "./driver.ts";
 import { type GrowthLoad, roomsPlan } from "./growth_plans.ts";
 import type { Column, LoadCase, LoadScenario } from "./load_scenario.ts";

@@ -1,5 +1,5 @@
 /** The scenario `many-tenants`: the same connections and rooms, divided among more and more tenants. */
-import { positives, text } from "../scenario.ts";
+import { positives, text } from "../measure/scenario.ts";
 import { runLoad } from "./driver.ts";
 import { tenantsPlan } from "./growth_plans.ts";
 import type { LoadScenario } from "./load_scenario.ts";

@@ -3,11 +3,11 @@
  * are raised out of the way, as the peers have none; everything else is as it is by default.
  */
 import { importJWK, SignJWT } from "@panva/jose";
-import { createIssuer, startServer } from "../../tests/cluster.ts";
-import { startNats } from "../../tests/nats_server.ts";
-import { DEV_AUDIENCE, DEV_ISSUER } from "../../arq/dev_bus.ts";
+import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { DEV_AUDIENCE, DEV_ISSUER } from "../../arq/bus/dev_bus.ts";
 import { VERSION } from "../../shared/version.ts";
-import { startConfigured } from "../fanout_load.ts";
+import { startConfigured } from "../slow_reader/fanout_load.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 import { TLS_FILES } from "./target_bare.ts";
 
@@ -29,7 +29,6 @@ handshake_burst = 100_000
 rooms_per_connection = 1_000_000
 connections_per_user = 1_000_000
 connections_per_tenant = 1_000_000
-connections_per_process = 1_000_000
 `;
 
 const tlsLines = (tls: boolean) =>

@@ -1,5 +1,5 @@
 /** The bare servers as targets: Deno's own WebSocket, and the npm package `ws` under Deno. */
-import { ROOT } from "../scenario.ts";
+import { ROOT } from "../measure/scenario.ts";
 import type { BareOptions } from "./bare_server.ts";
 import { startProgram } from "./program.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";

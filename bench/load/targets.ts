@@ -1,5 +1,5 @@
 /** Every target by its name. The peers are loaded when one of them is asked for. */
-import { UsageError } from "../scenario.ts";
+import { UsageError } from "../measure/scenario.ts";
 import type { Target } from "./target.ts";
 import { ARQON, ARQON_NATS } from "./target_arqon.ts";
 import { DENO, WS } from "./target_bare.ts";

@@ -3,8 +3,8 @@
  * do. What it receives it does not check.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { connectSocket } from "../socket.ts";
-import type { LoadSocket } from "../socket.ts";
+import { connectSocket } from "../measure/socket.ts";
+import type { LoadSocket } from "../measure/socket.ts";
 import type { Wire, WireConnection, WireOptions } from "./target.ts";
 
 const FIELD = { event: 21, data: 2 } as const;

@@ -2,7 +2,7 @@
  * The wire of the bare servers (`bare_server.ts`): bodies as they are on `/echo`; on `/rooms` an
  * opcode, the length of a room's name, the name, and the body.
  */
-import { connectSocket } from "../socket.ts";
+import { connectSocket } from "../measure/socket.ts";
 import type { Wire, WireConnection } from "./target.ts";
 
 /** First byte of a frame; the server answers `subscribe` with a frame of that byte alone. */

@@ -4,7 +4,7 @@
  * `client.proto` in github.com/centrifugal/protocol.
  */
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { connectSocket } from "../socket.ts";
+import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/target.ts";
 import { Asked } from "./asked.ts";
 

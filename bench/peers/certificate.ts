@@ -1,5 +1,5 @@
 /** The certificate that every measured server has, so that handshakes differ by the server alone. */
-import { ROOT } from "../scenario.ts";
+import { ROOT } from "../measure/scenario.ts";
 
 /** For 127.0.0.1; a path, as servers want. */
 export const CERTIFICATE_FILE = `${ROOT}/tests/tls/server.pem`;

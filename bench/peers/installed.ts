@@ -2,7 +2,7 @@
  * Programs that a peer needs: finds them, or installs them once below `.arqon/cache`. Runs in
  * parallel wait for each other. Which program and how is the peer's own business.
  */
-import { ROOT } from "../scenario.ts";
+import { ROOT } from "../measure/scenario.ts";
 
 /** What a command did. */
 export interface Ran {

@@ -6,7 +6,7 @@
 import { type Target, TargetUnavailable } from "../load/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
 import { lastLine, run } from "./installed.ts";
-import { freePort } from "../../tests/free_ports.ts";
+import { freePort } from "../../tests/harness/free_ports.ts";
 import { runFolder, startServer } from "./server_process.ts";
 
 const HINT = "put mosquitto with WebSockets on the PATH (Debian: apt-get install mosquitto)";

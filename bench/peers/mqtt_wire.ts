@@ -2,7 +2,7 @@
  * MQTT 3.1.1 over WebSocket, as far as a load generator speaks it: QoS 0, clean sessions, no
  * keep-alive. A room is a topic. Packets need not begin or end where frames do.
  */
-import { connectSocket } from "../socket.ts";
+import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/target.ts";
 import { Asked } from "./asked.ts";
 import { Unread } from "./unread.ts";

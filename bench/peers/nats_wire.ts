@@ -2,7 +2,7 @@
  * NATS' client protocol over WebSocket, as far as a load generator speaks it: a room is a subject.
  * The protocol is a byte stream, whose messages need not begin or end where frames do.
  */
-import { connectSocket } from "../socket.ts";
+import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/target.ts";
 import { Asked } from "./asked.ts";
 import { Unread } from "./unread.ts";

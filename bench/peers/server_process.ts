@@ -2,8 +2,8 @@
  * Runs a peer's server: a folder of its own for configuration, a process with its log, and the
  * moment at which it is ready. It knows no peer.
  */
-import { ROOT } from "../scenario.ts";
-import { TextLineStream } from "../text_lines.ts";
+import { ROOT } from "../measure/scenario.ts";
+import { TextLineStream } from "../measure/text_lines.ts";
 
 /** A folder for one run's files, removed with it. */
 export interface RunFolder extends AsyncDisposable {

@@ -2,7 +2,7 @@
  * Socket.IO as its users run it: the npm package under Node, installed below `.arqon/cache`. The
  * server is socketio_server.mjs.
  */
-import { ROOT } from "../scenario.ts";
+import { ROOT } from "../measure/scenario.ts";
 import { type Target, TargetUnavailable } from "../load/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
 import { installed, lastLine, run } from "./installed.ts";

@@ -2,7 +2,7 @@
  * Socket.IO 4 over WebSocket alone, as far as a load generator speaks it: `sub` joins a room, `pub`
  * sends a binary body to it, and bodies arrive as `msg`. See socketio_server.mjs for the other side.
  */
-import { connectSocket } from "../socket.ts";
+import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/target.ts";
 import { Asked } from "./asked.ts";
 

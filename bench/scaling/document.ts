@@ -2,12 +2,12 @@
  * The section "Scaling law" of `docs/performance.md`, its plots, and the record from which both are
  * made (`docs/plots/scaling.json`): a law that is measured again replaces its own part only.
  */
-import { ROOT } from "../scenario.ts";
+import { ROOT } from "../measure/scenario.ts";
 import { counted } from "./chart.ts";
 import { growthOf, slopeOf } from "./fit.ts";
 import type { StepCost } from "./law.ts";
 import { renderSvg } from "./svg.ts";
-import { renderRows } from "../table.ts";
+import { renderRows } from "../measure/table.ts";
 
 /** One law as it was measured last. */
 export interface RecordedLaw {

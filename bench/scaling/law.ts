@@ -5,7 +5,7 @@
 import { type LoadReport, runLoad } from "../load/driver.ts";
 import type { LoadPlan } from "../load/plan.ts";
 import type { RunningTarget } from "../load/target.ts";
-import { median } from "../statistics.ts";
+import { median } from "../measure/statistics.ts";
 
 /** One law. */
 export interface Law {

@@ -1,8 +1,8 @@
 /** What grows: rooms, connections, tenants, policies of a tenant, and schemas with their mappings. */
-import { policyAdmin } from "../../tests/policy_admin.ts";
-import { schemaAdmin } from "../../tests/schema_admin.ts";
-import { startConfigured } from "../fanout_load.ts";
-import { FEED, feedUpload } from "../governance_feed.ts";
+import { policyAdmin } from "../../tests/peers/policy_admin.ts";
+import { schemaAdmin } from "../../tests/peers/schema_admin.ts";
+import { startConfigured } from "../slow_reader/fanout_load.ts";
+import { FEED, feedUpload } from "../governance/governance_feed.ts";
 import {
   connectionsPlan,
   type GrowthLoad,
@@ -14,8 +14,8 @@ import type { LoadPlan } from "../load/plan.ts";
 import type { RunningTarget, Target } from "../load/target.ts";
 import { ARQON, LIMITS } from "../load/target_arqon.ts";
 import { DENO } from "../load/target_bare.ts";
-import { tokens } from "../policy_bus.ts";
-import { assemble, variant } from "../policy_rows.ts";
+import { tokens } from "../policy/policy_bus.ts";
+import { assemble, variant } from "../policy/policy_rows.ts";
 import type { Law, RunningLaw } from "./law.ts";
 
 /** Well below what a core takes, so that no step waits for the machine. */

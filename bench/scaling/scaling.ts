@@ -7,7 +7,7 @@ import {
   type ScenarioResult,
   text,
   UsageError,
-} from "../scenario.ts";
+} from "../measure/scenario.ts";
 import { renderChart } from "./chart.ts";
 import { mergeLaws, readLaws, type RecordedLaw, renderGrowth, writeDocument } from "./document.ts";
 import { measureLaw } from "./law.ts";

@@ -3,11 +3,11 @@
  * what each says. What the figures mean is `sdk.ts`.
  */
 import { encodePub, Opcode, writeEnvelope } from "@arqon/proto";
-import { startConfigured } from "../fanout_load.ts";
+import { startConfigured } from "../slow_reader/fanout_load.ts";
 import { LIMITS } from "../load/target_arqon.ts";
-import { ROOT } from "../scenario.ts";
-import { connectSocket } from "../socket.ts";
-import { TextLineStream } from "../text_lines.ts";
+import { ROOT } from "../measure/scenario.ts";
+import { connectSocket } from "../measure/socket.ts";
+import { TextLineStream } from "../measure/text_lines.ts";
 import { LOADS, PARTS } from "./plan.ts";
 import type { ClientPlan, ClientResult, Load, Part } from "./plan.ts";
 

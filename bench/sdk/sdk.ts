@@ -3,10 +3,10 @@
  * CPU time of the client's process. The running is `run.ts`, the clients are `client.ts` and
  * `client.py`.
  */
-import { positive, ROOT, text, UsageError } from "../scenario.ts";
-import type { OptionValues, Scenario, ScenarioResult } from "../scenario.ts";
-import { median } from "../statistics.ts";
-import { renderRows } from "../table.ts";
+import { positive, ROOT, text, UsageError } from "../measure/scenario.ts";
+import type { OptionValues, Scenario, ScenarioResult } from "../measure/scenario.ts";
+import { median } from "../measure/statistics.ts";
+import { renderRows } from "../measure/table.ts";
 import { LOADS, PARTS } from "./plan.ts";
 import type { Load, Part } from "./plan.ts";
 import { LANGUAGES, measure } from "./run.ts";

@@ -5,7 +5,7 @@
 import { randomPool } from "../../../shared/ids.ts";
 import { TraceSampler } from "../../../shared/telemetry/trace_sampler.ts";
 import type { Tracing } from "../../../shared/telemetry/tracing.ts";
-import { Traces } from "../../../shield/traces.ts";
+import { Traces } from "../../../shield/traces/traces.ts";
 import type { Leaf } from "../leaf.ts";
 import { NOW_MS, wholePath } from "../path_leaves.ts";
 

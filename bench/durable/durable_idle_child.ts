@@ -1,0 +1,142 @@
+/**
+ * A program that measures what durable rooms keep of a Shield's memory once they are left: a whole
+ * Shield in this process, on a real NATS, its heap after a forced collection before and after so many
+ * rooms were published to once. Needs `--v8-flags=--expose-gc`. Its argument is a plan as JSON; prints
+ * JSON. `durable_idle.ts` starts it.
+ */
+import { configFrom } from "../../shared/config/load.ts";
+import { randomPool } from "../../shared/ids.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { type Shield, startShield } from "../../shield/server.ts";
+import { createIssuer, type Issuer } from "../../tests/harness/cluster.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { errorLog } from "../measure/brains.ts";
+
+/** What is asked for. */
+export interface IdlePlan {
+  readonly rooms: number;
+}
+
+/** Memory of the process after a collection. */
+export interface IdleMemory {
+  readonly heap_bytes: number;
+  readonly external_bytes: number;
+  readonly rss_bytes: number;
+}
+
+/** Before and after; the second `after` is after as many rooms more. */
+export interface IdleReport extends IdlePlan {
+  readonly before: IdleMemory;
+  readonly after: IdleMemory;
+  readonly twice: IdleMemory;
+  /** Rooms whose log the Shield still follows. */
+  readonly open_rooms: number;
+}
+
+const COLLECTIONS = 4;
+const PUBLISHING = 64;
+/** The first messages make compilers and caches warm; not counted. */
+const WARM_UP_ROOMS = 2_000;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function memory(): Promise<IdleMemory> {
+  const { gc } = globalThis as { gc?: () => void };
+  if (gc === undefined) throw new Error("needs --v8-flags=--expose-gc");
+  await pause(1_000);
+  for (let count = 0; count < COLLECTIONS; count++) {
+    gc();
+    await pause(50);
+  }
+  const { heapUsed, external, rss } = Deno.memoryUsage();
+  return { heap_bytes: heapUsed, external_bytes: external, rss_bytes: rss };
+}
+
+async function open(nats_url: string, issuer: Issuer, owned: AsyncDisposableStack) {
+  const config = configFrom({
+    nats: { urls: [nats_url] },
+    rooms: [{ room: "kept-*", durable: true }],
+    auth: {
+      issuers: [{
+        issuer: "test",
+        audience: "arqon",
+        pem_file: `${issuer.dir}/public.pem`,
+        tenants: ["*"],
+        roles: ["user"],
+      }],
+    },
+  });
+  const log = errorLog("shield");
+  const now = Date.now;
+  const registry = createMetrics({ node_id: "bench", version: "0" });
+  const spine = await openSpine(config, { log, now });
+  owned.defer(() => spine.drain());
+  const shield = await startShield({
+    config,
+    spine,
+    log,
+    registry,
+    version: "0",
+    now,
+    random: randomPool((bytes) => crypto.getRandomValues(bytes)),
+    monotonic_ms: () => performance.now(),
+    overseer_log: log,
+    registry_log: log,
+    cores: 1,
+    onFatal: (detail) => console.error(detail),
+    onExhausted: (detail) => console.error(detail),
+    readTextFile: (path) => Deno.readTextFileSync(path),
+    fetch,
+  });
+  owned.defer(() => shield.drain());
+  return { shield, registry };
+}
+
+/** Publishes once to each of the rooms, so many at a time. */
+async function publishOnce(shield: Shield, token: string, from: number, rooms: number) {
+  let next = from;
+  const info = {
+    remoteAddr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+    completed: Promise.resolve(),
+  } as Deno.ServeHandlerInfo<Deno.NetAddr>;
+  const publish = async () => {
+    while (next < from + rooms) {
+      const url = `http://shield/v1/rooms/kept-${next++}/messages`;
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+      const request = new Request(url, { method: "POST", headers, body: '{"type":"t","data":1}' });
+      const response = await shield.client(request, info);
+      const ack = await response.json();
+      if (!(ack.offset > 0)) throw new Error(JSON.stringify(ack));
+    }
+  };
+  await Promise.all(Array.from({ length: PUBLISHING }, publish));
+}
+
+async function run({ rooms }: IdlePlan, issuer: Issuer): Promise<IdleReport> {
+  await using owned = new AsyncDisposableStack();
+  const dir = await Deno.makeTempDir({ prefix: "arqon-bench-" });
+  owned.defer(() => Deno.remove(dir, { recursive: true }));
+  const config = `jetstream { store_dir: ${JSON.stringify(dir)} }`;
+  const nats = owned.use(await startNats({ config }));
+  const { shield, registry } = await open(nats.url, issuer, owned);
+  const token = await issuer.tokenFor();
+  await publishOnce(shield, token, 0, WARM_UP_ROOMS);
+  const before = await memory();
+  await publishOnce(shield, token, WARM_UP_ROOMS, rooms);
+  const after = await memory();
+  await publishOnce(shield, token, WARM_UP_ROOMS + rooms, rooms);
+  const twice = await memory();
+  const open_rooms = (await registry.getSingleMetric("shield_log_open_rooms")?.get())?.values[0];
+  return { rooms, before, after, twice, open_rooms: open_rooms?.value ?? NaN };
+}
+
+if (import.meta.main) {
+  const issuer = await createIssuer();
+  try {
+    console.log(JSON.stringify(await run(JSON.parse(Deno.args[0] ?? ""), issuer)));
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+  Deno.exit(0);
+}

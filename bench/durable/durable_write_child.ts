@@ -1,0 +1,209 @@
+/**
+ * A program that measures durable publishes: a Shield (process) on NATS and its clients, in turns with
+ * a bare JetStream publisher on the same servers, with a stream of the same configuration. Its
+ * argument is a plan as JSON; prints JSON. `durable_write.ts` starts it.
+ */
+import { jetstreamManager } from "@nats-io/jetstream";
+import type { JetStreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-deno";
+import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
+import { startNatsCluster } from "../../tests/harness/nats_cluster.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import type { Syncing } from "../measure/brains.ts";
+import { ackTarget, bareTarget, type PublishTarget, shieldTarget } from "./durable_publishers.ts";
+import { openLoop } from "../measure/open_loop.ts";
+import { keepBusy } from "../rooms/rooms_load.ts";
+
+/** What is asked for. */
+export interface WritePlan {
+  /** 1, or 3 with as many copies. */
+  readonly servers: 1 | 3;
+  readonly syncing: Syncing;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly rooms: readonly number[];
+  /** Messages under way at a time. */
+  readonly outstanding: number;
+  /** Messages a second for the latency. */
+  readonly rate: number;
+  readonly body_bytes: number;
+}
+
+/** One round of one row. */
+export interface WriteRound {
+  readonly row: string;
+  readonly rooms: number;
+  readonly who: "shield" | "bare" | "live";
+  readonly publishes_per_s: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+}
+
+/** ACK latency at a constant rate. */
+export interface WriteLatency {
+  readonly row: string;
+  readonly rate: number;
+  readonly sent: number;
+  readonly received: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+}
+
+/** All rounds. */
+export interface WriteReport {
+  readonly plan: WritePlan;
+  /** Of a message as the Shield stores it. */
+  readonly stored_bytes: number;
+  /** Copies of the Shield's stream, as the server says, and so of the bare one. */
+  readonly replicas: number;
+  readonly rounds: readonly WriteRound[];
+  readonly latency: readonly WriteLatency[];
+}
+
+const TENANT = "acme";
+const CONNECTIONS = 8;
+const WARM_UP_SECONDS = 1;
+const LATENCY_ROOMS = 10;
+const LATENCY_SECONDS = 2;
+const BARE = "BENCH_BARE";
+const FIRST = "kept-first";
+/** So few that one room and ten are full when the warm-up is over: each message removes another. */
+const HISTORY_SIZE = 100;
+
+type Who = WriteRound["who"];
+type Row = Pick<WriteRound, "who" | "rooms">;
+type Targets = Readonly<Record<Who, PublishTarget>>;
+
+async function startServers({ servers, syncing }: WritePlan, owned: AsyncDisposableStack) {
+  if (servers === 3) {
+    const cluster = owned.use(await startNatsCluster());
+    return cluster.urls;
+  }
+  if (syncing === "each") return [owned.use(await startNats({ jetstream: true })).url];
+  const dir = await Deno.makeTempDir({ prefix: "arqon-bench-" });
+  owned.defer(() => Deno.remove(dir, { recursive: true }));
+  const config = `jetstream { store_dir: ${JSON.stringify(dir)} }`;
+  return [owned.use(await startNats({ config })).url];
+}
+
+function shieldConfig(urls: readonly string[], issuer: string): string {
+  return `
+[nats]
+urls = ${JSON.stringify(urls)}
+[limits]
+messages_per_second = 1_000_000
+bytes_per_second = 1_000_000_000
+[[rooms]]
+room = "kept-*"
+durable = true
+history_size = ${HISTORY_SIZE}
+${issuer}`;
+}
+
+/** A stream like the Shield's, with subjects and a destination of its own. */
+async function copyStream(manager: JetStreamManager) {
+  const pattern = `log.t.${TENANT}.r.*`;
+  const name = await manager.streams.find(pattern);
+  const { config } = await manager.streams.info(name);
+  const republish = { src: "bench.log.*", dest: "bench.in.{{wildcard(1)}}" };
+  const subjects = ["bench.log.*"];
+  await manager.streams.add({ ...config, name: BARE, subjects, republish, metadata: {} });
+  const stored = await manager.streams.getMessage(name, {
+    last_by_subj: `log.t.${TENANT}.r.${FIRST}`,
+  });
+  if (stored === null) throw new Error("the Shield has stored nothing");
+  return { payload: stored.data, replicas: config.num_replicas };
+}
+
+/** Each number of rooms has rooms of its own, for both. */
+const roomOf = (who: Who, rooms: number, index: number) =>
+  `${who === "live" ? "live" : "kept"}-${rooms}-${index % rooms}`;
+
+/** So many messages at a time, each worker in the next room. */
+async function round(
+  who: Who,
+  target: PublishTarget,
+  rooms: number,
+  plan: Pick<WritePlan, "seconds" | "outstanding" | "body_bytes">,
+): Promise<WriteRound> {
+  const publishers = await Promise.all(Array.from({ length: CONNECTIONS }, target.open));
+  const body = new Uint8Array(plan.body_bytes);
+  const end_ms = performance.now() + plan.seconds * 1_000;
+  let sent = 0;
+  const { commands_per_s, p50_ms, p99_ms } = await keepBusy(plan.outstanding, async (worker) => {
+    if (performance.now() >= end_ms) return false;
+    await publishers[worker % CONNECTIONS]?.publish(roomOf(who, rooms, sent++), body);
+    return true;
+  });
+  for (const publisher of publishers) publisher.close();
+  return { row: target.name, rooms, who, publishes_per_s: commands_per_s, p50_ms, p99_ms };
+}
+
+async function latencyOf(who: Who, target: PublishTarget, plan: WritePlan): Promise<WriteLatency> {
+  const acks = ackTarget(target, (message) => roomOf(who, LATENCY_ROOMS, message));
+  const { sent, received, p50_ms, p99_ms } = await openLoop(acks, {
+    rate: plan.rate,
+    seconds: LATENCY_SECONDS,
+    warmup_seconds: WARM_UP_SECONDS,
+    // One each for the messages in turns, so that a room's never wait for another's ACK.
+    connections: CONNECTIONS,
+    body_bytes: plan.body_bytes,
+    from: "sent",
+  });
+  return { row: target.name, rate: plan.rate, sent, received, p50_ms, p99_ms };
+}
+
+async function measure(
+  plan: WritePlan,
+  targets: Targets,
+): Promise<Pick<WriteReport, "rounds" | "latency">> {
+  // How fast NATS writes changes from second to second: the two of a pair follow each other, and
+  // who comes first changes with each round.
+  const pairs = plan.rooms.map((rooms) =>
+    (["shield", "bare"] as const).map((who): Row => ({ who, rooms }))
+  );
+  const live: Row[] = plan.syncing === "later" ? [{ who: "live", rooms: LATENCY_ROOMS }] : [];
+  const warm = { ...plan, seconds: WARM_UP_SECONDS };
+  const rounds: WriteRound[] = [];
+  for (let count = 0; count <= plan.rounds; count++) {
+    const ordered = pairs.flatMap((pair) => count % 2 === 0 ? pair.toReversed() : pair);
+    for (const { who, rooms } of [...ordered, ...live]) {
+      const result = await round(who, targets[who], rooms, count === 0 ? warm : plan);
+      if (count > 0) rounds.push(result);
+    }
+  }
+  const latency: WriteLatency[] = [];
+  for (const who of ["shield", "bare", "live"] as const) {
+    latency.push(await latencyOf(who, targets[who], plan));
+  }
+  return { rounds, latency };
+}
+
+async function run(plan: WritePlan): Promise<WriteReport> {
+  await using owned = new AsyncDisposableStack();
+  const issuer = await createIssuer();
+  owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const urls = await startServers(plan, owned);
+  const config = shieldConfig(urls, issuer.config);
+  const { ready } = owned.use(await startServer("shield", config, issuer.dir));
+  const url = `${ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const token = await issuer.tokenFor({ tenant_id: TENANT });
+  const shield = shieldTarget("Shield", url, token);
+  const first = await shield.open();
+  await first.publish(FIRST, new Uint8Array(plan.body_bytes));
+  first.close();
+  const connection = await connect({ servers: urls.map((one) => one.replace("nats://", "")) });
+  owned.defer(() => connection.close());
+  const { payload, replicas } = await copyStream(await jetstreamManager(connection));
+  const targets: Targets = {
+    shield,
+    bare: bareTarget("bare JetStream", connection, (room) => `bench.log.${room}`, payload),
+    live: shieldTarget("Shield, not durable", url, token, false),
+  };
+  return { plan, stored_bytes: payload.length, replicas, ...await measure(plan, targets) };
+}
+
+if (import.meta.main) {
+  console.log(JSON.stringify(await run(JSON.parse(Deno.args[0] ?? ""))));
+  Deno.exit(0);
+}

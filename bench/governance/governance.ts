@@ -1,0 +1,70 @@
+/** The scenario `governance`: what schemas and mirroring cost, in five parts; each is in its own file. */
+import { aimsOf, type GovernanceMeasured, renderGovernanceAims } from "./governance_aims.ts";
+import { type BusResult, measureBus, renderBus } from "./governance_bus.ts";
+import { measureMatch, renderMatch } from "./governance_match.ts";
+import { measureMirror, renderMirror } from "./governance_mirror.ts";
+import { measureShare, renderShare, type ShareReport } from "./governance_share.ts";
+import { measureValidate, renderValidate } from "./governance_validate.ts";
+import { part, type Parts, partsOf } from "../measure/parts.ts";
+import { positive, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
+
+const HELP = `governance: what schemas and mirroring cost a message. In turns within one run: the
+schema step beside decoding with protobuf-es, the message path at shares of 0, 10 and 100 %, the hash
+and the match of 1 to 10,000 rules, the share that is picked of a million ids and by two Shields, and
+the whole bus with and without a mapping.
+
+  --only PARTS      validate, mirror, match, share, bus; with commas (all)
+  --rounds N        turns of each row; medians over them count (5)
+  --seconds N       counted time of a turn of the bus (1)
+`;
+
+/** By name, in the order in which they run. */
+const PARTS: Parts = {
+  validate: ({ rounds }) => part(measureValidate(rounds), renderValidate),
+  mirror: ({ rounds }) => part(measureMirror(rounds), renderMirror),
+  match: ({ rounds }) => part(measureMatch(rounds), renderMatch),
+  share: () => part(measureShare(), renderShare),
+  bus: ({ rounds, seconds }) => part(measureBus(rounds, seconds), renderBus),
+};
+
+/** Why the figures are not to be trusted, or a promise that does not hold; undefined: all is well. */
+function failureOf(share: ShareReport | undefined, bus: readonly BusResult[]): string | undefined {
+  const differing = share === undefined
+    ? 0
+    : share.shields.differing + share.shields.differing_from_table;
+  if (differing > 0) return `${differing} ids were decided otherwise by another Shield`;
+  const outside = (share?.shares ?? []).some(({ outside_larger }) => outside_larger > 0);
+  if (outside) return "a smaller share picked what a larger one did not";
+  const lost = bus.some(({ sent, received }) => sent !== received);
+  return lost ? "messages were lost; the figures above do not count them" : undefined;
+}
+
+async function run(values: OptionValues): Promise<ScenarioResult> {
+  const names = partsOf(PARTS, values);
+  const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
+  const report: Record<string, unknown> = { options: { parts: names, ...effort } };
+  const tables: string[] = [];
+  for (const name of names) {
+    const measured = await PARTS[name]?.(effort);
+    if (measured === undefined) continue;
+    report[name] = measured.result;
+    tables.push(measured.table);
+  }
+  const measured = report as GovernanceMeasured & { readonly bus?: readonly BusResult[] };
+  const aims = aimsOf(measured);
+  if (aims.length > 0) tables.push(renderGovernanceAims(aims));
+  return {
+    report: { ...report, aims },
+    table: tables.join("\n\n"),
+    failure: failureOf(measured.share, measured.bus ?? []),
+  };
+}
+
+/** `deno task bench governance`. */
+export const GOVERNANCE: Scenario = {
+  name: "governance",
+  help: HELP,
+  options: { only: text(""), rounds: text("5"), seconds: text("1") },
+  run,
+};

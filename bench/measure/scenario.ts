@@ -1,0 +1,100 @@
+/**
+ * What a scenario of `deno task bench` is, how it reads its options, and what every report says about
+ * the machine. The table of scenarios is in `main.ts`.
+ */
+import type { ParseArgsOptionsConfig } from "node:util";
+
+/** The root of the checkout, without a trailing slash. */
+export const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname).replace(
+  /\/$/,
+  "",
+);
+
+/** Values of a scenario's options as `node:util` reads them; every option has a default. */
+export type OptionValues = Readonly<Record<string, unknown>>;
+
+/** What a run came to. */
+export interface ScenarioResult {
+  /** Everything measured, as JSON; `main.ts` adds machine, commit and time. */
+  readonly report: Readonly<Record<string, unknown>>;
+  /** The same for people. */
+  readonly table: string;
+  /** Why the figures are not to be trusted, or an aim that is a condition; else absent. */
+  readonly failure?: string | undefined;
+}
+
+/** One scenario. */
+export interface Scenario {
+  readonly name: string;
+  /** What it measures and its options, for `--help`. */
+  readonly help: string;
+  /** Its own options; `--out` and `--help` are everybody's. */
+  readonly options: ParseArgsOptionsConfig;
+  /** Throws `UsageError` for a bad option before anything is started. */
+  run(values: OptionValues): Promise<ScenarioResult>;
+}
+
+/** A wrong command line: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** An option with a value, which is `value` when it is not given. */
+export function text(value: string): { readonly type: "string"; readonly default: string } {
+  return { type: "string", default: value };
+}
+
+/** The value of a whole-number option; throws `UsageError`. */
+export function positive(values: OptionValues, name: string): number {
+  const value = Number(values[name]);
+  if (Number.isInteger(value) && value > 0) return value;
+  const given = JSON.stringify(values[name]);
+  throw new UsageError(`--${name} expects a whole number above 0, got ${given}`);
+}
+
+/** The values of an option that lists whole numbers with commas; throws `UsageError`. */
+export function positives(values: OptionValues, name: string): number[] {
+  const all = String(values[name]).split(",").map(Number);
+  if (all.every((value) => Number.isInteger(value) && value > 0)) return all;
+  const given = JSON.stringify(values[name]);
+  throw new UsageError(`--${name} expects whole numbers above 0 with commas, got ${given}`);
+}
+
+/** What figures depend on, named in every report. */
+export async function machine(): Promise<Record<string, string | number>> {
+  return {
+    os: Deno.build.os,
+    arch: Deno.build.arch,
+    cpu: await cpu(),
+    cores: navigator.hardwareConcurrency,
+    deno: Deno.version.deno,
+    v8: Deno.version.v8,
+  };
+}
+
+async function said(command: string, ...args: string[]): Promise<string> {
+  try {
+    const { success, stdout } = await new Deno.Command(command, {
+      args,
+      cwd: ROOT,
+      stdin: "null",
+      stderr: "null",
+    }).output();
+    return success ? new TextDecoder().decode(stdout).trim() : "";
+  } catch {
+    return "";
+  }
+}
+
+async function cpu(): Promise<string> {
+  const linux = await said("sed", "-n", "s/^model name[^:]*: //p", "/proc/cpuinfo");
+  const name = linux.split("\n")[0] ?? "";
+  return name || await said("sysctl", "-n", "machdep.cpu.brand_string") || "unknown";
+}
+
+/** The commit that was measured; a trailing `+` says that the checkout has changes. */
+export async function commit(): Promise<string> {
+  const head = await said("git", "rev-parse", "--verify", "HEAD");
+  if (head === "") return "unknown";
+  return await said("git", "status", "--porcelain") === "" ? head : `${head}+`;
+}

@@ -1,0 +1,54 @@
+/** The scenario `policy`: what the Overseer costs, in parts; each part is in its own file. */
+import { aimsOf, type Measured, renderAims } from "./policy_aims.ts";
+import { measureDeploy, renderDeploy } from "./policy_deploy.ts";
+import { measureKernels, renderKernels } from "./policy_kernels.ts";
+import { measureOverhead, renderOverhead } from "./policy_overhead.ts";
+import { measureTransform, renderTransform } from "./policy_transform.ts";
+import { measureWorst, renderWorst } from "./policy_worst.ts";
+import { part, type Parts, partsOf } from "../measure/parts.ts";
+import { positive, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
+
+const HELP = `policy: what policies cost. In turns within one run: the delay of a message under
+chains of policies (the Overseer alone, and the whole bus), the slowdown of metered code in both of
+the engine's compilers with the time of 10,000 fuel, the time of a unit with the worst operands of
+every instruction beside a reference loop, the speed of the metering transform, and the time from
+deploy to enforced on four Shields with a real NATS.
+
+  --only PARTS      overhead, kernels, worst, transform, deploy; with commas (all)
+  --rounds N        turns of each row; medians over them count (5)
+  --seconds N       counted time of a turn of the overhead (2)
+`;
+
+/** By name, in the order in which they run. */
+const PARTS: Parts = {
+  overhead: ({ rounds, seconds }) => part(measureOverhead(rounds, seconds), renderOverhead),
+  kernels: ({ rounds }) => part(measureKernels(rounds * 11), renderKernels),
+  worst: ({ rounds }) => part(measureWorst(rounds), renderWorst),
+  transform: ({ rounds }) => part(measureTransform(rounds * 11), renderTransform),
+  deploy: ({ rounds }) => part(measureDeploy(rounds), renderDeploy),
+};
+
+async function run(values: OptionValues): Promise<ScenarioResult> {
+  const names = partsOf(PARTS, values);
+  const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
+  const report: Record<string, unknown> = { options: { parts: names, ...effort } };
+  const tables: string[] = [];
+  for (const name of names) {
+    const measured = await PARTS[name]?.(effort);
+    if (measured === undefined) continue;
+    report[name] = measured.result;
+    tables.push(measured.table);
+  }
+  const aims = aimsOf(report as Measured);
+  if (aims.length > 0) tables.push(renderAims(aims));
+  return { report: { ...report, aims }, table: tables.join("\n\n") };
+}
+
+/** `deno task bench policy`. */
+export const POLICY: Scenario = {
+  name: "policy",
+  help: HELP,
+  options: { only: text(""), rounds: text("5"), seconds: text("2") },
+  run,
+};

@@ -1,0 +1,146 @@
+/**
+ * A program that deploys and removes a policy over and over on four Shields and one NATS, while a
+ * client of each Shield publishes what the policy refuses. Prints JSON; `policy_deploy.ts` starts it.
+ */
+import {
+  createIssuer,
+  type Issuer,
+  type ServerProcess,
+  startServer,
+} from "../../tests/harness/cluster.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { type PolicyAdmin, policyAdmin } from "../../tests/peers/policy_admin.ts";
+import { openText, type RawClient } from "../../tests/peers/raw_client.ts";
+import type { DeployCycle, DeployKind } from "./policy_deploy.ts";
+import { example, variant } from "./policy_rows.ts";
+import { ROOT } from "../measure/scenario.ts";
+
+const SHIELDS = 4;
+const TENANT = "acme";
+const POLICY = "words";
+/** Pause between two messages of a client: the precision of what is measured. */
+const PAUSE_MS = 5;
+const DEADLINE_MS = 30_000;
+
+interface Bench {
+  readonly admin: PolicyAdmin;
+  readonly admin_url: string;
+  readonly token: string;
+  readonly clients: readonly RawClient[];
+  readonly dir: string;
+  readonly module: Uint8Array<ArrayBuffer>;
+}
+
+/** Publishes until the answer's code is `code`; resolves with the time of that answer. */
+async function answersWith(client: RawClient, code: number): Promise<number> {
+  const deadline_ms = performance.now() + DEADLINE_MS;
+  while (performance.now() < deadline_ms) {
+    client.send({ op: "pub", room: "lobby", type: "chat", data: { text: "malware" }, id: 1 });
+    const answer = await client.json();
+    if (answer.code === code) return performance.now();
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+  throw new Error(`no answer with code ${code} within ${DEADLINE_MS} ms`);
+}
+
+function checked({ status, body }: { status: number; body: Record<string, unknown> }) {
+  if (status === 200) return body;
+  throw new Error(`the admin API answered ${status}: ${JSON.stringify(body)}`);
+}
+
+async function upload(bench: Bench, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return String(checked(await bench.admin.upload(bytes))["sha256"]);
+}
+
+async function bind(bench: Bench, sha256: string): Promise<void> {
+  const binding = { tenant: TENANT, name: POLICY, sha256, hooks: ["on_message"] };
+  checked(await bench.admin.post("deploy", binding));
+}
+
+async function command(bench: Bench, file: string): Promise<void> {
+  const options = ["--tenant", TENANT, "--name", POLICY, "--admin-url", bench.admin_url];
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--no-prompt", "--allow-net", "--allow-read", "--allow-write"],
+      ...["--allow-env=INIT_CWD", `${ROOT}/arq/main.ts`, "policy", "deploy", file],
+      ...[...options, "--token", bench.token],
+    ],
+    cwd: ROOT,
+    stdin: "null",
+  }).output();
+  if (!success) throw new Error(`arq policy deploy: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Brings a policy in force in one of the ways; what has to be there before is not counted. */
+async function act(bench: Bench, kind: DeployKind, cycle: number): Promise<() => Promise<void>> {
+  const module = variant(bench.module, `${kind} ${cycle}`);
+  if (kind === "command") {
+    const file = `${bench.dir}/words.wasm`;
+    await Deno.writeFile(file, module);
+    return () => command(bench, file);
+  }
+  if (kind === "new") return async () => await bind(bench, await upload(bench, module));
+  const sha256 = await upload(bench, variant(bench.module, kind));
+  return () => bind(bench, sha256);
+}
+
+async function removed(bench: Bench): Promise<void> {
+  checked(await bench.admin.remove(TENANT, POLICY));
+  await Promise.all(bench.clients.map((client) => answersWith(client, 0)));
+}
+
+async function measure(bench: Bench, kind: DeployKind, cycle: number): Promise<DeployCycle> {
+  const go = await act(bench, kind, cycle);
+  const began_ms = performance.now();
+  const watching = bench.clients.map((client) => answersWith(client, 403));
+  const answered = go().then(() => performance.now() - began_ms);
+  const [answered_ms, ...refused_ms] = await Promise.all([answered, ...watching]);
+  await removed(bench);
+  return { kind, answered_ms, enforced_ms: refused_ms.map((at_ms) => at_ms - began_ms) };
+}
+
+async function connect(shields: readonly ServerProcess[], issuer: Issuer): Promise<RawClient[]> {
+  const token = await issuer.tokenFor({ tenant_id: TENANT });
+  const urls = shields.map(({ ready }) => `${ready["url"]?.replace(/^http/, "ws")}/v1/socket`);
+  return await Promise.all(urls.map((url) => openText(url, token)));
+}
+
+async function run(cycles: number, issuer: Issuer): Promise<DeployCycle[]> {
+  await using nats = await startNats({ jetstream: true });
+  await using running = new AsyncDisposableStack();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  const shields: ServerProcess[] = [];
+  for (let count = 0; count < SHIELDS; count++) {
+    shields.push(running.use(await startServer("shield", config, issuer.dir)));
+  }
+  const admin_url = shields[0]?.ready["admin_url"] ?? "";
+  const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });
+  const bench: Bench = {
+    admin: await policyAdmin({ admin_url, tokenFor }),
+    admin_url,
+    token: await tokenFor(),
+    clients: await connect(shields, issuer),
+    dir: issuer.dir,
+    module: await example("bad_words"),
+  };
+  // The first one is for the Shields to warm up, and for `known` to be known.
+  await measure(bench, "known", 0);
+  const results: DeployCycle[] = [];
+  for (let cycle = 1; cycle <= cycles; cycle++) {
+    for (const kind of ["command", "new", "known"] as const) {
+      results.push(await measure(bench, kind, cycle));
+    }
+  }
+  for (const client of bench.clients) client[Symbol.dispose]();
+  return results;
+}
+
+if (import.meta.main) {
+  const issuer = await createIssuer();
+  try {
+    console.log(JSON.stringify(await run(Number(Deno.args[0]), issuer)));
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+  Deno.exit(0);
+}

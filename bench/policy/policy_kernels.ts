@@ -1,0 +1,123 @@
+/**
+ * What metering costs the code itself: the kernels of `bench/kernels`, plain and metered, in a child
+ * process for each of the engine's two compilers. Gives the slowdown, and from the metered runs how
+ * long 10,000 fuel last.
+ */
+import { example } from "./policy_rows.ts";
+import { runProgram } from "../measure/program.ts";
+import { geometricMean, median } from "../measure/statistics.ts";
+import { renderRows } from "../measure/table.ts";
+
+/** The kernels whose geometric mean counts. */
+export const KERNELS = ["byte_scan", "dfa_match", "json_scan", "utf8_fold", "hash", "hash_map"];
+/** Reported apart. */
+export const RECURSIONS = ["recursion", "descent"];
+
+/** The engine's compilers and the flags that leave only one of them. */
+export const TIERS: Readonly<Record<string, string>> = {
+  baseline: "--liftoff-only",
+  optimising: "--no-liftoff",
+};
+
+/** A module in both forms, in base64, as the child takes it. */
+export interface KernelModule {
+  readonly name: string;
+  readonly plain: string;
+  readonly metered: string;
+}
+
+/** What the child measured of one kernel. */
+export interface KernelTimes {
+  readonly name: string;
+  /** Units of one run of the metered form. */
+  readonly units: number;
+  /** Time of a run in ns, of rounds that alternate; the same index is the same round. */
+  readonly plain_ns?: readonly number[];
+  readonly metered_ns: readonly number[];
+}
+
+/** One kernel in one tier. */
+export interface KernelResult {
+  readonly name: string;
+  readonly tier: string;
+  readonly units: number;
+  /** Medians. A policy has no plain form: nothing would end it. */
+  readonly plain_ns: number | undefined;
+  readonly metered_ns: number;
+  /** Median of the rounds' ratios. */
+  readonly slowdown: number | undefined;
+  readonly ms_per_10000_fuel: number;
+}
+
+/** All kernels. */
+export interface KernelReport {
+  readonly kernels: readonly KernelResult[];
+  /** By tier, over `KERNELS`. */
+  readonly geometric_mean: Readonly<Record<string, number>>;
+}
+
+const UNITS_IN_10000_FUEL = 5_000_000;
+
+function resultOf(tier: string, times: KernelTimes): KernelResult {
+  const { name, units, plain_ns, metered_ns } = times;
+  const metered = median(metered_ns);
+  return {
+    name,
+    tier,
+    units,
+    plain_ns: plain_ns && median(plain_ns),
+    metered_ns: metered,
+    slowdown: plain_ns && median(metered_ns.map((ns, index) => ns / plain_ns[index]!)),
+    ms_per_10000_fuel: metered / 1e6 / units * UNITS_IN_10000_FUEL,
+  };
+}
+
+/** Measures every kernel in every tier. */
+export async function measureKernels(rounds: number): Promise<KernelReport> {
+  // Programs of their own: the AssemblyScript compiler reads the environment.
+  const modules: KernelModule[] = await runProgram(
+    "bench/policy/policy_kernels_build.ts",
+    ["--allow-read", "--allow-env"],
+    [...KERNELS, ...RECURSIONS],
+  );
+  const words = await example("bad_words");
+  const input = JSON.stringify({ rounds, modules, bad_words: words.toBase64() });
+  const kernels: KernelResult[] = [];
+  const geometric_mean: Record<string, number> = {};
+  for (const [tier, flags] of Object.entries(TIERS)) {
+    console.error(`kernels, ${tier} compiler ...`);
+    const program = "bench/policy/policy_kernels_child.ts";
+    const times: KernelTimes[] = await runProgram(program, [`--v8-flags=${flags}`], [], input);
+    const results = times.map((one) => resultOf(tier, one));
+    kernels.push(...results);
+    const counted = results.filter(({ name }) => KERNELS.includes(name));
+    geometric_mean[tier] = geometricMean(counted.map(({ slowdown }) => slowdown ?? NaN));
+  }
+  return { kernels, geometric_mean };
+}
+
+/** One row a kernel, both tiers beside each other. */
+export function renderKernels({ kernels, geometric_mean }: KernelReport): string {
+  const tiers = Object.keys(geometric_mean);
+  const head = [
+    "kernel",
+    ...tiers.flatMap((tier) => [`${tier} ns`, "metered", "slowdown", "ms/10,000 fuel"]),
+  ];
+  const names = [...new Set(kernels.map(({ name }) => name))];
+  const rows = names.map((name) => [
+    name,
+    ...tiers.flatMap((tier) => {
+      const one = kernels.find((kernel) => kernel.name === name && kernel.tier === tier)!;
+      const { plain_ns, metered_ns, slowdown, ms_per_10000_fuel } = one;
+      return [
+        plain_ns?.toFixed(0) ?? "-",
+        metered_ns.toFixed(0),
+        slowdown === undefined ? "-" : `${slowdown.toFixed(2)}x`,
+        ms_per_10000_fuel.toFixed(2),
+      ];
+    }),
+  ]);
+  const mean = tiers.flatMap((tier) => ["", "", `${geometric_mean[tier]!.toFixed(2)}x`, ""]);
+  const counted = rows.slice(0, KERNELS.length);
+  return renderRows(head, [...counted, ["geometric mean", ...mean], ...rows.slice(KERNELS.length)]);
+}

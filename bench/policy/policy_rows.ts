@@ -1,0 +1,87 @@
+/**
+ * What the overhead of policies is measured with: payloads, policies and chains, the same for the
+ * pool alone and for the whole bus.
+ */
+import wabt from "wabt";
+import { ROOT } from "../measure/scenario.ts";
+
+/** One load under one chain. */
+export interface OverheadRow {
+  readonly name: string;
+  readonly payload_bytes: number;
+  /** The module of each policy of the chain, by the names of `readModules`. */
+  readonly chain: readonly string[];
+  /** The row without a policy that this one is compared with. */
+  readonly baseline: string;
+}
+
+const repeated = (count: number) => Array.from({ length: count }, (_, index) => `allow_${index}`);
+
+/** Every row, each after its baseline. */
+export const ROWS: readonly OverheadRow[] = [
+  { name: "none 200 B", payload_bytes: 200, chain: [], baseline: "none 200 B" },
+  { name: "allow", payload_bytes: 200, chain: repeated(1), baseline: "none 200 B" },
+  { name: "allow x4", payload_bytes: 200, chain: repeated(4), baseline: "none 200 B" },
+  { name: "allow x16", payload_bytes: 200, chain: repeated(16), baseline: "none 200 B" },
+  { name: "bad words 200 B", payload_bytes: 200, chain: ["bad_words"], baseline: "none 200 B" },
+  { name: "none 4 KiB", payload_bytes: 4_096, chain: [], baseline: "none 4 KiB" },
+  { name: "bad words 4 KiB", payload_bytes: 4_096, chain: ["bad_words"], baseline: "none 4 KiB" },
+];
+
+/** Rates of the load, in messages a second. */
+export const RATES: readonly number[] = [1_000, 10_000];
+/** Connections that share a load. */
+export const CONNECTIONS = 10;
+
+const SENTENCE =
+  "The quick brown fox jumps over the lazy dog; Füchse können springen, naïve ones too. ";
+
+/** A chat message in JSON of exactly this many bytes, in which no bad word stands. */
+export function chatPayload(size_bytes: number): Uint8Array<ArrayBuffer> {
+  const encoder = new TextEncoder();
+  const frame = encoder.encode('{"text":""}').length;
+  const text = encoder.encode(SENTENCE.repeat(Math.ceil(size_bytes / SENTENCE.length)));
+  const room = size_bytes - frame;
+  let end = room;
+  // Not in the middle of a character: what is missing is filled with spaces.
+  while (end > 0 && ((text[end] ?? 0) & 0xc0) === 0x80) end--;
+  const inner = new TextDecoder().decode(text.subarray(0, end)) + " ".repeat(room - end);
+  return encoder.encode(`{"text":"${inner}"}`);
+}
+
+/** The same module under another sha256: a custom section is added. */
+export function variant(module: Uint8Array, name: string): Uint8Array<ArrayBuffer> {
+  const text = new TextEncoder().encode(name);
+  return new Uint8Array([...module, 0, text.length + 1, text.length, ...text]);
+}
+
+/** A file of the checkout; rejects when there is none. */
+export function readText(path: string): Promise<string> {
+  return Deno.readTextFile(`${ROOT}/${path}`);
+}
+
+/** Assembles a `.wat` file of `bench/kernels`. */
+export async function assemble(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  const source = await readText(`bench/kernels/${name}.wat`);
+  using module = disposable((await wabt()).parseWat(`${name}.wat`, source));
+  return new Uint8Array(module.value.toBinary({}).buffer);
+}
+
+function disposable<T extends { destroy(): void }>(value: T) {
+  return { value, [Symbol.dispose]: () => value.destroy() };
+}
+
+/** A committed example of `policies/build`. */
+export function example(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return Deno.readFile(`${ROOT}/policies/build/${name}.wasm`);
+}
+
+/** Every module that a row names. */
+export async function readModules(): Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>> {
+  const modules = new Map([["bad_words", await example("bad_words")]]);
+  const allow = await assemble("allow");
+  for (const name of new Set(ROWS.flatMap(({ chain }) => chain))) {
+    if (!modules.has(name)) modules.set(name, variant(allow, name));
+  }
+  return modules;
+}

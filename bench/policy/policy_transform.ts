@@ -1,0 +1,89 @@
+/**
+ * How fast a module is checked and metered: the examples of `policies/build` as they are, and one
+ * with its functions repeated until it is nearly as long as a module may be.
+ */
+import { decodePolicy, meter } from "../../wasm/metering/meter.ts";
+import { encodeModule } from "../../wasm/module/encode.ts";
+import { example } from "./policy_rows.ts";
+import { median } from "../measure/statistics.ts";
+import { renderRows } from "../measure/table.ts";
+
+/** One module. */
+export interface TransformResult {
+  readonly name: string;
+  readonly size_bytes: number;
+  readonly metered_bytes: number;
+  readonly functions: number;
+  /** Median over the rounds. */
+  readonly ms: number;
+  /** Bytes of the upload over that time, in 10⁶ a second. */
+  readonly mb_per_second: number;
+  /** The same of the code alone: tables and texts cost next to nothing. */
+  readonly code_mb_per_second: number;
+}
+
+const EXAMPLES = ["block_header", "rate_limit", "bad_words", "bad_words_c", "bad_words_rust"];
+/** Just below the limit of 1 MiB. */
+const LONG_BYTES = 1_000_000;
+
+/** The module with its functions so often that it has about `size_bytes`; nobody calls the copies. */
+function lengthened(bytes: Uint8Array, size_bytes: number): Uint8Array<ArrayBuffer> {
+  const module = decodePolicy(bytes);
+  const code_bytes = module.functions.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+  const copies = Math.floor((size_bytes - bytes.length) / (code_bytes + module.functions.length));
+  const functions = [...module.functions];
+  for (let copy = 0; copy < copies; copy++) functions.push(...module.functions);
+  return Uint8Array.from(encodeModule({ ...module, functions }));
+}
+
+function measure(name: string, bytes: Uint8Array, rounds: number): TransformResult {
+  const options = { memory_limit_pages: 64 };
+  const code_bytes = decodePolicy(bytes).functions
+    .reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+  const { cost } = meter(bytes, options);
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const began_ms = performance.now();
+    meter(bytes, options);
+    times.push(performance.now() - began_ms);
+  }
+  const ms = median(times);
+  const { size_bytes, metered_bytes, functions } = cost;
+  const rate = (counted: number) => counted / 1e6 / (ms / 1_000);
+  return {
+    name,
+    size_bytes,
+    metered_bytes,
+    functions,
+    ms,
+    mb_per_second: rate(size_bytes),
+    code_mb_per_second: rate(code_bytes),
+  };
+}
+
+/** Measures every module. */
+export async function measureTransform(rounds: number): Promise<TransformResult[]> {
+  console.error("transform ...");
+  const results: TransformResult[] = [];
+  for (const name of EXAMPLES) results.push(measure(name, await example(name), rounds));
+  const long = lengthened(await example("block_header"), LONG_BYTES);
+  results.push(measure("block_header, repeated", long, Math.min(rounds, 9)));
+  return results;
+}
+
+/** One row a module. */
+export function renderTransform(results: readonly TransformResult[]): string {
+  const head = ["transform", "bytes", "metered", "functions", "ms", "MB/s", "MB/s of code"];
+  return renderRows(
+    head,
+    results.map((one) => [
+      one.name,
+      String(one.size_bytes),
+      String(one.metered_bytes),
+      String(one.functions),
+      one.ms.toFixed(2),
+      one.mb_per_second.toFixed(1),
+      one.code_mb_per_second.toFixed(1),
+    ]),
+  );
+}

@@ -1,0 +1,272 @@
+/**
+ * Small modules that make each instruction as dear as it can be: subnormal numbers, accesses across
+ * pages and outside of the caches, mispredicted branches, largest sizes. Text only.
+ */
+import {
+  ANYWHERE,
+  at,
+  bulkKernels,
+  NEAR_PAGE_END,
+  PAGE,
+  STEP,
+  tableKernels,
+} from "./worst_bulk.ts";
+import { numericKernels } from "./worst_numeric.ts";
+import { Op } from "../../wasm/module/opcodes.ts";
+
+/** One kernel. */
+export interface WorstKernel {
+  readonly name: string;
+  /** The instructions that it is about. */
+  readonly ops: readonly number[];
+  /** What is repeated. */
+  readonly body: string;
+  /** Before the loop. */
+  readonly before?: string;
+  /** More fields of the module. */
+  readonly fields?: string;
+  /** How often the body stands in the loop, 32 when absent. */
+  readonly repeats?: number;
+}
+
+const range = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index);
+
+const LOADS = ["i32.load", "i64.load", "f32.load", "f64.load"].concat(
+  ["8_s", "8_u", "16_s", "16_u"].map((size) => `i32.load${size}`),
+  ["8_s", "8_u", "16_s", "16_u", "32_s", "32_u"].map((size) => `i64.load${size}`),
+);
+const STORES = ["i32.store", "i64.store", "f32.store", "f64.store", "i32.store8", "i32.store16"]
+  .concat(["8", "16", "32"].map((size) => `i64.store${size}`));
+
+/** To an i32, so that the next address can wait for it. */
+function loaded(name: string, address: string, offset: number): string {
+  const value = `(${name} offset=${offset} ${address})`;
+  if (name.startsWith("i32")) return value;
+  if (name.startsWith("i64")) return `(i32.wrap_i64 ${value})`;
+  if (name.startsWith("f32")) return `(i32.reinterpret_f32 ${value})`;
+  return `(i32.wrap_i64 (i64.reinterpret_f64 ${value}))`;
+}
+
+const stored = (name: string): string => `(local.get $${name.slice(0, 3)})`;
+
+function memoryKernels(): readonly WorstKernel[] {
+  const loads = LOADS.flatMap((name, index): WorstKernel[] => {
+    const ops = [Op.I32_LOAD + index];
+    const mixed = (value: string) =>
+      `(local.set $i (i32.mul (i32.xor (local.get $i) ${value}) (i32.const 0x9e3779b1)))`;
+    const one = (what: string, address: string, offset: number): WorstKernel => ({
+      name: `${name} ${what}`,
+      ops,
+      body: mixed(loaded(name, address, offset)),
+    });
+    return [
+      one("anywhere in 4 MiB", ANYWHERE, 0),
+      one("across pages", NEAR_PAGE_END, PAGE - 1),
+      one("across lines", at(0x3effc0), 63),
+    ];
+  });
+  const stores = STORES.flatMap((name, index): WorstKernel[] => {
+    const ops = [0x36 + index];
+    const one = (what: string, address: string, offset: number): WorstKernel => ({
+      name: `${name} ${what}`,
+      ops,
+      body: `${STEP} (${name} offset=${offset} ${address} ${stored(name)})`,
+    });
+    const load = name.replace("store", "load").replace(/(8|16|32)$/, "$1_u");
+    const fixed = `(${name} offset=${PAGE - 1} (local.get $zero32) ${stored(name)})`;
+    return [
+      one("anywhere in 4 MiB", ANYWHERE, 0),
+      one("across pages", NEAR_PAGE_END, PAGE - 1),
+      one("across lines", at(0x3effc0), 63),
+      { name: `${name} across one page`, ops, body: fixed },
+      {
+        name: `${name} and load across one page`,
+        ops,
+        body: `${fixed} (local.set $i32 ${loaded(load, "(local.get $zero32)", PAGE - 1)})`,
+      },
+    ];
+  });
+  const chase: WorstKernel = {
+    name: "a chain of pointers through 4 MiB",
+    ops: [Op.I32_LOAD],
+    // One pointer a cache line; the multiplier and the increment give every line once.
+    before: `(local.set $j (i32.const 0))
+      (loop $fill
+        (i32.store (i32.shl (local.get $j) (i32.const 6))
+          (i32.shl (i32.and (i32.add (i32.mul (local.get $j) (i32.const 25173)) (i32.const 13849))
+            (i32.const 0xffff)) (i32.const 6)))
+        (br_if $fill (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const 1)))
+          (i32.const 65536))))`,
+    body: "(local.set $i (i32.load (local.get $i)))",
+  };
+  return [...loads, ...stores, chase];
+}
+
+/** Where a value goes back and forth between the two. */
+const CONVERSIONS: readonly WorstKernel[] = [
+  {
+    name: "f64.promote_f32 and f32.demote_f64 of a subnormal number",
+    ops: [0xb6, 0xbb],
+    before: "(local.set $f64 (f64.const 0x1.23p-140))",
+    body: "(local.set $f64 (f64.promote_f32 (f32.demote_f64 (local.get $f64))))",
+  },
+  ...["i64", "i32"].flatMap((integer) =>
+    ["f64", "f32"].flatMap((float) =>
+      ["s", "u"].map((sign) => ({
+        name: `${float}.convert_${integer}_${sign} and back`,
+        ops: [],
+        before: `(local.set $${integer} (${integer}.const -2))`,
+        body: `(local.set $${integer} (${integer}.trunc_sat_${float}_${sign}
+          (${float}.convert_${integer}_${sign} (local.get $${integer}))))`,
+      }))
+    )
+  ),
+];
+
+const RANDOM_BIT = `(i32.and (i32.shr_u (local.get $i) (i32.const 17)) (i32.const 1))`;
+const RANDOM_7 = `(i32.and (i32.shr_u (local.get $i) (i32.const 17)) (i32.const 7))`;
+const COUNT = "(local.set $j (i32.add (local.get $j) (i32.const 1)))";
+const LEAVES = range(0, 7).map((number) => `(func $leaf${number} (type $t) (i32.const ${number}))`);
+const LEAF_TABLE = `(type $t (func (result i32))) ${LEAVES.join(" ")}
+  (table $leaves 8 funcref) (elem (table $leaves) (i32.const 0) func ${
+  range(0, 7).map((number) => `$leaf${number}`).join(" ")
+})`;
+const MANY_RESULTS = "(result i64 i64 i64 i64 i64 i64 i64 i64)";
+const EIGHT = "(i64.const 1) ".repeat(8);
+
+function controlKernels(): readonly WorstKernel[] {
+  const labels = range(0, 7).join(" ");
+  const opened = "(block ".repeat(8);
+  const random = (body: string) => `${STEP} ${body}`;
+  const one = (name: string, op: number, body: string, more: Partial<WorstKernel> = {}) => ({
+    name,
+    ops: [op],
+    body,
+    ...more,
+  });
+  return [
+    one("br_if mispredicted", Op.BR_IF, random(`(block (br_if 0 ${RANDOM_BIT}) ${COUNT})`)),
+    one("if mispredicted", Op.IF, random(`(if ${RANDOM_BIT} (then ${COUNT}) (else (nop)))`)),
+    one(
+      "select mispredicted",
+      Op.SELECT,
+      random(`(local.set $j (select (local.get $j) (local.get $i) ${RANDOM_BIT}))`),
+    ),
+    one(
+      "typed select mispredicted",
+      Op.SELECT_TYPED,
+      random(`(local.set $j (select (result i32) (local.get $j) (local.get $i) ${RANDOM_BIT}))`),
+    ),
+    one(
+      "br_table mispredicted",
+      Op.BR_TABLE,
+      random(`${opened} (br_table ${labels} ${RANDOM_7}) ${`) ${COUNT} `.repeat(8)}`),
+      { repeats: 4 },
+    ),
+    one("br over a block", Op.BR, "(block (br 0))"),
+    one(
+      "br with eight values",
+      Op.BR,
+      `(block ${MANY_RESULTS} ${EIGHT} (br 0)) ${"drop ".repeat(8)}`,
+    ),
+    one("nested blocks", Op.BLOCK, `(block (block (block ${COUNT})))`),
+    one("a loop that ends at once", Op.LOOP, `(loop ${COUNT})`),
+    one("call", Op.CALL, "(local.set $j (call $leaf0))", { fields: LEAF_TABLE }),
+    one("call and return", Op.RETURN, "(local.set $j (call $returns (local.get $j)))", {
+      fields: "(func $returns (param i32) (result i32) (return (local.get 0)))",
+    }),
+    one("call of a function with 100 locals", Op.CALL, "(call $locals)", {
+      fields: `(func $locals (local ${"i64 ".repeat(100)}))`,
+    }),
+    one("call of a function that calls", Op.CALL, "(call $calls)", {
+      fields: "(func $inner) (func $calls (call $inner))",
+    }),
+    one(
+      "call_indirect",
+      Op.CALL_INDIRECT,
+      "(local.set $j (call_indirect $leaves (type $t) (i32.const 3)))",
+      { fields: LEAF_TABLE },
+    ),
+    one(
+      "call_indirect mispredicted",
+      Op.CALL_INDIRECT,
+      random(`(local.set $j (call_indirect $leaves (type $t) ${RANDOM_7}))`),
+      { fields: LEAF_TABLE },
+    ),
+    one("nop and drop", Op.NOP, "(nop) (drop (i32.const 1))"),
+    one(
+      "constants",
+      Op.I32_CONST,
+      `(drop (i32.const 1)) (drop (i64.const 1)) (drop (f32.const 1))
+      (drop (f64.const 1)) ${COUNT}`,
+    ),
+  ];
+}
+
+function variableKernels(): readonly WorstKernel[] {
+  const fields = "(global $other (mut i64) (i64.const 0))";
+  return [
+    {
+      name: "local.get, set and tee",
+      ops: [Op.LOCAL_GET, Op.LOCAL_SET, Op.LOCAL_TEE],
+      body: "(local.set $i (local.tee $j (local.get $i)))",
+    },
+    {
+      name: "global.get and set in a chain",
+      ops: [Op.GLOBAL_GET, Op.GLOBAL_SET],
+      body: "(global.set $other (i64.add (global.get $other) (i64.const 1)))",
+      fields,
+    },
+    { name: "memory.size", ops: [Op.MEMORY_SIZE], body: "(local.set $i (memory.size))" },
+    { name: "memory.grow 0", ops: [Op.MEMORY_GROW], body: "(drop (memory.grow (i32.const 0)))" },
+    {
+      name: "memory.grow too much",
+      ops: [Op.MEMORY_GROW],
+      body: "(drop (memory.grow (i32.const -1)))",
+    },
+  ];
+}
+
+/** Instructions that no kernel can be about: they end the code, or are part of another one. */
+export const WITHOUT_KERNEL: ReadonlySet<number> = new Set([Op.UNREACHABLE, Op.ELSE, Op.END]);
+/** Those whose kernels are about several at once. */
+const CONSTANTS = [Op.I64_CONST, Op.F32_CONST, Op.F64_CONST, Op.DROP];
+
+/** All of them. */
+export function worstKernels(): readonly WorstKernel[] {
+  const control = controlKernels().map((one) =>
+    one.name === "constants" ? { ...one, ops: [...one.ops, ...CONSTANTS] } : one
+  );
+  return [
+    ...CONVERSIONS,
+    ...memoryKernels(),
+    ...control,
+    ...variableKernels(),
+    ...tableKernels(),
+    ...bulkKernels(),
+    ...numericKernels(),
+  ];
+}
+
+/** The module of a kernel; `run` takes how often the loop turns and leaves what it computed in globals. */
+export function kernelText(kernel: WorstKernel): string {
+  const { body, before = "", fields = "", repeats = 32 } = kernel;
+  return `(module ${fields} (memory (export "memory") 64 64)
+    (global $seen (mut i64) (i64.const 0)) (global $zeros (export "zeros") (mut i64) (i64.const 0))
+    (func (export "run") (param $n i32)
+      (local $i i32) (local $j i32) (local $acc i64) (local $random i64) (local $zero i64)
+      (local $zero32 i32) (local $i32 i32) (local $i64 i64) (local $f32 f32) (local $f64 f64)
+      (local $i32b i32) (local $i64b i64) (local $f32b f32) (local $f64b f64)
+      (local.set $zero (global.get $zeros))
+      (local.set $zero32 (i32.wrap_i64 (local.get $zero)))
+      (local.set $random (i64.const 88172645463325252))
+      ${before}
+      (loop $turn
+        ${body.repeat(repeats)}
+        (br_if $turn (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (global.set $seen (i64.add (i64.extend_i32_u (i32.add (i32.add (local.get $i)
+        (local.get $i32)) (local.get $j))) (i64.add (i64.add (local.get $acc) (local.get $i64))
+        (i64.add (i64.extend_i32_u (i32.reinterpret_f32 (local.get $f32)))
+          (i64.reinterpret_f64 (local.get $f64))))))))`;
+}

@@ -1,0 +1,102 @@
+/**
+ * A program that measures what members cost one Brain: presence alone (`brain/presence/service.ts`)
+ * on a real NATS, the heap after a forced collection before and after they joined. Needs
+ * `--v8-flags=--expose-gc`. Its argument is a plan as JSON; prints JSON. `presence_memory.ts` starts it.
+ */
+import { configFrom } from "../../shared/config/load.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { type BrainPresenceService, startBrainPresence } from "../../brain/presence/service.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { errorLog, openNatsSpine, until } from "../measure/brains.ts";
+import type { MemoryOrder } from "./presence_memory_shield.ts";
+
+/** What is to be measured. */
+export type MemoryPlan = Omit<MemoryOrder, "nats_url">;
+
+/** What it came to, for all members together. */
+export interface MemoryFigures {
+  readonly heap_bytes: number;
+  /** What objects of the heap hold outside of it. */
+  readonly external_bytes: number;
+}
+
+/** Collections in a row: what a finalizer frees, the next one takes. */
+const COLLECTIONS = 4;
+/** After the last member: what is published is published, what is measured rests. */
+const REST_MS = 1_500;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function memory(): Promise<MemoryFigures> {
+  const { gc } = globalThis as { gc?: () => void };
+  if (gc === undefined) throw new Error("needs --v8-flags=--expose-gc");
+  for (let count = 0; count < COLLECTIONS; count++) {
+    gc();
+    await pause(50);
+  }
+  const { heapUsed, external } = Deno.memoryUsage();
+  return { heap_bytes: heapUsed, external_bytes: external };
+}
+
+/** The Shield's thread, and what it says next. */
+function startShield(order: MemoryOrder) {
+  const url = new URL("./presence_memory_shield.ts", import.meta.url);
+  const thread = new Worker(url, { type: "module" });
+  const heard: string[] = [];
+  let failure: Error | undefined;
+  thread.onmessage = ({ data }) => heard.push(data);
+  thread.onerror = (event) => {
+    event.preventDefault();
+    failure = new Error(`the Shield failed: ${event.message}`);
+  };
+  thread.postMessage(order);
+  const said = (word: string) =>
+    until(() => {
+      if (failure !== undefined) throw failure;
+      return heard.includes(word);
+    }, word);
+  return { said, go: () => thread.postMessage(""), end: () => thread.terminate() };
+}
+
+function held(brain: BrainPresenceService, rooms: number): number {
+  let members = 0;
+  for (let room = 0; room < rooms; room++) {
+    members += brain.count("bench", `room-${room}`).connections;
+  }
+  return members;
+}
+
+async function run(plan: MemoryPlan): Promise<MemoryFigures> {
+  await using nats = await startNats();
+  const spine = await openNatsSpine(nats.url, "brain");
+  const brain = await startBrainPresence({
+    config: configFrom({}),
+    spine,
+    log: errorLog("brain"),
+    registry: createMetrics({ node_id: "brain-1", version: "0" }),
+    now: Date.now,
+    random: Math.random,
+    brain_id: "brain-1",
+  });
+  const shield = startShield({ ...plan, nats_url: nats.url });
+  await shield.said("connected");
+  await pause(REST_MS);
+  const before = await memory();
+  shield.go();
+  await shield.said("joined");
+  await until(() => held(brain, plan.rooms) === plan.members, "all members", 250);
+  await pause(REST_MS);
+  const after = await memory();
+  shield.end();
+  await brain.drain();
+  await spine.drain();
+  return {
+    heap_bytes: after.heap_bytes - before.heap_bytes,
+    external_bytes: after.external_bytes - before.external_bytes,
+  };
+}
+
+if (import.meta.main) {
+  console.log(JSON.stringify(await run(JSON.parse(Deno.args[0] ?? ""))));
+  Deno.exit(0);
+}

@@ -1,0 +1,109 @@
+/**
+ * A program that measures `shield --processes N` for several N on one NATS server: fan-out from one
+ * publisher, and many publishers to few readers. Its argument is a plan as JSON; prints JSON.
+ * `processes.ts` starts it.
+ */
+import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { Scrape } from "../measure/brains.ts";
+import { openPublisher, startReaders } from "../slow_reader/fanout_load.ts";
+
+/** What is asked for. */
+export interface ProcessesPlan {
+  /** Numbers of Shields, in turns. */
+  readonly counts: readonly number[];
+  readonly rounds: number;
+  readonly loads: readonly ProcessesLoad[];
+  readonly size_bytes: number;
+}
+
+/** So many messages, published as fast as they go. */
+export interface ProcessesLoad {
+  readonly name: string;
+  readonly publishers: number;
+  readonly readers: number;
+  /** Of each publisher. */
+  readonly messages: number;
+}
+
+/** One load on one number of Shields. */
+export interface ProcessesRow {
+  readonly count: number;
+  readonly load: string;
+  readonly expected: number;
+  readonly received: number;
+  readonly seconds: number;
+  /** CPU time of all Shields, a delivery. */
+  readonly cpu_us: number;
+}
+
+/** More at once than a publisher's queue in the Shield takes would be refused. */
+const RATE = 20_000;
+const BURST = 50;
+
+interface Target {
+  readonly url: string;
+  readonly ops_url: string;
+  readonly token: string;
+}
+
+async function cpuSeconds({ ops_url }: Target): Promise<number> {
+  const scrape = new Scrape(await (await fetch(`${ops_url}/metrics`)).text());
+  return scrape.sum("process_cpu_seconds_total");
+}
+
+async function run(target: Target, load: ProcessesLoad, count: number, plan: ProcessesPlan) {
+  await using owned = new AsyncDisposableStack();
+  const { url, token } = target;
+  const { publishers, readers, messages, name } = load;
+  const room_id = `processes-${name.replaceAll(/[^a-z]/g, "")}`;
+  const order = { url, token, room_id, connections: readers, batch: false };
+  const listening = owned.use(await startReaders(order, 2));
+  const speaking = await Promise.all(
+    Array.from({ length: publishers }, async () => owned.use(await openPublisher(url, token))),
+  );
+  const expected = messages * publishers * readers;
+  const before_s = await cpuSeconds(target);
+  const started_ms = performance.now();
+  const { size_bytes } = plan;
+  await Promise.all(
+    speaking.map((one) =>
+      one.run(room_id, { rate: RATE / publishers, burst: BURST, messages, size_bytes })
+    ),
+  );
+  await listening.until(expected);
+  const seconds = (performance.now() - started_ms) / 1_000;
+  const cpu_us = (await cpuSeconds(target) - before_s) * 1e6 / expected;
+  const { received } = await listening.take();
+  return { count, load: name, expected, received, seconds, cpu_us };
+}
+
+async function measure(plan: ProcessesPlan): Promise<ProcessesRow[]> {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n[limits]\nunsent_bytes = 1_073_741_824\n` +
+    issuer.config;
+  const token = await issuer.tokenFor();
+  const rows: ProcessesRow[] = [];
+  // The first round is for compilers and buffers; not counted.
+  for (let round = 0; round <= plan.rounds; round++) {
+    for (const count of round % 2 === 0 ? plan.counts : plan.counts.toReversed()) {
+      const lines = "drain_ms = 0\n";
+      const args = ["--processes", `${count}`];
+      await using shield = await startServer("shield", config, issuer.dir, lines, 0, args);
+      const { url = "", ops_url = "" } = shield.ready;
+      const target = { url: `${url.replace(/^http/, "ws")}/v1/socket`, ops_url, token };
+      for (const load of plan.loads) {
+        const row = await run(target, load, count, plan);
+        if (round > 0) rows.push(row);
+      }
+    }
+  }
+  await Deno.remove(issuer.dir, { recursive: true });
+  return rows;
+}
+
+if (import.meta.main) {
+  console.log(JSON.stringify(await measure(JSON.parse(Deno.args[0] ?? ""))));
+  Deno.exit(0);
+}

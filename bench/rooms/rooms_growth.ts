@@ -1,0 +1,110 @@
+/**
+ * What a command costs as rooms grow from ten to a hundred thousand, on one Brain: to make a room, to
+ * write to the rooms just made, and to write to any of all rooms, of which the Brain remembers only
+ * `[brain] rooms_in_memory`. No room has more than a score of writes, so that the documents are small
+ * at each step alike. The bucket does not sync each write: that is the disk's time, not the Brain's.
+ */
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { type Brains, startBrains } from "../measure/brains.ts";
+import { type NextRoom, type Pace, type RoomName, runLoad, type Spent } from "./rooms_load.ts";
+
+/** One command of one kind at one step. */
+export type GrowthCost = Pace & Spent;
+
+/** One step. */
+export interface GrowthStep {
+  readonly rooms: number;
+  /** The command that makes a room, for the rooms that this step added. */
+  readonly create: GrowthCost;
+  /** Further writes to those of them that were made last. */
+  readonly write: GrowthCost;
+  /** Writes to so many rooms, spread over all. */
+  readonly write_any: GrowthCost;
+  /** CPU time of the Brain with no command at all, µs a second. */
+  readonly idle_us: number;
+  readonly rss_bytes: number;
+}
+
+const FIRST = 10;
+/** Commands under way while rooms are made, and while commands are timed. */
+const CREATE_OUTSTANDING = 64;
+const OUTSTANDING = 8;
+/** Writes to each room, and rooms that are written to. */
+const WRITES = 10;
+const WRITE_ROOMS = 300;
+const ANY_ROOMS = 2_000;
+/** Rooms of one tenant: `[brain] rooms_per_tenant` is not what is measured. */
+const TENANT_ROOMS = 10_000;
+const WARM_UP_ROOMS = 200;
+const WARM_UP_COMMANDS = 10_000;
+const IDLE_SECONDS = 2;
+
+const room = (index: number): RoomName => ({
+  tenant_id: `bench-${Math.floor(index / TENANT_ROOMS)}`,
+  room_id: `room-${index}`,
+});
+
+/** Every room once, whoever asks. */
+function each(rooms: readonly RoomName[]): NextRoom {
+  let sent = 0;
+  return () => rooms[sent++];
+}
+
+/** Each worker goes round rooms of its own, so that no two commands meet in one room. */
+function ownRooms(rooms: readonly RoomName[], writes: number): NextRoom {
+  const turns = new Array<number>(OUTSTANDING).fill(0);
+  return (worker) => {
+    const mine = Math.ceil((rooms.length - worker) / OUTSTANDING);
+    const turn = turns[worker]!++;
+    return turn < mine * writes ? rooms[worker + OUTSTANDING * (turn % mine)] : undefined;
+  };
+}
+
+const range = (from: number, to: number): RoomName[] =>
+  Array.from({ length: to - from }, (_, index) => room(from + index));
+
+/** So many rooms of all, evenly spread. */
+function spread(rooms: number): RoomName[] {
+  const count = Math.min(rooms, ANY_ROOMS);
+  return Array.from({ length: count }, (_, index) => room(Math.floor(index * rooms / count)));
+}
+
+async function idle_us({ brains }: Brains): Promise<number> {
+  const cpu_s = async () => {
+    const scrapes = await Promise.all(brains.map(({ metrics }) => metrics()));
+    return scrapes.reduce((sum, scrape) => sum + scrape.sum("process_cpu_seconds_total"), 0);
+  };
+  const before = await cpu_s();
+  await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1_000));
+  return (await cpu_s() - before) * 1e6 / IDLE_SECONDS;
+}
+
+async function step(spine: Spine, running: Brains, had: number, rooms: number) {
+  const load = (outstanding: number, next: NextRoom) =>
+    runLoad(spine, running, { outstanding, next });
+  const create = await load(CREATE_OUTSTANDING, each(range(had, rooms)));
+  const newest = range(Math.max(had, rooms - WRITE_ROOMS), rooms);
+  const write = await load(OUTSTANDING, ownRooms(newest, WRITES));
+  const again = Math.max(1, Math.min(WRITES, Math.floor(ANY_ROOMS / rooms)));
+  const write_any = await load(OUTSTANDING, ownRooms(spread(rooms), again));
+  const [scrape] = await Promise.all(running.brains.map(({ metrics }) => metrics()));
+  const rss_bytes = scrape?.sum("process_resident_memory_bytes") ?? 0;
+  return { rooms, create, write, write_any, idle_us: await idle_us(running), rss_bytes };
+}
+
+/** Steps of ten times as many rooms each, up to `most`. */
+export async function measureGrowth(most: number): Promise<GrowthStep[]> {
+  await using running = await startBrains(1, "later");
+  const spine = await running.openSpine();
+  const warm = Array.from({ length: WARM_UP_ROOMS }, (_, index): RoomName => (
+    { tenant_id: "warm-up", room_id: `room-${index}` }
+  ));
+  const writes = WARM_UP_COMMANDS / WARM_UP_ROOMS;
+  await runLoad(spine, running, { outstanding: OUTSTANDING, next: ownRooms(warm, writes) });
+  const steps: GrowthStep[] = [];
+  for (let rooms = FIRST, had = 0; rooms <= most; had = rooms, rooms *= 10) {
+    console.error(`rooms: ${rooms} rooms ...`);
+    steps.push(await step(spine, running, had, rooms));
+  }
+  return steps;
+}

@@ -1,0 +1,150 @@
+/**
+ * Closed-loop load for rooms: so many commands are under way at a time, each worker sends its next
+ * one when the last is answered. Says how fast that was, and what the Brains spent on it.
+ */
+import { SUBJECT_HEADER } from "../../brain/rooms/desk/forward.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { commandSubject, processSubject } from "../../shared/subjects/subject.ts";
+import {
+  accepted,
+  type Brains,
+  commandBytes,
+  PATIENCE_MS,
+  type Scrape,
+} from "../measure/brains.ts";
+import { percentile } from "../measure/open_loop.ts";
+
+/** Which room the next command goes to; undefined: this worker is done. */
+export type NextRoom = (worker: number) => RoomName | undefined;
+
+/** A room of the load. */
+export interface RoomName {
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
+
+/** One load. */
+export interface RoomLoad {
+  /** Commands under way at a time. */
+  readonly outstanding: number;
+  readonly next: NextRoom;
+  /** Hands each command to a Brain itself, in turns, whoever owns the room. */
+  readonly past_owners?: boolean;
+}
+
+/** How fast it was. */
+export interface Pace {
+  readonly commands: number;
+  readonly commands_per_s: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+}
+
+/** What all Brains together counted meanwhile. */
+export interface Spent {
+  /** Of all Brains' processes, a command. */
+  readonly cpu_us: number;
+  readonly conflicts: number;
+  readonly retries: number;
+  readonly forwarded: number;
+}
+
+/** Keys of a room that its commands write in turns. */
+const KEYS = 10;
+
+/** Sends so many times `once` at a time; `once` resolves with false when there is nothing left. */
+export async function keepBusy(
+  outstanding: number,
+  once: (worker: number) => Promise<boolean>,
+): Promise<Pace> {
+  const latencies: number[] = [];
+  const began_ms = performance.now();
+  const work = async (worker: number) => {
+    for (;;) {
+      const sent_ms = performance.now();
+      if (!await once(worker)) return;
+      latencies.push(performance.now() - sent_ms);
+    }
+  };
+  await Promise.all(Array.from({ length: outstanding }, (_, worker) => work(worker)));
+  const elapsed_ms = performance.now() - began_ms;
+  const sorted = Float64Array.from(latencies).sort();
+  return {
+    commands: sorted.length,
+    commands_per_s: sorted.length / elapsed_ms * 1_000,
+    p50_ms: percentile(sorted, 0.5),
+    p99_ms: percentile(sorted, 0.99),
+  };
+}
+
+/** Sends one `room.set`; rejects when it is refused. */
+function sender(spine: Spine, { brains }: Brains, past_owners: boolean) {
+  let sent = 0;
+  return async ({ tenant_id, room_id }: RoomName): Promise<void> => {
+    const index = sent++;
+    const payload = commandBytes(tenant_id, room_id, {
+      name: "room.set",
+      data: { key: `key-${index % KEYS}`, value: index },
+    });
+    const room = commandSubject(tenant_id, room_id);
+    const brain = past_owners ? brains[index % brains.length] : undefined;
+    const reply = brain === undefined
+      ? await spine.request(room, payload, { timeout_ms: PATIENCE_MS })
+      : await spine.request(processSubject("commands", brain.brain_id), payload, {
+        timeout_ms: PATIENCE_MS,
+        headers: { [SUBJECT_HEADER]: room },
+      });
+    accepted(reply.payload);
+  };
+}
+
+interface Counted {
+  readonly cpu_s: number;
+  readonly conflicts: number;
+  readonly retries: number;
+  readonly forwarded: number;
+}
+
+async function count({ brains }: Brains): Promise<Counted> {
+  const scrapes = await Promise.all(brains.map(({ metrics }) => metrics()));
+  const sum = (name: string) => scrapes.reduce((all, one: Scrape) => all + one.sum(name), 0);
+  return {
+    cpu_s: sum("process_cpu_seconds_total"),
+    conflicts: sum("brain_command_conflicts_total"),
+    retries: sum("brain_command_retries_total"),
+    forwarded: sum("brain_commands_forwarded_total"),
+  };
+}
+
+/** Runs one load to its end. */
+export async function runLoad(
+  spine: Spine,
+  running: Brains,
+  { outstanding, next, past_owners = false }: RoomLoad,
+): Promise<Pace & Spent> {
+  const send = sender(spine, running, past_owners);
+  const first = await count(running);
+  const before = await count(running);
+  // To be asked takes time itself, and once falls into what is counted.
+  const asking_s = before.cpu_s - first.cpu_s;
+  const pace = await keepBusy(outstanding, async (worker) => {
+    const room = next(worker);
+    if (room === undefined) return false;
+    await send(room);
+    return true;
+  });
+  const after = await count(running);
+  return {
+    ...pace,
+    cpu_us: (after.cpu_s - before.cpu_s - asking_s) * 1e6 / pace.commands,
+    conflicts: after.conflicts - before.conflicts,
+    retries: after.retries - before.retries,
+    forwarded: after.forwarded - before.forwarded,
+  };
+}
+
+/** For a load that lasts so long: `next` until then. */
+export function lasting(seconds: number, next: NextRoom): NextRoom {
+  const end_ms = performance.now() + seconds * 1_000;
+  return (worker) => performance.now() < end_ms ? next(worker) : undefined;
+}

@@ -1,0 +1,173 @@
+/**
+ * One publisher and many readers of a room in client processes of their own, on a bus that runs
+ * already. Knows nothing of what is measured.
+ */
+import { encodePub, writeEnvelope } from "@arqon/proto";
+import { STAMP, STAMP_BYTES } from "./fanout_readers.ts";
+import type { ReadersOrder, ReadersReport } from "./fanout_readers.ts";
+import { percentile } from "../measure/open_loop.ts";
+import { ROOT } from "../measure/scenario.ts";
+import { connectSocket } from "../measure/socket.ts";
+import { type BusProcess, startBus } from "../measure/targets.ts";
+
+/** Reached only when something hangs, or messages are lost. */
+const PATIENCE_MS = 60_000;
+const ASK_MS = 20;
+const TICK_MS = 1;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const unixMs = () => performance.timeOrigin + performance.now();
+
+/** What all readers got. */
+export interface FanoutResult {
+  readonly received: number;
+  readonly frames: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+  readonly max_ms: number;
+}
+
+/** Readers of a room, in several processes. */
+export interface Readers extends AsyncDisposable {
+  readonly connections: number;
+  /** Resolves when they have got so many messages since the last `take`; rejects when they never do. */
+  until(received: number): Promise<void>;
+  /** What they got since the last `take`. */
+  take(): Promise<FanoutResult>;
+}
+
+/** A bus with this text as its configuration. */
+export async function startConfigured(config: string): Promise<BusProcess> {
+  // Below the root, where the bus may read.
+  await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
+  const file = await Deno.makeTempFile({ dir: `${ROOT}/.arqon`, suffix: ".toml" });
+  try {
+    await Deno.writeTextFile(file, config);
+    return await startBus(file);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+/** One client process, asked line by line. */
+async function startProcess(order: ReadersOrder) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-net", `${ROOT}/bench/slow_reader/fanout_readers.ts`],
+    cwd: ROOT,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  const ask = async <T>(line: string): Promise<T> => {
+    await writer.write(new TextEncoder().encode(`${line}\n`));
+    while (!text.includes("\n")) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error("a client process has ended");
+      text += value;
+    }
+    const end = text.indexOf("\n");
+    const answer = JSON.parse(text.slice(0, end));
+    text = text.slice(end + 1);
+    return answer;
+  };
+  await ask(JSON.stringify(order));
+  return {
+    count: () => ask<{ received: number }>("count"),
+    report: () => ask<ReadersReport>("report"),
+    async end() {
+      await writer.close();
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
+
+/** Resolves when all of them hear the room. */
+export async function startReaders(order: ReadersOrder, processes: number): Promise<Readers> {
+  const shares = Array.from(
+    { length: processes },
+    (_, at) => Math.floor((order.connections + at) / processes),
+  );
+  const started = await Promise.all(
+    shares.map((connections) => startProcess({ ...order, connections })),
+  );
+  const count = async () => {
+    const counts = await Promise.all(started.map((one) => one.count()));
+    return counts.reduce((sum, { received }) => sum + received, 0);
+  };
+  return {
+    connections: order.connections,
+    async until(received) {
+      const deadline_ms = performance.now() + PATIENCE_MS;
+      for (;;) {
+        const missing = received - await count();
+        if (missing <= 0) return;
+        if (performance.now() > deadline_ms) {
+          throw new Error(`${missing} of ${received} messages never came`);
+        }
+        await pause(ASK_MS);
+      }
+    },
+    async take() {
+      const reports = await Promise.all(started.map((one) => one.report()));
+      const sorted = Float64Array.from(reports.flatMap((one) => one.latencies_ms)).sort();
+      return {
+        received: sorted.length,
+        frames: reports.reduce((sum, { frames }) => sum + frames, 0),
+        p50_ms: percentile(sorted, 0.5),
+        p99_ms: percentile(sorted, 0.99),
+        max_ms: percentile(sorted, 1),
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(started.map((one) => one.end()));
+    },
+  };
+}
+
+/** A message whose data begins with the time at which it was due, in Unix ms. */
+export function stamped(room_id: string, due_ms: number, size_bytes: number): Uint8Array {
+  const data = new Uint8Array(Math.max(STAMP_BYTES, size_bytes));
+  const view = new DataView(data.buffer);
+  view.setUint32(0, STAMP);
+  view.setFloat64(4, due_ms);
+  const event = { type: "bench", data, content_type: "", schema_id: "" };
+  return encodePub(writeEnvelope({ room_id, event }));
+}
+
+/** One load: `burst` messages at once, so often that there are `rate` a second. */
+export interface FanoutLoad {
+  readonly rate: number;
+  readonly burst: number;
+  readonly messages: number;
+  readonly size_bytes: number;
+}
+
+/** One connection that publishes. */
+export interface Publisher extends Disposable {
+  send(frame: Uint8Array): void;
+  /** Sends each message when it is due, whatever became of those before. */
+  run(room_id: string, load: FanoutLoad): Promise<void>;
+}
+
+/** Connects one. */
+export async function openPublisher(url: string, token: string): Promise<Publisher> {
+  const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
+  return {
+    send: (frame) => socket.send(frame),
+    async run(room_id, { rate, burst, messages, size_bytes }) {
+      const start_ms = unixMs() + 10;
+      for (let sent = 0; sent < messages;) {
+        const due_ms = start_ms + sent * 1_000 / rate;
+        while (due_ms > unixMs()) await pause(TICK_MS);
+        for (let at = 0; at < burst && sent < messages; at++, sent++) {
+          socket.send(stamped(room_id, due_ms, size_bytes));
+        }
+      }
+    },
+    [Symbol.dispose]: () => socket.close(),
+  };
+}

@@ -1,0 +1,223 @@
+/**
+ * The scenario `flood`: how long a clean client hears nothing while another one sends at full speed,
+ * for each kind of client sockets, each kind of flood, and default and tight limits. The one who floods
+ * is `flood_child.ts`, a process of its own.
+ */
+import { startProgram } from "../load/program.ts";
+import type { Program } from "../load/program.ts";
+import type { Flood, FloodPlan } from "./flood_child.ts";
+import {
+  positive,
+  ROOT,
+  type Scenario,
+  type ScenarioResult,
+  text,
+  UsageError,
+} from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
+import { renderRows } from "../measure/table.ts";
+import { openOnBus, startBus } from "../measure/targets.ts";
+import type { BusProcess } from "../measure/targets.ts";
+
+const HELP =
+  `flood: a clean client beside one that sends at full speed and comes back when it is cut off.
+Fails when the clean client hears nothing for longer than --silence ms.
+
+  --websocket LIST  kinds of client sockets, with commas (native,ws,own)
+  --floods LIST     of small,big,echo,pings,ws-pings,fragments,garbage,http,batch,bombs (all)
+  --limits LIST     default and tight: 100 messages and 100 KB a second, 50 refusals (default,tight)
+  --seconds N       of each (4)
+  --silence N       ms that the clean client may hear nothing (250)
+`;
+
+const KINDS = ["native", "ws", "own"];
+const FLOODS: readonly Flood[] = [
+  "small",
+  "big",
+  "echo",
+  "pings",
+  "ws-pings",
+  "fragments",
+  "garbage",
+  "http",
+  "batch",
+  "bombs",
+];
+const LIMITS: Readonly<Record<string, string>> = {
+  default: "",
+  tight: "messages_per_second = 100\nbytes_per_second = 100_000\nrate_refusals = 50\n" +
+    "user_messages_per_second = 1_000\n",
+};
+/** Of the clean client's messages. */
+const BEAT_MS = 5;
+const BODY = new Uint8Array(64);
+
+/** What one flood came to. */
+interface Row {
+  readonly websocket: string;
+  readonly limits: string;
+  readonly flood: Flood | "none";
+  /** The longest time between two echoes. */
+  readonly silence_ms: number;
+  readonly p99_ms: number;
+  readonly flooded_megabytes: number;
+  readonly connections: number;
+}
+
+interface Clean {
+  /** Forgets what was heard before. */
+  reset(): void;
+  read(): { silence_ms: number; p99_ms: number };
+  close(): void;
+}
+
+const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
+
+/** Sends a message every 5 ms, whatever has come back. */
+async function cleanClient(bus: BusProcess): Promise<Clean> {
+  let [heard_ms, silence_ms] = [performance.now(), 0];
+  let took_ms: number[] = [];
+  const sent: number[] = [];
+  const connection = await openOnBus(bus.url, bus.token, 0, () => {
+    const now_ms = performance.now();
+    silence_ms = Math.max(silence_ms, now_ms - heard_ms);
+    heard_ms = now_ms;
+    took_ms.push(now_ms - (sent.shift() ?? now_ms));
+  });
+  const timer = setInterval(() => {
+    sent.push(performance.now());
+    connection.send(BODY);
+  }, BEAT_MS);
+  return {
+    reset() {
+      silence_ms = 0;
+      heard_ms = performance.now();
+      took_ms = [];
+    },
+    read() {
+      took_ms.sort((a, b) => a - b);
+      const p99_ms = took_ms[Math.floor(took_ms.length * 0.99)] ?? Infinity;
+      return { silence_ms: Math.max(silence_ms, performance.now() - heard_ms), p99_ms };
+    },
+    close() {
+      clearInterval(timer);
+      connection.close();
+    },
+  };
+}
+
+/** A token of another tenant's user would say nothing else: rates are the connection's. */
+async function flooded(
+  bus: BusProcess,
+  clean: Clean,
+  about: Pick<Row, "websocket" | "limits">,
+  flood: Flood | "none",
+  seconds: number,
+): Promise<Row> {
+  let last = { bytes: 0, connections: 0 };
+  const plan = { url: bus.url, token: bus.token, flood } as FloodPlan;
+  const child: Program | undefined = flood === "none" ? undefined : startProgram(
+    "bench/sockets/flood_child.ts",
+    { flags: ["--allow-net"], args: [JSON.stringify(plan)] },
+  );
+  if (child !== undefined) {
+    await child.hear();
+    (async () => {
+      for (;;) last = await child.hear();
+    })().catch(() => {});
+  }
+  clean.reset();
+  await pause(seconds * 1_000);
+  const heard = clean.read();
+  await child?.[Symbol.asyncDispose]();
+  await pause(500);
+  return {
+    ...about,
+    flood,
+    ...heard,
+    flooded_megabytes: last.bytes / 1e6,
+    connections: last.connections,
+  };
+}
+
+async function rowsOf(
+  about: Pick<Row, "websocket" | "limits">,
+  floods: readonly Flood[],
+  seconds: number,
+): Promise<Row[]> {
+  const file = `${ROOT}/.arqon/flood_${about.websocket}_${about.limits}.toml`;
+  const deflate = about.websocket === "own" ? "permessage_deflate = true\n" : "";
+  await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
+  await Deno.writeTextFile(
+    file,
+    `[server]\nhost = "127.0.0.1"\nwebsocket = "${about.websocket}"\n${deflate}` +
+      `[ops]\nhost = "127.0.0.1"\n[limits]\nhandshakes_per_second = 1_000\n${LIMITS[about.limits]}`,
+  );
+  const rows: Row[] = [];
+  for (const flood of ["none" as const, ...floods]) {
+    if (flood === "bombs" && deflate === "") continue;
+    // A clean client of its own and a bus of its own: what one flood leaves behind is not the next one's.
+    await using bus = await startBus(file);
+    const clean = await cleanClient(bus);
+    await pause(500);
+    rows.push(await flooded(bus, clean, about, flood, seconds));
+    clean.close();
+  }
+  await Deno.remove(file);
+  return rows;
+}
+
+/** The items of an option that lists names with commas. */
+function listed<T extends string>(values: OptionValues, name: string, known: readonly T[]): T[] {
+  const items = String(values[name]).split(",");
+  const odd = items.find((item) => !(known as readonly string[]).includes(item));
+  if (odd !== undefined) {
+    throw new UsageError(
+      `--${name} expects some of ${known.join(",")}, got ${JSON.stringify(odd)}`,
+    );
+  }
+  return items as T[];
+}
+
+async function run(values: OptionValues): Promise<ScenarioResult> {
+  const seconds = positive(values, "seconds");
+  const silence_ms = positive(values, "silence");
+  const floods = listed(values, "floods", FLOODS);
+  const all: Row[] = [];
+  for (const websocket of listed(values, "websocket", KINDS)) {
+    for (const limits of listed(values, "limits", Object.keys(LIMITS))) {
+      console.error(`${websocket}, ${limits} limits ...`);
+      all.push(...await rowsOf({ websocket, limits }, floods, seconds));
+    }
+  }
+  const table = renderRows(
+    ["sockets", "limits", "flood", "worst silence ms", "p99 ms", "MB sent", "connections"],
+    all.map((row) => [
+      row.websocket,
+      row.limits,
+      row.flood,
+      row.silence_ms.toFixed(0),
+      row.p99_ms.toFixed(1),
+      row.flooded_megabytes.toFixed(0),
+      String(row.connections),
+    ]),
+  );
+  const over = all.filter((row) => row.silence_ms > silence_ms);
+  const failure = over.length === 0 ? undefined : "the clean client heard nothing for too long: " +
+    over.map(({ websocket, limits, flood }) => `${websocket} ${limits} ${flood}`).join(", ");
+  return { report: { seconds, rows: all }, table, failure };
+}
+
+/** `deno task bench flood`. */
+export const FLOOD: Scenario = {
+  name: "flood",
+  help: HELP,
+  options: {
+    websocket: text(KINDS.join(",")),
+    floods: text(FLOODS.join(",")),
+    limits: text(Object.keys(LIMITS).join(",")),
+    seconds: text("4"),
+    silence: text("250"),
+  },
+  run,
+};

@@ -1,0 +1,228 @@
+/**
+ * A program that starts a real Shield on a real NATS that holds so many policies or tenants, and measures
+ * from the moment its process begins: when it answers that it lives, when it is ready, when a tenant is
+ * served that asks from the first moment on, when everything stored is in force. Its argument is a plan
+ * as JSON; prints JSON. `start.ts` starts it.
+ */
+import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import {
+  emptySettings,
+  encodeSettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import { withPolicy } from "../../shield/policy/chain/chain.ts";
+import { openPolicyStore } from "../../shield/policy/chain/store.ts";
+import { createIssuer, type Issuer } from "../../tests/harness/cluster.ts";
+import { freePorts } from "../../tests/harness/free_ports.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { errorLog } from "../measure/brains.ts";
+import { example, variant } from "../policy/policy_rows.ts";
+import { ROOT } from "../measure/scenario.ts";
+
+/** What is asked for. */
+export interface StartPlan {
+  /** Tenants with a module of their own each. */
+  readonly modules: number;
+  /** Tenants with a policy, all of one module, and with settings. */
+  readonly tenants: number;
+  /** Starts of each kind. */
+  readonly rounds: number;
+}
+
+/** What is stored when a Shield starts. */
+export type StartCase = "nothing" | "modules, first start" | "modules" | "tenants";
+
+/** One start, in ms since its process began. */
+export interface StartRound {
+  readonly kind: StartCase;
+  readonly live_ms: number;
+  readonly ready_ms: number;
+  /** The first message of a tenant that asks from the first moment on; undefined where none has a policy. */
+  readonly served_ms: number | undefined;
+  /** Everything that is stored is in force. */
+  readonly in_force_ms: number;
+  readonly rss_bytes: number;
+}
+
+const DEADLINE_MS = 1_800_000;
+/** Pause between two questions: the precision of what is measured. */
+const PAUSE_MS = 10;
+/** The same for a page of metrics, which costs more than a probe. */
+const PAGE_PAUSE_MS = 100;
+const AUTHOR = { by: "bench", at_ms: 0 };
+/** Writes at a time while the stores are filled. */
+const WRITERS = 32;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const tenantOf = (kind: string, index: number) => `${kind}-${index}`;
+
+async function inParallel(count: number, work: (index: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: WRITERS }, worker));
+}
+
+/** `count` tenants, each with a policy: all of one module, or each of its own. */
+async function fill(spine: Spine, kind: string, count: number, has_own: boolean): Promise<void> {
+  const store = await openPolicyStore(spine);
+  const settings = await spine.keyValue(TENANTS_BUCKET);
+  const module = await example("bad_words");
+  const common = has_own ? "" : await store.putModule(module);
+  const rooms = [TenantRoomClass.parse({ room: "kept-*", durable: true })];
+  const own_settings = { ...emptySettings(), version: 1, rooms };
+  await inParallel(count, async (index) => {
+    const tenant = tenantOf(kind, index);
+    const sha256 = has_own ? await store.putModule(variant(module, tenant)) : common;
+    const rest = { room: "*", hooks: ["on_message" as const], order: 0, percent: 1 };
+    const binding = { name: "words", sha256, mode: "enforce" as const, ...rest };
+    await store.change(tenant, (document) => withPolicy(document, binding, AUTHOR));
+    if (has_own) return;
+    await settings.put([tenant], encodeSettings(own_settings));
+  });
+}
+
+/** Asks until `use` has something; resolves with it and the time. */
+async function until<T>(
+  url: string,
+  init: RequestInit,
+  use: (response: Response) => Promise<T | undefined>,
+  pause_ms = PAUSE_MS,
+): Promise<{ readonly at_ms: number; readonly value: T }> {
+  const deadline_ms = performance.now() + DEADLINE_MS;
+  while (performance.now() < deadline_ms) {
+    try {
+      const value = await use(await fetch(url, init));
+      if (value !== undefined) return { at_ms: performance.now(), value };
+    } catch (error) {
+      // Nobody listens there yet.
+      if (!(error instanceof TypeError)) throw error;
+    }
+    await pause(pause_ms);
+  }
+  throw new Error(`${url}: not within ${DEADLINE_MS} ms`);
+}
+
+const isOk = async (response: Response) => {
+  await response.body?.cancel();
+  return response.status === 200 ? true : undefined;
+};
+
+/** The memory of a Shield for which nobody waits any more; undefined before. */
+async function whenInForce(response: Response, tenants: number): Promise<number | undefined> {
+  const page = await response.text();
+  const value = (name: string) =>
+    Number(new RegExp(`^${name} (\\S+)$`, "m").exec(page)?.[1] ?? NaN);
+  const active = value('shield_policy_tenants\\{state="active"\\}');
+  return active === tenants ? value("process_resident_memory_bytes") : undefined;
+}
+
+interface Ground {
+  readonly issuer: Issuer;
+  readonly nats_url: string;
+}
+
+function configOf({ issuer, nats_url }: Ground, [port, ops_port]: readonly number[]): string {
+  return `[server]\nhost = "127.0.0.1"\nport = ${port}\n[ops]\nhost = "127.0.0.1"\n` +
+    `port = ${ops_port}\n[admin]\nport = 0\noperator_tenants = ["*"]\n[log]\nlevel = "error"\n` +
+    `[nats]\nurls = ["${nats_url}"]\n${issuer.config}`;
+}
+
+async function start(
+  ground: Ground,
+  kind: StartCase,
+  tenants: number,
+  asks: string | undefined,
+): Promise<StartRound> {
+  const ports = freePorts(2);
+  const file = `${ground.issuer.dir}/shield.toml`;
+  await Deno.writeTextFile(file, configOf(ground, ports));
+  const token = await ground.issuer.tokenFor({ tenant_id: asks ?? "nobody" });
+  const permissions = [`--allow-run=${Deno.execPath()}`, "--allow-net", "--allow-read"];
+  const flags = [...SERVER_FLAGS, "--ignore-env", ...permissions];
+  const began_ms = performance.now();
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", ...flags, `${ROOT}/shield/main.ts`, "--config", file],
+    stdin: "null",
+    stdout: "null",
+    stderr: "inherit",
+  }).spawn();
+  try {
+    const [client, ops] = ports.map((port) => `http://127.0.0.1:${port}`);
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const message = { method: "POST", headers, body: '{"type":"t","data":"clean"}' };
+    const [live, ready, served, in_force] = await Promise.all([
+      until(`${ops}/health/live`, {}, isOk),
+      until(`${ops}/health/ready`, {}, isOk),
+      asks === undefined ? undefined : until(`${client}/v1/rooms/lobby/messages`, message, isOk),
+      until(`${ops}/metrics`, {}, (page) => whenInForce(page, tenants), PAGE_PAUSE_MS),
+    ]);
+    const since = (at_ms: number) => at_ms - began_ms;
+    return {
+      kind,
+      live_ms: since(live.at_ms),
+      ready_ms: since(ready.at_ms),
+      served_ms: served && since(served.at_ms),
+      in_force_ms: since(Math.max(ready.at_ms, in_force.at_ms)),
+      rss_bytes: in_force.value,
+    };
+  } finally {
+    child.kill("SIGTERM");
+    await child.status;
+  }
+}
+
+/** A NATS of its own, filled; the first of `kinds` once, the others `rounds` times. */
+async function measure(
+  issuer: Issuer,
+  kinds: readonly StartCase[],
+  rounds: number,
+  stored: { readonly name: string; readonly count: number; readonly has_own: boolean },
+): Promise<StartRound[]> {
+  await using nats = await startNats({ jetstream: true });
+  const ground = { issuer, nats_url: nats.url };
+  const { name, count, has_own } = stored;
+  if (count > 0) {
+    const config = configFrom({ nats: { urls: [nats.url] } });
+    const spine = await openSpine(config, { log: errorLog("bench"), now: Date.now });
+    await fill(spine, name, count, has_own);
+    await spine.drain();
+  }
+  const results: StartRound[] = [];
+  // The last that was written: what is made ready in order comes to it last.
+  const asks = count === 0 ? undefined : tenantOf(name, count - 1);
+  for (const kind of kinds) {
+    const times = kind === "modules, first start" ? 1 : rounds;
+    for (let round = 0; round < times; round++) {
+      console.error(`start: ${kind}, ${round + 1} of ${times} ...`);
+      results.push(await start(ground, kind, count, asks));
+    }
+  }
+  return results;
+}
+
+async function run({ modules, tenants, rounds }: StartPlan): Promise<StartRound[]> {
+  const issuer = await createIssuer();
+  try {
+    const nothing = { name: "none", count: 0, has_own: false };
+    const own = { name: "own", count: modules, has_own: true };
+    const many = { name: "tenant", count: tenants, has_own: false };
+    return [
+      ...await measure(issuer, ["nothing"], rounds, nothing),
+      ...await measure(issuer, ["modules, first start", "modules"], rounds, own),
+      ...await measure(issuer, ["tenants"], rounds, many),
+    ];
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  console.log(JSON.stringify(await run(JSON.parse(Deno.args[0] ?? ""))));
+  Deno.exit(0);
+}

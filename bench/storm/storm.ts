@@ -1,0 +1,324 @@
+/**
+ * The scenario `storm`: everybody drops and returns at once. Beside the figures stand the promises of
+ * docs/architecture.md#promises; one that does not hold fails the run. The storm itself: `storm_child.ts`.
+ */
+import { runProgram } from "../measure/program.ts";
+import {
+  positive,
+  type Scenario,
+  type ScenarioResult,
+  text,
+  UsageError,
+} from "../measure/scenario.ts";
+import type { OptionValues } from "../measure/scenario.ts";
+import type { StormPlan, StormReport, StormRound } from "./storm_child.ts";
+import { renderRows } from "../measure/table.ts";
+
+const HELP = `storm: clients of a Shield with TLS (their own processes) that lose their connections
+all at once and come back as the SDK does: after a random moment, and when the door is closed (503)
+after its Retry-After. A steady publisher and subscriber go on beside them. Fails when somebody is not
+back, or not in time, when the p99 of a handshake that was let in (TCP, TLS, upgrade, WELCOME) is not
+below 100 ms, or when the p99 of the steady pair more than doubles. Then the same hits bare Deno, which
+asks nobody who it is: the limit of a machine whose cores the clients share.
+
+  --clients N        (10000)
+  --processes N      processes of clients (2)
+  --lanes N          attempts under way at a time, all processes together (128): a machine that is all
+                     clients has only its own cores, and what waits for them is not the Shield's delay
+  --handshakes N     [limits] handshakes_per_second of the Shield (2500)
+  --burst N          [limits] handshake_burst (1000)
+  --rate N           messages a second of the steady pair (200)
+  --seconds N        the steady pair alone, before the storm (10)
+  --nice N           niceness of the clients, which are other machines in reality (19; 0: none)
+  --websocket LIST   [server] websocket of the Shield (its default); with several, such as
+                     native,own, each is hit in turn and compared with the first, and not with bare Deno
+  --plain            without TLS
+  --alone            without the storm on bare Deno
+`;
+
+/** 10,000 clients are back within this, for each pair of cores. */
+const BACK_MS = 5_000;
+const BACK_CLIENTS = 10_000;
+const HANDSHAKE_MS = 100;
+const STEADY_RATIO = 2;
+
+interface Figures {
+  readonly clients: number;
+  readonly back: number;
+  readonly lost: number;
+  readonly mute_refusals: number;
+  readonly other_refusals: number;
+  readonly failures: number;
+  readonly refusals: number;
+  readonly distinct_waits: number;
+  readonly back_p50_ms: number;
+  readonly back_max_ms: number;
+  readonly handshake_p50_ms: number;
+  readonly handshake_p99_ms: number;
+  readonly handshake_max_ms: number;
+  readonly clients_cpu_seconds: number;
+  readonly server_cpu_seconds: number;
+  /** Ready without a core: no fault of its own. NaN where the system does not say. */
+  readonly server_waited_seconds: number;
+  /** p99 of the steady pair in the storm. */
+  readonly steady_p99_ms: number;
+  /** The same, by that before. */
+  readonly steady_ratio: number;
+}
+
+/** A promise beside what came of it. */
+interface Kept {
+  readonly promise: string;
+  readonly bound: string;
+  readonly measured: string;
+  readonly kept: boolean;
+}
+
+function at(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+}
+
+function figuresOf({ crowds, pair, spent }: StormRound, clients: number): Figures {
+  const sum = (key: "lost" | "mute_refusals" | "other_refusals" | "failures" | "cpu_seconds") =>
+    crowds.reduce((all, crowd) => all + crowd[key], 0);
+  const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
+    crowds.flatMap((crowd) => crowd[key]).sort((a, b) => a - b);
+  const [back, handshakes, waits] = [all("back_ms"), all("handshake_ms"), all("retry_after_ms")];
+  return {
+    clients,
+    back: back.length,
+    lost: sum("lost"),
+    mute_refusals: sum("mute_refusals"),
+    other_refusals: sum("other_refusals"),
+    failures: sum("failures"),
+    refusals: waits.length,
+    distinct_waits: new Set(waits).size,
+    back_p50_ms: at(back, 0.5),
+    back_max_ms: back.at(-1) ?? NaN,
+    handshake_p50_ms: at(handshakes, 0.5),
+    handshake_p99_ms: at(handshakes, 0.99),
+    handshake_max_ms: handshakes.at(-1) ?? NaN,
+    clients_cpu_seconds: sum("cpu_seconds"),
+    server_cpu_seconds: spent.cpu_seconds,
+    server_waited_seconds: spent.waited_seconds ?? NaN,
+    steady_p99_ms: pair["storm"]?.p99_ms ?? NaN,
+    steady_ratio: (pair["storm"]?.p99_ms ?? NaN) / (pair["before"]?.p99_ms ?? NaN),
+  };
+}
+
+const ms = (value: number | undefined) => value === undefined ? "" : `${value.toFixed(1)} ms`;
+
+function promisesOf(figures: Figures, { pair }: StormRound, cores: number): Kept[] {
+  const pairs = Math.max(1, Math.floor(cores / 2));
+  const back_ms = BACK_MS * Math.max(1, figures.clients / (BACK_CLIENTS * pairs));
+  const ratio = figures.steady_ratio;
+  const steady = Object.values(pair);
+  const missing = steady.reduce((sum, { sent, received }) => sum + sent - received, 0);
+  const refused = figures.mute_refusals + figures.other_refusals;
+  return [
+    {
+      promise: "all are back, none is lost",
+      bound: `${figures.clients}`,
+      measured: `${figures.back - figures.lost}`,
+      kept: figures.back - figures.lost === figures.clients,
+    },
+    {
+      promise: `the last is back (${pairs} core pair${pairs === 1 ? "" : "s"}, clients included)`,
+      bound: ms(back_ms),
+      measured: ms(figures.back_max_ms),
+      kept: figures.back_max_ms <= back_ms,
+    },
+    {
+      promise: "p99 of a handshake that was let in",
+      bound: ms(HANDSHAKE_MS),
+      measured: ms(figures.handshake_p99_ms),
+      kept: figures.handshake_p99_ms < HANDSHAKE_MS,
+    },
+    {
+      promise: "p99 of the steady pair, storm : before",
+      bound: `${STEADY_RATIO.toFixed(2)}x`,
+      measured: `${ratio.toFixed(2)}x`,
+      kept: ratio <= STEADY_RATIO,
+    },
+    {
+      promise: "messages of the steady pair that are missing",
+      bound: "0",
+      measured: `${missing}`,
+      kept: missing === 0,
+    },
+    {
+      promise: "refusals without a Retry-After",
+      bound: "0",
+      measured: `${refused}`,
+      kept: refused === 0,
+    },
+  ];
+}
+
+function stormTable(figures: Figures, pair: StormRound["pair"]): string {
+  return renderRows(["the storm", "p50", "p99", "max"], [
+    [
+      "handshake let in",
+      ms(figures.handshake_p50_ms),
+      ms(figures.handshake_p99_ms),
+      ms(figures.handshake_max_ms),
+    ],
+    ["drop to WELCOME", ms(figures.back_p50_ms), "", ms(figures.back_max_ms)],
+    ...Object.entries(pair).map(([name, { p50_ms, p99_ms, max_ms }]) => [
+      `steady pair, ${name}`,
+      ms(p50_ms),
+      ms(p99_ms),
+      ms(max_ms),
+    ]),
+  ]);
+}
+
+function doorTable({ refusals, distinct_waits, failures }: Figures, { spent }: StormRound): string {
+  const { door } = spent;
+  return renderRows(["at the door", "count"], [
+    ["let in", String(door?.accepted)],
+    ["sent away with 503", String(refusals)],
+    ["distinct Retry-After", String(distinct_waits)],
+    ["attempts without an answer", String(failures)],
+    ["tokens remembered / verified", `${door?.cache_hits} / ${door?.cache_misses}`],
+    ["request to 101, p99 at most", ms(door?.answered_p99_ms)],
+  ]);
+}
+
+/** What of it is the machine's, the runtime's and the clients': each column beside the first. */
+function besideTable(columns: readonly [name: string, figures: Figures][]): string {
+  type Row = [name: string, read: (of: Figures) => number, show: (value: number) => string];
+  const seconds = (value: number) => `${value.toFixed(2)} s`;
+  const rows: Row[] = [
+    ["the last is back", (of) => of.back_max_ms, ms],
+    ["p99 of a handshake", (of) => of.handshake_p99_ms, ms],
+    ["p99 of the steady pair", (of) => of.steady_p99_ms, ms],
+    ["steady pair, storm : before", (of) => of.steady_ratio, (value) => `${value.toFixed(2)}x`],
+    ["CPU of the server", (of) => of.server_cpu_seconds, seconds],
+    ["the server waited for a core", (of) => of.server_waited_seconds, seconds],
+    ["CPU of the clients", (of) => of.clients_cpu_seconds, seconds],
+  ];
+  const [first, ...others] = columns;
+  const heads = others.map(([name]) => `${name} / ${first?.[0]}`);
+  return renderRows(
+    ["side by side", ...columns.map(([name]) => name), ...heads],
+    rows.map(([name, read, show]) => {
+      const values = columns.map(([, figures]) => read(figures));
+      const ratios = values.slice(1).map((value) => (value / (values[0] ?? NaN)).toFixed(2));
+      return [name, ...values.map(show), ...ratios];
+    }),
+  );
+}
+
+function promiseTable(kept: readonly Kept[]): string {
+  return renderRows(
+    ["promise", "bound", "measured", ""],
+    kept.map(({ promise, bound, measured, kept }) => [
+      promise,
+      bound,
+      measured,
+      kept ? "kept" : "BROKEN",
+    ]),
+  );
+}
+
+/** A whole number from 0 on; throws `UsageError`. */
+function whole(values: OptionValues, name: string): number {
+  const value = Number(values[name]);
+  if (Number.isInteger(value) && value >= 0) return value;
+  throw new UsageError(`--${name} expects a whole number, got ${JSON.stringify(values[name])}`);
+}
+
+function planOf(values: OptionValues, websocket: string): StormPlan {
+  return {
+    clients: positive(values, "clients"),
+    processes: positive(values, "processes"),
+    lanes: positive(values, "lanes"),
+    handshakes_per_second: positive(values, "handshakes"),
+    handshake_burst: positive(values, "burst"),
+    seconds: positive(values, "seconds"),
+    rate: positive(values, "rate"),
+    tls: values["plain"] !== true,
+    websocket,
+    nice: whole(values, "nice"),
+    alone: values["alone"] === true,
+  };
+}
+
+async function hit(plan: StormPlan): Promise<StormReport> {
+  const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
+  return await runProgram<StormReport>(
+    "bench/storm/storm_child.ts",
+    permissions,
+    [JSON.stringify(plan)],
+  );
+}
+
+async function compare(plans: readonly StormPlan[]): Promise<ScenarioResult> {
+  const columns: [name: string, figures: Figures][] = [];
+  for (const plan of plans) {
+    const { shield } = await hit({ ...plan, alone: true });
+    columns.push([plan.websocket, figuresOf(shield, plan.clients)]);
+  }
+  const missing = columns.filter(([, { clients, back, lost }]) => back - lost !== clients);
+  return {
+    report: { options: plans, figures: Object.fromEntries(columns) },
+    table: besideTable(columns),
+    failure: missing.length === 0
+      ? undefined
+      : `not all are back: ${missing.map(([name]) => name)}`,
+  };
+}
+
+async function run(values: OptionValues): Promise<ScenarioResult> {
+  const kinds = String(values["websocket"]).split(",");
+  const plans = kinds.map((kind) => planOf(values, kind));
+  const [plan] = plans;
+  if (plan === undefined || plans.length > 1) return await compare(plans);
+  const { shield, bare } = await hit(plan);
+  const figures = figuresOf(shield, plan.clients);
+  const limit = bare && figuresOf(bare, plan.clients);
+  const kept = promisesOf(figures, shield, navigator.hardwareConcurrency);
+  const broken = kept.filter((one) => !one.kept).map(({ promise }) => promise);
+  const { pair, spent: { door } } = shield;
+  return {
+    report: {
+      options: plan,
+      figures,
+      pair,
+      door,
+      promises: kept,
+      bare: bare && { figures: limit, pair: bare.pair },
+    },
+    table: [
+      stormTable(figures, pair),
+      doorTable(figures, shield),
+      besideTable([
+        ...(limit === undefined ? [] : [["bare Deno", limit] as [string, Figures]]),
+        ["the Shield", figures],
+      ]),
+      promiseTable(kept),
+    ].join("\n\n"),
+    failure: broken.length === 0 ? undefined : `broken: ${broken.join("; ")}`,
+  };
+}
+
+/** `deno task bench storm`. */
+export const STORM: Scenario = {
+  name: "storm",
+  help: HELP,
+  options: {
+    clients: text("10000"),
+    processes: text("2"),
+    lanes: text("128"),
+    handshakes: text("2500"),
+    burst: text("1000"),
+    rate: text("200"),
+    seconds: text("10"),
+    nice: text("19"),
+    websocket: text(""),
+    plain: { type: "boolean", default: false },
+    alone: { type: "boolean", default: false },
+  },
+  run,
+};

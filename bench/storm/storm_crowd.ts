@@ -1,0 +1,164 @@
+/**
+ * A crowd of clients in this process that behave as the SDK does: connect, lose everything at once,
+ * come back after a random moment, wait as a refusal says. What it saw is a report of plain numbers.
+ */
+import process from "node:process";
+import { backoffDelay, DEFAULT_BACKOFF } from "../../sdk/typescript/backoff.ts";
+import { attempt, type Door, isAlive, quietly } from "./storm_handshake.ts";
+
+/** What one crowd is. */
+export interface CrowdPlan {
+  readonly door: Door;
+  /** One a client. */
+  readonly tokens: readonly string[];
+  /** Attempts under way at a time: a machine that is many clients has only its own cores. */
+  readonly lanes: number;
+}
+
+/** From the drop to the last one's return. */
+export interface CrowdReport {
+  /** From the start of an attempt that was let in to its WELCOME, one a client. */
+  readonly handshake_ms: readonly number[];
+  /** From the drop to WELCOME, one a client. */
+  readonly back_ms: readonly number[];
+  /** Of each 503: when to come back. */
+  readonly retry_after_ms: readonly number[];
+  /** 503 without a Retry-After header, or without retry_after_ms. */
+  readonly mute_refusals: number;
+  /** Refused with anything else. */
+  readonly other_refusals: number;
+  /** Attempts that got no answer. */
+  readonly failures: number;
+  /** Clients that are not connected at the end. */
+  readonly lost: number;
+  /** Of this process, from the drop to the last one's return. */
+  readonly cpu_seconds: number;
+}
+
+/** How often a client tries before it counts as lost; an SDK would go on. */
+const ATTEMPTS_MAX = 60;
+
+interface Measured {
+  handshake_ms: number[];
+  back_ms: number[];
+  retry_after_ms: number[];
+  mute_refusals: number;
+  other_refusals: number;
+  failures: number;
+}
+
+/** Lets at most so many in at a time, in the order in which they came. */
+function lanes(count: number): (work: () => Promise<void>) => Promise<void> {
+  let free = count;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((begin) => waiting.push(begin));
+    try {
+      await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+}
+
+const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/** The clients of one process. */
+export class Crowd {
+  readonly #plan: CrowdPlan;
+  readonly #inLane: (work: () => Promise<void>) => Promise<void>;
+  readonly #connections: (Deno.Conn | undefined)[];
+
+  constructor(plan: CrowdPlan) {
+    this.#plan = plan;
+    this.#inLane = lanes(plan.lanes);
+    this.#connections = plan.tokens.map(() => undefined);
+  }
+
+  /** Everybody connects, at the pace of the door; how many are in. */
+  async connect(): Promise<number> {
+    await this.#all(measured(), performance.now());
+    return this.#connections.filter((connection) => connection !== undefined).length;
+  }
+
+  /**
+   * Everybody's connection ends in one turn, and everybody comes back: then `onBack` is called, and
+   * each is asked whether it is connected indeed.
+   */
+  async storm(onBack: () => void = () => {}): Promise<CrowdReport> {
+    for (const [index, connection] of this.#connections.entries()) {
+      quietly(() => connection?.close());
+      this.#connections[index] = undefined;
+    }
+    const [measures, before_seconds] = [measured(), cpuSeconds()];
+    await this.#all(measures, performance.now());
+    const cpu_seconds = cpuSeconds() - before_seconds;
+    onBack();
+    return { ...measures, cpu_seconds, lost: await this.#lost() };
+  }
+
+  close(): void {
+    for (const connection of this.#connections) quietly(() => connection?.close());
+  }
+
+  async #all(measures: Measured, since_ms: number): Promise<void> {
+    const clients = this.#plan.tokens.map((token, index) =>
+      this.#come(token, index, measures, since_ms)
+    );
+    await Promise.all(clients);
+  }
+
+  async #come(token: string, index: number, measures: Measured, since_ms: number): Promise<void> {
+    let wait_ms = 0;
+    for (let failures = 1; failures <= ATTEMPTS_MAX; failures++) {
+      await wait(wait_ms + backoffDelay(failures - 1, DEFAULT_BACKOFF, Math.random));
+      wait_ms = 0;
+      await this.#inLane(async () => {
+        const result = await attempt(this.#plan.door, token);
+        if (result.kind === "open") {
+          this.#connections[index] = result.connection;
+          measures.handshake_ms.push(result.handshake_ms);
+          measures.back_ms.push(performance.now() - since_ms);
+        } else if (result.kind === "failed") measures.failures += 1;
+        else {
+          wait_ms = result.retry_after_ms;
+          if (result.status !== 503) measures.other_refusals += 1;
+          else if (result.retry_after_seconds * 1_000 < wait_ms || wait_ms === 0) {
+            measures.mute_refusals += 1;
+          } else measures.retry_after_ms.push(wait_ms);
+        }
+      });
+      if (this.#connections[index] !== undefined) return;
+    }
+  }
+
+  /** How many have no connection that answers. */
+  async #lost(): Promise<number> {
+    let lost = 0;
+    await Promise.all(this.#connections.map((connection) =>
+      this.#inLane(async () => {
+        if (connection === undefined || !await isAlive(connection)) lost += 1;
+      })
+    ));
+    return lost;
+  }
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+function measured(): Measured {
+  return {
+    handshake_ms: [],
+    back_ms: [],
+    retry_after_ms: [],
+    mute_refusals: 0,
+    other_refusals: 0,
+    failures: 0,
+  };
+}

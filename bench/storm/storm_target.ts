@@ -1,0 +1,141 @@
+/**
+ * What a storm hits, in a process of its own: a Shield, or bare Deno as the limit. What hits it is
+ * `storm_child.ts`.
+ */
+import { type Issuer, startServer } from "../../tests/harness/cluster.ts";
+import { ROOT } from "../measure/scenario.ts";
+import type { BarePlan, BareReady, BareSpent } from "./storm_bare_child.ts";
+import type { StormPlan } from "./storm_child.ts";
+import { startProcess } from "./storm_process.ts";
+
+/** What the Shield itself says. */
+export interface DoorReport {
+  /** Upgrades accepted in the storm. */
+  readonly accepted: number;
+  readonly refused: number;
+  /** Upper bound of the p99 from an upgrade request to its 101, by the histogram's buckets. */
+  readonly answered_p99_ms: number;
+  readonly cache_hits: number;
+  readonly cache_misses: number;
+}
+
+/** What a storm cost the server. */
+export interface Spent {
+  readonly cpu_seconds: number;
+  /** Its main thread was ready and had no core, as Linux says; absent elsewhere. */
+  readonly waited_seconds?: number;
+  /** Absent for bare Deno, which counts nothing. */
+  readonly door?: DoorReport;
+}
+
+/** A server that is up; disposing of it ends it. */
+export interface StormTarget extends AsyncDisposable {
+  /** `http(s)://host:port` */
+  readonly url: string;
+  /** From now until what it resolves with is called. */
+  measure(): Promise<() => Promise<Spent>>;
+}
+
+const CERT = `${ROOT}/tests/tls/server.pem`;
+const KEY = `${ROOT}/tests/tls/server_key.pem`;
+
+/** What the main thread of a process has waited for a core, in s; undefined where nobody says. */
+async function waitedSeconds(pid: number): Promise<number | undefined> {
+  // A program that reads: the runtime keeps /proc to those that may do everything.
+  const cat = new Deno.Command("cat", { args: [`/proc/${pid}/schedstat`], stderr: "null" });
+  const { success, stdout } = await cat.output();
+  return success ? Number(new TextDecoder().decode(stdout).split(" ")[1]) / 1e9 : undefined;
+}
+
+/** What it spends while it is measured, with what it waits. */
+async function withWaits(pid: number, spent: () => Promise<Spent>): Promise<() => Promise<Spent>> {
+  const before = await waitedSeconds(pid);
+  return async () => {
+    const after = await waitedSeconds(pid);
+    const known = before !== undefined && after !== undefined;
+    return { ...await spent(), ...(known ? { waited_seconds: after - before } : {}) };
+  };
+}
+
+function configOf(plan: StormPlan, issuer: Issuer): string {
+  return `${issuer.config}
+[limits]
+handshakes_per_second = ${plan.handshakes_per_second}
+handshake_burst = ${plan.handshake_burst}
+`;
+}
+
+function serverLines(plan: StormPlan): string {
+  const lines = ["heartbeat_ms = 600_000", "drain_ms = 0"];
+  if (plan.websocket !== "") lines.push(`websocket = "${plan.websocket}"`);
+  if (plan.tls) lines.push(`tls_cert = "${CERT}"`, `tls_key = "${KEY}"`);
+  return lines.join("\n");
+}
+
+/** The samples of a process's metrics, by name and labels. */
+async function metricsOf(ops_url: string): Promise<Map<string, number>> {
+  const text = await (await fetch(`${ops_url}/metrics`)).text();
+  return new Map(
+    text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).map((line) => {
+      const space = line.lastIndexOf(" ");
+      return [line.slice(0, space), Number(line.slice(space + 1))];
+    }),
+  );
+}
+
+function spentOf(before: Map<string, number>, after: Map<string, number>): Spent {
+  const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0);
+  const sum = (prefix: string) =>
+    [...after.keys()].filter((name) => name.startsWith(prefix)).reduce(
+      (all, name) => all + grown(name),
+      0,
+    );
+  const histogram = "shield_handshake_duration_seconds";
+  const accepted = grown(`${histogram}_count`);
+  const bucket = [...after.keys()].filter((name) => name.startsWith(`${histogram}_bucket`))
+    .map((name) => [Number(/le="([^"]*)"/.exec(name)?.[1]), grown(name)] as const)
+    .find(([, count]) => count >= accepted * 0.99);
+  const door = {
+    accepted,
+    refused: sum("shield_admission_refusals_total"),
+    answered_p99_ms: (bucket?.[0] ?? Infinity) * 1_000,
+    cache_hits: grown("shield_token_cache_hits_total"),
+    cache_misses: grown("shield_token_cache_misses_total"),
+  };
+  return { cpu_seconds: grown("process_cpu_seconds_total"), door };
+}
+
+/** A Shield with the limits of the plan, which takes the tokens of the issuer. */
+export async function startShield(plan: StormPlan, issuer: Issuer): Promise<StormTarget> {
+  const config = configOf(plan, issuer);
+  const shield = await startServer("shield", config, issuer.dir, serverLines(plan));
+  const { url = "", ops_url = "" } = shield.ready;
+  return {
+    url,
+    async measure() {
+      const before = await metricsOf(ops_url);
+      return await withWaits(shield.pid, async () => spentOf(before, await metricsOf(ops_url)));
+    },
+    [Symbol.asyncDispose]: () => shield[Symbol.asyncDispose](),
+  };
+}
+
+/** Deno's own server, which lets everybody in. */
+export async function startBare(plan: StormPlan): Promise<StormTarget> {
+  const bare = startProcess("bench/storm/storm_bare_child.ts", ["--allow-net"]);
+  const tls = { cert: await Deno.readTextFile(CERT), key: await Deno.readTextFile(KEY) };
+  await bare.say(JSON.stringify((plan.tls ? { tls } : {}) satisfies BarePlan));
+  const { url } = await bare.hear<BareReady>();
+  const spent = async () => {
+    await bare.say("spent");
+    return (await bare.hear<BareSpent>()).cpu_seconds;
+  };
+  return {
+    url,
+    async measure() {
+      const before = await spent();
+      return await withWaits(bare.pid, async () => ({ cpu_seconds: await spent() - before }));
+    },
+    [Symbol.asyncDispose]: () => bare[Symbol.asyncDispose](),
+  };
+}
