@@ -3,8 +3,8 @@
  * runs no tests and needs no network once the packages are there. `deno task verify` is the slow
  * one.
  */
-import { ROOT } from "./source_files.ts";
-import { runGate, type Step } from "./steps.ts";
+import { ROOT } from "./checkout/source_files.ts";
+import { runGate, type Step } from "./checkout/steps.ts";
 
 /** The steps, the longest first so that two cores are busy to the end. */
 const STEPS: readonly Step[] = [
@@ -12,12 +12,22 @@ const STEPS: readonly Step[] = [
   { name: "generated files", args: ["task", "--quiet", "gen", "--check"], cwd: ROOT },
   {
     name: "sizes and names",
-    args: ["run", "--allow-read", "--allow-env=TSC_*,NODE_*,VSCODE_*", "tasks/sizes.ts"],
+    args: ["run", "--allow-read", "--allow-env=TSC_*,NODE_*,VSCODE_*", "tasks/rules/sizes.ts"],
     cwd: ROOT,
   },
   {
     name: "layers",
-    args: ["run", "--allow-read", "--allow-write=.arqon", "--allow-run", "tasks/layers.ts"],
+    args: ["run", "--allow-read", "--allow-write=.arqon", "--allow-run", "tasks/rules/layers.ts"],
+    cwd: ROOT,
+  },
+  {
+    name: "switches",
+    args: ["run", "--allow-read", "--allow-env=TSC_*,NODE_*,VSCODE_*", "tasks/rules/switches.ts"],
+    cwd: ROOT,
+  },
+  {
+    name: "exports",
+    args: ["run", "--allow-read", "--allow-env=TSC_*,NODE_*,VSCODE_*", "tasks/rules/exports.ts"],
     cwd: ROOT,
   },
   { name: "lint", args: ["lint"], cwd: ROOT },

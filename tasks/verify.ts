@@ -4,8 +4,8 @@
  * binaries and workflows, and the coverage floor.
  * `deno task ok` is the quick one.
  */
-import { isGenerated, listFiles, ROOT } from "./source_files.ts";
-import { runGate, type Step } from "./steps.ts";
+import { isGenerated, listFiles, ROOT } from "./checkout/source_files.ts";
+import { runGate, type Step } from "./checkout/steps.ts";
 
 /** The steps, the longest first. `pages` are the Markdown files; the `ts` blocks
  * in them and in docstrings are type-checked. */
@@ -15,7 +15,12 @@ function steps(pages: readonly string[]): Step[] {
   return [
     {
       name: "coverage floor",
-      args: rule("coverage.ts", ...tool, "--allow-write", "--allow-env=TSC_*,NODE_*,VSCODE_*"),
+      args: rule(
+        "rules/coverage.ts",
+        ...tool,
+        "--allow-write",
+        "--allow-env=TSC_*,NODE_*,VSCODE_*",
+      ),
       cwd: ROOT,
     },
     {
@@ -26,7 +31,7 @@ function steps(pages: readonly string[]): Step[] {
     { name: "documents as a site", args: ["task", "--quiet", "docs:site", "--check"], cwd: ROOT },
     {
       name: "containers",
-      args: rule("deploy.ts", ...tool, "--allow-write", "--allow-env=LOG_TOKENS,LOG_STREAM"),
+      args: rule("deploy/deploy.ts", ...tool, "--allow-write", "--allow-env=LOG_TOKENS,LOG_STREAM"),
       cwd: ROOT,
     },
     {
@@ -36,18 +41,18 @@ function steps(pages: readonly string[]): Step[] {
     },
     {
       name: "workflows",
-      args: rule("workflows.ts", ...tool, "--allow-write=.arqon", "--allow-env=CI"),
+      args: rule("workflows/workflows.ts", ...tool, "--allow-write=.arqon", "--allow-env=CI"),
       cwd: ROOT,
     },
     {
       name: "bundle size",
-      args: rule("bundle_size.ts", ...tool, "--allow-env"),
+      args: rule("rules/bundle_size.ts", ...tool, "--allow-env"),
       cwd: ROOT,
     },
-    { name: "garbage of hot leaves", args: rule("leaves.ts", ...tool), cwd: ROOT },
-    { name: "documents", args: rule("docs.ts", "--allow-read"), cwd: ROOT },
-    { name: "reasons are tested", args: rule("reasons.ts", "--allow-read"), cwd: ROOT },
-    { name: "dependency audit", args: rule("audit.ts", ...tool), cwd: ROOT },
+    { name: "garbage of hot leaves", args: rule("rules/leaves.ts", ...tool), cwd: ROOT },
+    { name: "documents", args: rule("rules/docs.ts", "--allow-read"), cwd: ROOT },
+    { name: "reasons are tested", args: rule("rules/reasons.ts", "--allow-read"), cwd: ROOT },
+    { name: "dependency audit", args: rule("rules/audit.ts", ...tool), cwd: ROOT },
   ];
 }
 

@@ -1,7 +1,7 @@
 /**
  * Checks the house rules on lengths, names, comments and docstrings over the whole checkout. The
  * rules are in `size_rules.ts`; generated files obey none of them. Arguments limit the check to paths
- * that begin with them: `deno run --allow-read --allow-env tasks/sizes.ts shield/`.
+ * that begin with them: `deno run --allow-read --allow-env tasks/rules/sizes.ts shield/`.
  */
 import {
   checkName,
@@ -10,8 +10,8 @@ import {
   checkTypeScript,
   READ_EXTENSIONS,
 } from "./size_rules.ts";
-import { isGenerated, listFiles, ROOT } from "./source_files.ts";
-import { exitWith, type Violation } from "./violation.ts";
+import { isGenerated, listFiles, ROOT } from "../checkout/source_files.ts";
+import { exitWith, type Violation } from "../checkout/violation.ts";
 
 function check(path: string, text: string): Violation[] {
   if (path.endsWith(".ts")) return checkTypeScript(path, text);

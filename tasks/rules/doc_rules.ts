@@ -3,8 +3,8 @@
  * tasks exist, and fenced `json` and `toml` blocks are what they claim to be. `docs.ts` reads the
  * files; that `ts` blocks type-check is `deno check`'s work.
  */
-import { anchors, fencedBlocks, links, namedTasks } from "./markdown.ts";
-import type { Violation } from "./violation.ts";
+import { anchors, fencedBlocks, links, namedTasks } from "../checkout/markdown.ts";
+import type { Violation } from "../checkout/violation.ts";
 
 /** What the rules ask about the rest of the checkout. */
 export interface Checkout {

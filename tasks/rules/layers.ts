@@ -1,10 +1,11 @@
 /**
- * Checks the import directions of design.md 7 over every TypeScript file of the checkout. The rules
+ * Checks the import directions of docs/architecture.md#code over every TypeScript file of the checkout. The rules
  * are in `layer_rules.ts`; this file asks `deno info --json` for the graph.
  */
+import { checkFolders } from "./folder_rules.ts";
 import { checkLayers, checkPins, type Module } from "./layer_rules.ts";
-import { listFiles, ROOT } from "./source_files.ts";
-import { exitWith } from "./violation.ts";
+import { listFiles, ROOT } from "../checkout/source_files.ts";
+import { exitWith } from "../checkout/violation.ts";
 
 interface InfoReference {
   readonly specifier?: string;
@@ -20,7 +21,7 @@ interface InfoModule {
   }[];
 }
 
-const rootUrl = new URL("../", import.meta.url).href;
+const rootUrl = new URL("../../", import.meta.url).href;
 const ownPath = (url: string) => url.startsWith(rootUrl) ? url.slice(rootUrl.length) : url;
 
 /** One call for all files: a module that imports each of them, written to the ignored cache. */
@@ -49,7 +50,7 @@ function toModule(info: InfoModule): Module {
       const resolved = code?.specifier ?? type?.specifier;
       const line = (code ?? type)?.span?.start.line ?? -1;
       const target = resolved === undefined ? `unresolved:${specifier}` : ownPath(resolved);
-      return { specifier, target, line: line + 1 };
+      return { specifier, target, line: line + 1, is_type: code === undefined };
     }),
   };
 }
@@ -79,7 +80,11 @@ if (import.meta.main) {
   }
   const config: Workspace = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   exitWith(
-    [...checkLayers(modules, await bareSpecifiers(config)), ...checkPins(config.imports)],
+    [
+      ...checkLayers(modules, await bareSpecifiers(config)),
+      ...checkFolders(modules),
+      ...checkPins(config.imports),
+    ],
     `${files.length} files keep the layers`,
   );
 }

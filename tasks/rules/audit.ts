@@ -3,7 +3,7 @@
  * A registry that does not answer such questions is no failure, but it is said plainly: the step
  * then proves nothing.
  */
-import { ROOT } from "./source_files.ts";
+import { ROOT } from "../checkout/source_files.ts";
 
 /** What an audit showed: `unanswered` means that nobody knows. */
 export type AuditVerdict = "clean" | "vulnerable" | "unanswered";

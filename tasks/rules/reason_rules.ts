@@ -2,7 +2,7 @@
  * The rules on `proto/errors.json` as pure functions: names and numbers are unique, and every
  * reason that this version can give is named by a test. `reasons.ts` reads the files.
  */
-import type { Violation } from "./violation.ts";
+import type { Violation } from "../checkout/violation.ts";
 
 /** The registry, as far as these rules read it. */
 export interface ReasonEntry {

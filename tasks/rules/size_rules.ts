@@ -4,11 +4,21 @@
  * compiler and judges no types; `sizes.ts` reads the files.
  */
 import ts from "typescript";
-import { isTest } from "./source_files.ts";
-import type { Violation } from "./violation.ts";
+import { isTest } from "../checkout/source_files.ts";
+import type { Violation } from "../checkout/violation.ts";
 
 /** Longest file, in lines. */
 export const FILE_LINES = 350;
+/**
+ * Files that are longer because a split would hide their one story, and how long they may be. The list
+ * gets shorter, never longer.
+ */
+export const LONGER_FILES: Readonly<Record<string, number>> = {
+  "brain/rooms/lives/room_lives.ts": 360,
+  "brain/rooms/commands/apply.ts": 355,
+  "shared/spine/nats/stores/nats_bucket.ts": 355,
+  "shield/auth/bans.ts": 370,
+};
 /** Longest function, in lines from its first to its last. */
 export const FUNCTION_LINES = 70;
 
@@ -160,7 +170,7 @@ export function checkTypeScript(path: string, text: string): Violation[] {
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true, ts.ScriptKind.TS);
   return [
     ...checkName(path),
-    ...checkText(path, text),
+    ...checkText(path, text, LONGER_FILES[path]),
     ...checkOpening(path, text),
     ...functionViolations(path, source),
     ...(isTest(path) ? [] : docViolations(path, source)),

@@ -10,15 +10,15 @@ function check(path: string, specifier: string, target: string): string[] {
 }
 
 Deno.test("imports that point down are allowed", () => {
-  assert.deepEqual(check("shared/log.ts", "@arqon/proto", "proto/mod.ts"), []);
+  assert.deepEqual(check("shared/logs/log.ts", "@arqon/proto", "proto/mod.ts"), []);
   assert.deepEqual(check("shield/main.ts", "../shared/mod.ts", "shared/mod.ts"), []);
   assert.deepEqual(check("brain/main.ts", "./server.ts", "brain/server.ts"), []);
   assert.deepEqual(check("sdk/typescript/mod.ts", "@arqon/proto", "proto/mod.ts"), []);
   assert.deepEqual(
-    check("arq/commands/serve.ts", "../../shield/server.ts", "shield/server.ts"),
+    check("arq/commands/dev/serve.ts", "../../../shield/server.ts", "shield/server.ts"),
     [],
   );
-  assert.deepEqual(check("tests/bus.ts", "../brain/server.ts", "brain/server.ts"), []);
+  assert.deepEqual(check("tests/harness/bus.ts", "../../brain/server.ts", "brain/server.ts"), []);
   assert.deepEqual(
     check("proto/wire_test.ts", "@bufbuild/protobuf", "npm:/@bufbuild/protobuf@2"),
     [],
@@ -36,15 +36,27 @@ Deno.test("every forbidden direction between two layers is reported", () => {
 });
 
 Deno.test("the two servers never see each other", () => {
-  assert.equal(check("shield/server.ts", "../brain/server.ts", "brain/server.ts").length, 1);
-  assert.equal(check("brain/server.ts", "../shield/hub.ts", "shield/hub.ts").length, 1);
-  assert.equal(check("brain/tap_test.ts", "../shield/hub.ts", "shield/hub.ts").length, 1);
+  assert.equal(check("shield/server.ts", "../../brain/server.ts", "brain/server.ts").length, 1);
+  assert.equal(
+    check("brain/server.ts", "../shield/fanout/hub.ts", "shield/fanout/hub.ts").length,
+    1,
+  );
+  assert.equal(
+    check("brain/tap_test.ts", "../shield/fanout/hub.ts", "shield/fanout/hub.ts").length,
+    1,
+  );
 });
 
 Deno.test("a test may start what tests/ offers, its source may not", () => {
-  const target = "tests/nats_server.ts";
-  assert.deepEqual(check("shared/spine/nats_test.ts", "../../tests/nats_server.ts", target), []);
-  assert.equal(check("shared/spine/nats.ts", "../../tests/nats_server.ts", target).length, 1);
+  const target = "tests/harness/nats_server.ts";
+  assert.deepEqual(
+    check("shared/spine/nats/nats_test.ts", "../../../tests/harness/nats_server.ts", target),
+    [],
+  );
+  assert.equal(
+    check("shared/spine/nats/nats.ts", "../../../tests/harness/nats_server.ts", target).length,
+    1,
+  );
 });
 
 Deno.test("the SDK's Protobuf entry alone may import that package, and nothing of the SDK imports it", () => {
@@ -69,7 +81,8 @@ Deno.test("arq carries texts of a deployment along, and no module of it; nobody 
 
 Deno.test("nothing imports a test file", () => {
   assert.match(
-    check("shield/server.ts", "./limits_test.ts", "shield/limits_test.ts").join(),
+    check("shield/server.ts", "./connection/limits_test.ts", "shield/connection/limits_test.ts")
+      .join(),
     /must not import a test/,
   );
 });
@@ -80,9 +93,18 @@ Deno.test("what serves only tests may use packages, and only tests may use it", 
   assert.deepEqual(check("proto/wire_test.ts", "./testing/arbitraries.ts", support), []);
   assert.equal(check("proto/wire.ts", "./testing/arbitraries.ts", support).length, 1);
   assert.deepEqual(check("tests/a.ts", "../proto/testing/arbitraries.ts", support), []);
-  assert.equal(check("shield/a.ts", "./test_issuer.ts", "shield/test_issuer.ts").length, 1);
-  assert.deepEqual(check("shield/a_test.ts", "./test_issuer.ts", "shield/test_issuer.ts"), []);
-  assert.deepEqual(check("tasks/test.ts", "./test_summary.ts", "tasks/test_summary.ts"), []);
+  assert.equal(
+    check("shield/a.ts", "./auth/testing/issuer.ts", "shield/auth/testing/issuer.ts").length,
+    1,
+  );
+  assert.deepEqual(
+    check("shield/a_test.ts", "./auth/testing/issuer.ts", "shield/auth/testing/issuer.ts"),
+    [],
+  );
+  assert.deepEqual(
+    check("tasks/test/test.ts", "./test_summary.ts", "tasks/test/test_summary.ts"),
+    [],
+  );
 });
 
 Deno.test("only relative paths, bare specifiers from deno.json and node: may be written", () => {

@@ -6,7 +6,7 @@
 import { gzipSync } from "node:zlib";
 import { build, type Plugin, stop } from "esbuild";
 import { type BundleInputs, bundleProblems, contributors } from "./bundle_size_rules.ts";
-import { ROOT } from "./source_files.ts";
+import { ROOT } from "../checkout/source_files.ts";
 
 /** One program, and how large its bundle may be. */
 interface Program {
@@ -21,7 +21,8 @@ const PROGRAMS: readonly Program[] = [
   {
     name: "connect",
     text: 'export { connect } from "@arqon/sdk";',
-    limit_bytes: 20 * KB,
+    // Of which fetching the changes of a room that a client has missed is one and a half.
+    limit_bytes: 22 * KB,
   },
   {
     name: "ArqonError alone",

@@ -1,13 +1,15 @@
 /**
- * Checks every Markdown file of the checkout by `doc_rules.ts`. A `toml` block must pass our config
- * loader and the JSON Schema that editors use, so that the two cannot drift apart.
+ * Checks every Markdown file of the checkout by `doc_rules.ts`, and the documents that code names by
+ * `citation_rules.ts`. A `toml` block must pass our config loader and the JSON Schema that editors
+ * use, so that the two cannot drift apart.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { ConfigError, parseConfig } from "../shared/config/load.ts";
-import { parseToml } from "../shared/config/toml.ts";
+import { ConfigError, parseConfig } from "../../shared/config/load.ts";
+import { parseToml } from "../../shared/config/toml.ts";
+import { checkCitations, CITING_EXTENSIONS } from "./citation_rules.ts";
 import { checkMarkdown } from "./doc_rules.ts";
-import { listFiles, ROOT } from "./source_files.ts";
-import { exitWith } from "./violation.ts";
+import { isGenerated, listFiles, ROOT } from "../checkout/source_files.ts";
+import { exitWith, type Violation } from "../checkout/violation.ts";
 
 const SCHEMA = "docs/config.schema.json";
 
@@ -38,6 +40,16 @@ function withFolders(files: readonly string[]): Set<string> {
   return paths;
 }
 
+async function citationViolations(
+  checkout: Parameters<typeof checkCitations>[2],
+): Promise<{ files: number; violations: Violation[] }> {
+  const files = (await listFiles(CITING_EXTENSIONS)).filter((path) => !isGenerated(path));
+  const found = files.map(async (path) =>
+    checkCitations(path, await Deno.readTextFile(ROOT + path), checkout)
+  );
+  return { files: files.length, violations: (await Promise.all(found)).flat() };
+}
+
 if (import.meta.main) {
   const paths = withFolders(await listFiles([""]));
   const pages = new Map<string, string>();
@@ -51,8 +63,12 @@ if (import.meta.main) {
     tasks: new Set(Object.keys(tasks)),
     configProblem: await configCheck(),
   };
+  const cited = await citationViolations(checkout);
   exitWith(
-    [...pages].flatMap(([path, text]) => checkMarkdown(path, text, checkout)),
-    `${pages.size} documents`,
+    [
+      ...[...pages].flatMap(([path, text]) => checkMarkdown(path, text, checkout)),
+      ...cited.violations,
+    ],
+    `${pages.size} documents, and ${cited.files} files that may name one`,
   );
 }

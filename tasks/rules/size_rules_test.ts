@@ -6,9 +6,10 @@ import {
   checkTypeScript,
   FILE_LINES,
   FUNCTION_LINES,
+  LONGER_FILES,
   READ_EXTENSIONS,
 } from "./size_rules.ts";
-import { listFiles } from "./source_files.ts";
+import { listFiles, ROOT } from "../checkout/source_files.ts";
 
 const messages = (text: string, path = "shared/sample.ts") =>
   checkTypeScript(path, text).map((violation) => `${violation.line}: ${violation.message}`);
@@ -117,7 +118,7 @@ Deno.test("every source of the servers is read for such words, the console's too
   const files = (await listFiles([""])).filter((path) =>
     layers.some((one) => path.startsWith(one))
   );
-  assert.ok(files.some((path) => path.startsWith("shield/console/") && path.endsWith(".js")));
+  assert.ok(files.some((path) => path.startsWith("shield/admin/console/") && path.endsWith(".js")));
   const unread = files.filter((path) => !READ_EXTENSIONS.some((end) => path.endsWith(end)));
   // Data and texts of licences have no place for a remark.
   assert.deepEqual(unread.filter((path) => !/\.json$|\/LICENSE$/.test(path)), []);
@@ -148,5 +149,14 @@ Deno.test("a test that is left out or runs alone is reported", () => {
   for (const sample of samples) {
     const found = messages(`${opening}${sample}\n`, "shared/sample_test.ts");
     assert.deepEqual(found, ["2: no test is left out or run alone"], sample);
+  }
+});
+
+Deno.test("every named exception is a file that needs it", async () => {
+  const files = new Set(await listFiles([".ts"]));
+  for (const [path, most] of Object.entries(LONGER_FILES)) {
+    assert.ok(files.has(path), `${path} is not there any more`);
+    const lines = (await Deno.readTextFile(ROOT + path)).split("\n").length - 1;
+    assert.ok(lines > FILE_LINES && lines <= most, `${path} has ${lines} lines`);
   }
 });

@@ -2,7 +2,7 @@
  * Runs the tests that stand beside the source of each folder with a coverage floor, and fails when
  * a folder is not above it. A file that no test loads counts with all of its lines.
  */
-import { isTestCode, listFiles, ROOT } from "./source_files.ts";
+import { isTestCode, listFiles, ROOT } from "../checkout/source_files.ts";
 import {
   FLOORS,
   folderCoverage,

@@ -1,7 +1,7 @@
 /** Every way a document can be wrong is reported, with its line; a right one is not. */
 import assert from "node:assert/strict";
 import { checkMarkdown, type Checkout } from "./doc_rules.ts";
-import { anchors, fencedBlocks, links } from "./markdown.ts";
+import { anchors, fencedBlocks, links } from "../checkout/markdown.ts";
 
 const files: Record<string, string> = {
   "README.md": "# Arqon\n",

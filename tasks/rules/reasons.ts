@@ -9,8 +9,8 @@ import {
   type ReasonEntry,
   REGISTRY,
 } from "./reason_rules.ts";
-import { listFiles, ROOT } from "./source_files.ts";
-import { exitWith } from "./violation.ts";
+import { listFiles, ROOT } from "../checkout/source_files.ts";
+import { exitWith } from "../checkout/violation.ts";
 
 if (import.meta.main) {
   const entries: ReasonEntry[] = JSON.parse(await Deno.readTextFile(ROOT + REGISTRY)).errors;

@@ -1,9 +1,9 @@
 /**
- * The import rules of design.md 7 as a pure function over a list of modules: which layer may see
+ * The import rules of docs/architecture.md#code as a pure function over a list of modules: which layer may see
  * which, and how an import may be written. `layers.ts` reads the modules from `deno info`.
  */
-import type { Violation } from "./violation.ts";
-import { isTest, isTestCode } from "./source_files.ts";
+import type { Violation } from "../checkout/violation.ts";
+import { isTest, isTestCode } from "../checkout/source_files.ts";
 
 /** One import as it is written and where it leads: a path below the root, or a URL. */
 export interface Import {
@@ -11,6 +11,8 @@ export interface Import {
   readonly target: string;
   /** Starts at 1. */
   readonly line: number;
+  /** Only types come from there. */
+  readonly is_type?: boolean;
 }
 
 /** One module of ours with its imports. */
@@ -22,6 +24,7 @@ export interface Module {
 const EVERYTHING = [
   "proto",
   "shared",
+  "wasm",
   "shield",
   "brain",
   "sdk",
@@ -39,11 +42,12 @@ const EVERYTHING = [
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   proto: ["proto"],
   shared: ["proto", "shared"],
-  shield: ["proto", "shared", "shield"],
+  wasm: ["wasm"],
+  shield: ["proto", "shared", "wasm", "shield"],
   brain: ["proto", "shared", "brain"],
   sdk: ["proto", "sdk"],
-  arq: ["proto", "shared", "shield", "brain", "sdk", "arq", "policies"],
-  policies: ["proto", "shared", "shield", "policies"],
+  arq: ["proto", "shared", "wasm", "shield", "brain", "sdk", "arq", "policies"],
+  policies: ["proto", "shared", "wasm", "shield", "policies"],
   tasks: EVERYTHING,
   tests: EVERYTHING,
   bench: EVERYTHING,
@@ -78,7 +82,7 @@ function directionProblem(module: Module, target: string): string | undefined {
   const to = layerOf(target);
   const allowed = LAYERS[from];
   if (allowed === undefined) {
-    return `the folder "${from}" is in no layer; add it to tasks/layer_rules.ts and design.md 7`;
+    return `the folder "${from}" is in no layer; add it to tasks/rules/layer_rules.ts and docs/architecture.md#code`;
   }
   if (allowed.includes(to) || (isTestCode(module.path) && FOR_TESTS.includes(to))) return undefined;
   if (from === "arq" && CARRIED.test(target)) return undefined;

@@ -1,0 +1,55 @@
+/** A document that code names is there, with its heading; one that is not is reported with its line. */
+import assert from "node:assert/strict";
+import { checkCitations } from "./citation_rules.ts";
+
+const files: Record<string, string> = {
+  "README.md": "# Arqon\n",
+  "docs/protocol.md": "# Protocol\n\n## Text form\n",
+  "policies/ABI.md": "# ABI\n",
+};
+const checkout = {
+  has: (path: string) => path in files,
+  markdown: (path: string) => files[path],
+};
+const check = (text: string, path = "policies/sdk/sample.ts") =>
+  checkCitations(path, text, checkout).map(({ line, message }) => `${line}: ${message}`);
+
+Deno.test("documents of the checkout may be named from the root or from the file's folder", () => {
+  const good = [
+    "/** See docs/protocol.md. */",
+    "/** See `docs/protocol.md#text-form`, or README.md. */",
+    "// What a guest may do: ../ABI.md.",
+    "/**\n * Below: docs/protocol.md#text-form\n */",
+    "const x = `${ROOT}docs/${name}.md`;",
+    'const written = new URL("notes.md", folder);',
+  ];
+  for (const text of good) assert.deepEqual(check(text), [], text);
+  assert.deepEqual(check('"""What is signed (docs/protocol.md)."""', "sdk/python/a.py"), []);
+  assert.deepEqual(check("# See ABI.md\n", "policies/nats.conf"), []);
+});
+
+Deno.test("a document that is not there is reported, in every kind of comment", () => {
+  assert.deepEqual(check("\n/** The limits of design.md 4. */"), [
+    '2: "design.md" is no document of the checkout',
+  ]);
+  assert.deepEqual(check("/**\n * Rules (plans/house.md).\n */"), [
+    '2: "plans/house.md" is no document of the checkout',
+  ]);
+  assert.match(check(`const a = 1; ${"//"} as design.md has it`).join(), /design\.md/);
+  assert.match(check("// see ../../design.md").join(), /design\.md/);
+  assert.match(check('"""One.\n\nAs design.md says.\n"""', "a.py").join(), /3: "design\.md"/);
+  assert.match(check("a: 1 # design.md\n", "deploy/a.yaml").join(), /1: "design\.md"/);
+});
+
+Deno.test("an error or a hint that names a document below docs is held to it", () => {
+  assert.match(check('throw new Error("see docs/limits.md");').join(), /docs\/limits\.md/);
+  assert.match(check('{ "help": "docs/limits.md lists them." }', "proto/a.json").join(), /limits/);
+  assert.match(check("runbook_url: docs/protocol.md#gone", "deploy/a.yml").join(), /"#gone"/);
+  assert.deepEqual(check('const sample = "docs/limits.md";', "tasks/sample_test.ts"), []);
+});
+
+Deno.test("a heading that is not there is reported", () => {
+  assert.deepEqual(check("/** docs/protocol.md#binary-form */"), [
+    '1: "docs/protocol.md": docs/protocol.md has no heading "#binary-form"',
+  ]);
+});

@@ -1,0 +1,160 @@
+/**
+ * What the declarations of modules say of each other, as pure functions over parsed files: names that
+ * a module declares, imports and gives out, and which of them each declaration uses. Names alone are
+ * looked at, no types and no scopes: a local name that hides an imported one counts as its use.
+ */
+import ts from "typescript";
+
+/** One declaration at the top of a module. */
+export interface Declaration {
+  readonly name: string;
+  /** Starts at 1. */
+  readonly line: number;
+  readonly is_exported: boolean;
+  /** An interface or a type; an enum or a class is a value. */
+  readonly is_type: boolean;
+  /** Names that stand in it. */
+  readonly uses: ReadonlySet<string>;
+}
+
+/** What another module calls something; `*` is all that it gives out. */
+export interface Target {
+  readonly path: string;
+  readonly name: string;
+}
+
+/** A module, as far as its exports matter. */
+export interface ModuleGraph {
+  readonly path: string;
+  readonly declarations: readonly Declaration[];
+  /** By the name that it has here. */
+  readonly imports: ReadonlyMap<string, Target>;
+  /** `export … from` and `export { a as b }` by the name outside; `*`: every name of those modules. */
+  readonly passed_on: ReadonlyMap<string, Target>;
+  readonly passed_on_whole: readonly string[];
+  /** Names in what the module does when it is loaded. */
+  readonly acts: ReadonlySet<string>;
+  /** Modules that it loads while it runs. */
+  readonly loads: readonly string[];
+}
+
+/** Where a specifier leads from a module: a path below the root; undefined for packages. */
+export type Resolve = (from: string, specifier: string) => string | undefined;
+
+const isName = ({ parent }: ts.Node, node: ts.Identifier): boolean =>
+  (ts.isPropertyAccessExpression(parent) || ts.isPropertyAssignment(parent) ||
+    ts.isPropertySignature(parent) || ts.isPropertyDeclaration(parent) ||
+    ts.isMethodDeclaration(parent) || ts.isMethodSignature(parent)) && parent.name === node;
+
+/** Names that a node uses; what stands after a dot or names a member is none. */
+function usesOf(root: ts.Node): Set<string> {
+  const uses = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node) && !isName(node, node)) uses.add(node.text);
+    ts.forEachChild(node, visit);
+  };
+  ts.forEachChild(root, visit);
+  return uses;
+}
+
+function namesIn(name: ts.BindingName): string[] {
+  if (ts.isIdentifier(name)) return [name.text];
+  return name.elements.flatMap((one) => ts.isBindingElement(one) ? namesIn(one.name) : []);
+}
+
+const isExported = (statement: ts.Statement): boolean =>
+  ts.canHaveModifiers(statement) &&
+  (ts.getModifiers(statement) ?? []).some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
+
+function declarationsOf(source: ts.SourceFile, statement: ts.Statement): Declaration[] {
+  const lineOf = (node: ts.Node) =>
+    source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1;
+  const is_exported = isExported(statement);
+  if (ts.isVariableStatement(statement)) {
+    return statement.declarationList.declarations.flatMap((one) =>
+      namesIn(one.name).map((name) => {
+        return { name, line: lineOf(one), is_exported, is_type: false, uses: usesOf(one) };
+      })
+    );
+  }
+  const is_type = ts.isInterfaceDeclaration(statement) || ts.isTypeAliasDeclaration(statement);
+  const is_value = ts.isFunctionDeclaration(statement) || ts.isClassDeclaration(statement) ||
+    ts.isEnumDeclaration(statement);
+  if ((!is_type && !is_value) || statement.name === undefined) return [];
+  const { text: name } = statement.name;
+  const uses = usesOf(statement);
+  return [{ name, line: lineOf(statement), is_exported, is_type, uses }];
+}
+
+function importsOf(
+  { importClause }: ts.ImportDeclaration,
+  path: string,
+): [name: string, target: Target][] {
+  if (importClause === undefined) return [];
+  const { name, namedBindings } = importClause;
+  const found: [string, Target][] = name ? [[name.text, { path, name: "default" }]] : [];
+  if (namedBindings === undefined) return found;
+  if (ts.isNamespaceImport(namedBindings)) {
+    return [...found, [namedBindings.name.text, { path, name: "*" }]];
+  }
+  for (const { name, propertyName } of namedBindings.elements) {
+    found.push([name.text, { path, name: (propertyName ?? name).text }]);
+  }
+  return found;
+}
+
+/** Modules that are named where the program runs: `import("./x.ts")`, also as a type. */
+function loadsOf(source: ts.SourceFile, resolve: (specifier: string) => string | undefined) {
+  const found = new Set<string>();
+  const note = (node: ts.Node | undefined) => {
+    const path = node && ts.isStringLiteral(node) ? resolve(node.text) : undefined;
+    if (path !== undefined) found.add(path);
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      note(node.arguments[0]);
+    }
+    if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      note(node.argument.literal);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return [...found];
+}
+
+/** Reads one module. */
+export function graphOf(path: string, text: string, resolve: Resolve): ModuleGraph {
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true);
+  const to = (node: ts.Expression | undefined) =>
+    node && ts.isStringLiteral(node) ? resolve(path, node.text) : undefined;
+  const declarations: Declaration[] = [];
+  const imports = new Map<string, Target>();
+  const passed_on = new Map<string, Target>();
+  const passed_on_whole: string[] = [];
+  const acts = new Set<string>();
+  for (const statement of source.statements) {
+    const found = declarationsOf(source, statement);
+    declarations.push(...found);
+    if (found.length > 0) continue;
+    if (ts.isImportDeclaration(statement)) {
+      const target = to(statement.moduleSpecifier);
+      if (target === undefined) continue;
+      for (const [name, from] of importsOf(statement, target)) imports.set(name, from);
+    } else if (ts.isExportDeclaration(statement)) {
+      const { exportClause: clause, moduleSpecifier } = statement;
+      const target = moduleSpecifier === undefined ? path : to(moduleSpecifier);
+      if (target === undefined) continue;
+      if (clause === undefined) passed_on_whole.push(target);
+      else if (ts.isNamespaceExport(clause)) {
+        passed_on.set(clause.name.text, { path: target, name: "*" });
+      } else {
+        for (const { name, propertyName } of clause.elements) {
+          passed_on.set(name.text, { path: target, name: (propertyName ?? name).text });
+        }
+      }
+    } else for (const name of usesOf(statement)) acts.add(name);
+  }
+  const loads = loadsOf(source, (specifier) => resolve(path, specifier));
+  return { path, declarations, imports, passed_on, passed_on_whole, acts, loads };
+}

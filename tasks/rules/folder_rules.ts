@@ -1,0 +1,184 @@
+/**
+ * The order of the folders within each package, as a pure function over a list of modules: a folder
+ * needs nothing that lies in it above itself. Packages among themselves are `layer_rules.ts`.
+ */
+import { isTestCode } from "../checkout/source_files.ts";
+import type { Violation } from "../checkout/violation.ts";
+import type { Module } from "./layer_rules.ts";
+
+/**
+ * The folders with product files of each package, the lowest first: a module may take values from its
+ * own folder and from those before it. Types may come from anywhere, since nothing runs by them. An
+ * entry `mod.ts`, which only hands on, is on no floor.
+ */
+export const FOLDERS: readonly (readonly string[])[] = [
+  [
+    "shared",
+    "shared/containers",
+    "shared/subjects",
+    "shared/turns",
+    "shared/metrics",
+    "shared/logs",
+    "shared/audit",
+    "shared/presence",
+    "shared/schema",
+    "shared/schema/compatibility",
+    "shared/schema/descriptors",
+    "shared/config",
+    "shared/http1",
+    "shared/process",
+    "shared/listeners",
+    "shared/spine/contract",
+    "shared/records",
+    "shared/spine/conformance",
+    "shared/spine/embedded",
+    "shared/spine/nats/connection",
+    "shared/spine/nats/log",
+    "shared/spine/nats/stores",
+    "shared/spine/nats",
+    "shared/spine",
+    "shared/telemetry",
+    "shared/cluster",
+    "shared/backup",
+  ],
+  ["wasm/module", "wasm/metering"],
+  [
+    "shield/stats",
+    "shield/rates",
+    "shield/quota",
+    "shield/settings",
+    "shield/socket",
+    "shield/traces",
+    "shield/auth",
+    "shield/memory",
+    "shield/admin/console",
+    "shield/openapi",
+    "shield/admin/routing",
+    "shield/audit",
+    "shield/mirror",
+    "shield/rooms",
+    "shield/policy/abi",
+    "shield/policy/logs",
+    "shield/policy/turns",
+    "shield/policy/ring",
+    "shield/policy/modules",
+    "shield/policy/worker",
+    "shield/policy/pool",
+    "shield/policy/chain",
+    "shield/policy",
+    "shield/schema/validation",
+    "shield/schema/registry",
+    "shield/schema/admin",
+    "shield/schema",
+    "shield/signals",
+    "shield/message",
+    "shield/durable",
+    "shield/fanout",
+    "shield/presence",
+    "shield/connection",
+    "shield/http",
+    "shield/admin/inspect",
+    "shield/admin/operations",
+    "shield/admin",
+    "shield/supervisor",
+    "shield",
+  ],
+  [
+    "brain/telemetry",
+    "brain/presence",
+    "brain/rooms/locks",
+    "brain/rooms/store",
+    "brain/rooms/commands",
+    "brain/rooms/lives",
+    "brain/rooms/room",
+    "brain/rooms/desk",
+    "brain/rooms",
+    "brain",
+  ],
+  [
+    "arq/terminal",
+    "arq/answers",
+    "arq/bus",
+    "arq/backup",
+    "arq/completion",
+    "arq/config",
+    "arq/doctor",
+    "arq/init/schema",
+    "arq/init",
+    "arq/policies",
+    "arq/rooms",
+    "arq/schemas",
+    "arq/serve",
+    "arq/commands/audit",
+    "arq/commands/auth",
+    "arq/commands/backup",
+    "arq/commands/cluster",
+    "arq/commands/dev",
+    "arq/commands/mirror",
+    "arq/commands/policy",
+    "arq/commands/room",
+    "arq/commands/schema",
+    "arq/commands/setup",
+    "arq/program",
+    "arq",
+  ],
+];
+
+/** So many product files lie directly in one folder, at most. */
+export const FOLDER_FILES = 28;
+
+const folderOf = (path: string) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
+const isProduct = (path: string) => !isTestCode(path) && !path.endsWith("/mod.ts");
+
+/** Every value import that points up within its package, and every folder that has no place. */
+export function checkFolders(
+  modules: readonly Module[],
+  packages: readonly (readonly string[])[] = FOLDERS,
+): Violation[] {
+  const floors = new Map(
+    packages.flatMap((folders, at) =>
+      folders.map((
+        folder,
+        floor,
+      ): [string, { at: number; floor: number }] => [folder, { at, floor }])
+    ),
+  );
+  const roots = new Set(packages.flatMap((folders) => folders.map((one) => one.split("/", 1)[0])));
+  const violations: Violation[] = [];
+  for (const { path, imports } of modules) {
+    if (!roots.has(path.split("/", 1)[0]) || !isProduct(path)) continue;
+    const own = floors.get(folderOf(path));
+    if (own === undefined) {
+      const message = `${folderOf(path)}/ has no place in FOLDERS of tasks/rules/folder_rules.ts`;
+      violations.push({ path, line: 0, message });
+      continue;
+    }
+    for (const { target, line, is_type } of imports) {
+      const other = floors.get(folderOf(target));
+      if (is_type === true || !isProduct(target) || other?.at !== own.at) continue;
+      if (other.floor <= own.floor) continue;
+      const message = `${folderOf(path)}/ must not need ${folderOf(target)}/, which is above it ` +
+        `(${target}); see FOLDERS in tasks/rules/folder_rules.ts`;
+      violations.push({ path, line, message });
+    }
+  }
+  return [...violations, ...crowded(modules)];
+}
+
+/** Every folder with more product files directly in it than a newcomer can look over. */
+function crowded(modules: readonly Module[]): Violation[] {
+  const counts = Map.groupBy(
+    modules.filter(({ path }) => isProduct(path) && !CROWDED.has(folderOf(path))),
+    ({ path }) => folderOf(path),
+  );
+  return [...counts].filter(([, { length }]) => length > FOLDER_FILES).map((
+    [path, { length }],
+  ) => ({
+    path,
+    line: 0,
+    message: `${length} product files directly in one folder; at most ${FOLDER_FILES}`,
+  }));
+}
+
+/** Folders that are still crowded; the list gets shorter, never longer. */
+const CROWDED = new Set(["bench/load", "sdk/typescript"]);

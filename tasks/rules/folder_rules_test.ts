@@ -1,0 +1,45 @@
+/** The order of folders is broken here in each way and must be reported; what is right must not be. */
+import assert from "node:assert/strict";
+import { checkFolders, FOLDER_FILES, FOLDERS } from "./folder_rules.ts";
+import type { Import, Module } from "./layer_rules.ts";
+
+const PACKAGES = [["a/low", "a/high", "a"], ["b"]];
+
+function check(path: string, target: string, more: Partial<Import> = {}): string[] {
+  const module: Module = { path, imports: [{ specifier: "./x.ts", target, line: 3, ...more }] };
+  return checkFolders([module], PACKAGES).map(({ message }) => message);
+}
+
+Deno.test("a folder may take values from itself and from those below it", () => {
+  assert.deepEqual(check("a/high/x.ts", "a/low/y.ts"), []);
+  assert.deepEqual(check("a/high/x.ts", "a/high/y.ts"), []);
+  assert.deepEqual(check("a/main.ts", "a/high/y.ts"), []);
+  assert.deepEqual(check("b/x.ts", "a/high/y.ts"), [], "packages are another rule's matter");
+});
+
+Deno.test("a value from above is reported, a type is not", () => {
+  assert.match(check("a/low/x.ts", "a/high/y.ts").join(), /a\/low\/ must not need a\/high\//);
+  assert.match(check("a/high/x.ts", "a/loose.ts").join(), /must not need a\/, which is above it/);
+  assert.deepEqual(check("a/low/x.ts", "a/high/y.ts", { is_type: true }), []);
+});
+
+Deno.test("tests and entries are on no floor, a new folder needs a place", () => {
+  assert.deepEqual(check("a/low/x_test.ts", "a/high/y.ts"), []);
+  assert.deepEqual(check("a/low/testing/x.ts", "a/high/y.ts"), []);
+  assert.deepEqual(check("a/mod.ts", "a/high/y.ts"), []);
+  assert.match(check("a/new/x.ts", "a/low/y.ts").join(), /a\/new\/ has no place in FOLDERS/);
+});
+
+Deno.test("a crowded folder is reported", () => {
+  const files = Array.from({ length: FOLDER_FILES + 1 }, (_, at) => ({
+    path: `b/file_${at}.ts`,
+    imports: [],
+  }));
+  assert.deepEqual(checkFolders(files.slice(1), PACKAGES), []);
+  assert.match(checkFolders(files, PACKAGES)[0]?.message ?? "", /29 product files/);
+});
+
+Deno.test("no folder stands twice in the table", () => {
+  const all = FOLDERS.flat();
+  assert.equal(new Set(all).size, all.length);
+});
