@@ -2,7 +2,7 @@
  * Finds or installs `nats-server` for tests, benchmarks and `deno task dev --nats`. Run as a program
  * it prints the path. Not for production: there the operator brings the server.
  */
-import { ROOT } from "./source_files.ts";
+import { ROOT } from "./checkout/source_files.ts";
 
 /** What is installed. */
 const VERSION = "2.15.2";

@@ -1,6 +1,6 @@
 /** Versions of tools that stand in several places are the same in all of them. */
 import assert from "node:assert/strict";
-import { listFiles, ROOT } from "./source_files.ts";
+import { listFiles, ROOT } from "./checkout/source_files.ts";
 
 const read = (path: string) => Deno.readTextFile(ROOT + path);
 
@@ -56,8 +56,16 @@ Deno.test("NATS is the same in tests, containers, dev container and documents", 
 Deno.test("the oldest NATS and Go are the same wherever they are named", async () => {
   const [oldest = ""] = await pins("tasks/nats_server.ts", /^const OLDEST = \[(\d+, \d+)\]/gm);
   const [go] = await pins(".devcontainer/Dockerfile", /golang:(\d+\.\d+)-/g);
-  const sources = ["tasks/nats_server.ts", "tasks/deploy_tools.ts", "tasks/workflows.ts"];
-  const texts = ["arq/program_dev.ts", "arq/init/templates.ts", "shared/spine/nats_connect.ts"];
+  const sources = [
+    "tasks/nats_server.ts",
+    "tasks/deploy/deploy_tools.ts",
+    "tasks/workflows/workflows.ts",
+  ];
+  const texts = [
+    "arq/program/program_dev.ts",
+    "arq/init/templates.ts",
+    "shared/spine/nats/connection/nats_connect.ts",
+  ];
   const found = { nats: new Set<string>(), go: new Set<string>() };
   for (const path of [...await documents(), ...sources, ...texts]) {
     const text = (await read(path)).replaceAll(/[\n*`]+/g, " ");

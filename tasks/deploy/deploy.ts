@@ -1,0 +1,160 @@
+/**
+ * `deno task verify`, step "containers": whether everything below `deploy` and compose.yaml is well
+ * formed, by real validators (`deploy_tools.ts`) and our own rules. It starts no container: what was run
+ * and what was not is in docs/deploy.md.
+ */
+import { parseAllDocuments } from "yaml";
+import { cachedModules, dockerfileProblems, modulesNotCopied } from "./deploy_docker_rules.ts";
+import { jobProblems } from "./deploy_job_rules.ts";
+import { composeProblems, composeSources, kubernetesProblems } from "./deploy_rules.ts";
+import type { Configs } from "./deploy_rules.ts";
+import { diskBytes, storageProblems } from "./deploy_storage_rules.ts";
+import { ensureDeployTools, runTool } from "./deploy_tools.ts";
+import type { DeployTools } from "./deploy_tools.ts";
+import type { Document } from "./deploy_validate.ts";
+import {
+  validateCompose,
+  validateConfig,
+  validateDockerfiles,
+  validateKustomization,
+  validateManifests,
+  validateNats,
+  validatePrometheus,
+} from "./deploy_validate.ts";
+import { isTestCode, listFiles, ROOT } from "../checkout/source_files.ts";
+
+const PARTS = ["shield", "brain", "arq"];
+/** Images that only add files to somebody else's program. */
+const OTHERS = ["grafana"];
+/** Manifests that are applied when they are needed, and not by kustomization.yaml. */
+const ALONE = ["restore", "standby"];
+/** Configurations of commands of `arq`. */
+const OF_ARQ = ["backup", "restore", "standby"];
+const RULES = ["rules", "alerts", "store_alerts"].map((name) => `deploy/prometheus/${name}.yml`);
+
+const read = (path: string) => Deno.readTextFile(`${ROOT}${path}`);
+
+/** Our own modules that these reach, themselves included, as paths below the root: one question for all. */
+async function reached(modules: readonly string[]): Promise<string[]> {
+  const root = new URL("../../", import.meta.url).href;
+  const file = await Deno.makeTempFile({ dir: `${ROOT}.arqon/cache`, suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, modules.map((path) => `import "../../${path}";\n`).join(""));
+    const ran = await runTool(Deno.execPath(), ["info", "--json", file], { cwd: ROOT });
+    if (ran?.ok !== true) throw new Error(`deno info failed: ${ran?.stderr}`);
+    const { modules: found }: { modules: { specifier: string }[] } = JSON.parse(ran.stdout);
+    return found.map(({ specifier }) => specifier).filter((url) => url.startsWith(root))
+      .map((url) => url.slice(root.length)).filter((path) => !path.startsWith(".arqon/"));
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+async function notCopied(part: string, text: string, files: readonly string[]) {
+  return modulesNotCopied(part, text, await reached(cachedModules(text, files)));
+}
+
+async function dockerfiles(tools: DeployTools): Promise<string[]> {
+  const files = PARTS.map((part) => `deploy/docker/${part}.Dockerfile`);
+  const deno_json = JSON.parse(await read("deno.json"));
+  const deno_version = /DENO_PACKAGE="deno@([\d.]+)"/.exec(await read(".ci/run"))?.[1] ?? "";
+  const texts = await Promise.all(files.map(read));
+  const ours = (await listFiles([".ts"])).filter((path) => !isTestCode(path));
+  const left_out = texts.map((text, index) => notCopied(PARTS[index] ?? "", text, ours));
+  return [
+    ...await validateDockerfiles(tools, [
+      ...files,
+      ...OTHERS.map((name) => `deploy/docker/${name}.Dockerfile`),
+    ]),
+    ...(await Promise.all(left_out)).flat(),
+    ...texts.flatMap((text, index) =>
+      dockerfileProblems(PARTS[index] ?? "", text, deno_json, deno_version)
+    ),
+  ];
+}
+
+/** The configurations of a folder, or what is wrong with them. */
+async function configsOf(folder: string): Promise<Configs | string[]> {
+  const shield = await validateConfig(`${folder}/shield.toml`);
+  const brain = await validateConfig(`${folder}/brain.toml`);
+  if (shield.value === undefined || brain.value === undefined) {
+    return [...shield.problems, ...brain.problems];
+  }
+  return { shield: shield.value, brain: brain.value };
+}
+
+async function compose(tools: DeployTools): Promise<string[]> {
+  const configs = await configsOf("deploy/compose");
+  const { problems, value } = await validateCompose(tools, "compose.yaml");
+  if (Array.isArray(configs)) return [...configs, ...problems];
+  const sources = value === undefined ? [] : composeSources(value);
+  const there = await Promise.all(
+    sources.map((path) => Deno.stat(path).then(() => true, () => false)),
+  );
+  return [
+    ...problems,
+    ...sources.filter((_, index) => !there[index]).map((path) => `compose.yaml: no ${path}`),
+    ...(value === undefined ? [] : composeProblems(value, configs)),
+    ...await validateNats(tools, "deploy/nats/nats.conf"),
+    ...storageProblems("compose", await read("deploy/nats/nats.conf"), configs, undefined),
+    ...await validatePrometheus(tools, "deploy/compose/prometheus.yml", RULES),
+  ];
+}
+
+/** What is applied alone, with what kustomize gives beside it; each file is an operator's of `arq`, too. */
+async function jobs(
+  tools: DeployTools,
+  folder: string,
+  kustomized: readonly Document[],
+  version: string,
+): Promise<string[]> {
+  const alone = ALONE.map((name) => `${folder}/${name}.yaml`);
+  const texts = await Promise.all(alone.map(read));
+  const documents = texts.flatMap((text) => parseAllDocuments(text).map((one) => one.toJS()));
+  const forms = await Promise.all([
+    ...alone.map((path) => validateManifests(tools, path)),
+    ...OF_ARQ.map(async (name) => (await validateConfig(`${folder}/${name}.toml`)).problems),
+  ]);
+  return [...forms.flat(), ...jobProblems([...kustomized, ...documents], kustomized, version)];
+}
+
+async function kubernetes(tools: DeployTools): Promise<string[]> {
+  const folder = "deploy/kubernetes";
+  const configs = await configsOf(folder);
+  const { problems, value } = await validateKustomization(tools, folder);
+  if (Array.isArray(configs)) return [...configs, ...problems];
+  const { version } = JSON.parse(await read("deno.json"));
+  return [
+    ...problems,
+    ...(value === undefined ? [] : kubernetesProblems(value, configs, version)),
+    ...storageProblems(
+      "kubernetes",
+      await read(`${folder}/nats.conf`),
+      configs,
+      value && diskBytes(value),
+    ),
+    ...await validateManifests(tools, `${folder}/secrets.example.yaml`),
+    ...await validateManifests(tools, `${folder}/prometheus_adapter.yaml`),
+    ...await jobs(tools, folder, value ?? [], version),
+    ...await validateNats(tools, `${folder}/nats.conf`),
+    ...await validatePrometheus(tools, `${folder}/prometheus_scrape.yml`, []),
+  ];
+}
+
+/** Everything that is wrong, as lines. Rejects when a validator is missing and cannot be installed. */
+export async function deployProblems(tools: DeployTools): Promise<string[]> {
+  const found = await Promise.all([dockerfiles(tools), compose(tools), kubernetes(tools)]);
+  return found.flat();
+}
+
+if (import.meta.main) {
+  try {
+    const problems = await deployProblems(await ensureDeployTools());
+    for (const problem of problems) console.error(problem);
+    if (problems.length > 0) Deno.exit(1);
+    console.log("containers: images, compose.yaml and the manifests of Kubernetes are well formed");
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    Deno.exit(1);
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * That the storage of a deployment fits together: the disk holds what NATS may store, and NATS what the
+ * configuration promises to tenants and keeps for control data. Pure; the rest is `deploy_rules.ts`.
+ */
+import { controlBudget } from "../../shared/spine/contract/storage_plan.ts";
+import { sizeBytes } from "./deploy_rules.ts";
+import type { Configs } from "./deploy_rules.ts";
+import type { Document } from "./deploy_validate.ts";
+
+/** Of the disk, for what NATS writes beside messages: indexes, Raft logs, blocks not compacted yet. */
+const DISK_SHARE = 1.1;
+/** As NATS reads sizes: `G` is decimal, `GB` is not. */
+const NATS_UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  K: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  KB: 2 ** 10,
+  MB: 2 ** 20,
+  GB: 2 ** 30,
+  TB: 2 ** 40,
+};
+
+/** `max_file_store` of a server's configuration in bytes; NaN when it has none. */
+export function natsStorageBytes(text: string): number {
+  const [, digits, unit = ""] = /^\s*max_file(?:_store)?:\s*(\d+)([A-Z]*)\s*$/im.exec(text) ?? [];
+  return Number(digits) * (NATS_UNITS[unit.toUpperCase()] ?? NaN);
+}
+
+/** What a Shield's configuration promises in all, in bytes; NaN when it does not say for how many tenants. */
+export function promisedInAll({ shield }: Configs, storage_bytes: number): number {
+  const { durable, nats, audit } = shield;
+  const { tenants = NaN, log_bytes, shared_streams, shared_bytes } = durable;
+  const control_bytes = controlBudget(nats?.control_bytes ?? 0, storage_bytes);
+  const is_shared = shared_streams > 0 && !Number.isNaN(tenants);
+  const logs = is_shared ? shared_streams * shared_bytes : tenants * log_bytes;
+  return logs + control_bytes + audit.log_bytes;
+}
+
+/** What is wrong, as lines; `disk_bytes` undefined: the deployment does not say how large its disk is. */
+export function storageProblems(
+  name: string,
+  nats_conf: string,
+  configs: Configs,
+  disk_bytes: number | undefined,
+): string[] {
+  const storage_bytes = natsStorageBytes(nats_conf);
+  const promised = promisedInAll(configs, storage_bytes);
+  const declared = [configs.shield, configs.brain].map(({ nats }) => nats?.storage_bytes);
+  const problems: (readonly [string, boolean])[] = [
+    ["nats.conf: expected max_file_store", !(storage_bytes > 0)],
+    [
+      `[nats] storage_bytes: expected max_file_store of nats.conf, ${storage_bytes}`,
+      declared.some((bytes) => bytes !== storage_bytes),
+    ],
+    [
+      `[durable] tenants x log_bytes (or shared_streams x shared_bytes), [nats] control_bytes and [audit] log_bytes are ${promised} bytes, ` +
+      `expected at most max_file_store of nats.conf, ${storage_bytes}`,
+      !(promised <= storage_bytes),
+    ],
+    [
+      `expected a disk of ${DISK_SHARE} times max_file_store of nats.conf or more`,
+      disk_bytes !== undefined && !(disk_bytes >= DISK_SHARE * storage_bytes),
+    ],
+  ];
+  return problems.filter(([, holds]) => holds).map(([what]) => `${name}: ${what}`);
+}
+
+/** The disk of each NATS server of the manifests. */
+export function diskBytes(documents: readonly Document[]): number {
+  const nats = documents.find(({ kind, metadata }) =>
+    kind === "StatefulSet" && metadata.name === "nats"
+  );
+  return sizeBytes(nats?.spec.volumeClaimTemplates?.[0]?.spec.resources.requests.storage);
+}

@@ -1,0 +1,158 @@
+/**
+ * Asks each validator about one kind of file: Dockerfiles, compose.yaml, the manifests of Kubernetes,
+ * configurations of NATS, Prometheus and our own servers. It says what they say, as lines; our own rules
+ * about the same files are in `deploy_rules.ts`.
+ */
+import { parseAllDocuments } from "yaml";
+import { ConfigError, parseConfig } from "../../shared/config/load.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { runTool } from "./deploy_tools.ts";
+import type { DeployTools, RunOptions } from "./deploy_tools.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
+/** The versions of Kubernetes that the manifests are for: the oldest, and the newest that is known. */
+export const KUBERNETES_VERSIONS = ["1.31", "1.37"];
+
+/** Anything that JSON or YAML can say. */
+// deno-lint-ignore no-explicit-any
+export type Document = any;
+
+/** What a validator said, and what it read where it read it. */
+export interface Judged<T> {
+  readonly problems: readonly string[];
+  readonly value: T | undefined;
+}
+
+function linesOf(text: string): string[] {
+  return text.split("\n").map((line) => line.trimEnd()).filter((line) => line !== "");
+}
+
+/** The output of a program, or its problems when it failed. */
+async function ask(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Judged<string>> {
+  const ran = await runTool(program, args, { cwd: ROOT, ...options });
+  if (ran === undefined) return { problems: [`${program} is not there`], value: undefined };
+  if (ran.ok) return { problems: [], value: ran.stdout };
+  const said = linesOf(`${ran.stdout}\n${ran.stderr}`);
+  return { problems: said.length > 0 ? said : [`${program} failed`], value: undefined };
+}
+
+/** hadolint on Dockerfiles. */
+export async function validateDockerfiles(tools: DeployTools, files: readonly string[]) {
+  return (await ask(tools.hadolint, ["--no-color", ...files])).problems;
+}
+
+/** compose-go on a compose file: its schema, and whether all that is named is there. */
+export async function validateCompose(
+  { compose }: DeployTools,
+  file: string,
+): Promise<Judged<Document>> {
+  const { problems, value } = await ask(compose, ["--format", "json", file]);
+  return { problems, value: value === undefined ? undefined : JSON.parse(value) };
+}
+
+/** kubernetes-validate on a file of manifests; a kind that it does not know is a problem. */
+export async function validateManifests(
+  { kubernetes_validate }: DeployTools,
+  file: string,
+): Promise<string[]> {
+  const answers = await Promise.all(KUBERNETES_VERSIONS.map(async (version) => {
+    const args = ["--strict", "--kubernetes-version", version, file];
+    const ran = await runTool(kubernetes_validate, args, { cwd: ROOT });
+    const said = linesOf(`${ran?.stdout}\n${ran?.stderr}`);
+    const passed = said.filter((line) => /^INFO .* passed for resource /.test(line));
+    const others = said.filter((line) => !line.startsWith("INFO "));
+    if (others.length > 0) return others;
+    return ran?.ok === true && passed.length > 0 ? [] : [`${file}: nothing was validated`];
+  }));
+  return answers.flat();
+}
+
+/** kustomize on a folder, then kubernetes-validate on what comes out. */
+export async function validateKustomization(
+  tools: DeployTools,
+  folder: string,
+): Promise<Judged<Document[]>> {
+  const { problems, value } = await ask(tools.kustomize, ["build", folder]);
+  if (value === undefined) return { problems, value: undefined };
+  const file = await Deno.makeTempFile({ prefix: "arqon-manifests-", suffix: ".yaml" });
+  try {
+    await Deno.writeTextFile(file, value);
+    const documents = parseAllDocuments(value).map((document) => document.toJS());
+    return { problems: await validateManifests(tools, file), value: documents };
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+/** What Secrets hold where `$POD_NAME` runs, as this machine has it: a pair of the tests, any passwords. */
+const MOUNTED = [
+  ["/etc/nats-tls/tls.crt", `${ROOT}tests/tls/server.pem`],
+  ["/etc/nats-tls/tls.key", `${ROOT}tests/tls/server_key.pem`],
+  ["/etc/nats-tls/ca.crt", `${ROOT}tests/tls/ca.pem`],
+] as const;
+/** As `secrets.example.yaml` shows them, so that it names every user. */
+const PASSWORDS = await Deno.readTextFile(`${ROOT}deploy/kubernetes/secrets.example.yaml`).then(
+  (text) => text.split("\n").filter((line) => /^ +\w+_PASSWORD: "/.test(line)).join("\n"),
+);
+
+/** nats-server's own check of its configuration and of what that includes, beside the Secrets it needs. */
+export async function validateNats({ nats_server }: DeployTools, file: string) {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-nats-conf-" });
+  try {
+    const path = file.startsWith("/") ? file : `${ROOT}${file}`;
+    const from = path.slice(0, path.lastIndexOf("/"));
+    for await (const { name, isFile } of Deno.readDir(from)) {
+      if (!isFile || !name.endsWith(".conf")) continue;
+      const text = await Deno.readTextFile(`${from}/${name}`);
+      const moved = MOUNTED.reduce((now, [there, here]) => now.replaceAll(there, here), text);
+      await Deno.writeTextFile(`${folder}/${name}`, moved);
+    }
+    await Deno.writeTextFile(`${folder}/nats_passwords.conf`, PASSWORDS);
+    const conf = `${folder}${path.slice(path.lastIndexOf("/"))}`;
+    const env = { POD_NAME: "nats-0" };
+    return (await ask(nats_server, ["-t", "--config", conf], { env })).problems;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/**
+ * promtool on a configuration beside its rules. Debian's is built without the discovery of Kubernetes:
+ * in its place it is given a list of one address, so that everything else is checked.
+ */
+export async function validatePrometheus(
+  { promtool }: DeployTools,
+  file: string,
+  rules: readonly string[],
+): Promise<readonly string[]> {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-prometheus-" });
+  try {
+    const text = await Deno.readTextFile(`${ROOT}${file}`);
+    const discovered = /kubernetes_sd_configs:\n +- role: pod\n +namespaces: .*\n/g;
+    const known = text.replaceAll(discovered, 'static_configs: [{ targets: ["127.0.0.1:1"] }]\n');
+    await Deno.writeTextFile(`${folder}/prometheus.yml`, known);
+    for (const rule of rules) {
+      await Deno.copyFile(`${ROOT}${rule}`, `${folder}/${rule.split("/").at(-1)}`);
+    }
+    return (await ask(promtool, ["check", "config", `${folder}/prometheus.yml`])).problems;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Our own loader on the configuration of a Shield or Brain. */
+export async function validateConfig(file: string): Promise<Judged<Config>> {
+  try {
+    return {
+      problems: [],
+      value: parseConfig(await Deno.readTextFile(`${ROOT}${file}`), { file }),
+    };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { problems: linesOf(error.message), value: undefined };
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * `deno task dev`: starts the development bus, prints how to use it, and starts it anew when a
+ * source file changes, on the same ports. The bus itself is `dev_bus.ts`, a process with narrow
+ * permissions; this one only supervises.
+ */
+import { parseArgs } from "node:util";
+import { relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { busFlags } from "../../arq/serve/bus_command.ts";
+import type { DevBusOptions, DevBusReady } from "../../arq/serve/dev_bus.ts";
+import { readyLine, readyText } from "../../arq/serve/ready_text.ts";
+import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";
+import type { Prometheus } from "./dev_observe.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
+const WATCHED = ["proto", "shared", "wasm", "shield", "brain", "arq/serve", "tasks"];
+const SETTLE_MS = 150;
+const ORPHAN_POLL_MS = 2_000;
+
+const HELP = `Usage: deno task dev [options]
+
+Runs ArqonBus in one process (Shield and Brain on the embedded Spine) with a
+development key, and starts it anew when a source file changes.
+
+Options:
+  --port N         client port (4000; 0 picks a free one)
+  --ops-port N     metrics and health (4001; 0 picks a free one)
+  --admin-port N   admin API (4002; 0 picks a free one)
+  --data-dir DIR   keep room state in DIR (default: in memory)
+  --config FILE    a config.toml; the development issuer is added to it
+  --nats URL       use a NATS server (2.11 or newer, with JetStream)
+  --json           print one line {"url","ops_url","admin_url","token","tenant"}
+                   on stdout when ready; everything else goes to stderr
+  --no-watch       do not start anew when a source file changes
+  --observe        start Prometheus beside it, when one is installed
+  --observe-port N  where (default: a free port)
+  --help           this text
+`;
+
+const encoder = new TextEncoder();
+const out = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
+const err = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
+
+/** Its ports are picked once. */
+type Options = { -readonly [Key in keyof DevBusOptions]: DevBusOptions[Key] };
+
+interface DevArguments {
+  options: Options;
+  json: boolean;
+  watch: boolean;
+  /** Port of a Prometheus that is to run beside it. */
+  observe_port: number | undefined;
+}
+
+function usage(message: string): never {
+  err(`dev: ${message} (see --help)\n`);
+  Deno.exit(2);
+}
+
+function portOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  usage(`${name} expects a port from 0 to 65535, got ${JSON.stringify(text)}`);
+}
+
+function readArguments(args: string[]): DevArguments {
+  const text = { type: "string" } as const;
+  const flag = { type: "boolean" } as const;
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        port: text,
+        "ops-port": text,
+        "admin-port": text,
+        "data-dir": text,
+        config: text,
+        nats: text,
+        json: flag,
+        "no-watch": flag,
+        observe: flag,
+        "observe-port": text,
+        help: { ...flag, short: "h" },
+      },
+    });
+    if (values.help === true) {
+      out(HELP);
+      Deno.exit(0);
+    }
+    const port = portOf("--port", values.port);
+    const ops_port = portOf("--ops-port", values["ops-port"]);
+    const admin_port = portOf("--admin-port", values["admin-port"]);
+    const observe_port = portOf("--observe-port", values["observe-port"]) ??
+      (values.observe === true ? 0 : undefined);
+    const options: Options = {
+      state_dir: `${ROOT}/.arqon`,
+      ...(port === undefined ? {} : { port }),
+      ...(ops_port === undefined ? {} : { ops_port }),
+      ...(admin_port === undefined ? {} : { admin_port }),
+      ...(values["data-dir"] === undefined ? {} : { data_dir: resolve(values["data-dir"]) }),
+      ...(values.config === undefined ? {} : { config_file: resolve(values.config) }),
+      ...(values.nats === undefined ? {} : { nats_url: values.nats }),
+    };
+    const watch = values["no-watch"] !== true;
+    return { options, json: values.json === true, watch, observe_port };
+  } catch (error) {
+    usage(error instanceof Error ? error.message : String(error));
+  }
+}
+
+interface RunningBus {
+  child: Deno.ChildProcess;
+  ready: Promise<DevBusReady | undefined>;
+}
+
+function spawnBus(options: DevBusOptions): RunningBus {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      ...busFlags({ ...options, root: ROOT }, [Deno.execPath()]),
+      `${ROOT}/tasks/dev/dev_bus.ts`,
+      JSON.stringify(options),
+    ],
+    cwd: ROOT,
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  return { child, ready: heardReady(child.stdout) };
+}
+
+/** The first line of the bus, or undefined when it ends without one. */
+async function heardReady(stdout: ReadableStream<Uint8Array>): Promise<DevBusReady | undefined> {
+  let text = "";
+  const decoder = new TextDecoder();
+  const reader = stdout.getReader();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return undefined;
+    text += decoder.decode(value, { stream: true });
+    const end = text.indexOf("\n");
+    if (end >= 0) return JSON.parse(text.slice(0, end));
+  }
+}
+
+/** `has_durable`: the bus has the classes of the dev defaults. */
+function announce(ready: DevBusReady, json: boolean, has_durable: boolean): void {
+  const text = { arq: "npx -y deno task -q arq", end: "", has_durable };
+  out(json ? readyLine(ready) : readyText(ready, text));
+}
+
+/** Says where Prometheus is, or why it is not; the bus goes on without it. */
+async function observe(
+  ops_url: string,
+  state_dir: string,
+  port: number,
+): Promise<Prometheus | undefined> {
+  try {
+    const folder = `${state_dir}/prometheus-${Deno.pid}`;
+    const config = devPrometheusConfig(ROOT, ops_url);
+    const prometheus = await startPrometheus({ folder, config, port });
+    err(
+      prometheus === undefined
+        ? "dev: no Prometheus: install it (apt-get install prometheus, brew install prometheus)\n"
+        : `dev: Prometheus on ${prometheus.url}\n`,
+    );
+    return prometheus;
+  } catch (error) {
+    err(`dev: no Prometheus: ${error instanceof Error ? error.message : error}\n`);
+    return undefined;
+  }
+}
+
+function portOfUrl(url: string): number {
+  return Number(new URL(url).port);
+}
+
+/**
+ * Gives a path whenever sources have changed and have then been quiet for a moment: every change since
+ * the call counts, also one that comes before anybody asks.
+ */
+function changes(): AsyncIterable<string> {
+  const watcher = Deno.watchFs(WATCHED.map((folder) => `${ROOT}/${folder}`));
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let settled = Promise.withResolvers<string>();
+  (async () => {
+    for await (const event of watcher) {
+      const path = event.paths.find((item) =>
+        /\.(ts|json)$/.test(item) && !/_test\.ts$/.test(item)
+      );
+      if (path === undefined || event.kind === "access") continue;
+      clearTimeout(timer);
+      timer = setTimeout(() => settled.resolve(relative(ROOT, path)), SETTLE_MS);
+    }
+  })();
+  return (async function* () {
+    for (;;) {
+      const path = await settled.promise;
+      settled = Promise.withResolvers();
+      yield path;
+    }
+  })();
+}
+
+async function supervise(arguments_: DevArguments): Promise<never> {
+  const { options, json, watch, observe_port } = arguments_;
+  // From before the first bus reads its sources: what is saved while it starts is not missed.
+  const changed = watch ? changes() : undefined;
+  let bus = spawnBus(options);
+  let observing: Promise<Prometheus | undefined> | undefined;
+  const exit = async (code: number): Promise<never> => {
+    await (await observing)?.stop();
+    Deno.exit(code);
+  };
+  const end = async () => {
+    await stop(bus.child);
+    await exit((await bus.child.status).success ? 0 : 1);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, end);
+  watchLauncher(end);
+  const first = await bus.ready;
+  if (first === undefined) Deno.exit((await bus.child.status).code || 1);
+  announce(first, json, options.config_file === undefined);
+  if (observe_port !== undefined) {
+    if (json) err(`dev: console on ${first.admin_url}/console/\n`);
+    observing = observe(first.ops_url, options.state_dir, observe_port);
+  }
+  if (changed === undefined) return await exit((await bus.child.status).code);
+  // Whatever was picked stays: clients reconnect to where they were.
+  options.port = portOfUrl(first.url);
+  options.ops_port = portOfUrl(first.ops_url);
+  options.admin_port = portOfUrl(first.admin_url);
+  for await (const path of changed) {
+    err(`dev: ${path} changed, starting anew\n`);
+    await stop(bus.child);
+    await bus.child.status;
+    bus = spawnBus(options);
+    const again = await bus.ready;
+    err(again === undefined ? "dev: not running; waiting for a change\n" : "dev: ready again\n");
+  }
+  return await exit(0);
+}
+
+/** Parent of a process by `ps` (Deno keeps /proc to itself); undefined where there is none. */
+async function parentOf(pid: number): Promise<number | undefined> {
+  const args = ["-o", "ppid=", "-p", String(pid)];
+  try {
+    const { success, stdout } = await new Deno.Command("ps", { args, stderr: "null" }).output();
+    return success ? Number(new TextDecoder().decode(stdout)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Calls `onOrphaned` when whoever started `deno task` has died: npx passes no signal on, so a killed
+ * `npx deno task dev` would leave the bus on its ports for ever.
+ */
+async function watchLauncher(onOrphaned: () => void): Promise<void> {
+  const launcher = await parentOf(Deno.ppid);
+  if (launcher === undefined || launcher <= 1) return;
+  const timer = setInterval(async () => {
+    if (await parentOf(Deno.ppid) === launcher) return;
+    clearInterval(timer);
+    onOrphaned();
+  }, ORPHAN_POLL_MS);
+}
+
+/** Asks the bus to drain. Not by a signal: a Ctrl-C has given it one already, and two mean "at once". */
+async function stop(child: Deno.ChildProcess): Promise<void> {
+  // A stdin that is closed already belongs to a bus that is ending, which is what was wanted.
+  await child.stdin.close().catch(() => {});
+}
+
+if (import.meta.main) await supervise(readArguments(Deno.args));

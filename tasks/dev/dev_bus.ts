@@ -1,0 +1,39 @@
+/**
+ * The process behind `deno task dev`: the development bus of `arq/serve/`, as a supervised program.
+ * Started and restarted by `dev.ts`; speaks to it in one JSON line on stdout when it is ready, and
+ * ends when its stdin does, so that it never outlives it.
+ */
+import { CommandError } from "../../arq/terminal/exit.ts";
+import { serveDev } from "../../arq/serve/dev_bus.ts";
+import { busProcess } from "../../arq/serve/serve_main.ts";
+import { ConfigError } from "../../shared/config/load.ts";
+import {
+  EXIT_FAILED,
+  EXIT_USAGE,
+  stopSignal,
+  stopWith,
+  textOf,
+} from "../../shared/process/process.ts";
+
+const PROGRAM = "dev";
+
+if (import.meta.main) {
+  // The supervisor holds our stdin: when it is gone, however it went, this process ends too.
+  const orphaned = () => Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
+  const process = busProcess({
+    program: PROGRAM,
+    stopping: (log) => Promise.race([stopSignal(PROGRAM, log), orphaned()]),
+  });
+  try {
+    await serveDev(JSON.parse(Deno.args[0] ?? "{}"), process, (ready) => {
+      Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(ready) + "\n"));
+    });
+  } catch (error) {
+    if (!(error instanceof CommandError)) {
+      stopWith(PROGRAM, error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED, textOf(error));
+    }
+    const { message, hint, exit_code } = error;
+    stopWith(PROGRAM, exit_code, hint === undefined ? message : `${message}\n${hint}`);
+  }
+  Deno.exit(0);
+}

@@ -1,0 +1,104 @@
+/**
+ * `deno task gen`: makes every generated file anew. `--check` writes nothing and fails when a
+ * committed file differs from what would be generated.
+ */
+import { renderArq } from "./gen_arq.ts";
+import { renderConfigMarkdown, renderConfigSchema } from "./gen_config.ts";
+import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
+import { renderErrorsMarkdown, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
+import type { Registry } from "./gen_errors.ts";
+import { renderSdksMarkdown } from "./gen_sdks.ts";
+import { renderInitBinaries } from "./gen_init.ts";
+import { renderNatsAccounts } from "./gen_nats_accounts.ts";
+import { renderNotice } from "./gen_notice.ts";
+import { renderWebsocketMarkdown } from "./gen_websocket.ts";
+import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
+async function run(args: string[], cwd: string): Promise<void> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd }).output();
+  if (code === 0) return;
+  const decoder = new TextDecoder();
+  throw new Error(
+    `deno ${args.join(" ")} failed\n${decoder.decode(stdout)}${decoder.decode(stderr)}`,
+  );
+}
+
+/** Runs buf over `proto/` and returns path (below the repository root) to text. */
+async function protobufFiles(): Promise<Map<string, string>> {
+  const out = await Deno.makeTempDir({ prefix: "arqon-gen-" });
+  try {
+    const template = {
+      version: "v2",
+      plugins: [{
+        local: [Deno.execPath(), "run", "-A", "@bufbuild/protoc-gen-es"],
+        out,
+        opt: ["target=ts", "import_extension=ts"],
+      }],
+    };
+    await run(
+      ["run", "-A", "@bufbuild/buf", "generate", "--template", JSON.stringify(template)],
+      `${ROOT}proto`,
+    );
+    const files = new Map<string, string>();
+    for (const name of ["envelope", "control", "presence", "replication", "history"]) {
+      const text = await Deno.readTextFile(`${out}/arqon/v1/${name}_pb.ts`);
+      files.set(`proto/gen/arqon/v1/${name}_pb.ts`, text);
+    }
+    return files;
+  } finally {
+    await Deno.remove(out, { recursive: true });
+  }
+}
+
+/** The files that carry the version, with it. */
+async function versionFiles(): Promise<Map<string, string>> {
+  const manifest = await Deno.readTextFile(`${ROOT}deno.json`);
+  const version = readVersion(manifest);
+  const files = new Map([["shared/version.ts", renderVersionModule(version)]]);
+  for (const file of versionedFiles(manifest)) {
+    const text = await Deno.readTextFile(ROOT + file.path);
+    files.set(file.path, withVersion(file, text, version));
+  }
+  return files;
+}
+
+async function generate(): Promise<Map<string, string>> {
+  const registry: Registry = JSON.parse(await Deno.readTextFile(`${ROOT}proto/errors.json`));
+  return new Map([
+    ...await versionFiles(),
+    ...await protobufFiles(),
+    ["proto/gen/errors.ts", renderErrorsTypescript(registry)],
+    ["sdk/python/src/arqon/errors_gen.py", renderErrorsPython(registry)],
+    ["docs/errors.md", renderErrorsMarkdown(registry)],
+    ["arq/init/binaries.ts", await renderInitBinaries()],
+    ["docs/config.schema.json", renderConfigSchema()],
+    ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
+    ["deploy/grafana/dashboards/arqonbus-stores.json", renderStoresDashboard()],
+    ["docs/configuration.md", renderConfigMarkdown()],
+    [
+      "deploy/kubernetes/nats_accounts.conf",
+      renderNatsAccounts(await Deno.readTextFile(`${ROOT}docs/operations.md`)),
+    ],
+    ["docs/websocket.md", renderWebsocketMarkdown()],
+    ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
+    ["NOTICE", await renderNotice(ROOT)],
+    ...await renderArq(ROOT, readVersion(await Deno.readTextFile(`${ROOT}deno.json`))),
+  ]);
+}
+
+const check = Deno.args.includes("--check");
+const stale: string[] = [];
+for (const [path, text] of await generate()) {
+  const current = await Deno.readTextFile(ROOT + path).catch(() => "");
+  if (current === text) continue;
+  stale.push(path);
+  if (check) continue;
+  await Deno.mkdir((ROOT + path).replace(/\/[^/]*$/, ""), { recursive: true });
+  await Deno.writeTextFile(ROOT + path, text);
+}
+if (stale.length > 0) console.error(`${check ? "stale" : "written"}: ${stale.join(", ")}`);
+if (check && stale.length > 0) {
+  console.error("run `deno task gen` and commit the result");
+  Deno.exit(1);
+}

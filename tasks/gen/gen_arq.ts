@@ -1,0 +1,80 @@
+/**
+ * Makes `docs/arq.md` and `docs/man/arq.1` of the commands' definition in `arq/` and of the prose in
+ * `arq/docs/`. Returns texts; `gen.ts` does the files.
+ */
+import { describeCommand, everyCommand, runnable } from "../../arq/completion/command_tree.ts";
+import type { CommandInfo } from "../../arq/completion/command_tree.ts";
+import { EXIT_MEANINGS } from "../../arq/terminal/exit.ts";
+import { manPage } from "../../arq/completion/man_page.ts";
+import { buildProgram } from "../../arq/program/program.ts";
+import { BUS_OPTIONS } from "../../arq/completion/command_tree.ts";
+import { commandSection, commandTable, optionTable } from "./gen_arq_markdown.ts";
+import type { Prose } from "./gen_arq_markdown.ts";
+
+const NOTICE =
+  "Generated from the commands in arq/ and the prose in arq/docs/ by `deno task gen`. " +
+  "Do not edit.";
+
+/** Prose that is not of one command. */
+const GENERAL = ["introduction", "tokens", "errors"];
+
+/** The commands as they are defined; none is run. */
+export function arqCommands(): CommandInfo {
+  return describeCommand(buildProgram(() => () => Promise.resolve()));
+}
+
+/** Links in `arq/docs/` are right there; in `docs/arq.md` they are shorter. */
+function relinked(text: string): string {
+  return text.trim().replaceAll("](../../docs/arq.md#", "](#").replaceAll("](../../docs/", "](");
+}
+
+function exitTable(): string {
+  const rows = EXIT_MEANINGS.map(([code, meaning]) => `| ${code} | ${meaning} |`);
+  return ["| code | meaning |", "| --- | --- |", ...rows].join("\n");
+}
+
+/** The page. Throws when there is prose about a command that there is not. */
+export function renderArqMarkdown(
+  program: CommandInfo,
+  prose: ReadonlyMap<string, string>,
+): string {
+  const known = new Set([...GENERAL, ...program.commands.map(({ path }) => path[1] ?? "")]);
+  const stray = [...prose.keys()].filter((name) => !known.has(name));
+  if (stray.length > 0) throw new Error(`arq/docs/${stray[0]}.md: arq has no such command`);
+  const of: Prose = (name) => {
+    const text = prose.get(name);
+    return text === undefined ? undefined : relinked(text);
+  };
+  const options = everyCommand(program).flatMap((command) => command.options);
+  const bus = new Map(
+    options.filter(({ group }) => group === BUS_OPTIONS).map((option) => [option.long, option]),
+  );
+  const parts = [
+    "# arq, the command line",
+    `<!-- ${NOTICE} -->`,
+    of("introduction"),
+    optionTable([...bus.values()]),
+    "Without them, the context says which bus it is, as [`arq context`](#arq-context) has it.",
+    of("tokens"),
+    "## Commands",
+    commandTable(runnable(program)),
+    ...program.commands.flatMap((command) => commandSection(command, of)),
+    "## Exit codes",
+    exitTable(),
+    of("errors"),
+  ];
+  return `${parts.filter((part) => part !== undefined).join("\n\n")}\n`;
+}
+
+/** Path below the root to text. `version` is that of `arq`. */
+export async function renderArq(root: string, version: string): Promise<Map<string, string>> {
+  const prose = new Map<string, string>();
+  for await (const { name } of Deno.readDir(`${root}arq/docs`)) {
+    prose.set(name.replace(/\.md$/, ""), await Deno.readTextFile(`${root}arq/docs/${name}`));
+  }
+  const program = arqCommands();
+  return new Map([
+    ["docs/arq.md", renderArqMarkdown(program, prose)],
+    ["docs/man/arq.1", manPage(program, version)],
+  ]);
+}

@@ -1,0 +1,171 @@
+/**
+ * Renders the configuration's definition as `docs/config.schema.json` and `docs/configuration.md`:
+ * the prose is here, every table comes from the schema. Pure text functions; `gen.ts` does the files.
+ */
+import { configJsonSchema, expectation, grouped } from "../../shared/config/json_schema.ts";
+import type { JsonSchema } from "../../shared/config/json_schema.ts";
+
+const NOTICE = "Generated from shared/config/schema.ts by `deno task gen`. Do not edit.";
+
+const INTRO = `# Configuration
+
+<!-- ${NOTICE} -->
+
+Each process reads one file, \`config.toml\`, named with \`--config\`. Almost every key has a default: a
+Shield needs an \`[[auth.issuers]]\` entry, since without one it would refuse every token, and a Brain
+in a process of its own needs \`[nats]\`. \`deno task dev\` needs no file at all. There are no
+environment variables.
+
+The file is strict. An unknown key, a wrong type, a value out of range or a key that stands twice
+stops the start, and all problems are named at once with line, column, key and what would be right:
+
+\`\`\`text
+config.toml:3:1 server.prot: unknown key; did you mean "port"?
+config.toml:7:14 policy.timeout_ms: "5" is a string; expected an integer from 1 to 60_000
+\`\`\`
+
+\`arq config check FILE\` says the same without starting anything, and opens the keys, certificates and
+other files that it names (\`--no-files\`: not those); \`arq config explain KEY\` says what a key is, and
+\`arq doctor\` looks at the machine as well: ports, limits, NATS
+([operations.md](operations.md#doctor)). A file is UTF-8; one that is named and cannot be read is told
+with its key.
+
+Passwords, tokens and private keys have files of their own, keys that end in \`_file\`
+([security.md](security.md#secrets-in-files)): read again when they are needed, and never shown.
+
+Units stand at the end of a name: \`_ms\`, \`_seconds\`, \`_bytes\`. Paths are relative to the working
+directory of the process. A Brain reads the same file; where \`[ops]\` and \`[admin]\` name no port, it
+uses 4101 and 4102 instead of 4001 and 4002. A switched-off part of \`[platform]\` is skipped with a
+warning at the start.
+
+Editors check the file while you type when its first line points to the schema, as in
+
+\`\`\`toml
+#:schema ./docs/config.schema.json
+\`\`\`
+
+\`arq config schema > config.schema.json\` writes that file anywhere.
+`;
+
+const EXAMPLES = `## Examples
+
+One node with NATS, TLS and an identity provider:
+
+\`\`\`toml
+[server]
+allowed_origins = ["https://app.example.com"]
+tls_cert = "/etc/arqon/cert.pem"
+tls_key = "/etc/arqon/key.pem"
+
+[nats]
+urls = ["nats://127.0.0.1:4222"]
+
+[[auth.issuers]]
+issuer = "https://id.example.com/"
+audience = "arqon"
+jwks_url = "https://id.example.com/.well-known/jwks.json"
+tenants = ["acme"]
+roles = ["user"]
+\`\`\`
+
+Two issuers, one for people and one for backends of any tenant, of which those of \`ops\` operate the
+bus, and signed messages in some rooms:
+
+\`\`\`toml
+[admin]
+operator_tenants = ["ops"]
+
+[auth]
+require_signature = [{ role = "user", room = "ledger-*" }]
+
+[[auth.issuers]]
+issuer = "https://id.example.com/"
+audience = "arqon"
+jwks_url = "https://id.example.com/.well-known/jwks.json"
+algorithms = ["RS256", "ES256"]
+tenants = ["acme", "globex"]
+
+[[auth.issuers]]
+issuer = "backends"
+audience = "arqon"
+jwks_file = "/etc/arqon/backends.jwks.json"
+algorithms = ["EdDSA"]
+tenants = ["*"]
+roles = ["service", "admin"]
+\`\`\`
+
+A machine of one's own, without NATS, whose room state survives a restart:
+
+\`\`\`toml
+[server]
+host = "127.0.0.1"
+data_dir = "/var/lib/arqon"
+
+[log]
+level = "debug"
+format = "json"
+\`\`\`
+`;
+
+/** The schema as it is committed. */
+export function renderConfigSchema(): string {
+  return JSON.stringify({ $comment: NOTICE, ...configJsonSchema() }, null, 2) + "\n";
+}
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|").replaceAll("\n", " ");
+}
+
+function defaultCell(node: JsonSchema, is_required: boolean): string {
+  if (is_required) return "required";
+  if (node.default === undefined) return "–";
+  const value = typeof node.default === "number"
+    ? grouped(node.default)
+    : JSON.stringify(node.default);
+  return `\`${value}\``;
+}
+
+const tableRow = (...cells: string[]) => `| ${cells.map(cell).join(" | ")} |`;
+
+/** A node that gets a section of its own, with the node whose keys the section lists. */
+function tableOf(node: JsonSchema): JsonSchema | undefined {
+  if (node.type === "object") return node;
+  return node.items?.type === "object" ? node.items : undefined;
+}
+
+/** One section a table and array of tables, in the order of the schema. */
+function sections(node: JsonSchema, path: readonly string[]): string[] {
+  const table = tableOf(node);
+  if (table === undefined) return [];
+  const children = Object.entries(table.properties ?? {});
+  const keys = children.filter(([, child]) => tableOf(child) === undefined);
+  const name = path.join(".");
+  const header = node.type === "array" ? `[[${name}]]` : `[${name}]`;
+  const lines: string[] = [];
+  if (keys.length > 0) {
+    const about = node.description ?? "";
+    lines.push(`### \`${header}\``, "");
+    if (about !== "") lines.push(`${about.charAt(0).toUpperCase()}${about.slice(1)}.`, "");
+    lines.push(tableRow("key", "value", "default", "meaning"));
+    lines.push(tableRow("---", "---", "---", "---"));
+    for (const [key, child] of keys) {
+      const is_required = table.required?.includes(key) ?? false;
+      lines.push(
+        tableRow(
+          `\`${key}\``,
+          expectation(child).replace(" in quotes", ""),
+          defaultCell(child, is_required),
+          child.description ?? "",
+        ),
+      );
+    }
+    lines.push("");
+  }
+  return [...lines, ...children.flatMap(([key, child]) => sections(child, [...path, key]))];
+}
+
+/** The page with a table of every key. */
+export function renderConfigMarkdown(): string {
+  const tables = sections({ ...configJsonSchema(), type: "object" }, []);
+  return [INTRO, EXAMPLES, "## Every key\n", tables.join("\n")].join("\n");
+}

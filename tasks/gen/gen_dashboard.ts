@@ -1,0 +1,191 @@
+/**
+ * Renders the rows of `dashboard_rows.ts` and `dashboard_stores.ts` as dashboards of Grafana 10 or newer. Pure text; `gen.ts`
+ * writes the file. A dashboard edited in Grafana is not read back.
+ */
+import { ROWS } from "./dashboard_rows.ts";
+import { STORE_ROWS } from "./dashboard_stores.ts";
+import type { PanelSpec, RowSpec } from "./dashboard_rows.ts";
+
+/** Of Grafana 10.2: newer ones migrate it by themselves. */
+const SCHEMA_VERSION = 39;
+const GRID_WIDTH = 24;
+const SIZES = {
+  stat: { w: 6, h: 4 },
+  table: { w: 8, h: 8 },
+  timeseries: { w: 8, h: 8 },
+} as const;
+const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
+const CHOSEN = 'job=~"$job", instance=~"$instance"';
+
+interface GridPosition {
+  readonly x: number;
+  readonly y: number;
+  readonly w: number;
+  readonly h: number;
+}
+
+function fieldConfig({ unit, limit, kind }: PanelSpec): object {
+  const steps: { color: string; value: number | null }[] = [{ color: "green", value: null }];
+  if (limit !== undefined) steps.push({ color: "red", value: limit });
+  const thresholdsStyle = { mode: limit === undefined ? "off" : "dashed" };
+  return {
+    defaults: {
+      unit,
+      min: 0,
+      thresholds: { mode: "absolute", steps },
+      custom: kind === undefined
+        ? { lineWidth: 1, fillOpacity: 8, showPoints: "never", thresholdsStyle }
+        : {},
+    },
+    overrides: [],
+  };
+}
+
+const OPTIONS = {
+  stat: { reduceOptions: { calcs: ["lastNotNull"] }, colorMode: "none", graphMode: "area" },
+  table: { showHeader: true },
+  timeseries: {
+    legend: { displayMode: "list", placement: "bottom" },
+    tooltip: { mode: "multi", sort: "desc" },
+  },
+} as const;
+
+function renderPanel(spec: PanelSpec, id: number, gridPos: GridPosition): object {
+  const type = spec.kind ?? "timeseries";
+  return {
+    id,
+    type,
+    title: spec.title,
+    description: spec.description,
+    datasource: DATASOURCE,
+    gridPos,
+    fieldConfig: fieldConfig(spec),
+    options: OPTIONS[type],
+    targets: spec.queries.map(([expr, legendFormat], index) => ({
+      refId: String.fromCharCode("A".charCodeAt(0) + index),
+      datasource: DATASOURCE,
+      expr: expr.replaceAll("@", CHOSEN),
+      legendFormat,
+      ...(type === "table" ? { instant: true, range: false, format: "table" } : { range: true }),
+    })),
+  };
+}
+
+function renderRows(rows: readonly RowSpec[]): object[] {
+  const panels: object[] = [];
+  let y = 0;
+  for (const { title, panels: specs } of rows) {
+    const gridPos = { x: 0, y, w: GRID_WIDTH, h: 1 };
+    panels.push({
+      id: panels.length + 1,
+      type: "row",
+      title,
+      collapsed: false,
+      gridPos,
+      panels: [],
+    });
+    y += 1;
+    let x = 0;
+    let line_height = 0;
+    for (const spec of specs) {
+      const { w, h } = SIZES[spec.kind ?? "timeseries"];
+      if (x + w > GRID_WIDTH || (x > 0 && h !== line_height)) {
+        y += line_height;
+        x = 0;
+      }
+      panels.push(renderPanel(spec, panels.length + 1, { x, y, w, h }));
+      x += w;
+      line_height = h;
+    }
+    y += line_height;
+  }
+  return panels;
+}
+
+function labelVariable(name: string, label: string, query: string): object {
+  return {
+    name,
+    label,
+    type: "query",
+    datasource: DATASOURCE,
+    query: { query, refId: name },
+    definition: query,
+    refresh: 2,
+    sort: 1,
+    multi: true,
+    includeAll: true,
+    allValue: ".*",
+    current: { text: "All", value: "$__all" },
+  };
+}
+
+/** One dashboard: what it shows, and a query whose series say which jobs and instances there are. */
+interface DashboardSpec {
+  readonly uid: string;
+  readonly title: string;
+  /** The file that it is generated from. */
+  readonly source: string;
+  readonly rows: readonly RowSpec[];
+  /** A metric, perhaps with a matcher. */
+  readonly series: readonly [metric: string, matcher: string];
+}
+
+const OVERVIEW: DashboardSpec = {
+  uid: "arqonbus-overview",
+  title: "ArqonBus Overview",
+  source: "tasks/gen/dashboard_rows.ts",
+  rows: ROWS,
+  series: ["arqon_build_info", ""],
+};
+const STORES: DashboardSpec = {
+  uid: "arqonbus-stores",
+  title: "ArqonBus Stores",
+  source: "tasks/gen/dashboard_stores.ts",
+  rows: STORE_ROWS,
+  series: ["up", 'job=~"arqon-(nats|valkey)"'],
+};
+
+function render({ uid, title, source, rows, series: [metric, matcher] }: DashboardSpec): string {
+  const of = (...matchers: string[]) => {
+    const all = matchers.filter((one) => one !== "").join(", ");
+    return all === "" ? metric : `${metric}{${all}}`;
+  };
+  const dashboard = {
+    uid,
+    title,
+    description: `Generated from ${source} by \`deno task gen\`. Do not edit.`,
+    tags: ["arqonbus"],
+    schemaVersion: SCHEMA_VERSION,
+    version: 1,
+    editable: true,
+    graphTooltip: 1,
+    refresh: "10s",
+    time: { from: "now-1h", to: "now" },
+    timezone: "browser",
+    templating: {
+      list: [
+        { name: "datasource", label: "Data source", type: "datasource", query: "prometheus" },
+        labelVariable("job", "Job", `label_values(${of(matcher)}, job)`),
+        labelVariable(
+          "instance",
+          "Instance",
+          `label_values(${of(matcher, 'job=~"$job"')}, instance)`,
+        ),
+      ],
+    },
+    annotations: { list: [] },
+    links: [],
+    panels: renderRows(rows),
+  };
+  return JSON.stringify(dashboard, null, 2) + "\n";
+}
+
+/** The dashboard of Shields and Brains as it is committed. */
+export function renderDashboard(): string {
+  return render(OVERVIEW);
+}
+
+/** The dashboard of NATS and Valkey as it is committed. */
+export function renderStoresDashboard(): string {
+  return render(STORES);
+}

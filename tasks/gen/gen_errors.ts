@@ -1,0 +1,201 @@
+/**
+ * Renders `proto/errors.json` as the TypeScript union, the Python module and `docs/errors.md`.
+ * Pure text functions; `gen.ts` does the files.
+ */
+
+/** One refusal. `outcome`: answered and the connection lives, closed, or an HTTP status. */
+export interface ErrorEntry {
+  number: number;
+  code: number;
+  name: string;
+  outcome: "reply" | "close" | "http";
+  client: "never-retry" | "back-off" | "refresh-token" | "other-node";
+  message: string;
+  help: string;
+  close?: number;
+  /** Counts towards `[limits] protocol_errors`. */
+  counted?: boolean;
+  /** What clients take a reason of this code for that they do not know. One a code. */
+  nearest?: boolean;
+  /** Part of the contract, but nothing in this version gives it yet. */
+  planned?: boolean;
+}
+
+/** One WebSocket close code; `client` is what a client does after it, as in `ErrorEntry`. */
+export interface CloseEntry {
+  code: number;
+  name: string;
+  reconnect: boolean;
+  client: string;
+  help: string;
+}
+
+/** All of `proto/errors.json`, in its order, which every rendering keeps. */
+export interface Registry {
+  errors: ErrorEntry[];
+  closes: CloseEntry[];
+}
+
+const NOTICE = "Generated from proto/errors.json by `deno task gen`. Do not edit.";
+
+/** Whether a text is its name, alone or before the detail: `invalid-room`, "Invalid room: {detail}". */
+function isPlain({ name, message }: ErrorEntry): boolean {
+  const words = name.charAt(0).toUpperCase() + name.slice(1).replaceAll("-", " ");
+  return message === words || message === `${words}: {detail}`;
+}
+
+/**
+ * The entries as clients have them, in few bytes: a line for each code, action and close code, with
+ * the names behind it, and a text where it is not plain. The nearest reason of a code is the first.
+ */
+function groupsOf(errors: readonly ErrorEntry[]): string[] {
+  const groups: Record<string, string> = {};
+  const nearest = errors.filter((e) => e.nearest);
+  for (const e of [...nearest, ...errors.filter((e) => !e.nearest)]) {
+    const group = [e.code, e.client, e.close ?? ""].join(" ").trimEnd();
+    if (/[|=`$\\\n]/.test(e.message)) throw new TypeError(`${e.name}: the text has a separator`);
+    groups[group] = `${groups[group] ?? group}|${e.name}${isPlain(e) ? "" : `=${e.message}`}`;
+  }
+  return Object.values(groups);
+}
+
+/** `proto/gen/errors.ts`, unformatted: its folder is not under `deno fmt`. */
+export function renderErrorsTypescript({ errors, closes }: Registry): string {
+  const entry = (e: ErrorEntry) =>
+    `  ${JSON.stringify(e.name)}: ${
+      JSON.stringify({
+        number: e.number,
+        code: e.code,
+        outcome: e.outcome,
+        client: e.client,
+        close: e.close ?? 0,
+        counted: e.counted ?? false,
+        message: e.message,
+      })
+    },`;
+  return [
+    `// ${NOTICE}`,
+    "",
+    '/** Every refusal by its stable reason. `close` is 0 unless `outcome` is "close". */',
+    "export const ERRORS = {",
+    ...errors.map(entry),
+    "} as const;",
+    "",
+    "/** The same for clients, which do without the rest of it: see `reasons.ts`. */",
+    "export const REASON_GROUPS: string = `",
+    ...groupsOf(errors),
+    "`;",
+    "",
+    "/** The closed union of refusal reasons. */",
+    "export type Reason = keyof typeof ERRORS;",
+    "",
+    "/** Every close code, and whether a client reconnects after it. */",
+    "export const CLOSES = {",
+    ...closes.map((c) =>
+      `  ${c.code}: ${JSON.stringify({ name: c.name, reconnect: c.reconnect, client: c.client })},`
+    ),
+    "} as const;",
+    "",
+    "/** The same for clients: what one does, and the name. */",
+    "export const CLOSE_GROUPS: Readonly<Record<number, string>> = {",
+    ...closes.map((c) => `  ${c.code}: ${JSON.stringify(`${c.client} ${c.name}`)},`),
+    "};",
+    "",
+    "export type CloseCode = keyof typeof CLOSES;",
+    "",
+  ].join("\n");
+}
+
+/** `errors_gen.py` of the Python SDK: the same entries as a dict of named tuples, typed. */
+export function renderErrorsPython({ errors, closes }: Registry): string {
+  const bool = (value: boolean) => (value ? "True" : "False");
+  return [
+    `"""${NOTICE}"""`,
+    "",
+    "from typing import Final, Literal, NamedTuple",
+    "",
+    "",
+    "class ErrorEntry(NamedTuple):",
+    '    """One refusal; `close` is 0 unless `outcome` is "close"."""',
+    "",
+    "    number: int",
+    "    code: int",
+    "    outcome: str",
+    "    client: str",
+    "    close: int",
+    "    message: str",
+    "",
+    "",
+    "class CloseEntry(NamedTuple):",
+    '    """One WebSocket close code."""',
+    "",
+    "    name: str",
+    "    reconnect: bool",
+    "    client: str",
+    "",
+    "",
+    "Reason = Literal[",
+    ...errors.map((e) => `    ${JSON.stringify(e.name)},`),
+    "]",
+    "",
+    "ERRORS: Final[dict[str, ErrorEntry]] = {",
+    ...errors.map((e) =>
+      `    ${JSON.stringify(e.name)}: ErrorEntry(\n        ${e.number},\n        ${e.code},\n` +
+      `        ${JSON.stringify(e.outcome)},\n        ${JSON.stringify(e.client)},\n` +
+      `        ${e.close ?? 0},\n        ${JSON.stringify(e.message)},\n    ),`
+    ),
+    "}",
+    "",
+    "CLOSES: Final[dict[int, CloseEntry]] = {",
+    ...closes.map((c) =>
+      `    ${c.code}: CloseEntry(${JSON.stringify(c.name)}, ${bool(c.reconnect)}, ${
+        JSON.stringify(c.client)
+      }),`
+    ),
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** `docs/errors.md`: a table of reasons, then one of close codes. */
+export function renderErrorsMarkdown({ errors, closes }: Registry): string {
+  const row = (...cells: (string | number)[]) => `| ${cells.join(" | ")} |`;
+  const outcome = (e: ErrorEntry) =>
+    e.outcome === "close" ? `close ${e.close}` : e.outcome === "http" ? "HTTP status" : "reply";
+  return [
+    "# Errors and close codes",
+    "",
+    `<!-- ${NOTICE} -->`,
+    "",
+    "A refusal has a code (HTTP's), a stable kebab-case reason and a message. The text of a message may",
+    "change; codes, reasons and numbers do not, and a number is never used again.",
+    "",
+    "Outcome: *reply* answers one request (ACK or ERR; the HTTP status on the HTTP endpoint) and the",
+    "connection lives on; *close* ends the connection with the code given; *HTTP status* happens only",
+    "before a WebSocket is open or on an HTTP endpoint. A refusal without a request names the room and",
+    "the action that it is about: [protocol.md](protocol.md#refusals-without-a-request).",
+    "",
+    row("no.", "code", "reason", "outcome", "the client", "message", "help"),
+    row("---", "---", "---", "---", "---", "---", "---"),
+    ...errors.map((e) =>
+      row(
+        e.number,
+        e.code,
+        `\`${e.name}\`${e.planned ? " (planned)" : ""}`,
+        outcome(e),
+        e.client.replaceAll("-", " "),
+        e.message,
+        e.help + (e.counted ? " Counts towards `[limits] protocol_errors`." : ""),
+      )
+    ),
+    "",
+    "## Close codes",
+    "",
+    row("code", "name", "reconnect", "the client", "help"),
+    row("---", "---", "---", "---", "---"),
+    ...closes.map((c) =>
+      row(c.code, c.name, c.reconnect ? "yes" : "no", c.client.replaceAll("-", " "), c.help)
+    ),
+    "",
+  ].join("\n");
+}

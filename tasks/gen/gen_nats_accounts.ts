@@ -1,0 +1,23 @@
+/**
+ * Renders deploy/kubernetes/nats_accounts.conf: the users of NATS as docs/operations.md has them, so that
+ * what operators read and what the manifests ship is one text. Pure text functions; `gen.ts` does the files.
+ */
+
+const BLOCK = /^authorization \{$[^]*?^\}$/m;
+const HEAD =
+  `# Who may do what on NATS. Generated from docs/operations.md by \`deno task gen\`; do not edit.
+# SHIELD_PASSWORD: "…" and one line for each of the other users, of the Secret nats-passwords.
+include "nats_passwords.conf"
+`;
+
+/** The file's text, of the text of docs/operations.md. Throws when that has no accounts. */
+export function renderNatsAccounts(operations: string): string {
+  const block = BLOCK.exec(operations)?.[0];
+  if (block === undefined) throw new Error("docs/operations.md has no authorization block");
+  const users = block.replaceAll(
+    /user: "(\w+)", password: "…"/g,
+    (_, user: string) => `user: "${user}", password: $${user.toUpperCase()}_PASSWORD`,
+  );
+  if (users.includes("…")) throw new Error("docs/operations.md: a password is written another way");
+  return `${HEAD}${users}\n`;
+}

@@ -1,0 +1,142 @@
+/**
+ * NOTICE: the packages of others that `arq`, the Shield and the Brain carry into packages, images and
+ * binaries, each with its licence as it came. Which they are is read from Deno's module graph and
+ * deno.lock, their texts from Deno's cache; tools of development are not in it.
+ */
+import { PROGRAMS, sourcesOf, STARTED } from "../pack/pack_sources.ts";
+
+/** What deno.lock says of npm packages. */
+export interface Lock {
+  /** `npm:NAME@RANGE` to the version, with its peers. */
+  readonly specifiers: Readonly<Record<string, string>>;
+  readonly npm: Readonly<Record<string, { readonly dependencies?: readonly string[] }>>;
+}
+
+/** One package of others. */
+export interface Licensed {
+  readonly name: string;
+  readonly version: string;
+  /** As its package.json says: "MIT". */
+  readonly license: string;
+  /** Where its sources are, "" when it does not say. */
+  readonly repository: string;
+  /** Texts of its licence and notices as they came; empty when it brings none. */
+  readonly texts: readonly string[];
+}
+
+const LICENCE_FILE = /^(?:licen[cs]e|notice|copying|copyright)(?:[.-][\w.-]+)?$/i;
+const RULE = "-".repeat(79);
+
+const HEAD = `ArqonBus
+Licensed under the Apache License, Version 2.0; see LICENSE.
+
+What follows are the packages of others that its programs carry, with their licences. It is
+generated: deno task gen writes it anew.
+`;
+
+/** `@a/b@1.2.3/x/y` and `@a/b@1.2.3_peers` are of `@a/b@1.2.3`. */
+function nameAndVersion(text: string): readonly [name: string, version: string] {
+  const [, name = "", version = ""] = /^(@?[^@]+)@([^/_]+)/.exec(text) ?? [];
+  if (name === "") throw new Error(`${text} is no package with a version`);
+  return [name, version];
+}
+
+/** A dependency is a name, with a version where there are several. */
+function keyOf({ npm }: Lock, dependency: string): string {
+  const keys = Object.keys(npm).filter((key) =>
+    key === dependency || key.startsWith(`${dependency}@`) || key.startsWith(`${dependency}_`)
+  );
+  const [key, ...more] = keys;
+  if (key === undefined || more.length > 0) throw new Error(`deno.lock: which ${dependency}?`);
+  return key;
+}
+
+/** What `roots` (`npm:NAME@VERSION/PATH`) lead to, as NAME@VERSION, sorted; each once. */
+export function packagesOf(lock: Lock, roots: readonly string[]): string[] {
+  const found = new Set<string>();
+  const visit = (key: string): void => {
+    if (found.has(key)) return;
+    found.add(key);
+    for (const dependency of lock.npm[key]?.dependencies ?? []) visit(keyOf(lock, dependency));
+  };
+  for (const root of roots) {
+    const [name, version] = nameAndVersion(root.replace(/^npm:/, ""));
+    const locked = lock.specifiers[`npm:${name}@${version}`];
+    if (locked === undefined) throw new Error(`deno.lock has no ${name}@${version}`);
+    visit(`${name}@${locked}`);
+  }
+  return [...new Set([...found].map((key) => nameAndVersion(key).join("@")))].sort();
+}
+
+const titleOf = ({ name, version, license, repository }: Licensed) =>
+  `${name} ${version} (${license})${repository === "" ? "" : `\n  ${repository}`}`;
+
+/** The whole text: packages with the same texts stand together. Throws for one that names no licence. */
+export function noticeText(packages: readonly Licensed[]): string {
+  const groups = new Map<string, Licensed[]>();
+  for (const one of packages) {
+    if (one.license === "") throw new Error(`${one.name} ${one.version} names no licence`);
+    const key = one.texts.join(`\n\n`) || `no text ${one.license}`;
+    groups.set(key, [...groups.get(key) ?? [], one]);
+  }
+  const parts = [...groups.values()].map((group) => {
+    const texts = group[0]?.texts ?? [];
+    const said = texts.length === 0
+      ? "Its package brings no text of the licence that it names."
+      : texts.join("\n\n");
+    return `${RULE}\n${group.map(titleOf).join("\n")}\n\n${said}\n`;
+  });
+  return `${HEAD}\n${parts.join("\n")}`;
+}
+
+/** Line ends and blanks at them are not the licence's. */
+function tidy(text: string): string {
+  return text.replace(/^\uFEFF/, "").split(/\r?\n/).map((line) => line.trimEnd()).join("\n").trim();
+}
+
+/** `git+https://…/x.git`, `git://…`, `github:a/b` and `a/b` as people open them. */
+export function repositoryUrl(repository: unknown): string {
+  const of_object = typeof repository === "object" && repository !== null && "url" in repository
+    ? repository.url
+    : repository;
+  if (typeof of_object !== "string") return "";
+  const url = of_object.replace(/^git\+/, "").replace(/^(?:git|ssh):\/\/(?:git@)?/, "https://")
+    .replace(/^github:/, "").replace(/\.git$/, "");
+  return /^[\w.-]+\/[\w.-]+$/.test(url) ? `https://github.com/${url}` : url;
+}
+
+async function read(cache: string, package_id: string): Promise<Licensed> {
+  const [name, version] = nameAndVersion(package_id);
+  const folder = `${cache}/${name}/${version}`;
+  const about = JSON.parse(await Deno.readTextFile(`${folder}/package.json`));
+  const { license = "", repository } = about;
+  const files: string[] = [];
+  for await (const { name: file, isFile } of Deno.readDir(folder)) {
+    if (isFile && LICENCE_FILE.test(file)) files.push(file);
+  }
+  const texts = await Promise.all(
+    files.sort().map(async (file) => tidy(await Deno.readTextFile(`${folder}/${file}`))),
+  );
+  const named = typeof license === "object" ? license.type ?? "" : license;
+  return { name, version, license: named, repository: repositoryUrl(repository), texts };
+}
+
+/** The folder of Deno's cache that has packages by name: that of the registry they came from. */
+async function cacheFolder(): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+  const { npmCache } = JSON.parse(new TextDecoder().decode(stdout)) as { npmCache: string };
+  const [registry, ...more] = [...Deno.readDirSync(npmCache)].filter((entry) => entry.isDirectory);
+  if (registry === undefined || more.length > 0) {
+    throw new Error(`${npmCache}: expected the packages of one registry`);
+  }
+  return `${npmCache}/${registry.name}`;
+}
+
+/** The text for the checkout at `root`. Throws when a package is not in Deno's cache. */
+export async function renderNotice(root: string): Promise<string> {
+  const lock: Lock = JSON.parse(await Deno.readTextFile(`${root}deno.lock`));
+  const { packages } = await sourcesOf([...Object.values(PROGRAMS), ...STARTED]);
+  const cache = await cacheFolder();
+  const all = packagesOf(lock, Object.values(packages));
+  return noticeText(await Promise.all(all.map((one) => read(cache, one))));
+}

@@ -1,0 +1,92 @@
+/**
+ * Carries the one version, `"version"` of the root deno.json, to every place that needs it: the
+ * manifests of the members, the servers' and arq's `shared/version.ts`, and the Python SDK. Pure
+ * text functions; `gen.ts` does the files, `release.ts` sets the version.
+ */
+
+/** Said by whatever reads a version that is not of the form. */
+export const VERSION_FORM = "X.Y.Z or X.Y.Z-rc.N";
+
+/** Digits without leading zeros; a release candidate is the only pre-release that we make. */
+export function isVersion(text: string): boolean {
+  return /^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}(-rc\.[1-9]\d{0,2})?$/.test(text);
+}
+
+/** The root deno.json, as far as versions go. */
+interface RootManifest {
+  readonly version?: unknown;
+  readonly workspace?: unknown;
+}
+
+/** A file with a version in it, and the line of it that is generated. */
+export interface VersionedFile {
+  /** Below the root. */
+  readonly path: string;
+  /** Matches the version with what is left (1) and right (2) of it; has the flags `m` and `g`. */
+  readonly line: RegExp;
+  /** A member that is not released by itself may be without a version, and stays so. */
+  readonly optional?: boolean;
+  /** How many lines have it; one unless said otherwise. */
+  readonly places?: number;
+}
+
+const MANIFEST_LINE = /^( {2}"version": ")[^"]*(",?)$/gm;
+
+/** Where the version stands in the root deno.json. */
+export const ROOT_MANIFEST: VersionedFile = { path: "deno.json", line: MANIFEST_LINE };
+
+const PYTHON: readonly VersionedFile[] = [
+  { path: "sdk/python/pyproject.toml", line: /^(version = ")[^"]*(")$/gm },
+  { path: "sdk/python/src/arqon/__init__.py", line: /^(__version__ = ")[^"]*(")$/gm },
+];
+
+/** The tags of our three images, and of that in manifests which are applied alone. */
+const KUBERNETES: readonly VersionedFile[] = [
+  { path: "deploy/kubernetes/kustomization.yaml", line: /^( {4}newTag: )\S+()$/gm, places: 3 },
+  ...["restore", "standby"].map((name) => ({
+    path: `deploy/kubernetes/${name}.yaml`,
+    line: /^( +image: ghcr\.io\/novelbytelabs\/arqon:)\S+()$/gm,
+  })),
+];
+
+/** The version in the text of the root deno.json. Throws an Error that says what is right. */
+export function readVersion(root_manifest: string): string {
+  const { version } = JSON.parse(root_manifest) as RootManifest;
+  if (typeof version === "string" && isVersion(version)) return version;
+  throw new Error(`deno.json: "version" is ${JSON.stringify(version)}; it must be ${VERSION_FORM}`);
+}
+
+/** Every file with the version in it: all members of the workspace, Python's, and the image tags. */
+export function versionedFiles(root_manifest: string): VersionedFile[] {
+  const { workspace } = JSON.parse(root_manifest) as RootManifest;
+  if (!Array.isArray(workspace)) throw new Error('deno.json: "workspace" is not a list');
+  const members = workspace.map((member) => ({
+    path: `${String(member).replace(/^\.\//, "")}/deno.json`,
+    line: MANIFEST_LINE,
+    optional: true,
+  }));
+  return [...members, ...PYTHON, ...KUBERNETES];
+}
+
+/** The text with the version in its places. Throws when there are not exactly as many. */
+export function withVersion(file: VersionedFile, text: string, version: string): string {
+  const { path, line, optional = false, places = 1 } = file;
+  if (optional && !text.includes('"version"')) return text;
+  const found = [...text.matchAll(line)].length;
+  if (found !== places) {
+    throw new Error(`${path}: ${found} lines for the version; there must be ${places}`);
+  }
+  return text.replace(line, (_, before, after) => `${before}${version}${after}`);
+}
+
+/** `shared/version.ts`. */
+export function renderVersionModule(version: string): string {
+  return `/**
+ * The version of this release, from the root deno.json by \`deno task gen\`; do not edit. The
+ * protocol has a version of its own.
+ */
+
+/** For example "0.1.0": what \`--version\`, metrics, logs and the operators' API show. */
+export const VERSION = ${JSON.stringify(version)};
+`;
+}

@@ -1,0 +1,106 @@
+/**
+ * `deno task pack [FOLDER]`: `arqon`, `@arqon/proto` and `@arqon/sdk` as npm packages, compiled by
+ * TypeScript and packed by npm, in `dist/npm/` or the folder given. It publishes nothing.
+ */
+import { packArqon } from "./pack_arqon.ts";
+import { compile } from "./pack_compile.ts";
+import {
+  entriesOf,
+  type MemberConfig,
+  type Needs,
+  npmReadme,
+  packageJson,
+  packageOf,
+} from "./pack_manifest.ts";
+import { packTarball, type Tarball } from "./pack_tarball.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
+/** Folders of the members that are packages, each after those that it needs. */
+const MEMBERS = ["proto", "sdk/typescript"];
+
+/** The workspace's `deno.json`: which versions of packages it has. */
+const { imports: PINNED } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
+  readonly imports: Readonly<Record<string, string>>;
+};
+
+/** A package that is compiled and can be packed. */
+interface Staged {
+  readonly folder: string;
+  readonly config: MemberConfig;
+  readonly needs: Needs;
+}
+
+/** Where the types of everything are that a member may import: of the stage, or of packages. */
+function typesOf(staged: readonly Staged[]): Record<string, string> {
+  const ours = staged.flatMap(({ folder, config }) =>
+    entriesOf(config).map(([subpath, source]): [string, string] => [
+      subpath === "." ? config.name : config.name + subpath.slice(1),
+      `${folder}/${source.slice(2, -".ts".length)}.d.ts`,
+    ])
+  );
+  const packages = Object.keys(PINNED).filter((name) => /^@bufbuild\/protobuf\b/.test(name))
+    .map((name): [string, string] => [
+      name,
+      decodeURIComponent(new URL(import.meta.resolve(name)).pathname).replace(/\.js$/, ".d.ts"),
+    ]);
+  return Object.fromEntries([...ours, ...packages]);
+}
+
+/** Ours are needed in the same version; what else is imported is a peer, which the program brings. */
+function needsOf(imports: readonly string[], staged: readonly Staged[]): Needs {
+  const ours = new Map(staged.map(({ config }) => [config.name, config.version]));
+  const dependencies: Record<string, string> = {};
+  const peerDependencies: Record<string, string> = {};
+  for (const name of imports.map(packageOf)) {
+    const version = ours.get(name);
+    if (version !== undefined) {
+      dependencies[name] = version;
+      continue;
+    }
+    const pinned = PINNED[name]?.match(/@(\d[^@/]*)$/)?.[1];
+    if (pinned === undefined) throw new Error(`deno.json's imports do not say which ${name}`);
+    peerDependencies[name] = `^${pinned}`;
+  }
+  return { dependencies, peerDependencies };
+}
+
+async function stage(member: string, folder: string, before: readonly Staged[]): Promise<Staged> {
+  const source_dir = `${ROOT}${member}`;
+  const config = JSON.parse(await Deno.readTextFile(`${source_dir}/deno.json`)) as MemberConfig;
+  const entries = entriesOf(config).map(([, source]) => source.slice(2));
+  const { imports } = compile({ source_dir, entries, out_dir: folder, types: typesOf(before) });
+  const needs = needsOf(imports, before);
+  const manifest = packageJson(config, member, needs);
+  await Deno.writeTextFile(`${folder}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`);
+  const readme = await Deno.readTextFile(`${source_dir}/README.md`);
+  await Deno.writeTextFile(`${folder}/README.md`, npmReadme(readme, member));
+  await Deno.copyFile(`${ROOT}LICENSE`, `${folder}/LICENSE`);
+  return { folder, config, needs };
+}
+
+/**
+ * Packs every member into `out_dir`, which is made if need be; tarballs of the same version are
+ * replaced. Throws an Error with the reason when one cannot be published as it is.
+ */
+export async function pack(out_dir: string): Promise<Tarball[]> {
+  await Deno.mkdir(out_dir, { recursive: true });
+  const folder = await Deno.makeTempDir({ prefix: "arqon-pack-" });
+  try {
+    const staged: Staged[] = [];
+    for (const member of MEMBERS) {
+      staged.push(await stage(member, `${folder}/${member.replaceAll("/", "_")}`, staged));
+    }
+    return await Promise.all(staged.map((one) => packTarball(one.folder, out_dir)));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  const [out_dir = `${ROOT}dist/npm`] = Deno.args;
+  const packed = [...await pack(out_dir), await packArqon(out_dir)];
+  for (const { path, size_bytes, unpacked_bytes, files } of packed) {
+    const [small, unpacked] = [size_bytes, unpacked_bytes].map((n) => (n / 1_000).toFixed(1));
+    console.log(`${path}: ${files.length} files, ${small} kB, unpacked ${unpacked} kB`);
+  }
+}

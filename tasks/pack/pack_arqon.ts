@@ -1,0 +1,137 @@
+/**
+ * The npm package `arqon`: the launcher, `arq` with the servers as JavaScript, and the npm packages
+ * that these need, in the versions of deno.lock. The one thing that npm still fetches is Deno.
+ */
+import { javaScript, jsPath } from "./pack_arqon_code.ts";
+import type { PackageFiles } from "./pack_check.ts";
+import { checkSecrets } from "./pack_check.ts";
+import { npmReadme, REPOSITORY, taskFlags } from "./pack_manifest.ts";
+import { stageModules } from "./pack_modules.ts";
+import type { PackedModule } from "./pack_modules.ts";
+import { MEMBERS, PROGRAMS, sourcesOf, STARTED } from "./pack_sources.ts";
+import type { Sources } from "./pack_sources.ts";
+import { packTarball } from "./pack_tarball.ts";
+import type { Tarball } from "./pack_tarball.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
+const TEMPLATE = "npm/arqon";
+/** Of the platforms that Deno publishes a package for, the one with this name. */
+const PLATFORMS = [
+  "linux-x64-glibc",
+  "linux-arm64-glibc",
+  "darwin-x64",
+  "darwin-arm64",
+  "win32-x64",
+  "win32-arm64",
+];
+/** Needed once, by the launcher: it holds the terminal for Deno. */
+const NODE_RANGE = ">=20";
+
+/** Of the package: no config or lock of the folder where it is started, and no registry. */
+const PACKAGE_FLAGS = [
+  "--no-config",
+  "--no-lock",
+  "--node-modules-dir=manual",
+  "--cached-only",
+  "--quiet",
+];
+
+/** The launcher puts the path of Deno for `{deno}`. */
+export function launcherFlags(tasks: Readonly<Record<string, string>>): string[] {
+  const flags = taskFlags(tasks, "arq").map((flag) =>
+    flag.startsWith("--allow-run=") ? flag.replace(/\bdeno\b/, "{deno}") + ",buf" : flag
+  );
+  return [...PACKAGE_FLAGS, ...flags];
+}
+
+function manifest(version: string, modules: readonly PackedModule[]): Record<string, unknown> {
+  const deno_version = Deno.version.deno;
+  const directory = TEMPLATE;
+  return {
+    name: "arqon",
+    version,
+    description: "ArqonBus: the message bus with its servers, policies and command line, on Deno",
+    keywords: ["message-bus", "websocket", "pubsub", "realtime", "arqonbus"],
+    license: "Apache-2.0",
+    repository: { type: "git", url: `git+${REPOSITORY}.git`, directory },
+    homepage: `${REPOSITORY}#readme`,
+    bugs: { url: `${REPOSITORY}/issues` },
+    type: "module",
+    engines: { node: NODE_RANGE },
+    bin: { arq: "bin/arq.mjs", arqon: "bin/arq.mjs" },
+    files: [
+      ...["bin", "arq", "brain", "policies", "proto", "sdk", "shared", "shield", "wasm"],
+      // The stack of `arq dev up`.
+      ...["compose.yaml", "deploy"],
+      "NOTICE",
+    ],
+    dependencies: Object.fromEntries(modules.map(({ name, version }) => [name, version])),
+    bundleDependencies: modules.map(({ name }) => name),
+    optionalDependencies: Object.fromEntries(
+      PLATFORMS.map((name) => [`@deno/${name}`, deno_version]),
+    ),
+    publishConfig: { access: "public", provenance: true },
+  };
+}
+
+async function write(path: string, text: string): Promise<void> {
+  await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+  await Deno.writeTextFile(path, text);
+}
+
+async function writeCode(folder: string, { modules, texts, packages }: Sources): Promise<void> {
+  const renames = { packages, members: MEMBERS };
+  for (const path of modules) {
+    const source = await Deno.readTextFile(`${ROOT}${path}`);
+    await write(`${folder}/${jsPath(path)}`, javaScript(path, source, renames));
+  }
+  for (const path of texts) {
+    await write(`${folder}/${path}`, await Deno.readTextFile(`${ROOT}${path}`));
+  }
+}
+
+/** Problems of the tarball's files; what the packages of others hold is theirs. */
+function check(files: PackageFiles): string[] {
+  const wanted = [
+    "package.json",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+    "bin/arq.mjs",
+    "arq/main.js",
+    ...STARTED,
+  ];
+  const missing = wanted.map(jsPath).filter((path) => !files.has(path));
+  const own = new Map([...files].filter(([path]) => !path.startsWith("node_modules/")));
+  const tests = [...own.keys()].filter((path) => /_test\.|\/testing\//.test(path));
+  return [
+    ...missing.map((path) => `${path} is missing`),
+    ...tests.map((path) => `${path} is for tests`),
+    ...checkSecrets(own),
+  ];
+}
+
+/** Packs it into `out_dir`. Throws an Error with the reason when it cannot be published as it is. */
+export async function packArqon(out_dir: string): Promise<Tarball> {
+  const { version, tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
+    readonly version: string;
+    readonly tasks: Readonly<Record<string, string>>;
+  };
+  const folder = await Deno.makeTempDir({ prefix: "arqon-pack-" });
+  try {
+    const sources = await sourcesOf([PROGRAMS.arq, ...STARTED]);
+    await writeCode(folder, sources);
+    const modules = await stageModules(folder, sources.packages);
+    await write(`${folder}/package.json`, JSON.stringify(manifest(version, modules), undefined, 2));
+    const flags = { deno_version: Deno.version.deno, flags: launcherFlags(tasks) };
+    await write(`${folder}/bin/flags.json`, `${JSON.stringify(flags, undefined, 2)}\n`);
+    await Deno.copyFile(`${ROOT}${TEMPLATE}/bin/arq.mjs`, `${folder}/bin/arq.mjs`);
+    const readme = await Deno.readTextFile(`${ROOT}${TEMPLATE}/README.md`);
+    await write(`${folder}/README.md`, npmReadme(readme, TEMPLATE));
+    await Deno.copyFile(`${ROOT}LICENSE`, `${folder}/LICENSE`);
+    await Deno.copyFile(`${ROOT}NOTICE`, `${folder}/NOTICE`);
+    return await packTarball(folder, out_dir, check);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

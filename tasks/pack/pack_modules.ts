@@ -1,0 +1,105 @@
+/**
+ * Puts the npm packages that sources import, and those that these need, into a flat `node_modules`: the
+ * versions of deno.lock, without what only their developers need. It has no platform's binaries.
+ */
+import { ROOT } from "../checkout/source_files.ts";
+
+/** One package. */
+export interface PackedModule {
+  readonly name: string;
+  readonly version: string;
+}
+
+const VERSIONED = /^(@?[^@]+)@(\d[^@_]*)(?:_.*)?$/;
+
+/**
+ * What no program loads. Not only for its size: `deno compile` 2.9 takes a file without an extension
+ * for a script, and overflows its stack over the numbers in bintrees/test (denoland/deno#36746).
+ */
+const UNUSED =
+  /(?:^|\/)(?:test|tests|testdata|specs?|examples?|docs)\/|\.(?:[cm]?ts|map|md|markdown|html|proto)$|(?:^|\/)(?:\.[^/]+|Makefile|gruntfile\.js)$/;
+/** By package: the programs of these are never started. */
+const UNUSED_OF: Readonly<Record<string, RegExp>> = {
+  binaryen: /^bin\//,
+  assemblyscript: /^(?:bin|std|cli)\//,
+};
+
+/** Whether a file of a package is left out. Licences never are. */
+export function isUnused(name: string, path: string): boolean {
+  if (/(?:^|\/)(?:licen[cs]e|notice|copying)/i.test(path)) return false;
+  return UNUSED.test(path) || UNUSED_OF[name]?.test(path) === true;
+}
+
+/** Name and version out of `@a+b@1.2.3` or `b@1.2.3_@a+c@1.0.0`; undefined for what is no package. */
+export function moduleOf(folder: string): PackedModule | undefined {
+  const [, name = "", version = ""] = VERSIONED.exec(folder.replaceAll("+", "/")) ?? [];
+  return name === "" ? undefined : { name, version };
+}
+
+async function filesBelow(folder: string, prefix = ""): Promise<string[]> {
+  const files: string[] = [];
+  for await (const entry of Deno.readDir(`${folder}/${prefix}`)) {
+    const path = `${prefix}${entry.name}`;
+    // A package's own node_modules is where the packages that it needs are linked from.
+    if (entry.isDirectory) files.push(...await filesBelow(folder, `${path}/`));
+    else if (entry.isFile) files.push(path);
+  }
+  return files;
+}
+
+async function copyModule(name: string, from: string, to: string): Promise<void> {
+  for (const path of await filesBelow(from)) {
+    if (isUnused(name, path)) continue;
+    const target = `${to}/${path}`;
+    await Deno.mkdir(target.slice(0, target.lastIndexOf("/")), { recursive: true });
+    await Deno.copyFile(`${from}/${path}`, target);
+  }
+}
+
+async function install(folder: string, imports: Readonly<Record<string, string>>): Promise<void> {
+  const config = { nodeModulesDir: "auto", imports };
+  await Deno.writeTextFile(`${folder}/deno.json`, JSON.stringify(config));
+  await Deno.copyFile(`${ROOT}deno.lock`, `${folder}/deno.lock`);
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["install", "--quiet"],
+    cwd: folder,
+    stdin: "null",
+  }).output();
+  if (!success) throw new Error(`deno install: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Versions that the repository's deno.lock has, as `NAME@VERSION`. */
+async function locked(): Promise<ReadonlySet<string>> {
+  const { npm } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.lock`)) as { npm: object };
+  const modules = Object.keys(npm).flatMap((key) => moduleOf(key) ?? []);
+  return new Set(modules.map(({ name, version }) => `${name}@${version}`));
+}
+
+/**
+ * Fills `folder`/node_modules with what `imports` (bare specifier to `npm:`) lead to. Resolves with
+ * the packages, sorted by name. Throws an Error when deno.lock has another version or two of one.
+ */
+export async function stageModules(
+  folder: string,
+  imports: Readonly<Record<string, string>>,
+): Promise<PackedModule[]> {
+  const work = await Deno.makeTempDir({ prefix: "arqon-modules-" });
+  try {
+    await install(work, imports);
+    const known = await locked();
+    const found = new Map<string, PackedModule>();
+    for await (const entry of Deno.readDir(`${work}/node_modules/.deno`)) {
+      const module = entry.isDirectory ? moduleOf(entry.name) : undefined;
+      if (module === undefined) continue;
+      const { name, version } = module;
+      if (!known.has(`${name}@${version}`)) throw new Error(`deno.lock has no ${name}@${version}`);
+      if (found.has(name)) throw new Error(`two versions of ${name}: one folder holds one`);
+      found.set(name, module);
+      const from = `${work}/node_modules/.deno/${entry.name}/node_modules/${name}`;
+      await copyModule(name, from, `${folder}/node_modules/${name}`);
+    }
+    return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  } finally {
+    await Deno.remove(work, { recursive: true });
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * `deno task policies`: builds the example policies into `policies/build/`, where the results are
+ * committed. The same sources and compilers give the same bytes.
+ *
+ * `--check` writes nothing and fails when a rebuild differs from what is committed. What this machine
+ * has no compiler for is named in a line that begins with `NOTE`; with `--strict`, as in CI, a missing
+ * compiler fails. A compiler of another version than the committed file's must build, and its bytes
+ * are not compared. `--fold-table` makes the Unicode tables anew first.
+ */
+import { compilePolicy } from "../../policies/compiler/assemblyscript.ts";
+import { makeFoldTable, renderFoldTable, UNICODE_VERSION } from "./policies_fold_table.ts";
+import { assembleWat, buildC, buildRust, type NativeBuild } from "./policies_native.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
+const POLICIES = `${ROOT}policies/`;
+const EXAMPLES = `${POLICIES}examples/`;
+const BUILD = `${POLICIES}build/`;
+const FOLD_TABLE = `${POLICIES}sdk/fold_table.bin`;
+const FOLD_TABLE_TS = `${POLICIES}sdk/fold_table.ts`;
+const TOOLCHAINS = `${BUILD}toolchains.json`;
+
+/** Names of the policies in AssemblyScript: every `.ts` file of the folder is one. */
+async function assemblyScriptNames(): Promise<string[]> {
+  const names = await Array.fromAsync(Deno.readDir(EXAMPLES), ({ name }) => name);
+  return names.filter((name) => name.endsWith(".ts")).map((name) => name.slice(0, -3)).sort();
+}
+
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** The version that deno.json pins; it stands for the compiler of that package. */
+async function pinned(specifier: string): Promise<string> {
+  const { imports } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  return String(imports[specifier]).replace(/^npm:((?:@[^/]+\/)?[^/]+).*$/, "$1");
+}
+
+/** A source of `policy/…` or `sdk/…`, as the compiler asks for it. */
+async function readSource(path: string): Promise<string | undefined> {
+  const file = path.startsWith("policy/")
+    ? EXAMPLES + path.slice("policy/".length)
+    : POLICIES + path;
+  const bytes = await readIfThere(file);
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+}
+
+/** Every policy with how to build it, in the order in which they are reported. */
+async function builders(): Promise<Map<string, () => Promise<NativeBuild>>> {
+  const assemblyScript = await pinned("assemblyscript/asc");
+  const watToolchain = await pinned("wabt");
+  const all = new Map<string, () => Promise<NativeBuild>>();
+  for (const name of await assemblyScriptNames()) {
+    all.set(name, async () => ({
+      bytes: await compilePolicy({ entry: `${name}.ts`, readFile: readSource }),
+      toolchain: assemblyScript,
+    }));
+  }
+  all.set("bad_words_wat", async () => ({
+    bytes: await assembleWat(
+      "bad_words.wat",
+      await Deno.readTextFile(`${EXAMPLES}bad_words.wat`),
+      (path) => Deno.readFile(EXAMPLES + path),
+    ),
+    toolchain: watToolchain,
+  }));
+  all.set(
+    "bad_words_c",
+    async () => await buildC(EXAMPLES, "bad_words.c", await Deno.readFile(FOLD_TABLE)),
+  );
+  all.set("bad_words_rust", async () => await buildRust(EXAMPLES, "bad_words.rs"));
+  return all;
+}
+
+const isSame = (one: Uint8Array | undefined, other: Uint8Array) =>
+  one !== undefined && one.length === other.length &&
+  one.every((byte, index) => byte === other[index]);
+
+/** Makes the tables anew; with `check`, says what differs, if this Deno has the same Unicode. */
+async function foldTables(check: boolean): Promise<string[]> {
+  const committed = new TextDecoder().decode(await readIfThere(FOLD_TABLE_TS));
+  if (check && committed !== "" && !committed.includes(`Unicode ${UNICODE_VERSION};`)) {
+    console.log(`NOTE fold table not compared: this Deno has Unicode ${UNICODE_VERSION}`);
+    return [];
+  }
+  const table = makeFoldTable();
+  const text = renderFoldTable(table);
+  if (isSame(await readIfThere(FOLD_TABLE), table) && committed === text) return [];
+  if (check) return ["policies/sdk/fold_table.*"];
+  await Deno.writeFile(FOLD_TABLE, table);
+  await Deno.writeTextFile(FOLD_TABLE_TS, text);
+  console.log(`fold_table.bin ${table.length} bytes, Unicode ${UNICODE_VERSION}`);
+  return [];
+}
+
+/** Builds everything; returns what is wrong, each as one line. */
+async function buildAll(check: boolean, strict: boolean): Promise<string[]> {
+  const problems: string[] = [];
+  const toolchainsText = new TextDecoder().decode(await readIfThere(TOOLCHAINS));
+  const toolchains: Record<string, string> = toolchainsText === ""
+    ? {}
+    : JSON.parse(toolchainsText);
+  for (const [name, build] of await builders()) {
+    const result = await build();
+    if ("missing" in result) {
+      const line = `${name}.wasm was not built: no ${result.missing}`;
+      if (strict) problems.push(line);
+      else console.log(`NOTE ${line}`);
+      continue;
+    }
+    const { bytes, toolchain } = result;
+    if (!check) {
+      await Deno.writeFile(`${BUILD}${name}.wasm`, bytes);
+      toolchains[name] = toolchain;
+      console.log(`${name}.wasm ${bytes.length} bytes, ${toolchain}`);
+    } else if (toolchains[name] !== toolchain) {
+      console.log(`NOTE ${name}.wasm not compared: built by ${toolchain}, not ${toolchains[name]}`);
+    } else if (isSame(await readIfThere(`${BUILD}${name}.wasm`), bytes)) {
+      console.log(`${name}.wasm is the same`);
+    } else {
+      problems.push(`${name}.wasm differs from its sources; run deno task policies`);
+    }
+  }
+  if (!check) await Deno.writeTextFile(TOOLCHAINS, `${JSON.stringify(toolchains, null, 2)}\n`);
+  return problems;
+}
+
+if (import.meta.main) {
+  const known = ["--check", "--strict", "--fold-table"];
+  const unknown = Deno.args.filter((argument) => !known.includes(argument));
+  if (unknown.length > 0) {
+    console.error(
+      `unknown: ${unknown.join(" ")}; usage: deno task policies [${known.join("] [")}]`,
+    );
+    Deno.exit(2);
+  }
+  const check = Deno.args.includes("--check");
+  const stale = check || Deno.args.includes("--fold-table") ? await foldTables(check) : [];
+  const problems = [
+    ...stale.map((path) => `${path} is stale; run deno task policies --fold-table`),
+    ...await buildAll(check, Deno.args.includes("--strict")),
+  ];
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) Deno.exit(1);
+}

@@ -1,0 +1,78 @@
+/**
+ * `deno task record`: runs the session of the README anew, from the packed npm package, and writes it
+ * into `docs/session.cast`, `docs/session.txt` and, between its two marks, the README. `--check`
+ * writes nothing and fails when what is recorded is not what happens now. `--checkout` takes this
+ * checkout's `arq` and leaves out the installation; it can only check.
+ */
+import {
+  difference,
+  sessionCast,
+  sessionText,
+  withoutInstall,
+  withSession,
+} from "./record_text.ts";
+import { recordSession, type Source } from "./record_session.ts";
+import { ROOT } from "../checkout/source_files.ts";
+import { exitWith, type Violation } from "../checkout/violation.ts";
+
+const USAGE = "usage: deno task record [--check [--checkout]]";
+const CAST = "docs/session.cast";
+const TEXT = "docs/session.txt";
+
+async function packed(): Promise<string> {
+  const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const path = `${ROOT}dist/npm/arqon-${version}.tgz`;
+  try {
+    await Deno.stat(path);
+    return path;
+  } catch {
+    throw new Error(`${path} is not there: deno task pack makes it`);
+  }
+}
+
+async function check(text: string, cast: string | undefined): Promise<Violation[]> {
+  const recorded = await Deno.readTextFile(ROOT + TEXT);
+  const wanted = cast === undefined ? withoutInstall(recorded) : recorded;
+  const problems: Violation[] = [];
+  const differs = difference(wanted, text);
+  const fix = "deno task pack and deno task record write it anew";
+  if (differs !== undefined) {
+    problems.push({ path: TEXT, line: 0, message: `${differs}\n  ${fix}` });
+  }
+  if (cast !== undefined && await Deno.readTextFile(ROOT + CAST) !== cast) {
+    problems.push({ path: CAST, line: 0, message: `is not of this session; ${fix}` });
+  }
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  const page = withSession(readme, recorded);
+  if (page !== undefined && page !== readme) {
+    problems.push({ path: "README.md", line: 0, message: `does not show ${TEXT}; ${fix}` });
+  }
+  return problems;
+}
+
+async function write(text: string, cast: string): Promise<void> {
+  await Deno.writeTextFile(ROOT + TEXT, text);
+  await Deno.writeTextFile(ROOT + CAST, cast);
+  const page = withSession(await Deno.readTextFile(`${ROOT}README.md`), text);
+  if (page !== undefined) await Deno.writeTextFile(`${ROOT}README.md`, page);
+}
+
+if (import.meta.main) {
+  const asked = new Set(Deno.args);
+  const known = ["--check", "--checkout"];
+  const wrong = Deno.args.find((arg) => !known.includes(arg));
+  if (wrong !== undefined || (asked.has("--checkout") && !asked.has("--check"))) {
+    console.error(USAGE);
+    Deno.exit(2);
+  }
+  const source: Source = asked.has("--checkout") ? "checkout" : { tarball: await packed() };
+  const entries = await recordSession(source);
+  const text = sessionText(entries);
+  const cast = sessionCast(entries);
+  if (asked.has("--check")) {
+    exitWith(await check(text, source === "checkout" ? undefined : cast), `${TEXT} is current`);
+  } else {
+    await write(text, cast);
+    console.log(`${TEXT} and ${CAST} are written`);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * `deno task release`: what a person does before a tag (`set`), and what the pipeline asks after it
+ * (`check`, `notes`). It makes no tag and publishes nothing; .github/workflows/release.yml does.
+ */
+import {
+  isVersion,
+  readVersion,
+  ROOT_MANIFEST,
+  VERSION_FORM,
+  withVersion,
+} from "../gen/gen_version.ts";
+import {
+  changelogProblem,
+  releaseText,
+  sectionOf,
+  versionOfTag,
+  withSection,
+} from "./release_rules.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
+const USAGE = `Usage: deno task release check vX.Y.Z          is the checkout ready for this tag?
+       deno task release notes X.Y.Z [URL/]    the text of the release page; relative links
+                                               are put below the URL
+       deno task release set X.Y.Z             writes the version everywhere`;
+
+/** A command line that means nothing; the message is shown with the usage. */
+class UsageError extends Error {}
+
+interface Ran {
+  readonly ok: boolean;
+  readonly text: string;
+}
+
+/** Runs a program in the checkout. */
+async function run(program: string, ...args: string[]): Promise<Ran> {
+  const command = new Deno.Command(program, { args, cwd: ROOT, env: { NO_COLOR: "1" } });
+  const { success, stdout, stderr } = await command.output();
+  const decoder = new TextDecoder();
+  return { ok: success, text: (decoder.decode(stdout) + decoder.decode(stderr)).trim() };
+}
+
+const read = (path: string) => Deno.readTextFile(ROOT + path);
+const generate = (...args: string[]) => run(Deno.execPath(), "task", "--quiet", "gen", ...args);
+
+/** What git says against a release; undefined when every file is as committed. */
+async function dirt(): Promise<string | undefined> {
+  const { ok, text } = await run("git", "status", "--porcelain");
+  if (!ok) return `git status failed: ${text}`;
+  if (text === "") return undefined;
+  const [first, ...more] = text.split("\n");
+  const others = more.length === 0 ? "" : ` and ${more.length} more`;
+  return `not committed: ${first?.trim().replace(/^\S+\s+/, "")}${others}; commit or remove it`;
+}
+
+/** One sentence for each thing that is not ready. */
+async function check(tag: string): Promise<string[]> {
+  const version = versionOfTag(tag);
+  const problems: (string | undefined)[] = [];
+  const current = readVersion(await read(ROOT_MANIFEST.path));
+  if (current !== version) {
+    problems.push(
+      `${tag} is not the version ${current} of deno.json: deno task release set ${version}`,
+    );
+  }
+  problems.push(changelogProblem(await read("CHANGELOG.md"), version), await dirt());
+  const { ok, text } = await generate("--check");
+  if (!ok) problems.push(`generated files are not current: ${text.split("\n")[0]}`);
+  return problems.filter((problem) => problem !== undefined);
+}
+
+async function notes(version: string, base: string | undefined): Promise<string> {
+  if (base !== undefined && !/^https:\/\/\S+\/$/.test(base)) {
+    throw new UsageError(`"${base}" is no address of a folder: https://…/ with the slash`);
+  }
+  const changelog = await read("CHANGELOG.md");
+  const section = sectionOf(changelog, version);
+  if (section === undefined || section.text === "") {
+    throw new Error(changelogProblem(changelog, version));
+  }
+  return releaseText(section, base);
+}
+
+async function set(version: string): Promise<string> {
+  const manifest = await read(ROOT_MANIFEST.path);
+  const changelog = await read("CHANGELOG.md");
+  await Deno.writeTextFile(`${ROOT}deno.json`, withVersion(ROOT_MANIFEST, manifest, version));
+  await Deno.writeTextFile(`${ROOT}CHANGELOG.md`, withSection(changelog, version));
+  const { ok, text } = await generate();
+  if (!ok) throw new Error(`deno task gen failed: ${text}`);
+  return `version ${version}; date its section in CHANGELOG.md on the day of the release\n`;
+}
+
+function versionArgument(text: string | undefined): string {
+  if (text !== undefined && isVersion(text)) return text;
+  throw new UsageError(
+    `${text === undefined ? "the version is missing" : `"${text}" is no version`}: ${VERSION_FORM}`,
+  );
+}
+
+/** Does what the command line says; the text for stdout. */
+async function main([command, ...args]: string[]): Promise<string> {
+  const most = command === "notes" ? 2 : 1;
+  if (args.length > most) throw new UsageError(`"${args[most]}" is too much`);
+  switch (command) {
+    case "check": {
+      if (args[0] === undefined) throw new UsageError("the tag is missing");
+      const problems = await check(args[0]);
+      if (problems.length > 0) throw new Error(problems.join("\n"));
+      return `ready for ${args[0]}\n`;
+    }
+    case "notes":
+      return await notes(versionArgument(args[0]), args[1]);
+    case "set":
+      return await set(versionArgument(args[0]));
+    case "--help":
+      return `${USAGE}\n`;
+    default:
+      throw new UsageError(command === undefined ? "what to do is missing" : `no "${command}"`);
+  }
+}
+
+if (import.meta.main) {
+  try {
+    await Deno.stdout.write(new TextEncoder().encode(await main(Deno.args)));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    if (error instanceof UsageError) console.error(USAGE);
+    Deno.exit(error instanceof UsageError ? 2 : 1);
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * `deno task release:jsr [OPTIONS of deno publish]`: `@arqon/proto` and `@arqon/sdk` to JSR, from a
+ * copy. In the checkout `@arqon/proto` is mapped to a path, which `deno publish` would write into the
+ * SDK's imports and JSR could not follow; in the copy it is not mapped, so that deno finds the member
+ * of the workspace and writes its name and version (`jsr:@arqon/proto@^X.Y.Z`).
+ */
+import { listFiles, ROOT } from "../checkout/source_files.ts";
+
+/** Folders of the packages, each after those that it needs. */
+const MEMBERS = ["proto", "sdk/typescript"];
+
+interface Manifest {
+  readonly workspace: readonly string[];
+  readonly imports: Readonly<Record<string, string>>;
+}
+
+/** The root deno.json of the copy: these members only, and nothing mapped to a path. */
+export function publishedManifest(text: string): string {
+  const manifest = JSON.parse(text) as Manifest;
+  const imports = Object.entries(manifest.imports).filter(([, target]) => !target.startsWith("."));
+  const workspace = MEMBERS.map((member) => `./${member}`);
+  const changed = { ...manifest, workspace, imports: Object.fromEntries(imports) };
+  return `${JSON.stringify(changed, null, 2)}\n`;
+}
+
+async function copyMembers(folder: string): Promise<void> {
+  for (const path of await listFiles([""])) {
+    if (!MEMBERS.some((member) => path.startsWith(`${member}/`))) continue;
+    await Deno.mkdir(`${folder}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
+    await Deno.copyFile(ROOT + path, `${folder}/${path}`);
+  }
+  const manifest = publishedManifest(await Deno.readTextFile(`${ROOT}deno.json`));
+  await Deno.writeTextFile(`${folder}/deno.json`, manifest);
+}
+
+if (import.meta.main) {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-jsr-" });
+  let ended = 0;
+  try {
+    await copyMembers(folder);
+    for (const member of MEMBERS) {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["publish", ...Deno.args],
+        cwd: `${folder}/${member}`,
+      }).spawn();
+      ended = (await child.status).code;
+      if (ended !== 0) break;
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  Deno.exit(ended);
+}

@@ -1,0 +1,57 @@
+/** What would be uploaded to JSR, as a registry of our own receives it from the real `deno publish`. */
+import assert from "node:assert/strict";
+import { ROOT } from "../checkout/source_files.ts";
+
+/** Answers as JSR's API does for a new version, and keeps what is uploaded, by package. */
+function registry(): { url: string; uploads: Map<string, Uint8Array>; stop: () => Promise<void> } {
+  const uploads = new Map<string, Uint8Array>();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (asked) => {
+      const { pathname } = new URL(asked.url);
+      const [, name, is_version] = /\/packages\/([^/]+)(\/versions\/)?/.exec(pathname) ?? [];
+      if (asked.method === "POST" && name !== undefined) uploads.set(name, await asked.bytes());
+      if (asked.method === "GET" && is_version !== undefined) {
+        return Response.json({ code: "packageVersionNotFound", message: "none" }, { status: 404 });
+      }
+      return Response.json({ id: "1", status: "success", error: null, scope: "arqon", name });
+    },
+  );
+  const url = `http://127.0.0.1:${server.addr.port}/`;
+  return { url, uploads, stop: () => server.shutdown() };
+}
+
+async function textOf(archive: Uint8Array, path: string): Promise<string> {
+  const file = await Deno.makeTempFile({ suffix: ".tar.gz" });
+  try {
+    await Deno.writeFile(file, archive);
+    const tar = new Deno.Command("tar", { args: ["-xzOf", file, path] });
+    return new TextDecoder().decode((await tar.output()).stdout);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+Deno.test("the SDK on JSR imports the protocol by name and version, not by a path", async () => {
+  const jsr = registry();
+  try {
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "--quiet", "--allow-read", "--allow-write", "--allow-run"],
+        `${ROOT}tasks/release/release_jsr.ts`,
+        // That the types are right is the gate's work.
+        ...["--token", "none", "--no-provenance", "--no-check"],
+      ],
+      env: { JSR_URL: jsr.url },
+      stdin: "null",
+    }).output();
+    assert(success, new TextDecoder().decode(stderr));
+    assert.deepEqual([...jsr.uploads.keys()], ["proto", "sdk"]);
+    const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+    const connection = await textOf(jsr.uploads.get("sdk") ?? new Uint8Array(), "connection.ts");
+    assert(connection.includes(` from "jsr:@arqon/proto@^${version}"`), connection.slice(0, 600));
+    assert(!connection.includes(' from "../../'));
+  } finally {
+    await jsr.stop();
+  }
+});

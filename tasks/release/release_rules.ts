@@ -1,0 +1,86 @@
+/**
+ * What a release needs, as pure functions over the changelog's text: its section, whether that is
+ * ready, and the same text as the release page shows it. `release.ts` reads the files and asks git.
+ */
+import { isVersion, VERSION_FORM } from "../gen/gen_version.ts";
+
+/** One `## VERSION (NOTE)` section of the changelog. */
+export interface Section {
+  /** What stands in brackets after the version: a date, or "not yet released". */
+  readonly note: string;
+  /** What is below the heading, without blank lines around it. */
+  readonly text: string;
+}
+
+/** The version that a tag names. Throws an Error that says what a tag is. */
+export function versionOfTag(tag: string): string {
+  const version = tag.replace(/^v/, "");
+  if (tag.startsWith("v") && isVersion(version)) return version;
+  throw new Error(`"${tag}" is no tag of a release: it must be v and then ${VERSION_FORM}`);
+}
+
+const heading = /^## (\S+) \((.*)\)$/;
+
+/** The section of a version; undefined when there is none. */
+export function sectionOf(changelog: string, version: string): Section | undefined {
+  const lines = changelog.split("\n");
+  const first = lines.findIndex((line) => heading.exec(line)?.[1] === version);
+  if (first < 0) return undefined;
+  const rest = lines.slice(first + 1);
+  const end = rest.findIndex((line) => line.startsWith("## "));
+  const text = rest.slice(0, end < 0 ? undefined : end).join("\n").trim();
+  return { note: heading.exec(lines[first] ?? "")?.[2] ?? "", text };
+}
+
+function isDate(text: string): boolean {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;
+  const time_ms = Date.parse(`${text}T00:00:00Z`);
+  return !Number.isNaN(time_ms) && new Date(time_ms).toISOString().startsWith(text);
+}
+
+/** What is wrong with the changelog for this version, in one sentence; undefined when nothing is. */
+export function changelogProblem(changelog: string, version: string): string | undefined {
+  const section = sectionOf(changelog, version);
+  if (section === undefined) {
+    return `CHANGELOG.md has no section "## ${version} (YYYY-MM-DD)": write it`;
+  }
+  if (!isDate(section.note)) {
+    return `CHANGELOG.md says "${version} (${section.note})": put the day of the release there, YYYY-MM-DD`;
+  }
+  return section.text === "" ? `CHANGELOG.md says nothing below ${version}: write it` : undefined;
+}
+
+/** The changelog with an empty section for the version on top, unless it has one. */
+export function withSection(changelog: string, version: string): string {
+  if (sectionOf(changelog, version) !== undefined) return changelog;
+  const added = `## ${version} (not yet released)\n`;
+  const at = changelog.search(/^## /m);
+  if (at < 0) return `${changelog.trimEnd()}\n\n${added}`;
+  return `${changelog.slice(0, at)}${added}\n${changelog.slice(at)}`;
+}
+
+/** Lines of a paragraph or of a list's entry become one: a release page keeps line breaks. */
+function unwrapped(text: string): string {
+  const lines: string[] = [];
+  let fenced = false;
+  for (const line of text.split("\n")) {
+    const fence = /^\s*(```|~~~)/.test(line);
+    const last = lines.at(-1) ?? "";
+    const begins = /^\s*([-*+] |\d+\. |#|\||>)/.test(line) || line.trim() === "" || fence;
+    if (fenced || begins || last === "" || /^(#|\s*(```|~~~))/.test(last)) lines.push(line);
+    else lines[lines.length - 1] = `${last} ${line.trimStart()}`;
+    if (fence) fenced = !fenced;
+  }
+  return lines.join("\n");
+}
+
+/**
+ * The text of the release page. `base` is the address of the tagged tree, with a slash at the end:
+ * links of the changelog are relative to it, and the release page stands elsewhere.
+ */
+export function releaseText(section: Section, base?: string): string {
+  const text = unwrapped(section.text);
+  if (base === undefined) return `${text}\n`;
+  const absolute = text.replace(/\]\((?![a-z][a-z0-9+.-]*:|#)([^)\s]+)\)/gi, `](${base}$1)`);
+  return `${absolute}\n`;
+}

@@ -1,0 +1,93 @@
+/**
+ * `deno task release:wheel FOLDER`: installs the one wheel in the folder into an empty virtual
+ * environment, starts a bus and lets `release_wheel.py` talk to it. The pipeline runs this on Linux,
+ * macOS and Windows before the wheel is published; `deno task test:python` has the real tests.
+ */
+import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
+import { readVersion } from "../gen/gen_version.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
+const IS_WINDOWS = Deno.build.os === "windows";
+const START_MS = 60_000;
+
+async function run(program: string, ...args: string[]): Promise<string> {
+  const command = new Deno.Command(program, { args, cwd: ROOT, stdin: "null" });
+  const { success, stdout, stderr } = await command.output();
+  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  if (!success) throw new Error(`${program} ${args.join(" ")} failed:\n${text}`);
+  return text.trim();
+}
+
+/** A path of the checkout or an absolute one. */
+const below = (path: string) => /^([A-Za-z]:)?[\\/]/.test(path) ? path : `${ROOT}${path}`;
+
+async function wheelIn(folder: string): Promise<string> {
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  const [wheel, ...more] = names.filter((name) => name.endsWith(".whl"));
+  if (wheel === undefined || more.length > 0) {
+    throw new Error(`${folder} has ${names.length} files; one wheel must be among them`);
+  }
+  return `${folder}/${wheel}`;
+}
+
+/** A bus of its own that ends with the scope. */
+async function startBus(state_dir: string): Promise<AsyncDisposable & { ready: DevBusReady }> {
+  const options = JSON.stringify({ state_dir, port: 0, ops_port: 0, admin_port: 0 });
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--unstable-worker-options",
+      "--unstable-net",
+      "tasks/dev/dev_bus.ts",
+      options,
+    ],
+    cwd: ROOT,
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), START_MS);
+  let text = "";
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    if (text.includes("\n")) break;
+  }
+  clearTimeout(timer);
+  const [line = ""] = text.split("\n");
+  if (line === "") throw new Error(`the bus was not ready within ${START_MS / 1_000} s`);
+  return {
+    ready: JSON.parse(line),
+    // It ends when its stdin does.
+    [Symbol.asyncDispose]: async () => {
+      await child.stdin.close();
+      await child.status;
+    },
+  };
+}
+
+async function main(folder: string | undefined): Promise<void> {
+  if (folder === undefined) throw new Error("Usage: deno task release:wheel FOLDER");
+  const wheel = await wheelIn(below(folder));
+  const version = readVersion(await Deno.readTextFile(`${ROOT}deno.json`));
+  const temporary = await Deno.makeTempDir({ prefix: "arqon-wheel-" });
+  try {
+    await run(IS_WINDOWS ? "python" : "python3", "-m", "venv", `${temporary}/venv`);
+    const python = `${temporary}/venv/${IS_WINDOWS ? "Scripts/python.exe" : "bin/python"}`;
+    await run(python, "-m", "pip", "install", "--quiet", wheel);
+    await using bus = await startBus(temporary);
+    const { url, token } = bus.ready;
+    const said = await run(python, `${ROOT}tasks/release/release_wheel.py`, url, token, version);
+    console.log(`${wheel}: ${said}`);
+  } finally {
+    await Deno.remove(temporary, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  try {
+    await main(Deno.args[0]);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    Deno.exit(1);
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress, and fails
+ * for a dead link or a document that the navigation forgot. `--base /arqonbus/` is the path under which
+ * it will be served, `/` by default. `--check` builds into the cache and leaves `dist` alone. Packages
+ * come from npm once; the build itself runs without network.
+ */
+import { deadLinks } from "./site_links.ts";
+import { navigationProblems, PAGES, sitePage } from "./site_pages.ts";
+import { placeOf } from "../../docs/.vitepress/pages.ts";
+import { listFiles, ROOT } from "../checkout/source_files.ts";
+import { exitWith, type Violation } from "../checkout/violation.ts";
+
+const CACHE = `${ROOT}.arqon/site`;
+const ASSETS = [".svg", ".png", ".json", ".txt", ".cast"];
+const USAGE = "usage: deno task docs:site [--check] [--base /PATH/]";
+
+interface Asked {
+  readonly base: string;
+  readonly check: boolean;
+}
+
+function readArguments(args: readonly string[]): Asked {
+  let base = "/";
+  let check = false;
+  for (let index = 0; index < args.length; index++) {
+    if (args[index] === "--check") check = true;
+    else if (args[index] === "--base") base = args[++index] ?? "";
+    else throw new RangeError(`"${args[index]}" is no argument; ${USAGE}`);
+  }
+  if (!/^\/([\w.-]+\/)*$/.test(base)) {
+    throw new RangeError(`--base "${base}": begins and ends with a slash; ${USAGE}`);
+  }
+  return { base, check };
+}
+
+/** Runs deno in the cache folder; throws an Error with all that it wrote when it fails. */
+async function runDeno(args: readonly string[]): Promise<void> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    cwd: CACHE,
+    stdin: "null",
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (success) return;
+  const decoder = new TextDecoder();
+  throw new Error(`deno ${args.join(" ")}\n${decoder.decode(stdout)}${decoder.decode(stderr)}`);
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to.slice(0, to.lastIndexOf("/")), { recursive: true });
+  await Deno.copyFile(from, to);
+}
+
+/** Lays out what VitePress reads: the pages, what they show, and the settings. */
+async function prepare(files: readonly string[]): Promise<void> {
+  const folders = new Set(files.flatMap((file) => {
+    const parts = file.split("/").slice(0, -1);
+    return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+  }));
+  await Deno.remove(`${CACHE}/pages`, { recursive: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  await Deno.mkdir(`${CACHE}/pages/public`, { recursive: true });
+  for (const page of PAGES) {
+    const text = await Deno.readTextFile(ROOT + page.file);
+    const prepared = sitePage(page.file, text, (path) => folders.has(path));
+    await Deno.writeTextFile(`${CACHE}/pages/${placeOf(page)}.md`, prepared);
+  }
+  for (const file of files) {
+    if (!file.startsWith("docs/") || !ASSETS.some((end) => file.endsWith(end))) continue;
+    if (file.startsWith("docs/.vitepress/")) continue;
+    await copy(ROOT + file, `${CACHE}/pages/public/${file.slice("docs/".length)}`);
+    await copy(ROOT + file, `${CACHE}/pages/${file.slice("docs/".length)}`);
+  }
+  for (const name of ["config.ts", "pages.ts", "theme/index.js", "theme/style.css"]) {
+    await copy(`${ROOT}docs/.vitepress/${name}`, `${CACHE}/.vitepress/${name}`);
+  }
+  // Under other names in the checkout, where deno would take the folder for a project of its own.
+  await copy(`${ROOT}docs/.vitepress/packages.json`, `${CACHE}/package.json`);
+  await copy(`${ROOT}docs/.vitepress/packages.lock`, `${CACHE}/deno.lock`);
+}
+
+async function build(base: string, out: string): Promise<void> {
+  await runDeno(["install", "--quiet", "--frozen", "--node-modules-dir=auto"]);
+  const program = "node_modules/vitepress/bin/vitepress.js";
+  const args = ["build", ".", "--base", base, "--outDir", out];
+  await runDeno(["run", "--quiet", "-A", "--deny-net", program, ...args]);
+}
+
+async function check(out: string, base: string): Promise<Violation[]> {
+  const files = await listFiles([""], `${out}/`);
+  const pages = new Map<string, string>();
+  for (const file of files.filter((path) => path.endsWith(".html"))) {
+    pages.set(file, await Deno.readTextFile(`${out}/${file}`));
+  }
+  return deadLinks(pages, new Set(files), base);
+}
+
+if (import.meta.main) {
+  const asked = readArguments(Deno.args);
+  const files = await listFiles([""]);
+  const forgotten = navigationProblems(files.filter((file) => file.endsWith(".md")));
+  if (forgotten.length > 0) exitWith(forgotten, "");
+  await Deno.mkdir(CACHE, { recursive: true });
+  // The system drops the lock with the process: two builds do not write over each other.
+  using lock = await Deno.open(`${CACHE}/build.lock`, { create: true, write: true });
+  await lock.lock(true);
+  await prepare(files);
+  const out = asked.check ? `${CACHE}/out` : `${ROOT}dist/site`;
+  await build(asked.base, out);
+  exitWith(await check(out, asked.base), `${PAGES.length} pages in ${out}`);
+}

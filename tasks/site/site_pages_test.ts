@@ -1,0 +1,55 @@
+/** What a page of the site is made of, and which documents the navigation has to name. */
+import assert from "node:assert/strict";
+import { navigationProblems, PAGES, sitePage, siteTarget } from "./site_pages.ts";
+
+const isFolder = (path: string) => path === "shared/spine";
+const page = (text: string, file = "docs/durable.md") => sitePage(file, text, isFolder);
+const SOURCES = "https://github.com/novelbytelabs/arqonbus";
+
+Deno.test("links between pages lead to their places, wherever the files lie", () => {
+  const target = (file: string, link: string) => siteTarget(file, link, isFolder);
+  assert.equal(target("docs/durable.md", "presence.md#kick-and-ban"), "./presence.md#kick-and-ban");
+  assert.equal(target("docs/durable.md", "../sdk/python/README.md"), "./sdk_python.md");
+  assert.equal(target("sdk/python/README.md", "../../docs/errors.md"), "./errors.md");
+  assert.equal(target("docs/durable.md", "#how-it-works"), "#how-it-works");
+  assert.equal(target("docs/console.md", "console/room.png"), "./console/room.png");
+});
+
+Deno.test("links to sources lead to GitHub, other addresses stay", () => {
+  const target = (link: string) => siteTarget("docs/durable.md", link, isFolder);
+  assert.equal(target("../shared/spine/"), `${SOURCES}/tree/main/shared/spine`);
+  assert.equal(target("../shield/fanout/hub.ts"), `${SOURCES}/blob/main/shield/fanout/hub.ts`);
+  assert.equal(target("../README.md#how-fast"), `${SOURCES}/blob/main/README.md#how-fast`);
+  assert.equal(target("https://nats.io"), "https://nats.io");
+});
+
+Deno.test("several links of a line and reference definitions are rewritten, code is not", () => {
+  assert.equal(
+    page("[`a`](presence.md), [b](../a.ts) and `[c](../a.ts)`\n[d]: errors.md"),
+    `[\`a\`](./presence.md), [b](${SOURCES}/blob/main/a.ts) and \`[c](../a.ts)\`\n[d]: ./errors.md`,
+  );
+  assert.equal(
+    page("```\n[a](presence.md)\n# no heading\n```"),
+    "```\n[a](presence.md)\n# no heading\n```",
+  );
+});
+
+Deno.test("headings keep the anchors that GitHub gives them", () => {
+  assert.equal(
+    page("# A & B\n## C: `d` ##\n## C: d"),
+    "# A & B {#a--b}\n## C: `d` {#c-d}\n## C: d {#c-d-1}",
+  );
+});
+
+Deno.test("a document without a place and a place without a document are told", () => {
+  const all = PAGES.map(({ file }) => file);
+  assert.deepEqual(navigationProblems([...all, "tests/tls/README.md"]), []);
+  assert.deepEqual(
+    navigationProblems([...all.filter((file) => file !== "docs/errors.md"), "docs/lost.md"])
+      .map(({ path, message }) => `${path}: ${message}`),
+    [
+      "docs/.vitepress/pages.ts: docs/errors.md does not exist",
+      "docs/lost.md: is in no section of docs/.vitepress/pages.ts",
+    ],
+  );
+});

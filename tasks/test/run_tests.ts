@@ -1,0 +1,73 @@
+/**
+ * Runs `deno test` with the permissions that the tests need, shows its output as it comes, and ends
+ * with the line `N passed, N failed`. `test.ts` and `test_external.ts` are the programs.
+ */
+import { tmpdir } from "node:os";
+import { ensureNatsServer } from "../nats_server.ts";
+import { ROOT } from "../checkout/source_files.ts";
+import { formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
+
+/** Many files start servers and wait for them; more at once would only make each of them late. */
+const FILES_AT_A_TIME = "2";
+
+/**
+ * Tests talk to servers on this machine only, write to the checkout's cache and to the folder for
+ * temporary files, touch one source file so that the development bus starts anew, and start
+ * nats-server and our own programs. The variables are those that the TypeScript compiler reads.
+ */
+function permissions(): string[] {
+  const writable = [`${ROOT}.arqon`, tmpdir(), `${ROOT}shield/main.ts`];
+  return [
+    "--no-prompt",
+    // 192.0.2.1 is nobody (RFC 5737): a listener cannot be opened there.
+    "--allow-net=127.0.0.1,localhost,[::1],127.0.0.7,0.0.0.0,192.0.2.1",
+    "--allow-read",
+    `--allow-write=${writable.join(",")}`,
+    "--allow-run",
+    "--unstable-worker-options",
+    "--unstable-net",
+    // Who root is may write everywhere: a test of a read-only folder asks.
+    "--allow-sys=uid",
+    "--allow-env=CI,TSC_*,NODE_*,VSCODE_*",
+    // What packages ask of the environment beyond that does not exist.
+    "--ignore-env",
+  ];
+}
+
+async function copyOutput(from: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of from) {
+    await Deno.stdout.write(chunk);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/**
+ * Makes sure of nats-server unless it is not wanted, then runs the tests; `args` go to `deno test`
+ * as they are.
+ */
+export async function runTests(args: readonly string[], with_nats = true): Promise<TestTotals> {
+  try {
+    if (with_nats) await ensureNatsServer();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return { passed: 0, failed: 1 };
+  }
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["test", "--parallel", ...permissions(), ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    env: { DENO_JOBS: FILES_AT_A_TIME, ...Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {} },
+  }).spawn();
+  const [output, { success }] = await Promise.all([copyOutput(child.stdout), child.status]);
+  return readTotals(output, success);
+}
+
+/** Prints the totals as the last line and exits 1 when a test failed. */
+export function finish(totals: TestTotals): void {
+  console.log(formatTotals(totals));
+  if (totals.failed > 0) Deno.exit(1);
+}

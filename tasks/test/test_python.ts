@@ -1,0 +1,139 @@
+/**
+ * `deno task test:python`, also the second half of `deno task test`: the Python SDK in a virtual
+ * environment of its own below `.arqon`: ruff, mypy, pyright, generated code, then pytest against the
+ * real bus, and the verification suite. A check that fails counts as a failed test. Without Python it
+ * says that it was skipped; in CI that is a failure.
+ */
+import { finish } from "./run_tests.ts";
+import { ROOT } from "../checkout/source_files.ts";
+import type { TestTotals } from "./test_summary.ts";
+
+const VENV = `${ROOT}.arqon/python`;
+const IS_WINDOWS = Deno.build.os === "windows";
+const BIN = `${VENV}/${IS_WINDOWS ? "Scripts" : "bin"}`;
+const CONFIG = "sdk/python/pyproject.toml";
+const SUITE = "tests/verification/epoch2_suite.py";
+/** Our reader of frames beside one in Python. */
+const FRAMES = "tests/verification/frames_by_wsproto.py";
+/** Our verdicts on tokens beside PyJWT's. */
+const TOKENS = "tests/verification/tokens_by_pyjwt.py";
+/** Our readers of payloads beside Google's and Go's. */
+const PAYLOADS = "tests/verification/payloads_by_upb.py";
+const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
+/** What the examples need beside the SDK; `tests/external/map_test.ts` uses this environment too. */
+const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
+
+/** Totals of a pytest run from its last line: "76 passed, 1 failed in 28.1s". */
+export function pytestTotals(output: string): TestTotals | undefined {
+  const line = output.split("\n").findLast((text) =>
+    /\b(passed|failed|errors?)\b.* in /.test(text)
+  );
+  if (line === undefined) return undefined;
+  const count = (what: RegExp) => Number(what.exec(line)?.[1] ?? 0);
+  return {
+    passed: count(/(\d+) passed/),
+    failed: count(/(\d+) failed/) + count(/(\d+) errors?\b/),
+  };
+}
+
+interface Ran {
+  readonly success: boolean;
+  readonly output: string;
+}
+
+/** Runs a command in a folder of the checkout, showing and keeping what it prints. */
+async function run(command: string, args: readonly string[], folder = ""): Promise<Ran> {
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(command, {
+      args: [...args],
+      cwd: `${ROOT}${folder}`,
+      env: { MYPYPATH: `${ROOT}sdk/python/tests` },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return { success: false, output: `${command} is not there` };
+  }
+  let output = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    Deno.stdout.writeSync(new TextEncoder().encode(text));
+    output += text;
+  }
+  return { success: (await child.status).success, output };
+}
+
+const PYTHON = IS_WINDOWS ? "python" : "python3";
+const MISSING = `${PYTHON} 3.10 or newer with venv is missing (Debian: python3 python3-venv)`;
+
+/** Whether there is a Python that can make an environment, and new enough. */
+async function hasPython(): Promise<boolean> {
+  const asked = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
+  return (await run(PYTHON, ["-c", asked])).success;
+}
+
+/** Makes the environment; undefined when that is done, else what went wrong. */
+async function install(): Promise<string | undefined> {
+  const made = await run(PYTHON, ["-m", "venv", VENV]);
+  if (!made.success) return `${PYTHON} could not make the environment ${VENV}`;
+  const pip = [
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "-e",
+    "sdk/python[dev]",
+    ...EXAMPLES_NEED,
+  ];
+  const installed = await run(`${BIN}/pip`, pip);
+  return installed.success ? undefined : "pip could not install sdk/python[dev]";
+}
+
+/** The package as a type checker sees it on another system; each has a cache of its own. */
+function forSystem(name: "win32" | "darwin"): readonly string[] {
+  return ["--platform", name, "--cache-dir", `.mypy_cache/${name}`, "src/arqon"];
+}
+
+/** What is checked before the tests: a name, a command, the folder it runs in. */
+const CHECKS: readonly (readonly [string, string, readonly string[], string])[] = [
+  ["ruff", "ruff", ["check", "."], "sdk/python"],
+  ["ruff format", "ruff", ["format", "--check", "--quiet", "."], "sdk/python"],
+  ["mypy", "mypy", [], "sdk/python"],
+  ["mypy, Windows", "mypy", forSystem("win32"), "sdk/python"],
+  ["mypy, macOS", "mypy", forSystem("darwin"), "sdk/python"],
+  ["pyright", "pyright", ["-p", ".", "--pythonpath", `${BIN}/python`], "sdk/python"],
+  ["generated code", "python", ["generate.py", "--check"], "sdk/python"],
+  ["ruff, suite", "ruff", ["check", "--config", CONFIG, "tests/verification"], ""],
+  ["mypy, suite", "mypy", ["--config-file", CONFIG, SUITE, FRAMES, TOKENS, PAYLOADS], ""],
+  ["ruff, examples", "ruff", ["check", "--config", CONFIG, ...EXAMPLES], ""],
+  ["ruff format, examples", "ruff", ["format", "--check", "--config", CONFIG, ...EXAMPLES], ""],
+  ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
+];
+
+/** Everything, with totals; `in_ci` is whether a machine without Python is a failure. */
+export async function testPython(in_ci: boolean): Promise<TestTotals> {
+  if (!await hasPython()) {
+    console.error(in_ci ? MISSING : `SKIPPED the tests of the Python SDK: ${MISSING}`);
+    return { passed: 0, failed: in_ci ? 1 : 0 };
+  }
+  const problem = await install();
+  if (problem !== undefined) {
+    console.error(problem);
+    return { passed: 0, failed: 1 };
+  }
+  let failed = 0;
+  for (const [name, command, args, folder] of CHECKS) {
+    console.log(`\n== ${name}`);
+    if (!(await run(`${BIN}/${command}`, args, folder)).success) failed++;
+  }
+  console.log("\n== pytest");
+  const paths = ["sdk/python/tests", SUITE, FRAMES, TOKENS, PAYLOADS, "tests/examples"];
+  const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
+  const { success, output } = await run(`${BIN}/python`, pytest);
+  const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };
+  failed += success ? totals.failed : Math.max(1, totals.failed);
+  return { passed: totals.passed, failed };
+}
+
+if (import.meta.main) finish(await testPython(Deno.env.has("CI")));

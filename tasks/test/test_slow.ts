@@ -1,0 +1,32 @@
+/**
+ * `deno task test:slow [options of deno test]`: tests that hold a stream for most of a minute, install
+ * packages for several runtimes, build the documents' site, drive a browser, attack a bus, take a
+ * process's memory, or compile the product once for each case of its switches. `deno task test`
+ * leaves them out, so that it stays short; `.ci/run` runs both, and a path names any of them to `test`.
+ */
+import { finish, runTests } from "./run_tests.ts";
+
+/** Each takes most of a minute or more. */
+export const SLOW: readonly string[] = [
+  "arq/commands/room/follow_test.ts",
+  "tests/backup_oracle_test.ts",
+  "tests/binaries/npm_test.ts",
+  "tests/clients_test.ts",
+  "tests/closed_unions_test.ts",
+  "tests/console_test.ts",
+  "tests/dev_stack_test.ts",
+  "tests/hostile/gallery_test.ts",
+  "tests/installed_pages_test.ts",
+  "tests/memory_test.ts",
+  "tests/outage_test.ts",
+  "tests/packages/packages_test.ts",
+  "tests/production/production_test.ts",
+  "tests/site_test.ts",
+  "tests/storage/many_test.ts",
+  "tests/storage/storage_test.ts",
+  "tests/thawed_server_test.ts",
+  "tests/thawed_signals_test.ts",
+  "tests/told_test.ts",
+];
+
+if (import.meta.main) finish(await runTests([...SLOW, ...Deno.args]));

@@ -1,0 +1,63 @@
+/**
+ * Checks .github/ by actionlint (with shellcheck for the scripts in it), zizmor and our own rules.
+ * None of them asks the network; that a pinned commit has the version beside it is not seen here. On a
+ * developer's machine tools that cannot be installed are a note; in CI they are a failure.
+ */
+import { ROOT } from "../checkout/source_files.ts";
+import { exitWith } from "../checkout/violation.ts";
+import { checkWorkflow, type Expected } from "./workflows_rules.ts";
+import { runTool, type Tools, workflowTools } from "./workflows_tools.ts";
+
+/** What the tools say against the folder's workflows, below the root; empty when nothing. */
+export async function lintWorkflows(folder: string, tools: Tools): Promise<string> {
+  const files: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    if (/\.ya?ml$/.test(name)) files.push(`${folder}/${name}`);
+  }
+  files.sort();
+  const { actionlint, shellcheck, zizmor } = tools;
+  const lint = ["-no-color", "-shellcheck", shellcheck, "-pyflakes", "", ...files];
+  const audit = ["--offline", "--no-progress", "--color=never", "--persona=pedantic", "--quiet"];
+  const ran = await Promise.all([
+    runTool(actionlint, lint),
+    runTool(zizmor, [...audit, "--strict-collection", "--", ...files]),
+  ]);
+  return ran.filter(({ ok }) => !ok).map(({ text }) => `${text}\n`).join("");
+}
+
+async function expected(): Promise<Expected> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const script = await Deno.readTextFile(`${ROOT}.ci/run`);
+  const deno_version = /^DENO_PACKAGE="deno@(\S+)"$/m.exec(script)?.[1];
+  if (deno_version === undefined) throw new Error(".ci/run: no line DENO_PACKAGE");
+  return { deno_version, tasks: new Set(Object.keys(tasks)) };
+}
+
+async function tools(): Promise<Tools | undefined> {
+  try {
+    return await workflowTools();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const help = "they need Python 3.10 with venv and Go 1.26";
+    if (Deno.env.get("CI") === undefined) {
+      console.log(`NOTE actionlint and zizmor cannot be installed, ${help}: ${why}`);
+      return undefined;
+    }
+    console.error(`actionlint and zizmor cannot be installed, ${help}: ${why}`);
+    Deno.exit(1);
+  }
+}
+
+if (import.meta.main) {
+  const found = await tools();
+  const text = found === undefined ? "" : await lintWorkflows(`${ROOT}.github/workflows`, found);
+  if (text !== "") console.error(text);
+  const rules = await expected();
+  const names = [...Deno.readDirSync(`${ROOT}.github/workflows`)].map(({ name }) => name);
+  const violations = names.sort().flatMap((name) => {
+    const path = `.github/workflows/${name}`;
+    return checkWorkflow(path, Deno.readTextFileSync(ROOT + path), rules);
+  });
+  exitWith(violations, `${names.length} workflows`);
+  if (text !== "") Deno.exit(1);
+}
