@@ -194,6 +194,7 @@ export class Client {
     if (this.#record !== undefined) {
       this.#record.closed_ms = registry.now();
       this.#record.stays.clear();
+      this.#record.told.clear();
     }
     this.#record = undefined;
     if (status.state !== "open") return;

@@ -4,11 +4,12 @@
  */
 import { ArqonError } from "../../sdk/typescript/mod.ts";
 import type { Message, RoomEvent } from "../../sdk/typescript/mod.ts";
-import type { Issuer } from "../cluster.ts";
+import type { Issuer } from "../harness/cluster.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { Client } from "./client.ts";
 import { LockLedger } from "./lock_ledger.ts";
 import type { Registry } from "./registry.ts";
+import { RoomChanges } from "./room_changes.ts";
 import { compareList, rollsOf } from "./roster.ts";
 import type { Attendee } from "./roster.ts";
 import type { Variant } from "./variant.ts";
@@ -27,6 +28,8 @@ export interface CrowdOptions {
 /** The contenders of one room's lock. */
 export interface LockRoom {
   readonly ledger: LockLedger;
+  /** What they hear. */
+  readonly changes: RoomChanges;
   readonly contenders: readonly Client[];
   /** Writes there without a lock. */
   readonly intruder: Client;
@@ -60,7 +63,7 @@ export class Crowd {
   readonly lock_rooms: LockRoom[] = [];
   readonly #options: CrowdOptions;
   readonly #wishes = new Map<Client, Wish[]>();
-  readonly #ledgers = new Map<string, LockLedger>();
+  readonly #lock_rooms = new Map<string, Pick<LockRoom, "ledger" | "changes">>();
   /** Those that do something just now. */
   readonly #busy = new Map<Client, Promise<void>>();
 
@@ -75,7 +78,8 @@ export class Crowd {
     for (const tenant_id of TENANTS) {
       for (let room = 0; room < rooms; room++) {
         const ledger = new LockLedger(tenant_id, `lock-${room}`);
-        this.#ledgers.set(`${tenant_id}/${ledger.room_id}`, ledger);
+        const changes = new RoomChanges(ledger.room_id);
+        this.#lock_rooms.set(`${tenant_id}/${ledger.room_id}`, { ledger, changes });
         const contenders: Client[] = [];
         for (let index = 0; index < each; index++) {
           // Half of them are members: their lock falls when their Shield says that they left.
@@ -83,7 +87,7 @@ export class Crowd {
           contenders.push(await this.#add(tenant_id, [wish]));
         }
         const intruder = await this.#add(tenant_id, []);
-        this.lock_rooms.push({ ledger, contenders, intruder });
+        this.lock_rooms.push({ ledger, changes, contenders, intruder });
       }
     }
     while (this.clients.length < size) {
@@ -165,13 +169,13 @@ export class Crowd {
     const user_id = shares && before !== undefined
       ? before.options.user_id
       : `${tenant_id}-u${index}`;
-    const client = new Client({
+    const client: Client = new Client({
       tenant_id,
       user_id,
       url: urls[index % urls.length] as string,
       token: await issuer.tokenFor({ tenant_id, sub: user_id }),
       registry,
-      onMessage: (room_id, message) => this.#hear(tenant_id, room_id, message),
+      onMessage: (room_id, message) => this.#hear(client, room_id, message),
       onSurprise,
     });
     const members = size / TENANTS.length * ROOMS_PER_CLIENT;
@@ -186,9 +190,14 @@ export class Crowd {
     return client;
   }
 
-  #hear(tenant_id: string, room_id: string, message: Message): void {
+  #hear(client: Client, room_id: string, message: Message): void {
+    const lock_room = this.#lock_rooms.get(`${client.options.tenant_id}/${room_id}`);
+    if (lock_room === undefined) return;
+    lock_room.changes.hear(client, message);
     if (message.type !== "ROOM_UPDATE") return;
-    this.#ledgers.get(`${tenant_id}/${room_id}`)?.add(message.json() as RoomEvent);
+    const event = message.json<RoomEvent>();
+    // The SDK's own, where it has missed more than a room remembers; others have heard each.
+    if (event.op !== "state") lock_room.ledger.add(event);
   }
 
   async #act(client: Client): Promise<void> {

@@ -90,7 +90,7 @@ class Reading {
 function missingVersions(events: ReadonlyMap<number, RoomEvent>): string[] {
   const last = Math.max(...events.keys());
   const missing: number[] = [];
-  for (let version = 1; version < last; version++) {
+  for (let version = Math.min(...events.keys()); version < last; version++) {
     if (!events.has(version)) missing.push(version);
   }
   return missing.length === 0 ? [] : [`nobody ever heard of versions ${missing.join(", ")}`];

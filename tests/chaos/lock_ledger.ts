@@ -40,6 +40,8 @@ export class LockLedger {
   /** One version that was told in two ways. */
   readonly conflicts: string[] = [];
   #epoch = "";
+  /** When something happened in it first, as far as is known. Unix ms. */
+  #begun_ms = -Infinity;
   #contiguous = 0;
 
   constructor(tenant_id: string, room_id: string) {
@@ -76,8 +78,10 @@ export class LockLedger {
     if (events === undefined) {
       events = new Map();
       this.epochs.set(epoch, events);
-      // Epochs are revisions: the newest is the highest.
-      if (Number(epoch) > Number(this.#epoch)) [this.#epoch, this.#contiguous] = [epoch, 0];
+      // Epochs say nothing of their order; what happened in them does.
+      if (event.at_ms >= this.#begun_ms) {
+        [this.#epoch, this.#contiguous, this.#begun_ms] = [epoch, 0, event.at_ms];
+      }
     }
     const known = events.get(version);
     if (known === undefined) events.set(version, event);

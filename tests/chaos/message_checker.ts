@@ -1,7 +1,7 @@
 /**
  * Judges recorded plain rooms: no message twice, none out of its sender's order, none of another tenant
  * or room, and none missing that was acknowledged at a listener who stayed connected and was told of no
- * loss there. Pure. What a GAP excuses is no finding but a figure, so that a run can bound its share.
+ * loss at its place. Pure. What a GAP excuses is no finding but a figure, so that a run can bound its share.
  */
 import type {
   Attempt,
@@ -16,6 +16,8 @@ import type {
 export type MessageFindingKind =
   /** Acknowledged, and a listener who had to see it did not. */
   | "missing"
+  /** The same, and a GAP told of it, but behind a later message of the same sender's connection. */
+  | "told-late"
   /** Seen twice on one connection. */
   | "repeated"
   /** Seen after a later message of the same sender's connection. */
@@ -52,10 +54,7 @@ export interface MessageVerdict {
   readonly figures: MessageFigures;
 }
 
-/**
- * A GAP is told when the subscriptions are with the server again. What comes between the two is seen
- * before it, so it excuses losses before messages that were seen this long before it, too.
- */
+/** A GAP that comes so long behind its place was meant for it; later it is another's. */
 const GAP_LATE_MS = 10_000;
 
 /** A listener's time between SUB and the end of that connection. */
@@ -152,7 +151,8 @@ class Judge {
     const { listener, from_ms, stays } = stretch;
     for (const publish of this.#rooms.get(roomKey(listener)) ?? []) {
       const attempt = acknowledgedOf(publish);
-      if (attempt === undefined || (publish.attempts[0]?.sent_ms ?? 0) <= from_ms) continue;
+      const sent_ms = publish.attempts[0]?.sent_ms ?? 0;
+      if (attempt === undefined || sent_ms <= from_ms) continue;
       const same = orders.get(attempt.connection) ?? [];
       const next = same.find(({ order }) => order > attempt.order);
       // It may have ended before this message came.
@@ -160,20 +160,31 @@ class Judge {
       this.due++;
       if (seen.has(publish.message_id)) continue;
       const before = same.findLast(({ order }) => order < attempt.order);
-      if (this.#isExcused(stretch, before?.index ?? -1, next?.index)) this.excused++;
-      else this.#add("missing", listener, publish.message_id);
+      const told = this.#told(stretch, sent_ms, before?.index ?? -1, next?.index);
+      if (told === undefined) this.#add("missing", listener, publish.message_id);
+      else if (told === "late") this.#add("told-late", listener, publish.message_id);
+      else this.excused++;
     }
   }
 
-  /** Whether a GAP was told between two sights, or so late that it was meant for these. */
-  #isExcused({ sights }: Stretch, before: number, next: number | undefined): boolean {
+  /**
+   * Where a GAP tells that a message is missing: between the sights of the ones before and after it, or
+   * behind that. One from before the message was sent tells of others.
+   */
+  #told(
+    { sights }: Stretch,
+    sent_ms: number,
+    before: number,
+    next: number | undefined,
+  ): "in place" | "late" | undefined {
     const until_ms = next === undefined ? Infinity : sights[next]!.at_ms + GAP_LATE_MS;
     for (let index = before + 1; index < sights.length; index++) {
       const { kind, at_ms } = sights[index]!;
-      if (at_ms > until_ms) return false;
-      if (kind === "gap") return true;
+      if (at_ms > until_ms) return undefined;
+      if (kind !== "gap" || at_ms < sent_ms) continue;
+      return next === undefined || index < next ? "in place" : "late";
     }
-    return false;
+    return undefined;
   }
 
   #add(kind: MessageFindingKind, listener: Listener, message_id: string): void {

@@ -12,7 +12,7 @@ import type {
 } from "./message_recording.ts";
 
 /** Plants one fault somewhere. */
-export type MessagePlant = (
+export type MessageFaultInjector = (
   recording: MessageRecording,
   random: Random,
 ) => MessageRecording | undefined;
@@ -76,7 +76,7 @@ function isGapFree({ listener, message }: Place): boolean {
 }
 
 /** A listener does not see one acknowledged message; it saw the ones before and after. */
-export const dropOne: MessagePlant = (recording, random) => {
+export const dropOne: MessageFaultInjector = (recording, random) => {
   const found = pairs(places(recording));
   const inner = new Set(found.map(([, second]) => second));
   const candidates = found.flatMap(([first]) => {
@@ -89,7 +89,7 @@ export const dropOne: MessagePlant = (recording, random) => {
 };
 
 /** A listener sees two messages of one connection the other way round. */
-export const swapTwo: MessagePlant = (recording, random) => {
+export const swapTwo: MessageFaultInjector = (recording, random) => {
   const found = pairs(places(recording));
   if (found.length === 0) return undefined;
   const [first, second] = random.pick(found);
@@ -99,7 +99,7 @@ export const swapTwo: MessagePlant = (recording, random) => {
 };
 
 /** A listener sees one message again, on the same connection. */
-export const repeatOne: MessagePlant = (recording, random) => {
+export const repeatOne: MessageFaultInjector = (recording, random) => {
   const found = pairs(places(recording));
   if (found.length === 0) return undefined;
   const [first, second] = random.pick(found);
@@ -108,7 +108,7 @@ export const repeatOne: MessagePlant = (recording, random) => {
 };
 
 /** A listener sees a message of the room of the same name of another tenant. */
-export const otherTenant: MessagePlant = (recording, random) => {
+export const otherTenant: MessageFaultInjector = (recording, random) => {
   const all = places(recording);
   const found = all.filter(({ listener }) =>
     recording.publishes.some(({ tenant_id }) => tenant_id !== listener.tenant_id)
@@ -125,7 +125,7 @@ export const otherTenant: MessagePlant = (recording, random) => {
 };
 
 /** A listener sees a message that nobody published. */
-export const madeUp: MessagePlant = (recording, random) => {
+export const madeUp: MessageFaultInjector = (recording, random) => {
   const all = places(recording);
   if (all.length === 0) return undefined;
   const place = random.pick(all);
@@ -134,7 +134,7 @@ export const madeUp: MessagePlant = (recording, random) => {
 };
 
 /** Every fault, by name. */
-export const MESSAGE_PLANTS: Readonly<Record<string, MessagePlant>> = {
+export const MESSAGE_FAULT_INJECTORS: Readonly<Record<string, MessageFaultInjector>> = {
   dropOne,
   swapTwo,
   repeatOne,

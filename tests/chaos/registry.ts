@@ -3,6 +3,7 @@
  * they may hear of, and whose leave was none. Knows no socket.
  */
 import type { Member, PresenceChanges } from "../../sdk/typescript/mod.ts";
+import { News } from "./news.ts";
 
 /** A member's time in one room, on one connection; another stay there is another object. */
 export interface MemberStay {
@@ -22,6 +23,8 @@ export interface ConnectionRecord {
   closed_ms: number | undefined;
   /** The rooms in which it is a member now. */
   readonly stays: Map<string, MemberStay>;
+  /** See `HearingConnection`. */
+  readonly told: Set<string>;
 }
 
 /** What somebody who watches a room has heard. */
@@ -43,10 +46,20 @@ interface Doubt {
   readonly room_id: string;
   readonly stay: MemberStay;
   readonly heard_ms: number;
+  /** The Shield that seemed to say so may not have heard of the member yet. */
+  readonly is_late: boolean;
 }
 
 /** A connection's own end reaches us later than others may hear of it, but not that much later. */
 const DOUBT_MS = 15_000;
+
+/** A member of a Shield that stops keeps its id on the next one. */
+function isMoved(
+  former: ConnectionRecord,
+  { tenant_id, user_id, node_id }: ConnectionRecord,
+): boolean {
+  return former.tenant_id === tenant_id && former.user_id === user_id && former.node_id !== node_id;
+}
 
 /** Made once a run. `never_down_before_ms`: see `Variant`. */
 export class Registry {
@@ -56,7 +69,10 @@ export class Registry {
   readonly #excused = new Map<string, number>();
   readonly now: () => number;
   readonly #began_ms: number;
+  readonly #news = new News();
   #doubts: Doubt[] = [];
+  /** Who seemed to have left, to a client that came to a Shield which had not heard of the member yet. */
+  readonly late: string[] = [];
   /** What nobody should have been told. */
   readonly violations: string[] = [];
   changes = 0;
@@ -80,8 +96,10 @@ export class Registry {
       opened_ms: this.now(),
       closed_ms: undefined,
       stays: new Map(),
+      told: new Set(),
     };
-    if (this.#records.has(record.connection_id)) {
+    const former = this.#records.get(record.connection_id);
+    if (former !== undefined && !isMoved(former, record)) {
       this.violations.push(`two connections have the id ${record.connection_id}`);
     }
     this.#records.set(record.connection_id, record);
@@ -111,40 +129,51 @@ export class Registry {
       const told = `${member.user_id} (${member.connection_id})`;
       this.violations.push(`${whom} was told of ${told}, which is ${known}`);
     }
-    if (this.#never_down_before_ms === undefined) return;
+    const late_ms = this.#never_down_before_ms;
+    if (late_ms === undefined) return;
+    const now_ms = this.now();
+    for (const member of [...changes.joined, ...changes.updated]) {
+      if (on !== undefined) this.#news.there(on, { ...member, room_id }, now_ms);
+    }
     for (const { connection_id, joined_ms } of changes.left) {
+      const told = { room_id, connection_id, joined_ms };
+      const is_unheard = on !== undefined && this.#news.gone(on, told, now_ms, late_ms);
       const record = this.#records.get(connection_id);
       const stay = record?.stays.get(room_id);
       if (record === undefined || stay === undefined || this.#isExcused(record)) continue;
       // A SUB that was refused in the end, or an earlier stay, of which one hears late.
       if (stay.members.get(connection_id)?.joined_ms !== joined_ms) continue;
-      const age_ms = this.now() - (on?.opened_ms ?? this.now());
-      const where = `${on?.node_id ?? "no Shield"}, connected for ${(age_ms / 1_000).toFixed(1)} s`;
-      const by = `${user_id} on ${where}`;
-      this.#doubts.push({ by, record, room_id, stay, heard_ms: this.now() });
+      const for_s = ((now_ms - (on?.opened_ms ?? now_ms)) / 1_000).toFixed(1);
+      const by = `${user_id}, ${on === undefined ? "nowhere" : `on ${on.node_id} for ${for_s} s`}`;
+      // Of its own members a Shield knows at once.
+      const is_late = is_unheard && on?.node_id !== record.node_id;
+      this.#doubts.push({ by, record, room_id, stay, heard_ms: now_ms, is_late });
     }
   }
 
   /**
    * Decides on leaves that were doubtful; `all`: also on those of just now. Wrong is the leave of a
-   * member that was told to be one and is still there.
+   * member that was told to be one and is still there, unless the client had just come to a Shield
+   * that knew no better.
    */
   settle(all = false): void {
     const due_ms = this.now() - (all ? 0 : DOUBT_MS);
     const ripe = this.#doubts.filter(({ heard_ms }) => heard_ms <= due_ms);
     this.#doubts = this.#doubts.filter(({ heard_ms }) => heard_ms > due_ms);
-    const wrong = ripe.filter(({ record, room_id, stay }) => (
+    const untrue = ripe.filter(({ record, room_id, stay }) => (
       record.closed_ms === undefined && record.stays.get(room_id) === stay
     ));
+    const wrong = untrue.filter(({ is_late }) => !is_late);
+    for (const { is_late, by, record, heard_ms } of untrue) {
+      if (is_late) this.late.push(`${by}, at ${this.#seconds(heard_ms)}: ${record.user_id}`);
+    }
     for (const told of Map.groupBy(wrong, ({ stay }) => stay).values()) {
       const [{ record, room_id, heard_ms }] = told as [Doubt];
-      // Settled long after it was heard: the log of faults goes by the run's time.
-      const at_s = ((heard_ms - this.#began_ms) / 1_000).toFixed(1);
       const named = told.slice(0, 5).map(({ by }) => by).join("; ");
       this.violations.push(
         `${record.tenant_id}/${room_id}: ${told.length} times clients were told that ` +
           `${this.describe(record.connection_id)} has left, which was there all the time; first ` +
-          `at ${at_s} s [${named}${told.length > 5 ? ", …" : ""}]`,
+          `at ${this.#seconds(heard_ms)} [${named}${told.length > 5 ? ", …" : ""}]`,
       );
     }
   }
@@ -157,6 +186,11 @@ export class Registry {
     const seconds = ((this.now() - (closed_ms ?? 0)) / 1_000).toFixed(1);
     const end = closed_ms === undefined ? "open" : `closed ${seconds} s ago`;
     return `${user_id} of ${tenant_id} (${connection_id} on ${node_id}, ${end})`;
+  }
+
+  /** By the run's time, as the log of faults has it. */
+  #seconds(at_ms: number): string {
+    return `${((at_ms - this.#began_ms) / 1_000).toFixed(1)} s`;
   }
 
   #isExcused({ node_id, opened_ms }: ConnectionRecord): boolean {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Member } from "../../sdk/typescript/mod.ts";
 import { Registry } from "./registry.ts";
+import type { ConnectionRecord } from "./registry.ts";
 
 const member = (connection_id: string, user_id: string, joined_ms = 1): Member => (
   { connection_id, user_id, meta: null, joined_ms }
@@ -40,6 +41,18 @@ Deno.test("members that are nobody, somebody else or of another tenant are found
   assert.equal(registry.violations.length, 3);
 });
 
+Deno.test("an id is one connection's, or that of one which has moved to another Shield", () => {
+  const { registry } = withAnn(undefined);
+  const ann = { connection_id: "c1", tenant_id: "acme", user_id: "ann", node_id: "s1" };
+  registry.opened(ann);
+  assert.deepEqual(registry.violations, []);
+  for (const other of [{ user_id: "bob" }, { tenant_id: "zeta" }, {}]) {
+    registry.opened({ ...ann, node_id: "s0", ...other });
+    registry.opened({ ...ann, node_id: "s0", ...other });
+  }
+  assert.equal(registry.violations.length, 6, registry.violations.join());
+});
+
 Deno.test("the leave of somebody who is there all the time is found, once it is sure", () => {
   const { registry, annLeft, pass } = withAnn(20_000);
   pass(86_100);
@@ -51,7 +64,7 @@ Deno.test("the leave of somebody who is there all the time is found, once it is 
   assert.equal(registry.violations.length, 1);
   assert.match(
     registry.violations[0] ?? "",
-    /ann of acme \(c1 on s0, open\) has left.*first at 86\.1 s \[eve on no Shield/,
+    /ann of acme \(c1 on s0, open\) has left.*first at 86\.1 s \[eve, nowhere/,
   );
 });
 
@@ -80,5 +93,82 @@ Deno.test("a leave is right when the connection ended, left, was not let in or m
     happens(run);
     run.registry.settle(true);
     assert.deepEqual(run.registry.violations, []);
+  }
+});
+
+/** Ann, and what others are told of her on connections of their own. */
+function withWatchers() {
+  const run = withAnn(20_000);
+  const { registry, pass } = run;
+  const ann = [member("c1", "ann")];
+  const comes = (user_id: string, connection_id: string, node_id: string) =>
+    registry.opened({ connection_id, tenant_id: "acme", user_id, node_id });
+  const tell = (on: ConnectionRecord, changes: { joined: Member[] } | { left: Member[] }) =>
+    registry.heard({ ...EVE, user_id: on.user_id, on, changes: { ...NOTHING, ...changes } });
+  const isThere = (on: ConnectionRecord) => {
+    pass(1);
+    tell(on, { joined: ann });
+  };
+  const isGone = (on: ConnectionRecord) => tell(on, { left: ann });
+  return { ...run, comes, isThere, isGone };
+}
+
+Deno.test("a Shield that has not heard of a member yet does not say that it left", () => {
+  const { registry, pass, comes, isThere, isGone } = withWatchers();
+  isThere(comes("eve", "e1", "s0"));
+  pass(4_999);
+  const on = comes("eve", "e2", "s1");
+  const bob = comes("bob", "b1", "s1");
+  pass(199);
+  // It hears of ann just now; eve's list was under way.
+  isThere(bob);
+  isGone(on);
+  registry.settle(true);
+  assert.deepEqual(registry.violations, []);
+  assert.deepEqual(registry.late, ["eve, on s1 for 0.2 s, at 5.2 s: ann"]);
+});
+
+Deno.test("a client that comes to a Shield is told a wrong leave when that Shield knew better", () => {
+  type Watchers = ReturnType<typeof withWatchers>;
+  const cases: Record<string, (run: Watchers) => ConnectionRecord> = {
+    "it had told somebody else": ({ comes, isThere }) => {
+      isThere(comes("bob", "b1", "s1"));
+      return comes("eve", "e2", "s1");
+    },
+    "it had told the client itself": ({ comes, isThere }) => {
+      const on = comes("eve", "e2", "s1");
+      isThere(on);
+      return on;
+    },
+    "it had told the client, who had left and come back": ({ comes, isThere, isGone }) => {
+      const on = comes("eve", "e2", "s1");
+      isGone(on);
+      isThere(on);
+      return on;
+    },
+    "it had all the time to hear of it": ({ comes, pass }) => {
+      pass(20_000);
+      return comes("eve", "e2", "s1");
+    },
+    "the client had come long ago": ({ comes, pass }) => {
+      const on = comes("eve", "e2", "s1");
+      pass(10_000);
+      return on;
+    },
+    "the member is its own": ({ registry, comes }) => {
+      registry.opened({ connection_id: "c1", tenant_id: "acme", user_id: "ann", node_id: "s1" });
+      return comes("eve", "e2", "s1");
+    },
+  };
+  for (const [name, happens] of Object.entries(cases)) {
+    const run = withWatchers();
+    run.isThere(run.comes("eve", "e1", "s0"));
+    const on = happens(run);
+    const { stays } = run.registry.find("c1") as ConnectionRecord;
+    stays.set("lobby", { members: run.members });
+    run.isGone(on);
+    run.registry.settle(true);
+    assert.equal(run.registry.violations.length, 1, name);
+    assert.match(run.registry.violations[0] ?? "", /has left, which was there.*eve, on s1/);
   }
 });

@@ -4,9 +4,10 @@
  */
 import { createRandom } from "../presence_simulation/random.ts";
 import { Crowd } from "./crowd.ts";
-import { startFleet, TARGETS } from "./fleet.ts";
-import type { Fleet } from "./fleet.ts";
+import { startFleet, targetsOf } from "./fleet.ts";
+import type { Fleet, ServerCount } from "./fleet.ts";
 import { askForEvents, contend, intrude } from "./lock_contender.ts";
+import { describeLeaderless } from "./leader_record.ts";
 import { judgeLocks } from "./lock_judge.ts";
 import { Registry } from "./registry.ts";
 import { describeDifferences, findDifferences } from "./roster.ts";
@@ -23,6 +24,8 @@ export interface Plan {
   readonly seconds: number;
   readonly clients: number;
   readonly seed: number;
+  /** Of NATS. */
+  readonly servers: ServerCount;
   /** Of `[server]` of the Shields; absent: none. */
   readonly shield_lines?: string;
   /** Hears the progress, line by line. */
@@ -31,8 +34,12 @@ export interface Plan {
 
 /** What came of it. */
 export interface Outcome {
-  /** Empty: the run has passed. */
+  /** Empty: nothing was wrong. */
   readonly violations: readonly string[];
+  /**
+   * Why it could not be judged whether all was right: NATS itself would not say. Empty: it was judged.
+   */
+  readonly undecided: readonly string[];
   /** The final report, without the violations. */
   readonly report: readonly string[];
   /** Where the logs of all processes are. */
@@ -190,6 +197,36 @@ function verdictOn(brains: readonly string[] | undefined): string {
   return brains.length === 0 ? "every list that was asked for right" : "WRONG";
 }
 
+/** For a run that cannot go on, or whose rooms nobody can ask, because streams have no leader. */
+function undecidable(
+  { fleet, registry, surprises }: Run,
+  settled: Settled | undefined,
+): Omit<Outcome, "dir"> | undefined {
+  const silent = fleet.leaders.lasting();
+  if (silent.length === 0) return undefined;
+  registry.settle(true);
+  return {
+    violations: [
+      ...(settled?.problems ?? []),
+      ...registry.violations.slice(0, LINES_MAX),
+      ...surprises,
+      ...fleet.bugs(),
+    ],
+    undecided: silent.map(describeLeaderless),
+    report: ["rooms, locks and messages were not judged"],
+    messages: undefined,
+    logs: [],
+  };
+}
+
+/** Waits until every stream has a leader, or has had none for too long. */
+async function awaitLeaders({ fleet, plan }: Run): Promise<void> {
+  const deadline_ms = performance.now() + plan.variant.bound_ms;
+  while (fleet.leaders.lasting().length > 0 && performance.now() < deadline_ms) {
+    await pause(POLL_MS);
+  }
+}
+
 async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome, "dir">> {
   const { plan: { say, variant }, crowd, traffic, registry, fleet, surprises } = run;
   await crowd.open();
@@ -197,14 +234,20 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
   const first = await run.settle();
   if (first.after_ms === undefined) {
     const violations = ["before any fault:", ...first.problems];
-    return { violations, report: [], messages: undefined, logs: [] };
+    return { violations, undecided: [], report: [], messages: undefined, logs: [] };
   }
   say(`${run.standing()}; the faults begin`);
   const settled = await run.suffer(faults);
   say(run.standing());
+  await awaitLeaders(run);
+  const undecided = undecidable(run, settled);
+  if (undecided !== undefined) return undecided;
   // While lists are wrong, nothing that a Brain says could be judged.
   const brains = settled.after_ms === undefined ? undefined : await run.askBrains();
   await run.collectEvents();
+  const changes = await Promise.all(
+    crowd.lock_rooms.map((room) => room.changes.judge(variant.bound_ms)),
+  );
   const messages = await traffic.judge();
   registry.settle(true);
   const judgements = crowd.lock_rooms.map(({ ledger }) => judgeLocks(ledger));
@@ -225,20 +268,28 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
       ...settled.problems,
       ...(brains ?? []).slice(0, LINES_MAX),
       ...judgements.flatMap(({ violations }) => violations.slice(0, LINES_MAX)),
+      ...changes.flatMap(({ violations }) => violations.slice(0, LINES_MAX)),
       ...registry.violations.slice(0, LINES_MAX),
       ...messages.violations,
       ...surprises,
       ...fleet.bugs(),
     ],
+    undecided: [],
     report: [
+      ...fleet.leaders.times().map(describeLeaderless),
       `faults   ${faults.length}: ${countBy(faults.map(({ kind }) => kind))}`,
       `         ${countBy(faults.map(({ target }) => target))}`,
       `clients  ${crowd.clients.length} on ${registry.size} connections, ` +
       `told of changes ${registry.changes} times`,
       `lists    ${lists} ${converged}`,
+      `late     ${registry.late.length} times a Shield had not heard of a member, whom a client missed` +
+      registry.late.slice(0, 3).map((one) => `; ${one}`).join(""),
       `brains   ${verdictOn(brains)}`,
       `locks    ${total(({ locks }) => locks)} in ${judgements.length} rooms: ${countBy(ends)}; ` +
       `${total(({ writes }) => writes)} writes, ${total(({ refused }) => refused)} refused`,
+      ...changes.map(({ report }, at) =>
+        `${at === 0 ? "changes " : "        "} ${crowd.lock_rooms[at]?.ledger.tenant_id}: ${report}`
+      ),
       ...messages.report,
     ],
     messages: messages.recording,
@@ -246,9 +297,21 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
   };
 }
 
+/** A process that cannot start, or a room that nobody answers for, may be NATS' doing. */
+async function tryToPerform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome, "dir">> {
+  try {
+    return await perform(run, faults);
+  } catch (error) {
+    const undecided = undecidable(run, undefined);
+    if (undecided === undefined) throw error;
+    run.plan.say(`the run was given up: ${error instanceof Error ? error.message : error}`);
+    return undecided;
+  }
+}
+
 /** Runs it all. Rejects only when the cluster does not start or start again. */
 export async function runChaos(plan: Plan): Promise<Outcome> {
-  const { variant, seed, shield_lines = "", say } = plan;
+  const { variant, seed, servers, shield_lines = "", say } = plan;
   const dir = await Deno.makeTempDir({ prefix: "arqon-chaos-" });
   const random = createRandom(seed);
   const registry = new Registry(variant.never_down_before_ms, () => performance.now());
@@ -261,7 +324,9 @@ export async function runChaos(plan: Plan): Promise<Outcome> {
     if (kind === "stop" || kind === "cut") registry.silenced(target, away_ms);
   };
   say(`logs in ${dir}`);
-  await using fleet = await startFleet({ variant, shield_lines, dir, say, onFault, onSurprise });
+  const began_ms = performance.now();
+  const hearers = { say, now: () => performance.now() - began_ms, onFault, onSurprise };
+  await using fleet = await startFleet({ variant, servers, shield_lines, dir, ...hearers });
   const { urls, issuer } = fleet;
   const crowd = new Crowd({
     size: plan.clients,
@@ -273,10 +338,10 @@ export async function runChaos(plan: Plan): Promise<Outcome> {
     onSurprise,
   });
   const traffic = new Traffic({ variant, urls, issuer, random: random.fork(4), onSurprise });
-  const faults = planFaults(plan.seconds * 1_000, TARGETS, variant, random.fork(2));
+  const faults = planFaults(plan.seconds * 1_000, targetsOf(servers), variant, random.fork(2));
+  const run = new Run(plan, fleet, registry, crowd, traffic, surprises);
   try {
-    const run = new Run(plan, fleet, registry, crowd, traffic, surprises);
-    return { ...await perform(run, faults), dir };
+    return { ...await tryToPerform(run, faults), dir };
   } finally {
     await Promise.all([crowd.close(), traffic.close()]);
   }

@@ -26,12 +26,15 @@ export interface Targets {
   readonly processes: readonly string[];
   /** Those that are stopped for long once. */
   readonly shields: readonly string[];
-  readonly nats: string;
+  /** One, or the servers of a cluster. */
+  readonly nats: readonly string[];
   /** In front of the Shields. */
   readonly balancers: readonly string[];
 }
 
 const KINDS: readonly FaultKind[] = ["kill", "stop", "restart", "cut"];
+/** Of a NATS server that has others beside it. */
+const MEMBER_KINDS: readonly FaultKind[] = ["kill", "stop", "restart"];
 /** How often another fault begins while the one before is still there. */
 const OVERLAP = 0.3;
 /** How often something else than a process is hurt between two processes. */
@@ -42,18 +45,30 @@ function shuffled<T>(items: readonly T[], random: Random): T[] {
   return items.map(() => rest.splice(random.int(0, rest.length - 1), 1)[0] as T);
 }
 
-/** Targets and kinds without end: each process once a round, each with every kind in four rounds. */
+/** The NATS servers that have others beside them. */
+const membersOf = ({ nats }: Targets): readonly string[] => nats.length > 1 ? nats : [];
+
+/**
+ * Targets and kinds without end: each process, and each server of a NATS cluster, once a round, with
+ * every kind in as many rounds as there are kinds.
+ */
 function* order(
   targets: Targets,
   random: Random,
 ): Generator<Pick<Fault, "target" | "kind">, never> {
-  const kinds = new Map(targets.processes.map((name) => [name, shuffled(KINDS, random)]));
+  const members = membersOf(targets);
+  const names = [...targets.processes, ...members];
+  const kinds = new Map(names.map((name) => [
+    name,
+    shuffled(members.includes(name) ? MEMBER_KINDS : KINDS, random),
+  ]));
   for (let round = 0;; round++) {
-    for (const target of shuffled(targets.processes, random)) {
-      yield { target, kind: kinds.get(target)?.[round % KINDS.length] as FaultKind };
+    for (const target of shuffled(names, random)) {
+      const own = kinds.get(target) as FaultKind[];
+      yield { target, kind: own[round % own.length] as FaultKind };
       if (!random.chance(ELSEWHERE)) continue;
-      yield random.chance(0.5)
-        ? { target: targets.nats, kind: random.pick(["kill", "stop"]) }
+      yield members.length === 0 && random.chance(0.5)
+        ? { target: random.pick(targets.nats), kind: random.pick(["kill", "stop"]) }
         : { target: random.pick(targets.balancers), kind: "cut" };
     }
   }
@@ -66,11 +81,12 @@ function* order(
 export function planFaults(
   duration_ms: number,
   targets: Targets,
-  variant: Pick<Variant, "away_ms" | "pause_ms" | "long_stop_ms">,
+  variant: Pick<Variant, "away_ms" | "freeze_ms" | "pause_ms" | "long_stop_ms">,
   random: Random,
 ): Fault[] {
   const faults: Fault[] = [];
-  const { away_ms: away_range, pause_ms: pause_range, long_stop_ms } = variant;
+  const { pause_ms: pause_range, long_stop_ms } = variant;
+  const members = membersOf(targets);
   const between = ([low, high]: readonly [number, number]) => random.int(low, high);
   const long_at_ms = between(pause_range);
   const with_long = duration_ms >= long_at_ms + 2 * long_stop_ms;
@@ -80,7 +96,8 @@ export function planFaults(
   let at_ms = 0;
   for (const next of order(targets, random)) {
     at_ms += between(pause_range);
-    const away_ms = between(away_range);
+    const freezes = next.kind === "stop" && members.includes(next.target);
+    const away_ms = between(freezes ? variant.freeze_ms : variant.away_ms);
     if (at_ms + away_ms > duration_ms) break;
     if (next.target === long.target && at_ms < taken_ms) continue;
     faults.push({ ...next, at_ms, away_ms });

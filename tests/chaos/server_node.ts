@@ -3,10 +3,10 @@
  * off from NATS by the proxy in between. It keeps the log of every start in a file. Who is hurt when
  * is not its business.
  */
-import { startServer } from "../cluster.ts";
-import type { ServerProcess } from "../cluster.ts";
-import { startTcpProxy } from "../tcp_proxy.ts";
-import type { TcpProxy } from "../tcp_proxy.ts";
+import { startServer } from "../harness/cluster.ts";
+import type { ServerProcess } from "../harness/cluster.ts";
+import { startTcpProxy } from "../harness/tcp_proxy.ts";
+import type { TcpProxy } from "../harness/tcp_proxy.ts";
 
 /** What a node is. */
 export interface NodeOptions {
@@ -17,8 +17,8 @@ export interface NodeOptions {
   readonly config: string;
   /** More lines of `[server]`. */
   readonly server_lines: string;
-  /** A proxy stands before this port, or the node goes to these addresses itself, and `cut` is nothing. */
-  readonly nats: number | readonly string[];
+  /** A proxy stands before each of these ports, or the node goes to the addresses itself, and `cut` is nothing. */
+  readonly nats: readonly (number | string)[];
   /** For configuration files and logs. */
   readonly dir: string;
   /** Hears what nobody asked for: a process that ended by itself. */
@@ -38,7 +38,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 /** Made by `startNode`. */
 export class ServerNode implements AsyncDisposable {
   readonly #options: NodeOptions;
-  readonly #proxy: TcpProxy | undefined;
+  readonly #proxies: readonly TcpProxy[];
   readonly #nats_urls: readonly string[];
   #process: ServerProcess | undefined;
   #starts = 0;
@@ -47,8 +47,9 @@ export class ServerNode implements AsyncDisposable {
   constructor(options: NodeOptions) {
     this.#options = options;
     const { nats } = options;
-    this.#proxy = typeof nats === "number" ? startTcpProxy(nats) : undefined;
-    this.#nats_urls = typeof nats === "number" ? [`nats://127.0.0.1:${this.#proxy?.port}`] : nats;
+    this.#proxies = nats.flatMap((one) => typeof one === "number" ? startTcpProxy(one) : []);
+    const proxied = this.#proxies.map(({ port }) => `nats://127.0.0.1:${port}`);
+    this.#nats_urls = [...proxied, ...nats.filter((one) => typeof one === "string")];
   }
 
   get name(): string {
@@ -107,13 +108,13 @@ export class ServerNode implements AsyncDisposable {
     this.#process?.signal(name);
   }
 
-  /** Ends its connection to NATS and refuses new ones, until `restore`. */
+  /** Ends its connections to NATS and refuses new ones, until `restore`. */
   async cut(): Promise<void> {
-    await this.#proxy?.cut();
+    await Promise.all(this.#proxies.map((proxy) => proxy.cut()));
   }
 
   restore(): void {
-    this.#proxy?.restore();
+    for (const proxy of this.#proxies) proxy.restore();
   }
 
   /** Errors of its present process that nobody caught. */
@@ -123,7 +124,7 @@ export class ServerNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.end("SIGKILL");
-    await this.#proxy?.[Symbol.asyncDispose]();
+    await Promise.all(this.#proxies.map((proxy) => proxy[Symbol.asyncDispose]()));
   }
 
   #onEnd(process: ServerProcess, { code, signal }: Deno.CommandStatus): void {

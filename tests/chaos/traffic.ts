@@ -3,7 +3,7 @@
  * room names, and of durable rooms beside them. It keeps them going while others are hurt, waits until
  * everybody has what is to come, and has all of it judged.
  */
-import type { Issuer } from "../cluster.ts";
+import type { Issuer } from "../harness/cluster.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { DurableTraffic } from "./durable_traffic.ts";
 import { checkMessages } from "./message_checker.ts";

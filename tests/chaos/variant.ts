@@ -15,6 +15,8 @@ export interface Variant {
   readonly drain_ms: number;
   /** How long a fault lasts. */
   readonly away_ms: Range;
+  /** How long one of several NATS servers is stopped. */
+  readonly freeze_ms: Range;
   /** Between the end of a fault and the next. */
   readonly pause_ms: Range;
   /** One Shield is stopped for this long once, long enough to be down (in the short run: forgotten). */
@@ -58,6 +60,7 @@ brain_timeout_ms = 800
 `,
   drain_ms: 500,
   away_ms: [300, 2_000],
+  freeze_ms: [1_000, 3_000],
   pause_ms: [100, 500],
   long_stop_ms: 5_000,
   bound_ms: 30_000,
@@ -79,6 +82,7 @@ export const LONG: Variant = {
   presence: "",
   drain_ms: 2_000,
   away_ms: [1_000, 7_000],
+  freeze_ms: [8_000, 12_000],
   pause_ms: [500, 2_500],
   long_stop_ms: 36_000,
   bound_ms: 60_000,

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { createRandom } from "../presence_simulation/random.ts";
 import { check } from "./checker.ts";
-import { PLANTS } from "./plant.ts";
+import { FAULT_INJECTORS } from "./fault_injectors.ts";
 import { runDurable } from "./run.ts";
 import { SHORT } from "./variant.ts";
 
@@ -22,8 +22,8 @@ Deno.test("what was acknowledged is seen once and in order by everybody, whoever
   const { violations, recording, dir } = await runDurable(plan);
   const story = `${violations.join("\n")}\n\nlogs in ${dir}; what happened:\n${lines.join("\n")}`;
   assert.equal(violations.length, 0, `\n${story}`);
-  for (const [name, plant] of Object.entries(PLANTS)) {
-    const wrong = plant(recording, createRandom(SEED));
+  for (const [name, inject] of Object.entries(FAULT_INJECTORS)) {
+    const wrong = inject(recording, createRandom(SEED));
     assert.ok(wrong !== undefined, `no place for ${name}`);
     const { findings } = check(wrong, { deduplication_ms: 120_000 });
     assert.ok(findings.length > 0, `${name} was not found`);

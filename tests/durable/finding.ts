@@ -22,7 +22,7 @@ export type FindingKind =
   | "altered"
   /** A message that nobody published. */
   | "foreign"
-  /** `recovered: true` in another epoch than the subscriber's own. */
+  /** A subscriber found itself in another epoch without a word, or epochs came back that had ended. */
   | "epoch-swapped"
   /** Told of a position that no message has reached. */
   | "position-ahead"

@@ -4,12 +4,12 @@
  */
 import type { Fault } from "../chaos/script.ts";
 import { ServerNode } from "../chaos/server_node.ts";
-import { createIssuer } from "../cluster.ts";
-import type { Issuer } from "../cluster.ts";
-import { startNatsCluster } from "../nats_cluster.ts";
-import type { NatsCluster } from "../nats_cluster.ts";
-import { startTcpProxy } from "../tcp_proxy.ts";
-import type { TcpProxy } from "../tcp_proxy.ts";
+import { createIssuer } from "../harness/cluster.ts";
+import type { Issuer } from "../harness/cluster.ts";
+import { startNatsCluster } from "../harness/nats_cluster.ts";
+import type { NatsCluster } from "../harness/nats_cluster.ts";
+import { startTcpProxy } from "../harness/tcp_proxy.ts";
+import type { TcpProxy } from "../harness/tcp_proxy.ts";
 import { Counters } from "./counters.ts";
 import { NATS, SHIELDS } from "./script.ts";
 import type { Variant } from "./variant.ts";

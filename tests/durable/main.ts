@@ -4,7 +4,7 @@
  * rooms. Exits 0 when the checker finds nothing, 1 with what is wrong.
  */
 import { parseArgs } from "node:util";
-import { endOnSignal } from "../end_on_signal.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
 import { runDurable } from "./run.ts";
 import { LONG, SHORT } from "./variant.ts";
 

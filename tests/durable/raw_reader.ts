@@ -186,7 +186,9 @@ export class RawReader implements Standing {
       this.#surprise(`got the answer ${JSON.stringify(answer)} to SUB, offset ${at}`);
     }
     place.subscriber.sights.push({ kind: "subscribed", recovered, reason: why, epoch, offset });
-    if (recovered !== true) place.position = { offset, epoch };
+    // The offset is the room's: what is recovered comes before it.
+    const from = recovered === true ? place.position?.offset ?? offset : offset;
+    place.position = { offset: from, epoch };
   }
 
   #onMessage({ room_id, offset: at, message_id, event, signal }: PlainEnvelope): void {

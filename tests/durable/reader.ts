@@ -34,6 +34,8 @@ export interface Standing {
 interface Place {
   readonly subscriber: OpenSubscriber;
   position: Position | undefined;
+  /** Of a loss, since the last message whose epoch was known. */
+  is_told: boolean;
 }
 
 /** How long one that roams is away, at most. */
@@ -57,6 +59,7 @@ export class Reader implements Standing {
     this.#places = new Map(options.rooms.map((room_id) => [room_id, {
       subscriber: options.recorder.subscriber(room_id, options.name),
       position: undefined,
+      is_told: false,
     }]));
   }
 
@@ -107,10 +110,11 @@ export class Reader implements Standing {
       return this.#surprise("is subscribed without a position");
     }
     const { epoch } = position;
-    const first = place.position === undefined;
-    const reason = recovered === false ? "not recovered" : "";
+    const before = place.position;
+    const lost = before?.epoch === epoch ? "not recovered" : "epoch-changed";
+    const reason = recovered === false ? lost : "";
     const offset = Number(position.offset);
-    const came_back = first ? undefined : recovered;
+    const came_back = before === undefined ? undefined : recovered;
     place.subscriber.sights.push({
       kind: "subscribed",
       recovered: came_back,
@@ -118,7 +122,8 @@ export class Reader implements Standing {
       epoch,
       offset,
     });
-    if (came_back !== true) place.position = position;
+    place.position = came_back === true ? { offset: before?.offset ?? 0, epoch } : position;
+    place.is_told = false;
   }
 
   /** Ends when the client closes its connection, and never before. */
@@ -141,8 +146,16 @@ export class Reader implements Standing {
     const { sights } = place.subscriber;
     if (signal !== undefined) {
       sights.push({ kind: "gap", reason: `${signal.kind} ${signal.reason}` });
+      place.is_told = true;
       return;
     }
+    const { epoch: known = "", offset: at = 0 } = place.position ?? {};
+    if (epoch !== "" && known !== "" && epoch !== known && !place.is_told) {
+      // The connection came back by itself, and the SDK says that nothing is lost by it.
+      const again = { recovered: true, reason: "", epoch, offset: Number(at) };
+      sights.push({ kind: "subscribed", ...again });
+    }
+    if (epoch !== "") place.is_told = false;
     place.position = { offset, epoch };
     const hash = hashBytes(data);
     sights.push({ kind: "message", epoch, offset: Number(offset), message_id, hash });

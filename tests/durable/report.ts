@@ -50,6 +50,7 @@ export function reportOf({ figures, faults, times, publishers, fleet }: ReportIn
     `deliveries ${figures.deliveries}, ${figures.recoveries} recoveries, losses told: ${
       counts(figures.gaps)
     }`,
+    `lives      new ones of a room's log: ${figures.new_lives}`,
     `Shields    recoveries: ${counter("shield_log_recoveries_total")}`,
     `           gap fills: ${counter("shield_log_gap_fills_total")}`,
     `           reads: ${counter("shield_log_reads_total")}; dropped: ${

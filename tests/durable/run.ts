@@ -2,7 +2,7 @@
  * One durable run from its start to its verdict: a cluster, publishers and readers, faults, quiet, and
  * what the checker says of the recording. `main.ts` and the test call it.
  */
-import { LOG_DEDUPLICATION_MS } from "../../shared/spine/durable_log.ts";
+import { LOG_DEDUPLICATION_MS } from "../../shared/spine/contract/durable_log.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { check } from "./checker.ts";
@@ -178,7 +178,7 @@ async function perform(
     await fleet.look();
     const recording = recorder.recording();
     const verdict = check(recording, CHECK);
-    const { gaps } = verdict.figures;
+    const { losses } = verdict.figures;
     const times = { published_ms, settled_ms };
     return {
       violations: [
@@ -186,8 +186,8 @@ async function perform(
         ...verdict.findings.slice(0, LINES_MAX).map(({ kind, room_id, text }) =>
           `${kind} in ${room_id}: ${text}`
         ),
-        ...(gaps.size > 0
-          ? [`losses were told, with everything kept: ${JSON.stringify([...gaps])}`]
+        ...(losses.size > 0
+          ? [`losses were told, with everything kept: ${JSON.stringify([...losses])}`]
           : []),
         ...(verdict.figures.acknowledged === 0 ? ["nothing was acknowledged"] : []),
         ...surprises.slice(0, LINES_MAX),

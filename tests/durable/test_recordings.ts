@@ -1,6 +1,7 @@
 /**
  * Correct recordings for tests: a made-up log, publishers whose answers get lost, and subscribers that
- * come, go, lose their connection, come back and are told what they lost. From a seed.
+ * come, go, lose their connection, come back and are told what they lost, or that the log has begun
+ * another life. From a seed.
  */
 import { createRandom } from "../presence_simulation/random.ts";
 import type { Random } from "../presence_simulation/random.ts";
@@ -13,6 +14,8 @@ interface Log {
 }
 
 const UNKNOWN = { kind: "unknown" } as const;
+/** A log begins no more than so many other lives. */
+const NEW_LIVES = 2;
 const REFUSED = { kind: "refused", reason: "log-unavailable" } as const;
 
 /** Some publishes, most of them stored; the answers to some are lost. */
@@ -53,6 +56,8 @@ class Way {
   readonly #random: Random;
   readonly #log: Log;
   #epoch = 0;
+  /** Of the epoch's log. */
+  #life = 0;
   #next = 0;
 
   constructor(random: Random, log: Log, epoch: number) {
@@ -65,28 +70,43 @@ class Way {
     return this.#log.epochs[this.#epoch] ?? [];
   }
 
+  get #name(): string {
+    return this.#life === 0 ? `e${this.#epoch}` : `e${this.#epoch}.${this.#life}`;
+  }
+
   #subscribed(recovered: boolean | undefined, reason: string, at = this.#next): void {
     const offset = this.#stored[at - 1]?.offset ?? 0;
-    const epoch = `e${this.#epoch}`;
+    const epoch = this.#name;
     this.sights.push({ kind: "subscribed", recovered, reason, epoch, offset });
   }
 
   /** Anything that may happen to it but a message. */
   #happen(): void {
     const random = this.#random;
-    const deed = random.int(0, 3);
+    const deed = random.int(0, 4);
+    if (deed === 4) return this.#begin();
     if (deed === 0) this.sights.push({ kind: "gap", reason: "history-trimmed" });
     else this.sights.push({ kind: "disconnected" });
     const rest = this.#stored.length - this.#next;
     if (deed === 0 && random.chance(0.5)) this.#next += random.int(0, rest);
     else if (deed === 1 && this.#epoch < this.#log.epochs.length - 1) {
       this.#epoch++;
+      this.#life = 0;
       this.#next = random.int(0, this.#stored.length);
       this.#subscribed(false, "epoch-changed");
     } else if (deed === 2) {
       this.#next += random.int(0, rest);
       this.#subscribed(false, "too-many");
     } else this.#subscribed(true, "", this.#next + random.int(0, rest));
+  }
+
+  /** Another life, with everything that was in those before. */
+  #begin(): void {
+    if (this.#life === NEW_LIVES) return;
+    this.#life++;
+    const told = { kind: "gap", reason: "GAP epoch-changed" } as const;
+    this.sights.push(this.#random.chance(0.5) ? told : { kind: "disconnected" });
+    this.#subscribed(true, "", this.#random.int(this.#next, this.#stored.length));
   }
 
   walk(): readonly Sight[] {
@@ -98,7 +118,7 @@ class Way {
       }
       const message = this.#stored[this.#next];
       if (message === undefined) return this.sights;
-      this.sights.push(message);
+      this.sights.push({ ...message, epoch: this.#name });
       this.#next++;
     }
   }

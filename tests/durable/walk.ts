@@ -3,7 +3,7 @@
  * log it had to see everything, and whether its own order is right. Knows nothing of other subscribers.
  */
 import type { FindingKind } from "./finding.ts";
-import type { Delivered, Subscribed, Subscriber } from "./recording.ts";
+import type { Delivered, Sight, Subscribed, Subscriber } from "./recording.ts";
 
 /** A stretch of a room's log in which a subscriber has to see everything. */
 export interface Stretch {
@@ -20,12 +20,20 @@ export interface Position {
   readonly offset: number;
 }
 
+/** It went on from one epoch to another, and was told: that nothing is lost, or that something is. */
+export interface Change {
+  readonly from: string;
+  readonly to: string;
+  readonly is_recovered: boolean;
+}
+
 /** What is to be known of one subscriber. */
 export interface Walk {
   readonly name: string;
   readonly deliveries: readonly Delivered[];
   readonly coverage: readonly Stretch[];
   readonly positions: readonly Position[];
+  readonly changes: readonly Change[];
   /** SUBs with a position that were answered with `recovered: true`. */
   readonly recoveries: number;
   /** Why it lost something, each time that it was told. */
@@ -36,6 +44,7 @@ class Walker {
   readonly deliveries: Delivered[] = [];
   readonly coverage: Stretch[] = [];
   readonly positions: Position[] = [];
+  readonly changes: Change[] = [];
   readonly gaps: string[] = [];
   recoveries = 0;
   readonly #name: string;
@@ -64,9 +73,16 @@ class Walker {
         this.#lost = false;
         return;
       }
-      this.#report("epoch-swapped", `${this.#name} was recovered in ${epoch} from ${this.#epoch}`);
+      // Another life of the log: everything since the position comes all the same.
+      this.#change(epoch, true);
+      this.#close();
+      [this.#epoch, this.#after, this.#lost] = [epoch, this.#position, false];
+      return;
     }
-    if (recovered === false) this.gaps.push(reason);
+    if (recovered === false) {
+      this.gaps.push(reason);
+      this.#change(epoch, false);
+    }
     this.#close();
     if (epoch !== this.#epoch) this.#position = 0;
     this.#epoch = epoch;
@@ -87,7 +103,8 @@ class Walker {
     this.#seen.add(key);
     if (epoch !== this.#epoch) {
       // Only after a GAP may a subscriber find itself in another epoch.
-      if (!this.#lost) this.#report("epoch-swapped", `${what} of ${epoch}, not ${this.#epoch}`);
+      if (this.#lost) this.#change(epoch, false);
+      else this.#report("epoch-swapped", `${what} of ${epoch}, not ${this.#epoch}`);
       this.#close();
       [this.#epoch, this.#after, this.#position] = [epoch, offset, offset];
       this.#lost = false;
@@ -113,6 +130,11 @@ class Walker {
     this.#present = false;
   }
 
+  #change(to: string, is_recovered: boolean): void {
+    const from = this.#epoch;
+    if (from !== undefined && from !== to) this.changes.push({ from, to, is_recovered });
+  }
+
   /** Ends the present stretch where the subscriber stands. */
   #close(until = this.#position): void {
     if (this.#epoch === undefined) return;
@@ -125,6 +147,26 @@ class Walker {
   }
 }
 
+/**
+ * The sights with a name for every epoch: after a GAP an SDK does not know the epoch of what comes until
+ * its next SUB is answered, and gives "".
+ */
+function withEpochs(sights: readonly Sight[]): readonly Sight[] {
+  let is_told = false;
+  let before = "";
+  return sights.map((sight, at) => {
+    if (sight.kind === "gap") is_told = true;
+    if (!("epoch" in sight)) return sight;
+    if (sight.epoch === "" && is_told) {
+      const next = sights.slice(at).find((later) => "epoch" in later && later.epoch !== "");
+      return { ...sight, epoch: next !== undefined && "epoch" in next ? next.epoch : before };
+    }
+    is_told = false;
+    before = sight.epoch;
+    return sight;
+  });
+}
+
 /** Reads one subscriber's sights; what is wrong with their order goes to `report`. */
 export function walkSubscriber(
   { name, sights }: Subscriber,
@@ -132,7 +174,7 @@ export function walkSubscriber(
 ): Walk {
   const walker = new Walker(name, report);
   let left = false;
-  for (const sight of sights) {
+  for (const sight of withEpochs(sights)) {
     if (sight.kind === "subscribed") walker.subscribed(sight);
     else if (sight.kind === "message") walker.message(sight);
     else if (sight.kind === "gap") walker.gap(sight.reason);
@@ -142,6 +184,6 @@ export function walkSubscriber(
     }
   }
   walker.end(left);
-  const { deliveries, coverage, positions, recoveries, gaps } = walker;
-  return { name, deliveries, coverage, positions, recoveries, gaps };
+  const { deliveries, coverage, positions, changes, recoveries, gaps } = walker;
+  return { name, deliveries, coverage, positions, changes, recoveries, gaps };
 }

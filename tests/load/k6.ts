@@ -3,7 +3,7 @@
  * `inspect` (the default) only says whether k6 takes the script. Building takes some minutes, so no
  * test does it; a k6 on the PATH is taken first.
  */
-import { endOnSignal } from "../end_on_signal.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
 
 /** What is built. */
 const VERSION = "v1.8.1";

@@ -5,9 +5,9 @@
  * all held, 1 with what did not, 2 when the system's limits are too low.
  */
 import { parseArgs } from "node:util";
-import { commit, machine } from "../../bench/scenario.ts";
-import { endOnSignal } from "../end_on_signal.ts";
-import { websocketOption } from "../websocket_option.ts";
+import { commit, machine } from "../../bench/measure/scenario.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
+import { websocketOption } from "../harness/websocket_option.ts";
 import { runLoad } from "./run.ts";
 import { renderLoad, violationsOf } from "./verdict.ts";
 

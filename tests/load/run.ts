@@ -3,10 +3,10 @@
  * one process can hold, that come, sit idle, hear broadcasts and are dropped. `main.ts` and the test
  * call it.
  */
-import { createIssuer, startServer } from "../cluster.ts";
-import type { Issuer, ServerProcess } from "../cluster.ts";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { readSamples } from "../durable/counters.ts";
-import { startNats } from "../nats_server.ts";
+import { startNats } from "../harness/nats_server.ts";
 import { Hand } from "./crew.ts";
 import { fileLimit, spreadOver } from "./file_limit.ts";
 import { Histogram } from "./histogram.ts";
@@ -59,12 +59,11 @@ const POLL_MS = 250;
 const DROP_MS = 120_000;
 const IDLE_LINE_MS = 60_000;
 const BUG = /level=error .*/g;
-/** What one process takes is the system's business here, and everybody is of one tenant. */
+/** Everybody is of one tenant. */
 const CONFIG = `
 [limits]
 connections_per_user = 1_000_000
 connections_per_tenant = 1_000_000
-connections_per_process = 1_000_000
 `;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -2,7 +2,7 @@
  * The payload of a load run's messages, in two forms: JSON text and Protobuf (`load.Sample`, so that a
  * schema can be mapped to it). It says whose message it is, which one, and when it was sent.
  */
-import { descriptorSet, field, gzipped } from "../../bench/governance_descriptor.ts";
+import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
 
 /** What a message says. */
 export interface Sample {

@@ -1,8 +1,8 @@
-/** What a load run came to: a table for people, and which promises of design.md 1 do not hold. Pure. */
-import { renderRows } from "../../bench/table.ts";
+/** What a load run came to: a table for people, and which promises do not hold. Pure. */
+import { renderRows } from "../../bench/measure/table.ts";
 import type { LoadOutcome } from "./run.ts";
 
-/** design.md 1: 10,000 idle connections of a Shield in less than this. */
+/** docs/architecture.md#promises: 10,000 idle connections of a Shield in less than this. */
 const IDLE_CONNECTIONS = 10_000;
 const IDLE_BYTES = 1_000_000_000;
 

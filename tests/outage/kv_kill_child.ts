@@ -2,8 +2,8 @@
  * The process that `embedded_outage_test.ts` kills: it writes keys and objects of an embedded Spine
  * without a pause, and a line for each write that was acknowledged. Not a test by itself.
  */
-import { createLogger } from "../../shared/log.ts";
-import { openEmbedded } from "../../shared/spine/embedded.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 
 const KEYS = 20;
 const BUCKET = "TORN";

@@ -3,8 +3,8 @@
  * writes down what it hears; and the check of the two against each other. Raw frames, so that nothing is
  * repeated or hidden.
  */
-import { openText } from "../raw_client.ts";
-import type { RawClient } from "../raw_client.ts";
+import { openText } from "../peers/raw_client.ts";
+import type { RawClient } from "../peers/raw_client.ts";
 
 /** A publish, in ms of the monotonic clock. */
 export interface Attempt {

@@ -3,8 +3,8 @@
  * the metrics anew for each process would cost more than its simulation.
  */
 import { createBrainPresenceMetrics } from "../../brain/presence/metrics.ts";
-import { createLogger } from "../../shared/log.ts";
-import { Registry } from "../../shared/metrics.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
 import { createPresenceStats } from "../../shield/presence/stats.ts";
 
 const registry = new Registry();

@@ -4,7 +4,7 @@
  */
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { steadyClock } from "../../shared/presence/steady_clock.ts";
-import type { Subject } from "../../shared/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
 import type { Random } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
 

@@ -2,8 +2,8 @@
  * A load balancer as one would stand before Shields: it asks `/health/ready` again and again, and sends
  * each new connection to the next one that is ready. Connections that are open stay where they are.
  */
-import type { ServerProcess } from "../cluster.ts";
-import { startTcpProxy } from "../tcp_proxy.ts";
+import type { ServerProcess } from "../harness/cluster.ts";
+import { startTcpProxy } from "../harness/tcp_proxy.ts";
 
 const PROBE_MS = 100;
 /** A probe without an answer counts as one that failed. */

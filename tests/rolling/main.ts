@@ -4,7 +4,7 @@
  * client was told of a loss, 1 with what is wrong. With `--kill` they are killed instead, which must fail.
  */
 import { parseArgs } from "node:util";
-import { endOnSignal } from "../end_on_signal.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
 import { runRolling } from "./run.ts";
 
 const LINES_MAX = 20;

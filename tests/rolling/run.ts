@@ -2,9 +2,9 @@
  * A rolling restart of two Shields on a real NATS, behind a load balancer, under load: everything that
  * is counted, and what is wrong. Processes only; the crowd is `crowd.ts`.
  */
-import { createIssuer, startServer } from "../cluster.ts";
-import type { Issuer, ServerProcess } from "../cluster.ts";
-import { startNats } from "../nats_server.ts";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { startNats } from "../harness/nats_server.ts";
 import { startBalancer } from "./balancer.ts";
 import { findProblems } from "./checker.ts";
 import type { Finding } from "./checker.ts";

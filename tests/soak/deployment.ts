@@ -2,14 +2,14 @@
  * What a soak run is done to: NATS, one Brain and one Shield as processes, with policies deployed, a
  * schema mapped and durable rooms, as an operator would do it. It tells how much memory each takes.
  */
-import type { AdminAnswer } from "../policy_admin.ts";
-import { policyAdmin } from "../policy_admin.ts";
-import { schemaAdmin } from "../schema_admin.ts";
-import { createIssuer, startServer } from "../cluster.ts";
-import type { Issuer, ServerProcess } from "../cluster.ts";
+import type { AdminAnswer } from "../peers/policy_admin.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
+import { schemaAdmin } from "../peers/schema_admin.ts";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { readSamples } from "../durable/counters.ts";
 import { SAMPLE, sampleUpload } from "../load/sample.ts";
-import { startNats } from "../nats_server.ts";
+import { startNats } from "../harness/nats_server.ts";
 
 /** Tenants of a run; rooms have the same names in each. */
 export const TENANTS: readonly string[] = ["acme", "zeta"];
@@ -26,6 +26,8 @@ export interface Deployment extends AsyncDisposable {
   memory(): Promise<Memory>;
   /** Connections that the Shield counts. */
   connections(): Promise<number>;
+  /** Why policies refused messages, and how many: all that is sent is good. */
+  refusals(): Promise<string[]>;
   /** Errors that a process logged and nobody caught, or a process that has ended. */
   bugs(): string[];
 }
@@ -33,6 +35,7 @@ export interface Deployment extends AsyncDisposable {
 /** Everywhere, and where it has to read every word. */
 const POLICIES = [{ name: "content_size", room: "*" }, { name: "bad_words", room: "people-*" }];
 const BUG = /level=error .*/g;
+const REFUSED = /^shield_policy_verdicts_total\{.*verdict="refused"/;
 /**
  * Everybody comes from this machine, and thousands of them are one user. What rooms keep is bounded so
  * that the bound is reached within minutes: what grows after that is a leak.
@@ -46,7 +49,6 @@ history_size = 100
 log_cache_bytes = 16_777_216
 connections_per_user = 20_000
 connections_per_tenant = 20_000
-connections_per_process = 20_000
 `;
 
 const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname);
@@ -116,6 +118,10 @@ export async function startDeployment(server_lines = ""): Promise<Deployment> {
       };
     },
     connections: async () => (await metrics(shield)).get("shield_active_connections") ?? NaN,
+    refusals: async () =>
+      [...await metrics(shield)].flatMap(([name, count]) =>
+        count > 0 && REFUSED.test(name) ? [`${name}: ${count}`] : []
+      ),
     bugs: () => [
       ...ended,
       ...[shield, brain].flatMap((process) => process.log().match(BUG) ?? []),

@@ -5,9 +5,9 @@
  * message is lost, repeated or out of order and memory and latency stay flat, 1 with what is wrong.
  */
 import { parseArgs } from "node:util";
-import { commit, machine } from "../../bench/scenario.ts";
-import { endOnSignal } from "../end_on_signal.ts";
-import { websocketOption } from "../websocket_option.ts";
+import { commit, machine } from "../../bench/measure/scenario.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
+import { websocketOption } from "../harness/websocket_option.ts";
 import { renderSoak } from "./report.ts";
 import { runSoak } from "./run.ts";
 import { violationsOf } from "./verdict.ts";

@@ -1,5 +1,5 @@
 /** A soak run as tables for people. Judges nothing. */
-import { renderRows } from "../../bench/table.ts";
+import { renderRows } from "../../bench/measure/table.ts";
 import { KINDS } from "./plan.ts";
 import type { SoakOutcome } from "./run.ts";
 import { latenciesOf, memoryLine, p99Ends, PROCESSES, warmLatencies } from "./verdict.ts";

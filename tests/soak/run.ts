@@ -175,7 +175,7 @@ export async function runSoak(plan: SoakPlan): Promise<SoakOutcome> {
   const open = await deployment.connections();
   say(`${open} connections after ${(connecting_ms / 1_000).toFixed(1)} s; the load begins`);
   const { done, memory } = await drive(plan, deployment, hands, rows);
-  const bugs = deployment.bugs();
+  const bugs = [...deployment.bugs(), ...await deployment.refusals()];
   if (open !== connections) bugs.push(`the Shield counts ${open} connections, not ${connections}`);
   return { rows: rows.rows, memory, done, connections, counts_only, bugs, connecting_ms };
 }

@@ -38,9 +38,9 @@ export interface Measured {
 /** Names of processes with memory. */
 export const PROCESSES = ["shield", "brain", "nats"] as const;
 
-/** design.md 1: publish to receive. */
+/** From publish to receive, as docs/architecture.md#promises says. */
 const P99_MS = 30;
-/** design.md 1: 10,000 idle connections and more in less than this. */
+/** docs/architecture.md#promises: 10,000 idle connections and more in less than this. */
 const SHIELD_BYTES = 1_000_000_000;
 /** The first part of a run is for caches to fill and code to be compiled. */
 const WARM_UP = 0.25;

@@ -3,24 +3,14 @@
  * self-checking scenarios on real processes. Failures come first; exits 1 when there are any.
  */
 import { parseArgs } from "node:util";
-import { renderRows } from "../../bench/table.ts";
-import { endOnSignal } from "../end_on_signal.ts";
+import { renderRows } from "../../bench/measure/table.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
+import { above0, fail } from "../harness/task_options.ts";
 import { runStress } from "./run.ts";
 
 const DEADLINE_MS = 300_000;
 /** Lists that differ are long. */
 const FAILURE_CHARACTERS = 2_000;
-
-function fail(text: string): never {
-  console.error(text);
-  Deno.exit(2);
-}
-
-function above0(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  fail(`--${name} is ${JSON.stringify(text)}; expected a number above 0`);
-}
 
 if (import.meta.main) {
   endOnSignal();

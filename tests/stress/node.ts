@@ -3,12 +3,12 @@
  * its own on the embedded Spine, and two Shields, `a` and `b`, with a Brain on one NATS. It starts them
  * and says what they count; it knows no scenario.
  */
-import { startBusWith } from "../bus.ts";
-import type { TestBus } from "../bus.ts";
-import { createIssuer, startServer } from "../cluster.ts";
-import type { Issuer, ServerProcess } from "../cluster.ts";
+import { startBusWith } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { readSamples } from "../durable/counters.ts";
-import { startNats } from "../nats_server.ts";
+import { startNats } from "../harness/nats_server.ts";
 
 /** What a token says. */
 export interface Claims {

@@ -2,7 +2,7 @@
  * Makes the modules of `hostile_modules.ts`: policies from a few lines of WebAssembly text, and
  * binaries byte by byte where text cannot say it. What each of them proves stands in the table.
  */
-import { fromText, leb, moduleOf, section } from "../shield/policy/wasm/test_bytes.ts";
+import { fromText, leb, moduleOf, section } from "../../wasm/testing/bytes.ts";
 
 /** The bytes of a module. */
 export type Bytes = Uint8Array<ArrayBuffer>;

@@ -1,5 +1,5 @@
 /** What an admin does over HTTP with schemas and mappings, for tests and benchmarks: real requests, plain answers. */
-import type { TestBus } from "./bus.ts";
+import type { TestBus } from "../harness/bus.ts";
 import type { AdminAnswer } from "./policy_admin.ts";
 
 /** The admin API of a running bus, with an admin's token. */

@@ -15,7 +15,7 @@ interface Place {
 }
 
 /** Plants one fault at a place that `random` picks; undefined: the recording has no place for it. */
-export type Plant = (recording: Recording, random: Random) => Recording | undefined;
+export type FaultInjector = (recording: Recording, random: Random) => Recording | undefined;
 
 const acknowledgedIds = ({ publishes }: RoomRecording): Set<string> =>
   new Set(
@@ -90,7 +90,7 @@ const neighbour = ({ subscriber, index, message }: Place, step: 1 | -1): Deliver
 };
 
 /** A subscriber does not see one message; it saw the one before and the one after. */
-export const dropOne: Plant = (recording, random) => {
+export const dropOne: FaultInjector = (recording, random) => {
   const inside = (place: Place) =>
     neighbour(place, -1) !== undefined && neighbour(place, 1) !== undefined;
   const place = pick(recording, random, inside);
@@ -99,7 +99,7 @@ export const dropOne: Plant = (recording, random) => {
 };
 
 /** A subscriber sees one message and its successor the other way round. */
-export const swapTwo: Plant = (recording, random) => {
+export const swapTwo: FaultInjector = (recording, random) => {
   const place = pick(recording, random, (candidate) => neighbour(candidate, 1) !== undefined);
   if (place === undefined) return undefined;
   const sights = [...place.subscriber.sights];
@@ -109,7 +109,7 @@ export const swapTwo: Plant = (recording, random) => {
 };
 
 /** A subscriber sees one message again, at once or any time later while it is subscribed. */
-export const repeatOne: Plant = (recording, random) => {
+export const repeatOne: FaultInjector = (recording, random) => {
   const place = pick(recording, random, () => true);
   if (place === undefined) return undefined;
   const { subscriber: { sights }, index, message } = place;
@@ -118,19 +118,19 @@ export const repeatOne: Plant = (recording, random) => {
 };
 
 /** One delivery has another offset. */
-export const wrongOffset: Plant = (recording, random) => {
+export const wrongOffset: FaultInjector = (recording, random) => {
   const place = pick(recording, random, () => true);
   return place && replaced(recording, place, { offset: place.message.offset + random.int(1, 3) });
 };
 
 /** One delivery has other bytes. */
-export const otherBytes: Plant = (recording, random) => {
+export const otherBytes: FaultInjector = (recording, random) => {
   const place = pick(recording, random, () => true);
   return place && replaced(recording, place, { hash: place.message.hash ^ 1 });
 };
 
 /** Two subscribers saw different messages at one offset. */
-export const otherMessage: Plant = (recording, random) => {
+export const otherMessage: FaultInjector = (recording, random) => {
   const place = pick(recording, random, ({ room }) => room.publishes.length > 1);
   if (place === undefined) return undefined;
   const { room, message } = place;
@@ -140,7 +140,7 @@ export const otherMessage: Plant = (recording, random) => {
 };
 
 /** An acknowledgement that names another offset than the log's. */
-export const falseAck: Plant = (recording, random) => {
+export const falseAck: FaultInjector = (recording, random) => {
   const place = pick(recording, random, () => true);
   if (place === undefined) return undefined;
   const { room, message: { message_id, offset } } = place;
@@ -155,7 +155,7 @@ export const falseAck: Plant = (recording, random) => {
 };
 
 /** Every fault, by name. */
-export const PLANTS: Readonly<Record<string, Plant>> = {
+export const FAULT_INJECTORS: Readonly<Record<string, FaultInjector>> = {
   dropOne,
   swapTwo,
   repeatOne,

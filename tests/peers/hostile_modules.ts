@@ -1,11 +1,11 @@
 /**
- * The table of hostile modules (design.md 4): what each one is, how it is made, and what must become
+ * The table of hostile modules: what each one is, how it is made, and what must become
  * of it. Refused at upload with a sentence, or in force and able to block its own tenant's messages
- * and nothing else. `hostile_test.ts` runs it on a real bus; `bench/hostile.ts` under load.
+ * and nothing else. `hostile_test.ts` runs it on a real bus; `bench/fairness/hostile.ts` under load.
  */
-import type { PolicyFault } from "../shield/policy/policy.ts";
-import { plainPolicy } from "../shield/policy/test_instances.ts";
-import { fromText } from "../shield/policy/wasm/test_bytes.ts";
+import type { PolicyFault } from "../../shield/policy/abi/policy.ts";
+import { plainPolicy } from "../../shield/policy/testing/instances.ts";
+import { fromText } from "../../wasm/testing/bytes.ts";
 import {
   addsHeader,
   bomb,

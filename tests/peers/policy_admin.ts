@@ -1,5 +1,5 @@
 /** What an admin does over HTTP with policies, for tests and benchmarks: real requests, plain answers. */
-import type { TestBus } from "./bus.ts";
+import type { TestBus } from "../harness/bus.ts";
 
 /** Status and JSON body of an answer. */
 export interface AdminAnswer {

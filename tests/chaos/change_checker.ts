@@ -1,0 +1,75 @@
+/**
+ * Judges what one subscriber heard of the changes of one room: each once and in order, a GAP or the whole
+ * state where one is missing, and nothing missing in the end. Pure; a record takes what a loop of the
+ * SDK, or a bare socket, brings, in its order.
+ */
+
+/** A change, or the whole state in place of some. */
+interface Change {
+  readonly epoch: string;
+  readonly version: number;
+  readonly op: string;
+  /** The room was born with it. */
+  readonly first?: boolean;
+}
+
+/** Of one subscriber in one room, from its subscription on. */
+export class ChangeRecord {
+  readonly #name: string;
+  readonly #violations: string[] = [];
+  #last: Change | undefined;
+  /** A GAP, or a new subscription, has come since the last change. */
+  #told = true;
+  heard = 0;
+  gaps = 0;
+
+  /** `name` is for the violations. */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** A signal GAP. */
+  gap(): void {
+    this.#told = true;
+    this.gaps++;
+  }
+
+  /** It has subscribed anew: what came before is no measure. */
+  again(): void {
+    this.#last = undefined;
+    this.#told = true;
+  }
+
+  /** The JSON of a ROOM_UPDATE. */
+  hear(change: Change): void {
+    const last = this.#last;
+    this.heard++;
+    this.#last = change;
+    const excused = this.#told || change.op === "state";
+    this.#told = false;
+    if (last === undefined) return;
+    const [is, was] = [change, last].map(({ epoch, version }) => `${version} of epoch ${epoch}`);
+    if (last.epoch === change.epoch && change.version <= last.version) {
+      this.#violations.push(`${this.#name}: version ${is} came behind ${was}`);
+    } else if (!excused && (last.epoch !== change.epoch || change.version !== last.version + 1)) {
+      if (change.first === true) return;
+      this.#violations.push(`${this.#name}: version ${is} follows ${was} without a GAP`);
+    }
+  }
+
+  /** Whether it has heard of all that the room has come to, or was told that it has not. */
+  isAt(now: Pick<Change, "epoch" | "version">): boolean {
+    const last = this.#last;
+    if (this.#told || (last === undefined && now.version === 0)) return true;
+    return last?.epoch === now.epoch && last.version >= now.version;
+  }
+
+  /** What was wrong, when the room stands at `now` and nothing is on its way any more. */
+  judge(now: Pick<Change, "epoch" | "version">): readonly string[] {
+    if (this.isAt(now)) return this.#violations;
+    const last = this.#last;
+    const stands = last === undefined ? "nothing" : `version ${last.version} of ${last.epoch}`;
+    const missing = `the room is at ${now.version} of ${now.epoch}, and it heard of ${stands}`;
+    return [...this.#violations, `${this.#name}: ${missing}`];
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What the contenders for locks hear of the changes of their rooms, by loops of the SDK: each change once
+ * and in order, or a GAP in its place, and in the end where the room stands. What is wrong with one
+ * record says `change_checker.ts`.
+ */
+import { ArqonError } from "../../sdk/typescript/mod.ts";
+import type { Message, RoomEvent } from "../../sdk/typescript/mod.ts";
+import { ChangeRecord } from "./change_checker.ts";
+import type { Client } from "./client.ts";
+
+/** What came of it. */
+export interface ChangesVerdict {
+  readonly violations: readonly string[];
+  readonly report: string;
+}
+
+const POLL_MS = 100;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Those of one room. */
+export class RoomChanges {
+  readonly #room_id: string;
+  readonly #records = new Map<Client, ChangeRecord>();
+
+  constructor(room_id: string) {
+    this.#room_id = room_id;
+  }
+
+  /** A message of the room, as that client's loop brings it. */
+  hear(client: Client, message: Message): void {
+    const { tenant_id, user_id } = client.options;
+    let record = this.#records.get(client);
+    if (record === undefined) {
+      record = new ChangeRecord(`${user_id} in ${tenant_id}/${this.#room_id}`);
+      this.#records.set(client, record);
+    }
+    if (message.signal?.kind === "GAP") record.gap();
+    if (message.type === "ROOM_UPDATE") record.hear(message.json<RoomEvent>());
+  }
+
+  /** Once nobody changes the room any more. Waits until everybody has heard of its last change. */
+  async judge(bound_ms: number): Promise<ChangesVerdict> {
+    const deadline_ms = performance.now() + bound_ms;
+    const [one] = this.#records.keys();
+    const now = one && await this.#standing(one, deadline_ms);
+    if (now === undefined) {
+      return { violations: [`nobody says where ${this.#room_id} stands`], report: "" };
+    }
+    const records = [...this.#records.values()];
+    while (!records.every((record) => record.isAt(now)) && performance.now() < deadline_ms) {
+      await pause(POLL_MS);
+    }
+    const sum = (count: (of: ChangeRecord) => number) =>
+      records.reduce((all, record) => all + count(record), 0);
+    const report = `heard of ${sum(({ heard }) => heard)} times by ${records.length} clients, ` +
+      `up to version ${now.version}, ${sum(({ gaps }) => gaps)} GAPs`;
+    return { violations: records.flatMap((record) => record.judge(now)), report };
+  }
+
+  async #standing(
+    client: Client,
+    deadline_ms: number,
+  ): Promise<{ epoch: string; version: number } | undefined> {
+    const room = await client.room(this.#room_id);
+    while (performance.now() < deadline_ms) {
+      try {
+        return await room.get();
+      } catch (error) {
+        if (!(error instanceof ArqonError)) throw error;
+        await pause(POLL_MS);
+      }
+    }
+    return undefined;
+  }
+}

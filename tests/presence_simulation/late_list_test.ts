@@ -1,0 +1,133 @@
+/**
+ * A client that loses its connection while the server of NATS before another Shield stands still: the
+ * machines themselves, and the list of the SDK. No Shield says that a member left, and yet the client's
+ * list lacks one for a while: the list that it comes to is older than the one it had.
+ */
+import assert from "node:assert/strict";
+import { encodePresenceUpdate } from "@arqon/proto";
+import { MemberTable } from "../../sdk/typescript/member_table.ts";
+import { presenceConfig } from "../../shield/presence/testing/port.ts";
+import type { PresenceWatch, RoomChanges } from "../../shield/presence/presence.ts";
+import type { Schedule } from "./schedule.ts";
+import { World } from "./world.ts";
+import type { ShieldProcess } from "./world.ts";
+
+const SCHEDULE: Schedule = {
+  seed: 7,
+  orderly: false,
+  shields: 2,
+  brains: 1,
+  tenants: 1,
+  rooms: 1,
+  config_name: "default",
+  config: presenceConfig(),
+  wire: true,
+  frozen: true,
+  skew_ms: {},
+  quiet_ms: 0,
+  actions: [],
+};
+/** The server stands still, and the Shield before it notices. */
+const STILL_MS = 8_000, NOTICED_MS = 6_000;
+
+const memberOf = (connection_id: string) => (
+  {
+    tenant_id: "t0",
+    room_id: "lobby",
+    connection_id,
+    user_id: connection_id,
+    issuer: "test",
+    meta: "",
+  }
+);
+
+type Follower = ReturnType<typeof follow>;
+
+/** A watch of the lobby: its list as the ACK to a SUB has it, and what it was told, word by word. */
+function follow({ machine }: ShieldProcess) {
+  const heard: RoomChanges[] = [];
+  const lists: ReturnType<PresenceWatch["snapshot"]>[] = [];
+  const watch: PresenceWatch = machine.watch("t0", "lobby", {
+    onChanges: (changes) => void heard.push(changes),
+  });
+  watch.ready((error) => {
+    assert.equal(error, undefined);
+    watch.told(() => void lists.push(watch.snapshot()));
+  });
+  const list = () => {
+    const [{ members, connections, users }] = lists as [typeof lists[number]];
+    return {
+      members: members.map(({ meta: _, ...member }) => member),
+      connections,
+      users,
+      pages: 1,
+    };
+  };
+  const said = () =>
+    heard.flatMap(({ updates, leaves }) => [
+      ...updates.map(({ connection_id }) => `+${connection_id}`),
+      ...leaves.map(({ connection_id }) => `-${connection_id}`),
+    ]);
+  return { heard, list, said };
+}
+
+/** Somebody is in the lobby, and is seen on both Shields; and a client's list, on the first of them. */
+function setUp() {
+  const world = new World(SCHEDULE);
+  const run = (ms: number) => world.timeline.runUntil(world.now() + ms);
+  for (const id of world.ids()) world.start(id, 0);
+  run(5_000);
+  const [one, other] = world.shields.values() as unknown as [ShieldProcess, ShieldProcess];
+  other.machine.join(memberOf("stays"));
+  run(1_000);
+  const [here, there] = [follow(one), follow(other)];
+  run(1_000);
+  const table = new MemberTable();
+  const seen = () => [...table.members.keys()].sort();
+  const take = ({ heard }: Follower) => {
+    for (const changes of heard) {
+      table.update(encodePresenceUpdate({ ...changes, members: changes.updates, snapshot: false }));
+    }
+  };
+  table.begin(here.list());
+  assert.deepEqual(seen(), ["stays"]);
+  const comes = () => {
+    one.machine.join(memberOf("comes"));
+    run(1_000);
+    take(here);
+    assert.deepEqual(seen(), ["comes", "stays"], "its own Shield knows it at once");
+    table.lost();
+  };
+  return { world, run, one, other, here, there, table, seen, take, comes };
+}
+
+Deno.test("who comes to a Shield that has not heard of a member yet misses it, and nobody is told a leave", () => {
+  const { world, run, one, other, here, there, table, seen, take, comes } = setUp();
+  world.detach(one.life.id, STILL_MS, NOTICED_MS);
+  comes();
+  run(4_000);
+  const next = follow(other);
+  run(100);
+  table.begin(next.list());
+  assert.deepEqual(seen(), ["stays"], "the list of the other Shield is older");
+  run(STILL_MS);
+  take(next);
+  assert.deepEqual(seen(), ["comes", "stays"]);
+  for (const { said } of [here, there, next]) assert.deepEqual(said(), ["+comes"]);
+  assert.deepEqual(world.violations, []);
+});
+
+Deno.test("who comes to a Shield that has just noticed that it was cut off misses nobody", () => {
+  const { world, run, other, here, there, table, seen, comes } = setUp();
+  world.detach(other.life.id, STILL_MS, NOTICED_MS);
+  comes();
+  assert.deepEqual(there.said(), []);
+  // Its connection to NATS is there again since this very moment.
+  run(STILL_MS - 1_000);
+  const next = follow(other);
+  run(1_000);
+  table.begin(next.list());
+  assert.deepEqual(seen(), ["comes", "stays"]);
+  for (const { said } of [here, there]) assert.deepEqual(said(), ["+comes"]);
+  assert.deepEqual(world.violations, []);
+});

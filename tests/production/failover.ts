@@ -1,0 +1,122 @@
+/**
+ * A second site that copies the first over a leaf node with TLS and a login of its own, as docs/operations.md
+ * says, and takes over when the first is gone.
+ */
+import { changed, TLS_FOLDER } from "../deployed_files.ts";
+import type { NatsMore } from "../deployed_files.ts";
+import { freePorts } from "../harness/free_ports.ts";
+import { Site } from "./site.ts";
+import { arqAgain, arqDone, calm, judgeLogs, note, seconds } from "./stage.ts";
+import type { Stage } from "./stage.ts";
+
+const WAIT_MS = 120_000;
+const POLL_MS = 100;
+const SYNC = "sync_interval: always";
+const LOGIN = { user: "site-b", password: "leaf-own" };
+
+/** What both sites know of the link between them. */
+export interface Link {
+  /** What the first site's servers have for it, which may be started anew. */
+  readonly first: (at: number) => NatsMore;
+  readonly ports: readonly number[];
+}
+
+/** Ports for the first site's servers, and their configuration. */
+export function leafListener(): Link {
+  const ports = freePorts(3);
+  return {
+    ports,
+    first: (at) => ({
+      changes: [[SYNC, `${SYNC}\n  domain: a`]],
+      lines: `leafnodes {
+  listen: "127.0.0.1:${ports[at]}"
+  authorization { user: "${LOGIN.user}", password: "${LOGIN.password}" }
+  tls { cert_file: "${TLS_FOLDER}server.pem", key_file: "${TLS_FOLDER}server_key.pem" }
+}`,
+    }),
+  };
+}
+
+/** The second site's leaf node in the documents, with the first site's addresses. */
+async function documentedLeaf(ports: readonly number[]): Promise<string> {
+  const text = await Deno.readTextFile(new URL("../../docs/operations.md", import.meta.url));
+  const block = /^leafnodes \{\n {2}remotes:[^]*?^\}$/m.exec(text)?.[0] ?? "";
+  const urls = ports.map((port) => `"tls://${LOGIN.user}:${LOGIN.password}@127.0.0.1:${port}"`);
+  return changed("docs/operations.md, leaf node", block, [[
+    'url: "nats-leaf://nats.site-a.example:7422"',
+    `urls: [${urls.join(", ")}]\n    tls { ca_file: "${TLS_FOLDER}ca.pem" }`,
+  ]]);
+}
+
+/** A second site that is a copy of the first, and may take over. */
+export interface SecondSite {
+  readonly site: Site;
+  readonly config: string;
+  /** What was acknowledged before is in its mirrors. Unix ms. */
+  readonly safe_ms: number;
+}
+
+interface Mirror {
+  readonly name: string;
+  readonly lag: number | null;
+}
+
+async function lagOf(config: string): Promise<number | undefined> {
+  const { mirrors } = JSON.parse(
+    await arqDone("standby", "status", "--config", config, "--json"),
+  ) as { mirrors: readonly Mirror[] };
+  const lags = mirrors.map(({ lag }) => lag);
+  return lags.includes(null) ? undefined : Math.max(...lags as number[]);
+}
+
+/** Starts it, makes its mirrors, and waits until each has had everything that was there before. */
+export async function secondSite(
+  stage: Stage,
+  { ports }: Link,
+  stack: AsyncDisposableStack,
+): Promise<SecondSite> {
+  const lines = await documentedLeaf(ports);
+  const site = stack.use(
+    await Site.open(stage.around, () => ({
+      changes: [[SYNC, `${SYNC}\n  domain: b`], ["name: arqon\n", "name: arqon-b\n"]],
+      lines,
+    })),
+  );
+  const config = await site.configure("standby.toml", "standby");
+  const safe_ms = Date.now();
+  const began_ms = performance.now();
+  await arqAgain("standby", "sync", "--domain", "a", "--config", config, "--json");
+  for (const deadline_ms = Date.now() + WAIT_MS; await lagOf(config) !== 0;) {
+    if (Date.now() > deadline_ms) throw new Error("the mirrors do not catch up");
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  note(stage, "second site, until it is a copy", seconds(performance.now() - began_ms));
+  return { site, config, safe_ms };
+}
+
+/** Loses the first site, and lets the second take over. */
+export async function failOver(stage: Stage, first: Site, second: SecondSite): Promise<void> {
+  const { traffic, ingress } = stage;
+  const { site, config, safe_ms } = second;
+  await calm(stage);
+  const began_ms = performance.now();
+  const lost_ms = Date.now();
+  await first.destroy();
+  // Without the leaf node: should the first site come back, nothing of it comes here.
+  for (const { server, config: alone } of site.pods) {
+    await server.stop();
+    await server.reload(alone);
+    await server.start();
+  }
+  const said = (what: string) =>
+    stage.plan.say(`  ${what} after ${seconds(performance.now() - began_ms)}`);
+  said("NATS of the second site is started anew");
+  await arqAgain("standby", "promote", "--config", config, "--json");
+  said("promoted");
+  await site.startBus();
+  said("the bus is ready");
+  await ingress.direct(site.shield_urls);
+  await traffic.acknowledgedIn();
+  note(stage, "after the failover: RTO", seconds(performance.now() - began_ms));
+  await judgeLogs(stage, "after the failover", { safe_ms, lost_ms, forgets_ids: true });
+}

@@ -1,0 +1,116 @@
+/**
+ * What stands before the Shields: nginx, which ends TLS, spreads clients over them and lets a WebSocket be
+ * quiet for an hour, as `deploy/kubernetes/ingress.yaml` asks of ingress-nginx. It stays where it is while
+ * the Shields behind it change.
+ */
+import { TLS_FOLDER } from "../deployed_files.ts";
+import { freePort } from "../harness/free_ports.ts";
+
+const START_MS = 30_000;
+const POLL_MS = 20;
+
+/** A running nginx. */
+export interface Ingress extends AsyncDisposable {
+  /** `https://127.0.0.1:PORT`, with a certificate of the tests. */
+  readonly url: string;
+  /** From now on these are behind it, as `http://host:port`; none: 502. */
+  direct(targets: readonly string[]): Promise<void>;
+}
+
+function configText(dir: string, port: number, targets: readonly string[]): string {
+  // nginx wants at least one server; nobody listens on port 1.
+  const servers = targets.length === 0 ? ["http://127.0.0.1:1"] : targets;
+  const lines = servers.map((url) => `server ${new URL(url).host} max_fails=0;`).join(" ");
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) =>
+    `${name}_temp_path ${dir}/${name};`
+  ).join(" ");
+  return `
+worker_processes 1;
+pid ${dir}/nginx.pid;
+error_log ${dir}/error.log warn;
+events { worker_connections 512; }
+http {
+  access_log off;
+  ${temporary}
+  map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+  upstream shields { ${lines} }
+  server {
+    listen 127.0.0.1:${port} ssl;
+    ssl_certificate ${TLS_FOLDER}server.pem;
+    ssl_certificate_key ${TLS_FOLDER}server_key.pem;
+    location /v1 {
+      proxy_pass http://shields;
+      proxy_http_version 1.1;
+      proxy_set_header Host $http_host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_read_timeout 3600;
+      proxy_send_timeout 3600;
+      proxy_connect_timeout 2s;
+    }
+  }
+}
+`;
+}
+
+async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const deadline_ms = Date.now() + START_MS;
+  while (!await condition()) {
+    if (Date.now() > deadline_ms) throw new Error(`nginx: ${what} took too long`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Starts it with nobody behind it. Rejects with what to install. */
+export async function startIngress(): Promise<Ingress> {
+  const port = freePort();
+  const dir = await Deno.makeTempDir({ prefix: "arqon-ingress-" });
+  const file = `${dir}/nginx.conf`;
+  await Deno.writeTextFile(file, configText(dir, port, []));
+  let child: Deno.ChildProcess;
+  try {
+    const args = ["-p", dir, "-c", file, "-e", `${dir}/error.log`, "-g", "daemon off; user root;"];
+    child = new Deno.Command("nginx", { args, stdout: "null", stderr: "null" }).spawn();
+  } catch (error) {
+    await Deno.remove(dir, { recursive: true });
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Error(
+      "nginx is needed and not on the PATH. Debian and Ubuntu: apt-get install nginx",
+    );
+  }
+  let ended = false;
+  const over = child.status.then(() => void (ended = true));
+  const workers = async () => {
+    const args = ["-c", `cat /proc/${child.pid}/task/*/children`];
+    const { stdout } = await new Deno.Command("sh", { args }).output();
+    return new TextDecoder().decode(stdout).trim().split(/\s+/).filter((pid) => pid !== "");
+  };
+  try {
+    await until("its start", async () => {
+      if (ended) throw new Error(await Deno.readTextFile(`${dir}/error.log`));
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => undefined);
+      connection?.close();
+      return connection !== undefined && (await workers()).length > 0;
+    });
+  } catch (error) {
+    if (!ended) child.kill("SIGKILL");
+    await over;
+    await Deno.remove(dir, { recursive: true });
+    throw error;
+  }
+  return {
+    url: `https://127.0.0.1:${port}`,
+    async direct(targets) {
+      const before = new Set(await workers());
+      await Deno.writeTextFile(file, configText(dir, port, targets));
+      child.kill("SIGHUP");
+      // The old worker goes on with the connections that it has.
+      await until("its reload", async () => (await workers()).some((pid) => !before.has(pid)));
+    },
+    async [Symbol.asyncDispose]() {
+      if (!ended) child.kill("SIGTERM");
+      await over;
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}

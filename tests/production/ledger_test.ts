@@ -1,0 +1,68 @@
+/** The judge of `deno task production` finds each fault that is planted, and none where there is none. */
+import assert from "node:assert/strict";
+import { judgeLog, judgeSights } from "./ledger.ts";
+import type { Said, Sight } from "./ledger.ts";
+
+/** Messages 0 to `count` - 1, acknowledged at 10, 20, 30, … */
+const saidTo = (count: number): Said[] =>
+  Array.from({ length: count }, (_, n) => ({ n, acked_ms: (n + 1) * 10 }));
+const heard = (...numbers: (number | string)[]): Sight[] =>
+  numbers.map((one) =>
+    typeof one === "number" ? { kind: "message", n: one } : { kind: "gap", reason: one }
+  );
+
+Deno.test("a log without a disaster keeps all that was acknowledged, once and in order", () => {
+  const judge = (...kept: number[]) => judgeLog({ room: "r", said: saidTo(4) }, kept).problems;
+  assert.deepEqual(judge(0, 1, 2, 3), []);
+  assert.deepEqual(judge(0, 1, 3), ["r: 2 was acknowledged and is not there"]);
+  assert.deepEqual(judge(0, 1, 1, 2, 3), ["r: 1 stands behind 1"]);
+  assert.deepEqual(judge(0, 2, 1, 3), ["r: 1 stands behind 2"]);
+  const unsure: Said[] = [...saidTo(1), { n: 1 }];
+  assert.deepEqual(judgeLog({ room: "r", said: unsure }, [0]).problems, []);
+  assert.deepEqual(judgeLog({ room: "r", said: unsure }, [0, 1]).problems, []);
+});
+
+Deno.test("a disaster takes the newest messages, none from before the backup, and none twice", () => {
+  const said = saidTo(6);
+  const disaster = { safe_ms: 20, lost_ms: 40 };
+  const { lost, problems } = judgeLog({ room: "r", said }, [0, 1, 4, 5], disaster);
+  assert.deepEqual([lost.map(({ n }) => n), problems], [[2, 3], []]);
+  assert.deepEqual(judgeLog({ room: "r", said }, [0, 1, 4, 5]), { lost: [], problems: [] });
+  const judge = (...kept: number[]) =>
+    judgeLog({ room: "r", said: saidTo(6) }, kept, disaster).problems;
+  assert.deepEqual(judge(0, 4, 5), ["r: 1 was acknowledged and is not there"]);
+  assert.deepEqual(judge(0, 1, 3, 4, 5), ["r: 2 is lost, and the later 3 is not"]);
+  assert.deepEqual(judge(0, 1, 5), ["r: 4 was acknowledged and is not there"]);
+});
+
+Deno.test("a subscriber is given everything once and in order, or is told", () => {
+  const judge = (...sights: (number | string)[]) =>
+    judgeSights({ room: "r", said: saidTo(4), sights: heard(...sights) });
+  assert.deepEqual(judge(0, 1, 2, 3), []);
+  assert.deepEqual(judge(0, "epoch-changed", 3), []);
+  assert.deepEqual(judge(0, 1, "epoch-changed"), []);
+  assert.deepEqual(judge(0, 3), ["r: 2 missed and not told, from 1 on"]);
+  assert.deepEqual(judge(0, 1), ["r: 2 missed and not told, from 2 on"]);
+  assert.deepEqual(judge(1, 2, 3), ["r: 1 missed and not told, from 0 on"]);
+  assert.deepEqual(judge("epoch-changed", 0, 2, 3), ["r: 1 missed and not told, from 1 on"]);
+  assert.deepEqual(judge(0, 1, 1, 2, 3), ["r: 1 came again or late"]);
+  assert.deepEqual(judge(0, 2, 1, 3), [
+    "r: 1 missed and not told, from 1 on",
+    "r: 1 came again or late",
+  ]);
+});
+
+Deno.test("one message that was on its way at a failover may be there twice, and no other", () => {
+  const disaster = { safe_ms: 0, lost_ms: 20, forgets_ids: true };
+  const said = saidTo(4);
+  assert.deepEqual(judgeLog({ room: "r", said }, [0, 1, 2, 2, 3], disaster).problems, []);
+  assert.deepEqual(judgeLog({ room: "r", said }, [0, 1, 2, 2, 3]).problems, []);
+  const judge = (...kept: number[]) => judgeLog({ room: "r", said }, kept).problems;
+  assert.deepEqual(judge(0, 1, 1, 2, 3), ["r: 1 stands behind 1"]);
+  assert.deepEqual(judge(0, 1, 2, 3, 3), ["r: 3 stands behind 3"]);
+  assert.deepEqual(judge(0, 1, 2, 3, 2), ["r: 2 stands behind 3"]);
+  const hears = (...all: number[]) => judgeSights({ room: "r", said, sights: heard(...all) });
+  assert.deepEqual(hears(0, 1, 2, 2, 3), []);
+  assert.deepEqual(hears(0, 1, 1, 2, 3), ["r: 1 came again or late"]);
+  assert.deepEqual(hears(0, 1, 2, 3, 2), ["r: 2 came again or late"]);
+});

@@ -1,0 +1,20 @@
+/** `deno task production` in a short form: the set-up of docs/deploy.md, lost twice, and nothing untold. */
+import assert from "node:assert/strict";
+import { runProduction } from "./run.ts";
+
+Deno.test("a production set-up survives a rollout, a restore and a failover as the documents say", async () => {
+  const said: string[] = [];
+  const { figures, problems } = await runProduction({
+    rooms: 3,
+    rate: 20,
+    message_bytes: 200,
+    calm: 20,
+    say: (line) => void said.push(line),
+  });
+  assert.deepEqual(problems, [], said.join("\n"));
+  const named = figures.map(({ what }) => what).join("\n");
+  for (const figure of ["RPO", "RTO"]) {
+    assert.match(named, new RegExp(`after the restore: ${figure}`));
+    assert.match(named, new RegExp(`after the failover: ${figure}`));
+  }
+});

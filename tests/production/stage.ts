@@ -1,0 +1,105 @@
+/**
+ * What the steps of a production set-up share: what runs, how much of it is wanted, figures and problems; and
+ * the comparison of the logs with what publishers were promised.
+ */
+import { runArq } from "../../arq/testing/run_arq.ts";
+import type { OtlpReceiver } from "../harness/otlp_receiver.ts";
+import type { Ingress } from "./ingress.ts";
+import { judgeLog } from "./ledger.ts";
+import type { Disaster } from "./ledger.ts";
+import type { Surroundings } from "./site.ts";
+import type { Traffic } from "./traffic.ts";
+
+/** How long a cluster of NATS may take to be asked with success; reached only when it never is. */
+const CLUSTER_MS = 120_000;
+const RETRY_MS = 250;
+
+/** How much of it. */
+export interface ProductionPlan {
+  /** Durable rooms, each with a publisher and a subscriber. */
+  readonly rooms: number;
+  /** Messages a second of each room, at most. */
+  readonly rate: number;
+  readonly message_bytes: number;
+  /** Messages of each room between two steps, at least. */
+  readonly calm: number;
+  readonly say: (line: string) => void;
+}
+
+/** One line of the result. */
+export interface Figure {
+  readonly what: string;
+  readonly value: string;
+}
+
+/** What came of it; empty `problems`: everything holds. */
+export interface ProductionReport {
+  readonly figures: readonly Figure[];
+  readonly problems: readonly string[];
+}
+
+/** What the steps share. */
+export interface Stage {
+  readonly plan: ProductionPlan;
+  readonly around: Surroundings;
+  readonly ingress: Ingress;
+  readonly collector: OtlpReceiver;
+  readonly tokenFor: (claims: Record<string, string>) => Promise<string>;
+  readonly traffic: Traffic;
+  readonly figures: Figure[];
+  readonly problems: string[];
+}
+
+/** A figure of the result. */
+export function note(
+  { figures, plan }: Pick<Stage, "figures" | "plan">,
+  what: string,
+  value: string,
+) {
+  figures.push({ what, value });
+  plan.say(`${what}: ${value}`);
+}
+
+/** "1.2 s". */
+export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
+
+/** Everybody has had a few more ACKs. */
+export const calm = ({ traffic, plan }: Stage): Promise<number> =>
+  traffic.acknowledgedIn(plan.calm);
+
+/** Compares the logs with what was promised; what a disaster took is a figure. */
+export async function judgeLogs(stage: Stage, when: string, disaster?: Disaster): Promise<void> {
+  const { traffic, problems } = stage;
+  const lost_ms: number[] = [];
+  for (const ledger of traffic.ledgers) {
+    // What is acknowledged meanwhile may be in what is read or not.
+    const said = ledger.said.filter(({ acked_ms }) => acked_ms !== undefined);
+    const kept = await traffic.kept(ledger.room);
+    const loss = judgeLog({ room: ledger.room, said }, kept, disaster);
+    problems.push(...loss.problems.slice(0, 5).map((problem) => `${when}: ${problem}`));
+    lost_ms.push(...loss.lost.map(({ acked_ms = 0 }) => acked_ms));
+  }
+  if (disaster === undefined) return;
+  const oldest_ms = lost_ms.length === 0 ? 0 : disaster.lost_ms - Math.min(...lost_ms);
+  note(stage, `${when}: RPO`, `${seconds(oldest_ms)}, ${lost_ms.length} messages`);
+}
+
+/** Runs `arq` to its end; what it printed. Rejects with what it said unless it ended with 0. */
+export async function arqDone(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runArq(args);
+  if (code !== 0) throw new Error(`arq ${args[0]} ${args[1]} ended with ${code}:\n${stderr}`);
+  return stdout;
+}
+
+/** The same again and again, while a cluster of NATS finds itself, as a Job of Kubernetes would. */
+export async function arqAgain(...args: string[]): Promise<string> {
+  const deadline_ms = Date.now() + CLUSTER_MS;
+  for (;;) {
+    try {
+      return await arqDone(...args);
+    } catch (error) {
+      if (Date.now() > deadline_ms) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+}

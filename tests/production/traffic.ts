@@ -1,0 +1,226 @@
+/**
+ * Programs on a production set-up: of each durable room one that publishes numbers, one after the other, and
+ * one that hears them, each by the Ingress with TLS and through everything that happens to the site.
+ */
+import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
+import type { Connection, Room, RoomHistory } from "../../sdk/typescript/mod.ts";
+import type { RoomLedger, Said, Sight } from "./ledger.ts";
+
+/** Where to, as whom, and how much. */
+export interface TrafficOptions {
+  readonly url: string;
+  /** PEM of the authority that signed the Ingress's certificate. */
+  readonly authority: string;
+  readonly tokenFor: (sub: string) => Promise<string>;
+  readonly rooms: number;
+  /** Messages a second of each room, at most. */
+  readonly rate: number;
+  readonly message_bytes: number;
+}
+
+/** A message waits so long for a site that is being put up again. */
+const PATIENCE_MS = 300_000;
+const PAGE = 1_000;
+
+/** Sockets that trust one more authority, as those of a person do who has it in the system's store. */
+function trusting(authority: string) {
+  const client = Deno.createHttpClient({ caCerts: [authority] });
+  const webSocket = class extends WebSocket {
+    constructor(url: string, protocols: string[]) {
+      super(url, { protocols, client });
+    }
+  };
+  return { client, webSocket };
+}
+
+interface Talk extends RoomLedger {
+  readonly said: Said[];
+  readonly sights: Sight[];
+  readonly publisher: Room;
+}
+
+/** All of it, until its scope ends. */
+export class Traffic implements AsyncDisposable {
+  /** Asks HTTPS of the Ingress. */
+  readonly client: Deno.HttpClient;
+  readonly #options: TrafficOptions;
+  readonly #webSocket: ReturnType<typeof trusting>["webSocket"];
+  readonly #connections: Connection[] = [];
+  readonly #talks: Talk[] = [];
+  readonly #stopping = new AbortController();
+  readonly #errors: string[] = [];
+  readonly #loops: Promise<void>[] = [];
+  #longest_ms = 0;
+
+  private constructor(options: TrafficOptions) {
+    this.#options = options;
+    const { client, webSocket } = trusting(options.authority);
+    this.client = client;
+    this.#webSocket = webSocket;
+  }
+
+  /** Connects everybody; resolves when every subscription stands and everybody publishes. */
+  static async open(options: TrafficOptions): Promise<Traffic> {
+    const traffic = new Traffic(options);
+    for (let at = 0; at < options.rooms; at++) {
+      const room = `orders-${at}`;
+      const [hears, says] = [
+        await traffic.connect(`hears-${at}`),
+        await traffic.connect(`says-${at}`),
+      ];
+      const talk: Talk = { room, said: [], sights: [], publisher: says.room(room) };
+      const messages = hears.room(room).subscribe();
+      await messages.ready;
+      traffic.#talks.push(talk);
+      traffic.#loops.push(traffic.#listen(messages, talk.sights));
+    }
+    for (const talk of traffic.#talks) traffic.#loops.push(traffic.#talk(talk));
+    return traffic;
+  }
+
+  /** One more program. */
+  async connect(sub: string): Promise<Connection> {
+    const connection = await connect({
+      url: this.#options.url.replace("https:", "wss:"),
+      token: await this.#options.tokenFor(sub),
+      webSocket: this.#webSocket,
+      initial_attempts: 20,
+      onStatus: (status) => {
+        if (status.state === "closed" && status.error) this.#errors.push(`${sub}: ${status.error}`);
+      },
+    });
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  /** What each publisher and subscriber knows, as it grows. */
+  get ledgers(): readonly RoomLedger[] {
+    return this.#talks;
+  }
+
+  /** Connections that ended, and publishes that were refused. */
+  get errors(): readonly string[] {
+    return this.#errors;
+  }
+
+  get acknowledged(): number {
+    return this.#talks.reduce(
+      (sum, { said }) => sum + said.filter(({ acked_ms }) => acked_ms !== undefined).length,
+      0,
+    );
+  }
+
+  /** The longest wait for an ACK since the last call, in ms. */
+  takeLongest(): number {
+    const longest_ms = this.#longest_ms;
+    this.#longest_ms = 0;
+    return longest_ms;
+  }
+
+  /** Resolves with the Unix ms at which every room has had `count` more ACKs. */
+  async acknowledgedIn(count = 1): Promise<number> {
+    const wanted = this.#talks.map((talk) => ackedOf(talk) + count);
+    const deadline_ms = Date.now() + PATIENCE_MS;
+    while (this.#talks.some((talk, at) => ackedOf(talk) < (wanted[at] ?? 0))) {
+      if (Date.now() > deadline_ms) throw new Error(`no more ACKs: ${this.#errors.join("; ")}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return Date.now();
+  }
+
+  /** No more is published; resolves when everything is answered. */
+  async hush(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#loops.slice(this.#talks.length));
+  }
+
+  /** Resolves when every subscriber has heard the last message, or rejects. */
+  async heard(): Promise<void> {
+    const deadline_ms = Date.now() + PATIENCE_MS;
+    const behind = () =>
+      this.#talks.filter(({ said, sights }) => {
+        const last = said.findLast(({ acked_ms }) => acked_ms !== undefined)?.n ?? -1;
+        return !sights.some((sight) => sight.kind === "message" && sight.n === last);
+      });
+    while (behind().length > 0) {
+      if (Date.now() > deadline_ms) {
+        throw new Error(`${behind().map(({ room }) => room)} did not hear the last message`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** The numbers in the log of a room, in its order. */
+  async kept(room: string): Promise<number[]> {
+    const talk = this.#talks.find((one) => one.room === room);
+    if (talk === undefined) throw new RangeError(`nobody is in ${room}`);
+    const found: number[] = [];
+    for (let after: number | bigint = 0;;) {
+      const page = await this.#page(talk.publisher, after);
+      found.push(...page.messages.map((message) => (message.json() as { n: number }).n));
+      if (!page.more) return found;
+      after = page.messages.at(-1)?.offset ?? page.offset;
+    }
+  }
+
+  /** Asks again while the log has no leader that knows all of it: 503 `log-unavailable`, as programs do. */
+  async #page(room: Room, after: number | bigint): Promise<RoomHistory> {
+    for (const deadline_ms = Date.now() + PATIENCE_MS;;) {
+      try {
+        return await room.history({ limit: PAGE, after }, { timeout_ms: PATIENCE_MS });
+      } catch (error) {
+        const is_later = error instanceof ArqonError && error.reason === "log-unavailable";
+        if (!is_later || Date.now() > deadline_ms) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+    await Promise.all(this.#loops);
+    this.client.close();
+  }
+
+  async #listen(
+    messages: ReturnType<Room["subscribe"]>,
+    sights: Sight[],
+  ): Promise<void> {
+    try {
+      for await (const message of messages) {
+        const { signal } = message;
+        if (signal?.kind === "GAP") sights.push({ kind: "gap", reason: signal.reason });
+        else sights.push({ kind: "message", n: (message.json() as { n: number }).n });
+      }
+    } catch (error) {
+      this.#errors.push(String(error));
+    }
+  }
+
+  async #talk({ publisher, said }: Talk): Promise<void> {
+    const { rate, message_bytes } = this.#options;
+    const text = "x".repeat(message_bytes);
+    const { signal } = this.#stopping;
+    for (let n = 0; !signal.aborted; n++) {
+      const one: Said = { n };
+      said.push(one);
+      const began_ms = performance.now();
+      try {
+        await publisher.publish("order", { n, text }, {
+          message_id: String(n),
+          timeout_ms: PATIENCE_MS,
+        });
+        one.acked_ms = Date.now();
+      } catch (error) {
+        if (!signal.aborted) this.#errors.push(`${publisher.id}/${n}: ${error}`);
+      }
+      const took_ms = performance.now() - began_ms;
+      this.#longest_ms = Math.max(this.#longest_ms, took_ms);
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, 1_000 / rate - took_ms)));
+    }
+  }
+}
+
+const ackedOf = ({ said }: Talk): number =>
+  said.reduce((count, { acked_ms }) => acked_ms === undefined ? count : count + 1, 0);
