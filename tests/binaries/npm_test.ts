@@ -1,7 +1,7 @@
 // The npm package in an empty folder: npm installs it, and then it needs nothing but what is there.
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
-import { packArqon } from "../../tasks/pack_arqon.ts";
+import { packArqon } from "../../tasks/pack/pack_arqon.ts";
 import { VERSION } from "../../shared/version.ts";
 import { ensureNode } from "../packages/runtimes.ts";
 import { standInFor } from "../compose_stand_in/place.ts";

@@ -2,11 +2,11 @@
 // nothing to write, and no file but their own and the configuration to read.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { stageProgram } from "../../tasks/compile.ts";
-import { PROGRAMS } from "../../tasks/pack_sources.ts";
-import { createIssuer } from "../cluster.ts";
-import { startNats } from "../nats_server.ts";
-import { policyAdmin } from "../policy_admin.ts";
+import { stageProgram } from "../../tasks/pack/compile.ts";
+import { PROGRAMS } from "../../tasks/pack/pack_sources.ts";
+import { createIssuer } from "../harness/cluster.ts";
+import { startNats } from "../harness/nats_server.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
 
 const WASM = fileURLToPath(new URL("../../policies/build/content_size.wasm", import.meta.url));
 

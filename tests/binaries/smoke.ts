@@ -2,7 +2,7 @@
  * `deno task smoke FOLDER | --npm TARBALL`: whether the compiled `arq` in FOLDER, or the npm package,
  * works on this system. One line a step; exit code 1 with the reason at the first that fails.
  */
-import { endOnSignal } from "../end_on_signal.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
 import { smoke } from "./smoke_steps.ts";
 import { compiledTool, installedTool } from "./tool.ts";
 

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { offline, run } from "./tool.ts";
 import type { Ran, Tool } from "./tool.ts";
-import { freePorts } from "../free_ports.ts";
+import { freePorts } from "../harness/free_ports.ts";
 
 /** One step; its line is `name`. */
 export interface SmokeStep {

@@ -3,8 +3,8 @@
  * the names of the wanted ones contain.
  */
 import { stop } from "esbuild";
-import { startBusWith } from "../bus.ts";
-import { announce, runAll, wanted } from "../child_scenarios.ts";
+import { startBusWith } from "../harness/bus.ts";
+import { announce, runAll, wanted } from "../harness/child_scenarios.ts";
 import { startChromium } from "../console/world.ts";
 import { bundlePrograms, SCENARIOS } from "./scenarios.ts";
 

@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { build } from "esbuild";
 import type { Browser } from "playwright-core";
-import type { TestBus } from "../bus.ts";
-import type { ChildScenario } from "../child_scenarios.ts";
+import type { TestBus } from "../harness/bus.ts";
+import type { ChildScenario } from "../harness/child_scenarios.ts";
 import {
   BUN_VERSION,
   ensureBun,
@@ -15,7 +15,7 @@ import {
   NODE_VERSIONS,
   WS_VERSION,
 } from "../packages/runtimes.ts";
-import { openText } from "../raw_client.ts";
+import { openText } from "../peers/raw_client.ts";
 import type { PageClients } from "./page_main.ts";
 import type { Report, Wanted } from "./runtime_main.ts";
 import type { Refused, Seen, Visit } from "./visit.ts";

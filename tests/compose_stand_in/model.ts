@@ -1,7 +1,7 @@
 /**
  * A compose file as the stand-in for `docker compose` reads it: variables, services, published ports and
  * what is mounted where. Only what our compose.yaml uses; whether a file is well formed is compose-go's
- * business (`tasks/deploy_validate.ts`).
+ * business (`tasks/deploy/deploy_validate.ts`).
  */
 import { dirname, join } from "node:path";
 import { parse } from "yaml";

@@ -1,7 +1,7 @@
 /** Puts the stand-in for `docker` (`main.ts`) into a folder, and says what finds it there. */
 import { join } from "node:path";
-import { ROOT } from "../../tasks/source_files.ts";
-import { freePorts } from "../free_ports.ts";
+import { ROOT } from "../../tasks/checkout/source_files.ts";
+import { freePorts } from "../harness/free_ports.ts";
 
 async function outputOf(command: string, args: string[]): Promise<string> {
   const { stdout } = await new Deno.Command(command, { args }).output();

@@ -3,10 +3,10 @@
  * ended: nats-server, a Redis or Valkey, our Brain and Shield from this checkout, Prometheus; each with
  * the configuration that compose.yaml mounts. What this machine has no program for is not started.
  */
-import { SERVER_FLAGS } from "../../shared/deno_command.ts";
+import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
-import { ROOT } from "../../tasks/source_files.ts";
-import { freePort } from "../free_ports.ts";
+import { ROOT } from "../../tasks/checkout/source_files.ts";
+import { freePort } from "../harness/free_ports.ts";
 import { mountedText } from "./model.ts";
 import type { Service } from "./model.ts";
 
@@ -94,10 +94,13 @@ function server(part: "brain" | "shield", config: string, place: Place): number 
 
 function brain(service: Service, place: Place): Started {
   const [ops, admin] = [freePort(), freePort()];
-  const text = mountedText(service, "/etc/arqon/brain.toml", [...place.names, ...OTHERS]);
-  const ports = `[ops]\nhost = "127.0.0.1"\nport = ${ops}\n[admin]\nport = ${admin}\n`;
+  const text = mountedText(service, "/etc/arqon/brain.toml", [
+    ...place.names,
+    ...OTHERS,
+    ['[ops]\nhost = "0.0.0.0"\n', `[ops]\nport = ${ops}\n`],
+  ]);
   return {
-    pid: server("brain", `${text}\n${ports}`, place),
+    pid: server("brain", `${text}\n[admin]\nport = ${admin}\n`, place),
     health_url: `http://127.0.0.1:${ops}/health/ready`,
     names: [["brain:4101", `127.0.0.1:${ops}`]],
   };
@@ -109,10 +112,11 @@ function shield(service: Service, place: Place): Started {
     ...place.names,
     ...OTHERS,
     ["[server]\n", `[server]\nhost = "127.0.0.1"\nport = ${at(4000)}\n`],
+    ['[ops]\nhost = "0.0.0.0"\n', `[ops]\nport = ${at(4001)}\n`],
     ['[admin]\nhost = "0.0.0.0"\n', `[admin]\nport = ${at(4002)}\n`],
   ]);
   return {
-    pid: server("shield", `${text}\n[ops]\nhost = "127.0.0.1"\nport = ${at(4001)}\n`, place),
+    pid: server("shield", text, place),
     health_url: `http://127.0.0.1:${at(4001)}/health/ready`,
     names: [["shield:4001", `127.0.0.1:${at(4001)}`]],
   };

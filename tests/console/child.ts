@@ -2,8 +2,8 @@
  * Runs the scenarios of the console with a bus of its own and Chromium, for `console_test.ts`.
  * Arguments: words that the names of the wanted ones contain.
  */
-import { startBusWith } from "../bus.ts";
-import { announce, runAll, wanted } from "../child_scenarios.ts";
+import { startBusWith } from "../harness/bus.ts";
+import { announce, runAll, wanted } from "../harness/child_scenarios.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { startChromium } from "./world.ts";
 

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { startBusWith } from "../bus.ts";
+import { startBusWith } from "../harness/bus.ts";
 import { axeFindings } from "./axe.ts";
 import { furnish } from "./furnish.ts";
 import type { Furnished } from "./furnish.ts";

@@ -1,6 +1,6 @@
 /** Scenarios of signing in and out, of what a stranger gets, and of requests from other sites. */
 import assert from "node:assert/strict";
-import { startBusWith } from "../bus.ts";
+import { startBusWith } from "../harness/bus.ts";
 import { client, columnTexts, DEADLINE_MS, openConsole, REBOUND, until } from "./world.ts";
 import type { Scenario } from "./world.ts";
 

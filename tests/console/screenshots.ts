@@ -6,9 +6,9 @@
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import type { Page } from "playwright-core";
-import { createIssuer, startServer } from "../cluster.ts";
-import type { Issuer, ServerProcess } from "../cluster.ts";
-import { startNats } from "../nats_server.ts";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { startNats } from "../harness/nats_server.ts";
 import { startChromium, until } from "./world.ts";
 
 const FOLDER = new URL("../../docs/console/", import.meta.url).pathname;

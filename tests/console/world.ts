@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 import type { Browser, Page } from "playwright-core";
-import type { TestBus, TokenOptions } from "../bus.ts";
-import { RawClient } from "../raw_client.ts";
+import type { TestBus, TokenOptions } from "../harness/bus.ts";
+import { RawClient } from "../peers/raw_client.ts";
 
 /** How long anything may take, in ms. */
 export const DEADLINE_MS = 30_000;

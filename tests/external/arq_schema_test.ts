@@ -4,8 +4,8 @@
  * `Deno.args[0]`. The gateway is in `gtfs_gateway_test.ts`.
  */
 import assert from "node:assert/strict";
-import { protoText } from "../../arq/proto_text.ts";
-import { buildSchema, SchemaBuildError } from "../../arq/schema_build.ts";
+import { protoText } from "../../arq/schemas/proto_text.ts";
+import { buildSchema, SchemaBuildError } from "../../arq/schemas/schema_build.ts";
 import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
 import { runArq } from "../../arq/testing/run_arq.ts";
 

@@ -5,9 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { startBus } from "../bus.ts";
-import type { TestBus } from "../bus.ts";
-import { startNats } from "../nats_server.ts";
+import { startBus } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
+import { startNats } from "../harness/nats_server.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const DATA = Deno.args[0];

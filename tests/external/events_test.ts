@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import { startBus, type TestBus } from "../bus.ts";
-import { startNats } from "../nats_server.ts";
-import { openBinary, openText, type RawClient } from "../raw_client.ts";
+import { startBus, type TestBus } from "../harness/bus.ts";
+import { startNats } from "../harness/nats_server.ts";
+import { openBinary, openText, type RawClient } from "../peers/raw_client.ts";
 
 const DATA = Deno.args[0];
 const ROOM = "github";

@@ -16,13 +16,13 @@ import {
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { type FileDescriptorSet, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import { compileProtos } from "../../shared/schema/test_protos.ts";
-import { startBus } from "../bus.ts";
-import type { TestBus } from "../bus.ts";
-import { openBinary } from "../raw_client.ts";
-import type { RawClient } from "../raw_client.ts";
-import { schemaAdmin } from "../schema_admin.ts";
-import type { SchemaAdmin } from "../schema_admin.ts";
+import { compileProtos } from "../../shared/schema/testing/protos.ts";
+import { startBus } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
+import { openBinary } from "../peers/raw_client.ts";
+import type { RawClient } from "../peers/raw_client.ts";
+import { schemaAdmin } from "../peers/schema_admin.ts";
+import type { SchemaAdmin } from "../peers/schema_admin.ts";
 
 const DATA = Deno.args[0];
 const FOLDER = `${DATA}/gtfs-realtime`;

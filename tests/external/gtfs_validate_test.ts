@@ -15,7 +15,10 @@ import {
 } from "@bufbuild/protobuf";
 import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { type FileDescriptorSet, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { compileMessage, type UnknownFields } from "../../shield/schema/message_schema.ts";
+import {
+  compileMessage,
+  type UnknownFields,
+} from "../../shield/schema/validation/message_schema.ts";
 
 const NEWEST = "44_2026-06-05_2dd229bb.proto";
 const FEED = "transit_realtime.FeedMessage";

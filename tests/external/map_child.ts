@@ -6,8 +6,8 @@
  */
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
-import { startBus } from "../bus.ts";
-import type { TestBus } from "../bus.ts";
+import { startBus } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
 import { startChromium, until } from "../console/world.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");

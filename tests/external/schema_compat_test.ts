@@ -7,16 +7,16 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { checkHistory, type SchemaVersion } from "../../shared/schema/compat.ts";
-import { readDescriptorSet } from "../../shared/schema/descriptor_set.ts";
+import { checkHistory, type SchemaVersion } from "../../shared/schema/compatibility/compat.ts";
+import { readDescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
 import {
   type CompatibilityMode,
   errorsOf,
   type Finding,
   formatFinding,
-} from "../../shared/schema/findings.ts";
-import { COMPATIBILITY_CASES } from "../../shared/schema/test_compat_cases.ts";
-import { compileProtos } from "../../shared/schema/test_protos.ts";
+} from "../../shared/schema/compatibility/findings.ts";
+import { COMPATIBILITY_CASES } from "../../shared/schema/testing/compat_cases.ts";
+import { compileProtos } from "../../shared/schema/testing/protos.ts";
 
 const DATA = Deno.args[0];
 const FOLDER = `${DATA}/gtfs-realtime/versions`;

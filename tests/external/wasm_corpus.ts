@@ -1,6 +1,5 @@
 /**
- * Reads the WebAssembly specification tests in their converted form (see NOTICE.md beside them):
- * commands and binaries. Not a test and no judge of anything.
+ * Reads the WebAssembly specification tests in their converted form: commands and binaries. Not a test and no judge of anything.
  */
 
 /** One command of a converted .wast file, as far as tests here look at it. */

@@ -1,13 +1,12 @@
 /**
  * The core tests of the WebAssembly specification give the same results metered, with ample fuel, and
- * unmetered. Needs the data folder: `deno task test:external DIR`, which becomes `Deno.args[0]`; see
- * the folder's NOTICE.md.
+ * unmetered. Needs the data folder: `deno task test:external DIR`, which becomes `Deno.args[0]`.
  */
 import assert from "node:assert/strict";
-import { meter } from "../../shield/policy/meter.ts";
-import { HEIGHT_LIMIT_SLOTS } from "../../shield/policy/meter_costs.ts";
-import { PolicyModuleError } from "../../shield/policy/wasm/errors.ts";
-import type { ModuleLimits } from "../../shield/policy/wasm/module.ts";
+import { meter } from "../../wasm/metering/meter.ts";
+import { HEIGHT_LIMIT_SLOTS } from "../../wasm/metering/meter_costs.ts";
+import { PolicyModuleError } from "../../wasm/module/errors.ts";
+import type { ModuleLimits } from "../../wasm/module/module.ts";
 import { wasmScripts } from "./wasm_corpus.ts";
 import { expectedText, type Outcome, runScript, type Treatment } from "./wasm_scripts.ts";
 

@@ -5,10 +5,10 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { decodeModule } from "../../shield/policy/wasm/decode.ts";
-import { encodeModule } from "../../shield/policy/wasm/encode.ts";
-import { WasmError } from "../../shield/policy/wasm/errors.ts";
-import type { ModuleLimits } from "../../shield/policy/wasm/module.ts";
+import { decodeModule } from "../../wasm/module/decode.ts";
+import { encodeModule } from "../../wasm/module/encode.ts";
+import { WasmError } from "../../wasm/module/errors.ts";
+import type { ModuleLimits } from "../../wasm/module/module.ts";
 import { proposalVerdicts, type WasmScript, wasmScripts } from "./wasm_corpus.ts";
 
 const DATA = Deno.args[0];

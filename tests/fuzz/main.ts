@@ -3,7 +3,7 @@
  * mutated input. A table; exits 1 when an input was taken badly, and leaves it in `.arqon/fuzz`.
  */
 import { parseArgs } from "node:util";
-import { endOnSignal } from "../end_on_signal.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
 import { runTarget } from "./run.ts";
 import type { TargetResult } from "./run.ts";
 import { makeTarget, TARGETS } from "./targets.ts";

@@ -1,12 +1,12 @@
 /** Fuzz targets of what people and programs write: tokens, configuration, questions, stored documents. */
 import assert from "node:assert/strict";
 import { ArqonError, writeHistoryQuery } from "@arqon/proto";
-import { decodeBan, encodeBan } from "../../shared/bans.ts";
+import { decodeBan, encodeBan } from "../../shared/records/bans.ts";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
-import { decodeRevocation, encodeRevocation } from "../../shared/revocations.ts";
-import { decodeSettings } from "../../shared/tenant_settings.ts";
+import { decodeRevocation, encodeRevocation } from "../../shared/records/revocations.ts";
+import { decodeSettings } from "../../shared/records/tenant_settings.ts";
 import { rangeOfData, rangeOfParams } from "../../shield/durable/history_query.ts";
-import { keysFromJwks, UnusableSetError } from "../../shield/keys.ts";
+import { keysFromJwks, UnusableSetError } from "../../shield/auth/keys.ts";
 import {
   authConfig,
   goodClaims,
@@ -14,8 +14,8 @@ import {
   mint,
   sign,
   testAuthenticator,
-} from "../../shield/test_issuer.ts";
-import type { TestKey } from "../../shield/test_issuer.ts";
+} from "../../shield/auth/testing/issuer.ts";
+import type { TestKey } from "../../shield/auth/testing/issuer.ts";
 import type { Target } from "./target.ts";
 import { jsonOf, refusesWith, textOf, utf8, wordsOf } from "./target.ts";
 

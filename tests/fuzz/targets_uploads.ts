@@ -3,15 +3,18 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { create, fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { readDescriptorSet, readUnpackedSet } from "../../shared/schema/descriptor_set.ts";
+import {
+  readDescriptorSet,
+  readUnpackedSet,
+} from "../../shared/schema/descriptors/descriptor_set.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
-import { meterPolicy } from "../../shield/policy/abi_check.ts";
-import { decodePolicy, meterModule } from "../../shield/policy/meter.ts";
-import { PolicyModuleError } from "../../shield/policy/wasm/errors.ts";
-import { fromText } from "../../shield/policy/wasm/test_bytes.ts";
-import { compileMessage } from "../../shield/schema/message_schema.ts";
-import { field, map } from "../../shield/schema/test_messages.ts";
-import { ping, ruledPing } from "../../shield/schema/test_schemas.ts";
+import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
+import { decodePolicy, meterModule } from "../../wasm/metering/meter.ts";
+import { PolicyModuleError } from "../../wasm/module/errors.ts";
+import { fromText } from "../../wasm/testing/bytes.ts";
+import { compileMessage } from "../../shield/schema/validation/message_schema.ts";
+import { field, map } from "../../shield/schema/testing/messages.ts";
+import { ping, ruledPing } from "../../shield/schema/testing/schemas.ts";
 import type { Target } from "./target.ts";
 import { utf8, wordsOf } from "./target.ts";
 

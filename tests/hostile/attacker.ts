@@ -3,8 +3,14 @@
  * the order as JSON. Prints that it has begun, then one report. What it deploys was deployed by who
  * started it.
  */
-import { ownLines } from "../../bench/storm_process.ts";
-import { BINARY, PING, rawFrame, RawPeer, TEXT } from "../../shield/socket/conformance_peer.ts";
+import { ownLines } from "../../bench/storm/storm_process.ts";
+import {
+  BINARY,
+  PING,
+  rawFrame,
+  RawPeer,
+  TEXT,
+} from "../../shield/socket/testing/conformance_peer.ts";
 
 /** What to do, and where. */
 export type Order =

@@ -2,11 +2,11 @@
  * The attacks of the gallery: what each one is, and what it takes to begin it on a running bus. A new
  * attack is an entry of `ATTACKS`; how it is carried out is in `attacker.ts`.
  */
-import { descriptorSet, field, gzipped } from "../../bench/governance_descriptor.ts";
-import type { TestBus } from "../bus.ts";
-import type { Bytes } from "../hostile_bytes.ts";
-import { type PolicyAdmin, policyAdmin } from "../policy_admin.ts";
-import { openText } from "../raw_client.ts";
+import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
+import type { TestBus } from "../harness/bus.ts";
+import type { Bytes } from "../peers/hostile_bytes.ts";
+import { type PolicyAdmin, policyAdmin } from "../peers/policy_admin.ts";
+import { openText } from "../peers/raw_client.ts";
 import type { Order } from "./attacker.ts";
 import {
   burner,

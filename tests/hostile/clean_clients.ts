@@ -3,7 +3,8 @@
  * itself. Its first line on stdin is a plan as JSON; each further one names the phase that begins, and
  * the end of stdin ends it. Prints one report. It attacks nobody.
  */
-import { ownLines } from "../../bench/storm_process.ts";
+import { ownLines } from "../../bench/storm/storm_process.ts";
+import { percentile } from "../../bench/measure/open_loop.ts";
 
 /** Who they are. */
 export interface CleanPlan {
@@ -104,14 +105,12 @@ function isAnswered(): boolean {
 
 function summary({ sent, refused, latencies_ms }: Phase): CleanPhase {
   const sorted = latencies_ms.toSorted((a, b) => a - b);
-  const at = (share: number) =>
-    sorted[Math.min(sorted.length - 1, sorted.length * share | 0)] ?? NaN;
   return {
     sent,
     received: sorted.length,
     refused,
-    p50_ms: at(0.5),
-    p99_ms: at(0.99),
+    p50_ms: percentile(sorted, 0.5),
+    p99_ms: percentile(sorted, 0.99),
     silence_ms: sorted.at(-1) ?? Infinity,
   };
 }

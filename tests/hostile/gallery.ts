@@ -2,10 +2,10 @@
  * Runs the attacks one after another against a running bus, each beside tenants who do nothing wrong,
  * and says what these saw before, during and after. `main.ts` and the test call it.
  */
-import { startProcess } from "../../bench/storm_process.ts";
-import { startBusWith, type TestBus } from "../bus.ts";
-import { policyAdmin } from "../policy_admin.ts";
-import { openText } from "../raw_client.ts";
+import { startProcess } from "../../bench/storm/storm_process.ts";
+import { startBusWith, type TestBus, withFiles } from "../harness/bus.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
+import { openText } from "../peers/raw_client.ts";
 import type { AttackReport } from "./attacker.ts";
 import { type Attack, ATTACKS } from "./attacks.ts";
 import type { CleanPhase, CleanReport } from "./clean_clients.ts";
@@ -85,8 +85,7 @@ workers = ${WORKERS}
 }
 
 async function startGuardedBus(websocket: string | undefined): Promise<TestBus> {
-  const wrapper = ["sh", "-c", `ulimit -n ${OPEN_FILES}; exec "$@"`, "sh"];
-  const bus = await startBusWith(configOf(websocket), wrapper);
+  const bus = await startBusWith(configOf(websocket), withFiles(OPEN_FILES));
   const admin = await policyAdmin(bus);
   const { body } = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`));
   const deployed = await admin.post("deploy", {

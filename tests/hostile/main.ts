@@ -5,8 +5,9 @@
  * something does not work afterwards.
  */
 import { parseArgs } from "node:util";
-import { renderRows } from "../../bench/table.ts";
-import { endOnSignal } from "../end_on_signal.ts";
+import { renderRows } from "../../bench/measure/table.ts";
+import { endOnSignal } from "../harness/end_on_signal.ts";
+import { above0, fail } from "../harness/task_options.ts";
 import type { CleanPhase } from "./clean_clients.ts";
 import { type AttackResult, runGallery } from "./gallery.ts";
 
@@ -24,17 +25,6 @@ const HEAD = [
   "",
 ];
 const ANSWERS_SHOWN = 2;
-
-function fail(text: string): never {
-  console.error(text);
-  Deno.exit(2);
-}
-
-function above0(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  fail(`--${name} is ${JSON.stringify(text)}; expected a number above 0`);
-}
 
 const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 

@@ -1,9 +1,9 @@
 /**
  * Policies that try to cost more than they pay for, as WebAssembly text. They are what a tenant may
  * upload; what becomes of them is for `gallery.ts` to see. Modules that are merely wrong are in
- * `../hostile_modules.ts`.
+ * `../peers/hostile_modules.ts`.
  */
-import { type Bytes, guest } from "../hostile_bytes.ts";
+import { type Bytes, guest } from "../peers/hostile_bytes.ts";
 
 const PAGE_BYTES = 65_536;
 /** As many pages as a policy may have. */

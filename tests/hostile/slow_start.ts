@@ -2,8 +2,8 @@
  * The attack that needs no message: one tenant deploys modules that take long to compile, and the bus
  * is started again. Says how long others wait for it, beside a start without them.
  */
-import { startBusWith, type TestBus } from "../bus.ts";
-import { type PolicyAdmin, policyAdmin } from "../policy_admin.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
+import { type PolicyAdmin, policyAdmin } from "../peers/policy_admin.ts";
 import { slowToCompile } from "./modules.ts";
 
 /** What was measured. */

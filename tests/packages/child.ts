@@ -3,8 +3,8 @@
  * names of the wanted ones contain.
  */
 import { stop } from "esbuild";
-import { startBus } from "../bus.ts";
-import { announce, runAll, wanted } from "../child_scenarios.ts";
+import { startBus } from "../harness/bus.ts";
+import { announce, runAll, wanted } from "../harness/child_scenarios.ts";
 import { startChromium } from "../console/world.ts";
 import { makeProject } from "./project.ts";
 import { BROWSER_SCENARIOS } from "./scenarios_browser.ts";

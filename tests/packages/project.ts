@@ -3,8 +3,8 @@
  * the programs beside. Not the workspace: nothing in there finds the sources.
  */
 import { lastLine, run } from "../../bench/peers/installed.ts";
-import { pack } from "../../tasks/pack.ts";
-import type { Tarball } from "../../tasks/pack_tarball.ts";
+import { pack } from "../../tasks/pack/pack.ts";
+import type { Tarball } from "../../tasks/pack/pack_tarball.ts";
 
 /** Programs that a project has, out of `programs/`. */
 const PROGRAMS = [

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../console/world.ts";
-import { startTcpProxy } from "../tcp_proxy.ts";
+import { startTcpProxy } from "../harness/tcp_proxy.ts";
 import { openProgram, openUnbundled, openUrl, type PageGlobals } from "./page.ts";
 import { assertTour } from "./scenarios_runtimes.ts";
 import type { Scenario, World } from "./world.ts";

@@ -3,7 +3,7 @@
  * one that nobody hears of costs the whole `handshake_timeout_ms`. And a Node that is too old.
  */
 import assert from "node:assert/strict";
-import { startBus } from "../bus.ts";
+import { startBus } from "../harness/bus.ts";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS, OLD_NODE_VERSION } from "./runtimes.ts";
 import { runInProject } from "./scenarios_runtimes.ts";
 import { DEADLINE_MS, type Scenario, type World } from "./world.ts";

@@ -1,7 +1,7 @@
 /** What the scenarios of the packages share: a real bus, Chromium, and a project with the tarballs. */
 import type { Browser } from "playwright-core";
-import type { ChildScenario } from "../child_scenarios.ts";
-import type { TestBus } from "../bus.ts";
+import type { ChildScenario } from "../harness/child_scenarios.ts";
+import type { TestBus } from "../harness/bus.ts";
 import type { Project } from "./project.ts";
 
 /** How long one program may take, in ms. */

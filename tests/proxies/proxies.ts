@@ -2,7 +2,7 @@
  * HAProxy and nginx of the system's packages as a test puts them before a listener: their configuration
  * is what docs/operations.md shows, but for addresses and files. Gone with `await using`.
  */
-import { freePort } from "../free_ports.ts";
+import { freePort } from "../harness/free_ports.ts";
 
 /** A running proxy. */
 export interface Proxy extends AsyncDisposable {

@@ -4,7 +4,7 @@
  * `strangers.ts`.
  */
 import { parseArgs } from "node:util";
-import { testCertificate } from "../../shared/test_certificate.ts";
+import { testCertificate } from "../../shared/listeners/testing/certificate.ts";
 import { runStrangers, sample } from "./strangers.ts";
 
 const USAGE = "Usage: deno task strangers [--websocket own|native|ws] [--tls] [--unbounded] " +

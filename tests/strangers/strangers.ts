@@ -4,9 +4,9 @@
  * are the caller's: `tests/strangers_test.ts` takes small ones, `main.ts` those of the record.
  */
 import assert from "node:assert/strict";
-import type { TlsPair } from "../../shared/tls_reload.ts";
-import { startBusWith } from "../bus.ts";
-import { RawClient } from "../raw_client.ts";
+import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import { startBusWith, withFiles } from "../harness/bus.ts";
+import { RawClient } from "../peers/raw_client.ts";
 
 /** What comes, and to what. */
 export interface StrangersOptions {
@@ -55,8 +55,7 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
     config += `tls_cert = "${dir}/cert.pem"\ntls_key = "${dir}/key.pem"\n`;
   }
   using trusting = Deno.createHttpClient(tls === undefined ? {} : { caCerts: [tls.cert] });
-  const wrapper = ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh"];
-  await using bus = await startBusWith(config, wrapper);
+  await using bus = await startBusWith(config, withFiles(files));
   const offer = { token: bus.token, subprotocols: ["arqon.v1.json"], client: trusting };
   using client = new RawClient(bus.url, offer);
   await client.json();

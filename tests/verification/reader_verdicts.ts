@@ -11,11 +11,11 @@ import type { FileRegistry } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { DecodeError, scanEnvelope } from "@arqon/proto";
 import { EnvelopeSchema } from "../../proto/gen/arqon/v1/envelope_pb.ts";
-import { validateJsonText } from "../../shield/schema/json.ts";
-import { compileMessage, SCHEMA_LIMITS } from "../../shield/schema/message_schema.ts";
-import type { MessageSchema } from "../../shield/schema/message_schema.ts";
-import { RequiredFields } from "../../shield/schema/required.ts";
-import { readersSchema } from "../../shield/schema/test_readers.ts";
+import { validateJsonText } from "../../shield/schema/validation/json.ts";
+import { compileMessage, SCHEMA_LIMITS } from "../../shield/schema/validation/message_schema.ts";
+import type { MessageSchema } from "../../shield/schema/validation/message_schema.ts";
+import { RequiredFields } from "../../shield/schema/validation/required.ts";
+import { readersSchema } from "../../shield/schema/testing/readers.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const ALLOW = { unknown_fields: "allow" } as const;

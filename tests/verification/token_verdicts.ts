@@ -6,8 +6,8 @@ import { createInterface } from "node:readline";
 import process from "node:process";
 import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/log.ts";
-import { createAuthenticator } from "../../shield/authenticate.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { createAuthenticator } from "../../shield/auth/authenticate.ts";
 
 interface Asked {
   readonly jwks: string;

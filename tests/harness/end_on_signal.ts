@@ -2,7 +2,7 @@
  * What a long-running task does when it alone is sent SIGINT or SIGTERM: it ends every process below
  * it, then itself. A Ctrl-C in a terminal reaches all of them; a supervisor, CI or `kill` does not.
  * Files stay where they are, as after any kill: logs are worth a look. Not for servers, which drain
- * (`shared/process.ts`), and not for tests, which end what they start.
+ * (`shared/process/process.ts`), and not for tests, which end what they start.
  */
 
 /** Exit codes as a shell gives them: 128 and the number of the signal. */

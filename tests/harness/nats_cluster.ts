@@ -31,24 +31,43 @@ export interface NatsCluster extends AsyncDisposable {
   leaderOf(stream: string): Promise<ClusterMember>;
 }
 
-function configOf(name: string, port: number, ports: readonly number[], more: string): string {
+/** What differs from one cluster to another. */
+export interface ClusterOptions {
+  /** Clients are not told where the other servers are: who goes through a proxy keeps to it. */
+  readonly silent?: boolean;
+  /** As in `NatsOptions`, of each server. */
+  readonly max_file?: string;
+}
+
+function configOf(
+  name: string,
+  port: number,
+  ports: readonly number[],
+  more: string,
+  silent: boolean,
+): string {
   const routes = ports.filter((other) => other !== port).map((other) =>
     `"nats://127.0.0.1:${other}"`
   );
   return [
     `server_name: ${name}`,
-    `cluster { name: test, listen: "127.0.0.1:${port}", routes: [${routes.join(", ")}] }`,
+    `cluster { name: test, listen: "127.0.0.1:${port}", routes: [${routes.join(", ")}]`,
+    `no_advertise: ${silent} }`,
     more,
   ].join("\n");
 }
 
-async function startMembers(more: string): Promise<ClusterMember[]> {
+async function startMembers(
+  more: string,
+  { silent = false, max_file }: ClusterOptions,
+): Promise<ClusterMember[]> {
+  const size = max_file === undefined ? {} : { max_file };
   for (let attempt = 1;; attempt++) {
     const ports = freePorts(SIZE);
     const started = await Promise.allSettled(ports.map(async (port, index) => {
       const name = `n${index + 1}`;
-      const config = configOf(name, port, ports, more);
-      return Object.assign(await startNats({ jetstream: true, config }), { name });
+      const config = configOf(name, port, ports, more, silent);
+      return Object.assign(await startNats({ jetstream: true, config, ...size }), { name });
     }));
     const members = started.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
     if (members.length === SIZE) return members;
@@ -96,8 +115,11 @@ interface Answer {
 }
 
 /** `more` are further lines for the configuration of each server. */
-export async function startNatsCluster(more = ""): Promise<NatsCluster> {
-  const members = await startMembers(more);
+export async function startNatsCluster(
+  more = "",
+  options: ClusterOptions = {},
+): Promise<NatsCluster> {
+  const members = await startMembers(more, options);
   const urls = members.map(({ url }) => url);
   const cluster: NatsCluster = {
     members,

@@ -1,11 +1,11 @@
 /**
- * Starts a real bus for a test: `tasks/dev.ts` as its own process on free ports, ended when the
+ * Starts a real bus for a test: `tasks/dev/dev.ts` as its own process on free ports, ended when the
  * test's scope ends. Tokens are made with the development key, as `arq auth gen` makes them.
  */
 import { importJWK, SignJWT } from "@panva/jose";
-import type { DevBusReady } from "../arq/serve/dev_bus.ts";
+import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const READY_MS = 60_000;
 
 /** What a token says; without options: user `tester` of tenant `default`, role user, one hour. */
@@ -33,6 +33,11 @@ export interface TestBus extends AsyncDisposable {
   log(): string;
   /** Ends the process with a signal and waits for it. */
   stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
+}
+
+/** Runs the command after it with so few files that it may open (`ulimit -n`). */
+export function withFiles(files: number): readonly string[] {
+  return ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh"];
 }
 
 /** A bus with this text as its `--config`, which is gone with the bus; `wrapper` as in `startBus`. */
@@ -65,7 +70,7 @@ export async function startBus(
       "--allow-run",
       `--allow-read`,
       `--allow-write=${ROOT}/.arqon`,
-      `${ROOT}/tasks/dev.ts`,
+      `${ROOT}/tasks/dev/dev.ts`,
       "--json",
       ...(watch ? [] : ["--no-watch"]),
       ...["--port", "--ops-port", "--admin-port"].flatMap((flag) =>

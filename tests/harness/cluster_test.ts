@@ -4,8 +4,8 @@ import { createIssuer, startServer } from "./cluster.ts";
 import type { Issuer, ServerProcess } from "./cluster.ts";
 import { startNats } from "./nats_server.ts";
 import type { NatsServer } from "./nats_server.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { openText } from "../peers/raw_client.ts";
+import type { RawClient } from "../peers/raw_client.ts";
 
 const POLL_MS = 50;
 const DEADLINE_MS = 60_000;
@@ -65,9 +65,10 @@ async function across({ issuer, one, two }: Cluster): Promise<void> {
 async function commands({ issuer, one, two }: Cluster): Promise<void> {
   const [a, b] = [await connect(one, issuer), await connect(two, issuer)];
   a.send({ op: "cmd", room: "state", name: "room.set", data: { key: "k", value: 1 }, id: 1 });
-  assert.equal((await a.json()).result.version, 1);
+  const { version } = (await a.json()).result;
   b.send({ op: "cmd", room: "state", name: "room.get", data: { key: "k" }, id: 2 });
-  assert.equal((await b.json()).result.value, 1);
+  const read = (await b.json()).result;
+  assert.deepEqual([read.value, read.version], [1, version]);
   a[Symbol.dispose]();
   b[Symbol.dispose]();
 }

@@ -2,12 +2,16 @@
  * Starts a real `nats-server` for a test: own folder, a free port, stopped and removed with
  * `await using`. It can be killed and started again on the same port and store.
  */
-import { ensureNatsServer } from "../tasks/nats_server.ts";
+import { ensureNatsServer } from "../../tasks/nats_server.ts";
 
 /** How a server is to run. */
 export interface NatsOptions {
   /** With JetStream, which key-value needs. */
   readonly jetstream?: boolean;
+  /** Of JetStream, where servers of two sites know each other. */
+  readonly domain?: string;
+  /** Of JetStream, as its configuration writes sizes, for example `18GB`; absent: what the disk has. */
+  readonly max_file?: string;
   /** Absent: a free one. */
   readonly port?: number;
   /** More lines for its configuration file, for example `max_payload: 65536`. */
@@ -18,6 +22,8 @@ export interface NatsOptions {
 export interface NatsServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
+  /** Folder of its JetStream data. */
+  readonly store: string;
   /** Of the process that runs now; throws RangeError while none does. */
   readonly pid: number;
   /** The last lines of its log, for failure messages. */
@@ -93,10 +99,16 @@ async function launch(program: string, config: string, tail: string[]): Promise<
 }
 
 function configText(folder: string, port: number, options: NatsOptions): string {
+  const domain = options.domain === undefined ? "" : `, domain: ${options.domain}`;
+  const size = options.max_file === undefined ? "" : `, max_file: ${options.max_file}`;
   return [
     `listen: "127.0.0.1:${port === 0 ? -1 : port}"`,
     ...(options.jetstream === true
-      ? [`jetstream { store_dir: ${JSON.stringify(`${folder}/js`)}, sync_interval: always }`]
+      ? [
+        `jetstream { store_dir: ${
+          JSON.stringify(`${folder}/js`)
+        }, sync_interval: always${domain}${size} }`,
+      ]
       : []),
     options.config ?? "",
     "",
@@ -154,6 +166,7 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
   return {
     url: `nats://127.0.0.1:${port}`,
     port,
+    store: `${folder}/js`,
     get pid() {
       if (running === undefined) throw new RangeError("nats-server does not run");
       return running.child.pid;

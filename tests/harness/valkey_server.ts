@@ -19,13 +19,15 @@ export interface ValkeyServer extends AsyncDisposable {
   resume(): void;
   /** One command, for example `command("PING")`; resolves with the first line of the answer. */
   command(...words: string[]): Promise<string>;
+  /** The same for several of one connection, for example after `AUTH`; the last one's answer. */
+  commands(...all: string[][]): Promise<string>;
 }
 
 /** What more it is to be told, for example `["--requirepass", "secret"]`. */
 export interface ValkeyOptions {
   readonly args?: readonly string[];
-  /** TLS beside plain text, with the certificate of `tests/tls`. */
-  readonly tls?: boolean;
+  /** TLS beside plain text, with the certificate of `tests/tls`; "mutual": it wants to see one too. */
+  readonly tls?: boolean | "mutual";
 }
 
 const PROGRAMS = ["valkey-server", "redis-server"];
@@ -46,21 +48,25 @@ async function findProgram(): Promise<string> {
   throw new Error(MISSING);
 }
 
-function tlsArguments(port: number): string[] {
-  const file = (name: string) => new URL(`./tls/${name}.pem`, import.meta.url).pathname;
+function tlsArguments(port: number, is_mutual: boolean): string[] {
+  const file = (name: string) => new URL(`../tls/${name}.pem`, import.meta.url).pathname;
   const files = ["--tls-cert-file", file("server"), "--tls-key-file", file("server_key")];
-  const trust = ["--tls-ca-cert-file", file("ca"), "--tls-auth-clients", "no"];
+  const trust = ["--tls-ca-cert-file", file("ca"), "--tls-auth-clients", is_mutual ? "yes" : "no"];
   return ["--tls-port", `${port}`, ...files, ...trust];
 }
 
-async function commandOn(port: number, words: readonly string[]): Promise<string> {
+async function commandOn(port: number, ...commands: (readonly string[])[]): Promise<string> {
   using connection = await Deno.connect({ hostname: "127.0.0.1", port });
   const encoder = new TextEncoder();
-  const parts = words.map((word) => `$${encoder.encode(word).length}\r\n${word}\r\n`);
-  await connection.write(encoder.encode(`*${words.length}\r\n${parts.join("")}`));
-  const answer = new Uint8Array(4_096);
-  const length = await connection.read(answer) ?? 0;
-  return new TextDecoder().decode(answer.subarray(0, length)).split("\r\n")[0] ?? "";
+  let line = "";
+  for (const words of commands) {
+    const parts = words.map((word) => `$${encoder.encode(word).length}\r\n${word}\r\n`);
+    await connection.write(encoder.encode(`*${words.length}\r\n${parts.join("")}`));
+    const answer = new Uint8Array(4_096);
+    const length = await connection.read(answer) ?? 0;
+    line = new TextDecoder().decode(answer.subarray(0, length)).split("\r\n")[0] ?? "";
+  }
+  return line;
 }
 
 async function launch(
@@ -93,7 +99,7 @@ export async function startValkey(options: ValkeyOptions = {}): Promise<ValkeySe
   const program = await findProgram();
   const port = freePort();
   const tls_port = options.tls ? freePort() : undefined;
-  const more = tls_port === undefined ? [] : tlsArguments(tls_port);
+  const more = tls_port === undefined ? [] : tlsArguments(tls_port, options.tls === "mutual");
   const args = [...options.args ?? [], ...more];
   let child: Deno.ChildProcess | undefined = await launch(program, port, args);
   const kill = async () => {
@@ -113,6 +119,7 @@ export async function startValkey(options: ValkeyOptions = {}): Promise<ValkeySe
     freeze: () => child?.kill("SIGSTOP"),
     resume: () => child?.kill("SIGCONT"),
     command: (...words) => commandOn(port, words),
+    commands: (...all) => commandOn(port, ...all),
     [Symbol.asyncDispose]: kill,
   };
 }

@@ -2,9 +2,11 @@
  * `arq serve` as its own process for tests, with the flags of `deno task arq`, but started by the path of
  * `deno` and without one on the PATH, as `npx arq` starts it.
  */
+import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { runArq } from "../../arq/testing/run_arq.ts";
 
-const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const READY_MS = 60_000;
 
 /** Where it is, and what it has said. */
@@ -65,4 +67,23 @@ export async function startServe(folder: string): Promise<ServedBus> {
     stop,
     [Symbol.asyncDispose]: async () => void await stop(),
   };
+}
+
+/** A folder as `arq init` makes it, on ports that are picked. The name has a space in it. */
+export async function initFolder() {
+  const path = await Deno.makeTempDir({ prefix: "arq serve-" });
+  const { code, stderr } = await runArq(["init", "--no-context"], { cwd: path });
+  assert.equal(code, 0, stderr);
+  const config = await Deno.readTextFile(`${path}/config.toml`);
+  await Deno.writeTextFile(`${path}/config.toml`, config.replace(/^port = \d+$/gm, "port = 0"));
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+/** A token for the bus of such a folder. */
+export async function tokenOf(cwd: string, role: string): Promise<string> {
+  const key = ["--key", "keys/arqon-private.jwk.json"];
+  const claims = ["--issuer", "arqon-local", "--audience", "arqon", "--role", role];
+  const { code, stdout, stderr } = await runArq(["auth", "gen", ...key, ...claims], { cwd });
+  assert.equal(code, 0, stderr);
+  return stdout.trim();
 }

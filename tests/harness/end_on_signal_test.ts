@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { processesBelow, stillRunning } from "./end_on_signal.ts";
 
-const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname);
+const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname);
 const WAIT_MS = 120_000;
 const POLL_MS = 50;
 

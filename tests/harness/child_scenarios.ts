@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
 /** Something that happens in a world which scenarios share, one after another. */
 export interface ChildScenario<World> {

@@ -3,9 +3,9 @@
  * deployment would: config files, PEM key, narrow permissions, free ports.
  */
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
-import { SERVER_FLAGS } from "../shared/deno_command.ts";
+import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 /** What the tasks in deno.json give both. */
 const FLAGS = ["--ignore-env", "--allow-net", "--allow-read"];
 /** What they give a Shield beside that. */
@@ -78,17 +78,19 @@ function readyLine(log: string, part: string, args: readonly string[]): string |
 }
 
 /** The tables of the listeners, `[server]` last; the tests' issuer vouches for admins of any tenant. */
-function listeners(port: number, admin_lines: string): string {
+function listeners(port: number, admin_lines: string, ops_lines: string): string {
   const admins = admin_lines.includes("operator_tenants") ? "" : 'operator_tenants = ["*"]\n';
   const at = (name: string, own: number) => `[${name}]\nhost = "127.0.0.1"\nport = ${own}\n`;
-  return `${at("ops", 0)}${at("admin", 0)}${admins}${admin_lines}\n${at("server", port)}`;
+  const ops = `${at("ops", 0)}${ops_lines}\n`;
+  return `${ops}${at("admin", 0)}${admins}${admin_lines}\n${at("server", port)}`;
 }
 
 /**
  * Rejects with the log when the process ends before it says that it is ready. `server_lines` are more
- * lines for its `[server]` table, for example `node_id = "shield-0"`, and `admin_lines` for `[admin]`;
+ * lines for its `[server]` table, for example `node_id = "shield-0"`, `admin_lines` and `ops_lines` for
+ * `[admin]` and `[ops]`;
  * `port` is that of its clients, 0 a free one; `args` are more arguments, for example `--processes`, with which it is ready when
- * its supervisor says so.
+ * its supervisor says so; `env` is more of its environment, which it cannot read itself.
  */
 export async function startServer(
   part: "shield" | "brain",
@@ -98,20 +100,19 @@ export async function startServer(
   port = 0,
   args: readonly string[] = [],
   admin_lines = "",
+  ops_lines = "",
+  env: Readonly<Record<string, string>> = {},
 ): Promise<ServerProcess> {
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
-  await Deno.writeTextFile(file, `${listeners(port, admin_lines)}${server_lines}\n${config}`);
+  await Deno.writeTextFile(
+    file,
+    `${listeners(port, admin_lines, ops_lines)}${server_lines}\n${config}`,
+  );
+  const flags = [...FLAGS, ...(part === "shield" ? SHIELD_FLAGS : BRAIN_FLAGS)];
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      ...FLAGS,
-      ...(part === "shield" ? SHIELD_FLAGS : BRAIN_FLAGS),
-      `${ROOT}/${part}/main.ts`,
-      "--config",
-      file,
-      ...args,
-    ],
+    args: ["run", ...flags, `${ROOT}/${part}/main.ts`, "--config", file, ...args],
     cwd: ROOT,
+    env,
     stdin: "null",
     stdout: "null",
     stderr: "piped",

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 
 /** Lines for a server's configuration file: users `shield` and `brain`, password `secret`. */
 export async function documentedAccounts(): Promise<string> {
-  const text = await Deno.readTextFile(new URL("../docs/operations.md", import.meta.url));
+  const text = await Deno.readTextFile(new URL("../../docs/operations.md", import.meta.url));
   const block = /^authorization \{$[^]*?^\}$/m.exec(text)?.[0];
   assert.ok(block !== undefined, "docs/operations.md has no accounts");
   return block.replaceAll("…", "secret");

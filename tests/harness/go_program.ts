@@ -1,0 +1,68 @@
+/**
+ * Programs in Go for tests that hold us to what others have written: from the PATH, else built once into
+ * `.arqon/cache`. Building takes a minute or two, so the tests that want one are among the slow ones.
+ */
+import { ROOT } from "../../tasks/checkout/source_files.ts";
+
+/** What to build. */
+export interface GoProgram {
+  /** Of the program and, with the version, of the file in the cache. */
+  readonly name: string;
+  readonly version: string;
+  /** Package for `go install`, or the folder of a module in this checkout. */
+  readonly source: { readonly package: string } | { readonly folder: string };
+}
+
+/** What `nats stream backup` and `nats stream restore` do, by the library that they are made of. */
+export const STREAM_TOOL: GoProgram = {
+  name: "arqon_stream_tool",
+  version: "jsm-0.5.1",
+  source: { folder: "tests/stream_tool" },
+};
+/** `age`, which encrypts files. */
+export const AGE: GoProgram = {
+  name: "age",
+  version: "v1.3.2",
+  source: { package: "filippo.io/age/cmd/age" },
+};
+
+async function exists(program: string): Promise<boolean> {
+  try {
+    await new Deno.Command(program, { args: ["--version"] }).output();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+async function build({ name, version, source }: GoProgram, target: string): Promise<void> {
+  const args = "folder" in source
+    ? ["build", "-C", `${ROOT}${source.folder}`, "-o", target, "."]
+    : ["install", `${source.package}@${version}`];
+  const bin = target.slice(0, target.lastIndexOf("/"));
+  const { success, stderr } = await new Deno.Command("go", { args, env: { GOBIN: bin } }).output();
+  if (!success) throw new Error(`${name}: go failed: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Its path. Throws an Error that says what to do. */
+export async function ensureGoProgram(program: GoProgram): Promise<string> {
+  const { name, version } = program;
+  if (await exists(name)) return name;
+  const cache = `${ROOT}.arqon/cache`;
+  const cached = `${cache}/${name}-${version}`;
+  if (await exists(cached)) return cached;
+  await Deno.mkdir(cache, { recursive: true });
+  const bin = await Deno.makeTempDir({ dir: cache, prefix: "go-" });
+  try {
+    await build(program, `${bin}/${name}`);
+    await Deno.rename(`${bin}/${name}`, cached);
+    return cached;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const text = `${name} is not on the PATH, and without Go 1.26 it cannot be built`;
+    throw new Error(text, { cause: error });
+  } finally {
+    await Deno.remove(bin, { recursive: true });
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * A TCP proxy that stops passing on what the server sends when it is told to, as for a client that is
+ * too busy, or what its clients send, and goes on later. Nothing is lost on it.
+ */
+
+const CHUNK_BYTES = 65_536;
+
+/** For one server; ends its connections with the scope. */
+export interface PausingProxy extends AsyncDisposable {
+  readonly port: number;
+  /** What stays here: what the server sends, unless it is said otherwise. */
+  pause(what?: "answers" | "requests"): void;
+  /** As `pause` of requests, but not for who connects from now on. */
+  pausePresent(): void;
+  resume(): void;
+}
+
+/** Starts one on a free port of the loopback interface, to `target_port` there. */
+export function startPausingProxy(target_port: number): PausingProxy {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const connections = new Set<Deno.TcpConn>();
+  const gates: { answers?: PromiseWithResolvers<void>; requests?: PromiseWithResolvers<void> } = {};
+
+  /** Connections whose requests stay here. */
+  const held = new Map<Deno.TcpConn, Promise<void>>();
+  const mayPass = (from: Deno.TcpConn, what: "answers" | "requests") =>
+    gates[what]?.promise ?? (what === "requests" ? held.get(from) : undefined);
+
+  const pass = async (from: Deno.TcpConn, to: Deno.TcpConn, what: "answers" | "requests") => {
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    try {
+      for (;;) {
+        await mayPass(from, what);
+        const size_bytes = await from.read(buffer);
+        if (size_bytes === null) break;
+        // Closed while it read: that waits, too.
+        await mayPass(from, what);
+        for (let at = 0; at < size_bytes;) at += await to.write(buffer.subarray(at, size_bytes));
+      }
+    } catch {
+      // A side that is gone ends the pair, whatever its last words were.
+    }
+    // The client is gone, and what it has sent is still to be passed on.
+    if (what === "answers" && held.has(to)) return;
+    for (const one of [from, to]) if (connections.delete(one)) one.close();
+  };
+  const join = async (client: Deno.TcpConn) => {
+    const server = await Deno.connect({ hostname: "127.0.0.1", port: target_port });
+    for (const one of [client, server]) connections.add(one);
+    await Promise.all([pass(client, server, "requests"), pass(server, client, "answers")]);
+  };
+  const running: Promise<void>[] = [];
+  const accepting = (async () => {
+    for await (const client of listener) running.push(join(client));
+  })().catch(() => {});
+  let release = () => {};
+  const resume = () => {
+    held.clear();
+    release();
+    for (const what of ["answers", "requests"] as const) {
+      gates[what]?.resolve();
+      delete gates[what];
+    }
+  };
+  return {
+    port: listener.addr.port,
+    pause(what = "answers") {
+      gates[what] ??= Promise.withResolvers<void>();
+    },
+    pausePresent() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      release = resolve;
+      for (const one of connections) held.set(one, promise);
+    },
+    resume,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      resume();
+      for (const one of connections) one.close();
+      connections.clear();
+      await Promise.all([accepting, ...running]);
+    },
+  };
+}

@@ -1,0 +1,38 @@
+/**
+ * `deno task shield`, `brain` or `arq serve` as a process that is expected to end by itself, for tests of
+ * starts that are refused. Servers that serve are `cluster.ts` and `serve_bus.ts`.
+ */
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+/** Long enough for a slow machine; a process that hangs takes all of it. */
+const DEADLINE_MS = 120_000;
+
+/** What it left. */
+export interface Ended {
+  readonly code: number;
+  readonly stderr: string;
+}
+
+/** Starts it with this configuration; `wrapper` is a command that runs the one after it. */
+export function startTask(
+  part: "shield" | "brain" | "arq",
+  config_file: string,
+  wrapper: readonly string[] = [],
+): Deno.ChildProcess {
+  const args = part === "arq" ? ["serve", "--config", config_file] : ["--config", config_file];
+  const [program = "", ...rest] = [...wrapper, Deno.execPath()];
+  return new Deno.Command(program, {
+    args: [...rest, "task", "-q", part, ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Waits for its end; one that hangs is killed. */
+export async function ended(child: Deno.ChildProcess): Promise<Ended> {
+  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+  const { code, stderr } = await child.output();
+  clearTimeout(timer);
+  return { code, stderr: new TextDecoder().decode(stderr) };
+}
