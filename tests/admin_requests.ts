@@ -4,7 +4,7 @@
  * route tables.
  */
 import type { AdminRoute } from "./admin_routes.ts";
-import { ping } from "../shield/schema/test_schemas.ts";
+import { ping } from "../shield/schema/testing/schemas.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -175,6 +175,8 @@ function cluster(): Row[] {
     ["GET", "/v1/log", at("/v1/log")],
     ["GET", "/v1/audit", at("/v1/audit?tenant=TENANT")],
     ["GET", "/v1/audit/entries", at("/v1/audit/entries")],
+    // It has nothing to hand out: all is in memory.
+    ["GET", "/v1/backup", at("/v1/backup"), 400],
     ["PUT", "/v1/log", sending("/v1/log", level)],
   ];
 }

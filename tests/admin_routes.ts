@@ -58,18 +58,20 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/tenants/acme/rooms", "GET", "PUT", "DELETE"),
   ...of("/v1/audit", "GET"),
   ...of("/v1/audit/entries", "GET"),
+  ...of("/v1/backup", "GET"),
 ];
 
 /** Files that answer some of them; a path that one of them names has to be above. */
 export const ADMIN_FILES: readonly string[] = [
-  "shield/admin.ts",
-  "shield/admin_status.ts",
-  "shield/inspect/api.ts",
-  "shield/bans_api.ts",
-  "shield/revocations_api.ts",
+  "shield/admin/admin.ts",
+  "shield/admin/operations/admin_status.ts",
+  "shield/admin/inspect/api.ts",
+  "shield/admin/operations/bans_api.ts",
+  "shield/admin/operations/revocations_api.ts",
   "shield/policy/admin_api.ts",
   "shield/mirror/admin_api.ts",
-  "shield/schema/admin_api.ts",
+  "shield/schema/admin/admin_api.ts",
   "shield/rooms/admin_api.ts",
   "shield/audit/api.ts",
+  "shield/admin/operations/backup_api.ts",
 ];

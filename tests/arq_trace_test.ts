@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { startBusWith } from "./bus.ts";
-import { startOtlpReceiver } from "./otlp_receiver.ts";
-import type { OtlpReceiver, OtlpSpan } from "./otlp_receiver.ts";
+import { startBusWith } from "./harness/bus.ts";
+import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
+import type { OtlpReceiver, OtlpSpan } from "./harness/otlp_receiver.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const DEADLINE_MS = 60_000;

@@ -4,17 +4,17 @@
  */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
-import { type Ban, banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../shared/bans.ts";
-import { watched } from "../shared/spine/nats_harness.ts";
-import type { KeyValue, Spine } from "../shared/spine/spine.ts";
-import { tenantSubject } from "../shared/subject.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
-import { refusedUpgrade } from "./raw_upgrade.ts";
+import { type Ban, banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../shared/records/bans.ts";
+import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
+import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
+import { tenantSubject } from "../shared/subjects/subject.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 
 const DEADLINE_MS = 60_000;
 const FAR_MS = 4_102_444_800_000;

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import { connect } from "@arqon/sdk";
-import { startBus } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary, openText } from "./raw_client.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
 
 const MESSAGES = 300;
 

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { BINARY, rawFrame, RawPeer } from "../shield/socket/conformance_peer.ts";
-import { startBusWith } from "./bus.ts";
+import { BINARY, rawFrame, RawPeer } from "../shield/socket/testing/conformance_peer.ts";
+import { startBusWith } from "./harness/bus.ts";
 
 /** Twice what may wait for one connection, and beyond what the kernel holds of loopback. */
 const MESSAGES = 400;

@@ -6,11 +6,11 @@ import assert from "node:assert/strict";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { configFrom } from "../shared/config/load.ts";
-import { startClientApi } from "../shield/client_api/start.ts";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { HttpPeer } from "./http_peer.ts";
-import { openText } from "./raw_client.ts";
+import { startClientApi } from "../shield/http/start.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { openText } from "./peers/raw_client.ts";
 
 interface Operation {
   operationId: string;

@@ -7,42 +7,10 @@ import assert from "node:assert/strict";
 import { importJWK, SignJWT } from "@panva/jose";
 import { ensureDevKeys } from "../deploy/docker/dev_keys.ts";
 import { problemAt } from "../deploy/docker/health.ts";
-import { ROOT } from "../tasks/source_files.ts";
-import { startServer } from "./cluster.ts";
-import type { ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
-import { startValkey } from "./valkey_server.ts";
-import { freePorts } from "./free_ports.ts";
-
-type Changes = readonly (readonly [string, string])[];
-
-/** How long a cluster may take until it serves; reached only when it never does. */
-const CLUSTER_MS = 60_000;
-/** Ports are found free and taken later: somebody may be faster. */
-const ATTEMPTS = 3;
-
-/** A file of `deploy` in which the deployment's addresses are those of this machine. */
-function moved(path: string, changes: Changes): string {
-  let text = Deno.readTextFileSync(`${ROOT}deploy/${path}`);
-  for (const [from, to] of changes) {
-    assert.ok(text.includes(from), `${path} has no ${from}`);
-    text = text.replaceAll(from, to);
-  }
-  return text;
-}
-
-/** `startServer` writes these tables itself: what the file says in `[server]`, and the rest. */
-function divided(text: string): { server: string; rest: string } {
-  const table = (name: string) => new RegExp(`^\\[${name}\\]\\n((?:(?!\\[).*\\n?)*)`, "m");
-  const server = table("server").exec(text)?.[1] ?? "";
-  return { server, rest: text.replace(table("server"), "").replace(table("admin"), "") };
-}
-
-async function startFrom(part: "shield" | "brain", text: string, dir: string) {
-  const { server, rest } = divided(text);
-  return await startServer(part, rest, dir, server);
-}
+import type { ServerProcess } from "./harness/cluster.ts";
+import { mountNats, moved, startAgain, startFrom, startNatsPods } from "./deployed_files.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { startValkey } from "./harness/valkey_server.ts";
 
 /** Publishes by HTTP with a token of the key in `dir`; the status. */
 async function publish(shield: ServerProcess, dir: string, issuer: string): Promise<number> {
@@ -104,61 +72,26 @@ Deno.test("the configurations of compose.yaml start, serve and stop", async () =
   }
 });
 
-/** The three servers of `nats.yaml` with its configuration. */
-async function startCluster(dir: string): Promise<NatsServer[]> {
-  for (let attempt = 1;; attempt++) {
-    const ports = freePorts(3);
-    const peers = ports.map((port, at) => [`nats-${at}.nats-peers:6222`, `127.0.0.1:${port}`]);
-    const started = await Promise.allSettled(ports.map((port, at) =>
-      startNats({
-        config: moved("kubernetes/nats.conf", [
-          ["$POD_NAME", `nats-${at}`],
-          ['listen: "0.0.0.0:4222"\n', ""],
-          ["0.0.0.0:8222", "127.0.0.1:-1"],
-          ["0.0.0.0:6222", `127.0.0.1:${port}`],
-          ["/var/run/nats/nats.pid", `${dir}/${attempt}-${at}.pid`],
-          ['"/data"', `"${dir}/js-${attempt}-${at}"`],
-          ...peers as [string, string][],
-        ]),
-      })
-    ));
-    const servers = started.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
-    if (servers.length === ports.length) return servers;
-    await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
-    const failed = started.find((one) => one.status === "rejected");
-    if (attempt === ATTEMPTS) throw failed?.reason;
-  }
-}
-
-/** Starts it again until the cluster has a leader, as Kubernetes would. */
-async function startAgain(part: "shield" | "brain", text: string, dir: string) {
-  const deadline_ms = Date.now() + CLUSTER_MS;
-  while (true) {
-    try {
-      return await startFrom(part, text, dir);
-    } catch (error) {
-      if (Date.now() > deadline_ms) throw error;
-    }
-  }
-}
-
 Deno.test("the configurations for Kubernetes start on the NATS cluster, serve and stop", async () => {
   const dir = await Deno.makeTempDir({ prefix: "arqon-kubernetes-" });
-  const cluster = await startCluster(dir);
+  const cluster = await startNatsPods(dir);
   try {
     await ensureDevKeys(dir, dir);
-    const common = [["nats://nats:4222", cluster[0]!.url], ['"json"', '"logfmt"']] as const;
-    const brain_config = moved("kubernetes/brain.toml", common);
+    const url = cluster[0]!.server.url.replace("nats://", "tls://");
+    const common = [["tls://nats:4222", url], ['"json"', '"logfmt"']] as const;
+    const brain_nats = ["/etc/arqon/nats", await mountNats(dir, "brain")] as const;
+    const brain_config = moved("kubernetes/brain.toml", [...common, brain_nats]);
     await using brain = await startAgain("brain", brain_config, dir);
     const config = moved("kubernetes/shield.toml", [
       ...common,
+      ["/etc/arqon/nats", await mountNats(dir, "shield")],
       ["/etc/arqon/issuer/jwks.json", `${dir}/arqon-jwks.json`],
     ]);
     await using shield = await startAgain("shield", config, dir);
     assert.match(shield.ready.node_id ?? "", /^shield-/);
     await serveAndStop(shield, brain, dir, "https://issuer.example");
   } finally {
-    await Promise.all(cluster.map((server) => server[Symbol.asyncDispose]()));
+    await Promise.all(cluster.map(({ server }) => server[Symbol.asyncDispose]()));
     await Deno.remove(dir, { recursive: true });
   }
 });

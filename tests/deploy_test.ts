@@ -1,6 +1,6 @@
 /**
  * What stands between a mistake in `deploy` and a deployment: each validator and each of our own rules
- * is given a mistake and must name it. That the files themselves pass is `tasks/deploy.ts`, a step of the
+ * is given a mistake and must name it. That the files themselves pass is `tasks/deploy/deploy.ts`, a step of the
  * gate; that what they configure runs is `deploy_start_test.ts`.
  */
 import assert from "node:assert/strict";
@@ -8,10 +8,16 @@ import {
   cachedModules,
   dockerfileProblems,
   modulesNotCopied,
-} from "../tasks/deploy_docker_rules.ts";
-import { composeProblems, composeSources, kubernetesProblems } from "../tasks/deploy_rules.ts";
-import type { Configs } from "../tasks/deploy_rules.ts";
-import { ensureDeployTools } from "../tasks/deploy_tools.ts";
+} from "../tasks/deploy/deploy_docker_rules.ts";
+import { jobProblems } from "../tasks/deploy/deploy_job_rules.ts";
+import {
+  composeProblems,
+  composeSources,
+  kubernetesProblems,
+} from "../tasks/deploy/deploy_rules.ts";
+import type { Configs } from "../tasks/deploy/deploy_rules.ts";
+import { natsStorageBytes, storageProblems } from "../tasks/deploy/deploy_storage_rules.ts";
+import { ensureDeployTools } from "../tasks/deploy/deploy_tools.ts";
 import {
   validateCompose,
   validateConfig,
@@ -20,9 +26,9 @@ import {
   validateManifests,
   validateNats,
   validatePrometheus,
-} from "../tasks/deploy_validate.ts";
-import type { Document } from "../tasks/deploy_validate.ts";
-import { ROOT } from "../tasks/source_files.ts";
+} from "../tasks/deploy/deploy_validate.ts";
+import type { Document } from "../tasks/deploy/deploy_validate.ts";
+import { ROOT } from "../tasks/checkout/source_files.ts";
 
 const read = (path: string) => Deno.readTextFileSync(`${ROOT}${path}`);
 
@@ -75,6 +81,11 @@ Deno.test("each validator names a planted mistake", async () => {
   }
 });
 
+/** The Shield's ops listener where nobody outside of its container reaches it. */
+function onLoopback({ shield, brain }: Configs): Configs {
+  return { shield: { ...shield, ops: { ...shield.ops, host: "127.0.0.1" } }, brain };
+}
+
 /** A path below the root that leads to an absolute one. */
 function relative(path: string): string {
   return `${"../".repeat(ROOT.split("/").length - 2)}${path.slice(1)}`;
@@ -85,6 +96,7 @@ Deno.test("our rules hold a compose file to being hardened and to its configurat
   const configs = await configsOf("deploy/compose");
   const { value } = await validateCompose({ compose } as never, "compose.yaml");
   assert.deepEqual(composeProblems(value, configs), []);
+  assert.match(composeProblems(value, onLoopback(configs)).join(), /shield: expected \[ops\] host/);
   assert.ok(composeSources(value).length > 5);
   const mistakes: readonly (readonly [RegExp, (services: Document) => void])[] = [
     [/nats: expected read_only/, ({ nats }) => delete nats.read_only],
@@ -127,6 +139,8 @@ Deno.test("our rules hold the manifests to the restricted profile and to their c
   const { value = [] } = await validateKustomization(tools, folder);
   const { version } = JSON.parse(read("deno.json"));
   assert.deepEqual(kubernetesProblems(value, configs, version), []);
+  const hidden = kubernetesProblems(value, onLoopback(configs), version);
+  assert.match(hidden.join(), /shield: expected \[ops\] host/);
   assert.match(kubernetesProblems(value, configs, "9.9.9").join(), /expected the version/);
   const mistakes: readonly (readonly [RegExp, (container: Document, pod: Document) => void])[] = [
     [
@@ -159,6 +173,60 @@ Deno.test("our rules hold the manifests to the restricted profile and to their c
   }
   const alone = value.filter(({ kind }) => kind !== "PodDisruptionBudget");
   assert.match(kubernetesProblems(alone, configs, version).join("\n"), /nats: expected a PodDisr/);
+});
+
+Deno.test("our rules hold jobs to being hardened, to their end and to a network policy", async () => {
+  const { kustomize, kubernetes_validate } = await ensureDeployTools();
+  const tools = { kustomize, kubernetes_validate } as never;
+  const { value = [] } = await validateKustomization(tools, "deploy/kubernetes");
+  const { version } = JSON.parse(read("deno.json"));
+  assert.deepEqual(jobProblems(value, value, version), []);
+  assert.match(jobProblems(value, value, "9.9.9").join(), /backup: .*: expected the version/);
+  const unnamed = value.filter(({ kind }) => kind !== "NetworkPolicy");
+  assert.match(jobProblems(value, unnamed, version).join(), /backup: expected a NetworkPolicy/);
+  const mistakes: readonly (readonly [RegExp, (cron: Document, pod: Document) => void])[] = [
+    [/concurrencyPolicy/, (cron) => cron.concurrencyPolicy = "Allow"],
+    [/activeDeadlineSeconds/, (cron) => delete cron.jobTemplate.spec.activeDeadlineSeconds],
+    [/restartPolicy/, (_, pod) => pod.restartPolicy = "OnFailure"],
+    [/runAsNonRoot/, (_, pod) => delete pod.securityContext],
+    [/service account/, (_, pod) => delete pod.automountServiceAccountToken],
+    [/every capability/, (_, pod) => delete pod.containers[0].securityContext.capabilities],
+    [/a limit of memory/, (_, pod) => delete pod.containers[0].resources],
+  ];
+  for (const [expected, change] of mistakes) {
+    const changed = structuredClone(value);
+    const { spec } = changed.find(({ kind, metadata }) =>
+      kind === "CronJob" && metadata.name === "backup"
+    );
+    change(spec, spec.jobTemplate.spec.template.spec);
+    assert.match(jobProblems(changed, changed, version).join("\n"), expected);
+  }
+});
+
+Deno.test("our rules hold disks, NATS and what tenants are promised together", async () => {
+  for (const [folder, conf] of [["kubernetes", "kubernetes"], ["compose", "nats"]] as const) {
+    const configs = await configsOf(`deploy/${folder}`);
+    const nats_conf = read(`deploy/${conf}/nats.conf`);
+    const problems = (
+      { text = nats_conf, disk_bytes = 20 * 2 ** 30, shield = configs.shield } = {},
+    ) => storageProblems(folder, text, { ...configs, shield }, disk_bytes).join("\n");
+    assert.equal(problems(), "");
+    assert.match(problems({ text: "jetstream {}" }), /expected max_file_store$/m);
+    assert.match(problems({ text: nats_conf.replace(/\d+GB/, "7GB") }), /storage_bytes: expected/);
+    assert.match(problems({ disk_bytes: 2 ** 30 }), /a disk of 1.1 times/);
+    const more = { ...configs.shield.durable, log_bytes: 2 ** 30, shared_bytes: 2 ** 31 };
+    assert.match(
+      problems({ shield: { ...configs.shield, durable: more } }),
+      /tenants x log_bytes .* expected at most max_file_store/,
+    );
+    const { tenants: _, ...unsaid } = configs.shield.durable;
+    assert.match(problems({ shield: { ...configs.shield, durable: unsaid } }), /NaN bytes/);
+  }
+  assert.deepEqual(
+    ["max_file: 5MB", "  max_file_store: 18GB", "max_file_store: 3G", "max_file_store: 700"]
+      .map(natsStorageBytes),
+    [5 * 2 ** 20, 18 * 2 ** 30, 3e9, 700],
+  );
 });
 
 Deno.test("our rules hold the images to deno.json", () => {

@@ -1,7 +1,7 @@
 /** `deno task dev --observe` with the real Prometheus, and on a machine that has none. */
 import assert from "node:assert/strict";
-import { startBus } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
 
 const DEADLINE_MS = 60_000;
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { decodeJwt } from "@panva/jose";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import type { ArqProcess, ArqResult } from "../arq/testing/run_arq.ts";
-import { ROOT } from "../tasks/source_files.ts";
+import { ROOT } from "../tasks/checkout/source_files.ts";
 import { standInFor } from "./compose_stand_in/place.ts";
 
 interface Stack extends AsyncDisposable {

@@ -8,7 +8,7 @@ import { decodeJwt } from "@panva/jose";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { dockerProblem } from "../arq/serve/compose.ts";
-import { openText } from "./raw_client.ts";
+import { openText } from "./peers/raw_client.ts";
 
 const FREE = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
 

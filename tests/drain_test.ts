@@ -7,14 +7,14 @@ import { connect } from "@nats-io/transport-deno";
 import type { Msg } from "@nats-io/transport-deno";
 import { ArqonError, connect as dial, holdLock } from "../sdk/typescript/mod.ts";
 import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
 import { until } from "./outage/prober.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
-import { startTcpProxy } from "./tcp_proxy.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 
 const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 const portOf = ({ ready }: ServerProcess) => Number(new URL(ready.url ?? "").port);
@@ -189,7 +189,10 @@ async function watchUser(presence: PresenceSubscription["presence"], user_id: st
   return seen;
 }
 
-const GRACE = '[presence]\ngrace = [{ room = "held-*", grace_ms = 4_000 }]\n';
+const PRESENCE = `[presence]
+move_grace_ms = 3_000
+grace = [{ room = "held-*", grace_ms = 4_000 }]
+`;
 
 interface Cluster extends Place {
   readonly going: ServerProcess;
@@ -202,10 +205,10 @@ async function withCluster(
   run: (cluster: Cluster) => Promise<void>,
 ): Promise<void> {
   await withNats(async (place) => {
-    const config = `[nats]\nurls = ["${place.nats.url}"]\n${place.issuer.config}`;
+    const config = `[nats]\nurls = ["${place.nats.url}"]\n${PRESENCE}${place.issuer.config}`;
     await using _brain = await startServer("brain", config, place.issuer.dir);
-    const going = await place.start(going_lines, GRACE);
-    await using staying = await place.start("drain_ms = 0", GRACE);
+    const going = await place.start(going_lines, PRESENCE);
+    await using staying = await place.start("drain_ms = 0", PRESENCE);
     await run({ ...place, going, staying });
   });
 }
@@ -251,12 +254,16 @@ async function moves({ issuer, going, staying }: Cluster): Promise<void> {
   });
   using own = ann.room("lobby").subscribe({ presence: true, member_meta: { n: 1 }, no_echo: true });
   await own.ready;
+  const before = ann.welcome.connection_id;
   await until(() => list.presence.count === 1, "the member");
   const seen = await watchUser(list.presence, "ann");
   target = staying;
   assert.equal((await going.stop()).code, 0, going.log());
-  await until(() => seen.leaves === 1, "the old connection's leave");
-  assert.deepEqual(seen, { absent: 0, joins: 1, leaves: 1 });
+  assert.equal(ann.welcome.connection_id, before);
+  while ((await watcher.room("lobby").count()).connections > 1) {
+    // The Brain has not let go of the Shield that is gone.
+  }
+  assert.deepEqual(seen, { absent: 0, joins: 0, leaves: 0 }, "nobody has noticed");
   const [member] = own.presence.members.values();
   assert.deepEqual([own.presence.count, member?.meta], [1, { n: 1 }], "its own list is right");
   const states = statuses.map(({ state }) => state);
@@ -314,7 +321,7 @@ async function keepsLocks({ issuer, going, staying }: Cluster): Promise<void> {
     false,
     false,
   ]);
-  assert.notEqual(ann.welcome.connection_id, before);
+  assert.notEqual(ann.welcome.connection_id, before, "one without members has nothing to keep");
   assert.equal((await room.get()).lock?.connection_id, ann.welcome.connection_id);
   await room.set("n", 1, { fence: locks[0]?.fence ?? 0 });
   await Promise.all(locks.map((lock) => lock.release()));

@@ -6,10 +6,10 @@
 import assert from "node:assert/strict";
 import { startArq } from "../arq/testing/run_arq.ts";
 import type { ArqProcess } from "../arq/testing/run_arq.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import { freePort } from "./free_ports.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { freePort } from "./harness/free_ports.ts";
 
 /** The whole walk must be over by then; reached only when something hangs. */
 const DEADLINE_MS = 180_000;

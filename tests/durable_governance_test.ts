@@ -3,13 +3,13 @@
  * mirroring act at publish; room classes change while the bus runs.
  */
 import assert from "node:assert/strict";
-import { fromText } from "../shield/policy/wasm/test_bytes.ts";
-import { ping } from "../shield/schema/test_schemas.ts";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { DurableClient, numbers } from "./durable_client.ts";
-import { policyAdmin } from "./policy_admin.ts";
-import { schemaAdmin } from "./schema_admin.ts";
+import { fromText } from "../wasm/testing/bytes.ts";
+import { ping } from "../shield/schema/testing/schemas.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const CONFIG = `

@@ -2,7 +2,7 @@
  * What the kill test of the embedded log and its child have in common: the rooms, the lines, and the
  * check of what is stored against what was acknowledged. Pure.
  */
-import type { Retention } from "../shared/spine/durable_log.ts";
+import type { Retention } from "../shared/spine/contract/durable_log.ts";
 
 /** Whose log it is. */
 export const KILL_TENANT = "acme";

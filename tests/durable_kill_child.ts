@@ -2,8 +2,8 @@
  * The process that `durable_kill_test.ts` kills: it appends to several rooms of an embedded log
  * without a pause, and writes a line for each message that was acknowledged. Not a test by itself.
  */
-import { openEmbedded } from "../shared/spine/embedded.ts";
-import { createLogger } from "../shared/log.ts";
+import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
+import { createLogger } from "../shared/logs/log.ts";
 import { acknowledgement, KILL_RETENTION, KILL_ROOMS, KILL_TENANT } from "./durable_kill.ts";
 
 /** Appends under way in each room. */

@@ -5,16 +5,16 @@
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { DurableClient, numbers } from "./durable_client.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
-import { sendUpgrade } from "./raw_upgrade.ts";
-import { startTcpProxy } from "./tcp_proxy.ts";
-import type { TcpProxy } from "./tcp_proxy.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+import { sendUpgrade } from "./peers/raw_upgrade.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import type { TcpProxy } from "./harness/tcp_proxy.ts";
 
 const DEADLINE_MS = 30_000;
 const CLASS = `

@@ -5,12 +5,12 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
 import { ArqonError, connect } from "@arqon/sdk";
 import type { Connection, ConnectOptions, Message, Position, Subscription } from "@arqon/sdk";
-import { startBus, startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
-import { startTcpProxy } from "./tcp_proxy.ts";
-import type { TcpProxy } from "./tcp_proxy.ts";
+import { startBus, startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import type { TcpProxy } from "./harness/tcp_proxy.ts";
 
 const DEADLINE_MS = 30_000;
 const CONFIG = `

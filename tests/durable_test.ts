@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, readAck, writeEnvelope } from "@arqon/proto";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { DurableClient, numbers } from "./durable_client.ts";
-import { startNats } from "./nats_server.ts";
-import { openBinary } from "./raw_client.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { openBinary } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [server]
@@ -312,5 +312,12 @@ Deno.test("durable rooms on the embedded Spine", async (t) => {
 Deno.test("durable rooms on NATS", async (t) => {
   await using nats = await startNats({ jetstream: true });
   await using bus = await startBusWith(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
+  await steps(t, bus);
+});
+
+Deno.test("durable rooms on NATS, of tenants that share streams", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  const more = `[durable]\nshared_streams = 2\n[nats]\nurls = ["${nats.url}"]\n`;
+  await using bus = await startBusWith(`${CONFIG}${more}`);
   await steps(t, bus);
 });

@@ -4,13 +4,13 @@
  * log under SIGKILL is `durable_kill_test.ts`.
  */
 import assert from "node:assert/strict";
-import { createLogger } from "../shared/log.ts";
-import { openEmbedded } from "../shared/spine/embedded.ts";
+import { createLogger } from "../shared/logs/log.ts";
+import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection, Room } from "../sdk/typescript/mod.ts";
 import { ArqonError } from "@arqon/proto";
-import { startBus } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
 import { createRandom } from "./presence_simulation/random.ts";
 
 /** In blocks of 512 bytes or of 1 KiB, as the shell has it; every file of the bus has this limit. */

@@ -3,9 +3,9 @@
  * for half its share. Counted, not timed.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openText } from "./raw_client.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openText } from "./peers/raw_client.ts";
 
 const RATE = 200;
 const CONFIG = `

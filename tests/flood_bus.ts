@@ -1,12 +1,12 @@
 /**
  * A development bus that counts: how many frames, and bytes of them, one connection brings it within a
- * turn of the event loop, at most. Its argument is as that of `tasks/dev_bus.ts`; its first line says
+ * turn of the event loop, at most. Its argument is as that of `tasks/dev/dev_bus.ts`; its first line says
  * where it is, and for each line on stdin it prints a `Counted`, from the one before. For `flood_test.ts`.
  */
 import { serveDev } from "../arq/serve/dev_bus.ts";
-import { busProcess } from "../arq/serve_main.ts";
-import { TextLineStream } from "../bench/text_lines.ts";
-import { Connection } from "../shield/connection.ts";
+import { busProcess } from "../arq/serve/serve_main.ts";
+import { TextLineStream } from "../bench/measure/text_lines.ts";
+import { Connection } from "../shield/connection/connection.ts";
 
 /** What one connection brought in one turn, at most. */
 export interface Counted {

@@ -7,11 +7,11 @@ import assert from "node:assert/strict";
 import { encodePing } from "@arqon/proto";
 import { startProgram } from "../bench/load/program.ts";
 import type { Program } from "../bench/load/program.ts";
-import type { Flood, FloodPlan } from "../bench/flood_child.ts";
-import { SERVER_FLAGS } from "../shared/deno_command.ts";
-import { TURN_BYTES, TURN_FRAMES } from "../shared/turns.ts";
+import type { Flood, FloodPlan } from "../bench/sockets/flood_child.ts";
+import { SERVER_FLAGS } from "../shared/process/deno_command.ts";
+import { TURN_BYTES, TURN_FRAMES } from "../shared/turns/turns.ts";
 import type { Counted } from "./flood_bus.ts";
-import { openBinary } from "./raw_client.ts";
+import { openBinary } from "./peers/raw_client.ts";
 
 const ROUND_TRIPS = 40;
 /** Between two of them: the clean client is below the tight rate. */
@@ -65,7 +65,7 @@ async function startCountingBus(websocket: string, limits: string): Promise<Bus>
 
 function startFlood({ url, token }: Bus, flood: Flood): Program {
   const plan: FloodPlan = { url, token, flood };
-  return startProgram("bench/flood_child.ts", {
+  return startProgram("bench/sockets/flood_child.ts", {
     flags: ["--allow-net"],
     args: [JSON.stringify(plan)],
   });

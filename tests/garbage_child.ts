@@ -3,13 +3,13 @@
  * behind flushes to NATS, a few always under way. Its argument is a plan as JSON; prints `measured`
  * when everything is warm. `garbage_test.ts` starts it with V8's trace.
  */
-import type { Spine } from "../shared/spine/spine.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
-import { roomSubject } from "../shared/subject.ts";
+import { roomSubject } from "../shared/subjects/subject.ts";
 import { ConfigSchema } from "../shared/config/schema.ts";
-import { FlushQueue } from "../shield/flush_queue.ts";
-import { message, policy, startTestPool } from "../shield/policy/test_pool.ts";
-import { keptLog } from "../shield/test_spine.ts";
+import { FlushQueue } from "../shield/connection/flush_queue.ts";
+import { message, policy, startTestPool } from "../shield/policy/testing/pool.ts";
+import { keptLog } from "../shield/testing/spine.ts";
 
 /** What to do. */
 export interface GarbagePlan {

@@ -4,9 +4,9 @@
  * trace, however fast the machine is.
  */
 import assert from "node:assert/strict";
-import { SERVER_FLAGS } from "../shared/deno_command.ts";
+import { SERVER_FLAGS } from "../shared/process/deno_command.ts";
 import type { GarbagePlan } from "./garbage_child.ts";
-import { startNats } from "./nats_server.ts";
+import { startNats } from "./harness/nats_server.ts";
 
 const CHILD = new URL("./garbage_child.ts", import.meta.url).pathname;
 /** A Shield's own, and the trace. */

@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { encodePing, encodePong } from "@arqon/proto";
-import { createIssuer, startServer } from "./cluster.ts";
-import { openBinary } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { openBinary } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const CLIENTS = 40;
 /** More than two heartbeats. */

@@ -7,10 +7,10 @@ import {
   writeEnvelope,
   writeHistoryQuery,
 } from "@arqon/proto";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary, openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [limits]

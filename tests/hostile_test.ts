@@ -3,14 +3,14 @@
  * while other tenants go on sending: what they send arrives, all of it and in order.
  */
 import assert from "node:assert/strict";
-import { startBus } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { HOSTILE_MODULES } from "./hostile_modules.ts";
-import type { AllowedMessage, BlockedMessage, HostileModule } from "./hostile_modules.ts";
-import { policyAdmin } from "./policy_admin.ts";
-import type { PolicyAdmin } from "./policy_admin.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { HOSTILE_MODULES } from "./peers/hostile_modules.ts";
+import type { AllowedMessage, BlockedMessage, HostileModule } from "./peers/hostile_modules.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import type { PolicyAdmin } from "./peers/policy_admin.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const WORKERS = 2;

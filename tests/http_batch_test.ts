@@ -3,13 +3,13 @@
  * its own answer, through the same checks; and what is refused as a whole.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { HttpPeer } from "./http_peer.ts";
-import { policyAdmin } from "./policy_admin.ts";
-import { openText } from "./raw_client.ts";
-import { schemaAdmin } from "./schema_admin.ts";
-import { ping } from "../shield/schema/test_schemas.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import { openText } from "./peers/raw_client.ts";
+import { schemaAdmin } from "./peers/schema_admin.ts";
+import { ping } from "../shield/schema/testing/schemas.ts";
 
 const CONFIG = `
 [server]

@@ -1,9 +1,9 @@
 /** Commands over plain HTTP, on the embedded bus and on two Shields with NATS between them. */
-import { startBus } from "./bus.ts";
-import { createIssuer, startServer } from "./cluster.ts";
+import { startBus } from "./harness/bus.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
 import { batches, locks, moderation, presence, state, tenants } from "./http_commands.ts";
 import type { TwoWays } from "./http_commands.ts";
-import { startNats } from "./nats_server.ts";
+import { startNats } from "./harness/nats_server.ts";
 
 async function all(t: Deno.TestContext, bus: TwoWays): Promise<void> {
   await t.step("state is set, read and deleted, on conditions", () => state(bus));

@@ -4,12 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { signingInput, writeEnvelope } from "@arqon/proto";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import { HttpPeer } from "./http_peer.ts";
-import { startNats } from "./nats_server.ts";
-import { policyAdmin } from "./policy_admin.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
 
 const CONFIG = `
 [server]
@@ -184,8 +184,8 @@ async function waiting({ bus }: Stage): Promise<void> {
     "too-many-pending",
     "1",
   ]);
-  await bob.done("PUT", `${path}/k`, { value: 1 });
-  for (const { version } of await Promise.all(waits)) assert.equal(version, 1);
+  const put = await bob.done("PUT", `${path}/k`, { value: 1 });
+  for (const { version } of await Promise.all(waits)) assert.equal(version, put.version);
   await ann.done("GET", path);
 }
 
@@ -210,7 +210,7 @@ async function signed({ bus }: Stage): Promise<void> {
   const bytes = await crypto.subtle.sign("Ed25519", keys.privateKey, input);
   const signature = new Uint8Array(bytes).toBase64();
   const body = `{"name":"room.set","data":${data},"signature":"${signature}"}`;
-  assert.equal((await peer.done("POST", "rooms/signed/commands", body)).version, 1);
+  assert.ok((await peer.done("POST", "rooms/signed/commands", body)).version > 0);
   const changed = body.replace('"value":1', '"value":2');
   assert.equal(
     await peer.refused("POST", "rooms/signed/commands", changed),
@@ -266,7 +266,7 @@ Deno.test("without a Brain commands are refused at once, and messages pass", asy
     const { body } = await peer.call("POST", "messages", { rooms: ["a", "b"], type: "x" });
     assert.equal(body.refused, 0);
     await using _brain = await startServer("brain", config, issuer.dir);
-    assert.equal((await peer.done("PUT", "rooms/r/state/k", { value: 1 })).version, 1);
+    assert.ok((await peer.done("PUT", "rooms/r/state/k", { value: 1 })).version > 0);
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });
   }

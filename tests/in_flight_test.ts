@@ -3,12 +3,12 @@
  * is refused, and other connections go on meanwhile.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { guest } from "./hostile_bytes.ts";
-import { policyAdmin } from "./policy_admin.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { guest } from "./peers/hostile_bytes.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const HELD = 16;
 const CONFIG = `

@@ -4,7 +4,7 @@
  * on Node 22, Node 24 and Bun.
  */
 import assert from "node:assert/strict";
-import { packArqon } from "../tasks/pack_arqon.ts";
+import { packArqon } from "../tasks/pack/pack_arqon.ts";
 import { run } from "./binaries/tool.ts";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS } from "./packages/runtimes.ts";
 import { follow } from "./tutorial_shell.ts";

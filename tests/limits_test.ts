@@ -1,9 +1,9 @@
 /** Every limit of `[limits]` is crossed once, over real sockets, on a bus with small limits. */
 import assert from "node:assert/strict";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openText, RawClient } from "./raw_client.ts";
-import { refusedUpgrade, sendUpgrade } from "./raw_upgrade.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openText, RawClient } from "./peers/raw_client.ts";
+import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
 const CONFIG = `
 [server]

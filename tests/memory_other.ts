@@ -2,8 +2,15 @@
  * An innocent client for `memory_test.ts`, on the wire: a WebSocket library that is told to close
  * while it answers may report an error of its own in place of the close frame.
  */
-import { CLOSE, PING, PONG, rawFrame, RawPeer, TEXT } from "../shield/socket/conformance_peer.ts";
-import type { Closed } from "./raw_client.ts";
+import {
+  CLOSE,
+  PING,
+  PONG,
+  rawFrame,
+  RawPeer,
+  TEXT,
+} from "../shield/socket/testing/conformance_peer.ts";
+import type { Closed } from "./peers/raw_client.ts";
 
 const WAIT_MS = 60_000;
 const encoder = new TextEncoder();

@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, encodeUnsub, Opcode, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import { startBus } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary, openText, RawClient } from "./raw_client.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
 
@@ -176,7 +176,7 @@ async function commands(bus: TestBus): Promise<void> {
   client.send({ op: "cmd", room: "state", name: "room.set", data, id: 1 });
   const set = await client.json();
   assert.equal(set.code, 0);
-  assert.equal(set.result.version, 1);
+  assert.ok(set.result.version > 0);
   client.send({ op: "cmd", room: "state", name: "room.get", data: { key: "topic" }, id: 2 });
   const got = await client.json();
   assert.deepEqual(got.result.value, { text: "hello" });

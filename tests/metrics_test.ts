@@ -3,14 +3,14 @@
  * naming rules, the list in docs/metrics.md, and the same by OTLP.
  */
 import assert from "node:assert/strict";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { ServerProcess } from "./cluster.ts";
-import { CONTRACT, lintPage, parsePage } from "./metrics_page.ts";
-import type { Family } from "./metrics_page.ts";
-import { startNats } from "./nats_server.ts";
-import { startOtlpReceiver } from "./otlp_receiver.ts";
-import type { OtlpMetric, OtlpReceiver } from "./otlp_receiver.ts";
-import { openText } from "./raw_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { CONTRACT, lintPage, parsePage } from "./peers/metrics_page.ts";
+import type { Family } from "./peers/metrics_page.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
+import type { OtlpMetric, OtlpReceiver } from "./harness/otlp_receiver.ts";
+import { openText } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DEADLINE_MS = 60_000;

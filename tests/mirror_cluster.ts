@@ -4,13 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/log.ts";
-import { openNats } from "../shared/spine/nats.ts";
-import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
-import { subjectPattern } from "../shared/subject.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { createLogger } from "../shared/logs/log.ts";
+import { openNats } from "../shared/spine/nats/nats.ts";
+import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
+import { subjectPattern } from "../shared/subjects/subject.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const DEADLINE_MS = 60_000;
 

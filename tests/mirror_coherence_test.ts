@@ -6,13 +6,13 @@
 import assert from "node:assert/strict";
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { ServerProcess } from "./cluster.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
 import { connect, decidedBy, listenOn, setRule, until } from "./mirror_cluster.ts";
 import type { MirrorCluster } from "./mirror_cluster.ts";
-import { startNats } from "./nats_server.ts";
-import { startOtlpReceiver } from "./otlp_receiver.ts";
-import { openBinary } from "./raw_client.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
+import { openBinary } from "./peers/raw_client.ts";
 
 const TRACES = 24;
 const CONNECTIONS = 10;

@@ -4,14 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
-import { shadowVerdictsSubject } from "../shared/subject.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
+import { shadowVerdictsSubject } from "../shared/subjects/subject.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { admin, connect, decidedBy, listenOn, setRule, until } from "./mirror_cluster.ts";
 import type { MirrorCluster as Cluster } from "./mirror_cluster.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
-import { policyAdmin } from "./policy_admin.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const SHADOW = "x-arqon-shadow";

@@ -4,29 +4,37 @@
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { createIssuer } from "./cluster.ts";
+import { withFiles } from "./harness/bus.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import { ended, startTask } from "./harness/server_task.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-const PORTS = "[ops]\nport = 0\n[admin]\nport = 0\n";
+const PORTS = "[admin]\nport = 0\n";
+const OPS = "[ops]\nport = 0\n";
 const OPERATORS = 'operator_tenants = ["*"]\n';
 const SERVER = "[server]\nport = 0\n";
 const NATS = '[nats]\nurls = ["nats://127.0.0.1:1"]\n';
 
-async function run(part: "shield" | "brain", config_file: string) {
-  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "-q", part, "--config", config_file],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  return { code, stderr: new TextDecoder().decode(stderr) };
-}
-
-const MISSING: readonly (readonly [key: string, text: string])[] = [
+const MISSING: readonly (readonly [key: string, text: string, ops?: string])[] = [
+  ["ops.token_file", SERVER, 'token_file = "/gone.token"\n'],
+  ["ops.tls_cert", SERVER, 'tls_cert = "/gone.pem"\ntls_key = "/gone.key"\n'],
   ["server.tls_cert", `${NATS}${SERVER}tls_cert = "/gone.pem"\ntls_key = "/gone.key"\n`],
   ["nats.credentials_file", `${SERVER}${NATS}credentials_file = "/gone.creds"\n`],
   ["nats.tls_ca_file", `${SERVER}${NATS}tls_ca_file = "/gone.pem"\n`],
+  ["nats.password_file", `${SERVER}${NATS}user = "a"\npassword_file = "/gone.password"\n`],
+  ["nats.token_file", `${SERVER}${NATS}token_file = "/gone.token"\n`],
+  ["nats.nkey_file", `${SERVER}${NATS}nkey_file = "/gone.nk"\n`],
+  [
+    "nats.tls_cert_file",
+    `${SERVER}${NATS}tls_cert_file = "/gone.pem"\ntls_key_file = "/gone.key"\n`,
+  ],
+  [
+    "quota.password_file",
+    `${SERVER}[quota]\nurl = "redis://127.0.0.1:1"\npassword_file = "/gone.password"\n`,
+  ],
+  [
+    "telemetry.headers_file",
+    `${SERVER}[telemetry]\notlp_url = "http://127.0.0.1:1"\nheaders_file = "/gone.headers"\n`,
+  ],
   [
     "quota.tls_ca_file",
     `${SERVER}[quota]\nurl = "rediss://127.0.0.1:1"\ntls_ca_file = "/gone.pem"\n`,
@@ -37,20 +45,26 @@ const MISSING: readonly (readonly [key: string, text: string])[] = [
   ],
 ];
 
+/** Read by the same few lines as others of the table, which processes are started for. */
+const CHECKED_ONLY = ["ops.tls_cert", "nats.token_file", "nats.nkey_file", "nats.tls_cert_file"];
+
 Deno.test("a file that is missing is named with its key, at the start and by arq config check", async (t) => {
   const issuer = await createIssuer();
   try {
-    for (const [key, text] of MISSING) {
+    for (const [key, text, ops = ""] of MISSING) {
       await t.step(key, async () => {
         const file = `${issuer.dir}/config.toml`;
-        await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
+        await Deno.writeTextFile(file, `${OPS}${ops}${PORTS}${OPERATORS}${text}${issuer.config}`);
         const named = new RegExp(`${RegExp.escape(key)}\\W.*/gone\\.`);
-        const shield = await run("shield", file);
-        assert.match(shield.stderr, named);
-        assert.doesNotMatch(shield.stderr, /^\s+at /m);
-        assert.notEqual(shield.code, 0);
-        if (key.startsWith("nats")) {
-          const brain = await run("brain", file);
+        const starts = !CHECKED_ONLY.includes(key);
+        if (starts) {
+          const shield = await ended(startTask("shield", file));
+          assert.match(shield.stderr, named);
+          assert.doesNotMatch(shield.stderr, /^\s+at /m);
+          assert.equal(shield.code, 2);
+        }
+        if (starts && key.startsWith("nats")) {
+          const brain = await ended(startTask("brain", file));
           assert.equal(brain.code, 2, brain.stderr);
           assert.match(brain.stderr, named);
         }
@@ -77,7 +91,7 @@ Deno.test("arq config check reads what is in the files, and every one of them", 
     const tls = `${SERVER}tls_cert = "cert.pem"\ntls_key = "cert.pem"\n`;
     await Deno.writeTextFile(
       `${cwd}/config.toml`,
-      `${PORTS}${OPERATORS}${tls}${jwks}${issuer.config}`,
+      `${OPS}${PORTS}${OPERATORS}${tls}${jwks}${issuer.config}`,
     );
     await Deno.writeTextFile(`${cwd}/keys.json`, '{"keys":[]}');
     await Deno.writeTextFile(`${cwd}/cert.pem`, "no certificate");
@@ -87,18 +101,72 @@ Deno.test("arq config check reads what is in the files, and every one of them", 
       ["server.tls_cert", "auth.issuers[0].jwks_file"],
     );
     assert.match(problems[1].text, /"keys\.json" holds no key for RS256/);
-    await Deno.writeTextFile(`${cwd}/config.toml`, `${PORTS}${OPERATORS}${SERVER}${issuer.config}`);
+    await Deno.writeTextFile(
+      `${cwd}/config.toml`,
+      `${OPS}${PORTS}${OPERATORS}${SERVER}${issuer.config}`,
+    );
     const good = await check();
     assert.equal(good.code, 0, good.stdout);
     await Deno.writeFile(`${cwd}/config.toml`, new Uint8Array([0x61, 0x20, 0x3d, 0x20, 0xff]));
     const bad = await check();
     assert.deepEqual([bad.code, /config\.toml:1:5 it is not UTF-8/.test(bad.stdout)], [1, true]);
-    const shield = await run("shield", `${cwd}/config.toml`);
+    const shield = await ended(startTask("shield", `${cwd}/config.toml`));
     assert.equal(shield.code, 2);
     assert.match(shield.stderr, /config\.toml:1:5 it is not UTF-8/);
     const serve = await runArq(["serve", "--config", "config.toml"], { cwd });
     assert.equal(serve.code, 2);
     assert.match(serve.stderr, /it is not UTF-8/);
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+});
+
+Deno.test("arq config check and arq doctor look into files of secrets, and show none of them", async () => {
+  const cwd = await Deno.makeTempDir();
+  const file = `${cwd}/config.toml`;
+  const secret = (name: string, text: string, mode = 0o600) =>
+    Deno.writeTextFile(`${cwd}/${name}`, text, { mode });
+  const problems = async () => {
+    const { stdout } = await runArq(["config", "check", "config.toml", "--json"], { cwd });
+    assert.doesNotMatch(stdout, /hunter2/);
+    return JSON.parse(stdout).problems as { key: string; text: string }[];
+  };
+  try {
+    await Deno.writeTextFile(
+      file,
+      `${OPS}token_file = "ops.token"\n${PORTS}${OPERATORS}${SERVER}` +
+        `[nats]\nurls = ["nats://127.0.0.1:1"]\nuser = "a"\npassword_file = "nats.password"\n` +
+        `[quota]\nurl = "redis://127.0.0.1:1"\npassword_file = "quota.password"\n` +
+        `[telemetry]\nheaders_file = "headers"\n`,
+    );
+    await secret("ops.token", "hunter2 hunter2");
+    await secret("nats.password", "\n");
+    await secret("quota.password", "hunter2\nhunter2\n");
+    await secret("headers", "authorization hunter2");
+    assert.deepEqual(
+      (await problems()).map(({ key, text }) => [key, /^".*" (\w+ \w+)/.exec(text)?.[1]]),
+      [
+        ["ops.token_file", "holds no"],
+        ["nats.password_file", "is empty"],
+        ["quota.password_file", "has more"],
+        ["telemetry.headers_file", "has something"],
+      ],
+    );
+    await secret("ops.token", "hunter2\n");
+    await secret("nats.password", "hunter2\n");
+    await secret("quota.password", "hunter2\n", 0o644);
+    await Deno.chmod(`${cwd}/quota.password`, 0o644);
+    await secret("headers", "authorization: hunter2\n");
+    assert.deepEqual(await problems(), []);
+    const { stdout } = await runArq(["doctor", "--config", "config.toml", "--json"], { cwd });
+    assert.doesNotMatch(stdout, /hunter2/);
+    const { findings } = JSON.parse(stdout) as {
+      findings: { check: string; status: string; text: string }[];
+    };
+    const found = (check: string) => findings.find((one) => one.check === check);
+    assert.equal(found("ops.token_file")?.status, "ok");
+    assert.equal(found("telemetry.headers_file")?.status, "ok");
+    assert.match(found("quota.password_file")?.text ?? "", /others may read or write/);
   } finally {
     await Deno.remove(cwd, { recursive: true });
   }
@@ -128,5 +196,73 @@ Deno.test("arq config check refuses more connections than a process here may hav
     assert.equal((await check("")).code, 0, "the default is no wish");
   } finally {
     await Deno.remove(cwd, { recursive: true });
+  }
+});
+
+Deno.test("arq config check looks into data_dir where the embedded Spine will be", async () => {
+  const cwd = await Deno.makeTempDir();
+  const check = async (text: string, ...more: string[]) => {
+    await Deno.writeTextFile(`${cwd}/config.toml`, text);
+    return await runArq(["config", "check", "config.toml", ...more], { cwd });
+  };
+  try {
+    await Deno.writeTextFile(`${cwd}/taken`, "a file");
+    const on_file = '[server]\ndata_dir = "taken"\n';
+    const refused = await check(on_file);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stdout, /^config\.toml server\.data_dir: .*taken is no folder; set /);
+    assert.equal((await check(on_file, "--no-files")).code, 0);
+    assert.equal((await check(`${on_file}${NATS}`)).code, 0, "with NATS nobody opens it");
+    assert.equal((await check('[server]\ndata_dir = "new/deep"\n')).code, 0, "a start makes it");
+    const left = [...Deno.readDirSync(cwd)].map(({ name }) => name).sort();
+    assert.deepEqual(left, ["config.toml", "taken"], "it leaves nothing behind");
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+});
+
+Deno.test("a start refuses more connections than it may open files, where they are asked for", async (t) => {
+  const issuer = await createIssuer();
+  try {
+    const file = `${issuer.dir}/config.toml`;
+    const write = (limits: string) =>
+      Deno.writeTextFile(file, `${PORTS}${OPERATORS}${SERVER}${limits}${issuer.config}`);
+    for (const part of ["shield", "arq"] as const) {
+      await t.step(part, async () => {
+        await write("[limits]\nconnections_per_process = 10_000\n");
+        const { code, stderr } = await ended(startTask(part, file, withFiles(2_000)));
+        assert.equal(code, 2, stderr);
+        assert.match(
+          stderr,
+          /config\.toml:\d+:27 limits\.connections_per_process: 10_000 needs 10256 open files, /,
+        );
+        // As many as the system says, but for what is open already.
+        const [, limit = ""] = /a process here may open (\d+); expected at most/.exec(stderr) ?? [];
+        assert.ok(Math.abs(Number(limit) - 2_000) < 100, stderr);
+        assert.doesNotMatch(stderr, /^\s+at /m);
+      });
+      for (
+        const [name, limits] of [
+          ["the default is no wish", ""],
+          ["one that fits", "[limits]\nconnections_per_process = 1_000\n"],
+        ] as const
+      ) {
+        await t.step(`${part}, ${name}`, async () => {
+          await write(limits);
+          const child = startTask(part, file, withFiles(2_000));
+          let [text, is_ready] = ["", false];
+          for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
+            text += chunk;
+            if (is_ready || !text.includes('msg="ready"')) continue;
+            is_ready = true;
+            child.kill("SIGTERM");
+          }
+          assert.ok(is_ready, text);
+          assert.equal((await child.status).code, 0, text);
+        });
+      }
+    }
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
   }
 });

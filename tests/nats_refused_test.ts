@@ -3,16 +3,16 @@
  * at any moment of its start. Real servers and processes.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import { configFrom } from "../shared/config/load.ts";
 import { openSpine } from "../shared/spine/open.ts";
-import { keptLog } from "../shield/test_spine.ts";
-import { createIssuer } from "./cluster.ts";
-import { startNatsCluster } from "./nats_cluster.ts";
-import type { ClusterMember } from "./nats_cluster.ts";
-import { startNats } from "./nats_server.ts";
+import { keptLog } from "../shield/testing/spine.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import { startNatsCluster } from "./harness/nats_cluster.ts";
+import type { ClusterMember } from "./harness/nats_cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { ended, startTask } from "./harness/server_task.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const PORTS = "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n";
 const OPERATORS = 'operator_tenants = ["*"]\n';
 /** Long enough for a slow machine; a process that hangs takes all of it. */
@@ -25,29 +25,6 @@ const account = (password: string) =>
 const OPEN = "no_auth_user: a\n";
 const REFUSED = /Authorization Violation/;
 const withLogin = (url: string, login: string) => url.replace("nats://", `nats://${login}@`);
-
-interface Ended {
-  readonly code: number;
-  readonly stderr: string;
-}
-
-function start(part: "shield" | "brain" | "arq", config_file: string): Deno.ChildProcess {
-  const args = part === "arq" ? ["serve", "--config", config_file] : ["--config", config_file];
-  return new Deno.Command(Deno.execPath(), {
-    args: ["task", "-q", part, ...args],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-}
-
-async function ended(child: Deno.ChildProcess): Promise<Ended> {
-  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
-  const { code, stderr } = await child.output();
-  clearTimeout(timer);
-  return { code, stderr: new TextDecoder().decode(stderr) };
-}
 
 function refusals(member: ClusterMember): number {
   return member.logTail().split("\n").filter((line) => /authentication error/i.test(line)).length;
@@ -71,7 +48,7 @@ Deno.test("a wrong password against a cluster is one line and exit 1, after one 
     for (const part of ["shield", "brain", "arq"] as const) {
       await t.step(part, async () => {
         const before = cluster.members.map(refusals);
-        const { code, stderr } = await ended(start(part, file));
+        const { code, stderr } = await ended(startTask(part, file));
         assert.equal(code, 1, stderr);
         const lines = stderr.split("\n").filter((line) => REFUSED.test(line));
         assert.equal(lines.length, 1, stderr);
@@ -155,6 +132,19 @@ function silent() {
   return { port: listener.addr.port, heard: heard.promise, [Symbol.dispose]: close };
 }
 
+Deno.test("SIGTERM ends arq doctor while it waits for a server that says nothing", async () => {
+  using server = silent();
+  const nats = `[nats]\nurls = ["nats://127.0.0.1:${server.port}"]\nconnect_timeout_ms = 600_000\n`;
+  await withConfig(nats, async (file) => {
+    const doctor = await startArq(["doctor", "--config", file]);
+    await server.heard;
+    doctor.child.kill("SIGTERM");
+    // It rejects when the process runs on.
+    const { code, stderr } = await doctor.result();
+    assert.equal(code, 143, stderr);
+  });
+});
+
 Deno.test("SIGTERM ends a process that waits for something in its start", async (t) => {
   const phases: [
     name: string,
@@ -179,7 +169,7 @@ Deno.test("SIGTERM ends a process that waits for something in its start", async 
       await t.step(`${part}, ${name}`, async () => {
         using server = silent();
         await withConfig(text(server.port), async (file) => {
-          const child = start(part, file);
+          const child = startTask(part, file);
           await server.heard;
           const began_ms = Date.now();
           child.kill("SIGTERM");

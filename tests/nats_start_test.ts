@@ -1,7 +1,7 @@
 /** What a Shield says when its NATS server is not what it needs. Real processes. */
 import assert from "node:assert/strict";
-import { createIssuer, startServer } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
 
 Deno.test("a Shield whose NATS has no JetStream does not start, and names the setting", async () => {
   const issuer = await createIssuer();

@@ -4,26 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
-import { startBusWith } from "./bus.ts";
-import { AdminClient } from "./admin_client.ts";
-import { createIssuer } from "./cluster.ts";
+import { startBusWith } from "./harness/bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import { ended, startTask } from "./harness/server_task.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const PORTS = "[server]\nport = 0\n[ops]\nport = 0\n";
 const LINE = 'operator_tenants = ["ops"]';
 const REFUSED =
   /admin\.operator_tenants: missing; expected .*several.* the line operator_tenants = \["ops"\]/;
-
-async function shield(file: string): Promise<{ code: number; stderr: string }> {
-  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "-q", "shield", "--config", file],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  return { code, stderr: new TextDecoder().decode(stderr) };
-}
 
 Deno.test("shield, arq serve and arq config check refuse it with the line to add, and with it they go on", async () => {
   const issuer = await createIssuer();
@@ -33,7 +22,7 @@ Deno.test("shield, arq serve and arq config check refuse it with the line to add
     await Deno.writeTextFile(without, `${PORTS}[admin]\nport = 0\n${issuer.config}`);
     await Deno.writeTextFile(having, `${PORTS}[admin]\nport = 0\n${LINE}\n${issuer.config}`);
     const refusals = [
-      await shield(without),
+      await ended(startTask("shield", without)),
       await runArq(["serve", "--config", without], { cwd: issuer.dir }),
     ];
     for (const { code, stderr } of refusals) {

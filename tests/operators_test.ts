@@ -1,11 +1,11 @@
 /** What operators look at while things go wrong: a log that cannot be written, a scrape of what drains. */
 import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
-import { startBus } from "./bus.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
+import { startBus } from "./harness/bus.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
 import { until } from "./outage/prober.ts";
-import { openText } from "./raw_client.ts";
+import { openText } from "./peers/raw_client.ts";
 
 /** Runs the command after it with a stderr on which every write fails: no space left. */
 const FULL_LOG = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"];

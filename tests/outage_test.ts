@@ -6,13 +6,13 @@
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
-import { startNatsCluster } from "./nats_cluster.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { falseAcks, Listener, Prober, until } from "./outage/prober.ts";
-import { startTcpProxy } from "./tcp_proxy.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 
 const ENOUGH = 20;
 /** Three times the `request_timeout_ms` of these tests, and what a machine that is busy adds. */
@@ -144,6 +144,9 @@ async function oneServer(nats: NatsServer): Promise<void> {
     show("frozen", await through(pair, { ...shared, begin: nats.freeze, end: nats.resume }));
     const durable = { ...shared, room: "log-1" };
     show("killed, log", await through(pair, { ...durable, begin: nats.kill, end: nats.start }));
+    const frozen = { begin: nats.freeze, end: nats.resume };
+    // A room of its own: the prober's ids begin anew, and a log takes an id once.
+    show("frozen, log", await through(pair, { ...durable, ...frozen, room: "log-2" }));
   });
 }
 

@@ -3,13 +3,13 @@
  * observed, rolled back; refusals as a client sees them.
  */
 import assert from "node:assert/strict";
-import { startBus } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { guest } from "./hostile_bytes.ts";
-import { policyAdmin } from "./policy_admin.ts";
-import type { PolicyAdmin } from "./policy_admin.ts";
-import { openText, RawClient } from "./raw_client.ts";
-import { refusedUpgrade } from "./raw_upgrade.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { guest } from "./peers/hostile_bytes.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import type { PolicyAdmin } from "./peers/policy_admin.ts";
+import { openText, RawClient } from "./peers/raw_client.ts";
+import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 

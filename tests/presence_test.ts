@@ -3,11 +3,11 @@
  * come and to go, grants and limits. Several processes, and their deaths, are other tests' business.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./bus.ts";
-import type { TestBus, TokenOptions } from "./bus.ts";
-import { PresenceClient } from "./presence_client.ts";
-import type { Answer } from "./presence_client.ts";
-import { sendUpgrade } from "./raw_upgrade.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus, TokenOptions } from "./harness/bus.ts";
+import { PresenceClient } from "./peers/presence_client.ts";
+import type { Answer } from "./peers/presence_client.ts";
+import { sendUpgrade } from "./peers/raw_upgrade.ts";
 
 const GRACE_MS = 400;
 const CONFIG = `

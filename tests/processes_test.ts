@@ -1,11 +1,11 @@
 /** `shield --processes N`: real processes on one port and a real NATS; killed, drained, refused. */
 import assert from "node:assert/strict";
-import { AdminClient } from "./admin_client.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { lintPage, parsePage } from "./metrics_page.ts";
-import { startNats } from "./nats_server.ts";
-import { openText, RawClient } from "./raw_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { lintPage, parsePage } from "./peers/metrics_page.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { openText, RawClient } from "./peers/raw_client.ts";
 
 const POLL_MS = 50;
 const DEADLINE_MS = 90_000;

@@ -4,13 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, writeEnvelope } from "@arqon/proto";
-import { BAD_PING, GOOD_PING, ping } from "../shield/schema/test_schemas.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { DurableClient } from "./durable_client.ts";
-import { policyAdmin } from "./policy_admin.ts";
-import { refusedUpgrade } from "./raw_upgrade.ts";
-import { openBinary, openText } from "./raw_client.ts";
-import { schemaAdmin } from "./schema_admin.ts";
+import { BAD_PING, GOOD_PING, ping } from "../shield/schema/testing/schemas.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { DurableClient } from "./peers/durable_client.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
+import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const MESSAGES = 10;

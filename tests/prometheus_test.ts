@@ -4,11 +4,11 @@
  * the alerts fire is shown by `alerts.test.yml` in `promtool`, which is run here too.
  */
 import assert from "node:assert/strict";
-import { startPrometheus } from "../tasks/dev_observe.ts";
-import { anchors } from "../tasks/markdown.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
+import { startPrometheus } from "../tasks/dev/dev_observe.ts";
+import { anchors } from "../tasks/checkout/markdown.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
 import { askWithoutBrain, playRound, prepare } from "./prometheus_load.ts";
 import type { Stage } from "./prometheus_load.ts";
 
@@ -102,11 +102,13 @@ async function panelQueries(): Promise<string[]> {
   );
 }
 
-/** An alert's expression without its comparison, which of a healthy deployment gives nothing. */
-function compared(query: string): string {
-  const found = query.match(/^(.*) (?:>|<|==) [0-9.]+$/s);
-  assert.ok(found?.[1], `an alert compares with a number at its end: ${query}`);
-  return found[1];
+/** The sides of an alert without their comparisons, which of a healthy deployment give nothing. */
+function compared(query: string): string[] {
+  return query.split(/\s+and on \(job, instance\)\s+/).map((side) => {
+    const found = side.match(/^(.*) (?:>|<|==) [0-9.]+$/s);
+    assert.ok(found?.[1], `an alert compares with a number at its end: ${query}`);
+    return found[1];
+  });
 }
 
 async function rulesOf(url: string): Promise<Rule[]> {
@@ -188,7 +190,7 @@ Deno.test("every panel, recording rule and alert asks for what there is", async 
     assert.ok(recorded.length > 15 && alerts.length > 20);
     await playUntilAllHaveData(prometheus.url, [
       ...recorded.flatMap(({ name, query }) => [name, query]),
-      ...alerts.map(({ query }) => compared(query)),
+      ...alerts.flatMap(({ query }) => compared(query)),
       ...await panelQueries(),
     ], stage);
     for (const { name, health } of await rulesOf(prometheus.url)) {

@@ -1,12 +1,12 @@
 /** Quotas of tenants over two real Shields, a real NATS and a real Valkey or Redis, also without it. */
 import assert from "node:assert/strict";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
-import { startValkey } from "./valkey_server.ts";
-import type { ValkeyServer } from "./valkey_server.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+import { startValkey } from "./harness/valkey_server.ts";
+import type { ValkeyServer } from "./harness/valkey_server.ts";
 
 const DEADLINE_MS = 60_000;
 const POLL_MS = 50;

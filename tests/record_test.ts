@@ -3,8 +3,8 @@
  * of this checkout. That the npm package does the same is checked by `deno task record --check`.
  */
 import assert from "node:assert/strict";
-import { recordSession } from "../tasks/record_session.ts";
-import { difference, sessionText, withoutInstall } from "../tasks/record_text.ts";
+import { recordSession } from "../tasks/record/record_session.ts";
+import { difference, sessionText, withoutInstall } from "../tasks/record/record_text.ts";
 
 Deno.test("the recorded session is what happens now", async () => {
   const recorded = await Deno.readTextFile(new URL("../docs/session.txt", import.meta.url));

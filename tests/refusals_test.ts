@@ -4,10 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { startBus } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary, openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const ROOM = "watched";
 

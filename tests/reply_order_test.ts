@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { encodePing, encodePub, encodeSub, encodeUnsub, writeEnvelope } from "@arqon/proto";
 import type { ServerFrame } from "@arqon/proto";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary, openText } from "./raw_client.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
 
 const configOf = (websocket: string) => `
 [server]

@@ -1,11 +1,11 @@
 /** Revoked tokens on two Shields and a real NATS: who is in goes, who comes is refused, a restart forgets nothing. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const DEADLINE_MS = 60_000;
 const HOUR_SECONDS = 3_600;

@@ -3,11 +3,11 @@
  * NATS. What is set on one Shield holds on the other, and no connection ends for it.
  */
 import assert from "node:assert/strict";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const DEADLINE_MS = 60_000;
 const ROOMS = "tenants/acme/rooms";

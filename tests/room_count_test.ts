@@ -3,12 +3,12 @@
  * owns it, across a crash, a restart and the end of rooms; the admin API says the same.
  */
 import assert from "node:assert/strict";
-import { AdminClient } from "./admin_client.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import { PresenceClient } from "./presence_client.ts";
-import { RawClient } from "./raw_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { PresenceClient } from "./peers/presence_client.ts";
+import { RawClient } from "./peers/raw_client.ts";
 
 const MADE = 25;
 const WITH_MEMBER = 20;

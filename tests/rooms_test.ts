@@ -3,12 +3,12 @@
  * kicks, bans. Both planes of a Shield with its Brain; several of each are other tests' business.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "./bus.ts";
-import type { TestBus, TokenOptions } from "./bus.ts";
-import { PresenceClient } from "./presence_client.ts";
-import type { Answer } from "./presence_client.ts";
-import { openText } from "./raw_client.ts";
-import { refusedUpgrade } from "./raw_upgrade.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus, TokenOptions } from "./harness/bus.ts";
+import { PresenceClient } from "./peers/presence_client.ts";
+import type { Answer } from "./peers/presence_client.ts";
+import { openText } from "./peers/raw_client.ts";
+import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 
 const CONFIG = `
 [server]
@@ -52,14 +52,16 @@ async function state(bus: TestBus): Promise<void> {
   const bob = await open(bus, "bob");
   await bob.sub(room);
   const set = done(await ann.command(room, "room.set", { data: { key: "k", value: [1] } }));
-  assert.equal(set.version, 1);
+  const { version } = set;
+  assert.ok(Number.isSafeInteger(version) && version > 1, "no room before it can have had it");
   const first = await bob.told();
   const { at_ms, ...event } = first.data as Record<string, unknown>;
   assert.ok(Number.isSafeInteger(at_ms));
   assert.deepEqual({ type: first.type, ...event }, {
     type: "ROOM_UPDATE",
-    version: 1,
+    version,
     epoch: set.epoch,
+    first: true,
     op: "set",
     key: "k",
     value: [1],
@@ -71,26 +73,28 @@ async function state(bus: TestBus): Promise<void> {
     "version-conflict",
   );
   const deleted = done(
-    await ann.command(room, "delete", { data: { key: "k" }, expect_version: 1 }),
+    await ann.command(room, "delete", { data: { key: "k" }, expect_version: version }),
   );
-  assert.deepEqual(deleted, { version: 2, epoch: set.epoch });
-  const kept = await bob.command(room, "room.get", { data: { key: "k", events_after: 1 } });
+  assert.deepEqual(deleted, { version: version + 1, epoch: set.epoch });
+  const kept = await bob.command(room, "room.get", { data: { key: "k", events_after: version } });
   const { exists, events } = done(kept);
   assert.deepEqual([exists, events.length, events[0].op, events[0].version], [
     false,
     1,
     "delete",
-    2,
+    version + 1,
   ]);
+  const whole = await bob.command(room, "room.get", { data: { key: "k", events_after: 0 } });
+  assert.deepEqual(done(whole).events.map(({ op }: { op: string }) => op), ["set", "delete"]);
   assert.deepEqual((await bob.told()).data, events[0]);
-  const read = { data: { key: "k" }, after_version: 2, epoch: set.epoch };
+  const read = { data: { key: "k" }, after_version: version + 1, epoch: set.epoch };
   assert.equal(done(await bob.command(room, "get", read)).exists, false);
 
   const command = { data: { key: "n", value: 1 }, command_id: "once" };
   const once = done(await ann.command(room, "room.set", command));
   assert.deepEqual(done(await ann.command(room, "room.set", command)), once, "applied once");
   assert.equal((await bob.told()).type, "ROOM_UPDATE");
-  assert.equal(done(await ann.command(room, "room.get")).version, 3);
+  assert.equal(done(await ann.command(room, "room.get")).version, version + 2);
   for (const client of [ann, bob]) client[Symbol.dispose]();
 }
 

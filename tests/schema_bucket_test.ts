@@ -7,12 +7,12 @@ import { gunzipSync } from "node:zlib";
 import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-deno";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { incompatiblePing, ping } from "../shield/schema/test_schemas.ts";
-import { AdminClient } from "./admin_client.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { ServerProcess } from "./cluster.ts";
-import { documentedAccounts } from "./documented_accounts.ts";
-import { startNats } from "./nats_server.ts";
+import { incompatiblePing, ping } from "../shield/schema/testing/schemas.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { documentedAccounts } from "./harness/documented_accounts.ts";
+import { startNats } from "./harness/nats_server.ts";
 
 const ID = "v1.events.user_created";
 const MAPPED = `

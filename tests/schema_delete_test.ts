@@ -1,9 +1,9 @@
 /** A schema is deleted on a real bus by `arq`: the mappings that keep it, and what is told of it afterwards. */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { ping } from "../shield/schema/test_schemas.ts";
-import { AdminClient } from "./admin_client.ts";
-import { startBusWith } from "./bus.ts";
+import { ping } from "../shield/schema/testing/schemas.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { startBusWith } from "./harness/bus.ts";
 
 Deno.test("arq schema delete names the mappings, then deletes; the logs say who did it", async () => {
   await using bus = await startBusWith("");

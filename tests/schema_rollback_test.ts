@@ -1,9 +1,9 @@
 /** A schema is rolled back on a real bus: what is in force, what the history and the audit log say. */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { ping } from "../shield/schema/test_schemas.ts";
-import { AdminClient } from "./admin_client.ts";
-import { startBusWith } from "./bus.ts";
+import { ping } from "../shield/schema/testing/schemas.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { startBusWith } from "./harness/bus.ts";
 
 Deno.test("a rollback is the next version, step by step, and says who did it", async () => {
   await using bus = await startBusWith("");

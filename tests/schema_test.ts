@@ -13,13 +13,13 @@ import {
   ping,
   pong,
   UNKNOWN_PING,
-} from "../shield/schema/test_schemas.ts";
-import { startBus, startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary, openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
-import { schemaAdmin } from "./schema_admin.ts";
-import type { SchemaAdmin } from "./schema_admin.ts";
+} from "../shield/schema/testing/schemas.ts";
+import { startBus, startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+import { schemaAdmin } from "./peers/schema_admin.ts";
+import type { SchemaAdmin } from "./peers/schema_admin.ts";
 
 const PROTOBUF = "application/protobuf";
 const MESSAGE = "t.Ping";

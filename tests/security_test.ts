@@ -5,12 +5,12 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { listedRoutes } from "../shield/inspect/openapi_scopes.ts";
+import { listedRoutes } from "../shield/admin/route_list.ts";
 import { ADMIN_FILES, ADMIN_ROUTES } from "./admin_routes.ts";
-import { startBus, startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { createIssuer } from "./cluster.ts";
-import { openText, RawClient } from "./raw_client.ts";
+import { startBus, startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import { openText, RawClient } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const READY_MS = 60_000;

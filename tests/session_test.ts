@@ -7,10 +7,10 @@ import { exportJWK, generateKeyPair } from "@panva/jose";
 import { encodePub, signingInput, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { scanEnvelope } from "@arqon/proto";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary, openText } from "./raw_client.ts";
-import { sendUpgrade } from "./raw_upgrade.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
+import { sendUpgrade } from "./peers/raw_upgrade.ts";
 
 async function expires(bus: TestBus): Promise<void> {
   const client = await openText(bus.url, await bus.tokenFor({ ttl_seconds: 2 }));

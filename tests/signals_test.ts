@@ -8,11 +8,11 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { EnvelopeSchema, SystemSignal_Kind } from "../proto/gen/arqon/v1/envelope_pb.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
-import { openText, RawClient } from "./raw_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+import { openText, RawClient } from "./peers/raw_client.ts";
 
 const DEADLINE_MS = 60_000;
 /** Of which all are in the logs: those keep 50 of the same lines at once. */

@@ -3,7 +3,7 @@
  * its links lead somewhere, the build itself says.
  */
 import assert from "node:assert/strict";
-import { runInChild } from "./child_scenarios.ts";
+import { runInChild } from "./harness/child_scenarios.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 

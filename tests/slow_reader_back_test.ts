@@ -6,11 +6,11 @@ import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, Uint64 } from "@arqon/proto";
 import { connect } from "@arqon/sdk";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { startPausingProxy } from "./pausing_proxy.ts";
-import { openBinary, openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [server]

@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, writeEnvelope } from "@arqon/proto";
-import { openPublisher, startReaders } from "../bench/fanout_load.ts";
-import { stall } from "../bench/stalled_clients.ts";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary } from "./raw_client.ts";
+import { openPublisher, startReaders } from "../bench/slow_reader/fanout_load.ts";
+import { stall } from "../bench/measure/stalled_clients.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary } from "./peers/raw_client.ts";
 
 const READERS = 999;
 const PROCESSES = 2;

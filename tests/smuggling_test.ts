@@ -3,7 +3,7 @@
  * parser takes in the same way, and behind HAProxy and nginx it sees no request but theirs.
  */
 import assert from "node:assert/strict";
-import { listenClient } from "../shared/listen.ts";
+import { listenClient } from "../shared/listeners/listen.ts";
 import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 import { AFTER, SMUGGLING } from "./smuggling/cases.ts";
 

@@ -1,6 +1,6 @@
 /**
  * A running bus with each implementation of client sockets: what clients see is the same, but for
- * the close code of a message that is far too long. The sockets alone: `shield/socket/conformance.ts`.
+ * the close code of a message that is far too long. The sockets alone: `shield/socket/testing/conformance.ts`.
  */
 import assert from "node:assert/strict";
 import {
@@ -11,11 +11,11 @@ import {
   rawFrame,
   RawPeer,
   TEXT,
-} from "../shield/socket/conformance_peer.ts";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { openBinary, openText, RawClient } from "./raw_client.ts";
-import { refusedUpgrade } from "./raw_upgrade.ts";
+} from "../shield/socket/testing/conformance_peer.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
+import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 
 const CLOSE_BYTES = 400_000;
 

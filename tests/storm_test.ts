@@ -2,13 +2,13 @@
  * A small storm on a real Shield with TLS: counts only. How long it takes is `deno task bench storm`.
  */
 import assert from "node:assert/strict";
-import { attempt } from "../bench/storm_handshake.ts";
-import type { Door, Refused } from "../bench/storm_handshake.ts";
-import { Crowd } from "../bench/storm_crowd.ts";
+import { attempt } from "../bench/storm/storm_handshake.ts";
+import type { Door, Refused } from "../bench/storm/storm_handshake.ts";
+import { Crowd } from "../bench/storm/storm_crowd.ts";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { Status } from "../sdk/typescript/mod.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 
 const TLS = new URL("tls/", import.meta.url).pathname;
 const CLIENTS = 200;

@@ -3,7 +3,7 @@
  * socket: clients notice nothing, and a new one gets in. The longer form is `deno task strangers`.
  */
 import assert from "node:assert/strict";
-import { testCertificate } from "../shared/test_certificate.ts";
+import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { runStrangers, sample } from "./strangers/strangers.ts";
 
 const STRANGERS = 3_000;

@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
-import { startBus } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { freePorts } from "./free_ports.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { freePorts } from "./harness/free_ports.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 /** Nobody answers there: who gets that far does not end by itself. */

@@ -4,10 +4,10 @@
  * every hole. Real servers, Shields and Brains.
  */
 import assert from "node:assert/strict";
-import { createIssuer, startServer } from "./cluster.ts";
-import { startNatsCluster } from "./nats_cluster.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { startNatsCluster } from "./harness/nats_cluster.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
 
 const FROZEN_MS = 6_000;
 /** Between two messages of a publisher. */

@@ -1,8 +1,8 @@
-/** A Shield whose certificate is replaced while clients are connected. Listeners alone: `shared/tls_reload_test.ts`. */
+/** A Shield whose certificate is replaced while clients are connected. Listeners alone: `shared/listeners/tls_reload_test.ts`. */
 import assert from "node:assert/strict";
-import { testCertificate } from "../shared/test_certificate.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
+import { testCertificate } from "../shared/listeners/testing/certificate.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 
 const DEADLINE_MS = 60_000;
 

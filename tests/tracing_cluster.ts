@@ -4,12 +4,12 @@
  */
 import assert from "node:assert/strict";
 import type { Connection, Message } from "@arqon/sdk";
-import { binary, guestText } from "../shield/policy/test_guests.ts";
-import { ping } from "../shield/schema/test_schemas.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import type { OtlpReceiver, OtlpSpan } from "./otlp_receiver.ts";
-import { policyAdmin } from "./policy_admin.ts";
-import { schemaAdmin } from "./schema_admin.ts";
+import { binary, guestText } from "../shield/policy/testing/guests.ts";
+import { ping } from "../shield/schema/testing/schemas.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import type { OtlpReceiver, OtlpSpan } from "./harness/otlp_receiver.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const DEADLINE_MS = 60_000;

@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Message } from "@arqon/sdk";
-import { GOOD_PING } from "../shield/schema/test_schemas.ts";
-import { startBusWith } from "./bus.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { ServerProcess } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
-import { startOtlpReceiver } from "./otlp_receiver.ts";
+import { GOOD_PING } from "../shield/schema/testing/schemas.ts";
+import { startBusWith } from "./harness/bus.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
 import {
   assertConnected,
   assertSpine,

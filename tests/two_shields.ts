@@ -3,8 +3,8 @@
  * TypeScript: one line of JSON says where they are, then each line `stop N` on stdin sends SIGTERM to
  * a Shield and is answered with how it ended. The end of stdin ends everything.
  */
-import { createIssuer, startServer } from "./cluster.ts";
-import { startNats } from "./nats_server.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
 
 const write = (said: unknown) =>
   Deno.stdout.write(new TextEncoder().encode(`${JSON.stringify(said)}\n`));

@@ -10,12 +10,12 @@ import type { Message, Subscription } from "@arqon/sdk";
 import { encodeSub, writeEnvelope, writeHistoryQuery } from "@arqon/proto";
 import { EnvelopeSchema } from "../proto/gen/arqon/v1/envelope_pb.ts";
 import { HistorySchema } from "../proto/gen/arqon/v1/history_pb.ts";
-import { watched } from "../shared/spine/nats_harness.ts";
-import type { DurableLog } from "../shared/spine/durable_log.ts";
-import { startBusWith } from "./bus.ts";
-import type { TestBus } from "./bus.ts";
-import { startNats } from "./nats_server.ts";
-import { openBinary, openText } from "./raw_client.ts";
+import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
+import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { openBinary, openText } from "./peers/raw_client.ts";
 
 const ROOM = "kept-1";
 const CONFIG = `[[rooms]]\nroom = "kept-*"\ndurable = true\n`;

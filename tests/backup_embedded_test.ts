@@ -1,0 +1,270 @@
+/**
+ * `arq backup` and `arq restore` of a bus with its data in a folder: while it runs under load, while it is
+ * stopped, encrypted, onto other data, and everything that is refused.
+ */
+import assert from "node:assert/strict";
+import { runArq } from "../arq/testing/run_arq.ts";
+import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { openText } from "./peers/raw_client.ts";
+import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import type { ServedBus } from "./harness/serve_bus.ts";
+
+function succeeds({ code, stderr, stdout }: ArqResult): string {
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+function fails(result: ArqResult, expected: RegExp, code = 1): void {
+  assert.equal(result.code, code, `${result.stdout}${result.stderr}`);
+  assert.match(result.stderr, expected);
+  assert.doesNotMatch(result.stderr, /^\s+at /m);
+}
+
+/** The commands of one folder, with tokens for its bus. */
+async function commandsIn(cwd: string) {
+  const [user, service, admin] = await Promise.all(
+    ["user", "service", "admin"].map((role) => tokenOf(cwd, role)),
+  );
+  const run = (...args: string[]) => runArq(args, { cwd });
+  return {
+    run,
+    as: (role: "user" | "service", bus: ServedBus) => [
+      "--url",
+      bus.url,
+      "--token",
+      role === "user" ? user! : service!,
+    ],
+    admin: (bus: ServedBus) => ["--admin-url", bus.admin_url, "--token", admin!],
+  };
+}
+
+/** Messages of the durable room `orders`, and the key `last` of its state. */
+async function found(
+  { run, as }: Awaited<ReturnType<typeof commandsIn>>,
+  bus: ServedBus,
+): Promise<{ messages: number[]; last: number }> {
+  const history = await run("room", "history", "orders", "--all", "--json", ...as("user", bus));
+  const lines = succeeds(history).trim().split("\n").filter((line) => line !== "");
+  const state = JSON.parse(
+    succeeds(await run("room", "get", "orders", "--json", ...as("user", bus))),
+  );
+  return { messages: lines.map((line) => JSON.parse(line).data.n), last: state.state?.last ?? -1 };
+}
+
+Deno.test("backup: a bus under load is saved as it was at one moment, and restored elsewhere", async () => {
+  await using folder = await initFolder();
+  const commands = await commandsIn(folder.path);
+  const { run, as, admin } = commands;
+  const file = `${folder.path}/bus.tar`;
+  let acknowledged = 0;
+  {
+    await using bus = await startServe(folder.path);
+    succeeds(
+      await run(
+        "policy",
+        "deploy",
+        "policies/content_size.wasm",
+        "--room",
+        "chat-*",
+        ...admin(bus),
+      ),
+    );
+    const lines = Array.from({ length: 400 }, (_, n) => JSON.stringify({ n }));
+    await Deno.writeTextFile(`${folder.path}/first.ndjson`, lines.slice(0, 200).join("\n"));
+    await Deno.writeTextFile(`${folder.path}/more.ndjson`, lines.slice(200).join("\n"));
+    const pub = (name: string) =>
+      run("pub", "orders", "--ndjson", name, "--window", "1", ...as("user", bus));
+    succeeds(await pub("first.ndjson"));
+    acknowledged = 200;
+    succeeds(await run("room", "set", "orders", "last", "200", ...as("service", bus)));
+    // Publishing goes on while the backup is read.
+    const under_load = pub("more.ndjson");
+    const json = await run("backup", file, "--json", ...admin(bus));
+    succeeds(await under_load);
+    const told = JSON.parse(succeeds(json));
+    assert.deepEqual([told.engine, told.encrypted, told.format], ["embedded", false, 1]);
+    assert.equal(told.size_bytes, (await Deno.stat(file)).size);
+    assert.ok(told.parts.some(({ name }: { name: string }) => name.endsWith("/config.toml")));
+    assert.ok(told.parts.some(({ name }: { name: string }) => name.endsWith("/arqon-jwks.json")));
+    assert.equal(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
+    fails(await run("backup", file, ...admin(bus)), /bus\.tar is there already/);
+    fails(await run("restore", file), /data_dir .* is in use by an ArqonBus that runs/);
+    fails(await run("restore", file, "--force"), /is in use by an ArqonBus that runs/);
+    assert.equal((await found(commands, bus)).messages.length, 400, "the bus has not noticed");
+    assert.match(succeeds(await run("audit", ...admin(bus))), /bus\.backup/);
+  }
+  assert.match(succeeds(await run("backup", "verify", file)), /^whole: engine embedded/);
+
+  // To another folder, as to another machine.
+  await Deno.remove(`${folder.path}/data`, { recursive: true });
+  const restored = JSON.parse(succeeds(await run("restore", file, "--json")));
+  assert.deepEqual(restored.restored, ["spine.sqlite", "log.sqlite"]);
+  await using bus = await startServe(folder.path);
+  const { messages, last } = await found(commands, bus);
+  assert.ok(messages.length >= acknowledged, "all that was acknowledged before is there");
+  assert.deepEqual(messages, messages.map((_, at) => at), "and nothing behind a hole");
+  assert.equal(last, 200);
+  const refused = await run("pub", "chat-1", "x".repeat(70_000), ...as("user", bus));
+  assert.match(refused.stderr, /bytes; at most \d+ here/, "the policy and its module work");
+  succeeds(await run("pub", "orders", '{"n":-1}', ...as("user", bus)));
+});
+
+Deno.test("backup: a stopped bus is read from its folder; restoring over data asks for --force and keeps it", async () => {
+  await using folder = await initFolder();
+  const commands = await commandsIn(folder.path);
+  const { run, as } = commands;
+  const file = `${folder.path}/bus.tar`;
+  fails(await run("backup", file), /there is no data in .*data/);
+  {
+    await using bus = await startServe(folder.path);
+    succeeds(await run("pub", "orders", '{"n":0}', ...as("user", bus)));
+    // A crash: what it had not moved into its files is in the backup as well.
+    await bus.stop("SIGKILL");
+  }
+  succeeds(await run("backup", file));
+  let known: { offset: number; epoch: string };
+  let changed: { version: number; epoch: string };
+  {
+    await using bus = await startServe(folder.path);
+    const to = [...as("user", bus), "--json"];
+    known = JSON.parse(succeeds(await run("pub", "orders", '{"n":1}', ...to)));
+    changed = JSON.parse(succeeds(await run("room", "set", "orders", "a", "1", ...to)));
+  }
+  fails(await run("restore", file), /is not empty: .*spine\.sqlite[\s\S]*--force moves them/);
+  const { kept } = JSON.parse(succeeds(await run("restore", file, "--force", "--json")));
+  assert.match(kept, /before-restore-\d{8}T\d{6}Z$/);
+  assert.deepEqual(
+    (await Array.fromAsync(Deno.readDir(kept))).map(({ name }) => name).filter((name) =>
+      name.endsWith(".sqlite")
+    ).sort(),
+    ["log.sqlite", "spine.sqlite"],
+  );
+  await using bus = await startServe(folder.path);
+  assert.deepEqual((await found(commands, bus)).messages, [0]);
+  // Who knew what is lost is told so, and nothing of it is given out again.
+  const to = [...as("user", bus), "--json"];
+  const next = JSON.parse(succeeds(await run("pub", "orders", '{"n":2}', ...to)));
+  assert.notDeepEqual([next.offset, next.epoch], [known.offset, known.epoch]);
+  const again = JSON.parse(succeeds(await run("room", "set", "orders", "a", "2", ...to)));
+  assert.notDeepEqual([again.version, again.epoch], [changed.version, changed.epoch]);
+  const client = await openText(bus.url, await tokenOf(folder.path, "user"));
+  const { offset: after_offset, epoch } = known;
+  client.send({ op: "sub", room: "orders", id: 1, after_offset, epoch });
+  const ack = await client.json();
+  assert.equal(ack.result.recovered, false, JSON.stringify(ack));
+  client.socket.close();
+});
+
+Deno.test("backup: damaged, foreign and half-restored data are refused, and nothing is touched", async () => {
+  await using folder = await initFolder();
+  const { run, as } = await commandsIn(folder.path);
+  const { path } = folder;
+  {
+    await using bus = await startServe(path);
+    succeeds(await run("pub", "orders", '{"n":0}', ...as("user", bus)));
+  }
+  succeeds(await run("backup", "bus.tar"));
+  const whole = await Deno.readFile(`${path}/bus.tar`);
+  const damaged = whole.slice();
+  damaged[20_000] = (damaged[20_000] ?? 0) ^ 1;
+  await Deno.writeFile(`${path}/damaged.tar`, damaged);
+  await Deno.writeFile(`${path}/cut.tar`, whole.subarray(0, whole.length / 2));
+  await Deno.writeTextFile(`${path}/text.tar`, "no backup".repeat(500));
+  const before = await Deno.readFile(`${path}/data/log.sqlite`);
+  for (const name of ["damaged", "cut", "text"]) {
+    fails(await run("backup", "verify", `${name}.tar`), /is no whole backup/);
+    fails(await run("restore", `${name}.tar`, "--force"), /is no whole backup/);
+  }
+  assert.deepEqual(await Deno.readFile(`${path}/data/log.sqlite`), before);
+  await Deno.writeTextFile(`${path}/nats.toml`, '[nats]\nurls = ["nats://127.0.0.1:1"]\n');
+  fails(await run("restore", "bus.tar", "--config", "nats.toml"), /is of an embedded bus, and/);
+
+  // A restore that died between its two databases: the bus does not start on half of each.
+  await Deno.writeTextFile(`${path}/data/restore.unfinished`, "");
+  const start = await run("serve", "--config", "config.toml");
+  fails(start, /arq restore was cut short there: run it again, with --force/);
+  succeeds(await run("restore", "bus.tar", "--force"));
+  await using bus = await startServe(path);
+  assert.equal(bus.log().includes("level=error"), false);
+});
+
+Deno.test("backup: encrypted for a key or with a passphrase, it opens with that alone; files come along", async () => {
+  await using folder = await initFolder();
+  const { run, as } = await commandsIn(folder.path);
+  const { path } = folder;
+  {
+    await using bus = await startServe(path);
+    succeeds(await run("pub", "orders", '{"n":0}', ...as("user", bus)));
+  }
+  const { generateX25519Identity, identityToRecipient } = await import("age-encryption");
+  const [identity, other] = [await generateX25519Identity(), await generateX25519Identity()];
+  const recipient = await identityToRecipient(identity);
+  await Deno.writeTextFile(`${path}/key.txt`, `# public key: ${recipient}\n${identity}\n`);
+  await Deno.writeTextFile(`${path}/other.txt`, `${other}\n`);
+  await Deno.writeTextFile(`${path}/phrase`, "correct horse battery staple\n");
+  const key = "keys/arqon-private.jwk.json";
+  succeeds(await run("backup", "k.age", "--recipient", recipient, "--include", key));
+  succeeds(await run("backup", "p.age", "--passphrase-file", "phrase", "--no-files"));
+  for (const name of ["k.age", "p.age"]) {
+    const text = new TextDecoder("latin1").decode(await Deno.readFile(`${path}/${name}`));
+    assert.ok(text.startsWith("age-encryption.org/v1\n"));
+    assert.equal(text.includes("SQLite format 3"), false);
+  }
+  fails(await run("backup", "verify", "k.age"), /k\.age is encrypted[\s\S]*--identity FILE/);
+  fails(await run("backup", "verify", "k.age", "--identity", "other.txt"), /cannot be decrypted/);
+  fails(await run("backup", "x.age", "--recipient", "age1nonsense"), /is no recipient/, 2);
+  const verified = await run("backup", "verify", "p.age", "--passphrase-file", "phrase", "--json");
+  assert.equal(JSON.parse(succeeds(verified)).encrypted, true);
+  const to = ["--identity", "key.txt", "--force", "--files-to", "back", "--json"];
+  const { files } = JSON.parse(succeeds(await run("restore", "k.age", ...to)));
+  assert.ok(files.includes(`${path}/back${path}/${key}`), JSON.stringify(files));
+  const [one, two] = await Promise.all(
+    [`${path}/${key}`, `${path}/back${path}/${key}`].map((name) => Deno.readTextFile(name)),
+  );
+  assert.equal(one, two);
+});
+
+Deno.test("backup: the admin API hands out a backup to operators only", async () => {
+  await using folder = await initFolder();
+  await using bus = await startServe(folder.path);
+  const ask = async (role: string) => {
+    const headers = { authorization: `Bearer ${await tokenOf(folder.path, role)}` };
+    return await fetch(`${bus.admin_url}/v1/backup`, { headers });
+  };
+  for (const [role, status] of [["user", 403], ["service", 403], ["admin", 200]] as const) {
+    const response = await ask(role);
+    assert.equal(response.status, status, role);
+    await response.body?.cancel();
+  }
+  // The one that was left ends, and makes room.
+  const deadline_ms = Date.now() + 30_000;
+  for (;;) {
+    const response = await ask("admin");
+    await response.body?.cancel();
+    if (response.status === 200) break;
+    assert.equal(response.status, 429);
+    assert.ok(Date.now() < deadline_ms, "the backup that nobody reads does not end");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /shield_backups_total\{outcome="(done|failed)"\} [1-9]/);
+});
+
+Deno.test("backup: a name may have the time in it, and of that name the newest stay", async () => {
+  await using folder = await initFolder();
+  const { path } = folder;
+  const { run } = await commandsIn(path);
+  await (await startServe(path)).stop();
+  for (const name of ["b-20200101T000000Z.tar", "b-20200102T000000Z.tar", "b-other.tar"]) {
+    await Deno.writeTextFile(`${path}/${name}`, "");
+  }
+  fails(await run("backup", "b.tar", "--keep", "2"), /--keep needs a file with \{time\}/, 2);
+  const told = JSON.parse(succeeds(await run("backup", "b-{time}.tar", "--keep", "2", "--json")));
+  assert.match(told.file, /\/b-\d{8}T\d{6}Z\.tar$/);
+  assert.deepEqual(told.removed, [`${path}/b-20200101T000000Z.tar`]);
+  const left = (await Array.fromAsync(Deno.readDir(path), ({ name }) => name))
+    .filter((name) => name.startsWith("b-")).sort();
+  const made = told.file.slice(path.length + 1);
+  assert.deepEqual(left, ["b-20200102T000000Z.tar", made, "b-other.tar"].sort());
+  succeeds(await run("backup", "verify", made));
+});

@@ -1,0 +1,228 @@
+/**
+ * `arq backup` and `arq restore` of a bus on real NATS servers, with the documented accounts: while it
+ * runs, over the loss of everything, from a cluster to one server, and everything that is refused.
+ */
+import assert from "node:assert/strict";
+import { runArq } from "../arq/testing/run_arq.ts";
+import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { documentedAccounts } from "./harness/documented_accounts.ts";
+import { startNatsCluster } from "./harness/nats_cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+
+const CLASSES = `
+[[rooms]]
+room = "orders*"
+durable = true
+history_size = 10_000
+history_ttl_seconds = 3_600
+`;
+
+function succeeds({ code, stderr, stdout }: ArqResult): string {
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+function fails(result: ArqResult, expected: RegExp, code = 1): void {
+  assert.equal(result.code, code, `${result.stdout}${result.stderr}`);
+  assert.match(result.stderr, expected);
+  assert.doesNotMatch(result.stderr, /^\s+at /m);
+}
+
+/** The URL of a server with a user of the documented accounts. */
+const as = (user: string, url: string) => url.replace("nats://", `nats://${user}:secret@`);
+
+interface World extends AsyncDisposable {
+  readonly issuer: Issuer;
+  /** Runs `arq` in the folder of the configurations. */
+  readonly arq: (...args: string[]) => Promise<ArqResult>;
+  /** Writes `NAME.toml` with that NATS. */
+  readonly configure: (name: string, urls: readonly string[]) => Promise<void>;
+  readonly bus: (urls: (user: string) => readonly string[], durable?: string) => Promise<Bus>;
+}
+
+/** A Shield and a Brain. */
+interface Bus extends AsyncDisposable {
+  readonly shield: ServerProcess;
+  /** Options of `arq` for it. */
+  readonly user: string[];
+  readonly service: string[];
+  readonly admin: string[];
+}
+
+const natsTable = (urls: readonly string[]) => `[nats]\nurls = ${JSON.stringify(urls)}\n`;
+
+async function openWorld(): Promise<World> {
+  const issuer = await createIssuer();
+  const { dir, config } = issuer;
+  const tokens = await Promise.all(
+    ["user", "service", "admin"].map((role) => issuer.tokenFor({ role, sub: `ann-${role}` })),
+  );
+  return {
+    issuer,
+    arq: (...args) => runArq(args, { cwd: dir }),
+    configure: (name, urls) => Deno.writeTextFile(`${dir}/${name}.toml`, natsTable(urls)),
+    async bus(urls, durable = "") {
+      const brain = await startServer("brain", `${natsTable(urls("brain"))}${config}`, dir);
+      const more = `${natsTable(urls("shield"))}${CLASSES}${durable}${config}`;
+      const shield = await startServer("shield", more, dir);
+      const to = (role: number) => ["--url", shield.ready.url ?? "", "--token", tokens[role] ?? ""];
+      return {
+        shield,
+        user: to(0),
+        service: to(1),
+        admin: ["--admin-url", shield.ready.admin_url ?? "", "--token", tokens[2] ?? ""],
+        async [Symbol.asyncDispose]() {
+          await shield.stop();
+          await brain.stop();
+        },
+      };
+    },
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
+  };
+}
+
+/** What a user of the bus finds in it. */
+async function found({ arq }: World, bus: Bus, room: string) {
+  const history = await arq("room", "history", room, "--all", "--json", ...bus.user);
+  const lines = succeeds(history).split("\n").filter((line) => line !== "");
+  const { state } = JSON.parse(succeeds(await arq("room", "get", room, "--json", ...bus.user)));
+  return { messages: lines.map((line) => JSON.parse(line).data.n as number), state };
+}
+
+const POLICY = new URL("../policies/build/content_size.wasm", import.meta.url).pathname;
+
+async function outlivesAll(durable: string, log: RegExp): Promise<void> {
+  await using world = await openWorld();
+  const { arq, issuer: { dir } } = world;
+  const accounts = await documentedAccounts();
+  const file = `${dir}/bus.tar`;
+  const lines = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, at) => JSON.stringify({ n: from + at })).join("\n");
+  await Deno.writeTextFile(`${dir}/first.ndjson`, lines(0, 500));
+  await Deno.writeTextFile(`${dir}/more.ndjson`, lines(500, 1_500));
+  let told: { parts: { name: string; kind: string; last_sequence: number }[]; engine: string };
+  {
+    await using nats = await startNats({ jetstream: true, config: accounts });
+    await world.configure("backup", [as("backup", nats.url)]);
+    fails(await arq("backup", file, "--config", "backup.toml"), /there is no bus in NATS at/);
+    await using bus = await world.bus((user) => [as(user, nats.url)], durable);
+    succeeds(await arq("pub", "orders", "--ndjson", "first.ndjson", ...bus.user));
+    succeeds(await arq("room", "set", "orders", "last", "500", ...bus.service));
+    succeeds(await arq("room", "ban", "orders", "mallory", ...bus.service));
+    succeeds(
+      await arq("policy", "deploy", POLICY, "--room", "chat-*", "--tenant", "acme", ...bus.admin),
+    );
+    const load = arq("pub", "orders", "--ndjson", "more.ndjson", "--window", "1", ...bus.user);
+    const json = await arq("backup", file, "--config", "backup.toml", "--json");
+    told = JSON.parse(succeeds(json));
+    succeeds(await load);
+    assert.equal(told.engine, "nats");
+    const names = told.parts.map(({ name }) => name);
+    for (
+      const name of [
+        "KV_ARQON_ROOMS",
+        "KV_ARQON_POLICIES",
+        "OBJ_ARQON_MODULES",
+        "KV_ARQON_BANS",
+        "ARQON_AUDIT",
+      ]
+    ) {
+      assert.ok(names.includes(name), `${name} is not in ${names}`);
+    }
+    assert.ok(names.some((name) => log.test(name)), `${log} in ${names}`);
+    await world.configure("restore", [as("restore", nats.url)]);
+    const at_work = await arq("restore", file, "--config", "restore.toml", "--force");
+    fails(at_work, /a bus is at work in NATS at .*: [\s\S]*stop every Shield, Brain/);
+  }
+  succeeds(await arq("backup", "verify", file));
+
+  await using nats = await startNats({ jetstream: true, config: accounts });
+  await world.configure("restore", [as("restore", nats.url)]);
+  const restored = JSON.parse(
+    succeeds(await arq("restore", file, "--config", "restore.toml", "--json")),
+  );
+  assert.deepEqual(
+    restored.restored,
+    told.parts.filter(({ kind }) => kind === "stream").map(({ name }) => name),
+  );
+  fails(
+    await arq("restore", file, "--config", "restore.toml"),
+    /is not empty: \d+ streams [\s\S]*--force deletes them/,
+  );
+  await using bus = await world.bus((user) => [as(user, nats.url)], durable);
+  const { messages, state } = await found(world, bus, "orders");
+  assert.ok(messages.length >= 500, "all that was acknowledged before is there");
+  assert.deepEqual(messages, messages.map((_, at) => at), "and nothing behind a hole");
+  assert.equal(state.last, 500);
+  assert.match(succeeds(await arq("room", "bans", "--tenant", "acme", ...bus.admin)), /mallory/);
+  assert.match(succeeds(await arq("policy", "list", "--tenant", "acme", ...bus.admin)), /chat-\*/);
+  succeeds(await arq("pub", "orders", '{"n":-1}', ...bus.user));
+  succeeds(await arq("audit", "verify", ...bus.admin));
+}
+
+Deno.test("backup on NATS: a running bus is saved with the documented account, and is whole after the loss of all", async () => {
+  await outlivesAll("", /^LOG_acme_/);
+});
+
+Deno.test("backup on NATS: so is one whose tenants share streams", async () => {
+  await outlivesAll("[durable]\nshared_streams = 2\n", /^LOGS_0[01]_/);
+});
+
+Deno.test("backup on NATS: three servers are saved while one is away, and one server takes it; and back", async () => {
+  await using world = await openWorld();
+  const { arq } = world;
+  {
+    await using cluster = await startNatsCluster();
+    await world.configure("three", cluster.urls);
+    await using bus = await world.bus(() => cluster.urls);
+    succeeds(await arq("pub", "orders", '{"n":0}', ...bus.user));
+    succeeds(await arq("room", "set", "orders", "a", "1", ...bus.service));
+    await (await cluster.leaderOf("KV_ARQON_ROOMS")).kill();
+    // A stream whose leader has just gone says nothing until there is another one.
+    await cluster.leaderOf("KV_ARQON_ROOMS");
+    const deadline_ms = Date.now() + 90_000;
+    for (let made = await arq("backup", "three.tar", "--config", "three.toml"); made.code !== 0;) {
+      assert.ok(Date.now() < deadline_ms, made.stderr);
+      made = await arq("backup", "three.tar", "--config", "three.toml");
+    }
+  }
+  {
+    await using nats = await startNats({ jetstream: true });
+    await world.configure("one", [nats.url]);
+    succeeds(await arq("restore", "three.tar", "--config", "one.toml"));
+    await using bus = await world.bus(() => [nats.url]);
+    const { messages, state } = await found(world, bus, "orders");
+    assert.deepEqual([messages, state], [[0], { a: 1 }]);
+    succeeds(await arq("pub", "orders", '{"n":1}', ...bus.user));
+    succeeds(await arq("backup", "one.tar", "--config", "one.toml"));
+  }
+  await using cluster = await startNatsCluster();
+  await world.configure("three", cluster.urls);
+  succeeds(await arq("restore", "one.tar", "--config", "three.toml"));
+  await using bus = await world.bus(() => cluster.urls);
+  assert.deepEqual((await found(world, bus, "orders")).messages, [0, 1]);
+  const leader = await cluster.leaderOf("KV_ARQON_ROOMS");
+  await leader.kill();
+  // Three copies: another server has it as well.
+  await cluster.leaderOf("KV_ARQON_ROOMS");
+});
+
+Deno.test("backup on NATS: a login without the rights is told, and leaves no file", async () => {
+  await using world = await openWorld();
+  const { arq, issuer: { dir } } = world;
+  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
+  await using bus = await world.bus((user) => [as(user, nats.url)]);
+  succeeds(await arq("pub", "orders", '{"n":0}', ...bus.user));
+  await world.configure("shield", [as("shield", nats.url)]);
+  await world.configure("wrong", [as("backup", nats.url).replace("secret", "other")]);
+  fails(
+    await arq("backup", "a.tar", "--config", "shield.toml"),
+    /Permissions Violation|may this/i,
+    4,
+  );
+  fails(await arq("backup", "a.tar", "--config", "wrong.toml"), /Authorization Violation/i, 4);
+  const left = (await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name);
+  assert.deepEqual(left.filter((name) => name.startsWith("a.tar")), []);
+});

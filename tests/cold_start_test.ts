@@ -1,0 +1,121 @@
+/**
+ * The first moments of a process: it answers on its ops port before it has reached anything, and every
+ * line of its log of JSON says whose it is. Real processes.
+ */
+import assert from "node:assert/strict";
+import { createIssuer } from "./harness/cluster.ts";
+import { startTask } from "./harness/server_task.ts";
+
+const PORTS = "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n";
+const OPERATORS = 'operator_tenants = ["*"]\n';
+const JSON_LOG = '[log]\nformat = "json"\nlevel = "debug"\n';
+/** Only a process that hangs gets here. */
+const DEADLINE_MS = 120_000;
+
+/** A server that takes connections and says nothing. */
+function silent() {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const open: Deno.Conn[] = [];
+  (async () => {
+    for await (const connection of listener) open.push(connection);
+  })();
+  const close = () => {
+    listener.close();
+    for (const connection of open) connection.close();
+  };
+  return { port: listener.addr.port, [Symbol.dispose]: close };
+}
+
+type Line = Readonly<Record<string, unknown>>;
+
+/** Lines of its log, as they come; one that is no JSON object fails the test. */
+async function* linesOf(child: Deno.ChildProcess): AsyncGenerator<Line> {
+  let text = "";
+  for await (const part of child.stderr.pipeThrough(new TextDecoderStream())) {
+    const lines = (text + part).split("\n");
+    text = lines.pop() ?? "";
+    for (const line of lines) yield JSON.parse(line);
+  }
+  assert.equal(text, "", "the last line has no end");
+}
+
+/** The `starting` line, then the rest. */
+async function startingLine(lines: AsyncGenerator<Line>): Promise<Line> {
+  for (;;) {
+    const { value, done } = await lines.next();
+    assert.ok(!done, "it ended before it said that it starts");
+    if (value.msg === "starting") return value;
+  }
+}
+
+async function ask(ops_url: unknown, path: string): Promise<{ status: number; body: string }> {
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const response = await fetch(`${ops_url}${path}`, { signal });
+  return { status: response.status, body: await response.text() };
+}
+
+async function withConfig(text: string, work: (file: string) => Promise<void>): Promise<void> {
+  const issuer = await createIssuer();
+  try {
+    const file = `${issuer.dir}/config.toml`;
+    await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
+    await work(file);
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+Deno.test("a process that cannot reach NATS yet lives, has metrics, and is not ready", async (t) => {
+  for (const part of ["shield", "brain", "arq"] as const) {
+    await t.step(part, async () => {
+      using nats = silent();
+      const spine =
+        `[nats]\nurls = ["nats://127.0.0.1:${nats.port}"]\nconnect_timeout_ms = 600_000\n`;
+      await withConfig(`${JSON_LOG}${spine}`, async (file) => {
+        const child = startTask(part, file);
+        const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+        const lines = linesOf(child);
+        const all = [await startingLine(lines)];
+        const { ops_url } = all[0]!;
+        const live = await ask(ops_url, "/health/live");
+        assert.equal(live.status, 200, live.body);
+        const ready = await ask(ops_url, "/health/ready");
+        assert.equal(ready.status, 503);
+        const { status, checks } = JSON.parse(ready.body);
+        assert.equal(status, "unavailable");
+        assert.match(checks.start.detail, /^starting: (loading the program|connecting to NATS)$/);
+        const metrics = await ask(ops_url, "/metrics");
+        assert.equal(metrics.status, 200);
+        assert.match(metrics.body, /^arqon_build_info\{/m);
+        child.kill("SIGTERM");
+        for await (const line of lines) all.push(line);
+        assert.equal((await child.status).code, 0);
+        clearTimeout(timer);
+        const [{ node_id }] = all as [Line];
+        assert.ok(typeof node_id === "string" && node_id !== "");
+        assert.deepEqual(all.filter((line) => line.node_id !== node_id), []);
+      });
+    });
+  }
+});
+
+Deno.test("a start that fails says so in a line of JSON too, with the node's id", async (t) => {
+  // Port 1 takes no connections.
+  const spine = '[nats]\nurls = ["nats://127.0.0.1:1"]\nconnect_timeout_ms = 300\n';
+  for (const part of ["shield", "brain"] as const) {
+    await t.step(part, async () => {
+      await withConfig(`${JSON_LOG}${spine}`, async (file) => {
+        const child = startTask(part, file);
+        const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+        const all: Line[] = [];
+        for await (const line of linesOf(child)) all.push(line);
+        clearTimeout(timer);
+        assert.equal((await child.status).code, 1);
+        const last = all.at(-1);
+        assert.deepEqual([last?.level, last?.exit_code], ["error", 1]);
+        assert.match(String(last?.msg), /127\.0\.0\.1:1/);
+        assert.deepEqual(all.filter(({ node_id }) => node_id !== all[0]?.node_id), []);
+      });
+    });
+  }
+});

@@ -1,0 +1,144 @@
+/**
+ * The files of `deploy` on real processes of this machine: only addresses, paths and the form of the log are
+ * others. For tests that hold what we ship to running.
+ */
+import assert from "node:assert/strict";
+import { ROOT } from "../tasks/checkout/source_files.ts";
+import { startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { freePorts } from "./harness/free_ports.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+
+/** What stands in a file, and what stands there on this machine. */
+export type Changes = readonly (readonly [string, string])[];
+
+/** Ports are found free and taken later: somebody may be faster. */
+const ATTEMPTS = 3;
+/** How long a cluster may take until it serves; reached only when it never does. */
+const CLUSTER_MS = 60_000;
+/** Of the tests: certificate, key and authority. */
+export const TLS_FOLDER = new URL("tls/", import.meta.url).pathname;
+
+/** A text in which each `from` is there, and becomes its `to`; `name` is for the complaint. */
+export function changed(name: string, text: string, changes: Changes): string {
+  return changes.reduce((now, [from, to]) => {
+    assert.ok(now.includes(from), `${name} has no ${from}`);
+    return now.replaceAll(from, () => to);
+  }, text);
+}
+
+/** A file of `deploy` in which the deployment's addresses are those of this machine. */
+export function moved(path: string, changes: Changes): string {
+  return changed(path, Deno.readTextFileSync(`${ROOT}deploy/${path}`), changes);
+}
+
+/** The lines of a table of TOML, without its name. */
+function tableIn(text: string, name: string): string {
+  return new RegExp(`^\\[${name}\\]\\n((?:(?!\\[).*\\n?)*)`, "m").exec(text)?.[1] ?? "";
+}
+
+/** A Shield or Brain with such a file. `startServer` writes host and port of its listeners itself. */
+export async function startFrom(
+  part: "shield" | "brain",
+  text: string,
+  dir: string,
+): Promise<ServerProcess> {
+  const rest = ["server", "ops", "admin"].reduce(
+    (now, name) => now.replace(`[${name}]\n${tableIn(text, name)}`, ""),
+    text,
+  );
+  const admin = tableIn(text, "admin").split("\n").filter((line) => !/^(host|port) =/.test(line));
+  return await startServer(part, rest, dir, tableIn(text, "server"), 0, [], admin.join("\n"));
+}
+
+/** `startFrom` again and again until the cluster has a leader, as Kubernetes would. */
+export async function startAgain(
+  part: "shield" | "brain",
+  text: string,
+  dir: string,
+): Promise<ServerProcess> {
+  const deadline_ms = Date.now() + CLUSTER_MS;
+  while (true) {
+    try {
+      return await startFrom(part, text, dir);
+    } catch (error) {
+      if (Date.now() > deadline_ms) throw error;
+    }
+  }
+}
+
+/** Passwords as the Secret has them, in the form of NATS' configuration. */
+const PASSWORDS = {
+  shield: "shield's own",
+  brain: "12 'brain",
+  backup: "backup's",
+  restore: "restore's",
+  standby: "standby's",
+};
+/** A user of `nats_accounts.conf`. */
+export type NatsUser = keyof typeof PASSWORDS;
+const PASSWORD_LINES = Object.entries(PASSWORDS).map(([user, password]) =>
+  `${user.toUpperCase()}_PASSWORD: ${JSON.stringify(password)}\n`
+).join("");
+
+/** What Secrets mount beside a process, its own password and the authority of NATS; the folder. */
+export async function mountNats(dir: string, user: NatsUser): Promise<string> {
+  const folder = `${dir}/nats-${user}`;
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(`${folder}/password`, `${PASSWORDS[user]}\n`);
+  await Deno.copyFile(`${TLS_FOLDER}ca.pem`, `${folder}/ca.crt`);
+  return folder;
+}
+
+/** One of the servers of `nats.yaml`. */
+export interface NatsPod {
+  readonly server: NatsServer;
+  /** Its configuration, without what a test has added. */
+  readonly config: string;
+}
+
+/** What a test adds to the configuration of `nats.conf`. */
+export interface NatsMore {
+  readonly changes?: Changes;
+  readonly lines?: string;
+}
+
+/** The three servers of `nats.yaml` with its configuration; their data is in folders of `dir`. */
+export async function startNatsPods(
+  dir: string,
+  moreOf: (at: number) => NatsMore = () => ({}),
+): Promise<NatsPod[]> {
+  const include = ['include "nats_passwords.conf"', PASSWORD_LINES] as const;
+  const accounts = moved("kubernetes/nats_accounts.conf", [include]);
+  for (let attempt = 1;; attempt++) {
+    const ports = freePorts(3);
+    const store = await Deno.makeTempDir({ dir, prefix: "nats-" });
+    const peers = ports.map((port, at) =>
+      [`nats-${at}.nats-peers:6222`, `127.0.0.1:${port}`] as const
+    );
+    const started = await Promise.allSettled(ports.map(async (port, at): Promise<NatsPod> => {
+      const { changes = [], lines = "" } = moreOf(at);
+      const config = moved("kubernetes/nats.conf", [
+        ["$POD_NAME", `nats-${at}`],
+        ['listen: "0.0.0.0:4222"\n', ""],
+        ["0.0.0.0:8222", "127.0.0.1:-1"],
+        ["0.0.0.0:6222", `127.0.0.1:${port}`],
+        ['include "nats_accounts.conf"', accounts],
+        ["/etc/nats-tls/tls.crt", `${TLS_FOLDER}server.pem`],
+        ["/etc/nats-tls/tls.key", `${TLS_FOLDER}server_key.pem`],
+        ["/etc/nats-tls/ca.crt", `${TLS_FOLDER}ca.pem`],
+        ["/var/run/nats/nats.pid", `${store}/${at}.pid`],
+        ['"/data"', `"${store}/js-${at}"`],
+        ...peers,
+        ...changes,
+      ]);
+      return { server: await startNats({ config: `${config}\n${lines}` }), config };
+    }));
+    const pods = started.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+    if (pods.length === ports.length) return pods;
+    await Promise.all(pods.map(({ server }) => server[Symbol.asyncDispose]()));
+    const failed = started.find((one) => one.status === "rejected");
+    if (attempt === ATTEMPTS) throw failed?.reason;
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * SIGTERM at any moment of a process's life: while it starts, while NATS or an issuer says nothing, while it
+ * drains. It ends within the time that `[server] drain_timeout_ms` gives it, and nothing of it stays.
+ * Real processes; a proxy before a real NATS stops answering in the middle.
+ */
+import assert from "node:assert/strict";
+import { createIssuer } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { startPausingProxy } from "./harness/pausing_proxy.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const DRAIN_TIMEOUT_MS = 4_000;
+/** Beyond that, on a slow machine; a process that does not end takes all of it, and more. */
+const SLOW_MS = 45_000;
+/** A signal comes within this time; by then a process serves, however slow the machine is that day. */
+const LATEST_MS = 6_000;
+const PARTS = ["shield", "brain", "arq", "processes"] as const;
+const ROUNDS = 2;
+
+/** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
+
+/** Takes connections and says nothing. */
+function silent(): Disposable & { readonly port: number } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const open: Deno.Conn[] = [];
+  (async () => {
+    for await (const connection of listener) open.push(connection);
+  })().catch(() => {});
+  return {
+    port: listener.addr.port,
+    [Symbol.dispose]() {
+      listener.close();
+      for (const connection of open) connection.close();
+    },
+  };
+}
+
+/** What `deno task` runs for a part, without `deno task` itself, which has a life of its own. */
+async function argumentsOf(part: (typeof PARTS)[number], file: string): Promise<string[]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
+  const [, ...flags] = tasks[part === "processes" ? "shield" : part].split(" ");
+  const args = part === "arq" ? ["serve", "--config", file] : ["--config", file];
+  return [...flags, ...args, ...(part === "processes" ? ["--processes", "2"] : [])];
+}
+
+/** Processes whose arguments name this folder. */
+async function processesOf(dir: string): Promise<string[]> {
+  const { stdout } = await new Deno.Command("ps", { args: ["-eo", "pid,args"] }).output();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) =>
+    line.includes(dir) && !line.includes("ps -eo")
+  );
+}
+
+interface Round {
+  readonly part: (typeof PARTS)[number];
+  readonly seed: number;
+  readonly nats_port: number;
+  readonly silent_port: number;
+}
+
+async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<void> {
+  const random = randomOf(seed);
+  const issuer = await createIssuer();
+  await using proxy = startPausingProxy(nats_port);
+  const slow_issuer = random() < 0.3
+    ? `[[auth.issuers]]\nissuer = "slow"\naudience = "a"\ntenants = ["slow"]\n` +
+      `jwks_url = "http://127.0.0.1:${silent_port}/jwks"\n`
+    : "";
+  const file = `${issuer.dir}/config.toml`;
+  await Deno.writeTextFile(
+    file,
+    `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 500\n` +
+      `drain_timeout_ms = ${DRAIN_TIMEOUT_MS}\n[ops]\nport = 0\n[admin]\nport = 0\n` +
+      `operator_tenants = ["ops"]\n[nats]\nurls = ["nats://127.0.0.1:${proxy.port}"]\n` +
+      `[auth]\njwks_timeout_ms = 60_000\n${slow_issuer}${issuer.config}`,
+  );
+  const [signal_ms, stall_ms] = [random() * LATEST_MS, random() * LATEST_MS];
+  const stalls = random() < 0.6;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: await argumentsOf(part, file),
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const stderr = new Response(child.stderr).text();
+  const timer = setTimeout(() => proxy.pause(), stalls ? stall_ms : 2 ** 30);
+  try {
+    await pause(signal_ms);
+    const began_ms = performance.now();
+    const running = Symbol();
+    try {
+      child.kill("SIGTERM");
+    } catch {
+      // A start that failed by itself.
+    }
+    const bound_ms = DRAIN_TIMEOUT_MS + SLOW_MS;
+    const status = await Promise.race([child.status, pause(bound_ms).then(() => running)]);
+    const where = `${part}, seed ${seed}: SIGTERM after ${Math.round(signal_ms)} ms` +
+      (stalls ? `, NATS silent after ${Math.round(stall_ms)} ms` : "") +
+      (slow_issuer === "" ? "" : ", an issuer that says nothing");
+    if (status === running) {
+      for (const line of await processesOf(issuer.dir)) Deno.kill(parseInt(line), "SIGKILL");
+      assert.fail(`${where}: it runs on after ${bound_ms} ms\n${await stderr}`);
+    }
+    while ((await processesOf(issuer.dir)).length > 0) {
+      const left = await processesOf(issuer.dir);
+      assert.ok(
+        performance.now() - began_ms < bound_ms,
+        `${where}: left behind\n${left.join("\n")}`,
+      );
+      await pause(50);
+    }
+    assert.doesNotMatch(await stderr, /uncaught|unhandled/, where);
+  } finally {
+    clearTimeout(timer);
+    proxy.resume();
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+Deno.test("SIGTERM ends a process in time, whatever it does at that moment", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  using nobody = silent();
+  const ports = { nats_port: nats.port, silent_port: nobody.port };
+  for (const [index, part] of PARTS.entries()) {
+    await t.step(part, async () => {
+      for (let round = 0; round < ROUNDS; round += 2) {
+        const seed = 1 + 100 * index + round;
+        await Promise.all([
+          oneEnd({ part, seed, ...ports }),
+          oneEnd({ part, seed: seed + 1, ...ports }),
+        ]);
+      }
+    });
+  }
+});

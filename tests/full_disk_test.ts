@@ -1,0 +1,168 @@
+/**
+ * A bus on the embedded Spine whose disk is really full: a file system of its own. It fills while the
+ * bus runs, and is full before it starts. Limits of single files are `embedded_outage_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { connect } from "../sdk/typescript/mod.ts";
+import type { Connection } from "../sdk/typescript/mod.ts";
+import { startBus } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
+
+const WAIT_MS = 60_000;
+const MESSAGE = new Uint8Array(20_000).fill(65);
+const why_not = noSmallDisk();
+if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
+/** A test that is there where a file system can be mounted. */
+function testOnDisk(name: string, run: () => Promise<void>): void {
+  if (why_not === undefined) Deno.test(name, run);
+}
+
+async function until(what: string, is: () => Promise<boolean>): Promise<void> {
+  const deadline_ms = Date.now() + WAIT_MS;
+  while (!await is()) {
+    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function readiness(bus: TestBus) {
+  const response = await fetch(`${bus.ops_url}/health/ready`);
+  const { checks } = await response.json();
+  return { status: response.status, storage: checks.storage };
+}
+
+async function isWritable(bus: TestBus): Promise<boolean> {
+  const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  const [, value] = /^arqon_spine_storage_writable (\d)$/m.exec(page) ?? [];
+  assert.ok(value !== undefined, "the gauge is there");
+  return value === "1";
+}
+
+async function refusalOf(write: () => Promise<unknown>): Promise<ArqonError | undefined> {
+  try {
+    await write();
+    return undefined;
+  } catch (error) {
+    assert.ok(error instanceof ArqonError, String(error));
+    return error;
+  }
+}
+
+const dial = async (bus: TestBus): Promise<Connection> =>
+  await connect({ url: bus.url, token: await bus.tokenFor({ role: "service" }) });
+
+testOnDisk(
+  "a disk that fills while the bus runs: readiness and a gauge say so, reads go on, and room heals it",
+  async () => {
+    await using disk = await mountSmallDisk(24);
+    await using bus = await startBus(["--data-dir", `${disk.folder}/data`]);
+    await using client = await dial(bus);
+    const log = client.room("durable-1");
+    await log.publish("t", MESSAGE);
+    const state = client.room("state");
+    await state.set("k", 1);
+    assert.equal((await readiness(bus)).status, 200);
+    assert.ok(await isWritable(bus));
+    await disk.fill();
+    await until("a publish that is refused", async () => {
+      const refusal = await refusalOf(() => log.publish("t", MESSAGE));
+      assert.ok(refusal === undefined || refusal.reason === "log-unavailable", String(refusal));
+      return refusal !== undefined;
+    });
+    const { status, storage } = await readiness(bus);
+    assert.equal(status, 503);
+    assert.equal(storage.status, "unavailable");
+    assert.match(storage.detail, /the disk is full/);
+    assert.ok(!await isWritable(bus));
+    assert.match(bus.log(), /the storage takes no writes/);
+    assert.equal((await state.get("k")).value, 1, "what is stored can be read");
+    assert.ok((await log.history({ limit: 1 })).messages.length === 1);
+    const plain = client.room("plain");
+    using heard = plain.subscribe();
+    await heard.ready;
+    await plain.publish("t", "still here");
+    assert.equal((await heard.next()).value?.text(), "still here", "what keeps nothing goes on");
+    await disk.clear();
+    await until("a bus that is well again", async () => (await readiness(bus)).status === 200);
+    assert.ok(await isWritable(bus));
+    await log.publish("t", MESSAGE);
+    await state.set("k", 2);
+  },
+);
+
+testOnDisk("a start on a full disk: one message says what to do, and nothing is lost", async () => {
+  await using disk = await mountSmallDisk(24);
+  const args = ["--data-dir", `${disk.folder}/data`];
+  let offsets: bigint[] = [];
+  {
+    await using bus = await startBus(args);
+    await using client = await dial(bus);
+    const sent = Array.from({ length: 5 }, () => client.room("durable-1").publish("t", MESSAGE));
+    offsets = (await Promise.all(sent)).map(({ offset }) => BigInt(offset ?? 0));
+    await client.room("state").set("k", 1);
+  }
+  await disk.fill();
+  await assert.rejects(startBus(args), (error) => {
+    assert.ok(error instanceof Error);
+    const { message } = error;
+    assert.match(message, /ended before it was ready/);
+    assert.match(
+      message,
+      /data_dir .*\/data cannot be opened: its disk is full \(\S+ \w+ of 24\.0 MiB are free\)/,
+    );
+    assert.match(message, /Nothing is lost: free some room there/);
+    assert.match(message, /Do not delete (spine|log)\.sqlite \([\d.]+ [KM]iB\) or its -wal/);
+    assert.match(message, /log_bytes/);
+    assert.doesNotMatch(message, /\n\s+at /, "no stack trace");
+    return true;
+  });
+  await disk.clear();
+  await using bus = await startBus(args);
+  await using client = await dial(bus);
+  const { messages } = await client.room("durable-1").history({ limit: 10 });
+  assert.deepEqual(messages.map(({ offset }) => BigInt(offset ?? 0)), offsets);
+  assert.equal((await client.room("state").get("k")).value, 1);
+});
+
+Deno.test("a file that is torn or damaged: the message names it, what it holds, and how to save it", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-torn-" });
+  const data_dir = `${folder}/data`;
+  const args = ["--data-dir", data_dir];
+  try {
+    {
+      await using bus = await startBus(args);
+      await using client = await dial(bus);
+      await client.room("durable-1").publish("t", MESSAGE);
+      await client.room("state").set("k", 1);
+    }
+    for (
+      const [file, holds] of [
+        ["spine.sqlite", /bans, revocations/],
+        ["log.sqlite", /the messages of durable rooms/],
+      ] as const
+    ) {
+      const good = await Deno.readFile(`${data_dir}/${file}`);
+      const torn = good.slice();
+      // The first page says how large the pages are and what tables there are.
+      torn.fill(0xff, 100, 4_096);
+      await Deno.writeFile(`${data_dir}/${file}`, torn);
+      await assert.rejects(startBus(args), (error) => {
+        assert.ok(error instanceof Error);
+        const { message } = error;
+        assert.match(message, new RegExp(`data_dir .*cannot be opened .*${file}`));
+        assert.match(message, /is damaged/);
+        assert.match(message, holds);
+        assert.match(message, new RegExp(`sqlite3 ${file} .recover`));
+        return true;
+      });
+      await Deno.writeFile(`${data_dir}/${file}`, good);
+    }
+    await using bus = await startBus(args);
+    await using client = await dial(bus);
+    assert.equal((await client.room("state").get("k")).value, 1);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,174 @@
+/**
+ * Refusals that answer no request, on a real bus: a client hears which room they are about without
+ * reading their text. Three clients do the same: one that asks for REFUSAL frames, one that speaks
+ * text, and one that asks for nothing, as clients of before.
+ */
+import assert from "node:assert/strict";
+import {
+  encodePub,
+  encodeRefresh,
+  encodeSub,
+  encodeUnsub,
+  errorMessage,
+  ERRORS,
+  Opcode,
+  writeEnvelope,
+} from "@arqon/proto";
+import type { ServerFrame } from "@arqon/proto";
+import { startBus } from "./harness/bus.ts";
+import { openText, RawClient } from "./peers/raw_client.ts";
+
+/** What a refusal says besides its message, whoever tells it. */
+interface Told {
+  readonly reason: keyof typeof ERRORS;
+  readonly detail?: string;
+  readonly room?: string;
+  readonly action?: string;
+}
+
+const LONG = "x".repeat(65);
+const command = { name: "room.kick" };
+
+/** What is sent without an id, in both forms, and what is said to it. */
+const REFUSED: readonly (readonly [frame: Uint8Array, text: object, told: Told])[] = [
+  [
+    encodePub(writeEnvelope({ room_id: "no", event: { type: "t" } })),
+    { op: "pub", room: "no", type: "t" },
+    { reason: "not-granted", detail: "publish in no", room: "no", action: "publish" },
+  ],
+  [
+    encodePub(writeEnvelope({ room_id: "in", command })),
+    { op: "cmd", room: "in", name: "room.kick" },
+    { reason: "command-forbidden", detail: "room.kick", room: "in", action: "command" },
+  ],
+  [
+    encodePub(writeEnvelope({ room_id: "in", command: { name: "room.nothing" } })),
+    { op: "cmd", room: "in", name: "room.nothing" },
+    { reason: "invalid-command", room: "in", action: "command" },
+  ],
+  [
+    encodeSub({ room_id: "no" }),
+    { op: "sub", room: "no" },
+    { reason: "not-granted", detail: "subscribe in no", room: "no", action: "subscribe" },
+  ],
+  [
+    encodeUnsub({ room_id: "in" }),
+    { op: "unsub", room: "in" },
+    { reason: "not-subscribed", detail: "in", room: "in", action: "unsubscribe" },
+  ],
+  // A room that cannot be is not said back: the client may have made up any length.
+  [encodeSub({ room_id: LONG }), { op: "sub", room: LONG }, { reason: "invalid-room" }],
+];
+
+const FORMS = ["refusal", "text", "err"] as const;
+type Form = typeof FORMS[number];
+
+async function open(form: Form, url: string, token: string): Promise<RawClient> {
+  if (form === "text") return await openText(url, token);
+  const client = new RawClient(form === "err" ? url : `${url}?refusals=1`, { token });
+  assert.equal((await client.frame()).kind, "welcome");
+  return client;
+}
+
+/** The next frame that is no message: who is in a room is told beside all this. */
+async function nextText(client: RawClient) {
+  for (;;) {
+    const frame = await client.json();
+    if (frame.op !== "msg") return frame;
+  }
+}
+
+async function nextBinary(client: RawClient): Promise<ServerFrame> {
+  for (;;) {
+    const frame = await client.frame();
+    if (frame.kind !== "msg") return frame;
+  }
+}
+
+async function subscribe(client: RawClient, form: Form, room: string, presence: boolean) {
+  if (form === "text") client.send({ op: "sub", room, presence, id: 1 });
+  else client.send(encodeSub({ room_id: room, presence, request_id: 1 }));
+  if (form === "text") return assert.equal((await nextText(client)).code, 0);
+  const answer = await nextBinary(client);
+  assert.ok(answer.kind === "ack" && answer.ack.code === 0, JSON.stringify(answer));
+}
+
+/** The next frame is this refusal, as that form has it. */
+async function hear(client: RawClient, form: Form, told: Told): Promise<void> {
+  const { reason, detail, room = "", action = "" } = told;
+  const { code } = ERRORS[reason];
+  const message = detail === undefined ? undefined : errorMessage(reason, detail);
+  const right = (said: string) => message === undefined || assert.equal(said, message);
+  if (form === "text") {
+    const { message: said, ...frame } = await nextText(client);
+    right(said);
+    const place = room === "" ? {} : { room, action };
+    return assert.deepEqual(frame, { op: "err", code, reason, ...place });
+  }
+  const frame = await nextBinary(client);
+  if (form === "err") {
+    assert.ok(frame.kind === "err", JSON.stringify(frame));
+    right(frame.message);
+    return assert.equal(frame.code, code);
+  }
+  assert.ok(frame.kind === "refusal", JSON.stringify(frame));
+  const { message: said, ...refusal } = frame.refusal;
+  right(said);
+  assert.deepEqual({ ...refusal }, { code, reason, retry_after_ms: 0, room_id: room, action });
+}
+
+const grant = (room: string, ...actions: string[]) => ({ room, actions });
+const EVERYTHING = ["publish", "subscribe", "presence", "command"];
+
+Deno.test("a refusal without a request says which room and action it is about", async (t) => {
+  await using bus = await startBus();
+  const claims = { grants: [grant("in", ...EVERYTHING)] };
+  const token = await bus.tokenFor({ claims });
+  for (const form of FORMS) {
+    using client = await open(form, bus.url, token);
+    for (const [frame, text, told] of REFUSED) {
+      await t.step(`${form}: ${told.reason}`, async () => {
+        client.send(form === "text" ? text : frame);
+        await hear(client, form, told);
+      });
+    }
+    await t.step(`${form}: what cannot be read is about no room`, async () => {
+      client.send(form === "text" ? "{}" : Uint8Array.of(Opcode.PUB, 0xff));
+      await hear(client, form, { reason: "malformed-frame" });
+    });
+  }
+});
+
+Deno.test("what a new token takes away ends with its room and action: 'not-granted'", async (t) => {
+  await using bus = await startBus();
+  const before = { grants: [grant("*", ...EVERYTHING)] };
+  const after = { grants: [grant("keep", "subscribe"), grant("seen", "subscribe")] };
+  for (const form of FORMS) {
+    await t.step(form, async () => {
+      using client = await open(form, bus.url, await bus.tokenFor({ claims: before }));
+      await subscribe(client, form, "keep", false);
+      await subscribe(client, form, "lose", false);
+      await subscribe(client, form, "seen", true);
+      const next = await bus.tokenFor({ claims: after });
+      client.send(
+        form === "text" ? { op: "refresh", token: next } : encodeRefresh({ token: next }),
+      );
+      const about = (action: string, room: string): Told => ({
+        reason: "not-granted",
+        detail: `${action} in ${room}`,
+        room,
+        action,
+      });
+      await hear(client, form, about("subscribe", "lose"));
+      await hear(client, form, about("presence", "seen"));
+    });
+  }
+});
+
+Deno.test("a refusal that ends the connection is about no room: 'token-expired'", async () => {
+  await using bus = await startBus();
+  const token = await bus.tokenFor({ ttl_seconds: 1 });
+  using client = await open("refusal", bus.url, token);
+  await hear(client, "refusal", { reason: "token-expired" });
+  assert.deepEqual(await client.closed(), { code: 4401, reason: "token-expired" });
+});

@@ -1,0 +1,92 @@
+/**
+ * Two Shields and a Brain on one NATS server to which an older copy comes back, and what their clients
+ * must see then. Tests only.
+ */
+import assert from "node:assert/strict";
+import { startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { numbers } from "./peers/durable_client.ts";
+import type { DurableClient, Place, Told } from "./peers/durable_client.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+import { comesBack, dial, epochOf, ROOM } from "./restore_world.ts";
+import type { Given } from "./restore_world.ts";
+
+/** Of every process; the one room is durable, and looked at often. */
+export const NATS_CONFIG = (url: string, issuer: string) => `
+[nats]
+urls = ["${url}"]
+[limits]
+messages_per_second = 10_000
+[durable]
+verify_ms = 500
+[[rooms]]
+room = "${ROOM}"
+durable = true
+history_size = 100_000
+${issuer}`;
+
+const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+
+/** Two Shields and a Brain on one NATS server. */
+export async function startCluster(nats: NatsServer, config: string, dir: string) {
+  const servers = [
+    await startServer("brain", config, dir),
+    await startServer("shield", config, dir, 'node_id = "s0"\ndrain_ms = 0'),
+    await startServer("shield", config, dir, 'node_id = "s1"\ndrain_ms = 0'),
+  ];
+  const [, s0, s1] = servers as [ServerProcess, ServerProcess, ServerProcess];
+  return {
+    urls: [urlOf(s0), urlOf(s1)] as const,
+    log: () => `${servers.map((server) => server.log()).join("\n")}\n${nats.logTail()}`,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(servers.map((server) => server.stop("SIGKILL")));
+    },
+  };
+}
+
+/** Reads until a GAP: before it nothing that was acknowledged is left out, and all is in order. */
+export async function readToGap(
+  reader: DurableClient,
+  acknowledged: readonly string[],
+): Promise<Told> {
+  const numberOf = (data: unknown) => Number(String(data).split(" ")[1]);
+  const expected = acknowledged.map(numberOf);
+  let last = -1;
+  for (;;) {
+    const told = await reader.told();
+    if (told.signal !== undefined) return told;
+    const number = numberOf(told.data);
+    assert.ok(number > last, `${number} after ${last}`);
+    const left_out = expected.filter((one) => one > last && one < number);
+    // The first one heard here is the first that was not read before.
+    assert.deepEqual(last < 0 ? [] : left_out, [], `before ${number}`);
+    last = number;
+  }
+}
+
+/** The copy is back: who stood in the part that is gone is told so, everybody else goes on. */
+export async function afterwards(
+  urls: readonly [string, string],
+  token: string,
+  given: Given,
+  { early, lost }: { readonly early: Place; readonly lost: Place },
+): Promise<void> {
+  const [now, there] = await Promise.all(urls.map((url) => epochOf(url, token)));
+  assert.ok(now !== undefined && now !== early.epoch);
+  assert.equal(there, now, "all Shields see the same life");
+  for (const url of urls) {
+    await comesBack(url, token, early, true);
+    await comesBack(url, token, lost, false);
+  }
+  using client = await dial(urls[1], token);
+  await given.desk(client, true);
+  // Beyond the offsets of the lost part.
+  const later = await client.fill(ROOM, numbers(0, 200));
+  assert.ok((later.at(-1) as number) > (lost.after_offset ?? 0));
+  given.offsets(now, later);
+  for (const url of urls) {
+    await comesBack(url, token, early, true);
+    await comesBack(url, token, lost, false);
+    await comesBack(url, token, { after_offset: later[0] as number, epoch: now }, true);
+  }
+}

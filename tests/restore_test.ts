@@ -1,0 +1,154 @@
+/**
+ * An older copy of the data is put back, or none: on the embedded engine and on NATS, under load, with
+ * processes that went on running and with all of them stopped. Clients that stay, that come back and
+ * that are new: nobody misses what was acknowledged without being told, and no offset of an epoch, no
+ * version and no fence is given twice. Real processes.
+ */
+import assert from "node:assert/strict";
+import { runArq } from "../arq/testing/run_arq.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import { numbers } from "./peers/durable_client.ts";
+import type { DurableClient, Place } from "./peers/durable_client.ts";
+import { startNats } from "./harness/nats_server.ts";
+import type { NatsServer } from "./harness/nats_server.ts";
+import { afterwards, NATS_CONFIG, readToGap, startCluster } from "./restore_cluster.ts";
+import { comesBack, copyFolder, DESK, dial, Given, Load, ROOM } from "./restore_world.ts";
+import { startServe } from "./harness/serve_bus.ts";
+import type { ServedBus } from "./harness/serve_bus.ts";
+
+/** A folder as `arq init` makes it, on ports that are picked. */
+async function initFolder() {
+  const path = await Deno.makeTempDir({ prefix: "arqon-restore-" });
+  const { code, stderr } = await runArq(["init", "--no-context"], { cwd: path });
+  assert.equal(code, 0, stderr);
+  const config = await Deno.readTextFile(`${path}/config.toml`);
+  await Deno.writeTextFile(`${path}/config.toml`, config.replace(/^port = \d+$/gm, "port = 0"));
+  const key = ["--key", "keys/arqon-private.jwk.json"];
+  const claims = ["--issuer", "arqon-local", "--audience", "arqon", "--role", "service"];
+  const gen = await runArq(["auth", "gen", ...key, ...claims], { cwd: path });
+  assert.equal(gen.code, 0, gen.stderr);
+  const token = gen.stdout.trim();
+  return { path, token, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+Deno.test("embedded: restarts go on, an older copy and a wiped folder are other lives", async () => {
+  await using folder = await initFolder();
+  const { path, token } = folder;
+  const given = new Given();
+  const data = `${path}/data`;
+  /** Starts the bus, lets it work under load, and kills it in the middle: where a client stood. */
+  const live = async (name: string, look: (bus: ServedBus) => Promise<void>): Promise<Place> => {
+    await using bus = await startServe(path);
+    await look(bus);
+    using client = await dial(bus.url, token);
+    await given.desk(client, true);
+    using reader = await dial(bus.url, token);
+    const { epoch } = await reader.join(ROOM);
+    const load = new Load(client, name);
+    await load.more(100);
+    await bus.stop("SIGKILL");
+    await load.end();
+    const offsets = load.acknowledged.map(({ offset }) => offset);
+    given.offsets(epoch, offsets);
+    // Whoever was told of the last one stood there.
+    return { after_offset: offsets.at(-1) as number, epoch };
+  };
+  const first = await live("first", async () => {});
+  await copyFolder(data, `${path}/copy`);
+  const lost = await live("lost", async ({ url }) => {
+    assert.notEqual(await comesBack(url, token, first, true), first.epoch);
+  });
+  const again = await live("again", async ({ url }) => {
+    for (const place of [first, lost]) await comesBack(url, token, place, true);
+  });
+
+  await copyFolder(`${path}/copy`, data);
+  const restored = await live("restored", async ({ url }) => {
+    await comesBack(url, token, first, true);
+    for (const place of [lost, again]) await comesBack(url, token, place, false);
+  });
+  // By now the log is past every offset of the lost part.
+  await live("after", async ({ url }) => {
+    for (const place of [first, restored]) await comesBack(url, token, place, true);
+    for (const place of [lost, again]) await comesBack(url, token, place, false);
+  });
+
+  await Deno.remove(data, { recursive: true });
+  await live("wiped", async ({ url }) => {
+    for (const place of [first, lost, again, restored]) await comesBack(url, token, place, false);
+  });
+});
+
+/** Stops the server, and starts it again on the store as it was at `copy`. */
+async function putBack(nats: NatsServer, copy: string): Promise<void> {
+  await nats.stop();
+  await copyFolder(copy, nats.store);
+  await nats.start();
+}
+
+async function onNats(are_stopped: boolean): Promise<void> {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const token = await issuer.tokenFor({ role: "service" });
+  const config = NATS_CONFIG(nats.url, issuer.config);
+  const copy = `${issuer.dir}/copy`;
+  const given = new Given();
+  const clients: DurableClient[] = [];
+  const open = async (url: string) => {
+    const client = await dial(url, token);
+    clients.push(client);
+    return client;
+  };
+  try {
+    let cluster = await startCluster(nats, config, issuer.dir);
+    let [here, there] = cluster.urls;
+    const client = await open(here);
+    await given.desk(client, true);
+    const stays = await open(here);
+    const watcher = await open(there);
+    await watcher.sub(DESK);
+    const { epoch } = await stays.join(ROOM);
+    const offsets = await client.fill(ROOM, numbers(0, 100));
+    await stays.hears(offsets);
+    const early: Place = { after_offset: offsets.at(-1) as number, epoch };
+
+    // An ordinary restart of NATS, with a copy made meanwhile: nothing is lost and nobody is told.
+    await nats.stop();
+    await copyFolder(nats.store, copy);
+    await nats.start();
+    const load = new Load(await open(there), "lost");
+    await load.more(50);
+    await stays.hears(load.acknowledged.slice(0, 50).map(({ offset }) => offset));
+    assert.equal(await comesBack(here, token, early, true), epoch, "it is the same life");
+    await given.desk(client, false);
+    const last = load.acknowledged.at(-1)?.offset as number;
+    const lost: Place = { after_offset: last, epoch };
+
+    if (are_stopped) {
+      await cluster[Symbol.asyncDispose]();
+      await load.end();
+      given.offsets(epoch, load.acknowledged.map(({ offset }) => offset));
+      await putBack(nats, copy);
+      cluster = await startCluster(nats, config, issuer.dir);
+      [here, there] = cluster.urls;
+    } else {
+      await putBack(nats, copy);
+      await load.more(100);
+      await load.end();
+      const all = load.acknowledged.map(({ data }) => data);
+      const { signal } = await readToGap(stays, all.slice(50));
+      assert.deepEqual([signal?.kind, signal?.reason], ["GAP", "epoch-changed"], cluster.log());
+      // Of each restart one; which of the two reasons depends on who came back first.
+      for (let gaps = 0; gaps < 2;) if ((await watcher.told()).signal?.kind === "GAP") gaps++;
+    }
+    await afterwards([here, there], token, given, { early, lost });
+    await cluster[Symbol.asyncDispose]();
+  } finally {
+    for (const client of clients) client[Symbol.dispose]();
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+Deno.test("NATS: an older copy under running Shields and Brains", () => onNats(false));
+
+Deno.test("NATS: an older copy while everything is stopped", () => onNats(true));

@@ -1,0 +1,155 @@
+/**
+ * What tests of copies that are put back share: clients of one durable room and of one room with state,
+ * what they were given over all lives, and publishers under load. Tests only.
+ */
+import assert from "node:assert/strict";
+import { DurableClient } from "./peers/durable_client.ts";
+import type { Place } from "./peers/durable_client.ts";
+
+const DEADLINE_MS = 30_000;
+/** Durable. */
+export const ROOM = "orders";
+/** Has state. */
+export const DESK = "desk";
+
+/** What was at `to` before is gone. */
+export async function copyFolder(from: string, to: string): Promise<void> {
+  await Deno.remove(to, { recursive: true }).catch(() => {});
+  const { success } = await new Deno.Command("cp", { args: ["-a", from, to] }).output();
+  assert.ok(success, `cp -a ${from} ${to}`);
+}
+
+/** What clients have been given, over all lives. */
+export class Given {
+  readonly #offsets = new Set<string>();
+  readonly #epochs = new Set<string>();
+  #version = 0;
+  #fence = 0;
+
+  /** Offsets that publishers were told, in the epoch that subscribers see. */
+  offsets(epoch: string, offsets: readonly number[]): void {
+    for (const offset of offsets) {
+      const position = `${epoch} ${offset}`;
+      assert.ok(!this.#offsets.has(position), `${position} was given before`);
+      this.#offsets.add(position);
+    }
+  }
+
+  /** Writes and locks in the room: everything it is told is above all before. */
+  async desk(client: DurableClient, is_another_life: boolean): Promise<void> {
+    const cmd = async (name: string, more: object = {}) => {
+      const deadline_ms = Date.now() + DEADLINE_MS;
+      let answer = await client.ask({ op: "cmd", room: DESK, name, ...more });
+      // The Brain may come back later than the Shield.
+      while (answer.reason === "brain-unavailable" && Date.now() < deadline_ms) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        answer = await client.ask({ op: "cmd", room: DESK, name, ...more });
+      }
+      assert.equal(answer.code, 0, JSON.stringify(answer));
+      return answer.result;
+    };
+    if (this.#version > 0 && is_another_life) {
+      const stale = {
+        name: "room.set",
+        data: { key: "k", value: 0 },
+        expect_version: this.#version,
+      };
+      const refused = await client.ask({ op: "cmd", room: DESK, ...stale });
+      assert.equal(refused.reason, "version-conflict", "a version of an earlier life");
+    }
+    const set = await cmd("room.set", { data: { key: "k", value: 1 } });
+    assert.ok(set.version > this.#version, `version ${set.version} after ${this.#version}`);
+    assert.equal(this.#epochs.has(set.epoch), !is_another_life, `epoch ${set.epoch}`);
+    const locked = await cmd("room.lock", { data: { ttl_ms: 30_000 } });
+    assert.ok(locked.fence > this.#fence, `fence ${locked.fence} after ${this.#fence}`);
+    const unlocked = await cmd("room.unlock");
+    assert.ok(Number.isSafeInteger(unlocked.version) && unlocked.version === set.version + 2);
+    this.#epochs.add(set.epoch);
+    this.#version = unlocked.version;
+    this.#fence = locked.fence;
+  }
+}
+
+/** Publishes without a pause until it is ended; what was acknowledged, in order. */
+export class Load {
+  readonly acknowledged: { readonly data: string; readonly offset: number }[] = [];
+  readonly #client: DurableClient;
+  readonly #name: string;
+  #ended = false;
+  readonly #running: Promise<void>;
+
+  constructor(client: DurableClient, name: string) {
+    this.#client = client;
+    this.#name = name;
+    this.#running = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    for (let number = 0; !this.#ended; number++) {
+      const data = `${this.#name} ${number}`;
+      // The bus may be killed under it: then nothing more is acknowledged.
+      const answer = await this.#client.pub(ROOM, data).catch(() => undefined);
+      if (answer === undefined) return;
+      if (answer.code === 0) this.acknowledged.push({ data, offset: answer.offset as number });
+      else await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  /** Resolves when so many more are acknowledged. */
+  async more(count: number): Promise<void> {
+    const enough = this.acknowledged.length + count;
+    const deadline_ms = Date.now() + DEADLINE_MS;
+    while (this.acknowledged.length < enough) {
+      assert.ok(Date.now() < deadline_ms, `${this.#name}: publishes are not taken`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#running;
+  }
+}
+
+/** Everything that is stored in the room after that offset, by the history. */
+async function stored(client: DurableClient, after: number): Promise<number[]> {
+  const offsets: number[] = [];
+  for (let more = true; more;) {
+    const data = { after: offsets.at(-1) ?? after, limit: 1_000 };
+    const { result } = await client.ask({ op: "cmd", room: ROOM, name: "history.get", data });
+    offsets.push(...result.messages.map(({ offset }: { offset: number }) => offset));
+    more = result.more;
+  }
+  return offsets;
+}
+
+/** While NATS comes back, nobody is let in. */
+export async function dial(url: string, token: string): Promise<DurableClient> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  for (;;) {
+    try {
+      return await DurableClient.open(url, token);
+    } catch (error) {
+      if (Date.now() > deadline_ms) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** A client that was away: with a good place it gets all that is stored behind it, else it is told. */
+export async function comesBack(url: string, token: string, place: Place, is_good: boolean) {
+  using client = await dial(url, token);
+  const answer = await client.join(ROOM, place);
+  if (is_good) {
+    assert.equal(answer.recovered, true, JSON.stringify(answer));
+    const offsets = await stored(client, place.after_offset ?? 0);
+    await client.hears(offsets.filter((offset) => offset <= answer.offset));
+  } else assert.deepEqual([answer.recovered, answer.reason], [false, "epoch-changed"]);
+  return answer.epoch as string;
+}
+
+/** What a new client finds: the room's epoch. */
+export async function epochOf(url: string, token: string): Promise<string> {
+  using client = await dial(url, token);
+  return (await client.join(ROOM)).epoch;
+}

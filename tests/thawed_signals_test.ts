@@ -1,0 +1,89 @@
+/**
+ * Signals of backends while a server of a NATS cluster stops for some seconds and goes on: nobody who
+ * came back after a DISCONNECT is put out by it again. Real servers and Shields; messages of rooms are
+ * `thawed_server_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@nats-io/transport-deno";
+import type { NatsConnection } from "@nats-io/transport-deno";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { startNatsCluster } from "./harness/nats_cluster.ts";
+import { openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+
+const DEADLINE_MS = 60_000;
+/** NATS leaves each to one of the Shields: some are for the one behind the server that stands still. */
+const SIGNALS = 300;
+/** For what the server that goes on again has kept. */
+const QUIET_MS = 3_000;
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!holds()) {
+    assert.ok(Date.now() < deadline_ms, what);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const socketUrl = ({ ready }: ServerProcess) => `${ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+
+/** Once the Shield knows again who is banned. */
+async function entered(url: string, token: string): Promise<RawClient> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  for (;;) {
+    try {
+      return await openText(url, token);
+    } catch (error) {
+      if (Date.now() > deadline_ms) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+async function putOut(backend: NatsConnection, target: string, count: number): Promise<void> {
+  const signal = JSON.stringify({ signal: { kind: "DISCONNECT", target } });
+  for (let number = 0; number < count; number++) backend.publish("sys.t.acme.signals", signal);
+  await backend.flush();
+}
+
+Deno.test("a server of the cluster that stops and goes on puts nobody out twice", async () => {
+  await using nats = await startNatsCluster();
+  const issuer = await createIssuer();
+  const [urls, [, frozen]] = [nats.urls, nats.members];
+  const config = (at: number) => `${issuer.config}\n[nats]\nurls = ["${urls[at]}"]\n`;
+  // Where no Shield is, so that the server chooses among those of others.
+  const backend = await connect({ servers: urls[0]!.replace("nats://", "") });
+  try {
+    await using behind = await startServer("shield", config(1), issuer.dir, "drain_ms = 0");
+    await using beside = await startServer("shield", config(2), issuer.dir, "drain_ms = 0");
+    const enter = async (shield: ServerProcess, sub: string) =>
+      await entered(socketUrl(shield), await issuer.tokenFor({ sub }));
+    const eve = await enter(beside, "eve");
+    await frozen?.freeze();
+    await putOut(backend, "dora", SIGNALS);
+    await putOut(backend, "eve", 1);
+    assert.equal((await eve.closed()).code, 1008, "the other Shield has heard all of them");
+    await until(
+      () => behind.log().includes("connection to NATS is back"),
+      "it stays with the server",
+    );
+    const clients = await Promise.all([behind, beside].map((shield) => enter(shield, "dora")));
+    frozen?.resume();
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+    for (const client of clients) {
+      client.send({ op: "ping" });
+      assert.equal((await client.json()).op, "pong", "put out by what was over");
+    }
+    // Each still hears what comes now, once.
+    await putOut(backend, "dora", 1);
+    for (const client of clients) {
+      assert.equal((await client.json()).signal.kind, "DISCONNECT");
+      assert.equal((await client.json()).reason, "disconnected");
+      assert.equal((await client.closed()).code, 1008);
+    }
+  } finally {
+    await backend.close();
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
