@@ -7,12 +7,13 @@ ARG DENO_VERSION=2.9.6
 FROM --platform=$BUILDPLATFORM denoland/deno:${DENO_VERSION} AS build
 ENV DENO_DIR=/deno-dir DENO_UNSTABLE_NPM_LAZY_CACHING=1
 WORKDIR /app
-COPY deno.json deno.lock ./
+COPY deno.json deno.lock LICENSE NOTICE ./
 # The workspace is only whole with a deno.json of every member.
 COPY examples/deno.json examples/
 COPY proto/ proto/
 COPY shared/ shared/
 COPY shield/ shield/
+COPY wasm/ wasm/
 COPY brain/ brain/
 COPY sdk/typescript/ sdk/typescript/
 COPY policies/sdk/ policies/sdk/
@@ -27,8 +28,8 @@ COPY deploy/grafana/ deploy/grafana/
 COPY deploy/nats/ deploy/nats/
 COPY deploy/prometheus/ deploy/prometheus/
 # Commands are loaded by name; threads and the compile child are started by URL.
-RUN deno cache --frozen arq/*.ts arq/*/*.ts shield/policy/worker.ts shield/policy/meter_thread.ts shield/schema/set_thread.ts \
-  shield/policy/compile_child.ts policies/compiler/*.ts deploy/docker/*.ts \
+RUN deno cache --frozen arq/*.ts arq/*/*.ts shield/policy/worker/worker.ts shield/policy/modules/meter_thread.ts shield/schema/registry/set_thread.ts \
+  shield/policy/modules/compile_child.ts policies/compiler/*.ts deploy/docker/*.ts \
   && mkdir /etc/arqon /data /keys /issuer \
   && chmod 0700 /data /keys
 
@@ -60,7 +61,7 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/deno", "run", "--no-prompt", "--cached-only", "--frozen", \
   "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring,--heap-growing-percent=300", \
   "--unstable-worker-options", "--unstable-net", "--unstable-no-legacy-abort", \
-  "--ignore-env", "--allow-run=deno", "--allow-net", "--allow-read", \
+  "--ignore-env", "--allow-run=deno", "--allow-net", "--allow-read", "--allow-sys=statfs", \
   "--allow-write=/data,/keys,/tmp", \
   "--allow-env=INIT_CWD,CI,NO_COLOR,HOME,XDG_CONFIG_HOME,APPDATA,ARQON_CALLED_AS,npm_command", "arq/main.ts"]
 CMD ["--help"]

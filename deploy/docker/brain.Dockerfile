@@ -6,7 +6,7 @@ ARG DENO_VERSION=2.9.6
 FROM --platform=$BUILDPLATFORM denoland/deno:${DENO_VERSION} AS build
 ENV DENO_DIR=/deno-dir DENO_UNSTABLE_NPM_LAZY_CACHING=1
 WORKDIR /app
-COPY deno.json deno.lock ./
+COPY deno.json deno.lock LICENSE NOTICE ./
 # The workspace is only whole with a deno.json of every member.
 COPY shield/deno.json shield/
 COPY arq/deno.json arq/

@@ -3,7 +3,7 @@
  * one into the folder of its first argument, the public set into that of its second. A key that is there
  * stays. Not for production: `arq auth keys` is, on the machine of the token server.
  */
-import { newKeyPair } from "../../arq/token.ts";
+import { newKeyPair } from "../../arq/bus/token.ts";
 
 const PRIVATE_NAME = "arqon-private.jwk.json";
 const PUBLIC_NAME = "arqon-jwks.json";

@@ -7,7 +7,7 @@ ARG DENO_VERSION=2.9.6
 FROM --platform=$BUILDPLATFORM denoland/deno:${DENO_VERSION} AS build
 ENV DENO_DIR=/deno-dir DENO_UNSTABLE_NPM_LAZY_CACHING=1
 WORKDIR /app
-COPY deno.json deno.lock ./
+COPY deno.json deno.lock LICENSE NOTICE ./
 # The workspace is only whole with a deno.json of every member.
 COPY brain/deno.json brain/
 COPY arq/deno.json arq/
@@ -16,10 +16,11 @@ COPY examples/deno.json examples/
 COPY proto/ proto/
 COPY shared/ shared/
 COPY shield/ shield/
+COPY wasm/ wasm/
 COPY deploy/docker/health.ts deploy/docker/
 # Threads and the compile child are started by URL and are in no import.
-RUN deno cache --frozen shield/main.ts shield/policy/worker.ts shield/policy/meter_thread.ts shield/schema/set_thread.ts \
-  shield/policy/compile_child.ts deploy/docker/health.ts \
+RUN deno cache --frozen shield/main.ts shield/policy/worker/worker.ts shield/policy/modules/meter_thread.ts shield/schema/registry/set_thread.ts \
+  shield/policy/modules/compile_child.ts deploy/docker/health.ts \
   && mkdir /etc/arqon
 
 FROM denoland/deno:bin-${DENO_VERSION} AS deno
