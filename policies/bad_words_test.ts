@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { foldCharacter } from "../tasks/policies_fold_table.ts";
+import { foldCharacter } from "../tasks/policies/policies_fold_table.ts";
 import { startExample } from "./testing/guest_host.ts";
 import { ALLOWED, BAD_WORDS, REFUSED } from "./testing/word_cases.ts";
 

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { decodePolicy } from "../shield/policy/meter.ts";
+import { decodePolicy } from "../wasm/metering/meter.ts";
 import { BAD_WORDS } from "./testing/word_cases.ts";
 import { readPolicy, startExample } from "./testing/guest_host.ts";
 

@@ -1,5 +1,5 @@
 /**
- * The settings of VitePress: names, sidebar, search. `tasks/site.ts` copies it beside the pages that
+ * The settings of VitePress: names, sidebar, search. `tasks/site/site.ts` copies it beside the pages that
  * it prepares, and gives the base path. It imports nothing of VitePress, which is not a package of
  * the workspace.
  */

@@ -1,6 +1,6 @@
 /**
  * The pages of the site and their order: the sidebar, the map from a file of the checkout to its
- * place, and what the gate counts. Data only; `tasks/site.ts` and `config.ts` read it.
+ * place, and what the gate counts. Data only; `tasks/site/site.ts` and `config.ts` read it.
  */
 
 /** A page: its file in the checkout and what the sidebar calls it. */
@@ -82,6 +82,7 @@ export const SECTIONS: readonly SiteSection[] = [
   {
     text: "How it is built",
     pages: [
+      { text: "The core in 30 minutes", file: "docs/core.md" },
       { text: "Architecture", file: "docs/architecture.md" },
       { text: "As built", file: "docs/epoch1_overview.md" },
       { text: "Contributing", file: "CONTRIBUTING.md", place: "contributing" },

@@ -2,9 +2,9 @@
  * Runs a policy as the Shield does: checked against the ABI, metered, and called by the Shield's own
  * host. One instance, no workers and no server. Serves tests.
  */
-import { meterPolicy } from "../../shield/policy/abi_check.ts";
-import { type GuestOutcome, instantiateGuest } from "../../shield/policy/host_abi.ts";
-import type { Hook } from "../../shield/policy/policy.ts";
+import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
+import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
+import type { Hook } from "../../shield/policy/abi/policy.ts";
 
 const BUILD = new URL("../build/", import.meta.url);
 /** The default `[platform.overseer] memory_limit_pages`. */

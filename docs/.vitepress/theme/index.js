@@ -1,5 +1,5 @@
 // The theme of the site: VitePress's own, with enough contrast everywhere and a page for addresses that
-// lead nowhere which is a page like the others. `tasks/site.ts` copies it beside the settings.
+// lead nowhere which is a page like the others. `tasks/site/site.ts` copies it beside the settings.
 import { h } from "vue";
 import { withBase } from "vitepress";
 import DefaultTheme from "vitepress/theme";
