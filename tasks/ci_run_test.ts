@@ -3,7 +3,7 @@
  * `npx` that answers what each case says. That the real commands work is what CI itself shows.
  */
 import assert from "node:assert/strict";
-import { ROOT } from "./source_files.ts";
+import { ROOT } from "./checkout/source_files.ts";
 
 interface Answers {
   readonly ok?: string;
@@ -83,6 +83,26 @@ Deno.test("CI counts one for what ends without a verdict", async () => {
   assert.equal(await total({ test: "echo boom; exit 1" }), "1: 0 passed, 1 failed");
   assert.equal(await total({ test: "exit 0" }), "1: 0 passed, 1 failed");
   assert.equal(await total({ test: "echo '5 passed, 0 failed'; exit 1" }), "1: 5 passed, 1 failed");
+});
+
+Deno.test("CI repeats what failed right before its totals, without the tests that passed", async () => {
+  const test =
+    String.raw`printf 'a test ... ok\n\033[1m ERRORS \033[0m\n\nb test => ./b_test.ts:3\n` +
+    String
+      .raw`error: 1 is not 2\n\n FAILURES \n\nb test => ./b_test.ts:3\n\nFAILED | 1 passed | 1 failed\n` +
+    String.raw`\n1 passed, 1 failed\n'; exit 1`;
+  const ok = String.raw`printf 'FAIL  lint  1 s\n      line 3: no-var\nok    types  2 s\n` +
+    String.raw`ok: FAILED 1 of 2 steps in 3 s: lint\n'; exit 1`;
+  const [code, lines] = await runScript({ ok, test });
+  assert.equal(code, 1);
+  const end = lines.slice(lines.indexOf("== what failed"));
+  for (const line of ["      line 3: no-var", "error: 1 is not 2", "-- deno task ok"]) {
+    assert.equal(end.filter((given) => given === line).length, 1, line);
+  }
+  assert.ok(!end.includes("a test ... ok"));
+  assert.equal(lines.at(-1), "1 passed, 2 failed");
+  const [, passing] = await runScript({});
+  assert.ok(!passing.includes("== what failed"));
 });
 
 Deno.test("CI tries to install three times, then says that it failed", async () => {
