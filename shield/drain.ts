@@ -3,8 +3,8 @@
  * what they have asked for is answered, those left are closed, members stay for their grace time.
  * Listeners and the Spine are the caller's.
  */
-import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
-import type { ClientOperation, PlainSignal } from "@arqon/proto";
+import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import type { PlainSignal } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Logger } from "../shared/logs/log.ts";
@@ -40,12 +40,6 @@ function stayOf(drain_timeout_ms: number): number {
   return drain_timeout_ms - Math.min(TAIL_MS, drain_timeout_ms / 2);
 }
 
-/** Throws `draining` for an operation that asks for something. */
-export function requireHarmless({ kind }: ClientOperation): void {
-  if (kind === "ping" || kind === "pong") return;
-  throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
-}
-
 /**
  * Ends everything; `draining_ms` of the parts has been set, so that nobody new is let in.
  * `onClosed` is called when nobody is left to sweep.
@@ -73,7 +67,7 @@ export async function drain(
     tellAll(options, parts);
     await wait(() => parts.connections.size === 0, monotonic_ms() + server.drain_ms);
   }
-  parts.halted = true;
+  parts.operations.halt();
   const answered_ms = parts.hurried ? 0 : until_ms;
   await closeAll(options, parts, (done) => wait(done, answered_ms));
   onClosed();

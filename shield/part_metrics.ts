@@ -30,7 +30,10 @@ function registerConnectionStates(
 
 /** Registers them; once a registry. */
 export function registerParts(
-  { sockets, tenants, operations: { flushes } }: Pick<Parts, "sockets" | "tenants" | "operations">,
+  { sockets, tenants, operations: { context: { flushes } } }: Pick<
+    Parts,
+    "sockets" | "tenants" | "operations"
+  >,
   { tenant_series }: Pick<Config["telemetry"], "tenant_series">,
   registry: Registry,
 ): void {

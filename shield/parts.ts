@@ -10,7 +10,7 @@ import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
 import type { MemoryWatch } from "./memory/memory_watch.ts";
 import type { StartedMirror } from "./mirror/start.ts";
-import type { OperationContext } from "./connection/operations.ts";
+import type { Operations } from "./connection/operations.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import type { PresenceService } from "./presence/service.ts";
 import type { RateTable } from "./rates/rates.ts";
@@ -51,7 +51,7 @@ export interface Parts extends Foundation {
   readonly bans: Bans;
   readonly signals: Signals;
   readonly presence: PresenceService;
-  readonly operations: OperationContext;
+  readonly operations: Operations;
   readonly connections: ConnectionTable;
   /** Sockets that are not closed yet, also those whose connection has ended. */
   readonly sockets: Map<ClientSocket, Connection>;
@@ -59,8 +59,6 @@ export interface Parts extends Foundation {
   readonly started_ms: number;
   /** 0 until the drain begins. */
   draining_ms: number;
-  /** The drain's window is over: nothing new is taken from clients. */
-  halted: boolean;
   /** The drain waits for nothing but close frames. */
   hurried: boolean;
   /** Set once everything runs. */

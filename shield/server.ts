@@ -27,7 +27,7 @@ import { bansPart } from "./admin/operations/bans_api.ts";
 import { PendingRequests } from "./http/pending.ts";
 import { startClientApi } from "./http/start.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
-import { drain, requireHarmless } from "./drain.ts";
+import { drain } from "./drain.ts";
 import { createHistory } from "./durable/history.ts";
 import { startDurable } from "./durable/start.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
@@ -38,7 +38,7 @@ import type { Identity } from "./auth/identity.ts";
 import { startInspect } from "./admin/inspect/start.ts";
 import { isMirrorPath, startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
-import { commitOperation, prepareOperation } from "./connection/operations.ts";
+import { Operations } from "./connection/operations.ts";
 import { Pump } from "./fanout/outbox.ts";
 import { announcePlatform } from "./platform.ts";
 import { isPolicyPath } from "./policy/admin_api.ts";
@@ -132,7 +132,7 @@ export interface Shield {
 }
 
 /** How every Shield begins. */
-const RUNNING = { draining_ms: 0, halted: false, hurried: false, memory: undefined };
+const RUNNING = { draining_ms: 0, hurried: false, memory: undefined };
 
 function assemble(
   options: ShieldOptions,
@@ -162,7 +162,7 @@ function assemble(
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
-  const operations = {
+  const context = {
     path,
     hub,
     flushes,
@@ -193,10 +193,10 @@ function assemble(
       connections,
       writes,
       stats,
-      leave: (connection, room_id) => leave(operations, connection, room_id),
+      leave: (connection, room_id) => leave(context, connection, room_id),
     }),
     presence: service,
-    operations,
+    operations: new Operations(context, config.policy.connection_window),
     connections,
     sockets: new Map(),
     socket_server,
@@ -212,15 +212,10 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     ...parts,
     overseer: parts.policies.overseer,
     pump: new Pump(),
-    prepare(connection, operation) {
-      if (parts.halted) requireHarmless(operation);
-      return prepareOperation(operations, connection, operation);
-    },
-    commit: (connection, operation, added) =>
-      commitOperation(operations, connection, operation, added),
     requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
-    leaveAll: (connection, code) => leaveAll(operations, connection, code, parts.draining_ms > 0),
+    leaveAll: (connection, code) =>
+      leaveAll(operations.context, connection, code, parts.draining_ms > 0),
     onClosed: (socket, connection) => parts.memory?.onClosed(socket, connection),
   };
 }

@@ -4,20 +4,20 @@
  */
 import { ArqonError, DecodeError, ERRORS } from "@arqon/proto";
 import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
-import type { ConnectionOptions, ConnectionProcess } from "./connection_options.ts";
+import type { Limits } from "../../shared/config/schema.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { RoomMessage } from "../fanout/backlog.ts";
 import { decodeOperation } from "./decode_operation.ts";
 import { Fifo } from "./fifo.ts";
+import type { OperationSteps, Queued } from "./fifo.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import { Liveness } from "./liveness.ts";
-import type { Queued } from "./operation_fifo.ts";
 import type { Outbox } from "../fanout/outbox.ts";
-import type { Caller, HeaderPair } from "../message/caller.ts";
+import type { Caller } from "../message/caller.ts";
 import type { Attendance } from "./attendance.ts";
-import type { Rates } from "../rates/rates.ts";
+import type { Rates, RateTable } from "../rates/rates.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
 import type { ErrSaid } from "./reply_frames.ts";
 import { ReplyOrder } from "./reply_order.ts";
@@ -25,7 +25,39 @@ import { EMPTY_ACK, NO_REQUEST, placeOf, requestOf } from "../message/request_re
 import type { RequestRef } from "../message/request_ref.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump, countClose } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
+
+/**
+ * What all connections of a process share: one object, since there may be thousands of connections.
+ */
+export interface ConnectionProcess {
+  readonly limits: Limits;
+  /** What users, tenants and the process may send. */
+  readonly rates: Pick<RateTable, "open">;
+  readonly stats: ShieldStats;
+  readonly now: () => number;
+  /** What operations do, once the FIFO lets them. */
+  readonly operations: OperationSteps;
+  /** Called once, after the connection has ended for whatever reason, with its close code. */
+  readonly onEnd: (connection: Connection, code: number) => void;
+  /** Called for an error that is a bug, not a refusal. */
+  readonly onBug: (connection: Connection, error: unknown) => void;
+}
+
+/** One client's identity and socket. */
+export interface ConnectionOptions {
+  readonly text: boolean;
+  /** The client reads REFUSAL frames: `?refusals=1` in the URL of its upgrade. */
+  readonly refusals: boolean;
+  /** Who the client is, with the headers of its upgrade request. */
+  readonly caller: Caller;
+  readonly socket: ClientSocket;
+  /** The counts of the client's tenant. */
+  readonly tenant: TenantTotals;
+  /** Frees the connection's place among those that are counted. */
+  readonly release: () => void;
+}
 
 const EMPTY_BODY = new Uint8Array(0);
 
@@ -53,7 +85,7 @@ export class Connection {
   // Most connections need none of these, and an empty Map takes 220 bytes.
   #attendances: Map<string, Attendance> | undefined;
   #commands: Map<string, Promise<void>> | undefined;
-  #fifo: Fifo<Queued, readonly HeaderPair[]> | undefined;
+  #fifo: Fifo | undefined;
   #order: ReplyOrder<Frame> | undefined;
   /** Frames received. */
   #places = 0;
@@ -323,7 +355,7 @@ export class Connection {
 
   #enqueue(queued: Queued, now_ms: number): void {
     const { operation, size_bytes, place } = queued;
-    const { limits, fifo } = this.#process;
+    const { limits, operations } = this.#process;
     const { pending = 0, pending_bytes = 0 } = this.#order ?? {};
     const full = pending >= limits.pending_operations ||
       pending_bytes + size_bytes > limits.pending_bytes;
@@ -336,7 +368,7 @@ export class Connection {
     this.#received_ms = now_ms;
     try {
       // With the first operation: who only waits needs no memory for it.
-      (this.#fifo ??= new Fifo(fifo)).push(queued);
+      (this.#fifo ??= new Fifo(operations)).push(queued);
     } finally {
       this.#received_ms = undefined;
     }

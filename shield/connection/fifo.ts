@@ -2,54 +2,53 @@
  * The order of one connection: what is pushed takes effect in that order, whatever its preparation
  * (a signature, a policy) takes. Up to `window` neighbours that say so are prepared side by side, so
  * that a connection is not as slow as one policy call after another; everything else is started only
- * when all before it is done. Knows nothing of operations or limits.
+ * when all before it is done. What an operation does and what refuses it is `operations.ts`.
  */
 
-/** What a FIFO does with its items. `Prepared` is what a preparation gives: no promise, nothing that has a `then`. */
-export interface FifoOptions<Item, Prepared> {
-  /** Preparations under way at once. */
-  readonly window: number;
-  /** Whether it may be prepared while others of its kind before it still are. */
-  readonly isPipelined: (item: Item) => boolean;
-  /** Throws or rejects with what refuses the item. */
-  readonly prepare: (item: Item) => Prepared | Promise<Prepared>;
-  /**
-   * Makes it take effect, in its turn; a promise holds everything behind it until it settles. Throws or
-   * rejects with what refuses the item.
-   */
-  readonly commit: (item: Item, prepared: Prepared) => Promise<void> | undefined;
-  /** A refusal, in the item's turn. */
-  readonly onError: (item: Item, error: unknown) => void;
-  /** Called when an operation has to wait, for its turn or for its commit. */
-  readonly onQueued: (item: Item) => void;
-  /** Once after that: it has taken effect, was refused, or is forgotten. */
-  readonly onLeft: (item: Item) => void;
+import type { ClientOperation } from "@arqon/proto";
+import type { HeaderPair } from "../message/caller.ts";
+import type { Connection } from "./connection.ts";
+import type { Operations } from "./operations.ts";
+
+/** An operation in its connection's FIFO. */
+export interface Queued {
+  readonly connection: Connection;
+  readonly operation: ClientOperation;
+  readonly size_bytes: number;
+  /** The place of its frame among those of the connection. */
+  readonly place: number;
 }
 
-type Outcome<Prepared> = { readonly prepared: Prepared } | { readonly error: unknown };
+/** The headers that policies add to a message. */
+export type Prepared = readonly HeaderPair[];
 
-interface Entry<Item, Prepared> {
-  readonly item: Item;
+/** What the FIFO asks of `Operations`, without what only that class knows. */
+export type OperationSteps = Pick<Operations, keyof Operations>;
+
+type Outcome = { readonly prepared: Prepared } | { readonly error: unknown };
+
+interface Entry {
+  readonly item: Queued;
   /** Undefined while its preparation is under way. */
-  outcome: Outcome<Prepared> | undefined;
+  outcome: Outcome | undefined;
 }
 
 /** One connection's queue. */
-export class Fifo<Item, Prepared> {
-  readonly #options: FifoOptions<Item, Prepared>;
+export class Fifo {
+  readonly #operations: OperationSteps;
   /** The operations; those that are started come first. */
-  #entries: Entry<Item, Prepared>[] = [];
+  #entries: Entry[] = [];
   #started = 0;
   /** The commit of an item that is no longer in the queue is under way. */
   #committing = false;
   #ended = false;
 
-  constructor(options: FifoOptions<Item, Prepared>) {
-    this.#options = options;
+  constructor(operations: OperationSteps) {
+    this.#operations = operations;
   }
 
   /** Takes effect before this returns when nothing is before it and nothing must be waited for. */
-  push(item: Item): void {
+  push(item: Queued): void {
     if (this.#ended) return;
     if (this.#entries.length > 0 || this.#committing) {
       this.#wait(item, undefined);
@@ -57,9 +56,9 @@ export class Fifo<Item, Prepared> {
     }
     let prepared: Prepared | Promise<Prepared>;
     try {
-      prepared = this.#options.prepare(item);
+      prepared = this.#operations.prepare(item);
     } catch (error) {
-      return this.#options.onError(item, error);
+      return this.#operations.refuse(item, error);
     }
     if (!(prepared instanceof Promise)) return this.#commit(item, prepared, false);
     this.#wait(item, outcomeOf(prepared));
@@ -69,18 +68,18 @@ export class Fifo<Item, Prepared> {
   /** Forgets what waits; nothing takes effect from now on. */
   end(): void {
     this.#ended = true;
-    for (const { item } of this.#entries) this.#options.onLeft(item);
+    for (const { item } of this.#entries) this.#operations.left(item);
     this.#entries = [];
   }
 
-  #wait(item: Item, preparing: Promise<Outcome<Prepared>> | undefined): void {
-    const entry: Entry<Item, Prepared> = { item, outcome: undefined };
+  #wait(item: Queued, preparing: Promise<Outcome> | undefined): void {
+    const entry: Entry = { item, outcome: undefined };
     this.#entries.push(entry);
-    this.#options.onQueued(item);
+    this.#operations.queued(item);
     if (preparing !== undefined) this.#await(entry, preparing);
   }
 
-  #await(entry: Entry<Item, Prepared>, preparing: Promise<Outcome<Prepared>>): void {
+  #await(entry: Entry, preparing: Promise<Outcome>): void {
     preparing.then((outcome) => {
       entry.outcome = outcome;
       if (this.#entries[0] === entry) this.#advance();
@@ -88,9 +87,9 @@ export class Fifo<Item, Prepared> {
   }
 
   /** Never rejects: a refusal is an outcome, for the item's turn. */
-  #prepare(item: Item): Outcome<Prepared> | Promise<Outcome<Prepared>> {
+  #prepare(item: Queued): Outcome | Promise<Outcome> {
     try {
-      const prepared = this.#options.prepare(item);
+      const prepared = this.#operations.prepare(item);
       return prepared instanceof Promise ? outcomeOf(prepared) : { prepared };
     } catch (error) {
       return { error };
@@ -99,17 +98,22 @@ export class Fifo<Item, Prepared> {
 
   /** Starts what may run beside what is started already. */
   #startMore(): void {
-    const { window, isPipelined } = this.#options;
+    const { window } = this.#operations;
     while (this.#started < this.#entries.length && this.#started < window) {
       const entry = this.#entries[this.#started];
       const last = this.#entries[this.#started - 1];
       if (entry === undefined || this.#committing) return;
-      if (last !== undefined && !(isPipelined(last.item) && isPipelined(entry.item))) return;
+      if (last !== undefined && !this.#mayRunBeside(last.item, entry.item)) return;
       this.#started++;
       const outcome = this.#prepare(entry.item);
       if (outcome instanceof Promise) this.#await(entry, outcome);
       else entry.outcome = outcome;
     }
+  }
+
+  #mayRunBeside(before: Queued, item: Queued): boolean {
+    const operations = this.#operations;
+    return operations.isPipelined(before) && operations.isPipelined(item);
   }
 
   /** Lets everything take effect whose turn has come. */
@@ -123,36 +127,36 @@ export class Fifo<Item, Prepared> {
       this.#started--;
       const { item, outcome } = head;
       if ("error" in outcome) {
-        this.#options.onError(item, outcome.error);
-        this.#options.onLeft(item);
+        this.#operations.refuse(item, outcome.error);
+        this.#operations.left(item);
       } else this.#commit(item, outcome.prepared, true);
     }
     if (!this.#ended) this.#startMore();
   }
 
   /** `queued`: it has had to wait already. */
-  #commit(item: Item, prepared: Prepared, queued: boolean): void {
-    const { commit, onError, onQueued, onLeft } = this.#options;
+  #commit(item: Queued, prepared: Prepared, queued: boolean): void {
+    const operations = this.#operations;
     let pending: Promise<void> | undefined;
     try {
-      pending = commit(item, prepared);
+      pending = operations.commit(item, prepared);
     } catch (error) {
-      onError(item, error);
+      operations.refuse(item, error);
     }
     if (pending === undefined) {
-      if (queued) onLeft(item);
+      if (queued) operations.left(item);
       return;
     }
-    if (!queued) onQueued(item);
+    if (!queued) operations.queued(item);
     this.#committing = true;
-    pending.catch((error) => onError(item, error)).finally(() => {
+    pending.catch((error) => operations.refuse(item, error)).finally(() => {
       this.#committing = false;
-      onLeft(item);
+      operations.left(item);
       this.#advance();
     });
   }
 }
 
-function outcomeOf<Prepared>(preparing: Promise<Prepared>): Promise<Outcome<Prepared>> {
+function outcomeOf(preparing: Promise<Prepared>): Promise<Outcome> {
   return preparing.then((prepared) => ({ prepared }), (error) => ({ error }));
 }

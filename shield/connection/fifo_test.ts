@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Fifo } from "./fifo.ts";
+import type { Prepared, Queued } from "./fifo.ts";
+import type { Operations } from "./operations.ts";
 
 /** `prepare` and `commit`: 0 is at once, n is after n turns. */
 interface Item {
@@ -16,6 +18,14 @@ async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await Promise.resolve();
 }
 
+/** What the FIFO takes; it looks at nothing of it, and the place tells the items apart. */
+const queuedAt = (place: number) => ({ place }) as Queued;
+
+const prepared = (id: number): Prepared => [["id", `${id}`]];
+
+/** The rest of `Operations`, which a FIFO does not call. */
+const UNUSED = { context: {} as Operations["context"], halt() {} };
+
 /** Pushes all items, in groups with turns in between, and returns what happened in which order. */
 async function run(items: readonly Item[], window: number, group: number) {
   const effects: string[] = [];
@@ -24,22 +34,26 @@ async function run(items: readonly Item[], window: number, group: number) {
   const finish = (text: string) => {
     if (effects.push(text) === items.length) done.resolve();
   };
-  const fifo = new Fifo<Item, number>({
+  const itemOf = ({ place }: Queued) => items[place] as Item;
+  const fifo = new Fifo({
+    ...UNUSED,
     window,
-    isPipelined: (item) => item.pipelined,
-    prepare(item) {
+    isPipelined: (queued) => itemOf(queued).pipelined,
+    prepare(queued) {
+      const item = itemOf(queued);
       if (!item.pipelined && preparing > 0) barriers++;
       if (item.fails === "prepare" && item.prepare === 0) throw new Error("refused");
-      if (item.prepare === 0) return item.id;
+      if (item.prepare === 0) return prepared(item.id);
       most = Math.max(most, ++preparing);
       return turns(item.prepare).then(() => {
         preparing--;
         if (item.fails === "prepare") throw new Error("refused");
-        return item.id;
+        return prepared(item.id);
       });
     },
-    commit(item, prepared) {
-      assert.equal(prepared, item.id, "what its own preparation gave");
+    commit(queued, added) {
+      const item = itemOf(queued);
+      assert.deepEqual(added, prepared(item.id), "what its own preparation gave");
       if (item.commit === 0) {
         if (item.fails === "commit") throw new Error("refused");
         finish(`${item.id}`);
@@ -50,12 +64,12 @@ async function run(items: readonly Item[], window: number, group: number) {
         finish(`${item.id}`);
       });
     },
-    onError: (item) => finish(`${item.id} refused`),
-    onQueued: () => queued++,
-    onLeft: () => queued--,
+    refuse: ({ place }) => finish(`${place} refused`),
+    queued: () => void queued++,
+    left: () => void queued--,
   });
-  for (const [index, item] of items.entries()) {
-    fifo.push(item);
+  for (const index of items.keys()) {
+    fifo.push(queuedAt(index));
     if (index % group === group - 1) await turns(2);
   }
   await done.promise;
@@ -103,19 +117,20 @@ Deno.test("preparations of neighbours run side by side up to the window", async 
 
 Deno.test("after the end nothing takes effect and nothing is counted as waiting", async () => {
   let [queued, effects] = [0, 0];
-  const fifo = new Fifo<number, void>({
+  const fifo = new Fifo({
+    ...UNUSED,
     window: 4,
     isPipelined: () => true,
-    prepare: () => turns(3),
+    prepare: () => turns(3).then(() => prepared(0)),
     commit: () => {
       effects++;
       return undefined;
     },
-    onError: () => effects++,
-    onQueued: () => queued++,
-    onLeft: () => queued--,
+    refuse: () => void effects++,
+    queued: () => void queued++,
+    left: () => void queued--,
   });
-  for (let index = 0; index < 10; index++) fifo.push(index);
+  for (let index = 0; index < 10; index++) fifo.push(queuedAt(index));
   assert.equal(queued, 10);
   fifo.end();
   await turns(20);

@@ -1,6 +1,6 @@
 /**
- * What each client operation does. One function an operation, all called by the connection's FIFO
- * (`fifo.ts`): undefined means done, a promise holds the FIFO until it settles.
+ * What each client operation does, and its steps through the connection's FIFO (`fifo.ts`). One
+ * function an operation: undefined means done, a promise holds the FIFO until it settles.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Ack, ClientOperation, Refresh, ScannedEnvelope } from "@arqon/proto";
@@ -9,12 +9,13 @@ import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, notGranted, requireSameUser } from "../auth/authorize.ts";
 import { command } from "../message/command.ts";
 import type { Connection } from "./connection.ts";
-import { placeOf } from "../message/request_ref.ts";
+import type { Prepared, Queued } from "./fifo.ts";
+import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import { HISTORY_GET } from "../durable/history_query.ts";
 import type { Identity } from "../auth/identity.ts";
-import { admit, NONE_ADDED, send } from "../message/pipeline.ts";
-import type { Caller, HeaderPair } from "../message/caller.ts";
+import { admit, NONE_ADDED, publishAdmitted } from "../message/pipeline.ts";
+import type { Caller } from "../message/caller.ts";
 import { pongFrame } from "./reply_frames.ts";
 import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
 import type { SubscribeContext } from "./subscribe.ts";
@@ -29,52 +30,95 @@ export interface OperationContext extends SubscribeContext {
 }
 
 /**
- * Looks at one operation of the FIFO. A plain publish is admitted here, beside others; everything else
- * is looked at when its turn has come. Throws or rejects with what refuses it.
+ * The steps that an operation of any connection of the process takes through its FIFO: `prepare` asks
+ * everything that can refuse it, `commit` makes it take effect. One object for all connections, since
+ * functions for each would be memory of every one.
  */
-export function prepareOperation(
-  context: OperationContext,
-  connection: Connection,
-  operation: ClientOperation,
-): readonly HeaderPair[] | Promise<readonly HeaderPair[]> {
-  if (operation.kind !== "publish" || operation.envelope.command !== undefined) return NONE_ADDED;
-  requireValid(connection);
-  return admit(context.path, connection.caller, operation.envelope) ?? NONE_ADDED;
+export class Operations {
+  readonly context: OperationContext;
+  /** Publishes of one connection that are prepared (signature, policies) side by side. */
+  readonly window: number;
+  #halted = false;
+
+  constructor(context: OperationContext, window: number) {
+    this.context = context;
+    this.window = window;
+  }
+
+  /** From now on everything that asks for something is refused with `draining`. */
+  halt(): void {
+    this.#halted = true;
+  }
+
+  /** Events and signals only wait for their own checks; all else may change what those are about. */
+  isPipelined({ operation }: Queued): boolean {
+    return operation.kind === "publish" && operation.envelope.command === undefined;
+  }
+
+  /**
+   * Looks at one operation. A plain publish is admitted here, beside others; everything else is looked
+   * at when its turn has come. Throws or rejects with what refuses it.
+   */
+  prepare({ connection, operation }: Queued): Prepared | Promise<Prepared> {
+    if (this.#halted) requireHarmless(operation);
+    if (operation.kind !== "publish" || operation.envelope.command !== undefined) return NONE_ADDED;
+    requireValid(connection);
+    return admit(this.context.path, connection.caller, operation.envelope) ?? NONE_ADDED;
+  }
+
+  /**
+   * Makes an operation take effect in its turn, with the headers that policies add to it; a promise
+   * holds everything behind it until it settles. Throws or rejects with what refuses it: a token may
+   * have ended while policies looked at a message.
+   */
+  commit({ connection, operation, place }: Queued, added: Prepared): Promise<void> | undefined {
+    connection.place = place;
+    if (connection.ended) return undefined;
+    requireValid(connection);
+    const { context } = this;
+    switch (operation.kind) {
+      case "publish":
+        return runEnvelope(context, connection, operation.envelope, added);
+      case "subscribe":
+        return runSubscribe(context, connection, operation.subscribe);
+      case "unsubscribe":
+        return runUnsubscribe(context, connection, operation.unsubscribe);
+      case "refresh":
+        return runRefresh(context, connection, operation.refresh);
+      case "ping":
+        return runPing(context, connection, operation.body);
+      case "pong":
+        return undefined;
+      default:
+        return operation satisfies never;
+    }
+  }
+
+  /** Answers a refusal, in the operation's turn. */
+  refuse({ connection, operation, place }: Queued, error: unknown): void {
+    connection.refuse(requestOf(operation), error, place);
+  }
+
+  /** The operation has to wait, for its turn or for its commit: it counts as pending. */
+  queued({ connection, size_bytes, place }: Queued): void {
+    connection.hold(size_bytes, place);
+  }
+
+  /** Once after `queued`: the operation has taken effect, was refused, or is forgotten. */
+  left({ connection, size_bytes, place }: Queued): void {
+    connection.release(size_bytes, place);
+  }
+}
+
+/** Throws `draining` for an operation that asks for something. */
+function requireHarmless({ kind }: ClientOperation): void {
+  if (kind === "ping" || kind === "pong") return;
+  throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
 }
 
 /** Throws `token-expired` when the connection's token has ended. */
 function requireValid({ now_ms, identity }: Connection): void {
   if (now_ms >= identity.expires_ms) throw new ArqonError("token-expired");
-}
-
-/**
- * Makes an operation take effect that was prepared, with the headers that policies add to it. A token
- * may have ended while policies looked at a message.
- */
-export function commitOperation(
-  context: OperationContext,
-  connection: Connection,
-  operation: ClientOperation,
-  added: readonly HeaderPair[],
-): Promise<void> | undefined {
-  if (connection.ended) return undefined;
-  requireValid(connection);
-  switch (operation.kind) {
-    case "publish":
-      return runEnvelope(context, connection, operation.envelope, added);
-    case "subscribe":
-      return runSubscribe(context, connection, operation.subscribe);
-    case "unsubscribe":
-      return runUnsubscribe(context, connection, operation.unsubscribe);
-    case "refresh":
-      return runRefresh(context, connection, operation.refresh);
-    case "ping":
-      return runPing(context, connection, operation.body);
-    case "pong":
-      return undefined;
-    default:
-      return operation satisfies never;
-  }
 }
 
 /**
@@ -104,7 +148,7 @@ function runEnvelope(
   context: OperationContext,
   connection: Connection,
   envelope: Publication,
-  added: readonly HeaderPair[],
+  added: Prepared,
 ): Promise<void> | undefined {
   const { kind } = envelope.payload;
   switch (kind) {
@@ -123,7 +167,7 @@ function runPublish(
   context: OperationContext,
   connection: Connection,
   envelope: Publication,
-  added: readonly HeaderPair[],
+  added: Prepared,
 ): undefined {
   const { room_id } = envelope;
   const own = connection.subscriptions.get(room_id);
@@ -131,7 +175,7 @@ function runPublish(
   const is_named = own !== undefined && (own.no_echo || !room_class.echo);
   const origin = is_named ? connection.id : undefined;
   const publisher = { caller: connection.caller, origin };
-  const stored = send(context.path, publisher, envelope, added, connection.now_ms);
+  const stored = publishAdmitted(context.path, publisher, envelope, added, connection.now_ms);
   if (stored !== undefined) {
     ackAfterLog(connection, envelope, envelope.size_bytes, stored);
   } else if (wantsAck(envelope)) {

@@ -8,11 +8,13 @@ import type { ClientOperation, Reason, Welcome } from "@arqon/proto";
 import fc from "fast-check";
 import { ackAfterFlush, ackAfterLog, answer } from "./answers.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionProcess } from "./connection_options.ts";
+import type { ConnectionProcess } from "./connection.ts";
+import type { Queued } from "./fifo.ts";
 import { ConfigSchema } from "../../shared/config/schema.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { Flushed } from "./flush_queue.ts";
-import { fifoOptions } from "./operation_fifo.ts";
+import { Operations } from "./operations.ts";
+import type { OperationContext } from "./operations.ts";
 import { Outbox, Pump } from "../fanout/outbox.ts";
 import type { HeaderPair } from "../message/caller.ts";
 import { ReplyOrder } from "./reply_order.ts";
@@ -191,11 +193,12 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
     rates: rates as unknown as ConnectionProcess["rates"],
     stats,
     now: () => 0,
-    fifo: fifoOptions({
-      window: 4,
-      prepare: (_connection, operation) => prepare(fateOf(operation), indexOf(operation)),
-      commit: (connection, operation) =>
-        commit(fateOf(operation), indexOf(operation), connection, requestOf(operation)),
+    operations: Object.assign(new Operations({} as OperationContext, 4), {
+      prepare: ({ operation }: Queued) => prepare(fateOf(operation), indexOf(operation)),
+      commit({ connection, operation, place }: Queued) {
+        connection.place = place;
+        return commit(fateOf(operation), indexOf(operation), connection, requestOf(operation));
+      },
     }),
     onEnd() {},
     onBug: (_connection, error) => void replies.push(`bug ${error}`),

@@ -9,14 +9,13 @@ import { connectionId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionProcess } from "./connection_options.ts";
+import type { ConnectionProcess } from "./connection.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import { hasItem, isToken } from "../../shared/http1/header_list.ts";
 import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
-import { fifoOptions } from "./operation_fifo.ts";
-import type { OperationSteps } from "./operation_fifo.ts";
+import type { OperationSteps } from "./fifo.ts";
 import { Outbox } from "../fanout/outbox.ts";
 import type { OutboxOptions, Pump } from "../fanout/outbox.ts";
 import type { Overseer } from "../policy/overseer.ts";
@@ -58,8 +57,8 @@ export interface UpgradeContext {
   readonly log: Logger;
   readonly now: () => number;
   readonly random: Random;
-  readonly prepare: OperationSteps["prepare"];
-  readonly commit: OperationSteps["commit"];
+  /** What the operations of every connection do. */
+  readonly operations: OperationSteps;
   /** Throws when the user is banned from the tenant, or nobody can say. */
   readonly requireNotBanned: (identity: Identity) => void;
   /** The process has told its connections to go; a late one is told at once. */
@@ -159,13 +158,13 @@ function chooseSubprotocol(offered: string[]): string | undefined {
 const shown = (text: string): string => JSON.stringify(text.slice(0, 100));
 
 function connectionProcess(context: UpgradeContext): ConnectionProcess {
-  const { config, stats, log, prepare, commit } = context;
+  const { config, stats, log, operations } = context;
   return {
     limits: config.limits,
     rates: context.rates,
     stats,
     now: context.now,
-    fifo: fifoOptions({ window: config.policy.connection_window, prepare, commit }),
+    operations,
     onEnd(connection, code) {
       context.leaveAll(connection, code);
       if (!context.connections.delete(connection)) return;

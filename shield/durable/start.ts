@@ -7,7 +7,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
-import type { DurableRooms } from "../fanout/hub_channel.ts";
+import type { DurableRooms } from "../fanout/hub.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
 import { SYSTEM_CLOCK } from "./clock.ts";
 import { TenantLogs } from "./logs.ts";

@@ -5,24 +5,26 @@
 import { DecodeError, encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
-import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import { observeDelivery } from "../stats/delivery_latency.ts";
 import { DurableChannel, offsetOf } from "../durable/channel.ts";
+import type { RoomLogEvents } from "../durable/channel.ts";
+import type { Flow } from "../durable/flow.ts";
 import { entryFrame } from "../durable/flow.ts";
-import type { EntryPoint, Position } from "../durable/room_log.ts";
+import type { EntryPoint, Position, RoomLog } from "../durable/room_log.ts";
 import type { Entry } from "../durable/timeline.ts";
+import type { RoomMessage } from "./backlog.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
-import { countSent, hasLive, isOwnEvent, readForeign } from "./hub_channel.ts";
-import type { Channel, DurableRooms, Outgoing, Sent, Subscriber } from "./hub_channel.ts";
 import { HubLosses } from "./hub_losses.ts";
 import { Reception } from "./reception.ts";
-import { droppable, gapEnvelope } from "./room_message.ts";
+import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { TenantTable } from "../stats/tenant_stats.ts";
+import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
+import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
 
 /** What fan-out needs of the process. `deduplication_entries` is for each tenant. */
 export interface HubOptions {
@@ -38,7 +40,66 @@ export interface HubOptions {
   durable?: DurableRooms;
 }
 
-export type { Subscriber } from "./hub_channel.ts";
+/** One connection's subscription to one room. */
+export interface Subscriber {
+  readonly connection_id: string;
+  readonly text: boolean;
+  readonly no_echo: boolean;
+  /** The subscriber's place in a durable room; undefined: it gets messages as they come. */
+  readonly flow?: Flow | undefined;
+  /** With `message`, it may be left out for a client that reads too slowly. */
+  send(frame: Frame, message?: RoomMessage): void;
+  /** Called when the subscriber is too far behind. */
+  overflow?(): void;
+}
+
+/** What the hub needs for durable rooms. */
+export interface DurableRooms {
+  readonly classes: Pick<RoomClasses, "of" | "onChange">;
+  /** Makes the log of a room whose Spine subscription was made before; not started. */
+  open(tenant_id: string, room_id: string, events: RoomLogEvents): Promise<RoomLog>;
+  /** Closes it. */
+  release(log: RoomLog): void;
+  /** Bytes that one subscriber may be behind. */
+  readonly lag_bytes_max: number;
+  /** How long an `enter` may take, in ms. */
+  readonly timeout_ms: number;
+}
+
+/** A room with subscribers, or with somebody who is about to be one. */
+export interface Channel {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly seen: SeenMessages;
+  /** The counts of the room's tenant: deliveries are counted there too. */
+  readonly tenant: TenantTotals;
+  readonly subscribers: Set<Subscriber>;
+  /** The room's subscriptions to the Spine. */
+  spine: readonly Subscription[];
+  /** What has come from the Spine since it was opened. */
+  messages: number;
+  /** Subscribers to be, for whom it stays open. */
+  pins: number;
+  room_class: RoomClass | undefined;
+  durable: DurableChannel | undefined;
+  readonly reception: Reception;
+}
+
+/** A message on its way to subscribers; `plain` is `envelope` when it is known. */
+interface Outgoing {
+  readonly envelope: Uint8Array;
+  /** 0 in rooms that are not durable. */
+  readonly offset: number;
+  readonly origin: string | undefined;
+  readonly plain?: PlainEnvelope | undefined;
+  /** The bus itself says it; absent: it does not. */
+  readonly is_own?: boolean | undefined;
+}
+
+/** The same, for whom its bytes do not matter; `message`: it may be left out for a slow reader. */
+interface Sent extends Pick<Outgoing, "origin" | "is_own"> {
+  readonly message: RoomMessage | undefined;
+}
 
 /** Which of this process's connections hear which rooms; one for the whole process. */
 export class Hub {
@@ -321,4 +382,24 @@ export class Hub {
     const envelope = gapEnvelope(this.#options, channel, reason);
     this.#fanOut(channel, { envelope, offset: 0, origin: undefined, is_own: true });
   }
+}
+
+/** Counts what so many subscribers were handed. */
+function countSent(
+  stats: Pick<ShieldStats, "egress_messages" | "egress_events">,
+  { tenant }: Pick<Channel, "tenant">,
+  sent: number,
+  is_own: boolean | undefined,
+): void {
+  if (is_own === true) stats.egress_events += sent;
+  else {
+    stats.egress_messages += sent;
+    tenant.egress_messages += sent;
+  }
+}
+
+/** Whether somebody hears the room who is not waiting for its log. */
+function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
+  for (const { flow } of subscribers) if (flow?.is_live !== false) return true;
+  return false;
 }

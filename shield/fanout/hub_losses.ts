@@ -4,7 +4,7 @@
  */
 import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
 import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
-import type { Channel } from "./hub_channel.ts";
+import type { Channel } from "./hub.ts";
 
 /** What is needed of the hub. */
 export interface HubLossesOptions {

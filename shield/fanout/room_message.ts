@@ -1,7 +1,7 @@
 /**
- * What a slow reader's backlog asks of a message: the key by which a newer one replaces it, and the
- * GAP that stands where it is missing. Computed when somebody asks, once for all receivers: while
- * nobody is slow, nobody asks.
+ * What can be asked of a message of a room: whose it is, the key by which a newer one replaces it for
+ * a slow reader, and the GAP that stands where it is missing. The key is computed when somebody asks,
+ * once for all receivers: while nobody is slow, nobody asks.
  */
 import { DecodeError, encodeMsg, encodeTextMessage, gapSignal, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
@@ -96,4 +96,25 @@ function droppableAs(
       return frames.binary ??= encodeMsg(gap);
     },
   };
+}
+
+/** Whether the bus itself says it: an event of a reserved type, or a signal. */
+export function isOwnEvent(plain: PlainEnvelope | undefined): boolean {
+  if (plain === undefined) return false;
+  return plain.signal !== undefined ||
+    plain.event !== undefined && isReservedType(plain.event.type);
+}
+
+/**
+ * An envelope from a backend. Throws DecodeError when it is none, or speaks for another tenant or room
+ * than its subject.
+ */
+export function readForeign(
+  { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
+  payload: Uint8Array,
+): PlainEnvelope {
+  const plain = readEnvelope(payload);
+  const tenant_fits = plain.tenant_id === "" || plain.tenant_id === tenant_id;
+  if (tenant_fits && (plain.room_id === "" || plain.room_id === room_id)) return plain;
+  throw new DecodeError("invalid-field", "tenant_id or room_id is not that of the subject");
 }

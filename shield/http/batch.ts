@@ -10,7 +10,7 @@ import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import { bodyText, readBody, requireJson } from "./http_body.ts";
 import type { Identity } from "../auth/identity.ts";
-import { admit, NONE_ADDED, send } from "../message/pipeline.ts";
+import { admit, NONE_ADDED, publishAdmitted } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Caller } from "../message/caller.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
@@ -118,7 +118,9 @@ async function pass(
   envelope: ScannedEnvelope,
 ): Promise<Passed> {
   const added = await admit(path, caller, envelope) ?? NONE_ADDED;
-  return { stored: send(path, { caller, origin: undefined }, envelope, added, path.now()) };
+  return {
+    stored: publishAdmitted(path, { caller, origin: undefined }, envelope, added, path.now()),
+  };
 }
 
 async function acknowledged(

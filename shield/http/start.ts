@@ -25,7 +25,7 @@ export function startClientApi(
 ): ClientTable {
   const { operations, history, stats, tenants } = parts;
   const rates = new HttpRates(parts.rates, now);
-  const context = { ...operations, limits, stats, tenants, rates, query_token, log };
+  const context = { ...operations.context, limits, stats, tenants, rates, query_token, log };
   return new ClientTable([
     { ...OWN_ROUTES.history, answer: createHttpHistory({ ...context, history }) },
     { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },

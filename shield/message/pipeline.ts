@@ -86,7 +86,7 @@ export function admit(
   let admitted: Promise<readonly HeaderPair[]> | undefined;
   path.traces?.begin(caller, envelope);
   try {
-    admitted = examine(path, caller, envelope);
+    admitted = checkAll(path, caller, envelope);
   } catch (error) {
     tellRefused(path, caller, envelope, error);
     throw error;
@@ -106,7 +106,8 @@ function tellRefused(
   if (isCompared(error)) mirror.refused(envelope, caller);
 }
 
-function examine(
+/** `admit` without what tells others of a refusal. */
+function checkAll(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
@@ -124,8 +125,8 @@ function examine(
   // Last of what is cheap: nobody uses up a tenant's quota with what is refused anyhow.
   path.quota?.take(identity.tenant_id, envelope.size_bytes);
   const verified = verifySignature(envelope, identity, path.require_signature);
-  if (verified === undefined) return judge(path, caller, envelope);
-  return verified.then(() => judge(path, caller, envelope) ?? NONE_ADDED);
+  if (verified === undefined) return checkContent(path, caller, envelope);
+  return verified.then(() => checkContent(path, caller, envelope) ?? NONE_ADDED);
 }
 
 /** Throws `command-forbidden`, `reserved-type` or `signal-forbidden`, as the payload is. */
@@ -143,8 +144,8 @@ function requirePayloadRole({ role }: Identity, envelope: ScannedEnvelope): void
   }
 }
 
-/** Schema, then policy. */
-function judge(
+/** Asks the schema, then the policies. */
+function checkContent(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
@@ -228,15 +229,17 @@ export function publish(
   envelope: ScannedEnvelope,
 ): Promise<Appended | undefined> | undefined {
   const admitted = admit(path, publisher.caller, envelope);
-  if (admitted === undefined) return send(path, publisher, envelope, NONE_ADDED, path.now());
-  return admitted.then((added) => send(path, publisher, envelope, added, path.now()));
+  if (admitted === undefined) {
+    return publishAdmitted(path, publisher, envelope, NONE_ADDED, path.now());
+  }
+  return admitted.then((added) => publishAdmitted(path, publisher, envelope, added, path.now()));
 }
 
 /**
  * Stamps and publishes what `admit` has let through, with the headers that it gave. Asks for bans
  * again: one may have come while policies looked at it. `now_ms` is Unix ms.
  */
-export function send(
+export function publishAdmitted(
   path: MessagePath,
   publisher: Publisher,
   envelope: ScannedEnvelope,
@@ -244,9 +247,11 @@ export function send(
   now_ms: number,
 ): Promise<Appended> | undefined {
   const { traces } = path;
-  if (traces === undefined) return pass(path, publisher, envelope, added_headers, now_ms);
+  if (traces === undefined) {
+    return publishUntraced(path, publisher, envelope, added_headers, now_ms);
+  }
   try {
-    const stored = pass(path, publisher, envelope, added_headers, now_ms);
+    const stored = publishUntraced(path, publisher, envelope, added_headers, now_ms);
     if (stored === undefined) traces.end(envelope);
     else {
       stored.then(() => traces.end(envelope), (error) => {
@@ -275,8 +280,8 @@ export function spineHeaders(
     : { [ORIGIN_HEADER]: origin, [TRACEPARENT]: traceparent };
 }
 
-/** `send` but for its trace. */
-function pass(
+/** `publishAdmitted` without the trace. */
+function publishUntraced(
   path: MessagePath,
   { caller, origin }: Publisher,
   envelope: ScannedEnvelope,

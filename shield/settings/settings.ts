@@ -1,10 +1,11 @@
 /**
  * What tenants have set at run time, as this process knows it: watches `ARQON_TENANTS`, answers from
- * memory, and changes documents by compare-and-set. The form of a document is
+ * memory, and changes documents by compare-and-set, and tells who waits for a revision. The form of a document is
  * `shared/records/tenant_settings.ts`; what rules and mappings do is `mirror/` and `schema/`.
  */
 import { ArqonError, isId } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
+import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
@@ -16,10 +17,11 @@ import {
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { plural } from "../../shared/plural.ts";
-import { registerSettingsMetrics, SettingsWaiters } from "./settings_watch.ts";
 
 /** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
 const ATTEMPTS = 64;
+/** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
+const WAITERS_MAX = 1_024;
 
 /** What the settings need of the process. */
 export interface SettingsOptions {
@@ -268,4 +270,76 @@ function requireTenantId(tenant_id: string): void {
 /** Opens the bucket and begins to watch; `ready` says when it is known. Rejects with `spine-unavailable`. */
 export async function openSettings(options: SettingsOptions): Promise<Settings> {
   return new Settings(await options.spine.keyValue(TENANTS_BUCKET), options);
+}
+
+interface Waiter {
+  readonly revision: number;
+  readonly resolve: (reached: boolean) => void;
+}
+
+/** Knows which revision of each tenant's document was heard of last. */
+class SettingsWaiters {
+  readonly #revisions = new Map<string, number>();
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  #waiting = 0;
+
+  /** Takes note that a revision of the tenant's document has been taken up, or found unreadable. */
+  heard(tenant_id: string, revision: number): void {
+    // Not the highest: an older copy of the bucket gives its revisions again.
+    this.#revisions.set(tenant_id, revision);
+    for (const waiter of [...this.#waiters.get(tenant_id) ?? []]) {
+      if (waiter.revision <= revision) waiter.resolve(true);
+    }
+  }
+
+  /** Resolves with true once that revision, or a later one, has been heard of, else with false. */
+  async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
+    if ((this.#revisions.get(tenant_id) ?? 0) >= revision) return true;
+    if (this.#waiting >= WAITERS_MAX) return false;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const waiter = { revision, resolve };
+    const waiters = this.#waiters.get(tenant_id) ?? new Set();
+    this.#waiters.set(tenant_id, waiters.add(waiter));
+    this.#waiting++;
+    const timer = setTimeout(() => resolve(false), timeout_ms);
+    const reached = await promise;
+    clearTimeout(timer);
+    this.#waiting--;
+    waiters.delete(waiter);
+    if (waiters.size === 0) this.#waiters.delete(tenant_id);
+    return reached;
+  }
+
+  /** Nothing more will be heard. */
+  close(): void {
+    for (const waiters of this.#waiters.values()) {
+      for (const { resolve } of [...waiters]) resolve(false);
+    }
+  }
+}
+
+/** Makes the metrics; the result counts documents and keys that could not be taken up. */
+function registerSettingsMetrics(
+  registry: Registry,
+  counts: () => { readonly documents: number; readonly unreadable: number },
+): { readonly unreadable: () => void } {
+  const registers = [registry];
+  const gauge = (name: string, help: string, read: () => number) =>
+    scrapedGauge(registry, name, help, read);
+  gauge(
+    "shield_settings_documents",
+    "Tenants with run-time settings.",
+    () => counts().documents,
+  );
+  gauge(
+    "shield_settings_unreadable",
+    "Tenants whose latest settings cannot be read; those before are in force.",
+    () => counts().unreadable,
+  );
+  const problems = new Counter({
+    name: "shield_settings_problems_total",
+    help: "Documents and keys of the settings bucket that could not be taken up.",
+    registers,
+  });
+  return { unreadable: () => problems.inc() };
 }

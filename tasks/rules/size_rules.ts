@@ -18,6 +18,9 @@ export const LONGER_FILES: Readonly<Record<string, number>> = {
   "brain/rooms/commands/apply.ts": 355,
   "shared/spine/nats/stores/nats_bucket.ts": 355,
   "shield/auth/bans.ts": 370,
+  "shield/connection/connection.ts": 385,
+  "shield/fanout/hub.ts": 405,
+  "shield/memory/memory_guard.ts": 365,
 };
 /** Longest function, in lines from its first to its last. */
 export const FUNCTION_LINES = 70;

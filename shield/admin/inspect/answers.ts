@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import type { Connection } from "../../connection/connection.ts";
-import type { Channel } from "../../fanout/hub_channel.ts";
+import type { Channel } from "../../fanout/hub.ts";
 import type { Parts } from "../../parts.ts";
 import { OTHER_TENANTS } from "../../stats/tenant_stats.ts";
 import type { TenantTotals } from "../../stats/tenant_stats.ts";

@@ -13,7 +13,7 @@ import type { AdminCall, RouteBody } from "../routing/admin_routes.ts";
 import { roomEpoch } from "../../durable/epoch.ts";
 import type { FlushQueue } from "../../connection/flush_queue.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
-import { admit, NONE_ADDED, send, stamp } from "../../message/pipeline.ts";
+import { admit, NONE_ADDED, publishAdmitted, stamp } from "../../message/pipeline.ts";
 import type { MessagePath } from "../../message/pipeline.ts";
 import { readValueAndText } from "../routing/admin_body.ts";
 import { policyHeaders } from "../../auth/request_headers.ts";
@@ -166,7 +166,7 @@ export async function publishTest(
   const publisher = { caller, origin: undefined };
   const added = await admit(path, caller, envelope) ?? NONE_ADDED;
   const marked = [...added, [ADMIN_HEADER, client.identity.tenant_id]] as const;
-  const stored = await send(path, publisher, envelope, marked, path.now());
+  const stored = await publishAdmitted(path, publisher, envelope, marked, path.now());
   if (stored === undefined) await flushed(flushes);
   log.info("an operator published in a room", { tenant_id, room: room_id, by });
   const at = stored === undefined

@@ -101,7 +101,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const tails = new Tails({ spine, log, now });
   const { classes } = parts.rooms;
   const policies = parts.policies.admin;
-  const { stats, tenants, history, operations: { path, flushes } } = parts;
+  const { stats, tenants, history, operations: { context: { path, flushes } } } = parts;
   const rates = new HttpRates(parts.rates, now);
   const publishing = { path, flushes, rates, stats, tenants, history };
   const context = { asker, now, node_id, classes, config, tails, log, policies, ...publishing };

@@ -9,7 +9,7 @@ import { AGAIN_HEADER } from "../../../shared/records/room_update.ts";
 import type { Spine, SpineEvent, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
 import { offsetOf } from "../../durable/channel.ts";
-import { readForeign } from "../../fanout/hub_channel.ts";
+import { readForeign } from "../../fanout/room_message.ts";
 
 /** Tails of one Shield at once. */
 export const TAILS_MAX = 8;
