@@ -14,7 +14,7 @@ import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message
 /** What the gate of chains needs. */
 export interface ChainGateOptions {
   readonly policy: Config["policy"];
-  readonly modules: Pick<Modules, "number" | "sha256" | "asks" | "isQuarantined">;
+  readonly modules: Pick<Modules, "find" | "sha256" | "isQuarantined">;
   readonly log: Logger;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -91,9 +91,9 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
       const skipped: PolicyOutcome[] = [];
       for (const binding of request.chain) {
         const { sha256, name, mode } = binding;
-        const module = modules.number(sha256);
+        const module = modules.find(sha256);
         if (module !== undefined && breakers.allows(tenant_id, sha256, now_ms)) {
-          chain.push({ module, name, mode, asks: modules.asks(module) });
+          chain.push({ module: module.number, name, mode, asks: module.asks });
           continue;
         }
         const why = module === undefined ? whyMissing(sha256) : "breaker-open";
