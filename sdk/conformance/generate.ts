@@ -6,7 +6,8 @@
  */
 import { encodePresenceLeave, encodePresenceUpdate, type PresentMember } from "@arqon/proto";
 import { encodeClient, encodeServer } from "./encode.ts";
-import { CLIENT, LENIENT, REFUSED, SERVER, TORN } from "./frame_cases.ts";
+import { LENIENT, REFUSED, TORN } from "./byte_cases.ts";
+import { CLIENT, SERVER } from "./frame_cases.ts";
 import { toHex } from "./plain.ts";
 import { type CaseMember, PRESENCE, type Step } from "./presence_cases.ts";
 
