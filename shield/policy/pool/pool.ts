@@ -13,7 +13,7 @@ import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
 import { type ChainGate, createChainGate } from "./chain_gate.ts";
 import type { Job } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
-import { createModules, type LoadableModule, type Modules } from "./pool_modules.ts";
+import { type LoadableModule, Modules } from "./pool_modules.ts";
 import { faultVerdict, namedLogs, verdictOf } from "./pool_verdict.ts";
 import type { QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
@@ -124,7 +124,7 @@ function createState(options: PolicyPoolOptions): State {
     slow_tenants: () => state.lanes.slow_tenants,
     quarantined: () => state.modules.quarantined().length,
   });
-  const modules = createModules({
+  const modules = new Modules({
     compiler: options.compiler ?? createCompiler(),
     now,
     onLoad: (number, runnable) => state.lanes.load(number, runnable),

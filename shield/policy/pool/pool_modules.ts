@@ -35,25 +35,6 @@ export interface LoadedModule {
   readonly asks: boolean;
 }
 
-/** Modules by sha256 and by number. */
-export interface Modules {
-  load(sha256: string, module: LoadableModule): Promise<void>;
-  /** True when it was loaded. */
-  unload(sha256: string): boolean;
-  /** Unloads it, and does not load it again before `release`. True when it was loaded. */
-  quarantine(sha256: string): boolean;
-  /** Lets a module be loaded again. */
-  release(sha256: string): void;
-  /** Undefined while it is not loaded. */
-  find(sha256: string): LoadedModule | undefined;
-  isQuarantined(sha256: string): boolean;
-  sha256(number: number): string | undefined;
-  /** Loaded ones by number; live. */
-  readonly runnable: ReadonlyMap<number, RunnableModule>;
-  loaded(): readonly string[];
-  quarantined(): readonly string[];
-}
-
 /** Host functions whose answers are `PolicyFacts`. */
 const ASKING: ReadonlySet<string> = new Set(["host_get_header", "host_get_claim"]);
 const canAsk = (compiled: WebAssembly.Module): boolean =>
@@ -69,91 +50,125 @@ type Life =
   | LoadedModule
   | { readonly state: "quarantined" };
 
-/** No modules yet. */
-export function createModules(options: ModulesOptions): Modules {
-  const lives = new Map<string, Life>();
-  /** The loaded ones by number, for workers and for what they answer. */
-  const names = new Map<number, string>();
-  const runnable = new Map<number, RunnableModule>();
-  let last_number = 0;
+/** Modules by sha256 and by number. */
+export class Modules {
+  readonly #options: ModulesOptions;
+  readonly #lives = new Map<string, Life>();
+  /** The names of loaded modules, for what workers answer. */
+  readonly #names = new Map<number, string>();
+  readonly #runnable = new Map<number, RunnableModule>();
+  #last_number = 0;
 
-  const inState = (state: Life["state"]): string[] =>
-    [...lives].filter(([, life]) => life.state === state).map(([sha256]) => sha256);
-
-  function find(sha256: string): LoadedModule | undefined {
-    const life = lives.get(sha256);
-    return life?.state === "loaded" ? life : undefined;
+  constructor(options: ModulesOptions) {
+    this.#options = options;
   }
 
-  async function make(
-    sha256: string,
-    { bytes, instance_fuel }: LoadableModule,
-    isWanted: () => boolean,
-  ): Promise<void> {
-    const began_ms = options.now();
-    const compiled = await options.compiler.compile(sha256, bytes);
-    options.onCompiled(options.now() - began_ms);
-    // Unloaded or quarantined while it was compiled.
-    if (!isWanted()) return;
-    const number = ++last_number;
-    lives.set(sha256, { state: "loaded", number, asks: canAsk(compiled) });
-    names.set(number, sha256);
-    runnable.set(number, { compiled, instance_units: instance_fuel * UNITS_PER_FUEL });
-    options.onLoad(number, runnable.get(number)!);
-  }
-
-  async function begin(sha256: string, module: LoadableModule): Promise<void> {
-    const done = make(sha256, module, () => lives.get(sha256) === life);
-    const life: Life = { state: "loading", done };
-    lives.set(sha256, life);
-    try {
-      await done;
-    } finally {
-      if (lives.get(sha256) === life) lives.delete(sha256);
+  /** Rejects with `PolicyModuleError`: it cannot be compiled within the limits, or is in quarantine. */
+  async load(sha256: string, module: LoadableModule): Promise<void> {
+    const life = this.#lives.get(sha256);
+    switch (life?.state) {
+      case undefined:
+        return await this.#begin(sha256, module);
+      case "loading":
+        return await life.done;
+      case "loaded":
+        return;
+      case "quarantined":
+        throw new PolicyModuleError("quarantined", QUARANTINED);
+      default:
+        life satisfies never;
     }
   }
 
   /** True when it was loaded. */
-  function end(sha256: string): boolean {
-    const loaded = find(sha256);
-    lives.delete(sha256);
-    if (loaded === undefined) return false;
-    names.delete(loaded.number);
-    runnable.delete(loaded.number);
-    options.onUnload(loaded.number);
-    return true;
+  unload(sha256: string): boolean {
+    return !this.isQuarantined(sha256) && this.#end(sha256);
   }
 
-  return {
-    async load(sha256, module) {
-      const life = lives.get(sha256);
-      switch (life?.state) {
-        case undefined:
-          return await begin(sha256, module);
-        case "loading":
-          return await life.done;
-        case "loaded":
-          return;
-        case "quarantined":
-          throw new PolicyModuleError("quarantined", QUARANTINED);
-        default:
-          life satisfies never;
-      }
-    },
-    unload: (sha256) => lives.get(sha256)?.state !== "quarantined" && end(sha256),
-    quarantine(sha256) {
-      const was_loaded = end(sha256);
-      lives.set(sha256, { state: "quarantined" });
-      return was_loaded;
-    },
-    release(sha256) {
-      if (lives.get(sha256)?.state === "quarantined") lives.delete(sha256);
-    },
-    find,
-    isQuarantined: (sha256) => lives.get(sha256)?.state === "quarantined",
-    sha256: (number) => names.get(number),
-    runnable,
-    loaded: () => inState("loaded"),
-    quarantined: () => inState("quarantined"),
-  };
+  /** Unloads it, and does not load it again before `release`. True when it was loaded. */
+  quarantine(sha256: string): boolean {
+    const was_loaded = this.#end(sha256);
+    this.#lives.set(sha256, { state: "quarantined" });
+    return was_loaded;
+  }
+
+  /** Lets a module be loaded again. */
+  release(sha256: string): void {
+    if (this.isQuarantined(sha256)) this.#lives.delete(sha256);
+  }
+
+  /** Undefined while it is not loaded. */
+  find(sha256: string): LoadedModule | undefined {
+    const life = this.#lives.get(sha256);
+    return life?.state === "loaded" ? life : undefined;
+  }
+
+  isQuarantined(sha256: string): boolean {
+    return this.#lives.get(sha256)?.state === "quarantined";
+  }
+
+  /** The name of a loaded module. */
+  sha256(number: number): string | undefined {
+    return this.#names.get(number);
+  }
+
+  /** Loaded modules by number; live. */
+  get runnable(): ReadonlyMap<number, RunnableModule> {
+    return this.#runnable;
+  }
+
+  /** sha256 of the modules that are loaded. */
+  loaded(): readonly string[] {
+    return this.#inState("loaded");
+  }
+
+  /** sha256 of the modules in quarantine. */
+  quarantined(): readonly string[] {
+    return this.#inState("quarantined");
+  }
+
+  #inState(state: Life["state"]): string[] {
+    return [...this.#lives].filter(([, life]) => life.state === state).map(([sha256]) => sha256);
+  }
+
+  async #begin(sha256: string, module: LoadableModule): Promise<void> {
+    const done = this.#make(sha256, module, () => this.#lives.get(sha256) === life);
+    const life: Life = { state: "loading", done };
+    this.#lives.set(sha256, life);
+    try {
+      await done;
+    } finally {
+      if (this.#lives.get(sha256) === life) this.#lives.delete(sha256);
+    }
+  }
+
+  async #make(
+    sha256: string,
+    { bytes, instance_fuel }: LoadableModule,
+    isWanted: () => boolean,
+  ): Promise<void> {
+    const { now, compiler, onCompiled, onLoad } = this.#options;
+    const began_ms = now();
+    const compiled = await compiler.compile(sha256, bytes);
+    onCompiled(now() - began_ms);
+    // Unloaded or quarantined while it was compiled.
+    if (!isWanted()) return;
+    const number = ++this.#last_number;
+    const runnable = { compiled, instance_units: instance_fuel * UNITS_PER_FUEL };
+    this.#lives.set(sha256, { state: "loaded", number, asks: canAsk(compiled) });
+    this.#names.set(number, sha256);
+    this.#runnable.set(number, runnable);
+    onLoad(number, runnable);
+  }
+
+  #end(sha256: string): boolean {
+    const loaded = this.find(sha256);
+    this.#lives.delete(sha256);
+    if (loaded === undefined) return false;
+    const { number } = loaded;
+    this.#names.delete(number);
+    this.#runnable.delete(number);
+    this.#options.onUnload(number);
+    return true;
+  }
 }
