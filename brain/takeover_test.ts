@@ -6,12 +6,12 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { subjectPattern } from "../shared/subjects/subject.ts";
+import { until } from "../shared/testing/until.ts";
 import { startNats } from "../tests/harness/nats_server.ts";
 import { member, TestShield } from "./presence/testing/shield.ts";
 import { SpineNetwork } from "./presence/testing/spine_network.ts";
 import { accepted, sendCommand } from "./rooms/testing/command_probe.ts";
 import type { ProbeCommand, ProbeReply } from "./rooms/testing/command_probe.ts";
-import { until } from "./rooms/testing/room_test_bed.ts";
 import { openClient, startNode, total } from "./testing/node.ts";
 import type { Node } from "./testing/node.ts";
 

@@ -7,11 +7,12 @@ import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../tests/harness/nats_server.ts";
 import { TestFollower } from "./testing/follower.ts";
 import { member, TestShield } from "./testing/shield.ts";
-import { listed, QUICK, SpineNetwork, startPresence, until } from "./testing/spine_network.ts";
+import { listed, QUICK, SpineNetwork, startPresence } from "./testing/spine_network.ts";
 import type { RunningBrain } from "./testing/spine_network.ts";
 
 const now = Date.now;
@@ -48,7 +49,7 @@ Deno.test("on the embedded Spine a Brain alone knows and tells who is in a room"
     const shield = await shieldOf(network, "s1");
     const follower = await network.join(new TestFollower(network, "f1"));
     shield.join(...ids(3).map((id) => member(id))).announce();
-    await until(() => follower.members.size === 3, "the watcher sees them");
+    await until("the watcher sees them", () => follower.members.size === 3);
     assert.deepEqual(listed(brain), ids(3));
     assert.deepEqual(service.count("acme", "lobby"), { connections: 3, users: 3 });
     assert.deepEqual([...service.occupied()], [{ tenant_id: "acme", room_id: "lobby" }]);
@@ -58,7 +59,7 @@ Deno.test("on the embedded Spine a Brain alone knows and tells who is in a room"
     assert.equal(health.ok, true);
     assert.equal(health.detail, "serving; Brains that serve: 1; Shields up: 1, down: 0");
     shield.announce(true);
-    await until(() => follower.members.size === 0, "they leave");
+    await until("they leave", () => follower.members.size === 0);
     await service.drain();
     await service.drain();
     assert.equal(service.health().ok, false);
@@ -85,7 +86,7 @@ Deno.test("bytes that are no message, and messages that are nobody's, change not
     }
     spine.publish(processSubject("announce", "s1"), new TextEncoder().encode("{}"));
     shield.join(member("c1")).announce();
-    await until(() => listed(brain).length === 1, "what is right is taken");
+    await until("what is right is taken", () => listed(brain).length === 1);
     const text = await brain.registry.metrics();
     assert.match(text, /^brain_presence_refused_total\{reason="undecodable"\} 3$/m);
     await brain.service.drain();
@@ -97,8 +98,8 @@ Deno.test("every metric has its name, and lag is counted from a Shield's stamp",
     const brain = await startPresence(spine);
     const shield = await shieldOf(network, "s1");
     shield.join(member("c1")).announce();
-    await until(() => listed(brain).length === 1, "it is merged");
-    await until(() => brain.service.isFresh(), "a heartbeat");
+    await until("it is merged", () => listed(brain).length === 1);
+    await until("a heartbeat", () => brain.service.isFresh());
     const text = await brain.registry.metrics();
     assert.match(text, /^consistency_convergence_seconds_count 1$/m);
     assert.match(text, /^consistency_convergence_lag \d/m);
@@ -203,18 +204,18 @@ Deno.test("on NATS three Brains agree, and hand rooms over while members come an
     change();
     await cluster.start();
     change();
-    await until(settled, `${brains.length} Brains agree`);
+    await until(`${brains.length} Brains agree`, settled);
   }
   change();
   await cluster.stop(brains[0]!);
   change();
-  await until(settled, "two agree");
+  await until("two agree", settled);
   await cluster.stop(brains[0]!);
   change();
-  await until(settled, "one is left");
+  await until("one is left", settled);
   await cluster.start();
   change();
-  await until(settled, "another one has come");
+  await until("another one has come", settled);
   for (const { mistakes } of followers) assert.deepEqual(mistakes, []);
 });
 
@@ -226,16 +227,16 @@ Deno.test("a NATS server that restarts costs no member", async () => {
   const brain = await startPresence(spine);
   const shield = await shieldOf(network, "s1");
   shield.join(...ids(5).map((id) => member(id))).announce();
-  await until(() => listed(brain).length === 5, "all are there");
+  await until("all are there", () => listed(brain).length === 5);
   const gone: string[] = [];
   brain.service.onMembers(({ leaves }) => gone.push(...leaves.map((entry) => entry.connection_id)));
   await server.kill();
-  await until(() => !brain.service.isFresh(), "the Brain notices");
+  await until("the Brain notices", () => !brain.service.isFresh());
   const lost_ms = Date.now();
-  await until(() => Date.now() - lost_ms > QUICK.down_ms, "time in which a Shield goes down");
+  await until("time in which a Shield goes down", () => Date.now() - lost_ms > QUICK.down_ms);
   shield.join(member("late"));
   await server.start();
-  await until(() => brain.service.isFresh() && listed(brain).length === 6, "it is in step again");
+  await until("it is in step again", () => brain.service.isFresh() && listed(brain).length === 6);
   assert.deepEqual(gone, []);
   const metric = await brain.registry.getSingleMetric("brain_cluster_term")!.get();
   assert.ok(metric.values[0]!.value > 2, "a new term");

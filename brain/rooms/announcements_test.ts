@@ -4,8 +4,9 @@ import { ArqonError, readEnvelope } from "@arqon/proto";
 import { AGAIN_HEADER } from "../../shared/records/room_update.ts";
 import type { KeyValue, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { commandSubject } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
 import { accepted, commandEnvelope, sendCommand, TRACE_ID } from "./testing/command_probe.ts";
-import { entry, until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
+import { entry, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 const set = (key: string, value: unknown, more = {}) => ({
   name: "set",

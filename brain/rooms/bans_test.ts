@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { banKey, BANS_BUCKET, decodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
 import type { Ban } from "../../shared/records/bans.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce } from "./testing/command_probe.ts";
-import { until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
+import { withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 async function stored(spine: Spine, room_id: string, user_id: string): Promise<Ban | undefined> {
   const bucket = await spine.keyValue(BANS_BUCKET);

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import type { KeyValue, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce, sendCommand } from "./testing/command_probe.ts";
-import { entry, until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
+import { entry, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 const unavailable = () => new ArqonError("spine-unavailable", "a test says so");

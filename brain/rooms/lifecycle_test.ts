@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
 import { accepted, refused } from "./testing/command_probe.ts";
 import { emptyDocument } from "./store/document.ts";
-import { entry, until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
+import { entry, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 import type { RoomTestBed, TestBedOptions } from "./testing/room_test_bed.ts";
 import { decodeDocument, encodeDocument } from "./store/stored_document.ts";
 

@@ -1,7 +1,8 @@
 /** Commands that wait for a version (`after_version`), on an embedded Spine. */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce, sendCommand } from "./testing/command_probe.ts";
-import { until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
+import { withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 

@@ -12,6 +12,7 @@ import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { watched } from "../spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../spine/contract/spine.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
+import { until } from "../testing/until.ts";
 
 const log = createLogger({
   level: "error",
@@ -58,12 +59,10 @@ function start(
 
 /** Until `asker` has heard of that process. */
 async function meet({ asker }: Process, node_id: string): Promise<void> {
-  const deadline_ms = Date.now() + LONG_MS;
-  while (!asker.isKnown(node_id)) {
-    assert.ok(Date.now() < deadline_ms, `${node_id} is not known`);
-    await asker.ask(HELLO, z.strictObject({}));
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await until(`${node_id} is known`, async () => {
+    if (!asker.isKnown(node_id)) await asker.ask(HELLO, z.strictObject({}));
+    return asker.isKnown(node_id);
+  });
 }
 
 async function everybodyAnswers(one_spine: Spine, other_spine: Spine): Promise<void> {
@@ -96,11 +95,7 @@ async function farewell(one_spine: Spine, other_spine: Spine): Promise<void> {
   await meet(one, "two");
   two[Symbol.dispose]();
   await other_spine.flush();
-  const deadline_ms = Date.now() + LONG_MS;
-  while (one.asker.isKnown("two")) {
-    assert.ok(Date.now() < deadline_ms, "it is still waited for");
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await until("it is waited for no more", () => !one.asker.isKnown("two"));
   assert.deepEqual((await one.asker.ask("n", Value)).nodes, { answered: ["one"], silent: [] });
 }
 

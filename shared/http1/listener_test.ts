@@ -1,6 +1,7 @@
 /** Our own client listener, with real connections over TCP and over TLS, some of which behave badly. */
 import assert from "node:assert/strict";
 import { request as nodeRequest } from "node:http";
+import { until } from "../testing/until.ts";
 import { groupOf } from "./arrivals.ts";
 import { writeAll } from "./byte_stream.ts";
 import { takeBareUpgrade } from "./exchange.ts";
@@ -93,15 +94,6 @@ const TLS = await testCertificate();
 function test(name: string, run: (kind: Pick<Changes, "tls">) => Promise<void>): void {
   Deno.test(name, () => run({}));
   Deno.test(`${name} (TLS)`, () => run({ tls: TLS }));
-}
-
-/** Until a condition holds; rejects after 20 s. */
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline_ms = Date.now() + 20_000;
-  while (!condition()) {
-    if (Date.now() > deadline_ms) throw new Error(`waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 test("requests in one packet are answered in their order, and close ends the connection", async (kind) => {

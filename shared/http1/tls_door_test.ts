@@ -1,6 +1,7 @@
 /** What only TLS can do wrong, by clients that strangers have: openssl, curl, Python, Node, and raw bytes. */
 import assert from "node:assert/strict";
 import { connect as connectTls } from "node:tls";
+import { until } from "../testing/until.ts";
 import { takeBareUpgrade } from "./exchange.ts";
 import type { BareUpgrade } from "./exchange.ts";
 import { listenBare } from "./listener.ts";
@@ -41,15 +42,6 @@ async function serve(
       await ended;
     },
   };
-}
-
-/** Until a condition holds; rejects after 20 s. */
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline_ms = Date.now() + 20_000;
-  while (!condition()) {
-    if (Date.now() > deadline_ms) throw new Error(`waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** All that comes until the end, as the system gives it. */

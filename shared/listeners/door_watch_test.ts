@@ -1,5 +1,6 @@
 /** A port that does not answer: told, opened anew, given up. Real listeners and connections. */
 import assert from "node:assert/strict";
+import { until } from "../testing/until.ts";
 import { DoorWatch } from "./door_watch.ts";
 import { probe } from "./door_probe.ts";
 import { listenClient } from "./listen.ts";
@@ -7,14 +8,6 @@ import { testCertificate } from "./testing/certificate.ts";
 
 const HOST = "127.0.0.1";
 const EVERY_MS = 50;
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline_ms = Date.now() + 30_000;
-  while (!condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 function watch(
   port: number,
@@ -89,9 +82,9 @@ Deno.test("a deaf port makes the process unready, is opened anew, and is ready a
     },
   });
   assert.equal(watched.check().ok, true);
-  await until(() => !watched.check().ok, "it is not told");
+  await until("it is not told", () => !watched.check().ok);
   assert.match(watched.check().detail, /does not answer: no answer within 50 ms$/);
-  await until(() => watched.check().ok, "it does not come back");
+  await until("it does not come back", () => watched.check().ok);
   assert.match(watched.check().detail, /^http:\/\/127\.0\.0\.1:\d+ answers$/);
   assert(watched.failures >= 3);
   watched.close();
@@ -137,7 +130,7 @@ Deno.test("a process that stood still for longer than that asks on: its port was
     now: Date.now,
     monotonic_ms: () => performance.now() + stood_ms,
   });
-  await until(() => questions > 4, "it does not ask on");
+  await until("it does not ask on", () => questions > 4);
   assert.deepEqual([gone, watched.check().ok, watched.failures], [[], true, 2]);
   watched.close();
 });

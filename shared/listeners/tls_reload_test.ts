@@ -1,5 +1,6 @@
 /** TLS certificates that change under running listeners, with real handshakes; all kinds of listener. */
 import assert from "node:assert/strict";
+import { until } from "../testing/until.ts";
 import { listenClient } from "./listen.ts";
 import type { Listener } from "./listen.ts";
 import { createLogger } from "../logs/log.ts";
@@ -9,7 +10,6 @@ import { followTls, requireUsable } from "./tls_reload.ts";
 import type { TlsPair } from "./tls_reload.ts";
 
 const EVERY_MS = 5;
-const DEADLINE_MS = 30_000;
 
 /** Whether somebody who trusts only this certificate is answered. */
 async function answered(listener: Listener, { cert }: TlsPair): Promise<boolean> {
@@ -20,14 +20,6 @@ async function answered(listener: Listener, { cert }: TlsPair): Promise<boolean>
   } catch (error) {
     assert.ok(error instanceof TypeError);
     return false;
-  }
-}
-
-async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
   }
 }
 
@@ -70,14 +62,14 @@ for (const websocket of ["native", "ws", "own"] as const) {
       assert.equal(await answered(listener, first), true);
       assert.equal(await answered(listener, second), false);
       files = { cert: second.cert, key: first.key };
-      await until(() => lines.length === 1, "half a pair is not told");
+      await until("half a pair is not told", () => lines.length === 1);
       files = undefined;
-      await until(() => lines.length === 2, "missing files are not told");
+      await until("missing files are not told", () => lines.length === 2);
       files = { cert: "not PEM", key: second.key };
-      await until(() => lines.length === 3, "what is no PEM is not told");
+      await until("what is no PEM is not told", () => lines.length === 3);
       assert.equal(await answered(listener, first), true, "the one before is served");
       files = second;
-      await until(() => lines.length === 4, "the new pair is not served");
+      await until("the new pair is not served", () => lines.length === 4);
     }
     assert.equal(await answered(listener, second), true);
     assert.equal(await answered(listener, first), false);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createLogger } from "../logs/log.ts";
 import { createMetrics } from "../metrics/metrics.ts";
+import { until } from "../testing/until.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { registerSpineMetrics, watchRoundTrip } from "./metrics.ts";
 
@@ -60,7 +61,7 @@ Deno.test("round trips are measured one after the other, and what fails is count
   assert.equal(flushes.length, 1, "the first has no answer yet");
   clock_ms = 30;
   flushes[0]?.resolve();
-  while (flushes.length < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until("the second question", () => flushes.length >= 2);
   flushes[1]?.reject(new Error("gone"));
   await asked.promise;
   clearTimeout(deadline);

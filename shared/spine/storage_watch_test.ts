@@ -4,26 +4,18 @@ import { Registry } from "prom-client";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
 import { createLogger } from "../logs/log.ts";
+import { until } from "../testing/until.ts";
 import { refusedWith } from "./conformance/conformance.ts";
 import { logEngine, operator, RETENTION } from "./nats/testing/nats_log_harness.ts";
 import { watchStorage } from "./storage_watch.ts";
 
 const MIB = 1_048_576;
-const DEADLINE_MS = 30_000;
 
 /** A gauge of the registry; undefined when it is not there. */
 async function gauge(registry: Registry, name: string): Promise<number | undefined> {
   const text = await registry.metrics();
   const value = new RegExp(`^${name} (\\d+)$`, "m").exec(text)?.[1];
   return value === undefined ? undefined : Number(value);
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert.ok(Date.now() < deadline_ms, `waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 Deno.test("too little storage is one warning with both figures, or no start; gauges follow", async () => {
@@ -55,8 +47,8 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
   const { registry, watching } = watch(5, "warn");
   using _watching = await watching;
   await until(
-    async () => await gauge(registry, "arqon_spine_storage_limit_bytes") === 32 * MIB,
     "the limit",
+    async () => await gauge(registry, "arqon_spine_storage_limit_bytes") === 32 * MIB,
   );
   const promised = await gauge(registry, "arqon_spine_storage_promised_bytes") ?? 0;
   assert.ok(promised > 5 * 8 * MIB && promised < 6 * 8 * MIB, `${promised}`);
@@ -69,9 +61,9 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
   await log.status();
   const unbounded = async (count: number) =>
     await gauge(registry, "arqon_spine_unbounded_streams") === count;
-  await until(() => unbounded(1), "the gauge");
+  await until("the gauge", () => unbounded(1));
   await assert.rejects(log.append("a", new Uint8Array(10)), refusedWith("log-unavailable"));
-  await until(() => unbounded(0), "the bound");
+  await until("the bound", () => unbounded(0));
   await log.append("a", new Uint8Array(10));
   await Deno.remove(store_dir, { recursive: true }).catch(() => {});
 });

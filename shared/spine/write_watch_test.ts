@@ -8,13 +8,13 @@ import { connect } from "@nats-io/transport-deno";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { createLogger } from "../logs/log.ts";
 import { createMetrics } from "../metrics/metrics.ts";
+import { until } from "../testing/until.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { watched } from "./nats/testing/nats_harness.ts";
 import type { Spine } from "./contract/spine.ts";
 import { watchWrites } from "./write_watch.ts";
 import type { WriteWatch } from "./write_watch.ts";
 
-const WAIT_MS = 60_000;
 const now = Date.now;
 
 function watching(spine: Spine) {
@@ -33,13 +33,8 @@ const silent = createLogger({
   write: (line) => console.error(line),
 });
 
-async function until(watch: WriteWatch, ok: boolean): Promise<void> {
-  const deadline_ms = now() + WAIT_MS;
-  while (watch.check().ok !== ok) {
-    if (now() > deadline_ms) throw new Error(`still ${JSON.stringify(watch.check())}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const says = (watch: WriteWatch, ok: boolean) =>
+  until(() => `still ${JSON.stringify(watch.check())}`, () => watch.check().ok === ok);
 
 /** Writes until it is refused. */
 async function filled(write: () => Promise<unknown>): Promise<void> {
@@ -67,13 +62,13 @@ Deno.test("NATS out of storage: the check and the gauge say so and what to do, u
       const { streams } = await jetstreamManager(connection);
       await streams.add({ name: "FILLING", subjects: ["filling"], storage: StorageType.File });
       await filled(() => jetstream(connection).publish("filling", new Uint8Array(500_000)));
-      await until(watch, false);
+      await says(watch, false);
       assert.match(watch.check().detail, /NATS is out of storage \(.+\): raise max_file_store/);
       assert.equal(await gauge(), "0");
       assert.ok(lines.some((line) => line.includes("the storage takes no writes")));
       await streams.delete("FILLING");
       await connection.close();
-      await until(watch, true);
+      await says(watch, true);
       assert.equal(await gauge(), "1");
       assert.ok(lines.some((line) => line.includes("the storage takes writes again")));
     } finally {

@@ -4,21 +4,12 @@ import { startOtlpReceiver } from "../../tests/harness/otlp_receiver.ts";
 import { ConfigSchema } from "../config/schema.ts";
 import { createLogger } from "../logs/log.ts";
 import { Counter, createMetrics } from "../metrics/metrics.ts";
+import { until } from "../testing/until.ts";
 import type { MetricsExport } from "./metrics_start.ts";
 import { openMetricsExport } from "./metrics_start.ts";
 import { telemetryResource } from "./resource.ts";
 
-const DEADLINE_MS = 60_000;
-const POLL_MS = 20;
 const resource = telemetryResource({ service_name: "arqon-test", node_id: "n1", version: "1.2.3" });
-
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert.ok(Date.now() < deadline_ms, `${what}: not within ${DEADLINE_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
 
 interface Exporting {
   readonly registry: ReturnType<typeof createMetrics>;

@@ -22,9 +22,6 @@ import type { Peer } from "./cluster.ts";
 import { TestFollower } from "./follower.ts";
 import type { TestShield } from "./shield.ts";
 
-/** Reached only when something hangs. */
-const PATIENCE_MS = 60_000;
-
 /** Quick heartbeats, so that tests wait for little. */
 export const QUICK = {
   heartbeat_ms: 100,
@@ -55,15 +52,6 @@ export async function startPresence(
   const random = Math.random;
   const service = await startBrainPresence({ config, spine, log, registry, now, random });
   return { service, registry, lines };
-}
-
-/** Resolves when it is so; rejects when something hangs. */
-export async function until(met: () => boolean, what: string): Promise<void> {
-  const end_ms = Date.now() + PATIENCE_MS;
-  while (!met()) {
-    if (Date.now() > end_ms) throw new Error(`did not come: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** Connection ids of a room, in order. */

@@ -1,9 +1,10 @@
 /** Who is kept out, asked by command: scopes, pages, cursors, and what is no longer so. */
 import assert from "node:assert/strict";
 import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { answerBans } from "./ban_query.ts";
 import { accepted, refused, sendAtOnce } from "../testing/command_probe.ts";
-import { until, withRooms, withTestBed } from "../testing/room_test_bed.ts";
+import { withRooms, withTestBed } from "../testing/room_test_bed.ts";
 
 interface Row {
   readonly user_id: string;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { applyCommands } from "../commands/apply.ts";
 import {
   accepted,
@@ -11,7 +12,7 @@ import {
   sendBytes,
   sendCommand,
 } from "../testing/command_probe.ts";
-import { until, withRooms } from "../testing/room_test_bed.ts";
+import { withRooms } from "../testing/room_test_bed.ts";
 
 const set = (key: string, value: unknown, more = {}) => ({
   name: "room.set",

@@ -1,8 +1,9 @@
 /** Commands find the owner of their room, on an embedded Spine with several Brains. */
 import assert from "node:assert/strict";
 import { processSubject } from "../../../shared/subjects/subject.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce, sendCommand } from "../testing/command_probe.ts";
-import { until, withTestBed } from "../testing/room_test_bed.ts";
+import { withTestBed } from "../testing/room_test_bed.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
 import type { Entry } from "../../../shared/presence/types.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { accepted, refused } from "../testing/command_probe.ts";
 import { answerPresence } from "./presence_query.ts";
-import { entry, until, withTestBed } from "../testing/room_test_bed.ts";
+import { entry, withTestBed } from "../testing/room_test_bed.ts";
 
 const AT = { tenant_id: "acme", room_id: "lobby" };
 const PAGE_BYTES = 393_216;

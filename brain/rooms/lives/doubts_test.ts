@@ -1,8 +1,8 @@
 /** Rooms in doubt are looked at until that is over, and never more than fit. */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import { Doubts } from "./doubts.ts";
-import { until } from "../testing/room_test_bed.ts";
 
 const at = (room_id: string): RoomAddress => ({ tenant_id: "acme", room_id });
 

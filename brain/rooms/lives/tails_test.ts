@@ -1,7 +1,7 @@
 /** Last changes that are said again: when, to whom they are news, and how many. */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import type { RoomAddress } from "../commands/command.ts";
-import { until } from "../testing/room_test_bed.ts";
 import type { RoomEvent, WriteMark } from "../store/room_event.ts";
 import { Tails } from "./tails.ts";
 

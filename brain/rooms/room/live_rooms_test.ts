@@ -1,8 +1,9 @@
 /** How many rooms live with a Brain: births, ends, members, and owners that change. */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { accepted } from "../testing/command_probe.ts";
 import { LiveRooms } from "./live_rooms.ts";
-import { entry, until, withTestBed } from "../testing/room_test_bed.ts";
+import { entry, withTestBed } from "../testing/room_test_bed.ts";
 import type { RoomNode } from "../testing/room_test_bed.ts";
 import { RoomTally } from "./room_tally.ts";
 

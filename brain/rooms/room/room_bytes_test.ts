@@ -1,7 +1,8 @@
 /** What rooms of a tenant may do that has as many bytes as it may, on an embedded Spine. */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { accepted, refused, sendCommand } from "../testing/command_probe.ts";
-import { entry, until, withRooms } from "../testing/room_test_bed.ts";
+import { entry, withRooms } from "../testing/room_test_bed.ts";
 
 const config = { brain: { room_bytes_per_tenant: 1_048_576 } };
 const FULL = "429 room-bytes-limit";

@@ -1,7 +1,8 @@
 /** Locks as clients have them, on an embedded Spine: leases that end, holders that leave. */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce, sendCommand } from "../testing/command_probe.ts";
-import { entry, until, withRooms, withTestBed } from "../testing/room_test_bed.ts";
+import { entry, withRooms, withTestBed } from "../testing/room_test_bed.ts";
 import type { RoomTestBed } from "../testing/room_test_bed.ts";
 
 const lock = (origin: string, more = {}) => ({ name: "lock", origin, sender: origin, ...more });

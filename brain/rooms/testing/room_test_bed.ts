@@ -14,21 +14,6 @@ import { createBrainMetrics } from "../../telemetry/metrics.ts";
 import { startRooms } from "../service.ts";
 import type { RoomService, RoomServiceOptions } from "../service.ts";
 
-/** Only what never happens takes this long. */
-const PATIENCE_MS = 60_000;
-
-/** Resolves when `holds` does; looks again and again. Rejects with `what` after a minute. */
-export async function until(
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-): Promise<void> {
-  const deadline_ms = Date.now() + PATIENCE_MS;
-  while (!await holds()) {
-    if (Date.now() > deadline_ms) throw new Error(`never came true: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 /** A member as a Shield would announce it. */
 export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {
   return {

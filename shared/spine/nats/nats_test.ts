@@ -1,9 +1,9 @@
 /** What the NATS engine does when its server is lost, slow, strange or not there. Real servers. */
 import assert from "node:assert/strict";
 import { startNats } from "../../../tests/harness/nats_server.ts";
+import { until } from "../../testing/until.ts";
 import { bytes, collect, refusedWith, subject, text, within } from "../conformance/conformance.ts";
 import { watched } from "./testing/nats_harness.ts";
-import { until } from "../../../tests/outage/prober.ts";
 
 const unavailable = refusedWith("spine-unavailable");
 
@@ -84,14 +84,14 @@ Deno.test("while the server is silent, what is given is refused at once; then it
       return error;
     }
   };
-  await until(() => refused() !== undefined, "a refusal");
+  await until("a refusal", () => refused() !== undefined);
   assert.equal(one.spine.status.state, "connected");
   assert.match(String(refused()), silence);
   await assert.rejects(one.spine.flush(), silence);
   // What has nobody who could be told no goes on its way.
   one.spine.publish(subject("room"), bytes("control"));
   server.resume();
-  await until(() => refused() === undefined, "the server's answer");
+  await until("the server's answer", () => refused() === undefined);
   await within(one.spine.flush(), "the flush");
   // What was handed over before comes before the answer to the flush.
   const words = received.items.map(({ payload }) => text(payload));

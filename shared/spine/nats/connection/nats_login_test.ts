@@ -5,6 +5,7 @@ import { createNatsOperator } from "../../../../tests/harness/nats_jwt.ts";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { testCertificate } from "../../../listeners/testing/certificate.ts";
+import { until } from "../../../testing/until.ts";
 import { refusedWith } from "../../conformance/conformance.ts";
 import { watched } from "../testing/nats_harness.ts";
 import type { Watched } from "../testing/nats_harness.ts";
@@ -14,14 +15,6 @@ const SERVER_TLS = `cert_file: "${TLS}server.pem", key_file: "${TLS}server_key.p
 const DEADLINE_MS = 60_000;
 const files = { read: (path: string) => Deno.readTextFileSync(path) };
 const refused = refusedWith("spine-unavailable");
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!condition()) {
-    assert.ok(Date.now() < deadline_ms, `${what}: not within ${DEADLINE_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 /** A folder whose files a test writes; `at` is the path of one. */
 async function withFolder(

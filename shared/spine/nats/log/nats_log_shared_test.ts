@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import { ArqonError } from "@arqon/proto";
+import { until } from "../../../testing/until.ts";
 import { bytes, refusedWith } from "../../conformance/conformance.ts";
 import type { DurableLog, Retention } from "../../contract/durable_log.ts";
 import { subjectPattern } from "../../../subjects/subject.ts";
@@ -40,14 +41,6 @@ async function flood(log: DurableLog, size_bytes: number, most = 10_000) {
     }
   }
   return { stored: most, why: undefined };
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + 30_000;
-  while (!await condition()) {
-    assert.ok(Date.now() < deadline_ms, "waited in vain");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 const isShared = ({ stream }: DurableLog) => stream.startsWith("LOGS_");
@@ -166,7 +159,7 @@ Deno.test("a tenant that was full takes messages again once some are gone", asyn
   const { stored } = await flood(log, 10 * KIB);
   await log.trim("r0", 0);
   let again = 0;
-  await until(async () => {
+  await until("twenty more messages", async () => {
     again += (await flood(log, 10 * KIB, 20)).stored;
     return again >= 20;
   });
@@ -188,7 +181,7 @@ Deno.test("who lost the figure of what it holds goes on, and is counted", async 
   assert.equal((await open(two, "acme")).stream, log.stream);
   await bucket.put(["acme"], bytes('{"stream":"LOG_acme_1","made":true}'));
   await log.trim("r0", 0);
-  await until(async () => {
+  await until("a word of the other place", async () => {
     const { why } = await flood(log, 10 * KIB, 20);
     return why?.message.includes("has another place by now") === true;
   });
