@@ -62,14 +62,14 @@ for (const websocket of ["native", "ws", "own"] as const) {
       assert.equal(await answered(listener, first), true);
       assert.equal(await answered(listener, second), false);
       files = { cert: second.cert, key: first.key };
-      await until("half a pair is not told", () => lines.length === 1);
+      await until("half a pair is told", () => lines.length === 1);
       files = undefined;
-      await until("missing files are not told", () => lines.length === 2);
+      await until("missing files are told", () => lines.length === 2);
       files = { cert: "not PEM", key: second.key };
-      await until("what is no PEM is not told", () => lines.length === 3);
+      await until("what is no PEM is told", () => lines.length === 3);
       assert.equal(await answered(listener, first), true, "the one before is served");
       files = second;
-      await until("the new pair is not served", () => lines.length === 4);
+      await until("the new pair is served", () => lines.length === 4);
     }
     assert.equal(await answered(listener, second), true);
     assert.equal(await answered(listener, first), false);

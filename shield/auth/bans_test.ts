@@ -7,6 +7,7 @@ import { banKey, EVERY_ROOM } from "../../shared/records/bans.ts";
 import { within } from "../../shared/spine/conformance/conformance.ts";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import type { Bans } from "./bans.ts";
 import { banOf, putBan, testBans } from "./testing/bans.ts";
@@ -35,10 +36,6 @@ async function settled(spine: Spine, test: Awaited<ReturnType<typeof testBans>>)
   await putBan(test.bucket, "markers", banOf({ user_id }));
   await test.arrived.until((items) => items.some((ban) => ban.user_id === user_id), user_id);
   await spine.flush();
-}
-
-async function until(spine: Spine, holds: () => boolean): Promise<void> {
-  while (!holds()) await spine.flush();
 }
 
 Deno.test("nobody is let in before all bans are known; what stands then is in force", async () => {
@@ -148,7 +145,7 @@ Deno.test("a tenant with more bans than fit gets nobody in until there is space;
   await bucket.delete(banKey("acme", EVERY_ROOM, "u1"));
   // Listed anew, so the others are told once more.
   await test.arrived.count(5);
-  await within(until(engine.spine, () => bans.check().detail === "2 bans"), "the listing");
+  await until("the listing", () => bans.check().detail === "2 bans");
   assert.deepEqual(refusals(bans, free), {});
   assert.deepEqual(refusals(bans, { ...free, user_id: "ann" }), {
     entry: "banned",
@@ -189,7 +186,7 @@ Deno.test("while NATS is away nobody new gets in; then what was banned and lifte
   await putBan(other, "acme", banOf({ user_id: "carl" }));
   await test.arrived.until((items) => items.some(({ user_id }) => user_id === "carl"), "carl");
   // Told during the listing or after it: the end of the listing is what opens the door.
-  await within(until(here.spine, () => bans.check().ok), "the listing");
+  await until("the listing", () => bans.check().ok);
   assert.deepEqual(refusals(bans), {});
   assert.deepEqual(refusals(bans, bob), { entry: "banned", room: "banned" });
   assert.deepEqual(refusals(bans, carl), { entry: "banned", room: "banned" });

@@ -6,22 +6,12 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
+import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { refusingRevoked } from "./revocations.ts";
 import { ann } from "./testing/identity.ts";
 import { holderOf, putRevocation, revocationOf, testRevocations } from "./testing/revocations.ts";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-
-const POLL_MS = 5;
-const DEADLINE_MS = 30_000;
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
 
 function reasonOf(attempt: () => void): string {
   try {
@@ -40,7 +30,7 @@ Deno.test("a user's earlier tokens, one token, and a tenant's earlier tokens are
   const put = async (change: Parameters<typeof revocationOf>[0]) => {
     const size = test.held.size;
     await putRevocation(test.bucket, "acme", revocationOf(change));
-    await until(() => test.held.size === size + 1, "it is not held");
+    await until("it is held", () => test.held.size === size + 1);
   };
   const hit = (change: Parameters<typeof holderOf>[0] = {}) =>
     test.held.find(holderOf(change)) !== undefined;
@@ -70,14 +60,14 @@ Deno.test("a revocation ends with its time, and is then swept from the bucket", 
   await test.held.ready;
   await putRevocation(test.bucket, "acme", revocationOf({ until_ms: SPINE_NOW_MS + 1_000 }));
   await putRevocation(test.bucket, "acme", revocationOf({ id: "bob" }));
-  await until(() => test.held.size === 2, "they are not held");
+  await until("they are held", () => test.held.size === 2);
   assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "token-revoked");
   test.clock.now_ms += 1_000;
   assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "");
   assert.equal(await test.held.sweep(), 0, "other clocks may be behind");
   test.clock.now_ms += 60_000;
   assert.equal(await test.held.sweep(), 1);
-  await until(() => test.held.size === 1, "it is still held");
+  await until("it is held no more", () => test.held.size === 1);
   assert.deepEqual(await test.bucket.keys(), [["acme", "user", "bob"]]);
 });
 
@@ -92,7 +82,7 @@ Deno.test("before the bucket is known nobody is let in; what is stored before th
   assert.equal(test.held.check().ok, true);
   assert.equal(reasonOf(() => test.held.requireEntry(holderOf())), "token-revoked");
   assert.equal(reasonOf(() => test.held.requireEntry(holderOf({ user_id: "bob" }))), "");
-  await until(() => test.changes() === 1, "nobody was told");
+  await until("somebody is told", () => test.changes() === 1);
 });
 
 Deno.test("more than [limits] revocations shuts out the tenant that has them, until there is space", async () => {
@@ -100,16 +90,16 @@ Deno.test("more than [limits] revocations shuts out the tenant that has them, un
   using test = await testRevocations(engine.spine, 2);
   await test.held.ready;
   for (const id of ["a", "b"]) await putRevocation(test.bucket, "globex", revocationOf({ id }));
-  await until(() => test.held.size === 2, "they are not held");
+  await until("they are held", () => test.held.size === 2);
   await putRevocation(test.bucket, "acme", revocationOf({ id: "c" }));
   const entry = (tenant_id: string) =>
     reasonOf(() => test.held.requireEntry(holderOf({ tenant_id })));
-  await until(() => entry("acme") === "spine-unavailable", "the tenant is let in");
+  await until("the tenant is shut out", () => entry("acme") === "spine-unavailable");
   assert.equal(entry("globex"), "");
   assert.match(await test.metrics(), /^shield_revocations 2$/m);
   assert.match(await test.metrics(), /shield_revocation_problems_total\{problem="unheld"\} 1/);
   await test.bucket.delete(["globex", "user", "a"]);
-  await until(() => entry("acme") === "", "the tenant stays shut out");
+  await until("the tenant is let in", () => entry("acme") === "");
   const carol = holderOf({ user_id: "c" });
   assert.equal(reasonOf(() => test.held.requireEntry(carol)), "token-revoked");
 });
@@ -121,7 +111,7 @@ Deno.test("what cannot be read revokes all that its key can be about; other keys
   const bytes = new TextEncoder().encode("damage");
   await test.bucket.put(["acme", "user", "ann"], bytes);
   await test.bucket.put(["acme", "room", "lobby"], bytes);
-  await until(() => test.lines.join("").includes("lobby"), "the key is not told");
+  await until("a word of the key", () => test.lines.join("").includes("lobby"));
   const fresh = holderOf({ claims: { iat: SPINE_NOW_MS / 1_000 } });
   assert.equal(reasonOf(() => test.held.requireValid(fresh)), "token-revoked");
   assert.equal(reasonOf(() => test.held.requireValid({ ...fresh, user_id: "bob" })), "");
@@ -138,7 +128,7 @@ Deno.test("a good signature does not help a revoked token", async () => {
   );
   assert.equal(await outer.authenticate("x"), ann);
   await putRevocation(test.bucket, "acme", revocationOf({ reason: "lost phone" }));
-  await until(() => test.held.size === 1, "it is not held");
+  await until("it is held", () => test.held.size === 1);
   await assert.rejects(outer.authenticate("x"), {
     reason: "token-revoked",
     message: "The token was revoked: lost phone",
@@ -151,14 +141,14 @@ Deno.test("while NATS is away nobody new gets in; what was revoked and lifted me
   using test = await testRevocations(here.spine);
   await test.held.ready;
   await putRevocation(test.bucket, "acme", revocationOf());
-  await until(() => test.held.size === 1, "it is not held");
+  await until("it is held", () => test.held.size === 1);
   const entry = (user_id: string) => reasonOf(() => test.held.requireEntry(holderOf({ user_id })));
   await nats.kill();
-  await until(() => entry("bob") === "spine-unavailable", "bob gets in");
+  await until("bob is shut out", () => entry("bob") === "spine-unavailable");
   assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "token-revoked");
   await nats.start();
-  await until(() => entry("bob") === "", "bob stays shut out");
+  await until("bob is let in again", () => entry("bob") === "");
   assert.equal(entry("ann"), "token-revoked", "it is durable");
   await test.bucket.delete(["acme", "user", "ann"]);
-  await until(() => entry("ann") === "", "it is not lifted");
+  await until("it is lifted", () => entry("ann") === "");
 });

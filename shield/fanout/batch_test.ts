@@ -1,12 +1,13 @@
 /** Messages of one turn in one frame, over real sockets to a client that reads, and one that does not. */
 import assert from "node:assert/strict";
 import { decodeServerFrame, encodeAck, encodeMsg, writeEnvelope } from "@arqon/proto";
+import { until } from "../../shared/testing/until.ts";
 import type { RoomMessage } from "./backlog.ts";
 import { TurnEnd } from "./batch.ts";
 import type { Run } from "./batch.ts";
 import { Outbox, Pump } from "./outbox.ts";
 import { createStats } from "../stats/stats.ts";
-import { until, upgradeServer } from "../testing/sockets.ts";
+import { upgradeServer } from "../testing/sockets.ts";
 
 const BATCH_BYTES = 65_536;
 const BOUNDS = { text: false, unsent_bytes_max: 4_000_000, room_bytes_max: 10_000 };

@@ -3,10 +3,11 @@
  * or a bare TCP connection that stops reading. How a slow consumer is closed is `tests/limits_test.ts`.
  */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import { Outbox, Pump } from "./outbox.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { createStats } from "../stats/stats.ts";
-import { until, upgradeServer } from "../testing/sockets.ts";
+import { upgradeServer } from "../testing/sockets.ts";
 
 const HANDSHAKE = [
   "GET / HTTP/1.1",

@@ -8,6 +8,7 @@ import { configFrom } from "../../shared/config/load.ts";
 import { openNats } from "../../shared/spine/nats/nats.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { roomSubject, subjectPattern } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { MirrorRules } from "./rules.ts";
@@ -47,14 +48,6 @@ function testSender(spine: Spine, limits: Partial<Record<string, number>> = {}) 
   const { totals } = rules.match(roomSubject("in", "acme", "lobby"), "acme")!;
   const later = (ms: number) => now_ms += ms;
   return { sender, copy, totals, lines, later };
-}
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadline_ms = Date.now() + 30_000;
-  while (!holds()) {
-    assert.ok(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 Deno.test("a shadow envelope is the routed one with one more header, readable and scannable", () => {

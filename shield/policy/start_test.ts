@@ -4,6 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import { parseConfig } from "../../shared/config/load.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { withPolicy } from "./chain/chain.ts";
 import type { Caller } from "../message/caller.ts";
@@ -11,7 +12,6 @@ import { startOverseer } from "./start.ts";
 import { openPolicyStore } from "./chain/store.ts";
 import { binary, guestText } from "./testing/guests.ts";
 import { binding } from "./testing/modules.ts";
-import { until } from "./testing/registry.ts";
 
 async function started(spine: Spine) {
   const { log, lines } = keptLog();
@@ -66,7 +66,7 @@ Deno.test("a node is ready while modules are tried; their tenant alone is refuse
       () => node.overseer.onConnect(caller("slow")),
       (error) => error instanceof ArqonError && error.reason === "policy-loading",
     );
-    await until(() => node.status()["pending_modules"] === 0, "the trials");
+    await until("the trials", () => node.status()["pending_modules"] === 0);
     await node.overseer.onConnect(caller("slow"));
   }
   const bucket = await engine.spine.keyValue("ARQON_POLICY_VERDICTS");
@@ -83,14 +83,14 @@ Deno.test("a module in quarantine is refused over restarts until it is released,
   const entry = { format: 1, sha256: bad, why: "wedge", at_ms: 1, node: "a" };
   await bucket.put([bad!], new TextEncoder().encode(JSON.stringify(entry)));
   await using node = await started(engine.spine);
-  await until(() => node.status()["pending_modules"] === 0, "the trials");
+  await until("the trials", () => node.status()["pending_modules"] === 0);
   assert.deepEqual([node.status()["quarantined"], node.status()["modules"]], [[bad], [good]]);
   await assert.rejects(
     async () => await node.overseer.onConnect(caller("acme")),
     (error) => error instanceof ArqonError && error.reason === "policy-fault",
   );
   await bucket.delete([bad!]);
-  await until(() => (node.status()["modules"] as string[]).length === 2, "the released module");
+  await until("the released module", () => (node.status()["modules"] as string[]).length === 2);
   await node.overseer.onConnect(caller("acme"));
   assert.deepEqual(node.status()["quarantined"], []);
 });

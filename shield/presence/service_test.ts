@@ -11,21 +11,12 @@ import {
   processSubject,
 } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
 import { random } from "../fanout/testing/hub.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { startPresence } from "./service.ts";
 import { emitterOf, member } from "./testing/owner.ts";
 import { START_MS, writerOf, written } from "./testing/port.ts";
-
-const WAIT_MS = 20_000;
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (!condition()) {
-    if (Date.now() > deadline_ms) throw new Error(`${what}: not within ${WAIT_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
 
 /** A service on the embedded engine, and everything that it says. */
 function fixture() {

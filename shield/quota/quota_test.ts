@@ -1,6 +1,7 @@
 /** Quotas of several Shields on a real server: shared, and alone while it is away, frozen or wrong. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { until } from "../../shared/testing/until.ts";
 import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
@@ -10,7 +11,6 @@ import { startQuota } from "./quota.ts";
 import type { StartedQuota } from "./quota.ts";
 import { retryPause_ms } from "./valkey.ts";
 
-const DEADLINE_MS = 30_000;
 const TLS = new URL("../../tests/tls/", import.meta.url).pathname;
 const TLS_CA = `${TLS}ca.pem`;
 
@@ -39,14 +39,6 @@ async function join(url: string, more: Record<string, unknown> = {}): Promise<Me
   });
   assert(quota !== undefined);
   return { quota, registry, lines, [Symbol.dispose]: () => quota.close() };
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** True when the message passes. */
@@ -93,7 +85,7 @@ Deno.test("two Shields share a tenant's quota; another tenant has its own", asyn
   };
   using one = await join(server.url, more);
   using two = await join(server.url, more);
-  await until(() => !one.quota.degraded && !two.quota.degraded, "not connected");
+  await until("it is connected", () => !one.quota.degraded && !two.quota.degraded);
   const { passed, refused, took_s } = await flood([one, two], "acme", 2_000);
   // A second's burst, what fills in, and what two Shields hold or have spent in advance.
   const most = LIMIT * (1 + took_s + 2 * (0.2 + 0.1 + 0.25)) + 2;
@@ -111,10 +103,10 @@ Deno.test("two Shields share a tenant's quota; another tenant has its own", asyn
 Deno.test("a server that is killed: each Shield counts alone, says so once, and comes back", async () => {
   await using server = await startValkey();
   using member = await join(server.url, { tenant_messages_per_second: LIMIT });
-  await until(() => !member.quota.degraded, "not connected");
+  await until("it is connected", () => !member.quota.degraded);
   assert(send(member, "acme"));
   await server.kill();
-  await until(() => member.quota.degraded, "it did not notice");
+  await until("it notices", () => member.quota.degraded);
   const alone = await flood([member], "acme", 1_000);
   assert(alone.passed >= LIMIT / 2, "the Shield's own bucket serves");
   assert(alone.passed <= LIMIT * (1 + alone.took_s + 0.55) + 1, "and keeps the quota");
@@ -122,21 +114,21 @@ Deno.test("a server that is killed: each Shield counts alone, says so once, and 
   const said = () => member.lines.filter((line) => line.includes("counts alone")).length;
   assert.equal(said(), 1, member.lines.join(""));
   await server.start();
-  await until(() => !member.quota.degraded, "it did not come back");
+  await until("it comes back", () => !member.quota.degraded);
   assert.match(member.lines.join(""), /counts for all Shields/);
 });
 
 Deno.test("a server that hangs holds nothing up, and is asked again until it answers", async () => {
   await using server = await startValkey();
   using member = await join(server.url, { tenant_messages_per_second: 1_000_000, timeout_ms: 50 });
-  await until(() => !member.quota.degraded, "not connected");
+  await until("it is connected", () => !member.quota.degraded);
   server.freeze();
   assert(send(member, "acme"), "a message is let through before anybody has answered");
-  await until(() => send(member, "acme") && member.quota.degraded, "it did not notice");
+  await until("it notices", () => send(member, "acme") && member.quota.degraded);
   const { refused } = await flood([member], "acme", 300);
   assert.equal(refused, 0);
   server.resume();
-  await until(() => !member.quota.degraded, "it did not come back");
+  await until("it comes back", () => !member.quota.degraded);
   assert(send(member, "acme"));
 });
 
@@ -144,12 +136,12 @@ Deno.test("a wrong password is no quota server, and is not in the log", async ()
   await using server = await startValkey({ args: ["--requirepass", "right"] });
   const url = server.url.replace("redis://", "redis://:verysecret@");
   using member = await join(url);
-  await until(() => member.lines.length > 0, "it said nothing");
+  await until("a word of it", () => member.lines.length > 0);
   assert(send(member, "acme"));
   assert.match(member.lines.join(""), /counts alone/);
   assert.doesNotMatch(member.lines.join(""), /verysecret/);
   using right = await join(server.url.replace("redis://", "redis://:right@"));
-  await until(() => !right.quota.degraded, "the right password");
+  await until("the right password", () => !right.quota.degraded);
 });
 
 Deno.test("a password in a file is read again, once the server takes another", async () => {
@@ -158,14 +150,14 @@ Deno.test("a password in a file is read again, once the server takes another", a
   try {
     await Deno.writeTextFile(password_file, "first-hunter2\n");
     using member = await join(server.url, { password_file });
-    await until(() => !member.quota.degraded, "the first password");
+    await until("the first password", () => !member.quota.degraded);
     const authorized = (password: string, ...words: string[]) =>
       server.commands(["AUTH", password], words);
     await authorized("first-hunter2", "CONFIG", "SET", "requirepass", "second-hunter2");
     await authorized("second-hunter2", "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-    await until(() => member.quota.degraded, "it did not notice");
+    await until("it notices", () => member.quota.degraded);
     await Deno.writeTextFile(password_file, "second-hunter2");
-    await until(() => !member.quota.degraded, "the second password");
+    await until("the second password", () => !member.quota.degraded);
     assert(send(member, "acme"));
     assert.doesNotMatch(member.lines.join(""), /hunter2/);
     await Deno.writeTextFile(password_file, "");
@@ -187,7 +179,7 @@ Deno.test("a user of the server's access list comes with a password in a file", 
     await Deno.writeTextFile(password_file, "hunter2\n");
     using by_key = await join(server.url, { user: "arqon", password_file });
     using by_url = await join(server.url.replace("//", "//arqon@"), { password_file });
-    await until(() => !by_key.quota.degraded && !by_url.quota.degraded, "it is not let in");
+    await until("it is let in", () => !by_key.quota.degraded && !by_url.quota.degraded);
   } finally {
     await Deno.remove(password_file);
   }
@@ -197,9 +189,9 @@ Deno.test("a server that wants to see a certificate is shown one", async () => {
   await using server = await startValkey({ tls: "mutual" });
   const own = { tls_cert_file: `${TLS}server.pem`, tls_key_file: `${TLS}server_key.pem` };
   using member = await join(server.url, { tls_ca_file: TLS_CA, ...own });
-  await until(() => !member.quota.degraded, "its certificate is not taken");
+  await until("its certificate is taken", () => !member.quota.degraded);
   using without = await join(server.url, { tls_ca_file: TLS_CA });
-  await until(() => without.lines.length > 0, "it said nothing");
+  await until("a word of it", () => without.lines.length > 0);
   assert(without.quota.degraded);
 });
 
@@ -213,10 +205,10 @@ Deno.test("pauses between attempts double to eight times the first, and are half
 Deno.test("over TLS the server is trusted by tls_ca_file and by nothing else", async () => {
   await using server = await startValkey({ tls: true });
   using member = await join(server.url, { tls_ca_file: TLS_CA });
-  await until(() => !member.quota.degraded, "it is not trusted");
+  await until("it is trusted", () => !member.quota.degraded);
   assert(send(member, "acme"));
   using strangers = await join(server.url);
-  await until(() => strangers.lines.length > 0, "it said nothing");
+  await until("a word of it", () => strangers.lines.length > 0);
   assert.match(strangers.lines.join(""), /certificate|issuer/i);
   assert(strangers.quota.degraded);
   await assert.rejects(

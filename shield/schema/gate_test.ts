@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
 import { NO_BANS } from "../auth/bans.ts";
 import { command } from "../message/command.ts";
 import { PLAIN_ROOMS } from "../durable/logs.ts";
@@ -16,7 +17,7 @@ import { NO_OVERSEER } from "../policy/overseer.ts";
 import { random } from "../fanout/testing/hub.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-import { testSchemas, until } from "./testing/registry.ts";
+import { testSchemas } from "./testing/registry.ts";
 import type { TestSchemasOptions } from "./testing/registry.ts";
 import {
   BAD_PING,
@@ -42,7 +43,7 @@ async function testPath(
   const found = await testSchemas(spine, options);
   if (bytes !== undefined && bytes.length > 0) {
     await found.push("ping", bytes);
-    await until(() => found.lines.some((line) => line.includes("a schema is loaded")), "the load");
+    await until("the load", () => found.lines.some((line) => line.includes("a schema is loaded")));
   }
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
@@ -230,8 +231,8 @@ Deno.test("dead-letter refuses, and keeps the routed event with the reason", asy
   assert.equal(envelope.headers["x-arqon-dlq-path"], "inner[1].id");
   assert.equal(envelope.headers["X-Own"], "kept");
   await until(
-    async () => await t.metric('shield_schema_dead_letters_total{outcome="sent"}') === 1,
     "the count",
+    async () => await t.metric('shield_schema_dead_letters_total{outcome="sent"}') === 1,
   );
   assert.equal(await t.send({ data: GOOD_PING }), undefined);
   assert.equal(t.published[1]?.subject, "in.t.acme.r.lobby");
@@ -259,7 +260,7 @@ Deno.test("a subject whose schema never loaded is refused, but for a mapping tha
   assert.equal(await t.metric('shield_schema_cache_total{outcome="miss"}'), 2);
   assert.equal(await t.metric('shield_schema_cache_messages{state="missing"}'), 2);
   await t.push("ping", ping());
-  await until(async () => await t.send({ data: GOOD_PING }) === undefined, "the schema");
+  await until("the schema", async () => await t.send({ data: GOOD_PING }) === undefined);
 });
 
 Deno.test("the schema decides before any policy is asked", async () => {

@@ -21,12 +21,13 @@ import {
   readUnpackedSet,
 } from "../../shared/schema/descriptors/descriptor_set.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
+import { until } from "../../shared/testing/until.ts";
 import { testSpine } from "../testing/spine.ts";
 import { operator } from "../admin/routing/testing/admin.ts";
 import { compileMessage } from "./validation/message_schema.ts";
 import { createSetJobs } from "./registry/set_jobs.ts";
 import { isSmallSet } from "./registry/set_work.ts";
-import { testSchemas, until } from "./testing/registry.ts";
+import { testSchemas } from "./testing/registry.ts";
 import type { TestSchemas } from "./testing/registry.ts";
 import { field, registryOf, rules } from "./testing/messages.ts";
 
@@ -181,7 +182,7 @@ for (const [name, make] of Object.entries(SETS)) {
       assert.ok(turns > 10, `${method} ${path}: ${turns} turns`);
     }
     const inForce = () => t.schemas.status().messages;
-    await until(() => JSON.stringify(inForce()).includes('"current":1'), "the message in force");
+    await until("the message in force", () => JSON.stringify(inForce()).includes('"current":1'));
   });
 }
 

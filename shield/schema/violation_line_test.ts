@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
 import { testSpine } from "../testing/spine.ts";
 import { field } from "./testing/messages.ts";
-import { testSchemas, until } from "./testing/registry.ts";
+import { testSchemas } from "./testing/registry.ts";
 import { upload } from "./testing/schemas.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
@@ -34,7 +35,7 @@ Deno.test("a violation's line in the log is the documented one, field by field i
   const mapping = { subject: "in.t.acme.r.vehicles-*", schema_id: "fleet", message: "t.Vehicle" };
   using t = await testSchemas(engine.spine, { mappings: [mapping], now: () => Date.parse(at) });
   for (let count = 0; count < 3; count++) await t.push("fleet", vehicle(count));
-  await until(() => t.lines.some((line) => line.includes("schema=fleet version=3")), "version 3");
+  await until("version 3", () => t.lines.some((line) => line.includes("schema=fleet version=3")));
   const event = { type: "moved", data: new TextEncoder().encode('{"f0":"x"}') };
   const envelope = writeEnvelope({
     room_id: "vehicles-7",

@@ -10,6 +10,7 @@ import {
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { configFrom } from "../../shared/config/load.ts";
+import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { openSettings } from "./settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
@@ -28,10 +29,6 @@ async function settingsOn(spine: Spine) {
   const metric = async (name: string) =>
     Number(new RegExp(`^${name} (\\d+)$`, "m").exec(await registry.metrics())?.[1]);
   return { settings, lines, metric, [Symbol.dispose]: () => settings.close() };
-}
-
-async function until(spine: Spine, holds: () => boolean): Promise<void> {
-  while (!holds()) await spine.flush();
 }
 
 Deno.test("what is stored is in force when it is ready; a change is told, with its author", async () => {
@@ -53,7 +50,7 @@ Deno.test("what is stored is in force when it is ready; a change is told, with i
   assert.ok(await settings.reached("acme", stored.revision, 10_000));
   stop();
   await settings.change("acme", "root", withRule(0.3));
-  await until(engine.spine, () => settings.get("acme").version === 2);
+  await until("the second version", () => settings.get("acme").version === 2);
   assert.deepEqual(told, [["acme", 0.1], ["acme", 0.2]], "nobody listens any more");
   assert.equal(await test.metric("shield_settings_documents"), 1);
   assert.match(settings.check().detail, /^1 tenant with settings$/);
@@ -106,11 +103,11 @@ Deno.test("an unreadable document leaves what was in force, is logged and counte
   using test = await settingsOn(engine.spine);
   const { settings } = test;
   await settings.change("acme", "root", withRule(0.5));
-  await until(engine.spine, () => settings.get("acme").version === 1);
+  await until("the first version", () => settings.get("acme").version === 1);
   await assert.rejects(settings.reset("acme", "root"), { reason: "settings-conflict" });
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.put(["acme"], new TextEncoder().encode('{"format":2}'));
-  await until(engine.spine, () => settings.problem("acme") !== undefined);
+  await until("the problem", () => settings.problem("acme") !== undefined);
   assert.deepEqual(settings.get("acme").mirror.rules, [RULE]);
   assert.match(test.lines.join(""), /level=error .*tenant_id=acme .*cannot be read/);
   assert.match(settings.check().detail, /1 of them with an unreadable document/);
@@ -134,7 +131,7 @@ Deno.test("a document that vanishes leaves what was in force; a stranger's key i
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.delete(["acme"]);
   await bucket.put(["not a tenant"], new Uint8Array());
-  await until(engine.spine, () => test.lines.some((line) => line.includes("no tenant")));
+  await until("a word of it", () => test.lines.some((line) => line.includes("no tenant")));
   assert.deepEqual(settings.get("acme").mirror.rules, [RULE]);
   assert.equal(settings.problem("acme"), "it was deleted");
   assert.equal(await test.metric("shield_settings_problems_total"), 2);

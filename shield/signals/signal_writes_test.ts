@@ -8,7 +8,7 @@ import type { SignalKind } from "@arqon/proto";
 import { banKey, decodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
 import { decodeRevocation, revocationKey } from "../../shared/records/revocations.ts";
 import { tenantSubject } from "../../shared/subjects/subject.ts";
-import { until } from "../socket/testing/conformance.ts";
+import { until } from "../../shared/testing/until.ts";
 import { readOrder } from "./signal_order.ts";
 import { holderOf } from "../auth/testing/revocations.ts";
 import { Kept, signalled } from "./testing/signals.ts";
@@ -72,13 +72,13 @@ Deno.test("a BAN is written once, whatever the number of Shields, and acts at ea
     created_ms: SPINE_NOW_MS,
   });
   await test.done();
-  await until(() => writes.length > 0, "the write");
+  await until("the write", () => writes.length > 0);
   assert.deepEqual(writes, ["put"]);
   assert.deepEqual(ann.failed, ["banned"]);
   test.signal("UNBAN");
-  await until(() => writes.length > 1, "the second write");
+  await until("the second write", () => writes.length > 1);
   assert.deepEqual(writes, ["put", "delete"]);
-  for (const { bans } of test.shields) await until(() => bans.stats.bans === 0, "the end");
+  for (const { bans } of test.shields) await until("the end", () => bans.stats.bans === 0);
 });
 
 Deno.test("bans and unbans in quick succession end as the last one says, whoever writes", async () => {
@@ -142,7 +142,7 @@ Deno.test("REVOKE hits the user's tokens so far and the token with that id, as t
     ...rest,
   });
   for (const { revocations } of test.shields) {
-    await until(() => revocations.held.find(holderOf()) !== undefined, "the revocation");
+    await until("the revocation", () => revocations.held.find(holderOf()) !== undefined);
     assert.equal(revocations.held.find(holderOf({ tenant_id: "globex" })), undefined);
   }
   const ids = test.shields.flatMap(({ lines }) => lines).filter((line) => line.includes("REVOKE"));

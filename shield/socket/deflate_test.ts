@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { WebSocket as WsClient } from "ws";
-import { until } from "./testing/conformance.ts";
+import { until } from "../../shared/testing/until.ts";
 import { rawFrame, RawPeer } from "./testing/conformance_peer.ts";
 import { agreeOnDeflate, deflate, inflate } from "./deflate.ts";
 import { serveOwn } from "./testing/host.ts";
@@ -67,7 +67,7 @@ Deno.test({
     assert.match(client.extensions, /permessage-deflate/);
     const messages = ["short", "long ".repeat(5_000), "", "grüße ".repeat(500)];
     for (const message of messages) client.send(message);
-    await until(() => heard.length === messages.length, "the echoes");
+    await until("the echoes", () => heard.length === messages.length);
     assert.deepEqual(heard, messages);
     client.terminate();
   },

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { createLogger } from "../../shared/logs/log.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
+import { until } from "../../shared/testing/until.ts";
 import { readProcesses, supervise } from "./supervisor.ts";
 import type { Supervisor } from "./supervisor.ts";
 
-const DEADLINE_MS = 30_000;
 const SERVES = `echo '{"ops_port":1,"admin_port":2}'`;
 /** Does this at SIGTERM, serves, and ends with its stdin. */
 const serving = (on_term: string) => `trap '${on_term}' TERM; ${SERVES}; read line`;
@@ -56,14 +56,6 @@ function run(scripts: readonly string[], processes = 1, drain_timeout_ms = 60_00
   return { supervisor, registry, log: () => lines.join("") };
 }
 
-async function until(condition: () => boolean, { log }: Running): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!condition()) {
-    assert(Date.now() < deadline_ms, log());
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 Deno.test("the number of processes is checked", () => {
   assert.deepEqual(["1", "64"].map(readProcesses), [1, 64]);
   for (const text of ["", "0", "-1", "65", "1.5", "1e1", "9".repeat(400)]) {
@@ -88,7 +80,7 @@ Deno.test("one that dies, or could not be started at all, is started again", asy
   const { supervisor, registry, log } = running;
   const [slot] = supervisor.slots;
   assert(slot !== undefined);
-  await until(() => slot.restarts === 3 && slot.state === "serving", running);
+  await until(log, () => slot.restarts === 3 && slot.state === "serving");
   assert.match(log(), /process=0 child_node_id=edge-0 pid=\d+ code=3 .*msg="a process has ended"/);
   assert.match(log(), /no such program/);
   assert.match(log(), /pause_ms=5 [^]*pause_ms=10 [^]*pause_ms=20 /);
@@ -115,7 +107,7 @@ Deno.test("one that does not end is killed, and a stop ends a wait for the next 
   assert.equal(await stubborn.supervisor.stop(), false);
   assert.match(stubborn.log(), /processes that do not end are killed/);
   const dead = run(["exit 1"]);
-  await until(() => (dead.supervisor.slots[0]?.restarts ?? 0) > 2, dead);
+  await until(dead.log, () => (dead.supervisor.slots[0]?.restarts ?? 0) > 2);
   await dead.supervisor.stop();
   const restarts = dead.supervisor.slots[0]?.restarts;
   await new Promise((resolve) => setTimeout(resolve, 60));

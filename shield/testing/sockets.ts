@@ -1,7 +1,5 @@
 /** Real sockets for tests of what a connection sends: a server that upgrades everybody. Tests only. */
 
-const WAIT_MS = 20_000;
-
 /** A server that hands out the sockets it upgraded, open; ended when the scope ends. */
 export interface UpgradeServer extends AsyncDisposable {
   readonly port: number;
@@ -29,13 +27,4 @@ export function upgradeServer(): UpgradeServer {
       await server.finished;
     },
   };
-}
-
-/** Polls: what the native buffer still holds is told by no event. Rejects after 20 s. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (!condition()) {
-    if (Date.now() > deadline_ms) throw new Error(`${what}: not within ${WAIT_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
 }

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { refusedWith, within } from "../../../shared/spine/conformance/conformance.ts";
 import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
-import { DEADLINE_MS, deployTiny, testRegistry, tinyName, until } from "../testing/registry.ts";
+import { DEADLINE_MS, deployTiny, testRegistry, tinyName } from "../testing/registry.ts";
 import type { TestRegistry } from "../testing/registry.ts";
 
 const running = ({ registry }: TestRegistry, tenant = "acme") =>
@@ -83,5 +84,5 @@ Deno.test("a deployment while a node is cut off reaches it with the relisting", 
       assert.deepEqual(running(each), [await tinyName(round + 1)]);
     }
   }
-  await until(() => one.lines.some((line) => line.includes("in force")), "the log");
+  await until("the log", () => one.lines.some((line) => line.includes("in force")));
 });

@@ -4,9 +4,10 @@ import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { documentBytes, emptyDocument, rolledBack, withoutPolicy, withPolicy } from "./chain.ts";
-import { DEADLINE_MS, deployTiny, testRegistry, tinyName, until } from "../testing/registry.ts";
+import { DEADLINE_MS, deployTiny, testRegistry, tinyName } from "../testing/registry.ts";
 import type { TestRegistry } from "../testing/registry.ts";
 import type { ModuleLoader } from "../modules/module_set.ts";
 import { BAD_MODULE, binding, compilingLoader, tinyModule } from "../testing/modules.ts";
@@ -102,7 +103,7 @@ Deno.test("slow modules delay no start: their tenant is refused until they are r
   assert.match(exposed, /shield_policy_modules_pending 6/);
   assert.match(exposed, /shield_policy_tenants_pending 1/);
   held.resolve();
-  await until(() => registry.status().pending_tenants === 0, "the slow tenant");
+  await until("the slow tenant", () => registry.status().pending_tenants === 0);
   assert.equal(running(second, "slow").length, 6);
   assert.equal(registry.check().detail, "2 tenants with policies");
 });
@@ -189,7 +190,7 @@ Deno.test("a module that arrives after its binding is taken up by itself", async
   assert.match(one.registry.tenant("acme")?.detail ?? "", /not in the object store/);
   assert.deepEqual(running(one), [], "a tenant without policies keeps having none");
   await one.registry.store.putModule(tinyModule(7));
-  await until(() => running(one).length === 1, "the retry");
+  await until("the retry", () => running(one).length === 1);
   assert.equal(one.registry.tenant("acme")?.state, "active");
   const told = one.lines.filter((line) => line.includes("do not load"));
   assert.equal(told.length, 1, "a failure is told once, however often it is tried");
@@ -232,7 +233,7 @@ Deno.test("a document that vanishes changes nothing but the status", async () =>
   using one = await testRegistry(engine.spine);
   await settled(one, await deployTiny(one, "acme", 1));
   await (await documents(engine.spine)).delete(["acme"]);
-  await until(() => one.registry.tenant("acme")?.state === "gone", "the news");
+  await until("the news", () => one.registry.tenant("acme")?.state === "gone");
   assert.deepEqual(running(one), [await tinyName(1)]);
   assert.ok(one.lines.some((line) => /level=error .*is gone/.test(line)));
   await settled(one, await deployTiny(one, "acme", 2));
@@ -258,11 +259,11 @@ Deno.test("a module leaves the pool after the last chain that names it, and not 
   await settled(one, await deployTiny(one, "a", 2), "a");
   await settled(one, await deployTiny(one, "a", 3), "a");
   const [first, second, third] = await Promise.all([tinyName(1), tinyName(2), tinyName(3)]);
-  await until(() => !one.loader.loaded.has(second), "the unloading of the second");
+  await until("the unloading of the second", () => !one.loader.loaded.has(second));
   assert.deepEqual([...one.loader.loaded].sort(), [first, third].sort());
   assert.equal(one.loader.loads.length, 3, "one module of two tenants is loaded once");
   await settled(one, await deployTiny(one, "b", 3), "b");
-  await until(() => one.loader.loaded.size === 1, "the unloading of the first");
+  await until("the unloading of the first", () => one.loader.loaded.size === 1);
 });
 
 Deno.test("a closed registry knows no chains and answers who waits", async () => {

@@ -1,18 +1,18 @@
 /** What is kept beside the modules in force: for how long, how many, and that it is given back. */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { createCompiler } from "./compile.ts";
 import { Kept } from "./kept.ts";
 import { meteredGuest } from "../testing/guests.ts";
-import { until } from "../testing/registry.ts";
 
 Deno.test("a compiled module that nobody asks for any more is given back", async () => {
   const compiler = createCompiler({ kept_ms: 200 });
   const bytes = meteredGuest({ body: "i32.const 0" });
   const first = await compiler.compile("a", bytes);
-  await until(() => compiler.kept === 0, "it is given back");
+  await until("it is given back", () => compiler.kept === 0);
   assert.equal(compiler.released, 1);
   assert.notEqual(await compiler.compile("a", bytes), first, "compiled anew");
-  await until(() => compiler.kept === 0, "that, too");
+  await until("that, too", () => compiler.kept === 0);
   assert.equal(compiler.released, 2);
   compiler.close();
 });

@@ -1,24 +1,15 @@
 /** Loaded modules: once for all who hold them, unloaded late, never in the middle. Real compilations. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { until } from "../../../shared/testing/until.ts";
 import { isFinal, ModuleSet } from "./module_set.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { BAD_MODULE, compilingLoader, tinyModule } from "../testing/modules.ts";
-
-const DEADLINE_MS = 20_000;
 
 async function stored(...modules: Uint8Array[]) {
   const bytes = new Map<string, Uint8Array>();
   for (const module of modules) bytes.set(await sha256Hex(module), module);
   return { bytes, names: [...bytes.keys()] };
-}
-
-async function until(done: () => boolean, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!done()) {
-    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 Deno.test("a module is fetched and loaded once, however many hold it", async () => {
@@ -56,7 +47,7 @@ Deno.test("a module is unloaded when the last has let go and the delay has passe
   await set.hold(modules, "acme");
   assert.equal(loader.loads.length, 1);
   set.release(modules);
-  await until(() => loader.loaded.size === 0, "the unloading");
+  await until("the unloading", () => loader.loaded.size === 0);
   await set.hold(modules, "acme");
   assert.equal(loader.loads.length, 2);
   set.close();
@@ -74,7 +65,7 @@ Deno.test("of modules of which one fails none is held, and the failure says whet
     assert.ok(isFinal(error));
     return /not a WebAssembly module/.test(String(error));
   });
-  await until(() => loader.loaded.size === 0, "the good one's unloading");
+  await until("the good one's unloading", () => loader.loaded.size === 0);
   const absent = new Set(["0".repeat(64)]);
   await assert.rejects(set.hold(absent, "acme"), (error) => {
     assert.ok(error instanceof ArqonError && error.reason === "policy-unknown");

@@ -7,6 +7,7 @@ import { Registry } from "prom-client";
 import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
 import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { rolledBack, withoutPolicy, withPolicy } from "../chain/chain.ts";
@@ -14,7 +15,6 @@ import { ModuleSweep } from "./module_sweep.ts";
 import { openPolicyStore } from "../chain/store.ts";
 import type { PolicyStore } from "../chain/store.ts";
 import { binding, tinyModule } from "../testing/modules.ts";
-import { until } from "../testing/registry.ts";
 
 const AUTHOR = { by: "ops", at_ms: 0 };
 const KEPT_MS = 3_600_000;
@@ -84,10 +84,10 @@ onBoth("an upload of what was there already counts as new", async (spine) => {
   const sha256 = await store.putModule(tinyModule(1));
   const [before] = await store.modules();
   assert.ok(before !== undefined);
-  await until(async () => {
+  await until("a later time", async () => {
     await store.putModule(tinyModule(1));
     return (await store.modules())[0]!.modified_ms > before.modified_ms;
-  }, "a later time");
+  });
   const { sweep, clock } = sweepOf(store);
   clock.now_ms = before.modified_ms + KEPT_MS;
   assert.deepEqual(await sweep.pass(), { swept: [] });
@@ -127,6 +127,6 @@ onBoth("it sweeps by itself, and not when it is closed", async (spine) => {
   const { sweep, clock } = sweepOf(store, 1);
   clock.now_ms += 60_000;
   sweep.start();
-  await until(async () => await store.module(sha256) === undefined, "the sweep");
+  await until("the sweep", async () => await store.module(sha256) === undefined);
   sweep.close();
 });

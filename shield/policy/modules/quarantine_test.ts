@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { openQuarantine } from "./quarantine.ts";
-import { until } from "../testing/registry.ts";
 
 const ONE = "1".repeat(64);
 const TWO = "2".repeat(64);
@@ -36,13 +36,13 @@ async function heldByAll(spine: Spine): Promise<void> {
   await using there = await opened(spine, "b");
   here.quarantine.add(ONE, "wedge");
   assert.equal(here.quarantine.has(ONE), true, "at once");
-  await until(() => there.quarantine.has(ONE), "the other node");
+  await until("the other node", () => there.quarantine.has(ONE));
   assert.deepEqual(there.told, ["added 1"]);
   assert.equal(here.told.length, 0, "who found it knows it");
   // The second to find it leaves the first one's word.
   there.quarantine.add(ONE, "crash");
   there.quarantine.add(TWO, "crash");
-  await until(() => here.quarantine.has(TWO), "the other module");
+  await until("the other module", () => here.quarantine.has(TWO));
   const entry = { sha256: ONE, why: "wedge", at_ms: 5, node: "a" };
   await using restarted = await opened(spine, "c");
   assert.deepEqual(restarted.told.toSorted(), ["added 1", "added 2"], "before it is open");
@@ -50,7 +50,7 @@ async function heldByAll(spine: Spine): Promise<void> {
   assert.deepEqual(restarted.quarantine.list().find(({ sha256 }) => sha256 === ONE), entry);
   assert.equal(await here.quarantine.release(ONE), true);
   assert.equal(await here.quarantine.release(ONE), false);
-  await until(() => !there.quarantine.has(ONE) && !restarted.quarantine.has(ONE), "all nodes");
+  await until("all nodes", () => !there.quarantine.has(ONE) && !restarted.quarantine.has(ONE));
   assert.ok(here.told.includes("released 1") && there.told.includes("released 1"));
   assert.deepEqual(restarted.quarantine.list().map(({ sha256 }) => sha256), [TWO]);
 }
@@ -97,6 +97,6 @@ Deno.test("a quarantine that cannot be stored yet holds here, and is stored when
   here.quarantine.add(ONE, "wedge");
   assert.equal(here.quarantine.has(ONE), true);
   await using there = await opened(engine.spine, "b");
-  await until(() => there.quarantine.has(ONE), "the write");
+  await until("the write", () => there.quarantine.has(ONE));
   assert.equal(here.lines.filter((line) => line.includes("can be stored")).length, 1, "told once");
 });

@@ -62,15 +62,3 @@ export async function deployTiny(
 
 /** The sha256 of tiny module `number`. */
 export const tinyName = (number: number): Promise<string> => sha256Hex(tinyModule(number));
-
-/** Resolves once `done` holds; rejects, naming `what`, when it never does. */
-export async function until(
-  done: () => boolean | Promise<boolean>,
-  what: string,
-): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!(await done())) {
-    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}

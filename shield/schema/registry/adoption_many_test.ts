@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { sha256Of } from "./schema_record.ts";
 import { register } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
 import { SchemaStore } from "./store.ts";
 import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
 import type { ToolStage } from "../testing/bucket_tool.ts";
-import { testSchemas, until } from "../testing/registry.ts";
+import { testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
 
@@ -56,7 +57,7 @@ Deno.test("of five Shields one makes a put a version, one refuses it, and all kn
           Promise.resolve(stored && { head: { ...stored.head, compatibility: "NONE" } }),
       );
       await tool.put(ID, set);
-      await until(async () => (await numbers(first)).at(-1) === at + 1, `version ${at + 1}`);
+      await until(`version ${at + 1}`, async () => (await numbers(first)).at(-1) === at + 1);
     }
     assert.deepEqual(await numbers(first), [1, 2, 3, 4, 5, 6], "each once");
     await first.store.change(ID, ({ stored }) => {
@@ -65,10 +66,10 @@ Deno.test("of five Shields one makes a put a version, one refuses it, and all kn
     });
     await tool.put(ID, incompatiblePing());
     for (const t of all) {
-      await until(async () => await t.metric("shield_schema_refused") === 1, "the refusal");
+      await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
       assert.equal(t.lines.filter((line) => line.includes("is refused")).length, 1, "told once");
     }
-    await until(async () => await counted(all, "restored") === 1, "the last known good");
+    await until("the last known good", async () => await counted(all, "restored") === 1);
     assert.equal(await counted(all, "refused"), 1);
     assert.equal(await counted(all, "registered"), 6);
     assert.deepEqual(await numbers(first), [1, 2, 3, 4, 5, 6]);
@@ -105,11 +106,11 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     assert.deepEqual(await tool.get(ID), new Uint8Array(ping()), "before it is ready");
     const second = ping(["extra", 9, "int32"]);
     await assert.rejects(register({ store: halfway, work }, { ...base, bytes: second }), /killed/);
-    await until(async () => (await tool.get(ID))?.length === second.length, "the repair");
+    await until("the repair", async () => (await tool.get(ID))?.length === second.length);
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
     assert.deepEqual(await numbers(t), [1, 2], "nobody took it for another tool's");
     assert.equal(await counted([t], "registered") + await counted([t], "refused"), 0);
-    await until(async () => await counted([t], "restored") === 2, "both repairs");
+    await until("both repairs", async () => await counted([t], "restored") === 2);
   });
 
   Deno.test(`${engine}: a Shield that puts the version before back too late is not taken for a tool`, async () => {
@@ -120,7 +121,7 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     {
       using t = await testSchemas(stage.spine, MAPPED);
       await tool.put(ID, ping());
-      await until(async () => (await numbers(t)).length === 1, "version 1");
+      await until("version 1", async () => (await numbers(t)).length === 1);
     }
     await tool.put(ID, new TextEncoder().encode("garbage"));
     const halfway = new SchemaStore(versions, dying(sets));
@@ -139,7 +140,7 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
     assert.deepEqual(await numbers(t), [1, 2]);
     await tool.put(ID, ping());
-    await until(async () => (await numbers(t)).length === 3, "a tool that means it");
+    await until("a tool that means it", async () => (await numbers(t)).length === 3);
   });
 
   Deno.test(`${engine}: nor is one that puts it back over a put that a registration found unjudged`, async () => {
@@ -153,7 +154,7 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     {
       using t = await testSchemas(stage.spine, MAPPED);
       await tool.put(ID, ping());
-      await until(async () => (await numbers(t)).length === 1, "version 1");
+      await until("version 1", async () => (await numbers(t)).length === 1);
     }
     await tool.put(ID, new TextEncoder().encode("garbage"));
     const { set } = await store.standing(ID);
@@ -164,7 +165,7 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
     assert.deepEqual(await numbers(t), [1, 2]);
     await tool.put(ID, ping());
-    await until(async () => (await numbers(t)).length === 3, "a tool that means it");
+    await until("a tool that means it", async () => (await numbers(t)).length === 3);
   });
 
   Deno.test(`${engine}: a put and a registration at once are both kept, whichever is first`, async () => {
@@ -179,13 +180,13 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
         const theirs = ping([`theirs${round}`, 100 + round, "int32"]);
         const ours = ping([`ours${round}`, 200 + round, "int32"]);
         await Promise.all([tool.put(ID, theirs), other.push(ID, ours)]);
-        await until(async () => (await numbers(one)).length === before + 2, "both");
+        await until("both", async () => (await numbers(one)).length === before + 2);
         const last = (await one.store.require(ID)).head.versions.at(-1);
         assert.ok(last);
         const bytes = await one.store.bytes(ID, last);
         await until(
-          async () => Buffer.from(await tool.get(ID) ?? []).equals(bytes),
           "the key to be the current set",
+          async () => Buffer.from(await tool.get(ID) ?? []).equals(bytes),
         );
       }
       assert.deepEqual(await numbers(one), Array.from({ length: 11 }, (_, at) => at + 1));
@@ -218,7 +219,7 @@ Deno.test("whatever Shields and tools do at once, each registration is there onc
       ]);
     }
     let last = "";
-    await until(async () => {
+    await until("the key to be the newest version", async () => {
       const { head } = await first.store.require(ID);
       const latest = head.versions.at(-1)?.sha256 ?? "";
       const found = sha256Of(await tool.get(ID) ?? new Uint8Array(0));
@@ -228,7 +229,7 @@ Deno.test("whatever Shields and tools do at once, each registration is there onc
       last = latest;
       await new Promise((resolve) => setTimeout(resolve, is_quiet ? 400 : 50));
       return is_quiet && sha256Of(await tool.get(ID) ?? new Uint8Array(0)) === latest;
-    }, "the key to be the newest version");
+    });
     const { versions } = (await first.store.require(ID)).head;
     const shas = versions.map(({ sha256 }) => sha256);
     assert.equal(new Set(shas).size, shas.length, "no version twice");
@@ -239,10 +240,10 @@ Deno.test("whatever Shields and tools do at once, each registration is there onc
     assert.ok(older);
     await tool.put(ID, await first.store.bytes(ID, older));
     const wanted = [shas.length + 1, older.sha256];
-    await until(async () => {
+    await until("an older set that somebody means", async () => {
       const latest = (await first.store.require(ID)).head.versions.at(-1);
       return latest?.version === wanted[0] && latest?.sha256 === wanted[1];
-    }, "an older set that somebody means");
+    });
   });
 });
 
@@ -251,9 +252,9 @@ Deno.test("what was purged without a word is put back", async () => {
   const tool = await stage.tool();
   using t = await testSchemas(stage.spine, { ...MAPPED, more: { cache_ttl_seconds: 1 } });
   await tool.put(ID, ping());
-  await until(async () => (await numbers(t)).length === 1, "version 1");
+  await until("version 1", async () => (await numbers(t)).length === 1);
   await stage.purgeStream?.("KV_ARQON_SCHEMAS");
-  await until(async () => (await tool.keys()).length === 1, "the set");
+  await until("the set", async () => (await tool.keys()).length === 1);
   assert.deepEqual(await tool.get(ID), new Uint8Array(ping()));
   assert.deepEqual(await numbers(t), [1]);
 });

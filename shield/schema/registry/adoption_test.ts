@@ -6,10 +6,11 @@ import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { operator } from "../../admin/routing/testing/admin.ts";
 import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
 import type { BucketTool, ToolStage } from "../testing/bucket_tool.ts";
-import { testSchemas, until } from "../testing/registry.ts";
+import { testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
 import { BAD_PING, GOOD_PING, incompatiblePing, ping, UNKNOWN_PING } from "../testing/schemas.ts";
 
@@ -57,12 +58,12 @@ onBoth(
     using t = await testSchemas(stage.spine, MAPPED);
     assert.equal(check(t, GOOD_PING), "schema-unavailable");
     await tool.put(ID, ping());
-    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    await until("version 1", () => check(t, GOOD_PING) === undefined);
     assert.equal(check(t, BAD_PING), "schema-violation");
     assert.equal(check(t, UNKNOWN_PING), "schema-violation");
     const second = ping(["extra", 99, "int32"]);
     await tool.put(ID, second);
-    await until(() => check(t, UNKNOWN_PING) === undefined, "version 2");
+    await until("version 2", () => check(t, UNKNOWN_PING) === undefined);
     const { versions, refused } = await ask(t, `schemas/${ID}`);
     assert.deepEqual(versions.map((one: { version: number }) => one.version), [1, 2]);
     assert.deepEqual([versions[1].by, refused], ["ARQON_SCHEMAS", null]);
@@ -86,11 +87,11 @@ onBoth(
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, MAPPED);
     await tool.put(ID, ping());
-    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    await until("version 1", () => check(t, GOOD_PING) === undefined);
     await tool.put(ID, incompatiblePing());
-    await until(async () => await t.metric("shield_schema_refused") === 1, "the refusal");
-    await until(() => is(tool, ID, ping()), "the last known good");
-    await until(async () => await putsOf(t, "restored") === 1, "the count");
+    await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
+    await until("the last known good", () => is(tool, ID, ping()));
+    await until("the count", async () => await putsOf(t, "restored") === 1);
     assert.equal(check(t, GOOD_PING), undefined);
     assert.equal(await putsOf(t, "refused"), 1);
     const { refused: [put], schemas: [listed] } = await ask(t, "schemas");
@@ -107,11 +108,11 @@ onBoth(
       /^level=error component=registry error="not compatible .* schema=v1\.events\.user_created bucket=ARQON_SCHEMAS .*serving="version 1"/,
     );
     await ask(t, `schemas/${ID}`, { method: "PUT", body: ping() });
-    await until(async () => await t.metric("shield_schema_refused") === 0, "the pardon");
+    await until("the pardon", async () => await t.metric("shield_schema_refused") === 0);
     await tool.put(ID, incompatiblePing());
-    await until(async () => await t.metric("shield_schema_refused") === 1, "the next refusal");
+    await until("the next refusal", async () => await t.metric("shield_schema_refused") === 1);
     await tool.put(ID, ping(["extra", 99, "int32"]));
-    await until(async () => await t.metric("shield_schema_refused") === 0, "a good version");
+    await until("a good version", async () => await t.metric("shield_schema_refused") === 0);
     assert.equal(await versionsOf(t), 2);
   },
 );
@@ -132,13 +133,13 @@ onBoth(
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, MAPPED);
     await tool.put(ID, ping());
-    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    await until("version 1", () => check(t, GOOD_PING) === undefined);
     for (const [at, [what, make, problem]] of GARBAGE.entries()) {
       await tool.put(ID, make());
-      await until(async () => await putsOf(t, "refused") === at * 2 + 1, what);
-      await until(() => is(tool, ID, ping()), `the last known good after ${what}`);
+      await until(what, async () => await putsOf(t, "refused") === at * 2 + 1);
+      await until(`the last known good after ${what}`, () => is(tool, ID, ping()));
       await tool.put(`new.${at}`, make());
-      await until(async () => await putsOf(t, "refused") === at * 2 + 2, what);
+      await until(what, async () => await putsOf(t, "refused") === at * 2 + 2);
       const { refused } = await ask(t, "schemas");
       const [other, own] = [`new.${at}`, ID].map((id) =>
         refused.find((one: { schema_id: string }) => one.schema_id === id)
@@ -155,7 +156,7 @@ onBoth(
     await tool.delete("new.0");
     await tool.put("new.1", ping());
     const left = GARBAGE.length + 1 - 2;
-    await until(async () => await t.metric("shield_schema_refused") === left, "what is settled");
+    await until("what is settled", async () => await t.metric("shield_schema_refused") === left);
     assert.equal(await versionsOf(t, "new.1"), 1);
   },
 );
@@ -167,20 +168,20 @@ onBoth(
     const first = ping();
     const second = ping(["extra", 99, "int32"]);
     await tool.put(ID, first);
-    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    await until("version 1", () => check(t, GOOD_PING) === undefined);
     await tool.put(ID, first);
     const other = new Uint8Array(gzipSync(gunzipSync(first), { level: 0 }));
     await tool.put(ID, other);
-    await until(() => is(tool, ID, first), "the set as it was registered");
+    await until("the set as it was registered", () => is(tool, ID, first));
     assert.equal(await versionsOf(t), 1);
     const pushed = await ask(t, `schemas/${ID}`, { method: "PUT", body: other });
     assert.deepEqual([pushed.registered, pushed.version], [false, 1]);
     await tool.put(ID, second);
-    await until(async () => await versionsOf(t) === 2, "version 2");
+    await until("version 2", async () => await versionsOf(t) === 2);
     await ask(t, `schemas/${ID}?compatibility=NONE`, { method: "PUT" });
     await tool.put(ID, first);
-    await until(async () => await versionsOf(t) === 3, "the way back");
-    await until(() => check(t, UNKNOWN_PING) === "schema-violation", "the older set");
+    await until("the way back", async () => await versionsOf(t) === 3);
+    await until("the older set", () => check(t, UNKNOWN_PING) === "schema-violation");
     assert.ok(await is(tool, ID, first));
     assert.equal(await putsOf(t, "refused"), 0);
   },
@@ -191,11 +192,11 @@ onBoth(
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, MAPPED);
     await tool.put(ID, ping());
-    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    await until("version 1", () => check(t, GOOD_PING) === undefined);
     for (const [at, purge] of [false, true].entries()) {
       await tool.delete(ID, purge);
-      await until(async () => await putsOf(t, "refused") === at + 1, "the deletion");
-      await until(() => is(tool, ID, ping()), "the last known good");
+      await until("the deletion", async () => await putsOf(t, "refused") === at + 1);
+      await until("the last known good", () => is(tool, ID, ping()));
       assert.equal(check(t, GOOD_PING), undefined);
       const { refused: [put] } = await ask(t, "schemas");
       assert.deepEqual([put.schema_id, put.sha256, put.serving], [ID, "", 1]);
@@ -208,19 +209,19 @@ onBoth(
 onBoth("a key that is no schema id is told and left alone", async (stage, tool) => {
   using t = await testSchemas(stage.spine, MAPPED);
   await tool.put("proto/user=1", ping());
-  await until(async () => await t.metric("shield_schema_refused") === 1, "the refusal");
+  await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
   const { refused: [put], schemas } = await ask(t, "schemas");
   assert.deepEqual([put.schema_id, put.serving, schemas], ["proto/user=1", null, []]);
   assert.match(put.problem, /no schema id: a schema id is 1 to 128/);
   await tool.delete("proto/user=1");
-  await until(async () => await t.metric("shield_schema_refused") === 0, "its end");
+  await until("its end", async () => await t.metric("shield_schema_refused") === 0);
 });
 
 onBoth("what was put while no Shield ran is judged before one is ready", async (stage, tool) => {
   {
     using t = await testSchemas(stage.spine, MAPPED);
     await tool.put(ID, ping());
-    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    await until("version 1", () => check(t, GOOD_PING) === undefined);
   }
   await tool.put(ID, ping(["extra", 99, "int32"]));
   await tool.put("other", text("neither"));
@@ -241,7 +242,7 @@ onBoth("kv_bucket names the bucket", async (stage) => {
   const tool = await stage.tool("CONTRACTS");
   using t = await testSchemas(stage.spine, { ...MAPPED, more: { kv_bucket: "CONTRACTS" } });
   await tool.put(ID, ping());
-  await until(() => check(t, GOOD_PING) === undefined, "version 1");
+  await until("version 1", () => check(t, GOOD_PING) === undefined);
   const versions = await stage.spine.keyValue("CONTRACTS_VERSIONS");
   assert.equal((await versions.get([ID]))?.key[0], ID);
   assert.deepEqual(await tool.keys(), [ID]);

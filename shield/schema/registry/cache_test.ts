@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createLogger } from "../../../shared/logs/log.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { SchemaCache } from "./cache.ts";
 import type { LoadOutcome } from "./entry.ts";
@@ -9,7 +10,6 @@ import { encodeSchemaRecord, sha256Of, versionKey } from "./schema_record.ts";
 import { register } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
 import { SchemaStore, versionsBucket } from "./store.ts";
-import { until } from "../testing/registry.ts";
 import { BAD_PING, ping, pong, ruledPing, UNKNOWN_PING } from "../testing/schemas.ts";
 import { WorkingSet } from "./working_set.ts";
 
@@ -72,7 +72,7 @@ Deno.test("what is wanted is loaded, and a new version takes the place of the ol
   const old = t.cache.get("ping", "t.Ping")?.compiled?.message;
   assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1);
   await t.push("ping", ping(["extra", 99, "int32"]));
-  await until(() => t.version() === 2, "version 2");
+  await until("version 2", () => t.version() === 2);
   assert.equal(
     t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(UNKNOWN_PING, REFUSE).total,
     0,
@@ -93,7 +93,7 @@ Deno.test("a version that cannot be used leaves the old one in force, message by
   t.cache.want([PING, inner]);
   await t.cache.settled();
   await t.push("ping", pong());
-  await until(() => t.loads.includes("invalid"), "the look at version 2");
+  await until("the look at version 2", () => t.loads.includes("invalid"));
   assert.deepEqual([t.version(), t.version(inner)], [1, 1]);
   const [line, ...more] = t.lines.filter((one) => one.includes("t.Inner"));
   assert.match(
@@ -108,7 +108,7 @@ Deno.test("a version that cannot be used leaves the old one in force, message by
   assert.equal(t.version(pongs), 2, "what the new version has is served from it");
   assert.equal(t.version(), 1);
   await t.push("ping", ping(["again", 50, "int32"]));
-  await until(() => t.version() === 3, "a version that is good again");
+  await until("a version that is good again", () => t.version() === 3);
   assert.equal(t.version(pongs), 2, "and now this one lacks it");
 });
 
@@ -126,7 +126,7 @@ Deno.test("a process that has just started serves the version that all others se
   for (const bytes of [ping(["two", 50, "int32"]), pong(), ruledPing()]) {
     await old.push("ping", bytes);
   }
-  await until(() => old.version() === 4, "version 4");
+  await until("version 4", () => old.version() === 4);
   await old.cache.settled();
   assert.deepEqual(served(old), [4, 2, 3, undefined]);
   using fresh = await testCache(engine.spine);
@@ -139,7 +139,7 @@ Deno.test("a process that has just started serves the version that all others se
   later.cache.want([PING]);
   await later.cache.settled();
   later.cache.want([PING, inner]);
-  await until(() => later.version(inner) === 2, "the version that has it");
+  await until("the version that has it", () => later.version(inner) === 2);
   // One that cannot be unpacked is passed over in the same way.
   const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
   const broken = { version: 5, sha256: sha256Of(bytes), size_bytes: 5, registered_ms: 1, by: "x" };
@@ -147,7 +147,7 @@ Deno.test("a process that has just started serves the version that all others se
   await fresh.bucket.put(versionKey("ping", broken), bytes);
   const versions = [...head.versions, broken];
   await fresh.bucket.put(["ping"], encodeSchemaRecord({ ...head, versions }));
-  await until(() => fresh.loads.at(-1) === "invalid" && fresh.loads.length > 1, "the look");
+  await until("the look", () => fresh.loads.at(-1) === "invalid" && fresh.loads.length > 1);
   using last = await testCache(engine.spine);
   last.cache.want(all);
   await last.cache.settled();
@@ -166,21 +166,21 @@ Deno.test("bytes that cannot be read leave the old version in force and are look
     versions: [{ version: 9, sha256: "0".repeat(64), size_bytes: 1, registered_ms: 1, by: "x" }],
   });
   await t.bucket.put(["ping"], new TextEncoder().encode(head));
-  await until(() => t.loads.includes("failed"), "the look");
+  await until("the look", () => t.loads.includes("failed"));
   assert.equal(t.version(), 1);
   assert.equal(t.cache.schemas.get("ping")?.isStale, true);
   assert.ok(t.lines.some((line) => line.includes("version 9 is not there")));
   await t.bucket.put(["ping"], new TextEncoder().encode("neither"));
   await until(
-    () => t.lines.some((line) => line.includes("cannot be read: it is no JSON")),
     "the look",
+    () => t.lines.some((line) => line.includes("cannot be read: it is no JSON")),
   );
   await t.bucket.delete(["ping"]);
-  await until(() => t.loads.includes("absent"), "the look");
+  await until("the look", () => t.loads.includes("absent"));
   assert.equal(t.version(), 1, "also when it is gone: nothing that we do deletes a schema");
   assert.equal(t.cache.schemas.get("ping")?.isStale, true);
   await t.push("ping", ping(["extra", 9, "int32"]));
-  await until(() => t.version() === 1 && t.loads.at(-1) === "loaded", "the repair");
+  await until("the repair", () => t.version() === 1 && t.loads.at(-1) === "loaded");
   assert.equal(t.cache.schemas.get("ping")?.isStale, false);
 });
 
@@ -215,7 +215,7 @@ Deno.test("at its age a schema is looked at although nobody tells of a change", 
   assert.equal(t.version(), 1, "not before");
   assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_000_000);
   t.clock.now_ms += 1;
-  await until(() => t.version() === 2, "the look at its age");
+  await until("the look at its age", () => t.version() === 2);
   assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_300_000);
 });
 
@@ -246,7 +246,7 @@ Deno.test("versions are told apart by their bytes, also when a schema begins ane
   for (const key of await t.bucket.keys()) await t.bucket.delete(key);
   await t.push("ping", ruledPing());
   await until(
-    () => t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(BAD_PING, REFUSE).total === 0,
     "the other version 1",
+    () => t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(BAD_PING, REFUSE).total === 0,
   );
 });

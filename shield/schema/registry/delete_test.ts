@@ -3,6 +3,7 @@
  * the embedded engine and on a real NATS server.
  */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { operator } from "../../admin/routing/testing/admin.ts";
 import { deleteSchema } from "./delete.ts";
 import { sha256Of } from "./schema_record.ts";
@@ -10,7 +11,7 @@ import { tombstoneOf } from "./standing.ts";
 import { versionsBucket } from "./store.ts";
 import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
 import type { BucketTool, ToolStage } from "../testing/bucket_tool.ts";
-import { testSchemas, until } from "../testing/registry.ts";
+import { testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
 
@@ -83,7 +84,7 @@ onBoth("a mapped schema is not deleted, and the mappings are named", async (stag
     }],
   }));
   await ask(t, "PUT", ping());
-  await until(async () => (await ask(t, "DELETE")).mappings?.length === 2, "both mappings");
+  await until("both mappings", async () => (await ask(t, "DELETE")).mappings?.length === 2);
   const refused = await ask(t, "DELETE");
   assert.deepEqual([refused.status, refused.reason], [409, "settings-conflict"]);
   assert.match(refused.detail, /in\.t\.acme\.r\.\* to t\.Ping, in\.t\.acme\.r\.own\* to t\.Ping/);
@@ -110,7 +111,7 @@ onBoth("what a crash leaves of a deleted schema in the bucket is not registered"
   }
   assert.deepEqual(await tool.keys(), [ID]);
   using later = await testSchemas(stage.spine, { mappings: [] });
-  await until(async () => (await tool.keys()).length === 0, "the rest is cleared");
+  await until("the rest is cleared", async () => (await tool.keys()).length === 0);
   assert.equal((await ask(later, "GET")).status, 404);
   assert.equal(await later.metric('shield_schema_puts_total{outcome="refused"}'), 0);
 });
@@ -122,12 +123,12 @@ onBoth(
     await ask(t, "PUT", ping());
     await ask(t, "DELETE");
     await tool.put(ID, ping());
-    await until(async () => (await tool.keys()).length === 0, "it is taken out again");
+    await until("it is taken out again", async () => (await tool.keys()).length === 0);
     assert.equal((await ask(t, "GET")).status, 404);
     assert.match(t.lines.join(""), /the schema was deleted with these bytes/);
     const other = ping(["extra", 99, "int32"]);
     await tool.put(ID, other);
-    await until(async () => (await ask(t, "GET")).status === 200, "another set");
+    await until("another set", async () => (await ask(t, "GET")).status === 200);
     const { versions: [only] } = await ask(t, "GET");
     assert.deepEqual([only.version, only.sha256], [2, sha256Of(other)]);
     await ask(t, "DELETE");
@@ -149,8 +150,8 @@ onBoth("of a deletion and pushes at once, one comes after the other", async (sta
   const versions = stored?.head.versions ?? [];
   if (stored !== undefined) assert.equal(versions.at(-1)?.version, 7, "no number twice");
   for (const version of versions) await t.store.bytes(ID, version);
-  await until(async () => {
+  await until("the bucket agrees", async () => {
     const { set } = await t.store.standing(ID);
     return set?.sha256 === versions.at(-1)?.sha256;
-  }, "the bucket agrees");
+  });
 });

@@ -1,12 +1,13 @@
 /** A bucket that an earlier build has written is taken over, and its entries go a day later. Real NATS. */
 import assert from "node:assert/strict";
 import { ENCODED_KEYS } from "../../../shared/spine/contract/kv_key.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { encodeSchemaRecord, sha256Of, versionKey } from "./schema_record.ts";
 import { OLD_KEPT_MS, oldSchemaId } from "./old_layout.ts";
 import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
 import type { BucketTool } from "../testing/bucket_tool.ts";
 import { OLD_BUCKET, oldBytes } from "../testing/old_bucket.ts";
-import { testSchemas, until } from "../testing/registry.ts";
+import { testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
 import { ping } from "../testing/schemas.ts";
 
@@ -88,7 +89,7 @@ Deno.test("what a node of an earlier build registers meanwhile is held to the sa
     return Promise.resolve({ head: { ...stored.head, compatibility: "NONE" } });
   });
   await registerAsBefore(tool, 3, ping());
-  await until(async () => (await historyOf(t, ID)).length === 4, "version 3");
+  await until("version 3", async () => (await historyOf(t, ID)).length === 4);
   assert.deepEqual((await historyOf(t, ID)).at(-1), "3 before");
   await t.push(ID, ping(["own", 50, "int32"]));
   await registerAsBefore(tool, 3, ping());
@@ -106,7 +107,7 @@ Deno.test("a day later the entries of the earlier build are gone, and nothing el
   const seen = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
   {
     using _ = await testSchemas(stage.spine, { ...MAPPED, now });
-    await until(async () => await seen.get(["$migrated"]) !== undefined, "the first look");
+    await until("the first look", async () => await seen.get(["$migrated"]) !== undefined);
     clock.now_ms += OLD_KEPT_MS - 1;
   }
   {
@@ -115,7 +116,7 @@ Deno.test("a day later the entries of the earlier build are gone, and nothing el
     clock.now_ms += 1;
   }
   using t = await testSchemas(stage.spine, { ...MAPPED, now });
-  await until(async () => (await tool.keys()).length === 3, "the end of the old entries");
+  await until("the end of the old entries", async () => (await tool.keys()).length === 3);
   assert.deepEqual(await tool.keys(), ["alone", "fleet", ID]);
   assert.deepEqual(await historyOf(t, ID), ["BACKWARD", "1 ops", "2 ops"]);
   assert.equal(await t.metric("shield_schema_refused"), 0);

@@ -14,9 +14,6 @@ import { SetWorker } from "../registry/set_work.ts";
 import { openSchemaStore } from "../registry/store.ts";
 import type { SchemaStore } from "../registry/store.ts";
 
-/** How long a test waits for what must happen; reached only when it never does. */
-const DEADLINE_MS = 20_000;
-
 /** What a test may change. */
 export interface TestSchemasOptions {
   readonly mappings?: readonly Partial<SchemaMapping>[];
@@ -92,16 +89,4 @@ export async function testSchemas(
       settings.close();
     },
   };
-}
-
-/** Resolves once `done` holds; rejects, naming `what`, when it never does. */
-export async function until(
-  done: () => boolean | Promise<boolean>,
-  what: string,
-): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await done()) {
-    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
 }

@@ -4,6 +4,7 @@
  * and closing; the others are in `conformance_fair.ts` and `conformance_http.ts`.
  */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import type { ClientSocket, SocketServer, Upgraded } from "../client_socket.ts";
 import {
   BINARY,
@@ -16,7 +17,6 @@ import {
   TEXT,
 } from "./conformance_peer.ts";
 
-const WAIT_MS = 20_000;
 /** Of every host; only what crosses it may differ. */
 export const MESSAGE_BYTES_MAX = 1_000_000;
 
@@ -44,13 +44,14 @@ export class Seen {
 
   /** Resolves once so many events have come. Rejects after 20 s. */
   async count(count: number): Promise<readonly (string | Uint8Array | number)[]> {
-    await until(() => this.events.length >= count, `${count} events, not ${this.events.length}`);
+    const said = () => `${count} events, not ${this.events.length}`;
+    await until(said, () => this.events.length >= count);
     return this.events;
   }
 
   /** Resolves with the close code. */
   async closed(): Promise<number> {
-    await until(() => typeof this.events.at(-1) === "number", "the close");
+    await until("the close", () => typeof this.events.at(-1) === "number");
     return this.events.at(-1) as number;
   }
 }
@@ -82,15 +83,6 @@ export interface Case {
   readonly except?: Partial<Readonly<Record<SocketServer["implementation"], string>>>;
   readonly options?: HostOptions;
   run(host: Host): Promise<void>;
-}
-
-/** Polls. Rejects after 20 s. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (!condition()) {
-    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** A raw peer and its socket, open. */
@@ -187,7 +179,7 @@ const MESSAGES: readonly Case[] = [
       for (let frames = 0; frames < 200; frames++) socket.send(fill(100_000));
       assert(socket.bufferedAmount > 1_000_000);
       for (let frames = 0; frames < 200; frames++) await peer.frame();
-      await until(() => socket.bufferedAmount === 0, "an empty buffer");
+      await until("an empty buffer", () => socket.bufferedAmount === 0);
     },
   },
 ];

@@ -4,7 +4,8 @@
  * suite is `conformance.ts`.
  */
 import assert from "node:assert/strict";
-import { open, until } from "./conformance.ts";
+import { until } from "../../../shared/testing/until.ts";
+import { open } from "./conformance.ts";
 import type { Case, Seen } from "./conformance.ts";
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, rawFrame, TEXT } from "./conformance_peer.ts";
 import type { RawPeer } from "./conformance_peer.ts";
@@ -40,7 +41,7 @@ async function mostInTurn(seen: Seen, done: () => boolean): Promise<number> {
     if (counting) setImmediate(turn);
   };
   turn();
-  await until(done, "all messages").finally(() => counting = false);
+  await until("all messages", done).finally(() => counting = false);
   return most;
 }
 
@@ -130,7 +131,7 @@ const TURNS: readonly Case[] = [
       if (host.implementation !== "native") {
         return assert.deepEqual((await seen.count(3_001)).slice(1), numbers(3_000));
       }
-      await until(() => seen.events.includes("flooded"), "the flood to be noticed");
+      await until("the flood to be noticed", () => seen.events.includes("flooded"));
       const handed_out = seen.events.indexOf("flooded") - 1;
       assert.deepEqual(seen.events.slice(1, handed_out + 1), numbers(handed_out));
       assert(handed_out < 3_000);
