@@ -6,6 +6,7 @@ import type { ClientOperation } from "@arqon/proto";
 import { connect } from "./mod.ts";
 import type { PresenceSubscription } from "./mod.ts";
 import { bytes, LIMITS, quick, startPeer, welcome } from "./testing/scripted_peer.ts";
+import { until } from "./testing/until.ts";
 
 const ROOM = "lobby";
 
@@ -85,11 +86,6 @@ function drain({ sockets }: Scene): void {
   }))));
 }
 
-/** Resolves when `done`; the test's own deadline ends it otherwise. */
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
 const closed = (socket: WebSocket | undefined) => socket?.readyState === WebSocket.CLOSED;
 
 Deno.test("the next Shield is told again of metadata that it could not take for now", async () => {
@@ -100,10 +96,10 @@ Deno.test("the next Shield is told again of metadata that it could not take for 
   });
   await scene.lobby.ready;
   drain(scene);
-  await until(() => scene.metaOf(1).length === 1);
+  await until("the SUB on the next Shield", () => scene.metaOf(1).length === 1);
   await scene.lobby.update(2);
   scene.release();
-  await until(() => scene.metaOf(1).length === 4);
+  await until("three further SUBs there", () => scene.metaOf(1).length === 4);
   assert.deepEqual([scene.metaOf(0), scene.metaOf(1)], [[1, 2], [1, 2, 2, 2]]);
 });
 
@@ -115,12 +111,12 @@ Deno.test("an answer that comes after the move, to a SUB from before it, is not 
   });
   await scene.lobby.ready;
   drain(scene);
-  await until(() => late.length === 1);
+  await until("the late SUB", () => late.length === 1);
   await scene.lobby.update(2);
   // The old Shield dies, so the client is on the next one, whose answer is still to come.
   scene.sockets[0]?.close(1011);
-  await until(() => closed(scene.sockets[0]));
+  await until("the old one's close", () => closed(scene.sockets[0]));
   late[0]?.accept();
-  await until(() => scene.metaOf(1).length === 2);
+  await until("the second SUB there", () => scene.metaOf(1).length === 2);
   assert.deepEqual(scene.metaOf(1), [1, 2]);
 });

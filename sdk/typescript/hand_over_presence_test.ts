@@ -13,6 +13,7 @@ import type { ClientOperation, PresentMember } from "@arqon/proto";
 import { connect } from "./mod.ts";
 import type { Presence } from "./mod.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "./testing/scripted_peer.ts";
+import { until } from "./testing/until.ts";
 
 const ROOM = "lobby";
 
@@ -92,11 +93,6 @@ function follow(presence: Presence): { joined: string[]; left: string[] } {
   return { joined, left };
 }
 
-/** Resolves when `done`; the test's own deadline ends it otherwise. */
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
 Deno.test("an answer of the Shield that is left puts nobody out whom the next one knows", async () => {
   // "b" has just come to the next Shield: the old one does not know it yet.
   await using cluster = startCluster([["a"], ["a", "b"]]);
@@ -106,16 +102,16 @@ Deno.test("an answer of the Shield that is left puts nobody out whom the next on
   const { joined, left } = follow(lobby.presence);
   await lobby.ready;
   drain(sockets[0] as WebSocket);
-  await until(() => lobby.presence.members.has("b"));
+  await until("b is a member", () => lobby.presence.members.has("b"));
   // It still stands on the old Shield, which is asked, for it has not answered its last PING.
   await lobby.update(2);
   assert.deepEqual(subs, [2, 1]);
   assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
   cluster.release();
   // The next Shield is told of the metadata that only the old one has.
-  await until(() => subs[1] === 2);
+  await until("the metadata on the next Shield", () => subs[1] === 2);
   sayJoin(sockets[1] as WebSocket, "c");
-  await until(() => joined.includes("c"));
+  await until("c's join", () => joined.includes("c"));
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
 
@@ -127,15 +123,15 @@ Deno.test("who has joined before the next Shield knows it does not seem to leave
   const { joined, left } = follow(lobby.presence);
   await lobby.ready;
   sayJoin(sockets[0] as WebSocket, "b");
-  await until(() => joined.includes("b"));
+  await until("b's join", () => joined.includes("b"));
   drain(sockets[0] as WebSocket);
-  await until(() => subs[1] === 1);
+  await until("the SUB on the next Shield", () => subs[1] === 1);
   cluster.release();
-  await until(() => sockets[0]?.readyState === WebSocket.CLOSED);
+  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
   assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
   sayJoin(sockets[1] as WebSocket, "b");
   sayJoin(sockets[1] as WebSocket, "c");
-  await until(() => joined.includes("c"));
+  await until("c's join", () => joined.includes("c"));
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
 
@@ -148,17 +144,17 @@ Deno.test("who has joined does not seem to leave when the old Shield ends before
   const { joined, left } = follow(lobby.presence);
   await lobby.ready;
   drain(sockets[0] as WebSocket);
-  await until(() => sockets.length === 2);
+  await until("the next Shield's socket", () => sockets.length === 2);
   sayJoin(sockets[0] as WebSocket, "b");
-  await until(() => joined.includes("b"));
+  await until("b's join", () => joined.includes("b"));
   sockets[0]?.close(1012, "restart");
-  await until(() => sockets[0]?.readyState === WebSocket.CLOSED);
+  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
   answering.resolve();
   // What was not heard meanwhile is a GAP.
   await lobby.next();
   sayJoin(sockets[1] as WebSocket, "b");
   sayJoin(sockets[1] as WebSocket, "c");
-  await until(() => joined.includes("c"));
+  await until("c's join", () => joined.includes("c"));
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
 
@@ -170,15 +166,15 @@ Deno.test("a first SUB that the old Shield answers after the next one has does n
   using lobby = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
   const { joined, left } = follow(lobby.presence);
   drain(sockets[0] as WebSocket);
-  await until(() => joined.includes("b"));
+  await until("b's join", () => joined.includes("b"));
   answering.resolve();
   // The first answer that counts on the session that is the present one.
   await lobby.ready;
   assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
   cluster.release();
-  await until(() => sockets[0]?.readyState === WebSocket.CLOSED);
+  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
   sayJoin(sockets[1] as WebSocket, "c");
-  await until(() => joined.includes("c"));
+  await until("c's join", () => joined.includes("c"));
   assert.deepEqual([...lobby.presence.members.keys()], ["a", "b", "c"]);
   assert.deepEqual([joined, left, subs], [["a", "b", "c"], [], [1, 1]]);
 });

@@ -13,6 +13,7 @@ import type { ClientOperation } from "@arqon/proto";
 import { connect } from "./mod.ts";
 import type { Message, Status, Subscription } from "./mod.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "./testing/scripted_peer.ts";
+import { until } from "./testing/until.ts";
 
 const ROOM = "lobby";
 
@@ -106,11 +107,6 @@ async function take(messages: Subscription, count: number): Promise<(string | un
   return taken;
 }
 
-/** Resolves when `done`; the test's own deadline ends it otherwise. */
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
 Deno.test("both lines deliver: each message comes once, in order, and the old line is closed with 1000", async () => {
   const closed = Promise.withResolvers<number>();
   await using it = startMoving({
@@ -149,7 +145,7 @@ Deno.test("both lines deliver: each message comes once, in order, and the old li
   const [, next] = it.lines;
   say(next as Line, 7);
   assert.deepEqual(await take(messages, 7), ["1", "2", "3", "4", "5", "6", "7"]);
-  await until(() => statuses.length >= 3);
+  await until("the second Shield's status", () => statuses.length >= 3);
   assert.deepEqual(statuses.map(({ state }) => state), ["connecting", "open", "open"]);
   assert.equal(await connection.room(ROOM).publish("n", "8").then(({ code }) => code), 0);
   assert.deepEqual((next as Line).came.filter((what) => what !== "ping"), ["sub", "pub 8"]);
@@ -170,10 +166,10 @@ Deno.test("what was sent is answered on the old line before anything goes to the
   await messages.ready;
   const room = connection.room(ROOM);
   const first = room.publish("n", "1");
-  await until(() => held.length === 1);
+  await until("the held publish", () => held.length === 1);
   const [old] = it.lines;
   drain(old as Line, 60_000);
-  await until(() => it.lines.length === 2);
+  await until("the second line", () => it.lines.length === 2);
   const second = room.publish("n", "2");
   held[0]?.();
   assert.equal((await first).code, 0);
@@ -193,13 +189,16 @@ Deno.test("without another Shield it stays to the end of the window, and reconne
   await messages.ready;
   const [old] = it.lines;
   drain(old as Line, 60_000);
-  await until(() => it.peer.sockets >= 3);
+  await until("two attempts", () => it.peer.sockets >= 3);
   say(old as Line, 1);
   assert.deepEqual(await take(messages, 1), ["1"]);
   assert.deepEqual(statuses.map(({ state }) => state), ["connecting", "open"]);
   refusing = false;
   old?.socket.close(1012, "restart;spread_ms=0");
-  await until(() => it.lines.length === 2 && it.lines[1]?.came.includes("sub") === true);
+  await until(
+    "a SUB on the second line",
+    () => it.lines.length === 2 && it.lines[1]?.came.includes("sub") === true,
+  );
   say(it.lines[1] as Line, 2);
   assert.deepEqual(await take(messages, 2), ["GAP reconnect", "2"]);
 });
@@ -217,7 +216,10 @@ Deno.test("a new line that dies on the way is forgotten, and another one tried",
   await messages.ready;
   const [old] = it.lines;
   drain(old as Line, 60_000);
-  await until(() => it.lines.length === 3 && old?.socket.readyState === WebSocket.CLOSED);
+  await until(
+    "the third line and the old one's close",
+    () => it.lines.length === 3 && old?.socket.readyState === WebSocket.CLOSED,
+  );
   say(it.lines[2] as Line, 1);
   assert.deepEqual(await take(messages, 1), ["1"], "no GAP");
   assert.equal((await connection.room(ROOM).publish("n", "2")).code, 0);

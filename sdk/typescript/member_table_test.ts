@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
 import fc from "fast-check";
 import { MemberTable } from "./member_table.ts";
+import { until } from "./testing/until.ts";
 
 const IDS = ["a", "b", "c", "d"] as const;
 const OLD = {}, NEXT = {};
@@ -41,10 +42,6 @@ function follow(hold_ms: number) {
   return { table, left };
 }
 
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
-
 /** Nothing that is held for this long is given up within a test. */
 const LONG_MS = 600_000;
 
@@ -53,7 +50,7 @@ Deno.test("who is missing in the next Shield's list leaves when the hold is over
   table.begin(list(["a", "b"]), OLD);
   table.begin(list(["a"]), NEXT);
   assert.deepEqual([[...table.members.keys()], left], [["a", "b"], []]);
-  await until(() => !table.members.has("b"));
+  await until("b's leave", () => !table.members.has("b"));
   assert.deepEqual(left, ["b"]);
 });
 
@@ -76,7 +73,7 @@ Deno.test("another list of the next Shield is late for the same reason, until th
   table.begin(list(["a", "b"]), NEXT);
   table.begin(list(["a", "c"]), NEXT);
   assert.deepEqual([[...table.members.keys()], left], [["a", "b", "c"], []]);
-  await until(() => !table.members.has("b"));
+  await until("b's leave", () => !table.members.has("b"));
   table.begin(list(["a"]), NEXT);
   assert.deepEqual(left, ["b", "c"], "a list after that is believed at once");
 });

@@ -14,6 +14,7 @@ import type { Message, Subscription } from "./mod.ts";
 import { CLEAN } from "./testing/counted.ts";
 import { type Line, placesOf, ROOM, type Standing, startRoom } from "./testing/durable_peer.ts";
 import { quick } from "./testing/scripted_peer.ts";
+import { until } from "./testing/until.ts";
 
 const encoder = new TextEncoder();
 const shown = ({ offset, signal }: Message) => signal?.reason ?? Number(offset);
@@ -57,13 +58,8 @@ function storedRoom(
   return { room, asked };
 }
 
-async function secondSub({ subs }: { readonly subs: readonly unknown[] }): Promise<void> {
-  const deadline_ms = performance.now() + 20_000;
-  while (subs.length < 2) {
-    assert.ok(performance.now() < deadline_ms, "no second SUB came");
-    await new Promise((done) => setTimeout(done, 1));
-  }
-}
+const secondSub = ({ subs }: { readonly subs: readonly unknown[] }): Promise<void> =>
+  until("a second SUB", () => subs.length >= 2);
 
 async function taken(loop: Subscription, count: number): Promise<unknown[]> {
   const items: unknown[] = [];

@@ -16,9 +16,8 @@ import type {
   Subscription,
 } from "../mod.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
+import { until } from "./until.ts";
 
-const DEADLINE_MS = 15_000;
-const POLL_MS = 2;
 /** Any text of a token's shape: the scripted server looks at none. */
 const TOKEN = "e30.e30.c2ln";
 
@@ -69,14 +68,6 @@ function shownStatus(status: Status): Plain {
 function partOf(wanted: Plain, found: Plain): Plain {
   if (typeof wanted !== "object" || wanted === null || Array.isArray(wanted)) return found;
   return Object.fromEntries(Object.keys(wanted).map((name) => [name, found?.[name]]));
-}
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const end_ms = Date.now() + DEADLINE_MS;
-  while (!holds()) {
-    assert.ok(Date.now() < end_ms, `waited ${DEADLINE_MS} ms for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }
 
 /** Plays the program of one scenario. */
