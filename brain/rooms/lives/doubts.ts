@@ -3,6 +3,7 @@
  * or a change was heard. Bounded: beyond the bound, the room that has waited longest is left to the
  * next sweep. What a look does is in `room_store.ts`.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { RoomAddress } from "../commands/command.ts";
 
 /** What the list of doubtful rooms needs. */
@@ -40,13 +41,14 @@ interface Doubt {
 /** The rooms in doubt; one per Brain. */
 export class Doubts {
   readonly #options: DoubtsOptions;
-  readonly #doubts = new Map<string, Doubt>();
+  readonly #doubts: BoundedMap<string, Doubt>;
   readonly #looks = new Set<Promise<void>>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #stopped = false;
 
   constructor(options: DoubtsOptions) {
     this.#options = options;
+    this.#doubts = new BoundedMap(options.rooms_max);
   }
 
   get size(): number {
@@ -80,10 +82,6 @@ export class Doubts {
       known.watch_until_ms = Math.max(known.watch_until_ms, watch_until_ms);
       Object.assign(known, { due_ms, wait_ms: LOOK_MIN_MS });
       return;
-    }
-    const oldest = this.#doubts.keys().next();
-    if (this.#doubts.size >= this.#options.rooms_max && !oldest.done) {
-      this.#doubts.delete(oldest.value);
     }
     this.#doubts.set(id, { at, watch_until_ms, due_ms, wait_ms: LOOK_MIN_MS, looking: false });
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS);

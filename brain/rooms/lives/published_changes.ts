@@ -3,6 +3,7 @@
  * whether an earlier owner may have left some unpublished. Bounded; what is forgotten is published
  * once more, which is harmless.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { ChangeNumber } from "../../../shared/records/room_update.ts";
 import type { RoomAddress } from "../commands/command.ts";
 
@@ -21,14 +22,11 @@ export interface PublishedState {
 
 /** What is known of all rooms; one per Brain. */
 export class PublishedChanges {
-  /**
-   * By room. A Map keeps insertion order, so the room that nobody asked for longest comes first.
-   */
-  readonly #published = new Map<string, PublishedState>();
-  readonly #rooms_max: number;
+  /** By room; the one that nobody asked for longest is forgotten first. */
+  readonly #published: BoundedMap<string, PublishedState>;
 
   constructor(rooms_max: number) {
-    this.#rooms_max = rooms_max;
+    this.#published = new BoundedMap(rooms_max);
   }
 
   /** The entry of a room, to be read and changed; made when there is none. */
@@ -36,12 +34,7 @@ export class PublishedChanges {
     const id = `${tenant_id}.${room_id}`;
     const state = this.#published.get(id) ??
       { term: undefined, said: undefined, birth_unsaid: false };
-    this.#published.delete(id);
-    this.#published.set(id, state);
-    const oldest = this.#published.keys().next();
-    if (this.#published.size > this.#rooms_max && !oldest.done) {
-      this.#published.delete(oldest.value);
-    }
+    this.#published.renew(id, state);
     return state;
   }
 }

@@ -3,6 +3,7 @@
  * one; after the last one there is none. A Shield that has heard it drops the repetition. Bounded:
  * beyond the bound, the change that was published first is forgotten. Envelopes are `announcer.ts`.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { CHANGES_KEPT_MS } from "../../../shared/records/room_update.ts";
 import type { Announcer } from "../room/announcer.ts";
 import type { RoomAddress } from "../commands/command.ts";
@@ -49,11 +50,12 @@ function timesUntil(age_ms: number): number {
 export class Tails {
   readonly #options: TailsOptions;
   /** By room; the change that was published first comes first. */
-  readonly #tails = new Map<string, Tail>();
+  readonly #tails: BoundedMap<string, Tail>;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: TailsOptions) {
     this.#options = options;
+    this.#tails = new BoundedMap(options.rooms_max);
     if (options.rooms_max > 0) this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -66,14 +68,11 @@ export class Tails {
    * have been.
    */
   said(at: RoomAddress, event: RoomEvent, mark: WriteMark, again_ms = 0): void {
-    const { rooms_max, monotonic } = this.#options;
     const id = `${at.tenant_id}.${at.room_id}`;
     this.#tails.delete(id);
     if (again_ms > CHANGES_KEPT_MS) return;
-    const said_ms = monotonic() - again_ms;
+    const said_ms = this.#options.monotonic() - again_ms;
     this.#tails.set(id, { at, event, mark, said_ms, times: timesUntil(again_ms), asked: false });
-    const oldest = this.#tails.keys().next();
-    if (this.#tails.size > rooms_max && !oldest.done) this.#tails.delete(oldest.value);
   }
 
   /** Repeats all last changes: somebody may have missed something. */

@@ -3,6 +3,7 @@
  * seen. A lock is checked whenever it is used; this makes its expiry, and the leave of its holder,
  * an event at once. Only the index; a lock is ended by a command to its room.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { FallCause, RoomAddress } from "../commands/command.ts";
 import type { Lock } from "./lock.ts";
 
@@ -30,11 +31,8 @@ const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${ro
 /** The index of locks; one per Brain. Times are Unix ms by the caller's clock. */
 export class LiveLocks {
   readonly #held = new Map<string, Held>();
-  /**
-   * Room and connection to the time of the leave. A Map keeps insertion order, so the oldest comes
-   * first.
-   */
-  readonly #departed = new Map<string, number>();
+  /** Room and connection to the time of the leave. */
+  readonly #departed = new BoundedMap<string, number>(DEPARTED_MAX);
   readonly #rooms_max: number;
 
   /** `rooms_max` bounds the rooms whose locks are followed; other locks end when they are used. */
@@ -64,11 +62,9 @@ export class LiveLocks {
   /** A connection has left a room, as its Shield reported. True when it holds the room's lock. */
   leave(at: RoomAddress, connection_id: string, now_ms: number): boolean {
     const id = idOf(at);
-    const key = `${id} ${connection_id}`;
-    this.#departed.delete(key);
-    this.#departed.set(key, now_ms);
+    this.#departed.renew(`${id} ${connection_id}`, now_ms);
     for (const [oldest, left_ms] of this.#departed) {
-      if (this.#departed.size <= DEPARTED_MAX && now_ms - left_ms < DEPARTED_MS) break;
+      if (now_ms - left_ms < DEPARTED_MS) break;
       this.#departed.delete(oldest);
     }
     const held = this.#held.get(id);

@@ -2,6 +2,7 @@
  * The rooms in memory: busy ones work, idle ones are only remembered. Bounded: the room that has
  * rested longest is dropped first. What a room does with its commands is `room.ts`.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { plural } from "../../../shared/plural.ts";
 import { ArqonError } from "@arqon/proto";
 import type { RoomAddress } from "../commands/command.ts";
@@ -28,13 +29,14 @@ const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${ro
 /** The rooms in memory; one per Brain. */
 export class RoomTable {
   readonly #busy = new Map<string, Room>();
-  readonly #idle = new Map<string, Room>();
+  readonly #idle: BoundedMap<string, Room>;
   readonly #work = new Set<Promise<void>>();
   readonly #limits: TableLimits;
   readonly #context: RoomContext;
 
   constructor(limits: TableLimits, context: RoomContext) {
     this.#limits = limits;
+    this.#idle = new BoundedMap(limits.rooms_in_memory);
     this.#context = context;
   }
 
@@ -112,12 +114,8 @@ export class RoomTable {
     const room = this.#idle.get(id) ?? restingRoom(at);
     this.#idle.delete(id);
     const { rooms_in_memory } = this.#limits;
-    if (this.size >= rooms_in_memory) {
-      const oldest = this.#idle.keys().next();
-      if (oldest.done) {
-        throw tooManyPending(`${plural(rooms_in_memory, "room is", "rooms are")} at work`);
-      }
-      this.#idle.delete(oldest.value);
+    if (this.size >= rooms_in_memory && this.#idle.dropOldest() === undefined) {
+      throw tooManyPending(`${plural(rooms_in_memory, "room is", "rooms are")} at work`);
     }
     this.#busy.set(id, room);
     const running = this.#serve(id, room);
