@@ -6,6 +6,7 @@
  * Of a node only the youngest life counts. A forgotten life leaves a tombstone, so that messages of
  * it that are still under way, or a process that wakes up after hours, cannot bring it back.
  */
+import { BoundedMap } from "../containers/bounded_map.ts";
 import type { Writer } from "./types.ts";
 
 /** When who counts as what. All in ms. */
@@ -48,7 +49,7 @@ export interface Liveness {
   /** By node id. */
   readonly lives: Map<string, Life>;
   /** The tombstones by node id; the node of one has no life. The oldest come first. */
-  readonly tombstones: Map<string, Tombstone>;
+  readonly tombstones: BoundedMap<string, Tombstone>;
 }
 
 /** The effect of a sign of life. */
@@ -75,7 +76,7 @@ export function createLiveness(options: LivenessOptions): Liveness {
   if (!(forget_ms > down_ms)) {
     throw new RangeError(`forget_ms is ${forget_ms}; expected more than ${down_ms}`);
   }
-  return { options, lives: new Map(), tombstones: new Map() };
+  return { options, lives: new Map(), tombstones: new BoundedMap(tombstones_max) };
 }
 
 /** Whether this life, or a younger one of its node, is remembered as forgotten. */
@@ -89,13 +90,7 @@ function bury({ options, tombstones }: Liveness, writer: Writer, now_ms: number)
   const { node_id, incarnation } = writer;
   const known = tombstones.get(node_id)?.writer;
   const youngest = known !== undefined && known.incarnation > incarnation ? known : writer;
-  // Deleted first, so that the order of the map is the order of the burials.
-  tombstones.delete(node_id);
-  tombstones.set(node_id, { writer: youngest, until_ms: now_ms + options.tombstone_ms });
-  for (const oldest of tombstones.keys()) {
-    if (tombstones.size <= options.tombstones_max) break;
-    tombstones.delete(oldest);
-  }
+  tombstones.renew(node_id, { writer: youngest, until_ms: now_ms + options.tombstone_ms });
 }
 
 /** A life ends for good: it is down first, if it was up, then forgotten. */

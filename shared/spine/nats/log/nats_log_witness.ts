@@ -3,6 +3,7 @@
  * what is there now is the same stream or an older copy. One small question to whoever comes; what the
  * answers mean is in `nats_log_lives.ts`.
  */
+import { BoundedMap } from "../../../containers/bounded_map.ts";
 import { samplingHash } from "../../../sampling.ts";
 import { processSubject } from "../../../subjects/subject.ts";
 import { newLifeId } from "../../contract/lives.ts";
@@ -109,7 +110,7 @@ const STREAMS_MAX = 65_536;
  */
 export class Silences {
   readonly #bound_ms: number;
-  readonly #asked_ms = new Map<string, number>();
+  readonly #asked_ms = new BoundedMap<string, number>(STREAMS_MAX);
 
   /** `bound_ms`: for so long the next question is worth asking. */
   constructor(bound_ms: number) {
@@ -123,12 +124,6 @@ export class Silences {
       return false;
     }
     const asked_ms = (this.#asked_ms.get(stream) ?? 0) + timeout_ms;
-    if (this.#asked_ms.size >= STREAMS_MAX && !this.#asked_ms.has(stream)) {
-      for (const first of this.#asked_ms.keys()) {
-        this.#asked_ms.delete(first);
-        break;
-      }
-    }
     this.#asked_ms.set(stream, asked_ms);
     return asked_ms < this.#bound_ms;
   }
