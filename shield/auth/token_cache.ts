@@ -4,6 +4,7 @@
  * by bytes, the least used go first. Whether the key still stands is the caller's to ask
  * (`authenticate.ts`), and so is revocation.
  */
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Identity } from "./identity.ts";
 import type { KeySource } from "./key_source.ts";
 import type { Algorithm } from "./keys.ts";
@@ -30,8 +31,8 @@ const ENTRY_BYTES = 1_024;
 /** Bounded by `bytes_max`; 0 remembers nothing. Time is an argument. */
 export class TokenCache {
   readonly #bytes_max: number;
-  /** The entries by digest, least recently used first. */
-  readonly #entries = new Map<string, Entry>();
+  /** The entries by digest, least recently used first; their bytes are the bound. */
+  readonly #entries = new BoundedMap<string, Entry>(Infinity);
   #bytes = 0;
   #purges = 0;
 
@@ -60,12 +61,11 @@ export class TokenCache {
   get(digest: string, now_ms: number): Verified | undefined {
     const entry = this.#entries.get(digest);
     if (entry === undefined) return undefined;
-    this.#entries.delete(digest);
     if (now_ms >= entry.identity.expires_ms || now_ms < entry.verified_ms) {
-      this.#bytes -= entry.size_bytes;
+      this.delete(digest);
       return undefined;
     }
-    this.#entries.set(digest, entry);
+    this.#entries.renew(digest, entry);
     return entry;
   }
 
@@ -76,9 +76,10 @@ export class TokenCache {
     this.delete(digest);
     this.#entries.set(digest, { ...verified, size_bytes });
     this.#bytes += size_bytes;
-    for (const oldest of this.#entries.keys()) {
-      if (this.#bytes <= this.#bytes_max) break;
-      this.delete(oldest);
+    while (this.#bytes > this.#bytes_max) {
+      const dropped = this.#entries.dropOldest();
+      if (dropped === undefined) return;
+      this.#bytes -= dropped.size_bytes;
     }
   }
 

@@ -4,6 +4,7 @@
  * `history.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type {
   DurableLog,
   LogMessage,
@@ -43,7 +44,7 @@ const TRIMS_MAX = 1_000;
 
 /** The rooms that need not be trimmed again, since nothing was added. */
 export class TrimMemory {
-  readonly #trims = new Map<string, string>();
+  readonly #trims = new BoundedMap<string, string>(TRIMS_MAX);
 
   /** Whether the room was cut to `keep` messages when it stood there, or later. */
   has(room: HistoryRoom, head: RoomHead): boolean {
@@ -51,14 +52,7 @@ export class TrimMemory {
   }
 
   add(room: HistoryRoom, head: RoomHead): void {
-    const key = keyOf(room);
-    this.#trims.delete(key);
-    this.#trims.set(key, stateOf(room, head));
-    if (this.#trims.size <= TRIMS_MAX) return;
-    for (const oldest of this.#trims.keys()) {
-      this.#trims.delete(oldest);
-      break;
-    }
+    this.#trims.renew(keyOf(room), stateOf(room, head));
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { connectionId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
@@ -75,7 +76,7 @@ interface Reached {
 
 /** What one room has heard of each publisher. */
 export class HeardOrder {
-  readonly #reached = new Map<string, Reached>();
+  readonly #reached = new BoundedMap<string, Reached>(PUBLISHERS_MAX);
   #gaps = 0;
 
   /** How a message stands to those before it; what no Shield has written says nothing. */
@@ -89,7 +90,6 @@ export class HeardOrder {
     const reached = this.#reached.get(publisher);
     if (reached === undefined) {
       this.#reached.set(publisher, { number, gaps: this.#gaps });
-      this.#forget();
       return "next";
     }
     if (number <= reached.number) return "repeated";
@@ -104,10 +104,5 @@ export class HeardOrder {
   /** Subscribers have been told that something is missing: the next of each publisher makes no hole. */
   gapTold(): void {
     this.#gaps++;
-  }
-
-  #forget(): void {
-    if (this.#reached.size <= PUBLISHERS_MAX) return;
-    for (const oldest of this.#reached.keys()) return void this.#reached.delete(oldest);
   }
 }

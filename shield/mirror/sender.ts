@@ -7,6 +7,7 @@
 import { setImmediate } from "node:timers";
 import type { Logger } from "../../shared/logs/log.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { SequenceTable } from "../../shared/containers/sequence_table.ts";
 import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { shadowSubject } from "../../shared/subjects/subject.ts";
@@ -76,7 +77,7 @@ export class ShadowSender {
   /** Called when a turn has been confirmed or has failed, once the sender is closed. */
   #onConfirmed: (() => void) | undefined;
   /** Until when a tenant's copies fail at once, by tenant, in Unix ms. */
-  readonly #denied = new Map<string, number>();
+  readonly #denied = new BoundedMap<string, number>(DENIED_MAX);
   #failed = 0;
   #logged_ms = -Infinity;
   #closed = false;
@@ -228,14 +229,7 @@ export class ShadowSender {
   }
 
   #pauseTenant(tenant_id: string): void {
-    this.#denied.delete(tenant_id);
-    if (this.#denied.size >= DENIED_MAX) {
-      for (const first of this.#denied.keys()) {
-        this.#denied.delete(first);
-        break;
-      }
-    }
-    this.#denied.set(tenant_id, this.#options.now() + DENIED_MS);
+    this.#denied.renew(tenant_id, this.#options.now() + DENIED_MS);
   }
 
   #isDenied(tenant_id: string, now_ms: number): boolean {

@@ -4,6 +4,7 @@
  * Service clients give theirs as an event, which the Shield forwards to that subject.
  */
 import { z } from "zod";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import {
@@ -39,11 +40,10 @@ export interface Decision {
 
 /** The latest decisions about messages that a rule picked, by tenant and trace id. */
 export class Decisions {
-  readonly #messages_max: number;
-  readonly #decisions = new Map<string, Decision>();
+  readonly #decisions: BoundedMap<string, Decision>;
 
   constructor(messages_max: number) {
-    this.#messages_max = messages_max;
+    this.#decisions = new BoundedMap(messages_max);
   }
 
   /**
@@ -51,15 +51,7 @@ export class Decisions {
    * oldest is forgotten.
    */
   remember(tenant_id: string, trace_id: string, decision: Decision): void {
-    const key = `${tenant_id} ${trace_id}`;
-    this.#decisions.delete(key);
-    if (this.#decisions.size >= this.#messages_max) {
-      for (const oldest of this.#decisions.keys()) {
-        this.#decisions.delete(oldest);
-        break;
-      }
-    }
-    this.#decisions.set(key, decision);
+    this.#decisions.renew(`${tenant_id} ${trace_id}`, decision);
   }
 
   find(tenant_id: string, trace_id: string): Decision | undefined {

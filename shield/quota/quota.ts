@@ -7,6 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
@@ -68,7 +69,7 @@ class ClusterQuota implements StartedQuota {
   readonly #slices: Slices;
   readonly #server: QuotaServer;
   /** Our own buckets, filled while the server is away. */
-  readonly #alone = new Map<string, Bucket>();
+  readonly #alone: BoundedMap<string, Bucket>;
   readonly #refusals: Counter<"quota">;
   readonly #outcomes: Counter<"outcome">;
   readonly #ask = () => this.#schedule(this.#options.config.slice_ms * SOONEST);
@@ -86,6 +87,7 @@ class ClusterQuota implements StartedQuota {
     this.#options = options;
     const { config, registry } = options;
     const { slice_ms, timeout_ms, active_tenants: tenants_max } = config;
+    this.#alone = new BoundedMap(tenants_max);
     this.#slices = new Slices({ rateOf: ratesOf(config), slice_ms, timeout_ms, tenants_max });
     const { readTextFile, log } = options;
     const secrets = new RenewedSecret(() => quotaSecrets(config, readTextFile), log);
@@ -199,14 +201,7 @@ class ClusterQuota implements StartedQuota {
 
   #grantAlone(asked: Reservation, now_ms: number): Grant {
     const bucket = this.#alone.get(asked.tenant_id) ?? fullBucket(asked.rate, now_ms);
-    this.#alone.delete(asked.tenant_id);
-    this.#alone.set(asked.tenant_id, bucket);
-    if (this.#alone.size > this.#options.config.active_tenants) {
-      for (const oldest of this.#alone.keys()) {
-        this.#alone.delete(oldest);
-        break;
-      }
-    }
+    this.#alone.renew(asked.tenant_id, bucket);
     return reserve(bucket, asked, now_ms);
   }
 

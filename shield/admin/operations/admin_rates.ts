@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../../shared/config/schema.ts";
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { CheckQueue, registerChecks } from "../routing/check_queue.ts";
@@ -32,7 +33,7 @@ export class AdminRates {
   >;
   readonly #now: () => number;
   /** In the order in which they asked last. */
-  readonly #callers = new Map<string, Caller>();
+  readonly #callers = new BoundedMap<string, Caller>(CALLERS_MAX);
   /** Requests that were refused. */
   refused = 0;
 
@@ -78,10 +79,9 @@ export class AdminRates {
       asked_ms: now_ms,
     };
     caller.asked_ms = now_ms;
-    this.#callers.delete(key);
-    this.#callers.set(key, caller);
+    this.#callers.renew(key, caller);
     for (const [oldest, { asked_ms }] of this.#callers) {
-      if (this.#callers.size <= CALLERS_MAX && now_ms - asked_ms < IDLE_MS) break;
+      if (now_ms - asked_ms < IDLE_MS) break;
       this.#callers.delete(oldest);
     }
     return caller;

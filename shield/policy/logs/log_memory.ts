@@ -3,6 +3,7 @@
  * process only, in memory, bounded: what is to stay is in the process's own log. Who listens from now
  * on is `log_followers.ts`.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { logText } from "./log_followers.ts";
 import type { PolicyLog } from "../abi/policy.ts";
 
@@ -38,11 +39,12 @@ const sizeOf = ({ name, message }: PolicyLog) => name.length + message.length;
 export class LogMemory {
   readonly #options: LogMemoryOptions;
   /** Whoever has logged last is last. */
-  readonly #tenants = new Map<string, Remembered>();
+  readonly #tenants: BoundedMap<string, Remembered>;
   #lines = 0;
 
   constructor(options: LogMemoryOptions) {
     this.#options = options;
+    this.#tenants = new BoundedMap(options.tenants_max ?? TENANTS_MAX);
   }
 
   /** Lines that are remembered now, of all tenants. */
@@ -54,16 +56,13 @@ export class LogMemory {
   remember(tenant_id: string, logs: readonly PolicyLog[], at_ms = this.#options.now()): void {
     if (this.#options.lines_max === 0) return;
     const kept = this.#tenants.get(tenant_id) ?? { lines: [], characters: 0 };
-    this.#tenants.delete(tenant_id);
-    this.#tenants.set(tenant_id, kept);
     for (const log of logs) {
       kept.lines.push({ at_ms, log });
       kept.characters += sizeOf(log);
       this.#lines++;
     }
     this.#trim(kept);
-    const { tenants_max = TENANTS_MAX } = this.#options;
-    if (this.#tenants.size > tenants_max) this.#forgetOldest();
+    this.#lines -= this.#tenants.renew(tenant_id, kept)?.lines.length ?? 0;
   }
 
   /** NDJSON of `{"ts","policy","level","message"}`, the oldest first; "" when nothing is remembered. */
@@ -79,14 +78,6 @@ export class LogMemory {
       if (gone === undefined) return;
       kept.characters -= sizeOf(gone.log);
       this.#lines--;
-    }
-  }
-
-  #forgetOldest(): void {
-    for (const [tenant_id, { lines }] of this.#tenants) {
-      this.#lines -= lines.length;
-      this.#tenants.delete(tenant_id);
-      return;
     }
   }
 }

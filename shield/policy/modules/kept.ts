@@ -2,6 +2,7 @@
  * Modules that are kept beside those in force, so that an upload's check, its deployment and its
  * load do the work once: the last few, and each only for so long after its last use.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
 /** What is kept at most. */
 export interface KeptLimits {
@@ -18,12 +19,13 @@ interface Entry<V> {
 /** Values in the making or made, by key; what fails is not kept. */
 export class Kept<V> {
   readonly #limits: KeptLimits;
-  readonly #entries = new Map<string, Entry<V>>();
+  readonly #entries: BoundedMap<string, Entry<V>>;
   /** Given back since the start. */
   released = 0;
 
   constructor(limits: KeptLimits) {
     this.#limits = limits;
+    this.#entries = new BoundedMap(limits.max);
   }
 
   /** Values that are kept now. */
@@ -35,12 +37,11 @@ export class Kept<V> {
   get(key: string, make: () => Promise<V>): Promise<V> {
     const known = this.#entries.get(key);
     clearTimeout(known?.timer);
-    this.#entries.delete(key);
     const entry: Entry<V> = { value: known?.value ?? make(), timer: this.#expire(key) };
-    this.#entries.set(key, entry);
-    if (this.#entries.size > this.#limits.max) {
-      const [oldest] = this.#entries.keys();
-      if (oldest !== undefined) this.#release(oldest);
+    const dropped = this.#entries.renew(key, entry);
+    if (dropped !== undefined) {
+      clearTimeout(dropped.timer);
+      this.released++;
     }
     if (known === undefined) {
       // It may have been this machine's bad moment.
@@ -53,7 +54,7 @@ export class Kept<V> {
 
   /** Gives everything back. */
   close(): void {
-    for (const key of [...this.#entries.keys()]) this.#drop(key);
+    for (const key of this.#entries.keys()) this.#drop(key);
   }
 
   #expire(key: string): Entry<V>["timer"] {

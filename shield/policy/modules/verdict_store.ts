@@ -5,6 +5,7 @@
  * What a trial is, is `compile.ts`; nothing here can put a policy in force.
  */
 import { z } from "zod";
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
@@ -87,7 +88,7 @@ async function trim(bucket: KeyValue, max: number): Promise<void> {
 /** The verdicts of an open bucket. */
 function createVerdicts(options: VerdictStoreOptions): Verdicts {
   const { bucket, engine, log, max = VERDICTS_MAX } = options;
-  const known = new Map<string, string>();
+  const known = new BoundedMap<string, string>(max);
   let written = 0;
   const keyOf = async (sha256: string): Promise<KvKey> => [
     sha256,
@@ -117,11 +118,11 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
       const here = known.get(sha256);
       if (here !== undefined) return here;
       const found = await fetch(sha256).catch(() => undefined);
-      if (found !== undefined) know(known, sha256, found, max);
+      if (found !== undefined) known.renew(sha256, found);
       return found;
     },
     async remember(sha256, metered_sha256) {
-      know(known, sha256, metered_sha256, max);
+      known.renew(sha256, metered_sha256);
       await write(sha256, metered_sha256).catch((error) => {
         log.warn("a trial compilation cannot be remembered; the next start makes it again", {
           sha256,
@@ -130,13 +131,6 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
       });
     },
   };
-}
-
-function know(known: Map<string, string>, sha256: string, metered_sha256: string, max: number) {
-  known.delete(sha256);
-  known.set(sha256, metered_sha256);
-  if (known.size <= max) return;
-  for (const oldest of known.keys()) return void known.delete(oldest);
 }
 
 /**

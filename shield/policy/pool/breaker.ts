@@ -3,6 +3,7 @@
  * in a row, not a rate, so that one user's bad messages between good ones of others never cut off
  * the policy for all. A refusal is no failure.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
 /** When a breaker opens, and for how long. */
 export interface BreakerLimits {
@@ -57,7 +58,7 @@ export interface Breakers {
 
 /** Only what has failed since its last success is kept, at most `max`; the oldest goes first. */
 export function createBreakers(limits: BreakerLimits, max = 4_096): Breakers {
-  const breakers = new Map<string, Breaker & { tenant_id: string; sha256: string }>();
+  const breakers = new BoundedMap<string, Breaker & { tenant_id: string; sha256: string }>(max);
   const key = (tenant_id: string, sha256: string) => `${sha256} ${tenant_id}`;
   return {
     allows(tenant_id, sha256, now_ms) {
@@ -71,12 +72,6 @@ export function createBreakers(limits: BreakerLimits, max = 4_096): Breakers {
       const name = key(tenant_id, sha256);
       let breaker = breakers.get(name);
       if (breaker === undefined) {
-        if (breakers.size >= max) {
-          for (const oldest of breakers.keys()) {
-            breakers.delete(oldest);
-            break;
-          }
-        }
         breaker = { ...createBreaker(), tenant_id, sha256 };
         breakers.set(name, breaker);
       }

@@ -3,6 +3,7 @@
  * only when it has run, so that it is charged afterwards and the level may go below zero: a debt is
  * worked off before the next call runs. Time is an argument; nothing here waits.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
 /** Fills at `per_second` up to two seconds' worth. Fuel is in the units of `fuel_limit`. */
 export interface FuelBucket {
@@ -53,15 +54,13 @@ export interface FuelBuckets {
  * is full the one made longest ago goes.
  */
 export function createFuelBuckets(per_second: number, max = 4_096): FuelBuckets {
-  const buckets = new Map<string, FuelBucket>();
+  const buckets = new BoundedMap<string, FuelBucket>(max);
 
-  function makeRoom(now_ms: number): void {
+  function dropFull(now_ms: number): void {
     for (const [tenant_id, bucket] of buckets) {
       refill(bucket, now_ms);
       if (bucket.fuel >= bucket.per_second * BURST_SECONDS) buckets.delete(tenant_id);
     }
-    if (buckets.size < max) return;
-    for (const oldest of buckets.keys()) return void buckets.delete(oldest);
   }
 
   return {
@@ -72,7 +71,7 @@ export function createFuelBuckets(per_second: number, max = 4_096): FuelBuckets 
     spend(tenant_id, fuel, now_ms) {
       let bucket = buckets.get(tenant_id);
       if (bucket === undefined) {
-        if (buckets.size >= max) makeRoom(now_ms);
+        if (buckets.size >= max) dropFull(now_ms);
         bucket = createFuelBucket(per_second, now_ms);
         buckets.set(tenant_id, bucket);
       }

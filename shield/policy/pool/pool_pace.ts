@@ -4,6 +4,7 @@
  * turns are; the pool gives such tenants a thread of their own together. Pure: time is an argument.
  * Judged by fuel and not by a clock, so that a busy machine makes nobody slow.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
 /** A chain that burns more, instances included, is long: 1,000 are at most half a millisecond. */
 export const LONG_FUEL = 1_000;
@@ -33,7 +34,7 @@ export interface Pace {
 
 /** Nobody is slow. */
 export function createPace(): Pace {
-  const accounts = new Map<string, Account>();
+  const accounts = new BoundedMap<string, Account>(TENANTS_MAX);
 
   function update(account: Account, now_ms: number): void {
     const elapsed_ms = Math.max(now_ms - account.updated_ms, 0);
@@ -43,17 +44,11 @@ export function createPace(): Pace {
     else if (account.long < 1) account.is_slow = false;
   }
 
-  function forgetOldest(): void {
-    for (const oldest of accounts.keys()) return void accounts.delete(oldest);
-  }
-
   return {
     long(tenant_id, now_ms) {
       const fresh = { long: 0, updated_ms: now_ms, is_slow: false };
       const account = accounts.get(tenant_id) ?? fresh;
-      accounts.delete(tenant_id);
-      accounts.set(tenant_id, account);
-      if (accounts.size > TENANTS_MAX) forgetOldest();
+      accounts.renew(tenant_id, account);
       update(account, now_ms);
       account.long = Math.min(account.long + 1, COUNTED);
       update(account, now_ms);

@@ -3,6 +3,7 @@
  * longest ago dropped when there are too many. An instance's memory is the policy's state; making one
  * has a price, which whoever asks for it pays.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { type Guest, instantiateGuest } from "../abi/host_abi.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 
@@ -26,29 +27,16 @@ export interface Instances {
 export function createInstances(max: number): Instances {
   const modules = new Map<number, RunnableModule>();
   // In the order of use.
-  const guests = new Map<string, { guest: Guest; module: number }>();
+  const guests = new BoundedMap<string, { guest: Guest; module: number }>(max);
   const key = (tenant_id: string, module: number) => `${module} ${tenant_id}`;
 
   return {
-    find(tenant_id, module) {
-      const name = key(tenant_id, module);
-      const entry = guests.get(name);
-      if (entry === undefined) return undefined;
-      guests.delete(name);
-      guests.set(name, entry);
-      return entry.guest;
-    },
+    find: (tenant_id, module) => guests.use(key(tenant_id, module))?.guest,
     price: (module) => modules.get(module)?.instance_units,
     make(tenant_id, module) {
       const runnable = modules.get(module);
       if (runnable === undefined) throw new TypeError(`module ${module} is not loaded`);
       const guest = instantiateGuest(runnable.compiled);
-      if (guests.size >= max) {
-        for (const oldest of guests.keys()) {
-          guests.delete(oldest);
-          break;
-        }
-      }
       guests.set(key(tenant_id, module), { guest, module });
       return guest;
     },
