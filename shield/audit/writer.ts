@@ -14,6 +14,7 @@ import {
 import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
 import type { Logger } from "../../shared/logs/log.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 
@@ -175,20 +176,18 @@ export class AuditWriter {
   async #write(fields: AuditFields): Promise<Anchor> {
     const ledger = await this.ledger();
     const { node_id: node, now, log } = this.#options;
-    for (let attempt = 1;; attempt++) {
+    return await changeDocument(async (mayLose) => {
       const head = this.#head ??= await this.#readHead(ledger);
       const seq = head.seq + 1;
       const bytes = encodeEntry({ seq, previous: head.hash, at_ms: now(), node }, fields);
       if (bytes.length > ENTRY_BYTES_MAX) throw new RangeError("an entry is too long");
       try {
-        await ledger.append(bytes, head.seq);
+        await mayLose(ledger.append(bytes, head.seq));
       } catch (error) {
         // Whatever it was: what the newest entry is has to be asked anew.
-        const is_conflict = error instanceof ArqonError && error.reason === "version-conflict";
         this.#head = undefined;
         await this.#compare(ledger, head);
-        if (!is_conflict || attempt === ATTEMPTS) throw error;
-        continue;
+        throw error;
       }
       const hash = entryHash(bytes);
       this.#head = { seq, hash };
@@ -202,7 +201,7 @@ export class AuditWriter {
         by: fields.by,
       });
       return this.#head;
-    }
+    }, { attempts: ATTEMPTS });
   }
 
   async #readHead(ledger: Ledger): Promise<Anchor> {

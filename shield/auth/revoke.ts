@@ -11,6 +11,7 @@ import {
   widest,
 } from "../../shared/records/revocations.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvEntry } from "../../shared/spine/contract/spine.ts";
 import type { Revocations } from "./revocations.ts";
 
@@ -43,22 +44,18 @@ export async function revokeTokens(
 }
 
 /** Stored together with what stood there before, never in its place. */
-async function store(
+function store(
   bucket: RevokeContext["bucket"],
   tenant_id: string,
   wanted: Revocation,
 ): Promise<KvEntry> {
   const key = revocationKey(tenant_id, wanted);
-  for (let attempt = 1;; attempt++) {
+  return changeDocument(async (mayLose) => {
     const before = await bucket.get(key);
     const value = encodeRevocation(before === undefined ? wanted : merged(before, wanted));
-    try {
-      return { key, value, revision: await bucket.update(key, value, before?.revision ?? 0) };
-    } catch (error) {
-      const overtaken = error instanceof ArqonError && error.reason === "version-conflict";
-      if (!overtaken || attempt === ATTEMPTS) throw error;
-    }
-  }
+    const revision = await mayLose(bucket.update(key, value, before?.revision ?? 0));
+    return { key, value, revision };
+  }, { attempts: ATTEMPTS });
 }
 
 /**

@@ -8,6 +8,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import {
   decodeSettings,
@@ -17,9 +18,6 @@ import {
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { plural } from "../../shared/plural.ts";
-
-/** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
-const ATTEMPTS = 64;
 /** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
 const WAITERS_MAX = 1_024;
 
@@ -124,7 +122,7 @@ export class Settings {
     by: string,
     change: (settings: TenantSettings) => TenantSettings,
   ): Promise<StoredSettings> {
-    for (let attempt = 1;; attempt++) {
+    return await changeDocument(async (mayLose) => {
       const stored = await this.read(tenant_id);
       const changed = change(stored.settings);
       if (changed === stored.settings) return stored;
@@ -135,12 +133,12 @@ export class Settings {
         by,
         changed_ms: this.#options.now(),
       };
-      const revision = await this.#write(tenant_id, settings, stored.revision);
-      if (revision !== undefined) return { settings, revision };
-      if (attempt === ATTEMPTS) {
-        throw new ArqonError("settings-conflict", `${ATTEMPTS} attempts were overtaken by others`);
-      }
-    }
+      const revision = await mayLose(this.#write(tenant_id, settings, stored.revision));
+      return { settings, revision };
+    }, {
+      overtaken: (attempts) =>
+        new ArqonError("settings-conflict", `${attempts} attempts were overtaken by others`),
+    });
   }
 
   /**
@@ -154,9 +152,12 @@ export class Settings {
       throw new ArqonError("settings-conflict", "they are in order; nothing was reset");
     }
     const settings = { ...emptySettings(), version: 1, by, changed_ms: this.#options.now() };
-    const revision = await this.#write(tenant_id, settings, entry.revision);
-    if (revision !== undefined) return { settings, revision };
-    throw new ArqonError("settings-conflict", "somebody else changed them");
+    const write = () => this.#write(tenant_id, settings, entry.revision);
+    const revision = await changeDocument((mayLose) => mayLose(write()), {
+      attempts: 1,
+      overtaken: () => new ArqonError("settings-conflict", "somebody else changed them"),
+    });
+    return { settings, revision };
   }
 
   /** Resolves with true once this process has that revision, or a later one, in force; else false. */
@@ -197,21 +198,12 @@ export class Settings {
     this.#since_ms = this.#options.now();
   }
 
-  /** The new revision; undefined when somebody else was faster. */
-  async #write(
-    tenant_id: string,
-    settings: TenantSettings,
-    revision: number,
-  ): Promise<number | undefined> {
+  /** The new revision. Rejects with `version-conflict` when somebody else was faster. */
+  async #write(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
     const bytes = encodeSettings(settings);
     const decoded = decodeSettings(tenant_id, bytes);
     if ("problem" in decoded) throw new ArqonError("invalid-settings", decoded.problem);
-    try {
-      return await this.#bucket.update([tenant_id], bytes, revision);
-    } catch (error) {
-      if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
-      throw error;
-    }
+    return await this.#bucket.update([tenant_id], bytes, revision);
   }
 
   /** False when the change could not be taken up. */

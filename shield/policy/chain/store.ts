@@ -4,6 +4,7 @@
  */
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { ArqonError } from "@arqon/proto";
+import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
 import type {
   KeyValue,
   KvChange,
@@ -18,8 +19,6 @@ import type { PolicyDocument } from "./chain.ts";
 const DOCUMENTS = "ARQON_POLICIES";
 const MODULES = "ARQON_MODULES";
 const SHA256 = /^[0-9a-f]{64}$/;
-/** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
-const ATTEMPTS = 64;
 
 /** A document and the revision at which it is stored; 0 when it is not. */
 export interface StoredDocument {
@@ -55,21 +54,16 @@ export class PolicyStore {
     tenant_id: string,
     change: (document: PolicyDocument) => PolicyDocument,
   ): Promise<StoredDocument> {
-    for (let attempt = 1;; attempt++) {
+    return await changeDocument(async (mayLose) => {
       const stored = await this.read(tenant_id);
       const document = change(stored.document);
       if (document === stored.document) return stored;
-      try {
-        const revision = await this.#write(tenant_id, document, stored.revision);
-        return { document, revision };
-      } catch (error) {
-        const lost = error instanceof ArqonError && error.reason === "version-conflict";
-        if (!lost) throw error;
-        if (attempt === ATTEMPTS) {
-          throw new ArqonError("policy-conflict", `${ATTEMPTS} attempts were overtaken by others`);
-        }
-      }
-    }
+      const revision = await mayLose(this.#write(tenant_id, document, stored.revision));
+      return { document, revision };
+    }, {
+      overtaken: (attempts) =>
+        new ArqonError("policy-conflict", `${attempts} attempts were overtaken by others`),
+    });
   }
 
   /**
@@ -82,12 +76,12 @@ export class PolicyStore {
       throw new ArqonError("policy-conflict", "the document is in order; nothing was reset");
     }
     const document = emptyDocument();
-    try {
-      return { document, revision: await this.#write(tenant_id, document, entry.revision) };
-    } catch (error) {
-      const lost = error instanceof ArqonError && error.reason === "version-conflict";
-      throw lost ? new ArqonError("policy-conflict", "somebody else changed it") : error;
-    }
+    const write = () => this.#write(tenant_id, document, entry.revision);
+    const revision = await changeDocument((mayLose) => mayLose(write()), {
+      attempts: 1,
+      overtaken: () => new ArqonError("policy-conflict", "somebody else changed it"),
+    });
+    return { document, revision };
   }
 
   /** As `KeyValue.watch`, of all tenants. */

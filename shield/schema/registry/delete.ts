@@ -3,15 +3,13 @@
  * tombstone stays that says who did it, so that what is left anywhere is not taken for a new schema,
  * and one that comes later has a number that none had before. Who may delete is `admin_api.ts`.
  */
-import { ArqonError } from "@arqon/proto";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { Deletion } from "./schema_record.ts";
 import { tombstoneOf } from "./standing.ts";
 import { unknown } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** With n writers at once the last one succeeds at its n-th attempt. */
-const ATTEMPTS = 64;
 /** Mappings that a sentence names. */
 const NAMED_MAX = 4;
 
@@ -53,24 +51,18 @@ export async function deleteSchema(
   store: SchemaStore,
   { schema_id, by, now_ms, mapped }: DeleteRequest,
 ): Promise<Deleted> {
-  for (let attempt = 1;; attempt++) {
+  return await changeDocument(async (mayLose) => {
     const standing = await store.standing(schema_id);
     const { stored, buried, set } = standing;
     if (stored === undefined) throw unknown(schema_id, buried);
     const mappings = mapped();
     if (mappings.length > 0) throw new MappedError(schema_id, mappings);
     const tombstone = tombstoneOf(standing, { by, deleted_ms: now_ms });
-    try {
-      await store.bury(schema_id, stored, tombstone);
-    } catch (error) {
-      const lost = error instanceof ArqonError && error.reason === "version-conflict";
-      if (!lost || attempt === ATTEMPTS) throw error;
-      continue;
-    }
+    await mayLose(store.bury(schema_id, stored, tombstone));
     if (set !== undefined) await store.clear(schema_id, set);
     await store.pardon(schema_id);
     const { versions } = stored.head;
     for (const version of versions) await store.forget(schema_id, version);
     return { ...tombstone.deleted, versions: versions.length };
-  }
+  });
 }

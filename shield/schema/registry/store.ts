@@ -8,6 +8,7 @@
  * `adoption.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { changeDocument, isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type {
   KeyValue,
   KvChange,
@@ -37,8 +38,6 @@ import type {
 import { checkedBeside, isJudged, isPut } from "./standing.ts";
 import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./standing.ts";
 
-/** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
-const ATTEMPTS = 64;
 /** What the name of the bucket of histories adds to `kv_bucket`. */
 const VERSIONS_SUFFIX = "_VERSIONS";
 
@@ -60,9 +59,6 @@ export function requireSchemaId(schema_id: string): void {
   const shown = JSON.stringify(schema_id.slice(0, 64));
   throw new ArqonError("invalid-schema", `the id ${shown} cannot be one; ${SCHEMA_ID_RULE}`);
 }
-
-const isConflict = (error: unknown) =>
-  error instanceof ArqonError && error.reason === "version-conflict";
 
 /** Every method rejects with `spine-unavailable` while the Spine does not answer. */
 export class SchemaStore {
@@ -126,43 +122,34 @@ export class SchemaStore {
     schema_id: string,
     change: (standing: Standing) => Promise<HeadChange | undefined>,
   ): Promise<SchemaRecord | undefined> {
-    const lost: SchemaVersion[] = [];
-    for (let attempt = 1;; attempt++) {
+    const put: SchemaVersion[] = [];
+    return await changeDocument(async (mayLose) => {
       const standing = await this.standing(schema_id);
       const { stored, buried, set } = standing;
       const changed = await change(standing);
       if (changed === undefined) {
-        for (const one of overtaken(lost, stored?.head)) await this.forget(schema_id, one);
+        for (const one of overtaken(put, stored?.head)) await this.forget(schema_id, one);
         return stored?.head;
       }
       const { bytes } = changed;
       // Written also when it is there: what is damaged is repaired, and nobody sweeps what is new.
       if (bytes !== undefined) {
         await this.#versions.put(versionKey(schema_id, latestOf(changed.head)), bytes);
+        put.push(latestOf(changed.head));
       }
       const judged = checkedBeside(standing, changed.head);
       const head = judged === undefined ? changed.head : { ...changed.head, judged };
-      try {
-        await this.#versions.update(
-          [schema_id],
-          encodeSchemaRecord(head),
-          (stored ?? buried)?.revision ?? 0,
-        );
-      } catch (error) {
-        if (!isConflict(error)) throw error;
-        if (bytes !== undefined) lost.push(latestOf(changed.head));
-        if (attempt === ATTEMPTS) throw error;
-        continue;
-      }
+      const revision = (stored ?? buried)?.revision ?? 0;
+      await mayLose(this.#versions.update([schema_id], encodeSchemaRecord(head), revision));
       const is_there = set?.sha256 === latestOf(head).sha256;
       // Who finds another put there leaves it to those who watch.
       if (bytes !== undefined && isJudged(standing) && !is_there) {
         await this.putBack(schema_id, set, bytes);
         if ((judged?.floor ?? Infinity) < latestOf(head).version) await this.settle(schema_id);
       }
-      for (const one of overtaken(lost, head)) await this.forget(schema_id, one);
+      for (const one of overtaken(put, head)) await this.forget(schema_id, one);
       return head;
-    }
+    });
   }
 
   /**
@@ -204,17 +191,14 @@ export class SchemaStore {
   /** Keeps a refusal. Resolves with false when it is there: somebody else was faster. */
   async refuse(schema_id: string, refusal: Refusal): Promise<boolean> {
     const key = refusalKey(schema_id);
-    for (let attempt = 1;; attempt++) {
+    return await changeDocument(async (mayLose) => {
       const entry = await this.#versions.get(key);
       const before = entry && decodeRefusal(entry.value);
       if (isPut(refusal, before) && before?.serving === refusal.serving) return false;
-      try {
-        await this.#versions.update(key, encodeSchemaRecord(refusal), entry?.revision ?? 0);
-        return true;
-      } catch (error) {
-        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
-      }
-    }
+      const bytes = encodeSchemaRecord(refusal);
+      await mayLose(this.#versions.update(key, bytes, entry?.revision ?? 0));
+      return true;
+    });
   }
 
   /** Forgets the last refusal. */

@@ -4,7 +4,7 @@
  * Without anybody who knows, and when it is not there any more, a new life begins. The lives stand in
  * the stream's own metadata, so that every copy of the stream has those that belong to it.
  */
-import { ArqonError } from "@arqon/proto";
+import { isConflict } from "../../contract/compare_and_set.ts";
 import {
   decodeLives,
   encodeLives,
@@ -229,8 +229,7 @@ export class StreamLives {
     try {
       await bucket.update(["life", name], new TextEncoder().encode(id), mark?.revision ?? 0);
     } catch (error) {
-      const is_late = error instanceof ArqonError && error.reason === "version-conflict";
-      if (!is_late) throw error;
+      if (!isConflict(error)) throw error;
       return await this.#another(info, timeout_ms);
     }
     return await this.#begin(info, id, known, timeout_ms);

@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { LogPlace } from "./nats_log_place.ts";
+import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
 import type { KeyValue, KvEntry } from "../../contract/spine.ts";
 
 /**
@@ -12,9 +13,6 @@ import type { KeyValue, KvEntry } from "../../contract/spine.ts";
  * been made. Of a tenant that shares a stream: which one.
  */
 export const LOGS_BUCKET = "ARQON_LOGS";
-
-/** With n processes at once the last one succeeds at its n-th attempt. */
-const ATTEMPTS = 64;
 
 /** What the names are made from. */
 export interface NameTools {
@@ -39,11 +37,6 @@ function encode(agreed: Agreed): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(agreed));
 }
 
-/** True for the refusal of a compare-and-set that came too late. */
-export function isConflict(error: unknown): boolean {
-  return error instanceof ArqonError && error.reason === "version-conflict";
-}
-
 /** A name that no stream had before. */
 function newStreamName(prefix: string, now_ms: number, random: () => number): string {
   const suffix = Math.floor(random() * 36 ** 4).toString(36).padStart(4, "0");
@@ -56,7 +49,7 @@ export async function agreeOnName(
   { name_key, prefix }: LogPlace,
 ): Promise<string> {
   const bucket = await tools.bucket();
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+  return await changeDocument(async (mayLose) => {
     const entry = await bucket.get(name_key);
     const agreed = entry === undefined ? undefined : decode(entry);
     if (agreed !== undefined && "shared" in agreed) {
@@ -64,14 +57,12 @@ export async function agreeOnName(
     }
     if (agreed?.made === false) return agreed.stream;
     const stream = newStreamName(prefix, tools.now(), tools.random);
-    try {
-      await bucket.update(name_key, encode({ stream, made: false }), entry?.revision ?? 0);
-      return stream;
-    } catch (error) {
-      if (!isConflict(error)) throw error;
-    }
-  }
-  throw new ArqonError("log-unavailable", "too many processes name its stream");
+    const value = encode({ stream, made: false });
+    await mayLose(bucket.update(name_key, value, entry?.revision ?? 0));
+    return stream;
+  }, {
+    overtaken: () => new ArqonError("log-unavailable", "too many processes name its stream"),
+  });
 }
 
 /** Notes that the stream has been made: if it is missing from now on, it was deleted. */

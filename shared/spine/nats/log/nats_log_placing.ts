@@ -4,16 +4,13 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { tenantLogPattern } from "../../../subjects/subject.ts";
+import { changeDocument } from "../../contract/compare_and_set.ts";
 import type { LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
 import { insist } from "./nats_log_api.ts";
-import { isConflict } from "./nats_log_names.ts";
 import { largerRetention } from "./nats_log_config.ts";
 import { shardOf, sharing } from "./nats_log_place.ts";
 import { countStored, grantOf, readShared, shareBounds, writeShared } from "./nats_log_share.ts";
-
-/** With n processes at once the last one succeeds at its n-th attempt. */
-const ATTEMPTS = 64;
 
 /** Where a tenant's log lies. */
 export type Placing =
@@ -45,7 +42,7 @@ export async function placeOf(
   const pattern = tenantLogPattern(tenant_id);
   const own = await insist(link, monotonic, (timeout_ms) => api.names(pattern, timeout_ms));
   if (own.length > 0) return { shard: undefined };
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+  return await changeDocument<Placing>(async (mayLose) => {
     const bucket = await names.bucket();
     const entry = await bucket.get([tenant_id]);
     const shared = entry && readShared(entry);
@@ -59,13 +56,11 @@ export async function placeOf(
       countStored(reading, sharing(shard, tenant_id).pattern)
     );
     const granted = grantOf(held.bytes, 0, shareBounds(limits), false);
-    try {
-      const made = writeShared({ shared: shard, held: held.bytes + granted });
-      await bucket.update([tenant_id], made, 0);
-      return { shard, granted };
-    } catch (error) {
-      if (!isConflict(error)) throw error;
-    }
-  }
-  throw new ArqonError("log-unavailable", "too many processes decide where its log lies");
+    const made = writeShared({ shared: shard, held: held.bytes + granted });
+    await mayLose(bucket.update([tenant_id], made, 0));
+    return { shard, granted };
+  }, {
+    overtaken: () =>
+      new ArqonError("log-unavailable", "too many processes decide where its log lies"),
+  });
 }

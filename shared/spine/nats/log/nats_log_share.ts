@@ -9,12 +9,12 @@ import type { Logger } from "../../../logs/log.ts";
 import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
 import type { LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
-import { isConflict } from "./nats_log_names.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { sharing } from "./nats_log_place.ts";
 import type { TenantPlace } from "./nats_log_place.ts";
 import { countFrom, direct } from "./nats_log_read.ts";
 import type { Reading } from "./nats_log_read.ts";
+import { changeDocument } from "../../contract/compare_and_set.ts";
 import type { KvEntry } from "../../contract/spine.ts";
 
 /** Parts of what a tenant is sure of that one grant has. */
@@ -23,8 +23,6 @@ const SURE_PARTS = 8;
 const BOUND_PARTS = 64;
 const GRANT_BYTES_MIN = 16_384;
 const GRANT_BYTES_MAX = 4_194_304;
-/** With n processes at once the last one succeeds at its n-th attempt. */
-const ATTEMPTS = 64;
 /** A tenant that is full is refused without asking again for so long. */
 const FULL_MS = 1_000;
 /** As long as it has no fewer messages, it is counted again only after so long. */
@@ -156,25 +154,20 @@ export class TenantShare {
     const { names, monotonic } = this.#tools;
     if (monotonic() < (this.#full?.until_ms ?? -Infinity)) throw this.#refusal();
     const bucket = await names.bucket();
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    await changeDocument(async (mayLose) => {
       const entry = await bucket.get([this.#tenant_id]);
       const known = entry === undefined ? await this.#lost(log) : readShared(entry);
       if (known?.shared !== this.#shard) {
         throw new ArqonError("log-unavailable", "the tenant's log has another place by now");
       }
       const found = await this.#grant(log, known.held, size_bytes);
-      try {
-        const next = { shared: this.#shard, held: found.held + found.grant };
-        await bucket.update([this.#tenant_id], writeShared(next), entry?.revision ?? 0);
-      } catch (error) {
-        if (!isConflict(error)) throw error;
-        continue;
-      }
+      const next = writeShared({ shared: this.#shard, held: found.held + found.grant });
+      await mayLose(bucket.update([this.#tenant_id], next, entry?.revision ?? 0));
       this.#left += found.grant;
       this.#full = undefined;
-      return;
-    }
-    throw new ArqonError("log-unavailable", "too many processes write for the tenant");
+    }, {
+      overtaken: () => new ArqonError("log-unavailable", "too many processes write for the tenant"),
+    });
   }
 
   /** As `DurableLog.trim`; what was removed is noted for this tenant alone. */
