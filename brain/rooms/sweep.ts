@@ -8,8 +8,8 @@
  * the timeout (it sweeps four times in a timeout). So a room never ends early: an owner that knows
  * nothing waits half as long again.
  */
-import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import type { BirthQueue, LifecycleRefusal } from "./lives/births.ts";
@@ -73,7 +73,7 @@ async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Prom
     await options.context.bucket.delete(roomKey(at), stored.revision);
   } catch (error) {
     // Somebody used it: then it does not end.
-    if (error instanceof ArqonError && error.reason === "version-conflict") return;
+    if (isConflict(error)) return;
     throw error;
   }
   await removePages(at, stored.document.pages, options.context.bucket);

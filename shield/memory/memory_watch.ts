@@ -2,13 +2,13 @@
  * Runs the memory guard of one process: samples, asks, bans the guilty, ends the process. What is to
  * be done when is `memory_guard.ts`.
  */
-import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
 import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -257,7 +257,7 @@ async function ban(
   const one = { user_id, room_id: EVERY_ROOM, until_ms, reason: REASON, by: node_id, created_ms };
   // Each round trip costs memory now: mostly there is nothing yet.
   const first = await bans.update(key, encodeBan(one), 0).catch((error) => {
-    if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
+    if (isConflict(error)) return undefined;
     throw error;
   });
   if (first !== undefined) return;

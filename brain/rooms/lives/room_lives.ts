@@ -15,6 +15,7 @@ import {
   roomsAnswer,
 } from "../../../shared/records/rooms_tail.ts";
 import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { newLifeId } from "../../../shared/spine/contract/lives.ts";
 import type { KeyValue, Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
 import type { Life } from "../store/life.ts";
@@ -251,7 +252,7 @@ class ProvenLives implements RoomLives {
     try {
       return await this.#options.bucket.update(LIFE_KEY, encodeRecord(record), revision);
     } catch (error) {
-      if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
+      if (isConflict(error)) return undefined;
       throw error;
     }
   }

@@ -3,6 +3,7 @@
  * reader of a document has to do is here; which commands change it is `room.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey } from "../../../shared/spine/contract/spine.ts";
 import type { Announcer } from "../room/announcer.ts";
 import type { RoomAddress } from "../commands/command.ts";
@@ -98,7 +99,7 @@ export async function writeRoom(
     context.onSeen(at, settled);
     return { document: settled, revision: written, size_bytes: value.length };
   } catch (error) {
-    if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
+    if (isConflict(error)) return undefined;
     context.saying.unknown(at);
     throw error;
   }

@@ -3,11 +3,11 @@
  * a Shield that dies in between, or while it deletes, leaves them behind. What has been there unnamed and
  * unchanged for ten minutes is nobody's; every Shield sweeps. The current sets are `adoption.ts`'s.
  */
-import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { decodeSchemaRecord } from "./schema_record.ts";
 import { versionsBucket } from "./store.ts";
@@ -142,7 +142,7 @@ export class VersionSweep {
       await versions.delete(key, revision);
     } catch (error) {
       // Somebody is about to name it: a registration writes its bytes anew.
-      if (error instanceof ArqonError && error.reason === "version-conflict") return;
+      if (isConflict(error)) return;
       throw error;
     }
     this.#swept++;
