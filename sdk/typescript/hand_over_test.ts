@@ -5,6 +5,7 @@ import {
   decodeClientFrame,
   encodeAck,
   encodeMsg,
+  encodePing,
   encodePong,
   readEnvelope,
   writeEnvelope,
@@ -62,7 +63,8 @@ function drain({ socket }: Line, window_ms: number, sender_id = ""): void {
 function answer({ socket, came }: Line, operation: ClientOperation): void {
   const accept = (request_id: number | bigint) =>
     socket.send(bytes(encodeAck({ request_id, code: 0 })));
-  if (operation.kind === "ping") {
+  if (operation.kind === "pong") came.push("pong");
+  else if (operation.kind === "ping") {
     came.push("ping");
     socket.send(bytes(encodePong(operation.body)));
   } else if (operation.kind === "subscribe") {
@@ -160,6 +162,8 @@ Deno.test("what was sent is answered on the old line before anything goes to the
       line.came.push("held");
       return true;
     },
+    // It is answered behind WELCOME: whoever answers has begun to move.
+    open: (line) => line.index === 1 && line.socket.send(bytes(encodePing(new Uint8Array()))),
   });
   await using connection = await connect({ ...quick(it.peer.url).options, random: () => 0 });
   using messages = connection.room(ROOM).subscribe();
@@ -169,12 +173,13 @@ Deno.test("what was sent is answered on the old line before anything goes to the
   await until("the held publish", () => held.length === 1);
   const [old] = it.lines;
   drain(old as Line, 60_000);
-  await until("the second line", () => it.lines.length === 2);
+  await until("the pause of the SDK", () => it.lines[1]?.came.includes("pong") === true);
   const second = room.publish("n", "2");
   held[0]?.();
   assert.equal((await first).code, 0);
   assert.equal((await second).code, 0);
-  assert.deepEqual(it.lines[1]?.came.filter((what) => what !== "ping"), ["sub", "pub 2"]);
+  const on_new_line = it.lines[1]?.came.filter((what) => what !== "ping");
+  assert.deepEqual(on_new_line, ["pong", "sub", "pub 2"]);
   assert.deepEqual(old?.came, ["sub", "held", "pub 1", "ping"]);
 });
 

@@ -306,6 +306,21 @@ Deno.test("any text is a configuration or a ConfigError, and never anything else
   }));
 });
 
+Deno.test("a server's URL that is a table is refused like any other, and not a fault of ours", () => {
+  const refused = (value: string) => {
+    try {
+      parseConfig(`[nats]\nurls = [${value}]`, { file });
+    } catch (error) {
+      assert.ok(error instanceof ConfigError, String(error));
+      return error.message;
+    }
+    assert.fail("accepted");
+  };
+  for (const value of ["{}", "[]", "1", "1979-05-27", "{a = 1}"]) {
+    assert.match(refused(value), /nats\.urls\[0\]/);
+  }
+});
+
 Deno.test("any value from code is a configuration or a ConfigError, and never anything else", () => {
   const part = fc.anything({ withBigInt: true, withDate: true, withNullPrototype: true });
   const value = fc.record({ server: part, auth: part, nats: part, log: part, x: part }, {

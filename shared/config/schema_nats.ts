@@ -17,7 +17,8 @@ function decoded(text: string): string {
 /** The login in the URLs: none, a user alone (which NATS takes for a token), or both. */
 function loginInUrls(urls: unknown): { user: string; has_password: boolean } | undefined {
   for (const text of Array.isArray(urls) ? urls : []) {
-    const plain = String(text).replace(/^(nats|tls):/, "http:");
+    if (typeof text !== "string") continue;
+    const plain = text.replace(/^(nats|tls):/, "http:");
     if (!URL.canParse(plain)) continue;
     const { username, password } = new URL(plain);
     if (username !== "") return { user: decoded(username), has_password: password !== "" };
