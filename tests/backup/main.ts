@@ -4,7 +4,6 @@
  * and says how long each of that took. `--restore-sync` is `sync_interval` of the servers that are restored
  * into. Exits 1 when anything that was acknowledged before the backup is not there afterwards.
  */
-import { parseArgs } from "node:util";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import type { ArqResult } from "../../arq/testing/run_arq.ts";
 import { connect } from "../../sdk/typescript/mod.ts";
@@ -12,7 +11,9 @@ import type { Connection } from "../../sdk/typescript/mod.ts";
 import { startNatsCluster } from "../harness/nats_cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
-import { above0, fail } from "../harness/task_options.ts";
+import { amount, oneOf, whole } from "../harness/task_arguments.ts";
+import type { Option } from "../harness/task_arguments.ts";
+import { runTask } from "../harness/task.ts";
 
 const MESSAGE_BYTES = 8_192;
 const MESSAGES_PER_ROOM = 8_192;
@@ -146,27 +147,35 @@ async function measure(wanted: Wanted): Promise<boolean> {
   }
 }
 
+const SYNC: Option<string> = {
+  takes: "always|10s",
+  about: "`sync_interval` of the servers that are restored into",
+  initial: "always",
+  shown: "always",
+  expected: "always or a time as 10s",
+  read: (text) => text === "always" || /^\d+m?s$/.test(text) ? text : undefined,
+};
+
+const USAGE = {
+  command: "deno task backup:times",
+  about:
+    `How long a backup, its check, a restore and the start after it take. Exits 1 when something is missing
+afterwards.`,
+  options: {
+    engine: oneOf(["nats", "embedded"], "nats", "of the Spine"),
+    servers: oneOf(["1", "3"], "1", "NATS servers"),
+    "restore-sync": SYNC,
+    "log-mib": amount(1_024, "MiB of messages"),
+    rooms: whole(10_000, "rooms with a value each"),
+  },
+};
+
 if (import.meta.main) {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      engine: { type: "string", default: "nats" },
-      servers: { type: "string", default: "1" },
-      "restore-sync": { type: "string", default: "always" },
-      "log-mib": { type: "string", default: "1024" },
-      rooms: { type: "string", default: "10000" },
-    },
+  await runTask(USAGE, Deno.args, async (values) => {
+    const { engine, "restore-sync": restore_sync, "log-mib": log_mib, rooms } = values;
+    const servers = values.servers === "3" ? 3 : 1;
+    const where = engine === "nats" ? `${servers} NATS servers, ${restore_sync}` : engine;
+    console.log(`${where}, ${log_mib} MiB of messages, ${rooms} rooms`);
+    return await measure({ engine, servers, restore_sync, log_mib, rooms }) ? 0 : 1;
   });
-  const { engine, "restore-sync": restore_sync } = values;
-  if (engine !== "nats" && engine !== "embedded") fail("--engine is nats or embedded");
-  const servers = Number(values.servers);
-  if (servers !== 1 && servers !== 3) fail("--servers is 1 or 3");
-  if (restore_sync !== "always" && !/^\d+m?s$/.test(restore_sync)) {
-    fail("--restore-sync is always or a time as 10s");
-  }
-  const log_mib = above0("log-mib", values["log-mib"]);
-  const rooms = Math.round(above0("rooms", values.rooms));
-  const where = engine === "nats" ? `${servers} NATS servers, ${restore_sync}` : engine;
-  console.log(`${where}, ${log_mib} MiB of messages, ${rooms} rooms`);
-  Deno.exit(await measure({ engine, servers, restore_sync, log_mib, rooms }) ? 0 : 1);
 }

@@ -6,75 +6,62 @@
  * what is lost was told at its place, 1 with what is wrong, 3 when that could not be judged because a
  * stream of NATS had no leader.
  */
-import { parseArgs } from "node:util";
-import { endOnSignal } from "../harness/end_on_signal.ts";
-import { websocketOption } from "../harness/websocket_option.ts";
-import type { ServerCount } from "./fleet.ts";
+import { flag, maybe, oneOf, seed, whole } from "../harness/task_arguments.ts";
+import { runTask } from "../harness/task.ts";
+import { WEBSOCKET } from "../harness/websocket_option.ts";
 import { runChaos } from "./run.ts";
 import { LONG, SHORT } from "./variant.ts";
 
-function wholeNumber(name: string, text: string, low: number): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= low) return value;
-  console.error(`--${name} is ${JSON.stringify(text)}; expected a whole number of at least ${low}`);
-  Deno.exit(2);
-}
-
-function serverCount(text: string): ServerCount {
-  if (text === "1") return 1;
-  if (text === "3") return 3;
-  console.error(`--nats is ${JSON.stringify(text)}; expected 1 or 3`);
-  Deno.exit(2);
-}
+const USAGE = {
+  command: "deno task chaos",
+  about:
+    `Kills, stops, restarts and cuts off NATS servers, Brains and Shields under clients and messages.
+Exits 1 when lists, locks or messages are wrong, 3 when NATS had no leader for a stream in the end,
+so that nobody could say.`,
+  options: {
+    seconds: whole(120, "how long faults go on"),
+    minutes: maybe(whole(2, "the same in minutes; goes before --seconds")),
+    clients: whole(500, "of the SDK, that come and go", { low: 20 }),
+    nats: oneOf(["3", "1"], "3", "how many NATS servers there are"),
+    seed: seed(),
+    websocket: WEBSOCKET,
+    short: flag("with the times that its test has"),
+  },
+};
 
 if (import.meta.main) {
-  endOnSignal();
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      minutes: { type: "string" },
-      seconds: { type: "string", default: "120" },
-      clients: { type: "string", default: "500" },
-      nats: { type: "string", default: "3" },
-      seed: { type: "string", default: String(Date.now() % 1_000_000) },
-      websocket: { type: "string", default: "" },
-      short: { type: "boolean", default: false },
-    },
+  await runTask(USAGE, Deno.args, async (values) => {
+    const { minutes, clients, seed } = values;
+    const variant = values.short ? SHORT : LONG;
+    const seconds = minutes === undefined ? values.seconds : minutes * 60;
+    const servers = values.nats === "1" ? 1 : 3;
+    const began_ms = performance.now();
+    const say = (line: string) =>
+      console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
+    const what = `${servers} NATS, ${clients} clients, ${seconds} s of faults, seed ${seed}`;
+    say(`chaos: ${variant.name}, ${what}`);
+    const { violations, undecided, report, dir } = await runChaos({
+      variant,
+      seconds,
+      clients,
+      seed,
+      servers,
+      shield_lines: values.websocket,
+      say,
+    });
+    console.log(`\n${report.join("\n")}`);
+    if (violations.length === 0 && undecided.length > 0) {
+      console.log(`\nUNDECIDED, seed ${seed}, logs in ${dir}`);
+      for (const why of undecided) console.log(`- ${why}`);
+      return 3;
+    }
+    if (violations.length === 0) {
+      await Deno.remove(dir, { recursive: true });
+      console.log("\nPASSED");
+      return 0;
+    }
+    console.log(`\nFAILED: ${violations.length} wrong, seed ${seed}, logs in ${dir}`);
+    for (const line of [...violations, ...undecided]) console.log(`- ${line}`);
+    return 1;
   });
-  const variant = values.short ? SHORT : LONG;
-  const seconds = values.minutes === undefined
-    ? wholeNumber("seconds", values.seconds, 1)
-    : wholeNumber("minutes", values.minutes, 1) * 60;
-  const clients = wholeNumber("clients", values.clients, 20);
-  const seed = wholeNumber("seed", values.seed, 0);
-  const servers = serverCount(values.nats);
-  const shield_lines = websocketOption(values.websocket);
-  const began_ms = performance.now();
-  const say = (line: string) =>
-    console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
-  const what = `${servers} NATS, ${clients} clients, ${seconds} s of faults, seed ${seed}`;
-  say(`chaos: ${variant.name}, ${what}`);
-  const { violations, undecided, report, dir } = await runChaos({
-    variant,
-    seconds,
-    clients,
-    seed,
-    servers,
-    shield_lines,
-    say,
-  });
-  console.log(`\n${report.join("\n")}`);
-  if (violations.length === 0 && undecided.length > 0) {
-    console.log(`\nUNDECIDED, seed ${seed}, logs in ${dir}`);
-    for (const why of undecided) console.log(`- ${why}`);
-    Deno.exit(3);
-  }
-  if (violations.length === 0) {
-    await Deno.remove(dir, { recursive: true });
-    console.log("\nPASSED");
-    Deno.exit(0);
-  }
-  console.log(`\nFAILED: ${violations.length} wrong, seed ${seed}, logs in ${dir}`);
-  for (const line of [...violations, ...undecided]) console.log(`- ${line}`);
-  Deno.exit(1);
 }

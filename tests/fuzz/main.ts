@@ -2,30 +2,28 @@
  * `deno task fuzz [--runs 1000000] [--target T] [--seed N] [--from PLACE]`: feeds every decoder with
  * mutated input. A table; exits 1 when an input was taken badly, and leaves it in `.arqon/fuzz`.
  */
-import { parseArgs } from "node:util";
-import { endOnSignal } from "../harness/end_on_signal.ts";
+import { maybe, oneOf, seed, whole } from "../harness/task_arguments.ts";
+import { runTask } from "../harness/task.ts";
 import { runTarget } from "./run.ts";
 import type { TargetResult } from "./run.ts";
 import { makeTarget, TARGETS } from "./targets.ts";
 
-const RUNS = "1000000";
 /** Slower machines are slower, but no input takes this long. */
 const WATCH_MS = 120_000;
 const OUT = new URL("../../.arqon/fuzz/", import.meta.url);
 
-function whole(name: string, text: string, low: number): number {
-  const number = Number(text);
-  if (Number.isSafeInteger(number) && number >= low) return number;
-  console.error(`--${name} ${JSON.stringify(text)}: expected a whole number of at least ${low}`);
-  Deno.exit(2);
-}
-
-function chosen(name: string | undefined): readonly string[] {
-  if (name === undefined) return TARGETS;
-  if (TARGETS.includes(name)) return [name];
-  console.error(`--target ${JSON.stringify(name)}: expected one of ${TARGETS.join(", ")}`);
-  Deno.exit(2);
-}
+const USAGE = {
+  command: "deno task fuzz",
+  about:
+    `Feeds every decoder with mutated input. Exits 1 when an input was taken badly, and leaves it in
+.arqon/fuzz. Targets: ${TARGETS.join(", ")}.`,
+  options: {
+    runs: whole(1_000_000, "inputs, over all targets"),
+    target: maybe(oneOf(TARGETS, "", "one of them alone")),
+    seed: seed(1_000_000_000),
+    from: whole(0, "the first input of each target", { low: 0 }),
+  },
+};
 
 /** How many inputs each gets, by its weight; never none. */
 async function shares(names: readonly string[], runs: number): Promise<Map<string, number>> {
@@ -59,33 +57,24 @@ async function keep({ target, input }: TargetResult, seed: number): Promise<void
 }
 
 if (import.meta.main) {
-  endOnSignal();
-  const { values } = parseArgs({
-    options: {
-      runs: { type: "string", default: RUNS },
-      target: { type: "string" },
-      seed: { type: "string", default: String(Date.now() % 1_000_000_000) },
-      from: { type: "string", default: "0" },
-    },
+  await runTask(USAGE, Deno.args, async ({ runs, target, seed, from }) => {
+    const plan = await shares(target === undefined ? TARGETS : [target], runs);
+    console.log(`seed ${seed}\n`);
+    console.log(
+      "target                inputs      taken    refused        speed      slowest  /1,000 in",
+    );
+    let failed = 0;
+    let done = 0;
+    for (const [target, runs] of plan) {
+      const result = await runTarget({ target, seed, from, runs, watch_ms: WATCH_MS });
+      console.log(line(result));
+      done += result.done;
+      if (result.problem === undefined) continue;
+      failed++;
+      console.log(result.problem);
+      await keep(result, seed);
+    }
+    console.log(`\n${done} inputs, seed ${seed}: ${failed === 0 ? "PASSED" : `${failed} FAILED`}`);
+    return failed === 0 ? 0 : 1;
   });
-  const seed = whole("seed", values.seed, 0);
-  const from = whole("from", values.from, 0);
-  const plan = await shares(chosen(values.target), whole("runs", values.runs, 1));
-  console.log(`seed ${seed}\n`);
-  console.log(
-    "target                inputs      taken    refused        speed      slowest  /1,000 in",
-  );
-  let failed = 0;
-  let done = 0;
-  for (const [target, runs] of plan) {
-    const result = await runTarget({ target, seed, from, runs, watch_ms: WATCH_MS });
-    console.log(line(result));
-    done += result.done;
-    if (result.problem === undefined) continue;
-    failed++;
-    console.log(result.problem);
-    await keep(result, seed);
-  }
-  console.log(`\n${done} inputs, seed ${seed}: ${failed === 0 ? "PASSED" : `${failed} FAILED`}`);
-  Deno.exit(failed === 0 ? 0 : 1);
 }

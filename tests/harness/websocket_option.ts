@@ -1,6 +1,8 @@
 /** The option `--websocket` of long runs: which kind of client sockets their Shields have. */
+import type { Option } from "./task_arguments.ts";
 
 const KINDS = ["native", "ws", "own"];
+const EXPECTED = "native, ws or own";
 
 /**
  * The line of `[server]` for it; "" leaves the default. Throws RangeError with what would be right.
@@ -8,15 +10,15 @@ const KINDS = ["native", "ws", "own"];
 export function websocketLine(kind: string): string {
   if (kind === "") return "";
   if (KINDS.includes(kind)) return `websocket = "${kind}"\n`;
-  throw new RangeError(`--websocket is ${JSON.stringify(kind)}; expected native, ws or own`);
+  throw new RangeError(`--websocket is ${JSON.stringify(kind)}; expected ${EXPECTED}`);
 }
 
-/** The same for a command line: ends the process with 2. */
-export function websocketOption(kind: string): string {
-  try {
-    return websocketLine(kind);
-  } catch (error) {
-    console.error((error as Error).message);
-    Deno.exit(2);
-  }
-}
+/** The same for a command line. */
+export const WEBSOCKET: Option<string> = {
+  takes: "WORD",
+  about: `client sockets of the Shields: ${EXPECTED}`,
+  initial: "",
+  shown: "the default",
+  expected: EXPECTED,
+  read: (kind) => kind === "" || KINDS.includes(kind) ? websocketLine(kind) : undefined,
+};

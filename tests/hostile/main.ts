@@ -4,10 +4,9 @@
  * messages was refused, lost or later than the longest silence in ms, one of their connections closed, or
  * something does not work afterwards.
  */
-import { parseArgs } from "node:util";
 import { renderRows } from "../../bench/measure/table.ts";
-import { endOnSignal } from "../harness/end_on_signal.ts";
-import { above0, fail } from "../harness/task_options.ts";
+import { amount, maybe, names, oneOf } from "../harness/task_arguments.ts";
+import { refused, runTask } from "../harness/task.ts";
 import type { CleanPhase } from "./clean_clients.ts";
 import { type AttackResult, runGallery } from "./gallery.ts";
 
@@ -62,33 +61,35 @@ function row(result: AttackResult): string[] {
   ];
 }
 
+const USAGE = {
+  command: "deno task hostile",
+  about:
+    `Attacks on a running bus, one after another, beside tenants who do nothing wrong. Exits 1 when one of
+those was hurt, or something does not work afterwards.`,
+  options: {
+    only: names("these attacks alone: idle,burners"),
+    websocket: maybe(oneOf(["native", "ws", "own"], "own", "client sockets: native, ws or own")),
+    seconds: amount(8, "how long each attack goes on"),
+    rate: amount(100, "messages a second of a clean tenant"),
+    silence: amount(250, "ms that a clean tenant may hear nothing"),
+  },
+};
+
 if (import.meta.main) {
-  endOnSignal();
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      only: { type: "string", default: "" },
-      websocket: { type: "string" },
-      seconds: { type: "string", default: "8" },
-      rate: { type: "string", default: "100" },
-      silence: { type: "string", default: "250" },
-    },
+  await runTask(USAGE, Deno.args, async ({ only, websocket, seconds, rate, silence }) => {
+    const results = await runGallery({
+      only,
+      websocket,
+      seconds,
+      rate,
+      silence_ms: silence,
+      say: (line) => console.log(line),
+    }).catch(refused);
+    console.log(`\n${renderRows(HEAD, results.map(row))}`);
+    for (const { name, note } of results) if (note !== undefined) console.log(`\n${name}: ${note}`);
+    const broken = results.filter((result) => result.broken.length > 0);
+    for (const { name, broken: what } of broken) console.log(`\n${name}:\n- ${what.join("\n- ")}`);
+    console.log(`\n${broken.length === 0 ? "PASSED" : `FAILED: ${broken.length}`}`);
+    return broken.length === 0 ? 0 : 1;
   });
-  const results = await runGallery({
-    only: values.only.split(",").filter((name) => name !== ""),
-    websocket: values.websocket,
-    seconds: above0("seconds", values.seconds),
-    rate: above0("rate", values.rate),
-    silence_ms: above0("silence", values.silence),
-    say: (line) => console.log(line),
-  }).catch((error) => {
-    if (error instanceof RangeError) fail(error.message);
-    throw error;
-  });
-  console.log(`\n${renderRows(HEAD, results.map(row))}`);
-  for (const { name, note } of results) if (note !== undefined) console.log(`\n${name}: ${note}`);
-  const broken = results.filter((result) => result.broken.length > 0);
-  for (const { name, broken: what } of broken) console.log(`\n${name}:\n- ${what.join("\n- ")}`);
-  console.log(`\n${broken.length === 0 ? "PASSED" : `FAILED: ${broken.length}`}`);
-  Deno.exit(broken.length === 0 ? 0 : 1);
 }

@@ -3,55 +3,49 @@
  * restarted one after another under load. Exits 0 when nothing is lost, repeated or reordered and no
  * client was told of a loss, 1 with what is wrong. With `--kill` they are killed instead, which must fail.
  */
-import { parseArgs } from "node:util";
-import { endOnSignal } from "../harness/end_on_signal.ts";
+import { flag, whole } from "../harness/task_arguments.ts";
+import { runTask } from "../harness/task.ts";
 import { runRolling } from "./run.ts";
 
 const LINES_MAX = 20;
 
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  console.error(`--${name} is ${JSON.stringify(text)}; expected a whole number above 0`);
-  Deno.exit(2);
-}
+const USAGE = {
+  command: "deno task rolling",
+  about:
+    `Restarts two Shields on a real NATS, one after another, under load. Exits 1 when a message is lost,
+repeated or reordered, or a client was told of a loss.`,
+  options: {
+    rate: whole(5_000, "messages a second, over all rooms"),
+    rounds: whole(3, "how often each Shield is restarted"),
+    rooms: whole(20, "rooms"),
+    durable: whole(2, "how many of them are durable"),
+    kill: flag("kills them instead, which must fail"),
+  },
+};
 
 if (import.meta.main) {
-  endOnSignal();
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      rate: { type: "string", default: "5000" },
-      rounds: { type: "string", default: "3" },
-      rooms: { type: "string", default: "20" },
-      durable: { type: "string", default: "2" },
-      kill: { type: "boolean", default: false },
-    },
-  });
-  const rate = wholeNumber("rate", values.rate);
-  const rounds = wholeNumber("rounds", values.rounds);
-  const rooms = wholeNumber("rooms", values.rooms);
-  const durable = wholeNumber("durable", values.durable);
-  const began_ms = performance.now();
-  const say = (line: string) =>
-    console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
-  const outcome = await runRolling({
-    rate,
-    rounds,
-    rooms,
-    durable,
-    publishers: 2,
-    subscribers: 1,
-    calm_ms: 5_000,
-    drain_ms: 5_000,
-    patience_ms: 60_000,
-    signal: values.kill ? "SIGKILL" : "SIGTERM",
-    say,
-  });
-  const { findings, errors, published, delivered, moves, restarts, stops_ms, latest_ms } = outcome;
-  const stops = `${Math.round(Math.min(...stops_ms))} to ${Math.round(Math.max(...stops_ms))} ms`;
-  const count = (kind: string) => findings.filter((finding) => finding.kind === kind).length;
-  console.log(`
+  await runTask(USAGE, Deno.args, async ({ rate, rounds, rooms, durable, kill }) => {
+    const began_ms = performance.now();
+    const say = (line: string) =>
+      console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
+    const outcome = await runRolling({
+      rate,
+      rounds,
+      rooms,
+      durable,
+      publishers: 2,
+      subscribers: 1,
+      calm_ms: 5_000,
+      drain_ms: 5_000,
+      patience_ms: 60_000,
+      signal: kill ? "SIGKILL" : "SIGTERM",
+      say,
+    });
+    const { findings, errors, published, delivered, moves, restarts, stops_ms, latest_ms } =
+      outcome;
+    const stops = `${Math.round(Math.min(...stops_ms))} to ${Math.round(Math.max(...stops_ms))} ms`;
+    const count = (kind: string) => findings.filter((finding) => finding.kind === kind).length;
+    console.log(`
 rate        ${rate}/s in ${rooms} rooms, ${durable} of them durable
 restarts    ${restarts}, each Shield ended within ${stops}
 moves       ${moves} connections opened anew
@@ -63,8 +57,9 @@ reordered   ${count("reordered")}
 foreign     ${count("foreign")}
 GAPs        ${count("gap")}
 errors      ${errors.length}`);
-  const lines = [...errors, ...findings.map(({ kind, text }) => `${kind}: ${text}`)];
-  for (const line of lines.slice(0, LINES_MAX)) console.log(line);
-  console.log(lines.length === 0 ? "\nPASSED" : "\nFAILED");
-  Deno.exit(lines.length === 0 ? 0 : 1);
+    const lines = [...errors, ...findings.map(({ kind, text }) => `${kind}: ${text}`)];
+    for (const line of lines.slice(0, LINES_MAX)) console.log(line);
+    console.log(lines.length === 0 ? "\nPASSED" : "\nFAILED");
+    return lines.length === 0 ? 0 : 1;
+  });
 }

@@ -4,10 +4,10 @@
  * a steady load on one Shield with policies, presence, a schema and durable rooms. Exits 0 when no
  * message is lost, repeated or out of order and memory and latency stay flat, 1 with what is wrong.
  */
-import { parseArgs } from "node:util";
 import { commit, machine } from "../../bench/measure/scenario.ts";
-import { endOnSignal } from "../harness/end_on_signal.ts";
-import { websocketOption } from "../harness/websocket_option.ts";
+import { amount, flag, whole } from "../harness/task_arguments.ts";
+import { runTask } from "../harness/task.ts";
+import { WEBSOCKET } from "../harness/websocket_option.ts";
 import { renderSoak } from "./report.ts";
 import { runSoak } from "./run.ts";
 import { violationsOf } from "./verdict.ts";
@@ -16,62 +16,58 @@ const MINUTE_MS = 60_000;
 /** So short a run has rows of a few seconds. */
 const ROWS = 8;
 
-function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  console.error(`--${name} is ${JSON.stringify(text)}; expected a number above 0`);
-  Deno.exit(2);
-}
-
-/** 0 to 19: less than none is for who may. */
-function nice(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 0 && value <= 19) return value;
-  console.error(`--nice is ${JSON.stringify(text)}; expected a whole number from 0 to 19`);
-  Deno.exit(2);
-}
+const USAGE = {
+  command: "deno task soak",
+  about:
+    `A steady load on one Shield with policies, a schema, presence and durable rooms. Exits 1 when a
+message is lost, repeated or out of order, or memory or p99 grow.`,
+  options: {
+    minutes: amount(30, "how long the load goes on"),
+    connections: whole(10_000, "clients that stay"),
+    rate: amount(5_000, "messages a second, over all rooms"),
+    processes: whole(4, "client processes"),
+    "room-size": whole(2, "clients in a room"),
+    visits: amount(5, "clients a second that come and go"),
+    // Less than none is for who may.
+    nice: whole(19, "niceness of the clients, which are other machines in reality", {
+      low: 0,
+      high: 19,
+    }),
+    websocket: WEBSOCKET,
+    "counts-only": flag("judge no times and no memory"),
+  },
+};
 
 if (import.meta.main) {
-  endOnSignal();
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      "minutes": { type: "string", default: "30" },
-      "connections": { type: "string", default: "10000" },
-      "rate": { type: "string", default: "5000" },
-      "processes": { type: "string", default: "4" },
-      "room-size": { type: "string", default: "2" },
-      "visits": { type: "string", default: "5" },
-      "nice": { type: "string", default: "19" },
-      "websocket": { type: "string", default: "" },
-      "counts-only": { type: "boolean", default: false },
-    },
+  await runTask(USAGE, Deno.args, async (values) => {
+    const { minutes, connections, rate, processes, visits, nice } = values;
+    const began_ms = performance.now();
+    const outcome = await runSoak({
+      seconds: minutes * 60,
+      connections,
+      rate,
+      processes,
+      room_size: values["room-size"],
+      visits,
+      report_ms: Math.min(MINUTE_MS, minutes * MINUTE_MS / ROWS),
+      server_lines: values.websocket,
+      counts_only: values["counts-only"],
+      nice,
+      say: (line) =>
+        console.log(
+          `${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(7)} s  ${line}`,
+        ),
+    });
+    console.log(`\n${renderSoak(outcome)}`);
+    const about = { ...await machine(), commit: await commit(), at: new Date().toISOString() };
+    console.log(`\n${Object.entries(about).map((pair) => pair.join(" ")).join(", ")}`);
+    const violations = violationsOf(outcome);
+    if (violations.length === 0) {
+      console.log("\nPASSED");
+      return 0;
+    }
+    console.log(`\nFAILED: ${violations.length} wrong`);
+    for (const violation of violations) console.log(`- ${violation}`);
+    return 1;
   });
-  const minutes = positive("minutes", values.minutes);
-  const began_ms = performance.now();
-  const outcome = await runSoak({
-    seconds: minutes * 60,
-    connections: Math.ceil(positive("connections", values.connections)),
-    rate: positive("rate", values.rate),
-    processes: Math.ceil(positive("processes", values.processes)),
-    room_size: Math.ceil(positive("room-size", values["room-size"])),
-    visits: positive("visits", values.visits),
-    report_ms: Math.min(MINUTE_MS, minutes * MINUTE_MS / ROWS),
-    server_lines: websocketOption(values.websocket),
-    counts_only: values["counts-only"],
-    nice: nice(values.nice),
-    say: (line) =>
-      console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(7)} s  ${line}`),
-  });
-  console.log(`\n${renderSoak(outcome)}`);
-  const about = { ...await machine(), commit: await commit(), at: new Date().toISOString() };
-  console.log(`\n${Object.entries(about).map((pair) => pair.join(" ")).join(", ")}`);
-  const violations = violationsOf(outcome);
-  if (violations.length === 0) {
-    console.log("\nPASSED");
-    Deno.exit(0);
-  }
-  console.log(`\nFAILED: ${violations.length} wrong`);
-  for (const violation of violations) console.log(`- ${violation}`);
-  Deno.exit(1);
 }

@@ -5,10 +5,10 @@
  * `deno task storage --many 10000 [--kill-at 2000] [--writers 64] [--rest-s 20]`: so many tenants with a
  * room each on three NATS servers, what they cost, and the death of one server; see `many_run.ts`.
  */
-import { parseArgs } from "node:util";
 import { renderRows } from "../../bench/measure/table.ts";
-import { endOnSignal } from "../harness/end_on_signal.ts";
-import { above0, fail } from "../harness/task_options.ts";
+import { amount, maybe, oneOf, whole } from "../harness/task_arguments.ts";
+import type { ValuesOf } from "../harness/task_arguments.ts";
+import { runTask } from "../harness/task.ts";
 import { DEEDS } from "./quiet_tenant.ts";
 import { printMany } from "./many_table.ts";
 import { runMany } from "./many_run.ts";
@@ -29,45 +29,45 @@ function row({ name, stored_bytes, refused, quiet }: Phase): string[] {
   return [name, `${(stored_bytes / 1e6).toFixed(1)} MB`, String(refused), ...deeds];
 }
 
-if (import.meta.main) {
-  endOnSignal();
-  const text = { type: "string" } as const;
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      engine: { ...text, default: "nats" },
-      "storage-mb": { ...text, default: "256" },
-      "log-mb": { ...text, default: "32" },
-      tenants: { ...text, default: "8" },
-      "message-bytes": { ...text, default: "50000" },
-      many: text,
-      "kill-at": { ...text, default: "2000" },
-      writers: { ...text, default: "64" },
-      "rest-s": { ...text, default: "20" },
-    },
+const USAGE = {
+  command: "deno task storage",
+  about:
+    `Tenants store all they can beside a quiet one that stores a little of everything, or, with --many, so
+many tenants on three NATS servers of which one dies. Exits 1 when the quiet one is refused or a
+bound does not hold.`,
+  options: {
+    engine: oneOf(["nats", "embedded"], "nats", "of the Spine"),
+    "storage-mb": amount(256, "MiB that there are"),
+    "log-mb": amount(32, "MiB that a tenant's log may take"),
+    tenants: whole(8, "that store all they can"),
+    "message-bytes": whole(50_000, "bytes of a message"),
+    many: maybe(whole(10_000, "so many tenants with a room each, instead")),
+    "kill-at": whole(2_000, "with --many: of so many on, a server is killed"),
+    writers: whole(64, "with --many: tenants that write at a time"),
+    "rest-s": amount(20, "with --many: seconds of rest before memory is read"),
+  },
+};
+type Values = ValuesOf<typeof USAGE.options>;
+
+async function many(tenants: number, values: Values): Promise<number> {
+  const report = await runMany({
+    tenants,
+    kill_at: Math.min(tenants, values["kill-at"]),
+    writers: values.writers,
+    rest_ms: values["rest-s"] * 1_000,
+    say: (line) => console.log(line),
   });
-  if (values.many !== undefined) {
-    const tenants = above0("many", values.many);
-    const report = await runMany({
-      tenants,
-      kill_at: Math.min(tenants, above0("kill-at", values["kill-at"])),
-      writers: above0("writers", values.writers),
-      rest_ms: above0("rest-s", values["rest-s"]) * 1_000,
-      say: (line) => console.log(line),
-    });
-    printMany(report);
-    Deno.exit(report.broken.length === 0 ? 0 : 1);
-  }
-  const { engine } = values;
-  if (engine !== "nats" && engine !== "embedded") {
-    fail(`--engine is ${JSON.stringify(engine)}; expected nats or embedded`);
-  }
+  printMany(report);
+  return report.broken.length === 0 ? 0 : 1;
+}
+
+async function few(values: Values): Promise<number> {
   const { phases, streams, broken } = await runStorage({
-    engine,
-    storage_bytes: above0("storage-mb", values["storage-mb"]) * MIB,
-    log_bytes: above0("log-mb", values["log-mb"]) * MIB,
-    tenants: above0("tenants", values.tenants),
-    message_bytes: above0("message-bytes", values["message-bytes"]),
+    engine: values.engine,
+    storage_bytes: values["storage-mb"] * MIB,
+    log_bytes: values["log-mb"] * MIB,
+    tenants: values.tenants,
+    message_bytes: values["message-bytes"],
     beyond: 100,
     rounds: 20,
     say: (line) => console.log(line),
@@ -82,5 +82,13 @@ if (import.meta.main) {
   if (sizes.length > 0) console.log(`\n${renderRows(["stream", "MB used", "MB bound"], sizes)}`);
   if (broken.length > 0) console.log(`\n- ${broken.join("\n- ")}`);
   console.log(broken.length === 0 ? "\nPASSED" : "\nFAILED");
-  Deno.exit(broken.length === 0 ? 0 : 1);
+  return broken.length === 0 ? 0 : 1;
+}
+
+if (import.meta.main) {
+  await runTask(
+    USAGE,
+    Deno.args,
+    (values) => values.many === undefined ? few(values) : many(values.many, values),
+  );
 }
