@@ -101,7 +101,7 @@ async function setUp(path: string, nats: Nats | undefined, log_mib: number): Pro
   await Deno.writeTextFile(`${path}/config.toml`, `${text}${own}${where}`);
 }
 
-async function measure(wanted: Wanted): Promise<boolean> {
+async function measure(wanted: Wanted): Promise<string[]> {
   const start = (sync: string) => startServers(wanted.servers, sync);
   let nats = wanted.engine === "nats" ? await start("always") : undefined;
   await using folder = await initFolder();
@@ -140,8 +140,7 @@ async function measure(wanted: Wanted): Promise<boolean> {
     const connection = await open(bus.url);
     const after = await samples(connection, wanted);
     await connection.close();
-    console.log(before === after ? "all is there" : `not all is there:\n${before}\n${after}`);
-    return before === after;
+    return before === after ? [] : [`not all is there:\n${before}\n${after}`];
   } finally {
     await nats?.[Symbol.asyncDispose]();
   }
@@ -176,6 +175,6 @@ if (import.meta.main) {
     const servers = values.servers === "3" ? 3 : 1;
     const where = engine === "nats" ? `${servers} NATS servers, ${restore_sync}` : engine;
     console.log(`${where}, ${log_mib} MiB of messages, ${rooms} rooms`);
-    return await measure({ engine, servers, restore_sync, log_mib, rooms }) ? 0 : 1;
+    return { problems: await measure({ engine, servers, restore_sync, log_mib, rooms }) };
   });
 }

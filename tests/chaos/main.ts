@@ -30,14 +30,11 @@ so that nobody could say.`,
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async (values) => {
+  await runTask(USAGE, Deno.args, async (values, say) => {
     const { minutes, clients, seed } = values;
     const variant = values.short ? SHORT : LONG;
     const seconds = minutes === undefined ? values.seconds : minutes * 60;
     const servers = values.nats === "1" ? 1 : 3;
-    const began_ms = performance.now();
-    const say = (line: string) =>
-      console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
     const what = `${servers} NATS, ${clients} clients, ${seconds} s of faults, seed ${seed}`;
     say(`chaos: ${variant.name}, ${what}`);
     const { violations, undecided, report, dir } = await runChaos({
@@ -50,18 +47,6 @@ if (import.meta.main) {
       say,
     });
     console.log(`\n${report.join("\n")}`);
-    if (violations.length === 0 && undecided.length > 0) {
-      console.log(`\nUNDECIDED, seed ${seed}, logs in ${dir}`);
-      for (const why of undecided) console.log(`- ${why}`);
-      return 3;
-    }
-    if (violations.length === 0) {
-      await Deno.remove(dir, { recursive: true });
-      console.log("\nPASSED");
-      return 0;
-    }
-    console.log(`\nFAILED: ${violations.length} wrong, seed ${seed}, logs in ${dir}`);
-    for (const line of [...violations, ...undecided]) console.log(`- ${line}`);
-    return 1;
+    return { problems: violations, undecided, seed, dir };
   });
 }

@@ -23,24 +23,14 @@ acknowledged message is missing, repeated or out of order.`,
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async ({ short, seconds, rate, rooms, seed }) => {
+  await runTask(USAGE, Deno.args, async ({ short, seconds, rate, rooms, seed }, say) => {
     const variant = short ? SHORT : LONG;
-    const began_ms = performance.now();
-    const say = (line: string) =>
-      console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
     say(
       `durable: ${variant.name}, ${rate}/s in ${rooms} rooms, ${seconds} s of faults, seed ${seed}`,
     );
     const plan = { variant, seconds, rate, rooms, seed, say };
     const { violations, report, dir } = await runDurable(plan);
     console.log(`\n${report.join("\n")}`);
-    if (violations.length === 0) {
-      await Deno.remove(dir, { recursive: true });
-      console.log("\nPASSED");
-      return 0;
-    }
-    console.log(`\nFAILED: ${violations.length} wrong, seed ${seed}, logs in ${dir}`);
-    for (const violation of violations) console.log(`- ${violation}`);
-    return 1;
+    return { problems: violations, seed, dir };
   });
 }

@@ -76,20 +76,20 @@ those was hurt, or something does not work afterwards.`,
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async ({ only, websocket, seconds, rate, silence }) => {
+  await runTask(USAGE, Deno.args, async ({ only, websocket, seconds, rate, silence }, say) => {
     const results = await runGallery({
       only,
       websocket,
       seconds,
       rate,
       silence_ms: silence,
-      say: (line) => console.log(line),
+      say,
     }).catch(refused);
     console.log(`\n${renderRows(HEAD, results.map(row))}`);
     for (const { name, note } of results) if (note !== undefined) console.log(`\n${name}: ${note}`);
-    const broken = results.filter((result) => result.broken.length > 0);
-    for (const { name, broken: what } of broken) console.log(`\n${name}:\n- ${what.join("\n- ")}`);
-    console.log(`\n${broken.length === 0 ? "PASSED" : `FAILED: ${broken.length}`}`);
-    return broken.length === 0 ? 0 : 1;
+    const problems = results.flatMap(({ name, broken }) =>
+      broken.map((what) => `${name}: ${what}`)
+    );
+    return { problems };
   });
 }

@@ -4,9 +4,8 @@
  * with a port each) on this machine that come, sit idle, hear broadcasts and are dropped. Exits 0 when
  * all held, 1 with what did not, 2 when the system's limits are too low.
  */
-import { commit, machine } from "../../bench/measure/scenario.ts";
 import { amount, flag, whole } from "../harness/task_arguments.ts";
-import { refused, runTask } from "../harness/task.ts";
+import { machineLine, refused, runTask } from "../harness/task.ts";
 import { WEBSOCKET } from "../harness/websocket_option.ts";
 import { runLoad } from "./run.ts";
 import { renderLoad, violationsOf } from "./verdict.ts";
@@ -31,8 +30,7 @@ system's limits are too low.`,
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async (values) => {
-    const began_ms = performance.now();
+  await runTask(USAGE, Deno.args, async (values, say) => {
     const plan = {
       connections: values.connections,
       processes: values.processes,
@@ -41,22 +39,11 @@ if (import.meta.main) {
       idle_seconds: values["idle-minutes"] * 60,
       broadcasts: values.broadcasts,
       addresses: Math.min(ADDRESSES_MAX, values.addresses),
-      say: (line: string) =>
-        console.log(
-          `${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(7)} s  ${line}`,
-        ),
+      say,
     };
     const outcome = await runLoad(plan).catch(refused);
     console.log(`\n${renderLoad(outcome)}`);
-    const about = { ...await machine(), commit: await commit(), at: new Date().toISOString() };
-    console.log(`\n${Object.entries(about).map((pair) => pair.join(" ")).join(", ")}`);
-    const violations = violationsOf(outcome);
-    if (violations.length === 0) {
-      console.log("\nPASSED");
-      return 0;
-    }
-    console.log(`\nFAILED: ${violations.length} wrong`);
-    for (const violation of violations) console.log(`- ${violation}`);
-    return 1;
+    console.log(`\n${await machineLine()}`);
+    return { problems: violationsOf(outcome) };
   });
 }

@@ -23,21 +23,17 @@ and the restore, a second site and the failover to it. Exits 1 when anything did
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async (values) => {
-    const began_ms = performance.now();
-    const passed_s = () => ((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6);
+  await runTask(USAGE, Deno.args, async (values, say) => {
     const { figures, problems } = await runProduction({
       rooms: values.rooms,
       rate: values.rate,
       message_bytes: values["message-bytes"],
       calm: values.calm,
-      say: (line) => console.log(`${passed_s()} s  ${line}`),
+      say,
     });
     console.log(
       `\n${renderRows(["what", "figure"], figures.map(({ what, value }) => [what, value]))}`,
     );
-    if (problems.length > 0) console.log(`\n- ${problems.join("\n- ")}`);
-    console.log(problems.length === 0 ? "\nPASSED" : "\nFAILED");
-    return problems.length === 0 ? 0 : 1;
+    return { problems };
   });
 }

@@ -7,8 +7,6 @@ import { flag, whole } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
 import { runRolling } from "./run.ts";
 
-const LINES_MAX = 20;
-
 const USAGE = {
   command: "deno task rolling",
   about:
@@ -24,10 +22,7 @@ repeated or reordered, or a client was told of a loss.`,
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async ({ rate, rounds, rooms, durable, kill }) => {
-    const began_ms = performance.now();
-    const say = (line: string) =>
-      console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
+  await runTask(USAGE, Deno.args, async ({ rate, rounds, rooms, durable, kill }, say) => {
     const outcome = await runRolling({
       rate,
       rounds,
@@ -57,9 +52,7 @@ reordered   ${count("reordered")}
 foreign     ${count("foreign")}
 GAPs        ${count("gap")}
 errors      ${errors.length}`);
-    const lines = [...errors, ...findings.map(({ kind, text }) => `${kind}: ${text}`)];
-    for (const line of lines.slice(0, LINES_MAX)) console.log(line);
-    console.log(lines.length === 0 ? "\nPASSED" : "\nFAILED");
-    return lines.length === 0 ? 0 : 1;
+    const wrong = findings.map(({ kind, text }) => `${kind}: ${text}`);
+    return { problems: [...errors, ...wrong] };
   });
 }

@@ -4,9 +4,8 @@
  * a steady load on one Shield with policies, presence, a schema and durable rooms. Exits 0 when no
  * message is lost, repeated or out of order and memory and latency stay flat, 1 with what is wrong.
  */
-import { commit, machine } from "../../bench/measure/scenario.ts";
 import { amount, flag, whole } from "../harness/task_arguments.ts";
-import { runTask } from "../harness/task.ts";
+import { machineLine, runTask } from "../harness/task.ts";
 import { WEBSOCKET } from "../harness/websocket_option.ts";
 import { renderSoak } from "./report.ts";
 import { runSoak } from "./run.ts";
@@ -39,9 +38,8 @@ message is lost, repeated or out of order, or memory or p99 grow.`,
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async (values) => {
+  await runTask(USAGE, Deno.args, async (values, say) => {
     const { minutes, connections, rate, processes, visits, nice } = values;
-    const began_ms = performance.now();
     const outcome = await runSoak({
       seconds: minutes * 60,
       connections,
@@ -53,21 +51,10 @@ if (import.meta.main) {
       server_lines: values.websocket,
       counts_only: values["counts-only"],
       nice,
-      say: (line) =>
-        console.log(
-          `${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(7)} s  ${line}`,
-        ),
+      say,
     });
     console.log(`\n${renderSoak(outcome)}`);
-    const about = { ...await machine(), commit: await commit(), at: new Date().toISOString() };
-    console.log(`\n${Object.entries(about).map((pair) => pair.join(" ")).join(", ")}`);
-    const violations = violationsOf(outcome);
-    if (violations.length === 0) {
-      console.log("\nPASSED");
-      return 0;
-    }
-    console.log(`\nFAILED: ${violations.length} wrong`);
-    for (const violation of violations) console.log(`- ${violation}`);
-    return 1;
+    console.log(`\n${await machineLine()}`);
+    return { problems: violationsOf(outcome) };
   });
 }

@@ -9,6 +9,8 @@ import { renderRows } from "../../bench/measure/table.ts";
 import { amount, maybe, oneOf, whole } from "../harness/task_arguments.ts";
 import type { ValuesOf } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
+import type { Say } from "../harness/task.ts";
+import type { Verdict } from "../harness/verdict.ts";
 import { DEEDS } from "./quiet_tenant.ts";
 import { printMany } from "./many_table.ts";
 import { runMany } from "./many_run.ts";
@@ -49,19 +51,19 @@ bound does not hold.`,
 };
 type Values = ValuesOf<typeof USAGE.options>;
 
-async function many(tenants: number, values: Values): Promise<number> {
+async function many(tenants: number, values: Values, say: Say): Promise<Verdict> {
   const report = await runMany({
     tenants,
     kill_at: Math.min(tenants, values["kill-at"]),
     writers: values.writers,
     rest_ms: values["rest-s"] * 1_000,
-    say: (line) => console.log(line),
+    say,
   });
   printMany(report);
-  return report.broken.length === 0 ? 0 : 1;
+  return { problems: report.broken };
 }
 
-async function few(values: Values): Promise<number> {
+async function few(values: Values, say: Say): Promise<Verdict> {
   const { phases, streams, broken } = await runStorage({
     engine: values.engine,
     storage_bytes: values["storage-mb"] * MIB,
@@ -70,7 +72,7 @@ async function few(values: Values): Promise<number> {
     message_bytes: values["message-bytes"],
     beyond: 100,
     rounds: 20,
-    say: (line) => console.log(line),
+    say,
   });
   console.log(`\n${renderRows(HEAD, phases.map(row))}`);
   const largest = streams.toSorted((left, right) => right.bound_bytes - left.bound_bytes);
@@ -80,15 +82,13 @@ async function few(values: Values): Promise<number> {
     (bound_bytes / 1e6).toFixed(1),
   ]);
   if (sizes.length > 0) console.log(`\n${renderRows(["stream", "MB used", "MB bound"], sizes)}`);
-  if (broken.length > 0) console.log(`\n- ${broken.join("\n- ")}`);
-  console.log(broken.length === 0 ? "\nPASSED" : "\nFAILED");
-  return broken.length === 0 ? 0 : 1;
+  return { problems: broken };
 }
 
 if (import.meta.main) {
   await runTask(
     USAGE,
     Deno.args,
-    (values) => values.many === undefined ? few(values) : many(values.many, values),
+    (values, say) => values.many === undefined ? few(values, say) : many(values.many, values, say),
   );
 }

@@ -25,7 +25,7 @@ const spread = (sorted: readonly number[]) =>
   `median ${part(sorted, 0.5)}, 99 % below ${part(sorted, 0.99)}, worst ${part(sorted, 1)}`;
 
 /** Prints all of it. */
-export function printMany({ first_ms, empty, full, streams, kill, broken }: ManyReport): void {
+export function printMany({ first_ms, empty, full, streams, kill }: ManyReport): void {
   const rows = [...empty.map(row("no tenants")), ...full.map(row(`${first_ms.length} tenants`))];
   console.log(`\n${renderRows(HEAD, rows)}\n`);
   console.log(`${streams} streams for ${first_ms.length} tenants`);
@@ -35,6 +35,4 @@ export function printMany({ first_ms, empty, full, streams, kill, broken }: Many
       `refused and repeated; longest wait of a tenant: ${spread(kill.stalls_ms)}; longer than a ` +
       `second: ${kill.stalls_ms.filter((ms) => ms > 1_000).length} of ${kill.stalls_ms.length}`,
   );
-  if (broken.length > 0) console.log(`\n- ${broken.join("\n- ")}`);
-  console.log(broken.length === 0 ? "\nPASSED" : "\nFAILED");
 }

@@ -1,6 +1,7 @@
 /**
  * `deno task stress [--only 7,recovery_storm] [--skip …] [--repeat 1] [--scale 1] [--seed N]`: the
- * self-checking scenarios on real processes. Failures come first; exits 1 when there are any.
+ * self-checking scenarios on real processes. Failures come first in the table, and in words after it;
+ * exits 1 when there are any.
  */
 import { renderRows } from "../../bench/measure/table.ts";
 import { amount, names, seed, whole } from "../harness/task_arguments.ts";
@@ -26,7 +27,7 @@ const USAGE = {
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async (values) => {
+  await runTask(USAGE, Deno.args, async (values, say) => {
     const { only, skip, repeat, scale, seed } = values;
     const results = await runStress({
       wanted: only,
@@ -36,12 +37,9 @@ if (import.meta.main) {
       seed,
       at_once: values["at-once"],
       deadline_ms: DEADLINE_MS,
-      say: (line) => console.log(line),
+      say,
     }).catch(refused);
     const failed = results.filter(({ failure }) => failure !== undefined);
-    for (const { number, name, failure = "" } of failed) {
-      console.log(`\n${number} ${name}: ${failure.slice(0, FAILURE_CHARACTERS)}`);
-    }
     const rows = results.map((
       { number, name, took_ms, failure },
     ) => [
@@ -50,9 +48,9 @@ if (import.meta.main) {
       failure === undefined ? "ok" : "FAILED",
     ]);
     console.log(`\n${renderRows(["scenario", "s", ""], rows)}`);
-    console.log(
-      `\n${failed.length === 0 ? "PASSED" : `FAILED: ${failed.length}`}, seed ${seed}`,
+    const problems = failed.map(({ number, name, failure = "" }) =>
+      `${number} ${name}: ${failure.slice(0, FAILURE_CHARACTERS)}`
     );
-    return failed.length === 0 ? 0 : 1;
+    return { problems, seed };
   });
 }
