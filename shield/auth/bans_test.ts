@@ -3,7 +3,7 @@
  * What happens to open connections is `signals_test.ts`.
  */
 import assert from "node:assert/strict";
-import { banKey, EVERY_ROOM } from "../../shared/records/bans.ts";
+import { banKey, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
 import { within } from "../../shared/spine/conformance/conformance.ts";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -102,6 +102,30 @@ Deno.test("a ban ends with its time, with its deletion and with its change", asy
   await settled(engine.spine, test);
   assert.deepEqual(refusals(bans), {}, "an end that has passed lifts the one without end");
   assert.equal(stats.bans, before + 1, "only the marker is one more");
+});
+
+Deno.test("a ban is in force once it is taken up, and not again when it was lifted before that", async () => {
+  await using engine = testSpine();
+  using test = await testBans(engine.spine);
+  const { bans, bucket } = test;
+  await bans.ready;
+  const key = banKey("acme", EVERY_ROOM, "ann");
+  const value = encodeBan(banOf());
+  const first = { key, value, revision: await bucket.put(key, value) };
+  // Another process lifts it, and this one hears of that before its own write is answered.
+  await bucket.delete(key);
+  await settled(engine.spine, test);
+  bans.take(first);
+  assert.deepEqual(refusals(bans), {});
+  const put = bucket.put(key, value);
+  const lifted = bucket.delete(key);
+  const again = bucket.put(key, value);
+  await put;
+  bans.take({ key, value, revision: await again });
+  await lifted;
+  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
+  await settled(engine.spine, test);
+  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
 });
 
 Deno.test("a ban that cannot be read keeps its user out for good, and is counted", async () => {

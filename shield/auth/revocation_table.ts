@@ -5,10 +5,16 @@
 import { EVERY_TOKEN, isInForce, isIssuedBefore } from "../../shared/records/revocations.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
+import type { EntryTable } from "../../shared/spine/watched_bucket.ts";
 import type { Identity } from "./identity.ts";
 
 /** As much of an identity as a revocation can be about. */
 export type Holder = Pick<Identity, "tenant_id" | "user_id" | "token_id" | "claims">;
+
+/** What one is about: in its tenant a user, a token or all tokens. */
+export interface RevocationPlace extends Pick<Revocation, "kind" | "id"> {
+  readonly tenant_id: string;
+}
 
 /** One that is held, and where it is stored. */
 export interface Held {
@@ -34,7 +40,7 @@ function issuedMs(
 }
 
 /** The revocations of all tenants; a lookup costs three reads, however many there are. */
-export class RevocationTable {
+export class RevocationTable implements EntryTable<RevocationPlace, Held> {
   readonly #tenants = new Map<string, Map<string, Held>>();
   readonly #now: () => number;
   #size = 0;
@@ -66,29 +72,28 @@ export class RevocationTable {
     return undefined;
   }
 
-  get(tenant_id: string, about: Pick<Revocation, "kind" | "id">): Held | undefined {
-    return this.#tenants.get(tenant_id)?.get(placeOf(about));
+  get(place: RevocationPlace): Held | undefined {
+    return this.#tenants.get(place.tenant_id)?.get(placeOf(place));
   }
 
-  set(tenant_id: string, held: Held): void {
+  set(place: RevocationPlace, held: Held): void {
+    const { tenant_id } = place;
     const rules = this.#tenants.get(tenant_id) ?? new Map<string, Held>();
     this.#tenants.set(tenant_id, rules);
-    const place = placeOf(held.revocation);
-    if (!rules.has(place)) this.#size++;
-    rules.set(place, held);
+    if (!rules.has(placeOf(place))) this.#size++;
+    rules.set(placeOf(place), held);
   }
 
-  delete(tenant_id: string, about: Pick<Revocation, "kind" | "id">): void {
-    const rules = this.#tenants.get(tenant_id);
-    if (rules === undefined || !rules.delete(placeOf(about))) return;
+  delete(place: RevocationPlace): void {
+    const rules = this.#tenants.get(place.tenant_id);
+    if (rules === undefined || !rules.delete(placeOf(place))) return;
     this.#size--;
-    if (rules.size === 0) this.#tenants.delete(tenant_id);
+    if (rules.size === 0) this.#tenants.delete(place.tenant_id);
   }
 
-  /** Drops all but those. */
   keep(wanted: (held: Held) => boolean): void {
     for (const { tenant_id, held } of [...this.#all()]) {
-      if (!wanted(held)) this.delete(tenant_id, held.revocation);
+      if (!wanted(held)) this.delete({ tenant_id, ...held.revocation });
     }
   }
 

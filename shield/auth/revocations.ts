@@ -1,8 +1,8 @@
 /**
  * The revocations in force: everything in the bucket `ARQON_REVOCATIONS`, in memory, looked up by
  * tenant, user and token id. It refuses tokens, and says when open connections are to be looked at
- * again; `signals.ts` ends those. It learns as bans do (`bans.ts`); what operators ask is
- * `revocations_api.ts`.
+ * again; `signals.ts` ends those. How it learns of them is `shared/spine/watched_bucket.ts`; what
+ * operators ask is `revocations_api.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -11,28 +11,16 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import {
   decodeRevocation,
-  EVERY_TOKEN,
   parseRevocationKey,
   REVOCATIONS_BUCKET,
 } from "../../shared/records/revocations.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
-import type {
-  KeyValue,
-  KvChange,
-  KvEntry,
-  KvKey,
-  KvWatch,
-  Spine,
-} from "../../shared/spine/contract/spine.ts";
-import { plural } from "../../shared/plural.ts";
+import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine.ts";
+import { WatchedBucket } from "../../shared/spine/watched_bucket.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { RevocationTable } from "./revocation_table.ts";
-import type { Held, Holder } from "./revocation_table.ts";
+import type { Held, Holder, RevocationPlace } from "./revocation_table.ts";
 
-/** Tenants with more than fits are remembered one by one up to this, then all count as such. */
-const INCOMPLETE_TENANTS_MAX = 10_000;
-/** What did not fit is looked for again once this fraction of the space is in use. */
-const REFILL_AT = 0.9;
 /** Many that come together cost one look at the connections. */
 const GATHER_MS = 20;
 /** Clocks differ: one that is over here may still stand elsewhere. */
@@ -55,12 +43,6 @@ export interface RevocationsOptions {
   readonly revocations_max: number;
 }
 
-/** What a listing under way has found. */
-interface Listing {
-  readonly held: Set<Held>;
-  readonly incomplete: Set<string>;
-}
-
 /** The refusal that the holder of a revoked token gets. */
 export function revokedRefusal({ reason }: Revocation): ArqonError {
   return new ArqonError("token-revoked", reason === "" ? "" : `: ${reason}`);
@@ -74,46 +56,42 @@ export function revokedRefusal({ reason }: Revocation): ArqonError {
 export class Revocations {
   readonly #options: RevocationsOptions;
   readonly #table: RevocationTable;
-  readonly #stopEvents: () => void;
-  readonly #ready = Promise.withResolvers<void>();
-  readonly #problems: Counter<"problem">;
-  #incomplete = new Set<string>();
-  #known = false;
-  #closed = false;
-  #since_ms: number;
-  #watch: KvWatch | undefined;
-  #listing: Listing | undefined;
+  readonly #watched: WatchedBucket<RevocationPlace, Held>;
   #onChange: (() => void) | undefined;
   #gathering: ReturnType<typeof setTimeout> | undefined;
   #sweeping: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: RevocationsOptions) {
     this.#options = options;
-    this.#since_ms = options.now();
-    this.#table = new RevocationTable(options.now);
-    // Whoever does not wait for it must not crash the process.
-    this.#ready.promise.catch(() => {});
-    const { registry } = options;
+    const { bucket, spine, registry, log, now, revocations_max } = options;
+    this.#table = new RevocationTable(now);
     scrapedGauge(
       registry,
       "shield_revocations",
       "Revocations in force that this Shield holds, of all tenants.",
       () => this.#table.size,
     );
-    this.#problems = new Counter({
+    const problems = new Counter({
       name: "shield_revocation_problems_total",
       help: "Revocations not read, or too many to hold.",
       labelNames: ["problem"],
       registers: [registry],
     });
-    this.#stopEvents = options.spine.onEvent((event) => {
-      if (event.type === "state") this.#onState(event.status.state === "connected");
+    this.#watched = new WatchedBucket({
+      entry: "revocation",
+      name: REVOCATIONS_BUCKET,
+      ...{ bucket, spine, log, now },
+      max: revocations_max,
+      reader: { parseKey: parseRevocationKey, read, unreadable },
+      table: this.#table,
+      onPut: () => this.#gather(),
+      onProblem: (problem) => problems.inc({ problem }),
     });
   }
 
   /** Resolves when all are known for the first time; rejects when this is closed before. */
   get ready(): Promise<void> {
-    return this.#ready.promise;
+    return this.#watched.ready;
   }
 
   get size(): number {
@@ -124,7 +102,7 @@ export class Revocations {
   start(onChange: () => void): void {
     this.#onChange = onChange;
     this.#sweeping = setInterval(() => void this.sweep(), SWEEP_EVERY_MS);
-    this.#list();
+    this.#watched.start();
   }
 
   /** What revokes the token behind an identity; undefined: nothing that is known. */
@@ -140,16 +118,9 @@ export class Revocations {
 
   /** Before somebody is let in. Throws also `spine-unavailable` (503) while not all is known. */
   requireEntry(holder: Holder): void {
-    if (!this.#known) {
-      const detail = "the revocations cannot be read";
-      throw new ArqonError("spine-unavailable", detail, { retry_after_ms: 1_000 });
-    }
+    this.#watched.requireKnown();
     this.requireValid(holder);
-    if (this.#incomplete.size === 0) return;
-    if (this.#incomplete.has(holder.tenant_id) || this.#incomplete.has(EVERY_TOKEN)) {
-      const detail = "the tenant has more revocations than [limits] revocations";
-      throw new ArqonError("spine-unavailable", detail);
-    }
+    this.#watched.requireComplete(holder.tenant_id);
   }
 
   /** The revocations in force, of one tenant or of all. */
@@ -158,26 +129,17 @@ export class Revocations {
   }
 
   /** Whether one more can be held, or this one is. */
-  hasRoom(tenant_id: string, about: Pick<Revocation, "kind" | "id">): boolean {
-    const { revocations_max } = this.#options;
-    if (this.#table.size < revocations_max) return true;
-    this.#table.keepInForce();
-    return this.#table.size < revocations_max || this.#table.get(tenant_id, about) !== undefined;
+  hasRoom(tenant_id: string, { kind, id }: Pick<Revocation, "kind" | "id">): boolean {
+    return this.#watched.hasSpace() || this.#table.get({ tenant_id, kind, id }) !== undefined;
   }
 
   /** Takes up a stored one that the watch will tell, too: it holds here when this returns. */
   take(entry: KvEntry): void {
-    this.#hear({ type: "put", entry });
+    this.#watched.take(entry);
   }
 
   check(): HealthCheck {
-    const incomplete = this.#incomplete.size;
-    const detail = !this.#known
-      ? "the revocations cannot be read"
-      : `${plural(this.#table.size, "revocation")}${
-        incomplete === 0 ? "" : `; ${plural(incomplete, "tenant has", "tenants have")} more`
-      }`;
-    return { ok: this.#known, since_ms: this.#since_ms, detail };
+    return this.#watched.check();
   }
 
   /** Deletes what is long over; every Shield does, and who comes second finds nothing. */
@@ -201,134 +163,31 @@ export class Revocations {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#stopEvents();
     clearInterval(this.#sweeping);
     clearTimeout(this.#gathering);
-    this.#turnTo(false);
-    this.#watch?.stop();
-    this.#ready.reject(new ArqonError("spine-unavailable", "closed"));
-  }
-
-  #onState(connected: boolean): void {
-    if (this.#closed || this.#onChange === undefined) return;
-    if (!connected) this.#turnTo(false);
-    else if (!this.#known) this.#list();
-  }
-
-  #turnTo(known: boolean): void {
-    if (this.#known !== known) this.#since_ms = this.#options.now();
-    this.#known = known;
-  }
-
-  /** Watches anew, from a listing on; what was held stays in force meanwhile. */
-  #list(): void {
-    const { bucket, log } = this.#options;
-    this.#watch?.stop();
-    const listing = { held: new Set<Held>(), incomplete: new Set<string>() };
-    this.#listing = listing;
-    let watch: KvWatch;
-    try {
-      watch = bucket.watch([], (change) => this.#hear(change));
-    } catch (error) {
-      // Lost again meanwhile: the next connect lists.
-      return log.warn("the revocations cannot be listed", { error });
-    }
-    this.#watch = watch;
-    watch.ready.then(() => this.#onListed(watch, listing), (error) => {
-      if (this.#watch === watch && !this.#closed) {
-        log.warn("the revocations cannot be read", { error });
-      }
-    });
-  }
-
-  #onListed(watch: KvWatch, { held, incomplete }: Listing): void {
-    if (this.#closed || this.#watch !== watch) return;
-    this.#listing = undefined;
-    this.#incomplete = incomplete;
-    // What was lifted while nobody listened.
-    this.#table.keep((one) => held.has(one));
-    this.#turnTo(this.#options.spine.status.state === "connected");
-    this.#ready.resolve();
-    this.#options.log.info("the revocations are known", { revocations: this.#table.size });
-    this.#refill();
-  }
-
-  #hear(change: KvChange): void {
-    const entry = change.type === "put" ? change.entry : change;
-    const named = parseRevocationKey(entry.key);
-    if (named === undefined) {
-      return this.#problem("malformed", "the key of a revocation is malformed", entry.key);
-    }
-    const { tenant_id, kind, id } = named;
-    const before = this.#table.get(tenant_id, named);
-    // What is known from before the listing may be of a bucket that an older copy has replaced.
-    const is_present = this.#listing === undefined ||
-      (before !== undefined && this.#listing.held.has(before));
-    if (before !== undefined && is_present && before.revision > entry.revision) return;
-    if (change.type === "delete") this.#table.delete(tenant_id, named);
-    else {
-      const { key, revision, value } = change.entry;
-      this.#hold(tenant_id, { key, revision, revocation: this.#read(value, key, { kind, id }) });
-      this.#gather();
-    }
-    this.#refill();
-  }
-
-  /**
-   * Reads a stored revocation. Its key names the user, token or tenant; if its value cannot be
-   * read, it revokes without end.
-   */
-  #read(value: Uint8Array, key: KvKey, named: Pick<Revocation, "kind" | "id">): Revocation {
-    try {
-      const revocation = decodeRevocation(value);
-      if (revocation.kind === named.kind && revocation.id === named.id) return revocation;
-      this.#problem("malformed", "a revocation stands under another's key", key);
-    } catch (error) {
-      this.#problem("malformed", error instanceof Error ? error.message : String(error), key);
-    }
-    const issued_before_ms = named.kind === "token" ? 0 : ALWAYS_MS;
-    return { ...named, issued_before_ms, until_ms: 0, reason: "", by: "", created_ms: 0 };
-  }
-
-  #hold(tenant_id: string, held: Held): void {
-    if (!this.hasRoom(tenant_id, held.revocation)) return this.#miss(tenant_id);
-    this.#table.set(tenant_id, held);
-    this.#listing?.held.add(held);
-  }
-
-  #miss(tenant_id: string): void {
-    this.#problem("unheld", "a tenant has more revocations than fit into [limits] revocations", [
-      tenant_id,
-    ]);
-    for (const tenants of [this.#incomplete, this.#listing?.incomplete]) {
-      if (tenants === undefined || tenants.has(EVERY_TOKEN)) continue;
-      const many = tenants.size >= INCOMPLETE_TENANTS_MAX;
-      if (many) tenants.clear();
-      tenants.add(many ? EVERY_TOKEN : tenant_id);
-    }
-  }
-
-  /** Looks for what did not fit once there is space; until it is found, its tenants stay shut out. */
-  #refill(): void {
-    if (this.#incomplete.size === 0 || this.#listing !== undefined || !this.#known) return;
-    if (this.#table.size <= this.#options.revocations_max * REFILL_AT) this.#list();
+    this.#watched.close();
   }
 
   #gather(): void {
-    if (this.#gathering !== undefined || this.#closed) return;
+    if (this.#gathering !== undefined || this.#watched.is_closed) return;
     this.#gathering = setTimeout(() => {
       this.#gathering = undefined;
       this.#onChange?.();
     }, GATHER_MS);
   }
+}
 
-  #problem(problem: "malformed" | "unheld", text: string, key: KvKey): void {
-    this.#problems.inc({ problem });
-    const shown = JSON.stringify(key).slice(0, 300);
-    this.#options.log.error(text, { bucket: REVOCATIONS_BUCKET, key: shown });
-  }
+function read({ key, revision, value }: KvEntry, { kind, id }: RevocationPlace): Held {
+  const revocation = decodeRevocation(value);
+  if (revocation.kind === kind && revocation.id === id) return { key, revision, revocation };
+  throw new TypeError("a revocation stands under another's key");
+}
+
+/** The key names the user, token or tenant of what cannot be read: that revokes without end. */
+function unreadable({ key, revision }: KvEntry, { kind, id }: RevocationPlace): Held {
+  const issued_before_ms = kind === "token" ? 0 : ALWAYS_MS;
+  const revocation = { kind, id, issued_before_ms, until_ms: 0, reason: "", by: "", created_ms: 0 };
+  return { key, revision, revocation };
 }
 
 /** The same authenticator, which also refuses what is revoked with `token-revoked` (401). */

@@ -4,7 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
+import {
+  encodeRevocation,
+  revocationKey,
+  REVOCATIONS_BUCKET,
+} from "../../shared/records/revocations.ts";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
@@ -116,6 +120,27 @@ Deno.test("what cannot be read revokes all that its key can be about; other keys
   assert.equal(reasonOf(() => test.held.requireValid(fresh)), "token-revoked");
   assert.equal(reasonOf(() => test.held.requireValid({ ...fresh, user_id: "bob" })), "");
   assert.match(await test.metrics(), /shield_revocation_problems_total\{problem="malformed"\} 2/);
+});
+
+Deno.test("a revocation is in force once it is taken up, and not again when it was lifted before that", async () => {
+  await using engine = testSpine();
+  using test = await testRevocations(engine.spine);
+  await test.held.ready;
+  const key = revocationKey("acme", revocationOf());
+  const value = encodeRevocation(revocationOf());
+  const first = { key, value, revision: await test.bucket.put(key, value) };
+  // Another process lifts it, and this one hears of that before its own write is answered.
+  await test.bucket.delete(key);
+  await putRevocation(test.bucket, "acme", revocationOf({ id: "bob" }));
+  const isRevoked = (user_id: string) => test.held.find(holderOf({ user_id })) !== undefined;
+  await until("bob is told", () => isRevoked("bob") && !isRevoked("ann"));
+  test.held.take(first);
+  assert.equal(isRevoked("ann"), false);
+  test.held.take({ key, value, revision: await test.bucket.put(key, value) });
+  assert.equal(isRevoked("ann"), true);
+  await putRevocation(test.bucket, "acme", revocationOf({ id: "carol" }));
+  await until("carol is told", () => isRevoked("carol"));
+  assert.equal(isRevoked("ann"), true);
 });
 
 Deno.test("a good signature does not help a revoked token", async () => {

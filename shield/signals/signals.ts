@@ -14,7 +14,7 @@ import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { everyTenant } from "../../shared/subjects/subject.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { banRefusal } from "../auth/bans.ts";
-import type { ArrivedBan } from "../auth/bans.ts";
+import type { ArrivedBan } from "../auth/ban_table.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionTable } from "../connection/connection_table.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";

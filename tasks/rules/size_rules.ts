@@ -17,7 +17,6 @@ export const LONGER_FILES: Readonly<Record<string, number>> = {
   "brain/rooms/lives/room_lives.ts": 360,
   "brain/rooms/commands/apply.ts": 355,
   "shared/spine/nats/stores/nats_bucket.ts": 355,
-  "shield/auth/bans.ts": 370,
   "shield/connection/connection.ts": 385,
   "shield/fanout/hub.ts": 405,
   "shield/memory/memory_guard.ts": 365,

@@ -4,7 +4,7 @@ import type { Ban } from "../../../shared/records/bans.ts";
 import { Collected } from "../../../shared/spine/conformance/conformance.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { Bans } from "../bans.ts";
-import type { ArrivedBan } from "../bans.ts";
+import type { ArrivedBan } from "../ban_table.ts";
 import { createStats } from "../../stats/stats.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";

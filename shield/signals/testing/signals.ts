@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, ERRORS } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import type { ArrivedBan } from "../../auth/bans.ts";
+import type { ArrivedBan } from "../../auth/ban_table.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
 import type { Frame } from "../../fanout/frame_bytes.ts";
 import { SignalWrites } from "../signal_writes.ts";

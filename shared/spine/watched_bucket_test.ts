@@ -1,0 +1,291 @@
+/**
+ * What a watched bucket lets be known, on a bucket and a connection that the test moves by hand. Its two
+ * users are tested on real engines: `shield/auth/bans_test.ts` and `shield/auth/revocations_test.ts`.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { KvEntry } from "./contract/spine.ts";
+import { keyOf, watching } from "./testing/watched_rules.ts";
+
+Deno.test("nothing is known before the end of the first listing; then what is stored is held", async () => {
+  const { script, table, watched, lets, lines, puts } = watching();
+  script.put(["acme", "a"], "0 one");
+  assert.throws(() => watched.requireKnown(), {
+    reason: "spine-unavailable",
+    message: /the rules cannot be read/,
+    retry_after_ms: 1_000,
+  });
+  watched.start();
+  await script.deliver(1);
+  assert.equal(lets(), false, "more may come");
+  assert.deepEqual(watched.check(), {
+    ...{ ok: false, since_ms: 1_000, detail: "the rules cannot be read" },
+  });
+  table.now_ms = 2_000;
+  await script.deliver();
+  await watched.ready;
+  assert.equal(lets(), true);
+  assert.deepEqual(watched.check(), { ok: true, since_ms: 2_000, detail: "1 rule" });
+  assert.deepEqual(puts, ["a one"]);
+  assert.match(lines.join("\n"), /rules=1 msg="the rules are known"/);
+});
+
+Deno.test("a lost connection makes all unknown at once; it is known again after a listing, without what went", async () => {
+  const { script, table, watched, lets } = watching();
+  watched.start();
+  for (const id of ["a", "b"]) script.put(["acme", id], "0 one");
+  await script.deliver();
+  script.turnTo("disconnected");
+  assert.equal(lets(), false);
+  assert.equal(table.size, 2, "what was held holds");
+  script.delete(["acme", "a"]);
+  script.put(["acme", "c"], "0 new");
+  script.turnTo("connected");
+  await script.deliver(2);
+  assert.equal(lets(), false, "the listing has no end yet");
+  assert.equal(table.size, 3);
+  await script.deliver();
+  assert.equal(lets(), true);
+  assert.deepEqual([...table.held.keys()], ["acme/b", "acme/c"]);
+});
+
+Deno.test("a listing that the connection outlived does not count, whenever its end is told", async () => {
+  const { script, watched, lets } = watching();
+  watched.start();
+  const before = script.begun;
+  // Its end is under way when the connection is lost.
+  const first = script.deliver(1);
+  script.turnTo("disconnected");
+  await first;
+  assert.equal(lets(), false);
+  script.turnTo("connected");
+  const second = script.deliver(1);
+  script.turnTo("disconnected");
+  script.turnTo("connected");
+  await second;
+  assert.equal(script.begun, before + 2);
+  assert.equal(lets(), false);
+  await script.deliver();
+  assert.equal(lets(), true);
+});
+
+Deno.test("a watch that cannot begin, or ends, is logged, and the next connect begins another", async () => {
+  const { script, watched, lets, lines } = watching();
+  script.turnTo("disconnected");
+  watched.start();
+  assert.match(lines.join("\n"), /the rules cannot be listed/);
+  script.turnTo("connected");
+  await script.fail();
+  assert.match(lines.join("\n"), /the rules cannot be read/);
+  assert.equal(lets(), false);
+  script.turnTo("connected");
+  await script.deliver();
+  assert.equal(lets(), true);
+});
+
+Deno.test("what cannot be read holds; keys that name nothing are counted only; what is over is not held", async () => {
+  const { script, table, watched, problems, puts, lines } = watching();
+  watched.start();
+  script.put(["acme", "a"], "damage");
+  script.put(["acme"], "0 one");
+  script.put(["acme", "b"], "0 one");
+  script.put(["acme", "b"], "0 over");
+  script.put(["acme", "c"], "0 over");
+  await script.deliver();
+  assert.deepEqual([...table.held.values()].map(({ text }) => text), ["unreadable"]);
+  assert.deepEqual(problems, ["malformed", "malformed"]);
+  assert.deepEqual(puts, ["a unreadable", "b one"]);
+  assert.match(lines.join("\n"), /bucket=RULES key=.*acme.* msg="not a rule"/);
+  assert.match(lines.join("\n"), /the key of a rule is malformed/);
+});
+
+Deno.test("who has more than fits is shut out until it fits; nobody else is", async () => {
+  const { script, table, watched, lets, problems, puts } = watching(2);
+  for (const id of ["a", "b"]) script.put(["acme", id], "0 one");
+  script.put(["globex", "c"], "0 one");
+  watched.start();
+  script.put(["acme", "a"], "0 again");
+  await script.deliver();
+  assert.deepEqual(puts, ["a one", "b one", "c one", "a again"]);
+  assert.deepEqual([lets("acme"), lets("globex"), table.size], [true, false, 2]);
+  assert.deepEqual([watched.isIncomplete("acme"), watched.isIncomplete("globex")], [false, true]);
+  assert.equal(watched.isIncomplete(), true);
+  assert.deepEqual(problems, ["unheld"]);
+  assert.match(watched.check().detail, /^2 rules; 1 tenant has more$/);
+  assert.throws(() => watched.requireComplete("globex"), {
+    message: /the tenant has more rules than \[limits\] rules/,
+  });
+  const before = script.begun;
+  script.delete(["acme", "a"]);
+  await script.deliver();
+  assert.equal(script.begun, before + 1, "listed anew");
+  assert.deepEqual([lets("globex"), table.size], [true, 2]);
+  assert.equal(watched.check().detail, "2 rules");
+});
+
+Deno.test("what is over makes space for what comes", async () => {
+  const { script, table, watched, lets } = watching(2);
+  watched.start();
+  script.put(["acme", "a"], "1500 one");
+  script.put(["acme", "b"], "0 one");
+  await script.deliver();
+  assert.equal(watched.hasSpace(), false);
+  table.now_ms = 1_500;
+  script.put(["globex", "c"], "0 one");
+  await script.deliver();
+  assert.equal(lets("globex"), true);
+  assert.deepEqual([...table.held.keys()], ["acme/b", "globex/c"]);
+});
+
+Deno.test("more incomplete tenants than are remembered shut out everybody", async () => {
+  const { script, watched, lets } = watching(1);
+  watched.start();
+  script.put(["acme", "a"], "0 one");
+  for (let tenant = 0; tenant < 10_000; tenant++) script.put([`t${tenant}`, "a"], "0 one");
+  await script.deliver();
+  assert.deepEqual([lets("t0"), lets("other")], [false, true]);
+  script.put(["one_more", "a"], "0 one");
+  await script.deliver();
+  assert.deepEqual([lets("t0"), lets("other"), watched.isIncomplete("other")], [
+    false,
+    false,
+    true,
+  ]);
+});
+
+Deno.test("what was taken up early is in force at once, and nothing older undoes it", async () => {
+  const { script, table, watched } = watching();
+  const text = () => table.get({ tenant_id: "acme", id: "a" })?.text;
+  watched.start();
+  await script.deliver();
+  const first = script.put(["acme", "a"], "0 first");
+  script.delete(["acme", "a"]);
+  watched.take(script.put(["acme", "a"], "0 second"));
+  assert.equal(text(), "second");
+  watched.take(first);
+  assert.equal(text(), "second", "its answer came late");
+  await script.deliver(2);
+  assert.equal(text(), "second", "the watch is not as far");
+  await script.deliver();
+  assert.equal(text(), "second");
+  script.delete(["acme", "a"]);
+  await script.deliver();
+  assert.equal(text(), undefined);
+});
+
+Deno.test("what the watch has told already is not taken up again: it may be gone since", async () => {
+  const { script, table, watched } = watching();
+  watched.start();
+  await script.deliver();
+  const entry = script.put(["acme", "a"], "0 one");
+  script.delete(["acme", "a"]);
+  await script.deliver();
+  watched.take(entry);
+  assert.equal(table.size, 0);
+  const other = script.put(["acme", "a"], "0 two");
+  script.put(["acme", "b"], "0 one");
+  await script.deliver();
+  watched.take(other);
+  assert.equal(table.get({ tenant_id: "acme", id: "a" })?.text, "two");
+});
+
+Deno.test("after a listing revisions count anew: an older copy may have replaced the bucket", async () => {
+  const { script, table, watched } = watching();
+  watched.start();
+  for (const id of ["a", "b", "c"]) script.put(["acme", id], "0 old");
+  await script.deliver();
+  watched.take(script.put(["acme", "d"], "0 old"));
+  script.turnTo("disconnected");
+  script.replace();
+  script.put(["acme", "d"], "0 copied");
+  script.turnTo("connected");
+  watched.take(script.put(["acme", "a"], "0 new"));
+  assert.equal(table.get({ tenant_id: "acme", id: "a" })?.text, "new");
+  await script.deliver();
+  assert.deepEqual(
+    Object.fromEntries(table.held),
+    {
+      "acme/a": { text: "new", revision: 2, until_ms: 0 },
+      "acme/d": { text: "copied", revision: 1, until_ms: 0 },
+    },
+  );
+});
+
+Deno.test("a closed one knows nothing, listens to nothing and has nothing open", async () => {
+  const { script, watched, lets } = watching();
+  watched.start();
+  await script.deliver();
+  assert.equal(lets(), true);
+  watched.close();
+  watched.close();
+  assert.deepEqual([lets(), watched.is_closed, script.open], [false, true, 0]);
+  await watched.ready;
+  script.turnTo("connected");
+  watched.start();
+  assert.deepEqual([script.begun, script.open], [1, 0]);
+
+  const early = watching();
+  early.watched.start();
+  early.watched.close();
+  await assert.rejects(early.watched.ready, { reason: "spine-unavailable" });
+});
+
+const place = fc.record({
+  tenant_id: fc.constantFrom("acme", "globex"),
+  id: fc.constantFrom("a", "b", "c", "d"),
+});
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ put: place }) },
+  { weight: 2, arbitrary: fc.record({ store: place }) },
+  { weight: 2, arbitrary: fc.record({ answer: fc.nat({ max: 3 }) }) },
+  { weight: 2, arbitrary: fc.record({ drop: place }) },
+  { weight: 5, arbitrary: fc.record({ deliver: fc.nat({ max: 4 }) }) },
+  { weight: 1, arbitrary: fc.constant("disconnected" as const) },
+  { weight: 2, arbitrary: fc.constant("connected" as const) },
+);
+
+Deno.test("who is let in is held with all that is stored of the tenant, whatever comes in between", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const { script, table, watched, lets } = watching(4);
+      const settled = () => {
+        for (const tenant_id of ["acme", "globex"]) {
+          if (!lets(tenant_id)) continue;
+          for (const { key: [tenant = "", id = ""], revision } of script.entries) {
+            if (tenant !== tenant_id) continue;
+            assert.equal(table.get({ tenant_id, id })?.revision, revision, `${tenant}/${id}`);
+          }
+        }
+        assert.ok(table.size <= 4);
+      };
+      // Stored by this process during a watch, and not answered yet.
+      const writes: { entry: KvEntry; begun: number }[] = [];
+      watched.start();
+      for (const step of steps) {
+        if (step === "connected" || step === "disconnected") script.turnTo(step);
+        else if ("store" in step) {
+          const { begun } = script;
+          writes.push({ entry: script.put(keyOf(step.store), "0 one"), begun });
+        } else if ("answer" in step) {
+          const [write] = writes.splice(step.answer, 1);
+          if (write?.begun === script.begun) watched.take(write.entry);
+        } else if ("put" in step) script.put(keyOf(step.put), "0 one");
+        else if ("drop" in step) script.delete(keyOf(step.drop));
+        else {
+          await script.deliver(step.deliver);
+          if (script.is_told) settled();
+        }
+      }
+      script.turnTo("connected");
+      await script.deliver();
+      settled();
+      assert.equal(watched.check().ok, true);
+      assert.equal(table.size, Math.min(script.entries.length, 4), "nothing is held that is gone");
+      if (script.entries.length <= 3) {
+        assert.deepEqual([lets("acme"), lets("globex")], [true, true]);
+      }
+      watched.close();
+    }),
+    { numRuns: 300 },
+  );
+});
