@@ -35,6 +35,8 @@ export interface EntryReader<Named extends InTenant, Held extends object> {
   read(entry: KvEntry, named: Named): Held | undefined;
   /** What holds in the place of an entry that cannot be read: as much as its key can be about. */
   unreadable(entry: KvEntry, named: Named): Held;
+  /** When it is over, Unix ms; 0: never. */
+  endOf(held: Held): number;
 }
 
 /** Where the entries are looked up. No two entries are the same object. */
@@ -45,8 +47,6 @@ export interface EntryTable<Named extends InTenant, Held extends object> {
   delete(named: Named): void;
   /** Drops all but those. */
   keep(wanted: (held: Held) => boolean): void;
-  /** Drops what is over. */
-  keepInForce(): void;
 }
 
 /** What could not be taken up: an entry that cannot be read, or one that does not fit. */
@@ -88,6 +88,8 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   /** Tenants of which an entry did not fit. */
   #incomplete = new Set<string>();
   #state: "new" | "started" | "closed" = "new";
+  /** Nothing that is held is over before, Unix ms: to look for it costs a look at all. */
+  #first_end_ms = Infinity;
   #known = false;
   #since_ms: number;
   #watch: KvWatch | undefined;
@@ -150,8 +152,23 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   hasSpace(): boolean {
     const { table, max } = this.#options;
     if (table.size < max) return true;
-    table.keepInForce();
+    this.dropOver();
     return table.size < max;
+  }
+
+  /** Drops what is over. */
+  dropOver(): void {
+    const { reader, table, now } = this.#options;
+    const now_ms = now();
+    if (now_ms < this.#first_end_ms) return;
+    let first_end_ms = Infinity;
+    table.keep((held) => {
+      const end_ms = reader.endOf(held) || Infinity;
+      if (now_ms >= end_ms) return false;
+      first_end_ms = Math.min(first_end_ms, end_ms);
+      return true;
+    });
+    this.#first_end_ms = first_end_ms;
   }
 
   /**
@@ -280,9 +297,10 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   }
 
   #hold(named: Named, held: Held): void {
-    const { table } = this.#options;
+    const { reader, table } = this.#options;
     if (table.get(named) === undefined && !this.hasSpace()) return this.#miss(named.tenant_id);
     table.set(named, held);
+    this.#first_end_ms = Math.min(this.#first_end_ms, reader.endOf(held) || Infinity);
     this.#listing?.held.add(held);
   }
 

@@ -137,6 +137,33 @@ Deno.test("what is over makes space for what comes", async () => {
   assert.deepEqual([...table.held.keys()], ["acme/b", "globex/c"]);
 });
 
+Deno.test("all are looked at for space only when one of them can be over", async () => {
+  const { script, table, watched } = watching(3);
+  watched.start();
+  await script.deliver();
+  script.put(["acme", "a"], "3000 one");
+  script.put(["acme", "b"], "0 one");
+  script.put(["acme", "c"], "2000 one");
+  await script.deliver();
+  const before = table.looks;
+  const looks = async (now_ms: number) => {
+    table.now_ms = now_ms;
+    for (let more = 0; more < 5; more++) script.put(["globex", `${more}`], "0 one");
+    await script.deliver();
+    return table.looks - before;
+  };
+  assert.equal(await looks(1_999), 0);
+  assert.equal(await looks(2_000), 1);
+  assert.deepEqual([...table.held.keys()], ["acme/a", "acme/b", "globex/0"]);
+  assert.equal(await looks(2_999), 1);
+  assert.equal(await looks(3_000), 2);
+  assert.deepEqual([...table.held.keys()], ["acme/b", "globex/0", "globex/1"]);
+  script.put(["globex", "1"], "4000 changed");
+  assert.equal(await looks(3_999), 2);
+  assert.equal(await looks(4_000), 3);
+  assert.deepEqual([...table.held.keys()], ["acme/b", "globex/0", "globex/1"]);
+});
+
 Deno.test("more incomplete tenants than are remembered shut out everybody", async () => {
   const { script, watched, lets } = watching(1);
   watched.start();
@@ -234,8 +261,10 @@ const place = fc.record({
   tenant_id: fc.constantFrom("acme", "globex"),
   id: fc.constantFrom("a", "b", "c", "d"),
 });
+const text = fc.constantFrom("0 one", "0 one", "1010 one", "1020 one");
 const step = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ put: place }) },
+  { weight: 6, arbitrary: fc.record({ put: place, text }) },
+  { weight: 1, arbitrary: fc.record({ tick_ms: fc.nat({ max: 8 }) }) },
   { weight: 2, arbitrary: fc.record({ store: place }) },
   { weight: 2, arbitrary: fc.record({ answer: fc.nat({ max: 3 }) }) },
   { weight: 2, arbitrary: fc.record({ drop: place }) },
@@ -251,8 +280,9 @@ Deno.test("who is let in is held with all that is stored of the tenant, whatever
       const settled = () => {
         for (const tenant_id of ["acme", "globex"]) {
           if (!lets(tenant_id)) continue;
-          for (const { key: [tenant = "", id = ""], revision } of script.entries) {
-            if (tenant !== tenant_id) continue;
+          for (const { key: [tenant = "", id = ""], value, revision } of script.entries) {
+            const end_ms = parseInt(new TextDecoder().decode(value)) || Infinity;
+            if (tenant !== tenant_id || table.now_ms >= end_ms) continue;
             assert.equal(table.get({ tenant_id, id })?.revision, revision, `${tenant}/${id}`);
           }
         }
@@ -269,7 +299,8 @@ Deno.test("who is let in is held with all that is stored of the tenant, whatever
         } else if ("answer" in step) {
           const [write] = writes.splice(step.answer, 1);
           if (write?.begun === script.begun) watched.take(write.entry);
-        } else if ("put" in step) script.put(keyOf(step.put), "0 one");
+        } else if ("put" in step) script.put(keyOf(step.put), step.text);
+        else if ("tick_ms" in step) table.now_ms += step.tick_ms;
         else if ("drop" in step) script.delete(keyOf(step.drop));
         else {
           await script.deliver(step.deliver);
@@ -280,7 +311,8 @@ Deno.test("who is let in is held with all that is stored of the tenant, whatever
       await script.deliver();
       settled();
       assert.equal(watched.check().ok, true);
-      assert.equal(table.size, Math.min(script.entries.length, 4), "nothing is held that is gone");
+      const stored = new Set(script.entries.map(({ key }) => key.join("/")));
+      assert.ok(stored.isSupersetOf(new Set(table.held.keys())), "nothing is held that is gone");
       if (script.entries.length <= 3) {
         assert.deepEqual([lets("acme"), lets("globex")], [true, true]);
       }

@@ -94,11 +94,6 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
     this.#resize(size);
   }
 
-  keepInForce(): void {
-    const now_ms = this.#now();
-    this.keep((ban) => isActive(ban, now_ms));
-  }
-
   /** How many of a tenant are held. */
   countOf(tenant_id: string): number {
     let count = 0;

@@ -80,6 +80,7 @@ export class Bans implements BanCheck {
         parseKey: parseBanKey,
         read: (entry, place) => this.#read(entry, place),
         unreadable: () => ({ until_ms: 0, reason: "" }),
+        endOf: ({ until_ms }) => until_ms,
       },
       table: this.#table,
       // Also when it does not fit: those who are in are put out all the same.
@@ -130,7 +131,7 @@ export class Bans implements BanCheck {
     const { bans_max } = this.#options;
     const room = () => this.#table.size < bans_max && this.#table.countOf(place.tenant_id) < most;
     if (room()) return true;
-    this.#table.keepInForce();
+    this.#watched.dropOver();
     return room();
   }
 

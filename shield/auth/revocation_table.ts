@@ -97,10 +97,6 @@ export class RevocationTable implements EntryTable<RevocationPlace, Held> {
     }
   }
 
-  keepInForce(): void {
-    this.keep((held) => this.#inForce(held) !== undefined);
-  }
-
   /** The revocations that were over at that moment (Unix ms). */
   overAt(at_ms: number): Held[] {
     return [...this.#all()].map(({ held }) => held)

@@ -82,7 +82,7 @@ export class Revocations {
       name: REVOCATIONS_BUCKET,
       ...{ bucket, spine, log, now },
       max: revocations_max,
-      reader: { parseKey: parseRevocationKey, read, unreadable },
+      reader: { parseKey: parseRevocationKey, read, unreadable, endOf },
       table: this.#table,
       onPut: () => this.#gather(),
       onProblem: (problem) => problems.inc({ problem }),
@@ -189,6 +189,8 @@ function unreadable({ key, revision }: KvEntry, { kind, id }: RevocationPlace): 
   const revocation = { kind, id, issued_before_ms, until_ms: 0, reason: "", by: "", created_ms: 0 };
   return { key, revision, revocation };
 }
+
+const endOf = ({ revocation: { until_ms } }: Held): number => until_ms;
 
 /** The same authenticator, which also refuses what is revoked with `token-revoked` (401). */
 export function refusingRevoked<A extends Pick<Authenticator, "authenticate">>(

@@ -26,6 +26,8 @@ export const keyOf = ({ tenant_id, id }: Place): KvKey => [tenant_id, id];
 class Rules implements EntryTable<Place, Rule> {
   readonly held = new Map<string, Rule>();
   now_ms = 1_000;
+  /** How often all were looked at. */
+  looks = 0;
 
   get size(): number {
     return this.held.size;
@@ -44,11 +46,8 @@ class Rules implements EntryTable<Place, Rule> {
   }
 
   keep(wanted: (rule: Rule) => boolean): void {
+    this.looks++;
     for (const [place, rule] of this.held) if (!wanted(rule)) this.held.delete(place);
-  }
-
-  keepInForce(): void {
-    this.keep(({ until_ms }) => until_ms === 0 || this.now_ms < until_ms);
   }
 }
 
@@ -63,6 +62,7 @@ const READER: EntryReader<Place, Rule> = {
     return text === "over" ? undefined : { text, revision, until_ms: Number(until) };
   },
   unreadable: ({ revision }) => ({ text: "unreadable", revision, until_ms: 0 }),
+  endOf: ({ until_ms }) => until_ms,
 };
 
 /** A bucket of so many rules at most, all that it said, and whether it lets a tenant in. */
