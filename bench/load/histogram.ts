@@ -1,6 +1,7 @@
 /**
  * HDR histograms of latencies (hdr-histogram-js): three significant digits from a microsecond to two
- * minutes, which processes encode and their driver adds up.
+ * minutes, which processes encode and their driver adds up. The load generator, `deno task load` and
+ * `deno task soak` count in them.
  */
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from "hdr-histogram-js";
 import type { Histogram } from "hdr-histogram-js";
@@ -51,18 +52,19 @@ export class Latencies {
     this.#histogram.reset();
   }
 
+  /** The latency in ms that this share of all does not exceed; NaN without any. */
+  quantile(share: number): number {
+    return this.count === 0 ? NaN : this.#histogram.getValueAtPercentile(share * 100) / 1_000;
+  }
+
   figures(): Latency {
-    const histogram = this.#histogram;
-    const { totalCount: count } = histogram;
-    const at = (percent: number) =>
-      count === 0 ? NaN : histogram.getValueAtPercentile(percent) / 1_000;
     return {
-      count,
-      p50_ms: at(50),
-      p90_ms: at(90),
-      p99_ms: at(99),
-      p999_ms: at(99.9),
-      max_ms: at(100),
+      count: this.count,
+      p50_ms: this.quantile(0.5),
+      p90_ms: this.quantile(0.9),
+      p99_ms: this.quantile(0.99),
+      p999_ms: this.quantile(0.999),
+      max_ms: this.quantile(1),
     };
   }
 }

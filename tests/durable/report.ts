@@ -1,4 +1,5 @@
 /** The figures of a durable run as lines for people. Judges nothing. */
+import { percentile } from "../../bench/measure/open_loop.ts";
 import type { Figures, Verdict } from "./checker.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Publisher } from "./publisher.ts";
@@ -17,8 +18,7 @@ function counts(of: ReadonlyMap<string, number>): string {
 }
 
 function quantile(sorted: readonly number[], part: number): string {
-  const at = Math.min(sorted.length - 1, Math.floor(sorted.length * part));
-  return `${(sorted[at] ?? 0).toFixed(0)} ms`;
+  return `${percentile(sorted, part).toFixed(0)} ms`;
 }
 
 function publishLine(

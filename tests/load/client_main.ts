@@ -4,8 +4,8 @@
  */
 import { decodeServerFrame, encodePong, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
+import { Latencies } from "../../bench/load/histogram.ts";
 import { say, words } from "./crew.ts";
-import { Histogram } from "./histogram.ts";
 import type { ClientPlan, Heard, Ready, State, Word } from "./plan.ts";
 import { UpgradeError, WireSocket } from "./wire_socket.ts";
 
@@ -23,7 +23,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 class Crowd {
   readonly #plan: ClientPlan;
   readonly #sockets: WireSocket[] = [];
-  readonly #handshakes = new Histogram();
+  readonly #handshakes = new Latencies();
   readonly #ended = new Map<number, number>();
   #put_off = 0;
   #open = 0;
@@ -32,7 +32,7 @@ class Crowd {
   #dropping = false;
   #sequence = 0;
   #heard = 0;
-  #latencies = new Histogram();
+  #latencies = new Latencies();
 
   constructor(plan: ClientPlan) {
     this.#plan = plan;
@@ -44,7 +44,7 @@ class Crowd {
       for (const index of all) await this.#connect(index);
     }));
     const [open, put_off] = [this.#open, this.#put_off];
-    return { kind: "ready", open, put_off, handshakes: this.#handshakes.pack() };
+    return { kind: "ready", open, put_off, handshakes: this.#handshakes.encode() };
   }
 
   /** One connection publishes to everybody. */
@@ -60,7 +60,7 @@ class Crowd {
     const done = () => this.#sequence === sequence && this.#heard >= this.#open;
     while (!done() && performance.now() < deadline_ms) await pause(POLL_MS);
     const count = this.#sequence === sequence ? this.#heard : 0;
-    return { kind: "heard", sequence, count, latencies: this.#latencies.pack() };
+    return { kind: "heard", sequence, count, latencies: this.#latencies.encode() };
   }
 
   state(): State {
@@ -124,7 +124,7 @@ class Crowd {
     const { sequence, sent_ms } = JSON.parse(new TextDecoder().decode(event.data));
     if (sequence !== before + 1 || room_id !== this.#plan.room_id) this.#strange++;
     if (sequence !== this.#sequence) {
-      [this.#sequence, this.#heard, this.#latencies] = [sequence, 0, new Histogram()];
+      [this.#sequence, this.#heard, this.#latencies] = [sequence, 0, new Latencies()];
     }
     this.#heard++;
     this.#latencies.add(unixMs() - sent_ms);

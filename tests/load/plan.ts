@@ -2,7 +2,6 @@
  * What the processes of a load run tell each other. Only types; `client_main.ts` and `run.ts` act on
  * it.
  */
-import type { PackedHistogram } from "./histogram.ts";
 
 /** Where a Shield listens. */
 export interface Target {
@@ -33,8 +32,8 @@ export interface Word {
 export interface Ready {
   readonly kind: "ready";
   readonly open: number;
-  /** From the first byte to the answer to SUB. */
-  readonly handshakes: PackedHistogram;
+  /** From the first byte to the answer to SUB; encoded `Latencies`. */
+  readonly handshakes: string;
   /** Upgrades that were answered with 503 or 429 and repeated. */
   readonly put_off: number;
 }
@@ -44,8 +43,8 @@ export interface Heard {
   readonly kind: "heard";
   readonly sequence: number;
   readonly count: number;
-  /** From the publish to each delivery, over both processes' clocks. */
-  readonly latencies: PackedHistogram;
+  /** From the publish to each delivery, over both processes' clocks; encoded `Latencies`. */
+  readonly latencies: string;
 }
 
 /** How it stands, and everything that was wrong so far. */

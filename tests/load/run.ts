@@ -3,13 +3,14 @@
  * one process can hold, that come, sit idle, hear broadcasts and are dropped. `main.ts` and the test
  * call it.
  */
+import { merged } from "../../bench/load/histogram.ts";
+import type { Latencies } from "../../bench/load/histogram.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { readSamples } from "../durable/counters.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { Hand } from "./crew.ts";
 import { fileLimit, spreadOver } from "./file_limit.ts";
-import { Histogram } from "./histogram.ts";
 import type { ClientPlan, Heard, Ready, State, Word } from "./plan.ts";
 
 /** What to do. */
@@ -32,7 +33,7 @@ export interface LoadPlan {
 /** One broadcast to everybody. */
 export interface Broadcast {
   readonly heard: number;
-  readonly latencies: Histogram;
+  readonly latencies: Latencies;
 }
 
 /** What it came to. */
@@ -40,7 +41,7 @@ export interface LoadOutcome {
   readonly plan: LoadPlan;
   readonly connected: number;
   readonly connecting_ms: number;
-  readonly handshakes: Histogram;
+  readonly handshakes: Latencies;
   /** Upgrades that were put off with 503 and came back. */
   readonly put_off: number;
   /** Resident memory of all Shields, bytes: without connections, with all, at the end of idling, after. */
@@ -131,12 +132,6 @@ async function makePlans(
     ),
     room_id: ROOM,
   }));
-}
-
-function merged(packed: readonly (readonly number[])[]): Histogram {
-  const all = new Histogram();
-  for (const one of packed) all.merge(one);
-  return all;
 }
 
 /** All client processes of a run. */

@@ -3,9 +3,9 @@
  * steady rate and everyone's deliveries are checked. Told what to do by `run.ts`, line by line.
  */
 import { say, words } from "../load/crew.ts";
-import { Histogram } from "../load/histogram.ts";
+import { Latencies } from "../../bench/load/histogram.ts";
 import { Member } from "./member.ts";
-import { byKind } from "./plan.ts";
+import { byKind, KINDS } from "./plan.ts";
 import type { ClientPlan, Done, Ready, Report, RoomKind, Word } from "./plan.ts";
 import { addFaults, noFaults, RoomCheck } from "./room_check.ts";
 
@@ -27,7 +27,7 @@ class Clients {
   readonly #senders: Member[] = [];
   readonly #people: { readonly member: Member; readonly check: RoomCheck; size: number }[] = [];
   readonly #findings: string[] = [];
-  #latencies = byKind(() => new Histogram());
+  readonly #latencies = byKind(() => new Latencies());
   #reported = { sent: 0, received: 0 };
   #visits = 0;
   #visiting = 0;
@@ -69,12 +69,12 @@ class Clients {
 
   report(): Report {
     const [sent, received] = [this.#sum("sent"), this.#sum("received")];
-    const latencies = byKind((kind) => this.#latencies[kind].pack());
+    const latencies = byKind((kind) => this.#latencies[kind].encode());
     const since = {
       sent: sent - this.#reported.sent,
       received: received - this.#reported.received,
     };
-    this.#latencies = byKind(() => new Histogram());
+    for (const kind of KINDS) this.#latencies[kind].reset();
     this.#reported = { sent, received };
     return { kind: "report", ...since, latencies };
   }

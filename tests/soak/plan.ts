@@ -2,7 +2,6 @@
  * What the processes of a soak run tell each other, and who is in which room. Only types and data;
  * `client_main.ts` and `run.ts` act on it.
  */
-import type { PackedHistogram } from "../load/histogram.ts";
 import type { RoomFaults } from "./room_check.ts";
 
 /** What is on in a room: schema, log, presence, or nothing but the policies. */
@@ -60,8 +59,8 @@ export interface Report {
   readonly kind: "report";
   readonly sent: number;
   readonly received: number;
-  /** From publish to receive, in ms, by the kind of room. */
-  readonly latencies: Readonly<Record<RoomKind, PackedHistogram>>;
+  /** From publish to receive, by the kind of room; encoded `Latencies`. */
+  readonly latencies: Readonly<Record<RoomKind, string>>;
 }
 
 /** Everything is over; of the whole run. */

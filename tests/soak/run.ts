@@ -104,10 +104,12 @@ class Rows {
 }
 
 function describeRow(row: Row): string {
-  const { at_ms, sent, received, latencies } = row;
+  const { at_ms, sent, received } = row;
   const all = latenciesOf([row]);
   const [p50, p99] = [0.5, 0.99].map((share) => all.quantile(share).toFixed(1));
-  const kinds = KINDS.map((kind) => `${kind} ${latencies[kind].quantile(0.99).toFixed(1)}`);
+  const kinds = KINDS.map((kind) =>
+    `${kind} ${latenciesOf([row], [kind]).quantile(0.99).toFixed(1)}`
+  );
   return `${(at_ms / 60_000).toFixed(1)} min: ${sent} sent, ${received} received, ` +
     `p50 ${p50} ms, p99 ${p99} ms (${kinds.join(", ")})`;
 }

@@ -2,7 +2,9 @@
  * What a soak run measured against what is promised: messages, memory over time, latency over time.
  * Pure. Promises about speed hold for a machine that has the time; `counts_only` leaves them out.
  */
-import { Histogram } from "../load/histogram.ts";
+import { merged } from "../../bench/load/histogram.ts";
+import type { Latencies } from "../../bench/load/histogram.ts";
+import { median } from "../../bench/measure/statistics.ts";
 import type { Memory } from "./deployment.ts";
 import { byKind, KINDS } from "./plan.ts";
 import type { Done, Report, RoomKind } from "./plan.ts";
@@ -21,8 +23,8 @@ export interface Row {
   readonly at_ms: number;
   readonly sent: number;
   readonly received: number;
-  /** By the kind of room. */
-  readonly latencies: Readonly<Record<RoomKind, Histogram>>;
+  /** By the kind of room; encoded, since a long run has many rows. */
+  readonly latencies: Readonly<Record<RoomKind, readonly string[]>>;
 }
 
 /** Everything that was measured. */
@@ -58,11 +60,7 @@ const P99_NOISE_MS = 10;
 
 /** Adds up reports that came at about one time. */
 export function rowOf(at_ms: number, reports: readonly Report[]): Row {
-  const latencies = byKind((kind) => {
-    const all = new Histogram();
-    for (const report of reports) all.merge(report.latencies[kind]);
-    return all;
-  });
+  const latencies = byKind((kind) => reports.map((report) => report.latencies[kind]));
   const sum = (of: "sent" | "received") => reports.reduce((all, report) => all + report[of], 0);
   return { at_ms, sent: sum("sent"), received: sum("received"), latencies };
 }
@@ -86,29 +84,21 @@ export function memoryLine(memory: readonly MemoryReading[], name: keyof Memory)
   );
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[values.length >> 1] ?? NaN;
-}
-
 /** The latencies of all of these rows, of one kind of room or of all. */
-export function latenciesOf(rows: readonly Row[], kinds: readonly RoomKind[] = KINDS): Histogram {
-  const all = new Histogram();
-  for (const { latencies } of rows) {
-    for (const kind of kinds) all.merge(latencies[kind].pack());
-  }
-  return all;
+export function latenciesOf(rows: readonly Row[], kinds: readonly RoomKind[] = KINDS): Latencies {
+  return merged(rows.flatMap(({ latencies }) => kinds.flatMap((kind) => latencies[kind])));
 }
 
 /** Median p99 of the first and the last third of the rows without the warm-up; NaN with too few. */
 export function p99Ends(rows: readonly Row[]): [first: number, last: number] {
-  const counted = warm(rows).map((row) => latenciesOf([row])).filter(({ count }) => count > 0);
+  const counted = warm(rows).map((row) => latenciesOf([row]).figures())
+    .filter(({ count }) => count > 0).map(({ p99_ms }) => p99_ms);
   const third = Math.floor(counted.length / 3);
-  const p99 = (some: readonly Histogram[]) => median(some.map((one) => one.quantile(0.99)));
-  return [p99(counted.slice(0, third)), p99(counted.slice(counted.length - third))];
+  return [median(counted.slice(0, third)), median(counted.slice(counted.length - third))];
 }
 
 /** Latencies without the warm-up, of one kind of room or of all. */
-export function warmLatencies(rows: readonly Row[], kinds: readonly RoomKind[] = KINDS): Histogram {
+export function warmLatencies(rows: readonly Row[], kinds: readonly RoomKind[] = KINDS): Latencies {
   return latenciesOf(warm(rows), kinds);
 }
 

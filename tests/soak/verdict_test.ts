@@ -1,6 +1,6 @@
 /** A soak run fails for memory or latency that grows, for any lost message, and for nothing else. */
 import assert from "node:assert/strict";
-import { Histogram } from "../load/histogram.ts";
+import { Latencies } from "../../bench/load/histogram.ts";
 import { byKind } from "./plan.ts";
 import type { Done } from "./plan.ts";
 import { noFaults } from "./room_check.ts";
@@ -11,9 +11,9 @@ const MB = 1_000_000;
 
 function row(at: number, latency_ms: number): Measured["rows"][number] {
   const latencies = byKind(() => {
-    const one = new Histogram();
+    const one = new Latencies();
     for (let count = 0; count < 25; count++) one.add(latency_ms);
-    return one;
+    return [one.encode()];
   });
   return { at_ms: at * 60_000, sent: 100, received: 100, latencies };
 }

@@ -1,4 +1,5 @@
 /** What `many_run.ts` found, as tables. */
+import { percentile } from "../../bench/measure/open_loop.ts";
 import { renderRows } from "../../bench/measure/table.ts";
 import type { Cost } from "./many_deployment.ts";
 import type { ManyReport } from "./many_run.ts";
@@ -19,7 +20,7 @@ const row = (when: string) => (cost: Cost) => [
 
 /** The value below which so large a part of them is. */
 const part = (sorted: readonly number[], share: number) =>
-  `${Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)} ms`;
+  `${Math.round(percentile(sorted, share))} ms`;
 
 const spread = (sorted: readonly number[]) =>
   `median ${part(sorted, 0.5)}, 99 % below ${part(sorted, 0.99)}, worst ${part(sorted, 1)}`;
