@@ -2,17 +2,17 @@
  * One chaos run from its start to its verdict: a cluster, a crowd, messages, faults, peace, and what is
  * wrong afterwards. `main.ts` and the test call it.
  */
+import type { Fault, ServerCount } from "../faults/fault.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import { Crowd } from "./crowd.ts";
 import { startFleet, targetsOf } from "./fleet.ts";
-import type { Fleet, ServerCount } from "./fleet.ts";
+import type { ChaosFleet } from "./fleet.ts";
 import { askForEvents, contend, intrude } from "./lock_contender.ts";
 import { describeLeaderless } from "./leader_record.ts";
 import { judgeLocks } from "./lock_judge.ts";
 import { Registry } from "./registry.ts";
 import { describeDifferences, findDifferences } from "./roster.ts";
 import { planFaults } from "./script.ts";
-import type { Fault } from "./script.ts";
 import { Traffic } from "./traffic.ts";
 import type { TrafficOutcome } from "./traffic.ts";
 import type { Variant } from "./variant.ts";
@@ -71,7 +71,7 @@ function countBy(items: readonly string[]): string {
 /** Everything that a run has in its hands. */
 class Run {
   readonly plan: Plan;
-  readonly fleet: Fleet;
+  readonly fleet: ChaosFleet;
   readonly registry: Registry;
   readonly crowd: Crowd;
   readonly traffic: Traffic;
@@ -79,7 +79,7 @@ class Run {
 
   constructor(
     plan: Plan,
-    fleet: Fleet,
+    fleet: ChaosFleet,
     registry: Registry,
     crowd: Crowd,
     traffic: Traffic,
@@ -156,7 +156,7 @@ class Run {
       plan.say(this.standing());
     }, PROGRESS_MS);
     try {
-      await this.fleet.suffer(faults);
+      await this.fleet.bus.suffer(faults);
       living.abort();
       plan.say(`the faults are over: ${this.standing()}`);
       return await this.settle();
@@ -210,7 +210,7 @@ function undecidable(
       ...(settled?.problems ?? []),
       ...registry.violations.slice(0, LINES_MAX),
       ...surprises,
-      ...fleet.bugs(),
+      ...fleet.bus.bugs(),
     ],
     undecided: silent.map(describeLeaderless),
     report: ["rooms, locks and messages were not judged"],
@@ -272,7 +272,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
       ...registry.violations.slice(0, LINES_MAX),
       ...messages.violations,
       ...surprises,
-      ...fleet.bugs(),
+      ...fleet.bus.bugs(),
     ],
     undecided: [],
     report: [
@@ -327,7 +327,7 @@ export async function runChaos(plan: Plan): Promise<Outcome> {
   const began_ms = performance.now();
   const hearers = { say, now: () => performance.now() - began_ms, onFault, onSurprise };
   await using fleet = await startFleet({ variant, servers, shield_lines, dir, ...hearers });
-  const { urls, issuer } = fleet;
+  const { urls, bus: { issuer } } = fleet;
   const crowd = new Crowd({
     size: plan.clients,
     variant,

@@ -1,24 +1,9 @@
 /**
  * Who is hurt when, and how: a plan of faults from a seed. Pure; `fleet.ts` carries it out.
  */
+import type { Fault, FaultKind, Range } from "../faults/fault.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import type { Variant } from "./variant.ts";
-
-/**
- * `kill` is SIGKILL and a new start, `stop` SIGSTOP and SIGCONT, `restart` SIGTERM and a new start,
- * `cut` the loss of every TCP connection and of the way to make new ones.
- */
-export type FaultKind = "kill" | "stop" | "restart" | "cut";
-
-/** One fault. */
-export interface Fault {
-  /** Since the begin of the script. */
-  readonly at_ms: number;
-  readonly target: string;
-  readonly kind: FaultKind;
-  /** From the blow to its end: SIGCONT, the new start, the connection restored. */
-  readonly away_ms: number;
-}
 
 /** Who can be hurt. */
 export interface Targets {
@@ -40,11 +25,6 @@ const OVERLAP = 0.3;
 /** How often something else than a process is hurt between two processes. */
 const ELSEWHERE = 0.25;
 
-function shuffled<T>(items: readonly T[], random: Random): T[] {
-  const rest = [...items];
-  return items.map(() => rest.splice(random.int(0, rest.length - 1), 1)[0] as T);
-}
-
 /** The NATS servers that have others beside them. */
 const membersOf = ({ nats }: Targets): readonly string[] => nats.length > 1 ? nats : [];
 
@@ -60,10 +40,10 @@ function* order(
   const names = [...targets.processes, ...members];
   const kinds = new Map(names.map((name) => [
     name,
-    shuffled(members.includes(name) ? MEMBER_KINDS : KINDS, random),
+    random.shuffled(members.includes(name) ? MEMBER_KINDS : KINDS),
   ]));
   for (let round = 0;; round++) {
-    for (const target of shuffled(names, random)) {
+    for (const target of random.shuffled(names)) {
       const own = kinds.get(target) as FaultKind[];
       yield { target, kind: own[round % own.length] as FaultKind };
       if (!random.chance(ELSEWHERE)) continue;
@@ -87,7 +67,7 @@ export function planFaults(
   const faults: Fault[] = [];
   const { pause_ms: pause_range, long_stop_ms } = variant;
   const members = membersOf(targets);
-  const between = ([low, high]: readonly [number, number]) => random.int(low, high);
+  const between = ([low, high]: Range) => random.int(low, high);
   const long_at_ms = between(pause_range);
   const with_long = duration_ms >= long_at_ms + 2 * long_stop_ms;
   const long = { target: random.pick(targets.shields), kind: "stop" as const };

@@ -3,8 +3,7 @@
  * Nothing here starts anything.
  */
 
-/** From and to, both included. */
-export type Range = readonly [low: number, high: number];
+import type { Range } from "../faults/fault.ts";
 
 /** What a run is like. */
 export interface Variant {

@@ -9,7 +9,7 @@ import type { Random } from "../presence_simulation/random.ts";
 import { hashBytes } from "./recording.ts";
 import type { OpenSubscriber, Recorder } from "./recording.ts";
 import { TIMES } from "./times.ts";
-import type { Range } from "./variant.ts";
+import type { Range } from "../faults/fault.ts";
 
 /** Who reads what. */
 export interface ReaderOptions {

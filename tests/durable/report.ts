@@ -1,7 +1,7 @@
 /** The figures of a durable run as lines for people. Judges nothing. */
 import { percentile } from "../../bench/measure/open_loop.ts";
 import type { Figures, Verdict } from "./checker.ts";
-import type { Fleet } from "./fleet.ts";
+import type { DurableFleet } from "./fleet.ts";
 import type { Publisher } from "./publisher.ts";
 
 /** What a report is made from. */
@@ -10,7 +10,7 @@ export interface ReportInput extends Verdict {
   readonly faults: number;
   readonly times: { readonly published_ms: number; readonly settled_ms: number };
   readonly publishers: readonly Pick<Publisher, "ack_times_ms" | "held_back" | "refusals">[];
-  readonly fleet: Pick<Fleet, "counters">;
+  readonly fleet: Pick<DurableFleet, "counters">;
 }
 
 function counts(of: ReadonlyMap<string, number>): string {

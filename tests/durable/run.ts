@@ -7,7 +7,7 @@ import { createRandom } from "../presence_simulation/random.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { check } from "./checker.ts";
 import { ROOM_PREFIX, startFleet } from "./fleet.ts";
-import type { Fleet } from "./fleet.ts";
+import type { DurableFleet } from "./fleet.ts";
 import { readHead, recordLog } from "./log_reader.ts";
 import { Publisher } from "./publisher.ts";
 import { RawReader } from "./raw_reader.ts";
@@ -61,14 +61,14 @@ class Crowd {
 
   constructor(
     plan: Plan,
-    fleet: Fleet,
+    fleet: DurableFleet,
     token: string,
     rooms: readonly string[],
     shared: Pick<ReaderOptions, "recorder" | "onSurprise">,
   ) {
     const random = createRandom(plan.seed).fork(1);
     let count = 0;
-    const url = () => `ws://${fleet.hosts[count++ % fleet.hosts.length]}`;
+    const url = () => `ws://${fleet.bus.hosts[count++ % fleet.bus.hosts.length]}`;
     const own = (name: string) => ({ name, url: url(), token, random: random.fork(count) });
     const half = (of: 0 | 1) => rooms.filter((_, index) => index % 2 === of);
     const halves = [half(0), half(1)];
@@ -110,7 +110,12 @@ class Crowd {
 }
 
 /** Publishes and reads while the faults last, and until the fate of every message is known. */
-async function suffer(plan: Plan, fleet: Fleet, crowd: Crowd, random: Random): Promise<number> {
+async function suffer(
+  plan: Plan,
+  fleet: DurableFleet,
+  crowd: Crowd,
+  random: Random,
+): Promise<number> {
   const { variant, seconds, say } = plan;
   const [living, roaming] = [new AbortController(), new AbortController()];
   const publishing = crowd.publishers.map((publisher) => publisher.run(living.signal));
@@ -121,7 +126,7 @@ async function suffer(plan: Plan, fleet: Fleet, crowd: Crowd, random: Random): P
   }, PROGRESS_MS);
   const faults = planFaults(seconds * 1_000, variant, random);
   try {
-    await fleet.suffer(faults);
+    await fleet.bus.suffer(faults);
     say(`the faults are over: ${crowd.standing()}`);
     await pause(variant.quiet_ms);
   } finally {
@@ -147,16 +152,16 @@ function behind(readers: readonly Standing[], heads: ReadonlyMap<string, number>
 
 async function perform(
   plan: Plan,
-  fleet: Fleet,
+  fleet: DurableFleet,
   recorder: Recorder,
   surprises: readonly string[],
   onSurprise: (text: string) => void,
 ): Promise<Omit<Outcome, "dir">> {
   const { variant, say } = plan;
-  const token = await fleet.issuer.tokenFor({ tenant_id: TENANT, role: "service" });
+  const token = await fleet.bus.issuer.tokenFor({ tenant_id: TENANT, role: "service" });
   const rooms = Array.from({ length: plan.rooms }, (_, index) => `${ROOM_PREFIX}${index}`);
   const crowd = new Crowd(plan, fleet, token, rooms, { recorder, onSurprise });
-  const log = { http_url: `http://${fleet.hosts[0]}`, token };
+  const log = { http_url: `http://${fleet.bus.hosts[0]}`, token };
   try {
     await crowd.open();
     say("everybody is subscribed; the faults begin");
@@ -191,7 +196,7 @@ async function perform(
           : []),
         ...(verdict.figures.acknowledged === 0 ? ["nothing was acknowledged"] : []),
         ...surprises.slice(0, LINES_MAX),
-        ...fleet.bugs(),
+        ...fleet.bus.bugs(),
       ],
       report: reportOf({ ...verdict, faults, times, publishers: crowd.publishers, fleet }),
       recording,

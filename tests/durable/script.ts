@@ -3,22 +3,18 @@
  * so that two of three are there, and one Shield at a time; both at once happens. Pure; `fleet.ts`
  * carries it out.
  */
-import type { Fault, FaultKind } from "../chaos/script.ts";
+import { natsNames } from "../faults/fault.ts";
+import type { Fault, FaultKind, Range } from "../faults/fault.ts";
 import type { Random } from "../presence_simulation/random.ts";
-import type { Range, Variant } from "./variant.ts";
+import type { Variant } from "./variant.ts";
 
 /** The NATS servers. */
-export const NATS = ["nats-0", "nats-1", "nats-2"] as const;
+export const NATS = natsNames(3);
 /** The Shields. */
 export const SHIELDS = ["shield-0", "shield-1"] as const;
 
 const NATS_KINDS: readonly FaultKind[] = ["kill", "stop"];
 const SHIELD_KINDS: readonly FaultKind[] = ["kill", "stop", "restart"];
-
-function shuffled<T>(items: readonly T[], random: Random): T[] {
-  const rest = [...items];
-  return items.map(() => rest.splice(random.int(0, rest.length - 1), 1)[0] as T);
-}
 
 /** Each target once a round, each with every kind in as many rounds as there are kinds. */
 function* order(
@@ -26,9 +22,9 @@ function* order(
   kinds: readonly FaultKind[],
   random: Random,
 ): Generator<Pick<Fault, "target" | "kind">, never> {
-  const own = new Map(targets.map((name) => [name, shuffled(kinds, random)]));
+  const own = new Map(targets.map((name) => [name, random.shuffled(kinds)]));
   for (let round = 0;; round++) {
-    for (const target of shuffled(targets, random)) {
+    for (const target of random.shuffled(targets)) {
       yield { target, kind: own.get(target)?.[round % kinds.length] as FaultKind };
     }
   }

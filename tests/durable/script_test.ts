@@ -1,6 +1,6 @@
 /** The plan of a durable run: the same from the same seed, one of a group at a time, everybody in turn. */
 import assert from "node:assert/strict";
-import type { Fault } from "../chaos/script.ts";
+import type { Fault } from "../faults/fault.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import { NATS, planFaults, SHIELDS } from "./script.ts";
 import { LONG, SHORT } from "./variant.ts";

@@ -11,6 +11,8 @@ export interface Random {
   chance(probability: number): boolean;
   /** Throws RangeError for an empty list. */
   pick<T>(items: readonly T[]): T;
+  /** The same items in another order. */
+  shuffled<T>(items: readonly T[]): T[];
   /** An independent stream: draws from it do not move this one. */
   fork(label: number): Random;
 }
@@ -25,13 +27,18 @@ export function createRandom(seed: number): Random {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
+  const int = (low: number, high: number) => low + Math.floor(next() * (high - low + 1));
   return {
     next,
-    int: (low, high) => low + Math.floor(next() * (high - low + 1)),
+    int,
     chance: (probability) => next() < probability,
     pick: (items) => {
       if (items.length === 0) throw new RangeError("nothing to pick from");
       return items[Math.floor(next() * items.length)] as typeof items[number];
+    },
+    shuffled<T>(items: readonly T[]) {
+      const rest = [...items];
+      return items.map(() => rest.splice(int(0, rest.length - 1), 1)[0] as T);
     },
     fork: (label) =>
       createRandom(Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(label + 1, 0xc2b2ae35)),

@@ -35,7 +35,7 @@ const BUG = /level=error .*msg="(uncaught error|unhandled rejection)".*/g;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Made by `startNode`. */
+/** One of a fleet; not started by being made. */
 export class ServerNode implements AsyncDisposable {
   readonly #options: NodeOptions;
   readonly #proxies: readonly TcpProxy[];

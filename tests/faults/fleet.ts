@@ -1,0 +1,208 @@
+/**
+ * A cluster that faults happen to: NATS servers, Brains and Shields, each a process, and load balancers
+ * in front of the Shields. It starts them, carries faults out and keeps the logs; it knows nothing of
+ * clients, and not who is hurt when: those are the scripts of `chaos` and `durable`.
+ */
+import { createIssuer } from "../harness/cluster.ts";
+import type { Issuer } from "../harness/cluster.ts";
+import { startNatsCluster } from "../harness/nats_cluster.ts";
+import { startNats } from "../harness/nats_server.ts";
+import type { NatsServer } from "../harness/nats_server.ts";
+import { startTcpProxy } from "../harness/tcp_proxy.ts";
+import type { TcpProxy } from "../harness/tcp_proxy.ts";
+import { natsNames } from "./fault.ts";
+import type { Fault, FaultKind, ServerCount } from "./fault.ts";
+import { ServerNode } from "./server_node.ts";
+
+/** What a fleet is, and what it reports to. */
+export interface FleetOptions {
+  /** Their names, as a script says them; those of NATS servers are `natsNames`. */
+  readonly brains: readonly string[];
+  readonly shields: readonly string[];
+  readonly balancers: readonly string[];
+  /** Of NATS. */
+  readonly servers: ServerCount;
+  /** Each process reaches NATS through proxies of its own only, and so can be cut off. */
+  readonly proxied: boolean;
+  /** Of every process, but `[server]` and `[nats]`; Shields are told of the issuer, too. */
+  readonly config: string;
+  /** Lines of `[server]` of every process, and more of the Shields. */
+  readonly server_lines: string;
+  readonly shield_lines?: string;
+  /** Faults of one group come after another; those of NATS always do, so that most of them are there. */
+  readonly groupOf: (target: string) => string;
+  /** For logs; exists. */
+  readonly dir: string;
+  readonly say: (line: string) => void;
+  /** Hears of a fault before it begins; the fault waits for it. */
+  readonly onFault?: (fault: Fault) => void | Promise<void>;
+  readonly onSurprise: (text: string) => void;
+}
+
+/** The group of all NATS servers. */
+const NATS = "nats";
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Made by `open`; NATS is up then, `start` starts everything else. */
+export class Fleet implements AsyncDisposable {
+  readonly issuer: Issuer;
+  readonly #options: FleetOptions;
+  readonly #owned: AsyncDisposableStack;
+  readonly #nats: ReadonlyMap<string, NatsServer>;
+  readonly #nodes = new Map<string, ServerNode>();
+  readonly #balancers: ReadonlyMap<string, TcpProxy>;
+  /** What goes on in each group. */
+  readonly #busy = new Map<string, Promise<void>>();
+  #turn = 0;
+
+  private constructor(
+    options: FleetOptions,
+    issuer: Issuer,
+    nats: readonly NatsServer[],
+    owned: AsyncDisposableStack,
+  ) {
+    this.#options = options;
+    this.#owned = owned;
+    this.issuer = issuer;
+    const names = natsNames(options.servers);
+    this.#nats = new Map(nats.map((server, index) => [names[index] as string, server]));
+    this.#balancers = new Map(
+      options.balancers.map((name) => [
+        name,
+        owned.use(startTcpProxy(() => this.#chooseShield())),
+      ]),
+    );
+  }
+
+  /** Starts NATS. */
+  static async open(options: FleetOptions): Promise<Fleet> {
+    await using owned = new AsyncDisposableStack();
+    const issuer = await createIssuer();
+    owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+    const nats = options.servers === 1
+      ? [owned.use(await startNats({ jetstream: true }))]
+      : owned.use(await startNatsCluster("", { silent: options.proxied })).members;
+    return new Fleet(options, issuer, nats, owned.move());
+  }
+
+  /** `host:port` of each balancer, for WebSockets and HTTP. */
+  get hosts(): readonly string[] {
+    return [...this.#balancers.values()].map(({ port }) => `127.0.0.1:${port}`);
+  }
+
+  /** Of the servers themselves; a proxy stands before none of them. */
+  get nats_urls(): readonly string[] {
+    return [...this.#nats.values()].map(({ url }) => url);
+  }
+
+  /** Starts every process. Rejects with a log when one is not ready. */
+  async start(): Promise<void> {
+    const { brains, shields, config, proxied, shield_lines = "", dir, onSurprise } = this.#options;
+    const nats = [...this.#nats.values()].map(({ port, url }) => proxied ? port : url);
+    for (const name of [...brains, ...shields]) {
+      const part = brains.includes(name) ? "brain" as const : "shield" as const;
+      const own = part === "shield"
+        ? { config: config + this.issuer.config, lines: shield_lines }
+        : { config, lines: "" };
+      const server_lines = this.#options.server_lines + own.lines;
+      const options = { name, part, config: own.config, server_lines, nats, dir, onSurprise };
+      this.#nodes.set(name, this.#owned.use(new ServerNode(options)));
+    }
+    await Promise.all([...this.#nodes.values()].map((node) => node.start()));
+  }
+
+  /** Base of the ops listener of a process, undefined while there is none. */
+  opsUrl(name: string): string | undefined {
+    return this.#nodes.get(name)?.ops_url;
+  }
+
+  /** Carries the faults out, each at its time; resolves when all is up again. */
+  async suffer(faults: readonly Fault[]): Promise<void> {
+    const began_ms = performance.now();
+    for (const fault of faults) {
+      await pause(began_ms + fault.at_ms - performance.now());
+      const group = this.#nats.has(fault.target) ? NATS : this.#options.groupOf(fault.target);
+      const before = this.#busy.get(group) ?? Promise.resolve();
+      const done = before.then(() => this.#perform(fault));
+      // Whoever awaits it below still hears of a failure.
+      done.catch(() => {});
+      this.#busy.set(group, done);
+    }
+    await Promise.all(this.#busy.values());
+  }
+
+  /** Errors that no process caught, so far as its log still has them. */
+  bugs(): string[] {
+    return [...this.#nodes.values()].flatMap((node) =>
+      node.bugs().map((line) => `${node.name} logged: ${line}`)
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const [name, server] of this.#nats) {
+      await Deno.writeTextFile(`${this.#options.dir}/${name}.log`, server.logTail());
+    }
+    await this.#owned.disposeAsync();
+  }
+
+  /** In turn, and stopped ones too: a balancer that makes no checks of its own. */
+  #chooseShield(): number | undefined {
+    const { shields } = this.#options;
+    const ports = shields.flatMap((name) => this.#nodes.get(name)?.client_port ?? []);
+    return ports[this.#turn++ % ports.length];
+  }
+
+  async #perform(fault: Fault): Promise<void> {
+    const { say, onFault } = this.#options;
+    const { target, kind, away_ms } = fault;
+    const [node, server, balancer] = [
+      this.#nodes.get(target),
+      this.#nats.get(target),
+      this.#balancers.get(target),
+    ];
+    await onFault?.(fault);
+    say(`${kind} ${target} for ${(away_ms / 1_000).toFixed(1)} s`);
+    if (node !== undefined) await hurtNode(node, kind, away_ms);
+    else if (server !== undefined) await hurtServer(server, kind, away_ms);
+    else if (balancer !== undefined) await cutOff(balancer, away_ms);
+    else throw new TypeError(`there is no ${target}`);
+    say(`${target} is back`);
+  }
+}
+
+async function hurtNode(node: ServerNode, kind: FaultKind, away_ms: number): Promise<void> {
+  switch (kind) {
+    case "kill":
+    case "restart":
+      await node.end(kind === "kill" ? "SIGKILL" : "SIGTERM");
+      await pause(away_ms);
+      return await node.start();
+    case "stop":
+      node.signal("SIGSTOP");
+      await pause(away_ms);
+      return node.signal("SIGCONT");
+    case "cut":
+      return await cutOff(node, away_ms);
+    default:
+      return kind satisfies never;
+  }
+}
+
+async function hurtServer(server: NatsServer, kind: FaultKind, away_ms: number): Promise<void> {
+  if (kind === "stop") {
+    await server.freeze();
+    await pause(away_ms);
+    return server.resume();
+  }
+  if (kind === "kill") await server.kill();
+  else await server.stop();
+  await pause(away_ms);
+  await server.start();
+}
+
+async function cutOff(from: Pick<TcpProxy, "cut" | "restore">, away_ms: number): Promise<void> {
+  await from.cut();
+  await pause(away_ms);
+  from.restore();
+}
