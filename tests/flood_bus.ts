@@ -5,7 +5,7 @@
  */
 import { serveDev } from "../arq/serve/dev_bus.ts";
 import { busProcess } from "../arq/serve/serve_main.ts";
-import { TextLineStream } from "../bench/measure/text_lines.ts";
+import { ownLines } from "../bench/measure/text_lines.ts";
 import { Connection } from "../shield/connection/connection.ts";
 
 /** What one connection brought in one turn, at most. */
@@ -46,10 +46,7 @@ if (import.meta.main) {
     Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(word)}\n`));
   };
   const asked = async () => {
-    const lines = Deno.stdin.readable.pipeThrough(new TextDecoderStream()).pipeThrough(
-      new TextLineStream(),
-    );
-    for await (const _ of lines) {
+    for await (const _ of ownLines()) {
       say(most);
       most.frames = most.bytes = most.all = 0;
     }

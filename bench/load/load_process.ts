@@ -2,7 +2,7 @@
  * A load process: connections to one target, told what to do line by line on its standard input, with
  * which it ends. `driver.ts` starts it; `crowd.ts` has the connections.
  */
-import { TextLineStream } from "../measure/text_lines.ts";
+import { ownLines } from "../measure/text_lines.ts";
 import { CrowdMember } from "./crowd.ts";
 import { wireOf } from "./wires.ts";
 import type { Count, Opened, Order, Report, Sent, Word } from "./words.ts";
@@ -30,9 +30,7 @@ async function open(order: Order): Promise<CrowdMember> {
 
 if (import.meta.main) {
   let member: CrowdMember | undefined;
-  const lines = Deno.stdin.readable.pipeThrough(new TextDecoderStream())
-    .pipeThrough(new TextLineStream());
-  for await (const line of lines) {
+  for await (const line of ownLines()) {
     if (member === undefined) member = await open(JSON.parse(line));
     // Not waited for: when the input ends meanwhile, so does this. What fails ends it too.
     else void obey(member, JSON.parse(line));

@@ -1,6 +1,6 @@
 /**
  * Programs that say one line of JSON when they are ready and end with their standard input: bare
- * servers and load processes. It knows nothing of what they do.
+ * servers, load processes, clients of `deno task load`. It knows nothing of what they do.
  */
 import { ROOT } from "../measure/scenario.ts";
 import { TextLineStream } from "../measure/text_lines.ts";
@@ -14,6 +14,8 @@ export interface Program extends AsyncDisposable {
   say(word: unknown): Promise<void>;
   /** The next line. Rejects with its log when there is none any more. */
   hear<T>(): Promise<T>;
+  /** Ends it at once, whatever it does; it may have ended already. */
+  kill(): void;
 }
 
 /** How it is run. */
@@ -55,6 +57,13 @@ export function startProgram(program: string, options: ProgramOptions): Program 
       if (!done && value !== undefined) return JSON.parse(value);
       await logged;
       throw new Error(`${program} ended:\n${log}`);
+    },
+    kill() {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended already.
+      }
     },
     async [Symbol.asyncDispose]() {
       // It may have ended by itself; then there is nobody to tell.

@@ -16,3 +16,9 @@ export class TextLineStream extends TransformStream<string, string> {
     });
   }
 }
+
+/** The lines of this program's standard input, until it ends. */
+export function ownLines(): AsyncIterableIterator<string> {
+  return Deno.stdin.readable.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())
+    .values();
+}

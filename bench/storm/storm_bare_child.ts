@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { encodeAck, encodeWelcome } from "@arqon/proto";
-import { ownLines } from "./storm_process.ts";
+import { ownLines } from "../measure/text_lines.ts";
 
 /** The server's certificate; without one it does not speak TLS. */
 export interface BarePlan {

@@ -4,7 +4,7 @@
  * `storm.ts` starts it.
  */
 import { Crowd } from "./storm_crowd.ts";
-import { ownLines } from "./storm_process.ts";
+import { ownLines } from "../measure/text_lines.ts";
 
 if (import.meta.main) {
   const lines = ownLines();

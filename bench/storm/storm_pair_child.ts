@@ -4,7 +4,7 @@
  * names the phase that begins, and the end of stdin ends it. Prints one report.
  */
 import { decodeServerFrame, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import { ownLines } from "./storm_process.ts";
+import { ownLines } from "../measure/text_lines.ts";
 
 /** What the pair does. */
 export interface PairPlan {

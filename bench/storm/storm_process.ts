@@ -54,9 +54,3 @@ export function startProcess(
     },
   };
 }
-
-/** The lines of this program's standard input. */
-export function ownLines(): AsyncIterator<string> {
-  return Deno.stdin.readable.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())
-    .values();
-}

@@ -3,7 +3,7 @@
  * the order as JSON. Prints that it has begun, then one report. What it deploys was deployed by who
  * started it.
  */
-import { ownLines } from "../../bench/storm/storm_process.ts";
+import { ownLines } from "../../bench/measure/text_lines.ts";
 import {
   BINARY,
   PING,

@@ -3,7 +3,7 @@
  * itself. Its first line on stdin is a plan as JSON; each further one names the phase that begins, and
  * the end of stdin ends it. Prints one report. It attacks nobody.
  */
-import { ownLines } from "../../bench/storm/storm_process.ts";
+import { ownLines } from "../../bench/measure/text_lines.ts";
 import { percentile } from "../../bench/measure/open_loop.ts";
 
 /** Who they are. */

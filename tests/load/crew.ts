@@ -2,9 +2,9 @@
  * Client processes of a load run: each is a program of its own that is given a plan and words as JSON
  * lines, and says what it has to say as JSON lines. What they do is their own business.
  */
-
-const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname).replace(/\/$/, "");
-const LOG_CHARACTERS = 8_192;
+import { startProgram } from "../../bench/load/program.ts";
+import type { Program } from "../../bench/load/program.ts";
+import { ownLines } from "../../bench/measure/text_lines.ts";
 
 /** A line of a client process. */
 export interface Said {
@@ -20,39 +20,26 @@ export interface HandOptions {
 
 /** One client process. */
 export class Hand implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #program: Program;
   readonly #heard: Said[] = [];
-  readonly #read: Promise<void>;
+  readonly #listening: Promise<void>;
   #waiting: (() => void) | undefined;
-  #log = "";
-  #over = false;
+  /** Why it says nothing more. */
+  #over: unknown;
 
   /** `program` is a path below the root of the checkout; `onSaid` hears every line first. */
   constructor(program: string, plan: object, { onSaid = () => {}, nice = 0 }: HandOptions = {}) {
-    const run = ["run", "--no-prompt", "--allow-net", "--allow-read", `${ROOT}/${program}`];
-    const [command, args] = nice === 0
-      ? [Deno.execPath(), run]
-      : ["nice", ["-n", String(nice), Deno.execPath(), ...run]];
-    this.#child = new Deno.Command(command, {
-      args,
-      cwd: ROOT,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    this.#writer = this.#child.stdin.getWriter();
-    this.#read = Promise.all([this.#readLines(onSaid), this.#readLog()]).then(() => {
-      this.#over = true;
-      this.#waiting?.();
+    this.#program = startProgram(program, {
+      flags: ["--allow-net", "--allow-read"],
+      before: nice === 0 ? [] : ["nice", "-n", String(nice)],
     });
+    this.#listening = this.#listen(onSaid);
     this.tell(plan);
   }
 
   tell(word: object): void {
-    const line = new TextEncoder().encode(`${JSON.stringify(word)}\n`);
     // When it has ended, whoever waits for its answer hears why.
-    this.#writer.write(line).catch(() => {});
+    this.#program.say(word).catch(() => {});
   }
 
   /** The next line of that kind. Rejects with its log when the process ends without. */
@@ -60,51 +47,38 @@ export class Hand implements AsyncDisposable {
     for (;;) {
       const index = this.#heard.findIndex((one) => one.kind === kind);
       if (index >= 0) return this.#heard.splice(index, 1)[0] as T;
-      if (this.#over) throw new Error(`a client process ended without "${kind}":\n${this.#log}`);
+      if (this.#over !== undefined) {
+        const why = this.#over instanceof Error ? this.#over.message : this.#over;
+        throw new Error(`a client process ended without "${kind}": ${why}`);
+      }
       await new Promise<void>((resolve) => this.#waiting = resolve);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended already.
-    }
-    await this.#child.status;
-    await this.#read;
-    await this.#writer.abort().catch(() => {});
+    this.#program.kill();
+    await this.#program[Symbol.asyncDispose]();
+    await this.#listening;
   }
 
-  async #readLines(onSaid: (said: Said) => void): Promise<void> {
-    let rest = "";
-    for await (const chunk of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        const said = JSON.parse(line) as Said;
+  async #listen(onSaid: (said: Said) => void): Promise<void> {
+    try {
+      for (;;) {
+        const said = await this.#program.hear<Said>();
         onSaid(said);
         this.#heard.push(said);
+        this.#waiting?.();
       }
+    } catch (error) {
+      this.#over = error;
       this.#waiting?.();
-    }
-  }
-
-  async #readLog(): Promise<void> {
-    for await (const chunk of this.#child.stderr.pipeThrough(new TextDecoderStream())) {
-      this.#log = (this.#log + chunk).slice(-LOG_CHARACTERS);
     }
   }
 }
 
 /** In a client process: what it is told, line by line; the first is its plan. */
 export async function* words(): AsyncGenerator<unknown, void> {
-  let rest = "";
-  for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) yield JSON.parse(line);
-  }
+  for await (const line of ownLines()) yield JSON.parse(line);
 }
 
 /** In a client process: says a line. */
