@@ -2,15 +2,7 @@
  * Counters of processes that are killed and started again, summed over all of their lives from what was
  * read of `/metrics` while they lived. What was counted after the last look is lost with a process.
  */
-
-const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^}]*\})?) ([0-9.e+-]+)$/gm;
-
-/** The samples of one exposition, by name with labels. */
-export function readSamples(text: string): Map<string, number> {
-  return new Map(
-    [...text.matchAll(LINE)].map(([, name = "", value]) => [name, Number(value)]),
-  );
-}
+import { readSamples } from "../harness/server_state.ts";
 
 /** Sums by name with labels. */
 export class Counters {

@@ -78,8 +78,7 @@ export class Fleet implements AsyncDisposable {
   /** Starts NATS. */
   static async open(options: FleetOptions): Promise<Fleet> {
     await using owned = new AsyncDisposableStack();
-    const issuer = await createIssuer();
-    owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+    const issuer = owned.use(await createIssuer());
     const nats = options.servers === 1
       ? [owned.use(await startNats({ jetstream: true }))]
       : owned.use(await startNatsCluster("", { silent: options.proxied })).members;

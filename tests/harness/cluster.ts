@@ -30,8 +30,8 @@ export interface ServerProcess extends AsyncDisposable {
   stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
 }
 
-/** Key, audience and token maker of a test deployment. */
-export interface Issuer {
+/** Key, audience and token maker of a test deployment; disposing of it removes its folder. */
+export interface Issuer extends AsyncDisposable {
   readonly config: string;
   readonly dir: string;
   tokenFor(claims?: Record<string, unknown>): Promise<string>;
@@ -40,7 +40,8 @@ export interface Issuer {
 const inAnHour = () => Math.floor(Date.now() / 1_000) + 3_600;
 
 /**
- * A new RS256 key in a folder of its own under the system's temporary one; the caller removes it.
+ * A new RS256 key in a folder of its own under the system's temporary one; the caller removes it, or
+ * disposes of the issuer.
  */
 export async function createIssuer(): Promise<Issuer> {
   const dir = await Deno.makeTempDir({ prefix: "arqon-cluster-" });
@@ -61,6 +62,7 @@ roles = ["user", "service", "admin"]
       new SignJWT({ exp: inAnHour(), tenant_id: "acme", role: "user", sub: "ann", ...claims })
         .setProtectedHeader({ alg: "RS256" }).setIssuer("test").setAudience("arqon")
         .sign(privateKey),
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
   };
 }
 

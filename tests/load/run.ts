@@ -7,7 +7,7 @@ import { merged } from "../../bench/load/histogram.ts";
 import type { Latencies } from "../../bench/load/histogram.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
-import { readSamples } from "../durable/counters.ts";
+import { errorsIn, samplesOf } from "../harness/server_state.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { Hand } from "./crew.ts";
 import { fileLimit, spreadOver } from "./file_limit.ts";
@@ -59,7 +59,6 @@ const USERS = 50;
 const POLL_MS = 250;
 const DROP_MS = 120_000;
 const IDLE_LINE_MS = 60_000;
-const BUG = /level=error .*/g;
 /** Everybody is of one tenant. */
 const CONFIG = `
 [limits]
@@ -87,9 +86,7 @@ class Shields {
   /** A metric, summed over all processes. */
   async sum(name: string): Promise<number> {
     const each = await Promise.all(this.#all.map(async ({ ready }) => {
-      const response = await fetch(`${ready["ops_url"]}/metrics`);
-      const samples = [...readSamples(await response.text())];
-      return samples.flatMap(([key, value]) => (
+      return [...await samplesOf(ready["ops_url"])].flatMap(([key, value]) => (
         key === name || key.startsWith(`${name}{`) ? [value] : []
       ));
     }));
@@ -101,7 +98,7 @@ class Shields {
   }
 
   bugs(): string[] {
-    return this.#all.flatMap((shield) => shield.log().match(BUG) ?? []);
+    return this.#all.flatMap((shield) => errorsIn(shield.log()));
   }
 }
 
@@ -224,8 +221,7 @@ async function perform(
 export async function runLoad(plan: LoadPlan): Promise<LoadOutcome> {
   await assertFits(plan);
   await using owned = new AsyncDisposableStack();
-  const issuer = await createIssuer();
-  owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const issuer = owned.use(await createIssuer());
   const nats = owned.use(await startNats({ jetstream: true }));
   const config = `[nats]\nurls = ["${nats.url}"]\n${CONFIG}${issuer.config}`;
   const [servers, args] = plan.one_port

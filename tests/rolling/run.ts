@@ -86,12 +86,8 @@ class Fleet {
 /** Runs it all. Rejects only when something does not start. */
 export async function runRolling(plan: RollingPlan): Promise<RollingOutcome> {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
-  try {
-    return await underLoad(plan, nats.url, issuer);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  return await underLoad(plan, nats.url, issuer);
 }
 
 async function underLoad(

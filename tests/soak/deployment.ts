@@ -7,7 +7,7 @@ import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
-import { readSamples } from "../durable/counters.ts";
+import { errorsIn, samplesOf } from "../harness/server_state.ts";
 import { SAMPLE, sampleUpload } from "../load/sample.ts";
 import { startNats } from "../harness/nats_server.ts";
 
@@ -34,7 +34,6 @@ export interface Deployment extends AsyncDisposable {
 
 /** Everywhere, and where it has to read every word. */
 const POLICIES = [{ name: "content_size", room: "*" }, { name: "bad_words", room: "people-*" }];
-const BUG = /level=error .*/g;
 const REFUSED = /^shield_policy_verdicts_total\{.*verdict="refused"/;
 /**
  * Everybody comes from this machine, and thousands of them are one user. What rooms keep is bounded so
@@ -79,18 +78,14 @@ async function govern(admin_url: string, issuer: Issuer): Promise<void> {
   }
 }
 
-async function metrics({ ready }: ServerProcess): Promise<Map<string, number>> {
-  const response = await fetch(`${ready["ops_url"]}/metrics`);
-  return readSamples(await response.text());
-}
+const metrics = ({ ready }: ServerProcess) => samplesOf(ready["ops_url"]);
 
 const rss = (samples: Map<string, number>) => samples.get("process_resident_memory_bytes") ?? NaN;
 
 /** Starts it, with these lines of the Shield's `[server]`. Rejects with a log when a part does not come up. */
 export async function startDeployment(server_lines = ""): Promise<Deployment> {
   await using owned = new AsyncDisposableStack();
-  const issuer = await createIssuer();
-  owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const issuer = owned.use(await createIssuer());
   const nats = owned.use(await startNats({ jetstream: true, config: `http: "127.0.0.1:-1"` }));
   const monitor = nats.logTail().match(/Starting http monitor on (\S+)/)?.[1];
   const config = `[nats]\nurls = ["${nats.url}"]\n${CONFIG}`;
@@ -124,7 +119,7 @@ export async function startDeployment(server_lines = ""): Promise<Deployment> {
       ),
     bugs: () => [
       ...ended,
-      ...[shield, brain].flatMap((process) => process.log().match(BUG) ?? []),
+      ...[shield, brain].flatMap((process) => errorsIn(process.log())),
     ],
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

@@ -55,8 +55,7 @@ export async function natsDeployment(sizes: Sizes): Promise<Deployment> {
   stack.defer(() => Deno.remove(folder, { recursive: true }));
   const config = `jetstream { store_dir: ${JSON.stringify(folder)}, max_file: ${storage_bytes} }`;
   const nats = stack.use(await startNats({ config }));
-  const issuer = await createIssuer();
-  stack.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const issuer = stack.use(await createIssuer());
   const text = `${COMMON}[durable]\nlog_bytes = ${log_bytes}\n[nats]\nurls = ["${nats.url}"]\n`;
   const shield = stack.use(await startServer("shield", `${text}${issuer.config}`, issuer.dir));
   for (let n = 0; n < brains; n++) stack.use(await startServer("brain", text, issuer.dir));
@@ -85,8 +84,7 @@ export async function natsDeployment(sizes: Sizes): Promise<Deployment> {
 /** One process, `arq serve`, with its log in a folder. */
 export async function embeddedDeployment({ storage_bytes }: Sizes): Promise<Deployment> {
   await using stack = new AsyncDisposableStack();
-  const issuer = await createIssuer();
-  stack.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const issuer = stack.use(await createIssuer());
   const listeners = ["ops", "admin"].map((name) => `[${name}]\nhost = "127.0.0.1"\nport = 0\n`);
   const text = [
     ...listeners,

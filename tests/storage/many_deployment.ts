@@ -106,8 +106,7 @@ export async function manyDeployment(): Promise<ManyDeployment> {
   const conf = Deno.readTextFileSync(new URL("nats.conf", FOLDER));
   const [, max_file = ""] = /max_file_store: (\w+)/.exec(conf) ?? [];
   const cluster = stack.use(await startNatsCluster("", { max_file }));
-  const issuer = await createIssuer();
-  stack.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const issuer = stack.use(await createIssuer());
   const urls = `urls = ${JSON.stringify(cluster.urls)}\n`;
   const rooms = '[[rooms]]\nroom = "log-*"\ndurable = true\nhistory_size = 100_000\n';
   const { text, shared_streams } = storageLines("shield");

@@ -7,7 +7,7 @@ import { startBusWith } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
-import { readSamples } from "../durable/counters.ts";
+import { errorsIn, samplesOf } from "../harness/server_state.ts";
 import { startNats } from "../harness/nats_server.ts";
 
 /** What a token says. */
@@ -31,8 +31,8 @@ export interface Node {
   metric(name: string): Promise<number>;
   /** Files and sockets that its process has open; undefined where that cannot be told. */
   files(): Promise<number | undefined>;
-  /** Errors that it logged. */
-  bugs(): string[];
+  /** Errors that it logged; warnings are for scenarios that show what is refused. */
+  bugs(): readonly string[];
 }
 
 /** All nodes of a run. */
@@ -95,13 +95,6 @@ const EMBEDDED = `
 [server]
 host = "127.0.0.1"
 `;
-/** Of a scenario that shows what is refused, the log may have warnings; errors nobody should see. */
-const BUG = /^.*level=error .*$/gm;
-
-async function samples(ops_url: string): Promise<Map<string, number>> {
-  return readSamples(await (await fetch(`${ops_url}/metrics`)).text());
-}
-
 function grantsOf({ grants }: Claims): { grants?: Claims["grants"] } {
   return grants === undefined ? {} : { grants };
 }
@@ -116,9 +109,9 @@ function busNode(name: string, bus: TestBus): Node {
       const { user, tenant = TENANT, role = "user", ttl_seconds = 3_600 } = claims;
       return bus.tokenFor({ user, tenant, role, ttl_seconds, claims: grantsOf(claims) });
     },
-    metric: async (metric) => (await samples(bus.ops_url)).get(metric) ?? 0,
+    metric: async (metric) => (await samplesOf(bus.ops_url)).get(metric) ?? 0,
     files: () => Promise.resolve(undefined),
-    bugs: () => bus.log().match(BUG) ?? [],
+    bugs: () => errorsIn(bus.log()),
   };
 }
 
@@ -140,17 +133,16 @@ function shieldNode(name: string, issuer: Issuer, { ready, log, pid }: ServerPro
       const exp = Math.floor(Date.now() / 1_000) + ttl_seconds;
       return issuer.tokenFor({ sub: user, tenant_id: tenant, role, exp, ...grantsOf(claims) });
     },
-    metric: async (metric) => (await samples(ready["ops_url"] ?? "")).get(metric) ?? 0,
+    metric: async (metric) => (await samplesOf(ready["ops_url"])).get(metric) ?? 0,
     files: () => openFiles(pid),
-    bugs: () => log().match(BUG) ?? [],
+    bugs: () => errorsIn(log()),
   };
 }
 
 /** Starts all of them. Rejects with a log when one does not come up. */
 export async function startNodes(): Promise<Nodes> {
   await using owned = new AsyncDisposableStack();
-  const issuer = await createIssuer();
-  owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const issuer = owned.use(await createIssuer());
   const nats = owned.use(await startNats({ jetstream: true, config: "max_payload: 4194304" }));
   const config = `[nats]\nurls = ["${nats.url}"]\n${WIDE}`;
   const [main, strict, , a, b] = await Promise.all([
