@@ -3,22 +3,22 @@
  * turn. Which socket is guilty is `memory_guard.ts`.
  */
 
-/** Attributes what is freed to whoever has closed last. */
+/** Attributes freed memory to the socket that closed last. */
 export class Freed<S> {
   readonly #read_bytes: () => number;
   readonly #onFreed: (who: S, freed_bytes: number) => void;
   #last: { readonly who: S; readonly before_bytes: number } | undefined;
 
-  /** `read_bytes`: resident memory of the process. */
+  /** Prepares a measurement. `read_bytes` tells the resident memory of the process. */
   constructor(read_bytes: () => number, onFreed: (who: S, freed_bytes: number) => void) {
     this.#read_bytes = read_bytes;
     this.#onFreed = onFreed;
   }
 
   /**
-   * To be called in the close event. The runtime frees what a socket held as soon as its close event
-   * is over, but several close events may be over before anything else is: what is gone at the next
-   * one belonged to the one before.
+   * Takes note that a socket closes; to be called in its close event. The runtime frees what a socket
+   * held as soon as that event is over, but several close events may come before anything else runs. So
+   * what is gone at the next close event belonged to the socket before.
    */
   closing(who: S): void {
     this.settle();
@@ -26,7 +26,7 @@ export class Freed<S> {
     queueMicrotask(() => this.settle());
   }
 
-  /** The memory of whoever closes now is not theirs who closed before. */
+  /** Attributes what was freed so far to the last socket, and not to the next one that closes. */
   settle(): void {
     const last = this.#last;
     this.#last = undefined;

@@ -6,53 +6,52 @@
 import { Leaving } from "./memory_leaving.ts";
 import type { Leaver } from "./memory_leaving.ts";
 
-/** From this part of `[limits] memory_bytes` on, every socket is asked. */
+/** From this part of `[limits] memory_bytes` on, every client is asked whether it is alive. */
 const ASK_AT = 0.45;
 /** From this part on, clients that do not answer are sent away. */
 const PART_AT = 0.55;
-/** Above this, if it still grows, without the whole time to answer. */
+/** Above this part, while memory still grows, clients do not get the whole time to answer. */
 const PRESS_AT = 0.65;
-/** Above this the process begins to end, also before anybody is judged. */
+/** Above this part the process begins to end, even before anybody is judged. */
 const LEAVE_AT = 0.7;
-/** Above this it begins to end, also when nobody is silent. */
+/** Above this part the process begins to end, even when no client is silent. */
 const END_AT = 1;
-/** Above this it does not wait for an orderly end, once those who were sent away are judged. */
+/** Above this part the end is not orderly any more, once the clients that were sent away are judged. */
 export const ABORT_AT = 1.4;
-/** Above this it waits for nothing. */
+/** Above this part the process waits for nothing. */
 export const GIVE_UP_AT = 2;
 /** How long a client has to answer a PING, and how long where memory is short. */
 export const ANSWER_MS = 2_000;
 const ANSWER_SHORT_MS = 500;
 /** How long a client has to answer a close frame. */
 export const LEAVE_MS = 2_000;
-/** The end begins no earlier, so that whoever answers at once can free the memory. */
+/** The end begins no earlier than this, so that a client that leaves at once can free the memory. */
 const LEAVE_SHORT_MS = 500;
 const TIMES = { leave_ms: LEAVE_MS, answer_ms: LEAVE_SHORT_MS };
 /** How long an orderly end may take. */
 export const END_MS = 10_000;
 /** Rest between two rounds that found nobody guilty, unless memory grows, in ms. */
 const REST_MS = 5_000;
-/** What counts as growing: part of the limit. */
+/** Growth that counts as growing, as a part of the limit. */
 const GROWTH = 0.05;
-/** Unfinished messages must hold this part of the limit, or it is not they. */
+/** Unfinished messages must hold this part of the limit, or they are not the cause. */
 const HELD = 0.2;
-/** What a client that leaves must have held to be guilty: part of the limit, and whole messages. */
+/**
+ * What a client must have held to be guilty when it leaves: a part of the limit, and whole messages.
+ */
 const WEIGHT = 0.01;
 const WEIGHT_MESSAGES = 4;
-/** Unfinished bytes of a client that count for nothing, where they are known. */
+/** Where a client's unfinished bytes are known, fewer than this count for nothing. */
 const SMALL_BYTES = 65_536;
-/**
- * How many looks at the sockets it takes, at least, to see whether those who were sent away go at
- * once.
- */
+/** The least looks at the sockets that show whether the clients that were sent away go at once. */
 const LOOKS = 2;
-/** With fewer looks left before the end, each is one too many. */
+/** With fewer looks than this left before the end, the process has no time. */
 const FEW_LOOKS = 8;
 /** The longest that the process stops reading at a time while it serves. Policies may take 250 ms. */
 export const PAUSE_MS = 200;
 /**
- * The pause at the end, when there is nothing left to wait for, in ms: each step of the end takes
- * turns.
+ * The pause in ms at the end, when nothing is left to wait for. It is short, since each step of the end
+ * takes turns of the event loop.
  */
 const LAST_PAUSE_MS = 20;
 
@@ -60,9 +59,9 @@ const LAST_PAUSE_MS = 20;
 export interface Reading {
   /** Unix ms. */
   readonly now_ms: number;
-  /** Resident memory. */
+  /** Resident memory of the process. */
   readonly rss_bytes: number;
-  /** What the JavaScript heap and its buffers account for. */
+  /** Memory that the JavaScript heap and its buffers account for. */
   readonly own_bytes: number;
 }
 
@@ -73,22 +72,22 @@ export interface Suspect extends Leaver {
   /** The connection has ended: its socket waits for the peer's close frame. */
   readonly ended: boolean;
   ping(): void;
-  /** Cuts it off; called only where `unfinished_bytes` is known. */
+  /** Cuts the connection off; called only where `unfinished_bytes` is known. */
   terminate(): void;
 }
 
-/** What the guard wants done. At most one a sample. */
+/** What the guard wants done; at most one action for each reading. */
 export type Action<S extends Suspect> =
   | { readonly kind: "none" }
-  /** Everybody was asked. */
+  /** Every client was asked whether it is alive. */
   | { readonly kind: "asked"; readonly clients: number }
   /** Clients that did not answer were sent away. */
   | { readonly kind: "parted"; readonly clients: number }
-  /** These were cut off, and are guilty. */
+  /** These clients were cut off, and are guilty. */
   | { readonly kind: "cut"; readonly guilty: readonly S[] }
-  /** The process must end. `judged`: all of the guilty are known; else `judged` follows. */
+  /** The process must end. With `judged`, all of the guilty are known; otherwise `judged` follows. */
   | { readonly kind: "end"; readonly judged: boolean; readonly guilty: readonly S[] }
-  /** While it ends: these did not leave, and are guilty. */
+  /** While the process ends: these clients did not leave, and are guilty. */
   | { readonly kind: "judged"; readonly guilty: readonly S[] }
   /** Much memory is in use, but not by unfinished messages. */
   | { readonly kind: "unexplained" }
@@ -104,40 +103,40 @@ type State<S extends Suspect> =
   | {
     readonly name: "ending";
     readonly since_ms: number;
-    /** Undefined when they are judged, or nobody is to be. */
+    /** The clients that are to leave; undefined once they are judged, or when there are none. */
     readonly leaving: Leaving<S> | undefined;
   };
 
-/** What a process may take. */
+/** The limits of a process that the guard needs. */
 export interface MemoryLimits {
   readonly memory_bytes: number;
-  /** The longest message that is taken. */
+  /** The longest message that a client may send. */
   readonly max_frame_bytes: number;
 }
 
-/** One process's guard. Times in Unix ms. */
+/** The guard of one process. Times are in Unix ms. */
 export class MemoryGuard<S extends Suspect> {
   readonly #limit_bytes: number;
   readonly #weight_bytes: number;
   readonly #suspects: () => Iterable<S>;
   #state: State<S> = { name: "calm", until_ms: 0, below: 0 };
   #last: Reading | undefined;
-  /** The least that neither heap nor buffers accounted for: the runtime itself. */
+  /** The least memory so far that neither heap nor buffers accounted for: the runtime itself. */
   #floor_bytes = Infinity;
 
-  /** `suspects` are all sockets that are not closed. */
+  /** Makes a guard for the sockets that are not closed, which `suspects` lists. */
   constructor({ memory_bytes, max_frame_bytes }: MemoryLimits, suspects: () => Iterable<S>) {
     this.#limit_bytes = memory_bytes;
     this.#weight_bytes = Math.max(WEIGHT * memory_bytes, WEIGHT_MESSAGES * max_frame_bytes);
     this.#suspects = suspects;
   }
 
-  /** True while nothing is wrong: then it is enough to sample rarely. */
+  /** True while nothing is wrong, so that it is enough to sample rarely. */
   get calm(): boolean {
     return this.#state.name === "calm";
   }
 
-  /** Takes one reading. */
+  /** Takes one reading, and says what is to be done. */
   sample(reading: Reading): Action<S> {
     const { now_ms, rss_bytes, own_bytes } = reading;
     this.#floor_bytes = Math.min(this.#floor_bytes, rss_bytes - own_bytes);
@@ -169,7 +168,7 @@ export class MemoryGuard<S extends Suspect> {
     }
   }
 
-  /** Whether a socket that has closed and freed so many bytes belonged to a guilty one. */
+  /** Whether a socket that has closed, and freed so many bytes, belonged to a guilty client. */
   isGuilty(suspect: S, freed_bytes: number): boolean {
     const state = this.#state;
     return (state.name === "parting" || state.name === "ending") &&
@@ -177,18 +176,18 @@ export class MemoryGuard<S extends Suspect> {
   }
 
   /**
-   * How long the process must stop reading for the memory not to be gone before judgement, in ms: it
-   * is the only thing that slows a peer down. 0 while it has time.
+   * How long the process must stop reading, in ms, so that memory lasts until the clients are judged:
+   * nothing else slows a peer down. 0 while there is time.
    */
   pause_ms(reading: Reading): number {
     const last = this.#last;
     this.#last = reading;
     const state = this.#state;
     const { now_ms, rss_bytes } = reading;
-    // What was said in this turn goes out with the next one.
+    // What was said in this turn goes out only with the next one.
     if (state.name === "calm" || last === undefined || state.since_ms === now_ms) return 0;
     const [left_ms, ceiling, longest_ms] = waitOf(state, now_ms, this.#hasTime(reading, last));
-    // As above: not everybody has been told.
+    // As above: not every client has been told.
     if (left_ms === Infinity) return 0;
     return pauseFor({
       grown_bytes: rss_bytes - last.rss_bytes,
@@ -199,7 +198,7 @@ export class MemoryGuard<S extends Suspect> {
     });
   }
 
-  /** Whether the memory lasts for many more looks like the last one. */
+  /** Whether the memory lasts for many more looks if each takes as much as the last one did. */
   #hasTime({ rss_bytes }: Reading, last = this.#last): boolean {
     const grown_bytes = rss_bytes - (last?.rss_bytes ?? rss_bytes);
     return rss_bytes + FEW_LOOKS * grown_bytes < END_AT * this.#limit_bytes;
@@ -215,7 +214,7 @@ export class MemoryGuard<S extends Suspect> {
     return unexplained ? { kind: "unexplained" } : NONE;
   }
 
-  /** Whether unfinished messages can be what takes the memory. */
+  /** Whether unfinished messages can be what uses up the memory. */
   #isHeld({ rss_bytes, own_bytes }: Reading, suspects: Iterable<S>): boolean {
     let held_bytes = rss_bytes - own_bytes - this.#floor_bytes;
     for (const { unfinished_bytes = 0 } of suspects) held_bytes += unfinished_bytes;
@@ -239,11 +238,11 @@ export class MemoryGuard<S extends Suspect> {
     const silent = this.#unheard(asked_ms);
     const theirs = silent.length > 0 && this.#isHeld(reading, silent);
     if (!theirs || used < PART_AT) {
-      // Asked again after a while, for as long as there is so much.
+      // The clients are asked again after a while, for as long as so much memory is in use.
       return this.#rest(now_ms, REST_MS, used, !theirs);
     }
     const leaving = new Leaving(silent, TIMES);
-    // The limit would be passed before anything is seen.
+    // The limit would be passed before a client that leaves can be seen.
     if (!leaving.can_cut && used + LOOKS * this.#growth(reading) >= END_AT) {
       return this.#end(now_ms, leaving);
     }
@@ -254,7 +253,7 @@ export class MemoryGuard<S extends Suspect> {
 
   #judge(now_ms: number, used: number, leaving: Leaving<S>): Action<S> {
     const guilty = leaving.remaining();
-    // Whoever had it has left with it; those who are still here are gone from the network.
+    // The clients that held the memory have left; those who are still here have lost their network.
     if (used < PART_AT) return this.#rest(now_ms, 0, used);
     if (guilty.length === 0) return this.#rest(now_ms, REST_MS, used, true);
     if (!leaving.can_cut) {
@@ -267,8 +266,8 @@ export class MemoryGuard<S extends Suspect> {
   }
 
   /**
-   * So much came at once that there is no time for questions: the process ends, and clients that
-   * were silent with it.
+   * Ends the process because too much came at once to ask anybody. Clients that were silent are judged
+   * while it ends.
    */
   #overrun(reading: Reading, since_ms: number): Action<S> {
     const silent = this.#unheard(since_ms);
@@ -276,7 +275,7 @@ export class MemoryGuard<S extends Suspect> {
     return this.#end(reading.now_ms, theirs ? new Leaving(silent, TIMES) : undefined);
   }
 
-  /** Without anybody to judge, nobody is guilty: the limit may simply be too low. */
+  /** Begins the end. With no client to judge, nobody is guilty: the limit may simply be too low. */
   #end(now_ms: number, leaving: Leaving<S> | undefined): Action<S> {
     leaving?.tell(now_ms);
     this.#state = { name: "ending", since_ms: now_ms, leaving };
@@ -297,17 +296,17 @@ export class MemoryGuard<S extends Suspect> {
     return { kind: "judged", guilty: used < PART_AT ? [] : leaving.remaining() };
   }
 
-  /** Since the last reading, as a part of the limit. */
+  /** The growth since the last reading, as a part of the limit. */
   #growth({ rss_bytes }: Reading): number {
     return (rss_bytes - (this.#last?.rss_bytes ?? rss_bytes)) / this.#limit_bytes;
   }
 
-  /** Whether the end must begin before those who were sent away had their time. */
+  /** Whether the end must begin before the clients that were sent away had all their time. */
   #isPressed(used: number, waited_ms: number): boolean {
     return used >= END_AT || (used >= LEAVE_AT && waited_ms >= LEAVE_SHORT_MS);
   }
 
-  /** The sockets that have sent no complete message since then. */
+  /** The sockets that have sent no complete message since that time. */
   #unheard(since_ms: number): S[] {
     return [...this.#suspects()].filter((suspect) =>
       (suspect.ended || suspect.heard_ms < since_ms) && !isInnocent(suspect)
@@ -315,7 +314,7 @@ export class MemoryGuard<S extends Suspect> {
   }
 }
 
-/** What a state waits for: how long still, which part of the limit is not to be passed meanwhile. */
+/** What a state waits for: how long still, up to which part of the limit, and the longest pause. */
 function waitOf<S extends Suspect>(
   state: Exclude<State<S>, { name: "calm" }>,
   now_ms: number,
@@ -334,28 +333,29 @@ function waitOf<S extends Suspect>(
     : [state.since_ms + LEAVE_SHORT_MS - now_ms, LEAVE_AT, Infinity];
 }
 
-/** Where it is known how much of a message has come, who holds little is no suspect. */
+/** Whether a client is known to hold too little of a message to be a suspect. */
 function isInnocent({ unfinished_bytes }: Suspect): boolean {
   return unfinished_bytes !== undefined && unfinished_bytes < SMALL_BYTES;
 }
 
-/** What is known when it is decided. */
+/** What is known when a pause is decided. */
 export interface Pace {
-  /** What memory grew by since the last look. */
+  /** The growth of memory since the last look. */
   readonly grown_bytes: number;
-  /** How long ago that was. */
+  /** How long ago the last look was, in ms. */
   readonly took_ms: number;
-  /** What is waited for comes in so long. */
+  /** How long the state still waits, in ms. */
   readonly left_ms: number;
-  /** How much it may grow until then; below 0 when it has grown more. */
+  /** How much memory may grow in that time; below 0 when it has already grown more. */
   readonly left_bytes: number;
   readonly longest_ms: number;
 }
 
 /**
- * In ms. The runtime reads whatever it finds: how often it looks can be decided, how much it takes
- * cannot. If every look takes as much as the last one, then as many looks as there are left in
- * `left_bytes` are spread over `left_ms`; with room for less than one, nothing is read until it is over.
+ * The next pause in ms. The runtime reads whatever it finds: how often it looks can be decided, how
+ * much it takes cannot. If every look takes as much as the last one, the looks that fit into
+ * `left_bytes` are spread over `left_ms`; with room for less than one, nothing is read until that time
+ * is over.
  */
 export function pauseFor({ grown_bytes, took_ms, left_ms, left_bytes, longest_ms }: Pace): number {
   if (grown_bytes <= 0 || left_ms <= 0) return 0;

@@ -1,50 +1,53 @@
 /**
- * Clients that are sent away because memory runs short, and when it is known that one of them does
- * not leave. No clock and no sockets of its own; what follows from it is `memory_guard.ts`.
+ * Clients that are sent away because memory runs short, and how it becomes certain that one of them
+ * does not leave. It has no clock and no sockets of its own; what follows is decided in
+ * `memory_guard.ts`.
  *
  * The runtime serves some hundred sockets at a time, and a client that floods it is always served
- * first. While others flood, a close frame may not be written, and an answer that has come may not
- * be read. That is why few clients are told at a time, why the time to leave begins when all are
- * told, and why it ends only when the runtime has looked at the sockets so often that it must have
- * served every client.
+ * first. While others flood, a close frame may not be written, and an answer that has come may not be
+ * read. That is why few clients are told at a time, why the time to leave begins when all are told, and
+ * why it ends only when the runtime has looked at the sockets so often that it must have served every
+ * client.
  */
 
-/** Told at a time: so many close frames are written at once, whoever else is served. */
+/**
+ * Clients that are told at a time: so many close frames are written at once, whatever else is going on.
+ */
 export const TOLD_AT_A_TIME = 96;
-/** Looks at least after the time is over in which nobody left. */
+/** The least looks after the time to leave in which nobody left. */
 export const LAST_LOOKS = 3;
 /**
- * The most looks that leaving takes: a client that the runtime has not served in so many looks is
- * held up by more peers that flood than can be told apart.
+ * The most looks that leaving takes. A client that the runtime has not served in so many looks is held
+ * up by more flooding peers than can be told apart.
  */
 export const LOOKS_MAX = 64;
 
-/** One who is to leave. */
+/** A client that is to leave. */
 export interface Leaver {
-  /** True when its socket is closed. */
+  /** True when the client's socket is closed. */
   readonly closed: boolean;
-  /** Bytes of a message that has begun to come; undefined where that cannot be told. */
+  /** Bytes of a message that has begun to come; undefined where the runtime does not tell. */
   readonly unfinished_bytes: number | undefined;
-  /** Sends it elsewhere. */
+  /** Tells the client to go elsewhere. */
   sendAway(): void;
 }
 
-/** How long those who are told have to leave. */
+/** How long clients have to leave after they were told. */
 export interface LeavingTimes {
   /** The least time to leave, in ms. */
   readonly leave_ms: number;
-  /** After so long the answers are there, but of few: what is looked at then counts. */
+  /** The time in ms after which all but a few answers have come; only looks after it count. */
   readonly answer_ms: number;
 }
 
-/** The clients that are sent away in one round. Times in Unix ms. */
+/** The clients that are sent away in one round. Times are in Unix ms. */
 export class Leaving<S extends Leaver> {
   readonly #all: readonly S[];
   readonly #times: LeavingTimes;
   #told = 0;
   #told_ms = Infinity;
   #here = Infinity;
-  /** Looks in a row in which nobody left, and those of them after the time was over. */
+  /** Looks in a row in which nobody left, and how many of them were after the time to leave. */
   #quiet = 0;
   #quiet_late = 0;
 
@@ -57,17 +60,17 @@ export class Leaving<S extends Leaver> {
     return this.#all.length;
   }
 
-  /** When the time of the last one is over; Infinity while not all are told. */
+  /** The end of the time to leave; Infinity until every client has been told. */
   get over_ms(): number {
     return this.#told_ms + this.#times.leave_ms;
   }
 
-  /** Whether every client shows what it holds, so that it can be cut off, too. */
+  /** Whether it is known of every client what it holds. Only then can clients be cut off. */
   get can_cut(): boolean {
     return this.#all.every(({ unfinished_bytes }) => unfinished_bytes !== undefined);
   }
 
-  /** Tells the next ones, while there are any. */
+  /** Tells the next group of clients to leave, while there are any. */
   tell(now_ms: number): void {
     if (this.#told_ms < Infinity) return;
     const next = this.#all.slice(this.#told, this.#told + TOLD_AT_A_TIME);
@@ -77,8 +80,8 @@ export class Leaving<S extends Leaver> {
   }
 
   /**
-   * After each look at the sockets: true when whoever is still here does not leave. One look may go
-   * to one that floods; so there must be one more than there are left.
+   * Says after a look at the sockets whether whoever is still here will not leave. Each look may have
+   * served one client that floods, so there must be one look more than clients left.
    */
   isOver(now_ms: number): boolean {
     const here = this.remaining().length;

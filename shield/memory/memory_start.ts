@@ -1,4 +1,7 @@
-/** The memory guard of this process, with the process's own means. Not for tests of the guard. */
+/**
+ * Starts the memory guard of this process, with the process's own clock and readings. Tests of the
+ * guard do not use it.
+ */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
@@ -7,21 +10,23 @@ import { watchMemory } from "./memory_watch.ts";
 import type { MemoryWatch } from "./memory_watch.ts";
 import type { Parts } from "../parts.ts";
 
-/** In so many turns it counts as allocated what makes it collect. */
+/** How many buffers make the engine collect garbage, how far apart in ms, and how large each is. */
 const COLLECT_TURNS = 16;
 const COLLECT_MS = 50;
 const COLLECT_BYTES = 67_108_864;
 
-/** A buffer that is not touched takes no memory, but makes the engine collect. */
+/**
+ * Allocates a buffer that is never touched. It takes no memory, but makes the engine collect garbage.
+ */
 function pretend(): void {
   try {
     new ArrayBuffer(COLLECT_BYTES);
   } catch {
-    // Without address space left, the engine has collected already.
+    // There was no address space left, and then the engine has collected already.
   }
 }
 
-/** What starting it needs besides the parts. */
+/** What starting the guard needs besides the parts. */
 export interface MemoryStartOptions {
   readonly config: Config;
   readonly registry: Registry;
@@ -31,7 +36,7 @@ export interface MemoryStartOptions {
   readonly onExhausted: (detail: string, at_once: boolean) => void;
 }
 
-/** Samples from now on. `bans` is the bucket `ARQON_BANS`. */
+/** Starts the guard, which samples from now on. `bans` is the bucket `ARQON_BANS`. */
 export function startMemoryWatch(
   options: MemoryStartOptions,
   { node_id, sockets }: Pick<Parts, "node_id" | "sockets">,
@@ -44,7 +49,7 @@ export function startMemoryWatch(
     sockets,
     bans,
     readMemory: Deno.memoryUsage,
-    // Whatever else waits meanwhile, the peer's next bytes do too.
+    // The thread stands still: while everything else waits, so do the peer's next bytes.
     pause: (pause_ms) => void Atomics.wait(never, 0, 0, pause_ms),
     collect() {
       for (let turn = 0; turn < COLLECT_TURNS; turn++) {

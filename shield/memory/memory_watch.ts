@@ -1,6 +1,6 @@
 /**
- * Runs the memory guard of one process: samples, asks, bans the guilty, ends the process. What is to
- * be done when is `memory_guard.ts`.
+ * Runs the memory guard of one process: samples, asks, bans the guilty, ends the process. The guard
+ * itself, which decides what is to be done when, is `memory_guard.ts`.
  */
 import type { Registry } from "prom-client";
 import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
@@ -18,48 +18,54 @@ import type { Action, Reading, Suspect } from "./memory_guard.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump } from "../stats/stats.ts";
 
-/** A reading costs some 0.1 ms, and a peer on a fast network brings 100 MB in this time. */
+/**
+ * The pause between two readings while all is calm. One costs some 0.1 ms, and a peer on a fast network
+ * brings 100 MB in this time.
+ */
 const CALM_MS = 50;
 const ALERT_MS = 10;
-/** The shortest for which the runtime asks the system what has come. */
+/** The shortest wait in which the runtime asks the system what has come, in ms. */
 const LOOK_MS = 1;
-/** Storing the bans may take so long; then the process ends without. */
+/** How long storing the bans may take, in ms; after that the process ends without them. */
 const BAN_MS = 2_000;
-/** Users that are banned at a time, those with the most sockets first. */
+/** The most users that are banned at a time; those with the most sockets come first. */
 const BANNED_MAX = 100;
 const REASON = "unfinished messages took the memory of the process";
 
 type Sockets = ReadonlyMap<ClientSocket, Connection>;
 
-/** What the guard needs of the process. */
+/** What running the guard needs of the process. */
 export interface MemoryWatchOptions {
   readonly config: Pick<Config, "limits" | "server">;
   readonly node_id: string;
   readonly registry: Registry;
   readonly log: Logger;
-  /** `ARQON_BANS`. */
+  /** The bucket `ARQON_BANS`. */
   readonly bans: KeyValue;
-  /** Sockets that are not closed. */
+  /** The sockets that are not closed. */
   readonly sockets: Sockets;
   /** Unix ms. */
   readonly now: () => number;
-  /** Resident memory, and what heap and buffers account for. */
+  /** Reads resident memory, and what heap and buffers account for. */
   readonly readMemory: () => { rss: number; heapTotal: number; external: number };
   /** Stops this thread for so long, in ms. */
   readonly pause: (pause_ms: number) => void;
-  /** Much may be garbage, and nothing may be allocated that makes the engine look. */
+  /**
+   * Makes the engine collect garbage: much memory may be garbage while nothing is allocated that would
+   * make it look.
+   */
   readonly collect: () => void;
-  /** These sockets are not waited for any more. */
+  /** Stops waiting for these sockets. */
   readonly giveUp: (sockets: readonly ClientSocket[]) => void;
-  /** The process has to end and start anew; `at_once`: without a drain. */
+  /** Called when the process has to end and start anew; `at_once` means without a drain. */
   readonly onExhausted: (detail: string, at_once: boolean) => void;
 }
 
 /** A guard at work. */
 export interface MemoryWatch {
-  /** A socket has closed; to be called before its memory is freed. */
+  /** Takes note that a socket has closed; to be called before its memory is freed. */
   onClosed(socket: ClientSocket, connection: Connection): void;
-  /** Once the process ends: resolves when the guilty are banned, or it took too long. */
+  /** Resolves once the guilty are banned, or that took too long; for the end of the process. */
   settled(): Promise<void>;
   close(): void;
 }
@@ -107,7 +113,7 @@ class SocketSuspect implements Suspect {
   }
 }
 
-/** One object a socket, so that the guard knows it again. */
+/** The guard's objects for sockets: one each, so that the guard knows a socket again. */
 class Known {
   readonly #suspects = new WeakMap<ClientSocket, SocketSuspect>();
   readonly #sockets: Sockets;
@@ -134,7 +140,7 @@ class Known {
   }
 }
 
-/** Starts to sample. */
+/** Starts the guard. */
 export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
   const { config: { limits, server }, sockets, log, now, readMemory } = options;
   const actions: Record<string, number> = {};
@@ -143,7 +149,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
   const guard = new MemoryGuard(limits, () => known.all());
   let timer: ReturnType<typeof setTimeout>;
   let closed = false;
-  /** Whoever ends the process waits for it. */
+  /** The bans that are being stored; the end of the process waits for them. */
   let banning: Promise<void> = Promise.resolve();
   const judged = Promise.withResolvers<void>();
   const punish = (guilty: readonly SocketSuspect[]) => {
@@ -167,7 +173,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
     log.warn(TEXTS[action.kind], { rss_bytes, memory_bytes, ...clients });
     punish(guilty);
     if (action.kind === "cut" || action.kind === "unexplained") options.collect();
-    // Everybody is told to go while those who were sent away are judged, and bans are stored.
+    // Every client is told to go while those who were sent away are judged and bans are stored.
     if (action.kind === "end") options.onExhausted(TEXTS.end, false);
     if (action.kind === "end" ? action.judged : action.kind === "judged") judged.resolve();
     if (action.kind === "abort") banning.then(() => options.onExhausted(TEXTS.abort, true));
@@ -185,7 +191,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
       bump(actions, "paused");
       options.pause(pause_ms);
     }
-    // After a pause one look is enough: each lets some more in.
+    // After a pause one look is enough: each look lets more bytes in.
     const wait_ms = guard.calm ? CALM_MS : pause_ms >= 1 ? LOOK_MS : ALERT_MS;
     timer = setTimeout(turn, wait_ms);
     Deno.unrefTimer(timer);
@@ -246,7 +252,7 @@ async function banAll(
   clearTimeout(timer);
 }
 
-/** A ban that stands already, and longer, is left as it is. */
+/** Bans one user. A ban that already stands for longer is left as it is. */
 async function ban(
   { bans, config: { limits }, node_id, now }: MemoryWatchOptions,
   { tenant_id, user_id }: Identity,
@@ -255,7 +261,7 @@ async function ban(
   const created_ms = now();
   const until_ms = created_ms + limits.memory_ban_seconds * 1_000;
   const one = { user_id, room_id: EVERY_ROOM, until_ms, reason: REASON, by: node_id, created_ms };
-  // Each round trip costs memory now: mostly there is nothing yet.
+  // Each round trip costs memory now, and mostly no ban is there: so a new one is tried first.
   const first = await bans.update(key, encodeBan(one), 0).catch((error) => {
     if (isConflict(error)) return undefined;
     throw error;

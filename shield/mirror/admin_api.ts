@@ -1,7 +1,7 @@
 /**
  * `/v1/mirror…` and `/v1/tenants/{tenant}/mirror` of the admin listener: rules of tenants, which rule
- * is about a subject, and what candidates would have decided. Knows requests and answers; that the
- * caller is an admin has been checked before.
+ * is about a subject, and what candidates would have decided. It knows requests and answers; whether
+ * the caller is an admin has been checked before.
  */
 import { ArqonError } from "@arqon/proto";
 import { MirrorRule } from "../../shared/config/schema_governance.ts";
@@ -18,11 +18,11 @@ import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
 
-/** Largest body, in bytes. */
+/** The largest body of a request, in bytes. */
 const RULE_BYTES = 4_096;
-/** How long an answer waits until this process has in force what it has written, in ms. */
+/** How long an answer waits until its change is in force in this process, in ms. */
 const IN_FORCE_MS = 5_000;
-/** Rules that one listing shows. */
+/** The most rules in one listing. */
 const RULES_SHOWN = 2_000;
 const NO_STORE = { "cache-control": "no-store" };
 
@@ -36,7 +36,7 @@ export interface MirrorAdminContext {
   readonly node_id: string;
 }
 
-/** The routes of this part. */
+/** The routes of the mirror's admin API. */
 export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>({
   "/v1/mirror": { GET: { scope: "own", about: MIRROR_ABOUT.listMirrorRules, handle: listRules } },
   "/v1/mirror/explain": {
@@ -60,7 +60,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>({
   },
 });
 
-/** Whether a path is one for `handleMirror`. */
+/** Whether `handleMirror` answers this path. */
 export function isMirrorPath(path: string): boolean {
   return path.startsWith("/v1/mirror/") || MIRROR_ROUTES.has(path);
 }
@@ -76,7 +76,7 @@ export function handleMirror(
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 
-/** The admin of a tenant is shown the rules that can be about its subjects. */
+/** Lists rules; the admin of a tenant sees those that can be about the tenant's subjects. */
 function listRules(
   { rules, node_id }: MirrorAdminContext,
   { only_tenant }: AdminCall,
@@ -149,7 +149,9 @@ async function removeRule(context: MirrorAdminContext, call: AdminCall): Promise
 
 type Rules = TenantSettings["mirror"]["rules"];
 
-/** Changes a tenant's rules. `change` returns what it was given when there is nothing to write. */
+/**
+ * Changes a tenant's rules. `change` returns the list that it was given when there is nothing to write.
+ */
 async function changeRules(
   context: MirrorAdminContext,
   call: AdminCall,
@@ -183,7 +185,7 @@ async function written(
   return answer({ tenant, changed, ...view(stored), here: { node_id, in_force } });
 }
 
-/** The rule of a body. Rejects with `invalid-settings` that names what is wrong. */
+/** Reads the rule in a body. Rejects with `invalid-settings`, which names what is wrong. */
 async function readRule(request: Request, schema: typeof MirrorRule): Promise<MirrorRule> {
   const value = await readValue(request, RULE_BYTES);
   const parsed = schema.safeParse(value);

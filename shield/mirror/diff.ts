@@ -1,36 +1,36 @@
 /**
- * What candidates would have decided about mirrored traffic, beside what production decided: counts
- * and a few examples for each tenant and candidate. A book in memory, written by `verdicts.ts`
- * (shadow consumers) and `mirror.ts` (candidates that ran here).
+ * Compares what candidates would have decided about mirrored traffic with what production decided:
+ * counts and a few examples for each tenant and candidate. A book in memory, written by `verdicts.ts`
+ * (for shadow consumers) and `mirror.ts` (for candidates that ran here).
  */
 import type { ScannedEnvelope } from "@arqon/proto";
 
 /** What a candidate would have decided about one message. */
 export interface CandidateVerdict {
   readonly tenant_id: string;
-  /** `policy:NAME`, `schema:ID`, or the name that a shadow consumer gives itself. */
+  /** The candidate's name: `policy:NAME`, `schema:ID`, or what a shadow consumer calls itself. */
   readonly candidate: string;
-  /** Whether it would have refused the message. */
+  /** Whether the candidate would have refused the message. */
   readonly refuse: boolean;
   /** Why, for people; "" when there is nothing to say. */
   readonly reason: string;
 }
 
-/** Takes verdicts of policies and schemas that only observe, about a message still on its way. */
+/** Takes the verdicts of policies and schemas that only observe, about messages still on their way. */
 export interface CandidateVerdicts {
   /**
-   * Counted once production has decided about this very envelope object, and only if a mirror rule
-   * picks the message. Never throws.
+   * Takes one verdict. It is counted once production has decided about this very envelope object, and
+   * only if a mirror rule picks the message. Never throws.
    */
   record(envelope: ScannedEnvelope, verdict: CandidateVerdict): void;
 }
 
-/** For paths without candidates: tools, tests, and a Shield that does not mirror. */
+/** Verdicts go nowhere: for tools, tests, and a Shield that does not mirror. */
 export const NO_CANDIDATES: CandidateVerdicts = { record: () => {} };
 
 /** A message on which candidate and production differ. */
 export interface DiffExample {
-  /** "" when the message was refused and its client had sent none. */
+  /** The message's trace id; "" when it was refused and its client had sent none. */
   readonly trace_id: string;
   readonly room: string;
   /** The event's type; "" when it is not known here. */
@@ -48,32 +48,35 @@ export interface CandidateDiff {
   /** Messages that were compared. */
   readonly mirrored: number;
   readonly agree: number;
-  /** Production let them through. */
+  /** Messages that production let through, but this candidate would have refused. */
   readonly would_refuse: number;
-  /** Production refused them. */
+  /** Messages that production refused, but this candidate would have let through. */
   readonly would_allow: number;
   /** Verdicts about messages that this Shield did not mirror, or no longer remembers. */
   readonly unmatched: number;
-  /** The latest, oldest first. */
+  /** The latest examples, oldest first. */
   readonly examples: readonly DiffExample[];
 }
 
-/** What became of a verdict. */
+/** What became of one verdict. */
 export type DiffOutcome = "agree" | "would-refuse" | "would-allow" | "unmatched" | "overflow";
 
-/** Examples that one candidate keeps; the latest stay. */
+/** The most examples that one candidate keeps; the latest stay. */
 export const EXAMPLES_MAX = 16;
-/** Longest reason of an example, in UTF-16 units. */
+/** The longest reason of an example, in UTF-16 units. */
 const REASON_UNITS = 256;
 
 type Draft = { -readonly [Key in Exclude<keyof CandidateDiff, "examples">]: CandidateDiff[Key] } & {
   examples: DiffExample[];
 };
 
-/** What is said of the message in an example. */
+/** What an example says of its message. */
 export type Compared = Pick<DiffExample, "trace_id" | "room" | "type" | "at_ms">;
 
-/** All candidates of all tenants, at most `candidates_max`: one more is not kept, and counted so. */
+/**
+ * All candidates of all tenants, at most `candidates_max`. A further one is not kept, and counted as
+ * overflow.
+ */
 export class DiffBook {
   readonly #candidates_max: number;
   readonly #count: (outcome: DiffOutcome) => void;
@@ -85,12 +88,12 @@ export class DiffBook {
     this.#count = count;
   }
 
-  /** Candidates that are kept. */
+  /** How many candidates are kept. */
   get size(): number {
     return this.#size;
   }
 
-  /** One verdict about one message, of which production refused or allowed. */
+  /** Compares a verdict with what production decided about the message. */
   compare(verdict: CandidateVerdict, production_refused: boolean, message: Compared): void {
     const draft = this.#draft(verdict);
     if (draft === undefined) return this.#count("overflow");
@@ -109,7 +112,7 @@ export class DiffBook {
     this.#count(`would-${would}`);
   }
 
-  /** A verdict about a message of which nothing is known. */
+  /** Counts a verdict about a message of which nothing is known. */
   unmatched(verdict: CandidateVerdict): void {
     const draft = this.#draft(verdict);
     if (draft === undefined) return this.#count("overflow");
@@ -117,14 +120,14 @@ export class DiffBook {
     this.#count("unmatched");
   }
 
-  /** The tenant's candidates by name. */
+  /** The tenant's candidates, sorted by name. */
   list(tenant_id: string): CandidateDiff[] {
     const drafts = [...this.#tenants.get(tenant_id)?.values() ?? []];
     drafts.sort((a, b) => a.candidate < b.candidate ? -1 : 1);
     return drafts.map((draft) => ({ ...draft, examples: [...draft.examples] }));
   }
 
-  /** Forgets the tenant's candidates, or only the one of that name. Returns how many. */
+  /** Forgets the tenant's candidates, or only the one of that name. Returns how many it forgot. */
   reset(tenant_id: string, candidate?: string): number {
     const drafts = this.#tenants.get(tenant_id);
     if (drafts === undefined) return 0;

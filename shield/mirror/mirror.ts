@@ -18,11 +18,11 @@ import { routedTraceId } from "./shadow_envelope.ts";
 import { SHADOW_VERDICT } from "./verdicts.ts";
 import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
 
-/** What the message path asks. Best effort: never throws, never waits. */
+/** The mirror as the message path calls it. Best effort: never throws, never waits. */
 export interface Mirror {
   /**
-   * Copies a message that is with the Spine under that subject, if a rule says so. `routed` must
-   * not change any more; `headers` are those that were sent with it.
+   * Copies a message if a rule says so; the Spine already has the message under that subject. `routed`
+   * must not change any more; `headers` are those that were sent with it.
    */
   copy(
     subject: Subject,
@@ -31,13 +31,13 @@ export interface Mirror {
     routed: Uint8Array,
     headers: SpineHeaders | undefined,
   ): void;
-  /** Production let the event or signal through: its routed form is published. */
+  /** Takes note that production let an event or signal through: its routed form is published. */
   passed(envelope: ScannedEnvelope, caller: Caller, routed: Uint8Array): void;
-  /** A schema or policy refused the envelope. */
+  /** Takes note that a schema or policy refused the envelope. */
   refused(envelope: ScannedEnvelope, caller: Caller): void;
 }
 
-/** For paths that do not mirror: tools, tests, `[platform.mirroring] enabled = false`. */
+/** Mirrors nothing: for tools, tests and `[platform.mirroring] enabled = false`. */
 export const NO_MIRROR: Mirror = { copy: () => {}, passed: () => {}, refused: () => {} };
 
 /** What a mirror is made from. */
@@ -51,7 +51,7 @@ export interface MirrorParts {
   readonly now: () => number;
 }
 
-/** Refusals by schema or policy: what candidates are compared with. */
+/** The refusals that are compared with candidates: those by a schema or a policy. */
 const COMPARED: ReadonlySet<string> = new Set([
   "schema-violation",
   "schema-unavailable",
@@ -60,15 +60,15 @@ const COMPARED: ReadonlySet<string> = new Set([
   "policy-chain-fuel",
 ]);
 
-/** Whether a refusal is one that candidates could have decided otherwise. */
+/** Whether candidates could have decided otherwise than this refusal. */
 export function isCompared(error: unknown): boolean {
   return error instanceof ArqonError && COMPARED.has(error.reason);
 }
 
-/** The mirror, and where candidates that run in this process say what they would have decided. */
+/** Makes the mirror. It also takes verdicts of the candidates that run in this process. */
 export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
   const { rules, sender, book, decisions } = parts;
-  /** Decisions by envelope object; one that is never asked for goes with its envelope. */
+  /** Verdicts by envelope object; those that nobody asks for go with their envelope. */
   const pending = new WeakMap<ScannedEnvelope, CandidateVerdict[]>();
 
   function isPicked(envelope: ScannedEnvelope, caller: Caller): boolean {

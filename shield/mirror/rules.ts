@@ -1,7 +1,7 @@
 /**
- * Which mirror rule is about a subject, and whether it picks a message: rules of the config and those
- * that tenants set at run time, compiled. A tenant's table is swapped in one assignment, so no message
- * meets half a change. Where rules come from is `start.ts`.
+ * Which mirror rule is about a subject, and whether the rule picks a message. Rules of the config and
+ * those that tenants set at run time are compiled here. A tenant's table is swapped in one assignment,
+ * so no message meets half a change. Where rules come from is `start.ts`.
  */
 import type { MirrorRule } from "../../shared/config/schema_governance.ts";
 import { samplingHash, samplingThreshold } from "../../shared/sampling.ts";
@@ -12,13 +12,13 @@ import type { RuleTotals } from "./stats.ts";
 /** A rule and where it comes from. */
 export interface EffectiveRule extends MirrorRule {
   readonly source: "config" | "tenant";
-  /** The tenant, for a tenant's own rule. */
+  /** The tenant of a tenant's own rule; undefined for a rule of the config. */
   readonly tenant_id: string | undefined;
 }
 
-/** A rule as the message path has it. */
+/** A rule as the message path uses it. */
 export interface CompiledRule extends EffectiveRule {
-  /** Hashes below it are in. */
+  /** A message is picked when its key's hash is below this. */
   readonly threshold: bigint;
   readonly totals: RuleTotals;
 }
@@ -26,7 +26,7 @@ export interface CompiledRule extends EffectiveRule {
 type Table = PatternTable<CompiledRule>;
 type Match = PatternMatch<CompiledRule> | undefined;
 
-/** The more specific of two; of the same pattern the tenant's own. */
+/** The more specific of two matches; with the same pattern, the tenant's own. */
 function better(config: Match, tenant: Match): Match {
   if (config === undefined || tenant === undefined) return tenant ?? config;
   return compareSpecificity(config, tenant) < 0 ? config : tenant;
@@ -39,34 +39,40 @@ export class MirrorRules {
   readonly #config_rules: readonly CompiledRule[];
   readonly #tenants = new Map<string, { table: Table; rules: readonly CompiledRule[] }>();
 
-  /** `totalsOf` says where a rule counts. Throws TypeError for a prefix that is no pattern. */
+  /**
+   * Compiles the config's rules. `totalsOf` gives the totals in which a rule counts. Throws TypeError
+   * for a prefix that is no pattern.
+   */
   constructor(rules: readonly MirrorRule[], totalsOf: (prefix: string) => RuleTotals) {
     this.#totalsOf = totalsOf;
     this.#config_rules = rules.map((rule) => this.#compile(rule, undefined));
     this.#config = tableOf(this.#config_rules);
   }
 
-  /** Puts a tenant's own rules in the place of those before. Throws TypeError as above, changing nothing. */
+  /**
+   * Replaces a tenant's own rules. Throws TypeError for a prefix that is no pattern, and then changes
+   * nothing.
+   */
   setTenant(tenant_id: string, rules: readonly MirrorRule[]): void {
     if (rules.length === 0) return void this.#tenants.delete(tenant_id);
     const compiled = rules.map((rule) => this.#compile(rule, tenant_id));
     this.#tenants.set(tenant_id, { table: tableOf(compiled), rules: compiled });
   }
 
-  /** The rule that is about the subject, which must be of that tenant. */
+  /** The rule that is about the subject, which must be one of that tenant's. */
   match(subject: string, tenant_id: string): CompiledRule | undefined {
     const own = this.#tenants.size === 0 ? undefined : this.#tenants.get(tenant_id);
     if (own === undefined && this.#config.size === 0) return undefined;
     return better(this.#config.match(subject), own?.table.match(subject))?.value;
   }
 
-  /** Whether the rule picks what has that key. */
+  /** Whether the rule picks the messages with that key. */
   picks({ percent, threshold }: CompiledRule, key: string): boolean {
     if (percent === 1) return true;
     return percent !== 0 && samplingHash(key) < threshold;
   }
 
-  /** Every rule that matches the subject, the one that counts first. */
+  /** Every rule that matches the subject; the first is the one that counts. */
   explain(subject: string, tenant_id: string): EffectiveRule[] {
     const own = this.#tenants.get(tenant_id)?.table.all(subject) ?? [];
     const overruled = new Set(own.map(({ pattern }) => pattern));
@@ -81,7 +87,7 @@ export class MirrorRules {
     return size;
   }
 
-  /** All rules: the config's, then the tenants'. */
+  /** All rules: first the config's, then the tenants'. */
   list(): EffectiveRule[] {
     const own = [...this.#tenants.values()].flatMap(({ rules }) => rules);
     return [...this.#config_rules, ...own].map(effective);

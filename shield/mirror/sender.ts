@@ -1,8 +1,8 @@
 /**
- * The way of copies to the Spine: a bounded buffer, emptied in small turns of the event loop so that
- * sockets and the primary traffic get theirs. What the Spine has confirmed counts as published; what
- * it refused, also afterwards (`denied`), or may have lost, as failed. Nothing here reaches the
- * primary: its bytes have precedence, and its flushes know nothing of ours.
+ * Sends copies to the Spine from a bounded buffer, in small turns of the event loop so that sockets and
+ * the primary traffic get theirs. What the Spine has confirmed counts as published; what it refused,
+ * also afterwards (`denied`), or may have lost, counts as failed. Nothing here reaches the primary: its
+ * bytes have precedence, and its flushes know nothing of the mirror's.
  */
 import { setImmediate } from "node:timers";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -15,18 +15,21 @@ import type { Subject } from "../../shared/subjects/subject.ts";
 import type { CompiledRule } from "./rules.ts";
 import { SHADOW_HEADER, shadowEnvelope } from "./shadow_envelope.ts";
 
-/** Copies and bytes of one turn. */
+/** The most copies and bytes in one turn. */
 const TURN_MESSAGES = 128;
 const TURN_BYTES = 262_144;
-/** Turns whose copies are not confirmed yet; more wait in the buffer. */
+/** The most turns with unconfirmed copies at a time; further copies wait in the buffer. */
 const WINDOW_TURNS = 8;
 /** Pause while the Spine has too much to do. */
 const BUSY_MS = 5;
-/** A tenant whose shadow is denied is tried again after this; until then its copies fail at once. */
+/**
+ * How long a tenant's copies fail at once after its shadow subject was denied, in ms; then it is tried
+ * again.
+ */
 const DENIED_MS = 1_000;
-/** Such tenants that are remembered; of more, the first are tried at once. */
+/** The most denied tenants that are remembered; above that, the first of them are tried at once. */
 const DENIED_MAX = 4_096;
-/** Lines about failed copies come this often at most. */
+/** The least time between two log lines about failed copies, in ms. */
 const LOG_MS = 10_000;
 /** The share of the Spine's pending bytes above which copies wait: the rest is the primary's. */
 const PENDING_SHARE = 0.5;
@@ -36,17 +39,17 @@ export interface ShadowCopy {
   readonly rule: CompiledRule;
   readonly subject: Subject;
   readonly tenant_id: string;
-  /** Routed form; kept, not copied, until it is sent. */
+  /** The routed form. It is kept until it is sent, without a copy of its bytes. */
   readonly envelope: Uint8Array;
   readonly headers: SpineHeaders | undefined;
 }
 
-/** What a sender needs. */
+/** What a sender needs of the process. */
 export interface SenderOptions {
   readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
   readonly buffer_messages: number;
   readonly buffer_bytes: number;
-  /** What the Spine holds at most before it refuses, the primary's included. */
+  /** The most bytes that the Spine holds before it refuses, the primary's included. */
   readonly pending_bytes_max: number;
   readonly log: Logger;
   /** Unix ms. */
@@ -58,9 +61,9 @@ export interface SenderOptions {
 /** What one turn sent and the Spine has not confirmed. Denials come in the order of sending. */
 interface Turn {
   readonly sent: { readonly copy: ShadowCopy; denied: boolean }[];
-  /** Everything before it is no denied copy any more. */
+  /** The place in the turn before which no more denials can come. */
   cursor: number;
-  /** Among those that are not confirmed. */
+  /** The turn's number among those that are not confirmed. */
   number: number;
 }
 
@@ -74,9 +77,9 @@ export class ShadowSender {
   #scheduled = false;
   #busy: ReturnType<typeof setTimeout> | undefined;
   readonly #unconfirmed = new SequenceTable<Turn>();
-  /** Called when a turn has been confirmed or has failed, once the sender is closed. */
+  /** Called when a turn has been confirmed or has failed; set once the sender is closed. */
   #onConfirmed: (() => void) | undefined;
-  /** Until when a tenant's copies fail at once, by tenant, in Unix ms. */
+  /** Until when a tenant's copies fail at once, in Unix ms. */
   readonly #denied = new BoundedMap<string, number>(DENIED_MAX);
   #failed = 0;
   #logged_ms = -Infinity;
@@ -89,12 +92,12 @@ export class ShadowSender {
     });
   }
 
-  /** Copies that wait. */
+  /** How many copies wait. */
   get messages(): number {
     return this.#waiting.length - this.#head;
   }
 
-  /** Bytes of the copies that wait. */
+  /** The bytes of the copies that wait. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -114,7 +117,7 @@ export class ShadowSender {
     this.#schedule();
   }
 
-  /** Sends what waits, as far as the Spine takes it, and resolves when it is confirmed or failed. */
+  /** Sends what waits, as far as the Spine takes it. Resolves when all of it is confirmed or failed. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#busy);
@@ -195,7 +198,7 @@ export class ShadowSender {
     }
   }
 
-  /** Never rejects. */
+  /** Waits until the Spine has a turn's copies. Never rejects. */
   async #confirm(turn: Turn): Promise<void> {
     let problem: unknown;
     try {
@@ -203,7 +206,7 @@ export class ShadowSender {
     } catch (error) {
       problem = error;
     }
-    // Denials came before the confirmation; this is until their listeners have run, too.
+    // Denials came before the confirmation; this waits until their listeners have run, too.
     await new Promise<void>((resolve) => void setImmediate(resolve));
     this.#unconfirmed.take(turn.number);
     for (const { copy, denied } of turn.sent) {

@@ -7,10 +7,10 @@ const FIELD_HEADERS = 0x2a;
 const FIELD_TRACE_ID = 0x0a;
 const TRACE_ID_BYTES = 32;
 
-/** Marks mirrored traffic, in the envelope and beside it on the Spine. */
+/** The header that marks mirrored traffic, in the envelope and beside it on the Spine. */
 export const SHADOW_HEADER = "x-arqon-shadow";
 
-/** A short text as a field: tag, one byte of length, text. */
+/** Encodes a short text as a field: tag, one byte of length, text. */
 function field(tag: number, body: Uint8Array): number[] {
   return [tag, body.length, ...body];
 }
@@ -24,7 +24,9 @@ const ENTRY = new Uint8Array(field(
   ]),
 ));
 
-/** A new envelope with the header `x-arqon-shadow: true`; the sender's own can never be there. */
+/**
+ * A new envelope with the header `x-arqon-shadow: true`. A sender cannot have set that header itself.
+ */
 export function shadowEnvelope(routed: Uint8Array): Uint8Array {
   const shadow = new Uint8Array(routed.length + ENTRY.length);
   shadow.set(routed);
@@ -34,7 +36,10 @@ export function shadowEnvelope(routed: Uint8Array): Uint8Array {
 
 const decoder = new TextDecoder();
 
-/** The trace id of an envelope as the Shield writes it: the first field. Undefined for any other. */
+/**
+ * The trace id of an envelope as the Shield writes it, where it is the first field; undefined for any
+ * other envelope.
+ */
 export function routedTraceId(routed: Uint8Array): string | undefined {
   if (routed[0] !== FIELD_TRACE_ID || routed[1] !== TRACE_ID_BYTES) return undefined;
   return decoder.decode(routed.subarray(2, 2 + TRACE_ID_BYTES));

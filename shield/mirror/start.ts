@@ -1,6 +1,6 @@
 /**
  * Puts the mirror of one process together: rules of the config and of the tenants, sender, book of
- * candidates and admin API. With `[platform.mirroring] enabled = false` there is none.
+ * candidates and admin API. With `[platform.mirroring] enabled = false` nothing is started.
  */
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -33,20 +33,23 @@ export interface MirrorStart {
   readonly now: () => number;
 }
 
-/** A running mirror and its operators' side. */
+/** A running mirror, and its admin API for operators. */
 export interface StartedMirror {
   readonly mirror: Mirror;
-  /** Where policies and schemas that only observe say what they would have decided. */
+  /** Takes the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
-  /** Answers the paths of `isMirrorPath`; undefined when it is disabled. */
+  /** Answers the paths of `isMirrorPath`; undefined when mirroring is disabled. */
   readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
-  /** Sends what waits. */
+  /** Sends what waits, then ends. */
   close(): Promise<void>;
 }
 
 export { isMirrorPath };
 
-/** Throws `spine-unavailable`. Rules of tenants are in force as soon as `settings` knows them. */
+/**
+ * Starts the mirror. Throws `spine-unavailable`. A tenant's rules are in force as soon as `settings`
+ * knows them.
+ */
 export function startMirror(start: MirrorStart): StartedMirror {
   const { config, spine, settings, registry, now } = start;
   const { mirroring } = config.platform;

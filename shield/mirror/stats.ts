@@ -1,13 +1,13 @@
 /**
- * What the mirror counts: plain numbers by rule, which prom-client reads only when somebody scrapes.
- * A rule's prefix is a label, so their number is bounded: the rules that come later are `other`.
+ * What the mirror counts: plain numbers by rule, which prom-client reads only when somebody scrapes. A
+ * rule's prefix is a label, so the number of labels is bounded: rules that come later share `other`.
  */
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { DiffOutcome } from "./diff.ts";
 
-/** Prefixes that are told apart. */
+/** The most prefixes with totals of their own. */
 export const RULES_MAX = 256;
 const OTHER = "other";
 
@@ -23,7 +23,7 @@ export interface RuleTotals {
   failed: number;
 }
 
-/** Numbers of the moment. */
+/** The mirror's numbers at one moment. */
 export interface MirrorLevels {
   readonly messages: number;
   readonly bytes: number;
@@ -31,7 +31,7 @@ export interface MirrorLevels {
   readonly candidates: number;
 }
 
-/** What became of a verdict of a candidate. */
+/** What became of a candidate's verdict. */
 export type VerdictOutcome = DiffOutcome | "malformed";
 
 const OUTCOMES = [
@@ -53,7 +53,7 @@ export class MirrorStats {
   readonly #rules = new Map<string, RuleTotals>();
   readonly #verdicts: Partial<Record<VerdictOutcome, number>> = {};
 
-  /** Where the rule of that prefix counts; the same object for the same prefix. */
+  /** The totals in which the rule of that prefix counts; the same object for the same prefix. */
   readonly totalsOf = (prefix: string): RuleTotals => {
     const label = this.#rules.has(prefix) || this.#rules.size < RULES_MAX ? prefix : OTHER;
     const totals = this.#rules.get(label) ??
@@ -62,7 +62,7 @@ export class MirrorStats {
     return totals;
   };
 
-  /** One verdict of a candidate. */
+  /** Counts one verdict of a candidate. */
   readonly verdict = (outcome: VerdictOutcome): void => {
     this.#verdicts[outcome] = (this.#verdicts[outcome] ?? 0) + 1;
   };

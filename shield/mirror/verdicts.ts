@@ -1,7 +1,7 @@
 /**
  * Verdicts that shadow consumers give: taken from `shadow.verdicts.t.TENANT` on the Spine, matched by
- * trace id with what this Shield remembers of the messages that it mirrored, and put into the book.
- * Service clients give theirs as an event, which the Shield forwards to that subject.
+ * trace id with what this Shield remembers of the messages that it mirrored, and put into the book. A
+ * service client gives its verdict as an event, which the Shield forwards to that subject.
  */
 import { z } from "zod";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
@@ -15,12 +15,12 @@ import {
 import type { DiffBook } from "./diff.ts";
 import type { MirrorStats } from "./stats.ts";
 
-/** Type of the event by which a client of role `service` gives a verdict. */
+/** The type of the event by which a client of role `service` gives a verdict. */
 export const SHADOW_VERDICT = "SHADOW_VERDICT";
 
-/** Largest verdict, in bytes of JSON. */
+/** The largest verdict, in bytes of JSON. */
 const VERDICT_BYTES = 4_096;
-/** Malformed verdicts are logged this often at most. */
+/** The least time between two log lines about malformed verdicts, in ms. */
 const LOG_MS = 10_000;
 
 const Verdict = z.looseObject({
@@ -47,8 +47,8 @@ export class Decisions {
   }
 
   /**
-   * Remembers a verdict. Of several messages of one trace the latest counts; with too many the
-   * oldest is forgotten.
+   * Remembers what production decided. Of several messages of one trace the latest counts; above the
+   * bound the oldest is forgotten.
    */
   remember(tenant_id: string, trace_id: string, decision: Decision): void {
     this.#decisions.renew(`${tenant_id} ${trace_id}`, decision);
@@ -59,7 +59,7 @@ export class Decisions {
   }
 }
 
-/** What is needed to take verdicts. */
+/** What taking verdicts needs of the process. */
 export interface VerdictsOptions {
   readonly spine: Pick<Spine, "subscribe" | "publish">;
   readonly book: DiffBook;
@@ -70,14 +70,14 @@ export interface VerdictsOptions {
   readonly now: () => number;
 }
 
-/** Takes verdicts while it is open. */
+/** Takes verdicts as long as it is open. */
 export interface ShadowVerdicts {
-  /** Hands on what a service client says, to every Shield. Never throws. */
+  /** Forwards a service client's verdict to every Shield. Never throws. */
   forward(tenant_id: string, data: Uint8Array): void;
   close(): void;
 }
 
-/** Begins to listen. Throws `spine-unavailable`. */
+/** Begins to listen for verdicts. Throws `spine-unavailable`. */
 export function startVerdicts(options: VerdictsOptions): ShadowVerdicts {
   const { spine, book, decisions, stats, log, now } = options;
   let logged_ms = -Infinity;

@@ -1,7 +1,7 @@
 /**
  * The bucket of one tenant, as all Shields share it: what a reservation takes from it, and what is
- * left. Pure; `script.ts` is the same in Lua, and a test holds the two side by side. Also used as it
- * stands while the server is away.
+ * left. Pure. `script.ts` does the same in Lua, and a test compares the two. While the server is away,
+ * this one is used itself.
  */
 
 /** Messages and bytes, always together. */
@@ -13,11 +13,11 @@ export interface Amounts {
 /** What one Shield asks for, for one tenant. */
 export interface Reservation {
   readonly tenant_id: string;
-  /** What fills the bucket, a second; a full bucket holds one second's worth. */
+  /** What is added to the bucket in a second; a full bucket holds one second's worth. */
   readonly rate: Amounts;
-  /** Spent in advance: taken in any case, also below zero. */
+  /** What was spent in advance: taken in any case, also below zero. */
   readonly debt: Amounts;
-  /** Taken as far as it is there. */
+  /** What is wanted beyond the debt: taken as far as the bucket has it. */
   readonly wish: Amounts;
 }
 
@@ -25,15 +25,15 @@ export interface Reservation {
 export interface Grant {
   /** The part of what was asked for that was granted. */
   readonly granted: Amounts;
-  /** Ms until there is one more of what was not granted in full; 0 when all was. */
+  /** Ms until the bucket has one more of what was not granted in full; 0 when all was granted. */
   readonly retry_after_ms: number;
 }
 
-/** The content of a bucket; may be below zero. */
+/** The content of a bucket; an amount may be below zero. */
 export interface Bucket {
   messages: number;
   bytes: number;
-  /** Ms; of which clock is the caller's affair. */
+  /** When it was last filled, in ms; the caller decides by which clock. */
   filled_ms: number;
 }
 
@@ -42,7 +42,7 @@ export function fullBucket({ messages, bytes }: Amounts, now_ms: number): Bucket
   return { messages, bytes, filled_ms: now_ms };
 }
 
-/** In millionths, as the script stores it. */
+/** The level of an amount after a time of filling, in millionths, as the script stores it. */
 function filled(level: number, rate: number, elapsed_ms: number): number {
   const now = Math.min(rate, level + (rate * elapsed_ms) / 1_000);
   return Math.floor(now * 1_000_000 + 0.5) / 1_000_000;

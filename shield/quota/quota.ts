@@ -1,7 +1,7 @@
 /**
- * Quotas of tenants on all Shields together. A message only ever looks at its tenant's slice in
- * memory (`slices.ts`); slices are filled beside it, from the server, or, while that is away or
- * late, from this Shield's own buckets, as if it were alone.
+ * Quotas of tenants on all Shields together. A message only ever looks at its tenant's slice in memory
+ * (`slices.ts`). Slices are filled in the background: from the server or, while the server is away or
+ * late, from buckets of this Shield's own, as if it were alone.
  */
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
@@ -19,20 +19,22 @@ import { Slices } from "./slices.ts";
 import type { Shortage } from "./slices.ts";
 import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
 
-/** Tenants in one call; the server serves nobody else meanwhile. */
+/** Most tenants in one call: the server serves nobody else meanwhile. */
 const CALL_TENANTS = 500;
-/** A slice that is used up before its time is asked for no more often than this part of it. */
+/**
+ * The least time between two reservations for a slice that is used up early, as a part of `slice_ms`.
+ */
 const SOONEST = 1 / 4;
 
-/** What the message path asks. */
+/** The quotas as the message path asks them. */
 export interface TenantQuota {
-  /** One message or command. Throws `tenant-quota` (429); never waits. */
+  /** Takes one message or command from the tenant's quota. Throws `tenant-quota` (429); never waits. */
   take(tenant_id: string, size_bytes: number): void;
 }
 
 /** The quotas of a process; whoever started them closes them. */
 export interface StartedQuota extends TenantQuota {
-  /** Each Shield counts alone, because the server is away or late. */
+  /** True while each Shield counts alone, because the server is away or late. */
   readonly degraded: boolean;
   close(): void;
 }
@@ -44,17 +46,17 @@ export interface QuotaOptions {
   readonly log: Logger;
   /** Monotonic ms. */
   readonly monotonic_ms: () => number;
-  /** Throws when there is no such file. */
+  /** Reads a file; throws when there is no such file. */
   readonly readTextFile: (path: string) => string;
 }
 
-/** The quotas of `[quota]`, or undefined without that table. Waits for no server. */
+/** Starts the quotas of `[quota]`; undefined without that table. Waits for no server. */
 export async function startQuota(
   options: Omit<QuotaOptions, "config"> & { readonly config: { quota?: QuotaConfig | undefined } },
 ): Promise<StartedQuota | undefined> {
   const config = options.config.quota;
   if (config === undefined) return undefined;
-  // Only who has quotas pays for the client.
+  // Only a process that has quotas pays for loading the client.
   const { connectValkey } = await import("./valkey.ts");
   return new ClusterQuota({ ...options, config }, connectValkey);
 }
@@ -68,12 +70,12 @@ class ClusterQuota implements StartedQuota {
   readonly #options: QuotaOptions;
   readonly #slices: Slices;
   readonly #server: QuotaServer;
-  /** Our own buckets, filled while the server is away. */
+  /** This Shield's own buckets, filled while the server is away. */
   readonly #alone: BoundedMap<string, Bucket>;
   readonly #refusals: Counter<"quota">;
   readonly #outcomes: Counter<"outcome">;
   readonly #ask = () => this.#schedule(this.#options.config.slice_ms * SOONEST);
-  /** Until the first answer, silently. */
+  /** True from the start until the server's first answer, without a log line. */
   #degraded = true;
   #told = false;
   #closed = false;
@@ -154,7 +156,10 @@ class ClusterQuota implements StartedQuota {
     throw new ArqonError("tenant-quota", UNITS[unit], { retry_after_ms });
   }
 
-  /** One round `wait_ms` after the last one, or at once; an earlier one that waits stays. */
+  /**
+   * Plans a round in `wait_ms` after the last one, or at once. A round that is planned for an earlier
+   * time stays.
+   */
   #schedule(wait_ms: number): void {
     if (this.#closed || this.#running) return;
     const due_ms = this.#asked_ms + wait_ms;
@@ -174,7 +179,7 @@ class ClusterQuota implements StartedQuota {
       await this.#reserve(asked.slice(at, at + CALL_TENANTS));
     }
     this.#running = false;
-    // Not all Shields in step, or the first would always find the bucket full and the last empty.
+    // Shields must not run in step, or the first would always find the bucket full and the last empty.
     const jitter = 0.8 + 0.4 * Math.random();
     if (this.#slices.size > 0) this.#schedule(this.#options.config.slice_ms * jitter);
   }
@@ -233,7 +238,7 @@ class ClusterQuota implements StartedQuota {
   }
 }
 
-/** Looks up a tenant's quota; those of its own first. */
+/** Looks up tenants' quotas: a tenant's own quota comes before the default. */
 function ratesOf(config: QuotaConfig): (tenant_id: string) => Amounts {
   const usual = {
     messages: config.tenant_messages_per_second,
@@ -251,7 +256,7 @@ function outcomeOf({ granted, retry_after_ms }: Grant): string {
   return granted.messages + granted.bytes > 0 ? "partial" : "empty";
 }
 
-/** Without user and password. */
+/** The server's URL without user and password, for the log. */
 function serverOf(url: string): string {
   return new URL(url).host;
 }

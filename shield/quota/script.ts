@@ -1,15 +1,16 @@
 /**
- * The reservation of `bucket.ts` as a Lua script, for many tenants in one call: Valkey runs it as
- * one step, by its own clock. Also packs its arguments and reads its answer.
+ * The reservation of `bucket.ts` as a Lua script, for many tenants in one call: Valkey runs it as one
+ * step, by its own clock. This file also packs the script's arguments and reads its answer.
  */
 import type { Grant, Reservation } from "./bucket.ts";
 
-/** Arguments of one tenant. */
+/** Arguments of the script for each tenant. */
 const WIDTH = 6;
 
 /**
- * KEYS: one bucket each. ARGV for each: rate, debt and wish, each of messages and bytes. Answers with
- * three numbers for each: messages, bytes, ms to wait. A bucket that has filled up is forgotten.
+ * The script. KEYS: one bucket for each tenant. ARGV, for each: rate, debt and wish, each in messages
+ * and bytes. Answers three numbers for each: messages, bytes, ms to wait. A bucket that has filled up
+ * is deleted.
  */
 export const SCRIPT = `
 local time = redis.call('TIME')
@@ -55,7 +56,7 @@ export function bucketKey(tenant_id: string): string {
   return `arqon:quota:${tenant_id}`;
 }
 
-/** ARGV of these reservations. */
+/** The script's ARGV for these reservations. */
 export function scriptArguments(asked: readonly Reservation[]): number[] {
   return asked.flatMap(({ rate, debt, wish }) => [
     rate.messages,

@@ -5,7 +5,7 @@ import type { ReadFile } from "../../shared/process/secret_file.ts";
 import { certificatesIn, privateKeyIn, requirePair } from "../../shared/process/secret_tls.ts";
 import type { ValkeySecrets } from "./valkey.ts";
 
-/** Reads what the table names. Throws a ConfigError that names the key and the file. */
+/** Reads the files that `[quota]` names. Throws a ConfigError that names the key and the file. */
 export function quotaSecrets(config: QuotaConfig, read: ReadFile): ValkeySecrets {
   const { user, password_file, tls_ca_file, tls_cert_file, tls_key_file } = config;
   const text = <T>(name: string, path: string | undefined, parse: (text: string) => T) =>

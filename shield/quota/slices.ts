@@ -7,13 +7,13 @@ import type { Amounts, Grant, Reservation } from "./bucket.ts";
 
 /** How a Shield holds slices. */
 export interface SliceOptions {
-  /** The quota of a tenant, a second. */
+  /** The quota of a tenant for one second. */
   readonly rateOf: (tenant_id: string) => Amounts;
-  /** Slices are filled up this often. */
+  /** The time between two fillings of a slice, in ms. */
   readonly slice_ms: number;
-  /** How long an answer may take; so much is spent in advance meanwhile. */
+  /** How long an answer may take, in ms; what is needed in that time may be spent in advance. */
   readonly timeout_ms: number;
-  /** Tenants held at a time. */
+  /** The most tenants with a slice at a time. */
   readonly tenants_max: number;
 }
 
@@ -25,19 +25,19 @@ export interface Shortage {
 
 /** The share of one amount, messages or bytes, in a slice. */
 interface Share {
-  /** Quota, a second. */
+  /** The tenant's quota for one second. */
   readonly rate: number;
-  /** Most that is held. */
+  /** The most that the slice holds. */
   readonly full: number;
-  /** Most that is spent in advance, as long as nobody has said that there is no more. */
+  /** The most that may be spent in advance, until the bucket has said that there is no more. */
   readonly overdraft: number;
-  /** What is left; below zero: spent in advance. */
+  /** What is left; below zero when some was spent in advance. */
   level: number;
-  /** Asked for by messages since the last reservation, also by refused ones. */
+  /** What messages have asked for since the last reservation, refused messages included. */
   demand: number;
-  /** The same as a figure for one `slice_ms`, smoothed. */
+  /** The demand of one `slice_ms`, smoothed over the reservations so far. */
   recent: number;
-  /** The bucket had less than was asked for. */
+  /** True when the bucket had less than was asked for. */
   empty: boolean;
 }
 
@@ -65,19 +65,19 @@ export class Slices {
     this.#options = options;
   }
 
-  /** Tenants with a slice. */
+  /** How many tenants have a slice. */
   get size(): number {
     return this.#slices.size;
   }
 
-  /** Messages that were let through because too many tenants are held. */
+  /** How many messages were let through because too many tenants have slices. */
   get untracked(): number {
     return this.#untracked;
   }
 
   /**
-   * One message: takes from both amounts or, when one is used up, from neither. `ask` is called when
-   * a reservation should not wait for its time. What is larger than all that is left leaves a debt.
+   * Takes one message from both amounts or, when one of them is used up, from neither. Calls `ask` when
+   * a reservation should not wait for its time. A message larger than all that is left leaves a debt.
    */
   take(
     tenant_id: string,
@@ -104,7 +104,7 @@ export class Slices {
     return undefined;
   }
 
-  /** What to ask for now. Forgets slices that nobody uses. */
+  /** The reservations to ask for now. Drops slices that nobody uses. */
   due(now_ms: number): Reservation[] {
     const asked: Reservation[] = [];
     for (const [tenant_id, slice] of this.#slices) {
@@ -124,7 +124,10 @@ export class Slices {
     return asked;
   }
 
-  /** The answer to a reservation that `due` gave. Without one (it was lost) all stays as it is. */
+  /**
+   * Takes the answer to a reservation that `due` gave. When the answer is lost, nothing needs to be
+   * done.
+   */
   granted({ tenant_id, debt, wish }: Reservation, { granted, retry_after_ms }: Grant): void {
     const slice = this.#slices.get(tenant_id);
     if (slice === undefined) return;
@@ -163,7 +166,7 @@ export class Slices {
     };
   }
 
-  /** Follows a rising demand at once and a falling one by halves. */
+  /** Learns the demand: follows a rising one at once and a falling one by halves. */
   #learn(share: Share, elapsed_ms: number): void {
     const { slice_ms } = this.#options;
     const now = share.demand * slice_ms / Math.max(elapsed_ms, slice_ms / 4);
@@ -176,7 +179,7 @@ function isUsedUp({ level, empty, overdraft }: Share): boolean {
   return level <= (empty ? 0 : -overdraft);
 }
 
-/** Used up, and there may be more. */
+/** Whether the amount is used up while there may be more in the bucket. */
 function isShort({ level, empty }: Share): boolean {
   return level <= 0 && !empty;
 }
@@ -186,8 +189,8 @@ function owed({ level }: Share): number {
 }
 
 /**
- * The amount to ask for: none while half of what is wanted is in hand, so that a tenant with little
- * traffic seldom asks.
+ * The amount to ask for. It is none while half of what is wanted is in hand, so that a tenant with
+ * little traffic seldom asks.
  */
 function wished({ level, recent, full }: Share): number {
   const wanted = Math.min(full, Math.ceil(recent * HELD_SLICES));

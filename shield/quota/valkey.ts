@@ -1,52 +1,61 @@
 /**
  * The quota server: one connection to Valkey or Redis by `iovalkey`. Every call ends within its time
- * limit, nothing is queued while there is no connection, and it connects again by itself.
+ * limit, nothing is queued while there is no connection, and a lost connection is made again.
  */
 import { Redis } from "iovalkey";
 import type { RedisOptions } from "iovalkey";
 import type { Grant, Reservation } from "./bucket.ts";
 import { bucketKey, readGrants, SCRIPT, scriptArguments } from "./script.ts";
 
-/** What answers reservations. */
+/** The server that answers reservations. */
 export interface QuotaServer {
-  /** One grant for each, in their order. Rejects when it is away, late or says something else. */
+  /**
+   * Resolves with one grant for each reservation, in their order. Rejects when the server is away, late
+   * or says something else.
+   */
   reserve(asked: readonly Reservation[]): Promise<Grant[]>;
-  /** Resolves when it answers; rejects as `reserve` does. */
+  /** Resolves when the server answers; rejects as `reserve` does. */
   ping(): Promise<void>;
   close(): void;
 }
 
-/** As whom it is reached. */
+/** The login and the certificates with which the server is reached. */
 export interface ValkeySecrets {
-  /** Beside `password`; undefined: the one in the URL, or the server's default user. */
+  /** The user beside `password`; undefined: the one in the URL, or the server's default user. */
   readonly user?: string | undefined;
   readonly password?: string;
   /** PEM texts; undefined: the system's authorities, and no certificate of our own. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
 }
 
-/** How to reach it. */
+/** How to reach the server. */
 export interface ValkeyOptions {
-  /** With user, password and database, if any. */
+  /** The server's URL, with user, password and database, if any. */
   readonly url: string;
-  /** What is in files, read again before each attempt to connect. */
+  /** Reads the secrets that are in files; called before each attempt to connect. */
   readonly secrets: () => ValkeySecrets;
-  /** Time limit of each call, and of a connection, in ms. */
+  /** The time limit of each call and of connecting, in ms. */
   readonly timeout_ms: number;
   /** The first pause between two attempts to connect; the longest is eight times that. */
   readonly retry_ms: number;
-  /** For the jitter of these pauses, [0, 1). */
+  /** A random number in [0, 1), for the jitter of these pauses. */
   readonly random: () => number;
   /** Called when there is a connection. */
   readonly onConnected: () => void;
-  /** The connection is gone, or could not be had: why, as the socket or the server said it. */
+  /**
+   * Called when the connection is lost or could not be made; `why` is what the socket or the server
+   * said.
+   */
   readonly onLost: (why: string | undefined) => void;
 }
 
-/** The longest pause, in first ones. */
+/** The longest pause, as a multiple of the first. */
 const PAUSES_MAX = 8;
 
-/** Pause in ms before attempt `attempt` (1 is the first after a loss): twice as long each time, a half by chance. */
+/**
+ * The pause in ms before attempt `attempt` (1 is the first after a loss). It doubles with each attempt,
+ * and one half of it is random.
+ */
 export function retryPause_ms(retry_ms: number, attempt: number, random: () => number): number {
   const whole = retry_ms * Math.min(PAUSES_MAX, 2 ** Math.min(attempt - 1, 16));
   return Math.round(whole / 2 + random() * whole / 2);
@@ -63,7 +72,9 @@ function loginOptions({ user, password, tls }: ValkeySecrets): RedisOptions {
 /** Starts connecting; does not wait for it. */
 export function connectValkey(options: ValkeyOptions): QuotaServer {
   const { url, secrets, timeout_ms, retry_ms, random } = options;
-  /** Pauses since the server last answered; a connection alone is none, it may refuse the login. */
+  /**
+   * Pauses since the server last answered. A connection alone is no answer: it may refuse the login.
+   */
   let pauses = 0;
   const redis = new Redis(url, {
     connectTimeout: timeout_ms,
@@ -75,19 +86,20 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
     },
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
-    // It waits for an answer without a limit.
+    // The client's own check would wait for an answer without a limit.
     enableReadyCheck: false,
     autoResubscribe: false,
     autoResendUnfulfilledCommands: false,
   });
-  // It reads its options anew for each connection; an empty password in the URL would win over ours.
+  // The client reads its options anew for each connection; an empty password in the URL would win over
+  // ours.
   const takeSecrets = () => Object.assign(redis.options, loginOptions(secrets()));
   let last: Error | undefined;
   redis.on("error", (error: Error) => last = error);
   redis.on("ready", options.onConnected);
   redis.on("close", () => options.onLost(last?.message));
   takeSecrets();
-  // What goes wrong is told by "close", and tried again.
+  // A failed attempt is told by "close", and is tried again.
   redis.connect().catch(() => {});
 
   async function limited<T>(call: () => Promise<T>): Promise<T> {
@@ -99,7 +111,7 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
       pauses = 0;
       return answer;
     } catch (error) {
-      // A server that hangs keeps what it was sent: a new connection has nothing waiting.
+      // A server that hangs keeps what it was sent. On a new connection nothing is waiting.
       if (isTimeout(error)) redis.disconnect(true);
       throw error;
     }

@@ -12,7 +12,10 @@ const NAME = new TextEncoder().encode(TRACEPARENT);
 const CASE_BIT = 0x20;
 const decoder = new TextDecoder();
 
-/** Letters only are in the name, so that one bit makes the difference. */
+/**
+ * Whether these bytes are the header's name. All its characters are letters, so one bit makes the
+ * difference of case.
+ */
 function isName(bytes: Uint8Array, start: number, end: number): boolean {
   if (end - start !== NAME.length) return false;
   for (let index = 0; index < NAME.length; index++) {
@@ -21,12 +24,18 @@ function isName(bytes: Uint8Array, start: number, end: number): boolean {
   return true;
 }
 
-/** What an envelope has for a context; `invalid`: there is one that cannot be read. */
+/**
+ * The trace context of an envelope: `invalid` when there is one that cannot be read, undefined when
+ * there is none.
+ */
 export type ClientContext = TraceContext | "invalid" | undefined;
 
 type Headers = Pick<ScannedEnvelope, "bytes" | "header_spans">;
 
-/** The name in any case, as every header; the scanner has refused an envelope with two of them. */
+/**
+ * Reads the context that a client put into its headers. The name counts in any case, as with every
+ * header; the scanner has refused an envelope with two of them.
+ */
 export function clientContext({ bytes, header_spans: spans }: Headers): ClientContext {
   for (let at = 0; at < spans.length; at += 4) {
     if (!isName(bytes, spans[at]!, spans[at + 1]!)) continue;
@@ -44,15 +53,18 @@ export function clientTraceId(envelope: Headers): string | undefined {
 
 type Traced = Headers & Pick<ScannedEnvelope, "trace_id">;
 
-/** The trace that the client named, by field or by `traceparent`; "" for none. */
+/**
+ * The trace id that the client named, by the envelope's field or by `traceparent`; "" when it named
+ * none.
+ */
 export function givenTraceId(envelope: Traced): string {
   return envelope.trace_id === "" ? clientTraceId(envelope) ?? "" : envelope.trace_id;
 }
 
 /**
- * The key by which a message is in or out of a share: of what is mirrored, of a policy's rollout. A
- * trace that the Shield begins, recorded or not, is of one message alone and would cut its session
- * in two.
+ * The key that decides whether a message belongs to a share, of what is mirrored or of a policy's
+ * rollout. A trace that the Shield begins, recorded or not, covers one message alone, and as a key it
+ * would cut its session in two.
  */
 export function shareKey(
   envelope: Traced,

@@ -7,13 +7,13 @@ import { messagingSystem, recordedIn, roomAttributes } from "../../shared/teleme
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** What fan-out needs of a Spine. */
+/** The part of a Spine that fan-out needs. */
 export type HeardSpine = Pick<Spine, "subscribe" | "onEvent">;
 
-/** What tells how many receivers a message had. */
+/** The counters from which the number of receivers of a message follows. */
 export type Receivers = Pick<ShieldStats, "egress_messages" | "egress_events">;
 
-/** `spine`, but that its handlers are traced. `stats` tells how many receivers a message had. */
+/** Wraps `spine` so that its handlers are traced. `stats` tells how many receivers a message had. */
 export function tracedDeliveries(
   spine: HeardSpine & Pick<Spine, "status">,
   tracing: Tracing,

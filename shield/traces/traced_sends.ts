@@ -14,12 +14,12 @@ import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import type { TenantLogs } from "../durable/logs.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 
-/** What the message path needs of a Spine. */
+/** The part of a Spine that the message path needs. */
 export type SendingSpine = Pick<Spine, "give" | "request">;
-/** And of the logs of durable rooms. */
+/** The part of the durable rooms' logs that the message path needs. */
 export type StoringLogs = Pick<TenantLogs, "append">;
 
-/** `spine`, but that what it is given and asked is traced. `flushes` says when it is confirmed. */
+/** Wraps `spine` so that publishes and requests are traced. `flushes` says when they are confirmed. */
 export function tracedSends(
   spine: SendingSpine & Pick<Spine, "status">,
   flushes: Pick<FlushQueue, "push">,
@@ -45,7 +45,7 @@ export function tracedSends(
   };
 }
 
-/** `logs`, but that what they store is traced; `spine` is the one that they are on. */
+/** Wraps `logs` so that stored messages are traced; `spine` is the Spine that the logs are on. */
 export function tracedLogs(
   logs: StoringLogs,
   spine: Pick<Spine, "status">,

@@ -1,8 +1,8 @@
 /**
- * The spans of what comes into a Shield: handshakes, messages and commands. On the Spine it is
- * `traced_sends.ts`, on the way out `traced_deliveries.ts`. Decides with the sampler which are
- * recorded, and keeps a recorded one beside the object that it is about. Without tracing there is none
- * of this, and callers look for `undefined`.
+ * The spans of what comes into a Shield: handshakes, messages and commands. Spans on the Spine are made
+ * in `traced_sends.ts`, spans of deliveries in `traced_deliveries.ts`. This file decides with the
+ * sampler which messages are recorded, and keeps each span beside the object that it is about. Without
+ * tracing no `Traces` exists, and callers look for `undefined`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
@@ -27,7 +27,10 @@ const LOG_EVENTS_MAX = 16;
 const LOG_UNITS_MAX = 512;
 const LOG_LEVELS = ["debug", "info", "warn", "error"];
 
-/** What policies said, as events of the message's span; what is too much is only counted. */
+/**
+ * Adds the log lines of policies to the message's span as events; lines above the limit are only
+ * counted.
+ */
 function tellLogs(span: Span, logs: readonly PolicyLog[]): void {
   for (const { name, level, message } of logs.slice(0, LOG_EVENTS_MAX)) {
     span.event("arqon.policy.log", {
@@ -62,11 +65,11 @@ export class Traces {
   readonly #tracing: Tracing;
   readonly #random: Random;
   /**
-   * The spans by what they are about: an envelope, a request, a caller. A span that is never ended
-   * goes with it.
+   * The spans by the object that they are about: an envelope, a request or a caller. A span that is
+   * never ended goes with its object.
    */
   readonly #spans = new WeakMap<object, Span>();
-  /** Contexts that came beside their envelopes. */
+  /** Trace contexts that came beside their envelopes, not in them. */
   readonly #parents = new WeakMap<ScannedEnvelope, TraceContext>();
 
   constructor(tracing: Tracing, random: Random) {
@@ -74,17 +77,17 @@ export class Traces {
     this.#random = random;
   }
 
-  /** The envelope, which has the trace id of this context, came below it. */
+  /** Notes that the envelope came as a child of this context, whose trace id it has. */
   place(envelope: ScannedEnvelope, context: TraceContext): void {
     this.#parents.set(envelope, context);
   }
 
-  /** The span that is recorded of it; undefined when none is. */
+  /** The recorded span of an object; undefined when none is recorded. */
   find(about: object): Span | undefined {
     return this.#spans.get(about);
   }
 
-  /** What is said of `other` is said of `about` from now on. */
+  /** Lets `other` have the span of `about` as well. */
   carry(about: object, other: object): void {
     const span = this.#spans.get(about);
     if (span !== undefined) this.#spans.set(other, span);
@@ -102,7 +105,7 @@ export class Traces {
     );
   }
 
-  /** What fan-out hears messages by. */
+  /** A Spine on which fan-out hears messages, with traced deliveries. */
   hearing(
     spine: HeardSpine & Pick<Spine, "status">,
     stats: Receivers,
@@ -110,7 +113,10 @@ export class Traces {
     return tracedDeliveries(spine, this.#tracing, stats);
   }
 
-  /** What the message path sends and stores by; `flushes` says when the Spine has what was sent. */
+  /**
+   * The Spine and the logs by which the message path sends and stores, traced; `flushes` says when the
+   * Spine has what was sent.
+   */
   sending(
     spine: SendingSpine & Pick<Spine, "status">,
     logs: StoringLogs,
@@ -122,13 +128,14 @@ export class Traces {
     };
   }
 
-  /** Ends the span. */
+  /** Ends the span of an object, if it has one. */
   end(about: object): void {
     this.#spans.get(about)?.end();
   }
 
   /**
-   * Ends the span of a refusal: it is recorded even when it was not sampled, if the config says so.
+   * Ends the span of a refused message. The config may ask for a span of each refusal, also when the
+   * message was not sampled.
    */
   refused(caller: Caller, envelope: ScannedEnvelope, error: unknown): void {
     let span = this.#spans.get(envelope);
@@ -147,14 +154,14 @@ export class Traces {
     span.end();
   }
 
-  /** What the policies of a chain said about a message, or about a caller that connects. */
+  /** Records what the policies of a chain decided about a message, or about a caller that connects. */
   judged(about: object, { outcomes, logs }: Verdict): void {
     const span = this.#spans.get(about);
-    // A caller's next policies, of its subscriptions, are no part of its handshake.
+    // Policies of the caller's subscriptions run later: they are no part of its handshake.
     if (span === undefined || span.ended) return;
     const end_ms = this.#tracing.now_ms();
     let start_ms = end_ms - outcomes.reduce((sum, { duration_ms }) => sum + duration_ms, 0);
-    // They ran one after another, and the verdict has just come.
+    // The policies ran one after another, and the verdict has just come.
     for (const { name, mode, allowed, fault, fuel, duration_ms, code } of outcomes) {
       const policy = span.child("policy", "internal", {
         "arqon.policy.module": name,
@@ -182,7 +189,7 @@ export class Traces {
     );
   }
 
-  /** The handshake has ended: accepted, or refused with an error. */
+  /** Ends the span of a handshake, which was accepted or refused with an error. */
   handshakeEnded(request: Request, error?: unknown): void {
     let span = this.#spans.get(request);
     if (span === undefined) {
@@ -197,7 +204,7 @@ export class Traces {
     span.end();
   }
 
-  /** The Brain has answered a command, or refused it. */
+  /** Records that the Brain has answered a command, or refused it. */
   answered(envelope: ScannedEnvelope, { code, reason }: Pick<Ack, "code" | "reason">): void {
     const span = this.#spans.get(envelope);
     if (span === undefined) return;
@@ -205,11 +212,11 @@ export class Traces {
     span.end();
   }
 
-  /** The parent of a message that is recorded; no allocation for one that is not. */
+  /** The parent for the span of a message that is recorded; allocates nothing for any other message. */
   #sampled(envelope: ScannedEnvelope): SpanParent | undefined {
     const { trace_id } = envelope;
     let context: ClientContext = clientContext(envelope);
-    // Two ids for one message: the envelope's counts, as receivers see that one.
+    // The message has two trace ids. The envelope's counts, since receivers see that one.
     if (context === "invalid" || (context && trace_id !== "" && context.trace_id !== trace_id)) {
       this.#tracing.countInvalid();
       context = undefined;

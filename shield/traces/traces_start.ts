@@ -7,7 +7,7 @@ import { startTracing } from "../../shared/telemetry/tracing.ts";
 import type { Tracing, TracingOptions } from "../../shared/telemetry/tracing.ts";
 import { Traces } from "./traces.ts";
 
-/** The traces of a process; both absent: none. */
+/** The traces of a process; both members are absent when nothing is traced. */
 export interface StartedTraces {
   readonly tracing: Tracing | undefined;
   readonly traces: Traces | undefined;

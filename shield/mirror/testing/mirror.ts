@@ -12,20 +12,20 @@ import type { TestSpine } from "../../testing/spine.ts";
 import { startMirror } from "../start.ts";
 import type { StartedMirror } from "../start.ts";
 
-/** One turn of the event loop. */
+/** Waits for one turn of the event loop. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }
 
-/** A running mirror and what it does. */
+/** A running mirror, and what a test sees of it. */
 export interface TestMirror extends AsyncDisposable {
   readonly engine: TestSpine;
   readonly settings: Settings;
   readonly started: StartedMirror;
-  /** Everything on the Spine, shadow or not. */
+  /** All messages on the Spine, shadow or not. */
   readonly published: readonly SpineMessage[];
   readonly lines: readonly string[];
-  /** The payloads on shadow subjects, once the mirror has nothing more to send. */
+  /** The messages on shadow subjects, once the mirror has nothing more to send. */
   shadows(): Promise<SpineMessage[]>;
   /** The value of one series of the metrics; undefined when there is none. */
   metric(series: string): Promise<number | undefined>;
@@ -34,7 +34,7 @@ export interface TestMirror extends AsyncDisposable {
   ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
 }
 
-/** Starts one with these members of `[platform.mirroring]`. */
+/** Starts a mirror with these members of `[platform.mirroring]`. */
 export async function testMirror(mirroring: Record<string, unknown> = {}): Promise<TestMirror> {
   const engine = testSpine();
   const { spine } = engine;
