@@ -1,4 +1,4 @@
-/** Waits until a room's list has come to an offset. Why it has not is not known here. */
+/** Waits until a room's list has reached an offset. Why it has not reached it yet is not known here. */
 import type { Timeline } from "./timeline.ts";
 
 interface Arrival {
@@ -11,14 +11,17 @@ interface Arrival {
 export class Arrivals {
   #arrivals: Arrival[] = [];
 
-  /** Resolves when the list has come to `offset`, or is not the room's any more. */
+  /** Resolves when the list has reached `offset`, or is not the room's any more. */
   wait(offset: number, list: Timeline): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#arrivals.push({ offset, list, resolve });
     return promise;
   }
 
-  /** `list` is the room's; undefined: nothing will be read any more, so nobody needs to wait. */
+  /**
+   * Wakes the waits that `list`, the room's present one, allows. Undefined: nothing will be read any
+   * more, so nobody needs to wait.
+   */
   announce(list: Timeline | undefined): void {
     if (this.#arrivals.length === 0) return;
     this.#arrivals = this.#arrivals.filter((arrival) => {

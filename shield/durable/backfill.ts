@@ -1,7 +1,7 @@
 /**
- * Reads older messages of a room, from a position up to where its list begins. It reads until it meets
- * the list: a replica that is behind can then be told from a room that has no more, and nothing is
- * left out between the two. What comes of it is `recoveries.ts`.
+ * Reads older messages of a room, from a position up to where the room's list begins. It reads until it
+ * meets the list: a replica that is behind can then be told from a room that has no more, and nothing
+ * is left out between the two. What is done with the messages is `recoveries.ts`.
  */
 import type { LogPage } from "../../shared/spine/contract/durable_log.ts";
 import type { LogCalls } from "./log_calls.ts";
@@ -10,7 +10,10 @@ import { joinPage } from "./recovery.ts";
 import type { Chain, RecoveryBounds } from "./recovery.ts";
 import type { StoredMessage, Timeline } from "./timeline.ts";
 
-/** A replica that is behind is asked again so often, waiting longer each time; then the log itself. */
+/**
+ * How often a replica that is behind is asked again, with a longer pause each time; after that the log
+ * itself is asked.
+ */
 export const LAG_TRIES = 3;
 const LAG_PAUSE_MS = 20;
 
@@ -19,34 +22,42 @@ export function lagPauseMs(tries: number): number {
   return Math.min(LAG_PAUSE_MS * 3 ** Math.min(tries, 8), 1_000);
 }
 
-/** The room that is read, as it stands at each moment. */
+/** The room whose older messages are read, as it stands at each moment. */
 export interface BackfilledRoom {
   readonly stream: string;
   readonly timeline: Timeline;
-  /** Grows with every hole and epoch: a list from before has no place any more. */
+  /**
+   * Grows with every hole and every epoch: a list from before then has no place in the room any more.
+   */
   readonly gaps: number;
   readonly calls: LogCalls;
-  /** Asks the log how far the room is; with the list that was compared, undefined: closed. */
+  /**
+   * Asks the log how far the room is. Resolves with the list that was compared, or with undefined once
+   * the room is closed.
+   */
   verify(): Promise<Timeline | undefined>;
 }
 
 /**
- * `over`: there is more than the bounds allow after the position, too much for one SUB or more than the
- * class keeps. `behind`: no replica has yet what the list begins with. `stale`: the room was closed, or
- * its list has been replaced.
+ * What a backfill came to. `over`: after the position there is more than the bounds allow, too much for
+ * one SUB or more than the class keeps. `behind`: no replica has what the list begins with yet.
+ * `stale`: the room was closed, or its list has been replaced.
  */
 export type Backfill =
   | {
     readonly outcome: "read";
     readonly chain: Chain;
-    /** The list that it goes before: `gaps` of the room, and the offset of its first message; 0: none. */
+    /**
+     * The list that the messages go before: its `gaps` count, and the offset of its first message; 0
+     * when it has none.
+     */
     readonly gaps: number;
     readonly until: number;
   }
   | { readonly outcome: "over"; readonly reason: "history-trimmed" | "too-many" }
   | { readonly outcome: "behind" | "stale" };
 
-/** Reads what came after `target`, a position below the list. */
+/** Reads the messages that came after `target`, a position below the list. */
 export async function backfill(
   room: BackfilledRoom,
   target: number,
@@ -92,7 +103,9 @@ function before(
   return first === undefined ? messages : messages.filter(({ offset }) => offset < first.offset);
 }
 
-/** The log had no message of the room: what a replica still has is on its way out. */
+/**
+ * The chain when the log had no message of the room: what a replica still has is about to be removed.
+ */
 function ofEmptyRoom(chain: Chain, page: LogPage): Chain {
   const complete = chain.messages.length === 0 && chain.complete && page.complete;
   return { messages: [], complete };
@@ -115,7 +128,10 @@ async function otherStream(room: BackfilledRoom): Promise<Backfill> {
   return { outcome: "stale" };
 }
 
-/** No replica shows where the list begins: it is behind, or the log has removed all that is older. */
+/**
+ * Tells why no replica shows where the list begins: it is behind, or the log has removed all that is
+ * older.
+ */
 async function isGone(room: BackfilledRoom, gaps: number): Promise<Backfill> {
   const head = await room.calls.head("lag");
   if (head === undefined || room.gaps !== gaps) return { outcome: "stale" };

@@ -8,7 +8,7 @@ import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
 import type { EntryPoint, Gap, Position, RoomLog } from "./room_log.ts";
 import type { Entry } from "./timeline.ts";
 
-/** What a room log tells. */
+/** The callbacks of a room log. */
 export interface RoomLogEvents {
   onEntry(entry: Entry): void;
   onGap(reason: Gap): void;
@@ -16,7 +16,9 @@ export interface RoomLogEvents {
 
 /** What a durable channel needs. */
 export interface DurableChannelOptions extends RoomLogEvents {
-  /** Makes the log, once the room's Spine subscription is with the server; not started. */
+  /**
+   * Makes the room's log once its Spine subscription is with the server; the log is not started yet.
+   */
   readonly open: (events: RoomLogEvents) => Promise<RoomLog>;
   /** Closes the log. */
   readonly release: (log: RoomLog) => void;
@@ -35,7 +37,7 @@ export class DurableChannel {
   readonly #options: DurableChannelOptions;
   #opening: Promise<RoomLog> | undefined;
   #log: RoomLog | undefined;
-  /** Highest offset that subscribers have got without the log's help: while it opened. */
+  /** The highest offset that subscribers got while the log still opened, without its help. */
   #passed = 0;
   #closed = false;
 
@@ -43,7 +45,7 @@ export class DurableChannel {
     this.#options = options;
   }
 
-  /** Takes a message that a log has numbered; false when the caller is to deliver it itself, now. */
+  /** Takes a message that a log has numbered; false when the caller must deliver it itself, at once. */
   receive(message: SpineMessage, has_live: boolean): boolean {
     const log = this.#log;
     if (log === undefined) {
@@ -54,7 +56,9 @@ export class DurableChannel {
     return log.is_started || !has_live || !this.#pass(message);
   }
 
-  /** Until the log has begun, those who hear the room already go on hearing it. */
+  /**
+   * Passes a message on while the log has not begun: those who already hear the room go on hearing it.
+   */
   #pass(message: SpineMessage): boolean {
     const offset = offsetOf(message);
     if (offset <= this.#passed) return false;
@@ -62,7 +66,7 @@ export class DurableChannel {
     return true;
   }
 
-  /** Opens the log if need be; rejects with what opening it does. */
+  /** Opens the log if need be; rejects as opening does. */
   log(): Promise<RoomLog> {
     this.#opening ??= this.#open();
     return this.#opening;
@@ -82,7 +86,7 @@ export class DurableChannel {
     }
   }
 
-  /** Closes the log: nobody hears the room any more, or it is not durable any more. */
+  /** Closes the log, because nobody hears the room any more or because it is not durable any more. */
   close(): void {
     this.#closed = true;
     if (this.#log !== undefined) this.#options.release(this.#log);
@@ -96,7 +100,7 @@ export class DurableChannel {
           if (entry.offset > this.#passed) this.#options.onEntry(entry);
         },
         onGap: (reason) => {
-          // Another epoch begins at 1 again.
+          // In another epoch offsets begin at 1 again.
           this.#passed = 0;
           this.#options.onGap(reason);
         },

@@ -1,15 +1,15 @@
 /**
- * The clock and the random numbers of the durable rooms, as arguments. The time of a log is
- * `log.now()`.
+ * The clock and the random numbers of the durable rooms, passed as arguments. The time of a log is
+ * another one: `log.now()`.
  */
 
-/** What waits and retries run on. */
+/** The time source of waits and retries. */
 export interface LogClock {
   /** Monotonic ms. */
   now(): number;
-  /** Calls `run` once after `delay_ms`, unless the returned function is called before. */
+  /** Calls `run` once after `delay_ms`, unless the returned function is called before then. */
   after(delay_ms: number, run: () => void): () => void;
-  /** Numbers in [0, 1). */
+  /** A random number in [0, 1). */
   random(): number;
 }
 

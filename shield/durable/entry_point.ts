@@ -9,23 +9,23 @@ import { cursorAfter, cursorBefore } from "./timeline.ts";
 import type { Cursor, Entry, Timeline } from "./timeline.ts";
 
 /**
- * How a subscriber enters a room. Everything here is as of the moment in which it is looked at, up
- * to the first look at `cursor`. Read `recovered`, `reason`, `cursor` and `position()` in one turn,
- * and in that same turn begin to pass `onEntry` and `onGap` on to the subscriber (or walk its
- * cursor). Then nothing is lost or doubled, however late that turn is: the cursor finds what came
- * since the decision, and a hole that was told to the others meanwhile has made `recovered` false.
+ * How a subscriber enters a room. All members tell the state of the moment in which they are read, up
+ * to the first read of `cursor`. Read `recovered`, `reason`, `cursor` and `position()` in one turn, and
+ * in that same turn begin to pass `onEntry` and `onGap` on to the subscriber, or walk its cursor. Then
+ * nothing is lost or doubled, however late that turn is: the cursor finds what came since the decision,
+ * and a hole that was told to others meanwhile has made `recovered` false.
  */
 export interface EntryPoint {
   /**
-   * Undefined: the subscriber gave no position. True: the cursor gives exactly what was missed,
+   * Undefined: the subscriber gave no position. True: the cursor gives exactly what was missed, and
    * then what is new.
    */
   readonly recovered: boolean | undefined;
-  /** Why it is not recovered; "" otherwise. */
+  /** Why the subscriber is not recovered; "" otherwise. */
   readonly reason: "" | Unrecovered;
   /** The place where the subscriber goes on. Always the same object. */
   readonly cursor: Cursor;
-  /** The room's current position, as of this call. */
+  /** The room's position at the time of this call. */
   position(): { offset: number; epoch: string };
 }
 
@@ -34,7 +34,7 @@ export interface EntryPointRoom {
   readonly timeline: Timeline;
   readonly offset: number;
   readonly epoch: string;
-  /** Grows with every `onGap`. */
+  /** How often `onGap` was called so far. */
   readonly gaps: number;
   readonly last_gap: "history-trimmed" | "epoch-changed";
   /** The log's clock. */
@@ -43,7 +43,8 @@ export interface EntryPointRoom {
 }
 
 /**
- * An entry point; `read` is the last entry that a recovered subscriber has, undefined otherwise.
+ * An entry point. `read` is the last entry that a recovered subscriber has; undefined for any other
+ * subscriber.
  */
 export class LiveEntryPoint implements EntryPoint {
   readonly #room: EntryPointRoom;
@@ -81,7 +82,7 @@ export class LiveEntryPoint implements EntryPoint {
     return { offset, epoch };
   }
 
-  /** A hole that came since the decision was not told to this subscriber. */
+  /** Looks for a hole that came since the decision: this subscriber was not told of it. */
   #look(): void {
     const { gaps, last_gap } = this.#room;
     if (this.#cursor !== undefined || this.#read === undefined || gaps === this.#gaps) return;

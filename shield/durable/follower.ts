@@ -15,15 +15,15 @@ import type { LiveMessage } from "./message.ts";
 import { Timeline } from "./timeline.ts";
 import type { Entry, StoredMessage } from "./timeline.ts";
 
-/** What waits for older ones; what is more is read from the log. */
+/** Bounds of the messages that wait for older ones; messages beyond them are read from the log. */
 const BUFFER = { messages: 4_096, bytes: 8_388_608 };
 
-/** The offset from which nothing is missing before a message, as far as the message tells. */
+/** The offset after which nothing is missing before this message, as far as the message tells. */
 function sureBefore({ offset, previous }: LiveMessage): number {
   return previous === 0 ? offset - 1 : previous;
 }
 
-/** The follower of one room. Before `begin` it only collects. */
+/** The follower of one room. Before `begin` it only collects messages. */
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #buffer = new LiveBuffer(BUFFER);
@@ -37,7 +37,7 @@ export class Follower {
   #log_offset = 0;
   /** The highest offset of the room that the log is known to have. */
   #goal = 0;
-  /** The log has no message of the room, but may have had some up to this offset that never came here. */
+  /** The log has none of the room now, but may have had some up to this offset that never came. */
   #unproven = 0;
   /** Live messages wait for older ones. */
   #is_filling = false;
@@ -52,12 +52,12 @@ export class Follower {
     return this.#stream;
   }
 
-  /** Another one after each loss of the log. */
+  /** The room's list; another one after each loss of the log. */
   get timeline(): Timeline {
     return this.#timeline;
   }
 
-  /** How often `onGap` was called, and with what the last time. */
+  /** How often `onGap` was called, and its last reason. */
   get gaps(): number {
     return this.#gaps;
   }
@@ -77,7 +77,7 @@ export class Follower {
     if (!is_idle || live.stream !== this.#stream || !this.#takeLive(live)) this.#collect(live);
   }
 
-  /** The log has said where the room stands. Its newest message is in the list, but does not come out. */
+  /** Begins with the room's head; its message goes into the list, but does not come out. */
   begin(head: RoomHead): void {
     if (this.#phase !== "waiting") return;
     this.#adopt(head, undefined);
@@ -86,8 +86,8 @@ export class Follower {
   }
 
   /**
-   * Compares with the log's head, asked for when the list was this one and went up to `last`. False
-   * when the list is another one now: the answer then means nothing.
+   * Compares the room with the log's head, which was asked for when the list was this one and went up
+   * to `last`. False when the list is another one now: the answer then means nothing.
    */
   compare(head: RoomHead, list: Timeline, last: number): boolean {
     if (this.#phase !== "following") return true;
@@ -97,7 +97,7 @@ export class Follower {
     else {
       this.#log_offset = Math.max(this.#log_offset, head.log_offset);
       this.#goal = Math.max(this.#goal, head.last?.offset ?? 0);
-      // Messages are removed oldest first: where there is one, none that came after it is gone.
+      // Messages are removed oldest first: where one is left, all that came after it are left, too.
       const is_known = this.confirm(head.last?.offset ?? 0);
       if (head.last === undefined && is_known) this.#timeline.rest(head.log_offset);
       else if (head.last === undefined) this.#unproven = head.log_offset;
@@ -107,8 +107,8 @@ export class Follower {
   }
 
   /**
-   * The log's newest message of the room is this one, 0: it has none. True when it follows that nothing
-   * was missed; otherwise the log must be asked.
+   * Takes the offset of the log's newest message of the room; 0: it has none. True when it follows that
+   * nothing was missed; otherwise the log must be asked.
    */
   confirm(newest: number): boolean {
     const now_ms = this.#options.now();
@@ -118,7 +118,7 @@ export class Follower {
     return true;
   }
 
-  /** Resolves when everything up to `offset` has come out, or is lost, or this is closed. */
+  /** Resolves when everything up to `offset` has come out or is lost, or this is closed. */
   arrival(offset: number): Promise<void> {
     if (this.#phase !== "following" || !this.#is_filling) return Promise.resolve();
     return this.#arrivals.wait(offset, this.#timeline);
@@ -130,16 +130,16 @@ export class Follower {
     this.#announce();
   }
 
-  /** False: older ones must come first, or it must be asked whether there were any. */
+  /** Takes a live message. False: older ones must come first, or the log must be asked for them. */
   #takeLive(live: LiveMessage): boolean {
     const { offset, previous, time_ms } = live;
     const { last } = this.#timeline;
-    // Without one before it, the log may have had some between.
+    // When the message names none before it, the log may have had some in between.
     const is_sure = previous > 0 || offset <= last + 1 || this.#freshness.holds(time_ms);
     return is_sure && this.#take(live, previous);
   }
 
-  /** False: older ones must come first. */
+  /** Takes the next message. False: older ones must come first. */
   #take(message: StoredMessage, previous: number): boolean {
     const { stats, onEntry, onChange } = this.#options;
     const offer = this.#timeline.offer(message, previous);
@@ -155,7 +155,7 @@ export class Follower {
     return true;
   }
 
-  /** The fault of a listener must not stop the room. */
+  /** Calls a listener, whose fault must not stop the room. */
   #guard(tell: () => void): void {
     try {
       tell();
@@ -183,7 +183,7 @@ export class Follower {
     });
   }
 
-  /** Until nothing waits and nothing is known to be missing. */
+  /** Reads until nothing waits and nothing is known to be missing. */
   async #runFill(): Promise<void> {
     let tries = 0;
     while (this.#phase === "following") {
@@ -200,7 +200,7 @@ export class Follower {
       } else if (this.#unproven > last) {
         await this.#proveNone(this.#unproven);
       } else {
-        // No turn has passed since the last look: nothing can be left behind.
+        // No turn has passed since the last look, so nothing can be left behind.
         break;
       }
     }
@@ -208,7 +208,7 @@ export class Follower {
     this.#announce();
   }
 
-  /** Takes what waits, up to the next hole. */
+  /** Takes waiting messages, up to the next hole. */
   #drain(): void {
     const waiting = this.#buffer.take(this.#stream);
     for (const [index, live] of waiting.entries()) {
@@ -242,7 +242,7 @@ export class Follower {
     }
   }
 
-  /** Reads find nothing more, though there was more: replicas are behind, or it has been removed. */
+  /** Finds out why reads give nothing more: replicas are behind, or messages were removed. */
   async #lookForGoal(): Promise<void> {
     const { calls, onLag } = this.#options;
     const gaps = this.#gaps;
@@ -257,7 +257,7 @@ export class Follower {
     else this.#lose(sureBefore(first));
   }
 
-  /** Whether nothing has come since the newest message here, or it was removed before it was seen. */
+  /** Asks whether nothing came after the newest message here, or whether it was removed unseen. */
   async #proveNone(offset: number): Promise<void> {
     const { calls } = this.#options;
     const gaps = this.#gaps;
@@ -272,7 +272,7 @@ export class Follower {
     if (first === undefined) this.#freshness.know(this.#options.now());
   }
 
-  /** Gives up the messages up to `offset` that were not taken: they will never be. */
+  /** Gives up the messages up to `offset` that were not taken: they will never come. */
   #lose(offset: number): void {
     if (offset <= this.#timeline.last) return;
     this.#timeline.skip(offset);
@@ -293,7 +293,7 @@ export class Follower {
     return streams.size > (streams.has(this.#stream) ? 1 : 0);
   }
 
-  /** Messages or pages of another stream came: only the log's head says which is the present one. */
+  /** Asks which stream is the present one, after messages or pages of another came. */
   async #findStream(): Promise<void> {
     const { calls } = this.#options;
     const strangers = this.#buffer.streams();
@@ -309,7 +309,7 @@ export class Follower {
     for (let one = 0; one < dropped; one++) this.#options.stats.dropped("old-stream");
   }
 
-  /** The log was lost and begun anew. */
+  /** Begins anew after the log was lost and made again. */
   #changeStream(head: RoomHead): void {
     const former = this.#stream;
     this.#adopt(head, this.#buffer.first(head.stream));
@@ -318,7 +318,7 @@ export class Follower {
     this.#fill();
   }
 
-  /** The log has forgotten offsets that it gave out: its numbers begin again below ours. */
+  /** Begins anew after the log forgot offsets that it gave out: its numbers go on below ours. */
   #rewind(head: RoomHead): void {
     this.#buffer.forget(this.#stream);
     this.#adopt(head, undefined);
@@ -326,7 +326,7 @@ export class Follower {
     this.#fill();
   }
 
-  /** A new list: from `first` on, which waits, else from the newest of the log. */
+  /** Begins a new list: with `first`, which waits, or else after the log's newest message. */
   #adopt({ stream, last, log_offset }: RoomHead, first: LiveMessage | undefined): void {
     this.#stream = stream;
     this.#log_offset = log_offset;
@@ -341,7 +341,7 @@ export class Follower {
     this.#options.onChange();
   }
 
-  /** Tells who waits how far the list has come. */
+  /** Tells those who wait how far the list has come. */
   #announce(): void {
     const is_on = this.#phase === "following" && this.#is_filling;
     this.#arrivals.announce(is_on ? this.#timeline : undefined);

@@ -1,4 +1,4 @@
-/** What following a durable room needs, and the callbacks. How it is done is `follower.ts`. */
+/** What following a durable room needs, and its callbacks. The following itself is `follower.ts`. */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { RoomClass } from "../rooms/classes.ts";
 import type { LogCalls } from "./log_calls.ts";
@@ -20,8 +20,8 @@ export interface FollowerOptions {
   onEntry(entry: Entry): void;
   /** Called before the first entry after a hole. May close the follower. */
   onGap(reason: Gap): void;
-  /** Called when the list has grown, or is another one. */
+  /** Called when the list has grown or was replaced. */
   onChange(): void;
-  /** Nothing can be read for now, though the log answers. */
+  /** Called when nothing can be read for now, though the log answers. */
   onLag(): void;
 }

@@ -1,5 +1,5 @@
 /**
- * The history of a durable room, for those who may hear it: the command `history.get`, which the
+ * The history of a durable room, for those who may hear the room: the command `history.get`, which the
  * Shield answers itself, and what `http_history.ts` shares with it. Which messages a page has is
  * `history_window.ts`.
  */
@@ -33,7 +33,7 @@ export interface HistoryContext {
   readonly stats: Pick<DurableStats, "read">;
 }
 
-/** The state of a durable room: what its class keeps of it. */
+/** The extent of a durable room: what its class keeps of it. */
 export interface RoomExtent {
   /** Messages that history can show. */
   readonly messages: number;
@@ -44,31 +44,31 @@ export interface RoomExtent {
   readonly epoch: string;
 }
 
-/** Answers questions about the history of rooms; one for each process. */
+/** Answers questions about the history of rooms; there is one for each process. */
 export interface History {
   /**
-   * A page of the room's history; `ask` is called once everything else has allowed the question.
-   * Rejects with a refusal, or with what the log rejects with.
+   * Answers with a page of the room's history. `ask` is called once everything else has allowed the
+   * question. Rejects with a refusal, or as the log rejects.
    */
   answer(caller: Caller, room_id: string, ask: () => HistoryRange): Promise<HistoryAnswer>;
-  /** The command `history.get`; rejects as `answer` does. */
+  /** Answers the command `history.get`; rejects as `answer` does. */
   command(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
   /**
-   * As `answer`, for an operator: neither grants nor policies nor bans are asked. Rejects with
-   * `not-durable`, or with what the log rejects with.
+   * Answers an operator, for whom neither grants nor policies nor bans are asked. Rejects with
+   * `not-durable`, or as the log rejects.
    */
   read(tenant_id: string, room_id: string, range: HistoryRange): Promise<HistoryAnswer>;
-  /** The state of a room, for an operator. Rejects as `read` does. */
+  /** The extent of a room, for an operator. Rejects as `read` does. */
   extent(tenant_id: string, room_id: string): Promise<RoomExtent>;
   readonly limits: HistoryContext["limits"];
 }
 
-/** Bytes of an answer, about; never more than half of what may wait for a connection. */
+/** The largest answer, in bytes, roughly; never more than half of what may wait for a connection. */
 const ANSWER_BYTES = 1_048_576;
 const READS_MAX = 32;
 const READS_WAITING_MAX = 10_000;
 
-/** Everything here shares reads of the logs. */
+/** Makes the history of a process. All its answers share their reads of the logs. */
 export function createHistory(context: HistoryContext): History {
   const { limits } = context;
   const reads = new SharedReads<HistoryAnswer>({
@@ -97,7 +97,7 @@ export function createHistory(context: HistoryContext): History {
   };
 }
 
-/** Throws `not-durable`. */
+/** The class of a room; throws `not-durable` when the room is not durable. */
 function durableRoom(
   { classes }: Pick<HistoryContext, "classes">,
   tenant_id: string,
@@ -108,7 +108,7 @@ function durableRoom(
   return { tenant_id, room_id, room_class };
 }
 
-/** Everything that can refuse before the question itself is looked at, in the contract's order. */
+/** Asks everything that can refuse before the question itself is read, in the contract's order. */
 async function admitHistory(
   { classes, overseer, bans }: HistoryContext,
   caller: Caller,
@@ -163,7 +163,7 @@ async function readExtent(
   const room = await openRoom(context, trims, classed);
   const { log, room_id } = room;
   const { entries: [first], offset, stream } = await readHistory(room, OLDEST);
-  // What came since the oldest one was found is counted, too.
+  // Messages that came since the oldest one was found are counted, too.
   const messages = first === undefined ? 0 : await log.count(room_id, first.offset);
   const epoch = roomEpoch(stream, room_id);
   return { messages, first_offset: first?.offset, last_offset: offset, epoch };

@@ -1,6 +1,6 @@
 /**
- * A page of history in the forms in which clients get it, each made once for all who asked the same.
- * A page whose form would be too large for one answer ends earlier, and says that there is more.
+ * A page of history in the forms in which clients get it, each made once for everybody who asked the
+ * same. A page whose form would be too large for one answer ends earlier, and says that there is more.
  */
 import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
@@ -8,9 +8,9 @@ import { legible } from "./legible.ts";
 import type { HistoryPage } from "./history_window.ts";
 
 const utf8 = new TextEncoder();
-/** Bytes of what stands beside the messages. */
+/** Bytes of an answer beside its messages. */
 const FRAME_BYTES = 256;
-/** A comma, or tag and length. */
+/** Bytes between two messages: a comma, or tag and length. */
 const BETWEEN_BYTES = 6;
 
 interface Cut<Form> {
@@ -18,7 +18,7 @@ interface Cut<Form> {
   readonly more: boolean;
 }
 
-/** What the room's history answers to one question. */
+/** The answer of a room's history to one question. */
 export class HistoryAnswer {
   readonly #page: HistoryPage;
   readonly #epoch: string;
@@ -26,19 +26,21 @@ export class HistoryAnswer {
   #json: Uint8Array | undefined;
   #protobuf: Uint8Array | undefined;
 
-  /** `bytes_max` bounds either form; one message comes in any case. */
+  /**
+   * Cuts the page so that neither form is larger than `bytes_max`; it keeps one message in any case.
+   */
   constructor(page: HistoryPage, epoch: string, bytes_max: number) {
     this.#page = page;
     this.#epoch = epoch;
     this.#bytes_max = bytes_max;
   }
 
-  /** `{"messages":[…],"offset":N,"epoch":"…","more":false}`, UTF-8. */
+  /** The answer as JSON, in UTF-8: `{"messages":[…],"offset":N,"epoch":"…","more":false}`. */
   json(): Uint8Array {
     return this.#json ??= this.#encodeJson();
   }
 
-  /** A `History`. */
+  /** The answer as a Protobuf `History`. */
   protobuf(): Uint8Array {
     return this.#protobuf ??= this.#encodeProtobuf();
   }

@@ -1,23 +1,24 @@
 /**
  * What a client asks of a room's history, in its three forms: JSON or Protobuf data of a command, and
- * the query of a URL. Says what is wrong and what is right; reading the log is `history_window.ts`.
+ * the query of a URL. Refusals say what is wrong and what is right; reading the log is
+ * `history_window.ts`.
  */
 import { ArqonError, dataForm, readHistoryQuery } from "@arqon/proto";
 import type { Uint64 } from "@arqon/proto";
 
-/** A checked question. */
+/** A question about history that has been checked. */
 export interface HistoryRange {
   /** Messages above this offset. */
   readonly after: number;
   /** Messages below this offset; 0: no bound. */
   readonly before: number;
-  /** At most so many, at least 1. */
+  /** The most messages that the answer may have, at least 1. */
   readonly limit: number;
-  /** The newest first. */
+  /** True for the newest message first. */
   readonly reverse: boolean;
 }
 
-/** What may be asked for: `[limits] history_messages`. */
+/** The bounds of a question: `[limits] history_messages`. */
 export interface HistoryBounds {
   readonly history_messages: number;
 }
@@ -25,11 +26,11 @@ export interface HistoryBounds {
 /** The command that the Shield answers itself. */
 export const HISTORY_GET = "history.get";
 
-/** Messages of an answer to who does not say how many. */
+/** The limit of a question that names none. */
 const LIMIT_DEFAULT = 100;
 const MEMBERS = ["after", "before", "limit", "reverse"] as const;
 const PROTOBUF = /^application\/(?:x-)?protobuf$/;
-/** As browsers and shells write it. */
+/** The values of `reverse`, as browsers and shells write them. */
 const SWITCHES = new Map<unknown, boolean>([["true", true], ["1", true], ["false", false], [
   "0",
   false,
@@ -44,8 +45,9 @@ export function isProtobufType(content_type: string): boolean {
 }
 
 /**
- * Reads the question in a command's data. No content type is JSON, no data is the default. Throws
- * `invalid-field`, `unknown-field` or what `readHistoryQuery` throws, all 400.
+ * Reads the question in a command's data. Data without a content type is JSON; without data the
+ * question has its defaults. Throws `invalid-field`, `unknown-field` or what `readHistoryQuery` throws,
+ * all 400.
  */
 export function rangeOfData(
   data: Uint8Array,
@@ -54,7 +56,7 @@ export function rangeOfData(
 ): HistoryRange {
   if (isProtobufType(content_type)) {
     const { after, before, limit, reverse } = readHistoryQuery(data);
-    // Without a value of its own, a number of Protobuf is 0.
+    // A number that Protobuf does not carry is 0.
     return check({ after, before, reverse, ...(limit === 0 ? {} : { limit }) }, bounds);
   }
   if (content_type !== "" && dataForm(content_type) !== "json") {
@@ -66,7 +68,7 @@ export function rangeOfData(
 }
 
 /**
- * Reads the question in the parameters of a URL; `others` may be among them. Throws as
+ * Reads the question in the parameters of a URL, in which `others` may occur as well. Throws as
  * `rangeOfData` does.
  */
 export function rangeOfParams(
@@ -120,7 +122,7 @@ function check(given: Given, { history_messages }: HistoryBounds): HistoryRange 
   return { after, before, limit, reverse };
 }
 
-/** An offset or a count; offsets are numbers that JSON and JavaScript hold exactly. */
+/** Reads an offset or a count. JSON and JavaScript hold every offset exactly. */
 function whole(name: Member, value: unknown, least: number): number {
   const number = typeof value === "bigint" ? Number(value satisfies Uint64) : value;
   if (typeof number === "number" && Number.isSafeInteger(number) && number >= least) return number;
@@ -128,7 +130,7 @@ function whole(name: Member, value: unknown, least: number): number {
   throw invalid(`${name}: ${shown(value)}; expected a whole number from ${least}${most}`);
 }
 
-/** As the client wrote it, in bounds. */
+/** A value as the client wrote it, shortened where it is long. */
 function shown(value: unknown): string {
   const is_number = typeof value === "bigint" || typeof value === "number";
   return (is_number ? String(value) : JSON.stringify(value)).slice(0, 64);

@@ -15,38 +15,38 @@ import type { HistoryRange } from "./history_query.ts";
 
 /** A page, and where the room stands. */
 export interface HistoryPage {
-  /** In the order that was asked for. */
+  /** The messages in the order that was asked for. */
   readonly entries: readonly LogMessage[];
-  /** The room's position: nothing in it that the page should show came later. */
+  /** The room's position: no message that the page should show came after it. */
   readonly offset: number;
   readonly stream: string;
   /** True when there are more messages in this direction. */
   readonly more: boolean;
 }
 
-/** A room, and what its class keeps of it. */
+/** A room and what its class keeps of it. */
 export interface HistoryRoom {
   readonly log: DurableLog;
   readonly room_id: string;
   readonly history_size: number;
   readonly history_ttl_seconds: number;
-  /** About the payload bytes of a page. */
+  /** The payload bytes of a page, roughly. */
   readonly page_bytes: number;
   readonly trims: TrimMemory;
   /** Called for each question to the log. */
   readonly onRead: () => void;
 }
 
-/** A log whose copies are behind, or that was made anew, is asked again so often. */
+/** How often a log is asked again while its copies are behind, or after it was made anew. */
 const TURNS_MAX = 5;
-/** Rooms whose head at their last trim is remembered; the oldest are forgotten. */
+/** The most rooms whose head at their last trim is remembered; the oldest are forgotten. */
 const TRIMS_MAX = 1_000;
 
-/** The rooms that need not be trimmed again, since nothing was added. */
+/** The rooms that need not be trimmed again, since nothing was added to them. */
 export class TrimMemory {
   readonly #trims = new BoundedMap<string, string>(TRIMS_MAX);
 
-  /** Whether the room was cut to `keep` messages when it stood there, or later. */
+  /** Whether the room was cut to `keep` messages when its head was this one, or later. */
   has(room: HistoryRoom, head: RoomHead): boolean {
     return this.#trims.get(keyOf(room)) === stateOf(room, head);
   }
@@ -64,10 +64,7 @@ function stateOf({ history_size }: HistoryRoom, { stream, last }: RoomHead): str
   return `${stream}/${last?.offset ?? 0}/${history_size}`;
 }
 
-/**
- * Reads a page. Rejects with what the log rejects with, and with `log-unavailable` when it stays
- * behind.
- */
+/** Reads a page. Rejects as the log rejects, and with `log-unavailable` when the log stays behind. */
 export async function readHistory(room: HistoryRoom, range: HistoryRange): Promise<HistoryPage> {
   const { log, room_id } = room;
   for (let turn = 0; turn < TURNS_MAX; turn++) {
@@ -127,7 +124,7 @@ async function trim(room: HistoryRoom, head: RoomHead): Promise<void> {
   room.trims.add(room, head);
 }
 
-/** Unix ms by the log's clock; what it took before is not shown. */
+/** The oldest time that is shown, in Unix ms by the log's clock. */
 function oldestOf({ log, history_ttl_seconds }: HistoryRoom): number {
   return log.now() - history_ttl_seconds * 1_000;
 }
@@ -138,7 +135,8 @@ async function forward(
   head: RoomHead,
 ): Promise<Found | undefined> {
   let page = await read(room, after, limit);
-  // What reaches the end is known to be the newest; of the rest the log alone can say how old it is.
+  // A page that reaches the end is known to hold the newest. Of any other, the log alone can say how
+  // old it is.
   if (page.more && !room.trims.has(room, head)) {
     await trim(room, head);
     page = await read(room, after, limit);
@@ -153,9 +151,9 @@ async function forward(
     if (isBehind(page, start, head)) return undefined;
   }
   const young = page.messages.filter(({ time_ms }) => time_ms >= oldest_ms);
-  // They grew too old meanwhile: a page says where to go on.
+  // The messages grew too old meanwhile, but a page must say where to go on.
   if (page.more && young.length === 0) return undefined;
-  // Some may have come since the room was cut.
+  // Some messages may have come since the room was cut.
   const kept = page.more ? young : young.slice(-room.history_size);
   const entries = before === 0 ? kept : kept.filter(({ offset }) => offset < before);
   if (!page.more || entries.length < kept.length) return { entries, more: false };
@@ -169,15 +167,16 @@ function lastOf({ messages }: LogPage, otherwise: number): number {
   return messages.at(-1)?.offset ?? otherwise;
 }
 
-/** Whether a page ends before what was acknowledged, or is of another incarnation of the log. */
+/** Whether a page ends before what was acknowledged, or comes from another incarnation of the log. */
 function isBehind(page: LogPage, after: number, { stream, last }: RoomHead): boolean {
   if (page.stream !== stream) return true;
   return !page.more && lastOf(page, after) < (last?.offset ?? 0);
 }
 
 /**
- * An offset after which comes the first message that is not too old. `old` is the offset of one that
- * is, `young` of one that is not. Halves what lies between: one message a question.
+ * Finds an offset after which the first message that is not too old comes. `old` is the offset of a
+ * message that is too old, `young` of one that is not. Halves what lies between, with one message a
+ * question.
  */
 async function findYoung(
   room: HistoryRoom,
@@ -202,7 +201,7 @@ async function backward(
 ): Promise<Found | undefined> {
   const { history_size } = room;
   const end = head.last?.offset ?? 0;
-  // From the newest on, what is kept can be counted.
+  // On a page from the newest message on, the messages that are kept can be counted.
   const is_newest = before === 0 || before > end;
   if (!is_newest) await trim(room, head);
   const page = await readBack(room, before, is_newest ? Math.min(limit, history_size) : limit);

@@ -1,6 +1,6 @@
 /**
- * Live messages of one room that must wait until older ones have been read. Bounded: what does not
- * fit is forgotten, for it is in the log; only how far it went is remembered.
+ * Live messages of one room that must wait until older ones have been read. Bounded: a message that
+ * does not fit is forgotten, since it is in the log; only its offset is remembered.
  */
 import type { LiveMessage } from "./message.ts";
 
@@ -10,15 +10,15 @@ export interface LiveBufferBounds {
   readonly bytes: number;
 }
 
-/** Former streams of which late messages may come. */
+/** How many former streams are remembered, whose late messages may still come. */
 const FORMER_STREAMS = 16;
 
-/** Live messages that wait; in no order until they are taken. */
+/** The live messages that wait; they are in no order until they are taken. */
 export class LiveBuffer {
   readonly #bounds: LiveBufferBounds;
   #messages: LiveMessage[] = [];
   #bytes = 0;
-  /** Streams of which nothing is taken any more; the latest last. */
+  /** Former streams, of which nothing is taken any more; the latest is the last. */
   #former: string[] = [];
   /** The highest offset that was forgotten, by stream. */
   readonly #forgotten = new Map<string, number>();
@@ -32,8 +32,8 @@ export class LiveBuffer {
   }
 
   /**
-   * Adds a message. `buffer-full`: it is forgotten; `old-stream`: nothing is taken of that stream
-   * any more.
+   * Adds a message. `buffer-full`: the message was forgotten; `old-stream`: nothing is taken of that
+   * stream any more.
    */
   add(message: LiveMessage): "kept" | "buffer-full" | "old-stream" {
     const { stream, offset } = message;
@@ -48,7 +48,7 @@ export class LiveBuffer {
     return "kept";
   }
 
-  /** The highest offset of the stream that was forgotten; 0: none. */
+  /** The highest offset of the stream that was forgotten; 0 when none was. */
   forgotten(stream: string): number {
     return this.#forgotten.get(stream) ?? 0;
   }
@@ -71,7 +71,7 @@ export class LiveBuffer {
     return taken.sort((a, b) => a.offset - b.offset);
   }
 
-  /** The streams that messages came of. */
+  /** The streams that messages came from. */
   streams(): Set<string> {
     const streams = new Set(this.#forgotten.keys());
     for (const { stream } of this.#messages) streams.add(stream);
@@ -79,8 +79,8 @@ export class LiveBuffer {
   }
 
   /**
-   * Stops taking messages of these streams, except of `present`; returns how many messages that
-   * loses.
+   * Stops taking messages of these streams, except of `present`. Returns how many messages are lost by
+   * that.
    */
   retire(streams: ReadonlySet<string>, present: string): number {
     const { size } = this;
@@ -91,7 +91,7 @@ export class LiveBuffer {
     return size - this.size;
   }
 
-  /** Forgets every message of a stream. */
+  /** Drops every message of a stream. */
   forget(stream: string): void {
     this.#forgotten.delete(stream);
     this.#keep((message) => message.stream !== stream);

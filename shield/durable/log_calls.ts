@@ -1,17 +1,17 @@
 /**
- * One room's questions to its log, which are repeated until they are answered or nobody needs the answer: while the
- * Spine is down, a room waits. Nothing here rejects.
+ * One room's questions to its log. They are repeated until they are answered or nobody needs the
+ * answer: while the Spine is down, a room waits. Nothing here rejects.
  */
 import type { DurableLog, LogPage, RoomHead } from "../../shared/spine/contract/durable_log.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { LogClock } from "./clock.ts";
 import type { DurableStats, ReadPurpose } from "./stats.ts";
 
-/** One page of any read that a room makes. */
+/** The bounds of a page, for any read that a room makes. */
 const PAGE = { limit: 1_000, max_bytes: 4_194_304 };
 const BACKOFF_MS = 50;
 const BACKOFF_MAX_MS = 2_000;
-/** What asking needs. */
+/** What asking the log needs. */
 export interface LogCallsOptions {
   readonly room_id: string;
   readonly log: DurableLog;
@@ -32,12 +32,12 @@ export class LogCalls {
     this.#options = options;
   }
 
-  /** The head of the room; undefined when `close` came before the answer. */
+  /** Asks for the head of the room; undefined when `close` came before the answer. */
   head(purpose: ReadPurpose): Promise<RoomHead | undefined> {
     return this.#ask(purpose, (log, room_id) => log.head(room_id));
   }
 
-  /** A page of what came after `after`; undefined when `close` came before the answer. */
+  /** Asks for a page of the messages after `after`; undefined when `close` came before the answer. */
   read(purpose: ReadPurpose, after: number): Promise<LogPage | undefined> {
     return this.#ask(purpose, (log, room_id) => log.read(room_id, { after, ...PAGE }));
   }
@@ -61,7 +61,9 @@ export class LogCalls {
     return undefined;
   }
 
-  /** Waits between half the time and all of it, so that rooms do not ask in step; less when `close` comes. */
+  /**
+   * Waits between half the time and all of it, so that rooms do not ask in step. `close` ends the wait.
+   */
   pause(ms: number): Promise<void> {
     if (this.#closed) return Promise.resolve();
     const { clock } = this.#options;
@@ -84,7 +86,7 @@ export class LogCalls {
   #onFailure(purpose: ReadPurpose, error: unknown): void {
     const { stats, logger, onFailure } = this.#options;
     stats.failed(purpose);
-    // An operator hears of it from `watch.ts`, once a tenant.
+    // An operator hears of it from `watch.ts`, once for each tenant.
     logger.debug("asking the log failed", { purpose, error });
     onFailure(error);
   }

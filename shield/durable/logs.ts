@@ -1,6 +1,6 @@
 /**
- * The logs of durable rooms as this process uses them: opened when a tenant first needs its own, kept
- * as large as the tenant's classes ask for, and written to by the message path. Reading is
+ * The logs of durable rooms as this process uses them. A log is opened when its tenant first needs it,
+ * kept as large as the tenant's classes ask for, and written to by the message path. Reading is
  * `room_log.ts` and `history.ts`; the logs themselves are the Spine's.
  */
 import { ArqonError } from "@arqon/proto";
@@ -24,7 +24,7 @@ export interface LogAppend {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly room_class: RoomClass;
-  /** The routed envelope, which is copied. */
+  /** The routed envelope; its bytes are copied. */
   readonly envelope: Uint8Array;
   /** The message id; "" for none. */
   readonly message_id: string;
@@ -35,18 +35,18 @@ export interface LogAppend {
 interface Opening {
   readonly promise: Promise<DurableLog>;
   log: DurableLog | undefined;
-  /** Appends that wait for the log to open: later ones must not overtake them. */
+  /** Appends that wait for the log to open; later ones must not overtake them. */
   waiting: number;
 }
 
-/** Ids that need no encoding: nearly all. */
+/** Ids that need no encoding, which nearly all are. */
 const PLAIN = /^[\w.!~*'()-]*$/;
 
 function encoded(id: string): string {
   return PLAIN.test(id) ? id : encodeURIComponent(id);
 }
 
-/** The key of a message in its log: one sender's message ids do not meet another's. */
+/** The key of a message in its log: message ids of different senders never meet. */
 function keyOf({ sender_id, message_id }: LogAppend): string {
   return `${encoded(sender_id)}/${encoded(message_id)}`;
 }
@@ -77,7 +77,7 @@ export class TenantLogs {
       return this.#append(opening.log, append);
     }
     opening.waiting++;
-    // The engine copies when it is called, which is not yet.
+    // The engine copies the bytes when it is called, which is later.
     const kept = { ...append, envelope: append.envelope.slice() };
     return opening.promise.then((log) => {
       opening.waiting--;
@@ -102,7 +102,7 @@ export class TenantLogs {
     promise.then((log) => {
       opening.log = log;
     }, () => {
-      // The next one who needs it tries again.
+      // The next caller who needs the log tries again.
       if (this.#tenants.get(tenant_id) === opening) this.#tenants.delete(tenant_id);
     });
     return opening;
@@ -156,7 +156,7 @@ export class TenantLogs {
     return error;
   }
 
-  /** Resizes a tenant's log, if it is open here: the tenant's classes have changed. */
+  /** Resizes a tenant's log, if it is open here, since the tenant's classes have changed. */
   async #resize(tenant_id: string): Promise<void> {
     const { log } = this.#options;
     const opened = this.#tenants.get(tenant_id);

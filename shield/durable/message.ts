@@ -1,4 +1,7 @@
-/** A durable room's messages as they come from the Spine, live or read. Not their envelopes' contents. */
+/**
+ * A durable room's messages as they come from the Spine, live or read. What their envelopes contain is
+ * not known here.
+ */
 import {
   LOG_OFFSET_HEADER,
   LOG_PREVIOUS_HEADER,
@@ -15,7 +18,7 @@ import type { StoredMessage } from "./timeline.ts";
 export interface LiveMessage extends StoredMessage {
   /** The life of the log that gave it its offset. */
   readonly stream: string;
-  /** Offset of the room's message before it that the log had then; 0: none. */
+  /** The offset of the message before it that the log then had of the room; 0: none. */
   readonly previous: number;
 }
 
@@ -47,7 +50,7 @@ export function readLive(
   };
 }
 
-/** A message that was read, perhaps one that an older Shield stored. */
+/** Makes a stored message of one that was read, which an older Shield may have stored. */
 export function fromLog({ offset, time_ms, payload, headers }: LogMessage): StoredMessage {
   return { offset, time_ms, envelope: legible(payload), origin: headers[ORIGIN_HEADER] ?? "" };
 }

@@ -1,6 +1,6 @@
 /**
- * Subscribers that enter a durable room and wait for the log: one question to the log serves all
- * that wait. What a position is worth is decided in `recovery.ts`; the list itself is the room's.
+ * Subscribers that enter a durable room and wait for the log: one question to the log serves all of
+ * them. What a position is worth is decided in `recovery.ts`; the list itself is the room's.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -18,12 +18,12 @@ import { missedBetween } from "./timeline.ts";
 import type { Entry, Timeline } from "./timeline.ts";
 
 /**
- * How long a subscriber waits for a log that does not answer, in ms; the client is then told, and
+ * How long a subscriber waits for a log that does not answer, in ms. After that the client is told, and
  * tries again.
  */
 const PATIENCE_MS = 5_000;
 
-/** The room, as it stands at each moment. */
+/** The room that subscribers enter, as it stands at each moment. */
 export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
   readonly is_started: boolean;
   readonly is_closed: boolean;
@@ -40,14 +40,14 @@ export interface RecoveriesOptions {
   readonly clock: LogClock;
   readonly stats: Pick<DurableStats, "recovered">;
   readonly logger: Logger;
-  /** Called when a subscriber came back: what was read for it may be of use to others. */
+  /** Called when a subscriber came back: others may need what was read for it. */
   onUse(): void;
 }
 
 interface Waiter {
   readonly position: Position | undefined;
   readonly since_ms: number;
-  /** The list of which the log was asked, after it came, whether it is up to date. */
+  /** The list for which the log was asked, after this subscriber came, whether it is up to date. */
   verified: Timeline | undefined;
   readonly resolve: (entry_point: EntryPoint) => void;
   readonly reject: (error: ArqonError) => void;
@@ -58,11 +58,14 @@ export class Recoveries {
   readonly #options: RecoveriesOptions;
   #waiters: Waiter[] = [];
   #is_serving = false;
-  /** True when the list was of use, or has grown for a subscriber. */
+  /** True when the list has served a subscriber, or was extended for one. */
   #is_used = false;
-  /** True when the last read did not serve the position that it was for. */
+  /** True when the last read did not serve the position that it was made for. */
   #has_failed = false;
-  /** The class and the number of gaps for which these two are known; see `Standing`. */
+  /**
+   * The class and the gap count to which `trimmed_through` and `too_many_through` belong; see
+   * `Standing`.
+   */
   #known_of: { readonly room_class: RoomClass; readonly gaps: number } | undefined;
   #trimmed_through = -1;
   #too_many_through = -1;
@@ -87,7 +90,7 @@ export class Recoveries {
     return promise;
   }
 
-  /** Serves those who waited for the room to start. */
+  /** Serves the subscribers that waited for the room to start. */
   serve(): void {
     if (this.#is_serving || !this.#options.room.is_started) return;
     this.#is_serving = true;
@@ -100,14 +103,14 @@ export class Recoveries {
     });
   }
 
-  /** Tells those who have waited for long enough that the log does not answer. */
+  /** Refuses the subscribers that have waited for long enough: the log does not answer. */
   expire(error: unknown): void {
     const due_ms = this.#options.clock.now() - PATIENCE_MS;
     const reason = error instanceof Error ? error.message : String(error);
     this.#refuse(({ since_ms }) => since_ms <= due_ms, () => unavailable(reason, error));
   }
 
-  /** The room was closed. */
+  /** Refuses everybody who waits, since the room was closed. */
   close(): void {
     this.#refuse(() => true, closed);
   }
@@ -139,7 +142,7 @@ export class Recoveries {
       this.#waiters.push(waiter);
       waiting.push({ waiter, verdict: this.#judge(waiter) });
     }
-    // Not before: what was read for them might be trimmed.
+    // The list is marked as used only now; marked earlier, what was read for these might be trimmed.
     this.#use();
     return waiting;
   }
@@ -164,7 +167,7 @@ export class Recoveries {
     }, verified === timeline);
   }
 
-  /** Settles one that waits; false when it must go on waiting. */
+  /** Settles one subscriber that waits; false when it must go on waiting. */
   #settle(waiter: Waiter): boolean {
     const { position } = waiter;
     const { timeline } = this.#options.room;
@@ -229,7 +232,7 @@ export class Recoveries {
 
   #prepend(target: number, { chain, gaps, until }: Backfill & { outcome: "read" }): void {
     const { timeline, gaps: gaps_now } = this.#options.room;
-    // Trimmed in the turn between: it would leave a hole before what is left.
+    // The list was trimmed in the turn between. Older messages before it would leave a hole.
     if (gaps !== gaps_now || until !== (timeline.first?.offset ?? 0)) return;
     const floor = floorWith(chain, target, timeline.floor);
     timeline.prepend(chain.messages.filter(({ offset }) => offset <= timeline.floor), floor);
@@ -247,7 +250,7 @@ export class Recoveries {
   }
 
   /**
-   * Forgets what was known of positions: it may not hold in another epoch, or under another class.
+   * Forgets what was known of positions, as it may not hold in another epoch or under another class.
    */
   #forgetChanged(): void {
     const { room } = this.#options;

@@ -1,23 +1,23 @@
 /**
  * What a subscriber gets when it comes back with a position: everything after it, or the reason why
- * not. Pure. "Provable" below means that nothing of the room is missing from the list between the
- * position and the end; that is known for every position from the timeline's floor on.
+ * not. Pure. A position is "provable" when nothing of the room is missing from the list between the
+ * position and the end; every position from the timeline's floor on is known to be.
  */
 import type { LogPage } from "../../shared/spine/contract/durable_log.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { RoomClass } from "../rooms/classes.ts";
 import type { StoredMessage } from "./timeline.ts";
 
-/** The position that a subscriber brings. `epoch` "": it does not say. */
+/** The position that a subscriber brings; `epoch` is "" when it names none. */
 export interface Position {
   readonly after: number;
   readonly epoch: string;
 }
 
-/** Why nothing is recovered. */
+/** Why a subscriber is not recovered. */
 export type Unrecovered = "epoch-changed" | "history-trimmed" | "too-many" | "offset-ahead";
 
-/** How much one SUB recovers, and how old it may be. */
+/** How much one SUB recovers, and how old the messages may be. */
 export type RecoveryBounds =
   & Pick<Limits, "recovery_messages" | "recovery_bytes">
   & Pick<RoomClass, "history_size" | "history_ttl_seconds">;
@@ -26,39 +26,41 @@ export type RecoveryBounds =
 export interface Standing {
   readonly epoch: string;
   /**
-   * The last offset of an earlier epoch in which positions still mean what they meant; undefined when
-   * there is none by that name.
+   * The last offset of an earlier epoch up to which positions still mean the same; undefined for an
+   * epoch that the log does not remember.
    */
   readonly lastOf: (epoch: string) => number | undefined;
-  /** Whether the log is known to be the one that the list is of. */
+  /** Whether the log is known to be the one that the list was read from. */
   readonly is_proven: boolean;
   readonly floor: number;
   readonly last: number;
-  /** The highest offset that the log was known to have given to any room. */
+  /** The highest offset that the log is known to have given to any room. */
   readonly log_offset: number;
   /** Positions up to this one are known not to be provable. */
   readonly trimmed_through: number;
-  /** After positions up to this one there is known to be too much. */
+  /** Positions up to this one are known to have too many messages after them. */
   readonly too_many_through: number;
 }
 
 /**
- * What to do for a position: serve it from the list (`listed`), let it go on at the end (`end`: it has
- * seen everything), ask the log first whether this room is up to date (`verify`), read older messages
- * (`extend`), or refuse.
+ * What to do about a position: serve it from the list (`listed`), let it go on at the end since it has
+ * seen everything (`end`), ask the log first whether this room is up to date (`verify`), read older
+ * messages (`extend`), or refuse.
  */
 export type Verdict = "listed" | "end" | "verify" | "extend" | Unrecovered;
 
-/** `is_verified`: the log was asked, after this subscriber came, how far the room is. */
+/**
+ * Judges a position. `is_verified`: after this subscriber came, the log was asked how far the room is.
+ */
 export function judgePosition(
   { after, epoch }: Position,
   standing: Standing,
   is_verified: boolean,
 ): Verdict {
   const is_same = epoch === "" || epoch === standing.epoch;
-  // What came later in an earlier epoch is in no log any more.
+  // What came in that epoch after its last offset is in no log any more.
   const other_epoch = !is_same && after > (standing.lastOf(epoch) ?? -1);
-  // It may come from a process that knows more than this one.
+  // The position may come from a process that knows more than this one.
   const is_unsure = other_epoch || after > standing.last || !standing.is_proven;
   if (!is_verified && is_unsure) return "verify";
   if (other_epoch) return "epoch-changed";
@@ -85,7 +87,10 @@ export interface Missed {
   readonly first: Pick<StoredMessage, "time_ms"> | undefined;
 }
 
-/** "" when all of it may be given; the log may still have what its class has outlived. */
+/**
+ * Judges the missed messages: "" when all of them may be given. The log may still have some that have
+ * outlived their class.
+ */
 export function judgeMissed(
   { messages, bytes, first }: Missed,
   now_ms: number,
@@ -100,11 +105,11 @@ export function judgeMissed(
 /** Messages that were read after `target`, page by page, until they meet the list. */
 export interface Chain {
   readonly messages: readonly StoredMessage[];
-  /** Nothing is missing between `target` and the first of them. */
+  /** Whether nothing is missing between `target` and the first of the messages. */
   readonly complete: boolean;
 }
 
-/** The chain with one more page; messages that were read before a hole prove nothing. */
+/** Adds one more page to a chain. Messages that were read before a hole prove nothing. */
 export function joinPage(
   chain: Chain,
   page: Pick<LogPage, "complete">,
@@ -115,9 +120,8 @@ export function joinPage(
 }
 
 /**
- * The offset from which the list knows everything once the chain is in front of it. Messages are
- * removed oldest first: where one is still there, all after it are. `floor` is the list's present
- * one.
+ * The list's floor once the chain is in front of it: from there on nothing is missing. Messages are
+ * removed oldest first, so where one is left, all after it are, too. `floor` is the list's present one.
  */
 export function floorWith({ messages, complete }: Chain, target: number, floor: number): number {
   if (complete) return Math.min(target, floor);
@@ -126,9 +130,9 @@ export function floorWith({ messages, complete }: Chain, target: number, floor: 
 }
 
 /**
- * Which of the positions below the floor to read from next, ascending and not empty: the lowest, for
- * that serves them all. If that failed, the middle one: each answer then decides half of them, so that
- * any number of positions costs a handful of reads.
+ * The position to read from next, out of those below the floor, which are ascending and not empty. It
+ * is the lowest, which serves them all; if that failed, the middle one. Each answer then decides half
+ * of them, so that any number of positions costs a handful of reads.
  */
 export function nextTarget(positions: readonly number[], has_failed: boolean): number {
   const index = has_failed ? Math.floor(positions.length / 2) : 0;

@@ -1,7 +1,7 @@
 /**
  * One durable room as this process has it: every message exactly once and in order (`follower.ts`), the
- * newest of them for subscribers that come back (`recoveries.ts`), and the questions to the log. Not
- * the log itself (`shared/spine/contract/durable_log.ts`), and not who hears the room.
+ * newest of them for subscribers that come back (`recoveries.ts`), and the questions to the log. The
+ * log itself (`shared/spine/contract/durable_log.ts`) and the room's subscribers are elsewhere.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
@@ -32,7 +32,7 @@ export interface RoomLogOptions {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly log: DurableLog;
-  /** The room's class at this moment. */
+  /** The room's class at each moment. */
   readonly class_of: () => RoomClass;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
   readonly cache: TailCache;
@@ -99,12 +99,12 @@ export class RoomLog {
     return this.#options.log;
   }
 
-  /** The log's incarnation that this room is at; "" before it has started. */
+  /** The incarnation of the log that this room follows; "" before it has started. */
   get stream(): string {
     return this.#follower.stream;
   }
 
-  /** The current position. */
+  /** The room's current position. */
   get offset(): number {
     return this.#follower.timeline.last;
   }
@@ -128,11 +128,12 @@ export class RoomLog {
     return this.#phase === "started";
   }
 
-  /** Takes a message that came on `in` with the headers of a log; also before `start`. */
+  /** Takes a message that came on `in` with the headers of a log; allowed before `start`, too. */
   receive(message: SpineMessage): void {
     if (this.#phase === "closed") return;
     const { stats, log } = this.#options;
-    // Perhaps of an older copy of the log. What is lost by this is read when the log is compared.
+    // The message may come from an older copy of the log. If it is lost by this, it is read when the
+    // log is compared.
     if (!log.is_proven) return stats.dropped("unproven");
     const live = readLive(message, log);
     if (live === undefined) return stats.dropped("unreadable");
@@ -163,7 +164,10 @@ export class RoomLog {
     await this.#verify();
   }
 
-  /** With the list that was compared with the log; undefined when the room was closed before. */
+  /**
+   * Verifies, and gives the list that was compared with the log; undefined when the room was closed
+   * before.
+   */
   #verify(): Promise<Timeline | undefined> {
     if (this.#phase === "closed") return Promise.resolve(undefined);
     if (this.#next_check !== undefined) return this.#next_check;
@@ -175,17 +179,17 @@ export class RoomLog {
   }
 
   /**
-   * Takes the offset of the log's newest message of the room; 0: there is none. False when
-   * something may have been missed: then `verify`.
+   * Takes the offset of the log's newest message of the room; 0 when there is none. False when
+   * something may have been missed: then call `verify`.
    */
   confirm(newest: number): boolean {
     return this.#follower.confirm(newest);
   }
 
   /**
-   * A subscriber comes, with the position where it was, if it had one. See `EntryPoint` for what holds
-   * until the caller looks at the answer. Rejects with `log-unavailable` when the log cannot be asked,
-   * or the room is closed.
+   * Enters a subscriber, with the position that it had, if any. `EntryPoint` says what holds until the
+   * caller looks at the answer. Rejects with `log-unavailable` when the log cannot be asked or the room
+   * is closed.
    */
   enter(position: Position | undefined): Promise<EntryPoint> {
     return this.#recoveries.enter(position);
@@ -213,7 +217,7 @@ export class RoomLog {
         if (!follower.compare(head, timeline, last)) continue;
         const list = follower.timeline;
         await follower.arrival(head.last?.offset ?? 0);
-        // Of a list that has been replaced meanwhile the answer said nothing.
+        // The answer said nothing about a list that was replaced meanwhile.
         if (list === follower.timeline) return list;
       }
     } catch (error) {

@@ -1,26 +1,26 @@
 /**
- * Reads that many ask for at once and that are the same for all of them: done once for everybody
- * who asked before it began, and only so many at a time. Knows nothing of logs.
+ * Reads that many callers ask for at once and whose answer is the same for all: done once for everybody
+ * who asked before the read began, and only so many at a time. Logs are not known here.
  */
 import { ArqonError } from "@arqon/proto";
 
-/** Bounds of what is under way. */
+/** The bounds of the reads under way. */
 export interface SharedReadsOptions {
-  /** Reads at a time. */
+  /** How many reads run at a time. */
   readonly reads_max: number;
-  /** Different reads that wait for their turn; one more is refused. */
+  /** How many different reads may wait for their turn; one more is refused. */
   readonly waiting_max: number;
 }
 
 /**
- * A read never serves anybody who asked after it began: its answer could lack what was acknowledged
- * between. Reads of one key come one after another.
+ * Reads that are shared. A read never serves a caller who asked after it began: its answer could lack
+ * what was acknowledged in between. Reads of one key run one after another.
  */
 export class SharedReads<T> {
   readonly #options: SharedReadsOptions;
-  /** Reads that have not begun: whoever asks may join. */
+  /** Reads that have not begun, by key: further callers may join them. */
   readonly #next = new Map<string, Promise<T>>();
-  /** The last one of each key that is under way or waits. */
+  /** The last read of each key that is under way or waits. */
   readonly #last = new Map<string, Promise<T>>();
   readonly #turns: (() => void)[] = [];
   #running = 0;
@@ -30,8 +30,8 @@ export class SharedReads<T> {
   }
 
   /**
-   * Runs a read, or joins one; resolves as it does. Rejects with what it rejects with, and with
-   * `log-unavailable` (503).
+   * Runs a read, or joins one, and resolves as it does. Rejects as the read does, and with
+   * `log-unavailable` (503) when too many wait.
    */
   run(key: string, read: () => Promise<T>): Promise<T> {
     const next = this.#next.get(key);
@@ -51,7 +51,7 @@ export class SharedReads<T> {
   }
 
   async #start(key: string, before: Promise<T> | undefined, read: () => Promise<T>): Promise<T> {
-    // Also without anything before: whoever asks in this turn joins.
+    // This waits a turn even with no read before it, so that callers of this turn join.
     await before?.catch(() => undefined);
     if (this.#running >= this.#options.reads_max) {
       await new Promise<void>((resolve) => this.#turns.push(resolve));
@@ -64,7 +64,7 @@ export class SharedReads<T> {
       return await read();
     } finally {
       const turn = this.#turns.shift();
-      // The place goes on to who waited longest.
+      // The place goes on to the read that has waited longest.
       if (turn === undefined) this.#running--;
       else turn();
     }

@@ -32,11 +32,11 @@ export interface StartedDurable {
   readonly logs: TenantLogs;
   readonly rooms: DurableRooms;
   readonly stats: DurableStats;
-  /** Ends the watch; the hub closes the rooms, the Spine the logs. */
+  /** Ends the watch. The hub closes the rooms, and the Spine the logs. */
   close(): void;
 }
 
-/** Puts the parts together; nothing is opened before a room needs it. */
+/** Puts the parts together; no log is opened before a room needs it. */
 export function startDurable(start: DurableStart): StartedDurable {
   const { config, spine, classes, flushes, registry } = start;
   const { limits } = config;

@@ -12,10 +12,10 @@ import {
 } from "../../shared/metrics/metrics_plain.ts";
 import { bump } from "../stats/stats.ts";
 
-/** Room classes that have series of their own; the others share one. */
+/** The most room classes with series of their own; all others share one. */
 const CLASSES_MAX = 50;
 const OTHER = "other";
-/** The label of rooms that no class names. */
+/** The label of rooms that belong to no class. */
 const DEFAULT_CLASS = "default";
 const LAG_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
@@ -27,9 +27,9 @@ export type RecoveryOutcome =
   | "too-many"
   | "offset-ahead"
   | "failed";
-/** How a hole in what came live ended. */
+/** How a hole in the live messages ended. */
 export type FillOutcome = "filled" | "lost" | "epoch-changed";
-/** Why the log was asked. `lag`: whether a replica is behind, or messages are gone. */
+/** Why the log was asked. `lag` asks whether a replica is behind, or messages are gone. */
 export type ReadPurpose =
   | "start"
   | "fill"
@@ -41,8 +41,8 @@ export type ReadPurpose =
   | "status"
   | "heads";
 /**
- * Why a live message was not taken. `buffer-full` ones are read from the log later, and so are
- * `unproven` ones, which came before the log was compared after a reconnect.
+ * Why a live message was not taken. A `buffer-full` one is read from the log later, and so is an
+ * `unproven` one, which came before the log was compared after a reconnect.
  */
 export type DropReason = "unreadable" | "old-stream" | "repeated" | "buffer-full" | "unproven";
 
@@ -54,22 +54,25 @@ export interface DurableStats {
   /** Rooms whose log is followed here, and what their cached messages weigh. */
   open_rooms: number;
   cache_bytes: number;
-  /** A message that the log has acknowledged; `pattern` is that of its room class, "" for the default. */
+  /**
+   * Counts a message that the log has acknowledged; `pattern` is that of its room class, "" for the
+   * default.
+   */
   stored(pattern: string, bytes: number): void;
-  /** A publish whose key the log knew. */
+  /** Counts a publish whose key the log knew. */
   deduplicated(): void;
-  /** A publish that was refused because of the log. */
+  /** Counts a publish that was refused because of the log. */
   refused(reason: string): void;
-  /** One request to the log that reads. */
+  /** Counts one request to the log that reads. */
   read(purpose: ReadPurpose): void;
-  /** One that failed and will be repeated. */
+  /** Counts one request to the log that failed and will be repeated. */
   failed(purpose: ReadPurpose): void;
   recovered(outcome: RecoveryOutcome, messages: number): void;
   gapFill(outcome: FillOutcome): void;
   dropped(reason: DropReason): void;
   /**
-   * Counts the time from the log's taking of a message until it was here, in ms. Below 0 (clocks
-   * differ) counts as 0.
+   * Observes the time in ms between the log's taking of a message and its arrival here. A negative time
+   * (clocks differ) counts as 0.
    */
   lag(ms: number): void;
 }
@@ -222,7 +225,7 @@ function registerLevels(registry: Registry, totals: Totals): void {
   );
 }
 
-/** Makes the totals, and publishes them on `registry`; once a registry. */
+/** Makes the totals and publishes them on `registry`; to be called once for each registry. */
 export function createDurableStats(registry: Registry): DurableStats {
   const totals = new Totals();
   registerTotals(registry, totals);
@@ -236,7 +239,7 @@ export function createDurableStats(registry: Registry): DurableStats {
   return totals;
 }
 
-/** Publishes what `shield_log_pending_bytes` may come to, for alerts: `[limits] log_pending_bytes`. */
+/** Publishes the limit of `shield_log_pending_bytes` for alerts: `[limits] log_pending_bytes`. */
 export function registerPendingLimit(registry: Registry, limit_bytes: number): void {
   scrapedGauge(
     registry,

@@ -1,17 +1,17 @@
 /**
- * Bounds what all open durable rooms of this process keep in memory for subscribers that come back:
- * a share for each room, and a budget for all. Drops only what can be read from the log again: the
- * newest message of a room always stays. Not the messages that slow readers hold: their lag is
- * bounded where they read.
+ * Bounds what all open durable rooms of this process keep in memory for subscribers that come back: a
+ * share for each room, and a budget for all. Drops only what can be read from the log again, so the
+ * newest message of a room always stays. Messages that slow readers hold are not counted here: their
+ * lag is bounded where they read.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { LogClock } from "./clock.ts";
 import type { DurableStats } from "./stats.ts";
 
-/** What a room keeps while nobody comes back to it. */
+/** The most messages that a room keeps while nobody comes back to it. */
 const SHARE_MESSAGES = 1_000;
 const SHARE_BYTES = 1_048_576;
-/** After somebody came back others may follow: the room keeps for so long what was read for it. */
+/** How long a room keeps what was read for a subscriber that came back, in ms: others may follow it. */
 const HOLD_MS = 10_000;
 /** Bytes of an entry beside its envelope: the object, its place in the list, and the frame. */
 const ENTRY_BYTES = 256;
@@ -19,15 +19,15 @@ const COPIES = 2;
 /** Trimming goes this far below the budget, so that not every message trims. */
 const TARGET = 0.9;
 
-/** What is kept of one room. */
+/** The kept messages of one room. */
 export interface CachedTail {
   readonly count: number;
   readonly bytes: number;
-  /** Drops the oldest above these bounds; the newest stays. True when it dropped any. */
+  /** Drops the oldest messages above these bounds; the newest stays. True when it dropped any. */
   trim(max_messages: number, max_bytes: number): boolean;
 }
 
-/** What the budget is made of. */
+/** What the budget is calculated from. */
 export interface TailCacheOptions {
   readonly limits: Pick<
     Config["limits"],
@@ -39,17 +39,17 @@ export interface TailCacheOptions {
 
 interface Room {
   weight_bytes: number;
-  /** Keeps more than its share until then; monotonic ms. */
+  /** Until when the room keeps more than its share, in monotonic ms. */
   held_until_ms: number;
 }
 
-/** One for the whole process. */
+/** The cache of all rooms; one for the whole process. */
 export class TailCache {
   readonly #options: TailCacheOptions;
   readonly #rooms = new Map<CachedTail, Room>();
-  /** Tails with more than their newest message, the least recently used first. */
+  /** Tails with more than one message, the least recently used first. */
   readonly #trimmable = new Set<CachedTail>();
-  /** In the order in which their time ends. */
+  /** Tails that keep more than their share, in the order in which their time ends. */
   readonly #held = new Set<CachedTail>();
   #cancel: (() => void) | undefined;
 
@@ -57,7 +57,7 @@ export class TailCache {
     this.#options = options;
   }
 
-  /** What is kept weighs about so much, all rooms together. */
+  /** What is kept weighs roughly this much, all rooms together. */
   get bytes(): number {
     return this.#options.stats.cache_bytes;
   }
@@ -78,7 +78,7 @@ export class TailCache {
     if (this.#rooms.size === 0) this.#stopTimer();
   }
 
-  /** The room's list has grown or shrunk: it may be trimmed, and others with it. */
+  /** Takes note that the room's list has grown or shrunk: it may be trimmed, and others with it. */
   changed(tail: CachedTail): void {
     const room = this.#rooms.get(tail);
     if (room === undefined) return;
@@ -89,7 +89,9 @@ export class TailCache {
     if (this.bytes > this.#options.limits.log_cache_bytes) this.#shrink();
   }
 
-  /** Somebody came back to the room: what it keeps may be more than its share for a while. */
+  /**
+   * Takes note that a subscriber came back to the room, which may keep more than its share for a while.
+   */
   used(tail: CachedTail): void {
     const room = this.#rooms.get(tail);
     if (room === undefined) return;
@@ -118,7 +120,7 @@ export class TailCache {
     }
   }
 
-  /** Takes back what rooms keep above their share, when their time has ended. */
+  /** Trims rooms to their share again when their time has ended. */
   #release(): void {
     this.#cancel = undefined;
     const now_ms = this.#options.clock.now();

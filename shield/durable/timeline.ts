@@ -9,23 +9,28 @@
 /** A message as the log has stored it. */
 export interface StoredMessage {
   readonly offset: number;
-  /** Unix ms by the log's clock. */
+  /** When the log took it, in Unix ms by the log's clock. */
   readonly time_ms: number;
   readonly envelope: Uint8Array;
-  /** The connection that published and wants no echo; "" for none. */
+  /** The connection that published it and wants no echo; "" for none. */
   readonly origin: string;
 }
 
-/** One message of the list. There are as many as the log's cache holds, so that every object counts. */
+/**
+ * One message of the list. As many objects exist as the cache holds, so their number and size count.
+ */
 export class Entry implements StoredMessage {
   readonly offset: number;
   readonly time_ms: number;
   readonly origin: string;
-  /** Running count: of two entries, the difference is how many messages lie between. May be negative. */
+  /**
+   * Running count: the difference of two entries is the number of messages between them. May be
+   * negative.
+   */
   readonly index: number;
   /** Running bytes of the envelopes before this one; only differences mean something. */
   readonly bytes_before: number;
-  /** Size of the envelope as stored. */
+  /** Size of the envelope as it was stored. */
   readonly size_bytes: number;
   next: Entry | undefined;
   #envelope: Uint8Array;
@@ -44,7 +49,7 @@ export class Entry implements StoredMessage {
     this.#envelope = message.envelope;
   }
 
-  /** As stored, or as in `binary`, which adds the offset. */
+  /** The envelope as stored, or as in `binary`, which adds the offset. */
   get envelope(): Uint8Array {
     return this.#envelope;
   }
@@ -54,60 +59,69 @@ export class Entry implements StoredMessage {
     return this.#binary;
   }
 
-  /** `frame` is an opcode and the envelope: that is kept once from now on. */
+  /**
+   * Keeps the binary frame, an opcode and the envelope; the envelope's bytes are kept only once from
+   * then on.
+   */
   set binary(frame: Uint8Array<ArrayBuffer>) {
     this.#binary = frame;
     this.#envelope = frame.subarray(1);
   }
 }
 
-/** A reader's place. Following it never skips: what is trimmed meanwhile stays reachable for it. */
+/**
+ * A reader's place in the list. A cursor never skips: what is trimmed meanwhile stays reachable for it.
+ */
 export interface Cursor {
-  /** The next message, and moves past it; undefined: at the end, for now. */
+  /** Gives the next message and moves past it; undefined at the end, for now. */
   next(): Entry | undefined;
   /**
-   * Bytes of the envelopes that the cursor has not read: it may be alone in keeping them in memory.
+   * Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in
+   * memory.
    */
   readonly lag_bytes: number;
-  /** How many messages those are. */
+  /** How many messages the cursor has not read. */
   readonly lag_messages: number;
 }
 
-/** What became of an offer. `repeated`: it is there, or lies before the list. */
+/** What became of an offer. `repeated`: the message is in the list, or lies before it. */
 export type Offer = "appended" | "repeated" | "gap";
 
 const NOTHING = new Uint8Array(0);
-/** Trimmed places that may wait at the head of the array. */
+/** How many trimmed places may remain at the head of the array. */
 const SLACK = 64;
 
-/** Running bytes up to the end of this entry. */
+/** Running bytes up to and with this entry. */
 function bytesThrough(entry: Entry): number {
   return entry.bytes_before + entry.size_bytes;
 }
 
-/** An entry that stands before all others and is never given to anybody. */
+/** Makes an entry that stands before all others and is never given to anybody. */
 function mark(offset: number, index: number, bytes_before: number, next?: Entry): Entry {
   const nothing = { offset, time_ms: 0, envelope: NOTHING, origin: "" };
   return new Entry(nothing, index, bytes_before, next);
 }
 
-/** Where `mark` must stand to come right before `entry`. */
+/** A mark that stands right before `entry`. */
 function markBefore(entry: Entry): Entry {
   return mark(entry.offset - 1, entry.index - 1, entry.bytes_before, entry);
 }
 
-/** The list; one a room and epoch. Those of one room hang together, so that readers go from one to the next. */
+/**
+ * The list of one room in one epoch. The lists of one room hang together, so that readers go from one
+ * to the next.
+ */
 export class Timeline {
   #floor: number;
   #last: number;
   /** The entries; those from `#start` on are in the list. */
   #entries: (Entry | undefined)[] = [];
   #start = 0;
-  /** What comes right before the first entry: a mark, or the end of what was before the list. */
+  /** The entry right before the first: a mark, or the end of what was before the list. */
   #before: Entry;
   #tail: Entry;
 
-  /** Empty, at position `offset`; readers at the end of `previous` go on here. */
+  /** Makes an empty list at position `offset`; readers at the end of `previous` go on here. */
   constructor(offset: number, previous?: Timeline) {
     this.#floor = offset;
     this.#last = offset;
@@ -119,7 +133,7 @@ export class Timeline {
     return this.#floor;
   }
 
-  /** The current position: the newest message's offset, or where an empty room stands. */
+  /** The current position: the newest message's offset, or the position of an empty room. */
   get last(): number {
     return this.#last;
   }
@@ -132,7 +146,7 @@ export class Timeline {
     return this.#entries.at(-1);
   }
 
-  /** Where readers are that have read everything; not necessarily a message. */
+  /** The place of readers that have read everything; not necessarily a message. */
   get tail(): Entry {
     return this.#tail;
   }
@@ -147,8 +161,8 @@ export class Timeline {
   }
 
   /**
-   * Takes a message that came right after `previous`, which the log had then as the newest of the
-   * room. A `previous` below `last` means that the log has expired what was there.
+   * Takes a message that came right after `previous`, which was then the log's newest of the room. A
+   * `previous` below `last` means that the log has expired what was there.
    */
   offer(message: StoredMessage, previous: number): Offer {
     if (message.offset <= this.#last) return "repeated";
@@ -161,7 +175,7 @@ export class Timeline {
     return "appended";
   }
 
-  /** What came up to `offset` is lost: the list begins anew after it. */
+  /** Begins the list anew after `offset`: what came up to there is lost. */
   skip(offset: number): void {
     this.#entries = [];
     this.#start = 0;
@@ -170,7 +184,7 @@ export class Timeline {
     this.#floor = this.#last;
   }
 
-  /** The room has nothing above `last` up to `offset`, and never had: its position is that. */
+  /** Moves the position to `offset`: the room has nothing between `last` and there, and never had. */
   rest(offset: number): void {
     this.#last = Math.max(this.#last, offset);
   }
@@ -202,7 +216,7 @@ export class Timeline {
     this.#before = markBefore(next);
   }
 
-  /** Drops the oldest above these bounds; the newest stays. True when it dropped any. */
+  /** Drops the oldest messages above these bounds; the newest stays. True when it dropped any. */
   trim(max_messages: number, max_bytes: number): boolean {
     const stays = this.#entries.length - 1;
     let first: Entry | undefined;
@@ -213,7 +227,7 @@ export class Timeline {
       first = this.first;
     }
     if (first === undefined) return false;
-    // The trimmed one itself would keep its envelope.
+    // A mark takes the place of the trimmed entry, which would keep its envelope.
     this.#before = markBefore(first);
     if (this.#start > SLACK && this.#start * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#start);
@@ -236,7 +250,7 @@ export class Timeline {
   }
 }
 
-/** Messages and bytes after `read` up to `tail`, and the first of them. */
+/** The messages and bytes after `read` up to `tail`, and the first of the messages. */
 export function missedBetween(
   read: Entry,
   tail: Entry,

@@ -1,7 +1,7 @@
 /**
- * Finds what open durable rooms have missed without a trace: after the Spine lost messages, after a
- * log moved to another server, and, in case nobody noticed, by comparing with the log now and then.
- * What a room then does is its own (`RoomLog.verify`).
+ * Finds what open durable rooms have missed without a trace: after the Spine lost messages, after a log
+ * moved to another server and, in case nobody noticed, by a comparison with the log now and then. What
+ * a room then does is its own affair (`RoomLog.verify`).
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { DurableLog, LogStatus } from "../../shared/spine/contract/durable_log.ts";
@@ -10,12 +10,15 @@ import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import type { LogClock } from "./clock.ts";
 import type { DurableStats } from "./stats.ts";
 
-/** Rooms that one question to the log is about. */
+/** The most rooms in one question to the log. */
 const BATCH_ROOMS = 256;
-/** Rooms that are verified at a time: of one tenant, whose log may not answer, and of all together. */
+/**
+ * The most rooms that are verified at a time: of one tenant, whose log may not answer, and of all
+ * together.
+ */
 const TENANT_AT_ONCE = 4;
 const ALL_AT_ONCE = 256;
-/** Tenants whose logs are looked at at a time. */
+/** The most tenants whose logs are looked at at a time. */
 const LOOKS_AT_ONCE = 16;
 
 /** What is watched: a `RoomLog`. */
@@ -43,21 +46,21 @@ export interface LogWatchOptions {
 interface Tenant {
   /** The watched rooms by id. */
   readonly rooms: Map<string, WatchedRoom>;
-  /** Rooms that are to be verified, and how many are being. */
+  /** Rooms that are to be verified, and how many are being verified. */
   readonly due: Set<WatchedRoom>;
   verifying: number;
-  /** Where the log stood at the last look; undefined: not looked yet. */
+  /** Where the log stood at the last look; undefined before the first. */
   seen: Pick<LogStatus, "stream" | "log_offset"> | undefined;
-  /** True when the log has answered the last time. */
+  /** True when the log answered the last question. */
   answers: boolean;
-  /** How often to look at the rooms yet, although the log stands still. */
+  /** How many more times to look at the rooms although the log stands still. */
   looks: number;
-  /** The offset of each room at the last look; `behind` has the rooms that were behind then. */
+  /** The offset of each room at the last look; `behind` holds the rooms that were behind then. */
   offsets: Map<WatchedRoom, number>;
   behind: Set<WatchedRoom>;
 }
 
-/** One for the whole process. */
+/** The watch of a process's open rooms. */
 export class LogWatch {
   readonly #options: LogWatchOptions;
   readonly #tenants = new Map<string, Tenant>();
@@ -92,7 +95,7 @@ export class LogWatch {
     tenant.rooms.set(room.room_id, room);
   }
 
-  /** Another room log of the same room, added meanwhile, stays. */
+  /** Removes a room log. Another one of the same room, added meanwhile, stays. */
   remove(room: WatchedRoom): void {
     const tenant = this.#tenants.get(room.tenant_id);
     if (tenant === undefined) return;
@@ -146,7 +149,7 @@ export class LogWatch {
     this.#pump();
   }
 
-  /** Begins to verify what is due, as far as the bounds allow. */
+  /** Begins to verify the rooms that are due, as far as the bounds allow. */
   #pump(): void {
     for (const tenant of this.#due) {
       for (const room of tenant.due) {
@@ -192,14 +195,15 @@ export class LogWatch {
       const { seen } = tenant;
       const has_moved = seen?.stream !== status.stream || seen.log_offset !== status.log_offset;
       tenant.seen = { stream: status.stream, log_offset: status.log_offset };
-      // Once more than it moves: what a replica says of its rooms may be older than its log's end.
+      // The rooms are looked at once more after the log moved: what a replica says of them may be
+      // older.
       tenant.looks = has_moved ? 2 : Math.max(tenant.looks - 1, tenant.behind.size > 0 ? 1 : 0);
       tenant.answers = true;
       if (tenant.looks > 0) await this.#compare(tenant, some.log, status.stream);
       else for (const room of tenant.rooms.values()) if (room.is_started) room.confirm(room.offset);
     } catch (error) {
       const fields = { tenant_id: some.tenant_id, error };
-      // Each room asks again by itself: one line a tenant and outage is enough.
+      // Each room asks again by itself: one log line for a tenant and outage is enough.
       if (tenant.answers) logger.warn("a tenant's log does not answer", fields);
       else logger.debug("a tenant's log still does not answer", fields);
       tenant.answers = false;
@@ -218,7 +222,7 @@ export class LogWatch {
         const { offset } = room;
         const newest = heads.get(room.room_id) ?? 0;
         const is_behind = newest > offset;
-        // What is on its way arrives before the next look.
+        // Messages that are on their way arrive before the next look.
         const is_stuck = tenant.behind.has(room) || tenant.offsets.get(room) === offset;
         if (room.stream !== stream) due.push(room);
         else if (is_behind && !is_stuck) behind.add(room);

@@ -15,7 +15,7 @@ import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { startDurable } from "../start.ts";
 import type { StartedDurable } from "../start.ts";
 
-/** Everything is closed when the scope ends. */
+/** A running durable side; everything is closed when the scope ends. */
 export interface TestDurable extends AsyncDisposable {
   readonly spine: Spine;
   readonly classes: RoomClasses;
@@ -23,13 +23,13 @@ export interface TestDurable extends AsyncDisposable {
   readonly hub: Hub;
   readonly registry: Registry;
   readonly stats: ShieldStats;
-  /** What has been logged. */
+  /** The log lines so far. */
   readonly lines: readonly string[];
-  /** The value of one series as it is exposed; undefined when it is not. */
+  /** The value of one series of the metrics; undefined when there is none. */
   metric(series: string): Promise<number | undefined>;
 }
 
-/** A class of run time; what is not given has its default. */
+/** A room class as a tenant sets it at run time; what is not given has its default. */
 export function tenantClass(
   room: string,
   options: Partial<TenantRoomClass> = {},
@@ -38,7 +38,7 @@ export function tenantClass(
   return { ...rest, room, ...options };
 }
 
-/** `wrap` may put faults between the parts and the engine. */
+/** Starts the durable rooms; `wrap` may put faults between the parts and the engine. */
 export function testDurable(
   rooms: readonly Record<string, unknown>[],
   wrap: (spine: Spine) => Spine = (spine) => spine,

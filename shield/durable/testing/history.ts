@@ -1,4 +1,4 @@
-/** For tests: history of one tenant's rooms on a log in memory. Not part of the Shield. */
+/** For tests: the history of one tenant's rooms on a log in memory. Not part of the Shield. */
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { EnvelopeInput } from "@arqon/proto";
@@ -19,11 +19,11 @@ export const CONFIG = configFrom({
   rooms: [{ room: "kept-*", durable: true, history_size: 10, history_ttl_seconds: 60 }],
 });
 
-/** History, and what it is made of. */
+/** A history and its parts. */
 export interface TestHistory {
   readonly history: History;
   readonly log: ModelLog;
-  /** Every purpose that the log was asked for. */
+  /** The purposes of all reads of the log so far. */
   readonly reads: string[];
   /** Stores a message of Ann's as a Shield does. */
   put(room_id: string, event: EnvelopeInput["event"]): number;
@@ -35,12 +35,12 @@ export interface TestHistory {
   ): ReturnType<History["command"]>;
 }
 
-/** Who asks, on a connection or over HTTP. */
+/** The caller of a question, on a connection or over HTTP. */
 export function callerOf(identity: Identity): Caller {
   return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
 }
 
-/** On a fresh log; `change` puts other parts in place. */
+/** Makes a history on a fresh log; `change` replaces parts. */
 export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
   const log = new ModelLog();
   const reads: string[] = [];

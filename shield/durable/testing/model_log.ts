@@ -22,12 +22,12 @@ export class ModelLog implements DurableLog {
   readonly tenant_id = "acme";
   stream = "LOG_acme_1";
   readonly is_proven = true;
-  /** Unix ms by the log's clock. */
+  /** The log's clock, in Unix ms. */
   now_ms = 1_767_323_045_000;
   /** Heads, pages and trims that were asked for. */
   asked = 0;
   trimmed = 0;
-  /** Reads do not see the newest so many messages: a copy that is behind. */
+  /** How many of the newest messages reads do not see, as from a copy that is behind. */
   behind = 0;
   #messages: Stored[] = [];
   #offset = 0;
@@ -40,7 +40,7 @@ export class ModelLog implements DurableLog {
     return stream;
   }
 
-  /** Stores at once, at the log's clock. */
+  /** Stores a message at once, at the log's clock. */
   put(room_id: string, payload: Uint8Array): number {
     const offset = ++this.#offset;
     this.#messages.push({ room_id, offset, time_ms: this.now_ms, payload, headers: {} });
@@ -115,7 +115,7 @@ export class ModelLog implements DurableLog {
     return this.now_ms;
   }
 
-  /** What it has of a room. */
+  /** All messages of a room. */
   of(room_id: string): LogMessage[] {
     return this.#messages.filter((one) => one.room_id === room_id);
   }

@@ -25,7 +25,7 @@ import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import type { LogClock } from "../clock.ts";
 
-/** The same numbers for the same seed, in [0, 1): mulberry32. */
+/** Random numbers in [0, 1), the same for the same seed: mulberry32. */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -36,7 +36,7 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** Virtual time: nothing happens but what is due, and after each all that follows from it. */
+/** Virtual time: only what is due happens, and after it everything that follows from it. */
 export class SimClock implements LogClock {
   now_ms = 0;
   readonly random: () => number;
@@ -57,7 +57,7 @@ export class SimClock implements LogClock {
     return () => void this.#timers.delete(id);
   }
 
-  /** Lets so much time pass. */
+  /** Lets that much time pass. */
   async advance(ms: number): Promise<void> {
     const until_ms = this.now_ms + ms;
     for (;;) {
@@ -78,41 +78,41 @@ export class SimClock implements LogClock {
   }
 }
 
-/** Every promise that can go on has gone on. */
+/** Resolves once every promise that can go on has gone on. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** What goes wrong; each a probability, or ms. */
+/** The faults of a simulated log; each is a probability, or ms. */
 export interface Faults {
   readonly lost: number;
   readonly repeated: number;
-  /** Live messages take up to so long: they overtake each other. */
+  /** The longest way of a live message, in ms: they overtake each other. */
   readonly delay_ms: number;
   readonly failing: number;
-  /** That a read is answered by a replica that lacks the newest messages. */
+  /** The probability that a read is answered by a replica that lacks the newest messages. */
   readonly behind: number;
 }
 
-/** None. */
+/** No faults. */
 export const NO_FAULTS: Faults = { lost: 0, repeated: 0, delay_ms: 0, failing: 0, behind: 0 };
 
 const START_MS = 1_767_323_045_000;
 
-/** A log with one room that counts. */
+/** A simulated log with one room whose messages count. */
 export class SimLog implements DurableLog {
   readonly tenant_id = "acme";
   readonly room_id = "room";
   is_proven = true;
   history_ttl_seconds = 86_400;
-  /** Most messages of one page, whatever is asked for. */
+  /** The most messages in one page, whatever is asked for. */
   page_messages = Infinity;
   faults: Faults = NO_FAULTS;
   /** Every message that each stream has ever taken of the room. */
   readonly truth = new Map<string, number[]>();
-  /** By kind of call. */
+  /** How often each kind of call was made. */
   readonly calls = { head: 0, read: 0, readBack: 0, heads: 0, status: 0 };
-  /** Takes a page before it is answered; to plant a bug. */
+  /** Changes a page before it is answered, to plant a bug. */
   tamper: (page: LogPage) => LogPage = (page) => page;
   readonly #clock: SimClock;
   readonly #deliver: (message: SpineMessage) => void;
@@ -156,7 +156,7 @@ export class SimLog implements DurableLog {
     return START_MS + this.#clock.now_ms;
   }
 
-  /** Stores one, after `others` of other rooms; its payload says where it is. */
+  /** Stores one message, after `others` of other rooms; its payload says where it is. */
   put(others = 0): number {
     const { stream } = this;
     this.#expire();
@@ -186,12 +186,12 @@ export class SimLog implements DurableLog {
     return offset;
   }
 
-  /** Other rooms of the tenant take numbers, too. */
+  /** Takes numbers as other rooms of the tenant do. */
   skip(numbers: number): void {
     this.#offset += numbers;
   }
 
-  /** Removes all but the newest; at least one stays, as with every limit but age. */
+  /** Removes all but the newest `keep`; at least one stays, as with every limit but age. */
   remove(keep: number): void {
     this.#remove(Math.max(keep, 1));
   }
@@ -208,13 +208,13 @@ export class SimLog implements DurableLog {
     this.#offset = this.last_offset;
   }
 
-  /** Age takes what must no longer be there, in virtual time. */
+  /** Removes what is too old, in virtual time. */
   #expire(): void {
     const due_ms = this.now() - (2 * this.history_ttl_seconds + 120) * 1_000;
     this.#remove(this.#messages.filter(({ time_ms }) => time_ms >= due_ms).length);
   }
 
-  /** The log is lost, and another one takes its place. */
+  /** Loses the log and puts another one in its place. */
   recreate(): void {
     this.#incarnation++;
     this.#messages = [];
@@ -284,7 +284,7 @@ export class SimLog implements DurableLog {
     return probability > 0 && this.#clock.random() < probability;
   }
 
-  /** Takes its time: the answer is of some moment between the call and its end. */
+  /** Answers a call after a while, with the state of some moment between the call and its end. */
   async #call<T>(kind: keyof SimLog["calls"], answer: () => T): Promise<T> {
     this.calls[kind]++;
     await this.#wait();

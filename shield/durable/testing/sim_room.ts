@@ -19,13 +19,13 @@ export type Told =
   | { readonly kind: "entry"; readonly stream: string; readonly offset: number }
   | { readonly kind: "gap"; readonly reason: Gap };
 
-/** Bounds of a simulated room; small, so that they are met. */
+/** Options of a simulated room; its bounds are small, so that they are reached. */
 export interface SimOptions {
   readonly seed: number;
   readonly room_class?: Partial<RoomClass>;
   readonly recovery_messages?: number;
   readonly log_cache_bytes?: number;
-  /** Otherwise a line that is logged as an error fails the test. */
+  /** True when errors may be logged; otherwise a line that is logged as an error fails the test. */
   readonly allows_errors?: boolean;
 }
 
@@ -35,7 +35,7 @@ const limits = {
   log_cache_bytes: 268_435_456,
 };
 
-/** One subscriber: what it asked, what it was answered, what it got. */
+/** One subscriber: what it asked, what it was answered, and what it got. */
 export class SimSubscriber {
   readonly position: Position | undefined;
   answer:
@@ -59,7 +59,7 @@ export class SimSubscriber {
     if (this.#cursor === undefined) this.#tell(entry);
   }
 
-  /** Reads so many messages, if it is behind. */
+  /** Reads that many messages, if the subscriber is behind. */
   read(count: number): void {
     for (let read = 0; read < count && this.#cursor !== undefined; read++) {
       const entry = this.#cursor.next();
@@ -83,7 +83,7 @@ export class SimRoom implements Disposable {
   readonly registry = new Registry();
   readonly subscribers: SimSubscriber[] = [];
   room_class: RoomClass;
-  /** What the subscribers are told of an entry; to plant a bug. */
+  /** Tells the subscribers of an entry; replaced to plant a bug. */
   forward: (entry: Entry, tell: (entry: Entry) => void) => void = (entry, tell) => tell(entry);
 
   constructor(options: SimOptions) {
@@ -129,8 +129,8 @@ export class SimRoom implements Disposable {
   }
 
   /**
-   * Comes in; looks at the answer `turns` microtasks after it is there, as callers do. A slow one reads
-   * when it is told to, others at once.
+   * Enters a subscriber, which looks at the answer `turns` microtasks after it is there, as callers do.
+   * A slow one reads when it is told to, others at once.
    */
   async enter(
     position: Position | undefined,
@@ -150,7 +150,7 @@ export class SimRoom implements Disposable {
     return subscriber;
   }
 
-  /** What a subscriber has been told that it must not have been, or not have missed; undefined: nothing. */
+  /** What a subscriber was told wrongly, or should have been told; undefined when all is right. */
   fault(subscriber: SimSubscriber): string | undefined {
     const { answer, position, told } = subscriber;
     if (answer === undefined) return undefined;
