@@ -1,7 +1,7 @@
 /**
- * Tells the cluster of this Shield's own connections: joins, updates and leaves in batches, that
- * the Shield lives, and what somebody missed. It is the only writer of its entries
- * (`shared/presence`); its clients hear of them from `tables.ts` at once, without this detour.
+ * Tells the cluster of this Shield's own connections: joins, updates and leaves in batches, that the
+ * Shield lives, and what another process has missed. It is the only writer of its entries
+ * (`shared/presence`). The Shield's clients hear of them from `tables.ts` at once, without this detour.
  */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -34,26 +34,30 @@ import type { MemberRef } from "./grace_members.ts";
 import { requireBelow } from "./member_limit.ts";
 import type { PresenceStats } from "./stats.ts";
 
-/** More new incarnations than this within `REINCARNATION_MS`: somebody else has our node id. */
+/**
+ * More new incarnations than this within `REINCARNATION_MS` mean that another process has our node id.
+ */
 const REINCARNATIONS_MAX = 3;
 const REINCARNATION_MS = 30_000;
-/** New incarnations of a node whose clock is behind are this far apart at most. */
+/** The longest leap of an incarnation above a younger life, in ms, for a node whose clock is behind. */
 const LEAP_MS = 60_000;
 
 /** What the announcer needs. */
 export interface AnnouncerOptions {
   readonly node_id: string;
-  /** Unix ms; the first incarnation. */
+  /** The start of the process in Unix ms, which is its first incarnation. */
   readonly started_ms: number;
   readonly port: PresencePort;
   readonly config: Config["presence"];
   readonly stats: PresenceStats;
   readonly log: Logger;
-  /** Held members whose user has not come back. */
+  /** Called with held members whose user has not come back. */
   readonly onLost: (entries: readonly Entry[]) => void;
 }
 
-/** What has changed. A connection is in at most one list; an update counts as joined. */
+/**
+ * What has changed among own members. A connection is in at most one list; an update counts as joined.
+ */
 export interface OwnChanges {
   readonly joined: readonly Entry[];
   readonly left: readonly Entry[];
@@ -61,7 +65,7 @@ export interface OwnChanges {
 
 const NOTHING: OwnChanges = { joined: [], left: [] };
 
-/** The members of one Shield. */
+/** The announcer of one Shield's members. */
 export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #subject: Subject;
@@ -72,7 +76,7 @@ export class Announcer {
   #cancelSend: (() => void) | undefined;
   #leaving = false;
   #moving = false;
-  /** When the last few incarnations were taken; Unix ms. */
+  /** When the last few incarnations were taken, in Unix ms. */
   #reincarnated_ms: number[] = [];
 
   constructor(options: AnnouncerOptions) {
@@ -92,7 +96,7 @@ export class Announcer {
     return this.#state.self as Writer;
   }
 
-  /** Own members of a room, in the order of their birth. */
+  /** The own members of a room, in the order of their birth. */
   *members(tenant_id: string, room_id: string): Generator<Entry> {
     for (const { entry } of online(this.#state, tenant_id, room_id)) yield entry;
   }
@@ -108,8 +112,9 @@ export class Announcer {
   }
 
   /**
-   * A new member, or other metadata of one that is there. A held member of the same user leaves right
-   * after. `joined_ms` (Unix ms) is of one that comes from another Shield. Throws `member-limit`.
+   * Adds a member, or changes the metadata of one that is there. A held member of the same user leaves
+   * right after. `joined_ms` (Unix ms) is given for a member that comes from another Shield. Throws
+   * `member-limit`.
    */
   join(member: MemberInput, joined_ms?: number): OwnChanges {
     const { tenant_id, room_id, connection_id, meta } = member;
@@ -133,12 +138,12 @@ export class Announcer {
     return { joined: [entry], left };
   }
 
-  /** A connection leaves a room; one that is lost may be held. */
+  /** Removes a connection from a room, or holds it when it was lost and the room has a grace time. */
   leave(member: MemberRef, deliberate: boolean): readonly Entry[] {
     const entry = this.entry(member);
     if (entry === undefined) return [];
     const grace_ms = deliberate || this.#leaving ? 0 : this.#grace_ms(member.room_id);
-    // Brains let it go, when this process is gone and nobody has come with it elsewhere.
+    // Brains let the member go once this process is gone, unless it came back on another Shield.
     if (this.#moving && !deliberate && grace_ms <= this.#options.config.move_grace_ms) return [];
     if (grace_ms > 0) {
       this.#in_grace.add(entry, grace_ms);
@@ -154,13 +159,13 @@ export class Announcer {
     this.#send();
   }
 
-  /** Somebody asks how everybody stands. */
+  /** Answers the question how every process stands. */
   onHello(): void {
-    // What is on its way says it, too.
+    // An announcement that is on its way answers it, too.
     if (this.#cancelSend === undefined) this.#sendSoon();
   }
 
-  /** Somebody has missed something. */
+  /** Answers a process that has missed something. */
   onPull({ from, request, writer, clock }: Pull): void {
     const since = deltaSince(this.#state, writer, clock);
     const parts = since === undefined ? [undefined] : deltaPages(since.delta, MESSAGE_BYTES);
@@ -171,11 +176,11 @@ export class Announcer {
       parts.map((delta, page) => ({ kind: "pulled", request, page, pages, full, delta })),
     );
     const form = since === undefined ? "unknown" : full ? "full" : "delta";
-    // Who is not answered asks again.
+    // A process that gets no answer asks again.
     bump(this.#options.stats.answers, sent ? form : "busy");
   }
 
-  /** How a Brain sees this node: one that was given up takes a new incarnation. */
+  /** Takes a Brain's view of this node. When the node was given up, it takes a new incarnation. */
   onBeat({ brain_id, writers }: Beat): void {
     const { node_id, incarnation } = this.writer;
     if (this.#leaving) return;
@@ -188,12 +193,15 @@ export class Announcer {
     }
   }
 
-  /** Members of connections that end from now on stay: their clients may be back on another Shield. */
+  /** Holds members of connections that end from now on: their clients may be back on another Shield. */
   beginMove(): void {
     this.#moving = this.#options.config.move_grace_ms > 0;
   }
 
-  /** This process stops: all members are gone, or go in a while. Says so with every heartbeat. */
+  /**
+   * Announces with every heartbeat from now on that this process stops: its members are gone, or go
+   * when their grace time is over.
+   */
   leaveAll(): void {
     this.#leaving = true;
     this.#cancelSend?.();
@@ -237,7 +245,7 @@ export class Announcer {
     if (heartbeatDelta(this.#state).end < this.#clock()) this.#sendSoon();
   }
 
-  /** Now, or when the time since the last announcement is over. */
+  /** Announces now, or when the time since the last announcement is over. */
   #sendSoon(): void {
     const { port, config } = this.#options;
     const wait_ms = this.#sent_ms + config.announce_ms - port.now();
@@ -264,7 +272,7 @@ export class Announcer {
 
   /**
    * How far above a younger life to go when the clock is behind it. Two lives of this node may both
-   * learn of the same younger one, and no two may ever take the same incarnation.
+   * learn of the same younger one, and must never take the same incarnation.
    */
   #leap(): number {
     return 1 + Math.floor(this.#options.port.random() * LEAP_MS);
@@ -280,7 +288,7 @@ export class Announcer {
     for (const { joined_ms, changed_ms: _, counter: __, ...member } of before) {
       join(this.#state, member, joined_ms);
       const { tenant_id, room_id, connection_id, meta } = member;
-      // When it joined stays; that it is announced is new.
+      // The time of joining stays; only the announcement is new.
       update(this.#state, tenant_id, room_id, connection_id, meta, now_ms);
     }
     stats.reincarnations++;

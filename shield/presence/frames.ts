@@ -1,7 +1,7 @@
 /**
- * The frames of presence: events PRESENCE_UPDATE and PRESENCE_LEAVE and the answer to a SUB, whole,
- * in either subprotocol. Each batch and each view is encoded once a form, however many connections
- * get it. Who gets it is `attendance.ts`.
+ * The frames of presence: events PRESENCE_UPDATE and PRESENCE_LEAVE and the answer to a SUB, whole, in
+ * either subprotocol. Each batch and each view is encoded once for each form, however many connections
+ * get it. Which connections get it is `attendance.ts`.
  */
 import { utf8Size } from "@arqon/proto";
 import {
@@ -24,9 +24,9 @@ import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { RoomChanges, RoomView } from "./watched_room.ts";
 
-/** Members of one frame, in bytes, at most: a page is small against what may wait for a client. */
+/** The most bytes of members in one frame: a page is small against what may wait for a client. */
 const PAGE_BYTES = 262_144;
-/** Names, numbers and punctuation of one member. */
+/** Bytes for names, numbers and punctuation of one member. */
 const MEMBER_OVERHEAD_BYTES = 96;
 
 /** What frames are made with. */
@@ -34,7 +34,7 @@ export interface PresenceFramesOptions {
   /** Unix ms. */
   readonly now: () => number;
   readonly random: Random;
-  /** Members of one frame at most. */
+  /** The most members in one frame. */
   readonly page_members: number;
 }
 
@@ -46,7 +46,7 @@ export interface SizedFrame {
 
 type Place = Pick<RoomView, "tenant_id" | "room_id" | "connections" | "users">;
 
-/** What has been made of one batch or view, by form. */
+/** The frames made of one batch or view so far, by form. */
 interface Encoded {
   changes?: readonly SizedFrame[];
   pages?: SizedFrame[];
@@ -61,12 +61,12 @@ function sized(frame: Frame): SizedFrame {
   return { frame, size_bytes: frameBytes(frame) };
 }
 
-/** At least the bytes of a member in either form. */
+/** An upper bound of a member's bytes in either form. */
 function memberBytes({ connection_id, user_id, meta }: PresentMember): number {
   return MEMBER_OVERHEAD_BYTES + connection_id.length + 2 * utf8Size(user_id) + utf8Size(meta);
 }
 
-/** All frames of one Shield. */
+/** Makes all presence frames of one Shield. */
 export class PresenceFrames {
   readonly #options: PresenceFramesOptions;
   readonly #text = new WeakMap<RoomChanges | RoomView, Encoded>();
@@ -91,7 +91,7 @@ export class PresenceFrames {
     ];
   }
 
-  /** The ACK of a SUB, with the first page; in a durable room with what is said of its log. */
+  /** The ACK of a SUB with the first page and, in a durable room, with what its log says. */
   ack(
     view: RoomView,
     request_id: Uint64,
@@ -113,7 +113,7 @@ export class PresenceFrames {
     return frame;
   }
 
-  /** The pages from number `first` (0 or 1) on as events. An empty room has one empty page. */
+  /** The pages from number `first` (0 or 1) on, as events. An empty room has one empty page. */
   pages(view: RoomView, first: number, text: boolean): readonly SizedFrame[] {
     const encoded = this.#encodedOf(view, text).pages ??= [];
     const pages = this.#pagesOf(view);

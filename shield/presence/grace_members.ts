@@ -21,13 +21,13 @@ interface GraceMember extends MemberRef {
 /** What keeping members for their grace time needs. */
 export interface GraceMembersOptions {
   readonly port: PresencePort;
-  /** Shortest time between two rounds, in ms: what ends within it ends together. */
+  /** The shortest time between two rounds, in ms; members whose time ends within it end together. */
   readonly round_ms: number;
-  /** Called when the time of members is over. */
+  /** Called with members whose grace time is over. */
   readonly onEnd: (members: readonly MemberRef[]) => void;
 }
 
-// No id has a line break in it, nor has a user id.
+// Neither ids of rooms and connections nor user ids have a line break.
 function memberKey({ tenant_id, room_id, connection_id }: MemberRef): string {
   return `${tenant_id}\n${room_id}\n${connection_id}`;
 }
@@ -41,7 +41,7 @@ export class GraceMembers {
   readonly #options: GraceMembersOptions;
   readonly #holds = new Map<string, GraceMember>();
   readonly #by_user = new Map<string, Set<GraceMember>>();
-  /** By the length of the grace time; for each, in the order of their ends. */
+  /** The members by the length of their grace time, each set in the order of their ends. */
   readonly #by_grace = new Map<number, Set<GraceMember>>();
   #cancel: (() => void) | undefined;
   /** When the next round is due, Unix ms. */
@@ -76,13 +76,13 @@ export class GraceMembers {
     return hold !== undefined;
   }
 
-  /** A member of this user in this room that is in its grace time, the longest first. */
+  /** The member of this user in this room whose grace time has lasted the longest. */
   of(user: UserRef): MemberRef | undefined {
     const [hold] = this.#by_user.get(userKey(user)) ?? [];
     return hold;
   }
 
-  /** Forgets them all. */
+  /** Forgets all members. */
   clear(): void {
     this.#cancel?.();
     this.#due_ms = Infinity;

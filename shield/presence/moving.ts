@@ -1,8 +1,7 @@
 /**
- * Connections whose Shield stops. It tells the others which of them have members; a client that
- * comes back elsewhere and names its former connection keeps that id. So its members stay who they
- * are, and nobody is told of a leave and a join. Best effort: a client that is not known here gets
- * an id of its own.
+ * Connections whose Shield stops. It tells the other Shields which of them have members. A client that
+ * comes back elsewhere and names its former connection keeps that id: its members stay who they are,
+ * and nobody is told of a leave and a join. Best effort: a client that is not known here gets a new id.
  */
 import type { Identity } from "../auth/identity.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -12,12 +11,12 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
 
-/** Connections of one message: some 100 bytes each. */
+/** Connections in one message; each takes some 100 bytes. */
 const CONNECTIONS_PER_MESSAGE = 1_000;
-/** Connections that are awaited; of more, the rest get new ids. */
+/** The most connections that are awaited; beyond that they get new ids. */
 const AWAITED_MAX = 200_000;
 
-/** A connection that may move, and whose it is. */
+/** A connection that may move, and its user. */
 export interface MovingConnection {
   readonly id: string;
   readonly identity: Pick<Identity, "tenant_id" | "user_key">;
@@ -29,9 +28,9 @@ export interface MovingOptions {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
   readonly registry: Registry;
   readonly log: Logger;
-  /** Ms that only grow. */
+  /** Ms of a clock that only grows. */
   readonly monotonic_ms: () => number;
-  /** How long a connection is awaited. */
+  /** How long a connection is awaited, in ms. */
   readonly patience_ms: number;
 }
 
@@ -44,7 +43,7 @@ interface Awaited {
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** The connections in one message; undefined when it is none of ours. */
+/** Reads the connections in a message; undefined when it is not a message of this kind. */
 function readMessage(payload: Uint8Array): { from: string; connections: string[][] } | undefined {
   try {
     const { from, connections } = JSON.parse(strictUtf8.decode(payload));
@@ -59,8 +58,8 @@ function readMessage(payload: Uint8Array): { from: string; connections: string[]
 }
 
 /**
- * The moves of clients between Shields; one per Shield. Throws `spine-unavailable` while the Spine
- * is not connected.
+ * The moves of clients between Shields; there is one for each Shield. Making it throws
+ * `spine-unavailable` while the Spine is not connected.
  */
 export class Moving {
   readonly #options: MovingOptions;
@@ -93,7 +92,10 @@ export class Moving {
     return this.#awaited.size;
   }
 
-  /** Resolves when the other Shields have been told. Never rejects: who is not awaited gets a new id. */
+  /**
+   * Tells the other Shields of these connections, and resolves when that is done. Never rejects: a
+   * connection that is not awaited gets a new id.
+   */
   async tell(connections: Iterable<MovingConnection>): Promise<void> {
     const { spine, node_id: from, log } = this.#options;
     const rows = Array.from(
@@ -112,7 +114,9 @@ export class Moving {
     }
   }
 
-  /** The id again, when it is awaited and was this user's; only once. */
+  /**
+   * The former id of a connection, when it is awaited and was this user's; each id is given only once.
+   */
   keep(
     connection_id: string,
     { tenant_id, user_key }: Pick<Identity, "tenant_id" | "user_key">,

@@ -1,7 +1,7 @@
 /**
- * The position of a room's table in what the room's owner says, and what to do with the next update
- * or snapshot: apply it, skip it, or ask. Plain data and functions, no time and no Spine; who asks
- * whom and when is `pulls.ts`.
+ * The position of a room's table in what the room's owner says, and what to do with the next update or
+ * snapshot: apply it, skip it, or ask. Plain data and functions, no time and no Spine. Which room is
+ * asked about, and when, is `pulls.ts`.
  */
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WriterClock, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
@@ -9,23 +9,25 @@ import { writerKey } from "../../shared/presence/types.ts";
 import { addForeign, removeForeign, replaceForeign } from "./table.ts";
 import type { MemberTable } from "./table.ts";
 
-/** Updates kept while something before them is missing; more, and a snapshot must do. */
+/**
+ * The most updates that are kept while one before them is missing; beyond that a snapshot is needed.
+ */
 const AHEAD_MAX = 256;
 
-/** Where a table stands. */
+/** The position of one table. */
 export interface Position {
-  /** The emitter that was heard last; undefined: none yet, and the table is worth nothing. */
+  /** The emitter that was heard last. Undefined: none yet, and the table says nothing. */
   emitter: Emitter | undefined;
   sequence: number;
   /** How much of each writer the table has seen. */
   readonly seen: Map<WriterKey, number>;
-  /** Updates that wait for those before them. At most `AHEAD_MAX`. */
+  /** Updates that wait for those before them, at most `AHEAD_MAX`. */
   ahead: RoomUpdate[];
-  /** Since when snapshots are refused because their Brain has seen less than the table; Unix ms. */
+  /** Since when snapshots are refused because their Brain has seen less than the table, in Unix ms. */
   behind_since_ms: number | undefined;
 }
 
-/** All pages of an answer put together. */
+/** A snapshot: all pages of an answer put together. */
 export interface Snapshot {
   readonly emitter: Emitter;
   readonly sequence: number;
@@ -33,7 +35,7 @@ export interface Snapshot {
   readonly clocks: readonly WriterClock[];
 }
 
-/** Nowhere. */
+/** The position of a table that has heard of nothing. */
 export function createPosition(): Position {
   return {
     emitter: undefined,
@@ -51,8 +53,8 @@ export function isSameEmitter(one: Emitter | undefined, other: Emitter | undefin
 }
 
 /**
- * An earlier term of the same life of a Brain: whatever it said is over. Of two lives nobody knows
- * which is the later one: a clock may have been set back in between.
+ * Whether `emitter` is an earlier term of the same life of a Brain: then all that it said is over. Of
+ * two lives nobody knows which is the later one, as a clock may have been set back in between.
  */
 function isPast(emitter: Emitter, now: Emitter | undefined): boolean {
   return now !== undefined && emitter.brain_id === now.brain_id && emitter.boot === now.boot &&
@@ -67,14 +69,14 @@ function raise(position: Position, clocks: readonly WriterClock[]): void {
 }
 
 function apply(position: Position, table: MemberTable, update: RoomUpdate, node_id: string): void {
-  // Of its own connections a Shield knows more than anybody.
+  // A Shield knows more of its own connections than any Brain.
   for (const tag of update.leaves) if (tag.writer.node_id !== node_id) removeForeign(table, tag);
   for (const join of update.joins) if (join.writer.node_id !== node_id) addForeign(table, join);
   raise(position, update.clocks);
   position.sequence = update.sequence;
 }
 
-/** Applies what has become next; returns whether nothing waits any more. */
+/** Applies the updates whose turn it is now; returns whether none waits any more. */
 function catchUp(position: Position, table: MemberTable, node_id: string): boolean {
   position.ahead.sort((a, b) => a.sequence - b.sequence);
   const waiting: RoomUpdate[] = [];
@@ -88,12 +90,15 @@ function catchUp(position: Position, table: MemberTable, node_id: string): boole
 }
 
 /**
- * `applied`: the table has moved. `known`: it had seen that. `gap`: something before it is missing,
- * or it is somebody else's; a snapshot is needed, and the update waits for it.
+ * What became of an update. `applied`: the table has moved. `known`: the table had it already. `gap`:
+ * something before it is missing, or another emitter sent it; a snapshot is needed, and the update
+ * waits for it.
  */
 export type UpdateOutcome = "applied" | "known" | "gap";
 
-/** Takes the next update of the room. `node_id` is this Shield's: its own members are passed over. */
+/**
+ * Takes the next update of the room. `node_id` is this Shield's: its own members are left as they are.
+ */
 export function takeUpdate(
   position: Position,
   table: MemberTable,
@@ -114,21 +119,22 @@ export function takeUpdate(
 }
 
 /**
- * `applied`: the table is what the snapshot says, and what has come since. `gap`: likewise, but
- * something is still missing. `outdated`: the table is further on with the same emitter. `behind`:
- * the Brain has seen less of some writer than the table; to believe it would bring back who left.
+ * What became of a snapshot. `applied`: the table is what the snapshot says, with what came since.
+ * `gap`: likewise, but something is still missing. `outdated`: the table is further on with the same
+ * emitter. `behind`: the Brain has seen less of some writer than the table, and believing it would
+ * bring back members that left.
  */
 export type SnapshotOutcome = "applied" | "gap" | "outdated" | "behind";
 
-/** How to judge a snapshot. */
+/** What judging a snapshot needs. */
 export interface SnapshotRules {
   /** The id of this Shield. */
   readonly node_id: string;
   /** Unix ms. */
   readonly now_ms: number;
   /**
-   * How long a Brain may be behind; after that it is believed: what it lacks died with the writer
-   * and the Brain that had it.
+   * How long a Brain may be behind, in ms. After that it is believed: what it lacks died with the
+   * writer and the Brain that had it.
    */
   readonly patience_ms: number;
   /** Whether some Brain says that this writer is forgotten, or that a younger life took its place. */
@@ -136,9 +142,9 @@ export interface SnapshotRules {
 }
 
 /**
- * There is a writer of which the table has seen more than the snapshot. One that is not in it, but
- * has members here, is no more only if somebody says so: a Brain that has just started, or could not
- * hear it, does not know it yet.
+ * Whether the table has seen more of some writer than the snapshot. A writer with members here that is
+ * not in the snapshot is gone only if a Brain says so: one that has just started, or could not hear the
+ * writer, does not know it yet.
  */
 function isBehind(
   { seen }: Position,
@@ -178,7 +184,7 @@ export function takeSnapshot(
   position.behind_since_ms = undefined;
   position.seen.clear();
   raise(position, clocks);
-  // What another one said before this answer is contained in it or will be found by a check.
+  // What another emitter said before this answer is contained in it, or a check will find it.
   position.ahead = position.ahead.filter((update) => isSameEmitter(update.emitter, emitter));
   return catchUp(position, table, node_id) ? "applied" : "gap";
 }

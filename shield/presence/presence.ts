@@ -1,8 +1,8 @@
 /**
  * Presence on one Shield, assembled: what its own connections do goes to the cluster (`announcer.ts`)
  * and into the tables of the rooms that its clients watch (`tables.ts`), which follow the cluster. A
- * machine without Spine, clock or timer of its own: a simulation runs it through the same port as
- * the process does (`service.ts`). Synchronous; no promises.
+ * machine without Spine, clock or timer of its own: a simulation runs it through the same port as the
+ * process does (`service.ts`). Synchronous; no promises.
  */
 import { ArqonError } from "@arqon/proto";
 import { BrainTable } from "../../shared/cluster/cluster.ts";
@@ -23,12 +23,18 @@ export type { PresenceWatch, PresenceWatcher, RoomChanges, RoomView } from "./wa
 /** What presence needs of its process. */
 export interface ShieldPresenceOptions {
   readonly node_id: string;
-  /** Unix ms. */
+  /** The start of the process, in Unix ms. */
   readonly started_ms: number;
-  /** It is to hear `beat` of everybody, `direct` of this node and `HELLO`; its clock never goes back. */
+  /**
+   * The port, which must hear every `beat`, `direct` of this node and `HELLO`; its clock never goes
+   * back.
+   */
   readonly port: PresencePort;
   readonly config: Config["presence"];
-  /** What a room itself allows; absent, or for a room undefined: `members_per_room` alone. */
+  /**
+   * The most members of a room, where the room has a limit of its own. Absent or undefined: only
+   * `members_per_room` counts.
+   */
   readonly membersMax?: (tenant_id: string, room_id: string) => number | undefined;
   readonly metrics: PresenceStats;
   readonly log: Logger;
@@ -36,30 +42,36 @@ export interface ShieldPresenceOptions {
 
 /** Presence on one Shield. */
 export interface ShieldPresence {
-  /** What the cluster knows this process as. */
+  /** The name and life by which the cluster knows this process. */
   readonly writer: Writer;
-  /** A message from the Spine. Never throws. */
+  /** Takes a message from the Spine. Never throws. */
   receive(subject: string, message: ClusterMessage): void;
   /**
-   * A connection comes into a room, or has other metadata. Throws `member-limit`, or
+   * Adds a connection to a room, or changes its metadata. Throws `member-limit`, or
    * `presence-unavailable` when this process stops.
    */
   join(member: MemberInput): void;
-  /** A connection leaves; a lost one (not deliberate) may be held. Nothing when it is not there. */
+  /**
+   * Removes a connection from a room, or holds it when it was lost (not deliberate). Does nothing when
+   * it is not there.
+   */
   leave(tenant_id: string, room_id: string, connection_id: string, deliberate: boolean): void;
-  /** Watches a room. Throws what listening on the Spine throws. */
+  /** Watches a room. Throws as listening on the Spine throws. */
   watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch;
   /** The members of a watched room as this Shield knows them now. */
   view(tenant_id: string, room_id: string): RoomView | undefined;
-  /** Nothing is heard: nobody is blamed for that. */
+  /** Takes note that nothing is heard: until `spineBack`, silence is nobody's fault. */
   spineLost(): void;
-  /** Something is heard again, or something was missed: says so, and looks what has happened. */
+  /** Takes note that something is heard again, or was missed: asks what has happened. */
   spineBack(): void;
-  /** This process will stop: whose connection ends from now on may be on the way to another Shield. */
+  /**
+   * Takes note that this process will stop: a connection that ends from now on may be on its way to
+   * another Shield.
+   */
   beginMove(): void;
-  /** This process stops: its clients are told nothing any more, and Brains give its members their grace. */
+  /** Stops telling clients anything and joining members; Brains give the members their grace time. */
   drain(): void;
-  /** Nothing happens any more. */
+  /** Ends everything. */
   close(): void;
 }
 
@@ -71,7 +83,7 @@ class Machine implements ShieldPresence {
   #cancelTick: () => void;
   /** Unix ms of the last tick. */
   #ticked_ms: number;
-  /** Since when nothing is heard; Unix ms. */
+  /** Since when nothing is heard, in Unix ms. */
   #lost_ms: number | undefined;
   #draining = false;
   #closed = false;
@@ -100,7 +112,7 @@ class Machine implements ShieldPresence {
       ownMembers: (tenant_id, room_id) => this.#announcer.members(tenant_id, room_id),
     });
     this.#ticked_ms = port.now();
-    // Shields that start together do not speak together for ever.
+    // Shields that start together must not speak together for ever.
     this.#cancelTick = port.after(port.random() * config.heartbeat_ms, () => this.#tick());
     this.#announcer.heartbeat();
     this.#hello();
@@ -135,7 +147,7 @@ class Machine implements ShieldPresence {
     }
   }
 
-  /** What came on this Shield's own subject. */
+  /** Takes a message that came on this Shield's own subject. */
   #receiveOwn(message: Exclude<ClusterMessage, { kind: "beat" | "hello" | "room_update" }>): void {
     switch (message.kind) {
       case "pull":
@@ -148,7 +160,7 @@ class Machine implements ShieldPresence {
       case "pulled":
       case "room_pull":
       case "room_check":
-        // For Brains.
+        // Messages of these kinds are for Brains.
         return refuse(this.#options.metrics, "unexpected-kind");
       default:
         message satisfies never;
@@ -217,7 +229,7 @@ class Machine implements ShieldPresence {
     this.#tables.close();
   }
 
-  /** Without it, the Brains that live would only be known after a heartbeat. */
+  /** Asks which Brains live; without it, they would only be known after a heartbeat. */
   #hello(): void {
     const { node_id: from, port } = this.#options;
     port.send(HELLO, { kind: "hello", from });
@@ -228,7 +240,7 @@ class Machine implements ShieldPresence {
     throw new ArqonError("presence-unavailable", "this node stops", { retry_after_ms: 1_000 });
   }
 
-  /** One timer for everything that is to be done every heartbeat. */
+  /** Does everything that is due every heartbeat, on one timer. */
   #tick(): void {
     const { port, config: { heartbeat_ms } } = this.#options;
     const now_ms = port.now();
@@ -255,7 +267,7 @@ class Machine implements ShieldPresence {
   }
 }
 
-/** A machine that announces itself at once. */
+/** Makes the machine, which announces itself at once. */
 export function createShieldPresence(options: ShieldPresenceOptions): ShieldPresence {
   return new Machine(options);
 }

@@ -1,7 +1,7 @@
 /**
- * Asks owners for the members of rooms: so many at a time, again when no answer comes, and each room
- * only so often. An answer comes in pages of one moment and counts only when it is complete. What a
- * snapshot does to a table is `position.ts`.
+ * Asks owners for the members of rooms: so many rooms at a time, again when no answer comes, and each
+ * room only so often. An answer comes in pages of one moment, and counts only when it is complete. What
+ * a snapshot does to a table is `position.ts`.
  */
 import type { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { PresencePort, RoomSnapshot } from "../../shared/presence/messages.ts";
@@ -12,14 +12,17 @@ import { refuse } from "./stats.ts";
 import type { PresenceStats, PullOutcome } from "./stats.ts";
 import type { WatchedRoom } from "./watched_room.ts";
 
-/** Questions under way. */
+/** The most questions under way. */
 const PULLS_MAX = 256;
-/** How long a question waits for its next page; twice as long after each failure, up to the limit. */
+/**
+ * How long a question waits for its next page, in ms; twice as long after each failure, up to the
+ * limit.
+ */
 const ANSWER_MS = 500;
 const ANSWER_MAX_MS = 4_000;
-/** After so many failures in a row the owner is reported as silent. */
+/** After this many failures in a row the owner is reported as silent. */
 const SUSPECT_AFTER = 2;
-/** Shortest time between two questions for one room when the first was answered. */
+/** The shortest time between two questions for one room when the first was answered, in ms. */
 const AGAIN_MS = 250;
 const PAGES_MAX = 8_192;
 
@@ -29,11 +32,11 @@ export interface PullsOptions {
   readonly port: PresencePort;
   readonly stats: PresenceStats;
   readonly brains: Pick<BrainTable, "ownerOf">;
-  /** Called when that Brain does not answer. */
+  /** Called with the id of a Brain that does not answer. */
   readonly onSilent: (brain_id: string) => void;
-  /** A snapshot with more is refused. */
+  /** The most members of a snapshot; a larger one is refused. */
   readonly members_max: number;
-  /** A complete answer for a room that is still watched. */
+  /** Called with a complete answer for a room that is still watched. */
   readonly onSnapshot: (room: WatchedRoom, snapshot: Snapshot) => SnapshotOutcome;
 }
 
@@ -41,7 +44,7 @@ interface Question {
   readonly room: WatchedRoom;
   readonly request: number;
   readonly owner: string;
-  /** The pages by number, as far as they have come. */
+  /** The pages that have come, by number. */
   readonly pages: Map<number, RoomSnapshot>;
   members: number;
   cancel: () => void;
@@ -58,9 +61,9 @@ export class Pulls {
   #requests = 0;
   readonly #queue = new Set<WatchedRoom>();
   readonly #questions = new Map<number, Question>();
-  /** No Brain is alive to be asked. */
+  /** Rooms that wait because no Brain is alive to be asked. */
   readonly #parked = new Set<WatchedRoom>();
-  /** In the order of their times. */
+  /** Questions that wait for their time, in the order of these times. */
   #delayed: Delayed[] = [];
   #cancelDelay: (() => void) | undefined;
 
@@ -68,7 +71,7 @@ export class Pulls {
     this.#options = options;
   }
 
-  /** Asks for the room, unless that is under way already. */
+  /** Asks about the room, unless a question is under way already. */
   want(room: WatchedRoom): void {
     if (room.pull.is_wanted || room.closed) return;
     room.pull.is_wanted = true;
@@ -78,20 +81,20 @@ export class Pulls {
     this.#ask();
   }
 
-  /** Nobody watches the room any more. */
+  /** Gives up the questions about a room that nobody watches any more. */
   drop(room: WatchedRoom): void {
     this.#queue.delete(room);
     this.#parked.delete(room);
   }
 
-  /** Other Brains are alive than before. */
+  /** Asks again after the set of live Brains has changed. */
   onOwners(): void {
     for (const room of this.#parked) this.#queue.add(room);
     this.#parked.clear();
     this.#ask();
   }
 
-  /** One page of an answer. */
+  /** Takes one page of an answer. */
   onPage(page: RoomSnapshot): void {
     const { stats, members_max } = this.#options;
     const question = this.#questions.get(page.request);

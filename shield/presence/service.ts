@@ -1,5 +1,5 @@
 /**
- * Presence on the Spine of a process: bytes, subscriptions, timers. What the messages mean is
+ * Presence on the Spine of a process: bytes, subscriptions, timers. What the messages mean is in
  * `presence.ts`.
  */
 import { DecodeError } from "@arqon/proto";
@@ -30,18 +30,18 @@ export interface PresenceServiceOptions {
   readonly node_id: string;
   readonly spine: Spine;
   readonly config: Pick<Config, "presence" | "server">;
-  /** Absent: no room has a limit of its own. */
+  /** The classes that give rooms limits of their own; absent: no room has one. */
   readonly classes?: Pick<RoomClasses, "of">;
   readonly registry: Registry;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** Ms that only grow. */
+  /** Ms of a clock that only grows. */
   readonly monotonic_ms: () => number;
   readonly random: Random;
 }
 
-/** Presence that runs, and its numbers. */
+/** Running presence, and its numbers. */
 export interface PresenceService {
   readonly presence: ShieldPresence;
   readonly stats: PresenceStats;
@@ -50,7 +50,7 @@ export interface PresenceService {
   close(): void;
 }
 
-/** In [0, 1). */
+/** A random number in [0, 1). */
 function fraction(random: Random): number {
   return random(4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32;
 }
@@ -83,7 +83,7 @@ function portOf(
   };
 }
 
-/** Throws `spine-unavailable` while the Spine is not connected. */
+/** Starts presence. Throws `spine-unavailable` while the Spine is not connected. */
 export function startPresence(options: PresenceServiceOptions): PresenceService {
   const { node_id, spine, config, classes, registry, now } = options;
   const log = options.log.child({ part: "presence" });
@@ -105,7 +105,8 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     processSubject("direct", node_id),
     HELLO,
   ];
-  // Before it speaks, so that it hears the answers; delivery is asynchronous, so that it is there.
+  // The machine is made after this, so that it hears the answers; delivery is asynchronous, so it is
+  // there in time.
   const subscriptions = patterns.map((pattern) => spine.subscribe(pattern, onMessage));
   const presence = createShieldPresence({
     node_id,
@@ -135,7 +136,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
 function onSpineEvent(presence: ShieldPresence, event: SpineEvent): void {
   switch (event.type) {
     case "gap": {
-      // Clients' rooms that were too slow are none of ours.
+      // A pattern of clients' rooms that was too slow is not one of presence.
       const is_ours = event.pattern === undefined || event.pattern.startsWith("sys.");
       return is_ours ? presence.spineBack() : undefined;
     }

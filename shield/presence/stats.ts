@@ -9,11 +9,11 @@ import { bump } from "../stats/stats.ts";
 
 /** Running totals since the start of the process, and levels of the moment. */
 export interface PresenceStats {
-  /** Members that this Shield announces, held ones too. */
+  /** Members that this Shield announces, held ones included. */
   members: number;
   /** Members whose connection is lost and whose user may come back. */
   held_members: number;
-  /** Rooms whose table is kept. */
+  /** Rooms whose table is kept here. */
   rooms: number;
   /** Subscriptions with presence. */
   watchers: number;
@@ -26,13 +26,13 @@ export interface PresenceStats {
   reincarnations: number;
   /** Rooms that checks asked about. */
   checks: number;
-  /** Rooms among those that had moved on. */
+  /** Rooms among those in `checks` that had moved on. */
   check_differences: number;
-  /** Members told to clients, each once a batch and room. */
+  /** Members told to clients; each counts once for a batch and room. */
   told_members: number;
   /** Messages that the Spine did not take. */
   unsent: number;
-  /** Snapshots asked for, by what came of it. */
+  /** Snapshots that were asked for, by outcome. */
   readonly pulls: Record<string, number>;
   /** Answers to Brains that missed something, by form. */
   readonly answers: Record<string, number>;
@@ -75,7 +75,7 @@ export type PullOutcome =
   | "cut"
   | "unwanted";
 
-/** Why a message was dropped. */
+/** Why a message of another process was dropped. */
 export type RefusedReason =
   | "undecodable"
   | "wrong-subject"
@@ -85,7 +85,7 @@ export type RefusedReason =
   | "snapshot-too-large"
   | "not-asked-for";
 
-/** Counts a dropped message. */
+/** Counts a dropped message of another process. */
 export function refuse(stats: PresenceStats, reason: RefusedReason): void {
   bump(stats.refused, reason);
 }
@@ -143,7 +143,7 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   events: ["shield_presence_events_total", "type", "Batches told to clients, by event type."],
 };
 
-/** Publishes the numbers; once a registry. */
+/** Publishes the numbers; to be called once for each registry. */
 export function registerPresenceStats(stats: PresenceStats, registry: Registry): void {
   for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
     scrapedGauge(registry, name, help, () => stats[key]);

@@ -1,14 +1,15 @@
 /**
- * The members of one room, as one Shield knows them: its own connections by itself, all others as
- * the room's owner says; and what has changed since clients were last told. Plain data and
- * functions. Where the changes come from is `position.ts`, who is told and when is
- * `watched_room.ts`.
+ * The members of one room, as one Shield knows them: its own connections by itself, all others as the
+ * room's owner says; and what has changed since clients were last told. Plain data and functions. Where
+ * the changes come from is `position.ts`; which clients are told, and when, is `watched_room.ts`.
  */
 import type { PresentMember } from "@arqon/proto";
 import type { Entry, Tag, Writer, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 
-/** A member as clients hear of it, and who vouches for its user. Never changed in place. */
+/**
+ * A member as clients hear of it, with the issuer that vouches for its user. Never changed in place.
+ */
 export interface TableMember extends PresentMember {
   readonly issuer: string;
 }
@@ -17,24 +18,24 @@ export interface TableMember extends PresentMember {
 export interface MemberTable {
   /** Connections of this Shield, by id. */
   readonly own: Map<string, TableMember>;
-  /** All others by birth mark: writer, then counter. */
+  /** Members of other Shields by birth mark: writer, then counter. */
   readonly foreign: Map<WriterKey, Map<number, TableMember>>;
   foreign_count: number;
-  /** What clients see, by connection id, in the order of joining. */
+  /** The members that clients see, by connection id, in the order of joining. */
   readonly shown: Map<string, TableMember>;
-  /** Connections by issuer and user. */
+  /** How many connections each user has, by issuer and user. */
   readonly users: Map<string, number>;
-  /** What clients were told of the connections that have changed since: undefined is "not there". */
+  /** What clients were last told of the connections that have changed since; undefined: "not there". */
   readonly told: Map<string, TableMember | undefined>;
 }
 
-/** What clients have to be told. A connection is in at most one of the two. */
+/** What clients must be told. A connection is in at most one of the two lists. */
 export interface TableChanges {
   readonly updates: readonly PresentMember[];
   readonly leaves: readonly PresentMember[];
 }
 
-/** Nobody there, nothing to tell. */
+/** A table with no members and nothing to tell. */
 export function createTable(): MemberTable {
   return {
     own: new Map(),
@@ -50,7 +51,7 @@ function memberOf({ connection_id, user_id, issuer, meta, joined_ms }: Entry): T
   return { connection_id, user_id, issuer, meta, joined_ms };
 }
 
-/** A user is (issuer, subject); a subject has no line break. */
+/** The key of a user: issuer and subject, as a subject has no line break. */
 function userKey({ issuer, user_id }: TableMember): string {
   return `${issuer}\n${user_id}`;
 }
@@ -74,23 +75,26 @@ function show(table: MemberTable, connection_id: string, member: TableMember | u
   }
 }
 
-/** A connection of this Shield came, or has other metadata. */
+/** Adds a connection of this Shield, or changes its metadata. */
 export function setOwn(table: MemberTable, entry: Entry): void {
   const member = memberOf(entry);
   table.own.set(entry.connection_id, member);
   show(table, entry.connection_id, member);
 }
 
-/** A connection of this Shield left; one that is not there is passed over. */
+/** Removes a connection of this Shield; one that is not there is left out. */
 export function removeOwn(table: MemberTable, connection_id: string): void {
   if (table.own.delete(connection_id)) show(table, connection_id, another(table, connection_id));
 }
 
-/** What else claims that connection id. Ids are random, so this is only ever somebody's mistake. */
+/**
+ * Finds another member with that connection id. Ids are random, so two of them mean that somebody made
+ * a mistake.
+ */
 function another(table: MemberTable, connection_id: string): TableMember | undefined {
   const own = table.own.get(connection_id);
   if (own !== undefined) return own;
-  // No more entries than members shown: each is another connection's, and the search is spared.
+  // There are no more entries than shown members, so no two share an id, and the search is spared.
   if (table.foreign_count + table.own.size < table.shown.size) return undefined;
   for (const members of table.foreign.values()) {
     for (const member of members.values()) {
@@ -100,7 +104,7 @@ function another(table: MemberTable, connection_id: string): TableMember | undef
   return undefined;
 }
 
-/** A member elsewhere; one that is there already is passed over. */
+/** Adds a member of another Shield; one that is there already is left as it is. */
 export function addForeign(table: MemberTable, { writer, entry }: WrittenEntry): void {
   const key = writerKey(writer);
   let members = table.foreign.get(key);
@@ -112,7 +116,7 @@ export function addForeign(table: MemberTable, { writer, entry }: WrittenEntry):
   if (!table.own.has(entry.connection_id)) show(table, entry.connection_id, member);
 }
 
-/** A member elsewhere is gone; one that is not there is passed over. */
+/** Removes a member of another Shield; one that is not there is left out. */
 export function removeForeign(table: MemberTable, { writer, counter }: Tag): void {
   removeMarked(table, writerKey(writer), counter);
 }
@@ -129,7 +133,7 @@ function removeMarked(table: MemberTable, key: WriterKey, counter: number): void
   show(table, connection_id, another(table, connection_id));
 }
 
-/** Makes `entries` all there is elsewhere; what stays stays untouched. */
+/** Makes `entries` all members of other Shields; those that stay are left untouched. */
 export function replaceForeign(table: MemberTable, entries: readonly WrittenEntry[]): void {
   const marks = new Map<WriterKey, Set<number>>();
   let last: Writer | undefined, counters = new Set<number>();
@@ -157,8 +161,8 @@ function isSame(before: TableMember, after: TableMember): boolean {
 }
 
 /**
- * What has changed since the last call; undefined when that is nothing. Who came and went in between
- * is not in it, nor who went and came back the same.
+ * What has changed since the last call; undefined when nothing has. A member that came and went in
+ * between is not in it, and neither is one that went and came back the same.
  */
 export function takeChanges(table: MemberTable): TableChanges | undefined {
   const updates: PresentMember[] = [], leaves: PresentMember[] = [];
@@ -174,7 +178,7 @@ export function takeChanges(table: MemberTable): TableChanges | undefined {
   return updates.length + leaves.length === 0 ? undefined : { updates, leaves };
 }
 
-/** Members as clients were told last, that is without what `takeChanges` would give now. */
+/** The members as clients were last told, without what `takeChanges` would give now. */
 export function toldMembers(table: MemberTable): TableMember[] {
   const members: TableMember[] = [];
   for (const [connection_id, member] of table.shown) {
@@ -187,7 +191,7 @@ export function toldMembers(table: MemberTable): TableMember[] {
   return members;
 }
 
-/** Distinct users among members. */
+/** The number of distinct users among members. */
 export function countUsers(members: readonly TableMember[]): number {
   return new Set(members.map(userKey)).size;
 }

@@ -25,21 +25,21 @@ import type { TableMember } from "./table.ts";
 import { WatchedRoom } from "./watched_room.ts";
 import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts";
 
-/** Rooms checked in one heartbeat; more take turns. */
+/** The most rooms that are checked in one heartbeat; above that they take turns. */
 const CHECKS_MAX = 2_000;
-/** Positions in one message: at most about 300 bytes each. */
+/** Positions in one message; each takes at most about 300 bytes. */
 const CHECKS_PER_MESSAGE = 1_000;
-/** How many heartbeats a Brain may lack what a table has seen (see `SnapshotRules`). */
+/** For how many heartbeats a Brain may lack what a table has seen (see `SnapshotRules`). */
 const PATIENCE_HEARTBEATS = 4;
 
-/** What the tables need. */
+/** What the tables need of the process. */
 export interface TablesOptions {
   readonly node_id: string;
   readonly port: PresencePort;
   readonly config: Config["presence"];
   readonly stats: PresenceStats;
   readonly brains: Pick<BrainTable, "ownerOf" | "live" | "beatOf">;
-  /** Called when that Brain does not answer. */
+  /** Called with the id of a Brain that does not answer. */
   readonly onSilent: (brain_id: string) => void;
   /** The members of a room that are this Shield's own. */
   readonly ownMembers: (tenant_id: string, room_id: string) => Iterable<Entry>;
@@ -60,7 +60,7 @@ export class Tables {
   readonly #options: TablesOptions;
   readonly #pulls: Pulls;
   readonly #rooms = new Map<string, Open>();
-  /** Where the checks go on at the next heartbeat. */
+  /** The rooms from which the checks go on at the next heartbeat. */
   #next: Iterator<Open> | undefined;
   #requests = 0;
 
@@ -73,7 +73,7 @@ export class Tables {
     });
   }
 
-  /** Throws what listening on the Spine throws. */
+  /** Watches a room. Throws as listening on the Spine throws. */
   watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch {
     const subject = presenceSubject(tenant_id, room_id);
     const open = this.#rooms.get(subject);
@@ -81,7 +81,7 @@ export class Tables {
       if (open.room.doubted) this.#pulls.want(open.room);
       return open.room.watch(watcher);
     }
-    // First of all, so that nothing said after the snapshot is missed.
+    // Listening comes first, so that nothing said after the snapshot is missed.
     const unlisten = this.#options.port.listen(subject);
     const { port, stats, config } = this.#options;
     const { announce_ms, sync_timeout_ms } = config;
@@ -100,7 +100,7 @@ export class Tables {
     return watch;
   }
 
-  /** What this Shield's own connections did in a room; told together. */
+  /** Takes what this Shield's own connections did in a room, to be told as one batch. */
   onOwn(
     tenant_id: string,
     room_id: string,
@@ -119,7 +119,7 @@ export class Tables {
     const { tenant_id, room_id } = update;
     if (subject !== presenceSubject(tenant_id, room_id)) return refuse(stats, "wrong-subject");
     const room = this.#rooms.get(subject)?.room;
-    // It was under way when the last watcher left.
+    // The answer was under way when the last watcher left.
     if (room === undefined) return;
     const is_ours = update.joins.every(({ entry }) =>
       entry.tenant_id === tenant_id && entry.room_id === room_id
@@ -133,7 +133,10 @@ export class Tables {
     this.#pulls.onPage(page);
   }
 
-  /** Rooms that have moved on: those that have not moved here meanwhile are asked for. */
+  /**
+   * Takes the rooms that have moved on at their owner. Those that have not moved here meanwhile are
+   * asked for.
+   */
   onDiffers({ rooms }: RoomDiffers): void {
     for (const { tenant_id, room_id, emitter, sequence } of rooms) {
       const room = this.#rooms.get(presenceSubject(tenant_id, room_id))?.room;
@@ -145,17 +148,20 @@ export class Tables {
     }
   }
 
-  /** Other Brains are alive than before. */
+  /** Takes note that the set of live Brains has changed. */
   onOwners(): void {
     this.#pulls.onOwners();
   }
 
-  /** Messages may have been missed: no list is given to a new watcher before its owner has confirmed it. */
+  /**
+   * Takes note that messages may have been missed: a new watcher gets a list only after the owner has
+   * confirmed it.
+   */
   doubt(): void {
     for (const { room } of this.#rooms.values()) room.doubt();
   }
 
-  /** Asks the owners about as many rooms as one heartbeat allows. */
+  /** Asks owners about as many rooms as one heartbeat allows. */
   check(): void {
     const by_owner = new Map<string, RoomPosition[]>();
     for (let looked = Math.min(this.#rooms.size, CHECKS_MAX); looked > 0; looked--) {
@@ -171,13 +177,13 @@ export class Tables {
     for (const [owner, positions] of by_owner) this.#sendCheck(owner, positions);
   }
 
-  /** The members of a watched room as far as they are known. */
+  /** The members of a watched room, as far as they are known. */
   view(tenant_id: string, room_id: string): RoomView | undefined {
     return this.#rooms.get(presenceSubject(tenant_id, room_id))?.room.view();
   }
 
   /**
-   * The member under the id of this connection, if it is the same user: it has come from elsewhere.
+   * The member that has the id of this connection and is of the same user: it has come from elsewhere.
    */
   sameMember(
     { tenant_id, room_id, connection_id, issuer, user_id }: MemberInput,
@@ -187,12 +193,12 @@ export class Tables {
     return member?.issuer === issuer && member.user_id === user_id ? member : undefined;
   }
 
-  /** Connections in a watched room. */
+  /** The number of connections in a watched room; undefined when it is not watched. */
   size(tenant_id: string, room_id: string): number | undefined {
     return this.#rooms.get(presenceSubject(tenant_id, room_id))?.room.table.shown.size;
   }
 
-  /** Nobody is told anything any more. */
+  /** Ends all watches and stops telling clients. */
   close(): void {
     this.#pulls.close();
     for (const { room, unlisten } of this.#rooms.values()) {
@@ -225,7 +231,7 @@ export class Tables {
     return outcome;
   }
 
-  /** Some Brain lists this life of a node as forgotten, or a younger one of it. */
+  /** Whether some Brain lists this life of a node as forgotten, or a younger one. */
   #isOver(key: WriterKey): boolean {
     const { brains } = this.#options;
     return brains.live().some((brain_id) =>
@@ -235,7 +241,7 @@ export class Tables {
     );
   }
 
-  /** The next room in turn; a map's iterator goes on where it was, whatever came and went. */
+  /** The next room in turn. A map's iterator goes on where it was, whatever was added or removed. */
   #nextRoom(): WatchedRoom | undefined {
     this.#next ??= this.#rooms.values();
     let next = this.#next.next();

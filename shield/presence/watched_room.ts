@@ -1,7 +1,7 @@
 /**
- * A room that clients of this Shield watch: its table, who watches it, and when they are told.
- * Changes are told in batches: the first at once, what follows within a time that grows with the
- * number of watchers. Who asks the room's owner is `pulls.ts`, what a frame looks like `frames.ts`.
+ * A room that clients of this Shield watch: its table, its watchers, and when they are told. Changes
+ * are told in batches: the first at once, what follows after a time that grows with the number of
+ * watchers. Asking the room's owner is `pulls.ts`; what a frame looks like is `frames.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
@@ -12,21 +12,21 @@ import type { PresenceStats } from "./stats.ts";
 import { countUsers, createTable, takeChanges, toldMembers } from "./table.ts";
 import type { TableChanges } from "./table.ts";
 
-/** Longest time between two batches, in ms, unless `announce_ms` is longer. */
+/** The longest time between two batches, in ms, unless `announce_ms` is longer. */
 const WINDOW_MAX_MS = 1_000;
-/** Every so many watchers make the batches one ms longer. */
+/** For each so many watchers the time between batches is one ms longer. */
 const WATCHERS_PER_MS = 20;
-/** What a client is told to wait when nobody knew the members, in ms. */
+/** How long a client is told to wait when nobody knew the members, in ms. */
 const RETRY_MS = 1_000;
 
 /** One batch of changes of one room. No connection is in both lists. */
 export interface RoomChanges {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** New ones, and those with other metadata. */
+  /** New members, and those with other metadata. */
   readonly updates: readonly PresentMember[];
   readonly leaves: readonly PresentMember[];
-  /** Connections and distinct users after the whole batch. */
+  /** The connections and distinct users in the room after the whole batch. */
   readonly connections: number;
   readonly users: number;
 }
@@ -42,33 +42,41 @@ export interface RoomView {
 
 /** A connection that watches the room. */
 export interface PresenceWatcher {
-  /** Every change after what `snapshot` says, once and in order. All watchers get the same object. */
+  /**
+   * Called with every change after what `snapshot` says, once and in order. All watchers get the same
+   * object.
+   */
   onChanges(changes: RoomChanges): void;
 }
 
-/** A running watch. */
+/** The watch of one watcher. */
 export interface PresenceWatch {
   /**
    * Calls back once: as soon as the members are known (at once when they are), or with
    * `presence-unavailable` after `sync_timeout_ms`. Members that are in doubt are asked for first, and
-   * are believed after `sync_timeout_ms`. Changes come only after the first success.
+   * are believed after `sync_timeout_ms`. Changes are told only after the first success.
    */
   ready(callback: (error?: ArqonError) => void): void;
-  /** Calls back once everything that this Shield knows now has been told (at once when it has). */
+  /**
+   * Calls back once everything that this Shield knows now has been told; at once when it already has.
+   */
   told(callback: () => void): void;
-  /** The members as this watcher has been told; after `ready`. Within `told` nothing is missing. */
+  /**
+   * The members as this watcher has been told, after `ready`. In a callback of `told` nothing is
+   * missing.
+   */
   snapshot(): RoomView;
-  /** Nothing is called back from now on. Idempotent. */
+  /** Ends the watch: nothing is called back any more. Idempotent. */
   close(): void;
 }
 
-/** What a room needs of its surroundings. */
+/** What a watched room needs from outside. */
 export interface WatchedRoomOptions {
   readonly port: PresencePort;
   readonly stats: PresenceStats;
   readonly announce_ms: number;
   readonly sync_timeout_ms: number;
-  /** Nobody watches any more. */
+  /** Called when nobody watches the room any more. */
   readonly onEmpty: (room: WatchedRoom) => void;
 }
 
@@ -80,22 +88,25 @@ interface Waiting {
 interface Watch {
   readonly watcher: PresenceWatcher;
   waiting: Waiting | undefined;
-  /** True when it has been told that the members are known; from then on it hears of changes. */
+  /** True once the watcher was told that the members are known; from then on it hears of changes. */
   started: boolean;
   closed: boolean;
 }
 
-/** One watched room; lives as long as somebody watches. */
+/** One watched room; it lives as long as somebody watches it. */
 export class WatchedRoom {
   readonly table = createTable();
   readonly position = createPosition();
-  /** What `pulls.ts` knows of it: pulls in a row without an answer, and when the last one ended. */
+  /**
+   * What `pulls.ts` keeps of the room: its wish, its failures in a row, and when the last question
+   * ended.
+   */
   readonly pull = { is_wanted: false, failures: 0, ended_ms: -Infinity };
   readonly #options: WatchedRoomOptions;
   readonly #watches = new Set<Watch>();
   #synced = false;
   #doubted = false;
-  /** Watchers that wait for the members, in the order of their deadlines. */
+  /** Watches that wait for the members, in the order of their deadlines. */
   readonly #waiting = new Set<Watch>();
   #cancelTimeout: (() => void) | undefined;
   #untold: (() => void)[] = [];
@@ -112,12 +123,12 @@ export class WatchedRoom {
     this.#options = options;
   }
 
-  /** The members have been known at least once. */
+  /** True when the members have been known at least once. */
   get synced(): boolean {
     return this.#synced;
   }
 
-  /** The members were known, and since then something may have been missed. */
+  /** True when the members were known, and something may have been missed since. */
   get doubted(): boolean {
     return this.#doubted;
   }
@@ -138,15 +149,18 @@ export class WatchedRoom {
     };
   }
 
-  /** Messages may have been missed: who comes from now on waits for the owner's answer. */
+  /**
+   * Takes note that messages may have been missed: a watcher that comes from now on waits for the
+   * owner's answer.
+   */
   doubt(): void {
     this.#doubted = this.#synced;
   }
 
-  /** The table can be believed from now on. */
+  /** Takes note that the table can be believed from now on. */
   onSynced(): void {
     if (this.#synced && !this.#doubted) return;
-    // Whoever comes now begins with these; nobody has to be told.
+    // Watchers that come now begin with these members, so nobody has to be told of them.
     if (!this.#synced) this.table.told.clear();
     this.#synced = true;
     this.#doubted = false;
@@ -157,7 +171,7 @@ export class WatchedRoom {
     this.touch();
   }
 
-  /** Something may have changed: tells it now, or when the batch is full. */
+  /** Takes note that something may have changed, and tells it now or when the batch's time is over. */
   touch(): void {
     if (this.table.told.size > 0) this.#view = undefined;
     else if (this.#untold.length === 0) return;
@@ -185,7 +199,7 @@ export class WatchedRoom {
     return { tenant_id, room_id, members, connections: members.length, users: table.users.size };
   }
 
-  /** Stops all timers; nothing is told any more. */
+  /** Stops all timers; no watcher is told anything any more. */
   stop(): void {
     this.#cancelFlush?.();
     this.#cancelTimeout?.();
@@ -251,7 +265,7 @@ export class WatchedRoom {
     } finally {
       this.#flushing = false;
     }
-    // Whoever was called back may have changed something.
+    // A watcher that was called back may have changed something.
     if (!this.closed) this.touch();
   }
 
@@ -265,13 +279,13 @@ export class WatchedRoom {
     if (leaves.length > 0) bump(stats.events, "PRESENCE_LEAVE");
     stats.told_members += updates.length + leaves.length;
     const changes: RoomChanges = { tenant_id, room_id, updates, leaves, connections, users };
-    // A copy: who begins to watch meanwhile has these in its snapshot.
+    // This is a copy, since a watcher that comes meanwhile has these changes in its snapshot.
     for (const watch of [...this.#watches]) {
       if (watch.started && !watch.closed) watch.watcher.onChanges(changes);
     }
   }
 
-  /** One timer for the first that waits: all wait equally long. */
+  /** Sets one timer for the first watch that waits: all wait equally long. */
   #setTimeout(): void {
     const [first] = this.#waiting;
     const { port } = this.#options;
@@ -288,7 +302,7 @@ export class WatchedRoom {
       if (watch.closed || watch.waiting === undefined) continue;
       const { callback, until_ms } = watch.waiting;
       if (until_ms > now_ms) return this.#setTimeout();
-      // Nobody says anything else: the members are those that were known.
+      // No owner says anything else, so the members that were known are believed.
       if (this.#synced) return this.onSynced();
       this.#waiting.delete(watch);
       watch.waiting = undefined;

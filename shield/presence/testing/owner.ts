@@ -1,6 +1,6 @@
 /**
- * A Shield's presence machine on a test's port, and the Brains' side of the conversation in the
- * test's hand: what owners say, lose or get wrong. Tests only; the Brains themselves are `brain/`.
+ * A Shield's presence machine on a test's port, while the test itself plays the Brains: what owners
+ * say, lose or get wrong. Tests only; the Brains themselves are `brain/`.
  */
 import type { ArqonError } from "@arqon/proto";
 import type {
@@ -21,15 +21,15 @@ import type {
 import { createPresenceStats } from "../stats.ts";
 import { presenceConfig, presenceLog, START_MS, TestPort, writerOf } from "./port.ts";
 
-/** The tests' own Shield. */
+/** The node id of the tests' own Shield. */
 export const NODE = "own";
 
-/** What an owner says of a room, beside its entries. */
+/** What an owner says of a room, besides its entries. */
 export interface Saying {
   readonly emitter?: Emitter;
   readonly sequence?: number;
   readonly room_id?: string;
-  /** Clock of writer `w`, the only one that is not this Shield. */
+  /** The clock of writer `w`, the only one that is not this Shield. */
   readonly clock?: number;
 }
 
@@ -48,18 +48,18 @@ export function member(connection_id: string, change: Partial<MemberInput> = {})
   };
 }
 
-/** An emitter of a Brain. */
+/** An emitter of one life of a Brain. */
 export function emitterOf(brain_id: string, term = 1): Emitter {
   return { brain_id, boot: START_MS, term };
 }
 
-/** A batch in few words: `+` came or changed, `-` left. */
+/** A batch in few words: `+` for a member that came or changed, `-` for one that left. */
 export function words({ updates, leaves }: RoomChanges): string {
   const came = updates.map(({ connection_id }) => `+${connection_id}`);
   return [...came, ...leaves.map(({ connection_id }) => `-${connection_id}`)].join(" ");
 }
 
-/** A machine and what a test does to it; its members may be taken out of it. */
+/** A machine and what a test does to it. Its functions may be taken out of it. */
 class TestMachine {
   readonly port = new TestPort();
   readonly stats = createPresenceStats();
@@ -80,7 +80,7 @@ class TestMachine {
     });
   }
 
-  /** A Brain says that it serves, unless `change` says something else. */
+  /** Lets a Brain say that it serves, unless `change` says something else. */
   beat = (
     brain_id: string,
     writers: readonly WriterStatus[] = [],
@@ -91,7 +91,7 @@ class TestMachine {
     this.presence.receive(processSubject("beat", brain_id), message);
   };
 
-  /** The owner says what has changed; `leaves` are counters of writer `w`. */
+  /** Lets the owner say what has changed; `leaves` are counters of writer `w`. */
   update = (
     sequence: number,
     joins: readonly WrittenEntry[],
@@ -106,7 +106,7 @@ class TestMachine {
     });
   };
 
-  /** One page of an answer; the only one unless `change` says something else. */
+  /** Sends one page of an answer; it is the only page unless `change` says something else. */
   page = (
     request: number,
     entries: readonly WrittenEntry[],
@@ -122,7 +122,10 @@ class TestMachine {
     });
   };
 
-  /** Answers the one question that has been asked since the last time; returns who was asked. */
+  /**
+   * Answers the one question that was asked since the last time; returns the id of the Brain that was
+   * asked.
+   */
   answer = (entries: readonly WrittenEntry[], saying: Saying = {}): string => {
     const asked = this.port.sent.splice(0).filter(({ message }) => message.kind === "room_pull");
     const [{ subject, message } = { subject: "", message: undefined }] = asked;
@@ -133,12 +136,12 @@ class TestMachine {
     return subject.slice(subject.lastIndexOf(".") + 1);
   };
 
-  /** The owner says where it stands in rooms that were checked. */
+  /** Lets the owner say where it stands in rooms that were checked. */
   differs = (rooms: readonly RoomPosition[]): void => {
     this.presence.receive(this.direct, { kind: "room_differs", request: 1, rooms });
   };
 
-  /** A watch, what it is told and how it became ready. */
+  /** Watches a room; what the watcher is told is kept. */
   watch = (room_id = "lobby") => {
     const told: RoomChanges[] = [];
     const results: (ArqonError | undefined)[] = [];
@@ -149,14 +152,14 @@ class TestMachine {
     return { watch, told, results };
   };
 
-  /** Who is in a watched room, in the order of the alphabet. */
+  /** The members of a watched room, in the order of the alphabet. */
   shown = (room_id = "lobby"): string => {
     const members = this.presence.view("acme", room_id)?.members ?? [];
     return members.map(({ connection_id }) => connection_id).sort().join(" ");
   };
 }
 
-/** A machine that runs. `values` are of `[presence]`; rooms have no limits of their own unless given. */
+/** Starts a machine. `values` are of `[presence]`; rooms have no limits of their own unless given. */
 export function machine(
   values: Record<string, unknown> = {},
   membersMax?: ShieldPresenceOptions["membersMax"],

@@ -1,6 +1,6 @@
 /**
- * A port whose clock a test moves and whose messages it looks at: the place of a process, in tests of
- * the machines. Delivers nothing by itself. Tests only.
+ * A port whose clock a test moves and whose messages a test looks at: it takes the place of a process
+ * in tests of the machines, and delivers nothing by itself. Tests only.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -24,13 +24,13 @@ interface Timer {
   readonly run: () => void;
 }
 
-/** A port in a test's hand. */
+/** A port that a test controls. */
 export class TestPort implements PresencePort {
   now_ms = START_MS;
   readonly sent: Sent[] = [];
-  /** Subjects that are listened to, beside those that every machine hears. */
+  /** Subjects that are listened to, besides those that every machine hears. */
   readonly heard = new Set<string>();
-  /** Timers that run; a map keeps the order of those that are due together. */
+  /** Timers that run. A map keeps the order of those that are due together. */
   readonly timers = new Map<number, Timer>();
   #ids = 0;
 
@@ -52,7 +52,7 @@ export class TestPort implements PresencePort {
     return () => void this.heard.delete(subject);
   };
 
-  /** Lets time pass, timer by timer. */
+  /** Lets time pass, from timer to timer. */
   advance(ms: number): void {
     const until_ms = this.now_ms + ms;
     for (;;) {
@@ -69,7 +69,9 @@ export class TestPort implements PresencePort {
     this.now_ms = until_ms;
   }
 
-  /** What was sent of one kind since the last call, oldest first; forgets everything sent. */
+  /**
+   * The messages of one kind that were sent since the last call, oldest first; forgets everything sent.
+   */
   take<Kind extends ClusterMessage["kind"]>(kind: Kind): Extract<ClusterMessage, { kind: Kind }>[] {
     return this.sent.splice(0).flatMap(({ message }) =>
       message.kind === kind ? [message as Extract<ClusterMessage, { kind: Kind }>] : []
@@ -77,7 +79,7 @@ export class TestPort implements PresencePort {
   }
 }
 
-/** `[presence]` with these values, the rest at their defaults. */
+/** The table `[presence]` with these values and otherwise defaults. */
 export function presenceConfig(values: Record<string, unknown> = {}): Config["presence"] {
   return configFrom({ presence: values }).presence;
 }
@@ -91,12 +93,12 @@ export function presenceLog(): { log: Logger; lines: string[] } {
   return { log: createLogger({ level: "debug", format: "logfmt", component, now, write }), lines };
 }
 
-/** A writer of the tests. */
+/** A writer for tests. */
 export function writerOf(node_id: string, incarnation = START_MS): Writer {
   return { node_id, incarnation };
 }
 
-/** An entry of room `lobby` of tenant `acme`, unless changed. */
+/** An entry of room `lobby` of tenant `acme`, where `change` does not say otherwise. */
 export function entryOf(counter: number, change: Partial<Entry> = {}): Entry {
   return {
     counter,
@@ -112,7 +114,7 @@ export function entryOf(counter: number, change: Partial<Entry> = {}): Entry {
   };
 }
 
-/** That entry of a node's writer. */
+/** An entry together with its writer. */
 export function written(
   node_id: string,
   counter: number,
