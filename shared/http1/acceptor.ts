@@ -1,7 +1,7 @@
 /**
- * A port that stays open. Connections are accepted one after the other. When that fails, because
+ * A port that stays open. Connections are accepted one after the other. When accepting fails, because
  * files have run out or the listener has died, it is tried again, later each time, and the port is
- * opened anew where that helps. What is done with a connection is the caller's.
+ * opened anew where that helps. The caller decides what is done with a connection.
  */
 import { turn } from "../turns/next_turn.ts";
 import type { DoorOptions, DoorStats } from "./door.ts";
@@ -25,15 +25,18 @@ export interface AcceptorOptions
 const RETRY_MS_MIN = 20;
 const RETRY_MS_MAX = 1_000;
 /**
- * Connections that are accepted between two turns of the event loop, so that those who are there
- * get theirs.
+ * The most connections that are accepted between two turns of the event loop, so that open connections
+ * get their turn.
  */
 const ACCEPTED_A_TURN = 16;
-/** Failures in a row, other than for lack of files, after which the port is opened anew. */
+/**
+ * The number of failures in a row, other than for lack of files, after which the port is opened anew.
+ */
 const STRANGE_MAX = 3;
 
 /**
- * Accepts connections on one port. Making one throws as `bind` does when the port cannot be opened.
+ * Accepts connections on one port. The constructor throws as `bind` does when the port cannot be
+ * opened.
  */
 export class Acceptor {
   readonly stats: { -readonly [name in keyof DoorStats]: number } = {
@@ -67,12 +70,12 @@ export class Acceptor {
     closeListener(this.#listener);
   }
 
-  /** Opens the port anew, for whatever `bind` does now; open connections notice nothing. */
+  /** Opens the port anew with what `bind` does now; open connections notice nothing. */
   renew(): Promise<void> {
     return this.#opening ??= this.#openAnew().finally(() => this.#opening = undefined);
   }
 
-  /** Opens the port anew because it does not answer: as `renew`, and counted. */
+  /** Does the same as `renew`, and counts it, because the port does not answer. */
   reopen(): Promise<void> {
     this.stats.reopened++;
     return this.renew();
@@ -98,14 +101,14 @@ export class Acceptor {
     if (this.#opening !== undefined) return await this.#settled(this.#opening);
     const { now, log, name, onFilesOut, holdsFiles, onGone, gone_ms } = this.#options;
     const files_out = isOutOfFiles(error);
-    // First of all: until it has, whatever opens a file may end the process.
+    // This comes first: until files are given back, whatever opens a file may end the process.
     if (files_out) onFilesOut();
     else this.#strange++;
     this.stats.accept_failures++;
-    // Whoever holds files will leave some day, and must not be cut off for others.
+    // Connections that hold files will end some day, and must not be cut off for new ones.
     if (this.#failures === 0 || files_out && holdsFiles()) this.#failing_since_ms = now();
     if (this.#failures++ === 0) {
-      // No stack: that takes a file, too.
+      // The log line has no stack, which would take a file, too.
       const problem = error.message;
       log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
     }
@@ -174,6 +177,6 @@ function closeListener(listener: RawListener): void {
   try {
     listener.close();
   } catch {
-    // It has died, which is why it is closed.
+    // The listener has died, and so it is closed already.
   }
 }

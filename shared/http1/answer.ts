@@ -6,16 +6,16 @@ import { STATUS_CODES } from "node:http";
 import { writeAll } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 
-/** What is known of the request that is answered. */
+/** What an answer needs to know of its request. */
 export interface AnswerTo {
   readonly method: string;
   /** True when the connection serves another request. */
   readonly keep_alive: boolean;
-  /** The HTTP date. */
+  /** The date of the answer, as HTTP writes it. */
   readonly date: string;
 }
 
-/** Headers that are written here, whatever the handler says. */
+/** Headers that this file writes itself, whatever the handler says. */
 const OWN_HEADERS = /^(connection|content-length|transfer-encoding|date|keep-alive)$/i;
 const STREAMED = /^(text\/event-stream|application\/x-(ndjson|tar))\b/;
 const encoder = new TextEncoder();

@@ -9,7 +9,7 @@ import { closeQuietly } from "./byte_stream.ts";
 /** What a connection is doing; each phase has its time limit. */
 export type Phase = "proxy" | "tls" | "head" | "body" | "handler" | "answer" | "idle" | "closing";
 
-/** How many connections, and for how long; times in ms. */
+/** Bounds of connections: how many there may be, and for how long; times in ms. */
 export interface ArrivalLimits {
   /** Strangers in all. */
   readonly strangers: number;
@@ -70,7 +70,7 @@ export class Arrivals {
   readonly #by_group = new Map<string, Set<Arrival>>();
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** `now` in ms, of a clock that nobody sets. */
+  /** Makes the set. `now` is in ms, of a clock that is never set. */
   constructor(limits: ArrivalLimits, now: () => number) {
     this.#limits = limits;
     this.#now = now;
@@ -83,7 +83,7 @@ export class Arrivals {
     if (group.size >= strangers_per_address) this.#evict(group, "address");
     else if (this.#strangers.size >= strangers) this.#evict(this.#strangers, "total");
     group.add(arrival);
-    // Again, too: with its last member a group is gone.
+    // The group is set again here, since it is removed with its last member.
     this.#by_group.set(arrival.group, group);
     this.#strangers.add(arrival);
     this.#all.add(arrival);
@@ -106,7 +106,7 @@ export class Arrivals {
     return true;
   }
 
-  /** Ends the oldest strangers until no more than so many are left. */
+  /** Ends the oldest strangers until no more than `strangers` are left. */
   keep(strangers: number): void {
     while (this.#strangers.size > strangers) this.#evict(this.#strangers, "total");
   }
@@ -176,8 +176,8 @@ export class Arrivals {
 }
 
 /**
- * The text that counts as one address: of IPv6 the first 64 bits, since one host may have all of
- * those.
+ * The text that counts as one address. Of IPv6 it is the first 64 bits, since one host may have all
+ * addresses that share them.
  */
 export function groupOf(address: string): string {
   if (!/^[\da-f.:]*:[\da-f.:]*$/i.test(address)) return address;

@@ -5,9 +5,9 @@
 import { MalformedRequest } from "./head.ts";
 import type { Framing } from "./head.ts";
 
-/** Bytes of the extensions of one chunk, and of all trailers together; nobody reads them. */
+/** The most bytes of the extensions of one chunk, and of all trailers together; nobody reads them. */
 const EXTRA_BYTES_MAX = 4_096;
-/** Digits of a chunk's size: seven hexadecimal ones, 256 MiB. */
+/** The most digits of a chunk's size: seven hexadecimal ones, for 256 MiB. */
 const SIZE_DIGITS_MAX = 7;
 const CR = 13, LF = 10, SEMICOLON = 59, QUOTE = 34;
 /** A field of a trailer, on one line. */
@@ -28,7 +28,7 @@ type Place =
   | "trailer"
   | "done";
 
-/** Reads one body; `data` is called with its parts, which are views of what `read` was given. */
+/** Reads one body. `data` is called with the body's parts, which are views of what `read` was given. */
 export class BodyReader {
   #place: Place;
   #left_bytes = 0;
@@ -66,7 +66,7 @@ export class BodyReader {
     return at;
   }
 
-  /** Takes one byte of what stands around the data of chunks. */
+  /** Takes one byte that is not part of the data of chunks. */
   #step(byte: number): void {
     if (this.#place === "trailer") return this.#trailer(byte);
     if (this.#place === "size") return this.#size(byte);

@@ -11,17 +11,17 @@ export interface ByteStream {
    */
   read(into: Uint8Array<ArrayBuffer>): Promise<number | null>;
   /**
-   * Writes bytes; gives how many were taken. They must not change before it resolves. One call at a
-   * time.
+   * Writes bytes, and resolves with how many were taken. They must not change before that. One call at
+   * a time.
    */
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number>;
-  /** Says that nothing more is written; the peer reads an end. */
+  /** Says that nothing more will be written; the peer reads an end. */
   closeWrite(): Promise<void>;
   /** Ends the connection at once; reads and writes under way reject. To be called once. */
   close(): void;
 }
 
-/** Writes everything. Rejects when the stream does. */
+/** Writes all of the bytes. Rejects as the stream does. */
 export async function writeAll(
   stream: ByteStream,
   bytes: Uint8Array<ArrayBuffer>,
@@ -34,6 +34,6 @@ export function closeQuietly(stream: { close(): void }): void {
   try {
     stream.close();
   } catch {
-    // It is gone, which was asked for.
+    // The stream has ended, which is what was asked for.
   }
 }

@@ -19,12 +19,12 @@ export interface Visitor {
   readonly secure?: () => Promise<ByteStream>;
 }
 
-/** Where to accept connections, and the callbacks. */
+/** Where a door accepts connections, and its callbacks. */
 export interface DoorOptions {
   /** The listener's name for messages: "client", "ops", "admin". */
   readonly name: string;
   readonly host: string;
-  /** 0 picks a free port. */
+  /** The port; 0 picks a free one. */
   readonly port: number;
   /** True when other processes serve the same port. */
   readonly reuse_port: boolean;
@@ -43,7 +43,7 @@ export interface DoorOptions {
    * in ms.
    */
   readonly gone_ms: number;
-  /** Milliseconds of a clock that nobody sets. */
+  /** Milliseconds of a clock that is never set. */
   readonly now: () => number;
   readonly log?: Logger | undefined;
 }
@@ -62,7 +62,7 @@ export interface Door {
   readonly stats: DoorStats;
   /** Stops accepting. */
   close(): void;
-  /** Uses another pair for further handshakes; open connections notice nothing. */
+  /** Uses another certificate and key for further handshakes; open connections notice nothing. */
   renew(pair: TlsPair): Promise<void>;
   /**
    * Closes the port and opens it again, because it does not answer; open connections notice
@@ -106,7 +106,7 @@ class RuntimeDoor implements Door {
         try {
           if ("setNoDelay" in stream) stream.setNoDelay(true);
         } catch {
-          // The peer has reset it meanwhile.
+          // The peer has reset the connection meanwhile.
           return stream.close();
         }
         const visitor = {
@@ -135,7 +135,7 @@ class RuntimeDoor implements Door {
   async renew(pair: TlsPair): Promise<void> {
     if (this.#pair === undefined) return;
     this.#pair = pair;
-    // It takes another pair only with another listener.
+    // The runtime takes another certificate only with another listener.
     await this.#acceptor.renew();
   }
 

@@ -15,7 +15,10 @@ import type { RequestHead } from "./head.ts";
 import { NO_TURN } from "../turns/turns.ts";
 import type { Turns } from "../turns/turns.ts";
 
-/** Longest head of a request; above what the largest token takes. A longer one is answered 431. */
+/**
+ * The longest head of a request, which is more than the largest token takes. A longer one is answered
+ * 431.
+ */
 const HEAD_BYTES_MAX = 131_072;
 /** Bytes read of a body that the handler did not want, so that the next request can follow. */
 const DISCARDED_BYTES_MAX = 65_536;
@@ -66,8 +69,8 @@ export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
 }
 
 /**
- * The client behind a peer; the peer itself is given back as the same object. `valuesOf` gives all
- * values of a header, whose name is in lower case.
+ * Finds the client behind a peer; for a peer that is its own client, the same object. `valuesOf` gives
+ * all values of a header, whose name is in lower case.
  */
 export type ClientOf = (
   peer: Deno.NetAddr,
@@ -88,7 +91,7 @@ export interface ExchangeContext {
   readonly turns: Turns;
   /** The HTTP date for answers. */
   readonly date: () => string;
-  /** Whose a request is that this peer has sent: its own, or its client's if it is a proxy. */
+  /** Finds whose request this is: the peer's own, or its client's if the peer is a proxy. */
   readonly clientOf: ClientOf;
 }
 
@@ -97,7 +100,7 @@ export interface ExchangeConnection {
   readonly arrival: Arrival;
   readonly stream: ByteStream;
   readonly remoteAddr: Deno.NetAddr;
-  /** What has been read of the connection already. */
+  /** The bytes that have been read of the connection already. */
   readonly early: Uint8Array<ArrayBuffer>;
 }
 
@@ -112,11 +115,11 @@ export async function serveConnection(
   const { arrival, stream } = connection;
   const exchange = new Exchange(context, connection);
   try {
-    // Requests that come behind each other: others have their turn in between.
+    // Between requests that come one behind the other, other connections have their turn.
     for (let turn = NO_TURN; await exchange.next();) turn = await context.turns.next(turn);
     if (exchange.taken !== undefined) return exchange.taken;
   } catch {
-    // The peer is gone, or was late and is ended.
+    // The peer is gone, or it was late and its connection was ended.
   } finally {
     context.arrivals.remove(arrival);
   }
@@ -209,7 +212,7 @@ class Exchange {
     try {
       if (response === marker && taken !== undefined) {
         const { handshake, taker } = taken;
-        // It has shown a token; what it may do from here on is the taker's.
+        // The connection has shown a token; the taker bounds what it may do from here on.
         this.#context.arrivals.remove(this.#arrival);
         try {
           await writeAll(this.#stream, handshake);
@@ -259,7 +262,7 @@ class Exchange {
           if (this.#inbound.bytes.length === 0 && !await this.#inbound.more()) {
             throw new TypeError("the connection ended in the middle of a body");
           }
-          // A copy: the next read writes over it.
+          // The parts are copied, since the next read writes over them.
           const keep = (part: Uint8Array) => void parts.push(new Uint8Array(part));
           this.#inbound.take(body.read(this.#inbound.bytes, 0, keep));
         }

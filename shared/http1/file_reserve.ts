@@ -1,19 +1,19 @@
 /**
- * Files that are kept open for nothing, so that some can be given back when the system has no more:
- * for the Spine, for operators, and for parts of the runtime that end the process when they cannot
- * open a file. One reserve a process; each listener joins it.
+ * Files that are kept open for no use of their own, so that some can be given back when the system has
+ * no more: for the Spine, for operators, and for parts of the runtime that end the process when they
+ * cannot open a file. A process has one reserve, and each listener joins it.
  */
 
 /** Opens one file that nobody uses. */
 type OpenFile = () => { close(): void };
 
 /**
- * A file that can be opened: one that everybody may read, or a source of this program; undefined
+ * Finds a file that can be opened: one that everybody may read, or a source of this program; undefined
  * where neither may be read.
  */
 export function placeholder(): OpenFile | undefined {
   const own = import.meta.filename;
-  // What a compiled program reads of itself is no file of the system.
+  // A compiled program reads its own sources from itself, not from files of the system.
   const paths = ["/dev/null", ...(own === undefined || Deno.build.standalone ? [] : [own])];
   const path = paths.find((path) => {
     if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return false;
@@ -27,14 +27,14 @@ export function placeholder(): OpenFile | undefined {
   return path === undefined ? undefined : () => Deno.openSync(path);
 }
 
-/** Holds files until they are wanted, once. */
+/** Holds files until they are wanted; they are given back only once. */
 export class FileReserve {
   #held: { close(): void }[] = [];
   readonly #heirs = new Set<() => void>();
 
   /**
-   * Opens `count` files, or fewer where there are not that many: half of what there is then stays
-   * for the rest.
+   * Opens `count` files. Where so many cannot be opened, it keeps half of those that could, and leaves
+   * the rest to others.
    */
   constructor(count: number, open: OpenFile | undefined) {
     try {

@@ -9,14 +9,14 @@ export class MalformedRequest extends Error {
   override readonly name = "MalformedRequest";
   readonly status: number;
 
-  /** `message` is for the client: what is wrong, and where. */
+  /** `message` tells the client what is wrong, and where. */
   constructor(status: number, message: string) {
     super(message);
     this.status = status;
   }
 }
 
-/** How the end of the body is known. */
+/** How the end of a request's body is known. */
 export type Framing =
   | { readonly kind: "length"; readonly size_bytes: number }
   | { readonly kind: "chunked" };
@@ -24,7 +24,7 @@ export type Framing =
 /** The head of one request. */
 export interface RequestHead {
   readonly method: string;
-  /** The target as it stands in the request line. */
+  /** The request's target as it stands in the request line. */
   readonly target: string;
   /** The headers in their order; values without the white space around them. */
   readonly headers: readonly (readonly [name: string, value: string])[];
@@ -44,12 +44,12 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Host and port, loosely: it only matters that it is one authority, without user or path. */
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d{0,5})?$/;
 const DIGITS = /^\d{1,15}$/;
-/** More lines than any client sends. */
+/** The most header lines; no client sends so many. */
 const HEADERS_MAX = 200;
 const CR = 13, LF = 10;
 
 /**
- * Finds the end of the head: the index behind its empty line; -1 when that has not come. `from` is
+ * Finds the end of the head: the index behind its empty line; -1 when that has not come yet. `from` is
  * where to look, at least three bytes before the new ones.
  */
 export function endOfHead(bytes: Uint8Array, from: number): number {
@@ -99,9 +99,9 @@ export function parseHead(bytes: Uint8Array): RequestHead {
 }
 
 /**
- * Reads a field and its value, as strings of their own: a part of a string keeps the whole, here
- * all headers and the token, for as long as a connection remembers one of them. `start` is the
- * start of the line.
+ * Reads a field and its value as strings of their own. A part of a string keeps the whole string in
+ * memory, here all headers and the token, for as long as a connection remembers the part. `start` is
+ * the start of the line.
  */
 function parseField(line: string, buffer: Buffer, start: number): [string, string] {
   if (line.startsWith(" ") || line.startsWith("\t")) {
@@ -120,7 +120,7 @@ function parseField(line: string, buffer: Buffer, start: number): [string, strin
   ];
 }
 
-/** The start and the end of the text behind `begin`, without blanks and tabs around it. */
+/** The start and the end of the text behind `begin`, without the blanks and tabs around it. */
 function trimmed(line: string, begin: number): [start: number, end: number] {
   let [start, end] = [begin, line.length];
   while (start < end && isBlank(line.charCodeAt(start))) start++;
@@ -136,7 +136,7 @@ function isBlank(unit: number): boolean {
  * Characters that a reader of URLs takes for a slash or the end of the path, and a proxy does not.
  */
 const AMBIGUOUS = /[\\#]/;
-/** "." or ".." as a part of the path: one reader goes up where another does not. */
+/** Finds "." or ".." as a part of the path: one reader goes up there where another does not. */
 const DOTS = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
 
 function requireTarget(method: string, target: string): string {
@@ -194,7 +194,7 @@ function framingOf(headers: readonly (readonly [string, string])[], old: boolean
 
 function keepsAlive(headers: readonly (readonly [string, string])[], old: boolean): boolean {
   const options = itemsOf(headers, "connection");
-  // What comes behind a wish for another protocol is HTTP to one reader, and not to another.
+  // What follows a wish for another protocol is HTTP to one reader, and not to another.
   if (options.includes("close") || valuesOf(headers, "upgrade").length > 0) return false;
   return !old || options.includes("keep-alive");
 }

@@ -6,19 +6,22 @@
 /** What a token is made of (RFC 9110, 5.6.2). */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
-/** The items in their order. */
+/** The items of a header that is a list, in their order. */
 export function headerItems(value: string | null): string[] {
   if (value === null) return [];
   return value.split(",").map((item) => item.replace(/^[ \t]+|[ \t]+$/g, ""))
     .filter((item) => item !== "");
 }
 
-/** Whether one of the items is this one, given in lower case; theirs does not count. */
+/**
+ * Whether the list has this item, which is given in lower case; the case of the list's items does not
+ * count.
+ */
 export function hasItem(value: string | null, wanted: string): boolean {
   return headerItems(value).some((item) => item.toLowerCase() === wanted);
 }
 
-/** Whether it is a token, as every item of these lists must be. */
+/** Whether the text is a token, as every item of these lists must be. */
 export function isToken(item: string): boolean {
   return TOKEN.test(item);
 }

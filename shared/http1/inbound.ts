@@ -19,19 +19,19 @@ export class Inbound {
     this.#end = early.length;
   }
 
-  /** The unread bytes; a view that holds until the next call of `more`. */
+  /** The unread bytes: a view that is valid until the next call of `more`. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(this.#start, this.#end);
   }
 
-  /** Takes the first so many bytes; a view as `bytes` is. */
+  /** Takes the first `count` bytes: a view that is valid as long as `bytes` is. */
   take(count: number): Uint8Array<ArrayBuffer> {
     const taken = this.#buffer.subarray(this.#start, this.#start + count);
     this.#start += count;
     return taken;
   }
 
-  /** Takes all unread bytes, as the caller's own; the buffer is let go. */
+  /** Takes all unread bytes, which then belong to the caller; the buffer is let go. */
   release(): Uint8Array<ArrayBuffer> {
     const rest = this.bytes.slice();
     this.#buffer = NOTHING;

@@ -22,12 +22,12 @@ import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
 import { openTlsDoor } from "./tls_door.ts";
 import { Turns } from "../turns/turns.ts";
 
-/** Where to listen, and within which bounds. */
+/** Where a listener listens, and within which bounds. */
 export interface BareListenOptions {
   /** The listener's name for messages: "client", "ops", "admin"; absent: "client". */
   readonly name?: string;
   readonly host: string;
-  /** 0 picks a free port. */
+  /** The port; 0 picks a free one. */
   readonly port: number;
   readonly handler: Handler;
   /** PEM texts; with them the listener speaks TLS. */
@@ -57,8 +57,7 @@ export interface DoorLimits extends ArrivalLimits {
   /** Connections of this listener in all, WebSockets included. */
   readonly descriptors: number;
   /**
-   * Files that are left to others when they have run out and there was no `FileReserve`; absent:
-   * none.
+   * Files that are left to others when files have run out and there was no `FileReserve`; absent: none.
    */
   readonly reserved?: number;
   /**
@@ -87,7 +86,7 @@ export interface BareListener {
   shutdown(): Promise<void>;
   /** Ends every connection that was not upgraded. */
   abandon(): void;
-  /** Uses another pair for further handshakes; open connections notice nothing. */
+  /** Uses another certificate and key for further handshakes; open connections notice nothing. */
   renew(pair: TlsPair): Promise<void>;
   /** Opens the port anew, because it does not answer; open connections notice nothing. */
   reopen(): Promise<void>;
@@ -147,7 +146,7 @@ class Listening implements BareListener {
       date: () => this.#dateText(),
       clientOf,
     };
-    // Now it is known how many there are.
+    // Files have run out, so it is known now how many there are.
     reserve?.join(() => this.#open_max = Math.max(1, Math.min(this.#open_max, this.#open)));
   }
 
@@ -158,7 +157,7 @@ class Listening implements BareListener {
     return this;
   }
 
-  /** The options of its door. */
+  /** The options of the listener's door. */
   doorOptions(): DoorOptions {
     const { name = "client", host, port, reuse_port = false, onGone, limits, log } = this.#options;
     return {
@@ -203,8 +202,8 @@ class Listening implements BareListener {
   }
 
   /**
-   * Files have run out. Without a reserve to give back, the oldest strangers are ended until there
-   * is one, and nobody else.
+   * Makes room when files have run out. Without a reserve to give back, the oldest strangers are ended
+   * until there is one, and no other connection.
    */
   #onFilesOut(): void {
     if (this.#options.reserve?.release() === true) return;
@@ -220,7 +219,8 @@ class Listening implements BareListener {
       return closeQuietly(visitor.stream);
     }
     this.#open++;
-    // Not within `#serve`: all that it knows of the request would stay as long as the WebSocket does.
+    // This is not done within `#serve`: all that it knows of the request would stay as long as the
+    // WebSocket does.
     this.#serve(visitor).then(run).then(this.#onEnded, this.#onEnded);
   }
 
@@ -232,9 +232,9 @@ class Listening implements BareListener {
 
   async #serve(visitor: Visitor): Promise<TakenConnection | undefined> {
     const { stream, remoteAddr } = visitor;
-    // An IPv4 peer of an IPv6 listener is what it is elsewhere.
+    // An IPv4 peer of an IPv6 listener gets the address that it has elsewhere.
     const address = { ...remoteAddr, hostname: remoteAddr.hostname.replace(/^::ffff:/, "") };
-    // Of a proxy's connections nobody knows yet whose they are: none counts with another.
+    // It is not known yet whose a proxy's connections are, so none counts together with another.
     const proxied = this.#options.proxies?.isProxy(address.hostname) === true;
     const arrival = new Arrival(stream, proxied ? `proxied ${address.port}` : address.hostname);
     this.#arrivals.add(arrival);
@@ -268,7 +268,7 @@ class Listening implements BareListener {
     return await serveConnection(this.#context, { ...connection, early: NOTHING });
   }
 
-  /** The HTTP date; one text a second. */
+  /** The date as HTTP writes it; the text is made once a second. */
   #dateText(): string {
     const seconds = Math.floor(Date.now() / 1_000);
     if (seconds === this.#date_seconds) return this.#date;

@@ -1,6 +1,6 @@
 /**
- * A socket of `node:net` as a `ByteStream`, for what is said before TLS. Nothing is read of it
- * unasked.
+ * A socket of `node:net` as a `ByteStream`, for what is said before TLS. It reads only when it is asked
+ * to.
  */
 import type { Socket } from "node:net";
 import type { ByteStream } from "./byte_stream.ts";
@@ -20,7 +20,7 @@ export class NodeStream implements ByteStream {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    // Its "close" follows, also when it is released.
+    // The socket's "close" follows an error, also after the release.
     socket.on("error", ignore);
   }
 

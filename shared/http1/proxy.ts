@@ -1,17 +1,17 @@
 /**
  * Reads what a trusted proxy says of its client before the client's first byte: the PROXY protocol,
- * version 2 (HAProxy, "The PROXY protocol", 2.2). A list of addresses says who may say it.
+ * version 2 (HAProxy, "The PROXY protocol", 2.2). A list of addresses says which peers may say it.
  */
 import type { ByteStream } from "./byte_stream.ts";
 
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const HEAD_BYTES = 16;
-/** Longest body of a header that is read: addresses, and what else a proxy adds. */
+/** The longest body of a header that is read: addresses, and what else a proxy adds. */
 const BODY_BYTES_MAX = 4_096;
 const LOCAL = 0x20, PROXY = 0x21;
 const TCP4 = 0x11, TCP6 = 0x21;
 
-/** Where a client really comes from. */
+/** The address from which a client really comes. */
 export interface ProxySource {
   readonly hostname: string;
   readonly port: number;
@@ -21,15 +21,15 @@ export interface ProxySource {
 export interface ProxyRule {
   isProxy(address: string): boolean;
   /**
-   * True when a peer's connections begin with a header, always; else it says its client in
+   * True when a peer's connections always begin with a header; otherwise it names its client in
    * requests.
    */
   readonly speaksFirst: boolean;
 }
 
 /**
- * Reads a header, and nothing behind it. Undefined for the proxy's own connections (health checks)
- * and for other address families. Rejects with TypeError when it is none: a trusted proxy always
+ * Reads a header, and nothing behind it. Undefined for the proxy's own connections (health checks) and
+ * for other address families. Rejects with TypeError when there is no header: a trusted proxy always
  * sends one.
  */
 export async function readProxyHeader(stream: ByteStream): Promise<ProxySource | undefined> {

@@ -135,7 +135,7 @@ async function answer(
   }
 }
 
-/** A WebSocket of the runtime; its listener has to know until when it is there. */
+/** A WebSocket of the runtime, whose listener must know how long it is there. */
 class RuntimeSocket implements RuntimeUpgrade, UpgradeTaker {
   #taker: Pick<UpgradeTaker, "lost"> | undefined;
   readonly #over = Promise.withResolvers<void>();
@@ -154,7 +154,7 @@ class RuntimeSocket implements RuntimeUpgrade, UpgradeTaker {
   }
 
   run(): Promise<void> {
-    // From here on nobody has to be told: the runtime does.
+    // From here on the runtime tells of its end, and nobody else has to.
     this.#taker = undefined;
     return this.#over.promise;
   }

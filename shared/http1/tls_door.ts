@@ -15,7 +15,7 @@ import { handleOf } from "./node_handle.ts";
 import { NodeStream } from "./node_stream.ts";
 import { secureStream } from "./tls_stream.ts";
 
-/** How many handshakes begin in one turn of the event loop: others have their turn between them. */
+/** How many handshakes begin in one turn of the event loop; other work has its turn between them. */
 const HANDSHAKES_A_TURN = 4;
 /** Time between two looks at whether there are files, at which the listener is woken. */
 const WAKE_MS = 50;
@@ -57,7 +57,7 @@ class TlsDoor implements Door {
   /** Since when the system has given no file while no connection here holds one. */
   #without_since_ms: number | undefined;
   #told = false;
-  /** Connections whose handshakes are to begin. */
+  /** Turns for the connections whose handshakes are to begin. */
   readonly #beginning = new Turns(HANDSHAKES_A_TURN);
 
   constructor(options: DoorOptions, server: Server, pair: TlsPair) {
@@ -99,7 +99,7 @@ class TlsDoor implements Door {
         const server = await openServer(this.#options, this.port);
         this.#server = server;
         this.#serve(server);
-        // It was closed meanwhile.
+        // The door was closed meanwhile.
         if (this.#closed) server.close();
         return;
       } catch (error) {
@@ -129,7 +129,7 @@ class TlsDoor implements Door {
 
   #onFilesOut(): void {
     const { name, onFilesOut, holdsFiles, now, gone_ms, log } = this.#options;
-    // First of all: until it has, whatever opens a file may end the process.
+    // This comes first: until files are given back, whatever opens a file may end the process.
     onFilesOut();
     this.stats.accept_failures++;
     const problem = "too many open files";
@@ -137,7 +137,7 @@ class TlsDoor implements Door {
       log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
     }
     this.#told = true;
-    // Whoever holds files will leave some day, and must not be cut off for others.
+    // Connections that hold files will end some day, and must not be cut off for new ones.
     if (this.#without_since_ms === undefined || holdsFiles()) this.#without_since_ms = now();
     if (now() - this.#without_since_ms > gone_ms) this.#end(new Error(problem));
   }
@@ -150,7 +150,7 @@ class TlsDoor implements Door {
   #accept(socket: Socket): void {
     const { remoteAddress: hostname, remotePort: port } = socket;
     const stream = new NodeStream(socket);
-    // The peer has reset it meanwhile.
+    // The peer has reset the connection meanwhile.
     if (hostname === undefined || port === undefined) return stream.close();
     this.#options.onVisitor({
       stream,

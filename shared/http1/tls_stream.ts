@@ -19,7 +19,7 @@ export async function secureStream(
   tcp: Socket,
   secureContext: SecureContext,
 ): Promise<ByteStream> {
-  // Ended for a bound while it waited for its turn.
+  // The connection was ended for a bound while it waited for its turn.
   if (tcp.destroyed) throw new Error("the connection has ended");
   const socket = new TLSSocket(tcp, { isServer: true, secureContext });
   const stream = new TlsStream(socket, tcp);
@@ -34,8 +34,8 @@ interface Reader {
 }
 
 /**
- * Ending a connection costs more than a message: a crowd that goes at once must not stop the
- * others.
+ * Ends a few connections in a turn. Ending one costs more than a message, and a crowd that goes at once
+ * must not stop the others.
  */
 const ends = new Turns(16);
 
@@ -43,7 +43,7 @@ class TlsStream implements ByteStream {
   /** Resolves when the handshake is done. */
   readonly secured: Promise<void>;
   readonly #socket: TLSSocket;
-  /** The socket below. */
+  /** The socket below TLS. */
   readonly #tcp: Socket;
   #reader: Reader | undefined;
   #writer: ((error: Error) => void) | undefined;
@@ -96,9 +96,9 @@ class TlsStream implements ByteStream {
     return new Promise((resolve, reject) => {
       const handle = handleOf(this.#socket);
       if (this.#error !== undefined) return reject(this.#error);
-      // Whoever waits for all to be taken would try it for ever.
+      // Without a handle this must reject: a caller that waits until all is taken would try for ever.
       if (handle === null) return reject(new Error("the connection has ended"));
-      // No write of nothing is ever complete.
+      // A write of no bytes would never complete.
       if (bytes.length === 0) return resolve(0);
       this.#answered ||= this.#ended;
       this.#writer = reject;
@@ -118,12 +118,12 @@ class TlsStream implements ByteStream {
 
   close(): void {
     const socket = this.#socket;
-    // Whoever reads nothing would keep what waits, and the connection, for ever; whoever has gone and
-    // was told nothing since hears no end.
+    // A peer that reads nothing would keep what waits, and the connection, for ever. One that has gone,
+    // and to which nothing was written since, hears no end.
     const hears = !this.#ended || this.#answered;
     const now = !hears || this.#writer !== undefined;
     this.#break(new Error("the connection was closed here"));
-    // A peer of TLS is told that nothing was cut off.
+    // TLS tells the peer that nothing was cut off.
     if (!now) socket.end();
     ends.wait(() => socket.destroy());
   }

@@ -8,8 +8,8 @@ import type { ByteStream } from "./byte_stream.ts";
 import type { UpgradeTaker } from "./exchange.ts";
 
 /**
- * Size of a buffer: enough for most reads of a quiet connection; a full one is followed by a
- * larger.
+ * The size of a buffer. It is enough for most reads of a quiet connection; a full buffer is followed by
+ * a larger one.
  */
 const READ_BYTES = 2_048;
 const READ_BYTES_MAX = 65_536;
@@ -17,7 +17,7 @@ const NOT_WRITING = Promise.resolve();
 
 /** A stream for `BareUpgrade.take`, to be used at once. */
 export class UpgradeDuplex extends Duplex implements UpgradeTaker {
-  /** Bytes that came behind the request. */
+  /** How many bytes were read after the request. */
   bytesRead = 0;
   #stream: ByteStream | undefined;
   #early: Uint8Array<ArrayBuffer> | undefined;
@@ -103,12 +103,13 @@ export class UpgradeDuplex extends Duplex implements UpgradeTaker {
 type Done = (error?: Error | null) => void;
 
 /**
- * The buffer after a read: what is pushed may be kept, so only what is left of it is used again.
+ * The buffer for the next read. What was pushed may be kept by its reader, so only the rest of a buffer
+ * is used again.
  */
 function bufferAfter(buffer: Uint8Array<ArrayBuffer>, count: number): Uint8Array<ArrayBuffer> {
   if (count === buffer.length) return new Uint8Array(READ_BYTES_MAX);
   const left = buffer.subarray(count);
-  // A large one is not kept for a peer that has become quiet.
+  // A large buffer is not kept for a peer that has become quiet.
   const apt = buffer.buffer.byteLength === READ_BYTES || count >= READ_BYTES;
   return apt && left.length >= READ_BYTES / 2 ? left : new Uint8Array(READ_BYTES);
 }
