@@ -3,6 +3,7 @@
  * docs/operations.md gives: one Shield shows and does what concerns all of them.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { withAdminCluster } from "./admin_cluster.ts";
 import type { AdminCluster } from "./admin_cluster.ts";
 import { AdminClient } from "./peers/admin_client.ts";
@@ -22,14 +23,6 @@ async function connect(
 async function subscribe(client: RawClient, room: string, more: object = {}): Promise<void> {
   client.send({ op: "sub", room, id: 1, ...more });
   assert.equal((await client.json()).code, 0);
-}
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  const deadline_ms = Date.now() + 60_000;
-  while (!isSo()) {
-    assert.ok(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 async function nodes({ admin, one, two, brain }: AdminCluster): Promise<void> {
@@ -108,7 +101,7 @@ async function disconnect(cluster: AdminCluster): Promise<void> {
   assert.equal((await admin.ask("DELETE", path)).status, 404);
   assert.equal((await admin.get(path)).body.reason, "not-found");
   const line = /by=root msg="an operator ended a connection"/;
-  await until(() => line.test(two.log()), "the Shield says nothing");
+  await until("the Shield's word", () => line.test(two.log()));
 }
 
 /** What an admin of another tenant than the operators' sees and ends is its own, on both Shields. */
@@ -197,7 +190,7 @@ async function levels({ admin, two, brain }: AdminCluster): Promise<void> {
   const everywhere = { component: "brain", level: "warn" };
   assert.equal((await admin.ask("PUT", "/v1/log", everywhere)).status, 200);
   await admin.ask("PUT", "/v1/log", { component: "brain", level: null });
-  await until(() => /target=brain to=warn by=root/.test(brain.log()), "the Brain says nothing");
+  await until("the Brain's word", () => /target=brain to=warn by=root/.test(brain.log()));
 }
 
 async function silent(cluster: AdminCluster): Promise<void> {

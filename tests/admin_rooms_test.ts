@@ -4,9 +4,10 @@
  * and the minutes before somebody looked.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { withAdminCluster } from "./admin_cluster.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { done, join, joinSoon, next, until } from "./admin_rooms_world.ts";
+import { done, join, joinSoon, next } from "./admin_rooms_world.ts";
 import type { World } from "./admin_rooms_world.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 

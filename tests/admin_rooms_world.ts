@@ -1,5 +1,6 @@
 /** What the steps of `admin_rooms_test.ts` share: a cluster, its admin, and clients that pass frames over. */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import type { AdminClient } from "./peers/admin_client.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -54,13 +55,4 @@ export async function joinSoon(world: World, sub: string): Promise<RawClient> {
     return joined !== undefined;
   });
   return joined!;
-}
-
-/** Looks again and again. */
-export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + 60_000;
-  while (!await isSo()) {
-    assert.ok(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }

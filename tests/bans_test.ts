@@ -8,6 +8,7 @@ import { type Ban, banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../shared/
 import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
 import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
 import { tenantSubject } from "../shared/subjects/subject.ts";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -16,7 +17,6 @@ import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 
-const DEADLINE_MS = 60_000;
 const FAR_MS = 4_102_444_800_000;
 
 interface Cluster {
@@ -50,14 +50,6 @@ async function everywhere(
     }
     return client;
   }));
-}
-
-async function eventually(holds: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await holds()) {
-    assert.ok(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 async function metric(shield: ServerProcess, line: RegExp): Promise<boolean> {
@@ -118,7 +110,7 @@ async function tenantBan(cluster: Cluster): Promise<void> {
   assert.equal((await bob?.json()).op, "pong");
   await bucket.delete(banKey("acme", EVERY_ROOM, "ann"));
   for (const shield of shields) {
-    await eventually(async () => (await waysIn(shield, token)).check === "200 ok", "ann stays out");
+    await until("ann is let in", async () => (await waysIn(shield, token)).check === "200 ok");
   }
   bob?.[Symbol.dispose]();
 }
@@ -183,9 +175,9 @@ async function outage(cluster: Cluster): Promise<void> {
   const health = async () => await (await fetch(`${shield.ready.ops_url}/health/ready`)).json();
   assert.equal((await health()).checks.bans.status, "ok");
   await nats.kill();
-  await eventually(
+  await until(
+    "the bans are unknown",
     async () => (await health()).checks.bans.status === "unavailable",
-    "still known",
   );
   const eve = await issuer.tokenFor({ sub: "eve" });
   const { socket, check } = await waysIn(shield, eve);
@@ -193,7 +185,7 @@ async function outage(cluster: Cluster): Promise<void> {
   client.send({ op: "ping" });
   assert.equal((await client.json()).op, "pong", "who is in stays in");
   await nats.start();
-  await eventually(async () => (await health()).status === "ok", "the bans stay unknown");
+  await until("the bans are known", async () => (await health()).status === "ok");
   assert.equal((await waysIn(shield, eve)).socket, "101");
   assert.equal(
     (await waysIn(shield, await issuer.tokenFor({ sub: "carl" }))).publish,

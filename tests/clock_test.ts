@@ -4,10 +4,11 @@
  * the machine's own clock stays as it is.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import { OUTAGE_MS } from "./outage/prober.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { DurableClient } from "./peers/durable_client.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { until } from "./outage/prober.ts";
 import { createWallClock } from "./wall_clock.ts";
 
 const HOUR_S = 3_600;
@@ -63,11 +64,11 @@ Deno.test("a Brain's wall clock that jumps an hour: leases last as long as grant
     const taken = async (client: DurableClient, name: string, data: object = {}) => {
       let answer = await ask(client, name, data);
       // A Brain that has just started is found a moment later.
-      await until(async () => {
+      await until("a Brain", async () => {
         if (answer.reason !== "brain-unavailable") return true;
         answer = await ask(client, name, data);
         return false;
-      }, "a Brain");
+      }, OUTAGE_MS);
       numbers.take(answer);
     };
     let count = 0;
@@ -90,12 +91,12 @@ Deno.test("a Brain's wall clock that jumps an hour: leases last as long as grant
         await taken(holder, "room.lock", { ttl_ms: SHORT_MS });
         const granted_ms = performance.now();
         await clock.set(jump_s - HOUR_S);
-        await until(async () => {
+        await until("the end of the lease", async () => {
           const answer = await ask(other, "room.lock", { ttl_ms: SHORT_MS });
           if (answer.code !== 0) return false;
           numbers.take(answer);
           return true;
-        }, "the end of the lease");
+        }, OUTAGE_MS);
         const lasted_ms = performance.now() - granted_ms;
         assert.ok(lasted_ms < ENDS_MS, `a lease of ${SHORT_MS} ms lasted ${lasted_ms} ms`);
         await taken(other, "room.unlock");

@@ -1,22 +1,11 @@
 /** `deno task dev --observe` with the real Prometheus, and on a machine that has none. */
 import assert from "node:assert/strict";
+import { found, until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 
-const DEADLINE_MS = 60_000;
-
-async function until<T>(what: string, find: () => Promise<T | undefined> | T | undefined) {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const found = await find();
-    if (found !== undefined) return found;
-    assert.ok(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 const prometheusOf = (bus: TestBus): Promise<string> =>
-  until("no Prometheus is named", () => bus.log().match(/Prometheus on (http:\S+)/)?.[1]);
+  found("a Prometheus is named", () => bus.log().match(/Prometheus on (http:\S+)/)?.[1]);
 
 async function answers(url: string): Promise<boolean> {
   try {
@@ -39,11 +28,9 @@ Deno.test("dev --observe starts a Prometheus that reads the bus and ends with it
   try {
     url = await prometheusOf(bus);
     assert.ok(bus.log().includes(`console on ${bus.admin_url}/console/`), bus.log());
-    await until("the bus is not read", async () => {
-      return await first(url, 'up{job="arqon-dev"}') === "1" ? true : undefined;
-    });
+    await until("the bus is read", async () => await first(url, 'up{job="arqon-dev"}') === "1");
     // A recording rule: the files of deploy/ are loaded.
-    await until("no rule", () => first(url, "instance:shield_active_connections:sum"));
+    await found("the rule", () => first(url, "instance:shield_active_connections:sum"));
   } finally {
     assert.equal((await bus.stop()).code, 0, bus.log());
   }
@@ -54,7 +41,7 @@ Deno.test("a Prometheus beside dev does not outlive a killed one", async () => {
   const bus = await startBus(["--observe-port", "0"]);
   const url = await prometheusOf(bus);
   await bus.stop("SIGKILL");
-  await until("it still answers", async () => await answers(url) ? undefined : true);
+  await until("it answers no more", async () => !await answers(url));
 });
 
 Deno.test("dev --observe goes on without a Prometheus and says what to install", async () => {
@@ -63,8 +50,8 @@ Deno.test("dev --observe goes on without a Prometheus and says what to install",
   assert.ok((await new Deno.Command("sh", { args: ["-c", link, folder] }).output()).success);
   const bus = await startBus(["--observe"], false, ["env", `PATH=${folder}`]);
   try {
-    const told = () => bus.log().match(/no Prometheus: install it \(apt-get install prometheus/);
-    await until("nothing is said", () => told() ?? undefined);
+    const told = /no Prometheus: install it \(apt-get install prometheus/;
+    await until("a word of it", () => told.test(bus.log()));
     const live = await fetch(`${bus.ops_url}/health/live`);
     assert.equal(live.status, 200);
     await live.body?.cancel();

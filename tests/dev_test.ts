@@ -1,12 +1,12 @@
 /** `deno task dev` as a newcomer meets it: flags, the JSON line, errors, hot reload, a clean end. */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-const DEADLINE_MS = 60_000;
 
 async function dev(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const output = await new Deno.Command(Deno.execPath(), {
@@ -113,13 +113,8 @@ Deno.test("dev ends with its supervisor, however that ends", async () => {
   assert.equal((await client.closed()).code, 1012);
 });
 
-async function untilReadyAgain(bus: TestBus): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!bus.log().includes("ready again")) {
-    assert(Date.now() < deadline_ms, bus.log());
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const untilReadyAgain = (bus: TestBus): Promise<void> =>
+  until(() => bus.log(), () => bus.log().includes("ready again"));
 
 Deno.test("dev starts anew on a source change, on the same ports, and clients can come back", async () => {
   await using bus = await startBus([], true);

@@ -7,11 +7,11 @@ import { connect } from "@nats-io/transport-deno";
 import type { Msg } from "@nats-io/transport-deno";
 import { ArqonError, connect as dial, holdLock } from "../sdk/typescript/mod.ts";
 import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
-import { until } from "./outage/prober.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
@@ -115,7 +115,7 @@ async function answersFirst({ issuer, nats, start }: Place): Promise<void> {
   await using brain = await muteBrain(nats, "lobby");
   using client = await enter(shield, issuer, "ann");
   client.send({ op: "cmd", room: "lobby", name: "room.get", id: 1 });
-  await until(() => brain.commands.length > 0, "the command");
+  await until("the command", () => brain.commands.length > 0);
   const stopped = shield.stop();
   await frameOf(client, "msg");
   let refused: Record<string, unknown>;
@@ -143,7 +143,7 @@ async function cutsOff({ issuer, nats, start }: Place): Promise<void> {
   await using brain = await muteBrain(nats, "lobby");
   using client = await enter(shield, issuer, "ann");
   client.send({ op: "cmd", room: "lobby", name: "room.get", id: 1 });
-  await until(() => brain.commands.length > 0, "the command");
+  await until("the command", () => brain.commands.length > 0);
   const stopped = shield.stop();
   assert.deepEqual(await client.closed(), { code: 1012, reason: "restart;spread_ms=0" });
   assert.equal((await stopped).code, 0, shield.log());
@@ -225,7 +225,7 @@ async function comesBack({ issuer, going, staying }: Cluster): Promise<void> {
   using member = await enter(going, issuer, "ann");
   member.send(sub);
   assert.equal((await frameOf(member, "ack")).code, 0);
-  await until(() => list.presence.count === 1, "the member");
+  await until("the member", () => list.presence.count === 1);
   const seen = await watchUser(list.presence, "ann");
   const stopped = going.stop();
   assert.equal((await member.closed()).code, 1012);
@@ -233,7 +233,7 @@ async function comesBack({ issuer, going, staying }: Cluster): Promise<void> {
   again.send(sub);
   assert.equal((await frameOf(again, "ack")).code, 0);
   assert.equal((await stopped).code, 0, going.log());
-  await until(() => seen.leaves === 1, "the old one's leave");
+  await until("the old one's leave", () => seen.leaves === 1);
   assert.deepEqual(seen, { absent: 0, joins: 1, leaves: 1 });
 }
 
@@ -255,7 +255,7 @@ async function moves({ issuer, going, staying }: Cluster): Promise<void> {
   using own = ann.room("lobby").subscribe({ presence: true, member_meta: { n: 1 }, no_echo: true });
   await own.ready;
   const before = ann.welcome.connection_id;
-  await until(() => list.presence.count === 1, "the member");
+  await until("the member", () => list.presence.count === 1);
   const seen = await watchUser(list.presence, "ann");
   target = staying;
   assert.equal((await going.stop()).code, 0, going.log());
@@ -310,12 +310,12 @@ async function keepsLocks({ issuer, going, staying }: Cluster): Promise<void> {
     await holdLock(ann.room("jobs-2"), { ttl_ms: 60_000 }),
   ];
   const { seen, ended } = contend(rival, "jobs-1");
-  await until(() => seen.refused > 0, "the rival's first refusal");
+  await until("the rival's first refusal", () => seen.refused > 0);
   assert.equal((await room.get()).lock?.connection_id, before);
   target = staying;
   assert.equal((await going.stop()).code, 0, going.log());
   const refused = seen.refused;
-  await until(() => seen.refused > refused + 20 || seen.fence !== undefined, "more refusals");
+  await until("more refusals", () => seen.refused > refused + 20 || seen.fence !== undefined);
   assert.deepEqual([seen.fence, ...locks.map(({ signal }) => signal.aborted)], [
     undefined,
     false,

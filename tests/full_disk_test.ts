@@ -6,25 +6,17 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection } from "../sdk/typescript/mod.ts";
+import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
 
-const WAIT_MS = 60_000;
 const MESSAGE = new Uint8Array(20_000).fill(65);
 const why_not = noSmallDisk();
 if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
 /** A test that is there where a file system can be mounted. */
 function testOnDisk(name: string, run: () => Promise<void>): void {
   if (why_not === undefined) Deno.test(name, run);
-}
-
-async function until(what: string, is: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (!await is()) {
-    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 async function readiness(bus: TestBus) {

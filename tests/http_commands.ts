@@ -3,6 +3,7 @@
  * bus. The steps only; `http_commands_test.ts` runs them on the embedded bus and on NATS.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 
@@ -37,7 +38,7 @@ async function client(bus: TwoWays, who: Who, at: 0 | 1 = 0): Promise<PresenceCl
 /** Reads, writes, deletes, conditions; a client hears of them as of any other. */
 export async function state(bus: TwoWays): Promise<void> {
   const [ann, there] = await peers(bus, { user: "ann" });
-  using bob = await client(bus, { user: "bob" }, 1);
+  using bob = await client(bus, { user: "zoe is let in" }, 1);
   assert.equal((await bob.sub("state")).code, 0);
   const path = `rooms/state/state/${encodeURIComponent("a/b ü%")}`;
   const first = await ann.done("PUT", path, '{"value": {"n":9007199254740993, "x": 1.0}}');
@@ -73,7 +74,7 @@ export async function state(bus: TwoWays): Promise<void> {
 /** Takes, renews and gives back a lock that no connection holds. */
 export async function locks(bus: TwoWays): Promise<void> {
   const [ann, there] = await peers(bus, { user: "ann" });
-  const [bob] = await peers(bus, { user: "bob" });
+  const [bob] = await peers(bus, { user: "zoe is let in" });
   const at = "rooms/locked/lock";
   const key = "rooms/locked/state/k";
   const first = await ann.done("POST", at, { ttl_ms: LONG_MS });
@@ -115,7 +116,7 @@ export async function locks(bus: TwoWays): Promise<void> {
   assert.equal((await passing.sub("locked", { presence: true })).code, 0);
   assert.equal((await passing.command("locked", "room.unlock")).reason, "locked");
   passing[Symbol.dispose]();
-  using watcher = await client(bus, { user: "bob" }, 1);
+  using watcher = await client(bus, { user: "zoe is let in" }, 1);
   await watcher.sub("locked", { presence: true, observer: true });
   await watcher.untilAny(() => watcher.members.size === 0);
   assert.equal(await bob.refused("PUT", key, { value: 2 }), "409 locked", "and it still stands");
@@ -141,7 +142,10 @@ export async function presence(bus: TwoWays): Promise<void> {
   for (const one of [second, third]) await one.sub("here", { presence: true });
   await first.untilAny(() => first.members.size === 3);
   for (const one of [ann, there]) {
-    await until(async () => (await one.done("GET", "rooms/here/presence/count")).connections === 3);
+    await until(
+      "three members",
+      async () => (await one.done("GET", "rooms/here/presence/count")).connections === 3,
+    );
     assert.deepEqual(await one.done("GET", "rooms/here/presence/count"), {
       connections: 3,
       users: 2,
@@ -219,19 +223,25 @@ export async function moderation(bus: TwoWays): Promise<void> {
 
   await there.done("POST", "bans", { user_id: "zoe", reason: "gone" });
   assert.equal((await zoe.raw.closed()).code, 4403);
-  await until(async () => (await as_zoe.call("GET", "rooms/mods/state")).status === 403);
+  await until(
+    "zoe stays out",
+    async () => (await as_zoe.call("GET", "rooms/mods/state")).status === 403,
+  );
   assert.equal(await as_zoe.refused("GET", "rooms/mods/state"), "403 banned");
   const [row] = (await there.done("GET", "bans")).bans;
   assert.deepEqual([row.user_id, row.scope, row.reason, row.by], ["zoe", "tenant", "gone", "mod"]);
   assert.ok(Number.isSafeInteger(row.created_ms));
   await mod.done("DELETE", "bans/zoe");
-  await until(async () => (await as_zoe.call("GET", "rooms/mods/state")).status === 200);
+  await until(
+    "zoe is let in",
+    async () => (await as_zoe.call("GET", "rooms/mods/state")).status === 200,
+  );
 }
 
 /** A batch through one way in, heard at the other: in order, in the request's trace. */
 export async function batches(bus: TwoWays): Promise<void> {
   const [ann] = await peers(bus, { user: "ann" });
-  using bob = await client(bus, { user: "bob" }, 1);
+  using bob = await client(bus, { user: "zoe is let in" }, 1);
   await bob.sub("batch");
   const messages = Array.from({ length: 200 }, (_, n) => ({ room: "batch", type: "n", data: n }));
   const trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -275,14 +285,5 @@ async function signalOf(client: PresenceClient): Promise<unknown[]> {
   for (;;) {
     const { signal } = await client.told();
     if (signal !== undefined) return [signal.kind, signal.target, signal.reason];
-  }
-}
-
-/** Until it holds; at most a minute. */
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + 60_000;
-  while (!await holds()) {
-    assert.ok(Date.now() < deadline_ms, "it never came so far");
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

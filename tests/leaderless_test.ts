@@ -7,11 +7,12 @@ import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { runArq } from "../arq/testing/run_arq.ts";
+import { until } from "../shared/testing/until.ts";
+import { OUTAGE_MS } from "./outage/prober.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { DurableClient } from "./peers/durable_client.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
-import { until } from "./outage/prober.ts";
 
 const STREAM = "KV_ARQON_ROOMS";
 
@@ -64,29 +65,41 @@ Deno.test("a bucket without a leader is named by readiness and arq doctor, until
     using client = await DurableClient.open(url, await issuer.tokenFor());
     const set = () =>
       client.ask({ op: "cmd", room: "desk", name: "room.set", data: { key: "k", value: 1 } });
-    await until(async () => (await set()).code === 0, "a change of the room");
-    await until(async () => (await storageOf(brain)).status === "ok", "the storage to be well");
+    await until("a change of the room", async () => (await set()).code === 0, OUTAGE_MS);
+    await until(
+      "the storage to be well",
+      async () => (await storageOf(brain)).status === "ok",
+      OUTAGE_MS,
+    );
     const file = `${issuer.dir}/doctor.toml`;
     await Deno.writeTextFile(file, nats);
     const doctor = async () => (await runArq(["doctor", "--config", file])).stdout;
     assert.match(await doctor(), /ok +NATS storage/);
     await leader.kill();
-    await until(async () => (await set()).code !== 0, "a refusal");
+    await until("a refusal", async () => (await set()).code !== 0, OUTAGE_MS);
     let told = await storageOf(brain);
-    await until(async () => (told = await storageOf(brain)).detail.includes(STREAM), "the reason");
+    await until(
+      "the reason",
+      async () => (told = await storageOf(brain)).detail.includes(STREAM),
+      OUTAGE_MS,
+    );
     const { status, detail } = told;
     assert.equal(status, "unavailable");
     assert.match(
       detail,
       /nobody answers in NATS for KV_ARQON_ROOMS \((it has no leader|its leader does not answer)\)/,
     );
-    await until(async () => await writable(brain) === "0", "the metric");
+    await until("the metric", async () => await writable(brain) === "0", OUTAGE_MS);
     // The killed server may have led JetStream itself, which says nothing until another one does.
     const names = async () => /no leader answers for .*KV_ARQON_ROOMS/.test(await doctor());
-    await until(names, "arq doctor to name the bucket");
+    await until("arq doctor to name the bucket", names, OUTAGE_MS);
     await leader.start();
-    await until(async () => (await storageOf(brain)).status === "ok", "the bucket's leader");
-    await until(async () => (await set()).code === 0, "a change of the room again");
+    await until(
+      "the bucket's leader",
+      async () => (await storageOf(brain)).status === "ok",
+      OUTAGE_MS,
+    );
+    await until("a change of the room again", async () => (await set()).code === 0, OUTAGE_MS);
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });
   }

@@ -237,6 +237,7 @@ async function cutOff(issuer: Place, kind: "ws" | "own"): Promise<void> {
   for (const one of [...others, ...peers]) one[Symbol.dispose]();
 }
 
+/** With a pause of its own, for each look may open a connection that holds memory. */
 async function until(condition: () => Promise<boolean>): Promise<void> {
   const deadline_ms = Date.now() + WAIT_MS;
   while (!await condition()) {

@@ -3,6 +3,7 @@
  * naming rules, the list in docs/metrics.md, and the same by OTLP.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { CONTRACT, lintPage, parsePage } from "./peers/metrics_page.ts";
@@ -14,7 +15,6 @@ import { openText } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DEADLINE_MS = 60_000;
-const POLL_MS = 50;
 const MESSAGES = 20;
 const CUMULATIVE = 2;
 
@@ -24,14 +24,6 @@ interface Bus {
   readonly shield: ServerProcess;
   readonly brain: ServerProcess;
   readonly collector: OtlpReceiver;
-}
-
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert.ok(Date.now() < deadline_ms, `${what}: not within ${DEADLINE_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }
 
 async function textOf(server: ServerProcess): Promise<string> {

@@ -8,20 +8,10 @@ import { createLogger } from "../shared/logs/log.ts";
 import { openNats } from "../shared/spine/nats/nats.ts";
 import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
 import { subjectPattern } from "../shared/subjects/subject.ts";
+import { until } from "../shared/testing/until.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
-
-const DEADLINE_MS = 60_000;
-
-/** Polls. Rejects after a minute with `what`. */
-export async function until(condition: () => boolean | Promise<boolean>, what: () => string) {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what());
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 /** What a shadow consumer, and a consumer of the primary traffic, hear on NATS. */
 export interface Listener extends AsyncDisposable {
@@ -101,7 +91,7 @@ export async function setRule(
   for (const shield of shields) {
     const here = async () =>
       (await admin(shield, issuer, "GET", "tenants/acme/mirror")).body.here.version;
-    await until(async () => await here() >= set.body.version, () => "the rule did not arrive");
+    await until("the rule arrives", async () => await here() >= set.body.version);
   }
 }
 

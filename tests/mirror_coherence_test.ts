@@ -6,9 +6,10 @@
 import assert from "node:assert/strict";
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
-import { connect, decidedBy, listenOn, setRule, until } from "./mirror_cluster.ts";
+import { connect, decidedBy, listenOn, setRule } from "./mirror_cluster.ts";
 import type { MirrorCluster } from "./mirror_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
@@ -148,7 +149,7 @@ async function assertWhole(
     const counts = await Promise.all(shields.map((shield) => decidedBy(shield, RULE)));
     return counts.reduce((total, count) => total + count, 0) === decided;
   };
-  await until(done, () => "copies still wait");
+  await until("no copy waits", done);
   await listener.spine.flush();
   let whole = 0;
   for (const [room, count] of sent) {

@@ -5,9 +5,10 @@
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { shadowVerdictsSubject } from "../shared/subjects/subject.ts";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
-import { admin, connect, decidedBy, listenOn, setRule, until } from "./mirror_cluster.ts";
+import { admin, connect, decidedBy, listenOn, setRule } from "./mirror_cluster.ts";
 import type { MirrorCluster as Cluster } from "./mirror_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
@@ -40,8 +41,8 @@ async function onceOnBoth(cluster: Cluster): Promise<void> {
   assert.equal((await client.json()).code, 0, "the same connection goes on");
   await post(one!, issuer, "once", { data: "http" });
   await until(
+    () => `${listener.inRoom("shadow.in", "once").length} of 2 shadows`,
     () => listener.inRoom("shadow.in", "once").length === 2,
-    () => `${listener.inRoom("shadow.in", "once").length} shadows`,
   );
   const primary = listener.inRoom("in", "once").map(({ payload }) => readEnvelope(payload));
   const shadows = listener.inRoom("shadow.in", "once");
@@ -83,8 +84,8 @@ async function coherent(cluster: Cluster): Promise<void> {
       for (const _ of TRACE_IDS) assert.equal((await client.json()).code, 0);
       const expected = round === "a" ? 100 : 200;
       await until(
+        "no copy waits",
         async () => await decidedBy(shield, "in.t.acme.r.hundred-*") === expected,
-        () => "copies still wait",
       );
       await listener.spine.flush();
       const shadows = listener.inRoom("shadow.in", room);
@@ -122,15 +123,15 @@ async function compared({ shields, issuer, listener }: Cluster): Promise<void> {
   }
   const verdict = { candidate: "model-7", trace_id, verdict: "refuse", reason: "tone" };
   await until(
+    "the shadow consumer hears all",
     () => listener.inRoom("shadow.in", "once").length === 5,
-    () => "the shadow consumer has not heard all",
   );
   listener.spine.publish(
     shadowVerdictsSubject("acme"),
     new TextEncoder().encode(JSON.stringify(verdict)),
   );
   const diff = async () => (await admin(one!, issuer, "GET", "mirror/diff?tenant=acme")).body;
-  await until(async () => (await diff()).candidates.length === 2, () => "no verdict arrived");
+  await until("a verdict arrives", async () => (await diff()).candidates.length === 2);
   const [model, words] = (await diff()).candidates;
   assert.deepEqual([model.candidate, model.would_refuse], ["model-7", 1]);
   assert.deepEqual(
@@ -193,8 +194,8 @@ async function denied(nats: NatsServer, issuer: Issuer): Promise<void> {
   const series = (outcome: string, value: number) =>
     `shield_mirror_traffic_total{rule="in.t.acme.*",outcome="${outcome}"} ${value}\n`;
   await until(
+    () => `all failures are counted:\n${shield.log()}`,
     async () => (await metrics()).includes(series("failed", 51)),
-    () => `not all failures are counted:\n${shield.log()}`,
   );
   assert.ok((await metrics()).includes(series("published", 0)));
   assert.match(

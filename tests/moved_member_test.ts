@@ -3,10 +3,10 @@
  * id was never away, who does not leaves after the grace, and nobody gets another's id.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { until } from "./outage/prober.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 
 const GRACE_MS = 4_000;
@@ -82,7 +82,7 @@ Deno.test("a member that comes back under its id is not told, one that does not 
       client.send(SUB);
       assert.equal((await acked(client)).code, 0);
     }
-    await until(() => told.includes(`+${ann.id}`) && told.includes(`+${bob.id}`), "both");
+    await until("both", () => told.includes(`+${ann.id}`) && told.includes(`+${bob.id}`));
     const stopping = going.stop();
     assert.equal((await ann.client.closed()).code, 1012);
     const back = await enter(staying, issuer, "ann", ann.id);
@@ -93,11 +93,11 @@ Deno.test("a member that comes back under its id is not told, one that does not 
     const gone_ms = Date.now();
     assert.equal((await stopping).code, 0, going.log());
     assert.ok(!told.includes(`-${bob.id}`), "not before the grace is over");
-    await until(() => told.includes(`-${bob.id}`), "the leave of who did not come back");
+    await until("the leave of who did not come back", () => told.includes(`-${bob.id}`));
     assert.ok(Date.now() - gone_ms >= GRACE_MS / 2);
     assert.deepEqual([inAll(told, `+${ann.id}`), inAll(told, `-${ann.id}`)], [1, 0]);
     back.client.send({ op: "unsub", room: "lobby", id: 2 });
-    await until(() => told.includes(`-${ann.id}`), "a leave like any other");
+    await until("a leave like any other", () => told.includes(`-${ann.id}`));
     for (const { client } of [ann, bob, back]) client[Symbol.dispose]();
   }));
 

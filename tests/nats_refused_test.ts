@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import { configFrom } from "../shared/config/load.ts";
 import { openSpine } from "../shared/spine/open.ts";
+import { until } from "../shared/testing/until.ts";
 import { keptLog } from "../shield/testing/spine.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
@@ -77,11 +78,9 @@ Deno.test("who was let in by one server of a cluster knows the others", async ()
   try {
     const first = spine.status.server;
     await cluster.members[0]!.kill();
-    const deadline_ms = Date.now() + DEADLINE_MS;
-    while (spine.status.state !== "connected" || spine.status.server === first) {
-      assert.ok(Date.now() < deadline_ms, JSON.stringify(spine.status));
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    const said = () => JSON.stringify(spine.status);
+    const other = () => spine.status.state === "connected" && spine.status.server !== first;
+    await until(said, other, DEADLINE_MS);
   } finally {
     await spine.drain();
   }
@@ -96,19 +95,12 @@ Deno.test("a password that is changed meanwhile is tried with growing pauses, an
     const refused = () =>
       nats.logTail().split("\n").filter((line) => /authentication error/i.test(line));
     await nats.reload(account("other"));
-    const deadline_ms = Date.now() + DEADLINE_MS;
-    const until = async (what: () => boolean) => {
-      while (!what()) {
-        assert.ok(Date.now() < deadline_ms, nats.logTail());
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    };
     const began_ms = Date.now();
-    await until(() => refused().length >= 6);
+    await until(nats.logTail, () => refused().length >= 6, DEADLINE_MS);
     // Six attempts have at least half of 100, 200, 400, 800 and 1,600 ms between them.
     assert.ok(Date.now() - began_ms >= 1_500, "it knocked without pauses");
     await nats.reload(account("right"));
-    await until(() => spine.status.state === "connected");
+    await until(nats.logTail, () => spine.status.state === "connected", DEADLINE_MS);
   } finally {
     await spine.drain();
   }

@@ -5,11 +5,11 @@
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 
-const DEADLINE_MS = 60_000;
 const FIRST = "first-hunter2";
 const SECOND = "second-hunter2";
 
@@ -33,14 +33,6 @@ async function curl(dir: string, url: string, token?: string): Promise<Answer> {
   const text = new TextDecoder().decode(stdout);
   const at = text.lastIndexOf("\n");
   return { status: Number(text.slice(at + 1)), body: text.slice(0, Math.max(0, at)) };
-}
-
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert.ok(Date.now() < deadline_ms, `${what}: not within ${DEADLINE_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 async function writePair(dir: string): Promise<void> {

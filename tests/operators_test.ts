@@ -1,10 +1,10 @@
 /** What operators look at while things go wrong: a log that cannot be written, a scrape of what drains. */
 import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
+import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { until } from "./outage/prober.ts";
 import { openText } from "./peers/raw_client.ts";
 
 /** Runs the command after it with a stderr on which every write fails: no space left. */
@@ -46,7 +46,7 @@ Deno.test("a process that drains is scraped as before, live, and not ready", asy
       const response = await fetch(`${ops}${path}`);
       return { status: response.status, text: await response.text() };
     };
-    await until(async () => (await get("/health/ready")).status === 503, "not ready");
+    await until("not ready", async () => (await get("/health/ready")).status === 503);
     const page = await get("/metrics");
     assert.equal(page.status, 200);
     assert.match(page.text, /^shield_active_connections 1$/m);

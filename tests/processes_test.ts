@@ -1,5 +1,6 @@
 /** `shield --processes N`: real processes on one port and a real NATS; killed, drained, refused. */
 import assert from "node:assert/strict";
+import { found, until } from "../shared/testing/until.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
@@ -7,7 +8,6 @@ import { lintPage, parsePage } from "./peers/metrics_page.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 
-const POLL_MS = 50;
 const DEADLINE_MS = 90_000;
 const COUNT = 3;
 
@@ -24,16 +24,6 @@ interface ProcessHealth {
 interface Health {
   status: string;
   processes: ProcessHealth[];
-}
-
-async function until<T>(read: () => Promise<T | undefined>, what: string): Promise<T> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (true) {
-    const value = await read();
-    if (value !== undefined) return value;
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }
 
 async function health(node: ServerProcess, which = "ready"): Promise<[number, Health]> {
@@ -65,12 +55,12 @@ async function connect(node: ServerProcess, issuer: Issuer): Promise<Client> {
 /** Clients until every Shield has one; the system deals connections out by their addresses. */
 async function connectToAll(node: ServerProcess, issuer: Issuer): Promise<Map<string, Client>> {
   const by_node = new Map<string, Client>();
-  await until(async () => {
+  await until("every Shield gets connections", async () => {
     const client = await connect(node, issuer);
     if (by_node.has(client.node_id)) client[Symbol.dispose]();
     else by_node.set(client.node_id, client);
-    return by_node.size === COUNT ? true : undefined;
-  }, "not every Shield gets connections");
+    return by_node.size === COUNT;
+  }, DEADLINE_MS);
   return by_node;
 }
 
@@ -145,20 +135,20 @@ async function oneDies({ node, issuer, clients }: Node): Promise<void> {
   assert(one !== undefined && other !== undefined);
   one.send({ op: "pub", room: "lobby", type: "still" });
   for (const raw of [one, other]) assert.equal((await raw.json()).type, "still");
-  const after = await until(async () => {
+  const after = await found("the dead one comes back", async () => {
     const [status, now] = await health(node);
     return status === 200 && now.status === "ok" ? now : undefined;
-  }, "the dead one did not come back");
+  }, DEADLINE_MS);
   const reborn = after.processes[1];
   assert.equal(reborn?.restarts, 1);
   assert.notEqual(reborn?.pid, victim.pid);
   assert.match(await metrics(node), /^shield_process_restarts_total\{.*index="1"\} 1$/m);
   assert.match(node.log(), /component=supervisor .*child_node_id=edge-1 .*signal=SIGKILL/);
-  const again = await until(async () => {
+  const again = await found("the new one gets connections", async () => {
     const client = await connect(node, issuer);
     if (client.node_id === "edge-1") return client;
     client[Symbol.dispose]();
-  }, "the new one gets no connections");
+  }, DEADLINE_MS);
   clients.set("edge-1", again);
 }
 
@@ -170,10 +160,10 @@ async function oneDrains({ node, clients }: Node): Promise<void> {
   Deno.kill(pid, "SIGTERM");
   assert.equal((await clients.get("edge-2")?.raw.closed())?.code, 1012);
   clients.delete("edge-2");
-  await until(async () => {
+  await until("it comes back", async () => {
     const [, { processes, status }] = await health(node);
-    return status === "ok" && processes[2]?.restarts === 1 ? true : undefined;
-  }, "it did not come back");
+    return status === "ok" && processes[2]?.restarts === 1;
+  }, DEADLINE_MS);
   assert.match(node.log(), new RegExp(`child_node_id=edge-2 pid=${pid} code=0 `));
 }
 
@@ -219,11 +209,11 @@ Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
   assert.equal((await client.closed()).code, 1012, "the Shield drains");
   client[Symbol.dispose]();
   const { hostname, port } = new URL(node.ready.url ?? "");
-  await until(async () => {
+  await until("the Shield's end", async () => {
     const socket = await Deno.connect({ hostname, port: Number(port) }).catch(() => undefined);
     socket?.close();
-    return socket === undefined ? true : undefined;
-  }, "the Shield lives on");
+    return socket === undefined;
+  }, DEADLINE_MS);
   await Deno.remove(issuer.dir, { recursive: true });
 });
 

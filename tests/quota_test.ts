@@ -1,5 +1,6 @@
 /** Quotas of tenants over two real Shields, a real NATS and a real Valkey or Redis, also without it. */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -9,7 +10,6 @@ import { startValkey } from "./harness/valkey_server.ts";
 import type { ValkeyServer } from "./harness/valkey_server.ts";
 
 const DEADLINE_MS = 60_000;
-const POLL_MS = 50;
 const LIMIT = 20;
 /** What one Shield holds or has spent in advance, in seconds of the quota: see docs/operations.md. */
 const SHIELD_S = 0.2 + 0.1 + 0.25;
@@ -24,14 +24,6 @@ async function metric(shield: ServerProcess, name: string): Promise<number> {
   const page = await (await fetch(`${shield.ready.ops_url}/metrics`)).text();
   const line = page.split("\n").find((it) => it.startsWith(`${name} `));
   return Number(line?.split(" ")[1] ?? 0);
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }
 
 async function isDegraded({ shields }: Cluster, wanted: boolean): Promise<boolean> {
@@ -73,7 +65,7 @@ async function flood(clients: readonly RawClient[], for_ms: number, refusals = 0
 }
 
 async function shared(cluster: Cluster): Promise<void> {
-  await until(() => isDegraded(cluster, false), "the Shields did not find the quota server");
+  await until("the Shields find the quota server", () => isDegraded(cluster, false));
   const clients = await open(cluster, "acme");
   const { passed, refused, reasons, retry_ms, took_s } = await flood(clients, 2_000, 1);
   const most = LIMIT * (1 + took_s + 2 * SHIELD_S) + 2;
@@ -119,10 +111,10 @@ async function away(cluster: Cluster): Promise<void> {
     await gone();
     const { reasons } = await flood(clients, 200);
     assert.deepEqual([...reasons], [], "nothing waits and nothing is refused");
-    await until(async () => {
+    await until("the Shields notice", async () => {
       await flood(clients, 10);
       return await isDegraded(cluster, true);
-    }, "the Shields did not notice");
+    });
   }
   const alone = await open(cluster, "acme");
   const { passed, took_s } = await flood(alone, 1_000);
@@ -132,7 +124,7 @@ async function away(cluster: Cluster): Promise<void> {
     assert.equal((await fetch(`${shield.ready.ops_url}/health/ready`)).status, 200);
   }
   await cluster.valkey.start();
-  await until(() => isDegraded(cluster, false), "the Shields did not come back to it");
+  await until("the Shields come back to it", () => isDegraded(cluster, false));
   for (const client of [...clients, ...alone]) client[Symbol.dispose]();
 }
 

@@ -8,11 +8,12 @@ import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import { StreamApi } from "../shared/backup/stream_api.ts";
 import type { Snapshot } from "../shared/backup/stream_api.ts";
+import { until } from "../shared/testing/until.ts";
+import { OUTAGE_MS } from "./outage/prober.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { numbers } from "./peers/durable_client.ts";
 import type { DurableClient, Place } from "./peers/durable_client.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { until } from "./outage/prober.ts";
 import { afterwards, NATS_CONFIG, startCluster } from "./restore_cluster.ts";
 import { comesBack, DESK, dial, epochOf, Given, ROOM } from "./restore_world.ts";
 
@@ -85,7 +86,7 @@ Deno.test("NATS: single streams that are deleted and put back", async () => {
     // Under running processes: who is subscribed hears of it, and new streams are there at once.
     await api.remove(log);
     await toldOfAnotherEpoch(stays);
-    await until(async () => (await logStreams(api)).length === 1, "a new log");
+    await until("a new log", async () => (await logStreams(api)).length === 1, OUTAGE_MS);
     await api.remove(ROOMS_STREAM);
     await toldOfAnotherEpoch(watcher);
     for (const copy of copies) {

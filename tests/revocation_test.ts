@@ -1,13 +1,13 @@
 /** Revoked tokens on two Shields and a real NATS: who is in goes, who comes is refused, a restart forgets nothing. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
-const DEADLINE_MS = 60_000;
 const HOUR_SECONDS = 3_600;
 
 /** In seconds, as claims have it. */
@@ -52,14 +52,6 @@ async function checked(shield: ServerProcess, token: string): Promise<[number, s
   });
   const { reason = "" } = await response.json();
   return [response.status, reason];
-}
-
-async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** The signal, the refusal and the close, in this order. */
@@ -107,7 +99,7 @@ async function tokenId(pair: Pair): Promise<void> {
   assert.match(refused.message, /token was revoked/);
   assert.equal((await other.closed()).code, 4401);
   await admin(pair, one, "DELETE", undefined, "?tenant=acme&kind=token&id=t1");
-  await until(async () => (await checked(two, token))[0] === 200, "it is not lifted");
+  await until("it is lifted", async () => (await checked(two, token))[0] === 200);
 }
 
 async function sdk(pair: Pair): Promise<void> {
@@ -122,7 +114,7 @@ async function sdk(pair: Pair): Promise<void> {
     },
   });
   await admin(pair, one, "POST", { tenant: "acme", user: "dora" });
-  await until(() => refusals.length === 2, "the SDK asks for no other token");
+  await until("the SDK asks for another token", () => refusals.length === 2);
   assert.deepEqual(refusals, [undefined, "token-revoked"]);
   await connection.room("lobby").publish("chat", { text: "still here" });
   await connection.close();
@@ -139,7 +131,7 @@ async function ofAdmin(pair: Pair): Promise<void> {
   };
   assert.deepEqual(await status(), [200, ""]);
   await admin(pair, one, "POST", { tenant: "acme", user: "mallory" });
-  await until(async () => (await status())[0] === 401, "the admin API still answers");
+  await until("the admin API refuses", async () => (await status())[0] === 401);
   assert.deepEqual(await status(), [401, "token-revoked"]);
 }
 

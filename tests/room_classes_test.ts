@@ -3,22 +3,14 @@
  * NATS. What is set on one Shield holds on the other, and no connection ends for it.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
-const DEADLINE_MS = 60_000;
 const ROOMS = "tenants/acme/rooms";
-
-async function until(condition: () => Promise<boolean>, what: string) {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 interface Cluster {
   readonly issuer: Issuer;
@@ -55,8 +47,8 @@ async function set({ issuer, one, two }: Cluster, room_class: object): Promise<v
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
   assert.equal(answer.body.here.in_force, true);
   await until(
+    "the class arrives",
     async () => (await admin(two, issuer, "GET", ROOMS)).body.here.version >= answer.body.version,
-    "the class did not arrive",
   );
 }
 
@@ -83,8 +75,8 @@ async function agree(cluster: Cluster): Promise<void> {
   const removed = await admin(two, issuer, "DELETE", `${ROOMS}?room=chat-vip*`);
   assert.equal(removed.body.changed, true);
   await until(
+    "the class goes",
     async () => (await explained(one, issuer, "chat-vip1")).class.pattern === "chat-*",
-    "the class did not go",
   );
 }
 

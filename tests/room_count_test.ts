@@ -3,6 +3,7 @@
  * owns it, across a crash, a restart and the end of rooms; the admin API says the same.
  */
 import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
@@ -13,7 +14,6 @@ import { RawClient } from "./peers/raw_client.ts";
 const MADE = 25;
 const WITH_MEMBER = 20;
 const DEADLINE_MS = 60_000;
-const POLL_MS = 50;
 /** Brains that crash are missed soon, and rooms that nobody uses end within the test. */
 const QUICK = `
 [presence]
@@ -33,14 +33,6 @@ async function gauge(server: ServerProcess, name: string): Promise<number> {
 async function rooms(brains: readonly ServerProcess[]): Promise<number> {
   const counts = await Promise.all(brains.map((brain) => gauge(brain, "brain_room_count")));
   return counts.reduce((sum, count) => sum + count, 0);
-}
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await holds()) {
-    assert.ok(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }
 
 const live = (what: string, wanted: number, ...brains: ServerProcess[]) =>

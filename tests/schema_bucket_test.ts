@@ -7,6 +7,7 @@ import { gunzipSync } from "node:zlib";
 import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-deno";
 import { runArq } from "../arq/testing/run_arq.ts";
+import { until } from "../shared/testing/until.ts";
 import { incompatiblePing, ping } from "../shield/schema/testing/schemas.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -22,14 +23,6 @@ schema_id = "${ID}"
 message = "t.Ping"
 unknown_fields = "refuse"
 `;
-
-async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + 60_000;
-  while (!await isSo()) {
-    assert.ok(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 async function operatorsSee(admin_url: string, token: string): Promise<void> {
   const flags = ["--admin-url", admin_url, "--token", token];
@@ -71,8 +64,8 @@ Deno.test("a tool's set is the next version on every Shield, or refused and told
   };
   const bothSay = (data: unknown, answer: RegExp) =>
     until(
-      async () => answer.test(await publish(one, data)) && answer.test(await publish(two, data)),
       `${JSON.stringify(data)}: ${answer}`,
+      async () => answer.test(await publish(one, data)) && answer.test(await publish(two, data)),
     );
   await bothSay(
     { n: 1 },
@@ -97,14 +90,14 @@ Deno.test("a tool's set is the next version on every Shield, or refused and told
       const answer = await (await fetch(`${ready.ops_url}/health/ready`)).json();
       return `${answer.status} ${answer.checks.schemas.detail}`;
     };
-    await until(async () => /^ok 1 schema, 2 refused/.test(await health()), "the detail");
+    await until("the detail", async () => /^ok 1 schema, 2 refused/.test(await health()));
     const metrics = await (await fetch(`${ready.ops_url}/metrics`)).text();
     assert.match(metrics, /^shield_schema_refused 2$/m);
   }
-  await until(async () => {
+  await until("the last known good", async () => {
     const value = (await bucket.get(ID))?.value ?? new Uint8Array(0);
     return Buffer.from(value).equals(second);
-  }, "the last known good");
+  });
   await bothSay({ n: 1, extra: 2 }, /^200 /);
   const current = await bucket.get(ID);
   assert.deepEqual(gunzipSync(current?.value ?? ""), gunzipSync(second));

@@ -8,13 +8,13 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { EnvelopeSchema, SystemSignal_Kind } from "../proto/gen/arqon/v1/envelope_pb.ts";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 
-const DEADLINE_MS = 60_000;
 /** Of which all are in the logs: those keep 50 of the same lines at once. */
 const ORDERS = 20;
 const ACME = "sys.t.acme.signals";
@@ -24,14 +24,6 @@ interface Cluster {
   readonly issuer: Issuer;
   shields: ServerProcess[];
   readonly backend: NatsConnection;
-}
-
-async function until(holds: () => Promise<boolean> | boolean, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await holds()) {
-    assert.ok(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 const socketUrl = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
@@ -109,7 +101,7 @@ async function outlives(cluster: Cluster, start: () => Promise<ServerProcess>): 
   assert.deepEqual(await checks(cluster, { sub: "mallory" }), both("banned"));
   await signal(cluster, { signal: { kind: "UNBAN", target: "mallory" } });
   const back = async () => (await checks(cluster, { sub: "mallory" })).join() === "ok,ok";
-  await until(back, "mallory stays out");
+  await until("mallory is let in", back);
 }
 
 /** As any tool for Protobuf makes it, and lifted by the command. */
@@ -144,13 +136,13 @@ async function binary(cluster: Cluster): Promise<void> {
   }
   const lifted = await command(cluster, "room.unban", { user_id: "carl", scope: "room" });
   assert.equal(lifted.code, 0, JSON.stringify(lifted));
-  await until(async () => {
+  await until("carl is let in", async () => {
     const [client] = await everywhere(cluster, { sub: "carl" }, "elsewhere");
     client!.send({ op: "sub", room: "lobby", id: 2 });
     const { code } = await client!.json();
     client![Symbol.dispose]();
     return code === 0;
-  }, "carl stays out");
+  });
 }
 
 async function disconnected(cluster: Cluster): Promise<void> {
@@ -199,7 +191,7 @@ async function revoked(cluster: Cluster): Promise<void> {
   assert.deepEqual(await checks(cluster, other), both("ok"));
   await signal(cluster, { signal: { kind: "REVOKE", target: "eve" } });
   const hit = async () => (await checks(cluster, other)).join() === "token-revoked,token-revoked";
-  await until(hit, "the user's tokens are good still");
+  await until("the user's tokens are good no more", hit);
   const [{ ready }] = cluster.shields as [ServerProcess];
   const admin = await cluster.issuer.tokenFor({ sub: "root", role: "admin" });
   const headers = { authorization: `Bearer ${admin}` };
@@ -223,13 +215,13 @@ async function ordered(cluster: Cluster): Promise<void> {
     await cluster.backend.flush();
     for (const shield of cluster.shields) {
       await until(
+        `the last word: ${last}`,
         () => shield.log().includes(`by=${last}-${ORDERS - 1} `),
-        `not the last word: ${last}`,
       );
     }
     const all = async () => (await checks(cluster, { sub: "zoe" })).join();
     const expected = last === "BAN" ? "banned,banned" : "ok,ok";
-    await until(async () => await all() === expected, `not all say ${expected}`);
+    await until(`all say ${expected}`, async () => await all() === expected);
   }
 }
 
@@ -250,7 +242,7 @@ async function bad(cluster: Cluster): Promise<void> {
   await signal(cluster, { tenant_id: "globex", signal: { kind: "BAN", target: "zoe" } });
   await signal(cluster, { signal: { kind: "FORBID", target: "zoe" } });
   for (const problem of ["malformed", "foreign", "unknown-kind"]) {
-    await until(async () => await dropped(problem) > 0, `${problem} is not counted`);
+    await until(`${problem} is counted`, async () => await dropped(problem) > 0);
     assert.equal(await dropped(problem), 1, "counted once, not by each Shield");
   }
   const log = cluster.shields.map((shield) => shield.log()).join("");
@@ -272,7 +264,7 @@ async function permitted(cluster: Cluster): Promise<void> {
     }
   })();
   await signal(cluster, ban, "sys.t.globex.signals");
-  await until(() => denials.length > 0, "NATS denies nothing");
+  await until("NATS denies something", () => denials.length > 0);
   assert.deepEqual(await checks(cluster, { sub: "ann", tenant_id: "globex" }), both("ok"));
   const [ann] = await everywhere(cluster, { sub: "ann" }, "signals");
   const service = await openText(

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import { openPublisher, startReaders } from "../bench/slow_reader/fanout_load.ts";
 import { stall } from "../bench/measure/stalled_clients.ts";
+import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { openBinary } from "./peers/raw_client.ts";
@@ -47,14 +48,6 @@ async function metric(bus: TestBus, series: string): Promise<number> {
 
 const acted = (bus: TestBus, action: string) =>
   metric(bus, `shield_slow_reader_total{action="${action}"}`);
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + 60_000;
-  while (!await holds()) {
-    assert(Date.now() < deadline_ms, `waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 /** Publishes until `enough`, each step when the one before has been accepted. */
 async function flood(bus: TestBus, room_id: string, enough: (sent: number) => Promise<boolean>) {

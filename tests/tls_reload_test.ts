@@ -1,10 +1,9 @@
 /** A Shield whose certificate is replaced while clients are connected. Listeners alone: `shared/listeners/tls_reload_test.ts`. */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
+import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
-
-const DEADLINE_MS = 60_000;
 
 /** Whether somebody who trusts only this certificate gets an answer. */
 async function trusts({ ready }: ServerProcess, cert: string): Promise<boolean> {
@@ -16,14 +15,6 @@ async function trusts({ ready }: ServerProcess, cert: string): Promise<boolean> 
   } catch (error) {
     assert.ok(error instanceof TypeError);
     return false;
-  }
-}
-
-async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
@@ -44,7 +35,7 @@ async function open({ ready }: ServerProcess, issuer: Issuer, cert: string): Pro
   const ends: string[] = [];
   socket.onmessage = ({ data }) => void messages.push(String(data));
   socket.onclose = ({ code, reason }) => void ends.push(`${code} ${reason}`);
-  await until(() => messages.length === 1 || ends.length > 0, "no WELCOME");
+  await until("a WELCOME", () => messages.length === 1 || ends.length > 0);
   return {
     socket,
     messages,
@@ -73,14 +64,14 @@ for (const websocket of ["native", "ws", "own"] as const) {
     assert.equal(await trusts(shield, first.cert), true);
     using client = await open(shield, issuer, first.cert);
     await Deno.writeTextFile(cert_file, second.cert);
-    await until(() => shield.log().includes("cannot be used"), "half a pair is not told");
+    await until("half a pair is told", () => shield.log().includes("cannot be used"));
     assert.equal(await trusts(shield, first.cert), true);
     assert.deepEqual(client.ends, []);
     await Deno.writeTextFile(key_file, second.key);
-    await until(() => trusts(shield, second.cert), "the new certificate is not served");
+    await until("the new certificate is served", () => trusts(shield, second.cert));
     assert.equal(await trusts(shield, first.cert), false);
     client.socket.send(JSON.stringify({ op: "ping" }));
-    await until(() => client.messages.length === 2, "the connection was lost");
+    await until("the connection lives", () => client.messages.length === 2);
     assert.deepEqual(client.ends, []);
     using again = await open(shield, issuer, second.cert);
     assert.deepEqual(again.ends, []);

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { type ArqonError, connect } from "../sdk/typescript/mod.ts";
 import type { Message, RoomEvent } from "../sdk/typescript/mod.ts";
+import { until } from "../shared/testing/until.ts";
 import { ChangeRecord } from "./chaos/change_checker.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
@@ -28,14 +29,6 @@ command_timeout_ms = 2_500
 type Connection = Awaited<ReturnType<typeof connect>>;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await holds()) {
-    assert.ok(Date.now() < deadline_ms, `never came true: ${what}`);
-    await pause(20);
-  }
-}
 
 /** A world of processes on one NATS, each reached by the address that it is given. */
 async function startWorld(nats_url: string) {
@@ -99,7 +92,7 @@ function keepChanging(client: Connection, room_id: string) {
     await until("a Brain answers", async () => {
       stands = await room.get("k").catch(() => undefined);
       return stands !== undefined;
-    });
+    }, DEADLINE_MS);
     return stands!;
   };
 }
@@ -112,17 +105,25 @@ Deno.test("writes that stall on their way are told, whenever they take place", a
   const shield = await world.shield();
   const listener = await listen(await world.client(shield, "ann"), "lobby");
   const stop = keepChanging(await world.client(shield, "bob"), "lobby");
-  await until("changes are heard", () => listener.versions.length > 10);
+  await until("changes are heard", () => listener.versions.length > 10, DEADLINE_MS);
   // Long enough for a timeout, and then for a connection that is given up while its bytes wait.
   for (const stall_ms of [3_000, 9_000]) {
     proxy.pause("requests");
     await pause(stall_ms);
     proxy.resume();
     const before = listener.versions.length;
-    await until("changes are heard again", () => listener.versions.length > before + 10);
+    await until(
+      "changes are heard again",
+      () => listener.versions.length > before + 10,
+      DEADLINE_MS,
+    );
   }
   const now = await stop();
-  await until("the last change is heard", () => listener.versions.at(-1) === now.version);
+  await until(
+    "the last change is heard",
+    () => listener.versions.at(-1) === now.version,
+    DEADLINE_MS,
+  );
   assert.deepEqual(listener.record.judge(now), []);
   assertAll(listener.versions, now.version);
 });
@@ -137,7 +138,7 @@ Deno.test("changes are told though the Brain's connection breaks, and though it 
   const stop = keepChanging(await world.client(shield, "bob"), "lobby");
   for (let round = 0; round < 8; round++) {
     const before = listener.versions.length;
-    await until("changes are heard", () => listener.versions.length > before + 5);
+    await until("changes are heard", () => listener.versions.length > before + 5, DEADLINE_MS);
     await proxy.cut();
     proxy.restore();
   }
@@ -145,7 +146,11 @@ Deno.test("changes are told though the Brain's connection breaks, and though it 
   await brain.stop("SIGKILL");
   await world.brain();
   const now = await stop();
-  await until("the last change is heard", () => listener.versions.at(-1) === now.version);
+  await until(
+    "the last change is heard",
+    () => listener.versions.at(-1) === now.version,
+    DEADLINE_MS,
+  );
   assert.deepEqual(listener.record.judge(now), []);
   assertAll(listener.versions, now.version);
 });
@@ -171,7 +176,11 @@ Deno.test("what a Shield misses while it is cut off its clients hear of, in dura
   };
   await set("lobby", 3);
   await set("log-1", 3);
-  await until("both are heard", () => lobby.versions.length + log!.versions.length === 6);
+  await until(
+    "both are heard",
+    () => lobby.versions.length + log!.versions.length === 6,
+    DEADLINE_MS,
+  );
   await proxy.cut();
   const [of_lobby, of_log, of_silent] = [
     await set("lobby", 3),
@@ -185,6 +194,7 @@ Deno.test("what a Shield misses while it is cut off its clients hear of, in dura
     () =>
       lobby.versions.at(-1) === of_lobby && log!.versions.at(-1) === of_log &&
       silent!.versions.at(-1) === of_silent,
+    DEADLINE_MS,
   );
   assertAll(lobby.versions, of_lobby);
   assertAll(log!.versions, of_log);
@@ -193,7 +203,7 @@ Deno.test("what a Shield misses while it is cut off its clients hear of, in dura
   assert.deepEqual(log!.reasons, ["changes-lost"]);
   assert.equal(silent!.reasons[0], "reconnect");
   const last = await set("log-1", 1);
-  await until("and it goes on", () => log!.versions.at(-1) === last);
+  await until("and it goes on", () => log!.versions.at(-1) === last, DEADLINE_MS);
 });
 
 Deno.test("a publish that was refused with 503 never comes behind newer ones of its connection", async () => {
@@ -221,19 +231,23 @@ Deno.test("a publish that was refused with 503 never comes behind newer ones of 
       await pause(PACE_MS);
     }
   })();
-  await until("messages come", () => heard.length > 50);
+  await until("messages come", () => heard.length > 50, DEADLINE_MS);
   // What this connection sends stays in the proxy; the Shield gives it up and makes another one.
   proxy.pausePresent();
-  await until("publishes are refused", () => refused.length > 50);
+  await until("publishes are refused", () => refused.length > 50, DEADLINE_MS);
   const before = heard.length;
-  await until("messages come again", () => heard.length > before + 100);
+  await until("messages come again", () => heard.length > before + 100, DEADLINE_MS);
   proxy.resume();
-  await until("and go on", () => heard.length > before + 300);
+  await until("and go on", () => heard.length > before + 300, DEADLINE_MS);
   over = true;
   await publishing;
   await Promise.all(asked);
   const last = acknowledged.at(-1);
-  await until("the last one is heard", () => last !== undefined && heard.includes(last));
+  await until(
+    "the last one is heard",
+    () => last !== undefined && heard.includes(last),
+    DEADLINE_MS,
+  );
   assert.ok(refused.includes("spine-unavailable"), [...new Set(refused)].join());
   const numbers = heard.filter((item) => item !== "GAP");
   assert.deepEqual(numbers, numbers.toSorted((one, other) => one - other));
@@ -269,14 +283,14 @@ Deno.test("after a reconnect the GAP stands before the first message behind the 
   proxy.slow(15, Infinity);
   for (let round = 0; round < 5; round++) {
     const before = heard.length;
-    await until("messages come", () => heard.length > before + 50);
+    await until("messages come", () => heard.length > before + 50, DEADLINE_MS);
     await proxy.cut();
     const last = published;
-    await until("something is missed", () => published > last + 20);
+    await until("something is missed", () => published > last + 20, DEADLINE_MS);
     proxy.restore();
   }
   const before = heard.length;
-  await until("messages come", () => heard.length > before + 50);
+  await until("messages come", () => heard.length > before + 50, DEADLINE_MS);
   over = true;
   await publishing;
   let last = -1;

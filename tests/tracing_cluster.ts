@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { Connection, Message } from "@arqon/sdk";
+import { until } from "../shared/testing/until.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
@@ -12,7 +13,6 @@ import { policyAdmin } from "./peers/policy_admin.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-const DEADLINE_MS = 60_000;
 /** The span of the client that every trace of these tests hangs on. */
 export const CLIENT_SPAN = "b7ad6b7169203331";
 
@@ -20,15 +20,6 @@ export const CLIENT_SPAN = "b7ad6b7169203331";
 export const traceOf = (n: number) => n.toString(16).padStart(2, "0").repeat(16);
 /** Its `traceparent`, with the client's span. */
 export const parentOf = (n: number, flags = "01") => `00-${traceOf(n)}-${CLIENT_SPAN}-${flags}`;
-
-/** Resolves when it is so; rejects with `what` after a minute. */
-export async function until(condition: () => boolean | Promise<boolean>, what: () => string) {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what());
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 /** What a scenario has. */
 export interface Cluster {
@@ -47,7 +38,7 @@ export async function spansOf({ collector }: Cluster, trace_id: string, names: r
   const found = () => collector.spans().filter((span) => span.trace_id === trace_id);
   const shown = () => found().map(({ name }) => name).sort().join();
   const expected = [...names].sort().join();
-  await until(() => shown() === expected, () => `expected ${expected}, got ${shown()}`);
+  await until(() => `expected ${expected}, got ${shown()}`, () => shown() === expected);
   return found();
 }
 

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Message } from "@arqon/sdk";
+import { until } from "../shared/testing/until.ts";
 import { GOOD_PING } from "../shield/schema/testing/schemas.ts";
 import { startBusWith } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -22,7 +23,6 @@ import {
   prepare,
   spansOf,
   traceOf,
-  until,
 } from "./tracing_cluster.ts";
 import type { Cluster } from "./tracing_cluster.ts";
 
@@ -121,7 +121,7 @@ async function forwarded(cluster: Cluster): Promise<void> {
     ),
   );
   const passed = () => collector.spans().find((span) => span.attributes["arqon.forwarded"]);
-  await until(() => passed() !== undefined, () => "no Brain has forwarded anything");
+  await until("a Brain forwards", () => passed() !== undefined);
   const { trace_id, span_id } = passed()!;
   const names = ["command", "policy", "request", "command", "request", "command"];
   const spans = await spansOf(cluster, trace_id, names);
@@ -204,7 +204,7 @@ async function refusals(cluster: Cluster): Promise<void> {
   await response.body?.cancel();
   const outcomes = () =>
     collector.spans().filter(({ name, status }) => name === "handshake" && status.code === 2);
-  await until(() => outcomes().length === 1, () => `${outcomes().length} refused handshakes`);
+  await until(() => `${outcomes().length} of 1 refused handshakes`, () => outcomes().length === 1);
   assert.equal(outcomes()[0]?.attributes["error.type"], "token-missing");
 }
 
@@ -343,7 +343,7 @@ metrics = false
     const dropped = /^arqon_spans_dropped_total (\d+)$/m.exec(page);
     return Number(failed?.[1]) > 0 && Number(dropped?.[1]) > 50;
   };
-  await until(lost, () => "nothing counted");
+  await until("something is counted", lost);
   assert.match(bus.log(), /traces do not reach the collector/);
   await connection.close();
   assert.equal((await bus.stop()).code, 0);

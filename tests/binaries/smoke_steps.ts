@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { until } from "../../shared/testing/until.ts";
 import { offline, run } from "./tool.ts";
 import type { Ran, Tool } from "./tool.ts";
 import { freePorts } from "../harness/free_ports.ts";
@@ -31,24 +32,12 @@ export interface SmokeWorld {
   start(...args: string[]): Deno.ChildProcess;
 }
 
-/** A step waits no longer for what it wants to see. */
-const STEP_MS = 60_000;
-
 const POLICY = `import { Message, onMessage, reject, Verdict } from "@arqon/policy";
 function judge(_m: Message): Verdict {
   return reject("closed today", 403);
 }
 onMessage(judge);
 `;
-
-/** Resolves when `is_so` says true; asks again and again. */
-async function until(what: string, is_so: () => Promise<boolean>): Promise<void> {
-  const end_ms = performance.now() + STEP_MS;
-  while (!await is_so()) {
-    if (performance.now() > end_ms) throw new Error(`not within ${STEP_MS / 1_000} s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 async function status(url: string): Promise<number> {
   const response = await fetch(url);

@@ -1,7 +1,8 @@
 /** Scenarios of what moves: the overview, lists, disconnecting, tails, and what users have written. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { client, columnTexts, openConsole, until } from "./world.ts";
+import { until } from "../../shared/testing/until.ts";
+import { client, columnTexts, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
 /** Runs a script where it is taken for markup. */

@@ -1,8 +1,9 @@
 /** Scenarios of looks and access: every view, themes, contrast, the keyboard alone. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
+import { until } from "../../shared/testing/until.ts";
 import { LOW_CONTRAST } from "./contrast.ts";
-import { client, openConsole, until } from "./world.ts";
+import { client, openConsole } from "./world.ts";
 import type { Scenario } from "./world.ts";
 
 const VIEWS = [

@@ -1,6 +1,7 @@
 /** Scenarios of what changes the bus: levels of logs, revoking, draining. The last one ends the bus. */
 import assert from "node:assert/strict";
-import { ask, client, openConsole, until } from "./world.ts";
+import { until } from "../../shared/testing/until.ts";
+import { ask, client, openConsole } from "./world.ts";
 import type { Scenario } from "./world.ts";
 
 const logLevel: Scenario = {

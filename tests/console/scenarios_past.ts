@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Page } from "playwright-core";
-import { ask, openConsole, until } from "./world.ts";
+import { until } from "../../shared/testing/until.ts";
+import { ask, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
 const SPAN_MS = 300_000;

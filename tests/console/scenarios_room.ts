@@ -1,7 +1,8 @@
 /** Scenarios of one room and of bans: what is kept, state and lock, kicks, bans, a message of the admin. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { ask, columnTexts, openConsole, until } from "./world.ts";
+import { until } from "../../shared/testing/until.ts";
+import { ask, columnTexts, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
 /** Runs a script where it is taken for markup. */

@@ -1,7 +1,8 @@
 /** Scenarios of signing in and out, of what a stranger gets, and of requests from other sites. */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
-import { client, columnTexts, DEADLINE_MS, openConsole, REBOUND, until } from "./world.ts";
+import { client, columnTexts, DEADLINE_MS, openConsole, REBOUND } from "./world.ts";
 import type { Scenario } from "./world.ts";
 
 const REFUSED = /the server responded with a status of 40[13]/;

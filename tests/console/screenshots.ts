@@ -6,10 +6,11 @@
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import type { Page } from "playwright-core";
+import { until } from "../../shared/testing/until.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
-import { startChromium, until } from "./world.ts";
+import { startChromium } from "./world.ts";
 
 const FOLDER = new URL("../../docs/console/", import.meta.url).pathname;
 const CLIENTS = 1_000;

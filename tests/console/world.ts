@@ -103,19 +103,6 @@ export async function openConsole(world: World, options: PageOptions = {}): Prom
   };
 }
 
-/** Waits until something holds. Rejects with what was waited for. */
-export async function until(
-  what: string,
-  holds: () => Promise<boolean>,
-  within_ms: number = DEADLINE_MS,
-): Promise<void> {
-  const deadline_ms = performance.now() + within_ms;
-  while (!await holds()) {
-    if (performance.now() > deadline_ms) throw new Error(`waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 /** A client that is connected and has its WELCOME. */
 export async function client(world: World, options: TokenOptions): Promise<RawClient> {
   const token = await world.bus.tokenFor(options);

@@ -6,9 +6,10 @@
  */
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
+import { until } from "../../shared/testing/until.ts";
 import { startBus } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
-import { startChromium, until } from "../console/world.ts";
+import { startChromium } from "../console/world.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const EXAMPLES = `${ROOT}/examples/map`;

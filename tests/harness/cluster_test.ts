@@ -1,22 +1,12 @@
 /** Two Shields and a Brain, each a process, on a real NATS server that is also killed on the way. */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import { createIssuer, startServer } from "./cluster.ts";
 import type { Issuer, ServerProcess } from "./cluster.ts";
 import { startNats } from "./nats_server.ts";
 import type { NatsServer } from "./nats_server.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
-
-const POLL_MS = 50;
-const DEADLINE_MS = 60_000;
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
 
 async function connect(
   shield: ServerProcess,
@@ -79,15 +69,15 @@ async function outage({ nats, issuer, one, two }: Cluster): Promise<void> {
   assert.equal((await subscriber.json()).code, 0);
   const publisher = await connect(one, issuer);
   await nats.kill();
-  await until(async () => (await ready(one)).status === 503, "shield one stayed ready");
+  await until("shield one is not ready", async () => (await ready(one)).status === 503);
   publisher.send({ op: "pub", room: "outage", type: "lost", id: 2 });
   const refused = await publisher.json();
   assert.equal(refused.code, 503);
   assert.equal(refused.reason, "spine-unavailable");
   assert.match(one.log(), /connection to NATS is lost/);
   await nats.start();
-  await until(async () => (await ready(one)).status === 200, "shield one did not come back");
-  await until(async () => (await ready(two)).status === 200, "shield two did not come back");
+  await until("shield one comes back", async () => (await ready(one)).status === 200);
+  await until("shield two comes back", async () => (await ready(two)).status === 200);
   const gap = await subscriber.json();
   assert.equal(gap.signal.kind, "GAP");
   assert.equal(gap.room, "outage");

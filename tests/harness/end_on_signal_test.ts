@@ -3,11 +3,11 @@
  * as deno.json says, and told to end while what it has started runs. Nothing is left of it.
  */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import { processesBelow, stillRunning } from "./end_on_signal.ts";
 
 const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname);
 const WAIT_MS = 120_000;
-const POLL_MS = 50;
 
 /** A task, and when it is told to end. */
 interface Case {
@@ -55,14 +55,6 @@ async function marked(mark: string): Promise<number[]> {
   return stillRunning(pids.map(Number));
 }
 
-async function until(what: () => string, condition: () => boolean): Promise<void> {
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (!condition()) {
-    assert(Date.now() < deadline_ms, what());
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
-
 async function endsAll(one: Case, signal: "SIGINT" | "SIGTERM"): Promise<void> {
   const dir = await Deno.makeTempDir({ dir: "/tmp", prefix: "arqon-signal-" });
   const mark = `arqon-signal-${crypto.randomUUID()}`;
@@ -87,7 +79,7 @@ async function endsAll(one: Case, signal: "SIGINT" | "SIGTERM"): Promise<void> {
     await until(() => `${below.length} processes; it said:\n${said}`, () => {
       below = processesBelow(child.pid);
       return below.length >= one.processes && (one.said?.test(said) ?? true);
-    });
+    }, WAIT_MS);
     Deno.kill(child.pid, signal);
     const { code, signal: died_of } = await child.status;
     assert.deepEqual([code, died_of], [signal === "SIGINT" ? 130 : 143, null], said);

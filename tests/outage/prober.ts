@@ -3,6 +3,7 @@
  * writes down what it hears; and the check of the two against each other. Raw frames, so that nothing is
  * repeated or hidden.
  */
+import { until } from "../../shared/testing/until.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
 
@@ -17,17 +18,8 @@ export interface Attempt {
 }
 
 const EVERY_MS = 20;
-/** Longest wait for anything that must come by itself. */
-const DEADLINE_MS = 90_000;
-
-/** Resolves once `done`; rejects with `what` after a minute and a half. */
-export async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await done()) {
-    if (Date.now() > deadline_ms) throw new Error(`waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+/** Longest wait for what must come by itself while servers die and choose new leaders. */
+export const OUTAGE_MS = 90_000;
 
 /** Publishes into one room until it is stopped. */
 export class Prober implements Disposable {
@@ -69,7 +61,11 @@ export class Prober implements Disposable {
   /** No more publishes; resolves when every one is answered. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await until(() => this.attempts.every(({ code }) => code !== undefined), "an answer to each");
+    await until(
+      "an answer to each",
+      () => this.attempts.every(({ code }) => code !== undefined),
+      OUTAGE_MS,
+    );
   }
 
   [Symbol.dispose](): void {
@@ -122,7 +118,7 @@ export class Listener implements Disposable {
   static async start(url: string, token: string, room: string): Promise<Listener> {
     const listener = new Listener(await openText(url, token));
     listener.#client.send({ op: "sub", room, id: 1 });
-    await until(() => listener.#stands, "a subscription");
+    await until("a subscription", () => listener.#stands, OUTAGE_MS);
     return listener;
   }
 

@@ -1,7 +1,7 @@
 /** The packages in a real Chromium: a page, a worker of it, lost connections, the example. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { until } from "../console/world.ts";
+import { until } from "../../shared/testing/until.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
 import { openProgram, openUnbundled, openUrl, type PageGlobals } from "./page.ts";
 import { assertTour } from "./scenarios_runtimes.ts";

@@ -3,11 +3,9 @@
  * quiet for an hour, as `deploy/kubernetes/ingress.yaml` asks of ingress-nginx. It stays where it is while
  * the Shields behind it change.
  */
+import { until } from "../../shared/testing/until.ts";
 import { TLS_FOLDER } from "../deployed_files.ts";
 import { freePort } from "../harness/free_ports.ts";
-
-const START_MS = 30_000;
-const POLL_MS = 20;
 
 /** A running nginx. */
 export interface Ingress extends AsyncDisposable {
@@ -53,14 +51,6 @@ http {
 `;
 }
 
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline_ms = Date.now() + START_MS;
-  while (!await condition()) {
-    if (Date.now() > deadline_ms) throw new Error(`nginx: ${what} took too long`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
-
 /** Starts it with nobody behind it. Rejects with what to install. */
 export async function startIngress(): Promise<Ingress> {
   const port = freePort();
@@ -86,7 +76,7 @@ export async function startIngress(): Promise<Ingress> {
     return new TextDecoder().decode(stdout).trim().split(/\s+/).filter((pid) => pid !== "");
   };
   try {
-    await until("its start", async () => {
+    await until("nginx to start", async () => {
       if (ended) throw new Error(await Deno.readTextFile(`${dir}/error.log`));
       const connection = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => undefined);
       connection?.close();
@@ -105,7 +95,7 @@ export async function startIngress(): Promise<Ingress> {
       await Deno.writeTextFile(file, configText(dir, port, targets));
       child.kill("SIGHUP");
       // The old worker goes on with the connections that it has.
-      await until("its reload", async () => (await workers()).some((pid) => !before.has(pid)));
+      await until("nginx to reload", async () => (await workers()).some((pid) => !before.has(pid)));
     },
     async [Symbol.asyncDispose]() {
       if (!ended) child.kill("SIGTERM");

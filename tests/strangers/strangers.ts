@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import { until } from "../../shared/testing/until.ts";
 import { startBusWith, withFiles } from "../harness/bus.ts";
 import { RawClient } from "../peers/raw_client.ts";
 
@@ -84,10 +85,7 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
       using late = new RawClient(bus.url, offer);
       assert.equal((await late.json()).op, "welcome");
     });
-    await until(
-      async () => await statusOf(`${bus.ops_url}/health/ready`) === 200,
-      "it is not ready",
-    );
+    await until("it is ready", async () => await statusOf(`${bus.ops_url}/health/ready`) === 200);
     assert.equal(await statusOf(`${bus.admin_url}/v1/status`), 401);
     for (const stranger of strangers.splice(0)) stranger.close();
     await talk();
@@ -106,14 +104,6 @@ async function timeOf(work: () => Promise<void>): Promise<number> {
   const begun_ms = performance.now();
   await work();
   return performance.now() - begun_ms;
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline_ms = Date.now() + 30_000;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 async function statusOf(url: string): Promise<number> {

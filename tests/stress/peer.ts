@@ -4,6 +4,7 @@
  * says so. A wait that has no end fails with what it waited for.
  */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import { WireSocket } from "../load/wire_socket.ts";
 import type { Claims, Node } from "./node.ts";
 
@@ -42,23 +43,7 @@ export interface Closed {
   readonly reason: string;
 }
 
-const WAIT_MS = 60_000;
-const POLL_MS = 10;
 const decoder = new TextDecoder();
-
-/** Waits until it holds; throws what `what` says when it never does. */
-export async function until(
-  holds: () => boolean | Promise<boolean>,
-  what: string | (() => string),
-  wait_ms = WAIT_MS,
-): Promise<void> {
-  const deadline_ms = performance.now() + wait_ms;
-  while (!await holds()) {
-    const text = typeof what === "string" ? what : what();
-    if (performance.now() > deadline_ms) throw new Error(`waited in vain for ${text}`);
-    await pause(POLL_MS);
-  }
-}
 
 /** Some time, for what must not come: nothing else can be awaited. */
 export function pause(ms: number): Promise<void> {
@@ -119,7 +104,7 @@ export class Inbox {
   async count(count: number): Promise<void> {
     const said = () =>
       `${count} messages in ${this.room_id}, of which ${this.messages.length} came`;
-    await until(() => this.messages.length >= count, said);
+    await until(said, () => this.messages.length >= count);
     assert.equal(this.messages.length, count, `messages in ${this.room_id}`);
   }
 }

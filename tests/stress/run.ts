@@ -2,10 +2,10 @@
  * Runs scenarios side by side on the same nodes, each with names of its own and a deadline of its own,
  * then makes sure that nothing of them is left. `main.ts` and the test call it.
  */
+import { until } from "../../shared/testing/until.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import { startNodes } from "./node.ts";
 import type { Node, Nodes } from "./node.ts";
-import { until } from "./peer.ts";
 import { Stage } from "./scenario.ts";
 import type { Scenario } from "./scenario.ts";
 import { CORE } from "./scenarios_core.ts";
@@ -122,7 +122,7 @@ async function noLeaks({ main, strict, a, b }: Nodes): Promise<StressResult> {
     left = (await Promise.all(all.map(leaksOf))).flat();
     return left.length === 0;
   };
-  const failure = await until(clean, "nodes without anybody", LEAK_MS).then(
+  const failure = await until("nodes without anybody", clean, LEAK_MS).then(
     () => undefined,
     () => left.join(", "),
   );
@@ -149,7 +149,7 @@ async function warmUp(nodes: Nodes, plan: StressPlan): Promise<Map<Node, number>
   await stage.close();
   const files = new Map<Node, number>();
   for (const node of [nodes.a, nodes.b]) {
-    await until(async () => await node.metric("shield_active_connections") === 0, "the warm-up");
+    await until("the warm-up", async () => await node.metric("shield_active_connections") === 0);
     const count = await node.files();
     if (count !== undefined) files.set(node, count);
   }
@@ -167,7 +167,7 @@ async function noTaskLeaks(before: ReadonlyMap<Node, number>): Promise<StressRes
       said = `${node.name} has ${now} files and sockets open; ${count} after the warm-up`;
       return now <= count + FILES_MORE;
     };
-    await until(settled, "files to close", LEAK_MS).catch(() => failure = said);
+    await until("files to close", settled, LEAK_MS).catch(() => failure = said);
   }
   return { ...NO_TASK_LEAKS, took_ms: performance.now() - began_ms, failure };
 }

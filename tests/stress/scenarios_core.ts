@@ -3,8 +3,9 @@
  * requests at a time.
  */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import type { Node } from "./node.ts";
-import { pause, SETTLE_MS, until } from "./peer.ts";
+import { pause, SETTLE_MS } from "./peer.ts";
 import type { Inbox, Peer } from "./peer.ts";
 import { range } from "./scenario.ts";
 import type { Scenario, Stage } from "./scenario.ts";
@@ -104,7 +105,7 @@ const presenceOn = (where: Where, members: number) => async (stage: Stage): Prom
   const counted = async (peer: Peer) => (await peer.command(room, "presence.count")).result;
   const all = count + 1;
   for (const peer of [watcher, asker]) {
-    await until(async () => (await counted(peer)).connections === all, `${all} members`);
+    await until(`${all} members`, async () => (await counted(peer)).connections === all);
     assert.equal((await counted(peer)).users, all);
     const { members: list } = (await peer.command(room, "presence.list")).result;
     assert.equal(new Set(list.map((one: { user_id: string }) => one.user_id)).size, all);
@@ -116,12 +117,12 @@ const presenceOn = (where: Where, members: number) => async (stage: Stage): Prom
     );
   const ids = others.map(({ connection_id }) => connection_id);
   // Who comes and goes between two tellings is not told at all.
-  await until(() => ids.every((id) => told("PRESENCE_UPDATE").has(id)), "every join");
+  await until("every join", () => ids.every((id) => told("PRESENCE_UPDATE").has(id)));
   await Promise.all(others.map((peer) => peer.close()));
   for (const peer of [watcher, asker]) {
-    await until(async () => (await counted(peer)).connections === 1, "only the watcher");
+    await until("only the watcher", async () => (await counted(peer)).connections === 1);
   }
-  await until(() => ids.every((id) => told("PRESENCE_LEAVE").has(id)), "every leave");
+  await until("every leave", () => ids.every((id) => told("PRESENCE_LEAVE").has(id)));
 };
 
 async function requestsAtOnce(stage: Stage): Promise<void> {
@@ -203,7 +204,7 @@ async function remoteControl(stage: Stage): Promise<void> {
   await inbox.count(30);
   const { user } = peer.claims;
   await boss.command(room, "room.kick", { user_id: user, reason: "enough" });
-  await until(() => inbox.signals.length > 0, "the kick");
+  await until("the kick", () => inbox.signals.length > 0);
   assert.deepEqual(inbox.signals[0]?.signal?.kind, "DISCONNECT");
   assert.equal((await peer.ask({ op: "unsub", room })).reason, "not-subscribed");
   await boss.pub(room, "unheard");

@@ -3,7 +3,8 @@
  * and subscriptions that come and go faster than they can be answered.
  */
 import assert from "node:assert/strict";
-import { pause, SETTLE_MS, until } from "./peer.ts";
+import { until } from "../../shared/testing/until.ts";
+import { pause, SETTLE_MS } from "./peer.ts";
 import type { Peer } from "./peer.ts";
 import { range } from "./scenario.ts";
 import type { Scenario, Stage } from "./scenario.ts";
@@ -61,7 +62,7 @@ async function malformed(stage: Stage): Promise<void> {
     while (bad.is_open) {
       const before = bad.errors.length;
       bad.send(text);
-      await until(() => bad.errors.length > before || !bad.is_open, "its refusal");
+      await until("its refusal", () => bad.errors.length > before || !bad.is_open);
       if (bad.errors.length > STRICT_ERRORS) break;
     }
     const { code, reason } = await bad.closed;
@@ -76,8 +77,8 @@ async function malformed(stage: Stage): Promise<void> {
   const highest = 2 ** 53 - 1;
   careful.send({ op: "pub", room, type: "t", data: "first", id: highest });
   await until(
-    () => careful.errors.some(({ reason }) => reason.includes(String(highest))),
     "its ACK",
+    () => careful.errors.some(({ reason }) => reason.includes(String(highest))),
   );
   await publisher.fill(room, range(20), 1);
   await inbox.count(21);
@@ -89,7 +90,7 @@ async function oversized(stage: Stage): Promise<void> {
   const room = stage.name("plain");
   const peer = await stage.peer(strict);
   peer.send({ op: "pub", room, type: "t", data: "x".repeat(5_000) });
-  await until(() => peer.errors.length > 0, "a refusal");
+  await until("a refusal", () => peer.errors.length > 0);
   assert.equal(peer.errors[0]?.code, 413);
   assert.ok(peer.is_open, "a frame that is a little too large is refused, no more");
   const big = await stage.peer(strict);
@@ -147,7 +148,7 @@ async function isUsable(peer: Peer, room: string): Promise<void> {
   const inbox = await peer.sub(room);
   const before = inbox.messages.length;
   await peer.pub(room, "usable");
-  await until(() => inbox.messages.length > before, "its own message");
+  await until("its own message", () => inbox.messages.length > before);
 }
 
 async function subscribeRace(stage: Stage): Promise<void> {

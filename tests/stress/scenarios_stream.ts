@@ -3,8 +3,9 @@
  * which order, and what comes back to whom after a loss of the connection.
  */
 import assert from "node:assert/strict";
+import { until } from "../../shared/testing/until.ts";
 import type { Node } from "./node.ts";
-import { pause, SETTLE_MS, until } from "./peer.ts";
+import { pause, SETTLE_MS } from "./peer.ts";
 import type { Inbox, Peer } from "./peer.ts";
 import { range } from "./scenario.ts";
 import type { Scenario, Stage } from "./scenario.ts";
@@ -192,7 +193,7 @@ const storm =
     })();
     for (let kick = 0; kick < stage.count(kicks, 3); kick++) {
       const target = offsets.length + stage.count(60, 20);
-      await until(() => offsets.length >= target, "messages between two cuts");
+      await until("messages between two cuts", () => offsets.length >= target);
       await Promise.all(peers.map((peer) => cutAgain(peer, room)));
     }
     stormy = false;
