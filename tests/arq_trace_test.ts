@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { runArq } from "../arq/testing/run_arq.ts";
+import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
 import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
 import type { OtlpReceiver, OtlpSpan } from "./harness/otlp_receiver.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
-const DEADLINE_MS = 60_000;
 
 /** A span as Jaeger's `/api/traces/{id}` has it. */
 function toJaeger(span: OtlpSpan) {
@@ -63,11 +63,7 @@ metrics = false
     traceparent: () => `00-${TRACE}-b7ad6b7169203331-01`,
   });
   await connection.room("lobby").publish("note", 1);
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!collector.spans().some(({ name }) => name === "publish")) {
-    assert.ok(Date.now() < deadline_ms, "no span came");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until("a span", () => collector.spans().some(({ name }) => name === "publish"));
 }
 
 Deno.test("arq trace shows the spans of a trace, and says what is wrong when it cannot", async () => {

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
+import { until } from "../shared/testing/until.ts";
 import {
   BAD_PING,
   DEEP_BAD_PING,
@@ -73,13 +74,8 @@ const open = async ({ bus, tenant }: Stage) =>
   await openBinary(bus.url, await bus.tokenFor({ tenant }));
 
 /** Resolves once the bus has written such a line: its log comes on another pipe than its answers. */
-async function logged(bus: TestBus, line: RegExp): Promise<void> {
-  const deadline_ms = Date.now() + 20_000;
-  while (!line.test(bus.log())) {
-    if (Date.now() > deadline_ms) throw new Error(`never logged ${line}:\n${bus.log()}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+const logged = (bus: TestBus, line: RegExp): Promise<void> =>
+  until(() => `${line} is logged:\n${bus.log()}`, () => line.test(bus.log()));
 
 async function enforced(stage: Stage): Promise<void> {
   const { bus, admin, tenant } = stage;

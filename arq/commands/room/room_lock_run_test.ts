@@ -1,5 +1,6 @@
 /** `arq room lock ROOM -- CMD` against a real bus: real programs, several at a time, locks that go. */
 import assert from "node:assert/strict";
+import { found } from "../../../shared/testing/until.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
@@ -30,14 +31,11 @@ async function isFree(bus: TestBus): Promise<boolean> {
   return code === 0;
 }
 
-async function untilFile(path: string): Promise<string> {
-  for (const deadline_ms = Date.now() + 30_000;;) {
+const untilFile = (path: string): Promise<string> =>
+  found(`a line in ${path}`, async () => {
     const text = await Deno.readTextFile(path).catch(() => "");
-    if (text.endsWith("\n")) return text.trim();
-    assert.ok(Date.now() < deadline_ms, `nothing in ${path}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+    return text.endsWith("\n") ? text.trim() : undefined;
+  });
 
 async function exits(bus: TestBus): Promise<void> {
   const said = await lock(

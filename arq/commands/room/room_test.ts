@@ -3,6 +3,7 @@
  * `room_usage_test.ts`, watching in `room_watch_test.ts`.
  */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
@@ -130,20 +131,17 @@ async function members(bus: TestBus): Promise<void> {
   await untilCount(bus, "hall", { connections: 0, users: 0 });
 }
 
-const DEADLINE_MS = 30_000;
-
 /** Presence spreads a moment after it is acknowledged. */
 async function untilCount(
   bus: TestBus,
   name: string,
   wanted: { connections: number; users: number },
 ): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const count = JSON.parse(await done(bus, "members", name, "--count", "--json"));
-    if (count.connections === wanted.connections && count.users === wanted.users) return;
-    assert.ok(Date.now() < deadline_ms, `${JSON.stringify(count)} in ${name}`);
-  }
+  let count = { connections: 0, users: 0 };
+  await until(() => `${JSON.stringify(count)} in ${name}`, async () => {
+    count = JSON.parse(await done(bus, "members", name, "--count", "--json"));
+    return count.connections === wanted.connections && count.users === wanted.users;
+  });
 }
 
 async function kicks(bus: TestBus): Promise<void> {
@@ -184,12 +182,12 @@ async function bans(bus: TestBus): Promise<void> {
   const put_out = await there.result();
   assert.equal(put_out.code, 1);
   assert.match(put_out.stderr, /\narq: BAN in lobby: noise\n/);
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
+  let last = "";
+  await until(() => last, async () => {
     const { code, stderr } = await runArq(["pub", "lobby", "1", ...at(bus), ...token]);
-    if (code === 3 && /403 room-banned/.test(stderr)) break;
-    assert.ok(Date.now() < deadline_ms, stderr);
-  }
+    last = stderr;
+    return code === 3 && /403 room-banned/.test(stderr);
+  });
   await untilPasses(bus, ["pub", "elsewhere", "1", ...token]);
   await listed(bus);
   await done(bus, "unban", "lobby", "mallory", "--room-only");
@@ -230,12 +228,12 @@ async function listed(bus: TestBus): Promise<void> {
 
 /** A ban and its end reach the Shield a moment after the command is answered. */
 async function untilPasses(bus: TestBus, args: string[]): Promise<void> {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  for (;;) {
+  let last = "";
+  await until(() => last, async () => {
     const { code, stderr } = await runArq([...args, ...at(bus)]);
-    if (code === 0) return;
-    assert.ok(Date.now() < deadline_ms, stderr);
-  }
+    last = stderr;
+    return code === 0;
+  });
 }
 
 async function ownDoor(bus: TestBus): Promise<void> {
