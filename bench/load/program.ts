@@ -14,6 +14,8 @@ export interface Program extends AsyncDisposable {
   say(word: unknown): Promise<void>;
   /** The next line. Rejects with its log when there is none any more. */
   hear<T>(): Promise<T>;
+  /** No more words: its standard input ends. */
+  finish(): Promise<void>;
   /** Ends it at once, whatever it does; it may have ended already. */
   kill(): void;
 }
@@ -24,6 +26,11 @@ export interface ProgramOptions {
   readonly flags: readonly string[];
   readonly before?: readonly string[];
   readonly args?: readonly string[];
+}
+
+/** What stands before a program that gives way to others by so much, from 0 to 19. */
+export function niceness(nice: number): readonly string[] {
+  return nice === 0 ? [] : ["nice", "-n", String(nice)];
 }
 
 /** Starts a program of this checkout, given by its path below the root. */
@@ -49,6 +56,13 @@ export function startProgram(program: string, options: ProgramOptions): Program 
   const writer = child.stdin.getWriter();
   const lines = child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())
     .values();
+  let finished = false;
+  const finish = async () => {
+    if (finished) return;
+    finished = true;
+    // It may have ended by itself; then there is nobody to tell.
+    await writer.close().catch(() => {});
+  };
   return {
     pid: child.pid,
     say: (word) => writer.write(new TextEncoder().encode(`${JSON.stringify(word)}\n`)),
@@ -58,6 +72,7 @@ export function startProgram(program: string, options: ProgramOptions): Program 
       await logged;
       throw new Error(`${program} ended:\n${log}`);
     },
+    finish,
     kill() {
       try {
         child.kill("SIGKILL");
@@ -66,8 +81,7 @@ export function startProgram(program: string, options: ProgramOptions): Program 
       }
     },
     async [Symbol.asyncDispose]() {
-      // It may have ended by itself; then there is nobody to tell.
-      await writer.close().catch(() => {});
+      await finish();
       await Promise.all([child.status, logged]);
       await lines.return?.();
     },

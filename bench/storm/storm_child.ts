@@ -7,7 +7,7 @@ import { createIssuer } from "../../tests/harness/cluster.ts";
 import { ROOT } from "../measure/scenario.ts";
 import type { CrowdPlan, CrowdReport } from "./storm_crowd.ts";
 import type { PairPlan, PairReport } from "./storm_pair_child.ts";
-import { startProcess, type StormProcess } from "./storm_process.ts";
+import { niceness, type Program, startProgram } from "../load/program.ts";
 import { type Spent, startBare, startShield, type StormTarget } from "./storm_target.ts";
 
 /** What is asked for. */
@@ -53,18 +53,21 @@ async function startCrowds(
   plan: StormPlan,
   url: string,
   tokens: readonly string[],
-): Promise<StormProcess[]> {
+): Promise<Program[]> {
   const { hostname, port } = new URL(url);
   const door = { hostname, port: Number(port), ...(plan.tls ? { ca: "" } : {}) };
   const share = Math.ceil(plan.clients / plan.processes);
   return await Promise.all(Array.from({ length: plan.processes }, async (_, index) => {
-    const child = startProcess("bench/storm/storm_crowd_child.ts", CLIENT_FLAGS, plan.nice);
+    const child = startProgram("bench/storm/storm_crowd_child.ts", {
+      flags: CLIENT_FLAGS,
+      before: niceness(plan.nice),
+    });
     const crowd: CrowdPlan = {
       door,
       tokens: tokens.slice(index * share, (index + 1) * share),
       lanes: Math.ceil(plan.lanes / plan.processes),
     };
-    await child.say(JSON.stringify(crowd));
+    await child.say(crowd);
     return child;
   }));
 }
@@ -79,9 +82,9 @@ async function hit(
   tokens: readonly string[],
 ): Promise<StormRound> {
   const [token = "", ...others] = tokens;
-  await using pair = startProcess("bench/storm/storm_pair_child.ts", CLIENT_FLAGS);
+  await using pair = startProgram("bench/storm/storm_pair_child.ts", { flags: CLIENT_FLAGS });
   const url = `${target.url.replace(/^http/, "ws")}/v1/socket`;
-  await pair.say(JSON.stringify({ url, token, rate: plan.rate } satisfies PairPlan));
+  await pair.say({ url, token, rate: plan.rate } satisfies PairPlan);
   await pair.hear();
   say(`${plan.clients} clients connect`);
   const crowds = await startCrowds(plan, target.url, others);

@@ -91,7 +91,9 @@ async function run(plan: PairPlan, names: AsyncIterator<string>): Promise<PairRe
     }
   }, 1);
   console.log(JSON.stringify({ ready: true }));
-  for (let next = await names.next(); !next.done; next = await names.next()) now = next.value;
+  for (let next = await names.next(); !next.done; next = await names.next()) {
+    now = JSON.parse(next.value);
+  }
   clearInterval(timer);
   await new Promise((resolve) => setTimeout(resolve, LAST_MS));
   return Object.fromEntries(Object.entries(phases).map(([name, phase]) => [name, summary(phase)]));

@@ -6,7 +6,7 @@ import { type Issuer, startServer } from "../../tests/harness/cluster.ts";
 import { ROOT } from "../measure/scenario.ts";
 import type { BarePlan, BareReady, BareSpent } from "./storm_bare_child.ts";
 import type { StormPlan } from "./storm_child.ts";
-import { startProcess } from "./storm_process.ts";
+import { startProgram } from "../load/program.ts";
 
 /** What the Shield itself says. */
 export interface DoorReport {
@@ -122,9 +122,9 @@ export async function startShield(plan: StormPlan, issuer: Issuer): Promise<Stor
 
 /** Deno's own server, which lets everybody in. */
 export async function startBare(plan: StormPlan): Promise<StormTarget> {
-  const bare = startProcess("bench/storm/storm_bare_child.ts", ["--allow-net"]);
+  const bare = startProgram("bench/storm/storm_bare_child.ts", { flags: ["--allow-net"] });
   const tls = { cert: await Deno.readTextFile(CERT), key: await Deno.readTextFile(KEY) };
-  await bare.say(JSON.stringify((plan.tls ? { tls } : {}) satisfies BarePlan));
+  await bare.say((plan.tls ? { tls } : {}) satisfies BarePlan);
   const { url } = await bare.hear<BareReady>();
   const spent = async () => {
     await bare.say("spent");

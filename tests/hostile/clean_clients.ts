@@ -125,7 +125,9 @@ async function run(plan: CleanPlan, names: AsyncIterator<string>): Promise<Clean
     for (const send of tenants) send(due);
   }, 1);
   console.log(JSON.stringify({ ready: true }));
-  for (let next = await names.next(); !next.done; next = await names.next()) now = next.value;
+  for (let next = await names.next(); !next.done; next = await names.next()) {
+    now = JSON.parse(next.value);
+  }
   clearInterval(timer);
   const until_ms = performance.now() + LAST_MS;
   while (!isAnswered() && performance.now() < until_ms) {

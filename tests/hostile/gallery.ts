@@ -2,7 +2,7 @@
  * Runs the attacks one after another against a running bus, each beside tenants who do nothing wrong,
  * and says what these saw before, during and after. `main.ts` and the test call it.
  */
-import { startProcess } from "../../bench/storm/storm_process.ts";
+import { niceness, startProgram } from "../../bench/load/program.ts";
 import { startBusWith, type TestBus, withFiles } from "../harness/bus.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";
@@ -162,8 +162,8 @@ async function runAttack(
   const tokens = Object.fromEntries(
     await Promise.all(TENANTS.map(async (tenant) => [tenant, await bus.tokenFor({ tenant })])),
   );
-  await using clean = startProcess("tests/hostile/clean_clients.ts", ["--allow-net"]);
-  await clean.say(JSON.stringify({ url: bus.url, tokens, rate: plan.rate }));
+  await using clean = startProgram("tests/hostile/clean_clients.ts", { flags: ["--allow-net"] });
+  await clean.say({ url: bus.url, tokens, rate: plan.rate });
   await clean.hear();
   // The first messages of a connection find nothing warm.
   await pause(1);
@@ -171,12 +171,11 @@ async function runAttack(
   await pause(plan.seconds);
   const memory_before_bytes = await memoryBytes(bus);
   await clean.say("attacked");
-  const attacker = startProcess(
-    "tests/hostile/attacker.ts",
-    ["--allow-net", "--allow-read"],
-    ATTACKER_NICE,
-  );
-  await attacker.say(JSON.stringify(begun.order));
+  const attacker = startProgram("tests/hostile/attacker.ts", {
+    flags: ["--allow-net", "--allow-read"],
+    before: niceness(ATTACKER_NICE),
+  });
+  await attacker.say(begun.order);
   await attacker.hear();
   await pause(plan.seconds);
   await clean.say("afterwards");

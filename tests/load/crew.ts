@@ -2,7 +2,7 @@
  * Client processes of a load run: each is a program of its own that is given a plan and words as JSON
  * lines, and says what it has to say as JSON lines. What they do is their own business.
  */
-import { startProgram } from "../../bench/load/program.ts";
+import { niceness, startProgram } from "../../bench/load/program.ts";
 import type { Program } from "../../bench/load/program.ts";
 import { ownLines } from "../../bench/measure/text_lines.ts";
 
@@ -31,7 +31,7 @@ export class Hand implements AsyncDisposable {
   constructor(program: string, plan: object, { onSaid = () => {}, nice = 0 }: HandOptions = {}) {
     this.#program = startProgram(program, {
       flags: ["--allow-net", "--allow-read"],
-      before: nice === 0 ? [] : ["nice", "-n", String(nice)],
+      before: niceness(nice),
     });
     this.#listening = this.#listen(onSaid);
     this.tell(plan);
