@@ -1,6 +1,6 @@
 /**
- * `arq`: the shell around the commands. The only file here that reads arguments, clocks, signals
- * and files.
+ * The entry point of `arq`, around the commands. They get arguments, clocks, signals and files from here
+ * and read none themselves.
  */
 import { fileURLToPath } from "node:url";
 import { CALLED_BY_VARIABLES, calledAs } from "./program/called_as.ts";
@@ -12,18 +12,18 @@ import { createOutput, print } from "./terminal/io.ts";
 import type { Io, ScreenSize } from "./terminal/io.ts";
 import { runProgram } from "./program/program.ts";
 
-/** `deno task` changes the folder and leaves the caller's here. */
+/** The folder of the caller. `deno task` changes the folder and leaves the caller's in a variable. */
 function callerFolder(): string {
   return variable("INIT_CWD") ?? Deno.cwd();
 }
 
-/** A variable of the environment that the permissions let us see. */
+/** A variable of the environment; undefined when the permissions hide it. */
 function variable(name: string): string | undefined {
   const permission = Deno.permissions.querySync({ name: "env", variable: name });
   return permission.state === "granted" ? Deno.env.get(name) : undefined;
 }
 
-/** `.arqon` in this folder and the ones above it, then in this checkout. */
+/** The paths of `.arqon` in this folder and the ones above it, then in this checkout. */
 function allStateFolders(cwd: string): string[] {
   const own = import.meta.url.startsWith("file:")
     ? [fileURLToPath(new URL("../.arqon", import.meta.url))]
@@ -31,7 +31,7 @@ function allStateFolders(cwd: string): string[] {
   return [...new Set([...stateFolders(cwd), ...own])];
 }
 
-/** The first signal ends orderly, the second one at once. */
+/** Stops the command orderly at the first signal, and at once at the second. */
 function listenForSignals(stop: AbortController): void {
   const codes = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -46,7 +46,7 @@ const FLUSH_MS = 1_000;
 
 const pause = (delay_ms: number) => new Promise((resolve) => setTimeout(resolve, delay_ms));
 
-/** Of the terminal that one of our streams is; it may change its size at any time. */
+/** The size of the terminal that one of our streams is; it may change at any time. */
 function screenSize(): ScreenSize | undefined {
   try {
     return Deno.consoleSize();
@@ -88,12 +88,13 @@ async function main(): Promise<number> {
     exit_code = await runProgram(io, Deno.args);
     await io.stdout.flush();
   } catch (thrown) {
-    // Whatever fails because everything is being stopped failed for that reason.
+    // Whatever fails while everything is being stopped has failed because of the stop.
     const error = stop.signal.aborted ? stop.signal.reason : thrown;
     exit_code = exitCodeOf(error);
     const silent = error instanceof Interrupted || isBrokenPipe(error);
     const text = asksForJson(Deno.args) ? explainJson(error) : explain(error);
-    // What gives the terminal back is still on its way; a reader that stands still is not waited for.
+    // The sequences that restore the terminal are still being written. A reader that stands still is not
+    // waited for.
     await Promise.race([io.stdout.flush().catch(() => {}), pause(FLUSH_MS)]);
     if (!silent) await print(io.stderr, text).catch(() => {});
   }
@@ -102,7 +103,7 @@ async function main(): Promise<number> {
 }
 
 if (import.meta.main) {
-  // A compiled `arq serve` starts itself to try new policies.
+  // A compiled `arq serve` starts itself to compile new policies.
   if (Deno.args[0]?.startsWith("arqon:") === true) {
     const { isTrial, runTrial } = await import("../shield/policy/modules/compile_child.ts");
     if (isTrial(Deno.args)) await runTrial(Deno.args);

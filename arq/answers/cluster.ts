@@ -1,6 +1,6 @@
 /**
- * The nodes of a cluster as `arq status` and `arq top` show them: read from `GET /v1/cluster`, and rates
- * between two readings. Pure; a node of another version may leave members out, which read as 0.
+ * Reads the nodes of a cluster from `GET /v1/cluster`, for `arq status` and `arq top`, and computes rates
+ * between two readings. Pure. A node of another version may leave members out; they read as 0.
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
@@ -9,14 +9,17 @@ import { printable } from "../terminal/exit.ts";
 export interface NodeReading {
   readonly kind: string;
   readonly node_id: string;
-  /** Nodes with the same one share a process, its memory and CPU. Of an older bus: the node alone. */
+  /**
+   * Nodes with the same id share one process, with its memory and CPU. A bus of an older version gives each
+   * node its own.
+   */
   readonly process_id: string;
   readonly version: string;
-  /** Unix ms; another one is another process. */
+  /** Start of the process in Unix ms. Another time means another process. */
   readonly started_ms: number;
   readonly ready: boolean;
   readonly draining: boolean;
-  /** The checks that fail, by name, and what they say. */
+  /** The checks that fail, each with its name and what it says. */
   readonly failing: readonly (readonly [name: string, detail: string])[];
   readonly cpu_seconds: number;
   readonly rss_bytes: number;
@@ -30,7 +33,7 @@ export interface ClusterReading {
   /** Unix ms, by the clock of the Shield that was asked. */
   readonly now_ms: number;
   readonly nodes: readonly NodeReading[];
-  /** Nodes that were there and did not answer. */
+  /** Names of the nodes that did not answer. */
   readonly silent: readonly string[];
 }
 
@@ -53,15 +56,15 @@ type Members = Readonly<Record<string, unknown>>;
 const members = (value: unknown): Members =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
 
-/** A figure of an answer; 0 for what is none. */
+/** A value of an answer as a number; 0 when it is not a number. */
 export const number = (value: unknown): number =>
   typeof value === "number" && Number.isFinite(value) ? value : 0;
-/** The same as people read it, without a fraction. */
+/** The value of an answer as text for people, without a fraction. */
 export const whole = (value: unknown): string => Math.round(number(value)).toLocaleString("en-US");
 
 const texts = (value: unknown): string[] => Array.isArray(value) ? value.map(String) : [];
 
-/** A total that is a number, or numbers by reason, as one number. */
+/** One number for a total, which is a number or an object with numbers by reason. */
 export function totalOf(value: unknown): number {
   if (typeof value === "number") return number(value);
   return Object.values(members(value)).reduce<number>((sum, item) => sum + number(item), 0);
@@ -90,7 +93,7 @@ function readNode(value: unknown): NodeReading {
   };
 }
 
-/** The answer of `GET /v1/cluster`: Shields first, each kind by name. */
+/** Reads the answer of `GET /v1/cluster`. Shields come first; nodes of one kind are sorted by name. */
 export function readCluster(answer: Members): ClusterReading {
   const { nodes } = answer;
   const order = ({ kind, node_id }: NodeReading) => `${kind === "shield" ? 0 : 1} ${node_id}`;
@@ -102,7 +105,7 @@ export function readCluster(answer: Members): ClusterReading {
   };
 }
 
-/** Rates of each node since `before`; a node that is new, or has started anew, has none yet. */
+/** Rates of each node since the reading `before`. A node that is new or has restarted has no rates yet. */
 export function ratesOf(before: ClusterReading | undefined, now: ClusterReading): NodeRates[] {
   const seconds = (now.now_ms - (before?.now_ms ?? 0)) / 1_000;
   return now.nodes.map((node) => {
@@ -129,12 +132,12 @@ export function ratesOf(before: ClusterReading | undefined, now: ClusterReading)
 
 const megabytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MB`;
 
-/** How a node stands, in one word. */
+/** The state of a node in one word. */
 function stateOf({ ready, draining }: NodeReading): string {
   return draining ? "draining" : ready ? "ready" : "NOT READY";
 }
 
-/** Rows as aligned text; the first column to the left, the others to the right. */
+/** Rows as aligned text: the first column to the left, the other columns to the right. */
 export function aligned(rows: readonly (readonly string[])[]): string {
   const shown = rows.map((row) => row.map(printable));
   const widths = (shown[0] ?? []).map((_, column) =>
@@ -147,7 +150,7 @@ export function aligned(rows: readonly (readonly string[])[]): string {
   ).join("");
 }
 
-/** The first node of each process, as they are listed: what a process uses is said by that one. */
+/** The first listed node of each process. Its line in the table shows what the process uses. */
 function firstOfProcess(nodes: readonly NodeReading[]): Map<string, NodeReading> {
   const first = new Map<string, NodeReading>();
   for (const node of nodes) if (!first.has(node.process_id)) first.set(node.process_id, node);
@@ -157,7 +160,7 @@ function firstOfProcess(nodes: readonly NodeReading[]): Map<string, NodeReading>
 const cpuText = (cpu: number | undefined) => cpu === undefined ? "" : `${Math.round(cpu * 100)}%`;
 const lagText = (lag_ms: number) => `${lag_ms.toFixed(1)} ms`;
 
-/** All processes together, each of them once; none where there is one node. */
+/** The row that adds up all processes, each counted once; empty for a single node. */
 function totalRow(
   nodes: readonly NodeReading[],
   rates: readonly NodeRates[] | undefined,
@@ -169,7 +172,7 @@ function totalRow(
     return known.length === 0 ? undefined : known.reduce((all, value) => all + value, 0);
   };
   const shields = nodes.filter(({ kind }) => kind === "shield");
-  // A Shield's are those with a subscriber there; each room lives with one Brain.
+  // Each room has one Brain, so the counts of the Brains add up; a Shield counts rooms with a subscriber.
   const brains = nodes.filter(({ kind }) => kind === "brain");
   const rate = (name: "ingress_per_second" | "egress_per_second" | "rejects_per_second") =>
     sum((rates ?? []).filter(({ node }) => shields.includes(node)).map((it) => it.rates?.[name]));
@@ -192,8 +195,8 @@ function totalRow(
 }
 
 /**
- * A line a node; with rates where they are known. Nodes of one process share its CPU, lag and memory:
- * they stand in the line of the first. What fails stands below.
+ * The table of `arq status`: one line for each node, with rates where they are known. Nodes of one process
+ * share CPU, lag and memory, which stand in the line of the first. Failing checks stand below the table.
  */
 export function clusterTable(
   { nodes, silent }: ClusterReading,

@@ -1,6 +1,6 @@
 /**
- * The figures of `arq status` for people: one line for each member of the admin API's answer. Pure.
- * A bus of another version may answer other members or shapes: every line has a plain form for that.
+ * The figures of `arq status` as text for people: one line for each member of the admin API's answer. Pure. A
+ * bus of another version may answer other members or shapes; every line has a plain form for them.
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
@@ -29,7 +29,10 @@ const count = (number: unknown, what: string) => plural(Number(number), what);
 const isTime = (value: unknown): value is number =>
   typeof value === "number" && value > YEAR_2000_MS && value <= DATE_MS_MAX;
 
-/** `nats connected (127.0.0.1:4222 2.15.2) since …, 0 reconnects, …`; undefined for another shape. */
+/**
+ * The line of the Spine: `nats connected (127.0.0.1:4222 2.15.2) since …, 0 reconnects, …`; undefined for
+ * another shape.
+ */
 function spineLine(spine: unknown): string | undefined {
   if (!isMembers(spine)) return undefined;
   const { engine, state, since_ms, reconnects, pending_bytes, slow_consumers, server } = spine;
@@ -44,7 +47,10 @@ function spineLine(spine: unknown): string | undefined {
   return [`${engine} ${state}${where}${since}`, ...figures].join(", ");
 }
 
-/** `arqon-dev: 1 key from jwks_file, healthy, loaded …`; undefined for another shape. */
+/**
+ * The line of an issuer's keys: `arqon-dev: 1 key from jwks_file, healthy, loaded …`; undefined for another
+ * shape.
+ */
 function keyLine(key: unknown): string | undefined {
   if (!isMembers(key) || typeof key["issuer"] !== "string") return undefined;
   const { issuer, source, keys, healthy, loaded_ms } = key;
@@ -63,7 +69,7 @@ function plain(name: string, value: unknown): string {
   return name.endsWith("_ms") && isTime(value) ? new Date(value).toISOString() : String(value);
 }
 
-/** The rows of one member: a label and a text each; none for what is empty. */
+/** The rows of one member, each a label and a text. An empty member has no rows. */
 function rowsOf(name: string, value: unknown): [string, string][] {
   if (name === "uptime_ms" && typeof value === "number") return [["uptime", duration(value)]];
   if (name === "keys" && Array.isArray(value)) {
@@ -73,7 +79,7 @@ function rowsOf(name: string, value: unknown): [string, string][] {
   return text === "" ? [] : [[name, text]];
 }
 
-/** One indented line a figure, aligned. Nothing that a server answers can drive the terminal. */
+/** All figures as aligned and indented lines. No answer of a server can drive the terminal. */
 export function figureLines(figures: unknown): string {
   const members = isMembers(figures) ? figures : { answer: figures };
   const rows = Object.entries(members).flatMap(([name, value]) => rowsOf(name, value))

@@ -5,13 +5,16 @@
 import { printable } from "../terminal/exit.ts";
 import { listOf, membersOf, percentText, table } from "./policy_text.ts";
 
-/** A member as a cell. */
+/** A member of an answer as the text of a table's cell. */
 export function cell(value: unknown): string {
   if (value === undefined || value === null) return "";
   return printable(typeof value === "string" ? value : JSON.stringify(value));
 }
 
-/** Rules with where they come from; `tenant` fills in for rules that name none. */
+/**
+ * The table of mirror rules and of where each comes from. `tenant` stands for the tenant of a rule that names
+ * none.
+ */
 export function ruleTable(rules: unknown, tenant?: string): string {
   const rows = listOf(rules).map(membersOf).map((rule) => [
     cell(rule["prefix"]),
@@ -36,7 +39,10 @@ function exampleLine(value: unknown): string {
   return `  ${what}${cell(reason) === "" ? "" : `: ${cell(reason)}`}\n`;
 }
 
-/** What candidates would have decided: a table, then examples of the differences, newest first. */
+/**
+ * The text of `arq mirror diff`: a table of what candidates would have decided, then examples of differences,
+ * newest first.
+ */
 export function diffText(candidates: unknown): string {
   const all = listOf(candidates).map(membersOf);
   const rows = all.map((one) => [
@@ -54,7 +60,7 @@ export function diffText(candidates: unknown): string {
   return table(head, rows) + examples.join("");
 }
 
-/** Which rule counts for a subject, and why. */
+/** The text of `arq mirror explain`: which rule counts for a subject, and why. */
 export function explainText(answer: Readonly<Record<string, unknown>>): string {
   const { subject, rule, others, why, key, mirrored } = answer;
   const winner = membersOf(rule);

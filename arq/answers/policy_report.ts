@@ -1,11 +1,11 @@
-/** What `arq policy check` and `arq policy test` found, as text for people. Pure. */
+/** Text for people of what `arq policy check` and `arq policy test` found. Pure. */
 import type { Bounded, CheckAnswer, ModuleFacts } from "../commands/policy/policy_check.ts";
 import type { EventReport, TestAnswer } from "../commands/policy/policy_try.ts";
 import { printable } from "../terminal/exit.ts";
 
 const LEVELS = ["debug", "info", "warn", "error"];
 
-/** `12,345`. */
+/** A number with separators: `12,345`. */
 const count = (number: number) => number.toLocaleString("en-US");
 const bounded = ({ is, limit }: Bounded) => `${count(is)} of ${count(limit)}`;
 const list = (names: readonly string[]) => names.length === 0 ? "none" : names.join(", ");
@@ -46,7 +46,7 @@ function factRows(
   ];
 }
 
-/** The verdict first, then what there is to know. */
+/** The text of `arq policy check`: first the verdict, then what is known of the module. */
 export function checkText(answer: CheckAnswer): string {
   const { file, accepted, facts, reason = "", sentence = "" } = answer;
   const refused: [string, string][] = accepted ? [] : [["reason", reason]];
@@ -69,7 +69,7 @@ export function checkText(answer: CheckAnswer): string {
   return accepted ? head + body : `${head}${printable(sentence)}\n${body}`;
 }
 
-/** A few significant digits. */
+/** A number with three significant digits. */
 const figure = (number: number) => String(Number(number.toPrecision(3)));
 
 function verdictText({ verdict, code, reason, fault, detail }: EventReport): string {
@@ -107,7 +107,7 @@ function eventText(event: EventReport, fuel_limit: number): string {
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** Event after event, and how many were allowed. */
+/** The text of `arq policy test`: one part for each event, then how many events were allowed. */
 export function testText({ events, fuel_limit }: TestAnswer): string {
   const allowed = events.filter(({ verdict }) => verdict === "allowed").length;
   const sum = events.length === 1 ? "" : `${allowed} of ${events.length} allowed\n`;

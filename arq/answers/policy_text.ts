@@ -7,12 +7,12 @@ import { printable } from "../terminal/exit.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** The object that a value is, or an empty one. */
+/** The value itself when it is an object, else an empty object. */
 export function membersOf(value: unknown): Members {
   return typeof value === "object" && value !== null ? value as Members : {};
 }
 
-/** The list that a value is, or an empty one. */
+/** The value itself when it is a list, else an empty list. */
 export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
@@ -25,7 +25,7 @@ function when(value: unknown): string {
   return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
 }
 
-/** Columns of equal width, two spaces apart; nothing for no rows. */
+/** A table whose columns have equal width and stand two spaces apart; "" when there are no rows. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
   const widths = head.map((name, at) =>
@@ -36,13 +36,13 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [head, ...rows].map((row) => `${line(row)}\n`).join("");
 }
 
-/** `10 %`, `0.5 %`: a fraction as people say it. */
+/** A fraction as a percentage: `10 %`, `0.5 %`. */
 export function percentText(fraction: unknown): string {
   if (typeof fraction !== "number") return text(fraction);
   return `${Number((fraction * 100).toPrecision(6))} %`;
 }
 
-/** A tenant's policies in the order in which they run. */
+/** The table of a tenant's policies, in the order in which they run. */
 export function policyTable(policies: unknown): string {
   const rows = listOf(policies).map(membersOf).map((policy) => [
     text(policy["name"]),
@@ -56,7 +56,7 @@ export function policyTable(policies: unknown): string {
   return table(["NAME", "ROOM", "HOOKS", "ORDER", "MODE", "OF KEYS", "MODULE"], rows);
 }
 
-/** Modules that no node runs: the latest first. */
+/** The table of modules in quarantine, the latest first. */
 export function quarantineTable(modules: unknown): string {
   const rows = listOf(modules).map(membersOf).map((module) => [
     text(module["sha256"]),
@@ -67,7 +67,7 @@ export function quarantineTable(modules: unknown): string {
   return table(["MODULE", "WHY", "AT", "NODE"], rows);
 }
 
-/** A line for each policy of a tenant whose module is in quarantine; "" for none. */
+/** One line for each policy of a tenant whose module is in quarantine; "" when there is none. */
 export function quarantinedLines(quarantined: unknown): string {
   return listOf(quarantined).map(membersOf).map(({ name, sha256, why, at_ms }) =>
     `IN QUARANTINE: ${text(name)} since ${when(at_ms) || "some time"} (${text(why)}); what it ` +
@@ -75,7 +75,7 @@ export function quarantinedLines(quarantined: unknown): string {
   ).join("");
 }
 
-/** Earlier versions, newest first. */
+/** The table of earlier versions of a tenant's policies, newest first. */
 export function historyTable(history: unknown): string {
   const rows = listOf(history).map(membersOf).reverse().map((version) => [
     text(version["version"]),
@@ -87,17 +87,17 @@ export function historyTable(history: unknown): string {
   return table(["VERSION", "AT", "BY", "CHANGE", "POLICIES"], rows);
 }
 
-/** Where the node that answered stands; "" when it enforces `version`. */
+/** Says how far the node that answered is from `version`; "" when it enforces that version. */
 export function nodeTrouble(here: unknown, version: unknown): string {
   const { state, detail, enforced_version } = membersOf(here);
   if (state === "active" && enforced_version === version) return "";
-  // Without a document there is nothing to enforce.
+  // A tenant without a document has nothing to enforce.
   if (here === null && version === 0) return "";
   const why = text(detail) === "" ? "" : `: ${text(detail)}`;
   return `this node is ${text(state) || "not there yet"}${why}`;
 }
 
-/** All tenants of a node. */
+/** The table of all tenants that a node has policies of. */
 export function tenantTable(tenants: unknown): string {
   const rows = listOf(tenants).map(membersOf).map((tenant) => [
     text(tenant["tenant"]),
@@ -109,7 +109,7 @@ export function tenantTable(tenants: unknown): string {
   return table(["TENANT", "STATE", "ENFORCED", "POLICIES", "DETAIL"], rows);
 }
 
-/** One followed line of `host_log`; `{"dropped": n}` says what was lost. */
+/** The line for one entry of `host_log` in a followed log. `{"dropped": n}` becomes a line about the loss. */
 export function logLine(line: unknown): string {
   const { ts, policy, level, message, dropped } = membersOf(line);
   if (dropped !== undefined) {

@@ -1,6 +1,6 @@
 /**
- * Room classes of the admin API's answers as text for people. Pure. Nothing in an answer is trusted to
- * have the expected shape or to be printable.
+ * Room classes of the admin API's answers as text for people. Pure. An answer may have any shape and any
+ * characters.
  */
 import { plural } from "../../shared/plural.ts";
 import { cell } from "./mirror_text.ts";
@@ -10,7 +10,7 @@ type Members = Readonly<Record<string, unknown>>;
 
 const UNITS = [["d", 86_400], ["h", 3_600], ["m", 60]] as const;
 
-/** 86400 as `1d`, 90 as `90s`: the largest unit that divides it. */
+/** A number of seconds in the largest unit that divides it: 86400 is `1d`, 90 is `90s`. */
 export function spanText(seconds: unknown): string {
   if (typeof seconds !== "number") return cell(seconds);
   const [unit, size] = UNITS.find(([, size]) => seconds >= size && seconds % size === 0) ??
@@ -20,7 +20,7 @@ export function spanText(seconds: unknown): string {
 
 const isGiven = (value: unknown) => value !== undefined && value !== null;
 
-/** What a class says that is not the default: `durable, 1000 messages, 1d, no echo`. */
+/** The options of a class that differ from the default: `durable, 1000 messages, 1d, no echo`. */
 export function optionsText(one: unknown): string {
   const options = membersOf(one);
   const { durable, replicas, cache_last, presence, max_members, echo } = options;
@@ -38,7 +38,9 @@ export function optionsText(one: unknown): string {
   return words.length === 0 ? "defaults" : words.join(", ");
 }
 
-/** Classes with whose they are; `tenant` fills in for those that a tenant has stored. */
+/**
+ * The table of room classes and of where each comes from. `tenant` stands for the owner of stored classes.
+ */
 export function classTable(classes: unknown, tenant?: string): string {
   const rows = listOf(classes).map(membersOf).map((one) => [
     cell(one["pattern"] ?? one["room"]),
@@ -49,7 +51,7 @@ export function classTable(classes: unknown, tenant?: string): string {
   return table(["ROOMS", "OPTIONS", "SOURCE", "TENANT"], rows);
 }
 
-/** Every option of a class, one a line. */
+/** Every option of a class, one on each line. */
 function optionLines({ replicas, max_members, ...one }: Members): string {
   const shown: [name: string, value: unknown][] = [
     ["durable", one["durable"]],
@@ -65,7 +67,10 @@ function optionLines({ replicas, max_members, ...one }: Members): string {
   return shown.map(([name, value]) => `  ${name.padEnd(21)}${cell(value)}\n`).join("");
 }
 
-/** Which class a room is of, all its options, and what it overrules. */
+/**
+ * The text of `arq room class explain`: the class of a room, all its options, and the classes that it
+ * overrules.
+ */
 export function classExplainText(answer: Members): string {
   const { room, why, others } = answer;
   const rest = listOf(others).filter((one) => membersOf(one)["source"] !== "default");

@@ -1,6 +1,6 @@
 /**
- * Members, locks and changes of a room as text for people. Pure. Nothing in it can drive the
- * terminal, whatever a member calls itself.
+ * Members, locks and changes of a room as text for people. Pure. Nothing that a member sends can drive the
+ * terminal.
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
@@ -8,9 +8,9 @@ import { membersOf } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** On a terminal a longer value is cut. */
+/** Longer values are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;
-/** Beyond it there is no date. */
+/** The latest time that a Date can hold, in Unix ms. */
 const DATE_MS_MAX = 8.64e15;
 
 function shown(value: unknown): string {
@@ -20,29 +20,31 @@ function shown(value: unknown): string {
   );
 }
 
-/** Unix ms as UTC; "" for 0 and for what is no time. */
+/** A time in Unix ms as UTC text; "" for 0 and for a value that is no time. */
 export function whenText(value: unknown): string {
   const is_time = typeof value === "number" && value > 0 && value <= DATE_MS_MAX;
   return is_time ? new Date(value).toISOString() : "";
 }
 
-/** `3 connections of 2 users`. */
+/** How many are in a room: `3 connections of 2 users`. */
 export function countText({ connections, users }: Members): string {
-  // Whatever a bus answers: converting an object may throw.
+  // A bus may answer anything, and converting an object may throw.
   const numberOf = (value: unknown) => typeof value === "number" ? value : NaN;
   return `${plural(numberOf(connections), "connection")} of ${plural(numberOf(users), "user")}`;
 }
 
-/** `user connection since metadata`; a member that leaves has only the first two. */
+/**
+ * The line of a member: `user connection since metadata`. A member that leaves has only user and connection.
+ */
 export function memberLine(member: Members): string {
   const { user_id, connection_id, joined_ms, meta } = member;
   const parts = [shown(user_id), shown(connection_id), whenText(joined_ms)];
-  // JSON text of a string keeps its quotes: metadata "x" is not x.
+  // The JSON text of a string keeps its quotes, which tells metadata "x" from metadata x.
   if (meta !== undefined && meta !== null) parts.push(shown(JSON.stringify(meta)));
   return `${parts.filter((part) => part !== "").join(" ")}\n`;
 }
 
-/** `locked by …`; "" without a lock. */
+/** The text `locked by …` of a lock; "" when there is no lock. */
 export function lockText(lock: unknown): string {
   const { holder, until_ms, fence } = membersOf(lock);
   if (fence === undefined) return "";
@@ -50,7 +52,10 @@ export function lockText(lock: unknown): string {
   return `locked${by}, fence ${shown(fence)}, lease until ${whenText(until_ms)}`;
 }
 
-/** `mallory tenant until 2026-… by mod: spam`: a user, from where, for how long, and why. */
+/**
+ * The line of a ban: `mallory tenant until 2026-… by mod: spam`. It has the user, where the ban holds, its
+ * end and the reason.
+ */
 export function banLine(ban: Members): string {
   const { user_id, scope, room_id, until_ms, reason, by } = ban;
   const place = scope === "room" && room_id !== undefined ? `room ${shown(room_id)}` : shown(scope);
@@ -62,7 +67,7 @@ export function banLine(ban: Members): string {
 
 const isGiven = (text: unknown) => text !== undefined && text !== "";
 
-/** `1h`, `90s`: seconds as `--ttl` takes them. */
+/** Seconds in the form that `--ttl` takes: `1h`, `90s`. */
 export function ttlText(seconds: number): string {
   for (const [unit, size] of [["d", 86_400], ["h", 3_600], ["m", 60]] as const) {
     if (seconds % size === 0) return `${seconds / size}${unit}`;
@@ -70,7 +75,7 @@ export function ttlText(seconds: number): string {
   return `${seconds}s`;
 }
 
-/** Of a change of the state, what comes after version and operation, in this order. */
+/** Members of a change that the line shows after version and operation, in this order. */
 const CHANGE_MEMBERS = ["key", "value", "user_id", "connection_id", "holder", "scope", "cause"];
 
 function unquoted(name: string, json: string): string {
@@ -79,13 +84,13 @@ function unquoted(name: string, json: string): string {
 }
 
 /**
- * `4 set topic "tea" by ann`: data of a ROOM_UPDATE, each member as its JSON text. A value stays as
- * it was written.
+ * The line of a change of state: `4 set topic "tea" by ann`. `event` has each member of the ROOM_UPDATE as
+ * JSON text, so that a value is shown as it was written.
  */
 export function changeText(event: ReadonlyMap<string, string>): string {
   const parts = ["version", "op", ...CHANGE_MEMBERS].flatMap((name) => {
     const json = event.get(name);
-    // A lock names its holder; the connection would only repeat it.
+    // A lock names its holder, so the connection would say the same again.
     const redundant = name === "connection_id" && event.has("holder");
     return json === undefined || redundant ? [] : [unquoted(name, json)];
   });

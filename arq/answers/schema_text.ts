@@ -1,18 +1,18 @@
 /**
- * Answers of the admin API's `/v1/schemas…` as text for people. Pure. Nothing in an answer is trusted
- * to have the expected shape or to be printable.
+ * Answers of the admin API's `/v1/schemas…` as text for people. Pure. An answer may have any shape and any
+ * characters.
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 import { cell } from "./mirror_text.ts";
 import { listOf, membersOf, table } from "./policy_text.ts";
 
-/** Paints a word on a terminal; elsewhere it stays as it is. */
+/** A function that colors a word on a terminal, and elsewhere returns the word unchanged. */
 export type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) => string;
 
 const CODES = { red: "31", yellow: "33", green: "32", bold: "1" } as const;
 
-/** Colors, where they are wanted. */
+/** The function that colors words, or one that leaves them as they are when `has_color` is false. */
 export function painter(has_color: boolean): Paint {
   return has_color ? (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m` : (_, text) => text;
 }
@@ -22,7 +22,7 @@ function when(value: unknown): string {
   return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
 }
 
-/** `1 error`, `2 errors`. */
+/** A count with its noun: `1 error`, `2 errors`. */
 export function counted(count: number, what: string): string {
   return plural(count, what);
 }
@@ -66,7 +66,7 @@ export function findingsText(findings: unknown, paint: Paint): string {
   return text;
 }
 
-/** `2 errors, 1 warning`; "" for no findings. */
+/** How many findings there are: `2 errors, 1 warning`; "" when there are none. */
 export function findingsCount(findings: unknown): string {
   const all = listOf(findings).map(membersOf);
   const errors = all.filter((one) => one["severity"] === "error").length;
@@ -77,7 +77,7 @@ export function findingsCount(findings: unknown): string {
   return parts.join(", ");
 }
 
-/** `version 3`, `versions 3, 2, 1 and 4 more`. */
+/** The versions that a schema was compared with: `version 3`, `versions 3, 2, 1 and 4 more`. */
 export function againstText(against: unknown): string {
   const all = listOf(against).map(cell);
   const shown = all.slice(0, 3).join(", ");
@@ -85,7 +85,7 @@ export function againstText(against: unknown): string {
   return all.length === 1 ? `version ${shown}` : `versions ${shown}${more}`;
 }
 
-/** Where a node stands with a schema. */
+/** How far the node that answered is with a schema. */
 function hereText(value: unknown): string {
   if (value === null || value === undefined) return "not mapped";
   const { state, messages } = membersOf(value);
@@ -94,7 +94,7 @@ function hereText(value: unknown): string {
   return problem === "" ? cell(state) : `${cell(state)}: ${problem}`;
 }
 
-/** All schemas. */
+/** The table of all schemas. */
 export function schemaTable(schemas: unknown): string {
   const rows = listOf(schemas).map(membersOf).map((schema) => {
     const latest = membersOf(schema["latest"]);
@@ -112,7 +112,7 @@ export function schemaTable(schemas: unknown): string {
   return table(head, rows);
 }
 
-/** What other tools have put into the bucket and is refused, a line each; "" for nothing. */
+/** One line for each refused schema that another tool has put into the bucket; "" when there is none. */
 export function refusedText(refused: unknown, paint: Paint): string {
   return listOf(refused).map(membersOf).map((put) => {
     const at = when(put["refused_ms"]);
@@ -122,7 +122,7 @@ export function refusedText(refused: unknown, paint: Paint): string {
   }).join("");
 }
 
-/** The versions of a schema, newest first. */
+/** The table of a schema's versions, newest first. */
 function versionTable(versions: unknown): string {
   const rows = listOf(versions).map(membersOf).reverse().map((version) => [
     cell(version["version"]),
@@ -134,14 +134,14 @@ function versionTable(versions: unknown): string {
   return table(["VERSION", "REGISTERED", "BY", "BYTES", "SHA256"], rows);
 }
 
-/** The deletion before the versions of a schema; "" when there was none. */
+/** The deletion that came before the versions of a schema; "" when there was none. */
 function deletedText(value: unknown): string {
   if (value === null || value === undefined) return "";
   const { version, by, deleted_ms } = membersOf(value);
   return `deleted at version ${cell(version)} (${when(deleted_ms)}) by ${cell(by)}\n`;
 }
 
-/** One line on a schema above its versions. */
+/** The text of `arq schema history`: one line about the schema, then its versions. */
 export function historyText(answer: Readonly<Record<string, unknown>>, paint: Paint): string {
   const { schema_id, compatibility, versions, deleted, here, refused } = answer;
   const count = counted(listOf(versions).length, "version");
@@ -150,7 +150,7 @@ export function historyText(answer: Readonly<Record<string, unknown>>, paint: Pa
   return `${head}\n${versionTable(versions)}${deletedText(deleted)}${put}`;
 }
 
-/** The mappings of a tenant. */
+/** The table of a tenant's mappings. */
 export function mappingTable(mappings: unknown): string {
   const rows = listOf(mappings).map(membersOf).map((mapping) => [
     cell(mapping["subject"]),
@@ -162,10 +162,10 @@ export function mappingTable(mappings: unknown): string {
   return table(["SUBJECT", "SCHEMA", "MESSAGE", "MODE", "UNKNOWN FIELDS"], rows);
 }
 
-/** Paths of unknown fields that a line shows; `--json` has more. */
+/** Most paths of unknown fields that one line shows. `--json` has all of them. */
 const UNKNOWN_SHOWN = 4;
 
-/** What a validation says of a file, one line for each violation. */
+/** The text of `arq schema validate`: one line for each violation in a file. */
 export function validationText(
   file: string,
   answer: Readonly<Record<string, unknown>>,

@@ -1,13 +1,13 @@
 /**
- * A trace as Jaeger's HTTP API answers it, read with care and shown as a tree. Pure; asking for it is
- * `commands/trace.ts`.
+ * Reads a trace from the answer of Jaeger's HTTP API, checks its shape, and shows it as a tree. Pure;
+ * `commands/cluster/trace.ts` asks Jaeger.
  */
 import { printable } from "../terminal/exit.ts";
 
-/** One span. Times in µs. */
+/** One span of a trace. Times are in µs. */
 export interface TraceSpan {
   readonly span_id: string;
-  /** "" for a root. */
+  /** Id of the parent span; "" for a root. */
   readonly parent_id: string;
   readonly name: string;
   readonly service: string;
@@ -16,7 +16,7 @@ export interface TraceSpan {
   readonly tags: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Spans of a trace that are read and shown. */
+/** Most spans of a trace that are read and shown. */
 const SPANS_MAX = 10_000;
 
 type Json = Readonly<Record<string, unknown>>;
@@ -52,7 +52,10 @@ function toSpan(span: Json, processes: Json): TraceSpan {
   };
 }
 
-/** Undefined for an answer that is not Jaeger's; empty when Jaeger does not know the trace. */
+/**
+ * Reads the spans of a trace. Undefined when the answer is not Jaeger's; empty when Jaeger does not know the
+ * trace.
+ */
 export function readTrace(answer: unknown): readonly TraceSpan[] | undefined {
   if (!isObject(answer) || !("data" in answer)) return undefined;
   if (answer["data"] !== null && !Array.isArray(answer["data"])) return undefined;
@@ -62,13 +65,13 @@ export function readTrace(answer: unknown): readonly TraceSpan[] | undefined {
   }).slice(0, SPANS_MAX);
 }
 
-/** `87 µs`, `1.25 ms`, `3.1 s`. */
+/** A duration in a unit that fits it: `87 µs`, `1.25 ms`, `3.1 s`. */
 export function durationText(us: number): string {
   if (us < 1_000) return `${Math.round(us)} µs`;
   return us < 1_000_000 ? `${(us / 1_000).toFixed(2)} ms` : `${(us / 1_000_000).toFixed(2)} s`;
 }
 
-/** What of a span's tags says most, in this order. */
+/** The tags of a span that are shown, the most telling first. */
 const SHOWN: readonly string[] = [
   "error.type",
   "arqon.outcome",
@@ -94,7 +97,10 @@ interface Row {
   readonly left: string;
 }
 
-/** Parents before children; a span whose parent is not here (the client's) is a root. */
+/**
+ * The spans in the order of the tree, parents before children. A span whose parent is missing (the client's)
+ * is a root.
+ */
 function rowsOf(spans: readonly TraceSpan[]): Row[] {
   const ids = new Set(spans.map(({ span_id }) => span_id));
   const children = Map.groupBy(
@@ -102,7 +108,7 @@ function rowsOf(spans: readonly TraceSpan[]): Row[] {
     ({ parent_id, span_id }) => ids.has(parent_id) && parent_id !== span_id ? parent_id : "",
   );
   const rows: Row[] = [];
-  // Spans that are each other's parents are below no root, so that this ends.
+  // Spans that are each other's parents are below no root, so the walk ends.
   const stack: { span: TraceSpan; before: string; last: boolean; root: boolean }[] = [];
   const push = (parent_id: string, before: string, root: boolean) => {
     const found = (children.get(parent_id) ?? []).toSorted(byStart);
@@ -121,7 +127,10 @@ function rowsOf(spans: readonly TraceSpan[]): Row[] {
   return rows;
 }
 
-/** One line a span: the tree, when it began after the first one, how long it took, what it says. */
+/**
+ * The trace as text, one line for each span: its place in the tree, its start after the first span, its
+ * duration and its tags.
+ */
 export function traceTree(spans: readonly TraceSpan[]): string {
   const rows = rowsOf(spans);
   const first_us = Math.min(...rows.map(({ span }) => span.start_us));

@@ -1,6 +1,7 @@
 /**
- * Encryption of backups, as the program `age` does it (age-encryption.org/v1), so that it opens them too:
- * for the holders of keys, or with a passphrase. Without a key a backup is written as it is.
+ * Encryption of backups in the format of the program `age` (age-encryption.org/v1), so that `age` can open
+ * them too. A backup is encrypted for the holders of keys or with a passphrase; without either it is written
+ * in the clear.
  */
 import { Decrypter, Encrypter } from "age-encryption";
 import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
@@ -8,27 +9,27 @@ import { readInput } from "../terminal/input.ts";
 import { resolvePath } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
 
-/** For whom a backup is encrypted. */
+/** Options that say for whom a backup is encrypted. */
 export interface EncryptFlags {
   readonly recipient?: readonly string[];
   readonly recipientsFile?: string;
   readonly passphraseFile?: string;
 }
 
-/** What opens an encrypted backup. */
+/** Options that say what opens an encrypted backup. */
 export interface DecryptFlags {
   readonly identity?: string;
   readonly passphraseFile?: string;
 }
 
-/** Makes of plain bytes what is written. */
+/** A function that turns the plain bytes of a backup into the bytes that are written. */
 export type Sealing = (bytes: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
 
 const MAGIC = "age-encryption.org/v1\n";
 const ARMOR = "-----BEGIN AGE ENCRYPTED FILE-----";
 const decoder = new TextDecoder();
 
-/** Lines that say something. */
+/** The lines of a text that are neither empty nor comments. */
 const linesOf = (bytes: Uint8Array) =>
   decoder.decode(bytes).split(/\r?\n/).map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"));
@@ -43,7 +44,10 @@ function whyOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** How a backup is to be encrypted; undefined: not at all. Throws for what is no key. */
+/**
+ * The encryption that the options ask for; undefined when they ask for none. Throws when a key cannot be
+ * used.
+ */
 export async function sealingOf(io: Io, flags: EncryptFlags): Promise<Sealing | undefined> {
   const { recipient = [], recipientsFile, passphraseFile } = flags;
   const from_file = recipientsFile === undefined
@@ -99,7 +103,7 @@ async function decrypterOf(io: Io, file: string, flags: DecryptFlags): Promise<D
   return decrypter;
 }
 
-/** The first bytes of a file as text, and all of it again. */
+/** Reads the first bytes of a file as text, and gives back a stream of the whole file. */
 async function peeked(
   stream: ReadableStream<Uint8Array>,
 ): Promise<{ start: string; bytes: AsyncIterable<Uint8Array> }> {
@@ -138,14 +142,14 @@ async function* unsealed(
   }
 }
 
-/** A backup that was opened. */
+/** A backup file that was opened. */
 export interface OpenBackup {
   readonly is_encrypted: boolean;
-  /** Its plain bytes, to be read once. */
+  /** The decrypted bytes, which can be read once. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
-/** Opens a backup, encrypted or not. */
+/** Opens a backup file, encrypted or not. */
 export async function openBackup(io: Io, file: string, flags: DecryptFlags): Promise<OpenBackup> {
   const path = resolvePath(io.cwd, file);
   let stream: ReadableStream<Uint8Array>;

@@ -1,6 +1,6 @@
 /**
- * Files beside the data in a backup: the configuration, keys and certificates that it names, and what was
- * asked for. They are kept as they are, and written back only into a folder that is named.
+ * Files that a backup holds beside the data: the configuration, keys and certificates that it names, and
+ * files that the caller adds. A restore writes them only into a folder that the caller names.
  */
 import type { BackupReader, GivenPart, ReadFile } from "../../shared/backup/archive.ts";
 import type { BackupPart } from "../../shared/backup/manifest.ts";
@@ -11,11 +11,11 @@ import { resolvePath } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
 import type { Place } from "./place.ts";
 
-/** Where they are in the archive, each in a folder of its own. */
+/** Folder of these files in the archive; each file is in a folder of its own below it. */
 const FILES_FOLDER = "files";
 const FILE_MODE = 0o600;
 
-/** Which files go into a backup, as absolute paths, each once. */
+/** Absolute paths of the files that go into a backup, each path once. */
 export function filesToSave(
   io: Io,
   place: Place | undefined,
@@ -27,7 +27,7 @@ export function filesToSave(
   return [...new Set([...own, ...more].map((path) => resolvePath(io.cwd, path)))];
 }
 
-/** They as parts; all are read before the first is handed out. */
+/** The files as parts of a backup. All of them are read before the first part is given out. */
 export async function fileParts(io: Io, paths: readonly string[]): Promise<GivenPart[]> {
   return await Promise.all(paths.map(async (path, at): Promise<GivenPart> => {
     const bytes = await readInput(io, path);
@@ -44,18 +44,18 @@ export async function fileParts(io: Io, paths: readonly string[]): Promise<Given
   }));
 }
 
-/** Where in a folder a file goes that was at `path` on its machine. */
+/** The place in `folder` for a file that was at `path` on its machine. */
 function placeIn(folder: string, path: string): string {
   const parts = path.split(/[\\/]/).filter((part) => !["", ".", ".."].includes(part));
   return [folder, ...parts.map((part) => part.replace(/:$/, ""))].join("/");
 }
 
-/** Writes the files of a backup below a folder, at the paths that they had; none is replaced. */
+/** Writes the files of a backup below a folder, at the paths that they had. It replaces no file. */
 export class FileRestorer implements BackupReader {
   readonly written: string[] = [];
   readonly #io: Io;
   readonly #folder: string;
-  /** By path in the archive. */
+  /** The parts by their path in the archive. */
   readonly #parts: ReadonlyMap<string, BackupPart & { kind: "file" }>;
 
   constructor(io: Io, folder: string, parts: readonly BackupPart[]) {

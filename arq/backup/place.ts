@@ -1,6 +1,6 @@
 /**
- * Where a bus keeps its state, by its configuration: a folder of this machine, or NATS; and the connection
- * to that NATS. For `arq backup` and `arq restore`.
+ * Where a configuration says that a bus keeps its state: in a folder of this machine, or in NATS. Opens the
+ * connection to that NATS, for `arq backup` and `arq restore`.
  */
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { configText, parseConfig } from "../../shared/config/load.ts";
@@ -14,17 +14,17 @@ import { readInput } from "../terminal/input.ts";
 import { resolvePath } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
 
-/** A configuration and what it says of the state. */
+/** A configuration, and where it says that the state is. */
 export interface Place {
-  /** As the command line names it. */
+  /** Path of the configuration as the command line names it. */
   readonly config_file: string;
   readonly config: Config;
   readonly engine: "embedded" | "nats";
-  /** For people: `data_dir /var/lib/arqon` or the addresses of NATS. */
+  /** The place in words: `data_dir /var/lib/arqon`, or the addresses of NATS. */
   readonly title: string;
 }
 
-/** NATS, ready to be asked. */
+/** An open connection to NATS. */
 export interface OpenNats extends AsyncDisposable {
   readonly connection: NatsConnection;
   readonly api: StreamApi;
@@ -35,8 +35,8 @@ const DEFAULT_FILE = "config.toml";
 const RECONNECT_MS = 1_000;
 
 /**
- * The place that `--config` names, or `config.toml` of this folder; undefined when there is neither. Throws
- * ConfigError.
+ * The place of the configuration that `--config` names, or of `config.toml` in this folder; undefined when
+ * there is neither. Throws ConfigError.
  */
 export async function findPlace(io: Io, config_file?: string): Promise<Place | undefined> {
   const is_here = await io.files.state(resolvePath(io.cwd, DEFAULT_FILE)) !== undefined;
@@ -52,7 +52,7 @@ export async function findPlace(io: Io, config_file?: string): Promise<Place | u
   return { config_file: file, config, engine: "embedded", title };
 }
 
-/** The folder of an embedded bus, as an absolute path. Throws when it keeps nothing. */
+/** The absolute path of an embedded bus's data folder. Throws when the bus stores nothing. */
 export function dataDirOf(io: Io, { config_file, config }: Place): string {
   const { data_dir } = config.server;
   if (data_dir !== undefined) return resolvePath(io.cwd, data_dir);
@@ -63,7 +63,7 @@ export function dataDirOf(io: Io, { config_file, config }: Place): string {
   );
 }
 
-/** Connects as the servers of that configuration do. Rejects with `spine-unavailable`. */
+/** Connects to NATS as the servers of that configuration do. Rejects with `spine-unavailable`. */
 export async function openNats(io: Io, { config }: Place): Promise<OpenNats> {
   const { nats } = config;
   if (nats === undefined) throw new RangeError("there is no [nats]");

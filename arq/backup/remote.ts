@@ -1,6 +1,6 @@
 /**
- * A backup of a bus that runs with its data on its own machine: the admin API hands it out, and it is
- * packed anew here, so that files can be beside it and a key around it.
+ * Reads the backup that a running bus with data on its own machine gives out through the admin API. The
+ * caller packs it anew, so that it can add files and encrypt all of it.
  */
 import { BackupError, parseFile } from "../../shared/backup/archive.ts";
 import type { GivenPart } from "../../shared/backup/archive.ts";
@@ -14,7 +14,7 @@ import {
 import { readTar } from "../../shared/tar.ts";
 import type { TarEntry } from "../../shared/tar.ts";
 
-/** What a bus hands out: who it is, and its databases. */
+/** The backup that a bus gives out: which bus it is, and its databases. */
 export interface RemoteBackup {
   readonly head: BackupHead;
   readonly parts: AsyncIterable<GivenPart>;
@@ -45,7 +45,10 @@ async function* partsOf(entries: AsyncGenerator<TarEntry>): AsyncGenerator<Given
   if (!is_whole) throw new BackupError("the bus did not hand out all");
 }
 
-/** Takes apart what the admin API answers. Rejects with BackupError. */
+/**
+ * Reads the head of a backup from the stream of the admin API; the databases come as they are read. Rejects
+ * with BackupError.
+ */
 export async function remoteBackup(stream: ReadableStream<Uint8Array>): Promise<RemoteBackup> {
   const entries = readTar(stream);
   const first = await entries.next();

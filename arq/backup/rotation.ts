@@ -1,11 +1,11 @@
 /**
- * Backups that are made again and again: the time in a file's name, and which older files of that name have to
- * go so that a disk does not fill. Pure.
+ * Backups that are made regularly: the time in a file's name, and which older files must be removed so that
+ * the disk does not fill. Pure.
  */
 
-/** Stands in a file's name for the UTC time at which the backup begins. */
+/** The part of a file's name that is replaced by the UTC time at which the backup begins. */
 export const TIME = "{time}";
-/** `20260801T030000Z`: sorts as it was made, and every file system takes it. */
+/** The form of that time: `20260801T030000Z`. Such names sort by time and are valid on every file system. */
 const STAMP = /^\d{8}T\d{6}Z/;
 const STAMP_LENGTH = 16;
 const PARTIAL = ".partial";
@@ -13,18 +13,18 @@ const PARTIAL = ".partial";
 /** The last part of a path. */
 export const nameIn = (path: string): string => path.split(/[\\/]/).at(-1) ?? "";
 
-/** Whether the name of a file carries its time: once, and not in a folder. */
+/** Whether the name of a file has the place for the time: exactly once, and not in a folder's name. */
 export function carriesTime(path: string): boolean {
   return nameIn(path).includes(TIME) && path.indexOf(TIME) === path.lastIndexOf(TIME);
 }
 
-/** The path with the time, Unix ms, where it wants one. */
+/** The path with the time `now_ms` (Unix ms) in its place. */
 export function pathAt(path: string, now_ms: number): string {
   const stamp = new Date(now_ms).toISOString().replaceAll(/[-:]|\.\d+/g, "");
   return path.replace(TIME, stamp);
 }
 
-/** The stamp in a name that `path` stands for; undefined for any other name. */
+/** The time in a file's name that belongs to `path`; undefined for any other name. */
 function stampIn(name: string, path: string): string | undefined {
   const [before = "", behind = ""] = nameIn(path).split(TIME);
   const stamp = name.slice(before.length, before.length + STAMP_LENGTH);
@@ -34,8 +34,9 @@ function stampIn(name: string, path: string): string | undefined {
 }
 
 /**
- * Of the names in a folder those that have to go, so that the newest `keep` backups of `path` stay; also what
- * killed ones have left before the oldest of these. Names that `path` does not stand for are left alone.
+ * Names in a folder that must be removed so that the newest `keep` backups of `path` stay. Unfinished files
+ * that killed backups left before the oldest of these are among them. Names that do not belong to `path` are
+ * left alone.
  */
 export function outdated(names: readonly string[], path: string, keep: number): string[] {
   const stamped = names.flatMap((name) => {

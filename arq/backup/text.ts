@@ -1,4 +1,4 @@
-/** What `arq backup` and `arq restore` say of a backup, for people and as JSON. Pure. */
+/** Text for people, and JSON, about a backup, for `arq backup` and `arq restore`. Pure. */
 import { partBytes } from "../../shared/backup/manifest.ts";
 import type { BackupPart, Manifest } from "../../shared/backup/manifest.ts";
 import { plural } from "../../shared/plural.ts";
@@ -6,7 +6,7 @@ import { printable } from "../terminal/exit.ts";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 
-/** `512 B`, `1.4 MiB`. */
+/** A size in bytes as text: `512 B`, `1.4 MiB`. */
 export function sizeText(bytes: number): string {
   const at = bytes === 0 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10));
   return `${at === 0 ? bytes : (bytes / 1_024 ** at).toFixed(1)} ${UNITS[at]}`;
@@ -21,13 +21,13 @@ function detailOf(part: BackupPart): string {
   return `mode ${part.mode.toString(8)}`;
 }
 
-/** One line of a table. */
+/** The line of one part of a backup in the table. */
 const rowOf = (part: BackupPart, width: number) =>
   `  ${printable(part.name).padEnd(width)}  ${sizeText(partBytes(part)).padStart(10)}  ${
     detailOf(part)
   }\n`;
 
-/** What is in a backup. */
+/** The table of what is in a backup. */
 export function manifestText(manifest: Manifest): string {
   const { engine, version, begun_ms, ended_ms, parts, node_id } = manifest;
   const bytes = parts.reduce((total, part) => total + partBytes(part), 0);
@@ -40,6 +40,6 @@ export function manifestText(manifest: Manifest): string {
     `${sizeText(bytes)}\n${parts.map((part) => rowOf(part, width)).join("")}`;
 }
 
-/** Whether it holds what should not lie about. */
+/** Whether a backup holds files such as keys, which must be kept secret. */
 export const hasFiles = ({ parts }: Pick<Manifest, "parts">): boolean =>
   parts.some(({ kind }) => kind === "file");

@@ -1,6 +1,6 @@
 /**
- * The admin listener of a bus as the commands see it: which one, with which token, and its answers.
- * HTTP only; what the paths mean is in `commands/`.
+ * Requests to the admin listener of a bus: which listener, with which token, and how its answers are read.
+ * HTTP only; the files in `commands/` say what the paths mean.
  */
 import { ArqonError, errorFromWire } from "@arqon/sdk";
 import { endedBy, textOf } from "../../shared/listeners/answer_body.ts";
@@ -9,29 +9,32 @@ import type { Io } from "../terminal/io.ts";
 import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "./target.ts";
 import type { ConnectionFlags, Target } from "./target.ts";
 
-/** An admin listener and a token of role admin for it. */
+/** An admin listener, and a token of role admin for it. */
 export interface Admin {
-  /** Without a slash at its end. */
+  /** Address of the listener, without a slash at its end. */
   readonly admin_url: string;
   readonly token: string;
-  /** What to do when the token is refused; absent: nothing that is special to it. */
+  /** What to do when the token is refused; absent when there is no advice for this token. */
   readonly renewal?: string | undefined;
 }
 
-/** One question to it. */
+/** One request to an admin listener. */
 export interface AdminRequest {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
-  /** With its query: "/v1/policies?tenant=acme". */
+  /** The path with its query: "/v1/policies?tenant=acme". */
   readonly path: string;
   readonly body?: Uint8Array | string;
-  /** Of the body; absent: JSON. */
+  /** Content type of the body; absent: JSON. */
   readonly content_type?: string;
 }
 
-/** Longer than the bus takes to check a module and to enforce a change. */
+/** Longer than the bus needs to check a module and to enforce a change. */
 const REQUEST_MS = 30_000;
 
-/** From the options, else as `findTarget` finds one. Throws when there is none. */
+/**
+ * The admin listener and token of the options, else of the bus that `findTarget` finds. Throws when there is
+ * none.
+ */
 export async function findAdmin(io: Io, flags: ConnectionFlags): Promise<Admin> {
   const token = await givenToken(io, flags);
   const needs_bus = flags.adminUrl === undefined || token === undefined;
@@ -100,7 +103,7 @@ function parsed(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** What a refusal says, as an error; something that is no ArqonBus is `unreachable`. */
+/** The error that stands for a refusal. An answer that is not ArqonBus's becomes `unreachable`. */
 function refusal({ admin_url, renewal }: Admin, status: number, text: string): unknown {
   const problem = parsed(text);
   if (problem === undefined || typeof problem["reason"] !== "string") {
@@ -114,7 +117,9 @@ function refusal({ admin_url, renewal }: Admin, status: number, text: string): u
   return refusedToken(errorFromWire({ code: status, reason, message }), renewal);
 }
 
-/** The answer's JSON object. Throws what the bus refuses with, or `unreachable`. */
+/**
+ * Sends a request and returns the JSON object of the answer. Throws the refusal of the bus, or `unreachable`.
+ */
 export async function askAdmin(
   io: Io,
   admin: Admin,
@@ -129,8 +134,8 @@ export async function askAdmin(
 }
 
 /**
- * Reads a stream of `streamAdmin` until `enough` resolves with true. A stream that ends before that is a
- * connection that was lost; one that the signal ends throws its reason.
+ * Reads a stream of `streamAdmin` until `enough` resolves with true. A stream that ends before that is a lost
+ * connection; when the signal ends it, the signal's reason is thrown.
  */
 export async function follow(io: Io, admin: Admin, enough: () => Promise<boolean>): Promise<void> {
   try {
@@ -143,13 +148,13 @@ export async function follow(io: Io, admin: Admin, enough: () => Promise<boolean
   throw new ArqonError("connection-lost", `${admin.admin_url} ended the stream`);
 }
 
-/** An answer, or the problem with all its members when the bus refuses with the reason asked for. */
+/** The answer of the bus, or its problem with all members when it refuses with an expected reason. */
 export interface AnswerOrProblem {
   readonly refused: boolean;
   readonly body: Record<string, unknown>;
 }
 
-/** As `askAdmin`, but a refusal with `reason` is an answer too. */
+/** Sends a request as `askAdmin` does, but returns a refusal with `reason` instead of throwing it. */
 export async function askAdminOr(
   io: Io,
   admin: Admin,
@@ -166,7 +171,7 @@ export async function askAdminOr(
   return { refused: !response.ok, body };
 }
 
-/** The answer's body as it comes, until the signal ends it. Throws as `askAdmin` does. */
+/** The answer's body as a stream, until the signal ends it. Throws as `askAdmin` does. */
 export async function streamAdmin(
   io: Io,
   admin: Admin,

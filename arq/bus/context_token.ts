@@ -1,6 +1,6 @@
 /**
- * The token of a context: signed with its key, or read from its file. What to do when the bus refuses
- * it is said here too; who asks for tokens is `target.ts`.
+ * The token of a context: signed with the context's key, or read from its file. Also says what to do when the
+ * bus refuses it. `target.ts` decides when a token is needed.
  */
 import type { Context } from "./contexts.ts";
 import { DEV_TENANT } from "./dev_bus.ts";
@@ -9,7 +9,9 @@ import type { Io } from "../terminal/io.ts";
 import { parsePrivateKey, signToken } from "./token.ts";
 import type { Role } from "./token.ts";
 
-/** Long enough for a person at work; a connection that lasts longer gets another one. */
+/**
+ * Lifetime of a token, long enough for a person at work. A connection that lasts longer gets another token.
+ */
 const TOKEN_SECONDS = 3_600;
 
 async function textOf(io: Io, { name }: Context, what: string, path: string): Promise<string> {
@@ -25,7 +27,7 @@ async function textOf(io: Io, { name }: Context, what: string, path: string): Pr
   }
 }
 
-/** A token of this role for the context's bus. Throws when it has neither a key nor a file. */
+/** A token of this role for the context's bus. Throws when the context has neither a key nor a token file. */
 export async function contextToken(io: Io, context: Context, role: Role): Promise<string> {
   const { name, key, issuer, audience, token_file, tenant } = context;
   if (token_file !== undefined) {
@@ -51,7 +53,7 @@ export async function contextToken(io: Io, context: Context, role: Role): Promis
   return await signToken(jwk, claims, io.now());
 }
 
-/** What to do when the bus refuses the context's token; undefined when it has none. */
+/** What to do when the bus refuses the context's token; undefined when the context has none. */
 export function renewal(
   { name, key, issuer, token_file }: Context,
   role: Role,

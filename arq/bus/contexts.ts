@@ -1,7 +1,7 @@
 /**
- * The contexts file: the buses that a person has named, which one is in use, and the one of a folder.
- * Reads, checks and writes the file; what a command makes of a context is in `target.ts`. It holds
- * addresses and paths, never a key or a token.
+ * The contexts file: the buses that a person has named, which one is in use, and which one belongs to a
+ * folder. Reads, checks and writes the file; `target.ts` uses the contexts. The file holds addresses and
+ * paths, never a key or a token.
  */
 import { idProblem } from "@arqon/proto";
 import { parseAddress } from "@arqon/sdk";
@@ -11,39 +11,39 @@ import { print } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
 import { nearest } from "../../shared/config/suggest.ts";
 
-/** One bus, and how to get tokens for it. Paths are absolute. */
+/** A named bus, and where tokens for it come from. Paths are absolute. */
 export interface Context {
   readonly name: string;
   readonly url: string;
   readonly admin_url?: string | undefined;
   readonly ops_url?: string | undefined;
-  /** File of the token that its ops listener asks for. */
+  /** File with the token for the bus's ops listener. */
   readonly ops_token_file?: string | undefined;
-  /** Of tokens that are made, and what `--tenant` is unless it is given. */
+  /** Tenant of the tokens that are signed, and the value of `--tenant` when that is not given. */
   readonly tenant?: string | undefined;
-  /** File of the private JWK that tokens are signed with. */
+  /** File of the private JWK that signs tokens. */
   readonly key?: string | undefined;
   readonly issuer?: string | undefined;
   readonly audience?: string | undefined;
   /** File of a token that was made elsewhere. */
   readonly token_file?: string | undefined;
-  /** The context counts in this folder and below it, before the one in use. */
+  /** Folder in which, and below which, this context comes before the one in use. */
   readonly folder?: string | undefined;
-  /** The compose file of a stack that `arq dev up` has started; the context goes with it. */
+  /** Compose file of the stack that `arq dev up` started. The context is removed with the stack. */
   readonly compose?: string | undefined;
 }
 
-/** The whole file. */
+/** The content of the contexts file. */
 export interface Contexts {
-  /** Name of the context in use; undefined: none is. */
+  /** Name of the context in use; undefined when none is in use. */
   readonly current: string | undefined;
-  /** By name. */
+  /** All contexts; the file has them sorted by name. */
   readonly contexts: readonly Context[];
 }
 
-/** Names the running development bus, or a compose stack, where a context is named; none can have it. */
+/** A reserved name: where a context is named, it means the running development bus or compose stack. */
 export const DEV_CONTEXT = "dev";
-/** Contexts in one file. */
+/** Most contexts in one file. */
 const CONTEXTS_MAX = 1_000;
 const FILE = "contexts.json";
 const REQUIRED = ["name", "url"] as const;
@@ -62,12 +62,12 @@ const OPTIONAL = [
 
 const NONE: Contexts = { current: undefined, contexts: [] };
 
-/** Where the contexts are; undefined when nothing says where a person's files are. */
+/** Path of the contexts file; undefined when no variable says where a person's files are. */
 export function contextsFile(io: Pick<Io, "config_dir">): string | undefined {
   return io.config_dir === undefined ? undefined : `${io.config_dir}/${FILE}`;
 }
 
-/** Why a text cannot name a context, in words; undefined: it can. */
+/** Why a text cannot be a context's name, in words; undefined when it can. */
 function nameProblem(name: string): string | undefined {
   if (name === DEV_CONTEXT) return `"${DEV_CONTEXT}" names the running development bus`;
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)
@@ -94,7 +94,7 @@ function busAddress(text: string): string {
   }
 }
 
-/** The context as it is kept. Throws a usage error that names the option that is wrong. */
+/** The context in the form in which it is stored. Throws a usage error that names the wrong option. */
 export function checkedContext(context: Context): Context {
   const problem = nameProblem(context.name);
   if (problem !== undefined) {
@@ -134,7 +134,7 @@ function readContext(value: unknown, position: number): Context {
   );
 }
 
-/** Throws TypeError or a usage error for what is no contexts file. */
+/** Reads the text of a contexts file. Throws TypeError or a usage error when the text is not one. */
 export function parseContexts(text: string): Contexts {
   const value: unknown = JSON.parse(text);
   const { current, contexts } = (value ?? {}) as { current?: unknown; contexts?: unknown };
@@ -152,7 +152,7 @@ export function parseContexts(text: string): Contexts {
   return { current, contexts: read };
 }
 
-/** What the file holds; nothing when there is none. Throws when it cannot be read or used. */
+/** The contexts of the file; none when there is no file. Throws when it cannot be read or used. */
 export async function readContexts(io: Pick<Io, "files" | "config_dir">): Promise<Contexts> {
   const path = contextsFile(io);
   if (path === undefined || await io.files.state(path).catch(() => "unknown") === undefined) {
@@ -170,7 +170,7 @@ export async function readContexts(io: Pick<Io, "files" | "config_dir">): Promis
   }
 }
 
-/** Writes the file, readable for its owner only. Throws when there is no place for it. */
+/** Writes the contexts file, readable for its owner only. Throws when there is no place for it. */
 export async function writeContexts(io: Io, contexts: Contexts): Promise<void> {
   const path = contextsFile(io);
   if (path === undefined || io.config_dir === undefined) {
@@ -193,7 +193,7 @@ export async function writeContexts(io: Io, contexts: Contexts): Promise<void> {
   }
 }
 
-/** The context of this name. Throws a usage error that lists those there are. */
+/** The context with this name. Throws a usage error that lists the contexts there are. */
 export function contextNamed({ contexts }: Contexts, name: string): Context {
   const found = contexts.find((context) => context.name === name);
   if (found !== undefined) return found;
@@ -208,7 +208,10 @@ export function contextNamed({ contexts }: Contexts, name: string): Context {
   );
 }
 
-/** The context of the nearest folder around `cwd` that has one; a stack that runs there comes first. */
+/**
+ * The context of the nearest folder at or above `cwd` that has one. The context of a running stack comes
+ * first.
+ */
 export function contextOfFolder({ contexts }: Contexts, cwd: string): Context | undefined {
   const isStack = ({ compose }: Context) => compose === undefined ? 0 : 1;
   return contexts
@@ -218,13 +221,15 @@ export function contextOfFolder({ contexts }: Contexts, cwd: string): Context | 
     )[0];
 }
 
-/** The file with a context added; one of the same name is replaced. */
+/** The contexts with one added; it replaces one of the same name. */
 export function withContext(all: Contexts, context: Context): Contexts {
   const others = all.contexts.filter(({ name }) => name !== context.name);
   return { ...all, contexts: [...others, context] };
 }
 
-/** A command that has done its work without a context says why there is none. Throws when it was ended. */
+/**
+ * Says on stderr why a command that has done its work has made no context. Throws when the command was ended.
+ */
 export async function tellNoContext(io: Io, error: unknown): Promise<void> {
   io.signal.throwIfAborted();
   const why = error instanceof Error ? error.message : String(error);

@@ -1,44 +1,44 @@
 /**
- * Finds a running development bus: `deno task dev` writes a file per process into `.arqon/dev/`, and
- * the newest one that answers wins. Only reads; what it finds is checked, since anything may lie there.
+ * Finds a running development bus. Each development bus writes a file into `.arqon/dev/`, and the newest one
+ * that answers is taken. Only reads; every file is checked, since anything may lie there.
  */
 import type { Files, Io } from "../terminal/io.ts";
 
-/** What a development bus says about itself. */
+/** What a development bus says about itself in its file. */
 export interface DevBus {
   readonly url: string;
   readonly ops_url: string;
   readonly admin_url: string;
-  /** Role user, tenant default. */
+  /** A token of role user in the tenant default. */
   readonly token: string;
   readonly tenant: string;
   readonly issuer: string;
   readonly audience: string;
-  /** The private JWK that its tokens are signed with. */
+  /** File of the private JWK that signs the tokens of this bus. */
   readonly key_file: string;
   readonly started_ms: number;
 }
 
-/** What `deno task dev` vouches with; as in its files, for when it is not running. */
+/** Issuer of development tokens. It is in the file of a running bus, too; this is for when none runs. */
 export const DEV_ISSUER = "arqon-dev";
 /** The audience of development tokens. */
 export const DEV_AUDIENCE = "arqon";
 /** The tenant of development tokens. */
 export const DEV_TENANT = "default";
-/** The development key in a state folder. */
+/** Name of the file with the development key, in a state folder. */
 export const DEV_KEY_FILE = "dev-key.json";
 
-/** What looking for a bus reads. */
+/** What the search for a bus needs. */
 interface Reading {
   readonly files: Pick<Files, "read" | "list">;
 }
 
 const FIELDS = ["url", "ops_url", "admin_url", "token", "tenant", "issuer", "audience", "key_file"];
-/** Files of buses that were killed stay; no more than this many are asked. */
+/** Most files of buses that are tried; files of killed buses stay. */
 const CANDIDATES_MAX = 32;
 const PROBE_MS = 1_500;
 
-/** The announcement in a file's text; undefined when it is none. */
+/** The announcement in the text of a file; undefined when it has none. */
 export function parseDevBus(text: string): DevBus | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -60,7 +60,7 @@ async function announced(io: Reading, state_dir: string): Promise<DevBus[]> {
       const bus = parseDevBus(new TextDecoder().decode(bytes));
       if (bus !== undefined) found.push(bus);
     } catch {
-      // The bus ended just now and took its file along.
+      // The bus ended just now and has removed its file.
     }
   }
   return found.sort((one, other) => other.started_ms - one.started_ms).slice(0, CANDIDATES_MAX);
@@ -78,7 +78,7 @@ async function answers(bus: DevBus, signal: AbortSignal): Promise<boolean> {
   }
 }
 
-/** The newest development bus that answers and that `fits`; nearer state folders come first. */
+/** The newest development bus that answers and that `fits` accepts. Nearer state folders come first. */
 export async function findDevBus(
   io: Reading & Pick<Io, "state_dirs" | "signal">,
   fits: (bus: DevBus) => boolean = () => true,
@@ -91,7 +91,7 @@ export async function findDevBus(
   return undefined;
 }
 
-/** The development key, whether or not a bus runs; undefined when none was ever made here. */
+/** The development key, whether or not a bus runs; undefined when no bus has made one here. */
 export async function findDevKey(
   io: Reading & Pick<Io, "state_dirs">,
 ): Promise<{ path: string; text: string } | undefined> {
@@ -100,7 +100,7 @@ export async function findDevKey(
     try {
       return { path, text: new TextDecoder().decode(await io.files.read(path)) };
     } catch {
-      // Not in this folder.
+      // There is none in this folder.
     }
   }
   return undefined;

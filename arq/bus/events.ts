@@ -1,15 +1,17 @@
-/** Reads server-sent events (WHATWG HTML, 9.2) from a stream of bytes. Pure but for the stream. */
+/** Reads server-sent events (WHATWG HTML, 9.2) from a stream of bytes. Pure apart from the stream. */
 
-/** One event; `name` is "message" where the server gives none. */
+/** One server-sent event; `name` is "message" when the server gives none. */
 export interface ServerEvent {
   readonly name: string;
   readonly data: string;
 }
 
-/** No event of the bus is longer; one that is, ends the stream with an error. */
+/** Length above which an event ends the stream with an error; no event of the bus is longer. */
 const EVENT_CHARS_MAX = 33_554_432;
 
-/** Each event as it is complete; comments are left out. Throws RangeError for one without end. */
+/**
+ * Yields each event when it is complete, without comments. Throws RangeError for an event that is too long.
+ */
 export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
   let rest = "";
   let name = "message";

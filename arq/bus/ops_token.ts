@@ -1,4 +1,7 @@
-/** The token of an ops listener that asks for one: from `--ops-token-file`, else as the context names it. */
+/**
+ * The token of an ops listener that asks for one: from `--ops-token-file`, else from the file that the
+ * context names.
+ */
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import { resolvePath } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
@@ -9,7 +12,10 @@ export interface OpsTokenFlags {
   readonly opsTokenFile?: string;
 }
 
-/** Its text; undefined where none is named. Throws when the file cannot be read, or is empty. */
+/**
+ * The text of the ops token; undefined when no file is named. Throws when the file cannot be read or is
+ * empty.
+ */
 export async function opsToken(
   io: Io,
   { opsTokenFile }: OpsTokenFlags,
@@ -27,7 +33,7 @@ export async function opsToken(
     const why = error instanceof Error ? error.message : error;
     throw new CommandError(`cannot read ${path}: ${why}`, EXIT.refused, hint);
   }
-  // Anything else would not be sent as a header.
+  // Other characters could not be sent in a header.
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw new CommandError(`${path} holds no token`, EXIT.refused, hint);
 }

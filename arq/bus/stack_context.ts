@@ -1,6 +1,6 @@
 /**
- * The context of a compose stack: `arq dev up` leaves it, `arq dev down` takes it away. It counts in the
- * folder where the stack was started, so that every command there takes the stack, with its key.
+ * The context of a compose stack, which `arq dev up` adds and `arq dev down` removes. It counts in the folder
+ * where the stack was started, so that every command there talks to the stack with its key.
  */
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import {
@@ -17,13 +17,13 @@ import { print } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
 import type { StackPorts } from "../serve/stack.ts";
 
-/** A stack that was started. Paths are absolute. */
+/** A compose stack that was started. Paths are absolute. */
 export interface StartedStack {
   readonly folder: string;
   /** The compose file. */
   readonly file: string;
   readonly ports: StackPorts;
-  /** File of the private key whose public part its Shield was given. */
+  /** File of the private key; the Shield has its public part. */
   readonly key: string;
 }
 
@@ -34,7 +34,7 @@ const REQUEST_MS = 5_000;
 const isOf = (folder: string) => (one: Context) =>
   one.compose !== undefined && one.folder === folder;
 
-/** `compose`, or that with the first number that nobody has. */
+/** The name `compose`, or `compose` with the first number that is free. */
 function freeName({ contexts }: Contexts): string {
   const taken = new Set(contexts.map(({ name }) => name));
   let name = NAME;
@@ -42,7 +42,10 @@ function freeName({ contexts }: Contexts): string {
   return name;
 }
 
-/** Why the bus does not take a token of this key; undefined: it does, or nobody could be asked. */
+/**
+ * Why the bus does not accept a token signed with this key; undefined when it does, or when the bus could not
+ * be asked.
+ */
 async function refusalOf(io: Io, context: Context): Promise<string | undefined> {
   try {
     const token = await contextToken(io, context, "admin");
@@ -60,15 +63,15 @@ async function refusalOf(io: Io, context: Context): Promise<string | undefined> 
 }
 
 /**
- * Makes the context, or says on stderr why there is none. Without the key when the stack's Shield does not
- * know it, as with a compose file that does not mount what we give it.
+ * Adds the context of a stack, or says on stderr why there is none. The context has no key when the stack's
+ * Shield does not know the key, as with a compose file that does not mount the issuer folder.
  */
 export async function leaveContext(io: Io, stack: StartedStack): Promise<Context | undefined> {
   const { folder, file, key, ports } = stack;
   try {
     const all = await readContexts(io);
     const addresses = {
-      // That of the last time is replaced.
+      // A context that an earlier stack of this folder left is replaced.
       name: all.contexts.find(isOf(folder))?.name ?? freeName(all),
       url: `ws://127.0.0.1:${ports.port}/v1/socket`,
       admin_url: `http://127.0.0.1:${ports.admin_port}`,
@@ -96,7 +99,7 @@ export async function leaveContext(io: Io, stack: StartedStack): Promise<Context
   }
 }
 
-/** Takes the context of the folder's stack away; its name, when there was one. */
+/** Removes the context of the folder's stack. Returns its name when there was one. */
 export async function removeContext(io: Io, folder: string): Promise<string | undefined> {
   const { current, contexts } = await readContexts(io);
   const gone = contexts.find(isOf(folder));
@@ -108,7 +111,10 @@ export async function removeContext(io: Io, folder: string): Promise<string | un
   return gone.name;
 }
 
-/** One machine has one stack of ours: another folder's would lose its key. Throws while that one runs. */
+/**
+ * Throws while the stack of another folder runs. A machine has only one stack of ours, and the other folder's
+ * would lose its key.
+ */
 export async function refuseOtherStack(io: Io, folder: string): Promise<void> {
   const { contexts } = await readContexts(io).catch(() => ({ contexts: [] as Context[] }));
   for (const one of contexts) {

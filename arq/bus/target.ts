@@ -1,7 +1,7 @@
 /**
- * Which bus a command talks to and with which token: from its options, else from a context, else from
- * the running development bus. `docs/arq.md` has the order; a bus that happens to run or not never
- * decides between one at hand and one far away.
+ * Which bus a command talks to, and with which token: that of its options, else of a context, else the
+ * running development bus. `docs/arq.md` has the order. Whether a bus happens to run never decides between a
+ * local bus and a remote one.
  */
 import { ArqonError, connect, parseAddress } from "@arqon/sdk";
 import type { Connection, Status } from "@arqon/sdk";
@@ -17,7 +17,7 @@ import type { Io } from "../terminal/io.ts";
 import { parsePrivateKey, signToken } from "./token.ts";
 import type { Role } from "./token.ts";
 
-/** The options that every command that talks to a bus has. */
+/** The options of every command that talks to a bus. */
 export interface ConnectionFlags {
   readonly context?: string;
   readonly url?: string;
@@ -27,7 +27,7 @@ export interface ConnectionFlags {
   readonly tokenFile?: string;
 }
 
-/** What tokens are signed with. */
+/** The key and the claims for signing tokens. */
 export interface Signing {
   /** File of the private JWK. */
   readonly key: string;
@@ -35,32 +35,32 @@ export interface Signing {
   readonly audience: string;
 }
 
-/** A bus that was found, and how to get tokens for it. */
+/** A bus that was found, and where tokens for it come from. */
 export interface Target {
-  /** "context prod" or "the development bus". */
+  /** The bus in words: "context prod" or "the development bus". */
   readonly title: string;
-  /** Why this one, for people. */
+  /** Why this bus was taken, for people. */
   readonly why: string;
   readonly context: Context | undefined;
   readonly url: string;
   readonly admin_url: string | undefined;
   readonly ops_url: string | undefined;
-  /** Of the tokens; undefined: whatever the token in the context's file says. */
+  /** Tenant of the tokens; undefined when it is in the token of the context's file. */
   readonly tenant: string | undefined;
-  /** False for a context with addresses only. */
+  /** False for a context that has only addresses. */
   readonly has_token: boolean;
-  /** Undefined: its tokens are made elsewhere. */
+  /** What tokens are signed with; undefined when they are made elsewhere. */
   readonly signing: Signing | undefined;
-  /** `--context` named it: its tokens go to whatever address the other options name. */
+  /** Whether `--context` named it. Its tokens then go to any address that the other options name. */
   readonly is_named: boolean;
-  /** A token of this role; throws when there is no way to get one. */
+  /** A token of this role. Throws when there is no way to get one. */
   token(role: Role): Promise<string>;
-  /** What to do when its token is refused; undefined: nothing that is special to it. */
+  /** What to do when the bus refuses its token; undefined when there is no advice for this token. */
   renewal(role: Role): string | undefined;
 }
 
 const DEV_USER = "dev";
-/** Others than `DEV_USER`, so that whoever bans `dev` can still lift the ban. */
+/** A service has another user than `dev`, so that it can still lift a ban of `dev`. */
 const devUser = (role: Role) => role === "service" ? "dev-service" : DEV_USER;
 const DEV_TOKEN_SECONDS = 3_600;
 
@@ -72,7 +72,7 @@ function socketUrl(url: string): string {
   }
 }
 
-/** The token from `--token` or `--token-file`, if any. */
+/** The token of `--token` or `--token-file`; undefined when neither is given. */
 export async function givenToken(io: Io, flags: ConnectionFlags): Promise<string | undefined> {
   if (flags.token !== undefined && flags.tokenFile !== undefined) {
     throw usageError("--token and --token-file exclude each other");
@@ -95,7 +95,7 @@ const devSigning = ({ key_file, issuer, audience }: DevBus): Signing => ({
   audience: audience === "" ? DEV_AUDIENCE : audience,
 });
 
-/** A short-lived token of the development bus, made with its key. */
+/** A short-lived token for the development bus, signed with its key. */
 async function devToken(io: Io, bus: DevBus, role: Role): Promise<string> {
   const { key, issuer, audience } = devSigning(bus);
   const text = new TextDecoder().decode(await io.files.read(key));
@@ -147,7 +147,7 @@ function contextTarget(io: Io, context: Context, why: string, is_named = false):
   };
 }
 
-/** A context, and what made it count. */
+/** A context, and the reason why it counts here. */
 interface ContextHere {
   readonly context: Context;
   readonly by: "option" | "folder" | "use";
@@ -160,7 +160,7 @@ const whyText = ({ context, by }: ContextHere) =>
     use: `it is in use (arq context use ${context.name})`,
   })[by];
 
-/** The context that counts here, by the options, the folder or `arq context use`; no bus is asked. */
+/** The context that counts here by the options, by the folder or by `arq context use`. Asks no bus. */
 async function contextHere(
   io: Io,
   flags: Pick<ConnectionFlags, "context" | "url">,
@@ -176,8 +176,8 @@ async function contextHere(
 }
 
 /**
- * The bus of the context that counts here; in that context's folder it is the development bus while one
- * runs there. Undefined when no context counts.
+ * The bus of the context that counts here. In the folder of that context, a running development bus takes its
+ * place. Undefined when no context counts.
  */
 export async function contextBus(
   io: Io,
@@ -194,9 +194,9 @@ export async function contextBus(
 }
 
 /**
- * The bus that the options name: by `--context`, by the `--url` of a running development bus; without
- * both the context of this folder (or the development bus that runs in it), the context in use, any
- * running development bus. Every command takes this one, and signs with its key.
+ * The bus that every command takes, whose key it signs with. The options name it: by `--context`, or by the
+ * `--url` of a running development bus. Without them it is the bus of this folder's context (or the
+ * development bus that runs there), then that of the context in use, then any running development bus.
  */
 export async function findTarget(io: Io, flags: ConnectionFlags): Promise<Target | undefined> {
   const own = await contextBus(io, flags);
@@ -213,7 +213,9 @@ export async function findTarget(io: Io, flags: ConnectionFlags): Promise<Target
   return stack === undefined ? undefined : contextTarget(io, stack, why, is_named);
 }
 
-/** The context of a compose stack that `arq dev up` has started, at this address or at any. */
+/**
+ * The context of a compose stack that `arq dev up` has started at the address `wanted`, or at any address.
+ */
 async function stackContext(io: Io, wanted: string | undefined): Promise<Context | undefined> {
   const all = await readContexts(io);
   const stacks = all.contexts.filter(({ compose, url }) =>
@@ -222,7 +224,7 @@ async function stackContext(io: Io, wanted: string | undefined): Promise<Context
   return contextOfFolder({ ...all, contexts: stacks }, io.cwd) ?? stacks[0];
 }
 
-/** Nothing was named and nothing was found. */
+/** The error that no bus was named and none was found. */
 export function noBus(io: Io): CommandError {
   const looked = io.state_dirs.map((dir) => `${dir}/dev`).join(", ");
   return new CommandError(
@@ -232,7 +234,7 @@ export function noBus(io: Io): CommandError {
   );
 }
 
-/** A refused token as an error that says which token it was; any other error as it is. */
+/** The error for a refused token, with a hint which token it was. Any other error is returned unchanged. */
 export function refusedToken(error: unknown, hint: string | undefined): unknown {
   if (!(error instanceof ArqonError) || hint === undefined) return error;
   if (error.code !== 401 && error.reason !== "role-forbidden") return error;
@@ -240,7 +242,7 @@ export function refusedToken(error: unknown, hint: string | undefined): unknown 
   return new CommandError(error.message, EXIT.refused, `${hint}${more}`, { cause: error });
 }
 
-/** What to do when the token that the options and the target give is refused. */
+/** What to do when the bus refuses the token of the options or of the target. */
 export function tokenRenewal(
   io: Io,
   flags: ConnectionFlags,
@@ -255,8 +257,8 @@ export function tokenRenewal(
 }
 
 /**
- * Connects as the options say; `role` is that of a token that is made. Trouble on the way is told on
- * stderr.
+ * Connects as the options say, with a token of `role` when one has to be made. Tells on stderr when the
+ * connection is lost.
  */
 export async function openConnection(
   io: Io,
@@ -278,7 +280,7 @@ export async function openConnection(
   const source = token === undefined && target !== undefined
     ? { getToken: () => target.token(role) }
     : { token: token ?? "" };
-  // What cannot be signed or read is told as it is, and not as a failure to connect.
+  // A key or token that cannot be used is told as it is, and not as a failure to connect.
   if (token === undefined) await target?.token(role);
   try {
     return await connect({
@@ -295,7 +297,7 @@ export async function openConnection(
   }
 }
 
-/** Tells on stderr when the connection is lost and when it is back. */
+/** A listener that tells on stderr when the connection is lost and when it is back. */
 function statusReporter(io: Io): (status: Status) => void {
   let lost = false;
   const tell = (text: string) => void print(io.stderr, text).catch(() => {});

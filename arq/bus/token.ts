@@ -1,6 +1,6 @@
 /**
- * Makes keys and signs tokens with jose, and reads what people write for `--ttl` and `--grant`.
- * Pure but for the key generator; files are the commands' business.
+ * Makes keys, signs tokens with jose, and reads the values of `--ttl` and `--grant`. Pure except for the
+ * random numbers of new keys; the commands read and write files.
  */
 import {
   calculateJwkThumbprint,
@@ -17,27 +17,27 @@ import { CommandError, usageError } from "../terminal/exit.ts";
 export const ALGORITHMS = ["RS256", "ES256", "EdDSA"] as const;
 /** One of `ALGORITHMS`. */
 export type Algorithm = typeof ALGORITHMS[number];
-/** What a token may be. */
+/** The roles that a token may have. */
 export const ROLES = ["user", "service", "admin"] as const;
 /** One of `ROLES`. */
 export type Role = typeof ROLES[number];
 
 const ACTIONS = ["publish", "subscribe", "presence", "command"];
 
-/** One `grants` claim. */
+/** One entry of the claim `grants`. */
 export interface Grant {
   room: string;
   actions: string[];
 }
 
-/** What a token says. */
+/** The claims of a token. */
 export interface TokenClaims {
   readonly issuer: string;
   readonly audience: string;
   readonly tenant: string;
   readonly user: string;
   readonly role: Role;
-  /** Undefined: everything in the tenant. */
+  /** Undefined: the token allows everything in its tenant. */
   readonly grants: readonly Grant[] | undefined;
   readonly ttl_seconds: number;
 }
@@ -45,7 +45,7 @@ export interface TokenClaims {
 const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3_600, d: 86_400 };
 const TTL_SECONDS_MAX = 10 * 365 * 86_400;
 
-/** `15m`, `1h`, `7d` or seconds, as `option` takes them. Throws a usage error that names it. */
+/** Reads seconds in the form `15m`, `1h`, `7d` or a number. Throws a usage error that names `option`. */
 export function parseSeconds(option: string, text: string): number {
   const [, digits, unit = ""] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? [];
   const seconds = Number(digits) * (UNIT_SECONDS[unit] ?? NaN);
@@ -55,14 +55,17 @@ export function parseSeconds(option: string, text: string): number {
   );
 }
 
-/** The value of `--ttl`. */
+/** Reads the value of `--ttl`, in seconds. */
 export function parseTtl(text: string): number {
   return parseSeconds("--ttl", text);
 }
 
-/** `chat-*:publish,subscribe`; without actions all four. Throws a usage error. */
+/**
+ * Reads a grant of the form `chat-*:publish,subscribe`; without actions it has all four. Throws a usage
+ * error.
+ */
 export function parseGrant(text: string): Grant {
-  // A room id may contain colons; an action cannot, so the last colon divides.
+  // The last colon divides: a room id may contain colons, an action cannot.
   const at = text.lastIndexOf(":");
   const named = at < 0 ? [] : text.slice(at + 1).split(",");
   const hasActions = named.length > 0 && named.every((action) => ACTIONS.includes(action));
@@ -84,7 +87,7 @@ export function parseGrant(text: string): Grant {
   return grant;
 }
 
-/** The algorithm that a key is for. Throws when it is for none of ours. */
+/** The signature algorithm that a key is for. Throws when the bus accepts none for it. */
 export function algorithmOf(jwk: JWK): Algorithm {
   const known = ALGORITHMS.find((algorithm) => algorithm === jwk.alg);
   if (known !== undefined) return known;
@@ -100,7 +103,7 @@ export function algorithmOf(jwk: JWK): Algorithm {
   );
 }
 
-/** Reads a private JWK. `where` names it in errors, which never repeat the key. */
+/** Reads a private JWK. `where` names it in errors; an error never repeats the key. */
 export function parsePrivateKey(text: string, where: string): JWK {
   let jwk: unknown;
   try {
@@ -119,7 +122,7 @@ export function parsePrivateKey(text: string, where: string): JWK {
   return jwk as JWK;
 }
 
-/** A signed token that begins to count at `now_ms`. */
+/** Signs a token that is valid from `now_ms` on. */
 export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): Promise<string> {
   const alg = algorithmOf(jwk);
   const now_seconds = Math.floor(now_ms / 1_000);
@@ -137,13 +140,13 @@ export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): 
       .setJti(crypto.randomUUID())
       .sign(key);
   } catch (error) {
-    // jose's errors describe the key's form, never its content.
+    // Errors of jose describe the form of the key, never its content.
     const text = error instanceof Error ? error.message : String(error);
     throw new CommandError(`the key cannot sign: ${text}`);
   }
 }
 
-/** A new key pair: the private JWK, and the public one to put into a set. */
+/** Makes a key pair: the private JWK, and the public JWK for a key set. */
 export async function newKeyPair(alg: Algorithm): Promise<{ private_jwk: JWK; public_jwk: JWK }> {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
   const public_jwk = await exportJWK(publicKey);

@@ -1,33 +1,33 @@
 /**
- * The commands of `arq` as plain data, read from their one definition (commander's objects): what
- * completion scripts, the manual page and `docs/arq.md` are made of. Runs nothing and knows no command.
+ * The commands of `arq` as plain data, read from their definition in commander's objects. The completion
+ * scripts, the manual page and `docs/arq.md` are made from it. It runs nothing and knows no single command.
  */
 import type { Argument, Command, Option } from "commander";
 
-/** What stands for a value: what a shell can complete it with. */
+/** The kind of a value, which tells a shell how to complete it. */
 export type ValueKind = "file" | "folder" | "context" | "choice" | "text";
 
-/** An option. */
+/** An option of a command. */
 export interface OptionInfo {
-  /** As in the help: `-o, --output <file>`. */
+  /** The option as the help shows it: `-o, --output <file>`. */
   readonly flags: string;
   readonly short: string | undefined;
   readonly long: string;
-  /** Name of its value; undefined: it has none. */
+  /** Name of the option's value; undefined: it takes none. */
   readonly value: string | undefined;
   readonly is_value_optional: boolean;
   readonly kind: ValueKind;
   readonly choices: readonly string[];
   readonly description: string;
-  /** For people; undefined: none, or the description says it. */
+  /** The default in words; undefined when there is none or the description has it. */
   readonly preset: string | undefined;
-  /** The command does not run without it. */
+  /** Whether the command needs the option. */
   readonly is_required: boolean;
-  /** Heading under which the help lists it; undefined: the command's own. */
+  /** Heading of the option in the help; undefined: it stands among the command's own options. */
   readonly group: string | undefined;
 }
 
-/** An operand. */
+/** An operand of a command. */
 export interface ArgumentInfo {
   readonly name: string;
   readonly is_required: boolean;
@@ -37,26 +37,26 @@ export interface ArgumentInfo {
   readonly description: string;
 }
 
-/** A part of what the help says below the options. */
+/** A part of the text below the options in a command's help. */
 export interface Note {
-  /** Lines that stand as they are, for example of a list; those of other parts flow. */
+  /** True for a list, whose lines stay as they are; the lines of other parts flow. */
   readonly is_list: boolean;
-  /** Without their indentation. */
+  /** The lines without their indentation. */
   readonly lines: readonly string[];
 }
 
-/** A command, or a group of them. */
+/** A command, or a group of commands. */
 export interface CommandInfo {
-  /** All its words: `["arq", "room", "get"]`. */
+  /** All words of the command: `["arq", "room", "get"]`. */
   readonly path: readonly string[];
-  /** What follows the words in its usage: `[options] <room> [key]`. */
+  /** The usage after the command's words: `[options] <room> [key]`. */
   readonly usage: string;
   readonly description: string;
   readonly arguments: readonly ArgumentInfo[];
   readonly options: readonly OptionInfo[];
   readonly notes: readonly Note[];
   readonly examples: readonly string[];
-  /** It does something by itself, also where it has commands below. */
+  /** Whether it does something by itself; a group with commands below may do so too. */
   readonly is_runnable: boolean;
   readonly commands: readonly CommandInfo[];
 }
@@ -107,7 +107,7 @@ function optionInfo(option: Option): OptionInfo {
   };
 }
 
-/** Parts end at empty lines and where the indentation begins or ends. */
+/** Splits a text into parts. A part ends at an empty line, and where an indentation begins or ends. */
 function parseNotes(prose: string): Note[] {
   const notes: { is_list: boolean; lines: string[] }[] = [];
   let is_new = true;
@@ -122,10 +122,10 @@ function parseNotes(prose: string): Note[] {
   return notes;
 }
 
-/** What `addHelpText("after", …)` adds, in the form that `examples` of program_options.ts gives it. */
+/** Reads the text of `addHelpText("after", …)` in the form that `examples` of program_options.ts gives it. */
 function readHelpText(command: Command): Pick<CommandInfo, "notes" | "examples"> {
   let text = "";
-  // As commander itself asks for it.
+  // Commander asks for the text with the same context.
   const context = { error: false, command, write: (part: string) => text += part };
   (command as unknown as { emit(event: string, context: unknown): boolean })
     .emit("afterHelp", context);
@@ -138,7 +138,7 @@ function readHelpText(command: Command): Pick<CommandInfo, "notes" | "examples">
   };
 }
 
-/** A command with everything below it; what is hidden is left out, and so is commander's own help. */
+/** A command with all commands below it. Hidden commands and commander's own help are left out. */
 export function describeCommand(command: Command, above: readonly string[] = []): CommandInfo {
   const path = [...above, command.name()];
   const help = command.createHelp();
@@ -151,21 +151,21 @@ export function describeCommand(command: Command, above: readonly string[] = [])
     options: help.visibleOptions(command)
       .filter((option) => command.options.includes(option)).map(optionInfo),
     ...readHelpText(command),
-    // Commander keeps it to itself, and shows the help of a command that has none.
+    // Commander has no public name for the action. It shows the help of a command without one.
     is_runnable: "_actionHandler" in command && typeof command._actionHandler === "function",
     commands: shown.map((one) => describeCommand(one, path)),
   };
 }
 
-/** The commands that do something, in the order of their definition. */
+/** The commands that do something by themselves, in the order of their definition. */
 export function runnable(command: CommandInfo): CommandInfo[] {
   return everyCommand(command).filter(({ is_runnable }) => is_runnable);
 }
 
-/** The command and everything below it, each group before its commands. */
+/** A command and all commands below it, each group before its commands. */
 export function everyCommand(command: CommandInfo): CommandInfo[] {
   return [command, ...command.commands.flatMap(everyCommand)];
 }
 
-/** Heading of the options that every command has which talks to a bus. */
+/** Heading of the options that every command has that talks to a bus. */
 export const BUS_OPTIONS = "Bus options:";

@@ -1,6 +1,6 @@
 /**
- * Shell completion, made of the commands' definition: what is common to all shells. The scripts are
- * whole by themselves, so that a key press starts no process; only names of contexts are asked for.
+ * Shell completion from the definition of the commands: the part that all shells share. A script has
+ * everything in it, so that a key press starts no process; only names of contexts are asked for.
  */
 import { bashScript } from "./completion_bash.ts";
 import { fishScript } from "./completion_fish.ts";
@@ -12,29 +12,29 @@ import type { CommandInfo, ValueKind } from "./command_tree.ts";
 /** The shells that there are scripts for. */
 export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
 
-/** One of them. */
+/** A shell that there is a completion script for. */
 export type Shell = typeof SHELLS[number];
 
-/** What can stand at a place of a command line. */
+/** What can stand at one place of a command line. */
 export interface Place {
   readonly kind: ValueKind;
-  /** Of the kind `choice`. */
+  /** The words of a place of kind `choice`. */
   readonly choices: readonly string[];
   readonly description: string;
 }
 
-/** An option as a shell needs it. */
+/** The facts about an option that a completion script needs. */
 export interface CompletedOption {
   readonly short: string | undefined;
   readonly long: string;
   readonly description: string;
-  /** Undefined: it takes no value. */
+  /** The option's value; undefined: it takes none. */
   readonly value: (Place & { readonly name: string }) | undefined;
 }
 
-/** A command as a shell needs it. */
+/** The facts about a command that a completion script needs. */
 export interface CompletedCommand {
-  /** All its words with a blank between two. */
+  /** All words of the command, with a blank between two. */
   readonly words: string;
   readonly commands: readonly { readonly name: string; readonly description: string }[];
   readonly options: readonly CompletedOption[];
@@ -53,7 +53,7 @@ function completed(command: CommandInfo): CompletedCommand {
     short: option.short,
     long: option.long,
     description: option.description,
-    // A value that may be left out is not waited for.
+    // Completion does not wait for a value that may be left out.
     value: option.value === undefined || option.is_value_optional ? undefined : {
       name: option.value,
       kind: option.kind,
@@ -72,7 +72,7 @@ function completed(command: CommandInfo): CompletedCommand {
   };
 }
 
-/** Every command, each group before its own; `help`, which commander adds, is the last one. */
+/** Every command, each group before its commands. The last one is `help`, which commander adds. */
 export function completedCommands(program: CommandInfo): CompletedCommand[] {
   const [root, ...others] = everyCommand(program).map(completed);
   if (root === undefined) return [];
@@ -98,7 +98,7 @@ const SCRIPTS: Readonly<Record<Shell, (commands: readonly CompletedCommand[]) =>
   powershell: powershellScript,
 };
 
-/** The script of a shell. */
+/** The completion script for a shell. */
 export function completionScript(shell: Shell, program: CommandInfo): string {
   return SCRIPTS[shell](completedCommands(program));
 }

@@ -3,16 +3,16 @@ import type { CompletedCommand, Place } from "./completion.ts";
 
 const words = (names: readonly string[]) => `'${names.join(" ").replaceAll("'", "'\\''")}'`;
 
-/** What `_arq_kind` and `_arq_words` become for a place; empty words mean nothing is known. */
+/** The assignments to `_arq_kind` and `_arq_words` for a place; empty words mean that nothing is known. */
 function assignments({ kind, choices }: Place): string {
   return kind === "choice" ? `_arq_words=${words(choices)}` : `_arq_kind=${kind}`;
 }
 
-/** Branches that do the same are one. */
+/** The branches of a `case`, where patterns with the same body share one branch. */
 function cases(branches: readonly (readonly [pattern: string, body: string])[]): string {
   const patterns = new Map<string, string[]>();
   for (const [pattern, body] of branches) {
-    // The star of a variadic operand is none when it is quoted.
+    // A quoted star would lose its meaning, and a variadic operand needs it.
     const quoted = pattern.endsWith("*") ? `'${pattern.slice(0, -1)}'*` : `'${pattern}'`;
     patterns.set(body, [...(patterns.get(body) ?? []), quoted]);
   }
@@ -94,7 +94,7 @@ _arq() {
 complete -F _arq arq
 `;
 
-/** The script. */
+/** The completion script of bash for these commands. */
 export function bashScript(commands: readonly CompletedCommand[]): string {
   const groups = commands.filter((command) => command.commands.length > 0);
   const children = groups.map((group) =>

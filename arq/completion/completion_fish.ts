@@ -32,7 +32,7 @@ function operandLines({ words, operands }: CompletedCommand): string[] {
   return operands.flatMap((operand, index) => {
     if (operand.kind === "text") return [];
     const condition = quoted(`__arq_at '${words}' ${operand.is_variadic ? "" : index}`.trimEnd());
-    // The files of an operand do not need what `-r` says of an option's value.
+    // An operand for files needs no `-r`, which is for the value of an option.
     const what = operand.kind === "file" ? " -F" : candidates(operand).replace(" -x", " -f");
     return [`complete -c arq -n ${condition}${what}\n`];
   });
@@ -80,7 +80,7 @@ end
 complete -c arq -f
 `;
 
-/** The script. */
+/** The completion script of fish for these commands. */
 export function fishScript(commands: readonly CompletedCommand[]): string {
   const known = commands.slice(1).map(({ words }) => quoted(words));
   const valued = commands.flatMap(({ words, options }) =>

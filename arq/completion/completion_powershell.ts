@@ -3,7 +3,7 @@ import type { CompletedCommand, Place } from "./completion.ts";
 
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
-/** A value in the tables: the choices, or the kind with a colon before it. */
+/** A value in the script's tables: the choices, or a colon and the kind. */
 function valueText({ kind, choices }: Place): string {
   return kind === "choice" ? choices.join(" ") : `:${kind}`;
 }
@@ -59,7 +59,7 @@ const MAIN = `
 }
 `;
 
-/** The script. */
+/** The completion script of PowerShell for these commands. */
 export function powershellScript(commands: readonly CompletedCommand[]): string {
   const groups = commands.filter((command) => command.commands.length > 0);
   const options = commands.map(({ words, options }) => {

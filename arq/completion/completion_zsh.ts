@@ -3,7 +3,9 @@ import type { CompletedCommand, CompletedOption, Place } from "./completion.ts";
 
 const functionName = (words: string) => `_${words.replaceAll(/[ -]/g, "_")}`;
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
-/** In a specification a colon ends the message and brackets the description. */
+/**
+ * Escapes a text for a specification, in which a colon ends the message and brackets mark the description.
+ */
 const message = (text: string) => text.replace(/[\\:[\]]/g, (mark) => `\\${mark}`);
 
 function action({ kind, choices }: Place): string {
@@ -84,7 +86,7 @@ else
 fi
 `;
 
-/** The script. */
+/** The completion script of zsh for these commands. */
 export function zshScript(commands: readonly CompletedCommand[]): string {
   const functions = commands.map((command) =>
     command.commands.length > 0 ? groupFunction(command) : leafFunction(command)

@@ -1,6 +1,6 @@
 /**
- * The manual page of `arq` in roff (the macros of man(7)), made of the commands' definition. Pure. It
- * says what the help says, all on one page; longer explanations are in `docs/arq.md`.
+ * The manual page of `arq` in roff (the macros of man(7)), made from the definition of the commands. Pure. It
+ * has the text of the help on one page; `docs/arq.md` has longer explanations.
  */
 import { everyCommand } from "./command_tree.ts";
 import type { CommandInfo, Note, OptionInfo } from "./command_tree.ts";
@@ -16,7 +16,7 @@ const MARKS: Readonly<Record<string, string>> = {
   "~": "\\(ti",
 };
 
-/** A line of text in which every character stands for itself; a leading dot is no request. */
+/** Escapes a line for roff, so that every character stands for itself and a leading dot is no request. */
 export function roff(text: string): string {
   const escaped = [...text].map((character) => {
     const code = character.codePointAt(0) ?? 0;
@@ -28,14 +28,14 @@ export function roff(text: string): string {
 
 const bold = (text: string) => `\\fB${roff(text)}\\fR`;
 
-/** Placeholders as they are usually set: in italics, without their brackets' meaning lost. */
+/** The flags of an option in roff: placeholders are in italics and keep their brackets. */
 function flags(text: string): string {
   return text.split(/(<[^>]*>|\[[^\]]*\])/).map((part, index) =>
     index % 2 === 1 ? `\\fI${roff(part)}\\fR` : part.trim() === "" ? part : bold(part)
   ).join("");
 }
 
-/** Lists are indented a little; the lines of text flow. */
+/** The notes of a command in roff: lists are indented a little, the lines of other text flow. */
 function paragraphs(notes: readonly Note[]): string {
   return notes.map(({ is_list, lines }) => {
     if (!is_list) return `.PP\n${lines.map((line) => `${roff(line)}\n`).join("")}`;
@@ -89,7 +89,7 @@ const FILES = [
   [".arqon/dev/", "Where a development bus says that it runs, in this folder or one above it."],
 ] as const;
 
-/** The page; `version` is that of `arq`. */
+/** The manual page in roff; `version` is the version of `arq`. */
 export function manPage(program: CommandInfo, version: string): string {
   const commands = everyCommand(program).slice(1);
   const bus = commands.flatMap(({ options }) => options);

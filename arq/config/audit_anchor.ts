@@ -1,8 +1,8 @@
-/** The `--anchor` of `arq audit verify`, as it stands on the command line. */
+/** Reads the `--anchor` of `arq audit verify` from the command line. */
 import type { Anchor } from "../../shared/audit/chain.ts";
 import { usageError } from "../terminal/exit.ts";
 
-/** `SEQ:HASH` of an option. */
+/** Reads an anchor of the form `SEQ:HASH`. Throws a usage error. */
 export function parseAnchor(text: string): Anchor {
   const [, seq = "", hash = ""] = /^([1-9][0-9]{0,15}):([0-9a-f]{64})$/.exec(text) ?? [];
   if (seq !== "") return { seq: Number(seq), hash };

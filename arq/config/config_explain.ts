@@ -1,6 +1,6 @@
 /**
- * What `arq config explain` says of a key or a table, from the schema that checks the configuration.
- * Pure; the same descriptions as docs/configuration.md.
+ * The text of `arq config explain` about a key or a table, from the schema that checks the configuration.
+ * Pure. The descriptions are those of docs/configuration.md.
  */
 import { configJsonSchema, expectation, grouped } from "../../shared/config/json_schema.ts";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
@@ -8,25 +8,25 @@ import { nearest } from "../../shared/config/suggest.ts";
 
 /** One key or table of the configuration. */
 export interface ConfigEntry {
-  /** `auth.issuers.jwks_url`; empty: the whole file. */
+  /** Full name, `auth.issuers.jwks_url`; empty for the whole file. */
   readonly key: string;
   readonly kind: "key" | "table" | "array of tables";
-  /** What its value must be, in words. */
+  /** What the value must be, in words. */
   readonly expects: string;
   readonly description: string;
   readonly required: boolean;
-  /** Undefined: absent unless it is set. */
+  /** The default; undefined when the key is absent unless it is set. */
   readonly default: unknown;
   readonly minimum: number | undefined;
   readonly maximum: number | undefined;
-  /** Of a table: what is directly in it. */
+  /** The keys and tables directly in a table. */
   readonly members: readonly ConfigEntry[];
 }
 
-/** What a name leads to. */
+/** The result of a search for a name. */
 export type Explanation =
   | { readonly found: ConfigEntry }
-  /** Several keys have this name, or none has it and these are near. */
+  /** Several keys have the name, or none has it and these are similar. */
   | {
     readonly found: undefined;
     readonly same: readonly string[];
@@ -35,7 +35,7 @@ export type Explanation =
 
 const NEAR_MAX = 5;
 
-/** The table whose keys a node holds; undefined for a plain value. */
+/** The table that a schema describes, also as the items of a list; undefined for a plain value. */
 function tableOf(node: JsonSchema): JsonSchema | undefined {
   if (node.type === "object") return node;
   return node.items?.type === "object" ? node.items : undefined;
@@ -60,7 +60,7 @@ function entryOf(node: JsonSchema, key: string, required: boolean): ConfigEntry 
   };
 }
 
-/** The whole configuration. */
+/** The entry of the whole configuration. */
 export function configEntry(): ConfigEntry {
   return entryOf({ ...configJsonSchema(), type: "object" }, "", false);
 }
@@ -69,14 +69,17 @@ function all(entry: ConfigEntry): readonly ConfigEntry[] {
   return entry.members.flatMap((member) => [member, ...all(member)]);
 }
 
-/** `[auth.issuers]`, `auth.issuers[0].issuer` and `auth.issuers.issuer` are the same to a person. */
+/**
+ * The plain form of a key. `[auth.issuers]`, `auth.issuers[0].issuer` and `auth.issuers.issuer` are spelled
+ * alike.
+ */
 function plainKey(text: string): string {
   return text.trim().replace(/\[\d+\]/g, "").replace(/[[\]"'\s]/g, "").replace(/^\.+|\.+$/g, "");
 }
 
 const leaf = (key: string) => key.slice(key.lastIndexOf(".") + 1);
 
-/** Keys that a person may have meant, best first. */
+/** Keys that a person may have meant, best match first. */
 function nearKeys(key: string, known: readonly string[]): readonly string[] {
   const whole = nearest(key, known);
   if (whole !== undefined) return [whole];
@@ -87,7 +90,7 @@ function nearKeys(key: string, known: readonly string[]): readonly string[] {
   return [...new Set([...exact, ...similar, ...parts])].slice(0, NEAR_MAX);
 }
 
-/** Finds a key or table by its whole name, or by its last part where that is unique. */
+/** Finds a key or table by its full name, or by the last part of the name where that is unique. */
 export function explainKey(text: string, root: ConfigEntry = configEntry()): Explanation {
   const key = plainKey(text);
   if (key === "") return { found: root };
@@ -101,7 +104,7 @@ export function explainKey(text: string, root: ConfigEntry = configEntry()): Exp
   return { found: undefined, same: same.map((entry) => entry.key), near: nearKeys(key, known) };
 }
 
-/** A default as TOML has it. */
+/** A default value in TOML. */
 function valueText(value: unknown): string {
   return typeof value === "number" ? grouped(value) : JSON.stringify(value);
 }
@@ -128,7 +131,7 @@ function tableText(entry: ConfigEntry): string {
   return `${head}${sentence(entry.description)}\n${lines.join("")}`;
 }
 
-/** The entry for people. */
+/** The text of an entry, for people. */
 export function explanationText(entry: ConfigEntry): string {
   if (entry.kind !== "key") return tableText(entry);
   const at = entry.key.lastIndexOf(".");

@@ -1,4 +1,4 @@
-/** The bus that commands take here: does it live, is it ready, are its tokens good? */
+/** Findings about the bus that commands take here: whether it runs, is ready and accepts its tokens. */
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import { parseAddress } from "@arqon/sdk";
 import { printable } from "../terminal/exit.ts";
@@ -12,7 +12,7 @@ import type { Finding } from "./finding.ts";
 import { privateFinding } from "./paths.ts";
 import type { TimeAnswer } from "./system.ts";
 
-/** What was found, and what the bus says of the time. */
+/** The findings about a bus, and the time that the bus told. */
 export interface BusReport {
   readonly findings: readonly Finding[];
   readonly time: TimeAnswer | undefined;
@@ -46,7 +46,7 @@ async function ask(io: Io, url: string, token?: string): Promise<Answer> {
   };
 }
 
-/** The parts of a bus that are not ready, by its health report. */
+/** The parts of a bus that are not ready, from its health report. */
 function unreadyParts(body: Record<string, unknown>): string {
   const checks = Object.entries((body["checks"] ?? {}) as Record<string, { status?: string }>);
   const names = checks.filter(([, check]) => check.status !== "ok").map(([name]) => name);
@@ -77,13 +77,13 @@ async function healthFinding(io: Io, target: Target, ops_url: string, flags: Ops
     io.signal.throwIfAborted();
     const fix = "start it (arq serve, deno task dev), or choose another: arq context use NAME";
     const text = `${target.title} does not answer at ${ops_url}: ${whyOf(error)}`;
-    // The bus of a folder may well not have been started yet.
+    // The bus of a folder may not have been started yet.
     const tell = target.context === undefined || target.context.folder !== undefined ? warn : fail;
     return { finding: tell(CHECK, text, fix), time: undefined };
   }
 }
 
-/** Asks with a token whether it is good. */
+/** Asks the bus with a token whether it accepts the token. */
 async function tokenFinding(
   io: Io,
   target: Target,
@@ -103,7 +103,7 @@ async function tokenFinding(
   }
 }
 
-/** Looks at a bus. A folder's that does not run is a warning, since it may not have to. */
+/** Looks at a bus. A folder's bus that does not run is only a warning, since it need not run. */
 export async function busReport(
   io: Io,
   target: Target,

@@ -1,6 +1,6 @@
 /**
- * The files and the folder that a configuration names, opened as a server opens them at its start: what
- * is wrong with each, by its key. Ports, NATS and the rest of the machine are `arq doctor`'s.
+ * The problems of the files and the folder that a configuration names, each with its key. They are opened as
+ * a server opens them at its start. `arq doctor` looks at ports, NATS and the rest of the machine.
  */
 import { createLogger } from "../../shared/logs/log.ts";
 import { ConfigError, unreadable } from "../../shared/config/load.ts";
@@ -33,7 +33,7 @@ const SILENT = createLogger({
   write: () => {},
 });
 
-/** Keys are read with the same eyes as a Shield's. */
+/** The problems of the issuers' keys, which are read as a Shield reads them. */
 async function keyProblems(
   { auth, limits }: Config,
   read: (path: string) => string,
@@ -49,7 +49,7 @@ async function keyProblems(
   };
   const problems: ConfigProblem[] = [];
   for (const [position, issuer] of auth.issuers.entries()) {
-    // A URL is only looked at, not fetched.
+    // For a URL only its form is checked; nothing is fetched.
     await openKeySource(issuer, position, options).then(
       (source) => source.close(),
       (error) => problems.push(...problemsOf(error, `auth.issuers[${position}]`)),
@@ -58,7 +58,7 @@ async function keyProblems(
   return problems;
 }
 
-/** Reads what a table names as its servers do; each rejects or throws what they would end with. */
+/** Functions that read the files of a table as its servers do. Each rejects or throws as a start would. */
 const READERS: readonly ((config: Config, read: ReadFile) => unknown)[] = [
   ({ server: { tls_cert, tls_key } }, read) => {
     if (tls_cert === undefined || tls_key === undefined) return;
@@ -72,7 +72,7 @@ const READERS: readonly ((config: Config, read: ReadFile) => unknown)[] = [
   ({ telemetry }, read) => telemetryHeaders(telemetry, { read }),
 ];
 
-/** The folder of the embedded Spine; with NATS nobody opens it. */
+/** The problems of the embedded Spine's folder; none with NATS, where nobody opens it. */
 async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigProblem[]> {
   if (nats !== undefined || server.data_dir === undefined) return [];
   const { status, text, fix } = await dataFinding(io, server.data_dir);
@@ -80,7 +80,7 @@ async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigPro
   return [{ position: undefined, key: "server.data_dir", text: `${text}; ${fix}` }];
 }
 
-/** What is wrong with the files; relative paths begin in the folder in which `arq` runs. */
+/** The problems of all named files. Relative paths begin in the folder in which `arq` runs. */
 export async function namedFileProblems(io: Io, config: Config): Promise<ConfigProblem[]> {
   const files = namedFiles(config);
   const texts = new Map<string, string | Error>();
@@ -110,7 +110,7 @@ export async function namedFileProblems(io: Io, config: Config): Promise<ConfigP
     try {
       read(config, text);
     } catch (error) {
-      // What is missing there has been told.
+      // A missing file has been told already.
       const found = error instanceof ConfigError ? error.problems : [];
       problems.push(...found.filter(({ key }) => !told.has(key)));
     }

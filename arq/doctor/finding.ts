@@ -1,22 +1,22 @@
-/** What `arq doctor` finds: one sentence, how bad it is, and what to do. */
+/** A finding of `arq doctor`: one sentence, how bad it is, and what to do about it. */
 
-/** `warn` works now, `fail` does not. */
+/** How bad a finding is: `warn` works now, `fail` does not work. */
 export type Severity = "ok" | "warn" | "fail";
 
-/** One thing that was looked at. Never holds a key, a token or a password. */
+/** A finding about one thing. It never holds a key, a token or a password. */
 export interface Finding {
-  /** What was looked at, in one word or two: "client port". */
+  /** The thing in one or two words: "client port". */
   readonly check: string;
   readonly status: Severity;
   readonly text: string;
-  /** What to do about it. */
+  /** What to do about a warning or failure. */
   readonly fix?: string;
 }
 
-/** All is well. */
+/** A finding that all is well. */
 export const ok = (check: string, text: string): Finding => ({ check, status: "ok", text });
 
-/** It works, but something is not as it should be. */
+/** A finding that something works, but is not as it should be. */
 export const warn = (check: string, text: string, fix: string): Finding => ({
   check,
   status: "warn",
@@ -24,7 +24,7 @@ export const warn = (check: string, text: string, fix: string): Finding => ({
   fix,
 });
 
-/** It does not work. */
+/** A finding that something does not work. */
 export const fail = (check: string, text: string, fix: string): Finding => ({
   check,
   status: "fail",

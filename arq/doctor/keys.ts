@@ -1,4 +1,7 @@
-/** The keys of a configuration's issuers: files and URLs that can be read, of the right kind and strength. */
+/**
+ * Findings about the keys of a configuration's issuers: whether files and URLs can be read, and have keys of
+ * the right kind and strength.
+ */
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { keyFromPem, keysFromJwks } from "../../shield/auth/keys.ts";
@@ -63,7 +66,7 @@ async function urlFinding(io: Io, issuer: Issuer, timeout_ms: number): Promise<F
   }
 }
 
-/** Private keys that lie beside the public sets, as `arq auth keys` and `arq init` leave them. */
+/** Findings about private keys beside the public sets, where `arq auth keys` and `arq init` leave them. */
 async function privateFindings(io: Io, issuers: readonly Issuer[]): Promise<Finding[]> {
   const paths = issuers.flatMap(({ jwks_file }) => jwks_file ?? [])
     .filter((path) => path.endsWith("arqon-jwks.json"))
@@ -76,7 +79,7 @@ async function privateFindings(io: Io, issuers: readonly Issuer[]): Promise<Find
   return findings;
 }
 
-/** One finding an issuer, and one a private key that lies beside its public set. */
+/** One finding for each issuer, and one for each private key beside its public set. */
 export async function keyFindings(io: Io, { auth }: Config): Promise<Finding[]> {
   const { issuers, jwks_timeout_ms } = auth;
   if (issuers.length === 0) {

@@ -1,6 +1,7 @@
 /**
- * The NATS servers of a configuration: reachable, new enough, with JetStream, and taking our login. The
- * greeting of each server is read first, which needs no login; then one connection as a server makes it.
+ * Findings about the NATS servers of a configuration: whether they can be reached, are new enough, have
+ * JetStream and accept our login. First the greeting of each server is read, which needs no login; then one
+ * connection is made as a server makes it.
  */
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Config } from "../../shared/config/schema.ts";
@@ -12,16 +13,16 @@ import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { storageFinding } from "./storage.ts";
 
-/** A configuration with a `[nats]` table. */
+/** A configuration that has a table `[nats]`. */
 type WithNats =
   & Pick<Config, "durable" | "rooms" | "auth" | "platform">
   & { readonly nats: NonNullable<Config["nats"]> };
 
-/** What a server says of itself when one connects. */
+/** What a NATS server says about itself at the start of a connection. */
 export interface Greeting {
   readonly version: string;
   readonly jetstream: boolean;
-  /** Part of a cluster, of which another server may have JetStream. */
+  /** Whether it is part of a cluster; another server there may have JetStream. */
   readonly clustered: boolean;
 }
 
@@ -30,7 +31,7 @@ const GREETING_BYTES_MAX = 65_536;
 const JETSTREAM_FIX =
   'add jetstream { store_dir: "…" } to the server\'s configuration, or start it with --jetstream';
 
-/** The first line of a NATS server; undefined when it is none. */
+/** Reads the first line of a NATS server; undefined when the line is not NATS's. */
 export function parseGreeting(line: string): Greeting | undefined {
   const [, json] = /^INFO\s+(\{.*\})\s*$/s.exec(line) ?? [];
   try {
@@ -44,7 +45,7 @@ export function parseGreeting(line: string): Greeting | undefined {
   }
 }
 
-/** What a greeting says of a server at `address`. */
+/** The finding about the server at `address`, from its greeting. */
 export function greetingFinding(address: string, greeting: Greeting): Finding {
   const { version, jetstream, clustered } = greeting;
   if (!isSupportedNats(version)) {
@@ -72,7 +73,10 @@ async function firstLine(connection: Deno.Conn): Promise<string> {
   return text.slice(0, text.indexOf("\n"));
 }
 
-/** One of several servers may be down: the login tells whether any of them takes us. */
+/**
+ * Reads the greeting of a server. When one of several servers is down, that is a warning; the login shows
+ * whether another one accepts us.
+ */
 async function greet(address: string, timeout_ms: number, is_only: boolean): Promise<Finding> {
   const at = address.lastIndexOf(":");
   const hostname = address.slice(0, at).replace(/^\[|\]$/g, "");
@@ -88,7 +92,7 @@ async function greet(address: string, timeout_ms: number, is_only: boolean): Pro
   } catch (error) {
     return unreachable(signal.aborted ? `nothing within ${timeout_ms} ms` : whyOf(error));
   }
-  // Closing it is what ends a read that waits.
+  // Closing the connection ends a read that waits.
   const close = () => connection.close();
   signal.addEventListener("abort", close);
   try {
@@ -96,7 +100,7 @@ async function greet(address: string, timeout_ms: number, is_only: boolean): Pro
     if (greeting !== undefined) return greetingFinding(address, greeting);
     return fail(CHECK, `${address} is no NATS server`, "set [nats] urls to one");
   } catch (error) {
-    // A server may want TLS before it says anything; the connection below tells.
+    // A server may want TLS before it says anything. The connection below shows whether it does.
     if (signal.aborted) return warn(CHECK, `${address} says nothing of itself`, "is it NATS?");
     return unreachable(whyOf(error));
   } finally {
@@ -105,7 +109,7 @@ async function greet(address: string, timeout_ms: number, is_only: boolean): Pro
   }
 }
 
-/** What JetStream answers; undefined when it works. */
+/** The problem with JetStream; undefined when it works. */
 async function jetStreamProblem(
   connection: NatsConnection,
   timeout_ms: number,
@@ -158,7 +162,9 @@ async function loginFindings(
   }
 }
 
-/** `files` holds the texts of the credentials and certificate files, by their names. */
+/**
+ * The findings about all NATS servers. `files` holds the texts of credentials and certificates by file name.
+ */
 export async function natsFindings(
   config: WithNats,
   files: ReadonlyMap<string, string>,
@@ -168,7 +174,7 @@ export async function natsFindings(
   const greetings = await Promise.all(
     servers.map((address) => greet(address, connect_timeout_ms, servers.length === 1)),
   );
-  // The login would only say the same again.
+  // The login would only fail for the same reason.
   if (greetings.every(({ status }) => status === "fail")) return greetings;
   return [...greetings, ...await loginFindings(config, files)];
 }

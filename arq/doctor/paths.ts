@@ -1,4 +1,7 @@
-/** Files and folders that a configuration names: there, readable, writable, for the right people only. */
+/**
+ * Findings about files and folders that a configuration names: whether they exist, can be read and written,
+ * and are closed to others.
+ */
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Io } from "../terminal/io.ts";
@@ -6,13 +9,13 @@ import { resolvePath } from "../terminal/io.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
-/** Of the embedded Spine below `data_dir`. */
+/** Name of the embedded Spine's database below `data_dir`. */
 const DATABASE = "spine.sqlite";
 
-/** The text of a file, or what is wrong with it. */
+/** The text of a file, or why it cannot be read. */
 export type FileText = { readonly text: string } | { readonly problem: string };
 
-/** Reads a file whose path begins where the server is started. */
+/** Reads a file. A relative path begins where the server is started. */
 export async function fileText(io: Io, path: string): Promise<FileText> {
   try {
     return { text: new TextDecoder().decode(await io.files.read(resolvePath(io.cwd, path))) };
@@ -21,10 +24,10 @@ export async function fileText(io: Io, path: string): Promise<FileText> {
   }
 }
 
-/** For a path that is relative and not there. */
+/** Advice for a relative path that does not exist. */
 export const PATH_FIX = "relative paths begin in the folder in which the server is started";
 
-/** A private key must be its owner's only. */
+/** The finding about a private key, which only its owner may read. */
 export async function privateFinding(io: Io, check: string, path: string): Promise<Finding> {
   const full = resolvePath(io.cwd, path);
   const state = await io.files.state(full).catch(() => undefined);
@@ -36,7 +39,7 @@ export async function privateFinding(io: Io, check: string, path: string): Promi
   return ok(check, `${path} is for its owner only`);
 }
 
-/** Whether anybody may put another key into a public file. */
+/** Whether anybody may write a file, and so put another key into it. */
 export async function isWritableByAll(io: Io, path: string): Promise<boolean> {
   const state = await io.files.state(resolvePath(io.cwd, path)).catch(() => undefined);
   return state?.mode !== undefined && (state.mode & 0o002) !== 0;
@@ -53,7 +56,7 @@ async function writeProblem(io: Io, folder: string): Promise<string | undefined>
   }
 }
 
-/** True when another process has the database open. Reads only, and a database that is there. */
+/** True when another process has the database open. Only reads, and makes no database. */
 function isLocked(path: string): boolean {
   try {
     const database = new DatabaseSync(path, { readOnly: true });
@@ -68,7 +71,10 @@ function isLocked(path: string): boolean {
   }
 }
 
-/** `[server] data_dir`: it is made at the first start, so that its parent counts while it is not there. */
+/**
+ * The finding about `[server] data_dir`. A folder that does not exist yet is made at the first start, so its
+ * parent is checked.
+ */
 export async function dataFinding(io: Io, data_dir: string | undefined): Promise<Finding> {
   const check = "data_dir";
   if (data_dir === undefined) {

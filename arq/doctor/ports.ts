@@ -1,4 +1,4 @@
-/** Whether the ports of a configuration are free, and who has them when they are not. */
+/** Findings about the ports of a configuration: whether they are free, and which program has them. */
 import { isArqon } from "../../shared/listeners/port_check.ts";
 import type { Place } from "../../shared/listeners/port_check.ts";
 import { fail, ok, whyOf } from "./finding.ts";
@@ -6,22 +6,22 @@ import type { Finding } from "./finding.ts";
 import { runShell } from "./shell.ts";
 
 const PROBE_MS = 10_000;
-/** The program in what `lsof -Fpc` prints: "node (pid 12)". */
+/** The program in the output of `lsof -Fpc`: "node (pid 12)". */
 export function lsofOwner(text: string): string | undefined {
   const pid = /^p(\d+)$/m.exec(text)?.[1];
   const name = /^c(.+)$/m.exec(text)?.[1];
   return pid === undefined ? undefined : `${name ?? "a program"} (pid ${pid})`;
 }
 
-/** The program in what `ss -ltnpH` prints. */
+/** The program in the output of `ss -ltnpH`. */
 export function ssOwner(text: string): string | undefined {
   const [, name, pid] = /users:\(\("([^"]*)",pid=(\d+)/.exec(text) ?? [];
   return pid === undefined ? undefined : `${name} (pid ${pid})`;
 }
 
-/** Who listens on a port, as far as the system says so. */
+/** The program that listens on a port; undefined when the system does not say. */
 async function ownerOf(port: number, signal: AbortSignal): Promise<string | undefined> {
-  // Linux has ss, macOS only lsof, which takes seconds on some machines.
+  // Linux has ss. macOS has only lsof, which takes seconds on some machines.
   const ss = await runShell(`exec ss -ltnpH 'sport = :${port}'`, signal);
   const owner = ss === undefined ? undefined : ssOwner(ss);
   if (owner !== undefined) return owner;
@@ -29,7 +29,7 @@ async function ownerOf(port: number, signal: AbortSignal): Promise<string | unde
   return lsof === undefined ? undefined : lsofOwner(lsof);
 }
 
-/** Opens the port for a moment. */
+/** The finding about a port, which is opened for a moment. */
 export async function portFinding(place: Place, signal: AbortSignal): Promise<Finding> {
   const { name, table, host, port } = place;
   const check = `${name} port`;

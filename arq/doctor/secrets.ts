@@ -1,7 +1,6 @@
 /**
- * The other files of a configuration that hold secrets: those of `[ops]`, `[admin]`, `[quota]` and
- * `[telemetry]`. Each can be used and is for its owner only. NATS and the clients' port have checks of
- * their own.
+ * Findings about the secrets of `[ops]`, `[admin]`, `[quota]` and `[telemetry]`: whether the files can be
+ * used, and only by their owner. NATS and the clients' port have their own checks.
  */
 import { namedFiles } from "../../shared/config/named_files.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -14,7 +13,10 @@ import { certificateFinding } from "./tls.ts";
 
 const TABLES = /^(ops|admin|quota|telemetry)\./;
 
-/** One finding a file that cannot be used, a secret, and a certificate of an operators' port. */
+/**
+ * One finding for each file that cannot be used, for each secret, and for each certificate of an operators'
+ * port.
+ */
 export async function secretFindings(io: Io, config: Config): Promise<Finding[]> {
   const files = namedFiles(config).filter(({ key }) => TABLES.test(key));
   if (files.length === 0) return [];

@@ -1,8 +1,11 @@
-/** Asks the system's shell what Deno has no way to say. Only fixed commands; nothing that a person wrote. */
+/**
+ * Runs commands of the system's shell for facts that Deno cannot tell. The commands are fixed and hold
+ * nothing that a person wrote.
+ */
 
 const SHELL_MS = 5_000;
 
-/** What a command prints; undefined where there is no shell, it may not be run or it fails. */
+/** The output of a command; undefined when there is no shell, or the command may not run or fails. */
 export async function runShell(command: string, signal: AbortSignal): Promise<string | undefined> {
   try {
     const { success, stdout } = await new Deno.Command("sh", {

@@ -1,6 +1,7 @@
 /**
- * The storage of NATS: which of our streams nobody leads, what is promised of it, how much there is, and
- * which of our streams nothing bounds. By the connection that `nats.ts` has made; it makes and changes nothing.
+ * Findings about the storage of NATS: which of our streams have no leader, how much storage there is and how
+ * much is promised, and which of our streams have no bound. It uses the connection that `nats.ts` has made,
+ * and changes nothing.
  */
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Config } from "../../shared/config/schema.ts";
@@ -13,11 +14,11 @@ import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
 const CHECK = "NATS storage";
-/** Of the streams that a page of the list did not have. */
+/** Most pages of the list of streams. */
 const PAGES = 1_000;
-/** A cluster waits for four seconds (2.11 to 2.15) for the leaders of the streams that it lists. */
+/** Longer than a cluster waits for the leaders of the streams that it lists: four seconds (2.11 to 2.15). */
 const LIST_MS = 6_000;
-/** Streams of one finding; of more, how many. */
+/** Most streams that a finding names; of the rest it has the number. */
 const NAMED_MAX = 5;
 
 interface Page {
@@ -33,11 +34,11 @@ interface Page {
       readonly cluster?: { readonly leader?: string };
     }[]
     | null;
-  /** Whose leaders have not answered. */
+  /** Streams whose leaders have not answered. */
   readonly missing?: readonly string[];
 }
 
-/** True for a stream that ArqonBus makes. */
+/** Whether ArqonBus has made a stream. */
 const isOurs = (name: string, kv_bucket: string): boolean =>
   /^(LOGS?_|KV_ARQON_|OBJ_ARQON_|ARQON_)/.test(name) || name.startsWith(`KV_${kv_bucket}`);
 
@@ -55,7 +56,7 @@ async function allStreams(connection: NatsConnection, timeout_ms: number) {
     );
     for (const name of silent) missing.add(name);
     for (const { config: { name, subjects = [], max_bytes }, cluster } of streams ?? []) {
-      // A copy answers for it that knows of no leader.
+      // A copy that knows no leader has answered for the stream.
       if (cluster !== undefined && (cluster.leader ?? "") === "") missing.add(name);
       found.set(name, { subjects, max_bytes });
     }
@@ -66,7 +67,9 @@ async function allStreams(connection: NatsConnection, timeout_ms: number) {
   return { streams: found, missing };
 }
 
-/** Nothing can be written to a stream that nobody leads, whatever else works. */
+/**
+ * The finding about streams without a leader, to which nothing can be written; undefined when there are none.
+ */
 function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | undefined {
   const ours = [...missing].filter((name) => isOurs(name, kv_bucket));
   if (ours.length === 0) return undefined;
@@ -78,7 +81,7 @@ function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | 
   );
 }
 
-/** What is to be said of the storage that a connection reaches. */
+/** The finding about the storage that a connection reaches. */
 export async function storageFinding(
   connection: NatsConnection,
   nats: NonNullable<Config["nats"]>,

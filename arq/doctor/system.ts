@@ -1,20 +1,20 @@
 /**
- * The machine: Deno, how many files a process may open, the clock. Rules are pure; `fileLimit` asks the
- * shell.
+ * Findings about the machine: Deno, the number of files that a process may open, and the clock. Pure, except
+ * that `fileLimit` asks the shell.
  */
 import { OTHER_FILES } from "../../shared/process/asked_files.ts";
 import { fail, ok, warn } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { runShell } from "./shell.ts";
 
-/** Older ones lack what the servers are started with. */
+/** Older versions lack options with which the servers are started. */
 const OLDEST_DENO = "2.9.6";
-/** Until here nobody notices. */
+/** Below this nobody notices a wrong clock. */
 const CLOCK_WARN_MS = 2_000;
-/** Nothing of this project is older. */
+/** Nothing of this project is older, so a clock before it was never set. */
 const OLDEST_NOW_MS = Date.UTC(2025, 0, 1);
 
-/** Whether `have` is `oldest` or newer; both as "2.9.6". */
+/** Whether version `have` is `oldest` or newer; both have the form "2.9.6". */
 export function isAtLeast(have: string, oldest: string): boolean {
   const numbers = (text: string) =>
     (/^v?(\d+)\.(\d+)\.(\d+)/.exec(text) ?? []).slice(1).map(Number);
@@ -24,23 +24,23 @@ export function isAtLeast(have: string, oldest: string): boolean {
   return at < 0 || (mine[at] ?? 0) > (needed[at] ?? 0);
 }
 
-/** The version of Deno that runs us and would run a server. */
+/** The finding about the version of Deno, which runs us and would run a server. */
 export function denoFinding(version: string): Finding {
   return isAtLeast(version, OLDEST_DENO)
     ? ok("Deno", version)
     : fail("Deno", `${version} is too old`, `install ${OLDEST_DENO} or newer: deno upgrade`);
 }
 
-/** How many files a process started here may open; undefined when nobody says. */
+/** The number of files that a process started here may open; undefined when the shell does not say. */
 export async function fileLimit(signal: AbortSignal): Promise<number | undefined> {
-  // The shell has our limit, and Deno has raised that as far as it may, as it does for a server.
+  // The shell inherits our limit, which Deno has raised as far as possible, as it does for a server.
   const text = (await runShell("ulimit -n", signal))?.trim();
   if (text === "unlimited") return Infinity;
   const limit = Number(text);
   return text !== undefined && text !== "" && Number.isFinite(limit) ? limit : undefined;
 }
 
-/** `connections` is `[limits] connections_per_process`. */
+/** The finding about the number of files; `connections` is `[limits] connections_per_process`. */
 export function fileLimitFinding(
   limit: number | undefined,
   connections: number,
@@ -61,16 +61,16 @@ export function fileLimitFinding(
   );
 }
 
-/** What a server said of the time, and when it was asked and answered by our clock. Unix ms. */
+/** The time of a server's answer, and when by our clock the request was sent and answered. Unix ms. */
 export interface TimeAnswer {
-  /** Of its Date header, which has whole seconds. */
+  /** Time of the answer's Date header, which has whole seconds. */
   readonly date_ms: number;
   readonly sent_ms: number;
   readonly received_ms: number;
   readonly server: string;
 }
 
-/** How far our clock is behind the server's, in ms; 0 when the answer allows that it is right. */
+/** How far our clock is behind the server's in ms; 0 when the answer does not rule out that ours is right. */
 export function clockOffset_ms({ date_ms, sent_ms, received_ms }: TimeAnswer): number {
   const least = date_ms - received_ms;
   const most = date_ms + 1_000 - sent_ms;
@@ -78,7 +78,10 @@ export function clockOffset_ms({ date_ms, sent_ms, received_ms }: TimeAnswer): n
   return most < 0 ? most : 0;
 }
 
-/** Compares the clock; without an answer it only sees whether the clock was ever set. */
+/**
+ * The finding about the clock, compared with a server's. Without an answer it only shows a clock that was
+ * never set.
+ */
 export function clockFinding(
   now_ms: number,
   answer: TimeAnswer | undefined,

@@ -1,4 +1,7 @@
-/** The certificate of the client listener: readable, in force, fitting its key and its name. */
+/**
+ * Findings about the certificate of the client listener: whether it can be read, is in force, and fits its
+ * key and its name.
+ */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Io } from "../terminal/io.ts";
@@ -8,20 +11,23 @@ import { fileText, PATH_FIX, privateFinding } from "./paths.ts";
 
 const CHECK = "TLS";
 const DAY_MS = 86_400_000;
-/** Time to get another one. */
+/** Days before its end at which a certificate becomes a warning. */
 const NEAR_DAYS = 21;
 const RENEW = "get another certificate; a running Shield takes it without a restart";
 
 const isLoopback = (host: string) => /^(localhost|127(\.\d+){3}|::1)$/.test(host);
 
-/** Whether the certificate is for a name or an address. */
+/** Whether a certificate is for this name or address. */
 function fitsName(certificate: X509Certificate, name: string): boolean {
   const is_address = /^[\d.]+$/.test(name) || name.includes(":");
   const fits = is_address ? certificate.checkIP(name) : certificate.checkHost(name);
   return fits !== undefined;
 }
 
-/** What is wrong with a pair of PEM texts at `now_ms`; `name`: under which clients come, if known. */
+/**
+ * The finding about a certificate and key in PEM at `now_ms`. `name` is the host by which clients come, if
+ * known.
+ */
 export function certificateFinding(
   { cert, key }: { readonly cert: string; readonly key: string },
   now_ms: number,
@@ -54,7 +60,10 @@ export function certificateFinding(
   return ok(CHECK, `the certificate is good until ${day(to_ms)}, for ${names}`);
 }
 
-/** `name` is the host of the URL by which clients reach this bus, if one is known. */
+/**
+ * The findings about the configured certificate. `name` is the host in the URL by which clients reach this
+ * bus, if known.
+ */
 export async function tlsFindings(
   io: Io,
   { server }: Config,

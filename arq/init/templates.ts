@@ -1,25 +1,25 @@
 /**
- * The texts that `arq init` writes: configuration, README, .gitignore, the example policy and schema.
- * Pure; keys and what is no text come from elsewhere.
+ * The texts that `arq init` writes: configuration, README, .gitignore, the example policy and the example
+ * schema. Pure; keys and binary files come from elsewhere.
  */
 import policy from "../../policies/examples/content_size.ts" with { type: "text" };
 import schema from "./schema/order.proto" with { type: "text" };
 
-/** `iss` of tokens that are signed with the key that `arq init` makes. */
+/** Issuer (`iss`) of tokens that are signed with the key of `arq init`. */
 export const INIT_ISSUER = "arqon-local";
-/** Their `aud`. */
+/** Audience (`aud`) of these tokens. */
 export const INIT_AUDIENCE = "arqon";
-/** Their tenant. */
+/** Tenant of these tokens. */
 export const INIT_TENANT = "default";
 
-/** Where the bus will listen; loopback addresses. */
+/** The ports of the new bus; all are on loopback addresses. */
 export interface InitPorts {
   readonly port: number;
   readonly ops_port: number;
   readonly admin_port: number;
 }
 
-/** Paths below the folder. */
+/** Paths of the files, below the folder. */
 export const INIT_FILES = {
   config: "config.toml",
   private_key: "keys/arqon-private.jwk.json",
@@ -32,7 +32,7 @@ export const INIT_FILES = {
   gitignore: ".gitignore",
 } as const;
 
-/** The configuration: one process on the embedded Spine, for this machine only. */
+/** The text of the configuration: one process on the embedded Spine, for this machine only. */
 export function initConfig({ port, ops_port, admin_port }: InitPorts): string {
   return `# ArqonBus: Shield and Brain in one process, on this machine only.
 #   arq serve --config config.toml      run it; relative paths begin in the folder where you do
@@ -100,7 +100,7 @@ level = "info"
 `;
 }
 
-/** What the folder holds and what to do with it. */
+/** The text of the README: what the folder holds and what to do with it. */
 export function initReadme({ admin_port }: InitPorts): string {
   return `# An ArqonBus
 
@@ -150,7 +150,7 @@ arq schema map 'orders*' shop --message shop.v1.Order --mode observe
 `;
 }
 
-/** What must not get into a repository. */
+/** The text of .gitignore: what must not get into a repository. */
 export const INIT_GITIGNORE = `# The private key signs tokens of every role.
 /keys/*-private.jwk.json
 # Room state and durable rooms.
@@ -158,8 +158,8 @@ export const INIT_GITIGNORE = `# The private key signs tokens of every role.
 /.arqon/
 `;
 
-/** The example policy as it stands in a folder of its own. */
+/** The source of the example policy, as it stands in the new folder. */
 export const INIT_POLICY: string = policy.replace('"../sdk/mod.ts"', '"@arqon/policy"');
 
-/** The example schema. */
+/** The text of the example schema. */
 export const INIT_SCHEMA: string = schema;

@@ -1,26 +1,25 @@
 /**
- * What the AssemblyScript compiler says about a policy, as problems with file, line and column in the
- * author's own files. Pure. The compiler's text is the input; what of it is no problem of a known form
- * is for the caller to show as it is.
+ * Reads the text of the AssemblyScript compiler about a policy as problems with file, line and column in the
+ * author's own files. Pure. What is no problem of a known form is left for the caller to show unchanged.
  */
 
-/** One thing that is wrong. */
+/** One problem that the compiler found. */
 export interface CompileProblem {
-  /** As the author names it; for the compiler's own library its name there. */
+  /** Path of the file as the author names it. A file of the compiler's own library has its name there. */
   readonly file: string;
   /** Lines and columns start at 1. */
   readonly line: number;
   readonly column: number;
-  /** The compiler's number of the problem, for example TS2339. */
+  /** The compiler's code for the problem, for example TS2339. */
   readonly code: string;
   readonly message: string;
-  /** The line of the source and what is marked of it; "" when the compiler shows none. */
+  /** The line of the source with a mark below; "" when the compiler shows none. */
   readonly excerpt: string;
 }
 
-/** Where the compiler's `policy/` and `sdk/` are for the author. */
+/** What the author calls the compiler's folders `policy/` and `sdk/`. */
 export interface SourceFolders {
-  /** Both end in a slash, or are empty. */
+  /** Each path ends in a slash, or is empty. */
   readonly policy: string;
   readonly sdk: string;
 }
@@ -28,7 +27,7 @@ export interface SourceFolders {
 const HEAD = /^ERROR ([A-Z]+\d+): (.*)$/;
 const PLACE = /^ +└─ in (.+)\((\d+),(\d+)\)$/;
 const EXCERPT = /^ *\d* │ /;
-/** "File not found". */
+/** The code of "File not found". */
 const NOT_FOUND = "TS6054";
 
 function authorPath(path: string, folders: SourceFolders): string {
@@ -44,7 +43,7 @@ function messageOf(code: string, text: string, folders: SourceFolders): string {
   return `${text} A policy imports "@arqon/policy" and what is in its own folder or below it.`;
 }
 
-/** One block of the compiler's text; undefined when it is none of a problem with a place. */
+/** The problem in one block of the compiler's text; undefined when the block has no place in a file. */
 function problemOf(block: string, folders: SourceFolders): CompileProblem | undefined {
   const [head = "", ...lines] = block.split("\n");
   const [, code, text] = HEAD.exec(head) ?? [];
@@ -61,7 +60,7 @@ function problemOf(block: string, folders: SourceFolders): CompileProblem | unde
   };
 }
 
-/** The problems in the compiler's text, in its order; empty when it says something else. */
+/** The problems in the compiler's text, in its order; empty when the text has none of this form. */
 export function compileProblems(text: string, folders: SourceFolders): readonly CompileProblem[] {
   return text.split(/\n\n+/).flatMap((block) => problemOf(block, folders) ?? []);
 }

@@ -1,13 +1,13 @@
 /**
- * What beyond WebAssembly 1.0 a decoded module uses, by the names that the proposals had. Pure; for
- * people who wonder what their compiler made. What the gateway does not take at all never gets here:
- * decoding refuses it by name.
+ * The features beyond WebAssembly 1.0 that a decoded module uses, by the names of their proposals. Pure; for
+ * people who want to know what their compiler made. A module with a feature that the gateway refuses never
+ * gets here, since decoding it fails.
  */
 import type { WasmModule } from "../../wasm/module/module.ts";
 import { ValueType } from "../../wasm/module/module.ts";
 import { Op } from "../../wasm/module/opcodes.ts";
 
-/** A feature that policies may use. */
+/** A feature beyond WebAssembly 1.0 that policies may use. */
 export type Feature =
   | "sign extension"
   | "non-trapping conversions"
@@ -16,7 +16,7 @@ export type Feature =
   | "reference types"
   | "mutable globals";
 
-/** Opcodes by feature, each range from its first to its last. */
+/** Opcodes by feature, as ranges with first and last opcode. */
 const RANGES: readonly (readonly [first: number, last: number, feature: Feature])[] = [
   [0xc0, 0xc4, "sign extension"],
   [0xfc00, 0xfc07, "non-trapping conversions"],
@@ -32,7 +32,7 @@ function* codeFeatures(module: WasmModule): Iterable<Feature> {
     for (const { op, a } of code) {
       const feature = RANGES.find(([first, last]) => op >= first && op <= last)?.[2];
       if (feature !== undefined) yield feature;
-      // A block type that is an index: the block takes values or gives several.
+      // The block type is an index, so the block takes values or gives several.
       if (op >= Op.BLOCK && op <= Op.IF && a >= 0) yield "multi-value";
     }
   }
@@ -61,7 +61,7 @@ function* declaredFeatures(module: WasmModule): Iterable<Feature> {
   if (is_mutable_export || imported.some(({ mutable }) => mutable)) yield "mutable globals";
 }
 
-/** Sorted, each once. */
+/** The features that a module uses, sorted, each once. */
 export function usedFeatures(module: WasmModule): readonly Feature[] {
   return [...new Set([...codeFeatures(module), ...declaredFeatures(module)])].sort();
 }

@@ -1,4 +1,4 @@
-/** A policy's module that a command line names: its bytes. A source is refused with how it is built. */
+/** Reads the module of a policy that a command line names. For a source it says how the module is built. */
 import { usageError } from "../terminal/exit.ts";
 import { readInput } from "../terminal/input.ts";
 import type { Io } from "../terminal/io.ts";
@@ -10,13 +10,13 @@ const BUILDS: Readonly<Record<string, (file: string) => string>> = {
   rs: () => "rustc makes it, as docs/policies.md shows",
 };
 
-/** The module's bytes. Throws a usage error for the source of one, also where there is no such file. */
+/** The module's bytes. Throws a usage error for the path of a source, even if no such file exists. */
 export async function readModuleFile(io: Io, file: string): Promise<Uint8Array> {
   requireModule(file);
   return await readInput(io, file);
 }
 
-/** Throws a usage error, with the command that builds it, when a file is a policy's source. */
+/** Throws a usage error, with the command that builds the module, when the file is a policy's source. */
 export function requireModule(file: string): void {
   const ending = /\.([a-z]+)$/i.exec(file)?.[1]?.toLowerCase() ?? "";
   const build = Object.hasOwn(BUILDS, ending) ? BUILDS[ending] : undefined;

@@ -1,20 +1,23 @@
 /**
- * How far back an earlier version of a tenant's policies lies, and which changes going back to it takes
- * back, out of the document as the bus tells it. Pure.
+ * How far back an earlier version of a tenant's policies lies, and which changes a rollback to it undoes,
+ * read from the document that the bus tells. Pure.
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 import { historyTable, listOf, membersOf } from "../answers/policy_text.ts";
 
-/** The way from what is in force back to a version. */
+/** The versions between the one in force and an earlier one. */
 export interface WayBack {
-  /** The version as the bus tells it. */
+  /** The earlier version as the bus tells it. */
   readonly target: Readonly<Record<string, unknown>>;
-  /** The versions after it, the oldest first; the last is in force. */
+  /** The versions after it, oldest first; the last one is in force. */
   readonly taken_back: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** Undefined when the bus knows no such version, or it is in force: then the bus has the better words. */
+/**
+ * The way back to a version. Undefined when the bus does not know the version or it is in force; the bus then
+ * says so better.
+ */
 export function wayBack(
   document: Readonly<Record<string, unknown>>,
   to: number,
@@ -28,7 +31,10 @@ export function wayBack(
   return target === undefined || taken_back.length === 0 ? undefined : { target, taken_back };
 }
 
-/** When it was made and by whom, and a line for each change that is taken back, the newest first. */
+/**
+ * The text before a rollback: when and by whom the version was made, and a line for each change that is
+ * undone, newest first.
+ */
 export function wayBackText({ target, taken_back }: WayBack): string {
   const { version, at_ms, by, change } = target;
   const is_made = typeof at_ms === "number" && at_ms > 0;

@@ -1,6 +1,6 @@
 /**
- * The guest SDK as text, a part of the program: `arq policy build` finds it in every form of `arq`, also
- * where there is no checkout. A test compares the list with the folder.
+ * The guest SDK of policies as text in the program, so that `arq policy build` has it in every form of `arq`,
+ * without a checkout. A test compares the list with the folder.
  */
 import arqon_host_v1 from "../../policies/sdk/arqon_host_v1.ts" with { type: "text" };
 import fold_table from "../../policies/sdk/fold_table.ts" with { type: "text" };
@@ -11,7 +11,7 @@ import mod from "../../policies/sdk/mod.ts" with { type: "text" };
 import request from "../../policies/sdk/request.ts" with { type: "text" };
 import words from "../../policies/sdk/words.ts" with { type: "text" };
 
-/** Text of each file of the guest SDK by its name. */
+/** The text of each file of the guest SDK, by its name. */
 export const POLICY_SDK: Readonly<Record<string, string>> = {
   "arqon_host_v1.ts": arqon_host_v1,
   "fold_table.ts": fold_table,
@@ -23,5 +23,5 @@ export const POLICY_SDK: Readonly<Record<string, string>> = {
   "words.ts": words,
 };
 
-/** How the SDK's own files are named when one has a problem. */
+/** Folder under which problems in the SDK's own files are shown. */
 export const POLICY_SDK_FOLDER = "@arqon/policy/";

@@ -1,8 +1,8 @@
 /**
- * Runs one policy on made-up operations, without a bus: the Overseer's own code makes the request, runs
- * the metered module with the host's own functions, and says what a client would be told. There is no
- * pool around it: no worker, queue, breaker or fuel a second. The policy's state lives from one
- * operation to the next, as on a bus; a fault makes a new instance.
+ * Runs one policy on made-up operations without a bus. The Overseer's own code makes the request, runs the
+ * metered module with the host's own functions, and says what a client would be told. No pool is around it:
+ * no worker, queue, breaker or fuel for each second. As on a bus, the policy keeps its state from one
+ * operation to the next, and a fault makes a new instance.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -21,49 +21,49 @@ import type { ChainOutcome, WorkerReply } from "../../shield/policy/ring/ring_me
 import { runChain } from "../../shield/policy/worker/worker_chain.ts";
 import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
 
-/** What a trial is made from. */
+/** The module of a trial, its limits and its clocks. */
 export interface TrialOptions {
-  /** Metered and compiled. */
+  /** The metered module, compiled. */
   readonly module: WebAssembly.Module;
   readonly fuel_limit: number;
   readonly config: Pick<Config, "policy" | "limits">;
   readonly tenant_id: string;
   readonly user_id: string;
-  /** Of the token, as JSON gives them. */
+  /** Claims of the token, as JSON. */
   readonly claims: Readonly<Record<string, unknown>>;
-  /** Unix ms. */
+  /** The time in Unix ms. */
   readonly now: () => number;
   /** Monotonic ms with fractions. */
   readonly monotonic_ms: () => number;
 }
 
-/** What is asked for. */
+/** One operation that the policy decides about. */
 export interface TrialOperation {
   readonly hook: Hook;
   readonly room_id: string;
-  /** Of the envelope of a message, of the request otherwise. */
+  /** Headers of the message's envelope, or of the request for other hooks. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The rest is looked at for `on_message` only. */
+  /** This field and those below count for `on_message` only. */
   readonly type: string;
   readonly content_type: string;
   readonly payload: Uint8Array;
 }
 
-/** What came of it. */
+/** What the policy decided about one operation. */
 export interface TrialOutcome {
   readonly verdict: "allowed" | "refused" | "fault";
-  /** The policy's code, 503 for a fault of its own, 0 when allowed. */
+  /** The code of the policy's refusal; 503 for a fault; 0 when the policy allowed the operation. */
   readonly code: number;
-  /** The policy's own words. */
+  /** The reason in the policy's own words. */
   readonly reason: string;
   readonly fault: PolicyFault | null;
-  /** What was wrong; "" without a fault. */
+  /** Description of the fault; "" when there was none. */
   readonly detail: string;
   readonly fuel: number;
   readonly time_ms: number;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
   readonly logs: readonly { readonly level: number; readonly message: string }[];
-  /** What the client is told; null when allowed. */
+  /** What the client is told; null when the operation is allowed. */
   readonly client: {
     readonly code: number;
     readonly reason: string;
@@ -71,7 +71,7 @@ export interface TrialOutcome {
   } | null;
 }
 
-/** Asks the policy. Rejects with `DecodeError` for an envelope that no gateway takes. */
+/** Asks the policy about an operation. Rejects with `DecodeError` for an envelope that no gateway accepts. */
 export type Trial = (operation: TrialOperation) => Promise<TrialOutcome>;
 
 const MODULE = 1;
@@ -80,7 +80,7 @@ const ENTRY = { module: MODULE, name: NAME, mode: "enforce" } as const;
 const CONNECTION = "trial";
 const REMOTE_IP = "127.0.0.1";
 
-/** The pool would not hand it over. */
+/** The refusal of a message that is too large; the pool would not give it to the policy. */
 function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
   const fault = "payload-too-large";
   const detail = `${size_bytes} bytes; policies are given at most ${limit_bytes}`;
@@ -90,12 +90,12 @@ function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
   return { outcomes: [ran], added_headers: [], logs: [] };
 }
 
-/** Runs requests on one instance. */
+/** Makes the function that runs requests on one instance. */
 function createRunner(options: TrialOptions): (request: EvaluateRequest) => WorkerReply {
   const instances = createInstances(1);
   instances.load(MODULE, { compiled: options.module, instance_units: 0 });
   const { fuel_limit, monotonic_ms: now } = options;
-  // One policy alone: its own limit is the only one, and making its instance is no part of a call.
+  // Only this policy runs, so its own limit is the only one. Making its instance is no part of a call.
   const runner = { instances, fuel_limit, chain_fuel_limit: Infinity, now, onProgress() {} };
   const chain = [ENTRY];
   const limit_bytes = options.config.policy.payload_bytes;
@@ -148,7 +148,7 @@ function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): Trial
   };
 }
 
-/** A policy that waits for operations. */
+/** Makes a trial of a policy, ready for operations. */
 export function createTrial(options: TrialOptions): Trial {
   const run = createRunner(options);
   let reply: WorkerReply = { outcomes: [], added_headers: [], logs: [] };

@@ -1,20 +1,26 @@
-/** How a person started `arq`, so that what it suggests can be pasted. Pure: reads no environment. */
+/**
+ * The words with which a person started `arq`, so that a suggested command can be pasted. Pure: reads no
+ * environment.
+ */
 
-/** What tells it. */
+/** The environment variables that show how `arq` was started. */
 export interface CalledBy {
-  /** As the npm package's launcher says it: `npx arq`. */
+  /** Set by the launcher of the npm package: `npx arq`. */
   readonly ARQON_CALLED_AS?: string | undefined;
-  /** `exec` below npx. */
+  /** The value is `exec` below npx. */
   readonly npm_command?: string | undefined;
 }
 
-/** As in `CalledBy`, for whoever asks for permissions. */
+/** Names of the `CalledBy` variables, for code that asks for permission to read them. */
 export const CALLED_BY_VARIABLES = ["ARQON_CALLED_AS", "npm_command"] as const;
 
-/** The words of a shell, of which one line can be made. */
+/** Text that can be suggested: words for a shell, in one line. */
 const WORDS = /^[A-Za-z0-9 ._@/:\\-]{1,200}$/;
 
-/** `arq`, `npx arq`, `npx -y deno task -q arq`; `is_checkout`: our sources, run by their task. */
+/**
+ * The words for suggestions: `arq`, `npx arq`, `npx -y deno task -q arq`. `is_checkout` means our sources,
+ * run by their task.
+ */
 export function calledAs(by: CalledBy, is_checkout: boolean): string {
   const { ARQON_CALLED_AS = "", npm_command } = by;
   if (WORDS.test(ARQON_CALLED_AS)) return ARQON_CALLED_AS;

@@ -1,9 +1,9 @@
 /**
- * What a command that there is not may stand for: one of another group, a word of other tools, a slip
- * of the keyboard. Pure; knows the commands by their words only.
+ * Suggestions for a command that does not exist: one of another group, a word of other tools, or a slip of
+ * the keyboard. Pure; it knows only the words of the commands.
  */
 
-/** What other tools call it: our command in full, or its last word wherever there is one. */
+/** Words of other tools, and our command for each: in full, or its last word in any group. */
 const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   publish: ["pub"],
   send: ["pub"],
@@ -45,10 +45,10 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
 
 type Test = (command: string) => boolean;
 
-/** Suggestions are few, or they are none. */
+/** Most suggestions that are shown. */
 const SHOWN_MAX = 6;
 
-/** How many keys were hit wrongly: inserted, left out, changed, or two in the wrong order. */
+/** The number of slips between two words: a letter inserted, left out or changed, or two letters swapped. */
 export function slips(one: string, two: string): number {
   let before: number[] = [];
   let row = Array.from({ length: two.length + 1 }, (_, index) => index);
@@ -67,14 +67,14 @@ export function slips(one: string, two: string): number {
   return row[two.length] ?? 0;
 }
 
-/** A slip in a short word makes another word; a long one may have two. */
+/** Whether a word may be a slip for another: one slip in a short word, two in a longer one. */
 const isClose = (word: string, wanted: string) =>
   wanted.length > 2 && slips(word, wanted) <= (wanted.length > 5 ? 2 : 1);
 
 /**
- * Commands, in full, that `unknown` may stand for below the group `at` ("" is `arq` itself): those of
- * the group itself, else those below it, else those of others. Few, or none when nothing is near.
- * `commands` are the words of all that there are: `room get`.
+ * Commands in full that `unknown` may stand for below the group `at` ("" is `arq` itself): those of the
+ * group, else those below it, else those of other groups. None when nothing is near. `commands` holds the
+ * words of all commands: `room get`.
  */
 export function similarCommands(
   unknown: string,

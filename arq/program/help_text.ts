@@ -1,6 +1,6 @@
 /** Breaks help at the width of the terminal it is shown on. Pure. */
 
-/** Breaks one line between words; what follows its indentation and a list's mark hangs below. */
+/** Breaks one line between words. Later lines are indented as far as the text after the list's mark. */
 function fold(line: string, width: number): string[] {
   if (line.length <= width) return [line];
   const indent = /^ *(?:\d+\. )?/.exec(line)?.[0] ?? "";

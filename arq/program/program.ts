@@ -1,6 +1,6 @@
 /**
- * The command line of `arq` as commander sees it: commands, options, help. Parses and hands over;
- * what a command does is in `commands/`.
+ * The command line of `arq` in commander: commands, options, help. It parses and calls the files in
+ * `commands/`, which do the work.
  */
 import { Command, CommanderError, Option } from "commander";
 import { VERSION } from "../../shared/version.ts";
@@ -160,15 +160,15 @@ function addSub(program: Command, run: Run): void {
 }
 
 /**
- * Every command with its options and help, defined once: what runs them and what is made of them
- * (completion, manual page, documents) start here. It does nothing by itself.
+ * Defines every command with its options and help. Commands run from this definition, and the completion, the
+ * manual page and documents are made from it. It does nothing by itself.
  */
 export function buildProgram(run: Run): Command {
   const program = new Command("arq")
     .description("The command line of ArqonBus.")
     .version(VERSION)
     .option("--context <name>", "the bus of this context; may also stand after the command")
-    // So that a command can have a --version of its own.
+    // This lets a command have a --version of its own.
     .enablePositionalOptions()
     .exitOverride()
     .addHelpText("afterAll", `\n${EXIT_HELP}`);
@@ -200,10 +200,10 @@ const everyOne = (command: Command): Command[] => [
   ...command.commands.flatMap(everyOne),
 ];
 
-/** Without a terminal, and on a wide one, help is as wide as this. */
+/** Width of the help without a terminal and on a wide one. */
 const HELP_COLUMNS = 100;
 
-/** Runs one command line and returns its exit code. Rejects with what the command throws. */
+/** Runs one command line. Resolves with its exit code; rejects with the error of the command. */
 export async function runProgram(io: Io, args: readonly string[]): Promise<number> {
   let exit_code: number = EXIT.ok;
   const program = buildProgram((action) => async (...parsed) => {
@@ -216,7 +216,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     command.configureOutput({
       writeOut: (text) => void print(io.stdout, reflow(text, width)),
       writeErr: (text) => void print(io.stderr, reflow(text, width)),
-      // It is told as every other error is.
+      // The error is told like every other one.
       outputError: () => {},
       getOutHelpWidth: () => width,
       getErrHelpWidth: () => width,
@@ -231,7 +231,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.ok;
-    // A group without a command: commander has shown its help.
+    // The command line names a group and no command; commander has shown its help.
     if (error.code === "commander.help" && !asksForJson(args)) return EXIT.usage;
     throw wrongCommandLine(error, program, args);
   }

@@ -47,7 +47,7 @@ function addTake(backup: Command, run: Run): void {
     }));
 }
 
-/** Options that open an encrypted backup. */
+/** Adds the options that open an encrypted backup. */
 const opening = (command: Command): Command =>
   command
     .option("--identity <file>", "the key of one that it was encrypted for, as age-keygen makes it")

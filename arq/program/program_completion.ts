@@ -1,4 +1,4 @@
-/** The command line of `arq completion` and `arq man`; what they do is loaded when one of them runs. */
+/** The command line of `arq completion` and `arq man`; their code is loaded when one of them runs. */
 import { Argument } from "commander";
 import type { Command } from "commander";
 import { VERSION } from "../../shared/version.ts";
@@ -8,7 +8,10 @@ import type { Run } from "./program_options.ts";
 
 const SHELLS = ["bash", "zsh", "fish", "powershell"];
 
-/** Adds both, and the hidden command that the scripts ask for names. `program` has all others. */
+/**
+ * Adds both commands, and the hidden command from which the scripts get names. `program` has all other
+ * commands already.
+ */
 export function addCompletion(program: Command, run: Run): void {
   program.command("completion")
     .description("print the completion script of a shell")

@@ -1,4 +1,4 @@
-/** The command line of `arq dev`; what its commands do is in `commands/dev*.ts`, loaded when they run. */
+/** The command line of `arq dev`; what its commands do is in `commands/dev/`, loaded when they run. */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { examples } from "./program_options.ts";

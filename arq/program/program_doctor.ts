@@ -1,4 +1,4 @@
-/** The command line of `arq doctor`; what it does is in `commands/doctor.ts`, loaded when it runs. */
+/** The command line of `arq doctor`; what it does is in `commands/cluster/doctor.ts`, loaded when it runs. */
 import type { Command } from "commander";
 import { examples, withConnection, withOpsTokenFile } from "./program_options.ts";
 import type { Run } from "./program_options.ts";

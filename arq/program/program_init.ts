@@ -1,4 +1,4 @@
-/** The command line of `arq init`; what it does is in `commands/init.ts`, loaded when it runs. */
+/** The command line of `arq init`; what it does is in `commands/dev/init.ts`, loaded when it runs. */
 import { Option } from "commander";
 import type { Command } from "commander";
 import { examples, positive } from "./program_options.ts";

@@ -1,4 +1,4 @@
-/** The commands that show what the bus does: `status`, `top`, `tail`. Parses and hands over. */
+/** The command line of `arq status`, `arq top` and `arq tail`, which show what the bus does. */
 import type { Command } from "commander";
 import { status } from "../commands/cluster/status.ts";
 import { tail } from "../commands/cluster/tail.ts";
@@ -66,7 +66,7 @@ function addTail(program: Command, run: Run): void {
     .action(run((io, flags, [name]) => tail(io, name as string, flags)));
 }
 
-/** Adds them all. */
+/** Adds `arq status`, `arq top` and `arq tail`. */
 export function addObserve(program: Command, run: Run): void {
   addStatus(program, run);
   addTop(program, run);

@@ -1,6 +1,6 @@
 /**
- * What the command definitions share: how options are parsed, which ones every command has that talks
- * to a bus, and how a command is run. Knows commander, and no command.
+ * The parts that command definitions share: parsers of options, the options of every command that talks to a
+ * bus, and the way in which a command is run. It knows commander, and no command.
  */
 import { BUS_OPTIONS } from "../completion/command_tree.ts";
 import type { Command } from "commander";
@@ -10,7 +10,7 @@ import { CommandError } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 import { contextBus } from "../bus/target.ts";
 
-/** Commander wants its own error for a bad value, so that it can name the option. */
+/** A parser whose errors become commander's, so that they name the option. */
 export function value<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
@@ -22,7 +22,7 @@ export function value<T>(parse: (text: string) => T): (text: string) => T {
   };
 }
 
-/** A number above 0 and at most `max`; `what` says so to people. */
+/** A parser of numbers above 0 and at most `max`; `what` names the number in errors. */
 export function positive(what: string, whole: boolean, max: number): (text: string) => number {
   return (text) => {
     const number = Number(text);
@@ -32,7 +32,7 @@ export function positive(what: string, whole: boolean, max: number): (text: stri
   };
 }
 
-/** `10%` or the fraction `0.1`. A bare number above 1 is neither. */
+/** Reads `10%` or the fraction `0.1`. A bare number above 1 is neither. */
 export function fraction(text: string): number {
   const [, digits = "", percent = ""] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
   const number = digits === "" ? NaN : Number(digits) / (percent === "" ? 1 : 100);
@@ -40,7 +40,7 @@ export function fraction(text: string): number {
   throw new InvalidArgumentError("Expected a share of all keys: 10% or 0.1.");
 }
 
-/** An id: of a room, a tenant, a policy; `what` says so to people. */
+/** A parser of ids; `what` says whose id it is: a room, a tenant, a policy. */
 export function id(what: string): (text: string) => string {
   return (text) => {
     const problem = idProblem(text);
@@ -49,7 +49,7 @@ export function id(what: string): (text: string) => string {
   };
 }
 
-/** A JSON text. */
+/** Reads a JSON text. */
 export function json(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -58,32 +58,32 @@ export function json(text: string): unknown {
   }
 }
 
-/** A place in a durable room; 0 is before the first message. */
+/** Reads an offset in a durable room; 0 is before the first message. */
 export function offset(text: string): number {
   const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
   if (number <= Number.MAX_SAFE_INTEGER) return number;
   throw new InvalidArgumentError("Expected an offset, as --json shows it: 0 or a whole number.");
 }
 
-/** Which log an offset is of. */
+/** Reads the epoch of an offset. */
 export function epoch(text: string): string {
   if (/^[A-Za-z0-9_-]{1,64}$/.test(text)) return text;
   throw new InvalidArgumentError("Expected an epoch, as --json shows it.");
 }
 
-/** `500` or `500/s`. */
+/** Reads a rate: `500` or `500/s`. */
 export function rate(text: string): number {
   return positive("a number above 0, as 500 or 500/s", false, 1e9)(text.replace(/\/s$/, ""));
 }
 
-/** A room id. */
+/** Reads a room id. */
 export const room = id("room");
 
 /** The examples at the end of a command's help. */
 export const examples = (...lines: string[]) =>
   `\nExamples:\n${lines.map((line) => `  ${line}\n`).join("")}`;
 
-/** An address of HTTP. */
+/** Reads an address of HTTP. */
 export function httpUrl(text: string): string {
   if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
   throw new InvalidArgumentError("Expected a URL such as http://127.0.0.1:4002.");
@@ -98,7 +98,7 @@ const BUS_FLAGS: readonly (readonly [flags: string, what: string, parse?: typeof
   ["--token-file <file>", "read the token from a file; keeps it out of the process list"],
 ];
 
-/** Adds the options of `ConnectionFlags`. */
+/** Adds the options of `ConnectionFlags` to a command. */
 export function withConnection(command: Command): Command {
   for (const [flags, what, parse] of BUS_FLAGS) {
     const option = new Option(flags, what).helpGroup(BUS_OPTIONS);
@@ -107,19 +107,19 @@ export function withConnection(command: Command): Command {
   return command;
 }
 
-/** Adds the option of `OpsTokenFlags`. */
+/** Adds the option of `OpsTokenFlags` to a command. */
 export function withOpsTokenFile(command: Command): Command {
   const what = "read the token of the ops listener from a file, where it asks for one";
   return command.addOption(new Option("--ops-token-file <file>", what).helpGroup(BUS_OPTIONS));
 }
 
-/** Puts the options of the bus behind a command's own; definitions begin with them. */
+/** Puts the options of the bus after a command's own; the definitions have them first. */
 export function busOptionsLast(command: Command): void {
   const rank = (option: Option) => option.helpGroupHeading === undefined ? 0 : 1;
   (command.options as Option[]).sort((one, other) => rank(one) - rank(other));
 }
 
-/** `--tenant` of a command whose subject may name its tenant. */
+/** Adds the `--tenant` of a command whose subject may name the tenant. */
 export function subjectTenant(command: Command): Command {
   return command.option("--tenant <id>", SUBJECT_TENANT, id("tenant"));
 }
@@ -127,7 +127,10 @@ export function subjectTenant(command: Command): Command {
 const SUBJECT_TENANT =
   "tenant (default: the one that the subject names, else the context's, else default)";
 
-/** Whether `--tenant` was left out, where the context's then counts: always, or for want of another. */
+/**
+ * When the tenant of the context takes the place of a missing `--tenant`: always, or only where the subject
+ * names none; undefined: never.
+ */
 function tenantWanted(command: Command): "always" | "else" | undefined {
   if (command.getOptionValueSource("tenant") === "default") return "always";
   const option = command.options.find(({ long }) => long === "--tenant");
@@ -136,8 +139,8 @@ function tenantWanted(command: Command): "always" | "else" | undefined {
 }
 
 /**
- * The options of a command as it is run: `--context` may also stand before the command, and `--tenant`
- * is the context's unless it is given; where the subject may name it, the context's is `ownTenant`.
+ * The options with which a command runs. `--context` may also stand before the command. The context's tenant
+ * takes the place of a missing `--tenant`; where the subject may name a tenant, it is `ownTenant`.
  */
 export async function flagsOf(io: Io, command: Command): Promise<Record<string, unknown>> {
   const takes_context = command.options.some(({ long }) => long === "--context");
@@ -156,5 +159,5 @@ export async function flagsOf(io: Io, command: Command): Promise<Record<string, 
 /** Commander's options are what the definitions above make them; the types are checked there. */
 // deno-lint-ignore no-explicit-any
 export type Action = (io: Io, flags: any, operands: readonly unknown[]) => Promise<number>;
-/** Makes of an action what commander calls. */
+/** Turns an action into the function that commander calls. */
 export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;

@@ -12,7 +12,7 @@ import { examples, fraction, id, positive, withConnection } from "./program_opti
 import type { Run } from "./program_options.ts";
 import { addLocalPolicy } from "./program_policy_local.ts";
 
-/** As the bus bounds it. */
+/** The bus has the same bound. */
 const ORDER_MAX = 1_000_000;
 
 function roomPattern(text: string): string {

@@ -1,6 +1,6 @@
 /**
- * The command line of `arq policy build`, `check` and `test`, which need no bus. What they do is loaded
- * when one of them runs: compiler and checks are large, and no other command uses them.
+ * The command line of `arq policy build`, `check` and `test`, which need no bus. Their code is loaded when
+ * one of them runs, since compiler and checks are large and no other command uses them.
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
@@ -9,7 +9,7 @@ import { examples, id, positive, room } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { printable } from "../terminal/exit.ts";
 
-/** As the bus's configuration bounds them. */
+/** The configuration of the bus has the same bound. */
 const FUEL_LIMIT_MAX = 1_000_000_000;
 const MEMORY_PAGES_MAX = 65_536;
 const RUNS_MAX = 1_000_000;

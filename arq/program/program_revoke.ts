@@ -6,7 +6,10 @@ import { examples, id, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { parseSeconds } from "../bus/token.ts";
 
-/** `now`, so long ago (`10m`), or a date as ISO 8601 has it; Unix ms, or ms before now as a negative. */
+/**
+ * Reads a time: `now`, a span before now (`10m`), or a date in ISO 8601. The result is in Unix ms, or in ms
+ * before now as a negative number.
+ */
 function moment(text: string): number {
   if (text === "now") return -0;
   if (/^\d+[smhd]?$/.test(text)) {

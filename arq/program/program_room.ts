@@ -15,7 +15,7 @@ import type { Run } from "./program_options.ts";
 import { addRoomClass } from "./program_room_class.ts";
 import { parseSeconds, parseTtl } from "../bus/token.ts";
 
-/** Longest user id that a token may have. */
+/** Most bytes of a user id in a token. */
 const USER_BYTES_MAX = 128;
 const UINT64_MAX = 2n ** 64n - 1n;
 
@@ -78,7 +78,7 @@ function addState(group: Command, run: Run): void {
     .action(run((io, flags, [name, key]) => roomDelete(io, name as string, key as string, flags)));
 }
 
-/** What `set` and `delete` can be bound to. */
+/** Adds the conditions under which `set` and `delete` change a room. */
 function withConditions(command: Command): Command {
   return command
     .option(

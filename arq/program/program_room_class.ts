@@ -1,4 +1,4 @@
-/** The command line of `arq room class …` as commander sees it; what it does is `commands/room_class.ts`. */
+/** The command line of `arq room class …` as commander sees it; what it does is `commands/room/room_class.ts`. */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
@@ -7,7 +7,7 @@ import { examples, id, positive, room, value, withConnection } from "./program_o
 import type { Run } from "./program_options.ts";
 import { parseSeconds } from "../bus/token.ts";
 
-/** What the bus takes at most, too. */
+/** The bus has the same bound. */
 const HISTORY_SIZE_MAX = 1_000_000;
 const MEMBERS_MAX = 10_000_000;
 
@@ -16,7 +16,7 @@ function roomPattern(text: string): string {
   throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
 }
 
-/** An even number survives no more failures than the odd one below it. */
+/** Reads a number of replicas. An even number survives no more failures than the odd number below it. */
 function copies(text: string): number {
   const number = Number(text);
   if ([1, 3, 5].includes(number)) return number;

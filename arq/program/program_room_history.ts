@@ -1,4 +1,4 @@
-/** `arq room history` and `arq room replay` as commander sees them; what they do is in `commands/`. */
+/** The command line of `arq room history` and `arq room replay`; what they do is in `commands/`. */
 import { Option } from "commander";
 import type { Command } from "commander";
 import { roomHistory } from "../commands/room/room_history.ts";
@@ -60,7 +60,7 @@ function addReplay(group: Command, run: Run): void {
     .action(run((io, flags, [name]) => roomReplay(io, name as string, flags)));
 }
 
-/** Adds the commands to `arq room`. */
+/** Adds `history` and `replay` to `arq room`. */
 export function addRoomHistory(group: Command, run: Run): void {
   addHistory(group, run);
   addReplay(group, run);

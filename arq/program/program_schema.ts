@@ -1,6 +1,6 @@
 /**
- * The command line of `arq schema …` as commander sees it. What a command does is in `commands/` and
- * loaded when one of them runs: reading descriptors is large, and no other command does it.
+ * The command line of `arq schema …` as commander sees it. The code of a command is in `commands/` and loaded
+ * when it runs, since the code for descriptors is large and no other command uses it.
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";

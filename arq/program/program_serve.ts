@@ -1,4 +1,4 @@
-/** The command line of `arq serve`; what it does is in `commands/serve.ts`, loaded when it runs. */
+/** The command line of `arq serve`; what it does is in `commands/dev/serve.ts`, loaded when it runs. */
 import type { Command } from "commander";
 import { examples } from "./program_options.ts";
 import type { Run } from "./program_options.ts";

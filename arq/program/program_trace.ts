@@ -5,14 +5,14 @@ import { trace } from "../commands/cluster/trace.ts";
 import { examples, httpUrl } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 
-/** A trace id, or the traceparent that has it. */
+/** Reads a trace id, or the trace id of a traceparent. */
 function traceId(text: string): string {
   const trace_id = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(text)?.[1] ?? text;
   if (/^[0-9a-f]{32}$/.test(trace_id) && /[^0]/.test(trace_id)) return trace_id;
   throw new InvalidArgumentError("Expected 32 hex digits in lower case, or a traceparent.");
 }
 
-/** Adds it. */
+/** Adds `arq trace`. */
 export function addTrace(program: Command, run: Run): void {
   program.command("trace")
     .description("the spans of one trace as a tree, from Jaeger")

@@ -1,12 +1,10 @@
-/**
- * What is wrong with a command line, and what was meant: commander's error as one of ours. Runs nothing.
- */
+/** Turns commander's error for a wrong command line into ours, and says what was meant. Runs nothing. */
 import type { Command, CommanderError } from "commander";
 import { similarCommands } from "./did_you_mean.ts";
 import { usageError } from "../terminal/exit.ts";
 import type { CommandError } from "../terminal/exit.ts";
 
-/** The words of the command that a command line names, as far as they are right, and the command. */
+/** The command that a command line names as far as its words are right, and these words. */
 function commandOf(program: Command, args: readonly string[]): [Command, words: string] {
   let [command, words] = [program, program.name()];
   for (const [index, word] of args.entries()) {
@@ -19,7 +17,7 @@ function commandOf(program: Command, args: readonly string[]): [Command, words: 
   return [command, words];
 }
 
-/** The words of everything below a command, each in full: `room`, `room get`. */
+/** The words of every command below a command, each in full: `room`, `room get`. */
 function wordsBelow(command: Command, above = ""): string[] {
   return command.commands.flatMap((one) => {
     const words = `${above}${one.name()}`;
@@ -27,7 +25,7 @@ function wordsBelow(command: Command, above = ""): string[] {
   });
 }
 
-/** The word that is no command where one of a group's is expected; undefined for any other error. */
+/** The word that is no command of its group; undefined for any other error. */
 function unknownWord(error: CommanderError, command: Command): string | undefined {
   const [, unknown] = /^error: unknown command '(.*?)'/s.exec(error.message) ?? [];
   if (unknown !== undefined) return unknown;
@@ -36,7 +34,7 @@ function unknownWord(error: CommanderError, command: Command): string | undefine
   return is_group ? / but got \d+: (.*?)(?:, .*)?\.$/s.exec(error.message)?.[1] : undefined;
 }
 
-/** What was meant by a word that is no command, as a hint; none when nothing is near. */
+/** A hint with the commands that a wrong word may stand for; empty when nothing is near. */
 function meant(unknown: string, program: Command, at: string): string[] {
   const similar = similarCommands(unknown, at, wordsBelow(program))
     .map((words) => `${program.name()} ${words}`);
@@ -44,7 +42,7 @@ function meant(unknown: string, program: Command, at: string): string[] {
   return [`Did you mean ${similar.length === 1 ? similar[0] : `one of ${similar.join(", ")}`}?`];
 }
 
-/** Commander says what is wrong with a command line in one text; its later lines are what to do. */
+/** The usage error for commander's error. Commander has one text, whose later lines say what to do. */
 export function wrongCommandLine(
   error: CommanderError,
   program: Command,

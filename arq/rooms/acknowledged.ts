@@ -1,31 +1,34 @@
 /**
- * How far a pipeline of publishes has come: up to where everything is acknowledged, and whether what
- * was sent in a row is stored in a row. Pure.
+ * How far a pipeline of publishes has come: up to which message all are acknowledged, and whether a durable
+ * room has stored them in the order in which they were sent. Pure.
  */
 import { plural } from "../../shared/plural.ts";
 
-/** Counts the acknowledgements of messages that are sent in the order of their numbers. */
+/** Counts the acknowledgements of numbered messages; numbers grow in the order of sending. */
 export class Acknowledged {
-  /** Everything up to this number is acknowledged. */
+  /** Every message up to this number is acknowledged. */
   upTo: number;
-  /** Acknowledgements. */
+  /** Number of acknowledgements. */
   count = 0;
-  /** Messages that a durable room stores before one that was sent earlier. */
+  /** Number of messages that a durable room has stored before one that was sent earlier. */
   swapped = 0;
   #stored = 0;
-  /** Those not yet passed, in order, with the offset once there is one. At most the window's size. */
+  /**
+   * Messages after `upTo` that are under way, in order, each with its offset once it has one. At most as many
+   * as the window holds.
+   */
   readonly #under_way = new Map<number, number | undefined>();
 
   constructor(upTo = 0) {
     this.upTo = upTo;
   }
 
-  /** Numbers only grow. */
+  /** Notes that a message is sent. Its number is higher than those before. */
   begin(number: number): void {
     this.#under_way.set(number, undefined);
   }
 
-  /** One that has begun; `stored` is its offset, 0 where the room is not durable. */
+  /** Notes the acknowledgement of a message. `stored` is its offset, 0 where the room is not durable. */
   add(acknowledged: number, stored: number): void {
     this.count += 1;
     this.#under_way.set(acknowledged, stored);
@@ -39,7 +42,7 @@ export class Acknowledged {
   }
 }
 
-/** For stderr; "" when the order held. */
+/** A line for stderr about messages that were stored out of order; "" when none were. */
 export function swappedText({ swapped }: Acknowledged): string {
   if (swapped === 0) return "";
   const messages = plural(swapped, "message is", "messages are");

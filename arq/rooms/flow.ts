@@ -1,8 +1,6 @@
-/**
- * How fast a pipeline goes: a window of work under way and an even pace. No sockets, no streams.
- */
+/** Paces a pipeline: at most so many pieces of work at a time, at an even rate. No sockets, no streams. */
 
-/** At most `limit` pieces of work at a time; the first failure stops the rest. */
+/** Runs at most `limit` pieces of work at a time. The first failure stops the rest. */
 export class Window {
   readonly #limit: number;
   #under_way = 0;
@@ -13,7 +11,7 @@ export class Window {
     this.#limit = limit;
   }
 
-  /** Starts `work` when there is room. Throws the first failure of any work before. */
+  /** Starts `work` as soon as there is room. Throws the first failure of earlier work. */
   async run(work: () => Promise<void>): Promise<void> {
     await this.#until(() => this.#under_way < this.#limit);
     this.#under_way += 1;
@@ -25,7 +23,7 @@ export class Window {
     });
   }
 
-  /** Resolves when nothing is under way; throws the first failure. */
+  /** Resolves when no work is under way. Throws the first failure. */
   async drained(): Promise<void> {
     await this.#until(() => this.#under_way === 0);
   }
@@ -38,12 +36,14 @@ export class Window {
   }
 }
 
-/** When piece number `index` (0 is the first) is due at `rate` a second, in ms after the start. */
+/**
+ * The time in ms after the start at which piece `index` is due (0 is the first), at `rate` pieces per second.
+ */
 export function dueAfter(index: number, rate: number): number {
   return index * 1_000 / rate;
 }
 
-/** Resolves after `delay_ms`, or at once when `signal` aborts; never rejects. */
+/** Waits for `delay_ms`, or until `signal` aborts; never rejects. */
 export function pause(delay_ms: number, signal: AbortSignal): Promise<void> {
   if (delay_ms <= 0 || signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
@@ -57,11 +57,14 @@ export function pause(delay_ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** As `work`, but rejects with the signal's reason as soon as it aborts, whatever `work` still waits for. */
+/**
+ * The result of `work`. Rejects with the signal's reason as soon as the signal aborts, also while `work`
+ * still waits.
+ */
 export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);
-  // Nobody is left to hear what becomes of it.
+  // After an abort nobody hears how the work ends.
   work.catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
   try {

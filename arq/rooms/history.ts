@@ -1,6 +1,6 @@
 /**
- * Reads what a durable room keeps, page by page, forward or backward, with patience for a bus that
- * restarts meanwhile. Prints nothing and subscribes to nothing.
+ * Reads what a durable room stores, page by page, forward or backward, and repeats reads while the bus
+ * restarts. Prints nothing and subscribes to nothing.
  */
 import { ArqonError } from "@arqon/sdk";
 import type { Message, Uint64 } from "@arqon/sdk";
@@ -8,7 +8,7 @@ import { CommandError } from "../terminal/exit.ts";
 import { pause } from "./flow.ts";
 import type { Io } from "../terminal/io.ts";
 
-/** Which messages: those after and before these offsets, the newest first with `reverse`. */
+/** Which messages to read: those after one offset and before another; newest first with `reverse`. */
 export interface HistoryQuery {
   readonly after?: number;
   readonly before?: number;
@@ -16,36 +16,36 @@ export interface HistoryQuery {
   readonly reverse?: boolean;
 }
 
-/** Messages in a row, and where the room stands. */
+/** Messages in a row, and the position of the room. */
 export interface HistoryPage {
   readonly messages: readonly Message[];
   readonly offset: Uint64;
   readonly epoch: string;
-  /** There are more in this direction. */
+  /** Whether there are more messages in this direction. */
   readonly more: boolean;
 }
 
-/** A durable room as far as it can be read; `Room` of the SDK is one. */
+/** A durable room that can be read, as `Room` of the SDK. */
 export interface HistorySource {
   history(query: HistoryQuery): Promise<HistoryPage>;
 }
 
-/** A place in a room's sequence: what comes after this offset is what has not been read. */
+/** A place in a durable room: everything after this offset is still unread. */
 export interface Place {
   readonly offset: number;
   readonly epoch: string;
 }
 
-/** Messages of one request, unless the bus says that it gives fewer. */
+/** Messages of one request, unless the bus allows fewer. */
 const PAGE_MESSAGES = 500;
 const FEWER = /limit: \d+; at most (\d+)/;
-/** Long enough for a bus that restarts under us. */
+/** Long enough for a bus that restarts meanwhile. */
 const PATIENCE_MS = 30_000;
 const RETRY_MS = 250;
 
-/** The room's log was replaced while it was read: offsets from before mean nothing now. */
+/** The room has begun anew while it was read, so that earlier offsets have lost their meaning. */
 export class EpochChanged extends CommandError {
-  /** The new one. */
+  /** The new epoch. */
   readonly epoch: string;
 
   constructor(was: string, now: string) {
@@ -59,7 +59,9 @@ function isPassing(error: unknown): boolean {
   return error.code === 503 || ["connection-lost", "answer-timeout"].includes(error.reason);
 }
 
-/** The same source; a read that failed for now is repeated for up to 30 s. Reads change nothing. */
+/**
+ * The same source, with reads repeated for up to 30 s after a failure that may pass. Reads change nothing.
+ */
 export function patient(source: HistorySource, io: Pick<Io, "now" | "signal">): HistorySource {
   return {
     async history(query) {
@@ -77,7 +79,10 @@ export function patient(source: HistorySource, io: Pick<Io, "now" | "signal">): 
   };
 }
 
-/** How many the bus gives at a time, from its refusal of more; throws any other refusal. */
+/**
+ * The number of messages that the bus allows in one page, from its refusal of `asked`. Throws any other
+ * refusal.
+ */
 function fewer(error: unknown, asked: number): number {
   const text = error instanceof ArqonError && error.code === 400 ? error.message : "";
   const most = Number(FEWER.exec(text)?.[1] ?? asked);
@@ -85,20 +90,20 @@ function fewer(error: unknown, asked: number): number {
   throw error;
 }
 
-/** What `historyPages` reads. */
+/** What `historyPages` is to read. */
 export interface PagesQuery extends Omit<HistoryQuery, "limit"> {
-  /** Messages at most. */
+  /** Most messages. */
   readonly total: number;
-  /** That of the first page. */
+  /** Epoch that the first page must have. */
   readonly epoch?: string;
-  /** Whether a place still means what it meant, although the room has another epoch; absent: no. */
+  /** Whether a place still means the same although the room has another epoch; absent: it does not. */
   readonly isKnown?: (place: Place) => Promise<boolean>;
 }
 
 /**
- * At least one page, then more until `total` messages have come or there are none. Throws
- * `EpochChanged` instead of a page of another epoch than the one before, or than `query.epoch`, unless
- * what was read is known there.
+ * Yields at least one page, then more until `total` messages have come or there are none left. Throws
+ * `EpochChanged` for a page whose epoch differs from the page before or from `query.epoch`, unless `isKnown`
+ * says that the place which was read still means the same.
  */
 export async function* historyPages(
   source: HistorySource,
@@ -107,7 +112,7 @@ export async function* historyPages(
   const { total, epoch: wanted, reverse = false, isKnown, ...bounds } = query;
   let { after, before } = bounds;
   let epoch = wanted;
-  // Of what was read; whatever is below it is of the same log.
+  // Highest offset that was read. Everything below it is from the same log.
   let highest = after ?? 0;
   let most = PAGE_MESSAGES;
   for (let left = total; left > 0;) {
@@ -137,7 +142,7 @@ export async function* historyPages(
   }
 }
 
-/** Refuses an epoch that is not the room's; undefined is any. */
+/** Throws when the room's epoch is not the wanted one; undefined accepts any. */
 export function checkEpoch(room_id: string, epoch: string, wanted: string | undefined): void {
   if (wanted === undefined || wanted === epoch) return;
   throw new CommandError(

@@ -1,6 +1,7 @@
 /**
- * One command to a room's Brain as `arq room …` sends it: the connection, the repetition under one
- * command id, the answer as text and as an object. What the commands mean is in `commands/`.
+ * Sends one command to a room's Brain for `arq room …`: opens the connection, repeats the command under one
+ * command id, and gives the answer as text and as an object. The files in `commands/` say what the commands
+ * mean.
  */
 import type { CommandOptions, Uint64 } from "@arqon/sdk";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
@@ -16,35 +17,35 @@ export interface RoomFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
 
-/** Conditions that the command line can name. */
+/** The conditions of a change that the command line can name. */
 export interface ConditionFlags {
   readonly expectVersion?: Uint64;
   readonly fence?: Uint64;
   readonly commandId?: string;
 }
 
-/** One command. */
+/** One command to a room. */
 export interface RoomRequest extends ConditionFlags {
   readonly room: string;
-  /** In full: "room.set". */
+  /** Full name of the command: "room.set". */
   readonly name: string;
-  /** JSON text of an object; absent: no data. */
+  /** JSON text of an object; absent: the command has no data. */
   readonly data?: string;
-  /** Of the token that is made for a development bus; default user. */
+  /** Role of the token, if one is made; absent: user. */
   readonly role?: Role;
 }
 
-/** What the Brain says. */
+/** The Brain's answer to a command. */
 export interface RoomAnswer {
-  /** One line of JSON, as it came. */
+  /** The answer as it came: one line of JSON. */
   readonly text: string;
   readonly members: Readonly<Record<string, unknown>>;
 }
 
-/** Sends a command on a connection that is open; reads need no command id. */
+/** Sends a command on an open connection. Reads need no command id. */
 export type Ask = (request: Omit<RoomRequest, "role" | "room">) => Promise<RoomAnswer>;
 
-/** Long enough for a bus that restarts under us. */
+/** Long enough for a bus that restarts meanwhile. */
 const COMMAND_TIMEOUT_MS = 30_000;
 
 function answerOf(name: string, bytes: Uint8Array): RoomAnswer {
@@ -56,7 +57,10 @@ function answerOf(name: string, bytes: Uint8Array): RoomAnswer {
   }
 }
 
-/** Opens a connection for several commands to one room, gives it to `work`, and closes it. */
+/**
+ * Opens a connection for several commands to one room, gives `work` a function that sends them, and closes
+ * it.
+ */
 export async function withRoom<T>(
   io: Io,
   flags: RoomFlags,
@@ -77,7 +81,7 @@ export async function withRoom<T>(
   });
 }
 
-/** Sends one command that changes something; after a reconnect it is repeated and applied once. */
+/** Sends one command that makes a change. After a reconnect it is sent again, and applied once. */
 export async function change(io: Io, flags: RoomFlags, request: RoomRequest): Promise<RoomAnswer> {
   const { room, role, ...command } = request;
   const target = role === undefined ? { room } : { room, role };
@@ -89,7 +93,7 @@ export async function change(io: Io, flags: RoomFlags, request: RoomRequest): Pr
   );
 }
 
-/** Prints the answer itself with `--json`, else `text`. */
+/** Prints the answer as it came with `--json`, else `text`. */
 export async function tell(
   io: Io,
   flags: RoomFlags,
@@ -100,7 +104,7 @@ export async function tell(
   return EXIT.ok;
 }
 
-/** ` (version 4, epoch 17)`, as every answer about a room's state ends. */
+/** The end of every answer about a room's state: ` (version 4, epoch 17)`. */
 export function positionText({ version, epoch }: Readonly<Record<string, unknown>>): string {
   if (version === undefined) return "";
   return ` (version ${version}${epoch === undefined || epoch === "" ? "" : `, epoch ${epoch}`})`;

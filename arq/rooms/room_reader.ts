@@ -1,7 +1,6 @@
 /**
- * One room of `arq sub` as it is printed: live messages and, in a durable room that is read from a
- * place on, the stored ones that the loop does not bring. Nothing is printed twice; what is lost is
- * told.
+ * Prints one room for `arq sub`: live messages and, in a durable room that is read from a place on, stored
+ * messages that the loop does not bring. It prints no message twice, and tells of a loss.
  */
 import type { Message, Room, Subscription } from "@arqon/sdk";
 import { CommandError, printable } from "../terminal/exit.ts";
@@ -13,7 +12,7 @@ import type { Io } from "../terminal/io.ts";
 import { writeMessage } from "../terminal/message_output.ts";
 import type { Start } from "./start_place.ts";
 
-/** What one reader needs. */
+/** The parts and settings of one reader. */
 export interface RoomReaderOptions {
   readonly io: Io;
   readonly room: Pick<Room, "id"> & HistorySource;
@@ -21,25 +20,28 @@ export interface RoomReaderOptions {
     & Pick<Subscription, "epoch" | "offset" | "position">
     & AsyncIterable<Message>;
   readonly json: boolean;
-  /** Read from here on without a hole; absent: from now on, as it comes. */
+  /** Place from which messages are read without a gap; absent: from now on, as they come. */
   readonly start: Start | undefined;
   readonly run: Run;
 }
 
-/** How many messages are still wanted, over all rooms; `stop` ends the loops. */
+/** The messages that are still wanted from all rooms; `stop` ends the loops. */
 export interface Run {
   left: number;
   stop(): void;
 }
 
-/** Made for one loop. */
+/** Reads and prints one room, for one loop of its subscription. */
 export class RoomReader {
   readonly #options: RoomReaderOptions;
   readonly #history: HistorySource;
-  /** Offset of what was printed last. */
+  /** Offset of the message that was printed last. */
   #offset: number;
   #epoch: string;
-  /** What is lost is lost for whoever named the place; at a beginning of our own it is not. */
+  /**
+   * Whether a loss is told: yes for a place that the person has named, no for a place that we chose
+   * ourselves.
+   */
   #tells: boolean;
 
   constructor(options: RoomReaderOptions) {
@@ -51,13 +53,13 @@ export class RoomReader {
     this.#tells = start?.is_named ?? true;
   }
 
-  /** Until the loop ends or no more is wanted. Rejects with the loop's error. */
+  /** Prints until the loop ends or no more messages are wanted. Rejects with the error of the loop. */
   async run(): Promise<void> {
     const { subscription, start } = this.#options;
     if (start === undefined) this.#offset = Number(subscription.offset ?? 0);
     for await (const message of subscription) {
       const { signal, sender } = message;
-      // A service may publish a signal of this kind too, and is then its sender.
+      // A service may publish a signal of this kind, and is then its sender.
       const is_hole = signal?.kind === "GAP" && sender === "" && start !== undefined &&
         subscription.position !== undefined;
       const goes_on = is_hole
@@ -67,16 +69,16 @@ export class RoomReader {
     }
   }
 
-  /** One message of the loop or of the history. False: no more is wanted. */
+  /** Takes one message of the loop or of the history. False when no more messages are wanted. */
   async #take(message: Message): Promise<boolean> {
     const { io, subscription, json, start, run } = this.#options;
     const offset = Number(message.offset);
     const has_place = offset > 0;
-    // Without a GAP before it: the room goes on where it was, in another life of its log.
+    // A new epoch without a GAP before it: the room goes on from the same place.
     if (has_place) this.#epoch = message.epoch;
-    // What the history brought already comes again from the loop, which began before it.
+    // The loop began before the history was read, so it brings some messages again.
     if (start !== undefined && has_place && offset <= this.#offset) return true;
-    // Two rooms may deliver in one turn: what comes after the last one counted is not printed.
+    // Two rooms may deliver in one turn. Messages after the last wanted one are not printed.
     if (run.left === 0) return false;
     if (has_place) {
       this.#offset = offset;
@@ -95,7 +97,7 @@ export class RoomReader {
     return false;
   }
 
-  /** Goes on from the history, and tells of a loss when there was one or none can be ruled out. */
+  /** Continues from the history, and tells of a loss unless there was certainly none. */
   async #fill(gap: Message, reason: string): Promise<boolean> {
     const { start, subscription } = this.#options;
     if (reason === "offset-ahead" && start?.is_named === true && this.#offset === start.offset) {
@@ -126,7 +128,7 @@ export class RoomReader {
     }
   }
 
-  /** Prints what the history has after the last printed message. */
+  /** Prints the stored messages after the last printed one. */
   async #readOn(gap: Message, reason: string, loss: string | undefined): Promise<boolean> {
     const last = this.#offset;
     const are = reason === "history-trimmed" ? "are" : "may be";
@@ -137,10 +139,10 @@ export class RoomReader {
       await this.#tell(gap, `${gap.room}: ${missing}; ${next}`, this.#epoch);
       missing = undefined;
     };
-    // With the message before: as long as that is there, nothing after it has gone.
+    // The page begins with the last printed message: while that is there, nothing after it is missing.
     const query = { after: Math.max(0, last - 1), total: Infinity, epoch: this.#epoch };
     for await (const { messages, offset } of historyPages(this.#history, query)) {
-      // A log that was set back: what comes now is new, whatever its offset.
+      // The log was set back, so what comes now is new, whatever its offset.
       if (reason === "offset-ahead") this.#offset = Math.min(this.#offset, Number(offset));
       for (const message of messages) {
         if (Number(message.offset) === last && loss === undefined) missing = undefined;
@@ -152,7 +154,7 @@ export class RoomReader {
     return true;
   }
 
-  /** A line on stderr, with `--json` also an object on stdout, with the place to go on from. */
+  /** Prints a line on stderr; with `--json` also an object on stdout with the place from which to go on. */
   async #tell(signal: Message, text: string, epoch: string): Promise<void> {
     const { io, json } = this.#options;
     await print(io.stderr, `arq: ${printable(text)}\n`);

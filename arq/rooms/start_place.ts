@@ -1,37 +1,34 @@
-/**
- * Where `arq sub --from, --since, --last` begins: from options to a place in the room. Reads history,
- * prints nothing.
- */
+/** The place where `arq sub --from, --since, --last` begins. It may read history, and prints nothing. */
 import { historyPages } from "./history.ts";
 import type { HistorySource, Place } from "./history.ts";
 
-/** At most one of the three, `epoch` only with `from`. */
+/** The options for a beginning: at most one of the three, and `epoch` only with `from`. */
 export interface StartFlags {
-  /** After this offset. */
+  /** Offset after which to begin. */
   readonly from?: number;
   readonly epoch?: string;
-  /** Seconds. */
+  /** Seconds before now. */
   readonly since?: number;
-  /** The newest so many. */
+  /** Begin with the newest so many messages. */
   readonly last?: number;
 }
 
-/** Where to begin. */
+/** The place where a subscription begins. */
 export interface Start extends Place {
-  /** The person named this very place: what is missing right after it is a loss. */
+  /** Whether the person has named this place. Then a missing message right after it is a loss. */
   readonly is_named: boolean;
-  /** So is its epoch: a room that began anew since is refused. */
+  /** Whether the person has named its epoch. Then a room that has begun anew since is refused. */
   readonly is_epoch_named?: true;
 }
 
-/** True when any of the options is given. */
+/** Whether any of these options is given. */
 export function hasStart({ from, since, last }: StartFlags): boolean {
   return from !== undefined || since !== undefined || last !== undefined;
 }
 
 /**
- * Asks the room. `now_ms` is by the bus's clock, as the messages' times are. Throws when there is no
- * such place, and what the bus says, for example `not-durable`.
+ * Finds the place of the options in a room. `now_ms` is by the clock of the bus, like the times of messages.
+ * Throws when there is no such place, and with the refusal of the bus, for example `not-durable`.
  */
 export async function startPlace(
   source: HistorySource,
@@ -41,7 +38,7 @@ export async function startPlace(
   const { from, since, last = Infinity } = flags;
   if (from !== undefined) {
     const is_named = from > 0;
-    // Whether an epoch that is over goes on in the present one, only the answer to the SUB says.
+    // Only the answer to the SUB says whether an epoch that is over goes on in the present one.
     if (flags.epoch !== undefined) {
       return { offset: from, epoch: flags.epoch, is_named, is_epoch_named: true };
     }

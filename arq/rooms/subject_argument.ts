@@ -1,11 +1,11 @@
 /**
- * Subjects as a command line names them: a whole one, a pattern, or just a room or the beginning of
- * one. What patterns match is the bus's.
+ * Reads subjects from a command line: a full subject, a pattern, or only a room or a prefix of rooms. The bus
+ * decides what a pattern matches.
  */
 import { isId, isRoomPattern } from "@arqon/proto";
 import { usageError } from "../terminal/exit.ts";
 
-/** A subject or pattern and the tenant whose it is. */
+/** A subject or pattern, and its tenant. */
 export interface SubjectArgument {
   readonly tenant: string;
   readonly subject: string;
@@ -14,8 +14,9 @@ export interface SubjectArgument {
 const DEFAULT_TENANT = "default";
 
 /**
- * `in.t.acme.r.lobby` as it stands; `vehicles-*` is a room pattern of `tenant`. Without `tenant` it is
- * the one that the subject names, else `own`. Throws a usage error for what is neither.
+ * Reads a subject argument. `in.t.acme.r.lobby` stays as it is; `vehicles-*` is a pattern of rooms in
+ * `tenant`. Without `tenant` it takes the tenant that the subject names, else `own`. Throws a usage error for
+ * any other text.
  */
 export function subjectArgument(
   text: string,

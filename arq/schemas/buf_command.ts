@@ -1,26 +1,25 @@
 /**
- * How buf, the compiler of `.proto` files, is started: from a checkout out of Deno's packages; from the
- * npm package or as a compiled program, which are too small for it, as it is installed there. It
- * starts nothing.
+ * How to start buf, the compiler of `.proto` files. From a checkout it is among Deno's packages. The npm
+ * package and the compiled program have no room for it and use an installed buf. Starts nothing itself.
  */
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { denoCommand } from "../../shared/process/deno_command.ts";
 
-/** A program and what stands before its own arguments. */
+/** A program, and the arguments that come before its own. */
 export interface BufCommand {
   readonly command: string;
   readonly args: readonly string[];
 }
 
-/** What helps when it cannot be found. */
+/** Advice for when buf cannot be found. */
 export const BUF_HINT =
   "npm install @bufbuild/buf, or have buf on the PATH (https://buf.build/docs/cli/installation); " +
   "a set that is built already needs none";
 
 const ON_PATH: BufCommand = { command: "buf", args: [] };
 
-/** The program of npm's package, when that is installed where `url` finds it. */
+/** The program of the npm package of buf, when the package is installed where `url` finds it. */
 function installed(url: string): string | undefined {
   try {
     return createRequire(url).resolve("@bufbuild/buf/bin/buf");
@@ -29,7 +28,7 @@ function installed(url: string): string | undefined {
   }
 }
 
-/** The command for the `arq` whose module is at `url`. */
+/** The command for the `arq` whose main module is at `url`. */
 export function bufCommand(
   url: string = import.meta.url,
   standalone: boolean = Deno.build.standalone,

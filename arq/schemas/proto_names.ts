@@ -1,10 +1,10 @@
 /**
- * How a type is written at a place of a `.proto` file: as short as Protobuf's scoping allows. Knows
- * names only, no descriptors' content.
+ * How a type is named at a place in a `.proto` file, as short as Protobuf's scoping allows. Knows only names,
+ * and not what descriptors hold.
  */
 import type { Registry } from "@bufbuild/protobuf";
 
-/** Writes names of one set of files. */
+/** Finds the short names of types in one set of files. */
 export class ProtoNames {
   readonly #known = new Set<string>();
 
@@ -14,7 +14,10 @@ export class ProtoNames {
     }
   }
 
-  /** What Protobuf takes `written` for in `scope`: it stops at the first scope that has its first part. */
+  /**
+   * The full name that Protobuf finds for `written` in `scope`: it stops at the first scope that has the
+   * first part.
+   */
   #resolve(written: string, scope: string): string | undefined {
     const first = written.split(".", 1)[0] ?? "";
     for (let at = scope;; at = parentOf(at)) {
@@ -24,7 +27,7 @@ export class ProtoNames {
     }
   }
 
-  /** The shortest text that means `full_name` inside of `scope` (a package or message, or ""). */
+  /** The shortest name for `full_name` inside of `scope` (a package or message, or ""). */
   short(full_name: string, scope: string): string {
     const parts = full_name.split(".");
     for (let kept = 1; kept <= parts.length; kept++) {
@@ -34,9 +37,9 @@ export class ProtoNames {
     return `.${full_name}`;
   }
 
-  /** The full name, with a dot in front where it would mean something else. */
+  /** The full name, with a leading dot where it would otherwise mean another type. */
   full(full_name: string, scope: string): string {
-    // A name without a package may be that of a field, which this class does not know.
+    // A name without a package may be that of a field, and this class does not know fields.
     const is_plain = full_name.includes(".") && this.#resolve(full_name, scope) === full_name;
     return is_plain ? full_name : `.${full_name}`;
   }

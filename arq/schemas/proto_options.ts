@@ -1,6 +1,6 @@
 /**
- * Options of a descriptor as `.proto` text, custom ones too. What the registry has no extension for is
- * left out: its name is not known. The declarations around them are `proto_text.ts`.
+ * The options of a descriptor as `.proto` text, with custom ones. An option without an extension in the
+ * registry has no known name and is left out. `proto_text.ts` writes the declarations around them.
  */
 import { getExtension, hasExtension } from "@bufbuild/protobuf";
 import type { DescExtension, DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
@@ -8,21 +8,21 @@ import { isReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
 import type { ProtoNames } from "./proto_names.ts";
 
-/** One value: a word or literal, or a list of members in brackets. */
+/** The value of an option: a word or literal, or a list of members in brackets. */
 export type Value = string | {
   readonly open: "{" | "[";
   readonly items: readonly (readonly [name: string, value: Value])[];
 };
 
-/** `name = value`. */
+/** An option and its value: `name = value`. */
 export type Setting = readonly [name: string, value: Value];
 
-/** A line longer than this is broken. */
+/** Longest line; longer ones are broken. */
 const LINE_CHARS = 100;
-/** What the text says in other ways, or what no compiler leaves. */
+/** Options that the text expresses in other ways, or that no compiler leaves. */
 const NOT_WRITTEN = ["map_entry", "uninterpreted_option"];
 
-/** A double-quoted literal; bytes that are no printable ASCII are escaped. */
+/** A double-quoted literal. Bytes that are not printable ASCII are escaped. */
 export function quoted(value: string | Uint8Array): string {
   const escapes: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
   const text = typeof value === "string" ? value : String.fromCharCode(...value);
@@ -42,7 +42,10 @@ function scalar(value: unknown): string {
   return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
-/** Renders a value at an indentation; short ones stay on the line that has `used` characters. */
+/**
+ * The text of a value at an indentation. A short value stays on its line, which has `used` characters
+ * already.
+ */
 export function valueText(value: Value, indent: string, used: number): string {
   if (typeof value === "string") return value;
   const close = value.open === "{" ? "}" : "]";
@@ -61,7 +64,7 @@ export function valueText(value: Value, indent: string, used: number): string {
   return `${value.open}\n${lines.join(",\n")}\n${indent}${close}`;
 }
 
-/** Options of the files of one registry. */
+/** Reads the options of all files in one registry. */
 export class OptionReader {
   readonly #extensions = new Map<string, DescExtension[]>();
   readonly #names: ProtoNames;
@@ -77,7 +80,10 @@ export class OptionReader {
     for (const list of this.#extensions.values()) list.sort((a, b) => a.number - b.number);
   }
 
-  /** Every option that is set, as an element in `scope` names it; a repeated one once for each value. */
+  /**
+   * Every option that is set, with its name as it is written in `scope`. A repeated option is there once for
+   * each value.
+   */
   read(desc: DescMessage, options: Message | undefined, scope: string): Setting[] {
     if (options === undefined) return [];
     return this.#members(desc, reflect(desc, options), scope, (name) => `(${name})`)
@@ -135,7 +141,7 @@ export class OptionReader {
     }
     if (field.message === undefined) return scalar(value);
     const inside = isReflectMessage(value) ? value : reflect(field.message, value as Message);
-    // Inside of a literal a name is always a full one, without a dot in front.
+    // Names inside of a literal are always full, without a leading dot.
     const items = this.#members(field.message, inside, undefined, (name) => `[${name}]`);
     return { open: "{", items };
   }

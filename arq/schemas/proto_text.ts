@@ -36,7 +36,7 @@ const LINE_CHARS = 100;
 
 const join = (scope: string, name: string) => scope === "" ? name : `${scope}.${name}`;
 
-/** As protoc and buf make it of a field's name. */
+/** The JSON name that protoc and buf make from the name of a field. */
 function jsonNameOf(name: string): string {
   return name.replace(/_+(.?)/g, (_, next: string) => next.toUpperCase());
 }
@@ -88,14 +88,14 @@ class FileText {
     this.#lines.push(text === "" ? "" : this.#indent + text);
   }
 
-  /** Lines with an empty one before them. */
+  /** Adds lines with an empty line before them. */
   #part(lines: readonly string[]): void {
     if (lines.length === 0) return;
     this.#gap();
     for (const line of lines) this.#line(line);
   }
 
-  /** An empty line, unless a block begins here. */
+  /** Adds an empty line, unless a block begins here. */
   #gap(): void {
     const last = this.#lines.at(-1) ?? "";
     if (last !== "" && !last.endsWith("{")) this.#line("");
@@ -121,7 +121,7 @@ class FileText {
     }
   }
 
-  /** ` [a = 1, b = 2]`, or nothing. */
+  /** The settings in brackets: ` [a = 1, b = 2]`; "" when there are none. */
   #brackets(head: string, settings: readonly Setting[]): string {
     if (settings.length === 0) return "";
     const flat = settings.map((setting) => this.#setting(setting, "")).join(", ");
@@ -133,7 +133,7 @@ class FileText {
     return ` [\n${lines.join(",\n")}\n${this.#indent}]`;
   }
 
-  /** What a file and a message have alike: enums, messages, extensions. */
+  /** Writes the declarations that files and messages both have: enums, messages, extensions. */
   #declarations(
     at: {
       enumType: readonly EnumDescriptorProto[];
@@ -168,7 +168,7 @@ class FileText {
     nested: readonly DescriptorProto[],
     scope: string,
   ): void {
-    // Neighbours share a block, so that the order stays.
+    // Only neighbours share a block, which keeps the order.
     for (let at = 0; at < fields.length;) {
       const { extendee } = fields[at] as FieldDescriptorProto;
       let end = at;
@@ -264,7 +264,7 @@ class FileText {
     else this.#line(`${line};`);
   }
 
-  /** Default and JSON name are written like options. */
+  /** The default and the JSON name of a field, which are written like options. */
   #pseudoOptions(field: FieldDescriptorProto): Setting[] {
     const settings: Setting[] = [];
     if (isSet(field, "defaultValue")) {
@@ -277,7 +277,7 @@ class FileText {
       settings.push(["default", text]);
     }
     const has_own = field.jsonName !== "" && field.jsonName !== jsonNameOf(field.name);
-    // An extension has none of its own.
+    // An extension has no JSON name of its own.
     if (has_own && field.extendee === "") settings.push(["json_name", quoted(field.jsonName)]);
     return settings;
   }
@@ -330,7 +330,7 @@ function editionName(edition: number): string {
   return edition < 1_000 || edition > 9_999 ? String(edition) : String(edition + 1_023);
 }
 
-/** The file's text. Types and options are looked up in the registry, which must hold its imports. */
+/** The text of a file. The registry must hold the file's imports, for types and options. */
 export function protoText(file: DescFile, registry: Registry): string {
   return new FileText(file, registry).text();
 }

@@ -1,7 +1,7 @@
 /**
- * Compiles `.proto` files to a gzipped FileDescriptorSet with buf, which runs as a child process and
- * gets the sources as an archive on its stdin: no temporary files, and no registry on the network.
- * What a bus says about the set is checked too; comparing versions is the bus's.
+ * Compiles `.proto` files to a gzipped FileDescriptorSet. buf does so as a child process, which gets the
+ * sources as an archive on its stdin; it needs no temporary files and no registry on the network. The checks
+ * that a bus makes of a set are made here too, but only a bus compares versions.
  */
 import { gzipSync } from "node:zlib";
 import { createRegistry } from "@bufbuild/protobuf";
@@ -19,7 +19,7 @@ import type { SchemaSources } from "./schema_source.ts";
 import { tarOf } from "./schema_tar.ts";
 import type { TarFile } from "./schema_tar.ts";
 
-/** buf takes seconds for what the bounds on sources allow. */
+/** Longer than buf needs for the most sources that are allowed. */
 const BUILD_MS = 120_000;
 const BUILD_ARGS = [
   "build",
@@ -32,7 +32,7 @@ const BUILD_ARGS = [
   "-#format=binpb",
 ];
 
-/** One thing that the compiler did not like. Lines and columns start at 1; 0: the whole file. */
+/** One problem that the compiler found. Lines and columns start at 1; 0 means the whole file. */
 export interface BuildProblem {
   readonly file: string;
   readonly line: number;
@@ -40,15 +40,15 @@ export interface BuildProblem {
   readonly message: string;
 }
 
-/** What came of it. */
+/** A set that was built. */
 export interface BuiltSchema {
   readonly gzipped: Uint8Array<ArrayBuffer>;
   readonly schema: DescriptorSet;
-  /** Of the sources, as others import them. */
+  /** Paths of the sources, as other files import them. */
   readonly files: readonly string[];
 }
 
-/** Sources that do not compile. */
+/** The sources do not compile. */
 export class SchemaBuildError extends Error {
   override readonly name = "SchemaBuildError";
   readonly problems: readonly BuildProblem[];
@@ -59,20 +59,20 @@ export class SchemaBuildError extends Error {
   }
 }
 
-/** As buf prints it: `a.proto:3:1:message`. */
+/** A problem in the form in which buf prints it: `a.proto:3:1:message`. */
 export function problemLine({ file, line, column, message }: BuildProblem): string {
   const place = [file, line, column].filter((part) => part !== 0 && part !== "").join(":");
   return printable(place === "" ? message : `${place}:${message}`);
 }
 
-/** The file that rules are written with, as the package that runs them has it. */
+/** The file `validate.proto`, with which rules are written, from the package that checks them. */
 function validateProto(): TarFile {
   const file = file_buf_validate_validate;
   const text = protoText(file, createRegistry(file, ...file.dependencies));
   return { path: file.proto.name, bytes: new TextEncoder().encode(text) };
 }
 
-/** Adds what sources may import without having it. */
+/** The sources, and the files that they may import without having them. */
 function withValidate({ files }: SchemaSources): readonly TarFile[] {
   const { name } = file_buf_validate_validate.proto;
   if (files.some(({ path }) => path === name)) return files;
@@ -107,7 +107,7 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
     const fix = command === "buf" ? BUF_HINT : undefined;
     throw new CommandError(`buf cannot be started: ${sentence}`, EXIT.failure, fix);
   }
-  // It may end before it has read everything; its exit code says why.
+  // buf may end before it has read everything; its exit code says why.
   const fed = new Blob([archive]).stream().pipeTo(child.stdin).catch(() => {});
   const { code, stdout, stderr } = await child.output();
   await fed;
@@ -130,7 +130,9 @@ function problemOf(line: string, folder: string): BuildProblem {
   }
 }
 
-/** Throws `SchemaBuildError` when the sources do not compile or no bus would take what comes of them. */
+/**
+ * Compiles sources. Throws `SchemaBuildError` when they do not compile, or when no bus would accept the set.
+ */
 async function compile(io: Io, sources: SchemaSources): Promise<BuiltSchema> {
   const { code, stdout, stderr } = await runBuf(io, archiveOf(withValidate(sources)));
   if (code !== 0) {
@@ -148,14 +150,14 @@ async function compile(io: Io, sources: SchemaSources): Promise<BuiltSchema> {
 }
 
 /**
- * Builds the folder or the one `.proto` file at `path`. Rejects with `CommandError` when it cannot be
- * read, and with `SchemaBuildError`.
+ * Builds the folder or the one `.proto` file at `path`. Rejects with `CommandError` when it cannot be read,
+ * and with `SchemaBuildError` when it does not compile.
  */
 export async function buildSchema(io: Io, path: string): Promise<BuiltSchema> {
   return await compile(io, await readSources(io, path));
 }
 
-/** Full names of the messages that the files declare, in their order; nested ones are left out. */
+/** Full names of the messages that a set's own files declare, in their order, without nested ones. */
 export function messagesOf({ schema, files }: BuiltSchema): string[] {
   return files.flatMap((file) =>
     schema.registry.getFile(file)?.messages.map(({ typeName }) => typeName) ?? []

@@ -1,6 +1,6 @@
 /**
- * Protobuf sources that a command line names: a folder with all `.proto` files below it, or one file.
- * Reads and bounds them; `schema_build.ts` compiles.
+ * Reads the Protobuf sources that a command line names: a folder with all `.proto` files below it, or one
+ * file. It bounds their number and size; `schema_build.ts` compiles them.
  */
 import { CommandError, printable } from "../terminal/exit.ts";
 import { readInput } from "../terminal/input.ts";
@@ -8,16 +8,16 @@ import { resolvePath } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
 import type { TarFile } from "./schema_tar.ts";
 
-/** Bounds on a folder; a descriptor set has at most 1,000 files. */
+/** Most files in a folder; a descriptor set has at most 1,000. */
 const FILES_MAX = 1_000;
 const BYTES_MAX = 16 * 1_048_576;
 const DEPTH_MAX = 32;
 
-/** What is compiled together. */
+/** The files that are compiled together. */
 export interface SchemaSources {
-  /** What stands before a file's path for people: "" or the folder as it was given, with a slash. */
+  /** The folder as it was given, with a slash; "" for none. It stands before a file's path for people. */
   readonly folder: string;
-  /** Paths as other files import them. */
+  /** Files with their paths, as other files import them. */
   readonly files: readonly TarFile[];
 }
 
@@ -29,7 +29,7 @@ function checkName(path: string): void {
   throw new CommandError(`${printable(path)}: not a name for a .proto file`);
 }
 
-/** Paths below the folder, in order, without hidden folders and packages that were installed there. */
+/** The paths below a folder, in order, without hidden folders and installed packages. */
 async function walk(io: Io, folder: string): Promise<string[]> {
   const found: string[] = [];
   const visit = async (below: string, depth: number) => {
@@ -53,7 +53,7 @@ async function walk(io: Io, folder: string): Promise<string[]> {
   return found;
 }
 
-/** The folder's or the one file's sources. Throws `CommandError` when there are none, or too many. */
+/** The sources of the folder or file at `path`. Throws `CommandError` when there are none or too many. */
 export async function readSources(io: Io, path: string): Promise<SchemaSources> {
   if (isProto(path)) {
     const at = path.lastIndexOf("/") + 1;

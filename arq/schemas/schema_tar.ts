@@ -1,6 +1,6 @@
 /**
- * A tar archive in memory, in which `arq schema build` hands sources to buf. Writes regular files only;
- * reads nothing.
+ * Writes a tar archive in memory, in which `arq schema build` gives sources to buf. It has regular files
+ * only.
  */
 import { tarEnd, tarHeader, tarPadding } from "../../shared/tar.ts";
 
@@ -10,7 +10,7 @@ export interface TarFile {
   readonly bytes: Uint8Array;
 }
 
-/** The archive. Throws RangeError when a path is longer than the format allows. */
+/** The bytes of the archive. Throws RangeError for a path that is too long for the format. */
 export function tarOf(files: readonly TarFile[]): Uint8Array<ArrayBuffer> {
   const parts = files.flatMap(({ path, bytes }) => [
     tarHeader(path, bytes.length),

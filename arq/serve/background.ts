@@ -1,40 +1,40 @@
 /**
- * What `arq dev up` leaves in the state folder: a record of what runs, and a lock that the bus holds as
- * long as it lives. The system lets a lock go with its process, so that whoever cannot get it knows that
- * the process of the record is ours, and a file that a killed bus left fools nobody.
+ * The files that `arq dev up` leaves in the state folder: a record of what runs, and a lock that the bus
+ * holds while it lives. The system ends a lock with its process. So a process that cannot get the lock knows
+ * that the recorded process is ours, and files of a killed bus deceive nobody.
  */
 import { join } from "node:path";
 import type { DevBusReady } from "./dev_bus.ts";
 
-/** Absolute paths below a state folder. */
+/** The files and folders of a development bus. Paths are absolute, below a state folder. */
 export interface DevFiles {
   readonly state_dir: string;
   readonly folder: string;
   readonly lock: string;
   readonly record: string;
   readonly log: string;
-  /** Room state and durable rooms. */
+  /** Folder of room state and durable rooms. */
   readonly data_dir: string;
-  /** With the public keys of a compose stack. */
+  /** Folder with the public keys for a compose stack. */
   readonly issuer_dir: string;
-  /** Of the compose file where no checkout has one. */
+  /** Folder of the compose file, where no checkout has one. */
   readonly stack_dir: string;
 }
 
-/** What `arq dev up` has started here. */
+/** The record of what `arq dev up` has started. */
 export type DevRecord =
   | { readonly kind: "embedded"; readonly pid: number; readonly started_ms: number }
   | ComposeRecord;
 
-/** Of a compose stack. */
+/** The record of a compose stack. */
 export interface ComposeRecord {
   readonly kind: "compose";
-  /** The compose file. */
+  /** Path of the compose file. */
   readonly file: string;
   readonly started_ms: number;
 }
 
-/** The state folder of a working folder, and the files in it. */
+/** The files of the development bus that belongs to a working folder. */
 export function devFiles(cwd: string): DevFiles {
   const state_dir = join(cwd, ".arqon");
   const folder = join(state_dir, "dev");
@@ -50,7 +50,7 @@ export function devFiles(cwd: string): DevFiles {
   };
 }
 
-/** The record in a file's text; undefined when it is none. */
+/** The record in the text of a file; undefined when it has none. */
 export function parseRecord(text: string): DevRecord | undefined {
   try {
     const { kind, pid, file, started_ms } = JSON.parse(text);
@@ -73,20 +73,20 @@ async function textIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** The record; undefined when there is none that can be read. */
+/** Reads the record; undefined when there is none that can be read. */
 export async function readRecord({ record }: DevFiles): Promise<DevRecord | undefined> {
   const text = await textIfThere(record);
   return text === undefined ? undefined : parseRecord(text);
 }
 
-/** Others see the old record or the whole new one. */
+/** Writes the record. Other processes see the old record or the whole new one. */
 export async function writeRecord({ record }: DevFiles, value: DevRecord): Promise<void> {
   const temporary = `${record}.${Deno.pid}.tmp`;
   await Deno.writeTextFile(temporary, JSON.stringify(value));
   await Deno.rename(temporary, record);
 }
 
-/** Removes a file or an empty folder, if it is there. */
+/** Removes a file or an empty folder; does nothing when it is not there. */
 export async function removeIfThere(path: string): Promise<void> {
   try {
     await Deno.remove(path);
@@ -95,7 +95,7 @@ export async function removeIfThere(path: string): Promise<void> {
   }
 }
 
-/** The lock, for as long as the file is open; undefined when another process has it. */
+/** Takes the lock, which lasts until the file is closed; undefined when another process has it. */
 export async function takeLock({ lock }: DevFiles): Promise<Deno.FsFile | undefined> {
   const file = await Deno.open(lock, { create: true, write: true });
   if (await file.tryLock(true)) return file;
@@ -103,7 +103,7 @@ export async function takeLock({ lock }: DevFiles): Promise<Deno.FsFile | undefi
   return undefined;
 }
 
-/** Whether a bus of `arq dev up` lives. */
+/** Whether a bus that `arq dev up` started is alive. */
 export async function isAlive(files: DevFiles): Promise<boolean> {
   try {
     const lock = await takeLock(files);
@@ -115,7 +115,7 @@ export async function isAlive(files: DevFiles): Promise<boolean> {
   }
 }
 
-/** What the bus with this pid has announced; undefined before it is ready and once it drains. */
+/** The announcement of the bus with this pid; undefined before it is ready and while it drains. */
 export async function announcementOf(
   { folder }: DevFiles,
   pid: number,

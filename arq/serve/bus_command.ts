@@ -1,24 +1,23 @@
-/** The command line of a bus that is started as a process of its own: flags and permissions. Pure. */
+/** The command line of a bus that runs in a process of its own: its flags and permissions. Pure. */
 import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import type { DevBusOptions } from "./dev_bus.ts";
 
-/** The places that a bus reads and writes. Paths are absolute, without a slash at the end. */
+/** Files and folders that a bus reads and writes. Paths are absolute, without a slash at the end. */
 export interface BusPlaces extends Pick<DevBusOptions, "state_dir" | "data_dir" | "config_file"> {
-  /** Of our sources: policies' threads and the console are read from there. */
+  /** Folder of our sources, where the policies' threads and the console are read. */
   readonly root: string;
 }
 
 /**
- * What `deno run` gets before the program: no more than the bus needs, which is the network, our
- * sources to read, its own state to write, and `commands` to start. New policies are first compiled in
- * a child process of `deno`.
+ * The flags of `deno run` for a bus, with no more permissions than it needs: the network, our sources to read,
+ * its own state to write, and `commands` to run. New policies are first compiled in a child process of `deno`.
  */
 export function busFlags(
   { root, state_dir, data_dir, config_file }: BusPlaces,
   commands: readonly string[],
 ): string[] {
   const write = [state_dir, ...(data_dir === undefined ? [] : [data_dir])];
-  // A config names key and certificate files anywhere, so that with one all files may be read.
+  // A configuration may name key and certificate files anywhere, so with one all files may be read.
   const read = config_file === undefined
     ? `--allow-read=${[root, ...write].join(",")}`
     : "--allow-read";
@@ -26,9 +25,9 @@ export function busFlags(
     ...SERVER_FLAGS,
     `--allow-run=${commands.join(",")}`,
     "--allow-net",
-    // How much room a disk has, for who finds it full.
+    // For the free space of a disk, which a full disk's error tells.
     "--allow-sys=statfs",
-    // Packages look for variables as they load, and find none.
+    // Packages read variables while they load, and find none.
     "--ignore-env",
     read,
     `--allow-write=${write.join(",")}`,

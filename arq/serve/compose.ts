@@ -1,10 +1,10 @@
 /**
- * The compose stack that `arq dev up` starts where Docker works: its command lines, which are pure, and
- * whether Docker works.
+ * The commands for Docker by which `arq dev up` runs the compose stack. Making them is pure; this file also
+ * runs them and finds out whether Docker works.
  */
 import { fileURLToPath } from "node:url";
 
-/** What is done to the stack. */
+/** What a command for Docker does with the stack. */
 export type ComposeAction = "up" | "down" | "reset" | "logs" | "follow" | "status" | "services";
 
 const ACTIONS: Readonly<Record<ComposeAction, readonly string[]>> = {
@@ -13,19 +13,22 @@ const ACTIONS: Readonly<Record<ComposeAction, readonly string[]>> = {
   reset: ["down", "--volumes", "--remove-orphans"],
   logs: ["logs"],
   follow: ["logs", "--follow"],
-  // Those that ended, too.
+  // Containers that have ended are listed too.
   status: ["ps", "--all", "--format", "json"],
   services: ["config", "--services"],
 };
-/** A daemon that does not answer must not hold a command up. */
+/** Time in which Docker must say whether it works. */
 const PROBE_MS = 15_000;
 
-/** Arguments of `docker`. `file` is the compose file's absolute path. */
+/** The arguments of `docker` for an action. `file` is the absolute path of the compose file. */
 export function composeArguments(file: string, action: ComposeAction): string[] {
   return ["compose", "--file", file, ...ACTIONS[action]];
 }
 
-/** `docker` with these arguments. By way of the shell: it is not named in the permissions. */
+/**
+ * The command that runs `docker` with these arguments. It goes through the shell, since our permissions do
+ * not name `docker`.
+ */
 export function dockerCommand(
   args: readonly string[],
   os: string = Deno.build.os,
@@ -63,12 +66,12 @@ export async function dockerProblem(signal: AbortSignal): Promise<string | undef
   }
 }
 
-/** Variables of the compose file, on top of the environment that `docker` has anyway. */
+/** Variables for the compose file, added to the environment that `docker` has. */
 export type ComposeVariables = Readonly<Record<string, string>>;
 
 /**
- * Runs `docker` in the foreground with our streams; its exit code. With `is_quiet` what it prints goes to
- * stderr, so that stdout is ours; `signal` ends what follows.
+ * Runs `docker` in the foreground with our streams and resolves with its exit code. With `is_quiet` its
+ * output goes to stderr, so that stdout is ours; `signal` ends a command that follows.
  */
 export async function runDocker(
   args: readonly string[],
@@ -80,7 +83,7 @@ export async function runDocker(
 ): Promise<number> {
   const [program, list] = dockerCommand(args);
   const stdout = is_quiet ? "piped" : "inherit";
-  // It gets the terminal's Ctrl-C itself, and ends by it; a SIGTERM is for us alone.
+  // The terminal sends docker its own Ctrl-C, which ends it. A SIGTERM comes only to us.
   const child = new Deno.Command(program, { args: list, env, stdout }).spawn();
   const end = () => child.kill("SIGTERM");
   signal?.addEventListener("abort", end, { once: true });
@@ -90,7 +93,7 @@ export async function runDocker(
   return code;
 }
 
-/** What `docker` prints with these arguments, and its exit code. */
+/** The output and the exit code of `docker` with these arguments. */
 export async function readDocker(
   args: readonly string[],
   env: ComposeVariables,
@@ -102,12 +105,12 @@ export async function readDocker(
   return [code, new TextDecoder().decode(stdout)];
 }
 
-/** The compose file of the checkout that our sources are in; undefined where they are in none. */
+/** Path of the compose file in the checkout of our sources; undefined where there is no checkout. */
 export async function ownComposeFile(): Promise<string | undefined> {
   if (!import.meta.url.startsWith("file:")) return undefined;
   const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
   try {
-    // A package has the compose file too, but nothing that its images could be built of.
+    // A package has the compose file too, but nothing from which its images could be built.
     await Deno.stat(at("deploy/docker/shield.Dockerfile"));
     const file = at("compose.yaml");
     return (await Deno.stat(file)).isFile ? file : undefined;

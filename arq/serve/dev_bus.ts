@@ -1,7 +1,7 @@
 /**
- * The development bus: Shield and Brain with a development key, announced in a state folder where
- * commands find them. The foreground of `arq dev`, the background of `arq dev up` and `deno task dev`
- * are this; never for production.
+ * The development bus: Shield and Brain with a development key, announced in a state folder where commands
+ * find it. `arq dev` runs it in the foreground, `arq dev up` in the background, and `deno task dev` runs it
+ * too. Never for production.
  */
 import type { DevBus } from "../bus/dev_bus.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../bus/dev_bus.ts";
@@ -12,9 +12,9 @@ import { devKey, devToken } from "./dev_key.ts";
 import type { ServeProcess } from "./process.ts";
 import { serve } from "./serve.ts";
 
-/** How a development bus is to be. Paths are absolute. */
+/** The options of a development bus. Paths are absolute. */
 export interface DevBusOptions {
-  /** Folder of the key and of the files by which `arq` finds this bus. */
+  /** Folder of the key, and of the files by which `arq` finds this bus. */
   readonly state_dir: string;
   readonly port?: number;
   readonly ops_port?: number;
@@ -24,18 +24,18 @@ export interface DevBusOptions {
   readonly nats_url?: string;
 }
 
-/** The line on stdout, and the content of the file that `arq` looks for. */
+/** A running development bus, as its line on stdout and its file in the state folder have it. */
 export interface DevBusReady extends DevBus {
   readonly pid: number;
-  /** Of its Shield, for the admin API. */
+  /** Node id of its Shield, for the admin API. */
   readonly node_id: string;
 }
 
-/** What a development bus takes from its process. */
+/** The functions that a development bus needs from its process. */
 export interface DevProcess extends Omit<ServeProcess, "tls"> {
   readonly pid: number;
   readonly tlsOf: (config: Config) => ReturnType<ServeProcess["tls"]>;
-  /** The checked configuration of a file; ends the process when it cannot be used. */
+  /** Reads and checks a configuration; ends the process when it cannot be used. */
   readonly loadConfig: (file: string, defaults: ConfigDefaults) => Config;
 }
 
@@ -56,10 +56,13 @@ room = "orders*"
 durable = true
 `;
 
-/** The file's settings (or the dev defaults) with the flags and the development issuer put in. */
+/**
+ * The configuration of the bus: that of the file (or the dev defaults) with the options and the development
+ * issuer.
+ */
 function devConfig(options: DevBusOptions, process: DevProcess, jwks_file: string): Config {
   const { config_file, nats_url } = options;
-  // Whoever has the development key is any tenant's admin anyway.
+  // A person with the development key can be an admin of any tenant anyway.
   const operator_tenants = ["*"];
   const config = config_file === undefined
     ? parseConfig(DEV_DEFAULTS, { file: "dev defaults", defaults: { operator_tenants } })
@@ -84,8 +87,8 @@ function devConfig(options: DevBusOptions, process: DevProcess, jwks_file: strin
 }
 
 /**
- * Serves until the process is asked to stop; `onReady` hears where. Rejects as `serve` does, and when
- * the state folder cannot be written.
+ * Runs the bus until the process is asked to stop. `onReady` is called with its addresses. Rejects as `serve`
+ * does, and when the state folder cannot be written.
  */
 export async function serveDev(
   options: DevBusOptions,
@@ -103,7 +106,7 @@ export async function serveDev(
     process: {
       ...process,
       tls: () => process.tlsOf(config),
-      // Nobody is to find a bus that drains.
+      // Once it drains, nobody is to find this bus.
       begin: async (log) => (await process.begin(log), await withdraw()),
     },
     service_name: "arqon-dev",

@@ -1,12 +1,13 @@
 /**
- * The development key: an RS256 key pair under `.arqon/`, made once and shared by every dev bus of
- * that folder, so that tokens survive a restart. Never for production: `arq auth keys` is.
+ * The development key: an RS256 key pair under `.arqon/`. It is made once and used by every development bus
+ * of that folder, so that tokens stay valid over restarts. Never for production, where `arq auth keys` makes
+ * the key.
  */
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from "@panva/jose";
 import type { JWK } from "@panva/jose";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_KEY_FILE, DEV_TENANT } from "../bus/dev_bus.ts";
 
-/** The key pair and the files that `arq` and the Shield read it from. */
+/** The key pair, and the files from which `arq` and the Shield read it. */
 export interface DevKey {
   /** The private JWK, for `arq auth gen`; mode 0600. */
   readonly key_file: string;
@@ -15,7 +16,9 @@ export interface DevKey {
   readonly jwk: JWK;
 }
 
-/** Reads the key under `dir`, or makes it; two processes that start at once agree on one. */
+/**
+ * Reads the key in the folder `dir`, or makes it. Two processes that start at the same time get the same key.
+ */
 export async function devKey(dir: string): Promise<DevKey> {
   await Deno.mkdir(dir, { recursive: true });
   const key_file = `${dir}/${DEV_KEY_FILE}`;
@@ -25,7 +28,7 @@ export async function devKey(dir: string): Promise<DevKey> {
     const temporary = `${dir}/dev-key.${Deno.pid}.tmp`;
     await Deno.writeTextFile(temporary, await newKey(), { mode: 0o600 });
     try {
-      // A link fails when the name exists: the first process wins, and nobody reads half a file.
+      // Linking fails when the name exists. So the first process wins, and nobody reads half a file.
       await Deno.link(temporary, key_file);
     } catch (error) {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
@@ -57,7 +60,7 @@ async function newKey(): Promise<string> {
   return JSON.stringify({ ...jwk, kid, alg: "RS256" });
 }
 
-/** A token of role `user` for the dev bus, good for 24 hours. */
+/** A token of role `user` for the development bus, valid for 24 hours. */
 export async function devToken(jwk: JWK): Promise<string> {
   return await new SignJWT({ tenant_id: DEV_TENANT, role: "user" })
     .setProtectedHeader({ alg: "RS256", kid: jwk.kid ?? "" })

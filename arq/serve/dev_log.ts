@@ -1,17 +1,18 @@
 /**
- * The log file of a bus in the background: written by the bus, bounded, and followed by `arq dev logs`.
+ * The log file of a bus in the background. The bus writes it, its size is bounded, and `arq dev logs` follows
+ * it.
  */
 
-/** Above this a new file begins, and the one before is kept as `….1`. */
+/** Size above which a new file begins; the file before is kept as `….1`. */
 const LOG_BYTES_MAX = 16 * 1_048_576;
 const CHUNK_BYTES = 65_536;
 
-/** The log before the present one. */
+/** The path of the log file before the present one. */
 export function olderLog(path: string): string {
   return `${path}.1`;
 }
 
-/** Begins the file anew; what comes back writes one line and never throws. */
+/** Begins the log file anew. The returned function writes one line and never throws. */
 export function openLog(path: string, max_bytes = LOG_BYTES_MAX): (line: string) => void {
   const encoder = new TextEncoder();
   const open = () =>
@@ -30,21 +31,21 @@ export function openLog(path: string, max_bytes = LOG_BYTES_MAX): (line: string)
       for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
       size_bytes += bytes.length;
     } catch {
-      // A full disk must not stop a bus that needs none.
+      // A full disk must not stop a bus that needs no disk.
     }
   };
 }
 
-/** Whether the path leads to another file by now. */
+/** Whether the path now belongs to another file than the open one. */
 async function isOther(path: string, file: Deno.FsFile): Promise<boolean> {
   const [now, then] = await Promise.all([Deno.stat(path).catch(() => undefined), file.stat()]);
   return now !== undefined && now.ino !== then.ino;
 }
 
 /**
- * Yields what the file holds, and then what is added to it and to the files that follow it, looking
- * again after each `pause`, until that says that nothing more will come. Rejects with NotFound when
- * there is no such file.
+ * Yields the content of the log file, then what is added to it and to the files after it. After each end it
+ * calls `pause`, and stops when that says that nothing more will come. Rejects with NotFound when there is no
+ * such file.
  */
 export async function* readLog(
   path: string,
@@ -52,7 +53,7 @@ export async function* readLog(
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   let file = await Deno.open(path);
   try {
-    // Asked before it is read to its end: what is written in between is not missed.
+    // It asks before it reads to the end, so that nothing written in between is missed.
     for (let is_over = false, is_next = false;;) {
       const buffer = new Uint8Array(CHUNK_BYTES);
       const count = await file.read(buffer);

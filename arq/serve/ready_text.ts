@@ -1,12 +1,15 @@
-/** What a development bus says when it is ready: to people, and in one line to programs. Pure. */
+/** The text of a development bus that is ready: for people, and in one line for programs. Pure. */
 import type { DevBusReady } from "./dev_bus.ts";
 
-/** One line of JSON: `{"url","ops_url","admin_url","token","tenant"}`. */
+/** The line for programs, in JSON: `{"url","ops_url","admin_url","token","tenant"}`. */
 export function readyLine({ url, ops_url, admin_url, token, tenant }: DevBusReady): string {
   return `${JSON.stringify({ url, ops_url, admin_url, token, tenant })}\n`;
 }
 
-/** For people; `arq` is how they run it, `end` how the bus ends, `has_durable` that of the defaults. */
+/**
+ * The text for people. `arq` is how they start arq, `end` how the bus ends, and `has_durable` says that the
+ * default durable rooms are there.
+ */
 export function readyText(
   { url, ops_url, admin_url, token, tenant }: DevBusReady,
   { arq, end, has_durable }: {

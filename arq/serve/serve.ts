@@ -1,7 +1,6 @@
 /**
- * Shield and Brain in one process from a checked configuration: listeners, the certificate, the drain.
- * What `arq serve` and the development bus have in common; how they are asked and what they say is
- * theirs.
+ * Runs Shield and Brain in one process from a checked configuration: listeners, the certificate, the drain.
+ * `arq serve` and the development bus share this; each has its own command line and output.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { openClientListener } from "../../shared/listeners/client_listener.ts";
@@ -20,22 +19,22 @@ import type { ServeProcess } from "./process.ts";
 import { openSharedParts, startServers } from "./servers.ts";
 import type { Servers } from "./servers.ts";
 
-/** Where a bus is. */
+/** The addresses of a running bus. */
 export interface Serving {
   readonly node_id: string;
-  /** `ws(s)://host:port/v1/socket`. */
+  /** Address of the sockets, `ws(s)://host:port/v1/socket`. */
   readonly url: string;
   readonly ops_url: string;
   readonly admin_url: string;
 }
 
-/** What to serve, and who hears of it. */
+/** The configuration and process of a bus, and who is told that it is ready. */
 export interface ServeOptions {
   readonly config: Config;
   readonly process: ServeProcess;
-  /** In traces and exported metrics. */
+  /** Name of the service in traces and exported metrics. */
   readonly service_name: string;
-  /** Everything is open. What it throws ends the start. */
+  /** Called when everything is open. An error that it throws ends the start. */
   onReady(serving: Serving, log: Logger): Promise<void> | void;
 }
 
@@ -63,7 +62,9 @@ async function openListeners(
   return { client, ops, admin };
 }
 
-/** Ends the process for lack of memory, to be started again; whoever holds it is not waited for. */
+/**
+ * Ends the process for lack of memory, so that it is started again. Clients that hold memory are not waited for.
+ */
 async function endExhausted(
   { shield, spine }: Servers,
   { exit }: ServeProcess,
@@ -78,22 +79,22 @@ async function drain(servers: Servers, { client, ops, admin }: Listeners): Promi
   const { shield, brain, spine, exporting, tracing } = servers;
   await shield.drain();
   await client.close();
-  // After the Shield: until it has let go of its rooms, it has commands for the Brain.
+  // The Brain drains after the Shield, which sends it commands until it has left its rooms.
   await brain.drain();
   await Promise.all([spine.drain(), exporting?.shutdown(), tracing?.stop()]);
-  // Listeners for operators last: probes see "draining" until the end.
+  // The operators' listeners close last, so that probes see "draining" until the end.
   await Promise.all([ops.close(), admin.close()]);
   servers.log.info("stopped");
 }
 
 /**
- * Serves until the process is asked to stop; resolves when everything has drained and is closed. Ends
- * the process itself with 1 when it cannot go on or a drain hangs, and with 75 when memory runs out.
+ * Runs the bus until the process is asked to stop, and resolves when everything has drained and is closed.
+ * Ends the process itself with 1 when it cannot go on or a drain hangs, and with 75 when memory runs out.
  * Rejects when the start fails: `spine-unavailable`, ListenError, ConfigError.
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { config, process } = options;
-  // Read before anything is opened: a missing certificate is no reason to join a cluster.
+  // The certificate is read before anything is opened, so that a bus without it does not join a cluster.
   const served = process.tls();
   await requireFreePorts(placesOf(config));
   const shared = openSharedParts(config, process);

@@ -1,7 +1,7 @@
 /**
- * The process side of `arq serve` and of the development bus, as `main.ts` of the servers is theirs:
- * files, clock, randomness and signals end here. Loaded only when a bus is to run in this process; what
- * runs is in `serve/`.
+ * The process of `arq serve` and of the development bus, like the `main.ts` of each server: files, clock,
+ * random numbers and signals. It is loaded only when a bus runs in this process. The other files of `serve/`
+ * run the bus.
  */
 import { ConfigError } from "../../shared/config/load.ts";
 import type { ConfigDefaults } from "../../shared/config/load.ts";
@@ -26,7 +26,7 @@ import type { Serving } from "./serve.ts";
 const NO_ISSUER = "[[auth.issuers]] is missing: without an issuer every token is refused";
 const ISSUER_HINT = "arq init writes a configuration with one; docs/security.md shows others";
 
-/** The checked configuration of a file. Throws a usage error when it cannot be read or used. */
+/** Reads and checks a configuration file. Throws a usage error when it cannot be used. */
 function readConfig(file: string, defaults: ConfigDefaults): Config {
   let bytes: Uint8Array;
   try {
@@ -42,17 +42,17 @@ function readConfig(file: string, defaults: ConfigDefaults): Config {
   }
 }
 
-/** What differs between the programs in which a bus runs. */
+/** The differences between the programs in which a bus runs. */
 export interface ProcessOptions {
-  /** Its name, for sentences on stderr. */
+  /** Name of the program, for sentences on stderr. */
   readonly program: string;
-  /** Resolves when the bus is to drain; the log is there to say why. */
+  /** Resolves when the bus is to drain; the logger is there to say why. */
   readonly stopping: (log: Logger) => Promise<unknown>;
-  /** Absent: stderr. */
+  /** Writes a log line; absent: to stderr. */
   readonly writeLog?: (line: string) => void;
 }
 
-/** This process, for a development bus. */
+/** The functions of this process, for a development bus. */
 export function busProcess({ program, stopping, writeLog }: ProcessOptions): DevProcess {
   return {
     pid: Deno.pid,
@@ -69,7 +69,7 @@ export function busProcess({ program, stopping, writeLog }: ProcessOptions): Dev
       return stopping(log);
     },
     exit(exit_code, sentence) {
-      // On stderr nobody may listen.
+      // stderr may have no reader, so the log has the sentence too.
       writeLog?.(`${program}: ${sentence}\n`);
       return stopWith(program, exit_code, sentence);
     },
@@ -77,7 +77,7 @@ export function busProcess({ program, stopping, writeLog }: ProcessOptions): Dev
   };
 }
 
-/** Resolves when the signal aborts, and logs that the drain begins. */
+/** A function for `stopping` that resolves when the signal aborts, and logs that the drain begins. */
 export function stoppedBy(signal: AbortSignal): (log: Logger) => Promise<void> {
   return (log) =>
     new Promise((resolve) => {
@@ -91,8 +91,8 @@ export function stoppedBy(signal: AbortSignal): (log: Logger) => Promise<void> {
 }
 
 /**
- * Serves a configuration until `signal` aborts and everything has drained. Paths in it begin in
- * `folder`. Rejects when the file cannot be used (a usage error) and when the start fails.
+ * Runs a configuration's bus until `signal` aborts and everything has drained. Its paths begin in `folder`.
+ * Rejects with a usage error when the file cannot be used, and when the start fails.
  */
 export async function serveFile(
   { file, folder, signal, onReady }: {
@@ -102,7 +102,7 @@ export async function serveFile(
     readonly onReady: (serving: Serving) => Promise<void>;
   },
 ): Promise<void> {
-  // `deno task` has changed it.
+  // `deno task` has changed the folder.
   Deno.chdir(folder);
   const process = busProcess({ program: "arq", stopping: stoppedBy(signal) });
   const config: Config = process.loadConfig(file, {});

@@ -1,6 +1,6 @@
 /**
- * Shield and Brain on one Spine, with one log and one page of metrics. Opens no listener, see
- * `serve.ts`; files, clocks and signals are the process's.
+ * Runs Shield and Brain on one Spine, with one log and one page of metrics. `serve.ts` opens the listeners;
+ * files, clocks and signals belong to the process.
  */
 import { startBrain } from "../../brain/server.ts";
 import type { Brain } from "../../brain/server.ts";
@@ -31,38 +31,40 @@ import type { Shield } from "../../shield/server.ts";
 import { startTraces } from "../../shield/traces/traces_start.ts";
 import type { ServeProcess } from "./process.ts";
 
-/** What there is before anything is opened or waited for, and what can end the process. */
+/** The parts that exist before anything is opened or waited for, and the promises that end the process. */
 export interface SharedParts {
-  /** With the id of the node in it. */
+  /** The configuration, with the id of the node. */
   readonly config: Config;
   readonly node_id: string;
   readonly logging: Logging;
   readonly log: Logger;
   readonly registry: Registry;
-  /** Of the ops port; undefined: it asks for none. */
+  /** Token of the ops port; undefined: the port asks for none. */
   readonly token: OpsToken | undefined;
-  /** An operator asks for a drain. */
+  /** Resolved when an operator asks for a drain. */
   readonly asked: PromiseWithResolvers<unknown>;
-  /** The process or an operator asks for a drain. */
+  /** Resolves when the process or an operator asks for a drain. */
   readonly stopping: Promise<unknown>;
-  /** To be called once they serve. */
+  /** To be called once the servers run. */
   readonly started: () => void;
-  /** The process cannot go on; says why. */
+  /** Resolved with the reason when the process cannot go on. */
   readonly fatal: PromiseWithResolvers<string>;
 }
 
-/** Running servers, and what can end them. */
+/** The running servers, and the promises that end them. */
 export interface Servers extends SharedParts {
   readonly shield: Shield;
   readonly brain: Brain;
   readonly spine: Spine;
   readonly exporting: MetricsExport | undefined;
   readonly tracing: Tracing | undefined;
-  /** Memory runs out; says why. */
+  /** Resolves with the reason when memory runs out. */
   readonly exhausted: Promise<string>;
 }
 
-/** Logs, metrics and the ways to end; from now on the process can be asked to stop. */
+/**
+ * Makes logs, metrics and the promises that end the process. From now on the process can be asked to stop.
+ */
 export function openSharedParts(given: Config, process: ServeProcess): SharedParts {
   const { now, monotonic_ms, random, readTextFile } = process;
   const node_id = given.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
@@ -81,9 +83,9 @@ export function openSharedParts(given: Config, process: ServeProcess): SharedPar
 }
 
 /**
- * Starts them; `service_name` is theirs in traces, `starting` hears how far they are. Rejects with
- * `spine-unavailable` when NATS cannot be reached or `data_dir` is in use, and with what else a Shield
- * or a Brain cannot start without.
+ * Starts Shield and Brain. `service_name` is their name in traces; `starting` is told how far they are.
+ * Rejects with `spine-unavailable` when NATS cannot be reached or `data_dir` is in use, and with any other
+ * error without which a Shield or Brain cannot start.
  */
 export async function startServers(
   shared: SharedParts,

@@ -1,6 +1,6 @@
 /**
- * The services of a compose stack as `docker compose` tells them, and where they listen. What Docker has
- * no health check for is asked over HTTP. Starts and stops nothing.
+ * The services of a compose stack as `docker compose` lists them, and the ports on which they listen. A
+ * service without a health check in Docker is asked over HTTP. Starts and stops nothing.
  */
 import { composeArguments, readDocker } from "./compose.ts";
 import type { ComposeVariables } from "./compose.ts";
@@ -10,17 +10,20 @@ export interface StackService {
   readonly service: string;
   /** Docker's word (`running`, `exited`, `created`, …), or `missing`: it has no container. */
   readonly state: string;
-  /** Of a service that has ended. */
+  /** Exit code of a service that has ended. */
   readonly exit_code?: number;
-  /** `healthy`, `unhealthy`, `starting`; `unreachable`: it runs and does not answer; `none`: nobody knows. */
+  /**
+   * Health: `healthy`, `unhealthy`, `starting`; `unreachable` for a service that runs and does not answer;
+   * `none` when nobody knows.
+   */
   readonly health: string;
-  /** Who said so: Docker's health check, or a request of ours to its port. */
+  /** Source of the health: Docker's health check, or our request to its port. */
   readonly by?: "docker" | "http";
-  /** Its published ports on this machine, by the port in the container. */
+  /** Published ports on this machine, by the port in the container. */
   readonly ports: Readonly<Record<string, number>>;
 }
 
-/** Services of one stack; more is no stack of ours. */
+/** Most services of a stack; one with more is not ours. */
 const SERVICES_MAX = 100;
 const DOCKER_MS = 15_000;
 const PROBE_MS = 1_500;
@@ -60,7 +63,10 @@ function parsedOrNothing(text: string): unknown {
   }
 }
 
-/** What `docker compose ps --format json` prints: one list, or (since 2.21) one object a line. */
+/**
+ * The services in the output of `docker compose ps --format json`: one list, or (since 2.21) one object on
+ * each line.
+ */
 export function parseServices(text: string): StackService[] {
   const whole = parsedOrNothing(text);
   const values = Array.isArray(whole) ? whole : text.split("\n").map(parsedOrNothing);
@@ -68,7 +74,7 @@ export function parseServices(text: string): StackService[] {
   return found.slice(0, SERVICES_MAX);
 }
 
-/** The services that are named, and those that have a container, sorted by name. */
+/** The listed services, and a missing one for each other name in `names`, sorted by name. */
 export function withMissing(
   services: readonly StackService[],
   names: readonly string[],
@@ -79,7 +85,7 @@ export function withMissing(
   return [...services, ...missing].toSorted((one, other) => one.service < other.service ? -1 : 1);
 }
 
-/** A service with a port and no health check of Docker's: does it answer? */
+/** A service with its health from a request to its port, if Docker has no health check for it. */
 async function probed(service: StackService, signal: AbortSignal): Promise<StackService> {
   const [port] = Object.values(service.ports);
   if (service.state !== "running" || service.health !== "none" || port === undefined) {
@@ -99,7 +105,7 @@ async function probed(service: StackService, signal: AbortSignal): Promise<Stack
   return { ...service, health, by: "http" };
 }
 
-/** All services of the stack of a compose file; undefined when Docker does not say. */
+/** All services in the stack of a compose file; undefined when Docker does not say. */
 export async function readStack(
   file: string,
   signal: AbortSignal,
@@ -124,14 +130,14 @@ export async function readStack(
   }
 }
 
-/** Where the bus and what watches it listen; 0: not published. */
+/** The ports of the bus and of its monitoring; 0: not published. */
 export interface StackPorts {
   readonly port: number;
   readonly ops_port: number;
   readonly admin_port: number;
 }
 
-/** The published ports of the Shield; what Docker does not tell is as `wanted`. */
+/** The published ports of the Shield; a port that Docker does not tell is taken from `wanted`. */
 export function shieldPorts(services: readonly StackService[], wanted: StackPorts): StackPorts {
   const ports = services.find(({ service }) => service === "shield")?.ports ?? {};
   return {
@@ -141,7 +147,7 @@ export function shieldPorts(services: readonly StackService[], wanted: StackPort
   };
 }
 
-/** A table for people, two characters in. */
+/** A table of services for people, indented by two characters. */
 export function stackText(services: readonly StackService[]): string {
   const rows = services.map(({ service, state, exit_code, health, ports }) => [
     service,

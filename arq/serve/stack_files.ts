@@ -1,14 +1,14 @@
 /**
- * The compose stack as it comes with `arq` where there is no checkout beside it: compose.yaml and all
- * that it mounts, with the published images in the place of those that a checkout builds. Texts only;
- * who writes them is `commands/dev_stack.ts`.
+ * The files of the compose stack that comes with `arq` where there is no checkout: compose.yaml and all that
+ * it mounts. Published images take the place of those that a checkout builds. Texts only;
+ * `commands/dev/dev_stack.ts` writes them.
  */
 import compose from "../../compose.yaml" with { type: "text" };
 import brain from "../../deploy/compose/brain.toml" with { type: "text" };
 import sources from "../../deploy/compose/grafana_sources.yml" with { type: "text" };
 import prometheus from "../../deploy/compose/prometheus.yml" with { type: "text" };
 import shield from "../../deploy/compose/shield.toml" with { type: "text" };
-// Below node_modules Deno takes files of this kind as JSON only.
+// Below node_modules Deno accepts files of this kind only as JSON.
 import overview from "../../deploy/grafana/dashboards/arqonbus-overview.json" with {
   type: "json",
 };
@@ -21,16 +21,16 @@ import alerts from "../../deploy/prometheus/alerts.yml" with { type: "text" };
 import rules from "../../deploy/prometheus/rules.yml" with { type: "text" };
 import store_alerts from "../../deploy/prometheus/store_alerts.yml" with { type: "text" };
 
-/** Name of the compose file in the folder of the stack. */
+/** Name of the compose file in the stack's folder. */
 export const STACK_FILE = "compose.yaml";
 
-/** A compose file that builds nothing: its images are pulled, in the version of this `arq`. */
+/** A compose file that pulls its images, in the version of this `arq`, and builds none. */
 export function pulledCompose(text: string, version: string): string {
   const lines: string[] = [];
   let is_build = false;
   for (const line of text.split("\n")) {
     const indent = line.search(/\S/);
-    // What belongs to `build:` is indented further.
+    // Lines of `build:` are indented further than it.
     is_build = indent === 4 ? /^ {4}build:/.test(line) : is_build && indent > 4;
     if (!is_build && !/^ {4}pull_policy: build$/.test(line)) lines.push(line);
   }
@@ -39,7 +39,7 @@ export function pulledCompose(text: string, version: string): string {
 
 const jsonText = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
 
-/** What is in the folder of the stack, by path below it. */
+/** The texts of all files in the stack's folder, by path below it. */
 export function stackFiles(version: string): ReadonlyMap<string, string> {
   return new Map([
     [STACK_FILE, pulledCompose(compose, version)],

@@ -1,4 +1,4 @@
-/** Why a bus could not start, in a sentence with its fix. */
+/** The error of a bus that could not start, as a sentence with advice. */
 import { ArqonError } from "@arqon/sdk";
 import { ConfigError } from "../../shared/config/load.ts";
 import { ListenError } from "../../shared/listeners/listen.ts";
@@ -8,7 +8,7 @@ import { portFinding } from "../doctor/ports.ts";
 import { fileLimit } from "../doctor/system.ts";
 import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
 
-/** Below this no bus can start: its own sources, listeners, databases and threads need as many. */
+/** Fewest files that a bus can start with: its sources, listeners, databases and threads need as many. */
 const FILES_LEAST = 256;
 
 const TABLES: Readonly<Record<string, Place["table"]>> = {
@@ -19,7 +19,7 @@ const TABLES: Readonly<Record<string, Place["table"]>> = {
 
 const TAKEN = /(client|ops|admin) listener: port (\d+) on (\S+) is in use/g;
 
-/** The places that a ListenError found taken; none when that is not what it says. */
+/** The places that a ListenError found in use; empty for other messages. */
 export function takenPlaces(message: string): Place[] {
   return [...message.matchAll(TAKEN)].flatMap(([, name = "", port = "", host = ""]) => {
     const table = TABLES[name];
@@ -27,16 +27,16 @@ export function takenPlaces(message: string): Place[] {
   });
 }
 
-/** Who has a place, in a few words. */
+/** The program that has a place, in a few words. */
 async function holder(place: Place, signal: AbortSignal): Promise<string> {
   const { status, text } = await portFinding(place, signal);
-  // By now it may be free again.
+  // The place may be free again by now.
   const who = / is free$/.test(text) ? `${place.host}:${place.port} was in use` : text;
   const again = status === "ok" && who === text ? " already" : "";
   return `${place.name} port: ${who}${again}`;
 }
 
-/** Throws when this process may not open enough files for any bus. */
+/** Throws when this process may open too few files for any bus. */
 export async function requireFiles(signal: AbortSignal): Promise<void> {
   const limit = await fileLimit(signal);
   if (limit === undefined || limit >= FILES_LEAST) return;
@@ -47,7 +47,7 @@ export async function requireFiles(signal: AbortSignal): Promise<void> {
   );
 }
 
-/** The error of a start as it is told. `portFix` says how to choose other ports. */
+/** The error of a failed start, as it is told. `portFix` says how to choose other ports. */
 export async function startProblem(
   error: unknown,
   portFix: (places: readonly Place[]) => string,
@@ -67,6 +67,6 @@ export async function startProblem(
       "run it in a folder that you may write to",
     );
   }
-  // No bus was asked, so that what an ArqonError says to callers of one does not fit.
+  // No bus was asked, so advice for callers of a bus does not fit.
   return error instanceof ArqonError ? new CommandError(error.message) : error;
 }

@@ -1,13 +1,13 @@
-/** A question that a person at a terminal answers. What is asked, and what a pipe gets instead, is the command's. */
+/** Asks a person at a terminal a question. The command says what is asked, and what happens in a pipe. */
 import { print } from "./io.ts";
 import type { Io } from "./io.ts";
 
-/** Whether somebody is there to answer. */
+/** Whether a person is there to answer. */
 export function canAsk(): boolean {
   return Deno.stdin.isTerminal();
 }
 
-/** True for yes; anything else, and the end of input, is no. */
+/** Asks a question. True for yes; false for any other answer and at the end of input. */
 export async function confirmed(io: Io, question: string): Promise<boolean> {
   await print(io.stderr, `${question} [y/N] `);
   let line = "";

@@ -1,10 +1,10 @@
-/** The files of this machine, as commands see them. Only `main.ts` and tests take it. */
+/** The files of this machine, as commands see them. Only `main.ts` and tests use it. */
 import type { Files, FileState, FileWriter } from "./io.ts";
 
 const isMissing = (error: unknown) =>
   error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
 
-/** Another process must not guess the name, nor two of us take the same. */
+/** A name that no other process can guess, and that no two of our processes share. */
 const temporaryName = (path: string) => `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
 
 async function replace(path: string, text: string, mode: number): Promise<void> {
@@ -40,7 +40,7 @@ async function writer(path: string, mode: number): Promise<FileWriter> {
 async function state(path: string): Promise<FileState | undefined> {
   try {
     const { isDirectory, mode, size } = await Deno.stat(path);
-    // Windows has no such bits.
+    // Windows has no permission bits.
     const bits = Deno.build.os === "windows" || mode === null ? undefined : mode & 0o777;
     return { is_directory: isDirectory, mode: bits, size_bytes: size };
   } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * How a command ends: exit codes, and errors in words for people (what, where, what would be right).
- * Never a stack trace, never a token.
+ * How a command ends: exit codes, and errors in words for people (what, where, what would be right). An error
+ * never has a stack trace or a token.
  */
 import { ArqonError } from "@arqon/sdk";
 
@@ -13,13 +13,13 @@ export const EXIT = {
   usage: 2,
   /** 401 or 403: the token does not allow it. */
   refused: 3,
-  /** Nobody answers, or the connection was lost for good. */
+  /** Nobody answers, or the connection is lost for good. */
   unreachable: 4,
-  /** A policy of the tenant said no; no other token helps. */
+  /** A policy of the tenant refused; no other token helps. */
   policy: 5,
-  /** Ctrl-C. */
+  /** Ended by Ctrl-C. */
   interrupted: 130,
-  /** SIGTERM. */
+  /** Ended by SIGTERM. */
   terminated: 143,
 } as const;
 
@@ -40,18 +40,18 @@ export const EXIT_HELP = `Exit codes:\n${
   EXIT_MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(3)}  ${meaning}`).join("\n")
 }`;
 
-/** An error that a person can act on; its text is shown as it is. */
+/** An error that a person can act on. Its text is shown unchanged. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
   readonly exit_code: number;
-  /** What to do about it, on a line of its own. */
+  /** What to do about the error, on a line of its own. */
   readonly hint: string | undefined;
 
   constructor(
     message: string,
     exit_code: number = EXIT.failure,
     hint?: string,
-    /** `cause`: the bus's refusal, whose reason is told. */
+    /** `cause` is the refusal of the bus, whose reason is told. */
     options?: { readonly cause: ArqonError },
   ) {
     super(message, options);
@@ -60,19 +60,19 @@ export class CommandError extends Error {
   }
 }
 
-/** Nothing was written at a path, and why. */
+/** The error that nothing was written at a path, with the reason. */
 export function cannotWrite(path: string, error: unknown): CommandError {
   const why = error instanceof Error ? error.message : error;
   const hint = "name a place that you may write to, or make that one writable";
   return new CommandError(`cannot write ${path}: ${why}`, EXIT.failure, hint);
 }
 
-/** A wrong command line. */
+/** The error for a wrong command line. */
 export function usageError(message: string, hint?: string): CommandError {
   return new CommandError(message, EXIT.usage, hint);
 }
 
-/** Why everything is being stopped; the reason of the abort signal. */
+/** Why everything is being stopped, as the reason of the abort signal. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
   readonly exit_code: number;
@@ -83,7 +83,10 @@ export class Interrupted extends Error {
   }
 }
 
-/** The reader of our output is gone (`arq sub … | head`): no error, there is just nobody to write to. */
+/**
+ * Whether the reader of our output is gone (`arq sub … | head`). That is no failure; there is nobody left to
+ * write to.
+ */
 export function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && (error.name === "BrokenPipe" || /EPIPE/.test(error.message));
 }
@@ -93,14 +96,14 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof CommandError || error instanceof Interrupted) return error.exit_code;
   if (isBrokenPipe(error)) return EXIT.ok;
   if (!(error instanceof ArqonError)) return EXIT.failure;
-  // Before its code, which a policy may choose.
+  // Looked at before the code, which a policy may choose.
   if (error.reason === "policy-rejected") return EXIT.policy;
   if (error.code === 401 || error.code === 403) return EXIT.refused;
   const lost = ["unreachable", "connection-lost", "answer-timeout", "connection-closed"];
   return error.code === 503 || lost.includes(error.reason) ? EXIT.unreachable : EXIT.failure;
 }
 
-/** What helps against a bus that does not know a token's issuer. */
+/** Advice for a bus that does not know a token's issuer. */
 export const WHICH_ISSUER =
   "arq context show says which bus, key and issuer count here, and why; " +
   "--context dev names the running development bus";
@@ -133,7 +136,7 @@ function hintFor(error: unknown): string | undefined {
 // deno-lint-ignore no-control-regex
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
-/** Control characters could drive the terminal; a server's text is not trusted with that. */
+/** A text without control characters, which could drive the terminal. Texts of a server go through it. */
 export function printable(text: string): string {
   return text.replace(
     UNPRINTABLE,
@@ -142,8 +145,8 @@ export function printable(text: string): string {
 }
 
 /**
- * What Deno adds to an error says nothing to a person: the URL again and the layers it went through, a
- * number and the name of a call, a flag of its own.
+ * Parts that Deno adds to an error and that tell a person nothing: the URL again and the layers it went
+ * through, a number and the name of a call, a flag of its own.
  */
 const ADDED: readonly (readonly [pattern: RegExp, instead: string])[] = [
   [/error sending request for url \([^)]*\): (?:client error \(\w+\): )?/, ""],
@@ -163,7 +166,7 @@ function textOf(error: unknown): string {
   return printable(ADDED.reduce((before, [pattern, to]) => before.replace(pattern, to), text));
 }
 
-/** One line that says what is wrong, and one that says what to do, if anything. */
+/** The text for an error: one line says what is wrong, and another what to do, if there is advice. */
 export function explain(error: unknown): string {
   const refusal = refusalIn(error);
   const reason = refusal === undefined ? "" : ` (${refusal.code} ${refusal.reason})`;
@@ -172,7 +175,7 @@ export function explain(error: unknown): string {
   return hint === undefined ? first : `${first}     ${hint}\n`;
 }
 
-/** The same for a program, as `--json` asks for it: one object in one line. */
+/** The JSON for an error, as `--json` asks for it: one object in one line. */
 export function explainJson(error: unknown): string {
   const reason = refusalIn(error)?.reason;
   const hint = hintFor(error);
@@ -185,7 +188,10 @@ export function explainJson(error: unknown): string {
   return `${JSON.stringify({ error: told })}\n`;
 }
 
-/** Whether a command line asks for JSON; one that is wrong is not parsed, so its words are looked at. */
+/**
+ * Whether a command line asks for JSON. A wrong command line cannot be parsed, so only its words are looked
+ * at.
+ */
 export function asksForJson(args: readonly string[]): boolean {
   const end = args.indexOf("--");
   return (end < 0 ? args : args.slice(0, end)).includes("--json");

@@ -1,12 +1,12 @@
 /**
- * How a received message is shown: a readable line on a terminal, the exact payload bytes in a pipe,
- * one JSON object a line with `--json`. Pure.
+ * How a received message is shown: as a readable line on a terminal, as the exact payload bytes in a pipe,
+ * and with `--json` as one JSON object on each line. Pure.
  */
 import type { Message } from "@arqon/sdk";
 import { printable } from "./exit.ts";
 
 const encoder = new TextEncoder();
-/** On a terminal a longer payload is cut. */
+/** Longer payloads are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;
 
 function textOf(data: Uint8Array): string | undefined {
@@ -37,7 +37,7 @@ function base64(data: Uint8Array): string {
   return btoa(binary);
 }
 
-/** A line for people: `room type sender data`. Nothing in it can drive the terminal. */
+/** The line of a message for people: `room type sender data`. Nothing in a message can drive the terminal. */
 export function humanLine(message: Message): string {
   const text = textOf(message.data);
   const shown = text === undefined ? `(${message.data.length} bytes, not text)` : text;
@@ -49,7 +49,7 @@ export function humanLine(message: Message): string {
   }\n`;
 }
 
-/** The payload's own bytes and a newline. */
+/** The payload bytes of a message and a newline. */
 export function rawLine(message: Message): Uint8Array {
   const line = new Uint8Array(message.data.length + 1);
   line.set(message.data);
@@ -58,8 +58,8 @@ export function rawLine(message: Message): Uint8Array {
 }
 
 /**
- * The text form of `data`: JSON as it came (only line breaks between tokens become spaces, so that a
- * message stays one line), text as a string, anything else as `{"base64":…}`.
+ * The `data` of a message as JSON text. JSON stays as it came, except that line breaks between tokens become
+ * spaces, so that a message is one line. Text becomes a string, anything else `{"base64":…}`.
  */
 function dataJson(message: Message): string {
   const text = textOf(message.data);
@@ -71,13 +71,13 @@ function dataJson(message: Message): string {
   return `{"base64":${JSON.stringify(base64(message.data))}}`;
 }
 
-/** Where a script goes on after a line. */
+/** The position from which a script goes on after a line. */
 export type LinePlace = Pick<Message, "offset" | "epoch">;
 
 /**
- * One JSON object in one line; the members are those of a text frame, `data` last. In a durable room
- * every line has `offset` and `epoch`, so that the last one says where to go on; a line that is no
- * stored message has them from `place`.
+ * The JSON object of a message in one line. It has the members of a text frame, with `data` last. In a
+ * durable room every line has `offset` and `epoch`, so that the last one says where to go on. `place` gives
+ * them for a line that is no stored message.
  */
 export function jsonLine(message: Message, place: LinePlace = message): Uint8Array {
   const { room, type, sender, timestamp_ms, content_type, message_id, trace_id } = message;

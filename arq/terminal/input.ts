@@ -1,9 +1,9 @@
-/** Files that a command line names, read whole; what is wrong with one is said with its path. */
+/** Reads whole files that a command line names. Errors have the path. */
 import { CommandError } from "./exit.ts";
 import { resolvePath } from "./io.ts";
 import type { Io } from "./io.ts";
 
-/** The file's bytes. Throws `CommandError` when it cannot be read. */
+/** The bytes of a file. Throws `CommandError` when it cannot be read. */
 export async function readInput(io: Io, file: string): Promise<Uint8Array> {
   const path = resolvePath(io.cwd, file);
   try {

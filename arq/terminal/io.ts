@@ -1,6 +1,6 @@
 /**
- * What a command gets from the outside: streams, files, clock, stop signal. `main.ts` makes the real
- * one; commands touch the world through nothing else (and the SDK's sockets).
+ * The outside world for a command: streams, files, clock, stop signal. `main.ts` makes the real one. Commands
+ * use nothing else of the world, apart from the SDK's sockets.
  */
 
 /** Standard output or error. */
@@ -8,13 +8,15 @@ export interface Output {
   readonly is_tty: boolean;
   /** Whether colors are wanted: on a terminal, unless NO_COLOR is set. */
   readonly has_color: boolean;
-  /** Hands bytes over; waits only while much is unwritten. Throws when the reader is gone. */
+  /**
+   * Takes bytes for writing. It waits only while too much is unwritten, and throws when the reader is gone.
+   */
   write(bytes: Uint8Array): Promise<void>;
   /** Resolves when everything is written. */
   flush(): Promise<void>;
 }
 
-/** What a file is, without its content. */
+/** The facts about a file, without its content. */
 export interface FileState {
   readonly is_directory: boolean;
   /** Permission bits; undefined where the system has none. */
@@ -22,7 +24,7 @@ export interface FileState {
   readonly size_bytes: number;
 }
 
-/** How large a terminal is, in characters. */
+/** The size of a terminal in characters. */
 export interface ScreenSize {
   readonly columns: number;
   readonly rows: number;
@@ -31,57 +33,57 @@ export interface ScreenSize {
 /** A new file that is being written. */
 export interface FileWriter {
   write(bytes: Uint8Array): Promise<void>;
-  /** Resolves when all of it is on the disk. */
+  /** Resolves when the whole file is on the disk. */
   finish(): Promise<void>;
-  /** Closes it as it is; after `finish` harmless. */
+  /** Closes the file as it is; harmless after `finish`. */
   abandon(): void;
 }
 
-/** Files by absolute path. */
+/** Access to files by absolute path. */
 export interface Files {
   read(path: string): Promise<Uint8Array>;
-  /** The file's bytes as they are read. */
+  /** The bytes of a file as a stream. */
   open(path: string): Promise<ReadableStream<Uint8Array>>;
-  /** Writes a new file with this mode; rejects with AlreadyExists. */
+  /** Writes a new file with this mode. Rejects with AlreadyExists. */
   create(path: string, data: string | Uint8Array, mode: number): Promise<void>;
-  /** Writes a file; one that is there is replaced. */
+  /** Writes a file, and replaces one that is there. */
   write(path: string, bytes: Uint8Array): Promise<void>;
-  /** As `write`, with this mode: others see the old file or the whole new one, nothing between. */
+  /** Writes a file with this mode as `write` does. Others see the old file or the whole new one. */
   replace(path: string, text: string, mode: number): Promise<void>;
-  /** Begins a new file with this mode; rejects with AlreadyExists. */
+  /** Begins a new file with this mode. Rejects with AlreadyExists. */
   writer(path: string, mode: number): Promise<FileWriter>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
-  /** Undefined when there is no such file. */
+  /** The facts about a file; undefined when there is none. */
   state(path: string): Promise<FileState | undefined>;
   makeDirectory(path: string): Promise<void>;
-  /** Names in a folder; empty when there is none. */
+  /** The names in a folder; empty when there is no folder. */
   list(path: string): Promise<string[]>;
 }
 
-/** The world of one run. */
+/** Everything that one run of a command gets from outside. */
 export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   stdin(): ReadableStream<Uint8Array>;
-  /** Whoever reads it waits for a person who types. */
+  /** True when stdin is a terminal, so that reading it waits for a person who types. */
   readonly is_stdin_tty: boolean;
   readonly files: Files;
-  /** Where relative paths begin. */
+  /** Folder in which relative paths begin. */
   readonly cwd: string;
-  /** Folders named `.arqon` in which dev buses announce themselves, nearest first. */
+  /** Folders named `.arqon` in which development buses announce themselves, nearest first. */
   readonly state_dirs: readonly string[];
-  /** Folder of the contexts; undefined when nothing says where a person's files are. */
+  /** Folder of the contexts; undefined when no variable says where a person's files are. */
   readonly config_dir: string | undefined;
-  /** How a person starts this program, for what is suggested: `arq`, `npx arq`. */
+  /** How a person starts this program, for suggested commands: `arq`, `npx arq`. */
   readonly arq: string;
-  /** Aborted by Ctrl-C, SIGTERM or a reader that is gone; the reason says which. */
+  /** Aborted by Ctrl-C, by SIGTERM or when the reader is gone; the reason says which. */
   readonly signal: AbortSignal;
-  /** Of the terminal, as it is now; undefined when there is none. */
+  /** The present size of the terminal; undefined when there is none. */
   readonly size: () => ScreenSize | undefined;
-  /** Unix ms. */
+  /** The time in Unix ms. */
   readonly now: () => number;
-  /** Monotonic ms with fractions, for durations. */
+  /** The monotonic clock in ms with fractions, for durations. */
   readonly monotonic_ms: () => number;
 }
 
@@ -89,8 +91,8 @@ export interface Io {
 const BACKLOG_BYTES = 65_536;
 
 /**
- * Output that writes in the background, coalesces what piles up meanwhile, and holds a bounded
- * backlog. `onError` hears of a failed write at once; later writes throw it.
+ * An output that writes in the background, joins what is waiting, and keeps a bounded backlog. `onError` is
+ * called at once when a write fails; later writes throw the error.
  */
 export function createOutput(
   sink: { write(bytes: Uint8Array): Promise<number> },
@@ -123,7 +125,7 @@ export function createOutput(
   };
   const write = async (bytes: Uint8Array) => {
     if (failed !== undefined) throw failed.error;
-    // With nothing to write, `drain` would end before its promise is kept, and `flush` never.
+    // With no bytes, `drain` would end before its promise is stored, and `flush` would never resolve.
     if (bytes.length === 0) return;
     backlog.push(bytes);
     backlog_bytes += bytes.length;
@@ -144,12 +146,12 @@ function concat(chunks: Uint8Array[], size_bytes: number): Uint8Array {
   return all;
 }
 
-/** Writes text. */
+/** Writes text to an output. */
 export function print(output: Output, text: string): Promise<void> {
   return output.write(new TextEncoder().encode(text));
 }
 
-/** An absolute path: relative ones begin at `cwd`. */
+/** The absolute path of a path; a relative one begins at `cwd`. */
 export function resolvePath(cwd: string, path: string): string {
   const absolute = path.startsWith("/") || /^[A-Za-z]:[\\/]/.test(path);
   return absolute ? path : `${cwd.replace(/[\\/]+$/, "")}/${path}`;

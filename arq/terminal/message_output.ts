@@ -1,10 +1,10 @@
-/** Writes received messages to stdout in the form that the reader wants; the forms are `format.ts`. */
+/** Writes received messages to stdout in the form that fits the reader; `format.ts` has the forms. */
 import type { Message } from "@arqon/sdk";
 import { humanLine, jsonLine, rawLine } from "./format.ts";
 import { print } from "./io.ts";
 import type { Io } from "./io.ts";
 
-/** One message: with `json` an object, on a terminal a line, else its bytes. */
+/** Writes one message: an object with `json`, a line on a terminal, else its bytes. */
 export async function writeMessage(
   io: Io,
   message: Message,

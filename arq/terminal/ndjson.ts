@@ -1,18 +1,18 @@
 /**
- * Splits a stream of bytes into lines of JSON. A line's bytes stay exactly as they are (also a
- * carriage return); they are checked, never rewritten. Blank lines are left out.
+ * Splits a stream of bytes into lines of JSON. The bytes of a line are checked and never changed, not even a
+ * carriage return. Blank lines are left out.
  */
 import { CommandError, printable } from "./exit.ts";
 
-/** One line of the input. */
+/** One line of JSON in the input. */
 export interface NdjsonLine {
-  /** Starts at 1; blank lines count. */
+  /** Number of the line, from 1; blank lines count. */
   readonly line: number;
-  /** Without the newline. */
+  /** The line without its newline. */
   readonly bytes: Uint8Array;
 }
 
-/** No bus takes a longer one (`[limits] max_frame_bytes` goes up to 16 MiB). */
+/** Most bytes of a line; no bus takes a longer one (`[limits] max_frame_bytes` is at most 16 MiB). */
 export const LINE_BYTES_MAX = 16_777_216;
 
 const NEWLINE = 0x0a;
@@ -44,8 +44,8 @@ function check(bytes: Uint8Array, where: string): boolean {
 }
 
 /**
- * Yields the lines of `chunks`. Throws a `CommandError` that names `source` and the line for what is
- * not UTF-8, not JSON, or longer than `line_bytes_max`; the lines before it have been yielded.
+ * Yields the lines of `chunks`. Throws a `CommandError` with `source` and the line number for a line that is
+ * not UTF-8, is not JSON, or is longer than `line_bytes_max`; earlier lines have been yielded.
  */
 export async function* readNdjson(
   chunks: AsyncIterable<Uint8Array>,
@@ -81,7 +81,7 @@ export async function* readNdjson(
       line += 1;
     }
     if (start === chunk.length) continue;
-    // A copy: the stream may use its buffer again.
+    // A copy, since the stream may use its buffer again.
     partial.push(chunk.slice(start));
     partial_bytes += chunk.length - start;
     if (partial_bytes > line_bytes_max) take(new Uint8Array());

@@ -1,12 +1,13 @@
 /**
- * A progress bar on stderr for work that takes a while: only on a terminal, only after a moment.
+ * A progress bar on stderr for work that takes a while. It is shown only on a terminal, and only after a
+ * moment.
  */
 import process from "node:process";
 import { SingleBar } from "cli-progress";
 
-/** Work shorter than this needs no bar, in ms. */
+/** Time in ms before a bar is shown. */
 const PATIENCE_MS = 500;
-/** What is counted: `messages`, or `bytes`, which are shown as MiB. */
+/** The unit of the count: `messages`, or `bytes`, which are shown in MiB. */
 type Unit = "messages" | "bytes";
 const UNITS: Readonly<Record<Unit, { readonly size: number; readonly name: string }>> = {
   messages: { size: 1, name: "messages" },
@@ -16,15 +17,15 @@ const format = (name: string) =>
   `{bar} {percentage}% | {value}/{total} ${name} | {rate}/s | {eta_formatted} left`;
 const endless = (name: string) => `{value} ${name} | {rate}/s`;
 
-/** Shows how far a run is. */
+/** A progress bar. */
 export interface Progress {
-  /** `done` pieces are finished. */
+  /** Shows that `done` pieces of work are finished. */
   update(done: number): void;
   /** Removes the bar. */
   stop(): void;
 }
 
-/** Shows nothing unless `is_tty`. `total` is undefined when nobody knows it. */
+/** Makes a progress bar, which shows nothing unless `is_tty`. `total` is undefined when nobody knows it. */
 export function createProgress(
   options: { is_tty: boolean; total: number | undefined; now: () => number; unit?: Unit },
 ): Progress {
@@ -45,7 +46,7 @@ export function createProgress(
           stream: process.stderr,
           hideCursor: true,
           clearOnComplete: true,
-          // Ctrl-C is ours: a bar that handles signals would end the process under us.
+          // Ctrl-C belongs to us: a bar that handles signals would end the process.
           gracefulExit: false,
           barsize: 30,
         });

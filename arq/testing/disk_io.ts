@@ -1,4 +1,4 @@
-/** An `Io` inside of a test's own process: files of the disk, output that is kept, no bus. */
+/** An `Io` in a test's own process: files of the disk, kept output, no bus. */
 import { diskFiles } from "../terminal/disk_files.ts";
 import type { Io, Output } from "../terminal/io.ts";
 
@@ -21,7 +21,7 @@ function keep(is_tty: boolean): KeptOutput {
   };
 }
 
-/** An `Io` in a folder; `is_tty` for both outputs. */
+/** An `Io` whose working folder is `cwd`. `is_tty` is for both outputs. */
 export function diskIo(
   cwd: string,
   is_tty = false,
@@ -43,7 +43,7 @@ export function diskIo(
   };
 }
 
-/** A folder with these files, removed with its scope. */
+/** A folder with these files, which is removed at the end of its scope. */
 export async function folderWith(
   files: Readonly<Record<string, string>>,
 ): Promise<AsyncDisposable & { readonly path: string }> {

@@ -1,24 +1,24 @@
 /**
- * Runs the real `arq` as its own process for tests, with the permissions of `deno task arq`, in a
- * folder of its own so that no other development bus of this checkout is found.
+ * Runs the real `arq` in a process of its own for tests, with the permissions of `deno task arq`. It runs in
+ * a folder of its own, so that it finds no other development bus of this checkout.
  */
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NO_CONFIG = "/nowhere/of/arq-tests";
 const WAIT_MS = 30_000;
 
-/** The options of deno that `deno task arq` gives, read from the task itself. */
+/** The flags of deno in `deno task arq`, read from the task. */
 async function permissions(): Promise<string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   return String(tasks.arq).split(" ").filter((word) => word.startsWith("--"));
 }
 
-/** The program and its first arguments that stand for `arq`. */
+/** The program `arq` and its first arguments. */
 export async function arqCommand(): Promise<string[]> {
-  // Quiet: what Deno shows in a terminal, while a file is new to it, is not arq's.
+  // With --quiet, Deno's own messages about new files do not appear in the output of arq.
   return [Deno.execPath(), "run", "--quiet", ...await permissions(), `${ROOT}arq/main.ts`];
 }
 
-/** What a finished `arq` left. */
+/** The output and exit code of a finished `arq`. */
 export interface ArqResult {
   code: number;
   stdout: string;
@@ -26,23 +26,26 @@ export interface ArqResult {
   stderr: string;
 }
 
-/** A running `arq`. */
+/** A running process of `arq`. */
 export interface ArqProcess {
   readonly child: Deno.ChildProcess;
   /** Resolves when stderr contains `text`; rejects when the process ends first or it takes too long. */
   says(text: string): Promise<void>;
-  /** What it has said so far, for failure messages. */
+  /** What it has written to stderr so far, for failure messages. */
   stderr(): string;
   result(): Promise<ArqResult>;
 }
 
-/** Where `arq` starts (`cwd`; this checkout if absent) and what it reads. Without either it has no stdin. */
+/**
+ * Where `arq` starts (`cwd`; this checkout if absent) and what it reads; without input options it has no
+ * stdin.
+ */
 export interface ArqOptions {
   cwd?: string;
-  /** In which `arqon/contexts.json` is; absent: there is none. */
+  /** Folder with `arqon/contexts.json`; absent: there are no contexts. */
   config_home?: string;
   stdin?: string | Uint8Array;
-  /** More variables than it has from us. */
+  /** Variables in addition to those of this process. */
   env?: Readonly<Record<string, string>>;
   /** Leave stdin open for the test to write to. */
   keep_stdin?: boolean;
@@ -54,12 +57,12 @@ export async function startArq(args: string[], options: ArqOptions = {}): Promis
     args: ["run", ...await permissions(), `${ROOT}arq/main.ts`, ...args],
     cwd: options.cwd ?? ROOT,
     env: {
-      // `deno task` sets it, and a test may run below one.
+      // `deno task` sets this variable, and a test may run below a task.
       INIT_CWD: options.cwd ?? ROOT,
-      // The contexts of whoever runs the tests must not count.
+      // The contexts of the person who runs the tests must not count.
       XDG_CONFIG_HOME: options.config_home ?? NO_CONFIG,
       APPDATA: options.config_home ?? NO_CONFIG,
-      // However the tests were started, `arq` here was not started by npx.
+      // The tests may run below npx, but this `arq` does not.
       npm_command: "",
       ...options.env,
     },

@@ -1,11 +1,11 @@
 /**
- * A durable room in a test's own process: what it keeps, as `history.get` answers. For what a bus does
- * rarely: histories that are trimmed or begin anew at a given moment, answers that fail for now.
+ * A durable room in a test's own process that answers `history.get`. With it tests make what a bus rarely
+ * does: histories that are trimmed or begin anew at a given moment, and answers that fail for a while.
  */
 import { Message } from "@arqon/sdk";
 import type { HistoryPage, HistoryQuery, HistorySource } from "../rooms/history.ts";
 
-/** A stored message; its data is its offset. */
+/** A stored message whose data is its offset. */
 export function storedMessage(offset: number, epoch = "e1", timestamp_ms = offset): Message {
   return new Message({
     trace_id: "",
@@ -27,7 +27,7 @@ export function storedMessage(offset: number, epoch = "e1", timestamp_ms = offse
   }, epoch);
 }
 
-/** The GAP that the SDK puts into a loop. */
+/** The GAP that the SDK puts into the loop of a subscription. */
 export function gap(reason: string): Message {
   return new Message({
     trace_id: "",
@@ -44,13 +44,13 @@ export function gap(reason: string): Message {
   });
 }
 
-/** Offsets that are kept, oldest first. Both may change while it is read. */
+/** A stored history, oldest message first. Offsets and epoch may change while it is read. */
 export class StoredRoom implements HistorySource {
   readonly id = "orders";
   readonly asked: HistoryQuery[] = [];
   offsets: number[];
   epoch = "e1";
-  /** Called before each answer; what it throws is the answer. */
+  /** Called before each answer; an error that it throws is the answer. */
   before: (query: HistoryQuery) => void = () => {};
 
   constructor(offsets: readonly number[]) {

@@ -1,4 +1,6 @@
-/** `arq audit list`: who did what on the admin API; with `--follow` from now on. */
+/**
+ * `arq audit list`: shows who did what through the admin API; with `--follow` also what is done from now on.
+ */
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
@@ -8,13 +10,13 @@ import type { Io } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq audit list`. */
 export interface AuditListFlags extends ConnectionFlags {
   readonly tenant?: string;
   readonly actor?: string;
   readonly action?: string;
   readonly outcome?: string;
-  /** Seconds before now. */
+  /** Only entries of the last so many seconds. */
   readonly since?: number;
   readonly limit: number;
   readonly follow?: boolean;
@@ -23,9 +25,9 @@ export interface AuditListFlags extends ConnectionFlags {
 
 type Entry = Readonly<Record<string, unknown>>;
 
-/** Rows of one answer. */
+/** Entries of one answer. */
 const PAGE = 1_000;
-/** Pause between two looks for what is new. */
+/** Pause between two requests for new entries. */
 const LOOK_MS = 1_000;
 const TARGET_UNITS = 100;
 
@@ -38,7 +40,7 @@ function filtersOf({ tenant, actor, action, outcome }: AuditListFlags): URLSearc
   );
 }
 
-/** One entry as one line for people. */
+/** The line of one entry, for people. */
 function lineOf(entry: Entry): string {
   const { at_ms, seq, outcome, action, tenant, by, by_tenant, from, path, reason, count } = entry;
   const who = by === null ? "a stranger" : `${by}@${by_tenant}`;
@@ -68,7 +70,7 @@ async function show(io: Io, { json }: AuditListFlags, entries: readonly Entry[])
 
 interface Page {
   readonly entries: readonly Entry[];
-  /** Where to go on; null: there is no more. */
+  /** The place to go on from; null when there are no more entries. */
   readonly next: number | null;
 }
 
@@ -81,7 +83,7 @@ async function pageOf(io: Io, admin: Admin, query: URLSearchParams): Promise<Pag
   };
 }
 
-/** Prints what comes, until Ctrl-C. */
+/** Prints new entries until Ctrl-C. */
 async function follow(io: Io, admin: Admin, flags: AuditListFlags, from: number): Promise<number> {
   for (let after = from;;) {
     const query = filtersOf(flags);
@@ -100,7 +102,7 @@ async function follow(io: Io, admin: Admin, flags: AuditListFlags, from: number)
   }
 }
 
-/** Prints entries, the newest last; how many there are goes to stderr. */
+/** Prints entries, oldest first. Says on stderr how many there are. */
 export async function auditList(io: Io, flags: AuditListFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const found: Entry[] = [];

@@ -1,6 +1,6 @@
 /**
- * `arq audit verify`: reads all entries of the audit log, or a file of them, and checks here that they are
- * one chain. The bus is asked for the bytes and for no verdict.
+ * `arq audit verify`: reads all entries of the audit log, or of a file, and checks on this machine that they
+ * are one chain. The bus only sends the bytes; it is not asked whether they are right.
  */
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import type { Anchor } from "../../../shared/audit/chain.ts";
@@ -13,11 +13,11 @@ import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq audit verify`. */
 export interface AuditVerifyFlags extends ConnectionFlags {
-  /** Entries, one a line; - is stdin. */
+  /** File with one entry on each line; - is stdin. */
   readonly file?: string;
-  /** An entry that must be among them. */
+  /** An entry that must be in the log. */
   readonly anchor?: Anchor;
   readonly json?: boolean;
 }
@@ -25,7 +25,7 @@ export interface AuditVerifyFlags extends ConnectionFlags {
 const PAGE = 1_000;
 const NEWLINE = 0x0a;
 
-/** The lines of a stream, without their newlines; a last one without it is a line. */
+/** The lines of a stream without their newlines. A last line may lack its newline. */
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   let rest: Uint8Array = new Uint8Array(0);
   for await (const part of stream) {
@@ -37,13 +37,13 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint
       yield joined.subarray(from, end);
     }
     rest = joined.slice(from);
-    // Longer than an entry can be: the check says so.
+    // The line is longer than an entry can be, which the check reports.
     if (rest.length > ENTRY_BYTES_MAX * 2) break;
   }
   if (rest.length > 0) yield rest;
 }
 
-/** All entries of a bus, page by page, to the newest one there is. */
+/** All entries of a bus, page by page, up to the newest. */
 async function* entriesOf(io: Io, admin: Admin, check: ChainCheck): AsyncGenerator<Uint8Array> {
   for (let after = 0;;) {
     const query = new URLSearchParams({ after: String(after), limit: String(PAGE) });
@@ -53,7 +53,7 @@ async function* entriesOf(io: Io, admin: Admin, check: ChainCheck): AsyncGenerat
       yield line;
     }
     const last = check.last?.seq ?? 0;
-    // A page may be short because its entries are large.
+    // A page may be short because its entries are large, so its length does not show the end.
     if (lines === 0 || last <= after) return;
     after = last;
   }
@@ -73,7 +73,10 @@ async function* fileLines(io: Io, path: string): AsyncGenerator<Uint8Array> {
   yield* linesOf(await opened(io, path));
 }
 
-/** Prints what was checked and the newest entry's anchor; exit code 1 names the first broken entry. */
+/**
+ * Prints what was checked and the anchor of the newest entry. With exit code 1 it names the first broken
+ * entry.
+ */
 export async function auditVerify(io: Io, flags: AuditVerifyFlags): Promise<number> {
   const check = new ChainCheck(flags.anchor);
   const source = flags.file === undefined

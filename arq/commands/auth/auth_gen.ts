@@ -1,5 +1,5 @@
 /**
- * `arq auth gen`: signs a token: with the key that `--key` names, else with that of the bus that every
+ * `arq auth gen`: signs a token with the key that `--key` names, else with the key of the bus that every
  * other command takes here, else with the development key.
  */
 import { idProblem } from "@arqon/proto";
@@ -11,14 +11,14 @@ import { findTarget } from "../../bus/target.ts";
 import { parsePrivateKey, signToken } from "../../bus/token.ts";
 import type { Grant, Role } from "../../bus/token.ts";
 
-/** The command's options. */
+/** The options of `arq auth gen`. */
 export interface AuthGenFlags {
   readonly role: Role;
-  /** Absent: the context's, else `default`. */
+  /** Absent: the tenant of the context, else `default`. */
   readonly tenant?: string;
   readonly user?: string;
   readonly grant?: readonly Grant[];
-  /** Seconds. */
+  /** Lifetime in seconds. */
   readonly ttl: number;
   readonly key?: string;
   readonly issuer?: string;
@@ -53,7 +53,7 @@ async function givenKey(io: Io, path: string, flags: AuthGenFlags): Promise<Sign
   }
 }
 
-/** The key of the bus that commands take here, else the one that the next development bus will use. */
+/** Key and claims of the bus that commands take here, else of the next development bus. */
 async function ownSigner(io: Io, flags: AuthGenFlags): Promise<Signer> {
   const target = await findTarget(io, flags);
   if (target !== undefined) {
@@ -78,7 +78,7 @@ async function ownSigner(io: Io, flags: AuthGenFlags): Promise<Signer> {
   };
 }
 
-/** Another bus's key would make a token that this one refuses. */
+/** The error for a bus without a key; a token signed with another bus's key would be refused. */
 function noKey(name: string): CommandError {
   return new CommandError(
     `context ${name} has no key to sign with`,
@@ -88,7 +88,7 @@ function noKey(name: string): CommandError {
   );
 }
 
-/** Prints the token, and nothing else, on stdout. */
+/** Prints the token on stdout, and nothing else. */
 export async function authGen(io: Io, flags: AuthGenFlags): Promise<number> {
   const problem = idProblem(flags.tenant || DEV_TENANT);
   if (problem !== undefined) throw usageError(`--tenant: ${problem}`);

@@ -1,6 +1,6 @@
 /**
- * `arq auth keys`: makes a key pair, the private JWK for a token server and the public set for the
- * bus. Never overwrites a key.
+ * `arq auth keys`: makes a key pair. The private JWK is for a token server, the public set for the bus. It
+ * never overwrites a key.
  */
 import { cannotWrite, CommandError } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
@@ -8,7 +8,7 @@ import type { Io } from "../../terminal/io.ts";
 import { newKeyPair } from "../../bus/token.ts";
 import type { Algorithm } from "../../bus/token.ts";
 
-/** The command's options. */
+/** The options of `arq auth keys`. */
 export interface AuthKeysFlags {
   readonly out: string;
   readonly alg: Algorithm;
@@ -29,7 +29,7 @@ async function create(io: Io, path: string, value: unknown, mode: number): Promi
   }
 }
 
-/** Writes both files and says what to do with them. */
+/** Writes both key files and says what to do with them. */
 export async function authKeys(io: Io, flags: AuthKeysFlags): Promise<number> {
   const folder = resolvePath(io.cwd, flags.out).replace(/\/+$/, "");
   const { private_jwk, public_jwk } = await newKeyPair(flags.alg);

@@ -1,4 +1,4 @@
-/** `arq auth revoke` and `arq auth revocations`: which tokens are good no longer. */
+/** `arq auth revoke` and `arq auth revocations`: revokes tokens, and lists what is revoked. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -7,20 +7,20 @@ import type { Io } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The options of both. */
+/** The options of both commands. */
 export interface RevocationFlags extends ConnectionFlags {
-  /** Absent: `default`; for a listing all. */
+  /** Absent: `default`; a listing then has all tenants. */
   readonly tenant?: string;
   readonly json?: boolean;
 }
 
-/** What to revoke. */
+/** The options of `arq auth revoke`. */
 export interface RevokeFlags extends RevocationFlags {
   readonly user?: string;
   readonly tokenId?: string;
-  /** Unix ms, or ms before now as 0 or a negative number. */
+  /** Time of issue in Unix ms; 0 or a negative number is in ms before now. */
   readonly issuedBefore?: number;
-  /** Seconds. */
+  /** Seconds for which the revocation holds. */
   readonly for?: number;
   readonly reason?: string;
   readonly undo?: boolean;
@@ -75,7 +75,7 @@ async function undo(io: Io, tenant: string, flags: RevokeFlags): Promise<number>
   return EXIT.ok;
 }
 
-/** Revokes, or with `--undo` lifts; prints what stands now. */
+/** Revokes tokens, or lifts a revocation with `--undo`. Prints what is in force now. */
 export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
   requireOne(flags);
   const { tenant = DEV_TENANT, user, tokenId, issuedBefore, reason } = flags;
@@ -107,7 +107,7 @@ export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
   return EXIT.ok;
 }
 
-/** Prints what is revoked. */
+/** Prints the revocations. */
 export async function revocations(io: Io, flags: RevocationFlags): Promise<number> {
   const { tenant } = flags;
   const query = tenant === undefined ? "" : `?${new URLSearchParams({ tenant })}`;

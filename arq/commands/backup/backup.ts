@@ -1,6 +1,7 @@
 /**
- * `arq backup FILE`: all that a bus keeps in one file, while it runs. From NATS by the server's snapshots;
- * of an embedded bus by its admin API or, while it is stopped, from its folder.
+ * `arq backup FILE`: writes everything that a bus stores into one file while the bus runs. It uses the
+ * snapshots of NATS. The data of an embedded bus comes through its admin API, or from its folder while it is
+ * stopped.
  */
 import { packBackup } from "../../../shared/backup/archive.ts";
 import type { GivenPart } from "../../../shared/backup/archive.ts";
@@ -28,23 +29,23 @@ import type { Io } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq backup`. */
 export interface BackupFlags extends ConnectionFlags, EncryptFlags {
   readonly config?: string;
   readonly include?: readonly string[];
   readonly files: boolean;
-  /** Backups of this name that stay; absent: all. */
+  /** How many backups of this name stay; absent: all. */
   readonly keep?: number;
   readonly json?: boolean;
 }
 
 const FILE_MODE = 0o600;
 
-/** Where a backup comes from, until it is closed. */
+/** The data of a backup, until it is closed. */
 interface Source extends AsyncDisposable {
   readonly head: BackupHead;
   readonly parts: AsyncIterable<GivenPart> | Iterable<GivenPart>;
-  /** About how many bytes are to come; undefined: nobody knows. */
+  /** About how many bytes there are; undefined when nobody knows. */
   readonly bytes: number | undefined;
 }
 
@@ -84,7 +85,7 @@ const headOf = (io: Io, more: Pick<BackupHead, "engine"> & Partial<BackupHead>):
   ...more,
 });
 
-/** From the folder of a bus that is stopped; undefined while one has it. */
+/** The data in the folder of a stopped bus; undefined while a process has it open. */
 async function stoppedSource(io: Io, place: Place): Promise<Source | undefined> {
   const data_dir = dataDirOf(io, place);
   if ((await dataFiles(data_dir)).length === 0) {
@@ -113,7 +114,7 @@ async function stoppedSource(io: Io, place: Place): Promise<Source | undefined> 
   }
 }
 
-/** From a bus that runs. */
+/** The data of a running bus. */
 async function runningSource(io: Io, flags: BackupFlags): Promise<Source> {
   const admin = await findAdmin(io, flags);
   const { head, parts } = await remoteBackup(await streamAdmin(io, admin, "/v1/backup"));
@@ -147,11 +148,11 @@ async function* both(
 interface Written {
   readonly head: BackupHead;
   readonly parts: readonly BackupPart[];
-  /** Of the file. */
+  /** Size of the file. */
   readonly size_bytes: number;
 }
 
-/** Writes the backup beside its place, and puts it there when it is whole. */
+/** Writes the backup under another name beside its path, and renames it when it is complete. */
 async function writeBackup(
   io: Io,
   path: string,
@@ -198,7 +199,9 @@ async function writeBackup(
   return { head: source.head, parts, size_bytes };
 }
 
-/** Where the backup goes. Throws where something is, and for a name without the time that `keep` needs. */
+/**
+ * The path of the backup. Throws when a file is there, and for a name without the time that `--keep` needs.
+ */
 async function placeOf(io: Io, file: string, keep: number | undefined): Promise<string> {
   if (keep !== undefined && !carriesTime(file)) {
     const hint = `for example --keep 14 with /backup/bus-${TIME}.tar.age`;
@@ -210,7 +213,7 @@ async function placeOf(io: Io, file: string, keep: number | undefined): Promise<
   throw new CommandError(`${path} is there already`, EXIT.failure, hint);
 }
 
-/** Removes the oldest backups of that name, so that `keep` stay; their paths. */
+/** Removes the oldest backups of that name so that `keep` stay. Returns the removed paths. */
 async function removeOutdated(io: Io, file: string, path: string, keep: number): Promise<string[]> {
   const folder = path.slice(0, -nameIn(path).length);
   const paths = outdated(await io.files.list(folder), file, keep).map((name) => folder + name);
@@ -218,7 +221,7 @@ async function removeOutdated(io: Io, file: string, path: string, keep: number):
   return paths;
 }
 
-/** Makes a backup; nothing is left where it fails. */
+/** Makes a backup. When it fails, it leaves no file. */
 export async function backup(io: Io, file: string, flags: BackupFlags): Promise<number> {
   const path = await placeOf(io, file, flags.keep);
   const place = await findPlace(io, flags.config);

@@ -9,18 +9,18 @@ import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 
-/** The command's options. */
+/** The options of `arq backup verify`. */
 export interface BackupVerifyFlags extends DecryptFlags {
   readonly json?: boolean;
 }
 
-/** A backup that was read to its end, and is whole. */
+/** A backup that was read to its end and is complete. */
 export interface CheckedBackup {
   readonly manifest: Manifest;
   readonly is_encrypted: boolean;
 }
 
-/** Reads all of a backup. Rejects with CommandError when it is not whole. */
+/** Reads all of a backup. Rejects with CommandError when the backup is not complete. */
 export async function checkedBackup(
   io: Io,
   file: string,
@@ -42,7 +42,7 @@ export async function checkedBackup(
   }
 }
 
-/** Prints what is in it; exit code 1 when it is not whole. */
+/** Prints what is in a backup. Exit code 1 means that it is not complete. */
 export async function backupVerify(
   io: Io,
   file: string,

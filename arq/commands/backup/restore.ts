@@ -1,6 +1,6 @@
 /**
- * `arq restore FILE`: puts a backup back where a configuration says, while no bus runs there. The backup is
- * read to its end and checked before anything is touched.
+ * `arq restore FILE`: writes the data of a backup to where a configuration says, while no bus runs there. The
+ * whole backup is read and checked before anything is changed.
  */
 import type { BackupReader } from "../../../shared/backup/archive.ts";
 import {
@@ -21,36 +21,36 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { checkedBackup } from "./backup_verify.ts";
 
-/** The command's options. */
+/** The options of `arq restore`. */
 export interface RestoreFlags extends DecryptFlags {
   readonly config?: string;
-  /** Replace what is there. */
+  /** Replace the data that is there. */
   readonly force?: boolean;
-  /** Folder for the files that are in it. */
+  /** Folder for the files in the backup. */
   readonly filesTo?: string;
   readonly json?: boolean;
 }
 
-/** What was done. */
+/** What the command has done. */
 interface Restored {
-  /** Names of streams or databases. */
+  /** Names of the streams or databases that were restored. */
   readonly restored: readonly string[];
-  /** What was there and is no more: streams that were deleted. */
+  /** Names of the streams that were there before and were deleted. */
   readonly removed: readonly string[];
-  /** Where the databases are that were there; null: there were none. */
+  /** Folder that now has the databases that were there before; null when there were none. */
   readonly kept: string | null;
   readonly files: readonly string[];
 }
 
 const STOP_FIRST =
   "stop every Shield, Brain and arq serve of it first; --force does not change that";
-/** Heartbeats that have to stay away. */
+/** So many heartbeats must be missing before no bus runs. */
 const BEATS = 2;
 const BEAT_SPARE_MS = 500;
 
 const tell = (io: Io, text: string) => print(io.stderr, `arq: ${text}\n`);
 
-/** Several readers of one backup; each gets every file, and only one takes it. */
+/** One reader for several: each is shown every file of the backup, and only one takes it. */
 const together = (readers: readonly BackupReader[]): BackupReader => ({
   async onFile(file) {
     for (const reader of readers) await reader.onFile?.(file);
@@ -188,7 +188,7 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
     "versions and fences after the backup does not count any more\n";
 }
 
-/** Restores; refuses where a bus runs, and where something is unless `force`. */
+/** Restores a backup. Refuses where a bus runs, and where data is unless `force` is set. */
 export async function restore(io: Io, file: string, flags: RestoreFlags): Promise<number> {
   await tell(io, `checking ${file}`);
   const { manifest } = await checkedBackup(io, file, flags);

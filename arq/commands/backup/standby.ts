@@ -1,6 +1,6 @@
 /**
- * `arq standby sync|status|promote`: a second site's NATS as a copy of the first's, and as that of a bus
- * once the first is gone.
+ * `arq standby sync|status|promote`: keeps the NATS of a second site as a copy of the first site's, and makes
+ * it the NATS of a bus when the first site is gone.
  */
 import { mirrorStates, promoteStandby, syncStandby } from "../../../shared/backup/standby.ts";
 import type { MirrorState, StandbySite } from "../../../shared/backup/standby.ts";
@@ -12,13 +12,13 @@ import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.t
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 
-/** The options of all three. */
+/** The options of all three commands. */
 export interface StandbyFlags {
   readonly config?: string;
   readonly json?: boolean;
 }
 
-/** Those of `sync`. */
+/** The options of `arq standby sync`. */
 export interface StandbySyncFlags extends StandbyFlags {
   readonly domain: string;
 }
@@ -71,7 +71,7 @@ export async function standbySync(io: Io, flags: StandbySyncFlags): Promise<numb
   return EXIT.ok;
 }
 
-/** Says how far the mirrors are. */
+/** Prints how far each mirror is behind. */
 export async function standbyStatus(io: Io, flags: StandbyFlags): Promise<number> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
@@ -81,7 +81,7 @@ export async function standbyStatus(io: Io, flags: StandbyFlags): Promise<number
   return mirrors.length > 0 ? EXIT.ok : EXIT.failure;
 }
 
-/** Makes streams of them. */
+/** Turns the mirrors into streams of their own. */
 export async function standbyPromote(io: Io, flags: StandbyFlags): Promise<number> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);

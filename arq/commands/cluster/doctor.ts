@@ -1,6 +1,6 @@
 /**
- * `arq doctor`: looks at everything that a bus on this machine needs, and at the bus that commands take
- * here. Changes nothing; each rule is in `doctor/`.
+ * `arq doctor`: looks at everything that a bus on this machine needs, and at the bus that commands take here.
+ * Changes nothing; the checks are in `doctor/`.
  */
 import { ConfigError, configFrom, configText, parseConfig } from "../../../shared/config/load.ts";
 import { natsFiles } from "../../../shared/config/named_files.ts";
@@ -28,7 +28,7 @@ import { painter } from "../../answers/schema_text.ts";
 import { findTarget } from "../../bus/target.ts";
 import type { ConnectionFlags, Target } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq doctor`. */
 export interface DoctorFlags extends ConnectionFlags, OpsTokenFlags {
   readonly config?: string;
   readonly json?: boolean;
@@ -37,9 +37,9 @@ export interface DoctorFlags extends ConnectionFlags, OpsTokenFlags {
 const DEFAULT_FILE = "config.toml";
 
 interface Given {
-  /** Undefined when it cannot be used. */
+  /** The configuration; undefined when it cannot be used. */
   readonly config: Config | undefined;
-  /** Whether a file says so, or these are only the defaults. */
+  /** True when it comes from a file, false for the defaults. */
   readonly is_own: boolean;
   readonly finding: Finding;
 }
@@ -71,7 +71,7 @@ async function givenConfig(io: Io, flags: DoctorFlags): Promise<Given> {
   }
 }
 
-/** The texts of the files that `[nats]` names; those that cannot be read are told. */
+/** The texts of the files that `[nats]` names. A file that cannot be read becomes a finding. */
 async function readNatsFiles(io: Io, nats: NonNullable<Config["nats"]>) {
   const files = new Map<string, string>();
   const findings: Finding[] = [];
@@ -94,7 +94,7 @@ async function spineFindings(io: Io, config: Config): Promise<Finding[]> {
   return [...findings, ...await natsFindings({ ...config, nats }, files)];
 }
 
-/** The host of the URL by which people reach this bus; undefined when none is known. */
+/** The host in the URL by which clients reach this bus; undefined when no URL is known. */
 function publicName(target: Target | undefined, config: Config): string | undefined {
   if (target === undefined || !URL.canParse(target.url)) return undefined;
   const { protocol, hostname, port } = new URL(target.url);
@@ -128,7 +128,7 @@ async function configFindings(
   return [...machine, ...parts.flat()];
 }
 
-/** The bus that commands take; a context that cannot be used is a finding too. */
+/** The bus that commands take here; a finding when the context cannot be used. */
 async function targetOf(io: Io, flags: DoctorFlags): Promise<Target | Finding | undefined> {
   try {
     return await findTarget(io, flags);
@@ -160,7 +160,7 @@ function summary(findings: readonly Finding[]): string {
   }\n`;
 }
 
-/** Prints what it found; 1 when something does not work. */
+/** Prints the findings. Exit code 1 means that something does not work. */
 export async function doctor(io: Io, flags: DoctorFlags): Promise<number> {
   const given = await givenConfig(io, flags);
   const found = await targetOf(io, flags);
@@ -178,7 +178,7 @@ export async function doctor(io: Io, flags: DoctorFlags): Promise<number> {
     configFindings(io, given, target),
     target === undefined ? none : busReport(io, target, flags),
   ]);
-  // A server that says nothing is waited for as long as a start would wait.
+  // A NATS server that does not answer is waited for as long as a start would wait.
   const [parts, bus] = await unlessStopped(io.signal, looking);
   const skew = given.config?.auth.clock_skew_seconds ?? configFrom({}).auth.clock_skew_seconds;
   const findings = [

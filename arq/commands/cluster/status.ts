@@ -1,6 +1,7 @@
 /**
- * `arq status`: is the bus ready, and what does it do? Readiness from the ops listener of one node; with a
- * token of role admin, every node of the cluster and the figures of the one that answers.
+ * `arq status`: says whether the bus is ready and what it does. Readiness comes from the ops listener of one
+ * node. With a token of role admin it also shows every node of the cluster, and the figures of the node that
+ * answers.
  */
 import { ArqonError, errorFromWire } from "@arqon/sdk";
 import { textOf } from "../../../shared/listeners/answer_body.ts";
@@ -18,10 +19,10 @@ import type { StackService } from "../../serve/stack.ts";
 import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq status`. */
 export interface StatusFlags extends ConnectionFlags, OpsTokenFlags {
   readonly json?: boolean;
-  /** Again and again, so many seconds apart; `true`: every two. */
+  /** Show the status again after so many seconds, without end; `true` is every two seconds. */
   readonly watch?: number | true;
 }
 
@@ -88,7 +89,7 @@ function servicesText(file: string, services: readonly StackService[] | undefine
   return `services  ${file}\n${text}`;
 }
 
-/** A Shield that does not answer is no reason to say nothing of the services around it. */
+/** Prints the services of the stack, also when the Shield in it does not answer. */
 async function tellServices(io: Io, { compose }: Source, is_json: boolean): Promise<void> {
   io.signal.throwIfAborted();
   if (compose === undefined) return;
@@ -103,15 +104,15 @@ async function tellServices(io: Io, { compose }: Source, is_json: boolean): Prom
   await print(io.stdout, is_json ? `${JSON.stringify(all)}\n` : servicesText(compose, services));
 }
 
-/** Where a status comes from. */
+/** Addresses and tokens for the status of a bus. */
 interface Source {
   readonly ops_url: string;
-  /** Undefined: it asks for none, or shows its details to nobody. */
+  /** Undefined when the ops listener asks for no token, or no token is known. */
   readonly ops_token: string | undefined;
   readonly admin: { readonly url: string; readonly token: string } | undefined;
-  /** What to do when the token is refused. */
+  /** What to do when the admin listener refuses the token. */
   readonly renewal: string | undefined;
-  /** The compose file of the stack that the bus is in, if it is in one. */
+  /** The compose file of the bus's stack; undefined when the bus is in no stack. */
   readonly compose: string | undefined;
 }
 
@@ -139,7 +140,7 @@ async function findSource(io: Io, flags: StatusFlags): Promise<Source> {
   return { ops_url, ops_token, admin, renewal, compose: own?.context?.compose };
 }
 
-/** One look at the bus. */
+/** What one request to the bus has shown. */
 interface Look {
   readonly ready: boolean;
   readonly text: string;
@@ -181,7 +182,7 @@ async function look(
   return { ready, text: healthLines(ops_url, health) + services + more };
 }
 
-/** Prints health, nodes and figures; 0 when every node of the bus is ready, 1 when one is not. */
+/** Prints health, nodes and figures. Returns 0 when every node of the bus is ready, 1 when one is not. */
 export async function status(io: Io, flags: StatusFlags): Promise<number> {
   const source = await findSource(io, flags);
   const is_json = flags.json === true;

@@ -1,6 +1,6 @@
 /**
- * `arq tail`: the messages of a room as they come, for an operator: by the admin API, so without being
- * in the room. `arq sub` is what a user of the room sees.
+ * `arq tail`: prints the messages of a room as they come, for an operator. It uses the admin API and does not
+ * enter the room. `arq sub` shows what a user of the room sees.
  */
 import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
 import { readEvents } from "../../bus/events.ts";
@@ -9,7 +9,7 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq tail`. */
 export interface TailFlags extends ConnectionFlags {
   readonly tenant: string;
   /** End after so many messages. */
@@ -17,7 +17,7 @@ export interface TailFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
 
-/** On a terminal a longer payload is cut. */
+/** Longer payloads are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;
 
 function textOf(data: unknown): string {
@@ -25,7 +25,7 @@ function textOf(data: unknown): string {
   return text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text;
 }
 
-/** `time type sender data`: nothing in it can drive the terminal. */
+/** The line of a message: `time type sender data`. Nothing in a message can drive the terminal. */
 function tailLine(message: Readonly<Record<string, unknown>>): string {
   const { ts, type, sender, data } = message;
   const time = typeof ts === "number" && Math.abs(ts) <= 8.64e15 ? new Date(ts).toISOString() : "-";
@@ -33,7 +33,7 @@ function tailLine(message: Readonly<Record<string, unknown>>): string {
     "\n";
 }
 
-/** Prints messages until `--count` is reached or Ctrl-C; what was left out is told on stderr. */
+/** Prints messages until `--count` is reached or Ctrl-C. Says on stderr how many were left out. */
 export async function tail(io: Io, room: string, flags: TailFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/rooms/${flags.tenant}/${room}/tail`);

@@ -1,6 +1,6 @@
 /**
- * `arq top`: what the cluster does, drawn anew every few seconds: nodes, then the busiest tenants,
- * rooms and policies. Rates are between two readings; totals are since the start of the processes.
+ * `arq top`: shows what the cluster does, drawn anew every few seconds: the nodes, then the busiest tenants,
+ * rooms and policies. Rates are those between two readings; totals count from the start of the processes.
  */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
@@ -19,11 +19,11 @@ import type { Io } from "../../terminal/io.ts";
 import { openScreen, problemText } from "../../terminal/screen.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq top`. */
 export interface TopFlags extends ConnectionFlags {
   /** Seconds between two views. */
   readonly interval: number;
-  /** Rows of each list. */
+  /** Most rows of each list. */
   readonly rows: number;
   /** End after so many views. */
   readonly count?: number;
@@ -32,7 +32,7 @@ export interface TopFlags extends ConnectionFlags {
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Everything one view is made of. */
+/** The readings that one view shows. */
 interface Reading {
   readonly cluster: ClusterReading;
   readonly tenants: readonly Row[];
@@ -52,7 +52,7 @@ async function read(io: Io, admin: Admin, rows: number): Promise<Reading> {
     ask("/v1/cluster"),
     ask(`/v1/tenants?sort=messages&${limit}`),
     ask(`/v1/rooms?sort=messages&${limit}`),
-    // A Shield without the Overseer has none.
+    // A Shield without the Overseer has no such figures.
     ask(`/v1/policies/stats`).catch(() => ({})),
   ]);
   return {
@@ -63,7 +63,7 @@ async function read(io: Io, admin: Admin, rows: number): Promise<Reading> {
   };
 }
 
-/** Messages a second of a row that was there before; undefined for a new one. */
+/** Messages per second of a row that the reading before has; undefined for a new row. */
 function rateOf(
   row: Row,
   before: readonly Row[],
@@ -141,7 +141,7 @@ function asJson(now: Reading, rates: readonly NodeRates[]): string {
   return `${JSON.stringify({ now_ms, nodes, silent, tenants, rooms, policies })}\n`;
 }
 
-/** Draws until `--count` views are shown or Ctrl-C. What cannot be read once is tried again. */
+/** Draws until `--count` views are shown or Ctrl-C. After a failed reading it tries again. */
 export async function top(io: Io, flags: TopFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;

@@ -1,6 +1,6 @@
 /**
- * `arq trace`: one trace, from the Jaeger that the bus's collector feeds, by Jaeger's HTTP API. Asks no
- * bus: the bus sends its spans away and keeps none.
+ * `arq trace`: prints one trace from the Jaeger that the bus's collector feeds, over Jaeger's HTTP API. It
+ * does not ask the bus, which keeps no spans.
  */
 import { ArqonError } from "@arqon/sdk";
 import { endedBy } from "../../../shared/listeners/answer_body.ts";
@@ -11,14 +11,14 @@ import type { Io } from "../../terminal/io.ts";
 import { readTrace, traceTree } from "../../answers/trace_tree.ts";
 import type { TraceSpan } from "../../answers/trace_tree.ts";
 
-/** The command's options. */
+/** The options of `arq trace`. */
 export interface TraceFlags {
   readonly jaegerUrl?: string;
   readonly json?: boolean;
 }
 
 const REQUEST_MS = 10_000;
-/** Bytes of an answer that are read. */
+/** Most bytes of an answer. */
 const ANSWER_BYTES_MAX = 64 * 2 ** 20;
 const NOT_FOUND = 404;
 
@@ -71,7 +71,7 @@ async function fetchTrace(io: Io, base: string, trace_id: string): Promise<reado
   );
 }
 
-/** Prints the spans of a trace; 1 when there is none, 2 without a URL. */
+/** Prints the spans of a trace. Returns 1 when there is none, 2 without a URL. */
 export async function trace(io: Io, trace_id: string, flags: TraceFlags): Promise<number> {
   if (flags.jaegerUrl === undefined) {
     throw usageError(

@@ -15,7 +15,7 @@ import { openLog } from "../../serve/dev_log.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { requireFiles, startProblem } from "../../serve/start_problem.ts";
 
-/** The options of a development bus. */
+/** The options of every development bus. */
 export interface BusFlags {
   readonly port?: number;
   readonly opsPort?: number;
@@ -26,7 +26,7 @@ export interface BusFlags {
   readonly json?: boolean;
 }
 
-/** The command's options. */
+/** The options of `arq dev`. */
 export interface DevFlags extends BusFlags {
   readonly background?: boolean;
 }
@@ -36,13 +36,13 @@ const PORT_OPTIONS: Readonly<Record<string, string>> = {
   ops: "--ops-port",
   admin: "--admin-port",
 };
-/** Asking the system who has a port. */
+/** Time in which the system must say which program has a port. */
 const ASK_MS = 1_500;
-/** Who asks whether a bus lives has its lock for a moment. */
+/** Tries to take the lock. A process that asks whether a bus lives has it for a moment. */
 const LOCK_TRIES = 40;
 const LOCK_PAUSE_MS = 50;
 
-/** The bus that the options describe; relative paths begin in the caller's folder. */
+/** The description of the bus that the options ask for. Relative paths begin in the caller's folder. */
 export function busOptions({ cwd }: Io, flags: BusFlags, files: DevFiles): DevBusOptions {
   const { port, opsPort, adminPort, dataDir, config, nats } = flags;
   return {
@@ -56,7 +56,7 @@ export function busOptions({ cwd }: Io, flags: BusFlags, files: DevFiles): DevBu
   };
 }
 
-/** Makes the state folder. */
+/** Makes the state folder if it is not there. */
 export async function makeStateFolder(io: Io, { folder }: DevFiles): Promise<void> {
   try {
     await io.files.makeDirectory(folder);
@@ -67,7 +67,7 @@ export async function makeStateFolder(io: Io, { folder }: DevFiles): Promise<voi
   }
 }
 
-/** The bus that is announced in exactly this state folder. */
+/** The bus that is announced in exactly this state folder; undefined when there is none. */
 export function busHere(io: Io, { state_dir }: DevFiles): Promise<DevBusReady | undefined> {
   return findDevBus({ ...io, state_dirs: [state_dir] }) as Promise<DevBusReady | undefined>;
 }
@@ -97,7 +97,7 @@ async function serveHere(
   }
 }
 
-/** The lock, which this process then has until it ends. */
+/** Takes the lock, which this process then has until it ends. */
 async function lockFor(files: DevFiles): Promise<Deno.FsFile> {
   for (let tries = LOCK_TRIES; tries > 0; tries--) {
     const lock = await takeLock(files);
@@ -119,7 +119,7 @@ async function runInBackground(io: Io, flags: DevFlags, files: DevFiles): Promis
   }
 }
 
-/** Serves until the first signal, then drains; 0 when it has. */
+/** Runs the bus until the first signal and drains it. Returns 0 when it has drained. */
 export async function dev(io: Io, flags: DevFlags): Promise<number> {
   await requireFiles(io.signal);
   const files = devFiles(io.cwd);

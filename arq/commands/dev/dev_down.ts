@@ -1,4 +1,7 @@
-/** `arq dev down` and `arq dev reset`: end what `arq dev up` has started here, and forget its state. */
+/**
+ * `arq dev down` and `arq dev reset`: end what `arq dev up` has started in this folder; `reset` also deletes
+ * its state.
+ */
 import { dirname, join } from "node:path";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
 import { runShell } from "../../doctor/shell.ts";
@@ -34,13 +37,16 @@ export interface ResetFlags extends DownFlags {
 }
 
 const REQUEST_MS = 5_000;
-/** A drain takes at most `[server] drain_timeout_ms`, 30 s unless a configuration says more. */
+/**
+ * Time for a drain: `[server] drain_timeout_ms`, which is 30 s unless a configuration says more, and a
+ * reserve.
+ */
 const DRAIN_MS = 45_000;
 const KILLED_MS = 10_000;
 const LOOK_MS = 50;
 const TOKEN_SECONDS = 60;
 
-/** Asks the bus over its admin API, which only the bus with our key and this node id obeys. */
+/** Asks the bus for a drain over its admin API. Only the bus with our key and this node id obeys. */
 async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
   const claims = {
     issuer: DEV_ISSUER,
@@ -68,7 +74,9 @@ async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
   }
 }
 
-/** The lock says that the process is ours; a pid alone could be anybody's by now. */
+/**
+ * Sends a signal to the process while it has the lock. A pid alone might belong to another process by now.
+ */
 async function sendSignal(io: Io, pid: number, name: "TERM" | "KILL"): Promise<void> {
   try {
     Deno.kill(pid, `SIG${name}`);
@@ -87,7 +95,7 @@ async function endsWithin(io: Io, files: DevFiles, limit_ms: number): Promise<bo
   return true;
 }
 
-/** Ends the bus of the record, gracefully if it can be. False when none lives. */
+/** Ends the bus of the record, with a drain if possible. False when no bus runs. */
 async function stopEmbedded(io: Io, files: DevFiles, pid: number): Promise<boolean> {
   if (!await isAlive(files)) return false;
   const bus = await announcementOf(files, pid);
@@ -112,7 +120,7 @@ async function runCompose(io: Io, file: string, action: ComposeAction): Promise<
   if (code !== 0) throw new CommandError(`docker compose ended with ${code}`);
 }
 
-/** What was stopped, for people; undefined: nothing ran. */
+/** Ends what runs and describes it for people; undefined when nothing ran. */
 async function stop(
   io: Io,
   files: DevFiles,
@@ -127,13 +135,13 @@ async function stop(
     return `the compose stack of ${record.file}`;
   }
   const was_alive = await stopEmbedded(io, files, record.pid);
-  // A bus that was killed has left them.
+  // A killed bus leaves its files.
   await removeIfThere(files.record);
   await removeIfThere(join(files.folder, `${record.pid}.json`));
   return was_alive ? `the embedded bus (pid ${record.pid})` : undefined;
 }
 
-/** A bus in somebody's foreground is not ours to end. */
+/** Throws when a bus runs in somebody's foreground, which this command must not end. */
 async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   const bus = await busHere(io, files);
   if (bus === undefined) return;
@@ -144,13 +152,13 @@ async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   );
 }
 
-/** Says what has ended: for people, or in a JSON object whose `ended` is null when nothing ran. */
+/** Says what has ended: as text, or in a JSON object whose `ended` is null when nothing ran. */
 async function tell(io: Io, flags: DownFlags, ended: string | undefined, text: string) {
   if (flags.json) return await print(io.stdout, `${JSON.stringify({ ended: ended ?? null })}\n`);
   await print(io.stderr, `arq: ${text}\n`);
 }
 
-/** Ends what runs; 0 also when nothing does. */
+/** Ends what runs. Returns 0 also when nothing runs. */
 export async function devDown(io: Io, flags: DownFlags = {}): Promise<number> {
   const files = devFiles(io.cwd);
   const stopped = await stop(io, files, await readRecord(files), "down");
@@ -160,13 +168,13 @@ export async function devDown(io: Io, flags: DownFlags = {}): Promise<number> {
   return EXIT.ok;
 }
 
-/** Refuses to guess in a pipe. */
+/** Asks a person at a terminal; in a pipe it throws. */
 async function agreed(io: Io, question: string): Promise<boolean> {
   if (canAsk()) return await confirmed(io, question);
   throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
 }
 
-/** The files of a data folder, and then the folder; nothing below another folder is touched. */
+/** Removes the files of a data folder and then the folder. Other folders stay. */
 async function removeState(io: Io, files: DevFiles): Promise<void> {
   const { data_dir, issuer_dir, stack_dir, log, lock } = files;
   for (const folder of [data_dir, issuer_dir]) {
@@ -180,20 +188,20 @@ async function removeState(io: Io, files: DevFiles): Promise<void> {
   }
 }
 
-/** Files below a folder, and the folders that are empty then. */
+/** Removes files below a folder, and the folders that are then empty. */
 async function removeTree(folder: string, paths: readonly string[]): Promise<void> {
   const folders = new Set([folder]);
   for (const path of paths) {
     await removeIfThere(join(folder, path));
     for (let at = dirname(path); at !== "."; at = dirname(at)) folders.add(join(folder, at));
   }
-  // The deepest first.
+  // The deepest folder comes first.
   for (const path of [...folders].toSorted((one, other) => other.length - one.length)) {
     await removeIfThere(path);
   }
 }
 
-/** Ends what runs and forgets its rooms, policies, bans and log. */
+/** Ends what runs and deletes its rooms, policies, bans and log. */
 export async function devReset(io: Io, flags: ResetFlags): Promise<number> {
   const files = devFiles(io.cwd);
   const record = await readRecord(files);

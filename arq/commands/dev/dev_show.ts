@@ -1,4 +1,7 @@
-/** `arq dev logs` and `arq dev status`: what `arq dev up` has started here says and is. */
+/**
+ * `arq dev logs` and `arq dev status`: show the log and the state of what `arq dev up` has started in this
+ * folder.
+ */
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { print } from "../../terminal/io.ts";
@@ -31,7 +34,7 @@ async function requireDocker(io: Io): Promise<void> {
   if (why !== undefined) throw new CommandError(why, EXIT.failure, "start Docker");
 }
 
-/** Each line as `{"line": text}`. */
+/** Turns each line into `{"line": text}`. */
 async function* jsonLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const [decoder, encoder] = [new TextDecoder(), new TextEncoder()];
   let rest = "";
@@ -74,20 +77,20 @@ export async function devLogs(
   return EXIT.ok;
 }
 
-/** What runs here, as `--json` shows it. */
+/** What runs in this folder, as `--json` shows it. */
 interface DevState {
   readonly running: boolean;
   readonly kind?: DevRecord["kind"] | "foreground";
-  /** The compose file. */
+  /** The compose file of a stack. */
   readonly file?: string;
   readonly pid?: number;
-  /** Unix ms. */
+  /** Start of the bus in Unix ms. */
   readonly started_ms?: number;
   readonly url?: string;
   readonly ops_url?: string | undefined;
   readonly admin_url?: string | undefined;
   readonly log_file?: string;
-  /** Of a compose stack. */
+  /** The services of a compose stack. */
   readonly services?: readonly StackService[];
 }
 
@@ -129,7 +132,7 @@ function sentence({ running, kind, file, url, pid, started_ms = 0 }: DevState): 
   return `${title} ${where} (pid ${pid}, since ${new Date(started_ms).toISOString()})`;
 }
 
-/** 0 when something runs, else 1. */
+/** Prints what runs. Returns 0 when something runs, else 1. */
 export async function devStatus(io: Io, { json = false }: StatusFlags): Promise<number> {
   const files = devFiles(io.cwd);
   const state = await stateOf(io, files, await readRecord(files));

@@ -1,6 +1,6 @@
 /**
- * The compose stack of `arq dev up`: which compose file, its key and ports, its start, and the context
- * that other commands then take. How it ends is `dev_down.ts`; what Docker is told is `serve/compose.ts`.
+ * The compose stack of `arq dev up`: its compose file, its key and ports, its start, and the context that
+ * other commands then take. `dev_down.ts` ends it; `serve/compose.ts` has the commands for Docker.
  */
 import { dirname, join, resolve } from "node:path";
 import { VERSION } from "../../../shared/version.ts";
@@ -20,21 +20,24 @@ import type { StackPorts, StackService } from "../../serve/stack.ts";
 import { leaveContext, refuseOtherStack } from "../../bus/stack_context.ts";
 import type { BusFlags } from "./dev.ts";
 
-/** The options that matter to a stack. */
+/** The options of `arq dev up` that count for a stack. */
 export interface StackFlags extends BusFlags {
   readonly compose?: string;
 }
 
-/** A compose file that can be started. */
+/** A compose file that Docker can start. */
 export interface StackFile {
   readonly file: string;
-  /** Ours, in whose project only one stack can run on a machine. */
+  /** True for the compose file that comes with `arq`; only one stack of it can run on a machine. */
   readonly is_ours: boolean;
 }
 
 const JWKS_NAME = "arqon-jwks.json";
 
-/** The files that come with this `arq`, where no checkout has them. */
+/**
+ * Writes the files of the stack that comes with this `arq`, where there is no checkout. Returns the compose
+ * file.
+ */
 async function writeStack(io: Io, { stack_dir }: DevFiles): Promise<string> {
   const { STACK_FILE, stackFiles } = await import("../../serve/stack_files.ts");
   for (const [path, text] of stackFiles(VERSION)) {
@@ -45,7 +48,7 @@ async function writeStack(io: Io, { stack_dir }: DevFiles): Promise<string> {
   return join(stack_dir, STACK_FILE);
 }
 
-/** The compose file to start, or why there is none that can be. */
+/** The compose file to start, or the reason why there is none. */
 export async function stackFile(
   io: Io,
   flags: StackFlags,
@@ -64,7 +67,7 @@ export async function stackFile(
   throw new CommandError(why, EXIT.failure, hint);
 }
 
-/** A port that nobody listens on and that is none of those. */
+/** A port on which nobody listens and that is not in `taken`. */
 function freePort(taken: ReadonlySet<number>): number {
   while (true) {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -72,7 +75,7 @@ function freePort(taken: ReadonlySet<number>): number {
   }
 }
 
-/** Where the folder's stack is already, a second `up` leaves it. */
+/** The ports for the stack. A second `up` keeps the ports of a stack that runs. */
 async function wantedPorts(io: Io, flags: StackFlags, file: string): Promise<StackPorts> {
   const all = await readContexts(io).catch(() => undefined);
   const before = all?.contexts.find(({ compose, folder }) => compose === file && folder === io.cwd);
@@ -91,8 +94,8 @@ async function wantedPorts(io: Io, flags: StackFlags, file: string): Promise<Sta
 }
 
 /**
- * The development key of this folder, whose private part stays here. The Shield gets a folder with the
- * public part, which its user in the container must be able to read.
+ * Makes the development key of this folder. Its private part stays here; the Shield gets a folder with the
+ * public part, which the user in the container must be able to read.
  */
 async function issuerOf({ state_dir, issuer_dir }: DevFiles): Promise<string> {
   const { devKey } = await import("../../serve/dev_key.ts");
@@ -107,7 +110,7 @@ async function issuerOf({ state_dir, issuer_dir }: DevFiles): Promise<string> {
   return key_file;
 }
 
-/** What the compose file asks for of all this. */
+/** The variables of the compose file for these ports and files. */
 function variables(ports: StackPorts, { issuer_dir }: DevFiles): ComposeVariables {
   return {
     ARQON_ISSUER_DIR: issuer_dir,
@@ -170,7 +173,7 @@ async function tellReady(
   await print(io.stdout, `${JSON.stringify(ready)}\n`);
 }
 
-/** Starts it and waits until Docker calls it healthy; 0 when it is. */
+/** Starts the stack and waits until Docker calls it healthy. Returns 0 when it is. */
 export async function startStack(
   io: Io,
   { file, is_ours }: StackFile,
@@ -180,7 +183,7 @@ export async function startStack(
   if (is_ours) await refuseOtherStack(io, io.cwd);
   const wanted = await wantedPorts(io, flags, file);
   const key = await issuerOf(files);
-  // Before: what came up halfway is to be taken down too.
+  // Written before the start, since a stack that starts only in part must be taken down too.
   await writeRecord(files, { kind: "compose", file, started_ms: io.now() });
   const env = variables(wanted, files);
   const code = await runDocker(composeArguments(file, "up"), {
@@ -191,7 +194,7 @@ export async function startStack(
   const services = await readStack(file, io.signal, env) ?? [];
   const is_up = code === 0 ||
     services.some(({ service, state }) => service === "shield" && state === "running");
-  // Also of a stack that is not whole: what runs of it can be asked.
+  // Also for a stack that has started only in part: its running services can be asked.
   const context = is_up
     ? await leaveContext(io, { folder: io.cwd, file, ports: shieldPorts(services, wanted), key })
     : undefined;

@@ -1,6 +1,6 @@
 /**
- * `arq dev up`: a development bus that goes on in the background: the compose stack where Docker works
- * (`dev_stack.ts`), else the embedded bus, which is this program again.
+ * `arq dev up`: starts a development bus in the background. Where Docker works, it is the compose stack
+ * (`dev_stack.ts`), else the embedded bus, which is another process of this program.
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,7 +23,7 @@ import { busHere, busOptions, makeStateFolder } from "./dev.ts";
 import type { BusFlags } from "./dev.ts";
 import { stackFile, startStack } from "./dev_stack.ts";
 
-/** The command's options. */
+/** The options of `arq dev up`. */
 export interface UpFlags extends BusFlags {
   readonly compose?: string;
   readonly embedded?: boolean;
@@ -33,7 +33,7 @@ const READY_MS = 60_000;
 const HOW_TO_STOP =
   "It goes on in the background: arq dev logs shows what it says, arq dev down ends it.";
 
-/** Program and arguments of the bus; a compiled `arq` carries its flags and permissions. */
+/** Program and arguments of the embedded bus. A compiled `arq` already has its flags and permissions. */
 export function backgroundCommand(
   io: Io,
   flags: BusFlags,
@@ -53,7 +53,7 @@ export function backgroundCommand(
   if (standalone) return { command: Deno.execPath(), args: own };
   const root = fileURLToPath(new URL("../../..", import.meta.url)).replace(/[\\/]$/, "");
   const command = denoCommand();
-  // Windows has no shell to ask for the limit of open files.
+  // Windows has no shell that tells the limit of open files.
   const commands = Deno.build.os === "windows" ? [command] : [command, "sh"];
   const main = new URL("../../main.ts", import.meta.url).href;
   return { command, args: ["run", ...busFlags({ ...options, root }, commands), main, ...own] };
@@ -62,7 +62,7 @@ export function backgroundCommand(
 const option = (name: string, value: string | number | undefined) =>
   value === undefined ? [] : [name, String(value)];
 
-/** What the bus prints until it is ready or has ended. */
+/** The first line that the bus prints, once it is ready or has ended. */
 async function firstLine(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
   let text = "";
   for await (const chunk of stdout.pipeThrough(new TextDecoderStream())) {
@@ -72,13 +72,16 @@ async function firstLine(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promi
   return text;
 }
 
-/** Starts it and waits until it is ready; what it says when it cannot start is told as it is. */
+/**
+ * Starts the embedded bus and waits until it is ready. When it cannot start, the error has the bus's own
+ * words.
+ */
 async function startEmbedded(io: Io, flags: UpFlags, files: DevFiles): Promise<DevBusReady> {
   const { command, args } = backgroundCommand(io, flags, files);
   const child = new Deno.Command(command, {
     args,
     cwd: io.cwd,
-    // Our caller's folder is not to be taken for its own.
+    // The bus must not take the folder of our caller for its own.
     env: { INIT_CWD: io.cwd },
     stdin: "null",
     stdout: "piped",
@@ -112,7 +115,7 @@ async function tellReady(io: Io, ready: DevBusReady, flags: UpFlags): Promise<nu
   return EXIT.ok;
 }
 
-/** The bus that runs in this folder already, whoever has started it. */
+/** The bus that runs in this folder already, whether in the background or not; undefined when none runs. */
 async function runningBus(
   io: Io,
   files: DevFiles,
@@ -122,7 +125,7 @@ async function runningBus(
     const is_alive = await isAlive(files);
     const ready = is_alive ? await announcementOf(files, record.pid) : undefined;
     if (ready !== undefined) return ready;
-    // A bus that was killed has left it.
+    // A killed bus leaves this file.
     if (!is_alive) await removeIfThere(join(files.folder, `${record.pid}.json`));
     if (!is_alive) return await busHere(io, files);
     throw new CommandError(
@@ -134,7 +137,7 @@ async function runningBus(
   return await busHere(io, files);
 }
 
-/** One record holds one bus: a stack that would be forgotten goes on for ever. */
+/** Throws when a stack runs already. The record holds one bus, so a forgotten stack would never be ended. */
 function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: string): void {
   if (record?.kind !== "compose") return;
   throw new CommandError(
@@ -144,7 +147,7 @@ function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: strin
   );
 }
 
-/** Starts what does not run yet; 0 when it runs. */
+/** Starts what does not run yet. Returns 0 when it runs. */
 export async function devUp(io: Io, flags: UpFlags): Promise<number> {
   const files = devFiles(io.cwd);
   await makeStateFolder(io, files);

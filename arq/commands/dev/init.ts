@@ -1,6 +1,6 @@
 /**
- * `arq init`: a folder with all that a bus of one's own needs, and a context so that commands in it find
- * that bus. Starts nothing and needs no bus; it never overwrites a key.
+ * `arq init`: makes a folder with all that a bus of one's own needs, and a context by which commands in it
+ * find that bus. It starts nothing, needs no bus and never overwrites a key.
  */
 import { resolve } from "node:path";
 import { exportJWK, importJWK } from "@panva/jose";
@@ -26,15 +26,15 @@ import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { newKeyPair, parsePrivateKey } from "../../bus/token.ts";
 
-/** The command's options. */
+/** The options of `arq init`. */
 export interface InitFlags {
   readonly force?: boolean;
   readonly port: number;
   readonly opsPort: number;
   readonly adminPort: number;
-  /** Of the context. */
+  /** Name of the context. */
   readonly name?: string;
-  /** False: make no context. */
+  /** False when no context is to be made. */
   readonly context: boolean;
   readonly json?: boolean;
 }
@@ -47,7 +47,7 @@ interface NewFile {
 
 const jsonText = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
 
-/** The public part of a private key that was there before. */
+/** The public part of an existing private key. */
 async function publicPart(jwk: JWK): Promise<JWK> {
   const { kty, crv, x, y, n, e, kid, alg = "RS256" } = jwk;
   const members = { kty, crv, x, y, n, e };
@@ -55,7 +55,7 @@ async function publicPart(jwk: JWK): Promise<JWK> {
   return { ...await exportJWK(key), ...(kid === undefined ? {} : { kid }), alg, use: "sig" };
 }
 
-/** A key that is there stays: tokens and servers go by it. */
+/** The key files to write. An existing key stays, since tokens and servers depend on it. */
 async function keyFiles(io: Io, folder: string): Promise<NewFile[]> {
   const private_path = `${folder}/${INIT_FILES.private_key}`;
   const path = INIT_FILES.jwks;
@@ -84,7 +84,9 @@ function otherFiles(ports: InitPorts): NewFile[] {
   return texts.map(([path, data]) => ({ path, data, mode: 0o644 }));
 }
 
-/** Refuses before anything is written, so that a folder is never half of it. */
+/**
+ * Throws when a file is there already. It runs before the first write, so that no folder is written in part.
+ */
 async function refuseOverwriting(io: Io, folder: string): Promise<void> {
   const there: string[] = [];
   for (const path of Object.values(INIT_FILES)) {

@@ -1,4 +1,4 @@
-/** `arq serve`: Shield and Brain in this process, from a configuration. */
+/** `arq serve`: runs Shield and Brain in this process, from a configuration. */
 import type { Place } from "../../../shared/listeners/port_check.ts";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { INIT_FILES } from "../../init/templates.ts";
@@ -6,17 +6,17 @@ import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { requireFiles, startProblem } from "../../serve/start_problem.ts";
 
-/** The command's options. */
+/** The options of `arq serve`. */
 export interface ServeFlags {
   /** Absent: ./config.toml. */
   readonly config?: string;
   readonly json?: boolean;
 }
 
-/** Asking the system who has a port. */
+/** Time in which the system must say which program has a port. */
 const ASK_MS = 1_500;
 
-/** The file that `arq init` writes, when it is in this folder; which one is taken is said on stderr. */
+/** The config.toml of this folder, as `arq init` writes it. Says on stderr which file is taken. */
 async function configHere(io: Io): Promise<string> {
   const path = resolvePath(io.cwd, INIT_FILES.config);
   try {
@@ -31,7 +31,7 @@ async function configHere(io: Io): Promise<string> {
   return INIT_FILES.config;
 }
 
-/** Serves until the first signal, then drains; 0 when it has. Logs go to stderr. */
+/** Runs the bus until the first signal and drains it. Returns 0 when it has drained. Logs go to stderr. */
 export async function serveCommand(io: Io, flags: ServeFlags): Promise<number> {
   await requireFiles(io.signal);
   const file = flags.config ?? await configHere(io);

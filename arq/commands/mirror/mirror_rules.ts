@@ -1,4 +1,4 @@
-/** `arq mirror set`, `list`, `remove` and `reset`: the mirror rules of a tenant. */
+/** `arq mirror set`, `list`, `remove` and `reset`: change and list the mirror rules of a tenant. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { AdminRequest } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
@@ -9,16 +9,16 @@ import { listOf, membersOf, percentText } from "../../answers/policy_text.ts";
 import { subjectArgument } from "../../rooms/subject_argument.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The options of all. */
+/** The options of all `arq mirror` commands. */
 export interface MirrorFlags extends ConnectionFlags {
-  /** Absent: the one that the subject names, else `ownTenant`; for a listing all. */
+  /** Absent: the tenant that the subject names, else `ownTenant`; a listing then has all tenants. */
   readonly tenant?: string;
-  /** The context's; absent: `default`. */
+  /** Tenant of the context; absent: `default`. */
   readonly ownTenant?: string;
   readonly json?: boolean;
 }
 
-/** Prints the answer to a change of a tenant's settings; 1 when this node does not have it in force. */
+/** Prints the answer to a change of a tenant's settings. Returns 1 when this node has not put it in force. */
 export async function tellSettings(
   io: Io,
   answer: Record<string, unknown>,
@@ -47,7 +47,9 @@ async function change(
   return await askAdmin(io, await findAdmin(io, flags), request);
 }
 
-/** Mirrors a share of what is below a prefix; a rule with the same prefix is replaced. */
+/**
+ * Sets a rule that mirrors a share of the messages below a prefix. It replaces the rule with the same prefix.
+ */
 export async function mirrorSet(
   io: Io,
   prefix_text: string,
@@ -61,7 +63,7 @@ export async function mirrorSet(
   return await tellSettings(io, answer, { json: flags.json === true, done });
 }
 
-/** Takes a tenant's rule away. Throws `CommandError` when it has none with this prefix. */
+/** Removes a tenant's rule. Throws `CommandError` when the tenant has none with this prefix. */
 export async function mirrorRemove(
   io: Io,
   prefix_text: string,
@@ -81,7 +83,7 @@ export async function mirrorRemove(
   return await tellSettings(io, answer, { json: flags.json === true, done });
 }
 
-/** Starts a tenant's settings anew that the bus cannot read. */
+/** Replaces a tenant's settings that the bus cannot read by empty ones. */
 export async function mirrorReset(io: Io, flags: MirrorFlags): Promise<number> {
   const tenant = flags.tenant ?? "default";
   const path = `/v1/tenants/${encodeURIComponent(tenant)}/reset`;

@@ -1,4 +1,4 @@
-/** `arq mirror explain` and `diff`: which rule counts, and what candidates would have decided. */
+/** `arq mirror explain` and `diff`: show which rule counts, and what candidates would have decided. */
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
@@ -9,19 +9,22 @@ import { listOf } from "../../answers/policy_text.ts";
 import { subjectArgument } from "../../rooms/subject_argument.ts";
 import type { MirrorFlags } from "./mirror_rules.ts";
 
-/** `--key` is a trace id or connection id. */
+/** The options of `arq mirror explain`; `--key` is a trace id or connection id. */
 export interface ExplainFlags extends MirrorFlags {
   readonly key?: string;
 }
 
-/** `--reset` forgets what was compared; `--candidate` is about one only. */
+/**
+ * The options of `arq mirror diff`; `--reset` forgets what was compared, `--candidate` limits it to one
+ * candidate.
+ */
 export interface DiffFlags extends MirrorFlags {
   readonly tenant: string;
   readonly candidate?: string;
   readonly reset?: boolean;
 }
 
-/** Prints which rule is about a subject, and whether it picks `--key`. */
+/** Prints which rule counts for a subject, and whether the rule picks `--key`. */
 export async function mirrorExplain(io: Io, text: string, flags: ExplainFlags): Promise<number> {
   const { subject } = subjectArgument(text, flags.tenant, flags.ownTenant);
   const query = new URLSearchParams({

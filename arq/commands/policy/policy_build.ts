@@ -1,6 +1,6 @@
 /**
- * `arq policy build`: compiles a policy written in AssemblyScript. Needs no bus and does not check what
- * a bus checks; `arq policy check` does.
+ * `arq policy build`: compiles a policy written in AssemblyScript. It needs no bus and leaves the checks of a
+ * bus to `arq policy check`.
  */
 import { compilePolicy, PolicyCompileError } from "../../../policies/compiler/assemblyscript.ts";
 import { compileProblems } from "../../policies/compile_problems.ts";
@@ -11,14 +11,14 @@ import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { POLICY_SDK, POLICY_SDK_FOLDER } from "../../policies/policy_sdk.ts";
 
-/** The command's options. */
+/** The options of `arq policy build`. */
 export interface BuildFlags {
-  /** Absent: the entry's name with `.wasm`, beside it. */
+  /** Absent: a file beside the entry, with its name and `.wasm`. */
   readonly output?: string;
   readonly json?: boolean;
 }
 
-/** Folder with its slash, "" for none, and name. */
+/** The folder of a path with its slash ("" for none), and the name. */
 function split(path: string): readonly [folder: string, name: string] {
   const at = path.lastIndexOf("/") + 1;
   return [path.slice(0, at), path.slice(at)];
@@ -30,7 +30,7 @@ function outputOf(entry: string, given: string | undefined): string {
   throw usageError(`-o ${given}: the module's name must end in .wasm`);
 }
 
-/** The compiler asks for files that may not be there; that is no error. */
+/** The text of a file; undefined when there is none. The compiler also asks for files that need not exist. */
 async function readIfThere(io: Io, path: string): Promise<string | undefined> {
   try {
     return new TextDecoder().decode(await io.files.read(path));
@@ -51,7 +51,7 @@ function problemText(problem: CompileProblem): string {
   return [head, ...lines].map((one) => `${one}\n`).join("");
 }
 
-/** Says what is wrong; problems to stdout for programs, to stderr for people. */
+/** Tells the problems: on stdout for programs, on stderr for people. */
 async function tellProblems(
   io: Io,
   entry: string,
@@ -73,14 +73,17 @@ async function tellProblems(
   return EXIT.failure;
 }
 
-/** Hooks that a module exports, without their prefix. */
+/** The names of the hooks that a module exports, without their prefix. */
 function hooksOf(bytes: Uint8Array<ArrayBuffer>): readonly string[] {
   return WebAssembly.Module.exports(new WebAssembly.Module(bytes)).flatMap(({ name }) =>
     name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []
   );
 }
 
-/** Writes the module and prints what it is; 1 when it does not compile, and then nothing is written. */
+/**
+ * Compiles a policy, writes the module and describes it. Returns 1 and writes nothing when it does not
+ * compile.
+ */
 export async function policyBuild(io: Io, entry: string, flags: BuildFlags): Promise<number> {
   const [folder, name] = split(entry);
   // deno-lint-ignore no-control-regex -- the name stands in a string of the program that is compiled

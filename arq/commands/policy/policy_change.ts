@@ -1,4 +1,4 @@
-/** `arq policy rollback`, `remove` and `reset`: changes of a tenant's policies that need no module. */
+/** `arq policy rollback`, `remove` and `reset`: change a tenant's policies without a module. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import { canAsk, confirmed } from "../../terminal/confirm.ts";
@@ -9,13 +9,13 @@ import { wayBack, wayBackText } from "../../policies/policy_history.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { tellChange } from "./policy_deploy.ts";
 
-/** The options of all three. */
+/** The options of all three commands. */
 export interface ChangeFlags extends ConnectionFlags {
   readonly tenant: string;
   readonly json?: boolean;
 }
 
-/** `--to` names a version; absent: the one before what is in force. */
+/** The options of `arq policy rollback`; without `--to` it takes the version before the one in force. */
 export interface RollbackFlags extends ChangeFlags {
   readonly to?: number;
   readonly yes?: boolean;
@@ -40,8 +40,8 @@ async function change(
 }
 
 /**
- * Puts an earlier version in force again. One that is named is first shown with all that going back to it
- * takes back; where that is more than one change, a person at a terminal is asked.
+ * Puts an earlier version in force again. When `--to` names it, the command first shows all changes that are
+ * undone. If they are more than one, a person at a terminal is asked.
  */
 export async function policyRollback(io: Io, flags: RollbackFlags): Promise<number> {
   const { tenant, to } = flags;
@@ -64,14 +64,14 @@ export async function policyRollback(io: Io, flags: RollbackFlags): Promise<numb
   return await change(io, flags, request, done, admin);
 }
 
-/** Takes one policy out of the chain. */
+/** Removes one policy from the chain. */
 export function policyRemove(io: Io, name: string, flags: ChangeFlags): Promise<number> {
   const query = new URLSearchParams({ tenant: flags.tenant });
   const path = `/v1/policies/${encodeURIComponent(name)}?${query}`;
   return change(io, flags, { method: "DELETE", path }, () => `${name} is removed`);
 }
 
-/** Starts the document of a tenant anew that the bus cannot read. */
+/** Replaces a tenant's document that the bus cannot read by an empty one. */
 export function policyReset(io: Io, flags: ChangeFlags): Promise<number> {
   const body = JSON.stringify({ tenant: flags.tenant });
   const request = { method: "POST", path: "/v1/policies/reset", body } as const;

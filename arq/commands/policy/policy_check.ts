@@ -1,6 +1,6 @@
 /**
- * `arq policy check`: what a gateway would say about a module, and why, without one. The same checks in
- * the same order as its admin API: the binary, the ABI, the static limits, a trial compilation.
+ * `arq policy check`: says without a gateway what a gateway would say about a module, and why. It makes the
+ * checks of the admin API in the same order: the binary, the ABI, the static limits, a trial compilation.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
@@ -27,57 +27,57 @@ import type { Feature } from "../../policies/module_features.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { checkText } from "../../answers/policy_report.ts";
 
-/** The command's options. */
+/** The options of `arq policy check`. */
 export interface CheckFlags {
-  /** Absent: what a bus without configuration has. */
+  /** Absent: the limit of a bus without configuration. */
   readonly memoryLimitPages?: number;
   readonly json?: boolean;
 }
 
-/** A figure and the most that it may be. */
+/** A figure and its upper bound. */
 export interface Bounded {
   readonly is: number;
   readonly limit: number;
 }
 
-/** What a module is, as far as it can be decoded. */
+/** The facts of a module that could be decoded. */
 export interface ModuleFacts {
   readonly hooks: readonly Hook[];
-  /** As `module.name`. */
+  /** Each import as `module.name`. */
   readonly imports: readonly string[];
   readonly features: readonly Feature[];
-  /** Functions that it defines. */
+  /** Number of functions that the module defines. */
   readonly functions: Bounded;
-  /** Pages of 64 KiB. */
+  /** Memory in pages of 64 KiB. */
   readonly memory_pages: { readonly initial: number; readonly maximum: number | null } | null;
   readonly table_entries: Bounded;
   readonly start_function: boolean;
-  /** Sum over its functions. */
+  /** Compile cost of all its functions together. */
   readonly compile_cost: Bounded;
-  /** Of its costliest function. */
+  /** Compile cost of its costliest function. */
   readonly function_compile_cost: Bounded;
-  /** Fuel of making an instance, the memory not counted. */
+  /** Fuel for making an instance, without its memory. */
   readonly instance_fuel: Bounded;
-  /** The same with the memory: what each new instance is charged. */
+  /** Fuel for making an instance with its memory, which each new instance is charged. */
   readonly instance_fuel_with_memory: number;
 }
 
-/** The answer. */
+/** The result of the check. */
 export interface CheckAnswer {
   readonly file: string;
   readonly accepted: boolean;
   readonly sha256: string;
   readonly size_bytes: Bounded;
   readonly memory_limit_pages: number;
-  /** Why it is refused; absent when it is not. */
+  /** Why the module is refused; absent when it is accepted. */
   readonly reason?: string;
   readonly sentence?: string;
-  /** Set when it is refused for a feature by name. */
+  /** Name of the feature for which the module is refused, if it is one. */
   readonly feature?: string;
   readonly facts?: ModuleFacts;
   /** Length of the metered module. */
   readonly metered_bytes?: number;
-  /** Of the trial compilation with both compilers. */
+  /** Time of the trial compilation with both compilers. */
   readonly compile_ms?: number;
 }
 
@@ -109,7 +109,7 @@ function factsOf(module: WasmModule): ModuleFacts {
   };
 }
 
-/** Undefined for a module that cannot be decoded: `meterPolicy` says why. */
+/** The facts of a module; undefined when it cannot be decoded, for which `meterPolicy` gives the reason. */
 function knownFacts(bytes: Uint8Array): ModuleFacts | undefined {
   try {
     return factsOf(decodePolicy(bytes));
@@ -124,7 +124,10 @@ function refusal({ reason, message, cause }: PolicyModuleError) {
   return { reason, sentence: message, ...(feature === undefined ? {} : { feature }) };
 }
 
-/** What a gateway with that memory limit says. Rejects when the trial compilation cannot be made. */
+/**
+ * Checks a module as a gateway with that memory limit does. Rejects when the trial compilation cannot be
+ * made.
+ */
 async function check(
   io: Io,
   file: string,
@@ -154,7 +157,7 @@ async function check(
   }
 }
 
-/** Prints the answer; 1 when the module is refused. */
+/** Prints the result. Returns 1 when the module is refused. */
 export async function policyCheck(io: Io, file: string, flags: CheckFlags): Promise<number> {
   const { overseer } = configFrom({}).platform;
   const bytes = await readModuleFile(io, file);

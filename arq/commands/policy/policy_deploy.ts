@@ -1,6 +1,6 @@
 /**
- * `arq policy deploy`: uploads a module and binds it to a tenant's rooms and hooks. What a good module
- * is, the bus decides; its sentence is what is shown.
+ * `arq policy deploy`: uploads a module and binds it to a tenant's rooms and hooks. The bus decides whether
+ * the module is good, and its sentence is shown.
  */
 import { idProblem } from "@arqon/proto";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
@@ -11,7 +11,7 @@ import type { Io } from "../../terminal/io.ts";
 import { membersOf, nodeTrouble } from "../../answers/policy_text.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq policy deploy`. */
 export interface DeployFlags extends ConnectionFlags {
   readonly tenant: string;
   readonly room: string;
@@ -19,17 +19,20 @@ export interface DeployFlags extends ConnectionFlags {
   readonly hook?: readonly string[];
   readonly order: number;
   readonly observe?: boolean;
-  /** A fraction. */
+  /** Share of the operations, as a fraction. */
   readonly percent: number;
-  /** Absent: the file's name. */
+  /** Absent: the name of the file. */
   readonly name?: string;
   readonly json?: boolean;
 }
 
-/** Limit of a module's bytes on every bus (docs/policies.md). */
+/** Most bytes of a module on every bus (docs/policies.md). */
 const MODULE_BYTES_MAX = 1_048_576;
 
-/** `build/bad-words.wasm` is `bad-words`. Throws when that is no name. */
+/**
+ * The policy's name: the given one, else that of the file (`build/bad-words.wasm` is `bad-words`). Throws
+ * when it is not valid.
+ */
 export function policyName(file: string, given: string | undefined): string {
   const name = given ?? (file.split(/[\\/]/).pop() ?? "").replace(/\.wasm$/i, "");
   const problem = idProblem(name);
@@ -50,9 +53,12 @@ async function readModule(io: Io, file: string): Promise<Uint8Array> {
   );
 }
 
-/** Prints what is in force; 1 when it is stored but this node does not enforce it. */
+/**
+ * Deploys a module and prints what is in force. Returns 1 when it is stored and this node does not enforce
+ * it.
+ */
 export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Promise<number> {
-  // Before its name: a source's is no name for a policy, and that is not what is wrong with it.
+  // Checked before the name: a source has no valid name, and the name is not what is wrong with it.
   requireModule(file);
   const name = policyName(file, flags.name);
   const body = await readModule(io, file);
@@ -86,7 +92,7 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
   });
 }
 
-/** Prints the answer to a change of a tenant's policies, as all commands do that make one. */
+/** Prints the answer to a change of a tenant's policies. All commands that make a change use it. */
 export async function tellChange(
   io: Io,
   answer: Record<string, unknown>,

@@ -1,4 +1,4 @@
-/** `arq policy list`: a tenant's policies in order, or all tenants with policies. */
+/** `arq policy list`: lists a tenant's policies in order, or all tenants with policies. */
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
@@ -8,7 +8,7 @@ import { historyTable, listOf, nodeTrouble, policyTable } from "../../answers/po
 import { quarantinedLines, tenantTable } from "../../answers/policy_text.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq policy list`. */
 export interface ListFlags extends ConnectionFlags {
   readonly tenant: string;
   readonly all?: boolean;
@@ -37,7 +37,7 @@ function allText(answer: Record<string, unknown>): string {
   return rows === "" ? "no tenant has policies\n" : rows + more;
 }
 
-/** Prints the listing. */
+/** Prints the policies of a tenant, or the tenants. */
 export async function policyList(io: Io, flags: ListFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const query = flags.all === true ? "" : `?${new URLSearchParams({ tenant: flags.tenant })}`;

@@ -1,6 +1,6 @@
 /**
- * `arq policy logs`: what a tenant's policies have logged on the node that answers, or log from now on.
- * The node remembers the last lines only; the bus's own log keeps them.
+ * `arq policy logs`: prints what a tenant's policies have logged on the node that answers, or log from now
+ * on. The node remembers only the last lines; the bus's own log keeps all of them.
  */
 import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
 import { EXIT } from "../../terminal/exit.ts";
@@ -10,16 +10,16 @@ import { readNdjson } from "../../terminal/ndjson.ts";
 import { logLine } from "../../answers/policy_text.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq policy logs`. */
 export interface LogsFlags extends ConnectionFlags {
   readonly tenant: string;
   readonly follow?: boolean;
-  /** The last so many lines; with `follow`: end after so many. */
+  /** Print only so many last lines; with `follow`, end after so many. */
   readonly count?: number;
   readonly json?: boolean;
 }
 
-/** Prints what the node remembers and ends, or follows until `--count` is reached or Ctrl-C. */
+/** Prints the lines that the node remembers, or follows the log until `--count` is reached or Ctrl-C. */
 export async function policyLogs(io: Io, flags: LogsFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const text = (line: string) => flags.json === true ? `${line}\n` : logLine(JSON.parse(line));

@@ -1,4 +1,7 @@
-/** `arq policy quarantine` and `release`: modules that no Shield runs because they wedged a worker. */
+/**
+ * `arq policy quarantine` and `release`: list and release modules that no Shield runs because they wedged a
+ * worker.
+ */
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
@@ -7,7 +10,7 @@ import type { Io } from "../../terminal/io.ts";
 import { listOf, quarantineTable } from "../../answers/policy_text.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The options of both. */
+/** The options of both commands. */
 export interface QuarantineFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
@@ -30,7 +33,7 @@ export async function policyQuarantine(io: Io, flags: QuarantineFlags): Promise<
   return EXIT.ok;
 }
 
-/** Lets a module out, on every node. */
+/** Ends the quarantine of a module on every node. */
 export async function policyRelease(
   io: Io,
   sha256: string,

@@ -1,7 +1,6 @@
 /**
- * `arq policy test`: runs a module on events from files and prints verdict, fuel, time, headers and
- * logs of each. Needs no bus. The module is checked and metered as a gateway does it, without the trial
- * compilation.
+ * `arq policy test`: runs a module on events from files and prints verdict, fuel, time, headers and logs of
+ * each. It needs no bus. The module is checked and metered as on a gateway, without the trial compilation.
  */
 import { ArqonError } from "@arqon/sdk";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -19,9 +18,9 @@ import { testText } from "../../answers/policy_report.ts";
 import { createTrial } from "../../policies/policy_trial.ts";
 import type { Trial, TrialOperation, TrialOutcome } from "../../policies/policy_trial.ts";
 
-/** The command's options. */
+/** The options of `arq policy test`. */
 export interface TryFlags {
-  /** Files. */
+  /** Paths of files with events. */
   readonly event?: readonly string[];
   readonly hook: Hook;
   readonly header?: readonly (readonly [name: string, value: string])[];
@@ -30,23 +29,23 @@ export interface TryFlags {
   readonly tenant: string;
   readonly user: string;
   readonly type: string;
-  /** Absent: JSON when the data is, else text. */
+  /** Absent: JSON when the data is JSON, else text. */
   readonly contentType?: string;
   readonly runs: number;
-  /** Absent: what a bus without configuration has. */
+  /** Absent: the limit of a bus without configuration. */
   readonly fuelLimit?: number;
   readonly memoryLimitPages?: number;
   readonly json?: boolean;
 }
 
 /**
- * What came of an event: the outcome of the first run that was not allowed, else of the first run.
- * `time_ms` is the median of all runs.
+ * The outcome of an event over all its runs: that of the first run that was not allowed, else of the first
+ * run. `time_ms` is the median of all runs.
  */
 export interface EventReport extends TrialOutcome {
-  /** Null for a hook without an event. */
+  /** Path of the event's file; null for a hook without an event. */
   readonly file: string | null;
-  /** The run that is shown; starts at 1. */
+  /** Number of the run that is shown, from 1. */
   readonly run: number;
   readonly runs: number;
   readonly allowed_runs: number;
@@ -54,24 +53,24 @@ export interface EventReport extends TrialOutcome {
   readonly time_max_ms: number;
 }
 
-/** The answer. */
+/** The result of `arq policy test`. */
 export interface TestAnswer {
   readonly file: string;
   readonly hook: Hook;
   readonly fuel_limit: number;
   readonly memory_limit_pages: number;
-  /** Every event in every run. */
+  /** Whether every event was allowed in every run. */
   readonly allowed: boolean;
   readonly events: readonly EventReport[];
 }
 
-/** An event that waits to be tried. */
+/** An event that is ready to be tried. */
 interface Prepared {
   readonly file: string | null;
   readonly operation: TrialOperation;
 }
 
-/** Calls after which signals are listened to. */
+/** Calls in a row, after which pending signals are handled. */
 const CALLS_AT_ONCE = 64;
 
 function meterFor(
@@ -101,7 +100,7 @@ function contentTypeOf(data: Uint8Array): string {
   }
 }
 
-/** What all events of the command line have in common. */
+/** The part of the operation that all events of the command line share. */
 function operationOf(flags: TryFlags): TrialOperation {
   const { hook, type, room, header = [] } = flags;
   const reserved = header.find(([name]) => name.toLowerCase().startsWith("x-arqon-"));
@@ -170,7 +169,7 @@ function reportOf({ file }: Prepared, outcomes: readonly TrialOutcome[]): EventR
   };
 }
 
-/** All events in order, and that so many times, on one instance. */
+/** Tries all events in order, the whole list so many times, on one instance. */
 async function tryAll(
   io: Io,
   trial: Trial,
@@ -190,7 +189,7 @@ async function tryAll(
   return prepared.map((one, at) => reportOf(one, outcomes[at] ?? []));
 }
 
-/** Prints what came of every event; 1 when one was refused or the policy failed. */
+/** Prints the outcome of every event. Returns 1 when one was refused or the policy failed. */
 export async function policyTry(io: Io, file: string, flags: TryFlags): Promise<number> {
   const config = configFrom({});
   const { overseer } = config.platform;

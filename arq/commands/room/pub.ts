@@ -1,5 +1,6 @@
 /**
- * `arq pub`: publishes one event, or one event per line of NDJSON, acknowledged and pipelined.
+ * `arq pub`: publishes one event, or one event for each line of NDJSON. Publishes are acknowledged and
+ * pipelined.
  */
 import { ArqonError } from "@arqon/sdk";
 import type { Ack, Room } from "@arqon/sdk";
@@ -14,24 +15,24 @@ import { createProgress } from "../../terminal/progress.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq pub`. */
 export interface PubFlags extends ConnectionFlags {
   readonly type: string;
   readonly ndjson?: string;
-  /** Messages a second; undefined: as fast as they are acknowledged. */
+  /** Messages per second; undefined: as fast as they are acknowledged. */
   readonly rate?: number;
-  /** Unacknowledged messages at a time. */
+  /** Most messages that are not acknowledged yet. */
   readonly window: number;
   readonly json?: boolean;
 }
 
-/** Long enough for a bus that restarts under us. */
+/** Long enough for a bus that restarts meanwhile. */
 const PUBLISH_TIMEOUT_MS = 30_000;
 
 interface Source {
   readonly name: string;
   open(): Promise<AsyncIterable<Uint8Array>>;
-  /** Lines in it; undefined when it can be read only once. */
+  /** Number of lines; undefined when the input can be read only once. */
   readonly total: number | undefined;
 }
 
@@ -44,7 +45,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** A file is read twice: nothing of it is sent unless every line is good. */
+/** Opens the NDJSON input. A file is read twice, so that nothing of it is sent unless every line is valid. */
 async function openSource(io: Io, ndjson: string): Promise<Source> {
   if (ndjson === "-") {
     return { name: "stdin", open: () => Promise.resolve(io.stdin()), total: undefined };
@@ -64,10 +65,10 @@ async function openSource(io: Io, ndjson: string): Promise<Source> {
   return { name: path, open, total };
 }
 
-/** How much was acknowledged, and the last of it that a durable room stores. */
+/** How many messages were acknowledged, and the last stored one in a durable room. */
 interface Published {
   count: number;
-  /** 0: the room keeps none. */
+  /** Offset of the last stored message; 0 when the room stores none. */
   offset: number;
   message_id: string;
 }
@@ -187,7 +188,7 @@ async function publishOne(room: Room, content: Content, flags: PubFlags): Promis
 
 const WAYS = "give DATA, or --ndjson FILE (- is stdin), or pipe one event into stdin";
 
-/** What DATA or stdin says; undefined with `--ndjson`. Throws a usage error when there is nothing. */
+/** The content of DATA or stdin; undefined with `--ndjson`. Throws a usage error when there is no content. */
 async function contentOf(
   io: Io,
   data: string | undefined,
@@ -203,8 +204,8 @@ async function contentOf(
 }
 
 /**
- * The epoch that an offset is of. An acknowledgement does not tell it, so that the room is asked, which
- * must still have that very message; undefined when it has not, or the token may only publish.
+ * The epoch of an offset. An acknowledgement does not have it, so the room is asked for the message at that
+ * offset. Undefined when the message there is another one, or when the token may only publish.
  */
 async function epochOf(room: Room, { offset, message_id }: Published): Promise<string | undefined> {
   try {
@@ -216,14 +217,16 @@ async function epochOf(room: Room, { offset, message_id }: Published): Promise<s
   }
 }
 
-/** For `--json`: in a durable room with the place of the message, of several that of the last one. */
+/**
+ * The line of `--json`. In a durable room it has the position of the message, or of the last one of several.
+ */
 async function resultLine(room: Room, published: Published, duration_ms: number): Promise<string> {
   const { count, offset } = published;
   const place = offset > 0 ? { offset, epoch: await epochOf(room, published) } : {};
   return `${JSON.stringify({ room: room.id, published: count, ...place, duration_ms })}\n`;
 }
 
-/** Publishes to one room; says on stderr (`--json`: on stdout) how much was acknowledged. */
+/** Publishes to one room. Says how many messages were acknowledged: on stderr, with `--json` on stdout. */
 export async function pub(
   io: Io,
   room_id: string,

@@ -1,6 +1,7 @@
 /**
- * `arq room bans`: who is kept out. Of one room and of its tenant, as the room's Brain answers a service;
- * without a room, of the tenant and all its rooms, by the admin API.
+ * `arq room bans`: lists bans. With a room, it asks the room's Brain for the bans of the room and of its
+ * tenant, as a service. Without a room, it asks the admin API for the bans of the tenant and of all its
+ * rooms.
  */
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
@@ -13,13 +14,13 @@ import type { RoomFlags } from "../../rooms/room_command.ts";
 import { banLine } from "../../answers/room_text.ts";
 import { contextBus } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq room bans`. */
 export interface BansFlags extends RoomFlags {
-  /** Of which all bans are asked for; absent: the context's, else default. */
+  /** Tenant whose bans are listed when no room is named; absent: the context's, else default. */
   readonly tenant?: string;
 }
 
-/** The admin API lists no more. */
+/** Most bans that the admin API lists. */
 const LISTED_MAX = 1_000;
 
 type Ban = Readonly<Record<string, unknown>>;
@@ -59,7 +60,7 @@ async function ofTenant(io: Io, flags: BansFlags): Promise<string> {
   return `tenant ${tenant}: ${plural(Number(answer["total"]), "ban")}${more}`;
 }
 
-/** Prints a line for each ban, with `--json` an object; how many there are goes to stderr. */
+/** Prints a line for each ban, with `--json` an object. Says on stderr how many there are. */
 export async function roomBans(
   io: Io,
   room_id: string | undefined,

@@ -1,4 +1,4 @@
-/** `arq room class list`, `set`, `remove` and `explain`: the options of rooms, by pattern. */
+/** `arq room class list`, `set`, `remove` and `explain`: list and change the options of rooms, by pattern. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { AdminRequest } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -9,18 +9,18 @@ import { classExplainText, classTable, optionsText } from "../../answers/room_cl
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { tellSettings } from "../mirror/mirror_rules.ts";
 
-/** The options of all. */
+/** The options of all `arq room class` commands. */
 export interface ClassFlags extends ConnectionFlags {
-  /** Absent: `default`; for a listing all. */
+  /** Absent: `default`; a listing then has all tenants. */
   readonly tenant?: string;
   readonly json?: boolean;
 }
 
-/** What `set` can say of a class; absent is the bus's default. */
+/** The options of a class that `set` can name; an absent one has the bus's default. */
 export interface ClassSetFlags extends ClassFlags {
   readonly durable?: boolean;
   readonly historySize?: number;
-  /** Seconds. */
+  /** Age in seconds at which stored messages expire. */
   readonly historyTtl?: number;
   readonly replicas?: number;
   readonly cacheLast?: boolean;
@@ -41,13 +41,13 @@ async function ask(
   return await askAdmin(io, await findAdmin(io, flags), request);
 }
 
-/** Sets the class of a tenant's rooms; the one that it had for this pattern is replaced as a whole. */
+/** Sets the class of a tenant's rooms. It replaces the whole class that the tenant had for this pattern. */
 export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): Promise<number> {
   const { tenant = DEFAULT_TENANT, durable = false, cacheLast = false } = flags;
   if (cacheLast && !durable) {
     throw usageError("--cache-last needs --durable: the last message is the last of the log");
   }
-  // Members that are undefined are left out of the JSON: the bus knows the defaults.
+  // The JSON leaves out undefined members, for which the bus has defaults.
   const body = JSON.stringify({
     room: pattern,
     durable: flags.durable,
@@ -66,7 +66,7 @@ export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): P
   return await tellSettings(io, answer, { json: flags.json === true, done });
 }
 
-/** Takes a tenant's class away. Throws `CommandError` when it has none for this pattern. */
+/** Removes a tenant's class. Throws `CommandError` when the tenant has none for this pattern. */
 export async function classRemove(io: Io, pattern: string, flags: ClassFlags): Promise<number> {
   const { tenant = DEFAULT_TENANT } = flags;
   const path = `${pathOf(tenant)}?${new URLSearchParams({ room: pattern })}`;
@@ -101,7 +101,7 @@ export async function classList(io: Io, flags: ClassFlags): Promise<number> {
   return EXIT.ok;
 }
 
-/** Prints which class a room is of, all its options, and which classes it overrules. */
+/** Prints the class of a room, all its options, and the classes that it overrules. */
 export async function classExplain(io: Io, room: string, flags: ClassFlags): Promise<number> {
   const { tenant = DEFAULT_TENANT } = flags;
   const path = `/v1/rooms/classes/explain?${new URLSearchParams({ tenant, room })}`;

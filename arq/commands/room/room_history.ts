@@ -1,4 +1,4 @@
-/** `arq room history`: prints what a durable room keeps, and says where it stands. */
+/** `arq room history`: prints what a durable room stores, and the room's position. */
 import { plural } from "../../../shared/plural.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { checkEpoch, historyPages, patient } from "../../rooms/history.ts";
@@ -10,23 +10,23 @@ import { writeMessage } from "../../terminal/message_output.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq room history`. */
 export interface HistoryFlags extends ConnectionFlags {
-  /** Offset; what comes after it. */
+  /** Offset after which the messages come. */
   readonly after?: number;
-  /** Offset; what comes before it. */
+  /** Offset before which the messages come. */
   readonly before?: number;
-  /** Of these two; refuse a room that began anew since. */
+  /** Epoch of these two offsets. A room that has begun anew since is refused. */
   readonly epoch?: string;
   readonly limit?: number;
-  /** The newest first. */
+  /** Print the newest message first. */
   readonly reverse?: boolean;
-  /** Without a limit. */
+  /** Print all messages that the room stores. */
   readonly all?: boolean;
   readonly json?: boolean;
 }
 
-/** Messages without `--limit` and `--all`. */
+/** Most messages without `--limit` and `--all`. */
 const LIMIT = 100;
 
 function moreText({ messages, more }: HistoryPage, { reverse }: HistoryFlags): string {
@@ -35,7 +35,7 @@ function moreText({ messages, more }: HistoryPage, { reverse }: HistoryFlags): s
   return `; more with ${reverse === true ? "--before" : "--after"} ${last.offset}`;
 }
 
-/** The place that `--epoch` is about: the highest of those that are named. */
+/** The place that `--epoch` belongs to: the highest of the offsets that are given. */
 function namedPlace({ after, before, epoch }: HistoryFlags): Place | undefined {
   if (epoch === undefined) return undefined;
   if (after === undefined && before === undefined) {
@@ -44,7 +44,7 @@ function namedPlace({ after, before, epoch }: HistoryFlags): Place | undefined {
   return { offset: Math.max(after ?? 0, (before ?? 0) - 1), epoch };
 }
 
-/** Prints messages in order, with `--reverse` the newest first; the position is on stderr. */
+/** Prints messages in order, or newest first with `--reverse`. The room's position goes to stderr. */
 export async function roomHistory(io: Io, room_id: string, flags: HistoryFlags): Promise<number> {
   const { json, all, epoch: _named, ...bounds } = flags;
   const place = namedPlace(flags);
@@ -64,7 +64,7 @@ export async function roomHistory(io: Io, room_id: string, flags: HistoryFlags):
     first ??= page;
     last = page;
     for (const message of page.messages) {
-      // A busy room would be read without end: it ends where the room stood at the beginning.
+      // A busy room would be read without end, so reading ends where the room stood at the beginning.
       if (Number(message.offset) > Number(first.offset)) break;
       count += 1;
       await writeMessage(io, message, json === true);

@@ -1,7 +1,7 @@
 /**
- * `arq room lock` and `unlock`. The connection ends with the command; the lock stays, for whoever has
- * its fence, until it is unlocked or its lease ends. A lock for the time of a program is
- * `room_lock_run.ts`.
+ * `arq room lock` and `unlock`: lock and unlock a room. The connection ends with the command. The lock stays
+ * until its lease ends or until somebody with its fence unlocks it. `room_lock_run.ts` holds a lock while a
+ * program runs.
  */
 import { ArqonError } from "@arqon/sdk";
 import type { Uint64 } from "@arqon/sdk";
@@ -13,20 +13,20 @@ import { change, positionText, tell } from "../../rooms/room_command.ts";
 import type { RoomFlags } from "../../rooms/room_command.ts";
 import { whenText } from "../../answers/room_text.ts";
 
-/** The options of `lock`. */
+/** The options of `arq room lock`. */
 export interface LockFlags extends RoomFlags {
-  /** Seconds; absent: the bus's own lease. */
+  /** Lease in seconds; absent: the bus's own. */
   readonly ttl?: number;
-  /** Of the lock that is held: renews it. */
+  /** Fence of a held lock that is to be renewed. */
   readonly fence?: Uint64;
-  /** Seconds in which somebody else's lock may end; absent: it is asked once. */
+  /** Seconds to wait for somebody else's lock to end; absent: it asks once. */
   readonly wait?: number;
 }
 
-/** Between two looks whether somebody else's lock has ended. */
+/** Pause between two requests for a lock that somebody else holds. */
 const LOOK_MS = 500;
 
-/** What `ask` gives; while somebody else holds the lock, it is asked again until the wait is over. */
+/** The answer of `ask`, which is repeated while somebody else holds the lock and the wait is not over. */
 export async function untilFree<Answer>(
   io: Io,
   room_id: string,
@@ -48,12 +48,12 @@ export async function untilFree<Answer>(
   }
 }
 
-/** The options of `unlock`. */
+/** The options of `arq room unlock`. */
 export interface UnlockFlags extends RoomFlags {
   readonly fence: Uint64;
 }
 
-/** Locks. Prints the fence, and nothing else, on stdout; on stderr until when. */
+/** Locks a room. Prints only the fence on stdout, and the end of the lease on stderr. */
 export async function roomLock(io: Io, room_id: string, flags: LockFlags): Promise<number> {
   const { ttl, fence } = flags;
   const data = JSON.stringify(ttl === undefined ? {} : { ttl_ms: ttl * 1_000 });
@@ -71,7 +71,7 @@ export async function roomLock(io: Io, room_id: string, flags: LockFlags): Promi
   return await tell(io, flags, answer, String(members["fence"]));
 }
 
-/** Ends the lock that the fence belongs to. */
+/** Ends the lock with the given fence. */
 export async function roomUnlock(io: Io, room_id: string, flags: UnlockFlags): Promise<number> {
   const { fence } = flags;
   const answer = await change(io, flags, { fence, room: room_id, name: "room.unlock" });

@@ -1,7 +1,7 @@
 /**
- * `arq room lock ROOM -- CMD …`: runs a program of the caller's while the lock is held. The program
- * has our standard streams and what is in our environment, besides fence and room; how it ends is how
- * we end. Whether it keeps to the fence is its affair.
+ * `arq room lock ROOM -- CMD …`: runs a program while the lock is held. The program has our standard streams
+ * and our environment, and the fence and the room as variables. Our exit code is the program's. Whether the
+ * program uses the fence is its own affair.
  */
 import { ArqonError, holdLock } from "@arqon/sdk";
 import type { HeldLock } from "@arqon/sdk";
@@ -12,10 +12,10 @@ import { openConnection } from "../../bus/target.ts";
 import { untilFree } from "./room_lock.ts";
 import type { LockFlags } from "./room_lock.ts";
 
-/** How long a program may take to end when its lock is lost; then it is killed. */
+/** Time in which a program must end when its lock is lost; then it is killed. */
 const GRACE_MS = 5_000;
 
-/** Shells give a program that a signal has ended this and the number of the signal. */
+/** Shells add the number of the signal to this for a program that a signal has ended. */
 const SIGNALLED = 128;
 
 const NUMBERS: Readonly<Record<string, number>> = {
@@ -30,7 +30,7 @@ const NUMBERS: Readonly<Record<string, number>> = {
   SIGTERM: 15,
 };
 
-/** What runs under the lock. */
+/** A program that runs under a lock. */
 interface Work {
   readonly room_id: string;
   /** The program and its arguments; never empty. */
@@ -38,7 +38,10 @@ interface Work {
   readonly lock: HeldLock;
 }
 
-/** Locks, runs the program, unlocks. Resolves with its exit code; rejects when the lock is lost. */
+/**
+ * Locks the room, runs the program and unlocks the room. Resolves with the program's exit code; rejects when
+ * the lock is lost.
+ */
 export async function roomLockRun(
   io: Io,
   room_id: string,
@@ -48,7 +51,7 @@ export async function roomLockRun(
   if (flags.fence !== undefined) {
     throw usageError("--fence renews a lock that is held; a program gets a lock of its own");
   }
-  // Once the program runs, it is what ends first, then the lock, then the connection.
+  // Once the program runs, a stop ends it first, then the lock, then the connection.
   const asking = new AbortController();
   const stop = () => asking.abort(io.signal.reason);
   io.signal.throwIfAborted();
@@ -94,8 +97,8 @@ async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number
 }
 
 /**
- * Starts the program by the shell, which is what we may run; it becomes the program, so that signals
- * and the exit code are the program's own. Windows has no such shell.
+ * Starts the program through the shell, the only program that we may run. The shell replaces itself by the
+ * program, so that signals and the exit code are the program's own. Windows has no such shell.
  */
 function start(
   io: Io,
@@ -122,7 +125,7 @@ function start(
   }
 }
 
-/** What the program is sent when we are told to end; undefined: its terminal has told it already. */
+/** The signal for the program when we are told to end; undefined when its terminal has sent it already. */
 function signalOf({ signal, stdout, stderr }: Io): Deno.Signal | undefined {
   const { reason } = signal;
   if (!(reason instanceof Interrupted) || reason.exit_code !== EXIT.interrupted) return "SIGTERM";
@@ -133,7 +136,7 @@ function send(child: Deno.ChildProcess, signal: Deno.Signal): void {
   try {
     child.kill(signal);
   } catch {
-    // It has ended already.
+    // The program has ended already.
   }
 }
 

@@ -1,4 +1,4 @@
-/** `arq room members`: who is in a room now, page by page, or how many. */
+/** `arq room members`: prints who is in a room now, or how many are. */
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -7,13 +7,13 @@ import { tell, withRoom } from "../../rooms/room_command.ts";
 import type { RoomFlags } from "../../rooms/room_command.ts";
 import { countText, memberLine } from "../../answers/room_text.ts";
 
-/** The command's options. */
+/** The options of `arq room members`. */
 export interface MembersFlags extends RoomFlags {
-  /** Only how many. */
+  /** Print only the number of members. */
   readonly count?: boolean;
 }
 
-/** Prints a line for each member, with `--json` an object; the pages are of moments in a row. */
+/** Prints a line for each member, with `--json` an object. The room may change from one page to the next. */
 export async function roomMembers(io: Io, room_id: string, flags: MembersFlags): Promise<number> {
   return await withRoom(io, flags, { room: room_id }, async (ask) => {
     if (flags.count === true) {

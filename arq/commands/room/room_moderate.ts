@@ -1,38 +1,41 @@
-/** `arq room kick`, `ban` and `unban`: who may be here. They need a token of role service or admin. */
+/**
+ * `arq room kick`, `ban` and `unban`: put users out of a room and keep them out. They need a token of role
+ * service or admin.
+ */
 import { usageError } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { change, tell } from "../../rooms/room_command.ts";
 import type { RoomFlags } from "../../rooms/room_command.ts";
 import { ttlText } from "../../answers/room_text.ts";
 
-/** The options of `kick`. */
+/** The options of `arq room kick`. */
 export interface KickFlags extends RoomFlags {
-  /** One connection in place of all of a user's. */
+  /** One connection, instead of all connections of the user. */
   readonly connection?: string;
   readonly reason?: string;
 }
 
-/** The options of `unban`. */
+/** The options of `arq room unban`. */
 export interface UnbanFlags extends RoomFlags {
-  /** The ban of this room, not that of the whole tenant. */
+  /** Lift the ban of this room, and not that of the whole tenant. */
   readonly roomOnly?: boolean;
 }
 
-/** The options of `ban`. */
+/** The options of `arq room ban`. */
 export interface BanFlags extends UnbanFlags {
-  /** Seconds; absent: without end. */
+  /** Length of the ban in seconds; absent: the ban has no end. */
   readonly ttl?: number;
   readonly reason?: string;
 }
 
 const scopeOf = ({ roomOnly }: UnbanFlags) => roomOnly === true ? "room" : "tenant";
 
-/** Where a ban holds, in words. */
+/** The place where a ban holds, in words. */
 function placeOf(room_id: string, flags: UnbanFlags): string {
   return flags.roomOnly === true ? `room ${room_id}` : "the whole tenant";
 }
 
-/** Ends the subscriptions of a user, or of one connection, to the room. */
+/** Ends the subscriptions to the room of a user, or of one connection. */
 export async function roomKick(
   io: Io,
   room_id: string,
@@ -50,7 +53,7 @@ export async function roomKick(
   return await tell(io, flags, answer, `${who} is kicked out of room ${room_id}`);
 }
 
-/** Bans a user from the tenant, or from the room alone. */
+/** Bans a user from the tenant, or only from the room. */
 export async function roomBan(
   io: Io,
   room_id: string,
@@ -67,7 +70,7 @@ export async function roomBan(
   return await tell(io, flags, answer, text);
 }
 
-/** Lifts a ban. */
+/** Lifts a ban of a user. */
 export async function roomUnban(
   io: Io,
   room_id: string,

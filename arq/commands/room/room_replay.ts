@@ -1,6 +1,6 @@
 /**
- * `arq room replay`: publishes again, into another room, what a durable room keeps: in order, each
- * acknowledged, and stored once however often it is run.
+ * `arq room replay`: publishes the messages of a durable room again into another room. They keep their order,
+ * each is acknowledged, and each is stored once however often the replay runs.
  */
 import { plural } from "../../../shared/plural.ts";
 import type { Message, Room } from "@arqon/sdk";
@@ -18,24 +18,24 @@ import { clientHeaders, resumeCommand } from "../../rooms/replay.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq room replay`. */
 export interface ReplayFlags extends ConnectionFlags {
-  /** The room that gets the messages. */
+  /** The room into which the messages are published. */
   readonly to: string;
-  /** Begin after this offset; default 0, the oldest message that is kept. */
+  /** Offset after which to begin; absent: 0, so the oldest stored message. */
   readonly from?: number;
-  /** Of the room that is read; refuse another one. */
+  /** Epoch of the room that is read; with another one the replay is refused. */
   readonly epoch?: string;
-  /** The last offset; default where the room stands at the beginning. */
+  /** Offset of the last message; absent: the position of the room at the beginning. */
   readonly until?: number;
-  /** Messages a second; undefined: as fast as they are acknowledged. */
+  /** Messages per second; undefined: as fast as they are acknowledged. */
   readonly rate?: number;
-  /** Unacknowledged messages at a time. */
+  /** Most messages that are not acknowledged yet. */
   readonly window: number;
   readonly json?: boolean;
 }
 
-/** Long enough for a bus that restarts under us. */
+/** Long enough for a bus that restarts meanwhile. */
 const PUBLISH_TIMEOUT_MS = 30_000;
 
 /** One replay under way. */
@@ -44,9 +44,12 @@ interface Replay {
   readonly source: HistorySource;
   readonly target: Room;
   readonly flags: ReplayFlags;
-  /** Of the first page. */
+  /** Epoch of the first page. */
   readonly epoch: string;
-  /** What the messages' ids name, so that a run that goes on with another one stores none twice. */
+  /**
+   * Epoch in the message ids. A replay that goes on in another epoch keeps it, so that no message is stored
+   * twice.
+   */
   readonly ids_epoch: string;
   readonly isKnown: (place: Place) => Promise<boolean>;
   readonly until: number;
@@ -77,7 +80,7 @@ async function publishAll(replay: Replay): Promise<void> {
   const started_ms = io.now();
   const from = flags.from ?? 0;
   let sent = 0;
-  // With the message before: as long as that is there, nothing after it has gone.
+  // The first page includes the message before: while that is there, nothing after it is missing.
   let is_whole = from === 0;
   const query = {
     after: Math.max(0, from - 1),
@@ -97,7 +100,7 @@ async function publishAll(replay: Replay): Promise<void> {
         is_whole = true;
         await print(io.stderr, `arq: messages after ${from} may be gone; beginning at ${offset}\n`);
       }
-      // A word of the system was for those who were there.
+      // A signal was meant for those who were there.
       if (message.signal !== undefined) continue;
       if (flags.rate !== undefined) {
         await pause(started_ms + dueAfter(sent, flags.rate) - io.now(), io.signal);
@@ -112,8 +115,8 @@ async function publishAll(replay: Replay): Promise<void> {
 }
 
 /**
- * The epoch that was named when it has every message up to the last one, else the present one. Throws
- * when the room began anew since the one that was named.
+ * The epoch for the message ids: the named one when it still has every message up to the last, else the
+ * room's. Throws when the room has begun anew since the named epoch.
  */
 async function epochOfIds(
   room_id: string,
@@ -126,7 +129,7 @@ async function epochOfIds(
   return await isKnown({ offset, epoch: named }) ? named : epoch;
 }
 
-/** Publishes; on a failure says up to where it came and how to go on. */
+/** Publishes the messages. After a failure it says how far it came and how to go on. */
 export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): Promise<number> {
   const { to, from = 0, json } = flags;
   if (to === room_id) throw usageError("--to is the room itself: it would never end");

@@ -1,4 +1,4 @@
-/** `arq room get`, `set` and `delete`: a room's state, key by key. */
+/** `arq room get`, `set` and `delete`: read and change the keys of a room's state. */
 import { plural } from "../../../shared/plural.ts";
 import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
@@ -20,7 +20,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** A member's own text, so that a number beyond 2^53 or `1.0` is shown as it was written. */
+/** The JSON text of an answer's member, so that a number beyond 2^53 or `1.0` is shown as it was written. */
 function textOf(answer: RoomAnswer, member: string): string | undefined {
   try {
     return objectMembers(answer.text).get(member);
@@ -65,7 +65,7 @@ async function tellState(
   return EXIT.ok;
 }
 
-/** Prints one value, or all keys with theirs; 1 when the room has no such key. */
+/** Prints one value, or all keys with their values. Returns 1 when the room does not have the key. */
 export async function roomGet(
   io: Io,
   room_id: string,
@@ -82,7 +82,7 @@ export async function roomGet(
   return await tellValue(io, flags, answer, { room_id, key });
 }
 
-/** Writes one key. What is not JSON becomes a JSON string; JSON travels as it is written. */
+/** Writes one key. A value that is not JSON becomes a JSON string; JSON is sent as it is written. */
 export async function roomSet(
   io: Io,
   room_id: string,
@@ -96,7 +96,7 @@ export async function roomSet(
   return await tell(io, flags, answer, `${key} = ${value}${positionText(answer.members)}`);
 }
 
-/** Removes one key. */
+/** Deletes one key. */
 export async function roomDelete(
   io: Io,
   room_id: string,

@@ -1,6 +1,6 @@
 /**
- * `arq room watch`: who is in a room, then who comes and goes and how its state changes, until
- * `--count` changes or Ctrl-C. What keeps the list right over reconnects is the SDK's.
+ * `arq room watch`: prints who is in a room, then joins, leaves and changes of state until `--count` changes
+ * or Ctrl-C. The SDK keeps the list correct over reconnects.
  */
 import type { Member, Message, PresenceSubscription } from "@arqon/sdk";
 import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
@@ -12,18 +12,18 @@ import type { RoomFlags } from "../../rooms/room_command.ts";
 import { changeText, countText, memberLine } from "../../answers/room_text.ts";
 import { openConnection } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq room watch`. */
 export interface WatchFlags extends RoomFlags {
   /** End after so many changes. */
   readonly count?: number;
 }
 
-/** Longer than a bus takes that is well, in ms. */
+/** Time in ms after which a missing answer is told; a healthy bus is faster. */
 const PATIENCE_MS = 5_000;
 
 const SIGNS = { present: "=", join: "+", update: "~", leave: "-" } as const;
 
-/** One watching: where it prints, and how many changes are left to print. */
+/** One running watch: its output, and how many changes are still to be printed. */
 interface Watch {
   readonly io: Io;
   readonly room: PresenceSubscription;
@@ -42,7 +42,7 @@ async function showMember(
   await print(io.stdout, `${JSON.stringify(line)}\n`);
 }
 
-/** Prints one change. The last one that is wanted ends the subscription, and with it both loops. */
+/** Prints one change. The last wanted change ends the subscription, and with it both loops. */
 async function counted(watch: Watch, show: () => Promise<void>): Promise<void> {
   if (watch.left === 0) return;
   watch.left -= 1;
@@ -90,14 +90,14 @@ async function followState(watch: Watch): Promise<void> {
       const why = reason === "" ? "" : `: ${printable(reason)}`;
       const lost = kind === "GAP" ? "; changes of the state may be missing" : "";
       await print(io.stderr, `arq: ${kind} in ${room.room}${why}${lost}\n`);
-      // A service may publish events of this type, and is then their sender; the Brain has none.
+      // A service may publish events of this type, and is then their sender. The Brain's have none.
     } else if (message.type === "ROOM_UPDATE" && message.sender === "") {
       await counted(watch, () => showUpdate(watch, message));
     }
   }
 }
 
-/** The SDK waits for a Brain as long as it takes; a person wants to know what for. */
+/** Says after a while that the command waits for a Brain; the SDK waits without end and says nothing. */
 async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promise<void> {
   const over = new AbortController();
   const settle = () => over.abort();
@@ -108,7 +108,7 @@ async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promis
   await print(io.stderr, `arq: ${text}\n`);
 }
 
-/** Prints changes; returns 0 once `--count` is reached. Ctrl-C ends it by the abort signal. */
+/** Prints changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
 export async function roomWatch(io: Io, room_id: string, flags: WatchFlags): Promise<number> {
   await using connection = await openConnection(io, flags);
   const room = connection.room(room_id).subscribe({ presence: true, observer: true });

@@ -1,6 +1,6 @@
 /**
- * `arq sub`: prints what is published to rooms until `--count` is reached or Ctrl-C; a durable room
- * also from an earlier place on.
+ * `arq sub`: prints the messages of rooms until `--count` is reached or Ctrl-C. In a durable room it can
+ * begin at an earlier place.
  */
 import type { Connection, Json, SubscribeOptions, Subscription } from "@arqon/sdk";
 import { EXIT, usageError } from "../../terminal/exit.ts";
@@ -13,22 +13,24 @@ import type { Start, StartFlags } from "../../rooms/start_place.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq sub`. */
 export interface SubFlags extends ConnectionFlags, StartFlags {
   /** End after so many messages. */
   readonly count?: number;
-  /** Be a member of the rooms meanwhile. */
+  /** Be a member of the rooms while it runs. */
   readonly presence?: boolean;
-  /** JSON of the member's metadata. */
+  /** The member's metadata, as JSON. */
   readonly meta?: Json;
   readonly json?: boolean;
 }
 
-/** A slow reader of our output may fall this far behind before messages are dropped (and said so). */
+/**
+ * Messages that may wait for a slow reader of our output. Beyond that messages are dropped, which is told.
+ */
 const BUFFER_MESSAGES = 65_536;
 const BUFFER_BYTES = 268_435_456;
 
-/** A room's loop, and where it begins. */
+/** The subscription of one room, and the place where it begins. */
 interface Heard {
   readonly name: string;
   readonly start: Start | undefined;
@@ -77,7 +79,7 @@ function subscribedText(heard: readonly Heard[]): string {
   return `Subscribed to ${names.join(", ")}\n`;
 }
 
-/** Prints messages; returns 0 once `--count` is reached. Ctrl-C ends it by the abort signal. */
+/** Prints messages. Returns 0 after `--count` messages; Ctrl-C ends it by the abort signal. */
 export async function sub(io: Io, rooms: readonly string[], flags: SubFlags): Promise<number> {
   const names = [...new Set(rooms)];
   optionsOf(flags);

@@ -1,6 +1,6 @@
 /**
- * `arq schema build`: compiles `.proto` files to what a bus registers. Needs no bus and compares no
- * versions; `arq schema check` does.
+ * `arq schema build`: compiles `.proto` files to the set that a bus registers. It needs no bus and leaves the
+ * comparison of versions to `arq schema check`.
  */
 import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
@@ -12,14 +12,14 @@ import {
   SchemaBuildError,
 } from "../../schemas/schema_build.ts";
 
-/** The command's options. */
+/** The options of `arq schema build`. */
 export interface SchemaBuildFlags {
-  /** Absent: the folder's or file's name with `.binpb.gz`, in the current folder. */
+  /** Absent: a file in the current folder, with the name of the source and `.binpb.gz`. */
   readonly output?: string;
   readonly json?: boolean;
 }
 
-/** Names that a line shows; a real feed schema has hundreds. */
+/** Most names in a line; a real feed schema has hundreds. */
 const SHOWN_MAX = 8;
 
 function outputOf(io: Io, path: string, given: string | undefined): string {
@@ -29,7 +29,7 @@ function outputOf(io: Io, path: string, given: string | undefined): string {
   return `${name === ".." ? "schema" : name.replace(/\.proto$/, "")}.binpb.gz`;
 }
 
-/** Says what does not compile: to stdout for programs, to stderr for people. Returns the exit code. */
+/** Tells why sources do not compile: on stdout for programs, on stderr for people. Returns the exit code. */
 export async function tellBuildProblems(
   io: Io,
   source: string,
@@ -45,7 +45,7 @@ export async function tellBuildProblems(
   return EXIT.failure;
 }
 
-/** Writes the set and prints what is in it; 1 when it does not compile, and then nothing is written. */
+/** Writes the set and prints what is in it. Returns 1 and writes nothing when it does not compile. */
 export async function schemaBuild(
   io: Io,
   source: string,
@@ -73,7 +73,7 @@ export async function schemaBuild(
   }
 }
 
-/** Writes a file that `-o` names. Throws `CommandError` when that fails. */
+/** Writes the file that `-o` names. Throws `CommandError` when that fails. */
 export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Promise<void> {
   const path = resolvePath(io.cwd, file);
   try {

@@ -1,4 +1,4 @@
-/** `arq schema delete`: a schema that nothing is mapped to goes, with all of its versions. */
+/** `arq schema delete`: deletes a schema to which nothing is mapped, with all its versions. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
@@ -7,7 +7,7 @@ import { counted } from "../../answers/schema_text.ts";
 import type { ShowFlags } from "./schema_show.ts";
 import { schemaPath } from "./schema_push.ts";
 
-/** Deletes it, and says what there was. */
+/** Deletes a schema, and says what there was. */
 export async function schemaDelete(io: Io, schema_id: string, flags: ShowFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const answer = await askAdmin(io, admin, { method: "DELETE", path: schemaPath(schema_id) });

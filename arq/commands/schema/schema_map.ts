@@ -1,4 +1,7 @@
-/** `arq schema map`, `unmap` and `mappings`: which events of a tenant must be which message. */
+/**
+ * `arq schema map`, `unmap` and `mappings`: set, remove and list which Protobuf message a tenant's events
+ * must be.
+ */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
@@ -9,16 +12,16 @@ import { subjectArgument } from "../../rooms/subject_argument.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { tellSettings } from "../mirror/mirror_rules.ts";
 
-/** The options of all. */
+/** The options of all three commands. */
 export interface MappingFlags extends ConnectionFlags {
-  /** Absent: the one that the subject names, else `ownTenant`. */
+  /** Absent: the tenant that the subject names, else `ownTenant`. */
   readonly tenant?: string;
-  /** The context's; absent: `default`. */
+  /** Tenant of the context; absent: `default`. */
   readonly ownTenant?: string;
   readonly json?: boolean;
 }
 
-/** The options of `map`. */
+/** The options of `arq schema map`. */
 export interface MapFlags extends MappingFlags {
   readonly message: string;
   readonly mode: string;
@@ -27,7 +30,7 @@ export interface MapFlags extends MappingFlags {
 
 const pathOf = (tenant: string) => `/v1/tenants/${encodeURIComponent(tenant)}/mappings`;
 
-/** Maps a subject; what it was mapped to before is replaced. */
+/** Maps a subject to a message. It replaces the subject's earlier mapping. */
 export async function schemaMap(
   io: Io,
   subject_text: string,
@@ -45,7 +48,7 @@ export async function schemaMap(
   return await tellSettings(io, answer, { json: flags.json === true, done });
 }
 
-/** Takes a mapping away. Throws `CommandError` when there is none. */
+/** Removes a mapping. Throws `CommandError` when there is none. */
 export async function schemaUnmap(
   io: Io,
   subject_text: string,

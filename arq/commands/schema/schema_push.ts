@@ -1,6 +1,6 @@
 /**
- * `arq schema push` and `check`: registers a version of a schema, or asks what registering would say.
- * What is compatible, the bus decides; its findings are what is shown.
+ * `arq schema push` and `check`: register a version of a schema, or ask what registering it would say. The
+ * bus decides what is compatible, and its findings are shown.
  */
 import { askAdmin, askAdminOr, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -13,33 +13,33 @@ import { againstText, findingsCount, findingsText, painter } from "../../answers
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { tellBuildProblems } from "./schema_build.ts";
 
-/** The options of both. */
+/** The options of both commands. */
 export interface SchemaChangeFlags extends ConnectionFlags {
-  /** Absent: the one that the schema has, for a new one BACKWARD. */
+  /** Absent: the compatibility that the schema has; BACKWARD for a new schema. */
   readonly compat?: string;
   readonly json?: boolean;
 }
 
-/** `--id` names the schema. */
+/** The options of `arq schema push`; `--id` names the schema. */
 export interface PushFlags extends SchemaChangeFlags {
   readonly id: string;
 }
 
-/** `--against` names the schema. */
+/** The options of `arq schema check`; `--against` names the schema. */
 export interface CheckFlags extends SchemaChangeFlags {
   readonly against: string;
 }
 
-/** Limit of a gzipped set on every bus (docs/governance.md). */
+/** Most bytes of a gzipped set on every bus (docs/governance.md). */
 const SET_BYTES_MAX = 1_048_576;
 
-/** The path of a schema with its query. */
+/** The path of a schema in the admin API, with its query. */
 export function schemaPath(id: string, below = "", query: Record<string, string> = {}): string {
   const search = String(new URLSearchParams(query));
   return `/v1/schemas/${encodeURIComponent(id)}${below}${search === "" ? "" : `?${search}`}`;
 }
 
-/** A folder or `.proto` file is built; any other file is a set that was built before. */
+/** The set of a source: a folder or `.proto` file is built, any other file must be a built set. */
 export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
   const is_folder = (await io.files.list(resolvePath(io.cwd, source))).length > 0;
   if (is_folder || source.endsWith(".proto")) return (await buildSchema(io, source)).gzipped;
@@ -53,7 +53,7 @@ export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
 const compatQuery = ({ compat }: SchemaChangeFlags): Record<string, string> =>
   compat === undefined ? {} : { compatibility: compat };
 
-/** Findings that refuse: the result of `check`, an error of `push`. */
+/** Tells the findings for which a version is refused: the result of `check`, an error of `push`. */
 async function tellIncompatible(
   io: Io,
   body: Record<string, unknown>,
@@ -74,7 +74,7 @@ async function tellIncompatible(
   return EXIT.failure;
 }
 
-/** Prints what was registered; 1 when it is refused, and then nothing has changed. */
+/** Registers a version and prints it. Returns 1 when it is refused; then nothing has changed. */
 export async function schemaPush(
   io: Io,
   source: string | undefined,
@@ -107,7 +107,7 @@ function pushedText(id: string, body: Record<string, unknown>, has_color: boolea
   return `${printable(head)}\n${findingsText(findings, painter(has_color))}`;
 }
 
-/** A push without a source: only how the schema is held to its past. */
+/** Changes only the compatibility of a schema: a push without a source. */
 async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
   const { id, compat, json = false } = flags;
   if (compat === undefined) {
@@ -122,7 +122,7 @@ async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
   return EXIT.ok;
 }
 
-/** Prints what registering would say; 1 when it would be refused. Changes nothing. */
+/** Prints what registering would say. Returns 1 when it would be refused. Changes nothing. */
 export async function schemaCheck(io: Io, source: string, flags: CheckFlags): Promise<number> {
   const { against: id, json = false } = flags;
   const admin = await findAdmin(io, flags);
@@ -159,7 +159,7 @@ function checkedText(
     findingsText(findings, paint);
 }
 
-/** Runs with the set that the source is; sources that do not compile end here. */
+/** Calls `use` with the set of a source. Sources that do not compile are told, and `use` is not called. */
 async function withSchema(
   io: Io,
   source: string,

@@ -1,18 +1,18 @@
-/** `arq schema rollback`: an earlier version of a schema is in force again, as its next version. */
+/** `arq schema rollback`: registers an earlier version of a schema again, as its next version. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 
-/** The command's options. */
+/** The options of `arq schema rollback`. */
 export interface RollbackFlags extends ConnectionFlags {
-  /** Absent: the version before what is in force. */
+  /** Absent: the version before the one in force. */
   readonly to?: number;
   readonly json?: boolean;
 }
 
-/** Rolls back, and says which version it is now and whose bytes it has. */
+/** Rolls a schema back. Says the new version's number and which version has the same bytes. */
 export async function schemaRollback(
   io: Io,
   schema_id: string,

@@ -1,4 +1,7 @@
-/** `arq schema list`, `history` and `get`: what is registered, and a version of it as file or text. */
+/**
+ * `arq schema list`, `history` and `get`: show the registered schemas, their versions, and a version as file
+ * or text.
+ */
 import { askAdmin, findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
@@ -19,24 +22,24 @@ import type { ConnectionFlags } from "../../bus/target.ts";
 import { writeOutput } from "./schema_build.ts";
 import { schemaPath } from "./schema_push.ts";
 
-/** The options of `list` and `history`. */
+/** The options of `arq schema list` and `history`. */
 export interface ShowFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
 
-/** The options of `get`. */
+/** The options of `arq schema get`. */
 export interface GetFlags extends ShowFlags {
-  /** Absent: the latest. */
+  /** Absent: the latest version. */
   readonly version?: number;
   /** A file; with `--proto` a folder. Absent: stdout. */
   readonly output?: string;
   readonly proto?: boolean;
 }
 
-/** Comes with every compiler and package; nobody wants it written out. */
+/** Files that come with every compiler and package, which nobody wants as text. */
 const LIBRARY = /^(google\/protobuf|buf\/validate)\//;
 
-/** Prints all schemas. */
+/** Prints a table of all schemas. */
 export async function schemaList(io: Io, flags: ShowFlags): Promise<number> {
   const answer = await askAdmin(io, await findAdmin(io, flags), {
     method: "GET",
@@ -48,7 +51,7 @@ export async function schemaList(io: Io, flags: ShowFlags): Promise<number> {
   return EXIT.ok;
 }
 
-/** Prints the versions of one. */
+/** Prints the versions of one schema. */
 export async function schemaHistory(io: Io, id: string, flags: ShowFlags): Promise<number> {
   const answer = await askAdmin(io, await findAdmin(io, flags), {
     method: "GET",
@@ -70,7 +73,7 @@ async function download(
   return await new Response(await streamAdmin(io, await findAdmin(io, flags), path)).bytes();
 }
 
-/** Writes a version: its bytes, or with `--proto` its files as text. */
+/** Writes a version of a schema: its bytes, or its files as text with `--proto`. */
 export async function schemaGet(io: Io, id: string, flags: GetFlags): Promise<number> {
   const { output, proto = false, json = false } = flags;
   if (!proto && !json && output === undefined && io.stdout.is_tty) {
@@ -108,7 +111,7 @@ function textsOf(id: string, bytes: Uint8Array): Map<string, string> {
   }
 }
 
-/** A path out of a set goes to the disk only if it stays below the folder. */
+/** Whether a path in a set stays below the folder; others are not written to the disk. */
 function isPlain(path: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/(^|[\\/])\.\.?([\\/]|$)|^[\\/]|^[A-Za-z]:|[\u0000-\u001f]/.test(path);

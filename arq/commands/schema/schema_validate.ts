@@ -1,6 +1,6 @@
 /**
- * `arq schema validate`: what a bus would say of a payload, or with `--local` what the same check says
- * on this machine. Publishes nothing.
+ * `arq schema validate`: asks a bus what it would say of a payload. With `--local` it makes the same check on
+ * this machine. It publishes nothing.
  */
 import {
   readDescriptorSet,
@@ -18,15 +18,15 @@ import type { ConnectionFlags } from "../../bus/target.ts";
 import { tellBuildProblems } from "./schema_build.ts";
 import { readSchema, schemaPath } from "./schema_push.ts";
 
-/** The command's options. */
+/** The options of `arq schema validate`. */
 export interface ValidateFlags extends ConnectionFlags {
   readonly id?: string;
   readonly version?: number;
-  /** A folder, `.proto` file or set, in place of `id`. */
+  /** Path of a folder, `.proto` file or set that takes the place of `id`. */
   readonly local?: string;
   readonly message: string;
   readonly unknown: "allow" | "warn" | "refuse";
-  /** Absent: JSON when the file's name ends in `.json`, else binary. */
+  /** Absent: JSON when the name of the file ends in `.json`, else binary. */
   readonly contentType?: string;
   readonly json?: boolean;
 }
@@ -76,7 +76,7 @@ async function here(
   }
 }
 
-/** Prints what is wrong with the file's bytes; 1 when something is. */
+/** Prints the violations in the bytes of a file. Returns 1 when there is one. */
 export async function schemaValidate(
   io: Io,
   file: string,

@@ -1,6 +1,6 @@
 /**
- * `arq completion` and `arq man`: print what is made of the commands' definition. They write nothing:
- * where a shell looks for its scripts is the person's to say.
+ * `arq completion` and `arq man`: print texts that are made from the definition of the commands. They write
+ * no files, since a person decides where a shell finds its scripts.
  */
 import type { CommandInfo } from "../../completion/command_tree.ts";
 import { completionScript } from "../../completion/completion.ts";
@@ -16,7 +16,7 @@ export interface MadeFlags {
   readonly json?: boolean;
 }
 
-/** Prints the script of a shell. */
+/** Prints the completion script for a shell. */
 export async function completion(
   io: Io,
   shell: Shell,
@@ -28,7 +28,7 @@ export async function completion(
   return EXIT.ok;
 }
 
-/** Prints the manual page in roff; `version` is that of `arq`. */
+/** Prints the manual page in roff; `version` is the version of `arq`. */
 export async function man(
   io: Io,
   program: CommandInfo,
@@ -40,7 +40,9 @@ export async function man(
   return EXIT.ok;
 }
 
-/** Names for the completion scripts, one a line; none when they cannot be read. */
+/**
+ * Prints the names of contexts for the completion scripts, one on each line; none when they cannot be read.
+ */
 export async function completeContexts(io: Io): Promise<number> {
   const { contexts } = await readContexts(io).catch(() => ({ contexts: [] }));
   const names = [...contexts.map(({ name }) => name), DEV_CONTEXT];

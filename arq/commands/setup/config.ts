@@ -1,7 +1,7 @@
 /**
- * `arq config check|explain|schema`: what a server would say of a configuration, what a key means, and
- * the JSON Schema for editors. Starts nothing; reads the file that is checked and those that it names.
- * `arq doctor` looks at the machine.
+ * `arq config check|explain|schema`: say whether a server would accept a configuration, what a key means, and
+ * print the JSON Schema for editors. They start nothing, and read only the configuration and the files that
+ * it names. `arq doctor` looks at the machine.
  */
 import { configJsonSchema } from "../../../shared/config/json_schema.ts";
 import { ConfigError, configText, parseConfig } from "../../../shared/config/load.ts";
@@ -16,7 +16,10 @@ import { readInput } from "../../terminal/input.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 
-/** Connections that somebody has asked for by name, and that a process here may not have. */
+/**
+ * The problem of more connections than this process has files for, when a configuration asks for them by
+ * name.
+ */
 async function filesProblem(io: Io, text: string, config: Config): Promise<ConfigProblem[]> {
   const asked = askedFiles(text, config.limits.connections_per_process);
   const limit = asked === undefined ? undefined : await fileLimit(io.signal);
@@ -24,7 +27,7 @@ async function filesProblem(io: Io, text: string, config: Config): Promise<Confi
   return problem === undefined ? [] : [problem];
 }
 
-/** What is wrong with a configuration and, where it is valid, with the files that it names. */
+/** The problems of a configuration and, where it is valid, of the files that it names. */
 async function configProblems(
   io: Io,
   bytes: Uint8Array,
@@ -47,7 +50,7 @@ function problemText(file: string, { position, key, text }: ConfigProblem): stri
   return `${printable(`${place} ${key === "" ? text : `${key}: ${text}`}`)}\n`;
 }
 
-/** Prints every problem of the file with its place; 1 when there is one. */
+/** Prints every problem of the file with its place. Returns 1 when there is one. */
 export async function configCheck(
   io: Io,
   file: string,
@@ -71,7 +74,7 @@ export async function configCheck(
   return valid ? EXIT.ok : EXIT.failure;
 }
 
-/** Prints what a key or table is; without a key the tables there are. */
+/** Prints what a key or table means; without a key it lists the tables. */
 export async function configExplain(
   io: Io,
   key: string | undefined,

@@ -1,6 +1,6 @@
 /**
- * `arq context add|use|list|show|remove`: names for buses, so that commands need neither addresses nor
- * tokens. Talks to no bus; which one a command takes is in `target.ts`.
+ * `arq context add|use|list|show|remove`: give buses names, so that commands need neither addresses nor
+ * tokens. They talk to no bus; `target.ts` decides which bus a command takes.
  */
 import {
   checkedContext,
@@ -21,7 +21,7 @@ import { findTarget, noBus } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { parsePrivateKey } from "../../bus/token.ts";
 
-/** The options of `add`. */
+/** The options of `arq context add`. */
 export interface ContextFlags {
   readonly url?: string;
   readonly adminUrl?: string;
@@ -37,7 +37,7 @@ export interface ContextFlags {
   readonly json?: boolean;
 }
 
-/** What the options say; a key takes the place of a token file, and the other way round. */
+/** The fields of a context that the options give. A key replaces a token file, and a token file a key. */
 function given(io: Io, flags: ContextFlags): Partial<Context> {
   const path = (text: string | undefined) => text === undefined ? text : resolvePath(io.cwd, text);
   const all: Partial<Context> = {
@@ -57,7 +57,7 @@ function given(io: Io, flags: ContextFlags): Partial<Context> {
   return { key: undefined, issuer: undefined, audience: undefined, ...set };
 }
 
-/** Where its tokens come from, without any of them. */
+/** Where the tokens of a context come from; it shows no token. */
 function tokenText({ key, token_file }: Context): string {
   if (key !== undefined) return `signed with ${key}`;
   return token_file === undefined ? "none" : `from ${token_file}`;
@@ -68,7 +68,7 @@ async function report(io: Io, value: object, text: string, json?: boolean): Prom
   return EXIT.ok;
 }
 
-/** Says when the context in use is not the one that counts in this folder. */
+/** Says that another context than the one in use counts in this folder; "" when that is not so. */
 function shadowText(io: Io, all: Contexts): string {
   const own = contextOfFolder(all, io.cwd);
   if (own === undefined || all.current === undefined || own.name === all.current) return "";
@@ -76,7 +76,7 @@ function shadowText(io: Io, all: Contexts): string {
     `--context ${all.current} names the other.\n`;
 }
 
-/** Adds a context, or with `--update` changes what is given of one. */
+/** Adds a context. With `--update` it changes the given fields of one. */
 export async function contextAdd(io: Io, name: string, flags: ContextFlags): Promise<number> {
   const all = await readContexts(io);
   const before = all.contexts.find((context) => context.name === name);
@@ -109,7 +109,7 @@ export async function contextAdd(io: Io, name: string, flags: ContextFlags): Pro
   );
 }
 
-/** Chooses the context that commands take from now on; `dev`: none. */
+/** Chooses the context that commands take from now on; `dev` means no context. */
 export async function contextUse(
   io: Io,
   name: string,
@@ -125,7 +125,7 @@ export async function contextUse(
   return await report(io, { current: current ?? null }, text + shadowText(io, changed), flags.json);
 }
 
-/** Prints all of them; the one in use has a star. */
+/** Prints all contexts; a star marks the one in use. */
 export async function contextList(io: Io, flags: { readonly json?: boolean }): Promise<number> {
   const all = await readContexts(io);
   const here = contextOfFolder(all, io.cwd);
@@ -178,7 +178,7 @@ export async function contextShow(
   return await report(io, members, `${title}: ${printable(why)}\n${lines.join("")}`, flags.json);
 }
 
-/** Takes a context away; its key and token files stay. */
+/** Removes a context; its key and token files stay. */
 export async function contextRemove(
   io: Io,
   name: string,
