@@ -1,7 +1,7 @@
 /**
  * `/v1/policies…` of the admin listener: upload and check modules, deploy, list, roll back, remove,
- * follow logs. Knows requests and answers; that the caller is an admin has been checked before, and
- * what a good module is comes from `check`.
+ * follow logs. It knows requests and answers; whether the caller is an admin has been checked before,
+ * and `check` decides what a good module is.
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
@@ -30,28 +30,28 @@ import type { PolicyRegistry } from "./chain/registry.ts";
 import type { StoredDocument } from "./chain/store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
-/** Largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
+/** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
 const UPLOAD_BYTES = 1_048_576 + 65_536;
-/** How long an answer waits until this process enforces what it has written, in ms. */
+/** How long an answer waits until its change is in force in this process, in ms. */
 const ENFORCED_MS = 5_000;
-/** Tenants that one listing shows. */
+/** The most tenants in one listing. */
 const TENANTS_MAX = 1_000;
-/** Modules that one answer about the quarantine shows. */
+/** The most modules in one answer about the quarantine. */
 const QUARANTINED_MAX = 1_000;
 const NO_STORE = { "cache-control": "no-store" };
 
-/** What a module can do and costs, as the check found it. */
+/** What a module can do and costs, as the check has found it. */
 export interface CheckedModule {
   readonly hooks: readonly Hook[];
   readonly size_bytes: number;
-  /** Whatever else the check says; it is in the answer as it is. */
+  /** Whatever else the check says; the answer has it unchanged. */
   readonly [figure: string]: unknown;
 }
 
 /** What the admin API needs of the process. */
 export interface PolicyAdminContext {
   readonly registry: PolicyRegistry;
-  /** Rejects with `PolicyModuleError`, whose message is a sentence for people. */
+  /** Checks a module. Rejects with `PolicyModuleError`, whose message is a sentence for people. */
   readonly check: (bytes: Uint8Array) => Promise<CheckedModule>;
   readonly quarantine: Pick<Quarantine, "list" | "release">;
   readonly followers: LogFollowers;
@@ -61,12 +61,12 @@ export interface PolicyAdminContext {
   readonly now: () => number;
 }
 
-/** Whether a path is one for `handlePolicies`. */
+/** Whether `handlePolicies` answers this path. */
 export function isPolicyPath(path: string): boolean {
   return path === "/v1/policies" || path.startsWith("/v1/policies/");
 }
 
-/** A module as it is uploaded. */
+/** The body of an upload: a module. */
 const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
   type: "application/wasm",
   schema: { type: "string", format: "binary" },
@@ -76,7 +76,10 @@ const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
   },
 };
 
-/** Modules belong to nobody: whoever has the bytes can name their hash. */
+/**
+ * The routes of the policies' admin API. Modules belong to no tenant: whoever has the bytes can name
+ * their hash.
+ */
 export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
   "/v1/policies": { GET: { scope: "own", about: POLICIES_ABOUT.listPolicies, handle: list } },
   "/v1/policies/modules": {
@@ -100,7 +103,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
   "/v1/policies/quarantine/{module}": {
     DELETE: { about: POLICIES_ABOUT.releaseModule, handle: release },
   },
-  // A policy may have a route's name: other methods than the route's own are about the policy.
+  // A policy may be named like a route, so methods other than the route's own are about the policy.
   "/v1/policies/{policy}": {
     DELETE: { scope: "tenant-in-query", about: POLICIES_ABOUT.removePolicy, handle: remove },
   },
@@ -144,7 +147,7 @@ async function deploy(
   if (bytes === undefined) {
     throw new ArqonError("policy-unknown", `module ${rest.sha256} has not been uploaded`);
   }
-  // Checked again: what was taken once may be refused by this version.
+  // The module is checked again: one that was accepted before may be refused by this version.
   const { hooks: there } = await inTurn({ checks }, tenant, () => context.check(bytes));
   const lacking = (wanted ?? []).filter((hook) => !there.includes(hook));
   if (lacking.length > 0) {
@@ -154,7 +157,7 @@ async function deploy(
   const binding = { ...rest, hooks: wanted ?? [...there] };
   const author = { by, at_ms: context.now() };
   const stored = await store.change(tenant, (document) => withPolicy(document, binding, author));
-  // From now on nobody sweeps it; between the upload and now somebody may have.
+  // From now on no sweep deletes the module; between the upload and now one may have.
   await store.keepModule(rest.sha256, bytes);
   return await changed(context, tenant, stored, by);
 }
@@ -229,7 +232,7 @@ function past({ policies, ...version }: PolicyVersion) {
   return { ...version, policies: policies.map(({ name }) => name) };
 }
 
-/** The policies of the tenant whose modules are in quarantine, with why and since when. */
+/** The tenant's policies whose modules are in quarantine, with why and since when. */
 function quarantinedOf({ quarantine }: PolicyAdminContext, { policies }: PolicyVersion) {
   const by_sha256 = new Map(quarantine.list().map((one) => [one.sha256, one]));
   return policies.flatMap(({ name, sha256 }) => {
@@ -238,7 +241,7 @@ function quarantinedOf({ quarantine }: PolicyAdminContext, { policies }: PolicyV
   });
 }
 
-/** Modules in quarantine: all, or those that one tenant's policies name, as its own admin is told. */
+/** Modules in quarantine: all of them, or for a tenant's own admin those that its policies name. */
 async function quarantined(
   context: PolicyAdminContext,
   { url, only_tenant }: AdminCall,
@@ -281,7 +284,10 @@ async function list(
   });
 }
 
-/** Every tenant with policies; the admin of one is told of that one, and not how many modules there are. */
+/**
+ * Every tenant with policies. A tenant's own admin is told of that tenant only, without the number of
+ * modules.
+ */
 function overview(registry: PolicyRegistry, only_tenant: string | undefined) {
   if (only_tenant !== undefined) {
     const own = registry.tenant(only_tenant);

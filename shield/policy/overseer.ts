@@ -1,7 +1,7 @@
 /**
- * The Overseer as the message path sees it: one question a hook, answered at once when no policy
- * applies. Which policies apply is `registry.ts`, how they run is `pool.ts`; here operation and
- * caller become a request, and a verdict becomes a refusal.
+ * The Overseer as the message path sees it: one question for each hook, answered at once when no policy
+ * applies. Which policies apply is `registry.ts`, how they run is `pool.ts`; this file makes a request
+ * of operation and caller, and a refusal of a verdict.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -17,7 +17,7 @@ import type {
   Verdict,
 } from "./abi/policy.ts";
 
-/** What the Overseer needs. */
+/** What the Overseer needs of the process. */
 export interface OverseerOptions {
   /**
    * The policies that apply, in order; empty when none does. `key` decides for staged rollouts.
@@ -30,21 +30,21 @@ export interface OverseerOptions {
     key: string,
   ) => readonly PolicyBinding[];
   readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
-  /** Called with what each policy of a chain said. */
+  /** Called with the outcomes of a chain's policies. */
   readonly onVerdict?: (request: EvaluateRequest, outcomes: readonly PolicyOutcome[]) => void;
   /** Called with the verdict about a message, or about a caller that connects. */
   readonly onJudged?: ((about: object, verdict: Verdict) => void) | undefined;
   /** Unix ms. */
   readonly now: () => number;
-  /** Every `host_log` line, in order. */
+  /** Called with every `host_log` line, in order. */
   readonly onLogs: (tenant_id: string, logs: readonly PolicyLog[]) => void;
-  /** Where policies that only observe say what they would have decided; absent: nobody compares. */
+  /** Takes the verdicts of policies that only observe; absent: nobody compares them. */
   readonly candidates?: CandidateVerdicts;
 }
 
-/** Undefined answers mean: no policy applies, go on at once. */
+/** The Overseer's questions. An undefined answer means that no policy applies: go on at once. */
 export interface Overseer {
-  /** Rejects with `policy-rejected` or `policy-fault`. */
+  /** Asks about a connection. Rejects with `policy-rejected` or `policy-fault`. */
   onConnect(caller: Caller): Promise<void> | undefined;
   /** Asks about a subscription, in the same way. */
   onSubscribe(caller: Caller, room_id: string): Promise<void> | undefined;
@@ -55,7 +55,7 @@ export interface Overseer {
   ): Promise<readonly HeaderPair[]> | undefined;
 }
 
-/** When `[platform.overseer] enabled = false`: no policy ever applies. */
+/** The Overseer with `[platform.overseer] enabled = false`: no policy ever applies. */
 export const NO_OVERSEER: Overseer = {
   onConnect: () => undefined,
   onSubscribe: () => undefined,
@@ -66,7 +66,7 @@ const EMPTY = new Uint8Array(0);
 const noHeaders = (): readonly HeaderPair[] => [];
 const decoder = new TextDecoder();
 
-/** What of an operation a policy may ask for, besides the caller. */
+/** What a policy may ask of an operation, besides its caller. */
 interface Subject {
   readonly hook: Hook;
   readonly room_id: string;
@@ -77,7 +77,7 @@ interface Subject {
   readonly payload: Uint8Array;
 }
 
-/** A running Overseer. */
+/** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Overseer {
   const { chainFor } = options;
   const ask = async (
@@ -163,7 +163,10 @@ function messageSubject(envelope: ScannedEnvelope): Subject {
   };
 }
 
-/** A client's own `x-arqon-*` comes last and is never found: the reserved names are looked up first. */
+/**
+ * Whether a header has a reserved name. A client's own `x-arqon-*` comes last and is never found, as
+ * the reserved names are looked up first.
+ */
 function isReserved([name]: HeaderPair): boolean {
   return name.toLowerCase().startsWith("x-arqon-");
 }
@@ -201,7 +204,7 @@ function headersOf(caller: Caller, subject: Subject, now_ms: number): readonly H
   return [...sent, ...reserved];
 }
 
-/** The policy's own words and code; 503 when it could not decide. */
+/** The refusal of a verdict: the policy's own words and code, or 503 when it could not decide. */
 function refusalOf(verdict: Verdict): ArqonError {
   const refused = verdict.outcomes.find(({ name, mode, allowed }) =>
     name === verdict.name && mode === "enforce" && !allowed

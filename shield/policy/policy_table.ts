@@ -1,17 +1,17 @@
 /**
- * What each policy has decided and cost at this Shield: plain numbers by tenant, policy, module and
- * hook, bounded, for the admin API. Metrics are `policy/policy_metrics.ts`.
+ * What each policy has decided and cost at this Shield, for the admin API: plain numbers by tenant,
+ * policy, module and hook, bounded. Metrics are `policy/policy_metrics.ts`.
  */
 import { z } from "zod";
 import type { EvaluateRequest, Hook, PolicyBinding, PolicyOutcome } from "./abi/policy.ts";
 import { Id } from "../admin/routing/query.ts";
 
-/** Policies that are told apart. */
+/** The most policies with totals of their own. */
 export const POLICIES_MAX = 1_000;
 
 const Count = z.number().min(0);
 
-/** One policy's totals; `buckets` are pairs of a bucket of `bucketOf` and how many fell into it. */
+/** One policy's totals, as a schema; `buckets` are pairs of a bucket of `bucketOf` and its count. */
 export const PolicyRow = z.strictObject({
   tenant_id: Id.or(z.literal("_other")),
   name: z.string().max(64),
@@ -27,19 +27,20 @@ export const PolicyRow = z.strictObject({
 /** One policy's totals. */
 export type PolicyRow = z.output<typeof PolicyRow>;
 
-/** A Shield's policies. */
+/** The policies of a Shield, as an answer. */
 export const PolicyAnswer = z.strictObject({
   rows: z.array(PolicyRow).max(POLICIES_MAX + 1),
   truncated: z.boolean().optional(),
 });
 
-/** Buckets for each doubling of the time. */
+/** The buckets for each doubling of the time. */
 const STEPS = 4;
 const BUCKETS = 112;
 const OTHER = "_other";
 
 /**
- * The bucket of a time in ms; the first holds everything up to 1 µs, each next is 2^(1/4) as long.
+ * The bucket of a time in ms. The first holds everything up to 1 µs, and each next one reaches 2^(1/4)
+ * times as far.
  */
 export function bucketOf(duration_ms: number): number {
   const micros = duration_ms * 1_000;
@@ -52,7 +53,7 @@ export function boundOf_us(bucket: number): number {
   return 2 ** (bucket / STEPS);
 }
 
-/** The time in µs that the fraction `quantile` of all did not exceed; 0 where there are none. */
+/** The time in µs that the fraction `quantile` of all times did not exceed; 0 where there are none. */
 export function quantileOf_us(
   buckets: Iterable<readonly [bucket: number, count: number]>,
   quantile: number,
@@ -83,10 +84,13 @@ interface Totals {
 /** The totals of all policies of this process. */
 export class PolicyTable {
   readonly #totals = new Map<string, Totals>();
-  /** So that a message makes no key: a binding is one object for as long as its chain stands. */
+  /**
+   * The totals by binding, so that a message makes no key: a binding is one object while its chain
+   * stands.
+   */
   readonly #known = new WeakMap<PolicyBinding, Partial<Record<Hook, Totals>>>();
 
-  /** A chain was evaluated: each of its policies that said something counts. */
+  /** Counts the outcomes of an evaluated chain. */
   record(
     { tenant_id, hook, chain }: Pick<EvaluateRequest, "tenant_id" | "hook" | "chain">,
     outcomes: readonly PolicyOutcome[],
@@ -101,7 +105,7 @@ export class PolicyTable {
       totals.fuel += outcome.fuel;
       totals.fuel_max = Math.max(totals.fuel_max, outcome.fuel);
       const bucket = bucketOf(outcome.duration_ms);
-      // What did not run would only pull the quantiles down.
+      // A policy that did not run would only pull the quantiles down.
       if (outcome.duration_ms > 0) totals.buckets[bucket] = (totals.buckets[bucket] ?? 0) + 1;
     }
   }
@@ -117,7 +121,7 @@ export class PolicyTable {
     return sum;
   }
 
-  /** As other processes hear it. */
+  /** The totals of each policy, as other processes hear them. */
   rows(): PolicyRow[] {
     return [...this.#totals.values()].map(({ buckets, ...totals }) => ({
       ...totals,

@@ -39,7 +39,7 @@ import { openVerdicts } from "./modules/verdict_store.ts";
 import type { Verdicts } from "./modules/verdict_store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
-/** Metered modules that are remembered; each is a few megabytes at most. */
+/** The most metered modules that are remembered; each has a few megabytes at most. */
 const METERED_MAX = 8;
 /** How long the end of the process waits until a quarantine is stored, in ms. */
 const QUARANTINE_CLOSE_MS = 2_000;
@@ -60,27 +60,30 @@ export interface OverseerStart {
   readonly random: Random;
   readonly cores: number;
   readonly candidates: CandidateVerdicts;
-  /** Absent: nothing is traced. */
+  /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Pick<Traces, "judged"> | undefined;
-  /** The pool has given up: drain and exit non-zero. */
+  /** Called when the pool has given up: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
-  /** As in `PolicyRegistryOptions`; tests have less patience. */
+  /** As in `PolicyRegistryOptions`; tests wait for less. */
   readonly tried_wait_ms?: number;
 }
 
-/** A running Overseer and its operators' side. */
+/** A running Overseer, and its admin API for operators. */
 export interface StartedOverseer {
   readonly overseer: Overseer;
-  /** What each policy decided and cost. */
+  /** The totals of each policy. */
   readonly table: PolicyTable;
-  /** Answers `/v1/policies…` for that admin; undefined when it is disabled. */
+  /** Answers `/v1/policies…` for that admin; undefined when the Overseer is disabled. */
   readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
   close(): Promise<void>;
 }
 
-/** Resolves when the stored policies are in force, but for those that take long (`PolicyRegistry.ready`). Rejects with `spine-unavailable`. */
+/**
+ * Starts the Overseer. Resolves when the stored policies are in force, except for those that take long
+ * (`PolicyRegistry.ready`). Rejects with `spine-unavailable`.
+ */
 export async function startOverseer(start: OverseerStart): Promise<StartedOverseer> {
   const { config, spine, log, registry, now, traces } = start;
   if (!config.platform.overseer.enabled) {
@@ -91,9 +94,10 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const compiler = createCompiler({ verdicts, kept_ms });
   registerKept(registry, compiler);
   const pool = await startPool(start, compiler, (...found) => quarantine.add(...found));
-  // There is nothing to load anew before there is a registry.
+  // No module needs to be loaded anew before there is a registry.
   const later: { reload?: PolicyRegistry["reload"] } = {};
-  // Before a module is loaded: what wedged a worker before this start must not get another try.
+  // This comes before any module is loaded: one that wedged a worker before this start must not run
+  // again.
   const quarantine = await startQuarantine(start, pool, (sha256) => later.reload?.(sha256));
   const { meter, close: closeMeter } = startMeter(start, kept_ms);
   const loading = { pool, meter, verdicts, quarantine };
@@ -158,7 +162,10 @@ function startPool(
   return createPolicyPool({ ...common, compiler });
 }
 
-/** An upload is checked, its deployment checks it again, and then it is loaded, all within seconds. */
+/**
+ * Starts metering that keeps its results: an upload is checked, its deployment checks it again, and
+ * then it is loaded, all within seconds.
+ */
 function startMeter({ config }: OverseerStart, kept_ms: number) {
   const { memory_limit_pages } = config.platform.overseer;
   const metering = createMetering({ memory_limit_pages });
@@ -171,7 +178,7 @@ function startMeter({ config }: OverseerStart, kept_ms: number) {
   return { meter, close };
 }
 
-/** Stored modules that nothing names any more go, from now on. */
+/** Starts to delete stored modules that nothing names any more. */
 function startSweep(
   { config, log, registry, now, random: bytes }: OverseerStart,
   { store }: PolicyRegistry,
@@ -183,7 +190,7 @@ function startSweep(
   return sweep;
 }
 
-/** Keeps pool and quarantine alike; `reload` is asked for a module that may run again. */
+/** Keeps pool and quarantine in step; `reload` is called for a module that may run again. */
 async function startQuarantine(
   { spine, log, now, config }: OverseerStart,
   pool: PolicyPool,
@@ -209,7 +216,7 @@ async function startQuarantine(
   });
 }
 
-/** What loading a module takes. */
+/** What loading a module needs. */
 interface LoaderParts {
   readonly pool: PolicyPool;
   readonly meter: Meter;
@@ -220,7 +227,7 @@ interface LoaderParts {
 function loaderOf({ pool, meter, verdicts, quarantine }: LoaderParts): ModuleLoader {
   return {
     async load(sha256, upload) {
-      // The rest of its chain is in force; the pool refuses what this policy was to decide.
+      // The rest of its chain is in force, and the pool refuses what this policy was to decide.
       if (quarantine.has(sha256)) return;
       const { bytes, cost } = await meter(sha256, upload);
       await pool.load(sha256, { bytes, instance_fuel: cost.instance_fuel });
@@ -230,7 +237,9 @@ function loaderOf({ pool, meter, verdicts, quarantine }: LoaderParts): ModuleLoa
   };
 }
 
-/** All that a load does but running, so that what passes here loads there. */
+/**
+ * Checks a module by all steps of loading but the last, so that a module that passes here loads there.
+ */
 function checkerOf(
   { meter, quarantine }: LoaderParts,
   compiler: Compiler,

@@ -23,7 +23,7 @@ import {
   type WasmModule,
 } from "../../../wasm/module/module.ts";
 
-/** One thing that is wrong: a stable reason in kebab-case and a sentence for people. */
+/** One problem of a module: a stable reason in kebab-case and a sentence for people. */
 export interface AbiProblem {
   readonly reason:
     | "wasi-import"
@@ -56,7 +56,7 @@ function signatureText(type: FunctionType): string {
   return `(${list(type.parameters)}) -> (${list(type.results)})`;
 }
 
-/** The signature of so many i32 parameters and results. */
+/** The type of a function with that many i32 parameters and results. */
 function i32Type([parameters, results]: readonly [number, number]): FunctionType {
   return {
     parameters: Array<ValueType>(parameters).fill(ValueType.I32),
@@ -64,7 +64,7 @@ function i32Type([parameters, results]: readonly [number, number]): FunctionType
   };
 }
 
-/** A name that the guest chose, short and on one line. */
+/** A name that the guest chose, made short and put on one line. */
 function quoted(name: string): string {
   return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
@@ -105,7 +105,7 @@ function functionType(module: WasmModule, index: number): FunctionType | undefin
   return entry?.description.kind === "function" ? module.types[entry.description.type] : undefined;
 }
 
-/** What is wrong with the export `name`, if it is there. */
+/** The problem with the export `name`; undefined when there is none, or no such export. */
 function exportProblem(
   module: WasmModule,
   name: string,
@@ -169,8 +169,8 @@ function exportProblems(module: WasmModule): readonly AbiProblem[] {
 }
 
 /**
- * A start function would run whenever an instance is made, which a module that traps can ask for with
- * every message, and nobody could say afterwards how much fuel it has used.
+ * The problem with a start function. It would run whenever an instance is made, which a module that
+ * traps can ask for with every message, and nobody could say afterwards how much fuel it used.
  */
 function startProblems({ start }: WasmModule): readonly AbiProblem[] {
   if (start === undefined) return [];
@@ -187,7 +187,7 @@ export function abiProblems(module: WasmModule): readonly AbiProblem[] {
 
 /** A metered module that is a policy. */
 export interface MeteredPolicy extends MeteredModule {
-  /** The hooks that it exports, in the order of a connection's life; at least one. */
+  /** The hooks that the module exports, in the order of a connection's life; at least one. */
   readonly hooks: readonly Hook[];
 }
 

@@ -1,7 +1,7 @@
 /**
- * One instance of a metered module: how it is made and called, and what a call came to. What it may
- * ask of the host is `host_functions.ts`; which instance runs, and what follows from its verdict, is
- * `worker_chain.ts`.
+ * One instance of a metered module: how it is made and called, and the outcome of a call. What a guest
+ * may ask of the host is `host_functions.ts`; which instance runs, and what follows from its verdict,
+ * is `worker_chain.ts`.
  */
 import type { Hook, PolicyFault } from "./policy.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -9,20 +9,20 @@ import { EndCall, HOST_MODULE, hostImports, newCall } from "./host_functions.ts"
 import type { Call, Exports, GuestRequest, Running, Variable } from "./host_functions.ts";
 
 /**
- * Units of a call that does not return, by `host_reject`, a trap or another fault: the engine has to
- * unwind it. Taken from what is left of its fuel; it is never the want of them that ends a call.
+ * Units for a call that does not return, by `host_reject`, a trap or another fault: the engine has to
+ * unwind it. They are taken from what is left of the call's fuel, so it never ends for want of them.
  */
 const ENDING_UNITS = 20_000;
 const ENDING_UNITS_PER_SLOT = 6;
 
-/** What a call came to. */
+/** The outcome of one call. */
 export interface GuestOutcome {
   readonly allowed: boolean;
-  /** 0 when allowed, else 400 to 599. */
+  /** 0 when the call allowed the operation, otherwise a code from 400 to 599. */
   readonly code: number;
   readonly reason: string;
   readonly fault: PolicyFault | undefined;
-  /** What was wrong, for people; "" without a fault. */
+  /** What was wrong, in words for people; "" without a fault. */
   readonly detail: string;
   /** Instruction units used. */
   readonly units: number;
@@ -39,11 +39,11 @@ export interface Guest {
 }
 
 /**
- * Makes an instance. Throws what the engine throws when it cannot (RangeError: no memory), and
- * TypeError when an export is missing, which the upload check has refused already.
+ * Makes an instance. Throws as the engine throws when it cannot make one (RangeError: no memory), and
+ * TypeError when an export is missing, which the check of uploads has already refused.
  */
 export function instantiateGuest(module: WebAssembly.Module): Guest {
-  // Nothing looks at the exports before there is a call.
+  // The exports are not read before a call, and by then they are set.
   const running: Running = { exports: undefined!, call: undefined, in_alloc: false };
   const exports = exportsOf(
     new WebAssembly.Instance(module, { [HOST_MODULE]: hostImports(running) }),
@@ -53,7 +53,7 @@ export function instantiateGuest(module: WebAssembly.Module): Guest {
     call(hook, request, fuel) {
       const call = newCall(request);
       running.call = call;
-      // Units that were divided into fuel come back whole.
+      // Units that were divided into fuel are whole numbers again.
       const budget = BigInt(Math.round(fuel * UNITS_PER_FUEL));
       const stack_pointer = exports.stack_pointer?.value;
       exports.fuel.value = budget;
@@ -67,7 +67,7 @@ export function instantiateGuest(module: WebAssembly.Module): Guest {
       } finally {
         running.call = undefined;
       }
-      // `host_reject` leaves the guest without its epilogues: its stack pointer is put back for it.
+      // `host_reject` leaves the guest without its epilogues, so its stack pointer is restored here.
       if (stack_pointer !== undefined) exports.stack_pointer!.value = stack_pointer;
       const left = exports.fuel.value;
       const used = left < 0n ? budget : budget - left;
@@ -78,7 +78,7 @@ export function instantiateGuest(module: WebAssembly.Module): Guest {
   };
 }
 
-/** What unwinding costs that many slots of frames. */
+/** The units that unwinding costs for frames of so many slots. */
 function endingUnits(height_slots: number): bigint {
   return BigInt(ENDING_UNITS + height_slots * ENDING_UNITS_PER_SLOT);
 }
@@ -118,7 +118,10 @@ function hookOf(exports: Exports, hook: Hook): () => number {
   throw new EndCall("abi", `the module does not export arqon_${hook}`);
 }
 
-/** A refusal keeps the instance: its memory is the policy's state. A fault does not. */
+/**
+ * The outcome of a call. A refusal keeps the instance, whose memory is the policy's state; a fault does
+ * not.
+ */
 function outcomeOf(
   call: Call,
   verdict: number | undefined,

@@ -1,37 +1,40 @@
 /**
- * The six functions of `arqon_host_v1` that a guest may call. Nothing a guest says is believed: every
- * pointer and length is checked against the memory as it is then, and every length against a bound
- * before anything is done with it. What a call costs beside its thunk's price (`meter_costs.ts`) is
- * taken here, before the work.
+ * The six functions of `arqon_host_v1` that a guest may call. Nothing that a guest says is trusted:
+ * every pointer and length is checked against the memory as it is then, and every length against a
+ * bound before anything is done with it. What a call costs besides its thunk's price (`meter_costs.ts`)
+ * is charged here, before the work.
  */
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_headers.ts";
 import { headerProblem, NAME_BYTES } from "./host_headers.ts";
 import type { PolicyFault } from "./policy.ts";
 
-/** Name of the module that guests import from. */
+/** The name of the module that guests import from. */
 export const HOST_MODULE = "arqon_host_v1";
-/** Most bytes of one `host_log` line; the rest is cut off. */
+/** The most bytes of one `host_log` line; the rest is cut off. */
 const LOG_LINE_BYTES = 1_024;
-/** Most lines of one call; the rest is dropped. */
+/** The most `host_log` lines of one call; the rest is dropped. */
 const LOG_LINES = 32;
-/** Most bytes of a reason; the rest is cut off. */
+/** The most bytes of a reason; the rest is cut off. */
 const REASON_BYTES = 512;
 
-/** Units for each byte of headers and claims, paid by the first question of a call: they are parsed. */
+/**
+ * Units for each byte of headers and claims; the first question of a call pays them, since all are
+ * parsed then.
+ */
 const ASKING_UNITS_PER_BYTE = 8;
-/** Units for each byte of a header or claim that is handed over: it is made into text and copied. */
+/** Units for each byte of a header or claim that is handed over: it becomes text and is copied. */
 const TEXT_UNITS_PER_BYTE = 4;
-/** Copying the payload costs a unit for so many bytes. */
+/** How many bytes of payload are copied for one unit. */
 const PAYLOAD_BYTES_PER_UNIT = 8;
 
-/** What a call may ask for. */
+/** What a guest may ask for in one call. */
 export interface GuestRequest {
-  /** By name in ASCII lower case; undefined when there is none. */
+  /** The value of a header, by its name in ASCII lower case; undefined when there is none. */
   readonly header: (lower_name: string) => string | undefined;
-  /** A claim as text. */
+  /** The value of a claim as text; undefined when there is none. */
   readonly claim: (name: string) => string | undefined;
   readonly payload: Uint8Array;
-  /** Size of all headers and claims as they came, in bytes; nothing when left out. */
+  /** The size of all headers and claims as they came, in bytes; absent: asking costs nothing. */
   readonly asking_bytes?: number;
 }
 
@@ -44,7 +47,7 @@ export class EndCall {
     this.detail = detail;
   }
 
-  /** What is said where it ends no call: a start function that asks the host. */
+  /** The text of the error where it does not end a call: a start function that asks the host. */
   toString(): string {
     return this.detail;
   }
@@ -53,7 +56,7 @@ export class EndCall {
 /** One call in progress. */
 export interface Call {
   readonly request: GuestRequest;
-  /** Whether the headers and claims have been paid for. */
+  /** True once the call has paid for its headers and claims. */
   has_asked: boolean;
   readonly added_headers: (readonly [string, string])[];
   added_bytes: number;
@@ -61,12 +64,12 @@ export interface Call {
   rejected: { code: number; reason: string } | undefined;
 }
 
-/** An exported global; the types of WebAssembly that come with TypeScript know no value types. */
+/** An exported global; TypeScript's types of WebAssembly know no value types. */
 export interface Variable<T extends number | bigint> {
   value: T;
 }
 
-/** The exports that the host uses. */
+/** The exports of an instance that the host uses. */
 export interface Exports {
   readonly memory: WebAssembly.Memory;
   readonly alloc: (size_bytes: number) => number;
@@ -76,7 +79,7 @@ export interface Exports {
   readonly all: WebAssembly.Exports;
 }
 
-/** An instance and what it is doing. */
+/** An instance and the call that it is running. */
 export interface Running {
   exports: Exports;
   call: Call | undefined;
@@ -99,15 +102,15 @@ export function newCall(request: GuestRequest): Call {
   };
 }
 
-/** The call in progress; imports may be used only in one, and not by `arqon_alloc`. */
+/** The call in progress. Imports may be used only in a call, and not by `arqon_alloc`. */
 function current({ call, in_alloc }: Running): Call {
   if (in_alloc) throw new EndCall("abi", "arqon_alloc called the host");
-  // A start section may call imports while there is no call yet.
+  // A start section could call imports while there is no call yet.
   if (call === undefined) throw new EndCall("abi", "the host was called outside of a hook");
   return call;
 }
 
-/** The bytes that the guest names, as a view that is good until the guest runs again. */
+/** The bytes that the guest names, as a view that is valid until the guest runs again. */
 function read({ exports }: Running, what: string, pointer: number, size: number): Uint8Array {
   const start = pointer >>> 0;
   const size_bytes = size >>> 0;
@@ -119,7 +122,7 @@ function read({ exports }: Running, what: string, pointer: number, size: number)
   throw new EndCall("abi", `${what}: ${sentence}`);
 }
 
-/** Text of at most `max_bytes`; longer one is a fault, found before it is looked at. */
+/** Reads text of at most `max_bytes`; a longer one is a fault, before any of it is read. */
 function readText(
   running: Running,
   what: string,
@@ -137,7 +140,7 @@ function readText(
   }
 }
 
-/** Takes fuel for what the host does for the guest. */
+/** Charges the guest's fuel for work that the host does for it. */
 function charge({ exports: { fuel } }: Running, units: number): void {
   const left = fuel.value - BigInt(units);
   fuel.value = left;
@@ -154,7 +157,7 @@ function asking(running: Running): GuestRequest {
   return call.request;
 }
 
-/** Copies into memory that the guest allocates: the length in 4 bytes, then the bytes. */
+/** Copies bytes into memory that the guest allocates: the length in 4 bytes, then the bytes. */
 function give(running: Running, bytes: Uint8Array, units: number): number {
   charge(running, units);
   running.in_alloc = true;

@@ -2,9 +2,9 @@
  * Which headers a policy may add, and how text crosses between guest and host. Pure.
  */
 
-/** Most headers that one call adds. */
+/** The most headers that one call may add. */
 export const ADDED_HEADERS = 64;
-/** Most bytes of names and values that one call adds. */
+/** The most bytes of names and values that one call may add. */
 export const ADDED_HEADER_BYTES = 16_384;
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -12,15 +12,15 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 // deno-lint-ignore no-control-regex -- all of ASCII
 const ASCII = /^[\u0000-\u007f]*$/;
-/** Most bytes of the name of a header or claim, whether it is asked for or added. */
+/** The most bytes in the name of a header or claim, whether it is asked for or added. */
 export const NAME_BYTES = 256;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * Lower case in ASCII only: no other letter becomes one of a header's name. Linear and without a call
- * for each letter, whatever the text is.
+ * Lower case in ASCII only, so that no other letter becomes one of a header's name. Takes linear time,
+ * without a call for each letter, whatever the text is.
  */
 export function asciiLower(text: string): string {
   if (ASCII.test(text)) return text.toLowerCase();
@@ -32,15 +32,15 @@ export function asciiLower(text: string): string {
   return decoder.decode(bytes);
 }
 
-/** The Shield's own names; `stamp.ts` writes them. */
+/** Whether a name is one of the Shield's own, which `stamp.ts` writes. */
 function isReserved(lower_name: string): boolean {
   return lower_name.startsWith("x-arqon-") || lower_name === "x-twist-id" ||
     lower_name === "x-timestamp";
 }
 
 /**
- * What is wrong with a header that a policy adds, as a sentence; undefined when it may be added.
- * Names are tokens of RFC 9110, values have no control character but a tab.
+ * The problem with a header that a policy adds, as a sentence; undefined when it may be added. Names
+ * are tokens of RFC 9110, and values have no control character but a tab.
  */
 export function headerProblem(name: string, value: string): string | undefined {
   if (!TOKEN.test(name) || name.length > NAME_BYTES) {
@@ -53,7 +53,9 @@ export function headerProblem(name: string, value: string): string | undefined {
 
 const lenient = new TextDecoder();
 
-/** At most `max_bytes` of `bytes` as text, cut between characters; what is not UTF-8 becomes U+FFFD. */
+/**
+ * The first `max_bytes` of `bytes` as text, cut between characters; what is not UTF-8 becomes U+FFFD.
+ */
 export function cutUtf8(bytes: Uint8Array, max_bytes: number): string {
   if (bytes.length <= max_bytes) return lenient.decode(bytes);
   let end = max_bytes;

@@ -1,14 +1,17 @@
 /**
- * The words of the Overseer: what a policy binding, a request to evaluate one and a verdict are.
- * Plain data, shared by chains, pool, worker and admin API. No behaviour.
+ * The terms of the Overseer: what a policy binding, a request to evaluate one and a verdict are. Plain
+ * data, shared by chains, pool, worker and admin API. No behaviour.
  */
 
 /** Every hook, in the order of a connection's life: the one list of them. */
 export const HOOKS = ["on_connect", "on_subscribe", "on_message"] as const;
-/** When a policy runs; the export of the guest is `arqon_` and this name. */
+/** The point at which a policy runs; the guest's export is `arqon_` and this name. */
 export type Hook = typeof HOOKS[number];
 
-/** `observe` runs, counts and logs its verdict, and never blocks or adds a header. */
+/**
+ * What a policy's verdict does. With `observe` it is only counted and logged: it never blocks, and adds
+ * no header.
+ */
 export type PolicyMode = "enforce" | "observe";
 
 /** One policy of a tenant's chain. */
@@ -17,19 +20,22 @@ export interface PolicyBinding {
   readonly name: string;
   /** Hex sha256 of the module's bytes as uploaded. */
   readonly sha256: string;
-  /** Room id or prefix pattern; not looked at for `on_connect`. */
+  /** The room id or prefix pattern of the policy; not used for `on_connect`. */
   readonly room: string;
   readonly hooks: readonly Hook[];
-  /** Lower runs first; equal ones by name. */
+  /** The place in the chain: lower runs first, and equal ones run by name. */
   readonly order: number;
   readonly mode: PolicyMode;
-  /** Fraction of keys it runs for, by the coherent hash; 1 is always. */
+  /** The fraction of keys for which the policy runs, by the coherent hash; 1 is always. */
   readonly percent: number;
 }
 
 /** What a policy can ask for besides the payload. */
 export interface PolicyFacts {
-  /** Looked up by `host_get_header` without regard to case, first match: envelope, upgrade request, reserved. */
+  /**
+   * The headers for `host_get_header`: envelope, upgrade request, reserved ones. Case does not count;
+   * the first match does.
+   */
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** The token's claims, for `host_get_claim`; a value that is no string is handed over as JSON. */
   readonly claims: Readonly<Record<string, unknown>>;
@@ -39,16 +45,13 @@ export interface PolicyFacts {
 export interface EvaluateRequest {
   readonly hook: Hook;
   readonly tenant_id: string;
-  /** Keeps the operations of one connection on one worker and in order. */
+  /** The connection, whose operations stay on one worker and in order. */
   readonly connection_id: string;
-  /**
-   * The policies in order; those that do not apply (room, hook, percent) have been left out. Never
-   * empty.
-   */
+  /** The policies in order, never empty; those that do not apply (room, hook, percent) are left out. */
   readonly chain: readonly PolicyBinding[];
-  /** Called only when a policy of the chain can ask. */
+  /** Gives the facts; called only when a policy of the chain can ask for them. */
   readonly facts: () => PolicyFacts;
-  /** `Event.data` or `Command.data`; empty for the other hooks. */
+  /** The payload: `Event.data` or `Command.data`; empty for the other hooks. */
   readonly payload: Uint8Array;
 }
 
@@ -79,7 +82,7 @@ export interface PolicyLog {
   readonly message: string;
 }
 
-/** What one policy of the chain said. */
+/** What one policy of the chain decided, and what that cost. */
 export interface PolicyOutcome {
   readonly name: string;
   readonly mode: PolicyMode;
@@ -87,21 +90,23 @@ export interface PolicyOutcome {
   readonly code: number;
   readonly reason: string;
   readonly fault: PolicyFault | undefined;
-  /** Fuel used, in the units of `fuel_limit` (1 is 500 instruction units), with its fraction. */
+  /** The fuel used, in the units of `fuel_limit` (1 is 500 instruction units), as a fraction. */
   readonly fuel: number;
-  /** Fuel that making an instance for the call took, in the same units; 0 when there was one. */
+  /** The fuel that making an instance for the call took, in the same units; 0 when there was one. */
   readonly instance_fuel: number;
   readonly duration_ms: number;
 }
 
-/** The chain's answer: that of the first enforcing policy that refuses, else allowed. */
+/** The chain's verdict: that of the first enforcing policy that refuses, otherwise allowed. */
 export interface Verdict {
   readonly allowed: boolean;
-  /** 0 when allowed; else 400 to 599: the policy's own code, 403 by default, 503 for its faults. */
+  /**
+   * 0 when allowed; otherwise 400 to 599: the policy's own code, 403 by default, 503 for its faults.
+   */
   readonly code: number;
-  /** The policy's own words, "" when it gave none. */
+  /** The policy's own words; "" when it gave none. */
   readonly reason: string;
-  /** Name of the policy that refused, "" when allowed. */
+  /** The name of the policy that refused; "" when allowed. */
   readonly name: string;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
   readonly outcomes: readonly PolicyOutcome[];

@@ -1,18 +1,18 @@
 /**
- * The policies of one tenant that are in force in this process, arranged for the message path: which
- * apply to a room is found once and then looked up. Immutable but for its cache; a change makes a new
- * one, so no caller can see half of it.
+ * The policies of one tenant that are in force in this process, arranged for the message path: which of
+ * them apply to a room is found once and then looked up. Immutable except for its cache; a change makes
+ * a new one, so no caller can see half of it.
  */
 import { applicable, isInRoom } from "./chain.ts";
 import { HOOKS } from "../abi/policy.ts";
 import type { Hook, PolicyBinding } from "../abi/policy.ts";
 
-/** Rooms of one tenant whose chains are remembered; one more, and they are all found anew. */
+/** The most rooms of one tenant whose chains are remembered; with one more, all are found anew. */
 export const CACHED_ROOMS = 4_096;
 
 type Lists = Readonly<Record<Hook, readonly PolicyBinding[]>>;
 
-/** A list that is the same for every room, where the hook has one. */
+/** The lists that are the same for every room, for the hooks that have one. */
 function constantLists(policies: readonly PolicyBinding[]): Partial<Lists> {
   const constant: Partial<Record<Hook, readonly PolicyBinding[]>> = {};
   for (const hook of HOOKS) {
@@ -31,7 +31,9 @@ export class ActiveChain {
   readonly modules: ReadonlySet<string>;
   readonly #constant: Partial<Lists>;
   readonly #rooms = new Map<string, Lists>();
-  /** Rooms with the same policies share one object: there are few of them, however many rooms. */
+  /**
+   * The lists by content: rooms with the same policies share one object, and there are few of those.
+   */
   readonly #shared = new Map<string, Lists>();
 
   constructor(version: number, policies: readonly PolicyBinding[]) {
@@ -41,17 +43,19 @@ export class ActiveChain {
     this.#constant = constantLists(policies);
   }
 
-  /** Rooms remembered now. */
+  /** How many rooms are remembered now. */
   get cached_rooms(): number {
     return this.#rooms.size;
   }
 
-  /** Forgets the rooms. */
+  /** Forgets the rooms, whose lists are then found anew. */
   forget(): void {
     this.#rooms.clear();
   }
 
-  /** What applies, before staged rollouts are looked at; the same list for the same question. */
+  /**
+   * The policies that apply before staged rollouts are considered; the same list for the same question.
+   */
   applicable(hook: Hook, room: string): readonly PolicyBinding[] {
     return this.#constant[hook] ?? this.#ofRoom(room)[hook];
   }

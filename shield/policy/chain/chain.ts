@@ -9,9 +9,9 @@ import { isSampled } from "../../../shared/sampling.ts";
 import { HOOKS } from "../abi/policy.ts";
 import type { Hook, PolicyBinding } from "../abi/policy.ts";
 
-/** Earlier versions that a document keeps for rollbacks. */
+/** The most earlier versions that a document keeps for rollbacks. */
 export const HISTORY_VERSIONS = 20;
-/** Policies of one tenant. With the history, the document stays below half a MiB. */
+/** The most policies of one tenant. With the history, the document stays below half a MiB. */
 export const POLICIES_MAX = 64;
 
 const order = (a: PolicyBinding, b: PolicyBinding): number =>
@@ -38,15 +38,17 @@ const Policies = z.array(Binding).max(POLICIES_MAX)
   });
 
 const Version = z.strictObject({
-  /** Grows by one with every change; 0 is the empty start. */
+  /** The version's number. It grows by one with every change; 0 is the empty start. */
   version: z.int().min(0),
-  /** The version whose policies these are: an earlier one after a rollback, else `version`. */
+  /**
+   * The version that had these policies first: an earlier one after a rollback, otherwise `version`.
+   */
   restores: z.int().min(0),
   /** Unix ms. */
   at_ms: z.int().min(0),
-  /** The user id of who made it. */
+  /** The user id of the change's author. */
   by: z.string().max(256),
-  /** What was done, for people: "deploy bad-words". */
+  /** The change in words for people: "deploy bad-words". */
   change: z.string().max(256),
   policies: Policies,
 });
@@ -54,7 +56,7 @@ const Version = z.strictObject({
 const Document = z.strictObject({
   format: z.literal(1),
   current: Version,
-  /** Newest last. */
+  /** The earlier versions; the newest is the last. */
   history: z.array(Version).max(HISTORY_VERSIONS),
 });
 
@@ -75,7 +77,9 @@ export function emptyDocument(): PolicyDocument {
   return { format: 1, current, history: [] };
 }
 
-/** Reads a stored document; what is not exactly one is a `problem`, never guessed at. */
+/**
+ * Reads a stored document. Anything that is not exactly a document is a `problem`, never guessed at.
+ */
 export function parseDocument(
   bytes: Uint8Array,
 ): { readonly document: PolicyDocument } | { readonly problem: string } {
@@ -92,7 +96,7 @@ export function parseDocument(
   return { document: parsed.data };
 }
 
-/** The stored form. */
+/** The stored form of a document. */
 export function documentBytes(document: PolicyDocument): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(document));
 }
@@ -117,8 +121,8 @@ const sameBinding = (a: PolicyBinding, b: PolicyBinding): boolean =>
   a.percent === b.percent && [...a.hooks].sort().join() === [...b.hooks].sort().join();
 
 /**
- * Adds the binding, or puts it in the place of the one with its name. The same document when nothing
- * would change. Throws `invalid-policy` when the chain would be longer than `POLICIES_MAX`.
+ * Adds a binding, or replaces the one of the same name. Returns the same document when nothing would
+ * change. Throws `invalid-policy` when the chain would be longer than `POLICIES_MAX`.
  */
 export function withPolicy(
   document: PolicyDocument,
@@ -136,7 +140,7 @@ export function withPolicy(
   return advanced(document, { policies: [...others, binding], change }, author);
 }
 
-/** Takes a policy out of the chain. Throws `policy-unknown` when it is not there. */
+/** Removes a policy from the chain. Throws `policy-unknown` when it is not there. */
 export function withoutPolicy(
   document: PolicyDocument,
   name: string,
@@ -151,9 +155,9 @@ export function withoutPolicy(
 }
 
 /**
- * Puts the policies of an earlier version in force again, as a new version: `version`, or the one
- * before those in force, so that repeated rollbacks go back step by step. The same document when
- * `version` is in force. Throws `policy-unknown` when the history has no such version.
+ * Puts the policies of an earlier version in force again, as a new version. That is `version`, or the
+ * one before those in force, so that repeated rollbacks go back step by step. Returns the same document
+ * when `version` is in force. Throws `policy-unknown` when the history has no such version.
  */
 export function rolledBack(
   document: PolicyDocument,
@@ -177,8 +181,9 @@ export function rolledBack(
 }
 
 /**
- * `rolledBack` as a change that may be asked for again because somebody else was faster: which version
- * "the one before" is, is decided the first time, so that two at once go back one step and not two.
+ * A change that rolls back and may be tried again because somebody else was faster. Which version is
+ * "the one before" is decided at the first try, so that two rollbacks at once go back one step and not
+ * two.
  */
 export function rollingBack(
   version: number | undefined,
@@ -194,7 +199,7 @@ export function rollingBack(
 
 const NONE: readonly PolicyBinding[] = Object.freeze([]);
 
-/** Whether a policy's room counts at a hook: a connection that begins is in none yet. */
+/** Whether a policy's room counts at a hook: a connection that begins is in no room yet. */
 export function isInRoom(hook: Hook): boolean {
   switch (hook) {
     case "on_connect":
@@ -207,7 +212,7 @@ export function isInRoom(hook: Hook): boolean {
   }
 }
 
-/** What applies to a hook and a room before staged rollouts are looked at, in order. */
+/** The policies that apply to a hook and a room before staged rollouts are considered, in order. */
 export function applicable(
   policies: readonly PolicyBinding[],
   hook: Hook,

@@ -6,25 +6,25 @@ import { Binding } from "./chain.ts";
 const id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
   .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
 
-/** Body of `POST /v1/policies/deploy`. */
+/** The body of `POST /v1/policies/deploy`. */
 export const Deployment = z.strictObject({
   tenant: id,
   name: Binding.shape.name,
   sha256: Binding.shape.sha256,
   room: Binding.shape.room.default("*"),
-  /** Absent: every hook that the module has. */
+  /** The hooks to bind; absent: every hook that the module has. */
   hooks: Binding.shape.hooks.optional(),
   order: Binding.shape.order.default(0),
   mode: Binding.shape.mode.default("enforce"),
   percent: Binding.shape.percent.default(1),
 });
 
-/** Body of `POST /v1/policies/rollback`. */
+/** The body of `POST /v1/policies/rollback`. */
 export const Rollback = z.strictObject({
   tenant: id,
-  /** Absent: the one before what is in force. */
+  /** The version to go back to; absent: the one before what is in force. */
   version: z.int().min(0).optional(),
 });
 
-/** Body of `POST /v1/policies/reset`. */
+/** The body of `POST /v1/policies/reset`. */
 export const Reset = z.strictObject({ tenant: id });

@@ -1,6 +1,6 @@
 /**
- * Which policies are in force in this process, for every tenant: watches the documents, has their
- * modules loaded, swaps chains, and answers the message path from memory. Writing documents is
+ * The policies in force in this process, for every tenant. The registry watches the documents, has
+ * their modules loaded, swaps chains, and answers the message path from memory. Writing documents is
  * `store.ts`; running policies is the pool.
  */
 import { ArqonError, isId } from "@arqon/proto";
@@ -20,13 +20,19 @@ import type { PolicyStore } from "./store.ts";
 import { TenantChain } from "./tenant_chain.ts";
 import type { TenantStatus } from "./tenant_chain.ts";
 
-/** Rooms of all tenants whose chains are remembered; one more, and all are found anew. */
+/** The most rooms of all tenants whose chains are remembered; with one more, all are found anew. */
 const CACHED_ROOMS = 65_536;
-/** How long a start waits for modules that must be tried first; the others are loaded while messages pass. */
+/**
+ * How long a start waits for modules that must be tried first, in ms; after that they load while
+ * messages pass.
+ */
 const TRIED_WAIT_MS = 500;
-/** The wait for modules whose trial has passed before, in ms, unless it is told otherwise. */
+/** How long a start waits for modules whose trial has passed before, in ms, by default. */
 const KNOWN_WAIT_MS = 10_000;
-/** Ten times what an evaluation may take before it is a wedge. */
+/**
+ * How long a module stays loaded by default, in ms: ten times what an evaluation may take before it is
+ * a wedge.
+ */
 const UNLOAD_DELAY_MS = 10_000;
 
 const NONE: readonly PolicyBinding[] = Object.freeze([]);
@@ -39,19 +45,21 @@ export interface PolicyRegistryOptions {
   /** Unix ms. */
   readonly now: () => number;
   readonly registry: Registry;
-  /** How long a module stays loaded that no chain names any more, in ms. */
+  /** How long a module stays loaded after the last chain that names it is gone, in ms. */
   readonly unload_delay_ms?: number;
-  /** Instead of half a second: how long a start waits for modules that must be tried first. */
+  /** How long a start waits for modules that must be tried first, in ms; absent: half a second. */
   readonly tried_wait_ms?: number;
-  /** `[policy] start_wait_ms`: the same for modules whose trial has passed before. */
+  /**
+   * How long a start waits for modules whose trial has passed before, in ms: `[policy] start_wait_ms`.
+   */
   readonly known_wait_ms?: number;
 }
 
-/** For `/v1/status` and the admin API. */
+/** The registry's state, for `/v1/status` and the admin API. */
 export interface PolicyRegistryStatus {
   readonly ready: boolean;
   readonly modules: number;
-  /** Modules that wait to be made ready, or are being. */
+  /** Modules that wait to be made ready, or are being made ready. */
   readonly pending_modules: number;
   /** Tenants whose operations are refused until their modules are ready. */
   readonly pending_tenants: number;
@@ -60,19 +68,19 @@ export interface PolicyRegistryStatus {
 
 /** A running registry. */
 export interface PolicyRegistry {
-  /** Documents and modules as they are stored; what the admin API changes. */
+  /** The store of documents and modules, which the admin API changes. */
   readonly store: PolicyStore;
   /**
-   * Resolves when the stored policies are known and in force, have failed, or take too long: then their
-   * tenants are refused until they are, and no others. Rejects with `spine-unavailable` when the registry
-   * is closed before.
+   * Resolves when the stored policies are known and in force, have failed, or take too long; in the
+   * last case only their own tenants are refused until they are in force. Rejects with
+   * `spine-unavailable` when the registry is closed before.
    */
   readonly ready: Promise<void>;
   /**
    * The policies that apply, in order; empty when none does, and the same list for the same question
-   * unless a rollout is under way. `key` decides for staged rollouts: trace id or connection id.
-   * Fails closed: throws `policy-loading` while the tenant's chain is not there yet, which is every
-   * tenant's before `ready`, and `policy-fault` when it cannot be.
+   * unless a rollout is under way. `key` decides in staged rollouts: a trace id or connection id. Fails
+   * closed: throws `policy-loading` while the tenant's chain is not there yet, which is true of every
+   * tenant before `ready`, and `policy-fault` when it cannot be.
    */
   chainFor(
     tenant_id: string,
@@ -80,23 +88,26 @@ export interface PolicyRegistry {
     room_id: string,
     key: string,
   ): readonly PolicyBinding[];
-  /** Where the tenant stands; undefined when it has no document. */
+  /** The tenant's status; undefined when it has no document. */
   tenant(tenant_id: string): TenantStatus | undefined;
-  /** Every tenant with a document. */
+  /** The status of every tenant with a document. */
   tenants(): TenantStatus[];
-  /** Resolves when this process has settled that revision of the tenant's document, with true, or is late. */
+  /**
+   * Resolves with true when this process has settled that revision of the tenant's document, with false
+   * when that takes too long.
+   */
   reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean>;
-  /** Fetches and loads a module once more that chains in force name. Rejects as loading does. */
+  /** Loads a module once more that chains in force name. Rejects as loading does. */
   reload(sha256: string): Promise<void>;
   status(): PolicyRegistryStatus;
-  /** The readiness check of the process. */
+  /** The policies' part of the process's readiness. */
   check(): HealthCheck;
-  /** Stops watching and unloads everything; chains are unknown from then on. */
+  /** Stops watching and unloads everything; no chain is known from then on. */
   close(): void;
 }
 
 function fault(cause: string): ArqonError {
-  // The client learns no more than that: what is wrong with a tenant's policies is its admins' business.
+  // The client learns no more than that: what is wrong with a tenant's policies is only for its admins.
   return new ArqonError("policy-fault", "", { retry_after_ms: 1_000, cause: new Error(cause) });
 }
 
@@ -114,7 +125,7 @@ class WatchedRegistry implements PolicyRegistry {
   readonly #onSettled: (state: ChainState, duration_ms: number) => void;
   #since_ms: number;
   #state: "starting" | "ready" | "closed" = "starting";
-  /** Rooms that were remembered since all were last forgotten; at least as many as are now. */
+  /** Rooms that were remembered since all were last forgotten: no fewer than are remembered now. */
   #cached_rooms = 0;
 
   constructor(options: PolicyRegistryOptions, store: PolicyStore) {
@@ -134,7 +145,7 @@ class WatchedRegistry implements PolicyRegistry {
     const watch = store.watch((change) => this.#hear(change));
     this.#stop = () => watch.stop();
     this.ready = this.#start(watch.ready);
-    // Whoever does not wait for it must not crash the process.
+    // A caller that does not wait for `ready` must not crash the process by that.
     this.ready.catch(() => {});
   }
 
@@ -156,7 +167,7 @@ class WatchedRegistry implements PolicyRegistry {
     return sampled(list, key);
   }
 
-  /** A tenant that somebody waits for comes before those that nobody asks for. */
+  /** The refusal of an operation. A tenant whose clients wait is loaded before others. */
   #refusal(tenant_id: string, tenant: TenantChain): ArqonError {
     if (!tenant.is_pending) return fault(tenant.status.detail);
     this.#modules.urge(tenant_id);
@@ -226,13 +237,13 @@ class WatchedRegistry implements PolicyRegistry {
     await listed;
     const { tried_wait_ms = TRIED_WAIT_MS, known_wait_ms = KNOWN_WAIT_MS } = this.#options;
     const settled = [...this.#chains.values()].map((chain) => chain.settled());
-    // What has run before is in force when the node is ready, so that a rolling restart refuses nobody; what
-    // must be tried first, which may take minutes, delays it no longer.
+    // What has run before is in force when the node is ready, so that a rolling restart refuses nobody.
+    // What must be tried first may take minutes, and delays the node no longer than its own wait.
     const timers: ReturnType<typeof setTimeout>[] = [];
     const after = (ms: number) =>
       new Promise<void>((resolve) => timers.push(setTimeout(resolve, ms)));
     let is_over = false;
-    // A turn after the last module, its chain is in force.
+    // A chain is in force a turn after its last module was loaded.
     const loaded = this.#modules.quickDone().then(() => is_over ? undefined : after(0));
     const known = Promise.race([loaded, after(known_wait_ms)]);
     await Promise.race([Promise.all(settled), Promise.all([known, after(tried_wait_ms)])]);

@@ -1,15 +1,15 @@
-/** The registry's figures as metrics of its process. Labels are closed sets. */
+/** The registry's figures as metrics of its process. Labels come from closed sets. */
 import { Counter, Gauge, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 
-/** What became of a tenant's chain, as `registry.ts` says it. */
+/** The states of a tenant's chain, as `registry.ts` tells them. */
 export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"] as const;
-/** See `CHAIN_STATES`. */
+/** One of `CHAIN_STATES`. */
 export type ChainState = typeof CHAIN_STATES[number];
 
-/** What is read at every scrape. */
+/** The figures that are read at every scrape. */
 export interface RegistryFigures {
   readonly tenants: Readonly<Record<ChainState, number>>;
   readonly modules: number;
@@ -18,15 +18,15 @@ export interface RegistryFigures {
   readonly cached_rooms: number;
 }
 
-/** What is counted as it happens. */
+/** The metrics that are counted as things happen. */
 export interface RegistryMetrics {
-  /** A change is in force, or is not: `duration_ms` since this process heard of it. */
+  /** Counts a change that is in force or has failed, `duration_ms` after this process heard of it. */
   settled(state: ChainState, duration_ms: number): void;
 }
 
 const APPLY_BUCKETS_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** Registers what is kept of compiled modules beside those in force. */
+/** Registers the number of compiled modules that are kept besides those in force. */
 export function registerKept(
   registry: Registry,
   compiler: { readonly kept: number; readonly released: number },
@@ -45,7 +45,7 @@ export function registerKept(
   );
 }
 
-/** Registers what is remembered of policies' own lines. */
+/** Registers the number of remembered `host_log` lines. */
 export function registerLogMemory(registry: Registry, memory: { readonly size: number }): void {
   scrapedGauge(
     registry,
@@ -55,7 +55,7 @@ export function registerLogMemory(registry: Registry, memory: { readonly size: n
   );
 }
 
-/** Registers the metrics; once a registry. */
+/** Registers the metrics; to be called once for each registry. */
 export function registerRegistryMetrics(
   registry: Registry,
   read: () => RegistryFigures,

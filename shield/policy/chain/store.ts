@@ -20,13 +20,15 @@ const DOCUMENTS = "ARQON_POLICIES";
 const MODULES = "ARQON_MODULES";
 const SHA256 = /^[0-9a-f]{64}$/;
 
-/** A document and the revision at which it is stored; 0 when it is not. */
+/** A document and the revision at which it is stored; 0 when it is not stored. */
 export interface StoredDocument {
   readonly document: PolicyDocument;
   readonly revision: number;
 }
 
-/** Every method rejects with `spine-unavailable` while the Spine does not answer. */
+/**
+ * The stored policies. Every method rejects with `spine-unavailable` while the Spine does not answer.
+ */
 export class PolicyStore {
   readonly #documents: KeyValue;
   readonly #modules: ObjectStore;
@@ -36,7 +38,9 @@ export class PolicyStore {
     this.#modules = modules;
   }
 
-  /** The tenant's document. Rejects with `policy-conflict` when what is stored is none. */
+  /**
+   * Reads the tenant's document. Rejects with `policy-conflict` when what is stored is not a document.
+   */
   async read(tenant_id: string): Promise<StoredDocument> {
     const entry = await this.#documents.get([tenant_id]);
     if (entry === undefined) return { document: emptyDocument(), revision: 0 };
@@ -46,9 +50,9 @@ export class PolicyStore {
   }
 
   /**
-   * Writes what `change` makes of the tenant's document, and asks it again when somebody else was
-   * faster. Nothing is written when it returns the document it got. Rejects with what `change` throws
-   * and with `policy-conflict`.
+   * Writes what `change` makes of the tenant's document, and calls it again when somebody else was
+   * faster. Nothing is written when it returns the document that it was given. Rejects as `change`
+   * throws, and with `policy-conflict`.
    */
   async change(
     tenant_id: string,
@@ -67,8 +71,8 @@ export class PolicyStore {
   }
 
   /**
-   * Puts an empty document in the place of one that cannot be read. Rejects with `policy-conflict`
-   * when it can be read, or changes meanwhile.
+   * Replaces a document that cannot be read by an empty one. Rejects with `policy-conflict` when it can
+   * be read, or changes meanwhile.
    */
   async reset(tenant_id: string): Promise<StoredDocument> {
     const entry = await this.#documents.get([tenant_id]);
@@ -84,25 +88,30 @@ export class PolicyStore {
     return { document, revision };
   }
 
-  /** As `KeyValue.watch`, of all tenants. */
+  /** Watches the documents of all tenants, as `KeyValue.watch` does. */
   watch(onChange: (change: KvChange) => void): KvWatch {
     return this.#documents.watch([], onChange);
   }
 
-  /** Stores a module under its sha256, which it returns. What is there is written anew: its age, too, counts from now. */
+  /**
+   * Stores a module under its sha256, which it returns. One that is there is written anew, so that its
+   * age counts from now.
+   */
   async putModule(bytes: Uint8Array): Promise<string> {
     const sha256 = await sha256Hex(bytes);
     await this.#modules.put(sha256, bytes);
     return sha256;
   }
 
-  /** Stores a module again that is gone, or damaged, although something names it by now. */
+  /** Stores a module again that is gone or damaged, although by now something names it. */
   async keepModule(sha256: string, bytes: Uint8Array): Promise<void> {
     const there = await this.module(sha256).catch(() => undefined);
     if (there === undefined) await this.#modules.put(sha256, bytes);
   }
 
-  /** Every module, whether or not something names it; what else is in the object store is nobody's here. */
+  /**
+   * Every stored module, whether or not something names it. Other objects in the store are left out.
+   */
   async modules(): Promise<StoredObject[]> {
     return (await this.#modules.list()).filter(({ name }) => SHA256.test(name));
   }
@@ -114,7 +123,7 @@ export class PolicyStore {
 
   /**
    * The modules that a chain names, or a version to which a rollback may go back. Rejects with
-   * `policy-conflict` when a document cannot be read: nobody knows what that one names.
+   * `policy-conflict` when a document cannot be read: nobody knows which modules it names.
    */
   async named(): Promise<Set<string>> {
     const named = new Set<string>();
@@ -127,7 +136,10 @@ export class PolicyStore {
     return named;
   }
 
-  /** The bytes of a module; undefined when nobody uploaded it. Rejects with `internal` for other bytes. */
+  /**
+   * The bytes of a module; undefined when nobody uploaded it. Rejects with `internal` when they do not
+   * have that hash.
+   */
   async module(sha256: string): Promise<Uint8Array | undefined> {
     const bytes = await this.#modules.get(sha256);
     if (bytes === undefined || await sha256Hex(bytes) === sha256) return bytes;
@@ -140,7 +152,9 @@ export class PolicyStore {
   }
 }
 
-/** Opens, and if need be makes, the bucket and the object store. Rejects with `spine-unavailable`. */
+/**
+ * Opens the bucket and the object store, and makes them if need be. Rejects with `spine-unavailable`.
+ */
 export async function openPolicyStore(spine: Spine): Promise<PolicyStore> {
   const [documents, modules] = await Promise.all([
     spine.keyValue(DOCUMENTS),

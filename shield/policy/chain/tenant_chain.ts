@@ -10,10 +10,13 @@ import { isFinal } from "../modules/module_set.ts";
 import type { ModuleSet } from "../modules/module_set.ts";
 import type { ChainState } from "./registry_metrics.ts";
 
-/** Pause before modules that could not be fetched are asked for again; doubles up to the longest. */
+/**
+ * The first pause before modules that could not be fetched are asked for again, in ms, and the longest:
+ * it doubles each time.
+ */
 const RETRY_MS = 250;
 const LONGEST_RETRY_MS = 30_000;
-/** Callers that wait for one tenant's document to settle. */
+/** The most callers that wait for one tenant's document to settle. */
 const WAITERS_MAX = 256;
 
 /** What the registry gives each of its tenants. */
@@ -25,19 +28,19 @@ export interface TenantContext {
   readonly onSettled: (state: ChainState, duration_ms: number) => void;
 }
 
-/** Where a tenant's policies stand in this process. */
+/** The status of a tenant's policies in this process. */
 export interface TenantStatus {
   readonly tenant: string;
   /** `failed`, `malformed` and `gone` are about the latest document; see `enforced_version`. */
   readonly state: ChainState;
-  /** What is wrong, "" when nothing is. */
+  /** What is wrong; "" when nothing is. */
   readonly detail: string;
-  /** Revision of the document that `state` is about. */
+  /** The revision of the document that `state` is about. */
   readonly revision: number;
   /** The version in force here; undefined when every operation is refused. */
   readonly enforced_version: number | undefined;
   readonly policies: number;
-  /** Unix ms of the last change of all this. */
+  /** When the status last changed, in Unix ms. */
   readonly since_ms: number;
 }
 
@@ -52,7 +55,7 @@ interface Waiter {
   resolve(): void;
 }
 
-/** One tenant. */
+/** The policies of one tenant. */
 export class TenantChain {
   readonly #tenant_id: string;
   readonly #context: TenantContext;
@@ -63,7 +66,7 @@ export class TenantChain {
   #detail = "";
   #revision = 0;
   #since_ms: number;
-  /** The latest document that nobody has looked at. */
+  /** The latest document, until it is taken up. */
   #wanted: Stored | undefined;
   #running: Promise<void> | undefined;
   #attempt = 0;
@@ -72,8 +75,9 @@ export class TenantChain {
   #closed = false;
 
   /**
-   * `is_new`: until now the tenant had no policies, so an empty chain is in force until its first
-   * document is. Else nobody here knows what was in force, and its operations are refused until then.
+   * Begins without a document. `is_new`: until now the tenant had no policies, so an empty chain is in
+   * force until its first document is. Otherwise nobody here knows what was in force, and the tenant's
+   * operations are refused until then.
    */
   constructor(tenant_id: string, is_new: boolean, context: TenantContext) {
     this.#tenant_id = tenant_id;
@@ -88,7 +92,7 @@ export class TenantChain {
     return this.#refused ? undefined : this.#active;
   }
 
-  /** Operations are refused because modules are still being made ready, and for nothing else. */
+  /** True when operations are refused only because modules are still being made ready. */
   get is_pending(): boolean {
     return this.#refused && this.#active === undefined && this.#running !== undefined;
   }
@@ -105,7 +109,7 @@ export class TenantChain {
     };
   }
 
-  /** Takes up a stored document; of several in quick succession only the last may be looked at. */
+  /** Takes up a stored document; of several in quick succession only the last needs to be looked at. */
   put(value: Uint8Array, revision: number): void {
     if (this.#closed) return;
     this.#attempt = 0;
@@ -113,8 +117,8 @@ export class TenantChain {
   }
 
   /**
-   * The document is gone. Nothing that we do deletes one, so this is damage or a stranger's hand, and
-   * whatever is in force stays: a lost store must not switch protection off.
+   * Takes note that the document is gone. Nothing of ours deletes one, so it is damage or was done by
+   * hand, and what is in force stays: a lost store must not switch protection off.
    */
   remove(revision: number): void {
     if (this.#closed) return;
@@ -188,7 +192,7 @@ export class TenantChain {
     }
     if (this.#closed) return modules.release(next.modules);
     const previous = this.#active;
-    // The swap: from here on every operation meets the new chain, and none a mixture.
+    // This is the swap: from here on every operation meets the new chain, and none a mixture.
     this.#active = next;
     this.#refused = false;
     if (previous !== undefined) modules.release(previous.modules);
@@ -203,7 +207,7 @@ export class TenantChain {
     const stays = this.chain === undefined
       ? "its operations are refused"
       : `version ${this.chain.version} stays`;
-    // A retry that fails again is one failure, told once.
+    // A retry that fails again is the same failure, which is told only once.
     if (this.#attempt === 0) {
       this.#context.log.error(`a tenant's new policies do not load; ${stays}`, {
         tenant_id: this.#tenant_id,

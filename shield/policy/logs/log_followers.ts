@@ -1,21 +1,21 @@
 /**
- * `host_log` lines on their way to people who follow them (`arq policy logs -f`). Best effort and of
- * this process only: a follower that reads too slowly loses lines and is told how many. The last lines
- * are remembered by `log_memory.ts`; those that are kept are the process's own log.
+ * `host_log` lines on their way to people who follow them (`arq policy logs -f`). Best effort, and only
+ * those of this process: a follower that reads too slowly loses lines and is told how many. The last
+ * lines are remembered by `log_memory.ts`; lines that must be kept are in the process's own log.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PolicyLog } from "../abi/policy.ts";
 
-/** Followers of all tenants together. */
+/** The most followers of all tenants together. */
 const FOLLOWERS_MAX = 64;
-/** Lines and characters that wait for one follower. */
+/** The most lines and characters that wait for one follower. */
 const LINES_MAX = 1_024;
 const CHARACTERS_MAX = 262_144;
 
 const LEVELS = ["debug", "info", "warn", "error"];
 const encoder = new TextEncoder();
 
-/** A line as NDJSON; `at_ms` is Unix ms. */
+/** A line as NDJSON; `at_ms` is in Unix ms. */
 export function logText({ name, level, message }: PolicyLog, at_ms: number): string {
   const ts = new Date(at_ms).toISOString();
   return `${JSON.stringify({ ts, policy: name, level: LEVELS[level] ?? "info", message })}\n`;
@@ -36,17 +36,17 @@ export class LogFollowers {
   readonly #now: () => number;
   readonly #followers = new Set<Follower>();
 
-  /** `now`: Unix ms. */
+  /** Makes an empty set; `now` is in Unix ms. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Followers now. */
+  /** How many followers there are now. */
   get size(): number {
     return this.#followers.size;
   }
 
-  /** Hands the lines of one evaluation to who follows the tenant. Costs nothing when nobody does. */
+  /** Gives the lines of one evaluation to the tenant's followers. Costs nothing when there is none. */
   publish(tenant_id: string, logs: readonly PolicyLog[], at_ms = this.#now()): void {
     if (this.#followers.size === 0) return;
     for (const follower of this.#followers) {
@@ -57,8 +57,9 @@ export class LogFollowers {
   }
 
   /**
-   * NDJSON of `{"ts","policy","level","message"}` from now on, and `{"dropped": n}` where lines were
-   * lost; an empty line at once, so that the reader knows it follows. Throws `too-many-pending`.
+   * Follows a tenant's lines from now on: NDJSON of `{"ts","policy","level","message"}`, and
+   * `{"dropped": n}` where lines were lost. An empty line comes at once, so that the reader knows it
+   * follows. Throws `too-many-pending`.
    */
   follow(tenant_id: string): ReadableStream<Uint8Array> {
     if (this.#followers.size >= FOLLOWERS_MAX) {
@@ -109,7 +110,7 @@ function offer(follower: Follower, line: string): void {
   follower.characters += line.length;
 }
 
-/** Everything that waits; undefined when the stream has ended. */
+/** All lines that wait; undefined when the stream has ended. */
 async function next(follower: Follower): Promise<string | undefined> {
   while (follower.lines.length === 0 && !follower.ended) {
     await new Promise<void>((resolve) => {

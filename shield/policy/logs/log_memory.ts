@@ -1,15 +1,18 @@
 /**
- * The last `host_log` lines of each tenant, for people who ask afterwards (`arq policy logs`). Of this
- * process only, in memory, bounded: what is to stay is in the process's own log. Who listens from now
- * on is `log_followers.ts`.
+ * The last `host_log` lines of each tenant, for people who ask afterwards (`arq policy logs`). Only
+ * those of this process, in memory, bounded: lines that must be kept are in the process's own log.
+ * Following lines from now on is `log_followers.ts`.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { logText } from "./log_followers.ts";
 import type { PolicyLog } from "../abi/policy.ts";
 
-/** Tenants whose lines are remembered; one more, and those that have logged nothing for longest go. */
+/**
+ * The most tenants whose lines are remembered; beyond that the one that has logged nothing for longest
+ * goes.
+ */
 const TENANTS_MAX = 256;
-/** Characters of one tenant's lines. */
+/** The most characters of one tenant's lines. */
 const CHARACTERS_MAX = 65_536;
 
 interface Line {
@@ -17,7 +20,7 @@ interface Line {
   readonly log: PolicyLog;
 }
 
-/** What one tenant has logged, the oldest first. */
+/** The lines of one tenant, the oldest first. */
 interface Remembered {
   readonly lines: Line[];
   characters: number;
@@ -25,7 +28,7 @@ interface Remembered {
 
 /** Bounds of the memory. */
 export interface LogMemoryOptions {
-  /** Lines of one tenant; 0: none is remembered. */
+  /** The most lines of one tenant; 0: none is remembered. */
   readonly lines_max: number;
   readonly tenants_max?: number;
   readonly characters_max?: number;
@@ -35,10 +38,10 @@ export interface LogMemoryOptions {
 
 const sizeOf = ({ name, message }: PolicyLog) => name.length + message.length;
 
-/** What a process remembers. */
+/** The remembered lines of a process. */
 export class LogMemory {
   readonly #options: LogMemoryOptions;
-  /** Whoever has logged last is last. */
+  /** The lines by tenant; the tenant that has logged last is the last. */
   readonly #tenants: BoundedMap<string, Remembered>;
   #lines = 0;
 
@@ -47,7 +50,7 @@ export class LogMemory {
     this.#tenants = new BoundedMap(options.tenants_max ?? TENANTS_MAX);
   }
 
-  /** Lines that are remembered now, of all tenants. */
+  /** How many lines of all tenants are remembered now. */
   get size(): number {
     return this.#lines;
   }
@@ -65,7 +68,10 @@ export class LogMemory {
     this.#lines -= this.#tenants.renew(tenant_id, kept)?.lines.length ?? 0;
   }
 
-  /** NDJSON of `{"ts","policy","level","message"}`, the oldest first; "" when nothing is remembered. */
+  /**
+   * A tenant's lines as NDJSON of `{"ts","policy","level","message"}`, the oldest first; "" without
+   * any.
+   */
   read(tenant_id: string): string {
     const { lines } = this.#tenants.get(tenant_id) ?? { lines: [] };
     return lines.map(({ log, at_ms }) => logText(log, at_ms)).join("");

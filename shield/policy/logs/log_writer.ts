@@ -1,21 +1,21 @@
 /**
- * `host_log` lines on their way to the process's own log: `component=overseer module=NAME …`, so many a
- * second and tenant. What is over that is left out, and one line a second says so. People who follow a
- * tenant's lines live get them from `log_followers.ts`.
+ * `host_log` lines on their way to the process's own log: `component=overseer module=NAME …`, with a
+ * limit for each tenant and second. Lines above it are left out, and one line a second says so. People
+ * who follow a tenant's lines live get them from `log_followers.ts`.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { PolicyLog } from "../abi/policy.ts";
 
-/** Lines of one tenant that reach the log in a second. */
+/** The most lines of one tenant that reach the log in a second. */
 export const LINES_PER_SECOND = 50;
-/** Tenants whose rate is remembered; when there are more, all begin anew. */
+/** The most tenants whose rate is remembered; when there are more, all begin anew. */
 const TENANTS_MAX = 10_000;
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 
 /** Writes the lines of one evaluation. */
 export type PolicyLogWriter = (tenant_id: string, logs: readonly PolicyLog[]) => void;
 
-/** `log` is of component `overseer`, `now` Unix ms. */
+/** Makes a writer. `log` is of component `overseer`, `now` in Unix ms. */
 export function createPolicyLogWriter(log: Logger, now: () => number): PolicyLogWriter {
   const rates = new Map<string, { second: number; lines: number }>();
   return (tenant_id, logs) => {

@@ -4,20 +4,20 @@
  */
 import { denoCommand } from "../../../shared/process/deno_command.ts";
 
-/** How a child is to run. */
+/** How a child process is to run. */
 export interface ChildOptions {
-  /** URL of the program; it may import files beside it and nothing from a registry. */
+  /** The URL of the program, which may import files beside it and nothing from a registry. */
   readonly program: string;
-  /** First argument by which a compiled server knows that it is to be that program. */
+  /** The first argument by which a compiled server knows that it is to be that program. */
   readonly compiled_as: string;
   readonly args: readonly string[];
   readonly v8_flags: readonly string[];
   readonly stdin: Uint8Array<ArrayBuffer>;
-  /** After this it is killed. */
+  /** The time after which the child is killed, in ms. */
   readonly wall_ms: number;
 }
 
-/** How it ended. `late`: it was killed for its time. */
+/** How the child ended. `late`: it was killed because its time was over. */
 export interface ChildResult {
   readonly code: number;
   readonly stdout: Uint8Array;
@@ -26,8 +26,8 @@ export interface ChildResult {
 }
 
 /**
- * Program and arguments. A compiled server has no `deno` beside it and is started again itself: it
- * gives its permissions up as it starts. V8 takes the flags that were compiled in and no other.
+ * The program and its arguments. A compiled server has no `deno` beside it, so it starts itself again
+ * and gives its permissions up as it starts. V8 takes the flags that were compiled in and no others.
  */
 export function childCommand(
   { program, compiled_as, args, v8_flags }: Omit<ChildOptions, "stdin" | "wall_ms">,
@@ -47,11 +47,11 @@ async function feed(child: Deno.ChildProcess, bytes: Uint8Array<ArrayBuffer>): P
     await writer.write(bytes);
     await writer.close();
   } catch {
-    // It has ended before it read everything; its exit code says why.
+    // The child has ended before it read everything; its exit code says why.
   }
 }
 
-/** Rejects when the child cannot be started. */
+/** Runs a child to its end. Rejects when it cannot be started. */
 export async function runChild(options: ChildOptions): Promise<ChildResult> {
   const { command, args } = childCommand(options);
   const child = new Deno.Command(command, {

@@ -1,8 +1,9 @@
 /**
- * Compiles metered modules for the process. A module that is new to it is first compiled completely,
- * by both compilers of the engine, in child processes with limits on time and memory: a module that
- * only compiles for minutes must not do that here. What passed is then compiled lazily, as usual, and
- * remembered (`verdict_store.ts`), so that the same bytes are not tried again at the next start.
+ * Compiles metered modules for the process. A module that is new to the process is first compiled
+ * completely, by both compilers of the engine, in child processes with limits on time and memory: one
+ * that compiles for minutes must not do that here. A module that passed is then compiled lazily, as
+ * usual, and remembered (`verdict_store.ts`), so that the same bytes are not tried again at the next
+ * start.
  */
 import { runChild } from "./child.ts";
 import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "./compile_child.ts";
@@ -12,32 +13,32 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import type { Verdicts } from "./verdict_store.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
-/** Limits of one trial compilation. */
+/** The limits of one trial compilation. */
 export interface CompileLimits {
   readonly wall_ms: number;
   readonly memory_bytes: number;
 }
 
-/** The limits of a compile: at most 10 s, and far less memory than a compile bomb takes. */
+/** The limits by default: at most 10 s, and far less memory than a compile bomb takes. */
 export const COMPILE_LIMITS: CompileLimits = { wall_ms: 10_000, memory_bytes: 536_870_912 };
 
-/** Compiled modules of the process. */
+/** The compiler of the process. */
 export interface Compiler {
   /**
-   * The compiled module; `sha256` names the upload that `bytes` were made of. Rejects with
-   * `PolicyModuleError`: `compile-refused`, `compile-time`, `compile-memory`, or `compile-failed`
-   * when the engine broke down over it; with another Error when the trial cannot be made at all.
+   * Compiles a module; `sha256` names the upload that `bytes` were made from. Rejects with
+   * `PolicyModuleError`: `compile-refused`, `compile-time`, `compile-memory`, or `compile-failed` when
+   * the engine broke down over it; with another Error when the trial cannot be made at all.
    */
   compile(sha256: string, bytes: Uint8Array): Promise<WebAssembly.Module>;
 }
 
 /** A compiler that keeps what it has compiled. */
 export interface KeepingCompiler extends Compiler {
-  /** Compiled modules that are kept for whoever asks next, whether or not one is in force. */
+  /** How many compiled modules are kept for the next caller, whether or not they are in force. */
   readonly kept: number;
-  /** The number of modules that were given back since the start. */
+  /** How many modules were let go since the start. */
   readonly released: number;
-  /** Gives back what is kept. */
+  /** Lets go of what is kept. */
   close(): void;
 }
 
@@ -50,8 +51,8 @@ const TIERS = ["--liftoff-only", "--no-liftoff"];
 const TRIALS = Deno.build.standalone ? TIERS.slice(0, 1) : TIERS;
 const CHILD = new URL("./compile_child.ts", import.meta.url).href;
 /**
- * What a verdict depends on besides the bytes: the transform that made them, the compilers that were
- * tried under which limits, and the engine on its machine.
+ * A name for everything besides the bytes that a verdict depends on: the transform that made them, the
+ * compilers that were tried under which limits, and the engine on its machine.
  */
 export function engineOf(limits: CompileLimits = COMPILE_LIMITS): string {
   const { v8, deno } = Deno.version;
@@ -61,27 +62,27 @@ export function engineOf(limits: CompileLimits = COMPILE_LIMITS): string {
     Deno.build.target;
 }
 
-/** The rest of the child, which has no use for it, is kept small too. */
+/** The heap of the child, in MiB; it is kept small, as the child does nothing but compile. */
 const CHILD_HEAP_MIB = 128;
 
-/** What a compiler may be told. */
+/** Options of a compiler. */
 export interface CompilerOptions {
   readonly limits?: CompileLimits;
-  /** Compiled modules that are kept. */
+  /** How many compiled modules are kept. */
   readonly max?: number;
-  /** How long one is kept after its last use, in ms; absent: until others take its place. */
+  /** How long a module is kept after its last use, in ms; absent: until others take its place. */
   readonly kept_ms?: number;
-  /** Trials that have passed before; absent: every module that is not kept is tried. */
+  /** The trials that have passed before; absent: every module that is not kept is tried. */
   readonly verdicts?: Verdicts | undefined;
 }
 
-/** Compiles; keeps the last `max` modules by upload and version of the transform. */
+/** Makes a compiler that keeps the last `max` modules by upload and version of the transform. */
 export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
   const { limits = COMPILE_LIMITS, max = 256, kept_ms, verdicts } = options;
   const compiled = new Kept<WebAssembly.Module>({ max, kept_ms });
   let last: Promise<unknown> = Promise.resolve();
 
-  /** One trial at a time: uploads must not take all cores from the traffic. */
+  /** Runs one trial at a time: uploads must not take all cores from the traffic. */
   function inTurn<T>(action: () => Promise<T>): Promise<T> {
     const turn = last.then(action);
     last = turn.catch(() => {});
@@ -90,7 +91,8 @@ export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
 
   async function make(sha256: string, bytes: Uint8Array): Promise<WebAssembly.Module> {
     const copy = new Uint8Array(bytes);
-    // By what is about to be compiled: a verdict about other bytes, whoever wrote it, is none.
+    // The verdict is looked up by what is about to be compiled: one about other bytes counts for
+    // nothing.
     const metered_sha256 = await sha256Hex(copy);
     if (await verdicts?.passed(sha256) !== metered_sha256) {
       await inTurn(async () => {
@@ -114,7 +116,7 @@ export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
   };
 }
 
-/** Compiles once in a child process; rejects with `PolicyModuleError`. */
+/** Makes one trial compilation in a child process; rejects with `PolicyModuleError`. */
 async function tryCompile(
   bytes: Uint8Array<ArrayBuffer>,
   flags: string,
@@ -127,7 +129,8 @@ async function tryCompile(
     args: [String(memory_bytes)],
     v8_flags: [
       "--no-wasm-lazy-compilation",
-      // One core at a time, also for the largest module: the others belong to the messages.
+      // The trial takes one core at a time, also for the largest module: the others belong to the
+      // messages.
       "--wasm-num-compilation-tasks=1",
       flags,
       `--max-old-space-size=${CHILD_HEAP_MIB}`,

@@ -1,9 +1,9 @@
 /**
- * A process that compiles one module from its standard input, eagerly, and ends: 0 when it could, 3
- * with a sentence on standard error when the engine refuses, 4 when it needed too much memory. It has
+ * A process that compiles one module from its standard input, eagerly, and ends: with 0 when it could,
+ * 3 with a sentence on standard error when the engine refuses, 4 when it needed too much memory. It has
  * no permissions; `compile.ts` starts it and limits its time. Its one argument is the memory limit in
- * bytes, counted on top of what it uses at its start. A compiled server is this program too: its
- * `main.ts` asks `isTrial` first.
+ * bytes, on top of what it uses at its start. A compiled server is this program, too: its `main.ts`
+ * asks `isTrial` first.
  */
 
 /** Exit code: the engine refuses the module; the sentence is on standard error. */
@@ -11,7 +11,7 @@ export const EXIT_REFUSED = 3;
 /** Exit code: compiling took more memory than allowed. */
 export const EXIT_MEMORY = 4;
 
-/** First argument of a compiled server that is to be this program. */
+/** The first argument of a compiled server that is to be this program. */
 export const TRIAL_ARGUMENT = "arqon:compile-trial";
 
 const WATCH_MS = 10;

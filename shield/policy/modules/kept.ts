@@ -4,10 +4,10 @@
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
-/** What is kept at most. */
+/** The bounds of what is kept. */
 export interface KeptLimits {
   readonly max: number;
-  /** How long after the last use; absent: until others take the place. */
+  /** How long a value is kept after its last use, in ms; absent: until others take its place. */
   readonly kept_ms?: number | undefined;
 }
 
@@ -16,11 +16,11 @@ interface Entry<V> {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** Values in the making or made, by key; what fails is not kept. */
+/** Values that are made or being made, by key. A value that could not be made is not kept. */
 export class Kept<V> {
   readonly #limits: KeptLimits;
   readonly #entries: BoundedMap<string, Entry<V>>;
-  /** Given back since the start. */
+  /** How many values were let go since the start. */
   released = 0;
 
   constructor(limits: KeptLimits) {
@@ -28,12 +28,12 @@ export class Kept<V> {
     this.#entries = new BoundedMap(limits.max);
   }
 
-  /** Values that are kept now. */
+  /** How many values are kept now. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** The value, made now unless it is kept. */
+  /** The value of a key, which is made now unless it is kept. */
   get(key: string, make: () => Promise<V>): Promise<V> {
     const known = this.#entries.get(key);
     clearTimeout(known?.timer);
@@ -44,7 +44,7 @@ export class Kept<V> {
       this.released++;
     }
     if (known === undefined) {
-      // It may have been this machine's bad moment.
+      // The failure may be this machine's bad moment, so the next caller tries again.
       entry.value.catch(() => {
         if (this.#entries.get(key)?.value === entry.value) this.#drop(key);
       });
@@ -52,7 +52,7 @@ export class Kept<V> {
     return entry.value;
   }
 
-  /** Gives everything back. */
+  /** Lets go of all values. */
   close(): void {
     for (const key of this.#entries.keys()) this.#drop(key);
   }

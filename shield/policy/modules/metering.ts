@@ -1,6 +1,6 @@
 /**
- * Metering beside the messages: hands modules to a thread of its own, one after another. What
- * metering does is `meter.ts`.
+ * Metering beside the message path: modules go to a thread of its own, one after another. What metering
+ * does is `meter.ts`.
  */
 import type { MeteredPolicy } from "../abi/abi_check.ts";
 import type { MeterOptions } from "../../../wasm/metering/meter.ts";
@@ -10,24 +10,24 @@ import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 /** A thread that meters. */
 export interface Metering {
   /**
-   * Decodes, checks and meters. Rejects with what `meterPolicy` throws, and with
-   * `metering-failed` when the thread has died, after which the next call starts another one.
+   * Decodes, checks and meters a module. Rejects as `meterPolicy` throws, and with `metering-failed`
+   * when the thread has died; the next call then starts another one.
    */
   meter(bytes: Uint8Array): Promise<MeteredPolicy>;
-  /** Ends the thread; what is under way is rejected. */
+  /** Ends the thread; modules under way are rejected. */
   close(): void;
 }
 
 type Waiting = PromiseWithResolvers<MeteredPolicy>;
 
-/** Settles what waits for this reply. */
+/** Settles the call that waits for this reply. */
 function settle({ resolve, reject }: Waiting, reply: MeterReply): void {
   if ("metered" in reply) resolve(reply.metered);
   else if ("bug" in reply) reject(new Error(`metering failed: ${reply.bug}`));
   else reject(new PolicyModuleError(reply.reason, reply.sentence));
 }
 
-/** The thread starts with the first module. */
+/** Makes the thread, which starts with the first module. */
 export function createMetering(options: MeterOptions): Metering {
   const waiting = new Map<number, Waiting>();
   let thread: Worker | undefined;

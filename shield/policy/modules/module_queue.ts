@@ -1,18 +1,20 @@
 /**
- * The order in which a process makes modules ready: those whose trial compilation is known to have
- * passed beside those that must be tried first, tenants in turns, and before all others the tenants
- * whose clients are waiting. What making ready means is `module_set.ts`'s business.
+ * The order in which a process makes modules ready. Modules whose trial compilation is known to have
+ * passed go beside those that must be tried first; tenants take turns; tenants whose clients are
+ * waiting go before all others. Making a module ready is `module_set.ts`'s business.
  */
 import { createTurns, type Turns, UNBOUNDED } from "../turns/pool_turns.ts";
 
-/** Modules made ready at a time whose trial has passed before: each is fetched and metered. */
+/**
+ * How many modules whose trial has passed before are made ready at a time: each is fetched and metered.
+ */
 export const QUICK_AT_ONCE = 4;
-/** Modules that are tried at once: one is tried while the next is fetched and metered. */
+/** How many modules are tried at a time: one is tried while the next is fetched and metered. */
 export const TRIED_AT_ONCE = 2;
 
 /** One module that waits. */
 interface Waiting {
-  /** Tenants whose chains name it. */
+  /** The tenants whose chains name the module. */
   readonly wanted_by: ReadonlySet<string>;
   readonly start: () => void;
 }
@@ -29,21 +31,24 @@ const track = (at_once: number): Track => ({
   waiting: createTurns(UNBOUNDED),
 });
 
-/** Modules that are to be made ready. */
+/** The modules that are to be made ready. */
 export class ModuleQueue {
   readonly #isKnown: (sha256: string) => Promise<boolean>;
   readonly #quick = track(QUICK_AT_ONCE);
   readonly #tried = track(TRIED_AT_ONCE);
   readonly #urgent = new Set<string>();
-  /** Callbacks that wait until no module is left that takes little. */
+  /** Callbacks that wait until no module is left whose trial has passed before. */
   readonly #idle = new Set<() => void>();
 
-  /** `isKnown`: whether the module's trial has passed before; it must not reject. */
+  /**
+   * Makes an empty queue. `isKnown` says whether a module's trial has passed before; it must not
+   * reject.
+   */
   constructor(isKnown: (sha256: string) => Promise<boolean>) {
     this.#isKnown = isKnown;
   }
 
-  /** Runs `job` when its turn has come; `wanted_by` is looked at until then and may grow. */
+  /** Runs `job` when its turn has come; `wanted_by` is read until then and may grow. */
   async run<T>(
     sha256: string,
     wanted_by: ReadonlySet<string>,
@@ -57,18 +62,18 @@ export class ModuleQueue {
     return quick === undefined ? await this.#inTurn(this.#tried, wanted_by, job) : quick.value;
   }
 
-  /** Resolves when all that wait or run now must be tried first: the others are done. */
+  /** Resolves when only modules are left that must be tried first. */
   quickDone(): Promise<void> {
     if (this.#quick.running === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.add(resolve));
   }
 
-  /** From now on what this tenant waits for goes before what others wait for. */
+  /** Lets what this tenant waits for go first from now on. */
   urge(tenant_id: string): void {
     this.#urgent.add(tenant_id);
   }
 
-  /** The tenant waits no more. */
+  /** Ends what `urge` began: the tenant waits no more. */
   calm(tenant_id: string): void {
     this.#urgent.delete(tenant_id);
   }
@@ -89,7 +94,7 @@ export class ModuleQueue {
     }
   }
 
-  /** Hands the place of one that is done to the next. */
+  /** Gives the place of a module that is done to the next. */
   #next(track: Track): void {
     const isUrgent = (_: string, { wanted_by }: Waiting) => !this.#urgent.isDisjointFrom(wanted_by);
     const urgent = this.#urgent.size === 0 ? undefined : track.waiting.take(isUrgent);

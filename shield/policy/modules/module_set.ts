@@ -1,23 +1,23 @@
 /**
  * The modules that this process has loaded, counted by who holds them: a module is fetched and loaded
- * once, however many chains name it, and unloaded some time after the last chain let go of it. What
- * loading means is the pool's business.
+ * once, however many chains name it, and unloaded some time after the last chain let go of it. Loading
+ * itself is the pool's business.
  */
 import { ArqonError } from "@arqon/proto";
 import { ModuleQueue } from "./module_queue.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
-/** Where loaded modules go; the pool, by way of the metering transform. */
+/** Loads modules: the pool, by way of the metering transform. */
 export interface ModuleLoader {
   /**
    * Makes a module ready to run; `bytes` are as uploaded. Rejects with `PolicyModuleError` when the
-   * module is no good, with anything else when it may be later.
+   * module is no good, and with another Error when it may load later.
    */
   load(sha256: string, bytes: Uint8Array): Promise<void>;
   unload(sha256: string): void;
   /**
-   * Whether its trial compilation has passed before, so that loading it takes little; absent: of all.
-   * Never rejects.
+   * Whether a module's trial compilation has passed before, so that loading it takes little; absent:
+   * all have passed. Never rejects.
    */
   isKnown?(sha256: string): Promise<boolean>;
 }
@@ -25,18 +25,18 @@ export interface ModuleLoader {
 /** What a set is made from. */
 export interface ModuleSetOptions {
   readonly loader: ModuleLoader;
-  /** The bytes as uploaded; undefined when they are not (yet) there. */
+  /** Fetches the bytes as uploaded; undefined when they are not (yet) there. */
   readonly fetch: (sha256: string) => Promise<Uint8Array | undefined>;
   /**
-   * How long a module stays loaded after the last chain let go of it, in ms: longer than any
-   * evaluation of an old chain may still be under way.
+   * How long a module stays loaded after the last chain let go of it, in ms. It must be longer than any
+   * evaluation of an old chain may take.
    */
   readonly unload_delay_ms: number;
 }
 
 interface Entry {
   holders: number;
-  /** Tenants that wait for it. */
+  /** The tenants that wait for the module. */
   readonly wanted_by: Set<string>;
   readonly loading: Promise<void>;
   loaded: boolean;
@@ -61,33 +61,33 @@ export class ModuleSet {
     this.#queue = new ModuleQueue((sha256) => loader.isKnown?.(sha256) ?? Promise.resolve(true));
   }
 
-  /** Modules that are loaded now. */
+  /** How many modules are loaded now. */
   get size(): number {
     let loaded = 0;
     for (const entry of this.#entries.values()) loaded += Number(entry.loaded);
     return loaded;
   }
 
-  /** Modules that wait or are being loaded. */
+  /** How many modules wait or are being loaded. */
   get pending(): number {
     let pending = 0;
     for (const entry of this.#entries.values()) pending += Number(!entry.loaded);
     return pending;
   }
 
-  /** Resolves when whatever is still to be loaded must be tried first. */
+  /** Resolves when only modules are left to load that must be tried first. */
   quickDone(): Promise<void> {
     return this.#queue.quickDone();
   }
 
-  /** What this tenant waits for is loaded before what others wait for. */
+  /** Loads what this tenant waits for before what others wait for. */
   urge(tenant_id: string): void {
     this.#queue.urge(tenant_id);
   }
 
   /**
-   * Holds every module for a tenant, or none: then it rejects with why the first of them cannot be
-   * loaded. Each success wants one `release` of the same modules.
+   * Holds every module for a tenant, or none: then it rejects with the reason why the first of them
+   * cannot be loaded. Each success needs one `release` of the same modules.
    */
   async hold(modules: ReadonlySet<string>, tenant_id: string): Promise<void> {
     const all = [...modules];
@@ -108,7 +108,9 @@ export class ModuleSet {
     }
   }
 
-  /** Loads a module once more whose loader has dropped it by itself; nothing when nobody holds it. */
+  /**
+   * Loads a module once more that its loader has dropped by itself; does nothing when nobody holds it.
+   */
   async reload(sha256: string): Promise<void> {
     if (this.#entries.get(sha256)?.loaded === true) await this.#load(sha256);
   }
@@ -125,7 +127,7 @@ export class ModuleSet {
     if (!entry.loaded) entry.wanted_by.add(tenant_id);
     clearTimeout(entry.unloading);
     entry.unloading = undefined;
-    // When it fails the entry is gone already, and its count with it.
+    // When loading fails, the entry is gone already, and its count with it.
     await entry.loading;
   }
 

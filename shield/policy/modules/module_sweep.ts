@@ -1,7 +1,7 @@
 /**
- * Deletes stored modules that no chain names, nor any version to which a rollback may go back, once they
- * have been there for `[policy] unused_module_seconds`: until then an upload may yet be deployed. Every
- * Shield sweeps. Modules in memory are `module_set.ts` and `compile.ts`.
+ * Deletes stored modules that neither a chain names nor a version to which a rollback may go back, once
+ * they have been there for `[policy] unused_module_seconds`: until then an upload may still be
+ * deployed. Every Shield sweeps. Modules in memory are `module_set.ts` and `compile.ts`.
  */
 import { Counter, Gauge } from "prom-client";
 import type { Registry } from "prom-client";
@@ -9,7 +9,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { StoredObject } from "../../../shared/spine/contract/spine.ts";
 import type { PolicyStore } from "../chain/store.ts";
 
-/** Between two passes, unless modules are kept for less. */
+/** The longest pause between two passes, in ms; shorter when modules are kept for less. */
 const LONGEST_PAUSE_MS = 3_600_000;
 const SHORTEST_PAUSE_MS = 500;
 
@@ -20,13 +20,13 @@ export interface ModuleSweepOptions {
   readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
-  /** [0, 1). */
+  /** A random number in [0, 1). */
   readonly random: () => number;
-  /** How long a module stays that nothing names, in ms. */
+  /** How long a module that nothing names is kept, in ms. */
   readonly kept_ms: number;
 }
 
-/** Modules of one kind as the last pass found and left them. */
+/** Modules of one kind, as the last pass found and left them. */
 interface Held {
   modules: number;
   bytes: number;
@@ -39,9 +39,9 @@ const nothingHeld = (): Record<State, Held> => ({
   unnamed: { modules: 0, bytes: 0 },
 });
 
-/** What one pass did. */
+/** The result of one pass. */
 export interface SweepPass {
-  /** Hashes of what was deleted. */
+  /** The hashes of the deleted modules. */
   readonly swept: readonly string[];
 }
 
@@ -85,11 +85,11 @@ export class ModuleSweep {
     );
   }
 
-  /** Makes a pass now and then until it is closed. What fails is tried at the next. */
+  /** Makes a pass from time to time until it is closed. What fails is tried at the next pass. */
   start(): void {
     const { random, kept_ms, log } = this.#options;
     const pause_ms = Math.max(SHORTEST_PAUSE_MS, Math.min(LONGEST_PAUSE_MS, kept_ms / 2));
-    // A little chance: Shields that start together do not all do the same.
+    // The pause is partly random, so that Shields that start together do not all sweep at once.
     const delay_ms = pause_ms * (0.5 + random() / 2);
     this.#timer = setTimeout(() => {
       this.pass().catch((error: unknown) => {
@@ -99,20 +99,21 @@ export class ModuleSweep {
     Deno.unrefTimer(this.#timer);
   }
 
-  /** No further pass. */
+  /** Ends the passes. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
   }
 
   /**
-   * Looks at everything once. Rejects, and deletes nothing more, when the Spine does not answer or a
-   * document cannot be read.
+   * Looks at all stored modules once. When the Spine does not answer or a document cannot be read, it
+   * rejects and deletes nothing more.
    */
   async pass(): Promise<SweepPass> {
     const { store, now, kept_ms } = this.#options;
     const modules = await store.modules();
-    // After the modules: what was uploaded and deployed since is not among them.
+    // This comes after the listing of modules, so what was uploaded and deployed since is not among
+    // those.
     const named = await store.named();
     const held = nothingHeld();
     const swept: string[] = [];
@@ -131,14 +132,14 @@ export class ModuleSweep {
     return { swept };
   }
 
-  /** True when it is gone: whoever deploys at the same moment gets it back. */
+  /** Deletes a module; true when it is gone. A deployment at the same moment gets it back. */
   async #delete({ name: sha256, size_bytes }: StoredObject): Promise<boolean> {
     const { store, log } = this.#options;
-    // Of what is damaged there is nothing to give back.
+    // A damaged module cannot be given back.
     const bytes = await store.module(sha256).catch(() => undefined);
     await store.deleteModule(sha256);
-    // A deployment writes its document first and then looks whether the module is there; we the other
-    // way round. So one of the two sees what the other did.
+    // A deployment writes its document first and then looks whether the module is there; the sweep does
+    // it the other way round. So one of the two sees what the other did.
     if (bytes !== undefined && (await store.named()).has(sha256)) {
       await store.keepModule(sha256, bytes);
       return false;

@@ -1,8 +1,8 @@
 /**
- * The modules that no Shield of the bus runs any more because one of them wedged or killed a worker:
- * kept in the bucket `ARQON_POLICY_QUARANTINE` under their sha256, so that neither a restart nor
- * another node gives them another try. In force here at once, whether or not the Spine answers. Who
- * is put in is the pool's finding; only an operator lets one out.
+ * The modules that no Shield of the bus runs any more because one of them wedged or killed a worker.
+ * They are kept in the bucket `ARQON_POLICY_QUARANTINE` under their sha256, so that neither a restart
+ * nor another node tries them again. Here they are in quarantine at once, whether or not the Spine
+ * answers. The pool decides which modules go in; only an operator lets one out.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -11,13 +11,18 @@ import type { KeyValue, KvChange, Spine } from "../../../shared/spine/contract/s
 
 const BUCKET = "ARQON_POLICY_QUARANTINE";
 const SHA256 = /^[0-9a-f]{64}$/;
-/** Pause before a write that failed is tried again; doubles up to the longest. */
+/**
+ * The first pause before a failed write is tried again, in ms, and the longest: it doubles each time.
+ */
 const RETRY_MS = 250;
 const LONGEST_RETRY_MS = 30_000;
 
-/** `wedge`: it kept a worker from any progress. `crash`: the worker died while it ran. */
+/**
+ * Causes of quarantine. `wedge`: the module kept a worker from any progress. `crash`: the worker died
+ * while it ran.
+ */
 const WHY = ["wedge", "crash"] as const;
-/** A cause of quarantine. */
+/** One cause of quarantine. */
 export type QuarantineCause = typeof WHY[number];
 
 const Entry = z.strictObject({
@@ -34,7 +39,9 @@ const Entry = z.strictObject({
 export interface QuarantinedModule {
   /** The sha256 of the module as uploaded. */
   readonly sha256: string;
-  /** "unknown" when the stored entry cannot be read: it holds all the same. */
+  /**
+   * Why it is in quarantine; "unknown" when the stored entry cannot be read, which counts all the same.
+   */
   readonly why: QuarantineCause | "unknown";
   /** Unix ms; 0 when it is not known. */
   readonly at_ms: number;
@@ -48,25 +55,25 @@ export interface QuarantineOptions {
   /** Unix ms. */
   readonly now: () => number;
   readonly node: string;
-  /** A module is in quarantine from now on; not called for those that `add` names. */
+  /** Called when a module is in quarantine from now on, but not for those that `add` names. */
   readonly onAdded: (sha256: string) => void;
-  /** A module was let out, here or elsewhere. */
+  /** Called when a module was let out, here or elsewhere. */
   readonly onReleased: (sha256: string) => void;
 }
 
 /** The quarantine of the bus as this process knows it. */
 export interface Quarantine {
   has(sha256: string): boolean;
-  /** The latest first. */
+  /** The modules in quarantine, the latest first. */
   list(): readonly QuarantinedModule[];
-  /** In force here when it returns; stored as soon as the Spine takes it. */
+  /** Puts a module into quarantine: here when it returns, and stored as soon as the Spine takes it. */
   add(sha256: string, why: QuarantineCause): void;
   /**
-   * Lets a module out on every node. Resolves with false when it is not in. Rejects with
+   * Lets a module out on every node. Resolves with false when it was not in. Rejects with
    * `spine-unavailable`.
    */
   release(sha256: string): Promise<boolean>;
-  /** Resolves when what was added is stored, or after `timeout_ms`; then nothing is tried any more. */
+  /** Resolves when what was added is stored, or after `timeout_ms`; no write is tried after that. */
   close(timeout_ms: number): Promise<void>;
 }
 
@@ -139,13 +146,13 @@ class StoredQuarantine implements Quarantine {
     this.#stop();
   }
 
-  /** Never rejects. */
+  /** Stores an entry, with retries. Never rejects. */
   async #write(sha256: string, value: Uint8Array): Promise<void> {
     for (let attempt = 0; !this.#is_closed; attempt++) {
       try {
         return void await this.#bucket.update([sha256], value, 0);
       } catch (error) {
-        // Another node has found the same.
+        // Another node has put the same module in.
         if (error instanceof ArqonError && error.reason === "version-conflict") return;
         if (attempt === 0) {
           this.#options.log.error("a quarantine holds on this node only until it can be stored", {
@@ -182,8 +189,8 @@ class StoredQuarantine implements Quarantine {
 }
 
 /**
- * Opens, and if need be makes, the bucket; resolves when what is stored is known. Rejects with
- * `spine-unavailable`: without it nobody knows what must not run.
+ * Opens the bucket, and makes it if need be; resolves when what is stored is known. Rejects with
+ * `spine-unavailable`, since without it nobody knows what must not run.
  */
 export async function openQuarantine(options: QuarantineOptions): Promise<Quarantine> {
   const quarantine = new StoredQuarantine(options, await options.spine.keyValue(BUCKET));

@@ -2,7 +2,7 @@
  * Trial compilations that have passed, remembered in the bucket `ARQON_POLICY_VERDICTS` for every
  * process of the bus and its next start. An entry vouches for exact bytes, of the upload and of the
  * metered module, under one version of the transform and one engine; anything else is tried anew.
- * What a trial is, is `compile.ts`; nothing here can put a policy in force.
+ * Trials are made in `compile.ts`; nothing here can put a policy in force.
  */
 import { z } from "zod";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
@@ -11,9 +11,9 @@ import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spin
 import { sha256Hex } from "../../../shared/sha256.ts";
 
 const BUCKET = "ARQON_POLICY_VERDICTS";
-/** Entries that are kept; when there are more, the oldest quarter goes. */
+/** The most entries that are kept; when there are more, the oldest quarter goes. */
 const VERDICTS_MAX = 8_192;
-/** So many writes of this process lie between two counts of the entries. */
+/** How many writes of this process lie between two counts of the entries. */
 const COUNT_EVERY = 256;
 
 const HEX = z.string().regex(/^[0-9a-f]{64}$/);
@@ -21,26 +21,26 @@ const Verdict = z.strictObject({
   format: z.literal(1),
   /** The sha256 of the module as uploaded. */
   sha256: HEX,
-  /** The sha256 of what the transform made of it, which is what was tried. */
+  /** The sha256 of the metered module, which is what was tried. */
   metered_sha256: HEX,
   /** Transform, compilers, limits, engine and machine. */
   engine: z.string().max(512),
-  /** Over the fields above, so that an entry that was changed or moved is none. */
+  /** A seal over the fields above: an entry that was changed or moved does not count. */
   seal: HEX,
 });
 type Verdict = z.output<typeof Verdict>;
 
-/** What passed a trial, by the upload's sha256. Neither method rejects. */
+/** The trials that have passed, by the upload's sha256. Neither method rejects. */
 export interface Verdicts {
-  /** The sha256 of the metered bytes whose trial passed; undefined: nothing is known. */
+  /** The sha256 of the metered bytes whose trial passed; undefined when no trial is known. */
   passed(sha256: string): Promise<string | undefined>;
   remember(sha256: string, metered_sha256: string): Promise<void>;
 }
 
-/** What the verdicts need. */
+/** What the store of verdicts needs. */
 export interface VerdictStoreOptions {
   readonly bucket: KeyValue;
-  /** What a verdict holds for besides the bytes; another one has verdicts of its own. */
+  /** What a verdict depends on besides the bytes; each such engine has verdicts of its own. */
   readonly engine: string;
   readonly log: Logger;
   readonly max?: number;
@@ -52,7 +52,7 @@ function sealOf({ format, sha256, metered_sha256, engine }: Omit<Verdict, "seal"
   return sha256Hex(bytesOf(JSON.stringify([format, sha256, metered_sha256, engine])));
 }
 
-/** The entry, when it is one of ours for this upload and this engine. */
+/** Reads an entry; undefined when it is not a valid one for this upload and this engine. */
 async function read(
   value: Uint8Array,
   expected: Pick<Verdict, "sha256" | "engine">,
@@ -69,7 +69,7 @@ async function read(
   return await sealOf(data) === data.seal ? data : undefined;
 }
 
-/** Deletes the oldest until three quarters of `max` are left, when there are more than `max`. */
+/** Deletes the oldest entries until three quarters of `max` are left, if there are more than `max`. */
 async function trim(bucket: KeyValue, max: number): Promise<void> {
   if ((await bucket.keys()).length <= max) return;
   const entries: { key: KvKey; revision: number }[] = [];
@@ -134,7 +134,7 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
 }
 
 /**
- * Opens, and if need be makes, the bucket. Undefined, with a line in the log, when it cannot be: then
+ * Opens the bucket, and makes it if need be. Undefined, with a line in the log, when that fails: then
  * every start makes its own trials.
  */
 export async function openVerdicts(

@@ -4,22 +4,22 @@
  * then does not, since its module is in quarantine. Pure: time is an argument.
  */
 
-/** Wedges within `memory_ms` at which the process gives up. */
+/** How many wedges within `memory_ms` make the process give up. */
 export interface WedgeLimits {
   readonly most: number;
-  /** After so long a wedge does not count any more. */
+  /** How long a wedge counts, in ms. */
   readonly memory_ms: number;
 }
 
-/** The wedges that count. */
+/** The wedges of the last while. */
 export interface WedgeCount {
-  /** Counts one. True when there are as many as there may be; once, until some are forgotten. */
+  /** Counts a wedge. True when the limit is reached; only once, until some are forgotten. */
   add(now_ms: number): boolean;
-  /** How many count now. */
+  /** How many wedges count now. */
   size(now_ms: number): number;
 }
 
-/** None yet. */
+/** Makes a count without wedges. */
 export function createWedgeCount({ most, memory_ms }: WedgeLimits): WedgeCount {
   let times: number[] = [];
   const size = (now_ms: number) => {

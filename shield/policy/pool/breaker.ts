@@ -7,15 +7,15 @@ import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
 /** When a breaker opens, and for how long. */
 export interface BreakerLimits {
-  /** Failures in a row. */
+  /** How many failures in a row open the breaker. */
   readonly failures: number;
   readonly cool_down_ms: number;
 }
 
-/** One module of one tenant. */
+/** The breaker of one module of one tenant. */
 export interface Breaker {
   failures: number;
-  /** When the next attempt may run; 0 is closed. */
+  /** When the next attempt may run, in ms; 0 while the breaker is closed. */
   open_until_ms: number;
 }
 
@@ -25,9 +25,9 @@ export function createBreaker(): Breaker {
 }
 
 /**
- * Whether a call may run. After the cool-down one attempt may, and the next only when that one has
- * succeeded or another cool-down has passed, so that an attempt that is never heard of again does
- * not keep the breaker open for ever.
+ * Whether a call may run. After the cool-down one attempt may run, and the next only when that one has
+ * succeeded or another cool-down has passed, so that an attempt without an answer does not keep the
+ * breaker open for ever.
  */
 export function breakerAllows(breaker: Breaker, limits: BreakerLimits, now_ms: number): boolean {
   if (breaker.open_until_ms === 0) return true;
@@ -36,7 +36,7 @@ export function breakerAllows(breaker: Breaker, limits: BreakerLimits, now_ms: n
   return true;
 }
 
-/** The module failed. Returns true when this opened the breaker. */
+/** Counts a failure of the module. Returns true when it opened the breaker. */
 export function breakerFailure(breaker: Breaker, limits: BreakerLimits, now_ms: number): boolean {
   breaker.failures++;
   if (breaker.failures < limits.failures) return false;
@@ -49,14 +49,17 @@ export function breakerFailure(breaker: Breaker, limits: BreakerLimits, now_ms: 
 export interface Breakers {
   allows(tenant_id: string, sha256: string, now_ms: number): boolean;
   success(tenant_id: string, sha256: string): void;
-  /** Returns true when this opened the breaker. */
+  /** Counts a failure. Returns true when it opened the breaker. */
   failure(tenant_id: string, sha256: string, now_ms: number): boolean;
-  /** Forgets what is known of a module. */
+  /** Forgets the breakers of a module. */
   forget(sha256: string): void;
   open(): { tenant_id: string; sha256: string }[];
 }
 
-/** Only what has failed since its last success is kept, at most `max`; the oldest goes first. */
+/**
+ * Makes the breakers. Only those with a failure since the last success are kept, at most `max`; the
+ * oldest goes first.
+ */
 export function createBreakers(limits: BreakerLimits, max = 4_096): Breakers {
   const breakers = new BoundedMap<string, Breaker & { tenant_id: string; sha256: string }>(max);
   const key = (tenant_id: string, sha256: string) => `${sha256} ${tenant_id}`;

@@ -1,6 +1,6 @@
 /**
- * Decides whether a chain may run now (fuel of the tenant, breakers, loaded modules), and learns
- * from what it did. The rules of each are in their own files; nothing here waits.
+ * Decides whether a chain may run now (fuel of the tenant, breakers, loaded modules), and learns from
+ * its outcomes. The rules of each are in their own files; nothing here waits.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -20,15 +20,15 @@ export interface ChainGateOptions {
   readonly now: () => number;
 }
 
-/** A chain that may run, or the verdict instead. */
+/** A chain that may run, or the verdict in its place. */
 export type Admission =
   | { readonly chain: readonly ChainEntry[]; readonly skipped: readonly PolicyOutcome[] }
   | { readonly verdict: Verdict };
 
-/** Lets chains run, or gives the verdict instead; keeps breakers and fuel buckets. */
+/** Lets chains run, or gives a verdict in their place; keeps breakers and fuel buckets. */
 export interface ChainGate {
   admit(request: EvaluateRequest): Admission;
-  /** The outcomes of a reply, which also count for breakers and fuel. */
+  /** The outcomes of a reply; it counts them for breakers and fuel. */
   learn(tenant_id: string, chain: readonly ChainEntry[], reply: WorkerReply): PolicyOutcome[];
   forget(sha256: string): void;
   openBreakers(): { tenant_id: string; sha256: string }[];
@@ -37,10 +37,10 @@ export interface ChainGate {
 /** Faults that are the module's own. */
 const FAILURES: ReadonlySet<PolicyFault> = new Set(["fuel", "trap", "memory", "abi"]);
 const NOTHING = { added_headers: [], logs: [] };
-/** Log lines a second about faults. */
+/** The most log lines about faults in a second. */
 const FAULT_LINES = 10;
 
-/** Logs faults, so many a second and no more: who fails often must not fill the disk. */
+/** Logs faults, up to a limit for each second: a policy that fails often must not fill the disk. */
 function createFaultLog(log: Logger) {
   let lines = 0;
   let lines_from_ms = -Infinity;
@@ -54,7 +54,7 @@ function createFaultLog(log: Logger) {
   };
 }
 
-/** A gate that knows nothing bad of any module. */
+/** Makes a gate whose breakers are closed and whose buckets are full. */
 export function createChainGate({ policy, modules, log, now }: ChainGateOptions): ChainGate {
   const breakers = createBreakers({
     failures: policy.breaker_failures,

@@ -1,11 +1,13 @@
 /**
- * How much fuel a tenant may burn a second, as plain data and arithmetic. What a call costs is known
- * only when it has run, so that it is charged afterwards and the level may go below zero: a debt is
- * worked off before the next call runs. Time is an argument; nothing here waits.
+ * How much fuel a tenant may burn in a second, as plain data and arithmetic. What a call costs is known
+ * only after it has run, so it is charged then and the level may go below zero: a debt is worked off
+ * before the next call runs. Time is an argument; nothing here waits.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
-/** Fills at `per_second` up to two seconds' worth. Fuel is in the units of `fuel_limit`. */
+/**
+ * A bucket of fuel. It fills at `per_second`, up to two seconds' worth, in the units of `fuel_limit`.
+ */
 export interface FuelBucket {
   readonly per_second: number;
   fuel: number;
@@ -19,7 +21,7 @@ export function createFuelBucket(per_second: number, now_ms: number): FuelBucket
   return { per_second, fuel: per_second * BURST_SECONDS, updated_ms: now_ms };
 }
 
-/** A clock that goes backwards adds nothing. */
+/** Fills the bucket up to now. A clock that goes backwards adds nothing. */
 function refill(bucket: FuelBucket, now_ms: number): void {
   const elapsed_ms = Math.max(now_ms - bucket.updated_ms, 0);
   bucket.updated_ms = now_ms;
@@ -27,7 +29,7 @@ function refill(bucket: FuelBucket, now_ms: number): void {
   bucket.fuel = Math.min(bucket.per_second * BURST_SECONDS, filled);
 }
 
-/** True when a call may run now: nothing is owed. */
+/** Whether a call may run now: nothing is owed. */
 export function hasFuel(bucket: FuelBucket, now_ms: number): boolean {
   refill(bucket, now_ms);
   return bucket.fuel > 0;
@@ -43,15 +45,15 @@ export function spendFuel(bucket: FuelBucket, fuel: number, now_ms: number): voi
 export interface FuelBuckets {
   /** Whether the tenant may run a call now. */
   has(tenant_id: string, now_ms: number): boolean;
-  /** Charges a tenant. */
+  /** Charges a tenant with what a call has burnt. */
   spend(tenant_id: string, fuel: number, now_ms: number): void;
-  /** Tenants remembered. */
+  /** How many tenants are remembered. */
   readonly size: number;
 }
 
 /**
- * At most `max` tenants are remembered. A full bucket is as good as none and goes first; when none
- * is full the one made longest ago goes.
+ * Makes the buckets of at most `max` tenants. A full bucket is worth no more than none and goes first;
+ * when none is full, the one made longest ago goes.
  */
 export function createFuelBuckets(per_second: number, max = 4_096): FuelBuckets {
   const buckets = new BoundedMap<string, FuelBucket>(max);

@@ -15,24 +15,24 @@ import {
 import type { PlainLabels } from "../../../shared/metrics/metrics_plain.ts";
 import type { PolicyOutcome } from "../abi/policy.ts";
 
-/** What the pool counts. */
+/** The pool's counters. */
 export interface PolicyMetrics {
-  /** One policy of a chain has run, or could not. */
+  /** Counts one policy of a chain that has run, or could not. */
   outcome(outcome: PolicyOutcome): void;
-  /** A chain's verdict was given after this long. */
+  /** Observes the time until a chain's verdict was given. */
   verdict(duration_ms: number): void;
-  /** A chain has run and used this part of its budget, instances included. */
+  /** Observes the part of its budget that a chain used, instances included. */
   chain(used_ratio: number): void;
-  /** A verdict stood, but came after `timeout_ms`. */
+  /** Counts a verdict that stood, but came after `timeout_ms`. */
   late(): void;
-  /** A module was compiled, trial included. */
+  /** Observes the time of compiling a module, trial included. */
   compiled(duration_ms: number): void;
   replaced(): void;
-  /** A worker was at work for this long on one chain, whatever became of its verdict. */
+  /** Observes the time that a worker spent on one chain, whatever became of its verdict. */
   busy(duration_ms: number): void;
 }
 
-/** Names of policies that are told apart. */
+/** The most names of policies with series of their own. */
 const NAMES = 256;
 const OTHER = "other";
 const EXECUTION_SECONDS = [
@@ -54,7 +54,7 @@ const EXECUTION_SECONDS = [
 const CHAIN_RATIOS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1];
 const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** What one policy's series have come to. */
+/** The series of one policy. */
 interface Series {
   readonly duration: PlainHistogram;
   fuel: number;
@@ -66,13 +66,13 @@ interface Series {
 
 type VerdictName = "allowed" | "observed" | "refused";
 
-/** The pool's numbers of the moment, read when somebody scrapes. */
+/** The pool's gauges, read at every scrape. */
 export interface PolicyGauges {
   readonly pending: () => number;
-  /** Threads of the pool. */
+  /** How many threads the pool has. */
   readonly workers: () => number;
   readonly slow_tenants: () => number;
-  /** Modules that wedged or killed a worker somewhere. */
+  /** How many modules are in quarantine because they wedged or killed a worker somewhere. */
   readonly quarantined: () => number;
 }
 
@@ -114,7 +114,10 @@ function registerInstances(registry: Registry, known: ReadonlyMap<string, Series
   );
 }
 
-/** Counts what policies did: plain numbers, since a label lookup for each costs more than a policy. */
+/**
+ * Makes the counting of outcomes: plain numbers, since a label lookup for each would cost more than a
+ * policy.
+ */
 function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
   const known = new Map<string, Series>();
   registerPlainHistograms(
@@ -146,7 +149,7 @@ function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
   };
   return (outcome) => {
     const series = known.get(outcome.name) ?? seriesOf(outcome.name);
-    // What did not run would only pull the histogram down.
+    // A policy that did not run would only pull the histogram down.
     if (outcome.duration_ms > 0) series.duration.observe(outcome.duration_ms / 1_000);
     series.fuel += outcome.fuel;
     if (outcome.instance_fuel > 0) series.instances++;

@@ -31,20 +31,20 @@ export interface PolicyPoolOptions {
   readonly now: () => number;
   /** Called when too many workers have wedged of late, or died: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
-  /** A module has wedged or killed a worker, and is refused here from now on. */
+  /** Called when a module has wedged or killed a worker, and is refused here from now on. */
   readonly onQuarantine?: (sha256: string, why: QuarantineCause) => void;
-  /** How long a worker may make no progress; a second, but tests have less patience. */
+  /** How long a worker may make no progress, in ms: a second, but less in tests. */
   readonly wedge_ms?: number;
-  /** Absent: one that tries new modules in child processes. */
+  /** The compiler of modules; absent: one that tries new modules in child processes. */
   readonly compiler?: Compiler;
 }
 
-/** The state of the pool, for `/v1/status` and tests. */
+/** The pool's state, for `/v1/status` and tests. */
 export interface PoolStatus {
   readonly workers: number;
   /** Tenants that share a worker of their own because their chains run long. */
   readonly slow_tenants: number;
-  /** Requests that wait or run. */
+  /** How many requests wait or run. */
   readonly pending: number;
   /** sha256 of the modules that are loaded. */
   readonly modules: readonly string[];
@@ -69,14 +69,14 @@ export interface PolicyPool {
    * Error when that cannot be found out here and now.
    */
   load(sha256: string, module: LoadableModule): Promise<void>;
-  /** Forgets a module and its instances. Chains that still name it are refused (`missing-module`). */
+  /** Drops a module and its instances. Chains that still name it are refused (`missing-module`). */
   unload(sha256: string): void;
   /** Refuses a module that has wedged a worker of any node (`wedge`), loaded or not. */
   quarantine(sha256: string): void;
-  /** Ends its quarantine; whoever wants it loads it. */
+  /** Ends a module's quarantine; the next caller who wants it loads it. */
   release(sha256: string): void;
   status(): PoolStatus;
-  /** Refuses what waits, ends the workers. */
+  /** Refuses the requests that wait, and ends the workers. */
   close(): Promise<void>;
 }
 
@@ -84,7 +84,7 @@ export interface PolicyPool {
 const WEDGE_CHECKS = 4;
 const STALL_CHECKS = 10;
 const WEDGE_MS = 1_000;
-/** A look that comes later than this shows that the thread was held up. */
+/** A look that comes later than this, in ms, shows that the thread was held up. */
 const LATE_MS = 10;
 /**
  * Workers that wedge within this time, or die of our own errors at any, before the process gives up.
@@ -95,7 +95,7 @@ const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
 const NO_CHAIN: readonly ChainEntry[] = [];
 
-/** The parts of a running pool and what it keeps in mind. */
+/** The parts of a running pool, and what it remembers. */
 interface State {
   readonly options: PolicyPoolOptions;
   readonly chain_fuel_limit: number;
@@ -218,7 +218,7 @@ function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
   });
 }
 
-/** Gives the verdict, once; later ones are dropped. */
+/** Gives a job its verdict, once; later ones are dropped. */
 function settle(state: State, job: Job, verdict: Verdict): void {
   if (job.done) return;
   job.done = true;
@@ -245,7 +245,7 @@ function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
   return admission.chain;
 }
 
-/** What a late reply cost is charged too; only its verdict is void. */
+/** Takes a worker's reply. A late one is charged too; only its verdict is void. */
 function onReply(state: State, job: Job, reply: WorkerReply): void {
   const outcomes = state.gate.learn(job.request.tenant_id, job.chain, reply);
   const used = { enforce: 0, observe: 0 };
@@ -281,7 +281,7 @@ function watch(state: State): void {
     const late_ms = now_ms - next_check_ms;
     if (late_ms >= 0) {
       next_check_ms = now_ms + wedge_check_ms;
-      // When this thread does not get to run either, a worker that does not is no sign of a wedge.
+      // When this thread does not get to run either, a worker without progress is no sign of a wedge.
       if (late_ms <= wedge_check_ms) replaceWedged(state);
     }
     if (state.lanes.pending > 0) return;
@@ -293,8 +293,8 @@ function watch(state: State): void {
 }
 
 /**
- * Time in which this thread did not get to run is no time of the policies: their verdicts may wait to
- * be read, and would all be refused in the first turn after a long collection of garbage.
+ * Moves deadlines by the time in which this thread did not get to run: verdicts may wait to be read,
+ * and after a long garbage collection all of them would be refused in the first turn.
  */
 function forgive(state: State, late_ms: number): void {
   if (late_ms < LATE_MS) return;
@@ -320,7 +320,7 @@ function replaceWedged(state: State): void {
   }
 }
 
-/** Puts the module that ran into quarantine, for every node; says where it happened. */
+/** Puts the module that ran into quarantine, for every node; returns words for where it happened. */
 function blame(state: State, module: number, why: QuarantineCause): string {
   const sha256 = state.modules.sha256(module);
   if (sha256 === undefined) return "outside of a module";
@@ -330,7 +330,7 @@ function blame(state: State, module: number, why: QuarantineCause): string {
   return `in module ${sha256}, which is quarantined`;
 }
 
-/** True when another worker is to be started. */
+/** Takes note that a worker died. True when another one is to be started. */
 function onCrash(state: State, module: number, detail: string): boolean {
   state.last_crash = detail;
   state.replaced++;

@@ -1,12 +1,12 @@
 /**
- * Where a tenant's jobs go when tenants share workers: to the workers that all share, or, while its
- * chains run long, to the one for such tenants. A move keeps the order of each connection: waiting
- * jobs go along, and none begins at the new place while one is under way at the old.
+ * Where a tenant's jobs go when tenants share workers: to the workers that all share or, while the
+ * tenant's chains run long, to the one for such tenants. A move keeps the order of each connection:
+ * waiting jobs go along, and none begins at the new place while one is under way at the old.
  */
 import type { Job, Lane } from "./pool_lane.ts";
 import { createPace } from "./pool_pace.ts";
 
-/** The lanes there are. */
+/** The lanes between which tenants move. */
 export interface HomesOptions {
   /** Monotonic ms. */
   readonly now: () => number;
@@ -14,9 +14,9 @@ export interface HomesOptions {
   readonly shared: () => readonly Lane[];
   /** The lane that the job's connection shares. */
   readonly sharedOf: (job: Job) => Lane | undefined;
-  /** The lane of slow tenants; made when it is asked for first. */
+  /** The lane of slow tenants, which is made when it is first asked for. */
   readonly slow: () => Lane;
-  /** A job finds no room at the new place. */
+  /** Refuses a job that finds no room at the new place. */
   readonly refuse: (job: Job) => void;
 }
 
@@ -25,15 +25,15 @@ export interface Homes {
   laneOf(job: Job): Lane | undefined;
   /** Whether jobs of the tenant may go to its worker now. */
   mayGo(tenant_id: string): boolean;
-  /** A chain of the tenant has run long. */
+  /** Takes note that a chain of the tenant has run long. */
   long(tenant_id: string): void;
-  /** A job has left its lane: what waited for that at another may go. */
+  /** Takes note that a job has left its lane: jobs that waited for that at another may go. */
   left(tenant_id: string): void;
-  /** Tenants whose jobs go to the lane of slow ones. */
+  /** How many tenants' jobs go to the lane of slow ones. */
   readonly slow_tenants: number;
 }
 
-/** Everybody is with the shared lanes. */
+/** Makes the homes; at first every tenant is with the shared lanes. */
 export function createHomes(options: HomesOptions): Homes {
   const pace = createPace();
   const slow = new Set<string>();
@@ -63,7 +63,7 @@ export function createHomes(options: HomesOptions): Homes {
     }
   }
 
-  /** Moves the tenant when it is not where it belongs, and not on its way. */
+  /** Moves the tenant when it is not where it belongs and not already on its way. */
   function settle(tenant_id: string): void {
     const belongs = pace.isSlow(tenant_id, options.now());
     if (belongs === slow.has(tenant_id) || isMoving(tenant_id)) return;
@@ -76,7 +76,7 @@ export function createHomes(options: HomesOptions): Homes {
     }
   }
 
-  /** In a turn of its own: a lane may be in the middle of handing over. */
+  /** Pumps in a turn of its own, as a lane may be in the middle of handing over. */
   function pumpLater(): void {
     if (will_pump) return;
     will_pump = true;

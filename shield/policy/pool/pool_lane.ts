@@ -1,7 +1,7 @@
 /**
- * One worker's queue in the process: jobs wait in fair turns, a few of each tenant are under way, the
- * rest stays here where a limit can still refuse it. Replaces its worker when that wedges or dies.
- * What a job may run and what a reply means is decided by `pool.ts`.
+ * One worker's queue in the process: jobs wait in fair turns, a few of each tenant are under way, and
+ * the rest stay here, where a limit can still refuse them. Replaces its worker when that wedges or
+ * dies. What a job may run and what a reply means is decided by `pool.ts`.
  */
 import type { EvaluateRequest, PolicyOutcome, Verdict } from "../abi/policy.ts";
 import { LONG_FUEL } from "./pool_pace.ts";
@@ -12,74 +12,77 @@ import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { type ChainEntry, encodeRequest, type WorkerReply } from "../ring/ring_message.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 
-/** One request on its way, and who waits for its verdict. */
+/** One request on its way, and the callback for its verdict. */
 export interface Job {
   readonly request: EvaluateRequest;
   readonly resolve: (verdict: Verdict) => void;
   readonly began_ms: number;
-  /** Later when this thread is held up meanwhile. */
+  /** When the verdict is due, in monotonic ms; moved when this thread is held up meanwhile. */
   deadline_ms: number;
-  /** True when its verdict has been given; a reply that comes later is only counted. */
+  /** True when the verdict has been given; a reply that comes later is only counted. */
   done: boolean;
-  /** The policies that run, once they do. */
+  /** The policies that run, once it is known. */
   chain: readonly ChainEntry[];
-  /** Policies that observe and cannot run now. */
+  /** The outcomes of policies that observe and cannot run now. */
   skipped: readonly PolicyOutcome[];
-  /** Among those that wait for a verdict. */
+  /** The job's number among those that wait for a verdict. */
   number: number;
 }
 
 /** Why a lane refuses a job by itself. */
 export type LaneFault = "queue-full" | "wedge" | "payload-too-large";
 
-/** What a lane needs. */
+/** What a lane needs of its pool. */
 export interface LaneOptions {
   readonly start: (
     options: Pick<PolicyWorkerOptions, "generation" | "onReply" | "onDrained" | "onCrash">,
   ) => PolicyWorker;
-  /** Jobs of one tenant that may wait. */
+  /** How many jobs of one tenant may wait. */
   readonly queue_messages: number;
   /** The policies to run for a job now; undefined when the pool has refused it. */
   readonly admit: (job: Job) => readonly ChainEntry[] | undefined;
   readonly refuse: (job: Job, fault: LaneFault) => void;
-  /** `was_long`: its chain burnt more than `LONG_FUEL`. */
+  /** Called with a reply. `was_long`: the chain burnt more than `LONG_FUEL`. */
   readonly onReply: (job: Job, reply: WorkerReply, was_long: boolean) => void;
   /** Whether jobs of the tenant may go now: not while older ones are under way elsewhere. */
   readonly mayGo: (tenant_id: string) => boolean;
-  /** The worker has died by itself while `module` ran (0: none): `replace` or `end` follows. */
+  /**
+   * Called when the worker has died by itself while `module` ran (0: none). `replace` or `end` follows.
+   */
   readonly onCrash: (module: number, detail: string) => void;
 }
 
 /** A queue and its worker. */
 export interface Lane {
   push(job: Job): void;
-  /** Hands over what may go. */
+  /** Hands over the jobs that may go. */
   pump(): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
-  /** Takes back what waits of a tenant, in order; what is under way stays. */
+  /** Gives back the waiting jobs of a tenant, in order; those under way stay. */
   takeBack(tenant_id: string): Job[];
-  /** Jobs of a tenant that are under way. */
+  /** How many jobs of a tenant are under way. */
   underWay(tenant_id: string): number;
   /**
-   * Called at equal distances of time. The module that has kept the worker from making any progress
-   * for `checks` calls in a row (0: it hangs outside of a guest), undefined when all is well.
+   * Finds a stuck worker; to be called at equal distances of time. Returns the module that has kept the
+   * worker from any progress for `checks` calls in a row (0: it hangs outside of a guest), or undefined
+   * when all is well.
    */
   stuck(checks: number): number | undefined;
-  /** Gives up the worker, refuses what it had (`wedge`), starts another one. */
+  /** Gives up the worker, refuses its jobs (`wedge`), and starts another one. */
   replace(): void;
-  /** Jobs that wait or are under way. */
+  /** How many jobs wait or are under way. */
   readonly size: number;
   readonly generation: number;
   readonly ready: Promise<void>;
   end(): void;
 }
 
-/** What may wait in all, as a multiple of one tenant's part, and in payload bytes. */
+/** The bounds of what waits in all, as a multiple of one tenant's part, and in payload bytes. */
 const QUEUE_TENANTS = 16;
 const QUEUE_BYTES = 67_108_864;
 
-/** Counts how often in a row a worker with work has not moved. */
+/** Makes a counter of how often in a row a worker with work has not moved. */
 function createStuckCheck() {
   let last_steps = -1;
   let unmoved = 0;
@@ -90,7 +93,7 @@ function createStuckCheck() {
   };
 }
 
-/** A lane's moving parts. */
+/** The parts of a lane. */
 interface State {
   readonly options: LaneOptions;
   readonly modules: ReadonlyMap<number, RunnableModule>;
@@ -104,7 +107,7 @@ interface State {
   ended: boolean;
 }
 
-/** The time of the worker that a chain used, and whether that was long. */
+/** The worker time that a chain used, and whether that was long. */
 function usedBy({ outcomes }: WorkerReply): { used_ms: number; was_long: boolean } {
   let used_ms = 0;
   let all_units = 0;
@@ -115,7 +118,7 @@ function usedBy({ outcomes }: WorkerReply): { used_ms: number; was_long: boolean
   return { used_ms, was_long: all_units > LONG_FUEL * UNITS_PER_FUEL };
 }
 
-/** `state` is used only by what happens later: the first worker starts before it is whole. */
+/** Starts a worker. `state` is only called later: the first worker starts before it is complete. */
 function start(options: LaneOptions, generation: number, state: () => State): PolicyWorker {
   const worker = options.start({
     generation,
@@ -135,7 +138,7 @@ function start(options: LaneOptions, generation: number, state: () => State): Po
   return worker;
 }
 
-/** False when the ring is full; the request waits for the next pump. */
+/** Sends a request. False when the ring is full: the request then waits for the next pump. */
 function send(state: State, parts: readonly Uint8Array[]): boolean {
   const sent = state.worker.send(parts);
   state.blocked = sent ? undefined : parts.map((part) => part.slice());
@@ -177,7 +180,7 @@ function replace(state: State): void {
   pump(state);
 }
 
-/** An idle lane with its first worker starting. `modules` are loaded on every worker it starts. */
+/** Makes an idle lane whose first worker starts. `modules` are loaded on every worker it starts. */
 export function createLane(
   options: LaneOptions,
   modules: ReadonlyMap<number, RunnableModule>,

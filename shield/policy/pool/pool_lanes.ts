@@ -1,7 +1,7 @@
 /**
- * Which worker serves whom: shared workers by connection, with one more for tenants whose chains run
- * long (`pool_homes.ts`), or one for each tenant. A connection stays with its worker, or moves in a way
- * that keeps the order of its operations.
+ * Which worker serves which job: shared workers by connection, with one more for tenants whose chains
+ * run long (`pool_homes.ts`), or one worker for each tenant. A connection stays with its worker, or
+ * moves in a way that keeps the order of its operations.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { createHomes, type Homes } from "./pool_homes.ts";
@@ -11,7 +11,7 @@ import type { WorkerReply } from "../ring/ring_message.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { fnvText } from "../../../shared/fnv.ts";
 
-/** What the lanes need. */
+/** What the lanes need of the pool. */
 export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse"> {
   readonly onReply: (job: Job, reply: WorkerReply) => void;
   readonly policy: Config["policy"];
@@ -19,9 +19,9 @@ export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse"> {
   readonly chain_fuel_limit: number;
   readonly cores: number;
   readonly now: () => number;
-  /** Loaded modules; live. */
+  /** The loaded modules by number; live. */
   readonly modules: ReadonlyMap<number, RunnableModule>;
-  /** A worker died; answers whether another one is to take its place. */
+  /** Called when a worker died; answers whether another one is to take its place. */
   readonly onCrash: (module: number, detail: string) => boolean;
 }
 
@@ -31,28 +31,28 @@ export interface Lanes {
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
   /**
-   * Looks at every worker's progress; those that made none for `checks` calls in a row are replaced.
+   * Looks at every worker's progress, and replaces those that made none for `checks` calls in a row.
    * Returns the modules that they ran (0: none).
    */
   replaceStuck(checks: number): number[];
   ready(): Promise<unknown>;
   readonly size: number;
-  /** Tenants that have a worker together because their chains run long. */
+  /** How many tenants share a worker because their chains run long. */
   readonly slow_tenants: number;
-  /** Jobs that wait or are under way. */
+  /** How many jobs wait or are under way. */
   readonly pending: number;
   end(): void;
 }
 
-/** Workers of tenants with `isolation = "tenant"`. */
+/** The most workers of tenants with `isolation = "tenant"`. */
 const TENANT_LANES = 64;
-/** Key of the worker of slow tenants. */
+/** The key of the slow tenants' worker. */
 const SLOW = -1;
 const MIN_RING_BYTES = 1_048_576;
 
 type LaneKey = string | number;
 
-/** How a lane is made: its worker's share of the pool's limits, and what becomes of it in a crash. */
+/** Makes lanes: each gets its worker's share of the pool's limits, and what happens in a crash. */
 function laneFactory(
   options: LanesOptions,
   workers: number,
@@ -91,8 +91,8 @@ function laneFactory(
 }
 
 /**
- * The tenant's own lane, `lanes` being in the order of use; an idle one of another tenant makes room
- * for it. Undefined when all are busy.
+ * The tenant's own lane. `lanes` is in the order of use; an idle lane of another tenant makes room for
+ * it. Undefined when all are busy.
  */
 function tenantLane(
   lanes: Map<LaneKey, Lane>,
@@ -114,7 +114,7 @@ function tenantLane(
   return create(tenant_id);
 }
 
-/** Shared workers by connection, and one for slow tenants once there is one. */
+/** Makes the shared workers by connection, and one for slow tenants once there are some. */
 function sharedHomes(
   options: LanesOptions,
   count: number,

@@ -12,11 +12,11 @@ import type { RunnableModule } from "../ring/worker_protocol.ts";
 /** A metered module that is to run. */
 export interface LoadableModule {
   readonly bytes: Uint8Array;
-  /** Fuel that making an instance costs. */
+  /** The fuel that making an instance costs. */
   readonly instance_fuel: number;
 }
 
-/** What the modules need. */
+/** What the modules need of the pool. */
 export interface ModulesOptions {
   readonly compiler: Compiler;
   /** Monotonic ms. */
@@ -29,9 +29,9 @@ export interface ModulesOptions {
 /** A loaded module. */
 export interface LoadedModule {
   readonly state: "loaded";
-  /** What workers know it by. */
+  /** The number by which workers know it. */
   readonly number: number;
-  /** It can ask for headers or claims. */
+  /** Whether it can ask for headers or claims. */
   readonly asks: boolean;
 }
 
@@ -39,22 +39,22 @@ export interface LoadedModule {
 const ASKING: ReadonlySet<string> = new Set(["host_get_header", "host_get_claim"]);
 const canAsk = (compiled: WebAssembly.Module): boolean =>
   WebAssembly.Module.imports(compiled).some(({ name }) => ASKING.has(name));
-/** What is said of a module in quarantine. */
+/** The words for a module in quarantine. */
 export const QUARANTINED =
   "the module has kept a worker busy without end, or killed it, and is in quarantine on every node " +
   "until an operator releases it (arq policy release)";
 
-/** Where a module is in its life here; absent: nobody wants it. */
+/** The life of a module in this process; absent when nobody wants it. */
 type Life =
   | { readonly state: "loading"; readonly done: Promise<void> }
   | LoadedModule
   | { readonly state: "quarantined" };
 
-/** Modules by sha256 and by number. */
+/** The modules, by sha256 and by number. */
 export class Modules {
   readonly #options: ModulesOptions;
   readonly #lives = new Map<string, Life>();
-  /** The names of loaded modules, for what workers answer. */
+  /** The names of loaded modules by number, for the answers of workers. */
   readonly #names = new Map<number, string>();
   readonly #runnable = new Map<number, RunnableModule>();
   #last_number = 0;
@@ -63,7 +63,10 @@ export class Modules {
     this.#options = options;
   }
 
-  /** Rejects with `PolicyModuleError`: it cannot be compiled within the limits, or is in quarantine. */
+  /**
+   * Loads a module. Rejects with `PolicyModuleError` when it cannot be compiled within the limits, or
+   * is in quarantine.
+   */
   async load(sha256: string, module: LoadableModule): Promise<void> {
     const life = this.#lives.get(sha256);
     switch (life?.state) {
@@ -80,12 +83,12 @@ export class Modules {
     }
   }
 
-  /** True when it was loaded. */
+  /** Unloads a module; true when it was loaded. */
   unload(sha256: string): boolean {
     return !this.isQuarantined(sha256) && this.#end(sha256);
   }
 
-  /** Unloads it, and does not load it again before `release`. True when it was loaded. */
+  /** Unloads a module, which is not loaded again before `release`. True when it was loaded. */
   quarantine(sha256: string): boolean {
     const was_loaded = this.#end(sha256);
     this.#lives.set(sha256, { state: "quarantined" });
@@ -97,7 +100,7 @@ export class Modules {
     if (this.isQuarantined(sha256)) this.#lives.delete(sha256);
   }
 
-  /** Undefined while it is not loaded. */
+  /** The loaded module; undefined while it is not loaded. */
   find(sha256: string): LoadedModule | undefined {
     const life = this.#lives.get(sha256);
     return life?.state === "loaded" ? life : undefined;
@@ -107,12 +110,12 @@ export class Modules {
     return this.#lives.get(sha256)?.state === "quarantined";
   }
 
-  /** The name of a loaded module. */
+  /** The sha256 of a loaded module. */
   sha256(number: number): string | undefined {
     return this.#names.get(number);
   }
 
-  /** Loaded modules by number; live. */
+  /** The loaded modules by number; live. */
   get runnable(): ReadonlyMap<number, RunnableModule> {
     return this.#runnable;
   }
@@ -151,7 +154,7 @@ export class Modules {
     const began_ms = now();
     const compiled = await compiler.compile(sha256, bytes);
     onCompiled(now() - began_ms);
-    // Unloaded or quarantined while it was compiled.
+    // The module was unloaded or put into quarantine while it was compiled.
     if (!isWanted()) return;
     const number = ++this.#last_number;
     const runnable = { compiled, instance_units: instance_fuel * UNITS_PER_FUEL };

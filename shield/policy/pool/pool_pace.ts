@@ -1,38 +1,43 @@
 /**
  * Which tenants have chains that run long. A thread cannot be taken from a guest in the middle of a
- * call, so whoever shares one with calls of milliseconds waits for milliseconds, however fair the
- * turns are; the pool gives such tenants a thread of their own together. Pure: time is an argument.
- * Judged by fuel and not by a clock, so that a busy machine makes nobody slow.
+ * call, so a tenant that shares one with calls of milliseconds waits for milliseconds, however fair the
+ * turns are. The pool puts tenants with long chains on a thread of their own together. Pure: time is an
+ * argument. Fuel decides and not a clock, so that a busy machine makes no tenant slow.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
-/** A chain that burns more, instances included, is long: 1,000 are at most half a millisecond. */
+/**
+ * A chain that burns more fuel than this, instances included, is long: 1,000 are at most half a
+ * millisecond.
+ */
 export const LONG_FUEL = 1_000;
-/** Long chains after which a tenant is slow: some are normal, where instances are made. */
+/**
+ * How many long chains a tenant may have before it is slow: some are normal, where instances are made.
+ */
 const SLOW_ABOVE = 8;
-/** Most that are counted, so that nobody stays slow much longer than others. */
+/** The most long chains that are counted, so that no tenant stays slow much longer than others. */
 const COUNTED = 16;
-/** So long it takes until one of them is forgotten. */
+/** The time after which one long chain is forgotten, in ms. */
 const FORGET_MS = 5_000;
-/** Tenants that are remembered; whose last long chain is longest ago goes first. */
+/** The most tenants that are remembered; the one whose last long chain is longest ago goes first. */
 const TENANTS_MAX = 4_096;
 
 interface Account {
-  /** Long chains that are not forgotten. */
+  /** The long chains that are not forgotten yet. */
   long: number;
   updated_ms: number;
   is_slow: boolean;
 }
 
-/** What is known of tenants. */
+/** The pace of tenants. */
 export interface Pace {
-  /** Counts a chain that was long. */
+  /** Counts a long chain of the tenant. */
   long(tenant_id: string, now_ms: number): void;
-  /** A tenant that was slow stays so until nearly all its long chains are forgotten. */
+  /** Whether the tenant is slow. It stays slow until nearly all its long chains are forgotten. */
   isSlow(tenant_id: string, now_ms: number): boolean;
 }
 
-/** Nobody is slow. */
+/** Makes a pace in which no tenant is slow. */
 export function createPace(): Pace {
   const accounts = new BoundedMap<string, Account>(TENANTS_MAX);
 

@@ -1,6 +1,6 @@
 /**
- * Makes the chain's verdict of what its policies did. Pure. Every fault refuses: a message whose
- * policy cannot decide is never let through.
+ * Makes a chain's verdict from what its policies did. Pure. Every fault refuses: a message whose policy
+ * cannot decide is never let through.
  */
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type {
@@ -13,7 +13,7 @@ import type {
 } from "../abi/policy.ts";
 import type { ChainOutcome, WorkerEntry, WorkerLog, WorkerReply } from "../ring/ring_message.ts";
 
-/** Code of a refusal because of a fault: the policy's, or the tenant's own doing. */
+/** The code of a refusal because of a fault, which is the policy's or the tenant's own doing. */
 export function faultCode(fault: PolicyFault): number {
   if (fault === "payload-too-large") return 413;
   return fault === "rate" ? 429 : 503;
@@ -37,18 +37,18 @@ export function faultOutcome(binding: PolicyBinding, fault: PolicyFault): Policy
 }
 
 /**
- * The verdict when nothing was run: the first policy that enforces is the one that could not decide.
- * A chain that only observes lets the message through.
+ * The verdict when no policy was run. The first one that enforces counts as the one that could not
+ * decide; a chain that only observes lets the message through.
  */
 export function faultVerdict(request: EvaluateRequest, fault: PolicyFault): Verdict {
   const outcomes = request.chain.map((binding) => faultOutcome(binding, fault));
   return verdictOf(outcomes, { added_headers: [], logs: [] });
 }
 
-/** A policy that a worker runs, by its name. */
+/** A policy that a worker runs, with its name. */
 type NamedEntry = Pick<WorkerEntry, "mode"> & Pick<PolicyBinding, "name">;
 
-/** A worker's log lines with the names of the policies of its chain. */
+/** A worker's log lines, with the names of the chain's policies. */
 export function namedLogs(
   chain: readonly NamedEntry[],
   logs: readonly WorkerLog[],
@@ -56,7 +56,7 @@ export function namedLogs(
   return logs.map(({ place, level, message }) => ({ name: chain[place]!.name, level, message }));
 }
 
-/** What a worker said of one policy. */
+/** The outcome of one policy, as a worker told it. */
 export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
   const { name, mode } = entry;
   const { allowed, code, reason, fault, duration_ms } = ran;
@@ -65,7 +65,7 @@ export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
   return { name, mode, allowed, code, reason, fault, fuel, instance_fuel, duration_ms };
 }
 
-/** The verdict of the first policy that enforces and refuses, else allowed. */
+/** The verdict of the first policy that enforces and refuses; allowed when there is none. */
 export function verdictOf(
   outcomes: readonly PolicyOutcome[],
   { added_headers, logs }: Pick<WorkerReply, "added_headers"> & Pick<Verdict, "logs">,

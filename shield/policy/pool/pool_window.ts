@@ -1,25 +1,29 @@
 /**
- * The jobs that a worker has: how many of one tenant and of all, so that what waits can still be
- * refused, or go to another worker. A tenant begins with few and gets more as its chains turn out
- * short, so that a thread is not given away for long before anybody knows. No queue of its own.
+ * The jobs that a worker has. Their number is bounded for one tenant and for all, so that what waits
+ * can still be refused, or go to another worker. A tenant begins with few and gets more as its chains
+ * turn out short, so that a thread is not given away for long before anybody knows. It has no queue of
+ * its own.
  */
 import { SequenceTable } from "../../../shared/containers/sequence_table.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 
-/** Jobs of a tenant of which nothing is known. */
+/** How many jobs a tenant may have under way while nothing is known of its chains. */
 const WINDOW_START = 8;
 /**
- * Jobs of one tenant whose chains are short, unless fewer may wait: what the process hands over in one
- * turn of its event loop. With 16, a turn of 10 ms let through 1,600 messages a second.
+ * How many jobs a tenant with short chains may have under way, unless fewer may wait: what the process
+ * hands over in one turn of its event loop. With 16, a turn of 10 ms let through 1,600 messages a
+ * second.
  */
 const WINDOW = 256;
-/** All jobs under way, and the bytes of their payloads: what the worker's own queue may hold. */
+/**
+ * The most jobs under way, and the most bytes of their payloads: what the worker's own queue may hold.
+ */
 const WINDOW_TOTAL = 1_024;
 const WINDOW_BYTES = 33_554_432;
-/** Tenants whose counts are kept though nothing of theirs is under way: deleting costs more. */
+/** The most tenants whose counts are kept though no job of theirs is under way: deleting costs more. */
 const IDLE_TENANTS = 1_024;
 
-/** What of a job is looked at. */
+/** The part of a job that a window uses. */
 interface Held {
   readonly request: Pick<EvaluateRequest, "tenant_id" | "payload">;
 }
@@ -34,17 +38,20 @@ export interface Window<T extends Held> {
   readonly size: number;
   readonly is_full: boolean;
   hasRoom(tenant_id: string, job: T): boolean;
-  /** The number of jobs of one tenant. */
+  /** How many jobs of one tenant are under way. */
   count(tenant_id: string): number;
   add(job: T): number;
   take(id: number): T | undefined;
-  /** A job of the tenant has come back; short ones let more of them in, a long one fewer. */
+  /**
+   * Takes note that a job of the tenant has come back. After short ones the tenant may have more of
+   * them, after a long one fewer.
+   */
   learn(tenant_id: string, was_long: boolean): void;
-  /** Takes all. */
+  /** Takes out all jobs. */
   clear(): T[];
 }
 
-/** An empty window; `per_tenant` bounds it further. */
+/** Makes an empty window; `per_tenant` bounds it further. */
 export function createWindow<T extends Held>(per_tenant: number): Window<T> {
   const jobs = new SequenceTable<T>();
   const accounts = new Map<string, Account>();

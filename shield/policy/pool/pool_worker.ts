@@ -1,6 +1,6 @@
 /**
- * One policy worker as the process sees it: a thread, two rings and its progress. A worker that was
- * given up has rings that nobody reads, and a reply to a request of another generation is dropped.
+ * One policy worker as the process sees it: a thread, two rings and its progress. The rings of a worker
+ * that was given up are read by nobody, and a reply to a request of another generation is dropped.
  */
 import {
   openRing,
@@ -25,7 +25,7 @@ import {
   type WorkerReady,
 } from "../ring/worker_protocol.ts";
 
-/** What a worker is made with. */
+/** What a worker needs of its lane. */
 export interface PolicyWorkerOptions {
   readonly generation: number;
   readonly ring_bytes: number;
@@ -35,26 +35,26 @@ export interface PolicyWorkerOptions {
   /** Monotonic ms. */
   readonly now: () => number;
   readonly onReply: (id: number, reply: WorkerReply) => void;
-  /** After the replies of one wake-up have been handed over. */
+  /** Called after the replies of one wake-up have been handed over. */
   readonly onDrained: () => void;
-  /** The worker has died of an error that is not a guest's. */
+  /** Called when the worker has died of an error that is not a guest's. */
   readonly onCrash: (detail: string) => void;
 }
 
 /** A running worker. */
 export interface PolicyWorker {
   readonly generation: number;
-  /** Resolves when it takes requests; never rejects. */
+  /** Resolves when the worker takes requests; never rejects. */
   readonly ready: Promise<void>;
-  /** Largest record that it takes, in bytes. */
+  /** The largest record that the worker takes, in bytes. */
   readonly record_bytes: number;
-  /** False when there is no room now. */
+  /** Sends a request; false when there is no room now. */
   send(parts: readonly Uint8Array[]): boolean;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
-  /** How often it has begun or ended a call, and the module that runs (0: none). */
+  /** How often the worker has begun or ended a call, and which module runs (0: none). */
   progress(): { steps: number; running: number; is_ready: boolean };
-  /** Gives it up at once, whatever it does. */
+  /** Gives the worker up at once, whatever it does. */
   end(): void;
 }
 
@@ -113,7 +113,7 @@ export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
     if (ended) return;
     ended = true;
     Atomics.store(progress, ENDED, 1);
-    // Ends the worker's blocking waits, when it is in one, and `listen`.
+    // Ends `listen`, and the worker's blocking wait when it is in one.
     ringSignal(requests);
     ringWake(replies);
     thread.terminate();

@@ -1,22 +1,22 @@
 /**
- * A bounded queue of byte records in shared memory, for one writer and one reader on two threads.
- * It moves bytes; what they mean is `ring_message.ts`. Nothing a guest can reach: guests see only
- * their own memory. Positions count up modulo 2^32 and the capacity is a power of two.
+ * A bounded queue of byte records in shared memory, for one writer and one reader on two threads. It
+ * moves bytes; their meaning is `ring_message.ts`. No guest can reach it: guests see only their own
+ * memory. Positions count up modulo 2^32, and the capacity is a power of two.
  */
 
-/** Where things are in the control words. */
+/** Places in the control words. */
 const WRITTEN = 0;
 const READ = 1;
 const SIGNAL = 2;
 const ROOM = 3;
 const CONTROL_BYTES = 64;
 
-/** One end's view of a ring; both ends make theirs from the same memory. */
+/** The view that one end has of a ring; both ends make theirs from the same memory. */
 export interface Ring {
   readonly memory: SharedArrayBuffer;
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly data: Uint8Array<SharedArrayBuffer>;
-  /** The same bytes; records begin at a word, and both ends are on one machine. */
+  /** The same bytes as words. Records begin at a word, and both ends are on one machine. */
   readonly words: Uint32Array<SharedArrayBuffer>;
 }
 
@@ -36,7 +36,7 @@ export function openRing(memory: SharedArrayBuffer): Ring {
   };
 }
 
-/** Bytes that a record of `size_bytes` takes. */
+/** How many bytes a record of `size_bytes` takes. */
 export function recordBytes(size_bytes: number): number {
   return 4 + ((size_bytes + 3) & ~3);
 }
@@ -45,7 +45,7 @@ function used(ring: Ring): number {
   return (Atomics.load(ring.control, WRITTEN) - Atomics.load(ring.control, READ)) >>> 0;
 }
 
-/** Copies in, around the end. */
+/** Copies bytes in, around the end. */
 function put(ring: Ring, at: number, bytes: Uint8Array): void {
   const start = at & (ring.data.length - 1);
   const first = Math.min(bytes.length, ring.data.length - start);
@@ -54,7 +54,7 @@ function put(ring: Ring, at: number, bytes: Uint8Array): void {
   ring.data.set(bytes.subarray(first), 0);
 }
 
-/** Copies out, around the end. */
+/** Copies bytes out, around the end. */
 function get(ring: Ring, at: number, size_bytes: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size_bytes);
   const start = at & (ring.data.length - 1);
@@ -64,7 +64,7 @@ function get(ring: Ring, at: number, size_bytes: number): Uint8Array<ArrayBuffer
   return bytes;
 }
 
-/** Where the length of the record at a position is. */
+/** The index of the length of the record at a position. */
 function lengthIndex(ring: Ring, position: number): number {
   return (position & (ring.data.length - 1)) >>> 2;
 }
@@ -107,13 +107,13 @@ export function ringRead(ring: Ring): Uint8Array<ArrayBuffer> | undefined {
   return record;
 }
 
-/** Wakes the reader without a record. */
+/** Wakes the reader without writing a record. */
 export function ringSignal(ring: Ring): void {
   Atomics.add(ring.control, SIGNAL, 1);
   Atomics.notify(ring.control, SIGNAL);
 }
 
-/** The count of signals so far: take it, look for records, then wait for it to change. */
+/** The number of signals so far. Take it, look for records, then wait for it to change. */
 export function ringSignals(ring: Ring): number {
   return Atomics.load(ring.control, SIGNAL);
 }

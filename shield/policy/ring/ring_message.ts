@@ -1,8 +1,8 @@
 /**
- * What travels through the rings between the process and a policy worker: requests there, replies
- * back, as bytes at fixed places. What only some policies want is left out for the others: headers and
- * claims, words of a refusal, log lines. A worker knows the policies of a chain by their place in it;
- * their names stay in the process. Every message carries the generation of its worker.
+ * What travels through the rings between the process and a policy worker: requests to the worker,
+ * replies back, as bytes at fixed places. What only some policies want is left out for the others:
+ * headers and claims, words of a refusal, log lines. A worker knows the policies of a chain by their
+ * place in it; their names stay in the process. Every message carries the generation of its worker.
  */
 import type { EvaluateRequest, Hook, PolicyFacts, PolicyFault, PolicyMode } from "../abi/policy.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
@@ -10,12 +10,12 @@ import { HOOKS, POLICY_FAULTS } from "../abi/policy.ts";
 
 /** One policy to run, as the worker knows it. */
 export interface WorkerEntry {
-  /** Number that the pool gave the module in this process. */
+  /** The number that the pool gave the module in this process. */
   readonly module: number;
   readonly mode: PolicyMode;
 }
 
-/** One policy to run. */
+/** One policy to run, as the process knows it. */
 export interface ChainEntry extends WorkerEntry {
   /** Name of the policy. */
   readonly name: string;
@@ -27,14 +27,14 @@ export interface ChainEntry extends WorkerEntry {
 export interface WorkerRequest {
   readonly generation: number;
   readonly id: number;
-  /** On the process's monotonic clock, ms: nobody waits for the verdict any more. */
+  /** When nobody waits for the verdict any more, in ms of the process's monotonic clock. */
   readonly deadline_ms: number;
   readonly hook: Hook;
   readonly tenant_id: string;
   readonly chain: readonly WorkerEntry[];
-  /** Parsed on the first call, then kept; empty when no policy of the chain can ask. */
+  /** The facts, parsed on the first call and then kept; empty when no policy of the chain can ask. */
   readonly facts: () => PolicyFacts;
-  /** Size of the facts as `encodeFacts` writes them. */
+  /** The size of the facts as `encodeFacts` writes them. */
   readonly facts_bytes: number;
   readonly payload: Uint8Array;
 }
@@ -45,27 +45,27 @@ export interface ChainOutcome {
   readonly code: number;
   readonly reason: string;
   readonly fault?: PolicyFault;
-  /** What was wrong, for the log; set with `fault`. */
+  /** What was wrong, for the log; set together with `fault`. */
   readonly detail?: string;
   /** Instruction units, whole. */
   readonly units: number;
-  /** Units of making an instance for the call; 0 when there was one. */
+  /** Units for making an instance for the call; 0 when there was one. */
   readonly instance_units: number;
   readonly duration_ms: number;
 }
 
 /** One `host_log` line. */
 export interface WorkerLog {
-  /** The place of the policy in its chain, from 0. */
+  /** The place of the policy in its chain, from 0 on. */
   readonly place: number;
   /** 0 debug, 1 info, 2 warn, 3 error. */
   readonly level: number;
   readonly message: string;
 }
 
-/** What a worker answers. */
+/** The answer of a worker to one request. */
 export interface WorkerReply {
-  /** Nothing was run because `deadline_ms` had passed. */
+  /** True when nothing was run because `deadline_ms` had passed. */
   readonly expired?: boolean;
   /** The outcomes of the chain's policies in order, as far as they were run. */
   readonly outcomes: readonly ChainOutcome[];
@@ -73,7 +73,7 @@ export interface WorkerReply {
   readonly logs: readonly WorkerLog[];
 }
 
-/** What of a reply has words; as JSON behind the rest, and mostly not there. */
+/** The parts of a reply that have words. They stand as JSON behind the rest, and are mostly absent. */
 interface Words {
   readonly texts: readonly (readonly [reason: string, detail: string])[];
   readonly added_headers: WorkerReply["added_headers"];
@@ -85,22 +85,22 @@ const ENTRY_BYTES = 5;
 const REPLY_HEAD_BYTES = 12;
 const OUTCOME_BYTES = 28;
 /**
- * Where things are in a message, for both ends to compare. A worker reads its code when it starts,
- * perhaps hours after the process did: when the files have been replaced meanwhile the two must not
- * talk, since one would read at the wrong places.
+ * The layout of messages, for both ends to compare. A worker reads its code when it starts, perhaps
+ * hours after the process did. When the files have been replaced meanwhile, the two must not talk,
+ * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
   ...[1, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
-/** A UTF-16 code unit takes at most so many bytes of UTF-8. */
+/** The most bytes of UTF-8 for one UTF-16 code unit. */
 const UNIT_BYTES = 3;
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
 const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Where the next head is written; grows, and never leaves this thread. */
+/** The memory for the next head; it grows, and never leaves this thread. */
 let scratch = new DataView(new ArrayBuffer(512));
 
 function room(size_bytes: number): DataView<ArrayBuffer> {
@@ -108,13 +108,13 @@ function room(size_bytes: number): DataView<ArrayBuffer> {
   return scratch;
 }
 
-/** Headers and claims as they travel; what policies pay for asking goes by the size of this. */
+/** Headers and claims as they travel. The price of asking depends on the size of this. */
 export function encodeFacts(facts: PolicyFacts): Uint8Array {
   return encoder.encode(JSON.stringify(facts));
 }
 
 /**
- * The parts of a request's record; their lengths add up to its size. They are to be copied before the
+ * The parts of a request's record; their lengths add up to its size. They must be copied before the
  * next call of this module, which writes over them.
  */
 export function encodeRequest(
@@ -180,7 +180,7 @@ function wordsOf({ outcomes, added_headers, logs }: WorkerReply): Words | undefi
   return { texts, added_headers, logs };
 }
 
-/** The parts of a reply's record; to be copied like those of a request. */
+/** The parts of a reply's record, which must be copied like those of a request. */
 export function encodeReply(generation: number, id: number, reply: WorkerReply): Uint8Array[] {
   const { outcomes, expired = false } = reply;
   const size_bytes = REPLY_HEAD_BYTES + outcomes.length * OUTCOME_BYTES;
@@ -193,7 +193,7 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
     const { allowed, fault, code, units, instance_units, duration_ms } = outcome;
     const at = REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
     view.setUint8(at, allowed ? 1 : 0);
-    // 0: none.
+    // 0 stands for no fault.
     view.setUint8(at + 1, fault === undefined ? 0 : POLICY_FAULTS.indexOf(fault) + 1);
     view.setUint16(at + 2, code, true);
     view.setFloat64(at + 4, units, true);

@@ -3,9 +3,9 @@
  * carries modules, and the words of shared memory in which the worker shows its progress.
  */
 
-/** A module as workers get it. */
+/** A module as workers receive it. */
 export interface RunnableModule {
-  /** Metered. */
+  /** The metered module, compiled. */
   readonly compiled: WebAssembly.Module;
   /** Instruction units that making an instance costs. */
   readonly instance_units: number;
@@ -15,7 +15,7 @@ export interface RunnableModule {
 export type WorkerMail =
   | {
     readonly kind: "start";
-    /** `RING_LAYOUT` of the process. */
+    /** The process's `RING_LAYOUT`. */
     readonly layout: string;
     readonly requests: SharedArrayBuffer;
     readonly replies: SharedArrayBuffer;
@@ -23,24 +23,26 @@ export type WorkerMail =
     readonly fuel_limit: number;
     /** The fuel limit of the policies of one operation together. */
     readonly chain_fuel_limit: number;
-    /** Instances that this worker may keep. */
+    /** How many instances this worker may keep. */
     readonly instances: number;
-    /** What the process's monotonic clock says now. */
+    /** The time of the process's monotonic clock when the mail was sent. */
     readonly now_ms: number;
   }
   | { readonly kind: "load"; readonly module: number; readonly runnable: RunnableModule }
   | { readonly kind: "unload"; readonly module: number };
 
-/** The first message of the worker: it has started. */
+/** The first message of a worker: it has started. */
 export type WorkerReady = { readonly kind: "ready" };
 
-/** Word: grows whenever the worker begins or ends a call. */
+/** The word that grows whenever the worker begins or ends a call. */
 export const STEPS = 0;
-/** Word: number of the module that runs, 0 when none does. */
+/** The word with the number of the module that runs, 0 when none does. */
 export const RUNNING = 1;
-/** Word: mail that the process has sent after `start`. */
+/** The word that counts the mail that the process has sent after `start`. */
 export const MAIL = 2;
-/** Word: 1 when the worker is to end. A thread that blocks does not end by `terminate` alone. */
+/**
+ * The word that is 1 when the worker must end. A thread that blocks does not end by `terminate` alone.
+ */
 export const ENDED = 3;
-/** Bytes of the progress words. */
+/** The bytes of the progress words. */
 export const PROGRESS_BYTES = 16;

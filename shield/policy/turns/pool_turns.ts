@@ -1,37 +1,40 @@
 /**
- * A bounded queue in which tenants take turns by the time they have used: next is always the one of
- * those that wait that has used least, its own items in order. Who comes back after a pause begins
- * where the others are, so that nobody saves time up and nobody pays for time that nobody else wanted.
- * Plain data, no clock: used before the ring (in the process) and behind it (in the worker), so that
- * neither what one tenant piles up nor what its items cost stands before another's next item.
+ * A bounded queue in which tenants take turns by the time that they have used: the next is always the
+ * waiting tenant that has used least, and its own items are in order. A tenant that comes back after a
+ * pause begins where the others are, so that none saves time up and none pays for time that no other
+ * wanted. Plain data, no clock. It is used before the ring (in the process) and behind it (in the
+ * worker), so that neither the number nor the cost of one tenant's items stands before another's next
+ * item.
  */
 import { type HeapEntry, TurnHeap } from "./turn_heap.ts";
 
-/** What may wait. */
+/** The bounds of what may wait. */
 export interface TurnLimits {
-  /** Items of one tenant. */
+  /** The most items of one tenant. */
   readonly per_tenant: number;
   readonly total: number;
   readonly total_bytes: number;
 }
 
-/** No limits: for the worker's side, where the process bounds what is under way. */
+/** No bounds: for the worker's side, where the process bounds what is under way. */
 export const UNBOUNDED: TurnLimits = {
   per_tenant: Infinity,
   total: Infinity,
   total_bytes: Infinity,
 };
 
-/** Items that wait for their turn. */
+/** The items that wait for their turn. */
 export interface Turns<T> {
   /**
-   * Adds an item. Returns what had to go for it, mostly nothing: when the limits leave no room, the
-   * newest items of the tenant that has most waiting, or the item itself when that is its tenant.
+   * Adds an item. Returns the items that had to go for it, mostly none: when the limits leave no room,
+   * the newest of the tenant that has most waiting, or the new item itself when that is its own tenant.
    */
   push(tenant_id: string, item: T, size_bytes: number): readonly T[];
-  /** The next item of the tenant that has used least of those that `eligible` lets through. */
+  /** Takes the next item of the tenant that has used least of those that `eligible` lets through. */
   take(eligible?: (tenant_id: string, item: T) => boolean): T | undefined;
-  /** The tenant's items have used so much time, found out after they were taken. */
+  /**
+   * Charges the tenant with time that its items have used, which is found out after they were taken.
+   */
   charge(tenant_id: string, used_ms: number): void;
   /** Takes everything of one tenant, in order. */
   takeAll(tenant_id: string): T[];
@@ -49,10 +52,10 @@ interface Lane<T> extends HeapEntry {
   bytes: number;
 }
 
-/** What an item costs besides its bytes, so that many small ones weigh something too. */
+/** The weight of an item besides its bytes, so that many small ones weigh something too. */
 const ITEM_BYTES = 1_024;
 /**
- * What a turn costs besides the time that is charged: the way to the worker and back, which no clock
+ * The price of a turn besides the time that is charged: the way to the worker and back, which no clock
  * in it sees. So tenants whose items cost nothing measurable still take turns.
  */
 const TURN_US = 10;
@@ -62,16 +65,17 @@ const length = (lane: Lane<unknown>) => lane.items.length - lane.head;
 const weight = (lane: Lane<unknown>) => lane.bytes + length(lane) * ITEM_BYTES;
 
 /**
- * Lanes without items that are kept: making a lane for every item would leave one behind for the
- * collector each time, and `Map` a table for every few of them (`sequence_table.ts` has what that costs).
+ * The most lanes without items that are kept. A lane made for every item would leave one behind for the
+ * garbage collector each time, and in a `Map` a table for every few of them (`sequence_table.ts` has
+ * what that costs).
  */
 const IDLE_LANES = 1_024;
 
 interface Waiting<T> {
   readonly lanes: Map<string, Lane<T>>;
-  /** Lanes that have items. */
+  /** The lanes that have items. */
   readonly heap: TurnHeap<Lane<T>>;
-  /** What the tenant that had the last turn had used before: who comes back begins here. */
+  /** What the tenant of the last turn had used before it: a tenant that comes back begins here. */
   clock_us: number;
   arrivals: number;
   size: number;
@@ -85,13 +89,13 @@ function append<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   waiting.heap.add(lane);
 }
 
-/** Takes note that somebody who waits has no items any more. */
+/** Takes note that a tenant that was waiting has no items any more. */
 function rest<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   waiting.heap.remove(lane);
   if (waiting.lanes.size > IDLE_LANES) waiting.lanes.delete(lane.tenant_id);
 }
 
-/** Takes the newest item of the heaviest lane, when that one is heavier than `mine` would be. */
+/** Removes the newest item of the heaviest lane, if that lane is heavier than `mine` would be. */
 function displace<T>(waiting: Waiting<T>, mine: number): T | undefined {
   let found: Lane<T> | undefined;
   for (const lane of waiting.heap.values()) {
@@ -150,7 +154,7 @@ function push<T>(
   return gone ?? NONE;
 }
 
-/** The next item of the lane, which goes behind those that have used less. */
+/** Takes the next item of the lane, which then goes behind lanes that have used less. */
 function take<T>(waiting: Waiting<T>, lane: Lane<T>): T {
   const item = shift(waiting, lane);
   waiting.clock_us = Math.max(waiting.clock_us, lane.used_us);
@@ -177,7 +181,7 @@ function nextOf<T>(
   return lane;
 }
 
-/** An empty queue. */
+/** Makes an empty queue. */
 export function createTurns<T>(limits: TurnLimits): Turns<T> {
   const waiting: Waiting<T> = {
     lanes: new Map(),

@@ -1,22 +1,22 @@
 /**
- * Tenants in the order of the time they have used: a binary heap in which an entry's time may grow
- * where it stands. Plain data; what the time means is `pool_turns.ts`'s business.
+ * Tenants in the order of the time that they have used: a binary heap in which an entry's time may grow
+ * at its place. Plain data; what the time means is `pool_turns.ts`'s business.
  */
 
-/** What stands in the heap. */
+/** An entry of the heap. */
 export interface HeapEntry {
-  /** What the order goes by, least first. */
+  /** The time that decides the order, least first. */
   used_us: number;
   /** The order of arrival: of equal entries the earlier one is first. */
   arrival: number;
-  /** Where it stands; -1 when it does not. */
+  /** The entry's place in the heap; -1 when it is not in it. */
   place: number;
 }
 
 const isBefore = (a: HeapEntry, b: HeapEntry): boolean =>
   a.used_us < b.used_us || (a.used_us === b.used_us && a.arrival < b.arrival);
 
-/** Entries by what they have used. */
+/** The heap of entries by the time that they have used. */
 export class TurnHeap<T extends HeapEntry> {
   readonly #entries: T[] = [];
 
@@ -24,12 +24,12 @@ export class TurnHeap<T extends HeapEntry> {
     return this.#entries.length;
   }
 
-  /** The one that has used least. */
+  /** The entry that has used least. */
   get first(): T | undefined {
     return this.#entries[0];
   }
 
-  /** In no particular order. */
+  /** All entries, in no particular order. */
   values(): readonly T[] {
     return this.#entries;
   }
@@ -50,7 +50,7 @@ export class TurnHeap<T extends HeapEntry> {
     this.#sink(last);
   }
 
-  /** To be called after an entry's `used_us` or `arrival` has grown. */
+  /** Restores the order; to be called after an entry's `used_us` or `arrival` has grown. */
   grown(entry: T): void {
     if (entry.place >= 0) this.#sink(entry);
   }

@@ -1,7 +1,8 @@
 /**
- * The thread on which policies run: a Web Worker without permissions. It takes requests from its
- * ring, lets tenants take turns by the time they use, and blocks when there is nothing to do. It returns to its event loop
- * only to receive mail (modules), which is why the process announces mail in shared memory.
+ * The thread on which policies run: a Web Worker without permissions. It takes requests from its ring,
+ * lets tenants take turns by the time that they use, and blocks when there is nothing to do. It returns
+ * to its event loop only to receive mail (modules), which is why the process announces mail in shared
+ * memory.
  */
 import { createTurns, UNBOUNDED } from "../turns/pool_turns.ts";
 import {
@@ -32,7 +33,7 @@ import {
 
 type Start = WorkerMail & { kind: "start" };
 
-/** What of the worker's global scope is used; the workspace's `lib` is the main thread's. */
+/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerMail>) => void) | null;
   postMessage(message: WorkerReady): void;
@@ -42,7 +43,10 @@ interface WorkerScope {
 /** A request that waits for its turn. */
 interface Waiting {
   readonly request: WorkerRequest;
-  /** What the thread had worked when it came, and may work before it is too late for this one. */
+  /**
+   * The thread's working time when the request came, and how much more it may be before that is too
+   * late.
+   */
   readonly worked_ms: number;
   readonly most_ms: number;
 }
@@ -53,14 +57,20 @@ interface Thread {
   readonly progress: Int32Array<SharedArrayBuffer>;
   readonly runner: ChainRunner;
   mail_handled: number;
-  /** Time in guests: by their fuel at most, so that it leaves out when the thread did not get to run. */
+  /**
+   * The thread's working time in guests. It is no more than their fuel can take, so pauses of the
+   * thread do not count.
+   */
   worked_ms: number;
 }
 
-/** What a unit of fuel takes at most, and a call beside its fuel. */
+/** The most time that a unit of fuel takes, and that a call takes besides its fuel, in ms. */
 const UNIT_MS = 1e-6;
 const CALL_MS = 0.1;
-/** A request that comes at its deadline or later was held up on its way: others may have so long before it. */
+/**
+ * The least time that a request counts as having left, in ms: one that comes at its deadline or later
+ * was held up on its way.
+ */
 const LEFT_MS = 25;
 const EXPIRED: WorkerReply = { expired: true, outcomes: [], added_headers: [], logs: [] };
 
@@ -102,8 +112,8 @@ function handle(thread: Thread, mail: Exclude<WorkerMail, Start>): void {
 }
 
 /**
- * Nobody waits any more, because others took the time. Where the machine took it, the process has not
- * noticed it either and waits on.
+ * Whether nobody waits for a request any more because others took the time. Where the machine took it,
+ * the process has not noticed either and waits on.
  */
 function isExpired(thread: Thread, { request, worked_ms, most_ms }: Waiting): boolean {
   const others_ms = thread.worked_ms - worked_ms;
@@ -115,7 +125,7 @@ function receive(thread: Thread, request: WorkerRequest): Waiting {
   return { request, worked_ms: thread.worked_ms, most_ms: left_ms / 2 };
 }
 
-/** The time that a chain took, but no more than its fuel can have taken. */
+/** The working time of a chain, but no more than its fuel can have taken. */
 function workOf({ outcomes }: WorkerReply): number {
   let worked_ms = 0;
   for (const { duration_ms, units, instance_units } of outcomes) {
@@ -136,7 +146,10 @@ function answer(thread: Thread, waiting: Waiting): void {
   );
 }
 
-/** Works until there is mail, or until it is ended. What waits in `turns` stays for the next time. */
+/**
+ * Works until there is mail, or until the thread is ended. What is left in `turns` waits for the next
+ * time.
+ */
 function work(thread: Thread, turns: ReturnType<typeof createTurns<Waiting>>): void {
   const { requests, progress } = thread;
   for (;;) {
@@ -147,7 +160,7 @@ function work(thread: Thread, turns: ReturnType<typeof createTurns<Waiting>>): v
       const request = decodeRequest(record);
       turns.push(request.tenant_id, receive(thread, request), record.length);
     }
-    // After reading: a request may need a module whose mail was sent before it.
+    // This comes after reading: a request may need a module whose mail was sent before it.
     if (isEnded(thread) || Atomics.load(progress, MAIL) !== thread.mail_handled) return;
     const waiting = turns.take();
     if (waiting !== undefined) {
@@ -155,12 +168,12 @@ function work(thread: Thread, turns: ReturnType<typeof createTurns<Waiting>>): v
       answer(thread, waiting);
       turns.charge(waiting.request.tenant_id, thread.runner.now() - began_ms);
     }
-    // Mail signals the ring too: whatever came after `seen` was read ends the wait.
+    // Mail signals the ring, too, so whatever came after `seen` was read ends the wait.
     if (waiting === undefined) ringWaitBlocking(requests, seen);
   }
 }
 
-/** Starts the thread: the first mail is `start`, and every other one was announced. */
+/** Starts the thread. The first mail is `start`, and every other one was announced. */
 function serve(scope: WorkerScope): void {
   const turns = createTurns<Waiting>(UNBOUNDED);
   let thread: Thread | undefined;

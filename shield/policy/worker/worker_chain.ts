@@ -1,7 +1,7 @@
 /**
  * Runs a tenant's chain for one request: policy after policy, until one that enforces refuses, and
- * within a budget for all of them, since nobody else has a turn meanwhile. What one adds the next
- * sees. Knows no ring and no clock of its own.
+ * within a budget for all of them, since no other request has a turn meanwhile. Headers that one policy
+ * adds are seen by the next. Knows no ring and no clock of its own.
  */
 import type { GuestOutcome } from "../abi/host_abi.ts";
 import type { GuestRequest } from "../abi/host_functions.ts";
@@ -19,33 +19,33 @@ import type { Instances } from "./worker_instances.ts";
 /** What running a chain needs of its worker. */
 export interface ChainRunner {
   readonly instances: Instances;
-  /** Fuel of one call. */
+  /** The fuel of one call. */
   readonly fuel_limit: number;
-  /** Fuel of all calls for one request and of the instances made for them. */
+  /** The fuel of all calls for one request and of the instances made for them. */
   readonly chain_fuel_limit: number;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Called with the module before a guest may run, and with 0 after. */
+  /** Called with the module before a guest may run, and with 0 afterwards. */
   readonly onProgress: (module: number) => void;
 }
 
-/** Most characters of all log lines of one reply; what comes after is dropped. */
+/** The most characters of all log lines of one reply; what comes after is dropped. */
 const LOG_CHARACTERS = 131_072;
 
-/** Headers that the chain has added, the last one of a name, and what guests see. */
+/** The headers that the chain has added, the last of each name, as guests see them. */
 interface Added {
   readonly by_name: Map<string, readonly [name: string, value: string]>;
   size_bytes: number;
 }
 
-/** The chain's reply. Never throws. */
+/** Runs the chain and gives its reply. Never throws. */
 export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerReply {
   const added: Added = { by_name: new Map(), size_bytes: 0 };
   const guest_request = guestRequest(request, added);
   const outcomes: ChainOutcome[] = [];
   const logs: WorkerLog[] = [];
   let characters = 0;
-  // What only observes has a budget of its own: it must not be the reason why a message is refused.
+  // A policy that only observes has a budget of its own: it must not be the reason for a refusal.
   const units = runner.chain_fuel_limit * UNITS_PER_FUEL;
   const left = { enforce: units, observe: units };
   for (const [place, entry] of request.chain.entries()) {
@@ -67,7 +67,7 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
   return { outcomes, added_headers: [...added.by_name.values()], logs };
 }
 
-/** What a call came to, and what making its instance took. */
+/** The outcome of a call, and the units that making its instance took. */
 type EntryOutcome = GuestOutcome & { readonly instance_units: number };
 
 /** One policy to run, and what is left of its chain's budget. */
@@ -102,7 +102,7 @@ function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOu
   if (instance_units === undefined) return MISSING;
   try {
     const guest = kept ?? instances.make(tenant_id, module);
-    // The instance stays, so that the next message has the whole budget for the calls.
+    // The instance is kept, so that the next message has the whole budget for its calls.
     if (units_left <= instance_units) return { ...SPENT, instance_units };
     const fuel = Math.min(fuel_limit, (units_left - instance_units) / UNITS_PER_FUEL);
     const ran = guest.call(hook, guest_request, fuel);
@@ -112,16 +112,19 @@ function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOu
       ? { ...ran, fault: SPENT.fault, detail: SPENT.detail, instance_units }
       : { ...ran, instance_units };
   } catch (error) {
-    // Only instantiating throws: no room for its memory, a segment out of bounds.
+    // Only making the instance throws: no room for its memory, or a segment out of bounds.
     const fault = error instanceof RangeError ? "memory" : "trap";
     const detail = error instanceof Error ? error.message : String(error);
-    // What that has cost nobody can say: all that the call may use, so that it is no free ride.
+    // What the attempt has cost cannot be known. It is charged as all that the call may use, so that it
+    // is not free.
     const units = fuel_limit * UNITS_PER_FUEL;
     return { ...NOTHING, units, fault, detail, broken: true, instance_units };
   }
 }
 
-/** Takes over the headers of a policy that enforces; too many of all together is its fault. */
+/**
+ * Takes over the headers of a policy that enforces; too many headers of the whole chain are its fault.
+ */
 function merge(ran: EntryOutcome, { mode }: WorkerEntry, added: Added): EntryOutcome {
   if (!ran.allowed || mode === "observe") return ran;
   for (const pair of ran.added_headers) {
@@ -149,10 +152,13 @@ function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
   };
 }
 
-/** First match of a name: what policies before added, then the request's own. */
+/**
+ * The guest's view of the request. The first header of a name counts: what earlier policies added, then
+ * the request's own.
+ */
 function guestRequest(request: WorkerRequest, added: Added): GuestRequest {
   let by_name: Map<string, string> | undefined;
-  // A claim is written as JSON once, however often it is asked for.
+  // A claim is written as JSON only once, however often it is asked for.
   const claims = new Map<string, string>();
   const ownHeaders = () => {
     const map = new Map<string, string>();

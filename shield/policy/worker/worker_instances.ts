@@ -1,32 +1,32 @@
 /**
- * The instances of one worker: one for each tenant and module, made on first use, the one used
- * longest ago dropped when there are too many. An instance's memory is the policy's state; making one
- * has a price, which whoever asks for it pays.
+ * The instances of one worker: one for each tenant and module, made on first use; the one used longest
+ * ago is dropped when there are too many. An instance's memory is the policy's state. Making one has a
+ * price, which the call that needs it pays.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { type Guest, instantiateGuest } from "../abi/host_abi.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 
-/** Instances by tenant and module. */
+/** The instances by tenant and module. */
 export interface Instances {
-  /** The tenant's instance, when there is one. */
+  /** The tenant's instance of a module; undefined when there is none. */
   find(tenant_id: string, module: number): Guest | undefined;
-  /** Units that making an instance costs; undefined when the module is not loaded. */
+  /** The units that making an instance costs; undefined when the module is not loaded. */
   price(module: number): number | undefined;
-  /** Makes the tenant's instance of a module that is loaded. Throws what instantiating throws. */
+  /** Makes the tenant's instance of a loaded module. Throws as instantiating throws. */
   make(tenant_id: string, module: number): Guest;
-  /** Throws an instance away. */
+  /** Drops an instance. */
   drop(tenant_id: string, module: number): void;
   load(module: number, runnable: RunnableModule): void;
-  /** Forgets a module and its instances. */
+  /** Drops a module and its instances. */
   unload(module: number): void;
   readonly size: number;
 }
 
-/** At most `max` instances. */
+/** Makes an empty set of at most `max` instances. */
 export function createInstances(max: number): Instances {
   const modules = new Map<number, RunnableModule>();
-  // In the order of use.
+  // The map is in the order of use.
   const guests = new BoundedMap<string, { guest: Guest; module: number }>(max);
   const key = (tenant_id: string, module: number) => `${module} ${tenant_id}`;
 
