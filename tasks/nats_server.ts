@@ -1,19 +1,19 @@
 /**
- * Finds or installs `nats-server` for tests, benchmarks and `deno task dev --nats`. Run as a program
- * it prints the path. Not for production: there the operator brings the server.
+ * Finds or installs `nats-server` for tests, benchmarks and `deno task dev --nats`. As a program it prints
+ * the path. Not for production, where the operator provides the server.
  */
 import { ROOT } from "./checkout/source_files.ts";
 
-/** What is installed. */
+/** The version that is installed. */
 const VERSION = "2.15.2";
-/** Earlier servers accept concurrent compare-and-set winners. */
+/** The oldest version that is good. Earlier servers let two concurrent compare-and-set writes win. */
 const OLDEST = [2, 11] as const;
 const IS_WINDOWS = Deno.build.os === "windows";
 const EXE = IS_WINDOWS ? ".exe" : "";
 const cache = `${ROOT}.arqon/cache`;
 const cached = `${cache}/nats-server-${VERSION}${EXE}`;
 
-/** Runs a command to its end; undefined when there is no such program. */
+/** Runs a command to its end; undefined when no such program exists. */
 async function run(
   program: string,
   args: string[],
@@ -29,7 +29,7 @@ async function run(
   }
 }
 
-/** True for the output of `nats-server --version` when that server is new enough. */
+/** Whether the output of `nats-server --version` is that of a server that is new enough. */
 export function isNewEnough(versionText: string): boolean {
   const found = versionText.match(/\bv(\d+)\.(\d+)\.\d+/);
   if (found === null) return false;
@@ -42,7 +42,7 @@ async function works(program: string): Promise<boolean> {
   return version !== undefined && version.ok && isNewEnough(version.text);
 }
 
-/** Returns why it did not work, or undefined. */
+/** Installs the server with Go. Returns why that did not work, or undefined. */
 async function installWithGo(target: string): Promise<string | undefined> {
   const bin = await Deno.makeTempDir({ dir: cache, prefix: "go-" });
   try {
@@ -63,11 +63,11 @@ async function download(url: string): Promise<Uint8Array<ArrayBuffer>> {
   return await response.bytes();
 }
 
-/** Returns why it did not work, or undefined. */
+/** Installs the server from its release. Returns why that did not work, or undefined. */
 async function installRelease(target: string): Promise<string | undefined> {
   const arch = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
   const name = `nats-server-v${VERSION}-${Deno.build.os}-${arch}`;
-  // The tar of Windows reads both.
+  // The tar of Windows reads both formats.
   const archive_name = `${name}.${IS_WINDOWS ? "zip" : "tar.gz"}`;
   const base = `https://github.com/nats-io/nats-server/releases/download/v${VERSION}`;
   const folder = await Deno.makeTempDir({ dir: cache, prefix: "release-" });
@@ -107,14 +107,14 @@ async function install(): Promise<void> {
 }
 
 /**
- * The path of a `nats-server` that is new enough: from the PATH, else from `.arqon/cache`, else
- * installed there. Runs in parallel wait for each other. Throws an Error that says what to do.
+ * The path of a `nats-server` that is new enough: from the PATH, else from `.arqon/cache`, where it is
+ * installed when it is missing. Calls in parallel wait for each other. Throws an Error that says what to do.
  */
 export async function ensureNatsServer(): Promise<string> {
   if (await works("nats-server")) return "nats-server";
   if (await works(cached)) return cached;
   await Deno.mkdir(cache, { recursive: true });
-  // The system drops the lock with the process, so a killed run leaves nothing to clean up.
+  // The system ends the lock with the process, so a killed run leaves nothing to clean up.
   using lock = await Deno.open(`${cache}/nats-server.lock`, { create: true, write: true });
   await lock.lock(true);
   if (!await works(cached)) await install();

@@ -1,12 +1,11 @@
 /**
- * `deno task ok`: the quick gate, below a minute. It says whether the checkout is well formed; it
- * runs no tests and needs no network once the packages are there. `deno task verify` is the slow
- * one.
+ * `deno task ok`: the quick gate, which takes less than a minute. It checks that the checkout is well formed.
+ * It runs no tests, and needs no network when the packages are there. `deno task verify` is the slow gate.
  */
 import { ROOT } from "./checkout/source_files.ts";
 import { runGate, type Step } from "./checkout/steps.ts";
 
-/** The steps, the longest first so that two cores are busy to the end. */
+/** The steps, longest first, so that two cores are busy to the end. */
 const STEPS: readonly Step[] = [
   { name: "types", args: ["check", "--quiet", "--frozen"], cwd: ROOT },
   { name: "generated files", args: ["task", "--quiet", "gen", "--check"], cwd: ROOT },

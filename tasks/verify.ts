@@ -7,8 +7,10 @@
 import { isGenerated, listFiles, ROOT } from "./checkout/source_files.ts";
 import { runGate, type Step } from "./checkout/steps.ts";
 
-/** The steps, the longest first. `pages` are the Markdown files; the `ts` blocks
- * in them and in docstrings are type-checked. */
+/**
+ * The steps, longest first. `pages` are the Markdown files; the `ts` blocks in them and in docstrings are
+ * type-checked.
+ */
 function steps(pages: readonly string[]): Step[] {
   const rule = (file: string, ...allow: string[]) => ["run", ...allow, `tasks/${file}`];
   const tool = ["--allow-read", "--allow-run"];

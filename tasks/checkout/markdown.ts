@@ -6,13 +6,13 @@
 /** A fenced block; `line` is the line of its opening fence, from 1. */
 export interface FencedBlock {
   readonly language: string;
-  /** What stands behind the language on the opening fence, for example `test fails`. */
+  /** The words after the language on the opening fence, for example `test fails`. */
   readonly info: string;
   readonly text: string;
   readonly line: number;
 }
 
-/** A link or an image: its target as written. */
+/** A link or an image. The target is as it is written. */
 export interface Link {
   readonly target: string;
   readonly line: number;
@@ -20,7 +20,7 @@ export interface Link {
 
 interface Split {
   readonly blocks: readonly FencedBlock[];
-  /** The text without its blocks; blank lines stand for them, so that line numbers hold. */
+  /** The lines of the text, where those of blocks are blank, so that line numbers stay right. */
   readonly prose: readonly string[];
 }
 
@@ -60,13 +60,13 @@ export function links(text: string): Link[] {
   });
 }
 
-/** A heading: its line, from 1, and the anchor that it gets on GitHub. */
+/** A heading: its line, from 1, and its anchor on GitHub. */
 export interface Heading {
   readonly anchor: string;
   readonly line: number;
 }
 
-/** Every heading; a repeated one gets `-1`, `-2`, … behind its anchor. */
+/** Every heading of a text. The anchor of a repeated heading ends in `-1`, `-2`, …. */
 export function headings(text: string): Heading[] {
   const taken = new Set<string>();
   return splitFences(text).prose.flatMap((line, index) => {
@@ -81,12 +81,12 @@ export function headings(text: string): Heading[] {
   });
 }
 
-/** The anchors of all headings. */
+/** The anchors of all headings of a text. */
 export function anchors(text: string): Set<string> {
   return new Set(headings(text).map(({ anchor }) => anchor));
 }
 
-/** The lines of a text: those of fenced blocks empty, inline code as spaces of its length. */
+/** The lines of a text in which fenced blocks are empty and inline code is replaced by as many spaces. */
 export function linesWithoutCode(text: string): string[] {
   return splitFences(text).prose.map((line) =>
     line.replace(/(`+)(?:(?!\1).)*\1/g, (code) => " ".repeat(code.length))

@@ -1,5 +1,5 @@
 /**
- * Which files of the checkout are ours: a walk of the tree without what git ignores and without
+ * Finds the files of the checkout that are ours: it walks the tree and leaves out what git ignores and
  * generated code. It does not ask git, so that it works in an unpacked archive too.
  */
 import { fileURLToPath } from "node:url";
@@ -16,7 +16,7 @@ const GENERATED = [
   /^deno\.lock$/,
 ];
 
-/** Whether `deno task gen` (or deno itself) writes this file; such files obey no size rule. */
+/** Whether `deno task gen` (or deno itself) writes this file. The size rules do not hold for such files. */
 export function isGenerated(path: string): boolean {
   return GENERATED.some((pattern) => pattern.test(path));
 }
@@ -27,9 +27,9 @@ export function isTest(path: string): boolean {
 }
 
 /**
- * Whether a file serves only tests: a test, a file in a `testing` folder, `test_*.ts` beside the
- * source, or a part of what both SDKs are tested with. The gate's own programs are named after what
- * they run and are none.
+ * Whether a file serves only tests: a test, a file in a `testing` folder, `test_*.ts` beside the source, or a
+ * part of the tests that both SDKs share. The gate's own programs have the names of what they run, and are no
+ * test code.
  */
 export function isTestCode(path: string): boolean {
   if (path.startsWith("sdk/conformance/")) return true;
@@ -39,13 +39,16 @@ export function isTestCode(path: string): boolean {
 
 const PRODUCT = ["proto/", "shared/", "shield/", "brain/", "sdk/typescript/", "arq/"];
 
-/** Whether a path is TypeScript that somebody wrote and that users run: no test and no gate. */
+/**
+ * Whether a path is TypeScript that somebody wrote and that users run, so neither a test nor a part of the
+ * gate.
+ */
 export function isProduct(path: string): boolean {
   return path.endsWith(".ts") && PRODUCT.some((folder) => path.startsWith(folder)) &&
     !isGenerated(path) && !isTestCode(path);
 }
 
-/** Paths below the root that end in one of `extensions` (with dot), sorted, generated ones too. */
+/** Paths below the root that end in one of `extensions` (with dot), sorted. Generated files are included. */
 export async function listFiles(
   extensions: readonly string[],
   root: string = ROOT,

@@ -1,17 +1,17 @@
 /**
- * Runs the steps of a gate side by side, prints each with its time as it ends, and runs all of
- * them even when one fails. It knows nothing of what the steps are.
+ * Runs the steps of a gate side by side, and prints each with its time when it ends. All steps run even when
+ * one fails. It does not know what the steps do.
  */
 
-/** One step: a name for people and the arguments of a `deno` call. */
+/** One step of a gate: a name for people, and the arguments of a `deno` call. */
 export interface Step {
   readonly name: string;
   readonly args: readonly string[];
-  /** Folder to run in; absent: the current one. */
+  /** Folder in which the step runs; absent: the current one. */
   readonly cwd?: string;
 }
 
-/** How a step ended; `output` is what it wrote to stdout and stderr. */
+/** How a step ended. `output` is all that it wrote to stdout and stderr. */
 export interface StepResult {
   readonly name: string;
   readonly ok: boolean;
@@ -19,18 +19,18 @@ export interface StepResult {
   readonly output: string;
 }
 
-/** What `runSteps` takes from outside. */
+/** The functions and settings that `runSteps` needs. */
 export interface StepRunner {
   readonly execute: (step: Step) => Promise<{ ok: boolean; output: string }>;
   readonly print: (line: string) => void;
   readonly now: () => number;
-  /** Steps that run at the same time. */
+  /** Most steps that run at the same time. */
   readonly parallel: number;
 }
 
 const seconds = (duration_ms: number) => `${(duration_ms / 1000).toFixed(1)} s`;
 
-/** Starts a step as a process of the same deno as this one. */
+/** Runs a step as a process of the same deno. */
 export async function executeStep(step: Step): Promise<{ ok: boolean; output: string }> {
   const command = new Deno.Command(Deno.execPath(), {
     args: [...step.args],
@@ -57,8 +57,8 @@ async function runStep(step: Step, runner: StepRunner): Promise<StepResult> {
 }
 
 /**
- * Runs every step, at most `parallel` at a time, in the order given. A step's output is printed
- * when it failed; of a step that passed, only the lines that begin with `NOTE `.
+ * Runs every step in the order given, at most `parallel` at a time. The whole output of a step is printed
+ * only when it failed; of a step that passed, the lines that begin with `NOTE `.
  */
 export async function runSteps(
   steps: readonly Step[],
@@ -84,7 +84,7 @@ export function verdict(gate: string, results: readonly StepResult[], total_ms: 
   }`;
 }
 
-/** Runs a whole gate as a program: prints, then exits 1 when a step failed. */
+/** Runs a whole gate as a program. Prints the steps, and exits 1 when one failed. */
 export async function runGate(gate: string, steps: readonly Step[]): Promise<void> {
   const started_ms = performance.now();
   const results = await runSteps(steps, {

@@ -1,14 +1,14 @@
 /**
- * A program whose output is read while it runs, both streams as they come: for waiting until it says
- * something. It has no terminal; `script` gives a program one.
+ * A program whose two output streams are read while it runs, for code that waits until it says something. The
+ * program has no terminal, unless `script` gives it one.
  */
 
 const DEADLINE_MS = 60_000;
 
-/** A started program. */
+/** A started program and what it has written. */
 export class StreamedCommand {
   readonly child: Deno.ChildProcess;
-  /** Resolves with everything that it wrote, once both streams have ended. */
+  /** Resolves with all that the program wrote, when both streams have ended. */
   readonly ended: Promise<string>;
   #text = "";
   #wake: () => void = () => {};
@@ -25,13 +25,15 @@ export class StreamedCommand {
     this.ended = Promise.all([read(child.stdout), read(child.stderr)]).then(() => this.#text);
   }
 
-  /** What it has written so far. */
+  /** All that the program has written so far. */
   get text(): string {
     return this.#text;
   }
 
-  /** Waits until it has written `text`. Throws an Error with what it wrote when it ends without, or
-   * after a minute. */
+  /**
+   * Waits until the program has written `text`. Throws an Error with all that it wrote when it ends before
+   * that, or after a minute.
+   */
   async until(text: string): Promise<void> {
     const deadline_ms = Date.now() + DEADLINE_MS;
     const over = this.ended.then(() => true);
@@ -48,12 +50,12 @@ export class StreamedCommand {
     }
   }
 
-  /** Sends it a signal, if it still runs, and waits for its end. */
+  /** Sends the program a signal, if it still runs, and waits for its end. */
   async stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {
     try {
       this.child.kill(signal);
     } catch {
-      // It has ended by itself.
+      // The program has ended by itself.
     }
     await this.ended;
     await this.child.status;

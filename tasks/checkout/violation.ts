@@ -1,16 +1,16 @@
 /**
- * What a rule script of the gate reports, and how it is printed. The rules themselves are pure
- * functions in their own files; `exitWith` is the only thing here that ends the process.
+ * A violation that a rule of the gate reports, and how it is printed. The rules are pure functions in files
+ * of their own; only `exitWith` ends the process.
  */
 
-/** One broken rule: where it is and what would be right. `line` starts at 1; 0 is the whole file. */
+/** A broken rule: where it is broken, and what would be right. `line` starts at 1; 0 is the whole file. */
 export interface Violation {
   readonly path: string;
   readonly line: number;
   readonly message: string;
 }
 
-/** `path:line: message`, the form that terminals and editors make clickable. */
+/** The text of a violation: `path:line: message`, which terminals and editors make clickable. */
 export function formatViolation({ path, line, message }: Violation): string {
   return line > 0 ? `${path}:${line}: ${message}` : `${path}: ${message}`;
 }

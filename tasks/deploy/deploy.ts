@@ -1,7 +1,7 @@
 /**
- * `deno task verify`, step "containers": whether everything below `deploy` and compose.yaml is well
- * formed, by real validators (`deploy_tools.ts`) and our own rules. It starts no container: what was run
- * and what was not is in docs/deploy.md.
+ * The step "containers" of `deno task verify`: checks that everything below `deploy` and compose.yaml is well
+ * formed, by real validators (`deploy_tools.ts`) and our own rules. It starts no container; docs/deploy.md
+ * says what was run and what was not.
  */
 import { parseAllDocuments } from "yaml";
 import { cachedModules, dockerfileProblems, modulesNotCopied } from "./deploy_docker_rules.ts";
@@ -24,17 +24,20 @@ import {
 import { isTestCode, listFiles, ROOT } from "../checkout/source_files.ts";
 
 const PARTS = ["shield", "brain", "arq"];
-/** Images that only add files to somebody else's program. */
+/** Images that only add files to a program of others. */
 const OTHERS = ["grafana"];
-/** Manifests that are applied when they are needed, and not by kustomization.yaml. */
+/** Manifests that kustomization.yaml leaves out, since people apply them when they need them. */
 const ALONE = ["restore", "standby"];
-/** Configurations of commands of `arq`. */
+/** Configurations for commands of `arq`. */
 const OF_ARQ = ["backup", "restore", "standby"];
 const RULES = ["rules", "alerts", "store_alerts"].map((name) => `deploy/prometheus/${name}.yml`);
 
 const read = (path: string) => Deno.readTextFile(`${ROOT}${path}`);
 
-/** Our own modules that these reach, themselves included, as paths below the root: one question for all. */
+/**
+ * Our own modules that `modules` import directly or indirectly, and they themselves, as paths below the root.
+ * One call asks for all of them.
+ */
 async function reached(modules: readonly string[]): Promise<string[]> {
   const root = new URL("../../", import.meta.url).href;
   const file = await Deno.makeTempFile({ dir: `${ROOT}.arqon/cache`, suffix: ".ts" });
@@ -73,7 +76,7 @@ async function dockerfiles(tools: DeployTools): Promise<string[]> {
   ];
 }
 
-/** The configurations of a folder, or what is wrong with them. */
+/** The configurations of a folder, or the problems with them. */
 async function configsOf(folder: string): Promise<Configs | string[]> {
   const shield = await validateConfig(`${folder}/shield.toml`);
   const brain = await validateConfig(`${folder}/brain.toml`);
@@ -101,7 +104,10 @@ async function compose(tools: DeployTools): Promise<string[]> {
   ];
 }
 
-/** What is applied alone, with what kustomize gives beside it; each file is an operator's of `arq`, too. */
+/**
+ * The problems of the manifests that are applied alone, each together with what kustomize makes. An operator
+ * gives each of these files to `arq`, too.
+ */
 async function jobs(
   tools: DeployTools,
   folder: string,
@@ -141,7 +147,7 @@ async function kubernetes(tools: DeployTools): Promise<string[]> {
   ];
 }
 
-/** Everything that is wrong, as lines. Rejects when a validator is missing and cannot be installed. */
+/** All problems, one on each line. Rejects when a validator is missing and cannot be installed. */
 export async function deployProblems(tools: DeployTools): Promise<string[]> {
   const found = await Promise.all([dockerfiles(tools), compose(tools), kubernetes(tools)]);
   return found.flat();

@@ -1,26 +1,26 @@
 /**
- * Our own rules about the Dockerfiles, as pure functions over their text: that they follow deno.json
- * and need nobody's privileges. Their form is hadolint's business (`deploy_validate.ts`).
+ * Our own rules for Dockerfiles, as pure functions over their text: they follow deno.json and need no special
+ * privileges. hadolint checks their form (`deploy_validate.ts`).
  */
 
-/** What of deno.json the images must follow. */
+/** The parts of deno.json that the images must follow. */
 export interface DenoJson {
   readonly workspace: readonly string[];
   readonly tasks: Readonly<Record<string, string>>;
 }
 
-/** Flags that change how a program runs; permissions are each image's own. */
+/** Flags that change how a program runs, without the permissions, which differ between images. */
 function flagsOf(command: string): string[] {
   return command.match(/--(?:v8-flags=\S+|unstable-[\w-]+|ignore-env|no-prompt)/g) ?? [];
 }
 
-/** What the `ENTRYPOINT` runs, as one line. */
+/** The command of the `ENTRYPOINT` in one line. */
 function entryOf(text: string): string {
   const [, list = "[]"] = /^ENTRYPOINT (\[(?:[^\]]|\\\n)*\])/m.exec(text) ?? [];
   return (JSON.parse(list.replaceAll("\\\n", "")) as string[]).join(" ");
 }
 
-/** The modules that `RUN deno cache` names, of `files`, with its patterns resolved as a shell does. */
+/** The modules among `files` that `RUN deno cache` names. Its patterns are resolved as a shell does it. */
 export function cachedModules(text: string, files: readonly string[]): string[] {
   const [, command = ""] = /^RUN deno cache ((?:[^&]|\\\n)*)/m.exec(text) ?? [];
   const patterns = command.match(/\S+\.ts\b/g) ?? [];
@@ -30,7 +30,7 @@ export function cachedModules(text: string, files: readonly string[]): string[] 
   });
 }
 
-/** Modules of ours that a program needs and its Dockerfile does not copy. */
+/** Our modules that a program needs and its Dockerfile does not copy. */
 export function modulesNotCopied(part: string, text: string, modules: readonly string[]): string[] {
   const copied = [...text.matchAll(/^COPY ((?:[\w./*-]+ )+)[\w./-]+$/gm)].flatMap((
     [, paths = ""],
@@ -47,8 +47,8 @@ export function modulesNotCopied(part: string, text: string, modules: readonly s
 }
 
 /**
- * What is wrong with the Dockerfile of a part (`shield`, `brain`, `arq`), as lines. `deno_version` is the
- * one that CI tests with.
+ * The problems of a part's Dockerfile (`shield`, `brain`, `arq`). `deno_version` is the version with which CI
+ * tests.
  */
 export function dockerfileProblems(
   part: string,

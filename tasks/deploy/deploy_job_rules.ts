@@ -1,13 +1,13 @@
 /**
- * Our own rules about the jobs of Kubernetes: that they are hardened as the servers are, end some time, and may
- * talk to nobody but whom a NetworkPolicy names. Pure functions over what the validators have read.
+ * Our own rules for the jobs of Kubernetes: a job is hardened like the servers, ends after some time, and may
+ * connect only to what a NetworkPolicy names. Pure functions over what the validators have read.
  */
 import { complaints, hardenedProblems, podSecurityProblems } from "./deploy_rules.ts";
 import type { Document } from "./deploy_validate.ts";
 
 const LABEL = "app.kubernetes.io/name";
 
-/** The Jobs, and those that CronJobs make. */
+/** The Jobs among the manifests, and the Jobs that CronJobs make. */
 function jobsIn(
   documents: readonly Document[],
 ): { name: string; spec: Document; cron?: Document }[] {
@@ -19,7 +19,8 @@ function jobsIn(
 }
 
 /**
- * Rules about jobs. `policies` are the manifests with the NetworkPolicies, `version` is that of the release.
+ * The problems of jobs. `policies` are the manifests with the NetworkPolicies, `version` is the version of
+ * the release.
  */
 export function jobProblems(
   documents: readonly Document[],

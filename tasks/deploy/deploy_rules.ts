@@ -1,24 +1,24 @@
 /**
- * Our own rules about containers, as pure functions over what the validators have read: that they are
- * hardened, and that figures in different files fit together. A file's form is the validators' business
+ * Our own rules for containers, as pure functions over what the validators have read: containers are
+ * hardened, and figures in different files fit together. The validators check the form of a file
  * (`deploy_validate.ts`).
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Document } from "./deploy_validate.ts";
 
-/** The configurations that containers of one deployment run with. */
+/** The configurations of the containers in one deployment. */
 export interface Configs {
   readonly shield: Config;
   readonly brain: Config;
 }
 
-/** A container may use this much more than `[limits] memory_bytes` before it is killed. */
+/** Factor by which a container's memory limit exceeds `[limits] memory_bytes`. */
 const MEMORY_SHARE = 1.2;
 /** Seconds between the latest end of a drain and the kill. */
 const GRACE_SECONDS = 5;
-/** Reachable from other machines. */
+/** Ports that other machines may reach. */
 const PUBLIC_PORTS = ["4000"];
-/** Without a program for a health check in their image. */
+/** Services whose image has no program for a health check. */
 const UNCHECKED = ["jaeger"];
 
 const UNITS: Readonly<Record<string, number>> = {
@@ -31,13 +31,13 @@ const UNITS: Readonly<Record<string, number>> = {
   Gi: 2 ** 30,
 };
 
-/** Bytes of `512M` (of Compose: binary) or `2Gi`; NaN when it is neither. */
+/** The bytes of a size such as `512M` (binary, as in Compose) or `2Gi`; NaN for any other text. */
 export function sizeBytes(text: unknown): number {
   const [, digits, unit = ""] = /^(\d+)([KMG]i?)?$/.exec(String(text)) ?? [];
   return Number(digits) * (UNITS[unit] ?? NaN);
 }
 
-/** Seconds of `1m30s`; NaN for anything else. */
+/** The seconds of a duration such as `1m30s`; NaN for any other text. */
 export function durationSeconds(text: unknown): number {
   const [whole, minutes = "0", seconds = "0"] = /^(?:(\d+)m)?(?:(\d+)s)?$/.exec(String(text)) ?? [];
   return whole === undefined || whole === "" ? NaN : Number(minutes) * 60 + Number(seconds);
@@ -47,7 +47,7 @@ function drainSeconds({ server }: Config): number {
   return server.drain_timeout_ms / 1_000 + GRACE_SECONDS;
 }
 
-/** Lines of `name: what is wrong`, of pairs of a complaint and whether it holds. */
+/** The complaints that hold, each as a line `name: what is wrong`. */
 export function complaints(name: string, found: readonly (readonly [string, boolean])[]): string[] {
   return found.filter(([, holds]) => holds).map(([what]) => `${name}: ${what}`);
 }
@@ -84,14 +84,14 @@ function serviceProblems(name: string, service: Document): string[] {
   ]);
 }
 
-/** What a compose model mounts from the host. */
+/** The paths of the host that a compose model mounts. */
 export function composeSources({ services }: Document): string[] {
   return Object.values<Document>(services).flatMap(({ volumes = [] }) =>
     volumes.filter(({ type }: Document) => type === "bind").map(({ source }: Document) => source)
   );
 }
 
-/** Services, networks and volumes that are named and not there: compose-go's program lets them pass. */
+/** Services, networks and volumes that are named but not defined; the program of compose-go accepts them. */
 function unknownNames({ services, networks = {}, volumes = {} }: Document): string[] {
   const isNamed = ({ type }: Document) => type === "volume";
   return Object.entries<Document>(services).flatMap(([name, service]) =>
@@ -109,7 +109,7 @@ function unknownNames({ services, networks = {}, volumes = {} }: Document): stri
   );
 }
 
-/** Probes and Prometheus come from outside of the container. */
+/** The problems of listeners that probes and Prometheus cannot reach from outside of the container. */
 function unreachable(where: string, configs: Configs): string[] {
   return (["shield", "brain"] as const).flatMap((name) =>
     complaints(`${where}: ${name}`, [[
@@ -119,7 +119,7 @@ function unreachable(where: string, configs: Configs): string[] {
   );
 }
 
-/** Rules about compose.yaml. */
+/** The problems of compose.yaml. */
 export function composeProblems(model: Document, configs: Configs): string[] {
   const { services } = model;
   const started = Object.entries<Document>(services);
@@ -131,7 +131,7 @@ export function composeProblems(model: Document, configs: Configs): string[] {
     ...unreachable("compose.yaml", configs),
     ...unknownNames(model),
     ...started.flatMap(([name, service]) => serviceProblems(name, service)),
-    // `up --wait` takes the end of a service for a failure unless another one waits for it.
+    // `up --wait` takes a service that ends for a failure, unless another service waits for its end.
     ...started.filter(([name, { restart, profiles }]) =>
       restart === "no" && profiles === undefined && !adopted.has(name)
     ).map(([name]) => `compose.yaml: ${name} ends, and nothing waits for it`),
@@ -148,7 +148,7 @@ export function composeProblems(model: Document, configs: Configs): string[] {
   ];
 }
 
-/** What any container must be. */
+/** The problems of a container by the rules for every container. */
 export function hardenedProblems(name: string, container: Document): string[] {
   const { securityContext = {}, resources = {} } = container;
   return complaints(name, [
@@ -166,7 +166,7 @@ export function hardenedProblems(name: string, container: Document): string[] {
   ]);
 }
 
-/** What any pod must be. */
+/** The problems of a pod by the rules for every pod. */
 export function podSecurityProblems(name: string, pod: Document): string[] {
   return complaints(name, [
     ["expected runAsNonRoot", pod.securityContext?.runAsNonRoot !== true],
@@ -223,7 +223,7 @@ function podProblems(name: string, workload: Document, configs: Configs): string
   ];
 }
 
-/** Rules about the manifests of Kubernetes. `version` is that of the release. */
+/** The problems of the manifests of Kubernetes. `version` is the version of the release. */
 export function kubernetesProblems(
   documents: readonly Document[],
   configs: Configs,

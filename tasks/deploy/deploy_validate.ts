@@ -1,7 +1,7 @@
 /**
- * Asks each validator about one kind of file: Dockerfiles, compose.yaml, the manifests of Kubernetes,
- * configurations of NATS, Prometheus and our own servers. It says what they say, as lines; our own rules
- * about the same files are in `deploy_rules.ts`.
+ * Asks one validator for each kind of file: Dockerfiles, compose.yaml, the manifests of Kubernetes,
+ * configurations of NATS, Prometheus and our own servers. It returns what they say, line by line; our own
+ * rules for the same files are in `deploy_rules.ts`.
  */
 import { parseAllDocuments } from "yaml";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
@@ -10,14 +10,14 @@ import { runTool } from "./deploy_tools.ts";
 import type { DeployTools, RunOptions } from "./deploy_tools.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
-/** The versions of Kubernetes that the manifests are for: the oldest, and the newest that is known. */
+/** The versions of Kubernetes that the manifests are for: the oldest, and the newest known one. */
 export const KUBERNETES_VERSIONS = ["1.31", "1.37"];
 
-/** Anything that JSON or YAML can say. */
+/** Any value that JSON or YAML can express. */
 // deno-lint-ignore no-explicit-any
 export type Document = any;
 
-/** What a validator said, and what it read where it read it. */
+/** The problems that a validator found, and the value that it read, if it reads one. */
 export interface Judged<T> {
   readonly problems: readonly string[];
   readonly value: T | undefined;
@@ -40,12 +40,12 @@ async function ask(
   return { problems: said.length > 0 ? said : [`${program} failed`], value: undefined };
 }
 
-/** hadolint on Dockerfiles. */
+/** Runs hadolint on Dockerfiles. */
 export async function validateDockerfiles(tools: DeployTools, files: readonly string[]) {
   return (await ask(tools.hadolint, ["--no-color", ...files])).problems;
 }
 
-/** compose-go on a compose file: its schema, and whether all that is named is there. */
+/** Runs compose-go on a compose file. It checks the schema, and that all that is named is there. */
 export async function validateCompose(
   { compose }: DeployTools,
   file: string,
@@ -54,7 +54,7 @@ export async function validateCompose(
   return { problems, value: value === undefined ? undefined : JSON.parse(value) };
 }
 
-/** kubernetes-validate on a file of manifests; a kind that it does not know is a problem. */
+/** Runs kubernetes-validate on a file of manifests. A kind that it does not know is a problem. */
 export async function validateManifests(
   { kubernetes_validate }: DeployTools,
   file: string,
@@ -71,7 +71,7 @@ export async function validateManifests(
   return answers.flat();
 }
 
-/** kustomize on a folder, then kubernetes-validate on what comes out. */
+/** Runs kustomize on a folder, and kubernetes-validate on its output. */
 export async function validateKustomization(
   tools: DeployTools,
   folder: string,
@@ -88,18 +88,24 @@ export async function validateKustomization(
   }
 }
 
-/** What Secrets hold where `$POD_NAME` runs, as this machine has it: a pair of the tests, any passwords. */
+/**
+ * The contents of Secrets on a pod, as this machine can have them: a key pair of the tests, and any
+ * passwords.
+ */
 const MOUNTED = [
   ["/etc/nats-tls/tls.crt", `${ROOT}tests/tls/server.pem`],
   ["/etc/nats-tls/tls.key", `${ROOT}tests/tls/server_key.pem`],
   ["/etc/nats-tls/ca.crt", `${ROOT}tests/tls/ca.pem`],
 ] as const;
-/** As `secrets.example.yaml` shows them, so that it names every user. */
+/** The passwords of `secrets.example.yaml`; its names must cover every user. */
 const PASSWORDS = await Deno.readTextFile(`${ROOT}deploy/kubernetes/secrets.example.yaml`).then(
   (text) => text.split("\n").filter((line) => /^ +\w+_PASSWORD: "/.test(line)).join("\n"),
 );
 
-/** nats-server's own check of its configuration and of what that includes, beside the Secrets it needs. */
+/**
+ * Runs nats-server's own check of its configuration and of the files that it includes, with the Secrets it
+ * needs.
+ */
 export async function validateNats({ nats_server }: DeployTools, file: string) {
   const folder = await Deno.makeTempDir({ prefix: "arqon-nats-conf-" });
   try {
@@ -121,8 +127,8 @@ export async function validateNats({ nats_server }: DeployTools, file: string) {
 }
 
 /**
- * promtool on a configuration beside its rules. Debian's is built without the discovery of Kubernetes:
- * in its place it is given a list of one address, so that everything else is checked.
+ * Runs promtool on a configuration and its rules. Debian's promtool is built without the discovery of
+ * Kubernetes, so a list of one address takes its place; everything else is checked.
  */
 export async function validatePrometheus(
   { promtool }: DeployTools,
@@ -144,7 +150,7 @@ export async function validatePrometheus(
   }
 }
 
-/** Our own loader on the configuration of a Shield or Brain. */
+/** Reads the configuration of a Shield or Brain with our own loader. */
 export async function validateConfig(file: string): Promise<Judged<Config>> {
   try {
     return {

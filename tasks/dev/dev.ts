@@ -1,7 +1,7 @@
 /**
- * `deno task dev`: starts the development bus, prints how to use it, and starts it anew when a
- * source file changes, on the same ports. The bus itself is `dev_bus.ts`, a process with narrow
- * permissions; this one only supervises.
+ * `deno task dev`: starts the development bus, prints how to use it, and restarts it on the same ports when a
+ * source file changes. The bus is the process of `dev_bus.ts`, which has narrow permissions; this process
+ * only supervises it.
  */
 import { parseArgs } from "node:util";
 import { relative, resolve } from "node:path";
@@ -41,14 +41,14 @@ const encoder = new TextEncoder();
 const out = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
 const err = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
 
-/** Its ports are picked once. */
+/** The options of the bus; its ports are picked once. */
 type Options = { -readonly [Key in keyof DevBusOptions]: DevBusOptions[Key] };
 
 interface DevArguments {
   options: Options;
   json: boolean;
   watch: boolean;
-  /** Port of a Prometheus that is to run beside it. */
+  /** Port of a Prometheus beside the bus; undefined: there is none. */
   observe_port: number | undefined;
 }
 
@@ -129,7 +129,7 @@ function spawnBus(options: DevBusOptions): RunningBus {
   return { child, ready: heardReady(child.stdout) };
 }
 
-/** The first line of the bus, or undefined when it ends without one. */
+/** The addresses from the first line of the bus; undefined when it ends without a line. */
 async function heardReady(stdout: ReadableStream<Uint8Array>): Promise<DevBusReady | undefined> {
   let text = "";
   const decoder = new TextDecoder();
@@ -143,13 +143,13 @@ async function heardReady(stdout: ReadableStream<Uint8Array>): Promise<DevBusRea
   }
 }
 
-/** `has_durable`: the bus has the classes of the dev defaults. */
+/** Prints how to use the bus. `has_durable` says that the bus has the room classes of the dev defaults. */
 function announce(ready: DevBusReady, json: boolean, has_durable: boolean): void {
   const text = { arq: "npx -y deno task -q arq", end: "", has_durable };
   out(json ? readyLine(ready) : readyText(ready, text));
 }
 
-/** Says where Prometheus is, or why it is not; the bus goes on without it. */
+/** Starts Prometheus and says where it is, or why it does not run. The bus goes on without it. */
 async function observe(
   ops_url: string,
   state_dir: string,
@@ -176,8 +176,8 @@ function portOfUrl(url: string): number {
 }
 
 /**
- * Gives a path whenever sources have changed and have then been quiet for a moment: every change since
- * the call counts, also one that comes before anybody asks.
+ * Yields a path each time sources have changed and then been quiet for a moment. Every change since the call
+ * counts, also one before the first path is taken.
  */
 function changes(): AsyncIterable<string> {
   const watcher = Deno.watchFs(WATCHED.map((folder) => `${ROOT}/${folder}`));
@@ -204,7 +204,7 @@ function changes(): AsyncIterable<string> {
 
 async function supervise(arguments_: DevArguments): Promise<never> {
   const { options, json, watch, observe_port } = arguments_;
-  // From before the first bus reads its sources: what is saved while it starts is not missed.
+  // It watches before the first bus reads its sources, so that a change during the start is not missed.
   const changed = watch ? changes() : undefined;
   let bus = spawnBus(options);
   let observing: Promise<Prometheus | undefined> | undefined;
@@ -226,7 +226,7 @@ async function supervise(arguments_: DevArguments): Promise<never> {
     observing = observe(first.ops_url, options.state_dir, observe_port);
   }
   if (changed === undefined) return await exit((await bus.child.status).code);
-  // Whatever was picked stays: clients reconnect to where they were.
+  // The ports stay the same, since clients reconnect to where they were.
   options.port = portOfUrl(first.url);
   options.ops_port = portOfUrl(first.ops_url);
   options.admin_port = portOfUrl(first.admin_url);
@@ -241,7 +241,7 @@ async function supervise(arguments_: DevArguments): Promise<never> {
   return await exit(0);
 }
 
-/** Parent of a process by `ps` (Deno keeps /proc to itself); undefined where there is none. */
+/** The pid of a process's parent by `ps` (Deno keeps /proc to itself); undefined where there is none. */
 async function parentOf(pid: number): Promise<number | undefined> {
   const args = ["-o", "ppid=", "-p", String(pid)];
   try {
@@ -253,7 +253,7 @@ async function parentOf(pid: number): Promise<number | undefined> {
 }
 
 /**
- * Calls `onOrphaned` when whoever started `deno task` has died: npx passes no signal on, so a killed
+ * Calls `onOrphaned` when the program that started `deno task` has died. npx passes no signal on, so a killed
  * `npx deno task dev` would leave the bus on its ports for ever.
  */
 async function watchLauncher(onOrphaned: () => void): Promise<void> {
@@ -266,9 +266,12 @@ async function watchLauncher(onOrphaned: () => void): Promise<void> {
   }, ORPHAN_POLL_MS);
 }
 
-/** Asks the bus to drain. Not by a signal: a Ctrl-C has given it one already, and two mean "at once". */
+/**
+ * Asks the bus to drain by closing its stdin. A Ctrl-C has already sent it a signal, and a second signal
+ * means "at once".
+ */
 async function stop(child: Deno.ChildProcess): Promise<void> {
-  // A stdin that is closed already belongs to a bus that is ending, which is what was wanted.
+  // A stdin that is already closed belongs to a bus that is ending.
   await child.stdin.close().catch(() => {});
 }
 

@@ -1,7 +1,7 @@
 /**
- * The process behind `deno task dev`: the development bus of `arq/serve/`, as a supervised program.
- * Started and restarted by `dev.ts`; speaks to it in one JSON line on stdout when it is ready, and
- * ends when its stdin does, so that it never outlives it.
+ * The process of `deno task dev`'s bus: the development bus of `arq/serve/`, supervised by `dev.ts`, which
+ * starts and restarts it. It prints one JSON line on stdout when it is ready, and ends with its stdin, so
+ * that it never outlives its supervisor.
  */
 import { CommandError } from "../../arq/terminal/exit.ts";
 import { serveDev } from "../../arq/serve/dev_bus.ts";
@@ -18,7 +18,7 @@ import {
 const PROGRAM = "dev";
 
 if (import.meta.main) {
-  // The supervisor holds our stdin: when it is gone, however it went, this process ends too.
+  // The supervisor holds our stdin. When the supervisor is gone for any reason, this process ends too.
   const orphaned = () => Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
   const process = busProcess({
     program: PROGRAM,

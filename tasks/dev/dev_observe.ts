@@ -1,23 +1,23 @@
 /**
- * A Prometheus of this machine beside a bus: `deno task dev --observe` and a test start the real one
- * with this. It downloads nothing, and where there is none it says so.
+ * Runs the Prometheus of this machine beside a bus, for `deno task dev --observe` and a test. It downloads
+ * nothing, and says when there is no Prometheus.
  */
 import { join } from "node:path";
 
-/** What one Prometheus is started with. */
+/** The settings of one Prometheus. */
 export interface PrometheusOptions {
-  /** Made, holds configuration and data, and is removed when Prometheus has ended. */
+  /** Folder of its configuration and data. It is made first, and removed when Prometheus has ended. */
   readonly folder: string;
   /** Text of prometheus.yml. */
   readonly config: string;
-  /** On 127.0.0.1; 0 picks a free one. */
+  /** Port on 127.0.0.1; 0 picks a free one. */
   readonly port: number;
 }
 
-/** A Prometheus that is ready. */
+/** A Prometheus that is ready to be asked. */
 export interface Prometheus {
   readonly url: string;
-  /** Ends it and resolves when its folder is gone. */
+  /** Ends Prometheus, and resolves when its folder is removed. */
   stop(): Promise<void>;
 }
 
@@ -25,8 +25,8 @@ const READY_MS = 30_000;
 const LOG_CHARS = 4_000;
 
 /**
- * Prometheus must not outlive whoever started it, even one that was killed: it is ended when the
- * shell's stdin is. A Ctrl-C, which the whole terminal gets, is left to that as well.
+ * The shell ends Prometheus when its own stdin ends, so that Prometheus never outlives the process that
+ * started it, even a killed one. Ctrl-C goes to the whole terminal and is ignored here.
  */
 const SCRIPT = `trap "" INT
 folder=$1; shift
@@ -38,7 +38,7 @@ exec 3<&-
 wait "$pid"
 rm -rf "$folder"`;
 
-/** Configuration for one bus with one page of metrics; `root` is the checkout. */
+/** The configuration for one bus with one page of metrics. `root` is the checkout. */
 export function devPrometheusConfig(root: string, ops_url: string): string {
   const rules = ["rules.yml", "alerts.yml"].map((name) => join(root, "deploy/prometheus", name));
   return `# Made by deno task dev --observe.
@@ -50,7 +50,7 @@ scrape_configs:
 `;
 }
 
-/** Whether there is a `prometheus` on the PATH. */
+/** Whether the PATH has a `prometheus`. */
 async function isInstalled(): Promise<boolean> {
   const { success } = await new Deno.Command("sh", {
     args: ["-c", "command -v prometheus"],
@@ -61,7 +61,7 @@ async function isInstalled(): Promise<boolean> {
   return success;
 }
 
-/** Reads the log to its end; tells the port once it is ready. */
+/** Reads the log to its end, and tells the port when Prometheus is ready. */
 async function readLog(
   stderr: ReadableStream<Uint8Array<ArrayBuffer>>,
   onReady: (port: number) => void,
@@ -70,7 +70,7 @@ async function readLog(
   let is_told = false;
   for await (const text of stderr.pipeThrough(new TextDecoderStream())) {
     log = (log + text).slice(-LOG_CHARS);
-    // The port stands in an earlier line than the readiness; both are among the last ones then.
+    // The line with the port comes before the line of readiness; at that time both are among the last.
     const port = log.match(/msg="Listening on" address=\S*:(\d+)/)?.[1];
     if (is_told || port === undefined || !log.includes("Server is ready")) continue;
     is_told = true;
@@ -80,8 +80,8 @@ async function readLog(
 }
 
 /**
- * Starts Prometheus and waits until it is ready. Undefined when none is installed. Rejects with the
- * end of its log when it does not come up, for example because the port is taken.
+ * Starts Prometheus and waits until it is ready; undefined when it is not installed. Rejects with the end of
+ * its log when it does not start, for example because the port is in use.
  */
 export async function startPrometheus(
   { folder, config, port }: PrometheusOptions,

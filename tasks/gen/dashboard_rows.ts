@@ -1,13 +1,13 @@
 /**
- * What the Grafana dashboard "ArqonBus Overview" shows, row by row: titles, queries, units. Not how
- * Grafana writes it down, which is `gen_dashboard.ts`. In a query `@` stands for the chosen job and
- * instance; the rates take `$__rate_interval`, so that they fit any scrape interval.
+ * The rows of the Grafana dashboard "ArqonBus Overview": titles, queries, units. `gen_dashboard.ts` writes
+ * them in Grafana's format. In a query `@` stands for the chosen job and instance; rates take
+ * `$__rate_interval`, so that they fit any scrape interval.
  */
 
-/** One query of a panel: PromQL and what its lines are called, with `{{label}}`. */
+/** One query of a panel: PromQL, and the name of its lines, with `{{label}}`. */
 export type Query = readonly [expr: string, legend: string];
 
-/** One panel. */
+/** One panel of a dashboard. */
 export interface PanelSpec {
   readonly title: string;
   /** What an operator should read from it. */
@@ -15,9 +15,9 @@ export interface PanelSpec {
   /** A unit id of Grafana, for example `s`, `ops`, `bytes`. */
   readonly unit: string;
   readonly queries: readonly Query[];
-  /** Absent: lines over time. */
+  /** Kind of the panel; absent: lines over time. */
   readonly kind?: "stat" | "table";
-  /** Draws a line where the aim ends. */
+  /** Draws a line at the limit of the aim. */
   readonly limit?: number;
 }
 

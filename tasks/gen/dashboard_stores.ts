@@ -1,6 +1,6 @@
 /**
- * What the Grafana dashboard "ArqonBus Stores" shows: NATS and Valkey themselves, by their exporters
- * (jobs `arqon-nats` and `arqon-valkey`). What Shields and Brains feel of them is in `dashboard_rows.ts`.
+ * The rows of the Grafana dashboard "ArqonBus Stores": NATS and Valkey by their own exporters (jobs
+ * `arqon-nats` and `arqon-valkey`). `dashboard_rows.ts` has what Shields and Brains see of them.
  */
 import type { PanelSpec, RowSpec } from "./dashboard_rows.ts";
 

@@ -24,7 +24,7 @@ async function run(args: string[], cwd: string): Promise<void> {
   );
 }
 
-/** Runs buf over `proto/` and returns path (below the repository root) to text. */
+/** Runs buf over `proto/`. Returns the text of each file by its path below the root. */
 async function protobufFiles(): Promise<Map<string, string>> {
   const out = await Deno.makeTempDir({ prefix: "arqon-gen-" });
   try {
@@ -51,7 +51,7 @@ async function protobufFiles(): Promise<Map<string, string>> {
   }
 }
 
-/** The files that carry the version, with it. */
+/** The files that carry the version, with the present version in them. */
 async function versionFiles(): Promise<Map<string, string>> {
   const manifest = await Deno.readTextFile(`${ROOT}deno.json`);
   const version = readVersion(manifest);

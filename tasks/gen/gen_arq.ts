@@ -1,6 +1,6 @@
 /**
- * Makes `docs/arq.md` and `docs/man/arq.1` of the commands' definition in `arq/` and of the prose in
- * `arq/docs/`. Returns texts; `gen.ts` does the files.
+ * Makes `docs/arq.md` and `docs/man/arq.1` from the definition of the commands in `arq/` and the prose in
+ * `arq/docs/`. It returns texts; `gen.ts` writes the files.
  */
 import { describeCommand, everyCommand, runnable } from "../../arq/completion/command_tree.ts";
 import type { CommandInfo } from "../../arq/completion/command_tree.ts";
@@ -15,15 +15,15 @@ const NOTICE =
   "Generated from the commands in arq/ and the prose in arq/docs/ by `deno task gen`. " +
   "Do not edit.";
 
-/** Prose that is not of one command. */
+/** Prose that belongs to no single command. */
 const GENERAL = ["introduction", "tokens", "errors"];
 
-/** The commands as they are defined; none is run. */
+/** The definition of the commands; no command runs. */
 export function arqCommands(): CommandInfo {
   return describeCommand(buildProgram(() => () => Promise.resolve()));
 }
 
-/** Links in `arq/docs/` are right there; in `docs/arq.md` they are shorter. */
+/** Makes the links of a text in `arq/docs/` fit `docs/arq.md`, where they are shorter. */
 function relinked(text: string): string {
   return text.trim().replaceAll("](../../docs/arq.md#", "](#").replaceAll("](../../docs/", "](");
 }
@@ -33,7 +33,7 @@ function exitTable(): string {
   return ["| code | meaning |", "| --- | --- |", ...rows].join("\n");
 }
 
-/** The page. Throws when there is prose about a command that there is not. */
+/** The text of `docs/arq.md`. Throws for prose about a command that does not exist. */
 export function renderArqMarkdown(
   program: CommandInfo,
   prose: ReadonlyMap<string, string>,
@@ -66,7 +66,7 @@ export function renderArqMarkdown(
   return `${parts.filter((part) => part !== undefined).join("\n\n")}\n`;
 }
 
-/** Path below the root to text. `version` is that of `arq`. */
+/** The texts of the generated files by path below the root. `version` is the version of `arq`. */
 export async function renderArq(root: string, version: string): Promise<Map<string, string>> {
   const prose = new Map<string, string>();
   for await (const { name } of Deno.readDir(`${root}arq/docs`)) {

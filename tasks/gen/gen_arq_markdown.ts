@@ -1,18 +1,18 @@
 /**
- * Renders the commands of `arq` as Markdown: usage, tables, examples. Pure text functions; the prose
- * around them and the files are `gen_arq.ts`'s.
+ * Renders the commands of `arq` as Markdown: usage, tables, examples. Pure text functions; `gen_arq.ts` has
+ * the prose around them and the files.
  */
 import { everyCommand } from "../../arq/completion/command_tree.ts";
 import type { CommandInfo, Note, OptionInfo } from "../../arq/completion/command_tree.ts";
 import { BUS_OPTIONS } from "../../arq/completion/command_tree.ts";
 
-/** Prose by the name of its file without `.md`; undefined: there is none. */
+/** The prose in a file of this name without `.md`; undefined when there is none. */
 export type Prose = (name: string) => string | undefined;
 
 const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
 const row = (...cells: string[]) => `| ${cells.map(cell).join(" | ")} |`;
 
-/** Options are code; everything else stands as it is: placeholders would be HTML, a star emphasis. */
+/** Escapes a text for Markdown: options become code, and placeholders and stars stay what they are. */
 function plain(text: string): string {
   return text.replace(/[<>*_]/g, (mark) => `\\${mark}`)
     .replace(/(^|[\s(])(--[a-z][a-z-]*)/g, "$1`$2`");
@@ -30,13 +30,15 @@ function meaning({ description, choices, preset, is_required }: OptionInfo): str
   return plain(description) + (more.length === 0 ? "" : ` (${more.join("; ")})`);
 }
 
-/** A table of options. */
+/** The table of a command's options. */
 export function optionTable(options: readonly OptionInfo[]): string {
   const lines = options.map((option) => row(`\`${option.flags}\``, meaning(option)));
   return [row("option", "meaning"), row("---", "---"), ...lines].join("\n");
 }
 
-/** Notes of the help: numbered lists, other indented lines as they are, everything else as text. */
+/**
+ * The notes of the help: numbered lists and other indented lines stay as they are, everything else is text.
+ */
 function notesText(notes: readonly Note[]): string[] {
   return notes.map(({ is_list, lines }) => {
     const text = lines.join("\n");
@@ -59,7 +61,7 @@ function operandTable({ arguments: operands }: CommandInfo): string[] {
 const examples = (lines: readonly string[]) =>
   lines.length === 0 ? [] : [`\`\`\`sh\n${lines.join("\n")}\n\`\`\``];
 
-/** Everything that the help says of one command that does something. */
+/** All that the help says about a command that does something. */
 function reference(command: CommandInfo): string[] {
   const own = command.options.filter(({ group }) => group !== BUS_OPTIONS);
   const bus = own.length < command.options.length
@@ -75,7 +77,7 @@ function reference(command: CommandInfo): string[] {
   ];
 }
 
-/** The section of a command of the first level, with everything below it. */
+/** The section of a command of the first level, with all commands below it. */
 export function commandSection(command: CommandInfo, prose: Prose): string[] {
   const own = prose(command.path.slice(1).join("_"));
   const more = own === undefined ? [] : [own];
@@ -89,7 +91,7 @@ export function commandSection(command: CommandInfo, prose: Prose): string[] {
   return [...head, ...text(command), ...more, ...below];
 }
 
-/** One line for each command that does something. */
+/** A table with one line for each command that does something. */
 export function commandTable(commands: readonly CommandInfo[]): string {
   const lines = commands.map(({ path, description }) => {
     const words = path.join(" ");

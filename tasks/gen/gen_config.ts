@@ -1,6 +1,6 @@
 /**
- * Renders the configuration's definition as `docs/config.schema.json` and `docs/configuration.md`:
- * the prose is here, every table comes from the schema. Pure text functions; `gen.ts` does the files.
+ * Renders the definition of the configuration as `docs/config.schema.json` and `docs/configuration.md`. The
+ * prose is here, and every table comes from the schema. Pure text functions; `gen.ts` writes the files.
  */
 import { configJsonSchema, expectation, grouped } from "../../shared/config/json_schema.ts";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
@@ -107,7 +107,7 @@ format = "json"
 \`\`\`
 `;
 
-/** The schema as it is committed. */
+/** The text of `docs/config.schema.json`. */
 export function renderConfigSchema(): string {
   return JSON.stringify({ $comment: NOTICE, ...configJsonSchema() }, null, 2) + "\n";
 }
@@ -127,13 +127,13 @@ function defaultCell(node: JsonSchema, is_required: boolean): string {
 
 const tableRow = (...cells: string[]) => `| ${cells.map(cell).join(" | ")} |`;
 
-/** A node that gets a section of its own, with the node whose keys the section lists. */
+/** The node whose keys the section of a node lists; undefined for a node without a section. */
 function tableOf(node: JsonSchema): JsonSchema | undefined {
   if (node.type === "object") return node;
   return node.items?.type === "object" ? node.items : undefined;
 }
 
-/** One section a table and array of tables, in the order of the schema. */
+/** One section for each table and array of tables, in the order of the schema. */
 function sections(node: JsonSchema, path: readonly string[]): string[] {
   const table = tableOf(node);
   if (table === undefined) return [];
@@ -164,7 +164,7 @@ function sections(node: JsonSchema, path: readonly string[]): string[] {
   return [...lines, ...children.flatMap(([key, child]) => sections(child, [...path, key]))];
 }
 
-/** The page with a table of every key. */
+/** The text of `docs/configuration.md`, with a table of every key. */
 export function renderConfigMarkdown(): string {
   const tables = sections({ ...configJsonSchema(), type: "object" }, []);
   return [INTRO, EXAMPLES, "## Every key\n", tables.join("\n")].join("\n");

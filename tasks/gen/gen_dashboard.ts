@@ -1,12 +1,12 @@
 /**
- * Renders the rows of `dashboard_rows.ts` and `dashboard_stores.ts` as dashboards of Grafana 10 or newer. Pure text; `gen.ts`
- * writes the file. A dashboard edited in Grafana is not read back.
+ * Renders the rows of `dashboard_rows.ts` and `dashboard_stores.ts` as dashboards of Grafana 10 or newer.
+ * Pure text; `gen.ts` writes the files. A dashboard that was edited in Grafana is not read back.
  */
 import { ROWS } from "./dashboard_rows.ts";
 import { STORE_ROWS } from "./dashboard_stores.ts";
 import type { PanelSpec, RowSpec } from "./dashboard_rows.ts";
 
-/** Of Grafana 10.2: newer ones migrate it by themselves. */
+/** The schema of Grafana 10.2, which newer versions migrate by themselves. */
 const SCHEMA_VERSION = 39;
 const GRID_WIDTH = 24;
 const SIZES = {
@@ -119,14 +119,14 @@ function labelVariable(name: string, label: string, query: string): object {
   };
 }
 
-/** One dashboard: what it shows, and a query whose series say which jobs and instances there are. */
+/** One dashboard: its rows, and a query whose series tell the jobs and instances. */
 interface DashboardSpec {
   readonly uid: string;
   readonly title: string;
-  /** The file that it is generated from. */
+  /** The file from which it is generated. */
   readonly source: string;
   readonly rows: readonly RowSpec[];
-  /** A metric, perhaps with a matcher. */
+  /** A metric, with a matcher or "". */
   readonly series: readonly [metric: string, matcher: string];
 }
 
@@ -180,12 +180,12 @@ function render({ uid, title, source, rows, series: [metric, matcher] }: Dashboa
   return JSON.stringify(dashboard, null, 2) + "\n";
 }
 
-/** The dashboard of Shields and Brains as it is committed. */
+/** The text of the dashboard of Shields and Brains. */
 export function renderDashboard(): string {
   return render(OVERVIEW);
 }
 
-/** The dashboard of NATS and Valkey as it is committed. */
+/** The text of the dashboard of NATS and Valkey. */
 export function renderStoresDashboard(): string {
   return render(STORES);
 }

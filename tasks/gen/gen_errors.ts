@@ -1,9 +1,12 @@
 /**
- * Renders `proto/errors.json` as the TypeScript union, the Python module and `docs/errors.md`.
- * Pure text functions; `gen.ts` does the files.
+ * Renders `proto/errors.json` as the TypeScript union, the Python module and `docs/errors.md`. Pure text
+ * functions; `gen.ts` writes the files.
  */
 
-/** One refusal. `outcome`: answered and the connection lives, closed, or an HTTP status. */
+/**
+ * One refusal. `outcome` says whether the connection goes on after the answer, is closed, or gets an HTTP
+ * status.
+ */
 export interface ErrorEntry {
   number: number;
   code: number;
@@ -13,15 +16,15 @@ export interface ErrorEntry {
   message: string;
   help: string;
   close?: number;
-  /** Counts towards `[limits] protocol_errors`. */
+  /** Whether the refusal counts towards `[limits] protocol_errors`. */
   counted?: boolean;
-  /** What clients take a reason of this code for that they do not know. One a code. */
+  /** Whether clients take it in place of an unknown reason with this code. Each code has one such entry. */
   nearest?: boolean;
-  /** Part of the contract, but nothing in this version gives it yet. */
+  /** Whether it is part of the contract and no part of this version gives it yet. */
   planned?: boolean;
 }
 
-/** One WebSocket close code; `client` is what a client does after it, as in `ErrorEntry`. */
+/** One WebSocket close code. `client` is what a client does after it, as in `ErrorEntry`. */
 export interface CloseEntry {
   code: number;
   name: string;
@@ -30,7 +33,7 @@ export interface CloseEntry {
   help: string;
 }
 
-/** All of `proto/errors.json`, in its order, which every rendering keeps. */
+/** The content of `proto/errors.json`. Every rendering keeps its order. */
 export interface Registry {
   errors: ErrorEntry[];
   closes: CloseEntry[];
@@ -38,15 +41,18 @@ export interface Registry {
 
 const NOTICE = "Generated from proto/errors.json by `deno task gen`. Do not edit.";
 
-/** Whether a text is its name, alone or before the detail: `invalid-room`, "Invalid room: {detail}". */
+/**
+ * Whether the message is the name itself, alone or before the detail: `invalid-room`, "Invalid room:
+ * {detail}".
+ */
 function isPlain({ name, message }: ErrorEntry): boolean {
   const words = name.charAt(0).toUpperCase() + name.slice(1).replaceAll("-", " ");
   return message === words || message === `${words}: {detail}`;
 }
 
 /**
- * The entries as clients have them, in few bytes: a line for each code, action and close code, with
- * the names behind it, and a text where it is not plain. The nearest reason of a code is the first.
+ * The entries in few bytes for clients: a line for each code, action and close code, with the names after it,
+ * and with a text where it is not plain. The nearest reason of a code is the first.
  */
 function groupsOf(errors: readonly ErrorEntry[]): string[] {
   const groups: Record<string, string> = {};
@@ -59,7 +65,7 @@ function groupsOf(errors: readonly ErrorEntry[]): string[] {
   return Object.values(groups);
 }
 
-/** `proto/gen/errors.ts`, unformatted: its folder is not under `deno fmt`. */
+/** The text of `proto/gen/errors.ts`. It is not formatted, since `deno fmt` leaves out its folder. */
 export function renderErrorsTypescript({ errors, closes }: Registry): string {
   const entry = (e: ErrorEntry) =>
     `  ${JSON.stringify(e.name)}: ${
@@ -106,7 +112,7 @@ export function renderErrorsTypescript({ errors, closes }: Registry): string {
   ].join("\n");
 }
 
-/** `errors_gen.py` of the Python SDK: the same entries as a dict of named tuples, typed. */
+/** The text of `errors_gen.py` in the Python SDK: the same entries as a typed dict of named tuples. */
 export function renderErrorsPython({ errors, closes }: Registry): string {
   const bool = (value: boolean) => (value ? "True" : "False");
   return [
@@ -157,7 +163,7 @@ export function renderErrorsPython({ errors, closes }: Registry): string {
   ].join("\n");
 }
 
-/** `docs/errors.md`: a table of reasons, then one of close codes. */
+/** The text of `docs/errors.md`: a table of reasons, then one of close codes. */
 export function renderErrorsMarkdown({ errors, closes }: Registry): string {
   const row = (...cells: (string | number)[]) => `| ${cells.join(" | ")} |`;
   const outcome = (e: ErrorEntry) =>

@@ -1,6 +1,6 @@
 /**
- * Renders arq/init/binaries.ts: what `arq init` writes that is no text, as base64, so that a compiled
- * `arq` has it without a file beside it. The policy is the compiled example; the schema is built here.
+ * Renders arq/init/binaries.ts: the binary files that `arq init` writes, as base64, so that a compiled `arq`
+ * needs no file beside it. The policy is the compiled example; the schema is built here.
  */
 const ROOT = new URL("../../", import.meta.url).pathname;
 const LINE = 88;
@@ -11,7 +11,7 @@ function constant(name: string, about: string, bytes: Uint8Array): string {
   return `/** ${about} */\nexport const ${name}: string = [\n${parts}].join("");\n`;
 }
 
-/** The descriptor set of a `.proto` file, as `arq schema build` makes it. Rejects when that fails. */
+/** The descriptor set of a `.proto` file, built as `arq schema build` does it. Rejects when that fails. */
 export async function builtSchema(source: string): Promise<Uint8Array> {
   const output = await Deno.makeTempFile({ suffix: ".binpb.gz" });
   try {

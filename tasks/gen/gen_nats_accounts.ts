@@ -1,6 +1,6 @@
 /**
- * Renders deploy/kubernetes/nats_accounts.conf: the users of NATS as docs/operations.md has them, so that
- * what operators read and what the manifests ship is one text. Pure text functions; `gen.ts` does the files.
+ * Renders deploy/kubernetes/nats_accounts.conf from docs/operations.md, so that the users of NATS are the
+ * same in what operators read and in what the manifests ship. Pure text functions; `gen.ts` writes the file.
  */
 
 const BLOCK = /^authorization \{$[^]*?^\}$/m;
@@ -10,7 +10,7 @@ const HEAD =
 include "nats_passwords.conf"
 `;
 
-/** The file's text, of the text of docs/operations.md. Throws when that has no accounts. */
+/** The text of the file, from the text of docs/operations.md. Throws when that has no accounts. */
 export function renderNatsAccounts(operations: string): string {
   const block = BLOCK.exec(operations)?.[0];
   if (block === undefined) throw new Error("docs/operations.md has no authorization block");

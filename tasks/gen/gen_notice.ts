@@ -1,26 +1,26 @@
 /**
- * NOTICE: the packages of others that `arq`, the Shield and the Brain carry into packages, images and
- * binaries, each with its licence as it came. Which they are is read from Deno's module graph and
- * deno.lock, their texts from Deno's cache; tools of development are not in it.
+ * Makes NOTICE: the packages of others in the packages, images and binaries of `arq`, the Shield and the
+ * Brain, each with the text of its licence. Deno's module graph and deno.lock say which packages these are,
+ * and Deno's cache has their texts. Tools for development are left out.
  */
 import { PROGRAMS, sourcesOf, STARTED } from "../pack/pack_sources.ts";
 
-/** What deno.lock says of npm packages. */
+/** The npm packages in deno.lock. */
 export interface Lock {
-  /** `npm:NAME@RANGE` to the version, with its peers. */
+  /** The version of each `npm:NAME@RANGE`, with its peers. */
   readonly specifiers: Readonly<Record<string, string>>;
   readonly npm: Readonly<Record<string, { readonly dependencies?: readonly string[] }>>;
 }
 
-/** One package of others. */
+/** One package of others, with its licence. */
 export interface Licensed {
   readonly name: string;
   readonly version: string;
-  /** As its package.json says: "MIT". */
+  /** Name of the licence in its package.json: "MIT". */
   readonly license: string;
-  /** Where its sources are, "" when it does not say. */
+  /** Address of its sources; "" when its package.json does not say. */
   readonly repository: string;
-  /** Texts of its licence and notices as they came; empty when it brings none. */
+  /** Texts of its licence and notices, unchanged; empty when it has none. */
   readonly texts: readonly string[];
 }
 
@@ -34,14 +34,14 @@ What follows are the packages of others that its programs carry, with their lice
 generated: deno task gen writes it anew.
 `;
 
-/** `@a/b@1.2.3/x/y` and `@a/b@1.2.3_peers` are of `@a/b@1.2.3`. */
+/** The name and version in a specifier: `@a/b@1.2.3/x/y` and `@a/b@1.2.3_peers` are `@a/b` in 1.2.3. */
 function nameAndVersion(text: string): readonly [name: string, version: string] {
   const [, name = "", version = ""] = /^(@?[^@]+)@([^/_]+)/.exec(text) ?? [];
   if (name === "") throw new Error(`${text} is no package with a version`);
   return [name, version];
 }
 
-/** A dependency is a name, with a version where there are several. */
+/** The key of a dependency in the lock. A dependency is a name, with a version where there are several. */
 function keyOf({ npm }: Lock, dependency: string): string {
   const keys = Object.keys(npm).filter((key) =>
     key === dependency || key.startsWith(`${dependency}@`) || key.startsWith(`${dependency}_`)
@@ -51,7 +51,7 @@ function keyOf({ npm }: Lock, dependency: string): string {
   return key;
 }
 
-/** What `roots` (`npm:NAME@VERSION/PATH`) lead to, as NAME@VERSION, sorted; each once. */
+/** The packages that `roots` (`npm:NAME@VERSION/PATH`) need, as NAME@VERSION, sorted, each once. */
 export function packagesOf(lock: Lock, roots: readonly string[]): string[] {
   const found = new Set<string>();
   const visit = (key: string): void => {
@@ -71,7 +71,10 @@ export function packagesOf(lock: Lock, roots: readonly string[]): string[] {
 const titleOf = ({ name, version, license, repository }: Licensed) =>
   `${name} ${version} (${license})${repository === "" ? "" : `\n  ${repository}`}`;
 
-/** The whole text: packages with the same texts stand together. Throws for one that names no licence. */
+/**
+ * The text of NOTICE, in which packages with the same texts share them. Throws for a package that names no
+ * licence.
+ */
 export function noticeText(packages: readonly Licensed[]): string {
   const groups = new Map<string, Licensed[]>();
   for (const one of packages) {
@@ -89,12 +92,15 @@ export function noticeText(packages: readonly Licensed[]): string {
   return `${HEAD}\n${parts.join("\n")}`;
 }
 
-/** Line ends and blanks at them are not the licence's. */
+/** A text with `\n` as line end and without blanks before it; these are no part of a licence. */
 function tidy(text: string): string {
   return text.replace(/^\uFEFF/, "").split(/\r?\n/).map((line) => line.trimEnd()).join("\n").trim();
 }
 
-/** `git+https://…/x.git`, `git://…`, `github:a/b` and `a/b` as people open them. */
+/**
+ * The address at which people open a repository, from `git+https://…/x.git`, `git://…`, `github:a/b` or
+ * `a/b`.
+ */
 export function repositoryUrl(repository: unknown): string {
   const of_object = typeof repository === "object" && repository !== null && "url" in repository
     ? repository.url
@@ -121,7 +127,7 @@ async function read(cache: string, package_id: string): Promise<Licensed> {
   return { name, version, license: named, repository: repositoryUrl(repository), texts };
 }
 
-/** The folder of Deno's cache that has packages by name: that of the registry they came from. */
+/** The folder in Deno's cache that has packages by name, for the registry that they came from. */
 async function cacheFolder(): Promise<string> {
   const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
   const { npmCache } = JSON.parse(new TextDecoder().decode(stdout)) as { npmCache: string };
@@ -132,7 +138,7 @@ async function cacheFolder(): Promise<string> {
   return `${npmCache}/${registry.name}`;
 }
 
-/** The text for the checkout at `root`. Throws when a package is not in Deno's cache. */
+/** The text of NOTICE for the checkout at `root`. Throws when a package is not in Deno's cache. */
 export async function renderNotice(root: string): Promise<string> {
   const lock: Lock = JSON.parse(await Deno.readTextFile(`${root}deno.lock`));
   const { packages } = await sourcesOf([...Object.values(PROGRAMS), ...STARTED]);

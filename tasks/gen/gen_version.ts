@@ -1,18 +1,21 @@
 /**
- * Carries the one version, `"version"` of the root deno.json, to every place that needs it: the
- * manifests of the members, the servers' and arq's `shared/version.ts`, and the Python SDK. Pure
- * text functions; `gen.ts` does the files, `release.ts` sets the version.
+ * Carries the one version, `"version"` of the root deno.json, to every place that needs it: the manifests of
+ * the members, `shared/version.ts` for the servers and arq, and the Python SDK. Pure text functions; `gen.ts`
+ * writes the files, `release.ts` sets the version.
  */
 
-/** Said by whatever reads a version that is not of the form. */
+/** The form of a version, for errors. */
 export const VERSION_FORM = "X.Y.Z or X.Y.Z-rc.N";
 
-/** Digits without leading zeros; a release candidate is the only pre-release that we make. */
+/**
+ * Whether a text is a version: digits without leading zeros, with a release candidate as the only
+ * pre-release.
+ */
 export function isVersion(text: string): boolean {
   return /^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}(-rc\.[1-9]\d{0,2})?$/.test(text);
 }
 
-/** The root deno.json, as far as versions go. */
+/** The parts of the root deno.json that have to do with versions. */
 interface RootManifest {
   readonly version?: unknown;
   readonly workspace?: unknown;
@@ -20,19 +23,19 @@ interface RootManifest {
 
 /** A file with a version in it, and the line of it that is generated. */
 export interface VersionedFile {
-  /** Below the root. */
+  /** Path below the root. */
   readonly path: string;
-  /** Matches the version with what is left (1) and right (2) of it; has the flags `m` and `g`. */
+  /** Matches the version with the text before it (1) and after it (2); has the flags `m` and `g`. */
   readonly line: RegExp;
-  /** A member that is not released by itself may be without a version, and stays so. */
+  /** True for a member that may have no version, since it is not released by itself. */
   readonly optional?: boolean;
-  /** How many lines have it; one unless said otherwise. */
+  /** Number of lines with the version; absent: one. */
   readonly places?: number;
 }
 
 const MANIFEST_LINE = /^( {2}"version": ")[^"]*(",?)$/gm;
 
-/** Where the version stands in the root deno.json. */
+/** The place of the version in the root deno.json. */
 export const ROOT_MANIFEST: VersionedFile = { path: "deno.json", line: MANIFEST_LINE };
 
 const PYTHON: readonly VersionedFile[] = [
@@ -40,7 +43,7 @@ const PYTHON: readonly VersionedFile[] = [
   { path: "sdk/python/src/arqon/__init__.py", line: /^(__version__ = ")[^"]*(")$/gm },
 ];
 
-/** The tags of our three images, and of that in manifests which are applied alone. */
+/** The tags of our three images, and of the image in manifests that are applied alone. */
 const KUBERNETES: readonly VersionedFile[] = [
   { path: "deploy/kubernetes/kustomization.yaml", line: /^( {4}newTag: )\S+()$/gm, places: 3 },
   ...["restore", "standby"].map((name) => ({
@@ -68,7 +71,7 @@ export function versionedFiles(root_manifest: string): VersionedFile[] {
   return [...members, ...PYTHON, ...KUBERNETES];
 }
 
-/** The text with the version in its places. Throws when there are not exactly as many. */
+/** The text with the version in all its places. Throws when the number of places is wrong. */
 export function withVersion(file: VersionedFile, text: string, version: string): string {
   const { path, line, optional = false, places = 1 } = file;
   if (optional && !text.includes('"version"')) return text;
@@ -79,7 +82,7 @@ export function withVersion(file: VersionedFile, text: string, version: string):
   return text.replace(line, (_, before, after) => `${before}${version}${after}`);
 }
 
-/** `shared/version.ts`. */
+/** The text of `shared/version.ts`. */
 export function renderVersionModule(version: string): string {
   return `/**
  * The version of this release, from the root deno.json by \`deno task gen\`; do not edit. The

@@ -1,6 +1,6 @@
 /**
- * Renders docs/websocket.md: what each kind of client sockets does with the cases of RFC 6455, from
- * the data that `shield/socket/rfc_cases_test.ts` plays against all of them. It plays nothing itself.
+ * Renders docs/websocket.md: what each kind of client sockets does in the cases of RFC 6455. The data is that
+ * of `shield/socket/rfc_cases_test.ts`, which plays the cases; this file plays none.
  */
 import { FAIR_CASES } from "../../shield/socket/testing/conformance_fair.ts";
 import { RFC_CASES } from "../../shield/socket/testing/rfc_cases.ts";
@@ -46,7 +46,7 @@ frames, which neither our own nor, for WebSockets, the runtime's does; a proxy i
 may take HTTP/2 and go on with HTTP/1.1.
 `;
 
-/** The page. */
+/** The text of docs/websocket.md. */
 export function renderWebsocketMarkdown(): string {
   const rows = RFC_CASES.map(({ section, what, outcomes }) => {
     const cells = KINDS.map((kind) => {

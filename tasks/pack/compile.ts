@@ -1,7 +1,7 @@
 /**
- * `deno task compile [--target TRIPLE]… [--out FOLDER] [--require-runtime]`: `arq`, `shield` and `brain`
- * as single binaries in FOLDER/TRIPLE (dist/bin), with SHA256SUMS. Where the runtime that they are made
- * of cannot be downloaded, nothing is left there, but what would be in them is checked all the same.
+ * `deno task compile [--target TRIPLE]… [--out FOLDER] [--require-runtime]`: compiles `arq`, `shield` and
+ * `brain` to single binaries in FOLDER/TRIPLE (dist/bin), with SHA256SUMS. Where Deno's runtime for them
+ * cannot be downloaded, it leaves no binaries, but still checks what would be in them.
  */
 import { parseArgs } from "node:util";
 import { binaryProblems, compileFlags, isTarget, programFile, TARGETS } from "./compile_target.ts";
@@ -13,23 +13,23 @@ import { ROOT } from "../checkout/source_files.ts";
 
 const USAGE = "deno task compile [--target TRIPLE]… [--out FOLDER] [--require-runtime]";
 
-/** A program in a folder that has nothing but what it needs. */
+/** A program in a folder that holds only what the program needs. */
 export interface StagedProgram {
   readonly name: keyof typeof PROGRAMS;
   readonly folder: string;
-  /** Arguments of `deno compile` but for target and output. */
+  /** Arguments of `deno compile`, without target and output. */
   readonly args: readonly string[];
   readonly flags: readonly string[];
   readonly files: ReadonlyMap<string, string>;
 }
 
-/** Copies a program with its packages into `folder`, where it runs as it would compiled. */
+/** Copies a program with its packages into `folder`, where it runs as the compiled program would. */
 export async function stageProgram(
   name: keyof typeof PROGRAMS,
   folder: string,
 ): Promise<StagedProgram> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-  // A Brain runs no policies.
+  // A Brain runs no policies, so it starts nothing.
   const started = name === "brain" ? [] : STARTED;
   const sources = await sourcesOf([PROGRAMS[name], ...started]);
   await copySources(sources, folder);
@@ -51,7 +51,7 @@ export async function stageProgram(
   return { name, folder, args, flags, files };
 }
 
-/** Runs `deno compile`; undefined when it could, else what it said. */
+/** Runs `deno compile`. Undefined when it succeeded, else its output. */
 async function denoCompile(
   { name, folder, args }: StagedProgram,
   target: Target | undefined,
@@ -61,7 +61,7 @@ async function denoCompile(
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...args, ...to, "--output", output, PROGRAMS[name]],
     cwd: folder,
-    // What is no runtime (this deno) makes a file that is right but does not run.
+    // With this deno in the place of the runtime, the file has the right content but does not run.
     env: target === undefined ? { DENORT_BIN: Deno.execPath() } : {},
     stdin: "null",
     stdout: "null",
@@ -71,7 +71,7 @@ async function denoCompile(
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
-/** Reads the binary that was made; throws an Error with everything that is wrong with it. */
+/** Checks the binary at `path`. Throws an Error with all problems. */
 async function checkBinary(staged: StagedProgram, path: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = await Deno.readFile(path);
   const problems = binaryProblems(bytes, staged);
@@ -79,12 +79,12 @@ async function checkBinary(staged: StagedProgram, path: string): Promise<Uint8Ar
   return bytes;
 }
 
-/** A line of SHA256SUMS. */
+/** The line of a file in SHA256SUMS. */
 async function sum(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<string> {
   return `${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}  ${file}\n`;
 }
 
-/** Makes the binaries of one target. False: its runtime cannot be had. */
+/** Makes the binaries of one target. False when its runtime cannot be downloaded. */
 async function compileTarget(
   programs: readonly StagedProgram[],
   target: Target,
@@ -109,7 +109,7 @@ async function compileTarget(
   return true;
 }
 
-/** Makes each program with this deno in the place of the runtime and looks at it. */
+/** Makes each program with this deno in the place of the runtime, and checks its content. */
 async function checkOnly(programs: readonly StagedProgram[], folder: string): Promise<void> {
   const { size } = await Deno.stat(Deno.execPath());
   for (const staged of programs) {
@@ -121,14 +121,14 @@ async function checkOnly(programs: readonly StagedProgram[], folder: string): Pr
   }
 }
 
-/** What was asked for. */
+/** The options of `deno task compile`. */
 export interface CompileOptions {
   readonly targets: readonly Target[];
-  /** Absolute. */
+  /** Absolute path of the folder for the binaries. */
   readonly out_dir: string;
 }
 
-/** Compiles for every target; resolves with those whose runtime cannot be downloaded. */
+/** Compiles for every target. Resolves with the targets whose runtime cannot be downloaded. */
 export async function compilePrograms({ targets, out_dir }: CompileOptions): Promise<Target[]> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-compile-" });
   try {

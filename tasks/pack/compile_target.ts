@@ -1,10 +1,10 @@
 /**
- * Targets of `deno task compile` and what is in a binary of Deno's: which flags and permissions it
- * carries, read from its own bytes. Pure.
+ * The targets of `deno task compile`, and the content of a binary that Deno made: the flags and permissions
+ * in it, read from its bytes. Pure.
  */
 import { Buffer } from "node:buffer";
 
-/** What a release has. */
+/** The targets of a release. */
 export const TARGETS = [
   "x86_64-unknown-linux-gnu",
   "aarch64-unknown-linux-gnu",
@@ -13,49 +13,49 @@ export const TARGETS = [
   "x86_64-pc-windows-msvc",
 ] as const;
 
-/** One of them. */
+/** A target of a release. */
 export type Target = (typeof TARGETS)[number];
 
-/** Whether a word is a target. */
+/** Whether a word names a target. */
 export function isTarget(word: string): word is Target {
   return (TARGETS as readonly string[]).includes(word);
 }
 
-/** Name of a program's file there. */
+/** File name of a program on a target. */
 export function programFile(name: string, target: Target): string {
   return target.includes("windows") ? `${name}.exe` : name;
 }
 
 /**
- * What `deno compile` gets for a program whose task has these flags: the same, but for the children.
- * The program starts itself, for trial compilations and more Shields; where it will be is not known,
- * and Deno has no word for "this program" in a permission.
+ * The flags of `deno compile` for a program whose task has `task_flags`: the same, except that the program
+ * may start any program. It starts itself, for trial compilations and more Shields, at an unknown path, and
+ * Deno has no word for "this program" in a permission.
  */
 export function compileFlags(task_flags: readonly string[]): string[] {
   return task_flags.map((flag) => flag.startsWith("--allow-run=") ? "--allow-run" : flag);
 }
 
-/** What a compiled program says of itself, as far as it is looked at. */
+/** The parts of a compiled program's own description that are checked. */
 interface Embedded {
   readonly v8_flags: readonly string[];
-  /** By `allow_read` and so on: null for nothing, an empty list for everything. */
+  /** Permissions by name, `allow_read` and so on: null for nothing, an empty list for everything. */
   readonly permissions: Readonly<Record<string, readonly string[] | null | boolean>>;
   readonly unstable_config: { readonly features: readonly string[] };
 }
 
 const START = '{"argv":[';
-/** More is no description of a program. */
+/** Most bytes of a description. */
 const EMBEDDED_BYTES_MAX = 1_000_000;
 
 function embeddedAt(bytes: Buffer, from: number): Embedded | undefined {
   const text = bytes.toString("latin1", from, from + EMBEDDED_BYTES_MAX);
-  // Other bytes follow: it ends with the brace that makes it whole.
+  // Other bytes follow the description, which ends with the brace that makes it complete JSON.
   for (let to = text.indexOf("}"); to >= 0; to = text.indexOf("}", to + 1)) {
     try {
       const value = JSON.parse(text.slice(0, to + 1));
       return "permissions" in value && "v8_flags" in value ? value : undefined;
     } catch {
-      // Not whole yet.
+      // It is not complete yet.
     }
   }
   return undefined;
@@ -70,17 +70,17 @@ function findEmbedded(bytes: Buffer): { readonly found?: Embedded; readonly from
   return { from: 0 };
 }
 
-/** A program that has to be in a binary. */
+/** The expected content of a binary. */
 export interface Expected {
-  /** As `deno compile` got them. */
+  /** The flags that `deno compile` got. */
   readonly flags: readonly string[];
-  /** Files whose text has to be there, by path. */
+  /** Files whose text must be in it, by path. */
   readonly files: ReadonlyMap<string, string>;
 }
 
 const PERMISSIONS = ["net", "read", "write", "run", "env", "ffi", "sys"];
 
-/** Everything that a binary lacks or has too much of. */
+/** Everything that a binary lacks, and everything that it must not have. */
 export function binaryProblems(binary: Uint8Array, { flags, files }: Expected): string[] {
   const bytes = Buffer.from(binary.buffer, binary.byteOffset, binary.byteLength);
   const { found, from } = findEmbedded(bytes);
@@ -101,7 +101,7 @@ export function binaryProblems(binary: Uint8Array, { flags, files }: Expected): 
     if ((has !== null) !== (flag !== undefined)) {
       problems.push(`permission ${name}: ${has === null ? "missing" : "not wanted"}`);
     }
-    // `--allow-net` alone is everything, which a list of places must not become.
+    // A list of places must not become `--allow-net` alone, which allows everything.
     const is_list = flag?.includes("=") === true;
     if (Array.isArray(has) && flag !== undefined && (has.length > 0) !== is_list) {
       problems.push(`permission ${name}: not as narrow as ${flag}`);

@@ -1,6 +1,6 @@
 /**
- * `deno task pack [FOLDER]`: `arqon`, `@arqon/proto` and `@arqon/sdk` as npm packages, compiled by
- * TypeScript and packed by npm, in `dist/npm/` or the folder given. It publishes nothing.
+ * `deno task pack [FOLDER]`: packs `arqon`, `@arqon/proto` and `@arqon/sdk` as npm packages, compiled by
+ * TypeScript, into `dist/npm/` or the given folder. It publishes nothing.
  */
 import { packArqon } from "./pack_arqon.ts";
 import { compile } from "./pack_compile.ts";
@@ -15,22 +15,22 @@ import {
 import { packTarball, type Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
-/** Folders of the members that are packages, each after those that it needs. */
+/** Folders of the members that become packages, each after the members that it needs. */
 const MEMBERS = ["proto", "sdk/typescript"];
 
-/** The workspace's `deno.json`: which versions of packages it has. */
+/** The versions of packages in the workspace's `deno.json`. */
 const { imports: PINNED } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
   readonly imports: Readonly<Record<string, string>>;
 };
 
-/** A package that is compiled and can be packed. */
+/** A package that is compiled and ready to be packed. */
 interface Staged {
   readonly folder: string;
   readonly config: MemberConfig;
   readonly needs: Needs;
 }
 
-/** Where the types of everything are that a member may import: of the stage, or of packages. */
+/** Paths of the types of everything that a member may import: members that are staged, and packages. */
 function typesOf(staged: readonly Staged[]): Record<string, string> {
   const ours = staged.flatMap(({ folder, config }) =>
     entriesOf(config).map(([subpath, source]): [string, string] => [
@@ -46,7 +46,10 @@ function typesOf(staged: readonly Staged[]): Record<string, string> {
   return Object.fromEntries([...ours, ...packages]);
 }
 
-/** Ours are needed in the same version; what else is imported is a peer, which the program brings. */
+/**
+ * The packages that `imports` need. Our own are needed in the same version; any other is a peer, which the
+ * program brings.
+ */
 function needsOf(imports: readonly string[], staged: readonly Staged[]): Needs {
   const ours = new Map(staged.map(({ config }) => [config.name, config.version]));
   const dependencies: Record<string, string> = {};
@@ -79,8 +82,8 @@ async function stage(member: string, folder: string, before: readonly Staged[]):
 }
 
 /**
- * Packs every member into `out_dir`, which is made if need be; tarballs of the same version are
- * replaced. Throws an Error with the reason when one cannot be published as it is.
+ * Packs every member into `out_dir`, which is made if it is missing. Tarballs of the same version are
+ * replaced. Throws an Error with the reason when a package cannot be published as it is.
  */
 export async function pack(out_dir: string): Promise<Tarball[]> {
   await Deno.mkdir(out_dir, { recursive: true });

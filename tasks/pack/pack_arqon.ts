@@ -1,6 +1,6 @@
 /**
- * The npm package `arqon`: the launcher, `arq` with the servers as JavaScript, and the npm packages
- * that these need, in the versions of deno.lock. The one thing that npm still fetches is Deno.
+ * Packs the npm package `arqon`: the launcher, `arq` with the servers as JavaScript, and the npm packages
+ * that these need, in the versions of deno.lock. Only Deno is still fetched by npm.
  */
 import { javaScript, jsPath } from "./pack_arqon_code.ts";
 import type { PackageFiles } from "./pack_check.ts";
@@ -15,7 +15,7 @@ import type { Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 const TEMPLATE = "npm/arqon";
-/** Of the platforms that Deno publishes a package for, the one with this name. */
+/** The platform names of Deno's npm packages. */
 const PLATFORMS = [
   "linux-x64-glibc",
   "linux-arm64-glibc",
@@ -24,10 +24,10 @@ const PLATFORMS = [
   "win32-x64",
   "win32-arm64",
 ];
-/** Needed once, by the launcher: it holds the terminal for Deno. */
+/** Range of Node for the launcher, which holds the terminal for Deno. */
 const NODE_RANGE = ">=20";
 
-/** Of the package: no config or lock of the folder where it is started, and no registry. */
+/** Flags for the package: no config or lock of the folder in which it starts, and no registry. */
 const PACKAGE_FLAGS = [
   "--no-config",
   "--no-lock",
@@ -36,7 +36,7 @@ const PACKAGE_FLAGS = [
   "--quiet",
 ];
 
-/** The launcher puts the path of Deno for `{deno}`. */
+/** The flags of `deno` for the launcher, which puts its path of Deno in the place of `{deno}`. */
 export function launcherFlags(tasks: Readonly<Record<string, string>>): string[] {
   const flags = taskFlags(tasks, "arq").map((flag) =>
     flag.startsWith("--allow-run=") ? flag.replace(/\bdeno\b/, "{deno}") + ",buf" : flag
@@ -61,7 +61,7 @@ function manifest(version: string, modules: readonly PackedModule[]): Record<str
     bin: { arq: "bin/arq.mjs", arqon: "bin/arq.mjs" },
     files: [
       ...["bin", "arq", "brain", "policies", "proto", "sdk", "shared", "shield", "wasm"],
-      // The stack of `arq dev up`.
+      // These are for the stack of `arq dev up`.
       ...["compose.yaml", "deploy"],
       "NOTICE",
     ],
@@ -90,7 +90,7 @@ async function writeCode(folder: string, { modules, texts, packages }: Sources):
   }
 }
 
-/** Problems of the tarball's files; what the packages of others hold is theirs. */
+/** The problems of our files in the tarball; those of other packages are not checked. */
 function check(files: PackageFiles): string[] {
   const wanted = [
     "package.json",
@@ -111,7 +111,7 @@ function check(files: PackageFiles): string[] {
   ];
 }
 
-/** Packs it into `out_dir`. Throws an Error with the reason when it cannot be published as it is. */
+/** Packs the package into `out_dir`. Throws an Error with the reason when it cannot be published as it is. */
 export async function packArqon(out_dir: string): Promise<Tarball> {
   const { version, tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
     readonly version: string;

@@ -1,25 +1,25 @@
 /**
- * TypeScript of the programs as JavaScript that Deno runs below a `node_modules`, where it takes no
- * TypeScript and knows no import map: one file to one file, packages by the names that npm has. Pure.
+ * Turns the programs' TypeScript into JavaScript that Deno runs below a `node_modules`, where it accepts no
+ * TypeScript and no import map. Each file becomes one file, and packages get their npm names. Pure.
  */
 import ts from "typescript";
 
-/** Where specifiers lead. */
+/** The places to which bare specifiers lead. */
 export interface Renames {
-  /** Bare specifier to `npm:NAME@VERSION/PATH`. */
+  /** The `npm:NAME@VERSION/PATH` of each package, by bare specifier. */
   readonly packages: Readonly<Record<string, string>>;
-  /** Bare specifier to the path of a module below the root. */
+  /** The path of each member's module below the root, by bare specifier. */
   readonly members: Readonly<Record<string, string>>;
 }
 
-/** `npm:@a/b@1.2.3/c` as npm's packages are imported: `@a/b/c`. */
+/** The specifier by which Deno imports `npm:@a/b@1.2.3/c` from a `node_modules`: `@a/b/c`. */
 export function npmSpecifier(target: string): string {
   const [, name, path = ""] = /^npm:((?:@[^/]+\/)?[^@/]+)@[^/]+(\/.*)?$/.exec(target) ?? [];
   if (name === undefined) throw new TypeError(`"${target}" is no npm: specifier`);
   return `${name}${path}`;
 }
 
-/** The path of a module once it is JavaScript. */
+/** The path of a module after it has become JavaScript. */
 export function jsPath(path: string): string {
   return path.replace(/\.ts$/, ".js");
 }
@@ -29,14 +29,14 @@ function relative(from: string, to: string): string {
   return `${up === "" ? "./" : up}${to}`;
 }
 
-/** Threads, children and our own program are started by URL. */
+/** The URLs by which threads, children and our own program are started. */
 const STARTED = /(new URL\(\s*")(\.{1,2}\/[^"]+\.ts)(",\s*import\.meta\.url)/g;
 
-/** Puts what `place` says in the place of every specifier; what is imported as text stays. */
+/** Replaces every specifier by what `place` returns for it. Imports as text stay unchanged. */
 function withSpecifiers(text: string, place: (specifier: string) => string): string {
   let [out, done] = ["", 0];
   for (const { fileName, pos, end } of ts.preProcessFile(text, true, true).importedFiles) {
-    // From the opening quote to the closing one.
+    // The range from the opening quote to the closing one.
     const [from, to] = [pos, text.indexOf('"', pos + 1) + 1 || end];
     if (/^\s*with\b/.test(text.slice(to))) continue;
     out += `${text.slice(done, from)}"${place(fileName)}"`;

@@ -1,16 +1,17 @@
 /**
- * What may be in a package that is published, as a pure function over its files: code with types for
- * every entry, the papers, and nothing else. No tests, no sources, no secrets, nothing of Deno or Node.
+ * Checks the files of a package before it is published, as a pure function: it must have code with types for
+ * every entry, README and licence, and nothing else. No tests, sources or secrets, and nothing that only Deno
+ * or Node has.
  */
 
-/** Content by path in the package, for example `mod.js`. */
+/** The text of each file by its path in the package, for example `mod.js`. */
 export type PackageFiles = ReadonlyMap<string, string>;
 
 const PAPERS = ["package.json", "README.md", "LICENSE"];
 const WANTED = /^(?:[a-z0-9_]+\/)*[a-z0-9_]+\.(?:js|d\.ts)$/;
 const FOR_TESTS = /(?:^|\/)(?:testing|tests)\/|_test\.|(?:^|\/)test_/;
 
-/** By what a secret would be told, and what it is called. */
+/** Patterns of secrets, with their names. */
 const SECRETS: readonly [RegExp, string][] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----/, "a private key"],
   [/\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}/, "a token"],
@@ -18,7 +19,7 @@ const SECRETS: readonly [RegExp, string][] = [
   [/\b(?:npm|ghp|gho|ghs)_[A-Za-z0-9]{30,}/, "a registry's token"],
 ];
 
-/** Code that ties the package to one runtime. Comments may speak of it. */
+/** Patterns of code that ties the package to one runtime; comments may match them. */
 const TIES: readonly [RegExp, string][] = [
   [/\bDeno\s*\./, "uses Deno's API"],
   [/\bprocess\s*\.\s*(?:env|argv|exit|on)\b/, "uses Node's process"],
@@ -26,7 +27,7 @@ const TIES: readonly [RegExp, string][] = [
   [/(?:from|import)\s*\(?\s*["']\.{1,2}\/[^"']+\.ts["']/, "imports a source file"],
 ];
 
-/** Comments out, so that a word in one is not taken for code. */
+/** The code without its comments. */
 function code(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
 }
@@ -51,7 +52,7 @@ function entryProblems(files: PackageFiles): string[] {
   });
 }
 
-/** What looks like a secret, in any file. */
+/** The problems with secrets in any of the files. */
 export function checkSecrets(files: PackageFiles): string[] {
   return [...files].flatMap(([path, text]) =>
     SECRETS.filter(([pattern]) => pattern.test(text))
@@ -59,7 +60,7 @@ export function checkSecrets(files: PackageFiles): string[] {
   );
 }
 
-/** Everything that is wrong with a package; none: it may be published. */
+/** All problems of a package; empty when it may be published. */
 export function checkPackage(files: PackageFiles): string[] {
   const problems = PAPERS.filter((name) => !files.has(name)).map((name) => `${name} is missing`);
   for (const [path, text] of files) {

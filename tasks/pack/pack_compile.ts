@@ -1,22 +1,21 @@
 /**
- * Compiles a member of the workspace to ESM JavaScript with declarations, by the
- * TypeScript compiler and for the web platform alone: what needs Deno or Node does not compile. It
- * knows nothing of npm.
+ * Compiles a member of the workspace to ESM JavaScript with declarations. The TypeScript compiler sees only
+ * the web platform, so code that needs Deno or Node does not compile. It knows nothing of npm.
  */
 import ts from "typescript";
 
-/** What is compiled, and where to. */
+/** The sources of a compilation, and the folder for its output. */
 export interface Compilation {
-  /** Folder of the sources; what is written keeps its place below it. */
+  /** Folder of the sources. Written files keep their path below it. */
   readonly source_dir: string;
-  /** Below `source_dir`; what these import is compiled with them. */
+  /** Entries below `source_dir`; what they import is compiled too. */
   readonly entries: readonly string[];
   readonly out_dir: string;
-  /** Where the types of a bare specifier are: an absolute path of a `.d.ts` file. */
+  /** Absolute path of the `.d.ts` file for each bare specifier. */
   readonly types: Readonly<Record<string, string>>;
 }
 
-/** What came of it. */
+/** The result of a compilation. */
 export interface Compiled {
   /** Bare specifiers that the sources import, sorted, each once. */
   readonly imports: readonly string[];
@@ -55,13 +54,13 @@ function bareImports(program: ts.Program, source_dir: string): string[] {
   return [...found].sort();
 }
 
-/** TypeScript writes `./x.ts` as it was into declarations; what is beside them is `x.js`. */
+/** Replaces `./x.ts` by `./x.js` in declarations, since TypeScript leaves it and the package has `x.js`. */
 function withJsImports(path: string, text: string): string {
   if (!path.endsWith(".d.ts")) return text;
   return text.replace(/((?:from|import)\s*\(?\s*["'])(\.{1,2}\/[^"']+)\.ts(["'])/g, "$1$2.js$3");
 }
 
-/** Writes the `.js` and `.d.ts` files. Throws an Error with what the compiler says. */
+/** Writes the `.js` and `.d.ts` files. Throws an Error with the compiler's messages. */
 export function compile(compilation: Compilation): Compiled {
   const { source_dir, entries } = compilation;
   const roots = entries.map((entry) => `${source_dir}/${entry}`);

@@ -1,38 +1,40 @@
 /**
- * The text files that an npm package has and a member of the workspace has not: `package.json` from
- * the member's `deno.json`, and the README with links that lead somewhere from npm. Pure; `pack.ts`
- * does the files.
+ * The text files that an npm package needs and a member of the workspace does not have: `package.json`, made
+ * from the member's `deno.json`, and the README with links that work on npm. Pure; `pack.ts` reads and writes
+ * the files.
  */
 
-/** Where the sources are; npm's provenance compares it with the repository that published. */
+/** Address of the sources. npm's provenance compares it with the repository that published. */
 export const REPOSITORY = "https://github.com/novelbytelabs/arqonbus";
 
 /** The oldest Node with a WebSocket of its own. */
 const NODE_RANGE = ">=22";
 
-/** What of a member's `deno.json` says what it is. */
+/** The parts of a member's `deno.json` that describe the package. */
 export interface MemberConfig {
   readonly name: string;
   readonly version: string;
   readonly license: string;
   readonly description: string;
-  /** The only entry, or entries by subpath, for example `./protobuf`. Paths of `.ts` files. */
+  /** The only entry, or the entries by subpath, for example `./protobuf`. All are paths of `.ts` files. */
   readonly exports: string | Readonly<Record<string, string>>;
 }
 
-/** What a package needs: by name, the range of versions. */
+/** The packages that a package needs, with the range of versions for each name. */
 export interface Needs {
   readonly dependencies: Readonly<Record<string, string>>;
-  /** All of them optional: only some entry needs them. */
+  /** Optional packages, since only some entries need them. */
   readonly peerDependencies: Readonly<Record<string, string>>;
 }
 
-/** Subpath (`.` for the package itself) and source of every entry. */
+/** The subpath (`.` for the package itself) and the source of every entry. */
 export function entriesOf({ exports }: Pick<MemberConfig, "exports">): [string, string][] {
   return typeof exports === "string" ? [[".", exports]] : Object.entries(exports);
 }
 
-/** The package.json of a member at `directory` below the root. Throws for an entry that is no `.ts`. */
+/**
+ * The package.json of the member at `directory` below the root. Throws for an entry that is no `.ts` file.
+ */
 export function packageJson(
   config: MemberConfig,
   directory: string,
@@ -60,7 +62,7 @@ export function packageJson(
     type: "module",
     sideEffects: false,
     engines: { node: NODE_RANGE },
-    // `main` and `types` are for tools that do not read `exports`.
+    // Tools that do not read `exports` read `main` and `types`.
     main: exports["."]?.default,
     types: exports["."]?.types,
     exports: { ...exports, "./package.json": "./package.json" },
@@ -74,7 +76,7 @@ export function packageJson(
   };
 }
 
-/** A README of `directory` whose relative links lead to the repository. */
+/** The README of `directory`, with relative links turned into links to the repository. */
 export function npmReadme(text: string, directory: string): string {
   const base = new URL(`${REPOSITORY}/blob/main/${directory}/`);
   return text.replace(/\]\((?!https?:|#|mailto:)([^)\s]+)\)/g, (_, link) => {
@@ -82,12 +84,12 @@ export function npmReadme(text: string, directory: string): string {
   });
 }
 
-/** The package of a bare specifier: `@a/b/c` is of `@a/b`. */
+/** The package of a bare specifier: that of `@a/b/c` is `@a/b`. */
 export function packageOf(specifier: string): string {
   return specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
 }
 
-/** Flags and permissions of `deno task NAME`, without the program. */
+/** The flags and permissions in `deno task NAME`, without the program. */
 export function taskFlags(tasks: Readonly<Record<string, string>>, name: string): string[] {
   const [deno, run, ...flags] = tasks[name]?.split(" ") ?? [];
   if (deno !== "deno" || run !== "run" || flags.pop()?.endsWith("/main.ts") !== true) {

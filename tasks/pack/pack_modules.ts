@@ -1,10 +1,11 @@
 /**
- * Puts the npm packages that sources import, and those that these need, into a flat `node_modules`: the
- * versions of deno.lock, without what only their developers need. It has no platform's binaries.
+ * Puts the npm packages that sources import, and the packages that these need, into a flat `node_modules`. It
+ * takes the versions of deno.lock, and leaves out what only the packages' developers need and binaries of a
+ * platform.
  */
 import { ROOT } from "../checkout/source_files.ts";
 
-/** One package. */
+/** A package with its name and version. */
 export interface PackedModule {
   readonly name: string;
   readonly version: string;
@@ -13,24 +14,28 @@ export interface PackedModule {
 const VERSIONED = /^(@?[^@]+)@(\d[^@_]*)(?:_.*)?$/;
 
 /**
- * What no program loads. Not only for its size: `deno compile` 2.9 takes a file without an extension
- * for a script, and overflows its stack over the numbers in bintrees/test (denoland/deno#36746).
+ * Files that no program loads. They are not left out only for their size: `deno compile` 2.9 takes a file
+ * without an extension for a script, and overflows its stack over the numbers in bintrees/test
+ * (denoland/deno#36746).
  */
 const UNUSED =
   /(?:^|\/)(?:test|tests|testdata|specs?|examples?|docs)\/|\.(?:[cm]?ts|map|md|markdown|html|proto)$|(?:^|\/)(?:\.[^/]+|Makefile|gruntfile\.js)$/;
-/** By package: the programs of these are never started. */
+/** Files of single packages that no program loads. */
 const UNUSED_OF: Readonly<Record<string, RegExp>> = {
   binaryen: /^bin\//,
   assemblyscript: /^(?:bin|std|cli)\//,
 };
 
-/** Whether a file of a package is left out. Licences never are. */
+/** Whether a file of a package is left out. Licences are always kept. */
 export function isUnused(name: string, path: string): boolean {
   if (/(?:^|\/)(?:licen[cs]e|notice|copying)/i.test(path)) return false;
   return UNUSED.test(path) || UNUSED_OF[name]?.test(path) === true;
 }
 
-/** Name and version out of `@a+b@1.2.3` or `b@1.2.3_@a+c@1.0.0`; undefined for what is no package. */
+/**
+ * The name and version of a folder `@a+b@1.2.3` or `b@1.2.3_@a+c@1.0.0`; undefined for a folder that is no
+ * package.
+ */
 export function moduleOf(folder: string): PackedModule | undefined {
   const [, name = "", version = ""] = VERSIONED.exec(folder.replaceAll("+", "/")) ?? [];
   return name === "" ? undefined : { name, version };
@@ -40,7 +45,7 @@ async function filesBelow(folder: string, prefix = ""): Promise<string[]> {
   const files: string[] = [];
   for await (const entry of Deno.readDir(`${folder}/${prefix}`)) {
     const path = `${prefix}${entry.name}`;
-    // A package's own node_modules is where the packages that it needs are linked from.
+    // A package's own node_modules has only links to the packages that it needs.
     if (entry.isDirectory) files.push(...await filesBelow(folder, `${path}/`));
     else if (entry.isFile) files.push(path);
   }
@@ -68,7 +73,7 @@ async function install(folder: string, imports: Readonly<Record<string, string>>
   if (!success) throw new Error(`deno install: ${new TextDecoder().decode(stderr)}`);
 }
 
-/** Versions that the repository's deno.lock has, as `NAME@VERSION`. */
+/** The packages in the repository's deno.lock, as `NAME@VERSION`. */
 async function locked(): Promise<ReadonlySet<string>> {
   const { npm } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.lock`)) as { npm: object };
   const modules = Object.keys(npm).flatMap((key) => moduleOf(key) ?? []);
@@ -76,8 +81,9 @@ async function locked(): Promise<ReadonlySet<string>> {
 }
 
 /**
- * Fills `folder`/node_modules with what `imports` (bare specifier to `npm:`) lead to. Resolves with
- * the packages, sorted by name. Throws an Error when deno.lock has another version or two of one.
+ * Fills `folder`/node_modules with the packages that `imports` (bare specifier to `npm:`) need. Resolves with
+ * the packages, sorted by name. Throws an Error when deno.lock has another version, or when a package would
+ * be there in two versions.
  */
 export async function stageModules(
   folder: string,

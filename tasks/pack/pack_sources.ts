@@ -1,13 +1,13 @@
 /**
- * What `arq`, the Shield and the Brain consist of: the files that they load and the packages that these
- * import, by Deno's own module graph. Copies them; changes nothing in them.
+ * The files that make up `arq`, the Shield and the Brain, and the packages that they import, from Deno's own
+ * module graph. It copies them and changes nothing in them.
  */
 import { ROOT } from "../checkout/source_files.ts";
 
-/** The programs, by name, each with its entry. */
+/** The entry of each program, by its name. */
 export const PROGRAMS = { arq: "arq/main.ts", shield: "shield/main.ts", brain: "brain/main.ts" };
 
-/** Started by URL: threads and the child that compiles. In the graph of no program. */
+/** Modules that are started by URL, as threads or as the child that compiles; no program's graph has them. */
 export const STARTED: readonly string[] = [
   "shield/policy/worker/worker.ts",
   "shield/policy/modules/meter_thread.ts",
@@ -15,19 +15,19 @@ export const STARTED: readonly string[] = [
   "shield/schema/registry/set_thread.ts",
 ];
 
-/** Members of the workspace that the sources import by their names. */
+/** The members of the workspace that the sources import by name. */
 export const MEMBERS: Readonly<Record<string, string>> = {
   "@arqon/proto": "proto/mod.ts",
   "@arqon/sdk": "sdk/typescript/mod.ts",
 };
 
-/** The files and packages of some programs. */
+/** The files and packages of one or more programs. */
 export interface Sources {
-  /** TypeScript modules: paths below the root, sorted. */
+  /** Paths of TypeScript modules below the root, sorted. */
   readonly modules: readonly string[];
-  /** What is imported as text: paths below the root, sorted. */
+  /** Paths of files that are imported as text, below the root, sorted. */
   readonly texts: readonly string[];
-  /** Bare specifier as the sources write it to `npm:NAME@VERSION/PATH`. */
+  /** The `npm:NAME@VERSION/PATH` of each bare specifier in the sources. */
   readonly packages: Readonly<Record<string, string>>;
 }
 
@@ -49,7 +49,7 @@ async function graphOf(entry: string): Promise<Graph> {
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-/** Everything that `entries` load. Throws an Error that names what they import and is not there. */
+/** Everything that `entries` load. Throws an Error with the names of imports that do not exist. */
 export async function sourcesOf(entries: readonly string[]): Promise<Sources> {
   const base = new URL(`file://${ROOT.startsWith("/") ? "" : "/"}${ROOT}`).href;
   const [modules, texts, npm] = [new Set<string>(), new Set<string>(), new Set<string>()];
@@ -73,7 +73,7 @@ export async function sourcesOf(entries: readonly string[]): Promise<Sources> {
   };
 }
 
-/** Copies them into `folder`, each below it as below the root. */
+/** Copies the files into `folder`, with the same paths as below the root. */
 export async function copySources({ modules, texts }: Sources, folder: string): Promise<void> {
   for (const path of [...modules, ...texts]) {
     const target = `${folder}/${path}`;

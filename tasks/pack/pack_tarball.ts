@@ -1,20 +1,20 @@
 /**
- * Runs the real `npm pack` over a folder that is ready to be published and reads back what is in the
- * tarball. What comes from where is `pack.ts`'s business; so is publishing, of a release.
+ * Runs the real `npm pack` on a folder that is ready to be published, and reads the tarball back. `pack.ts`
+ * prepares the folder; the release publishes.
  */
 import { run } from "../../bench/peers/installed.ts";
 import { checkPackage, type PackageFiles } from "./pack_check.ts";
 
-/** One tarball. */
+/** A packed tarball. */
 export interface Tarball {
   readonly name: string;
   readonly version: string;
   /** Absolute path of the `.tgz`. */
   readonly path: string;
   readonly size_bytes: number;
-  /** Of all files together, before they are compressed. */
+  /** Size of all files together, without compression. */
   readonly unpacked_bytes: number;
-  /** Paths in the package, sorted. */
+  /** Paths of the files in the package, sorted. */
   readonly files: readonly string[];
 }
 
@@ -28,8 +28,8 @@ interface PackReport {
 }
 
 /**
- * npm as it is on this machine; without its own chatter about a newer version, and deaf to what a
- * user's npmrc says about anything but how to reach the registry.
+ * Runs npm of this machine. It says nothing about newer versions of itself, and a user's npmrc counts only
+ * for how to reach the registry.
  */
 async function npmPack(folder: string, out_dir: string): Promise<{ out: string; err: string }> {
   const { success, stdout, stderr } = await new Deno.Command(
@@ -45,7 +45,7 @@ async function npmPack(folder: string, out_dir: string): Promise<{ out: string; 
   return { out: out!, err: err! };
 }
 
-/** Warnings about the package; those about the machine's npmrc are not. */
+/** npm's warnings about the package, without those about the machine's npmrc. */
 function warnings(err: string): string[] {
   return err.split("\n").filter((line) => /\bnpm warn\b/i.test(line) && !/ config /.test(line));
 }
@@ -59,8 +59,8 @@ async function contents(folder: string, files: readonly string[]): Promise<Map<s
 }
 
 /**
- * Packs `folder` into `out_dir`. Throws an Error when npm warns about it, or when something is in the
- * tarball that does not belong there: `check` says what, by default as for a portable library.
+ * Packs `folder` into `out_dir`. Throws an Error when npm warns about the folder, or when the tarball has a
+ * file that does not belong there. `check` decides what belongs; the default is for a portable library.
  */
 export async function packTarball(
   folder: string,
@@ -74,7 +74,7 @@ export async function packTarball(
   if (report === undefined) throw new Error(`npm pack in ${folder} made nothing`);
   const path = `${out_dir}/${report.filename}`;
   const listed = await run("tar", ["-tzf", path]);
-  // npm's own list is not asked: this is what people will unpack.
+  // The list is read from the tarball and not from npm, since people unpack the tarball.
   const files = (listed?.text ?? "").split("\n").filter((line) => line !== "")
     .map((line) => line.replace(/^package\//, "")).sort();
   if (listed?.ok !== true || files.length === 0) throw new Error(`tar -tzf ${path} failed`);

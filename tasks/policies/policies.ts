@@ -19,7 +19,7 @@ const FOLD_TABLE = `${POLICIES}sdk/fold_table.bin`;
 const FOLD_TABLE_TS = `${POLICIES}sdk/fold_table.ts`;
 const TOOLCHAINS = `${BUILD}toolchains.json`;
 
-/** Names of the policies in AssemblyScript: every `.ts` file of the folder is one. */
+/** Names of the policies in AssemblyScript: one for each `.ts` file in the folder. */
 async function assemblyScriptNames(): Promise<string[]> {
   const names = await Array.fromAsync(Deno.readDir(EXAMPLES), ({ name }) => name);
   return names.filter((name) => name.endsWith(".ts")).map((name) => name.slice(0, -3)).sort();
@@ -34,13 +34,13 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
-/** The version that deno.json pins; it stands for the compiler of that package. */
+/** The version of a package that deno.json pins; it is the version of that compiler. */
 async function pinned(specifier: string): Promise<string> {
   const { imports } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   return String(imports[specifier]).replace(/^npm:((?:@[^/]+\/)?[^/]+).*$/, "$1");
 }
 
-/** A source of `policy/…` or `sdk/…`, as the compiler asks for it. */
+/** The text of a source `policy/…` or `sdk/…` that the compiler asks for; undefined when there is none. */
 async function readSource(path: string): Promise<string | undefined> {
   const file = path.startsWith("policy/")
     ? EXAMPLES + path.slice("policy/".length)
@@ -49,7 +49,7 @@ async function readSource(path: string): Promise<string | undefined> {
   return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }
 
-/** Every policy with how to build it, in the order in which they are reported. */
+/** A function that builds each policy, in the order of the report. */
 async function builders(): Promise<Map<string, () => Promise<NativeBuild>>> {
   const assemblyScript = await pinned("assemblyscript/asc");
   const watToolchain = await pinned("wabt");
@@ -80,7 +80,10 @@ const isSame = (one: Uint8Array | undefined, other: Uint8Array) =>
   one !== undefined && one.length === other.length &&
   one.every((byte, index) => byte === other[index]);
 
-/** Makes the tables anew; with `check`, says what differs, if this Deno has the same Unicode. */
+/**
+ * Makes the Unicode tables. With `check` it returns the differences, if this Deno has the same version of
+ * Unicode.
+ */
 async function foldTables(check: boolean): Promise<string[]> {
   const committed = new TextDecoder().decode(await readIfThere(FOLD_TABLE_TS));
   if (check && committed !== "" && !committed.includes(`Unicode ${UNICODE_VERSION};`)) {
@@ -97,7 +100,7 @@ async function foldTables(check: boolean): Promise<string[]> {
   return [];
 }
 
-/** Builds everything; returns what is wrong, each as one line. */
+/** Builds all policies. Returns the problems, each as one line. */
 async function buildAll(check: boolean, strict: boolean): Promise<string[]> {
   const problems: string[] = [];
   const toolchainsText = new TextDecoder().decode(await readIfThere(TOOLCHAINS));

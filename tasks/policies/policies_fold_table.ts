@@ -1,7 +1,7 @@
 /**
- * Makes the table by which policies fold text: per character, what is left of it without case,
- * accents, width and style. The characters come from the Unicode data of this Deno; the table's
- * layout is the one that `policies/sdk/words.ts` and its sisters in C, Rust and WAT read.
+ * Makes the table by which policies fold text: for each character, what is left of it without case, accents,
+ * width and style. The characters come from the Unicode data of this Deno. `policies/sdk/words.ts` and its
+ * counterparts in C, Rust and WAT read this layout.
  */
 import process from "node:process";
 
@@ -13,12 +13,15 @@ const BLOCK = 64;
 /** Three little-endian `u32`: first character beyond the table, offset of blocks, offset of forms. */
 const HEAD_BYTES = 12;
 
-/** Marks that any script may use, and what is never visible. Kana voicing makes another sound. */
+/**
+ * Marks that any script may use, and characters that are never visible. Kana voicing stays, since it makes
+ * another sound.
+ */
 const LEFT_OUT = /\p{DI}|(?=\p{Mn}|\p{Me})(?=\p{Script=Inherited})[^\u3099\u309A]/gu;
 
-/** Tags and variation selectors: the readers leave them out without a table. */
+/** Tags and variation selectors, which the readers leave out without a table. */
 const PLANE_14 = { first: 0xe0000, last: 0xe0fff };
-/** Composed Hangul stays: its parts would match inside of other syllables. */
+/** Composed Hangul, which stays: its parts would match inside of other syllables. */
 const HANGUL = { first: 0xac00, last: 0xd7a3 };
 const SURROGATES = { first: 0xd800, last: 0xdfff };
 const NOT_IN_TABLE = [PLANE_14, HANGUL, SURROGATES];
@@ -26,15 +29,15 @@ const NOT_IN_TABLE = [PLANE_14, HANGUL, SURROGATES];
 function foldOnce(text: string): string {
   const cased = Array.from(
     text.normalize("NFKD"),
-    // Character by character, as a sigma at the end of a word is no other letter here.
+    // Character by character, since a sigma at the end of a word would otherwise become another letter.
     (character) => Array.from(character.toUpperCase(), (upper) => upper.toLowerCase()).join(""),
   );
   return cased.join("").normalize("NFKD").replace(LEFT_OUT, "");
 }
 
 /**
- * What is left of one character. Folding a text is folding its characters one by one: what NFKD
- * would reorder is left out, but for marks of a single script.
+ * What is left of one character. A text is folded character by character: the marks that NFKD would reorder
+ * are left out, except those of a single script.
  */
 export function foldCharacter(point: number): string {
   if (point >= PLANE_14.first && point <= PLANE_14.last) return "";
@@ -44,7 +47,7 @@ export function foldCharacter(point: number): string {
   return text;
 }
 
-/** Every character from 0x80 up that the table changes, in order. */
+/** Every character from 0x80 up that the table changes, with its form, in order. */
 function changes(): Map<number, string> {
   const found = new Map<number, string>();
   for (let point = 0x80; point < PLANE_14.first; point++) {
@@ -54,7 +57,7 @@ function changes(): Map<number, string> {
   return found;
 }
 
-/** The folded forms, each with its length before it; offset 0 means "unchanged" and holds none. */
+/** The folded forms, each after its length. Offset 0 means "unchanged" and has no form. */
 function packForms(forms: Iterable<string>): { bytes: number[]; offsets: Map<string, number> } {
   const bytes = [0];
   const offsets = new Map<string, number>();
@@ -68,7 +71,7 @@ function packForms(forms: Iterable<string>): { bytes: number[]; offsets: Map<str
   return { bytes, offsets };
 }
 
-/** The table: head, block number per 64 characters, blocks of form offsets, forms. */
+/** The bytes of the table: head, block number for each 64 characters, blocks of form offsets, forms. */
 export function makeFoldTable(): Uint8Array<ArrayBuffer> {
   const changed = changes();
   const { bytes: forms, offsets } = packForms(changed.values());
@@ -103,7 +106,7 @@ export function makeFoldTable(): Uint8Array<ArrayBuffer> {
   return table;
 }
 
-/** The table as a module of the guest SDK. */
+/** The table as the text of a module of the guest SDK. */
 export function renderFoldTable(table: Uint8Array): string {
   const lines: string[] = [];
   for (let start = 0; start < table.length; start += 1_024) {

@@ -1,15 +1,15 @@
 /**
- * Builds the example policies that are not AssemblyScript: WAT with the npm package, C and Rust with
- * the compilers of this machine. A compiler that is not there is an answer, not an error.
+ * Builds the example policies that are not in AssemblyScript: WAT with the npm package, C and Rust with the
+ * compilers of this machine. A missing compiler is a result, not an error.
  */
 import wabt from "wabt";
 
-/** What a compiler made, or why it made nothing. */
+/** The module that a compiler made, or the reason why it made none. */
 export type NativeBuild =
   | { readonly bytes: Uint8Array; readonly toolchain: string }
   | { readonly missing: string };
 
-/** Bytes of linear memory for the stack of C and Rust; they lie below the data. */
+/** Bytes of linear memory for the stack of C and Rust, which lies below the data. */
 const STACK_BYTES = 16_384;
 
 const TARGET = "wasm32-unknown-unknown";
@@ -54,12 +54,12 @@ async function inTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promis
   }
 }
 
-/** The bytes as characters of a WAT string. */
+/** The bytes as the characters of a WAT string. */
 function watString(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => `\\${byte.toString(16).padStart(2, "0")}`).join("");
 }
 
-/** Assembles a WAT text; `readFile` gives the bytes that a string `@file:…` stands for. */
+/** Assembles a WAT text. `readFile` returns the bytes for a string `@file:…`. */
 export async function assembleWat(
   path: string,
   text: string,
@@ -81,7 +81,7 @@ export async function assembleWat(
   }
 }
 
-/** Compiles one C file of `folder` with clang; `fold_table.h` is made for it. */
+/** Compiles one C file of `folder` with clang, and makes `fold_table.h` for it. */
 export async function buildC(
   folder: string,
   file: string,
@@ -98,7 +98,7 @@ export async function buildC(
     const linkerOptions = [
       "--no-entry",
       "--strip-all",
-      // `host_reject` unwinds without the epilogues; the host puts this back after a call.
+      // `host_reject` unwinds without the epilogues, so the host restores this after a call.
       "--export=__stack_pointer",
       `-z,stack-size=${STACK_BYTES}`,
     ].map((option) => `-Wl,${option}`);
@@ -109,7 +109,7 @@ export async function buildC(
   return { bytes, toolchain: `${clang}; ${linker}` };
 }
 
-/** The first Rust compiler that has a `core` for WebAssembly; rustup's may come without. */
+/** The first Rust compiler that has a `core` for WebAssembly; that of rustup may have none. */
 async function findRust(): Promise<{ program: string; version: string } | undefined> {
   for (const program of ["rustc", "/usr/bin/rustc"]) {
     const found = await run(program, ["--print", "target-libdir", "--target", TARGET]);
@@ -148,7 +148,7 @@ export async function buildRust(folder: string, file: string): Promise<NativeBui
       `link-arg=-zstack-size=${STACK_BYTES}`,
     ].flatMap((option) => ["-C", option]);
     const options = ["--edition=2021", "--crate-type=cdylib", `--target=${TARGET}`];
-    // The file by its bare name: its path goes into the messages of panics.
+    // The file goes in by its bare name, since its path would be in the messages of panics.
     return await compile(
       rust.program,
       [...options, ...codegen, "-o", output, file],

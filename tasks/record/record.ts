@@ -1,8 +1,8 @@
 /**
- * `deno task record`: runs the session of the README anew, from the packed npm package, and writes it
- * into `docs/session.cast`, `docs/session.txt` and, between its two marks, the README. `--check`
- * writes nothing and fails when what is recorded is not what happens now. `--checkout` takes this
- * checkout's `arq` and leaves out the installation; it can only check.
+ * `deno task record`: runs the session of the README from the packed npm package, and writes it into
+ * `docs/session.cast`, `docs/session.txt` and, between its two marks, the README. `--check` writes nothing,
+ * and fails when the recorded session differs from what happens now. `--checkout` uses this checkout's `arq`
+ * and leaves out the installation; it can only check.
  */
 import {
   difference,

@@ -1,17 +1,17 @@
 /**
- * Runs the session that the README shows, in an empty folder and in real terminals (util-linux'
- * `script` gives each command one): install, `arq init`, `arq dev --embedded`, publish and subscribe,
- * `arq doctor`, `arq status`. What differs from what it shows are free ports, and a home of its own.
+ * Runs the session that the README shows, in an empty folder and in real terminals (`script` of util-linux
+ * gives each command one): install, `arq init`, `arq dev --embedded`, publish and subscribe, `arq doctor`,
+ * `arq status`. Unlike in the README, it uses free ports and a home of its own.
  */
 import { type Differing, type Entry, normalise, WINDOW } from "./record_text.ts";
 import { StreamedCommand } from "../checkout/streamed_command.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { freePorts } from "../../tests/harness/free_ports.ts";
 
-/** Where `arq` comes from: the packed npm package, or this checkout. */
+/** The place of `arq`: the packed npm package, or this checkout. */
 export type Source = { readonly tarball: string } | "checkout";
 
-/** The arguments with which deno runs the checkout's `arq`, those of `deno task arq`. */
+/** The arguments with which deno runs the checkout's `arq`, as `deno task arq` has them. */
 export async function checkoutArq(): Promise<string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   const words = String(tasks.arq).split(" ");
@@ -30,11 +30,11 @@ class Session implements AsyncDisposable {
 
   constructor(readonly differing: Differing, readonly arq: string) {}
 
-  /** Starts a command line; `run` is what runs when it is not what is shown. */
+  /** Starts the command line `run`, which may differ from the command that is shown. */
   start(run: string): StreamedCommand {
     const { folder, config_home } = this.differing;
     const { columns, rows } = WINDOW;
-    // As many open files as may be, which is what doctor looks at.
+    // As many open files as possible, since doctor looks at their number.
     const prepared = `stty cols ${columns} rows ${rows}; ulimit -n "$(ulimit -Hn)"; ${run}`;
     const started = new StreamedCommand(
       new Deno.Command("script", {
@@ -45,7 +45,7 @@ class Session implements AsyncDisposable {
           SHELL: "/bin/sh",
           XDG_CONFIG_HOME: config_home,
           INIT_CWD: folder,
-          // The checkout stands for the package, which says so itself.
+          // The checkout stands for the package, whose launcher sets this variable.
           ARQON_CALLED_AS: "npx arq",
           npm_config_audit: "false",
           npm_config_fund: "false",
@@ -62,12 +62,12 @@ class Session implements AsyncDisposable {
     return started;
   }
 
-  /** What a command wrote in a terminal, without what differs. */
+  /** Notes what a command wrote in a terminal, without the parts that differ from run to run. */
   note(terminal: number, command: string, output: string): void {
     this.entries.push({ terminal, command, output: normalise(output, this.differing) });
   }
 
-  /** Runs a command to its end, which has to be a good one. */
+  /** Runs a command to its end. Throws when it fails. */
   async run(terminal: number, command: string, run: string): Promise<void> {
     const started = this.start(run);
     const output = await started.ended;
@@ -76,7 +76,7 @@ class Session implements AsyncDisposable {
     this.note(terminal, command, output);
   }
 
-  /** A command of `arq`: what is shown, and further arguments that are not. */
+  /** A command of `arq`: the words that are shown, and what runs, which has further arguments. */
   arqLine(words: string, hidden = ""): [shown: string, run: string] {
     return [`npx arq ${words}`, `${this.arq} ${words} ${hidden}`];
   }
@@ -91,7 +91,7 @@ async function record(session: Session): Promise<void> {
   const ports = `--port ${port} --ops-port ${ops_port} --admin-port ${admin_port}`;
   await session.run(1, ...session.arqLine("init", ports));
   const [dev, dev_run] = session.arqLine("dev --embedded", ports);
-  // The log is in a file: who reads it does not mistake it for what the bus says.
+  // The log goes to a file, so that nobody takes it for the output of the bus.
   const bus = session.start(`${dev_run} 2>bus.log`);
   await bus.until("Ctrl-C ends it.");
   session.note(1, `${dev} 2>bus.log`, bus.text);
@@ -108,8 +108,8 @@ async function record(session: Session): Promise<void> {
 }
 
 /**
- * The session as it went. With a tarball it begins with its installation, which asks npm's registry
- * for Deno; the checkout's `arq` stands for the installed one otherwise.
+ * The session as it went. With a tarball it begins with the installation, which asks npm's registry for Deno;
+ * otherwise the checkout's `arq` stands for an installed one.
  */
 export async function recordSession(source: Source): Promise<Entry[]> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_session_" });

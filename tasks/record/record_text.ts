@@ -1,24 +1,24 @@
 /**
- * What a recorded session becomes, as pure functions: output without what differs from run to run, a
- * text for the README, and a cast for a player (asciicast v2). `record_session.ts` runs the commands.
+ * Turns a recorded session into texts, as pure functions: output without the parts that differ from run to
+ * run, a text for the README, and a cast for a player (asciicast v2). `record_session.ts` runs the commands.
  */
 
-/** One thing that happened in the session. */
+/** One entry of the session: a command and its output. */
 export interface Entry {
-  /** Which terminal it was in, from 1. */
+  /** Number of its terminal, from 1. */
   readonly terminal: number;
-  /** What was typed; "" for what an earlier command of that terminal wrote later. */
+  /** The command that was typed; "" for later output of an earlier command in that terminal. */
   readonly command: string;
-  /** What the terminal showed, with its colours. */
+  /** The output of the terminal, with its colours. */
   readonly output: string;
 }
 
-/** What stands for what differs. */
+/** The parts of the output that differ from run to run. */
 export interface Differing {
-  /** The folder of the session, and of the contexts. */
+  /** The folder of the session. */
   readonly folder: string;
   readonly config_home: string;
-  /** Of clients, metrics and admin. */
+  /** The ports of clients, metrics and admin. */
   readonly ports: readonly [number, number, number];
 }
 
@@ -32,7 +32,10 @@ const INSTALL = "$ npm install ";
 const START = "<!-- recorded by deno task record -->";
 const END = "<!-- end of what was recorded -->";
 
-/** Output that is the same each time: places, ports, ids, tokens, times and sizes of the machine. */
+/**
+ * Output in which places, ports, ids, tokens, times and sizes of the machine are replaced, so that it is the
+ * same each time.
+ */
 export function normalise(output: string, { folder, config_home, ports }: Differing): string {
   let text = output.replaceAll("\r\n", "\n").replaceAll(config_home, CONFIG_HOME);
   text = text.replaceAll(folder, FOLDER);
@@ -47,13 +50,13 @@ export function normalise(output: string, { folder, config_home, ports }: Differ
     .replaceAll(/\b\d+ packages in [\d.]+m?s\b/g, "3 packages in 4s");
 }
 
-/** Text without colours and other orders to a terminal. */
+/** A text without colours and other control sequences of a terminal. */
 function plain(text: string): string {
   // deno-lint-ignore no-control-regex -- the escape character is what begins them
   return text.replaceAll(/\u001b\[[\d;?]*[A-Za-z]/g, "");
 }
 
-/** The lines of the session: what is typed, what comes, and in which terminal. */
+/** The lines of the session: what is typed, what comes back, and a heading for the terminal. */
 function parts(entries: readonly Entry[]): { typed: string; output: string; heading: string }[] {
   let before = 1;
   return entries.map(({ terminal, command, output }) => {
@@ -72,12 +75,12 @@ export function sessionText(entries: readonly Entry[]): string {
   return `${blocks.join("").replaceAll(/[ \t]+$/gm, "").trim()}\n`;
 }
 
-/** The recorded text without the installation: everything before the second command. */
+/** The recorded text without the installation, which is everything before the second command. */
 export function withoutInstall(text: string): string {
   return text.startsWith(INSTALL) ? text.slice(text.indexOf("\n$ ") + 1) : text;
 }
 
-/** The session for a player; the pauses are made up, so that the same session is the same file. */
+/** The session for a player. The pauses are made up, so that the same session gives the same file. */
 export function sessionCast(entries: readonly Entry[]): string {
   const header = { version: 2, width: WINDOW.columns, height: WINDOW.rows, title: "ArqonBus" };
   const events: string[] = [];
@@ -98,7 +101,7 @@ export function sessionCast(entries: readonly Entry[]): string {
   return `${[JSON.stringify(header), ...events].join("\n")}\n`;
 }
 
-/** A page with the session between its two marks; undefined when it has none. */
+/** A page with the session between its two marks; undefined when it does not have them. */
 export function withSession(page: string, text: string): string | undefined {
   const start = page.indexOf(START);
   const end = page.indexOf(END);
@@ -107,7 +110,7 @@ export function withSession(page: string, text: string): string | undefined {
   return page.slice(0, start) + block + page.slice(end);
 }
 
-/** The first line in which two texts differ, for people; undefined when they are equal. */
+/** The first line that differs between two texts, for people; undefined when they are equal. */
 export function difference(recorded: string, now: string): string | undefined {
   if (recorded === now) return undefined;
   const [old_lines, new_lines] = [recorded.split("\n"), now.split("\n")];

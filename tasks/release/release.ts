@@ -1,6 +1,6 @@
 /**
- * `deno task release`: what a person does before a tag (`set`), and what the pipeline asks after it
- * (`check`, `notes`). It makes no tag and publishes nothing; .github/workflows/release.yml does.
+ * `deno task release`: what a person runs before a tag (`set`), and what the pipeline runs after it (`check`,
+ * `notes`). It makes no tag and publishes nothing; .github/workflows/release.yml does.
  */
 import {
   isVersion,
@@ -23,7 +23,7 @@ const USAGE = `Usage: deno task release check vX.Y.Z          is the checkout re
                                                are put below the URL
        deno task release set X.Y.Z             writes the version everywhere`;
 
-/** A command line that means nothing; the message is shown with the usage. */
+/** A wrong command line; its message is shown with the usage. */
 class UsageError extends Error {}
 
 interface Ran {
@@ -42,7 +42,7 @@ async function run(program: string, ...args: string[]): Promise<Ran> {
 const read = (path: string) => Deno.readTextFile(ROOT + path);
 const generate = (...args: string[]) => run(Deno.execPath(), "task", "--quiet", "gen", ...args);
 
-/** What git says against a release; undefined when every file is as committed. */
+/** The reason of git against a release; undefined when every file is as committed. */
 async function dirt(): Promise<string | undefined> {
   const { ok, text } = await run("git", "status", "--porcelain");
   if (!ok) return `git status failed: ${text}`;
@@ -52,7 +52,7 @@ async function dirt(): Promise<string | undefined> {
   return `not committed: ${first?.trim().replace(/^\S+\s+/, "")}${others}; commit or remove it`;
 }
 
-/** One sentence for each thing that is not ready. */
+/** The reasons why the release is not ready, each as one sentence. */
 async function check(tag: string): Promise<string[]> {
   const version = versionOfTag(tag);
   const problems: (string | undefined)[] = [];
@@ -97,7 +97,7 @@ function versionArgument(text: string | undefined): string {
   );
 }
 
-/** Does what the command line says; the text for stdout. */
+/** Does what the command line says. Returns the text for stdout. */
 async function main([command, ...args]: string[]): Promise<string> {
   const most = command === "notes" ? 2 : 1;
   if (args.length > most) throw new UsageError(`"${args[most]}" is too much`);

@@ -1,12 +1,12 @@
 /**
- * `deno task release:jsr [OPTIONS of deno publish]`: `@arqon/proto` and `@arqon/sdk` to JSR, from a
- * copy. In the checkout `@arqon/proto` is mapped to a path, which `deno publish` would write into the
- * SDK's imports and JSR could not follow; in the copy it is not mapped, so that deno finds the member
- * of the workspace and writes its name and version (`jsr:@arqon/proto@^X.Y.Z`).
+ * `deno task release:jsr [OPTIONS of deno publish]`: publishes `@arqon/proto` and `@arqon/sdk` to JSR, from a
+ * copy. The checkout maps `@arqon/proto` to a path, which `deno publish` would write into the SDK's imports,
+ * where JSR could not follow it. The copy has no such mapping, so deno finds the member of the workspace and
+ * writes its name and version (`jsr:@arqon/proto@^X.Y.Z`).
  */
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 
-/** Folders of the packages, each after those that it needs. */
+/** Folders of the packages, each after the packages that it needs. */
 const MEMBERS = ["proto", "sdk/typescript"];
 
 interface Manifest {
@@ -14,7 +14,7 @@ interface Manifest {
   readonly imports: Readonly<Record<string, string>>;
 }
 
-/** The root deno.json of the copy: these members only, and nothing mapped to a path. */
+/** The root deno.json for the copy: only these members, and no mapping to a path. */
 export function publishedManifest(text: string): string {
   const manifest = JSON.parse(text) as Manifest;
   const imports = Object.entries(manifest.imports).filter(([, target]) => !target.startsWith("."));

@@ -1,18 +1,18 @@
 /**
- * What a release needs, as pure functions over the changelog's text: its section, whether that is
- * ready, and the same text as the release page shows it. `release.ts` reads the files and asks git.
+ * The rules for a release, as pure functions over the changelog's text: the section of a version, whether it
+ * is ready, and its text for the release page. `release.ts` reads the files and asks git.
  */
 import { isVersion, VERSION_FORM } from "../gen/gen_version.ts";
 
-/** One `## VERSION (NOTE)` section of the changelog. */
+/** One section `## VERSION (NOTE)` of the changelog. */
 export interface Section {
-  /** What stands in brackets after the version: a date, or "not yet released". */
+  /** The text in brackets after the version: a date, or "not yet released". */
   readonly note: string;
-  /** What is below the heading, without blank lines around it. */
+  /** The text below the heading, without blank lines around it. */
   readonly text: string;
 }
 
-/** The version that a tag names. Throws an Error that says what a tag is. */
+/** The version in the name of a tag. Throws an Error that says what a tag looks like. */
 export function versionOfTag(tag: string): string {
   const version = tag.replace(/^v/, "");
   if (tag.startsWith("v") && isVersion(version)) return version;
@@ -38,7 +38,9 @@ function isDate(text: string): boolean {
   return !Number.isNaN(time_ms) && new Date(time_ms).toISOString().startsWith(text);
 }
 
-/** What is wrong with the changelog for this version, in one sentence; undefined when nothing is. */
+/**
+ * The problem with this version's section in the changelog, in one sentence; undefined when there is none.
+ */
 export function changelogProblem(changelog: string, version: string): string | undefined {
   const section = sectionOf(changelog, version);
   if (section === undefined) {
@@ -50,7 +52,7 @@ export function changelogProblem(changelog: string, version: string): string | u
   return section.text === "" ? `CHANGELOG.md says nothing below ${version}: write it` : undefined;
 }
 
-/** The changelog with an empty section for the version on top, unless it has one. */
+/** The changelog with an empty section for the version on top, unless it has that section. */
 export function withSection(changelog: string, version: string): string {
   if (sectionOf(changelog, version) !== undefined) return changelog;
   const added = `## ${version} (not yet released)\n`;
@@ -59,7 +61,7 @@ export function withSection(changelog: string, version: string): string {
   return `${changelog.slice(0, at)}${added}\n${changelog.slice(at)}`;
 }
 
-/** Lines of a paragraph or of a list's entry become one: a release page keeps line breaks. */
+/** Joins the lines of each paragraph or list entry, since a release page keeps line breaks. */
 function unwrapped(text: string): string {
   const lines: string[] = [];
   let fenced = false;
@@ -75,8 +77,8 @@ function unwrapped(text: string): string {
 }
 
 /**
- * The text of the release page. `base` is the address of the tagged tree, with a slash at the end:
- * links of the changelog are relative to it, and the release page stands elsewhere.
+ * The text of the release page. `base` is the address of the tagged tree, with a slash at the end; the
+ * changelog's relative links, which do not work on the page, get it in front.
  */
 export function releaseText(section: Section, base?: string): string {
   const text = unwrapped(section.text);

@@ -18,7 +18,7 @@ async function run(program: string, ...args: string[]): Promise<string> {
   return text.trim();
 }
 
-/** A path of the checkout or an absolute one. */
+/** The absolute path of a path, which may be below the checkout's root. */
 const below = (path: string) => /^([A-Za-z]:)?[\\/]/.test(path) ? path : `${ROOT}${path}`;
 
 async function wheelIn(folder: string): Promise<string> {
@@ -30,7 +30,7 @@ async function wheelIn(folder: string): Promise<string> {
   return `${folder}/${wheel}`;
 }
 
-/** A bus of its own that ends with the scope. */
+/** Starts a bus, which ends with the scope. */
 async function startBus(state_dir: string): Promise<AsyncDisposable & { ready: DevBusReady }> {
   const options = JSON.stringify({ state_dir, port: 0, ops_port: 0, admin_port: 0 });
   const child = new Deno.Command(Deno.execPath(), {
@@ -57,7 +57,7 @@ async function startBus(state_dir: string): Promise<AsyncDisposable & { ready: D
   if (line === "") throw new Error(`the bus was not ready within ${START_MS / 1_000} s`);
   return {
     ready: JSON.parse(line),
-    // It ends when its stdin does.
+    // The bus ends when its stdin ends.
     [Symbol.asyncDispose]: async () => {
       await child.stdin.close();
       await child.status;

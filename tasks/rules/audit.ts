@@ -1,11 +1,11 @@
 /**
- * Asks the package registry for known vulnerabilities of what deno.lock pins, through `deno audit`.
- * A registry that does not answer such questions is no failure, but it is said plainly: the step
- * then proves nothing.
+ * Asks the package registry for known vulnerabilities of the packages in deno.lock, through `deno audit`. A
+ * registry that does not answer such requests is no failure, but the output says so: the step then proves
+ * nothing.
  */
 import { ROOT } from "../checkout/source_files.ts";
 
-/** What an audit showed: `unanswered` means that nobody knows. */
+/** The verdict of an audit; `unanswered` means that nobody knows. */
 export type AuditVerdict = "clean" | "vulnerable" | "unanswered";
 
 const NOT_ANSWERED = [
@@ -15,7 +15,10 @@ const NOT_ANSWERED = [
   /registry.*(responded|returned|answered).*\b[45][0-9]{2}\b/i,
 ];
 
-/** Judges the end of `deno audit`. A list of advisories wins over any complaint beside it. */
+/**
+ * The verdict for the exit code and output of `deno audit`. A list of advisories counts before any other
+ * complaint.
+ */
 export function judgeAudit(exit_code: number, output: string): AuditVerdict {
   if (exit_code === 0) return "clean";
   if (/\b(severity|vulnerabilit)/i.test(output)) return "vulnerable";

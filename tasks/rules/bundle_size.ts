@@ -1,7 +1,7 @@
 /**
- * What the SDK costs a page: bundles programs with esbuild as a site would, prints the gzipped sizes
- * and what the first is made of, and exits 1 when one is over its limit or brings what no page should
- * load. It reads the sources; what npm has is the same code without types.
+ * Measures what the SDK adds to a web page: bundles programs with esbuild as a site would, prints the gzipped
+ * sizes and the contents of the first bundle, and exits 1 when a bundle is over its limit or has what no page
+ * should load. It reads the sources; the code on npm is the same without types.
  */
 import { gzipSync } from "node:zlib";
 import { build, type Plugin, stop } from "esbuild";
@@ -12,7 +12,7 @@ import { ROOT } from "../checkout/source_files.ts";
 interface Program {
   readonly name: string;
   readonly text: string;
-  /** After gzip -9: more fails. */
+  /** Most bytes after gzip -9. */
   readonly limit_bytes: number;
 }
 
@@ -21,7 +21,7 @@ const PROGRAMS: readonly Program[] = [
   {
     name: "connect",
     text: 'export { connect } from "@arqon/sdk";',
-    // Of which fetching the changes of a room that a client has missed is one and a half.
+    // Fetching the changes of a room that a client has missed takes one and a half of these.
     limit_bytes: 22 * KB,
   },
   {
@@ -30,7 +30,7 @@ const PROGRAMS: readonly Program[] = [
     limit_bytes: 2 * KB,
   },
 ];
-/** Lines of the table of what a bundle is made of. */
+/** Most lines in the table of a bundle's contents. */
 const SHOWN = 12;
 
 const ENTRIES: Readonly<Record<string, string>> = {
@@ -38,7 +38,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
   "@arqon/proto": `${ROOT}proto/mod.ts`,
 };
 
-/** The sources in place of the packages, with `"sideEffects": false` as their package.json has it. */
+/** Resolves the packages to their sources, with `"sideEffects": false` as in their package.json. */
 const PACKAGES: Plugin = {
   name: "packages",
   setup(build) {
@@ -53,7 +53,7 @@ const PACKAGES: Plugin = {
   },
 };
 
-/** The bundle's text and where it comes from. */
+/** The text of a bundle, and the files that it comes from. */
 async function bundle(contents: string): Promise<{ text: string; inputs: BundleInputs }> {
   const { outputFiles, metafile } = await build({
     stdin: { contents, resolveDir: ROOT, sourcefile: "program.js" },
@@ -71,7 +71,7 @@ async function bundle(contents: string): Promise<{ text: string; inputs: BundleI
   return { text, inputs: Object.values(metafile.outputs)[0]?.inputs ?? {} };
 }
 
-/** Prints a program's sizes; returns what is wrong with its bundle. */
+/** Prints the sizes of a program. Returns the problems of its bundle. */
 async function judge(program: Program): Promise<string[]> {
   const { name, text: contents, limit_bytes } = program;
   const { text, inputs } = await bundle(contents);

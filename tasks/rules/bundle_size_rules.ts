@@ -1,14 +1,13 @@
 /**
- * What is in a bundle and what must not be, as pure functions over its text and esbuild's report;
- * `bundle_size.ts` makes both.
+ * The rules for a bundle, as pure functions over its text and esbuild's report; `bundle_size.ts` makes both.
  */
 
-/** The part of esbuild's metafile that says where a bundle's bytes come from. */
+/** The part of esbuild's metafile that says which files a bundle's bytes come from. */
 export interface BundleInputs {
   readonly [path: string]: { readonly bytesInOutput: number };
 }
 
-/** Text that no bundle for a page has, and what it would be. */
+/** Patterns that no bundle for a page may match, each with what it would mean. */
 const UNWANTED: readonly [RegExp, string][] = [
   [/\bDeno\s*[.?[]/, "Deno's API"],
   [/["']node:/, "a module of Node"],
@@ -17,7 +16,7 @@ const UNWANTED: readonly [RegExp, string][] = [
   [/\beval\(|\bnew Function\(/, "code made at run time, which a careful policy forbids"],
 ];
 
-/** Everything in a bundle that does not belong into a page. */
+/** The problems of a bundle: everything that does not belong into a page. */
 export function bundleProblems(text: string, inputs: BundleInputs): string[] {
   const found = UNWANTED.filter(([pattern]) => pattern.test(text)).map(([, what]) => what);
   const foreign = Object.entries(inputs).filter(([path, { bytesInOutput }]) =>
@@ -26,7 +25,7 @@ export function bundleProblems(text: string, inputs: BundleInputs): string[] {
   return [...found, ...foreign.map(([path]) => `${path}, which is no part of the SDK`)];
 }
 
-/** Path and minified bytes of the `count` files that the bundle has the most of, largest first. */
+/** Path and minified bytes of the `count` files that take most of the bundle, largest first. */
 export function contributors(inputs: BundleInputs, count: number): [string, number][] {
   return Object.entries(inputs).map(([path, { bytesInOutput }]): [string, number] => [
     path,

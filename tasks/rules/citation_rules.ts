@@ -1,31 +1,31 @@
 /**
- * The rule on documents that code names, as a pure function over one file's text: each is a file of
- * the checkout, and its anchor is one of the document's headings. `docs.ts` reads the files; links
- * in Markdown are `doc_rules.ts`'s.
+ * The rule for documents that code names, as a pure function over one file's text: the document exists in the
+ * checkout, and an anchor is one of its headings. `docs.ts` reads the files; `doc_rules.ts` checks links in
+ * Markdown.
  */
 import type { Checkout } from "./doc_rules.ts";
 import { anchors } from "../checkout/markdown.ts";
 import { isTest } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 
-/** Ends of the files that may name documents, Markdown itself aside. */
+/** Extensions of files that may name documents, without Markdown. */
 export const CITING_EXTENSIONS: readonly string[] = [
   ...[".ts", ".js", ".mjs", ".py", ".rs", ".c", ".wat", ".proto", ".css", ".html", ".sh"],
   ...[".toml", ".yaml", ".yml", ".conf", ".json"],
 ];
 
 const C_STYLE = /\.(ts|js|mjs|rs|c|proto|css)$/;
-/** A document's name in running text, with its folders and its anchor. */
+/** The name of a document in running text, with its folders and its anchor. */
 const NAME = /(?<![\w./}-])((?:\.{1,2}\/)*(?:[\w.-]+\/)*[A-Za-z][\w-]*\.md)(#[\w-]+)?(?![\w/])/g;
 
-/** A name as it stands in the text; `line` is from 1. */
+/** The name of a document in a text; `line` is from 1. */
 interface Citation {
   readonly name: string;
   readonly anchor: string | undefined;
   readonly line: number;
 }
 
-/** For each line of a file in the style of C, the part that is comment. */
+/** The comment in each line of a file in the style of C. */
 function slashComments(lines: readonly string[]): string[] {
   let inside = false;
   return lines.map((line) => {
@@ -38,7 +38,7 @@ function slashComments(lines: readonly string[]): string[] {
   });
 }
 
-/** For each line of Python, shell, TOML or YAML, the part that is comment or docstring. */
+/** The comment or docstring in each line of Python, shell, TOML or YAML. */
 function hashComments(lines: readonly string[]): string[] {
   let inside = false;
   return lines.map((line) => {
@@ -50,8 +50,8 @@ function hashComments(lines: readonly string[]): string[] {
 }
 
 /**
- * Every document that a file names: any in a comment; outside of comments those below `docs/`, which
- * are in errors, hints and help. Strings of tests are samples and do not count.
+ * The documents that a file names: any document in a comment; outside of comments only those below `docs/`,
+ * as in errors, hints and help. Strings in tests are samples and do not count.
  */
 function citations(path: string, text: string): Citation[] {
   const lines = text.split("\n");
@@ -71,7 +71,7 @@ function citations(path: string, text: string): Citation[] {
   });
 }
 
-/** Where a name may lead: below the root, or from the folder of the file that names it. */
+/** The paths that a name may mean: from the root, or from the folder of the file that names it. */
 function candidates(path: string, name: string): string[] {
   const parts = path.split("/").slice(0, -1);
   for (const part of name.split("/")) {
@@ -81,7 +81,7 @@ function candidates(path: string, name: string): string[] {
   return name.startsWith(".") ? [parts.join("/")] : [name, parts.join("/")];
 }
 
-/** Every document that a file names and that is not there, or has no such heading. */
+/** The names in a file whose document or heading does not exist. */
 export function checkCitations(
   path: string,
   text: string,

@@ -1,6 +1,6 @@
 /**
- * Runs the tests that stand beside the source of each folder with a coverage floor, and fails when
- * a folder is not above it. A file that no test loads counts with all of its lines.
+ * Runs the tests beside the source of each folder with a coverage floor, and fails when a folder is not above
+ * its floor. All lines of a file that no test loads count as not run.
  */
 import { isTestCode, listFiles, ROOT } from "../checkout/source_files.ts";
 import {
@@ -34,7 +34,7 @@ async function measure(folders: readonly string[]): Promise<Map<string, LineCoun
   const profile = await Deno.makeTempDir({ prefix: "arqon-coverage-" });
   try {
     const raw = ["--coverage-raw-data-only", `--coverage=${profile}`];
-    // By the variable, the programs that a test starts report too.
+    // With the variable, programs that a test starts report their coverage too.
     await deno(["task", "--quiet", "test", ...raw, ...folders], { DENO_COVERAGE_DIR: profile });
     const include = `--include=^file://${ROOT}(${folders.join("|")})/`;
     return parseLcov(await deno(["coverage", "--lcov", include, profile]), ROOT);

@@ -1,10 +1,10 @@
 /**
- * The coverage floor as pure functions: reads an lcov report, adds the files that no test loaded,
+ * The rule for coverage as pure functions: it reads an lcov report, adds the files that no test has loaded,
  * and judges each folder. `coverage.ts` runs the tests.
  */
 import ts from "typescript";
 
-/** Lines of one file: those that can run, and those that did. */
+/** Line counts of one file: lines that can run, and lines that did run. */
 export interface LineCount {
   readonly lines: number;
   readonly hit: number;
@@ -36,7 +36,7 @@ export function parseLcov(text: string, root: string): Map<string, LineCount> {
   return counts;
 }
 
-/** Lines of a source text with something that runs: imports, types and comments do not. */
+/** Number of lines of a source text that can run; imports, types and comments cannot. */
 export function runnableLines(text: string): number {
   const source = ts.createSourceFile("a.ts", text, ts.ScriptTarget.ESNext, true);
   const lines = new Set<number>();
@@ -55,7 +55,7 @@ export function runnableLines(text: string): number {
   return lines.size;
 }
 
-/** Adds up the files below a folder. */
+/** The sum of the line counts of all files below a folder. */
 export function folderCoverage(
   counts: ReadonlyMap<string, LineCount>,
   folder: string,
@@ -70,7 +70,7 @@ export function folderCoverage(
   return { lines, hit };
 }
 
-/** Whether a folder is above its floor; a folder without a line that runs is not. */
+/** Whether a folder is above its floor. A folder without a line that can run is not. */
 export function isAboveFloor({ lines, hit }: LineCount, floor: number): boolean {
   return lines > 0 && hit / lines > floor;
 }

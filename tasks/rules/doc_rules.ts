@@ -1,24 +1,24 @@
 /**
- * The rules on our Markdown as pure functions: links lead somewhere inside of the checkout, named
- * tasks exist, and fenced `json` and `toml` blocks are what they claim to be. `docs.ts` reads the
- * files; that `ts` blocks type-check is `deno check`'s work.
+ * The rules for our Markdown as pure functions: links lead to a place in the checkout, named tasks exist, and
+ * fenced `json` and `toml` blocks are valid. `docs.ts` reads the files; `deno check` type-checks the `ts`
+ * blocks.
  */
 import { anchors, fencedBlocks, links, namedTasks } from "../checkout/markdown.ts";
 import type { Violation } from "../checkout/violation.ts";
 
-/** What the rules ask about the rest of the checkout. */
+/** The questions of the rules about the rest of the checkout. */
 export interface Checkout {
-  /** Whether a file or folder is there; the path has no trailing slash. */
+  /** Whether a file or folder exists; the path has no trailing slash. */
   has(path: string): boolean;
-  /** Text of a Markdown file, undefined when there is none. */
+  /** The text of a Markdown file; undefined when there is none. */
   markdown(path: string): string | undefined;
   /** Names of the tasks in deno.json. */
   readonly tasks: ReadonlySet<string>;
-  /** What is wrong with a `config.toml`; undefined when nothing is. */
+  /** The problem with a `config.toml`; undefined when there is none. */
   configProblem(text: string): string | undefined;
 }
 
-/** A relative target from the file that names it; undefined when it leaves the checkout. */
+/** The path of a relative target, from the file that names it; undefined when it leaves the checkout. */
 function resolvePath(from: string, target: string): string | undefined {
   const parts = from.split("/").slice(0, -1);
   for (const part of target.split("/")) {
@@ -51,7 +51,7 @@ function jsonProblem(text: string): string | undefined {
   }
 }
 
-/** Everything that is wrong with one Markdown file. */
+/** The violations of one Markdown file. */
 export function checkMarkdown(path: string, text: string, checkout: Checkout): Violation[] {
   const broken = links(text).map(({ target, line }) => ({
     line,

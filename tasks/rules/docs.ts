@@ -1,7 +1,7 @@
 /**
  * Checks every Markdown file of the checkout by `doc_rules.ts`, and the documents that code names by
- * `citation_rules.ts`. A `toml` block must pass our config loader and the JSON Schema that editors
- * use, so that the two cannot drift apart.
+ * `citation_rules.ts`. A `toml` block must pass our config loader and the JSON Schema for editors, so that
+ * the two cannot drift apart.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
@@ -31,7 +31,7 @@ async function configCheck(): Promise<(text: string) => string | undefined> {
   };
 }
 
-/** The files and every folder above them. */
+/** The files, and every folder above them. */
 function withFolders(files: readonly string[]): Set<string> {
   const paths = new Set<string>();
   for (const file of files) {

@@ -1,44 +1,47 @@
 /**
- * What the declarations of modules say of each other, as pure functions over parsed files: names that
- * a module declares, imports and gives out, and which of them each declaration uses. Names alone are
- * looked at, no types and no scopes: a local name that hides an imported one counts as its use.
+ * The graph of declarations, as pure functions over parsed files: the names that a module declares, imports
+ * and exports, and which of them each declaration uses. It looks only at names, not at types and scopes, so a
+ * local name that hides an imported one counts as a use of that one.
  */
 import ts from "typescript";
 
 /** One declaration at the top of a module. */
 export interface Declaration {
   readonly name: string;
-  /** Starts at 1. */
+  /** Line number, from 1. */
   readonly line: number;
   readonly is_exported: boolean;
-  /** An interface or a type; an enum or a class is a value. */
+  /** True for an interface or a type; an enum or a class is a value. */
   readonly is_type: boolean;
-  /** Names that stand in it. */
+  /** Names that the declaration uses. */
   readonly uses: ReadonlySet<string>;
 }
 
-/** What another module calls something; `*` is all that it gives out. */
+/** A name in another module; `*` means everything that the module exports. */
 export interface Target {
   readonly path: string;
   readonly name: string;
 }
 
-/** A module, as far as its exports matter. */
+/** One module, as far as its exports matter. */
 export interface ModuleGraph {
   readonly path: string;
   readonly declarations: readonly Declaration[];
-  /** By the name that it has here. */
+  /** The imports by their local names. */
   readonly imports: ReadonlyMap<string, Target>;
-  /** `export … from` and `export { a as b }` by the name outside; `*`: every name of those modules. */
+  /**
+   * Names from `export … from` and `export { a as b }`, by their exported name; `*`: all names of those
+   * modules.
+   */
   readonly passed_on: ReadonlyMap<string, Target>;
   readonly passed_on_whole: readonly string[];
-  /** Names in what the module does when it is loaded. */
+  /** Names that the module uses while it is loaded. */
   readonly acts: ReadonlySet<string>;
   /** Modules that it loads while it runs. */
   readonly loads: readonly string[];
 }
 
-/** Where a specifier leads from a module: a path below the root; undefined for packages. */
+/** Resolves a specifier of a module to a path below the root; undefined for packages. */
 export type Resolve = (from: string, specifier: string) => string | undefined;
 
 const isName = ({ parent }: ts.Node, node: ts.Identifier): boolean =>
@@ -46,7 +49,7 @@ const isName = ({ parent }: ts.Node, node: ts.Identifier): boolean =>
     ts.isPropertySignature(parent) || ts.isPropertyDeclaration(parent) ||
     ts.isMethodDeclaration(parent) || ts.isMethodSignature(parent)) && parent.name === node;
 
-/** Names that a node uses; what stands after a dot or names a member is none. */
+/** The names that a node uses. A name after a dot and the name of a member do not count. */
 function usesOf(root: ts.Node): Set<string> {
   const uses = new Set<string>();
   const visit = (node: ts.Node): void => {
@@ -103,7 +106,7 @@ function importsOf(
   return found;
 }
 
-/** Modules that are named where the program runs: `import("./x.ts")`, also as a type. */
+/** Modules that a program loads while it runs: `import("./x.ts")`, also as a type. */
 function loadsOf(source: ts.SourceFile, resolve: (specifier: string) => string | undefined) {
   const found = new Set<string>();
   const note = (node: ts.Node | undefined) => {
@@ -123,7 +126,7 @@ function loadsOf(source: ts.SourceFile, resolve: (specifier: string) => string |
   return [...found];
 }
 
-/** Reads one module. */
+/** Parses one module and returns its graph. */
 export function graphOf(path: string, text: string, resolve: Resolve): ModuleGraph {
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true);
   const to = (node: ts.Expression | undefined) =>

@@ -1,29 +1,29 @@
 /**
- * The rule on exports, as a pure function over the modules of the checkout: what is given out is
- * reached from a program, a package's entry or a gate, and not by its tests alone; and a value that no
- * other file takes is not given out. A type may be: it names what a function takes. `exports.ts`
- * reads the files.
+ * The rule for exports, as a pure function over the modules of the checkout. An export must be reached from a
+ * program, from a package's entry or from a gate, and not only by tests of it. A value that no other file
+ * imports must not be exported; a type may be, since it names what a function takes. `exports.ts` reads the
+ * files.
  */
 import type { Declaration, ModuleGraph } from "./export_graph.ts";
 import { isProduct, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 
 /**
- * Serve tests and lie among the product, with the part of the path that they share. An entry that
- * fits no file is a problem too: the list gets shorter.
+ * Patterns of test code that lies among the product, each with the part of the path that they share. A
+ * pattern that matches no file is a problem too, so the list gets shorter.
  */
 export const FIXTURES: readonly RegExp[] = [
   /^shared\/spine\/conformance\//,
 ];
 
 const isFixture = (path: string) => FIXTURES.some((pattern) => pattern.test(path));
-/** What nobody runs but to test: its imports keep nothing. */
+/** Whether a file runs only in tests, so that its imports do not count. */
 const isForTests = (path: string) =>
   isTestCode(path) || path.startsWith("tests/") || isFixture(path);
 
 const keyOf = (path: string, name: string) => `${path} ${name}`;
 
-/** The declarations that something runs, or that a package gives out, by `keyOf`. */
+/** The declarations that something runs or that a package exports, by `keyOf`. */
 class Reached {
   readonly keys = new Set<string>();
   readonly #modules: ReadonlyMap<string, ModuleGraph>;
@@ -33,7 +33,9 @@ class Reached {
     this.#modules = modules;
   }
 
-  /** A name that a module knows, whether it declares, imports or passes it on; `*`: all it gives out. */
+  /**
+   * Reaches a name of a module, which may declare, import or pass it on; `*` is everything that it exports.
+   */
   take(path: string, name: string): void {
     const key = keyOf(path, name);
     if (this.keys.has(key) || !this.#modules.has(path)) return;
@@ -41,7 +43,7 @@ class Reached {
     this.#due.push([path, name]);
   }
 
-  /** Goes on until nothing new is found. */
+  /** Follows the uses of what is reached, until nothing new is found. */
   settle(): void {
     for (let next = this.#due.pop(); next !== undefined; next = this.#due.pop()) {
       this.#follow(...next);
@@ -67,7 +69,9 @@ class Reached {
   }
 }
 
-/** What is reached without the tests. `entries`: modules whose exports a package gives out. */
+/**
+ * The declarations that are reached without tests. `entries` are modules whose exports a package gives out.
+ */
 function reachedFrom(modules: readonly ModuleGraph[], entries: readonly string[]): Reached {
   const reached = new Reached(new Map(modules.map((module) => [module.path, module])));
   for (const entry of entries) reached.take(entry, "*");
@@ -75,7 +79,7 @@ function reachedFrom(modules: readonly ModuleGraph[], entries: readonly string[]
     if (isForTests(path)) continue;
     for (const name of acts) reached.take(path, name);
     for (const loaded of loads) reached.take(loaded, "*");
-    // Gates, benchmarks and examples are run as they are: what they import is used.
+    // Gates, benchmarks and examples run as they are, so everything that they import is used.
     if (!isProduct(path)) {
       for (const from of imports.values()) reached.take(from.path, from.name);
     }
@@ -84,7 +88,7 @@ function reachedFrom(modules: readonly ModuleGraph[], entries: readonly string[]
   return reached;
 }
 
-/** The names that other files take of each file, tests too; `*`: all. */
+/** The names of each file that other files import, tests included; `*`: all of them. */
 function takenFrom(modules: readonly ModuleGraph[]): Set<string> {
   const taken = new Set<string>();
   for (const { path, imports, passed_on, passed_on_whole, loads } of modules) {
@@ -98,7 +102,7 @@ function takenFrom(modules: readonly ModuleGraph[]): Set<string> {
   return taken;
 }
 
-/** Every export that nobody needs, and every entry of `FIXTURES` that fits nothing. */
+/** Every export that nothing needs, and every pattern of `FIXTURES` that matches nothing. */
 export function checkExports(
   modules: readonly ModuleGraph[],
   entries: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * Checks that what the files of the product export is needed by more than tests. The rule is in
- * `export_rules.ts`; this file reads the sources and the packages' entries.
+ * Checks that every export of the product is needed by more than tests. `export_rules.ts` has the rule; this
+ * file reads the sources and the packages' entries.
  */
 import { graphOf } from "./export_graph.ts";
 import { checkExports } from "./export_rules.ts";
@@ -12,7 +12,7 @@ interface Member {
   readonly exports?: string | Readonly<Record<string, string>>;
 }
 
-/** By the bare specifier, the path of its module below the root. */
+/** The path below the root of each package entry, by its bare specifier. */
 async function packageEntries(): Promise<Map<string, string>> {
   const { workspace } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   const entries = new Map<string, string>();

@@ -1,15 +1,15 @@
 /**
- * The order of the folders within each package, as a pure function over a list of modules: a folder
- * needs nothing that lies in it above itself. Packages among themselves are `layer_rules.ts`.
+ * The order of the folders in each package, as a pure function over a list of modules: a folder imports
+ * nothing from a folder above itself. `layer_rules.ts` has the order of the packages.
  */
 import { isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 import type { Module } from "./layer_rules.ts";
 
 /**
- * The folders with product files of each package, the lowest first: a module may take values from its
- * own folder and from those before it. Types may come from anywhere, since nothing runs by them. An
- * entry `mod.ts`, which only hands on, is on no floor.
+ * The folders with product files of each package, lowest first. A module may import values from its own
+ * folder and from those before it. It may import types from anywhere, since types do not run. An entry
+ * `mod.ts`, which only exports what others declare, belongs to no floor.
  */
 export const FOLDERS: readonly (readonly string[])[] = [
   [
@@ -124,13 +124,13 @@ export const FOLDERS: readonly (readonly string[])[] = [
   ],
 ];
 
-/** So many product files lie directly in one folder, at most. */
+/** Most product files directly in one folder. */
 export const FOLDER_FILES = 28;
 
 const folderOf = (path: string) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 const isProduct = (path: string) => !isTestCode(path) && !path.endsWith("/mod.ts");
 
-/** Every value import that points up within its package, and every folder that has no place. */
+/** Every import of a value from a higher folder of the same package, and every folder without a place. */
 export function checkFolders(
   modules: readonly Module[],
   packages: readonly (readonly string[])[] = FOLDERS,
@@ -165,7 +165,7 @@ export function checkFolders(
   return [...violations, ...crowded(modules)];
 }
 
-/** Every folder with more product files directly in it than a newcomer can look over. */
+/** Every folder with more product files directly in it than a newcomer can survey. */
 function crowded(modules: readonly Module[]): Violation[] {
   const counts = Map.groupBy(
     modules.filter(({ path }) => isProduct(path) && !CROWDED.has(folderOf(path))),
@@ -180,5 +180,5 @@ function crowded(modules: readonly Module[]): Violation[] {
   }));
 }
 
-/** Folders that are still crowded; the list gets shorter, never longer. */
+/** Folders that are still crowded. The list may get shorter, never longer. */
 const CROWDED = new Set(["bench/load", "sdk/typescript"]);

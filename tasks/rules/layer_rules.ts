@@ -1,21 +1,21 @@
 /**
- * The import rules of docs/architecture.md#code as a pure function over a list of modules: which layer may see
- * which, and how an import may be written. `layers.ts` reads the modules from `deno info`.
+ * The import rules of docs/architecture.md#code as a pure function over a list of modules: which layer may
+ * import from which, and how an import may be written. `layers.ts` reads the modules from `deno info`.
  */
 import type { Violation } from "../checkout/violation.ts";
 import { isTest, isTestCode } from "../checkout/source_files.ts";
 
-/** One import as it is written and where it leads: a path below the root, or a URL. */
+/** One import: the specifier as it is written, and the path below the root or the URL to which it leads. */
 export interface Import {
   readonly specifier: string;
   readonly target: string;
-  /** Starts at 1. */
+  /** Line number, from 1. */
   readonly line: number;
-  /** Only types come from there. */
+  /** True when it imports only types. */
   readonly is_type?: boolean;
 }
 
-/** One module of ours with its imports. */
+/** One of our modules, with its imports. */
 export interface Module {
   readonly path: string;
   readonly imports: readonly Import[];
@@ -38,7 +38,7 @@ const EVERYTHING = [
   "docs",
 ];
 
-/** What each layer may import, itself included. A layer is the first folder of a path. */
+/** The layers from which each layer may import, itself included. A layer is the first folder of a path. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   proto: ["proto"],
   shared: ["proto", "shared"],
@@ -56,22 +56,22 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   docs: ["docs"],
 };
 
-/** A test may also take the real servers that `tests/` and `tasks/` start for it. */
+/** Layers from which tests may also import, for the real servers that these start. */
 const FOR_TESTS = ["tests", "tasks"];
 
-/** What `arq` carries along for `arq dev up`: texts, no modules. */
+/** Files of the compose stack that `arq` carries for `arq dev up`: texts, no modules. */
 const CARRIED = /^(?:compose\.yaml|deploy\/[\w/.-]+\.(?:conf|json|toml|ya?ml))$/;
 
-/** Run in browsers too: no packages, no built-in modules, no Protobuf runtime. */
+/** Layers that also run in browsers: no packages, no built-in modules, no Protobuf runtime. */
 const PORTABLE = ["proto", "sdk"];
 
-/** The one entry of theirs that is for programs which have this package anyway. */
+/** The one entry of a portable layer that is for programs which have this package anyway. */
 const WITH_PACKAGE = {
   path: "sdk/typescript/protobuf.ts",
   target: /^npm:\/?@bufbuild\/protobuf@[^/]*$/,
 };
 
-/** Members that reach the protocol by its published name only. */
+/** Members that import the protocol only by its published name. */
 const OUTSIDE_PROTO = ["shared", "shield", "brain", "sdk", "arq"];
 
 const layerOf = (path: string) => path.split("/", 1)[0] ?? "";
@@ -127,7 +127,7 @@ function testProblem(module: Module, target: string): string | undefined {
     : `${module.path} must not import what serves only tests (${target})`;
 }
 
-/** Every import that breaks a rule. `bare` holds the keys of deno.json's imports and the members. */
+/** Every import that breaks a rule. `bare` has the keys of deno.json's imports, and the members. */
 export function checkLayers(
   modules: readonly Module[],
   bare: ReadonlySet<string>,
@@ -149,7 +149,7 @@ export function checkLayers(
   );
 }
 
-/** Entries of deno.json's imports that name a package without one exact version. */
+/** Every entry in deno.json's imports that names a package without an exact version. */
 export function checkPins(imports: Readonly<Record<string, string>>): Violation[] {
   const exact = /^npm:(@[^/@]+\/)?[^/@]+@\d+\.\d+\.\d+(-[\w.]+)?(\/.*)?$/;
   return Object.entries(imports).flatMap(([specifier, target]) =>

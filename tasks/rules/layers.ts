@@ -1,6 +1,6 @@
 /**
- * Checks the import directions of docs/architecture.md#code over every TypeScript file of the checkout. The rules
- * are in `layer_rules.ts`; this file asks `deno info --json` for the graph.
+ * Checks the import directions of docs/architecture.md#code over every TypeScript file of the checkout.
+ * `layer_rules.ts` has the rules; this file asks `deno info --json` for the graph.
  */
 import { checkFolders } from "./folder_rules.ts";
 import { checkLayers, checkPins, type Module } from "./layer_rules.ts";
@@ -24,7 +24,7 @@ interface InfoModule {
 const rootUrl = new URL("../../", import.meta.url).href;
 const ownPath = (url: string) => url.startsWith(rootUrl) ? url.slice(rootUrl.length) : url;
 
-/** One call for all files: a module that imports each of them, written to the ignored cache. */
+/** The module graph of all files, by one call for a module in the ignored cache that imports each of them. */
 async function graph(files: readonly string[]): Promise<readonly InfoModule[]> {
   const folder = `${ROOT}.arqon/cache/`;
   await Deno.mkdir(folder, { recursive: true });
@@ -63,7 +63,7 @@ interface Workspace {
 async function bareSpecifiers(config: Workspace): Promise<Set<string>> {
   const names = await Promise.all(config.workspace.map(async (member) => {
     const text = await Deno.readTextFile(`${ROOT}${member}/deno.json`);
-    // The examples are a member for their compiler options, and no package.
+    // The examples are a member for the sake of compiler options, and are no package.
     const { name, exports = {} } = JSON.parse(text) as { name: string; exports?: string | object };
     const entries = typeof exports === "string" ? ["."] : Object.keys(exports);
     return entries.map((entry) => name + entry.slice(1));

@@ -1,30 +1,30 @@
 /**
- * The rules on `proto/errors.json` as pure functions: names and numbers are unique, and every
- * reason that this version can give is named by a test. `reasons.ts` reads the files.
+ * The rules for `proto/errors.json` as pure functions: names and numbers are unique, and a test names every
+ * reason that this version can give. `reasons.ts` reads the files.
  */
 import type { Violation } from "../checkout/violation.ts";
 
-/** The registry, as far as these rules read it. */
+/** One reason, with the parts of its entry that these rules read. */
 export interface ReasonEntry {
   readonly number: number;
   readonly name: string;
-  /** Part of the contract, but nothing in this version gives it. */
+  /** True when it is part of the contract and no part of this version gives it. */
   readonly planned?: boolean;
 }
 
-/** Where the registry is. */
+/** Path of the registry. */
 export const REGISTRY = "proto/errors.json";
 
 /**
- * Whether a file may stand for the tests of a reason: a `*_test.ts`, the harness in `tests/`, or a
- * conformance suite. The gate's own tests name reasons only as samples.
+ * Whether a file counts as a test of a reason: a `*_test.ts`, the harness in `tests/`, or a conformance
+ * suite. The gate's own tests name reasons only as samples.
  */
 export function countsAsTest(path: string): boolean {
   if (path.startsWith("tasks/")) return false;
   return /_test\.ts$/.test(path) || path.startsWith("tests/") || /conformance\w*\.ts$/.test(path);
 }
 
-/** Reasons that share a number or a name with an earlier one. */
+/** The reasons that share a number or a name with an earlier one. */
 export function checkUnique(entries: readonly ReasonEntry[]): Violation[] {
   const seen = new Map<string | number, string>();
   return entries.flatMap(({ number, name }) => {
@@ -38,7 +38,7 @@ export function checkUnique(entries: readonly ReasonEntry[]): Violation[] {
   });
 }
 
-/** Reasons that are not planned and that no test text names in quotes. */
+/** The reasons that are not planned and that no test names in quotes. */
 export function checkTested(
   entries: readonly ReasonEntry[],
   tests: readonly string[],

@@ -1,7 +1,4 @@
-/**
- * Checks that every refusal of `proto/errors.json` is triggered by a test. The rules are in
- * `reason_rules.ts`.
- */
+/** Checks that a test triggers every refusal of `proto/errors.json`. `reason_rules.ts` has the rules. */
 import {
   checkTested,
   checkUnique,

@@ -1,17 +1,17 @@
 /**
- * The house rules on one TypeScript file, as a pure function over its text: lengths, opening
- * comment, docstrings, words and tests that must not be there. It parses with the TypeScript
- * compiler and judges no types; `sizes.ts` reads the files.
+ * The house rules for one TypeScript file, as a pure function over its text: lengths, opening comment,
+ * docstrings, and words and tests that must not be there. It parses with the TypeScript compiler and looks at
+ * no types; `sizes.ts` reads the files.
  */
 import ts from "typescript";
 import { isTest } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 
-/** Longest file, in lines. */
+/** Most lines of a file. */
 export const FILE_LINES = 350;
 /**
- * Files that are longer because a split would hide their one story, and how long they may be. The list
- * gets shorter, never longer.
+ * Files that may be longer, since a split would hide their one story, with their own limits. The list may get
+ * shorter, never longer.
  */
 export const LONGER_FILES: Readonly<Record<string, number>> = {
   "brain/rooms/lives/room_lives.ts": 360,
@@ -21,22 +21,22 @@ export const LONGER_FILES: Readonly<Record<string, number>> = {
   "shield/fanout/hub.ts": 405,
   "shield/memory/memory_guard.ts": 365,
 };
-/** Longest function, in lines from its first to its last. */
+/** Most lines of a function, from its first to its last. */
 export const FUNCTION_LINES = 70;
 
-/** Ends of the files that are read: every language that somebody wrote something in by hand. */
+/** Extensions of the files that are read: those of every language in which we write by hand. */
 export const READ_EXTENSIONS: readonly string[] = [
   ...[".ts", ".js", ".mjs", ".css", ".html", ".proto", ".py", ".sh", ".wat", ".c", ".rs"],
   ...[".md", ".yaml", ".yml", ".toml"],
 ];
 
-// Joined, so that this file passes its own rule.
+// The words are joined, so that this file passes its own rule.
 const FORBIDDEN_WORDS = new RegExp(`\\b(${["TO" + "DO", "FIX" + "ME"].join("|")})\\b`);
 const VAGUE_NAMES = /^(utils?|helpers?|misc|common)(_test)?$/;
 
 const countLines = (text: string) => text === "" ? 0 : text.replace(/\n$/, "").split("\n").length;
 
-/** Rules on the name alone: snake_case, and a name that says what is inside. */
+/** The rules for a name alone: snake_case, and a name that says what is inside. */
 export function checkName(path: string): Violation[] {
   const stem = (path.split("/").at(-1) ?? "").replace(/(\.d)?\.[a-z]+$/, "");
   const violations: Violation[] = [];
@@ -49,7 +49,7 @@ export function checkName(path: string): Violation[] {
   return violations;
 }
 
-/** Rules on any text file: its length and the words that mark unfinished work. */
+/** The rules for any text file: its length, and words that mark unfinished work. */
 export function checkText(path: string, text: string, maxLines: number = FILE_LINES): Violation[] {
   const violations: Violation[] = [];
   const lines = countLines(text);
@@ -64,7 +64,7 @@ export function checkText(path: string, text: string, maxLines: number = FILE_LI
   return violations;
 }
 
-/** A file says what it is before anything else; a `#!` line may come first. */
+/** The rule that a file first says what it is. A `#!` line may come before that. */
 export function checkOpening(path: string, text: string): Violation[] {
   const body = text.replace(/^#![^\n]*\n/, "").trimStart();
   if (body.startsWith("//") || body.startsWith("/*")) return [];
@@ -118,7 +118,7 @@ function declaredNames(statement: ts.Statement): string[] {
   return name === undefined ? [] : [name.getText()];
 }
 
-/** Names given out by `export { a, b }` without `from`. */
+/** The names that `export { a, b }` without `from` exports. */
 function listedExports(source: ts.SourceFile): Set<string> {
   const names = source.statements.flatMap((statement) =>
     ts.isExportDeclaration(statement) && statement.moduleSpecifier === undefined &&
@@ -136,7 +136,7 @@ function docViolations(path: string, source: ts.SourceFile): Violation[] {
   for (const statement of source.statements) {
     if (ts.isImportDeclaration(statement) || ts.isExportDeclaration(statement)) continue;
     const names = declaredNames(statement);
-    // One docstring serves all overloads, and a type that shares its name with a constant.
+    // One docstring is enough for all overloads, and for a type and a constant of the same name.
     if (isDocumented(statement)) names.forEach((name) => documented.add(name));
     const exported = isExported(statement) || names.some((name) => listed.has(name));
     if (!exported || names.every((name) => documented.has(name))) continue;
@@ -147,7 +147,9 @@ function docViolations(path: string, source: ts.SourceFile): Violation[] {
   return violations;
 }
 
-/** `Deno.test.only`, `Deno.test.ignore` and `{ ignore: true }`: a test runs or is not there. */
+/**
+ * The violations of `Deno.test.only`, `Deno.test.ignore` and `{ ignore: true }`: a test runs or is not there.
+ */
 function skipViolations(path: string, source: ts.SourceFile): Violation[] {
   const violations: Violation[] = [];
   const report = (node: ts.Node) => {
@@ -167,7 +169,7 @@ function skipViolations(path: string, source: ts.SourceFile): Violation[] {
   return violations;
 }
 
-/** Every rule on one TypeScript file. */
+/** The violations of every rule in one TypeScript file. */
 export function checkTypeScript(path: string, text: string): Violation[] {
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true, ts.ScriptKind.TS);
   return [

@@ -1,7 +1,7 @@
 /**
- * Checks the house rules on lengths, names, comments and docstrings over the whole checkout. The
- * rules are in `size_rules.ts`; generated files obey none of them. Arguments limit the check to paths
- * that begin with them: `deno run --allow-read --allow-env tasks/rules/sizes.ts shield/`.
+ * Checks the house rules for lengths, names, comments and docstrings over the whole checkout. `size_rules.ts`
+ * has the rules, which do not hold for generated files. Arguments limit the check to paths that begin with
+ * them: `deno run --allow-read --allow-env tasks/rules/sizes.ts shield/`.
  */
 import {
   checkName,

@@ -1,12 +1,12 @@
 /**
- * The rule on switches, as a pure function over a program of the TypeScript compiler: where a closed
- * union is taken apart, a case that is left out does not compile. Types of packages are not read:
- * what is `any` is no closed union here. `switches.ts` makes the program.
+ * The rule for switches, as a pure function over a program of the TypeScript compiler: a switch over a closed
+ * union must not compile when a case is left out. The types of packages are not read, so a type from there is
+ * `any` and no closed union. `switches.ts` makes the program.
  */
 import ts from "typescript";
 import type { Violation } from "../checkout/violation.ts";
 
-/** The default that leaves no member of a union over; undefined when a switch has none. */
+/** The `satisfies never` in the default of a switch; undefined when it has none. */
 export function neverDefault(node: ts.SwitchStatement): ts.SatisfiesExpression | undefined {
   const clause = node.caseBlock.clauses.find(ts.isDefaultClause);
   let found: ts.SatisfiesExpression | undefined;
@@ -19,7 +19,7 @@ export function neverDefault(node: ts.SwitchStatement): ts.SatisfiesExpression |
   return found;
 }
 
-/** Every switch of a file, in the order of the text. */
+/** All switches of a file, in the order of the text. */
 export function switchesOf(source: ts.SourceFile): ts.SwitchStatement[] {
   const found: ts.SwitchStatement[] = [];
   const visit = (node: ts.Node): void => {
@@ -32,7 +32,7 @@ export function switchesOf(source: ts.SourceFile): ts.SwitchStatement[] {
 
 const CLOSED = ts.TypeFlags.Literal | ts.TypeFlags.Undefined | ts.TypeFlags.Null;
 
-/** Whether all values of a type are known by name: literals or members of an enum, two at least. */
+/** Whether a type is a closed union: at least two values, each a literal or a member of an enum. */
 function isClosed(type: ts.Type): boolean {
   return type.isUnion() && (type.flags & ts.TypeFlags.Boolean) === 0 &&
     type.types.every(({ flags }) => (flags & CLOSED) !== 0);
@@ -56,7 +56,7 @@ export function checkSwitches(
   });
 }
 
-/** What `deno.json` asks of the compiler, as far as it bears on the types of our own sources. */
+/** The compiler options of `deno.json` that matter for the types in our own sources. */
 export function compilerOptions(root: string): ts.CompilerOptions {
   return {
     strict: true,

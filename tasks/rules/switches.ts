@@ -1,7 +1,7 @@
 /**
- * Checks that a case which is left out of a switch over a closed union does not compile, in every file
- * of the product. The rule is in `switch_rules.ts`; this file reads all of it with the TypeScript
- * compiler, without packages.
+ * Checks in every file of the product that a switch over a closed union does not compile when a case is left
+ * out. `switch_rules.ts` has the rule; this file reads all sources with the TypeScript compiler, without
+ * packages.
  */
 import ts from "typescript";
 import { isProduct, listFiles, ROOT } from "../checkout/source_files.ts";

@@ -1,8 +1,8 @@
 /**
- * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress, and fails
- * for a dead link or a document that the navigation forgot. `--base /arqonbus/` is the path under which
- * it will be served, `/` by default. `--check` builds into the cache and leaves `dist` alone. Packages
- * come from npm once; the build itself runs without network.
+ * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress. It fails for a dead
+ * link, and for a document that is missing in the navigation. `--base /arqonbus/` is the path under which the
+ * site is served, `/` by default. `--check` builds into the cache and leaves `dist` alone. Packages come from
+ * npm once; the build itself needs no network.
  */
 import { deadLinks } from "./site_links.ts";
 import { navigationProblems, PAGES, sitePage } from "./site_pages.ts";
@@ -33,7 +33,7 @@ function readArguments(args: readonly string[]): Asked {
   return { base, check };
 }
 
-/** Runs deno in the cache folder; throws an Error with all that it wrote when it fails. */
+/** Runs deno in the cache folder. Throws an Error with its whole output when it fails. */
 async function runDeno(args: readonly string[]): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...args],
@@ -51,7 +51,7 @@ async function copy(from: string, to: string): Promise<void> {
   await Deno.copyFile(from, to);
 }
 
-/** Lays out what VitePress reads: the pages, what they show, and the settings. */
+/** Writes what VitePress reads: the pages, the files that they show, and the settings. */
 async function prepare(files: readonly string[]): Promise<void> {
   const folders = new Set(files.flatMap((file) => {
     const parts = file.split("/").slice(0, -1);
@@ -75,7 +75,7 @@ async function prepare(files: readonly string[]): Promise<void> {
   for (const name of ["config.ts", "pages.ts", "theme/index.js", "theme/style.css"]) {
     await copy(`${ROOT}docs/.vitepress/${name}`, `${CACHE}/.vitepress/${name}`);
   }
-  // Under other names in the checkout, where deno would take the folder for a project of its own.
+  // The checkout has them under other names, since deno would take the folder for a project of its own.
   await copy(`${ROOT}docs/.vitepress/packages.json`, `${CACHE}/package.json`);
   await copy(`${ROOT}docs/.vitepress/packages.lock`, `${CACHE}/deno.lock`);
 }
@@ -102,7 +102,7 @@ if (import.meta.main) {
   const forgotten = navigationProblems(files.filter((file) => file.endsWith(".md")));
   if (forgotten.length > 0) exitWith(forgotten, "");
   await Deno.mkdir(CACHE, { recursive: true });
-  // The system drops the lock with the process: two builds do not write over each other.
+  // The system ends the lock with the process. With it, two builds do not overwrite each other's files.
   using lock = await Deno.open(`${CACHE}/build.lock`, { create: true, write: true });
   await lock.lock(true);
   await prepare(files);

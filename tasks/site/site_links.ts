@@ -1,10 +1,10 @@
 /**
- * The links of the built site as a pure function: every `href` and `src` that stays inside leads to a
- * file that was built and to an id that the page has. `site.ts` reads the files.
+ * Checks the links of the built site, as a pure function: every `href` and `src` inside of the site leads to
+ * a file that was built, and to an id that the page has. `site.ts` reads the files.
  */
 import type { Violation } from "../checkout/violation.ts";
 
-/** The ids that a page has. */
+/** The ids of the elements in a page. */
 function idsOf(html: string): Set<string> {
   return new Set([...html.matchAll(/\sid="([^"]+)"/g)].flatMap(([, id]) => id ?? []));
 }
@@ -12,8 +12,8 @@ function idsOf(html: string): Set<string> {
 const unescaped = (text: string) => text.replaceAll("&amp;", "&").replaceAll("&quot;", '"');
 
 /**
- * Every dead link. `pages` are the built HTML files by path below the site's root, `files` all of
- * its paths, `base` the path under which it is served, with both slashes.
+ * Every dead link of the site. `pages` are the built HTML files by path below the site's root, `files` all
+ * its paths, and `base` the path under which it is served, with both slashes.
  */
 export function deadLinks(
   pages: ReadonlyMap<string, string>,

@@ -1,13 +1,13 @@
 /**
- * From a Markdown file of the checkout to a page of the site, as a pure function: links to other
- * pages lead to their place there, links to sources lead to GitHub, and headings keep the anchors
- * that GitHub gives them. `site.ts` reads and writes the files.
+ * Turns a Markdown file of the checkout into a page of the site, as a pure function: links to other pages
+ * lead to their place there, links to sources lead to GitHub, and headings keep the anchors that they have on
+ * GitHub. `site.ts` reads and writes the files.
  */
 import { HOME, placeOf, SECTIONS, type SitePage } from "../../docs/.vitepress/pages.ts";
 import { headings, linesWithoutCode } from "../checkout/markdown.ts";
 import type { Violation } from "../checkout/violation.ts";
 
-/** Where the sources are read. */
+/** Address where people read the sources. */
 const SOURCES = "https://github.com/novelbytelabs/arqonbus";
 
 /** Every page, the home page first. */
@@ -15,7 +15,7 @@ export const PAGES: readonly SitePage[] = [HOME, ...SECTIONS.flatMap(({ pages })
 
 const places = new Map(PAGES.map((page) => [page.file, placeOf(page)]));
 
-/** The path that a relative target means, seen from the file that names it. */
+/** The path of a relative target, from the file that names it. */
 function resolvePath(from: string, target: string): string {
   const parts = from.split("/").slice(0, -1);
   for (const part of target.split("/")) {
@@ -25,7 +25,7 @@ function resolvePath(from: string, target: string): string {
   return parts.join("/");
 }
 
-/** The target of a link of `file` as the site has it. `isFolder` asks about a path of the checkout. */
+/** The target of a link in `file`, as the site has it. `isFolder` answers for a path of the checkout. */
 export function siteTarget(
   file: string,
   target: string,
@@ -42,7 +42,7 @@ export function siteTarget(
   return `${SOURCES}/${isFolder(resolved) ? "tree" : "blob"}/main/${resolved}${hash}`;
 }
 
-/** A page as the generator reads it. */
+/** The text of a page for the generator. */
 export function sitePage(
   file: string,
   text: string,
@@ -67,7 +67,7 @@ export function sitePage(
   }).join("\n");
 }
 
-/** Documents of `docs/` that no navigation names, and pages of the navigation that are not there. */
+/** Documents of `docs/` that no navigation names, and pages in the navigation that do not exist. */
 export function navigationProblems(documents: readonly string[]): Violation[] {
   const path = "docs/.vitepress/pages.ts";
   const there = new Set(documents);

@@ -1,35 +1,37 @@
 /**
- * Runs `deno test` with the permissions that the tests need, shows its output as it comes, and ends
- * with the line `N passed, N failed`. `test.ts` and `test_external.ts` are the programs.
+ * Runs `deno test` with the permissions that the tests need, shows its output as it comes, and ends with the
+ * line `N passed, N failed`. `test.ts` and `test_external.ts` are the programs.
  */
 import { tmpdir } from "node:os";
 import { ensureNatsServer } from "../nats_server.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
 
-/** Many files start servers and wait for them; more at once would only make each of them late. */
+/**
+ * Many test files start servers and wait for them; more files at a time would only make each of them late.
+ */
 const FILES_AT_A_TIME = "2";
 
 /**
- * Tests talk to servers on this machine only, write to the checkout's cache and to the folder for
- * temporary files, touch one source file so that the development bus starts anew, and start
+ * The permissions of the tests. They talk only to servers on this machine, write to the checkout's cache and
+ * to the folder for temporary files, touch one source file so that the development bus restarts, and start
  * nats-server and our own programs. The variables are those that the TypeScript compiler reads.
  */
 function permissions(): string[] {
   const writable = [`${ROOT}.arqon`, tmpdir(), `${ROOT}shield/main.ts`];
   return [
     "--no-prompt",
-    // 192.0.2.1 is nobody (RFC 5737): a listener cannot be opened there.
+    // 192.0.2.1 belongs to nobody (RFC 5737), so a listener cannot be opened there.
     "--allow-net=127.0.0.1,localhost,[::1],127.0.0.7,0.0.0.0,192.0.2.1",
     "--allow-read",
     `--allow-write=${writable.join(",")}`,
     "--allow-run",
     "--unstable-worker-options",
     "--unstable-net",
-    // Who root is may write everywhere: a test of a read-only folder asks.
+    // A test of a read-only folder asks whether it runs as root, who may write everywhere.
     "--allow-sys=uid",
     "--allow-env=CI,TSC_*,NODE_*,VSCODE_*",
-    // What packages ask of the environment beyond that does not exist.
+    // Other variables that packages ask for do not exist.
     "--ignore-env",
   ];
 }
@@ -45,8 +47,8 @@ async function copyOutput(from: ReadableStream<Uint8Array>): Promise<string> {
 }
 
 /**
- * Makes sure of nats-server unless it is not wanted, then runs the tests; `args` go to `deno test`
- * as they are.
+ * Makes sure that there is a nats-server, unless it is not wanted, then runs the tests. `args` go to `deno
+ * test` unchanged.
  */
 export async function runTests(args: readonly string[], with_nats = true): Promise<TestTotals> {
   try {

@@ -1,13 +1,13 @@
 /**
- * `deno task test [paths and options of deno test]`: the tests of every member and of `tests/`, then
- * those of the Python SDK; or all of the former in the paths given. The slowest are `test_slow.ts`, what
- * needs data from outside of the checkout is `test_external.ts`.
+ * `deno task test [paths and options of deno test]`: runs the tests of every member and of `tests/`, then
+ * those of the Python SDK; with paths, only the tests of the former there. `test_slow.ts` has the slowest
+ * tests, `test_external.ts` those that need data from outside of the checkout.
  */
 import { finish, runTests } from "./run_tests.ts";
 import { testPython } from "./test_python.ts";
 import { SLOW } from "./test_slow.ts";
 
-/** deno takes files of these names for tests, by their names; load_test.js is for k6. */
+/** Files that deno takes for tests because of their names; load_test.js is for k6. */
 const LEFT_OUT = "tests/external,tasks/test/test.ts,tests/load/load_test.js";
 
 if (import.meta.main) {

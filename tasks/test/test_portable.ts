@@ -1,30 +1,36 @@
 /**
- * `deno task test:portable`: the tests that need nothing but Deno, for systems on which the servers'
- * own tests do not run: of the protocol, what is shared, the SDK and `arq`, those that start no
- * process and open no file by its path. Which those are is read from the sources, so that a new test
- * is in or out by what it does.
+ * `deno task test:portable`: runs the tests that need only Deno, for systems on which the servers' own tests
+ * do not run. These are the tests of the protocol, of `shared`, of the SDK and of `arq` that start no process
+ * and open no file by its path. They are found by reading the sources, so that a new test is in or out by
+ * what it does.
  */
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 import { finish, runTests } from "./run_tests.ts";
 
-/** Folders whose tests are looked at; the servers' own start processes. */
+/** Folders whose tests may be portable; the servers' own tests start processes. */
 const FOLDERS = ["proto/", "shared/", "sdk/typescript/", "arq/"];
 
-/** Paths with slashes from a `file:` URL, other processes, and folders that only Unix has. */
+/**
+ * Signs that a test is bound to a system: paths with slashes from a `file:` URL, other processes, folders
+ * that only Unix has.
+ */
 const BOUND =
   /import\.meta\.url\)\.pathname|import\.meta\.dirname|Deno\.(Command|kill)\b|\bstartNats\b|SIGTERM|["'`](\/tmp|\/proc|\/dev)\//;
 
-/** A module of ours: its path below the root, its text and the paths of ours that it imports. */
+/** One of our modules: its path below the root, its text, and the paths of our modules that it imports. */
 export interface SourceModule {
   readonly path: string;
   readonly text: string;
   readonly imports: readonly string[];
 }
 
-/** Test modules, and what only they import, are bound by what they say; product code is not. */
+/**
+ * Whether a module is a test or only tests import it. Its text decides whether tests are bound; that of
+ * product code does not.
+ */
 const isTestPart = (path: string) => /_test\.ts$|(^|\/)test_|\/testing\//.test(path);
 
-/** The portable ones among the tests of `modules`, which are closed under imports; sorted. */
+/** The portable tests among `modules`, sorted. All imports of the modules must be among them. */
 export function portableTests(modules: readonly SourceModule[]): string[] {
   const byPath = new Map(modules.map((module) => [module.path, module]));
   const bound = (path: string, seen: Set<string>): boolean => {
@@ -42,13 +48,13 @@ export function portableTests(modules: readonly SourceModule[]): string[] {
   return tests.filter((path) => !bound(path, new Set())).sort();
 }
 
-/** Where a relative import of `from` leads; undefined for packages. */
+/** The path to which a relative import of `from` leads; undefined for packages. */
 function target(from: string, specifier: string): string | undefined {
   if (!specifier.startsWith(".")) return undefined;
   return new URL(specifier, `file:///${from}`).pathname.slice(1);
 }
 
-/** Every module of ours, with its relative imports. */
+/** All our modules, with their relative imports. */
 export async function sourceModules(): Promise<SourceModule[]> {
   const files = await listFiles([".ts"]);
   return await Promise.all(files.map(async (path) => {

@@ -1,8 +1,8 @@
 /**
- * `deno task test:python`, also the second half of `deno task test`: the Python SDK in a virtual
- * environment of its own below `.arqon`: ruff, mypy, pyright, generated code, then pytest against the
- * real bus, and the verification suite. A check that fails counts as a failed test. Without Python it
- * says that it was skipped; in CI that is a failure.
+ * `deno task test:python`, also the second half of `deno task test`: checks and tests the Python SDK in its
+ * own virtual environment below `.arqon`. It runs ruff, mypy, pyright and the check of generated code, then
+ * pytest against the real bus, and the verification suite. A failed check counts as a failed test. Without
+ * Python it says that it was skipped; in CI that is a failure.
  */
 import { finish } from "./run_tests.ts";
 import { ROOT } from "../checkout/source_files.ts";
@@ -13,17 +13,17 @@ const IS_WINDOWS = Deno.build.os === "windows";
 const BIN = `${VENV}/${IS_WINDOWS ? "Scripts" : "bin"}`;
 const CONFIG = "sdk/python/pyproject.toml";
 const SUITE = "tests/verification/epoch2_suite.py";
-/** Our reader of frames beside one in Python. */
+/** The test that compares our reader of frames with one in Python. */
 const FRAMES = "tests/verification/frames_by_wsproto.py";
-/** Our verdicts on tokens beside PyJWT's. */
+/** The test that compares our verdicts on tokens with PyJWT's. */
 const TOKENS = "tests/verification/tokens_by_pyjwt.py";
-/** Our readers of payloads beside Google's and Go's. */
+/** The test that compares our readers of payloads with Google's and Go's. */
 const PAYLOADS = "tests/verification/payloads_by_upb.py";
 const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
-/** What the examples need beside the SDK; `tests/external/map_test.ts` uses this environment too. */
+/** Packages for the examples, beside the SDK. `tests/external/map_test.ts` uses this environment too. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
 
-/** Totals of a pytest run from its last line: "76 passed, 1 failed in 28.1s". */
+/** The totals of a pytest run, from its last line: "76 passed, 1 failed in 28.1s". */
 export function pytestTotals(output: string): TestTotals | undefined {
   const line = output.split("\n").findLast((text) =>
     /\b(passed|failed|errors?)\b.* in /.test(text)
@@ -41,7 +41,7 @@ interface Ran {
   readonly output: string;
 }
 
-/** Runs a command in a folder of the checkout, showing and keeping what it prints. */
+/** Runs a command in a folder of the checkout, and shows and keeps its output. */
 async function run(command: string, args: readonly string[], folder = ""): Promise<Ran> {
   let child: Deno.ChildProcess;
   try {
@@ -68,13 +68,13 @@ async function run(command: string, args: readonly string[], folder = ""): Promi
 const PYTHON = IS_WINDOWS ? "python" : "python3";
 const MISSING = `${PYTHON} 3.10 or newer with venv is missing (Debian: python3 python3-venv)`;
 
-/** Whether there is a Python that can make an environment, and new enough. */
+/** Whether there is a Python that is new enough and can make a virtual environment. */
 async function hasPython(): Promise<boolean> {
   const asked = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
   return (await run(PYTHON, ["-c", asked])).success;
 }
 
-/** Makes the environment; undefined when that is done, else what went wrong. */
+/** Makes the environment. Undefined when that has worked, else what went wrong. */
 async function install(): Promise<string | undefined> {
   const made = await run(PYTHON, ["-m", "venv", VENV]);
   if (!made.success) return `${PYTHON} could not make the environment ${VENV}`;
@@ -90,12 +90,12 @@ async function install(): Promise<string | undefined> {
   return installed.success ? undefined : "pip could not install sdk/python[dev]";
 }
 
-/** The package as a type checker sees it on another system; each has a cache of its own. */
+/** The options by which a type checker sees the package as on another system, with a cache for each. */
 function forSystem(name: "win32" | "darwin"): readonly string[] {
   return ["--platform", name, "--cache-dir", `.mypy_cache/${name}`, "src/arqon"];
 }
 
-/** What is checked before the tests: a name, a command, the folder it runs in. */
+/** The checks before the tests: a name, a command, its arguments, and the folder in which it runs. */
 const CHECKS: readonly (readonly [string, string, readonly string[], string])[] = [
   ["ruff", "ruff", ["check", "."], "sdk/python"],
   ["ruff format", "ruff", ["format", "--check", "--quiet", "."], "sdk/python"],
@@ -111,7 +111,7 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
 ];
 
-/** Everything, with totals; `in_ci` is whether a machine without Python is a failure. */
+/** Runs all checks and tests, and returns the totals. `in_ci` makes a machine without Python a failure. */
 export async function testPython(in_ci: boolean): Promise<TestTotals> {
   if (!await hasPython()) {
     console.error(in_ci ? MISSING : `SKIPPED the tests of the Python SDK: ${MISSING}`);

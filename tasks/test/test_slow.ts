@@ -1,12 +1,12 @@
 /**
- * `deno task test:slow [options of deno test]`: tests that hold a stream for most of a minute, install
- * packages for several runtimes, build the documents' site, drive a browser, attack a bus, take a
- * process's memory, or compile the product once for each case of its switches. `deno task test`
- * leaves them out, so that it stays short; `.ci/run` runs both, and a path names any of them to `test`.
+ * `deno task test:slow [options of deno test]`: runs the tests that hold a stream for most of a minute,
+ * install packages for several runtimes, build the documents' site, drive a browser, attack a bus, fill a
+ * process's memory, or compile the product once for each case of its switches. `deno task test` leaves them
+ * out, so that it stays short; `.ci/run` runs both, and `test` runs any of them that a path names.
  */
 import { finish, runTests } from "./run_tests.ts";
 
-/** Each takes most of a minute or more. */
+/** Paths of the slow tests; each takes most of a minute or more. */
 export const SLOW: readonly string[] = [
   "arq/commands/room/follow_test.ts",
   "tests/backup_oracle_test.ts",

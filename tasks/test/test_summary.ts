@@ -1,9 +1,9 @@
 /**
- * Reads the totals out of what `deno test` prints, so that `deno task test` and `.ci/run` can add
- * them up. Pure text functions.
+ * Reads the totals from the output of `deno test`, so that `deno task test` and `.ci/run` can add them up.
+ * Pure text functions.
  */
 
-/** Tests that passed and failed. */
+/** How many tests passed and failed. */
 export interface TestTotals {
   readonly passed: number;
   readonly failed: number;
@@ -14,8 +14,8 @@ const COLOURS = /\x1b\[[0-9;]*m/g;
 const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed\b/;
 
 /**
- * The totals of one run. A run that failed without saying which test did (a file that does not
- * compile, a leak) counts as one failed test, so that a failure is never added up to nothing.
+ * The totals of one run. A run that failed without naming a test (a file does not compile, a leak) counts as
+ * one failed test, so that a failure never adds up to nothing.
  */
 export function readTotals(output: string, success: boolean): TestTotals {
   const lines = output.replace(COLOURS, "").split("\n");
@@ -25,7 +25,7 @@ export function readTotals(output: string, success: boolean): TestTotals {
   return { passed, failed: success ? failed : Math.max(1, failed) };
 }
 
-/** The line that `.ci/run` looks for. */
+/** The line with the totals, which `.ci/run` looks for. */
 export function formatTotals({ passed, failed }: TestTotals): string {
   return `${passed} passed, ${failed} failed`;
 }

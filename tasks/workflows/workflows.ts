@@ -1,14 +1,17 @@
 /**
- * Checks .github/ by actionlint (with shellcheck for the scripts in it), zizmor and our own rules.
- * None of them asks the network; that a pinned commit has the version beside it is not seen here. On a
- * developer's machine tools that cannot be installed are a note; in CI they are a failure.
+ * Checks .github/ with actionlint (and shellcheck for its scripts), zizmor and our own rules. None of them
+ * uses the network, so they do not see whether a pinned commit has the version beside it. Tools that cannot
+ * be installed are a note on a developer's machine, and a failure in CI.
  */
 import { ROOT } from "../checkout/source_files.ts";
 import { exitWith } from "../checkout/violation.ts";
 import { checkWorkflow, type Expected } from "./workflows_rules.ts";
 import { runTool, type Tools, workflowTools } from "./workflows_tools.ts";
 
-/** What the tools say against the folder's workflows, below the root; empty when nothing. */
+/**
+ * The complaints of the tools about the workflows of a folder, with paths below the root; "" when there are
+ * none.
+ */
 export async function lintWorkflows(folder: string, tools: Tools): Promise<string> {
   const files: string[] = [];
   for await (const { name } of Deno.readDir(folder)) {

@@ -1,13 +1,13 @@
 /**
- * Our own rules on the workflows of GitHub Actions, which actionlint and zizmor do not have, as pure
- * functions over the text: pins with their version, one version of Deno, tasks that exist, time
- * limits. No YAML parser: the rules look at lines, as our workflows are written.
+ * Our own rules for the workflows of GitHub Actions, beside those of actionlint and zizmor, as pure functions
+ * over the text: pins have their version, there is one version of Deno, tasks exist, jobs have time limits.
+ * They parse no YAML; they look at lines, in the way our workflows are written.
  */
 import type { Violation } from "../checkout/violation.ts";
 
-/** What the rules ask about the rest of the checkout. */
+/** The questions of the rules about the rest of the checkout. */
 export interface Expected {
-  /** The version of Deno that `.ci/run` takes. */
+  /** The version of Deno that `.ci/run` uses. */
   readonly deno_version: string;
   /** Names of the tasks in deno.json. */
   readonly tasks: ReadonlySet<string>;
@@ -36,7 +36,7 @@ function lineProblems(line: string, { deno_version, tasks }: Expected): string[]
   return problems;
 }
 
-/** Jobs without a time limit; those that call another workflow cannot have one. */
+/** The jobs without a time limit. A job that calls another workflow cannot have one. */
 function endless(path: string, lines: readonly string[]): Violation[] {
   const first = lines.indexOf("jobs:");
   if (first < 0) return [];
@@ -53,11 +53,11 @@ function endless(path: string, lines: readonly string[]): Violation[] {
   });
 }
 
-/** Everything that is wrong with one workflow. */
+/** The violations of one workflow. */
 export function checkWorkflow(path: string, text: string, expected: Expected): Violation[] {
   const lines = text.split("\n");
   const problems = lines.flatMap((line, index) => {
-    // A comment may speak of anything; a version after a pin is no comment line.
+    // A comment line may say anything; a version after a pin is not on a comment line.
     if (line.trimStart().startsWith("#")) return [];
     return lineProblems(line, expected).map((message) => ({ path, line: index + 1, message }));
   });

