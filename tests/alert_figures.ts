@@ -100,6 +100,11 @@ export const CASES: readonly AlertCase[] = [
     gauge("arqon_spine_storage_promised_bytes", 50, 95),
     gauge("arqon_spine_storage_limit_bytes", 100, 100),
   ),
+  of(
+    "ArqonRoomBytesHigh",
+    gauge("brain_room_bytes_largest", 50, 95),
+    gauge("brain_room_bytes_limit", 100, 100),
+  ),
   of("ArqonPolicyWorkersReplaced", counter("shield_policy_workers_replaced_total")),
   of("ArqonPolicyQuarantined", gauge("shield_policy_quarantined_modules", 0, 1)),
   of("ArqonAuditFailing", counter(`shield_audit_entries_total{outcome="lost"}`)),
