@@ -7,22 +7,22 @@ import { deadLetterSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { SchemaTotals } from "./metrics.ts";
 
-/** Headers of the envelope that say why it was refused. */
+/** The header of the envelope that says why it was refused. */
 export const DLQ_REASON_HEADER = "x-arqon-dlq-reason";
-/** The path of the field, empty when it is about the event itself. */
+/** The header with the path of the field; empty when the refusal is about the event itself. */
 export const DLQ_PATH_HEADER = "x-arqon-dlq-path";
-/** Header beside the envelope: the reason of the refusal, as in `docs/errors.md`. */
+/** The header beside the envelope: the reason of the refusal, as in `docs/errors.md`. */
 const DLQ_SPINE_HEADER = "x-arqon-reason";
 
 /** What the dead letters need. */
 export interface DeadLettersOptions {
   readonly spine: Pick<Spine, "publish" | "flush">;
   readonly totals: Pick<SchemaTotals, "dead_letters">;
-  /** Bytes handed over and not yet confirmed, above which copies are dropped. */
+  /** The most bytes that are handed over and not yet confirmed; above that, copies are dropped. */
   readonly bytes_max: number;
 }
 
-/** Sends copies. */
+/** Sends copies of refused events. */
 export class DeadLetters {
   readonly #options: DeadLettersOptions;
   #pending_bytes = 0;
@@ -31,7 +31,7 @@ export class DeadLetters {
     this.#options = options;
   }
 
-  /** `envelope` is the routed form. Never throws, never waits. */
+  /** Sends a copy; `envelope` is the routed form. Never throws, never waits. */
   send(subject: Subject, envelope: Uint8Array, reason: string): void {
     const { spine, totals: { dead_letters }, bytes_max } = this.#options;
     const size = envelope.length;

@@ -1,7 +1,7 @@
 /**
- * The schema step of the message path (docs/governance.md#contracts): an event on a mapped subject must be the message
- * that its mapping names. Answers from memory; fails closed when it cannot tell. Which schemas are in
- * memory is `cache.ts`, what is wrong with an event is `event_check.ts`.
+ * The schema step of the message path (docs/governance.md#contracts): an event on a mapped subject must
+ * be the message that its mapping names. It answers from memory, and fails closed when it cannot tell.
+ * Which schemas are in memory is `cache.ts`; what is wrong with an event is `event_check.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -19,33 +19,34 @@ import type { SchemaTotals } from "./metrics.ts";
 import type { ViolationLog } from "./violation_log.ts";
 import type { CompiledSchema, WorkingSet } from "./registry/working_set.ts";
 
-/** Subjects whose mapping is remembered; one more, and all are found anew. */
+/** The most subjects whose mapping is remembered; with one more, all are found anew. */
 const SUBJECTS_MAX = 65_536;
 const RETRY_AFTER_MS = 1_000;
 
 /** Why a schema that is held cannot be used. */
 const PUT_AWAY = "it was put away, and too many others are brought back at the moment";
 
-/** A refusal, and what the copy of the event says when one is kept. */
+/** A refusal, and what the copy of the event says when one is sent. */
 export interface SchemaRefusal {
   readonly error: ArqonError;
-  /** Headers of the routed envelope that goes to the dlq subject; undefined: none goes. */
+  /** Headers for the routed envelope that goes to the dlq subject; undefined: no copy is sent. */
   readonly dead_letter: readonly (readonly [name: string, value: string])[] | undefined;
 }
 
-/** What the message path asks. */
+/** The gate as the message path asks it. */
 export interface SchemaGate {
-  /** No subject is mapped: there is nothing to check, and no subject to build for it. */
+  /** True when no subject is mapped: then there is nothing to check, and no subject to build for it. */
   readonly isEmpty: boolean;
   /**
-   * Undefined when the event may pass. `subject` is `in.t.T.r.R` of that tenant. Throws nothing.
+   * Checks an event; undefined when it may pass. `subject` is `in.t.T.r.R` of that tenant. Never
+   * throws.
    */
   check(subject: Subject, tenant_id: string, envelope: ScannedEnvelope): SchemaRefusal | undefined;
-  /** Keeps the routed envelope of a refusal that has `dead_letter`. Best effort. */
+  /** Sends the routed envelope of a refusal that has `dead_letter` to the dlq subject. Best effort. */
   keep(subject: Subject, routed: Uint8Array, refusal: SchemaRefusal): void;
 }
 
-/** For paths without schemas: tools, tests, `[platform.registry] enabled = false`. */
+/** The gate of paths without schemas: tools, tests, `[platform.registry] enabled = false`. */
 export const NO_SCHEMAS: SchemaGate = {
   isEmpty: true,
   check: () => undefined,
@@ -63,7 +64,7 @@ export interface GateParts {
   readonly candidates: CandidateVerdicts;
 }
 
-/** What holds for one subject. */
+/** What applies to one subject. */
 type Rule =
   | { readonly kind: "none" }
   | { readonly kind: "unknown"; readonly problem: string }
@@ -80,7 +81,7 @@ interface Question {
   readonly envelope: ScannedEnvelope;
 }
 
-/** The gate. `forget` after every change of the mappings or of what the cache holds. */
+/** The gate. `forget` must be called after every change of the mappings or of what the cache holds. */
 export class Gate implements SchemaGate {
   readonly #parts: GateParts;
   readonly #subjects = new Map<string, Rule>();
@@ -89,7 +90,7 @@ export class Gate implements SchemaGate {
     this.#parts = parts;
   }
 
-  /** Mappings have changed: every subject is looked up anew. */
+  /** Forgets all subjects, which are then found anew, since mappings have changed. */
   forget(): void {
     this.#subjects.clear();
   }
@@ -144,7 +145,7 @@ export class Gate implements SchemaGate {
     return { error, dead_letter: undefined };
   }
 
-  /** A schema that is not there refuses everything, but for a mapping that never refuses. */
+  /** The refusal for a schema that is not there; none for a mapping that never refuses. */
   #missing(
     { tenant_id, envelope }: Question,
     mapping: SchemaMapping,

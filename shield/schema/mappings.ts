@@ -1,24 +1,23 @@
 /**
- * Finds the mapping of a subject: among the configuration's and, for their own subjects, the
- * tenants' run-time ones; the most specific pattern wins, and of two equal ones the tenant's. Knows
- * no schema.
+ * Finds the mapping of a subject among those of the configuration and those that its tenant has set at
+ * run time. The most specific pattern wins, and of two equal ones the tenant's. Knows no schema.
  */
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { canMatchBelow, compilePatterns } from "../../shared/subjects/subject_pattern.ts";
 import type { PatternTable } from "../../shared/subjects/subject_pattern.ts";
 
-/** Where a mapping comes from and what it says. */
+/** A mapping and where it comes from. */
 export interface Bound {
   readonly mapping: SchemaMapping;
   readonly source: "config" | "tenant";
 }
 
-/** One tenant's table; a problem when what it has set cannot be used and nothing was in force before. */
+/** One tenant's table, or a problem when its mappings cannot be used and none were in force before. */
 type Table = PatternTable<Bound> | { readonly problem: string };
 
 /** Bounds of the tables. */
 export interface MappingLimits {
-  /** Run-time mappings of all tenants together. */
+  /** The most run-time mappings of all tenants together. */
   readonly tenant_mappings: number;
 }
 
@@ -31,26 +30,28 @@ export class Mappings {
   readonly #own = new Map<string, readonly SchemaMapping[]>();
   #count = 0;
 
-  /** Throws TypeError when a subject of the configuration is no pattern. */
+  /**
+   * Compiles the configuration's mappings. Throws TypeError when one of their subjects is no pattern.
+   */
   constructor(config: readonly SchemaMapping[], limits: MappingLimits) {
     this.#config = config;
     this.#limits = limits;
     this.#common = compilePatterns(entriesOf(config, "config"));
   }
 
-  /** Run-time mappings in force. */
+  /** How many run-time mappings are in force. */
   get tenant_mappings(): number {
     return this.#count;
   }
 
-  /** True when no subject of anybody is mapped. */
+  /** True when no subject is mapped, of any tenant. */
   get isEmpty(): boolean {
     return this.#config.length === 0 && this.#tenants.size === 0;
   }
 
   /**
-   * Puts a tenant's mappings in force, all at once. What cannot be used is told in words, and what
-   * was in force before stays; when nothing was, every subject of the tenant is refused.
+   * Puts a tenant's mappings in force, all at once. When they cannot be used, it says why and those in
+   * force before stay; if there were none, every subject of the tenant is refused.
    */
   set(tenant_id: string, mappings: readonly SchemaMapping[]): string | undefined {
     const before = this.#own.get(tenant_id);
@@ -70,24 +71,24 @@ export class Mappings {
     return problem;
   }
 
-  /** Nobody knows what the tenant has mapped: every subject of it is refused, until `set`. */
+  /** Refuses every subject of a tenant until `set`, since nobody knows what it has mapped. */
   refuse(tenant_id: string, problem: string): void {
     this.#tenants.set(tenant_id, { problem });
   }
 
-  /** The mapping of `in.t.T.r.R` of that tenant, or why none can be told. */
+  /** The mapping of `in.t.T.r.R` of that tenant, or why it cannot be told. */
   find(subject: string, tenant_id: string): Bound | { readonly problem: string } | undefined {
     const table = this.#tenants.get(tenant_id) ?? this.#common;
     return "problem" in table ? table : table.match(subject)?.value;
   }
 
-  /** All mappings in force, of the configuration first. */
+  /** All mappings in force, the configuration's first. */
   *all(): Iterable<SchemaMapping> {
     yield* this.#config;
     for (const mappings of this.#own.values()) yield* mappings;
   }
 
-  /** Messages of a schema to which somebody has mapped subjects. */
+  /** The messages of a schema that any subjects are mapped to. */
   messagesOf(schema_id: string): ReadonlySet<string> {
     const mapped = new Set<string>();
     for (const one of this.all()) if (one.schema_id === schema_id) mapped.add(one.message);

@@ -17,30 +17,32 @@ import type { RefusedPut } from "./registry/put_table.ts";
 import { TopTenants } from "./top_tenants.ts";
 import type { WorkingSet } from "./registry/working_set.ts";
 
-/** Label values of one schema; rules of protovalidate have any names. */
+/** The most label values of one schema; rules of protovalidate may have any names. */
 const RULES_MAX = 64;
-/** Schemas that have series of their own. */
+/** The most schemas with series of their own. */
 const SCHEMAS_MAX = 1_000;
-/** The label of what has no series of its own. */
+/** The label of everything that has no series of its own. */
 const OTHER = "other";
 
-/** What a question to the cache met. `hit`: in force and confirmed. `miss`: never loaded. */
+/**
+ * The state of a schema when the cache was asked. `hit`: in force and confirmed. `miss`: never loaded.
+ */
 export type CacheOutcome = "hit" | "stale" | "miss";
 /** What became of the copy of a refused message. */
 export type DeadLetterOutcome = "sent" | "full" | "failed";
 
-/** What the gauges show; read at every scrape. */
+/** The figures of the gauges, read at every scrape. */
 export interface SchemaFigures {
   /** Seconds since the registry confirmed each schema that was ever loaded, by id. */
   readonly ages_seconds: Iterable<readonly [schema_id: string, seconds: number]>;
   readonly schemas: number;
-  /** Mapped messages by what serves them. */
+  /** Mapped messages by the version that serves them. */
   readonly messages: Readonly<Record<"current" | "outdated" | "missing", number>>;
   readonly tenant_mappings: number;
-  /** Bytes of the gzipped sets of all that is held. */
+  /** The bytes of the gzipped sets of everything that is held. */
   readonly packed_bytes: number;
   readonly working: Pick<WorkingSet, "size" | "heap_bytes" | "totals">;
-  /** Puts of other tools that are refused and were not replaced since. */
+  /** Refused puts of other tools that nothing has replaced since. */
   readonly refused: readonly RefusedPut[];
 }
 
@@ -51,9 +53,9 @@ export interface SchemaTotals {
   readonly dead_letters: Record<DeadLetterOutcome, number>;
   readonly puts: Record<PutOutcome, number>;
   readonly tenants: TopTenants;
-  /** One more violation of a schema. */
+  /** Counts a violation of a schema. */
   violated(schema_id: string, rule: string): void;
-  /** Fields outside a schema that only asks to be told. */
+  /** Counts fields that a schema does not have, where its mapping only asks to be told. */
   unknown(schema_id: string, fields: number): void;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Puts the schema check of one process together: store, cache, mappings of the config and of the
- * tenants, gate and admin API. With `[platform.registry] enabled = false` there is none.
+ * tenants, gate and admin API. With `[platform.registry] enabled = false` nothing is started.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
@@ -36,7 +36,7 @@ import { WorkingSet } from "./registry/working_set.ts";
 export interface SchemaStart {
   readonly config: Pick<Config, "platform">;
   readonly spine: Spine;
-  /** Ready: what tenants have mapped is known. */
+  /** The settings, which must be ready: what tenants have mapped is known. */
   readonly settings: Settings;
   readonly candidates: CandidateVerdicts;
   /** A log of component `registry`. */
@@ -47,10 +47,10 @@ export interface SchemaStart {
   readonly random: Random;
 }
 
-/** A running schema check and its operators' side. */
+/** A running schema check, and its admin API for operators. */
 export interface StartedSchemas {
   readonly gate: SchemaGate;
-  /** Answers the paths of `isSchemaPath`; undefined when it is disabled. */
+  /** Answers the paths of `isSchemaPath`; undefined when the schema check is disabled. */
   readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
@@ -65,20 +65,20 @@ const DISABLED: StartedSchemas = {
   close: () => {},
 };
 
-/** What is put together, but for what follows the settings. */
+/** The parts that are put together, without what follows the settings. */
 interface Parts {
   readonly mappings: Mappings;
   readonly cache: SchemaCache;
   readonly working: WorkingSet;
   readonly totals: SchemaTotals;
   readonly puts: PutTable;
-  /** What the cache loads. */
+  /** Does the work of loading for the cache. */
   readonly loads: SetWorker;
-  /** What admins and other tools register: never before what is to be loaded. */
+  /** Does the work of registering for admins and other tools, which loading never waits for. */
   readonly checks: SetWorker;
 }
 
-/** What holds of the cache and the mappings, for metrics and status. */
+/** The figures of the cache and the mappings, for metrics and status. */
 function figuresOf({ cache, mappings, working, puts }: Parts, now: () => number): SchemaFigures {
   let packed_bytes = 0;
   const messages = { current: 0, outdated: 0, missing: 0 };
@@ -120,7 +120,7 @@ function openParts({ config, log, registry, now }: SchemaStart, store: SchemaSto
   return parts;
 }
 
-/** Judges what other tools put, from now on; all that was there is judged when this resolves. */
+/** Starts to judge what other tools put. When it resolves, all that was there has been judged. */
 async function startAdoption(
   { config, spine, log, now, random }: SchemaStart,
   store: SchemaStore,
@@ -143,7 +143,7 @@ async function startAdoption(
   return adoption;
 }
 
-/** [0, 1). */
+/** A random number in [0, 1). */
 const fractionOf = (random: Random): number => (random(1)[0] ?? 0) / 256;
 
 function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id" | "message">> {
@@ -151,8 +151,9 @@ function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id"
 }
 
 /**
- * Resolves when every mapped schema has been looked for once. Rejects with `spine-unavailable` when
- * the bucket cannot be opened; a schema that cannot be loaded is no reason not to start.
+ * Starts the schema check. Resolves when every mapped schema has been looked for once. Rejects with
+ * `spine-unavailable` when the bucket cannot be opened; a schema that cannot be loaded is no reason not
+ * to start.
  */
 export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> {
   const { config, spine, settings, log, now } = start;
@@ -204,7 +205,10 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   };
 }
 
-/** A schema that is missing refuses its own subjects; that is no reason to refuse all others. */
+/**
+ * The detail of the health check. A missing schema refuses its own subjects, which is no reason to
+ * refuse all others.
+ */
 function detailOf({ schemas, messages: { outdated, missing }, refused }: SchemaFigures): string {
   const trouble = [
     ...(missing === 0 ? [] : [`${plural(missing, "message")} without a schema`]),
@@ -214,7 +218,7 @@ function detailOf({ schemas, messages: { outdated, missing }, refused }: SchemaF
   return [plural(schemas, "schema"), ...trouble].join(", ");
 }
 
-/** Names and reasons of puts that a detail has room for. */
+/** How many refused puts a detail names, with their reasons. */
 const SHOWN_MAX = 3;
 
 function refusedText(refused: readonly RefusedPut[]): string {
@@ -229,11 +233,14 @@ interface Following {
   readonly settings: Settings;
   readonly mappings: Mappings;
   readonly log: Logger;
-  /** The mappings are others now. */
+  /** Called when the mappings have changed. */
   readonly apply: () => void;
 }
 
-/** Puts tenants' mappings in force, now and whenever they change; all that is known now in one step. */
+/**
+ * Puts tenants' mappings in force, now and whenever they change. All that is known now is put in force
+ * in one step.
+ */
 function followSettings({ settings, mappings, log, apply }: Following): () => void {
   let starting = true;
   const stop = settings.onChange((tenant_id, { mappings: wanted }) => {
@@ -245,7 +252,7 @@ function followSettings({ settings, mappings, log, apply }: Following): () => vo
   });
   for (const tenant_id of settings.tenants()) {
     const problem = settings.problem(tenant_id);
-    // Nothing that was in force before is known: what it maps may not pass unchecked.
+    // Nothing that was in force before is known, and what it maps must not pass unchecked.
     if (problem !== undefined && settings.get(tenant_id).version === 0) {
       mappings.refuse(tenant_id, "the tenant's settings cannot be read");
     }

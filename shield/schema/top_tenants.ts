@@ -3,27 +3,30 @@
  * own, all others share one. Every series only grows while it lives, and their sum is always right.
  */
 
-/** Tenants with a series of their own. */
+/** The most tenants with a series of their own. */
 export const NAMED_TENANTS = 50;
-/** Tenants without one whose counts are remembered; when there are more, all of these begin anew. */
+/**
+ * The most tenants without a series whose counts are remembered; when there are more, all of these
+ * begin anew.
+ */
 const CONTENDERS_MAX = 1_000;
 
-/** A tenant with a name. */
+/** A tenant with a series of its own. */
 interface Named {
-  /** What its series shows: counted since it has one. */
+  /** The value of its series: what was counted since it has one. */
   count: number;
-  /** By what it keeps it: all that it was seen to count. */
+  /** The weight by which it keeps its series: all that was counted for it. */
   weight: number;
 }
 
-/** The counts. */
+/** The counts of all tenants. */
 export class TopTenants {
   readonly #named = new Map<string, Named>();
-  /** All that those without a name were seen to count. */
+  /** The weights of tenants without a series. */
   readonly #contenders = new Map<string, number>();
   #other = 0;
 
-  /** One more of that tenant. */
+  /** Counts one more for that tenant. */
   add(tenant_id: string): void {
     const named = this.#named.get(tenant_id);
     if (named !== undefined) {
@@ -54,7 +57,7 @@ export class TopTenants {
     this.#other += count;
     this.#contenders.delete(tenant_id);
     this.#contenders.set(id, lost);
-    // Its earlier ones stay among the others: no series ever shrinks.
+    // The counts before that stay in `other`: no series ever shrinks.
     this.#named.set(tenant_id, { count: 1, weight });
   }
 }

@@ -1,15 +1,15 @@
 /**
- * Violations on their way to the log: `level=warn component=registry error="…" tenant_id=…`, so many
- * a second and tenant. What is over that is left out, and one line a second says so.
+ * Violations on their way to the log: `level=warn component=registry error="…" tenant_id=…`, with a
+ * limit for each tenant and second. Lines above it are left out, and one line a second says so.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 
-/** Lines of one tenant that reach the log in a second. */
+/** The most lines of one tenant that reach the log in a second. */
 export const LINES_PER_SECOND = 10;
-/** Tenants whose rate is remembered; when there are more, all begin anew. */
+/** The most tenants whose rate is remembered; when there are more, all begin anew. */
 const TENANTS_MAX = 10_000;
 
-/** Writes a line about an event of that tenant. */
+/** Writes a line about an event of the tenant. */
 export type ViolationLog = (
   msg: string,
   error: string,
@@ -17,7 +17,7 @@ export type ViolationLog = (
   fields: Readonly<Record<string, unknown>>,
 ) => void;
 
-/** `log` is of component `registry`, `now` Unix ms. */
+/** Makes a writer. `log` is of component `registry`, `now` in Unix ms. */
 export function createViolationLog(log: Logger, now: () => number): ViolationLog {
   const rates = new Map<string, { second: number; lines: number }>();
   return (msg, error, tenant_id, fields) => {

@@ -1,6 +1,6 @@
 /**
- * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: who answers which path,
- * and what a refusal looks like. That the caller is an admin has been checked before.
+ * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: which function answers
+ * which path, and what a refusal looks like. Whether the caller is an admin has been checked before.
  */
 import { ArqonError } from "@arqon/proto";
 import { problemOf } from "../../../shared/problem.ts";
@@ -34,35 +34,35 @@ import type { SetWork } from "../registry/set_work.ts";
 import { requireSchemaId } from "../registry/store.ts";
 import type { SchemaStore } from "../registry/store.ts";
 
-/** Findings of one refusal. */
+/** The most findings in one refusal. */
 const FINDINGS_SHOWN = 200;
-/** Mappings of one refusal. */
+/** The most mappings in one refusal. */
 const MAPPINGS_SHOWN = 100;
 
 /** What the admin API needs of the process. */
 export interface SchemaAdminContext {
   readonly store: SchemaStore;
-  /** Does what takes long beside the messages. */
+  /** Does long work on schemas without holding up messages. */
   readonly work: SetWork;
   /** `[platform.registry] message_parts`. */
   readonly message_parts: number;
   readonly cache: SchemaCache;
-  /** What other tools have put. */
+  /** The puts of other tools. */
   readonly puts: PutTable;
   readonly mappings: Mappings;
   readonly settings: Settings;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** Versions of a schema that are kept. */
+  /** How many versions of a schema are kept. */
   readonly versions_max: number;
 }
 
-/** One request, taken apart. */
+/** One request, in its parts. */
 export interface Call extends AdminCall {
-  /** The schema or the tenant of the path; "" for a listing. */
+  /** The schema or the tenant in the path; "" for a listing. */
   readonly name: string;
-  /** What of the path follows its kind: a version. */
+  /** The part of the path after the kind: a version. */
   readonly rest: string;
 }
 
@@ -98,8 +98,9 @@ const taking = <B>(
 };
 
 /**
- * Ids of schemas are the whole bus's: who registers under one decides for every tenant that is mapped
- * to it. What stands under an id is no secret: any admin that knows it may read it and try data.
+ * The routes of the schemas' admin API. Schema ids belong to the whole bus: whoever registers under one
+ * decides for every tenant that is mapped to it. What is stored under an id is no secret: any admin who
+ * knows it may read it and try data.
  */
 export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
   "/v1/schemas": { GET: of("own", SCHEMAS_ABOUT.listSchemas, listSchemas) },
@@ -127,7 +128,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
   },
 });
 
-/** Whether a path is one for `handleSchemas`. */
+/** Whether `handleSchemas` answers this path. */
 export function isSchemaPath(path: string): boolean {
   return path.startsWith("/v1/schemas/") || SCHEMA_ROUTES.has(path);
 }
@@ -152,7 +153,7 @@ export function handleSchemas(
   );
 }
 
-/** A refusal with members more than all have. */
+/** The answer to a refusal, with members besides those that all refusals have. */
 function refusal(error: ArqonError, members: Readonly<Record<string, unknown>>): Response {
   return new Response(JSON.stringify({ ...problemOf(error), ...members }), {
     status: error.code,

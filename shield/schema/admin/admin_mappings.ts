@@ -17,12 +17,12 @@ import { latestOf } from "../registry/schema_record.ts";
 import { onSchema } from "../registry/register.ts";
 import { problemOfCut } from "../registry/set_work.ts";
 
-/** Largest body, in bytes: the most mappings with the longest names. */
+/** The largest body, in bytes: the most mappings with the longest names. */
 const BODY_BYTES = 1_048_576;
-/** How long an answer waits until this process has in force what it has written, in ms. */
+/** How long an answer waits until its change is in force in this process, in ms. */
 const IN_FORCE_MS = 5_000;
 
-/** Either one mapping, which is put beside the others, or all of them. */
+/** The body of a change: one mapping, which joins the others, or the list of all. */
 const Body = z.union([
   z.strictObject({ mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX) }),
   SchemaMapping,
@@ -36,7 +36,7 @@ function view({ settings, revision }: StoredSettings) {
   return { version, revision, by, changed_ms, mappings };
 }
 
-/** `GET /v1/tenants/{tenant}/mappings`. */
+/** Answers `GET /v1/tenants/{tenant}/mappings`. */
 export async function showMappings(
   { settings }: SchemaAdminContext,
   { name: tenant }: Call,
@@ -61,7 +61,7 @@ async function readMappings(
 ): Promise<z.output<typeof Body>> {
   const value = await readValue(request, BODY_BYTES);
   const is_list = typeof value === "object" && value !== null && "mappings" in value;
-  // One of the two, so that the refusal is about what was meant.
+  // Only one of the two is tried, so that the refusal is about what was meant.
   const parsed = schema.options[is_list ? 0 : 1].safeParse(value);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.slice(0, 8).map(({ path, message }) =>
@@ -70,7 +70,7 @@ async function readMappings(
   throw new ArqonError("invalid-settings", problems.join("; "));
 }
 
-/** A mapping to what is not there would refuse every event: better to refuse the mapping. */
+/** Refuses a mapping to a message that does not exist: such a mapping would refuse every event. */
 async function requireMessages(
   { store, work, message_parts }: SchemaAdminContext,
   mappings: readonly SchemaMapping[],
@@ -94,7 +94,7 @@ async function requireMessages(
   }
 }
 
-/** `PUT /v1/tenants/{tenant}/mappings`. */
+/** Answers `PUT /v1/tenants/{tenant}/mappings`. */
 export async function setMappings(
   context: SchemaAdminContext,
   call: Call,
@@ -112,7 +112,9 @@ export async function setMappings(
   });
 }
 
-/** `DELETE /v1/tenants/{tenant}/mappings?subject=S`; without a subject, all of them. */
+/**
+ * Answers `DELETE /v1/tenants/{tenant}/mappings?subject=S`; without a subject, it removes all mappings.
+ */
 export async function removeMappings(context: SchemaAdminContext, call: Call): Promise<Response> {
   const subject = call.url.searchParams.get("subject");
   return await change(

@@ -1,6 +1,6 @@
 /**
- * What the admin API does with schemas: list, show, register, check, hand out, try data. The paths
- * are in `admin_api.ts`.
+ * What the admin API does with schemas: list, show, register, check, give out, try data. The paths are
+ * in `admin_api.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { DESCRIPTOR_LIMITS } from "../../../shared/schema/descriptors/descriptor_set.ts";
@@ -29,9 +29,9 @@ import {
 import { rollBack } from "../registry/rollback.ts";
 import type { StoredHead } from "../registry/standing.ts";
 
-/** Largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
+/** The largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
 const PAYLOAD_BYTES = 16_777_216;
-/** How long an answer waits until this process has looked at what it has written, in ms. */
+/** How long an answer waits until this process has read what it has written, in ms. */
 const IN_FORCE_MS = 5_000;
 const UPLOAD_TYPES = ["application/gzip", "application/x-gzip", "application/octet-stream"];
 const UNKNOWN_FIELDS: readonly string[] = ["allow", "warn", "refuse"];
@@ -39,7 +39,7 @@ const NO_STORE = { "cache-control": "no-store" };
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 
-/** Resolves once this process has looked at every schema that it holds, or is late. */
+/** Resolves once this process has looked at every schema that it holds, or when that takes too long. */
 export async function settled({ cache }: Pick<SchemaAdminContext, "cache">): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, IN_FORCE_MS);
@@ -47,7 +47,7 @@ export async function settled({ cache }: Pick<SchemaAdminContext, "cache">): Pro
   clearTimeout(timer);
 }
 
-/** Messages that mappings about subjects of a tenant name, by their schema. */
+/** The messages of each schema that mappings of a tenant's subjects name. */
 function mappedBy(
   { mappings }: Pick<SchemaAdminContext, "mappings">,
   tenant_id: string,
@@ -62,8 +62,8 @@ function mappedBy(
 }
 
 /**
- * What of a schema is in force in this process; null when nothing is mapped to it. `own`: what the
- * only tenant that is to be shown has mapped to it.
+ * What of a schema is in force in this process; null when nothing is mapped to it. `own`: the messages
+ * that the one tenant to be shown has mapped to it.
  */
 function here(
   { cache, now }: SchemaAdminContext,
@@ -87,7 +87,9 @@ function here(
   };
 }
 
-/** `GET /v1/schemas`; to the admin of a tenant, those that its subjects are mapped to. */
+/**
+ * Answers `GET /v1/schemas`. The admin of a tenant gets the schemas that its subjects are mapped to.
+ */
 export async function listSchemas(
   context: SchemaAdminContext,
   { only_tenant }: Call,
@@ -108,7 +110,7 @@ export async function listSchemas(
   });
 }
 
-/** `GET /v1/schemas/{id}`. */
+/** Answers `GET /v1/schemas/{id}`. */
 export async function showSchema(
   context: SchemaAdminContext,
   { name: schema_id, only_tenant }: Call,
@@ -132,14 +134,14 @@ function modeOf(url: URL): CompatibilityMode | undefined {
   );
 }
 
-/** A gzipped FileDescriptorSet. */
+/** The body of a registration: a gzipped FileDescriptorSet. */
 export const SET: RouteBody<SchemaAdminContext, Uint8Array> = {
   type: "application/gzip",
   schema: { type: "string", format: "binary" },
   read: readSet,
 };
 
-/** The same, or nothing at all. */
+/** The body of a registration, or none. */
 export const SET_OR_NOTHING: RouteBody<SchemaAdminContext, Uint8Array> = { ...SET, optional: true };
 
 /** An event's data, and whether it is JSON. */
@@ -148,7 +150,7 @@ interface Data {
   readonly is_json: boolean;
 }
 
-/** What is tried against a schema: JSON where the content type says so, else binary. */
+/** The body of a trial: JSON where the content type says so, otherwise binary data. */
 export const DATA: RouteBody<SchemaAdminContext, Data> = {
   schema: {},
   optional: true,
@@ -167,7 +169,7 @@ async function readSet(request: Request): Promise<Uint8Array> {
   throw new ArqonError("unsupported-media-type", detail);
 }
 
-/** `PUT /v1/schemas/{id}`: a version, or, without a body, only another compatibility. */
+/** Answers `PUT /v1/schemas/{id}`, with a version or, without a body, only another compatibility. */
 export async function changeSchema(
   context: SchemaAdminContext,
   { url, name: schema_id, by, tenant_id, checks }: Call,
@@ -195,7 +197,10 @@ export async function changeSchema(
   return answer({ schema_id, ...registered(head, is_new), against, findings, here: in_force });
 }
 
-/** `POST /v1/schemas/{id}/rollback`: an earlier version, or the one before, as the next one. */
+/**
+ * Answers `POST /v1/schemas/{id}/rollback`: an earlier version, or the one before, becomes the next
+ * one.
+ */
 export async function rollbackSchema(
   context: SchemaAdminContext,
   { url, name: schema_id, by }: Call,
@@ -217,7 +222,7 @@ export async function rollbackSchema(
   return answer({ schema_id, ...registered(head, is_new), here: here(context, schema_id) });
 }
 
-/** `DELETE /v1/schemas/{id}`: of one that nothing is mapped to. */
+/** Answers `DELETE /v1/schemas/{id}`, for a schema that nothing is mapped to. */
 export async function removeSchema(
   { store, mappings, cache, log, now }: SchemaAdminContext,
   { name: schema_id, by }: Call,
@@ -235,7 +240,7 @@ function registered(head: SchemaRecord, is_new: boolean) {
   return { registered: is_new, ...latestOf(head), compatibility, versions: versions.length };
 }
 
-/** `POST /v1/schemas/{id}/check`: what registering would say, without doing it. */
+/** Answers `POST /v1/schemas/{id}/check`: what registering would say, without doing it. */
 export async function checkSchema(
   { store, work, mappings }: SchemaAdminContext,
   { url, name: schema_id, tenant_id, checks }: Call,
@@ -255,7 +260,7 @@ export async function checkSchema(
   return answer({ schema_id, exists: stored !== undefined, compatible, ...check, findings });
 }
 
-/** The version that a text names, `latest` among them. Throws `schema-unknown`. */
+/** The version that a text names, which may be `latest`. Throws `schema-unknown`. */
 function versionOf(schema_id: string, { head }: StoredHead, text: string): SchemaVersion {
   if (text === "latest") return latestOf(head);
   const found = head.versions.find(({ version }) => String(version) === text);
@@ -263,7 +268,7 @@ function versionOf(schema_id: string, { head }: StoredHead, text: string): Schem
   throw new ArqonError("schema-unknown", `${JSON.stringify(schema_id)} version ${text}`);
 }
 
-/** `GET /v1/schemas/{id}/versions/{n|latest}`: the bytes as they were registered. */
+/** Answers `GET /v1/schemas/{id}/versions/{n|latest}`: the bytes as they were registered. */
 export async function showVersion(
   { store }: SchemaAdminContext,
   { name: schema_id, rest }: Call,
@@ -289,8 +294,8 @@ function unknownFieldsOf(url: URL): UnknownFields {
 }
 
 /**
- * `POST /v1/schemas/{id}/validate?message=M`: what the gate would say of the body, which is JSON
- * with the content type `application/json` and else binary.
+ * Answers `POST /v1/schemas/{id}/validate?message=M`: what the gate would say of the body, which is
+ * JSON with the content type `application/json`, otherwise binary.
  */
 export async function validateData(
   { store, work }: SchemaAdminContext,

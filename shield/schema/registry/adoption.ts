@@ -1,9 +1,9 @@
 /**
- * Judges what other tools put into the bucket of current sets: what stands the same checks as a
- * registration becomes the next version, everything else is refused, and the newest version is put
- * back, so that whoever reads the bucket reads what is in force. Every Shield does this; a little
- * chance lets one of them be first, and compare-and-set makes sure that only one is. What is known of
- * the buckets is `put_table.ts`.
+ * Judges what other tools put into the bucket of current sets. A put that passes the checks of a
+ * registration becomes the next version. Every other put is refused, and the newest version is put
+ * back, so that readers of the bucket read what is in force. Every Shield does this: a random wait lets
+ * one of them be first, and compare-and-set makes sure that only one is. What is known of the buckets
+ * is `put_table.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -18,18 +18,20 @@ import { isJudged, remainsOf } from "./standing.ts";
 import type { StoredSet } from "./standing.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** Longest wait before a put is judged: the first Shield spares the others the work. */
+/**
+ * The longest wait before a put is judged, in ms: the Shield that is first spares the others the work.
+ */
 const JITTER_MS = 250;
-/** Pause before what failed is tried again. */
+/** The pause before something that failed is tried again, in ms. */
 const RETRY_MS = 2_000;
-/** How often entries of earlier builds are looked at. */
+/** The time between two looks at entries of earlier builds, in ms. */
 const OLD_MS = 3_600_000;
-/** Longest reason of a refusal, in UTF-16 units. */
+/** The longest reason of a refusal, in UTF-16 units. */
 const PROBLEM_UNITS = 500;
 
-/** What became of a put that this Shield has judged first. */
+/** What became of a put that this Shield was the first to judge. */
 const PUT_OUTCOMES = ["registered", "refused", "restored"] as const;
-/** See `PUT_OUTCOMES`. */
+/** One of `PUT_OUTCOMES`. */
 export type PutOutcome = typeof PUT_OUTCOMES[number];
 
 /** What judging needs of the process. */
@@ -41,29 +43,31 @@ export interface AdoptionOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** [0, 1). */
+  /** A random number in [0, 1). */
   readonly random: () => number;
   readonly kv_bucket: string;
-  /** Versions of a schema that are kept. */
+  /** How many versions of a schema are kept. */
   readonly versions_max: number;
-  /** Messages of a schema that subjects are mapped to. */
+  /** The messages of a schema that subjects are mapped to. */
   readonly mapped: (schema_id: string) => ReadonlySet<string>;
-  /** How often the bucket is listed, in ms: what was purged as a whole is heard of no other way. */
+  /**
+   * The time between two listings of the bucket, in ms: nothing else tells that all of it was purged.
+   */
   readonly listed_ms: number;
   readonly onPut: (outcome: PutOutcome) => void;
 }
 
-/** Watches both buckets until it is closed. */
+/** Watches both buckets and judges puts until it is closed. */
 export class Adoption {
   readonly #options: AdoptionOptions;
-  /** What is to be looked at, by key; old entries have keys of their own. */
+  /** The troubles to be looked at, by key; old entries have keys of their own. */
   readonly #due = new Map<string, Trouble>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #watches: readonly KvWatch[];
   readonly #intervals: readonly ReturnType<typeof setInterval>[];
   /**
-   * Resolves when all that was there at the start has been judged, or something could not be: that is
-   * tried again, and no reason not to start. Never rejects.
+   * Resolves when everything that was there at the start has been judged or has failed. What failed is
+   * tried again, and is no reason not to start. Never rejects.
    */
   readonly ready: Promise<void>;
   readonly #failure = Promise.withResolvers<void>();
@@ -100,7 +104,7 @@ export class Adoption {
     try {
       for (const { ready } of this.#watches) await ready;
     } catch {
-      // Closed before it was ready.
+      // This was closed before it was ready.
       return;
     }
     this.#started = true;
@@ -121,7 +125,7 @@ export class Adoption {
     else this.#later(trouble);
   }
 
-  /** Looks at a key soon, unless it is in order by then. */
+  /** Looks at a key after a short wait, unless it is in order by then. */
   #later(trouble: Trouble, delay_ms = this.#options.random() * JITTER_MS): void {
     const key = dueKey(trouble);
     if (this.#closed || !this.#started || this.#timers.has(key) || !this.#isOpen(trouble)) return;
@@ -138,7 +142,7 @@ export class Adoption {
     return trouble.is_old || this.#options.table.isTrouble(trouble.key);
   }
 
-  /** One after the other: a thousand unpacked sets at a time would be a thousand times too many. */
+  /** Judges one put after the other: a thousand unpacked sets at a time would need too much memory. */
   #begin(): Promise<void> {
     this.#work ??= this.#workOff().finally(() => this.#work = undefined);
     return this.#work;
@@ -213,7 +217,7 @@ export class Adoption {
     put: Pick<Refusal, "revision" | "sha256" | "size_bytes" | "problem">,
   ): Promise<void> {
     const { store, table, now, onPut } = this.#options;
-    // As it is by now: a refusal stands until there is another version.
+    // The version is read now: a refusal stands until there is another version.
     const stored = await store.read(key);
     const serving = stored === undefined ? 0 : latestOf(stored.head).version;
     const problem = put.problem.slice(0, PROBLEM_UNITS);
@@ -223,7 +227,7 @@ export class Adoption {
     onPut("refused");
   }
 
-  /** The key has no set: somebody has deleted it, or it was never put there. */
+  /** Deals with a key that has no set: somebody has deleted it, or it was never put there. */
   async #replace(key: string): Promise<void> {
     const revision = this.#options.table.deletedAt(key);
     if (revision !== undefined) {
@@ -233,7 +237,7 @@ export class Adoption {
     await this.#restore(key);
   }
 
-  /** The schema was deleted, and this is not a new one: nobody is to read it as one. */
+  /** Clears the set of a deleted schema that is not a new one, so that no reader takes it for one. */
   async #clear(key: string, set: StoredSet, remains: "left" | "late"): Promise<void> {
     const { store, log, kv_bucket } = this.#options;
     if (remains === "late") {
@@ -260,7 +264,7 @@ export class Adoption {
 
   async #list(): Promise<void> {
     const { store, table } = this.#options;
-    // What cannot be listed now is listed next time.
+    // If the keys cannot be listed now, they are listed the next time.
     const keys = await store.setKeys().catch(() => undefined);
     if (keys === undefined || this.#closed) return;
     for (const trouble of table.listed(keys)) this.#later(trouble);
@@ -279,7 +283,7 @@ export class Adoption {
 
 const dueKey = ({ key, is_old }: Trouble) => is_old ? `old ${key}` : key;
 
-/** Why a put is refused; undefined for what is not its fault. */
+/** Why a put is refused; undefined when the error is not the put's fault. */
 function problemOf(error: unknown): string | undefined {
   if (error instanceof IncompatibleError) {
     const { compatibility, against } = error.check;

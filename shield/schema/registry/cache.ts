@@ -1,7 +1,7 @@
 /**
- * The schemas that this process needs, kept current: looks at the registry when the watch tells of a
- * change and whenever a schema has reached its age, and keeps serving what it has when the registry
- * does not answer. What one schema is in memory is `entry.ts`; who asks is `gate.ts`.
+ * The schemas that this process needs, kept current. The cache looks at the registry when the watch
+ * tells of a change and whenever a schema has reached its age. While the registry does not answer, it
+ * serves what it has. What one schema is in memory is `entry.ts`; the cache is asked by `gate.ts`.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { KvWatch } from "../../../shared/spine/contract/spine.ts";
@@ -11,13 +11,13 @@ import type { SchemaStore } from "./store.ts";
 import type { SourceTools } from "./version_sources.ts";
 import type { WorkingSet } from "./working_set.ts";
 
-/** How often ages are looked at. */
+/** The time between two looks at the ages, in ms. */
 const SWEEP_MS = 500;
-/** Pause before a look that failed is repeated. */
+/** The pause before a look that failed is repeated, in ms. */
 const RETRY_MS = 2_000;
-/** Looks at the registry that are under way at a time. */
+/** The most looks at the registry that are under way at a time. */
 const LOADS_MAX = 16;
-/** Messages of one schema whose trouble one look logs. */
+/** The most messages of one schema whose problems are logged for one look. */
 const LINES_MAX = 10;
 
 const NO_MESSAGES: ReadonlySet<string> = new Set();
@@ -28,28 +28,28 @@ export interface SchemaCacheOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** Age at which a schema is looked at again, in ms. */
+  /** The age at which a schema is looked at again, in ms. */
   readonly ttl_ms: number;
-  /** Schemas that are held at a time: `[platform.registry] schemas`. */
+  /** The most schemas that are held at a time: `[platform.registry] schemas`. */
   readonly schemas_max: number;
-  /** Where their messages are compiled. */
+  /** The working set, in which the schemas' messages are compiled. */
   readonly working: WorkingSet;
-  /** How large sets are cut down. */
+  /** The tools by which large sets are cut down. */
   readonly tools: SourceTools;
   readonly onLoaded: (outcome: LoadOutcome) => void;
 }
 
-/** A message that is wanted. */
+/** A message that a mapping names. */
 export interface Wanted {
   readonly schema_id: string;
   readonly message: string;
 }
 
-/** The cache. */
+/** The cache of schemas. */
 export class SchemaCache {
   readonly #options: SchemaCacheOptions;
   readonly #schemas = new Map<string, CachedSchema>();
-  /** Being looked at; true: look again when it is done. */
+  /** The schemas that are being looked at; true: look again afterwards. */
   readonly #loading = new Map<string, boolean>();
   readonly #due = new Set<string>();
   readonly #waiters = new Set<() => void>();
@@ -69,7 +69,7 @@ export class SchemaCache {
     return this.#schemas;
   }
 
-  /** Holds these messages and no others. What does not fit is left out and logged. */
+  /** Holds these messages and no others. Messages above the bound are left out and logged. */
   want(all: Iterable<Wanted>): void {
     const wanted = new Map<string, Set<string>>();
     let left_out = 0;
@@ -94,7 +94,7 @@ export class SchemaCache {
     for (const [schema_id, messages] of wanted) this.#hold(schema_id, messages);
   }
 
-  /** The message, unless it is not wanted or did not fit. */
+  /** The message; undefined when it is not wanted or was left out. */
   get(schema_id: string, message: string): MappedMessage | undefined {
     return this.#schemas.get(schema_id)?.get(message);
   }
@@ -111,7 +111,7 @@ export class SchemaCache {
     this.#hear(schema_id);
   }
 
-  /** Stops looking; what is held stays readable. */
+  /** Stops looking; the messages that are held stay readable. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -167,7 +167,7 @@ export class SchemaCache {
     const text = troubled.map(({ type_name, problem }) => `${type_name}: ${problem}`).join("; ");
     const is_news = text !== schema.told;
     schema.told = text;
-    // Only what is new: it is looked at again and again.
+    // Only news is logged, since the schema is looked at again and again.
     if (!is_news) return;
     for (const { type_name, compiled, problem } of troubled.slice(0, LINES_MAX)) {
       log.warn("the newest version of a schema is not in force", {

@@ -1,7 +1,7 @@
 /**
  * Deletes a schema to which nothing is mapped: its versions, its current set, and the last refusal. A
- * tombstone stays that says who did it, so that what is left anywhere is not taken for a new schema,
- * and one that comes later has a number that none had before. Who may delete is `admin_api.ts`.
+ * tombstone stays that says who did it. So remains are not taken for a new schema, and a later schema
+ * gets version numbers that none had before. Who may delete is `admin_api.ts`.
  */
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
@@ -10,10 +10,12 @@ import { tombstoneOf } from "./standing.ts";
 import { unknown } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** Mappings that a sentence names. */
+/** The most mappings that the sentence names. */
 const NAMED_MAX = 4;
 
-/** A schema that subjects are mapped to; the mappings go into the problem body. */
+/**
+ * The refusal to delete a schema that subjects are mapped to; the mappings go into the problem body.
+ */
 export class MappedError extends Error {
   override readonly name = "MappedError";
   readonly mappings: readonly SchemaMapping[];
@@ -33,19 +35,19 @@ export interface DeleteRequest {
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** The mappings to it; asked again for each attempt. */
+  /** The mappings to the schema; asked for again at each attempt. */
   readonly mapped: () => readonly SchemaMapping[];
 }
 
-/** What there was. */
+/** What was deleted. */
 export interface Deleted extends Deletion {
-  /** Versions that were kept. */
+  /** How many versions there were. */
   readonly versions: number;
 }
 
 /**
- * Deletes the schema. What a crash leaves of it is taken away by those who watch the buckets. Rejects
- * with `schema-unknown`, `MappedError`, and what the store says.
+ * Deletes the schema. If a crash leaves some of it behind, the Shields that watch the buckets remove
+ * that. Rejects with `schema-unknown`, `MappedError`, and as the store rejects.
  */
 export async function deleteSchema(
   store: SchemaStore,

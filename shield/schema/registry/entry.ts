@@ -1,9 +1,9 @@
 /**
  * One schema in memory: for every message that is mapped to it, the newest version that can be used. A
- * new version is compiled beside the old one and takes its place in one step. Where it lacks the
- * message, or cannot be read, the newest before it counts that does not: the same one for a process that
- * has just started and for one that has seen them all. When to look is `cache.ts`; whether what is in force is compiled
- * at the moment, or put away, is `working_set.ts`.
+ * new version is compiled beside the old one and replaces it in one step. Where the newest lacks the
+ * message or cannot be read, the newest earlier version that can be used counts, so that a process that
+ * has just started uses the same one as a process that has seen them all. When to look is `cache.ts`;
+ * whether what is in force is compiled at the moment, or put away, is `working_set.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { turn } from "../../../shared/turns/next_turn.ts";
@@ -20,20 +20,20 @@ import type { CompiledSchema, SchemaSource, WorkingSet } from "./working_set.ts"
  * cannot be used, or lacks a message. `failed`: the registry could not be reached or read.
  */
 const LOAD_OUTCOMES = ["loaded", "unchanged", "absent", "invalid", "failed"] as const;
-/** See `LOAD_OUTCOMES`. */
+/** One of `LOAD_OUTCOMES`. */
 export type LoadOutcome = typeof LOAD_OUTCOMES[number];
 
-/** One message of a schema, as the gate holds it; `compiled` is what counts at the moment. */
+/** One message of a schema, as the gate holds it; `compiled` is the version in force. */
 export interface MappedMessage {
   readonly schema: CachedSchema;
   readonly type_name: string;
-  /** Undefined as long as none was ever loaded. */
+  /** The version in force; undefined while none was ever loaded. */
   readonly compiled: CompiledSchema | undefined;
   /** Why the newest version is not in force; "" when it is. */
   readonly problem: string;
 }
 
-/** The problem of a message that nothing was looked for yet. */
+/** The problem of a message that has not been looked for yet. */
 const NOT_LOADED = "not loaded yet";
 
 type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
@@ -41,22 +41,25 @@ type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
 /** One schema of the cache. */
 export class CachedSchema {
   readonly schema_id: string;
-  /** Unix ms of the last look that found the registry in order; 0: none did. */
+  /** When a look last found the registry in order, in Unix ms; 0: never. */
   confirmed_ms = 0;
-  /** Unix ms at which the last look began. */
+  /** When the last look began, in Unix ms. */
   tried_ms = 0;
   /** How the last look ended; undefined before the first. */
   outcome: LoadOutcome | undefined;
-  /** The problems of its messages as they were last logged. */
+  /** The problems of the schema's messages, as they were last logged. */
   told = "";
-  /** Messages for which earlier versions were looked through, and because of which newest one. */
+  /**
+   * Messages for which earlier versions were searched, each with the newest version that was the
+   * reason.
+   */
   readonly #searched = new Map<string, string>();
   readonly #slots = new Map<string, Slot>();
   readonly #working: WorkingSet;
   readonly #tools: SourceTools;
   /** The newest version that could be unpacked. */
   #newest: VersionSources | undefined;
-  /** The newest version that cannot even be unpacked. */
+  /** The newest version that could not even be unpacked. */
   #bad: { readonly sha256: string; readonly problem: string } | undefined;
 
   constructor(schema_id: string, working: WorkingSet, tools: SourceTools) {
@@ -65,17 +68,17 @@ export class CachedSchema {
     this.#tools = tools;
   }
 
-  /** Whether a message that was asked for has yet to be looked for. */
+  /** Whether some message that is wanted has not been looked for yet. */
   get is_due(): boolean {
     return [...this.#slots.values()].some(({ problem }) => problem === NOT_LOADED);
   }
 
-  /** The newest version that could be unpacked; 0 when there is none. */
+  /** The number of the newest version that could be unpacked; 0 when there is none. */
   get version(): number {
     return this.#newest?.version ?? 0;
   }
 
-  /** Whether messages are judged by what may be out of date. */
+  /** Whether the versions in force may be out of date. */
   get isStale(): boolean {
     return this.outcome === "failed" || this.outcome === "absent";
   }
@@ -85,7 +88,7 @@ export class CachedSchema {
     return this.#slots.values();
   }
 
-  /** Bytes of the gzipped sets of what is in force. */
+  /** The bytes of the gzipped sets of the versions in force. */
   get packed_bytes(): number {
     const sources = new Set(this.#newest === undefined ? [] : this.#newest.all());
     for (const { compiled } of this.#slots.values()) {
@@ -110,7 +113,7 @@ export class CachedSchema {
     }
   }
 
-  /** The message, if it is wanted. */
+  /** The message; undefined when it is not wanted. */
   get(type_name: string): MappedMessage | undefined {
     return this.#slots.get(type_name);
   }
@@ -161,7 +164,7 @@ export class CachedSchema {
     return await this.#compileAll() ? (is_new ? "loaded" : "unchanged") : "invalid";
   }
 
-  /** Finds the newest earlier version for each message for which the newest is of no use. */
+  /** Finds the newest usable earlier version for each message that the newest version cannot serve. */
   async #searchBefore(store: SchemaStore, versions: readonly SchemaVersion[]): Promise<void> {
     const newest = versions.slice(-1).map(keyOf).join();
     const isOpen = ({ type_name, problem }: Slot) =>
@@ -175,12 +178,12 @@ export class CachedSchema {
       const sources = await this.#openEarlier({ ...version, bytes }, names);
       for (const slot of open) {
         const { problem } = slot;
-        // It may have been given up meanwhile.
+        // The message may have been given up meanwhile.
         const is_wanted = this.#slots.get(slot.type_name) === slot;
         if (!is_wanted || this.#compile(slot, version, sources?.of(slot.type_name))) {
           this.#found(open, slot, newest);
         }
-        // Still why it is not the newest.
+        // The problem still says why the newest version is not in force.
         slot.problem = problem;
       }
       for (const source of sources?.all() ?? []) this.#working.closeUnused(source);
@@ -192,7 +195,7 @@ export class CachedSchema {
     }
   }
 
-  /** Undefined when an earlier version cannot be read any more. */
+  /** Opens an earlier version; undefined when it cannot be read any more. */
   async #openEarlier(
     version: VersionBytes,
     names: readonly string[],
@@ -210,7 +213,10 @@ export class CachedSchema {
     this.#searched.set(slot.type_name, newest);
   }
 
-  /** Whether the newest version is in force for every message. One a turn: others have theirs between. */
+  /**
+   * Compiles every message from the newest version, one in each turn of the event loop. Resolves with
+   * whether that version is in force for all.
+   */
   async #compileAll(): Promise<boolean> {
     const newest = this.#newest;
     if (newest === undefined) return true;
@@ -219,7 +225,7 @@ export class CachedSchema {
     for (const slot of [...this.#slots.values()]) {
       if (!is_first) await turn();
       is_first = false;
-      // Nobody wants it any more.
+      // The message is no longer wanted.
       if (this.#slots.get(slot.type_name) !== slot) continue;
       all = this.#compile(slot, newest, newest.of(slot.type_name)) && all;
     }
@@ -227,7 +233,7 @@ export class CachedSchema {
     return all;
   }
 
-  /** Swaps a version in, unless it is in force or cannot be. */
+  /** Puts a version in force for a message, unless it is already or cannot be compiled. */
   #compile(
     slot: Slot,
     { version, sha256 }: Pick<SchemaVersion, "version" | "sha256">,

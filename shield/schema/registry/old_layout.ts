@@ -1,8 +1,8 @@
 /**
- * Takes schemas over from the layout of earlier builds: there the bucket of current sets held the
- * histories and versions themselves, under keys in base64url and with nonces before the values. The
- * old entries stay for a day, for nodes of an earlier build that still run or come back; then they
- * go. When to look is `adoption.ts`.
+ * Takes schemas over from the layout of earlier builds, where the bucket of current sets held the
+ * histories and versions themselves, under keys in base64url and with nonces before the values. The old
+ * entries stay for a day, for nodes of an earlier build that still run or come back, and are then
+ * deleted. When to look is `adoption.ts`.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import { ENCODED_KEYS } from "../../../shared/spine/contract/kv_key.ts";
@@ -21,26 +21,26 @@ import type { SetWork } from "./set_work.ts";
 import { versionsBucket } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** How long old entries stay after the first node has taken them over. */
+/** How long old entries stay after the first node has taken them over, in ms. */
 export const OLD_KEPT_MS = 86_400_000;
-/** Bytes before a value of the old layout on NATS; the embedded engine has none. */
+/** The bytes before a value of the old layout on NATS; the embedded engine has none. */
 const NONCE_BYTES = 16;
-/** What an id could be. */
+/** The form of an id. */
 const OLD_ID = /^[A-Za-z0-9_.-]{1,128}$/;
 
 const isGzip = (bytes: Uint8Array) => bytes[0] === 0x1f && bytes[1] === 0x8b;
 
-/** What may have been put without and with a nonce before it. */
+/** The value, read as without and as with a nonce before it. */
 const readings = (value: Uint8Array) => [value, value.subarray(NONCE_BYTES)];
 
-/** The history, also of a set that an earlier build found alone: it was version 1. */
+/** The history. A set that an earlier build found alone was version 1. */
 function oldHead(value: Uint8Array): SchemaRecord | undefined {
   for (const reading of readings(value)) {
     const read = decodeSchemaRecord(reading);
     if ("head" in read) return read.head;
   }
   const bare = value.subarray(NONCE_BYTES);
-  // A set without a nonce is none of the old layout.
+  // A set without a nonce is not of the old layout.
   if (isGzip(value) || !isGzip(bare)) return undefined;
   const sha256 = sha256Of(bare);
   const only = { version: 1, sha256, size_bytes: bare.length, registered_ms: 0, by: "" };
@@ -48,8 +48,8 @@ function oldHead(value: Uint8Array): SchemaRecord | undefined {
 }
 
 /**
- * The schema that an entry of the bucket of current sets is about when it is one of the old layout;
- * undefined for every other entry. `key` and `value` as they are stored.
+ * The schema that an entry of the bucket of current sets is about when the entry is of the old layout;
+ * undefined for every other entry. `key` and `value` are as they are stored.
  */
 export function oldSchemaId(key: string, value: Uint8Array): string | undefined {
   const tokens = ENCODED_KEYS.decode(key);
@@ -66,7 +66,7 @@ const oldKey = (...tokens: string[]): KvKey => ENCODED_KEYS.encode(tokens).split
 
 /** What taking over needs of the process. */
 export interface OldLayoutOptions {
-  /** The bucket of current sets, plain. */
+  /** The bucket of current sets, opened plain. */
   readonly sets: KeyValue;
   /** The bucket of histories. */
   readonly versions: KeyValue;
@@ -78,10 +78,10 @@ export interface OldLayoutOptions {
   readonly versions_max: number;
 }
 
-/** No schema id, so no history. */
+/** The key of the time when old entries were first seen. It is no schema id, so it has no history. */
 const FIRST_SEEN = ["$migrated"];
 
-/** The old layout of one bucket. Methods reject with what the store says. */
+/** The old layout of one bucket. Methods reject as the store does. */
 export class OldLayout {
   readonly #options: OldLayoutOptions;
 
@@ -89,7 +89,10 @@ export class OldLayout {
     this.#options = options;
   }
 
-  /** Takes over what of the schema is not taken over yet. Resolves with whether something was. */
+  /**
+   * Takes over the parts of the schema that are not taken over yet. Resolves with whether there were
+   * any.
+   */
   async take(schema_id: string): Promise<boolean> {
     const { sets, store, log } = this.#options;
     const entry = await sets.get(oldKey(schema_id));
@@ -103,7 +106,7 @@ export class OldLayout {
       return false;
     }
     const { stored, buried } = await store.standing(schema_id);
-    // It was taken over before, and is not to come back.
+    // The schema was taken over before and deleted since, so it must not come back.
     if (buried !== undefined) return false;
     return stored === undefined
       ? await this.#takeAll(schema_id, head)
@@ -111,8 +114,8 @@ export class OldLayout {
   }
 
   /**
-   * Deletes the old entries of these schemas a day after it was first asked to. Resolves with whether
-   * they are gone.
+   * Deletes the old entries of these schemas a day after the first call. Resolves with whether they are
+   * gone.
    */
   async tidy(schema_ids: Iterable<string>): Promise<boolean> {
     const { sets, versions, store, log, now } = this.#options;
@@ -123,7 +126,7 @@ export class OldLayout {
     }
     if (now() - Number(new TextDecoder().decode(seen.value)) < OLD_KEPT_MS) return false;
     for (const schema_id of schema_ids) {
-      // An earlier build may have registered another one since.
+      // An earlier build may have registered another version since.
       await this.take(schema_id);
       if (!isSchemaId(schema_id)) continue;
       const { stored, buried } = await store.standing(schema_id);
@@ -134,7 +137,7 @@ export class OldLayout {
     return true;
   }
 
-  /** The set of a version; undefined when it is not there, or is not what was registered. */
+  /** The set of a version; undefined when it is missing, or is not what was registered. */
   async #bytes(schema_id: string, version: SchemaVersion): Promise<Uint8Array | undefined> {
     const { sets } = this.#options;
     for (const key of [versionKey(schema_id, version), [schema_id]]) {
@@ -150,7 +153,7 @@ export class OldLayout {
     const { versions, store, log } = this.#options;
     for (const version of head.versions) {
       const bytes = await this.#bytes(schema_id, version);
-      // What is damaged stays so: the history says what it should be.
+      // A damaged set stays damaged: the history says what it should be.
       if (bytes !== undefined) await versions.put(versionKey(schema_id, version), bytes);
     }
     const { version } = latestOf(head);
@@ -164,7 +167,9 @@ export class OldLayout {
     return true;
   }
 
-  /** A node of an earlier build may register while newer ones run. */
+  /**
+   * Takes over a newer version, which a node of an earlier build may register while newer nodes run.
+   */
   async #takeNewest(schema_id: string, head: SchemaRecord, known: number): Promise<boolean> {
     const { store, work, log, versions_max } = this.#options;
     const latest = latestOf(head);
@@ -192,7 +197,7 @@ export class OldLayout {
   }
 }
 
-/** The old layout of a bucket of current sets. Rejects with `spine-unavailable`. */
+/** Opens the old layout of a bucket of current sets. Rejects with `spine-unavailable`. */
 export async function openOldLayout(
   spine: Spine,
   kv_bucket: string,

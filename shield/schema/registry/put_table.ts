@@ -1,5 +1,5 @@
 /**
- * What this process knows of both buckets of schemas: the newest version of each schema, what is in
+ * What this process knows of both buckets of schemas: the newest version of each schema, the entries of
  * the bucket of current sets, and which puts are refused. It tells which keys are out of order, and
  * does nothing about them; that is `adoption.ts`.
  */
@@ -11,29 +11,29 @@ import type { CheckedPut, Refusal, SchemaVersion } from "./schema_record.ts";
 import { oldSchemaId } from "./old_layout.ts";
 import { keyOf } from "./store.ts";
 
-/** Keys of the bucket that are no schema ids, of which each is told. */
+/** The most keys that are no schema ids and of which each is reported. */
 const ODD_MAX = 1_000;
-/** Longest key that is shown. */
+/** The longest key that is shown, in UTF-16 units. */
 const KEY_UNITS = 128;
 
 /** A put that is refused, as operators see it. */
 export interface RefusedPut {
   /** The key of the bucket, which need not be a schema id. */
   readonly schema_id: string;
-  /** "" when the key was deleted. */
+  /** The sha256 of the put; "" when the key was deleted. */
   readonly sha256: string;
   readonly size_bytes: number;
-  /** Unix ms; null for a key that is no schema id. */
+  /** When it was refused, in Unix ms; null for a key that is no schema id. */
   readonly refused_ms: number | null;
   readonly problem: string;
-  /** The version that goes on serving; null when there is none. */
+  /** The version that stays in force; null when there is none. */
   readonly serving: number | null;
 }
 
 /** A key that is out of order. */
 export interface Trouble {
   readonly key: string;
-  /** The layout of earlier builds: a schema that is to be taken over. */
+  /** True for a schema in the layout of earlier builds, which is to be taken over. */
   readonly is_old: boolean;
 }
 
@@ -43,7 +43,7 @@ export interface PutTableOptions {
   readonly kv_bucket: string;
 }
 
-/** The table. It is as large as the buckets have keys. */
+/** The table of puts; it has as many entries as the buckets have keys. */
 export class PutTable {
   readonly #options: PutTableOptions;
   readonly #latest = new Map<string, SchemaVersion>();
@@ -51,14 +51,14 @@ export class PutTable {
   readonly #deleted = new Map<string, number>();
   readonly #refusals = new Map<string, Refusal>();
   readonly #odd = new Map<string, RefusedPut>();
-  /** Schemas of the old layout, which are there until they are deleted. */
+  /** Schemas of the old layout, until they are deleted there. */
   readonly #old = new Set<string>();
 
   constructor(options: PutTableOptions) {
     this.#options = options;
   }
 
-  /** A history or a refusal has changed; the id that may be out of order now. */
+  /** Takes a change of a history or a refusal; returns the id that may be out of order now. */
   hearHistory(change: KvChange): string | undefined {
     const [schema_id = "", below] = keyOf(change);
     if (!isSchemaId(schema_id)) return undefined;
@@ -70,12 +70,12 @@ export class PutTable {
     const read = change.type === "put" ? decodeSchemaRecord(change.entry.value) : undefined;
     if (read !== undefined && "head" in read) this.#latest.set(schema_id, latestOf(read.head));
     else this.#latest.delete(schema_id);
-    // With the schema its key goes, too: that is nobody's mistake.
+    // The key is deleted together with the schema, so that is nobody's mistake.
     if (read !== undefined && "tombstone" in read) this.#deleted.delete(schema_id);
     return schema_id;
   }
 
-  /** A current set has changed; what may be out of order now. */
+  /** Takes a change of a current set; returns what may be out of order now. */
   hearSet(change: KvChange): Trouble | undefined {
     const key = keyOf(change).join(".");
     this.#odd.delete(key);
@@ -101,7 +101,10 @@ export class PutTable {
     return { key, is_old: false };
   }
 
-  /** The bucket of current sets has these keys and no others: what has gone without a word. */
+  /**
+   * Takes the complete list of keys in the bucket of current sets, and drops those that were deleted
+   * unheard. Returns every key that is out of order.
+   */
   listed(keys: readonly string[]): Trouble[] {
     const there = new Set(keys);
     const gone = [...this.#sets.keys()].filter((key) => !there.has(key));
@@ -117,7 +120,7 @@ export class PutTable {
     return [...keys].filter((key) => this.isTrouble(key)).map((key) => ({ key, is_old: false }));
   }
 
-  /** Whether the current set is not the newest version, and nobody has judged it yet. */
+  /** Whether the current set is not the newest version and has not been judged yet. */
   isTrouble(key: string): boolean {
     const set = this.#sets.get(key);
     const latest = this.#latest.get(key);
@@ -131,17 +134,17 @@ export class PutTable {
     return this.#deleted.get(key);
   }
 
-  /** The schemas of the old layout that were heard of. */
+  /** The schemas of the old layout that the buckets have told of. */
   get old(): ReadonlySet<string> {
     return this.#old;
   }
 
-  /** The old layout is gone. */
+  /** Forgets the old layout, which is gone. */
   forgetOld(): void {
     this.#old.clear();
   }
 
-  /** A put is refused; it is told once. */
+  /** Takes note of a refused put; the log tells it once. */
   refuse(schema_id: string, refusal: Refusal): void {
     const before = this.#refusals.get(schema_id);
     this.#refusals.set(schema_id, refusal);
@@ -153,7 +156,7 @@ export class PutTable {
     });
   }
 
-  /** The last refusal is settled. */
+  /** Takes note that the last refusal is settled. */
   pardon(schema_id: string): void {
     this.#refusals.delete(schema_id);
   }

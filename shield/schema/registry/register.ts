@@ -1,7 +1,7 @@
 /**
- * Registers versions: reads what was sent, compares it with the versions before, and writes it.
- * What a good descriptor set is and which changes are compatible is `shared/schema/`; where
- * versions are kept is `store.ts`.
+ * Registers versions: reads what was sent, compares it with the versions before, and writes it. What a
+ * good descriptor set is and which changes are compatible is `shared/schema/`; where versions are
+ * stored is `store.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -22,23 +22,23 @@ import { isJudged } from "./standing.ts";
 import type { Standing, StoredHead } from "./standing.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** What a candidate was held to, and what came of it. */
+/** How a candidate was compared, and with what result. */
 export interface CompatibilityCheck {
   readonly compatibility: CompatibilityMode;
-  /** Version numbers that it was compared with, the newest first. */
+  /** The numbers of the versions that it was compared with, the newest first. */
   readonly against: readonly number[];
-  /** Errors first. Without an error the version may be registered. */
+  /** The findings, errors first. Without an error the version may be registered. */
   readonly findings: readonly Finding[];
 }
 
-/** A version that was registered, or was there. */
+/** A version that was registered now or before. */
 export interface Registration extends CompatibilityCheck {
   readonly head: SchemaRecord;
-  /** False when the newest version was this set already. */
+  /** False when the newest version already was this set. */
   readonly is_new: boolean;
 }
 
-/** A version that is not compatible; the findings go into the problem body. */
+/** The refusal of an incompatible version; the findings go into the problem body. */
 export class IncompatibleError extends Error {
   override readonly name = "IncompatibleError";
   readonly check: CompatibilityCheck;
@@ -62,25 +62,25 @@ export interface RegisterRequest {
   readonly schema_id: string;
   /** A gzipped FileDescriptorSet. */
   readonly bytes: Uint8Array;
-  /** The mode from now on; absent: the stored one, for a new schema BACKWARD. */
+  /** The compatibility from now on; absent: the stored one, and for a new schema BACKWARD. */
   readonly compatibility?: CompatibilityMode | undefined;
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** Versions that are kept. */
+  /** How many versions are kept. */
   readonly versions_max: number;
   /**
-   * The bytes are what another tool has put into the bucket of current sets at this revision: nothing
-   * is registered any more when something else is there, or when this put has been judged.
+   * Set when the bytes are what another tool has put into the bucket of current sets at this revision:
+   * nothing is registered when something else is there by now, or when this put has been judged.
    */
   readonly put_revision?: number;
-  /** Messages of the schema that subjects are mapped to; absent: none. */
+  /** The messages of the schema that subjects are mapped to; absent: none. */
   readonly mapped?: ReadonlySet<string>;
-  /** The bytes are this version of the layout of earlier builds. */
+  /** Set when the bytes are this version of the layout of earlier builds. */
   readonly migrated_version?: number;
 }
 
-/** As `work` does it, with what is wrong with the schema as `invalid-schema`. */
+/** Resolves as the job does; a `SchemaError` is rejected as `invalid-schema`. */
 export async function onSchema<T>(job: Promise<T>): Promise<T> {
   try {
     return await job;
@@ -90,7 +90,7 @@ export async function onSchema<T>(job: Promise<T>): Promise<T> {
   }
 }
 
-/** Warns of each message that subjects are mapped to and that a candidate does not have. */
+/** Warns of each message that subjects are mapped to and that a candidate lacks. */
 export function missingMessages(
   missing: readonly string[],
   stored: StoredHead | undefined,
@@ -110,7 +110,7 @@ export function missingMessages(
   }));
 }
 
-/** Checks a candidate, a gzipped set, against what is stored. Rejects with what the store says. */
+/** Checks a candidate, a gzipped set, against the stored versions. Rejects as the store does. */
 export async function checkCandidate(
   { store, work }: RegisterTools,
   schema_id: string,
@@ -125,7 +125,8 @@ export async function checkCandidate(
   const { versions } = stored.head;
   const compared = isTransitive(compatibility) ? versions.toReversed() : versions.slice(-1);
   const collector = new FindingCollector();
-  // One after the other: a thousand unpacked sets at a time would be a thousand times too many.
+  // The versions are compared one after the other: a thousand unpacked sets at a time would need too
+  // much memory.
   for (const version of compared) {
     const earlier = await store.bytes(schema_id, version);
     const name = String(version.version);
@@ -137,7 +138,7 @@ export async function checkCandidate(
   return { compatibility, against, findings: collector.sorted() };
 }
 
-/** What was registered once may be refused by this version of the Shield. */
+/** The refusal when an earlier version, registered once, is refused by this version of the Shield. */
 function notComparable({ version }: SchemaVersion, problem: string): ArqonError {
   return new ArqonError(
     "invalid-schema",
@@ -147,7 +148,7 @@ function notComparable({ version }: SchemaVersion, problem: string): ArqonError 
   );
 }
 
-/** Whether two gzipped sets are one: compressors differ, and write names and times. */
+/** Whether two gzipped sets have the same content: compressors differ, and write names and times. */
 async function isSameSet(
   { store, work }: RegisterTools,
   schema_id: string,
@@ -160,13 +161,13 @@ async function isSameSet(
     return stored.unpacked_sha256 === candidate.unpacked_sha256;
   } catch (error) {
     if (error instanceof SchemaError) return false;
-    // What is damaged is not the same as anything.
+    // A damaged set is the same as no other.
     if (error instanceof ArqonError && error.reason === "schema-unavailable") return false;
     throw error;
   }
 }
 
-/** What a version makes of a history. */
+/** The history with one more version. */
 function appended(
   { standing: { stored, buried }, request, check }: {
     readonly standing: Standing;
@@ -177,7 +178,7 @@ function appended(
 ): { readonly head: SchemaRecord; readonly dropped: readonly SchemaVersion[] } {
   const { bytes, by, now_ms, versions_max } = request;
   const { deleted } = buried?.tombstone ?? {};
-  // After a deletion it begins anew, under a number that nobody has seen.
+  // After a deletion the history begins anew, with a version number that was never used.
   const version = (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) +
     1;
   const entry = { version, sha256, size_bytes: bytes.length, registered_ms: now_ms, by };
@@ -193,7 +194,7 @@ function migrationOf({ migrated_version }: RegisterRequest) {
   return migrated_version === undefined ? {} : { migrated_version };
 }
 
-/** Whether another tool's put is still what it was when it was read. */
+/** Whether another tool's put is still the same as when it was read. */
 function isPending({ put_revision }: RegisterRequest, standing: Standing): boolean {
   if (put_revision === undefined) return true;
   return standing.set?.revision === put_revision && !isJudged(standing);
@@ -247,8 +248,8 @@ export async function registerPut(
 }
 
 /**
- * Registers a version as an operator asks for it, or finds that the newest one is this set. Either
- * way what was refused before is settled. Rejects as `registerPut` does.
+ * Registers a version as an operator asks for it, or finds that the newest one is this set. In both
+ * cases an earlier refusal is settled. Rejects as `registerPut` does.
  */
 export async function register(
   tools: RegisterTools,
@@ -264,8 +265,8 @@ export async function register(
 }
 
 /**
- * Puts the current version where other tools read it, unless it is there, or what is there has yet to
- * be judged: any other put than `judged`. Resolves with whether it was missing.
+ * Puts the current version where other tools read it, unless it is there or another put than `judged`
+ * still has to be judged. Resolves with whether it was missing.
  */
 export async function restore(
   store: SchemaStore,
@@ -284,7 +285,7 @@ export async function restore(
   return true;
 }
 
-/** Changes how a schema is held to its past, and compares nothing. Rejects with `schema-unknown`. */
+/** Changes the compatibility of a schema, and compares nothing. Rejects with `schema-unknown`. */
 export async function setCompatibility(
   store: SchemaStore,
   schema_id: string,

@@ -1,7 +1,7 @@
 /**
- * Rolls a schema back: what an earlier version held becomes the next version, which says whose it is. So
- * nothing is taken out of the history, and who did it is in it. Compares nothing: it is an operator's
- * decision, made because what came after was wrong.
+ * Rolls a schema back: the content of an earlier version becomes the next version, which names that
+ * earlier one. So the history loses nothing, and it says who rolled back. Nothing is compared: rolling
+ * back is an operator's decision, made because a later version was wrong.
  */
 import { ArqonError } from "@arqon/proto";
 import { latestOf } from "./schema_record.ts";
@@ -11,22 +11,25 @@ import type { SchemaStore } from "./store.ts";
 /** Which schema goes back to which version, and by whom. */
 export interface RollbackRequest {
   readonly schema_id: string;
-  /** Absent: the one before what is in force, so that repeated ones go back step by step. */
+  /**
+   * The version to go back to; absent: the one before what is in force, so that repeated rollbacks go
+   * back step by step.
+   */
   readonly version: number | undefined;
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** Versions that are kept. */
+  /** How many versions are kept. */
   readonly versions_max: number;
 }
 
-/** A history, and whether it has a version more. */
+/** A history, and whether a version was added to it. */
 export interface RolledBack {
   readonly head: SchemaRecord;
   readonly is_new: boolean;
 }
 
-/** The version whose bytes a version has: an earlier one after a rollback. */
+/** The version whose bytes a version has, which after a rollback is an earlier one. */
 const originOf = ({ version, restores }: SchemaVersion): number => restores ?? version;
 
 function targetOf({ versions }: SchemaRecord, wanted: number | undefined): SchemaVersion {
@@ -45,7 +48,7 @@ function targetOf({ versions }: SchemaRecord, wanted: number | undefined): Schem
 
 /**
  * Puts an earlier version in force again, as a new one. Rejects with `schema-unknown` when there is no
- * such schema or version, and with what the store says.
+ * such schema or version, and as the store does.
  */
 export async function rollBack(
   store: SchemaStore,
@@ -53,7 +56,8 @@ export async function rollBack(
 ): Promise<RolledBack> {
   let is_new = false;
   let dropped: readonly SchemaVersion[] = [];
-  // Which one "the one before" is, is decided once: two at the same time go back one step.
+  // Which version "the one before" is, is decided once, so that two rollbacks at the same time go back
+  // one step.
   let target: number | undefined = wanted;
   const head = await store.change(schema_id, async ({ stored }) => {
     if (stored === undefined) throw new ArqonError("schema-unknown", JSON.stringify(schema_id));

@@ -1,7 +1,7 @@
 /**
- * The stored record of a schema beside its current set: the history under its id, which says how
- * many versions there are and how they are compared, and the last put that was refused. Pure;
- * reading and writing is `store.ts`. The descriptors are under keys that name their bytes.
+ * The stored records of a schema besides its current set: the history under its id, with its versions
+ * and its compatibility, and the last put that was refused. Pure; reading and writing is `store.ts`.
+ * The descriptors are under keys that name their bytes.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -9,7 +9,7 @@ import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findin
 import type { CompatibilityMode } from "../../../shared/schema/compatibility/findings.ts";
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
 
-/** How a schema is held to its past unless somebody says otherwise. */
+/** The compatibility of a schema for which no other was chosen. */
 export const DEFAULT_COMPATIBILITY: CompatibilityMode = "BACKWARD";
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -31,7 +31,7 @@ const Deletion = z.looseObject({
   by: z.string(),
   deleted_ms: z.int().min(0),
 });
-// Loose: what a later version has put beside it must survive a write of ours.
+// The object is loose: members that a later version has added must survive a write of this one.
 const Head = z.looseObject({
   format: z.literal(1),
   compatibility: z.enum(COMPATIBILITY_MODES),
@@ -57,7 +57,10 @@ const Refusal = z.looseObject({
   serving: z.int().min(0),
 });
 
-/** One registered version; `restores` is the version that a rollback has brought back. `sha256` and `size_bytes` are of the gzipped descriptor set. */
+/**
+ * One registered version; `restores` is the version that a rollback has brought back. `sha256` and
+ * `size_bytes` are those of the gzipped descriptor set.
+ */
 export type SchemaVersion = z.output<typeof Version>;
 /**
  * A schema's history, the oldest version first. `judged`: the put into the bucket of current sets that
@@ -69,28 +72,27 @@ export type SchemaRecord = z.output<typeof Head>;
 /** The deletion of a schema: by whom, when (Unix ms), and the newest version that it had. */
 export type Deletion = z.output<typeof Deletion>;
 /**
- * What stands in the place of the history of a schema that was deleted, so that nobody takes what is
- * left of it for a new one. `judged`: the put that was deleted with it, no revision when there was
- * none. `late`: what Shields may still have been about to put.
+ * The tombstone of a deleted schema. It takes the place of the history, so that remains are not taken
+ * for a new schema. `judged`: the put that was deleted with it; no revision when there was none.
+ * `late`: what Shields may still have been about to put.
  */
 export type Tombstone = z.output<typeof Tombstone>;
 /**
- * A put of another tool that was checked: its revision and the sha256 of its bytes; "" for a
- * deletion.
+ * A put of another tool that was checked: its revision and the sha256 of its bytes; "" for a deletion.
  */
 export type CheckedPut = Pick<z.output<typeof Judged>, "revision" | "sha256">;
 /**
- * A put that was refused; "" and 0 bytes for a deletion. `serving` is the version that it was held
- * to, 0 for none: the refusal stands until there is another one.
+ * A put that was refused; a deletion has "" and 0 bytes. `serving` is the version with which it was
+ * compared, 0 for none: the refusal stands until there is another version.
  */
 export type Refusal = z.output<typeof Refusal>;
 
-/** Hex sha256. */
+/** The sha256 of bytes, in hex. */
 export function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Where the bytes of a version are. */
+/** The key under which the bytes of a version are stored. */
 export function versionKey(
   schema_id: string,
   { version, sha256 }: Pick<SchemaVersion, "version" | "sha256">,
@@ -98,25 +100,22 @@ export function versionKey(
   return [schema_id, String(version), sha256];
 }
 
-/** What of a key below the id says that a refusal is there. */
+/** The part of a key below the id that marks a refusal. */
 export const REFUSED = "refused";
 
-/** Where the last refusal is. */
+/** The key under which the last refusal is stored. */
 export function refusalKey(schema_id: string): KvKey {
   return [schema_id, REFUSED];
 }
 
-/** The newest version. */
+/** The newest version of a history. */
 export function latestOf({ versions }: SchemaRecord): SchemaVersion {
   const latest = versions.at(-1);
   if (latest === undefined) throw new TypeError("a head without versions");
   return latest;
 }
 
-/**
- * The versions that lost a race and whose number another one has taken: nobody can name them any
- * more.
- */
+/** Versions that lost a race and whose number another one has taken: nothing can name them any more. */
 export function overtaken(
   lost: readonly SchemaVersion[],
   { versions }: Pick<SchemaRecord, "versions"> = { versions: [] },
@@ -128,7 +127,7 @@ export function overtaken(
   });
 }
 
-/** The stored form. */
+/** The stored form of a record. */
 export function encodeSchemaRecord(head: SchemaRecord | Tombstone | Refusal): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(head));
 }
@@ -141,7 +140,7 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-/** The history, that there is none any more, or what is wrong with the bytes. */
+/** Reads the history or a tombstone, or says what is wrong with the bytes. */
 export function decodeSchemaRecord(
   bytes: Uint8Array,
 ):
@@ -160,7 +159,7 @@ export function decodeSchemaRecord(
   return ascending ? { head: parsed.data } : { problem: "its versions do not ascend" };
 }
 
-/** The refusal; undefined when the bytes are none. */
+/** Reads a refusal; undefined when the bytes are none. */
 export function decodeRefusal(bytes: Uint8Array): Refusal | undefined {
   const parsed = Refusal.safeParse(parse(bytes));
   return parsed.success ? parsed.data : undefined;

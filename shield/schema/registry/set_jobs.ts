@@ -1,7 +1,7 @@
 /**
- * What is done with whole descriptor sets: read, compared, cut down to messages, tried on data. Pure
- * functions of bytes, so that they run on the thread of the messages for small sets and beside it for
- * others (`set_work.ts`).
+ * Jobs on whole descriptor sets: reading, comparing, cutting down to messages, trying data. Pure
+ * functions of bytes, so that small sets are handled on the message thread and others on a thread of
+ * their own (`set_work.ts`).
  */
 import { gzipSync } from "node:zlib";
 import { checkHistory } from "../../../shared/schema/compatibility/compat.ts";
@@ -22,7 +22,7 @@ import type { Validation } from "../validation/message_schema.ts";
 import { pruneTo } from "../validation/prune.ts";
 import type { UnknownFields } from "../validation/message_schema.ts";
 
-/** How findings name a version that has no number yet. */
+/** The name of a version without a number in findings. */
 export const CANDIDATE = "candidate";
 
 /** A message, cut out of its set and compiled once, or why it cannot be used. */
@@ -30,25 +30,25 @@ export type CutMessage = { readonly gzipped: Uint8Array } | { readonly problem: 
 
 /** The jobs; `gzipped` is a gzipped descriptor set. Each throws `SchemaError`. */
 export interface SetJobs {
-  /** Reads a set, and says what its unpacked bytes are, and which of these messages it lacks. */
+  /** Reads a set. Says what its unpacked bytes are, and which of these messages it lacks. */
   read(
     gzipped: Uint8Array,
     type_names: readonly string[],
   ): { readonly unpacked_sha256: string; readonly missing: readonly string[] };
-  /** Holds a candidate to an earlier version. */
+  /** Compares a candidate with an earlier version. */
   compare(
     candidate: Uint8Array,
     earlier: Uint8Array,
     version: string,
     mode: CompatibilityMode,
   ): { readonly findings: readonly Finding[] } | { readonly stored_problem: string };
-  /** Each message with what it needs of the set, of at most `parts_max` parts. */
+  /** Cuts out each message with what it needs of the set, of at most `parts_max` parts. */
   cut(
     gzipped: Uint8Array,
     type_names: readonly string[],
     parts_max: number,
   ): Record<string, CutMessage>;
-  /** What the gate would say of data. */
+  /** Says what the gate would say of data. */
   validate(
     gzipped: Uint8Array,
     type_name: string,
@@ -58,8 +58,8 @@ export interface SetJobs {
 }
 
 /**
- * Parts of an unpacked set: what becomes something in memory, but for files that this process keeps for
- * all sets. Throws `SchemaError` above `elements` with those.
+ * The parts of an unpacked set that take memory, without files that this process keeps for all sets.
+ * Throws `SchemaError` above `elements`, in which those files count.
  */
 export function partsOf(unpacked: Uint8Array, elements: number): number {
   return scanDescriptorSet(unpacked, { ...DESCRIPTOR_LIMITS, elements })
@@ -70,7 +70,7 @@ export function partsOf(unpacked: Uint8Array, elements: number): number {
 function cutOne(set: DescriptorSet, type_name: string, parts_max: number): CutMessage {
   try {
     const desc = set.registry.getMessage(type_name);
-    // For its words.
+    // This is called for its error.
     if (desc === undefined) compileMessage(set.registry, type_name);
     const unpacked = pruneTo(set, desc!);
     const parts = partsOf(unpacked, DESCRIPTOR_LIMITS.elements);
@@ -86,7 +86,7 @@ function cutOne(set: DescriptorSet, type_name: string, parts_max: number): CutMe
   }
 }
 
-/** The jobs, with the set that was read last remembered: the next job often is about it. */
+/** Makes the jobs. The set that was read last is remembered, as the next job often is about it. */
 export function createSetJobs(): SetJobs {
   let last: { readonly sha256: string; readonly set: DescriptorSet } | undefined;
   const read = (gzipped: Uint8Array): DescriptorSet => {

@@ -1,7 +1,7 @@
 /**
  * The thread on which large descriptor sets are read, compared and cut down: a Web Worker without
- * permissions. One legal set can take seconds, which the messages must not wait for. `set_work.ts`
- * starts it.
+ * permissions. A legal set can take seconds, for which messages must not wait. `set_work.ts` starts the
+ * thread.
  */
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { createSetJobs } from "./set_jobs.ts";
@@ -14,13 +14,13 @@ export interface SetRequest {
   readonly args: readonly unknown[];
 }
 
-/** What came of it: its result, what is wrong with the schema, or a bug of ours. */
+/** The answer to a job: its result, what is wrong with the schema, or a bug of ours. */
 export type SetReply =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly problem: string }
   | { readonly id: number; readonly bug: string };
 
-/** What of the worker's global scope is used; the workspace's `lib` is the main thread's. */
+/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<SetRequest>) => void) | null;
   postMessage(message: SetReply): void;

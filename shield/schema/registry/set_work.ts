@@ -1,7 +1,7 @@
 /**
- * Does the jobs of `set_jobs.ts` without holding up messages: those of small sets here, one a turn of the
- * event loop, all others on a thread of their own, which ends when it has been idle. What takes too long
- * there is given up.
+ * Does the jobs of `set_jobs.ts` without holding up messages: jobs on small sets here, one in each turn
+ * of the event loop, all others on a thread of their own, which ends when it has been idle. A job that
+ * takes too long there is given up.
  */
 import { ArqonError } from "@arqon/proto";
 import { turn } from "../../../shared/turns/next_turn.ts";
@@ -11,15 +11,17 @@ import { createSetJobs, partsOf } from "./set_jobs.ts";
 import type { CutMessage, SetJobs } from "./set_jobs.ts";
 import type { SetReply, SetRequest } from "./set_thread.ts";
 
-/** A set is small up to so many parts, and so many bytes unpacked: some ten milliseconds. */
+/** A set is small with at most so many parts and so many unpacked bytes: some ten milliseconds. */
 const SMALL_PARTS = 3_000;
 const SMALL_BYTES = 524_288;
-/** The slowest legal job takes a sixth of it on a slow machine. */
+/** The time limit of a job, in ms. The slowest legal job takes a sixth of it on a slow machine. */
 const JOB_MS = 60_000;
-/** A thread takes some 40 MB. */
+/** How long an idle thread is kept, in ms; it takes some 40 MB. */
 const IDLE_MS = 30_000;
 
-/** The jobs, as promises. Reject with `SchemaError`, and with `schema-unavailable` after `JOB_MS`. */
+/**
+ * The jobs, as promises. They reject with `SchemaError`, and with `schema-unavailable` after `JOB_MS`.
+ */
 export type SetWork = {
   readonly [Job in keyof SetJobs]: (
     ...args: Parameters<SetJobs[Job]>
@@ -30,19 +32,19 @@ interface Waiting extends PromiseWithResolvers<unknown> {
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
-/** Whether a set costs next to nothing; that itself is found out within the same bounds. */
+/** Whether a set costs next to nothing; finding that out is bounded in the same way. */
 export function isSmallSet(gzipped: Uint8Array, parts = SMALL_PARTS, bytes = SMALL_BYTES): boolean {
   try {
     const limits = { ...DESCRIPTOR_LIMITS, unpacked_bytes: bytes };
     return partsOf(unpackSet(gzipped, limits), parts) <= parts;
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    // What is damaged is refused at once; what is over a bound is for the thread.
+    // A damaged set is refused at once; one above a bound is for the thread.
     return !/more than/.test(error.message);
   }
 }
 
-/** One thread at a time, and the small jobs. */
+/** Does the small jobs itself, and all others on one thread at a time. */
 export class SetWorker {
   readonly #jobs = createSetJobs();
   readonly #waiting = new Map<number, Waiting>();
@@ -50,7 +52,7 @@ export class SetWorker {
   #idle: ReturnType<typeof setTimeout> | undefined;
   #last_id = 0;
 
-  /** `sets`: those that the job is about. */
+  /** The jobs; `sets` are the descriptor sets that a job is about. */
   readonly work: SetWork = {
     read: (...args) => this.#do<"read">("read", args, args[0]),
     compare: (...args) => this.#do("compare", args, args[0], args[1]),
@@ -58,12 +60,12 @@ export class SetWorker {
     validate: (...args) => this.#do("validate", args, args[0]),
   };
 
-  /** Jobs that are under way on the thread. */
+  /** How many jobs are under way on the thread. */
   get pending(): number {
     return this.#waiting.size;
   }
 
-  /** Ends the thread; what is under way is rejected. */
+  /** Ends the thread; jobs under way are rejected. */
   close(): void {
     this.#end("the process stops");
   }

@@ -1,6 +1,6 @@
 /**
- * All that is stored of a schema at one moment, and what follows from it: whether the current set has been
- * judged, what a deletion leaves. Pure; reading and writing is `store.ts`.
+ * All that is stored of a schema at one moment, and what follows from it: whether the current set has
+ * been judged, and what a deletion leaves behind. Pure; reading and writing is `store.ts`.
  */
 import { latestOf } from "./schema_record.ts";
 import type { CheckedPut, Deletion, Refusal, SchemaRecord, Tombstone } from "./schema_record.ts";
@@ -17,27 +17,27 @@ export interface StoredTombstone {
   readonly revision: number;
 }
 
-/** What is in the bucket of current sets under an id, whoever has put it there. */
+/** The entry of the bucket of current sets under an id, whoever has put it there. */
 export interface StoredSet extends CheckedPut {
   readonly bytes: Uint8Array;
 }
 
-/** All that is stored of a schema, but for the versions' bytes. */
+/** All that is stored of a schema, except for the versions' bytes. */
 export interface Standing {
   readonly stored: StoredHead | undefined;
-  /** Instead of a history: it was deleted. */
+  /** The tombstone of a deleted schema, which has no history. */
   readonly buried: StoredTombstone | undefined;
   readonly set: StoredSet | undefined;
   readonly refusal: Refusal | undefined;
 }
 
-/** Whether a put is the other one. */
+/** Whether two puts are the same. */
 export const isPut = (set: CheckedPut, put: CheckedPut | undefined) =>
   put?.revision === set.revision && put.sha256 === set.sha256;
 
 /**
- * Whether the set is the current version, or one that a Shield has put late, or somebody has judged
- * that it is not to be.
+ * Whether the set is the current version, one that a Shield has put late, or one that was judged and is
+ * not to be the current one.
  */
 export function isJudged({ stored, set, refusal }: Standing): boolean {
   if (set === undefined || isPut(set, refusal)) return true;
@@ -48,7 +48,10 @@ export function isJudged({ stored, set, refusal }: Standing): boolean {
   return is_late || set.sha256 === latestOf(stored.head).sha256 || isPut(set, judged);
 }
 
-/** What of a deleted schema is in the bucket of current sets, as it was or put late; undefined for anything else. */
+/**
+ * How the current set of a deleted schema came to be there: `left` as it was, or put `late`; undefined
+ * for anything else.
+ */
 export function remainsOf({ buried, set }: Standing): "left" | "late" | undefined {
   if (buried === undefined || set === undefined) return undefined;
   const { judged, late } = buried.tombstone;
@@ -56,7 +59,7 @@ export function remainsOf({ buried, set }: Standing): "left" | "late" | undefine
   return late.includes(set.sha256) ? "late" : undefined;
 }
 
-/** What stands for the schema from its deletion on. It must have a history. */
+/** The tombstone for a schema, which must have a history. */
 export function tombstoneOf(
   { stored, set }: Standing,
   { by, deleted_ms }: Pick<Deletion, "by" | "deleted_ms">,
@@ -75,25 +78,26 @@ export function tombstoneOf(
   };
 }
 
-/** The first version that a Shield may yet put, once `head` is written beside what stands. */
+/** The first version that a Shield may still be about to put, once `head` is written. */
 function floorOf({ stored, set }: Standing, head: SchemaRecord): number {
   const { version, sha256 } = latestOf(head);
-  // Whoever wants to replace an older put comes too late: this one has another revision.
+  // A Shield that wants to replace an older put comes too late: this one has another revision.
   if (set?.sha256 === sha256) return version + 1;
   if (stored === undefined) return version;
   const before = latestOf(stored.head);
   if (set?.sha256 === before.sha256) return before.version + 1;
-  // Somebody may be about to put the version back that was the newest until now.
+  // A Shield may be about to put back the version that was the newest until now.
   return Math.min(stored.head.judged?.floor ?? before.version, before.version);
 }
 
-/** What `head` says of puts when it is written beside what stands; undefined when it knows of none. */
+/** The `judged` of a `head` that is written now; undefined when no put is known. */
 export function checkedBeside(standing: Standing, head: SchemaRecord): SchemaRecord["judged"] {
   const { stored, set } = standing;
   const floor = floorOf(standing, head);
   if (isJudged(standing) || set?.sha256 === latestOf(head).sha256) {
     return { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "", floor };
   }
-  // What nobody has judged stays so. Who refuses it meanwhile puts back what was the newest until now.
+  // A set that has not been judged stays so. A Shield that refuses it meanwhile puts back what was the
+  // newest until now.
   return stored && { ...stored.head.judged ?? { revision: 0, sha256: "" }, floor };
 }

@@ -1,11 +1,11 @@
 /**
- * Where schemas live, in two buckets. `kv_bucket` has the current gzipped set under each schema id,
- * plain, for any tool to read and put. `kv_bucket` with `_VERSIONS` behind it is ours: under `[id]` the
- * history, beside it the set of each version under a key that names its bytes. The history decides
- * what is in force. It is written after the bytes that it names and before the current set, by
- * compare-and-set, and says which put it knew: so nobody takes our own put for another tool's, and
- * what a crash leaves in between is told from a put that nobody has judged. Who judges is
- * `adoption.ts`.
+ * Where schemas are stored, in two buckets. `kv_bucket` has the current gzipped set under each schema
+ * id, plain, for any tool to read and put. The bucket with `_VERSIONS` at the end of its name is ours:
+ * under `[id]` it has the history, beside it the set of each version under a key that names its bytes.
+ * The history decides what is in force. It is written after the bytes that it names and before the
+ * current set, by compare-and-set, and it says which put it knew. So our own put is not taken for
+ * another tool's, and what a crash leaves in between can be told from a put that has not been judged.
+ * Judging is `adoption.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
@@ -38,7 +38,7 @@ import type {
 import { checkedBeside, isJudged, isPut } from "./standing.ts";
 import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./standing.ts";
 
-/** What the name of the bucket of histories adds to `kv_bucket`. */
+/** The end of the name of the bucket of histories, after `kv_bucket`. */
 const VERSIONS_SUFFIX = "_VERSIONS";
 
 /** A schema in a listing. */
@@ -47,55 +47,57 @@ export interface ListedSchema {
   readonly head: SchemaRecord;
 }
 
-/** What a change makes of a schema: another history, and the bytes of its newest version if it is new. */
+/** A change of a schema: another history, and the bytes of its newest version if that is new. */
 export interface HeadChange {
   readonly head: SchemaRecord;
   readonly bytes?: Uint8Array;
 }
 
-/** Throws `invalid-schema` unless a text can name a schema. */
+/** Throws `invalid-schema` unless the text may be a schema id. */
 export function requireSchemaId(schema_id: string): void {
   if (isSchemaId(schema_id)) return;
   const shown = JSON.stringify(schema_id.slice(0, 64));
   throw new ArqonError("invalid-schema", `the id ${shown} cannot be one; ${SCHEMA_ID_RULE}`);
 }
 
-/** Every method rejects with `spine-unavailable` while the Spine does not answer. */
+/**
+ * The stored schemas. Every method rejects with `spine-unavailable` while the Spine does not answer.
+ */
 export class SchemaStore {
   readonly #versions: KeyValue;
   readonly #sets: KeyValue;
 
-  /** `sets` is plain. */
+  /** Joins the two buckets; `sets` is opened plain. */
   constructor(versions: KeyValue, sets: KeyValue) {
     this.#versions = versions;
     this.#sets = sets;
   }
 
   /**
-   * The schema's history; undefined when there is no such schema. Rejects with `invalid-schema` for
-   * an id that cannot be one, and with `schema-unavailable` when what is stored cannot be read.
+   * Reads the schema's history; undefined when there is no such schema. Rejects with `invalid-schema`
+   * for a text that cannot be an id, and with `schema-unavailable` when what is stored cannot be read.
    */
   async read(schema_id: string): Promise<StoredHead | undefined> {
     return (await this.#history(schema_id)).stored;
   }
 
-  /** As `read`, but rejects with `schema-unknown` when there is none. */
+  /** Reads as `read` does, but rejects with `schema-unknown` when there is no such schema. */
   async require(schema_id: string): Promise<StoredHead> {
     const { stored, buried } = await this.#history(schema_id);
     if (stored !== undefined) return stored;
     throw unknown(schema_id, buried);
   }
 
-  /** All that is stored of a schema. Rejects as `read` does. */
+  /** Reads all that is stored of a schema. Rejects as `read` does. */
   async standing(schema_id: string): Promise<Standing> {
-    // The history first: a put that it does not know yet must not look as if it did.
+    // The history is read first: otherwise a put that it does not know yet could look known.
     const { stored, buried } = await this.#history(schema_id);
     const set = await this.set(schema_id);
     const refused = await this.#versions.get(refusalKey(schema_id));
     return { stored, buried, set, refusal: refused && decodeRefusal(refused.value) };
   }
 
-  /** What is in the bucket of current sets. */
+  /** The entry of the schema in the bucket of current sets. */
   async set(schema_id: string): Promise<StoredSet | undefined> {
     const entry = await this.#sets.get(setKey(schema_id));
     if (entry === undefined) return undefined;
@@ -114,9 +116,9 @@ export class SchemaStore {
   }
 
   /**
-   * Writes what `change` makes of the schema, and asks it again when somebody else was faster.
-   * Nothing is written when it returns undefined. Resolves with the history as it then is. Rejects
-   * with what `change` throws, and with `version-conflict`.
+   * Writes what `change` makes of the schema, and calls it again when somebody else was faster. Nothing
+   * is written when it returns undefined. Resolves with the history as it then is. Rejects as `change`
+   * throws, and with `version-conflict`.
    */
   async change(
     schema_id: string,
@@ -132,7 +134,8 @@ export class SchemaStore {
         return stored?.head;
       }
       const { bytes } = changed;
-      // Written also when it is there: what is damaged is repaired, and nobody sweeps what is new.
+      // The bytes are written even when they are there: damage is repaired, and a new write is not
+      // swept.
       if (bytes !== undefined) {
         await this.#versions.put(versionKey(schema_id, latestOf(changed.head)), bytes);
         put.push(latestOf(changed.head));
@@ -142,7 +145,7 @@ export class SchemaStore {
       const revision = (stored ?? buried)?.revision ?? 0;
       await mayLose(this.#versions.update([schema_id], encodeSchemaRecord(head), revision));
       const is_there = set?.sha256 === latestOf(head).sha256;
-      // Who finds another put there leaves it to those who watch.
+      // When another put is there, the Shields that watch the bucket deal with it.
       if (bytes !== undefined && isJudged(standing) && !is_there) {
         await this.putBack(schema_id, set, bytes);
         if ((judged?.floor ?? Infinity) < latestOf(head).version) await this.settle(schema_id);
@@ -154,7 +157,7 @@ export class SchemaStore {
 
   /**
    * Makes the bytes of the newest version the current set, in the place of `set`. Resolves with its
-   * revision, undefined when somebody has put something else meanwhile.
+   * revision; undefined when something else was put meanwhile.
    */
   async putBack(
     schema_id: string,
@@ -170,8 +173,9 @@ export class SchemaStore {
   }
 
   /**
-   * Several registrations at once leave a history in which other versions than the newest may yet be
-   * put. Once the newest is in its place none can be, and whoever puts one of them means it.
+   * Settles which version is the current set. Several registrations at once leave a history in which
+   * versions other than the newest may still be put. Once the newest is in its place none can be, so
+   * that a later put of one of them is meant.
    */
   async settle(schema_id: string): Promise<void> {
     const { stored, set } = await this.standing(schema_id);
@@ -183,12 +187,12 @@ export class SchemaStore {
     try {
       await this.#versions.update([schema_id], encodeSchemaRecord({ ...head, judged }), revision);
     } catch (error) {
-      // Whoever was faster has put a version, and settles it.
+      // A faster Shield has put a version, and settles it.
       if (!isConflict(error)) throw error;
     }
   }
 
-  /** Keeps a refusal. Resolves with false when it is there: somebody else was faster. */
+  /** Stores a refusal. Resolves with false when it is there already, as somebody else was faster. */
   async refuse(schema_id: string, refusal: Refusal): Promise<boolean> {
     const key = refusalKey(schema_id);
     return await changeDocument(async (mayLose) => {
@@ -201,17 +205,19 @@ export class SchemaStore {
     });
   }
 
-  /** Forgets the last refusal. */
+  /** Deletes the last refusal. */
   async pardon(schema_id: string): Promise<void> {
     await this.#versions.delete(refusalKey(schema_id));
   }
 
-  /** Puts a tombstone in the place of the history. Rejects with `version-conflict` when it has changed. */
+  /**
+   * Replaces the history by a tombstone. Rejects with `version-conflict` when the history has changed.
+   */
   async bury(schema_id: string, { revision }: StoredHead, tombstone: Tombstone): Promise<void> {
     await this.#versions.update([schema_id], encodeSchemaRecord(tombstone), revision);
   }
 
-  /** Deletes a current set, unless there is another one by now. */
+  /** Deletes a current set, unless another one is there by now. */
   async clear(schema_id: string, { revision }: CheckedPut): Promise<void> {
     await this.#sets.delete(setKey(schema_id), revision).catch((error: unknown) => {
       if (!isConflict(error)) throw error;
@@ -246,12 +252,12 @@ export class SchemaStore {
     }, { depth: 1 });
   }
 
-  /** Tells histories and refusals: what is there, then each change. */
+  /** Tells histories and refusals: first those that are there, then each change. */
   watchHistories(onChange: (change: KvChange) => void): KvWatch {
     return this.#versions.watch([], onChange, { depth: 2 });
   }
 
-  /** Tells what is in the bucket of current sets, then each change, whoever makes it. */
+  /** Tells the entries of the bucket of current sets, then each change, whoever makes it. */
   watchSets(onChange: (change: KvChange) => void): KvWatch {
     return this.#sets.watch([], onChange);
   }
@@ -261,7 +267,7 @@ export class SchemaStore {
     return (await this.#sets.keys()).map((key) => key.join("."));
   }
 
-  /** What is stored in the place of the history. */
+  /** Reads what is stored in the place of the history. */
   async #history(schema_id: string): Promise<Pick<Standing, "stored" | "buried">> {
     requireSchemaId(schema_id);
     const entry = await this.#versions.get([schema_id]);
@@ -290,7 +296,7 @@ function readEntry({ key, value }: KvEntry): ListedSchema | undefined {
   return isSchemaId(schema_id) && "head" in read ? { schema_id, head: read.head } : undefined;
 }
 
-/** Nothing is registered under the id. */
+/** The refusal for an id under which nothing is registered. */
 export function unknown(schema_id: string, buried: StoredTombstone | undefined): ArqonError {
   const { version, by, deleted_ms } = buried?.tombstone.deleted ?? {};
   const how = deleted_ms === undefined
@@ -309,10 +315,10 @@ function unreadable(schema_id: string, problem: string): ArqonError {
 /** The bucket of histories that belongs to a `kv_bucket`. */
 export const versionsBucket = (kv_bucket: string) => `${kv_bucket}${VERSIONS_SUFFIX}`;
 
-/** Opens, and if need be makes, both buckets. Rejects with `spine-unavailable`. */
+/** Opens both buckets, and makes them if need be. Rejects with `spine-unavailable`. */
 export async function openSchemaStore(spine: Spine, kv_bucket: string): Promise<SchemaStore> {
   const sets = spine.keyValue(kv_bucket, { plain: true });
-  // Handled when the other one fails first.
+  // This keeps a rejection from being unhandled when the other bucket fails first.
   sets.catch(() => {});
   return new SchemaStore(await spine.keyValue(versionsBucket(kv_bucket)), await sets);
 }

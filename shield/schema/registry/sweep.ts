@@ -1,7 +1,8 @@
 /**
- * Deletes bytes of versions that no history names. They are written before the history that names them:
- * a Shield that dies in between, or while it deletes, leaves them behind. What has been there unnamed and
- * unchanged for ten minutes is nobody's; every Shield sweeps. The current sets are `adoption.ts`'s.
+ * Deletes bytes of versions that no history names. Bytes are written before the history that names
+ * them, so a Shield that dies in between, or while it deletes, leaves some behind. Those that have been
+ * there unnamed and unchanged for ten minutes are deleted; every Shield sweeps. The current sets are
+ * `adoption.ts`'s.
  */
 import type { Registry } from "prom-client";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -12,10 +13,10 @@ import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spin
 import { decodeSchemaRecord } from "./schema_record.ts";
 import { versionsBucket } from "./store.ts";
 
-/** How long bytes stay that nothing names: a registration names its own within seconds. */
+/** How long unnamed bytes stay, in ms: a registration names its own within seconds. */
 export const UNNAMED_MS = 600_000;
 const PAUSE_MS = 1_800_000;
-/** Unnamed versions that one process keeps an eye on. */
+/** The most unnamed versions that one process remembers. */
 const SEEN_MAX = 10_000;
 
 /** What the sweep needs of the process. */
@@ -26,7 +27,7 @@ export interface VersionSweepOptions {
   readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
-  /** [0, 1). */
+  /** A random number in [0, 1). */
   readonly random: () => number;
 }
 
@@ -36,7 +37,7 @@ interface Seen {
   readonly since_ms: number;
 }
 
-/** Keys of versions by schema. */
+/** The keys of versions, by schema. */
 function byId(keys: readonly KvKey[]): Map<string, KvKey[]> {
   const found = new Map<string, KvKey[]>();
   for (const key of keys) {
@@ -52,7 +53,7 @@ function byId(keys: readonly KvKey[]): Map<string, KvKey[]> {
 /** The sweep of one process. */
 export class VersionSweep {
   readonly #options: VersionSweepOptions;
-  /** Unnamed versions by their key, as JSON. */
+  /** Unnamed versions that the last pass found, by their key as JSON. */
   #seen: ReadonlyMap<string, Seen> = new Map();
   #swept = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -81,7 +82,7 @@ export class VersionSweep {
     );
   }
 
-  /** Makes a pass now and then until it is closed. What fails is tried at the next. */
+  /** Makes a pass from time to time until it is closed. What fails is tried at the next pass. */
   start(): void {
     const { random, log } = this.#options;
     this.#timer = setTimeout(() => {
@@ -92,18 +93,21 @@ export class VersionSweep {
     Deno.unrefTimer(this.#timer);
   }
 
-  /** No further pass. */
+  /** Ends the passes. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
   }
 
-  /** Looks at everything once; resolves with how many were deleted. Rejects with `spine-unavailable`. */
+  /**
+   * Looks at all versions once; resolves with how many were deleted. Rejects with `spine-unavailable`.
+   */
   async pass(): Promise<number> {
     const { versions } = this.#options;
     const seen = new Map<string, Seen>();
     const swept_before = this.#swept;
-    // Before the histories: whoever registers meanwhile writes the bytes first.
+    // The keys are listed before the histories are read: a registration meanwhile writes its bytes
+    // first.
     for (const [schema_id, keys] of byId(await versions.keys())) {
       const named = await this.#named(schema_id);
       if (named === undefined) continue;
@@ -117,7 +121,9 @@ export class VersionSweep {
     return this.#swept - swept_before;
   }
 
-  /** The versions that the history names; undefined when it cannot be read: then nobody knows. */
+  /**
+   * The versions that the history names; undefined when it cannot be read, as nobody knows them then.
+   */
   async #named(schema_id: string): Promise<ReadonlySet<string> | undefined> {
     const entry = await this.#options.versions.get([schema_id]);
     const read = entry && decodeSchemaRecord(entry.value);
@@ -141,7 +147,7 @@ export class VersionSweep {
     try {
       await versions.delete(key, revision);
     } catch (error) {
-      // Somebody is about to name it: a registration writes its bytes anew.
+      // A registration is about to name the version, as it writes its bytes anew.
       if (isConflict(error)) return;
       throw error;
     }

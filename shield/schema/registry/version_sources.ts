@@ -1,14 +1,14 @@
 /**
- * One version of a schema as its mapped messages are compiled from it: the whole set where that is small,
- * else for each message what was cut out for it beside the messages. So compiling one takes a bounded
- * time, whatever somebody has registered.
+ * One version of a schema, as its mapped messages are compiled from it: from the whole set where that
+ * is small, otherwise from what was cut out for each message on another thread. So compiling one takes
+ * a bounded time, whatever was registered.
  */
 import { problemOfCut } from "./set_work.ts";
 import { isSmallSet } from "./set_work.ts";
 import type { SetWork } from "./set_work.ts";
 import { SchemaSource } from "./working_set.ts";
 
-/** Unpacked bytes of a set that is compiled as it is. */
+/** The most unpacked bytes of a set that is compiled whole. */
 const WHOLE_BYTES = 1_048_576;
 
 /** What cutting needs. */
@@ -18,7 +18,7 @@ export interface SourceTools {
   readonly message_parts: number;
 }
 
-/** A gzipped set and what it is called. */
+/** A gzipped set with the name and number of its version. */
 export interface VersionBytes {
   readonly version: number;
   readonly sha256: string;
@@ -45,7 +45,10 @@ export class VersionSources {
     this.#cut = cut;
   }
 
-  /** For these messages. Rejects with `SchemaError` when the bytes are no descriptor set. */
+  /**
+   * Opens a version for these messages. Rejects with `SchemaError` when the bytes are no descriptor
+   * set.
+   */
   static async open(
     given: VersionBytes,
     type_names: readonly string[],
@@ -68,17 +71,17 @@ export class VersionSources {
     return new VersionSources(given, undefined, new Map(cut));
   }
 
-  /** Whether it knows these messages, or all that there are. */
+  /** Whether the sources of these messages are known; a whole set has the sources of all. */
   covers(type_names: Iterable<string>): boolean {
     return this.#whole !== undefined || [...type_names].every((name) => this.#cut.has(name));
   }
 
-  /** What a message is compiled from, or why it cannot be. */
+  /** The source that a message is compiled from, or why there is none. */
   of(type_name: string): Source {
     return this.#whole ?? this.#cut.get(type_name) ?? { problem: "not loaded yet" };
   }
 
-  /** Each source once. */
+  /** All sources, each once. */
   *all(): Iterable<SchemaSource> {
     if (this.#whole !== undefined) yield this.#whole;
     for (const source of this.#cut.values()) if (!("problem" in source)) yield source;

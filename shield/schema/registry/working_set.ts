@@ -1,8 +1,8 @@
 /**
- * Which mapped messages are compiled at the moment: those of lately, within a bound on memory. The
- * others are put away: of them there is only the gzipped set, from which the next event brings them
- * back without asking anybody. Bringing back has a bound of its own, for nothing else happens
- * meanwhile. What is mapped, and which version counts, is `entry.ts`.
+ * Which mapped messages are compiled at the moment: those used lately, within a bound on memory. The
+ * others are put away: only the gzipped set of each is left, from which the next event brings it back
+ * without asking anybody. Bringing back has a bound of its own, as nothing else happens meanwhile. What
+ * is mapped, and which version counts, is `entry.ts`.
  */
 import type { FileRegistry } from "@bufbuild/protobuf";
 import { readDescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
@@ -15,9 +15,11 @@ import type { MessageSchema } from "../validation/message_schema.ts";
 /** One version of a schema as it is stored and, while a message of it is compiled, unpacked. */
 export class SchemaSource {
   readonly version: number;
-  /** The sha256 of the descriptor set: a schema that was deleted begins at version 1 again. */
+  /**
+   * The sha256 of the descriptor set. A number would not do: a schema that was deleted may begin anew.
+   */
   readonly sha256: string;
-  /** The number of its messages that are compiled. */
+  /** How many of its messages are compiled. */
   users = 0;
   readonly #gzipped: Uint8Array;
   #set: DescriptorSet | undefined;
@@ -25,7 +27,7 @@ export class SchemaSource {
   constructor(version: number, sha256: string, gzipped: Uint8Array) {
     this.version = version;
     this.sha256 = sha256;
-    // What came over the wire may be a view of a larger buffer, which would be held with it.
+    // Bytes from the wire may be a view of a larger buffer, which would stay in memory with them.
     this.#gzipped = gzipped.slice();
   }
 
@@ -35,7 +37,7 @@ export class SchemaSource {
     return this.#set.registry;
   }
 
-  /** Forgets what `open` made. */
+  /** Drops the types that `open` made. */
   close(): void {
     this.#set = undefined;
   }
@@ -44,21 +46,21 @@ export class SchemaSource {
     return this.#gzipped.length;
   }
 
-  /** About what it takes while it is open. */
+  /** About how many bytes the types take while they are open. */
   get open_bytes(): number {
     return this.#set?.heap_bytes ?? 0;
   }
 }
 
-/** A message of a version that was compiled once, and can be again. */
+/** A message of a version that was compiled once and can be compiled again. */
 export class CompiledSchema {
   readonly source: SchemaSource;
   readonly type_name: string;
-  /** Undefined while it is put away: see `WorkingSet.use`. */
+  /** The compiled message; undefined while it is put away: see `WorkingSet.use`. */
   message: MessageSchema | undefined;
-  /** What of the working set it takes. */
+  /** The bytes of the working set that it takes. */
   heap_bytes = 0;
-  /** The larger, the later it was used. */
+  /** The order of use: the larger, the later it was used. */
   used = 0;
 
   constructor(source: SchemaSource, type_name: string) {
@@ -79,15 +81,15 @@ export class CompiledSchema {
 export interface WorkingSetOptions {
   /** `[platform.registry] compiled_bytes`. One message is always held, whatever its size. */
   readonly compiled_bytes: number;
-  /** `[platform.registry] restore_ms`: of each second. */
+  /** The time for bringing back in each second: `[platform.registry] restore_ms`. */
   readonly restore_ms: number;
   /** Unix ms. */
   readonly now: () => number;
 }
 
-/** The compiled messages. */
+/** The compiled messages of a process. */
 export class WorkingSet {
-  /** Since the start of the process. */
+  /** Totals since the start of the process. */
   readonly totals = { put_away: 0, restored: 0, refused: 0 };
   readonly #options: WorkingSetOptions;
   readonly #compiled = new Set<CompiledSchema>();
@@ -100,17 +102,19 @@ export class WorkingSet {
     this.#budget = createBucket(options.restore_ms, options.now());
   }
 
-  /** About what all that is compiled takes in memory. */
+  /** About how many bytes everything that is compiled takes. */
   get heap_bytes(): number {
     return this.#heap_bytes;
   }
 
-  /** Messages that are compiled. */
+  /** How many messages are compiled. */
   get size(): number {
     return this.#compiled.size;
   }
 
-  /** Compiles a message; others may be put away for it. Throws `SchemaError` when it cannot be. */
+  /**
+   * Compiles a message; others may be put away for it. Throws `SchemaError` when that cannot be done.
+   */
   compile(source: SchemaSource, type_name: string): CompiledSchema {
     const compiled = new CompiledSchema(source, type_name);
     this.#make(compiled);
@@ -124,7 +128,7 @@ export class WorkingSet {
     return compiled.message;
   }
 
-  /** Nobody asks for it any more. */
+  /** Drops a message that is not wanted any more. */
   drop(compiled: CompiledSchema | undefined): void {
     if (compiled !== undefined) this.#putAway(compiled);
   }
@@ -144,7 +148,7 @@ export class WorkingSet {
       return false;
     }
     this.#make(compiled);
-    // Known only afterwards; the debt is paid before the next one.
+    // The time is known only afterwards; the debt is paid before the next one is brought back.
     withdraw(this.#budget, Math.max(now() - began_ms, 0));
     this.totals.restored++;
     return true;

@@ -10,22 +10,22 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { testSpine } from "../../testing/spine.ts";
 
-/** What a tool does with keys and values as they are stored. */
+/** Reads and writes keys and values as they are stored, as another tool would. */
 export interface BucketTool {
   put(key: string, value: Uint8Array): Promise<unknown>;
   get(key: string): Promise<Uint8Array | undefined>;
-  /** With `purge` the history of the key goes too, where there is one. */
+  /** Deletes a key; with `purge` the key's history goes, too, where there is one. */
   delete(key: string, purge?: boolean): Promise<void>;
   keys(): Promise<string[]>;
 }
 
-/** A bus, and somebody else at its bucket. */
+/** A bus and another tool at its bucket. */
 export interface ToolStage extends AsyncDisposable {
   readonly spine: Spine;
-  /** A further connection; the embedded engine has only the one. */
+  /** Opens a further connection; the embedded engine has only the one. */
   connect(): Promise<Spine>;
   tool(bucket?: string): Promise<BucketTool>;
-  /** Takes everything out of a stream, of which watches hear nothing. NATS only. */
+  /** Removes everything from a stream, of which watches hear nothing. NATS only. */
   purgeStream?(stream: string): Promise<void>;
 }
 
@@ -40,7 +40,7 @@ async function embeddedTool(spine: Spine, bucket: string): Promise<BucketTool> {
   };
 }
 
-/** An embedded engine in memory. */
+/** Starts an embedded engine in memory. */
 export function embeddedStage(): Promise<ToolStage> {
   const engine = testSpine();
   const { spine } = engine;
@@ -52,7 +52,7 @@ export function embeddedStage(): Promise<ToolStage> {
   });
 }
 
-/** A real NATS server. */
+/** Starts a real NATS server. */
 export async function natsStage(): Promise<ToolStage> {
   const stack = new AsyncDisposableStack();
   try {

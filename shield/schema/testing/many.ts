@@ -1,6 +1,6 @@
 /**
- * Many small schemas, each of its own, as an operator registers and maps them over the admin API.
- * Tests only.
+ * Many small schemas, all different, as an operator registers and maps them over the admin API. Tests
+ * only.
  */
 import type { JsonValue } from "@bufbuild/protobuf";
 import { operator } from "../../admin/routing/testing/admin.ts";

@@ -35,7 +35,7 @@ const WELL_KNOWN = [
   file_buf_validate_validate,
 ];
 
-/** Further members of a field's descriptor. */
+/** Further members of a descriptor. */
 export type More = Record<string, JsonValue>;
 
 /** A field: `type` is a scalar ("int32") or a message or enum (".t.M", with `more.type`). */
@@ -47,7 +47,7 @@ export function field(name: string, number: number, type: string, more: More = {
   return { name, jsonName, number, label: "LABEL_OPTIONAL", ...kind, ...more };
 }
 
-/** A repeated field. */
+/** A repeated field; `type` is as in `field`. */
 export function list(name: string, number: number, type: string, more: More = {}): JsonValue {
   return field(name, number, type, { label: "LABEL_REPEATED", ...more });
 }
@@ -106,7 +106,7 @@ export const SCALARS = [
   "sint64",
 ];
 
-/** Proto3: every scalar singular and repeated, enum, oneof, maps, and itself. */
+/** A proto3 message: every scalar singular and repeated, enum, oneof, maps, and itself. */
 export function proto3(): FileRegistry {
   const [labels, labels_entry] = map("labels", 60, "string", field("value", 2, "int32"));
   const [children, children_entry] = map("children", 61, "sint64", field("value", 2, ".t.All"));
@@ -136,7 +136,7 @@ export function proto3(): FileRegistry {
   });
 }
 
-/** Proto2: required fields at two levels, groups, a closed enum, an extension. */
+/** A proto2 message: required fields at two levels, groups, a closed enum, an extension. */
 export function proto2(label = "LABEL_REQUIRED"): FileRegistry {
   const required = { label };
   return registryOf({
@@ -168,7 +168,7 @@ export function proto2(label = "LABEL_REQUIRED"): FileRegistry {
   });
 }
 
-/** Edition 2023 with features that differ from its defaults. */
+/** A message of edition 2023 with features that differ from the edition's defaults. */
 export function editions(): FileRegistry {
   const feature = (features: JsonValue): More => ({ options: { features } });
   return registryOf({

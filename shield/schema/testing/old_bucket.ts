@@ -1,7 +1,7 @@
 /**
- * The bucket of schemas as builds before the plain one wrote it: stored keys and values (base64), read
- * off the stream of a real server. Two versions of `v1.events.user_created`, one of `fleet` (FULL),
- * and a set alone under `alone`. Tests only.
+ * The bucket of schemas as builds before the plain bucket wrote it: stored keys and values (base64),
+ * read from the stream of a real server. Two versions of `v1.events.user_created`, one of `fleet`
+ * (FULL), and a set alone under `alone`. Tests only.
  */
 
 /** Subjects below `$KV.ARQON_SCHEMAS.`, and payloads with their nonces. */
@@ -32,5 +32,5 @@ export const OLD_BUCKET: readonly (readonly [stored_key: string, base64: string]
   ],
 ];
 
-/** What one of the values is. */
+/** The bytes of one of the values. */
 export const oldBytes = (base64: string): Uint8Array => Uint8Array.fromBase64(base64);

@@ -40,7 +40,7 @@ function renamed(registry: FileRegistry, to: string) {
   return fromJson(FileDescriptorProtoSchema, JSON.parse(text) as JsonValue);
 }
 
-/** All of it, without protovalidate. */
+/** The whole schema, without protovalidate. */
 export function readersSchema(): FileRegistry {
   const known = registryOf({
     syntax: "proto3",

@@ -1,4 +1,4 @@
-/** A schema check on an embedded Spine, with what a test may do to it and see of it. Tests only. */
+/** A schema check on an embedded Spine, with what a test may do to it and read from it. Tests only. */
 import { Registry } from "prom-client";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
@@ -29,9 +29,9 @@ export interface TestSchemas extends Disposable {
   readonly store: SchemaStore;
   /** Every line logged so far. */
   readonly lines: readonly string[];
-  /** What mappings that only observe have said. */
+  /** The verdicts of mappings that only observe. */
   readonly verdicts: readonly CandidateVerdict[];
-  /** Registers the next version, whatever the ones before it. */
+  /** Registers the next version, compatible or not. */
   push(schema_id: string, bytes: Uint8Array): Promise<void>;
   /** The value of a metric's line; undefined when there is none. */
   metric(line: string): Promise<number | undefined>;

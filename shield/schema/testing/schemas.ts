@@ -13,7 +13,7 @@ export function upload(file: More): Uint8Array<ArrayBuffer> {
 
 const REQUIRED = { label: "LABEL_REQUIRED" };
 
-/** `t.Ping` with a required `n`, and `more` fields. */
+/** The message `t.Ping` with a required `n` and `more` fields, as an upload. */
 export function ping(...more: Parameters<typeof field>[]): Uint8Array<ArrayBuffer> {
   return upload({
     syntax: "proto2",
@@ -29,7 +29,7 @@ export function ping(...more: Parameters<typeof field>[]): Uint8Array<ArrayBuffe
   });
 }
 
-/** As `ping()`, but `n` is a string: what the old version wrote cannot be read. */
+/** The message `t.Ping` with `n` as a string: what the old version wrote cannot be read. */
 export function incompatiblePing(): Uint8Array<ArrayBuffer> {
   return upload({
     syntax: "proto2",
@@ -52,7 +52,7 @@ export function pong(): Uint8Array<ArrayBuffer> {
   });
 }
 
-/** `t.Ping` whose `text` has at most 5 characters, by a rule. */
+/** The message `t.Ping` with a rule: `text` has at most 5 characters. */
 export function ruledPing(): Uint8Array<ArrayBuffer> {
   return upload({
     syntax: "proto3",
@@ -68,9 +68,12 @@ export function ruledPing(): Uint8Array<ArrayBuffer> {
 
 /** Good data of `t.Ping`: n = 7, text = "hi". */
 export const GOOD_PING = new Uint8Array([0x08, 7, 0x12, 2, 0x68, 0x69]);
-/** `t.Ping` without the required `n`. */
+/** Data of `t.Ping` without the required `n`. */
 export const BAD_PING = new Uint8Array([0x12, 2, 0x68, 0x69]);
-/** `t.Ping` whose second `inner` lacks its `id`, and `n`: the first is what is named. */
+/**
+ * Data of `t.Ping` whose second `inner` lacks its `id`, and which lacks `n`: the first is what is
+ * named.
+ */
 export const DEEP_BAD_PING = new Uint8Array([0x08, 7, 0x1a, 2, 8, 1, 0x1a, 0]);
-/** Good, with field 99 that no schema has. */
+/** Good data of `t.Ping` with field 99, which no schema has. */
 export const UNKNOWN_PING = new Uint8Array([0x08, 7, 0x98, 6, 1]);

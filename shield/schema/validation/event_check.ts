@@ -1,6 +1,6 @@
 /**
- * Checks one event against one mapping: by its content type through the binary form or the JSON
- * form of the message. Says what is wrong and decides nothing; `gate.ts` decides. Pure.
+ * Checks one event against one mapping: depending on its content type, in the binary form or the JSON
+ * form of the message. It says what is wrong and decides nothing; `gate.ts` decides. Pure.
  */
 import type { ScannedEnvelope, ScannedEvent } from "@arqon/proto";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
@@ -12,7 +12,7 @@ const BINARY: ReadonlySet<string> = new Set([
   "application/x-protobuf",
   "application/octet-stream",
 ]);
-/** Longest path and message in a refusal, in UTF-16 units. */
+/** The longest path and the longest message in a refusal, in UTF-16 units. */
 const PATH_UNITS = 256;
 const MESSAGE_UNITS = 256;
 
@@ -35,7 +35,7 @@ function looksLikeJson(data: Uint8Array): boolean {
   return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d);
 }
 
-/** What is wrong with the event; no violations when nothing is. */
+/** Checks an event; the result has no violations when nothing is wrong. */
 export function checkEvent(
   mapping: SchemaMapping,
   schema: MessageSchema,
@@ -70,19 +70,19 @@ export function checkEvent(
 const clip = (text: string, units: number) =>
   text.length <= units ? text : `${text.slice(0, units - 1)}…`;
 
-/** `entity[2].vehicle.position.latitude: required (1 of 3)`, bounded. */
+/** The sentence for violations, bounded: `entity[2].vehicle.position.latitude: required (1 of 3)`. */
 export function violationText({ violations, total }: Validation): string {
   const [first] = violations;
   if (first === undefined) return "";
   const { path, rule, message } = first;
   const where = path === "" ? "" : `${clip(path, PATH_UNITS)}: `;
-  // The path says it all.
+  // The path alone says what is wrong.
   const is_plain = message === "" || rule === "required";
   const why = is_plain ? "" : `: ${clip(message, MESSAGE_UNITS)}`;
   return `${where}${rule}${why}${total > 1 ? ` (1 of ${total})` : ""}`;
 }
 
-/** The first thing that is wrong. */
+/** The first violation. */
 export function firstOf({ violations }: Validation): Violation {
   return violations[0] ?? { path: "", rule: "other", message: "" };
 }

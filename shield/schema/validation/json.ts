@@ -1,7 +1,6 @@
 /**
- * Checks the ProtoJSON form. A good text costs one decoding; only when that fails the value is
- * looked at field by field, to say where it is wrong. Knows no rules: it hands the decoded message
- * on.
+ * Checks the ProtoJSON form. A good text costs one decoding; only when that fails, the value is
+ * searched field by field to say where it is wrong. Knows no rules: it hands the decoded message on.
  */
 import type { DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import { errorText, JsonSearch } from "./json_search.ts";
@@ -10,16 +9,18 @@ import type { RequiredFields } from "./required.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
 
-/** What is known of the message that a text must be. */
+/** What checking a text needs of its message type. */
 export interface JsonContext {
   readonly desc: DescMessage;
   readonly registry: Registry;
-  /** Undefined where no type that the message reaches has required fields. */
+  /**
+   * The finder of missing required fields; undefined where no type that the message reaches has any.
+   */
   readonly required: RequiredFields | undefined;
   readonly limits: SchemaLimits;
 }
 
-/** What was found, and the message when nothing is wrong with its form. */
+/** The findings, and the message when nothing is wrong with its form. */
 export interface JsonValidation {
   readonly validation: Validation;
   readonly message: Message | undefined;
@@ -27,7 +28,7 @@ export interface JsonValidation {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** How deep objects and arrays lie in one another; strings are passed over. */
+/** Whether objects and arrays are nested deeper than `most`; strings are skipped. */
 function isNestedBeyond(text: Uint8Array, most: number): boolean {
   let depth = 0;
   let in_string = false;
@@ -55,7 +56,7 @@ function utf8(text: Uint8Array): string | undefined {
   }
 }
 
-/** Throws an Error that says what is wrong. */
+/** Decodes a text. Throws an Error that says what is wrong. */
 function decode(context: JsonContext, text: string, ignoreUnknownFields: boolean): Message {
   const { registry, limits } = context;
   const value = parseNumerals(text);
@@ -64,7 +65,7 @@ function decode(context: JsonContext, text: string, ignoreUnknownFields: boolean
   return readJson(context.desc, value, options);
 }
 
-/** Decodes leniently and finds what the strict decoding tripped over, with `tripped`. */
+/** Decodes leniently, and searches for what made the strict decoding fail with `tripped`. */
 function search(
   context: JsonContext,
   text: string,
@@ -82,7 +83,7 @@ function search(
   if (findings.total > 0) return undefined;
   try {
     const message = decode(context, text, true);
-    // A search that ended early has perhaps not come to the unknown field, which must not pass.
+    // A search that ended early may not have come to the unknown field, which must not pass.
     if (findings.mode !== "refuse") return message;
   } catch (error) {
     tripped = errorText(error);
@@ -91,7 +92,7 @@ function search(
   return undefined;
 }
 
-/** Throws nothing, whatever the text is. */
+/** Checks a text. Throws nothing, whatever the text is. */
 export function validateJsonText(
   context: JsonContext,
   text: Uint8Array,
@@ -106,7 +107,7 @@ export function validateJsonText(
   };
   const string = utf8(text);
   if (string === undefined) return refuse("utf8", "the text is not valid UTF-8");
-  // Each message may lie in a list or a map.
+  // Each message may be inside a list or a map.
   const most = 2 * limits.depth;
   if (isNestedBeyond(text, most)) return refuse("depth", `JSON is nested more than ${most} deep`);
   let message: Message | undefined;

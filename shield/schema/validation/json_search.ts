@@ -1,6 +1,6 @@
 /**
- * Goes through a JSON value along a descriptor and says which members are unknown and which do not
- * fit. Slower than decoding and run only when decoding failed; each leaf is tried by itself.
+ * Searches a JSON value along a descriptor, and says which members are unknown and which are wrong. It
+ * is slower than decoding and runs only when decoding failed; each leaf is tried by itself.
  */
 import { type DescField, type DescMessage, type Registry, ScalarType } from "@bufbuild/protobuf";
 import { hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt";
@@ -19,11 +19,14 @@ function isObject(value: unknown): value is Record<string, unknown> {
     !(value instanceof Numeral);
 }
 
-/** Leaves that are tried, so that a large text cannot hold up others; one takes some microseconds. */
+/**
+ * The most leaves that are tried, so that a large text cannot hold up others; one takes some
+ * microseconds.
+ */
 const TRIALS = 4_000;
 
 /**
- * One search. Findings go where the constructor says. It ends early when enough violations are
+ * One search. Findings go where the constructor says. The search ends early when enough violations are
  * described or too many leaves were tried; then counts are lower bounds.
  */
 export class JsonSearch {
@@ -41,7 +44,7 @@ export class JsonSearch {
     this.#most = limits.violations;
   }
 
-  /** Looks at what should be one message. `depth`: messages around it. */
+  /** Searches what should be one message. `depth` is the number of messages around it. */
   message(desc: DescMessage, value: unknown, path: string, depth = 0): void {
     if (depth >= this.#depth) {
       this.#report(path, "depth", `messages are nested more than ${this.#depth} deep`);
@@ -73,7 +76,7 @@ export class JsonSearch {
     }
   }
 
-  /** A key that is no field: an extension, or unknown. */
+  /** Takes a key that is no field of the message: it is an extension, or unknown. */
   #stranger(desc: DescMessage, key: string, value: unknown, path: string): void {
     const extension = key.startsWith("[")
       ? this.#registry.getExtension(key.slice(1, -1))
@@ -94,7 +97,7 @@ export class JsonSearch {
     path: string,
     depth: number,
   ): void {
-    // As everywhere in ProtoJSON: the default; of a Value it is a value.
+    // As everywhere in ProtoJSON, null stands for the default; for a Value it is a value.
     if (value === null) {
       this.#try(desc, { [key]: value }, path);
     } else if (field.fieldKind === "message") {
@@ -119,7 +122,7 @@ export class JsonSearch {
     }
   }
 
-  /** Fits, is unknown (such as the name of an enum value), or is wrong. */
+  /** Tries a leaf: it is right, unknown (such as the name of an enum value), or wrong. */
   #try(desc: DescMessage, value: unknown, path: string): void {
     const error = this.#error(desc, value, false);
     if (error === undefined) return;

@@ -23,15 +23,15 @@ export type { ValidateOptions, Validation, Violation } from "./validate_types.ts
 
 /** A compiled message. Synchronous; throws nothing, whatever the data. */
 export interface MessageSchema {
-  /** Full name, such as `transit_realtime.FeedMessage`. */
+  /** The full name of the message, such as `transit_realtime.FeedMessage`. */
   readonly type_name: string;
   /** Whether the message, or one inside it, has protovalidate rules. */
   readonly has_rules: boolean;
-  /** About what it takes in memory, without descriptors. */
+  /** About how many bytes it takes in memory, without descriptors. */
   readonly heap_bytes: number;
-  /** Judges the binary form. */
+  /** Judges data in the binary form. */
   validate(data: Uint8Array, options: ValidateOptions): Validation;
-  /** Judges the ProtoJSON form, UTF-8. */
+  /** Judges data in the ProtoJSON form, UTF-8. */
   validateJson(text: Uint8Array, options: ValidateOptions): Validation;
 }
 
@@ -68,7 +68,7 @@ class CompiledMessage implements MessageSchema {
     return broken === undefined ? found : { ...found, ...broken };
   }
 
-  /** What is missing when pieces of one message are put together, as every reader does. */
+  /** Judges again what is missing once pieces of one message are put together, as every reader does. */
   #judgeWhole(data: Uint8Array, found: Validation): Validation {
     const { unknown, unknown_paths } = found;
     const findings = new Findings(this.#limits.violations);

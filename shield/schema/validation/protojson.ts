@@ -1,8 +1,8 @@
 /**
- * ProtoJSON where protobuf-es reads it otherwise than the specification has it: a value is made ready
- * for that decoder, along its descriptor. Numbers keep all their digits until it is known what they are
- * for; what only JavaScript takes for a number, a day or a duration is refused. Reads no text in which a
- * member comes twice.
+ * ProtoJSON where protobuf-es reads it otherwise than the specification says: a value is prepared for
+ * that decoder, along its descriptor. Numbers keep all their digits until their type is known. Texts
+ * that only JavaScript takes for a number, a day or a duration are refused, and so is a text in which a
+ * member occurs twice.
  */
 import {
   type DescExtension,
@@ -18,7 +18,7 @@ import {
 } from "@bufbuild/protobuf";
 import { EmptySchema, hasCustomJsonRepresentation, isWrapperDesc } from "@bufbuild/protobuf/wkt";
 
-/** A number as the text has it: a double could not hold it, or not in each of its forms. */
+/** A number as the text has it, which a double may not hold exactly. */
 export class Numeral {
   readonly text: string;
 
@@ -26,17 +26,17 @@ export class Numeral {
     this.text = text;
   }
 
-  /** The nearest double; Infinity beyond all of them. */
+  /** The nearest double; Infinity for numbers above all of them. */
   get nearest(): number {
     return Number(this.text);
   }
 }
 
-/** Sixteen digits, or an exponent: what a double may not hold exactly. */
+/** A number with sixteen digits or an exponent, which a double may not hold exactly. */
 const WIDE = /(?:\d\.?){16}|\d[eE][+-]?\d/;
 /** A number of JSON: sign, whole part, fraction, exponent. */
 const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
-/** Digits of the largest integer of 64 bits. */
+/** The digits of the largest integer of 64 bits. */
 const INTEGER_DIGITS = 20;
 const BASE64 = /^[A-Za-z0-9+/_-]*(?:={0,2})$/;
 const DURATION = /^-?\d+(?:\.\d{1,9})?s$/;
@@ -45,7 +45,7 @@ const WORDS: readonly string[] = ["NaN", "Infinity", "-Infinity"];
 type AnyField = DescField | DescExtension;
 type Members = Record<string, unknown>;
 
-/** A JSON value whose wide numbers are `Numeral`s. Throws SyntaxError. */
+/** Parses a JSON text; wide numbers become `Numeral`s. Throws SyntaxError. */
 export function parseNumerals(text: string): unknown {
   if (!WIDE.test(text)) return JSON.parse(text);
   const keep = (_: string, value: unknown, { source }: { source: string }) =>
@@ -63,7 +63,7 @@ export function refuseDuplicates(text: string): void {
   }
 }
 
-/** Decodes a value of `parseNumerals`, which is changed. Throws an Error that names what is wrong. */
+/** Decodes a value of `parseNumerals`, which it changes. Throws an Error that names what is wrong. */
 export function readJson(
   desc: DescMessage,
   value: unknown,
@@ -84,7 +84,7 @@ function wrong(what: AnyField | DescMessage, problem: string): Error {
 const quoted = (text: string) =>
   JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 
-/** As any assignment, but of a name like `__proto__` too. */
+/** Sets a member, even one with a name like `__proto__`. */
 function put(members: Members, name: string, value: unknown): void {
   const every = { value, writable: true, enumerable: true, configurable: true };
   Object.defineProperty(members, name, every);
@@ -117,7 +117,7 @@ function readyMessage(desc: DescMessage, value: unknown, registry: Registry): un
   return value;
 }
 
-/** Types of `google.protobuf` that JSON writes in a way of their own. */
+/** Prepares a value of the `google.protobuf` types that JSON writes in a way of their own. */
 function readyKnown(desc: DescMessage, value: unknown, registry: Registry): unknown {
   if (isWrapperDesc(desc)) return readyScalar(desc.fields[0], desc.fields[0].scalar, value);
   switch (desc.typeName) {
@@ -138,12 +138,14 @@ function readyKnown(desc: DescMessage, value: unknown, registry: Registry): unkn
   }
 }
 
-/** A day that its month does not have, and 24 o'clock: JavaScript takes them for the next day. */
+/**
+ * Refuses a day that its month does not have, and 24 o'clock: JavaScript takes them for the next day.
+ */
 function refuseNoDay(desc: DescMessage, text: string): void {
   const found = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):/.exec(text)?.map(Number);
   if (found === undefined) return;
   const [, year = 0, month = 0, day = 0, hour = 0] = found;
-  // The years 0 to 99 are others to JavaScript; leap years come again after 400.
+  // JavaScript takes the years 0 to 99 for others; leap years repeat every 400 years.
   const days = new Date(Date.UTC(2000 + year % 400, month, 0)).getUTCDate();
   if (day > days || hour > 23) throw wrong(desc, `${quoted(text)} is no time that there is`);
 }
@@ -159,7 +161,7 @@ function readyAny(value: unknown, registry: Registry): unknown {
   return value;
 }
 
-/** Inside of a Struct every number is a double. */
+/** Prepares a value inside of a Struct, where every number is a double. */
 function readyPlain(desc: DescMessage, value: unknown): unknown {
   if (value instanceof Numeral) {
     if (Number.isFinite(value.nearest)) return value.nearest;
@@ -197,7 +199,7 @@ function readyField(field: AnyField, value: unknown, registry: Registry): unknow
 
 const readyNumeral = (value: unknown) => value instanceof Numeral ? value.nearest : value;
 
-/** One value of a field, an element of a list, or the value of a map's entry. */
+/** Prepares one value: of a field, of an element of a list, or of a map's entry. */
 function readyValue(field: AnyField, value: unknown, registry: Registry): unknown {
   if (field.message !== undefined) return readyMessage(field.message, value, registry);
   if (field.scalar !== undefined) return readyScalar(field, field.scalar, value);
@@ -244,7 +246,7 @@ function finite(field: AnyField, text: string): number {
   throw wrong(field, `${quoted(text)} is out of range`);
 }
 
-/** An integer in any of the forms that a number has, `1e2` and `1.0` too, as plain digits. */
+/** An integer as plain digits, from any form that a number has, also `1e2` and `1.0`. */
 function integerText(field: AnyField, text: string): string {
   const [, sign = "", whole = "", fraction = "", exponent = "0"] = NUMBER.exec(text) ?? [];
   if (whole === "") throw wrong(field, `${quoted(text)} is no number`);

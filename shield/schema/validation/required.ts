@@ -1,6 +1,7 @@
 /**
- * Finds the required fields that a decoded message lacks: of JSON, and of binary data that sends a
- * message in several pieces, which only a reader puts together. The wire walker finds all others.
+ * Finds the required fields that a decoded message lacks. This is for JSON, and for binary data that
+ * sends a message in several pieces, which only a reader puts together. All others are found by the
+ * wire walker.
  */
 import {
   type DescExtension,
@@ -16,9 +17,9 @@ import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import type { Findings } from "./validate_findings.ts";
 import { joinPath, quoteKey } from "./validate_path.ts";
 
-/** Looks through messages of one registry. */
+/** Finds missing required fields in messages of one registry. */
 export class RequiredFields {
-  /** Extensions with messages, by the type that they extend. */
+  /** Extensions that are messages, by the type that they extend. */
   readonly #extensions = new Map<string, DescExtension[]>();
 
   constructor(registry: Registry) {
@@ -29,7 +30,7 @@ export class RequiredFields {
     }
   }
 
-  /** Reports each that is missing, at any depth. */
+  /** Reports each required field that is missing, at any depth. */
   report(desc: DescMessage, message: Message, findings: Findings): void {
     this.#message(reflect(desc, message), "", findings);
   }

@@ -1,6 +1,6 @@
 /**
- * Protovalidate rules over a decoded message, compiled once and bounded in what they may cost. The
- * structure of the data is judged elsewhere, before.
+ * Protovalidate rules on a decoded message, compiled once and bounded in what they may cost. The
+ * structure of the data is judged elsewhere, before the rules.
  */
 import {
   create,
@@ -20,24 +20,24 @@ import { RuleSteps } from "./rules_steps.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, Validation } from "./validate_types.ts";
 
-/** What the rules found. */
+/** The findings of rules. */
 export type RuleFindings = Pick<Validation, "violations" | "total">;
 
 /** The rules of one message type. */
 export class MessageRules {
-  /** To decode with; not the one of the registry that was given when rules had to be changed. */
+  /** The descriptor to decode with; not the given registry's where rules had to be changed. */
   readonly desc: DescMessage;
   readonly registry: FileRegistry;
-  /** About what they take in memory, without descriptors. */
+  /** About how many bytes they take in memory, without descriptors. */
   readonly heap_bytes: number;
   readonly #validator: Validator;
   readonly #steps: RuleSteps;
   readonly #counted: RuleInventory["counted"];
   readonly #limits: SchemaLimits;
-  /** Some message that it reaches has a `float`. */
+  /** Whether some message that it reaches has a `float`. */
   readonly #has_floats: boolean;
 
-  /** Throws `SchemaError` when protovalidate cannot compile the rules. */
+  /** Compiles the rules. Throws `SchemaError` when protovalidate cannot. */
   constructor(
     registry: FileRegistry,
     desc: DescMessage,
@@ -60,7 +60,7 @@ export class MessageRules {
     }
   }
 
-  /** `undefined`: every rule is kept. The structure of the data was found good. */
+  /** Judges binary data, whose structure was found good; `undefined` when every rule is kept. */
   judgeBinary(data: Uint8Array, size_bytes: number = data.length): RuleFindings | undefined {
     let message: Message;
     try {
@@ -75,15 +75,18 @@ export class MessageRules {
   }
 
   /**
-   * As `judge`, for a message out of JSON, in which floats are doubles: they are cut to 32 bits first, as
-   * everybody has them who reads the message in its binary form.
+   * Judges as `judge` does, for a message out of JSON. Its floats are doubles and are cut to 32 bits
+   * first, as every reader of the binary form has them.
    */
   judgeJson(message: Message, size_bytes: number): RuleFindings | undefined {
     if (!this.#has_floats) return this.judge(message, size_bytes);
     return this.judgeBinary(toBinary(this.desc, message), size_bytes);
   }
 
-  /** `undefined`: every rule is kept. `size_bytes`: of what the message was decoded from. */
+  /**
+   * Judges a message; `undefined` when every rule is kept. `size_bytes` is the size of the data that
+   * the message was decoded from.
+   */
   judge(message: Message, size_bytes: number): RuleFindings | undefined {
     this.#steps.begin(size_bytes);
     const result = this.#validator.validate(this.desc, message);
@@ -107,7 +110,7 @@ export class MessageRules {
 
   #describe(findings: Findings, broken: Broken): void {
     const rule = this.#counted.get(broken.ruleId) ?? broken.ruleId;
-    // Without a message of its own, protovalidate quotes the expression.
+    // Protovalidate quotes the expression of a rule that has no message of its own.
     const quoted = /^"([^]*)" returned false$/.exec(broken.message)?.[1] ?? "";
     const original = this.#counted.get(quoted);
     const message = original === undefined ? broken.message : `"${original}" returned false`;
@@ -126,7 +129,10 @@ function reachesFloat(desc: DescMessage): boolean {
   );
 }
 
-/** `undefined`: the message reaches no rules. Throws `SchemaError` for rules that cannot be used. */
+/**
+ * Compiles the rules of a message; `undefined` when it reaches none. Throws `SchemaError` for rules
+ * that cannot be used.
+ */
 export function compileRules(
   registry: FileRegistry,
   desc: DescMessage,

@@ -39,25 +39,27 @@ import { hasHostRule, replaceHostRule } from "./rules_hosts.ts";
 import { countTurns, patternProblem } from "./rules_steps.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
-/** What was found. */
+/** The rules that a message reaches. */
 export interface RuleInventory {
-  /** There is at least one rule. */
+  /** Whether there is at least one rule. */
   readonly any: boolean;
-  /** Some of them are about names of hosts. */
+  /** Whether some rules are about names of hosts. */
   readonly has_hosts: boolean;
-  /** Expressions as counted, to how the schema has them; only those that differ. */
+  /** The schema's expressions by their counted form; only those that differ from it. */
   readonly counted: ReadonlyMap<string, string>;
-  /** About what the compiled rules take in memory. */
+  /** About how many bytes the compiled rules take in memory. */
   readonly heap_bytes: number;
 }
 
-/** Measured: of a validator, of the standard rules of one type, of an expression or pattern. */
+/**
+ * Bytes, as measured: of a validator, of the standard rules of one type, of an expression or pattern.
+ */
 const VALIDATOR_BYTES = 32_768;
 const STANDARD_BYTES = 163_840;
 const EXPRESSION_BYTES = 2_048;
 const EXPRESSION_CHAR_BYTES = 40;
 
-/** Where CEL stands: in a message, a field, or a predefined rule. */
+/** A place with CEL expressions: a message, a field, or a predefined rule. */
 interface CelHolder {
   cel: Rule[];
   celExpression?: string[];
@@ -79,13 +81,13 @@ function* withInner(rules: FieldRules | undefined): Generator<FieldRules> {
   yield* withInner(rules.type.value.values);
 }
 
-/** Gathers rules and refuses those that cannot be used. */
+/** Collects rules, and refuses those that cannot be used. */
 class Collector {
   any = false;
   has_hosts = false;
   readonly counted = new Map<string, string>();
   readonly #limits: SchemaLimits;
-  /** Types of which there are standard rules: protovalidate compiles all of a type's. */
+  /** The types that have standard rules: protovalidate compiles all rules of a type. */
   readonly #standard = new Set<string>();
   #count = 0;
   #chars = 0;
@@ -121,7 +123,7 @@ class Collector {
       if ((type.case === "string" || type.case === "bytes") && type.value.pattern !== "") {
         this.#pattern(type.value.pattern, where);
       }
-      // On messages protovalidate compares each with each, and never by what is in them.
+      // Protovalidate compares each message with each other, and never by what is in them.
       if (type.case === "repeated" && type.value.unique && field.message !== undefined) {
         throw new SchemaError(`${quoteName(where)}: repeated.unique cannot be used on messages`);
       }
@@ -175,7 +177,7 @@ class Collector {
   }
 }
 
-/** The message and all that are inside of it, at any depth. */
+/** The message and all messages inside of it, at any depth. */
 export function reachable(root: DescMessage): Set<DescMessage> {
   const found = new Set([root]);
   for (const desc of found) {
@@ -186,7 +188,10 @@ export function reachable(root: DescMessage): Set<DescMessage> {
   return found;
 }
 
-/** Throws `SchemaError` when a rule cannot be compiled, or when there are too many or too long ones. */
+/**
+ * Collects the rules. Throws `SchemaError` when one cannot be compiled, or when they are too many or
+ * too long.
+ */
 export function collectRules(
   registry: FileRegistry,
   root: DescMessage,
@@ -201,7 +206,7 @@ export function collectRules(
     }
   } catch (error) {
     if (error instanceof SchemaError) throw error;
-    // Options whose bytes are no rules.
+    // The bytes of the options are no rules.
     throw new SchemaError(`the rules cannot be read: ${(error as Error).message}`);
   }
   return collector;
@@ -237,7 +242,7 @@ function countInMessage(message: DescriptorProto): void {
   message.nestedType.forEach(countInMessage);
 }
 
-/** What was made of the files that many schemas have in common. */
+/** The counted copies of files that many schemas have in common. */
 const counted_files = new WeakMap<FileDescriptorProto, FileDescriptorProto>();
 
 function countedFile({ proto }: DescFile): FileDescriptorProto {
@@ -253,7 +258,7 @@ function countedFile({ proto }: DescFile): FileDescriptorProto {
   return copy;
 }
 
-/** A registry of the same files, in which every loop of a rule is counted. */
+/** Makes a registry of the same files in which every loop of a rule is counted. */
 export function countedRegistry(registry: FileRegistry): FileRegistry {
   return linkFiles(Array.from(registry.files, countedFile));
 }

@@ -1,7 +1,7 @@
 /**
- * Names of hosts as protovalidate defines them: 253 characters at most, *excluding* the dot that may stand
- * at the end. The library counts the dot, so that rules about hosts are handed to this file: by patterns
- * that `RuleSteps.matches` knows, as that is the one function of the library that can be replaced.
+ * Names of hosts as protovalidate defines them: at most 253 characters, *excluding* the dot that may be
+ * at the end. The library counts that dot, so rules about hosts are handed to this file, by patterns
+ * that `RuleSteps.matches` knows: it is the one function of the library that can be replaced.
  */
 import type {
   FieldRules,
@@ -10,9 +10,9 @@ import type {
 import { RuleSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { create } from "@bufbuild/protobuf";
 
-/** Stands for `isHostname` in expressions; no text matches it as a pattern. */
+/** The pattern that stands for `isHostname` in expressions; no text matches it. */
 export const HOSTNAME = "(?#hostname)";
-/** Stands for a host and a port, of a host that the library takes for too long. */
+/** The pattern that stands for host and port, for hosts that the library takes for too long. */
 const LONG_HOST_AND_PORT = "(?#long-host-and-port)";
 
 const NAME_CHARS = 253;
@@ -33,7 +33,7 @@ function isHostAndPort(text: string): boolean {
   return at >= 0 && PORT.test(port) && Number(port) <= 65_535 && isHostname(text.slice(0, at));
 }
 
-/** What a text is to one of the patterns above; undefined: it is another pattern. */
+/** Whether a text matches one of the patterns above; undefined for any other pattern. */
 export function matchesHost(pattern: string, text: string): boolean | undefined {
   if (pattern === HOSTNAME) return isHostname(text);
   return pattern === LONG_HOST_AND_PORT ? isHostAndPort(text) : undefined;
@@ -70,12 +70,12 @@ function hostRuleOf({ type }: FieldRules): HostRule | undefined {
   return wellKnown.value === true ? HOST_RULES[wellKnown.case ?? ""] : undefined;
 }
 
-/** Whether the rules ask for a host. */
+/** Whether the rules include one about hosts. */
 export function hasHostRule(rules: FieldRules): boolean {
   return hostRuleOf(rules) !== undefined;
 }
 
-/** Puts expressions of the same ids and texts in place of a standard rule about hosts. */
+/** Replaces the standard rules about hosts by expressions with the same ids and texts. */
 export function replaceHostRule(rules: FieldRules): void {
   const rule = hostRuleOf(rules);
   if (rule === undefined || rules.type.case !== "string") return;

@@ -1,31 +1,31 @@
 /**
  * Bounds what the rules of a schema may cost at run time. CEL has no bound of its own, so each turn of
- * a macro (`all`, `map` and so on) is made to call `matches` with a mark that counts it; patterns are
- * matched by RE2, which is linear, and are counted by their size. Looks at text only.
+ * a macro (`all`, `map` and so on) is made to call `matches` with a mark that counts it. Patterns are
+ * matched by RE2, which is linear, and count by their size. Expressions are handled as text only.
  */
 import { RE2JS } from "@bufbuild/re2";
 import { HOSTNAME, matchesHost } from "./rules_hosts.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
-/** No pattern of RE2, so that none of a schema can be mistaken for it. */
+/** The mark. It is no pattern of RE2, so no pattern of a schema can be mistaken for it. */
 const TURN = "(?#turn)";
 const UNIQUE = "(?#unique)";
 const TURN_CALL = `"".matches("${TURN}")`;
 const UNIQUE_CALL = `"".matches("${UNIQUE}")`;
 
-/** Macros that loop; `map` may have a filter as well. */
+/** The macros that loop; `map` may have a filter as well. */
 const MACROS = new Set(["all", "exists", "exists_one", "existsOne", "filter", "map"]);
-/** Instructions of a pattern times characters that count as one step. */
+/** How many instructions of a pattern times characters count as one step. */
 const MATCHES_PER_STEP = 16;
-/** `unique` compares each element with those before it; so many bytes of them count as one step. */
+/** How many bytes count as one step of `unique`, which compares each element with those before it. */
 const UNIQUE_BYTES_PER_STEP = 512;
-/** The clock is looked at so often. */
+/** How many steps lie between two looks at the clock. */
 const STEPS_PER_LOOK = 16;
 const PATTERNS_KEPT = 1_024;
 
 /** Counts steps while the rules look at one message. */
 export class RuleSteps {
-  /** The rules took more than they may; what they said since is worth nothing. */
+  /** True when the rules took more than they may; what they said since then counts for nothing. */
   exhausted = false;
   readonly #limits: SchemaLimits;
   readonly #now: () => number;
@@ -35,13 +35,13 @@ export class RuleSteps {
   #size_bytes = 0;
   #until_ms = 0;
 
-  /** `now`: milliseconds of a clock that only goes forward. */
+  /** Makes a counter. `now` is in milliseconds of a clock that only goes forward. */
   constructor(limits: SchemaLimits, now: () => number) {
     this.#limits = limits;
     this.#now = now;
   }
 
-  /** A message of this size comes. */
+  /** Begins with a message of this size. */
   begin(size_bytes: number): void {
     this.exhausted = false;
     this.#steps = 0;
@@ -50,7 +50,10 @@ export class RuleSteps {
     this.#until_ms = this.#now() + this.#limits.rule_time_ms;
   }
 
-  /** What protovalidate calls for a pattern. Throws what RE2 throws for one that it cannot read. */
+  /**
+   * Matches a text with a pattern, for protovalidate. Throws as RE2 throws for a pattern that it cannot
+   * read.
+   */
   readonly matches = (pattern: string, text: string): boolean => {
     if (pattern === TURN) return this.#spend(1);
     if (pattern === UNIQUE) return this.#spend(1 + this.#size_bytes / UNIQUE_BYTES_PER_STEP);
@@ -68,7 +71,7 @@ export class RuleSteps {
     return !this.exhausted;
   }
 
-  /** A pattern may come out of a message too, so few are kept and long ones are refused. */
+  /** Compiles a pattern. It may come out of a message, so few are kept, and long ones are refused. */
   #compile(pattern: string): RE2JS {
     let compiled = this.#patterns.get(pattern);
     if (compiled === undefined) {
@@ -88,7 +91,7 @@ function checkPattern(pattern: string, limits: SchemaLimits): void {
   );
 }
 
-/** What is wrong with a pattern of a schema; `undefined`: nothing. */
+/** The problem with a pattern of a schema; `undefined` when there is none. */
 export function patternProblem(pattern: string, limits: SchemaLimits): string | undefined {
   try {
     checkPattern(pattern, limits);
@@ -104,7 +107,9 @@ interface Token {
   readonly at: number;
 }
 
-/** CEL strings with their prefixes, comments and blanks, names, and single characters. */
+/**
+ * The tokens of CEL: strings with their prefixes, comments and blanks, names, and single characters.
+ */
 const TOKEN = new RegExp(
   [
     /(?:[bB]?[rR]|[rR][bB])(?:"""[^]*?"""|'''[^]*?'''|"[^"\r\n]*"|'[^'\r\n]*')/,
@@ -128,7 +133,7 @@ function tokens(expression: string): Token[] {
   return found;
 }
 
-/** Where the arguments of a call begin, and where its parenthesis closes; tokens, not characters. */
+/** Where the arguments of a call begin, and where its parenthesis closes, counted in tokens. */
 function callArguments(all: readonly Token[], open: number): number[] | undefined {
   const starts = [open + 1];
   let depth = 0;
@@ -145,7 +150,7 @@ function callArguments(all: readonly Token[], open: number): number[] | undefine
 interface Insertion {
   readonly at: number;
   readonly text: string;
-  /** What it stands for ends here; absent: it stands for nothing. */
+  /** Where the text that it replaces ends; absent: it replaces nothing. */
   readonly until?: number;
 }
 
@@ -161,14 +166,14 @@ function insertionsOf(all: readonly Token[], index: number): Insertion[] {
   if (bounds === undefined || bounds.length < 3) return [];
   const second = all[bounds[1]!]!.at;
   if (name === "map" && bounds.length === 3) return [{ at: second, text: `${TURN_CALL}, ` }];
-  // The end of the second argument: a comma or the closing parenthesis.
+  // The end of the second argument is a comma or the closing parenthesis.
   const after = bounds.length === 3 ? all[bounds[2]!]! : all[bounds[2]! - 1]!;
   return [{ at: second, text: `${TURN_CALL} && (` }, { at: after.at, text: ")" }];
 }
 
 /**
- * The expression with each turn of its macros counted, and names of hosts looked at by
- * `rules_hosts.ts`. Unchanged when it has neither.
+ * The expression with each turn of its macros counted, and with names of hosts checked by
+ * `rules_hosts.ts`. It stays as it is when it has neither.
  */
 export function countTurns(expression: string): string {
   const all = tokens(expression);

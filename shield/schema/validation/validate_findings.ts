@@ -5,7 +5,7 @@ import { clipPath } from "./validate_path.ts";
 
 const MESSAGE_CHARS = 512;
 
-/** Collects what one validation finds. Used again and again, so `reset` comes first. */
+/** Collects what one validation finds. It is used for many, so `reset` comes first. */
 export class Findings {
   total = 0;
   unknown = 0;

@@ -1,6 +1,6 @@
 /**
- * Where in a message something is: indices and map keys for a path, counted after the fact in bytes
- * that the walker has already passed. So the walker itself keeps no counters. Judges nothing.
+ * The path of a place in a message: its indices and map keys are counted afterwards, in bytes that the
+ * walker has already passed, so that the walker itself keeps no counters. Judges nothing.
  */
 import { ScalarType } from "@bufbuild/protobuf";
 import type { FieldEntry } from "./validate_table.ts";
@@ -10,13 +10,15 @@ import { WIRE_VARINT } from "./validate_table.ts";
 const KEY_CHARS = 64;
 const PATH_CHARS = 1_024;
 
-/** A cursor that never throws: beyond the end there are zeros. */
+/** A cursor that never throws: beyond the end it reads zeros. */
 interface Cursor {
   readonly bytes: Uint8Array;
   pos: number;
 }
 
-/** Exact up to 2^53, which is enough for tags and for lengths that were found to fit. */
+/**
+ * Reads a varint, exact up to 2^53, which is enough for tags and for lengths that were found to fit.
+ */
 function varint(cursor: Cursor): number {
   const { bytes } = cursor;
   let value = 0;
@@ -28,7 +30,7 @@ function varint(cursor: Cursor): number {
   return value;
 }
 
-/** All 64 bits. */
+/** Reads a varint with all its 64 bits. */
 function wideVarint(cursor: Cursor): bigint {
   let value = 0n;
   for (let shift = 0n; shift < 70n; shift += 7n) {
@@ -91,7 +93,7 @@ export function countElements(
   return count;
 }
 
-/** As in a path, in quotes, and not longer than a line. */
+/** A map key as paths have it: in quotes, and not longer than a line. */
 export function quoteKey(key: string): string {
   return JSON.stringify(key.length > KEY_CHARS ? `${key.slice(0, KEY_CHARS)}…` : key);
 }
@@ -141,31 +143,33 @@ function mapKey(bytes: Uint8Array, at: number, type: ScalarType): string | undef
     }
     return undefined;
   } catch (error) {
-    // A fixed-width key that is cut off.
+    // A key of fixed width was cut off.
     if (error instanceof RangeError) return undefined;
     throw error;
   }
 }
 
-/** `name` behind `path`. An extension, in brackets, gets no dot. */
+/** Joins `name` to `path`. An extension, in brackets, gets no dot. */
 export function joinPath(path: string, name: string): string {
   return path === "" || name.startsWith("[") ? path + name : `${path}.${name}`;
 }
 
-/** The way of a walk, level by level: the field, where its record begins, where its message does. */
+/**
+ * The way of a walk, level by level: the field, where its record begins, and where its message begins.
+ */
 export interface Levels {
   readonly fields: (FieldEntry | undefined)[];
   readonly records: number[];
   readonly starts: number[];
 }
 
-/** Where packed elements begin, and where the one begins that is meant. */
+/** The place of a packed element: where all of them begin, and where this one does. */
 export interface PackedPlace {
   readonly start: number;
   readonly at: number;
 }
 
-/** The path to the field at `level`; `packed`: to one of its elements. */
+/** The path to the field at `level`; with `packed`, to one of its elements. */
 export function pathTo(
   bytes: Uint8Array,
   levels: Levels,
@@ -176,7 +180,7 @@ export function pathTo(
   let path = "";
   for (let at = 0; at <= level; at++) {
     const field = fields[at];
-    // The levels below the last field are those of a walk before this one.
+    // Levels below the last field belong to an earlier walk.
     if (field === undefined) break;
     // The key before it names the entry; what is inside belongs to the value.
     const in_entry = at > 0 && fields[at - 1]?.map_key !== undefined;
@@ -205,7 +209,7 @@ function element(
   return String(before + packedElements(inside, packed.at, field.wire));
 }
 
-/** Bounded, as names in a schema are not. */
+/** The path, shortened if it is too long: names in a schema are not bounded. */
 export function clipPath(path: string): string {
   return path.length > PATH_CHARS ? `${path.slice(0, PATH_CHARS)}…` : path;
 }

@@ -1,6 +1,6 @@
 /**
- * Descriptors compiled to tables that the wire walker reads: field number to wire type, shape and what
- * is inside. One table for each message type that is reached. Looks at no data.
+ * Descriptors compiled to tables that the wire walker reads: from field number to wire type, shape and
+ * what is inside. There is one table for each message type that is reached. Looks at no data.
  */
 import type { DescExtension, DescField, DescMessage } from "@bufbuild/protobuf";
 import { type Registry, ScalarType } from "@bufbuild/protobuf";
@@ -8,47 +8,50 @@ import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
-/** Wire types, the low three bits of a tag. */
+/** Wire types, which are the low three bits of a tag. */
 export const WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2;
-/** Groups and four bytes. */
+/** The wire types of groups and of four bytes. */
 export const WIRE_GROUP = 3, WIRE_END_GROUP = 4, WIRE_FIXED32 = 5;
 
 /** Field numbers below this one are looked up in an array. */
 const DENSE_NUMBERS = 128;
-/** Required fields of one message whose bits fit a small integer. */
+/** The most required fields of one message whose bits fit a small integer. */
 const REQUIRED_BITS = 30;
-/** Messages of one message whose bits fit a small integer. */
+/** The most fields with a message, in one message, whose bits fit a small integer. */
 const PIECE_BITS = 30;
 
-/** Measured: of a table with its dense part, of an entry in it. */
+/** Bytes, as measured: of a table with its dense part, of an entry in it. */
 const TABLE_BYTES = 1_280;
 const ENTRY_BYTES = 176;
 
-/** What is behind the wire type of a field. */
+/** What the bytes behind a field's wire type are. */
 export type Shape = "plain" | "text" | "message" | "closed-enum";
 
-/** One field of a table. A class, so that all have one hidden class. */
+/** One field of a table. It is a class, so that all fields have one hidden class. */
 export class FieldEntry {
   readonly number: number;
-  /** As in a path: `latitude`, or `[package.extension]`. */
+  /** The field's name as in a path: `latitude`, or `[package.extension]`. */
   readonly name: string;
-  /** For sentences: `float`, `enum a.B`, `message a.B`. */
+  /** The field's type for sentences: `float`, `enum a.B`, `message a.B`. */
   readonly type: string;
-  /** Of one element. */
+  /** The wire type of one element. */
   readonly wire: number;
   readonly shape: Shape;
   readonly repeated: boolean;
-  /** A repeated field whose elements may also come packed. */
+  /** Whether its elements may also come packed, for a repeated field. */
   readonly packable: boolean;
-  /** `shape` "message": what is inside; of a map, its entry. Set once, as types may be recursive. */
+  /**
+   * The table of the message inside, for `shape` "message"; for a map, of its entry. Set once, as types
+   * may be recursive.
+   */
   table: MessageTable | undefined;
-  /** `shape` "closed-enum": the values that there are. */
+  /** The values of the enum, for `shape` "closed-enum". */
   readonly values: ReadonlySet<number> | undefined;
   /** The type of a map's keys. */
   readonly map_key: ScalarType | undefined;
-  /** In the required mask; 0: not required. */
+  /** The field's bit in the required mask; 0: the field is not required. */
   required_bit = 0;
-  /** The bit of a message that is not repeated; 0: something else. */
+  /** The bit of a field with a message that is not repeated; 0 for any other field. */
   piece_bit = 0;
 
   constructor(parts: FieldParts) {
@@ -75,23 +78,23 @@ interface FieldParts {
   readonly map_key?: ScalarType | undefined;
 }
 
-/** One message type. */
+/** The table of one message type. */
 export class MessageTable {
   readonly type_name: string;
-  /** An entry of a map: a message on the wire, but not in a path. */
+  /** True for an entry of a map: a message on the wire, but not in a path. */
   readonly is_entry: boolean;
   readonly dense: (FieldEntry | undefined)[] = new Array(DENSE_NUMBERS).fill(undefined);
   readonly sparse = new Map<number, FieldEntry>();
-  /** In the order of their declaration. */
+  /** The required fields, in the order of their declaration. */
   required: FieldEntry[] = [];
   required_mask = 0;
-  /** Required fields beyond the bits of the mask, which are searched for. */
+  /** Required fields without a bit in the mask; they are searched for. */
   late_required: FieldEntry[] = [];
   /** For the outermost table: whether some type that it reaches has required fields. */
   reaches_required = false;
-  /** For the outermost table: about how much memory all that it reaches takes. */
+  /** For the outermost table: about how many bytes all tables that it reaches take. */
   heap_bytes = 0;
-  /** Fields with a message that is not repeated. */
+  /** How many fields have a message that is not repeated. */
   #singles = 0;
 
   constructor(type_name: string, is_entry: boolean) {
@@ -101,14 +104,14 @@ export class MessageTable {
 
   add(field: FieldEntry): void {
     if (field.shape === "message" && !field.repeated) {
-      // Those beyond the bits share the last one: two of them look like two pieces of one.
+      // Fields above the bits share the last one: two of them look like two pieces of one.
       field.piece_bit = 1 << Math.min(this.#singles++, PIECE_BITS - 1);
     }
     if (field.number < DENSE_NUMBERS) this.dense[field.number] = field;
     else this.sparse.set(field.number, field);
   }
 
-  /** `undefined`: not in the schema. */
+  /** The field with that number; `undefined` when the schema has none. */
   find(number: number): FieldEntry | undefined {
     return number < DENSE_NUMBERS ? this.dense[number] : this.sparse.get(number);
   }
@@ -150,7 +153,7 @@ function scalarValue(type: ScalarType, utf8: boolean): Value {
   return { type: ScalarType[type].toLowerCase(), wire: scalarWire(type), shape };
 }
 
-/** Of one element of a list, of a map's value, or of the field itself. */
+/** The value of one element of a list, of a map's entry, or of the field itself. */
 function fieldValue(field: Any): Value {
   if (field.scalar !== undefined) return scalarValue(field.scalar, field.utf8Validation);
   if (field.enum !== undefined) {
@@ -254,7 +257,10 @@ class TableCompiler {
   }
 }
 
-/** Throws `SchemaError` when the message reaches too many types, or cannot be checked. */
+/**
+ * Compiles the tables of a message. Throws `SchemaError` when it reaches too many types, or cannot be
+ * checked.
+ */
 export function compileTable(
   registry: Registry,
   desc: DescMessage,

@@ -1,13 +1,15 @@
 /**
- * What a validation says, and the bounds on schemas and on the work that they may cause. Data only.
+ * The result of a validation, and the bounds on schemas and on the work that they may cause. Data only.
  */
 
-/** What a field outside the schema does: nothing, be named, or refuse the message. */
+/** What a field outside the schema causes: nothing, its name in the result, or a refusal. */
 export type UnknownFields = "allow" | "warn" | "refuse";
 
-/** One thing that is wrong. */
+/** One violation: one thing that is wrong. */
 export interface Violation {
-  /** `entity[2].vehicle.position.latitude`; "" for the message itself. */
+  /**
+   * The path of the field, such as `entity[2].vehicle.position.latitude`; "" for the message itself.
+   */
   readonly path: string;
   /**
    * `required`, `wire-type`, `utf8`, `truncated`, `varint`, `field-number`, `unknown-field`, `group`,
@@ -18,15 +20,18 @@ export interface Violation {
   readonly message: string;
 }
 
-/** What a validation found. Nothing found: `violations` is empty. */
+/** The result of a validation; `violations` is empty when nothing is wrong. */
 export interface Validation {
-  /** The first ones, at most `SchemaLimits.violations`. */
+  /** The first violations, at most `SchemaLimits.violations`. */
   readonly violations: readonly Violation[];
-  /** How many there are in all; of a long JSON text at least so many. */
+  /** How many violations there are in all; for a long JSON text it is a lower bound. */
   readonly total: number;
-  /** Fields outside the schema, values outside a closed enum. Counted in every mode, as `total`. */
+  /**
+   * How many fields outside the schema and values outside a closed enum there are; counted in every
+   * mode, like `total`.
+   */
   readonly unknown: number;
-  /** Paths of the first of them when they are to be named (`warn`), else empty. */
+  /** The paths of the first unknown fields when they are to be named (`warn`), otherwise empty. */
   readonly unknown_paths: readonly string[];
 }
 
@@ -37,23 +42,25 @@ export interface ValidateOptions {
 
 /** Bounds on schemas and on the work that they may cause. */
 export interface SchemaLimits {
-  /** Messages inside one another, the outermost one and map entries included. */
+  /** The most messages inside one another, the outermost one and map entries included. */
   readonly depth: number;
-  /** Violations and unknown paths that are named; the rest is only counted. */
+  /** The most violations and unknown paths that are named; the rest is only counted. */
   readonly violations: number;
-  /** Message types that one message may reach. */
+  /** The most message types that one message may reach. */
   readonly messages: number;
-  /** CEL expressions and patterns that one message may reach. */
+  /** The most CEL expressions and patterns that one message may reach. */
   readonly expressions: number;
-  /** UTF-16 units of one CEL expression or pattern. */
+  /** The most UTF-16 units of one CEL expression or pattern. */
   readonly expression_chars: number;
-  /** Steps of CEL macros and pattern matching over one message; about a microsecond each. */
+  /**
+   * The most steps of CEL macros and pattern matching for one message; each takes about a microsecond.
+   */
   readonly rule_steps: number;
-  /** How long the rules may take over one message; steps differ in what they cost. */
+  /** How long the rules may take for one message, as steps differ in what they cost. */
   readonly rule_time_ms: number;
 }
 
-/** What the Shield uses. */
+/** The limits that the Shield uses. */
 export const SCHEMA_LIMITS: SchemaLimits = {
   depth: 100,
   violations: 16,
@@ -64,7 +71,7 @@ export const SCHEMA_LIMITS: SchemaLimits = {
   rule_time_ms: 500,
 };
 
-/** Nothing found. Shared, so that a good message costs no allocation. */
+/** A result with no findings. It is shared, so that a good message costs no allocation. */
 export const VALID: Validation = Object.freeze({
   violations: Object.freeze([]),
   total: 0,

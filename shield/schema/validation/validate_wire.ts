@@ -10,9 +10,9 @@ import { type FieldEntry, type MessageTable, WIRE_BYTES, WIRE_VARINT } from "./v
 import { WIRE_END_GROUP, WIRE_FIXED32, WIRE_FIXED64, WIRE_GROUP } from "./validate_table.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
 
-/** Shorter text is looked at here: the native check costs about 80 ns a call. */
+/** Shorter text than this is checked here: the native check costs about 80 ns a call. */
 const SHORT_TEXT_BYTES = 64;
-/** After this, nothing that follows can be read. Thrown and caught here only. */
+/** Ends a walk: nothing after it can be read. Thrown and caught here only. */
 const STOP = new Error("the walk ends here");
 const NO_BYTES = new Uint8Array(0);
 
@@ -24,12 +24,12 @@ export class WireWalker {
   #pos = 0;
   /** The low 32 bits of the last varint. */
   #low = 0;
-  /** The path to here. */
+  /** The depth of the path to the current position. */
   #level = 0;
   readonly #levels: Levels;
-  /** Some message, which is not repeated, came more than once: readers merge the pieces. */
+  /** Whether a message that is not repeated came more than once: readers merge the pieces. */
   #in_pieces = false;
-  /** Violations that say no more than that a required field is missing. */
+  /** How many violations only say that a required field is missing. */
   #lacking = 0;
 
   constructor(limits: SchemaLimits) {
@@ -42,7 +42,7 @@ export class WireWalker {
     };
   }
 
-  /** Throws nothing, whatever the bytes are. */
+  /** Walks a message. Throws nothing, whatever the bytes are. */
   walk(table: MessageTable, bytes: Uint8Array, mode: UnknownFields): Validation {
     this.#findings.reset(mode);
     this.#bytes = bytes;
@@ -65,7 +65,7 @@ export class WireWalker {
     return this.#in_pieces && this.#lacking > 0 && this.#lacking === this.#findings.total;
   }
 
-  /** `group`: the field number whose end closes the message; 0: it goes up to `end`. */
+  /** Walks a message up to `end` or, with `group`, to the end of the group of that number. */
   #message(table: MessageTable, end: number, group: number): void {
     const level = this.#level;
     const bytes = this.#bytes;
@@ -107,7 +107,7 @@ export class WireWalker {
     }
   }
 
-  /** Whether the field has a value now: an unknown value of a closed enum is none. */
+  /** Takes a value. Whether the field has one now: an unknown one of a closed enum is none. */
   #value(table: MessageTable, field: FieldEntry, wire: number, end: number): boolean {
     if (wire !== field.wire) {
       if (wire === WIRE_BYTES && field.packable) return this.#packed(table, field, end);
@@ -141,7 +141,7 @@ export class WireWalker {
     const inner_end = group ? end : this.#pos + size;
     if (this.#level + 1 >= this.#depth) {
       this.#report("depth", `messages are nested more than ${this.#depth} deep`);
-      // Where a group ends is not known without going deeper.
+      // The end of a group is not known without going deeper.
       if (group) throw STOP;
       this.#pos = inner_end;
       return;
@@ -178,7 +178,7 @@ export class WireWalker {
     return true;
   }
 
-  /** `size` bytes of text at the position. */
+  /** Checks `size` bytes of text at the position. */
   #text(size: number): void {
     const bytes = this.#bytes;
     const start = this.#pos;
@@ -204,7 +204,7 @@ export class WireWalker {
     this.#pos += size;
   }
 
-  /** Passes over a value that the tables do not describe. */
+  /** Skips a value that the tables do not describe. */
   #skip(number: number, wire: number, end: number): void {
     if (wire > WIRE_FIXED32) {
       const where = `at byte ${this.#levels.records[this.#level]}`;
@@ -233,7 +233,7 @@ export class WireWalker {
     this.#fail("group", `the group of field ${number} has no end before byte ${end}`);
   }
 
-  /** A tag of any size; the position is at it. */
+  /** Reads a tag of any size at the position. */
   #longTag(end: number): number {
     const start = this.#pos;
     const tag = this.#prefix(end);
@@ -241,7 +241,7 @@ export class WireWalker {
     return this.#fail("field-number", `the field number at byte ${start} is beyond 2^29`);
   }
 
-  /** A length; so many bytes are there. */
+  /** Reads a length; that many bytes are there. */
   #length(end: number): number {
     const first = this.#bytes[this.#pos];
     let size: number;
@@ -255,7 +255,7 @@ export class WireWalker {
     return size;
   }
 
-  /** A tag or a length. Other readers refuse one of more bytes, and with it the whole message. */
+  /** Reads a tag or a length. Readers refuse one of more than 5 bytes, with the whole message. */
   #prefix(end: number): number {
     const start = this.#pos;
     const value = this.#varint(end);
@@ -263,7 +263,7 @@ export class WireWalker {
     return this.#fail("varint", `the tag or length at byte ${start} has more than 5 bytes`);
   }
 
-  /** The value, exact up to 2^53; not less than that beyond. */
+  /** Reads a varint, exact up to 2^53; above that the result is at least as large. */
   #varint(end: number): number {
     const bytes = this.#bytes;
     const start = this.#pos;
@@ -290,7 +290,7 @@ export class WireWalker {
   #missing(table: MessageTable, seen: number, end: number): void {
     for (const field of table.required) {
       if ((seen & field.required_bit) !== 0) continue;
-      // Of an entry: the message that its absent value stands for.
+      // In an entry, the absent value stands for an empty message.
       if (table.is_entry) this.#missing(field.table!, 0, 0);
       else this.#reportMissing(table, field);
     }
@@ -343,7 +343,7 @@ export class WireWalker {
     if (this.#findings.count()) this.#findings.describe(this.#path(), rule, message);
   }
 
-  /** To the current field; `packed`: to one of its elements. */
+  /** The path to the current field; with `packed`, to one of its elements. */
   #path(packed?: PackedPlace): string {
     return pathTo(this.#bytes, this.#levels, this.#level, packed);
   }
