@@ -9,28 +9,28 @@ import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** A message of a room whose class does not disconnect slow readers; one for all its receivers. */
+/** A message of a room whose class does not disconnect slow readers; all its receivers share it. */
 export interface RoomMessage {
   readonly room_id: string;
   readonly slow_reader: Exclude<SlowReader, "disconnect">;
-  /** True when it has an offset: the client must get the room's messages in order. */
+  /** True when the message has an offset: then the client must get the room's messages in order. */
   readonly durable: boolean;
   /**
-   * The key by which a newer message replaces it; undefined: it must not be left out (not an event
-   * of a client).
+   * The key by which a newer message replaces this one; undefined for a message that must not be left
+   * out, since it is not an event of a client.
    */
   key(): string | undefined;
-  /** The GAP that says that messages of the room are missing. */
+  /** The GAP that tells that messages of the room are missing. */
   gap(text: boolean): Frame;
 }
 
-/** One connection's bounds. */
+/** The bounds of one connection's backlog. */
 export interface BacklogOptions {
   readonly stats: Pick<ShieldStats, "unsent_bytes" | "slow_reader" | "egress_events">;
   readonly text: boolean;
-  /** Bytes that may wait, those that the socket holds included. */
+  /** The most bytes that may wait, those that the socket holds included. */
   readonly unsent_bytes_max: number;
-  /** Bytes of one room whose messages may be left out. */
+  /** The most bytes of one room whose messages may be left out. */
   readonly room_bytes_max: number;
 }
 
@@ -46,7 +46,7 @@ interface Waiting {
   key: string;
 }
 
-/** What waits of one room and may be left out, the oldest first. */
+/** The waiting messages of one room that may be left out, the oldest first. */
 interface Lane {
   readonly room_id: string;
   head: Waiting | undefined;
@@ -54,7 +54,7 @@ interface Lane {
   bytes: number;
   /** The newest message of each key, in rooms of `latest`. */
   readonly keys: Map<string, Waiting>;
-  /** The room's GAP that has not left yet: everything that is missing is behind it. */
+  /** The room's GAP that has not left yet; all missing messages come after it. */
   gap: Waiting | undefined;
 }
 
@@ -131,7 +131,7 @@ export class Backlog {
     const fits = (more: number) => this.#fits(more, held_bytes) && this.#mayWait(lane, more);
     if (older !== undefined) {
       stats.slow_reader.conflated++;
-      // Where offsets must grow, the newer one cannot take the older one's place.
+      // Where offsets must grow, the newer message cannot take the older one's place.
       if (message.durable) {
         this.#leaveGap(lane, message);
         this.#remove(older);
@@ -151,7 +151,7 @@ export class Backlog {
       if (latest) lane.keys.set(key, waiting);
       return true;
     }
-    // Other rooms' messages fill the backlog: this one is what is left out.
+    // Other rooms' messages fill the backlog, so this message is left out.
     stats.slow_reader.dropped++;
     this.#leaveGap(lane, message);
     return this.#fits(0, held_bytes);

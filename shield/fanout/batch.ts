@@ -1,7 +1,7 @@
 /**
  * Messages of one turn in one frame. A send to a socket costs 5 to 7 µs whatever its size, so a
  * connection that asked for it gets what a turn of the event loop brings it as one BATCH. What goes
- * into it, and when it must leave earlier, is `outbox.ts`.
+ * into a BATCH, and when it must leave earlier, is `outbox.ts`.
  */
 import { encodeBatch, Opcode } from "@arqon/proto";
 import type { Frame } from "./frame_bytes.ts";
@@ -18,13 +18,13 @@ export interface TurnMember {
 }
 
 /**
- * MSG frames that leave as one frame, by the last of them. Connections that get the same messages
- * share a run: it, and its BATCH, is made once, however many get it.
+ * MSG frames that leave as one frame; a run is known by its last frame. Connections that get the same
+ * messages share a run, so the run and its BATCH are made once, however many connections get it.
  */
 export class Run {
-  /** Messages in it. */
+  /** How many messages the run has. */
   readonly length: number;
-  /** Bytes of its frames. */
+  /** The bytes of its frames. */
   readonly bytes: number;
   readonly #frame: Uint8Array;
   readonly #before: Run | undefined;
@@ -38,7 +38,7 @@ export class Run {
     this.bytes = (before?.bytes ?? 0) + frame.length;
   }
 
-  /** Whether it is this frame and no other. */
+  /** Whether the run is this frame and no other. */
   isOnly(frame: Uint8Array): boolean {
     return this.#before === undefined && this.#frame === frame;
   }
@@ -50,7 +50,7 @@ export class Run {
     return this.#next = new Run(frame, this);
   }
 
-  /** The frame alone, or a BATCH of all. */
+  /** The frame of the run: its only frame, or a BATCH of all. */
   toFrame(): Uint8Array {
     if (this.#before === undefined) return this.#frame;
     return this.#batch ??= encodeBatch(Run.#envelopesOf(this));
@@ -68,22 +68,25 @@ export class Run {
 
 /** The end of the present turn, for all connections of the process. */
 export class TurnEnd {
-  /** The first `#count` are those of this turn. Both lists stay: growing new ones is garbage. */
+  /**
+   * The members; the first `#count` are those of this turn. The lists are reused, since new ones are
+   * garbage.
+   */
   #members: (TurnMember | undefined)[] = [];
   #spare: (TurnMember | undefined)[] = [];
   #count = 0;
-  /** The last one that was begun: until the turn ends, others begin with the same. */
+  /** The run that was begun last: until the turn ends, other connections begin with the same. */
   #begun: Run | undefined;
-  /** A function in `add` would be garbage of each call, called or not. */
+  /** The callback of every turn. One made in `add` would be garbage of each call, called or not. */
   readonly #onEnd = () => this.#end();
 
-  /** Calls its `endTurn` once, when this turn's jobs have run. */
+  /** Calls the member's `endTurn` once, when this turn's jobs have run. */
   add(member: TurnMember): void {
     this.#members[this.#count++] = member;
     if (this.#count === 1) queueMicrotask(this.#onEnd);
   }
 
-  /** `run` with one more frame, or one that begins with it. */
+  /** The run with one more frame; without a run, one that begins with the frame. */
   extend(run: Run | undefined, frame: Uint8Array): Run {
     if (run !== undefined) return run.extend(frame);
     if (this.#begun?.isOnly(frame) === true) return this.#begun;

@@ -48,8 +48,8 @@ const MESSAGE_ID = 11 * 8 + 2;
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * The position at which `varint` reads next. As a function in each call it would be garbage of each
- * message.
+ * The position at which `varint` reads next. It is kept here, as a closure in each call would be
+ * garbage of each message.
  */
 let at = 0;
 
@@ -64,13 +64,13 @@ function varint(envelope: Uint8Array): number {
 }
 
 /**
- * The key of an envelope: its sender and message id; "" without a message id. The two are parted by
- * a line break, which no sender contains: else "a b" with id "c" would be "a" with id "b c". Walks
- * tags and lengths only; bytes that it cannot walk to their end have no key. Never throws.
+ * The key of an envelope: its sender and message id; "" without a message id. A line break separates
+ * the two, which no sender contains: otherwise "a b" with id "c" would have the same key as "a" with id
+ * "b c". Walks tags and lengths only; bytes that it cannot walk to their end have no key. Never throws.
  */
 export function messageKey(envelope: Uint8Array): string {
   at = 0;
-  // Most messages carry no id, so that nothing is decoded before one is found.
+  // Most messages have no id, so nothing is decoded before one is found.
   let sender = 0, sender_end = 0, id = 0, id_end = 0;
   while (at < envelope.length) {
     const tag = varint(envelope);
@@ -78,7 +78,7 @@ export function messageKey(envelope: Uint8Array): string {
     if (tag % 8 === 0) continue;
     const start = at;
     const end = start + length;
-    // Also true when an overlong varint has made `length` NaN.
+    // This is true, too, when an overlong varint has made `length` NaN.
     if (tag % 8 !== 2 || !(end <= envelope.length)) return "";
     if (tag === SENDER_ID) [sender, sender_end] = [start, end];
     if (tag === MESSAGE_ID) [id, id_end] = [start, end];

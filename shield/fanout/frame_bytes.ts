@@ -4,7 +4,7 @@
  */
 import { utf8Size } from "@arqon/proto";
 
-/** Bytes on a binary connection, a string on a text one. */
+/** A frame: bytes on a binary connection, a string on a text connection. */
 export type Frame = Uint8Array | string;
 
 /** Size of a frame's payload in bytes, without WebSocket's own header. */

@@ -6,19 +6,19 @@ import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
 import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
 import type { Channel } from "./hub.ts";
 
-/** What is needed of the hub. */
+/** What deciding needs of the hub. */
 export interface HubLossesOptions {
   /** The channels by the subject of clients' messages to them. */
   readonly channels: ReadonlyMap<string, Channel>;
-  /** Milliseconds that only grow. */
+  /** Milliseconds of a clock that only grows. */
   readonly monotonic: () => number;
   readonly tellGap: (channel: Channel, reason: string) => void;
 }
 
-/** The losses of one hub. */
+/** The losses of one hub's rooms. */
 export class HubLosses {
   readonly #options: HubLossesOptions;
-  /** Since when the Spine has been away; undefined: it is there, and that is told. */
+  /** Since when the Spine has been away; undefined: it is there, and its rooms have been told. */
   #cut_ms: number | undefined;
 
   constructor(options: HubLossesOptions) {
@@ -42,7 +42,7 @@ export class HubLosses {
   }
 
   #tellRoom(pattern: string, reason: "reconnect" | "slow-consumer"): void {
-    // The Spine may be shared with a Brain, whose patterns concern no room of ours.
+    // The Spine may be shared with a Brain, whose patterns match none of this hub's rooms.
     const { channels, tellGap } = this.#options;
     const channel = channels.get(pattern.replace(/^out\./, "in."));
     if (channel === undefined) return;
@@ -50,7 +50,7 @@ export class HubLosses {
     else if (pattern.startsWith("out.")) tellGap(channel, "changes-lost");
   }
 
-  /** What comes next stands behind a hole, whenever it comes. */
+  /** Marks every room: its next message comes after a hole, whenever it comes. */
   #cut(): void {
     const { channels, monotonic } = this.#options;
     this.#cut_ms ??= monotonic();
@@ -59,18 +59,21 @@ export class HubLosses {
     }
   }
 
-  /** To those also to whom nothing has come since. Who subscribed after the loss has missed nothing. */
+  /**
+   * Tells the rooms to which nothing has come since, too. A subscriber that came after the loss has
+   * missed nothing.
+   */
   #tellAll(reason: "reconnect" | "slow-consumer"): void {
     const { channels, monotonic, tellGap } = this.#options;
     const cut_ms = reason === "reconnect" ? this.#cut_ms : undefined;
     if (cut_ms !== undefined) this.#cut_ms = undefined;
-    // Brains say last changes again, for as long as they remember them.
+    // Brains repeat the last changes for as long as they remember them.
     const forgotten = cut_ms !== undefined && monotonic() - cut_ms > CHANGES_KEPT_MS;
     for (const channel of channels.values()) {
       const { durable, reception } = channel;
       if (durable === undefined) {
         if (cut_ms === undefined || reception.is_cut) tellGap(channel, reason);
-        // Its log has the messages, but not the changes of its state.
+        // The room's log has the messages, but not the changes of the room's state.
       } else if (forgotten) tellGap(channel, "changes-lost");
     }
   }

@@ -14,12 +14,12 @@ import type { ShieldStats } from "../stats/stats.ts";
 
 const NATIVE_BYTES = 65_536;
 const PUMP_MS = 5;
-/** WebSocket's own header of a frame, at most; some sockets count it. */
+/** The most bytes of WebSocket's own header of a frame; some sockets count it. */
 const HEAD_BYTES = 10;
-/** UTF-8 bytes of a string's unit, at most. */
+/** The most UTF-8 bytes of a string's unit. */
 const UNIT_BYTES = 3;
 
-/** Polls every outbox that has a backlog; there is no timer while nobody has one. */
+/** Polls every outbox that has a backlog; while none has one, there is no timer. */
 export class Pump {
   readonly #waiting = new Set<Outbox>();
   /** The end of the present turn, for those who send batches. */
@@ -50,32 +50,36 @@ export interface OutboxOptions extends BacklogOptions {
   readonly stats: ShieldStats;
   /** Called once, when a frame would exceed `unsent_bytes_max`; the frame is not sent. */
   onOverflow(): void;
-  /** Called whenever what had to wait has left. */
+  /** Called whenever everything that had to wait has left. */
   onDrained?(): void;
 }
 
-/** Frames leave in the order of `send`. */
+/** The way out to one client. Frames leave in the order of `send`. */
 export class Outbox {
-  // Here too, and not only in the options: each object on the way to a socket is one more miss of the
-  // cache, with thousands of receivers.
+  // The members below are here, and not only in the options: with thousands of receivers, each further
+  // object on the way to a socket is one more miss of the cache.
   readonly #socket: OutboxOptions["socket"];
   readonly #pump: Pump;
   readonly #stats: ShieldStats;
-  /** Options for what happens to few clients. */
+  /** The options, for what happens to few clients. */
   readonly #options: OutboxOptions;
-  /** Both are made when something first has to wait: for most clients nothing ever does. */
+  /** The queues are made when something first has to wait: for most clients nothing ever does. */
   #backlog: Backlog | undefined;
-  /** Where frames come from that wait until nothing else does. */
+  /** The sources of frames that wait until nothing else does. */
   #later: (() => Frame | undefined)[] | undefined;
   #batches = false;
-  /** MSG frames that leave as one. While there is one after `send`, nothing else waits. */
+  /**
+   * The MSG frames that leave as one frame. After a `send` that leaves a run here, nothing else waits.
+   */
   #run: Run | undefined;
   #run_bytes_max = 0;
-  /** What the socket holds, at most: what it held when it was asked, and all that it got since. */
+  /**
+   * An upper bound of what the socket holds: what it held when it was asked, and all that it got since.
+   */
   #held_bytes_max = 0;
   #awaits_turn = false;
   #has_sent = false;
-  /** Frames that were sent, those in batches each, for operators. */
+  /** How many frames were sent, for operators; a frame in a batch counts, too. */
   sent = 0;
   #ended = false;
 
@@ -96,20 +100,21 @@ export class Outbox {
     return this.#batches;
   }
 
-  /** More than half of what may wait does: whoever sends should wait, too. */
+  /** True when more than half of what may wait does: then the sender should wait, too. */
   get is_behind(): boolean {
     const backlog = this.#backlog;
     return backlog !== undefined && backlog.bytes > this.#options.unsent_bytes_max / 2;
   }
 
-  /** From now on MSG frames of one turn leave as BATCH frames of at most 64 KiB. */
+  /** Lets MSG frames of one turn leave as BATCH frames of at most 64 KiB from now on. */
   useBatches(): void {
     this.#batches = true;
   }
 
   /**
-   * Sends now (a MSG in a batch: with this turn) if the socket has room, else queues; beyond the
-   * bound it ends and calls `onOverflow`. With `message`, it may be left out instead.
+   * Sends a frame now (a MSG in a batch: with this turn) if the socket has room, otherwise queues it.
+   * Above the bound, the outbox ends and calls `onOverflow`; a frame with a `message` may be left out
+   * instead.
    */
   send(frame: Frame, message?: RoomMessage): void {
     if (this.#ended) return;
@@ -130,7 +135,7 @@ export class Outbox {
     this.#pump.add(this);
   }
 
-  /** Whether anything was sent since this was asked last. */
+  /** Whether anything was sent since the last call. */
   takeSent(): boolean {
     const has_sent = this.#has_sent;
     this.#has_sent = false;
@@ -138,8 +143,8 @@ export class Outbox {
   }
 
   /**
-   * Sends frame after frame, each when nothing else waits, until `next` gives undefined. They do not
-   * count as waiting: `next` makes or keeps them, and bounds them.
+   * Sends frame after frame, each when nothing else waits, until `next` returns undefined. Such frames
+   * do not count as waiting: `next` makes or keeps them, and bounds them.
    */
   sendLater(next: () => Frame | undefined): void {
     if (this.#ended) return;
@@ -148,7 +153,7 @@ export class Outbox {
     if (!this.pump()) this.#pump.add(this);
   }
 
-  /** Hands over what fits; true when nothing is left to wait for. */
+  /** Hands over the frames that fit; true when nothing is left to wait for. */
   pump(): boolean {
     if (this.#backlog === undefined && this.#later === undefined) return true;
     while (this.#backlog?.is_empty === false && this.#hasRoom()) this.#handOver(this.#backlog);
@@ -176,7 +181,7 @@ export class Outbox {
     this.end();
   }
 
-  /** Forgets the backlog; nothing is sent from now on. */
+  /** Drops the backlog; nothing is sent from now on. */
   end(): void {
     this.#backlog?.clear();
     this.#run = this.#later = this.#backlog = undefined;
@@ -184,13 +189,13 @@ export class Outbox {
     this.#pump.remove(this);
   }
 
-  /** The turn's messages leave. */
+  /** Sends the turn's messages. */
   endTurn(): void {
     this.#awaits_turn = false;
     this.#endRun();
   }
 
-  /** Whether nothing waits; then its queues need no memory. */
+  /** Whether nothing waits; if so, the queues give up their memory. */
   #isDrained(): boolean {
     if (this.#later?.length === 0) this.#later = undefined;
     if (this.#backlog?.is_empty === true) this.#backlog = undefined;
@@ -209,7 +214,7 @@ export class Outbox {
     if (frame !== undefined) this.#put(frame);
   }
 
-  /** Next to leave: at once, or with the frames that follow. */
+  /** Sends a frame that is next to leave: at once, or together with the frames that follow. */
   #put(frame: Frame): void {
     if (!this.#batches || !isBatchable(frame)) {
       this.#endRun();
@@ -243,7 +248,7 @@ export class Outbox {
   #native(frame: Frame): void {
     const bytes_max = typeof frame === "string" ? UNIT_BYTES * frame.length : frame.length;
     this.#held_bytes_max += HEAD_BYTES + bytes_max;
-    // Our frames never live in shared memory, which `send` would refuse.
+    // Frames of this program never lie in shared memory, which `send` would refuse.
     this.#socket.send(frame as string | Uint8Array<ArrayBuffer>);
   }
 }

@@ -1,34 +1,43 @@
 /**
- * Decides about each message that the Spine brings one room of this process: whether it is due, is
- * a repetition, or comes after a hole that its subscribers must be told of first. Rooms with a log
- * have offsets for their messages; the changes of their state come this way too.
+ * Decides about each message that the Spine brings for one room of this process: whether it is due, is
+ * a repetition, or comes after a hole that its subscribers must be told of first. Rooms with a log have
+ * offsets for their messages; the changes of their state come this way, too.
  */
 import type { PlainEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { HeardChanges, readChange } from "./room_changes.ts";
 import { HeardOrder, ORDER_HEADER } from "../message/room_order.ts";
 
-/** Why a GAP stands before a message: messages are missing, or changes of the room's state. */
+/** Why a GAP comes before a message: messages are missing, or changes of the room's state. */
 export type Hole = "lost" | "changes-lost";
 
-/** `repeated`: the servers brought it before; `again`: it was sent again, for those who had not heard it. */
+/**
+ * What a message turned out to be. `repeated`: the servers brought it before. `again`: it was sent
+ * again, for those who had not heard it.
+ */
 export type Received = "due" | "repeated" | "again" | Hole;
 
 /** The reception of one room that is open. */
 export class Reception {
   readonly #opened_ms: number;
-  /** The order of what Shields publish on NATS; undefined until something of that has come. */
+  /** The order of what Shields publish on NATS; undefined until a message with an order has come. */
   #order: HeardOrder | undefined;
   #changes: HeardChanges | undefined;
-  /** The connection was lost, and nothing has come since: before what comes next, that is told. */
+  /**
+   * True when the connection was lost and nothing has come since: the loss is told before the next
+   * message.
+   */
   is_cut = false;
 
-  /** `opened_ms`: by a clock that only grows. */
+  /** Begins; `opened_ms` is of a clock that only grows. */
   constructor(opened_ms: number) {
     this.#opened_ms = opened_ms;
   }
 
-  /** `plain` is the envelope of what did not come from a Shield; `now` is asked for changes only. */
+  /**
+   * Judges a message. `plain` is the envelope of one that did not come from a Shield; `now` is called
+   * for changes only.
+   */
   receive(plain: PlainEnvelope | undefined, headers: SpineHeaders, now: () => number): Received {
     if (plain === undefined) {
       const said = headers[ORDER_HEADER];
@@ -44,7 +53,7 @@ export class Reception {
     return change.again_ms === undefined ? "repeated" : "again";
   }
 
-  /** Subscribers have been told that messages may be missing. */
+  /** Takes note that subscribers have been told that messages may be missing. */
   gapTold(): void {
     this.is_cut = false;
     this.#order?.gapTold();

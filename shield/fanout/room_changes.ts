@@ -1,6 +1,6 @@
 /**
- * The changes of one room's state that its subscribers here have heard of: by their versions a
- * repeated change is known, and a hole. Pure. `hub.ts` tells the subscribers.
+ * The changes of one room's state that its subscribers here have heard of. By the versions of the
+ * changes, a repeated change is known, and so is a hole. Pure. `hub.ts` tells the subscribers.
  */
 import type { PlainEnvelope } from "@arqon/proto";
 import {
@@ -12,20 +12,23 @@ import {
 import type { ChangeNumber } from "../../shared/records/room_update.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 
-/** Epochs that are over: what is said of them comes late. */
+/** How many past epochs are remembered: what is said of them comes late. */
 const PAST_EPOCHS = 8;
-/** What is said again so soon has only been overtaken by that: nothing is missing before it. */
+/**
+ * A change that is repeated so soon has only been overtaken by its repetition: nothing is missing
+ * before it.
+ */
 const OVERTAKEN_MS = 1_000;
 
-/** A change as it comes. */
+/** A change as it was told. */
 export interface ToldChange extends ChangeNumber {
-  /** How long ago it should have been heard, in ms; undefined: it is told for the first time. */
+  /** How long ago it should have been heard, in ms; undefined when it is told for the first time. */
   readonly again_ms: number | undefined;
-  /** The first since the room was born: none before it can be missing. */
+  /** True for the first change since the room's birth: none before it can be missing. */
   readonly is_first: boolean;
 }
 
-/** The change that an envelope tells; undefined for what is not from a Brain. */
+/** The change that an envelope tells; undefined for an envelope that is not from a Brain. */
 export function readChange(
   { event, sender_id, message_id }: PlainEnvelope,
   headers: SpineHeaders,
@@ -38,21 +41,24 @@ export function readChange(
   return { ...number, again_ms: again_ms >= 0 ? again_ms : undefined, is_first };
 }
 
-/** `repeated`: it came before, or what came after it did. `hole`: a change before it has not come. */
+/**
+ * What a change turned out to be. `repeated`: it came before, or a later one did. `hole`: a change
+ * before it has not come.
+ */
 export type HeardChange = "next" | "repeated" | "hole";
 
-/** The changes that were heard of one room, from when it was opened on. */
+/** The changes of one room that were heard since the room was opened. */
 export class HeardChanges {
   readonly #opened_ms: number;
   #last: ChangeNumber | undefined;
   readonly #past = new Set<string>();
 
-  /** `opened_ms`: since when somebody here listens, by a clock that only grows. */
+  /** Begins; `opened_ms` is when somebody here began to listen, by a clock that only grows. */
   constructor(opened_ms: number) {
     this.#opened_ms = opened_ms;
   }
 
-  /** How a change stands to those before it. */
+  /** Compares a change with those before it. */
   hear(change: ToldChange, now_ms: number): HeardChange {
     const { epoch, version, is_first } = change;
     const last = this.#last;
@@ -71,7 +77,7 @@ export class HeardChanges {
     return is_first ? "next" : "hole";
   }
 
-  /** Nothing is known yet: what happened before anybody listened is nothing new. */
+  /** Takes the first change: what happened before anybody listened is no news. */
   #begin({ again_ms, is_first }: ToldChange, now_ms: number): HeardChange {
     if (again_ms === undefined) return "next";
     if (now_ms - again_ms < this.#opened_ms) return "repeated";

@@ -1,7 +1,7 @@
 /**
- * What can be asked of a message of a room: whose it is, the key by which a newer one replaces it for
- * a slow reader, and the GAP that stands where it is missing. The key is computed when somebody asks,
- * once for all receivers: while nobody is slow, nobody asks.
+ * What can be asked of a message of a room: whose it is, the key by which a newer one replaces it for a
+ * slow reader, and the GAP for where it is missing. The key is computed when it is first asked for,
+ * once for all receivers: while no reader is slow, it is never asked for.
  */
 import { DecodeError, encodeMsg, encodeTextMessage, gapSignal, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
@@ -13,22 +13,22 @@ import type { Frame } from "./frame_bytes.ts";
 import type { RoomClass } from "../rooms/classes.ts";
 
 /**
- * Header, in any case, by which a publisher says what its message is about, for rooms that keep the
- * latest only.
+ * The header, in any case, by which a publisher says what its message is about. It is for rooms that
+ * keep only the latest message.
  */
 const KEY_HEADER = "x-key";
 
-/** A room and its class, undefined: the default. */
+/** A room and its class; undefined stands for the default class. */
 export interface ClassedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly room_class: Pick<RoomClass, "slow_reader"> | undefined;
 }
 
-/** A message; `plain` is `envelope`, when it has been read before. */
+/** An envelope of a room; `plain` is its content, when that has been read before. */
 export interface Envelope {
   readonly envelope: Uint8Array;
-  /** 0 in rooms that are not durable. */
+  /** The message's offset; 0 in rooms that are not durable. */
   readonly offset: number;
   readonly plain?: PlainEnvelope | undefined;
 }
@@ -43,18 +43,18 @@ export function gapEnvelope(
 }
 
 /**
- * The key by which a newer message replaces this one: the publisher's `x-key`, else the event's
- * type. Undefined for signals, commands and the events of the bus, which everybody must get.
+ * The key by which a newer message replaces this one: the publisher's `x-key`, otherwise the event's
+ * type. Undefined for signals, commands and the events of the bus, which every receiver must get.
  */
 export function keyOf({ event, headers }: PlainEnvelope): string | undefined {
   if (event === undefined || isReservedType(event.type)) return undefined;
   const name = Object.keys(headers).find((one) => one.toLowerCase() === KEY_HEADER);
   const key = name === undefined ? undefined : headers[name];
-  // Marked by where it comes from: a key that reads like a type is not that type.
+  // The key is marked with its origin: an `x-key` that reads like a type is not that type.
   return key === undefined ? `type ${event.type}` : `key ${key}`;
 }
 
-/** Undefined also for an envelope that cannot be read: who sent it is not known. */
+/** The key of an envelope; undefined also for one that cannot be read, as its sender is not known. */
 function keyIn(envelope: Uint8Array): string | undefined {
   try {
     return keyOf(readEnvelope(envelope));
@@ -64,7 +64,10 @@ function keyIn(envelope: Uint8Array): string | undefined {
   }
 }
 
-/** One for all receivers of a message; undefined where the room's class leaves nothing out. */
+/**
+ * The message as one that may be left out, shared by all its receivers; undefined where the room's
+ * class leaves nothing out.
+ */
 export function droppable(
   stamps: StampSource,
   room: ClassedRoom,
@@ -74,7 +77,9 @@ export function droppable(
   return slow_reader === "disconnect" ? undefined : droppableAs(slow_reader, stamps, room, message);
 }
 
-/** Apart, so that a message of any other room makes nothing. */
+/**
+ * Makes the message in a function of its own, so that a message of any other room allocates nothing.
+ */
 function droppableAs(
   slow_reader: RoomMessage["slow_reader"],
   stamps: StampSource,
@@ -98,7 +103,7 @@ function droppableAs(
   };
 }
 
-/** Whether the bus itself says it: an event of a reserved type, or a signal. */
+/** Whether the bus itself is the sender: of an event of a reserved type, or of a signal. */
 export function isOwnEvent(plain: PlainEnvelope | undefined): boolean {
   if (plain === undefined) return false;
   return plain.signal !== undefined ||
@@ -106,8 +111,8 @@ export function isOwnEvent(plain: PlainEnvelope | undefined): boolean {
 }
 
 /**
- * An envelope from a backend. Throws DecodeError when it is none, or speaks for another tenant or room
- * than its subject.
+ * Reads an envelope from a backend. Throws DecodeError when it cannot be read, or names another tenant
+ * or room than its subject.
  */
 export function readForeign(
   { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },

@@ -9,7 +9,7 @@ import type { Flow } from "../durable/flow.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 
-/** A `Subscriber` of an open connection. */
+/** The `Subscriber` of an open connection. */
 export class RoomSubscriber implements Subscriber {
   readonly connection_id: string;
   readonly text: boolean;

@@ -1,13 +1,13 @@
 /**
- * Who speaks: an identity with what its connection or request brought along. What it may do is
- * `authorize.ts`, how its token was proved is `authenticate.ts`.
+ * The caller of an operation: an identity with what its connection or request brought along. What it
+ * may do is `authorize.ts`; how its token was proved is `authenticate.ts`.
  */
 import type { Identity } from "../auth/identity.ts";
 
-/** A header or an added header. */
+/** A header of a request or an envelope, or one that a policy added. */
 export type HeaderPair = readonly [name: string, value: string];
 
-/** Who asks, with what its connection brought along. */
+/** The caller of an operation. */
 export interface Caller {
   readonly identity: Identity;
   /** The id of the connection; for an HTTP publish one of its user. */
@@ -17,5 +17,5 @@ export interface Caller {
   readonly remote_ip: string;
 }
 
-/** What a request's token and address say, before there is a connection. */
+/** A client before there is a connection: what its request's token and address say. */
 export type Client = Pick<Caller, "identity" | "remote_ip">;

@@ -14,15 +14,15 @@ import type { Caller } from "./caller.ts";
 export interface CommandOptions {
   readonly timeout_ms: number;
   /**
-   * The connection that sent it, which holds the lock that the command takes. Absent for HTTP,
-   * which has none.
+   * The connection that sent the command, which holds the lock that it takes. Absent for HTTP, which
+   * has none.
    */
   readonly origin?: string;
 }
 
 /**
- * The Brain's answer with `request_id` of this request put in; also a refusal is an answer.
- * Rejects with `brain-unavailable`, `command-timeout`, `presence-disabled` or what `admit` refuses.
+ * The Brain's answer, with the `request_id` of this request; a refusal is an answer, too. Rejects with
+ * `brain-unavailable`, `command-timeout`, `presence-disabled`, or as `admit` refuses.
  */
 export async function command(
   path: MessagePath,
@@ -49,7 +49,7 @@ async function ask(
 ): Promise<Ack> {
   const { identity } = caller;
   const added = await admit(path, caller, envelope);
-  // A ban may have come while policies looked at it.
+  // A ban may have come while policies judged the command.
   path.bans.requireRoom(identity, envelope.room_id);
   requireShown(path, identity.tenant_id, envelope);
   const request = stamp(path, identity, envelope, added);

@@ -1,5 +1,5 @@
 /**
- * The request that an answer is for, and the reference to none. `answers.ts` and `connection.ts`
+ * The request that an answer is for, and the reference to no request. `answers.ts` and `connection.ts`
  * send the answers.
  */
 import { isId } from "@arqon/proto";
@@ -13,25 +13,28 @@ import type {
   Unsubscribe,
 } from "@arqon/proto";
 
-/** Who asked, as far as a refusal needs it: with an id (or a wish for an ACK) it is an ACK, else an ERR. */
+/**
+ * The request as far as a refusal needs it: with an id, or a wish for an ACK, the refusal is an ACK,
+ * otherwise an ERR.
+ */
 export interface RequestRef {
   readonly request_id: Uint64;
   readonly ack_requested: boolean;
-  /** The room that it names, as the client wrote it; absent: it is about none. */
+  /** The room that it names, as the client wrote it; absent when it names none. */
   readonly room_id?: string;
-  /** What it asks there; absent: it is an envelope, which says so itself. */
+  /** What it asks for in that room; absent for an envelope, which says so itself. */
   readonly action?: RefusedAction;
-  /** Of an envelope: it is there when that is a command. */
+  /** Present for an envelope that is a command. */
   readonly command?: unknown;
 }
 
-/** The room and the action of a refusal; both are "" when it is about no room. */
+/** The room and the action of a refusal; both are "" when it is not about a room. */
 export type RefusedPlace = Pick<ArqonError, "room" | "action">;
 
-/** Nobody asked. */
+/** The reference for an answer that nobody asked for. */
 export const NO_REQUEST: RequestRef = { request_id: 0, ack_requested: false };
 
-/** An accepted request without anything to say; callers spread it and put in what they know. */
+/** An accepted request with nothing to say; callers spread it and add what they know. */
 export const EMPTY_ACK: Ack = {
   request_id: 0,
   code: 0,
@@ -42,7 +45,7 @@ export const EMPTY_ACK: Ack = {
   retry_after_ms: 0,
 };
 
-/** The request that an operation is, as far as its answer needs it. */
+/** The reference to an operation's request. */
 export function requestOf(operation: ClientOperation): RequestRef {
   switch (operation.kind) {
     case "publish":
@@ -61,19 +64,19 @@ export function requestOf(operation: ClientOperation): RequestRef {
   }
 }
 
-/** The request that a SUB is. */
+/** The reference to a SUB's request. */
 export function subscribeRequest({ request_id, room_id }: Subscribe): RequestRef {
   return { request_id, ack_requested: false, room_id, action: "subscribe" };
 }
 
-/** The request that an UNSUB is. */
+/** The reference to an UNSUB's request. */
 function unsubscribeRequest({ request_id, room_id }: Unsubscribe): RequestRef {
   return { request_id, ack_requested: false, room_id, action: "unsubscribe" };
 }
 
 /**
- * What a refusal of this request is about; undefined: no room. A room id that no room can have is not
- * said back.
+ * The room and action that a refusal of this request is about; undefined when there is no room. A text
+ * that cannot be a room id is not repeated in the answer.
  */
 export function placeOf({ room_id = "", action, command }: RequestRef): RefusedPlace | undefined {
   if (!isId(room_id)) return undefined;

@@ -21,15 +21,15 @@ export function isSignatureRequired(
   return rules.some((rule) => rule.role === role && matchesRoomPattern(rule.room, room));
 }
 
-/** What of a scanned envelope is signed. */
+/** The parts of a scanned envelope that are signed. */
 export type SignedParts = Pick<
   ScannedEnvelope,
   "bytes" | "room_id" | "message_id" | "signature" | "payload"
 >;
 
 /**
- * Verifies the signature of `scan` as the identity's. Returns nothing at once when there is none
- * and none is required, so that the unsigned path costs no turn; else a promise that rejects with
+ * Verifies the signature of `scan` as the identity's. Returns nothing at once when there is none and
+ * none is required, so that the unsigned path costs no turn; otherwise a promise that rejects with
  * `signature-invalid`. Throws `signature-required` or `signature-no-key` (all 403).
  */
 export function verifySignature(

@@ -1,7 +1,7 @@
 /**
  * Hands a sample of what clients publish to the Brains' tap, on a subject of its own. The Brains share
- * those messages in a queue group, and NATS may repeat to plain subscribers what passes where such a
- * group listens, when one of its servers stops for a while and goes on. So no group listens where
+ * those messages in a queue group. When one of NATS's servers stops for a while and goes on, NATS may
+ * repeat to plain subscribers what passes where such a group listens, so no group listens where
  * clients' messages pass. What a Brain makes of the sample is `brain/tap.ts`.
  */
 import { ArqonError, DecodeError } from "@arqon/proto";
@@ -19,16 +19,16 @@ export interface TappedMessage {
   readonly headers: SpineHeaders | undefined;
 }
 
-/** Where published messages are shown. */
+/** Takes published messages for the tap. */
 export interface Tap {
   /**
-   * Hands on one that is of the sample, or whose trace is recorded. One that the Spine does not take is
-   * left out: the message itself has gone its way.
+   * Hands on a message that belongs to the sample, or whose trace is recorded. One that the Spine does
+   * not take is left out: the message itself has gone its way.
    */
   show(message: TappedMessage): void;
 }
 
-/** Undefined when nothing is tapped. `fraction` is of traces, in [0, 1]. */
+/** Makes the tap; undefined when nothing is tapped. `fraction` is the share of traces, in [0, 1]. */
 export function createTap(spine: Pick<Spine, "give">, fraction: number): Tap | undefined {
   if (fraction === 0) return undefined;
   const isSampled = (envelope: Uint8Array): boolean => {
