@@ -1,4 +1,7 @@
-/** How operations are answered once they have succeeded: at once, after a flush of the Spine, or after a log's word. */
+/**
+ * How operations are answered once they have succeeded: at once, after a flush of the Spine, or after
+ * the log has answered.
+ */
 import type { Ack } from "@arqon/proto";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { Connection } from "./connection.ts";
@@ -11,7 +14,7 @@ export function wantsAck({ request_id, ack_requested }: RequestRef): boolean {
   return ack_requested || (request_id !== 0 && request_id !== 0n);
 }
 
-/** A positive ACK, if one was asked for, with what `more` says. */
+/** Sends a positive ACK, if one was asked for, with the members of `more`. */
 export function answer(
   connection: Connection,
   request: RequestRef,
@@ -39,7 +42,7 @@ export function ackAfterFlush(
   });
 }
 
-/** Acknowledges once the log has the message, with its offset; a refusal is told in any case. */
+/** Acknowledges once the log has the message, with its offset; a refusal is sent in any case. */
 export function ackAfterLog(
   connection: Connection,
   request: RequestRef,

@@ -1,7 +1,7 @@
 /**
  * One connection's presence in one room, from its SUB to its leave: waits for the room's members
  * without holding up the connection's other operations, joins, answers with the list, and passes on
- * what changes after it. The subscription to the room's messages is `operations.ts`; who is there is
+ * what changes afterwards. The subscription to the room's messages is `operations.ts`; the members are
  * `presence.ts`.
  */
 import { ArqonError } from "@arqon/proto";
@@ -42,9 +42,9 @@ export type Attendee = Pick<
 
 /** The connection's place in the log of a durable room. */
 export interface LogPlace {
-  /** Where it stands, and as members of a JSON object what the answer says of it. */
+  /** The connection's position: its offset, and the members of a JSON object for the answer. */
   position(): { readonly offset: number; readonly members: string };
-  /** The answer has been sent: what the connection has missed follows. */
+  /** Called when the answer has been sent: what the connection has missed follows. */
   begin(): void;
 }
 
@@ -52,7 +52,7 @@ export interface LogPlace {
 export interface AttendanceRequest {
   readonly request: RequestRef;
   readonly presence_request: PresenceRequest;
-  /** The subscriber that the SUB has made. */
+  /** The subscriber that the SUB made. */
   readonly subscriber: Subscriber;
   /** The subscriber before the SUB, if there was one. */
   readonly before: Subscriber | undefined;
@@ -60,38 +60,47 @@ export interface AttendanceRequest {
   readonly restore: (subscriber: Subscriber | undefined) => void;
   /** Ends the subscription, and this attendance with it, unless a later SUB has replaced it. */
   readonly leave: () => void;
-  /** In a durable room. */
+  /** The place in the log, in a durable room. */
   readonly log?: LogPlace;
 }
 
 interface Later extends SizedFrame {
-  /** Counts against the bound: changes do, pages do not, for they are the answer to one SUB. */
+  /**
+   * The bytes that count against the bound: those of changes do, those of pages do not, as they answer
+   * one SUB.
+   */
   readonly counted_bytes: number;
-  /** The place of the SUB that it answers. */
+  /** The place of the SUB that this answers. */
   readonly place: number | undefined;
 }
 
-/** Lives from the first SUB with presence until the connection leaves the room or its presence. */
+/**
+ * The presence of a connection in a room, from the first SUB with presence until the connection leaves
+ * the room or its presence.
+ */
 export class Attendance {
   readonly #context: AttendanceContext;
   readonly #connection: Attendee;
   readonly #room_id: string;
   readonly #watch: PresenceWatch;
-  /** In the order of the SUBs, with the place of each among the connection's frames. */
+  /**
+   * The SUBs that are not answered yet in their order, with the place of each among the connection's
+   * frames.
+   */
   readonly #requests = new Map<AttendanceRequest, number>();
-  /** The subscription that stays when what is asked now is refused. */
+  /** The subscription that remains when the present SUB is refused. */
   #subscriber: Subscriber | undefined;
-  /** What the last SUB that was answered has made of the connection: it stays, too. */
+  /** What the last answered SUB asked of presence: it remains, too. */
   #presence_request: PresenceRequest | undefined;
   #phase: "new" | "syncing" | "synced" | "ended" = "new";
   #is_member = false;
   /** True when the client has been told the list and hears of changes. */
   #is_following = false;
-  /** Pages of a list, and what changed since, that wait until the client has read what is before. */
+  /** Pages of a list and later changes that wait until the client has read what is before them. */
   #later: Later[] = [];
   #later_bytes = 0;
 
-  /** Throws what `watch` throws. */
+  /** Begins to watch the room. Throws as `watch` throws. */
   constructor(context: AttendanceContext, connection: Attendee, room_id: string) {
     this.#context = context;
     this.#connection = connection;
@@ -100,7 +109,7 @@ export class Attendance {
     connection.attendances.set(room_id, this);
   }
 
-  /** A SUB with presence. It is answered later, in any case. */
+  /** Takes a SUB with presence, which is answered later in any case. */
   ask(request: AttendanceRequest): void {
     this.#requests.set(request, this.#connection.hold(0));
     if (this.#phase === "synced") return this.#serve(request);
@@ -117,7 +126,7 @@ export class Attendance {
     }
   }
 
-  /** The connection leaves; what is still asked is refused. Idempotent. */
+  /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
   end(deliberate: boolean): void {
     if (this.#phase === "ended") return;
     this.#phase = "ended";
@@ -181,8 +190,8 @@ export class Attendance {
   }
 
   /**
-   * A SUB was entered and is refused after all: the connection is again what the last answered one has
-   * made of it. False when there was none, or when its place is taken.
+   * Keeps the connection as the last answered SUB has made it, after a later one was entered and
+   * refused. False when there was none, or when its place is taken.
    */
   #stays(): boolean {
     if (this.#presence_request === undefined) return false;
@@ -209,7 +218,7 @@ export class Attendance {
     this.#is_member = is_member;
   }
 
-  /** Refuses a SUB; everything from before it stays. */
+  /** Refuses a SUB; the state before it remains. */
   #refuse(asked: AttendanceRequest, error: unknown): void {
     const place = this.#requests.get(asked);
     if (place === undefined) return;
@@ -241,7 +250,10 @@ export class Attendance {
     if (was_idle) this.#connection.sendLater(() => this.#next());
   }
 
-  /** Now, or after the pages that wait: nothing may overtake them. `place`: of a SUB's answer. */
+  /**
+   * Sends a frame now, or after the pages that wait: nothing may overtake them. `place` is that of an
+   * answered SUB.
+   */
   #send(sized: SizedFrame, counted_bytes: number, place?: number): void {
     if (this.#later.length === 0) {
       this.#connection.send(this.#counted(sized, place));
@@ -257,12 +269,12 @@ export class Attendance {
     if (later === undefined) return undefined;
     this.#later_bytes -= later.counted_bytes;
     const { place } = later;
-    // Whoever called sends it first.
+    // The caller sends the frame before this runs.
     if (place !== undefined) queueMicrotask(() => this.#release(place));
     return this.#counted(later, place);
   }
 
-  /** `place`: it is an answer, and no event. */
+  /** Counts a frame. With a `place` it is an answer, and not an event. */
   #counted({ frame, size_bytes }: SizedFrame, place: number | undefined): Frame {
     const { stats } = this.#context;
     if (place === undefined) stats.egress_events++;

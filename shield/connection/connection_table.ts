@@ -1,15 +1,15 @@
 /**
- * The open connections of this process, by id and by user, so that a ban or a kick costs what it
- * hits. Knows nothing of why somebody looks.
+ * The open connections of this process, by id and by user, so that a ban or a kick costs only as much
+ * as it hits. Why somebody looks is not known here.
  */
 import type { Connection } from "./connection.ts";
 
 type Listed = Pick<Connection, "id" | "identity">;
 
-/** Maps are keyed by this; no id has a line break. */
+/** The key of a user in maps; no id has a line break. */
 const userKey = (tenant_id: string, user_id: string): string => `${tenant_id}\n${user_id}`;
 
-/** Every connection from its upgrade to its end. As many as `[limits] connections_per_process`. */
+/** Every connection from its upgrade to its end, at most `[limits] connections_per_process`. */
 export class ConnectionTable<C extends Listed = Connection> implements Iterable<C> {
   readonly #by_id = new Map<string, C>();
   readonly #by_user = new Map<string, Set<C>>();
@@ -22,7 +22,7 @@ export class ConnectionTable<C extends Listed = Connection> implements Iterable<
     else same.add(connection);
   }
 
-  /** False when it was not there. */
+  /** Removes a connection; false when it was not there. */
   delete(connection: C): boolean {
     if (!this.#by_id.delete(connection.id)) return false;
     const key = userKey(connection.identity.tenant_id, connection.identity.user_id);
@@ -32,7 +32,7 @@ export class ConnectionTable<C extends Listed = Connection> implements Iterable<
     return true;
   }
 
-  /** The connection with that id, of whatever user. */
+  /** The connection with that id, of any user. */
   get(connection_id: string): C | undefined {
     return this.#by_id.get(connection_id);
   }
@@ -45,7 +45,7 @@ export class ConnectionTable<C extends Listed = Connection> implements Iterable<
     }
   }
 
-  /** The connections of a user, as a new list: they may end while it is gone through. */
+  /** The connections of a user, as a new list, since they may end while it is walked through. */
   ofUser(tenant_id: string, user_id: string): C[] {
     return [...this.#by_user.get(userKey(tenant_id, user_id)) ?? []];
   }

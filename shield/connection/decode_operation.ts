@@ -1,12 +1,12 @@
 /**
  * Decodes the frames that a connection may send: a binary connection may subscribe by text, a text
- * connection sends nothing but text. What the bytes mean is `@arqon/proto`.
+ * connection sends only text. What the bytes mean is `@arqon/proto`.
  */
 import { decodeClientFrame, decodeClientText, DecodeError } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 
-/** Throws `DecodeError` with what is wrong. */
+/** Decodes one frame. Throws `DecodeError` with what is wrong. */
 export function decodeOperation(
   data: string | ArrayBuffer,
   text: boolean,

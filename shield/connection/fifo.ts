@@ -1,8 +1,9 @@
 /**
- * The order of one connection: what is pushed takes effect in that order, whatever its preparation
- * (a signature, a policy) takes. Up to `window` neighbours that say so are prepared side by side, so
- * that a connection is not as slow as one policy call after another; everything else is started only
- * when all before it is done. What an operation does and what refuses it is `operations.ts`.
+ * The order of one connection: operations take effect in the order in which they were pushed, however
+ * long their preparation (a signature, a policy) takes. Up to `window` neighbours that allow it are
+ * prepared side by side, so that a connection is not as slow as one policy call after another; any
+ * other operation is started only when all before it are done. What an operation does and what refuses
+ * it is `operations.ts`.
  */
 
 import type { ClientOperation } from "@arqon/proto";
@@ -19,7 +20,7 @@ export interface Queued {
   readonly place: number;
 }
 
-/** The headers that policies add to a message. */
+/** The result of a preparation: the headers that policies add to a message. */
 export type Prepared = readonly HeaderPair[];
 
 /** What the FIFO asks of `Operations`, without what only that class knows. */
@@ -33,13 +34,13 @@ interface Entry {
   outcome: Outcome | undefined;
 }
 
-/** One connection's queue. */
+/** The queue of one connection. */
 export class Fifo {
   readonly #operations: OperationSteps;
   /** The operations; those that are started come first. */
   #entries: Entry[] = [];
   #started = 0;
-  /** The commit of an item that is no longer in the queue is under way. */
+  /** True while the commit of an item that has left the queue is under way. */
   #committing = false;
   #ended = false;
 
@@ -47,7 +48,10 @@ export class Fifo {
     this.#operations = operations;
   }
 
-  /** Takes effect before this returns when nothing is before it and nothing must be waited for. */
+  /**
+   * Adds an operation. It takes effect before this returns when nothing is before it and nothing must
+   * be waited for.
+   */
   push(item: Queued): void {
     if (this.#ended) return;
     if (this.#entries.length > 0 || this.#committing) {
@@ -65,7 +69,7 @@ export class Fifo {
     this.#started = 1;
   }
 
-  /** Forgets what waits; nothing takes effect from now on. */
+  /** Drops what waits; nothing takes effect from now on. */
   end(): void {
     this.#ended = true;
     for (const { item } of this.#entries) this.#operations.left(item);
@@ -86,7 +90,7 @@ export class Fifo {
     });
   }
 
-  /** Never rejects: a refusal is an outcome, for the item's turn. */
+  /** Prepares an item. Never rejects: a refusal is an outcome, for the item's turn. */
   #prepare(item: Queued): Outcome | Promise<Outcome> {
     try {
       const prepared = this.#operations.prepare(item);
@@ -96,7 +100,7 @@ export class Fifo {
     }
   }
 
-  /** Starts what may run beside what is started already. */
+  /** Starts the operations that may run beside those that are started already. */
   #startMore(): void {
     const { window } = this.#operations;
     while (this.#started < this.#entries.length && this.#started < window) {
@@ -116,13 +120,13 @@ export class Fifo {
     return operations.isPipelined(before) && operations.isPipelined(item);
   }
 
-  /** Lets everything take effect whose turn has come. */
+  /** Lets operations take effect whose turn has come. */
   #advance(): void {
     while (!this.#committing && !this.#ended) {
       if (this.#started === 0) this.#startMore();
       const [head] = this.#entries;
       if (head?.outcome === undefined) break;
-      // At most as long as the connection's limit, so that shift stays cheap.
+      // The array is at most as long as the connection's limit, so `shift` is cheap.
       this.#entries.shift();
       this.#started--;
       const { item, outcome } = head;
@@ -134,7 +138,7 @@ export class Fifo {
     if (!this.#ended) this.#startMore();
   }
 
-  /** `queued`: it has had to wait already. */
+  /** Commits an operation; `queued` says that it has had to wait. */
   #commit(item: Queued, prepared: Prepared, queued: boolean): void {
     const operations = this.#operations;
     let pending: Promise<void> | undefined;

@@ -1,6 +1,6 @@
 /**
- * Positive ACKs to plain publishes and subscriptions wait here for the Spine: one flush a turn for
- * everybody who asked in that turn. Nothing else may call `spine.flush` on the message path.
+ * Positive ACKs to plain publishes and subscriptions, which wait for the Spine: one flush a turn for
+ * all that were asked for in that turn. Nothing else on the message path may call `spine.flush`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -8,7 +8,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 /** Called once: without an error when the flush was confirmed, else with why it was not. */
 export type Flushed = (error?: ArqonError) => void;
 
-/** Collects who waits for the Spine in one turn and answers all of them by one flush. */
+/** Collects the callbacks of one turn that wait for the Spine, and answers all of them by one flush. */
 export class FlushQueue {
   readonly #spine: Spine;
   #waiting: Flushed[] = [];
@@ -18,12 +18,12 @@ export class FlushQueue {
     this.#spine = spine;
   }
 
-  /** Everything handed to the Spine before this call is covered by the answer. */
+  /** Adds a callback. Its answer covers everything that was handed to the Spine before this call. */
   push(done: Flushed): void {
     if (this.#waiting.push(done) === 1) queueMicrotask(() => this.#flush());
   }
 
-  /** Callbacks that have not been called yet. For metrics. */
+  /** How many callbacks have not been called yet; for metrics. */
   get pending(): number {
     return this.#waiting.length + this.#unconfirmed;
   }
@@ -33,7 +33,7 @@ export class FlushQueue {
     this.#unconfirmed += waiting.length;
     this.#waiting = [];
     const flushed = this.#spine.flush().then(() => undefined, toArqonError);
-    // A promise for each: a callback that throws takes nothing from the others.
+    // Each callback has a promise of its own, so that one that throws takes nothing from the others.
     for (const done of waiting) flushed.then(done);
     flushed.then(() => {
       this.#unconfirmed -= waiting.length;

@@ -1,7 +1,7 @@
 /**
  * Pairs of request headers that many clients send alike (their browser, the host that they ask for),
- * kept once for all of them: policies may see the headers of a connection as long as it lives. Not
- * which headers those are: that is `request_headers.ts`.
+ * kept once for all of them: policies may see the headers of a connection as long as it lives. Which
+ * headers those are is `request_headers.ts`.
  */
 import type { HeaderPair } from "../message/caller.ts";
 
@@ -22,9 +22,9 @@ const ALIKE = new Set([
   "x-forwarded-port",
   "x-forwarded-proto",
 ]);
-/** Longer values are nobody's but their sender's. */
+/** The longest value that is shared, in UTF-16 units; longer ones belong to one sender. */
 const VALUE_MAX = 256;
-/** When there are more, it begins anew: clients that are there keep theirs. */
+/** The most pairs; when there are more, the map begins anew, and clients that are there keep theirs. */
 const PAIRS_MAX = 1_000;
 
 /** The pairs of one process. */
@@ -36,7 +36,7 @@ export class HeaderPairs {
     return this.#pairs.size;
   }
 
-  /** The same headers, made of shared pairs where there are such. */
+  /** The same headers, with shared pairs where there are any. */
   shared(headers: readonly HeaderPair[]): readonly HeaderPair[] {
     return headers.map((pair) => this.#shared(pair));
   }

@@ -16,16 +16,16 @@ type ConnectionLimits = Pick<
 
 type Counted = Pick<Identity, "tenant_id" | "user_key">;
 
-/** Open connections of this process. */
+/** The counters of open connections of this process. */
 export interface ConnectionCounters {
   /**
    * Counts one more connection and returns its release (idempotent). Throws `at-capacity` (503)
    * for the process, `too-many-connections` (429) for the tenant or the user.
    */
   acquire(identity: Counted): () => void;
-  /** Throws `at-capacity` early, before a token is looked at. */
+  /** Throws `at-capacity` early, before a token is read. */
   requireRoom(): void;
-  /** Open connections; with a tenant, of that tenant. */
+  /** How many connections are open; with a tenant, of that tenant. */
   open(tenant_id?: string): number;
   /** Distinct users and tenants with an open connection. */
   distinct(): { users: number; tenants: number };

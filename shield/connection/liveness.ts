@@ -4,16 +4,16 @@
  */
 
 /**
- * What one client has sent and been asked. Times in Unix ms; kept are whole ms since it began, for
- * small integers are no objects, and there are thousands of clients.
+ * What one client has sent and been asked. Times are in Unix ms. They are kept as whole ms since the
+ * client came: small integers are no objects, and there are thousands of clients.
  */
 export class Liveness {
   #began_ms: number;
-  /** Complete messages so far, for operators. */
+  /** How many complete messages have come; for operators. */
   received = 0;
-  /** The last complete message, or the beginning. */
+  /** When the last complete message came, or the beginning. */
   #heard_after_ms = 0;
-  /** The first PING since then; undefined for none. */
+  /** When the first PING since then was sent; undefined when there was none. */
   #asked_after_ms: number | undefined;
   /** True when the client has answered a PING once, so it can. */
   #answers = false;
@@ -31,7 +31,7 @@ export class Liveness {
     return this.began_ms + this.#heard_after_ms;
   }
 
-  /** A complete message has come. */
+  /** Takes note that a complete message has come. */
   heard(now_ms: number): void {
     this.#heard_after_ms = this.#after_ms(now_ms);
     this.#asked_after_ms = undefined;
@@ -43,30 +43,30 @@ export class Liveness {
     this.#answers = true;
   }
 
-  /** A PING goes out. */
+  /** Takes note that a PING is sent. */
   asked(now_ms: number): void {
     this.#asked_after_ms ??= this.#after_ms(now_ms);
   }
 
   /**
-   * This process was held up for so long (no CPU, a clock set forward): an answer may have come that
-   * it has not read yet.
+   * Excuses a client after this process was held up for so long (no CPU, a clock set forward): an
+   * answer may have come that was not read yet.
    */
   excuse(held_up_ms: number): void {
     if (this.#asked_after_ms !== undefined) this.#asked_after_ms += held_up_ms;
   }
 
-  /** The clock was set back by so much: all that was before was as much earlier by it. */
+  /** Shifts all times after the clock was set back by so much. */
   setBack(by_ms: number): void {
     this.#began_ms -= by_ms;
   }
 
-  /** Nothing has come for so long, and nobody has asked yet. */
+  /** Whether nothing has come for a heartbeat, and no PING has been sent since. */
   isDue(now_ms: number, heartbeat_ms: number): boolean {
     return this.#asked_after_ms === undefined && now_ms - this.heard_ms >= heartbeat_ms;
   }
 
-  /** For how long a PING has had no answer, in ms, of a client that is to answer; else 0. */
+  /** For how long a PING has had no answer, in ms; 0 for a client that need not answer. */
   overdue_ms(now_ms: number, required: boolean): number {
     const asked_after_ms = this.#asked_after_ms;
     if (asked_after_ms === undefined || !(required || this.#answers)) return 0;

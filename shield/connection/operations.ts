@@ -23,20 +23,20 @@ import type { SubscribeContext } from "./subscribe.ts";
 /** What the operations need of the process. */
 export interface OperationContext extends SubscribeContext {
   readonly authenticator: Authenticator;
-  /** The command `history.get`: the Shield answers it itself. */
+  /** Answers the command `history.get`, which the Shield does itself. */
   readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
-  /** Throws `token-revoked`. */
+  /** Throws `token-revoked` when the identity's token has been revoked. */
   readonly requireNotRevoked: (identity: Identity) => void;
 }
 
 /**
- * The steps that an operation of any connection of the process takes through its FIFO: `prepare` asks
- * everything that can refuse it, `commit` makes it take effect. One object for all connections, since
- * functions for each would be memory of every one.
+ * The steps of operations through the FIFO of any connection of the process: `prepare` asks everything
+ * that can refuse an operation, `commit` makes it take effect. One object serves all connections, since
+ * functions for each would take memory of every one.
  */
 export class Operations {
   readonly context: OperationContext;
-  /** Publishes of one connection that are prepared (signature, policies) side by side. */
+  /** How many publishes of one connection are prepared (signature, policies) side by side. */
   readonly window: number;
   #halted = false;
 
@@ -45,19 +45,22 @@ export class Operations {
     this.window = window;
   }
 
-  /** From now on everything that asks for something is refused with `draining`. */
+  /** Refuses everything that asks for something with `draining` from now on. */
   halt(): void {
     this.#halted = true;
   }
 
-  /** Events and signals only wait for their own checks; all else may change what those are about. */
+  /**
+   * Whether an operation may be prepared beside others. Events and signals only wait for their own
+   * checks; any other operation may change what those checks are about.
+   */
   isPipelined({ operation }: Queued): boolean {
     return operation.kind === "publish" && operation.envelope.command === undefined;
   }
 
   /**
-   * Looks at one operation. A plain publish is admitted here, beside others; everything else is looked
-   * at when its turn has come. Throws or rejects with what refuses it.
+   * Prepares one operation. A plain publish is admitted here, beside others; any other operation is
+   * checked when its turn has come. Throws or rejects with the refusal.
    */
   prepare({ connection, operation }: Queued): Prepared | Promise<Prepared> {
     if (this.#halted) requireHarmless(operation);
@@ -68,8 +71,8 @@ export class Operations {
 
   /**
    * Makes an operation take effect in its turn, with the headers that policies add to it; a promise
-   * holds everything behind it until it settles. Throws or rejects with what refuses it: a token may
-   * have ended while policies looked at a message.
+   * holds everything behind it until it settles. Throws or rejects with the refusal: a token may have
+   * expired while policies judged a message.
    */
   commit({ connection, operation, place }: Queued, added: Prepared): Promise<void> | undefined {
     connection.place = place;
@@ -99,12 +102,12 @@ export class Operations {
     connection.refuse(requestOf(operation), error, place);
   }
 
-  /** The operation has to wait, for its turn or for its commit: it counts as pending. */
+  /** Counts the operation as pending, since it has to wait for its turn or for its commit. */
   queued({ connection, size_bytes, place }: Queued): void {
     connection.hold(size_bytes, place);
   }
 
-  /** Once after `queued`: the operation has taken effect, was refused, or is forgotten. */
+  /** Ends what `queued` began: the operation has taken effect, was refused, or was dropped. */
   left({ connection, size_bytes, place }: Queued): void {
     connection.release(size_bytes, place);
   }
@@ -116,14 +119,15 @@ function requireHarmless({ kind }: ClientOperation): void {
   throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
 }
 
-/** Throws `token-expired` when the connection's token has ended. */
+/** Throws `token-expired` when the connection's token has expired. */
 function requireValid({ now_ms, identity }: Connection): void {
   if (now_ms >= identity.expires_ms) throw new ArqonError("token-expired");
 }
 
 /**
- * With a body, its PONG follows a flush: what was before it is with the Spine, and what the Spine had
- * before that is on its way to the client. Also when the flush fails: a heartbeat must not.
+ * Answers a PING. With a body, its PONG follows a flush: everything before it is with the Spine, and
+ * what the Spine had before that is on its way to the client. The PONG is sent even when the flush
+ * fails, since a heartbeat must not.
  */
 function runPing(
   { flushes }: OperationContext,
@@ -184,8 +188,8 @@ function runPublish(
 }
 
 /**
- * Commands of one connection and room run one after another, but never hold up the connection's
- * messages while the Brain thinks: only their start passes the FIFO.
+ * Runs a command. Commands of one connection and room run one after another, but never hold up the
+ * connection's messages while the Brain thinks: only their start passes the FIFO.
  */
 function runCommand(
   context: OperationContext,
@@ -216,7 +220,10 @@ function runCommand(
   return undefined;
 }
 
-/** A refusal by the Brain takes the same form as one by the Shield: an ERR when nobody asked for an ACK. */
+/**
+ * Answers a command. A refusal by the Brain takes the same form as one by the Shield: an ERR when no
+ * ACK was asked for.
+ */
 function answerCommand(
   connection: Connection,
   request: RequestRef,
@@ -228,7 +235,10 @@ function answerCommand(
   else if (ack.code !== 0) connection.err({ ...ack, ...placeOf(request) }, place);
 }
 
-/** A refused refresh ends the connection: its holder is not who it was. */
+/**
+ * Changes the token of a connection. A refused refresh ends the connection, whose holder is not who it
+ * was.
+ */
 async function runRefresh(
   context: OperationContext,
   connection: Connection,
@@ -241,7 +251,7 @@ async function runRefresh(
   });
   if (connection.ended) return;
   requireSameUser(connection.identity, next);
-  // It may have been revoked since it was authenticated; from here on whoever looks finds it.
+  // The token may have been revoked since it was authenticated; from here on a revocation finds it.
   context.requireNotRevoked(next);
   connection.caller = { ...connection.caller, identity: next };
   for (const room_id of [...connection.subscriptions.keys()]) {

@@ -1,6 +1,6 @@
 /**
  * What a SUB asks of presence, checked: to be a member with metadata, or only to watch. Whether the
- * token allows it is `authorize.ts`.
+ * token allows that is `authorize.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Subscribe } from "@arqon/proto";
@@ -8,9 +8,9 @@ import type { Limits } from "../../shared/config/schema.ts";
 
 /** How a connection asks to be in a room. */
 export interface PresenceRequest {
-  /** False: it only watches. */
+  /** False for a connection that only watches. */
   readonly is_member: boolean;
-  /** JSON text, as the client gave it; "" for none. */
+  /** The metadata as JSON text, as the client gave it; "" for none. */
   readonly meta: string;
 }
 
@@ -27,9 +27,9 @@ function jsonText(bytes: Uint8Array): string {
 }
 
 /**
- * The checked request; undefined for a SUB without presence. Throws `invalid-field` (400) for
- * options that contradict each other or metadata that is not JSON, and `message-too-large` (413)
- * for too much of it.
+ * Checks what a SUB asks; undefined for a SUB without presence. Throws `invalid-field` (400) for
+ * options that contradict each other or metadata that is not JSON, and `message-too-large` (413) for
+ * too much of it.
  */
 export function presenceRequest(
   { presence, observer, member_meta }: Subscribe,

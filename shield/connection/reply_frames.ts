@@ -1,4 +1,4 @@
-/** What the Shield says to one client, in the form that the client speaks: binary, or JSON as text. */
+/** The Shield's answers to one client, in the form that the client speaks: binary, or JSON as text. */
 import {
   encodeAck,
   encodeErr,
@@ -16,15 +16,15 @@ import type { Ack, Welcome } from "@arqon/proto";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { RefusedPlace } from "../message/request_ref.ts";
 
-/** What a refusal without a request says; a plain ERR has space for code and message only. */
+/** The content of a refusal without a request; a plain ERR has space for code and message only. */
 export type ErrSaid =
   & Pick<Ack, "code" | "reason" | "message" | "retry_after_ms">
   & Partial<RefusedPlace>;
 
-/** How a connection hears refusals: as JSON, as REFUSAL, or as ERR. */
+/** The form in which a connection gets refusals: as JSON, as REFUSAL, or as ERR. */
 export interface ErrForm {
   readonly text: boolean;
-  /** It asked for REFUSAL; text has all of that anyway. */
+  /** True when the client asked for REFUSAL; JSON has all of its members anyway. */
   readonly refusals: boolean;
 }
 

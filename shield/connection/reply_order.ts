@@ -1,7 +1,7 @@
 /**
  * The place of an ERR among the answers of its connection. An ERR names no request: a client knows
- * which frame it is about because everything sent before that frame has been answered. ACKs name
- * their request and never wait. Plain data: places are numbers that grow with each frame received.
+ * which frame it is about because everything sent before that frame has been answered. ACKs name their
+ * request and never wait. Plain data: places are numbers that grow with each frame received.
  */
 
 /** An ERR that waits for what is before it. */
@@ -10,15 +10,15 @@ interface HeldErr<Frame> {
   readonly frame: Frame;
 }
 
-/** One connection's. */
+/** The order of one connection's answers. */
 export class ReplyOrder<Frame> {
   readonly #send: (frame: Frame) => void;
   /**
-   * What is not answered yet, and how many parts of it are under way. First held in the order of
-   * places, and kept until it is answered: the first key is the lowest.
+   * The frames that are not answered yet, with the number of their parts that are under way. They are
+   * added in the order of places, so the first key is the lowest.
    */
   readonly #open = new Map<number, number>();
-  /** Parts of frames that are under way, and their bytes. */
+  /** How many parts of frames are under way, and their bytes. */
   pending = 0;
   pending_bytes = 0;
   /** The ERRs that wait, by place. */
@@ -28,12 +28,12 @@ export class ReplyOrder<Frame> {
     this.#send = send;
   }
 
-  /** ERRs that wait. */
+  /** How many ERRs wait. */
   get held(): number {
     return this.#held.length;
   }
 
-  /** One more part of a frame is under way. Places come here in their order the first time. */
+  /** Counts one more part of a frame. Places come here in their order the first time. */
   open(place: number, size_bytes: number): void {
     this.pending++;
     this.pending_bytes += size_bytes;
@@ -53,7 +53,7 @@ export class ReplyOrder<Frame> {
     while (this.#held[0] !== undefined && this.#held[0].place <= lowest) this.#sendFirst();
   }
 
-  /** The ERR that answers the frame of this place: sends it now, or when its turn has come. */
+  /** Takes the ERR that answers the frame of this place: sends it now, or when its turn has come. */
   err(place: number, frame: Frame): void {
     if (place <= this.#lowest()) return this.#send(frame);
     let at = this.#held.length;
@@ -61,7 +61,7 @@ export class ReplyOrder<Frame> {
     this.#held.splice(at, 0, { place, frame });
   }
 
-  /** The connection closes: sends all that wait, in their order. */
+  /** Sends all ERRs that wait, in their order, since the connection closes. */
   flush(): void {
     while (this.#held.length > 0) this.#sendFirst();
   }

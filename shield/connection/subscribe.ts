@@ -25,7 +25,7 @@ import type { RequestRef } from "../message/request_ref.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** The client closed the connection, or was banned: nobody is coming back. */
+/** Close codes of a client that closed the connection, or was banned: it does not come back. */
 const DELIBERATE_CLOSES = [1000, 4403];
 
 /** What subscriptions need of the process. */
@@ -39,20 +39,23 @@ export interface SubscribeContext {
   readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes">;
 }
 
-/** A SUB that everything has allowed. */
+/** A SUB that nothing has refused. */
 interface Allowed {
   readonly subscribe: Subscribe;
   readonly presence_request: PresenceRequest | undefined;
   readonly request: RequestRef;
 }
 
-/** Undefined: from now on. No offset is above 2^53, so that one which is can only be of the future. */
+/**
+ * The position that a SUB names; undefined: the room's present one. No offset is above 2^53, so one
+ * that is can only be of the future.
+ */
 function positionOf({ after_offset, epoch }: Subscribe): Position | undefined {
   const after = Number(after_offset);
   return after === 0 && epoch === "" ? undefined : { after, epoch };
 }
 
-/** A promise holds the connection's other operations until the SUB has its place. */
+/** Runs a SUB. A promise holds the connection's other operations until the SUB has its place. */
 export function runSubscribe(
   context: SubscribeContext,
   connection: Connection,
@@ -71,7 +74,7 @@ export function runSubscribe(
   return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));
 }
 
-/** Throws what the room's class forbids. */
+/** Throws when the room's class forbids what the SUB asks. */
 function requireClass(
   { path }: SubscribeContext,
   { identity }: Connection,
@@ -85,7 +88,7 @@ function requireClass(
   if (!durable && positionOf(subscribe) !== undefined) throw new ArqonError("not-durable", room_id);
 }
 
-/** The subscription itself, once everything has allowed it. */
+/** Subscribes, once nothing has refused it. */
 function join(
   context: SubscribeContext,
   connection: Connection,
@@ -109,13 +112,13 @@ function join(
   return ackAfterFlush(context, connection, allowed.request, onFailure);
 }
 
-/** Throws when the connection may not have (another) subscription. */
+/** Throws when the connection may not have the subscription, or one more. */
 function requirePlace(
   { path, limits }: SubscribeContext,
   { identity, subscriptions }: Connection,
   room_id: string,
 ): void {
-  // A ban may have come while policies looked at it, or the log was asked.
+  // A ban may have come while policies judged the SUB, or the log was asked.
   path.bans.requireRoom(identity, room_id);
   if (subscriptions.has(room_id) || subscriptions.size < limits.rooms_per_connection) return;
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
@@ -128,7 +131,7 @@ interface Place {
   readonly log?: LogPlace;
 }
 
-/** A SUB with presence: answered when the room's members are known. */
+/** Enters a SUB with presence, which is answered when the room's members are known. */
 function attend(
   context: SubscribeContext,
   connection: Connection,
@@ -152,7 +155,7 @@ function attend(
   }
 }
 
-/** As `join`, once the room's log has said where the connection stands. */
+/** Subscribes as `join` does, once the room's log has said where the connection stands. */
 function joinDurable(
   context: SubscribeContext,
   connection: Connection,
@@ -166,7 +169,7 @@ function joinDurable(
     requirePlace(context, connection, room_id);
     const before = connection.subscriptions.get(room_id);
     const flow = before?.flow ?? new Flow();
-    // A SUB that only changes options goes on where the connection is.
+    // A SUB that only changes options leaves the connection where it is.
     if (before?.flow === undefined || position !== undefined) flow.rewind(entry_point.cursor);
     const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, flow);
     put(context, connection, room_id, subscriber);
@@ -202,7 +205,7 @@ function positionResult(entry_point: EntryPoint): { offset: number; members: str
   return { offset, members: `${outcome}"offset":${offset},"epoch":${JSON.stringify(epoch)}` };
 }
 
-/** Sends what the connection has not got yet, as fast as it reads; then it is live. */
+/** Sends what the connection has not got yet, as fast as it reads; after that it is live. */
 function sendMissed(
   { path, stats, hub }: SubscribeContext,
   connection: Connection,
@@ -231,7 +234,7 @@ function sendMissed(
   });
 }
 
-/** Puts another subscriber in the place of the room's present one, either of which may be none. */
+/** Replaces the room's present subscriber by another; either may be none. */
 function put(
   { hub }: Pick<SubscribeContext, "hub">,
   { identity, subscriptions }: Connection,
@@ -239,14 +242,14 @@ function put(
   subscriber: Subscriber | undefined,
 ): void {
   const before = subscriptions.get(room_id);
-  // The new one first: a room never loses its Spine subscription while options change.
+  // The new one comes first: a room never loses its Spine subscription while options change.
   if (subscriber !== undefined) hub.subscribe(identity.tenant_id, room_id, subscriber);
   if (before !== undefined) hub.unsubscribe(identity.tenant_id, room_id, before);
   if (subscriber === undefined) subscriptions.delete(room_id);
   else subscriptions.set(room_id, subscriber);
 }
 
-/** Throws `not-subscribed`. */
+/** Runs an UNSUB. Throws `not-subscribed`. */
 export function runUnsubscribe(
   context: SubscribeContext,
   connection: Connection,
@@ -259,8 +262,8 @@ export function runUnsubscribe(
 }
 
 /**
- * Ends one subscription, and the connection's presence in the room: not deliberately when the
- * connection was lost. The room may be unknown.
+ * Ends one subscription, and the connection's presence in the room; not deliberately when the
+ * connection was lost. The connection may have no subscription to the room.
  */
 export function leave(
   context: Pick<SubscribeContext, "hub">,
@@ -273,8 +276,8 @@ export function leave(
 }
 
 /**
- * The connection has ended with this close code: all its subscriptions end. While this process is
- * `stopping`, who closes it in order moves to another one, as he was told to.
+ * Ends all subscriptions of a connection that has ended with this close code. While this process is
+ * `stopping`, a client that closes in order moves to another one, as it was told to.
  */
 export function leaveAll(
   context: Pick<SubscribeContext, "hub">,

@@ -1,21 +1,21 @@
 /**
- * One pass over all connections in place of their timers: ends what has expired or is dead, pings
- * what is quiet. WebSocket's own pings are the sockets' business.
+ * One pass over all connections in place of their timers: it ends what has expired or is dead, and
+ * pings what is quiet. WebSocket's own pings are the sockets' business.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Connection } from "./connection.ts";
 
-/** Between two passes. */
+/** The time between two passes, in ms. */
 export const SWEEP_MS = 500;
-/** An upgraded socket that never opens (the peer vanished in between) is given up after this. */
+/** How long an upgraded socket may take to open, in ms; the peer may have vanished in between. */
 const OPEN_MS = 10_000;
-/** Heartbeats that a client has to answer a PING. */
+/** How many heartbeats a client has to answer a PING. */
 const PATIENCE = 2;
-/** A pass that comes later than this after the one before finds a process that was held up. */
+/** The time between two passes that shows that the process was held up, in ms. */
 const HELD_UP_MS = 2 * SWEEP_MS;
 
-/** Made since the pass before: its times are by the clock as it is now. */
+/** Whether a connection was made since the pass before: its times are by the clock as it is now. */
 function isNew({ created_ms }: Connection, now_ms: number): boolean {
   return created_ms <= now_ms && created_ms > now_ms - HELD_UP_MS;
 }
@@ -24,7 +24,7 @@ function isNew({ created_ms }: Connection, now_ms: number): boolean {
 export class Sweeper {
   readonly #connections: Iterable<Connection>;
   readonly #server: Pick<Config["server"], "heartbeat_ms" | "require_pong">;
-  /** The pass before. */
+  /** When the pass before was. */
   #before_ms: number;
 
   constructor(
@@ -38,8 +38,9 @@ export class Sweeper {
   }
 
   /**
-   * Looks at each connection once. Time in which this process was held up is no client's fault: else
-   * one that gets no CPU for a while would end thousands that are well, just when it can bear it least.
+   * Checks each connection once. Time in which this process was held up is no client's fault: otherwise
+   * one that gets no CPU for a while would end thousands of healthy connections, just when it can bear
+   * it least.
    */
   pass(now_ms: number): void {
     const held_up_ms = now_ms - this.#before_ms - HELD_UP_MS;
@@ -47,7 +48,7 @@ export class Sweeper {
     for (const connection of [...this.#connections]) {
       if (held_up_ms > 0) connection.liveness.excuse(held_up_ms);
       connection.noteSent(this.#before_ms);
-      // Else nobody would be asked, or found dead, until the clock is where it was.
+      // Without this no client would be asked, or found dead, until the clock is back where it was.
       if (set_back_ms > 0 && !isNew(connection, now_ms)) connection.liveness.setBack(set_back_ms);
       this.#look(connection, now_ms);
     }
@@ -67,7 +68,7 @@ export class Sweeper {
     } else if (
       now_ms - connection.sent_ms >= heartbeat_ms || liveness.isDue(now_ms, heartbeat_ms)
     ) {
-      // The client hears that this side lives; its answer, that it does.
+      // The PING tells the client that this side lives; its answer tells the same of the client.
       connection.ping();
     }
   }

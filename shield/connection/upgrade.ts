@@ -48,7 +48,7 @@ export interface UpgradeContext {
   readonly rates: Pick<RateTable, "open">;
   readonly overseer: Pick<Overseer, "onConnect">;
   readonly connections: Pick<ConnectionTable, "add" | "delete" | "get">;
-  /** Sockets that are not closed yet, also those whose connection has ended. */
+  /** Sockets that are not closed yet, with their connections, which may have ended. */
   readonly sockets: Map<ClientSocket, Connection>;
   readonly socket_server: SocketServer;
   readonly pump: Pump;
@@ -57,32 +57,37 @@ export interface UpgradeContext {
   readonly log: Logger;
   readonly now: () => number;
   readonly random: Random;
-  /** What the operations of every connection do. */
+  /** The operations of every connection. */
   readonly operations: OperationSteps;
-  /** Throws when the user is banned from the tenant, or nobody can say. */
+  /** Throws when the user is banned from the tenant, or when that cannot be told. */
   readonly requireNotBanned: (identity: Identity) => void;
-  /** The process has told its connections to go; a late one is told at once. */
+  /**
+   * True when the process has told its connections to go; a connection that comes late is told at once.
+   */
   readonly isDraining: () => boolean;
-  /** The connection has ended, with this close code: frees its subscriptions. */
+  /** Ends the subscriptions of a connection that has ended with this close code. */
   readonly leaveAll: (connection: Connection, code: number) => void;
   /** Connections that may come from a Shield that stops. */
   readonly presence: { readonly moving: Pick<Moving, "keep"> };
   /** Called when the client's socket has closed. */
   readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
-  /** Absent: nothing is traced. */
+  /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Traces | undefined;
 }
 
-/** Rejects with a refusal (an HTTP status) or resolves with the 101 response; the rest happens in events. */
+/**
+ * Upgrades a request. Resolves with the 101 response, and the rest happens in events; or rejects with a
+ * refusal, which is an HTTP status.
+ */
 export type Upgrade = (request: Request, client: Client) => Promise<Response>;
 
-/** The upgrades of one process. */
+/** Makes the upgrades of one process. */
 export function createUpgrade(context: UpgradeContext): Upgrade {
   const shared = { process: connectionProcess(context), pairs: new HeaderPairs() };
   return (request, client) => upgrade(context, shared, request, client);
 }
 
-/** What all connections have together. */
+/** What all connections share. */
 interface Shared {
   readonly process: ConnectionProcess;
   readonly pairs: HeaderPairs;
@@ -109,7 +114,7 @@ async function upgrade(
   let upgraded: Upgraded;
   try {
     await context.overseer.onConnect(caller);
-    // A ban may have come meanwhile; from here on it finds the connection.
+    // A ban may have come meanwhile; from here on a ban finds the connection.
     context.requireNotBanned(identity);
     upgraded = context.socket_server.upgrade(originalOf(request), protocol);
   } catch (cause) {
@@ -136,12 +141,14 @@ function keptId(
   return connections.get(former) === undefined ? moving.keep(former, identity) : undefined;
 }
 
-/** Whether the client reads REFUSAL frames: who does not say so gets ERR, as clients of before. */
+/** Whether the client reads REFUSAL frames; one that does not say so gets ERR, as older clients do. */
 function asksForRefusals({ url }: Request): boolean {
   return url.includes("refusals=") && new URL(url).searchParams.get("refusals") === "1";
 }
 
-/** The first offered one that we speak; offering none means `arqon.v1`, unconfirmed. */
+/**
+ * The first offered subprotocol that we speak. A client that offers none gets `arqon.v1`, unconfirmed.
+ */
 function chooseSubprotocol(offered: string[]): string | undefined {
   if (offered.length === 0) return undefined;
   const odd = offered.find((item) => !isToken(item));
@@ -190,7 +197,7 @@ function attach(context: UpgradeContext, connection: Connection): SocketEvents {
 }
 
 /**
- * What a connection hears of its socket, and what its way out is told: one object, where functions
+ * What a connection hears of its socket, and what its outbox is told. It is one object, since functions
  * would be a dozen for each of thousands of connections.
  */
 class Attachment implements SocketEvents, OutboxOptions {
@@ -207,14 +214,14 @@ class Attachment implements SocketEvents, OutboxOptions {
     const connection = this.#connection;
     if (connection.ended) return this.socket.close(1012, "restart");
     connection.open(new Outbox(this), welcome(context, connection));
-    // Its policies or its network took so long that the process has begun to stop meanwhile.
+    // Policies or the network took so long that the process has begun to stop meanwhile.
     if (context.isDraining()) connection.sendAway(context.config.server.drain_ms);
   }
 
   message(data: string | ArrayBuffer): void {
     const connection = this.#connection;
     connection.receive(data);
-    // Until it has read: its own messages may be what it gets.
+    // The client's messages wait until it has read: they may be what fills its outbox.
     if (connection.outbox?.is_behind === true) this.socket.rest(Infinity);
   }
 

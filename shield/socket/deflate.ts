@@ -5,7 +5,7 @@
  */
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 
-/** What was agreed on with one client. */
+/** The compression that was agreed on with one client. */
 export interface DeflateAgreement {
   /** The value of Sec-WebSocket-Extensions in the answer. */
   readonly answer: string;
@@ -15,16 +15,18 @@ export interface DeflateAgreement {
 
 const NAME = "permessage-deflate";
 const WINDOW_BITS_MAX = 15;
-/** zlib has no raw window of 2^8. */
+/** The smallest window, since zlib has no raw window of 2^8. */
 const WINDOW_BITS_MIN = 9;
-/** Half of the bytes for a fifth of the time that the usual level takes. */
+/** The level of compression: half of the bytes for a fifth of the time that the usual level takes. */
 const LEVEL = 1;
-/** What ends each message, and is not sent (RFC 7692, 7.2.1). */
+/** The end of every compressed message, which is not sent (RFC 7692, 7.2.1). */
 const TAIL = new Uint8Array([0, 0, 0xff, 0xff]);
-/** More than any client offers. */
+/** The most offers that are read; no client offers so many. */
 const OFFERS_MAX = 16;
 
-/** The first offer that can be taken, of a Sec-WebSocket-Extensions header; undefined for none. */
+/**
+ * Takes the first acceptable offer of a Sec-WebSocket-Extensions header; undefined when there is none.
+ */
 export function agreeOnDeflate(offered: string | null): DeflateAgreement | undefined {
   for (const offer of (offered ?? "").split(",").slice(0, OFFERS_MAX)) {
     const [name = "", ...parameters] = offer.split(";").map((part) => part.trim());
@@ -64,7 +66,7 @@ function isWindow(text: string): boolean {
   return /^([89]|1[0-5])$/.test(text);
 }
 
-/** A message's bytes, compressed; undefined when that is no shorter. */
+/** Compresses a message's bytes; undefined when the result is no shorter. */
 export function deflate(
   body: Uint8Array,
   window_bits: number,
@@ -75,10 +77,13 @@ export function deflate(
   return length < body.length ? new Uint8Array(whole.subarray(0, length)) : undefined;
 }
 
-/** What a compressed message says: its bytes, or why it cannot be had. */
+/** The result of decompression: the message's bytes, or why there are none. */
 export type Inflated = Uint8Array<ArrayBuffer> | "too-large" | "malformed";
 
-/** Never more than `bytes_max` bytes, however small the message was. */
+/**
+ * Decompresses a message. The result never has more than `bytes_max` bytes, however small the message
+ * was.
+ */
 export function inflate(body: Uint8Array, bytes_max: number): Inflated {
   const whole = new Uint8Array(body.length + TAIL.length);
   whole.set(body);

@@ -3,7 +3,7 @@
  * writes and checks them. Pure; reading frames is `frame_reader.ts`.
  */
 
-/** Opcodes. */
+/** The opcodes of frames. */
 export const CONTINUATION = 0x0, TEXT = 0x1, BINARY = 0x2, CLOSE = 0x8, PING = 0x9, PONG = 0xa;
 
 /** The longest body of a control frame. */
@@ -58,12 +58,12 @@ export function encodeFrame(
   return frame;
 }
 
-/** A close frame. A reason that is too long loses its end, at a character. */
+/** Encodes a close frame. A reason that is too long is cut at a character. */
 export function encodeClose(code: number, reason: string): Uint8Array<ArrayBuffer> {
   const body = new Uint8Array(CONTROL_BYTES_MAX);
   body[0] = code >>> 8;
   body[1] = code;
-  // What does not fit is left out in whole characters.
+  // Only whole characters are left out.
   const { written } = new TextEncoder().encodeInto(reason, body.subarray(2));
   return encodeFrame(CLOSE, body.subarray(0, 2 + written));
 }

@@ -1,26 +1,26 @@
 /**
- * WebSocket pings to peers that are silent, and who has left them without an answer: for sockets that
- * have no heartbeat of their own. Not the PING frames of this protocol, which are `liveness.ts`.
+ * WebSocket pings to silent peers, and which peers have left them unanswered: for sockets that have no
+ * heartbeat of their own. The PING frames of this protocol are `liveness.ts`.
  */
 
-/** A silent peer gets a ping after so many heartbeats, clearly after our own PING. */
+/** After how many heartbeats a silent peer gets a ping: clearly after our own PING. */
 const PING_HEARTBEATS = 1.5;
-/** A peer of which nothing at all came for so many heartbeats is gone, as on native sockets. */
+/** After how many heartbeats without any bytes a peer counts as gone, as on native sockets. */
 const LOST_HEARTBEATS = 3;
-/** They are looked at this often, at least. */
+/** The longest time between two looks at the sockets, in ms. */
 const BEAT_MS = 1_000;
 
-/** One socket. */
+/** One socket with a heartbeat. */
 export interface Beating {
   /** When something came last; ms of `performance.now`. */
   readonly heard_ms: number;
-  /** Sends a ping, once until something comes. */
+  /** Sends a ping; called once until something comes. */
   sendPing(): void;
-  /** Nothing came for three heartbeats. */
+  /** Gives the peer up, as nothing came for three heartbeats. */
   giveUp(): void;
 }
 
-/** All sockets of one kind. */
+/** The heartbeat of all sockets of one kind. */
 export class Heartbeat {
   readonly #sockets = new Set<Beating>();
   readonly #timer: ReturnType<typeof setInterval>;
@@ -32,7 +32,8 @@ export class Heartbeat {
       const now_ms = performance.now();
       const held_up = now_ms - looked_ms > 2 * every_ms;
       looked_ms = now_ms;
-      // What has come while this process got no CPU is not read yet: nobody is judged before it is.
+      // What came while this process got no CPU has not been read yet, and no socket is judged before
+      // that.
       if (held_up) return;
       for (const socket of this.#sockets) {
         const silent_ms = now_ms - socket.heard_ms;

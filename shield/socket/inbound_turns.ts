@@ -1,28 +1,28 @@
 /**
- * Messages of a connection whose reading is another's: as many as fit are handed out as they come, the
- * others wait for later turns, in their order. What reads may be asked to pause meanwhile.
+ * Messages of a connection that somebody else reads. As many as fit are handed out as they come; the
+ * others wait for later turns, in their order. The reader may be asked to pause meanwhile.
  */
 import { NO_TURN, TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
 import type { Turns } from "../../shared/turns/turns.ts";
 
-/** One message as the implementations hand it over. */
+/** One message, as the implementations hand it over. */
 export type Inbound = string | ArrayBuffer;
 
-/** The socket whose messages they are. */
+/** The socket whose messages these are. */
 export interface InboundOwner {
-  /** Handles one. Must not throw. */
+  /** Handles one message. Must not throw. */
   deliver(message: Inbound): void;
-  /** Nothing more need be read from now on, or it is to be read again. */
+  /** Says that no more need be read from now on (true), or that reading is to go on (false). */
   hold(held: boolean): void;
 }
 
-/** What a message takes besides its bytes while it waits. */
+/** The bytes that a waiting message takes besides its own. */
 const OVERHEAD_BYTES = 256;
 
 const bytesOf = (message: Inbound) =>
   typeof message === "string" ? 2 * message.length : message.byteLength;
 
-/** One connection's. */
+/** The messages of one connection. */
 export class InboundTurns {
   readonly #turns: Turns;
   readonly #owner: InboundOwner;
@@ -32,9 +32,12 @@ export class InboundTurns {
   #turn = NO_TURN;
   #frames = 0;
   #bytes = 0;
-  /** Something waits, or it rests. */
+  /** True while something waits, or the connection rests. */
   #holds = false;
-  /** It goes on in a later turn, once: who goes on twice in a turn has two shares of it. */
+  /**
+   * True when the connection goes on in a later turn; it must do so only once, or it has two shares of
+   * it.
+   */
   #awaits_turn = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #onEmpty: (() => void) | undefined;
@@ -45,12 +48,12 @@ export class InboundTurns {
     this.#owner = owner;
   }
 
-  /** Messages that wait. */
+  /** How many messages wait. */
   get length(): number {
     return this.#waiting.length - this.#next;
   }
 
-  /** What waits takes so much, its bookkeeping included. */
+  /** The bytes of what waits, with its bookkeeping. */
   get held_bytes(): number {
     return this.#held_bytes;
   }
@@ -66,7 +69,9 @@ export class InboundTurns {
     this.#deliver(message);
   }
 
-  /** Counts a frame that is no message. False when the turn has no place for it: a later one has. */
+  /**
+   * Counts a frame that is no message. False when this turn has no room for it, but a later one has.
+   */
   takeControl(): boolean {
     const turn = this.#turns.enter();
     if (turn !== this.#turn) this.#begin(turn);
@@ -76,7 +81,7 @@ export class InboundTurns {
     return false;
   }
 
-  /** Nothing is handed out for so many ms, and then not before its turn comes. */
+  /** Hands nothing out for so many ms, and after that not before the connection's turn. */
   rest(wait_ms: number): void {
     if (this.#timer !== undefined) return;
     this.#holdOn();
@@ -91,14 +96,16 @@ export class InboundTurns {
     this.#giveWay();
   }
 
-  /** Forgets what waits. */
+  /** Drops the messages that wait. */
   clear(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#forget();
   }
 
-  /** Calls `then` when everything that came has been handed out, or forgotten; at once if it has. */
+  /**
+   * Calls `then` when everything that came has been handed out or dropped; at once if it already has.
+   */
   finish(then: () => void): void {
     if (this.#held_bytes === 0) {
       this.clear();
@@ -113,7 +120,7 @@ export class InboundTurns {
     this.#owner.hold(true);
   }
 
-  /** Goes on in a later turn; after a rest, where it rests. */
+  /** Goes on in a later turn, or after the rest of a connection that rests. */
   #giveWay(): void {
     this.#holdOn();
     if (this.#awaits_turn || this.#timer !== undefined) return;
@@ -148,7 +155,7 @@ export class InboundTurns {
 
   #goOn(): void {
     this.#awaits_turn = false;
-    // It was sent to rest while it waited.
+    // The connection was sent to rest while it waited.
     if (this.#timer !== undefined) return;
     this.#begin(this.#turns.enter());
     while (this.#next < this.#waiting.length && !this.#isOver()) {

@@ -7,24 +7,24 @@
 const ORIGINALS = new WeakMap<Request, Request>();
 
 /**
- * A copy of a request to be asked for headers in its place; what reading makes is let go with the
- * copy.
+ * A copy of a request, to be asked for headers in its place; what reading creates is let go together
+ * with the copy.
  */
 export function lightCopyOf(request: Request): Request {
-  // A copy of its members: as a prototype, the request would get a shape of its own, 450 bytes.
+  // The members are copied: with the request as prototype, it would get a shape of its own, 450 bytes.
   const copy: Request = Object.assign(Object.create(Object.getPrototypeOf(request)), request);
   ORIGINALS.set(copy, request);
   return copy;
 }
 
-/** A copy that is the same request to the runtime, with other headers for whoever asks for them. */
+/** A copy that is the same request for the runtime, but has other headers for everybody else. */
 export function lightCopyWith(request: Request, headers: Headers): Request {
   return Object.defineProperty(lightCopyOf(request), "headers", { value: headers });
 }
 
 /**
- * The request that a copy was made of, for the runtime to upgrade; a request that is no copy
- * itself.
+ * The request that a copy was made from, for the runtime to upgrade; a request that is not a copy is
+ * returned as it is.
  */
 export function originalOf(request: Request): Request {
   return ORIGINALS.get(request) ?? request;

@@ -1,4 +1,4 @@
-/** Which implementation of client sockets a configuration asks for. */
+/** Opens the implementation of client sockets that a configuration asks for. */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Config } from "../../shared/config/schema.ts";
@@ -7,10 +7,16 @@ import type { SocketServer } from "./client_socket.ts";
 import { nativeSockets } from "./native.ts";
 import { ownSockets } from "./own.ts";
 
-/** Messages take memory beside their bytes: what may wait must not fall far below what their number may. */
+/**
+ * Messages take memory besides their bytes, so the bound in bytes must not be far below that in
+ * messages.
+ */
 const WAITING_BYTES_MIN = 16_777_216;
 
-/** Native sockets need a client listener of their kind, the others one of ours: `listenClient`. */
+/**
+ * Opens the sockets. Native sockets need a client listener of their kind, the others one of ours:
+ * `listenClient`.
+ */
 export async function openSockets(
   config: Pick<Config, "server" | "limits">,
   registry: Registry,
@@ -36,7 +42,7 @@ async function openKind(
 ): Promise<SocketServer> {
   const { heartbeat_ms } = server;
   const max_message_bytes = limits.close_frame_bytes;
-  // Whoever has more waiting would be closed anyhow, for its rate.
+  // A client with more messages waiting would be closed anyhow, for its rate.
   const waiting_max = {
     messages: 2 * limits.messages_per_second + limits.rate_refusals,
     bytes: Math.max(WAITING_BYTES_MIN, 2 * limits.bytes_per_second),
@@ -48,7 +54,7 @@ async function openKind(
       : undefined;
     return ownSockets({ heartbeat_ms, max_message_bytes, waiting_max, deflate });
   }
-  // The package reads two environment variables as it loads, which takes a permission.
+  // The package reads two environment variables as it loads, for which it needs a permission.
   const { wsSockets } = await import("./ws.ts");
   return wsSockets({ heartbeat_ms, max_message_bytes, waiting_max });
 }

@@ -1,17 +1,17 @@
-/** What all sockets of our own have together; one socket is `own_socket.ts`. */
+/** What all sockets of our own share; one socket is `own_socket.ts`. */
 import type { SocketOptions } from "./client_socket.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Turns } from "../../shared/turns/turns.ts";
 import { WireTurn } from "./wire_turn.ts";
 
 const LARGE_READ_BYTES = 65_536;
-/** Large buffers that wait for a use. */
+/** The most large buffers that wait for a use. */
 const SPARE_BUFFERS_MAX = 16;
 
-/** Ends of one turn: a crowd that goes at once must not stop the others. */
+/** How many sockets may end in one turn: a crowd that goes at once must not stop the others. */
 const ENDS_A_TURN = 16;
 
-/** What all sockets of one process have together. */
+/** What all sockets of one process share. */
 export class OwnShared {
   readonly turn = new WireTurn();
   readonly turns = new Turns();

@@ -1,6 +1,6 @@
 /** The mask of a client's frames (RFC 6455, 5.3). */
 
-/** Below this a loop over bytes is faster than one over words. */
+/** The least bytes for which a loop over words is faster than one over bytes. */
 const WORDS_FROM_BYTES = 48;
 
 /** Undoes the mask from `start` to `end`; returns the mask for the byte that follows. */

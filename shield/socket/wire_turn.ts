@@ -1,13 +1,13 @@
 /**
  * Frames of one turn as the bytes of one write. A message goes to all its receivers as the same bytes,
- * and who hears the same in a turn gets the same write, made once. No sockets here.
+ * and connections that hear the same in a turn get the same write, made once. No sockets here.
  */
 import { deflate } from "./deflate.ts";
 import { BINARY, encodeFrame, TEXT } from "./frame_head.ts";
 
-/** Frames that leave together, by the last of them. */
+/** Frames that leave together; a run is known by its last frame. */
 export class WireRun {
-  /** Bytes of all its frames. */
+  /** The bytes of all its frames. */
   readonly bytes: number;
   readonly #frame: Uint8Array<ArrayBuffer>;
   readonly #before: WireRun | undefined;
@@ -20,7 +20,7 @@ export class WireRun {
     this.bytes = (before?.bytes ?? 0) + frame.length;
   }
 
-  /** Whether it is this frame and no other. */
+  /** Whether the run is this frame and no other. */
   isOnly(frame: Uint8Array<ArrayBuffer>): boolean {
     return this.#before === undefined && this.#frame === frame;
   }
@@ -32,7 +32,7 @@ export class WireRun {
     return this.#next = new WireRun(frame, this);
   }
 
-  /** All frames in their order. Nobody may change it. */
+  /** The bytes of all frames in their order, which must not be changed. */
   whole(): Uint8Array<ArrayBuffer> {
     if (this.#before === undefined) return this.#frame;
     return this.#whole ??= WireRun.#joined(this);
@@ -58,17 +58,21 @@ export interface WireMember {
 /** The present turn, for all sockets of the process. */
 export class WireTurn {
   #members: WireMember[] = [];
-  /** The last one that was begun: until the turn ends, others begin with the same. */
+  /** The run that was begun last: until the turn ends, other connections begin with the same. */
   #begun: WireRun | undefined;
-  /** The last frame that was made, and what of. */
+  /** The message whose frame was made last, and that frame. */
   #message: string | Uint8Array<ArrayBuffer> | undefined;
   #frame: Uint8Array<ArrayBuffer> | undefined;
-  /** The compressed message, by the window of those that take it compressed. */
+  /**
+   * The message that was compressed last, and its frames by the window of those who take it compressed.
+   */
   #compressed_message: string | Uint8Array<ArrayBuffer> | undefined;
   readonly #compressed: (Uint8Array<ArrayBuffer> | undefined)[] = [];
   readonly #onEnd = () => this.#end();
 
-  /** A message as one frame. A message that is the same object, or text, is made once in a row. */
+  /**
+   * The frame of a message. The same object or text several times in a row is made into a frame once.
+   */
   frameOf(message: string | Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (this.#frame !== undefined && this.#message === message) return this.#frame;
     this.#message = message;
@@ -96,14 +100,14 @@ export class WireTurn {
     return encodeFrame(text ? TEXT : BINARY, body, true);
   }
 
-  /** `run` with one more frame, or one that begins with it. */
+  /** The run with one more frame; without a run, one that begins with the frame. */
   extend(run: WireRun | undefined, frame: Uint8Array<ArrayBuffer>): WireRun {
     if (run !== undefined) return run.extend(frame);
     if (this.#begun?.isOnly(frame) === true) return this.#begun;
     return this.#begun = new WireRun(frame);
   }
 
-  /** Calls its `endTurn` once, when this turn's jobs have run. */
+  /** Calls the member's `endTurn` once, when this turn's jobs have run. */
   add(member: WireMember): void {
     if (this.#members.push(member) === 1) queueMicrotask(this.#onEnd);
   }
@@ -112,7 +116,7 @@ export class WireTurn {
     const members = this.#members;
     this.#members = [];
     for (const member of members) member.endTurn();
-    // What the turn made is garbage with it.
+    // What the turn has made is garbage when it is over.
     this.#begun =
       this.#message =
       this.#frame =
