@@ -1,4 +1,4 @@
-/** The scenario `durable`: what durable rooms cost, in parts; each part is in its own files. */
+/** The scenario `durable`: what durable rooms cost, in parts, each in files of its own. */
 import { measureEmbedded, renderEmbedded } from "./durable_embedded.ts";
 import { idleBytes, measureIdle, renderIdle } from "./durable_idle.ts";
 import type { IdleReport } from "./durable_idle_child.ts";
@@ -24,7 +24,7 @@ missed, and what the log is asked for it; memory of rooms that nobody uses; the 
   --rooms N         that are published to once (10000)
 `;
 
-/** What a Shield is to reach of a bare publisher's pace. */
+/** Share of a bare publisher's pace that a Shield is to reach. */
 const SHARE = 0.7;
 const IDLE_BYTES = 16;
 const PROCESSES = 4;

@@ -1,4 +1,7 @@
-/** Appends to the embedded engine's log: the run and its table. Figures: `durable_embedded_child.ts`. */
+/**
+ * Runs the measurement of appends to the embedded engine's log and renders its table.
+ * `durable_embedded_child.ts` measures.
+ */
 import type { EmbeddedPlan, EmbeddedRound } from "./durable_embedded_child.ts";
 import type { Effort } from "../measure/parts.ts";
 import { runProgram } from "../measure/program.ts";
@@ -9,7 +12,7 @@ const ROOMS = [1, 1_000];
 const OUTSTANDING = 256;
 const STORED_BYTES = 512;
 
-/** Runs the program with this effort. */
+/** Measures appends with this effort. */
 export async function measureEmbedded(effort: Effort): Promise<EmbeddedRound[]> {
   console.error("durable: appends to the embedded log ...");
   const plan: EmbeddedPlan = {
@@ -23,7 +26,7 @@ export async function measureEmbedded(effort: Effort): Promise<EmbeddedRound[]> 
   return await runProgram("bench/durable/durable_embedded_child.ts", permissions, args);
 }
 
-/** One row a store and number of rooms. */
+/** The table of the rounds: one row for each store and number of rooms. */
 export function renderEmbedded(rounds: readonly EmbeddedRound[]): string {
   const rows = [...new Set(rounds.map(({ store, rooms }) => JSON.stringify([store, rooms])))];
   return renderRows(

@@ -1,27 +1,27 @@
 /**
- * A program that measures appends to the embedded engine's log, in memory and in a file with
- * `synchronous`. Its argument is a plan as JSON; prints JSON. `durable_embedded.ts` starts it.
+ * A program that measures appends to the embedded engine's log, in memory and in a file with each setting of
+ * `synchronous`. Its argument is a plan as JSON; it prints JSON. `durable_embedded.ts` starts it.
  */
 import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { errorLog } from "../measure/brains.ts";
 import { keepBusy, type Pace } from "../rooms/rooms_load.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface EmbeddedPlan {
   readonly rounds: number;
   readonly seconds: number;
   readonly rooms: readonly number[];
-  /** Appends under way at a time. */
+  /** Appends that are under way at a time. */
   readonly outstanding: number;
-  /** Of what is stored. */
+  /** Size of each stored message. */
   readonly stored_bytes: number;
 }
 
-/** Where the log is: in memory, or in a file that is synchronised so. */
+/** The store of the log: memory, or a file with this setting of `synchronous`. */
 export type Store = "memory" | "normal" | "full";
 
-/** One round of one row. */
+/** The result of one round of one row. */
 export interface EmbeddedRound extends Pace {
   readonly store: Store;
   readonly rooms: number;

@@ -1,9 +1,12 @@
-/** Memory of durable rooms that nobody uses: the run and its table. Figures: `durable_idle_child.ts`. */
+/**
+ * Runs the measurement of memory of durable rooms that nobody uses, and renders its table.
+ * `durable_idle_child.ts` measures.
+ */
 import type { IdleMemory, IdlePlan, IdleReport } from "./durable_idle_child.ts";
 import { runProgram } from "../measure/program.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** Runs the program, with forced collections allowed. */
+/** Measures idle rooms, in a program that may force collections. */
 export async function measureIdle(plan: IdlePlan): Promise<IdleReport> {
   console.error(`durable: memory after ${plan.rooms} rooms were published to once ...`);
   const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
@@ -15,13 +18,13 @@ export async function measureIdle(plan: IdlePlan): Promise<IdleReport> {
   return await runProgram("bench/durable/durable_idle_child.ts", flags, [JSON.stringify(plan)]);
 }
 
-/** Heap and what it holds outside, by room; of the second half, when everything is warm. */
+/** Bytes that a room keeps, on the heap and outside of it; from the second half, when everything is warm. */
 export function idleBytes({ rooms, after, twice }: IdleReport): number {
   const bytes = ({ heap_bytes, external_bytes }: IdleMemory) => heap_bytes + external_bytes;
   return (bytes(twice) - bytes(after)) / rooms;
 }
 
-/** The three moments, and what a room keeps. */
+/** The table of the three moments, and of what a room keeps. */
 export function renderIdle(report: IdleReport): string {
   const { rooms, before, after, twice, open_rooms } = report;
   const row = (name: string, { heap_bytes, external_bytes, rss_bytes }: IdleMemory) => [

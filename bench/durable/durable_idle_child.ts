@@ -1,8 +1,8 @@
 /**
- * A program that measures what durable rooms keep of a Shield's memory once they are left: a whole
- * Shield in this process, on a real NATS, its heap after a forced collection before and after so many
- * rooms were published to once. Needs `--v8-flags=--expose-gc`. Its argument is a plan as JSON; prints
- * JSON. `durable_idle.ts` starts it.
+ * A program that measures what durable rooms keep of a Shield's memory after everybody has left them. A whole
+ * Shield runs in this process, on a real NATS; its heap is read after a forced collection, before and after
+ * so many rooms were published to once. Needs `--v8-flags=--expose-gc`. Its argument is a plan as JSON; it
+ * prints JSON. `durable_idle.ts` starts it.
  */
 import { configFrom } from "../../shared/config/load.ts";
 import { randomPool } from "../../shared/ids.ts";
@@ -13,19 +13,19 @@ import { createIssuer, type Issuer } from "../../tests/harness/cluster.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { errorLog } from "../measure/brains.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface IdlePlan {
   readonly rooms: number;
 }
 
-/** Memory of the process after a collection. */
+/** The memory of the process after a collection. */
 export interface IdleMemory {
   readonly heap_bytes: number;
   readonly external_bytes: number;
   readonly rss_bytes: number;
 }
 
-/** Before and after; the second `after` is after as many rooms more. */
+/** The memory before and after the rooms; the second `after` is after as many more rooms. */
 export interface IdleReport extends IdlePlan {
   readonly before: IdleMemory;
   readonly after: IdleMemory;
@@ -36,7 +36,7 @@ export interface IdleReport extends IdlePlan {
 
 const COLLECTIONS = 4;
 const PUBLISHING = 64;
-/** The first messages make compilers and caches warm; not counted. */
+/** Rooms that make compilers and caches warm, before anything counts. */
 const WARM_UP_ROOMS = 2_000;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

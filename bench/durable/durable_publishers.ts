@@ -1,6 +1,6 @@
 /**
- * Who publishes durably in the benchmark: WebSocket clients of a Shield, and a bare JetStream
- * publisher. Both say when a message is safe, and nothing else.
+ * The publishers of durable messages in the benchmark: WebSocket clients of a Shield, and a bare JetStream
+ * publisher. Both say when a message is stored, and nothing else.
  */
 import { decodeServerFrame, encodePub, Opcode, writeEnvelope } from "@arqon/proto";
 import { jetstream } from "@nats-io/jetstream";
@@ -8,24 +8,27 @@ import type { NatsConnection } from "@nats-io/transport-deno";
 import type { EchoConnection, EchoTarget, OnEcho } from "../measure/targets.ts";
 import { connectSocket } from "../measure/socket.ts";
 
-/** One connection; `publish` resolves when its message has been acknowledged. */
+/** One connection that publishes. `publish` resolves when its message has been acknowledged. */
 export interface Publisher {
   publish(room_id: string, body: Uint8Array): Promise<void>;
   close(): void;
 }
 
-/** Where messages are published; `open` gives connections that share nothing but the target. */
+/** A server to publish to. The connections of `open` share nothing but the server. */
 export interface PublishTarget {
   readonly name: string;
   open(): Promise<Publisher>;
 }
 
-/** Ids that no other message of this process, or of one before it, has. */
+/** Prefix of message ids, which no other message of this or an earlier process has. */
 const PREFIX = crypto.randomUUID().slice(0, 8);
 let published = 0;
 const messageId = () => `${PREFIX}-${published++}`;
 
-/** A client of a Shield. Each message asks for an ACK, which must carry an offset if `is_durable`. */
+/**
+ * Publishers that are clients of a Shield. Each message asks for an ACK, which must have an offset if
+ * `is_durable`.
+ */
 export function shieldTarget(
   name: string,
   url: string,
@@ -66,7 +69,9 @@ export function shieldTarget(
   return { name, open };
 }
 
-/** JetStream alone: one connection, as a Shield has one. `payload` is what a Shield stores. */
+/**
+ * Publishers to JetStream alone, on one connection, as a Shield has one. `payload` is what a Shield stores.
+ */
 export function bareTarget(
   name: string,
   connection: NatsConnection,
@@ -80,7 +85,7 @@ export function bareTarget(
   return { name, open: () => Promise.resolve({ publish, close: () => {} }) };
 }
 
-/** For `openLoop`: an acknowledgement is the echo. */
+/** An echo target for `openLoop`, in which an acknowledgement takes the place of the echo. */
 export function ackTarget(
   target: PublishTarget,
   roomOf: (message: number) => string,

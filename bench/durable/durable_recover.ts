@@ -1,9 +1,12 @@
-/** Recovery of many clients at once: the run and its table. Figures: `durable_recover_child.ts`. */
+/**
+ * Runs the measurement of many clients that recover at once, and renders its table.
+ * `durable_recover_child.ts` measures.
+ */
 import type { RecoverPlan, RecoverReport } from "./durable_recover_child.ts";
 import { runProgram } from "../measure/program.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** Runs the program. */
+/** Measures the recovery by this plan. */
 export async function measureRecovery(plan: RecoverPlan): Promise<RecoverReport> {
   console.error(`durable: ${plan.clients} clients recover ${plan.missed} messages each ...`);
   const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
@@ -11,7 +14,7 @@ export async function measureRecovery(plan: RecoverPlan): Promise<RecoverReport>
   return await runProgram("bench/durable/durable_recover_child.ts", permissions, args);
 }
 
-/** One row a storm. */
+/** The table of the storms, one row for each. */
 export function renderRecovery({ plan, storms }: RecoverReport): string {
   const rooms = { cold: "room that nobody heard", warm: "room that somebody heard" };
   return renderRows(

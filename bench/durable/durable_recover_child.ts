@@ -1,7 +1,7 @@
 /**
- * A program that measures how long many clients take to get what they missed in one room: a Shield
- * (process) on NATS, clients in processes of their own. First nobody hears the room, so that the Shield
- * has nothing of it, then somebody does. Its argument is a plan as JSON; prints JSON.
+ * A program that measures how long many clients take to get what they missed in one room: a Shield (process)
+ * on NATS, clients in processes of their own. In the first storm nobody hears the room, so that the Shield
+ * holds none of its messages; in the second somebody does. Its argument is a plan as JSON; it prints JSON.
  * `durable_recover.ts` starts it.
  */
 import { decodeServerFrame, encodeSub } from "@arqon/proto";
@@ -19,7 +19,7 @@ import { percentile } from "../measure/open_loop.ts";
 import { ROOT } from "../measure/scenario.ts";
 import { connectSocket } from "../measure/socket.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface RecoverPlan {
   readonly clients: number;
   readonly processes: number;
@@ -27,25 +27,25 @@ export interface RecoverPlan {
   readonly body_bytes: number;
 }
 
-/** One storm. */
+/** The result of one storm. */
 export interface Storm {
   readonly room: "cold" | "warm";
   readonly clients: number;
-  /** From the word to the last message of the last client. */
+  /** Time from the start of the storm to the last message of the last client. */
   readonly all_ms: number;
   readonly p50_ms: number;
   readonly p99_ms: number;
-  /** Questions to the log meanwhile. */
+  /** Reads of the log during the storm. */
   readonly log_reads: number;
-  /** CPU of the Shield meanwhile. */
+  /** CPU time of the Shield during the storm. */
   readonly shield_cpu_s: number;
   readonly wrong: readonly string[];
 }
 
-/** What it came to. */
+/** The result of the measurement. */
 export interface RecoverReport {
   readonly plan: RecoverPlan;
-  /** Until all were connected. */
+  /** Time until all clients were connected. */
   readonly connected_ms: number;
   readonly storms: readonly Storm[];
 }
@@ -63,7 +63,7 @@ connections_per_tenant = 20_000
 
 const unixMs = () => performance.timeOrigin + performance.now();
 
-/** A client that stays: its first position, then every message. */
+/** A client that stays: it gives its first position, then every message. */
 async function listen(url: string, token: string) {
   const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
   const { promise, resolve, reject } = Promise.withResolvers<{ offset: number; epoch: string }>();
@@ -77,7 +77,7 @@ async function listen(url: string, token: string) {
   return { ...await promise, close: () => socket.close() };
 }
 
-/** One process of clients. */
+/** The clients of one process. */
 class Clients implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #lines: ReadableStreamDefaultReader<string>;
@@ -153,7 +153,7 @@ async function storm(
   };
 }
 
-/** Stores messages before the position and after it; gives the position. */
+/** Stores messages before the position and after it. Returns the position. */
 async function fill(url: string, token: string, plan: RecoverPlan) {
   const publisher = await shieldTarget("Shield", url, token).open();
   const body = new Uint8Array(plan.body_bytes);

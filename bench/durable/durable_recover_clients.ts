@@ -1,12 +1,12 @@
 /**
- * A program that is many clients of a Shield which come back to one room at once. Its argument is a
- * plan as JSON. Says a line of JSON when all are connected; for each line on its standard input all
- * subscribe at the position that the plan has, and when each has what it missed, it says so in another.
+ * A program with many clients of a Shield that come back to one room at once. Its argument is a plan as JSON.
+ * It prints a line of JSON when all clients are connected. For each line on its standard input all clients
+ * subscribe at the position in the plan; when each has what it missed, the program prints another line.
  */
 import { decodeServerFrame, encodeSub, encodeUnsub, Opcode } from "@arqon/proto";
 import { connectSocket, type LoadSocket } from "../measure/socket.ts";
 
-/** What is asked for. */
+/** The plan of the clients. */
 export interface ClientsPlan {
   readonly url: string;
   readonly token: string;
@@ -14,26 +14,26 @@ export interface ClientsPlan {
   readonly room_id: string;
   readonly after_offset: number;
   readonly epoch: string;
-  /** Messages that each has missed. */
+  /** Number of messages that each client has missed. */
   readonly missed: number;
 }
 
-/** What one storm was for these clients. */
+/** The result of one storm for these clients. */
 export interface StormReport {
-  /** Unix ms when the last one had everything. */
+  /** Time in Unix ms when the last client had everything. */
   readonly ended_ms: number;
-  /** Each client's time from its SUB to its last missed message, ms. */
+  /** Time of each client from its SUB to its last missed message, in ms. */
   readonly times_ms: readonly number[];
-  /** Clients that got something else than exactly what they missed, with what it was. */
+  /** What went wrong for each client that did not get exactly what it missed. */
   readonly wrong: readonly string[];
 }
 
 const unixMs = () => performance.timeOrigin + performance.now();
-/** Handshakes under way at a time. */
+/** Handshakes that are under way at a time. */
 const CONNECTING = 50;
 const TAG_OFFSET = 0x48;
 
-/** The offset, which the Shield adds at the end of a MSG; 0 when there is none. */
+/** The offset that the Shield adds at the end of a MSG; 0 when there is none. */
 function offsetOf(frame: Uint8Array): number {
   let start = frame.length - 1;
   while (start > 0 && frame[start - 1]! >= 0x80) start--;
@@ -43,7 +43,7 @@ function offsetOf(frame: Uint8Array): number {
   return offset;
 }
 
-/** One client. */
+/** A client that recovers. */
 class Client {
   readonly #socket: LoadSocket;
   readonly #plan: ClientsPlan;
@@ -60,7 +60,7 @@ class Client {
     socket.onmessage = (frame) => this.#receive(frame);
   }
 
-  /** Resolves with "" when it has exactly what it missed, else with what is wrong. */
+  /** Resolves with "" when the client has exactly what it missed, else with what is wrong. */
   recover(): Promise<string> {
     const { room_id, after_offset, epoch } = this.#plan;
     this.#count = 0;

@@ -1,4 +1,7 @@
-/** Durable publishes beside a bare JetStream publisher: runs and their tables. Figures: `durable_write_child.ts`. */
+/**
+ * Runs the measurement of durable publishes beside a bare JetStream publisher, and renders its tables.
+ * `durable_write_child.ts` measures.
+ */
 import type { Syncing } from "../measure/brains.ts";
 import type { WritePlan, WriteReport, WriteRound } from "./durable_write_child.ts";
 import type { Effort } from "../measure/parts.ts";
@@ -6,13 +9,13 @@ import { runProgram } from "../measure/program.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One server, with each way of storing. */
+/** Settings with one server, one for each way of storing. */
 export const ALONE: readonly Pick<WritePlan, "servers" | "syncing" | "rooms" | "rate">[] = [
   { servers: 1, syncing: "later", rooms: [1, 10, 1_000], rate: 1_000 },
   { servers: 1, syncing: "each", rooms: [1, 10, 1_000], rate: 200 },
 ];
 
-/** Three servers, each with a copy. */
+/** Settings with three servers, of which each has a copy. */
 export const CLUSTER: typeof ALONE = [
   { servers: 3, syncing: "each", rooms: [10], rate: 200 },
 ];
@@ -24,7 +27,7 @@ const SYNCING: Readonly<Record<Syncing, string>> = {
   later: "syncs later",
 };
 
-/** Runs every setting, one after another. */
+/** Measures every setting, one after another. */
 export async function measureWrites(
   settings: typeof ALONE,
   { rounds, seconds }: Effort,
@@ -47,7 +50,7 @@ export async function measureWrites(
   return reports;
 }
 
-/** Medians over the rounds of one row. */
+/** The medians over the rounds of one row. */
 function pace(rounds: readonly WriteRound[], who: WriteRound["who"], rooms: number) {
   const mine = rounds.filter((round) => round.who === who && round.rooms === rooms);
   return {
@@ -57,7 +60,7 @@ function pace(rounds: readonly WriteRound[], who: WriteRound["who"], rooms: numb
   };
 }
 
-/** What of the bare publisher's pace a Shield reached: each round's pair on its own. */
+/** The share of the bare publisher's pace that a Shield reached, from each round's own pair. */
 export interface Share {
   readonly rooms: number;
   readonly median: number;
@@ -65,7 +68,7 @@ export interface Share {
   readonly most: number;
 }
 
-/** By rooms. */
+/** The shares of a report, by number of rooms. */
 export function shares({ plan, rounds }: WriteReport): Share[] {
   return plan.rooms.map((rooms) => {
     const [shield, bare] = (["shield", "bare"] as const).map((who) =>
@@ -83,7 +86,7 @@ export function shares({ plan, rounds }: WriteReport): Share[] {
   });
 }
 
-/** Name of a setting, for tables and aims. */
+/** The name of a setting, for tables and aims. */
 export function nameOf({ plan: { servers, syncing }, replicas }: WriteReport): string {
   const how = SYNCING[syncing];
   return `${servers} NATS, ${replicas} ${replicas === 1 ? "copy" : "copies"}, ${how}`;
@@ -127,7 +130,7 @@ function renderLatency(report: WriteReport): string {
   );
 }
 
-/** Two tables a setting: pace and latency. */
+/** The tables of the reports: pace and latency for each setting. */
 export function renderWrites(reports: readonly WriteReport[]): string {
   return reports.flatMap((report) => [renderPace(report), renderLatency(report)]).join("\n\n");
 }

@@ -1,7 +1,7 @@
 /**
- * A program that measures durable publishes: a Shield (process) on NATS and its clients, in turns with
- * a bare JetStream publisher on the same servers, with a stream of the same configuration. Its
- * argument is a plan as JSON; prints JSON. `durable_write.ts` starts it.
+ * A program that measures durable publishes: a Shield (process) on NATS and its clients, in turns with a bare
+ * JetStream publisher on the same servers, whose stream has the same configuration. Its argument is a plan as
+ * JSON; it prints JSON. `durable_write.ts` starts it.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
@@ -14,22 +14,22 @@ import { ackTarget, bareTarget, type PublishTarget, shieldTarget } from "./durab
 import { openLoop } from "../measure/open_loop.ts";
 import { keepBusy } from "../rooms/rooms_load.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface WritePlan {
-  /** 1, or 3 with as many copies. */
+  /** One server, or three with as many copies. */
   readonly servers: 1 | 3;
   readonly syncing: Syncing;
   readonly rounds: number;
   readonly seconds: number;
   readonly rooms: readonly number[];
-  /** Messages under way at a time. */
+  /** Messages that are under way at a time. */
   readonly outstanding: number;
-  /** Messages a second for the latency. */
+  /** Messages per second while latency is measured. */
   readonly rate: number;
   readonly body_bytes: number;
 }
 
-/** One round of one row. */
+/** The result of one round of one row. */
 export interface WriteRound {
   readonly row: string;
   readonly rooms: number;
@@ -39,7 +39,7 @@ export interface WriteRound {
   readonly p99_ms: number;
 }
 
-/** ACK latency at a constant rate. */
+/** The latency of ACKs at a constant rate. */
 export interface WriteLatency {
   readonly row: string;
   readonly rate: number;
@@ -49,12 +49,12 @@ export interface WriteLatency {
   readonly p99_ms: number;
 }
 
-/** All rounds. */
+/** The results of all rounds. */
 export interface WriteReport {
   readonly plan: WritePlan;
-  /** Of a message as the Shield stores it. */
+  /** Size of a message as the Shield stores it. */
   readonly stored_bytes: number;
-  /** Copies of the Shield's stream, as the server says, and so of the bare one. */
+  /** Copies of the Shield's stream, and so of the bare one, as the server reports them. */
   readonly replicas: number;
   readonly rounds: readonly WriteRound[];
   readonly latency: readonly WriteLatency[];
@@ -67,7 +67,7 @@ const LATENCY_ROOMS = 10;
 const LATENCY_SECONDS = 2;
 const BARE = "BENCH_BARE";
 const FIRST = "kept-first";
-/** So few that one room and ten are full when the warm-up is over: each message removes another. */
+/** So few that one room and ten rooms are full after the warm-up, and each message removes another. */
 const HISTORY_SIZE = 100;
 
 type Who = WriteRound["who"];
@@ -100,7 +100,7 @@ history_size = ${HISTORY_SIZE}
 ${issuer}`;
 }
 
-/** A stream like the Shield's, with subjects and a destination of its own. */
+/** A stream like the Shield's, with its own subjects and destination. */
 async function copyStream(manager: JetStreamManager) {
   const pattern = `log.t.${TENANT}.r.*`;
   const name = await manager.streams.find(pattern);
@@ -115,11 +115,11 @@ async function copyStream(manager: JetStreamManager) {
   return { payload: stored.data, replicas: config.num_replicas };
 }
 
-/** Each number of rooms has rooms of its own, for both. */
+/** The name of a room; for each number of rooms, both publishers have rooms of their own. */
 const roomOf = (who: Who, rooms: number, index: number) =>
   `${who === "live" ? "live" : "kept"}-${rooms}-${index % rooms}`;
 
-/** So many messages at a time, each worker in the next room. */
+/** Publishes so many messages at a time; each worker goes on to its next room. */
 async function round(
   who: Who,
   target: PublishTarget,
@@ -145,7 +145,7 @@ async function latencyOf(who: Who, target: PublishTarget, plan: WritePlan): Prom
     rate: plan.rate,
     seconds: LATENCY_SECONDS,
     warmup_seconds: WARM_UP_SECONDS,
-    // One each for the messages in turns, so that a room's never wait for another's ACK.
+    // One connection for each message in turns, so that a message of a room never waits for another's ACK.
     connections: CONNECTIONS,
     body_bytes: plan.body_bytes,
     from: "sent",
@@ -157,8 +157,8 @@ async function measure(
   plan: WritePlan,
   targets: Targets,
 ): Promise<Pick<WriteReport, "rounds" | "latency">> {
-  // How fast NATS writes changes from second to second: the two of a pair follow each other, and
-  // who comes first changes with each round.
+  // The speed at which NATS writes changes from second to second. So the two measurements of a pair follow
+  // each other, and their order changes with each round.
   const pairs = plan.rooms.map((rooms) =>
     (["shield", "bare"] as const).map((who): Row => ({ who, rooms }))
   );

@@ -1,7 +1,7 @@
 /**
- * The scenario `fairness`: what one tenant's messages take alone, and while another tenant uses its
- * whole fuel by messages that each use nearly all that a call may. Both have policies and share the
- * policy workers, or have one each; both kinds of isolation in turns within one run.
+ * The scenario `fairness`: the latency of one tenant's messages alone, and while another tenant uses its
+ * whole fuel with messages that each need nearly all that a call may use. Both tenants have policies, and
+ * either share the policy workers or have one each; the two kinds of isolation take turns in one run.
  */
 import { startBusWith, type TestBus } from "../../tests/harness/bus.ts";
 import { guest } from "../../tests/peers/hostile_bytes.ts";
@@ -27,12 +27,12 @@ tenant that uses all of its [policy] fuel_per_second with calls of nearly fuel_l
   --bytes N         size of a body (256)
 `;
 
-/** How much worse a p99 may be beside the other tenant. */
+/** Largest ratio of the p99 beside the other tenant to the p99 alone. */
 const RATIO = 2;
 const ISOLATIONS = ["shared", "tenant"] as const;
 type Isolation = (typeof ISOLATIONS)[number];
 
-/** Some 9,000 fuel, and then it allows. */
+/** A policy that takes some 9,000 fuel and then allows. */
 const BURNER = guest({
   more: "(func $burn (local $i i32) (local.set $i (i32.const 600000)) (loop $again " +
     "(br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))))",
@@ -45,7 +45,7 @@ interface Turn extends LoadResult {
   readonly burner: BurnerReport;
 }
 
-/** A running burner; `stop` says what it was answered. */
+/** Starts a burner. `stop` resolves with the answers that it got. */
 async function startBurner(order: BurnerOrder): Promise<{ stop(): Promise<BurnerReport> }> {
   const thread = new Worker(new URL("./fairness_driver.ts", import.meta.url), { type: "module" });
   const ready = Promise.withResolvers<void>();
@@ -97,7 +97,7 @@ async function measure(
   return { ...result, isolation, is_beside, burner: await burner?.stop() ?? {} };
 }
 
-/** All turns of one kind of isolation. */
+/** Measures all turns of one kind of isolation. */
 async function measureAll(
   isolation: Isolation,
   options: LoadOptions,

@@ -1,14 +1,14 @@
 /**
- * The thread behind `fairness.ts`: a client of one tenant that sends at a constant rate, whatever it is
- * answered. Says `loaded`, is told once what to do, says `ready` when it sends, and on `stop` how
- * often each code was answered.
+ * The thread behind `fairness.ts`: a client of one tenant that sends at a constant rate, whatever the answers
+ * are. It says `loaded`, gets one order, says `ready` when it sends, and on `stop` says how often each code
+ * was answered.
  */
 
-/** What the thread is told. */
+/** The order for the thread. */
 export interface BurnerOrder {
   readonly url: string;
   readonly token: string;
-  /** Messages a second. */
+  /** Messages per second. */
   readonly rate: number;
 }
 

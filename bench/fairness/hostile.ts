@@ -1,8 +1,8 @@
 /**
- * The scenario `hostile`: what one tenant's messages take alone, and while other tenants do their
- * worst with every module of `tests/peers/hostile_modules.ts`: sending messages through those that load, or
- * having an admin upload and deploy all of them, each time as a module that nobody has seen. The one
- * tenant has a policy of its own, so that it shares the policy workers with them, or has none.
+ * The scenario `hostile`: the latency of one tenant's messages alone, and while other tenants do their worst
+ * with every module of `tests/peers/hostile_modules.ts`. They send messages through those that load, or have
+ * an admin upload and deploy all of them, each time as a new module. The measured tenant either has a policy
+ * of its own, and so shares the policy workers with them, or has none.
  */
 import type { TestBus } from "../../tests/harness/bus.ts";
 import { startBus } from "../../tests/harness/bus.ts";
@@ -28,11 +28,13 @@ whose policies loop, trap, bomb and lie; with a policy of its own (bad words) an
   --bytes N         size of a body (256)
 `;
 
-/** Whom the load belongs to. */
+/** The tenants whose messages are measured. */
 const TENANTS = ["plain", "guarded"] as const;
 const COLUMNS = ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"] as const;
 
-/** One row: the load, what went on beside it, and its figures over those of the load alone. */
+/**
+ * One row: the load, the hostile tenants beside it, and the ratios of its figures to those of the load alone.
+ */
 interface Row extends LoadResult {
   readonly tenant: string;
   readonly beside: "nothing" | HostileMode;

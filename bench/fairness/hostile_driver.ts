@@ -8,22 +8,24 @@ import type { HostileModule } from "../../tests/peers/hostile_modules.ts";
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
 import type { PolicyAdmin } from "../../tests/peers/policy_admin.ts";
 
-/** `messages` through deployed modules, or `uploads` and deployments one after another. */
+/**
+ * The kind of attack: `messages` through deployed modules, or `uploads` and deployments one after another.
+ */
 export type HostileMode = "messages" | "uploads";
 
-/** What the thread is told. */
+/** The order for the thread. */
 export interface HostileOrder {
   readonly mode: HostileMode;
-  /** Messages a second of each tenant, or uploads a second of all. */
+  /** Messages per second of each tenant, or uploads per second of all together. */
   readonly rate: number;
   readonly url: string;
   readonly admin_url: string;
   readonly admin_token: string;
-  /** By name of the module. */
+  /** The token of each tenant, by name of its module. */
   readonly tokens: Readonly<Record<string, string>>;
 }
 
-/** What the bus answered: how often each code, or HTTP status. */
+/** How often the bus answered with each code or HTTP status. */
 export interface HostileReport {
   readonly answers: Readonly<Record<string, number>>;
 }
@@ -46,7 +48,7 @@ async function deploy(admin: PolicyAdmin, { name }: HostileModule, sha256: unkno
   return await admin.post("deploy", { tenant: name, name, sha256 });
 }
 
-/** Opens a client of the tenant and keeps it sending. Answers are counted, whatever they are. */
+/** Opens a client of the tenant and keeps it sending. It counts all answers. */
 async function attack(order: HostileOrder, { name }: HostileModule): Promise<WebSocket> {
   const socket = new WebSocket(order.url, ["arqon.v1.json", `arqon.token.${order.tokens[name]}`]);
   const { promise: welcome, resolve, reject } = Promise.withResolvers<void>();
@@ -68,7 +70,7 @@ async function messages(order: HostileOrder, admin: PolicyAdmin): Promise<void> 
   }
   const sockets = await Promise.all(LOADING.map((hostile) => attack(order, hostile)));
   const frame = JSON.stringify({ op: "pub", room: "r", data: "judged", id: 1 });
-  // One after another, evenly over each second.
+  // The clients send in turn, evenly over each second.
   const step_ms = 1_000 / (order.rate * sockets.length);
   const began_ms = performance.now();
   let sent = 0;
@@ -84,14 +86,14 @@ async function messages(order: HostileOrder, admin: PolicyAdmin): Promise<void> 
   scope.postMessage("ready");
 }
 
-/** The same module with a custom section, so that nothing of it is known to the bus from before. */
+/** The same module with another custom section, so that the bus does not know it from before. */
 function renewed(bytes: Uint8Array<ArrayBuffer>, number: number): Uint8Array<ArrayBuffer> {
   const section = [0, 5, 0, number & 0xff, (number >> 8) & 0xff, (number >> 16) & 0xff, 0];
   return new Uint8Array([...bytes, ...section]);
 }
 
 async function uploads({ rate }: HostileOrder, admin: PolicyAdmin): Promise<void> {
-  // Made before: only what the bus does with them counts.
+  // The modules are made first, so that only the work of the bus counts.
   const made = HOSTILE_MODULES.map((hostile) => ({ hostile, bytes: hostile.make() }));
   scope.postMessage("ready");
   const began_ms = performance.now();

@@ -1,24 +1,24 @@
 /**
- * Connections that publish to rooms of their own and hear themselves, each with so many messages under
- * way. For counting what a server does a message, not for timing it.
+ * Connections that publish to rooms of their own and hear themselves, each with so many messages under way.
+ * They serve to count what a server does for each message, not to time it.
  */
 import type { Wire, WireConnection, WireSpec } from "../load/target.ts";
 
-/** Connected and subscribed. */
+/** A crowd whose connections are subscribed. */
 export interface EchoCrowd extends Disposable {
-  /** Publishes so many and resolves when they have all come back. Rejects when one is refused. */
+  /** Publishes so many messages, and resolves when all have come back. Rejects when one is refused. */
   exchange(messages: number): Promise<void>;
 }
 
-/** How it is spread. */
+/** The size of a crowd, and its rooms. */
 export interface CrowdOptions {
   readonly connections: number;
-  /** Messages under way, of each. */
+  /** Messages that are under way on each connection. */
   readonly window: number;
   readonly body_bytes: number;
 }
 
-/** Opens them one after another. */
+/** Opens the connections of a crowd, one after another. */
 export async function openCrowd(
   wire: Wire,
   spec: WireSpec,

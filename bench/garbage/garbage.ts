@@ -1,7 +1,7 @@
 /**
- * The scenario `garbage`: what a message leaves for the collector in a real bus with no policy, beside
- * a bare Deno server, and whether anything of a message stays for good. Counts, so that a busy machine
- * does not matter.
+ * The scenario `garbage`: how much garbage a message makes in a real bus with no policy, beside a bare Deno
+ * server, and whether anything of a message stays for good. It counts bytes, so a busy machine does not
+ * matter.
  */
 import {
   type OptionValues,
@@ -30,19 +30,19 @@ same.
   --bytes N         size of a body (256)
 `;
 
-/** The goal of the project, of objects and contents of arrays together. */
+/** The goal of the project in bytes for each message, objects and contents of arrays together. */
 const GOAL_BYTES = 1_024;
-/** What the heap may differ by between two full collections of a process at rest. */
+/** Bytes by which the heap may differ between two full collections of a process at rest. */
 const GROWTH_BYTES = 1_048_576;
 const SITES_SHOWN = 12;
-/** Enough for bare Deno, of which nothing but the garbage is shown. */
+/** Messages for bare Deno, of which only the garbage is shown. */
 const BARE_MESSAGES = 100_000;
 
 const MB = (bytes: number) => (bytes / 1e6).toFixed(2);
 const met = (is: boolean) => is ? "met" : "missed";
 const together = ({ objects_bytes, contents_bytes }: Garbage) => objects_bytes + contents_bytes;
 
-/** What the bus holds more at the end than after a tenth of the messages. */
+/** Bytes that the bus holds more at the end than after a tenth of the messages. */
 function grownBytes({ rests: [first, last] }: Measured): number {
   return last.heap_bytes + last.contents_bytes - first.heap_bytes - first.contents_bytes;
 }

@@ -1,19 +1,19 @@
-/** Asks a process that has loaded `probe.ts` for its heap. */
+/** Asks a process that has loaded `probe.ts` about its heap. */
 import { TextLineStream } from "../measure/text_lines.ts";
 
-/** The heap at a moment, in bytes. */
+/** The heap at one moment, in bytes. */
 export interface HeapReading {
-  /** Objects, those included that nobody holds any more. */
+  /** Bytes of objects, with those that nothing holds any more. */
   readonly heap_bytes: number;
-  /** Contents of array buffers, which are outside. */
+  /** Bytes of the contents of array buffers, which are outside of the heap. */
   readonly contents_bytes: number;
-  /** Set aside for objects since the start, whether or not it has been collected. */
+  /** Bytes set aside for objects since the start, whether collected or not. */
   readonly ever_bytes: number;
 }
 
-/** The questions, a byte each. */
+/** The question for the heap as it is: one byte. */
 export const READ = 0x72;
-/** After a full collection. */
+/** The question for the heap after a full collection: one byte. */
 export const COLLECT = 0x63;
 
 /** A connection to the probe of one process. */

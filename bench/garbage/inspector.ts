@@ -1,26 +1,29 @@
 /**
- * Where another Deno process makes objects, by V8's inspector (the Chrome DevTools Protocol, which
- * `--inspect` serves). Not for counting: what Deno makes for the inspector itself is among it, and
- * only the part that is known is left out here.
+ * Finds where another Deno process makes objects, by V8's inspector (the Chrome DevTools Protocol, which
+ * `--inspect` serves). Its figures are not for counting: objects that Deno makes for the inspector are among
+ * them, and only the known ones are left out here.
  */
 
-/** A session with one process. */
+/** An inspector's session with one process. */
 export interface Inspector extends Disposable {
-  /** From now on one allocation in some tens of KiB is noted. */
+  /** Begins to sample: one allocation in some tens of KiB is noted. */
   startSampling(): Promise<void>;
-  /** Stops that: the functions that made objects, those included that are gone, the most first. */
+  /**
+   * Ends sampling. Returns the functions that made objects, also of objects that are gone, the most bytes
+   * first.
+   */
   takeSites(): Promise<AllocationSite[]>;
 }
 
-/** A function and what it made itself, estimated from samples. */
+/** A function, and the bytes that it made itself, estimated from samples. */
 export interface AllocationSite {
   readonly name: string;
-  /** File and line; "" for what is part of the engine. */
+  /** File and line; "" for a part of the engine. */
   readonly place: string;
   readonly bytes: number;
 }
 
-/** A node of V8's tree of call stacks. */
+/** A node in V8's tree of call stacks. */
 interface SampledNode {
   readonly callFrame: {
     readonly functionName: string;
@@ -39,13 +42,13 @@ interface Answer {
   readonly error?: { readonly message: string };
 }
 
-/** Deno tells the inspector of each WebSocket frame (2.9.6), which it would not do otherwise. */
+/** Deno makes a report of each WebSocket frame for the inspector (2.9.6), and makes none otherwise. */
 const FOR_INSPECTOR = new Set(["emitWebSocketFrame"]);
 const INSPECTOR_FILE = "inspector_network_bridge.js";
 
 const SAMPLING_BYTES = 32_768;
 
-/** Adds up the same function in all call stacks. */
+/** The functions of a tree, each added up over all call stacks. */
 function sitesOf(head: SampledNode): AllocationSite[] {
   const sites = new Map<string, AllocationSite>();
   const visit = ({ callFrame, selfSize, children }: SampledNode) => {
@@ -62,7 +65,7 @@ function sitesOf(head: SampledNode): AllocationSite[] {
   return [...sites.values()].sort((one, other) => other.bytes - one.bytes);
 }
 
-/** The session's address, as the process that listens on `port` says it. */
+/** The address of the session, from the process that listens on `port`. */
 async function sessionUrl(port: number): Promise<string> {
   const answer = await fetch(`http://127.0.0.1:${port}/json/list`);
   const [target]: { webSocketDebuggerUrl: string }[] = await answer.json();

@@ -1,6 +1,6 @@
 /**
- * Counts what messages leave for the collector in a server of its own process: V8's count between two
- * full collections, with a young generation that keeps everything until it is counted.
+ * Counts the garbage of messages in a server of its own process, by V8's own count between two full
+ * collections. The young generation is large enough to keep everything until it is counted.
  */
 import type { BareOptions } from "../load/bare_server.ts";
 import { type Program, startProgram } from "../load/program.ts";
@@ -20,24 +20,24 @@ export interface GarbageServer {
   readonly title: string;
   readonly wire: Wire;
   start(flags: readonly string[], v8_flags: readonly string[]): Program;
-  /** From the line that it says when it is ready. */
+  /** The wire for the line that the server prints when it is ready. */
   specOf(ready: Record<string, string>): WireSpec;
 }
 
-/** One load. */
+/** The load for the server. */
 export interface GarbageLoad {
   readonly messages: number;
   readonly connections: number;
   readonly body_bytes: number;
 }
 
-/** What a message leaves. */
+/** The garbage of one message. */
 export interface Garbage {
   readonly objects_bytes: number;
   readonly contents_bytes: number;
 }
 
-/** The process after full collections. */
+/** The memory of a process after full collections. */
 export interface Rest {
   readonly messages: number;
   readonly heap_bytes: number;
@@ -45,26 +45,26 @@ export interface Rest {
   readonly rss_bytes: number;
 }
 
-/** All of one server. */
+/** The results for one server. */
 export interface Measured {
   readonly garbage: Garbage;
-  /** At a tenth of the messages and at the end. */
+  /** The memory after a tenth of the messages, and at the end. */
   readonly rests: readonly [Rest, Rest];
-  /** Where objects are made, a message; the most first. */
+  /** The functions that make objects, per message, the most bytes first. */
   readonly sites: readonly AllocationSite[];
 }
 
-/** Messages between two collections: what they leave fits the young generation. */
+/** Messages between two collections, few enough for their garbage to fit the young generation. */
 const CHUNK = 10_000;
 const YOUNG_MB = 128;
-/** Of what the engine sets aside, this much is used; less is left only when some was collected. */
+/** Least share of the set-aside bytes that is in use unless something was collected. */
 const USED_SHARE = 0.75;
-/** Messages under way, of each connection. */
+/** Messages that are under way on each connection. */
 const WINDOW = 32;
-/** Messages for which allocations are sampled, at most. */
+/** Most messages for which allocations are sampled. */
 const SAMPLED = 20_000;
 
-/** Loaded before a server's program. */
+/** The module that is loaded before a server's program. */
 const PROBE = `${ROOT}/bench/garbage/probe.ts`;
 
 /** The whole bus as `startBus` starts it, with the dev defaults: no policy, embedded Spine. */
@@ -95,7 +95,7 @@ export const ARQON_SERVER: GarbageServer = {
   specOf: ({ url = "", token = "" }) => ({ protocol: "arqon", url, tokens: [token] }),
 };
 
-/** Deno's own WebSocket server that only echoes. */
+/** Deno's own WebSocket server, which only echoes. */
 export const DENO_SERVER: GarbageServer = {
   title: "bare Deno",
   wire: RAW_WIRE,
@@ -115,7 +115,7 @@ export const DENO_SERVER: GarbageServer = {
   specOf: ({ url = "" }) => ({ protocol: "raw", url, tokens: [""] }),
 };
 
-/** Of the messages between two readings; undefined when some of it has been collected already. */
+/** The garbage of one message between two readings; undefined when some of it was collected already. */
 function garbageOf(
   before: HeapReading,
   after: HeapReading,
@@ -130,7 +130,7 @@ function garbageOf(
   };
 }
 
-/** A server under load that is asked for its heap. */
+/** A server under load whose heap can be read. */
 async function open(server: GarbageServer, load: GarbageLoad) {
   await using opening = new AsyncDisposableStack();
   const young = [`--min-semi-space-size=${YOUNG_MB}`, `--max-semi-space-size=${YOUNG_MB}`];
@@ -144,7 +144,7 @@ async function open(server: GarbageServer, load: GarbageLoad) {
     heap,
     crowd,
     async rest(messages: number): Promise<Rest> {
-      // Finalizers of the first free what the next collects.
+      // Finalizers of one collection free what the next one collects.
       for (let times = 0; times < 3; times++) await heap.collect();
       const { heap_bytes, contents_bytes } = await heap.read();
       const [usage] = await usagesOf([[program.pid]]);
@@ -154,7 +154,9 @@ async function open(server: GarbageServer, load: GarbageLoad) {
   };
 }
 
-/** In a process of its own: being inspected costs. */
+/**
+ * The functions that make objects, measured in a process of its own, since an inspected process makes more.
+ */
 async function sitesOf(server: GarbageServer, load: GarbageLoad): Promise<AllocationSite[]> {
   const port = freePort();
   await using program = server.start([`--inspect=127.0.0.1:${port}`], []);
@@ -162,7 +164,7 @@ async function sitesOf(server: GarbageServer, load: GarbageLoad): Promise<Alloca
   using inspector = await openInspector(port);
   using crowd = await openCrowd(server.wire, spec, { ...load, window: WINDOW });
   const messages = Math.min(SAMPLED, load.messages);
-  // By the second half the engine has optimised what it will.
+  // By the second half the engine has finished optimising.
   await crowd.exchange(messages);
   await inspector.startSampling();
   await crowd.exchange(messages);
@@ -170,7 +172,7 @@ async function sitesOf(server: GarbageServer, load: GarbageLoad): Promise<Alloca
   return sites.map(({ bytes, ...site }) => ({ ...site, bytes: bytes / messages }));
 }
 
-/** The median. Throws when most chunks were collected before they were counted. */
+/** The median of the chunks. Throws when most chunks were collected before they were counted. */
 function medianOf(chunks: readonly (Garbage | undefined)[]): Garbage {
   const counted = chunks.filter((one) => one !== undefined);
   if (counted.length <= chunks.length / 2) {
@@ -180,7 +182,7 @@ function medianOf(chunks: readonly (Garbage | undefined)[]): Garbage {
   return { objects_bytes: middle("objects_bytes"), contents_bytes: middle("contents_bytes") };
 }
 
-/** Runs the load; what its first tenth leaves is not counted, as the engine still learns. */
+/** Runs the load on a server. The first tenth does not count, since the engine still optimises. */
 export async function measureGarbage(server: GarbageServer, load: GarbageLoad): Promise<Measured> {
   await using running = await open(server, load);
   const { heap, crowd } = running;

@@ -1,13 +1,13 @@
 /**
- * A module that a server's process loads before its program (`deno run --preload`), so that somebody
- * outside can ask for its heap: prints `{"probe": PORT}`, listens there for one connection, and answers
- * each byte with a line of JSON, after a full collection when the byte is `COLLECT`. The inspector would
- * not do: with `--inspect` Deno reports each WebSocket frame to it, which is garbage of its own.
+ * A module that a server's process loads before its program (`deno run --preload`), so that another process
+ * can ask about its heap. It prints `{"probe": PORT}`, listens there for one connection, and answers each
+ * byte with a line of JSON, after a full collection when the byte is `COLLECT`. The inspector is no way to
+ * ask: with `--inspect` Deno reports each WebSocket frame to it, which makes garbage of its own.
  */
 import { getHeapStatistics } from "node:v8";
 import { COLLECT, type HeapReading } from "./heap.ts";
 
-/** With `--expose-gc`. */
+/** Exists with `--expose-gc`. */
 declare const gc: () => void;
 
 function reading(): HeapReading {
@@ -23,15 +23,15 @@ async function answer(listener: Deno.TcpListener): Promise<void> {
   const connection = await listener.accept();
   const question = new Uint8Array(1);
   while (await connection.read(question) !== null) {
-    // Contents of arrays are given back on another thread, until the next collection at the latest.
+    // Contents of arrays are freed on another thread, at the latest before the next collection.
     if (question[0] === COLLECT) gc(), gc();
     await connection.write(new TextEncoder().encode(`${JSON.stringify(reading())}\n`));
   }
 }
 
 const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-// The program begins when nothing holds up this module any more.
+// The listener must not hold up the program, which begins after this module.
 listener.unref();
 console.log(JSON.stringify({ probe: listener.addr.port }));
-// It ends with the connection, or with the process.
+// The probe ends with the connection or with the process.
 answer(listener).catch(() => {});

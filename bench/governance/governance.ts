@@ -1,4 +1,4 @@
-/** The scenario `governance`: what schemas and mirroring cost, in five parts; each is in its own file. */
+/** The scenario `governance`: what schemas and mirroring cost, in five parts, each in a file of its own. */
 import { aimsOf, type GovernanceMeasured, renderGovernanceAims } from "./governance_aims.ts";
 import { type BusResult, measureBus, renderBus } from "./governance_bus.ts";
 import { measureMatch, renderMatch } from "./governance_match.ts";
@@ -19,7 +19,7 @@ the whole bus with and without a mapping.
   --seconds N       counted time of a turn of the bus (1)
 `;
 
-/** By name, in the order in which they run. */
+/** The parts by name, in the order in which they run. */
 const PARTS: Parts = {
   validate: ({ rounds }) => part(measureValidate(rounds), renderValidate),
   mirror: ({ rounds }) => part(measureMirror(rounds), renderMirror),
@@ -28,7 +28,7 @@ const PARTS: Parts = {
   bus: ({ rounds, seconds }) => part(measureBus(rounds, seconds), renderBus),
 };
 
-/** Why the figures are not to be trusted, or a promise that does not hold; undefined: all is well. */
+/** Why the figures cannot be trusted, or which promise does not hold; undefined when all is well. */
 function failureOf(share: ShareReport | undefined, bus: readonly BusResult[]): string | undefined {
   const differing = share === undefined
     ? 0

@@ -1,17 +1,20 @@
-/** The aims of mirroring and schemas beside what a run measured. A miss is a finding and fails nothing. */
+/**
+ * Compares the aims of mirroring and schemas with a run's figures. A missed aim is a finding and does not
+ * fail the run.
+ */
 import type { MatchResults } from "./governance_match.ts";
 import { pointsOff, type ShareReport } from "./governance_share.ts";
 import { EDITION_NAMES, type ValidateResult } from "./governance_validate.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** What a run may have measured; parts that did not run are absent. */
+/** The figures of a run; parts that did not run are absent. */
 export interface GovernanceMeasured {
   readonly validate?: readonly ValidateResult[];
   readonly match?: MatchResults;
   readonly share?: ShareReport;
 }
 
-/** One aim. */
+/** One aim, with its figure. */
 export interface GovernanceAim {
   readonly name: string;
   readonly measured: number;
@@ -21,14 +24,17 @@ export interface GovernanceAim {
 
 const SMALL_BYTES = 200;
 const MANY_RULES = 10_000;
-/** What a logarithm allows from one rule to so many; a search through all takes 10,000 times as long. */
+/**
+ * The growth of a logarithm from one rule to so many; a search through all rules would take 10,000 times as
+ * long.
+ */
 const LOGARITHM = 1 + Math.log2(MANY_RULES);
 
 function worst(values: readonly number[]): number {
   return Math.max(...values);
 }
 
-/** Every aim about something that was measured. */
+/** The aims for which the run has figures. */
 export function aimsOf({ validate, match, share }: GovernanceMeasured): GovernanceAim[] {
   const aims: GovernanceAim[] = (validate ?? []).filter((one) => one.size_bytes === SMALL_BYTES)
     .map(({ edition, p50_us }) => ({
@@ -56,7 +62,7 @@ export function aimsOf({ validate, match, share }: GovernanceMeasured): Governan
   return aims;
 }
 
-/** One row an aim. */
+/** The table of the aims, one row for each. */
 export function renderGovernanceAims(aims: readonly GovernanceAim[]): string {
   const shown = (value: number, unit: string) =>
     `${unit === "ids" ? value : value.toFixed(unit === "points" ? 3 : 1)} ${unit}`;

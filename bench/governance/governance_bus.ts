@@ -1,6 +1,6 @@
 /**
- * Publish -> receive through a whole bus with and without a schema mapping and a mirror rule, each
- * row in a tenant of its own, the rows in turns on one running bus.
+ * Measures publish -> receive through a whole bus with and without a schema mapping and a mirror rule. Each
+ * row has a tenant of its own, and the rows take turns on one running bus.
  */
 import { schemaAdmin } from "../../tests/peers/schema_admin.ts";
 import { type Edition, FEED, feedMessage, feedUpload } from "./governance_feed.ts";
@@ -10,16 +10,16 @@ import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 import { type BusProcess, type EchoTarget, openOnBus, startBus } from "../measure/targets.ts";
 
-/** One row: medians over the rounds, in µs. */
+/** The figures of one row: medians over the rounds, in µs. */
 export interface BusResult {
   readonly row: string;
   readonly sent: number;
   readonly received: number;
   readonly p50_us: number;
   readonly p99_us: number;
-  /** Of the round that was disturbed least. */
+  /** The p99 of the round that was disturbed least. */
   readonly least_p99_us: number;
-  /** Over the row with neither, medians of the rounds' differences. */
+  /** What the row adds to the row with neither: medians of the rounds' differences. */
   readonly added_p50_us: number;
   readonly added_p99_us: number;
 }
@@ -113,14 +113,14 @@ export async function measureBus(rounds: number, seconds: number): Promise<BusRe
   const results: LoadResult[] = [];
   for (let round = 1; round <= rounds; round++) {
     console.error(`bus, ${LOAD.rate}/s, round ${round} of ${rounds} ...`);
-    // No row is always the first: the machine may get slower or faster within a round.
+    // The order changes, since the machine may get slower or faster within a round.
     const order = ROWS.map((_, index) => ROWS[(index + round) % ROWS.length]!);
     for (const row of order) results.push(await measureRow(bus, tokenFor, row, seconds));
   }
   return resultsOf(results);
 }
 
-/** One row a tenant. */
+/** The table of the results, one row for each tenant. */
 export function renderBus(results: readonly BusResult[]): string {
   return renderRows(
     [

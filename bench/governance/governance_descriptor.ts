@@ -21,10 +21,10 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
-/** Further members of a descriptor. */
+/** More members of a descriptor. */
 export type More = Record<string, JsonValue>;
 
-/** What the file of the rules imports, then that file. */
+/** The files that the file of the rules imports, then that file. */
 const IMPORTS = [
   file_google_protobuf_descriptor,
   file_google_protobuf_duration,
@@ -42,12 +42,12 @@ export function field(name: string, number: number, type: string, more: More = {
   return { name, jsonName, number, label: "LABEL_OPTIONAL", ...kind, ...more };
 }
 
-/** A repeated field. */
+/** A repeated field: `type` as in `field`. */
 export function list(name: string, number: number, type: string, more: More = {}): JsonValue {
   return field(name, number, type, { label: "LABEL_REPEATED", ...more });
 }
 
-/** A proto3 file of package `bench` with these messages, and all that it imports. */
+/** A proto3 file of package `bench` with these messages, and all files that it imports. */
 export function descriptorSet(messages: readonly JsonValue[]): FileDescriptorSet {
   const file: FileDescriptorProto = fromJson(
     FileDescriptorProtoSchema,
@@ -63,7 +63,7 @@ export function descriptorSet(messages: readonly JsonValue[]): FileDescriptorSet
   return create(FileDescriptorSetSchema, { file: [...IMPORTS, file] });
 }
 
-/** The set, linked. */
+/** The registry of a set's linked descriptors. */
 export function linked(set: FileDescriptorSet): FileRegistry {
   return createFileRegistry(set);
 }

@@ -1,6 +1,6 @@
 /**
- * The contract that the governance benchmark checks: positions of vehicles, as a transit feed has
- * them, in three editions that differ only in their rules, and messages of an exact length.
+ * The schema that the governance benchmark checks: positions of vehicles as a transit feed has them, in three
+ * editions that differ only in their rules. Makes messages of an exact length for it.
  */
 import {
   create,
@@ -14,20 +14,22 @@ import { descriptorSet, field, gzipped, linked, list, type More } from "./govern
 /** Full name of the message. */
 export const FEED = "bench.Feed";
 
-/** The editions. `cel` has what `standard` has, a pattern, and a CEL expression of its own. */
+/**
+ * The editions of the schema. `cel` has the rules of `standard`, a pattern, and a CEL expression of its own.
+ */
 export const EDITIONS = ["none", "standard", "cel"] as const;
-/** Which rules there are. */
+/** An edition of the schema. */
 export type Edition = typeof EDITIONS[number];
 
 /** Lengths of the messages, in bytes. */
 export const SIZES: readonly number[] = [200, 4_096, 65_536];
 
-/** `200 B`, `4 KiB`. */
+/** A size as a text: `200 B`, `4 KiB`. */
 export function sizeName(size_bytes: number): string {
   return size_bytes < 1_024 ? `${size_bytes} B` : `${size_bytes / 1_024} KiB`;
 }
 
-/** Rules of a field, where the edition has any. */
+/** The rules of a field; none for an edition without rules. */
 function ruled(edition: Edition, rules: JsonValue): More {
   return edition === "none" ? {} : { options: { "[buf.validate.field]": rules } };
 }
@@ -74,12 +76,12 @@ function messagesOf(edition: Edition): JsonValue[] {
   }, positionOf(edition)];
 }
 
-/** The schema as a client registers it. */
+/** An edition of the schema as a client registers it. */
 export function feedUpload(edition: Edition): Uint8Array<ArrayBuffer> {
   return gzipped(descriptorSet(messagesOf(edition)));
 }
 
-/** The schema, linked. */
+/** The registry of an edition's linked descriptors. */
 export function feedRegistry(edition: Edition): FileRegistry {
   return linked(descriptorSet(messagesOf(edition)));
 }
@@ -114,13 +116,13 @@ function encode(desc: DescMessage, vehicles: number, first: number, note: string
 }
 
 /**
- * A message of exactly this length that keeps every rule: as many vehicles as fit, and a note for the
- * rest. `first` makes it another one. Throws when there is none.
+ * A message of exactly this length that keeps every rule: as many vehicles as fit, and a note that fills the
+ * rest. Another `first` gives another message. Throws when no message has this length.
  */
 export function feedMessage(size_bytes: number, first = 0): Uint8Array {
   const desc = PLAIN.getMessage(FEED)!;
   let vehicles = 0;
-  // A note of any length has to fit behind them: tag, length of the length, text.
+  // After the vehicles there must be room for a note of any length: tag, length of the length, text.
   while (encode(desc, vehicles + 1, first, "").length + 4 <= size_bytes) vehicles++;
   for (let note = 0; note < 256; note++) {
     const bytes = encode(desc, vehicles, first, "x".repeat(note));

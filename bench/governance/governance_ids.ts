@@ -1,10 +1,10 @@
 /** Trace and connection ids that are the same in every run and on every machine. */
 import { connectionId, type Random, traceId } from "../../shared/ids.ts";
 
-/** Where the first number generator begins; chosen before anything was measured. */
+/** Seed of the first number generator, chosen before anything was measured. */
 const SEED = 1;
 
-/** Bytes of the generator sfc32 (C. Doty-Humphrey): fast, even, and not for secrets. */
+/** A source of bytes from the generator sfc32 (C. Doty-Humphrey): fast, even, and not for secrets. */
 function seeded(seed: number): Random {
   let [a, b, c, counter] = [seed, seed ^ 0x9e3779b9, seed ^ 0x85ebca6b, 1];
   const next = () => {
@@ -22,7 +22,9 @@ function seeded(seed: number): Random {
   };
 }
 
-/** The ways in which clients and Shields make ids; each gives the n-th of a new sequence. */
+/**
+ * The ways in which clients and Shields make ids. Each gives a function for the n-th id of a new sequence.
+ */
 export const ID_KINDS = {
   "random trace ids": () => {
     const random = seeded(SEED);
@@ -38,7 +40,7 @@ export const ID_KINDS = {
 /** A kind of ids. */
 export type IdKind = keyof typeof ID_KINDS;
 
-/** So many random trace ids, without any twice. */
+/** So many different random trace ids. */
 export function traceIds(count: number): string[] {
   const next = ID_KINDS["random trace ids"]();
   const ids = new Set<string>();

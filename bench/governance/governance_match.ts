@@ -1,30 +1,32 @@
-/** The time of the hash and of the rule match, from `governance_match_child.ts`: medians, in ns. */
+/** Measures the time of the hash and of the rule match by `governance_match_child.ts`: medians, in ns. */
 import type { MatchPlan, MatchReport, MatchTimes } from "./governance_match_child.ts";
 import { runProgram } from "../measure/program.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One number of rules in one shape. */
+/** The figures for one number of rules in one shape. */
 export interface MatchResult {
   readonly shape: string;
   readonly rules: number;
   readonly pattern_ns: number;
-  /** Match and hash: what a message costs that a rule is about. */
+  /** Time of match and hash, which a message costs that a rule is about. */
   readonly decide_ns: number;
-  /** Likewise about a few subjects that come again and again. */
+  /** The same for a few subjects that come again and again. */
   readonly few_ns: number;
-  /** Over one rule of the same shape, medians of the rounds' ratios. */
+  /** Ratio to the time with one rule of the same shape: median of the rounds' ratios. */
   readonly ratio: number;
   readonly few_ratio: number;
 }
 
-/** The hash of keys, and every row. */
+/** The figures of the hash for each kind of key, and of every row. */
 export interface MatchResults {
   readonly keys: readonly { readonly name: string; readonly ns: number }[];
   readonly rules: readonly MatchResult[];
 }
 
-/** Turns of each row: short ones, as the scheduler of a busy machine leaves most of them alone. */
+/**
+ * Turns of each row. They are short, so that the scheduler of a busy machine leaves most of them undisturbed.
+ */
 const TURNS_PER_ROUND = 20;
 
 function resultOf(times: MatchTimes, one_rule: MatchTimes): MatchResult {
@@ -58,7 +60,7 @@ export async function measureMatch(rounds: number): Promise<MatchResults> {
   };
 }
 
-/** One table for the hash, one for the rules. */
+/** The tables of the results: one for the hash, one for the rules. */
 export function renderMatch({ keys, rules }: MatchResults): string {
   const hash = renderRows(["hash", "ns"], keys.map(({ name, ns }) => [name, ns.toFixed(0)]));
   const match = renderRows(

@@ -1,7 +1,7 @@
 /**
- * A program that times what decides whether a message is mirrored: the hash of its key, and the rule
- * that is about its subject among 1, 100 and 10,000, in three shapes of rules. Prints JSON;
- * `governance_match.ts` starts it.
+ * A program that times the decision whether a message is mirrored: the hash of its key, and the match of its
+ * subject among 1, 100 and 10,000 rules, in three shapes of rules. Prints JSON; `governance_match.ts` starts
+ * it.
  */
 import { connectionId, randomPool, traceId } from "../../shared/ids.ts";
 import { samplingHash } from "../../shared/sampling.ts";
@@ -10,42 +10,45 @@ import { MirrorRules } from "../../shield/mirror/rules.ts";
 import { MirrorStats } from "../../shield/mirror/stats.ts";
 import { timeLoop } from "./governance_timing.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface MatchPlan {
   readonly rounds: number;
   readonly for_ms: number;
 }
 
-/** Times in ns of one call, one for each round; the same index is the same round. */
+/** Times of one call in ns, one for each round; equal indexes are the same round. */
 export interface MatchReport {
-  /** xxHash64 of a trace id, of a connection id; `picks` compares it with the rule's threshold. */
+  /**
+   * Time of xxHash64 for a trace id and for a connection id; `picks` compares the hash with the rule's
+   * threshold.
+   */
   readonly keys: readonly { readonly name: string; readonly ns: readonly number[] }[];
   readonly rules: readonly MatchTimes[];
 }
 
-/** One number of rules in one shape. */
+/** The times for one number of rules in one shape. */
 export interface MatchTimes {
   readonly shape: string;
   readonly rules: number;
-  /** Of the compiled patterns. */
+  /** Times of the match against compiled patterns. */
   readonly pattern_ns: number[];
-  /** Of the mirror's rules: the match and whether the rule picks the key. */
+  /** Times of the match against the mirror's rules, with the decision whether the rule picks the key. */
   readonly decide_ns: number[];
-  /** The same about few subjects, so that what it reads is in the processor's cache. */
+  /** The same for few subjects, so that their data is in the processor's cache. */
   readonly few_ns: number[];
 }
 
 const COUNTS: readonly number[] = [1, 100, 10_000];
-/** Subjects and keys that take turns; a power of two. */
+/** Number of subjects and keys that take turns; a power of two. */
 const TURNS = 4_096;
-/** Likewise, where they are to be few. */
+/** The number where they are to be few; a power of two. */
 const FEW = 16;
 const WARM_MS = 30;
 
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 const five = (index: number) => String(index).padStart(5, "0");
 
-/** A kind of rules: the pattern of the n-th, and the tenant and a subject that it is about. */
+/** A shape of rules: the pattern of the n-th rule, and a tenant and subject that the rule is about. */
 interface Shape {
   readonly name: string;
   pattern(index: number): string;
@@ -88,7 +91,7 @@ function step(shape: Shape, count: number, keys: readonly string[]): Step {
     patterns.map((prefix) => ({ prefix, percent: 0.1 })),
     new MirrorStats().totalsOf,
   );
-  // 7,919 is prime: neighbours in time are none in the table.
+  // 7,919 is prime: subjects that follow each other are not neighbours in the table.
   const asked = Array.from({ length: TURNS }, (_, turn) => {
     const index = turn * 7_919 % count;
     const tenant = shape.tenant(index);
@@ -125,7 +128,7 @@ if (import.meta.main) {
     },
   }));
   const steps = SHAPES.flatMap((shape) => COUNTS.map((count) => step(shape, count, traces)));
-  // The engine's optimising compiler has seen everything before anything counts.
+  // The optimising compiler must have seen everything before anything counts.
   for (const { hash } of hashes) timeLoop(WARM_MS, hash);
   for (const { pattern, decide } of steps) {
     timeLoop(WARM_MS, pattern);

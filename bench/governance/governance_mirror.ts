@@ -1,17 +1,17 @@
-/** What mirroring costs a published message, from rounds of `governance_mirror_child.ts`. */
+/** Measures what mirroring costs a published message, in rounds of `governance_mirror_child.ts`. */
 import type { MirrorPlan, MirrorRound } from "./governance_mirror_child.ts";
 import { runProgram } from "../measure/program.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One row: medians over the rounds. */
+/** The figures of one row: medians over the rounds. */
 export interface MirrorResult {
   readonly row: string;
-  /** Of all rounds together. */
+  /** Messages that were mirrored in all rounds. */
   readonly mirrored: number;
   readonly publish_p50_us: number;
   readonly publish_p99_us: number;
-  /** Over the row without mirroring, median of the rounds' ratios. */
+  /** Ratio to the row without mirroring: median of the rounds' ratios. */
   readonly publish_ratio: number;
   readonly cpu_us: number;
   readonly cpu_ratio: number;
@@ -49,7 +49,7 @@ export async function measureMirror(rounds: number): Promise<MirrorResult[]> {
   return resultsOf(results);
 }
 
-/** One row a share. */
+/** The table of the results, one row for each share. */
 export function renderMirror(results: readonly MirrorResult[]): string {
   return renderRows(
     ["mirroring", "publish p50 µs", "p99", "ratio p50", "all of it µs", "ratio"],

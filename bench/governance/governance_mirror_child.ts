@@ -24,27 +24,27 @@ import { openSettings } from "../../shield/settings/settings.ts";
 import { errorLog, until } from "../measure/brains.ts";
 import { percentile } from "../measure/open_loop.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface MirrorPlan {
   readonly rounds: number;
   /** Messages of one row in one round. */
   readonly messages: number;
 }
 
-/** One row, one round. */
+/** The figures of one row in one round. */
 export interface MirrorRound {
   readonly row: string;
   readonly mirrored: number;
-  /** Mean of `publish` of one message, over turns of `TURN` messages: what its sender waits for. */
+  /** Mean time of `publish` of one message over turns of `TURN` messages, for which its sender waits. */
   readonly publish_p50_us: number;
   readonly publish_p99_us: number;
-  /** Processor time of a message with all that follows: copies, delivery on both sides. */
+  /** Processor time of a message with everything that follows: copies, delivery on both sides. */
   readonly cpu_us: number;
-  /** The same by the clock on the wall. */
+  /** Elapsed time of the same. */
   readonly whole_us: number;
 }
 
-/** Rows: the share of a rule about every message; undefined: no mirroring at all. */
+/** The rows: name, and the share of a rule about every message; undefined for no mirroring at all. */
 const ROWS: readonly (readonly [name: string, percent: number | undefined])[] = [
   ["no mirroring", undefined],
   ["0 %", 0],
@@ -162,7 +162,7 @@ if (import.meta.main) {
   const rows: Row[] = [];
   for (const [name, percent] of ROWS) rows.push(await open(name, percent));
   const count = Math.ceil(plan.messages / TURN) * TURN;
-  // Warm: the engine's optimising compiler has seen every row before anything counts.
+  // The optimising compiler must have seen every row before anything counts.
   for (const row of rows) await round(row, envelopes(count));
   const results: MirrorRound[] = [];
   for (let index = 0; index < plan.rounds; index++) {

@@ -1,13 +1,13 @@
 /**
- * Whether the mirror picks the share that was asked for, and the same on each Shield: by
- * `governance_share_child.ts` on a table of rules, by `governance_shields_child.ts` on two Shields.
+ * Checks that the mirror picks the share that was asked for, and the same ids on each Shield:
+ * `governance_share_child.ts` counts on a table of rules, `governance_shields_child.ts` on two Shields.
  */
 import type { SharePlan, ShareResult } from "./governance_share_child.ts";
 import type { ShieldsPlan, ShieldsReport } from "./governance_shields_child.ts";
 import { runProgram } from "../measure/program.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** Both. */
+/** The counts on the table of rules and on the Shields. */
 export interface ShareReport {
   readonly ids: number;
   readonly shares: readonly ShareResult[];
@@ -17,7 +17,7 @@ export interface ShareReport {
 const IDS = 1_000_000;
 const SHIELD_IDS = 100_000;
 
-/** Percentage points between what was asked for and what was observed. */
+/** The difference between the asked and the observed share, in percentage points. */
 export function pointsOff({ asked, observed }: ShareResult): number {
   return Math.abs(observed - asked) * 100;
 }
@@ -41,7 +41,7 @@ export async function measureShare(): Promise<ShareReport> {
   return { ids: IDS, shares, shields };
 }
 
-/** One table for the shares, one for the Shields. */
+/** The tables of the report: one for the shares, one for the Shields. */
 export function renderShare({ ids, shares, shields }: ShareReport): string {
   const percent = (fraction: number) => `${(fraction * 100).toFixed(4)} %`;
   const observed = renderRows(

@@ -1,24 +1,26 @@
 /**
- * A program that counts which share of a million ids the mirror's rules pick, beside the share that
- * was asked for. Prints JSON; `governance_share.ts` starts it.
+ * A program that counts which share of a million ids the mirror's rules pick, for comparison with the share
+ * that was asked for. Prints JSON; `governance_share.ts` starts it.
  */
 import { MirrorRules } from "../../shield/mirror/rules.ts";
 import { MirrorStats } from "../../shield/mirror/stats.ts";
 import { ID_KINDS, type IdKind } from "./governance_ids.ts";
 
-/** What is asked for. */
+/** The plan of the count. */
 export interface SharePlan {
   readonly ids: number;
 }
 
-/** One share of one kind of ids. */
+/** The count for one share and one kind of ids. */
 export interface ShareResult {
   readonly ids: IdKind;
   readonly asked: number;
   readonly observed: number;
-  /** What a hash that is like a throw of dice would be off by (one standard deviation). */
+  /** The expected deviation of a hash that is like a throw of dice (one standard deviation). */
   readonly deviation: number;
-  /** Ids that it picks and the next larger share does not; a smaller share has to be a subset. */
+  /**
+   * Number of ids that this share picks and the next larger one does not. A smaller share must be a subset.
+   */
   readonly outside_larger: number;
 }
 

@@ -1,7 +1,7 @@
 /**
- * A program that sends the same trace ids through two Shields (processes) on one NATS, through one of
- * them in the opposite order, and compares which of them each has mirrored. Prints JSON;
- * `governance_share.ts` starts it.
+ * A program that sends the same trace ids through two Shields (processes) on one NATS, in the opposite order
+ * through one of them, and compares which ids each Shield has mirrored. Prints JSON; `governance_share.ts`
+ * starts it.
  */
 import { decodeServerFrame, encodePub, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { isSampled } from "../../shared/sampling.ts";
@@ -18,34 +18,34 @@ import { openNatsSpine, Scrape, until } from "../measure/brains.ts";
 import { traceIds } from "./governance_ids.ts";
 import { connectSocket } from "../measure/socket.ts";
 
-/** What is asked for. */
+/** The plan of the comparison. */
 export interface ShieldsPlan {
   readonly ids: number;
   readonly percent: number;
 }
 
-/** What the Shields did. */
+/** The result of the comparison. */
 export interface ShieldsReport {
   readonly ids: number;
   readonly percent: number;
-  /** Ids that each Shield mirrored. */
+  /** Number of ids that each Shield mirrored. */
   readonly mirrored: readonly number[];
-  /** Ids that one Shield mirrored and the other did not. */
+  /** Number of ids that one Shield mirrored and the other did not. */
   readonly differing: number;
-  /** Ids about which a Shield and this program's own `isSampled` differ. */
+  /** Number of ids about which a Shield and this program's own `isSampled` differ. */
   readonly differing_from_table: number;
-  /** Copies that were dropped or failed; each would be a difference. */
+  /** Number of copies that were dropped or failed. Each would be a difference. */
   readonly lost: number;
 }
 
 const SHIELDS = 2;
 const TENANT = "acme";
-/** Messages between two that are waited for. */
+/** Messages after which one is waited for. */
 const WINDOW = 500;
 
 const roomOf = (shield: number) => `shield-${shield}`;
 
-/** Publishes each id once; resolves when the Shield has acknowledged the last. */
+/** Publishes each id once, and resolves when the Shield has acknowledged the last one. */
 async function publishAll(url: string, token: string, room_id: string, ids: readonly string[]) {
   const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
   let acknowledged = Promise.withResolvers<void>();
@@ -74,7 +74,7 @@ async function trafficOf({ ready }: ServerProcess, outcome = ""): Promise<number
   return new Scrape(await answer.text()).sum("shield_mirror_traffic_total", outcome);
 }
 
-/** The ids that come by on the shadow of each Shield's room. */
+/** The ids that arrive on the shadow of each Shield's room. */
 function listen(spine: Spine): readonly Set<string>[] {
   const heard = Array.from({ length: SHIELDS }, () => new Set<string>());
   spine.subscribe(subjectPattern(`shadow.in.t.${TENANT}.r.*`), ({ payload }) => {

@@ -1,23 +1,23 @@
-/** Clocks of the governance benchmark: each call by itself, or many calls together. In µs or ns. */
+/** Timers of the governance benchmark, for each call by itself or for many calls together. In µs or ns. */
 import { percentile } from "../measure/open_loop.ts";
 
-/** Of calls that were timed one by one. */
+/** The times of calls that were timed one by one. */
 export interface CallTimes {
   readonly calls: number;
   readonly p50_us: number;
   readonly p99_us: number;
 }
 
-/** Most calls of which each keeps its time. */
+/** Most calls whose times are kept. */
 const CALLS_MAX = 100_000;
 
-/** How long to measure: so many ms, and so many calls however long they take. */
+/** The length of a measurement: so many ms, and so many calls however long they take. */
 export interface CallPlan {
   readonly for_ms: number;
   readonly calls_min: number;
 }
 
-/** Times each call; the clock itself takes under 0.1 µs of each. `run` gets the index of the call. */
+/** Times each call; the clock takes under 0.1 µs of each. `run` gets the index of the call. */
 export function timeCalls(
   { for_ms, calls_min }: CallPlan,
   run: (index: number) => void,
@@ -37,7 +37,10 @@ export function timeCalls(
   return { calls, p50_us: us(0.5), p99_us: us(0.99) };
 }
 
-/** Mean time of a call in ns, of as many as take `for_ms`; for what is too short for `timeCalls`. */
+/**
+ * The mean time of a call in ns, over as many calls as take `for_ms`. For calls that are too short for
+ * `timeCalls`.
+ */
 export function timeLoop(for_ms: number, run: (index: number) => void): number {
   let calls = 0;
   const began_ms = performance.now();

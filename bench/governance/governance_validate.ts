@@ -1,6 +1,6 @@
 /**
- * What the schema step adds to a message, of each size and edition, beside decoding the same bytes
- * with protobuf-es in the same turn. Measured by `governance_validate_child.ts`.
+ * Measures what the schema step adds to a message of each size and edition, for comparison with protobuf-es,
+ * which decodes the same bytes in the same turn. `governance_validate_child.ts` measures.
  */
 import { type Edition, EDITIONS, sizeName, SIZES } from "./governance_feed.ts";
 import type { CallTimes } from "./governance_timing.ts";
@@ -9,26 +9,26 @@ import { runProgram } from "../measure/program.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One size under one edition: medians over the rounds, in µs. */
+/** The figures of one size under one edition: medians over the rounds, in µs. */
 export interface ValidateResult {
   readonly edition: Edition;
   readonly size_bytes: number;
-  /** Of all rounds together. */
+  /** Number of calls in all rounds. */
   readonly calls: number;
-  /** Of the gate: what is added to a message. */
+  /** Time of the gate, which is what a message costs more. */
   readonly p50_us: number;
   readonly p99_us: number;
-  /** Of the round that was disturbed least. */
+  /** The p99 of the round that was disturbed least. */
   readonly least_p99_us: number;
-  /** Without the gate around it. */
+  /** Time of the validation without the gate around it. */
   readonly validate_p50_us: number;
   readonly decode_p50_us: number;
   readonly decode_p99_us: number;
-  /** Gate over decode, median of the rounds' ratios of p50. */
+  /** Ratio of the gate to decoding: median of the rounds' ratios of p50. */
   readonly ratio: number;
 }
 
-/** How the tables call an edition. */
+/** Names of the editions in tables. */
 export const EDITION_NAMES: Readonly<Record<Edition, string>> = {
   none: "structure",
   standard: "with rules",
@@ -66,7 +66,7 @@ export async function measureValidate(rounds: number): Promise<ValidateResult[]>
   return EDITIONS.flatMap((edition) => SIZES.map((size) => resultOf(results, edition, size)));
 }
 
-/** One row a size and edition. */
+/** The table of the results, one row for each size and edition. */
 export function renderValidate(results: readonly ValidateResult[]): string {
   const head = [
     ...["schema step, added to a message", "size", "p50 µs", "p99", "least p99"],

@@ -1,7 +1,7 @@
 /**
- * A program that times what the schema step adds to a message: the gate of a Shield as the message
- * path asks it, with its schemas registered and mapped on an embedded Spine, the validation alone,
- * and protobuf-es decoding the same bytes. Prints JSON; `governance_validate.ts` starts it.
+ * A program that times what the schema step adds to a message: the gate of a Shield as the message path calls
+ * it, with its schemas registered and mapped on an embedded Spine; the validation alone; and protobuf-es
+ * decoding the same bytes. Prints JSON; `governance_validate.ts` starts it.
  */
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -30,26 +30,26 @@ import {
 } from "./governance_feed.ts";
 import { type CallTimes, timeCalls } from "./governance_timing.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface ValidatePlan {
   readonly rounds: number;
-  /** Time of one measurement. */
+  /** Time of one measurement in ms. */
   readonly for_ms: number;
 }
 
-/** One size under one edition, one round. */
+/** The times of one size under one edition in one round. */
 export interface ValidateRound {
   readonly edition: Edition;
   readonly size_bytes: number;
-  /** Of the gate: what is added to a message. */
+  /** Times of the gate, which is what a message costs more. */
   readonly gate: CallTimes;
   readonly validate: CallTimes;
   readonly decode: CallTimes;
 }
 
-/** Different messages of a size that take turns. */
+/** Number of different messages of a size that take turns. */
 const MESSAGES = 16;
-/** Fewest calls of a turn: a p99 needs a hundred, a median does not. */
+/** Fewest calls of a turn: a p99 needs a hundred, a median fewer. */
 const GATE_CALLS = 100;
 const OTHER_CALLS = 30;
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
@@ -148,7 +148,7 @@ if (import.meta.main) {
   const { rounds, for_ms }: ValidatePlan = JSON.parse(Deno.args[0] ?? "{}");
   const gate = await openGate();
   const steps = EDITIONS.flatMap((edition) => SIZES.map((size) => step(gate, edition, size)));
-  // Warm: the engine's optimising compiler has seen every row before anything counts.
+  // The optimising compiler must have seen every row before anything counts.
   for (const { measure } of steps) measure(for_ms);
   const results: ValidateRound[] = [];
   for (let round = 0; round < rounds; round++) {

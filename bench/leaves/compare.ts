@@ -1,22 +1,22 @@
 /**
- * The rule of the regression gate, as a pure function: what was recorded beside what was measured.
- * Garbage may grow by a tenth and 16 B; units of metered code are exact.
+ * The rule of the regression gate as a pure function: compares recorded and measured figures. Garbage may
+ * grow by a tenth and 16 B; units of metered code must be exact.
  */
 import { renderRows } from "../measure/table.ts";
 import type { LeafFigure } from "./leaf.ts";
 
-/** `bench/leaves/recorded.json`. */
+/** The content of `bench/leaves/recorded.json`. */
 export interface Recorded {
-  /** With which the figures were made. */
+  /** Version of Deno with which the figures were made. */
   readonly deno: string;
   readonly v8: string;
   readonly figures: readonly LeafFigure[];
 }
 
-/** How a leaf stands to its record. `gone`: it is recorded and there is none; `new`: the opposite. */
+/** The verdict on a leaf. `gone`: it is recorded and does not exist; `new`: it exists and is not recorded. */
 export type Verdict = "same" | "worse" | "better" | "new" | "gone";
 
-/** A leaf with both figures. */
+/** A leaf with its recorded and its measured figure. */
 export interface Comparison {
   readonly name: string;
   readonly unit: LeafFigure["unit"];
@@ -25,11 +25,11 @@ export interface Comparison {
   readonly verdict: Verdict;
 }
 
-/** Garbage below which nobody asks. */
+/** Factor by which garbage may grow. */
 const TOLERANCE_SHARE = 1.1;
 const TOLERANCE_BYTES = 16;
 
-/** More than this is worse. */
+/** The largest figure that is not worse than the record. */
 export function mostAllowed({ unit, value }: LeafFigure): number {
   return unit === "units" ? value : value * TOLERANCE_SHARE + TOLERANCE_BYTES;
 }
@@ -39,7 +39,7 @@ function verdictOf(before: LeafFigure, now: LeafFigure): Verdict {
   return before.value > mostAllowed(now) ? "better" : "same";
 }
 
-/** One comparison for each leaf that is recorded or measured, in the order of the measured ones. */
+/** The comparisons of all leaves that are recorded or measured, in the order of the measured ones. */
 export function compare(
   recorded: readonly LeafFigure[],
   measured: readonly LeafFigure[],
@@ -59,7 +59,7 @@ export function compare(
 
 const shown = (value: number | undefined) => value === undefined ? "-" : String(value);
 
-/** One row a leaf. */
+/** The table of the comparisons, one row for each leaf. */
 export function renderComparisons(compared: readonly Comparison[]): string {
   return renderRows(
     ["leaf, of one operation", "recorded", "now", "", "ratio", ""],
@@ -74,7 +74,7 @@ export function renderComparisons(compared: readonly Comparison[]): string {
 
 const RECORD = "deno task bench leaves --record";
 
-/** What the gate says. */
+/** The judgement of the gate. */
 export interface Judgement {
   readonly ok: boolean;
   readonly lines: readonly string[];
@@ -101,7 +101,7 @@ function sentence({ name, unit, before = 0, now = 0, verdict }: Comparison): str
   }
 }
 
-/** Fails for what is worse, new or gone; what is better is worth a note. */
+/** The judgement on the comparisons. Worse, new and gone leaves fail; better ones are worth a note. */
 export function judge(
   recorded: Recorded,
   measured: readonly LeafFigure[],

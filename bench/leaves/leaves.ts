@@ -1,6 +1,6 @@
 /**
- * The scenario `leaves`: garbage of the hot leaves beside the record of the checkout. Its figures do
- * not depend on how busy the machine is; `tasks/rules/leaves.ts` is the gate.
+ * The scenario `leaves`: compares the garbage of the hot leaves with the record of the checkout. Its figures
+ * do not depend on how busy the machine is. `tasks/rules/leaves.ts` is the gate.
  */
 import {
   type OptionValues,

@@ -1,31 +1,34 @@
 /**
- * A program that measures one leaf: its arguments are a module with a list `LEAVES` and the leaf's
- * name; prints a `LeafFigure` as JSON. With these flags of V8, and in a process of its own, the same
- * code gives the same figure to a byte or so; `measure.ts` starts it.
+ * A program that measures one leaf. Its arguments are a module with a list `LEAVES` and the leaf's name; it
+ * prints a `LeafFigure` as JSON. With these flags of V8 and a process of its own, the same code gives the
+ * same figure to a byte or so. `measure.ts` starts it.
  */
 import { getHeapStatistics } from "node:v8";
 import { median } from "../measure/statistics.ts";
 import type { AllocationLeaf, Leaf, LeafFigure } from "./leaf.ts";
 
-/** Rounds before any counts: by then the engine has optimised what it will. */
+/** Rounds before any counts, after which the engine has finished optimising. */
 const WARM_UP_ROUNDS = 12;
 const ROUNDS = 5;
 
 declare const gc: () => void;
 
-/** The engine counts what it sets aside, which is more than what is used by no more than this. */
+/** The engine counts bytes that it sets aside, which exceed the used bytes by no more than this. */
 const SET_ASIDE_BYTES = 2_097_152;
 
-/** `used_bytes`: of the heap and of the contents of arrays; all that was allocated while no GC runs. */
+/**
+ * The allocated bytes at one moment. `used_bytes` are those of the heap and of the contents of arrays, which
+ * is all that was allocated while no GC runs.
+ */
 interface Taken {
   readonly used_bytes: number;
-  /** Of the heap alone, whether or not it has been collected. */
+  /** Bytes set aside on the heap alone, whether collected or not. */
   readonly ever_bytes: number;
   readonly heap_bytes: number;
 }
 
 function taken(): Taken {
-  // The types of node:v8 lack two of them.
+  // The types of node:v8 lack two of these members.
   const { used_heap_size: heap_bytes, ...rest } = getHeapStatistics();
   const { external_memory, total_allocated_bytes: ever_bytes } = rest as unknown as Record<
     "external_memory" | "total_allocated_bytes",
@@ -34,7 +37,7 @@ function taken(): Taken {
   return { heap_bytes, ever_bytes, used_bytes: heap_bytes + external_memory };
 }
 
-/** Of a round in bytes. Throws RangeError when some of it has been collected already. */
+/** The bytes of a round. Throws RangeError when some of them were collected already. */
 function growth(before: Taken, after: Taken): number {
   const counted_bytes = after.heap_bytes - before.heap_bytes;
   const ever_bytes = after.ever_bytes - before.ever_bytes;
@@ -44,7 +47,7 @@ function growth(before: Taken, after: Taken): number {
   return after.used_bytes - before.used_bytes;
 }
 
-/** Of one operation; the middle of the rounds. */
+/** The garbage of one operation: the median of the rounds. */
 async function garbageOf({ open, times }: AllocationLeaf): Promise<number> {
   const run = await open();
   for (let round = 0; round < WARM_UP_ROUNDS; round++) await run(times);
@@ -58,7 +61,7 @@ async function garbageOf({ open, times }: AllocationLeaf): Promise<number> {
   return Math.round(median(rounds) / times);
 }
 
-/** Measures one leaf. */
+/** The figure of one leaf. */
 async function measure(leaf: Leaf): Promise<LeafFigure> {
   const { name, unit } = leaf;
   const value = leaf.unit === "B" ? await garbageOf(leaf) : await leaf.count();

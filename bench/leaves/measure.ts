@@ -1,6 +1,6 @@
 /**
- * Measures leaves, each in a process of its own with flags that make the engine repeat itself, and
- * reads and writes the record. `compare.ts` judges.
+ * Measures leaves, each in a process of its own with flags that make the engine repeat itself. Reads and
+ * writes the record; `compare.ts` judges.
  */
 import { runProgram } from "../measure/program.ts";
 import { ROOT } from "../measure/scenario.ts";
@@ -9,12 +9,12 @@ import type { Leaf, LeafFigure } from "./leaf.ts";
 import { LEAVES } from "./list.ts";
 
 const RECORD = `${ROOT}/bench/leaves/recorded.json`;
-/** The list, for the child. */
+/** URL of the list of leaves, for the child. */
 const LIST = new URL("./list.ts", import.meta.url).href;
 
 /**
- * Nothing on other threads, so that each run optimises at the same calls; a young generation that
- * takes all of a round, so that no collection gives anything back while it is counted.
+ * Flags for the engine: no work on other threads, so that each run optimises at the same calls; and a young
+ * generation that holds a whole round, so that no collection frees anything while it is counted.
  */
 const V8_FLAGS = [
   "--expose-gc",
@@ -22,9 +22,9 @@ const V8_FLAGS = [
   "--min-semi-space-size=256",
   "--max-semi-space-size=256",
 ];
-/** What the child may do: read the checkout. */
+/** Flags and permissions of the child, which may only read the checkout. */
 const FLAGS = [`--v8-flags=${V8_FLAGS.join(",")}`, "--allow-read"];
-/** Children at a time. */
+/** Children that run at a time. */
 const LANES = 2;
 
 /** Measures the named leaves of a module's list `LEAVES`, in their order. Rejects when one throws. */
@@ -55,7 +55,7 @@ export async function readRecorded(): Promise<Recorded> {
   return JSON.parse(await Deno.readTextFile(RECORD));
 }
 
-/** Replaces it. */
+/** Replaces the record of this checkout. */
 export async function writeRecorded(figures: readonly LeafFigure[]): Promise<void> {
   const { deno, v8 } = Deno.version;
   const recorded: Recorded = { deno, v8, figures };

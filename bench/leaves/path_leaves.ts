@@ -1,6 +1,6 @@
 /**
- * Leaves of a message's way through a Shield without sockets: the embedded Spine, the hub, the outbox,
- * and all of the inbound path together. Where a socket begins a leaf ends: what is sent is dropped.
+ * Leaves of a message's way through a Shield without sockets: the embedded Spine, the hub, the outbox, and
+ * the whole inbound path. A leaf ends where a socket begins; what would be sent is dropped.
  */
 import { decodeClientFrame, encodeMsg, encodePub } from "@arqon/proto";
 import { randomPool } from "../../shared/ids.ts";
@@ -24,13 +24,13 @@ import type { Traces } from "../../shield/traces/traces.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 import { publication, ROOMS, SCAN_LIMITS } from "./wire_leaves.ts";
 
-/** The clock of the leaves, in Unix ms; it stands still. */
+/** The time on the clock of the leaves in Unix ms; the clock stands still. */
 export const NOW_MS = 1_790_000_000_123;
 const TENANT = "acme";
-/** Messages of one turn; a Spine holds them all until it ends. */
+/** Messages of one turn; a Spine holds all of them until the turn ends. */
 const TURN = 250;
 
-/** Who publishes in these leaves. */
+/** The identity that publishes in these leaves. */
 export const ANN: Identity = {
   tenant_id: TENANT,
   user_id: "ann",
@@ -57,7 +57,7 @@ function openSpine(): Spine {
 
 const subjects = (): Subject[] => ROOMS.map((room_id) => roomSubject("in", TENANT, room_id));
 
-/** Publishes turn by turn, each message to the next room. */
+/** A run that publishes turn by turn, each message to the next room. */
 function inTurns(spine: Spine, one: (index: number) => void): LeafRun {
   return async (times) => {
     for (let index = 0; index < times;) {
@@ -133,8 +133,8 @@ function outboxes(batches: boolean): LeafRun {
 }
 
 /**
- * From a frame to its only subscriber, as `shield/connection/connection.ts` and `operations.ts` do it; with
- * `traces` as where they are on.
+ * The way from a frame to its only subscriber, as `shield/connection/connection.ts` and `operations.ts` go
+ * it. `traces` is for a path with tracing on.
  */
 export function wholePath(traces?: Traces): LeafRun {
   const spine = openSpine();
@@ -167,7 +167,7 @@ export function wholePath(traces?: Traces): LeafRun {
   });
 }
 
-/** In the order of a message. */
+/** These leaves, in the order of a message. */
 export const PATH_LEAVES: readonly Leaf[] = [
   { name: "Spine: publish and deliver", unit: "B", times: 10_000, open: spineOnly },
   { name: "hub to 1, with its Spine", unit: "B", times: 10_000, open: () => delivered(1) },

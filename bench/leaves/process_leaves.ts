@@ -12,7 +12,7 @@ import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 import { ANN, NOW_MS } from "./path_leaves.ts";
 
 const PAGES = 64;
-/** Of the policy `bad_words` over 4 KiB; enough for any version of it. */
+/** Fuel for the policy `bad_words` over 4 KiB, enough for any version of it. */
 const FUEL = 1_000_000;
 
 function rateTaken(): LeafRun {
@@ -21,7 +21,7 @@ function rateTaken(): LeafRun {
   let now_ms = NOW_MS;
   return (times) => {
     for (let index = 0; index < times; index++) {
-      // A second goes by, and there is room again.
+      // The clock goes on by a second, so that there is room again.
       kept.value = rates.take(256, now_ms += 1_000);
     }
   };
@@ -52,7 +52,7 @@ async function tokensKnown(): Promise<LeafRun> {
   };
 }
 
-/** A KiB of the module is the operation: `times` KiB are metered, in whole modules. */
+/** A leaf that meters `times` KiB, in whole modules; one KiB of a module is one operation. */
 async function metered(name: string): Promise<LeafRun> {
   const bytes = await example(name);
   return (times) => {
@@ -62,7 +62,7 @@ async function metered(name: string): Promise<LeafRun> {
   };
 }
 
-/** Units that a policy takes for a message: they depend on the code and the prices alone. */
+/** Units that a policy takes for a message. They depend only on the code and the prices. */
 async function unitsOf(name: string, payload_bytes: number): Promise<number> {
   const { bytes } = meter(await example(name), { memory_limit_pages: PAGES });
   const guest = instantiateGuest(new WebAssembly.Module(bytes));
@@ -73,7 +73,7 @@ async function unitsOf(name: string, payload_bytes: number): Promise<number> {
   return units;
 }
 
-/** In the order of a message. */
+/** These leaves, in the order of a message. */
 export const PROCESS_LEAVES: readonly Leaf[] = [
   { name: "token known", unit: "B", times: 5_000, open: tokensKnown },
   { name: "rate taken", unit: "B", times: 20_000, open: rateTaken },

@@ -9,17 +9,19 @@ import {
 import { parseRoomSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 
-/** As `[limits]` of a Shield without a configuration. */
+/** The `[limits]` of a Shield without a configuration. */
 export const SCAN_LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 
-/** Rooms that take turns: nobody sends all to one. */
+/** Rooms that take turns, since real clients do not send all messages to one room. */
 export const ROOMS: readonly string[] = Array.from({ length: 64 }, (_, index) => `room-${index}`);
 
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TWIST_ID = "01890a5d-ac96-774b-bcce-b302099a8057";
 const NOW_MS = 1_790_000_000_123;
 
-/** What a client sends: an event of `size_bytes` of data, no headers, no wish for an ACK. */
+/**
+ * The frame of a client's publish: an event with `size_bytes` of data, no headers, and no request for an ACK.
+ */
 export function publication(room_id: string, size_bytes: number): Uint8Array<ArrayBuffer> {
   const data = new Uint8Array(size_bytes).fill(0x61);
   const event = { type: "chat", data, content_type: "text/plain", schema_id: "" };
@@ -83,7 +85,7 @@ function parsedSubjects(): LeafRun {
   };
 }
 
-/** In the order of a message. */
+/** These leaves, in the order of a message. */
 export const WIRE_LEAVES: readonly Leaf[] = [
   { name: "scan an envelope of 200 B", unit: "B", times: 20_000, open: () => scanned(200) },
   { name: "scan an envelope of 4 KiB", unit: "B", times: 20_000, open: () => scanned(4_096) },
