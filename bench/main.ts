@@ -1,6 +1,6 @@
 /**
  * `deno task bench SCENARIO`: runs a scenario, prints its table and writes JSON. Figures of different
- * machines or runs do not compare; ratios within a run do.
+ * machines or runs cannot be compared; ratios within a run can.
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -29,7 +29,7 @@ import { SLOW_READER } from "./slow_reader/slow_reader.ts";
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./measure/scenario.ts";
 import type { OptionValues } from "./measure/scenario.ts";
 
-/** Every scenario; a new one is one more line. */
+/** All scenarios; a new one is one more line. */
 const SCENARIOS: readonly Scenario[] = [
   ALL,
   ...LOAD_SCENARIOS.map(scenarioOf),
@@ -75,7 +75,7 @@ function scenarioName(args: string[]): string {
   return positionals[0] ?? "";
 }
 
-/** Undefined when help was asked for. Throws `UsageError`. */
+/** Reads the command line; undefined when it asks for help. Throws `UsageError`. */
 function readArguments(args: string[]): Asked | undefined {
   if (args.length === 0 || args.includes("--help") || args.includes("-h")) return undefined;
   const name = scenarioName(args);
@@ -93,10 +93,10 @@ function readArguments(args: string[]): Asked | undefined {
   }
 }
 
-/** Makes sure of it before minutes are spent on figures that could not be kept. Throws `UsageError`. */
+/** Makes sure that the report can be written, before minutes are spent on it. Throws `UsageError`. */
 async function prepare(out: string): Promise<void> {
   try {
-    // The folder may be there, and then the right to write this one file is enough.
+    // The folder may exist; then the right to write this one file is enough.
     const folder = out.replace(/[\\/][^\\/]*$/, "");
     const stat = await Deno.stat(folder).catch(() => undefined);
     if (stat === undefined) await Deno.mkdir(folder, { recursive: true });
@@ -125,7 +125,7 @@ if (import.meta.main) {
   try {
     const asked = readArguments(Deno.args.map((arg) => arg === "--all" ? ALL.name : arg));
     if (asked === undefined) console.log(HELP);
-    // Asked for with --help it is an answer, without any argument a wrong command line.
+    // With --help the text is an answer; without any argument the command line is wrong.
     const helped = Deno.args.length === 0 ? 2 : 0;
     Deno.exit(asked === undefined ? helped : await run(asked));
   } catch (error) {

@@ -106,7 +106,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench durable`. */
+/** The scenario of `deno task bench durable`. */
 export const DURABLE: Scenario = {
   name: "durable",
   help: HELP,

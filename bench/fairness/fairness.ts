@@ -161,7 +161,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench fairness`. */
+/** The scenario of `deno task bench fairness`. */
 export const FAIRNESS: Scenario = {
   name: "fairness",
   help: HELP,

@@ -159,7 +159,7 @@ function renderTable(rows: readonly Row[]): string {
   );
 }
 
-/** `deno task bench hostile`. */
+/** The scenario of `deno task bench hostile`. */
 export const HOSTILE: Scenario = {
   name: "hostile",
   help: HELP,

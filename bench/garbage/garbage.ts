@@ -109,7 +109,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench garbage`. */
+/** The scenario of `deno task bench garbage`. */
 export const GARBAGE: Scenario = {
   name: "garbage",
   help: HELP,

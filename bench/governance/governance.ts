@@ -61,7 +61,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench governance`. */
+/** The scenario of `deno task bench governance`. */
 export const GOVERNANCE: Scenario = {
   name: "governance",
   help: HELP,

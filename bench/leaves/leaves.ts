@@ -38,7 +38,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench leaves`. */
+/** The scenario of `deno task bench leaves`. */
 export const LEAF_GARBAGE: Scenario = {
   name: "leaves",
   help: HELP,

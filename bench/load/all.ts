@@ -1,6 +1,6 @@
 /**
- * `deno task bench --all`: every scenario of the load generator on every target, with one table at
- * the end and the goals beside what was measured.
+ * The scenario of `deno task bench --all`: runs every scenario of the load generator on every target, and
+ * shows one table at the end with the goals beside the figures.
  */
 import { text } from "../measure/scenario.ts";
 import type { OptionValues, Scenario, ScenarioResult } from "../measure/scenario.ts";
@@ -22,13 +22,13 @@ const HELP = `--all: every scenario that runs on several targets (${
   --quick           shorter, and fewer cases: below ten minutes
 `;
 
-/** A scenario's options as they are when nobody gives any. */
+/** The default values of a scenario's options. */
 function defaultsOf(scenario: LoadScenario): OptionValues {
   const options = Object.entries(optionsOf(scenario));
   return Object.fromEntries(options.map(([name, option]) => [name, option.default]));
 }
 
-/** What a scenario is run with. Pure. */
+/** The option values with which a scenario runs. Pure. */
 export function valuesOf(scenario: LoadScenario, given: OptionValues): OptionValues {
   const values = given["quick"] === true
     ? quickened(scenario, defaultsOf(scenario))
@@ -36,7 +36,7 @@ export function valuesOf(scenario: LoadScenario, given: OptionValues): OptionVal
   return given["rounds"] === "" ? values : { ...values, rounds: given["rounds"] };
 }
 
-/** A line for each scenario, case and target. */
+/** The summary of all results: a line for each scenario, case and target. */
 export function renderSummary(all: readonly (readonly [LoadScenario, LoadResults])[]): string {
   const lines = all.flatMap(([scenario, { rows }]) => {
     const headline = scenario.columns.find(({ key }) => key === scenario.headline);
@@ -84,7 +84,7 @@ async function run(given: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench --all`. */
+/** The scenario of `deno task bench --all`. */
 export const ALL: Scenario = {
   name: "all",
   help: HELP,

@@ -1,7 +1,7 @@
 /**
- * The limit to compare with, as a program: WebSocket servers that do nothing but echo (`/echo`) or
- * send a message once to each receiver of a room (`/rooms`, frames as in `wire_raw.ts`), on Deno's own
- * server or on the npm package `ws`. Its argument is `BareOptions` as JSON; prints `{"url"}`.
+ * A program that is the limit for comparisons: WebSocket servers that only echo (`/echo`) or send a message
+ * once to each receiver of a room (`/rooms`, frames as in `wire_raw.ts`), on Deno's own server or on the npm
+ * package `ws`. Its argument is `BareOptions` as JSON; it prints `{"url"}`.
  */
 import { createServer } from "node:http";
 import type { IncomingMessage } from "node:http";
@@ -9,15 +9,15 @@ import { createServer as createTlsServer } from "node:https";
 import { WebSocketServer } from "ws";
 import { RAW } from "./wire_raw.ts";
 
-/** What to be. */
+/** The options of a bare server. */
 export interface BareOptions {
   readonly kind: "deno" | "ws";
-  /** PEM; absent: no TLS. */
+  /** The certificate in PEM; absent: no TLS. */
   readonly cert?: string;
   readonly key?: string;
 }
 
-/** As much of a socket of either kind as is used here. */
+/** The functions of a socket of either kind that are used here. */
 interface Sink {
   send(data: Uint8Array | ArrayBuffer): void;
 }
@@ -33,7 +33,7 @@ const latin1 = new TextDecoder("latin1");
 const rooms = new Map<string, Set<Sink>>();
 const SUBSCRIBED = new Uint8Array([RAW.subscribe]);
 
-/** A frame of `/rooms`; what is sent on is the frame as it came. */
+/** Handles a frame of `/rooms`. A message is sent on as the frame in which it came. */
 function onRoomFrame(socket: Sink, frame: Uint8Array): void {
   const room = latin1.decode(frame.subarray(2, 2 + frame[1]!));
   const members = rooms.get(room);
@@ -96,7 +96,7 @@ function announce(port: number, secure: boolean): void {
 if (import.meta.main) {
   const options: BareOptions = JSON.parse(Deno.args[0] ?? "");
   (options.kind === "deno" ? serveDeno : serveWs)(options);
-  // Who started this closes stdin when it is done, or ends: either way this process must not stay.
+  // The process that started this one closes stdin when it is done, or ends; then this process must end too.
   await Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
   Deno.exit(0);
 }

@@ -1,10 +1,10 @@
 /**
- * Sizes of real messages: the payloads of the example webhook events of the shared data where the
- * checkout has them beside it, else a record of their sizes. Only sizes are used, never what they say.
+ * The sizes of real messages: those of the payloads in the example webhook events of the shared data, where
+ * the checkout has them beside it, else a record of these sizes. Only sizes are used, never the content.
  */
 import { ROOT } from "../measure/scenario.ts";
 
-/** NDJSON, a member `payload` a line; the notice beside it says where it is from. */
+/** NDJSON with a member `payload` in each line; the notice beside the file names its source. */
 const EVENTS = `${ROOT}/../shared/data/events/events.ndjson`;
 
 /**
@@ -19,10 +19,10 @@ export const RECORDED_SIZES_BYTES: readonly number[] = [
   12_151, 13_196, 13_916, 19_250, 23_571, 23_741, 25_178, 26_156,
 ];
 
-/** Steps through a sorted list so that large and small take turns; coprime to most lengths. */
+/** The step through a sorted list by which large and small sizes take turns; coprime to most lengths. */
 const STRIDE = 13;
 
-/** Sizes in a fixed order that is not theirs. Pure. */
+/** The sizes in a fixed order in which large and small take turns. Pure. */
 export function interleaved(sizes_bytes: readonly number[]): number[] {
   const sorted = sizes_bytes.toSorted((one, other) => one - other);
   const taken: number[] = [];
@@ -40,7 +40,7 @@ export function payloadSizes(ndjson: string): number[] {
   );
 }
 
-/** Sizes of bodies and where they are from. */
+/** The sizes of bodies, and their source. */
 export async function chatSizes(): Promise<{ sizes_bytes: number[]; source: string }> {
   try {
     const sizes_bytes = interleaved(payloadSizes(await Deno.readTextFile(EVENTS)));

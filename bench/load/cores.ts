@@ -1,23 +1,23 @@
 /**
- * Which cores the load and which the target may use, so that they do not take each other's: pinned
- * where there are enough, else the load is nice to the target. Linux's `taskset`.
+ * Which cores the load and the target may use, so that they do not take each other's. They are pinned where
+ * there are enough cores, else the load is nice to the target. Uses Linux's `taskset`.
  */
 
-/** Fewer, and a half is no machine. */
+/** Fewest cores for pinning; with less, half of the machine is too little for either. */
 const PINNED_CORES_MIN = 4;
 const NICENESS = 5;
 
-/** Who runs where. */
+/** The cores of load and target. */
 export interface Placement {
-  /** For people. */
+  /** The placement in words, for people. */
   readonly how: string;
-  /** Stands before the command of a load process. */
+  /** Words in front of the command of a load process. */
   readonly load: readonly string[];
-  /** `taskset -c` list of the target's cores; undefined: any. */
+  /** The target's cores as `taskset -c` lists them; undefined: any core. */
   readonly target_cores: string | undefined;
 }
 
-/** The upper half of the cores is for the load. Pure. */
+/** The placement for so many cores. The upper half of them is for the load. Pure. */
 export function placementOf(cores: number, has_taskset: boolean): Placement {
   if (!has_taskset || cores < PINNED_CORES_MIN) {
     const how = `not pinned (${cores} cores), load at nice ${NICENESS}`;
@@ -38,7 +38,7 @@ async function works(command: string, ...args: string[]): Promise<boolean> {
   }
 }
 
-/** For this machine. */
+/** The placement for this machine. */
 export async function placement(): Promise<Placement> {
   return placementOf(navigator.hardwareConcurrency, await works("taskset", "-p", `${Deno.pid}`));
 }

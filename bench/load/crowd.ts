@@ -1,6 +1,6 @@
 /**
- * The connections of one load process: opens them, publishes when it is time, and counts what comes.
- * Knows no protocol (that is its wire's business) and nothing of other processes.
+ * The connections of one load process: opens them, publishes when it is time, and counts what comes. It knows
+ * no protocol, which is the wire's task, and no other process.
  */
 import { Body, Measure, stampOf, unixMs } from "./measure.ts";
 import { dueMs, membersOf, seatsOf, shareOf } from "./plan.ts";
@@ -8,11 +8,11 @@ import type { Crowd, Pace, Run, Seat } from "./plan.ts";
 import type { Wire, WireConnection, WireOptions } from "./target.ts";
 import type { Order, Sent } from "./words.ts";
 
-/** Connections that are opened at a time, and rooms that one asks for at a time. */
+/** Connections that are opened at a time, and rooms for which one connection asks at a time. */
 const OPENING = 32;
 const SUBSCRIBING = 64;
 const TICK_MS = 1;
-/** Reached only when a server does not answer at all. */
+/** Time limit of a connection, reached only when a server does not answer at all. */
 const CONNECT_MS = 10_000;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -20,11 +20,11 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 interface Publisher {
   readonly connection: WireConnection;
   readonly rooms: readonly string[];
-  /** Who hears each room. */
+  /** How many connections hear each room. */
   readonly members: readonly number[];
 }
 
-/** Runs so many lanes over a list. */
+/** Runs so many lanes of work over a list. */
 async function inLanes<T>(all: readonly T[], lanes: number, work: (one: T) => Promise<void>) {
   const rest = all.values();
   await Promise.all(Array.from({ length: lanes }, async () => {
@@ -32,12 +32,12 @@ async function inLanes<T>(all: readonly T[], lanes: number, work: (one: T) => Pr
   }));
 }
 
-/** All publishers of a crowd, whichever process they are in. */
+/** Number of publishers of a crowd, in all processes together. */
 function publishersOf({ groups }: Crowd): number {
   return groups.reduce((sum, group) => sum + (group.publishes ? group.connections : 0), 0);
 }
 
-/** The connections of this process. */
+/** The part of a crowd in this process. */
 export class CrowdMember {
   readonly #wire: Wire;
   readonly #order: Order;
@@ -52,7 +52,7 @@ export class CrowdMember {
     this.#order = order;
   }
 
-  /** Resolves with their number when all are connected and hear their rooms. */
+  /** Opens all connections and subscribes them to their rooms. Resolves with their number. */
   async open(): Promise<number> {
     const { crowd, process } = this.#order;
     const seats = seatsOf(crowd, process);
@@ -76,7 +76,7 @@ export class CrowdMember {
     return seats.length;
   }
 
-  /** Sends all of a run; resolves when the last one is sent. */
+  /** Sends all messages of a run. Resolves when the last one is sent. */
   async run(run: Run, start_ms: number): Promise<Sent> {
     const from_ms = start_ms + run.warmup_seconds * 1_000;
     this.measure.begin(from_ms, from_ms + run.seconds * 1_000);
@@ -86,7 +86,7 @@ export class CrowdMember {
     return await this.#runRate(run.pace, bodies, start_ms);
   }
 
-  /** Opens connections at a constant rate, counting from when each was due, and keeps them. */
+  /** Opens connections at a constant rate and keeps them; the time of each counts from when it was due. */
   async connect(
     plan: { rate: number; warmup_seconds: number; seconds: number; start_ms: number },
   ): Promise<Sent> {
@@ -151,7 +151,7 @@ export class CrowdMember {
     return { sent, expected };
   }
 
-  /** Calls for each that is due, until the counted time is over. */
+  /** Calls the function for each message that is due, until the counted time is over. */
   async #whenDue(
     share: ReturnType<typeof shareOf>,
     start_ms: number,

@@ -25,34 +25,39 @@ import type { RunningTarget } from "./target.ts";
 import { cpuSecondsBetween, type Usage, usagesOf } from "./usage.ts";
 import type { Count, Opened, Order, Report, Sent, Word } from "./words.ts";
 
-/** All processes begin so long after they are told. */
+/** Time from the order to the common start of all processes, in ms. */
 const BEGIN_MS = 100;
-/** A drain ends when nothing has come for so long. */
+/** Silence in ms after which a drain ends. */
 const SILENCE_MS = 5_000;
 const POLL_MS = 20;
-/** A process that has ended says why within this. */
+/** Time in ms in which the log of an ended process says why it ended. */
 const LOG_MS = 1_000;
 
-/** What a run came to. */
+/** The result of a run. */
 export interface LoadReport {
   readonly seconds: number;
-  /** Published, and how often that was to be heard and was, warm-up included. */
+  /**
+   * How many messages were published, how often they were to be heard, and how often they were; warm-up
+   * included.
+   */
   readonly sent: number;
   readonly expected: number;
   readonly received: number;
-  /** Expected and never heard; below 0: heard more often than it was to be. */
+  /** Deliveries that were expected and never came; below 0: more came than were expected. */
   readonly missing: number;
-  /** Heard in the counted time, a second. */
+  /** Deliveries per second in the counted time. */
   readonly delivered_per_s: number;
-  /** From the due time to when it was heard. */
+  /** Latency from the time when a message was due to when it was heard. */
   readonly latency: Latency;
-  /** From the due time to when the generator sent it: its own part of the latencies above. */
+  /**
+   * Time from when a message was due to when the generator sent it, which is its own part of the latencies.
+   */
   readonly lateness: Latency;
-  /** HdrHistogram V2 of the latencies, µs. */
+  /** The latencies in µs as HdrHistogram V2. */
   readonly histogram: string;
-  /** Cores that the target used, as 1 for a whole one. */
+  /** Number of cores that the target used; 1 is a whole core. */
   readonly cores: number;
-  /** The same of what it works with, such as NATS. */
+  /** Number of cores used by the processes beside the target, such as NATS. */
   readonly beside_cores: number;
   readonly generator_cores: number;
   /** CPU time of the target for each delivery in the counted time. */
@@ -61,27 +66,30 @@ export interface LoadReport {
   readonly per_cpu_s: number;
   /** Resident memory of the target at the end of the counted time. */
   readonly rss_bytes: number;
-  /** Refusals and ends of connections: how many, and the first few. */
+  /** Number of refusals and ended connections, and the first few of them. */
   readonly problem_count: number;
   readonly problems: readonly string[];
-  /** How load and target share the cores. */
+  /** How load and target share the cores, for people. */
   readonly placed: string;
 }
 
-/** New connections at a constant rate. */
+/** The plan for new connections at a constant rate. */
 export interface ConnectPlan {
   readonly rate: number;
   readonly warmup_seconds: number;
   readonly seconds: number;
 }
 
-/** Connections that are open. */
+/** The open connections of a load. */
 export interface Load extends AsyncDisposable {
   readonly connections: number;
   run(run: Run): Promise<LoadReport>;
-  /** Opens more, as those of the first group; the report's messages are connections. */
+  /**
+   * Opens more connections like those of the first group. In the report, connections take the place of
+   * messages.
+   */
   connect(plan: ConnectPlan): Promise<LoadReport>;
-  /** What the target uses now. */
+  /** The CPU time and memory of the target now. */
   usage(): Promise<Usage>;
 }
 
@@ -113,7 +121,7 @@ async function openAll(all: readonly Program[], running: RunningTarget, crowd: C
   return sum(opened, (one) => one.connections);
 }
 
-/** All processes with their answers in the same order. */
+/** Sends a word to all processes. Resolves with their answers in the same order. */
 async function askAll<T>(all: readonly Program[], word: Word): Promise<T[]> {
   return await Promise.all(all.map(async (program) => {
     await program.say(word);
@@ -121,7 +129,7 @@ async function askAll<T>(all: readonly Program[], word: Word): Promise<T[]> {
   }));
 }
 
-/** Until all is heard, or nothing comes any more. */
+/** Waits until everything expected is heard, or nothing comes any more. */
 async function drain(all: readonly Program[], expected: number): Promise<void> {
   let [received, changed_ms] = [-1, performance.now()];
   for (;;) {
@@ -137,7 +145,7 @@ interface Measured {
   readonly seconds: number;
   readonly sent: readonly Sent[];
   readonly reports: readonly Report[];
-  /** Of the target, of what is beside it, and of the load, before and after the counted time. */
+  /** Usage of the target, of the processes beside it, and of the load, before and after the counted time. */
   readonly before: readonly Usage[];
   readonly after: readonly Usage[];
   readonly placed: string;
@@ -187,14 +195,14 @@ export async function openLoad(running: RunningTarget, crowd: Crowd): Promise<Lo
   ) => {
     const start_ms = unixMs() + BEGIN_MS;
     const sending = askAll<Sent>(all, word(start_ms));
-    // Who waits for it does so below; until then a failure is not nobody's.
+    // The result is awaited below; until then a failure must not count as unhandled.
     sending.catch(() => {});
     const usagesAt = async (seconds: number) => {
       await pause(start_ms + seconds * 1_000 - unixMs());
       try {
         return await usagesOf(sets);
       } catch (error) {
-        // Where a process of the load has ended, its log says more than that it is gone.
+        // The log of an ended load process says more than that the process is gone.
         await Promise.race([sending, pause(LOG_MS)]);
         throw error;
       }
@@ -216,7 +224,7 @@ export async function openLoad(running: RunningTarget, crowd: Crowd): Promise<Lo
   };
 }
 
-/** Connects, runs once, and closes. */
+/** Connects, runs once, and closes all connections. */
 export async function runLoad(running: RunningTarget, plan: LoadPlan): Promise<LoadReport> {
   await using load = await openLoad(running, plan);
   return await load.run(plan);

@@ -1,13 +1,13 @@
-/** The goals of the message path beside what `--all` measured. Pure; a goal that is missed only says so. */
+/** Compares the goals of the message path with the figures of `--all`. Pure; a missed goal is only told. */
 import { renderRows } from "../measure/table.ts";
 import type { Row } from "./load_scenario.ts";
 
-/** A goal and what came of it. */
+/** A goal, and whether it is met. */
 export interface Goal {
   readonly goal: string;
   readonly bound: string;
   readonly measured: string;
-  /** Undefined: not measured in this run. */
+  /** Undefined: the run did not measure it. */
   readonly met: boolean | undefined;
 }
 
@@ -19,7 +19,7 @@ const IDLE_TIMES = 1.3;
 const IDLE_MB = 350;
 const IDLE_CONNECTIONS = "10000";
 const HANDSHAKE_P99_MS = 20;
-/** Not peers: ours, and the bare servers. */
+/** Targets that are no peers: our own, and the bare servers. */
 const NO_PEERS: readonly string[] = ["arqon", "arqon-nats", "deno", "ws"];
 
 type Rows = readonly Row[];
@@ -32,13 +32,13 @@ function of(rows: Rows, scenario: string, target: string): Row[] {
   return rows.filter((row) => row.scenario === scenario && row.target === target);
 }
 
-/** Which side of its bound a figure must be on, and which of several is the worst. */
+/** On which side of its bound a figure must be, and which of several figures is the worst. */
 const SIDES = {
   ">=": { worst: Math.min, met: (value: number, bound: number) => value >= bound },
   "<": { worst: Math.max, met: (value: number, bound: number) => value < bound },
 } as const;
 
-/** Of several figures the worst counts; none: not measured. */
+/** Judges the worst of several figures; without figures the goal was not measured. */
 function judged(
   side: keyof typeof SIDES,
   goal: string,
@@ -64,7 +64,7 @@ function echoGoals(rows: Rows): Goal[] {
   });
 }
 
-/** The least of: our better way over the best peer, by case. */
+/** Our lead over the best peer in each case, by the better of our two ways, with BATCH and without. */
 function leads(rows: Rows): number[] {
   const fanout = rows.filter(({ scenario }) => scenario === "fanout");
   const plain = (name: string) => name.replace(/, BATCH$/, "");
@@ -135,17 +135,17 @@ function handshakeGoals(rows: Rows): Goal[] {
   );
 }
 
-/** Every goal that `--all` can judge. */
+/** All goals that `--all` can judge. */
 export function goalsOf(rows: Rows): Goal[] {
   return [...echoGoals(rows), ...fanoutGoals(rows), ...idleGoals(rows), ...handshakeGoals(rows)];
 }
 
-/** Where the other goals are measured. */
+/** The goals that are measured elsewhere. */
 const ELSEWHERE =
   `Goals that take longer: \`deno task bench durable --only write\` (durable publishes of
 bare JetStream's), \`deno task bench policy\` (what a bound policy adds), \`deno task bench garbage\``;
 
-/** A table of them. */
+/** The table of the goals. */
 export function renderGoals(goals: readonly Goal[]): string {
   const rows = goals.map(({ goal, bound, measured, met }) => [
     goal,

@@ -1,16 +1,19 @@
-/** The same load over more and more rooms, connections or tenants: only that one number differs. Pure. */
+/**
+ * Plans of the same load over more and more rooms, connections or tenants, in which only that one number
+ * differs. Pure.
+ */
 import type { Group, LoadPlan } from "./plan.ts";
 
-/** What is the same at all steps. */
+/** The part of a plan that is the same at all steps. */
 export interface GrowthLoad {
-  /** Messages a second, all connections together. */
+  /** Messages per second of all connections together. */
   readonly rate: number;
   readonly seconds: number;
   readonly warmup_seconds: number;
   readonly size_bytes: number;
 }
 
-/** Connections among which rooms are spread, and over which tenants are. */
+/** Number of connections among which rooms are spread, and over which tenants are. */
 const SPREAD = 20;
 const OVER_TENANTS = 1_000;
 
@@ -29,26 +32,29 @@ function echo(
   };
 }
 
-/** So many rooms in turn, of at most 20 connections; each hears its own rooms. */
+/**
+ * The plan for so many rooms, which take turns, on at most 20 connections; each connection hears its own
+ * rooms.
+ */
 export function roomsPlan(rooms: number, load: GrowthLoad): LoadPlan {
   const connections = Math.min(rooms, SPREAD);
   const rooms_each = Math.ceil(rooms / connections);
   return echo(load, { connections, tenants: 1, prefix: "many", rooms, rooms_each });
 }
 
-/** So many connections in turn, each in a room of its own. */
+/** The plan for so many connections, which take turns, each in a room of its own. */
 export function connectionsPlan(connections: number, load: GrowthLoad): LoadPlan {
   return echo(load, { connections, tenants: 1, prefix: "own", rooms: connections, rooms_each: 1 });
 }
 
-/** 1,000 connections in turn, each in a room of its own, of so many tenants. */
+/** The plan for so many tenants: 1,000 connections take turns, each in a room of its own. */
 export function tenantsPlan(tenants: number, load: GrowthLoad): LoadPlan {
   const connections = Math.max(tenants, OVER_TENANTS);
   const rooms = Math.ceil(connections / tenants);
   return echo(load, { connections, tenants, prefix: "tenant", rooms, rooms_each: 1 });
 }
 
-/** 1, 10, 100 and so on from `first` to `last`. */
+/** The powers of ten from `first` to `last`: 1, 10, 100 and so on. */
 export function powersOfTen(first: number, last: number): number[] {
   const steps: number[] = [];
   for (let step = first; step <= last; step *= 10) steps.push(step);

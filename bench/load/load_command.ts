@@ -1,4 +1,7 @@
-/** Scenarios of the load generator as `deno task bench NAME`: their options and `--quick`. */
+/**
+ * Makes scenarios of the load generator into those of `deno task bench NAME`, with their options and
+ * `--quick`.
+ */
 import type { ParseArgsOptionsConfig } from "node:util";
 import { text } from "../measure/scenario.ts";
 import type { OptionValues, Scenario } from "../measure/scenario.ts";
@@ -7,7 +10,7 @@ import type { LoadCase, LoadScenario } from "./load_scenario.ts";
 import { failureOf, renderTable } from "./load_table.ts";
 import { targetsNamed } from "./targets.ts";
 
-/** The values with those of `--quick` in place of defaults. */
+/** The option values, where those of `--quick` take the place of defaults. */
 export function quickened(scenario: LoadScenario, values: OptionValues): OptionValues {
   const quick = { rounds: "1", ...scenario.quick };
   const options = optionsOf(scenario);
@@ -17,7 +20,7 @@ export function quickened(scenario: LoadScenario, values: OptionValues): OptionV
   return { ...values, ...Object.fromEntries(replaced) };
 }
 
-/** Its own options and everybody's. */
+/** The options of a scenario: its own and the common ones. */
 export function optionsOf(scenario: LoadScenario): ParseArgsOptionsConfig {
   return {
     targets: text("arqon,arqon-nats,deno,ws"),
@@ -33,7 +36,7 @@ const COMMON_HELP =
   --quick           one short round
 `;
 
-/** As `deno task bench NAME`. */
+/** The scenario of `deno task bench NAME` for a scenario of the load generator. */
 export function scenarioOf<C extends LoadCase>(load: LoadScenario<C>): Scenario {
   const plain = load as unknown as LoadScenario;
   return {

@@ -1,6 +1,6 @@
 /**
- * Runs a scenario on targets: in turns, so many rounds, each round the other way round; what goes wrong
- * on one is kept, and the others go on. It knows no scenario.
+ * Runs a scenario on targets: they take turns for so many rounds, in the opposite order in every other round.
+ * A failure of one target is kept, and the others go on. It knows no scenario.
  */
 import { positive, UsageError } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
@@ -26,7 +26,7 @@ function histogramOf(measured: readonly Measurement[]): { histogram?: string } {
   return all.length === 0 ? {} : { histogram: merged(all).encode() };
 }
 
-/** Collects measurements by case and target. */
+/** Collects measurements, by case and target. */
 class Collected {
   readonly #measured = new Map<Key, Measurement[]>();
   readonly #omitted = new Map<Key, Omitted>();
@@ -82,7 +82,7 @@ class Collected {
   }
 }
 
-/** Cases that the same kind of server serves. */
+/** Groups the cases that the same setting of a target serves. */
 function bySetup<C extends LoadCase>(cases: readonly C[]): C[][] {
   const setups = Map.groupBy(cases, ({ tls = false, tenants = 1 }) => `${tls} ${tenants}`);
   return [...setups.values()];
@@ -95,7 +95,7 @@ async function startOne(
   return await target.start({ tls, tenants });
 }
 
-/** One measurement; what goes wrong is kept, and the target is not asked for that case again. */
+/** Measures a case once. A failure is kept, and the target gets this case no more. */
 async function measureOne<C extends LoadCase>(
   scenario: LoadScenario<C>,
   { one, target, running }: { one: C; target: Target; running: RunningTarget },
@@ -112,7 +112,7 @@ async function measureOne<C extends LoadCase>(
   }
 }
 
-/** Starts a target for its cases; undefined when it cannot run, which is then noted. */
+/** Starts a target for its cases; undefined when it cannot run here, which is noted. */
 async function tryStart(
   target: Target,
   cases: readonly LoadCase[],
@@ -127,7 +127,7 @@ async function tryStart(
   }
 }
 
-/** The targets take turns, each round the other way round. */
+/** Measures cases on all targets in turns, in the opposite order in every other round. */
 async function measureCases<C extends LoadCase>(
   scenario: LoadScenario<C>,
   cases: readonly C[],

@@ -1,37 +1,37 @@
 /**
- * What a scenario of the load generator is, and what comes of one. `load_rounds.ts` runs it on targets,
- * `load_command.ts` from the command line, and `load_table.ts` renders it.
+ * A scenario of the load generator, and its results. `load_rounds.ts` runs it on targets, `load_command.ts`
+ * from the command line, and `load_table.ts` renders the results.
  */
 import type { ParseArgsOptionsConfig } from "node:util";
 import type { OptionValues } from "../measure/scenario.ts";
 import type { LoadReport } from "./driver.ts";
 import type { Ability, RunningTarget } from "./target.ts";
 
-/** Figures of one measurement, by names that end in their units. */
+/** The figures of one measurement, by names that end in their units. */
 export type Figures = Readonly<Record<string, number>>;
 
-/** One thing that a scenario measures on each target. */
+/** One case, which a scenario measures on each target. */
 export interface LoadCase {
   readonly name: string;
-  /** Targets without one of these are left out, and the report says so. */
+  /** Abilities that a target needs for the case. Other targets are left out, and the report says so. */
   readonly needs: readonly Ability[];
   readonly tls?: boolean;
   readonly tenants?: number;
-  /** The case whose bare Deno figures this one's are compared with; absent: its own. */
+  /** The case with whose figures on bare Deno this one is compared; absent: this case itself. */
   readonly beside?: string;
 }
 
-/** One measurement. */
+/** The result of one measurement. */
 export interface Measurement {
   readonly figures: Figures;
-  /** Messages that were expected and never came. */
+  /** Number of expected messages that never came. */
   readonly missing: number;
   readonly problems: readonly string[];
-  /** HdrHistogram V2 of its latencies in µs, as Base64. */
+  /** The latencies in µs as HdrHistogram V2, in Base64. */
   readonly histogram?: string;
 }
 
-/** A figure as a column of the table. */
+/** A column of the table, which shows one figure. */
 export interface Column {
   readonly key: string;
   readonly title: string;
@@ -41,40 +41,40 @@ export interface Column {
 /** A scenario of the load generator. */
 export interface LoadScenario<C extends LoadCase = LoadCase> {
   readonly name: string;
-  /** For `--help`, without the options that all of these have. */
+  /** The text for `--help`, without the common options. */
   readonly help: string;
-  /** Its own options; `--targets`, `--rounds` and `--quick` are everybody's. */
+  /** The scenario's own options; `--targets`, `--rounds` and `--quick` are common to all. */
   readonly options: ParseArgsOptionsConfig;
-  /** Values of options with `--quick`, and in `--all --quick`. */
+  /** Option values with `--quick`, and in `--all --quick`. */
   readonly quick: Readonly<Record<string, string>>;
-  /** A new process of the target for each measurement: where memory is measured. */
+  /** Whether each measurement needs a new process of the target, as memory does. */
   readonly fresh: boolean;
   readonly columns: readonly Column[];
-  /** The figure that is compared with bare Deno's, whose most and least are shown. */
+  /** Name of the figure that is compared with bare Deno's, and whose least and most are shown. */
   readonly headline: string;
-  /** Throws `UsageError`. */
+  /** The cases for these option values. Throws `UsageError`. */
   cases(values: OptionValues): readonly C[];
   measure(running: RunningTarget, one: C, values: OptionValues): Promise<Measurement>;
 }
 
-/** What a target came to in a case. */
+/** The results of a target in a case. */
 export interface Row {
   readonly scenario: string;
   readonly case: string;
   readonly target: string;
   readonly title: string;
   readonly version: string;
-  /** Medians of the rounds. */
+  /** The medians of the rounds. */
   readonly medians: Figures;
-  /** Of the headline. */
+  /** The least value of the headline. */
   readonly least: number;
   readonly most: number;
-  /** The headline over bare Deno's; NaN without. */
+  /** Ratio of the headline to bare Deno's; NaN without bare Deno. */
   readonly ratio: number;
   readonly missing: number;
   readonly problems: readonly string[];
   readonly rounds: readonly Figures[];
-  /** Of the latencies of all rounds, HdrHistogram V2 in µs; absent where there are none. */
+  /** The latencies of all rounds in µs as HdrHistogram V2; absent when there are none. */
   readonly histogram?: string;
 }
 
@@ -83,19 +83,22 @@ export interface Omitted {
   readonly case: string;
   readonly target: string;
   readonly why: string;
-  /** `here`: it should have given figures. */
+  /**
+   * The reason: `cannot` for a missing ability, `not here` for a target that does not run here, `failed` for
+   * a target that should have given figures.
+   */
   readonly kind: "cannot" | "not here" | "failed";
 }
 
-/** All of a run. */
+/** The results of a whole run. */
 export interface LoadResults {
-  /** How load and targets shared the cores. */
+  /** How load and targets shared the cores, for people. */
   readonly placed: string;
   readonly rows: readonly Row[];
   readonly omitted: readonly Omitted[];
 }
 
-/** The usual figures of a load, and whether messages were lost. */
+/** The measurement of a load report: its usual figures, and whether messages were lost. */
 export function measurementOf(report: LoadReport, more: Figures = {}): Measurement {
   const { latency, lateness } = report;
   return {

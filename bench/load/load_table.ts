@@ -1,13 +1,13 @@
-/** What a scenario of the load generator measured, as a table for a terminal. Pure. */
+/** Renders the results of a load scenario as a table for a terminal. Pure. */
 import { renderRows } from "../measure/table.ts";
 import type { Column, LoadResults, LoadScenario, Omitted, Row } from "./load_scenario.ts";
 
-/** A figure, `-` where there is none. */
+/** A figure as text, `-` where there is none. */
 export function shown(value: number | undefined, digits: number): string {
   return value === undefined || !Number.isFinite(value) ? "-" : value.toFixed(digits);
 }
 
-/** Left-out cases in a few lines: a line for each reason. */
+/** The cases that were left out: a line for each reason. */
 export function renderOmitted(omitted: readonly Omitted[]): string {
   const reasons = Map.groupBy(omitted, ({ kind, why }) => `${kind}: ${why.split("\n", 1)[0]}`);
   return [...reasons].map(([reason, all]) => {
@@ -28,7 +28,7 @@ function cells(row: Row, columns: readonly Column[], several: boolean, digits: n
   ];
 }
 
-/** Medians; least and most are those of the headline. */
+/** The table of medians; least and most are those of the headline. */
 export function renderTable(
   scenario: LoadScenario,
   { placed, rows, omitted }: LoadResults,
@@ -52,7 +52,7 @@ export function renderTable(
   return `${table}\n\n${notes}`;
 }
 
-/** Why the figures are not to be trusted; undefined: they are. */
+/** Why the figures cannot be trusted; undefined when they can. */
 export function failureOf({ rows, omitted }: LoadResults): string | undefined {
   const lost = rows.find(({ missing }) => missing !== 0);
   if (lost !== undefined) {

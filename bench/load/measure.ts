@@ -1,9 +1,9 @@
-/** What a load process counts, from the stamps of what it hears. Knows no wire. */
+/** Counts what a load process hears, by the stamps in the bodies. It knows no wire. */
 import { Latencies } from "./histogram.ts";
 import { STAMP_BYTES } from "./plan.ts";
 import type { Report } from "./words.ts";
 
-/** Unix ms with its fraction, the same for all processes of a machine. */
+/** The time in Unix ms with its fraction, the same for all processes of a machine. */
 export const unixMs = () => performance.timeOrigin + performance.now();
 
 const PROBLEMS_SHOWN = 5;
@@ -11,13 +11,13 @@ const PROBLEMS_SHOWN = 5;
 const stamp = new Float64Array(1);
 const stamp_bytes = new Uint8Array(stamp.buffer);
 
-/** The time that a body was stamped with. */
+/** The time with which a body was stamped. */
 export function stampOf(body: Uint8Array): number {
   for (let at = 0; at < STAMP_BYTES; at++) stamp_bytes[at] = body[at]!;
   return stamp[0]!;
 }
 
-/** A body to be stamped: the same bytes each time. */
+/** A body that can be stamped; its other bytes are always the same. */
 export class Body {
   readonly bytes: Uint8Array;
   readonly #stamp: Float64Array;
@@ -33,7 +33,7 @@ export class Body {
   }
 }
 
-/** Counts of one run; `begin` starts the next. */
+/** The counts of one run; `begin` starts the next run. */
 export class Measure {
   readonly #latencies = new Latencies();
   readonly #lateness = new Latencies();
@@ -48,12 +48,15 @@ export class Measure {
     return this.#received;
   }
 
-  /** Unix ms at which the counted time ends. */
+  /** Time in Unix ms at which the counted time ends. */
   get until_ms(): number {
     return this.#until_ms;
   }
 
-  /** What is due within these Unix ms counts. Problems of the opening stay until they are reported. */
+  /**
+   * Begins a run, in which messages count that are due between these times in Unix ms. Problems while opening
+   * stay until they are reported.
+   */
   begin(from_ms: number, until_ms: number): void {
     this.#from_ms = from_ms;
     this.#until_ms = until_ms;

@@ -1,64 +1,68 @@
 /**
- * What a load is, as plain JSON that goes to load processes, and which of its connections belongs to
- * which process, tenant and room. Pure; nothing here connects or waits.
+ * The plan of a load, as plain JSON for load processes, and which of its connections belongs to which
+ * process, tenant and room. Pure; nothing here connects or waits.
  */
 
-/** Connections that do the same. A load has one group or several. */
+/** A group of connections that all do the same. A load has one or more groups. */
 export interface Group {
   readonly connections: number;
-  /** Connection i belongs to tenant i modulo this. */
+  /** Number of tenants; connection i belongs to tenant i modulo this. */
   readonly tenants: number;
-  /** Begins the names of its rooms; groups with the same prefix meet in the same rooms. */
+  /** Prefix of the rooms' names. Groups with the same prefix meet in the same rooms. */
   readonly prefix: string;
-  /** Rooms of each tenant: `PREFIX-0` and on. */
+  /** Number of rooms of each tenant: `PREFIX-0` and on. */
   readonly rooms: number;
-  /** Rooms of each connection; the j-th of a tenant begins with room j times this. */
+  /** Number of rooms of each connection; the rooms of a tenant's j-th connection begin at j times this. */
   readonly rooms_each: number;
-  /** Hears its rooms. */
+  /** Whether the connections hear their rooms. */
   readonly subscribes: boolean;
-  /** Publishes to its rooms, in turn. */
+  /** Whether the connections publish to their rooms, in turn. */
   readonly publishes: boolean;
-  /** Asks for several messages in a frame. */
+  /** Whether the connections ask for several messages in a frame. */
   readonly batch: boolean;
 }
 
-/** When messages are published. */
+/** The pace at which messages are published. */
 export type Pace =
-  /** Open: each message has its time, and its latency counts from it, whatever became of the others. */
+  /**
+   * An open load: each message has a due time, from which its latency counts, whatever became of the others.
+   */
   | {
     readonly kind: "rate";
-    /** Messages a second, all publishers together. */
+    /** Messages per second of all publishers together. */
     readonly rate: number;
-    /** So many have the same time. */
+    /** Number of messages with the same due time. */
     readonly burst: number;
   }
-  /** Closed: each publisher, alone in its room, always has so many messages under way. */
+  /** A closed load: each publisher, alone in its room, always has so many messages under way. */
   | { readonly kind: "window"; readonly window: number };
 
-/** Connections and how they are spread. */
+/** The connections of a load, and how they are spread. */
 export interface Crowd {
   readonly groups: readonly Group[];
-  /** Load processes; one more takes the publishers that hear nothing, when there are any. */
+  /** Number of load processes. One more takes the publishers that hear nothing, when there are any. */
   readonly processes: number;
-  /** Every connection gets back what it publishes itself and nothing else. */
+  /** Whether every connection gets back exactly what it publishes itself. */
   readonly echo: boolean;
 }
 
-/** What the connections of a crowd do. */
+/** What the connections of a crowd do in one run. */
 export interface Run {
   readonly pace: Pace;
-  /** Bytes of bodies, in turn; at least `STAMP_BYTES` are sent. */
+  /** Sizes of bodies in bytes, used in turn; at least `STAMP_BYTES` are sent. */
   readonly sizes_bytes: readonly number[];
-  /** Published before that and not counted. */
+  /** Seconds of publishing before the counted time. */
   readonly warmup_seconds: number;
-  /** Counted time. */
+  /** Seconds of the counted time. */
   readonly seconds: number;
 }
 
-/** A whole load. */
+/** A whole load: a crowd and one run. */
 export interface LoadPlan extends Crowd, Run {}
 
-/** Begins every body: Unix ms at which the message was due, as a float64 of this machine. */
+/**
+ * Length of the stamp at the beginning of every body: the due time in Unix ms, as a float64 of this machine.
+ */
 export const STAMP_BYTES = 8;
 
 /** One connection of a crowd. */
@@ -68,12 +72,15 @@ export interface Seat {
   readonly group: Group;
 }
 
-/** True for publishers that hear nothing: what they hear must not delay what they send. */
+/**
+ * Whether a group only publishes. Such publishers get a process of their own, so that hearing does not delay
+ * sending.
+ */
 export function isApart({ publishes, subscribes }: Group): boolean {
   return publishes && !subscribes;
 }
 
-/** How many processes the crowd takes. */
+/** Number of processes for a crowd. */
 export function processesOf({ groups, processes }: Crowd): number {
   return processes + (groups.some(isApart) ? 1 : 0);
 }
@@ -103,7 +110,7 @@ export function seatsOf({ groups, processes }: Crowd, process: number): Seat[] {
 /** How many connections hear a room of a tenant. */
 export type MembersOf = (tenant: number, room: string) => number;
 
-/** Counts them once for the whole crowd. */
+/** Counts the members of all rooms once for the whole crowd. */
 export function membersOf({ groups }: Crowd): MembersOf {
   const counts = new Map<string, number>();
   for (const group of groups) {
@@ -118,16 +125,16 @@ export function membersOf({ groups }: Crowd): MembersOf {
   return (tenant, room) => counts.get(`${tenant}/${room}`) ?? 0;
 }
 
-/** One process's part of an open load. */
+/** The part of an open load that one process sends. */
 export interface Share {
-  /** Messages a second. */
+  /** Messages per second. */
   readonly rate: number;
   readonly burst: number;
-  /** After the start of the load, so that processes do not send at the same moments; ms. */
+  /** Delay in ms after the start of the load, so that processes do not send at the same moments. */
   readonly offset_ms: number;
 }
 
-/** What a process with so many of all publishers sends. */
+/** The share of a process with so many of all publishers. */
 export function shareOf(
   { rate, burst }: { readonly rate: number; readonly burst: number },
   publishers: number,
@@ -137,7 +144,7 @@ export function shareOf(
   return { rate: rate * publishers / all, burst, offset_ms: process * 1_000 / rate };
 }
 
-/** When the k-th message of a share is due, ms after the start of the load. */
+/** Due time of the k-th message of a share, in ms after the start of the load. */
 export function dueMs({ rate, burst, offset_ms }: Share, index: number): number {
   return offset_ms + Math.floor(index / burst) * burst * 1_000 / rate;
 }

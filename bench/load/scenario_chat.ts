@@ -1,6 +1,6 @@
 /**
- * The scenario `chat`: rooms of 2, 10 and 100 members side by side, everybody hears and speaks, bodies
- * as large as real events.
+ * The scenario `chat`: rooms of 2, 10 and 100 members side by side, in which everybody hears and speaks, with
+ * bodies as large as real events.
  */
 import { positive, text } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
@@ -25,14 +25,14 @@ interface ChatCase extends LoadCase {
   readonly batch: boolean;
 }
 
-/** How many rooms of how many members. */
+/** The kinds of rooms: how many rooms of how many members. */
 const KINDS = [
   { prefix: "direct", rooms: 50, members: 2 },
   { prefix: "team", rooms: 20, members: 10 },
   { prefix: "channel", rooms: 2, members: 100 },
 ] as const;
 
-/** Everybody in one room. Pure. */
+/** The groups of members, each in one room. Pure. */
 export function chatGroups(batch: boolean): Group[] {
   return KINDS.map(({ prefix, rooms, members }) => ({
     connections: rooms * members,
@@ -59,7 +59,7 @@ async function planOf(values: OptionValues, batch: boolean): Promise<LoadPlan> {
   };
 }
 
-/** `deno task bench chat`. */
+/** The scenario of `deno task bench chat`. */
 export const CHAT: LoadScenario<ChatCase> = {
   name: "chat",
   help: HELP,

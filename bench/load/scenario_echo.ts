@@ -1,6 +1,6 @@
 /**
- * The scenarios `echo` (latency and CPU time at a constant rate) and `throughput` (as fast as it
- * goes): connections that each publish to a room of their own and hear themselves.
+ * The scenarios `echo` (latency and CPU time at a constant rate) and `throughput` (as fast as possible): each
+ * connection publishes to a room of its own and hears itself.
  */
 import { positive, text } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
@@ -41,7 +41,7 @@ const OPTIONS = {
   processes: text("2"),
 };
 
-/** Connections that each hear themselves. */
+/** The plan for connections that each hear themselves. */
 export function echoPlan(values: OptionValues, pace: Pace): LoadPlan {
   const connections = positive(values, "connections");
   return {
@@ -80,7 +80,7 @@ const COSTS = [
   { key: "per_cpu_s", title: "a CPU second", digits: 0 },
 ] as const;
 
-/** `deno task bench echo`. */
+/** The scenario of `deno task bench echo`. */
 export const ECHO: LoadScenario = {
   name: "echo",
   help: ECHO_HELP,
@@ -97,7 +97,7 @@ export const ECHO: LoadScenario = {
   measure: async (running, _one, values) => measurementOf(await runLoad(running, ratePlan(values))),
 };
 
-/** `deno task bench throughput`. */
+/** The scenario of `deno task bench throughput`. */
 export const THROUGHPUT: LoadScenario = {
   name: "throughput",
   help: THROUGHPUT_HELP,

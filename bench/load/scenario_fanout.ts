@@ -25,7 +25,10 @@ interface FanoutCase extends LoadCase {
   readonly batch: boolean;
 }
 
-/** One to many, whose deliveries a second are the same for any number of receivers. */
+/**
+ * The plan for one publisher and many receivers, with the same deliveries per second for any number of
+ * receivers.
+ */
 export function fanoutPlan(one: Omit<FanoutCase, keyof LoadCase>, values: OptionValues): LoadPlan {
   const { receivers, burst, batch } = one;
   const room = { tenants: 1, prefix: "fanout", rooms: 1, rooms_each: 1, batch };
@@ -58,7 +61,7 @@ function casesOf(values: OptionValues): FanoutCase[] {
   );
 }
 
-/** `deno task bench fanout`. */
+/** The scenario of `deno task bench fanout`. */
 export const FANOUT: LoadScenario<FanoutCase> = {
   name: "fanout",
   help: HELP,

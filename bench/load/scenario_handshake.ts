@@ -37,11 +37,11 @@ async function measure(
     warmup_seconds: positive(values, "warmup"),
     seconds: positive(values, "seconds"),
   });
-  // A connection that is refused is a figure of this scenario, no message that was lost.
+  // A refused connection is a figure of this scenario and no lost message.
   return { ...measurementOf(report, { failures: report.missing }), missing: 0 };
 }
 
-/** `deno task bench handshake`. */
+/** The scenario of `deno task bench handshake`. */
 export const HANDSHAKE: LoadScenario = {
   name: "handshake",
   help: HELP,

@@ -16,11 +16,11 @@ time. What one connection takes is the growth since the first hundred.
   --processes N     of clients (2)
 `;
 
-/** What the first ones make a process allocate once is not theirs. */
+/** Connections before the first reading, so that what a process allocates only once does not count. */
 const FIRST = 100;
-/** Files of a server that are no connection. */
+/** Open files of a server that are no connections. */
 const OWN_FILES = 400;
-/** Ports of one client address: `net.ipv4.ip_local_port_range` has some 28,000. */
+/** Ports of one client address; `net.ipv4.ip_local_port_range` has some 28,000. */
 const PORTS = 25_000;
 
 interface IdleCase extends LoadCase {
@@ -83,7 +83,7 @@ function casesOf(values: OptionValues): IdleCase[] {
   });
 }
 
-/** `deno task bench idle`. */
+/** The scenario of `deno task bench idle`. */
 export const IDLE: LoadScenario<IdleCase> = {
   name: "idle",
   help: HELP,

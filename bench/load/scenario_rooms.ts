@@ -17,7 +17,7 @@ what a message costs as there are more rooms.
   --bytes N         size of a body (256)
 `;
 
-/** Options that are the same for all scenarios of growth. */
+/** The options that all scenarios of growth share. */
 export const GROWTH_OPTIONS = {
   rate: text("5000"),
   seconds: text("3"),
@@ -25,7 +25,7 @@ export const GROWTH_OPTIONS = {
   bytes: text("256"),
 };
 
-/** What these ask for; throws `UsageError`. */
+/** The load for the options of a scenario of growth. Throws `UsageError`. */
 export function growthLoad(values: OptionValues): GrowthLoad {
   return {
     rate: positive(values, "rate"),
@@ -35,7 +35,7 @@ export function growthLoad(values: OptionValues): GrowthLoad {
   };
 }
 
-/** What a step of growth is shown with. */
+/** The columns for a step of growth. */
 export const GROWTH_COLUMNS: readonly Column[] = [
   { key: "p50_ms", title: "p50 ms", digits: 2 },
   { key: "p99_ms", title: "p99 ms", digits: 2 },
@@ -45,12 +45,12 @@ export const GROWTH_COLUMNS: readonly Column[] = [
   { key: "rss_mb", title: "RSS MB", digits: 0 },
 ];
 
-/** A case with the number that grows. */
+/** A case of growth, with the number that grows. */
 export interface GrowthCase extends LoadCase {
   readonly step: number;
 }
 
-/** `deno task bench many-rooms`. */
+/** The scenario of `deno task bench many-rooms`. */
 export const MANY_ROOMS: LoadScenario<GrowthCase> = {
   name: "many-rooms",
   help: HELP,

@@ -16,7 +16,7 @@ tenants; what a message costs as there are more tenants. Only targets that know 
   --bytes N         size of a body (256)
 `;
 
-/** `deno task bench many-tenants`. */
+/** The scenario of `deno task bench many-tenants`. */
 export const MANY_TENANTS: LoadScenario<GrowthCase> = {
   name: "many-tenants",
   help: HELP,
@@ -28,7 +28,7 @@ export const MANY_TENANTS: LoadScenario<GrowthCase> = {
   cases: (values) => {
     growthLoad(values);
     const steps = positives(values, "tenants");
-    // The same server for all of them, so that only the load differs.
+    // One server serves all cases, so that only the load differs.
     const tenants = Math.max(...steps);
     return steps.map((step) => ({ name: `${step} tenants`, needs: ["tenants"], tenants, step }));
   },

@@ -8,7 +8,7 @@ import { IDLE } from "./scenario_idle.ts";
 import { MANY_ROOMS } from "./scenario_rooms.ts";
 import { MANY_TENANTS } from "./scenario_tenants.ts";
 
-/** A new one is one more line. Whoever runs one gives it the cases that it made itself. */
+/** All scenarios. A new one is one more line. A scenario only gets cases that it made itself. */
 export const LOAD_SCENARIOS: readonly LoadScenario[] = [
   HANDSHAKE,
   ECHO,

@@ -1,6 +1,6 @@
 /**
- * What a benchmark can run against, and how its load reaches it: a *target* is a server with
- * processes of its own, a *wire* the protocol that a load process speaks to it. Types only.
+ * What a benchmark runs against, and how its load reaches it: a *target* is a server with its own processes,
+ * a *wire* is the protocol that a load process speaks to it. Types only.
  */
 
 /** The target's name on the command line and in reports. */
@@ -14,34 +14,37 @@ export type TargetId =
   | "mosquitto"
   | "socketio";
 
-/** What a scenario may ask for; one that asks for more than a target can leaves it out, and says so. */
+/** An ability that a scenario may need. A scenario leaves out the targets without it, and says so. */
 export type Ability = "echo" | "rooms" | "tenants" | "tls" | "batch";
 
-/** How a scenario wants its target. */
+/** The options with which a scenario starts a target. */
 export interface TargetOptions {
-  /** Serve `wss://` with a certificate of its own. */
+  /** Serve `wss://` with the target's certificate. */
   readonly tls: boolean;
-  /** Tenants that tokens are wanted for; at least 1. */
+  /** Number of tenants that need tokens, at least 1. */
   readonly tenants: number;
 }
 
 /** A server that can be measured. */
 export interface Target {
   readonly id: TargetId;
-  /** For tables. */
+  /** Name of the target in tables. */
   readonly title: string;
   readonly abilities: ReadonlySet<Ability>;
-  /** Installs what it needs, starts it, and waits until it takes connections. Rejects with TargetUnavailable. */
+  /**
+   * Installs what the target needs, starts it, and waits until it accepts connections. Rejects with
+   * TargetUnavailable.
+   */
   start(options: TargetOptions): Promise<RunningTarget>;
 }
 
-/** A server that takes connections; disposing of it ends all its processes. */
+/** A server that accepts connections. Disposing of it ends all its processes. */
 export interface RunningTarget extends AsyncDisposable {
-  /** Of the server itself, as it says it. */
+  /** Version of the server, as it reports it. */
   readonly version: string;
-  /** Processes whose CPU time and memory are the target's, their children included. */
+  /** Processes that are the target, their children included. Their CPU time and memory count. */
   readonly pids: readonly number[];
-  /** Processes that it works with, shown beside its own: the NATS server and the Brain of a bus. */
+  /** Processes that the target uses, shown beside its own: the NATS server and the Brain of a bus. */
   readonly beside_pids?: readonly number[];
   readonly wire: WireSpec;
 }
@@ -51,42 +54,47 @@ export class TargetUnavailable extends Error {
   override readonly name = "TargetUnavailable";
 }
 
-/** Which protocol at which address; plain JSON, as it goes to load processes. */
+/** The protocol and address of a target, as plain JSON for load processes. */
 export interface WireSpec {
   readonly protocol: "arqon" | "raw" | "nats" | "centrifugo" | "mqtt" | "socketio";
-  /** `ws:` or `wss:`. */
+  /** An address with `ws:` or `wss:`. */
   readonly url: string;
-  /** One for each tenant, where the target knows tenants. */
+  /** One token for each tenant, where the target has tenants. */
   readonly tokens: readonly string[];
-  /** PEM of the authority that signed its certificate; absent without TLS. */
+  /** PEM of the authority that signed the certificate; absent without TLS. */
   readonly ca?: string;
 }
 
-/** One connection's wishes. */
+/** The options of one connection. */
 export interface WireOptions {
-  /** Index into `tokens`. */
+  /** Index of the tenant's token in `tokens`. */
   readonly tenant: number;
-  /** Ask for several messages in a frame, where the wire has that. */
+  /** Whether to ask for several messages in a frame, where the wire has that. */
   readonly batch: boolean;
-  /** It only gets back what it publishes itself: a bare server then echoes, without any rooms. */
+  /**
+   * Whether the connection only gets back what it publishes. A bare server then echoes and needs no rooms.
+   */
   readonly echo?: boolean;
-  /** Each message that arrives; the bytes are good until it returns. */
+  /** Called for each message that arrives; the bytes are valid until it returns. */
   readonly onMessage: (body: Uint8Array) => void;
-  /** A refusal, or the end of the connection that nobody asked for. */
+  /** Called for a refusal, and for the end of a connection that this process did not close. */
   readonly onProblem: (what: string) => void;
 }
 
-/** A protocol: one implementation for each `WireSpec.protocol`. */
+/** A protocol: there is one for each `WireSpec.protocol`. */
 export interface Wire {
-  /** Resolves when the server has greeted (what a user calls connected). */
+  /** Opens a connection. Resolves when the server has greeted, which is when a user calls it connected. */
   open(spec: WireSpec, options: WireOptions): Promise<WireConnection>;
 }
 
 /** One connection of a load process. */
 export interface WireConnection {
-  /** Resolves when messages to the room will arrive. */
+  /** Subscribes to a room. Resolves when messages to the room will arrive. */
   subscribe(room: string): Promise<void>;
-  /** Fire and forget; `body` is copied or written before it returns. A publisher that subscribed hears itself. */
+  /**
+   * Publishes without waiting. `body` is copied or written before it returns. A subscribed publisher hears
+   * itself.
+   */
   publish(room: string, body: Uint8Array): void;
   close(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * ArqonBus as targets: one process with the embedded Spine, and a Shield and a Brain on NATS. Limits
- * are raised out of the way, as the peers have none; everything else is as it is by default.
+ * ArqonBus as two targets: one process with the embedded Spine, and a Shield and a Brain on NATS. Limits are
+ * raised so far that they do not count, as the peers have none; everything else is at its default.
  */
 import { importJWK, SignJWT } from "@panva/jose";
 import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
@@ -13,7 +13,7 @@ import { TLS_FILES } from "./target_bare.ts";
 
 const ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tenants", "tls", "batch"]);
 
-/** Everybody comes from one machine, and thousands of them are one user. */
+/** Raised limits: all clients come from one machine, and thousands of them are one user. */
 export const LIMITS = `
 [limits]
 messages_per_second = 10_000_000
@@ -38,7 +38,7 @@ async function caOf({ tls }: TargetOptions): Promise<{ ca?: string }> {
   return tls ? { ca: await Deno.readTextFile(TLS_FILES.ca) } : {};
 }
 
-/** One for each tenant, of a user of its own. */
+/** One token for each tenant, each for a user of its own. */
 async function tokens(
   tenants: number,
   tokenFor: (claims: { tenant_id: string; sub: string }) => Promise<string>,
@@ -97,7 +97,7 @@ async function startOnNats(options: TargetOptions): Promise<RunningTarget> {
   };
 }
 
-/** Shield and Brain in one process. */
+/** The target with Shield and Brain in one process. */
 export const ARQON: Target = {
   id: "arqon",
   title: "ArqonBus (embedded)",
@@ -105,7 +105,7 @@ export const ARQON: Target = {
   start: startEmbedded,
 };
 
-/** A Shield as a process; NATS and the Brain are beside it. */
+/** The target with a Shield as a process; NATS and the Brain run beside it. */
 export const ARQON_NATS: Target = {
   id: "arqon-nats",
   title: "ArqonBus (NATS)",

@@ -4,7 +4,7 @@ import type { BareOptions } from "./bare_server.ts";
 import { startProgram } from "./program.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 
-/** The certificate for tests, and who signed it. */
+/** The certificate for tests, and the authority that signed it. */
 export const TLS_FILES = {
   cert: `${ROOT}/tests/tls/server.pem`,
   key: `${ROOT}/tests/tls/server_key.pem`,
@@ -45,7 +45,7 @@ async function start(kind: BareOptions["kind"], { tls }: TargetOptions): Promise
   }
 }
 
-/** Deno's own server: the limit that ratios refer to. */
+/** The target with Deno's own server, which is the limit that ratios refer to. */
 export const DENO: Target = {
   id: "deno",
   title: "bare Deno",
@@ -53,7 +53,7 @@ export const DENO: Target = {
   start: (options) => start("deno", options),
 };
 
-/** The package `ws` under Deno. */
+/** The target with the package `ws` under Deno. */
 export const WS: Target = {
   id: "ws",
   title: "bare ws",

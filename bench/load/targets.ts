@@ -1,4 +1,4 @@
-/** Every target by its name. The peers are loaded when one of them is asked for. */
+/** Finds targets by their names. The code of the peers is loaded only when one of them is asked for. */
 import { UsageError } from "../measure/scenario.ts";
 import type { Target } from "./target.ts";
 import { ARQON, ARQON_NATS } from "./target_arqon.ts";
@@ -6,7 +6,7 @@ import { DENO, WS } from "./target_bare.ts";
 
 const OWN: readonly Target[] = [ARQON, ARQON_NATS, DENO, WS];
 
-/** Those that a list names, in the order of tables; `all` names every one. Throws `UsageError`. */
+/** The targets that a list names, in the order of tables; `all` names every one. Throws `UsageError`. */
 export async function targetsNamed(list: string): Promise<readonly Target[]> {
   const names = list.split(",").map((name) => name.trim());
   if (names.every((name) => OWN.some(({ id }) => id === name))) {

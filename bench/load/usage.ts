@@ -1,21 +1,21 @@
 /**
- * CPU time and memory of processes and all their descendants, from `/proc`. Deno itself may not read
- * there, so a shell does. Linux only.
+ * Reads the CPU time and memory of processes and all their descendants from `/proc`. Deno may not read there,
+ * so a shell does. Linux only.
  */
 
-/** What some processes have used up to a moment. */
+/** The CPU time and memory of some processes up to a moment. */
 export interface Usage {
-  /** User and system time of all threads, ended ones too, in steps of a clock tick (10 ms). */
+  /** User and system time of all threads, also of ended ones, in steps of a clock tick (10 ms). */
   readonly cpu_seconds: number;
-  /** The same of each thread that there is, by its id and to the nanosecond. */
+  /** CPU time of each living thread in ns, by the thread's id. */
   readonly threads_ns: ReadonlyMap<number, number>;
-  /** Resident memory, each process on its own (VmRSS). */
+  /** Resident memory, added up over the processes (VmRSS). */
   readonly rss_bytes: number;
   /** `performance.now()` in the middle of the reading. */
   readonly at_ms: number;
 }
 
-/** One line of `/proc/PID/stat`, as far as it is of use. */
+/** The useful part of one line in `/proc/PID/stat`. */
 export interface ProcessStat {
   readonly pid: number;
   readonly parent: number;
@@ -25,7 +25,7 @@ export interface ProcessStat {
 /** `USER_HZ`, the same on every Linux that Deno runs on. */
 const TICKS_PER_SECOND = 100;
 
-/** Reads `pid (name) state ppid ... utime stime`, where the name may hold anything. */
+/** Reads `pid (name) state ppid ... utime stime`. The name may contain anything. */
 export function readStat(line: string): ProcessStat | undefined {
   const end = line.lastIndexOf(")");
   if (end < 0) return undefined;
@@ -49,12 +49,12 @@ export function withDescendants(
   return stats.filter(({ pid }) => wanted.has(pid));
 }
 
-/** Where the kernel counts no scheduling, ticks must do. */
+/** Length of a tick in ns, for kernels that count no scheduling. */
 const TICK_NS = 1e9 / TICKS_PER_SECOND;
 
 /**
- * CPU seconds between two readings of the same processes. By threads, as a tick is too coarse for a
- * second or two; what a thread did that ended meanwhile is left out: idle threads of a pool end.
+ * CPU seconds between two readings of the same processes. They are added up by threads, as a tick is too
+ * coarse for a second or two. A thread that ended in between is left out; these are idle threads of a pool.
  */
 export function cpuSecondsBetween(before: Usage, after: Usage): number {
   let ns = 0;
@@ -71,7 +71,7 @@ grep -H '' /proc/[0-9]*/task/[0-9]*/schedstat 2>/dev/null; true`;
 interface Proc {
   readonly stats: readonly ProcessStat[];
   readonly rss: ReadonlyMap<number, number>;
-  /** By process, then by thread. */
+  /** CPU time in ns, by process and then by thread. */
   readonly threads_ns: ReadonlyMap<number, ReadonlyMap<number, number>>;
 }
 
@@ -96,7 +96,7 @@ async function readProc(): Promise<Proc> {
   return { stats, rss, threads_ns: threadsOf(text) };
 }
 
-/** One reading for several sets of processes. Rejects when one of the `roots` is gone. */
+/** Reads several sets of processes at once. Rejects when one of the `roots` is gone. */
 export async function usagesOf(sets: readonly (readonly number[])[]): Promise<Usage[]> {
   const before_ms = performance.now();
   const { stats, rss, threads_ns } = await readProc();

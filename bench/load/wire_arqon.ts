@@ -1,6 +1,6 @@
 /**
- * The wire of ArqonBus for load processes: binary frames, as little work a message as a client can
- * do. What it receives it does not check.
+ * The wire of ArqonBus for load processes: binary frames, with as little work for each message as a client
+ * can do. It does not check what it receives.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { connectSocket } from "../measure/socket.ts";
@@ -8,10 +8,10 @@ import type { LoadSocket } from "../measure/socket.ts";
 import type { Wire, WireConnection, WireOptions } from "./target.ts";
 
 const FIELD = { event: 21, data: 2 } as const;
-/** Fills the body of a template, so that its place is found. */
+/** The byte that fills the body of a template, so that the body's place can be found. */
 const FILL = 0xa5;
 
-/** Where the reader is. */
+/** The position of the reader. */
 let cursor = 0;
 
 function varint(bytes: Uint8Array): number {
@@ -23,7 +23,10 @@ function varint(bytes: Uint8Array): number {
   }
 }
 
-/** Bytes of a field of length-delimited type between the cursor and `end`: how many, at the cursor. */
+/**
+ * Reads the length of a field of length-delimited type at the cursor, before `end`; undefined for another
+ * field.
+ */
 function enter(bytes: Uint8Array, end: number, field: number): number | undefined {
   while (cursor < end) {
     const tag = varint(bytes);
@@ -47,10 +50,10 @@ export function eventData(bytes: Uint8Array, start: number, end: number): Uint8A
   return data_bytes === undefined ? undefined : bytes.subarray(cursor, cursor + data_bytes);
 }
 
-/** A PUB frame with room for a body. */
+/** The bytes of a PUB frame, with room for a body. */
 interface Template {
   readonly frame: Uint8Array;
-  /** Where the body begins. */
+  /** Offset of the body. */
   readonly at: number;
 }
 
@@ -64,7 +67,7 @@ function templateOf(room_id: string, body_bytes: number): Template {
   return { frame, at: place.byteOffset - frame.byteOffset };
 }
 
-/** Templates of all connections of this process: names are far fewer than messages. */
+/** Templates of all connections in this process; there are far fewer names than messages. */
 const templates = new Map<string, Map<number, Template>>();
 
 function publication(room_id: string, body: Uint8Array): Uint8Array {
@@ -149,7 +152,7 @@ class ArqonConnection implements WireConnection {
   }
 }
 
-/** ArqonBus. */
+/** The wire of ArqonBus. */
 export const ARQON_WIRE: Wire = {
   async open(spec, options) {
     const token = spec.tokens[options.tenant % spec.tokens.length] ?? "";

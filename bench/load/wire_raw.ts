@@ -1,16 +1,16 @@
 /**
- * The wire of the bare servers (`bare_server.ts`): bodies as they are on `/echo`; on `/rooms` an
+ * The wire of the bare servers (`bare_server.ts`). A frame of `/echo` is a body; a frame of `/rooms` is an
  * opcode, the length of a room's name, the name, and the body.
  */
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire, WireConnection } from "./target.ts";
 
-/** First byte of a frame; the server answers `subscribe` with a frame of that byte alone. */
+/** Opcodes, the first byte of a frame. The server answers `subscribe` with a frame of that byte alone. */
 export const RAW = { subscribe: 1, publish: 2 } as const;
 
 const encoder = new TextEncoder();
 
-/** A frame of `/rooms`. Names have at most 255 bytes. */
+/** Makes a frame of `/rooms`. Names have at most 255 bytes. */
 export function rawFrame(opcode: number, room: string, body: Uint8Array): Uint8Array {
   const name = encoder.encode(room);
   const frame = new Uint8Array(2 + name.length + body.length);
@@ -21,7 +21,7 @@ export function rawFrame(opcode: number, room: string, body: Uint8Array): Uint8A
   return frame;
 }
 
-/** Bare Deno and bare `ws`. */
+/** The wire of bare Deno and bare `ws`. */
 export const RAW_WIRE: Wire = {
   async open(spec, options): Promise<WireConnection> {
     const path = options.echo === true ? "/echo" : "/rooms";

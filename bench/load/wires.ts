@@ -1,9 +1,9 @@
-/** Which wire speaks which protocol. Those of the peers are loaded when they are asked for. */
+/** Finds the wire for a protocol. The wires of the peers are loaded only when they are asked for. */
 import type { Wire, WireSpec } from "./target.ts";
 import { ARQON_WIRE } from "./wire_arqon.ts";
 import { RAW_WIRE } from "./wire_raw.ts";
 
-/** The wire of a protocol. */
+/** The wire for the protocol of a target. */
 export async function wireOf({ protocol }: WireSpec): Promise<Wire> {
   if (protocol === "arqon") return ARQON_WIRE;
   if (protocol === "raw") return RAW_WIRE;

@@ -1,8 +1,8 @@
-/** What a load process is told, and what it says: lines of JSON. Types only. */
+/** The lines of JSON between a driver and a load process. Types only. */
 import type { Crowd, Run } from "./plan.ts";
 import type { WireSpec } from "./target.ts";
 
-/** The first line: whom to be. It answers with `Opened`. */
+/** The first line to a load process, which says what the process is. It answers with `Opened`. */
 export interface Order {
   readonly wire: WireSpec;
   readonly crowd: Crowd;
@@ -10,17 +10,17 @@ export interface Order {
   readonly process: number;
 }
 
-/** All connections are there and hear their rooms, or why not. */
+/** The answer that all connections are open and hear their rooms, or the reason why not. */
 export interface Opened {
   readonly connections: number;
   readonly problem?: string;
 }
 
-/** Any later line. */
+/** Any later line to a load process. */
 export type Word =
-  /** Answered by `Sent` when all is sent. */
+  /** Begins a run. Answered by `Sent` when everything is sent. */
   | { readonly word: "run"; readonly run: Run; readonly start_ms: number }
-  /** New connections at a constant rate, as those of its first group. Answered by `Sent`. */
+  /** Asks for new connections at a constant rate, like those of the first group. Answered by `Sent`. */
   | {
     readonly word: "connect";
     readonly rate: number;
@@ -28,32 +28,32 @@ export type Word =
     readonly seconds: number;
     readonly start_ms: number;
   }
-  /** Answered by `Count`. */
+  /** Asks for the count so far. Answered by `Count`. */
   | { readonly word: "count" }
-  /** Answered by `Report`. */
+  /** Asks for the report. Answered by `Report`. */
   | { readonly word: "report" };
 
-/** What was published, warm-up included, and how often it is to be heard. */
+/** How many messages were published, warm-up included, and how often they are to be heard. */
 export interface Sent {
   readonly sent: number;
   readonly expected: number;
 }
 
-/** What was heard so far, warm-up included. */
+/** How many messages were heard so far, warm-up included. */
 export interface Count {
   readonly received: number;
 }
 
-/** What one process measured since `run` or `connect`. */
+/** The measurements of one process since `run` or `connect`. */
 export interface Report extends Count {
-  /** Heard within the counted time. */
+  /** Deliveries within the counted time. */
   readonly delivered: number;
-  /** Histogram of latencies from the due time, of what was due within the counted time. */
+  /** Histogram of latencies from the due time, for messages that were due within the counted time. */
   readonly latencies: string;
-  /** Histogram of how late it was sent: the generator's own part of those latencies. */
+  /** Histogram of how late messages were sent, which is the generator's own part of those latencies. */
   readonly lateness: string;
-  /** Refusals and ends of connections, the first few. */
+  /** The first few refusals and ended connections. */
   readonly problems: readonly string[];
-  /** All of them. */
+  /** Number of all refusals and ended connections. */
   readonly problem_count: number;
 }

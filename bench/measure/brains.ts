@@ -1,7 +1,6 @@
 /**
- * Brains for benchmarks: `brain/main.ts` as processes of their own on one real NATS, with what they
- * and the server say of themselves over HTTP. Asks rooms and presence as a Shield or another Brain
- * would; starts no Shield.
+ * Brains for benchmarks: `brain/main.ts` as processes on one real NATS, and the figures that they and the
+ * server give over HTTP. It asks rooms and presence as a Shield or another Brain would, and starts no Shield.
  */
 import { readAck, writeEnvelope } from "@arqon/proto";
 import type { Ack, PlainCommand } from "@arqon/proto";
@@ -13,10 +12,10 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { startServer } from "../../tests/harness/cluster.ts";
 import { type NatsServer, startNats } from "../../tests/harness/nats_server.ts";
 
-/** Reached only when something hangs, or is slower than any figure here could be of use. */
+/** A limit that is reached only when something hangs, or is too slow for any figure here to be useful. */
 export const PATIENCE_MS = 120_000;
 
-/** Values of a Prometheus text by name and labels. */
+/** The values of a Prometheus text, by name and labels. */
 export class Scrape {
   readonly #values = new Map<string, number>();
 
@@ -29,7 +28,7 @@ export class Scrape {
     }
   }
 
-  /** Of all series of that name whose labels contain that text, e.g. `code="0"`; 0 without any. */
+  /** The sum of all series with that name whose labels contain that text, e.g. `code="0"`; 0 without any. */
   sum(name: string, label = ""): number {
     let sum = 0;
     for (const [series, value] of this.#values) {
@@ -40,29 +39,29 @@ export class Scrape {
   }
 }
 
-/** One Brain. */
+/** A Brain as a process. */
 export interface BrainProcess {
   readonly brain_id: string;
   metrics(): Promise<Scrape>;
 }
 
-/** A NATS and the Brains on it; disposing of it ends them all. */
+/** A NATS server and the Brains on it. Disposing of it ends them all. */
 export interface Brains extends AsyncDisposable {
   readonly nats: NatsServer;
-  /** `http://host:port` of the NATS server's monitoring. */
+  /** Address of the NATS server's monitoring: `http://host:port`. */
   readonly monitor_url: string;
   readonly brains: readonly BrainProcess[];
-  /** A new connection of this process, closed with the cluster. */
+  /** A new connection of this process, which is closed with the cluster. */
   openSpine(): Promise<Spine>;
 }
 
-/** Of this process's own parts: only what is wrong. */
+/** A logger for this process's own parts, which writes only errors. */
 export function errorLog(component: string): Logger {
   const write = (line: string) => void Deno.stderr.writeSync(new TextEncoder().encode(line));
   return createLogger({ level: "error", format: "logfmt", component, now: Date.now, write });
 }
 
-/** Resolves when it is so; rejects when it never comes. */
+/** Resolves when the condition holds; rejects when it never does. */
 export async function until(
   holds: () => boolean | Promise<boolean>,
   what: string,
@@ -75,7 +74,7 @@ export async function until(
   }
 }
 
-/** The Spine of a process of the cluster, as its configuration has it. */
+/** A Spine on the cluster, as the configuration of a process has it. */
 export function openNatsSpine(nats_url: string, component: string): Promise<Spine> {
   const config = configFrom({ nats: { urls: [nats_url] } });
   return openSpine(config, { log: errorLog(component), now: Date.now });
@@ -92,12 +91,12 @@ async function startBrain(config: string, dir: string, owned: AsyncDisposableSta
 }
 
 /**
- * How NATS stores: `each` write on disk before it is confirmed, as `docs/operations.md` has it, or
- * every two minutes, which is its default.
+ * How NATS stores writes: it confirms `each` one after it is on the disk, as `docs/operations.md` has it, or
+ * syncs them `later`, every two minutes, which is its default.
  */
 export type Syncing = "each" | "later";
 
-/** Starts that many Brains; resolves when each of them knows the others. */
+/** Starts that many Brains. Resolves when each of them knows the others. */
 export async function startBrains(count: number, syncing: Syncing = "each"): Promise<Brains> {
   await using starting = new AsyncDisposableStack();
   const dir = await Deno.makeTempDir({ prefix: "arqon-bench-" });
@@ -135,7 +134,7 @@ export async function startBrains(count: number, syncing: Syncing = "each"): Pro
   };
 }
 
-/** Of all Brains together. */
+/** The total of a metric over all Brains. */
 export async function total(
   { brains }: Pick<Brains, "brains">,
   name: string,
@@ -145,7 +144,7 @@ export async function total(
   return scrapes.reduce((sum, scrape) => sum + scrape.sum(name, label), 0);
 }
 
-/** A room's command as a Shield puts it on the Spine. */
+/** The bytes of a room's command, as a Shield puts them on the Spine. */
 export function commandBytes(
   tenant_id: string,
   room_id: string,
@@ -166,7 +165,7 @@ export function commandBytes(
   });
 }
 
-/** The Ack; throws when the command was refused. */
+/** The Ack of a command. Throws when the command was refused. */
 export function accepted(payload: Uint8Array): Ack {
   const ack = readAck(payload);
   if (ack.code !== 0) throw new Error(`refused: ${ack.code} ${ack.reason}: ${ack.message}`);

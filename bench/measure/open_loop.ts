@@ -1,32 +1,32 @@
 /**
- * Constant arrival rate whatever the target does: each message has a time at which it is due, and
- * its latency counts from that time, so that a target that stalls cannot hide its queue
- * (coordinated omission; G. Tene, "How NOT to Measure Latency").
+ * Sends messages at a constant rate whatever the target does. Each message has a due time, from which its
+ * latency counts, so that a target that stalls cannot hide its queue (coordinated omission; G. Tene, "How NOT
+ * to Measure Latency").
  */
 import { positive } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
 import type { EchoConnection, EchoTarget } from "./targets.ts";
 
-/** One load; the same for every target of a run. */
+/** The options of one load, the same for every target of a run. */
 export interface LoadOptions {
-  /** Messages a second, all connections together. */
+  /** Messages per second of all connections together. */
   readonly rate: number;
   readonly seconds: number;
-  /** Sent first and not counted. */
+  /** Seconds of messages that are sent first and do not count. */
   readonly warmup_seconds: number;
   readonly connections: number;
   readonly body_bytes: number;
   /** The body of every message; zeros when left out. */
   readonly body?: Uint8Array;
   /**
-   * Where a latency begins: when the message was `due` (as it is when left out), or when it was
-   * `sent`. Sending never waits for the target, so neither hides what queues there; `sent` leaves
-   * out how late this generator's own timer was, which is a millisecond and more.
+   * Where a latency begins: when the message was `due`, which is the default, or when it was `sent`. Sending
+   * never waits for the target, so both include what queues there. `sent` leaves out the lateness of this
+   * generator's own timer, which is a millisecond and more.
    */
   readonly from?: "due" | "sent";
 }
 
-/** The load that the usual options of a scenario ask for; throws `UsageError`. */
+/** The load that the common options of a scenario describe. Throws `UsageError`. */
 export function loadOptions(values: OptionValues): LoadOptions {
   return {
     rate: positive(values, "rate"),
@@ -37,12 +37,12 @@ export function loadOptions(values: OptionValues): LoadOptions {
   };
 }
 
-/** What one target did with the load: counted messages and latencies from the time each was due. */
+/** The result of one target: counted messages, and latencies from the due time of each. */
 export interface LoadResult {
   readonly target: string;
   readonly sent: number;
   readonly received: number;
-  /** Refused by the target, warm-up included; not in `received`. */
+  /** Messages that the target refused, warm-up included; they are not in `received`. */
   readonly refused: number;
   readonly p50_ms: number;
   readonly p90_ms: number;
@@ -53,7 +53,7 @@ export interface LoadResult {
 
 const TICK_MS = 1;
 const DRAIN_MS = 5_000;
-/** Instead of the time a latency begins: the message is of the warm-up. */
+/** Marks a message of the warm-up, in place of the time at which its latency begins. */
 const NOT_COUNTED = -1;
 
 /** The value below which `fraction` of the sorted latencies lie (nearest rank). */

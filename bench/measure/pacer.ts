@@ -1,20 +1,20 @@
 /**
- * A thread that raises a counter in shared memory at a constant rate and wakes whoever waits for it.
- * `setTimeout` has steps of a millisecond, in which ten messages of 10,000 a second would come at
- * once; a blocking wait is precise to some ten microseconds. It knows nothing of messages.
+ * A thread that raises a counter in shared memory at a constant rate and wakes the threads that wait for it.
+ * `setTimeout` has steps of a millisecond, in which ten of 10,000 messages per second would come at once; a
+ * blocking wait is precise to some ten microseconds. It knows nothing of messages.
  */
 
-/** What the thread is told; one plan at a time. */
+/** The plan for the thread, which takes one at a time. */
 export interface PacerPlan {
-  /** Two words: how many are due, and whether to stop (not 0). */
+  /** Two words: how many messages are due, and whether to stop (not 0). */
   readonly control: SharedArrayBuffer;
   readonly rate: number;
   readonly total: number;
-  /** Unix ms of the first one, with its fraction. */
+  /** Time of the first message in Unix ms, with its fraction. */
   readonly start_ms: number;
 }
 
-/** Index of the count of what is due. */
+/** Index of the counter of due messages. */
 export const DUE = 0;
 
 const unixMs = () => performance.timeOrigin + performance.now();

@@ -1,29 +1,29 @@
-/** Scenarios of several parts: which of them `--only` asks for, and what a part gives back. */
+/** Scenarios of several parts: which parts `--only` asks for, and what a part returns. */
 import { UsageError } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
 
-/** What a part measured, and its table. */
+/** The result of a part, and its table. */
 export interface Part {
   readonly result: unknown;
   readonly table: string;
 }
 
-/** How much of a part is run. */
+/** How long and how often a part measures. */
 export interface Effort {
   readonly rounds: number;
   readonly seconds: number;
 }
 
-/** By name, in the order in which they run. */
+/** The parts of a scenario by name, in the order in which they run. */
 export type Parts = Readonly<Record<string, (effort: Effort) => Promise<Part>>>;
 
-/** Waits for the figures and renders them. */
+/** A part made from its measurement and the function that renders it. */
 export async function part<T>(measured: Promise<T>, render: (result: T) => string): Promise<Part> {
   const result = await measured;
   return { result, table: render(result) };
 }
 
-/** The names that `--only` lists, or all. Throws UsageError for a part that is not there. */
+/** The parts that `--only` lists, or all. Throws UsageError for an unknown part. */
 export function partsOf(parts: Parts, values: OptionValues): string[] {
   const asked = String(values["only"]);
   if (asked === "") return Object.keys(parts);

@@ -1,9 +1,9 @@
-/** Runs one of the benchmark's own programs in a process with flags and permissions of its own. */
+/** Runs one of the benchmark's own programs as a process with its own flags and permissions. */
 import { ROOT } from "./scenario.ts";
 
 /**
- * Resolves with the JSON that the program prints. `flags` stand before the program, `input` becomes
- * its standard input. Rejects with what it wrote to standard error when it fails.
+ * Runs a program and resolves with the JSON that it prints. `flags` stand before the program, `input` becomes
+ * its standard input. Rejects with its standard error when it fails.
  */
 export async function runProgram<T>(
   program: string,
@@ -19,7 +19,7 @@ export async function runProgram<T>(
     stderr: "piped",
   }).spawn();
   const writer = child.stdin.getWriter();
-  // When it ends before it has read everything, its exit code says more than this would.
+  // When the program ends before it has read everything, its exit code says more than a failed write.
   const fed = writer.write(new TextEncoder().encode(input)).then(() => writer.close())
     .catch(() => {});
   const { success, code, stdout, stderr } = await child.output();

@@ -1,6 +1,6 @@
 /**
- * What a scenario of `deno task bench` is, how it reads its options, and what every report says about
- * the machine. The table of scenarios is in `main.ts`.
+ * A scenario of `deno task bench`: its type, how it reads its options, and what every report says about the
+ * machine. `main.ts` has the list of scenarios.
  */
 import type { ParseArgsOptionsConfig } from "node:util";
 
@@ -13,38 +13,38 @@ export const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathnam
 /** Values of a scenario's options as `node:util` reads them; every option has a default. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
-/** What a run came to. */
+/** The result of a scenario. */
 export interface ScenarioResult {
-  /** Everything measured, as JSON; `main.ts` adds machine, commit and time. */
+  /** All measurements as JSON; `main.ts` adds machine, commit and time. */
   readonly report: Readonly<Record<string, unknown>>;
-  /** The same for people. */
+  /** The table of the measurements, for people. */
   readonly table: string;
-  /** Why the figures are not to be trusted, or an aim that is a condition; else absent. */
+  /** Why the figures cannot be trusted, or which condition they miss; else absent. */
   readonly failure?: string | undefined;
 }
 
-/** One scenario. */
+/** A scenario of `deno task bench`. */
 export interface Scenario {
   readonly name: string;
-  /** What it measures and its options, for `--help`. */
+  /** What the scenario measures, and its options, for `--help`. */
   readonly help: string;
-  /** Its own options; `--out` and `--help` are everybody's. */
+  /** The scenario's own options; `--out` and `--help` are common to all. */
   readonly options: ParseArgsOptionsConfig;
-  /** Throws `UsageError` for a bad option before anything is started. */
+  /** Measures. Throws `UsageError` for a bad option before anything is started. */
   run(values: OptionValues): Promise<ScenarioResult>;
 }
 
-/** A wrong command line: exit code 2. */
+/** An error for a wrong command line; exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** An option with a value, which is `value` when it is not given. */
+/** A text option whose default is `value`. */
 export function text(value: string): { readonly type: "string"; readonly default: string } {
   return { type: "string", default: value };
 }
 
-/** The value of a whole-number option; throws `UsageError`. */
+/** Reads the value of a whole-number option. Throws `UsageError`. */
 export function positive(values: OptionValues, name: string): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value > 0) return value;
@@ -52,7 +52,7 @@ export function positive(values: OptionValues, name: string): number {
   throw new UsageError(`--${name} expects a whole number above 0, got ${given}`);
 }
 
-/** The values of an option that lists whole numbers with commas; throws `UsageError`. */
+/** Reads an option that lists whole numbers with commas. Throws `UsageError`. */
 export function positives(values: OptionValues, name: string): number[] {
   const all = String(values[name]).split(",").map(Number);
   if (all.every((value) => Number.isInteger(value) && value > 0)) return all;
@@ -60,7 +60,7 @@ export function positives(values: OptionValues, name: string): number[] {
   throw new UsageError(`--${name} expects whole numbers above 0 with commas, got ${given}`);
 }
 
-/** What figures depend on, named in every report. */
+/** The facts about the machine on which figures depend; every report has them. */
 export async function machine(): Promise<Record<string, string | number>> {
   return {
     os: Deno.build.os,
@@ -92,7 +92,7 @@ async function cpu(): Promise<string> {
   return name || await said("sysctl", "-n", "machdep.cpu.brand_string") || "unknown";
 }
 
-/** The commit that was measured; a trailing `+` says that the checkout has changes. */
+/** The measured commit; a trailing `+` means that the checkout has changes. */
 export async function commit(): Promise<string> {
   const head = await said("git", "rev-parse", "--verify", "HEAD");
   if (head === "") return "unknown";

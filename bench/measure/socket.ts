@@ -1,26 +1,26 @@
 /**
- * A WebSocket client for generating load: whole frames only, no fragments, no extensions. It exists
- * because Deno's own client writes a body above 1 KiB behind its header in two writes without
- * TCP_NODELAY, so that Nagle's algorithm and delayed acknowledgements hold each for some 44 ms.
+ * A WebSocket client for generating load, for whole frames only: no fragments, no extensions. It exists
+ * because Deno's own client writes a body above 1 KiB after its header in two writes without TCP_NODELAY, so
+ * that Nagle's algorithm and delayed acknowledgements hold each for some 44 ms.
  */
 import { setImmediate } from "node:timers";
 
-/** A connected socket. */
+/** A connected WebSocket. */
 export interface LoadSocket {
-  /** One binary frame; queued when the kernel takes no more. */
+  /** Sends one binary frame, which is queued when the kernel takes no more. */
   send(body: Uint8Array): void;
-  /** One text frame; the bytes are UTF-8. */
+  /** Sends one text frame; the bytes are UTF-8. */
   sendText(body: Uint8Array): void;
-  /** Called for each binary frame, in order; the bytes are good until it returns. */
+  /** Called for each binary frame, in order; the bytes are valid until it returns. */
   onmessage: (body: Uint8Array) => void;
-  /** Called for each text frame with its UTF-8; the bytes are good until it returns. */
+  /** Called for each text frame with its UTF-8; the bytes are valid until it returns. */
   ontext: (body: Uint8Array) => void;
-  /** Called once with the reason when it has ended and nobody called `close`. */
+  /** Called once with the reason when the socket has ended without a call of `close`. */
   onend: (why: string) => void;
   close(): void;
 }
 
-/** How to connect. */
+/** The options of a connection. */
 export interface SocketOptions {
   /** PEM of the authority to trust, for a `wss:` URL. */
   readonly ca?: string;
@@ -32,11 +32,14 @@ const CLOSE = 0x88;
 const PING = 0x89;
 const PONG = 0x8a;
 const MASKED = 0x80;
-/** Of a new connection; one that fills it in a read gets twice as much, up to the larger one. */
+/**
+ * Size of a new connection's buffer. A connection that fills it in one read gets twice as much, up to the
+ * larger size.
+ */
 const BUFFER_BYTES = 2_048;
 const BUFFER_BYTES_MAX = 262_144;
 
-/** A client's frame; the mask is 0, with which masking changes nothing. */
+/** The bytes of a client's frame. Its mask is 0, which changes nothing. */
 function clientFrame(opcode: number, body: Uint8Array): Uint8Array {
   const { length } = body;
   const head = length <= 125
@@ -58,7 +61,7 @@ function clientFrame(opcode: number, body: Uint8Array): Uint8Array {
   return frame;
 }
 
-/** Where a frame's body begins and ends; undefined while it is not whole. */
+/** Where the body of a frame begins and ends; undefined while the frame is not complete. */
 function frameAt(
   buffer: Uint8Array,
   at: number,
@@ -87,7 +90,7 @@ function request(url: URL, protocols: readonly string[]): Uint8Array {
   return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
 }
 
-/** Bytes that arrived, of which the front is taken frame by frame. */
+/** Bytes that have arrived, from which complete frames are taken. */
 class Incoming {
   #buffer = new Uint8Array(BUFFER_BYTES);
   #end = 0;
@@ -106,7 +109,7 @@ class Incoming {
     return count !== null;
   }
 
-  /** The answer's head as text once it is whole; takes it. */
+  /** Takes the head of the answer as text; undefined while it is not complete. */
   takeHead(): string | undefined {
     const text = new TextDecoder("latin1").decode(this.#buffer.subarray(0, this.#end));
     const end = text.indexOf("\r\n\r\n");
@@ -146,7 +149,7 @@ function writer(connection: Deno.Conn): (frame: Uint8Array) => void {
   };
   return (frame) => {
     waiting.push(frame);
-    // A connection that has ended shows in what does not come back.
+    // That a connection has ended is seen by what does not come back.
     if (!writing) drain().catch(() => {});
   };
 }
@@ -215,14 +218,14 @@ export async function connectSocket(
     else if (opcode !== PONG) throw new Error(`a frame that begins with ${opcode.toString(16)}`);
   };
   const listen = async () => {
-    // What came with the answer waits until who awaits this socket has set its handlers.
+    // Frames that came with the answer wait until the caller of this function has set its handlers.
     for (let turn = 0; turn < 3; turn++) await undefined;
     do incoming.takeFrames(onFrame); while (!closed && await incoming.read(connection));
   };
-  // Reading ends with an error when the socket is closed here, or reset by the other side.
+  // Reading ends with an error when this side closes the socket or the other side resets it.
   const ended = () =>
     listen().then(() => end("the server ended it"), (error) => end(String(error)));
-  // A frame may have come with the answer's head: who awaits this sets its handlers first.
+  // A frame may have come with the head of the answer, so the caller sets its handlers first.
   setImmediate(ended);
   return socket;
 }

@@ -1,5 +1,5 @@
 /**
- * Clients that subscribe and then never read: the worst of slow readers. Their kernel takes some
+ * Clients that subscribe and then never read, which are the worst slow readers. Their kernel takes some
  * megabytes before anybody notices.
  */
 import { encodeSub } from "@arqon/proto";
@@ -7,7 +7,7 @@ import { sendUpgrade } from "../../tests/peers/raw_upgrade.ts";
 
 const ANSWER_BYTES = 4_096;
 
-/** They hold their sockets until they are closed. */
+/** Clients that hold their sockets until they are closed. */
 export interface StalledClients extends Disposable {
   readonly connections: number;
 }
@@ -17,7 +17,7 @@ function masked(body: Uint8Array): Uint8Array {
   return new Uint8Array([0x82, 0x80 | body.length, 0, 0, 0, 0, ...body]);
 }
 
-/** Connects that many, which hear all of these rooms soon: nobody reads the ACKs. `url` is http. */
+/** Connects that many clients, which soon hear all of these rooms; nobody reads their ACKs. `url` is http. */
 export async function stall(
   url: string,
   token: string,
@@ -28,7 +28,7 @@ export async function stall(
   for (let opened = 0; opened < connections; opened++) {
     const socket = await sendUpgrade(url, { token, headers: ["Sec-WebSocket-Protocol: arqon.v1"] });
     sockets.push(socket);
-    // The answer to the upgrade: frames that come before it are not read.
+    // The answer to the upgrade must come first: earlier frames are not read.
     await socket.read(new Uint8Array(ANSWER_BYTES));
     for (const room_id of rooms) await socket.write(masked(encodeSub({ room_id })));
   }

@@ -1,6 +1,8 @@
-/** Rows of text as an aligned table for a terminal. */
+/** Renders rows of text as an aligned table for a terminal. */
 
-/** The first column to the left, the others to the right, a rule under the head. */
+/**
+ * A table whose first column is aligned to the left and the others to the right, with a rule under the head.
+ */
 export function renderRows(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((text, column) =>
     Math.max(text.length, ...rows.map((row) => (row[column] ?? "").length))

@@ -1,4 +1,4 @@
-/** What a scenario can run against: each target is a process of its own and an adapter to its wire. */
+/** The targets of scenarios that use no load generator; each is a process and an adapter to its wire. */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import { startProgram } from "../load/program.ts";
@@ -6,16 +6,16 @@ import { ROOT } from "./scenario.ts";
 import { connectSocket } from "./socket.ts";
 import type { SocketOptions } from "./socket.ts";
 
-/** Called for each message that came back or was refused. */
+/** Called for each message that came back, or was refused. */
 export type OnEcho = (refused?: boolean) => void;
 
-/** One connection that gets back what it sends. */
+/** A connection that gets back what it sends. */
 export interface EchoConnection {
   send(body: Uint8Array): void;
   close(): void;
 }
 
-/** A running target; disposing of it ends its process. */
+/** A running target. Disposing of it ends its process. */
 export interface EchoTarget extends AsyncDisposable {
   readonly name: string;
   open(index: number, onEcho: OnEcho): Promise<EchoConnection>;
@@ -31,7 +31,7 @@ export interface BusProcess extends AsyncDisposable {
   readonly key_file: string;
 }
 
-/** The whole bus on the embedded Spine, as a process; with a configuration file or the dev defaults. */
+/** Starts the whole bus on the embedded Spine as a process, with a configuration file or the dev defaults. */
 export async function startBus(config_file?: string): Promise<BusProcess> {
   const state_dir = `${ROOT}/.arqon`;
   const ports = { port: 0, ops_port: 0, admin_port: 0 };
@@ -54,7 +54,7 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
   return { pid, url, ops_url, admin_url, token, key_file, [Symbol.asyncDispose]: end };
 }
 
-/** One connection to a bus, in a room of its own that it hears itself in. */
+/** A connection to a bus that publishes to a room of its own and hears itself. */
 export async function openOnBus(
   url: string,
   token: string,

@@ -45,7 +45,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   return { report: { ...report, aims }, table: tables.join("\n\n") };
 }
 
-/** `deno task bench policy`. */
+/** The scenario of `deno task bench policy`. */
 export const POLICY: Scenario = {
   name: "policy",
   help: HELP,

@@ -153,7 +153,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench presence`. */
+/** The scenario of `deno task bench presence`. */
 export const PRESENCE: Scenario = {
   name: "presence",
   help: HELP,

@@ -72,7 +72,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench processes`. */
+/** The scenario of `deno task bench processes`. */
 export const PROCESSES: Scenario = {
   name: "processes",
   help: HELP,

@@ -154,7 +154,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench rooms`. */
+/** The scenario of `deno task bench rooms`. */
 export const ROOMS: Scenario = {
   name: "rooms",
   help: HELP,

@@ -63,7 +63,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench scaling`. */
+/** The scenario of `deno task bench scaling`. */
 export const SCALING: Scenario = {
   name: "scaling",
   help: HELP,

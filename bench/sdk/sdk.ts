@@ -125,7 +125,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   return { report: { options: plan, rows, runs }, table: render(rows) };
 }
 
-/** `deno task bench sdk`. */
+/** The scenario of `deno task bench sdk`. */
 export const SDK: Scenario = {
   name: "sdk",
   help: HELP,

@@ -166,7 +166,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench slow_reader`. */
+/** The scenario of `deno task bench slow_reader`. */
 export const SLOW_READER: Scenario = {
   name: "slow_reader",
   help: HELP,

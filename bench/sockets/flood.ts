@@ -208,7 +208,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   return { report: { seconds, rows: all }, table, failure };
 }
 
-/** `deno task bench flood`. */
+/** The scenario of `deno task bench flood`. */
 export const FLOOD: Scenario = {
   name: "flood",
   help: HELP,

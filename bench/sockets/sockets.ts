@@ -229,7 +229,7 @@ function kindsOf(values: OptionValues): string[] {
   throw new UsageError(`--websocket knows ${known.join(", ")}, not ${JSON.stringify(unknown)}`);
 }
 
-/** `deno task bench sockets`. */
+/** The scenario of `deno task bench sockets`. */
 export const SOCKETS: Scenario = {
   name: "sockets",
   help: HELP,

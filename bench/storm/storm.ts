@@ -303,7 +303,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** `deno task bench storm`. */
+/** The scenario of `deno task bench storm`. */
 export const STORM: Scenario = {
   name: "storm",
   help: HELP,
