@@ -1,32 +1,32 @@
 /**
- * What a client has asked its server and waits for: greetings and subscriptions, each with the
- * number that the answer will carry. It knows no protocol and sends nothing.
+ * The requests of a client that its server has not answered yet: greetings and subscriptions, each with the
+ * number that its answer will carry. It knows no protocol and sends nothing.
  */
 
-/** Open questions of one connection. */
+/** The open requests of one connection. */
 export class Asked {
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
   readonly #onProblem: (what: string) => void;
 
-  /** `onProblem` hears what no open question does. */
+  /** `onProblem` is called for failures that belong to no open request. */
   constructor(onProblem: (what: string) => void) {
     this.#onProblem = onProblem;
   }
 
-  /** Resolves with the answer to `number`; rejects when it is refused or the connection ends. */
+  /** Waits for the answer to `number`. Rejects when the request is refused or the connection ends. */
   ask(number: number): Promise<void> {
     const waiting = Promise.withResolvers<void>();
     this.#waiting.set(number, waiting);
     return waiting.promise;
   }
 
-  /** The server said yes to `number`; nothing happens when nobody waits for it. */
+  /** Notes that the server has accepted `number`; does nothing when nobody waits for it. */
   answer(number: number): void {
     this.#waiting.get(number)?.resolve();
     this.#waiting.delete(number);
   }
 
-  /** The server said no to `number`. */
+  /** Notes that the server has refused `number`. */
   refuse(number: number, why: string): void {
     const waiting = this.#waiting.get(number);
     this.#waiting.delete(number);
@@ -34,7 +34,7 @@ export class Asked {
     else waiting.reject(new Error(why));
   }
 
-  /** Something went wrong that names no question: all open ones fail, and without any it is a problem. */
+  /** Notes a failure that names no request: all open ones fail, and without any it is a problem. */
   fail(why: string): void {
     const open = [...this.#waiting.values()];
     this.#waiting.clear();

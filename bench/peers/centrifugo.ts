@@ -1,7 +1,7 @@
 /**
- * Centrifugo in its own Go build with the Protobuf protocol: anonymous clients may subscribe and
- * publish, and channels keep neither history nor presence. A client may have 64 MiB pending, as
- * NATS' own limit is, and as many channels as a scenario has rooms.
+ * Centrifugo in its own Go build with the Protobuf protocol. Anonymous clients may subscribe and publish, and
+ * channels keep neither history nor presence. A client may have 64 MiB pending, which is NATS' own limit, and
+ * as many channels as a scenario has rooms.
  */
 import { type Target, TargetUnavailable } from "../load/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
@@ -52,7 +52,7 @@ function configOf(port: number, tls: boolean) {
   };
 }
 
-/** It says that it serves a moment before it listens. */
+/** Waits until Centrifugo listens, which is a moment after it says that it serves. */
 async function untilItListens(port: number): Promise<void> {
   for (const deadline_ms = Date.now() + 30_000;;) {
     try {
@@ -66,7 +66,7 @@ async function untilItListens(port: number): Promise<void> {
   }
 }
 
-/** Centrifugo. */
+/** The target Centrifugo. */
 export const CENTRIFUGO: Target = {
   id: "centrifugo",
   title: "Centrifugo",

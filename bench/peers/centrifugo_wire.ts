@@ -1,36 +1,36 @@
 /**
- * Centrifugo's client protocol in Protobuf, as far as a load generator speaks it: a room is a
- * channel. A frame holds whole messages, each behind its length. Field numbers are those of
- * `client.proto` in github.com/centrifugal/protocol.
+ * Centrifugo's client protocol in Protobuf, as far as a load generator needs it. A room is a channel. A frame
+ * holds complete messages, each after its length. Field numbers are those of `client.proto` in
+ * github.com/centrifugal/protocol.
  */
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/target.ts";
 import { Asked } from "./asked.ts";
 
-/** What a frame of the server holds. */
+/** The functions that are called for the content of a server's frame. */
 export interface CentrifugoEvents {
-  /** A publication's data; the bytes are a view. */
+  /** Called with the data of a publication; the bytes are a view. */
   readonly onMessage: (body: Uint8Array) => void;
-  /** An empty reply, which is a ping. */
+  /** Called for an empty reply, which is a ping. */
   readonly onPing: () => void;
-  /** The answer to the command `id`; `error` when it was refused. */
+  /** Called for the answer to the command `id`, with `error` when it was refused. */
   readonly onReply: (id: number, error?: string) => void;
-  /** The server ends the connection, or the subscription. */
+  /** Called when the server ends the connection or the subscription. */
   readonly onEnd: (why: string) => void;
 }
 
-/** Fields of `Command`. */
+/** Field numbers of `Command`. */
 const COMMAND = { id: 1, connect: 4, subscribe: 5, publish: 7 } as const;
-/** Fields of `Reply`. */
+/** Field numbers of `Reply`. */
 const REPLY = { id: 1, error: 2, push: 4 } as const;
-/** Fields of `Push`. */
+/** Field numbers of `Push`. */
 const PUSH = { pub: 4, unsubscribe: 7, disconnect: 11 } as const;
 const ERROR_MESSAGE = 2;
 const PUBLICATION_DATA = 4;
 const END_REASON = { unsubscribe: 3, disconnect: 2 } as const;
 
-/** The last field `wanted` of a message, as bytes; undefined when it is not there. */
+/** The last field `wanted` of a message, as bytes; undefined when it is missing. */
 function fieldOf(message: Uint8Array, wanted: number): Uint8Array | undefined {
   const reader = new BinaryReader(message);
   let found: Uint8Array | undefined;
@@ -73,7 +73,7 @@ function readReply(reply: Uint8Array, events: CentrifugoEvents): void {
   if (id !== 0) events.onReply(id, error);
 }
 
-/** Reads one frame. Throws when it is not Protobuf, or not whole. */
+/** Reads one frame. Throws when it is not Protobuf or not complete. */
 export function parseCentrifugo(frame: Uint8Array, events: CentrifugoEvents): void {
   const reader = new BinaryReader(frame);
   while (reader.pos < reader.len) readReply(reader.bytes(), events);
@@ -81,7 +81,7 @@ export function parseCentrifugo(frame: Uint8Array, events: CentrifugoEvents): vo
 
 const framed = (command: Uint8Array) => new BinaryWriter().bytes(command).finish();
 
-/** A frame with one command; `fields` writes its request. */
+/** A frame with one command, whose request `fields` writes. */
 export function encodeCommand(
   id: number,
   request: "connect" | "subscribe" | "publish",
@@ -92,12 +92,12 @@ export function encodeCommand(
   return framed(fields(writer).join().finish());
 }
 
-/** A frame with an empty command, which answers a ping. */
+/** A frame with an empty command, the answer to a ping. */
 const PONG = framed(new Uint8Array(0));
 const CHANNEL = 1;
 const DATA = 2;
 
-/** Rooms are channels, without Centrifugo's `:`, `#` and `$`. */
+/** The wire of Centrifugo. Rooms are channels, so their names must not contain `:`, `#` and `$`. */
 export const CENTRIFUGO_WIRE: Wire = {
   async open(spec, { onMessage, onProblem }) {
     const trust = spec.ca === undefined ? {} : { ca: spec.ca };

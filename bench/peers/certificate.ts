@@ -1,12 +1,12 @@
-/** The certificate that every measured server has, so that handshakes differ by the server alone. */
+/** The certificate of every measured server, so that their handshakes differ only by the server. */
 import { ROOT } from "../measure/scenario.ts";
 
-/** For 127.0.0.1; a path, as servers want. */
+/** Path of the certificate, which is for 127.0.0.1. */
 export const CERTIFICATE_FILE = `${ROOT}/tests/tls/server.pem`;
-/** Its private key, which protects nothing. */
+/** Path of its private key, which protects nothing. */
 export const KEY_FILE = `${ROOT}/tests/tls/server_key.pem`;
 
-/** PEM of the authority that signed it. */
+/** The authority that signed the certificate, in PEM. */
 export function certificateAuthority(): Promise<string> {
   return Deno.readTextFile(`${ROOT}/tests/tls/ca.pem`);
 }

@@ -1,20 +1,20 @@
 /**
- * Shows that a target works before it is measured: everyone in a room sends, and everyone gets
- * everything, whole and in each sender's order. Run as a program it does so with the peers named, or
- * all: `deno run -A bench/peers/exchange.ts [--tls] [nats-ws ...]`. It measures nothing.
+ * Shows that a target works before it is measured: everyone in a room sends, and everyone gets every message,
+ * complete and in the order of its sender. As a program it does so with the named peers, or with all: `deno
+ * run -A bench/peers/exchange.ts [--tls] [nats-ws ...]`. It measures nothing.
  */
 import { type Target, TargetUnavailable, type Wire } from "../load/target.ts";
 import { PEER_WIRES, PEERS } from "./mod.ts";
 
-/** How much is exchanged. */
+/** The size of an exchange. */
 export interface ExchangeSize {
   readonly connections: number;
-  /** Of each connection; at most 65,535. */
+  /** Messages of each connection; at most 65,535. */
   readonly messages: number;
   readonly tls: boolean;
 }
 
-/** What arrived; `wrong` says what did not arrive as it was sent. */
+/** The result of an exchange; `wrong` says what did not arrive as it was sent. */
 export interface Exchanged {
   readonly version: string;
   readonly deliveries: number;
@@ -22,7 +22,9 @@ export interface Exchanged {
 }
 
 const PATIENCE_MS = 60_000;
-/** Sender, number in two bytes, then every byte there is, so that nothing passes as text alone. */
+/**
+ * A body is the sender, a number in two bytes, then every byte value, so that nothing passes as text alone.
+ */
 const HEAD_BYTES = 3;
 const BODY_BYTES = HEAD_BYTES + 256;
 
@@ -33,7 +35,7 @@ function message(sender: number, number: number): Uint8Array {
   return body;
 }
 
-/** Checks what one connection gets. */
+/** Checks what one connection receives. */
 function receiver(size: ExchangeSize, wrong: string[], onAll: () => void) {
   const next = new Array<number>(size.connections).fill(0);
   const total = size.connections * size.messages;
@@ -56,7 +58,7 @@ function wireOf(target: Target, protocol: string): Wire {
   return wire;
 }
 
-/** Starts the target and exchanges. Rejects when not everything arrives, or a connection fails. */
+/** Starts the target and runs an exchange. Rejects when a message is missing or a connection fails. */
 export async function exchange(target: Target, size: ExchangeSize): Promise<Exchanged> {
   await using running = await target.start({ tls: size.tls, tenants: 1 });
   const wire = wireOf(target, running.wire.protocol);

@@ -1,10 +1,10 @@
 /**
- * Programs that a peer needs: finds them, or installs them once below `.arqon/cache`. Runs in
- * parallel wait for each other. Which program and how is the peer's own business.
+ * Finds the programs that a peer needs, or installs them once below `.arqon/cache`. Calls in parallel wait
+ * for each other. The peer's own file says which program it is and how it is installed.
  */
 import { ROOT } from "../measure/scenario.ts";
 
-/** What a command did. */
+/** The exit of a command and its output. */
 export interface Ran {
   readonly ok: boolean;
   /** Standard output and standard error. */
@@ -28,7 +28,7 @@ export async function run(
   }
 }
 
-/** The last line of a command's output that says something; package managers end with the reason. */
+/** The last line of an output that is not empty, which is where package managers give the reason. */
 export function lastLine(text: string): string {
   return text.split("\n").findLast((line) => line.trim() !== "")?.trim() ?? "";
 }
@@ -44,8 +44,8 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 /**
- * The path `.arqon/cache/NAME`, which `install` fills the first time: it gets an empty folder, and
- * returns what in there is to be kept. Rejects with what `install` throws; nothing is kept then.
+ * The path `.arqon/cache/NAME`. The first time, `install` gets an empty folder, and returns what in it is to
+ * be kept. Rejects with the error of `install`, and then nothing is kept.
  */
 export async function installed(
   name: string,
@@ -55,7 +55,7 @@ export async function installed(
   const path = `${cache}/${name}`;
   if (await isThere(path)) return path;
   await Deno.mkdir(cache, { recursive: true });
-  // The system drops the lock with the process, so a killed run leaves nothing to clean up.
+  // The system ends the lock with the process, so a killed run leaves nothing to clean up.
   using lock = await Deno.open(`${cache}/${name}.lock`, { create: true, write: true });
   await lock.lock(true);
   if (await isThere(path)) return path;
@@ -64,7 +64,7 @@ export async function installed(
     await Deno.rename(await install(folder), path);
   } finally {
     await Deno.remove(folder, { recursive: true }).catch((error) => {
-      // It was kept as a whole.
+      // The whole folder was kept.
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
   }

@@ -1,6 +1,6 @@
 /**
- * The peers that ArqonBus is measured beside: their servers as targets, their protocols as wires.
- * Which version and configuration each has is in its own file; what is measured is elsewhere.
+ * The peers with which ArqonBus is compared: their servers as targets, their protocols as wires. The file of
+ * each peer has its version and configuration; other files measure.
  */
 import type { Target, Wire } from "../load/target.ts";
 import { CENTRIFUGO } from "./centrifugo.ts";
@@ -15,7 +15,7 @@ import { SOCKETIO_WIRE } from "./socketio_wire.ts";
 /** Every peer, in the order of tables. */
 export const PEERS: readonly Target[] = [NATS_WS, CENTRIFUGO, MOSQUITTO, SOCKETIO];
 
-/** How a load process speaks to each. */
+/** The wires of the peers, by protocol. */
 export const PEER_WIRES: Readonly<Record<"nats" | "centrifugo" | "mqtt" | "socketio", Wire>> = {
   nats: NATS_WIRE,
   centrifugo: CENTRIFUGO_WIRE,

@@ -1,7 +1,7 @@
 /**
- * Eclipse Mosquitto, the distribution's package, with one WebSocket listener: anonymous, nothing
- * persisted. Its default drops QoS 0 messages for a client once 1,000 wait; as no other target drops
- * silently, that limit is off.
+ * Eclipse Mosquitto from the distribution's package, with one WebSocket listener: anonymous clients, nothing
+ * persisted. By default it drops QoS 0 messages for a client when 1,000 wait; that limit is off, since no
+ * other target drops silently.
  */
 import { type Target, TargetUnavailable } from "../load/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
@@ -11,7 +11,7 @@ import { runFolder, startServer } from "./server_process.ts";
 
 const HINT = "put mosquitto with WebSockets on the PATH (Debian: apt-get install mosquitto)";
 
-/** Distributions keep servers where only root's PATH leads. */
+/** Finds the program; distributions keep servers in folders that only root's PATH has. */
 async function find(): Promise<string | undefined> {
   for (const program of ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]) {
     if (await run(program, ["-h"]) !== undefined) return program;
@@ -45,7 +45,7 @@ async function ensureMosquitto(): Promise<string> {
 
 function configText(folder: string, port: number, tls: boolean, user: string): string {
   return [
-    // With WebSocket listeners alone 2.0.11 takes itself to have none, and ends.
+    // With only WebSocket listeners, 2.0.11 takes itself to have none and ends.
     `listener 0 ${folder}/mqtt.sock`,
     `listener ${port} 127.0.0.1`,
     "protocol websockets",
@@ -60,13 +60,13 @@ function configText(folder: string, port: number, tls: boolean, user: string): s
     "log_type warning",
     "log_type information",
     "connection_messages false",
-    // Started by root it would become a user who may not read the checkout.
+    // Started by root, it would become a user who may not read the checkout.
     `user ${user}`,
     "",
   ].join("\n");
 }
 
-/** Mosquitto over WebSocket. */
+/** The target Mosquitto, over WebSocket. */
 export const MOSQUITTO: Target = {
   id: "mosquitto",
   title: "Mosquitto",

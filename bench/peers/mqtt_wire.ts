@@ -1,6 +1,6 @@
 /**
- * MQTT 3.1.1 over WebSocket, as far as a load generator speaks it: QoS 0, clean sessions, no
- * keep-alive. A room is a topic. Packets need not begin or end where frames do.
+ * MQTT 3.1.1 over WebSocket, as far as a load generator needs it: QoS 0, clean sessions, no keep-alive. A
+ * room is a topic. Packets need not begin or end where frames do.
  */
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/target.ts";
@@ -12,8 +12,8 @@ const REFUSED = 0x80;
 const encoder = new TextEncoder();
 
 /**
- * Takes the whole packets at the front of `bytes`; returns how many bytes they have. The body is a
- * view. Throws a RangeError on a length that MQTT does not have.
+ * Takes the complete packets at the front of `bytes`, and returns their length in bytes. The body is a view.
+ * Throws a RangeError for a length that MQTT does not allow.
  */
 export function parseMqtt(
   bytes: Uint8Array,
@@ -36,7 +36,7 @@ export function parseMqtt(
   }
 }
 
-/** One packet: its first byte, and its body in parts. */
+/** The bytes of a packet: its first byte, and its body in parts. */
 export function encodePacket(first: number, ...parts: ArrayLike<number>[]): Uint8Array {
   let size_bytes = 0;
   for (const { length } of parts) size_bytes += length;
@@ -56,29 +56,32 @@ export function encodePacket(first: number, ...parts: ArrayLike<number>[]): Uint
   return packet;
 }
 
-/** A string as MQTT writes it, behind its length. */
+/** A string in the form of MQTT, after its length. */
 export function mqttString(text: string): Uint8Array {
   const bytes = encoder.encode(text);
   return new Uint8Array([bytes.length >> 8, bytes.length & 255, ...bytes]);
 }
 
-/** A PUBLISH packet's payload; with QoS 0 nothing stands between topic and payload. */
+/** The payload of a PUBLISH packet; with QoS 0 it follows the topic directly. */
 export function payloadOf(body: Uint8Array): Uint8Array {
   return body.subarray(2 + body[0]! * 256 + body[1]!);
 }
 
 const CLEAN_SESSION = 2;
-/** Protocol level 4 is MQTT 3.1.1; keep-alive 0 turns it off; the server gives the empty client an id. */
+/**
+ * The packet that greets the server. Level 4 is MQTT 3.1.1, keep-alive 0 turns it off, and a client with an
+ * empty id gets one from the server.
+ */
 const CONNECT = encodePacket(
   0x10,
   mqttString("MQTT"),
   [4, CLEAN_SESSION, 0, 0],
   mqttString(""),
 );
-/** CONNECT has no packet identifier; those of SUBSCRIBE begin at 1. */
+/** The number of the greeting; CONNECT has no packet identifier, and those of SUBSCRIBE begin at 1. */
 const GREETING = 0;
 
-/** Rooms are topics, so that they may hold no wildcards. */
+/** The wire of MQTT. Rooms are topics, so their names must contain no wildcards. */
 export const MQTT_WIRE: Wire = {
   async open(spec, { onMessage, onProblem }) {
     const trust = spec.ca === undefined ? {} : { ca: spec.ca };

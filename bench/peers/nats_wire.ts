@@ -1,17 +1,17 @@
 /**
- * NATS' client protocol over WebSocket, as far as a load generator speaks it: a room is a subject.
- * The protocol is a byte stream, whose messages need not begin or end where frames do.
+ * NATS' client protocol over WebSocket, as far as a load generator needs it. A room is a subject. The
+ * protocol is a byte stream, whose messages need not begin or end where frames do.
  */
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/target.ts";
 import { Asked } from "./asked.ts";
 import { Unread } from "./unread.ts";
 
-/** What a stream of NATS' protocol holds. */
+/** The functions that are called for the content of a NATS stream. */
 export interface NatsEvents {
-  /** `MSG`; the bytes are a view. */
+  /** Called for a `MSG`; the bytes are a view. */
   readonly onMessage: (body: Uint8Array) => void;
-  /** Any other line, for example `PING`, without its end. */
+  /** Called for any other line, for example `PING`, without its end. */
   readonly onLine: (line: string) => void;
 }
 
@@ -19,7 +19,7 @@ const CR = 13, SPACE = 32, LETTER_M = 77, ZERO = 48;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Takes the whole messages at the front of `bytes`; returns how many bytes they have. */
+/** Takes the complete messages at the front of `bytes`, and returns their length in bytes. */
 export function parseNats(bytes: Uint8Array, { onMessage, onLine }: NatsEvents): number {
   let at = 0;
   for (;;) {
@@ -42,7 +42,7 @@ export function parseNats(bytes: Uint8Array, { onMessage, onLine }: NatsEvents):
   }
 }
 
-/** `PUB` with its body. */
+/** The bytes of `PUB` with its body. */
 export function encodePublish(subject: string, body: Uint8Array): Uint8Array {
   const head = encoder.encode(`PUB ${subject} ${body.length}\r\n`);
   const all = new Uint8Array(head.length + body.length + 2);
@@ -62,7 +62,7 @@ const CONNECT = JSON.stringify({
   version: "1",
 });
 
-/** Rooms are subjects, so that they may hold no blanks and no wildcards. */
+/** The wire of NATS. Rooms are subjects, so their names must contain no blanks and no wildcards. */
 export const NATS_WIRE: Wire = {
   async open(spec, { onMessage, onProblem }) {
     const socket = await connectSocket(spec.url, [], spec.ca === undefined ? {} : { ca: spec.ca });

@@ -1,6 +1,6 @@
 /**
- * nats-server with its WebSocket listener: core NATS alone, no JetStream, no accounts, no
- * compression. Limits are the server's own (64 MiB pending for a client, 1 MiB a message).
+ * nats-server with its WebSocket listener: only core NATS, no JetStream, no accounts, no compression. Limits
+ * are the server's own (64 MiB pending for a client, 1 MiB for a message).
  */
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { type Target, TargetUnavailable } from "../load/target.ts";
@@ -24,7 +24,7 @@ interface Ready {
   readonly url: string;
 }
 
-/** Waits for the last of the lines that say version, address and readiness. */
+/** A reader of lines that waits for the last of those with version, address and readiness. */
 function readyLine(): (line: string) => Ready | undefined {
   let version = "";
   let url = "";
@@ -43,7 +43,7 @@ async function natsServer(): Promise<string> {
   }
 }
 
-/** NATS' own WebSocket. */
+/** The target NATS over WebSocket. */
 export const NATS_WS: Target = {
   id: "nats-ws",
   title: "NATS WebSocket",

@@ -1,38 +1,38 @@
 /**
- * Runs a peer's server: a folder of its own for configuration, a process with its log, and the
- * moment at which it is ready. It knows no peer.
+ * Runs a peer's server: makes a folder for its configuration, starts the process with its log, and waits
+ * until it is ready. It knows no peer.
  */
 import { ROOT } from "../measure/scenario.ts";
 import { TextLineStream } from "../measure/text_lines.ts";
 
-/** A folder for one run's files, removed with it. */
+/** A folder for the files of one run. Disposing of it removes the folder. */
 export interface RunFolder extends AsyncDisposable {
   readonly path: string;
-  /** Writes a file into it and returns the path. */
+  /** Writes a file into the folder and returns its path. */
   write(name: string, text: string): Promise<string>;
 }
 
-/** A program to start. */
+/** A program to start, and how its readiness is recognised. */
 export interface ServerCommand<T> {
   readonly program: string;
   readonly args: readonly string[];
-  /** Sees each line that it prints or logs until it returns what it is ready with. */
+  /** Called for each line that the program prints or logs, until it returns the result of the start. */
   readonly ready: (line: string) => T | undefined;
 }
 
-/** A running program; disposing of it ends it. */
+/** A running program. Disposing of it ends the program. */
 export interface ServerProcess<T> extends AsyncDisposable {
   readonly pid: number;
   readonly ready: T;
 }
 
-/** How long a start or an end may take; reached only when the server hangs. */
+/** Time for a start or an end, reached only when the server hangs. */
 const PATIENCE_MS = 30_000;
 const TAIL_LINES = 40;
 
 /**
- * As many descriptors as it may have: a soft limit of 1,024 would be the measured one. No more than
- * 65,536, as libwebsockets reserves memory for each.
+ * Raises the limit of descriptors as far as possible, since a soft limit of 1,024 would be what is measured.
+ * It stays at 65,536 at most, as libwebsockets reserves memory for each.
  */
 const WITH_DESCRIPTORS = `most=$(ulimit -H -n)
 [ "$most" != unlimited ] && [ "$most" -le 65536 ] || most=65536
@@ -76,7 +76,7 @@ async function end(child: Deno.ChildProcess, ended: Promise<unknown>): Promise<v
   clearTimeout(timer);
 }
 
-/** Starts it and waits until it is ready. Rejects with the end of its log when it does not come up. */
+/** Starts a program and waits until it is ready. Rejects with the end of its log when it does not start. */
 export async function startServer<T>(command: ServerCommand<T>): Promise<ServerProcess<T>> {
   const child = new Deno.Command("sh", {
     args: ["-c", WITH_DESCRIPTORS, command.program, ...command.args],

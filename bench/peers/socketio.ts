@@ -1,6 +1,6 @@
 /**
- * Socket.IO as its users run it: the npm package under Node, installed below `.arqon/cache`. The
- * server is socketio_server.mjs.
+ * Socket.IO as its users run it: the npm package under Node, installed below `.arqon/cache`.
+ * socketio_server.mjs is the server.
  */
 import { ROOT } from "../measure/scenario.ts";
 import { type Target, TargetUnavailable } from "../load/target.ts";
@@ -31,7 +31,7 @@ function readyLine(line: string): { port: number; version: string } | undefined 
   return line.startsWith("{") ? JSON.parse(line) : undefined;
 }
 
-/** Socket.IO. */
+/** The target Socket.IO. */
 export const SOCKETIO: Target = {
   id: "socketio",
   title: "Socket.IO (Node)",

@@ -1,15 +1,15 @@
 /**
- * Socket.IO 4 over WebSocket alone, as far as a load generator speaks it: `sub` joins a room, `pub`
- * sends a binary body to it, and bodies arrive as `msg`. See socketio_server.mjs for the other side.
+ * Socket.IO 4 over WebSocket alone, as far as a load generator needs it: `sub` joins a room, `pub` sends a
+ * binary body to it, and bodies arrive as `msg`. socketio_server.mjs is the other side.
  */
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/target.ts";
 import { Asked } from "./asked.ts";
 
-/** A text packet of Engine.IO with Socket.IO inside, as far as a client gets them here. */
+/** A text packet of Engine.IO with a Socket.IO packet inside, of the kinds that a client gets here. */
 export type SocketIoPacket =
   | { readonly kind: "open" | "ping" | "connected" | "disconnected" | "other" }
-  /** The next binary frame is the body of an event. */
+  /** Says that the next binary frame is the body of an event. */
   | { readonly kind: "attachment" }
   | { readonly kind: "ack"; readonly id: number }
   | { readonly kind: "refused"; readonly why: string };
@@ -40,17 +40,17 @@ export function parseSocketIo(text: Uint8Array): SocketIoPacket {
   }
 }
 
-/** The text before the binary frame that holds the body. */
+/** The text frame that goes before the binary frame with the body. */
 export function publishHead(room: string): Uint8Array {
   return encoder.encode(`451-["pub",${JSON.stringify(room)},{"_placeholder":true,"num":0}]`);
 }
 
 const NAMESPACE = encoder.encode("40");
 const PONG = encoder.encode("3");
-/** Connecting has no number; those of `sub` begin at 1. */
+/** The number of the greeting; those of `sub` begin at 1. */
 const GREETING = 0;
 
-/** Any room name will do. */
+/** The wire of Socket.IO. Any room name is allowed. */
 export const SOCKETIO_WIRE: Wire = {
   async open(spec, { onMessage, onProblem }) {
     const socket = await connectSocket(spec.url, [], spec.ca === undefined ? {} : { ca: spec.ca });

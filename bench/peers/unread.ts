@@ -1,17 +1,17 @@
 /**
- * The rest of a byte stream whose messages do not end where its chunks do. It knows no protocol:
- * that is the parser's, which says how many bytes it could use.
+ * The unread rest of a byte stream whose messages do not end where its chunks do. It knows no protocol; a
+ * parser says how many bytes it has taken.
  */
 
 const NOTHING = new Uint8Array(0);
 
-/** Bytes that no parser took yet. */
+/** Bytes that no parser has taken yet. */
 export class Unread {
   #rest: Uint8Array = NOTHING;
 
   /**
-   * Gives `parse` what was left over together with `chunk`; `parse` returns how many bytes of it
-   * were whole messages. Without a rest nothing is copied, so that messages are views of the chunk.
+   * Gives `parse` the rest together with `chunk`. `parse` returns the length of the complete messages in
+   * bytes. Without a rest nothing is copied, so messages are views of the chunk.
    */
   take(chunk: Uint8Array, parse: (bytes: Uint8Array) => number): void {
     const bytes = this.#rest.length === 0 ? chunk : joined(this.#rest, chunk);

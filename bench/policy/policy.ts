@@ -1,4 +1,4 @@
-/** The scenario `policy`: what the Overseer costs, in parts; each part is in its own file. */
+/** The scenario `policy`: what the Overseer costs, in parts, each in a file of its own. */
 import { aimsOf, type Measured, renderAims } from "./policy_aims.ts";
 import { measureDeploy, renderDeploy } from "./policy_deploy.ts";
 import { measureKernels, renderKernels } from "./policy_kernels.ts";
@@ -20,7 +20,7 @@ deploy to enforced on four Shields with a real NATS.
   --seconds N       counted time of a turn of the overhead (2)
 `;
 
-/** By name, in the order in which they run. */
+/** The parts by name, in the order in which they run. */
 const PARTS: Parts = {
   overhead: ({ rounds, seconds }) => part(measureOverhead(rounds, seconds), renderOverhead),
   kernels: ({ rounds }) => part(measureKernels(rounds * 11), renderKernels),

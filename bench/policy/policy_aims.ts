@@ -1,4 +1,7 @@
-/** The aims of the Overseer beside what a run measured. A miss is a finding and fails nothing. */
+/**
+ * Compares the aims of the Overseer with a run's figures. A missed aim is a finding and does not fail the
+ * run.
+ */
 import type { DeployCycle } from "./policy_deploy.ts";
 import type { KernelReport } from "./policy_kernels.ts";
 import type { OverheadReport, VerdictResult } from "./policy_overhead.ts";
@@ -6,7 +9,7 @@ import type { WorstReport } from "./policy_worst.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** What a run may have measured; parts that did not run are absent. */
+/** The figures of a run; parts that did not run are absent. */
 export interface Measured {
   readonly overhead?: OverheadReport;
   readonly kernels?: KernelReport;
@@ -14,17 +17,17 @@ export interface Measured {
   readonly deploy?: readonly DeployCycle[];
 }
 
-/** One aim. */
+/** One aim, with its figure. */
 export interface Aim {
   readonly name: string;
   readonly measured: number;
-  /** The same of the least disturbed round, where there are rounds. */
+  /** The figure of the round that was disturbed least; undefined where there are no rounds. */
   readonly least: number | undefined;
   readonly below: number;
   readonly unit: string;
 }
 
-/** Rows with one policy; all of them have to reach an aim. */
+/** Rows with one policy. An aim holds only when all of them reach it. */
 const ONE_POLICY = ["allow", "bad words 200 B", "bad words 4 KiB"];
 
 function delays({ verdict }: OverheadReport): Aim[] {
@@ -49,7 +52,7 @@ function delays({ verdict }: OverheadReport): Aim[] {
   return [p50, p99(1_000, 200), p99(10_000, 1_000)];
 }
 
-/** Every aim about something that was measured. */
+/** The aims for which the run has figures. */
 export function aimsOf({ overhead, kernels, worst, deploy }: Measured): Aim[] {
   const aims: Aim[] = overhead === undefined ? [] : delays(overhead);
   for (const [tier, mean] of Object.entries(kernels?.geometric_mean ?? {})) {
@@ -79,7 +82,7 @@ export function aimsOf({ overhead, kernels, worst, deploy }: Measured): Aim[] {
   return aims;
 }
 
-/** One row an aim. */
+/** The table of the aims, one row for each. */
 export function renderAims(aims: readonly Aim[]): string {
   const shown = (value: number | undefined, unit: string) =>
     value === undefined ? "" : `${value.toFixed(unit === "x" ? 2 : 0)} ${unit}`;

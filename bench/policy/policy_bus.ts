@@ -1,6 +1,6 @@
 /**
- * The rows of `policy_rows.ts` through a whole bus: publish -> receive, each row in a tenant of its
- * own, the rows in turns on one running bus.
+ * Measures the rows of `policy_rows.ts` through a whole bus: publish -> receive. Each row has a tenant of its
+ * own, and the rows take turns on one running bus.
  */
 import { importJWK, SignJWT } from "@panva/jose";
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
@@ -16,7 +16,7 @@ import {
 import { ROOT } from "../measure/scenario.ts";
 import { type BusProcess, type EchoTarget, openOnBus, startBus } from "../measure/targets.ts";
 
-/** One round of one row. */
+/** The result of one row in one round. */
 export interface BusRound extends LoadResult {
   readonly row: string;
   readonly rate: number;
@@ -24,10 +24,10 @@ export interface BusRound extends LoadResult {
 
 const tenantOf = (row: OverheadRow) => row.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
-/** Makes a token with these claims. */
+/** A function that makes a token with these claims. */
 export type TokenFor = (claims: Record<string, unknown>) => Promise<string>;
 
-/** Makes tokens with the development key of a bus. */
+/** The function that makes tokens with the development key of a bus. */
 export async function tokens({ key_file }: BusProcess): Promise<TokenFor> {
   const jwk = JSON.parse(await Deno.readTextFile(key_file));
   const key = await importJWK(jwk, "RS256");

@@ -1,20 +1,20 @@
-/** How long a policy takes from `arq policy deploy` until every one of four Shields enforces it. */
+/** Measures the time from `arq policy deploy` until each of four Shields enforces the policy. */
 import { runProgram } from "../measure/program.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One way to bring a policy in force. Times count from the start of the command or request. */
+/** One deployment of a policy. Times count from the start of the command or request. */
 export interface DeployCycle {
   readonly kind: DeployKind;
-  /** When the command or the last request had answered. */
+  /** Time when the command or the last request was answered. */
   readonly answered_ms: number;
-  /** When each Shield first refused a message. */
+  /** Time when each Shield first refused a message. */
   readonly enforced_ms: readonly number[];
 }
 
 /**
- * `command`: `arq policy deploy` with a module that nobody knows. `new`: the same by two requests.
- * `known`: one request, and every Shield has compiled the module before.
+ * The way of a deployment. `command`: `arq policy deploy` with a new module. `new`: the same by two requests.
+ * `known`: one request for a module that every Shield has compiled before.
  */
 export type DeployKind = "command" | "new" | "known";
 
@@ -24,7 +24,7 @@ const MEANING: Readonly<Record<DeployKind, string>> = {
   known: "admin API, known module",
 };
 
-/** Measures on real processes: one NATS, four Shields. */
+/** Measures deployments on real processes: one NATS, four Shields. */
 export async function measureDeploy(cycles: number): Promise<DeployCycle[]> {
   console.error("deploy: four Shields on one NATS ...");
   const permissions = [
@@ -37,7 +37,7 @@ export async function measureDeploy(cycles: number): Promise<DeployCycle[]> {
   return await runProgram("bench/policy/policy_deploy_child.ts", permissions, [String(cycles)]);
 }
 
-/** One row a kind; the slowest Shield of a cycle counts. */
+/** The table of the cycles, one row for each way; the slowest Shield of a cycle counts. */
 export function renderDeploy(cycles: readonly DeployCycle[]): string {
   const head = ["deploy to enforced on 4 Shields", "cycles", "answered ms", "median ms", "max ms"];
   const rows = Object.entries(MEANING).map(([kind, meaning]) => {

@@ -1,6 +1,6 @@
 /**
- * A program that deploys and removes a policy over and over on four Shields and one NATS, while a
- * client of each Shield publishes what the policy refuses. Prints JSON; `policy_deploy.ts` starts it.
+ * A program that deploys and removes a policy again and again on four Shields and one NATS, while a client of
+ * each Shield publishes messages that the policy refuses. Prints JSON; `policy_deploy.ts` starts it.
  */
 import {
   createIssuer,
@@ -18,7 +18,7 @@ import { ROOT } from "../measure/scenario.ts";
 const SHIELDS = 4;
 const TENANT = "acme";
 const POLICY = "words";
-/** Pause between two messages of a client: the precision of what is measured. */
+/** Pause between two messages of a client, which is the precision of the measurement. */
 const PAUSE_MS = 5;
 const DEADLINE_MS = 30_000;
 
@@ -71,7 +71,7 @@ async function command(bench: Bench, file: string): Promise<void> {
   if (!success) throw new Error(`arq policy deploy: ${new TextDecoder().decode(stderr)}`);
 }
 
-/** Brings a policy in force in one of the ways; what has to be there before is not counted. */
+/** Deploys the policy in one of the ways; preparations for it do not count. */
 async function act(bench: Bench, kind: DeployKind, cycle: number): Promise<() => Promise<void>> {
   const module = variant(bench.module, `${kind} ${cycle}`);
   if (kind === "command") {
@@ -123,7 +123,7 @@ async function run(cycles: number, issuer: Issuer): Promise<DeployCycle[]> {
     dir: issuer.dir,
     module: await example("bad_words"),
   };
-  // The first one is for the Shields to warm up, and for `known` to be known.
+  // The first deployment warms up the Shields, and makes the module of `known` known.
   await measure(bench, "known", 0);
   const results: DeployCycle[] = [];
   for (let cycle = 1; cycle <= cycles; cycle++) {

@@ -1,58 +1,58 @@
 /**
- * What metering costs the code itself: the kernels of `bench/kernels`, plain and metered, in a child
- * process for each of the engine's two compilers. Gives the slowdown, and from the metered runs how
- * long 10,000 fuel last.
+ * Measures what metering costs the code itself: the kernels of `bench/kernels`, plain and metered, in a child
+ * process for each of the engine's two compilers. It gives the slowdown and, from the metered runs, how long
+ * 10,000 fuel last.
  */
 import { example } from "./policy_rows.ts";
 import { runProgram } from "../measure/program.ts";
 import { geometricMean, median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** The kernels whose geometric mean counts. */
+/** Names of the kernels whose geometric mean counts. */
 export const KERNELS = ["byte_scan", "dfa_match", "json_scan", "utf8_fold", "hash", "hash_map"];
-/** Reported apart. */
+/** Names of the kernels that are reported separately. */
 export const RECURSIONS = ["recursion", "descent"];
 
-/** The engine's compilers and the flags that leave only one of them. */
+/** The engine's compilers, and the flags that leave only one of them. */
 export const TIERS: Readonly<Record<string, string>> = {
   baseline: "--liftoff-only",
   optimising: "--no-liftoff",
 };
 
-/** A module in both forms, in base64, as the child takes it. */
+/** A module in both forms in base64, as the child takes it. */
 export interface KernelModule {
   readonly name: string;
   readonly plain: string;
   readonly metered: string;
 }
 
-/** What the child measured of one kernel. */
+/** The times of one kernel, as the child measured them. */
 export interface KernelTimes {
   readonly name: string;
-  /** Units of one run of the metered form. */
+  /** Units that one run of the metered form takes. */
   readonly units: number;
-  /** Time of a run in ns, of rounds that alternate; the same index is the same round. */
+  /** Times of a run in ns. The forms alternate; equal indexes are the same round. */
   readonly plain_ns?: readonly number[];
   readonly metered_ns: readonly number[];
 }
 
-/** One kernel in one tier. */
+/** The figures of one kernel under one compiler. */
 export interface KernelResult {
   readonly name: string;
   readonly tier: string;
   readonly units: number;
-  /** Medians. A policy has no plain form: nothing would end it. */
+  /** The median of the plain form; undefined for a policy, which has no plain form: nothing would end it. */
   readonly plain_ns: number | undefined;
   readonly metered_ns: number;
-  /** Median of the rounds' ratios. */
+  /** The median of the rounds' ratios. */
   readonly slowdown: number | undefined;
   readonly ms_per_10000_fuel: number;
 }
 
-/** All kernels. */
+/** The figures of all kernels. */
 export interface KernelReport {
   readonly kernels: readonly KernelResult[];
-  /** By tier, over `KERNELS`. */
+  /** The geometric mean over `KERNELS`, for each compiler. */
   readonly geometric_mean: Readonly<Record<string, number>>;
 }
 
@@ -72,9 +72,9 @@ function resultOf(tier: string, times: KernelTimes): KernelResult {
   };
 }
 
-/** Measures every kernel in every tier. */
+/** Measures every kernel under every compiler. */
 export async function measureKernels(rounds: number): Promise<KernelReport> {
-  // Programs of their own: the AssemblyScript compiler reads the environment.
+  // The modules are built by a program of its own, since the AssemblyScript compiler reads the environment.
   const modules: KernelModule[] = await runProgram(
     "bench/policy/policy_kernels_build.ts",
     ["--allow-read", "--allow-env"],
@@ -96,7 +96,7 @@ export async function measureKernels(rounds: number): Promise<KernelReport> {
   return { kernels, geometric_mean };
 }
 
-/** One row a kernel, both tiers beside each other. */
+/** The table of the kernels, one row for each, with both compilers. */
 export function renderKernels({ kernels, geometric_mean }: KernelReport): string {
   const tiers = Object.keys(geometric_mean);
   const head = [

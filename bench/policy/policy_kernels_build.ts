@@ -1,13 +1,13 @@
 /**
- * A program that compiles kernels of `bench/kernels`, which it is given by name, and prints them plain
- * and metered as JSON. `policy_kernels.ts` starts it.
+ * A program that compiles the named kernels of `bench/kernels`, and prints them plain and metered as JSON.
+ * `policy_kernels.ts` starts it.
  */
 import asc from "assemblyscript/asc";
 import { meter } from "../../wasm/metering/meter.ts";
 import type { KernelModule } from "./policy_kernels.ts";
 import { readText } from "./policy_rows.ts";
 
-/** Compiles a kernel from AssemblyScript, with the optimisation that policies are built with. */
+/** Compiles a kernel from AssemblyScript, with the same optimisation as policies. */
 async function compileKernel(name: string): Promise<Uint8Array> {
   let output: Uint8Array | undefined;
   const options = ["--optimizeLevel=3", "--shrinkLevel=1", "--runtime=stub", "--use=abort="];
@@ -15,7 +15,7 @@ async function compileKernel(name: string): Promise<Uint8Array> {
     [`${name}.ts`, "--outFile=kernel.wasm", "--initialMemory=8", "--noColors", ...options],
     {
       stdout: asc.createMemoryStream(),
-      // The compiler also asks for files that need not be there.
+      // The compiler also asks for files that need not exist.
       readFile: (file) => readText(`bench/kernels/${file}`).catch(() => null),
       writeFile: (_name, contents) => {
         if (contents instanceof Uint8Array) output = contents;
@@ -31,7 +31,7 @@ async function compileKernel(name: string): Promise<Uint8Array> {
 
 async function readKernel(name: string): Promise<KernelModule> {
   const plain = await compileKernel(name);
-  // The compiler's own start function pays too.
+  // The start function that the compiler adds takes fuel, too.
   const options = { memory_limit_pages: 64, initial_fuel_units: 1_000_000n };
   const metered = meter(plain, options).bytes;
   return { name, plain: plain.toBase64(), metered: metered.toBase64() };

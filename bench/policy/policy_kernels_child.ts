@@ -1,6 +1,6 @@
 /**
- * A program that times kernels and the bad-words policy under whatever compiler its flags leave, and
- * prints JSON. `policy_kernels.ts` starts it and judges.
+ * A program that times kernels and the bad-words policy under the compiler that its flags leave, and prints
+ * JSON. `policy_kernels.ts` starts it and judges.
  */
 import { meter } from "../../wasm/metering/meter.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT } from "../../wasm/metering/meter_costs.ts";
@@ -14,7 +14,9 @@ interface Input {
   readonly bad_words: string;
 }
 
-/** Time of one measurement; long against the clock's step, short against the machine's moods. */
+/**
+ * Time of one measurement in ms: long beside a step of the clock, short beside the machine's disturbances.
+ */
 const ROUND_MS = 4;
 const PLENTY = 1n << 60n;
 
@@ -24,7 +26,7 @@ interface Variable<T> {
 
 /** One form of a kernel. */
 interface Form {
-  /** Runs it so often. */
+  /** Runs the kernel so many times. */
   run(times: number): void;
   result(): number;
   units(): number;
@@ -65,7 +67,7 @@ function time(form: Pick<Form, "run">, times: number): number {
   return (performance.now() - began_ms) * 1e6 / times;
 }
 
-/** Runs a form until it takes `ROUND_MS`; by then it is compiled and its data are in the cache. */
+/** The number of runs that take `ROUND_MS`. By then the form is compiled and its data is in the cache. */
 function timesFor(form: Pick<Form, "run">): number {
   for (let times = 1;; times *= 2) {
     if (time(form, times) * times >= ROUND_MS * 1e6) return times;
@@ -86,7 +88,7 @@ function measure({ name, plain, metered }: KernelModule, rounds: number): Kernel
   return { name, units: after.units(), plain_ns, metered_ns };
 }
 
-/** The policy as a Shield calls it, host and copies included; there is no plain form of that. */
+/** Measures the policy as a Shield calls it, with host and copies. It has no plain form. */
 function measurePolicy(base64: string, rounds: number): KernelTimes {
   const bytes = meter(Uint8Array.fromBase64(base64), { memory_limit_pages: 64 }).bytes;
   const guest = instantiateGuest(new WebAssembly.Module(bytes));

@@ -1,7 +1,7 @@
 /**
- * What policies cost a message, from rounds of `policy_pool.ts` (the Overseer alone) and
- * `policy_bus.ts` (the whole bus). Each figure is the median over the rounds, and beside it the least
- * disturbed round's; the overhead is what a row takes more than its row without a policy.
+ * Measures what policies cost a message, in rounds of `policy_pool.ts` (the Overseer alone) and
+ * `policy_bus.ts` (the whole bus). Each figure is the median over the rounds, with that of the least
+ * disturbed round beside it. The overhead is what a row takes more than its row without a policy.
  */
 import { type BusRound, measureBus } from "./policy_bus.ts";
 import type { PoolPlan, PoolRound } from "./policy_pool.ts";
@@ -10,25 +10,28 @@ import { runProgram } from "../measure/program.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One row at one rate. Times in µs. */
+/** The figures of one row at one rate. Times are in µs. */
 export interface OverheadResult {
   readonly row: string;
   readonly rate: number;
   readonly rounds: number;
   readonly sent: number;
-  /** Of the pool: the policy could not decide in time. Of the bus: likewise, or not received. */
+  /**
+   * For the pool: messages that the policy could not decide in time. For the bus: these, and messages that
+   * were not received.
+   */
   readonly refused: number;
   /** Medians over the rounds. */
   readonly p50_us: number;
   readonly p99_us: number;
-  /** Of the round that was disturbed least. */
+  /** The p99 of the round that was disturbed least. */
   readonly least_p99_us: number;
   readonly overhead_p50_us: number;
   readonly overhead_p99_us: number;
   readonly least_overhead_p99_us: number;
 }
 
-/** From asking for a verdict to having it, without what made the question late. */
+/** Times from asking for a verdict to having it, without the lateness of the question. */
 export interface VerdictResult {
   readonly row: string;
   readonly rate: number;
@@ -37,7 +40,7 @@ export interface VerdictResult {
   readonly least_p99_us: number;
 }
 
-/** Everything about the overhead. */
+/** All figures of the overhead. */
 export interface OverheadReport {
   readonly pool: readonly OverheadResult[];
   readonly verdict: readonly VerdictResult[];
@@ -102,7 +105,7 @@ function busRound({ row, rate, sent, received, p50_ms, p99_ms }: BusRound): Roun
   return { row, rate, sent, refused: sent - received, p50_us: us(p50_ms), p99_us: us(p99_ms) };
 }
 
-/** Measures both, `rounds` times each row. */
+/** Measures pool and bus, `rounds` times each row. */
 export async function measureOverhead(rounds: number, seconds: number): Promise<OverheadReport> {
   console.error("the Overseer alone ...");
   const plan: PoolPlan = { rounds, seconds };
@@ -143,7 +146,7 @@ function renderOverheads(title: string, results: readonly OverheadResult[]): str
   );
 }
 
-/** Three tables. */
+/** The three tables of the report. */
 export function renderOverhead({ pool, verdict, bus }: OverheadReport): string {
   const asked = renderRows(
     ["asking for a verdict", "rate", "p50 µs", "p99 µs", "least p99"],

@@ -28,22 +28,22 @@ import {
   ROWS,
 } from "./policy_rows.ts";
 
-/** What the program is asked to do, in JSON as its only argument. */
+/** The plan of the program, which is its only argument, as JSON. */
 export interface PoolPlan {
   readonly rounds: number;
   readonly seconds: number;
 }
 
-/** One round of one row. */
+/** The figures of one row in one round. */
 export interface PoolRound {
   readonly row: string;
   readonly rate: number;
   readonly sent: number;
   readonly refused: number;
-  /** From the time when the message was due to the verdict. */
+  /** Times from when the message was due to the verdict. */
   readonly p50_us: number;
   readonly p99_us: number;
-  /** From asking for the verdict to having it. */
+  /** Times from asking for the verdict to having it. */
   readonly asked_p50_us: number;
   readonly asked_p99_us: number;
 }
@@ -53,7 +53,7 @@ interface Bench {
   readonly overseer: Overseer;
   readonly pacer: Worker;
   readonly callers: readonly Caller[];
-  /** The chain in force, swapped between rounds. */
+  /** The chain in force, which changes between rounds. */
   readonly chains: Map<string, readonly PolicyBinding[]>;
   row: OverheadRow;
 }
@@ -133,7 +133,7 @@ function envelope(payload_bytes: number): ScannedEnvelope {
   return scanEnvelope(writeEnvelope({ room_id: "bench", event }), limits);
 }
 
-/** Sends `total` messages when the pacer says so; resolves with the time each was due. */
+/** Sends `total` messages when the pacer says so. Resolves with the due time of each. */
 async function load(
   bench: Bench,
   plan: { rate: number; total: number },
@@ -202,7 +202,7 @@ if (import.meta.main) {
   const { rounds, seconds }: PoolPlan = JSON.parse(Deno.args[0] ?? "{}");
   const bench = await start();
   const results: PoolRound[] = [];
-  // Warm: the engine's optimising compiler has seen every row before anything counts.
+  // The optimising compiler must have seen every row before anything counts.
   for (const row of ROWS) await round(bench, row, 2_000, 1);
   for (let count = 0; count < rounds; count++) {
     for (const rate of RATES) {

@@ -1,17 +1,17 @@
 /**
- * What the overhead of policies is measured with: payloads, policies and chains, the same for the
- * pool alone and for the whole bus.
+ * The payloads, policies and chains with which the overhead of policies is measured, the same for the pool
+ * alone and for the whole bus.
  */
 import wabt from "wabt";
 import { ROOT } from "../measure/scenario.ts";
 
-/** One load under one chain. */
+/** One row: a load under one chain. */
 export interface OverheadRow {
   readonly name: string;
   readonly payload_bytes: number;
-  /** The module of each policy of the chain, by the names of `readModules`. */
+  /** The module of each policy in the chain, by its name in `readModules`. */
   readonly chain: readonly string[];
-  /** The row without a policy that this one is compared with. */
+  /** Name of the row without a policy with which this one is compared. */
   readonly baseline: string;
 }
 
@@ -28,7 +28,7 @@ export const ROWS: readonly OverheadRow[] = [
   { name: "bad words 4 KiB", payload_bytes: 4_096, chain: ["bad_words"], baseline: "none 4 KiB" },
 ];
 
-/** Rates of the load, in messages a second. */
+/** The rates of the load, in messages per second. */
 export const RATES: readonly number[] = [1_000, 10_000];
 /** Connections that share a load. */
 export const CONNECTIONS = 10;
@@ -36,26 +36,26 @@ export const CONNECTIONS = 10;
 const SENTENCE =
   "The quick brown fox jumps over the lazy dog; Füchse können springen, naïve ones too. ";
 
-/** A chat message in JSON of exactly this many bytes, in which no bad word stands. */
+/** A chat message in JSON of exactly this many bytes, without a bad word. */
 export function chatPayload(size_bytes: number): Uint8Array<ArrayBuffer> {
   const encoder = new TextEncoder();
   const frame = encoder.encode('{"text":""}').length;
   const text = encoder.encode(SENTENCE.repeat(Math.ceil(size_bytes / SENTENCE.length)));
   const room = size_bytes - frame;
   let end = room;
-  // Not in the middle of a character: what is missing is filled with spaces.
+  // The text must not end within a character; spaces fill the missing bytes.
   while (end > 0 && ((text[end] ?? 0) & 0xc0) === 0x80) end--;
   const inner = new TextDecoder().decode(text.subarray(0, end)) + " ".repeat(room - end);
   return encoder.encode(`{"text":"${inner}"}`);
 }
 
-/** The same module under another sha256: a custom section is added. */
+/** The same module with another sha256, by an added custom section. */
 export function variant(module: Uint8Array, name: string): Uint8Array<ArrayBuffer> {
   const text = new TextEncoder().encode(name);
   return new Uint8Array([...module, 0, text.length + 1, text.length, ...text]);
 }
 
-/** A file of the checkout; rejects when there is none. */
+/** The text of a file in the checkout. Rejects when there is none. */
 export function readText(path: string): Promise<string> {
   return Deno.readTextFile(`${ROOT}/${path}`);
 }
@@ -76,7 +76,7 @@ export function example(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return Deno.readFile(`${ROOT}/policies/build/${name}.wasm`);
 }
 
-/** Every module that a row names. */
+/** All modules that a row names, by name. */
 export async function readModules(): Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>> {
   const modules = new Map([["bad_words", await example("bad_words")]]);
   const allow = await assemble("allow");

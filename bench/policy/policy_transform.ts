@@ -1,6 +1,6 @@
 /**
- * How fast a module is checked and metered: the examples of `policies/build` as they are, and one
- * with its functions repeated until it is nearly as long as a module may be.
+ * Measures how fast a module is checked and metered: the examples of `policies/build`, and one of them with
+ * its functions repeated until it is nearly as long as a module may be.
  */
 import { decodePolicy, meter } from "../../wasm/metering/meter.ts";
 import { encodeModule } from "../../wasm/module/encode.ts";
@@ -8,25 +8,25 @@ import { example } from "./policy_rows.ts";
 import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One module. */
+/** The figures of one module. */
 export interface TransformResult {
   readonly name: string;
   readonly size_bytes: number;
   readonly metered_bytes: number;
   readonly functions: number;
-  /** Median over the rounds. */
+  /** The median time over the rounds. */
   readonly ms: number;
-  /** Bytes of the upload over that time, in 10⁶ a second. */
+  /** Bytes of the upload per second of that time, in 10⁶. */
   readonly mb_per_second: number;
-  /** The same of the code alone: tables and texts cost next to nothing. */
+  /** The same for the code alone, since tables and texts take next to no time. */
   readonly code_mb_per_second: number;
 }
 
 const EXAMPLES = ["block_header", "rate_limit", "bad_words", "bad_words_c", "bad_words_rust"];
-/** Just below the limit of 1 MiB. */
+/** Length just below the limit of 1 MiB. */
 const LONG_BYTES = 1_000_000;
 
-/** The module with its functions so often that it has about `size_bytes`; nobody calls the copies. */
+/** The module with its functions repeated until it has about `size_bytes`. Nothing calls the copies. */
 function lengthened(bytes: Uint8Array, size_bytes: number): Uint8Array<ArrayBuffer> {
   const module = decodePolicy(bytes);
   const code_bytes = module.functions.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
@@ -71,7 +71,7 @@ export async function measureTransform(rounds: number): Promise<TransformResult[
   return results;
 }
 
-/** One row a module. */
+/** The table of the results, one row for each module. */
 export function renderTransform(results: readonly TransformResult[]): string {
   const head = ["transform", "bytes", "metered", "functions", "ms", "MB/s", "MB/s of code"];
   return renderRows(

@@ -1,37 +1,37 @@
 /**
- * Whether a unit of fuel is never dearer than promised: every instruction with the operands that
- * processors are slowest with, in either of the engine's compilers, held to a reference loop on the
- * same machine. A ratio, so it says the same on a slow machine and on a fast one.
+ * Checks that a unit of fuel never takes longer than promised. Every instruction runs with the operands that
+ * processors are slowest with, under each of the engine's compilers, and is compared with a reference loop on
+ * the same machine. The figure is a ratio, so it is the same on slow and fast machines.
  */
 import { MULTIPLICATIONS_PER_UNIT } from "../../wasm/metering/meter_costs.ts";
 import { TIERS } from "./policy_kernels.ts";
 import { runProgram } from "../measure/program.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** Rows that the table shows: those that come nearest to the bound. */
+/** Rows of the table: the kernels nearest to the bound. */
 const SHOWN = 24;
 
-/** What the child measured of one kernel. */
+/** The times of one kernel, as the child measured them. */
 export interface WorstTimes {
   readonly name: string;
   readonly ops: readonly number[];
-  /** Of one repetition: time, units, and time of one multiplication of the reference beside it. */
+  /** Figures of one repetition: its time, its units, and the time of one multiplication in the reference. */
   readonly ns: number;
   readonly units: number;
   readonly multiplication_ns: number;
 }
 
-/** One kernel in one tier, in multiplications a unit. */
+/** The figures of one kernel under one compiler, in multiplications per unit. */
 export interface WorstResult extends WorstTimes {
   readonly tier: string;
   readonly ratio: number;
 }
 
-/** All kernels. */
+/** The figures of all kernels. */
 export interface WorstReport {
   readonly bound: number;
   readonly kernels: readonly WorstResult[];
-  /** The greatest ratio of a whole kernel. */
+  /** The largest ratio of a whole kernel. */
   readonly worst: number;
 }
 
@@ -39,7 +39,7 @@ function resultOf(tier: string, times: WorstTimes): WorstResult {
   return { ...times, tier, ratio: times.ns / times.units / times.multiplication_ns };
 }
 
-/** Measures every kernel in every tier. */
+/** Measures every kernel under every compiler. */
 export async function measureWorst(rounds: number): Promise<WorstReport> {
   const kernels: WorstResult[] = [];
   for (const [tier, flags] of Object.entries(TIERS)) {
@@ -56,7 +56,7 @@ export async function measureWorst(rounds: number): Promise<WorstReport> {
   return { bound: MULTIPLICATIONS_PER_UNIT, kernels, worst };
 }
 
-/** The kernels nearest to the bound, dearest first. */
+/** The table of the kernels nearest to the bound, slowest first. */
 export function renderWorst({ kernels, bound, worst }: WorstReport): string {
   const rows = kernels.toSorted((a, b) => b.ratio - a.ratio).slice(0, SHOWN).map((one) => [
     one.name,

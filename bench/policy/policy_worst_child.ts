@@ -1,6 +1,6 @@
 /**
- * A program that times the kernels of `worst_kernels.ts`, metered, under whatever compiler its flags
- * leave, beside a reference loop, and prints JSON. `policy_worst.ts` starts it and judges.
+ * A program that times the metered kernels of `worst_kernels.ts` and a reference loop under the compiler that
+ * its flags leave, and prints JSON. `policy_worst.ts` starts it and judges.
  */
 import wabt from "wabt";
 import { meter } from "../../wasm/metering/meter.ts";
@@ -13,16 +13,16 @@ const PLENTY = 1n << 60n;
 const ATTEMPTS = 16;
 const FEATURES = { sat_float_to_int: true, bulk_memory: true, reference_types: true };
 const { parseWat } = await wabt();
-/** A loop of so many turns. */
+/** A loop that turns so many times. */
 type Run = (turns: number) => void;
 
 interface Form {
   readonly run: Run;
-  /** Units of a turn and of what stands around the loop. */
+  /** Units of one turn, and units around the loop. */
   readonly units_per_turn: number;
 }
 
-/** Different bytes in every page, or the engine would have them all be one. */
+/** Fills every page with different bytes; otherwise the engine could use one page for all. */
 function fillMemory(memory: WebAssembly.Memory): void {
   const words = new Uint32Array(memory.buffer);
   let word = 1;
@@ -48,12 +48,12 @@ function formOf(kernel: WorstKernel): Form {
   return { run, units_per_turn: units(2) - units(1) };
 }
 
-/** The least over the rounds: whatever else the machine does only adds. */
+/** The least time over the rounds, since everything else on the machine only adds time. */
 function nsPerTurn({ run }: Form, has_before: boolean, rounds: number): number {
   const turns = turnsFor(run);
   let least = Infinity;
   for (let round = 0; round < rounds; round++) {
-    // What stands before the loop is no part of a turn.
+    // The code before the loop is no part of a turn.
     const whole_ms = timed(() => run(turns + 1)) - (has_before ? timed(() => run(1)) : 0);
     least = Math.min(least, whole_ms * 1e6 / (turns + (has_before ? 0 : 1)));
   }
@@ -66,7 +66,7 @@ function measure(kernel: WorstKernel, rounds: number): WorstTimes {
   const units = form.units_per_turn / repeats;
   let times: WorstTimes | undefined;
   let ratio = Infinity;
-  // What others do on the machine empties the caches: who is over the bound is looked at again.
+  // Other work on the machine empties the caches, so a kernel over the bound is measured again.
   for (let attempt = 0; attempt < ATTEMPTS && ratio > MULTIPLICATIONS_PER_UNIT; attempt++) {
     const multiplication_ns = multiplicationNs();
     const ns = nsPerTurn(form, kernel.before !== undefined, rounds) / repeats;

@@ -1,27 +1,27 @@
 /**
- * Kernels for tables and for bulk instructions on memory: the largest and smallest sizes, across
- * pages and lines, onto themselves. Text only; `worst_kernels.ts` puts them together.
+ * Kernels for tables and for bulk instructions on memory: the largest and smallest sizes, across pages and
+ * lines, onto themselves. Text only; `worst_kernels.ts` collects all kernels.
  */
 import { Op } from "../../wasm/module/opcodes.ts";
 import type { WorstKernel } from "./worst_kernels.ts";
 
-/** Of the machine, in bytes. */
+/** Size of a page of the machine, in bytes. */
 export const PAGE = 4_096;
-/** Makes `$i` another number each time. */
+/** The text that gives `$i` another value each time. */
 export const STEP = `(local.set $i (i32.add (i32.mul (local.get $i) (i32.const 1664525))
   (i32.const 1013904223)))`;
-/** An address of it. */
+/** The text of an address made from `$i`. */
 export const at = (mask: number) => `(i32.and (local.get $i) (i32.const ${mask}))`;
-/** Somewhere in 4 MiB. */
+/** An address anywhere in 4 MiB. */
 export const ANYWHERE = at(0x3effff);
-/** The start of a page; with an offset one less than it, its last byte. */
+/** The start of a page. With an offset of one less than the page, it is the last byte. */
 export const NEAR_PAGE_END = at(0x3ef000);
 
 const TABLES = `(table $a 5000 funcref) (table $b 4900 funcref) (table $x 50 externref)
   (func $f) (elem declare func $f) (elem $passive func ${"$f ".repeat(1000)})
   (elem $gone func $f)`;
 
-/** About tables. */
+/** The kernels for tables. */
 export function tableKernels(): readonly WorstKernel[] {
   const one = (name: string, op: number, body: string): WorstKernel => ({
     name,
@@ -77,7 +77,7 @@ export function tableKernels(): readonly WorstKernel[] {
 
 const DATA = `(data $passive "${"x".repeat(65_536)}") (data $gone "x")`;
 
-/** About bulk instructions on memory. */
+/** The kernels for bulk instructions on memory. */
 export function bulkKernels(): readonly WorstKernel[] {
   const one = (name: string, op: number, body: string): WorstKernel => ({
     name,

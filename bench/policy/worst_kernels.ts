@@ -1,6 +1,6 @@
 /**
- * Small modules that make each instruction as dear as it can be: subnormal numbers, accesses across
- * pages and outside of the caches, mispredicted branches, largest sizes. Text only.
+ * Small modules in which each instruction takes as long as possible: subnormal numbers, accesses across pages
+ * and outside of the caches, mispredicted branches, largest sizes. Text only.
  */
 import {
   ANYWHERE,
@@ -14,18 +14,18 @@ import {
 import { numericKernels } from "./worst_numeric.ts";
 import { Op } from "../../wasm/module/opcodes.ts";
 
-/** One kernel. */
+/** One kernel, for one or more instructions. */
 export interface WorstKernel {
   readonly name: string;
-  /** The instructions that it is about. */
+  /** Opcodes of the instructions that the kernel is for. */
   readonly ops: readonly number[];
-  /** What is repeated. */
+  /** The text that is repeated. */
   readonly body: string;
-  /** Before the loop. */
+  /** The text before the loop. */
   readonly before?: string;
   /** More fields of the module. */
   readonly fields?: string;
-  /** How often the body stands in the loop, 32 when absent. */
+  /** How often the loop has the body; 32 when absent. */
   readonly repeats?: number;
 }
 
@@ -39,7 +39,7 @@ const LOADS = ["i32.load", "i64.load", "f32.load", "f64.load"].concat(
 const STORES = ["i32.store", "i64.store", "f32.store", "f64.store", "i32.store8", "i32.store16"]
   .concat(["8", "16", "32"].map((size) => `i64.store${size}`));
 
-/** To an i32, so that the next address can wait for it. */
+/** A loaded value as an i32, so that the next address depends on it. */
 function loaded(name: string, address: string, offset: number): string {
   const value = `(${name} offset=${offset} ${address})`;
   if (name.startsWith("i32")) return value;
@@ -90,7 +90,7 @@ function memoryKernels(): readonly WorstKernel[] {
   const chase: WorstKernel = {
     name: "a chain of pointers through 4 MiB",
     ops: [Op.I32_LOAD],
-    // One pointer a cache line; the multiplier and the increment give every line once.
+    // One pointer in each cache line; multiplier and increment reach every line once.
     before: `(local.set $j (i32.const 0))
       (loop $fill
         (i32.store (i32.shl (local.get $j) (i32.const 6))
@@ -103,7 +103,7 @@ function memoryKernels(): readonly WorstKernel[] {
   return [...loads, ...stores, chase];
 }
 
-/** Where a value goes back and forth between the two. */
+/** The kernels in which a value goes back and forth between two types. */
 const CONVERSIONS: readonly WorstKernel[] = [
   {
     name: "f64.promote_f32 and f32.demote_f64 of a subnormal number",
@@ -228,12 +228,12 @@ function variableKernels(): readonly WorstKernel[] {
   ];
 }
 
-/** Instructions that no kernel can be about: they end the code, or are part of another one. */
+/** Instructions without a kernel: they end the code, or are part of another instruction. */
 export const WITHOUT_KERNEL: ReadonlySet<number> = new Set([Op.UNREACHABLE, Op.ELSE, Op.END]);
-/** Those whose kernels are about several at once. */
+/** Instructions whose kernels are for several at once. */
 const CONSTANTS = [Op.I64_CONST, Op.F32_CONST, Op.F64_CONST, Op.DROP];
 
-/** All of them. */
+/** All kernels. */
 export function worstKernels(): readonly WorstKernel[] {
   const control = controlKernels().map((one) =>
     one.name === "constants" ? { ...one, ops: [...one.ops, ...CONSTANTS] } : one
@@ -249,7 +249,7 @@ export function worstKernels(): readonly WorstKernel[] {
   ];
 }
 
-/** The module of a kernel; `run` takes how often the loop turns and leaves what it computed in globals. */
+/** The text of a kernel's module. `run` takes the number of turns, and leaves its results in globals. */
 export function kernelText(kernel: WorstKernel): string {
   const { body, before = "", fields = "", repeats = 32 } = kernel;
   return `(module ${fields} (memory (export "memory") 64 64)

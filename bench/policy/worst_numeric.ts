@@ -1,7 +1,7 @@
 /**
- * Kernels for every instruction whose types never vary and that touches no memory: each with operands
- * that processors are known to be slow with, in a chain where one result waits for the one before.
- * Text only; `worst_kernels.ts` has the rest and puts them together.
+ * Kernels for every instruction with fixed types that touches no memory. Each has operands that processors
+ * are known to be slow with, in a chain where a result depends on the one before. Text only;
+ * `worst_kernels.ts` has the other kernels and collects all.
  */
 import { OPCODES } from "../../wasm/module/opcodes.ts";
 import { ValueType } from "../../wasm/module/module.ts";
@@ -9,7 +9,7 @@ import type { WorstKernel } from "./worst_kernels.ts";
 
 const { I32, I64, F32, F64 } = ValueType;
 
-/** Pairs of operands, as bits: first, second. */
+/** Two operands as bits: first, second. */
 type Pair = readonly [first: bigint, second: bigint];
 
 const SINGLES: readonly Pair[] = [
@@ -43,21 +43,21 @@ const PAIRS: ReadonlyMap<ValueType, readonly Pair[]> = new Map([
   [F32, SINGLES],
   [F64, DOUBLES],
 ]);
-/** Truncations that trap take operands within their range: 1.5 and a subnormal one. */
+/** Operands for truncations that trap, within their range: 1.5 and a subnormal one. */
 const TRUNCATED: ReadonlyMap<ValueType, readonly Pair[]> = new Map([
   [F32 as ValueType, [SINGLES[5]!, SINGLES[0]!]],
   [F64, [DOUBLES[5]!, DOUBLES[0]!]],
 ]);
 const TRAPS = (op: number) => (op >= 0xa8 && op <= 0xab) || (op >= 0xae && op <= 0xb1);
 
-/** From an i64 on the stack. */
+/** Instructions that turn an i64 on the stack into another type. */
 const FROM_BITS: Readonly<Record<number, string>> = {
   [I32]: "(i32.wrap_i64 BITS)",
   [I64]: "BITS",
   [F32]: "(f32.reinterpret_i32 (i32.wrap_i64 BITS))",
   [F64]: "(f64.reinterpret_i64 BITS)",
 };
-/** To an i64. */
+/** Instructions that turn another type into an i64. */
 const TO_BITS: Readonly<Record<number, string>> = {
   [I32]: "(i64.extend_i32_u VALUE)",
   [I64]: "VALUE",
@@ -71,7 +71,7 @@ const LOCALS: Readonly<Record<number, string>> = {
   [F64]: "$f64",
 };
 
-/** First and second operand as bits: the pair itself, or at random either of them. */
+/** First and second operand as bits: the pair itself, or either of them at random. */
 const CHAINED = (pair: Pair) => [
   `(i64.xor (i64.and (local.get $acc) (local.get $zero)) (i64.const ${pair[0]}))`,
   `(i64.const ${pair[1]})`,
@@ -89,7 +89,7 @@ function operand(type: ValueType, bits: string): string {
   return FROM_BITS[type]!.replace("BITS", bits);
 }
 
-/** The result is the next first operand: nothing but the instruction stands in the chain. */
+/** A kernel whose result is the next first operand, so that only the instruction is in the chain. */
 function fedBack(op: number, at: number, pair: Pair): WorstKernel {
   const { name, signature } = OPCODES.get(op)!;
   const [type = I32, second] = signature?.parameters ?? [];
@@ -117,10 +117,13 @@ function kernel(op: number, at: number, pair: Pair, random: boolean): WorstKerne
   };
 }
 
-/** Division of the smallest number by −1, which a chain would come to, traps. */
+/**
+ * Whether a result can be fed back. A chain of divisions would come to the smallest number by −1, which
+ * traps.
+ */
 const FED_BACK = (op: number) => OPCODES.get(op)?.name.match(/div_|rem_/) === null;
 
-/** All of them. */
+/** All kernels for numeric instructions. */
 export function numericKernels(): readonly WorstKernel[] {
   const kernels: WorstKernel[] = [];
   for (const [op, { immediate, signature }] of OPCODES) {

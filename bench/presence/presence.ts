@@ -1,4 +1,4 @@
-/** The scenario `presence`: what joins cost a cluster of three Brains. Figures: `presence_child.ts`. */
+/** The scenario `presence`: what joins cost a cluster of three Brains. `presence_child.ts` measures. */
 import { type Aim, renderAims } from "../policy/policy_aims.ts";
 import type { PresencePlan, PresenceReport } from "./presence_child.ts";
 import { measureMemory, type MemoryRow, renderMemory } from "./presence_memory.ts";
@@ -22,9 +22,9 @@ rate of changes, and what a member takes of a Brain's memory.
   --memory-members N  members for the memory (100000)
 `;
 
-/** What a member may take of a Brain's memory: the aim of the presence service. */
+/** Most bytes of a Brain's memory for a member, which is the aim of the presence service. */
 const MEMBER_BYTES = 500;
-/** Twice the time for which a Shield gathers changes. */
+/** Largest lag: twice the time for which a Shield gathers changes. */
 const LAG_MS = 100;
 
 function valuesOf({ rounds }: PresenceReport, plan: string) {

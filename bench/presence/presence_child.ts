@@ -1,13 +1,13 @@
 /**
- * A program that measures joins, their traffic and the convergence lag on three Brains and one NATS.
- * Its argument is a plan as JSON; prints JSON. `presence.ts` starts it.
+ * A program that measures joins, their traffic and the convergence lag on three Brains and one NATS. Its
+ * argument is a plan as JSON; it prints JSON. `presence.ts` starts it.
  */
 import { startCluster } from "./presence_cluster.ts";
 import { type LagReport, measureLag } from "./presence_lag.ts";
 import { countRound, type Round, type RoundPlan, runRound } from "./presence_rounds.ts";
 import type { Traffic } from "./presence_traffic.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface PresencePlan {
   readonly rounds: number;
   readonly members: number;
@@ -15,10 +15,10 @@ export interface PresencePlan {
   readonly seconds: number;
 }
 
-/** What it came to. */
+/** The result of the measurement. */
 export interface PresenceReport {
   readonly rounds: readonly Round[];
-  /** By the name of the plan. */
+  /** The traffic of each plan, by its name. */
   readonly traffic: Readonly<Record<string, Traffic>>;
   readonly lag: LagReport;
 }

@@ -1,6 +1,6 @@
 /**
- * The cluster of the presence benchmark: Brains as processes, Shields in this one, and the questions
- * that tell what a Brain has merged. What is measured on it is in `presence_child.ts`.
+ * The cluster of the presence benchmark: Brains as processes, Shields in this process, and the requests that
+ * tell what a Brain has merged. `presence_child.ts` measures on it.
  */
 import { SUBJECT_HEADER } from "../../brain/rooms/desk/forward.ts";
 import type { PresenceService } from "../../shield/presence/service.ts";
@@ -16,20 +16,20 @@ import {
 } from "../measure/brains.ts";
 import { startShieldPresence } from "./presence_shields.ts";
 
-/** Brains of the cluster. */
+/** Number of Brains. */
 export const BRAINS = 3;
-/** Shields of the cluster; their members take turns. */
+/** Number of Shields, whose members take turns. */
 export const SHIELDS = 2;
 
-/** Everything that runs. */
+/** All parts of the running cluster. */
 export interface PresenceCluster extends AsyncDisposable {
   readonly running: Brains;
   readonly shields: readonly PresenceService[];
-  /** For questions and listening; no Shield's. */
+  /** A Spine for requests and listening, which no Shield uses. */
   readonly spine: Spine;
 }
 
-/** Resolves when everybody knows everybody. */
+/** Starts the cluster. Resolves when all Brains and Shields know each other. */
 export async function startCluster(): Promise<PresenceCluster> {
   await using starting = new AsyncDisposableStack();
   const running = starting.use(await startBrains(BRAINS));
@@ -50,7 +50,7 @@ export async function startCluster(): Promise<PresenceCluster> {
   return { running, shields, spine, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** How many connections that one Brain sees in a room. Asked as another Brain would ask it. */
+/** The number of connections that one Brain sees in a room. It is asked as another Brain would ask. */
 export async function countOn(
   spine: Spine,
   brain_id: string,

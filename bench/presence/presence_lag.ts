@@ -1,7 +1,7 @@
 /**
- * How long a change takes from its stamp at a Shield until the Brain that owns its room has merged
- * and published it, under a constant rate of changes. Every room changes so rarely that its owner
- * publishes at once; whoever listens hears of the merge one hop later. Leaves carry no stamp.
+ * Measures the time from a change's stamp at a Shield until the Brain that owns its room has merged and
+ * published it, under a constant rate of changes. Every room changes so rarely that its owner publishes at
+ * once, and a listener hears of the merge one hop later. Leaves carry no stamp.
  */
 import { decodeMessage } from "../../shared/presence/wire.ts";
 import type { MemberInput } from "../../shared/presence/types.ts";
@@ -12,41 +12,44 @@ import { type PresenceCluster, SHIELDS } from "./presence_cluster.ts";
 import { membersOf, newTenant, roomsMade } from "./presence_rounds.ts";
 import { newMember } from "./presence_shields.ts";
 
-/** What to send. */
+/** The plan of the changes. */
 export interface LagPlan {
-  /** Changes a second, all Shields together. */
+  /** Changes per second of all Shields together. */
   readonly rate: number;
   readonly seconds: number;
 }
 
-/** What was seen of it. */
+/** The result of the measurement. */
 export interface LagReport extends LagPlan {
   readonly changes: number;
-  /** Joins and updates that were heard of, of those that were made. */
+  /** Joins and updates that were heard of, and those that were made. */
   readonly heard: number;
   readonly stamped: number;
   readonly p50_ms: number;
   readonly p99_ms: number;
   readonly max_ms: number;
-  /** The Brains' own `consistency_convergence_seconds`, all three: joins and updates merged within. */
+  /** Joins and updates merged within each time, by `consistency_convergence_seconds` of all three Brains. */
   readonly merged_within: Readonly<Record<string, number>>;
-  /** How late this load was at worst; a change is stamped when it is made. */
+  /** Largest lateness of this load; a change is stamped when it is made. */
   readonly late_ms: number;
 }
 
-/** Rooms, of one member each, that the changes take turns in: two seconds at 1,000 a second. */
+/**
+ * Rooms with one member each, in which changes take turns; at 1,000 changes per second a turn takes two
+ * seconds.
+ */
 const ROOMS = 2_000;
 const TICK_MS = 1;
 const METRIC = "consistency_convergence_seconds";
-/** Buckets of that metric to show, in seconds. */
+/** Buckets of that metric which are shown, in seconds. */
 const WITHIN_SECONDS = ["0.05", "0.1", "0.25"];
 
 const tick = () => new Promise((resolve) => setTimeout(resolve, TICK_MS));
 
-/** Joins, updates and leaves of a second member of each room, in turns. */
+/** Makes joins, updates and leaves of a second member of each room, in turns. */
 function changer({ shields }: PresenceCluster, tenant_id: string) {
   const guests: MemberInput[] = [];
-  /** True for a change that carries a stamp. */
+  /** Returns true for a change that carries a stamp. */
   return (index: number): boolean => {
     const room = index % ROOMS;
     const { presence } = shields[room % SHIELDS]!;
@@ -84,7 +87,7 @@ function scrapes({ running }: PresenceCluster): Promise<Scrape[]> {
   return Promise.all(running.brains.map(({ metrics }) => metrics()));
 }
 
-/** Shares of what was merged between two times, by bucket. */
+/** The shares of what was merged between two readings, by bucket. */
 function mergedWithin(
   before: readonly Scrape[],
   after: readonly Scrape[],
@@ -101,7 +104,7 @@ function mergedWithin(
   );
 }
 
-/** Measures on a cluster that is empty otherwise, and leaves members behind. */
+/** Measures on a cluster that is otherwise empty. It leaves members behind. */
 export async function measureLag(cluster: PresenceCluster, plan: LagPlan): Promise<LagReport> {
   const tenant_id = newTenant();
   const made = await roomsMade(cluster) + ROOMS;

@@ -1,12 +1,12 @@
-/** What a member costs a Brain in memory, by how members and rooms go together. */
+/** Measures what a member costs a Brain in memory, for different numbers of members in a room. */
 import type { MemoryFigures, MemoryPlan } from "./presence_memory_child.ts";
 import { runProgram } from "../measure/program.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One row. */
+/** One row of the table: a plan with its figures. */
 export interface MemoryRow extends MemoryPlan, MemoryFigures {
   readonly name: string;
-  /** Heap and what it holds outside. */
+  /** Bytes of a member on the heap and outside of it. */
   readonly member_bytes: number;
 }
 
@@ -40,7 +40,7 @@ export async function measureMemory(members: number): Promise<MemoryRow[]> {
   return rows;
 }
 
-/** One row a plan. */
+/** The table of the rows, one for each plan. */
 export function renderMemory(rows: readonly MemoryRow[]): string {
   return renderRows(
     ["memory of a Brain", "members", "rooms", "MB", "B/member"],

@@ -1,7 +1,7 @@
 /**
- * A program that measures what members cost one Brain: presence alone (`brain/presence/service.ts`)
- * on a real NATS, the heap after a forced collection before and after they joined. Needs
- * `--v8-flags=--expose-gc`. Its argument is a plan as JSON; prints JSON. `presence_memory.ts` starts it.
+ * A program that measures what members cost one Brain: only presence (`brain/presence/service.ts`) runs, on a
+ * real NATS, and its heap is read after a forced collection, before and after they joined. Needs
+ * `--v8-flags=--expose-gc`. Its argument is a plan as JSON; it prints JSON. `presence_memory.ts` starts it.
  */
 import { configFrom } from "../../shared/config/load.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
@@ -10,19 +10,19 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { errorLog, openNatsSpine, until } from "../measure/brains.ts";
 import type { MemoryOrder } from "./presence_memory_shield.ts";
 
-/** What is to be measured. */
+/** The plan of the measurement. */
 export type MemoryPlan = Omit<MemoryOrder, "nats_url">;
 
-/** What it came to, for all members together. */
+/** The figures for all members together. */
 export interface MemoryFigures {
   readonly heap_bytes: number;
-  /** What objects of the heap hold outside of it. */
+  /** Bytes that objects of the heap hold outside of it. */
   readonly external_bytes: number;
 }
 
-/** Collections in a row: what a finalizer frees, the next one takes. */
+/** Collections in a row: what a finalizer frees, the next collection takes. */
 const COLLECTIONS = 4;
-/** After the last member: what is published is published, what is measured rests. */
+/** Time after the last member until everything is published and the measured process rests. */
 const REST_MS = 1_500;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -38,7 +38,7 @@ async function memory(): Promise<MemoryFigures> {
   return { heap_bytes: heapUsed, external_bytes: external };
 }
 
-/** The Shield's thread, and what it says next. */
+/** Starts the Shield's thread, with its next message. */
 function startShield(order: MemoryOrder) {
   const url = new URL("./presence_memory_shield.ts", import.meta.url);
   const thread = new Worker(url, { type: "module" });

@@ -1,16 +1,16 @@
 /**
- * A thread with a Shield's presence that brings many members at once: a thread of its own, so that
- * what it keeps itself is not in the heap that `presence_memory_child.ts` measures.
+ * A thread with a Shield's presence that brings many members at once. It is a thread of its own, so that what
+ * it keeps is not in the heap that `presence_memory_child.ts` measures.
  */
 import { newMember, startShieldPresence } from "./presence_shields.ts";
 import { openNatsSpine } from "../measure/brains.ts";
 
-/** What is to join, and where. */
+/** The order for the thread: which members join, and where. */
 export interface MemoryOrder {
   readonly nats_url: string;
   readonly members: number;
   readonly rooms: number;
-  /** Rooms of each connection. */
+  /** Number of rooms of each connection. */
   readonly rooms_per_connection: number;
   readonly meta: boolean;
 }

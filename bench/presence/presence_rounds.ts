@@ -1,7 +1,7 @@
 /**
- * One round of the presence benchmark: everybody joins at once, until every Brain has merged it and
- * every room is made; then everybody leaves. Also as clients do it: SUB with presence, which first
- * gets the room's members and then joins.
+ * One round of the presence benchmark: all members join at once, until every Brain has merged them and every
+ * room is made; then all leave. They may also join as clients do: by a SUB with presence, which first gets
+ * the room's members and then joins.
  */
 import type { MemberInput } from "../../shared/presence/types.ts";
 import type { PresenceWatch, ShieldPresence } from "../../shield/presence/presence.ts";
@@ -10,43 +10,46 @@ import { countOn, type PresenceCluster, SHIELDS } from "./presence_cluster.ts";
 import { newMember } from "./presence_shields.ts";
 import { measureTraffic, type Traffic } from "./presence_traffic.ts";
 
-/** What is to happen. */
+/** The plan of a round. */
 export interface RoundPlan {
   readonly name: string;
   readonly members: number;
-  /** A divisor of `members`. */
+  /** Number of rooms, a divisor of `members`. */
   readonly rooms: number;
   /** Whether the members watch their rooms, as a SUB with presence does. */
   readonly subscribed: boolean;
 }
 
-/** What a round came to; ms from the first join (or SUB). */
+/** The result of a round. Times are in ms from the first join (or SUB). */
 export interface Round {
   readonly plan: string;
-  /** When each Brain showed all members. */
+  /** Time when each Brain showed all members. */
   readonly merged_ms: readonly number[];
-  /** When all rooms were stored. */
+  /** Time when all rooms were stored. */
   readonly made_ms: number;
-  /** When the last SUB had its answer. */
+  /** Time when the last SUB had its answer. */
   readonly answered_ms: number | undefined;
-  /** SUBs that had 503 because nobody told the members in time; each was repeated until it was not. */
+  /**
+   * Number of SUBs that got 503 because nobody told the members in time. Each was repeated until it
+   * succeeded.
+   */
   readonly refused: number;
 }
 
-/** Between two questions whether a Brain has come so far. */
+/** Pause between two requests whether a Brain has merged everything. */
 const ASK_PAUSE_MS = 2;
-/** A client that is refused and not told when to come again. */
+/** Pause of a client that is refused without a time for its next try. */
 const RETRY_MS = 1_000;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 let tenants = 0;
 
-/** A tenant that had no round yet: its rooms are new. */
+/** A tenant that had no round yet, so that its rooms are new. */
 export function newTenant(): string {
   return `bench-${++tenants}`;
 }
 
-/** The members of a round, those of one room next to each other in time. */
+/** The members of a round; those of one room follow each other in time. */
 export function membersOf({ members, rooms }: RoundPlan, tenant_id: string): MemberInput[] {
   return Array.from(
     { length: members },
@@ -57,12 +60,12 @@ export function membersOf({ members, rooms }: RoundPlan, tenant_id: string): Mem
 const shieldOf = ({ shields }: PresenceCluster, index: number) =>
   shields[index % shields.length]!.presence;
 
-/** The rooms of the last member of each Shield: what it did is merged in order. */
+/** The rooms of each Shield's last member. What a Shield did is merged in order, so these rooms come last. */
 function lastRooms(members: readonly MemberInput[]): Set<string> {
   return new Set(members.slice(-SHIELDS).map(({ room_id }) => room_id));
 }
 
-/** Resolves with the time at which this Brain shows the members that the last rooms should have. */
+/** Resolves with the time at which a Brain shows the members that the last rooms should have. */
 async function shownBy(
   { spine }: PresenceCluster,
   brain_id: string,
@@ -80,7 +83,7 @@ async function shownBy(
   return performance.now();
 }
 
-/** Resolves with the time of each Brain. */
+/** Resolves with the times of all Brains. */
 function shownByAll(
   cluster: PresenceCluster,
   members: readonly MemberInput[],
@@ -92,7 +95,7 @@ function shownByAll(
   );
 }
 
-/** What the SUBs of a round have come to. */
+/** The answers to the SUBs of a round. */
 interface Answers {
   answered: number;
   refused: number;
@@ -101,11 +104,14 @@ interface Answers {
 
 interface Entered {
   readonly answers: Answers;
-  /** Ends the watches. */
+  /** Ends the watches of the rooms. */
   readonly close: () => void;
 }
 
-/** As `shield/connection/attendance.ts` serves a SUB with presence, and a client that is refused. */
+/**
+ * Subscribes all members, as `shield/connection/attendance.ts` serves a SUB with presence to a client that
+ * repeats refused requests.
+ */
 function subscribeAll(cluster: PresenceCluster, members: readonly MemberInput[]): Entered {
   const answers: Answers = { answered: 0, refused: 0, last_ms: 0 };
   const watches = new Set<PresenceWatch>();
@@ -152,7 +158,7 @@ async function leaveAll(cluster: PresenceCluster, members: readonly MemberInput[
   await shownByAll(cluster, members, 0);
 }
 
-/** Rooms that all Brains together have made. */
+/** The number of rooms that all Brains together have made. */
 export function roomsMade({ running }: PresenceCluster): Promise<number> {
   return total(running, "brain_rooms_created_total");
 }
@@ -188,7 +194,10 @@ export async function runRound(cluster: PresenceCluster, plan: RoundPlan): Promi
   return round;
 }
 
-/** The same, listened to. Without the questions that a timed round asks, and without the leaving. */
+/**
+ * Runs a round and counts its traffic, up to the time when all members are there. It makes none of the
+ * requests of a timed round.
+ */
 export async function countRound(cluster: PresenceCluster, plan: RoundPlan): Promise<Traffic> {
   const members = membersOf(plan, newTenant());
   const made = await roomsMade(cluster) + plan.rooms;
@@ -205,7 +214,7 @@ export async function countRound(cluster: PresenceCluster, plan: RoundPlan): Pro
   return traffic;
 }
 
-/** Until each Brain says over HTTP, which is none of the Spine's traffic, how many it holds. */
+/** Waits until the metrics of each Brain have that many members. HTTP adds nothing to the Spine's traffic. */
 async function shownByMetrics({ running }: PresenceCluster, members: number): Promise<void> {
   for (const { metrics } of running.brains) {
     const holds = async () => (await metrics()).sum("brain_presence_members") === members;

@@ -1,7 +1,7 @@
 /**
- * Shields for the presence benchmark: the presence part of a Shield (`shield/presence/service.ts`),
- * each on a Spine connection of its own, without sockets and clients. Members come as the connections
- * of a Shield would bring them.
+ * Shields for the presence benchmark: only the presence part (`shield/presence/service.ts`), each on a Spine
+ * connection of its own, without sockets and clients. Members come as the connections of a Shield would bring
+ * them.
  */
 import { configFrom } from "../../shared/config/load.ts";
 import { connectionId, randomPool } from "../../shared/ids.ts";
@@ -13,7 +13,7 @@ import { errorLog } from "../measure/brains.ts";
 
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 
-/** Presence of a Shield with this id; the caller closes it. */
+/** Starts the presence of a Shield with this id. The caller closes it. */
 export function startShieldPresence(node_id: string, spine: Spine): PresenceService {
   return startPresence({
     node_id,
@@ -27,7 +27,7 @@ export function startShieldPresence(node_id: string, spine: Spine): PresenceServ
   });
 }
 
-/** A member as a client would be one: ids of a real length, a name as metadata. */
+/** A member as a client would be: ids of a real length, a name as metadata. */
 export function newMember(tenant_id: string, room_id: string, index: number): MemberInput {
   return {
     tenant_id,

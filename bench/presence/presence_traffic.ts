@@ -1,26 +1,26 @@
 /**
- * What goes over the Spine during a round: what is published, by kind, as a subscription to all
- * subjects hears it, and what the NATS server hands out to everybody else. A round that is listened
- * to is not timed: listening takes its share of the machine.
+ * Counts what goes over the Spine during a round: what is published, by kind, as a subscription to all
+ * subjects hears it, and what the NATS server delivers to everybody else. Such a round is not timed, since
+ * listening uses a part of the machine.
  */
 import { connectGuarded } from "../../shared/spine/nats/connection/nats_transport.ts";
 import type { Brains } from "../measure/brains.ts";
 
-/** Messages, and bytes of their subjects and payloads. */
+/** A number of messages, and the bytes of their subjects and payloads. */
 export interface Amount {
   messages: number;
   bytes: number;
 }
 
-/** One round's. */
+/** The traffic of one round. */
 export interface Traffic {
-  /** By kind. */
+  /** What was published, by kind. */
   readonly published: Readonly<Record<TrafficKind, Amount>>;
   /** What the NATS server sent to Brains and Shields, with headers and without subjects. */
   readonly delivered: Amount;
 }
 
-/** What a message is about. */
+/** The kind of a message. */
 export type TrafficKind = (typeof KINDS)[number][0] | "other";
 
 const KINDS = [
@@ -28,7 +28,7 @@ const KINDS = [
   ["room updates", /^sys\.presence\.room\./],
   ["pulls, snapshots", /^sys\.presence\.to\./],
   ["beats", /^sys\.cluster\./],
-  // Written, acknowledged, announced.
+  // Documents are written, acknowledged and announced.
   ["room documents", /^(\$KV|\$JS|_INBOX)\.|^sys\.t\.[^.]+\.rooms$/],
 ] as const;
 const TAP = "bench tap";
@@ -60,7 +60,7 @@ async function delivered(monitor_url: string): Promise<Amount> {
   };
 }
 
-/** Counts everything on the Spine from before `during` until what it has published is heard. */
+/** Counts everything on the Spine, from before `during` until all that it has published is heard. */
 export async function measureTraffic(
   { nats, monitor_url }: Pick<Brains, "nats" | "monitor_url">,
   during: () => Promise<void>,
