@@ -1,6 +1,6 @@
 /**
- * `/v1/audit` of the admin listener: looks into the audit log, and hands out its entries as they are
- * stored. That the caller is an admin has been checked before; nothing here writes.
+ * `/v1/audit` of the admin listener: searches the audit log, and gives out its entries as they are
+ * stored. Whether the caller is an admin has been checked before; nothing here writes.
  */
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
@@ -19,7 +19,7 @@ const NEWLINE = new Uint8Array([0x0a]);
 
 /** What the admin API needs of the process. */
 export interface AuditAdminContext {
-  /** Rejects while it cannot be opened. */
+  /** Opens the ledger; rejects while it cannot be opened. */
   readonly ledger: () => Promise<Ledger>;
   readonly log: Logger;
   /** The id of this Shield. */
@@ -46,14 +46,14 @@ const Wanted = {
 };
 const Exported = { after: whole.optional(), limit: Limit };
 
-/** The routes of this part. */
+/** The routes of the audit log's admin API. */
 export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>({
   "/v1/audit": { GET: { scope: "own", about: AUDIT_ABOUT.listAudit, handle: list } },
-  // Whole entries one after the other are a chain; those of one tenant are not.
+  // Whole entries one after the other are a chain; the entries of one tenant are not.
   "/v1/audit/entries": { GET: { scope: "bus", about: AUDIT_ABOUT.exportAudit, handle: entries } },
 });
 
-/** Whether a path is one for `handleAudit`. */
+/** Whether `handleAudit` answers this path. */
 export function isAuditPath(path: string): boolean {
   return AUDIT_ROUTES.has(path);
 }

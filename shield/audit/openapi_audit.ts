@@ -1,4 +1,4 @@
-/** What the routes of the admin API about the audit log say of themselves. */
+/** The descriptions of the audit log's admin API. */
 import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
 import { AUDIT_ACTIONS } from "../admin/routing/audit_actions.ts";
 import {
@@ -42,7 +42,7 @@ const ENTRY = object({
   count: { ...COUNT, description: "so many alike, one of which is shown" },
 });
 
-/** Routes of this part. */
+/** The descriptions of the audit log's routes. */
 export const AUDIT_ABOUT = abouts({
   listAudit: {
     tag: "audit",

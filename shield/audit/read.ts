@@ -1,6 +1,7 @@
 /**
- * Finds entries of the audit log: by tenant, actor, action, outcome and time, a bounded part of the log at
- * a time, in slices, so that nothing else waits. Who may see what is here too; requests are `api.ts`.
+ * Finds entries of the audit log by tenant, actor, action, outcome and time: a bounded part of the log
+ * at a time, in slices, so that nothing else waits. It also decides which entries an admin may see;
+ * requests are `api.ts`.
  */
 import { decodeEntry, entryHash } from "../../shared/audit/entry.ts";
 import type { AuditEntry, HashedEntry } from "../../shared/audit/entry.ts";
@@ -8,20 +9,20 @@ import type { AuditOutcome } from "../../shared/audit/outcome.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 
-/** Entries that one question looks at; the answer says where to go on. */
+/** The most entries that one question reads; the answer says where to go on. */
 const SCANNED_MAX = 10_000;
-/** Entries of one slice: a few milliseconds. */
+/** The entries of one slice, which take a few milliseconds. */
 const SLICE = 250;
-/** Clocks of Shields differ: entries may be so much older than those before them. */
+/** How much older an entry may be than those before it, in ms, as clocks of Shields differ. */
 const CLOCK_SKEW_MS = 60_000;
-/** Entries behind a page in which the outcome of a change may stand that began on it. */
+/** How many entries after a page may have the outcome of a change that began on the page. */
 const OUTCOMES_AHEAD = 500;
 
-/** What is looked for; an absent member matches everything. */
+/** A search; an absent member matches everything. */
 export interface AuditQuery {
-  /** About this tenant. */
+  /** The tenant that entries are about. */
   readonly tenant?: string | undefined;
-  /** User id. */
+  /** The user id of the actor. */
   readonly actor?: string | undefined;
   /** An action, or the part before its dot. */
   readonly action?: string | undefined;
@@ -29,9 +30,12 @@ export interface AuditQuery {
   /** Unix ms. */
   readonly since_ms?: number | undefined;
   readonly until_ms?: number | undefined;
-  /** Entries above this place, the oldest first. */
+  /** The place above which entries are wanted, the oldest first. */
   readonly after?: number | undefined;
-  /** Entries below this place, the newest first; absent, and without `after`: from the newest on. */
+  /**
+   * The place below which entries are wanted, the newest first; absent, and without `after`: from the
+   * newest on.
+   */
   readonly before?: number | undefined;
   readonly limit: number;
 }
@@ -39,16 +43,17 @@ export interface AuditQuery {
 /** An entry as an answer shows it. */
 export type ShownEntry = AuditEntry & Pick<HashedEntry, "hash">;
 
-/** What was found. */
+/** A page of found entries. */
 export interface AuditPage {
   readonly entries: readonly ShownEntry[];
-  /** `after` or `before` of the next page; null: there is no more now. */
+  /** The `after` or `before` of the next page; null when there is no more now. */
   readonly next: number | null;
 }
 
 /**
- * The entry as an admin of that tenant may see it: what its own admins did, and what operators did to
- * the tenant, whose address is theirs; undefined for anything else. Operators (undefined) see all.
+ * The entry as an admin of that tenant may see it: what the tenant's own admins did, and what operators
+ * did to the tenant, without the operators' addresses; undefined for any other entry. Operators (an
+ * undefined tenant) see all.
  */
 function visibleTo(
   entry: ShownEntry,
@@ -70,11 +75,11 @@ function isWanted(entry: AuditEntry, query: AuditQuery): boolean {
 
 function shown({ payload }: LedgerEntry): ShownEntry | undefined {
   const decoded = decodeEntry(payload);
-  // What cannot be read is a matter of `arq audit verify`, which names it.
+  // An entry that cannot be read is named by `arq audit verify`.
   return "entry" in decoded ? { ...decoded.entry, hash: entryHash(payload) } : undefined;
 }
 
-/** Requests whose outcome is among these entries. */
+/** Collects the requests whose outcome is among these entries. */
 function outcomesOf(entries: readonly LedgerEntry[], ended: Set<string>): void {
   for (const one of entries) {
     const entry = shown(one);
@@ -82,7 +87,7 @@ function outcomesOf(entries: readonly LedgerEntry[], ended: Set<string>): void {
   }
 }
 
-/** The newest first. A change that began is left out when its outcome is known. */
+/** Searches with the newest first. A change that began is left out when its outcome is known. */
 async function backward(
   ledger: Ledger,
   query: AuditQuery,
@@ -118,7 +123,7 @@ async function backward(
   return { entries, next: before > first_offset ? before : null };
 }
 
-/** The oldest first, without beginnings: each has its outcome later. */
+/** Searches with the oldest first, without beginnings: each has its outcome later. */
 async function forward(
   ledger: Ledger,
   query: AuditQuery,
@@ -143,7 +148,7 @@ async function forward(
   return { entries, next: after };
 }
 
-/** What a query finds, as that admin may see it. Rejects with what the ledger says. */
+/** Finds the entries of a query, as that admin may see them. Rejects as the ledger does. */
 export function findEntries(
   ledger: Ledger,
   query: AuditQuery,

@@ -1,16 +1,17 @@
 /**
- * Refusals on their way into the audit log: the first of a kind is an entry at once, those alike within a
- * minute become one more with their number. So nobody fills the log by being refused.
+ * Refusals on their way into the audit log. The first of a kind is an entry at once; those of the same
+ * kind within a minute become one further entry with their number. So nobody can fill the log by being
+ * refused.
  */
 import type { AuditFields } from "../../shared/audit/entry.ts";
 
 const WINDOW_MS = 60_000;
-/** Kinds of a window that are told apart; those after them count as one by their reason. */
+/** The most kinds in a window that are told apart; later kinds count as one for each reason. */
 const KINDS_MAX = 512;
 
 interface Fold {
   readonly fields: AuditFields;
-  /** Since the first. */
+  /** How many refusals came after the first. */
   more: number;
 }
 
@@ -20,7 +21,7 @@ export class RefusalFolds {
   readonly #folds = new Map<string, Fold>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `write` never rejects. */
+  /** Makes an empty window; `write` must not reject. */
   constructor(write: (fields: AuditFields) => Promise<void>) {
     this.#write = write;
   }
@@ -44,7 +45,7 @@ export class RefusalFolds {
     await this.#write(fields);
   }
 
-  /** Ends the window: what was only counted is written. */
+  /** Ends the window, and writes what was only counted. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;

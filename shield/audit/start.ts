@@ -18,9 +18,9 @@ import type { AuditTrail } from "./trail.ts";
 import { AuditWriter } from "./writer.ts";
 
 const DAY_SECONDS = 86_400;
-/** How often the log is asked how it stands, for metrics. */
+/** How often the log's state is read for metrics, in ms. */
 const STATUS_MS = 30_000;
-/** How long the end of the process waits for entries that are not written yet. */
+/** How long the end of the process waits for entries that are not written yet, in ms. */
 const CLOSE_MS = 2_000;
 
 /** What the audit log needs of the process. */
@@ -37,14 +37,14 @@ export interface AuditStart {
 
 /** A running audit log. */
 export interface StartedAudit {
-  /** Absent when it is disabled. */
+  /** The trail for the admin API; absent when the audit log is disabled. */
   readonly trail: AuditTrail | undefined;
   readonly part: AdminPart;
-  /** Writes what waits. */
+  /** Writes the entries that wait, then ends. */
   close(): Promise<void>;
 }
 
-/** Begins to write. What cannot be opened yet is opened when it is needed. */
+/** Starts the audit log. What cannot be opened yet is opened when it is needed. */
 export function startAudit(start: AuditStart): StartedAudit {
   const { config: { audit }, spine, registry, node_id, now, random } = start;
   if (!audit.enabled) {
@@ -80,7 +80,7 @@ export function startAudit(start: AuditStart): StartedAudit {
   };
 }
 
-/** Registers the metrics; returns what ends their reading. */
+/** Registers the metrics; returns a function that ends their reading. */
 function register(registry: Registry, writer: AuditWriter, now: () => number): () => void {
   let status: LedgerStatus | undefined;
   const read = () => {

@@ -1,7 +1,7 @@
 /**
- * What requests to the admin API leave in the audit log: an entry before a change, one with its outcome,
- * and one for what was refused before it began. Whether a change may happen while no entry can be written
- * is `[audit] on_failure`. Writing and its order are `writer.ts`.
+ * What requests to the admin API leave in the audit log: an entry before a change, one with its
+ * outcome, and one for a request that was refused before it began. `[audit] on_failure` says whether a
+ * change may happen while no entry can be written. Writing and its order are `writer.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
@@ -9,20 +9,20 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { RefusalFolds } from "./refusals.ts";
 import type { AuditWriter } from "./writer.ts";
 
-/** Longest path with its query, in UTF-16 units. */
+/** The longest path with its query, in UTF-16 units. */
 const PATH_UNITS = 512;
-/** Longest name of a user, an address or a reason. */
+/** The longest name of a user, an address or a reason, in UTF-16 units. */
 const NAME_UNITS = 256;
-/** How long an answer waits for the entry of its outcome, which is written all the same. */
+/** How long an answer waits for the entry of its outcome, in ms; the entry is written in any case. */
 const OUTCOME_MS = 1_000;
 
 /** One request, as the log names it. */
 export interface Audited {
   readonly action: string;
   readonly method: string;
-  /** With its query. */
+  /** The path with its query. */
   readonly path: string;
-  /** The tenant that it is about; null: none, or all. */
+  /** The tenant that the request is about; null: none, or all. */
   readonly tenant: string | null;
   readonly by: string | null;
   readonly by_tenant: string | null;
@@ -37,18 +37,21 @@ export interface Audited {
 export interface Ended {
   /** The HTTP status. */
   readonly status: number;
-  /** Why it was refused; null when it was not. */
+  /** The reason of the refusal; null when the request was not refused. */
   readonly reason: string | null;
 }
 
-/** Takes the end of a change that has begun. Never rejects. */
+/** Writes the end of a change that has begun. Never rejects. */
 export type Finish = (ended: Ended) => Promise<void>;
 
 /** The audit log as the admin API writes it. */
 export interface AuditTrail {
-  /** Writes that a change is about to happen. Rejects with `audit-unavailable`: then it must not. */
+  /**
+   * Writes that a change is about to happen. Rejects with `audit-unavailable`: then the change must not
+   * happen.
+   */
   begin(audited: Audited): Promise<Finish>;
-  /** Writes that something was refused before it began. Never rejects. */
+  /** Writes that a request was refused before it began. Never rejects. */
   refused(audited: Audited, ended: Ended): Promise<void>;
 }
 
@@ -64,7 +67,7 @@ export interface TrailOptions {
 const cut = (text: string, units = NAME_UNITS): string => text.slice(0, units).toWellFormed();
 const cutOrNull = (text: string | null): string | null => text === null ? null : cut(text);
 
-/** What a body says that has not come within `OUTCOME_MS` is left out. */
+/** Waits for a value for `OUTCOME_MS` at most, and then gives the other one. */
 async function soon<T>(wanted: Promise<T> | T, otherwise: T): Promise<T> {
   const { promise: late, resolve } = Promise.withResolvers<T>();
   const timer = setTimeout(() => resolve(otherwise), OUTCOME_MS);
@@ -112,7 +115,7 @@ export class WrittenTrail implements AuditTrail {
     await this.#folds.take({ ...refused, status, reason: cutOrNull(reason) });
   }
 
-  /** Writes what was only counted so far. Never rejects. */
+  /** Writes refusals that were only counted so far. Never rejects. */
   flush(): Promise<void> {
     return this.#folds.flush();
   }
@@ -138,11 +141,10 @@ export class WrittenTrail implements AuditTrail {
   }
 
   /**
-   * Writes an entry now or when that is possible, and waits a little, so that whoever asks next
-   * finds it.
+   * Writes an entry now or when that is possible, and waits a little, so that the next reader finds it.
    */
   async #later(fields: AuditFields): Promise<void> {
-    // What is lost has been told by the writer.
+    // The writer has told of a lost entry.
     const written = this.#options.writer.append(fields, true).then(() => {}, () => {});
     await soon(written, undefined);
   }

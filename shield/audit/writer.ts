@@ -1,7 +1,7 @@
 /**
- * Appends entries of this Shield to the audit log, one after the other: each names the hash of the one
- * before, whichever Shield wrote that, and is appended only behind it. So all Shields write one chain.
- * What an entry is about is `trail.ts`.
+ * Appends entries of this Shield to the audit log, one after the other. Each names the hash of the
+ * entry before it, whichever Shield wrote that, and is appended only right after it. So all Shields
+ * write one chain. What an entry is about is `trail.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -18,9 +18,9 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 
-/** With n Shields at once the last one succeeds at its n-th attempt. */
+/** The most attempts for one entry: with n Shields at once the last one succeeds at its n-th. */
 const ATTEMPTS = 256;
-/** Pause before what may wait is tried again. */
+/** The pause before an entry that may wait is tried again, in ms. */
 const RETRY_MS = 1_000;
 
 /** What the writer needs of the process. */
@@ -37,17 +37,17 @@ export interface AuditWriterOptions {
 /** Counts of entries since the start of the process. */
 export interface AuditCounts {
   written: number;
-  /** Attempts that failed; those that may wait are tried again. */
+  /** Attempts that failed; entries that may wait are tried again. */
   failed: number;
-  /** Entries that were given up, and stand in the process's log only. */
+  /** Entries that were given up, and are only in the process's log. */
   lost: number;
-  /** Times that the log was found to be shorter, or another one, than this Shield knew it. */
+  /** How often the log was shorter, or another one, than this Shield knew it. */
   breaks: number;
 }
 
 interface Pending {
   readonly fields: AuditFields;
-  /** True when the entry is tried until it is written: nobody can be refused any more. */
+  /** True when the entry is tried until it is written, since its request can no longer be refused. */
   readonly may_wait: boolean;
   resolve(anchor: Anchor): void;
   reject(error: unknown): void;
@@ -58,7 +58,7 @@ export class AuditWriter {
   readonly counts: AuditCounts = { written: 0, failed: 0, lost: 0, breaks: 0 };
   readonly #options: AuditWriterOptions;
   #ledger: Promise<Ledger> | undefined;
-  /** The newest entry, as far as is known. */
+  /** The newest entry that is known. */
   #head: Anchor | undefined;
   readonly #queue: Pending[] = [];
   #work: Promise<void> | undefined;
@@ -69,19 +69,19 @@ export class AuditWriter {
     this.#options = options;
   }
 
-  /** Entries that wait. */
+  /** How many entries wait. */
   get pending(): number {
     return this.#queue.length;
   }
 
-  /** Opens the log now, so that the first change need not; failures show when it is used. */
+  /** Opens the log now, so that the first change does not have to. Failures show when it is used. */
   warm(): void {
     this.ledger().catch((error: unknown) => {
       this.#options.log.error("the audit log cannot be opened", { error });
     });
   }
 
-  /** The log. Rejects with what the Spine says. */
+  /** The log. Rejects as the Spine does. */
   ledger(): Promise<Ledger> {
     const { spine, retention } = this.#options;
     const opening = this.#ledger ?? spine.ledger(AUDIT_LEDGER, retention);
@@ -91,8 +91,8 @@ export class AuditWriter {
   }
 
   /**
-   * Appends an entry; resolves with its place when it is stored. `may_wait`: while it cannot be, it is
-   * kept and tried again. Rejects with `audit-unavailable`.
+   * Appends an entry; resolves with its place when it is stored. With `may_wait`, an entry that cannot
+   * be stored yet is kept and tried again. Rejects with `audit-unavailable`.
    */
   append(fields: AuditFields, may_wait: boolean): Promise<Anchor> {
     const { promise, resolve, reject } = Promise.withResolvers<Anchor>();
@@ -106,7 +106,7 @@ export class AuditWriter {
     return promise;
   }
 
-  /** Writes what waits, at most until `timeout_ms` are over; what is left is told by the process's log. */
+  /** Writes the entries that wait, for at most `timeout_ms`; the rest goes to the process's log. */
   async close(timeout_ms: number): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, timeout_ms);
@@ -184,14 +184,15 @@ export class AuditWriter {
       try {
         await mayLose(ledger.append(bytes, head.seq));
       } catch (error) {
-        // Whatever it was: what the newest entry is has to be asked anew.
+        // Whatever the error was, the newest entry must be asked for again.
         this.#head = undefined;
         await this.#compare(ledger, head);
         throw error;
       }
       const hash = entryHash(bytes);
       this.#head = { seq, hash };
-      // The process's log is kept elsewhere: a chain that is written anew as a whole differs from it.
+      // The process's log is kept elsewhere: if the whole chain is ever rewritten, it differs from
+      // that.
       log.info("audit", {
         seq,
         hash,
@@ -205,15 +206,16 @@ export class AuditWriter {
   }
 
   async #readHead(ledger: Ledger): Promise<Anchor> {
-    // In this order: an entry that another Shield writes in between is either the newest, or a conflict.
-    // The other way round it would be counted without its hash, and the chain would fork there.
+    // The order matters: an entry that another Shield writes in between is either the newest, or a
+    // conflict. The other way round it would be counted without its hash, and the chain would fork
+    // there.
     const { last_offset } = await ledger.status();
     const last = await ledger.last();
     if (last !== undefined) return { seq: last.offset, hash: entryHash(last.payload) };
     return { seq: last_offset, hash: NO_HASH };
   }
 
-  /** Whether the log still has what this Shield knew as its newest entry. */
+  /** Compares the log with what this Shield knew as its newest entry. */
   async #compare(ledger: Ledger, known: Anchor): Promise<void> {
     const head = await this.#readHead(ledger);
     const [there] = known.seq === 0

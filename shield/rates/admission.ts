@@ -1,59 +1,62 @@
 /**
- * Decides at the upgrade who is let in, before anything is done with a token. Functions of a state,
- * the load, the time and a random number; they count, read and wait for nothing
+ * Decides at the upgrade which clients are let in, before anything is done with a token. Functions of a
+ * state, the load, the time and a random number; they count, read and wait for nothing
  * (`admission_gate.ts` does). How many connections there may be is `limits.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { createBucket, take } from "./token_bucket.ts";
 import type { TokenBucket } from "./token_bucket.ts";
 
-/** The limits that admission goes by. */
+/** The limits that admission depends on. */
 export type AdmissionLimits = Pick<
   Config["limits"],
   "handshakes_per_second" | "handshake_burst" | "concurrent_handshakes" | "memory_bytes"
 >;
 
-/** Why somebody is not let in; also the label of the metric. */
+/** Why a client is not let in; also the label of the metric. */
 export type Closed = "rate" | "concurrency" | "memory";
 
-/** A refusal. */
+/** The refusal of a client, for now. */
 export interface NotNow {
   readonly why: Closed;
-  /** When to come back, at random around this client's place in the queue; whole ms. */
+  /** When the client should come back, in whole ms, at random around its place in the queue. */
   readonly retry_after_ms: number;
 }
 
-/** What is known of clients; a given state is changed by the functions below. */
+/** What is known of clients; the functions below change the state that they are given. */
 export interface AdmissionState {
   readonly bucket: TokenBucket;
-  /** Handshakes let in and not answered yet. */
+  /** Handshakes that were let in and are not answered yet. */
   under_way: number;
-  /** When all that were sent away will have come back, each at its own time; monotonic ms. */
+  /** When all clients that were sent away will have come back, each at its own time; monotonic ms. */
   drained_ms: number;
 }
 
-/** What the process takes at the moment. */
+/** The load of the process at the moment. */
 export interface Load {
-  /** Resident memory. */
+  /** Resident memory of the process. */
   readonly memory_bytes: number;
 }
 
-/** From this fraction of `memory_bytes` on nobody is let in: open connections may still grow. */
+/** From this fraction of `memory_bytes` on no client is let in, as open connections may still grow. */
 const MEMORY_SHARE = 0.8;
 /**
  * The part of the rate that is promised to clients that were sent away; the rest is for new ones.
  */
 const RETURNING_SHARE = 0.9;
-/** A queue that is nearly empty: nobody is asked to come back sooner than about this. */
+/** The shortest wait, in ms, roughly, even when the queue is nearly empty. */
 const DRAIN_MS_MIN = 250;
-/** Memory comes back when connections end, which takes its time. */
+/** The wait while memory is short, in ms: memory comes back when connections end, which takes time. */
 const MEMORY_DRAIN_MS = 5_000;
-/** However long the queue is: later a client would rather try another node. */
+/**
+ * The longest wait, in ms, however long the queue is: a client that waited longer would rather try
+ * another node.
+ */
 const DRAIN_MS_MAX = 30_000;
-/** Each comes back within a quarter of its wait around its place. */
+/** The part of its wait within which each client comes back before or after its place. */
 const JITTER = 0.25;
 
-/** A full bucket, nobody under way, nobody sent away. `now_ms` is monotonic. */
+/** A state with a full bucket, with no client under way and none sent away. `now_ms` is monotonic. */
 export function createAdmissionState(limits: AdmissionLimits, now_ms: number): AdmissionState {
   const { handshakes_per_second, handshake_burst } = limits;
   return {
@@ -64,17 +67,16 @@ export function createAdmissionState(limits: AdmissionLimits, now_ms: number): A
 }
 
 /**
- * The wait of a client that is sent away, for a queue that is drained in `drain_ms`: that time × a
- * factor drawn evenly from [0.75, 1.25). A client that is sent away a moment later has a longer
- * queue before it, so the crowd comes back spread over the time that it takes to let it in.
- * `random` is in [0, 1).
+ * The wait of a client that is sent away, for a queue that takes `drain_ms`: that time × a factor drawn
+ * evenly from [0.75, 1.25). A client that is sent away a moment later has a longer queue before it, so
+ * the crowd comes back spread over the time that it takes to let it in. `random` is in [0, 1).
  */
 export function retryAfter(drain_ms: number, random: number): number {
   const bounded_ms = Math.min(DRAIN_MS_MAX, Math.max(DRAIN_MS_MIN, drain_ms));
   return Math.round(bounded_ms * (1 - JITTER + 2 * JITTER * random));
 }
 
-/** Ms until those who were sent away are all in. */
+/** How long it takes until all clients that were sent away are in, in ms. */
 export function drainTime(state: AdmissionState, now_ms: number): number {
   return Math.max(0, state.drained_ms - now_ms);
 }
@@ -121,14 +123,14 @@ export function enter(
   return undefined;
 }
 
-/** A handshake that was let in is answered, however it ended. */
+/** Takes note that a handshake that was let in has been answered, however it ended. */
 export function leave(state: AdmissionState): void {
   state.under_way -= 1;
 }
 
 /**
- * Why somebody who just tried may not have been let in: what a browser asks, which cannot read the
- * refusal of its upgrade. It takes no place in the queue, because the upgrade took one.
+ * Why a client that just tried may not have been let in. Browsers ask this, as they cannot read the
+ * refusal of their upgrade. It takes no place in the queue, because the upgrade took one.
  */
 export function whyClosed(
   state: AdmissionState,

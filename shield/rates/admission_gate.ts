@@ -10,7 +10,10 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { createAdmissionState, drainTime, enter, leave, whyClosed } from "./admission.ts";
 import type { AdmissionLimits, Closed, Load, NotNow } from "./admission.ts";
 
-/** Reading the memory of a process costs a system call: a storm does not pay it for each client. */
+/**
+ * How often the memory of the process is read, in ms. It costs a system call, for which not every
+ * client of a storm should pay.
+ */
 const MEMORY_READ_MS = 100;
 const HANDSHAKE_BUCKETS_SECONDS = [
   0.0005,
@@ -45,19 +48,25 @@ export interface AdmissionGateOptions {
 
 /** A handshake that was let in; leaving its scope frees its place. */
 export interface Handshake extends Disposable {
-  /** The upgrade was answered 101: its duration counts. */
+  /** Takes note that the upgrade was answered 101, so its duration counts. */
   accepted(): void;
 }
 
 /** Lets handshakes in, or refuses them. */
 export interface Admission {
-  /** Throws `admission` (503) with a wait; before anything else is done for an upgrade. */
+  /**
+   * Lets a handshake in; called before anything else is done for an upgrade. Throws `admission` (503)
+   * with a wait.
+   */
   enter(): Handshake;
-  /** Throws the same while clients are being sent away; for whoever cannot read the refusal. */
+  /**
+   * Throws the same while clients are sent away; for clients that cannot read the refusal of an
+   * upgrade.
+   */
   requireOpen(): void;
 }
 
-/** Refusals are counted in `shield_admission_refusals_total{reason}`. */
+/** Makes the door. Refusals are counted in `shield_admission_refusals_total{reason}`. */
 export function createAdmission(options: AdmissionGateOptions): Admission {
   const { limits, registry, monotonic_ms } = options;
   const random = () => fractionOf(options.random(4));

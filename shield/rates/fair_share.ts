@@ -1,22 +1,25 @@
 /**
- * One rate that all tenants share, max-min fair: a tenant that asks for less than its share gets all
- * of it, and what is left is shared equally by those who ask for more. Plain data and arithmetic,
- * O(1) a call however many tenants there are; time is an argument.
+ * One rate that all tenants share, max-min fair: a tenant that asks for less than its share gets all of
+ * it, and what is left is shared equally by those that ask for more. Plain data and arithmetic, O(1) a
+ * call however many tenants there are; time is an argument.
  *
- * How: the bucket of the process says how much room there is, each tenant's portion what it took in
- * about the last second. A tenant may take while its portion is below an allowance that depends on
- * the room alone: none when the bucket is empty, rate ÷ active tenants at half, without end when it
- * is full. Those who ask for much lower the bucket until the allowance stops them, all at the same
- * height, while those below it never notice. The lower half thus stays for tenants below their share.
+ * The bucket of the process says how much room there is, and each tenant's portion says what it took in
+ * about the last second. A tenant may take while its portion is below an allowance that depends on the
+ * room alone: none when the bucket is empty, rate ÷ active tenants when it is half full, unlimited when
+ * it is full. Tenants that ask for much lower the bucket until the allowance stops them, all at the
+ * same level, while those below it never notice. So the lower half is left for tenants below their
+ * share.
  */
 import { createBucket, refill, withdraw } from "./token_bucket.ts";
 import type { TokenBucket } from "./token_bucket.ts";
 
-/** What a tenant took counts for 1/e after this. Also how long it is active after it asked. */
+/**
+ * The time after which what a tenant took counts for 1/e, in ms. A tenant that asked is active as long.
+ */
 const MEMORY_MS = 1_000;
-/** No window, nor the one before any. */
+/** A window that is neither a real one nor the one before one. */
 const NEVER = -2;
-/** No advice is longer: by then there is other room. */
+/** The longest advice, in ms: by then there is other room. */
 const ADVICE_MAX_MS = 5_000;
 
 /** The shared rate, and how many tenants have asked in this second and the one before. */
@@ -29,22 +32,22 @@ export interface SharedRate {
   returned: number;
 }
 
-/** What one tenant has of it. */
+/** One tenant's portion of the shared rate. */
 export interface Portion {
-  /** Taken, fading with `MEMORY_MS`: in balance, the tenant's rate a second. */
+  /** What the tenant took, fading with `MEMORY_MS`: in balance, its rate in a second. */
   used: number;
   updated_ms: number;
-  /** Second in which it asked last. */
+  /** The second in which the tenant asked last. */
   window: number;
 }
 
-/** A full bucket with a burst of two seconds, and nobody active. */
+/** A shared rate with a full bucket, a burst of two seconds, and no active tenant. */
 export function createSharedRate(per_second: number, now_ms: number): SharedRate {
   const bucket = createBucket(per_second, now_ms);
   return { bucket, window: windowOf(now_ms), active: 0, active_before: 0, returned: 0 };
 }
 
-/** A tenant that has taken nothing. */
+/** The portion of a tenant that has taken nothing. */
 export function createPortion(now_ms: number): Portion {
   return { used: 0, updated_ms: now_ms, window: NEVER };
 }
@@ -74,7 +77,10 @@ function fade(portion: Portion, now_ms: number): void {
   if (elapsed_ms > 0) portion.used *= Math.exp(-elapsed_ms / MEMORY_MS);
 }
 
-/** How much a tenant may have taken in about a second to be given more, at this level. */
+/**
+ * The most that a tenant may have taken in about a second to be given more, at this level of the
+ * bucket.
+ */
 function allowance({ per_second, burst }: TokenBucket, level: number, active: number): number {
   const half = burst / 2;
   const share = per_second / active;
@@ -83,9 +89,10 @@ function allowance({ per_second, burst }: TokenBucket, level: number, active: nu
 }
 
 /**
- * Ms after which `amount` may pass, 0 for now; takes nothing, but the tenant counts as active. An
- * amount above a quarter of the burst passes at that level and leaves a debt: waiting for more could
- * be for ever beside others. The advice is a guess, as others come and go meanwhile.
+ * The wait in ms after which `amount` may pass, 0 for now. It takes nothing, but the tenant counts as
+ * active. An amount above a quarter of the burst passes at that level and leaves a debt, as it might
+ * wait for more for ever beside other tenants. The advice is a guess, since others come and go
+ * meanwhile.
  */
 export function waitForShare(
   shared: SharedRate,
@@ -106,7 +113,7 @@ export function waitForShare(
   return Math.min(ADVICE_MAX_MS, Math.max(1, fading_ms));
 }
 
-/** Takes it: only after `waitForShare` gave 0. */
+/** Takes the amount; only after `waitForShare` gave 0. */
 export function withdrawShare(shared: SharedRate, portion: Portion, amount: number): void {
   withdraw(shared.bucket, amount);
   portion.used += amount;

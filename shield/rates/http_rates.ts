@@ -1,14 +1,14 @@
 /**
- * Bounds how often and how much users may ask over HTTP: as much as one connection of theirs might,
- * and together with their connections as much as the user and the tenant may. Each request is one
+ * Bounds how often and how much users may ask over HTTP: a user as much as on one connection, and
+ * together with the user's connections as much as the user and the tenant may. Each request is one
  * operation; the rates themselves are `rates.ts`.
  */
 import type { Identity } from "../auth/identity.ts";
 import type { Rates, RateTable } from "./rates.ts";
 
-/** Users whose rate is remembered; the one that asked longest ago is forgotten first. */
+/** The most users whose rate is remembered; the one that asked longest ago is forgotten first. */
 const USERS_MAX = 10_000;
-/** Long enough for every bucket to be full again. */
+/** After this time, in ms, every bucket is full again. */
 const IDLE_MS = 60_000;
 
 interface Asker {
@@ -20,7 +20,7 @@ interface Asker {
 export class HttpRates {
   readonly #table: Pick<RateTable, "open">;
   readonly #now: () => number;
-  /** In the order in which they asked last. */
+  /** The users in the order in which they asked last. */
   readonly #askers = new Map<string, Asker>();
 
   /** `now` is Unix ms. */

@@ -14,10 +14,13 @@ import type { Identity } from "../auth/identity.ts";
 import { createPair, isPairFull, waitFor, waitForPair, withdrawPair } from "./token_bucket.ts";
 import type { BucketPair, TokenBucket } from "./token_bucket.ts";
 
-/** A pause shorter than this is no pause, whatever was advised: frames come in batches. */
+/**
+ * The shortest pause, in ms: frames come in batches, so a shorter one does not count, whatever was
+ * advised.
+ */
 const PAUSE_MS = 100;
 
-/** What a rate is for. */
+/** The owner of a rate. */
 export type RateScope = "connection" | "user" | "tenant" | "process";
 
 type RateLimits = Pick<
@@ -34,7 +37,7 @@ type RateLimits = Pick<
   | "connections_per_process"
 >;
 
-/** How long which rate makes an operation wait. */
+/** How long an operation must wait, and for which rate. */
 interface Wait {
   readonly scope: RateScope;
   readonly unit: "messages" | "bytes";
@@ -62,7 +65,10 @@ function longerOf(scope: RateScope, { messages, bytes }: BucketPair, size_bytes:
   );
 }
 
-/** Counted by those who hold it; kept for a moment longer, so that nobody wins by coming back. */
+/**
+ * Something that counts its holders; kept for a moment after the last of them, so that nobody gains by
+ * coming back.
+ */
 interface Held {
   readonly key: string;
   readonly pair: BucketPair;
@@ -79,7 +85,7 @@ class Holders<Item extends Held> {
   readonly #create: (key: string, now_ms: number) => Item;
   readonly #idle_max: number;
   readonly #items = new Map<string, Item>();
-  /** Held by nobody, in the order in which they were left. */
+  /** Items without a holder, in the order in which they were left. */
   readonly #idle = new Map<string, Item>();
 
   constructor(create: (key: string, now_ms: number) => Item, idle_max: number) {
@@ -104,7 +110,9 @@ class Holders<Item extends Held> {
     this.#forget(now_ms);
   }
 
-  /** Drops the oldest idle ones while their buckets are full again, or there are too many. */
+  /**
+   * Drops the oldest items without a holder while their buckets are full again, or there are too many.
+   */
   #forget(now_ms: number): void {
     for (const [key, { pair }] of this.#idle) {
       if (this.#idle.size <= this.#idle_max && !isPairFull(pair, now_ms)) return;
@@ -120,16 +128,16 @@ export class RateTable {
   /** The rate of the process: each operation, and its bytes. */
   readonly messages: SharedRate;
   readonly bytes: SharedRate;
-  /** When it was made, in Unix ms: times of connections are kept as whole ms since then. */
+  /** When the table was made, in Unix ms: connections keep their times as whole ms since then. */
   readonly began_ms: number;
-  /** Full buckets of one connection; they serve all in turn, each with its own levels. */
+  /** The buckets of one connection; they serve all connections in turn, each with its own levels. */
   readonly connection: BucketPair;
-  /** Operations refused, by whose rate it was. */
+  /** Operations that were refused, by the scope of the rate. */
   readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
   readonly #users: Holders<Held>;
   readonly #tenants: Holders<HeldTenant>;
 
-  /** Metrics `shield_rate_refusals_total{scope}` and `shield_rates{scope}`. */
+  /** Makes the table, with metrics `shield_rate_refusals_total{scope}` and `shield_rates{scope}`. */
   constructor(limits: RateLimits, registry: Registry, now_ms: number) {
     this.limits = limits;
     this.began_ms = now_ms;
@@ -161,13 +169,13 @@ export class RateTable {
     return new Rates(this, user, tenant, now_ms);
   }
 
-  /** Gives up what `open` has held; once. */
+  /** Gives up what `open` has held; to be called once. */
   leave(user: Held, tenant: HeldTenant, now_ms: number): void {
     this.#users.leave(user, now_ms);
     this.#tenants.leave(tenant, now_ms);
   }
 
-  /** Users and tenants whose rates are kept. */
+  /** How many users and tenants have rates here. */
   tracked(): { users: number; tenants: number } {
     return { users: this.#users.size, tenants: this.#tenants.size };
   }
@@ -197,25 +205,25 @@ export class RateTable {
 }
 
 /**
- * What one connection takes from: its own rates, and those it shares. Of its own buckets it has the
- * levels only, as plain numbers: with thousands of connections, every object more is work for the
- * garbage collector.
+ * The rates that one connection takes from: its own, and those that it shares. Of its own buckets it
+ * keeps only the levels, as plain numbers: with thousands of connections, every further object is work
+ * for the garbage collector.
  */
 export class Rates {
   readonly #table: RateTable;
   readonly #user: Held;
   readonly #tenant: HeldTenant;
-  /** Levels of its own buckets, and when they were brought up to date. Times: see `began_ms`. */
+  /** The levels of its own buckets, and when they were updated. For times, see `began_ms`. */
   #messages_thousandths: number;
   #bytes_thousandths: number;
   #updated_ms: number;
   #closed = false;
-  /** Operations refused beyond those taken, since its last pause. */
+  /** Operations that were refused since the last pause, less those taken. */
   #excess = 0;
   #paused_ms = 0;
   #advised_ms = 0;
 
-  /** Only `RateTable` makes them. */
+  /** Makes the rates of a connection; only `RateTable` calls it. */
   constructor(table: RateTable, user: Held, tenant: HeldTenant, now_ms: number) {
     const { messages, bytes } = table.connection;
     this.#table = table;
@@ -226,7 +234,10 @@ export class Rates {
     this.#updated_ms = Math.trunc(now_ms - table.began_ms);
   }
 
-  /** Refused more than `[limits] rate_refusals` operations beyond those taken, without a pause. */
+  /**
+   * True when, without a pause, it was refused more than `[limits] rate_refusals` operations beyond
+   * those taken.
+   */
   get floods(): boolean {
     return this.#excess > this.#table.limits.rate_refusals;
   }
@@ -257,13 +268,15 @@ export class Rates {
     return undefined;
   }
 
-  /** Gives up what it shares. May be called again. */
+  /** Gives up the shared rates. May be called again. */
   close(now_ms: number): void {
     if (!this.#closed) this.#table.leave(this.#user, this.#tenant, now_ms);
     this.#closed = true;
   }
 
-  /** The buckets of this connection, to be read and changed before another connection's turn. */
+  /**
+   * The buckets of this connection, which must be read and changed before another connection's turn.
+   */
   #own(): BucketPair {
     const own = this.#table.connection;
     own.messages.thousandths = this.#messages_thousandths;
@@ -272,13 +285,13 @@ export class Rates {
     return own;
   }
 
-  /** Silence for as long as was advised, and long enough to be one, is forgiveness. */
+  /** Forgives earlier refusals after a pause that was as long as advised, and long enough to be one. */
   #notePause(at_ms: number): void {
     if (at_ms >= this.#paused_ms) this.#excess = 0;
     this.#paused_ms = at_ms + Math.max(PAUSE_MS, this.#advised_ms);
   }
 
-  /** Names the rate that makes it wait longest. */
+  /** The refusal, which names the rate that makes the operation wait longest. */
   #refuse(own: BucketPair, size_bytes: number, now_ms: number): ArqonError {
     const { messages, bytes, refusals } = this.#table;
     const tenant = this.#tenant;

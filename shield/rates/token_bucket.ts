@@ -4,8 +4,8 @@
  */
 
 /**
- * Fills at `per_second` up to `burst`; may go below zero (see `take`). The level is kept in
- * thousandths, so that whole milliseconds at whole rates add up without rounding.
+ * A token bucket. It fills at `per_second` up to `burst`, and may go below zero (see `take`). The level
+ * is kept in thousandths, so that whole milliseconds at whole rates add up without rounding.
  */
 export interface TokenBucket {
   readonly per_second: number;
@@ -26,7 +26,7 @@ export function createBucket(
 /** Adds what has come since the last call. A clock that goes backwards adds and locks nothing. */
 export function refill(bucket: TokenBucket, now_ms: number): void {
   const elapsed_ms = now_ms - bucket.updated_ms;
-  // Most operations come in the millisecond of another.
+  // Most operations come in the same millisecond as another.
   if (elapsed_ms === 0) return;
   bucket.updated_ms = now_ms;
   if (elapsed_ms <= 0) return;
@@ -34,21 +34,24 @@ export function refill(bucket: TokenBucket, now_ms: number): void {
   bucket.thousandths = Math.min(bucket.burst * 1_000, filled);
 }
 
-/** Ms until `amount` fits a bucket as it stands; above the burst it fits when the bucket is full. */
+/**
+ * The wait in ms until `amount` fits a bucket as it stands; an amount above the burst fits a full
+ * bucket.
+ */
 export function waitFor(bucket: TokenBucket, amount: number): number {
   const missing = Math.min(amount, bucket.burst) * 1_000 - bucket.thousandths;
   return missing <= 0 ? 0 : Math.ceil(missing / bucket.per_second);
 }
 
-/** Takes without asking: only after `waitFor` gave 0. */
+/** Takes without asking; only after `waitFor` gave 0. */
 export function withdraw(bucket: TokenBucket, amount: number): void {
   bucket.thousandths -= amount * 1_000;
 }
 
 /**
- * Takes `amount` and returns 0, or takes nothing and returns the ms after which it would fit.
- * What is larger than the burst passes a full bucket and leaves a debt, so that a legal frame is
- * never refused for ever and the rate still holds.
+ * Takes `amount` and returns 0, or takes nothing and returns the ms after which it would fit. An amount
+ * above the burst passes a full bucket and leaves a debt, so that a legal frame is never refused for
+ * ever and the rate still holds.
  */
 export function take(bucket: TokenBucket, amount: number, now_ms: number): number {
   refill(bucket, now_ms);
@@ -57,13 +60,13 @@ export function take(bucket: TokenBucket, amount: number, now_ms: number): numbe
   return retry_after_ms;
 }
 
-/** What an operation costs: itself, and its bytes. */
+/** The two buckets that an operation takes from: one for operations, one for bytes. */
 export interface BucketPair {
   readonly messages: TokenBucket;
   readonly bytes: TokenBucket;
 }
 
-/** Two full buckets with bursts of two seconds. */
+/** A pair of full buckets with bursts of two seconds. */
 export function createPair(
   messages_per_second: number,
   bytes_per_second: number,
@@ -75,14 +78,14 @@ export function createPair(
   };
 }
 
-/** Ms until one operation of `size_bytes` fits both; takes nothing. */
+/** The wait in ms until one operation of `size_bytes` fits both; takes nothing. */
 export function waitForPair(pair: BucketPair, size_bytes: number, now_ms: number): number {
   refill(pair.messages, now_ms);
   refill(pair.bytes, now_ms);
   return Math.max(waitFor(pair.messages, 1), waitFor(pair.bytes, size_bytes));
 }
 
-/** Takes one operation of `size_bytes`: only after `waitForPair` gave 0. */
+/** Takes one operation of `size_bytes`; only after `waitForPair` gave 0. */
 export function withdrawPair(pair: BucketPair, size_bytes: number): void {
   withdraw(pair.messages, 1);
   withdraw(pair.bytes, size_bytes);

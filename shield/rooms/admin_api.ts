@@ -1,6 +1,6 @@
 /**
  * `/v1/rooms/classes…` and `/v1/tenants/{tenant}/rooms` of the admin listener: the room classes in
- * force, which one a room is of, and those that a tenant sets. Knows requests and answers; that the
+ * force, the class of a room, and those that a tenant sets. It knows requests and answers; whether the
  * caller is an admin has been checked before.
  */
 import { ArqonError, isId } from "@arqon/proto";
@@ -16,11 +16,11 @@ import { parameterOf, readValue } from "../admin/routing/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { OwnedClass, RoomClasses } from "./classes.ts";
 
-/** Largest body, in bytes. */
+/** The largest body, in bytes. */
 const CLASS_BYTES = 4_096;
-/** How long an answer waits until this process has in force what it has written, in ms. */
+/** How long an answer waits until its change is in force in this process, in ms. */
 const IN_FORCE_MS = 5_000;
-/** Classes that one listing shows. */
+/** The most classes in one listing. */
 const CLASSES_SHOWN = 2_000;
 const NO_STORE = { "cache-control": "no-store" };
 
@@ -33,7 +33,7 @@ export interface RoomsAdminContext {
   readonly node_id: string;
 }
 
-/** The routes of this part. */
+/** The routes of the rooms' admin API. */
 export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
   "/v1/rooms/classes": {
     GET: { scope: "own", about: CLASSES_ABOUT.listRoomClasses, handle: listClasses },
@@ -52,7 +52,7 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
   },
 });
 
-/** Whether a path is one for `handleRooms`. */
+/** Whether `handleRooms` answers this path. */
 export function isRoomsPath(path: string): boolean {
   return path.startsWith("/v1/rooms/classes/") || ROOM_ROUTES.has(path);
 }
@@ -68,12 +68,12 @@ export function handleRooms(
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 
-/** Options that have no default are there, too. */
+/** A class as answers show it, with options that have no default. */
 function shown(one: OwnedClass) {
   return { ...one, replicas: one.replicas ?? null, max_members: one.max_members ?? null };
 }
 
-/** The admin of a tenant is shown the classes that can be those of its rooms. */
+/** Lists classes; the admin of a tenant sees those that can apply to the tenant's rooms. */
 function listClasses(
   { classes, node_id }: RoomsAdminContext,
   { only_tenant }: AdminCall,
@@ -164,7 +164,10 @@ async function changeClasses(
   return answer({ tenant, changed, ...view(stored), here: { node_id, in_force } });
 }
 
-/** The class of a body. Rejects with `invalid-settings` that names what is wrong and what is right. */
+/**
+ * Reads the class in a body. Rejects with `invalid-settings`, which names what is wrong and what is
+ * right.
+ */
 async function readClass(
   request: Request,
   schema: typeof TenantRoomClass,
@@ -180,7 +183,7 @@ async function readClass(
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  // In the words that the same mistake gets in a config file.
+  // The words are those that the same mistake gets in a config file.
   const issues = parsed.error.issues.map((issue) => ({
     ...issue,
     path: ["rooms", 0, ...issue.path],

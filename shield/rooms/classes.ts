@@ -12,34 +12,34 @@ import type { Retention } from "../../shared/spine/contract/durable_log.ts";
 
 /** The options of a room. One class is one object for as long as it does not change. */
 export interface RoomClass {
-  /** Room id or prefix pattern; "" of the default. */
+  /** The room id or prefix pattern; "" for the default class. */
   readonly pattern: string;
   readonly source: "default" | "config" | "tenant";
   readonly durable: boolean;
-  /** Newest messages that are kept of each room. */
+  /** How many of a room's newest messages are kept. */
   readonly history_size: number;
   readonly history_ttl_seconds: number;
-  /** Copies on a NATS cluster; undefined: 3 there, else 1. */
+  /** The copies on a NATS cluster; undefined: 3 there, 1 on a single server. */
   readonly replicas: number | undefined;
-  /** A new subscriber gets the last message at once. */
+  /** Whether a new subscriber gets the last message at once. */
   readonly cache_last: boolean;
   /** Whether SUB with presence is allowed. */
   readonly presence: boolean;
   /** What happens to a subscriber that reads too slowly. */
   readonly slow_reader: SlowReader;
-  /** Undefined: as the config's `members_per_room`. */
+  /** The most members of a room; undefined: the config's `members_per_room`. */
   readonly max_members: number | undefined;
   /** Whether publishers hear their own messages. */
   readonly echo: boolean;
 }
 
-/** A class and whose it is. */
+/** A class and the tenant that it is for. */
 export interface OwnedClass extends RoomClass {
-  /** The tenant that it is for; "*": every one. */
+  /** The tenant that the class is for; "*" for every tenant. */
   readonly tenant: string;
 }
 
-/** What a room is that no class is about. */
+/** The class of rooms that no other class is about. */
 export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   tenant: "*",
   pattern: "",
@@ -55,19 +55,24 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   echo: true,
 });
 
-/** Classes of one origin, by pattern. */
+/** The classes of one origin, by pattern. */
 interface Table {
   readonly classes: readonly OwnedClass[];
   readonly exact: ReadonlyMap<string, OwnedClass>;
   /** The classes by what comes before the `*`. */
   readonly prefixes: ReadonlyMap<string, OwnedClass>;
-  /** Lengths of the prefixes in UTF-16 units, the longest first: at most as many as an id is long. */
+  /**
+   * The lengths of the prefixes in UTF-16 units, the longest first: at most as many as an id is long.
+   */
   readonly lengths: readonly number[];
 }
 
-/** What counts for one tenant. */
+/** The tables that count for one tenant. */
 interface Layers {
-  /** The first wins ties: run time, config for the tenant, config for every one. Without empty ones. */
+  /**
+   * The tables without empty ones; the first wins ties: run time, config for the tenant, config for
+   * every one.
+   */
   readonly tables: readonly Table[];
   retention: Retention | "none" | undefined;
 }
@@ -99,7 +104,7 @@ export class RoomClasses {
     this.has_durable = classes.some(({ durable }) => durable);
   }
 
-  /** Puts a tenant's own classes in the place of those before; classes that are the same stay objects. */
+  /** Replaces a tenant's own classes. Classes that did not change stay the same objects. */
   setTenant(tenant_id: string, classes: readonly TenantRoomClass[]): void {
     const before = this.#runtime.get(tenant_id) ?? NOTHING;
     const known = new Map(before.classes.map((one) => [JSON.stringify(one), one]));
@@ -115,7 +120,10 @@ export class RoomClasses {
     for (const listener of this.#listeners) listener(tenant_id);
   }
 
-  /** The class of a room; takes time by the length of its id. The same object for the same class. */
+  /**
+   * The class of a room, found in a time that depends on the length of its id. The same object for the
+   * same class.
+   */
   of(tenant_id: string, room_id: string): RoomClass {
     const layers = this.#layers.size === 0 ? this.#others : this.#layersOf(tenant_id);
     const { tables } = layers;
@@ -128,7 +136,7 @@ export class RoomClasses {
     let best_units = -1;
     for (const { lengths, prefixes } of tables) {
       for (const units of lengths) {
-        // Of equal length the earlier table wins.
+        // With equal length, the earlier table wins.
         if (units <= best_units) break;
         if (units > room_id.length) continue;
         const found = prefixes.get(room_id.slice(0, units));
@@ -142,8 +150,8 @@ export class RoomClasses {
   }
 
   /**
-   * The most that a durable class which can be that of one of the tenant's rooms asks for; undefined:
-   * none is durable.
+   * The largest retention of all durable classes that can apply to one of the tenant's rooms; undefined
+   * when none is durable.
    */
   retentionOf(tenant_id: string): Retention | undefined {
     const layers = this.#layersOf(tenant_id);
@@ -151,22 +159,22 @@ export class RoomClasses {
     return layers.retention === "none" ? undefined : layers.retention;
   }
 
-  /** As `retentionOf`, of a tenant without classes of its own. */
+  /** The retention as `retentionOf` has it, for a tenant without classes of its own. */
   get commonRetention(): Retention | undefined {
     this.#others.retention ??= largest(inForce(this.#others)) ?? "none";
     return this.#others.retention === "none" ? undefined : this.#others.retention;
   }
 
-  /** Every class that is about the room, the one that counts first, the default last. */
+  /** Every class that is about the room; the first is the one that counts, the last is the default. */
   explain(tenant_id: string, room_id: string): OwnedClass[] {
     const classes = this.#layersOf(tenant_id).tables.flatMap((table) => table.classes);
     const matching = classes.filter(({ pattern }) => isAbout(pattern, room_id));
-    // Sorting is stable: of one pattern the earlier table's comes first.
+    // Sorting is stable: with the same pattern, the earlier table's class comes first.
     matching.sort((a, b) => rank(b.pattern) - rank(a.pattern));
     return [...matching, DEFAULT_CLASS];
   }
 
-  /** All classes: the config's, then those of tenants. Without the default. */
+  /** All classes without the default: first the config's, then those of tenants. */
   list(): OwnedClass[] {
     const tables = [this.#any, ...this.#config.values(), ...this.#runtime.values()];
     return tables.flatMap(({ classes }) => classes);
@@ -184,7 +192,10 @@ export class RoomClasses {
     return config + tenant;
   }
 
-  /** Calls the listener, which must not throw, after a tenant's classes changed, until the result is called. */
+  /**
+   * Calls the listener after each change of a tenant's classes, until the returned function is called.
+   * The listener must not throw.
+   */
   onChange(listener: (tenant_id: string) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -227,7 +238,7 @@ function compile(
   });
 }
 
-/** A table of classes; of two with one pattern the later counts. */
+/** Makes a table of classes; of two with the same pattern the later counts. */
 function tableOf(all: readonly OwnedClass[]): Table {
   const by_pattern = new Map(all.map((one) => [one.pattern, one]));
   const exact = new Map<string, OwnedClass>();
@@ -255,12 +266,15 @@ function isAbout(pattern: string, room_id: string): boolean {
   return pattern.endsWith("*") ? room_id.startsWith(pattern.slice(0, -1)) : pattern === room_id;
 }
 
-/** Higher counts first, of patterns that match one room: the longer, exact before a prefix of it. */
+/**
+ * The rank of a pattern among those that match one room: the longer counts, and an exact one before a
+ * prefix of it.
+ */
 function rank(pattern: string): number {
   return pattern.endsWith("*") ? pattern.length * 2 - 2 : pattern.length * 2 + 1;
 }
 
-/** The classes that can count: of each pattern the first table's. */
+/** The classes that can count: for each pattern, that of the first table. */
 function inForce({ tables }: Layers): OwnedClass[] {
   const by_pattern = new Map<string, OwnedClass>();
   for (const { classes } of tables) {
@@ -269,7 +283,10 @@ function inForce({ tables }: Layers): OwnedClass[] {
   return [...by_pattern.values()];
 }
 
-/** Three where there is a cluster: more than one copy, fewer than three that are asked for. */
+/**
+ * The rank of a number of copies. Undefined means three where there is a cluster: more than one copy,
+ * and fewer than three that are asked for.
+ */
 const replicaRank = (replicas: number | undefined) => replicas ?? 2;
 
 function largest(classes: readonly OwnedClass[]): Retention | undefined {

@@ -16,7 +16,7 @@ import { witnessRooms } from "./tail_witness.ts";
 /** What room classes need of the process. */
 export interface RoomClassesStart {
   readonly config: Pick<Config, "rooms">;
-  /** Ready: what tenants have set is known. */
+  /** The settings, which must be ready: what tenants have set is known. */
   readonly settings: Settings;
   readonly registry: Registry;
   readonly log: Logger;
@@ -24,18 +24,18 @@ export interface RoomClassesStart {
   readonly spine: Pick<Spine, "subscribe" | "publish" | "status">;
 }
 
-/** Room classes that follow the settings, and their operators' side. */
+/** Room classes that follow the settings, and their admin API for operators. */
 export interface StartedRoomClasses {
   readonly classes: RoomClasses;
   /** Answers the paths of `isRoomsPath`. */
   readonly admin: (request: Request, admin: Admin) => Promise<Response>;
-  /** The classes stay as they are. */
+  /** Ends the following: the classes stay as they are. */
   close(): void;
 }
 
 export { isRoomsPath };
 
-/** Classes of tenants are in force as soon as `settings` knows them. */
+/** Starts the room classes. A tenant's classes are in force as soon as `settings` knows them. */
 export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
   const { config, settings, registry, node_id, spine } = start;
   const log = start.log.child({ part: "rooms" });

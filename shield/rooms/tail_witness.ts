@@ -1,7 +1,7 @@
 /**
  * Remembers what the Brains have last told of the record beside the stored rooms, for a Brain that
- * starts when no other is there: so a restart of all Brains is no new life of the rooms. It knows
- * nothing of rooms, and decides nothing.
+ * starts while no other is there. So a restart of all Brains does not begin a new life of the rooms. It
+ * knows nothing of rooms, and decides nothing.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -17,7 +17,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 const utf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder();
 
-/** Listens and answers until the returned function is called. */
+/** Listens to Brains and answers them until the returned function is called. */
 export function witnessRooms(
   spine: Pick<Spine, "subscribe" | "publish">,
   log: Logger,

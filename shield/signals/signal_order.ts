@@ -1,7 +1,7 @@
 /**
- * What a message on `sys.t.{tenant}.signals` asks for, as Protobuf or as JSON: a kick of the Brain, or
- * what a backend wants. Reads only: who may publish there is what NATS permits, and what comes of it
- * is `signals.ts` and `signal_writes.ts`.
+ * What a message on `sys.t.{tenant}.signals` asks for, as Protobuf or as JSON: a kick by the Brain, or
+ * an order of a backend. This file only reads: NATS permissions decide who may publish there, and
+ * acting on an order is `signals.ts` and `signal_writes.ts`.
  */
 import { DecodeError, idProblem, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";
@@ -12,19 +12,19 @@ import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { parseTenantSubject } from "../../shared/subjects/subject.ts";
 import { problemText } from "../../shared/problem.ts";
 
-/** Envelope header that says what the target is, where it could be the id of two things. */
+/** The header of the envelope that says what the target is, where it could be the id of two things. */
 const TARGET_KIND = "target_kind";
 /** The latest moment that a Date can hold. */
 const TIME_MS_MAX = 8_640_000_000_000_000;
 const BRACE = 0x7b;
 const EXAMPLE = '{"signal":{"kind":"BAN","target":"ID"}}';
-/** Where a signal says nobody. */
+/** The name of the sender when a signal gives none. */
 const UNNAMED = "signal";
 
-/** What a target can be the id of. */
+/** The things that a target can be the id of. */
 export type TargetKind = "user" | "connection" | "token";
 
-/** What each kind of signal can be about. */
+/** The targets that each kind of signal can have. */
 const TARGETS = {
   DISCONNECT: ["user", "connection"],
   BAN: ["user"],
@@ -40,26 +40,26 @@ const KINDS = Object.keys(TARGETS).join(", ");
 export interface Order {
   readonly kind: OrderKind;
   readonly tenant_id: string;
-  /** Undefined: it is not about one room. */
+  /** The room; undefined when the signal is not about one room. */
   readonly room_id: string | undefined;
   readonly target: string;
-  /** What `target` may be the id of; one at least. */
+  /** The things that `target` may be the id of; at least one. */
   readonly target_kinds: readonly TargetKind[];
-  /** At most 256 UTF-16 units. */
+  /** The reason, at most 256 UTF-16 units. */
   readonly reason: string;
-  /** Unix ms, later than now; 0: it says none. */
+  /** The end, in Unix ms and later than now; 0 when the signal names none. */
   readonly until_ms: number;
-  /** The name of who says so, as they give it; at most 256 UTF-16 units. */
+  /** The sender's name as it gives it; at most 256 UTF-16 units. */
   readonly by: string;
 }
 
-/** A signal that cannot be acted on; `problem` is a label of a metric, `detail` is for people. */
+/** A signal that cannot be acted on; `problem` is a label of a metric, and `detail` is for people. */
 export interface Unusable {
   readonly problem: "malformed" | "foreign" | "unknown-kind";
   readonly detail: string;
 }
 
-/** Both forms, before anything is checked. */
+/** The content of a signal in either form, before anything is checked. */
 interface Said {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -68,7 +68,7 @@ interface Said {
   readonly signal: Readonly<PlainSignal> | Readonly<z.output<typeof TextSignal>["signal"]>;
 }
 
-/** As the text form of an envelope has it. */
+/** A signal in the text form of an envelope. */
 const TextSignal = z.strictObject({
   op: z.literal("pub").optional(),
   tenant_id: z.string().default(""),
@@ -109,7 +109,7 @@ function readBinary(payload: Uint8Array): Said | Unusable {
   }
 }
 
-/** What the target may be; none when it is no id, or the header says something else. */
+/** The things that the target may be; empty when it is no id, or the header does not fit. */
 function targetKinds(kind: OrderKind, { headers, signal: { target } }: Said): TargetKind[] {
   const named = headers[TARGET_KIND];
   return TARGETS[kind].filter((one) =>
@@ -118,7 +118,7 @@ function targetKinds(kind: OrderKind, { headers, signal: { target } }: Said): Ta
   );
 }
 
-/** What is wrong with a signal of that kind; undefined when nothing is. */
+/** The problem with a signal of that kind; undefined when there is none. */
 function problemOf(kind: OrderKind, said: Said, now_ms: number): string | undefined {
   const { room_id, signal: { reason, until_ms } } = said;
   const room_problem = room_id === "" ? undefined : idProblem(room_id);
@@ -142,7 +142,10 @@ function problemOf(kind: OrderKind, said: Said, now_ms: number): string | undefi
 
 const isOrderKind = (kind: string): kind is OrderKind => Object.hasOwn(TARGETS, kind);
 
-/** What a message on a tenant's control subject asks for, or why nothing. `now_ms` is Unix ms. */
+/**
+ * Reads what a message on a tenant's control subject asks for, or why it cannot be acted on. `now_ms`
+ * is Unix ms.
+ */
 export function readOrder(
   { subject, payload }: Pick<SpineMessage, "subject" | "payload">,
   now_ms: number,

@@ -1,11 +1,11 @@
 /**
- * What signals of backends leave behind: bans and revocations in their buckets, from which every
- * Shield hears them as it hears those of commands and of the admin API. Ends no connection itself.
+ * What signals of backends leave behind: bans and revocations in their buckets, from which every Shield
+ * hears of them as it does of those by commands and the admin API. It ends no connection itself.
  *
- * Every Shield hears every order, and one of them, whichever the Spine chose, takes it and writes. An
- * order for the same user may be taken by another Shield a moment later and overtake the first. So
- * whoever has written a user's ban lately also writes what it hears next of it: each writer's last
- * word is then the last order, whichever arrives last.
+ * Every Shield hears every order. One of them, whichever the Spine chose, takes it and writes it. A
+ * later order for the same user may be taken by another Shield and overtake the first. So a Shield that
+ * has written a user's ban lately also writes the next orders for that user that it hears. Then the
+ * last word of each Shield that writes is the last order, whichever write arrives last.
  */
 import { ArqonError } from "@arqon/proto";
 import { banKey, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
@@ -18,36 +18,36 @@ import type { Order } from "./signal_order.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** Longer than an order can be under way to one Shield when another has taken it already. */
+/** A time longer than an order can take to one Shield after another has taken it, in ms. */
 const LATELY_MS = 10_000;
-/** Orders that wait for their turn. */
+/** The most orders that wait for their turn. */
 const WAITING_MAX = 1_000;
-/** What cannot be written is tried again until then. */
+/** How long a failed write is tried again, in ms. */
 const PATIENCE_MS = 30_000;
 const PAUSE_MS = 1_000;
-/** How long a Shield that stops waits for what it has taken. */
+/** How long a Shield that stops waits for the orders that it has taken, in ms. */
 const SETTLE_MS = 2_000;
 
 /** What the writes need of the process. */
 export interface SignalWritesOptions {
-  /** `ARQON_BANS`. */
+  /** The bucket `ARQON_BANS`. */
   readonly bans_bucket: Pick<KeyValue, "put" | "delete">;
   readonly bans: Pick<Bans, "hasRoom" | "take">;
   readonly config: {
     readonly auth: Pick<Config["auth"], "revocation_seconds">;
     readonly brain: Pick<Config["brain"], "bans_per_tenant">;
   };
-  /** As the admin API revokes. */
+  /** Revokes tokens as the admin API does. */
   readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<unknown>;
   readonly stats: Pick<ShieldStats, "dropped_signals">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** Ms that only grow. */
+  /** Ms of a clock that only grows. */
   readonly monotonic_ms: () => number;
 }
 
-/** What this process wrote last of one user's ban. */
+/** The last write of one user's ban by this process. */
 interface Written {
   readonly text: string;
   readonly at_ms: number;
@@ -62,7 +62,7 @@ const keyOf = ({ tenant_id, room_id, target }: Order) =>
  */
 export class SignalWrites {
   readonly #options: SignalWritesOptions;
-  /** Writes by the ban's key; the one written longest ago is the first. */
+  /** The last writes by the ban's key; the oldest is the first. */
   readonly #lately = new Map<string, Written>();
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
@@ -72,7 +72,10 @@ export class SignalWrites {
     this.#options = options;
   }
 
-  /** Every Shield hears it: nothing to do, unless this one has written the user's ban lately. */
+  /**
+   * Hears an order, as every Shield does. There is nothing to do unless this one has written the user's
+   * ban lately.
+   */
   hear(order: Order): void {
     switch (order.kind) {
       case "DISCONNECT":
@@ -104,12 +107,12 @@ export class SignalWrites {
     }
   }
 
-  /** Resolves when all that was taken so far is written, or given up. */
+  /** Resolves when all orders that were taken so far are written or given up. */
   get idle(): Promise<void> {
     return this.#last;
   }
 
-  /** Gives up what cannot be written now. Resolves when that is done, or after two seconds. */
+  /** Gives up orders that cannot be written now. Resolves when that is done, or after two seconds. */
   async close(): Promise<void> {
     this.#closing = true;
     const late = Promise.withResolvers<void>();
@@ -126,7 +129,9 @@ export class SignalWrites {
     }
   }
 
-  /** The same again is written already: it was both heard and taken, or said twice. */
+  /**
+   * Writes a ban, unless the same one is written already: it was both heard and taken, or sent twice.
+   */
   #ban(order: Order): void {
     this.#forget();
     const key = JSON.stringify(keyOf(order));
@@ -147,7 +152,7 @@ export class SignalWrites {
     if (!queued) forget();
   }
 
-  /** False when too many wait. */
+  /** Queues a write; false when too many wait. */
   #queue(order: Order, write: () => Promise<void>, onFailed = () => {}): boolean {
     if (this.#waiting >= WAITING_MAX) {
       this.#drop("busy", order, `${WAITING_MAX} others wait`);
@@ -176,7 +181,10 @@ export class SignalWrites {
     this.#options.log.error("a control signal was not carried out", told);
   }
 
-  /** Nobody who could say it again learns that it failed. */
+  /**
+   * Tries a write until it succeeds or is given up: nobody who could repeat the order learns that it
+   * failed.
+   */
   async #patiently(write: () => Promise<void>): Promise<void> {
     const until_ms = this.#options.monotonic_ms() + PATIENCE_MS;
     for (;;) {
@@ -205,7 +213,7 @@ export class SignalWrites {
     await this.#options.bans_bucket.delete(keyOf(order));
   }
 
-  /** The token with that id, and what was issued so far to the user with that id. */
+  /** Revokes the token with that id, and the tokens that the user with that id has got so far. */
   async #revoke({ tenant_id, target, target_kinds, reason, until_ms, by }: Order): Promise<void> {
     const { revoke, config: { auth }, now } = this.#options;
     const created_ms = now();

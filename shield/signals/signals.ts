@@ -1,7 +1,8 @@
 /**
- * What others do to connections that are open: the Brain and backends by `sys.t.{tenant}.signals`, bans
- * and revocations as they arrive, operators. Who is kept out from then on is `bans.ts`, what signals
- * write `signal_writes.ts`; signals that clients publish to a room are messages and do nothing here.
+ * What others do to open connections: the Brain and backends by `sys.t.{tenant}.signals`, bans and
+ * revocations as they arrive, operators. Keeping users out from then on is `bans.ts`, writing what
+ * signals ask for is `signal_writes.ts`. Signals that clients publish to a room are messages and do
+ * nothing here.
  */
 import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";
@@ -26,7 +27,7 @@ import type { SignalWrites } from "./signal_writes.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** The queue group of the Shields that share what is written: one of them takes each signal. */
+/** The queue group of the Shields that share the writing: one of them takes each signal. */
 const QUEUE = "shield";
 
 /** What signals need of a connection. */
@@ -39,7 +40,7 @@ export type Signalled = Pick<
 export interface SignalsOptions<C extends Signalled = Connection> {
   readonly spine: Pick<Spine, "subscribe" | "onEvent">;
   readonly connections: ConnectionTable<C>;
-  /** Ends the connection's subscription to that room, and its membership. */
+  /** Ends the connection's subscription to a room, and its membership. */
   readonly leave: (connection: C, room_id: string) => void;
   readonly stats: Pick<ShieldStats, "kicks" | "dropped_signals">;
   readonly writes: Pick<SignalWrites, "hear" | "take" | "close">;
@@ -49,23 +50,25 @@ export interface SignalsOptions<C extends Signalled = Connection> {
   readonly random: Random;
 }
 
-/** Running until it is closed. */
+/** The signals' side of a process, until it is closed. */
 export interface Signals {
-  /** Puts out who is in. Costs as much as the banned user has connections. */
+  /** Ends the connections of a user who was banned. Costs as much as that user has connections. */
   onBan(ban: ArrivedBan): void;
-  /** An operator ends one connection; false when it is not here. */
+  /** Ends one connection for an operator; false when it is not here. */
   disconnect(connection_id: string): boolean;
   /** Ends the connections whose token `find` says is revoked. Costs one look at each. */
   onRevocations(find: (identity: Identity) => Revocation | undefined): void;
-  /** Resolves when what this Shield has taken is written, or after some seconds. */
+  /** Resolves when the orders that this Shield has taken are written, or after some seconds. */
   close(): Promise<void>;
 }
 
-/** Begins to listen; takes effect at the server with the next flush. Throws what the Spine throws. */
+/**
+ * Begins to listen, which takes effect at the server with the next flush. Throws as the Spine throws.
+ */
 export function startSignals<C extends Signalled>(options: SignalsOptions<C>): Signals {
   const { connections, stats, log } = options;
 
-  /** Every Shield: whom it is about may be here. What is wrong says who takes it. */
+  /** Hears a signal, as every Shield does; the one that takes it reports what is wrong with it. */
   function hear(message: SpineMessage): void {
     const order = readOrder(message, options.now());
     if ("problem" in order) return;
@@ -81,7 +84,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     }
   }
 
-  /** One Shield of all. */
+  /** Takes a signal, as one Shield of all does. */
   function take(message: SpineMessage): void {
     const order = readOrder(message, options.now());
     if (!("problem" in order)) return options.writes.take(order);
@@ -125,17 +128,17 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     async close() {
       await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
       await options.writes.close();
-      // To the end: what lifts a ban that is being written must not be missed.
+      // This one hears to the end: an order that lifts a ban that is being written must not be missed.
       stopHearing();
     },
   };
 }
 
 /**
- * Hears every message, until the returned function is called. As a queue group of its own: a server of
- * a NATS cluster that stops and goes on hands what it kept of the group above to another member, and
- * then everybody who listens without a group gets it again. After a reconnect it is another group: what
- * was kept for the connection before would come behind what this one has heard.
+ * Hears every message, until the returned function is called. It listens as a queue group of its own.
+ * When a server of a NATS cluster stops and goes on, it hands what it kept for the group above to
+ * another member, and then everybody who listens without a group gets that again. After a reconnect it
+ * is another group: what was kept for the connection before would come after what this one has heard.
  */
 function hearAll(
   { spine, random, log }: Pick<SignalsOptions, "spine" | "random" | "log">,
@@ -152,7 +155,7 @@ function hearAll(
     try {
       heard = join();
     } catch (error) {
-      // Lost again meanwhile: the next connect joins.
+      // The connection was lost again meanwhile; the next connect joins.
       log.warn("control signals are not heard", { error });
     }
   });
@@ -162,7 +165,7 @@ function hearAll(
   };
 }
 
-/** Ends the target's connections, or in a room their part in it. */
+/** Ends the target's connections or, for one room, their part in it. */
 function disconnectAll<C extends Signalled>(options: SignalsOptions<C>, order: Order): void {
   const { tenant_id, room_id, target, target_kinds, reason } = order;
   const hit = new Set(
@@ -197,7 +200,10 @@ function endOne<C extends Signalled>(
   connection.fail(refusal);
 }
 
-/** The signal says why to people, the refusal after it what to do: get another token. */
+/**
+ * Ends connections whose tokens are revoked. The signal tells people why; the refusal after it says
+ * what to do: get another token.
+ */
 function endRevoked<C extends Signalled>(
   options: SignalsOptions<C>,
   connection: C,
@@ -211,7 +217,7 @@ function endRevoked<C extends Signalled>(
   connection.fail(revokedRefusal(revocation));
 }
 
-/** Puts connections out of a room; those that hear it are told why. */
+/** Puts connections out of a room; those that hear the room are told why. */
 function putOut<C extends Signalled>(
   options: SignalsOptions<C>,
   hit: readonly C[],
@@ -229,7 +235,7 @@ function putOut<C extends Signalled>(
   }
 }
 
-/** The signal as a frame, encoded once for each form that somebody needs. */
+/** The signal as a frame, encoded once for each form that is needed. */
 function framesOf(
   stamps: Pick<SignalsOptions, "now" | "random">,
   tenant_id: string,

@@ -1,11 +1,11 @@
 /**
  * How long messages take from the Shield that stamped them to the hand-over to subscribers here, once
- * a fan-out. Two Shields' clocks: what they differ by is in it, and below 0 counts as 0. Read on the
- * message path, so that nothing is decoded but the one field.
+ * for each fan-out. The two ends are clocks of two Shields: their difference is included, and a time
+ * below 0 counts as 0. It is measured on the message path, so only the one field is decoded.
  */
 import { PlainHistogram } from "../../shared/metrics/metrics_plain.ts";
 
-/** Seconds; stamps are in whole ms. */
+/** The upper bounds of the buckets in seconds; stamps are in whole ms. */
 const BUCKETS_SECONDS = [
   0.001,
   0.002,
@@ -27,13 +27,13 @@ const TAG_TIMESTAMP = 0x20;
 const LAST_TAG_BEFORE = 0x1a;
 const LENGTH_DELIMITED = 2;
 
-/** Empty. */
+/** Makes an empty histogram. */
 export function createDeliveryLatency(): PlainHistogram {
   return new PlainHistogram(BUCKETS_SECONDS);
 }
 
 /**
- * The timestamp (Unix ms) of an envelope that a Shield wrote, with its fields in order; 0 when there is
+ * The timestamp (Unix ms) of an envelope that a Shield wrote, with its fields in order; 0 when it has
  * none in front of the other fields. Never throws.
  */
 export function stampedMs(envelope: Uint8Array): number {
@@ -59,7 +59,7 @@ export function stampedMs(envelope: Uint8Array): number {
   return 0;
 }
 
-/** Counts one fan-out of an envelope that is through at `now_ms`; one without a stamp is left out. */
+/** Observes one fan-out of an envelope that was done at `now_ms`; one without a stamp is left out. */
 export function observeDelivery(
   latency: PlainHistogram,
   envelope: Uint8Array,

@@ -14,7 +14,10 @@ import { CLOSES } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 import { createDeliveryLatency } from "./delivery_latency.ts";
 
-/** Connections that were cut off, messages that were left out, messages that a newer one replaced. */
+/**
+ * What happened to a slow reader: its connection was cut off, a message was left out, or a newer
+ * message replaced one.
+ */
 export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
 
 /** Plain running totals since the start of the process, and gauges of the moment. */
@@ -24,7 +27,7 @@ export interface ShieldStats {
   rooms: number;
   ingress_bytes: number;
   egress_messages: number;
-  /** What the bus itself has to say to subscribers: of presence and rooms, GAPs. */
+  /** Events of the bus itself that subscribers got: of presence and rooms, GAPs. */
   egress_events: number;
   egress_bytes: number;
   /** Messages not delivered because their id was seen within two minutes. */
@@ -34,33 +37,33 @@ export interface ShieldStats {
   /** Messages not delivered because their envelope could not be read. */
   malformed: number;
   gaps: number;
-  /** Operations without an answer when a drain that took too long closed their connection. */
+  /** Operations that were not answered when a drain that took too long closed their connection. */
   drain_cuts: number;
-  /** BATCH frames, and the messages in them. */
+  /** BATCH frames that were sent, and the messages in them. */
   batches: number;
   batched_messages: number;
-  /** Bytes that wait in our own queues, all connections together. */
+  /** Bytes that wait in outboxes, of all connections together. */
   unsent_bytes: number;
   pending_operations: number;
-  /** Bans that are held, of all tenants. */
+  /** Bans that are in force, of all tenants. */
   bans: number;
-  /** Connections put out of a room or the process by others, by why: `kick`, `ban`, `signal`, … */
+  /** Connections that others put out of a room or the process, by cause: `kick`, `ban`, `signal`, … */
   readonly kicks: Record<string, number>;
-  /** Control signals that nobody acted on, by what is wrong with them. */
+  /** Control signals that no Shield acted on, by what is wrong with them. */
   readonly dropped_signals: Record<string, number>;
-  /** Bans that could not be read, or not be held, by which of these. */
+  /** Bans that could not be read, or could not be kept, by which of the two. */
   readonly ban_problems: Record<string, number>;
-  /** What happened to those who read too slowly: `disconnected`, `dropped`, `conflated`. */
+  /** What happened to slow readers: `disconnected`, `dropped`, `conflated`. */
   readonly slow_reader: Record<SlowReaderAction, number>;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
   readonly handshakes: Record<string, number>;
-  /** The time from the stamp of a message to its hand-over, one observation a fan-out. */
+  /** The time from a message's stamp to its hand-over, one observation for each fan-out. */
   readonly delivery_latency: PlainHistogram;
 }
 
-/** All counts at zero. */
+/** Makes the counters, all at zero. */
 export function createStats(): ShieldStats {
   return {
     active_connections: 0,
@@ -97,7 +100,9 @@ export function bump(totals: Record<string, number>, key: string | number): void
   totals[key] = (totals[key] ?? 0) + 1;
 }
 
-/** A close frame without a code, and no close frame at all: WebSocket's own, never on the wire. */
+/**
+ * WebSocket's own codes, never on the wire: a close frame without a code, and no close frame at all.
+ */
 const SILENT_CLOSES = [1005, 1006];
 
 /**

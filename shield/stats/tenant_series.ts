@@ -1,11 +1,11 @@
 /**
- * Which tenants have series of their own on /metrics: those with most messages, a fixed number of
- * them, everybody else in `tenant="_other"`. The numbers themselves are `tenant_stats.ts`.
+ * Which tenants have series of their own on /metrics: a fixed number of those with the most messages;
+ * all others share `tenant="_other"`. The numbers themselves are `tenant_stats.ts`.
  *
- * A tenant has its place until another has half as many messages again: two that are close do not
- * take turns. Whoever gets a place starts at 0 there, since what it did before is in `_other`; whoever
- * loses it ends as a counter, and what it does from then on is in `_other`. So no counter ever falls,
- * and every message is counted in one series.
+ * A tenant keeps its place until another has half as many messages again, so that two that are close do
+ * not take turns. A tenant that gets a place starts at 0 there, since what it did before is in
+ * `_other`. The series of a tenant that loses its place ends, and what the tenant does from then on is
+ * in `_other`. So no counter ever falls, and every message is counted in one series.
  */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
@@ -31,17 +31,17 @@ const COUNTERS: Record<Counted, [name: string, help: string]> = {
   rejects: ["shield_tenant_rejects_total", "Refusals, by tenant as in the messages received."],
 };
 const COUNTED = Object.keys(COUNTERS) as Counted[];
-/** A newcomer needs so many times the messages of whom it displaces. */
+/** How many times the messages of the tenant that it displaces a newcomer needs. */
 const MARGIN = 1.5;
 
-/** What one series shows. */
+/** The values of one series. */
 export type TenantSample = Readonly<TenantTotals>;
 
 /** A tenant with a series of its own. */
 interface Listed {
   readonly tenant_id: string;
   readonly totals: TenantTotals;
-  /** The counts of the tenant before it got its place. */
+  /** The tenant's counts before it got its place. */
   readonly base: TenantTotals;
 }
 
@@ -55,7 +55,7 @@ const zero = (): TenantTotals => ({
 
 const messagesOf = (totals: TenantTotals) => totals.ingress_messages + totals.egress_messages;
 
-/** The `size` largest that are pushed, smallest first out: a binary heap. */
+/** The `size` largest items that were pushed, in a binary heap with the smallest first. */
 class Largest {
   readonly #size: number;
   readonly #heap: { readonly weight: number; readonly tenant_id: string }[] = [];
@@ -64,7 +64,7 @@ class Largest {
     this.#size = size;
   }
 
-  /** Whether one of this weight would be among them. */
+  /** Whether an item of this weight would be among them. */
   takes(weight: number): boolean {
     return this.#heap.length < this.#size || weight > (this.#heap[0]?.weight ?? Infinity);
   }
@@ -99,18 +99,18 @@ class Largest {
     heap[at] = item;
   }
 
-  /** Largest first. */
+  /** The items, largest first. */
   sorted(): readonly { readonly weight: number; readonly tenant_id: string }[] {
     return this.#heap.toSorted((one, other) => other.weight - one.weight);
   }
 }
 
-/** Keeps who is listed from scrape to scrape. */
+/** The tenants with series, kept from scrape to scrape. */
 export class TenantSeries {
   readonly #table: Pick<TenantTable, "entries" | "of">;
   readonly #series_max: number;
   readonly #listed = new Map<string, Listed>();
-  /** What those counted who have lost their place, while they had it. */
+  /** The counts of tenants that have lost their place, from the time while they had it. */
   readonly #ended = zero();
 
   constructor(table: Pick<TenantTable, "entries" | "of">, series_max: number) {
@@ -118,13 +118,16 @@ export class TenantSeries {
     this.#series_max = series_max;
   }
 
-  /** The samples of the moment, with one of `_other`. One pass over all tenants, no sort of them. */
+  /**
+   * The samples of this moment, `_other` included. Takes one pass over all tenants, and does not sort
+   * them.
+   */
   read(): Map<string, TenantSample> {
     const all = zero();
     const candidates = new Largest(this.#series_max);
     const floor = this.#floor();
     for (const [tenant_id, totals] of this.#table.entries()) {
-      // By name: this runs for each of 100,000.
+      // The members are named one by one, since this runs for each of 100,000 tenants.
       all.connections += totals.connections;
       all.ingress_messages += totals.ingress_messages;
       all.ingress_bytes += totals.ingress_bytes;
@@ -140,7 +143,7 @@ export class TenantSeries {
     return this.#samples(all);
   }
 
-  /** A tenant with no more messages than this gets no place. */
+  /** The number of messages above which a tenant gets a place. */
   #floor(): number {
     if (this.#listed.size < this.#series_max) return -1;
     let least = Infinity;
@@ -149,7 +152,7 @@ export class TenantSeries {
   }
 
   #give(candidates: Largest): void {
-    // Weakest last: it is the first to go.
+    // The weakest is the last, since it is the first to go.
     const places = [...this.#listed.values()].sort((one, other) =>
       messagesOf(other.totals) - messagesOf(one.totals)
     );
@@ -183,7 +186,7 @@ export class TenantSeries {
   }
 }
 
-/** Publishes them; a scrape reads the table once for all families. */
+/** Publishes the series; a scrape reads the table once for all families. */
 export function registerTenantSeries(
   table: Pick<TenantTable, "entries" | "of">,
   series_max: number,
@@ -199,7 +202,7 @@ export function registerTenantSeries(
     labelNames,
     registers,
     collect() {
-      // The first family of this table on the page: the others show what it has read.
+      // This is the first family of the table on the page; the others show what it has read.
       samples = series.read();
       this.reset();
       for (const [tenant, { connections }] of samples) this.set({ tenant }, connections);

@@ -12,16 +12,16 @@ export interface TenantTotals {
   rejects: number;
 }
 
-/** Tenants that are told apart; those that come later share one entry. */
+/** The most tenants with totals of their own; those that come later share one entry. */
 export const TENANTS_MAX = 100_000;
-/** No tenant id: those beyond `TENANTS_MAX`. */
+/** The name for tenants beyond `TENANTS_MAX`, which is not a tenant id. */
 export const OTHER_TENANTS = "_other";
 
 /** The totals of all tenants of this process. */
 export class TenantTable {
   readonly #totals = new Map<string, TenantTotals>();
 
-  /** The counts of a tenant, always the same object, so that whoever counts looks it up once. */
+  /** The counts of a tenant. It is always the same object, so that a caller looks it up only once. */
   of(tenant_id: string): TenantTotals {
     const known = this.#totals.get(tenant_id);
     if (known !== undefined) return known;
