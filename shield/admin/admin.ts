@@ -1,7 +1,7 @@
 /**
  * The admin listener: the console's files for everybody, the API for a token of role `admin`, each of
- * its parts on paths of its own; how far that admin reaches is `admin_scope.ts`. Loopback unless configured otherwise. Probes and Prometheus use the
- * ops listener (`shared/listeners/ops.ts`).
+ * its parts on paths of its own; how far that admin reaches is `admin_scope.ts`. It listens on loopback
+ * unless configured otherwise. Probes and Prometheus use the ops listener (`shared/listeners/ops.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import { problemResponse } from "../../shared/problem.ts";
@@ -39,9 +39,9 @@ export interface AdminPart {
 export interface AdminContext extends Pick<HttpContext, "authenticator">, StatusContext {
   readonly admin: AdminNames & { readonly operator_tenants: readonly string[] };
   readonly parts: readonly AdminPart[];
-  /** The audit log; absent: there is none. */
+  /** The audit log; absent: none is written. */
   readonly audit?: AuditTrail | undefined;
-  /** The rate of each caller; absent: there is none. */
+  /** The rate of each caller; absent: no caller is limited. */
   readonly rates?: AdminRates | undefined;
   /** The queue in which uploads wait for their checks, by tenant; absent: they do not wait. */
   readonly checks?: CheckQueue | undefined;
@@ -112,14 +112,15 @@ async function admitted(
 ): Promise<Admin> {
   let identity: Identity | undefined;
   try {
-    // Never by query: an admin's URL must not end up in a log with the token in it.
+    // The token is never taken from the query: an admin's URL must not end up in a log with the token
+    // in it.
     identity = await authenticate({ ...context, query_token: false }, request);
     requireRole(identity, "admin");
     context.rates?.takeRequest(identity);
     return adminOf({ identity, remote_ip }, context.admin.operator_tenants);
   } catch (error) {
     if (error instanceof ArqonError) {
-      // Nobody waits for it: who has no good token is told no at once.
+      // This is not awaited: a caller without a good token is refused at once.
       void context.audit?.refused(accessOf(request, identity, remote_ip), {
         status: error.code,
         reason: error.reason,
@@ -129,7 +130,7 @@ async function admitted(
   }
 }
 
-/** An attempt to get in, of somebody who may be nobody. */
+/** An attempt to use the admin API, as the audit log names it; the caller may be unknown. */
 function accessOf(request: Request, identity: Identity | undefined, from: string): Audited {
   const { pathname, search } = new URL(request.url);
   return {

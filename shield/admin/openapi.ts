@@ -36,7 +36,7 @@ const PARTS: Readonly<Record<string, Parameter>> = {
   version: inPath("version", "a number, or latest", VERSION),
 };
 
-/** Throws TypeError for a path with a part that nobody describes. */
+/** The parts of a path. Throws TypeError for one that is not described. */
 function partsOf(template: string): Parameter[] {
   return [...template.matchAll(/\{([a-z]+)\}/g)].map(([, name = ""]) => {
     const part = PARTS[name];
@@ -45,7 +45,7 @@ function partsOf(template: string): Parameter[] {
   });
 }
 
-/** What a route is, from what it says of itself, and from what it is held to. */
+/** A route's description, made from what it says of itself and from its limits. */
 function described({ template, scope, about, body }: ListedRoute): Schema {
   const { query = [], ...options } = about;
   return {
@@ -59,7 +59,7 @@ function described({ template, scope, about, body }: ListedRoute): Schema {
   };
 }
 
-/** Path by path: every route of every table, and this description. */
+/** The paths of all tables' routes and of this description. */
 function paths(): Record<string, Record<string, Schema>> {
   const all: Record<string, Record<string, Schema>> = {};
   for (const route of listedRoutes()) {

@@ -36,15 +36,18 @@ export interface BatchContext extends Omit<CommandContext, "history" | "stats" |
   readonly log: Pick<Logger, "error">;
 }
 
-/** Messages after which others get a turn: a batch must not hold up the sockets of the process. */
+/**
+ * How many messages are published before other work gets a turn: a batch must not hold up the sockets
+ * of the process.
+ */
 const TURN_MESSAGES = 64;
 
-/** A message that was passed on: to a log, whose word it waits for, or to the Spine. */
+/** A message that was passed on: to a log, whose answer is awaited, or to the Spine. */
 interface Passed {
   readonly stored: Promise<Appended> | undefined;
 }
 
-/** Messages in many rooms at once. */
+/** Makes the route that publishes messages in many rooms at once. */
 export function batchRoute(context: BatchContext): ClientRoute {
   return { ...OWN_ROUTES.publishMany, answer: (call) => answer(context, call) };
 }
@@ -62,7 +65,7 @@ async function answer(context: BatchContext, call: ClientCall): Promise<Response
     membersOfQuery(url, [], query_token ? ["access_token"] : []);
     items = readBatch(bodyText(body), limits);
   } catch (error) {
-    // Otherwise its messages are counted, each as one.
+    // A batch that makes no sense counts as one request; the messages of any other count one by one.
     context.rates.take(identity, body.length);
     throw error;
   }
@@ -73,7 +76,10 @@ async function answer(context: BatchContext, call: ClientCall): Promise<Response
   return new Response(text, { headers });
 }
 
-/** One after another, so that a room's messages stay in order; their answers come together. */
+/**
+ * Publishes messages one after another, so that a room's messages stay in order; their answers come
+ * together.
+ */
 async function publishAll(
   context: BatchContext,
   { request, client }: ClientCall,
@@ -136,7 +142,10 @@ async function acknowledged(
   return ack;
 }
 
-/** Counted as any refusal is; anything that is none is a bug, logged without what the client sent. */
+/**
+ * Counts a refusal as any other. An error that is no refusal is a bug, and is logged without what the
+ * client sent.
+ */
 function refusal(
   { stats, tenants, log }: BatchContext,
   identity: Identity,

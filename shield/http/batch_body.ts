@@ -1,6 +1,7 @@
 /**
- * What `POST /v1/messages` asks to publish: a list of messages, or one message for many rooms. Reads the
- * whole strictly; a message of a list that makes no sense is refused alone. Publishing is `batch.ts`.
+ * What `POST /v1/messages` asks to publish: a list of messages, or one message for many rooms. The
+ * whole body is read strictly; a message of a list that makes no sense is refused alone. Publishing is
+ * `batch.ts`.
  */
 import { plural } from "../../shared/plural.ts";
 import { ArqonError, decodeClientText, jsonItems } from "@arqon/proto";
@@ -12,7 +13,7 @@ import { objectText } from "./members.ts";
 /** One message of a batch. */
 export interface BatchItem {
   readonly size_bytes: number;
-  /** Throws a `DecodeError` or `malformed-body`. */
+  /** Reads the message. Throws a `DecodeError` or `malformed-body`. */
   readonly read: () => ScannedEnvelope;
 }
 
@@ -88,7 +89,7 @@ function toRooms(members: ReadonlyMap<string, string>, limits: BatchLimits): Bat
     .map(([name, value]) => `${JSON.stringify(name)}:${value}`);
   const frame = `{${['"op":"pub"', ...rest].join(",")}}`;
   const envelope = envelopeOf(frame, limits);
-  // Each a message of its own, for those who keep something by message.
+  // Each room gets a message object of its own, for code that keeps something by message.
   return Array.from(rooms, (room_id) => ({
     size_bytes: envelope.size_bytes,
     read: () => ({ ...envelope, room_id }),

@@ -38,11 +38,14 @@ export interface CommandContext {
   readonly tenants: Pick<TenantTable, "of">;
   /** The command `history.get`. */
   readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
-  /** Tokens may stand in the URL. */
+  /** Whether tokens may be in the URL. */
   readonly query_token: boolean;
 }
 
-/** Longest name that a caller may give to who holds a lock: with what is before it, it is an id. */
+/**
+ * The longest name that a caller may give to the holder of a lock; with what is put before it, it is an
+ * id.
+ */
 const HOLDER_UNITS_MAX = 32;
 const DIGEST_UNITS = 16;
 
@@ -60,9 +63,9 @@ export async function runCommand(
 }
 
 /**
- * The holder of a lock that was taken over HTTP. In place of a connection, which there is none, it
- * is made of the user and a name that the caller has chosen. No connection has such an id, and no
- * other user can name it.
+ * The holder of a lock that was taken over HTTP. As there is no connection, its id is made from the
+ * user and a name that the caller has chosen. No connection has such an id, and no other user can name
+ * it.
  */
 function holderId({ user_key }: Pick<Identity, "user_key">, name: string): string {
   if (!isId(name) || name.length > HOLDER_UNITS_MAX) {
@@ -73,7 +76,7 @@ function holderId({ user_key }: Pick<Identity, "user_key">, name: string): strin
   return `http:${digest}:${name}`;
 }
 
-/** The routes of all commands, and the one that takes any. */
+/** The routes of all commands, and the route that takes any command. */
 export function commandRoutes(context: CommandContext): ClientRoute[] {
   const any: ClientHandler = (call) => answerAny(context, call);
   return [
@@ -114,7 +117,7 @@ async function answerRoute(
   return await send(context, call, frame, holder);
 }
 
-/** The body is the text form of `cmd` without `op` and `room`. */
+/** Answers a request whose body is the text form of `cmd` without `op` and `room`. */
 async function answerAny(context: CommandContext, call: ClientCall): Promise<Response> {
   const { request, client, url, names } = call;
   const { room = "" } = names;
@@ -137,7 +140,7 @@ function count({ stats, tenants, rates }: CommandContext, identity: Identity, by
   rates.take(identity, bytes);
 }
 
-/** The connection that the Brain is told, for who names itself as a holder. */
+/** The holder that the Brain is told in place of a connection, if the caller names one. */
 function holderOf(identity: Identity, given: GivenMembers): string | undefined {
   const text = given.get("holder_id");
   if (text === undefined) return undefined;
@@ -180,7 +183,10 @@ async function send(
   return ackResponse(await runCommand(context, caller, envelope, holder));
 }
 
-/** 200 with the text form of a positive answer; a refusal is a problem body, whoever refused. */
+/**
+ * The response to an ACK: 200 with the text form of a positive one; a refusal is a problem body,
+ * whether by the Shield or the Brain.
+ */
 function ackResponse(ack: Ack): Response {
   if (ack.code !== 0) return problemResponse(ack);
   const headers = { "content-type": "application/json", "cache-control": "no-store" };

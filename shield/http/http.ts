@@ -29,19 +29,22 @@ export interface HttpContext {
   readonly stats: ShieldStats;
   readonly tenants: Pick<TenantTable, "of">;
   readonly log: Logger;
-  /** GET /v1/socket, after Origin and token have been checked. */
+  /** Answers GET /v1/socket, after Origin and token have been checked. */
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
-  /** Everything else that takes a token. */
+  /** The routes of everything else that takes a token. */
   readonly api: ClientTable;
-  /** Throws when too many requests of the user are under way; disposed of when this one is answered. */
+  /**
+   * Throws when too many requests of the user are under way; the result is disposed of when this one is
+   * answered.
+   */
   readonly pending: Pick<PendingRequests, "enter">;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
   /** Throws when the process can hold no further connection: before any work on a token. */
   readonly requireCapacity: () => void;
-  /** Who is let in while many come; asked before any work on a token, too. */
+  /** Decides who is let in while many clients come; it is asked before any work on a token. */
   readonly admission: Admission;
-  /** Throws when the user is banned from the tenant, or nobody can say. */
+  /** Throws when the user is banned from the tenant, or when that cannot be told. */
   readonly requireNotBanned: (identity: Identity) => void;
   /** Absent: nothing is traced. */
   readonly traces?: Traces | undefined;
@@ -80,7 +83,7 @@ export async function handleRequest(
       request,
       problemResponse(refusal, {
         ...extraHeaders(refusal, methodsOf(context, url.pathname)),
-        // Who got no socket has no use for the connection: some clients would keep it.
+        // A client that got no socket has no use for the connection, but some clients would keep it.
         ...(upgrade ? { connection: "close" } : {}),
       }),
     );
@@ -110,7 +113,7 @@ async function route(
   }
   if (url.pathname === "/v1/auth/check") {
     requireMethod(request, "GET");
-    // What an upgrade would have heard, for those who cannot read its answer.
+    // This is what an upgrade would have heard, for clients that cannot read its answer.
     context.requireOpen();
     context.requireCapacity();
     context.admission.requireOpen();
@@ -131,7 +134,7 @@ async function route(
   return await counted(context, client.identity, answer(call));
 }
 
-/** An answer for somebody who is known: a refusal counts for the tenant. */
+/** Answers a client that is known, so a refusal counts for its tenant. */
 async function counted(
   context: Pick<HttpContext, "tenants">,
   { tenant_id }: Identity,
@@ -183,11 +186,14 @@ function methodsOf({ api }: Pick<HttpContext, "api">, path: string): readonly st
 
 function extraHeaders(refusal: ArqonError, methods: readonly string[]): Record<string, string> {
   if (refusal.reason === "method-not-allowed") return { allow: [...methods, "OPTIONS"].join(", ") };
-  // RFC 9110, 15.5.22: what to upgrade to.
+  // RFC 9110, 15.5.22: the answer names what to upgrade to.
   return refusal.reason === "not-a-websocket" ? { upgrade: "websocket" } : {};
 }
 
-/** A refusal as it is; anything else is a bug, logged without what the client sent. */
+/**
+ * The refusal for an error. An error that is no refusal is a bug, and is logged without what the client
+ * sent.
+ */
 function refusalOf(context: HttpContext, error: unknown, path: string): ArqonError {
   if (error instanceof ArqonError) return error;
   context.log.error("request failed", {
@@ -209,7 +215,7 @@ function preflight(request: Request, methods: readonly string[]): Response {
   });
 }
 
-/** Pages of an allowed origin may read every answer, also a refusal. */
+/** Lets pages of an allowed origin read every answer, refusals included. */
 function withCors(context: HttpContext, request: Request, response: Response): Response {
   const origin = request.headers.get("origin");
   if (origin === null || !isOriginAllowed(origin, context.allowed_origins)) return response;

@@ -1,4 +1,7 @@
-/** The body of a client's HTTP request: its type, its bytes within bounds, its text. Not what it means. */
+/**
+ * The body of a client's HTTP request: its type, its bytes within bounds, its text. What it means is
+ * not known here.
+ */
 import { ArqonError } from "@arqon/proto";
 
 const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
@@ -31,8 +34,8 @@ function wrongType(type: string, right: string): ArqonError {
 }
 
 /**
- * Counts while it reads: a Content-Length may lie or be absent. Rejects with `too-large` (413), and with
- * `malformed-body` for one that ends early.
+ * Reads a body and counts its bytes, since a Content-Length may lie or be absent. Rejects with
+ * `too-large` (413), and with `malformed-body` for a body that ends early.
  */
 export async function readBody(request: Request, bytes_max: number): Promise<Uint8Array> {
   const tooLarge = () => new ArqonError("too-large", `a body over ${bytes_max} bytes`);
@@ -49,13 +52,13 @@ export async function readBody(request: Request, bytes_max: number): Promise<Uin
     }
   } catch (cause) {
     if (cause instanceof ArqonError) throw cause;
-    // A client that leaves in the middle is no bug of ours.
+    // A client that leaves in the middle of its body is no bug of ours.
     throw new ArqonError("malformed-body", "it ended early", { cause });
   }
   return body.slice();
 }
 
-/** Throws `malformed-body` when the bytes are not UTF-8. */
+/** Decodes a body as text. Throws `malformed-body` when the bytes are not UTF-8. */
 export function bodyText(body: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(body);
@@ -65,9 +68,9 @@ export function bodyText(body: Uint8Array): string {
 }
 
 /**
- * The text of one JSON object, as what comes first in it would have it: `start` is the beginning of an
- * object without its end. Throws `malformed-body`, with an example of what is right, for what begins
- * as no object; whether the rest is JSON the reader says.
+ * Joins the text of one JSON object to members that come first: `start` is the beginning of an object
+ * without its end. Throws `malformed-body`, with an example of what is right, for a text that does not
+ * begin as an object; whether the rest is JSON is left to its reader.
  */
 export function objectWith(start: string, text: string, example: string): string {
   const rest = /^[ \t\r\n]*\{([^]*)$/.exec(text)?.[1];

@@ -1,6 +1,6 @@
 /**
- * Every command that has a path of its own over HTTP: which command it is, and what it takes. Only the
- * table; how a request becomes the command is `command_call.ts`.
+ * Every command that has a path of its own over HTTP: which command it is, and what it takes. This is
+ * only the table; how a request becomes the command is `command_call.ts`.
  */
 import type { ClientRoute } from "./route.ts";
 import { DATA, HOLDER, READ, WRITE } from "./members.ts";
@@ -8,26 +8,26 @@ import type { CommandMember } from "./members.ts";
 
 /** A command with a path of its own over HTTP. */
 export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
-  /** Names it in generated clients. */
+  /** The name of the operation in generated clients. */
   readonly id: string;
   readonly tag: "state" | "locks" | "presence" | "moderation";
   readonly summary: string;
   readonly command: string;
   /** Members of the data that are parts of the path: name in the template to name in the data. */
   readonly path?: Readonly<Record<string, string>>;
-  /** Members of the data that the path settles. */
+  /** Members of the data whose values follow from the path. */
   readonly fixed?: Readonly<Record<string, string>>;
-  /** In the query of GET and DELETE, in the body of the others. */
+  /** The members that it takes: in the query for GET and DELETE, in the body otherwise. */
   readonly members: readonly CommandMember[];
   /** Members of which it needs exactly one. */
   readonly either?: readonly string[];
-  /** Name of the result's schema. */
+  /** The name of the result's schema. */
   readonly result: string;
 }
 
 /**
- * The room in which bans of the whole tenant are spoken when no room is named: a room like any other,
- * whose grant they need, and whose subscribers hear of them.
+ * The room in which bans of the whole tenant are announced when no room is named. It is a room like any
+ * other: such bans need a grant for it, and its subscribers hear of them.
  */
 export const TENANT_ROOM = "~tenant";
 

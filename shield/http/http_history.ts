@@ -1,6 +1,6 @@
 /**
- * `GET /v1/rooms/{room}/messages`: the HTTP twin of `history.get`, with the same refusals. JSON, or a
- * Protobuf `History` for who accepts that.
+ * `GET /v1/rooms/{room}/messages`: the HTTP twin of `history.get`, with the same refusals. It answers
+ * JSON, or a Protobuf `History` to clients that accept that.
  */
 import { httpCaller } from "./route.ts";
 import type { ClientHandler } from "./route.ts";
@@ -19,7 +19,7 @@ export interface HttpHistoryContext {
   readonly query_token: boolean;
 }
 
-/** Answers 200 with the page. Rejects with a refusal. */
+/** Makes the handler, which answers 200 with the page and rejects with a refusal. */
 export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
   const { history, stats, rates, query_token } = context;
   const others = query_token ? ["access_token"] : [];

@@ -41,7 +41,7 @@ const WORDS: RefusalWords = {
   usual: [400, 401, 403, 413, 429, 500, 503],
 };
 
-/** What a path's parts are. */
+/** The parts of paths, by name. */
 const PARTS: Readonly<Record<string, Parameter>> = {
   room: inPath("room", "the room", ID),
   key: inPath("key", "the key, percent-encoded; 1 to 256 bytes", { ...FIELD, minLength: 1 }),

@@ -23,7 +23,10 @@ export interface HttpPublishContext extends Omit<CommandContext, "query_token"> 
   readonly flushes: FlushQueue;
 }
 
-/** Answers 200 with the Ack, in the form of the request. Rejects with a refusal. */
+/**
+ * Makes the handler, which answers 200 with the Ack in the form of the request, and rejects with a
+ * refusal.
+ */
 export function createHttpPublish(context: HttpPublishContext): ClientHandler {
   return async ({ request, client, names: { room = "" } }) => {
     const { identity } = client;
@@ -43,7 +46,7 @@ export function createHttpPublish(context: HttpPublishContext): ClientHandler {
     const ack = await run(context, httpCaller(client, request.headers), envelope);
     return protobuf
       ? new Response(new Uint8Array(writeAck(ack)), {
-        // A command that the Brain refused has the Brain's code, as any other refusal has its own.
+        // A command that the Brain refused has the Brain's code; any other refusal has its own.
         status: ack.code === 0 ? 200 : ack.code,
         headers: { "content-type": "application/protobuf" },
       })
@@ -89,7 +92,7 @@ function inRoom(envelope: ScannedEnvelope, room: string): ScannedEnvelope {
   return { ...envelope, room_id: room };
 }
 
-/** The body is the text form of PUB without `op` and `room`, which the path gives. */
+/** Reads a body that is the text form of PUB without `op` and `room`; the room is in the path. */
 function readJson(body: Uint8Array, room: string, limits: Limits): ScannedEnvelope {
   const start = `{"op":"pub","room":${JSON.stringify(room)}`;
   const frame = objectWith(start, bodyText(body), '{"type":"chat","data":{}}');

@@ -1,7 +1,7 @@
 /**
- * What a command over HTTP may be given beside its path: members of a JSON body, or parameters of the
- * query under the same names. Reads them strictly; what they become is `command_call.ts`, and the
- * description that others read is made from them, too.
+ * What a command over HTTP takes besides its path: members of a JSON body, or parameters of the query
+ * with the same names. They are read strictly. What they become is `command_call.ts`; the API's
+ * description is made from them, too.
  */
 import { ArqonError, DecodeError, jsonMembers } from "@arqon/proto";
 import { ID, TEXT } from "../openapi/openapi_parts.ts";
@@ -23,7 +23,7 @@ export interface CommandMember {
 /** The given members by name, as JSON text. */
 export type GivenMembers = ReadonlyMap<string, string>;
 
-/** A version, a fence or an id, as it is sent: beyond 2^53 a string of digits. */
+/** A version, a fence or an id as it is sent: above 2^53, a string of digits. */
 export const POSITION: Schema = {
   oneOf: [
     { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
@@ -92,7 +92,7 @@ export const DATA = {
   after: of("data", "after", "`next` of the page before", { ...FIELD, minLength: 1 }),
 } as const satisfies Readonly<Record<string, CommandMember>>;
 
-/** More members than any path knows. */
+/** The most members of a request; no path knows so many. */
 const MEMBERS_MAX = 32;
 const DIGITS = /^[0-9]{1,20}$/;
 
@@ -128,7 +128,7 @@ function queryValue({ name, schema }: CommandMember, value: string): string {
   if (!DIGITS.test(value)) {
     throw new ArqonError("invalid-field", `${name}: ${quoted(value)}; expected a whole number`);
   }
-  // A position may be beyond 2^53, and then is a string of digits.
+  // A position may be above 2^53, and then it is a string of digits.
   return schema["type"] === "integer" ? String(BigInt(value)) : `"${value}"`;
 }
 
@@ -168,7 +168,7 @@ export function objectText(text: string): Map<string, string> {
   );
 }
 
-/** Rejects with `malformed-body` when a request whose members are in the query has a body all the same. */
+/** Rejects with `malformed-body` when a request whose members are in the query has a body as well. */
 export async function refuseBody(request: Request): Promise<void> {
   if (request.body === null) return;
   const { length } = await readBody(request, 1).catch(() => ({ length: 1 }));

@@ -1,14 +1,16 @@
-/** Schemas of what the HTTP API of the client listener takes and answers. Paths are `openapi.ts`. */
+/**
+ * Schemas of what the HTTP API of the client listener takes and answers. Paths are `http_openapi.ts`.
+ */
 import { BOOLEAN, COUNT, ID, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
 
 const VERSIONED = { version: COUNT, epoch: TEXT };
 const ANY: Schema = {};
-/** A number, or beyond 2^53 a string of digits. */
+/** A number; above 2^53, a string of digits. */
 const POSITION: Schema = { type: ["number", "string"] };
 
-/** The text form of an ACK with that result; undefined: without one. */
+/** The text form of an ACK with that result; with undefined, an ACK without a result. */
 export const ackOf = (result: Schema | undefined): Schema => ({
   ...object({
     op: { const: "ack" },
@@ -48,7 +50,7 @@ const EVENT = {
 const all = (properties: Readonly<Record<string, Schema>>): readonly string[] =>
   Object.keys(properties);
 
-/** The strict reading of what a client sends. */
+/** The schema without members that it does not name: what clients send is read strictly. */
 const only = (schema: Schema): Schema => ({ ...schema, additionalProperties: false });
 
 /** One message to the room of the path. */

@@ -6,7 +6,7 @@ import { inQuery, ref } from "../openapi/openapi_parts.ts";
 import { ackOf, BATCH, COMMAND, MESSAGE } from "./openapi_answers.ts";
 import type { DescribedRoute } from "./route.ts";
 
-/** Where the description is found; it needs no token. */
+/** The path of the description, which needs no token. */
 export const OPENAPI_PATH = "/v1/openapi.json";
 
 const ROOM_MESSAGES = "/v1/rooms/{room}/messages";
@@ -18,7 +18,7 @@ const HISTORY_QUERY = [
   inQuery("reverse", "the newest first", { type: "boolean" }),
 ];
 
-/** What the table of the client API answers, besides commands. */
+/** The routes of the client API's table, without commands. */
 export const OWN_ROUTES = {
   publish: {
     method: "POST",
@@ -62,7 +62,7 @@ export const OWN_ROUTES = {
   },
 } as const satisfies Readonly<Record<string, DescribedRoute>>;
 
-/** What the listener answers itself (`shield/http/http.ts`). */
+/** The routes that the listener answers itself (`shield/http/http.ts`). */
 export const LISTENER_ROUTES: readonly DescribedRoute[] = [
   {
     method: "GET",

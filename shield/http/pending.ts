@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** As long as a client is advised to wait on a socket, too. */
+/** The wait that is advised, in ms; the same as on a socket. */
 const RETRY_MS = 100;
 
 /** Requests under way, by user. */

@@ -1,4 +1,4 @@
-/** The trace of an HTTP request as that of the message that it brings. What is traced is `traces.ts`. */
+/** Makes the trace of an HTTP request the trace of its message. What is traced is `traces.ts`. */
 import type { ScannedEnvelope } from "@arqon/proto";
 import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { MessagePath } from "../message/pipeline.ts";

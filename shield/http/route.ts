@@ -1,6 +1,7 @@
 /**
- * The HTTP API of the client listener as a table: which methods a path has, and who answers. Tokens,
- * Origin and refusals are `shield/http/http.ts`; the routes themselves are the other files here.
+ * The HTTP API of the client listener as a table: the methods of each path, with their handlers.
+ * Tokens, Origin and refusals are `shield/http/http.ts`; the routes themselves are the other files
+ * here.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Caller, Client } from "../message/caller.ts";
@@ -19,10 +20,10 @@ export interface ClientCall {
 /** Answers one method of one path. Rejects with a refusal. */
 export type ClientHandler = (call: ClientCall) => Promise<Response>;
 
-/** What a route says of itself; the parts of its path are described where they all are. */
+/** The description of a route, without the parts of its path, which are described in one place. */
 type ClientAbout = Omit<OperationOptions, "parameters" | "words"> & Pick<RouteAbout, "query">;
 
-/** One method of one path, as it is described. */
+/** One method of one path, with its description. */
 export interface DescribedRoute {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
   /** The path's template, for example `/v1/rooms/{room}/state/{key}`. */
@@ -30,7 +31,7 @@ export interface DescribedRoute {
   readonly about: ClientAbout;
 }
 
-/** One method of one path, and who answers. There is none without a description. */
+/** One method of one path, with its handler. Every route has a description. */
 export interface ClientRoute extends DescribedRoute {
   readonly answer: ClientHandler;
 }
@@ -67,7 +68,7 @@ export class ClientTable {
     }
   }
 
-  /** Each route as `METHOD template`. */
+  /** All routes, each as `METHOD template`. */
   *list(): Iterable<string> {
     for (const [template, { methods }] of this.#paths) {
       for (const method of methods.keys()) yield `${method} ${template}`;
@@ -94,7 +95,7 @@ function decoded(name: string, encoded: string): string {
   }
 }
 
-/** The caller as policies see it: the requests of one user look like those of one connection. */
+/** The caller as policies see it: all requests of one user look like those of one connection. */
 export function httpCaller(client: Client, headers: Headers): Caller {
   const connection_id = `http:${client.identity.user_key}`;
   return { ...client, connection_id, request_headers: policyHeaders(headers) };

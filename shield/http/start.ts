@@ -10,7 +10,7 @@ import { commandRoutes } from "./command_call.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
 import { ClientTable } from "./route.ts";
 
-/** What it needs of the process. */
+/** What the HTTP API needs of the process. */
 export interface ClientApiOptions {
   readonly config: Pick<Config, "limits" | "auth">;
   readonly log: Logger;
@@ -18,7 +18,10 @@ export interface ClientApiOptions {
   readonly now: () => number;
 }
 
-/** Everything that takes a token beside upgrades; the rates of a user hold for all of it. */
+/**
+ * Makes the routes of everything that takes a token, except upgrades; a user's rates apply to all of
+ * them.
+ */
 export function startClientApi(
   { config: { limits, auth: { query_token } }, log, now }: ClientApiOptions,
   parts: Pick<Parts, "operations" | "history" | "stats" | "tenants" | "rates">,

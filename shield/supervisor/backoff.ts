@@ -1,19 +1,19 @@
-/** How long a dead process is waited for before the next start. Pure. */
+/** How long to wait after a process has died before the next start. Pure. */
 
-/** Growing pauses with an end. */
+/** The pauses, which grow up to a longest one. */
 export interface BackoffOptions {
-  /** The first pause. */
+  /** The first pause, in ms. */
   readonly first_ms: number;
-  /** The longest. */
+  /** The longest pause, in ms. */
   readonly max_ms: number;
-  /** A process that has served for this long was no failed start: pauses begin anew. */
+  /** After serving for this long, in ms, a process's end is not a failed start: pauses begin anew. */
   readonly reset_ms: number;
 }
 
-/** What `shield --processes` does. */
+/** The pauses of `shield --processes`. */
 export const BACKOFF: BackoffOptions = { first_ms: 250, max_ms: 15_000, reset_ms: 30_000 };
 
-/** Failures in a row, this one counted, after a process has served for `served_ms` (0: never). */
+/** The failures in a row, this one included, after a process has served for `served_ms` (0: never). */
 export function failuresAfter(
   failures: number,
   served_ms: number,
@@ -23,8 +23,8 @@ export function failuresAfter(
 }
 
 /**
- * The pause after so many failures in a row, 1 or more: twice as long each time, and half of it by chance,
- * so that processes that died together do not start together. `random` is in [0, 1).
+ * The pause after that many failures in a row, at least 1. It doubles with each, and half of it is
+ * random, so that processes that died together do not start together. `random` is in [0, 1).
  */
 export function pauseAfter(
   failures: number,

@@ -6,7 +6,7 @@ import type { Config } from "../../shared/config/schema.ts";
 
 /** The place of one Shield among several. */
 export interface ChildOptions {
-  /** From 0. */
+  /** The number of the Shield, from 0 on. */
   readonly index: number;
   readonly processes: number;
   readonly node_id: string;
@@ -14,7 +14,7 @@ export interface ChildOptions {
   readonly port: number;
 }
 
-/** Ports on 127.0.0.1 that only the supervisor asks. */
+/** Ports on 127.0.0.1 on which only the supervisor asks. */
 export interface ChildPorts {
   readonly ops_port: number;
   readonly admin_port: number;
@@ -53,15 +53,15 @@ function objectIn(text: string): Record<string, unknown> {
 }
 
 /**
- * The table of a child: its supervisor asks on loopback and ends the operators' TLS itself; the
- * token stays.
+ * The table of a child: its supervisor asks it on loopback and serves the operators' TLS itself; the
+ * token is kept.
  */
 function plain<Table extends Config["ops"] | Config["admin"]>(table: Table): Table {
   const { tls_cert: _cert, tls_key: _key, ...rest } = table;
   return rest as Table;
 }
 
-/** The node's configuration as one of its Shields has it. */
+/** The configuration of one of the node's Shields. */
 export function childConfig(config: Config, { node_id, port }: ChildOptions): Config {
   return {
     ...config,

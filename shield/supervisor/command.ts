@@ -8,11 +8,11 @@ import type { Config } from "../../shared/config/schema.ts";
 import { denoCommand, isGranted, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import type { IsGranted } from "../../shared/process/deno_command.ts";
 
-/** What a Shield may need besides the configuration's own places. */
+/** What a Shield needs besides the places that the configuration names. */
 export interface CommandOptions {
   readonly config: Config;
   readonly config_file: string;
-  /** URL of the program. */
+  /** The URL of the program. */
   readonly program: string;
 }
 
@@ -26,7 +26,7 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = {
   "rediss:": "6379",
 };
 
-/** Program and arguments, without those of the Shield itself. */
+/** The program and its arguments, without those of the Shield itself. */
 export function shieldCommand(
   options: CommandOptions,
   is_granted: IsGranted = isGranted,

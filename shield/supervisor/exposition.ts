@@ -6,7 +6,7 @@
 
 /** The page of one process. */
 export interface Page {
-  /** Value of the label. */
+  /** The value of the label `process`. */
   readonly process: string;
   readonly text: string;
 }
@@ -16,7 +16,7 @@ interface Family {
   readonly samples: string[];
 }
 
-/** One page with everything, in the order of the first page that has it. */
+/** Merges the pages into one; each metric comes in the order of the first page that has it. */
 export function mergePages(pages: readonly Page[]): string {
   const families = new Map<string, Family>();
   for (const { process, text } of pages) {
@@ -40,7 +40,9 @@ export function mergePages(pages: readonly Page[]): string {
   ).join("\n");
 }
 
-/** A name has neither a brace nor a space in it, so the first of them ends it. */
+/**
+ * Adds the label to a sample. A name has neither a brace nor a space, so the first of these ends it.
+ */
 function withProcess(sample: string, process: string): string {
   const end = sample.search(/[{ ]/);
   if (end < 0) return sample;

@@ -1,6 +1,6 @@
 /**
- * What operators see of several Shields: one page of metrics, one health, one admin API. Only request
- * handlers; they ask the Shields on loopback, each within a time limit.
+ * What operators see of several Shields: one page of metrics, one health, one admin API. This file has
+ * only request handlers; they ask the Shields on loopback, each within a time limit.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
@@ -26,9 +26,9 @@ export interface OperatorOptions {
   readonly now: () => number;
   readonly log: Logger;
   readonly fetch: typeof fetch;
-  /** What the Shields ask of who reads their ops listeners; absent: nothing. */
+  /** The token that the Shields want from readers of their ops listeners; absent: none. */
   readonly token?: OpsToken | undefined;
-  /** How long a Shield may take to answer. */
+  /** How long a Shield may take to answer, in ms. */
   readonly timeout_ms?: number;
 }
 
@@ -42,11 +42,11 @@ interface Answer {
 }
 
 const TIMEOUT_MS = 2_000;
-/** Longest answer of a Shield that is read. */
+/** The longest answer of a Shield that is read, in bytes. */
 const ANSWER_BYTES = 33_554_432;
 const PATH_UNITS = 200;
 const ONE_PROCESS = /^\/v1\/processes\/([0-9]{1,3})(\/.*)$/;
-/** Belong to one connection, or were undone by `fetch`. */
+/** Headers that belong to one connection, or whose effect `fetch` has undone. */
 const OF_THE_HOP = [
   "connection",
   "keep-alive",
@@ -96,7 +96,7 @@ function json(status: number, body: unknown): Response {
   return Response.json(body, { status, headers: { "cache-control": "no-store" } });
 }
 
-/** What a Shield said of itself, beside what its supervisor knows. */
+/** A Shield's answer, together with what its supervisor knows. */
 function described({ place, status, body }: Answer): Record<string, unknown> {
   const { index, node_id, pid, state, restarts } = place;
   let said: unknown;
@@ -125,7 +125,7 @@ async function metrics(options: OperatorOptions): Promise<Response> {
   return new Response(text, { headers: { "content-type": own.content_type } });
 }
 
-/** Alive unless Shields serve and not one of them answers. */
+/** Answers whether the node is alive: it is, unless Shields serve and not one of them answers. */
 async function live(options: OperatorOptions, uptime_ms: number): Promise<Response> {
   const answers = await askAll(options, "/health/live");
   const serving = answers.filter(({ place }) => place.state === "serving");
@@ -137,7 +137,10 @@ async function live(options: OperatorOptions, uptime_ms: number): Promise<Respon
   });
 }
 
-/** Ready while one Shield is: the others' share of new connections is refused or not accepted. */
+/**
+ * Answers whether the node is ready: it is while one Shield is. The others' share of new connections is
+ * refused or not accepted.
+ */
 async function ready(options: OperatorOptions): Promise<Response> {
   const answers = await askAll(options, "/health/ready");
   const count = answers.filter(({ status }) => status === 200).length;
@@ -149,7 +152,7 @@ async function ready(options: OperatorOptions): Promise<Response> {
   });
 }
 
-/** One Shield as a check of its node, for who knows the answer of a single Shield. */
+/** One Shield as a check of its node, for readers that know the answer of a single Shield. */
 function checked({ place, status }: Answer): [string, { status: string; detail: string }] {
   const { index, node_id, restarts, state } = place;
   const detail = `${node_id} ${state}, ${restarts} restarts`;
@@ -190,8 +193,8 @@ function unavailable(detail: string): Response {
 }
 
 /**
- * Handler of the admin listener: hands a request to one Shield that serves, each in turn, since what
- * it changes reaches all of them over NATS; `/v1/processes/{index}/…` is `/v1/…` of that one. The
+ * Handler of the admin listener. It hands a request to one Shield that serves, each in turn, since what
+ * that changes reaches all of them over NATS; `/v1/processes/{index}/…` is `/v1/…` of that Shield. The
  * Shield checks the token. Never rejects.
  */
 export function supervisorAdmin(
@@ -237,7 +240,10 @@ export function supervisorAdmin(
   };
 }
 
-/** The Shield has another address than the listener that the browser asked, which has checked these. */
+/**
+ * Changes the headers that name the site: the Shield has another address than the listener that the
+ * browser asked, which has checked them.
+ */
 function ofOwnSite(headers: Headers): Headers {
   for (const name of ["origin", "sec-fetch-site"]) headers.delete(name);
   return headers;

@@ -1,6 +1,6 @@
 /**
  * The place of one Shield: starts its process, hears that it serves, and starts another one after a
- * pause when it has ended. Asks nothing over the network; `operators.ts` does.
+ * pause when it has ended. It asks nothing over the network; `operators.ts` does.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import { failuresAfter, pauseAfter } from "./backoff.ts";
@@ -8,9 +8,9 @@ import type { BackoffOptions } from "./backoff.ts";
 import { readChildPorts } from "./child_options.ts";
 import type { ChildPorts } from "./child_options.ts";
 
-/** Not a Shield's way to fail: its configuration or arguments are wrong, and will be. */
+/** The exit code for a configuration or arguments that are wrong, and will be at every start. */
 const EXIT_USAGE = 2;
-/** Longest line on stdout. */
+/** The longest line on stdout, in UTF-16 units. */
 const LINE_UNITS = 1_024;
 
 /** A process, as far as its place needs it; `Deno.ChildProcess` is one. */
@@ -23,7 +23,7 @@ export interface SlotOptions {
   /** Starts its process, with stdin and stdout piped. May throw. */
   readonly spawn: () => ChildProcess;
   readonly backoff: BackoffOptions;
-  /** In [0, 1). */
+  /** A random number in [0, 1). */
   readonly random: () => number;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -34,14 +34,17 @@ export interface SlotOptions {
   readonly onServing: () => void;
 }
 
-/** `waiting`: dead, and started again after a pause. `ended`: told to stop, and has. */
+/**
+ * The state of a place. `waiting`: its process is dead, and starts again after a pause. `ended`: it was
+ * told to stop, and has stopped.
+ */
 export type SlotState = "starting" | "serving" | "waiting" | "ended";
 
 /** One place and its process. */
 export class Slot {
   readonly index: number;
   readonly node_id: string;
-  /** Starts after the first. */
+  /** How often it was started again. */
   restarts = 0;
   #state: SlotState = "waiting";
   #ports: ChildPorts | undefined;
@@ -63,7 +66,7 @@ export class Slot {
     return this.#state;
   }
 
-  /** Where it serves operators; undefined unless it is `serving`. */
+  /** The ports on which the Shield serves operators; undefined unless it is `serving`. */
   get ports(): ChildPorts | undefined {
     return this.#state === "serving" ? this.#ports : undefined;
   }
@@ -85,11 +88,14 @@ export class Slot {
     try {
       this.#child?.kill(signal);
     } catch {
-      // It has just ended.
+      // The process has just ended.
     }
   }
 
-  /** No more starts; asks the process to drain. Resolves when it has ended, with: exit code 0. */
+  /**
+   * Starts no process any more, and asks the present one to drain. Resolves when it has ended, with
+   * whether its exit code was 0.
+   */
   async stop(): Promise<boolean> {
     this.#stopping = true;
     clearTimeout(this.#timer);
@@ -107,7 +113,7 @@ export class Slot {
     const hear = this.#hear(child, () => served_from_ms = now());
     const { code, signal } = await child.status;
     await hear;
-    // Held open until now: a Shield whose stdin ends has lost its supervisor, and drains.
+    // The stdin is open until now: a Shield whose stdin ends has lost its supervisor, and drains.
     await child.stdin.close().catch(() => {});
     this.#child = undefined;
     const served = served_from_ms < Infinity;

@@ -1,7 +1,7 @@
 /**
- * What one Shield answers to questions about its connections, rooms, tenants and policies. Asked by any
- * Shield of the cluster, for an operator; only processes with a right to NATS ask. Bounded, and never
- * long in one turn.
+ * What one Shield answers to questions about its connections, rooms, tenants and policies. Any Shield
+ * of the cluster may ask, for an operator; only processes with a right to NATS can. Answers are
+ * bounded, and never take long in one turn.
  */
 import { z } from "zod";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
@@ -22,7 +22,7 @@ import type { ConnectionDetail, ConnectionRow, RoomRow, TenantRow } from "./rows
 import { Id } from "../routing/query.ts";
 import { topOf, visitAll } from "./top.ts";
 
-/** What is read of a Shield. */
+/** The parts of a Shield that are read. */
 export type InspectedParts = Pick<
   Parts,
   "node_id" | "connections" | "hub" | "rooms" | "counters" | "tenants" | "policies"
@@ -112,7 +112,7 @@ async function rooms({ hub }: Pick<Parts, "hub">, params: unknown) {
   return { rows: items.map(roomRow), total };
 }
 
-/** What of one room is known here. */
+/** What is known here of one room. */
 function room({ hub }: Pick<Parts, "hub">, params: unknown) {
   const { tenant, room } = RoomParam.parse(params);
   const channel = hub.find(tenant, room);
@@ -136,7 +136,7 @@ const TENANT_SCORES: Record<
   rejects: ({ totals }) => totals?.rejects ?? 0,
 };
 
-/** How many of them each tenant has. */
+/** How many of the items each tenant has. */
 async function countByTenant(tenants: Iterable<string>): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
   await visitAll(tenants, (tenant_id) => {
@@ -179,7 +179,7 @@ async function tenants(parts: InspectedParts, params: unknown) {
   const open = ({ tenant_id }: TenantUse) => parts.counters.open(tenant_id);
   const { items, total } = await topOf(tenantUses(parts, users, rooms), {
     limit: TOLD_MAX,
-    // One tenant alone is not told what several share, whatever it is called.
+    // A single tenant is not told what several share, whatever that tenant is called.
     accept: ({ tenant_id }) =>
       tenant === undefined || (tenant_id === tenant && tenant_id !== OTHER_TENANTS),
     score: (use) => TENANT_SCORES[sort](use, open(use)),
@@ -195,7 +195,7 @@ async function tenants(parts: InspectedParts, params: unknown) {
   return { rows: items.map(row), total };
 }
 
-/** The questions that are only about what is here. What changes something is `actions.ts`. */
+/** Answers to questions that only read. Those that change something are `actions.ts`. */
 export function shieldAnswers(parts: InspectedParts): AnswerHandlers {
   return {
     connections: (params) => connections(parts, params),

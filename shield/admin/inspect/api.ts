@@ -1,7 +1,7 @@
 /**
- * `/v1/cluster`, `/v1/connections`, `/v1/rooms`, `/v1/tenants` and the other paths of the admin API that
- * are about the whole cluster: which request is which, and how it is answered. That the caller is an
- * admin has been checked before; what is asked of the cluster is `lists.ts` and `details.ts`.
+ * `/v1/cluster`, `/v1/connections`, `/v1/rooms`, `/v1/tenants` and the other paths of the admin API
+ * about the whole cluster: which request is which, and how it is answered. Whether the caller is an
+ * admin has been checked before; asking the cluster is `lists.ts` and `details.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
@@ -34,14 +34,14 @@ import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
 import { checked, readQuery, requireId } from "../routing/query.ts";
 import type { Tails } from "./tail.ts";
 
-/** Largest body, in bytes. */
+/** The largest body, in bytes. */
 const BODY_BYTES = 4_096;
 
 /** What these paths need of the process. */
 export type InspectContext = DetailContext & ContentsContext & OrderContext & {
   readonly tails: Pick<Tails, "open">;
   readonly log: Logger;
-  /** Removes the policy of that name: a policy may be called as a path here is. */
+  /** Answers requests about a policy that has the name of a path here, such as its removal. */
   readonly policies: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
 };
 
@@ -64,7 +64,7 @@ const LOG_BODY = smallBody(LogBody);
 const KICK_BODY = smallBody(KickBody);
 const BAN_BODY = smallBody(BanBody);
 
-/** The routes of this part. */
+/** The routes of the admin API about the whole cluster. */
 export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   "/v1/cluster": {
     GET: { scope: "bus", about: NODES_ABOUT.getCluster, handle: reading(cluster) },
@@ -79,7 +79,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
       handle: reading(connections),
     },
   },
-  // An id says nothing of its tenant: connections of others are not found.
+  // An id does not tell its tenant, so connections of other tenants are not found.
   "/v1/connections/{connection}": {
     GET: { scope: "own", about: CONNECTIONS_ABOUT.getConnection, handle: reading(connection) },
     DELETE: {
@@ -152,10 +152,10 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   },
 });
 
-/** Looks like a room of tenant "classes", and belongs to the room classes. */
+/** A path that looks like a room of tenant "classes", but belongs to the room classes. */
 const OTHERS = "/v1/rooms/classes/explain";
 
-/** Whether a path is one for `handleInspect`. */
+/** Whether `handleInspect` answers this path. */
 export function isInspectPath(path: string): boolean {
   return path !== OTHERS && INSPECT_ROUTES.has(path);
 }

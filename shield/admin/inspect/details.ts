@@ -33,7 +33,10 @@ function noConnection(connection_id: string, { silent }: AskedNodes): ArqonError
   return new ArqonError("not-found", `no connection ${connection_id}${unsure}`);
 }
 
-/** `GET /v1/connections/{id}`. Rejects with `not-found`, also for one of another tenant. */
+/**
+ * Answers `GET /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another
+ * tenant.
+ */
 export async function connection(
   { asker }: ListContext,
   { url, names, only_tenant }: AdminCall,
@@ -49,7 +52,10 @@ export async function connection(
   throw noConnection(connection_id, nodes);
 }
 
-/** `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for one of another tenant. */
+/**
+ * Answers `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another
+ * tenant.
+ */
 export async function disconnect(
   { asker }: ListContext,
   { url, names, by, only_tenant }: AdminCall,
@@ -62,7 +68,7 @@ export async function disconnect(
   if (!answers.some(({ value }) => value.done)) throw noConnection(connection_id, nodes);
 }
 
-/** What the log of a durable room has of it, or why nobody can say; nothing for other rooms. */
+/** What the log of a durable room has of it, or why that cannot be told; nothing for other rooms. */
 async function storedOf(
   { classes, history }: DetailContext,
   tenant: string,
@@ -77,7 +83,7 @@ async function storedOf(
   }
 }
 
-/** `GET /v1/rooms/{tenant}/{room}`; a room that nobody is in has zeros. */
+/** Answers `GET /v1/rooms/{tenant}/{room}`; a room that nobody is in has zeros. */
 export async function room(
   context: DetailContext,
   { url, tenant, names }: AdminCall,
@@ -114,7 +120,7 @@ export async function room(
     truncated: member_count > members.length,
     ...(version === undefined ? {} : { version }),
     ...(owner === undefined ? {} : { brain_id: owner.node_id }),
-    // Null: it has none; absent: no Brain can say.
+    // With null the room has no lock; without the member, no Brain can tell.
     ...(state === undefined ? {} : { lock: state.document?.lock ?? null }),
     ...stored,
     shields: here.map(({ node_id }) => node_id),
@@ -122,7 +128,7 @@ export async function room(
   };
 }
 
-/** `GET /v1/limits`: this Shield's, without anything that is secret. */
+/** Answers `GET /v1/limits`: the limits of this Shield, without anything that is secret. */
 export function limits({ node_id, config }: DetailContext, { url }: AdminCall): Answer {
   readQuery(url, {});
   const { limits, presence, policy, durable, quota, brain, platform: { overseer } } = config;
@@ -140,10 +146,13 @@ function requireAnswer(context: ListContext, node_id: string, nodes: AskedNodes)
   throw new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 });
 }
 
-/** Body of `POST /v1/drain`. */
+/** The body of `POST /v1/drain`. */
 export const DrainBody = z.strictObject({ node_id: Id });
 
-/** `POST /v1/drain`. Rejects with `not-found`, or `settings-conflict` when it cannot be drained. */
+/**
+ * Answers `POST /v1/drain`. Rejects with `not-found`, or `settings-conflict` when the process cannot be
+ * drained.
+ */
 export async function drain(
   context: ListContext,
   { node_id }: z.output<typeof DrainBody>,
@@ -156,7 +165,7 @@ export async function drain(
   throw new ArqonError("settings-conflict", `${node_id} can only be stopped where it was started`);
 }
 
-/** `GET /v1/log`. */
+/** Answers `GET /v1/log`. */
 export async function log(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, { node: Id.optional() });
   const { answers, nodes } = await context.asker.ask("log", NodeLevels, { to: node });
@@ -174,10 +183,10 @@ function levelsOf(
   return { node_id, kind, level, levels, components };
 }
 
-/** Body of `PUT /v1/log`. */
+/** The body of `PUT /v1/log`. */
 export const LogBody = LevelChange.extend({ node_id: Id.optional() });
 
-/** `PUT /v1/log`. Rejects with `invalid-settings` when no process has the component. */
+/** Answers `PUT /v1/log`. Rejects with `invalid-settings` when no process has the component. */
 export async function setLog(
   context: ListContext,
   { node_id, ...change }: z.output<typeof LogBody>,

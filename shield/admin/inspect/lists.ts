@@ -1,6 +1,6 @@
 /**
- * The lists of the admin API: asks all Shields, or all processes, and makes one answer of what they
- * say. What they say is `answers.ts`; paths and methods are `api.ts`.
+ * The lists of the admin API: asks all Shields, or all processes, and makes one answer of theirs. Their
+ * answers are `answers.ts`; paths and methods are `api.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
@@ -34,27 +34,27 @@ export type Answer = Readonly<Record<string, unknown>>;
 
 const Node = { node: Id.optional() };
 
-/** For the admin of one tenant, what Shields are asked in its place: of that tenant only. */
+/** What Shields are asked when the admin is a single tenant's: only about that tenant. */
 export const ownOf = (only_tenant: string | undefined): { readonly tenant?: string } =>
   only_tenant === undefined ? {} : { tenant: only_tenant };
 
-/** Throws `not-found` when a node that nobody knows has not answered. */
+/** Throws `not-found` when a node that has not answered is unknown. */
 export function requireNode({ asker }: ListContext, node: string | undefined, nodes: AskedNodes) {
   if (node === undefined || nodes.answered.includes(node) || asker.isKnown(node)) return;
   throw new ArqonError("not-found", `no node ${node} answers`);
 }
 
-/** `GET /v1/cluster`. */
+/** Answers `GET /v1/cluster`. */
 export async function cluster(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, Node);
   const { answers, nodes } = await context.asker.ask("node", ClusterNode, { to: node });
   requireNode(context, node, nodes);
-  // One node speaks for itself only.
+  // A node speaks only for itself.
   const shown = answers.map(({ node_id, kind, value }) => ({ ...value, node_id, kind }));
   return { now_ms: context.now(), nodes: shown, silent: nodes.silent };
 }
 
-/** `GET /v1/cluster/history`. */
+/** Answers `GET /v1/cluster/history`. */
 export async function clusterHistory(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, Node);
   const schema = NodeSamples.nullable();
@@ -75,7 +75,7 @@ const CONNECTION_SCORES: Record<"unsent" | "age" | "messages", (one: ConnectionR
 const sumOf = (answers: readonly { readonly value: { readonly total: number } }[]) =>
   answers.reduce((sum, { value }) => sum + value.total, 0);
 
-/** `GET /v1/connections`. */
+/** Answers `GET /v1/connections`. */
 export async function connections(
   context: ListContext,
   { url, only_tenant }: AdminCall,
@@ -86,7 +86,7 @@ export async function connections(
   const options = { params, to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("connections", ConnectionAnswer, options);
   requireNode(context, node, nodes);
-  // Whatever a row says, it is of the node that sent it.
+  // Whatever a row says, it belongs to the node that sent it.
   const rows = answers.flatMap(({ node_id, value }) =>
     value.rows.map((row) => ({ ...row, node_id }))
   );
@@ -108,7 +108,7 @@ interface MergedRoom {
   readonly nodes: string[];
 }
 
-/** Every row of every node, with whose it is. */
+/** Every row of every node, with the node. */
 function* rowsOf<R>(
   answers: readonly { readonly node_id: string; readonly value: { readonly rows: readonly R[] } }[],
 ): Iterable<readonly [row: R, node_id: string]> {
@@ -130,7 +130,7 @@ async function mergeRooms(
     }
     before.subscribers += subscribers;
     before.durable ||= durable;
-    // Each Shield hears every message of the room: the one that has heard it longest says how many.
+    // Each Shield hears every message of the room, so the one that has heard it longest has the number.
     before.messages = Math.max(before.messages, messages);
     before.nodes.push(node_id);
   });
@@ -146,7 +146,7 @@ function isCut(
   return answers.some(({ value }) => value.total > value.rows.length);
 }
 
-/** `GET /v1/rooms`. */
+/** Answers `GET /v1/rooms`. */
 export async function rooms(
   context: ListContext,
   { url, only_tenant }: AdminCall,
@@ -207,7 +207,7 @@ const TENANT_SCORES: Record<
   rejects: ({ rejects }) => rejects,
 };
 
-/** `GET /v1/tenants`. */
+/** Answers `GET /v1/tenants`. */
 export async function tenants(
   context: ListContext,
   { url, only_tenant }: AdminCall,
@@ -266,7 +266,7 @@ function shownPolicy({ tenant_id, name, module, hook, ...totals }: MergedPolicy)
   };
 }
 
-/** `GET /v1/policies/stats`. */
+/** Answers `GET /v1/policies/stats`. */
 export async function policyStats(
   context: ListContext,
   { url, only_tenant }: AdminCall,
@@ -280,7 +280,7 @@ export async function policyStats(
   const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
   const { items, total } = await topOf(all, {
     limit: Math.min(limit, POLICIES_MAX),
-    // What several tenants share has no name, whatever a tenant is called.
+    // The entry that several tenants share has no name, whatever a tenant is called.
     accept: ({ tenant_id, name }) =>
       (tenant === undefined || tenant_id === tenant) && (only_tenant === undefined || name !== ""),
     score: ({ allow, reject, error }) => allow + reject + error,

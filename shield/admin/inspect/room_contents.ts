@@ -1,6 +1,6 @@
 /**
- * What a room holds, for operators: the history of a durable one, and its state. Neither subscribes nor
- * asks policies, as a tail does not; who reads which room is logged.
+ * What a room holds, for operators: the history of a durable room, and the state of any. Reading
+ * neither subscribes nor asks policies, as a tail does not; the log says who has read which room.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -23,14 +23,14 @@ export interface ContentsContext {
 
 const NO_STORE = { "cache-control": "no-store" };
 
-/** Which room, and of its state perhaps only one key. */
+/** The room and, of its state, perhaps only one key. */
 export interface StateWish {
   readonly tenant: string;
   readonly room: string;
   readonly key?: string | undefined;
 }
 
-/** What the owning Brain says of the room's state; undefined: no Brain can say. */
+/** What the owning Brain tells of the room's state; undefined when no Brain can tell. */
 export async function askState(
   { asker }: { readonly asker: Pick<ClusterAsker, "ask"> },
   { tenant, room, key }: StateWish,
@@ -40,7 +40,7 @@ export async function askState(
   return answers.find(({ value }) => value !== null)?.value ?? undefined;
 }
 
-/** `GET /v1/rooms/{tenant}/{room}/messages`, with the parameters that clients have. */
+/** Answers `GET /v1/rooms/{tenant}/{room}/messages`, with the parameters that clients have. */
 export async function roomHistory(
   { history, log }: ContentsContext,
   { url, tenant, names, by }: AdminCall,
@@ -61,7 +61,7 @@ const NO_STATE: NonNullable<NonNullable<StateAnswer>["document"]> = {
   size_bytes: 0,
 };
 
-/** `GET /v1/rooms/{tenant}/{room}/state`, all keys, and with `?key=` the value of one. */
+/** Answers `GET /v1/rooms/{tenant}/{room}/state` with all keys, and with `?key=` the value of one. */
 export async function roomState(
   context: ContentsContext,
   { url, tenant, names, by }: AdminCall,
@@ -81,7 +81,7 @@ export async function roomState(
   const about = { tenant_id: tenant, room_id: room, version: document.version };
   if (key !== undefined) {
     if (value === undefined) throw new ArqonError("not-found", `the room has no key ${shown(key)}`);
-    // As it is stored: numbers that JavaScript cannot hold stay what they are.
+    // The value is sent as it is stored: numbers that JavaScript cannot hold stay what they are.
     const rest = JSON.stringify({ ...about, epoch: document.epoch, key }).slice(0, -1);
     const headers = { ...NO_STORE, "content-type": "application/json" };
     return new Response(`${rest},"value":${value}}`, { headers });

@@ -1,6 +1,6 @@
 /**
  * What an operator does in a room: kicks and bans, which are commands to the Brain in the operator's
- * name, and publishes a message, which takes the way of every message. All of it is logged.
+ * name, and publishing a message, which takes the way of every message. All of it is logged.
  */
 import { ArqonError, decodeClientText, isReason, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
@@ -34,15 +34,18 @@ export interface OrderContext {
   readonly log: Logger;
 }
 
-/** Ten years: longer is for ever, which is no `ttl_ms` at all. */
+/** Ten years, in ms: a ban that is to last longer has no `ttl_ms`. */
 const TTL_MAX_MS = 315_360_000_000;
-/** Added to a message that came from the admin API: the tenant of the admin. Clients cannot send it. */
+/**
+ * The header of a message that came from the admin API, with the tenant of the admin. Clients cannot
+ * send it.
+ */
 const ADMIN_HEADER = "x-arqon-admin";
 
 const UserId = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });
 const Reason = z.string().max(BAN_REASON_UNITS_MAX).optional();
 
-/** Body of a kick. */
+/** The body of a kick. */
 export const KickBody = z.strictObject({
   user_id: UserId.optional(),
   connection_id: Id.optional(),
@@ -52,11 +55,11 @@ export const KickBody = z.strictObject({
   { error: "expected either user_id or connection_id" },
 );
 
-/** Body of a ban. */
+/** The body of a ban. */
 export const BanBody = z.strictObject({
   user_id: UserId,
   scope: z.enum(["tenant", "room"]),
-  /** Absent: without end. */
+  /** How long the ban lasts; absent: without end. */
   ttl_ms: z.int().min(1).max(TTL_MAX_MS).optional(),
   reason: Reason,
 });
@@ -68,7 +71,7 @@ const MessageBody = z.strictObject({
   content_type: z.string().optional(),
 });
 
-/** Body of a message: its JSON as it was written, which is such a message. */
+/** The body of a message, as JSON text; it is checked, and kept as it was written. */
 export const MESSAGE_BODY: RouteBody<OrderContext, string> = {
   schema: bodyOf(MessageBody),
   async read(request, { config: { limits } }) {
@@ -94,8 +97,8 @@ function envelopeOf({ config: { limits } }: OrderContext, frame: string): Scanne
 }
 
 /**
- * Sends a command in the operator's name to whoever owns the room. No grants, bans or policies are
- * asked: what the operator may do was decided before. Rejects with what the Brain refuses.
+ * Sends a command in the operator's name to the Brain that owns the room. Grants, bans and policies are
+ * not asked: what the operator may do was decided before. Rejects as the Brain refuses.
  */
 async function order(
   context: OrderContext,
@@ -119,7 +122,7 @@ async function order(
   return json({ tenant_id, room_id, version, ...data });
 }
 
-/** `POST /v1/rooms/{tenant}/{room}/kick`. */
+/** Answers `POST /v1/rooms/{tenant}/{room}/kick`. */
 export async function kick(
   context: OrderContext,
   call: AdminCall,
@@ -128,7 +131,7 @@ export async function kick(
   return await order(context, call, "room.kick", body);
 }
 
-/** `POST /v1/rooms/{tenant}/{room}/ban`. */
+/** Answers `POST /v1/rooms/{tenant}/{room}/ban`. */
 export async function ban(
   context: OrderContext,
   call: AdminCall,
@@ -138,8 +141,8 @@ export async function ban(
 }
 
 /**
- * `POST /v1/rooms/{tenant}/{room}/messages`: the admin publishes, under its own user id, in the room's
- * tenant. Grants, bans, signatures, schemas, policies, quotas and rates hold as for any message.
+ * Answers `POST /v1/rooms/{tenant}/{room}/messages`: the admin publishes, under its own user id, in the
+ * room's tenant. Grants, bans, signatures, schemas, policies, quotas and rates apply as to any message.
  */
 export async function publishTest(
   context: OrderContext,
@@ -177,7 +180,7 @@ export async function publishTest(
 
 /** The body as a text frame: `data` stays as it was written, byte for byte. */
 function messageFrame(text: string, room_id: string): string {
-  // An object with at least its type: whatever stands before the brace is white space.
+  // This is an object with at least its type, so only white space can stand before the brace.
   const rest = text.slice(text.indexOf("{") + 1);
   return `{"op":"pub","room":${JSON.stringify(room_id)},${rest}`;
 }

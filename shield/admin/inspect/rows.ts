@@ -5,9 +5,12 @@
 import { z } from "zod";
 import { Id } from "../routing/query.ts";
 
-/** Rooms, and tenants, that one Shield tells: more than an answer shows, so that sums are right. */
+/**
+ * The most rooms, and tenants, that one Shield tells: more than an answer shows, so that sums are
+ * right.
+ */
 export const TOLD_MAX = 2_000;
-/** Rooms of one connection that are shown. */
+/** The most rooms of one connection that are shown. */
 export const CONNECTION_ROOMS_MAX = 1_000;
 
 const Count = z.number().min(0);
@@ -64,7 +67,7 @@ export const ConnectionDetail = ConnectionRow.extend({
 /** One connection and its rooms; null where it is not. */
 export type ConnectionDetail = z.output<typeof ConnectionDetail>;
 
-/** Whether something was there, and was done. */
+/** The answer to an action: whether its object was there, and the action was done. */
 export const Done = z.strictObject({ done: z.boolean() });
 
 /** How lists of rooms are sorted: the most first. */

@@ -1,5 +1,5 @@
 /**
- * Puts together what a Shield shows of the cluster, and tells of itself: it answers others' questions,
+ * Puts together what a Shield shows of the cluster and tells of itself: it answers others' questions,
  * asks its own for the admin API, and keeps the tails of rooms.
  */
 import { HELLO, startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
@@ -44,21 +44,21 @@ export interface InspectStart {
   readonly onDrain?: ((by: string) => void) | undefined;
 }
 
-/** The admin API over the cluster, at work. */
+/** The running admin API over the cluster. */
 export interface StartedInspect {
   readonly part: AdminPart;
-  /** Asks who is there; to be called when the Spine has the subscriptions. */
+  /** Asks which processes are there; to be called when the Spine has the subscriptions. */
   begin(): void;
-  /** The process drains: tails end. */
+  /** Ends all tails, since the process drains. */
   drain(): void;
-  /** The process ends: the others are told, and nothing is answered any more. */
+  /** Tells the others that the process ends, and answers nothing any more. */
   close(): void;
 }
 
 const DisconnectParams = z.strictObject({
   connection_id: Id,
   by: z.string().max(256),
-  /** The only tenant that whoever asks may act on. */
+  /** The only tenant that the asking admin may act on. */
   tenant: Id.optional(),
 });
 
@@ -80,13 +80,13 @@ function disconnectAnswer(parts: Parts, log: Logger): AnswerHandlers {
   };
 }
 
-/** Begins to answer; takes effect with the next flush. Throws `spine-unavailable`. */
+/** Begins to answer, with effect from the next flush. Throws `spine-unavailable`. */
 export function startInspect(start: InspectStart, parts: Parts): StartedInspect {
   const { config, spine, registry, now, random } = start;
   const { node_id } = parts;
   const log = start.log.child({ part: "admin" });
   const node = createShieldNode({ ...start, parts });
-  // With a reader of its own: what operators read is since their own reading before.
+  // The reader is one of its own, so that what operators read is counted from their own last reading.
   const sampler = new Sampler({ ...start, node: createShieldNode({ ...start, parts }) });
   const handlers = {
     node,

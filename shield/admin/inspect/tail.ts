@@ -1,7 +1,8 @@
 /**
  * The messages of a room as they come, for an operator, as server-sent events: straight from the Spine,
- * so that any Shield can show any room. Bounded: who reads too slowly loses the oldest and is told how
- * many. Not a subscription of a client: nothing is acknowledged, checked or counted as delivered.
+ * so that any Shield can show any room. Bounded: a reader that is too slow loses the oldest and is told
+ * how many. A tail is not a client's subscription: nothing is acknowledged, checked or counted as
+ * delivered.
  */
 import { ArqonError, DecodeError, encodeTextMessage } from "@arqon/proto";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -11,11 +12,13 @@ import { roomSubject } from "../../../shared/subjects/subject.ts";
 import { offsetOf } from "../../durable/channel.ts";
 import { readForeign } from "../../fanout/room_message.ts";
 
-/** Tails of one Shield at once. */
+/** The most tails of one Shield at a time. */
 export const TAILS_MAX = 8;
-/** The most of these for admins of single tenants, who never keep operators from reading a room. */
+/**
+ * The most tails of admins of single tenants, so that these never keep operators from reading a room.
+ */
 export const TENANT_TAILS_MAX = 4;
-/** Messages, and bytes of them, that wait for one reader. */
+/** The most messages, and bytes of them, that wait for one reader. */
 export const TAIL_MESSAGES = 256;
 const TAIL_BYTES = 4_194_304;
 const HEARTBEAT_MS = 15_000;
@@ -31,13 +34,13 @@ export interface TailsOptions {
   readonly now: () => number;
 }
 
-/** Which admin wants to see which room. */
+/** A request of an admin to see a room. */
 export interface TailRequest {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** User id of the admin. */
+  /** The user id of the admin. */
   readonly by: string;
-  /** Unix ms: the end of the admin's token, and of the tail. */
+  /** The end of the admin's token and so of the tail, in Unix ms. */
   readonly expires_ms: number;
   /** Whether that admin operates the whole bus. */
   readonly is_operator: boolean;
@@ -50,20 +53,20 @@ export interface TailCounts {
 }
 
 const encoder = new TextEncoder();
-/** What the text form begins with; the event says more about the message in its place. */
+/** The beginning of the text form, in whose place the event says more about the message. */
 const HEAD = '{"op":"msg",';
 
-/** One event; JSON may have line breaks between its tokens. */
+/** Makes one event; JSON may have line breaks between its tokens. */
 function eventOf(text: string, name = ""): Uint8Array {
   const data = text.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`).join("");
   return encoder.encode(`${name === "" ? "" : `event: ${name}\n`}${data}\n`);
 }
 
-/** Why messages of the subjects may be missing from here on; undefined: none are. */
+/** Why messages of the subjects may be missing from here on; undefined when none are. */
 function gapOf(event: SpineEvent, subjects: readonly string[]): string | undefined {
   switch (event.type) {
     case "state":
-      // Told when the Spine is lost: when it is back, messages come before that is confirmed.
+      // This is told when the Spine is lost: when it is back, messages come before that is confirmed.
       return event.status.state === "disconnected" ? "reconnect" : undefined;
     case "gap": {
       const { pattern, reason } = event;
@@ -79,7 +82,7 @@ function gapOf(event: SpineEvent, subjects: readonly string[]): string | undefin
   }
 }
 
-/** A message as an event; undefined for what is no message of this room. */
+/** A message as an event; undefined when it is not a message of this room. */
 function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array | undefined {
   try {
     const plain = readForeign(request, message.payload);
@@ -132,13 +135,13 @@ class Tail {
     this.#wake?.();
   }
 
-  /** Messages of the room may have been lost. */
+  /** Takes note that messages of the room may have been lost. */
   gap(reason: string): void {
     this.#gap = reason;
     this.#wake?.();
   }
 
-  /** Sends a sign of life to the reader and whatever is between. */
+  /** Sends a sign of life to the reader and to everything between. */
   beat(): void {
     this.#beat = true;
     this.#wake?.();
@@ -183,7 +186,7 @@ class Tail {
     try {
       controller.close();
     } catch {
-      // The reader has cancelled it.
+      // The reader has cancelled the stream.
     }
   }
 }
@@ -205,8 +208,8 @@ export class Tails {
   }
 
   /**
-   * Events from now on, until the reader cancels, the token ends or the process drains. Rejects with
-   * `too-many-pending`, `draining` or `spine-unavailable`.
+   * Opens a tail: events from now on, until the reader cancels, the token ends or the process drains.
+   * Rejects with `too-many-pending`, `draining` or `spine-unavailable`.
    */
   async open(request: TailRequest): Promise<ReadableStream<Uint8Array>> {
     const { spine, log, now } = this.#options;
@@ -225,7 +228,8 @@ export class Tails {
       const subjects = PLANES.map((plane) => roomSubject(plane, tenant_id, room_id));
       for (const subject of subjects) {
         const subscription = spine.subscribe(subject, (message) => {
-          // A change that is said again for those who missed it; this reader sees what passes.
+          // The header marks a change that is repeated for those who missed it; this reader sees what
+          // passes.
           if (message.headers[AGAIN_HEADER] === undefined) tail.push(message);
         });
         ends.push(() => subscription.unsubscribe());
@@ -237,7 +241,7 @@ export class Tails {
       const beats = setInterval(() => tail.beat(), HEARTBEAT_MS);
       const expiry = setTimeout(() => tail.end(), Math.min(TIMER_MS, expires_ms - now()));
       ends.push(() => clearInterval(beats), () => clearTimeout(expiry));
-      // What is published from the answer on is in it.
+      // Everything that is published after the answer is in the tail.
       await spine.flush();
     } catch (error) {
       tail.end();
@@ -256,7 +260,7 @@ export class Tails {
     throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
   }
 
-  /** The process drains: all end, and none begins. */
+  /** Ends all tails, since the process drains; none begins after that. */
   close(): void {
     this.#closed = true;
     for (const tail of [...this.#open]) tail.end();

@@ -1,25 +1,25 @@
 /**
- * The largest of very many, without holding up the process: looks at a bounded number a turn and keeps
- * a bounded number. Knows nothing of what they are.
+ * The largest of very many items, without holding up the process: looks at a bounded number in each
+ * turn and keeps a bounded number. What the items are is not known here.
  */
 
-/** Items that are looked at in one turn of the event loop: some milliseconds at most. */
+/** The most items that are looked at in one turn of the event loop: some milliseconds at most. */
 const TURN_ITEMS = 2_048;
 
-/** Which come first. */
+/** Which items come first. */
 export interface TopOptions<T> {
-  /** How many are kept. */
+  /** How many items are kept. */
   readonly limit: number;
-  /** What does not belong to the list is not counted. */
+  /** Whether an item belongs to the list; others are not counted. */
   readonly accept?: (item: T) => boolean;
-  /** The larger, the earlier. */
+  /** The rank of an item: the larger, the earlier. */
   readonly score: (item: T) => number;
   /**
-   * The name of an item: of equal scores the smaller name comes first, so that an answer is the
-   * same twice.
+   * The name of an item. Of equal scores the smaller name comes first, so that an answer is the same
+   * twice.
    */
   readonly name: (item: T) => string;
-  /** Between two turns; the default lets everything else run. */
+  /** Waits between two turns; by default, everything else runs. */
   readonly pause?: () => Promise<void>;
 }
 
@@ -36,7 +36,7 @@ interface Scored<T> {
 
 const nextTurn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
-/** Looks at all of them in turns of their own; what comes or goes meanwhile may be left out. */
+/** Looks at all items in turns of their own; items that come or go meanwhile may be left out. */
 export async function visitAll<T>(
   all: Iterable<T>,
   visit: (item: T) => void,
@@ -49,7 +49,7 @@ export async function visitAll<T>(
   }
 }
 
-/** What comes or goes meanwhile may be in it or not. */
+/** The first of all items; those that come or go meanwhile may be among them or not. */
 export async function topOf<T>(all: Iterable<T>, options: TopOptions<T>): Promise<Top<T>> {
   const { limit, accept, score, name, pause } = options;
   const compare = (a: Scored<T>, b: Scored<T>) =>

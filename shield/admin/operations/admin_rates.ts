@@ -1,6 +1,6 @@
 /**
- * How often one caller may ask the admin API: a rate of requests, and within it one of those that the
- * audit log has. Callers are issuer and subject of a token, wherever they ask from.
+ * How often one caller may ask the admin API: a rate of requests and, within it, a rate of those that
+ * go into the audit log. A caller is issuer and subject of a token, whatever address it asks from.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -12,7 +12,7 @@ import type { Identity } from "../../auth/identity.ts";
 import { createBucket, take } from "../../rates/token_bucket.ts";
 import type { TokenBucket } from "../../rates/token_bucket.ts";
 
-/** Callers that are remembered; those who asked longest ago go first. */
+/** The most callers that are remembered; those who asked longest ago go first. */
 const CALLERS_MAX = 10_000;
 /** After this time without a request a caller's bucket is full again, in ms. */
 const IDLE_MS = 60_000;
@@ -32,9 +32,9 @@ export class AdminRates {
     "admin_requests_per_second" | "admin_changes_per_second"
   >;
   readonly #now: () => number;
-  /** In the order in which they asked last. */
+  /** The callers in the order in which they asked last. */
   readonly #callers = new BoundedMap<string, Caller>(CALLERS_MAX);
-  /** Requests that were refused. */
+  /** How many requests were refused. */
   refused = 0;
 
   /** `now` is Unix ms. */
@@ -52,7 +52,7 @@ export class AdminRates {
     this.#take(requests, "admin_requests_per_second");
   }
 
-  /** Takes one request that changes something, besides. Throws as `takeRequest`. */
+  /** Takes one request that changes something, in addition. Throws as `takeRequest` does. */
   takeChange(identity: Pick<Identity, "tenant_id" | "user_key">): void {
     const { changes } = this.#callerOf(identity);
     this.#take(changes, "admin_changes_per_second");

@@ -37,7 +37,7 @@ export interface StatusContext {
   readonly log: Logger;
 }
 
-/** The routes of this part. */
+/** The routes of status and access. */
 export const STATUS_ROUTES = new AdminTable<StatusContext>({
   "/v1/status": {
     GET: {
@@ -49,7 +49,9 @@ export const STATUS_ROUTES = new AdminTable<StatusContext>({
   "/v1/access": { GET: { scope: "shared", about: STATUS_ABOUT.getAccess, handle: showAccess } },
 });
 
-/** Not what a token says: what the configuration of this Shield makes of it. */
+/**
+ * Answers what the configuration of this Shield makes of the token, which is not what the token says.
+ */
 function showAccess(_: StatusContext, call: AdminCall): Response {
   const { by: user_id, tenant_id, expires_ms, only_tenant } = call;
   const operator = only_tenant === undefined;

@@ -1,7 +1,7 @@
 /**
- * `GET /v1/backup` of the admin listener: all that the embedded Spine keeps, at one moment, as the archive
- * that `arq backup` writes. For operators: it holds every tenant's data. With NATS there is nothing to
- * hand out: a server has the state.
+ * `GET /v1/backup` of the admin listener: all that the embedded Spine keeps, at one moment, as the
+ * archive that `arq backup` writes. It is for operators, since it holds every tenant's data. With NATS
+ * there is nothing to give out: a server has the state.
  */
 import { ArqonError } from "@arqon/proto";
 import { packBackup } from "../../../shared/backup/archive.ts";
@@ -29,11 +29,11 @@ export interface BackupContext {
 
 interface Backups extends BackupContext {
   readonly counts: { done: number; failed: number };
-  /** The one that is being read. */
+  /** The backup that is being read. */
   open: SpineBackup | undefined;
 }
 
-/** The routes of this part. */
+/** The routes of backups. */
 export const BACKUP_ROUTES = new AdminTable<Backups>({
   "/v1/backup": { GET: { scope: "bus", about: BACKUP_ABOUT.downloadBackup, handle: download } },
 });
@@ -73,7 +73,10 @@ function download(context: Backups, { by }: AdminCall): Response {
   return new Response(stream, { headers });
 }
 
-/** The bytes as they are asked for; `onEnd` also hears of a reader who goes before the first one. */
+/**
+ * The bytes of the backup as they are asked for; `onEnd` is also called when the reader goes before the
+ * first of them.
+ */
 function streamOf(
   bytes: AsyncGenerator<Uint8Array>,
   onEnd: (outcome: "done" | "failed", error?: unknown) => void,
@@ -97,7 +100,7 @@ function streamOf(
   }, { highWaterMark: 1 });
 }
 
-/** The part of the admin API, and its metrics. */
+/** Makes this part of the admin API, with its metrics. */
 export function backupPart(start: BackupContext & { readonly registry: Registry }): AdminPart {
   const context: Backups = { ...start, counts: { done: 0, failed: 0 }, open: undefined };
   scrapedFamily(

@@ -1,6 +1,6 @@
 /**
- * `/v1/bans` of the admin listener: lists who is kept out, and lifts a ban. Banning is a command of a
- * room (`inspect/room_orders.ts`). That the caller is an admin has been checked before.
+ * `/v1/bans` of the admin listener: lists bans, and lifts one. Banning is a command of a room
+ * (`inspect/room_orders.ts`). Whether the caller is an admin has been checked before.
  */
 import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
@@ -16,7 +16,7 @@ import { Id, Limit, readQuery } from "../routing/query.ts";
 import { topOf } from "../inspect/top.ts";
 
 const PATH = "/v1/bans";
-/** Bans that are read from the bucket at once. */
+/** How many bans are read from the bucket at a time. */
 const READS_AT_ONCE = 64;
 const NO_STORE = { "cache-control": "no-store" };
 
@@ -33,7 +33,7 @@ const User = z.string().refine(isUserId, { error: "expected a user id of 1 to 12
 const Wanted = { tenant: Id.optional(), room: Id.optional(), user: User.optional(), limit: Limit };
 const Lifted = { tenant: Id, room: Id.optional(), user: User };
 
-/** The routes of this part. */
+/** The routes of bans. */
 export const BAN_ROUTES = new AdminTable<BansAdminContext>({
   [PATH]: {
     GET: { scope: "own", about: BANS_ABOUT.listBans, handle: list },
@@ -41,23 +41,23 @@ export const BAN_ROUTES = new AdminTable<BansAdminContext>({
   },
 });
 
-/** A ban as it is shown. */
+/** A ban as answers show it. */
 export interface ShownBan {
   readonly tenant_id: string;
   readonly user_id: string;
-  /** `tenant`: out of all of it; `room`: out of `room_id`. */
+  /** `tenant`: the ban is for the whole tenant; `room`: for `room_id`. */
   readonly scope: "tenant" | "room";
   readonly room_id?: string;
-  /** Unix ms; 0: without end. */
+  /** The end of the ban, in Unix ms; 0: without end. */
   readonly until_ms: number;
   readonly reason: string;
-  /** User id of who banned; "" when that cannot be read. */
+  /** The user id of the one who banned; "" when it cannot be read. */
   readonly by: string;
-  /** Unix ms; 0: it cannot be read. */
+  /** When the ban was made, in Unix ms; 0 when that cannot be read. */
   readonly created_ms: number;
 }
 
-/** Bans of a whole tenant come before those of its rooms. */
+/** The order of bans: those of a whole tenant come before those of its rooms. */
 function orderOf({ tenant_id, room_id, user_id }: ArrivedBan): string {
   return `${tenant_id}\t${room_id === EVERY_ROOM ? "" : room_id}\t${user_id}`;
 }
