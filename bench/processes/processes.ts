@@ -1,6 +1,6 @@
 /**
- * The scenario `processes`: what one machine does with one Shield and with several on one port. The
- * measuring is `processes_child.ts`.
+ * The scenario `processes`: what one machine does with one Shield and with several Shields on one port.
+ * `processes_child.ts` measures.
  */
 import type { ProcessesPlan, ProcessesRow } from "./processes_child.ts";
 import { runProgram } from "../measure/program.ts";

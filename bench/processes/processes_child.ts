@@ -1,6 +1,6 @@
 /**
  * A program that measures `shield --processes N` for several N on one NATS server: fan-out from one
- * publisher, and many publishers to few readers. Its argument is a plan as JSON; prints JSON.
+ * publisher, and many publishers to few readers. Its argument is a plan as JSON; it prints JSON.
  * `processes.ts` starts it.
  */
 import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
@@ -8,36 +8,36 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { Scrape } from "../measure/brains.ts";
 import { openPublisher, startReaders } from "../slow_reader/fanout_load.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface ProcessesPlan {
-  /** Numbers of Shields, in turns. */
+  /** Numbers of Shields, which take turns. */
   readonly counts: readonly number[];
   readonly rounds: number;
   readonly loads: readonly ProcessesLoad[];
   readonly size_bytes: number;
 }
 
-/** So many messages, published as fast as they go. */
+/** A load of so many messages, published as fast as possible. */
 export interface ProcessesLoad {
   readonly name: string;
   readonly publishers: number;
   readonly readers: number;
-  /** Of each publisher. */
+  /** Messages of each publisher. */
   readonly messages: number;
 }
 
-/** One load on one number of Shields. */
+/** The figures of one load on one number of Shields. */
 export interface ProcessesRow {
   readonly count: number;
   readonly load: string;
   readonly expected: number;
   readonly received: number;
   readonly seconds: number;
-  /** CPU time of all Shields, a delivery. */
+  /** CPU time of all Shields for each delivery. */
   readonly cpu_us: number;
 }
 
-/** More at once than a publisher's queue in the Shield takes would be refused. */
+/** Most messages per second: a Shield refuses more than its queue for a publisher holds. */
 const RATE = 20_000;
 const BURST = 50;
 
@@ -85,7 +85,7 @@ async function measure(plan: ProcessesPlan): Promise<ProcessesRow[]> {
     issuer.config;
   const token = await issuer.tokenFor();
   const rows: ProcessesRow[] = [];
-  // The first round is for compilers and buffers; not counted.
+  // The first round makes compilers and buffers warm and does not count.
   for (let round = 0; round <= plan.rounds; round++) {
     for (const count of round % 2 === 0 ? plan.counts : plan.counts.toReversed()) {
       const lines = "drain_ms = 0\n";

@@ -1,4 +1,4 @@
-/** The scenario `rooms`: what commands of rooms cost. Figures: `rooms_child.ts`. */
+/** The scenario `rooms`: what commands of rooms cost. `rooms_child.ts` measures. */
 import type { Syncing } from "../measure/brains.ts";
 import { type Aim, renderAims } from "../policy/policy_aims.ts";
 import { runProgram } from "../measure/program.ts";
@@ -22,9 +22,9 @@ of each write; and the cost of a command as rooms grow from ten to N.
   --most N          rooms of the last step of growth (100000)
 `;
 
-/** What a write may cost at any number of rooms of what it costs at the cheapest: flat, and noise. */
+/** Largest ratio of a write's cost at any number of rooms to the lowest cost: flat growth, and noise. */
 const FLAT = 1.5;
-/** Below so many rooms there are few commands to time. */
+/** With fewer rooms there are too few commands to time. */
 const MANY = 1_000;
 
 const SYNCING: Readonly<Record<Syncing, string>> = {
@@ -32,12 +32,12 @@ const SYNCING: Readonly<Record<Syncing, string>> = {
   later: "NATS syncs later",
 };
 
-/** What the median of a row's rounds is. */
+/** The median over the rounds of a row. */
 function medianOf(rounds: readonly PaceRound[], value: (round: PaceRound) => number): number {
   return median(rounds.map(value));
 }
 
-/** What a row is compared with: the bucket alone, as many keys. */
+/** The rounds with which a row is compared: the bucket alone, with as many keys. */
 function limitOf({ rounds }: PaceReport): readonly PaceRound[] {
   return rounds.filter(({ row }) => row.startsWith("bare") && !row.endsWith("one key"));
 }
@@ -69,7 +69,9 @@ function renderPace(syncing: Syncing, report: PaceReport): string {
 
 type Kind = "create" | "write" | "write_any";
 
-/** Over the cheapest step: the first ones have few commands, and their noise is no growth. */
+/**
+ * The ratio of a step to the cheapest one. The first steps have few commands, and their noise is no growth.
+ */
 function ratio(step: GrowthStep, steps: readonly GrowthStep[], kind: Kind): number {
   return step[kind].cpu_us / Math.min(...steps.map((one) => one[kind].cpu_us));
 }
@@ -107,7 +109,7 @@ function renderGrowth(steps: readonly GrowthStep[]): string {
   return [...tables, rest].join("\n\n");
 }
 
-/** The dearest step of those with many commands. */
+/** The aims of the growth, for the most expensive step among those with many commands. */
 function aimsOf({ growth }: RoomsReport): Aim[] {
   const large = growth.filter(({ rooms }) => rooms >= MANY);
   if (large.length === 0) return [];

@@ -1,18 +1,18 @@
 /**
- * A program that measures room commands on Brains and NATS as processes. Its argument is a plan as
- * JSON; prints JSON. `rooms.ts` starts it.
+ * A program that measures room commands on Brains and NATS as processes. Its argument is a plan as JSON; it
+ * prints JSON. `rooms.ts` starts it.
  */
 import type { Syncing } from "../measure/brains.ts";
 import { type GrowthStep, measureGrowth } from "./rooms_growth.ts";
 import { measurePace, type PacePlan, type PaceReport } from "./rooms_pace.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface RoomsPlan extends PacePlan {
-  /** Rooms of the last step of growth. */
+  /** Number of rooms in the last step of growth. */
   readonly most: number;
 }
 
-/** What it came to. */
+/** The result of the measurement. */
 export interface RoomsReport {
   readonly pace: Readonly<Record<Syncing, PaceReport>>;
   readonly growth: readonly GrowthStep[];

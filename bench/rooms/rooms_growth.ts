@@ -1,39 +1,39 @@
 /**
- * What a command costs as rooms grow from ten to a hundred thousand, on one Brain: to make a room, to
- * write to the rooms just made, and to write to any of all rooms, of which the Brain remembers only
- * `[brain] rooms_in_memory`. No room has more than a score of writes, so that the documents are small
- * at each step alike. The bucket does not sync each write: that is the disk's time, not the Brain's.
+ * Measures the cost of a command while rooms grow from ten to a hundred thousand on one Brain: to make a
+ * room, to write to the rooms just made, and to write to any of all rooms, of which the Brain remembers only
+ * `[brain] rooms_in_memory`. No room gets more than some twenty writes, so that documents are equally small
+ * at each step. The bucket does not sync each write, which would be the disk's time and not the Brain's.
  */
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { type Brains, startBrains } from "../measure/brains.ts";
 import { type NextRoom, type Pace, type RoomName, runLoad, type Spent } from "./rooms_load.ts";
 
-/** One command of one kind at one step. */
+/** The cost of one kind of command at one step. */
 export type GrowthCost = Pace & Spent;
 
-/** One step. */
+/** The figures of one step. */
 export interface GrowthStep {
   readonly rooms: number;
-  /** The command that makes a room, for the rooms that this step added. */
+  /** Cost of the command that makes a room, for the rooms that this step added. */
   readonly create: GrowthCost;
-  /** Further writes to those of them that were made last. */
+  /** Cost of further writes to the rooms that were made last. */
   readonly write: GrowthCost;
-  /** Writes to so many rooms, spread over all. */
+  /** Cost of writes to so many rooms, spread over all. */
   readonly write_any: GrowthCost;
-  /** CPU time of the Brain with no command at all, µs a second. */
+  /** CPU time of the Brain without any command, in µs per second. */
   readonly idle_us: number;
   readonly rss_bytes: number;
 }
 
 const FIRST = 10;
-/** Commands under way while rooms are made, and while commands are timed. */
+/** Commands that are under way while rooms are made, and while commands are timed. */
 const CREATE_OUTSTANDING = 64;
 const OUTSTANDING = 8;
-/** Writes to each room, and rooms that are written to. */
+/** Number of writes to each room, and of rooms that are written to. */
 const WRITES = 10;
 const WRITE_ROOMS = 300;
 const ANY_ROOMS = 2_000;
-/** Rooms of one tenant: `[brain] rooms_per_tenant` is not what is measured. */
+/** Rooms of one tenant; the measurement must not reach `[brain] rooms_per_tenant`. */
 const TENANT_ROOMS = 10_000;
 const WARM_UP_ROOMS = 200;
 const WARM_UP_COMMANDS = 10_000;
@@ -44,13 +44,13 @@ const room = (index: number): RoomName => ({
   room_id: `room-${index}`,
 });
 
-/** Every room once, whoever asks. */
+/** Gives every room once, to any worker. */
 function each(rooms: readonly RoomName[]): NextRoom {
   let sent = 0;
   return () => rooms[sent++];
 }
 
-/** Each worker goes round rooms of its own, so that no two commands meet in one room. */
+/** Gives each worker its own rooms in turns, so that no two commands meet in one room. */
 function ownRooms(rooms: readonly RoomName[], writes: number): NextRoom {
   const turns = new Array<number>(OUTSTANDING).fill(0);
   return (worker) => {
@@ -63,7 +63,7 @@ function ownRooms(rooms: readonly RoomName[], writes: number): NextRoom {
 const range = (from: number, to: number): RoomName[] =>
   Array.from({ length: to - from }, (_, index) => room(from + index));
 
-/** So many rooms of all, evenly spread. */
+/** So many of all rooms, evenly spread. */
 function spread(rooms: number): RoomName[] {
   const count = Math.min(rooms, ANY_ROOMS);
   return Array.from({ length: count }, (_, index) => room(Math.floor(index * rooms / count)));
@@ -92,7 +92,7 @@ async function step(spine: Spine, running: Brains, had: number, rooms: number) {
   return { rooms, create, write, write_any, idle_us: await idle_us(running), rss_bytes };
 }
 
-/** Steps of ten times as many rooms each, up to `most`. */
+/** Measures the steps, each with ten times as many rooms as the one before, up to `most`. */
 export async function measureGrowth(most: number): Promise<GrowthStep[]> {
   await using running = await startBrains(1, "later");
   const spine = await running.openSpine();

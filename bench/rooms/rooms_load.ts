@@ -1,6 +1,6 @@
 /**
- * Closed-loop load for rooms: so many commands are under way at a time, each worker sends its next
- * one when the last is answered. Says how fast that was, and what the Brains spent on it.
+ * A closed-loop load for rooms: so many commands are under way at a time, and each worker sends its next one
+ * when the last is answered. Tells how fast that was, and what the Brains spent on it.
  */
 import { SUBJECT_HEADER } from "../../brain/rooms/desk/forward.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -14,7 +14,7 @@ import {
 } from "../measure/brains.ts";
 import { percentile } from "../measure/open_loop.ts";
 
-/** Which room the next command goes to; undefined: this worker is done. */
+/** The room for a worker's next command; undefined when the worker is done. */
 export type NextRoom = (worker: number) => RoomName | undefined;
 
 /** A room of the load. */
@@ -23,16 +23,16 @@ export interface RoomName {
   readonly room_id: string;
 }
 
-/** One load. */
+/** The description of one load. */
 export interface RoomLoad {
-  /** Commands under way at a time. */
+  /** Commands that are under way at a time. */
   readonly outstanding: number;
   readonly next: NextRoom;
-  /** Hands each command to a Brain itself, in turns, whoever owns the room. */
+  /** Sends each command directly to a Brain, in turns, whichever Brain owns the room. */
   readonly past_owners?: boolean;
 }
 
-/** How fast it was. */
+/** The pace of a load. */
 export interface Pace {
   readonly commands: number;
   readonly commands_per_s: number;
@@ -40,9 +40,9 @@ export interface Pace {
   readonly p99_ms: number;
 }
 
-/** What all Brains together counted meanwhile. */
+/** The resources that all Brains together have spent on a load. */
 export interface Spent {
-  /** Of all Brains' processes, a command. */
+  /** CPU time of all Brains' processes for each command. */
   readonly cpu_us: number;
   readonly conflicts: number;
   readonly retries: number;
@@ -52,7 +52,7 @@ export interface Spent {
 /** Keys of a room that its commands write in turns. */
 const KEYS = 10;
 
-/** Sends so many times `once` at a time; `once` resolves with false when there is nothing left. */
+/** Runs `once` again and again, so many at a time; `once` resolves with false when there is nothing left. */
 export async function keepBusy(
   outstanding: number,
   once: (worker: number) => Promise<boolean>,
@@ -77,7 +77,7 @@ export async function keepBusy(
   };
 }
 
-/** Sends one `room.set`; rejects when it is refused. */
+/** A function that sends one `room.set` and rejects when it is refused. */
 function sender(spine: Spine, { brains }: Brains, past_owners: boolean) {
   let sent = 0;
   return async ({ tenant_id, room_id }: RoomName): Promise<void> => {
@@ -125,7 +125,7 @@ export async function runLoad(
   const send = sender(spine, running, past_owners);
   const first = await count(running);
   const before = await count(running);
-  // To be asked takes time itself, and once falls into what is counted.
+  // The request for the CPU time takes CPU time itself, and one such request falls into the counted time.
   const asking_s = before.cpu_s - first.cpu_s;
   const pace = await keepBusy(outstanding, async (worker) => {
     const room = next(worker);
@@ -143,7 +143,7 @@ export async function runLoad(
   };
 }
 
-/** For a load that lasts so long: `next` until then. */
+/** Gives the rooms of `next` for so many seconds. */
 export function lasting(seconds: number, next: NextRoom): NextRoom {
   const end_ms = performance.now() + seconds * 1_000;
   return (worker) => performance.now() < end_ms ? next(worker) : undefined;

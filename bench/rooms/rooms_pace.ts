@@ -1,7 +1,7 @@
 /**
- * Commands a second on one room and on many, with one Brain and with three, in turns with what the
- * bucket alone can do: bare compare-and-set of values as large as the rooms' documents. Both clusters
- * stand side by side, each on a NATS of its own; only one is under load at a time.
+ * Measures commands per second on one room and on many, with one Brain and with three, in turns with the
+ * limit of the bucket alone: bare compare-and-set of values as large as the rooms' documents. Both clusters
+ * run side by side, each on a NATS of its own; only one is under load at a time.
  */
 import { ArqonError } from "@arqon/proto";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
@@ -16,36 +16,38 @@ import {
 import type { Syncing } from "../measure/brains.ts";
 import { keepBusy, lasting, type NextRoom, type Pace, runLoad, type Spent } from "./rooms_load.ts";
 
-/** How much of it. */
+/** The plan of the measurement. */
 export interface PacePlan {
   readonly rounds: number;
   readonly seconds: number;
   readonly rooms: number;
-  /** Commands under way at a time. */
+  /** Commands that are under way at a time. */
   readonly outstanding: number;
 }
 
-/** One round of one row. */
+/** The result of one round of one row. */
 export interface PaceRound extends Pace {
   readonly row: string;
-  /** Absent: none of the Brains' doing. */
+  /** The resources of the Brains; absent for the bucket alone. */
   readonly spent: Spent | undefined;
 }
 
-/** All rounds. */
+/** The results of all rounds. */
 export interface PaceReport {
   readonly rounds: readonly PaceRound[];
-  /** Of a stored document, when all was done. */
+  /** Size of a stored document at the end. */
   readonly document_bytes: number;
-  /** Of the room that all Brains wrote at once: writes that were accepted, and its version after. */
+  /**
+   * For the room that all Brains wrote at once: number of accepted writes, and the room's version afterwards.
+   */
   readonly contended: { readonly accepted: number; readonly version: number };
 }
 
-/** Not counted, before the first round: so that compilers and caches are warm and the rooms there. */
+/** Seconds before the first round, in which compilers and caches get warm and the rooms are made. */
 const WARM_UP_SECONDS = 1;
 const TENANT = "bench";
 const AT_ONCE = "one room, 3 Brains at once";
-/** Begins the name of the room that is written to there. */
+/** Prefix of that room's name. */
 const CONTENDED = "contended";
 
 interface Cluster {
@@ -86,7 +88,7 @@ function roomRow(
   };
 }
 
-/** Each worker has keys of its own, so that no write loses a race. */
+/** Measures the bucket alone. Each worker has its own keys, so that no write loses a race. */
 function bareRow(
   name: string,
   bucket: KeyValue,
@@ -117,7 +119,7 @@ function bareRow(
   };
 }
 
-/** Mean bytes of stored documents, of some of the rooms. */
+/** Mean size in bytes of some of the rooms' stored documents. */
 async function documentBytes({ spine }: Cluster, rooms: number): Promise<number> {
   const bucket = await spine.keyValue("ARQON_ROOMS");
   let bytes = 0;
@@ -141,7 +143,7 @@ async function rowsOf(alone: Cluster, three: Cluster, plan: PacePlan): Promise<R
   const { rooms, outstanding } = plan;
   const bucket = await alone.spine.keyValue("BENCH");
   const single = await alone.spine.keyValue("BENCH_ONE");
-  // As large as the documents were after the round before, which is the first row's.
+  // As large as the documents after the round before, which is the first row's.
   let value = new Uint8Array();
   const valueOf = () => value;
   const many = roomRow(`${rooms} rooms, 1 Brain`, alone, rooms, outstanding);

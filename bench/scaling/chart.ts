@@ -1,14 +1,14 @@
-/** A law as bars for a terminal. Pure. */
+/** Renders a law as bars for a terminal. Pure. */
 import { growthOf, type Point, slopeOf } from "./fit.ts";
 
 const WIDTH = 48;
 
-/** `10000` as `10,000`. */
+/** A number with separators: `10000` becomes `10,000`. */
 export function counted(step: number): string {
   return step.toLocaleString("en-US");
 }
 
-/** One bar a step, from 0. */
+/** The chart of a law, with one bar for each step, from 0. */
 export function renderChart(title: string, points: readonly Point[]): string {
   const most = Math.max(...points.map(({ cpu_us }) => cpu_us));
   const names = points.map(({ step }) => counted(step));

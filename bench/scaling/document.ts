@@ -1,6 +1,6 @@
 /**
- * The section "Scaling law" of `docs/performance.md`, its plots, and the record from which both are
- * made (`docs/plots/scaling.json`): a law that is measured again replaces its own part only.
+ * The section "Scaling law" of `docs/performance.md`, its plots, and the record from which both are made
+ * (`docs/plots/scaling.json`). A law that is measured again replaces only its own part.
  */
 import { ROOT } from "../measure/scenario.ts";
 import { counted } from "./chart.ts";
@@ -9,12 +9,12 @@ import type { StepCost } from "./law.ts";
 import { renderSvg } from "./svg.ts";
 import { renderRows } from "../measure/table.ts";
 
-/** One law as it was measured last. */
+/** A law as it was last measured. */
 export interface RecordedLaw {
   readonly name: string;
   readonly axis: string;
   readonly about: string;
-  /** `YYYY-MM-DD`, commit and engine of the run. */
+  /** The run's date (`YYYY-MM-DD`), commit and engine. */
   readonly measured: string;
   readonly commit: string;
   readonly deno: string;
@@ -27,7 +27,7 @@ const PAGE = `${ROOT}/docs/performance.md`;
 const PLOTS = `${ROOT}/docs/plots`;
 const RECORD = `${PLOTS}/scaling.json`;
 
-/** Replaces what is between the marks. Throws when the page has not both, in that order. */
+/** Replaces the text between the marks. Throws when the page does not have both marks in that order. */
 export function withSection(page: string, section: string): string {
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`the page has no ${BEGIN} … ${END}`);
@@ -36,7 +36,7 @@ export function withSection(page: string, section: string): string {
 
 const us = (value: number) => value.toFixed(1);
 
-/** A row for each step, as text for a page. */
+/** The table of a law's steps, as text for a page. */
 function renderSteps({ axis, steps }: RecordedLaw): string {
   const cheapest = Math.min(...steps.map(({ cpu_us }) => cpu_us));
   return renderRows(
@@ -54,7 +54,7 @@ function renderSteps({ axis, steps }: RecordedLaw): string {
   );
 }
 
-/** What a law comes to: one row each. */
+/** The table of the laws, one row for each. */
 export function renderGrowth(laws: readonly RecordedLaw[]): string {
   return renderRows(
     ["law", "from", "to", "largest / cheapest", "exponent"],
@@ -70,7 +70,7 @@ export function renderGrowth(laws: readonly RecordedLaw[]): string {
 
 const fenced = (text: string) => `\`\`\`text\n${text}\n\`\`\``;
 
-/** The whole section, without its heading. */
+/** The text of the section, without its heading. */
 export function renderSection(laws: readonly RecordedLaw[]): string {
   const parts = laws.map((law) => {
     const { name, axis, about, measured, commit, deno } = law;
@@ -84,7 +84,7 @@ export function renderSection(laws: readonly RecordedLaw[]): string {
   return [fenced(renderGrowth(laws)), ...parts].join("\n\n");
 }
 
-/** What is recorded; nothing when there is no record yet. */
+/** The recorded laws; none when there is no record yet. */
 export async function readLaws(): Promise<RecordedLaw[]> {
   try {
     return JSON.parse(await Deno.readTextFile(RECORD));
@@ -94,7 +94,7 @@ export async function readLaws(): Promise<RecordedLaw[]> {
   }
 }
 
-/** The new ones in place of those of the same name, in the order of `names`. */
+/** The recorded laws, where measured ones replace those with the same name, in the order of `names`. */
 export function mergeLaws(
   old: readonly RecordedLaw[],
   measured: readonly RecordedLaw[],
@@ -104,7 +104,7 @@ export function mergeLaws(
   return names.map(find).filter((law) => law !== undefined);
 }
 
-/** As the gate wants it. Rejects when there is something that cannot be formatted. */
+/** Formats files as the gate wants them. Rejects when one cannot be formatted. */
 async function format(files: readonly string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["fmt", "--quiet", ...files],

@@ -1,4 +1,7 @@
-/** How a cost grows, as numbers: the slope in a log-log plot, and the last step beside the cheapest. Pure. */
+/**
+ * Measures how a cost grows: the slope in a log-log plot, and the ratio of the last step to the cheapest.
+ * Pure.
+ */
 
 /** A step and its cost. */
 export interface Point {
@@ -7,8 +10,8 @@ export interface Point {
 }
 
 /**
- * Exponent of the power law through the points above 0: 0 is a cost that does not grow, 1 one that
- * grows with the number. NaN with fewer than two.
+ * The exponent of the power law through the points above 0: 0 for a cost that does not grow, 1 for one that
+ * is proportional to the step. NaN with fewer than two points.
  */
 export function slopeOf(points: readonly Point[]): number {
   const logs = points.filter(({ step, cpu_us }) => step > 0 && cpu_us > 0)
@@ -20,7 +23,7 @@ export function slopeOf(points: readonly Point[]): number {
   return logs.length < 2 ? NaN : mean(({ x, y }) => (x - x_mean) * (y - y_mean)) / variance;
 }
 
-/** Cost at the largest step over that of the cheapest; NaN without points. */
+/** The ratio of the cost at the largest step to that of the cheapest; NaN without points. */
 export function growthOf(points: readonly Point[]): number {
   const last = points.at(-1)?.cpu_us ?? NaN;
   return last / Math.min(...points.map(({ cpu_us }) => cpu_us));

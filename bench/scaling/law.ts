@@ -1,45 +1,45 @@
 /**
- * What a scaling law is: one number that grows while the load stays the same, and the CPU time that a
- * message then costs. Here it is measured; what grows is in `laws.ts`.
+ * A scaling law: one number grows while the load stays the same, and the CPU time of a message is measured.
+ * `laws.ts` has the numbers that grow.
  */
 import { type LoadReport, runLoad } from "../load/driver.ts";
 import type { LoadPlan } from "../load/plan.ts";
 import type { RunningTarget } from "../load/target.ts";
 import { median } from "../measure/statistics.ts";
 
-/** One law. */
+/** The description of one law. */
 export interface Law {
   readonly name: string;
-  /** What grows. */
+  /** Name of what grows. */
   readonly axis: string;
-  /** What stays the same, for people. */
+  /** What stays the same, in words. */
   readonly about: string;
-  /** In ascending order; 0 is without any. */
+  /** The steps in ascending order; 0 means without any. */
   readonly steps: readonly number[];
-  /** Fewer, for a quick run. */
+  /** The fewer steps of a quick run. */
   readonly quick_steps: readonly number[];
   start(): Promise<RunningLaw>;
 }
 
-/** A server to measure a law on. */
+/** A server on which a law is measured. */
 export interface RunningLaw extends AsyncDisposable {
-  /** Steps cannot be taken back: each is measured as often as asked before the next. */
+  /** Whether steps cannot be taken back. Then each step is measured as often as asked before the next. */
   readonly ascends: boolean;
-  /** What is to be measured at a step; makes it so first, where that takes more than a load. */
+  /** The target and load for a step, which it prepares first when the step is more than a load. */
   at(step: number): Promise<{ readonly running: RunningTarget; readonly plan: LoadPlan }>;
 }
 
-/** One step of all rounds. */
+/** The cost of one step, from all rounds. */
 export interface StepCost {
   readonly step: number;
-  /** CPU time of the server a message, publish to receive; median of the rounds. */
+  /** CPU time of the server for a message, publish to receive; median of the rounds. */
   readonly cpu_us: number;
-  /** Of each round. */
+  /** The same of each round. */
   readonly rounds_us: readonly number[];
   readonly p50_ms: number;
   readonly p99_ms: number;
   readonly rss_bytes: number;
-  /** Of all rounds; 0 unless something is wrong. */
+  /** Missing messages of all rounds; 0 unless something is wrong. */
   readonly missing: number;
 }
 
@@ -56,14 +56,14 @@ function costOf(step: number, reports: readonly LoadReport[]): StepCost {
   };
 }
 
-/** Steps in the order in which they are measured: up, down, up, or each so often before the next. */
+/** The order of the measurements: the steps up, down and up, or each step so often before the next. */
 export function orderOf(steps: readonly number[], rounds: number, ascends: boolean): number[] {
   if (ascends) return steps.flatMap((step) => new Array<number>(rounds).fill(step));
   return Array.from({ length: rounds }, (_, round) => round % 2 === 0 ? steps : steps.toReversed())
     .flat();
 }
 
-/** Measures a law on one server; the first load is for its compilers. */
+/** Measures a law on one server. The first load only makes its compilers warm. */
 export async function measureLaw(
   law: Law,
   { rounds, quick }: { readonly rounds: number; readonly quick: boolean },

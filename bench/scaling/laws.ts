@@ -1,4 +1,6 @@
-/** What grows: rooms, connections, tenants, policies of a tenant, and schemas with their mappings. */
+/**
+ * The laws by what grows: rooms, connections, tenants, policies of a tenant, and schemas with their mappings.
+ */
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
 import { schemaAdmin } from "../../tests/peers/schema_admin.ts";
 import { startConfigured } from "../slow_reader/fanout_load.ts";
@@ -18,14 +20,14 @@ import { tokens } from "../policy/policy_bus.ts";
 import { assemble, variant } from "../policy/policy_rows.ts";
 import type { Law, RunningLaw } from "./law.ts";
 
-/** Well below what a core takes, so that no step waits for the machine. */
+/** A load well below what a core can take, so that no step waits for the machine. */
 const LOAD: GrowthLoad = { rate: 8_000, seconds: 2, warmup_seconds: 1, size_bytes: 256 };
 const CONNECTIONS = 10;
 const TENANTS_MAX = 1_000;
 const ROOMS_MAX = 100_000;
 const CONNECTIONS_MAX = 10_000;
 
-/** A law in which only the load differs. */
+/** A law in which only the load grows. */
 function lawOfLoad(
   law: Omit<Law, "start">,
   { target, tenants }: { readonly target: Target; readonly tenants: number },
@@ -44,7 +46,7 @@ function lawOfLoad(
   };
 }
 
-/** A bus with an operator's side, and a target for each of its tenants. */
+/** Starts a bus with an operator's token, and a target for each of its tenants. */
 async function startBus() {
   const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"
 [policy]\nfuel_per_second = 1_000_000_000_000\n[brain]\ntap = 0\n${LIMITS}`;
@@ -69,7 +71,9 @@ function checked({ status, body }: { status: number; body: Record<string, unknow
   throw new Error(`the admin API answered ${status}: ${JSON.stringify(body)}`);
 }
 
-/** Each step in a tenant of its own, with so many policies that allow everything. */
+/**
+ * Starts the server for policies. Each step has its own tenant, with so many policies that allow everything.
+ */
 async function startPolicies(steps: readonly number[]): Promise<RunningLaw> {
   const bus = await startBus();
   const admin = await policyAdmin(bus.admin);
@@ -95,7 +99,7 @@ async function startPolicies(steps: readonly number[]): Promise<RunningLaw> {
   };
 }
 
-/** So many schemas, each mapped in a tenant of its own; none is that of the messages. */
+/** Starts the server for schemas. Each is mapped in a tenant of its own, and none is that of the messages. */
 async function startSchemas(): Promise<RunningLaw> {
   const bus = await startBus();
   const admin = await schemaAdmin(bus.admin);
@@ -119,7 +123,7 @@ async function startSchemas(): Promise<RunningLaw> {
 
 const POLICY_STEPS = [0, 1, 2, 4, 8, 16];
 
-/** Every law, in the order of the document. */
+/** All laws, in the order of the document. */
 export const LAWS: readonly Law[] = [
   lawOfLoad(
     {

@@ -1,11 +1,11 @@
 /**
- * A law as an SVG plot: steps side by side, as they are powers, and costs from 0 upwards, with the range
- * of the rounds. Pure. Colours go with the page, light or dark.
+ * Renders a law as an SVG plot: steps side by side, since they are powers, and costs from 0 upwards with the
+ * range of the rounds. Pure. Colours follow the page, light or dark.
  */
 import { counted } from "./chart.ts";
 import type { StepCost } from "./law.ts";
 
-/** What a plot needs of a step. */
+/** The figures of a step that a plot needs. */
 export type PlotPoint = Pick<StepCost, "step" | "cpu_us" | "rounds_us">;
 
 const WIDTH = 640;
@@ -14,7 +14,7 @@ const LEFT = 56;
 const RIGHT = 24;
 const TOP = 44;
 const BOTTOM = 48;
-/** Lines across, above that of 0. */
+/** Most horizontal lines above that of 0. */
 const LINES_MAX = 6;
 
 const STYLE = `
@@ -35,14 +35,14 @@ text { font: 12px system-ui, sans-serif; fill: #57606a; }
 const escaped = (text: string) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
 
-/** Distance of the lines across: 1, 2 or 5 times a power of ten. */
+/** The distance between horizontal lines: 1, 2 or 5 times a power of ten. */
 export function distanceOf(most: number): number {
   const rough = most / LINES_MAX;
   const power = 10 ** Math.floor(Math.log10(rough));
   return power * ([1, 2, 5].find((times) => power * times >= rough) ?? 10);
 }
 
-/** A whole file. `axis` names what grows. Throws RangeError without points. */
+/** The text of an SVG file. `axis` names what grows. Throws RangeError without points. */
 export function renderSvg(title: string, axis: string, points: readonly PlotPoint[]): string {
   if (points.length === 0) throw new RangeError("a plot needs points");
   const most = Math.max(...points.flatMap(({ cpu_us, rounds_us }) => [cpu_us, ...rounds_us]));

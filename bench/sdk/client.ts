@@ -1,6 +1,6 @@
 /**
- * A client of `deno task bench sdk` on Deno: gets or publishes so many messages with the platform's
- * WebSocket alone, with that and the decoder of frames, or with the SDK, and says what CPU time it
+ * A client of `deno task bench sdk` on Deno. It receives or publishes so many messages with the platform's
+ * WebSocket alone, with that and the decoder of frames, or with the SDK, and prints the CPU time that it
  * took. Its argument is a `ClientPlan`.
  */
 import process from "node:process";
@@ -13,7 +13,7 @@ const plan: ClientPlan = JSON.parse(Deno.args[0] ?? "");
 const TOTAL = plan.warmup + plan.messages;
 const say = (word: unknown) => console.log(JSON.stringify(word));
 
-/** Counts messages; resolves `done` with what those after the warm-up cost. */
+/** Counts messages. `done` resolves with the cost of those after the warm-up. */
 class Meter {
   #count = 0;
   #frames = 0;
@@ -46,7 +46,7 @@ class Meter {
   }
 }
 
-/** Envelopes of a BATCH's body: their lengths stand before them. */
+/** The number of envelopes in the body of a BATCH, each after its length. */
 function countOf(frame: Uint8Array): number {
   let count = 0;
   for (let at = 1; at < frame.length; count++) {
@@ -61,7 +61,7 @@ function countOf(frame: Uint8Array): number {
   return count;
 }
 
-/** A socket of the platform; `onFrame` gets what neither WELCOME nor PING is. */
+/** Opens a socket of the platform. `onFrame` gets the frames that are neither WELCOME nor PING. */
 async function openSocket(onFrame: (frame: Uint8Array) => void): Promise<WebSocket> {
   const socket = new WebSocket(plan.url, ["arqon.v1", `arqon.token.${plan.token}`]);
   socket.binaryType = "arraybuffer";
@@ -81,7 +81,7 @@ async function openSocket(onFrame: (frame: Uint8Array) => void): Promise<WebSock
   return socket;
 }
 
-/** `countMessages` gives how many messages are in a frame. */
+/** Receives frames; `countMessages` gives the number of messages in a frame. */
 async function receiveFrames(countMessages: (frame: Uint8Array) => number): Promise<ClientResult> {
   const meter = new Meter();
   const socket = await openSocket((frame) => {
@@ -92,7 +92,10 @@ async function receiveFrames(countMessages: (frame: Uint8Array) => number): Prom
   return await meter.done;
 }
 
-/** What a decoder costs: every message of the frame is an object with its fields. */
+/**
+ * The number of messages in a frame, each decoded to an object with its fields, which is the cost of a
+ * decoder.
+ */
 function decodedCount(bytes: Uint8Array): number {
   const frame = decodeServerFrame(bytes);
   if (frame.kind === "msg") return 1;
@@ -114,7 +117,7 @@ async function receiveMessages(): Promise<ClientResult> {
   return await meter.done;
 }
 
-/** The same frame again and again, always `WINDOW` of them unanswered. */
+/** Publishes the same frame again and again, with `WINDOW` of them unanswered at any time. */
 async function publishFrames(isAck: (frame: Uint8Array) => boolean): Promise<ClientResult> {
   const meter = new Meter();
   const data = new Uint8Array(plan.size_bytes);

@@ -1,6 +1,6 @@
 /**
- * Runs clients of `deno task bench sdk`, one after another, on one bus with one publisher, and gives
- * what each says. What the figures mean is `sdk.ts`.
+ * Runs clients of `deno task bench sdk` one after another on one bus with one publisher, and returns their
+ * results. `sdk.ts` says what the figures mean.
  */
 import { encodePub, Opcode, writeEnvelope } from "@arqon/proto";
 import { startConfigured } from "../slow_reader/fanout_load.ts";
@@ -11,23 +11,23 @@ import { TextLineStream } from "../measure/text_lines.ts";
 import { LOADS, PARTS } from "./plan.ts";
 import type { ClientPlan, ClientResult, Load, Part } from "./plan.ts";
 
-/** Languages with an SDK. */
+/** The languages with an SDK. */
 export const LANGUAGES = ["typescript", "python"] as const;
-/** One of them. */
+/** One of these languages. */
 export type Language = typeof LANGUAGES[number];
 
-/** What is measured. */
+/** The plan of the measurement. */
 export interface SdkPlan {
   readonly languages: readonly Language[];
-  /** The Python that has the SDK. */
+  /** Path of the Python that has the SDK. */
   readonly python: string;
   readonly rounds: number;
-  /** Messages of a client that are counted, by language: what takes it a second or more. */
+  /** Number of a client's messages that count, by language: so many that they take a second or more. */
   readonly messages: Readonly<Record<Language, number>>;
   readonly size_bytes: number;
 }
 
-/** One client of one round. */
+/** The result of one client in one round. */
 export interface ClientRun extends ClientResult {
   readonly language: Language;
   readonly load: Load;
@@ -35,17 +35,17 @@ export interface ClientRun extends ClientResult {
   readonly round: number;
 }
 
-/** Reached only when something hangs, or messages are lost. */
+/** Time limit in ms, reached only when something hangs or messages are lost. */
 const PATIENCE_MS = 120_000;
-/** Of the messages, so many come before those that are counted. */
+/** Share of additional messages that come first and do not count. */
 const WARMUP = 0.2;
-/** Single ones take turns with their ACKs: a fraction of them is enough. */
+/** Share of the messages that is enough when each waits for the ACK of the one before. */
 const SINGLE = 0.2;
 
-/** Of many messages, so many go at once: what is ahead of it further than that, the Spine would drop. */
+/** Messages that are sent at once; the Spine would drop what is further ahead. */
 const CHUNK = 1_000;
 
-/** Whatever a client has not read waits in the Shield: it is the client that is measured. */
+/** A Shield keeps whatever a client has not read yet, since the client is measured. */
 const CONFIG = `
 [server]
 host = "127.0.0.1"
@@ -58,9 +58,9 @@ tap = 0${LIMITS}unsent_bytes = 1_073_741_824
 `;
 
 interface Publisher extends Disposable {
-  /** Rejects when the bus refuses something, or ends. */
+  /** Rejects when the bus refuses something or ends. */
   readonly failed: Promise<never>;
-  /** Sends them; `single`: each after the ACK of the one before. */
+  /** Sends messages; with `single` each one after the ACK of the one before. */
   send(room_id: string, messages: number, single: boolean): Promise<void>;
 }
 
@@ -100,7 +100,7 @@ async function openPublisher(url: string, token: string, size_bytes: number): Pr
   };
 }
 
-/** Runs one client to its end, and publishes what it is to receive when it is subscribed. */
+/** Runs one client to its end, and publishes what it receives once it is subscribed. */
 async function runClient(
   command: readonly string[],
   plan: ClientPlan,
@@ -122,7 +122,7 @@ async function runClient(
     const next = async () => {
       const { value, done } = await Promise.race([lines.next(), publisher.failed]);
       if (!done) return value;
-      // Killed, because it waits for what never came, it says nothing.
+      // A killed client says nothing; it was waiting for messages that never came.
       throw new Error(`${program} ended:\n${(await log).slice(-4_096) || "it took too long"}`);
     };
     await next();
@@ -138,7 +138,7 @@ async function runClient(
     try {
       child.kill("SIGTERM");
     } catch {
-      // It has ended already.
+      // The client has ended already.
     }
     await Promise.all([child.status, log]);
   }
@@ -149,7 +149,10 @@ function commandOf(language: Language, { python }: SdkPlan): string[] {
   return [Deno.execPath(), "run", "--no-prompt", "--allow-net", `${ROOT}/bench/sdk/client.ts`];
 }
 
-/** Every client of every round; parts take turns within a load, the other way round every other time. */
+/**
+ * Runs every client of every round. The parts take turns within a load, in the opposite order every other
+ * time.
+ */
 export async function measure(
   plan: SdkPlan,
   note: (text: string) => void,

@@ -1,7 +1,6 @@
 /**
- * The scenario `sdk`: what the SDKs cost beside the WebSocket libraries that they are built on, in
- * CPU time of the client's process. The running is `run.ts`, the clients are `client.ts` and
- * `client.py`.
+ * The scenario `sdk`: what the SDKs cost compared with the WebSocket libraries on which they are built, in
+ * CPU time of the client's process. `run.ts` runs the clients `client.ts` and `client.py`.
  */
 import { positive, ROOT, text, UsageError } from "../measure/scenario.ts";
 import type { OptionValues, Scenario, ScenarioResult } from "../measure/scenario.ts";
@@ -28,22 +27,22 @@ is measured with the environment that \`deno task test:python\` makes.
 const PYTHON_SLOWER = 4;
 const QUICK = 4;
 
-/** Medians of the rounds of one client. */
+/** The figures of one client: medians of the rounds. */
 export interface SdkRow {
   readonly language: Language;
   readonly load: Load;
   readonly part: Part;
-  /** Messages for each second of CPU time. */
+  /** Messages per second of CPU time. */
   readonly per_cpu_second: number;
-  /** Against the library alone, of the same round. */
+  /** Ratio to the library alone, in the same round. */
   readonly of_raw: number;
-  /** Against the library with the decoder, of the same round. */
+  /** Ratio to the library with the decoder, in the same round. */
   readonly of_decoded: number;
-  /** 0: not counted, as in the SDK. */
+  /** Messages in a frame; 0 when it is not counted, as in the SDK. */
   readonly messages_per_frame: number;
 }
 
-/** A row for each language, load and part that was run. */
+/** The rows of the table: one for each language, load and part that ran. */
 export function rowsOf(runs: readonly ClientRun[]): SdkRow[] {
   const rate = ({ messages, cpu_us }: ClientRun) => messages * 1e6 / cpu_us;
   const kinds = LANGUAGES.flatMap((language) =>

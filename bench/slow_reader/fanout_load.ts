@@ -1,6 +1,6 @@
 /**
- * One publisher and many readers of a room in client processes of their own, on a bus that runs
- * already. Knows nothing of what is measured.
+ * One publisher and many readers of a room, in client processes of their own, on a bus that runs already. It
+ * does not know what is measured.
  */
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import { STAMP, STAMP_BYTES } from "./fanout_readers.ts";
@@ -10,7 +10,7 @@ import { ROOT } from "../measure/scenario.ts";
 import { connectSocket } from "../measure/socket.ts";
 import { type BusProcess, startBus } from "../measure/targets.ts";
 
-/** Reached only when something hangs, or messages are lost. */
+/** Time limit in ms, reached only when something hangs or messages are lost. */
 const PATIENCE_MS = 60_000;
 const ASK_MS = 20;
 const TICK_MS = 1;
@@ -18,7 +18,7 @@ const TICK_MS = 1;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const unixMs = () => performance.timeOrigin + performance.now();
 
-/** What all readers got. */
+/** What all readers received. */
 export interface FanoutResult {
   readonly received: number;
   readonly frames: number;
@@ -27,18 +27,18 @@ export interface FanoutResult {
   readonly max_ms: number;
 }
 
-/** Readers of a room, in several processes. */
+/** The readers of a room, in several processes. */
 export interface Readers extends AsyncDisposable {
   readonly connections: number;
-  /** Resolves when they have got so many messages since the last `take`; rejects when they never do. */
+  /** Resolves when they have received so many messages since the last `take`; rejects when they never do. */
   until(received: number): Promise<void>;
-  /** What they got since the last `take`. */
+  /** What they have received since the last `take`. */
   take(): Promise<FanoutResult>;
 }
 
-/** A bus with this text as its configuration. */
+/** Starts a bus with this text as its configuration. */
 export async function startConfigured(config: string): Promise<BusProcess> {
-  // Below the root, where the bus may read.
+  // The file is below the root, where the bus may read.
   await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
   const file = await Deno.makeTempFile({ dir: `${ROOT}/.arqon`, suffix: ".toml" });
   try {
@@ -49,7 +49,7 @@ export async function startConfigured(config: string): Promise<BusProcess> {
   }
 }
 
-/** One client process, asked line by line. */
+/** Starts one client process, which answers line by line. */
 async function startProcess(order: ReadersOrder) {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-prompt", "--allow-net", `${ROOT}/bench/slow_reader/fanout_readers.ts`],
@@ -85,7 +85,7 @@ async function startProcess(order: ReadersOrder) {
   };
 }
 
-/** Resolves when all of them hear the room. */
+/** Starts readers. Resolves when all of them hear the room. */
 export async function startReaders(order: ReadersOrder, processes: number): Promise<Readers> {
   const shares = Array.from(
     { length: processes },
@@ -128,7 +128,7 @@ export async function startReaders(order: ReadersOrder, processes: number): Prom
   };
 }
 
-/** A message whose data begins with the time at which it was due, in Unix ms. */
+/** A message whose data begins with its due time in Unix ms. */
 export function stamped(room_id: string, due_ms: number, size_bytes: number): Uint8Array {
   const data = new Uint8Array(Math.max(STAMP_BYTES, size_bytes));
   const view = new DataView(data.buffer);
@@ -138,7 +138,7 @@ export function stamped(room_id: string, due_ms: number, size_bytes: number): Ui
   return encodePub(writeEnvelope({ room_id, event }));
 }
 
-/** One load: `burst` messages at once, so often that there are `rate` a second. */
+/** One load: `burst` messages at once, so often that there are `rate` messages per second. */
 export interface FanoutLoad {
   readonly rate: number;
   readonly burst: number;
@@ -146,14 +146,14 @@ export interface FanoutLoad {
   readonly size_bytes: number;
 }
 
-/** One connection that publishes. */
+/** A connection that publishes. */
 export interface Publisher extends Disposable {
   send(frame: Uint8Array): void;
   /** Sends each message when it is due, whatever became of those before. */
   run(room_id: string, load: FanoutLoad): Promise<void>;
 }
 
-/** Connects one. */
+/** Connects a publisher. */
 export async function openPublisher(url: string, token: string): Promise<Publisher> {
   const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
   return {

@@ -1,13 +1,13 @@
 /**
- * A client process: so many connections that hear one room and note how long each message took. Is
- * told what to do by lines on its standard input and answers each with one line of JSON; ends with it.
- * Started by `fanout_load.ts`.
+ * A client process with so many connections that hear one room and note how long each message took. Lines on
+ * its standard input tell it what to do, and it answers each with one line of JSON; it ends with its input.
+ * `fanout_load.ts` starts it.
  */
 import { encodeSub, Opcode } from "@arqon/proto";
 import { connectSocket } from "../measure/socket.ts";
 import type { LoadSocket } from "../measure/socket.ts";
 
-/** The first line: whom to be. */
+/** The order in the first line: which readers to be. */
 export interface ReadersOrder {
   readonly url: string;
   readonly token: string;
@@ -16,20 +16,23 @@ export interface ReadersOrder {
   readonly batch: boolean;
 }
 
-/** The answer to any later line: what came since the last one. Latencies in ms, in no order. */
+/** The report in answer to any later line: what came since the last one. Latencies are in ms, in no order. */
 export interface ReadersReport {
   readonly received: number;
-  /** Frames in which they came. */
+  /** Number of frames in which the messages came. */
   readonly frames: number;
   readonly latencies_ms: readonly number[];
 }
 
-/** Begins the data of each message; then Unix ms when it was due, as a float64. */
+/**
+ * The number with which the data of each message begins; after it comes the due time in Unix ms, as a
+ * float64.
+ */
 export const STAMP = 0xa7c3_51fe;
-/** Bytes of the two. */
+/** Length of number and time in bytes. */
 export const STAMP_BYTES = 12;
 
-/** Connections that open at a time: as many as a Shield answers well below its limits. */
+/** Connections that are opened at a time: as many as a Shield answers well below its limits. */
 const OPENING = 50;
 
 const unixMs = () => performance.timeOrigin + performance.now();
@@ -38,10 +41,10 @@ let received = 0;
 let frames = 0;
 let latencies_ms: number[] = [];
 
-/** Notes the message whose bytes these are; what has no stamp is not ours. */
+/** Notes the message in these bytes; a message without a stamp is not ours. */
 function note(envelope: Uint8Array): void {
   const view = new DataView(envelope.buffer, envelope.byteOffset, envelope.byteLength);
-  // The data is near the end, and what stands behind it is never that stamp.
+  // The data is near the end, and nothing after it is equal to that number.
   for (let at = envelope.length - STAMP_BYTES; at >= 0; at--) {
     if (envelope[at] !== 0xa7 || view.getUint32(at) !== STAMP) continue;
     received++;
@@ -50,7 +53,7 @@ function note(envelope: Uint8Array): void {
   }
 }
 
-/** Each envelope of a BATCH's body. */
+/** Calls `each` for each envelope in the body of a BATCH. */
 function eachOf(body: Uint8Array, each: (envelope: Uint8Array) => void): void {
   for (let at = 0; at < body.length;) {
     let size_bytes = 0;
@@ -106,7 +109,7 @@ if (import.meta.main) {
       text = text.slice(end + 1);
       if (!opened) await openAll(JSON.parse(line));
       opened = true;
-      // How many came is asked often; what they were only at the end.
+      // The count is asked often, the messages themselves only at the end.
       console.log(JSON.stringify(line === "count" ? { received } : takeReport()));
     }
   }

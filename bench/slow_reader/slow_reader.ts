@@ -1,6 +1,6 @@
 /**
- * The scenario `slow_reader`: what readers that do not read cost those who do, by room class, on
- * real sockets in one run. The measuring is `slow_reader_child.ts`.
+ * The scenario `slow_reader`: what readers that do not read cost the other readers, by room class, on real
+ * sockets in one run. `slow_reader_child.ts` measures.
  */
 import { runProgram } from "../measure/program.ts";
 import { websocketLine } from "../../tests/harness/websocket_option.ts";
@@ -32,20 +32,20 @@ none, by the medians and by the least disturbed of the rounds, or a message is m
   --noise N         a difference of p99 of so many ms counts for nothing (10)
 `;
 
-/** What a slow reader may cost the others. */
+/** Largest ratio of the others' latency with slow readers to that without. */
 const RATIO_MAX = 2;
 
-/** Medians of the rounds of one phase. */
+/** The figures of one phase: medians of the rounds. */
 export interface Row extends Phase {
   readonly expected: number;
   readonly received: number;
   readonly p50_ms: number;
   readonly p99_ms: number;
-  /** Over the phase of the class with nobody slow. */
+  /** Ratio to the phase of the same class without slow readers. */
   readonly p50_ratio: number;
   readonly p99_ratio: number;
   readonly added_p99_ms: number;
-  /** Of the rounds that were disturbed least, over the same. */
+  /** The same ratio of the rounds that were disturbed least. */
   readonly least_p99_ratio: number;
   readonly disconnected: number;
   readonly dropped: number;
@@ -83,7 +83,7 @@ function rowOf(results: readonly PhaseResult[], phase: Phase): Row {
   };
 }
 
-/** A row for each class and number of slow readers. */
+/** The rows of the table: one for each class and number of slow readers. */
 export function rowsOf(results: readonly PhaseResult[], many: number): Row[] {
   const phases = CLASSES.flatMap((name) => [0, 1, many].map((slow) => ({ class: name, slow })));
   return phases.map((phase) => rowOf(results, phase));
@@ -112,12 +112,12 @@ function render(rows: readonly Row[]): string {
   );
 }
 
-/** Why the promise does not hold for this row; undefined: it does. */
+/** Why the promise does not hold for a row; undefined when it does. */
 export function brokenBy(row: Row, rounds: number, noise_ms: number): string | undefined {
   const where = `${row.class} with ${row.slow} slow`;
   if (row.received !== row.expected) return `${where}: ${row.expected - row.received} are missing`;
   const medians_broken = row.p99_ratio > RATIO_MAX && row.added_p99_ms > noise_ms;
-  // What slow readers cost, they cost in every round; what the machine does otherwise, in some.
+  // The cost of slow readers is there in every round, disturbances of the machine only in some.
   if (medians_broken && row.least_p99_ratio > RATIO_MAX) {
     return `${where}: p99 of the others is ${row.p99_ratio.toFixed(2)} times that with none`;
   }

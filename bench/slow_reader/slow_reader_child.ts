@@ -1,7 +1,7 @@
 /**
- * A program that measures what slow readers cost the others: one bus on the embedded Spine, readers
- * in client processes, one publisher, and in turns nobody slow, one slow reader of each room class,
- * and many. Its argument is a plan as JSON; prints JSON. `slow_reader.ts` starts it.
+ * A program that measures what slow readers cost the others: one bus on the embedded Spine, readers in client
+ * processes, one publisher, and in turns no slow reader, one of each room class, and many. Its argument is a
+ * plan as JSON; it prints JSON. `slow_reader.ts` starts it.
  */
 import type { BusProcess } from "../measure/targets.ts";
 import { Scrape, until } from "../measure/brains.ts";
@@ -9,45 +9,45 @@ import { openPublisher, stamped, startConfigured, startReaders } from "./fanout_
 import type { FanoutResult, Publisher, Readers } from "./fanout_load.ts";
 import { stall } from "../measure/stalled_clients.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface SlowReaderPlan {
-  /** Readers that read, in all. */
+  /** Number of all readers that do read. */
   readonly readers: number;
   readonly processes: number;
-  /** Slow readers in the phases with many. */
+  /** Number of slow readers in the phases with many. */
   readonly many: number;
   readonly rounds: number;
   readonly seconds: number;
-  /** Messages a second. */
+  /** Messages per second. */
   readonly rate: number;
   readonly size_bytes: number;
   /** More lines of `[server]`. */
   readonly server_lines: string;
 }
 
-/** The room classes, and what they do with a slow reader. */
+/** The room classes, by what they do with a slow reader. */
 export const CLASSES = ["disconnect", "drop-oldest", "latest"] as const;
-/** One of them. */
+/** One of these classes. */
 export type SlowClass = typeof CLASSES[number];
 
-/** What happens beside the readers. */
+/** One phase: a room class, and its number of slow readers. */
 export interface Phase {
   readonly class: SlowClass;
   readonly slow: number;
 }
 
-/** One phase of one round. */
+/** The result of one phase in one round. */
 export interface PhaseResult extends Phase, FanoutResult {
   readonly expected: number;
-  /** What became of the slow ones, by `shield_slow_reader_total`. */
+  /** What the Shield did with the slow readers, by `shield_slow_reader_total`. */
   readonly disconnected: number;
   readonly dropped: number;
   readonly conflated: number;
-  /** The most that waited in the Shield's queues, at the beginning and after the flood. */
+  /** Most bytes in the Shield's queues, at the beginning and after the flood. */
   readonly unsent_bytes: number;
 }
 
-/** Small bounds, so that they are reached within a phase. */
+/** The configuration, with bounds so small that a phase reaches them. */
 const configOf = (server_lines: string) => `
 [server]
 host = "127.0.0.1"
@@ -61,15 +61,15 @@ unsent_bytes = 1_048_576
 slow_reader_bytes = 16_384
 ${CLASSES.map((name) => `[[rooms]]\nroom = "${name}-*"\nslow_reader = "${name}"\n`).join("")}`;
 
-/** Only slow readers hear it: it fills what the kernel and the Shield hold for them. */
+/** Size of messages that only slow readers hear, to fill what the kernel and the Shield hold for them. */
 const FILL_BYTES = 60_000;
 const FILL_STEP = 10;
-/** After these, no slow reader of `disconnect` is left. */
+/** Number of messages after which no slow reader of `disconnect` is left. */
 const FLOOD = 40;
 const roomOf = (name: SlowClass) => `${name}-main`;
 const fillOf = (name: SlowClass) => `${name}-fill`;
 
-/** A bus and everybody on it. */
+/** A bus and all its clients. */
 interface Stage {
   readonly bus: BusProcess;
   readonly publisher: Publisher;
@@ -82,7 +82,7 @@ function flood({ publisher }: Stage, name: SlowClass, messages: number): void {
   for (let sent = 0; sent < messages; sent++) publisher.send(frame);
 }
 
-/** Connects the slow readers and publishes until something waits for each of them. */
+/** Connects the slow readers, and publishes until something waits for each of them. */
 async function stallAll(stage: Stage, { class: name, slow }: Phase) {
   const { bus, metrics } = stage;
   const before = (await metrics()).sum("shield_subscriptions");
@@ -140,7 +140,7 @@ async function run(stage: Stage, phase: Phase, plan: SlowReaderPlan): Promise<Ph
   return { ...phase, ...result, expected, ...Object.fromEntries(grown), unsent_bytes };
 }
 
-/** Every class with nobody slow, one and many; every other round the other way round. */
+/** All phases: every class with no slow reader, one and many, in the opposite order every other round. */
 function phasesOf(round: number, { many }: SlowReaderPlan): Phase[] {
   const phases = CLASSES.flatMap((name) => [0, 1, many].map((slow) => ({ class: name, slow })));
   return round % 2 === 0 ? phases : phases.toReversed();
@@ -153,13 +153,13 @@ async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
   const publisher = owned.use(await openPublisher(bus.url, bus.token));
   const readers: Partial<Record<SlowClass, Readers>> = {};
   const results: PhaseResult[] = [];
-  // The readers of one class at a time: the others would only take memory.
+  // One class at a time, since the readers of the others would only take memory.
   for (const name of CLASSES) {
     const order = { url: bus.url, token: bus.token, room_id: roomOf(name), batch: true };
     await using heard = await startReaders({ ...order, connections: plan.readers }, plan.processes);
     readers[name] = heard;
     const stage = { bus, publisher, metrics, readers: readers as Stage["readers"] };
-    // Compilers and buffers get warm; not counted.
+    // This phase makes compilers and buffers warm and does not count.
     await run(stage, { class: name, slow: 0 }, plan);
     for (let round = 0; round < plan.rounds; round++) {
       for (const phase of phasesOf(round, plan).filter((one) => one.class === name)) {

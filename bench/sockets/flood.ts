@@ -1,7 +1,7 @@
 /**
- * The scenario `flood`: how long a clean client hears nothing while another one sends at full speed,
- * for each kind of client sockets, each kind of flood, and default and tight limits. The one who floods
- * is `flood_child.ts`, a process of its own.
+ * The scenario `flood`: how long a clean client hears nothing while another client sends at full speed, for
+ * each kind of client sockets, each kind of flood, and default and tight limits. `flood_child.ts` floods, in
+ * a process of its own.
  */
 import { startProgram } from "../load/program.ts";
 import type { Program } from "../load/program.ts";
@@ -48,16 +48,16 @@ const LIMITS: Readonly<Record<string, string>> = {
   tight: "messages_per_second = 100\nbytes_per_second = 100_000\nrate_refusals = 50\n" +
     "user_messages_per_second = 1_000\n",
 };
-/** Of the clean client's messages. */
+/** Pause in ms between the clean client's messages. */
 const BEAT_MS = 5;
 const BODY = new Uint8Array(64);
 
-/** What one flood came to. */
+/** The result of one flood. */
 interface Row {
   readonly websocket: string;
   readonly limits: string;
   readonly flood: Flood | "none";
-  /** The longest time between two echoes. */
+  /** Longest time between two echoes. */
   readonly silence_ms: number;
   readonly p99_ms: number;
   readonly flooded_megabytes: number;
@@ -65,7 +65,7 @@ interface Row {
 }
 
 interface Clean {
-  /** Forgets what was heard before. */
+  /** Forgets everything that was heard before. */
   reset(): void;
   read(): { silence_ms: number; p99_ms: number };
   close(): void;
@@ -73,7 +73,7 @@ interface Clean {
 
 const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
 
-/** Sends a message every 5 ms, whatever has come back. */
+/** Starts a client that sends a message every 5 ms, whatever has come back. */
 async function cleanClient(bus: BusProcess): Promise<Clean> {
   let [heard_ms, silence_ms] = [performance.now(), 0];
   let took_ms: number[] = [];
@@ -106,7 +106,10 @@ async function cleanClient(bus: BusProcess): Promise<Clean> {
   };
 }
 
-/** A token of another tenant's user would say nothing else: rates are the connection's. */
+/**
+ * Measures one flood. A token of another tenant's user would change nothing, since rates belong to
+ * connections.
+ */
 async function flooded(
   bus: BusProcess,
   clean: Clean,
@@ -156,7 +159,7 @@ async function rowsOf(
   const rows: Row[] = [];
   for (const flood of ["none" as const, ...floods]) {
     if (flood === "bombs" && deflate === "") continue;
-    // A clean client of its own and a bus of its own: what one flood leaves behind is not the next one's.
+    // Each flood has its own clean client and bus, so that it does not feel what another flood left behind.
     await using bus = await startBus(file);
     const clean = await cleanClient(bus);
     await pause(500);
@@ -167,7 +170,7 @@ async function rowsOf(
   return rows;
 }
 
-/** The items of an option that lists names with commas. */
+/** The items of an option that lists names with commas. Throws for an unknown name. */
 function listed<T extends string>(values: OptionValues, name: string, known: readonly T[]): T[] {
   const items = String(values[name]).split(",");
   const odd = items.find((item) => !(known as readonly string[]).includes(item));

@@ -1,12 +1,12 @@
 /**
- * A client that sends one kind of thing as fast as it is taken, reads nothing, and comes back whenever
- * it is cut off, until its standard input ends. Its argument is a `FloodPlan` as JSON.
+ * A client that sends one kind of bytes as fast as they are taken, reads nothing, and reconnects whenever it
+ * is cut off, until its standard input ends. Its argument is a `FloodPlan` as JSON.
  */
 import process from "node:process";
 import { deflateRawSync } from "node:zlib";
 import { encodePing, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 
-/** What is sent at full speed. */
+/** The kind of bytes that are sent at full speed. */
 export type Flood =
   | "small"
   | "big"
@@ -19,9 +19,9 @@ export type Flood =
   | "batch"
   | "bombs";
 
-/** What the child is told. */
+/** The plan of the client. */
 export interface FloodPlan {
-  /** `ws://host:port/path` of the bus. */
+  /** Address of the bus: `ws://host:port/path`. */
   readonly url: string;
   readonly token: string;
   readonly flood: Flood;
@@ -31,7 +31,7 @@ const CHUNK_BYTES = 262_144;
 const BINARY = 0x82, BINARY_MORE = 0x02, MORE = 0x00, PING = 0x89, COMPRESSED = 0xc2;
 const PAUSE_MS = 20;
 
-/** A client's frame with mask 0, which changes nothing. */
+/** The bytes of a client's frame. Its mask is 0, which changes nothing. */
 function frame(first: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { length } = body;
   const extra = length < 126 ? 0 : length < 0x1_0000 ? 2 : 8;
@@ -60,7 +60,7 @@ function publication(room_id: string, size_bytes: number): Uint8Array {
   );
 }
 
-/** What is sent once, and what again and again. */
+/** The bytes that are sent once, and those that are sent again and again. */
 function bytesOf(
   { flood, token }: FloodPlan,
 ): [first: Uint8Array<ArrayBuffer>, then: Uint8Array<ArrayBuffer>] {
@@ -90,10 +90,10 @@ function bytesOf(
   }
 }
 
-/** A publish that is as large as a frame may be, and compressed to a thousandth. */
+/** A publish that is as large as a frame may be, compressed to a thousandth. */
 function bomb(): Uint8Array {
   const whole = publication("flood", 262_000);
-  // Without the end of an empty block (RFC 7692, 7.2.1).
+  // The empty block at the end is left out (RFC 7692, 7.2.1).
   return deflateRawSync(whole, { finishFlush: 2 }).subarray(0, -4);
 }
 
@@ -127,7 +127,7 @@ async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void>
   for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
 }
 
-/** One connection, until it is cut off. HTTP answers are read: nobody is asked to hold them. */
+/** Sends on one connection until it is cut off. HTTP answers are read, so that the bus need not hold them. */
 async function attack(plan: FloodPlan, count: (bytes: number) => void): Promise<void> {
   const url = new URL(plan.url);
   using connection = await Deno.connect({ hostname: url.hostname, port: Number(url.port) });

@@ -1,7 +1,7 @@
 /**
- * The scenario `sockets`: all kinds of client sockets under the same load in one run, interleaved in
- * rounds: echo one by one and with many under way, fan-out one by one and in bursts, and memory of an
- * idle connection, each through a whole bus on the embedded Spine; and what TLS adds, `sockets_tls.ts`.
+ * The scenario `sockets`: all kinds of client sockets under the same load in one run, in turns: echo one by
+ * one and with many messages under way, fan-out one by one and in bursts, and memory of an idle connection,
+ * each through a whole bus on the embedded Spine. `sockets_tls.ts` measures what TLS adds.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import {
@@ -43,24 +43,27 @@ const IMPLEMENTATIONS = ["native", "ws", "own"] as const;
 const FANOUT_MS = 20;
 const BURST = 10;
 
-/** One round of one implementation. */
+/** The figures of one implementation in one round. */
 interface Figures extends TlsFigures {
   readonly echo_p50_ms: number;
   readonly echo_p99_ms: number;
-  /** CPU of the whole bus for one message of the echo, its delivery included. */
+  /** CPU time of the whole bus for one message of the echo, with its delivery. */
   readonly echo_cpu_us: number;
   readonly echo_per_second: number;
-  /** The same with `window` messages of each connection under way. */
+  /**
+   * CPU time of the whole bus for one message of the echo, with `window` messages of each connection under
+   * way.
+   */
   readonly crowd_cpu_us: number;
-  /** CPU of the whole bus for one delivery in bursts of ten messages. */
+  /** CPU time of the whole bus for one delivery in bursts of ten messages. */
   readonly burst_cpu_us: number;
-  /** CPU of the whole bus for one delivery of the fan-out. */
+  /** CPU time of the whole bus for one delivery of the fan-out. */
   readonly fanout_cpu_us: number;
   readonly fanout_per_second: number;
   readonly idle_connection_bytes: number;
 }
 
-/** Every connection has `window` messages under way, always. */
+/** Measures an echo in which every connection always has `window` messages under way. */
 async function throughput(bus: BusProcess, load: Load) {
   const body = new Uint8Array(load.bytes);
   let echoed = 0;
@@ -140,7 +143,7 @@ async function fanout(bus: BusProcess, load: Load) {
   };
 }
 
-/** A new process each for memory, for TLS and for everything else. */
+/** Measures one round. Memory, TLS and everything else each get a new process. */
 async function round(implementation: string, load: Load): Promise<Figures> {
   const config = `${ROOT}/bench/sockets_${implementation}.toml`;
   const memory = await (async () => {
@@ -220,7 +223,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   };
 }
 
-/** The kinds that are asked for; throws `UsageError`. */
+/** The kinds of sockets that the options ask for. Throws `UsageError`. */
 function kindsOf(values: OptionValues): string[] {
   const kinds = String(values["websocket"]).split(",");
   const known: readonly string[] = IMPLEMENTATIONS;

@@ -1,30 +1,30 @@
 /**
- * A program that comes to a bus at a constant rate: TCP, TLS, upgrade, WELCOME, and goes. Its argument
- * is a plan as JSON; prints what came of it as JSON. `sockets_tls.ts` starts it.
+ * A program that connects to a bus at a constant rate, each time with TCP, TLS, upgrade and WELCOME, and
+ * leaves again. Its argument is a plan as JSON; it prints the result as JSON. `sockets_tls.ts` starts it.
  */
 import { percentile } from "../measure/open_loop.ts";
 import { attempt, quietly } from "../storm/storm_handshake.ts";
 import type { Door } from "../storm/storm_handshake.ts";
 
-/** What it does. */
+/** The plan of the handshakes. */
 export interface HandshakePlan {
   readonly door: Door;
   readonly token: string;
-  /** Attempts a second. */
+  /** Attempts per second. */
   readonly rate: number;
   readonly seconds: number;
 }
 
-/** How long they took. */
+/** The times of the handshakes. */
 export interface HandshakeReport {
   readonly p50_ms: number;
   readonly p99_ms: number;
   readonly open: number;
-  /** Attempts that were not let in. */
+  /** Number of attempts that were refused or failed. */
   readonly failed: number;
 }
 
-/** What an attempt counts as that came to nothing; as long as one may take. */
+/** Time in ms that counts for a failed attempt, and the longest that an attempt may take. */
 const FAILED_MS = 10_000;
 
 async function run({ door, token, rate, seconds }: HandshakePlan): Promise<HandshakeReport> {
@@ -33,7 +33,7 @@ async function run({ door, token, rate, seconds }: HandshakePlan): Promise<Hands
   const attempts: Promise<void>[] = [];
   const began_ms = performance.now();
   const one = async (due_ms: number) => {
-    // Each counts from when it should have begun: a late timer hides no wait.
+    // Each attempt counts from when it should have begun, so that a late timer hides no wait.
     const late_ms = performance.now() - due_ms;
     const result = await attempt(door, token);
     if (result.kind !== "open") {

@@ -1,4 +1,4 @@
-/** Loads on a bus that need no more than its sockets: an echo, and connections that do nothing. */
+/** Loads that need only the sockets of a bus: an echo, and connections that do nothing. */
 import { openLoop } from "../measure/open_loop.ts";
 import { connectSocket } from "../measure/socket.ts";
 import type { LoadSocket, SocketOptions } from "../measure/socket.ts";
@@ -9,7 +9,7 @@ import type { BusProcess } from "../measure/targets.ts";
 export const BATCH = 100;
 const SETTLE_MS = 1_500;
 
-/** How much of everything. */
+/** The size of all loads. */
 export interface Load {
   readonly rate: number;
   readonly seconds: number;
@@ -19,14 +19,14 @@ export interface Load {
   readonly subscribers: number;
   readonly messages: number;
   readonly idle: number;
-  /** Over TLS, a second. */
+  /** Handshakes per second over TLS. */
   readonly handshakes: number;
 }
 
-/** Resolves later. */
+/** Resolves after `wait_ms`. */
 export const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
 
-/** CPU seconds and resident bytes of the bus. */
+/** The CPU seconds and resident bytes of the bus. */
 export async function readingOf(
   bus: BusProcess,
 ): Promise<{ cpu_seconds: number; rss_bytes: number }> {
@@ -39,7 +39,7 @@ export async function readingOf(
   };
 }
 
-/** Messages at a constant rate, each to its own sender. */
+/** Sends messages at a constant rate, each back to its own sender. */
 export async function echo(bus: BusProcess, load: Load, options: SocketOptions = {}) {
   const before = await readingOf(bus);
   const result = await openLoop({
@@ -62,7 +62,7 @@ export async function echo(bus: BusProcess, load: Load, options: SocketOptions =
   };
 }
 
-/** What the memory of the bus grows by for a connection that does nothing. */
+/** Measures by how much the memory of the bus grows for a connection that does nothing. */
 export async function idle(bus: BusProcess, load: Load, options: SocketOptions = {}) {
   const sockets: LoadSocket[] = [];
   const open = async (count: number) => {
@@ -74,7 +74,7 @@ export async function idle(bus: BusProcess, load: Load, options: SocketOptions =
       sockets.push(...await Promise.all(batch));
     }
   };
-  // What the first ones make the process allocate once is not theirs.
+  // The first connections make the process allocate things once, which are not theirs.
   await open(BATCH);
   await pause(SETTLE_MS);
   const before = await readingOf(bus);

@@ -1,4 +1,6 @@
-/** What TLS adds to each kind of client sockets: handshakes at a constant rate, an echo, idle memory. */
+/**
+ * Measures what TLS adds to each kind of client sockets: handshakes at a constant rate, an echo, idle memory.
+ */
 import { runProgram } from "../measure/program.ts";
 import { ROOT } from "../measure/scenario.ts";
 import type { HandshakePlan, HandshakeReport } from "./sockets_handshake_child.ts";
@@ -7,14 +9,14 @@ import type { Load } from "./sockets_load.ts";
 import { startBus } from "../measure/targets.ts";
 import type { BusProcess } from "../measure/targets.ts";
 
-/** The same over TLS. */
+/** The figures over TLS. */
 export interface TlsFigures {
-  /** From the first packet to WELCOME, counted from when it should have begun. */
+  /** Time from the first packet to WELCOME, counted from when the handshake should have begun. */
   readonly tls_handshake_p50_ms: number;
   readonly tls_handshake_p99_ms: number;
-  /** Handshakes without WELCOME; they count as ten seconds. */
+  /** Number of handshakes without WELCOME, which count as ten seconds. */
   readonly tls_handshakes_failed: number;
-  /** CPU of the whole bus for one, its end included. */
+  /** CPU time of the whole bus for one handshake and the end of its connection. */
   readonly tls_handshake_cpu_us: number;
   readonly tls_echo_p99_ms: number;
   readonly tls_echo_cpu_us: number;
@@ -22,7 +24,7 @@ export interface TlsFigures {
 }
 
 const CERTIFICATES = `${ROOT}/tests/tls`;
-/** The authority is trusted by the whole process: one that a client brings is parsed each time. */
+/** The whole process trusts the authority, since one that a client brings is parsed each time. */
 const CLIENT_FLAGS = ["--allow-net", `--cert=${CERTIFICATES}/ca.pem`];
 
 async function handshakes(bus: BusProcess, load: Load): Promise<HandshakeReport & { us: number }> {
@@ -37,7 +39,7 @@ async function handshakes(bus: BusProcess, load: Load): Promise<HandshakeReport 
       args,
     );
   };
-  // What the first ones make the engine compile is not theirs.
+  // The first handshakes make the engine compile code, which does not count.
   await come(1);
   const before = await readingOf(bus);
   const report = await come(load.seconds);
@@ -45,7 +47,7 @@ async function handshakes(bus: BusProcess, load: Load): Promise<HandshakeReport 
   return { ...report, us: cpu_seconds * 1e6 / (report.open + report.failed) };
 }
 
-/** A new process each for memory and for the rest, with the configuration in this file and TLS. */
+/** Measures over TLS with this configuration file. Memory and the rest each get a new process. */
 export async function overTls(config_file: string, load: Load): Promise<TlsFigures> {
   const pair =
     `tls_cert = "${CERTIFICATES}/server.pem"\ntls_key = "${CERTIFICATES}/server_key.pem"`;

@@ -1,7 +1,7 @@
 /**
- * `deno task bench start`: how long a Shield takes from the beginning of its process until it answers,
- * is ready, and has everything in force, with nothing stored, with many modules and with many tenants.
- * The starts themselves: `start_child.ts`.
+ * The scenario of `deno task bench start`: the time from the beginning of a Shield's process until it
+ * answers, is ready, and has everything in force, with nothing stored, with many modules and with many
+ * tenants. `start_child.ts` starts the Shields.
  */
 import { runProgram } from "../measure/program.ts";
 import { positive, type Scenario, text } from "../measure/scenario.ts";
@@ -24,7 +24,7 @@ const NAMES: Readonly<Record<StartCase, (plan: StartPlan) => string>> = {
 
 const seconds = (ms: number) => (ms / 1_000).toFixed(2);
 
-/** One row a kind; medians. */
+/** The table of the medians, one row for each kind of start. */
 export function renderStart(rounds: readonly StartRound[], plan: StartPlan): string {
   const head = [
     "start of a Shield, s",
@@ -52,7 +52,7 @@ export function renderStart(rounds: readonly StartRound[], plan: StartPlan): str
   return renderRows(head, rows);
 }
 
-/** Starts of real Shields. */
+/** The scenario with starts of real Shields. */
 export const START: Scenario = {
   name: "start",
   help: HELP,

@@ -1,8 +1,8 @@
 /**
- * A program that starts a real Shield on a real NATS that holds so many policies or tenants, and measures
- * from the moment its process begins: when it answers that it lives, when it is ready, when a tenant is
- * served that asks from the first moment on, when everything stored is in force. Its argument is a plan
- * as JSON; prints JSON. `start.ts` starts it.
+ * A program that starts a real Shield on a real NATS with so many stored policies or tenants. From the moment
+ * its process begins, it measures when the Shield answers that it lives, when it is ready, when a tenant is
+ * served that asks from the first moment on, and when everything stored is in force. Its argument is a plan
+ * as JSON; it prints JSON. `start.ts` starts it.
  */
 import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import { openSpine } from "../../shared/spine/open.ts";
@@ -23,38 +23,41 @@ import { errorLog } from "../measure/brains.ts";
 import { example, variant } from "../policy/policy_rows.ts";
 import { ROOT } from "../measure/scenario.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface StartPlan {
-  /** Tenants with a module of their own each. */
+  /** Number of tenants with a module of their own each. */
   readonly modules: number;
-  /** Tenants with a policy, all of one module, and with settings. */
+  /** Number of tenants with settings and a policy, all of one module. */
   readonly tenants: number;
-  /** Starts of each kind. */
+  /** Number of starts of each kind. */
   readonly rounds: number;
 }
 
-/** What is stored when a Shield starts. */
+/** The kind of start, by what is stored. */
 export type StartCase = "nothing" | "modules, first start" | "modules" | "tenants";
 
-/** One start, in ms since its process began. */
+/** The times of one start, in ms since its process began. */
 export interface StartRound {
   readonly kind: StartCase;
   readonly live_ms: number;
   readonly ready_ms: number;
-  /** The first message of a tenant that asks from the first moment on; undefined where none has a policy. */
+  /**
+   * Time of the first message of a tenant that asks from the first moment on; undefined where no tenant has a
+   * policy.
+   */
   readonly served_ms: number | undefined;
-  /** Everything that is stored is in force. */
+  /** Time when everything stored is in force. */
   readonly in_force_ms: number;
   readonly rss_bytes: number;
 }
 
 const DEADLINE_MS = 1_800_000;
-/** Pause between two questions: the precision of what is measured. */
+/** Pause between two requests, which is the precision of the measurement. */
 const PAUSE_MS = 10;
-/** The same for a page of metrics, which costs more than a probe. */
+/** Pause between two pages of metrics, which cost more than a probe. */
 const PAGE_PAUSE_MS = 100;
 const AUTHOR = { by: "bench", at_ms: 0 };
-/** Writes at a time while the stores are filled. */
+/** Writes that are under way while the stores are filled. */
 const WRITERS = 32;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -68,7 +71,7 @@ async function inParallel(count: number, work: (index: number) => Promise<unknow
   await Promise.all(Array.from({ length: WRITERS }, worker));
 }
 
-/** `count` tenants, each with a policy: all of one module, or each of its own. */
+/** Stores `count` tenants, each with a policy: all of one module, or each of its own. */
 async function fill(spine: Spine, kind: string, count: number, has_own: boolean): Promise<void> {
   const store = await openPolicyStore(spine);
   const settings = await spine.keyValue(TENANTS_BUCKET);
@@ -87,7 +90,7 @@ async function fill(spine: Spine, kind: string, count: number, has_own: boolean)
   });
 }
 
-/** Asks until `use` has something; resolves with it and the time. */
+/** Asks until `use` returns something. Resolves with that and the time. */
 async function until<T>(
   url: string,
   init: RequestInit,
@@ -100,7 +103,7 @@ async function until<T>(
       const value = await use(await fetch(url, init));
       if (value !== undefined) return { at_ms: performance.now(), value };
     } catch (error) {
-      // Nobody listens there yet.
+      // The Shield does not listen yet.
       if (!(error instanceof TypeError)) throw error;
     }
     await pause(pause_ms);
@@ -113,7 +116,7 @@ const isOk = async (response: Response) => {
   return response.status === 200 ? true : undefined;
 };
 
-/** The memory of a Shield for which nobody waits any more; undefined before. */
+/** The memory of a Shield in which everything is in force; undefined before. */
 async function whenInForce(response: Response, tenants: number): Promise<number | undefined> {
   const page = await response.text();
   const value = (name: string) =>
@@ -177,7 +180,7 @@ async function start(
   }
 }
 
-/** A NATS of its own, filled; the first of `kinds` once, the others `rounds` times. */
+/** Fills a NATS of its own and measures the first of `kinds` once, the others `rounds` times. */
 async function measure(
   issuer: Issuer,
   kinds: readonly StartCase[],
@@ -194,7 +197,7 @@ async function measure(
     await spine.drain();
   }
   const results: StartRound[] = [];
-  // The last that was written: what is made ready in order comes to it last.
+  // The tenant that was written last, whose turn comes last when tenants are made ready in order.
   const asks = count === 0 ? undefined : tenantOf(name, count - 1);
   for (const kind of kinds) {
     const times = kind === "modules, first start" ? 1 : rounds;

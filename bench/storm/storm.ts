@@ -1,6 +1,7 @@
 /**
- * The scenario `storm`: everybody drops and returns at once. Beside the figures stand the promises of
- * docs/architecture.md#promises; one that does not hold fails the run. The storm itself: `storm_child.ts`.
+ * The scenario `storm`: all clients lose their connection and return at once. The promises of
+ * docs/architecture.md#promises stand beside the figures, and one that does not hold fails the run.
+ * `storm_child.ts` makes the storm.
  */
 import { runProgram } from "../measure/program.ts";
 import {
@@ -36,7 +37,7 @@ asks nobody who it is: the limit of a machine whose cores the clients share.
   --alone            without the storm on bare Deno
 `;
 
-/** 10,000 clients are back within this, for each pair of cores. */
+/** Time in which 10,000 clients must be back, for each pair of cores. */
 const BACK_MS = 5_000;
 const BACK_CLIENTS = 10_000;
 const HANDSHAKE_MS = 100;
@@ -58,15 +59,18 @@ interface Figures {
   readonly handshake_max_ms: number;
   readonly clients_cpu_seconds: number;
   readonly server_cpu_seconds: number;
-  /** Ready without a core: no fault of its own. NaN where the system does not say. */
+  /**
+   * Time in which the server was ready and had no core, which is not its fault. NaN where the system does not
+   * say.
+   */
   readonly server_waited_seconds: number;
-  /** p99 of the steady pair in the storm. */
+  /** p99 of the steady pair during the storm. */
   readonly steady_p99_ms: number;
-  /** The same, by that before. */
+  /** Ratio of that p99 to the one before the storm. */
   readonly steady_ratio: number;
 }
 
-/** A promise beside what came of it. */
+/** A promise, and whether it was kept. */
 interface Kept {
   readonly promise: string;
   readonly bound: string;
@@ -185,7 +189,7 @@ function doorTable({ refusals, distinct_waits, failures }: Figures, { spent }: S
   ]);
 }
 
-/** What of it is the machine's, the runtime's and the clients': each column beside the first. */
+/** The table of figures beside each other, to tell the part of the machine, the runtime and the clients. */
 function besideTable(columns: readonly [name: string, figures: Figures][]): string {
   type Row = [name: string, read: (of: Figures) => number, show: (value: number) => string];
   const seconds = (value: number) => `${value.toFixed(2)} s`;
@@ -222,7 +226,7 @@ function promiseTable(kept: readonly Kept[]): string {
   );
 }
 
-/** A whole number from 0 on; throws `UsageError`. */
+/** Reads a whole number from 0 on. Throws `UsageError`. */
 function whole(values: OptionValues, name: string): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value >= 0) return value;

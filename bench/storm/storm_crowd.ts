@@ -1,41 +1,41 @@
 /**
- * A crowd of clients in this process that behave as the SDK does: connect, lose everything at once,
- * come back after a random moment, wait as a refusal says. What it saw is a report of plain numbers.
+ * A crowd of clients in this process that behave like the SDK: they connect, lose everything at once, come
+ * back after a random moment, and wait as long as a refusal says. Its report is plain numbers.
  */
 import process from "node:process";
 import { backoffDelay, DEFAULT_BACKOFF } from "../../sdk/typescript/backoff.ts";
 import { attempt, type Door, isAlive, quietly } from "./storm_handshake.ts";
 
-/** What one crowd is. */
+/** The plan of one crowd. */
 export interface CrowdPlan {
   readonly door: Door;
-  /** One a client. */
+  /** One token for each client. */
   readonly tokens: readonly string[];
-  /** Attempts under way at a time: a machine that is many clients has only its own cores. */
+  /** Attempts that are under way at a time, since a machine with many clients has only its own cores. */
   readonly lanes: number;
 }
 
-/** From the drop to the last one's return. */
+/** The figures of a crowd from the drop to the return of the last client. */
 export interface CrowdReport {
-  /** From the start of an attempt that was let in to its WELCOME, one a client. */
+  /** Time from the start of a successful attempt to its WELCOME, for each client. */
   readonly handshake_ms: readonly number[];
-  /** From the drop to WELCOME, one a client. */
+  /** Time from the drop to WELCOME, for each client. */
   readonly back_ms: readonly number[];
-  /** Of each 503: when to come back. */
+  /** The time after which to come back, for each 503. */
   readonly retry_after_ms: readonly number[];
-  /** 503 without a Retry-After header, or without retry_after_ms. */
+  /** Number of 503 without a Retry-After header or without retry_after_ms. */
   readonly mute_refusals: number;
-  /** Refused with anything else. */
+  /** Number of refusals with any other status. */
   readonly other_refusals: number;
-  /** Attempts that got no answer. */
+  /** Number of attempts without an answer. */
   readonly failures: number;
-  /** Clients that are not connected at the end. */
+  /** Number of clients that are not connected at the end. */
   readonly lost: number;
-  /** Of this process, from the drop to the last one's return. */
+  /** CPU seconds of this process from the drop to the return of the last client. */
   readonly cpu_seconds: number;
 }
 
-/** How often a client tries before it counts as lost; an SDK would go on. */
+/** Number of attempts after which a client counts as lost; an SDK would go on. */
 const ATTEMPTS_MAX = 60;
 
 interface Measured {
@@ -47,7 +47,7 @@ interface Measured {
   failures: number;
 }
 
-/** Lets at most so many in at a time, in the order in which they came. */
+/** Runs at most so much work at a time, in the order of the calls. */
 function lanes(count: number): (work: () => Promise<void>) => Promise<void> {
   let free = count;
   const waiting: (() => void)[] = [];
@@ -66,7 +66,7 @@ function lanes(count: number): (work: () => Promise<void>) => Promise<void> {
 
 const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** The clients of one process. */
+/** The clients of a crowd, all in this process. */
 export class Crowd {
   readonly #plan: CrowdPlan;
   readonly #inLane: (work: () => Promise<void>) => Promise<void>;
@@ -78,15 +78,15 @@ export class Crowd {
     this.#connections = plan.tokens.map(() => undefined);
   }
 
-  /** Everybody connects, at the pace of the door; how many are in. */
+  /** Connects all clients as fast as the door admits them. Resolves with the number of connected clients. */
   async connect(): Promise<number> {
     await this.#all(measured(), performance.now());
     return this.#connections.filter((connection) => connection !== undefined).length;
   }
 
   /**
-   * Everybody's connection ends in one turn, and everybody comes back: then `onBack` is called, and
-   * each is asked whether it is connected indeed.
+   * Ends all connections in one turn, and lets all clients come back. Then it calls `onBack`, and asks each
+   * connection whether it really works.
    */
   async storm(onBack: () => void = () => {}): Promise<CrowdReport> {
     for (const [index, connection] of this.#connections.entries()) {
@@ -135,7 +135,7 @@ export class Crowd {
     }
   }
 
-  /** How many have no connection that answers. */
+  /** Number of clients without a connection that answers. */
   async #lost(): Promise<number> {
     let lost = 0;
     await Promise.all(this.#connections.map((connection) =>

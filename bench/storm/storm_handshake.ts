@@ -1,40 +1,40 @@
 /**
- * One attempt of a client at the door of a Shield, over TCP or TLS, timed from the first packet to
- * WELCOME, with what a refusal says. Written by hand because a WebSocket hides the refusal.
+ * One attempt of a client to connect to a Shield, over TCP or TLS, timed from the first packet to WELCOME,
+ * with the content of a refusal. It is written by hand because a WebSocket hides the refusal.
  */
 import { decodeServerFrame, encodePing } from "@arqon/proto";
 
-/** Where to go, and as whom. */
+/** The address of a Shield. */
 export interface Door {
   readonly hostname: string;
   readonly port: number;
   /**
-   * PEM of the authority, which each attempt parses anew (0.15 ms); "": one that the process trusts
-   * (`--cert`); absent: no TLS.
+   * PEM of the authority, which each attempt parses anew (0.15 ms); "" for an authority that the process
+   * trusts (`--cert`); absent: no TLS.
    */
   readonly ca?: string;
 }
 
-/** A refusal with a status. */
+/** A refusal with its status. */
 export interface Refused {
   readonly kind: "refused";
   readonly status: number;
-  /** Of the problem body. */
+  /** The reason in the problem body. */
   readonly reason: string;
   readonly retry_after_ms: number;
-  /** The header, in seconds; 0 when there is none. */
+  /** Seconds in the header Retry-After; 0 when there is none. */
   readonly retry_after_seconds: number;
 }
 
-/** How an attempt ended. */
+/** The end of an attempt. */
 export type Attempt =
   | { readonly kind: "open"; readonly connection: Deno.Conn; readonly handshake_ms: number }
   | Refused
-  /** No answer: the connection failed or ended. */
+  /** There was no answer: the connection failed or ended. */
   | { readonly kind: "failed"; readonly detail: string };
 
 const ANSWER_BYTES = 2_048;
-/** As the SDK's `handshake_timeout_ms`. */
+/** The SDK's `handshake_timeout_ms`. */
 const TIMEOUT_MS = 10_000;
 const latin1 = new TextDecoder("latin1");
 const utf8 = new TextEncoder();
@@ -61,7 +61,7 @@ async function open(door: Door): Promise<Deno.Conn> {
   return await Deno.startTls(tcp, { hostname, caCerts: ca === "" ? [] : [ca] });
 }
 
-/** What has arrived, until `isWhole` says that it is enough. */
+/** Reads until `isWhole` returns a value for what has arrived. */
 async function readUntil<T>(
   connection: Deno.Conn,
   find: (bytes: Uint8Array) => T | undefined,
@@ -82,7 +82,7 @@ async function readUntil<T>(
   }
 }
 
-/** The body of the first frame of `bytes`; undefined while it is not whole. Below 64 KiB. */
+/** The body of the first frame of `bytes`, below 64 KiB; undefined while it is not complete. */
 function frameBody(bytes: Uint8Array): Uint8Array | undefined {
   const [, short] = bytes;
   if (short === undefined || bytes.length < 4) return undefined;
@@ -103,7 +103,7 @@ function refusalOf(status: number, head: string, body: string): Refused {
   };
 }
 
-/** True for WELCOME, a refusal otherwise; undefined while the answer is not whole. */
+/** True for WELCOME, else the refusal; undefined while the answer is not complete. */
 function answerOf(bytes: Uint8Array): true | Refused | undefined {
   const text = latin1.decode(bytes);
   const end = text.indexOf("\r\n\r\n") + 4;
@@ -121,7 +121,7 @@ function answerOf(bytes: Uint8Array): true | Refused | undefined {
   return true;
 }
 
-/** Never rejects. */
+/** Makes one attempt. Never rejects. */
 export async function attempt(door: Door, token: string): Promise<Attempt> {
   const began_ms = performance.now();
   let connection: Deno.Conn | undefined;
@@ -143,12 +143,12 @@ export async function attempt(door: Door, token: string): Promise<Attempt> {
   }
 }
 
-/** Whether somebody still answers at the other end. Never rejects. */
+/** Whether the other end of a connection still answers. Never rejects. */
 export async function isAlive(connection: Deno.Conn): Promise<boolean> {
   const timer = setTimeout(() => quietly(() => connection.close()), TIMEOUT_MS);
   try {
     const ping = encodePing(new Uint8Array([1]));
-    // The mask is 0, with which masking changes nothing.
+    // The mask is 0, which changes nothing.
     await connection.write(new Uint8Array([0x82, 0x80 | ping.length, 0, 0, 0, 0, ...ping]));
     const body = await readUntil(connection, frameBody);
     return decodeServerFrame(body).kind === "pong";
@@ -159,11 +159,11 @@ export async function isAlive(connection: Deno.Conn): Promise<boolean> {
   }
 }
 
-/** A connection may be closed already, by the deadline or by the other side. */
+/** Closes a connection that the deadline or the other side may have closed already. */
 export function quietly(close: () => void): void {
   try {
     close();
   } catch {
-    // Nothing is left to close.
+    // There is nothing left to close.
   }
 }
