@@ -1,7 +1,7 @@
 /**
- * HDR histograms of latencies (hdr-histogram-js): three significant digits from a microsecond to two
- * minutes, which processes encode and their driver adds up. The load generator, `deno task load` and
- * `deno task soak` count in them.
+ * HDR histograms of latencies (hdr-histogram-js), with three significant digits from a microsecond to two
+ * minutes. Processes encode them and their driver adds them up. The load generator, `deno task load` and
+ * `deno task soak` use them.
  */
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from "hdr-histogram-js";
 import type { Histogram } from "hdr-histogram-js";
@@ -9,7 +9,7 @@ import type { Histogram } from "hdr-histogram-js";
 const HIGHEST_US = 120_000_000;
 const DIGITS = 3;
 
-/** Figures of a histogram, in ms; all NaN without any value. */
+/** The figures of a histogram in ms; all NaN when it is empty. */
 export interface Latency {
   readonly count: number;
   readonly p50_ms: number;
@@ -19,7 +19,7 @@ export interface Latency {
   readonly max_ms: number;
 }
 
-/** Latencies of one process or of several. */
+/** A histogram of the latencies of one process or of several. */
 export class Latencies {
   readonly #histogram: Histogram = build({
     highestTrackableValue: HIGHEST_US,
@@ -31,19 +31,22 @@ export class Latencies {
     return this.#histogram.totalCount;
   }
 
-  /** Below 0, by the steps of clocks, counts as 0, above two minutes as two minutes. */
+  /**
+   * Adds a latency. One below 0, from a step of a clock, counts as 0; one above two minutes counts as two
+   * minutes.
+   */
   add(latency_ms: number): void {
     const us = Math.round(latency_ms * 1_000);
     this.#histogram.recordValue(us < 0 ? 0 : us > HIGHEST_US ? HIGHEST_US : us);
   }
 
-  /** Adds all of another one, as `encode` gave it. */
+  /** Adds all latencies of another histogram, in the form of `encode`. */
   merge(encoded: string): void {
     const other = decodeFromCompressedBase64(encoded, 32, false);
     if (other.totalCount > 0) this.#histogram.add(other);
   }
 
-  /** HdrHistogram's own compressed form (V2) as Base64, which its other tools read too; unit: µs. */
+  /** HdrHistogram's own compressed form (V2) in Base64, which its other tools read too. The unit is µs. */
   encode(): string {
     return encodeIntoCompressedBase64(this.#histogram);
   }
@@ -52,7 +55,7 @@ export class Latencies {
     this.#histogram.reset();
   }
 
-  /** The latency in ms that this share of all does not exceed; NaN without any. */
+  /** The latency in ms that this share of all latencies does not exceed; NaN when there are none. */
   quantile(share: number): number {
     return this.count === 0 ? NaN : this.#histogram.getValueAtPercentile(share * 100) / 1_000;
   }
@@ -69,7 +72,7 @@ export class Latencies {
   }
 }
 
-/** The figures of several encoded ones together. */
+/** A histogram of several encoded ones together. */
 export function merged(encoded: readonly string[]): Latencies {
   const all = new Latencies();
   for (const one of encoded) all.merge(one);

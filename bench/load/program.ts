@@ -1,6 +1,6 @@
 /**
- * Programs that say one line of JSON when they are ready and end with their standard input: bare
- * servers, load processes, clients of `deno task load`. It knows nothing of what they do.
+ * Programs that print one line of JSON when they are ready and end with their standard input: bare servers,
+ * load processes, clients of `deno task load`. It does not know what they do.
  */
 import { ROOT } from "../measure/scenario.ts";
 import { TextLineStream } from "../measure/text_lines.ts";
@@ -10,30 +10,30 @@ const LOG_CHARACTERS = 8_192;
 /** A running program. */
 export interface Program extends AsyncDisposable {
   readonly pid: number;
-  /** Writes a line of JSON. */
+  /** Writes a line of JSON to the program. */
   say(word: unknown): Promise<void>;
-  /** The next line. Rejects with its log when there is none any more. */
+  /** The program's next line. Rejects with its log when there are no more lines. */
   hear<T>(): Promise<T>;
-  /** No more words: its standard input ends. */
+  /** Ends the program's standard input. */
   finish(): Promise<void>;
-  /** Ends it at once, whatever it does; it may have ended already. */
+  /** Ends the program at once, if it still runs. */
   kill(): void;
 }
 
-/** How it is run. */
+/** The options of a program's process. */
 export interface ProgramOptions {
-  /** Flags of `deno run`, and what stands before them, such as `nice`. */
+  /** Flags of `deno run`, and words in front of the command, such as `nice`. */
   readonly flags: readonly string[];
   readonly before?: readonly string[];
   readonly args?: readonly string[];
 }
 
-/** What stands before a program that gives way to others by so much, from 0 to 19. */
+/** The words in front of a command whose program gives way to others by so much, from 0 to 19. */
 export function niceness(nice: number): readonly string[] {
   return nice === 0 ? [] : ["nice", "-n", String(nice)];
 }
 
-/** Starts a program of this checkout, given by its path below the root. */
+/** Starts a program of this checkout, by its path below the root. */
 export function startProgram(program: string, options: ProgramOptions): Program {
   const { flags, before = [], args = [] } = options;
   const deno = [Deno.execPath(), "run", "--no-prompt", ...flags, `${ROOT}/${program}`, ...args];
@@ -60,7 +60,7 @@ export function startProgram(program: string, options: ProgramOptions): Program 
   const finish = async () => {
     if (finished) return;
     finished = true;
-    // It may have ended by itself; then there is nobody to tell.
+    // The program may have ended by itself; then its input is closed.
     await writer.close().catch(() => {});
   };
   return {
@@ -77,7 +77,7 @@ export function startProgram(program: string, options: ProgramOptions): Program 
       try {
         child.kill("SIGKILL");
       } catch {
-        // It has ended already.
+        // The program has ended already.
       }
     },
     async [Symbol.asyncDispose]() {

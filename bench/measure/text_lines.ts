@@ -1,6 +1,8 @@
-/** Text in pieces of any size to its lines, for programs that talk to each other in lines. */
+/** Splits text that comes in pieces of any size into lines, for programs that send each other lines. */
 
-/** Gives each line without its break; what stands after the last break too, unless it is empty. */
+/**
+ * A stream that gives each line without its line break, and the text after the last break unless it is empty.
+ */
 export class TextLineStream extends TransformStream<string, string> {
   constructor() {
     let rest = "";

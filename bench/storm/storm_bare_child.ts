@@ -1,30 +1,30 @@
 /**
- * A program that is the limit of a storm: Deno's WebSocket server as it is, with just as much of the
- * protocol as the clients of this benchmark need to take it for a Shield. Nobody is asked who it is.
- * Its first line on stdin is a plan as JSON; prints its address, and for each further line its CPU.
+ * A program that is the limit of a storm: Deno's WebSocket server as it is, with just so much of the protocol
+ * that the clients of this benchmark take it for a Shield. It checks nobody's token. Its first line on stdin
+ * is a plan as JSON. It prints its address, and for each further line its CPU time.
  */
 import process from "node:process";
 import { encodeAck, encodeWelcome } from "@arqon/proto";
 import { ownLines } from "../measure/text_lines.ts";
 
-/** The server's certificate; without one it does not speak TLS. */
+/** The certificate of the server; without one it uses no TLS. */
 export interface BarePlan {
   readonly tls?: { readonly cert: string; readonly key: string };
 }
 
-/** What it prints first. */
+/** The first line that the server prints. */
 export interface BareReady {
-  /** `http(s)://host:port` */
+  /** Address of the server: `http(s)://host:port`. */
   readonly url: string;
 }
 
-/** What it prints for each line. */
+/** The answer to each further line. */
 export interface BareSpent {
-  /** Of this process since it began. */
+  /** CPU seconds of this process since it began. */
   readonly cpu_seconds: number;
 }
 
-/** As large as a Shield's. */
+/** The greeting, as large as a Shield's. */
 const WELCOME = encodeWelcome({
   connection_id: "cAAAAAAAAAAAAAAAAAAAAAA",
   user_id: "user-1234",
@@ -37,7 +37,7 @@ const WELCOME = encodeWelcome({
   protocol_version: 1,
 });
 const ACK = encodeAck({ request_id: 1 });
-/** Whoever has sent a SUB hears every PUB, as MSG. */
+/** The sockets that have sent a SUB, which get every PUB as MSG. */
 const readers = new Set<WebSocket>();
 
 function answer(socket: WebSocket, frame: Uint8Array<ArrayBuffer>): void {

@@ -1,7 +1,7 @@
 /**
- * A program that makes a connection storm on a Shield, then the same on bare Deno: crowds of clients
- * in processes of their own, and a steady pair beside them. Its argument is a plan as JSON; prints
- * JSON. `storm.ts` starts it.
+ * A program that makes a connection storm on a Shield, then the same on bare Deno: crowds of clients in
+ * processes of their own, and a steady pair beside them. Its argument is a plan as JSON; it prints JSON.
+ * `storm.ts` starts it.
  */
 import { createIssuer } from "../../tests/harness/cluster.ts";
 import { ROOT } from "../measure/scenario.ts";
@@ -10,43 +10,43 @@ import type { PairPlan, PairReport } from "./storm_pair_child.ts";
 import { niceness, type Program, startProgram } from "../load/program.ts";
 import { type Spent, startBare, startShield, type StormTarget } from "./storm_target.ts";
 
-/** What is asked for. */
+/** The plan of the measurement. */
 export interface StormPlan {
   readonly clients: number;
   readonly processes: number;
-  /** Attempts under way at a time, all processes together. */
+  /** Attempts that are under way at a time in all processes together. */
   readonly lanes: number;
   /** `[limits] handshakes_per_second` and `handshake_burst` of the Shield. */
   readonly handshakes_per_second: number;
   readonly handshake_burst: number;
-  /** How long the steady pair is measured before the storm. */
+  /** Seconds for which the steady pair is measured before the storm. */
   readonly seconds: number;
-  /** Messages a second of the steady pair. */
+  /** Messages per second of the steady pair. */
   readonly rate: number;
   readonly tls: boolean;
   /** `[server] websocket` of the Shield; "" leaves it out. */
   readonly websocket: string;
-  /** Added to the niceness of the clients, which are other machines in reality. */
+  /** Added to the niceness of the clients, which in reality are on other machines. */
   readonly nice: number;
-  /** Without the storm on bare Deno. */
+  /** Whether to leave out the storm on bare Deno. */
   readonly alone: boolean;
 }
 
-/** What one storm came to. */
+/** The result of one storm. */
 export interface StormRound {
   readonly crowds: readonly CrowdReport[];
   readonly pair: PairReport;
   readonly spent: Spent;
 }
 
-/** What it came to; `bare` is absent when the Shield was alone. */
+/** The result of the measurement; `bare` is absent when the Shield was alone. */
 export interface StormReport {
   readonly shield: StormRound;
   readonly bare?: StormRound;
 }
 
 const CA_FILE = `${ROOT}/tests/tls/ca.pem`;
-/** The authority is trusted by the whole process: one that a client brings is parsed each time. */
+/** The whole process trusts the authority, since one that a client brings is parsed each time. */
 const CLIENT_FLAGS = ["--allow-net", "--cert", CA_FILE];
 
 async function startCrowds(
@@ -111,7 +111,7 @@ async function hit(
 async function run(plan: StormPlan): Promise<StormReport> {
   const issuer = await createIssuer();
   try {
-    // The steady pair's, and one a client.
+    // The tokens of the steady pair, and one for each client.
     const tokens = await Promise.all(
       Array.from(
         { length: 1 + plan.clients },

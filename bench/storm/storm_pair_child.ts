@@ -1,17 +1,17 @@
 /**
- * A program that is the existing traffic: one publisher and one subscriber of a Shield, at a constant
- * rate, and how long each message took. Its first line on stdin is a plan as JSON; each further one
- * names the phase that begins, and the end of stdin ends it. Prints one report.
+ * A program that is the existing traffic: a publisher and a subscriber of a Shield, at a constant rate. It
+ * notes how long each message takes. Its first line on stdin is a plan as JSON; each further line names the
+ * phase that begins, and the end of stdin ends the last one. It prints one report.
  */
 import { decodeServerFrame, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import { ownLines } from "../measure/text_lines.ts";
 
-/** What the pair does. */
+/** The plan of the pair. */
 export interface PairPlan {
-  /** `wss://…/v1/socket` */
+  /** Address of the Shield: `wss://…/v1/socket`. */
   readonly url: string;
   readonly token: string;
-  /** Messages a second. */
+  /** Messages per second. */
   readonly rate: number;
 }
 
@@ -24,11 +24,11 @@ export interface PairPhase {
   readonly max_ms: number;
 }
 
-/** By name of the phase. */
+/** The latencies of all phases, by name. */
 export type PairReport = Readonly<Record<string, PairPhase>>;
 
 const ROOM = "steady";
-/** What is under way at the end gets so long to arrive. */
+/** Time in which the last messages may still arrive. */
 const LAST_MS = 3_000;
 
 interface Phase {
@@ -84,7 +84,7 @@ async function run(plan: PairPlan, names: AsyncIterator<string>): Promise<PairRe
   let made = 0;
   const timer = setInterval(() => {
     const due = Math.floor((performance.now() - began_ms) * plan.rate / 1_000);
-    // Each counts from when it should have been sent: a late timer hides no wait.
+    // Each message counts from when it should have been sent, so that a late timer hides no wait.
     for (; made < due; made++) {
       phaseOf(now).sent += 1;
       publisher.send(publication(now, began_ms + (made + 1) * 1_000 / plan.rate));

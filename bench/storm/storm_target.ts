@@ -1,6 +1,6 @@
 /**
- * What a storm hits, in a process of its own: a Shield, or bare Deno as the limit. What hits it is
- * `storm_child.ts`.
+ * The servers that a storm hits, each in a process of its own: a Shield, or bare Deno as the limit.
+ * `storm_child.ts` makes the storm.
  */
 import { type Issuer, startServer } from "../../tests/harness/cluster.ts";
 import { ROOT } from "../measure/scenario.ts";
@@ -8,9 +8,9 @@ import type { BarePlan, BareReady, BareSpent } from "./storm_bare_child.ts";
 import type { StormPlan } from "./storm_child.ts";
 import { startProgram } from "../load/program.ts";
 
-/** What the Shield itself says. */
+/** The Shield's own figures of a storm. */
 export interface DoorReport {
-  /** Upgrades accepted in the storm. */
+  /** Number of upgrades that it accepted in the storm. */
   readonly accepted: number;
   readonly refused: number;
   /** Upper bound of the p99 from an upgrade request to its 101, by the histogram's buckets. */
@@ -19,35 +19,38 @@ export interface DoorReport {
   readonly cache_misses: number;
 }
 
-/** What a storm cost the server. */
+/** The resources that a storm cost the server. */
 export interface Spent {
   readonly cpu_seconds: number;
-  /** Its main thread was ready and had no core, as Linux says; absent elsewhere. */
+  /** Time in which its main thread was ready and had no core, as Linux reports it; absent elsewhere. */
   readonly waited_seconds?: number;
   /** Absent for bare Deno, which counts nothing. */
   readonly door?: DoorReport;
 }
 
-/** A server that is up; disposing of it ends it. */
+/** A running server. Disposing of it ends the server. */
 export interface StormTarget extends AsyncDisposable {
-  /** `http(s)://host:port` */
+  /** Address of the server: `http(s)://host:port`. */
   readonly url: string;
-  /** From now until what it resolves with is called. */
+  /** Begins to measure. Calling the function with which it resolves ends that. */
   measure(): Promise<() => Promise<Spent>>;
 }
 
 const CERT = `${ROOT}/tests/tls/server.pem`;
 const KEY = `${ROOT}/tests/tls/server_key.pem`;
 
-/** What the main thread of a process has waited for a core, in s; undefined where nobody says. */
+/**
+ * Seconds for which the main thread of a process has waited for a core; undefined where the system does not
+ * say.
+ */
 async function waitedSeconds(pid: number): Promise<number | undefined> {
-  // A program that reads: the runtime keeps /proc to those that may do everything.
+  // A program reads the file, since Deno allows /proc only to processes that may do everything.
   const cat = new Deno.Command("cat", { args: [`/proc/${pid}/schedstat`], stderr: "null" });
   const { success, stdout } = await cat.output();
   return success ? Number(new TextDecoder().decode(stdout).split(" ")[1]) / 1e9 : undefined;
 }
 
-/** What it spends while it is measured, with what it waits. */
+/** Measures what a process spends, together with its waits for a core. */
 async function withWaits(pid: number, spent: () => Promise<Spent>): Promise<() => Promise<Spent>> {
   const before = await waitedSeconds(pid);
   return async () => {
@@ -72,7 +75,7 @@ function serverLines(plan: StormPlan): string {
   return lines.join("\n");
 }
 
-/** The samples of a process's metrics, by name and labels. */
+/** The values of a process's metrics, by name and labels. */
 async function metricsOf(ops_url: string): Promise<Map<string, number>> {
   const text = await (await fetch(`${ops_url}/metrics`)).text();
   return new Map(
@@ -105,7 +108,7 @@ function spentOf(before: Map<string, number>, after: Map<string, number>): Spent
   return { cpu_seconds: grown("process_cpu_seconds_total"), door };
 }
 
-/** A Shield with the limits of the plan, which takes the tokens of the issuer. */
+/** Starts a Shield with the limits of the plan, which accepts the tokens of the issuer. */
 export async function startShield(plan: StormPlan, issuer: Issuer): Promise<StormTarget> {
   const config = configOf(plan, issuer);
   const shield = await startServer("shield", config, issuer.dir, serverLines(plan));
@@ -120,7 +123,7 @@ export async function startShield(plan: StormPlan, issuer: Issuer): Promise<Stor
   };
 }
 
-/** Deno's own server, which lets everybody in. */
+/** Starts Deno's own server, which admits everybody. */
 export async function startBare(plan: StormPlan): Promise<StormTarget> {
   const bare = startProgram("bench/storm/storm_bare_child.ts", { flags: ["--allow-net"] });
   const tls = { cert: await Deno.readTextFile(CERT), key: await Deno.readTextFile(KEY) };

@@ -1,6 +1,6 @@
 /**
  * Checks the files of a package before it is published, as a pure function: it must have code with types for
- * every entry, README and licence, and nothing else. No tests, sources or secrets, and nothing that only Deno
+ * every entry, package.json, README and licence, and nothing else. No tests, sources or secrets, and nothing that only Deno
  * or Node has.
  */
 
