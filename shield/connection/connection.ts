@@ -48,9 +48,9 @@ export interface ConnectionProcess {
 /** One client's identity and socket. */
 export interface ConnectionOptions {
   readonly text: boolean;
-  /** The client reads REFUSAL frames: `?refusals=1` in the URL of its upgrade. */
+  /** True when the client reads REFUSAL frames: `?refusals=1` in the URL of its upgrade. */
   readonly refusals: boolean;
-  /** Who the client is, with the headers of its upgrade request. */
+  /** The caller: the client's identity, with the headers of its upgrade request. */
   readonly caller: Caller;
   readonly socket: ClientSocket;
   /** The counts of the client's tenant. */
@@ -61,36 +61,36 @@ export interface ConnectionOptions {
 
 const EMPTY_BODY = new Uint8Array(0);
 
-/** State of one client. Born at the upgrade, opened by WELCOME, ended once; frees all it held. */
+/** The state of one client. Made at the upgrade, opened by WELCOME, ended once; frees all it held. */
 export class Connection {
   readonly id: string;
   readonly text: boolean;
-  /** The client reads REFUSAL frames, and so gets those in place of ERR. */
+  /** True when the client reads REFUSAL frames, and so gets those in place of ERR. */
   readonly refusals: boolean;
   readonly socket: ClientSocket;
   /** The counts of the connection's tenant. */
   readonly tenant: TenantTotals;
   /** The room ids this connection hears. */
   readonly subscriptions = new Map<string, Subscriber>();
-  /** Who speaks; another object after each REFRESH. */
+  /** The caller of operations; another object after each REFRESH. */
   caller: Caller;
   readonly liveness: Liveness;
-  /** The place of the frame whose operation takes effect now, or did last. */
+  /** The place of the frame whose operation takes effect now, or was the last to do so. */
   place = 0;
 
   readonly #process: ConnectionProcess;
   readonly #rates: Rates;
   readonly #freePlace: () => void;
   #outbox: Outbox | undefined;
-  // Most connections need none of these, and an empty Map takes 220 bytes.
+  // These are made when first needed: most connections need none, and an empty Map takes 220 bytes.
   #attendances: Map<string, Attendance> | undefined;
   #commands: Map<string, Promise<void>> | undefined;
   #fifo: Fifo | undefined;
   #order: ReplyOrder<Frame> | undefined;
-  /** Frames received. */
+  /** How many frames have been received. */
   #places = 0;
   #ended = false;
-  /** See `sent_ms`; whole ms, as in `Liveness`. */
+  /** When something was last sent, in whole ms as in `Liveness`; see `sent_ms`. */
   #sent_after_ms = 0;
   #protocol_errors = 0;
   /** When the frame that is being handled came; undefined between frames. */
@@ -122,7 +122,7 @@ export class Connection {
     return this.created_ms + this.#sent_after_ms;
   }
 
-  /** Unix ms. One look at the clock serves all that a frame does at once. */
+  /** The time in Unix ms. One look at the clock serves all that a frame does at once. */
   get now_ms(): number {
     return this.#received_ms ?? this.#process.now();
   }
@@ -137,7 +137,7 @@ export class Connection {
     return this.#attendances?.get(room_id);
   }
 
-  /** The last command under way by room: one at a time. */
+  /** The last command under way in each room, since they run one at a time. */
   get commands(): Map<string, Promise<void>> {
     return this.#commands ??= new Map();
   }
@@ -146,7 +146,7 @@ export class Connection {
     return this.#ended;
   }
 
-  /** Operations that are not answered yet. */
+  /** How many operations are not answered yet. */
   get pending(): number {
     return this.#order?.pending ?? 0;
   }
@@ -161,18 +161,18 @@ export class Connection {
     return this.#outbox;
   }
 
-  /** The socket is open: greets the client. Nothing can be sent before. */
+  /** Greets the client, once the socket is open. Nothing can be sent before. */
   open(outbox: Outbox, welcome: Welcome): void {
     this.#outbox = outbox;
     this.send(welcomeFrame(this.text, welcome));
   }
 
-  /** With `message`, the frame may be left out for a client that reads too slowly (`backlog.ts`). */
+  /** Sends a frame. With `message`, it may be left out for a slow client (`backlog.ts`). */
   send(frame: Frame, message?: RoomMessage): void {
     this.#outbox?.send(frame, message);
   }
 
-  /** Brings `sent_ms` up to date: what was sent since the call before, which was at `before_ms`. */
+  /** Updates `sent_ms` by what was sent since the call before, which was at `before_ms`. */
   noteSent(before_ms: number): void {
     if (this.#outbox?.takeSent() !== true) return;
     this.#sent_after_ms = Math.max(this.#sent_after_ms, Math.trunc(before_ms - this.created_ms));
@@ -194,7 +194,7 @@ export class Connection {
    */
   hold(size_bytes: number, place: number = this.place): number {
     this.#process.stats.pending_operations++;
-    // Whoever only publishes without asking for ACKs needs none.
+    // A client that only publishes without asking for ACKs needs none.
     this.#order ??= new ReplyOrder((frame) => this.send(frame));
     this.#order.open(place, size_bytes);
     return place;
@@ -211,7 +211,7 @@ export class Connection {
     this.send(pingFrame(this.text, EMPTY_BODY));
   }
 
-  /** One frame from the socket. Never throws. */
+  /** Takes one frame from the socket. Never throws. */
   receive(data: string | ArrayBuffer): void {
     if (this.#ended) return;
     const { stats, limits, now } = this.#process;
@@ -236,7 +236,7 @@ export class Connection {
     const queued = { connection: this, operation, size_bytes, place };
     if (too_fast === undefined) return this.#enqueue(queued, now_ms);
     this.refuse(requestOf(operation), too_fast, place);
-    // What it sends next waits at its own end, where the socket can do that.
+    // What the client sends next waits at its own end, where the socket can do that.
     this.socket.rest(too_fast.retry_after_ms);
     if (this.#rates.floods) {
       this.flooded(`${limits.rate_refusals} more operations refused than taken, without a pause`);
@@ -309,7 +309,9 @@ export class Connection {
     this.close(1012, `restart;spread_ms=${spread_ms}`);
   }
 
-  /** The client does not read: nothing more is sent, the backlog is dropped. */
+  /**
+   * Ends the connection of a client that does not read: the backlog is dropped, nothing more is sent.
+   */
   overflow(): void {
     if (this.#ended) return;
     this.#countReject("slow-consumer");
@@ -318,7 +320,7 @@ export class Connection {
     this.end(4429);
   }
 
-  /** The socket has closed, or is about to: frees everything, once. */
+  /** Frees everything, once, since the socket has closed or is about to. */
   end(code: number): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -367,7 +369,7 @@ export class Connection {
     }
     this.#received_ms = now_ms;
     try {
-      // With the first operation: who only waits needs no memory for it.
+      // The FIFO is made with the first operation: a client that only waits needs no memory for it.
       (this.#fifo ??= new Fifo(operations)).push(queued);
     } finally {
       this.#received_ms = undefined;

@@ -32,11 +32,11 @@ export interface HubOptions {
   stats: ShieldStats;
   tenants: Pick<TenantTable, "of">;
   now: () => number;
-  /** Milliseconds that only grow; `performance.now` if absent. */
+  /** Milliseconds of a clock that only grows; `performance.now` if absent. */
   monotonic?: () => number;
   random: Random;
   deduplication_entries: number;
-  /** Absent: no room is durable, and all have echo. */
+  /** The durable rooms; absent: no room is durable, and all have echo. */
   durable?: DurableRooms;
 }
 
@@ -47,7 +47,7 @@ export interface Subscriber {
   readonly no_echo: boolean;
   /** The subscriber's place in a durable room; undefined: it gets messages as they come. */
   readonly flow?: Flow | undefined;
-  /** With `message`, it may be left out for a client that reads too slowly. */
+  /** Sends a frame. With `message`, it may be left out for a client that reads too slowly. */
   send(frame: Frame, message?: RoomMessage): void;
   /** Called when the subscriber is too far behind. */
   overflow?(): void;
@@ -56,17 +56,17 @@ export interface Subscriber {
 /** What the hub needs for durable rooms. */
 export interface DurableRooms {
   readonly classes: Pick<RoomClasses, "of" | "onChange">;
-  /** Makes the log of a room whose Spine subscription was made before; not started. */
+  /** Makes the log of a room whose Spine subscription exists already; the log is not started. */
   open(tenant_id: string, room_id: string, events: RoomLogEvents): Promise<RoomLog>;
-  /** Closes it. */
+  /** Closes a room's log. */
   release(log: RoomLog): void;
-  /** Bytes that one subscriber may be behind. */
+  /** The most bytes that one subscriber may be behind. */
   readonly lag_bytes_max: number;
   /** How long an `enter` may take, in ms. */
   readonly timeout_ms: number;
 }
 
-/** A room with subscribers, or with somebody who is about to be one. */
+/** A room with subscribers, or with a connection that is about to be one. */
 export interface Channel {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -76,9 +76,9 @@ export interface Channel {
   readonly subscribers: Set<Subscriber>;
   /** The room's subscriptions to the Spine. */
   spine: readonly Subscription[];
-  /** What has come from the Spine since it was opened. */
+  /** How many messages have come from the Spine since the room was opened. */
   messages: number;
-  /** Subscribers to be, for whom it stays open. */
+  /** How many connections are about to subscribe, for which it stays open. */
   pins: number;
   room_class: RoomClass | undefined;
   durable: DurableChannel | undefined;
@@ -88,11 +88,11 @@ export interface Channel {
 /** A message on its way to subscribers; `plain` is `envelope` when it is known. */
 interface Outgoing {
   readonly envelope: Uint8Array;
-  /** 0 in rooms that are not durable. */
+  /** The message's offset; 0 in rooms that are not durable. */
   readonly offset: number;
   readonly origin: string | undefined;
   readonly plain?: PlainEnvelope | undefined;
-  /** The bus itself says it; absent: it does not. */
+  /** Whether the bus itself is the sender; absent: it is not. */
   readonly is_own?: boolean | undefined;
 }
 
@@ -124,7 +124,7 @@ export class Hub {
     this.#stopEvents = options.spine.onEvent((event) => losses.hear(event));
   }
 
-  /** Takes effect at the server with the next flush. Throws what the Spine throws. */
+  /** Subscribes, with effect at the server from the next flush. Throws as the Spine throws. */
   subscribe(tenant_id: string, room_id: string, subscriber: Subscriber): void {
     const key = roomSubject("in", tenant_id, room_id);
     const channel = this.#channels.get(key) ?? this.#open(key, tenant_id, room_id);
@@ -180,7 +180,7 @@ export class Hub {
     return this.#channels;
   }
 
-  /** The channel of a room; undefined when nobody here hears it. Throws for ids that are none. */
+  /** The channel of a room; undefined when nobody here hears it. Throws for invalid ids. */
   find(tenant_id: string, room_id: string): Channel | undefined {
     return this.#channels.get(roomSubject("in", tenant_id, room_id));
   }
@@ -217,7 +217,7 @@ export class Hub {
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
     const inward = spine.subscribe(roomSubject("in", tenant_id, room_id), deliver);
     try {
-      // Not pushed: an array that grows has room for seventeen.
+      // This is not pushed: an array that grows has room for seventeen.
       channel.spine = [inward, spine.subscribe(roomSubject("out", tenant_id, room_id), deliver)];
     } catch (error) {
       inward.unsubscribe();
@@ -236,7 +236,7 @@ export class Hub {
     const offset = offsetOf(message);
     channel.messages++;
     try {
-      // What is on `in` has passed a Shield; on `out` any backend may write anything.
+      // A message on `in` has passed a Shield; on `out` any backend may write anything.
       const plain = subject.startsWith("out.") ? readForeign(channel, payload) : undefined;
       const origin = message.headers[ORIGIN_HEADER];
       if (offset > 0 && plain === undefined) {
@@ -284,7 +284,7 @@ export class Hub {
     });
   }
 
-  /** `encode` is called for the first receiver of each form. */
+  /** Sends to all receivers; `encode` is called for the first receiver of each form. */
   #sendAll(
     channel: Channel,
     { origin, message, is_own }: Sent,
@@ -304,14 +304,14 @@ export class Hub {
       }
       const frame = subscriber.text ? text ??= encode(true) : binary ??= encode(false);
       sent++;
-      // Bytes have a length; that of a text is not its size.
+      // Bytes have a length; the length of a text is not its size.
       stats.egress_bytes += subscriber.text ? text_bytes ??= frameBytes(frame) : frame.length;
       subscriber.send(frame, message);
     }
     countSent(stats, channel, sent, is_own);
   }
 
-  /** A message of a durable room, for those who are not behind; the others have it before them. */
+  /** Delivers a durable room's message to subscribers that are not behind; others get it later. */
   #deliverEntry(channel: Channel, entry: Entry): void {
     const { stats, durable, now } = this.#options;
     const { origin } = entry;
@@ -324,7 +324,7 @@ export class Hub {
         subscriber.overflow?.();
         return false;
       }
-      // What it has not got yet is left out: it goes on with this message.
+      // What the subscriber has not got yet is left out: it goes on with this message.
       stats.slow_reader.dropped += flow.lag_messages - 1;
       stats.egress_events++;
       subscriber.send(message.gap(subscriber.text));
@@ -353,7 +353,7 @@ export class Hub {
     });
   }
 
-  /** What a tenant's classes say now holds for the rooms that are open. */
+  /** Applies a tenant's changed classes to the rooms that are open. */
   #onClasses(tenant_id: string): void {
     for (const channel of this.#channels.values()) {
       if (channel.tenant_id !== tenant_id) continue;
@@ -372,7 +372,7 @@ export class Hub {
   #makeDurable(channel: Channel): void {
     if (channel.durable !== undefined) return;
     const durable = channel.durable = this.#durable(channel);
-    // Who subscribes next tries again, and is told why it fails.
+    // The next subscriber tries again, and is told why it fails.
     durable.log().catch(() => {});
   }
 
@@ -384,7 +384,7 @@ export class Hub {
   }
 }
 
-/** Counts what so many subscribers were handed. */
+/** Counts what so many subscribers were given. */
 function countSent(
   stats: Pick<ShieldStats, "egress_messages" | "egress_events">,
   { tenant }: Pick<Channel, "tenant">,
@@ -398,7 +398,7 @@ function countSent(
   }
 }
 
-/** Whether somebody hears the room who is not waiting for its log. */
+/** Whether some subscriber hears the room without waiting for its log. */
 function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
   for (const { flow } of subscribers) if (flow?.is_live !== false) return true;
   return false;

@@ -48,15 +48,15 @@ export interface MessagePath {
   readonly bans: BanCheck;
   readonly schemas: SchemaGate;
   readonly mirror: Mirror;
-  /** Absent on an engine that brings everything once and in order. */
+  /** The order of publishes; absent on an engine that brings everything once and in order. */
   readonly order?: PublishedOrder | undefined;
-  /** Absent: nothing is tapped. */
+  /** The tap; absent: no message is tapped. */
   readonly tap?: Tap | undefined;
   readonly classes: Pick<RoomClasses, "of">;
   readonly logs: StoringLogs;
-  /** What the tenant may send on all Shields together; absent: no limit but those of `[limits]`. */
+  /** The tenants' quotas on all Shields together; absent: only those of `[limits]`. */
   readonly quota?: TenantQuota | undefined;
-  /** Absent: nothing is traced. */
+  /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Traces | undefined;
   readonly now: () => number;
   readonly random: Random;
@@ -70,7 +70,7 @@ export interface Publisher {
   readonly origin: string | undefined;
 }
 
-/** What no policy has added. */
+/** The headers when no policy has added any. */
 export const NONE_ADDED: readonly HeaderPair[] = [];
 
 /**
@@ -91,7 +91,7 @@ export function admit(
     tellRefused(path, caller, envelope, error);
     throw error;
   }
-  // Beside the caller's own way: it learns of a refusal as if nobody else did.
+  // The refusal is told beside the caller's own way: it learns of it as if nobody else did.
   admitted?.catch((error) => tellRefused(path, caller, envelope, error));
   return admitted;
 }
@@ -106,14 +106,14 @@ function tellRefused(
   if (isCompared(error)) mirror.refused(envelope, caller);
 }
 
-/** `admit` without what tells others of a refusal. */
+/** Does what `admit` does, without telling others of a refusal. */
 function checkAll(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
 ): Promise<readonly HeaderPair[]> | undefined {
   const { identity } = caller;
-  // Refuses what is no room id; that of a room that was seen lately is known to be one.
+  // This refuses what is no room id; a room that was seen lately is known to have one.
   roomSubject("in", identity.tenant_id, envelope.room_id);
   requireTenant(identity, envelope.tenant_id);
   const { command } = envelope;
@@ -122,7 +122,7 @@ function checkAll(
   path.bans.requireRoom(identity, envelope.room_id);
   requirePayloadRole(identity, envelope);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
-  // Last of what is cheap: nobody uses up a tenant's quota with what is refused anyhow.
+  // The quota is the last cheap check: a refused message must not use up a tenant's quota.
   path.quota?.take(identity.tenant_id, envelope.size_bytes);
   const verified = verifySignature(envelope, identity, path.require_signature);
   if (verified === undefined) return checkContent(path, caller, envelope);
@@ -209,7 +209,9 @@ export function stamp(
   }, space);
 }
 
-/** The client's, by field or by `traceparent`; else that of the recorded trace; else a new one. */
+/**
+ * The client's trace id, by field or by `traceparent`; else that of the recorded trace; else a new one.
+ */
 function traceIdOf(path: MessagePath, envelope: ScannedEnvelope): string | Uint8Array {
   if (envelope.trace_id !== "") return envelope.trace_id;
   const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);
@@ -265,7 +267,7 @@ export function publishAdmitted(
   }
 }
 
-/** What goes with a message beside its envelope; undefined: nothing. */
+/** The headers of a message beside its envelope; undefined when it has none. */
 export function spineHeaders(
   { traces }: MessagePath,
   envelope: ScannedEnvelope,
@@ -322,7 +324,7 @@ function publishUntraced(
   });
 }
 
-/** With its place in the room's order, where the engine needs it. Throws what the Spine throws. */
+/** Gives a message to the Spine, with its place in the room's order. Throws as the Spine throws. */
 function give(
   { spine, order }: MessagePath,
   subject: Subject,

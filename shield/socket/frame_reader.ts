@@ -15,7 +15,7 @@ import {
 } from "./frame_head.ts";
 import { unmask } from "./unmask.ts";
 
-/** What the frames bring. Must not throw. */
+/** What the frames bring. Functions must not throw. */
 export interface FrameSink {
   /** A complete message; the buffer is the sink's own. `compressed`: as RFC 7692 has it. */
   message(
@@ -23,7 +23,7 @@ export interface FrameSink {
     body: Uint8Array<ArrayBuffer>,
     compressed: boolean,
   ): void;
-  /** The body is the sink's own. */
+  /** A ping; the body is the sink's own. */
   ping(body: Uint8Array<ArrayBuffer>): void;
   pong(): void;
   /** The peer's close frame; 1005 when it names no code. Nothing comes after it. */
@@ -35,20 +35,20 @@ export interface FrameSink {
 }
 
 const PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, TOO_BIG = 1009;
-/** No code in the close frame. */
+/** The close code when a close frame has none. */
 const NO_CODE = 1005;
 const FIN = 0x80, RSV1 = 0x40, RSV = 0x70, MASKED = 0x80;
-/** Opcode, lengths of 64 bits, mask. */
+/** The longest head: opcode, lengths of 64 bits, mask. */
 const HEAD_BYTES_MAX = 14;
-/** Long messages are kept in blocks of so many bytes until they are whole. */
+/** The bytes of a block; long messages are kept in blocks until they are complete. */
 const BLOCK_BYTES = 65_536;
-/** Frames of no bytes in one message: a message of nothing else would never end. */
+/** The most empty frames of one message: a message of nothing else would never end. */
 const EMPTY_FRAGMENTS_MAX = 1_000;
 const NOTHING = new Uint8Array(0);
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Text of UTF-8, byte order mark and all; undefined when it is none. */
+/** The text of UTF-8, byte order mark and all; undefined when the bytes are none. */
 export function decodeText(body: Uint8Array): string | undefined {
   try {
     return utf8.decode(body);
@@ -57,7 +57,7 @@ export function decodeText(body: Uint8Array): string | undefined {
   }
 }
 
-/** One connection's. Not to be called again by its own sink. */
+/** The reader of one connection. Its own sink must not call it. */
 export class FrameReader {
   readonly #sink: FrameSink;
   readonly #max_message_bytes: number;
@@ -65,7 +65,7 @@ export class FrameReader {
   /** The beginning of a head that a chunk ended in. */
   #head: Uint8Array<ArrayBuffer> | undefined;
   #head_bytes = 0;
-  /** The frame whose body is being read; -1 between frames. */
+  /** The opcode of the frame whose body is being read; -1 between frames. */
   #opcode = -1;
   #fin = false;
   #left_bytes = 0;
@@ -74,9 +74,9 @@ export class FrameReader {
   #message = CONTINUATION;
   #compressed = false;
   #empty_fragments = 0;
-  /** Reads on through the fragments of a text: the first wrong one ends it. */
+  /** Decodes a text's fragments as they come: the first wrong one ends it. */
   #text: TextDecoder | undefined;
-  /** What it has read: whole blocks, and bytes of the one behind them. */
+  /** What the decoder has read: whole blocks, and bytes of the block after them. */
   #checked_blocks = 0;
   #checked_bytes = 0;
   /** The body of the message so far: blocks that are full, and the one that is being filled. */
@@ -97,7 +97,7 @@ export class FrameReader {
     this.#deflate = deflate;
   }
 
-  /** The peer has closed or failed: whatever else comes is not looked at. */
+  /** True when the peer has closed or failed: whatever else comes is not read. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -131,7 +131,7 @@ export class FrameReader {
     let head: Uint8Array = chunk;
     let from = start;
     if (this.#head_bytes > 0 || chunk.length - start < HEAD_BYTES_MAX) {
-      // Cut by the chunk's end, perhaps: byte by byte until it is whole.
+      // The head may be cut by the chunk's end, so it is kept byte by byte until it is complete.
       const kept = this.#head ??= new Uint8Array(HEAD_BYTES_MAX);
       while (this.#head_bytes < 2 || this.#head_bytes < lengthOfHead(kept[1] as number)) {
         if (at === chunk.length) return at;
@@ -229,7 +229,7 @@ export class FrameReader {
     return end;
   }
 
-  /** Never more room than has come and one block: a promised length costs nothing. */
+  /** The block to write to. Never more than one block is free: a promised length costs nothing. */
   #blockWithRoom(): Uint8Array<ArrayBuffer> {
     const block = this.#block;
     if (block !== undefined && this.#block_bytes < block.length) return block;
@@ -255,7 +255,7 @@ export class FrameReader {
     return whole;
   }
 
-  /** RFC 6455, 8.1: what cannot become text any more fails at once. */
+  /** Fails at once when a fragment cannot become text any more (RFC 6455, 8.1). */
   #checkFragment(): void {
     this.#text ??= new TextDecoder("utf-8", { fatal: true });
     try {
@@ -324,7 +324,7 @@ export class FrameReader {
     this.#sink.failed(code, problem);
   }
 
-  /** Nothing that comes counts any more. */
+  /** Ends the reading: nothing that comes counts any more. */
   end(): void {
     this.#ended = true;
     this.#block =

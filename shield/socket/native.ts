@@ -19,16 +19,18 @@ import { InboundTurns } from "./inbound_turns.ts";
 import type { Inbound, InboundOwner } from "./inbound_turns.ts";
 import { Turns } from "../../shared/turns/turns.ts";
 
-/** What may wait of all connections together: who adds to it is told to go. */
+/**
+ * The most that may wait of all connections together, in bytes; a client that adds to it is told to go.
+ */
 const ALL_WAITING_BYTES_MAX = 268_435_456;
 
 type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "waiting_max">;
 
 /**
- * The runtime pings after half of this and ends what stays silent for the other half. A message that
- * comes while its ping is being written makes it forget a timer, which ends a healthy connection later
- * (Deno 2.9: of 6,000 idle ones a sixth within four minutes). So its ping must come clearly after the
- * PING of our own heartbeat, whose answer puts it off.
+ * The runtime's own idle timeout. The runtime pings after half of it and ends what stays silent for the
+ * other half. A message that comes while its ping is being written makes it forget a timer, which ends
+ * a healthy connection later (Deno 2.9: of 6,000 idle ones a sixth within four minutes). So its ping
+ * must come clearly after the PING of our own heartbeat, whose answer puts it off.
  */
 export function idleTimeout_seconds(heartbeat_ms: number): number {
   return Math.ceil(heartbeat_ms * 3 / 1_000) + 1;
@@ -60,14 +62,15 @@ export function nativeSockets(options: NativeOptions): SocketServer {
 }
 
 /**
- * The runtime looks for the chosen protocol among what ", " separates, where the space is optional. A
- * request that is written otherwise is shown to it with the choice as the only offer.
+ * The request as the runtime must see it. The runtime looks for the chosen protocol among what ", "
+ * separates, where the space is optional. A request that is written otherwise is shown to it with the
+ * choice as the only offer.
  */
 function offering(request: Request, protocol: string | undefined): Request {
   const { headers } = request;
   const offered = headers.get("sec-websocket-protocol") ?? "";
   if (protocol === undefined || offered.split(", ").includes(protocol)) return request;
-  // No more than is asked for: these headers stay as long as the socket.
+  // Only these are copied, as the headers stay as long as the socket.
   const needed = ["connection", "sec-websocket-key", "upgrade"];
   const pairs = needed.map((name): [string, string] => [name, headers.get(name) ?? ""]);
   return lightCopyWith(request, new Headers([...pairs, ["sec-websocket-protocol", protocol]]));
@@ -76,18 +79,18 @@ function offering(request: Request, protocol: string | undefined): Request {
 const ONCE: AddEventListenerOptions = { once: true };
 
 /**
- * Its own listener: a function for each event would be memory of every connection, and so is each
- * type of event that is listened to (some 300 bytes in the runtime). So "open" goes when it has come,
- * and what "error" says is heard with "close", which follows it.
+ * A native socket, which is its own listener: a function for each event would take memory of every
+ * connection, and so does each type of event that is listened to (some 300 bytes in the runtime). So
+ * "open" is removed when it has come, and what "error" says is heard with "close", which follows it.
  */
 class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   readonly #socket: WebSocket;
-  /** Absent where the runtime accepts by itself. */
+  /** The runtime's upgrade; absent where the runtime accepts by itself. */
   readonly #upgrade: RuntimeUpgrade | undefined;
   readonly #turns: Turns;
   readonly #waiting_max: NativeOptions["waiting_max"];
   #events: SocketEvents | undefined;
-  /** With the first message: who only hears needs none. */
+  /** Made with the first message: a client that only hears needs none. */
   #inbound: InboundTurns | undefined;
   #closing = false;
 
@@ -103,7 +106,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     this.#waiting_max = waiting_max;
   }
 
-  /** The peer had gone before its upgrade was answered. */
+  /** Takes note that the peer had gone before its upgrade was answered. */
   lost(): void {
     this.#events?.closed(BROKEN);
     this.#events = undefined;
@@ -127,7 +130,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     try {
       this.#socket.close(code, reason);
     } catch {
-      // Closing a socket whose peer has just gone throws; gone is what was asked for.
+      // Closing a socket whose peer has just gone throws, but gone is what was asked for.
     }
   }
 
@@ -146,7 +149,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
 
   handleEvent(event: Event): void {
     const events = this.#events;
-    // For a peer that answers no ping there are two closes.
+    // A peer that answers no ping causes two close events.
     if (events === undefined) return;
     if (event.type === "message") this.#take((event as MessageEvent).data);
     else if (event.type === "open") events.opened();
@@ -157,7 +160,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
         this.#events = undefined;
         events.closed(code);
       };
-      // What came before it was sent before it.
+      // Messages that came before the close were sent before it.
       if (this.#inbound === undefined) closed();
       else this.#inbound.finish(closed);
     }
@@ -182,7 +185,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     this.#events?.message(message);
   }
 
-  /** The runtime reads on. */
+  /** Does nothing: the runtime reads on. */
   hold(): void {}
 
   #forget(): void {
@@ -191,8 +194,8 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
 }
 
 /**
- * The runtime says 0 when no close frame came. A code that no close frame brought is its own: it has
- * given up a peer that answered no ping.
+ * The close code of an event. The runtime says 0 when no close frame came. A code without a close frame
+ * is the runtime's own: it has given up a peer that answered no ping.
  */
 function codeOf({ code, wasClean }: CloseEvent): number {
   if (code === 0) return BROKEN;

@@ -9,12 +9,12 @@ import { handshakeAnswer, requireHandshake } from "./handshake.ts";
 import { OwnShared } from "./own_shared.ts";
 import { OwnSocket } from "./own_socket.ts";
 
-/** Our own sockets, for requests of a listener of `shared/http1`. */
+/** Makes our own sockets, for requests of a listener of `shared/http1`. */
 export function ownSockets(options: SocketOptions): SocketServer {
   const shared = new OwnShared(options);
   return {
     implementation: "own",
-    // One buffer each, and that is it.
+    // Each socket has one buffer, and nothing waits besides.
     waiting_bytes: 0,
     upgrade(request, protocol): Upgraded {
       requireHandshake(request);

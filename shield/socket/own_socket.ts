@@ -1,6 +1,6 @@
 /**
  * One WebSocket of our own, on a connection whose handshake was taken. Many frames come by one read and
- * leave by one write; reading pauses for who is to wait, and takes turns. Frames are
+ * leave by one write; reading pauses where a client is to wait, and takes turns. Frames are
  * `frame_reader.ts` and `frame_head.ts`.
  */
 import { closeQuietly } from "../../shared/http1/byte_stream.ts";
@@ -17,35 +17,35 @@ import type { OwnShared } from "./own_shared.ts";
 import { TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
-/** As `CLOSE_MS`, for a peer that broke the protocol: it may only read that it did. */
+/** How long a peer that broke the protocol has to read so, in ms; otherwise as `CLOSE_MS`. */
 const FAILED_MS = 1_000;
-/** Who sends little needs little; nearly all memory of an idle connection is this. */
+/** The small read buffer: an idle connection needs little, and nearly all its memory is this. */
 const SMALL_READ_BYTES = 1_024;
-/** A peer that does not read gets no answers to its pings either. */
+/** A peer that does not read gets no answers to its pings above this backlog, in bytes. */
 const PONG_BACKLOG_BYTES = 65_536;
 const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
 const NOTHING = new Uint8Array(0);
 
-/** A client. Its events begin when it `run`s. */
+/** One client's socket. Its events begin when it `run`s. */
 export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, UpgradeTaker {
   readonly #shared: OwnShared;
   readonly #reader: FrameReader;
-  /** The window of the client's decompressor, in bits; 0: nothing is compressed. */
+  /** The window of the client's decompressor, in bits; 0: messages are not compressed. */
   readonly #window_bits: number;
   #events: SocketEvents | undefined;
-  /** Undefined before the handshake was sent, and after the end. */
+  /** The connection; undefined before the handshake was sent, and after the end. */
   #stream: ByteStream | undefined;
   /** Frames that no write has taken yet. */
   #run: WireRun | undefined;
   #writing_bytes = 0;
   #awaits_turn = false;
-  /** A close frame is sent, or was to be: nothing follows it. */
+  /** True when a close frame was sent, or was to be: nothing follows it. */
   #closing = false;
-  /** The peer's close frame has come, or it broke the protocol. */
+  /** True when the peer's close frame has come, or the peer broke the protocol. */
   #peer_done = false;
-  /** Both sides have said that they close: nothing more comes. */
+  /** True when both sides have said that they close: nothing more comes. */
   #orderly = false;
-  /** What `closed` will say, when something was decided. */
+  /** The code that `closed` will get, once it is decided. */
   #code: number | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #frames_of_turn = 0;
@@ -133,11 +133,11 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
         this.#pinged = false;
         await this.#take(buffer.subarray(0, count));
         buffer = this.#bufferAfter(buffer, count === buffer.length, small);
-        // For the answer to our close frame, whatever the peer sends before it.
+        // Whatever the peer sends before its answer to our close frame is read slowly.
         if (this.#closing && !this.#peer_done) await this.#pause(CLOSING_READ_MS);
       }
     } catch {
-      // Cut off, by either side.
+      // The connection was cut off by either side.
     }
     if (buffer !== undefined) this.#shared.giveLarge(buffer);
     heartbeat.delete(this);
@@ -148,7 +148,9 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     events.closed(this.#code ?? BROKEN);
   }
 
-  /** A large one while reads fill it, for as long as they do; who is idle has a small one. */
+  /**
+   * The buffer for the next read: a large one while reads fill it, a small one for an idle connection.
+   */
   #bufferAfter(
     buffer: Uint8Array<ArrayBuffer>,
     full: boolean,
@@ -159,7 +161,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     return small;
   }
 
-  /** Reads what has come; waits where others are to have their turn, or this one is to rest. */
+  /** Reads what has come; waits where other connections have their turn, or this one has to rest. */
   async #take(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     this.#bytes_of_turn += bytes.length;
     for (let at = 0; at < bytes.length && !this.#reader.ended;) {
@@ -192,11 +194,11 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     const wait_ms = this.#resting_until_ms - performance.now();
     this.#resting_until_ms = 0;
     await this.#pause(wait_ms);
-    // It may end within the turn in which it began, whose share is gone.
+    // The connection may end within the turn in which it began, whose share is used up.
     await this.#giveWay();
   }
 
-  /** Ends early when the socket closes. */
+  /** Waits; ends early when the socket closes. */
   async #pause(wait_ms: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((resolve) => {
@@ -209,7 +211,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
 
   message(opcode: number, received: Uint8Array<ArrayBuffer>, compressed: boolean): void {
     this.#frames_of_turn++;
-    // After our own close frame, nobody hears it any more.
+    // After our own close frame, nobody hears messages any more.
     if (this.#closing) return;
     const body = compressed ? this.#inflate(received) : received;
     if (body === undefined) return;
@@ -253,7 +255,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     this.#code ??= code;
     if (!this.#closing) {
       this.#closing = true;
-      // The same code back (RFC 6455, 5.5.1); 1005 is the absence of one.
+      // The same code is sent back (RFC 6455, 5.5.1); 1005 means that there is none.
       this.#push(code === NO_CODE ? encodeFrame(CLOSE, NOTHING) : encodeClose(code, ""));
     }
     this.#orderly = true;
@@ -272,7 +274,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     this.#endWithin(FAILED_MS);
   }
 
-  /** Called by the heartbeat. */
+  /** Sends a ping for the heartbeat. */
   sendPing(): void {
     if (this.#pinged || this.#closing) return;
     this.#pinged = true;
@@ -282,7 +284,8 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   giveUp(): void {
     this.#code ??= PING_LOST;
     this.close(GOING_AWAY, "No response from ping frame.");
-    // After what the close frame needs to leave; a peer that is gone answers no close.
+    // The end comes after the time that the close frame needs to leave; a peer that is gone answers no
+    // close.
     setTimeout(() => this.#destroy(), 0);
   }
 
@@ -299,7 +302,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     if (this.#writing_bytes === 0) this.#flush();
   }
 
-  /** Writes what waits; then what has come to wait meanwhile. */
+  /** Writes what waits, and then what has come to wait meanwhile. */
   #flush(): void {
     const run = this.#run;
     const stream = this.#stream;
@@ -319,12 +322,12 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     }, () => this.#destroy());
   }
 
-  /** Our close frame has left: the server ends the connection (RFC 6455, 7.1.1). */
+  /** Ends the connection, as a server does when its close frame has left (RFC 6455, 7.1.1). */
   #finish(): void {
     const stream = this.#stream;
     if (stream === undefined || this.bufferedAmount > 0) return;
     if (this.#orderly) return this.#destroy();
-    // Whoever broke the protocol may still be sending: a reset would take our close frame from it.
+    // A peer that broke the protocol may still be sending: a reset would take our close frame from it.
     stream.closeWrite().catch(() => {});
   }
 

@@ -25,13 +25,15 @@ import { NO_TURN, TURN_BYTES, Turns } from "../../shared/turns/turns.ts";
 
 /** Header and mask of a client's control frame. */
 const CONTROL_HEAD_BYTES = 6;
-/** A peer that does not read gets no answers to its pings either. */
+/** A peer that does not read gets no answers to its pings above this backlog, in bytes. */
 const PONG_BACKLOG_BYTES = 65_536;
-/** Why a stream is not read: what came before waits, it had its turn, or it is closing. */
+/**
+ * Reasons for which a stream is not read: what came before waits, it had its turn, or it is closing.
+ */
 const HELD = 1, TURN = 2, CLOSING = 4;
 const GOING_AWAY = 1001;
 
-/** As much of the package's WebSocket as is used here; it brings no types of its own. */
+/** The part of the package's WebSocket that is used here; the package brings no types of its own. */
 interface WsWebSocket {
   readonly bufferedAmount: number;
   readonly readyState: number;
@@ -51,7 +53,7 @@ interface WsWebSocket {
 
 const OPEN = 1;
 
-/** Package `ws`, as a `SocketServer`, for requests of a listener of `shared/http1`. */
+/** Makes sockets of package `ws`, for requests of a listener of `shared/http1`. */
 export function wsSockets(options: SocketOptions): SocketServer {
   const server = new WebSocketServer({
     noServer: true,
@@ -89,7 +91,7 @@ export function wsSockets(options: SocketOptions): SocketServer {
   };
 }
 
-/** The 101 is with the stream before this returns. */
+/** Accepts an upgrade; the 101 is with the stream before this returns. */
 function accept(
   server: WebSocketServer,
   { headers }: Request,
@@ -100,16 +102,16 @@ function accept(
     method: "GET",
     url: "/",
     headers: {
-      // The package wants it alone, and it has been found in the list.
+      // The package wants this value alone, and it has been found in the list.
       upgrade: "websocket",
       "sec-websocket-key": headers.get("sec-websocket-key") ?? "",
       "sec-websocket-version": headers.get("sec-websocket-version") ?? "",
-      // The choice is made: of a single one offered, the package confirms that one.
+      // The protocol is chosen already: the package confirms a single one that is offered.
       ...(protocol === undefined ? {} : { "sec-websocket-protocol": protocol }),
     },
   };
   let accepted: WsWebSocket | undefined;
-  // It calls back before it returns.
+  // The package calls back before it returns.
   const take = (web_socket: WsWebSocket) => accepted = web_socket;
   server.handleUpgrade(request, stream, Buffer.alloc(0), take);
   if (accepted === undefined) throw new TypeError("the handshake was refused");
@@ -132,7 +134,7 @@ class Corks {
   }
 }
 
-/** What all sockets of one process have together. */
+/** What all sockets of one process share. */
 interface WsShared {
   readonly heartbeat_ms: number;
   readonly turns: Turns;
@@ -143,11 +145,11 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
   readonly #socket: WsWebSocket;
   readonly #stream: UpgradeDuplex;
   readonly #shared: WsShared;
-  /** With the first frame: who only hears needs none. */
+  /** Made with the first frame: a client that only hears needs none. */
   #inbound: InboundTurns | undefined;
   #events: SocketEvents | undefined;
   #closing = false;
-  /** Why it is not read, as bits. */
+  /** Why the stream is not read, as bits. */
   #pauses = 0;
   #turn = NO_TURN;
   #bytes_of_turn = 0;
@@ -198,7 +200,7 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
     this.#events?.message(message);
   }
 
-  /** The rest of a chunk that was read waits in `#inbound`. */
+  /** Pauses reading while the rest of a chunk waits in `#inbound`. */
   hold(held: boolean): void {
     if (held) return this.#pause(HELD);
     this.#resume(HELD);
@@ -218,10 +220,10 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
     if (this.#pauses === 0) this.#socket.resume();
   }
 
-  /** A chunk has been read, whatever was in it. */
+  /** Takes note that a chunk has been read, whatever was in it. */
   #onData(bytes: number): void {
     if (this.#closing) {
-      // For the answer to our close frame: it is cut off when its time is over.
+      // This is read for the answer to our close frame, and is cut off when its time is over.
       this.#pause(CLOSING);
       return void setTimeout(() => this.#resume(CLOSING), CLOSING_READ_MS);
     }
@@ -252,7 +254,7 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
     return true;
   }
 
-  /** `onClosed` comes before `closed`. */
+  /** Sets the handlers; `onClosed` is called before `closed`. */
   listen(events: SocketEvents, onClosed: () => void): void {
     const socket = this.#socket;
     this.#events = events;
@@ -264,7 +266,7 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
     };
     queueMicrotask(open);
     socket.on("message", (data, binary) => {
-      // What came together with the handshake.
+      // This came together with the handshake.
       open();
       this.#heard();
       this.#whole_bytes = this.#stream.bytesRead;
@@ -280,14 +282,14 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
       });
     }
     this.#stream.on("data", ({ length }: Uint8Array) => this.#onData(length));
-    // A close follows each error, and says as much.
+    // A close follows each error, and tells as much.
     let failed = 0;
     socket.on("error", ({ code }) => failed = code === TOO_LARGE ? TOO_LONG : 0);
     socket.on("close", (code) => {
       open();
       onClosed();
       const closed = () => events.closed(this.#given_up ? PING_LOST : failed === 0 ? code : failed);
-      // What came before it was sent before it.
+      // Messages that came before the close were sent before it.
       if (this.#inbound === undefined) closed();
       else this.#inbound.finish(closed);
     });
@@ -303,7 +305,8 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
     if (this.#socket.readyState !== OPEN) return;
     this.#given_up = true;
     this.#socket.close(GOING_AWAY, "No response from ping frame.");
-    // After what the close frame needs to leave; a peer that is gone answers no close.
+    // The end comes after the time that the close frame needs to leave; a peer that is gone answers no
+    // close.
     setTimeout(() => this.#socket.terminate(), 0);
   }
 
