@@ -69,13 +69,13 @@ Deno.test("a time to live is said in the largest unit that fits", () => {
   ]);
 });
 
-Deno.test("a time that is none is left out", () => {
+Deno.test("a value that is no time is left out", () => {
   for (const value of [0, -1, NaN, Infinity, 9e15, "soon", null, undefined]) {
     assert.equal(whenText(value), "");
   }
 });
 
-Deno.test("a count that is none does not throw", () => {
+Deno.test("a value that is no count does not throw", () => {
   assert.equal(countText({ connections: { toString: 0 }, users: 1 }), "NaN connections of 1 user");
 });
 

@@ -28,7 +28,7 @@ Deno.test("a key is found as a person writes it; its last part is enough where i
   assert.deepEqual(port.same, ["server.port", "ops.port", "admin.port"]);
 });
 
-Deno.test("a name that is none has those that are near", () => {
+Deno.test("an unknown name is answered with similar names", () => {
   const near = (text: string) => {
     const explained = explainKey(text);
     return explained.found === undefined ? explained.near : undefined;

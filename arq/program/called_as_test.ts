@@ -4,7 +4,7 @@ import { calledAs } from "./called_as.ts";
 import { folderWith } from "../testing/disk_io.ts";
 import { runArq } from "../testing/run_arq.ts";
 
-Deno.test("the launcher's word, the checkout's task with and without npx, else arq", () => {
+Deno.test("suggestions name the launcher, else the checkout's task with or without npx, else arq", () => {
   assert.equal(calledAs({ ARQON_CALLED_AS: "bunx arq" }, true), "bunx arq");
   assert.equal(calledAs({ ARQON_CALLED_AS: "$(rm x)" }, false), "arq");
   assert.equal(calledAs({}, false), "arq");

@@ -68,7 +68,7 @@ Deno.test("what was trimmed is told, and the rest is printed", async () => {
   );
 });
 
-Deno.test("who asks for all there is has lost nothing that was trimmed before", async () => {
+Deno.test("a reader of all stored messages is told of no loss for what was trimmed before", async () => {
   for (const offset of [0, 49]) {
     const start = { offset, epoch: "e1", is_named: false };
     const { stdout, stderr } = await read(new StoredRoom([50]), [gap("history-trimmed")], start);
@@ -105,7 +105,7 @@ Deno.test("a room that begins anew is told and read from its beginning", async (
   assert.equal(stderr, `arq: orders: ${what}; beginning at 2\n`);
 });
 
-Deno.test("a room that began anew is refused to who named its epoch, one that goes on is not", async () => {
+Deno.test("a named epoch refuses a room that began anew, and accepts one that goes on", async () => {
   const room = new StoredRoom([2, 4]);
   room.epoch = "e2";
   const start = { ...named(8), is_epoch_named: true } as const;

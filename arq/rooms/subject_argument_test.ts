@@ -22,7 +22,7 @@ Deno.test("a tenant of one's own counts only where nothing else names one", () =
   assert.deepEqual([of("lobby"), of("lobby", "acme"), of("in.t.acme.*")], ["own", "acme", "acme"]);
 });
 
-Deno.test("what is of no tenant, or of another, is a wrong command line", () => {
+Deno.test("a subject of no tenant, or of another tenant, is a wrong command line", () => {
   const cases: [string, string | undefined][] = [
     ["", undefined],
     ["a b", undefined],

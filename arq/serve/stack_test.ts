@@ -18,7 +18,7 @@ const SHIELD = {
 const KEYS = { Service: "keys", State: "exited", Health: "", ExitCode: 0, Publishers: null };
 const WANTED = { port: 4000, ops_port: 4001, admin_port: 4002 };
 
-Deno.test("a list and an object a line are the same, and what is neither is nothing", () => {
+Deno.test("services are read from a list or from an object on each line, and from nothing else", () => {
   const list = parseServices(JSON.stringify([SHIELD, KEYS]));
   const lines = parseServices(`${JSON.stringify(SHIELD)}\n${JSON.stringify(KEYS)}\n`);
   assert.deepEqual(lines, list);

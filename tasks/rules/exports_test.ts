@@ -47,7 +47,7 @@ Deno.test("an export that only tests need is named", () => {
   }
 });
 
-Deno.test("what is used only by what nobody needs is not needed either", () => {
+Deno.test("a declaration that only unneeded ones use is not needed either", () => {
   const found = check({
     "shield/main.ts": MAIN,
     "shield/a.ts": "export function a() {}\nexport function b() { c(); }\nexport function c() {}",

@@ -48,7 +48,7 @@ Deno.test("the default may return, throw or only name what is left", () => {
   }
 });
 
-Deno.test("what has no end of values may have any default", () => {
+Deno.test("a switch over a type that is no closed union may have any default", () => {
   for (
     const text of [
       "declare const n: number; switch (n) { case 1: }",

@@ -18,7 +18,7 @@ Deno.test("pages, anchors, assets and other sites are fine", () => {
   );
 });
 
-Deno.test("what leads nowhere is told, once a page", () => {
+Deno.test("a dead link is told once for each page", () => {
   assert.deepEqual(check('<a href="/lost.html">a</a><a href="/lost.html">b</a><img src="b.png">'), [
     'index.html: "/lost.html" leads nowhere',
     'index.html: "b.png" leads nowhere',
