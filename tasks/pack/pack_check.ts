@@ -1,7 +1,7 @@
 /**
  * Checks the files of a package before it is published, as a pure function: it must have code with types for
- * every entry, package.json, README and licence, and nothing else. No tests, sources or secrets, and nothing that only Deno
- * or Node has.
+ * every entry, package.json, README and licence, and nothing else. No tests, sources or secrets, and nothing
+ * that only Deno or Node has.
  */
 
 /** The text of each file by its path in the package, for example `mod.js`. */
