@@ -49,9 +49,13 @@ function outcomeOf(error: unknown, { onSurprise, client }: ContenderOptions): Wr
 export async function askForEvents(client: Client, ledger: LockLedger): Promise<boolean> {
   try {
     const room = await client.room(ledger.room_id);
-    const options = { events_after: ledger.contiguous, timeout_ms: TIMEOUT_MS };
-    const { events = [] } = await room.get(undefined, options);
+    const events_after = ledger.known_to;
+    const { events = [], truncated } = await room.get(undefined, {
+      events_after,
+      timeout_ms: TIMEOUT_MS,
+    });
     for (const event of events) ledger.add(event as RoomEvent);
+    if (truncated === true && ledger.known_to === events_after) ledger.giveUp();
     return true;
   } catch (error) {
     if (error instanceof ArqonError) return false;

@@ -3,6 +3,7 @@
  * written with a fence that is over. Pure.
  */
 import type { RoomEvent } from "../../sdk/typescript/mod.ts";
+import { startOf } from "./lock_ledger.ts";
 import type { Grant, LockLedger, Write } from "./lock_ledger.ts";
 
 /** What contenders write, as the value of a key. */
@@ -37,10 +38,15 @@ class Reading {
   readonly granted = new Set<number>();
   /** Causes by fence. */
   readonly causes = new Map<number, unknown>();
-  #held: Held | undefined;
+  /** "unknown": in a new life of the stored rooms a room keeps the lock that it had. */
+  #held: Held | "unknown" | undefined = "unknown";
   #last_fence = 0;
+  #version = 0;
 
   read(event: RoomEvent): void {
+    if (event.first === true) this.#held = undefined;
+    else if (event.version !== this.#version + 1) this.#held = "unknown";
+    this.#version = event.version;
     if (event.op === "lock") this.#lock(event);
     else if (event.op === "unlock") this.#unlock(event);
     else if (event.op === "set") this.#write(event);
@@ -48,7 +54,7 @@ class Reading {
 
   #lock(event: RoomEvent): void {
     const { fence, holder, until_ms } = event as unknown as Held;
-    if (this.#held !== undefined) {
+    if (this.#held !== undefined && this.#held !== "unknown") {
       if (fence === this.#held.fence) return void (this.#held.until_ms = until_ms);
       this.#wrong(event, `a second holder: fence ${this.#held.fence} had not ended`);
     }
@@ -62,6 +68,10 @@ class Reading {
     const cause = String(event.cause);
     this.ends[cause] = (this.ends[cause] ?? 0) + 1;
     const held = this.#held;
+    if (held === "unknown") {
+      this.causes.set(Number(event.fence), cause);
+      return void (this.#held = undefined);
+    }
     if (held === undefined || held.fence !== event.fence) {
       return this.#wrong(event, `the lock was ${held?.fence ?? "none"}`);
     }
@@ -74,6 +84,7 @@ class Reading {
 
   #write(event: RoomEvent): void {
     const { fence } = event.value as unknown as Mark;
+    if (this.#held === "unknown") return;
     if (fence !== (this.#held?.fence ?? 0)) {
       return this.#wrong(event, `the lock was ${this.#held?.fence ?? "none"}`);
     }
@@ -87,31 +98,42 @@ class Reading {
   }
 }
 
+/** A room keeps its last 64 changes for whoever asks, and each contender does, again and again. */
 function missingVersions(events: ReadonlyMap<number, RoomEvent>): string[] {
   const last = Math.max(...events.keys());
   const missing: number[] = [];
-  for (let version = Math.min(...events.keys()); version < last; version++) {
+  for (let version = startOf(Math.min(...events.keys())) + 1; version < last; version++) {
     if (!events.has(version)) missing.push(version);
   }
   return missing.length === 0 ? [] : [`nobody ever heard of versions ${missing.join(", ")}`];
 }
 
-/** What contenders were answered, against what the room says of it. */
-function compareGrants(grants: readonly Grant[], readings: ReadonlyMap<string, Reading>): string[] {
+/**
+ * What contenders were answered, against what the room says of it. The last grants before a new life are
+ * left out when nobody has heard of them: nothing of before is told then.
+ */
+function compareGrants(
+  grants: readonly Grant[],
+  readings: ReadonlyMap<string, Reading>,
+  newest: string,
+): string[] {
   const holders = new Map<string, string>();
   return grants.flatMap(({ user_id, epoch, fence }) => {
     const key = `${epoch} ${fence}`;
     const before = holders.get(key) ?? user_id;
     holders.set(key, user_id);
     if (before !== user_id) return [`fence ${fence} was given to ${before} and to ${user_id}`];
-    if (readings.get(epoch)?.granted.has(fence)) return [];
+    const granted = readings.get(epoch)?.granted ?? new Set();
+    if (granted.has(fence)) return [];
+    if (epoch !== newest && fence > Math.max(0, ...granted)) return [];
     return [
       `${user_id} was given fence ${fence} of epoch ${epoch}, of which the room says nothing`,
     ];
   });
 }
 
-function compareWrites(writes: readonly Write[], events: readonly RoomEvent[]): string[] {
+function compareWrites({ writes, epochs, newest_epoch }: LockLedger): string[] {
+  const events = [...epochs.values()].flatMap((versions) => [...versions.values()]);
   const applied = new Map<string, RoomEvent>();
   const violations: string[] = [];
   for (const event of events.filter(({ op }) => op === "set")) {
@@ -130,6 +152,8 @@ function compareWrites(writes: readonly Write[], events: readonly RoomEvent[]): 
     }
     if (outcome.kind !== "applied") continue;
     if (event?.version === outcome.version && event.epoch === outcome.epoch) continue;
+    const last = Math.max(0, ...epochs.get(outcome.epoch)?.keys() ?? []);
+    if (event === undefined && outcome.epoch !== newest_epoch && outcome.version > last) continue;
     const found = event === undefined ? "nowhere" : `${event.version} of epoch ${event.epoch}`;
     violations.push(`${what} was told to be version ${outcome.version} and is ${found}`);
   }
@@ -137,10 +161,11 @@ function compareWrites(writes: readonly Write[], events: readonly RoomEvent[]): 
 }
 
 /** Two contenders that both had reason to take the room for theirs, at one moment. */
-function overlaps(grants: readonly Grant[], readings: ReadonlyMap<string, Reading>): string[] {
-  const beliefs = grants.flatMap(({ user_id, epoch, fence, acked_ms, until_ms, released_ms }) => {
-    // Whose connection is gone learns it later than its Shield; the fence is what protects there.
-    if (readings.get(epoch)?.causes.get(fence) === "holder-left") return [];
+function overlaps(grants: readonly Grant[], readings: readonly Reading[]): string[] {
+  const beliefs = grants.flatMap(({ user_id, fence, acked_ms, until_ms, released_ms }) => {
+    // Whose connection is gone learns it later than its Shield; the fence is what protects there. A lock
+    // may end in another epoch than it was granted in.
+    if (readings.some(({ causes }) => causes.get(fence) === "holder-left")) return [];
     const to_ms = Math.min(until_ms, released_ms ?? Infinity);
     return acked_ms < to_ms ? [{ user_id, fence, from_ms: acked_ms, to_ms }] : [];
   }).sort((one, other) => one.from_ms - other.from_ms);
@@ -184,9 +209,9 @@ export function judgeLocks(ledger: LockLedger): Judgement {
     ...conflicts,
     ...gaps,
     ...all.flatMap((reading) => reading.violations),
-    ...compareGrants(grants, readings),
-    ...compareWrites(writes, events),
-    ...overlaps(grants, readings),
+    ...compareGrants(grants, readings, ledger.newest_epoch),
+    ...compareWrites(ledger),
+    ...overlaps(grants, all),
   ];
   return {
     violations: violations.map((text) => `locks of ${tenant_id}/${room_id}: ${text}`),

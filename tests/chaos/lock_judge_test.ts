@@ -21,7 +21,8 @@ const set = (fence: number, at_ms: number, nonce = `${fence}-${at_ms}`): Told =>
 function ledgerOf(...events: Told[]): LockLedger {
   const ledger = new LockLedger("acme", "lock");
   for (const [index, event] of events.entries()) {
-    ledger.add({ epoch: "1", version: index + 1, by: "u", at_ms: 0, ...event } as RoomEvent);
+    const head = { epoch: "1", version: index + 1, by: "u", at_ms: 0 };
+    ledger.add({ ...head, ...(index === 0 ? { first: true } : {}), ...event } as RoomEvent);
   }
   return ledger;
 }
@@ -131,11 +132,36 @@ Deno.test("versions that nobody heard of and versions with two contents are foun
   wrong(twofold, /version 1 of epoch 1 is both/);
 });
 
-Deno.test("the ledger knows up to where it is complete, and begins anew with a new epoch", () => {
+/** An event of a later life of the stored rooms, whose versions begin behind 2,000. */
+const later = (version: number, told: Told): RoomEvent =>
+  ({ epoch: "8", version: 2_000 + version, by: "u", ...told }) as RoomEvent;
+
+Deno.test("a room keeps its lock over a new life, and the end of what was before is not told", () => {
+  const ledger = ledgerOf(lock(5, 1, 90), set(5, 2));
+  ledger.granted(held("ann", 5, 1, 90));
+  // Both were answered, and the life ended before anybody heard of them.
+  ledger.granted(held("bob", 6, 1, 1));
+  ledger.writes.push(written(6, "6-2", { kind: "applied", epoch: "1", version: 4 }));
+  for (const [index, told] of [set(5, 3), unlock(5, 4, "holder-left"), lock(7, 5, 95)].entries()) {
+    ledger.add(later(index + 1, told));
+  }
+  ledger.granted({ ...held("eve", 7, 6, 95), epoch: "8" });
+  assert.deepEqual(judgeLocks(ledger).violations, []);
+  ledger.granted({ ...held("zoe", 9, 95, 96), epoch: "8" });
+  wrong(ledger, /zoe was given fence 9 of epoch 8, of which the room says nothing/);
+});
+
+Deno.test("the ledger knows up to where it is complete, also in a new epoch and behind what is lost", () => {
   const ledger = ledgerOf(set(0, 1), set(0, 2));
-  assert.equal(ledger.contiguous, 2);
-  ledger.add({ epoch: "8", version: 2, by: "u", ...set(0, 3) } as RoomEvent);
-  assert.equal(ledger.contiguous, 0);
-  ledger.add({ epoch: "8", version: 1, by: "u", ...set(0, 3, "x") } as RoomEvent);
-  assert.equal(ledger.contiguous, 2);
+  assert.equal(ledger.known_to, 2);
+  ledger.add(later(2, set(0, 3)));
+  assert.equal(ledger.known_to, 2_000);
+  ledger.add(later(1, set(0, 3, "x")));
+  assert.equal(ledger.known_to, 2_002);
+  ledger.add(later(70, set(0, 4)));
+  assert.equal(ledger.known_to, 2_002);
+  ledger.giveUp();
+  assert.equal(ledger.known_to, 2_070);
+  ledger.giveUp();
+  assert.equal(ledger.known_to, 2_070);
 });

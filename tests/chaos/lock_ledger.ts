@@ -29,6 +29,14 @@ export interface Write {
     | { readonly kind: "unknown" };
 }
 
+/** The versions of a room's epoch begin behind a multiple of this (`brain/rooms/store/life.ts`). */
+const START_EVERY = 1_000;
+
+/** The version before the first of the epoch that this one is of. */
+export function startOf(version: number): number {
+  return Math.floor((version - 1) / START_EVERY) * START_EVERY;
+}
+
 /** One room. */
 export class LockLedger {
   readonly tenant_id: string;
@@ -42,18 +50,32 @@ export class LockLedger {
   #epoch = "";
   /** When something happened in it first, as far as is known. Unix ms. */
   #begun_ms = -Infinity;
-  #contiguous = 0;
+  /** Undefined before anything of the newest epoch is known. */
+  #known_to: number | undefined;
 
   constructor(tenant_id: string, room_id: string) {
     this.tenant_id = tenant_id;
     this.room_id = room_id;
   }
 
-  /** Every version up to this one of the newest epoch is known. */
-  get contiguous(): number {
+  /** The epoch in which something happened last. */
+  get newest_epoch(): string {
+    return this.#epoch;
+  }
+
+  /** Up to this version of the newest epoch everything is known, or given up; 0 before anything is. */
+  get known_to(): number {
     const events = this.epochs.get(this.#epoch);
-    while (events?.has(this.#contiguous + 1)) this.#contiguous++;
-    return this.#contiguous;
+    if (events === undefined || this.#known_to === undefined) return 0;
+    while (events.has(this.#known_to + 1)) this.#known_to++;
+    return this.#known_to;
+  }
+
+  /** The room no longer tells what comes behind `known_to`: goes on at the next version that is known. */
+  giveUp(): void {
+    const known_to = this.known_to;
+    const later = [...this.epochs.get(this.#epoch)?.keys() ?? []].filter((one) => one > known_to);
+    if (later.length > 0) this.#known_to = Math.min(...later) - 1;
   }
 
   /** Takes an answer to a lock: a new one, or the same again for longer. */
@@ -80,7 +102,7 @@ export class LockLedger {
       this.epochs.set(epoch, events);
       // Epochs say nothing of their order; what happened in them does.
       if (event.at_ms >= this.#begun_ms) {
-        [this.#epoch, this.#contiguous, this.#begun_ms] = [epoch, 0, event.at_ms];
+        [this.#epoch, this.#known_to, this.#begun_ms] = [epoch, startOf(version), event.at_ms];
       }
     }
     const known = events.get(version);
