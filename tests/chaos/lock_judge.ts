@@ -4,7 +4,7 @@
  */
 import type { RoomEvent } from "../../sdk/typescript/mod.ts";
 import { startOf } from "./lock_ledger.ts";
-import type { Grant, LockLedger, Write } from "./lock_ledger.ts";
+import type { Grant, LockLedger } from "./lock_ledger.ts";
 
 /** What contenders write, as the value of a key. */
 export interface Mark {
