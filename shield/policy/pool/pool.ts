@@ -64,8 +64,8 @@ export interface PolicyPool {
    */
   evaluate(request: EvaluateRequest): Promise<Verdict>;
   /**
-   * Makes a module ready on every worker: what `meter` made of the upload that `sha256` names. Resolves when chains may name it; at once when it is loaded already. Rejects with
-   * `PolicyModuleError`: it cannot be compiled within the limits, or it is quarantined; with another
+   * Makes a module ready on every worker: what `meter` made of the upload that `sha256` names. Rejects
+   * with `PolicyModuleError` when it cannot be compiled within the limits or is quarantined, with another
    * Error when that cannot be found out here and now.
    */
   load(sha256: string, module: LoadableModule): Promise<void>;
