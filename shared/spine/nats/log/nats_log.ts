@@ -179,9 +179,10 @@ export class StreamLog implements AppendLog {
 
   async #status(): Promise<LogStatus> {
     return await this.ask(async ({ stream, timeout_ms }) => {
+      const asked = this.#lives.tail;
       const info = await this.#tools.api.info(stream, timeout_ms);
       this.#bound.note(info.config);
-      await this.#lives.compare(info, timeout_ms);
+      await this.#lives.compare(info, asked, timeout_ms);
       const { config, state: { messages, bytes, last_seq: log_offset } } = info;
       return { ...retentionOf(config), stream: this.stream, messages, bytes, log_offset };
     });
@@ -230,9 +231,10 @@ export class StreamLog implements AppendLog {
 
   async #info(stream: string, timeout_ms: number): Promise<StreamInfo> {
     const asked_ms = this.#tools.monotonic();
+    const asked = this.#lives.tail;
     const info = await this.#tools.api.info(stream, timeout_ms);
     const { stream: life } = this;
-    this.#lives.hear(info);
+    this.#lives.hear(info, asked);
     this.#hear(info, asked_ms);
     if (life !== this.stream) this.#tools.onAnotherStream(this);
     return info;

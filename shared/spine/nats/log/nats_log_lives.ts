@@ -117,13 +117,21 @@ export class StreamLives {
     return true;
   }
 
+  /** What is known now: to be read before the leader is asked, and given with its answer. */
+  get tail(): Tail {
+    const life = newestLife(this.#lives).name;
+    return { life, given: this.#given, offset: this.#offset, time: this.#time };
+  }
+
   /**
-   * Takes an answer of the leader. Throws `StreamLost` when it contradicts what is known: then `prove`
-   * says what has happened.
+   * Takes an answer of the leader. Throws `StreamLost` when it contradicts what was known when it was
+   * `asked`: then `prove` says what has happened. What was heard since then may be newer than the
+   * answer, since the leader answers questions beside appends and not in their order.
    */
-  hear({ config, state }: StreamInfo): void {
+  hear({ config, state }: StreamInfo, asked: Tail): void {
     if (config.name !== this.#stream) throw new StreamLost("the log has another stream");
     const { name } = newestLife(this.#lives);
+    if (asked.life !== name) return;
     const text = config.metadata?.[LIVES];
     if (text !== this.#text) {
       const lives = livesOf(config);
@@ -131,17 +139,16 @@ export class StreamLives {
       this.#lives = lives;
       this.#text = text;
     }
-    if (state.last_seq < this.#given) throw new StreamLost("the log has lost its end");
-    this.#note(state);
+    if (state.last_seq < asked.given) throw new StreamLost("the log has lost its end");
+    if (state.last_seq >= this.#offset) this.#note(state);
   }
 
   /** As `hear`, and looks whether the newest message that was known is still there. */
-  async compare(info: StreamInfo, timeout_ms: number): Promise<void> {
-    const tail = this.#tail();
-    if (info.state.last_seq >= tail.given && !await this.#holds(info, tail, timeout_ms)) {
+  async compare(info: StreamInfo, asked: Tail, timeout_ms: number): Promise<void> {
+    if (info.state.last_seq >= asked.given && !await this.#holds(info, asked, timeout_ms)) {
       throw new StreamLost("the log holds other messages than before");
     }
-    this.hear(info);
+    this.hear(info, asked);
   }
 
   /**
@@ -185,7 +192,7 @@ export class StreamLives {
     this.#vouched = stream;
     this.#stopVouching = vouchFor(this.#tools.api.link, stream, async () => {
       await this.#settled.promise;
-      return this.#tail();
+      return this.tail;
     });
   }
 
@@ -205,16 +212,11 @@ export class StreamLives {
     this.#heard_ms = this.#tools.monotonic();
   }
 
-  #tail(): Tail {
-    const life = newestLife(this.#lives).name;
-    return { life, given: this.#given, offset: this.#offset, time: this.#time };
-  }
-
   async #settle(info: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
     const { names } = this.#tools;
     const { name } = info.config;
     if (isNew(info)) return info;
-    const known = this.#is_known ? this.#tail() : undefined;
+    const known = this.#is_known ? this.tail : undefined;
     if (known !== undefined && await this.#goesOn(info, known, timeout_ms)) return info;
     // Read before anybody is asked: who began a life since then has changed it.
     const bucket = await names.bucket();
