@@ -144,7 +144,12 @@ export class Traffic implements AsyncDisposable {
       });
     while (behind().length > 0) {
       if (Date.now() > deadline_ms) {
-        throw new Error(`${behind().map(({ room }) => room)} did not hear the last message`);
+        const behind_by = behind().map(({ room, sights }) =>
+          `${room} did not hear the last message; its last sights: ${
+            JSON.stringify(sights.slice(-5))
+          }`
+        );
+        throw new Error([...behind_by, ...this.#errors].join("; "));
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
