@@ -14,6 +14,7 @@ import {
 } from "../../shared/records/bans.ts";
 import type { Ban } from "../../shared/records/bans.ts";
 import type { Logger } from "../../shared/logs/log.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { BanCommand, RoomAddress, UnbanCommand } from "./commands/command.ts";
 
@@ -135,7 +136,7 @@ export class BanBook {
         return 1;
       } catch (error) {
         // Renewed meanwhile: then it is not over.
-        if (error instanceof ArqonError && error.reason === "version-conflict") return 0;
+        if (isConflict(error)) return 0;
         throw error;
       }
     });

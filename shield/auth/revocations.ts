@@ -15,6 +15,7 @@ import {
   REVOCATIONS_BUCKET,
 } from "../../shared/records/revocations.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine.ts";
 import { WatchedBucket } from "../../shared/spine/watched_bucket.ts";
 import type { Authenticator } from "./authenticate.ts";
@@ -154,7 +155,7 @@ export class Revocations {
         swept++;
       } catch (error) {
         // Renewed or deleted meanwhile.
-        if (error instanceof ArqonError && error.reason === "version-conflict") continue;
+        if (isConflict(error)) continue;
         log.warn("revocations that are over cannot be deleted", { error });
         break;
       }

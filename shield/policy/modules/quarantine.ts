@@ -4,9 +4,9 @@
  * nor another node tries them again. Here they are in quarantine at once, whether or not the Spine
  * answers. The pool decides which modules go in; only an operator lets one out.
  */
-import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, Spine } from "../../../shared/spine/contract/spine.ts";
 
 const BUCKET = "ARQON_POLICY_QUARANTINE";
@@ -153,7 +153,7 @@ class StoredQuarantine implements Quarantine {
         return void await this.#bucket.update([sha256], value, 0);
       } catch (error) {
         // Another node has put the same module in.
-        if (error instanceof ArqonError && error.reason === "version-conflict") return;
+        if (isConflict(error)) return;
         if (attempt === 0) {
           this.#options.log.error("a quarantine holds on this node only until it can be stored", {
             sha256,
