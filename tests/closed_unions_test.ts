@@ -15,7 +15,7 @@ const KNOWN: Readonly<Record<string, number>> = {
   // Opcodes, in both directions, and the operations of the text form.
   "proto/frame.ts": 2,
   "proto/text.ts": 1,
-  "sdk/typescript/session.ts": 1,
+  "sdk/typescript/connection/session.ts": 1,
   // Payloads.
   "proto/scan.ts": 1,
   "proto/text_encode.ts": 1,
@@ -28,7 +28,7 @@ const KNOWN: Readonly<Record<string, number>> = {
   // Signals, what a client does about a refusal, commands of rooms.
   "shield/signals/signals.ts": 1,
   "shield/signals/signal_writes.ts": 2,
-  "sdk/typescript/close_reaction.ts": 1,
+  "sdk/typescript/connection/close_reaction.ts": 1,
   "brain/rooms/commands/request.ts": 2,
   "brain/rooms/commands/apply.ts": 1,
   // Events of the Spine and messages between processes.

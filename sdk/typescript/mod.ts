@@ -11,27 +11,32 @@
  * for await (const message of room.subscribe()) console.log(message.sender, message.json());
  * ```
  */
-export { connect, Connection } from "./connection.ts";
-export type { ConnectOptions, SocketLike, Status, TokenRequest } from "./options.ts";
-export type { WebSocketConstructor } from "./options.ts";
-export type { PlatformEvents } from "./platform_events.ts";
-export { ed25519Signer } from "./signing.ts";
-export type { Signer } from "./signing.ts";
-export { Room } from "./room.ts";
-export type { CommandOptions, CommandResult, Data, PublishOptions } from "./room_request.ts";
-export { standardCodec } from "./codec.ts";
-export type { Codec, StandardIssue, StandardResult, StandardSchema } from "./codec.ts";
-export { TypedRoom, typedRoom } from "./typed_room.ts";
+export { connect, Connection } from "./connection/connection.ts";
+export type { ConnectOptions, SocketLike, Status, TokenRequest } from "./options/options.ts";
+export type { WebSocketConstructor } from "./options/options.ts";
+export type { PlatformEvents } from "./options/platform_events.ts";
+export { ed25519Signer } from "./request/signing.ts";
+export type { Signer } from "./request/signing.ts";
+export { Room } from "./room/room.ts";
+export type {
+  CommandOptions,
+  CommandResult,
+  Data,
+  PublishOptions,
+} from "./request/room_request.ts";
+export { standardCodec } from "./room/codec.ts";
+export type { Codec, StandardIssue, StandardResult, StandardSchema } from "./room/codec.ts";
+export { TypedRoom, typedRoom } from "./room/typed_room.ts";
 export type {
   TypedMessage,
   TypedPublishOptions,
   TypedSubscribeOptions,
   TypedSubscription,
-} from "./typed_room.ts";
-export { holdLock, withLock } from "./held_lock.ts";
-export type { HeldLock, HoldLockOptions } from "./held_lock.ts";
-export type { Listener, MessageHandler } from "./listener.ts";
-export type { Overflow } from "./message_buffer.ts";
+} from "./room/typed_room.ts";
+export { holdLock, withLock } from "./room/held_lock.ts";
+export type { HeldLock, HoldLockOptions } from "./room/held_lock.ts";
+export type { Listener, MessageHandler } from "./room/listener.ts";
+export type { Overflow } from "./message/message_buffer.ts";
 export type {
   BanOptions,
   BanScope,
@@ -46,18 +51,22 @@ export type {
   RoomState,
   RoomValue,
   UnbanOptions,
-} from "./room_state.ts";
-export type { HistoryOptions, RoomHistory } from "./history.ts";
-export type { Position } from "./position.ts";
-export type { Json, JsonInput } from "./json.ts";
-export type { PresenceSubscription, SubscribeOptions, Subscription } from "./subscription.ts";
-export { Presence } from "./presence.ts";
-export type { PresenceChanges } from "./presence.ts";
-export type { Member, MemberCount } from "./member_table.ts";
-export { Message } from "./message.ts";
-export { parseAddress } from "./address.ts";
-export type { Address } from "./address.ts";
-export type { Backoff } from "./backoff.ts";
-export { errorFromWire } from "./wire_error.ts";
+} from "./state/room_state.ts";
+export type { HistoryOptions, RoomHistory } from "./durable/history.ts";
+export type { Position } from "./durable/position.ts";
+export type { Json, JsonInput } from "./wire/json.ts";
+export type {
+  PresenceSubscription,
+  SubscribeOptions,
+  Subscription,
+} from "./subscription/subscription.ts";
+export { Presence } from "./presence/presence.ts";
+export type { PresenceChanges } from "./presence/presence.ts";
+export type { Member, MemberCount } from "./presence/member_table.ts";
+export { Message } from "./message/message.ts";
+export { parseAddress } from "./options/address.ts";
+export type { Address } from "./options/address.ts";
+export type { Backoff } from "./time/backoff.ts";
+export { errorFromWire } from "./wire/wire_error.ts";
 export { ArqonError } from "@arqon/proto";
 export type { Ack, PlainSignal, Reason, Uint64, Welcome } from "@arqon/proto";

@@ -3,7 +3,7 @@
  * that needs a package, `@bufbuild/protobuf`; who does not import it does not load that.
  */
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import type { Codec } from "./codec.ts";
+import type { Codec } from "./room/codec.ts";
 
 /**
  * The binary form of a generated message. `schema_id` is what the bus's registry maps and validates

@@ -96,6 +96,21 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "brain",
   ],
   [
+    "sdk/typescript/time",
+    "sdk/typescript/wire",
+    "sdk/typescript/message",
+    "sdk/typescript/durable",
+    "sdk/typescript/presence",
+    "sdk/typescript/token",
+    "sdk/typescript/options",
+    "sdk/typescript/request",
+    "sdk/typescript/state",
+    "sdk/typescript/subscription",
+    "sdk/typescript/room",
+    "sdk/typescript/connection",
+    "sdk/typescript",
+  ],
+  [
     "arq/terminal",
     "arq/answers",
     "arq/bus",
@@ -181,4 +196,4 @@ function crowded(modules: readonly Module[]): Violation[] {
 }
 
 /** Folders that are still crowded. The list may get shorter, never longer. */
-const CROWDED = new Set(["bench/load", "sdk/typescript"]);
+const CROWDED = new Set(["bench/load"]);

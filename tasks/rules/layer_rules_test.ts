@@ -63,7 +63,7 @@ Deno.test("the SDK's Protobuf entry alone may import that package, and nothing o
   const [specifier, target] = ["@bufbuild/protobuf", "npm:/@bufbuild/protobuf@2.17.0"];
   assert.deepEqual(check("sdk/typescript/protobuf.ts", specifier, target), []);
   assert.equal(check("sdk/typescript/protobuf.ts", "zod", "npm:/zod@4.6.7").length, 1);
-  assert.equal(check("sdk/typescript/codec.ts", specifier, target).length, 1);
+  assert.equal(check("sdk/typescript/room/codec.ts", specifier, target).length, 1);
   assert.match(
     check("sdk/typescript/mod.ts", "./protobuf.ts", "sdk/typescript/protobuf.ts").join(),
     /would load a package/,

@@ -14,11 +14,11 @@ import {
 } from "@arqon/proto";
 import { encodeClient } from "../../conformance/encode.ts";
 import { fromHex, plainFrame, toHex } from "../../conformance/plain.ts";
-import { backoffDelay, DEFAULT_BACKOFF } from "../backoff.ts";
-import { closeReaction, type Reaction, refusalReaction } from "../close_reaction.ts";
-import { MemberTable } from "../member_table.ts";
-import { Message } from "../message.ts";
-import { errorFromWire } from "../wire_error.ts";
+import { backoffDelay, DEFAULT_BACKOFF } from "../time/backoff.ts";
+import { closeReaction, type Reaction, refusalReaction } from "../connection/close_reaction.ts";
+import { MemberTable } from "../presence/member_table.ts";
+import { Message } from "../message/message.ts";
+import { errorFromWire } from "../wire/wire_error.ts";
 
 const FOLDER = new URL("../../conformance/vectors/", import.meta.url);
 

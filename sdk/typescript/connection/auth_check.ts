@@ -1,0 +1,95 @@
+/**
+ * Finds out why a WebSocket never opened. Browsers hide the status of a refused upgrade, so the SDK
+ * asks `GET /v1/auth/check`, which answers the same 401, 403 or 503. The outcome is always an
+ * error.
+ */
+import { ArqonError } from "@arqon/proto";
+import { BODY_BYTES_MAX, WAIT_MS_MAX } from "../wire/bounds.ts";
+import { errorFromWire, textOf } from "../wire/wire_error.ts";
+
+/** One question to `/v1/auth/check`. The token goes into the header only, never into an error. */
+export interface AuthCheck {
+  readonly check_url: string;
+  readonly token: string;
+  /** What the WebSocket itself said of the failure, if anything. */
+  readonly detail: string;
+  readonly timeout_ms: number;
+  readonly signal: AbortSignal;
+}
+
+async function boundedText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  // Not every browser can iterate over a stream.
+  const reader = response.body?.getReader();
+  let text = "";
+  for (let bytes = 0; reader && bytes <= BODY_BYTES_MAX;) {
+    const { value, done } = await reader.read();
+    if (done) return text;
+    bytes += value.length;
+    text += decoder.decode(value, { stream: true });
+  }
+  await reader?.cancel();
+  return text;
+}
+
+/** The refusal that a problem body tells of; undefined when the text is none. */
+function refusalOf(text: string, { status, headers }: Response): ArqonError | undefined {
+  try {
+    const { reason, detail, retry_after_ms } = JSON.parse(text);
+    if (typeof reason !== "string") return undefined;
+    return errorFromWire({
+      reason,
+      message: typeof detail === "string" ? detail : "",
+      code: status,
+      // The body says it to the millisecond: whole seconds would bring a crowd back together.
+      retry_after_ms: boundedWait(retry_after_ms) ||
+        retryAfterOf(headers.get("retry-after"), Date.now()),
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+/** The text of the innermost cause: fetch wraps what really happened. */
+function rootMessage(error: unknown): string {
+  const { cause } = error as { cause?: unknown };
+  return cause === undefined ? textOf(error) : rootMessage(cause);
+}
+
+function boundedWait(wait_ms: unknown): number {
+  if (typeof wait_ms !== "number" || !(wait_ms > 0)) return 0;
+  return Math.min(Math.ceil(wait_ms), WAIT_MS_MAX);
+}
+
+/**
+ * The wait that a `Retry-After` header asks for, in ms, in both forms of RFC 9110; 0 when there is
+ * none that is understood.
+ */
+export function retryAfterOf(value: string | null, now_ms: number): number {
+  const wait_ms = Number(value) * 1_000;
+  return boundedWait(Number.isNaN(wait_ms) ? Date.parse(String(value)) - now_ms : wait_ms);
+}
+
+/**
+ * Resolves with the reason why no connection came about; `unreachable` when nobody can be asked.
+ */
+export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
+  const { check_url, token, detail, timeout_ms, signal } = check;
+  const unreachable = (why: string, cause?: unknown) =>
+    new ArqonError("unreachable", `${new URL(check_url).origin}: ${why}`, { cause });
+  try {
+    const response = await fetch(check_url, {
+      headers: { authorization: `Bearer ${token}` },
+      redirect: "manual",
+      cache: "no-store",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeout_ms)]),
+    });
+    const text = await boundedText(response);
+    if (response.ok) return unreachable(`the WebSocket did not open${detail && ` (${detail})`}`);
+    return refusalOf(text, response) ??
+      unreachable(`HTTP ${response.status}, not from an ArqonBus`);
+  } catch (error) {
+    if (signal.aborted) return new ArqonError("connection-closed");
+    return unreachable(rootMessage(error), error);
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What a client does after its connection ended or was refused. A pure decision from the close code
+ * (the generated table of close codes), the reason of the last error, and what the Shield said over
+ * HTTP. It does not wait and does not connect.
+ */
+import { ArqonError, isReason, ruleOf, ruleOfClose } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import { SPREAD_MS_MAX } from "../wire/bounds.ts";
+
+/**
+ * What `Connection` does next. `onStatus` hears the `error`, and at the end so does every waiting
+ * request.
+ */
+export type Reaction =
+  /** Do not try again: the connection ends with this error (none: it was closed on purpose). */
+  | { readonly action: "stop"; readonly error: ArqonError | undefined }
+  /** Try again after the wait. */
+  | {
+    readonly action: "reconnect";
+    readonly error: ArqonError;
+    /** Wait at least this long, in ms. */
+    readonly floor_ms: number;
+    /** Instead of the backoff, wait a random time up to this, in ms; 0: use the backoff. */
+    readonly spread_ms: number;
+    /** The present token is of no use: a new one is asked for first. */
+    readonly new_token: boolean;
+  };
+
+/** Close codes of disagreements about the protocol, which another attempt would only repeat. */
+const HOPELESS: readonly number[] = [1002, 1003, 1007, 1010];
+
+/** The N of the close reason `restart;spread_ms=N`; 0 when the reason says nothing of the kind. */
+export function spreadOf(reason: string): number {
+  const digits = /(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)/.exec(reason)?.[1] ?? 0;
+  return Math.min(Number(digits), SPREAD_MS_MAX);
+}
+
+/** A close in words. */
+export function closeText(code: number, reason: string): string {
+  const name = ruleOfClose(code)?.name;
+  return `closed with ${code}${name ? ` ${name}` : ""}${reason && `: ${reason}`}`;
+}
+
+/** The error that a close names: a Shield gives an error's reason as the reason of the close. */
+function namedError(code: number, reason: string): ArqonError | undefined {
+  return isReason(reason) && ruleOf(reason).close === code ? new ArqonError(reason) : undefined;
+}
+
+/** The reason that stands for a close code when nothing else says more. */
+const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
+  1008: "too-many-protocol-errors",
+  1009: "frame-too-large",
+  4401: "token-expired",
+  4403: "banned",
+  4413: "frame-too-large",
+  4429: "slow-consumer",
+};
+
+/**
+ * The reaction to the end of an open connection with `code` and `reason`. `last_error` is the ERR
+ * frame right before the close, if any. It says more than the code: `refresh-mismatch` must not
+ * reconnect, 4401 may.
+ */
+export function closeReaction(
+  code: number,
+  reason: string,
+  last_error: ArqonError | undefined,
+): Reaction {
+  const told = last_error && ruleOf(last_error.reason).close === code
+    ? last_error
+    : namedError(code, reason);
+  const error = told ??
+    new ArqonError(
+      CLOSE_REASONS[code] ?? "connection-lost",
+      code === 4403 ? "" : closeText(code, reason),
+    );
+  if (code === 1000) return { action: "stop", error: undefined };
+  const rule = ruleOfClose(code);
+  const hopeless = rule === undefined ? HOPELESS.includes(code) : rule.client === "never-retry";
+  if (hopeless || (told && ruleOf(told.reason).client === "never-retry")) {
+    return { action: "stop", error };
+  }
+  return again(error, rule?.client, code === 1012 ? spreadOf(reason) : 0);
+}
+
+/** The reaction to an upgrade that was refused, or that nobody answered. */
+export function refusalReaction(error: ArqonError): Reaction {
+  const { client } = ruleOf(error.reason);
+  switch (client) {
+    case "never-retry":
+      return { action: "stop", error };
+    case "refresh-token":
+    case "back-off":
+    case "other-node":
+      return again(error, client, 0);
+    default:
+      return client satisfies never;
+  }
+}
+
+function again(error: ArqonError, client: string | undefined, spread_ms: number): Reaction {
+  return {
+    action: "reconnect",
+    error,
+    floor_ms: error.retry_after_ms,
+    spread_ms,
+    new_token: client === "refresh-token",
+  };
+}

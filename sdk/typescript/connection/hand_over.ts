@@ -1,0 +1,141 @@
+/**
+ * From a Shield that is about to stop to another one, without a moment in between: the next session is
+ * opened while the old one still serves, rooms are subscribed there as well, and only then is the old
+ * one left. When no other Shield can be had in time, nothing has changed, and the end of the old session
+ * is an end like any other.
+ *
+ * The order, and why:
+ * 1. *Nothing new is sent until the move is made*, and what was sent is awaited (`SETTLE_MS` at most).
+ *    So a room's messages never pass one another on two ways, and with `no_echo` none of them comes
+ *    back over the next session: the bus has had it before that session subscribed.
+ * 2. SUBs on the next session: durable rooms from their position, plain ones while the old session goes
+ *    on delivering, and what the next one delivers is held.
+ * 3. `LINGER_MS` for the servers of a NATS cluster to hear of the new subscriptions, then a PING on the
+ *    old session, whose PONG says that everything from before has come.
+ * 4. The next session is the present one, and locks that are held are renewed over it: the Brain releases
+ *    those of a connection that ends. The old session is closed when this is done and it has answered
+ *    what was under way.
+ */
+import { backoffDelay } from "../time/backoff.ts";
+import type { Backoff } from "../time/backoff.ts";
+import {
+  BEGIN_MS,
+  LINGER_MS,
+  POLL_MS,
+  RENEW_MS,
+  SETTLE_MS,
+  WINDOW_MS_MAX,
+} from "../wire/bounds.ts";
+import type { Outbox } from "../request/outbox.ts";
+import type { Session } from "./session.ts";
+import { sleep } from "../time/sleep.ts";
+import type { Subscriptions } from "../subscription/subscriptions.ts";
+
+/** What a move needs of its connection. */
+export interface HandOverOptions {
+  readonly outbox: Pick<Outbox, "pause" | "connected" | "underWay">;
+  readonly subscriptions: Pick<Subscriptions, "begin" | "abandon" | "cross" | "settle">;
+  /**
+   * Tries once to open a session; undefined when none opened, with how long to wait at least before
+   * another try, in ms, or for ever.
+   */
+  readonly open: () => Promise<Session | { readonly retry_ms: number }>;
+  /** See `LockKeeping`. */
+  readonly renewals: ReadonlySet<() => Promise<void>>;
+  readonly backoff: Backoff;
+  readonly random: () => number;
+  /** Aborted when the connection ends. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Moves within `window_ms`. Resolves with the next session, on which everything is then, or with
+ * undefined when there is none. The old session may end at any time; never rejects.
+ */
+export async function handOver(
+  old: Session,
+  window_ms: number,
+  options: HandOverOptions,
+): Promise<Session | undefined> {
+  const { backoff, random } = options;
+  const { signal, stop } = until(options.signal, old);
+  // Everybody was told at once: not everybody comes at once. The other half is for further attempts.
+  let wait_ms = random() * Math.max(0, Math.min(window_ms, WINDOW_MS_MAX)) / 2;
+  try {
+    for (let attempt = 0;; attempt++) {
+      await sleep(wait_ms, signal);
+      if (signal.aborted) return undefined;
+      wait_ms = backoffDelay(attempt, backoff, random);
+      const opened = await options.open();
+      if ("retry_ms" in opened) {
+        if (opened.retry_ms === Infinity) return undefined;
+        wait_ms += opened.retry_ms;
+      } else if (await move(old, opened, options)) {
+        return opened;
+      }
+    }
+  } finally {
+    stop();
+  }
+}
+
+/** A signal for when the connection or one of the sessions ends, or `stop` is called. */
+function until(
+  connection: AbortSignal,
+  ...sessions: readonly Session[]
+): { readonly signal: AbortSignal; readonly stop: () => void } {
+  const own = new AbortController();
+  const stop = () => own.abort();
+  for (const { ended } of sessions) void ended.then(stop);
+  return { signal: AbortSignal.any([connection, own.signal]), stop };
+}
+
+/**
+ * Moves to the next session. False when that was lost, or of no use, before everything was there.
+ */
+async function move(old: Session, next: Session, options: HandOverOptions): Promise<boolean> {
+  const { outbox, subscriptions } = options;
+  const { signal, stop } = until(options.signal, old, next);
+  outbox.pause();
+  for (let waited_ms = 0; waited_ms < SETTLE_MS && !signal.aborted; waited_ms += POLL_MS) {
+    if (outbox.underWay(old) === 0) break;
+    await sleep(POLL_MS, signal);
+  }
+  const begun = subscriptions.begin(next).then(() => true);
+  const stands = await Promise.race([begun, sleep(BEGIN_MS, signal)]) === true;
+  if (stands) await sleep(LINGER_MS, signal);
+  const lossless = stands && await Promise.race([old.echo(), next.ended]) === true;
+  if (!old.over && (next.over || !stands)) {
+    stop();
+    subscriptions.abandon();
+    outbox.connected(old);
+    next.close(1000, "");
+    return false;
+  }
+  subscriptions.cross(lossless);
+  outbox.connected(next);
+  const renew = () =>
+    Promise.race([
+      Promise.all([...options.renewals].map((renewal) => renewal())),
+      sleep(RENEW_MS, signal),
+    ]);
+  await renew();
+  if (outbox.underWay(old) > 0) {
+    while (!signal.aborted && outbox.underWay(old) > 0) await sleep(POLL_MS, signal);
+    // What was granted on the old session meanwhile.
+    await renew();
+  }
+  stop();
+  void settle(next, options);
+  old.close(1000, "");
+  return true;
+}
+
+/**
+ * Drops the overlap: when everything that the old session delivered has come on the next one,
+ * nothing repeats.
+ */
+async function settle(next: Session, { subscriptions, signal }: HandOverOptions): Promise<void> {
+  await sleep(LINGER_MS, signal);
+  if (await next.echo()) subscriptions.settle();
+}

@@ -1,0 +1,180 @@
+// Who is in a room while the client moves to another Shield, against a peer that follows a script: the two
+// Shields know of one another's members a moment late, and nobody may seem to leave for that.
+import assert from "node:assert/strict";
+import {
+  decodeClientFrame,
+  encodeAck,
+  encodeMsg,
+  encodePong,
+  encodePresenceUpdate,
+  writeEnvelope,
+} from "@arqon/proto";
+import type { ClientOperation, PresentMember } from "@arqon/proto";
+import { connect } from "../mod.ts";
+import type { Presence } from "../mod.ts";
+import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
+import { until } from "../testing/until.ts";
+
+const ROOM = "lobby";
+
+function member(connection_id: string): PresentMember {
+  return { connection_id, user_id: `user-${connection_id}`, meta: "", joined_ms: 1 };
+}
+
+/** Both Shields in one: what they have in their lists, and what they hold back. */
+interface Cluster extends AsyncDisposable {
+  readonly peer: Peer;
+  readonly sockets: WebSocket[];
+  /** SUBs answered, by socket. */
+  readonly subs: number[];
+  /** The echo that the client awaits before it leaves the old Shield. */
+  release(): void;
+}
+
+/** Both by socket: who is in the room, and when SUBs are answered, unless at once. */
+function startCluster(
+  lists: readonly (readonly string[])[],
+  answering: readonly Promise<void>[] = [],
+): Cluster {
+  const sockets: WebSocket[] = [];
+  const subs: number[] = [];
+  const released = Promise.withResolvers<void>();
+  const answer = async (socket: WebSocket, index: number, operation: ClientOperation) => {
+    if (operation.kind === "ping") {
+      if (index === 0) await released.promise;
+      return socket.send(bytes(encodePong(operation.body)));
+    }
+    if (operation.kind !== "subscribe") return;
+    await answering[index];
+    const members = (lists[index] ?? []).map((id) => ({ ...member(id), meta: null }));
+    const { length } = members;
+    const result = JSON.stringify({ members, connections: length, users: length, pages: 1 });
+    const { request_id } = operation.subscribe;
+    socket.send(bytes(encodeAck({ request_id, result: new TextEncoder().encode(result) })));
+    subs[index] = (subs[index] ?? 0) + 1;
+  };
+  const peer = startPeer({
+    open(socket) {
+      sockets.push(socket);
+      welcome(socket);
+    },
+    message(socket, data) {
+      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+      void answer(socket, sockets.indexOf(socket), operation);
+    },
+  });
+  const dispose = () => peer[Symbol.asyncDispose]();
+  return { peer, sockets, subs, release: released.resolve, [Symbol.asyncDispose]: dispose };
+}
+
+function drain(socket: WebSocket): void {
+  socket.send(bytes(encodeMsg(writeEnvelope({
+    room_id: "",
+    sender_id: "",
+    signal: { kind: "DRAIN", target: "n", reason: "restart", until_ms: 60_001 },
+  }))));
+}
+
+function sayJoin(socket: WebSocket, id: string): void {
+  const data = encodePresenceUpdate({ members: [member(id)], connections: 3, users: 3 });
+  const event = { type: "PRESENCE_UPDATE", data, content_type: "application/protobuf" };
+  socket.send(bytes(encodeMsg(writeEnvelope({ room_id: ROOM, event }))));
+}
+
+/** Who was told to have come and gone, by connection id. */
+function follow(presence: Presence): { joined: string[]; left: string[] } {
+  const joined: string[] = [], left: string[] = [];
+  void (async () => {
+    for await (const changes of presence.changes()) {
+      joined.push(...changes.joined.map(({ connection_id }) => connection_id));
+      left.push(...changes.left.map(({ connection_id }) => connection_id));
+    }
+  })();
+  return { joined, left };
+}
+
+Deno.test("an answer of the Shield that is left puts nobody out whom the next one knows", async () => {
+  // "b" has just come to the next Shield: the old one does not know it yet.
+  await using cluster = startCluster([["a"], ["a", "b"]]);
+  const { sockets, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  using lobby = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
+  const { joined, left } = follow(lobby.presence);
+  await lobby.ready;
+  drain(sockets[0] as WebSocket);
+  await until("b is a member", () => lobby.presence.members.has("b"));
+  // It still stands on the old Shield, which is asked, for it has not answered its last PING.
+  await lobby.update(2);
+  assert.deepEqual(subs, [2, 1]);
+  assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
+  cluster.release();
+  // The next Shield is told of the metadata that only the old one has.
+  await until("the metadata on the next Shield", () => subs[1] === 2);
+  sayJoin(sockets[1] as WebSocket, "c");
+  await until("c's join", () => joined.includes("c"));
+  assert.deepEqual([joined, left], [["a", "b", "c"], []]);
+});
+
+Deno.test("who has joined before the next Shield knows it does not seem to leave", async () => {
+  await using cluster = startCluster([["a"], ["a"]]);
+  const { sockets, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  using lobby = connection.room(ROOM).subscribe({ presence: true, observer: true });
+  const { joined, left } = follow(lobby.presence);
+  await lobby.ready;
+  sayJoin(sockets[0] as WebSocket, "b");
+  await until("b's join", () => joined.includes("b"));
+  drain(sockets[0] as WebSocket);
+  await until("the SUB on the next Shield", () => subs[1] === 1);
+  cluster.release();
+  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
+  assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
+  sayJoin(sockets[1] as WebSocket, "b");
+  sayJoin(sockets[1] as WebSocket, "c");
+  await until("c's join", () => joined.includes("c"));
+  assert.deepEqual([joined, left], [["a", "b", "c"], []]);
+});
+
+Deno.test("who has joined does not seem to leave when the old Shield ends before the next one answers", async () => {
+  const answering = Promise.withResolvers<void>();
+  await using cluster = startCluster([["a"], ["a"]], [Promise.resolve(), answering.promise]);
+  const { sockets } = cluster;
+  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  using lobby = connection.room(ROOM).subscribe({ presence: true, observer: true });
+  const { joined, left } = follow(lobby.presence);
+  await lobby.ready;
+  drain(sockets[0] as WebSocket);
+  await until("the next Shield's socket", () => sockets.length === 2);
+  sayJoin(sockets[0] as WebSocket, "b");
+  await until("b's join", () => joined.includes("b"));
+  sockets[0]?.close(1012, "restart");
+  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
+  answering.resolve();
+  // What was not heard meanwhile is a GAP.
+  await lobby.next();
+  sayJoin(sockets[1] as WebSocket, "b");
+  sayJoin(sockets[1] as WebSocket, "c");
+  await until("c's join", () => joined.includes("c"));
+  assert.deepEqual([joined, left], [["a", "b", "c"], []]);
+});
+
+Deno.test("a first SUB that the old Shield answers after the next one has does not replace the list", async () => {
+  const answering = Promise.withResolvers<void>();
+  await using cluster = startCluster([["a"], ["a", "b"]], [answering.promise]);
+  const { sockets, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  using lobby = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
+  const { joined, left } = follow(lobby.presence);
+  drain(sockets[0] as WebSocket);
+  await until("b's join", () => joined.includes("b"));
+  answering.resolve();
+  // The first answer that counts on the session that is the present one.
+  await lobby.ready;
+  assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
+  cluster.release();
+  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
+  sayJoin(sockets[1] as WebSocket, "c");
+  await until("c's join", () => joined.includes("c"));
+  assert.deepEqual([...lobby.presence.members.keys()], ["a", "b", "c"]);
+  assert.deepEqual([joined, left, subs], [["a", "b", "c"], [], [1, 1]]);
+});

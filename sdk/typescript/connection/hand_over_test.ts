@@ -1,0 +1,263 @@
+// The move to another Shield, against a peer that follows a script: what goes where, and what the loops
+// find when the other one is not to be had, or dies on the way.
+import assert from "node:assert/strict";
+import {
+  decodeClientFrame,
+  encodeAck,
+  encodeMsg,
+  encodePing,
+  encodePong,
+  readEnvelope,
+  writeEnvelope,
+} from "@arqon/proto";
+import type { ClientOperation } from "@arqon/proto";
+import { connect } from "../mod.ts";
+import type { Message, Status, Subscription } from "../mod.ts";
+import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
+import { until } from "../testing/until.ts";
+
+const ROOM = "lobby";
+
+/** One socket as the peer sees it. */
+interface Line {
+  readonly index: number;
+  readonly socket: WebSocket;
+  /** Kinds of what came, in order; of publishes the text. */
+  readonly came: string[];
+}
+
+interface Script {
+  /** Another answer than the usual one: true when it has answered. */
+  readonly answer?: (line: Line, operation: ClientOperation) => boolean;
+  readonly open?: (line: Line) => void;
+  readonly refuse?: (index: number) => boolean;
+}
+
+interface Moving extends AsyncDisposable {
+  readonly peer: Peer;
+  readonly lines: Line[];
+}
+
+const twist = (number: number) => `00000000-0000-7000-8000-${String(number).padStart(12, "0")}`;
+
+/** Sends the message with this number; one number is one message, on whatever line. */
+function say({ socket }: Line, number: number): void {
+  socket.send(bytes(encodeMsg(writeEnvelope({
+    room_id: ROOM,
+    sender_id: "bob",
+    headers: { "X-Twist-ID": twist(number) },
+    event: { type: "n", data: new TextEncoder().encode(String(number)) },
+  }))));
+}
+
+/** Tells one line to move, as a Shield does or, with a sender, as a service might. */
+function drain({ socket }: Line, window_ms: number, sender_id = ""): void {
+  socket.send(bytes(encodeMsg(writeEnvelope({
+    room_id: "",
+    sender_id,
+    // WELCOME says that the peer's clock stood at 1 when the socket opened.
+    signal: { kind: "DRAIN", target: "n", reason: "restart", until_ms: 1 + window_ms },
+  }))));
+}
+
+function answer({ socket, came }: Line, operation: ClientOperation): void {
+  const accept = (request_id: number | bigint) =>
+    socket.send(bytes(encodeAck({ request_id, code: 0 })));
+  if (operation.kind === "pong") came.push("pong");
+  else if (operation.kind === "ping") {
+    came.push("ping");
+    socket.send(bytes(encodePong(operation.body)));
+  } else if (operation.kind === "subscribe") {
+    came.push("sub");
+    accept(operation.subscribe.request_id);
+  } else if (operation.kind === "publish") {
+    const { bytes: frame, size_bytes } = operation.envelope;
+    // Byte 0 of the frame is its opcode.
+    const { event } = readEnvelope(frame.subarray(frame.length - size_bytes));
+    came.push(`pub ${new TextDecoder().decode(event?.data)}`);
+    accept(operation.envelope.request_id);
+  }
+}
+
+function startMoving(script: Script = {}): Moving {
+  const lines: Line[] = [];
+  const at = (socket: WebSocket) => lines.find((line) => line.socket === socket) as Line;
+  const peer = startPeer({
+    ...(script.refuse === undefined ? {} : { refuse: script.refuse }),
+    http: () => Response.json({ status: 503, reason: "draining", detail: "" }, { status: 503 }),
+    open(socket, index) {
+      const line = { index, socket, came: [] };
+      lines.push(line);
+      welcome(socket);
+      script.open?.(line);
+    },
+    message(socket, data) {
+      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+      const line = at(socket);
+      if (script.answer?.(line, operation) !== true) answer(line, operation);
+    },
+  });
+  return { peer, lines, [Symbol.asyncDispose]: () => peer[Symbol.asyncDispose]() };
+}
+
+const shown = (message: Message | undefined) =>
+  message?.signal === undefined ? message?.text() : `GAP ${message.signal.reason}`;
+
+async function take(messages: Subscription, count: number): Promise<(string | undefined)[]> {
+  const taken: (string | undefined)[] = [];
+  while (taken.length < count) taken.push(shown((await messages.next()).value));
+  return taken;
+}
+
+Deno.test("both lines deliver: each message comes once, in order, and the old line is closed with 1000", async () => {
+  const closed = Promise.withResolvers<number>();
+  await using it = startMoving({
+    answer(line, operation) {
+      const [old] = it.lines;
+      if (line.index === 1 && operation.kind === "subscribe") {
+        // Before its ACK it is not known where the new line begins.
+        say(line, 2);
+        answer(line, operation);
+        for (const number of [4, 5, 6]) say(line, number);
+        for (const number of [3, 4]) say(old as Line, number);
+        return true;
+      }
+      if (line.index === 0 && operation.kind === "ping") {
+        say(line, 5);
+        answer(line, operation);
+        // Too late to count: the new line has it.
+        say(line, 6);
+        return true;
+      }
+      return false;
+    },
+    open(line) {
+      line.socket.onclose = ({ code }) => line.index === 0 && closed.resolve(code);
+    },
+  });
+  const { options, statuses } = quick(it.peer.url);
+  await using connection = await connect({ ...options, random: () => 0 });
+  using messages = connection.room(ROOM).subscribe();
+  await messages.ready;
+  const [old] = it.lines;
+  say(old as Line, 1);
+  say(old as Line, 2);
+  drain(old as Line, 60_000);
+  assert.equal(await closed.promise, 1000);
+  const [, next] = it.lines;
+  say(next as Line, 7);
+  assert.deepEqual(await take(messages, 7), ["1", "2", "3", "4", "5", "6", "7"]);
+  await until("the second Shield's status", () => statuses.length >= 3);
+  assert.deepEqual(statuses.map(({ state }) => state), ["connecting", "open", "open"]);
+  assert.equal(await connection.room(ROOM).publish("n", "8").then(({ code }) => code), 0);
+  assert.deepEqual((next as Line).came.filter((what) => what !== "ping"), ["sub", "pub 8"]);
+});
+
+Deno.test("what was sent is answered on the old line before anything goes to the new one", async () => {
+  const held: (() => void)[] = [];
+  await using it = startMoving({
+    answer(line, operation) {
+      if (line.index !== 0 || operation.kind !== "publish") return false;
+      held.push(() => answer(line, operation));
+      line.came.push("held");
+      return true;
+    },
+    // It is answered behind WELCOME: whoever answers has begun to move.
+    open: (line) => line.index === 1 && line.socket.send(bytes(encodePing(new Uint8Array()))),
+  });
+  await using connection = await connect({ ...quick(it.peer.url).options, random: () => 0 });
+  using messages = connection.room(ROOM).subscribe();
+  await messages.ready;
+  const room = connection.room(ROOM);
+  const first = room.publish("n", "1");
+  await until("the held publish", () => held.length === 1);
+  const [old] = it.lines;
+  drain(old as Line, 60_000);
+  await until("the pause of the SDK", () => it.lines[1]?.came.includes("pong") === true);
+  const second = room.publish("n", "2");
+  held[0]?.();
+  assert.equal((await first).code, 0);
+  assert.equal((await second).code, 0);
+  const on_new_line = it.lines[1]?.came.filter((what) => what !== "ping");
+  assert.deepEqual(on_new_line, ["pong", "sub", "pub 2"]);
+  assert.deepEqual(old?.came, ["sub", "held", "pub 1", "ping"]);
+});
+
+Deno.test("without another Shield it stays to the end of the window, and reconnects then", async () => {
+  let refusing = true;
+  await using it = startMoving({ refuse: (index) => index > 0 && refusing });
+  const statuses: Status[] = [];
+  const { options } = quick(it.peer.url);
+  const onStatus = (status: Status) => statuses.push(status);
+  await using connection = await connect({ ...options, random: () => 0, onStatus });
+  using messages = connection.room(ROOM).subscribe();
+  await messages.ready;
+  const [old] = it.lines;
+  drain(old as Line, 60_000);
+  await until("two attempts", () => it.peer.sockets >= 3);
+  say(old as Line, 1);
+  assert.deepEqual(await take(messages, 1), ["1"]);
+  assert.deepEqual(statuses.map(({ state }) => state), ["connecting", "open"]);
+  refusing = false;
+  old?.socket.close(1012, "restart;spread_ms=0");
+  await until(
+    "a SUB on the second line",
+    () => it.lines.length === 2 && it.lines[1]?.came.includes("sub") === true,
+  );
+  say(it.lines[1] as Line, 2);
+  assert.deepEqual(await take(messages, 2), ["GAP reconnect", "2"]);
+});
+
+Deno.test("a new line that dies on the way is forgotten, and another one tried", async () => {
+  await using it = startMoving({
+    answer(line, operation) {
+      if (line.index !== 1 || operation.kind !== "subscribe") return false;
+      line.socket.close(1011, "");
+      return true;
+    },
+  });
+  await using connection = await connect({ ...quick(it.peer.url).options, random: () => 0 });
+  using messages = connection.room(ROOM).subscribe();
+  await messages.ready;
+  const [old] = it.lines;
+  drain(old as Line, 60_000);
+  await until(
+    "the third line and the old one's close",
+    () => it.lines.length === 3 && old?.socket.readyState === WebSocket.CLOSED,
+  );
+  say(it.lines[2] as Line, 1);
+  assert.deepEqual(await take(messages, 1), ["1"], "no GAP");
+  assert.equal((await connection.room(ROOM).publish("n", "2")).code, 0);
+  assert.ok(it.lines[2]?.came.includes("pub 2"));
+});
+
+Deno.test("an old line that dies on the way is a loss that is told", async () => {
+  await using it = startMoving({
+    answer(line, operation) {
+      if (line.index !== 0 || operation.kind !== "ping") return false;
+      line.socket.close(1011, "");
+      return true;
+    },
+  });
+  await using connection = await connect({ ...quick(it.peer.url).options, random: () => 0 });
+  using messages = connection.room(ROOM).subscribe();
+  await messages.ready;
+  drain(it.lines[0] as Line, 60_000);
+  assert.deepEqual(await take(messages, 1), ["GAP reconnect"]);
+  say(it.lines[1] as Line, 1);
+  assert.deepEqual(await take(messages, 1), ["1"]);
+  assert.equal(it.lines.length, 2, "the line that was there already is taken");
+});
+
+Deno.test("a service that says DRAIN moves nobody", async () => {
+  await using it = startMoving();
+  await using connection = await connect({ ...quick(it.peer.url).options, random: () => 0 });
+  using messages = connection.room(ROOM).subscribe();
+  await messages.ready;
+  const [line] = it.lines;
+  drain(line as Line, 60_000, "some-service");
+  say(line as Line, 1);
+  assert.deepEqual(await take(messages, 1), ["1"]);
+  assert.equal((await connection.room(ROOM).publish("n", "2")).code, 0);
+  assert.equal(it.peer.sockets, 1);
+});

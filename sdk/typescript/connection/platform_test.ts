@@ -1,0 +1,267 @@
+// What follows from the network, the page and the clock of the device: with a device that the test
+// turns, over real sockets, and a session on a socket that the test looks into.
+import assert from "node:assert/strict";
+import { decodeClientFrame, encodeWelcome } from "@arqon/proto";
+import { connect } from "../mod.ts";
+import type { SocketLike, Status } from "../mod.ts";
+import { openSession } from "./session.ts";
+import type { Session } from "./session.ts";
+import { CLEAN, device } from "../testing/counted.ts";
+import { LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
+
+/** Waits so long that only a test's end would see it pass. */
+const PATIENT = { backoff: { base_ms: 1_000_000, max_ms: 1_000_000 }, random: () => 0.999 };
+
+Deno.test(
+  "with a network again a wait is cut short, and without one no attempt is made",
+  CLEAN,
+  async () => {
+    await using peer = startPeer({
+      open(socket, index) {
+        welcome(socket);
+        if (index < 2) socket.close(4408, "");
+      },
+    });
+    const events = device();
+    const { options } = quick(peer.url);
+    const waits: number[] = [];
+    const again = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let opens = 0;
+    await using connection = await connect({
+      ...options,
+      ...PATIENT,
+      platform_events: events,
+      onStatus(status: Status) {
+        if (status.state === "waiting") {
+          waits.push(status.retry_in_ms);
+          // The platform tells so while the wait is on its way.
+          setTimeout(() => events.tell(waits.length === 1 ? "online" : "visible"), 0);
+        } else if (status.state === "open") again[opens++ - 1]?.resolve();
+      },
+    });
+    await Promise.all(again.map(({ promise }) => promise));
+    assert.deepEqual([waits.length, peer.sockets, connection.status.state], [2, 3, "open"]);
+    assert.ok(waits.every((ms) => ms > 900_000));
+  },
+);
+
+Deno.test(
+  "an attempt waits for the network, and comes as soon as there is one",
+  CLEAN,
+  async () => {
+    await using peer = startPeer({
+      open(socket, index) {
+        welcome(socket);
+        if (index === 0) socket.close(4408, "");
+      },
+    });
+    const events = device();
+    const waiting = Promise.withResolvers<void>();
+    const again = Promise.withResolvers<void>();
+    await using _connection = await connect({
+      ...quick(peer.url).options,
+      platform_events: events,
+      onStatus({ state }) {
+        if (state === "waiting") {
+          events.online = false;
+          waiting.resolve();
+        } else if (state === "open" && peer.sockets === 2) again.resolve();
+      },
+    });
+    await waiting.promise;
+    // Far longer than the 5 ms of the backoff: an attempt would have been made.
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    assert.equal(peer.sockets, 1);
+    events.online = true;
+    events.tell("online");
+    await again.promise;
+  },
+);
+
+Deno.test(
+  "a page that is looked at again asks at once; with platform_events: false nobody does",
+  CLEAN,
+  async () => {
+    const pinged = Promise.withResolvers<void>();
+    await using peer = startPeer({
+      open: (socket) => welcome(socket),
+      message(_socket, data) {
+        if (decodeClientFrame(new Uint8Array(data), LIMITS).kind === "ping") pinged.resolve();
+      },
+    });
+    const events = device();
+    await using _connection = await connect({
+      ...quick(peer.url).options,
+      platform_events: events,
+    });
+    assert.equal(events.listeners, 1);
+    events.tell("visible");
+    await pinged.promise;
+    await using _deaf = await connect({ ...quick(peer.url).options, platform_events: false });
+    assert.equal(events.listeners, 1);
+  },
+);
+
+Deno.test(
+  "offline: \"refuse\" sends nothing later that was said without a connection: 'connection-lost'",
+  CLEAN,
+  async () => {
+    const came: string[] = [];
+    await using peer = startPeer({
+      open(socket, index) {
+        welcome(socket);
+        if (index === 0) socket.close(4408, "");
+      },
+      message: (_socket, data) => {
+        came.push(decodeClientFrame(new Uint8Array(data), LIMITS).kind);
+      },
+    });
+    const refused = Promise.withResolvers<unknown>();
+    const again = Promise.withResolvers<void>();
+    const connection = await connect({
+      ...quick(peer.url).options,
+      offline: "refuse",
+      onStatus({ state }) {
+        if (state === "waiting") {
+          const room = connection.room("lobby");
+          const options = { message_id: "m" };
+          Promise.all([room.publish("x", 1, options), room.count()]).catch(refused.resolve);
+        } else if (state === "open" && peer.sockets === 2) again.resolve();
+      },
+    });
+    const error = await refused.promise;
+    assert.ok(refusedWith("connection-lost")(error));
+    assert.match(String(error), /waiting, and offline is "refuse"/);
+    await again.promise;
+    await connection.room("lobby").publish("x", 2, { ack: false });
+    await connection.close();
+    assert.deepEqual(came, ["publish"]);
+  },
+);
+
+/** A session on a socket of the test's own, and the opcodes of what it sends. */
+async function openOn(now: () => number, watch_clock: boolean, heartbeat_ms: number) {
+  const sent: (number | undefined)[] = [];
+  const sockets: SocketLike[] = [];
+  class TestSocket implements SocketLike {
+    binaryType = "";
+    bufferedAmount = 0;
+    onmessage: SocketLike["onmessage"] = null;
+    onerror: SocketLike["onerror"] = null;
+    onclose: SocketLike["onclose"] = null;
+    constructor() {
+      sockets.push(this);
+      queueMicrotask(() => this.say());
+    }
+    say() {
+      const { buffer } = encodeWelcome({ heartbeat_ms, protocol_version: 1 });
+      this.onmessage?.({ data: buffer });
+    }
+    send = (frame: Uint8Array) => void sent.push(frame[0]);
+    close() {}
+  }
+  const session: Session = await openSession({
+    address: { socket_url: "ws://x", check_url: "http://x" },
+    token: "e30.e30.c2ln",
+    webSocket: TestSocket,
+    handshake_timeout_ms: 10_000,
+    request_timeout_ms: 10_000,
+    now,
+    watch_clock,
+    signal: new AbortController().signal,
+    onEnvelope() {},
+    onAck() {},
+    onErr() {},
+  });
+  return { session, sent, socket: sockets[0] as SocketLike };
+}
+
+Deno.test(
+  "after the device has slept, or its clock was set, the first heartbeat asks; else the second",
+  CLEAN,
+  async () => {
+    for (
+      const [jump_ms, watch_clock, beats] of [
+        [3_600_000, true, 1],
+        [-50_000, true, 1],
+        [0, true, 2],
+        [3_600_000, false, 2],
+      ] as const
+    ) {
+      let calls = 0;
+      // Called at WELCOME and with each beat, which comes on the beat but for the first one's jump.
+      const now = () => calls++ * 20 + (calls > 1 ? jump_ms : 0);
+      const { session, sent } = await openOn(now, watch_clock, 20);
+      const { code, reason } = await session.ended;
+      assert.deepEqual([code, reason], [4408, "heartbeat lost"]);
+      // PING of the first beat and of the second, or only of the second.
+      assert.equal(sent.filter((opcode) => opcode === 0x07).length, 3 - beats);
+    }
+  },
+);
+
+Deno.test(
+  "a question out of turn ends the session when nothing comes, and any word answers it",
+  CLEAN,
+  async () => {
+    const { session, sent, socket } = await openOn(() => 0, true, 0);
+    session.probe(10);
+    session.probe(10);
+    assert.deepEqual(sent, [0x07], "one at a time");
+    socket.onmessage?.({ data: new Uint8Array([0x08]).buffer });
+    session.probe(10);
+    assert.deepEqual(sent, [0x07, 0x07]);
+    const { code } = await session.ended;
+    assert.equal(code, 4408);
+    session.probe(10);
+    assert.equal(sent.length, 2);
+  },
+);
+
+/** Node 22's: it says `error` when it does not get through, and never `close`. */
+class SilentSocket implements SocketLike {
+  binaryType = "";
+  bufferedAmount = 0;
+  onmessage: SocketLike["onmessage"] = null;
+  onerror: SocketLike["onerror"] = null;
+  onclose: SocketLike["onclose"] = null;
+  constructor() {
+    queueMicrotask(() => this.onerror?.({ message: "refused" }));
+  }
+  send() {}
+  close() {}
+}
+
+Deno.test(
+  "an error before the WELCOME ends the attempt, whatever the socket says after it",
+  CLEAN,
+  async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const url = `ws://127.0.0.1:${listener.addr.port}`;
+    listener.close();
+    const { promise: late, resolve } = Promise.withResolvers<"late">();
+    const timer = setTimeout(() => resolve("late"), 30_000);
+    const attempt = connect({
+      url,
+      token: "e30.e30.c2ln",
+      webSocket: SilentSocket,
+      handshake_timeout_ms: 3_600_000,
+    });
+    const error = await Promise.race([late, attempt.catch((error) => error)]);
+    clearTimeout(timer);
+    assert.ok(refusedWith("unreachable")(error), String(error));
+  },
+);
+
+Deno.test("a platform without a WebSocket is told which one it needs", async () => {
+  const { WebSocket: kept } = globalThis;
+  Reflect.deleteProperty(globalThis, "WebSocket");
+  try {
+    await assert.rejects(
+      connect({ url: "localhost:1", token: "e30.e30.c2ln" }),
+      { name: "TypeError", message: "@arqon/sdk needs Node 22 or newer" },
+    );
+  } finally {
+    globalThis.WebSocket = kept;
+  }
+});

@@ -1,0 +1,314 @@
+/**
+ * One WebSocket from the upgrade to its end: handshake until WELCOME, frames in and out, control
+ * requests with their ACKs, heartbeat. It never reconnects: that is `session_loop.ts`.
+ */
+import { ArqonError, decodeServerFrame, encodePing, encodePong } from "@arqon/proto";
+import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
+import { explainRefusal } from "./auth_check.ts";
+import type { Address } from "../options/address.ts";
+import { CHECK_TIMEOUT_MS, PROBE_MS, PROTOCOL_VERSION, UNSENT_BYTES_MAX } from "../wire/bounds.ts";
+import { closeText } from "./close_reaction.ts";
+import type { SocketLike, WebSocketConstructor } from "../options/options.ts";
+import { onAbort } from "../time/sleep.ts";
+import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
+
+/** What one session needs, and who hears of what comes in. The callbacks must not throw. */
+export interface SessionOptions {
+  readonly address: Address;
+  readonly token: string;
+  /** `connection_id` of the session before; absent: there was none. */
+  readonly resume?: string | undefined;
+  readonly webSocket: WebSocketConstructor;
+  /** Time limit of upgrade and WELCOME together, in ms. */
+  readonly handshake_timeout_ms: number;
+  readonly request_timeout_ms: number;
+  /** Unix ms by the device's own clock, whose jumps show that the device has slept. */
+  readonly now: () => number;
+  /** True: ask the peer when the device has slept or its clock was set. */
+  readonly watch_clock: boolean;
+  readonly signal: AbortSignal;
+  onEnvelope(envelope: PlainEnvelope, session: Session): void;
+  /** Called for an ACK that answers none of this session's own requests. */
+  onAck(ack: Ack): void;
+  /** Called for a refusal that answers no request. */
+  onErr(error: ArqonError): void;
+}
+
+/** How a session ended; `closeReaction` decides from it what comes next. */
+export interface SessionEnd {
+  /** A WebSocket close code; 1006 without a close frame, 4408 when the server fell silent. */
+  readonly code: number;
+  readonly reason: string;
+  /** The last REFUSAL frame, if any. */
+  readonly last_error: ArqonError | undefined;
+}
+
+/** Called for the outcome of one request: exactly one of the two, once. Must not throw. */
+export interface Answered {
+  resolve(ack: Ack): void;
+  reject(error: ArqonError): void;
+}
+
+interface Waiting extends Answered {
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
+/** Opens a session; resolves with WELCOME, rejects with the reason why there is none. */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  let socket: SocketLike;
+  const { address: { socket_url }, resume } = options;
+  const query = resume === undefined ? "" : `&resume=${encodeURIComponent(resume)}`;
+  try {
+    socket = new options.webSocket(`${socket_url}?refusals=1${query}`, [
+      "arqon.v1",
+      `arqon.token.${options.token}`,
+    ]);
+  } catch (error) {
+    // The platform's text may quote the subprotocols, and with them the token.
+    const name = error instanceof Error ? error.name : "error";
+    throw new ArqonError("unreachable", `${socket_url}: WebSocket ${name}`);
+  }
+  const session = new Session(socket, options);
+  const refused = await session.opened;
+  if (refused === undefined) return session;
+  if (options.signal.aborted) throw new ArqonError("connection-closed");
+  if (session.last_error) throw session.last_error;
+  throw await explainRefusal({
+    check_url: options.address.check_url,
+    token: options.token,
+    detail: refused,
+    timeout_ms: Math.max(options.handshake_timeout_ms, CHECK_TIMEOUT_MS),
+    signal: options.signal,
+  });
+}
+
+/**
+ * One WebSocket, made by `openSession`. Every timer and listener of it is gone once `ended` has
+ * resolved, which happens exactly once and never rejects.
+ */
+export class Session {
+  readonly #socket: SocketLike;
+  readonly #options: SessionOptions;
+  readonly #waiting = new Map<number, Waiting>();
+  /** The callbacks of `echo`, by the body of their PING. */
+  readonly #echoes = new Map<string, (answered: boolean) => void>();
+  #echo_number = 0;
+  readonly #opened = Promise.withResolvers<string | undefined>();
+  readonly #ended = Promise.withResolvers<SessionEnd>();
+  /**
+   * Resolves with undefined once WELCOME is here; else with what the socket said when it failed
+   * before.
+   */
+  readonly opened = this.#opened.promise;
+  readonly ended = this.#ended.promise;
+  #handshake: ReturnType<typeof setTimeout> | undefined;
+  #heartbeat: ReturnType<typeof setInterval> | undefined;
+  #silent_beats = 0;
+  #beat_ms = 0;
+  #probe: ReturnType<typeof setTimeout> | undefined;
+  /** True when `ended` has resolved. */
+  over = false;
+  #detail = "";
+  /** The WELCOME; there in every session from `openSession`. */
+  welcome!: Welcome;
+  last_error: ArqonError | undefined;
+
+  constructor(socket: SocketLike, options: SessionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = (event) => this.#receive(event.data);
+    socket.onerror = (event) => {
+      this.#detail = (event as { message?: string }).message ?? "";
+      // Not every platform closes what never opened: Node 22 says this and no more.
+      if (!this.welcome) this.#finish(1006, "");
+    };
+    socket.onclose = (event) => this.#finish(event.code, event.reason);
+    this.#handshake = setTimeout(() => {
+      this.#detail = `no WELCOME within ${options.handshake_timeout_ms} ms`;
+      this.#finish(1006, "");
+    }, options.handshake_timeout_ms);
+    const abort = () => this.close(1000, "", true);
+    this.ended.then(onAbort(options.signal, abort));
+    if (options.signal.aborted) abort();
+  }
+
+  send(frame: Uint8Array): void {
+    // A view on an ArrayBuffer is what every platform takes; frames are never on shared memory.
+    if (!this.over) this.#socket.send(frame as Uint8Array<ArrayBuffer>);
+  }
+
+  writable(): boolean {
+    return this.#socket.bufferedAmount < UNSENT_BYTES_MAX;
+  }
+
+  /** Sends a control frame and resolves with its ACK; rejects when it is refused, late or lost. */
+  request(id: number, frame: Uint8Array): Promise<Ack> {
+    return new Promise((resolve, reject) => this.ask(id, frame, { resolve, reject }));
+  }
+
+  /** As `request`, but calls back at once, before the frame after the ACK is read. */
+  ask(id: number, frame: Uint8Array, { resolve, reject }: Answered): void {
+    if (this.over) return reject(new ArqonError("connection-lost", "the session is over"));
+    const timeout_ms = this.#options.request_timeout_ms;
+    const timer = setTimeout(() => {
+      this.#waiting.delete(id);
+      reject(new ArqonError("answer-timeout", String(timeout_ms)));
+    }, timeout_ms);
+    this.#waiting.set(id, { resolve, reject, timer });
+    this.send(frame);
+  }
+
+  /**
+   * Sends a PING. Resolves with true when the Shield has handed everything that was sent before to
+   * the bus, and everything that the bus had for this client then has been received; with false
+   * when the session ends before.
+   */
+  echo(): Promise<boolean> {
+    if (this.over) return Promise.resolve(false);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const body = `echo ${++this.#echo_number}`;
+    this.#echoes.set(body, resolve);
+    this.send(encodePing(new TextEncoder().encode(body)));
+    return promise;
+  }
+
+  /**
+   * Asks the peer now, out of turn: if nothing comes within `timeout_ms`, the session ends with
+   * 4408.
+   */
+  probe(timeout_ms = PROBE_MS): void {
+    if (this.over || this.#probe !== undefined) return;
+    this.#probe = setTimeout(() => this.close(4408, "heartbeat lost", true), timeout_ms);
+    this.send(encodePing());
+  }
+
+  /** Closes the socket; `ended` follows when the peer agrees, or at once when `now` is true. */
+  close(code: number, reason: string, now = false): void {
+    try {
+      this.#socket.close(code, reason);
+    } catch {
+      // Not open yet or already closed: there is nothing left to say to the peer.
+    }
+    if (now) this.#finish(code, reason);
+  }
+
+  #receive(data: unknown): void {
+    if (this.over) return;
+    this.#silent_beats = 0;
+    clearTimeout(this.#probe);
+    this.#probe = undefined;
+    if (!(data instanceof ArrayBuffer)) return this.#disagree("a text frame on arqon.v1");
+    let frame: ServerFrame;
+    try {
+      frame = decodeServerFrame(new Uint8Array(data));
+    } catch (error) {
+      return this.#disagree(textOf(error));
+    }
+    this.#dispatch(frame);
+  }
+
+  #dispatch(frame: ServerFrame): void {
+    switch (frame.kind) {
+      case "welcome":
+        return this.#begin(frame.welcome);
+      case "msg":
+        return this.#options.onEnvelope(frame.envelope, this);
+      case "batch":
+        return frame.envelopes.forEach((envelope) => this.#options.onEnvelope(envelope, this));
+      case "ack":
+        return this.#answer(frame.ack);
+      case "refusal":
+        this.last_error = errorFromWire(frame.refusal);
+        return this.#options.onErr(this.last_error);
+      case "err":
+        // Of a Shield that knows no REFUSAL: it names no reason, and so is not what a close is told by.
+        return this.#options.onErr(errorFromWire(frame));
+      case "ping":
+        return this.send(encodePong(frame.body));
+      case "pong":
+        return this.#echoed(new TextDecoder().decode(frame.body));
+      default:
+        frame satisfies never;
+    }
+  }
+
+  #echoed(body: string): void {
+    this.#echoes.get(body)?.(true);
+    this.#echoes.delete(body);
+  }
+
+  #begin(welcome: Welcome): void {
+    if (this.welcome) return this.#disagree("a second WELCOME");
+    if (welcome.protocol_version !== PROTOCOL_VERSION) {
+      return this.#disagree(
+        `protocol version ${welcome.protocol_version}, not ${PROTOCOL_VERSION}`,
+      );
+    }
+    this.welcome = welcome;
+    clearTimeout(this.#handshake);
+    const { heartbeat_ms } = welcome;
+    if (heartbeat_ms > 0) {
+      this.#beat_ms = this.#options.now();
+      this.#heartbeat = setInterval(() => this.#beat(heartbeat_ms), heartbeat_ms);
+    }
+    this.#opened.resolve(undefined);
+  }
+
+  /**
+   * The heartbeat. The Shield pings once a heartbeat: after one silent beat it is asked, after the
+   * third the connection is given up.
+   */
+  #beat(heartbeat_ms: number): void {
+    const now_ms = this.#options.now();
+    const late_ms = Math.abs(now_ms - this.#beat_ms - heartbeat_ms);
+    this.#beat_ms = now_ms;
+    // The device has slept, or its clock was set: three beats more are too long to find that out.
+    if (late_ms > 2 * heartbeat_ms && this.#options.watch_clock) this.probe();
+    this.#silent_beats += 1;
+    if (this.#silent_beats > 2) return this.close(4408, "heartbeat lost", true);
+    if (this.#silent_beats > 1) this.send(encodePing());
+  }
+
+  #answer(ack: Ack): void {
+    const id = Number(ack.request_id);
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return this.#options.onAck(ack);
+    this.#waiting.delete(id);
+    clearTimeout(waiting.timer);
+    if (ack.code === 0) waiting.resolve(ack);
+    else waiting.reject(errorFromWire(ack));
+  }
+
+  /**
+   * Closes because the server speaks something else: no other attempt would change that. Clients
+   * may only close with 1000 or 3000 and up.
+   */
+  #disagree(what: string): void {
+    this.last_error = malformed(what);
+    this.close(1000, "protocol error");
+    this.#finish(1002, what);
+  }
+
+  #finish(code: number, reason: string): void {
+    if (this.over) return;
+    this.over = true;
+    clearTimeout(this.#handshake);
+    clearInterval(this.#heartbeat);
+    clearTimeout(this.#probe);
+    this.#socket.onmessage = null;
+    this.#socket.onclose = null;
+    const detail = closeText(code, reason);
+    const error = new ArqonError("connection-lost", detail);
+    for (const waiting of this.#waiting.values()) {
+      clearTimeout(waiting.timer);
+      waiting.reject(error);
+    }
+    this.#waiting.clear();
+    for (const resolve of this.#echoes.values()) resolve(false);
+    this.#echoes.clear();
+    this.#opened.resolve(this.#detail || detail);
+    this.#ended.resolve({ code, reason, last_error: this.last_error });
+    if (!this.welcome) this.close(1000, "");
+  }
+}

@@ -1,0 +1,275 @@
+// Loops on a durable room over real sockets, against a peer that follows a script: what SUBs ask for,
+// what becomes of the answers, and what the loops find.
+import assert from "node:assert/strict";
+import { connect } from "../mod.ts";
+import type { Connection, Message, Subscription } from "../mod.ts";
+import { type Line, placesOf, ROOM, type Room, startRoom } from "../testing/durable_peer.ts";
+import { quick, refusedWith } from "../testing/scripted_peer.ts";
+
+const open = ({ peer }: Room): Promise<Connection> => connect(quick(peer.url).options);
+
+/** A message as these tests see it. */
+function shown(message: Message): string {
+  if (message.signal !== undefined) return `GAP ${message.signal.reason}`;
+  return message.offset === 0 ? message.text() : `${message.offset} ${message.text()}`;
+}
+
+async function take(messages: Subscription, count: number): Promise<string[]> {
+  const taken: string[] = [];
+  while (taken.length < count) {
+    const { value } = await messages.next();
+    assert.ok(value !== undefined, `the loop ended after ${taken.join(", ")}`);
+    taken.push(shown(value));
+  }
+  return taken;
+}
+
+/** Answers SUBs one after another. */
+const script = (...steps: ((line: Line, sub: Parameters<Line["accept"]>[0]) => void)[]) =>
+  startRoom((line, sub, count) => steps[count - 1]?.(line, sub));
+
+Deno.test("a reconnect asks for what was missed, and the loop finds neither hole nor GAP", async () => {
+  await using room = script(
+    (line, sub) => {
+      line.accept(sub, { offset: 5, epoch: "e1" });
+      line.message(8, "a");
+      line.drop();
+    },
+    (line, sub) => {
+      line.accept(sub, { offset: 14, epoch: "e1", recovered: true });
+      for (const [offset, text] of [[8, "a"], [11, "b"], [14, "c"], [15, "d"]] as const) {
+        line.message(offset, text);
+      }
+    },
+  );
+  await using connection = await open(room);
+  using messages = connection.room(ROOM).subscribe();
+  assert.deepEqual([messages.position, messages.recovered], [undefined, undefined]);
+  await messages.ready;
+  assert.equal(messages.epoch, "e1");
+  assert.deepEqual(await take(messages, 4), ["8 a", "11 b", "14 c", "15 d"]);
+  assert.deepEqual(placesOf(room.subs), [[0, ""], [8, "e1"]]);
+  assert.deepEqual([messages.offset, messages.recovered], [15, true]);
+});
+
+Deno.test("a connection that drops among the missed messages goes on after the last that came", async () => {
+  await using room = script(
+    (line, sub) => {
+      line.accept(sub, { offset: 5, epoch: "e1" });
+      line.drop();
+    },
+    (line, sub) => {
+      line.accept(sub, { offset: 14, epoch: "e1", recovered: true });
+      line.message(8, "a");
+      line.drop();
+    },
+    (line) => line.drop(),
+    (line, sub) => line.refuse(sub, 503, "log-unavailable"),
+    (line, sub) => {
+      line.accept(sub, { offset: 14, epoch: "e1", recovered: true });
+      line.message(11, "b");
+      line.message(14, "c");
+    },
+  );
+  await using connection = await open(room);
+  using messages = connection.room(ROOM).subscribe();
+  assert.deepEqual(await take(messages, 3), ["8 a", "11 b", "14 c"]);
+  const again = [8, "e1"];
+  assert.deepEqual(placesOf(room.subs), [[0, ""], [5, "e1"], again, again, again]);
+});
+
+Deno.test("what cannot be recovered is one GAP with the bus's reason, and the position is the ACK's", async () => {
+  for (const reason of ["epoch-changed", "history-trimmed", "too-many", "offset-ahead"]) {
+    await using room = script(
+      (line, sub) => {
+        line.accept(sub, { offset: 50, epoch: "e1" });
+        line.message(51, "a");
+        line.drop();
+      },
+      (line, sub) => {
+        line.accept(sub, { offset: 7, epoch: "e2", recovered: false, reason });
+        line.drop();
+      },
+      (line, sub) => {
+        line.accept(sub, { offset: 7, epoch: "e2", recovered: true });
+        line.message(9, "b");
+      },
+    );
+    await using connection = await open(room);
+    using messages = connection.room(ROOM).subscribe();
+    using other = connection.room(ROOM).subscribe();
+    const all = ["51 a", `GAP ${reason}`, "9 b"];
+    assert.deepEqual([await take(messages, 3), await take(other, 3)], [all, all]);
+    assert.deepEqual(placesOf(room.subs), [[0, ""], [51, "e1"], [7, "e2"]]);
+    assert.deepEqual(other.position, { offset: 9, epoch: "e2" });
+  }
+});
+
+Deno.test("the last message of a room with cache_last comes once", async () => {
+  await using room = script(
+    (line, sub) => {
+      line.accept(sub, { offset: 5, epoch: "e1" });
+      line.message(5, "last");
+      line.drop();
+    },
+    (line, sub) => {
+      line.accept(sub, { offset: 5, epoch: "e1", recovered: true });
+      line.message(5, "last");
+      line.message(6, "next");
+    },
+  );
+  await using connection = await open(room);
+  using messages = connection.room(ROOM).subscribe();
+  assert.deepEqual(await take(messages, 2), ["5 last", "6 next"]);
+});
+
+Deno.test("a room becomes durable while it is heard, and stops being it", async () => {
+  await using room = script(
+    (line, sub) => {
+      line.accept(sub);
+      line.message(0, "plain");
+      line.drop();
+    },
+    (line, sub) => {
+      line.accept(sub);
+      line.message(3, "stored");
+      line.drop();
+    },
+    (line, sub) => {
+      line.accept(sub, { offset: 4, epoch: "e1", recovered: true });
+      line.message(4, "missed");
+      line.drop();
+    },
+    (line, sub) => line.refuse(sub, 400, "not-durable"),
+    (line, sub) => {
+      line.accept(sub);
+      line.message(0, "plain again");
+    },
+  );
+  await using connection = await open(room);
+  using messages = connection.room(ROOM).subscribe();
+  assert.deepEqual(await take(messages, 6), [
+    ...["plain", "GAP reconnect", "3 stored", "4 missed", "GAP reconnect", "plain again"],
+  ]);
+  assert.deepEqual(placesOf(room.subs), [[0, ""], [0, ""], [3, ""], [4, "e1"], [0, ""]]);
+  assert.equal(messages.position, undefined);
+});
+
+Deno.test("a loss that the bus tells while all is well is passed on once, and the new place is learned", async () => {
+  for (const reason of ["epoch-changed", "history-trimmed"]) {
+    const epoch = reason === "epoch-changed" ? "e2" : "e1";
+    const offset = reason === "epoch-changed" ? 2 : 60;
+    await using room = script(
+      (line, sub) => {
+        line.accept(sub, { offset: 50, epoch: "e1" });
+        line.message(51, "a");
+        line.gap("something else");
+        line.gap(reason);
+      },
+      (line, sub) => line.refuse(sub, 503, "log-unavailable"),
+      (line, sub) => {
+        line.accept(sub, { offset, epoch, recovered: false, reason });
+        line.message(offset + 1, "b");
+      },
+    );
+    await using connection = await open(room);
+    using messages = connection.room(ROOM).subscribe();
+    assert.deepEqual(await take(messages, 4), [
+      ...["51 a", "GAP something else", `GAP ${reason}`, `${offset + 1} b`],
+    ]);
+    assert.deepEqual(placesOf(room.subs), [[0, ""], [51, "e1"], [51, "e1"]]);
+    assert.deepEqual(messages.position, { offset: offset + 1, epoch });
+  }
+});
+
+Deno.test("messages that come before the answer to that SUB are kept, and what may be lost then is told", async () => {
+  await using room = script(
+    (line, sub) => {
+      line.accept(sub, { offset: 50, epoch: "e1" });
+      line.gap("epoch-changed");
+      line.message(1, "a");
+    },
+    (line, sub) => {
+      line.accept(sub, { offset: 1, epoch: "e2", recovered: false, reason: "epoch-changed" });
+      line.message(1, "a");
+      line.message(2, "b");
+    },
+  );
+  await using connection = await open(room);
+  using messages = connection.room(ROOM).subscribe();
+  const taken: Message[] = [];
+  while (taken.length < 4) taken.push((await messages.next()).value as Message);
+  assert.deepEqual(taken.map(shown), ["GAP epoch-changed", "1 a", "GAP epoch-changed", "2 b"]);
+  assert.deepEqual(taken.map(({ epoch }) => epoch), ["", "", "", "e2"]);
+});
+
+Deno.test("the program may begin at a place it knows, with the first loop on the room", async () => {
+  await using room = script((line, sub) => {
+    line.accept(sub, { offset: 9, epoch: "e1", recovered: true });
+    line.message(8, "a");
+  });
+  await using connection = await open(room);
+  const orders = connection.room(ROOM);
+  for (const position of [{ offset: 0 }, { offset: -1, epoch: "e1" }]) {
+    assert.throws(() => orders.subscribe({ position }), TypeError);
+  }
+  const position = { offset: 0, epoch: "e1" };
+  using messages = orders.subscribe({ position });
+  assert.equal(messages.position, undefined);
+  assert.throws(() => orders.subscribe({ position }), /where to begin is for the first loop/);
+  using other = orders.subscribe();
+  assert.deepEqual([await take(messages, 1), await take(other, 1)], [["8 a"], ["8 a"]]);
+  assert.deepEqual(placesOf(room.subs), [[0, "e1"]]);
+});
+
+Deno.test("a place in a room that is not durable is refused: 'not-durable'; without one it is heard", async () => {
+  await using room = script(
+    (line, sub) => line.refuse(sub, 400, "not-durable"),
+    (line, sub) => line.accept(sub),
+  );
+  await using connection = await open(room);
+  const asking = connection.room(ROOM).subscribe({ position: { offset: 7, epoch: "e1" } });
+  await assert.rejects(asking.ready, refusedWith("not-durable"));
+  using messages = connection.room(ROOM).subscribe();
+  await messages.ready;
+});
+
+Deno.test("a loop that comes anew is not misled by what is on its way for the one before", async () => {
+  await using room = startRoom(
+    (line, sub, count) => {
+      if (count === 1) return line.accept(sub, { offset: 5, epoch: "e1" });
+      line.message(9, "late");
+      line.accept(sub, { offset: 9, epoch: "e1", recovered: true });
+      line.message(7, "a");
+      line.message(9, "late");
+    },
+  );
+  await using connection = await open(room);
+  const before = connection.room(ROOM).subscribe();
+  await before.ready;
+  before.close();
+  using messages = connection.room(ROOM).subscribe({ position: { offset: 5, epoch: "e1" } });
+  assert.deepEqual(await take(messages, 2), ["7 a", "9 late"]);
+});
+
+Deno.test("a slow loop loses its own newest messages, and nothing is fetched again for it", async () => {
+  await using room = script((line, sub) => {
+    line.accept(sub, { offset: 0, epoch: "e1" });
+    for (let offset = 1; offset <= 5; offset += 1) line.message(offset, "x");
+  });
+  await using connection = await open(room);
+  using slow = connection.room(ROOM).subscribe({ buffer: 2 });
+  using quickly = connection.room(ROOM).subscribe();
+  await take(quickly, 5);
+  assert.deepEqual(await take(slow, 3), ["1 x", "2 x", "GAP 3 messages dropped here"]);
+  assert.deepEqual([slow.offset, room.subs.length], [5, 1]);
+});
+
+Deno.test("an answer to SUB that is no JSON ends the subscription: 'malformed-frame'", async () => {
+  await using room = script((line, { request_id }) => {
+    line.answer(request_id, new Uint8Array([0xff]));
+  });
+  await using connection = await open(room);
+  const messages = connection.room(ROOM).subscribe();
+  await assert.rejects(messages.ready, refusedWith("malformed-frame"));
+});

@@ -1,0 +1,93 @@
+/**
+ * A message as a subscriber sees it. The bytes of `data` are exactly the publisher's.
+ */
+import { gapSignal, readEnvelope, UNREADABLE } from "@arqon/proto";
+import type { ArqonError, PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
+import { OVERHEAD_BYTES } from "../wire/bounds.ts";
+import { strictText } from "../wire/json.ts";
+import { malformed } from "../wire/wire_error.ts";
+
+/**
+ * One item of a subscription: an event, a command, or a message of the system (`signal`). Text
+ * fields that the publisher did not set are empty, never undefined.
+ */
+export class Message {
+  declare readonly room: string;
+  /** The event's type or the command's name; empty for a signal. */
+  declare readonly type: string;
+  declare readonly data: Uint8Array;
+  declare readonly content_type: string;
+  /** The Protobuf type of `data`, as the publisher named it. */
+  declare readonly schema_id: string;
+  /** User id of the publisher, stamped by the Shield. */
+  declare readonly sender: string;
+  /** Unix ms, stamped by the Shield. */
+  declare readonly timestamp_ms: number;
+  /** Headers by name; the object has no prototype, so any name is safe to look up. */
+  declare readonly headers: Readonly<Record<string, string>>;
+  declare readonly message_id: string;
+  declare readonly trace_id: string;
+  /** The position in a durable room, else 0. */
+  declare readonly offset: Uint64;
+  /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
+  declare readonly epoch: string;
+  /**
+   * Set when this is a message of the system and not a publisher's. Kind `GAP` says that messages
+   * of this room were lost right here: after a reconnect, because the loop was too slow, or, in a
+   * durable room, because what this client missed is no longer kept; `reason` says which.
+   */
+  declare readonly signal: PlainSignal | undefined;
+  constructor(envelope: PlainEnvelope, epoch = "") {
+    const { event, command } = envelope;
+    const payload = event ?? command;
+    this.room = envelope.room_id;
+    this.type = event?.type ?? command?.name ?? "";
+    this.data = payload?.data ?? new Uint8Array();
+    this.content_type = payload?.content_type ?? "";
+    this.schema_id = event?.schema_id ?? "";
+    this.sender = envelope.sender_id;
+    this.timestamp_ms = envelope.timestamp_ms;
+    this.headers = envelope.headers;
+    this.message_id = envelope.message_id;
+    this.trace_id = envelope.trace_id;
+    this.offset = envelope.offset;
+    this.epoch = epoch;
+    this.signal = envelope.signal;
+  }
+
+  /**
+   * Set when this is a publisher's message that cannot be read. `signal` is then a GAP with reason
+   * `unreadable`; `offset`, `sender` and what else the Shield wrote are there.
+   */
+  get error(): ArqonError | undefined {
+    return this.signal?.reason === UNREADABLE ? malformed(UNREADABLE) : undefined;
+  }
+
+  /** The message's size for the limits of buffers, in bytes. */
+  get size_bytes(): number {
+    return this.data.length + OVERHEAD_BYTES;
+  }
+
+  /** The data as text. Throws TypeError when it is not UTF-8. */
+  text(): string {
+    return strictText(this.data);
+  }
+
+  /**
+   * The data as JSON. Throws SyntaxError or TypeError when it is not. Nothing checks that it is a
+   * `Value`: use it for data that the program trusts, and `typedRoom` for everything else.
+   */
+  json<Value = unknown>(): Value {
+    return JSON.parse(this.text());
+  }
+}
+
+/** The GAP that the SDK itself puts where messages were lost. */
+export function gapMessage(room_id: string, reason: string, timestamp_ms: number): Message {
+  return new Message({
+    ...readEnvelope(new Uint8Array()),
+    room_id,
+    timestamp_ms,
+    signal: gapSignal(room_id, reason),
+  });
+}

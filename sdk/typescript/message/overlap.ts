@@ -1,0 +1,82 @@
+/**
+ * One room heard on two connections at once, while the client moves from one to the other: which
+ * message comes from which, so that the program gets each once and in its order. Of durable rooms it
+ * only sees messages without an offset; what has one is told apart by `position.ts`. Pure.
+ *
+ * The rule: *until the old connection has delivered all that the new one may not have, what the new one
+ * delivers is held.* Then what is held and has not come on the old one is delivered, and from there on
+ * the new one alone counts. What came on the old one before it came on the new one is dropped there.
+ */
+import type { PlainEnvelope } from "@arqon/proto";
+import { AHEAD_MAX, HELD_BYTES_MAX, HELD_MAX } from "../wire/bounds.ts";
+import { Message } from "./message.ts";
+
+/**
+ * A key that two copies of one message share, and no other message has. Every Shield stamps
+ * `X-Twist-ID`; a backend that writes to the bus itself may not.
+ */
+export function copyKey(envelope: PlainEnvelope): string {
+  const { headers, sender_id, event, command, signal, timestamp_ms, message_id } = envelope;
+  const what = event?.type ?? command?.name ?? signal?.kind;
+  const own = [timestamp_ms, message_id, what, (event ?? command)?.data];
+  return [sender_id, headers["X-Twist-ID"] ?? own].join("\n");
+}
+
+/**
+ * A room during a move: from the SUB on the new connection until everything that both connections
+ * deliver has come on both.
+ */
+export class Overlap {
+  /** By key, how often a message has come on the old connection and not yet on the new one. */
+  readonly #ahead = new Map<string, number>();
+  #held: PlainEnvelope[] = [];
+  #held_bytes = 0;
+  #overflown = false;
+  #crossed = false;
+
+  /** Takes a message of the old connection. False when it comes too late to count. */
+  hearOld(envelope: PlainEnvelope): boolean {
+    if (this.#crossed) return false;
+    const key = copyKey(envelope);
+    this.#ahead.set(key, (this.#ahead.get(key) ?? 0) + 1);
+    if (this.#ahead.size > AHEAD_MAX) {
+      const [oldest = key] = this.#ahead.keys();
+      this.#ahead.delete(oldest);
+    }
+    return true;
+  }
+
+  /** Takes a message of the new connection. True when the program is to get it now. */
+  hearNew(envelope: PlainEnvelope): boolean {
+    if (this.#crossed) return !this.#isRepeat(envelope);
+    if (this.#overflown) return false;
+    this.#held_bytes += new Message(envelope).size_bytes;
+    this.#held.push(envelope);
+    if (this.#held.length > HELD_MAX || this.#held_bytes > HELD_BYTES_MAX) {
+      this.#overflown = true;
+      this.#held = [];
+    }
+    return false;
+  }
+
+  /**
+   * Crosses over: the old connection has delivered all that it must. Gives what the program gets
+   * now, in order; from here on the new connection alone counts. Undefined when too many messages
+   * were held: some are lost.
+   */
+  cross(): PlainEnvelope[] | undefined {
+    this.#crossed = true;
+    const held = this.#held.filter((envelope) => !this.#isRepeat(envelope));
+    this.#held = [];
+    return this.#overflown ? undefined : held;
+  }
+
+  #isRepeat(envelope: PlainEnvelope): boolean {
+    const key = copyKey(envelope);
+    const count = this.#ahead.get(key);
+    if (count === undefined) return false;
+    if (count > 1) this.#ahead.set(key, count - 1);
+    else this.#ahead.delete(key);
+    return true;
+  }
+}

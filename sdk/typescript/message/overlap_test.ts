@@ -1,0 +1,117 @@
+// Two connections that deliver one stream, cut and mixed in every way.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { PlainEnvelope } from "@arqon/proto";
+import { AHEAD_MAX, HELD_MAX } from "../wire/bounds.ts";
+import { copyKey, Overlap } from "./overlap.ts";
+
+function message(twist: string | undefined, more: Partial<PlainEnvelope> = {}): PlainEnvelope {
+  return {
+    trace_id: "",
+    tenant_id: "t",
+    room_id: "r",
+    timestamp_ms: 1,
+    headers: twist === undefined ? {} : { "X-Twist-ID": twist },
+    ack_requested: false,
+    request_id: 0,
+    sender_id: "ann",
+    offset: 0,
+    message_id: "",
+    event: { type: "t", data: new Uint8Array([1]), content_type: "", schema_id: "" },
+    ...more,
+  };
+}
+
+/** Plays one stream over both connections; `fresh` is the first message that the new one delivers. */
+function play(
+  stream: readonly string[],
+  fresh: number,
+  barrier: number,
+  turns: readonly boolean[],
+) {
+  const overlap = new Overlap();
+  const got: string[] = [];
+  const twist = (envelope: PlainEnvelope) => envelope.headers["X-Twist-ID"] as string;
+  let [old_at, new_at, crossed] = [0, fresh, false];
+  const hearOld = () => {
+    const envelope = message(stream[old_at++]);
+    if (overlap.hearOld(envelope)) got.push(twist(envelope));
+    if (old_at === barrier) {
+      crossed = true;
+      got.push(...(overlap.cross() ?? []).map(twist));
+    }
+  };
+  const hearNew = () => {
+    const envelope = message(stream[new_at++]);
+    if (overlap.hearNew(envelope)) got.push(twist(envelope));
+  };
+  for (const is_old of turns) {
+    if (is_old && old_at < stream.length) hearOld();
+    else if (new_at < stream.length) hearNew();
+  }
+  while (!crossed) hearOld();
+  while (new_at < stream.length) hearNew();
+  return got;
+}
+
+Deno.test("wherever the new connection begins and however both interleave: each once, in order", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 40 }),
+      fc.nat(40),
+      fc.nat(40),
+      fc.array(fc.boolean(), { maxLength: 120 }),
+      (length, first, later, turns) => {
+        const stream = Array.from({ length }, (_, index) => String(index));
+        // The old one is only given up when it has delivered all that the new one does not.
+        const fresh = Math.min(first, length);
+        const barrier = Math.min(Math.max(fresh + later, 1), length);
+        assert.deepEqual(play(stream, fresh, barrier, turns), stream);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+Deno.test("two messages with one id are two, on either connection", () => {
+  const stream = ["a", "same", "same", "b"];
+  for (let barrier = 1; barrier <= stream.length; barrier++) {
+    assert.deepEqual(play(stream, 0, barrier, [true, false, true, false, false]), stream);
+  }
+});
+
+Deno.test("a message without an id is known by what it says", () => {
+  const one = message(undefined);
+  assert.equal(copyKey(one), copyKey(message(undefined)));
+  const others = [
+    message(undefined, { timestamp_ms: 2 }),
+    message(undefined, { message_id: "m" }),
+    message(undefined, { sender_id: "bob" }),
+    message(undefined, { event: { ...one.event!, type: "other" } }),
+    message(undefined, { event: { ...one.event!, data: new Uint8Array([2]) } }),
+    message("a"),
+  ];
+  assert.equal(new Set([one, ...others].map(copyKey)).size, others.length + 1);
+  assert.notEqual(copyKey(message("a")), copyKey(message("a", { sender_id: "bob" })));
+});
+
+Deno.test("what is held is bounded: more is a loss that is told", () => {
+  const overlap = new Overlap();
+  for (let n = 0; n < HELD_MAX; n++) overlap.hearNew(message(String(n)));
+  assert.equal(overlap.hearNew(message("one too many")), false);
+  assert.equal(overlap.cross(), undefined);
+  assert.equal(overlap.hearNew(message("after")), true);
+  const large = { type: "t", data: new Uint8Array(17_000_000), content_type: "", schema_id: "" };
+  const bytes = new Overlap();
+  for (const twist of ["a", "b"]) bytes.hearNew(message(twist, { event: large }));
+  assert.equal(bytes.cross(), undefined);
+});
+
+Deno.test("what is remembered of the old connection is bounded: the oldest may repeat", () => {
+  const overlap = new Overlap();
+  for (let n = 0; n <= AHEAD_MAX; n++) overlap.hearOld(message(String(n)));
+  assert.deepEqual(overlap.cross(), []);
+  assert.equal(overlap.hearNew(message("1")), false);
+  assert.equal(overlap.hearNew(message("0")), true);
+  assert.equal(overlap.hearOld(message("late")), false);
+});

@@ -1,0 +1,150 @@
+/**
+ * The list of one room's members while the client moves: who is missing in the next Shield's list, and
+ * when that is a leave. Lists and pages of one Shield are conformance vectors (`conformance_test.ts`).
+ */
+import assert from "node:assert/strict";
+import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
+import fc from "fast-check";
+import { MemberTable } from "./member_table.ts";
+import { until } from "../testing/until.ts";
+
+const IDS = ["a", "b", "c", "d"] as const;
+const OLD = {}, NEXT = {};
+
+function memberOf(connection_id: string) {
+  return { connection_id, user_id: connection_id, joined_ms: 1 };
+}
+
+function list(ids: readonly string[], pages = 1) {
+  const { length } = ids;
+  return { members: ids.map(memberOf), connections: length, users: length, pages };
+}
+
+function change(ids: readonly string[], snapshot = false) {
+  const members = ids.map((id) => ({ ...memberOf(id), meta: "" }));
+  return { members, connections: 1, users: 1, snapshot };
+}
+
+const join = (...ids: string[]) => encodePresenceUpdate(change(ids));
+const page = (...ids: string[]) => encodePresenceUpdate(change(ids, true));
+const leave = (...ids: string[]) => encodePresenceLeave(change(ids));
+
+/** A table, and who was told to have left it. */
+function follow(hold_ms: number) {
+  const table = new MemberTable();
+  table.hold_ms = hold_ms;
+  const left: string[] = [];
+  let before = new Set<string>();
+  table.listen(() => {
+    left.push(...[...before].filter((id) => !table.members.has(id)));
+    before = new Set(table.members.keys());
+  });
+  return { table, left };
+}
+
+/** Nothing that is held for this long is given up within a test. */
+const LONG_MS = 600_000;
+
+Deno.test("who is missing in the next Shield's list leaves when the hold is over", async () => {
+  const { table, left } = follow(5);
+  table.begin(list(["a", "b"]), OLD);
+  table.begin(list(["a"]), NEXT);
+  assert.deepEqual([[...table.members.keys()], left], [["a", "b"], []]);
+  await until("b's leave", () => !table.members.has("b"));
+  assert.deepEqual(left, ["b"]);
+});
+
+Deno.test("a leave that the next Shield tells is no later for the hold", () => {
+  const { table, left } = follow(LONG_MS);
+  table.begin(list(["a", "b", "c"]), OLD);
+  // "b" leaves while the pages are on their way, "c" after them.
+  table.begin(list(["a"], 2), NEXT);
+  table.leave(leave("b"));
+  table.update(page());
+  assert.deepEqual(left, ["b"]);
+  table.leave(leave("c"));
+  assert.deepEqual([[...table.members.keys()], left], [["a"], ["b", "c"]]);
+  table.lost();
+});
+
+Deno.test("another list of the next Shield is late for the same reason, until the hold is over", async () => {
+  const { table, left } = follow(5);
+  table.begin(list(["a", "b", "c"]), OLD);
+  table.begin(list(["a", "b"]), NEXT);
+  table.begin(list(["a", "c"]), NEXT);
+  assert.deepEqual([[...table.members.keys()], left], [["a", "b", "c"], []]);
+  await until("b's leave", () => !table.members.has("b"));
+  table.begin(list(["a"]), NEXT);
+  assert.deepEqual(left, ["b", "c"], "a list after that is believed at once");
+});
+
+Deno.test("a list that is begun anew before it was whole is still that of the next Shield", () => {
+  const { table, left } = follow(LONG_MS);
+  table.begin(list(["a", "b"]), OLD);
+  table.begin(list(["a"], 2), NEXT);
+  table.begin(list(["a"]), NEXT);
+  assert.deepEqual([[...table.members.keys()], left], [["a", "b"], []]);
+  table.lost();
+});
+
+Deno.test("the next Shield's list may come after the end of the old one", () => {
+  const { table, left } = follow(LONG_MS);
+  table.begin(list(["a"]), OLD);
+  table.update(join("b"));
+  table.moved();
+  table.update(join("c"));
+  table.begin(list(["a"]), NEXT);
+  assert.deepEqual([[...table.members.keys()], left], [["a", "b"], []]);
+  table.lost();
+});
+
+Deno.test("after a break the list is believed at once, whoever was held", () => {
+  const { table, left } = follow(LONG_MS);
+  table.begin(list(["a", "b", "c"]), OLD);
+  table.begin(list(["a", "c"]), NEXT);
+  table.lost();
+  assert.deepEqual([[...table.members.keys()], left], [["a", "b", "c"], []]);
+  table.begin(list(["a"]), {});
+  assert.deepEqual([[...table.members.keys()], left], [["a"], ["b", "c"]]);
+});
+
+const someIds = fc.subarray([...IDS]);
+const step = fc.oneof(
+  fc.record({
+    kind: fc.constant("list" as const),
+    ids: someIds,
+    source: fc.constantFrom(OLD, NEXT),
+  }),
+  fc.record({ kind: fc.constant("join" as const), ids: someIds }),
+  fc.record({ kind: fc.constant("leave" as const), ids: someIds }),
+  fc.record({ kind: fc.constant("lost" as const) }),
+  fc.record({ kind: fc.constant("moved" as const) }),
+);
+
+Deno.test("when every hold is over, the list is the last one and what came after it", async () => {
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
+    const { table } = follow(0);
+    let truth = new Set<string>();
+    let following = false;
+    for (const it of steps) {
+      if (it.kind === "list") {
+        table.begin(list(it.ids), it.source);
+        truth = new Set(it.ids);
+        following = true;
+      } else if (it.kind === "lost" || it.kind === "moved") {
+        table[it.kind]();
+        following = false;
+      } else {
+        if (it.kind === "join") table.update(join(...it.ids));
+        else table.leave(leave(...it.ids));
+        if (following) {
+          for (const id of it.ids) truth[it.kind === "join" ? "add" : "delete"](id);
+        }
+      }
+      for (const id of following ? truth : []) assert.ok(table.members.has(id), `${id} is there`);
+    }
+    table.begin(list([...truth]), {});
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual(new Set(table.members.keys()), truth);
+  }));
+});

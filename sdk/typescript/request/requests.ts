@@ -1,0 +1,127 @@
+/**
+ * The way of a publish or command from the room to the outbox: its id, its frame, its signature, its
+ * abort, and the one timer that wakes the outbox. Knows no session; which frames leave when is
+ * `outbox.ts`.
+ */
+import { ArqonError, Opcode, signingInput, writeRequest } from "@arqon/proto";
+import type { Ack, Welcome } from "@arqon/proto";
+import { SIGNER_SHARE } from "../wire/bounds.ts";
+import type { Settings } from "../options/options.ts";
+import { Outbox } from "./outbox.ts";
+import type { OutboxOptions, OutboxRequest } from "./outbox.ts";
+import type { PortRequest } from "./room_request.ts";
+import { SIGNATURE_BYTES, SIGNATURE_FIELD_BYTES, signedFrame } from "./signing.ts";
+import type { Signer } from "./signing.ts";
+import { onAbort, TIMER_MS_MAX } from "../time/sleep.ts";
+import { textOf } from "../wire/wire_error.ts";
+
+/** What requests need of the connection's settings. */
+export type RequestSettings = OutboxOptions & Pick<Settings, "request_timeout_ms" | "signer">;
+
+/** All requests of one connection that are not settled. */
+export class Requests {
+  readonly outbox: Outbox;
+  readonly #settings: RequestSettings;
+  readonly #nextId: () => number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #wake_at_ms = Infinity;
+
+  /** `nextId` gives request ids, which grow. */
+  constructor(settings: RequestSettings, nextId: () => number) {
+    this.#settings = settings;
+    this.#nextId = nextId;
+    this.outbox = new Outbox(settings);
+  }
+
+  /**
+   * Sends a request. `welcome` is the one of the present or last session. Rejects as `Room.publish`
+   * says.
+   */
+  async send(request: PortRequest, welcome: Welcome | undefined): Promise<Ack | undefined> {
+    const { envelope, answered, room, repeatable, signal } = request;
+    signal?.throwIfAborted();
+    const id = this.#nextId();
+    const asking = answered ? { ...envelope, request_id: id, ack_requested: true } : envelope;
+    const frame = writeRequest(asking, Opcode.PUB);
+    const { signer, elapsed, request_timeout_ms } = this.#settings;
+    const size_bytes = frame.length + (!signer ? 0 : SIGNATURE_FIELD_BYTES);
+    const max_bytes = welcome?.max_frame_bytes ?? Infinity;
+    if (size_bytes > max_bytes) {
+      const detail = `a frame of ${size_bytes} bytes; the Shield takes ${max_bytes}`;
+      throw new ArqonError("message-too-large", detail);
+    }
+    const { promise, ...settle } = Promise.withResolvers<Ack | undefined>();
+    const timeout_ms = request.timeout_ms ?? request_timeout_ms;
+    const deadline_ms = elapsed() + timeout_ms;
+    const entry = { id, room, answered, frame, repeatable, deadline_ms, timeout_ms };
+    const waiting: OutboxRequest = { ...entry, ...settle };
+    const stop = onAbort(signal, () => {
+      this.outbox.cancel(waiting);
+      settle.reject(signal?.reason);
+    });
+    try {
+      if (!signer) this.outbox.add(waiting);
+      else this.#addUnsigned(waiting, signer, request, welcome?.tenant_id ?? "");
+      this.schedule();
+      return await promise;
+    } finally {
+      stop();
+    }
+  }
+
+  /** Arms the timer for the next moment at which the outbox has something to do. */
+  schedule(): void {
+    const wake_ms = this.outbox.nextWake();
+    if (wake_ms === undefined || wake_ms >= this.#wake_at_ms) return;
+    clearTimeout(this.#timer);
+    this.#wake_at_ms = wake_ms;
+    const wait_ms = Math.min(TIMER_MS_MAX, Math.max(0, wake_ms - this.#settings.elapsed()));
+    this.#timer = setTimeout(() => {
+      this.#wake_at_ms = Infinity;
+      this.outbox.wake();
+      this.schedule();
+    }, wait_ms);
+  }
+
+  /** Rejects every request, and takes no more. */
+  close(error: ArqonError): void {
+    clearTimeout(this.#timer);
+    this.outbox.close(error);
+  }
+
+  /** Puts a request into its place in the order at once; it is sent when it is signed. */
+  #addUnsigned(waiting: OutboxRequest, signer: Signer, request: PortRequest, tenant: string): void {
+    const { deadline_ms, timeout_ms } = waiting;
+    const share_ms = Math.ceil(timeout_ms * SIGNER_SHARE);
+    waiting.unsigned = true;
+    waiting.deadline_ms = deadline_ms - timeout_ms + share_ms;
+    waiting.timeout_ms = share_ms;
+    this.outbox.add(waiting);
+    const { event, command, message_id = "" } = request.envelope;
+    // Alone in an envelope, the payload is its field as it is on the wire.
+    const payload = writeRequest({ event, command });
+    const input = signingInput(tenant, request.room, message_id, payload);
+    void this.#sign(waiting, signer, input, deadline_ms, timeout_ms);
+  }
+
+  async #sign(
+    waiting: OutboxRequest,
+    signer: Signer,
+    input: Uint8Array,
+    deadline_ms: number,
+    timeout_ms: number,
+  ): Promise<void> {
+    try {
+      const signature = await signer.sign(input);
+      if (!(signature instanceof Uint8Array) || signature.length !== SIGNATURE_BYTES) {
+        throw new TypeError(`the signer gave no Uint8Array of ${SIGNATURE_BYTES} bytes`);
+      }
+      const frame = signedFrame(waiting.frame, signature);
+      this.outbox.seal(waiting, frame, deadline_ms, timeout_ms);
+    } catch (cause) {
+      this.outbox.cancel(waiting);
+      waiting.reject(new ArqonError("signing-failed", textOf(cause), { cause }));
+    }
+    this.schedule();
+  }
+}

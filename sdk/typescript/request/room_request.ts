@@ -1,0 +1,130 @@
+/**
+ * Publishes and commands of a room as requests: what the program may say with each, how data becomes
+ * bytes, and the envelope. Signing, sending, waiting and repeating is the connection's.
+ */
+import type { Ack, EnvelopeInput, Uint64 } from "@arqon/proto";
+import type { JsonInput } from "../wire/json.ts";
+import { tracedBy } from "./trace_parent.ts";
+import type { TraceOptions } from "./trace_parent.ts";
+
+/**
+ * The data of a message. Bytes travel as they are, a string as text, anything else as JSON. With a
+ * JSON `content_type` a string is taken for JSON text and travels as it is.
+ */
+export type Data = Uint8Array | JsonInput;
+
+/** What `Room.publish` takes besides type and data; nothing of it is needed. */
+export interface PublishOptions extends TraceOptions {
+  /** Wait for the Shield's acknowledgement; default true. Without it only `onError` hears of a refusal. */
+  readonly ack?: boolean;
+  /** Idempotency key: with it the SDK repeats the publish after a reconnect and nobody gets it twice. */
+  readonly message_id?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Default by the kind of data: application/octet-stream, text/plain or application/json. */
+  readonly content_type?: string;
+  readonly schema_id?: string;
+  /** Give up after this, in ms. Waiting for a reconnect counts. */
+  readonly timeout_ms?: number;
+  /**
+   * Aborting rejects at once with the signal's reason. What was not sent yet is not sent; what was may
+   * have taken effect.
+   */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * What `Room.command` takes besides name and data: the conditions under which the Brain carries it
+ * out. They are the command's fields of the same names in `envelope.proto`.
+ */
+export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id" | "message_id"> {
+  /** Refused with 409 `version-conflict` unless the room is at this version; 0 is any. */
+  readonly expect_version?: Uint64;
+  readonly after_version?: Uint64;
+  readonly fence?: Uint64;
+  readonly epoch?: string;
+  /** Idempotency key: with it the SDK repeats the command after a reconnect. */
+  readonly command_id?: string;
+}
+
+/** The Brain's answer to a command. */
+export interface CommandResult {
+  /** The bytes as the Brain sent them. */
+  readonly bytes: Uint8Array;
+  /** The result as JSON; undefined when it is empty. Throws SyntaxError when it is not JSON. */
+  json<Value = unknown>(): Value;
+}
+
+/**
+ * A publish or command on its way to the connection. An undefined `timeout_ms` means the
+ * connection's `request_timeout_ms`; `answered` and `repeatable` are those of `OutboxRequest`.
+ */
+export interface PortRequest {
+  readonly room: string;
+  /** The envelope, without request id and signature; `data` is copied before `request` returns. */
+  readonly envelope: EnvelopeInput;
+  readonly answered: boolean;
+  readonly repeatable: boolean;
+  readonly timeout_ms: number | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Makes and sends requests. */
+export interface RequestPort {
+  /** Sends a request and resolves with its ACK. */
+  request(request: PortRequest): Promise<Ack | undefined>;
+  /** `ConnectOptions.traceparent`. */
+  readonly traceparent?: (() => string | undefined) | undefined;
+}
+
+function encodeData(data: Data | undefined, content_type: string | undefined) {
+  if (data instanceof Uint8Array) {
+    return { data, content_type: content_type ?? "application/octet-stream" };
+  }
+  const text = typeof data === "string" ? data : JSON.stringify(data) as string | undefined;
+  const natural = typeof data === "string" ? "text/plain" : text && "application/json";
+  return { data: new TextEncoder().encode(text), content_type: content_type ?? natural };
+}
+
+function send(
+  port: RequestPort,
+  room: string,
+  payload: Pick<EnvelopeInput, "event" | "command" | "message_id">,
+  options: Pick<PublishOptions, "headers" | "timeout_ms" | "signal" | "ack"> & TraceOptions,
+  key: string | undefined,
+): Promise<Ack | undefined> {
+  const { timeout_ms, signal, ack: answered = true } = options;
+  const envelope = { room_id: room, ...tracedBy(options, port.traceparent), ...payload };
+  const repeatable = key !== undefined;
+  return port.request({ room, envelope, answered, repeatable, timeout_ms, signal });
+}
+
+/** Publishes an event. */
+export function sendEvent(
+  port: RequestPort,
+  room: string,
+  type: string,
+  data: Data | undefined,
+  options: PublishOptions,
+): Promise<Ack | undefined> {
+  const { message_id, schema_id } = options;
+  const event = { type, ...encodeData(data, options.content_type), schema_id };
+  return send(port, room, { message_id, event }, options, message_id);
+}
+
+/** Sends a command. */
+export async function sendCommand(
+  port: RequestPort,
+  room: string,
+  name: string,
+  data: Data | undefined,
+  options: CommandOptions,
+): Promise<CommandResult> {
+  // Of the options, the envelope takes the conditions: what has the name of one of its fields.
+  const command = { ...options, name, ...encodeData(data, options.content_type) };
+  const ack = await send(port, room, { command }, options, options.command_id);
+  const bytes = ack?.result ?? new Uint8Array();
+  return {
+    bytes,
+    json: () => bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes)),
+  };
+}

@@ -1,0 +1,272 @@
+/**
+ * The lock of a room that renews itself while it is held. docs/presence.md#locks says what a lock
+ * is, and why its fence must go with everything that it guards.
+ */
+import { ArqonError, ruleOf } from "@arqon/proto";
+import type { Uint64 } from "@arqon/proto";
+import { portOf } from "./room.ts";
+import type { Room } from "./room.ts";
+import type { LockOptions, RoomLock } from "../state/room_state.ts";
+import type { CommandOptions } from "../request/room_request.ts";
+import { onAbort, sleep } from "../time/sleep.ts";
+
+/** What `holdLock` takes. */
+export interface HoldLockOptions {
+  /**
+   * How long the lease is, in ms; default 30,000, at most 600,000. It is renewed at about a third
+   * of it.
+   */
+  readonly ttl_ms?: number;
+  /**
+   * How long to wait while somebody else holds the lock, in ms; default 0. After that it rejects
+   * with the last `locked`, which names the holder. Waiting means asking again, in waits of up to a
+   * second; of several who wait anyone may be next, whoever came first.
+   */
+  readonly wait_ms?: number;
+  /** Aborting ends waiting and asking; a lock that is held is released by `release`. */
+  readonly signal?: AbortSignal;
+  /** Time limit of each request, in ms; default `ConnectOptions.request_timeout_ms`. */
+  readonly timeout_ms?: number;
+}
+
+/** A lock of a room that is held, and renewed until `release`. */
+export interface HeldLock {
+  /** The lock's fence: give it to everything that the lock guards. */
+  readonly fence: number;
+  /** When the lease ends, Unix ms by the Brain's clock; each renewal moves it. */
+  readonly until_ms: number;
+  /**
+   * Aborted when the lock is lost; the reason is an ArqonError: what refused the renewal
+   * (`fence-mismatch`, `locked`, …), `fence-mismatch` when the lease has run out unrenewed, or the end
+   * of the connection. Not aborted by `release`.
+   */
+  readonly signal: AbortSignal;
+  /** Gives the lock back. Never rejects: a lock that cannot be unlocked ends with its lease. */
+  release(): Promise<void>;
+  /** As `release`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The part of a room that locks and unlocks. */
+export interface LockRoom {
+  lock(options: LockOptions): Promise<RoomLock>;
+  unlock(fence: Uint64, options: CommandOptions): Promise<unknown>;
+}
+
+/** What holding a lock needs of the connection. */
+export interface LockKeeping {
+  /** Milliseconds since some moment, never backwards. */
+  readonly elapsed: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** Aborted, with why, when the connection ends for good. */
+  readonly signal: AbortSignal;
+  /**
+   * Called when the client has moved to another Shield: each function renews one lock there. They
+   * never reject.
+   */
+  readonly renewals: Set<() => Promise<void>>;
+}
+
+const TTL_MS = 30_000;
+/**
+ * The shortest and the longest wait between two requests for a lock that somebody else holds, in
+ * ms; each doubles the one before.
+ */
+const ASK_MS = 50;
+const ASK_MAX_MS = 1_000;
+/** A renewal that failed for now is tried again after this part of the lease. */
+const RETRY_SHARE = 0.1;
+
+/** A new command id: a command that is repeated over a reconnect is applied once. */
+function newId(): string {
+  return crypto.getRandomValues(new BigUint64Array(2)).join("-");
+}
+
+/** Whether the error is worth another try: it says nothing about the lock. */
+function isPassing(error: unknown): boolean {
+  return error instanceof ArqonError && error.reason !== "locked" &&
+    ruleOf(error.reason).client !== "never-retry";
+}
+
+/**
+ * Locks the room and renews the lock until it is released or lost. Rejects with `locked` while
+ * somebody else holds it, after `wait_ms`.
+ */
+export function holdLock(room: Room, options: HoldLockOptions = {}): Promise<HeldLock> {
+  return keepLock(room, options, portOf(room).keeping);
+}
+
+/**
+ * Holds the lock while `work` runs, and releases it however that ends. What `work` gives is given
+ * also when the lock was lost meanwhile: that is what `lock.signal` and the fence are for.
+ *
+ * ```ts
+ * import { connect, withLock } from "@arqon/sdk";
+ *
+ * await using bus = await connect({ url: "localhost:4000", token: "…" });
+ * const room = bus.room("jobs");
+ * await withLock(room, { ttl_ms: 10_000 }, async ({ fence, signal }) => {
+ *   const { value } = await room.get("count", { signal });
+ *   await room.set("count", Number(value) + 1, { fence });
+ * });
+ * ```
+ */
+export async function withLock<Result>(
+  room: Room,
+  options: HoldLockOptions,
+  work: (lock: HeldLock) => Result | Promise<Result>,
+): Promise<Result> {
+  const lock = await holdLock(room, options);
+  try {
+    return await work(lock);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** As `holdLock`, with what the connection of the room lends. */
+export async function keepLock(
+  room: LockRoom,
+  { ttl_ms = TTL_MS, wait_ms = 0, ...options }: HoldLockOptions,
+  keeping: LockKeeping,
+): Promise<HeldLock> {
+  if (!(wait_ms >= 0)) {
+    throw new TypeError(`wait_ms is ${wait_ms}; expected a number of at least 0`);
+  }
+  const { elapsed, random } = keeping;
+  const over_ms = elapsed() + wait_ms;
+  for (let pause_ms = ASK_MS;; pause_ms = Math.min(2 * pause_ms, ASK_MAX_MS)) {
+    const begun_ms = elapsed();
+    try {
+      // Another id each time: with the same one the Brain would give the same answer.
+      const grant = await room.lock({ ...options, ttl_ms, command_id: newId() });
+      return new Lease(room, grant, { ttl_ms, end_ms: begun_ms + ttl_ms }, keeping);
+    } catch (error) {
+      const left_ms = over_ms - elapsed();
+      if (!(error instanceof ArqonError) || error.reason !== "locked" || left_ms <= 0) throw error;
+      // At the end of the lease that is known it may be free, and at the end of the time it is asked once more.
+      const lease_ms = error.retry_after_ms || Infinity;
+      await pause(Math.min(left_ms, lease_ms, pause_ms * (0.5 + 0.5 * random())), options, keeping);
+    }
+  }
+}
+
+/**
+ * Waits. Rejects when it is cut short: with the signal's reason, or with why the connection has
+ * ended.
+ */
+async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
+  await sleep(ms, keeping.signal, ...(signal ? [signal] : []));
+  signal?.throwIfAborted();
+  keeping.signal.throwIfAborted();
+}
+
+class Lease implements HeldLock {
+  readonly fence: number;
+  readonly #room: LockRoom;
+  readonly #keeping: LockKeeping;
+  readonly #ttl_ms: number;
+  readonly #stop = new AbortController();
+  readonly #lost = new AbortController();
+  /** When the lease ends, in ms of `elapsed`, counted from before the grant was asked for. */
+  #end_ms: number;
+  readonly #forget: () => void;
+  #until_ms: number;
+  #released: Promise<void> | undefined;
+
+  constructor(
+    room: LockRoom,
+    { fence, until_ms }: RoomLock,
+    { ttl_ms, end_ms }: { readonly ttl_ms: number; readonly end_ms: number },
+    keeping: LockKeeping,
+  ) {
+    this.fence = fence;
+    this.#room = room;
+    this.#keeping = keeping;
+    this.#ttl_ms = ttl_ms;
+    this.#end_ms = end_ms;
+    this.#until_ms = until_ms;
+    this.#forget = onAbort(keeping.signal, this.#over);
+    keeping.renewals.add(this.#moved);
+    if (keeping.signal.aborted) this.#over();
+    void this.#keep();
+  }
+
+  get until_ms(): number {
+    return this.#until_ms;
+  }
+
+  get signal(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  release(): Promise<void> {
+    return this.#released ??= this.#release();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  async #release(): Promise<void> {
+    if (this.#lost.signal.aborted) return;
+    this.#halt();
+    try {
+      await this.#room.unlock(this.fence, { command_id: newId() });
+    } catch (error) {
+      // Ended already, or out of reach: then its lease ends it.
+      this.#lost.abort(error);
+    }
+  }
+
+  async #keep(): Promise<void> {
+    const { elapsed, random } = this.#keeping;
+    const { signal } = this.#stop;
+    let share = 1 / 3;
+    while (!signal.aborted) {
+      await sleep(this.#ttl_ms * share * (0.8 + 0.2 * random()), signal);
+      const renewed = await this.#renew();
+      const left_share = Math.max(0, this.#end_ms - elapsed()) / this.#ttl_ms;
+      share = renewed ? 1 / 3 : Math.min(RETRY_SHARE, left_share);
+    }
+  }
+
+  /** Renews the lock. False when that failed: then the lock may be lost. */
+  async #renew(): Promise<boolean> {
+    const { signal } = this.#stop;
+    if (signal.aborted) return false;
+    const begun_ms = this.#keeping.elapsed();
+    const timeout_ms = this.#end_ms - begun_ms;
+    if (timeout_ms <= 0) {
+      this.#lose(new ArqonError("fence-mismatch", "the lease has run out"));
+      return false;
+    }
+    try {
+      const { fence } = this;
+      const ttl_ms = this.#ttl_ms;
+      this.#until_ms = (await this.#room.lock({ fence, ttl_ms, timeout_ms, signal })).until_ms;
+      this.#end_ms = Math.max(this.#end_ms, begun_ms + ttl_ms);
+      return true;
+    } catch (error) {
+      if (!signal.aborted && !isPassing(error)) this.#lose(error);
+      return false;
+    }
+  }
+
+  /** Renews the lock on the next connection, which the Brain then takes for the holder's. */
+  readonly #moved = async (): Promise<void> => void await this.#renew();
+
+  readonly #over = (): void => this.#lose(this.#keeping.signal.reason);
+
+  #lose(error: unknown): void {
+    this.#halt();
+    this.#lost.abort(error);
+  }
+
+  #halt(): void {
+    this.#stop.abort();
+    this.#keeping.renewals.delete(this.#moved);
+    this.#forget();
+  }
+}

@@ -1,0 +1,205 @@
+// A lock that renews itself, with a room that answers as the test says and a clock that it turns.
+// Against a real Brain: `features_bus_test.ts`.
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { keepLock } from "./held_lock.ts";
+import type { HoldLockOptions, LockRoom } from "./held_lock.ts";
+import type { LockOptions } from "../state/room_state.ts";
+import { CLEAN } from "../testing/counted.ts";
+
+/** Small enough that a test need not wait, with the clock turned by hand: no answer depends on it. */
+const TTL_MS = 30;
+
+type Answer = "ok" | ArqonError;
+
+function bench(...answers: Answer[]) {
+  const state = { elapsed_ms: 0 };
+  const asked: LockOptions[] = [];
+  const unlocked: unknown[] = [];
+  const last = Promise.withResolvers<void>();
+  const room: LockRoom = {
+    lock(options) {
+      asked.push(options);
+      const answer = answers.shift() ?? "ok";
+      if (answers.length === 0) last.resolve();
+      if (answer !== "ok") return Promise.reject(answer);
+      return Promise.resolve({ version: 1, epoch: "e", fence: 7, until_ms: 1_000 + asked.length });
+    },
+    unlock(fence) {
+      unlocked.push(fence);
+      return Promise.resolve();
+    },
+  };
+  const life = new AbortController();
+  const renewals = new Set<() => Promise<void>>();
+  const elapsed = () => state.elapsed_ms;
+  const keeping = { elapsed, random: () => 0.5, signal: life.signal, renewals };
+  const hold = (options: HoldLockOptions = {}) =>
+    keepLock(room, { ttl_ms: TTL_MS, ...options }, keeping);
+  return { state, asked, unlocked, room, life, keeping, hold, last: last.promise };
+}
+
+const lost = (signal: AbortSignal): Promise<ArqonError> => {
+  const { promise, resolve } = Promise.withResolvers<ArqonError>();
+  signal.addEventListener("abort", () => resolve(signal.reason), { once: true });
+  if (signal.aborted) resolve(signal.reason);
+  return promise;
+};
+
+Deno.test(
+  "it is renewed with its fence until it is released, and then unlocked once",
+  CLEAN,
+  async () => {
+    const { asked, unlocked, hold, last } = bench("ok", "ok", "ok");
+    const lock = await hold();
+    assert.deepEqual([lock.fence, lock.until_ms], [7, 1_001]);
+    await last;
+    await Promise.all([lock.release(), lock.release(), lock[Symbol.asyncDispose]()]);
+    assert.deepEqual([unlocked, lock.signal.aborted], [[7], false]);
+    assert.equal(lock.until_ms, 1_003);
+    const [first, second] = asked;
+    assert.deepEqual([first?.ttl_ms, first?.fence, second?.ttl_ms, second?.fence], [
+      30,
+      undefined,
+      30,
+      7,
+    ]);
+    assert.match(first?.command_id ?? "", /^\d+-\d+$/);
+    assert.equal(second?.timeout_ms, TTL_MS, "no longer than the lease");
+  },
+);
+
+Deno.test(
+  "when its connection has moved it is renewed at once, while it is held",
+  CLEAN,
+  async () => {
+    const { keeping, hold, asked } = bench();
+    const lock = await hold();
+    const [moved] = keeping.renewals;
+    await moved?.();
+    assert.equal(asked.at(-1)?.fence, 7);
+    assert.equal(lock.until_ms, 1_000 + asked.length);
+    await lock.release();
+    assert.equal(keeping.renewals.size, 0);
+  },
+);
+
+Deno.test("somebody else's lock is the refusal: 'locked'", CLEAN, async () => {
+  const { hold } = bench(new ArqonError("locked", "bob", { retry_after_ms: 5 }));
+  await assert.rejects(
+    hold(),
+    (error) => error instanceof ArqonError && error.retry_after_ms === 5,
+  );
+});
+
+Deno.test(
+  "who waits asks again, each time as a question of its own, until it is free",
+  CLEAN,
+  async () => {
+    const locked = new ArqonError("locked", "bob", { retry_after_ms: 5 });
+    const { hold, asked } = bench(locked, locked, locked, "ok");
+    const lock = await hold({ wait_ms: 60_000 });
+    const ids = asked.slice(0, 4).map(({ command_id }) => command_id);
+    assert.deepEqual([lock.fence, new Set(ids).size], [7, 4]);
+    await lock.release();
+  },
+);
+
+Deno.test(
+  "after the wait the refusal is the last one, which names who has it: 'locked'",
+  CLEAN,
+  async () => {
+    const { state, hold, room, asked } = bench();
+    room.lock = (options) => {
+      asked.push(options);
+      state.elapsed_ms += 40;
+      return Promise.reject(new ArqonError("locked", `holder ${asked.length}`));
+    };
+    await assert.rejects(hold({ wait_ms: 100 }), /locked by holder 3/);
+    assert.equal(asked.length, 3);
+    // Anything else is no lock that somebody holds.
+    room.lock = () => Promise.reject(new ArqonError("not-granted", "x"));
+    await assert.rejects(hold({ wait_ms: 60_000 }), { reason: "not-granted" });
+    await assert.rejects(hold({ wait_ms: -1 }), TypeError);
+  },
+);
+
+Deno.test("waiting ends at once when it is aborted, or with the connection", CLEAN, async () => {
+  const locked = new ArqonError("locked", "bob", { retry_after_ms: 3_600_000 });
+  for (const ending of ["signal", "life"] as const) {
+    const { hold, life, room } = bench();
+    const over = new AbortController();
+    const why = new ArqonError("banned");
+    room.lock = () => {
+      setTimeout(() => (ending === "life" ? life : over).abort(why), 5);
+      return Promise.reject(locked);
+    };
+    const holding = hold({ wait_ms: 3_600_000, signal: over.signal });
+    // The first pause is at least 25 ms long.
+    await assert.rejects(holding, (error) => error === why);
+  }
+});
+
+Deno.test("a renewal that is refused is the loss, and says why", CLEAN, async () => {
+  for (const reason of ["fence-mismatch", "locked"] as const) {
+    const refusal = new ArqonError(reason, "x");
+    const { unlocked, hold } = bench("ok", "ok", refusal);
+    const lock = await hold();
+    assert.equal(await lost(lock.signal), refusal);
+    await lock.release();
+    assert.deepEqual(unlocked, [], "there is nothing left to unlock");
+  }
+});
+
+Deno.test("what passes is tried again while the lease lasts", CLEAN, async () => {
+  const passing = ["connection-lost", "brain-unavailable", "answer-timeout"] as const;
+  const { hold, last, asked } = bench(
+    "ok",
+    ...passing.map((reason) => new ArqonError(reason)),
+    "ok",
+  );
+  const lock = await hold();
+  await last;
+  assert.deepEqual([asked.length, lock.signal.aborted], [5, false]);
+  await lock.release();
+});
+
+Deno.test(
+  "a lease that runs out unrenewed is lost by our own clock: 'fence-mismatch'",
+  CLEAN,
+  async () => {
+    const { state, hold, room } = bench("ok");
+    const lock = await hold();
+    room.lock = () => {
+      state.elapsed_ms += 13;
+      return Promise.reject(new ArqonError("connection-lost", "x"));
+    };
+    const error = await lost(lock.signal);
+    assert.deepEqual([error.reason, state.elapsed_ms], ["fence-mismatch", 39]);
+  },
+);
+
+Deno.test(
+  "the end of the connection is the loss at once, and nothing stays behind",
+  CLEAN,
+  async () => {
+    const { life, hold, unlocked } = bench();
+    const lock = await hold();
+    const why = new ArqonError("banned");
+    life.abort(why);
+    assert.equal(lock.signal.reason, why);
+    await lock.release();
+    assert.deepEqual(unlocked, []);
+    const late = await hold();
+    assert.equal(late.signal.reason, why);
+  },
+);
+
+Deno.test("release never rejects: what cannot be unlocked is lost", CLEAN, async () => {
+  const { hold, room } = bench();
+  const lock = await hold();
+  const error = new ArqonError("fence-mismatch", "gone");
+  room.unlock = () => Promise.reject(error);
+  await lock.release();
+  assert.equal(lock.signal.reason, error);
+});

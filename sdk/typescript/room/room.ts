@@ -1,0 +1,226 @@
+/**
+ * One room as the program uses it: publish, subscribe, command, state, locks, members. What each request
+ * says is `room_request.ts`; sending, waiting and repeating them is the connection's.
+ */
+import { ArqonError, isId, writeHistoryQuery } from "@arqon/proto";
+import type { Ack, Uint64 } from "@arqon/proto";
+import type { LockKeeping } from "./held_lock.ts";
+import { historyOf } from "../durable/history.ts";
+import type { HistoryOptions, RoomHistory } from "../durable/history.ts";
+import type { Json, JsonInput } from "../wire/json.ts";
+import { listenTo } from "./listener.ts";
+import type { Listener, MessageHandler } from "./listener.ts";
+import { readMembers } from "../presence/member_table.ts";
+import type { Member, MemberCount } from "../presence/member_table.ts";
+import type { StoredRoom } from "../subscription/replay.ts";
+import { sendCommand, sendEvent } from "../request/room_request.ts";
+import type {
+  CommandOptions,
+  CommandResult,
+  Data,
+  PublishOptions,
+  RequestPort,
+} from "../request/room_request.ts";
+import type {
+  BanOptions,
+  GetOptions,
+  KickOptions,
+  KickTarget,
+  LockOptions,
+  RoomLock,
+  RoomPosition,
+  RoomState,
+  RoomValue,
+  UnbanOptions,
+} from "../state/room_state.ts";
+import type {
+  PresenceSubscription,
+  SubscribeOptions,
+  Subscription,
+} from "../subscription/subscription.ts";
+
+/** What a room needs of its connection. */
+export interface RoomPort extends RequestPort {
+  subscribe(room: StoredRoom, options: SubscribeOptions): Subscription;
+  /** Takes note that a publish was stored at this offset; 0 when the room is not durable. */
+  published(room: string, offset: Uint64): void;
+  /** Reports an error that no promise tells of: `ConnectOptions.onError`. */
+  report(error: ArqonError): void;
+  readonly keeping: LockKeeping;
+}
+
+/** For functions beside the class, so that only programs that use them load them. */
+export let portOf: (room: Room) => RoomPort;
+
+/**
+ * One room of one connection, made by `Connection.room`. It holds nothing but its id: make as many
+ * of one room as you like; there is nothing to close.
+ */
+export class Room {
+  readonly id: string;
+  readonly #port: RoomPort;
+
+  static {
+    portOf = (room) => room.#port;
+  }
+
+  /** Throws `invalid-room` for an id that no room can have. */
+  constructor(id: string, port: RoomPort) {
+    if (!isId(id)) {
+      const shown = JSON.stringify(id).slice(0, 100);
+      throw new ArqonError("invalid-room", `${shown}; expected 1 to 64 of [A-Za-z0-9_~:=-]`);
+    }
+    this.id = id;
+    this.#port = port;
+  }
+
+  /**
+   * Publishes one event. Resolves when the Shield has acknowledged it, or, with `ack: false`, when it
+   * is handed to the socket. Rejects with the refusal, `answer-timeout`, `connection-lost` or
+   * `connection-closed`. A refusal with 429, and with a `message_id` one with 503, is waited out and
+   * repeated within `timeout_ms`. In a durable room the ACK says that the message is stored, and its
+   * `offset` where: with a `message_id` that was stored already, where that one is.
+   */
+  publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<undefined>;
+  publish(type: string, data?: Data, options?: PublishOptions & { ack?: true }): Promise<Ack>;
+  publish(type: string, data?: Data, options?: PublishOptions): Promise<Ack | undefined>;
+  async publish(type: string, data?: Data, options: PublishOptions = {}): Promise<Ack | undefined> {
+    const ack = await sendEvent(this.#port, this.id, type, data, options);
+    if (ack) this.#port.published(this.id, ack.offset);
+    return ack;
+  }
+
+  /**
+   * Subscribes to the room, with `presence` also to its members. The loop ends when the connection
+   * closes for good, with its error if any, and when the client is kicked out of the room, without
+   * one.
+   */
+  subscribe(options: SubscribeOptions & { readonly presence: true }): PresenceSubscription;
+  subscribe(options?: SubscribeOptions): Subscription;
+  subscribe(options: SubscribeOptions = {}): Subscription {
+    options.signal?.throwIfAborted();
+    return this.#port.subscribe(this, options);
+  }
+
+  /**
+   * As `subscribe`, with a function that hears one message after another instead of a loop. When it
+   * throws or rejects, `onError` hears `handler-failed` with that as its cause (without an `onError` it
+   * surfaces as uncaught), and the next message comes.
+   *
+   * ```ts
+   * import { connect } from "@arqon/sdk";
+   *
+   * await using bus = await connect({ url: "localhost:4000", token: "…" });
+   * const listener = bus.room("lobby").listen((message) => console.log(message.text()));
+   * await listener.ready;
+   * await bus.room("lobby").publish("chat", "hello");
+   * listener.close();
+   * await listener.ended; // the handler is done
+   * ```
+   */
+  listen(handler: MessageHandler, options: SubscribeOptions = {}): Listener {
+    return listenTo(this.subscribe(options), handler, this.#port.report);
+  }
+
+  /**
+   * Reads messages that a durable room keeps, without a subscription. Needs the grant `subscribe`;
+   * rejects with `not-durable`, with `log-unavailable`, and with a TypeError for a number that is
+   * none.
+   */
+  async history(query: HistoryOptions = {}, options: CommandOptions = {}): Promise<RoomHistory> {
+    const asked = { ...options, content_type: "application/protobuf" };
+    return historyOf((await this.command("history.get", writeHistoryQuery(query), asked)).bytes);
+  }
+
+  /**
+   * Sends a command to the room's Brain and resolves with its result. The commands that every bus
+   * knows have methods of their own below, which resolve with the answer.
+   */
+  command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
+    return sendCommand(this.#port, this.id, name, data, options);
+  }
+
+  /**
+   * Reads one key of the room's state, or all of it. Any Brain answers that has seen
+   * `after_version`.
+   */
+  get(key: string, options?: GetOptions): Promise<RoomValue>;
+  get(key?: undefined, options?: GetOptions): Promise<RoomState>;
+  get(key?: string, options: GetOptions = {}): Promise<RoomValue | RoomState> {
+    return this.#ask("room.get", { key, events_after: options.events_after }, options);
+  }
+
+  /** Writes one key; with `expect_version` only if nobody else has changed the room since. */
+  set(key: string, value: JsonInput, options: CommandOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.set", { key, value }, options);
+  }
+
+  /** Removes one key. */
+  delete(key: string, options: CommandOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.delete", { key }, options);
+  }
+
+  /**
+   * Locks the room for a time, or, with the `fence` of a lock that is held, renews it. Rejects with
+   * `locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
+   */
+  lock(options: LockOptions = {}): Promise<RoomLock> {
+    return this.#ask("room.lock", { ttl_ms: options.ttl_ms }, options);
+  }
+
+  /** Ends the lock with this fence; rejects with `fence-mismatch` when it has ended already. */
+  unlock(fence: Uint64, options: CommandOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.unlock", {}, { ...options, fence });
+  }
+
+  /**
+   * Ends the subscriptions of a user, or of one connection, to this room; both may come back. Needs
+   * role service or admin, as `ban` and `unban` do.
+   */
+  kick(target: KickTarget, options: KickOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.kick", { ...target, reason: options.reason }, options);
+  }
+
+  /** Keeps a user out of the tenant, or of this room, and ends what he has open there. */
+  ban(user_id: string, options: BanOptions = {}): Promise<RoomPosition> {
+    const { reason, ttl_ms, scope } = options;
+    return this.#ask("room.ban", { user_id, reason, ttl_ms, scope }, options);
+  }
+
+  /** Lifts the ban of that scope. */
+  unban(user_id: string, options: UnbanOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.unban", { user_id, scope: options.scope }, options);
+  }
+
+  /**
+   * Lists everybody in the room, page by page: who comes or goes meanwhile may be missing or there.
+   * To stay informed subscribe with `presence`. Needs the grant `presence`, as `count` does.
+   */
+  async *members(options: CommandOptions = {}): AsyncIterableIterator<Member, undefined> {
+    let after: Json | undefined;
+    do {
+      const page = await this.#ask("presence.list", { after }, options);
+      for (const member of readMembers(page).members) {
+        yield member;
+        options.signal?.throwIfAborted();
+      }
+      after = (page as { next?: Json }).next;
+    } while (after !== undefined);
+  }
+
+  /** The number of members in the room. */
+  count(options: CommandOptions = {}): Promise<MemberCount> {
+    return this.#ask("presence.count", {}, options);
+  }
+
+  /** Sends a command and reads its answer, whose shape the Brain promises. */
+  async #ask<Answer>(
+    name: string,
+    data: Readonly<Record<string, JsonInput | undefined>>,
+    options: CommandOptions,
+  ): Promise<Answer> {
+    const text = JSON.stringify(data);
+    const result = await this.command(name, text, { ...options, content_type: "application/json" });
+    return result.json() as Answer;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Messages of one type as values of a program's own type: `typedRoom`. The codec encodes and
+ * checks; everything else is the room's.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Ack, PlainSignal } from "@arqon/proto";
+import type { Codec } from "./codec.ts";
+import type { Message } from "../message/message.ts";
+import { portOf } from "./room.ts";
+import type { Room } from "./room.ts";
+import type { PublishOptions } from "../request/room_request.ts";
+import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
+import { textOf } from "../wire/wire_error.ts";
+
+/** A message with its value; a message of the system (`message.signal`) has none. */
+export type TypedMessage<T> =
+  | { readonly message: Message; readonly value: T }
+  | { readonly message: Message & { readonly signal: PlainSignal }; readonly value?: undefined };
+
+/** What `TypedRoom.publish` takes; content type and schema are the codec's. */
+export type TypedPublishOptions = Omit<PublishOptions, "content_type" | "schema_id" | "ack">;
+
+/** What `TypedRoom.subscribe` takes. */
+export interface TypedSubscribeOptions extends SubscribeOptions {
+  /**
+   * What happens to a message of this type whose data is no value. "report", the default: `onError`
+   * hears `schema-violation`, and the loop goes on without it. "throw": the loop throws that.
+   */
+  readonly on_invalid?: "report" | "throw";
+}
+
+/**
+ * The values of one room and type. Otherwise it is like a `Subscription`; `source` is the one below
+ * it.
+ */
+export interface TypedSubscription<T> extends AsyncIterableIterator<TypedMessage<T>, undefined> {
+  readonly source: Subscription;
+  /** `source.ready`. */
+  readonly ready: Promise<void>;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+const essence = (content_type: string) => content_type.split(";")[0]?.trim().toLowerCase();
+
+/** What a codec threw, as an error that says which message. */
+function invalid(room: string, type: string, cause: unknown): ArqonError {
+  const detail = `${type} in room ${room}: ${textOf(cause)}`;
+  return new ArqonError("schema-violation", detail, { cause });
+}
+
+/** Messages of one type as values: publishes to the room and subscribes to it through `codec`. */
+export function typedRoom<T>(room: Room, type: string, codec: Codec<T>): TypedRoom<T> {
+  return new TypedRoom(room, type, codec);
+}
+
+/** One type of messages in one room, made by `typedRoom`. It holds no state. */
+export class TypedRoom<T> {
+  readonly room: Room;
+  readonly type: string;
+  readonly #codec: Codec<T>;
+
+  /** Use `typedRoom`. */
+  constructor(room: Room, type: string, codec: Codec<T>) {
+    this.room = room;
+    this.type = type;
+    this.#codec = codec;
+  }
+
+  /** As `Room.publish`; rejects with `schema-violation` for a value that the codec refuses. */
+  async publish(value: T, options: TypedPublishOptions = {}): Promise<Ack> {
+    const { content_type, schema_id } = this.#codec;
+    let data: Uint8Array;
+    try {
+      data = this.#codec.encode(value);
+    } catch (error) {
+      throw invalid(this.room.id, this.type, error);
+    }
+    return await this.room.publish(this.type, data, {
+      ...options,
+      content_type,
+      ...(schema_id === undefined ? {} : { schema_id }),
+    });
+  }
+
+  /** As `Room.subscribe`, but only messages of this type, and those of the system. */
+  subscribe({ on_invalid, ...options }: TypedSubscribeOptions = {}): TypedSubscription<T> {
+    const source = this.room.subscribe(options);
+    const values = this.#values(source, on_invalid === "throw");
+    const { close, ready } = source;
+    return {
+      source,
+      ready,
+      close,
+      next: () => values.next(),
+      return() {
+        close();
+        return values.return(undefined);
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+      [Symbol.dispose]: close,
+    };
+  }
+
+  async *#values(
+    source: Subscription,
+    throws: boolean,
+  ): AsyncGenerator<TypedMessage<T>, undefined> {
+    for await (const message of source) {
+      if (message.signal !== undefined) {
+        yield { message: message as Message & { signal: PlainSignal } };
+      } else if (message.type === this.type) {
+        let value: T;
+        try {
+          value = await this.#decode(message);
+        } catch (cause) {
+          const error = invalid(message.room, message.type, cause);
+          if (throws) throw error;
+          portOf(this.room).report(error);
+          continue;
+        }
+        yield { message, value };
+      }
+    }
+  }
+
+  /**
+   * Decodes a message. One that names another form is not even read: Protobuf makes something of
+   * nearly all bytes.
+   */
+  #decode({ content_type, schema_id, data }: Message): T | Promise<T> {
+    const codec = this.#codec;
+    if (content_type !== "" && essence(content_type) !== essence(codec.content_type)) {
+      throw new TypeError(`the content type is ${content_type}; expected ${codec.content_type}`);
+    }
+    if (schema_id !== "" && codec.schema_id !== undefined && schema_id !== codec.schema_id) {
+      throw new TypeError(`the schema is ${schema_id}; expected ${codec.schema_id}`);
+    }
+    return codec.decode(data);
+  }
+}

@@ -1,0 +1,158 @@
+// What a loop asks that begins with the stored messages, against a peer that follows a script. On a real
+// bus: `replay_bus_test.ts`.
+import assert from "node:assert/strict";
+import {
+  type HistoryQuery,
+  readEnvelope,
+  readHistoryQuery,
+  type Uint64,
+  writeEnvelope,
+  writeHistory,
+} from "@arqon/proto";
+import { connect } from "../mod.ts";
+import type { Message, Subscription } from "../mod.ts";
+import { CLEAN } from "../testing/counted.ts";
+import { type Line, placesOf, ROOM, type Standing, startRoom } from "../testing/durable_peer.ts";
+import { quick } from "../testing/scripted_peer.ts";
+import { until } from "../testing/until.ts";
+
+const encoder = new TextEncoder();
+const shown = ({ offset, signal }: Message) => signal?.reason ?? Number(offset);
+
+/** A room with these offsets; `answer` may hold a history's answer back, or do something before it. */
+function storedRoom(
+  stored: number[],
+  standing: (count: number, after: number) => Standing | undefined,
+  answer: (line: Line, query: HistoryQuery, send: () => void) => void = (_, __, send) => send(),
+  epoch = () => "e1",
+) {
+  const asked: string[] = [];
+  const room = startRoom((line, subscribe, count) => {
+    const stands = standing(count, Number(subscribe.after_offset));
+    if (stands) line.accept(subscribe, stands);
+  }, (line, operation) => {
+    if (operation.kind !== "publish") return;
+    const { request_id, bytes, size_bytes } = operation.envelope;
+    const { command } = readEnvelope(bytes.subarray(bytes.length - size_bytes));
+    const query = readHistoryQuery(command!.data);
+    asked.push(
+      `${query.reverse ? "before" : "after"} ${query.reverse ? query.before : query.after}`,
+    );
+    answer(line, query, () => reply(line, request_id, query));
+  });
+  const reply = (line: Line, request_id: Uint64, { after, before, reverse }: HistoryQuery) => {
+    const fitting = stored.filter((offset) => offset > after && (before === 0 || offset < before));
+    const ordered = reverse ? fitting.toReversed() : fitting;
+    const messages = ordered.slice(0, 2).map((offset) =>
+      writeEnvelope({
+        room_id: ROOM,
+        sender_id: "ann",
+        offset,
+        timestamp_ms: 1_000,
+        event: { type: "x", data: encoder.encode(String(offset)) },
+      })
+    );
+    const page = { messages, offset: stored.at(-1) ?? 0, epoch: epoch(), more: ordered.length > 2 };
+    line.answer(request_id, writeHistory(page));
+  };
+  return { room, asked };
+}
+
+const secondSub = ({ subs }: { readonly subs: readonly unknown[] }): Promise<void> =>
+  until("a second SUB", () => subs.length >= 2);
+
+async function taken(loop: Subscription, count: number): Promise<unknown[]> {
+  const items: unknown[] = [];
+  while (items.length < count) items.push(shown((await loop.next()).value as Message));
+  return items;
+}
+
+Deno.test(
+  "what is stored comes page by page, then a SUB from there brings the rest",
+  CLEAN,
+  async () => {
+    const { room, asked } = storedRoom([3, 4, 8, 9, 20], (count) => ({
+      offset: 20,
+      epoch: "e1",
+      ...(count > 1 && { recovered: true }),
+    }));
+    await using peer = room;
+    await using connection = await connect(quick(peer.peer.url).options);
+    const loop = connection.room(ROOM).subscribe({ from: "start" });
+    assert.deepEqual(await taken(loop, 5), [3, 4, 8, 9, 20]);
+    // Each page begins with the last message of the one before: while that is kept, nothing has gone.
+    assert.deepEqual(asked, ["after 0", "after 3", "after 7", "after 8"]);
+    await secondSub(peer);
+    peer.line.message(20, "a repeat");
+    peer.line.message(21, "new");
+    assert.deepEqual(await taken(loop, 1), [21]);
+    assert.deepEqual(placesOf(peer.subs), [[0, ""], [20, "e1"]]);
+    assert.deepEqual([loop.recovered, loop.offset], [true, 21]);
+  },
+);
+
+Deno.test(
+  "a SUB that stands only after the history is read hides nothing in between",
+  CLEAN,
+  async () => {
+    const { room } = storedRoom([3], (count) => {
+      return count === 1 ? undefined : { offset: 4, epoch: "e1", recovered: true };
+    });
+    await using peer = room;
+    await using connection = await connect(quick(peer.peer.url).options);
+    const loop = connection.room(ROOM).subscribe({ last: 1 });
+    assert.deepEqual(await taken(loop, 1), [3]);
+    // Meanwhile 4 was stored, before the subscription stood: only a place brings it.
+    peer.line.accept(peer.subs[0]!, { offset: 4, epoch: "e1" });
+    await secondSub(peer);
+    assert.deepEqual(placesOf(peer.subs), [[0, ""], [3, "e1"]]);
+    peer.line.message(4, "in between");
+    assert.deepEqual(await taken(loop, 1), [4]);
+  },
+);
+
+Deno.test("what comes live meanwhile is left out, for the history has it", CLEAN, async () => {
+  const stored = [3, 4, 5, 6];
+  const { room } = storedRoom(stored, (count) => ({
+    offset: 6,
+    epoch: "e1",
+    ...(count > 1 && { recovered: true }),
+  }), (line, _, send) => {
+    if (stored.length < 8) {
+      const offset = stored.at(-1)! + 1;
+      stored.push(offset);
+      line.message(offset, "live");
+    }
+    send();
+  });
+  await using peer = room;
+  await using connection = await connect(quick(peer.peer.url).options);
+  const loop = connection.room(ROOM).subscribe({ from: "start" });
+  await loop.ready;
+  assert.deepEqual(await taken(loop, 8), [3, 4, 5, 6, 7, 8, 9, 10]);
+});
+
+for (
+  const [what, gone] of [["history-trimmed", () => "e1"], ["epoch-changed", () => "e2"]] as const
+) {
+  Deno.test(`what goes while it is read is told by the bus: ${what}`, CLEAN, async () => {
+    const stored = [3, 4, 5, 6];
+    let pages = 0;
+    const { room } = storedRoom(stored, (count, after) => (
+      count === 1
+        ? { offset: 6, epoch: "e1" }
+        : { offset: 9, epoch: gone(), recovered: false, reason: `${what}, after ${after}` }
+    ), (_, __, send) => {
+      pages += 1;
+      if (pages === 2 && what === "history-trimmed") stored.splice(0, 3);
+      send();
+    }, () => pages > 1 ? gone() : "e1");
+    await using peer = room;
+    await using connection = await connect(quick(peer.peer.url).options);
+    const loop = connection.room(ROOM).subscribe({ from: "start" });
+    assert.deepEqual(await taken(loop, 3), [3, 4, `${what}, after 4`]);
+    peer.line.message(10, "new");
+    assert.deepEqual(await taken(loop, 1), [10]);
+    assert.equal(loop.recovered, false);
+  });
+}

@@ -1,0 +1,252 @@
+/**
+ * What `Subscriptions` knows of one room, and how the room's loops hear of it. `Subscriptions`
+ * changes it.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
+import { MemberTable } from "../presence/member_table.ts";
+import { gapMessage, Message } from "../message/message.ts";
+import { MessageBuffer } from "../message/message_buffer.ts";
+import { atLeastOne } from "../options/options.ts";
+import type { Overlap } from "../message/overlap.ts";
+import { Place } from "../durable/position.ts";
+import type { Position } from "../durable/position.ts";
+import { Presence } from "../presence/presence.ts";
+import { onAbort } from "../time/sleep.ts";
+import { StateRepair } from "../state/state_repair.ts";
+import type { StatefulRoom } from "../state/state_repair.ts";
+import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
+import type { SubTerms } from "./sub_terms.ts";
+
+/** A change of metadata that no Shield has acknowledged yet. */
+export interface MetaUpdate extends PromiseWithResolvers<void> {
+  /** Its number, which grows: the last change wins. */
+  readonly number: number;
+  readonly meta: Uint8Array;
+}
+
+/** A room on its way from one session to the next. */
+export interface Move {
+  readonly overlap: Overlap;
+  /** The metadata in the SUB on the next session. */
+  meta: Uint8Array;
+  /** True when an ACK has come on the next session. */
+  accepted: boolean;
+}
+
+/** One room that this connection hears. */
+export interface RoomEntry {
+  readonly room: string;
+  readonly terms: SubTerms;
+  readonly readers: Set<Reader>;
+  /** The members; with `presence` only. */
+  readonly table: MemberTable | undefined;
+  readonly place: Place;
+  /** The metadata that a Shield took last, or the first one, as JSON; empty: none. */
+  meta: Uint8Array;
+  /** The metadata that the Shield of the present session has, if it has answered at all. */
+  standing: Uint8Array;
+  updates: MetaUpdate[];
+  /**
+   * True when an ACK has come on some session: from now on a new SUB means that something may be
+   * lost.
+   */
+  heard: boolean;
+  /** True when an ACK has come on the present session. */
+  active: boolean;
+  /**
+   * True when the bus has told a loss and no message has come since: a SUB that confirms the loss
+   * says nothing new.
+   */
+  told: boolean;
+  /** True after such a loss, until a SUB tells the room's position. */
+  lost: boolean;
+  retry?: ReturnType<typeof setTimeout> | undefined;
+  /**
+   * Set while the loops get stored messages, and no message that comes live counts: "find" while
+   * the first stored one is looked for.
+   */
+  replay?: "find" | "read" | undefined;
+  /** Aborted when no loop hears the room any more. */
+  readonly over: AbortController;
+  /** Set until everything that two sessions deliver has come on both. */
+  move?: Move | undefined;
+  /** Fetches missed changes of the room's state. */
+  readonly repair: StateRepair;
+}
+
+/** A room without loops, for which no SUB was sent. `meta` is JSON, empty for none. */
+export function newEntry(
+  room: StatefulRoom,
+  terms: SubTerms,
+  meta: Uint8Array,
+  position: Position | undefined,
+  { now, random }: Pick<SubscriptionsOptions, "now" | "random">,
+): RoomEntry {
+  const readers = new Set<Reader>();
+  const over = new AbortController();
+  const tell = (message: Message) => {
+    for (const reader of readers) reader.buffer.push(message);
+  };
+  const repair = new StateRepair({
+    ...{ room, now, random },
+    over: over.signal,
+    give: (envelope) => tell(new Message(envelope)),
+    gap: () => tell(gapMessage(room.id, "changes-lost", now())),
+  });
+  return {
+    room: room.id,
+    terms,
+    readers,
+    repair,
+    table: terms.presence ? new MemberTable() : undefined,
+    place: new Place(position, terms.no_echo),
+    meta,
+    standing: meta,
+    updates: [],
+    heard: false,
+    active: false,
+    told: false,
+    lost: false,
+    over,
+  };
+}
+
+/**
+ * Whether the Shield of the present session lacks metadata that another one has taken, or that is
+ * new.
+ */
+export function isMetaDue({ meta, standing, updates }: RoomEntry): boolean {
+  return updates.length > 0 || standing !== meta;
+}
+
+/** The error of a subscription that cannot go on. */
+export function ended(): ArqonError {
+  return new ArqonError("connection-closed", "the subscription has ended");
+}
+
+/** What the buffer of a loop holds by default, in messages and bytes. */
+const BUFFER = { buffer: 8_192, buffer_bytes: 33_554_432 };
+
+/** A loop over a room; `now` gives Unix ms, `onEnd` is called when the program has left it. */
+export function newReader(
+  entry: RoomEntry,
+  options: SubscribeOptions,
+  now: () => number,
+  onEnd: (reader: Reader) => void,
+): Reader {
+  const ready = Promise.withResolvers<void>();
+  // Who does not look at `ready` still gets the error from the loop.
+  ready.promise.catch(() => {});
+  const { signal } = options;
+  const buffer = new MessageBuffer<Message>({
+    ...atLeastOne(options, BUFFER),
+    on_overflow: options.on_overflow ?? "drop-newest",
+    sizeOf: (message) => message.size_bytes,
+    gap: (count) => gapMessage(entry.room, `${count} messages dropped here`, now()),
+    onEnd: () => {
+      stop();
+      onEnd(reader);
+    },
+  });
+  const presence = entry.table === undefined ? undefined : new Presence(entry.table);
+  const reader: Reader = { buffer, ready, presence };
+  entry.readers.add(reader);
+  const stop = onAbort(signal, () => {
+    ready.reject(signal?.reason);
+    presence?.end(signal?.reason);
+    buffer.drop(signal?.reason);
+  });
+  return reader;
+}
+
+/** Puts a GAP into every loop. */
+export function tellGap(entry: RoomEntry, reason: string, now_ms: number): void {
+  const gap = gapMessage(entry.room, reason, now_ms);
+  for (const reader of entry.readers) reader.buffer.push(gap);
+}
+
+/**
+ * Tells the loops that the subscription stands, once the list of members, if there is one, is
+ * whole.
+ */
+export function tellReady(entry: RoomEntry): void {
+  if (!entry.active || entry.replay === "find" || entry.table?.complete === false) return;
+  for (const reader of entry.readers) reader.ready.resolve();
+}
+
+/** Ends the loops: orderly without `error`, else by throwing it. */
+export function endReaders(entry: RoomEntry, error: ArqonError | undefined): void {
+  clearTimeout(entry.retry);
+  entry.over.abort();
+  entry.table?.lost();
+  for (const update of entry.updates.splice(0)) update.reject(error ?? ended());
+  for (const reader of [...entry.readers]) {
+    entry.readers.delete(reader);
+    if (error) reader.ready.reject(error);
+    reader.presence?.end(error);
+    reader.buffer.end(error);
+  }
+}
+
+/** Whether an event is one with which the bus tells who is in a room. */
+export function isPresence(event: PlainEvent | undefined): event is PlainEvent {
+  return event?.type === "PRESENCE_UPDATE" || event?.type === "PRESENCE_LEAVE";
+}
+
+/**
+ * Whether a message of a room is for the program now. During a move the room is heard on two
+ * sessions; `moving` is over when the next session has become the present one.
+ */
+export function isDue(
+  { overlap, accepted }: Move,
+  envelope: PlainEnvelope,
+  is_next: boolean,
+  moving: boolean,
+): boolean {
+  if (is_next && !accepted) return false;
+  const { event, offset, sender_id } = envelope;
+  // The list of members is that of the last ACK that counts (`isLastList`).
+  if (sender_id === "" && isPresence(event)) return !moving || is_next === accepted;
+  if (offset !== 0) return true;
+  return moving && !is_next ? overlap.hearOld(envelope) : overlap.hearNew(envelope);
+}
+
+/**
+ * Whether changes are heard from the list in this ACK on. During a move, an answer on the old
+ * session may come after the one on the next session, and know less than it.
+ */
+export function isLastList({ move }: RoomEntry, is_next: boolean, moving: boolean): boolean {
+  return is_next || !moving || move?.accepted !== true;
+}
+
+/** The outcome for a room when the next session becomes the present one. */
+export interface Crossing {
+  /** The messages that the program gets now. */
+  readonly held: readonly PlainEnvelope[];
+  /** Why messages are missing before that. */
+  readonly gap: string | undefined;
+  /** True when metadata has changed since the SUB on this session. */
+  readonly old_meta: boolean;
+}
+
+/**
+ * Crosses a room over to the next session. `lossless`: the old one has delivered everything that
+ * was published before.
+ */
+export function crossOver(entry: RoomEntry, lossless: boolean): Crossing {
+  const { move, place } = entry;
+  const stands = move?.accepted === true;
+  const held = !move ? [] : move.overlap.cross();
+  entry.active = stands;
+  entry.lost = false;
+  if (stands) entry.standing = move.meta;
+  else entry.table?.moved();
+  const missing = entry.heard && place.position === undefined && !(stands && lossless);
+  const too_many = held === undefined ? "too many messages" : undefined;
+  return {
+    held: held ?? [],
+    gap: missing ? "reconnect" : too_many,
+    old_meta: stands && isMetaDue(entry),
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * One loop over a room's messages, as the program holds it, and what `Room.subscribe` takes. The SUBs
+ * that keep it fed are `subscriptions.ts`.
+ */
+import type { Uint64 } from "@arqon/proto";
+import type { Backoff } from "../time/backoff.ts";
+import type { JsonInput } from "../wire/json.ts";
+import type { Message } from "../message/message.ts";
+import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
+import type { Place, Position } from "../durable/position.ts";
+import type { Presence } from "../presence/presence.ts";
+
+/**
+ * What `Room.subscribe` takes. The buffer is the loop's own; everything else is the room's, and all
+ * loops of a connection on one room must agree on it.
+ */
+export interface SubscribeOptions {
+  /** True: leave out what this connection publishes itself; default false. */
+  readonly no_echo?: boolean;
+  /**
+   * True: be a member of the room, and know who else is (`subscription.presence`); default false.
+   * Needs the grant `presence` beside `subscribe`.
+   */
+  readonly presence?: boolean;
+  /** With `presence`: what others see of this member; `Subscription.update` changes it. */
+  readonly member_meta?: JsonInput;
+  /** True, with `presence`: know who is there without being a member; default false. */
+  readonly observer?: boolean;
+  /**
+   * Begin right after this place of a durable room instead of now; for the first loop on the room
+   * only. When not everything since is to be had, the loop begins with a GAP; a room that is not
+   * durable is refused with `not-durable`.
+   */
+  readonly position?: Position;
+  /**
+   * Begin with what a durable room has stored, then go on with what comes, without a hole and without a
+   * repeat; for the first loop on the room only. At most one of `from`, `last`, `since` and `position`.
+   * "start": with the oldest message that is kept. A number: right after the message with this offset;
+   * 0 is "start". What is stored is read as the loop takes it, however much it is.
+   */
+  readonly from?: "start" | Uint64;
+  /** As `from`, with so many of the newest stored messages; at least 1. */
+  readonly last?: number;
+  /**
+   * As `from`, with the messages behind the newest one that is older than this, by the bus's clock.
+   * In ms, or a whole number with its unit, s, m, h or d: "30s", "10m", "2h", "7d".
+   */
+  readonly since?: number | string;
+  /**
+   * Messages that may wait for the loop; default 8,192. `on_overflow` says what happens to more.
+   */
+  readonly buffer?: number;
+  /** Bytes of the messages that may wait; default 32 MiB. */
+  readonly buffer_bytes?: number;
+  /** What happens to messages that a slow loop has no room for; default "drop-newest". */
+  readonly on_overflow?: Overflow;
+  /** Aborting ends the loop, which throws the signal's reason; messages that wait are dropped. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The messages of one room. Leaving the loop, or `close()`, ends the subscription. So does the bus when
+ * it puts this client out of the room: the loop then finds a last message whose `signal.kind` is
+ * `DISCONNECT` (a kick) or `BAN`, and ends without an error; it does not subscribe again by itself.
+ */
+export interface Subscription extends AsyncIterableIterator<Message, undefined> {
+  readonly room: string;
+  /**
+   * Resolves when the Shield has acknowledged the first SUB and, with `presence`, the list of members
+   * is whole; rejects when it refuses the SUB for good.
+   */
+  readonly ready: Promise<void>;
+  /** Who is in the room; undefined without `presence: true`. */
+  readonly presence: Presence | undefined;
+  /**
+   * How far messages of a durable room have come to this client (the loop may be behind): a
+   * reconnect asks from there. Undefined before the first ACK and in rooms that are not durable.
+   */
+  readonly position: Position | undefined;
+  /** The `offset` of `position`. */
+  readonly offset: Uint64 | undefined;
+  /** The `epoch` of `position`; also undefined while a room that became durable has not told it. */
+  readonly epoch: string | undefined;
+  /**
+   * Whether the last SUB that asked for a position, after a reconnect or by `SubscribeOptions`, got
+   * everything since; undefined when none has asked. Where it is false, the loop has found a GAP.
+   */
+  readonly recovered: boolean | undefined;
+  /**
+   * Changes this member's metadata; the member stays the same to others. Resolves when a Shield has
+   * taken it, also after a reconnect; later SUBs carry it too. Rejects with the refusal, and then the
+   * old metadata stands. TypeError when this is no member.
+   */
+  update(member_meta: JsonInput): Promise<void>;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** A subscription with `presence: true`. */
+export interface PresenceSubscription extends Subscription {
+  readonly presence: Presence;
+}
+
+/** A subscription as the connection sees it. */
+export interface Reader {
+  readonly buffer: MessageBuffer<Message>;
+  readonly ready: PromiseWithResolvers<void>;
+  readonly presence: Presence | undefined;
+}
+
+/**
+ * What the connection lends to subscriptions: request ids (shared with publishes), the clock in
+ * Unix ms, and the waits between SUBs that are refused for now.
+ */
+export interface SubscriptionsOptions {
+  nextId(): number;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly backoff: Backoff;
+}
+
+/** Metadata as JSON bytes. Throws TypeError for what JSON cannot say. */
+export function encodeMeta(member_meta: JsonInput): Uint8Array {
+  const text = JSON.stringify(member_meta) as string | undefined;
+  if (text === undefined) throw new TypeError("member_meta is no JSON");
+  return new TextEncoder().encode(text);
+}
+
+/** A reader as the program sees it; `place` and `update` are the room's. */
+export function asSubscription(
+  room: string,
+  { buffer, ready, presence }: Reader,
+  place: Place,
+  update: (member_meta: JsonInput) => Promise<void>,
+): Subscription {
+  const close = () => void buffer.return();
+  return {
+    room,
+    ready: ready.promise,
+    presence,
+    get position() {
+      return place.position;
+    },
+    get offset() {
+      return place.position?.offset;
+    },
+    get epoch() {
+      return place.position?.epoch;
+    },
+    get recovered() {
+      return place.recovered;
+    },
+    update,
+    close,
+    next: () => buffer.next(),
+    return: () => buffer.return(),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    [Symbol.dispose]: close,
+  };
+}

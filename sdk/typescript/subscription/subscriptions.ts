@@ -1,0 +1,350 @@
+/**
+ * Which rooms this client hears. There is one SUB a room, however many loops read it. It is sent
+ * again after every reconnect and when the member's metadata changes, and it is there on two
+ * sessions while the client moves from one to the next. Knows sessions but no reconnecting.
+ */
+import { type Ack, ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
+import type { PlainEnvelope, Uint64 } from "@arqon/proto";
+import { UPDATES_MAX } from "../wire/bounds.ts";
+import type { JsonInput } from "../wire/json.ts";
+import { Message } from "../message/message.ts";
+import { Overlap } from "../message/overlap.ts";
+import { type Position, readAnswer } from "../durable/position.ts";
+import { replay, type Start, startOf, type StoredRoom } from "./replay.ts";
+import {
+  crossOver,
+  ended,
+  endReaders,
+  isDue,
+  isLastList,
+  isMetaDue,
+  isPresence,
+  newEntry,
+  newReader,
+  type RoomEntry,
+  tellGap,
+  tellReady,
+} from "./room_entry.ts";
+import { afterRefusal } from "./sub_refusal.ts";
+import type { Session } from "../connection/session.ts";
+import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
+import type { SubscribeOptions, Subscription, SubscriptionsOptions } from "./subscription.ts";
+import { assertAgreed, assertMember, subTermsOf } from "./sub_terms.ts";
+import { asArqonError, malformed } from "../wire/wire_error.ts";
+
+/**
+ * All rooms that one connection hears. `attach` and `detach` bracket a session; in between and after
+ * it, loops just wait. Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
+ */
+export class Subscriptions {
+  readonly #options: SubscriptionsOptions;
+  readonly #rooms = new Map<string, RoomEntry>();
+  #session: Session | undefined;
+  /** The session to which the client moves. */
+  #next: Session | undefined;
+  #moved: (() => void) | undefined;
+  #update_number = 0;
+
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options;
+  }
+
+  /** Throws TypeError for options that contradict each other or another loop's on this room. */
+  subscribe(stored: StoredRoom, options: SubscribeOptions): Subscription {
+    const { id: room } = stored;
+    const terms = subTermsOf(room, options);
+    const start = startOf(options, this.#options.now());
+    const { member_meta } = options;
+    const meta = member_meta === undefined ? new Uint8Array() : encodeMeta(member_meta);
+    const known = this.#rooms.get(room);
+    if (known) assertAgreed(known, terms, meta, start);
+    const entry = known ?? newEntry(stored, terms, meta, start?.position, this.#options);
+    if (start && !start.position) void this.#replay(entry, start, stored);
+    const reader = newReader(entry, options, this.#options.now, (left) => this.#left(entry, left));
+    tellReady(entry);
+    if (!known) {
+      this.#rooms.set(room, entry);
+      if (this.#session) this.#send(entry, this.#session, 0);
+      if (this.#next) this.#move(entry, this.#next);
+    }
+    const update = (changed: JsonInput) => this.#update(entry, reader, changed);
+    return asSubscription(room, reader, entry.place, update);
+  }
+
+  /**
+   * A new session is open: subscribes to every room again, and puts a GAP where messages may be
+   * missing. With a position the Shield knows better, and its answer tells.
+   */
+  attach(session: Session): void {
+    this.#session = session;
+    for (const entry of [...this.#rooms.values()]) {
+      if (entry.heard && !entry.place.position) this.#gap(entry, "reconnect");
+      this.#send(entry, session, 0);
+    }
+  }
+
+  detach(): void {
+    this.#session = undefined;
+    this.#next = undefined;
+    for (const entry of this.#rooms.values()) {
+      entry.active = false;
+      entry.lost = false;
+      entry.move = undefined;
+      entry.table?.lost();
+      clearTimeout(entry.retry);
+    }
+  }
+
+  /**
+   * Subscribes to everything on the next session as well. Resolves when every room stands there;
+   * `cross` or `abandon` must follow.
+   */
+  begin(next: Session): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#next = next;
+    this.#moved = resolve;
+    for (const entry of [...this.#rooms.values()]) this.#move(entry, next);
+    this.#tellMoved();
+    return promise;
+  }
+
+  /** Takes note that the next session is of no use: everything is as before `begin`. */
+  abandon(): void {
+    this.#next = undefined;
+    for (const entry of this.#rooms.values()) {
+      entry.move = undefined;
+      // Its list may be that of the next session, and what has changed since was not heard.
+      if (entry.table && this.#session) this.#send(entry, this.#session, 0);
+    }
+  }
+
+  /**
+   * From here on the next session is the present one, and nothing is heard on the old one any more.
+   * `lossless` when that has delivered everything that was published before this.
+   */
+  cross(lossless: boolean): void {
+    const next = this.#next;
+    if (!next) return;
+    [this.#session, this.#next] = [next, undefined];
+    for (const entry of [...this.#rooms.values()]) {
+      const { held, gap, old_meta } = crossOver(entry, lossless);
+      if (gap !== undefined) this.#gap(entry, gap);
+      for (const envelope of held) this.#hear(entry, envelope);
+      if (old_meta && this.#rooms.get(entry.room) === entry) this.#send(entry, next, 0);
+    }
+  }
+
+  /** What the old session had delivered has come on the present one, too. */
+  settle(): void {
+    if (this.#next) return;
+    for (const entry of this.#rooms.values()) entry.move = undefined;
+  }
+
+  /** Takes a message from one of the sessions. */
+  deliver(envelope: PlainEnvelope, session: Session): void {
+    const entry = this.#rooms.get(envelope.room_id);
+    if (!entry) return;
+    const is_next = session === this.#next;
+    if (!is_next && session !== this.#session) return;
+    const { move } = entry;
+    if (move && !isDue(move, envelope, is_next, this.#next !== undefined)) return;
+    // What comes before the ACK is for a subscription that has ended, and no measure for this one.
+    const stands = is_next ? move?.accepted === true : entry.active;
+    if (envelope.offset !== 0 && !stands) return;
+    this.#hear(entry, envelope);
+  }
+
+  #hear(entry: RoomEntry, envelope: PlainEnvelope): void {
+    const { event, signal } = envelope;
+    // Services may publish events and signals of these kinds too; only the bus itself has no name.
+    const from_bus = envelope.sender_id === "";
+    if (from_bus && isPresence(event) && entry.table) {
+      const hear = event.type === "PRESENCE_LEAVE" ? "leave" : "update";
+      return this.#orFail(entry, () => entry.table?.[hear](event.data));
+    }
+    if (from_bus && entry.repair.hear(envelope)) return;
+    const is_gap = from_bus && signal?.kind === "GAP";
+    if (entry.replay && (is_gap || envelope.offset !== 0)) return;
+    if (envelope.offset !== 0 && !entry.place.deliver(envelope.offset)) return;
+    entry.told = false;
+    const message = new Message(envelope, envelope.offset === 0 ? "" : entry.place.epoch);
+    for (const reader of entry.readers) reader.buffer.push(message);
+    if (is_gap) this.#lost(entry, signal.reason);
+    const put_out = signal?.kind === "DISCONNECT" || signal?.kind === "BAN";
+    if (put_out && from_bus && signal.target === entry.room) this.#fail(entry, undefined);
+  }
+
+  /** Gives the loops what is stored; then a SUB from there on brings the rest. */
+  async #replay(entry: RoomEntry, start: Start, stored: StoredRoom): Promise<void> {
+    try {
+      await replay(entry, start, stored);
+      this.#askPlace(entry);
+      if (this.#next) this.#move(entry, this.#next);
+    } catch (error) {
+      if (!entry.over.signal.aborted) this.#fail(entry, asArqonError(error), true);
+    }
+  }
+
+  /** A publish of this client was stored at this offset; 0 when the room is not durable. */
+  published(room: string, offset: Uint64): void {
+    this.#rooms.get(room)?.place.published(offset);
+  }
+
+  /**
+   * The Shield ended a subscription (a refreshed token no longer grants the room), or only its
+   * presence: messages still come then, and no loop is left that reads them.
+   */
+  revoked(room: string, error: ArqonError, only_presence: boolean): void {
+    const entry = this.#rooms.get(room);
+    if (!entry || (only_presence && !entry.table)) return;
+    this.#fail(entry, error, only_presence);
+  }
+
+  /** Ends all loops: orderly without `error`, else by throwing it. */
+  close(error: ArqonError | undefined): void {
+    this.detach();
+    for (const entry of [...this.#rooms.values()]) this.#fail(entry, error);
+  }
+
+  #left(entry: RoomEntry, reader: Reader): void {
+    reader.ready.reject(ended());
+    reader.presence?.end();
+    if (!entry.readers.delete(reader) || entry.readers.size > 0) return;
+    if (this.#rooms.get(entry.room) !== entry) return;
+    // A SUB that is still unanswered came first in the connection's FIFO, so this ends it too.
+    this.#unsubscribe(entry);
+    this.#fail(entry, undefined);
+  }
+
+  #unsubscribe({ room }: RoomEntry): void {
+    for (const session of [this.#session, this.#next]) {
+      const frame = { room_id: room, request_id: this.#options.nextId() };
+      session?.request(frame.request_id, encodeUnsub(frame)).catch(() => {});
+    }
+  }
+
+  #move(entry: RoomEntry, next: Session): void {
+    entry.move = { overlap: new Overlap(), meta: entry.meta, accepted: false };
+    this.#send(entry, next, 0);
+  }
+
+  #tellMoved(): void {
+    for (const { move } of this.#rooms.values()) if (move?.accepted === false) return;
+    this.#moved?.();
+    this.#moved = undefined;
+  }
+
+  async #update(entry: RoomEntry, reader: Reader, member_meta: JsonInput): Promise<void> {
+    assertMember(entry.room, entry.terms, "update");
+    if (!entry.readers.has(reader)) throw ended();
+    if (entry.updates.length >= UPDATES_MAX) {
+      throw new ArqonError("too-many-pending", `${UPDATES_MAX} changes wait`);
+    }
+    const update = {
+      ...Promise.withResolvers<void>(),
+      number: ++this.#update_number,
+      meta: encodeMeta(member_meta),
+    };
+    entry.updates.push(update);
+    if (entry.active && this.#session) this.#send(entry, this.#session, 0);
+    await update.promise;
+  }
+
+  /** Sends a SUB with the newest metadata that waits, and the position if there is one. */
+  #send(entry: RoomEntry, session: Session, attempt: number): void {
+    const request_id = this.#options.nextId();
+    const is_next = () => session === this.#next;
+    const updates = is_next() ? [] : entry.updates.splice(0);
+    const member_meta = updates.at(-1)?.meta ?? entry.meta;
+    const { room: room_id, terms } = entry;
+    // Where messages come already a SUB without a position goes on with them.
+    const asked = entry.active && !entry.lost && !is_next() ? undefined : entry.place.asked;
+    const from = { after_offset: asked?.offset, epoch: asked?.epoch };
+    const frame = encodeSub({ room_id, request_id, ...terms, batch: true, member_meta, ...from });
+    const current = () =>
+      (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
+    session.ask(request_id, frame, {
+      resolve: (ack) => {
+        if (!current()) return updates.forEach((update) => update.reject(ended()));
+        if (is_next() && entry.move) {
+          entry.move.meta = member_meta;
+          entry.move.accepted = true;
+        } else {
+          if (updates.length > 0) entry.meta = member_meta;
+          entry.standing = member_meta;
+          if (entry.heard && !entry.active) entry.repair.renew();
+          entry.active = true;
+          if (asked) entry.lost = false;
+        }
+        for (const update of updates) update.resolve();
+        this.#accepted(entry, ack, asked, session);
+        const due = entry.lost || isMetaDue(entry);
+        if (due && !is_next() && current()) this.#send(entry, session, 0);
+      },
+      reject: (error) => {
+        if (!current()) return updates.forEach((update) => update.reject(ended()));
+        const refusal = { error, updates, attempt, stands: entry.active && !is_next() };
+        const { gap, fail, delay_ms } = afterRefusal(entry, refusal, this.#options);
+        if (gap) this.#gap(entry, "reconnect");
+        if (fail) return this.#fail(entry, error, is_next());
+        if (delay_ms === undefined) return;
+        clearTimeout(entry.retry);
+        entry.retry = setTimeout(() => {
+          if (current()) this.#send(entry, session, attempt + 1);
+        }, delay_ms);
+      },
+    });
+  }
+
+  #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined, session: Session): void {
+    entry.heard = true;
+    this.#orFail(entry, () => {
+      const answer = readAnswer(ack);
+      const missing = entry.place.accepted(asked, ack, answer);
+      if (missing !== undefined && !entry.told) this.#gap(entry, missing);
+      if (isLastList(entry, session === this.#next, this.#next !== undefined)) {
+        entry.table?.begin(answer, session);
+      }
+    });
+    this.#tellMoved();
+  }
+
+  #gap(entry: RoomEntry, reason: string): void {
+    entry.repair.doubt();
+    if (!entry.replay) tellGap(entry, reason, this.#options.now());
+  }
+
+  /** The bus says that messages of a durable room are lost for good: asks for its position. */
+  #lost(entry: RoomEntry, reason: string): void {
+    if (!entry.place.position) return;
+    if (reason !== "epoch-changed" && reason !== "history-trimmed") return;
+    if (reason === "epoch-changed") entry.place.changed();
+    entry.told = true;
+    this.#askPlace(entry);
+  }
+
+  /** Asks the Shield for what comes after the room's position. */
+  #askPlace(entry: RoomEntry): void {
+    const is_asked = entry.lost;
+    entry.lost = true;
+    if (entry.active && !is_asked && this.#session) this.#send(entry, this.#session, 0);
+  }
+
+  /** Runs `change`; the subscription ends when it throws: list or position would be wrong. */
+  #orFail(entry: RoomEntry, change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      const told = error instanceof ArqonError ? error : malformed(String(error));
+      return this.#fail(entry, told, true);
+    }
+    tellReady(entry);
+  }
+
+  #fail(entry: RoomEntry, error: ArqonError | undefined, stands_elsewhere = false): void {
+    if (stands_elsewhere) this.#unsubscribe(entry);
+    this.#rooms.delete(entry.room);
+    endReaders(entry, error);
+    this.#tellMoved();
+  }
+}

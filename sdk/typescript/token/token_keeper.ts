@@ -1,0 +1,134 @@
+/**
+ * Keeps the token that the client uses: the one that was given, or one from `getToken`. A new one
+ * is asked for when the present one is refused or about to end, and then given to the Shield.
+ * Verifies nothing.
+ */
+import { ArqonError, encodeRefresh } from "@arqon/proto";
+import { MARGIN_MS } from "../wire/bounds.ts";
+import type { Settings } from "../options/options.ts";
+import type { Session } from "../connection/session.ts";
+import { sleep } from "../time/sleep.ts";
+import { assertToken, refreshDelay, tokenExpiry } from "./token.ts";
+import { asArqonError, textOf } from "../wire/wire_error.ts";
+
+/**
+ * Where tokens come from (`token`, `getToken` or both), and how long each call of `getToken` may
+ * take.
+ */
+export interface TokenKeeperOptions
+  extends Pick<Settings, "token" | "getToken" | "handshake_timeout_ms" | "random"> {
+  readonly signal: AbortSignal;
+  /** Unix ms by the Shield's clock, as far as it is known. */
+  readonly now: () => number;
+  nextId(): number;
+  /** Called when a refresh failed; it is tried again in the time that is left. */
+  readonly onError: (error: ArqonError) => void;
+}
+
+/**
+ * Keeps the token of one connection, used for every handshake and REFRESH. In memory only. Refreshes it
+ * on one session at a time, with one timer.
+ */
+export class TokenKeeper {
+  readonly #options: TokenKeeperOptions;
+  #token: string | undefined;
+  #session: Session | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: TokenKeeperOptions) {
+    this.#options = options;
+    this.#token = options.token;
+  }
+
+  /** Whether another token can be had at all. */
+  get renewable(): boolean {
+    return this.#options.getToken !== undefined;
+  }
+
+  /**
+   * The token to use now. With `refused`, or when the present one has ended, a new one is asked for.
+   * Rejects with what `getToken` throws, wrapped, `token-malformed`, or `answer-timeout`.
+   */
+  async current(refused: ArqonError | undefined): Promise<string> {
+    const token = this.#token;
+    const good = token !== undefined && refused === undefined;
+    return good && !(this.renewable && this.#isEnding(token)) ? token : await this.renew(refused);
+  }
+
+  /** Asks for a new token, whatever the present one is. */
+  async renew(refused: ArqonError | undefined): Promise<string> {
+    const { getToken, handshake_timeout_ms: timeout_ms, signal } = this.#options;
+    if (!getToken) throw refused ?? new ArqonError("token-missing");
+    const answered = new AbortController();
+    const late = sleep(timeout_ms, signal, answered.signal).then(() => {
+      if (signal.aborted) throw new ArqonError("connection-closed");
+      throw new ArqonError("answer-timeout", String(timeout_ms));
+    });
+    try {
+      const request = refused === undefined ? { signal } : { signal, refused };
+      const token = await Promise.race([
+        Promise.resolve().then(() => getToken(request)).catch(wrap),
+        late,
+      ]);
+      assertToken(token);
+      this.#token = token;
+      return token;
+    } finally {
+      answered.abort();
+    }
+  }
+
+  /** Refreshes the token of this session from now on. */
+  plan(session: Session): void {
+    this.stop();
+    this.#session = session;
+    this.#arm(session, session.welcome.token_expires_ms);
+  }
+
+  /** Refreshes no more. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#session = undefined;
+  }
+
+  /** Sets the timer for the next refresh; `expires_ms` is by the Shield's clock. */
+  #arm(session: Session, expires_ms: number): void {
+    const { now, random } = this.#options;
+    if (!this.renewable || expires_ms <= 0) return;
+    this.#timer = setTimeout(async () => {
+      const next_ms = await this.#refresh(session) ?? expires_ms;
+      if (this.#session === session) this.#arm(session, next_ms);
+    }, refreshDelay(expires_ms - now(), random));
+  }
+
+  /**
+   * Refreshes the token. Gives when the new one ends; undefined when it does not say, or there is
+   * none.
+   */
+  async #refresh(session: Session): Promise<number | undefined> {
+    const { nextId, onError } = this.#options;
+    try {
+      const token = await this.renew(undefined);
+      const request_id = nextId();
+      await session.request(request_id, encodeRefresh({ token, request_id }));
+      return tokenExpiry(token);
+    } catch (error) {
+      // Tried again in what is left; at the end 4401 and the reconnect ask for a token anyway.
+      onError(asArqonError(error));
+      return undefined;
+    }
+  }
+
+  #isEnding(token: string): boolean {
+    return (tokenExpiry(token) ?? Infinity) <= this.#options.now() + MARGIN_MS;
+  }
+}
+
+/**
+ * Throws an error of `getToken`, wrapped: a token server that fails is like a bus that cannot be
+ * reached, worth another try.
+ */
+function wrap(error: unknown): never {
+  if (error instanceof ArqonError) throw error;
+  throw new ArqonError("unreachable", `the token source: ${textOf(error)}`, { cause: error });
+}
