@@ -15,15 +15,14 @@ import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { handleAdmin } from "./admin/admin.ts";
+import { adminRouter } from "./admin/route_list.ts";
 import { openAdminGates } from "./admin/operations/admin_rates.ts";
-import type { AdminPart } from "./admin/admin.ts";
 import type { ShieldStatus } from "./admin/operations/admin_status.ts";
 import { startAudit } from "./audit/start.ts";
-import { backupPart } from "./admin/operations/backup_api.ts";
+import { openBackups } from "./admin/operations/backup_api.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { Bans } from "./auth/bans.ts";
-import { bansPart } from "./admin/operations/bans_api.ts";
 import { PendingRequests } from "./http/pending.ts";
 import { startClientApi } from "./http/start.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
@@ -36,12 +35,11 @@ import type { HttpContext } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { startInspect } from "./admin/inspect/start.ts";
-import { isMirrorPath, startMirror } from "./mirror/start.ts";
+import { startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { Operations } from "./connection/operations.ts";
 import { Pump } from "./fanout/outbox.ts";
 import { announcePlatform } from "./platform.ts";
-import { isPolicyPath } from "./policy/admin_api.ts";
 import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
 import type { Foundation, Parts } from "./parts.ts";
@@ -51,12 +49,11 @@ import type { StartedOverseer } from "./policy/start.ts";
 import { PresenceFrames } from "./presence/frames.ts";
 import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
-import { isRevocationsPath, startRevocations } from "./admin/operations/revocations_start.ts";
-import { isSchemaPath } from "./schema/admin/admin_api.ts";
+import { startRevocations } from "./admin/operations/revocations_start.ts";
 import { startSchemas } from "./schema/start.ts";
 import { startQuota } from "./quota/quota.ts";
 import { orderOn } from "./message/room_order.ts";
-import { isRoomsPath, startRoomClasses } from "./rooms/start.ts";
+import { startRoomClasses } from "./rooms/start.ts";
 import { openSettings } from "./settings/settings.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
@@ -270,17 +267,6 @@ function requireEntry({ bans, revocations }: Parts, identity: Identity): void {
   revocations.held.requireEntry(identity);
 }
 
-/** What answers on the admin listener besides the status. */
-function adminParts({ policies, mirroring, schemas, rooms, revocations }: Parts): AdminPart[] {
-  return [
-    { isPath: isPolicyPath, answer: policies.admin },
-    { isPath: isMirrorPath, answer: mirroring.admin },
-    { isPath: isSchemaPath, answer: schemas.admin },
-    { isPath: isRoomsPath, answer: rooms.admin },
-    { isPath: isRevocationsPath, answer: revocations.admin },
-  ];
-}
-
 /**
  * Resolves once policies and bans are known. Rejects with a start error when keys cannot be loaded or
  * the config asks for what is not there, and with `spine-unavailable`.
@@ -307,15 +293,22 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const http = httpContext(options, parts);
   const [status, checks] = [() => statusOf(options, parts), () => checksOf(options, parts)];
   const inspect = startInspect({ ...options, checks }, parts);
-  // Before the others: policies have a path below theirs.
   const audited = startAudit({ ...options, node_id: parts.node_id });
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
-  const operators = { authenticator, admin: reach, log, status, ...gates };
-  const banned = bansPart({ bans: parts.bans, bucket: bans, node_id: parts.node_id, log });
-  const backup = backupPart({ ...options, node_id: parts.node_id });
-  const answering = [inspect.part, banned, backup, audited.part, ...adminParts(parts)];
-  const admin = { ...operators, audit: audited.trail, parts: answering };
+  const router = adminRouter({
+    status: { status, log },
+    inspect: inspect.admin,
+    policies: policies.admin,
+    mirroring: foundation.mirroring.admin,
+    schemas: foundation.schemas.admin,
+    rooms: foundation.rooms.admin,
+    revocations: foundation.revocations.admin,
+    bans: { bans: parts.bans, bucket: bans, node_id: parts.node_id, log },
+    audit: audited.admin,
+    backup: openBackups({ ...options, node_id: parts.node_id }),
+  });
+  const admin = { authenticator, admin: reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
   inspect.begin();
   parts.memory = startMemoryWatch(options, parts, bans);

@@ -71,7 +71,6 @@ function policies(module: Uint8Array<ArrayBuffer>, sha256: string): Row[] {
     ["GET", "/v1/policies/quarantine", at("/v1/policies/quarantine?tenant=TENANT")],
     ["DELETE", "/v1/policies/quarantine/{module}", at("/v1/policies/quarantine/none"), 404],
     ["DELETE", "/v1/policies/{policy}", at("/v1/policies/words?tenant=TENANT")],
-    ["DELETE", "/v1/policies/stats", at("/v1/policies/stats?tenant=TENANT"), 404],
     ["POST", "/v1/policies/rollback", sending("/v1/policies/rollback", named)],
     // Only what cannot be read is begun anew.
     ["POST", "/v1/policies/reset", sending("/v1/policies/reset", named), 409],

@@ -80,7 +80,12 @@ Deno.test("pages of other sites get nothing, and every answer says how it may be
   ]);
   assert.match(page.headers.get("content-security-policy") ?? "", /script-src 'self'/);
   assert.equal((await stranger.get("/console/../v1/cluster")).status, 401);
-  assert.equal((await stranger.get("/console/%2e%2e/deno.json")).status, 404);
+  // A path without a route is none for anybody, wherever it lies.
+  for (
+    const path of ["/console/%2e%2e/deno.json", "/v1/none", "/v1/schemas/a/b", "/v1/policies/a/b"]
+  ) {
+    assert.equal((await stranger.get(path)).status, 404, path);
+  }
 });
 
 Deno.test("limits are shown without secrets", async () => {

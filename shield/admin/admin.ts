@@ -1,19 +1,18 @@
 /**
- * The admin listener: the console's files for everybody, the API for a token of role `admin`, each of
- * its parts on paths of its own; how far that admin reaches is `admin_scope.ts`. It listens on loopback
- * unless configured otherwise. Probes and Prometheus use the ops listener (`shared/listeners/ops.ts`).
+ * The admin listener: the console's files for everybody, the API for a token of role `admin`. Which
+ * route a request takes, and how far that admin reaches, is `routing/`. It listens on loopback unless
+ * configured otherwise. Probes and Prometheus use the ops listener (`shared/listeners/ops.ts`).
  */
 import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import { answerAdmin } from "./routing/admin_routes.ts";
+import type { AdminRouter } from "./routing/admin_router.ts";
 import { requireOwnName } from "./routing/admin_host.ts";
 import type { AdminNames } from "./routing/admin_host.ts";
 import { requireOwnSite, withSafety } from "./routing/admin_safety.ts";
 import type { AdminRates } from "./operations/admin_rates.ts";
 import { adminOf } from "./routing/admin_scope.ts";
 import type { Admin } from "./routing/admin_scope.ts";
-import { STATUS_ROUTES } from "./operations/admin_status.ts";
-import type { StatusContext } from "./operations/admin_status.ts";
 import type { CheckQueue } from "./routing/check_queue.ts";
 import type { Audited, AuditTrail } from "../audit/trail.ts";
 import { requireRole } from "../auth/authorize.ts";
@@ -24,21 +23,12 @@ import type { Identity } from "../auth/identity.ts";
 import { OPENAPI } from "./openapi.ts";
 import { requireKnown } from "./routing/query.ts";
 
-/** A part of the admin API with paths of its own; it answers its refusals itself. */
-export interface AdminPart {
-  /** Whether a path is one of its own. */
-  readonly isPath: (path: string) => boolean;
-  /**
-   * Answers an admin within the limits of what that admin may act on; undefined when the part is
-   * disabled.
-   */
-  readonly answer: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
-}
-
 /** What the admin listener needs of the process. */
-export interface AdminContext extends Pick<HttpContext, "authenticator">, StatusContext {
+export interface AdminContext extends Pick<HttpContext, "authenticator"> {
   readonly admin: AdminNames & { readonly operator_tenants: readonly string[] };
-  readonly parts: readonly AdminPart[];
+  /** Every path that takes a token. */
+  readonly router: AdminRouter;
+  readonly log: Logger;
   /** The audit log; absent: none is written. */
   readonly audit?: AuditTrail | undefined;
   /** The rate of each caller; absent: no caller is limited. */
@@ -94,11 +84,10 @@ async function answer(
   path: string,
   remote_ip: string,
 ): Promise<Response> {
-  const part = partOf(context, path);
-  if (part?.answer === undefined) throw new ArqonError("not-found", path);
+  const { router, audit, rates, checks } = context;
+  if (!router.has(path)) throw new ArqonError("not-found", path);
   const admin = await admitted(context, request, remote_ip);
-  const { audit, rates, checks } = context;
-  return await part.answer(request, { ...admin, audit, rates, checks });
+  return await router.answer(request, { ...admin, audit, rates, checks });
 }
 
 /**
@@ -144,14 +133,6 @@ function accessOf(request: Request, identity: Identity | undefined, from: string
     from,
     about: {},
   };
-}
-
-function partOf(context: AdminContext, path: string): AdminPart | undefined {
-  const own: AdminPart = {
-    isPath: (path) => STATUS_ROUTES.has(path),
-    answer: (request, admin) => answerAdmin(STATUS_ROUTES, context, request, admin),
-  };
-  return [own, ...context.parts].find(({ isPath }) => isPath(path));
 }
 
 function refusal(context: AdminContext, path: string, error: unknown): Response {

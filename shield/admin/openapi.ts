@@ -63,7 +63,6 @@ function described({ template, scope, about, body }: ListedRoute): Schema {
 function paths(): Record<string, Record<string, Schema>> {
   const all: Record<string, Record<string, Schema>> = {};
   for (const route of listedRoutes()) {
-    if (route.same_as !== undefined) continue;
     all[route.template] = {
       ...all[route.template],
       [route.method.toLowerCase()]: described(route),

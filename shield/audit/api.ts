@@ -7,9 +7,8 @@ import { ArqonError } from "@arqon/proto";
 import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
-import { AdminTable, answerAdmin } from "../admin/routing/admin_routes.ts";
+import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
-import type { Admin } from "../admin/routing/admin_scope.ts";
 import { AUDIT_ABOUT } from "./openapi_audit.ts";
 import { Id, Limit, readQuery } from "../admin/routing/query.ts";
 import { findEntries } from "./read.ts";
@@ -53,11 +52,6 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>({
   "/v1/audit/entries": { GET: { scope: "bus", about: AUDIT_ABOUT.exportAudit, handle: entries } },
 });
 
-/** Whether `handleAudit` answers this path. */
-export function isAuditPath(path: string): boolean {
-  return AUDIT_ROUTES.has(path);
-}
-
 async function list(
   { ledger, node_id }: AuditAdminContext,
   { url, only_tenant }: AdminCall,
@@ -81,13 +75,4 @@ async function entries(
   return new Response(new Blob(lines), {
     headers: { ...NO_STORE, "content-type": "application/x-ndjson" },
   });
-}
-
-/** Answers one request of an admin. Never rejects. */
-export function handleAudit(
-  context: AuditAdminContext,
-  request: Request,
-  admin: Admin,
-): Promise<Response> {
-  return answerAdmin(AUDIT_ROUTES, context, request, admin);
 }

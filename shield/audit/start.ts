@@ -11,8 +11,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { LedgerStatus } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { AdminPart } from "../admin/admin.ts";
-import { handleAudit, isAuditPath } from "./api.ts";
+import type { AuditAdminContext } from "./api.ts";
 import { WrittenTrail } from "./trail.ts";
 import type { AuditTrail } from "./trail.ts";
 import { AuditWriter } from "./writer.ts";
@@ -39,7 +38,8 @@ export interface AuditStart {
 export interface StartedAudit {
   /** The trail for the admin API; absent when the audit log is disabled. */
   readonly trail: AuditTrail | undefined;
-  readonly part: AdminPart;
+  /** What its admin API acts on; undefined when the audit log is disabled. */
+  readonly admin: AuditAdminContext | undefined;
   /** Writes the entries that wait, then ends. */
   close(): Promise<void>;
 }
@@ -50,7 +50,7 @@ export function startAudit(start: AuditStart): StartedAudit {
   if (!audit.enabled) {
     return {
       trail: undefined,
-      part: { isPath: isAuditPath, answer: undefined },
+      admin: undefined,
       close: () => Promise.resolve(),
     };
   }
@@ -68,10 +68,7 @@ export function startAudit(start: AuditStart): StartedAudit {
   writer.warm();
   return {
     trail,
-    part: {
-      isPath: isAuditPath,
-      answer: (request, admin) => handleAudit({ ledger, log, node_id }, request, admin),
-    },
+    admin: { ledger, log, node_id },
     async close() {
       stop();
       await trail.flush();

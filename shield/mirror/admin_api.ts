@@ -9,9 +9,8 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { AdminTable, answerAdmin, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
+import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
-import type { Admin } from "../admin/routing/admin_scope.ts";
 import { MIRROR_ABOUT } from "../openapi/openapi_settings.ts";
 import { parameterOf, readValue, tenantOf } from "../admin/routing/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
@@ -59,20 +58,6 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>({
     POST: { scope: "tenant-in-path", about: MIRROR_ABOUT.resetSettings, handle: resetTenant },
   },
 });
-
-/** Whether `handleMirror` answers this path. */
-export function isMirrorPath(path: string): boolean {
-  return path.startsWith("/v1/mirror/") || MIRROR_ROUTES.has(path);
-}
-
-/** Answers one request of an admin. Never rejects. */
-export function handleMirror(
-  context: MirrorAdminContext,
-  request: Request,
-  admin: Admin,
-): Promise<Response> {
-  return answerAdmin(MIRROR_ROUTES, context, request, admin);
-}
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 

@@ -8,8 +8,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Settings } from "../settings/settings.ts";
-import type { Admin } from "../admin/routing/admin_scope.ts";
-import { handleMirror, isMirrorPath } from "./admin_api.ts";
+import type { MirrorAdminContext } from "./admin_api.ts";
 import { DiffBook, NO_CANDIDATES } from "./diff.ts";
 import type { CandidateVerdicts } from "./diff.ts";
 import { createMirror, NO_MIRROR } from "./mirror.ts";
@@ -38,13 +37,11 @@ export interface StartedMirror {
   readonly mirror: Mirror;
   /** Takes the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
-  /** Answers the paths of `isMirrorPath`; undefined when mirroring is disabled. */
-  readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
+  /** What its admin API acts on; undefined when mirroring is disabled. */
+  readonly admin: MirrorAdminContext | undefined;
   /** Sends what waits, then ends. */
   close(): Promise<void>;
 }
-
-export { isMirrorPath };
 
 /**
  * Starts the mirror. Throws `spine-unavailable`. A tenant's rules are in force as soon as `settings`
@@ -82,11 +79,10 @@ export function startMirror(start: MirrorStart): StartedMirror {
     candidates: book.size,
   }));
   const mirror = createMirror({ rules, sender, book, decisions, verdicts, now });
-  const context = { rules, settings, book, log, node_id: start.node_id };
   return {
     mirror,
     candidates: mirror,
-    admin: (request, admin) => handleMirror(context, request, admin),
+    admin: { rules, settings, book, log, node_id: start.node_id },
     async close() {
       stopSettings();
       await sender.close();

@@ -7,15 +7,8 @@ import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
 import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import {
-  AdminTable,
-  answerAdmin,
-  jsonBody,
-  tenantInBody,
-  withBody,
-} from "../admin/routing/admin_routes.ts";
+import { AdminTable, jsonBody, tenantInBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
-import type { Admin } from "../admin/routing/admin_scope.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
 import { POLICIES_ABOUT } from "../openapi/openapi_policies.ts";
 import { flagOf, readBytes, readJson, requireType, tenantOf } from "../admin/routing/admin_body.ts";
@@ -61,11 +54,6 @@ export interface PolicyAdminContext {
   readonly now: () => number;
 }
 
-/** Whether `handlePolicies` answers this path. */
-export function isPolicyPath(path: string): boolean {
-  return path === "/v1/policies" || path.startsWith("/v1/policies/");
-}
-
 /** The body of an upload: a module. */
 const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
   type: "application/wasm",
@@ -107,16 +95,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
   "/v1/policies/{policy}": {
     DELETE: { scope: "tenant-in-query", about: POLICIES_ABOUT.removePolicy, handle: remove },
   },
-});
-
-/** Answers one request of an admin. Never rejects. */
-export function handlePolicies(
-  context: PolicyAdminContext,
-  request: Request,
-  admin: Admin,
-): Promise<Response> {
-  return answerAdmin(POLICY_ROUTES, context, request, admin, badModule);
-}
+}, badModule);
 
 function badModule(error: unknown): Response | undefined {
   if (!(error instanceof PolicyModuleError)) return undefined;

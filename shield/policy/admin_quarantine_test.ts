@@ -1,7 +1,7 @@
 /** Quarantine over the admin API: who is told what, and who may let a module out. */
 import assert from "node:assert/strict";
-import { operator } from "../admin/routing/testing/admin.ts";
-import { handlePolicies } from "./admin_api.ts";
+import { askPart, operator } from "../admin/routing/testing/admin.ts";
+import { POLICY_ROUTES } from "./admin_api.ts";
 import { startApi } from "./testing/admin_api.ts";
 
 Deno.test("what is in quarantine is listed, told of where policies name it, and let out by operators", async () => {
@@ -28,7 +28,7 @@ Deno.test("what is in quarantine is listed, told of where policies name it, and 
   const mine = { ...operator("bob"), only_tenant: "acme" };
   const asOwn = async (method: string, path: string) => {
     const request = new Request(`http://admin${path}`, { method });
-    const response = await handlePolicies(api.context, request, mine);
+    const response = await askPart(POLICY_ROUTES, api.context, request, mine);
     return [response.status, await response.json()];
   };
   const [status, own] = await asOwn("GET", "/v1/policies/quarantine");

@@ -8,12 +8,10 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { Admin } from "../admin/routing/admin_scope.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { Traces } from "../traces/traces.ts";
 import { PolicyTable } from "./policy_table.ts";
-import { handlePolicies } from "./admin_api.ts";
-import type { CheckedModule } from "./admin_api.ts";
+import type { CheckedModule, PolicyAdminContext } from "./admin_api.ts";
 import { createCompiler, engineOf } from "./modules/compile.ts";
 import type { Compiler } from "./modules/compile.ts";
 import { Kept } from "./modules/kept.ts";
@@ -73,8 +71,8 @@ export interface StartedOverseer {
   readonly overseer: Overseer;
   /** The totals of each policy. */
   readonly table: PolicyTable;
-  /** Answers `/v1/policies…` for that admin; undefined when the Overseer is disabled. */
-  readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
+  /** What its admin API acts on; undefined when the Overseer is disabled. */
+  readonly admin: PolicyAdminContext | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
   close(): Promise<void>;
@@ -133,11 +131,10 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   });
   await policies.ready;
   const check = checkerOf(loading, compiler);
-  const context = { registry: policies, check, quarantine, followers, memory, log, now };
   return {
     overseer,
     table,
-    admin: (request, admin) => handlePolicies(context, request, admin),
+    admin: { registry: policies, check, quarantine, followers, memory, log, now },
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),
     async close() {

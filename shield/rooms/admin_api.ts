@@ -8,9 +8,8 @@ import { explain as explainIssues } from "../../shared/config/problems.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
-import { AdminTable, answerAdmin, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
+import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
-import type { Admin } from "../admin/routing/admin_scope.ts";
 import { CLASSES_ABOUT } from "../openapi/openapi_settings.ts";
 import { parameterOf, readValue } from "../admin/routing/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
@@ -51,20 +50,6 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
     DELETE: { scope: "tenant-in-path", about: CLASSES_ABOUT.removeRoomClass, handle: removeClass },
   },
 });
-
-/** Whether `handleRooms` answers this path. */
-export function isRoomsPath(path: string): boolean {
-  return path.startsWith("/v1/rooms/classes/") || ROOM_ROUTES.has(path);
-}
-
-/** Answers one request of an admin. Never rejects. */
-export function handleRooms(
-  context: RoomsAdminContext,
-  request: Request,
-  admin: Admin,
-): Promise<Response> {
-  return answerAdmin(ROOM_ROUTES, context, request, admin);
-}
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 

@@ -7,9 +7,8 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { Gauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { Admin } from "../admin/routing/admin_scope.ts";
 import type { Settings } from "../settings/settings.ts";
-import { handleRooms, isRoomsPath } from "./admin_api.ts";
+import type { RoomsAdminContext } from "./admin_api.ts";
 import { RoomClasses } from "./classes.ts";
 import { witnessRooms } from "./tail_witness.ts";
 
@@ -27,13 +26,11 @@ export interface RoomClassesStart {
 /** Room classes that follow the settings, and their admin API for operators. */
 export interface StartedRoomClasses {
   readonly classes: RoomClasses;
-  /** Answers the paths of `isRoomsPath`. */
-  readonly admin: (request: Request, admin: Admin) => Promise<Response>;
+  /** What their admin API acts on. */
+  readonly admin: RoomsAdminContext;
   /** Ends the following: the classes stay as they are. */
   close(): void;
 }
-
-export { isRoomsPath };
 
 /** Starts the room classes. A tenant's classes are in force as soon as `settings` knows them. */
 export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
@@ -59,6 +56,5 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
       this.set({ source: "tenant" }, tenant);
     },
   });
-  const context = { classes, settings, log, node_id };
-  return { classes, admin: (request, admin) => handleRooms(context, request, admin), close };
+  return { classes, admin: { classes, settings, log, node_id }, close };
 }

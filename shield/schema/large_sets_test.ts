@@ -23,7 +23,8 @@ import {
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { until } from "../../shared/testing/until.ts";
 import { testSpine } from "../testing/spine.ts";
-import { operator } from "../admin/routing/testing/admin.ts";
+import { askPart } from "../admin/routing/testing/admin.ts";
+import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
 import { compileMessage } from "./validation/message_schema.ts";
 import { createSetJobs } from "./registry/set_jobs.ts";
 import { isSmallSet } from "./registry/set_work.ts";
@@ -124,7 +125,7 @@ async function ask(
     headers: { "content-type": type },
     body,
   });
-  const response = await schemas.admin!(request, operator());
+  const response = await askPart(SCHEMA_ROUTES, schemas.admin, request);
   return { status: response.status, body: await response.json() };
 }
 

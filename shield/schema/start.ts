@@ -10,11 +10,10 @@ import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { plural } from "../../shared/plural.ts";
-import type { Admin } from "../admin/routing/admin_scope.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { Settings } from "../settings/settings.ts";
 import { Adoption } from "./registry/adoption.ts";
-import { handleSchemas } from "./admin/admin_api.ts";
+import type { SchemaAdminContext } from "./admin/admin_api.ts";
 import { SchemaCache } from "./registry/cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Gate, NO_SCHEMAS } from "./gate.ts";
@@ -50,8 +49,8 @@ export interface SchemaStart {
 /** A running schema check, and its admin API for operators. */
 export interface StartedSchemas {
   readonly gate: SchemaGate;
-  /** Answers the paths of `isSchemaPath`; undefined when the schema check is disabled. */
-  readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
+  /** What its admin API acts on; undefined when the schema check is disabled. */
+  readonly admin: SchemaAdminContext | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
   close(): void;
@@ -183,11 +182,10 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   await cache.settled();
   const { versions: versions_max, message_parts } = options;
   const common = { store, cache, puts, settings, mappings, log, now, versions_max };
-  const context = { ...common, work: checks.work, message_parts };
   const figures = () => figuresOf(parts, now);
   return {
     gate,
-    admin: (request, admin) => handleSchemas(context, request, admin),
+    admin: { ...common, work: checks.work, message_parts },
     checks: () => ({ schemas: { ok: true, since_ms, detail: detailOf(figures()) } }),
     status: () => {
       const { schemas, messages, tenant_mappings, refused } = figures();

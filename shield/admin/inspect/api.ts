@@ -3,12 +3,10 @@
  * about the whole cluster: which request is which, and how it is answered. Whether the caller is an
  * admin has been checked before; asking the cluster is `lists.ts` and `details.ts`.
  */
-import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { AdminTable, answerAdmin, jsonBody, withBody } from "../routing/admin_routes.ts";
+import { AdminTable, jsonBody, withBody } from "../routing/admin_routes.ts";
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
-import type { Admin } from "../routing/admin_scope.ts";
 import { readValue } from "../routing/admin_body.ts";
 import {
   connection,
@@ -41,8 +39,6 @@ const BODY_BYTES = 4_096;
 export type InspectContext = DetailContext & ContentsContext & OrderContext & {
   readonly tails: Pick<Tails, "open">;
   readonly log: Logger;
-  /** Answers requests about a policy that has the name of a path here, such as its removal. */
-  readonly policies: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
 };
 
 type Handler = AdminHandler<InspectContext>;
@@ -136,12 +132,6 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   "/v1/limits": { GET: { scope: "bus", about: NODES_ABOUT.getLimits, handle: reading(limits) } },
   "/v1/policies/stats": {
     GET: { scope: "own", about: POLICIES_ABOUT.getPolicyStats, handle: reading(policyStats) },
-    DELETE: {
-      scope: "tenant-in-query",
-      about: POLICIES_ABOUT.removePolicy,
-      same_as: "/v1/policies/{policy}",
-      handle: removePolicy,
-    },
   },
   "/v1/drain": {
     POST: { scope: "bus", about: NODES_ABOUT.drain, ...withBody(DRAIN_BODY, startDrain) },
@@ -152,14 +142,6 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   },
 });
 
-/** A path that looks like a room of tenant "classes", but belongs to the room classes. */
-const OTHERS = "/v1/rooms/classes/explain";
-
-/** Whether `handleInspect` answers this path. */
-export function isInspectPath(path: string): boolean {
-  return path !== OTHERS && INSPECT_ROUTES.has(path);
-}
-
 async function tail(context: InspectContext, call: AdminCall): Promise<Response> {
   readQuery(call.url, {});
   const { tenant: tenant_id, names, by, expires_ms, only_tenant } = call;
@@ -167,11 +149,6 @@ async function tail(context: InspectContext, call: AdminCall): Promise<Response>
   const is_operator = only_tenant === undefined;
   const stream = await context.tails.open({ tenant_id, room_id, by, expires_ms, is_operator });
   return new Response(stream, { headers: { "content-type": "text/event-stream" } });
-}
-
-async function removePolicy(context: InspectContext, call: AdminCall): Promise<Response> {
-  if (context.policies === undefined) throw new ArqonError("not-found", "policies are disabled");
-  return await context.policies(call.request as Request, call);
 }
 
 async function startDrain(
@@ -188,13 +165,4 @@ async function changeLog(
   body: z.output<typeof LogBody>,
 ): Promise<Response> {
   return json(await setLog(context, body, by));
-}
-
-/** Answers one request of an admin. Never rejects. */
-export function handleInspect(
-  context: InspectContext,
-  request: Request,
-  admin: Admin,
-): Promise<Response> {
-  return answerAdmin(INSPECT_ROUTES, context, request, admin);
 }

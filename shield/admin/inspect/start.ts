@@ -17,12 +17,10 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { Logging } from "../../../shared/logs/logging.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { z } from "zod";
-import type { AdminPart } from "../admin.ts";
-import type { Admin } from "../routing/admin_scope.ts";
 import { HttpRates } from "../../rates/http_rates.ts";
 import type { Parts } from "../../parts.ts";
 import { shieldAnswers } from "./answers.ts";
-import { handleInspect, isInspectPath } from "./api.ts";
+import type { InspectContext } from "./api.ts";
 import { createShieldNode } from "./node.ts";
 import { Id } from "../routing/query.ts";
 import { Tails } from "./tail.ts";
@@ -46,7 +44,8 @@ export interface InspectStart {
 
 /** The running admin API over the cluster. */
 export interface StartedInspect {
-  readonly part: AdminPart;
+  /** What the admin API over the cluster acts on. */
+  readonly admin: InspectContext;
   /** Asks which processes are there; to be called when the Spine has the subscriptions. */
   begin(): void;
   /** Ends all tails, since the process drains. */
@@ -100,20 +99,18 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const asker = new ClusterAsker({ ...common, answerer, random });
   const tails = new Tails({ spine, log, now });
   const { classes } = parts.rooms;
-  const policies = parts.policies.admin;
   const { stats, tenants, history, operations: { context: { path, flushes } } } = parts;
   const rates = new HttpRates(parts.rates, now);
   const publishing = { path, flushes, rates, stats, tenants, history };
-  const context = { asker, now, node_id, classes, config, tails, log, policies, ...publishing };
+  const context = { asker, now, node_id, classes, config, tails, log, ...publishing };
   const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
   const stopEvents = spine.onEvent((event) => {
     if (event.type === "state" && event.status.state === "connected") hello();
   });
-  const answer = (request: Request, admin: Admin) => handleInspect(context, request, admin);
   registerInspect(registry, { answerer, asker, tails });
   const stopSamples = startSampler(sampler, (error) => log.warn("no sample was taken", { error }));
   return {
-    part: { isPath: isInspectPath, answer },
+    admin: context,
     begin: hello,
     drain: () => tails.close(),
     close() {

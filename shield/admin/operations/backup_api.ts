@@ -12,13 +12,12 @@ import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
 import type { Spine, SpineBackup } from "../../../shared/spine/contract/spine.ts";
-import type { AdminPart } from "../admin.ts";
-import { AdminTable, answerAdmin } from "../routing/admin_routes.ts";
+import { AdminTable } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { BACKUP_ABOUT } from "../../openapi/openapi_backup.ts";
 
-/** What a backup needs of the process. */
-export interface BackupContext {
+/** What backups need of the process. */
+export interface BackupStart {
   readonly spine: Pick<Spine, "backup">;
   readonly node_id: string;
   readonly version: string;
@@ -27,14 +26,15 @@ export interface BackupContext {
   readonly now: () => number;
 }
 
-interface Backups extends BackupContext {
+/** What this part of the admin API acts on. */
+export interface BackupContext extends BackupStart {
   readonly counts: { done: number; failed: number };
   /** The backup that is being read. */
   open: SpineBackup | undefined;
 }
 
 /** The routes of backups. */
-export const BACKUP_ROUTES = new AdminTable<Backups>({
+export const BACKUP_ROUTES = new AdminTable<BackupContext>({
   "/v1/backup": { GET: { scope: "bus", about: BACKUP_ABOUT.downloadBackup, handle: download } },
 });
 
@@ -42,7 +42,7 @@ const ELSEWHERE =
   "this bus keeps its state in NATS; arq backup --config FILE reads it there, with " +
   "the [nats] of that file";
 
-function download(context: Backups, { by }: AdminCall): Response {
+function download(context: BackupContext, { by }: AdminCall): Response {
   const { spine, node_id, version, now, log } = context;
   const backup = spine.backup?.();
   if (backup === undefined) throw new ArqonError("invalid-settings", ELSEWHERE);
@@ -100,9 +100,9 @@ function streamOf(
   }, { highWaterMark: 1 });
 }
 
-/** Makes this part of the admin API, with its metrics. */
-export function backupPart(start: BackupContext & { readonly registry: Registry }): AdminPart {
-  const context: Backups = { ...start, counts: { done: 0, failed: 0 }, open: undefined };
+/** Makes what the admin API acts on, and registers the metrics of backups. */
+export function openBackups(start: BackupStart & { readonly registry: Registry }): BackupContext {
+  const context: BackupContext = { ...start, counts: { done: 0, failed: 0 }, open: undefined };
   scrapedFamily(
     start.registry,
     "shield_backups_total",
@@ -116,8 +116,5 @@ export function backupPart(start: BackupContext & { readonly registry: Registry 
     "Bytes that the embedded Spine has written aside since the backup that is being read.",
     () => context.open?.waiting_bytes() ?? 0,
   );
-  return {
-    isPath: (path) => BACKUP_ROUTES.has(path),
-    answer: (request, admin) => answerAdmin(BACKUP_ROUTES, context, request, admin),
-  };
+  return context;
 }

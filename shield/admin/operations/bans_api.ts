@@ -6,8 +6,7 @@ import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
-import type { AdminPart } from "../admin.ts";
-import { AdminTable, answerAdmin } from "../routing/admin_routes.ts";
+import { AdminTable } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { ArrivedBan } from "../../auth/ban_table.ts";
 import type { Bans } from "../../auth/bans.ts";
@@ -15,7 +14,6 @@ import { BANS_ABOUT } from "../inspect/openapi_rooms.ts";
 import { Id, Limit, readQuery } from "../routing/query.ts";
 import { topOf } from "../inspect/top.ts";
 
-const PATH = "/v1/bans";
 /** How many bans are read from the bucket at a time. */
 const READS_AT_ONCE = 64;
 const NO_STORE = { "cache-control": "no-store" };
@@ -35,7 +33,7 @@ const Lifted = { tenant: Id, room: Id.optional(), user: User };
 
 /** The routes of bans. */
 export const BAN_ROUTES = new AdminTable<BansAdminContext>({
-  [PATH]: {
+  "/v1/bans": {
     GET: { scope: "own", about: BANS_ABOUT.listBans, handle: list },
     DELETE: { scope: "tenant-in-query", about: BANS_ABOUT.liftBan, handle: lift },
   },
@@ -117,12 +115,4 @@ async function lift(context: BansAdminContext, { url, by }: AdminCall): Promise<
     log.info("an operator lifted a ban", { tenant_id: tenant, ...where, user, by });
   }
   return Response.json({ node_id, tenant, lifted: stood }, { headers: NO_STORE });
-}
-
-/** What answers on the admin listener. */
-export function bansPart(context: BansAdminContext): AdminPart {
-  return {
-    isPath: (path) => path === PATH,
-    answer: (request, admin) => answerAdmin(BAN_ROUTES, context, request, admin),
-  };
 }

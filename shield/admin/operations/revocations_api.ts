@@ -15,9 +15,8 @@ import {
 } from "../../../shared/records/revocations.ts";
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
-import { AdminTable, answerAdmin, jsonBody, tenantInBody } from "../routing/admin_routes.ts";
+import { AdminTable, jsonBody, tenantInBody } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import type { Admin } from "../routing/admin_scope.ts";
 import { REVOCATIONS_ABOUT } from "../../openapi/openapi_settings.ts";
 import { Id } from "../routing/query.ts";
 import { parameterOf, readValue } from "../routing/admin_body.ts";
@@ -25,7 +24,6 @@ import { problemText } from "../../../shared/problem.ts";
 import type { Revocations } from "../../auth/revocations.ts";
 import { revokeTokens } from "../../auth/revoke.ts";
 
-const PATH = "/v1/revocations";
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
 /** Revocations that one listing shows. */
@@ -53,11 +51,6 @@ export interface RevocationsAdminContext {
   readonly node_id: string;
 }
 
-/** Whether a path is the one for `handleRevocations`. */
-export function isRevocationsPath(path: string): boolean {
-  return path === PATH;
-}
-
 const Body = z.strictObject({
   tenant: Id,
   user: z.string().optional(),
@@ -71,7 +64,7 @@ type Body = z.output<typeof Body>;
 
 /** The routes of this part. */
 export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>({
-  [PATH]: {
+  "/v1/revocations": {
     GET: { scope: "own", about: REVOCATIONS_ABOUT.listRevocations, handle: list },
     POST: tenantInBody(REVOCATIONS_ABOUT.revoke, jsonBody(Body, readBody), revoke),
     DELETE: { scope: "tenant-in-query", about: REVOCATIONS_ABOUT.liftRevocation, handle: lift },
@@ -190,13 +183,4 @@ async function lift(
   if (stood) await context.bucket.delete(key);
   if (stood) context.log.info("a revocation was lifted", { tenant_id, kind, by });
   return answer({ node_id: context.node_id, tenant: tenant_id, lifted: stood });
-}
-
-/** Answers one request of an admin. Never rejects. */
-export function handleRevocations(
-  context: RevocationsAdminContext,
-  request: Request,
-  admin: Admin,
-): Promise<Response> {
-  return answerAdmin(REVOCATION_ROUTES, context, request, admin);
 }

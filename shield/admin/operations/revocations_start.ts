@@ -5,8 +5,7 @@ import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { REVOCATIONS_BUCKET } from "../../../shared/records/revocations.ts";
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import type { Admin } from "../routing/admin_scope.ts";
-import { handleRevocations, isRevocationsPath } from "./revocations_api.ts";
+import type { RevocationsAdminContext } from "./revocations_api.ts";
 import { Revocations } from "../../auth/revocations.ts";
 import { revokeTokens } from "../../auth/revoke.ts";
 
@@ -25,13 +24,11 @@ export interface RevocationsStart {
 export interface StartedRevocations {
   /** Not started yet: somebody has to hear of changes first. */
   readonly held: Revocations;
-  /** Answers the paths of `isRevocationsPath`. */
-  readonly admin: (request: Request, admin: Admin) => Promise<Response>;
+  /** What their admin API acts on. */
+  readonly admin: RevocationsAdminContext;
   /** Rejects as `revokeTokens` does. */
   readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<Revocation>;
 }
-
-export { isRevocationsPath };
 
 /** Rejects with `spine-unavailable`. */
 export async function startRevocations(start: RevocationsStart): Promise<StartedRevocations> {
@@ -44,7 +41,7 @@ export async function startRevocations(start: RevocationsStart): Promise<Started
   const context = { revocations: held, bucket, auth, limits, log, now, node_id };
   return {
     held,
-    admin: (request, admin) => handleRevocations(context, request, admin),
+    admin: context,
     revoke: (tenant_id, wanted) => revokeTokens(context, tenant_id, wanted),
   };
 }

@@ -1,19 +1,13 @@
 /**
- * Routes of the admin API as tables, and how one request is answered by them: which method of which
- * path, for whom, and what a refusal looks like. Each part has a table of its own, which also says what
- * a route is about (`RouteScope`): here it is held to that, before the handler does anything.
+ * Routes of the admin API as tables. Each part exports one table: which method of which path, what the
+ * route is about (`RouteScope`), how it is described, and its handler. Which route a request takes, and
+ * what is checked before the handler runs, is `admin_router.ts`.
  */
-import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { problemResponse } from "../../../shared/problem.ts";
-import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
-import { requireScope } from "./admin_scope.ts";
 import type { Admin, RouteScope } from "./admin_scope.ts";
-import { RequestRecord } from "./request_record.ts";
 import { bodyOf } from "../../openapi/openapi_parts.ts";
 import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
-import { requireId, requireKnown } from "./query.ts";
 
 /** A request without its body: only what a route declares to read it can (`withBody`). */
 export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">;
@@ -42,8 +36,6 @@ interface Described {
   readonly about: RouteAbout;
   /** What reads it; absent: it has no body, and its handler cannot come by one. */
   readonly body?: DescribedBody;
-  /** Answers as the route of this template does, which describes it: it is described no second time. */
-  readonly same_as?: string;
   /** The handler refuses unknown parameters itself, in the words that clients get for the same. */
   readonly is_query_strict?: true;
 }
@@ -123,21 +115,6 @@ export function tenantInBody<C, B extends { readonly tenant: string }>(
   };
 }
 
-interface CompiledRoute<C> {
-  readonly template: string;
-  readonly shape: RegExp;
-  readonly names: readonly string[];
-  readonly methods: Readonly<Record<string, AdminMethod<C>>>;
-}
-
-/** What a table has for one path. */
-interface FoundRoute<C> {
-  readonly methods: Readonly<Record<string, AdminMethod<C>>>;
-  /** The route of each method. */
-  readonly templates: Readonly<Record<string, string>>;
-  readonly names: Readonly<Record<string, string>>;
-}
-
 /** One method of one route, as descriptions and tests want it. */
 export interface ListedRoute {
   readonly template: string;
@@ -147,63 +124,67 @@ export interface ListedRoute {
   readonly query: readonly string[];
   readonly about: RouteAbout;
   readonly body: DescribedBody | undefined;
-  /** The template that describes it; undefined: its own. */
-  readonly same_as: string | undefined;
 }
 
-const NAME = /\{([a-z]+)\}/g;
-
-/** Text with a malformed % escape stays as it is: no id has a `%`. */
-function decoded(encoded: string): string {
-  try {
-    return decodeURIComponent(encoded);
-  } catch {
-    return encoded;
+/** A handler with the part of the process that it acts on. */
+type BoundHandler =
+  | {
+    readonly scope: Exclude<RouteScope, "tenant-in-body">;
+    readonly handle: (call: AdminCall) => Response | Promise<Response>;
   }
-}
+  | {
+    readonly scope: "tenant-in-body";
+    readonly read: (call: AdminCall) => Promise<NamedInBody>;
+  };
 
-/** The routes of one part, looked up by path. */
-export class AdminTable<C> {
-  readonly #routes: readonly CompiledRoute<C>[];
+/** One method of one route, ready to answer. */
+export type ServedRoute =
+  & Pick<ListedRoute, "template" | "method" | "query">
+  & BoundHandler
+  & {
+    readonly is_query_strict: boolean;
+    /** Answers an error that only the part knows; undefined for any other. */
+    readonly refusalOf: (error: unknown) => Response | undefined;
+    readonly log: Logger;
+  };
 
-  constructor(routes: AdminRoutes<C>) {
-    const all = Object.entries(routes).map(([template, methods]) => ({
-      template,
-      shape: new RegExp(`^${template.replaceAll(NAME, "([^/]+)")}$`),
-      names: [...template.matchAll(NAME)].map(([, name = ""]) => name),
-      methods,
-    }));
-    // What is named in full comes last, and so wins where both take a method.
-    this.#routes = all.sort((a, b) => b.names.length - a.names.length);
-  }
+/** The routes of one part of the admin API. */
+export class AdminTable<C extends { readonly log: Logger }> {
+  readonly #routes: AdminRoutes<C>;
+  readonly #refusalOf: ServedRoute["refusalOf"];
 
-  /** Whether a path is one of these. */
-  has(path: string): boolean {
-    return this.#routes.some(({ shape }) => shape.test(path));
-  }
-
-  /** Methods of every template that fits: a policy may be called as another path here is. */
-  find(path: string): FoundRoute<C> {
-    let methods: FoundRoute<C>["methods"] = {};
-    const names: Record<string, string> = {};
-    const templates: Record<string, string> = {};
-    for (const route of this.#routes) {
-      const match = route.shape.exec(path);
-      if (match === null) continue;
-      for (const [at, name] of route.names.entries()) names[name] = decoded(match[at + 1] ?? "");
-      methods = { ...methods, ...route.methods };
-      for (const method of Object.keys(route.methods)) templates[method] = route.template;
-    }
-    return { methods, templates, names };
+  /** `refusalOf` answers errors that only the part knows, and no ArqonError. */
+  constructor(routes: AdminRoutes<C>, refusalOf: ServedRoute["refusalOf"] = () => undefined) {
+    this.#routes = routes;
+    this.#refusalOf = refusalOf;
   }
 
   /** All routes of the table. */
   *list(): Iterable<ListedRoute> {
-    for (const { template, methods } of this.#routes) {
-      for (const [method, route] of Object.entries(methods)) {
-        const { scope = "bus", about, body, same_as } = route;
-        yield { template, method, scope, query: knownBy(route), about, body, same_as };
-      }
+    for (const [template, method, route] of this.#all()) {
+      const { scope = "bus", about, body } = route;
+      yield { template, method, scope, query: knownBy(route), about, body };
+    }
+  }
+
+  /** All routes of the table, each with handlers that act on `context`. */
+  *serve(context: C): Iterable<ServedRoute> {
+    for (const [template, method, route] of this.#all()) {
+      yield {
+        template,
+        method,
+        query: knownBy(route),
+        is_query_strict: route.is_query_strict === true,
+        refusalOf: this.#refusalOf,
+        log: context.log,
+        ...boundTo(context, route),
+      };
+    }
+  }
+
+  *#all(): Iterable<readonly [template: string, method: string, AdminMethod<C>]> {
+    for (const [template, methods] of Object.entries(this.#routes)) {
+      for (const [method, route] of Object.entries(methods)) yield [template, method, route];
     }
   }
 }
@@ -213,86 +194,9 @@ function knownBy({ about: { query = [] } }: Described): readonly string[] {
   return query.map(({ name }) => name);
 }
 
-/** The tenants that a request names where its route's scope says, whatever else is wrong with it. */
-function namedTenants(
-  scope: RouteScope,
-  { url: { searchParams }, names }: Pick<AdminCall, "url" | "names">,
-): readonly string[] {
-  switch (scope) {
-    case "tenant-in-path":
-      return names.tenant === undefined ? [] : [names.tenant];
-    case "own":
-    case "tenant-in-query":
-      return searchParams.getAll("tenant");
-    case "tenant-in-subject":
-      // What is no subject is nobody's.
-      return searchParams.getAll("subject").map((one) => parseRoomSubject(one)?.tenantId ?? "");
-    case "bus":
-    case "shared":
-    case "tenant-in-body":
-      return [];
-    default:
-      return scope satisfies never;
+function boundTo<C>(context: C, route: AdminMethod<C>): BoundHandler {
+  if (route.scope === "tenant-in-body") {
+    return { scope: route.scope, read: (call) => route.read(context, call) };
   }
-}
-
-async function answerFound<C>(
-  { methods, templates, names }: FoundRoute<C>,
-  context: C,
-  request: Request,
-  admin: Admin,
-  record: RequestRecord,
-): Promise<Response> {
-  const url = new URL(request.url);
-  const allowed = Object.keys(methods);
-  if (allowed.length === 0) throw new ArqonError("not-found", url.pathname);
-  const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
-  if (method === undefined) {
-    const refusal = new ArqonError("method-not-allowed", request.method);
-    return problemResponse(refusal, { allow: allowed.join(", ") });
-  }
-  const call = { ...admin, request, url, names, tenant: names.tenant ?? "" };
-  const { scope = "bus" } = method;
-  const named = namedTenants(scope, call);
-  record.find(templates[request.method] ?? "", named[0]);
-  if (method.scope === "tenant-in-body") {
-    requireKnown(url, knownBy(method));
-    const { tenant, answer } = await method.read(context, call);
-    record.name(tenant);
-    requireScope(scope, admin, [tenant]);
-    record.takeRate();
-    await record.begin();
-    return await answer();
-  }
-  requireScope(scope, admin, named);
-  if (method.is_query_strict !== true) requireKnown(url, knownBy(method));
-  if (names.tenant !== undefined) requireId(names.tenant, "tenant");
-  record.takeRate();
-  await record.begin();
-  return await method.handle(context, call);
-}
-
-/**
- * Answers one request of an admin by a part's table. `special` answers errors that only the part knows;
- * anything else that is no ArqonError is a bug, which is logged. Never rejects.
- */
-export async function answerAdmin<C extends { readonly log: Logger }>(
-  table: AdminTable<C>,
-  context: C,
-  request: Request,
-  admin: Admin,
-  special: (error: unknown) => Response | undefined = () => undefined,
-): Promise<Response> {
-  const { pathname: path } = new URL(request.url);
-  const record = new RequestRecord(admin, request);
-  let response: Response;
-  try {
-    response = await answerFound(table.find(path), context, request, admin, record);
-  } catch (error) {
-    const known = error instanceof ArqonError ? error : undefined;
-    response = (known === undefined ? special(error) : undefined) ??
-      problemResponse(known ?? new ArqonError("internal"));
-    if (response.status === 500) context.log.error("admin request failed", { path, error });
-  }
-  return await record.end(response);
+  return { scope: route.scope ?? "bus", handle: (call) => route.handle(context, call) };
 }

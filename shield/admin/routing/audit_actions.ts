@@ -20,8 +20,6 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "POST /v1/policies/rollback": "policy.rollback",
   "POST /v1/policies/reset": "policy.reset",
   "DELETE /v1/policies/{policy}": "policy.remove",
-  // Of a policy that is called as the other methods' path is.
-  "DELETE /v1/policies/stats": "policy.remove",
   "GET /v1/policies/logs": "policy.read_logs",
   "GET /v1/policies/quarantine": "policy.read_quarantine",
   "DELETE /v1/policies/quarantine/{module}": "policy.release",

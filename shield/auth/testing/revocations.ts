@@ -11,9 +11,10 @@ import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import type { Holder } from "../revocation_table.ts";
 import type { Revocations } from "../revocations.ts";
+import { REVOCATION_ROUTES } from "../../admin/operations/revocations_api.ts";
 import { startRevocations } from "../../admin/operations/revocations_start.ts";
 import type { StartedRevocations } from "../../admin/operations/revocations_start.ts";
-import { operator } from "../../admin/routing/testing/admin.ts";
+import { askPart } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 
 /** Watching from the start; closed when the scope ends. */
@@ -84,13 +85,14 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
     clock,
     changes: () => changes,
     metrics: () => registry.metrics(),
-    async ask(method, query = "", body, as = operator()) {
+    async ask(method, query = "", body, as) {
       const text = typeof body === "string" ? body : JSON.stringify(body);
       const init = body === undefined
         ? {}
         : { body: text, headers: { "content-type": "application/json" } };
       const url = `http://admin/v1/revocations${query}`;
-      const response = await admin(new Request(url, { method, ...init }), as);
+      const request = new Request(url, { method, ...init });
+      const response = await askPart(REVOCATION_ROUTES, admin, request, as);
       return { status: response.status, body: await response.json() };
     },
     [Symbol.dispose]: () => held.close(),

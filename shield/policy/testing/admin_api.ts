@@ -1,9 +1,9 @@
 /** The admin API over a real registry on the embedded Spine, as requests and answers. Tests only. */
 import assert from "node:assert/strict";
 import { createLogger } from "../../../shared/logs/log.ts";
-import { operator } from "../../admin/routing/testing/admin.ts";
+import { askPart, operator } from "../../admin/routing/testing/admin.ts";
 import { testSpine } from "../../testing/spine.ts";
-import { handlePolicies } from "../admin_api.ts";
+import { POLICY_ROUTES } from "../admin_api.ts";
 import type { PolicyAdminContext } from "../admin_api.ts";
 import { LogFollowers } from "../logs/log_followers.ts";
 import { LogMemory } from "../logs/log_memory.ts";
@@ -66,7 +66,8 @@ export async function startApi(): Promise<Api> {
       body: (raw ? body : JSON.stringify(body)) as BodyInit,
       headers: { "content-type": type },
     };
-    return handlePolicies(
+    return askPart(
+      POLICY_ROUTES,
       context,
       new Request(`http://admin${path}`, { method, ...init }),
       operator("ops"),

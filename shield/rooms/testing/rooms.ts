@@ -5,9 +5,10 @@ import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { openSettings } from "../../settings/settings.ts";
 import type { Settings } from "../../settings/settings.ts";
-import { operator } from "../../admin/routing/testing/admin.ts";
+import { askPart } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { TestSpine } from "../../testing/spine.ts";
+import { ROOM_ROUTES } from "../admin_api.ts";
 import { startRoomClasses } from "../start.ts";
 import type { StartedRoomClasses } from "../start.ts";
 
@@ -53,13 +54,13 @@ export async function testRooms(...rooms: object[]): Promise<TestRooms> {
     started,
     lines,
     metrics: () => registry.metrics(),
-    async ask(method, path, body, as = operator()) {
+    async ask(method, path, body, as) {
       const text = typeof body === "string" ? body : JSON.stringify(body);
       const init = body === undefined
         ? {}
         : { body: text, headers: { "content-type": "application/json" } };
       const request = new Request(`http://admin${path}`, { method, ...init });
-      const response = await started.admin(request, as);
+      const response = await askPart(ROOM_ROUTES, started.admin, request, as);
       return { status: response.status, body: await response.json() };
     },
     async [Symbol.asyncDispose]() {

@@ -5,9 +5,8 @@
 import { ArqonError } from "@arqon/proto";
 import { problemOf } from "../../../shared/problem.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { AdminTable, answerAdmin, withBody } from "../../admin/routing/admin_routes.ts";
+import { AdminTable, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminMethod, RouteBody } from "../../admin/routing/admin_routes.ts";
-import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { MAPPINGS_ABOUT, SCHEMAS_ABOUT } from "../../openapi/openapi_policies.ts";
 import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
 import type { Settings } from "../../settings/settings.ts";
@@ -126,31 +125,12 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
     PUT: taking("tenant-in-path", MAPPINGS_ABOUT.setMappings, MAPPINGS, setMappings),
     DELETE: of("tenant-in-path", MAPPINGS_ABOUT.removeMappings, removeMappings),
   },
-});
+}, refusalOf);
 
-/** Whether `handleSchemas` answers this path. */
-export function isSchemaPath(path: string): boolean {
-  return path.startsWith("/v1/schemas/") || SCHEMA_ROUTES.has(path);
-}
-
-/** Answers one request of an admin. Never rejects. */
-export function handleSchemas(
-  context: SchemaAdminContext,
-  request: Request,
-  admin: Admin,
-): Promise<Response> {
-  return answerAdmin(
-    SCHEMA_ROUTES,
-    context,
-    request,
-    admin,
-    (error) =>
-      error instanceof IncompatibleError
-        ? incompatible(error)
-        : error instanceof MappedError
-        ? stillMapped(error)
-        : undefined,
-  );
+/** The answer to an error of this part. */
+function refusalOf(error: unknown): Response | undefined {
+  if (error instanceof IncompatibleError) return incompatible(error);
+  return error instanceof MappedError ? stillMapped(error) : undefined;
 }
 
 /** The answer to a refusal, with members besides those that all refusals have. */

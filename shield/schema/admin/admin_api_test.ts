@@ -4,7 +4,8 @@ import { gunzipSync } from "node:zlib";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
 import { TENANTS_BUCKET } from "../../../shared/records/tenant_settings.ts";
-import { operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
+import { askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
+import { SCHEMA_ROUTES } from "./admin_api.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
@@ -43,8 +44,7 @@ async function ask(
     headers: { "content-type": type },
     ...(body === undefined ? {} : { body }),
   });
-  const response = await schemas.admin?.(request, as);
-  assert.ok(response);
+  const response = await askPart(SCHEMA_ROUTES, schemas.admin, request, as);
   const bytes = new Uint8Array(await response.arrayBuffer());
   const { status, headers } = response;
   const is_json = /json/.test(headers.get("content-type") ?? "");

@@ -7,7 +7,8 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { operator } from "../../admin/routing/testing/admin.ts";
+import { askPart } from "../../admin/routing/testing/admin.ts";
+import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
 import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
 import type { BucketTool, ToolStage } from "../testing/bucket_tool.ts";
 import { testSchemas } from "../testing/registry.ts";
@@ -29,7 +30,7 @@ function check({ schemas }: TestSchemas, data: Uint8Array): string | undefined {
 async function ask({ schemas }: TestSchemas, path: string, init: RequestInit = {}): Promise<any> {
   const headers = { "content-type": "application/gzip" };
   const request = new Request(`http://admin/v1/${path}`, { headers, ...init });
-  const response = await schemas.admin?.(request, operator());
+  const response = await askPart(SCHEMA_ROUTES, schemas.admin, request);
   assert.ok(response !== undefined && response.status < 500, `${response?.status} ${path}`);
   return await response.json();
 }

@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { operator } from "../../admin/routing/testing/admin.ts";
+import { askPart, operator } from "../../admin/routing/testing/admin.ts";
+import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
 import { deleteSchema } from "./delete.ts";
 import { sha256Of } from "./schema_record.ts";
 import { tombstoneOf } from "./standing.ts";
@@ -25,7 +26,7 @@ async function ask(t: TestSchemas, method: string, body: Uint8Array | null = nul
     headers: { "content-type": "application/gzip" },
     body: body as Uint8Array<ArrayBuffer> | null,
   });
-  const response = await t.schemas.admin?.(request, operator());
+  const response = await askPart(SCHEMA_ROUTES, t.schemas.admin, request);
   assert.ok(response !== undefined);
   return { status: response.status, ...await response.json() };
 }

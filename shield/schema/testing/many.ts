@@ -3,7 +3,8 @@
  * only.
  */
 import type { JsonValue } from "@bufbuild/protobuf";
-import { operator } from "../../admin/routing/testing/admin.ts";
+import { askPart } from "../../admin/routing/testing/admin.ts";
+import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
 import { field, rules } from "./messages.ts";
 import type { TestSchemas } from "./registry.ts";
 import { upload } from "./schemas.ts";
@@ -18,7 +19,7 @@ function bytesOf(at: number): Uint8Array<ArrayBuffer> {
 async function put({ schemas }: TestSchemas, path: string, type: string, body: BodyInit) {
   const headers = { "content-type": type };
   const request = new Request(`http://admin/v1/${path}`, { method: "PUT", headers, body });
-  const response = await schemas.admin?.(request, operator());
+  const response = await askPart(SCHEMA_ROUTES, schemas.admin, request);
   if (response?.status !== 200) throw new Error(`${path}: ${await response?.text()}`);
   await response.body?.cancel();
 }

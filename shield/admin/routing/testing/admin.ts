@@ -1,4 +1,10 @@
-/** Admins for tests: who operates the whole bus, and who acts for one tenant only. Tests only. */
+/**
+ * Admins for tests: who operates the whole bus, and who acts for one tenant only; and their requests to
+ * the routes of one part. Tests only.
+ */
+import type { Logger } from "../../../../shared/logs/log.ts";
+import { AdminRouter } from "../admin_router.ts";
+import type { AdminTable } from "../admin_routes.ts";
 import type { Admin } from "../admin_scope.ts";
 import { ann } from "../../../auth/testing/identity.ts";
 
@@ -12,6 +18,17 @@ function adminIn(tenant_id: string, by: string, only_tenant: string | undefined)
 /** An admin of tenant `ops`, which operates the whole bus. */
 export function operator(by = "root"): Admin {
   return adminIn("ops", by, undefined);
+}
+
+/** One request to the routes of a part, by an operator unless it says otherwise. */
+export function askPart<C extends { readonly log: Logger }>(
+  table: AdminTable<C>,
+  context: C | undefined,
+  request: Request,
+  as: Admin = operator(),
+): Promise<Response> {
+  if (context === undefined) throw new TypeError("this part is disabled");
+  return new AdminRouter(table.serve(context)).answer(request, as);
 }
 
 /** An admin of that tenant only. */

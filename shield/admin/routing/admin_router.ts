@@ -1,0 +1,176 @@
+/**
+ * The one router of the admin API: which route a request takes, whether the admin may use it, and what
+ * a refusal looks like. It holds every route to what its table says of it, before the handler does
+ * anything. It knows no route itself: the tables do (`admin_routes.ts`).
+ */
+import { ArqonError } from "@arqon/proto";
+import { problemResponse } from "../../../shared/problem.ts";
+import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
+import type { AdminCall, ServedRoute } from "./admin_routes.ts";
+import { requireScope } from "./admin_scope.ts";
+import type { Admin, RouteScope } from "./admin_scope.ts";
+import { requireId, requireKnown } from "./query.ts";
+import { RequestRecord } from "./request_record.ts";
+
+/** A path template and its methods. */
+interface CompiledPath {
+  readonly shape: RegExp;
+  readonly names: readonly string[];
+  readonly methods: Map<string, ServedRoute>;
+}
+
+/** The route of one method of a path, and the parts of the path by their names in its template. */
+interface FoundRoute {
+  readonly route: ServedRoute;
+  readonly names: Readonly<Record<string, string>>;
+}
+
+const NAME = /\{([a-z]+)\}/g;
+
+function compiled(template: string): CompiledPath {
+  return {
+    shape: new RegExp(`^${template.replaceAll(NAME, "([^/]+)")}$`),
+    names: [...template.matchAll(NAME)].map(([, name = ""]) => name),
+    methods: new Map(),
+  };
+}
+
+/** The text without its % escapes. Text with a malformed escape stays as it is: no id has a `%`. */
+function decoded(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
+}
+
+/** The routes of the admin API, looked up by path and method. */
+export class AdminRouter {
+  readonly #paths: readonly CompiledPath[];
+
+  /** Throws TypeError when two routes are the same method of the same path. */
+  constructor(routes: Iterable<ServedRoute>) {
+    const paths = new Map<string, CompiledPath>();
+    for (const route of routes) {
+      const { template, method } = route;
+      const path = paths.get(template) ?? compiled(template);
+      if (path.methods.has(method)) throw new TypeError(`${method} ${template}: two routes`);
+      path.methods.set(method, route);
+      paths.set(template, path);
+    }
+    // A template without names comes last, and so wins where both take a method.
+    this.#paths = [...paths.values()].sort((a, b) => b.names.length - a.names.length);
+  }
+
+  /** Whether any method of the path has a route. */
+  has(path: string): boolean {
+    return this.#paths.some(({ shape }) => shape.test(path));
+  }
+
+  /**
+   * Answers one request of an admin. A bug, which is any error that neither is an ArqonError nor is
+   * known to the route's part, becomes a 500 and a line in the part's log. Never rejects.
+   */
+  async answer(request: Request, admin: Admin): Promise<Response> {
+    const url = new URL(request.url);
+    const found = this.#find(url.pathname);
+    const method = found.get(request.method);
+    if (method === undefined) return noRoute(url.pathname, request.method, [...found.keys()]);
+    return await answerBy(method, { ...admin, request, url }, request, admin);
+  }
+
+  /** The methods of every template that fits: a policy may have the name of another path. */
+  #find(path: string): Map<string, FoundRoute> {
+    const found = new Map<string, FoundRoute>();
+    for (const { shape, names, methods } of this.#paths) {
+      const match = shape.exec(path);
+      if (match === null) continue;
+      const parts = names.map((name, at) => [name, decoded(match[at + 1] ?? "")]);
+      const named = Object.fromEntries(parts);
+      for (const [method, route] of methods) found.set(method, { route, names: named });
+    }
+    return found;
+  }
+}
+
+/** The refusal of a path that has no route, or of a method that the path does not take. */
+function noRoute(path: string, method: string, allowed: readonly string[]): Response {
+  if (allowed.length === 0) return problemResponse(new ArqonError("not-found", path));
+  const refusal = new ArqonError("method-not-allowed", method);
+  return problemResponse(refusal, { allow: allowed.join(", ") });
+}
+
+async function answerBy(
+  { route, names }: FoundRoute,
+  head: Omit<AdminCall, "names" | "tenant">,
+  request: Request,
+  admin: Admin,
+): Promise<Response> {
+  const record = new RequestRecord(admin, request);
+  const call = { ...head, names, tenant: names.tenant ?? "" };
+  let response: Response;
+  try {
+    response = await permitted(route, call, admin, record);
+  } catch (error) {
+    response = refusal(route, call, error);
+  }
+  return await record.end(response);
+}
+
+/** The handler's answer, once everything that the table says of the route is checked. */
+async function permitted(
+  route: ServedRoute,
+  call: AdminCall,
+  admin: Admin,
+  record: RequestRecord,
+): Promise<Response> {
+  const { url, names } = call;
+  const named = namedTenants(route.scope, call);
+  record.find(route.template, named[0]);
+  if (route.scope === "tenant-in-body") {
+    requireKnown(url, route.query);
+    const { tenant, answer } = await route.read(call);
+    record.name(tenant);
+    requireScope(route.scope, admin, [tenant]);
+    record.takeRate();
+    await record.begin();
+    return await answer();
+  }
+  requireScope(route.scope, admin, named);
+  if (!route.is_query_strict) requireKnown(url, route.query);
+  if (names.tenant !== undefined) requireId(names.tenant, "tenant");
+  record.takeRate();
+  await record.begin();
+  return await route.handle(call);
+}
+
+function refusal({ refusalOf, log }: ServedRoute, { url }: AdminCall, error: unknown): Response {
+  const response = error instanceof ArqonError
+    ? problemResponse(error)
+    : refusalOf(error) ?? problemResponse(new ArqonError("internal"));
+  if (response.status === 500) log.error("admin request failed", { path: url.pathname, error });
+  return response;
+}
+
+/** The tenants that a request names where its route's scope says, whatever else is wrong with it. */
+function namedTenants(
+  scope: RouteScope,
+  { url: { searchParams }, names }: Pick<AdminCall, "url" | "names">,
+): readonly string[] {
+  switch (scope) {
+    case "tenant-in-path":
+      return names.tenant === undefined ? [] : [names.tenant];
+    case "own":
+    case "tenant-in-query":
+      return searchParams.getAll("tenant");
+    case "tenant-in-subject":
+      // Text that is no subject belongs to nobody.
+      return searchParams.getAll("subject").map((one) => parseRoomSubject(one)?.tenantId ?? "");
+    case "bus":
+    case "shared":
+    case "tenant-in-body":
+      return [];
+    default:
+      return scope satisfies never;
+  }
+}

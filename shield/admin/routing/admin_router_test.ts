@@ -1,0 +1,179 @@
+/** Which route a request takes, and what is checked before a handler runs: scope, tenant, method, body. */
+import assert from "node:assert/strict";
+import { AdminRouter } from "./admin_router.ts";
+import { AdminTable, tenantInBody } from "./admin_routes.ts";
+import type { AdminCall } from "./admin_routes.ts";
+import type { Admin } from "./admin_scope.ts";
+import { readBytes } from "./admin_body.ts";
+import { askPart, operator, tenantAdmin } from "./testing/admin.ts";
+import { keptLog } from "../../testing/spine.ts";
+
+const { log, lines } = keptLog();
+/** What handlers have done, newest last. */
+const done: string[] = [];
+const context = { log };
+
+const note = (what: string) => (_: unknown, call: AdminCall) => {
+  done.push(`${what} ${call.tenant}`.trim());
+  return Response.json({ what, names: call.names });
+};
+
+/** What a route has to say of itself. */
+const about = { id: "x", tag: "x", summary: "x", answer: undefined };
+
+const TABLE = new AdminTable<typeof context>({
+  "/v1/forgotten": { POST: { about, handle: note("forgotten") } },
+  "/v1/forgotten/{tenant}": { PUT: { about, handle: note("forgotten") } },
+  "/v1/large": { PUT: { scope: "bus", about, handle: note("large") } },
+  "/v1/nowhere": { GET: { scope: "tenant-in-path", about, handle: note("nowhere") } },
+  "/v1/things/special": { GET: { scope: "shared", about, handle: note("special") } },
+  "/v1/things/{thing}": {
+    GET: { scope: "bus", about, handle: note("thing") },
+    DELETE: { scope: "shared", about, handle: note("delete") },
+  },
+  "/v1/tenants/{tenant}/x": { GET: { scope: "tenant-in-path", about, handle: note("x") } },
+  "/v1/named": {
+    POST: tenantInBody(
+      about,
+      {
+        schema: {},
+        read: async (request) => ({
+          tenant: new TextDecoder().decode(await readBytes(request, 64)),
+        }),
+      },
+      async (_, call, { tenant }) => await note(`named ${tenant}`)(_, call),
+    ),
+  },
+  "/v1/broken": {
+    GET: {
+      scope: "shared",
+      about,
+      handle() {
+        throw new TypeError("secret detail");
+      },
+    },
+  },
+});
+
+/** Another part: it has a path below `/v1/things`, as a thing may be named. */
+const OTHER = new AdminTable<typeof context>({
+  "/v1/things/list": { GET: { scope: "own", about, handle: note("list") } },
+});
+
+const ROUTER = new AdminRouter([...TABLE.serve(context), ...OTHER.serve(context)]);
+
+async function ask(admin: Admin, method: string, path: string, body?: BodyInit) {
+  const request = new Request(
+    `http://admin${path}`,
+    body === undefined ? { method } : {
+      method,
+      body,
+    },
+  );
+  const before = done.length;
+  const response = await ROUTER.answer(request, admin);
+  const { reason = "", ...rest } = await response.json();
+  return { status: response.status, reason, rest, request, response, did: done.slice(before) };
+}
+
+const ACME = tenantAdmin("acme");
+
+Deno.test("a route that declares nothing is for operators, whatever its path says", async () => {
+  for (
+    const [method, path] of [["POST", "/v1/forgotten"], ["PUT", "/v1/forgotten/acme"]] as const
+  ) {
+    const { status, reason, did } = await ask(ACME, method, path);
+    assert.deepEqual([status, reason, did], [403, "role-forbidden", []], path);
+    assert.equal((await ask(operator(), method, path)).status, 200);
+  }
+  // What says that its tenant is in a path without one has none.
+  assert.equal((await ask(ACME, "GET", "/v1/nowhere")).reason, "tenant-mismatch");
+});
+
+Deno.test("who may not send a large body is refused before a byte of it is read", async () => {
+  let pulled = 0;
+  const body = new ReadableStream({
+    pull(controller) {
+      pulled++;
+      controller.enqueue(new Uint8Array(65_536));
+    },
+  }, { highWaterMark: 0 });
+  const { status, request, did } = await ask(ACME, "PUT", "/v1/large", body);
+  assert.deepEqual([status, request.bodyUsed, pulled, did], [403, false, 0, []]);
+});
+
+Deno.test("a tenant that is named in a body is read, and checked, before anything is done", async () => {
+  const refused = await ask(ACME, "POST", "/v1/named", "globex");
+  assert.deepEqual([refused.status, refused.reason, refused.did], [403, "tenant-mismatch", []]);
+  assert.deepEqual((await ask(ACME, "POST", "/v1/named", "acme")).did, ["named acme"]);
+  assert.deepEqual((await ask(operator(), "POST", "/v1/named", "globex")).did, ["named globex"]);
+  const large = await ask(ACME, "POST", "/v1/named", "x".repeat(65));
+  assert.deepEqual([large.status, large.did], [413, []]);
+});
+
+Deno.test("the tenant of a path is decoded once, and is what was checked", async () => {
+  const own = await ask(ACME, "GET", "/v1/tenants/%61cme/x");
+  assert.deepEqual([own.status, own.did], [200, ["x acme"]]);
+  for (const path of ["%2561cme", "a%2Fb", "%zz", "globex", "acme%20"]) {
+    const { reason, did } = await ask(ACME, "GET", `/v1/tenants/${path}/x`);
+    assert.deepEqual([reason, did], ["tenant-mismatch", []], path);
+  }
+  const wrong = await ask(operator(), "GET", "/v1/tenants/%2561cme/x");
+  assert.deepEqual([wrong.status, wrong.reason, wrong.did], [400, "invalid-settings", []]);
+});
+
+Deno.test("a path in full wins, and leaves other methods to the one with names", async () => {
+  const scopes = async (method: string, path: string) =>
+    (await ask(ACME, method, path)).did.join() || "refused";
+  assert.equal(await scopes("GET", "/v1/things/special"), "special");
+  assert.equal(await scopes("DELETE", "/v1/things/special"), "delete");
+  assert.equal(await scopes("GET", "/v1/things/other"), "refused");
+  const { status, response } = await ask(ACME, "PATCH", "/v1/things/special");
+  assert.deepEqual([status, response.headers.get("allow")], [405, "GET, DELETE"]);
+  assert.equal((await ask(ACME, "constructor", "/v1/things/special")).status, 405);
+  assert.equal((await ask(operator(), "GET", "/v1/things/a/b")).status, 404);
+  const { rest } = await ask(operator(), "GET", "/v1/things/a%20b");
+  assert.deepEqual(rest.names, { thing: "a b" });
+  assert.ok(ROUTER.has("/v1/things/x") && !ROUTER.has("/v1/things"));
+  assert.ok(!ROUTER.has("/v1/thingsXspecial"));
+});
+
+Deno.test("a path may belong to two parts, each with methods of its own", async () => {
+  const listed = await ask(ACME, "GET", "/v1/things/list");
+  assert.deepEqual(
+    [listed.did, listed.rest.names],
+    [["list"], {}],
+    "the names of its own template",
+  );
+  const removed = await ask(ACME, "DELETE", "/v1/things/list");
+  assert.deepEqual([removed.did, removed.rest.names], [["delete"], { thing: "list" }]);
+  assert.equal(
+    (await ask(ACME, "PUT", "/v1/things/list")).response.headers.get("allow"),
+    "GET, DELETE",
+  );
+  const twice = [...OTHER.serve(context), ...OTHER.serve(context)];
+  assert.throws(() => new AdminRouter(twice), /GET \/v1\/things\/list: two routes/);
+});
+
+Deno.test("a part answers the errors that only it knows", async () => {
+  const known = new AdminTable<typeof context>({
+    "/v1/limited": {
+      GET: {
+        scope: "shared",
+        about,
+        handle() {
+          throw new RangeError("of this part");
+        },
+      },
+    },
+  }, (error) => error instanceof RangeError ? new Response(null, { status: 409 }) : undefined);
+  const request = new Request("http://admin/v1/limited");
+  assert.equal((await askPart(known, context, request)).status, 409);
+});
+
+Deno.test("a handler that fails is a 500 without its words, which are in the log", async () => {
+  const { status, reason, rest } = await ask(ACME, "GET", "/v1/broken");
+  assert.deepEqual([status, reason], [500, "internal"]);
+  assert.doesNotMatch(JSON.stringify(rest), /secret/);
+  assert.match(lines.join(""), /secret detail.*admin request failed/);
+});
