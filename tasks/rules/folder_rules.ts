@@ -13,6 +13,16 @@ import type { Module } from "./layer_rules.ts";
  */
 export const FOLDERS: readonly (readonly string[])[] = [
   [
+    "proto/gen",
+    "proto/gen/arqon/v1",
+    "proto/errors",
+    "proto/wire",
+    "proto/envelope",
+    "proto/text",
+    "proto/frame",
+    "proto",
+  ],
+  [
     "shared",
     "shared/containers",
     "shared/subjects",

@@ -1,0 +1,297 @@
+/**
+ * What client and Shield say about the connection itself, as plain objects with the Protobuf names.
+ * Strict: a repeated field is refused everywhere, an unknown one where a client speaks; what the
+ * Shield says may grow, so clients pass over fields that they do not know.
+ */
+import type { Given } from "../envelope/envelope.ts";
+import {
+  type FieldNames,
+  readShape,
+  refuseField,
+  seenOnce,
+  type Shape,
+  shapeOf,
+} from "../wire/fields.ts";
+import { type Uint64, WireReader } from "../wire/wire.ts";
+import { WireWriter } from "../wire/wire_writer.ts";
+
+/**
+ * The first frame of every connection: who the Shield took the client for, and what it may send.
+ */
+export interface Welcome {
+  connection_id: string;
+  user_id: string;
+  tenant_id: string;
+  /** Unix ms. */
+  server_time_ms: number;
+  heartbeat_ms: number;
+  max_frame_bytes: number;
+  /** Unix ms. */
+  token_expires_ms: number;
+  node_id: string;
+  protocol_version: number;
+}
+
+/**
+ * Asks to hear a room; when it is heard already, changes how. Of the positions, `after_offset` and
+ * `epoch`, a durable room takes note; zero and "" mean "from now on".
+ */
+export interface Subscribe {
+  room_id: string;
+  request_id: Uint64;
+  presence: boolean;
+  no_echo: boolean;
+  batch: boolean;
+  member_meta: Uint8Array;
+  after_offset: Uint64;
+  epoch: string;
+  /** With `presence`: hear who comes and goes without being a member. */
+  observer: boolean;
+}
+
+/** Asks to hear a room no longer; refused with `not-subscribed` when it was not heard. */
+export interface Unsubscribe {
+  room_id: string;
+  request_id: Uint64;
+}
+
+/** A new token for the same subject and tenant; any other ends the connection with 4401. */
+export interface Refresh {
+  token: string;
+  request_id: Uint64;
+}
+
+/** The one answer to a request. `result` is JSON where there is one (commands and REFRESH). */
+export interface Ack {
+  request_id: Uint64;
+  /** 0 accepted; anything else refused. */
+  code: number;
+  reason: string;
+  message: string;
+  result: Uint8Array;
+  offset: Uint64;
+  retry_after_ms: number;
+}
+
+/**
+ * A refusal that answers no request, for clients that asked to hear them so; the others get an ERR.
+ */
+export interface Refusal {
+  /** HTTP's, 400 to 599. */
+  code: number;
+  reason: string;
+  message: string;
+  /** 0: there is nothing to wait for. */
+  retry_after_ms: number;
+  /** The room that it is about; "": the connection, or a frame that could not be read. */
+  room_id: string;
+  /** What was refused or has ended in that room: a `RefusedAction`, or one of a newer Shield. */
+  action: string;
+}
+
+const EMPTY = new Uint8Array();
+
+const WELCOME: Shape = /* @__PURE__ */ shapeOf<Welcome>("Welcome", {
+  connection_id: "text",
+  user_id: "text",
+  tenant_id: "text",
+  server_time_ms: "int64",
+  heartbeat_ms: "uint32",
+  max_frame_bytes: "uint32",
+  token_expires_ms: "int64",
+  node_id: "text",
+  protocol_version: "uint32",
+});
+const SUBSCRIBE: FieldNames = [
+  "Subscribe",
+  "room_id",
+  "request_id",
+  "presence",
+  "no_echo",
+  "batch",
+  "member_meta",
+  "after_offset",
+  "epoch",
+  "observer",
+];
+const UNSUBSCRIBE: FieldNames = ["Unsubscribe", "room_id", "request_id"];
+const REFRESH: FieldNames = ["Refresh", "token", "request_id"];
+const ACK: Shape = /* @__PURE__ */ shapeOf<Ack>("Ack", {
+  request_id: "uint64",
+  code: "uint32",
+  reason: "text",
+  message: "text",
+  result: "view",
+  offset: "uint64",
+  retry_after_ms: "uint32",
+});
+
+const REFUSAL: Shape = /* @__PURE__ */ shapeOf<Refusal>("Refusal", {
+  code: "uint32",
+  reason: "text",
+  message: "text",
+  retry_after_ms: "uint32",
+  room_id: "text",
+  action: "text",
+});
+
+/** Throws `DecodeError`, as every reader here does. */
+export function readWelcome(bytes: Uint8Array): Welcome {
+  return readShape(new WireReader(bytes), WELCOME);
+}
+
+/** `member_meta` is a view into `bytes`. Here and below each case is `field << 3 | wire type`. */
+export function readSubscribe(bytes: Uint8Array): Subscribe {
+  const reader = new WireReader(bytes);
+  const subscribe: Subscribe = {
+    room_id: "",
+    request_id: 0,
+    presence: false,
+    no_echo: false,
+    batch: false,
+    member_meta: EMPTY,
+    after_offset: 0,
+    epoch: "",
+    observer: false,
+  };
+  let seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, SUBSCRIBE);
+    if (tag === 0x0a) subscribe.room_id = reader.text();
+    else if (tag === 0x10) subscribe.request_id = reader.uint64();
+    else if (tag === 0x18) subscribe.presence = reader.bool();
+    else if (tag === 0x20) subscribe.no_echo = reader.bool();
+    else if (tag === 0x28) subscribe.batch = reader.bool();
+    else if (tag === 0x32) subscribe.member_meta = reader.view();
+    else if (tag === 0x38) subscribe.after_offset = reader.uint64();
+    else if (tag === 0x42) subscribe.epoch = reader.text();
+    else if (tag === 0x48) subscribe.observer = reader.bool();
+    else refuseField(tag, SUBSCRIBE);
+  }
+  return subscribe;
+}
+
+/** Throws `DecodeError`; also for an unknown field, as with all that a client says. */
+export function readUnsubscribe(bytes: Uint8Array): Unsubscribe {
+  const reader = new WireReader(bytes);
+  const unsubscribe: Unsubscribe = { room_id: "", request_id: 0 };
+  let seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, UNSUBSCRIBE);
+    if (tag === 0x0a) unsubscribe.room_id = reader.text();
+    else if (tag === 0x10) unsubscribe.request_id = reader.uint64();
+    else refuseField(tag, UNSUBSCRIBE);
+  }
+  return unsubscribe;
+}
+
+/** Throws `DecodeError`, whose text never holds the token. */
+export function readRefresh(bytes: Uint8Array): Refresh {
+  const reader = new WireReader(bytes);
+  const refresh: Refresh = { token: "", request_id: 0 };
+  let seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, REFRESH);
+    if (tag === 0x0a) refresh.token = reader.text();
+    else if (tag === 0x10) refresh.request_id = reader.uint64();
+    else refuseField(tag, REFRESH);
+  }
+  return refresh;
+}
+
+/** `result` is a view into `bytes`. */
+export function readAck(bytes: Uint8Array): Ack {
+  return readShape(new WireReader(bytes), ACK);
+}
+
+/** Passes over fields that it does not know. */
+export function readRefusal(bytes: Uint8Array): Refusal {
+  return readShape(new WireReader(bytes), REFUSAL);
+}
+
+/** A writer that begins with the opcode byte when there is one: then the result is a whole frame. */
+function begin(opcode: number | undefined): WireWriter {
+  const writer = new WireWriter();
+  if (opcode !== undefined) writer.byte(opcode);
+  return writer;
+}
+
+/** Throws TypeError for a number that its field cannot hold, as every writer here does. */
+export function writeWelcome(welcome: Partial<Welcome>, opcode?: number): Uint8Array<ArrayBuffer> {
+  const writer = begin(opcode);
+  writer.text(1, welcome.connection_id);
+  writer.text(2, welcome.user_id);
+  writer.text(3, welcome.tenant_id);
+  writer.int64(4, welcome.server_time_ms);
+  writer.uint32(5, welcome.heartbeat_ms);
+  writer.uint32(6, welcome.max_frame_bytes);
+  writer.int64(7, welcome.token_expires_ms);
+  writer.text(8, welcome.node_id);
+  writer.uint32(9, welcome.protocol_version);
+  return writer.finish();
+}
+
+/** The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. */
+export function writeSubscribe(
+  subscribe: Given<Subscribe>,
+  opcode?: number,
+): Uint8Array<ArrayBuffer> {
+  const writer = begin(opcode);
+  writer.text(1, subscribe.room_id);
+  writer.uint64(2, subscribe.request_id);
+  writer.bool(3, subscribe.presence);
+  writer.bool(4, subscribe.no_echo);
+  writer.bool(5, subscribe.batch);
+  writer.bytes(6, subscribe.member_meta);
+  writer.uint64(7, subscribe.after_offset);
+  writer.text(8, subscribe.epoch);
+  writer.bool(9, subscribe.observer);
+  return writer.finish();
+}
+
+/** The body alone, or with `opcode` the whole frame. */
+export function writeUnsubscribe(
+  unsubscribe: Partial<Unsubscribe>,
+  opcode?: number,
+): Uint8Array<ArrayBuffer> {
+  const writer = begin(opcode);
+  writer.text(1, unsubscribe.room_id);
+  writer.uint64(2, unsubscribe.request_id);
+  return writer.finish();
+}
+
+/** The body alone, or with `opcode` the whole frame. */
+export function writeRefresh(refresh: Partial<Refresh>, opcode?: number): Uint8Array<ArrayBuffer> {
+  // The same two fields under another name.
+  return writeUnsubscribe({ ...refresh, room_id: refresh.token ?? "" }, opcode);
+}
+
+/**
+ * The body alone, as the Brain answers a command over the Spine, or with `opcode` the whole frame.
+ */
+export function writeAck(ack: Partial<Ack>, opcode?: number): Uint8Array<ArrayBuffer> {
+  const writer = begin(opcode);
+  writer.uint64(1, ack.request_id);
+  writer.uint32(2, ack.code);
+  writer.text(3, ack.reason);
+  writer.text(4, ack.message);
+  writer.bytes(5, ack.result);
+  writer.uint64(6, ack.offset);
+  writer.uint32(7, ack.retry_after_ms);
+  return writer.finish();
+}
+
+/** The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. */
+export function writeRefusal(refusal: Partial<Refusal>, opcode?: number): Uint8Array<ArrayBuffer> {
+  const writer = begin(opcode);
+  writer.uint32(1, refusal.code);
+  writer.text(2, refusal.reason);
+  writer.text(3, refusal.message);
+  writer.uint32(4, refusal.retry_after_ms);
+  writer.text(5, refusal.room_id);
+  writer.text(6, refusal.action);
+  return writer.finish();
+}

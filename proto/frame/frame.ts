@@ -1,0 +1,232 @@
+/**
+ * Binary frames: one opcode byte, then the body. Both directions: what a client sends and the
+ * Shield reads, what the Shield sends and an SDK reads. The text form is `text.ts`.
+ */
+import {
+  type Ack,
+  readAck,
+  readRefresh,
+  readRefusal,
+  readSubscribe,
+  readUnsubscribe,
+  readWelcome,
+  type Refresh,
+  type Refusal,
+  type Subscribe,
+  type Unsubscribe,
+  type Welcome,
+  writeAck,
+  writeRefresh,
+  writeRefusal,
+  writeSubscribe,
+  writeUnsubscribe,
+  writeWelcome,
+} from "./control.ts";
+import { DecodeError } from "../errors/decode_error.ts";
+import { type Given, type PlainEnvelope, readRouted } from "../envelope/envelope.ts";
+import { Opcode } from "./opcode.ts";
+import { scanEnvelope, type ScannedEnvelope } from "../envelope/scan.ts";
+import type { ScanLimits } from "../envelope/scan_payload.ts";
+import { decodeUtf8, putUtf8, utf8Size } from "../wire/utf8.ts";
+import { WireReader } from "../wire/wire.ts";
+import { putVarint, varintSize } from "../wire/wire_writer.ts";
+import { PING_BYTES } from "../wire/wire_numbers.ts";
+
+/** What a client asks for, the same from binary and text frames. Byte fields are views. */
+export type ClientOperation =
+  | { readonly kind: "publish"; readonly envelope: ScannedEnvelope }
+  | { readonly kind: "subscribe"; readonly subscribe: Subscribe }
+  | { readonly kind: "unsubscribe"; readonly unsubscribe: Unsubscribe }
+  | { readonly kind: "refresh"; readonly refresh: Refresh }
+  | { readonly kind: "ping" | "pong"; readonly body: Uint8Array };
+
+/** What a Shield says. Byte fields are views into the frame. */
+export type ServerFrame =
+  | { readonly kind: "welcome"; readonly welcome: Welcome }
+  | { readonly kind: "msg"; readonly envelope: PlainEnvelope }
+  | { readonly kind: "batch"; readonly envelopes: PlainEnvelope[] }
+  | { readonly kind: "ack"; readonly ack: Ack }
+  | { readonly kind: "err"; readonly code: number; readonly message: string }
+  | { readonly kind: "refusal"; readonly refusal: Refusal }
+  | { readonly kind: "ping" | "pong"; readonly body: Uint8Array };
+
+/** `what` says what the other side should not have sent, if that is known. */
+function unknownOpcode(opcode: number, what = ""): DecodeError {
+  return new DecodeError("unknown-opcode", `0x${opcode.toString(16).padStart(2, "0")}${what}`);
+}
+
+function pingBody(frame: Uint8Array): Uint8Array {
+  const body = frame.subarray(1);
+  if (body.length > PING_BYTES) {
+    throw new DecodeError("malformed-frame", `${body.length} ping bytes, at most ${PING_BYTES}`);
+  }
+  return body;
+}
+
+/** Reads a client's frame. Throws `DecodeError` and nothing else; `bytes` may hold anything. */
+export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation {
+  if (bytes.length === 0) throw new DecodeError("malformed-frame", "no opcode byte");
+  const opcode: Opcode = bytes[0]!;
+  switch (opcode) {
+    case Opcode.PUB:
+      return { kind: "publish", envelope: scanEnvelope(bytes, limits, 1) };
+    case Opcode.SUB:
+      return { kind: "subscribe", subscribe: readSubscribe(bytes.subarray(1)) };
+    case Opcode.UNSUB:
+      return { kind: "unsubscribe", unsubscribe: readUnsubscribe(bytes.subarray(1)) };
+    case Opcode.REFRESH:
+      return { kind: "refresh", refresh: readRefresh(bytes.subarray(1)) };
+    case Opcode.PING:
+      return { kind: "ping", body: pingBody(bytes) };
+    case Opcode.PONG:
+      return { kind: "pong", body: pingBody(bytes) };
+    case Opcode.WELCOME:
+    case Opcode.MSG:
+    case Opcode.BATCH:
+    case Opcode.ACK:
+    case Opcode.REFUSAL:
+    case Opcode.ERR:
+      // A program that was written by hand is told more.
+      throw unknownOpcode(opcode, `: a Shield takes no ${Opcode[opcode]}`);
+    default:
+      // Any byte may come: all that is left is no opcode.
+      throw unknownOpcode(opcode satisfies never);
+  }
+}
+
+/** Reads a Shield's frame, envelopes by `readRouted`. Throws `DecodeError` and nothing else. */
+export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
+  if (bytes.length === 0) throw new DecodeError("malformed-frame", "no opcode byte");
+  const opcode: Opcode = bytes[0]!;
+  switch (opcode) {
+    case Opcode.WELCOME:
+      return { kind: "welcome", welcome: readWelcome(bytes.subarray(1)) };
+    case Opcode.MSG:
+      return { kind: "msg", envelope: readRouted(bytes.subarray(1)) };
+    case Opcode.BATCH:
+      return { kind: "batch", envelopes: readBatch(bytes.subarray(1)) };
+    case Opcode.ACK:
+      return { kind: "ack", ack: readAck(bytes.subarray(1)) };
+    case Opcode.REFUSAL:
+      return { kind: "refusal", refusal: readRefusal(bytes.subarray(1)) };
+    case Opcode.ERR: {
+      if (bytes.length < 3) throw new DecodeError("malformed-frame", "ERR without a code");
+      const code = bytes[1]! << 8 | bytes[2]!;
+      return { kind: "err", code, message: decodeUtf8(bytes, 3, bytes.length) };
+    }
+    case Opcode.PING:
+      return { kind: "ping", body: pingBody(bytes) };
+    case Opcode.PONG:
+      return { kind: "pong", body: pingBody(bytes) };
+    case Opcode.PUB:
+    case Opcode.SUB:
+    case Opcode.UNSUB:
+    case Opcode.REFRESH:
+      throw unknownOpcode(opcode);
+    default:
+      throw unknownOpcode(opcode satisfies never);
+  }
+}
+
+function readBatch(bytes: Uint8Array): PlainEnvelope[] {
+  const reader = new WireReader(bytes);
+  const envelopes: PlainEnvelope[] = [];
+  while (reader.pos < reader.end) envelopes.push(readRouted(reader.view()));
+  return envelopes;
+}
+
+function withOpcode(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(body.length + 1);
+  frame[0] = opcode;
+  frame.set(body, 1);
+  return frame;
+}
+
+/** Absent members are 0 or "". Throws TypeError for a number that its field cannot hold. */
+export function encodeWelcome(welcome: Partial<Welcome>): Uint8Array<ArrayBuffer> {
+  return writeWelcome(welcome, Opcode.WELCOME);
+}
+
+/** Absent members are 0, "" or no bytes; code 0 means accepted. */
+export function encodeAck(ack: Partial<Ack>): Uint8Array<ArrayBuffer> {
+  return writeAck(ack, Opcode.ACK);
+}
+
+/** Only to clients that asked for it; the others get `encodeErr`. Absent members are 0 or "". */
+export function encodeRefusal(refusal: Partial<Refusal>): Uint8Array<ArrayBuffer> {
+  return writeRefusal(refusal, Opcode.REFUSAL);
+}
+
+/** `code` is one of HTTP's, 400 to 503; big-endian on the wire. */
+export function encodeErr(code: number, message: string): Uint8Array<ArrayBuffer> {
+  const size = utf8Size(message);
+  const frame = new Uint8Array(3 + size);
+  frame[0] = Opcode.ERR;
+  frame[1] = code >>> 8;
+  frame[2] = code & 0xff;
+  putUtf8(frame, 3, message, size);
+  return frame;
+}
+
+/** `body` has at most `PING_BYTES`, default none; the other side refuses more. */
+export function encodePing(body: Uint8Array = new Uint8Array()): Uint8Array<ArrayBuffer> {
+  return withOpcode(Opcode.PING, body);
+}
+
+/** Echoes the `body` of a PING, at most `PING_BYTES`. */
+export function encodePong(body: Uint8Array): Uint8Array<ArrayBuffer> {
+  return withOpcode(Opcode.PONG, body);
+}
+
+/** For an envelope that is whole already; the message path has `stampEnvelope`. */
+export function encodeMsg(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
+  return withOpcode(Opcode.MSG, envelope);
+}
+
+/**
+ * As `encodeMsg`, but without a copy where the opcode stands before the envelope already, as the
+ * stamper leaves it: for an envelope whose buffer nobody writes to any more.
+ */
+export function msgFrame(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, length } = envelope;
+  if (byteOffset > 0 && buffer instanceof ArrayBuffer) {
+    const frame = new Uint8Array(buffer, byteOffset - 1, length + 1);
+    if (frame[0] === Opcode.MSG) return frame;
+  }
+  return encodeMsg(envelope);
+}
+
+/** Several envelopes in one frame, each after its length; only to clients that asked for it. */
+export function encodeBatch(envelopes: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  let size = 1;
+  for (const { length } of envelopes) size += varintSize(length) + length;
+  const frame = new Uint8Array(size);
+  frame[0] = Opcode.BATCH;
+  let at = 1;
+  for (const envelope of envelopes) {
+    at = putVarint(frame, at, envelope.length);
+    frame.set(envelope, at);
+    at += envelope.length;
+  }
+  return frame;
+}
+
+/** `envelope` as `writeEnvelope` gives it. */
+export function encodePub(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
+  return withOpcode(Opcode.PUB, envelope);
+}
+
+/** Only `room_id` must be there; an ACK comes only for a `request_id` other than 0. */
+export function encodeSub(subscribe: Given<Subscribe>): Uint8Array<ArrayBuffer> {
+  return writeSubscribe(subscribe, Opcode.SUB);
+}
+
+/** An ACK comes only for a `request_id` other than 0. */
+export function encodeUnsub(unsubscribe: Partial<Unsubscribe>): Uint8Array<ArrayBuffer> {
+  return writeUnsubscribe(unsubscribe, Opcode.UNSUB);
+}
+
+/** An ACK comes only for a `request_id` other than 0; a refusal ends the connection either way. */
+export function encodeRefresh(refresh: Partial<Refresh>): Uint8Array<ArrayBuffer> {
+  return writeRefresh(refresh, Opcode.REFRESH);
+}

@@ -1,0 +1,106 @@
+/**
+ * The command `history.get` in its Protobuf form: what it asks for and what comes back. The JSON form
+ * has the same names; the Shield writes it. Envelopes stay bytes here.
+ */
+import { msgFrame } from "./frame.ts";
+import {
+  type FieldNames,
+  readShape,
+  refuseField,
+  seenOnce,
+  type Shape,
+  shapeOf,
+} from "../wire/fields.ts";
+import { Opcode } from "./opcode.ts";
+import { type Uint64, WireReader } from "../wire/wire.ts";
+import { putVarint, varintSize, WireWriter } from "../wire/wire_writer.ts";
+
+/** Which messages of a durable room; offsets, 0 for no bound. */
+export interface HistoryQuery {
+  /** Those above this offset. */
+  after: Uint64;
+  /** Those below this offset. */
+  before: Uint64;
+  /** How many at most; 0 is the bus's default. */
+  limit: number;
+  /** The newest first. */
+  reverse: boolean;
+}
+
+/** Messages of a durable room, and where it stands. */
+export interface History {
+  /** Envelopes with their offsets. */
+  messages: Uint8Array[];
+  /** The room's current position. */
+  offset: Uint64;
+  epoch: string;
+  /** There are more in this direction. */
+  more: boolean;
+}
+
+const QUERY: FieldNames = ["HistoryQuery", "after", "before", "limit", "reverse"];
+const HISTORY: Shape = /* @__PURE__ */ shapeOf<History>("History", {
+  messages: (reader) => reader.view(),
+  offset: "uint64",
+  epoch: "text",
+  more: "bool",
+});
+/** `offset` of an Envelope: number 9, a varint. */
+const TAG_OFFSET = 0x48;
+
+/** Throws `DecodeError`; also for an unknown field, as with all that a client says. */
+export function readHistoryQuery(bytes: Uint8Array): HistoryQuery {
+  const reader = new WireReader(bytes);
+  const query: HistoryQuery = { after: 0, before: 0, limit: 0, reverse: false };
+  let seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, QUERY);
+    if (tag === 0x08) query.after = reader.uint64();
+    else if (tag === 0x10) query.before = reader.uint64();
+    else if (tag === 0x18) query.limit = reader.uint32();
+    else if (tag === 0x20) query.reverse = reader.bool();
+    else refuseField(tag, QUERY);
+  }
+  return query;
+}
+
+/** Throws TypeError for a number that its field cannot hold. */
+export function writeHistoryQuery(query: Partial<HistoryQuery>): Uint8Array<ArrayBuffer> {
+  const writer = new WireWriter();
+  writer.uint64(1, query.after);
+  writer.uint64(2, query.before);
+  writer.uint32(3, query.limit);
+  writer.bool(4, query.reverse);
+  return writer.finish();
+}
+
+/** Throws `DecodeError`. The messages are views into `bytes`. */
+export function readHistory(bytes: Uint8Array): History {
+  return readShape<History>(new WireReader(bytes), HISTORY, { messages: [] });
+}
+
+/** Throws TypeError for a number that its field cannot hold. */
+export function writeHistory(history: History): Uint8Array<ArrayBuffer> {
+  const writer = new WireWriter();
+  for (const message of history.messages) writer.bytes(1, message);
+  writer.uint64(2, history.offset);
+  writer.text(3, history.epoch);
+  writer.bool(4, history.more);
+  return writer.finish();
+}
+
+/**
+ * A stored envelope, which has no offset, as a whole MSG frame with it: the field is added at the end,
+ * nothing is encoded again. `offset` is an integer from 0 to 2^53-1; 0 adds nothing.
+ */
+export function encodeMsgAt(envelope: Uint8Array, offset: number): Uint8Array<ArrayBuffer> {
+  if (offset === 0) return msgFrame(envelope);
+  const end = 1 + envelope.length;
+  const frame = new Uint8Array(end + 1 + varintSize(offset));
+  frame[0] = Opcode.MSG;
+  frame.set(envelope, 1);
+  frame[end] = TAG_OFFSET;
+  putVarint(frame, end + 1, offset);
+  return frame;
+}

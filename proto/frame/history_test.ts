@@ -1,0 +1,80 @@
+/** The history query and its answer against protobuf-es both ways, and frames with their offset. */
+import assert from "node:assert/strict";
+import { create, toBinary } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { readEnvelope, writeEnvelope } from "../envelope/envelope.ts";
+import { HistoryQuerySchema, HistorySchema } from "../gen/arqon/v1/history_pb.ts";
+import {
+  encodeMsgAt,
+  readHistory,
+  readHistoryQuery,
+  writeHistory,
+  writeHistoryQuery,
+} from "./history.ts";
+import { text } from "../testing/arbitraries.ts";
+
+const offset = fc.maxSafeNat();
+
+Deno.test("HistoryQuery: equal to protobuf-es both ways", () => {
+  const query = fc.record({
+    after: offset,
+    before: offset,
+    limit: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    reverse: fc.boolean(),
+  }, { noNullPrototype: true });
+  fc.assert(fc.property(query, (asked) => {
+    const theirs = toBinary(
+      HistoryQuerySchema,
+      create(HistoryQuerySchema, {
+        ...asked,
+        after: BigInt(asked.after),
+        before: BigInt(asked.before),
+      }),
+    );
+    assert.deepEqual(new Uint8Array(writeHistoryQuery(asked)), new Uint8Array(theirs));
+    assert.deepEqual(readHistoryQuery(theirs), asked);
+  }));
+});
+
+Deno.test("HistoryQuery: an unknown field is refused by name", () => {
+  assert.throws(() => readHistoryQuery(new Uint8Array([0x28, 1])), /HistoryQuery/);
+});
+
+Deno.test("History: equal to protobuf-es both ways, with the envelopes byte for byte", () => {
+  const history = fc.record({
+    texts: fc.array(text(), { maxLength: 4 }),
+    offset,
+    epoch: text(),
+    more: fc.boolean(),
+  }, { noNullPrototype: true });
+  fc.assert(fc.property(history, ({ texts, ...told }) => {
+    const messages = texts.map((type) => writeEnvelope({ room_id: "r", event: { type } }));
+    const ours = writeHistory({ ...told, messages });
+    const theirs = toBinary(
+      HistorySchema,
+      create(HistorySchema, {
+        ...told,
+        offset: BigInt(told.offset),
+        messages: texts.map((type) => ({
+          roomId: "r",
+          payload: { case: "event" as const, value: { type } },
+        })),
+      }),
+    );
+    assert.deepEqual(new Uint8Array(ours), new Uint8Array(theirs));
+    const back = readHistory(ours);
+    assert.deepEqual(back.messages.map((bytes) => new Uint8Array(bytes)), messages);
+    assert.deepEqual({ ...back, messages: [] }, { ...told, messages: [] });
+  }));
+});
+
+Deno.test("a MSG frame gets its offset without a change to what the sender owns", () => {
+  fc.assert(fc.property(fc.maxSafeNat(), text(), (at, type) => {
+    const stored = writeEnvelope({ room_id: "r", message_id: "m", event: { type } });
+    const frame = encodeMsgAt(stored, at);
+    const told = readEnvelope(frame.subarray(1));
+    assert.equal(told.offset, at);
+    assert.deepEqual({ ...told, offset: 0 }, readEnvelope(stored));
+    assert.deepEqual(frame.subarray(1, 1 + stored.length), stored);
+  }));
+});

@@ -1,0 +1,216 @@
+/**
+ * What a client says in text frames: the JSON twin of `decodeClientFrame`, for debugging and for
+ * people with wscat. A message is encoded to Protobuf and scanned like a binary one, so both forms
+ * meet the same rules. What the Shield says in text is `text_encode.ts`.
+ */
+import { DecodeError } from "../errors/decode_error.ts";
+import { type EnvelopeInput, type PlainSignal, writeEnvelope } from "../envelope/envelope.ts";
+import type { ClientOperation } from "../frame/frame.ts";
+import { scanEnvelope } from "../envelope/scan.ts";
+import type { ScanLimits } from "../envelope/scan_payload.ts";
+import { isSignalKind } from "../envelope/signal_kind.ts";
+import { TextMembers } from "./text_members.ts";
+import type { Uint64 } from "../wire/wire.ts";
+import { PING_BYTES } from "../wire/wire_numbers.ts";
+
+const ENVELOPE = [
+  "op",
+  "id",
+  "ack",
+  "room",
+  "trace_id",
+  "tenant_id",
+  "headers",
+  "message_id",
+  "signature",
+  "data",
+  "content_type",
+  // The Shield owns these: a sender's values are passed over, as in the binary form.
+  "sender",
+  "sender_id",
+  "ts",
+  "timestamp",
+  "offset",
+];
+
+/** Every operation of a client, with the members that it may have. */
+const OPERATIONS = {
+  sub: new Set([
+    "op",
+    "id",
+    "room",
+    "presence",
+    "no_echo",
+    "batch",
+    "member_meta",
+    "after_offset",
+    "epoch",
+    "observer",
+  ]),
+  unsub: new Set(["op", "id", "room"]),
+  pub: new Set([...ENVELOPE, "type", "schema_id", "signal"]),
+  cmd: new Set([
+    ...ENVELOPE,
+    "name",
+    "expect_version",
+    "after_version",
+    "fence",
+    "epoch",
+    "command_id",
+  ]),
+  refresh: new Set(["op", "id", "token"]),
+  ping: new Set(["op", "data"]),
+  pong: new Set(["op", "data"]),
+} as const;
+
+const SIGNAL = new Set(["kind", "target", "reason", "until_ms"]);
+
+/** What a SystemSignal leaves no room for. */
+const EVENT_MEMBERS = ["type", "data", "content_type", "schema_id"] as const;
+
+function isOperation(op: string): op is keyof typeof OPERATIONS {
+  return Object.hasOwn(OPERATIONS, op);
+}
+
+/**
+ * Reads a client's text frame. Throws `DecodeError` and nothing else; its `request_id` is set when
+ * the frame has a readable `id`, so that the refusal can be an ACK.
+ */
+export function decodeClientText(text: string, limits: ScanLimits): ClientOperation {
+  const members = TextMembers.parse(text);
+  const request_id = members.uint64("id");
+  try {
+    return decodeOperation(members, request_id, limits);
+  } catch (error) {
+    if (!(error instanceof DecodeError) || request_id === 0) throw error;
+    throw new DecodeError(error.reason, error.detail, request_id);
+  }
+}
+
+function decodeOperation(
+  members: TextMembers,
+  request_id: Uint64,
+  limits: ScanLimits,
+): ClientOperation {
+  if (!members.has("op")) throw new DecodeError("malformed-frame", 'there is no "op"');
+  const op = members.string("op");
+  if (!isOperation(op)) throw new DecodeError("unknown-opcode", JSON.stringify(op.slice(0, 64)));
+  members.refuseUnknown(OPERATIONS[op]);
+  switch (op) {
+    case "pub":
+      return publishOf(members, request_id, limits, eventOf(members));
+    case "cmd":
+      return publishOf(members, request_id, limits, commandOf(members));
+    case "sub":
+      return { kind: "subscribe", subscribe: subscribeOf(members, request_id) };
+    case "unsub":
+      return { kind: "unsubscribe", unsubscribe: { room_id: members.string("room"), request_id } };
+    case "refresh":
+      return { kind: "refresh", refresh: { token: members.string("token"), request_id } };
+    case "ping":
+    case "pong":
+      return { kind: op, body: pingBody(members) };
+    default:
+      return op satisfies never;
+  }
+}
+
+function publishOf(
+  members: TextMembers,
+  request_id: Uint64,
+  limits: ScanLimits,
+  payload: EnvelopeInput,
+): ClientOperation {
+  const envelope = { ...envelopeOf(members, request_id, limits), ...payload };
+  return { kind: "publish", envelope: scanEnvelope(writeEnvelope(envelope), limits) };
+}
+
+function subscribeOf(members: TextMembers, request_id: Uint64) {
+  return {
+    room_id: members.string("room"),
+    request_id,
+    presence: members.flag("presence"),
+    no_echo: members.flag("no_echo"),
+    batch: members.flag("batch"),
+    member_meta: members.jsonOrBase64("member_meta"),
+    after_offset: members.uint64("after_offset"),
+    epoch: members.string("epoch"),
+    observer: members.flag("observer"),
+  };
+}
+
+function pingBody(members: TextMembers): Uint8Array {
+  const body = members.stringOrBase64("data");
+  if (body.length > PING_BYTES) {
+    throw new DecodeError("malformed-frame", `${body.length} ping bytes, at most ${PING_BYTES}`);
+  }
+  return body;
+}
+
+function envelopeOf(members: TextMembers, request_id: Uint64, limits: ScanLimits): EnvelopeInput {
+  const signature = members.base64("signature");
+  return {
+    trace_id: members.string("trace_id"),
+    tenant_id: members.string("tenant_id"),
+    room_id: members.string("room"),
+    headers: members.headers("headers", limits.headers),
+    ack_requested: members.flag("ack"),
+    request_id,
+    message_id: members.string("message_id"),
+    ...(signature === undefined ? {} : { signature }),
+  };
+}
+
+/** Data without a content type is JSON, and says so on its way. */
+function dataOf(members: TextMembers): { data: Uint8Array; content_type: string } {
+  const content_type = members.string("content_type");
+  const data = members.data("data", content_type);
+  const untyped = content_type === "" && members.has("data");
+  return { data, content_type: untyped ? "application/json" : content_type };
+}
+
+function eventOf(members: TextMembers): EnvelopeInput {
+  const signal = members.object("signal");
+  if (signal === undefined) {
+    return {
+      event: {
+        type: members.string("type"),
+        schema_id: members.string("schema_id"),
+        ...dataOf(members),
+      },
+    };
+  }
+  const other = EVENT_MEMBERS.find((name) => members.has(name));
+  if (other !== undefined) {
+    throw new DecodeError("payload-count", `this one has "signal" and "${other}"`);
+  }
+  return { signal: signalOf(signal) };
+}
+
+function signalOf(signal: TextMembers): PlainSignal {
+  signal.refuseUnknown(SIGNAL);
+  const kind = signal.string("kind");
+  if (!isSignalKind(kind)) {
+    throw new DecodeError("malformed-frame", `no signal kind ${JSON.stringify(kind.slice(0, 64))}`);
+  }
+  return {
+    kind,
+    target: signal.string("target"),
+    reason: signal.string("reason"),
+    until_ms: signal.integer("until_ms"),
+  };
+}
+
+function commandOf(members: TextMembers): EnvelopeInput {
+  return {
+    command: {
+      name: members.string("name"),
+      ...dataOf(members),
+      expect_version: members.uint64("expect_version"),
+      after_version: members.uint64("after_version"),
+      fence: members.uint64("fence"),
+      epoch: members.string("epoch"),
+      command_id: members.string("command_id"),
+    },
+  };
+}

@@ -1,0 +1,174 @@
+/**
+ * What the Shield says in text frames, as JSON strings. Data that is JSON is spliced in byte for
+ * byte; numbers beyond 2^53 become strings. What a client says in text is `text.ts`.
+ */
+import { encodeBase64 } from "./base64.ts";
+import { dataForm } from "./content_type.ts";
+import type { Ack, Welcome } from "../frame/control.ts";
+import { payloadOf, type PlainCommand, type PlainEnvelope } from "../envelope/envelope.ts";
+import type { PlainEvent, PlainSignal } from "../envelope/envelope.ts";
+import { utf8OrUndefined } from "../wire/utf8.ts";
+import type { Uint64 } from "../wire/wire.ts";
+
+/** An ERR's parts; an `ArqonError` fits. */
+export interface TextErr {
+  readonly code: number;
+  readonly reason: string;
+  readonly message: string;
+  readonly retry_after_ms?: number;
+  /** The room that it is about. */
+  readonly room?: string;
+  /** What was refused or has ended there. */
+  readonly action?: string;
+}
+
+const quote: (text: string) => string = JSON.stringify;
+
+function number(value: Uint64): string {
+  return typeof value === "bigint" ? `"${value}"` : String(value);
+}
+
+/** `,"name":"value"`, or nothing for "". */
+function optionalText(name: string, value: string | undefined): string {
+  return value === undefined || value === "" ? "" : `,"${name}":${quote(value)}`;
+}
+
+/** `,"name":1`, or nothing for 0. */
+function optionalNumber(name: string, value: Uint64 | undefined): string {
+  return value === undefined || value === 0 || value === 0n ? "" : `,"${name}":${number(value)}`;
+}
+
+/** The bytes' own text when they are JSON, else `undefined`. */
+function jsonText(bytes: Uint8Array): string | undefined {
+  const text = utf8OrUndefined(bytes);
+  if (text === undefined) return undefined;
+  try {
+    JSON.parse(text);
+    return text;
+  } catch {
+    return undefined;
+  }
+}
+
+function base64(bytes: Uint8Array): string {
+  return `{"base64":"${encodeBase64(bytes)}"}`;
+}
+
+/** The members `data` and `content_type`, each after a comma. No data and no text: no member. */
+function dataMembers(data: Uint8Array, content_type: string): string {
+  const form = dataForm(content_type);
+  const typed = optionalText("content_type", content_type);
+  if (form === "text") {
+    const text = utf8OrUndefined(data);
+    if (text === undefined) return `,"data":${base64(data)}${typed}`;
+    return `,"data":${quote(text)}${content_type === "text/plain" ? "" : typed}`;
+  }
+  if (data.length === 0) return typed;
+  const json = form === "json" ? jsonText(data) : undefined;
+  if (json === undefined) return `,"data":${base64(data)}${typed}`;
+  return `,"data":${json}${content_type === "application/json" ? "" : typed}`;
+}
+
+/** All members, also those at 0 or "": people read this one. `connection` is `connection_id`. */
+export function encodeTextWelcome(welcome: Partial<Welcome>): string {
+  return `{"op":"welcome","connection":${quote(welcome.connection_id ?? "")}` +
+    `,"user_id":${quote(welcome.user_id ?? "")}` +
+    `,"tenant_id":${quote(welcome.tenant_id ?? "")}` +
+    `,"server_time_ms":${welcome.server_time_ms ?? 0}` +
+    `,"heartbeat_ms":${welcome.heartbeat_ms ?? 0}` +
+    `,"max_frame_bytes":${welcome.max_frame_bytes ?? 0}` +
+    `,"token_expires_ms":${welcome.token_expires_ms ?? 0}` +
+    `,"node_id":${quote(welcome.node_id ?? "")}` +
+    `,"protocol_version":${welcome.protocol_version ?? 0}}`;
+}
+
+/** `id` and `code` always; the rest only when set. A `result` that is JSON goes in as it stands. */
+export function encodeTextAck(ack: Partial<Ack>): string {
+  const { result } = ack;
+  const shown = result === undefined || result.length === 0
+    ? ""
+    : `,"result":${jsonText(result) ?? base64(result)}`;
+  return `{"op":"ack","id":${number(ack.request_id ?? 0)},"code":${ack.code ?? 0}` +
+    optionalText("reason", ack.reason) + optionalText("message", ack.message) +
+    optionalNumber("offset", ack.offset) + optionalNumber("retry_after_ms", ack.retry_after_ms) +
+    `${shown}}`;
+}
+
+/** A refusal that answers no request; its wait, room and action are members only where it has them. */
+export function encodeTextErr(err: TextErr): string {
+  return `{"op":"err","code":${err.code},"reason":${quote(err.reason)}` +
+    `,"message":${quote(err.message)}` +
+    optionalNumber("retry_after_ms", err.retry_after_ms) +
+    `${optionalText("room", err.room)}${optionalText("action", err.action)}}`;
+}
+
+/** A MSG: `encodeTextMessage(readEnvelope(frame.subarray(1)))`, once for all text receivers. */
+export function encodeTextMessage(envelope: PlainEnvelope): string {
+  let text = `{"op":"msg","room":${quote(envelope.room_id)}${payloadMembers(envelope)}`;
+  text += `,"sender":${quote(envelope.sender_id)},"ts":${envelope.timestamp_ms}` +
+    `,"headers":${quoteHeaders(envelope.headers)}` +
+    optionalText("trace_id", envelope.trace_id) + optionalText("tenant_id", envelope.tenant_id) +
+    optionalText("message_id", envelope.message_id) + optionalNumber("offset", envelope.offset);
+  if (envelope.signature !== undefined) {
+    text += `,"signature":"${encodeBase64(envelope.signature)}"`;
+  }
+  return `${text}}`;
+}
+
+function payloadMembers(envelope: PlainEnvelope): string {
+  const payload = payloadOf(envelope);
+  switch (payload?.kind) {
+    case "event":
+      return eventMembers(payload.event);
+    case "command":
+      return commandMembers(payload.command);
+    case "signal":
+      return `,"signal":${signalText(payload.signal)}`;
+    case undefined:
+      return "";
+    default:
+      return payload satisfies never;
+  }
+}
+
+function eventMembers(event: PlainEvent): string {
+  return `,"type":${quote(event.type)}` + dataMembers(event.data, event.content_type) +
+    optionalText("schema_id", event.schema_id);
+}
+
+function commandMembers(command: PlainCommand): string {
+  return `,"name":${quote(command.name)}` + dataMembers(command.data, command.content_type) +
+    optionalNumber("expect_version", command.expect_version) +
+    optionalNumber("after_version", command.after_version) +
+    optionalNumber("fence", command.fence) +
+    optionalText("epoch", command.epoch) + optionalText("command_id", command.command_id);
+}
+
+function signalText(signal: PlainSignal): string {
+  return `{"kind":${quote(signal.kind)}` + optionalText("target", signal.target) +
+    optionalText("reason", signal.reason) + optionalNumber("until_ms", signal.until_ms) + "}";
+}
+
+function quoteHeaders(headers: Record<string, string>): string {
+  let text = "{";
+  for (const name of Object.keys(headers)) {
+    if (text !== "{") text += ",";
+    text += `${quote(name)}:${quote(headers[name] ?? "")}`;
+  }
+  return `${text}}`;
+}
+
+function ping(op: "ping" | "pong", body: Uint8Array): string {
+  const text = utf8OrUndefined(body);
+  return `{"op":"${op}","data":${text === undefined ? base64(body) : quote(text)}}`;
+}
+
+/** A body that is not UTF-8 goes as `{"base64":"…"}`. */
+export function encodeTextPing(body: Uint8Array): string {
+  return ping("ping", body);
+}
+
+/** Echoes a PING; the body as in `encodeTextPing`. */
+export function encodeTextPong(body: Uint8Array): string {
+  return ping("pong", body);
+}

@@ -1,0 +1,205 @@
+/**
+ * A client's text frame as typed members: each reader checks one member's type and names it when
+ * it is wrong. Knows JSON, not operations; those are `text.ts`.
+ */
+import { decodeBase64 } from "./base64.ts";
+import { dataForm } from "./content_type.ts";
+import { DecodeError } from "../errors/decode_error.ts";
+import { type Member, objectMembers } from "./json_span.ts";
+import { encodeUtf8 } from "../wire/utf8.ts";
+import type { Uint64 } from "../wire/wire.ts";
+
+/** More members than any operation has: a frame with more is refused before they are all read. */
+const MEMBER_LIMIT = 32;
+
+const EMPTY = new Uint8Array();
+const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
+
+function tooManyMembers(): DecodeError {
+  return new DecodeError("malformed-frame", `more than ${MEMBER_LIMIT} members`);
+}
+
+/** An object of a text frame: what `JSON.parse` gave, and where each member stands in the text. */
+export class TextMembers {
+  private readonly text: string;
+  private readonly values: Readonly<Record<string, unknown>>;
+  private readonly members: Map<string, Member>;
+
+  private constructor(
+    text: string,
+    values: Readonly<Record<string, unknown>>,
+    members: Map<string, Member>,
+  ) {
+    this.text = text;
+    this.values = values;
+    this.members = members;
+  }
+
+  /** Throws `malformed-frame` unless `text` is one JSON object, `repeated-field` for a name twice. */
+  static parse(text: string): TextMembers {
+    if (!text.isWellFormed()) throw new DecodeError("malformed-frame", "the text is not Unicode");
+    let values: unknown;
+    try {
+      values = JSON.parse(text);
+    } catch {
+      throw new DecodeError("malformed-frame", "the text is not JSON");
+    }
+    if (!isObject(values)) {
+      throw new DecodeError(
+        "malformed-frame",
+        'expected an object like {"op":"sub","room":"lobby"}',
+      );
+    }
+    try {
+      return new TextMembers(text, values, objectMembers(text, 0, MEMBER_LIMIT, tooManyMembers));
+    } catch (error) {
+      const id = toUint64(values["id"]);
+      if (!(error instanceof DecodeError) || id === undefined || id === 0) throw error;
+      throw new DecodeError(error.reason, error.detail, id);
+    }
+  }
+
+  has(name: string): boolean {
+    return this.members.has(name);
+  }
+
+  /** Throws `unknown-field` for the first member that `known` does not list. */
+  refuseUnknown(known: ReadonlySet<string>): void {
+    for (const name of this.members.keys()) {
+      if (!known.has(name)) {
+        throw new DecodeError("unknown-field", JSON.stringify(name.slice(0, 64)));
+      }
+    }
+  }
+
+  /** A string; "" when absent. */
+  string(name: string): string {
+    if (!this.members.has(name)) return "";
+    const value = this.values[name];
+    if (typeof value !== "string" || !value.isWellFormed()) throw expected(name, "a string");
+    return value;
+  }
+
+  /** A boolean; false when absent. */
+  flag(name: string): boolean {
+    if (!this.members.has(name)) return false;
+    const value = this.values[name];
+    if (typeof value !== "boolean") throw expected(name, "true or false");
+    return value;
+  }
+
+  /** A number up to 2^53-1, or a string of decimal digits up to 2^64-1; 0 when absent. */
+  uint64(name: string): Uint64 {
+    if (!this.members.has(name)) return 0;
+    const value = toUint64(this.values[name]);
+    if (value !== undefined) return value;
+    throw expected(name, "an integer from 0 to 2^64-1, beyond 2^53-1 as a string of digits");
+  }
+
+  /** A whole number within ±(2^53-1), or the same as a string; 0 when absent. */
+  integer(name: string): number {
+    if (!this.members.has(name)) return 0;
+    const value = this.values[name];
+    const number = typeof value === "string" && /^-?[0-9]{1,16}$/.test(value)
+      ? Number(value)
+      : value;
+    if (typeof number !== "number" || !Number.isSafeInteger(number)) {
+      throw expected(name, "an integer within 2^53");
+    }
+    // -0 would not be the 0 that Protobuf leaves out.
+    return number === 0 ? 0 : number;
+  }
+
+  /** Base64; `undefined` when absent. */
+  base64(name: string): Uint8Array<ArrayBuffer> | undefined {
+    if (!this.members.has(name)) return undefined;
+    const value = this.values[name];
+    const bytes = typeof value === "string" ? decodeBase64(value) : undefined;
+    if (bytes === undefined) throw expected(name, "base64");
+    return bytes;
+  }
+
+  /** A nested object; `undefined` when absent. */
+  object(name: string): TextMembers | undefined {
+    const member = this.members.get(name);
+    if (member === undefined) return undefined;
+    const value = this.values[name];
+    if (!isObject(value)) throw expected(name, "an object");
+    const members = objectMembers(this.text, member.start, MEMBER_LIMIT, tooManyMembers);
+    return new TextMembers(this.text, value, members);
+  }
+
+  /** An object of strings, at most `limit` of them; without a prototype. */
+  headers(name: string, limit: number): Record<string, string> {
+    const headers: Record<string, string> = Object.create(null);
+    const member = this.members.get(name);
+    if (member === undefined) return headers;
+    const values = this.values[name];
+    if (!isObject(values)) throw expected(name, "an object of strings");
+    const tooMany = () => new DecodeError("too-many-headers", `at most ${limit}`);
+    for (const key of objectMembers(this.text, member.start, limit, tooMany).keys()) {
+      const value = values[key];
+      if (typeof value !== "string" || !value.isWellFormed() || !key.isWellFormed()) {
+        throw expected(`${name}[${JSON.stringify(key.slice(0, 64))}]`, "a string");
+      }
+      headers[key] = value;
+    }
+    return headers;
+  }
+
+  /**
+   * The bytes that `data` stands for: its own JSON text byte for byte when the content type is JSON
+   * (or `""`, when none was given), the string's UTF-8 when it is text, else `{"base64":"…"}`.
+   */
+  data(name: string, content_type: string): Uint8Array {
+    const member = this.members.get(name);
+    if (member === undefined) return EMPTY;
+    const form = content_type === "" ? "json" : dataForm(content_type);
+    if (form === "json") return encodeUtf8(this.text.slice(member.start, member.end));
+    if (form === "text") return encodeUtf8(this.string(name));
+    const bytes = this.wrappedBase64(name);
+    if (bytes !== undefined) return bytes;
+    throw expected(name, `{"base64":"…"}, because content_type is neither JSON nor text`);
+  }
+
+  /** A string's UTF-8, or the bytes of `{"base64":"…"}`; empty when absent. */
+  stringOrBase64(name: string): Uint8Array {
+    if (typeof this.values[name] === "string") return encodeUtf8(this.string(name));
+    if (!this.members.has(name)) return EMPTY;
+    const bytes = this.wrappedBase64(name);
+    if (bytes !== undefined) return bytes;
+    throw expected(name, 'a string or {"base64":"…"}');
+  }
+
+  /** The bytes of `{"base64":"…"}`, or the JSON text of any other value; empty when absent. */
+  jsonOrBase64(name: string): Uint8Array {
+    return this.wrappedBase64(name) ?? this.data(name, "");
+  }
+
+  private wrappedBase64(name: string): Uint8Array | undefined {
+    const value = this.members.has(name) ? this.values[name] : undefined;
+    if (!isObject(value) || Object.keys(value).length !== 1) return undefined;
+    return this.object(name)?.has("base64") === true && typeof value["base64"] === "string"
+      ? decodeBase64(value["base64"])
+      : undefined;
+  }
+}
+
+function toUint64(value: unknown): Uint64 | undefined {
+  if (typeof value === "number") {
+    // -0 is 0 here: a sign would tell it apart later.
+    return Number.isSafeInteger(value) && value >= 0 ? Math.abs(value) : undefined;
+  }
+  if (typeof value !== "string" || !/^[0-9]{1,20}$/.test(value)) return undefined;
+  const exact = BigInt(value);
+  if (exact > UINT64_MAX) return undefined;
+  return exact <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(exact) : exact;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function expected(name: string, what: string): DecodeError {
+  return new DecodeError("malformed-frame", `"${name}" must be ${what}`);
+}

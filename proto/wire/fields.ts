@@ -1,0 +1,102 @@
+/**
+ * What the strict decoders share: the one-time rule for singular fields, and errors that name the
+ * field. A message's names are an array: its own name first, then each field's at its number.
+ */
+import { DecodeError } from "../errors/decode_error.ts";
+import type { WireReader } from "./wire.ts";
+import { MASK_BITS, WIRE_BYTES, WIRE_VARINT } from "./wire_numbers.ts";
+
+/** A message's name at 0 and each field's name at its number; a hole is an unknown field. */
+export type FieldNames = readonly string[];
+
+/** Marks the tag's field as seen; throws `repeated-field` when it already was. */
+export function seenOnce(seen: number, tag: number, names: FieldNames): number {
+  const field = tag >>> 3;
+  if (field >= names.length || field > MASK_BITS) return seen;
+  const bit = 1 << field;
+  if ((seen & bit) !== 0) throw new DecodeError("repeated-field", fieldName(field, names));
+  return seen | bit;
+}
+
+/** `Message.field` for the detail of an error; an unknown field goes by its number. */
+export function fieldName(field: number, names: FieldNames): string {
+  return `${names[0]}.${names[field] ?? field}`;
+}
+
+/** A known field number with another wire type than the field's own. */
+export function wrongType(tag: number, names: FieldNames): DecodeError {
+  const type = tag & 7;
+  const shown = type === WIRE_VARINT ? "a varint" : type === 2 ? "bytes" : "a fixed number";
+  return new DecodeError("malformed-frame", `${fieldName(tag >>> 3, names)} is ${shown}`);
+}
+
+/** For a tag that the caller does not handle: its type is wrong, or it is unknown and refused. */
+export function refuseField(tag: number, names: FieldNames): never {
+  const field = tag >>> 3;
+  if (names[field] !== undefined) throw wrongType(tag, names);
+  throw new DecodeError("unknown-field", fieldName(field, names));
+}
+
+/** For a tag that the caller does not handle: its type is wrong, or it is unknown and passed over. */
+export function skipField(reader: WireReader, tag: number, names: FieldNames): void {
+  if (names[tag >>> 3] !== undefined) throw wrongType(tag, names);
+  reader.skip(tag);
+}
+
+/** How a field is read: by that method of the reader, or, one of many, by a function. */
+type Kind = keyof typeof EMPTY | ((reader: WireReader) => unknown);
+
+/** What a field is that did not come. */
+const EMPTY = { text: "", view: new Uint8Array(), uint32: 0, uint64: 0, int64: 0, bool: false };
+
+/** A message that only clients read: in a few bytes of code, where `Envelope` is read by hand. */
+export interface Shape {
+  readonly names: FieldNames;
+  /** At each field's number. */
+  readonly kinds: readonly Kind[];
+  readonly empty: Readonly<Record<string, unknown>>;
+}
+
+/** `fields` in the order of their numbers, from 1 and without a hole. */
+export function shapeOf<Message>(
+  name: string,
+  fields: Readonly<Record<keyof Message, Kind>>,
+): Shape {
+  const names = Object.keys(fields);
+  const kinds = Object.values<Kind>(fields);
+  const empty = names.map((name, at) => [name, EMPTY[kinds[at] as keyof typeof EMPTY]]);
+  return {
+    names: [name, ...names],
+    kinds: ["text", ...kinds],
+    empty: Object.fromEntries(empty),
+  };
+}
+
+/**
+ * Reads to the reader's end; `many` has an empty list for the fields of which there are many. Throws
+ * `DecodeError`; a field that is not known is passed over.
+ */
+export function readShape<Message>(
+  reader: WireReader,
+  { names, kinds, empty }: Shape,
+  many?: Partial<Message>,
+): Message {
+  const message: Record<string, unknown> = { ...empty, ...many };
+  let seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    const kind = kinds[tag >>> 3];
+    const name = names[tag >>> 3]!;
+    const type = tag & 7;
+    if (typeof kind === "function" && type === WIRE_BYTES) {
+      (message[name] as unknown[]).push(kind(reader));
+      continue;
+    }
+    seen = seenOnce(seen, tag, names);
+    const own_type = kind === "text" || kind === "view" ? WIRE_BYTES : WIRE_VARINT;
+    if (typeof kind !== "string" || type !== own_type) {
+      skipField(reader, tag, names);
+    } else message[name] = reader[kind]();
+  }
+  return message as Message;
+}

@@ -1,0 +1,122 @@
+/**
+ * Text to bytes and back, strict: bad UTF-8 is a `DecodeError`, a byte order mark is kept. Short
+ * ASCII, which nearly all routing fields are, never reaches TextDecoder.
+ */
+import { DecodeError } from "../errors/decode_error.ts";
+import { SHORT_TEXT_BYTES } from "./wire_numbers.ts";
+
+/** For each short length an array that is filled and read again at once; there is no other use. */
+const CODES: readonly number[][] = /* @__PURE__ */ Array.from(
+  { length: SHORT_TEXT_BYTES + 1 },
+  (_, size) => new Array<number>(size).fill(0),
+);
+
+const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const encoder = /* @__PURE__ */ new TextEncoder();
+
+function decodeLong(bytes: Uint8Array, start: number, end: number): string {
+  try {
+    return decoder.decode(bytes.subarray(start, end));
+  } catch {
+    throw new DecodeError("malformed-frame", `invalid UTF-8 in bytes ${start} to ${end}`);
+  }
+}
+
+/** The text in `bytes[start..end)`. Throws `malformed-frame` when it is not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
+  const codes = CODES[end - start];
+  if (codes === undefined) return decodeLong(bytes, start, end);
+  let all = 0;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!;
+    codes[at - start] = byte;
+    all |= byte;
+  }
+  // One call, so that the string is flat: one joined of pieces keeps every piece in memory.
+  return all > 0x7f ? decodeLong(bytes, start, end) : String.fromCharCode.apply(null, codes);
+}
+
+/** Names that are remembered, each at the place that its hash gives; a power of two. */
+const NAMES = 2_048;
+const names: string[] = /* @__PURE__ */ Array.from({ length: NAMES }, () => "");
+
+function isAscii(text: string, bytes: Uint8Array, start: number): boolean {
+  for (let at = 0; at < text.length; at++) {
+    if (text.charCodeAt(at) !== bytes[start + at]) return false;
+  }
+  return true;
+}
+
+/**
+ * As `decodeUtf8`, for text that comes again and again: the same string again, if another name has not
+ * taken its place. No string is made then, and who looks it up in a map compares no characters.
+ */
+export function decodeName(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start > SHORT_TEXT_BYTES) return decodeUtf8(bytes, start, end);
+  let hash = end - start;
+  for (let at = start; at < end; at++) hash = Math.imul(hash, 31) + bytes[at]! | 0;
+  const place = (hash ^ (hash >>> 15)) & (NAMES - 1);
+  const known = names[place]!;
+  if (known.length === end - start && isAscii(known, bytes, start)) return known;
+  const text = decodeUtf8(bytes, start, end);
+  // Only ASCII has as many characters as bytes; nothing else may be compared byte by byte.
+  if (text.length === end - start) names[place] = text;
+  return text;
+}
+
+/** Throws `malformed-frame` unless `bytes[start..end)` is UTF-8. Makes no string of ASCII. */
+export function checkUtf8(bytes: Uint8Array, start: number, end: number): void {
+  for (let at = start; at < end; at++) {
+    if (bytes[at]! > 0x7f) {
+      decodeLong(bytes, at, end);
+      return;
+    }
+  }
+}
+
+/** `undefined` when the bytes are not UTF-8. */
+export function utf8OrUndefined(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A lone surrogate becomes U+FFFD. For hot paths there is `putUtf8`, which makes no array. */
+export function encodeUtf8(text: string): Uint8Array<ArrayBuffer> {
+  return encoder.encode(text);
+}
+
+/** Bytes of `text` in UTF-8; a lone surrogate counts as U+FFFD, which is how it is written. */
+export function utf8Size(text: string): number {
+  let size = text.length;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit < 0x80) continue;
+    if (unit < 0x800) {
+      size += 1;
+    } else if (unit >= 0xd800 && unit <= 0xdbff && isLowSurrogate(text, at + 1)) {
+      size += 2;
+      at++;
+    } else {
+      size += 2;
+    }
+  }
+  return size;
+}
+
+function isLowSurrogate(text: string, at: number): boolean {
+  const unit = text.charCodeAt(at);
+  return unit >= 0xdc00 && unit <= 0xdfff;
+}
+
+/** Writes `text`, which takes `size` bytes (`utf8Size`), and returns the position after it. */
+export function putUtf8(out: Uint8Array, at: number, text: string, size: number): number {
+  if (size === text.length && size <= SHORT_TEXT_BYTES) {
+    for (let index = 0; index < size; index++) out[at + index] = text.charCodeAt(index);
+  } else {
+    encoder.encodeInto(text, out.subarray(at, at + size));
+  }
+  return at + size;
+}
