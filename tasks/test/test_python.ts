@@ -19,6 +19,8 @@ const FRAMES = "tests/verification/frames_by_wsproto.py";
 const TOKENS = "tests/verification/tokens_by_pyjwt.py";
 /** The test that compares our readers of payloads with Google's and Go's. */
 const PAYLOADS = "tests/verification/payloads_by_upb.py";
+/** The test that runs metered modules in another engine too. */
+const MODULES = "tests/verification/modules_by_wasmtime.py";
 const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
 /** Packages for the examples, beside the SDK. `tests/external/map_test.ts` uses this environment too. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
@@ -105,7 +107,7 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["pyright", "pyright", ["-p", ".", "--pythonpath", `${BIN}/python`], "sdk/python"],
   ["generated code", "python", ["generate.py", "--check"], "sdk/python"],
   ["ruff, suite", "ruff", ["check", "--config", CONFIG, "tests/verification"], ""],
-  ["mypy, suite", "mypy", ["--config-file", CONFIG, SUITE, FRAMES, TOKENS, PAYLOADS], ""],
+  ["mypy, suite", "mypy", ["--config-file", CONFIG, SUITE, FRAMES, TOKENS, PAYLOADS, MODULES], ""],
   ["ruff, examples", "ruff", ["check", "--config", CONFIG, ...EXAMPLES], ""],
   ["ruff format, examples", "ruff", ["format", "--check", "--config", CONFIG, ...EXAMPLES], ""],
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
@@ -128,7 +130,7 @@ export async function testPython(in_ci: boolean): Promise<TestTotals> {
     if (!(await run(`${BIN}/${command}`, args, folder)).success) failed++;
   }
   console.log("\n== pytest");
-  const paths = ["sdk/python/tests", SUITE, FRAMES, TOKENS, PAYLOADS, "tests/examples"];
+  const paths = ["sdk/python/tests", SUITE, FRAMES, TOKENS, PAYLOADS, MODULES, "tests/examples"];
   const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
   const { success, output } = await run(`${BIN}/python`, pytest);
   const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };

@@ -10,7 +10,9 @@
  *    zero, with the rest of the block in which it happened paid for.
  * 2. The same module, instance state, input and fuel use the same fuel, to the unit. The one exception
  *    is an engine that runs out of its own stack below `height_limit_slots`: see `meter_costs.ts`.
- * 3. Recursion traps once the calls in progress hold more than `height_limit_slots`, with
+ * 3. A NaN that arithmetic gives is the canonical one, whatever engine or compiler runs the module: see
+ *    `canonical_nan.ts`.
+ * 4. Recursion traps once the calls in progress hold more than `height_limit_slots`, with
  *    `arqon_height` left above that.
  */
 import { HEIGHT_LIMIT_SLOTS } from "./meter_costs.ts";

@@ -1,8 +1,9 @@
 /**
- * Writes the charges into code: what a metered function body looks like, and the thunk that stands in
- * for an import. Which blocks there are comes from `meter_blocks.ts`; the module around the code is
- * `meter_module.ts`'s.
+ * Writes the charges into code, and canonical NaNs: what a metered function body looks like, and the
+ * thunk that stands in for an import. Which blocks there are comes from `meter_blocks.ts`; the module
+ * around the code is `meter_module.ts`'s.
  */
+import { canonicalNan, shownNanType } from "./canonical_nan.ts";
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
 import { frameSlots, IMPORT_UNITS, LEAF_SLOTS, type SizeRate, sizeRate } from "./meter_costs.ts";
 import type { SizeLimit } from "./meter_sizes.ts";
@@ -183,7 +184,15 @@ interface ExtraLocals {
   readonly size: number;
   /** Keeps the units left (i64). */
   readonly fuel: number;
+  /** Keep a float while it is compared with itself. */
+  readonly f32: number;
+  readonly f64: number;
   readonly groups: readonly LocalGroup[];
+}
+
+/** The opcode behind the instruction at `index`; behind the last one there is the body's end. */
+function opAfter({ code }: FunctionBody, index: number): number {
+  return code[index + 1]?.op ?? Op.END;
 }
 
 /** `first` is the first free index. */
@@ -196,7 +205,10 @@ function extraLocals(body: FunctionBody, first: number): ExtraLocals {
   };
   const size = take(body.code.some(({ op }) => sizeRate(op) !== undefined), ValueType.I32);
   const fuel = take(body.code.some(({ op }) => op === Op.LOOP), ValueType.I64);
-  return { size, fuel, groups };
+  const shown = new Set(body.code.map(({ op }, index) => shownNanType(op, opAfter(body, index))));
+  const f32 = take(shown.has(ValueType.F32), ValueType.F32);
+  const f64 = take(shown.has(ValueType.F64), ValueType.F64);
+  return { size, fuel, f32, f64, groups };
 }
 
 /** The code being written for one body. */
@@ -206,6 +218,7 @@ class Writer {
   readonly #labels: number[] = [];
   readonly #size_local: number;
   readonly #fuel_local: number;
+  readonly #canonical: ReadonlyMap<ValueType, readonly Instruction[]>;
   /** Whether the old body stands in a block of its own, so that `return` has to leave that. */
   readonly #wrapped: boolean;
   #openers = 0;
@@ -216,6 +229,10 @@ class Writer {
     this.#target = target;
     this.#size_local = extra.size;
     this.#fuel_local = extra.fuel;
+    this.#canonical = new Map([
+      [ValueType.F32, canonicalNan(ValueType.F32, extra.f32)],
+      [ValueType.F64, canonicalNan(ValueType.F64, extra.f64)],
+    ]);
     this.#wrapped = wrapped;
   }
 
@@ -234,8 +251,8 @@ class Writer {
     }
   }
 
-  /** One instruction of the old body, as it has to be now. */
-  translate(old: Instruction): void {
+  /** One instruction of the old body, as it has to be now; `next` is the opcode after it. */
+  translate(old: Instruction, next: number): void {
     if (isOpener(old.op)) {
       this.#labels.push(this.#openers);
       this.#depth += 1;
@@ -252,6 +269,8 @@ class Writer {
     if (this.#fuel_local !== NO_LOCAL && isCall(old.op)) {
       this.append(this.#target.charges.reload(this.#fuel_local));
     }
+    const nan_type = shownNanType(old.op, next);
+    if (nan_type !== undefined) this.append(this.#canonical.get(nan_type) ?? []);
   }
 
   /** Pays for the block that starts here. */
@@ -297,7 +316,7 @@ export function meterBody(
   }
   body.code.forEach((old, index) => {
     if (index > 0) pay(index);
-    writer.translate(old);
+    writer.translate(old, opAfter(body, index));
   });
   if (wrapped) writer.append([...leaveFrame(target, slots), plain(Op.END)]);
   return { locals: [...body.locals, ...extra.groups], code: writer.code, labels: writer.labels };

@@ -9,7 +9,8 @@
  * 15 ns, stores across pages 23, `table.set` 36, `memory.fill` of nothing 128, an entry of
  * `table.fill` 24, of `table.init` 27, of `table.copy` 15. Intel cores hand a subnormal operand or
  * result of a multiplication, division, root or conversion between floats to microcode, which takes
- * about 150 cycles; their older ones take up to 95 for 64-bit division.
+ * about 150 cycles; their older ones take up to 95 for 64-bit division. What floats cost contains what
+ * makes their NaNs canonical (`canonical_nan.ts`), also where it is left out.
  */
 import { type Instruction, ValueType } from "../module/module.ts";
 import { Op } from "../module/opcodes.ts";
@@ -30,7 +31,7 @@ export const HEIGHT_EXPORT = "arqon_height";
  * Version of the transform. Part of the compile cache's key: any change of a price, a charge or the
  * code written for it is a new version.
  */
-export const METER_VERSION = 3;
+export const METER_VERSION = 4;
 
 /** Units of entering a function, beside one for each parameter, local and result. */
 export const ENTRY_UNITS = 4;
@@ -104,14 +105,18 @@ const PRICES: readonly (readonly [first: number, last: number, units: number])[]
   [Op.MEMORY_GROW, Op.MEMORY_GROW, 100],
   [0x6d, 0x70, 10], // i32 division and remainder
   [0x7f, 0x82, 32], // i64 division and remainder
-  [0x8d, 0x90, 3], // f32 rounding
+  [0x8d, 0x90, 5], // f32 rounding
   [0x91, 0x91, 64], // f32.sqrt
+  [0x92, 0x93, 3], // f32.add, sub
   [0x94, 0x95, 64], // f32.mul, div
-  [0x96, 0x98, 5], // f32.min, max, copysign
-  [0x9b, 0x9e, 3], // f64 rounding
+  [0x96, 0x97, 7], // f32.min, max
+  [0x98, 0x98, 5], // f32.copysign
+  [0x9b, 0x9e, 5], // f64 rounding
   [0x9f, 0x9f, 64], // f64.sqrt
+  [0xa0, 0xa1, 3], // f64.add, sub
   [0xa2, 0xa3, 64], // f64.mul, div
-  [0xa4, 0xa6, 5], // f64.min, max, copysign
+  [0xa4, 0xa5, 7], // f64.min, max
+  [0xa6, 0xa6, 5], // f64.copysign
   [0xa8, 0xab, 4], // float to i32
   [0xae, 0xb5, 4], // float to i64, integer to f32
   [0xb6, 0xb6, 64], // f32.demote_f64

@@ -9,5 +9,5 @@ for (const { name, before, after } of await goldenCases()) {
 }
 
 Deno.test("there are golden files for every rule", async () => {
-  assert.ok((await goldenCases()).length >= 17);
+  assert.ok((await goldenCases()).length >= 18);
 });

@@ -47,8 +47,11 @@ function elementsOf(functions: number, entries: readonly number[]): readonly Ele
   ];
 }
 
-/** The module of a tape. Exports are `f0`, `f1`, … and `memory`. */
-export function generateModule(tape: Tape): WasmModule {
+/**
+ * The module of a tape. Exports are `f0`, `f1`, … and `memory`. With `nan_bits` "shown" its code looks at
+ * the bits of NaNs.
+ */
+export function generateModule(tape: Tape, nan_bits: Sketch["nan_bits"] = "hidden"): WasmModule {
   const imports = IMPORTS.slice(0, tape.below(IMPORTS.length + 1));
   const own = Array.from({ length: 1 + tape.below(3) }, () => tape.below(6));
   const imported = imports.map(({ description }) =>
@@ -56,7 +59,12 @@ export function generateModule(tape: Tape): WasmModule {
   );
   const functions = [...imported, ...own];
   const entries = Array.from({ length: 8 }, () => tape.below(functions.length));
-  const sketch: Sketch = { functions, globals: [I32, I64, F64, FUNCREF], table_entries: 8 };
+  const sketch: Sketch = {
+    functions,
+    globals: [I32, I64, F64, FUNCREF],
+    table_entries: 8,
+    nan_bits,
+  };
   const bodies = own.map((type): FunctionBody => {
     const { locals, code } = generateCode(tape, sketch, type);
     const base = { type, offsets: new Uint32Array(), offset: 0, size_bytes: 0, facts: NO_FACTS };

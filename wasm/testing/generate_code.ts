@@ -4,7 +4,7 @@
  */
 import { type Instruction, instruction, plain, ValueType } from "../module/module.ts";
 import { EMPTY_BLOCK, Op, OPCODES } from "../module/opcodes.ts";
-import { BULK, LOADS, NUMERIC, STORES } from "./generate_ops.ts";
+import { BULK, LOADS, NUMERIC, SPECIAL_F32, SPECIAL_F64, STORES } from "./generate_ops.ts";
 import { type Sketch, type Tape, TYPES } from "./tape.ts";
 
 const { I32, I64, F32, F64, FUNCREF } = ValueType;
@@ -37,7 +37,18 @@ class Code {
     this.out.push(instruction(op, a, b));
   }
 
+  /** A NaN, an infinity or a zero, now and then, where their bits may show. */
+  #special(type: ValueType): boolean {
+    if (this.#sketch.nan_bits === "hidden" || !this.#tape.oneIn(3)) return false;
+    if (type === F32) this.#push(Op.F32_CONST, this.#tape.one(SPECIAL_F32));
+    else if (type === F64) {
+      this.out.push(instruction(Op.F64_CONST, 0, 0, this.#tape.one(SPECIAL_F64)));
+    } else return false;
+    return true;
+  }
+
   #constant(type: ValueType): void {
+    if (this.#special(type)) return;
     if (type === I32) this.#push(Op.I32_CONST, this.#tape.below(200) - 20);
     else if (type === I64) {
       this.out.push(instruction(Op.I64_CONST, 0, 0, BigInt(this.#tape.below(999))));
@@ -74,7 +85,7 @@ class Code {
   }
 
   #numeric(type: ValueType, depth: number): void {
-    const ops = NUMERIC.get(type);
+    const ops = NUMERIC[this.#sketch.nan_bits].get(type);
     if (ops === undefined) return this.#constant(type);
     const op = this.#tape.one(ops);
     for (const parameter of OPCODES.get(op)?.signature?.parameters ?? []) {
@@ -209,7 +220,7 @@ class Code {
   }
 
   #store(depth: number): void {
-    const [type, op] = this.#tape.one(STORES);
+    const [type, op] = this.#tape.one(STORES[this.#sketch.nan_bits]);
     this.#address(depth);
     this.#value(type, depth - 1);
     this.#push(op, 0, this.#tape.below(64));

@@ -1,22 +1,31 @@
 /**
- * The instructions that the generator of random code chooses from, by what they give. Left out is
- * what shows the bits of a NaN, which the interpreter does not keep. For tests only.
+ * The instructions that the generator of random code chooses from, by what they give. What shows the bits
+ * of a NaN is apart, since the interpreter does not keep those. For tests only.
  */
 import { ValueType } from "../module/module.ts";
 import { Op, OPCODES } from "../module/opcodes.ts";
 
 const { I32, I64, F32, F64 } = ValueType;
 const NUMBERS = [I32, I64, F32, F64] as const;
-/** Traps on most operands (float to integer), or shows a NaN's sign or bits. */
-const LEFT_OUT = new Set([0xa8, 0xa9, 0xaa, 0xab, 0xae, 0xaf, 0xb0, 0xb1, 0xbc, 0xbd, 0x98, 0xa6]);
+/** Trap on most operands: float to integer. */
+const TRAPPING = new Set([0xa8, 0xa9, 0xaa, 0xab, 0xae, 0xaf, 0xb0, 0xb1]);
+/** Show a NaN's sign or bits: reinterpret, copysign. */
+const SHOWING = new Set([0xbc, 0xbd, 0x98, 0xa6]);
 
-/** Numeric instructions by their result. */
-export const NUMERIC = new Map(NUMBERS.map((type) => {
-  const found = [...OPCODES].filter(([op, { immediate, signature }]) =>
-    immediate === "none" && signature?.results[0] === type && !LEFT_OUT.has(op)
-  );
-  return [type as ValueType, found.map(([op]) => op)] as const;
-}));
+function numericBut(left_out: ReadonlySet<number>): ReadonlyMap<ValueType, readonly number[]> {
+  return new Map(NUMBERS.map((type) => {
+    const found = [...OPCODES].filter(([op, { immediate, signature }]) =>
+      immediate === "none" && signature?.results[0] === type && !left_out.has(op)
+    );
+    return [type as ValueType, found.map(([op]) => op)] as const;
+  }));
+}
+
+/** Numeric instructions by their result; with `shown` those too that show the bits of a NaN. */
+export const NUMERIC = {
+  hidden: numericBut(new Set([...TRAPPING, ...SHOWING])),
+  shown: numericBut(TRAPPING),
+} as const;
 
 /** Loads by their result. */
 export const LOADS = new Map<ValueType, readonly number[]>([
@@ -25,8 +34,19 @@ export const LOADS = new Map<ValueType, readonly number[]>([
   [F32, [0x2a]],
   [F64, [0x2b]],
 ]);
-/** Stores, with what they store. */
-export const STORES = [[I32, 0x36], [I64, 0x37], [I32, 0x3a], [I32, 0x3b], [I64, 0x3e]] as const;
+const INTEGER_STORES = [[I32, 0x36], [I64, 0x37], [I32, 0x3a], [I32, 0x3b], [I64, 0x3e]] as const;
+/** Stores, with what they store; those of floats show the bits of a NaN. */
+export const STORES = {
+  hidden: INTEGER_STORES,
+  shown: [...INTEGER_STORES, [F32, 0x38], [F64, 0x39], [F32, 0x38], [F64, 0x39]] as const,
+} as const;
+/** Bits of an f32: NaNs quiet and signalling, infinities and zeros, whose sums and products are NaNs. */
+export const SPECIAL_F32 = [0x7fc0_0000, 0xffc0_0001, 0x7fa0_0000, 0x7f80_0000, 0xff80_0000, 0];
+/** The same of an f64. */
+export const SPECIAL_F64 = [
+  ...[0x7ff8_0000_0000_0000n, 0xfff8_0000_0000_0001n, 0x7ff4_0000_0000_0000n],
+  ...[0x7ff0_0000_0000_0000n, 0xfff0_0000_0000_0000n, 0n],
+];
 
 /** Bulk and table instructions that leave nothing. */
 export const BULK = [

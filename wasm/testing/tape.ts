@@ -61,4 +61,6 @@ export interface Sketch {
   readonly globals: readonly ValueType[];
   /** Entries of table 0. */
   readonly table_entries: number;
+  /** Whether the code may show the bits of NaNs, and has some: the interpreter does not keep them. */
+  readonly nan_bits: "hidden" | "shown";
 }
