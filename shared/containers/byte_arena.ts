@@ -6,7 +6,9 @@
 
 const SLAB_BYTES = 16_384;
 /** Largest piece that is cut from a slab; a larger one gets a buffer of its own. */
-const PIECE_BYTES = 2_048;
+export const PIECE_BYTES = 2_048;
+/** Pieces begin at multiples of this, so that their bytes can be read as whole words. */
+const WORD_BYTES = 4;
 
 /** A large array from which zeroed pieces are cut; none is ever used again. */
 export class ByteArena {
@@ -30,8 +32,9 @@ export class ByteArena {
       this.#used = 0;
     }
     this.#bytes = this.#arena;
-    this.#used += size_bytes;
-    return this.#used - size_bytes;
+    const at = this.#used;
+    this.#used = at + size_bytes + WORD_BYTES - 1 & -WORD_BYTES;
+    return at;
   }
 }
 

@@ -212,14 +212,14 @@ export class Connection {
   }
 
   /** Takes one frame from the socket. Never throws. */
-  receive(data: string | ArrayBuffer): void {
+  receive(data: string | Uint8Array): void {
     if (this.#ended) return;
     const { stats, limits, now } = this.#process;
     const { tenant } = this;
     const now_ms = now();
     const place = ++this.#places;
     this.liveness.heard(now_ms);
-    const size_bytes = typeof data === "string" ? frameBytes(data) : data.byteLength;
+    const size_bytes = typeof data === "string" ? frameBytes(data) : data.length;
     stats.ingress_bytes += size_bytes;
     tenant.ingress_bytes += size_bytes;
     if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes, place);

@@ -2,18 +2,21 @@
  * Decodes the frames that a connection may send: a binary connection may subscribe by text, a text
  * connection sends only text. What the bytes mean is `@arqon/proto`.
  */
-import { decodeClientFrame, decodeClientText, DecodeError } from "@arqon/proto";
+import { decodeClientFrame, decodeClientText, DecodeError, Opcode } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
+import { owned } from "../../shared/containers/byte_arena.ts";
 
 /** Decodes one frame. Throws `DecodeError` with what is wrong. */
 export function decodeOperation(
-  data: string | ArrayBuffer,
+  data: string | Uint8Array,
   text: boolean,
   limits: Config["limits"],
 ): ClientOperation {
   if (typeof data !== "string") {
-    if (!text) return decodeClientFrame(new Uint8Array(data), limits);
+    // A message is only looked at on its way; of the others something may be kept.
+    const frame = data[0] === Opcode.PUB ? data : owned(data);
+    if (!text) return decodeClientFrame(frame, limits);
     throw new DecodeError("malformed-frame", "a binary frame on a text connection (arqon.v1.json)");
   }
   const operation = decodeClientText(data, limits);

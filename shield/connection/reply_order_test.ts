@@ -218,7 +218,7 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
   connection.open(new Outbox(way_out), WELCOME);
   replies.length = 0;
   for (; received < frames.length; received++) {
-    connection.receive(frameOf(frames[received] as Fate, received));
+    connection.receive(new Uint8Array(frameOf(frames[received] as Fate, received)));
     await pass(frames[received]?.pause ?? 0);
   }
   await pass(frames.length * 12 + 20);

@@ -218,7 +218,7 @@ class Attachment implements SocketEvents, OutboxOptions {
     if (context.isDraining()) connection.sendAway(context.config.server.drain_ms);
   }
 
-  message(data: string | ArrayBuffer): void {
+  message(data: string | Uint8Array<ArrayBuffer>): void {
     const connection = this.#connection;
     connection.receive(data);
     // The client's messages wait until it has read: they may be what fills its outbox.

@@ -34,6 +34,7 @@ import type { RoomClasses } from "../rooms/classes.ts";
 import { ORDER_HEADER } from "./room_order.ts";
 import type { PublishedOrder } from "./room_order.ts";
 import type { SchemaGate } from "../schema/gate.ts";
+import { HeadedSpace } from "../socket/frame_space.ts";
 import { verifySignature } from "./signature.ts";
 import { clientTraceId } from "../traces/trace_parent.ts";
 import type { Tap } from "./tap.ts";
@@ -181,8 +182,8 @@ function requireSchema(path: MessagePath, identity: Identity, envelope: ScannedE
 /** The trace id of the frame that is being stamped, as bytes: nobody needs it as text. */
 const trace_id = new Uint8Array(TRACE_ID_BYTES);
 const twist_id = new Uint8Array(UUID_BYTES);
-const passing = new ByteArena();
-const kept = new OwnBuffers();
+const passing = new HeadedSpace(new ByteArena());
+const kept = new HeadedSpace(new OwnBuffers());
 
 /**
  * The admitted envelope as every subscriber will see it: its routed form, in a whole MSG frame. With

@@ -58,8 +58,11 @@ export interface ClientSocket {
 export interface SocketEvents {
   /** The first event, once, unless the peer has gone before: from now on `send` works. */
   opened(): void;
-  /** One complete message. The buffer is the receiver's own. */
-  message(data: string | ArrayBuffer): void;
+  /**
+   * One complete message. Its bytes are the receiver's own, but may lie in a buffer with others: whoever
+   * keeps them keeps a copy (`owned`).
+   */
+  message(data: string | Uint8Array<ArrayBuffer>): void;
   /**
    * More has come than may wait for its turn, from a peer whose sending the implementation cannot stop;
    * what waits is lost. An implementation that can stop it never calls this.

@@ -9,42 +9,63 @@ export const CONTINUATION = 0x0, TEXT = 0x1, BINARY = 0x2, CLOSE = 0x8, PING = 0
 /** The longest body of a control frame. */
 export const CONTROL_BYTES_MAX = 125;
 const FIN = 0x80;
+const MASKED = 0x80;
 /** The first reserved bit: the message is compressed (RFC 7692, 6). */
 const RSV1 = 0x40;
 const LENGTH_16 = 126;
 const LENGTH_64 = 127;
+const HEAD_BYTES_MAX = 10;
 
 /** Bytes of the head of a frame that a server sends with a body of so many bytes. */
-function headBytes(body_bytes: number): number {
+export function headBytes(body_bytes: number): number {
   return body_bytes < LENGTH_16 ? 2 : body_bytes <= 0xffff ? 4 : 10;
 }
 
-/** Writes the head of a whole, unmasked frame to `target`, from its beginning; returns its bytes. */
-function writeHead(
+/** Writes the head of a whole, unmasked frame to `target`, from `start`; returns its bytes. */
+export function writeHead(
   target: Uint8Array,
+  start: number,
   opcode: number,
   body_bytes: number,
   compressed = false,
 ): number {
-  target[0] = FIN | (compressed ? RSV1 : 0) | opcode;
+  target[start] = FIN | (compressed ? RSV1 : 0) | opcode;
   if (body_bytes < LENGTH_16) {
-    target[1] = body_bytes;
+    target[start + 1] = body_bytes;
     return 2;
   }
   if (body_bytes <= 0xffff) {
-    target[1] = LENGTH_16;
-    target[2] = body_bytes >>> 8;
-    target[3] = body_bytes;
+    target[start + 1] = LENGTH_16;
+    target[start + 2] = body_bytes >>> 8;
+    target[start + 3] = body_bytes;
     return 4;
   }
-  target[1] = LENGTH_64;
+  target[start + 1] = LENGTH_64;
   // A buffer has fewer than 2^53 bytes, so the upper half is what a division leaves.
   const upper = Math.floor(body_bytes / 2 ** 32);
   for (let at = 0; at < 4; at++) {
-    target[2 + at] = upper >>> (24 - 8 * at);
-    target[6 + at] = body_bytes >>> (24 - 8 * at);
+    target[start + 2 + at] = upper >>> (24 - 8 * at);
+    target[start + 6 + at] = body_bytes >>> (24 - 8 * at);
   }
   return 10;
+}
+
+const head = new Uint8Array(HEAD_BYTES_MAX);
+
+/**
+ * A whole, unmasked frame. It is no copy where its head stands before the body already, as
+ * `frame_space.ts` leaves it: for a body whose buffer nobody writes to any more.
+ */
+export function frameAround(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, length } = body;
+  const head_bytes = headBytes(length);
+  if (byteOffset < head_bytes || !(buffer instanceof ArrayBuffer)) return encodeFrame(opcode, body);
+  const frame = new Uint8Array(buffer, byteOffset - head_bytes, head_bytes + length);
+  writeHead(head, 0, opcode, length);
+  for (let at = 0; at < head_bytes; at++) {
+    if (frame[at] !== head[at]) return encodeFrame(opcode, body);
+  }
+  return frame;
 }
 
 /** A whole, unmasked frame. */
@@ -54,7 +75,7 @@ export function encodeFrame(
   compressed = false,
 ): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(headBytes(body.length) + body.length);
-  frame.set(body, writeHead(frame, opcode, body.length, compressed));
+  frame.set(body, writeHead(frame, 0, opcode, body.length, compressed));
   return frame;
 }
 
@@ -72,4 +93,17 @@ export function encodeClose(code: number, reason: string): Uint8Array<ArrayBuffe
 export function isCloseCode(code: number): boolean {
   if (code >= 3_000) return code <= 4_999;
   return code >= 1_000 && code <= 1_014 && code !== 1_004 && code !== 1_005 && code !== 1_006;
+}
+
+/** Bytes of a head whose second byte is this one; without a mask it is refused for what has come. */
+export function lengthOfHead(second: number): number {
+  if ((second & MASKED) === 0) return 2;
+  const short = second & 0x7f;
+  return 6 + (short === 126 ? 2 : short === 127 ? 8 : 0);
+}
+
+/** The word in network order. */
+export function wordAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 24 | (bytes[at + 1] as number) << 16 |
+    (bytes[at + 2] as number) << 8 | (bytes[at + 3] as number)) >>> 0;
 }

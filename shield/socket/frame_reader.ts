@@ -9,30 +9,15 @@ import {
   CONTINUATION,
   CONTROL_BYTES_MAX,
   isCloseCode,
+  lengthOfHead,
   PING,
   PONG,
   TEXT,
+  wordAt,
 } from "./frame_head.ts";
+import { ByteArena, PIECE_BYTES } from "../../shared/containers/byte_arena.ts";
+import type { FrameSink } from "./frame_sink.ts";
 import { unmask } from "./unmask.ts";
-
-/** What the frames bring. Functions must not throw. */
-export interface FrameSink {
-  /** A complete message; the buffer is the sink's own. `compressed`: as RFC 7692 has it. */
-  message(
-    opcode: typeof TEXT | typeof BINARY,
-    body: Uint8Array<ArrayBuffer>,
-    compressed: boolean,
-  ): void;
-  /** A ping; the body is the sink's own. */
-  ping(body: Uint8Array<ArrayBuffer>): void;
-  pong(): void;
-  /** The peer's close frame; 1005 when it names no code. Nothing comes after it. */
-  closed(code: number): void;
-  /** The peer broke the protocol: the close code that tells it so. Nothing comes after it. */
-  failed(code: number, problem: string): void;
-  /** Asked after each frame: whether the rest has to wait for the next call of `read`. */
-  readonly pauses: boolean;
-}
 
 const PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, TOO_BIG = 1009;
 /** The close code when a close frame has none. */
@@ -47,6 +32,9 @@ const EMPTY_FRAGMENTS_MAX = 1_000;
 const NOTHING = new Uint8Array(0);
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Where short messages lie until they have been handled. */
+const arena = new ByteArena();
 
 /** The text of UTF-8, byte order mark and all; undefined when the bytes are none. */
 export function decodeText(body: Uint8Array): string | undefined {
@@ -86,6 +74,8 @@ export class FrameReader {
   #body_bytes = 0;
   #control: Uint8Array<ArrayBuffer> | undefined;
   #ended = false;
+  /** Where the bytes end that have come of the chunk that is being read. */
+  #chunk_end = 0;
 
   /**
    * A message of more than `max_message_bytes` fails with 1009 as soon as its length is known.
@@ -108,21 +98,22 @@ export class FrameReader {
   }
 
   /**
-   * Reads from `start` to the end of the chunk, or until the sink pauses or nothing more counts.
-   * Returns where it stopped. The chunk is the caller's again, but for its bytes, which are changed.
+   * Reads the chunk from `start` to `end`, or until the sink pauses or nothing more counts.
+   * Returns where it stopped. The chunk is the caller's again.
    */
-  read(chunk: Uint8Array<ArrayBuffer>, start = 0): number {
+  read(chunk: Uint8Array<ArrayBuffer>, start = 0, end: number = chunk.length): number {
+    this.#chunk_end = end;
     let at = start;
-    while (at < chunk.length && !this.#ended) {
+    while (at < this.#chunk_end && !this.#ended) {
       if (this.#opcode < 0) {
         at = this.#readHead(chunk, at);
         if (this.#opcode < 0 || this.#ended) continue;
-        if (this.#left_bytes > 0 && at === chunk.length) break;
+        if (this.#left_bytes > 0 && at === this.#chunk_end) break;
       }
       at = this.#opcode < CLOSE ? this.#readData(chunk, at) : this.#readControl(chunk, at);
       if (this.#opcode < 0 && this.#sink.pauses) return at;
     }
-    return this.#ended ? chunk.length : at;
+    return this.#ended ? this.#chunk_end : at;
   }
 
   /** Reads what there is of a head; then `#opcode` is set, or the head is kept for the next chunk. */
@@ -130,11 +121,11 @@ export class FrameReader {
     let at = start;
     let head: Uint8Array = chunk;
     let from = start;
-    if (this.#head_bytes > 0 || chunk.length - start < HEAD_BYTES_MAX) {
+    if (this.#head_bytes > 0 || this.#chunk_end - start < HEAD_BYTES_MAX) {
       // The head may be cut by the chunk's end, so it is kept byte by byte until it is complete.
       const kept = this.#head ??= new Uint8Array(HEAD_BYTES_MAX);
       while (this.#head_bytes < 2 || this.#head_bytes < lengthOfHead(kept[1] as number)) {
-        if (at === chunk.length) return at;
+        if (at === this.#chunk_end) return at;
         kept[this.#head_bytes++] = chunk[at++] as number;
       }
       head = kept;
@@ -211,9 +202,9 @@ export class FrameReader {
   }
 
   #readData(chunk: Uint8Array<ArrayBuffer>, start: number): number {
-    const end = Math.min(chunk.length, start + this.#left_bytes);
+    const end = Math.min(this.#chunk_end, start + this.#left_bytes);
     for (let at = start; at < end;) {
-      const block = this.#blockWithRoom();
+      const block = this.#blockWithRoom(end - start);
       const take = Math.min(end - at, block.length - this.#block_bytes);
       block.set(chunk.subarray(at, at + take), this.#block_bytes);
       this.#mask = unmask(block, this.#block_bytes, this.#block_bytes + take, this.#mask);
@@ -229,14 +220,22 @@ export class FrameReader {
     return end;
   }
 
-  /** The block to write to. Never more than one block is free: a promised length costs nothing. */
-  #blockWithRoom(): Uint8Array<ArrayBuffer> {
+  /**
+   * The block to write to, when so many bytes have come of the frame. Never more than one block is
+   * free: a promised length costs nothing.
+   */
+  #blockWithRoom(come_bytes: number): Uint8Array<ArrayBuffer> {
     const block = this.#block;
     if (block !== undefined && this.#block_bytes < block.length) return block;
     if (block !== undefined) (this.#full ??= []).push(block);
     this.#block_bytes = 0;
-    // Most messages are one short frame, which then is the message.
+    // Most messages are one short frame that comes at once, which then is the message. One that is still
+    // to come may keep its place for long, and would keep all that was cut from the same bytes.
     const rest = this.#fin ? this.#left_bytes : BLOCK_BYTES;
+    if (this.#fin && rest <= come_bytes && rest <= PIECE_BYTES) {
+      const from = arena.reserve(rest);
+      return this.#block = arena.bytes.subarray(from, from + rest);
+    }
     return this.#block = new Uint8Array(Math.min(rest, BLOCK_BYTES));
   }
 
@@ -286,7 +285,7 @@ export class FrameReader {
 
   #readControl(chunk: Uint8Array<ArrayBuffer>, start: number): number {
     const have = this.#control?.length ?? 0;
-    const take = Math.min(this.#left_bytes, chunk.length - start);
+    const take = Math.min(this.#left_bytes, this.#chunk_end - start);
     const end = start + take;
     const control = new Uint8Array(have + take);
     if (this.#control !== undefined) control.set(this.#control);
@@ -334,16 +333,4 @@ export class FrameReader {
         undefined;
     this.#body_bytes = this.#block_bytes = this.#head_bytes = 0;
   }
-}
-
-/** Bytes of a head whose second byte is this one; without a mask it is refused for what has come. */
-function lengthOfHead(second: number): number {
-  if ((second & MASKED) === 0) return 2;
-  const short = second & 0x7f;
-  return 6 + (short === 126 ? 2 : short === 127 ? 8 : 0);
-}
-
-function wordAt(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] as number) << 24 | (bytes[at + 1] as number) << 16 |
-    (bytes[at + 2] as number) << 8 | (bytes[at + 3] as number)) >>> 0;
 }

@@ -169,6 +169,17 @@ Deno.test("a promised length is refused before its bytes come, and costs no memo
   assert.deepEqual(read([head]), [["failed", 1009]]);
 });
 
+Deno.test("a message that came at once shares its buffer, one that had to be waited for does not", () => {
+  const mask = [1, 2, 3, 4];
+  const body = Array.from({ length: 50 }, (_, at) => 7 ^ (mask[at % 4] as number));
+  const frame = new Uint8Array([0x82, 0x80 | 50, ...mask, ...body]);
+  const [whole] = read([frame]);
+  const [waited] = read([frame.subarray(0, 30), frame.subarray(30)]);
+  for (const event of [whole, waited]) assert.deepEqual(event?.[1], new Uint8Array(50).fill(7));
+  assert.ok((whole?.[1] as Uint8Array).buffer.byteLength > 10_000);
+  assert.equal((waited?.[1] as Uint8Array).buffer.byteLength, 50);
+});
+
 Deno.test("a frame without a mask is refused with its second byte", () => {
   assert.deepEqual(read([encodeFrame(PING, new Uint8Array(0))]), [["failed", 1002]]);
   assert.deepEqual(read([new Uint8Array([0x81]), new Uint8Array([5])]), [["failed", 1002]]);

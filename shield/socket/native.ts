@@ -182,7 +182,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   }
 
   deliver(message: Inbound): void {
-    this.#events?.message(message);
+    this.#events?.message(typeof message === "string" ? message : new Uint8Array(message));
   }
 
   /** Does nothing: the runtime reads on. */

@@ -11,7 +11,7 @@ import type { ClientSocket, SocketEvents } from "./client_socket.ts";
 import { inflate } from "./deflate.ts";
 import { BINARY, CLOSE, encodeClose, encodeFrame, PING, PONG } from "./frame_head.ts";
 import { decodeText, FrameReader } from "./frame_reader.ts";
-import type { FrameSink } from "./frame_reader.ts";
+import type { FrameSink } from "./frame_sink.ts";
 import type { Beating } from "./heartbeat.ts";
 import type { OwnShared } from "./own_shared.ts";
 import { TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
@@ -39,11 +39,11 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   #run: WireRun | undefined;
   #writing_bytes = 0;
   #awaits_turn = false;
-  /** True when a close frame was sent, or was to be: nothing follows it. */
+  /** A close frame was sent, or was to be: nothing follows it. */
   #closing = false;
-  /** True when the peer's close frame has come, or the peer broke the protocol. */
+  /** The peer's close frame has come, or the peer broke the protocol. */
   #peer_done = false;
-  /** True when both sides have said that they close: nothing more comes. */
+  /** Both sides have said that they close: nothing more comes. */
   #orderly = false;
   /** The code that `closed` will get, once it is decided. */
   #code: number | undefined;
@@ -79,9 +79,8 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     if (this.#closing || this.#stream === undefined) return;
     const { turn, options: { deflate } } = this.#shared;
     const compresses = this.#window_bits > 0 && frame.length >= (deflate?.from_bytes ?? 0);
-    this.#push(
-      compresses ? turn.compressedFrameOf(frame, this.#window_bits) : turn.frameOf(frame),
-    );
+    if (compresses) this.#push(turn.compressedFrameOf(frame, this.#window_bits));
+    else this.#push(this.#writing_bytes > 0 ? turn.keptFrameOf(frame) : turn.frameOf(frame));
   }
 
   close(code: number, reason: string): void {
@@ -123,7 +122,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     try {
       events.opened();
       if (this.#run !== undefined && this.#writing_bytes === 0) this.#flush();
-      if (early.length > 0) await this.#take(early);
+      await this.#take(early, early.length);
       const small = new Uint8Array(SMALL_READ_BYTES);
       buffer = small;
       for (;;) {
@@ -131,7 +130,8 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
         if (count === null) break;
         this.heard_ms = performance.now();
         this.#pinged = false;
-        await this.#take(buffer.subarray(0, count));
+        const pause = this.#take(buffer, count);
+        if (pause !== undefined) await pause;
         buffer = this.#bufferAfter(buffer, count === buffer.length, small);
         // Whatever the peer sends before its answer to our close frame is read slowly.
         if (this.#closing && !this.#peer_done) await this.#pause(CLOSING_READ_MS);
@@ -148,9 +148,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     events.closed(this.#code ?? BROKEN);
   }
 
-  /**
-   * The buffer for the next read: a large one while reads fill it, a small one for an idle connection.
-   */
+  /** The buffer for the next read: a large one while reads fill it, else a small one. */
   #bufferAfter(
     buffer: Uint8Array<ArrayBuffer>,
     full: boolean,
@@ -161,15 +159,21 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     return small;
   }
 
-  /** Reads what has come; waits where other connections have their turn, or this one has to rest. */
-  async #take(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    this.#bytes_of_turn += bytes.length;
-    for (let at = 0; at < bytes.length && !this.#reader.ended;) {
-      at = this.#reader.read(bytes, at);
+  /** Reads up to `end`; a promise where others have their turn, or this connection has to rest. */
+  #take(bytes: Uint8Array<ArrayBuffer>, end: number): Promise<void> | undefined {
+    this.#bytes_of_turn += end;
+    const at = this.#reader.read(bytes, 0, end);
+    return this.pauses ? this.#takeRest(bytes, at, end) : undefined;
+  }
+
+  /** Waits, and goes on with what was not read yet. */
+  async #takeRest(bytes: Uint8Array<ArrayBuffer>, from: number, end: number): Promise<void> {
+    for (let at = from;;) {
       if (this.#rests()) await this.#sleep();
       else if (this.#isOverTurn()) await this.#giveWay();
+      if (at >= end || this.#reader.ended) return;
+      at = this.#reader.read(bytes, at, end);
     }
-    if (this.#isOverTurn()) await this.#giveWay();
   }
 
   get pauses(): boolean {
@@ -215,7 +219,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     if (this.#closing) return;
     const body = compressed ? this.#inflate(received) : received;
     if (body === undefined) return;
-    if (opcode === BINARY) return this.#events?.message(body.buffer);
+    if (opcode === BINARY) return this.#events?.message(body);
     const text = decodeText(body);
     if (text === undefined) {
       this.#reader.end();

@@ -8,7 +8,7 @@ import { serveOwn } from "./testing/host.ts";
 type OnMessage = (socket: ClientSocket, message: Uint8Array) => void;
 
 const serve = (onMessage: OnMessage) =>
-  serveOwn((socket, data) => onMessage(socket, new Uint8Array(data as ArrayBuffer)));
+  serveOwn((socket, data) => onMessage(socket, data as Uint8Array));
 
 const settings = { sanitizeOps: false, sanitizeResources: false };
 

@@ -3,7 +3,7 @@
  * and connections that hear the same in a turn get the same write, made once. No sockets here.
  */
 import { deflate } from "./deflate.ts";
-import { BINARY, encodeFrame, TEXT } from "./frame_head.ts";
+import { BINARY, encodeFrame, frameAround, TEXT } from "./frame_head.ts";
 
 /** Frames that leave together; a run is known by its last frame. */
 export class WireRun {
@@ -63,6 +63,9 @@ export class WireTurn {
   /** The message whose frame was made last, and that frame. */
   #message: string | Uint8Array<ArrayBuffer> | undefined;
   #frame: Uint8Array<ArrayBuffer> | undefined;
+  /** The same for frames that have to wait. */
+  #kept_message: string | Uint8Array<ArrayBuffer> | undefined;
+  #kept_frame: Uint8Array<ArrayBuffer> | undefined;
   /**
    * The message that was compressed last, and its frames by the window of those who take it compressed.
    */
@@ -71,12 +74,22 @@ export class WireTurn {
   readonly #onEnd = () => this.#end();
 
   /**
-   * The frame of a message. The same object or text several times in a row is made into a frame once.
+   * The frame of a message, for a write of this turn: it may lie in a buffer with other messages. The
+   * same object or text several times in a row is made into a frame once.
    */
   frameOf(message: string | Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (this.#frame !== undefined && this.#message === message) return this.#frame;
     this.#message = message;
     return this.#frame = typeof message === "string"
+      ? encodeFrame(TEXT, encoder.encode(message))
+      : frameAround(BINARY, message);
+  }
+
+  /** As `frameOf`, for a frame that waits: it holds no memory beside its own. */
+  keptFrameOf(message: string | Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    if (this.#kept_frame !== undefined && this.#kept_message === message) return this.#kept_frame;
+    this.#kept_message = message;
+    return this.#kept_frame = typeof message === "string"
       ? encodeFrame(TEXT, encoder.encode(message))
       : encodeFrame(BINARY, message);
   }
@@ -120,6 +133,8 @@ export class WireTurn {
     this.#begun =
       this.#message =
       this.#frame =
+      this.#kept_message =
+      this.#kept_frame =
       this.#compressed_message =
         undefined;
     this.#compressed.length = 0;

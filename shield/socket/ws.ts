@@ -197,7 +197,7 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
   }
 
   deliver(message: Inbound): void {
-    this.#events?.message(message);
+    this.#events?.message(typeof message === "string" ? message : new Uint8Array(message));
   }
 
   /** Pauses reading while the rest of a chunk waits in `#inbound`. */

@@ -58,7 +58,7 @@ export async function startHost(
 
 /** Sockets of our own on a free port; each message goes to `onMessage`. */
 export async function serveOwn(
-  onMessage: (socket: ClientSocket, message: string | ArrayBuffer) => void,
+  onMessage: (socket: ClientSocket, message: string | Uint8Array<ArrayBuffer>) => void,
   options: Pick<SocketOptions, "deflate"> = {},
 ): Promise<{ url: string } & AsyncDisposable> {
   const waiting_max = { messages: 1, bytes: 1 };
@@ -71,7 +71,7 @@ export async function serveOwn(
     websocket: "own",
     handler(request) {
       const { socket, response, listen } = server.upgrade(request, undefined);
-      const message = (data: string | ArrayBuffer) => onMessage(socket, data);
+      const message = (data: string | Uint8Array<ArrayBuffer>) => onMessage(socket, data);
       listen({ opened() {}, message, flooded() {}, tooLong() {}, closed() {} });
       return response;
     },
