@@ -24,6 +24,9 @@ export interface LoadOptions {
    * generator's own timer, which is a millisecond and more.
    */
   readonly from?: "due" | "sent";
+  /** Called when all connections are open, and when everything was answered: for the target's CPU time. */
+  readonly onOpen?: () => Promise<void>;
+  readonly onAnswered?: () => Promise<void>;
 }
 
 /** The load that the common options of a scenario describe. Throws `UsageError`. */
@@ -83,11 +86,13 @@ export async function openLoop(target: EchoTarget, options: LoadOptions): Promis
     }),
   );
   const body = options.body ?? new Uint8Array(options.body_bytes);
+  await options.onOpen?.();
   const start_ms = performance.now() + 10;
   const { rate, from = "due" } = options;
   await send(connections, begins, body, { start_ms, warmup, total, rate, from });
   const deadline_ms = performance.now() + DRAIN_MS;
   while (answered < total && performance.now() < deadline_ms) await tick();
+  await options.onAnswered?.();
   for (const connection of connections) connection.close();
   const sorted = latencies.subarray(0, counted).sort();
   return {

@@ -3,6 +3,7 @@ import { aimsOf, type Measured, renderAims } from "./policy_aims.ts";
 import { measureDeploy, renderDeploy } from "./policy_deploy.ts";
 import { measureKernels, renderKernels } from "./policy_kernels.ts";
 import { measureOverhead, renderOverhead } from "./policy_overhead.ts";
+import { measurePrice, renderPrice } from "./policy_price.ts";
 import { measureTransform, renderTransform } from "./policy_transform.ts";
 import { measureWorst, renderWorst } from "./policy_worst.ts";
 import { part, type Parts, partsOf } from "../measure/parts.ts";
@@ -10,18 +11,20 @@ import { positive, type Scenario, type ScenarioResult, text } from "../measure/s
 import type { OptionValues } from "../measure/scenario.ts";
 
 const HELP = `policy: what policies cost. In turns within one run: the delay of a message under
-chains of policies (the Overseer alone, and the whole bus), the slowdown of metered code in both of
+chains of policies (the Overseer alone, and the whole bus), the messages per CPU second of the whole
+process with and without a policy, the slowdown of metered code in both of
 the engine's compilers with the time of 10,000 fuel, the time of a unit with the worst operands of
 every instruction beside a reference loop, the speed of the metering transform, and the time from
 deploy to enforced on four Shields with a real NATS.
 
-  --only PARTS      overhead, kernels, worst, transform, deploy; with commas (all)
+  --only PARTS      price, overhead, kernels, worst, transform, deploy; with commas (all)
   --rounds N        turns of each row; medians over them count (5)
   --seconds N       counted time of a turn of the overhead (2)
 `;
 
 /** The parts by name, in the order in which they run. */
 const PARTS: Parts = {
+  price: ({ rounds, seconds }) => part(measurePrice(rounds, seconds), renderPrice),
   overhead: ({ rounds, seconds }) => part(measureOverhead(rounds, seconds), renderOverhead),
   kernels: ({ rounds }) => part(measureKernels(rounds * 11), renderKernels),
   worst: ({ rounds }) => part(measureWorst(rounds), renderWorst),

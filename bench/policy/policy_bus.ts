@@ -22,7 +22,8 @@ export interface BusRound extends LoadResult {
   readonly rate: number;
 }
 
-const tenantOf = (row: OverheadRow) => row.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+/** The tenant of a row. */
+export const tenantOf = (row: OverheadRow): string => row.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
 /** A function that makes a token with these claims. */
 export type TokenFor = (claims: Record<string, unknown>) => Promise<string>;
@@ -36,7 +37,12 @@ export async function tokens({ key_file }: BusProcess): Promise<TokenFor> {
       .setProtectedHeader({ alg: "RS256", kid: jwk.kid }).setExpirationTime("1h").sign(key);
 }
 
-async function deployAll({ admin_url }: BusProcess, tokenFor: TokenFor): Promise<void> {
+/** Deploys the chain of every row for its tenant. */
+export async function deployRows(
+  { admin_url }: BusProcess,
+  tokenFor: TokenFor,
+  rows: readonly OverheadRow[],
+): Promise<void> {
   const adminToken = () => tokenFor({ tenant_id: "default", role: "admin" });
   const admin = await policyAdmin({ admin_url, tokenFor: adminToken });
   const hashes = new Map<string, unknown>();
@@ -45,7 +51,7 @@ async function deployAll({ admin_url }: BusProcess, tokenFor: TokenFor): Promise
     if (status !== 200) throw new Error(`${name}: ${JSON.stringify(body)}`);
     hashes.set(name, body["sha256"]);
   }
-  for (const row of ROWS) {
+  for (const row of rows) {
     for (const [order, name] of row.chain.entries()) {
       const sha256 = hashes.get(name);
       const binding = { tenant: tenantOf(row), name, sha256, order, hooks: ["on_message"] };
@@ -59,7 +65,7 @@ async function deployAll({ admin_url }: BusProcess, tokenFor: TokenFor): Promise
 export async function measureBus(rounds: number, seconds: number): Promise<BusRound[]> {
   await using bus = await startBus(`${ROOT}/bench/policy/policy.toml`);
   const tokenFor = await tokens(bus);
-  await deployAll(bus, tokenFor);
+  await deployRows(bus, tokenFor, ROWS);
   const round = async (row: OverheadRow, rate: number): Promise<BusRound> => {
     const token = await tokenFor({ tenant_id: tenantOf(row), role: "user" });
     const target: EchoTarget = {
