@@ -49,6 +49,7 @@ export function instantiateGuest(module: WebAssembly.Module): Guest {
     new WebAssembly.Instance(module, { [HOST_MODULE]: hostImports(running) }),
   );
   running.exports = exports;
+  const hooks: Partial<Record<Hook, () => number>> = {};
   return {
     call(hook, request, fuel) {
       const call = newCall(request);
@@ -61,7 +62,7 @@ export function instantiateGuest(module: WebAssembly.Module): Guest {
       let verdict: number | undefined;
       let thrown: unknown;
       try {
-        verdict = hookOf(exports, hook)();
+        verdict = (hooks[hook] ??= hookOf(exports, hook))();
       } catch (error) {
         thrown = error;
       } finally {

@@ -32,24 +32,29 @@ export interface ChainRunner {
 /** The most characters of all log lines of one reply; what comes after is dropped. */
 const LOG_CHARACTERS = 131_072;
 
+type HeaderPair = readonly [name: string, value: string];
+const NO_HEADERS: readonly HeaderPair[] = [];
+
 /** The headers that the chain has added, the last of each name, as guests see them. */
 interface Added {
-  readonly by_name: Map<string, readonly [name: string, value: string]>;
+  /** Absent until there is one. */
+  by_name: Map<string, HeaderPair> | undefined;
   size_bytes: number;
 }
 
 /** Runs the chain and gives its reply. Never throws. */
 export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerReply {
-  const added: Added = { by_name: new Map(), size_bytes: 0 };
-  const guest_request = guestRequest(request, added);
+  const added: Added = { by_name: undefined, size_bytes: 0 };
+  const guest_request = new ChainRequest(request, added);
   const outcomes: ChainOutcome[] = [];
   const logs: WorkerLog[] = [];
   let characters = 0;
   // A policy that only observes has a budget of its own: it must not be the reason for a refusal.
   const units = runner.chain_fuel_limit * UNITS_PER_FUEL;
   const left = { enforce: units, observe: units };
-  for (const [place, entry] of request.chain.entries()) {
-    const began_ms = runner.now();
+  let place = 0;
+  let began_ms = runner.now();
+  for (const entry of request.chain) {
     runner.onProgress(entry.module);
     const asked = { request, entry, guest_request, units_left: left[entry.mode] };
     const ran = merge(runEntry(runner, asked), entry, added);
@@ -59,12 +64,20 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
       characters += message.length;
       if (characters <= LOG_CHARACTERS) logs.push({ place, level, message });
     }
-    outcomes.push(outcome(ran, runner.now() - began_ms));
+    const ended_ms = runner.now();
+    outcomes.push(outcome(ran, ended_ms - began_ms));
     if (!ran.allowed && entry.mode === "enforce") {
-      return { outcomes, added_headers: [], logs };
+      return { outcomes, added_headers: NO_HEADERS, logs };
     }
+    began_ms = ended_ms;
+    place++;
   }
-  return { outcomes, added_headers: [...added.by_name.values()], logs };
+  const { by_name } = added;
+  return {
+    outcomes,
+    added_headers: by_name === undefined ? NO_HEADERS : [...by_name.values()],
+    logs,
+  };
 }
 
 /** The outcome of a call, and the units that making its instance took. */
@@ -126,60 +139,68 @@ function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOu
  * Takes over the headers of a policy that enforces; too many headers of the whole chain are its fault.
  */
 function merge(ran: EntryOutcome, { mode }: WorkerEntry, added: Added): EntryOutcome {
-  if (!ran.allowed || mode === "observe") return ran;
+  if (!ran.allowed || mode === "observe" || ran.added_headers.length === 0) return ran;
+  const by_name = added.by_name ??= new Map();
   for (const pair of ran.added_headers) {
     const lower_name = asciiLower(pair[0]);
-    const before = added.by_name.get(lower_name);
+    const before = by_name.get(lower_name);
     if (before !== undefined) added.size_bytes -= before[0].length + before[1].length;
     added.size_bytes += pair[0].length + pair[1].length;
-    added.by_name.set(lower_name, pair);
+    by_name.set(lower_name, pair);
   }
-  if (added.by_name.size <= ADDED_HEADERS && added.size_bytes <= ADDED_HEADER_BYTES) return ran;
+  if (by_name.size <= ADDED_HEADERS && added.size_bytes <= ADDED_HEADER_BYTES) return ran;
   const detail = `the chain adds more than ${ADDED_HEADERS} headers or ${ADDED_HEADER_BYTES} bytes`;
   return { ...ran, allowed: false, code: 503, fault: "abi", detail, added_headers: [] };
 }
 
 function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
   const { allowed, code, reason, fault, detail, units, instance_units } = ran;
-  return {
-    allowed,
-    code,
-    reason,
-    ...(fault === undefined ? {} : { fault, detail: detail.slice(0, 512) }),
-    units,
-    instance_units,
-    duration_ms,
-  };
+  const told = { allowed, code, reason, units, instance_units, duration_ms };
+  return fault === undefined ? told : { ...told, fault, detail: detail.slice(0, 512) };
 }
 
 /**
  * The guest's view of the request. The first header of a name counts: what earlier policies added, then
  * the request's own.
  */
-function guestRequest(request: WorkerRequest, added: Added): GuestRequest {
-  let by_name: Map<string, string> | undefined;
-  // A claim is written as JSON only once, however often it is asked for.
-  const claims = new Map<string, string>();
-  const ownHeaders = () => {
+class ChainRequest implements GuestRequest {
+  readonly payload: Uint8Array;
+  readonly asking_bytes: number;
+  readonly #request: WorkerRequest;
+  readonly #added: Added;
+  #by_name: Map<string, string> | undefined;
+  /** The claims that were asked for: each is written as JSON only once. */
+  #claims: Map<string, string> | undefined;
+
+  constructor(request: WorkerRequest, added: Added) {
+    this.payload = request.payload;
+    this.asking_bytes = request.facts_bytes;
+    this.#request = request;
+    this.#added = added;
+  }
+
+  header(lower_name: string): string | undefined {
+    const added = this.#added.by_name?.get(lower_name);
+    if (added !== undefined) return added[1];
+    return (this.#by_name ??= this.#ownHeaders()).get(lower_name);
+  }
+
+  claim(name: string): string | undefined {
+    const all = this.#request.facts().claims;
+    if (!Object.hasOwn(all, name)) return undefined;
+    const claims = this.#claims ??= new Map();
+    if (!claims.has(name)) claims.set(name, claimText(all[name]));
+    return claims.get(name);
+  }
+
+  #ownHeaders(): Map<string, string> {
     const map = new Map<string, string>();
-    for (const [name, value] of request.facts().headers) {
+    for (const [name, value] of this.#request.facts().headers) {
       const lower_name = asciiLower(name);
       if (!map.has(lower_name)) map.set(lower_name, value);
     }
     return map;
-  };
-  return {
-    payload: request.payload,
-    asking_bytes: request.facts_bytes,
-    header: (lower_name) =>
-      added.by_name.get(lower_name)?.[1] ?? (by_name ??= ownHeaders()).get(lower_name),
-    claim(name) {
-      const all = request.facts().claims;
-      if (!Object.hasOwn(all, name)) return undefined;
-      if (!claims.has(name)) claims.set(name, claimText(all[name]));
-      return claims.get(name);
-    },
-  };
+  }
 }
 
 function claimText(value: unknown): string {

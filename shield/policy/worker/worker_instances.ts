@@ -29,20 +29,34 @@ export function createInstances(max: number): Instances {
   // The map is in the order of use.
   const guests = new BoundedMap<string, { guest: Guest; module: number }>(max);
   const key = (tenant_id: string, module: number) => `${module} ${tenant_id}`;
+  /** The instance that was used last, which is the newest in the order: mostly it is the next one. */
+  let last: { tenant_id: string; module: number; guest: Guest } | undefined;
+
+  function use(tenant_id: string, module: number): Guest | undefined {
+    if (last?.module === module && last.tenant_id === tenant_id) return last.guest;
+    const guest = guests.use(key(tenant_id, module))?.guest;
+    if (guest !== undefined) last = { tenant_id, module, guest };
+    return guest;
+  }
 
   return {
-    find: (tenant_id, module) => guests.use(key(tenant_id, module))?.guest,
+    find: use,
     price: (module) => modules.get(module)?.instance_units,
     make(tenant_id, module) {
       const runnable = modules.get(module);
       if (runnable === undefined) throw new TypeError(`module ${module} is not loaded`);
       const guest = instantiateGuest(runnable.compiled);
+      last = undefined;
       guests.set(key(tenant_id, module), { guest, module });
       return guest;
     },
-    drop: (tenant_id, module) => void guests.delete(key(tenant_id, module)),
+    drop(tenant_id, module) {
+      last = undefined;
+      guests.delete(key(tenant_id, module));
+    },
     load: (module, runnable) => void modules.set(module, runnable),
     unload(module) {
+      last = undefined;
       modules.delete(module);
       for (const [name, entry] of guests) if (entry.module === module) guests.delete(name);
     },
