@@ -23,7 +23,8 @@ export interface BusRound extends LoadResult {
 }
 
 /** The tenant of a row. */
-export const tenantOf = (row: OverheadRow): string => row.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+export const tenantOf = (row: OverheadRow): string =>
+  row.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
 /** A function that makes a token with these claims. */
 export type TokenFor = (claims: Record<string, unknown>) => Promise<string>;

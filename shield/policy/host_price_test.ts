@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { MULTIPLICATIONS_PER_UNIT } from "../../wasm/metering/meter_costs.ts";
 import type { PolicyFacts } from "./abi/policy.ts";
 import { decodeRequest, encodeRequest } from "./ring/ring_message.ts";
+import { recordOf } from "./testing/records.ts";
 import { meteredGuest } from "./testing/guests.ts";
 import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
 import { runChain } from "./worker/worker_chain.ts";
@@ -88,13 +89,7 @@ function run({ name, count, first, second, facts }: Input): number {
   const entry = { module, name, mode: "enforce" as const, asks: true };
   const asked = { hook: "on_message" as const, tenant_id: "acme", facts: () => facts, payload };
   const parts = encodeRequest({ generation: 1, id: 1, deadline_ms: 0 }, asked, [entry]);
-  const record = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    record.set(part, at);
-    at += part.length;
-  }
-  const request = decodeRequest(record);
+  const request = decodeRequest(recordOf(parts));
   let units = 0;
   took_ms = timed(() => units = runChain(runner, request).outcomes[0]!.units);
   return units;

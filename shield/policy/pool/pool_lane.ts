@@ -168,6 +168,8 @@ function pump(state: State): void {
 
 function replace(state: State): void {
   const { options, under_way, worker } = state;
+  // What the worker has judged counts, even if it did not come to say so.
+  worker.drain();
   const lost = under_way.clear();
   state.blocked = undefined;
   state.unmoved = createStuckCheck();

@@ -4,15 +4,16 @@
  */
 import {
   openRing,
+  Records,
   type Ring,
   ringMemory,
-  ringRead,
   ringSignal,
   ringSignals,
+  ringTake,
   ringWait,
   ringWake,
-  ringWrite,
 } from "../ring/ring.ts";
+import { createSender } from "../ring/ring_sender.ts";
 import { decodeReply, RING_LAYOUT, type WorkerReply } from "../ring/ring_message.ts";
 import {
   ENDED,
@@ -48,12 +49,17 @@ export interface PolicyWorker {
   readonly ready: Promise<void>;
   /** The largest record that the worker takes, in bytes. */
   readonly record_bytes: number;
-  /** Sends a request; false when there is no room now. */
+  /**
+   * Sends a request; false when there is no room now. The worker is woken once for all that are sent in
+   * one turn of the event loop (`ring_sender.ts`).
+   */
   send(parts: readonly Uint8Array[]): boolean;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
   /** How often the worker has begun or ended a call, and which module runs (0: none). */
   progress(): { steps: number; running: number; is_ready: boolean };
+  /** Hands over the replies that are there, whether the worker has told of them or not. */
+  drain(): void;
   /** Gives the worker up at once, whatever it does. */
   end(): void;
 }
@@ -79,20 +85,36 @@ function startThread(
   return thread;
 }
 
+/** Replies are copied out of the ring in pieces of so many bytes. */
+const TAKEN_BYTES = 65_536;
+
+/** Hands over the replies that are there, until `isEnded`. */
+function handOver(
+  replies: Ring,
+  kept: Records,
+  options: PolicyWorkerOptions,
+  isEnded: () => boolean,
+): void {
+  while (!isEnded()) {
+    const records = ringTake(replies, TAKEN_BYTES, kept);
+    if (records === undefined) return;
+    while (!isEnded() && records.next()) {
+      const { generation, id, reply } = decodeReply(records);
+      if (generation === options.generation) options.onReply(id, reply);
+    }
+  }
+}
+
 /** Hands over replies until `isEnded`, which a `ringWake` tells of. */
 async function listen(
   replies: Ring,
+  drain: () => void,
   options: PolicyWorkerOptions,
   isEnded: () => boolean,
 ): Promise<void> {
   while (!isEnded()) {
     const seen = ringSignals(replies);
-    for (;;) {
-      const record = isEnded() ? undefined : ringRead(replies);
-      if (record === undefined) break;
-      const { generation, id, reply } = decodeReply(record);
-      if (generation === options.generation) options.onReply(id, reply);
-    }
+    drain();
     if (isEnded()) return;
     options.onDrained();
     await ringWait(replies, seen);
@@ -147,14 +169,18 @@ export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
     instances: options.instances,
     now_ms: options.now(),
   });
-  ready.promise.then(() => listen(replies, options, () => ended)).catch((error) => {
+  const kept = new Records(TAKEN_BYTES);
+  const isEnded = () => ended;
+  const drain = () => handOver(replies, kept, options, isEnded);
+  ready.promise.then(() => listen(replies, drain, options, isEnded)).catch((error) => {
     crash(`its replies cannot be read: ${String(error)}`);
   });
   return {
     generation,
     ready: ready.promise,
     record_bytes: requests.data.length / 2,
-    send: (parts) => ringWrite(requests, parts),
+    send: createSender(requests),
+    drain,
     load: (module, runnable) => announce({ kind: "load", module, runnable }),
     unload: (module) => announce({ kind: "unload", module }),
     progress: () => ({

@@ -1,6 +1,6 @@
 /**
- * A bounded queue of byte records in shared memory, for one writer and one reader on two threads. It
- * moves bytes; their meaning is `ring_message.ts`. No guest can reach it: guests see only their own
+ * A bounded queue of byte records in shared memory, for one writer and one reader on two threads. Many
+ * records are put and taken for one wake-up. It moves bytes; their meaning is `ring_message.ts`. No guest can reach it: guests see only their own
  * memory. Positions count up modulo 2^32, and the capacity is a power of two.
  */
 
@@ -54,23 +54,16 @@ function put(ring: Ring, at: number, bytes: Uint8Array): void {
   ring.data.set(bytes.subarray(first), 0);
 }
 
-/** Copies bytes out, around the end. */
-function get(ring: Ring, at: number, size_bytes: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(size_bytes);
-  const start = at & (ring.data.length - 1);
-  const first = Math.min(size_bytes, ring.data.length - start);
-  bytes.set(ring.data.subarray(start, start + first));
-  if (first < size_bytes) bytes.set(ring.data.subarray(0, size_bytes - first), first);
-  return bytes;
-}
-
 /** The index of the length of the record at a position. */
 function lengthIndex(ring: Ring, position: number): number {
   return (position & (ring.data.length - 1)) >>> 2;
 }
 
-/** Writes one record made of `parts` and wakes the reader; false when there is no room now. */
-export function ringWrite(ring: Ring, parts: readonly Uint8Array[]): boolean {
+/**
+ * Writes one record made of `parts`, which the reader finds at the next `ringSignal` at the latest;
+ * false when there is no room now.
+ */
+export function ringPut(ring: Ring, parts: readonly Uint8Array[]): boolean {
   let size_bytes = 0;
   for (const part of parts) size_bytes += part.length;
   const needed = recordBytes(size_bytes);
@@ -83,31 +76,86 @@ export function ringWrite(ring: Ring, parts: readonly Uint8Array[]): boolean {
     at += part.length;
   }
   Atomics.store(ring.control, WRITTEN, (written + needed) | 0);
-  ringSignal(ring);
   return true;
 }
 
+/** Records that left a ring together. One of them is the present one; `next` steps to the first. */
+export class Records {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The same bytes. */
+  readonly view: DataView<ArrayBuffer>;
+  /** Where the present record begins and ends. */
+  start = 0;
+  end = 0;
+  readonly #words: Uint32Array<ArrayBuffer>;
+  #next = 0;
+  #filled = 0;
+
+  /** Makes room for so many bytes of records and their lengths; a multiple of 4. */
+  constructor(capacity_bytes: number) {
+    this.bytes = new Uint8Array(capacity_bytes);
+    this.view = new DataView(this.bytes.buffer);
+    this.#words = new Uint32Array(this.bytes.buffer);
+  }
+
+  /** Takes note that so many bytes of records, with their lengths, are there. */
+  fill(filled_bytes: number): void {
+    this.#next = 0;
+    this.#filled = filled_bytes;
+  }
+
+  /** Steps to the next record; false when there is none. */
+  next(): boolean {
+    if (this.#next >= this.#filled) return false;
+    const size_bytes = this.#words[this.#next >>> 2]!;
+    this.start = this.#next + 4;
+    this.end = this.start + size_bytes;
+    this.#next += recordBytes(size_bytes);
+    return true;
+  }
+}
+
 /**
- * A copy of the next record, undefined when there is none. Throws RangeError when the ring is
- * corrupt, which only an error in this program can cause.
+ * The bytes of the records at `position` that are taken together. Throws RangeError when the ring is
+ * corrupt.
  */
-export function ringRead(ring: Ring): Uint8Array<ArrayBuffer> | undefined {
+function takenBytes(ring: Ring, position: number, available: number, most_bytes: number): number {
+  let taken = 0;
+  while (taken < available) {
+    const size_bytes = ring.words[lengthIndex(ring, position + taken)]!;
+    const next = taken + recordBytes(size_bytes);
+    if (available > ring.data.length || size_bytes > available || next > available) {
+      throw new RangeError(`ring: a record of ${size_bytes} bytes, ${available - taken} are there`);
+    }
+    if (next > most_bytes && taken > 0) break;
+    taken = next;
+  }
+  return taken;
+}
+
+/**
+ * A copy of the next records, undefined when there are none: at most `most_bytes` of them with their
+ * lengths, but one at least. `kept` is used for them when they fit into it. Throws RangeError when the
+ * ring is corrupt, which only an error in this program can cause.
+ */
+export function ringTake(ring: Ring, most_bytes: number, kept?: Records): Records | undefined {
   const available = used(ring);
   if (available === 0) return undefined;
   const read = Atomics.load(ring.control, READ) >>> 0;
-  const size_bytes = ring.words[lengthIndex(ring, read)]!;
-  const taken = recordBytes(size_bytes);
-  if (available > ring.data.length || size_bytes > available || taken > available) {
-    throw new RangeError(`ring: a record of ${size_bytes} bytes, ${available} are there`);
-  }
-  const record = get(ring, read + 4, size_bytes);
+  const taken = takenBytes(ring, read, available, most_bytes);
+  const records = kept !== undefined && taken <= kept.bytes.length ? kept : new Records(taken);
+  const start = read & (ring.data.length - 1);
+  const first = Math.min(taken, ring.data.length - start);
+  records.bytes.set(ring.data.subarray(start, start + first));
+  if (first < taken) records.bytes.set(ring.data.subarray(0, taken - first), first);
+  records.fill(taken);
   Atomics.store(ring.control, READ, (read + taken) | 0);
   Atomics.add(ring.control, ROOM, 1);
   Atomics.notify(ring.control, ROOM);
-  return record;
+  return records;
 }
 
-/** Wakes the reader without writing a record. */
+/** Wakes the reader, for what was put since the last time or for something else. */
 export function ringSignal(ring: Ring): void {
   Atomics.add(ring.control, SIGNAL, 1);
   Atomics.notify(ring.control, SIGNAL);
@@ -137,17 +185,18 @@ export function ringWake(ring: Ring): void {
 }
 
 /**
- * Writes, blocking this thread until there is room; gives up when `isEnded` says so after a
- * `ringWake`. The record must fit into an empty ring.
+ * As `ringPut`, but blocks this thread until there is room, and wakes the reader for that; gives up
+ * when `isEnded` says so after a `ringWake`. The record must fit into an empty ring.
  */
-export function ringWriteBlocking(
+export function ringPutBlocking(
   ring: Ring,
   parts: readonly Uint8Array[],
   isEnded: () => boolean,
 ): void {
   for (;;) {
     const room = Atomics.load(ring.control, ROOM);
-    if (ringWrite(ring, parts) || isEnded()) return;
+    if (ringPut(ring, parts) || isEnded()) return;
+    ringSignal(ring);
     Atomics.wait(ring.control, ROOM, room);
   }
 }

@@ -7,6 +7,7 @@
 import type { EvaluateRequest, Hook, PolicyFacts, PolicyFault, PolicyMode } from "../abi/policy.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { HOOKS, POLICY_FAULTS } from "../abi/policy.ts";
+import type { Records } from "./ring.ts";
 
 /** One policy to run, as the worker knows it. */
 export interface WorkerEntry {
@@ -90,15 +91,37 @@ const OUTCOME_BYTES = 28;
  * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
-  ...[1, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[2, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
-/** The most bytes of UTF-8 for one UTF-16 code unit. */
-const UNIT_BYTES = 3;
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
+const NO_TEXTS: readonly [string, string] = ["", ""];
 const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+
+/** The tenant of the last request and its UTF-8: mostly it is the tenant of the next one, too. */
+const written = { tenant_id: "", bytes: new Uint8Array(0) };
+const read = { tenant_id: "", bytes: new Uint8Array(0) };
+
+function tenantBytes(tenant_id: string): Uint8Array {
+  if (written.tenant_id !== tenant_id) {
+    written.bytes = encoder.encode(tenant_id);
+    written.tenant_id = tenant_id;
+  }
+  return written.bytes;
+}
+
+function tenantOf(bytes: Uint8Array, start: number, end: number): string {
+  let at = start;
+  const known = read.bytes;
+  if (known.length === end - start) { while (at < end && bytes[at] === known[at - start]) at++; }
+  if (at < end || known.length !== end - start) {
+    read.bytes = bytes.slice(start, end);
+    read.tenant_id = decoder.decode(read.bytes);
+  }
+  return read.tenant_id;
+}
 
 /** The memory for the next head; it grows, and never leaves this thread. */
 let scratch = new DataView(new ArrayBuffer(512));
@@ -124,10 +147,8 @@ export function encodeRequest(
 ): Uint8Array[] {
   const { hook, tenant_id, payload } = request;
   const entries_bytes = chain.length * ENTRY_BYTES;
-  const view = room(REQUEST_HEAD_BYTES + entries_bytes + tenant_id.length * UNIT_BYTES);
-  const tenant_start = REQUEST_HEAD_BYTES + entries_bytes;
-  const tenant = new Uint8Array(view.buffer, tenant_start);
-  const tenant_bytes = encoder.encodeInto(tenant_id, tenant).written;
+  const tenant = tenantBytes(tenant_id);
+  const view = room(REQUEST_HEAD_BYTES + entries_bytes);
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? encodeFacts(request.facts()) : undefined;
   view.setUint32(0, head.generation, true);
@@ -135,41 +156,53 @@ export function encodeRequest(
   view.setFloat64(8, head.deadline_ms, true);
   view.setUint8(16, HOOKS.indexOf(hook));
   view.setUint8(17, chain.length);
-  view.setUint16(18, tenant_bytes, true);
+  view.setUint16(18, tenant.length, true);
   view.setUint32(20, facts?.length ?? 0, true);
   view.setUint32(24, payload.length, true);
-  for (const [place, { module, mode }] of chain.entries()) {
-    const at = REQUEST_HEAD_BYTES + place * ENTRY_BYTES;
+  let at = REQUEST_HEAD_BYTES;
+  for (const { module, mode } of chain) {
     view.setUint32(at, module, true);
     view.setUint8(at + 4, mode === "enforce" ? 1 : 0);
+    at += ENTRY_BYTES;
   }
-  const fixed = new Uint8Array(view.buffer, 0, tenant_start + tenant_bytes);
-  return facts === undefined ? [fixed, payload] : [fixed, facts, payload];
+  const fixed = new Uint8Array(view.buffer, 0, at);
+  return facts === undefined ? [fixed, tenant, payload] : [fixed, tenant, facts, payload];
 }
 
-/** Reads what `encodeRequest` wrote. */
-export function decodeRequest(record: Uint8Array<ArrayBuffer>): WorkerRequest {
-  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+/**
+ * Reads what `encodeRequest` wrote, from the present record. Its payload is a view of the
+ * records. Throws RangeError when the record is no request.
+ */
+export function decodeRequest({ view, bytes, start, end }: Records): WorkerRequest {
   const chain: WorkerEntry[] = [];
-  let at = REQUEST_HEAD_BYTES;
-  for (let left = view.getUint8(17); left > 0; left--, at += ENTRY_BYTES) {
+  let at = start + REQUEST_HEAD_BYTES;
+  for (let left = view.getUint8(start + 17); left > 0; left--, at += ENTRY_BYTES) {
     const mode = view.getUint8(at + 4) === 1 ? "enforce" : "observe";
     chain.push({ module: view.getUint32(at, true), mode });
   }
-  const tenant_end = at + view.getUint16(18, true);
-  const facts_end = tenant_end + view.getUint32(20, true);
-  let facts = facts_end === tenant_end ? NO_FACTS : undefined;
+  const tenant_end = at + view.getUint16(start + 18, true);
+  const facts_end = tenant_end + view.getUint32(start + 20, true);
+  const payload_end = facts_end + view.getUint32(start + 24, true);
+  if (payload_end !== end) throw new RangeError(`a request of ${end - start} bytes`);
   return {
-    generation: view.getUint32(0, true),
-    id: view.getUint32(4, true),
-    deadline_ms: view.getFloat64(8, true),
-    hook: HOOKS[view.getUint8(16)]!,
-    tenant_id: decoder.decode(record.subarray(at, tenant_end)),
+    generation: view.getUint32(start, true),
+    id: view.getUint32(start + 4, true),
+    deadline_ms: view.getFloat64(start + 8, true),
+    hook: HOOKS[view.getUint8(start + 16)]!,
+    tenant_id: tenantOf(bytes, at, tenant_end),
     chain,
-    facts: () => facts ??= JSON.parse(decoder.decode(record.subarray(tenant_end, facts_end))),
+    facts: facts_end === tenant_end ? noFacts : factsAt(bytes, tenant_end, facts_end),
     facts_bytes: facts_end - tenant_end,
-    payload: record.subarray(facts_end, facts_end + view.getUint32(24, true)),
+    payload: bytes.subarray(facts_end, payload_end),
   };
+}
+
+const noFacts = () => NO_FACTS;
+
+/** The facts that stand there, parsed on the first call. */
+function factsAt(bytes: Uint8Array, start: number, end: number): () => PolicyFacts {
+  let facts: PolicyFacts | undefined;
+  return () => facts ??= JSON.parse(decoder.decode(bytes.subarray(start, end)));
 }
 
 function wordsOf({ outcomes, added_headers, logs }: WorkerReply): Words | undefined {
@@ -189,9 +222,8 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
   view.setUint32(4, id, true);
   view.setUint8(8, expired ? 1 : 0);
   view.setUint8(9, outcomes.length);
-  for (const [place, outcome] of outcomes.entries()) {
-    const { allowed, fault, code, units, instance_units, duration_ms } = outcome;
-    const at = REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
+  let at = REPLY_HEAD_BYTES;
+  for (const { allowed, fault, code, units, instance_units, duration_ms } of outcomes) {
     view.setUint8(at, allowed ? 1 : 0);
     // 0 stands for no fault.
     view.setUint8(at + 1, fault === undefined ? 0 : POLICY_FAULTS.indexOf(fault) + 1);
@@ -199,38 +231,47 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
     view.setFloat64(at + 4, units, true);
     view.setFloat64(at + 12, duration_ms, true);
     view.setFloat64(at + 20, instance_units, true);
+    at += OUTCOME_BYTES;
   }
   const fixed = new Uint8Array(view.buffer, 0, size_bytes);
   const words = wordsOf(reply);
   return words === undefined ? [fixed] : [fixed, encoder.encode(JSON.stringify(words))];
 }
 
-/** Reads what `encodeReply` wrote. */
+/**
+ * Reads what `encodeReply` wrote, from the present record; nothing of it is a view. Throws RangeError
+ * when the record is no reply.
+ */
 export function decodeReply(
-  record: Uint8Array<ArrayBuffer>,
+  { view, bytes, start, end }: Records,
 ): { generation: number; id: number; reply: WorkerReply } {
-  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
-  const count = view.getUint8(9);
-  const words_start = REPLY_HEAD_BYTES + count * OUTCOME_BYTES;
-  const { texts, added_headers, logs }: Words = words_start === record.length
+  const count = view.getUint8(start + 9);
+  const words_start = start + REPLY_HEAD_BYTES + count * OUTCOME_BYTES;
+  if (words_start > end) throw new RangeError(`a reply of ${end - start} bytes`);
+  const { texts, added_headers, logs }: Words = words_start === end
     ? NO_WORDS
-    : JSON.parse(decoder.decode(record.subarray(words_start)));
+    : JSON.parse(decoder.decode(bytes.subarray(words_start, end)));
   const outcomes: ChainOutcome[] = [];
   for (let place = 0; place < count; place++) {
-    const at = REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
-    const fault = POLICY_FAULTS[view.getUint8(at + 1) - 1];
-    const [reason, detail] = texts[place] ?? ["", ""];
-    outcomes.push({
-      allowed: view.getUint8(at) === 1,
-      code: view.getUint16(at + 2, true),
-      reason,
-      ...(fault === undefined ? {} : { fault, detail }),
-      units: view.getFloat64(at + 4, true),
-      duration_ms: view.getFloat64(at + 12, true),
-      instance_units: view.getFloat64(at + 20, true),
-    });
+    const [reason, detail] = texts[place] ?? NO_TEXTS;
+    outcomes.push(
+      outcomeAt(view, start + REPLY_HEAD_BYTES + place * OUTCOME_BYTES, reason, detail),
+    );
   }
-  const expired = view.getUint8(8) === 1 ? { expired: true } : {};
-  const reply = { ...expired, outcomes, added_headers, logs };
-  return { generation: view.getUint32(0, true), id: view.getUint32(4, true), reply };
+  const ran = { outcomes, added_headers, logs };
+  const reply = view.getUint8(start + 8) === 1 ? { expired: true, ...ran } : ran;
+  return { generation: view.getUint32(start, true), id: view.getUint32(start + 4, true), reply };
+}
+
+function outcomeAt(view: DataView, at: number, reason: string, detail: string): ChainOutcome {
+  const fault = view.getUint8(at + 1);
+  const outcome = {
+    allowed: view.getUint8(at) === 1,
+    code: view.getUint16(at + 2, true),
+    reason,
+    units: view.getFloat64(at + 4, true),
+    duration_ms: view.getFloat64(at + 12, true),
+    instance_units: view.getFloat64(at + 20, true),
+  };
+  return fault === 0 ? outcome : { ...outcome, fault: POLICY_FAULTS[fault - 1]!, detail };
 }

@@ -11,14 +11,11 @@ import {
   encodeReply,
   encodeRequest,
 } from "./ring_message.ts";
+import { recordOf } from "../testing/records.ts";
 
 const text = fc.string({ unit: "binary", maxLength: 40 });
 const PLAIN = { noNullPrototype: true };
 const word = fc.nat({ max: 2 ** 32 - 1 });
-
-function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(parts.flatMap((part) => [...part]));
-}
 
 const head = fc.record(
   { generation: word, id: word, deadline_ms: fc.double({ noNaN: true }) },
@@ -41,7 +38,7 @@ Deno.test("a request arrives as it was sent, its facts where a policy can ask", 
   fc.assert(fc.property(head, request, facts, chain, (head, request, facts, chain) => {
     let asked = 0;
     const given = { ...request, facts: () => (asked++, facts) };
-    const read = decodeRequest(joined(encodeRequest(head, given, chain)));
+    const read = decodeRequest(recordOf(encodeRequest(head, given, chain)));
     const { facts: readFacts, facts_bytes, payload, ...rest } = read;
     const { payload: sent, ...routing } = request;
     const entries = chain.map(({ module, mode }) => ({ module, mode }));
@@ -81,7 +78,7 @@ const reply = fc.record({
 Deno.test("a reply arrives as it was sent, with its generation", () => {
   fc.assert(fc.property(word, word, reply, fc.boolean(), (generation, id, reply, expired) => {
     const sent = expired ? { ...reply, expired } : reply;
-    assert.deepEqual(decodeReply(joined(encodeReply(generation, id, sent))), {
+    assert.deepEqual(decodeReply(recordOf(encodeReply(generation, id, sent))), {
       generation,
       id,
       reply: sent,
@@ -100,7 +97,8 @@ Deno.test("an outcome without words is bytes only, 28 of them", () => {
   };
   const size_bytes = (count: number) => {
     const outcomes = Array.from({ length: count }, () => ran);
-    return joined(encodeReply(1, 1, { outcomes, added_headers: [], logs: [] })).length;
+    const { start, end } = recordOf(encodeReply(1, 1, { outcomes, added_headers: [], logs: [] }));
+    return end - start;
   };
   assert.deepEqual([size_bytes(1), size_bytes(2)], [40, 68]);
 });

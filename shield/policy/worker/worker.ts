@@ -8,10 +8,11 @@ import { createTurns, UNBOUNDED } from "../turns/pool_turns.ts";
 import {
   openRing,
   type Ring,
-  ringRead,
+  ringPutBlocking,
+  ringSignal,
   ringSignals,
+  ringTake,
   ringWaitBlocking,
-  ringWriteBlocking,
 } from "../ring/ring.ts";
 import {
   decodeRequest,
@@ -21,6 +22,7 @@ import {
   type WorkerRequest,
 } from "../ring/ring_message.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
+import { HeldReplies } from "./held_replies.ts";
 import { createInstances } from "./worker_instances.ts";
 import {
   ENDED,
@@ -51,11 +53,14 @@ interface Waiting {
   readonly most_ms: number;
 }
 
+type WaitingTurns = ReturnType<typeof createTurns<Waiting>>;
+
 interface Thread {
   readonly requests: Ring;
   readonly replies: Ring;
   readonly progress: Int32Array<SharedArrayBuffer>;
   readonly runner: ChainRunner;
+  readonly held: HeldReplies;
   mail_handled: number;
   /**
    * The thread's working time in guests. It is no more than their fuel can take, so pauses of the
@@ -64,6 +69,8 @@ interface Thread {
   worked_ms: number;
 }
 
+/** Requests are copied out of the ring in pieces of so many bytes: one that waits keeps its piece. */
+const TAKEN_BYTES = 65_536;
 /** The most time that a unit of fuel takes, and that a call takes besides its fuel, in ms. */
 const UNIT_MS = 1e-6;
 const CALL_MS = 0.1;
@@ -83,10 +90,12 @@ function createThread(start: Start): Thread {
   }
   const behind_ms = start.now_ms - performance.now();
   const progress = new Int32Array(start.progress);
+  const replies = openRing(start.replies);
   return {
     requests: openRing(start.requests),
-    replies: openRing(start.replies),
+    replies,
     progress,
+    held: new HeldReplies(() => ringSignal(replies)),
     mail_handled: 0,
     worked_ms: 0,
     runner: {
@@ -115,13 +124,17 @@ function handle(thread: Thread, mail: Exclude<WorkerMail, Start>): void {
  * Whether nobody waits for a request any more because others took the time. Where the machine took it,
  * the process has not noticed either and waits on.
  */
-function isExpired(thread: Thread, { request, worked_ms, most_ms }: Waiting): boolean {
+function isExpired(
+  thread: Thread,
+  { request, worked_ms, most_ms }: Waiting,
+  now_ms: number,
+): boolean {
   const others_ms = thread.worked_ms - worked_ms;
-  return thread.runner.now() > request.deadline_ms && others_ms >= most_ms;
+  return now_ms > request.deadline_ms && others_ms >= most_ms;
 }
 
-function receive(thread: Thread, request: WorkerRequest): Waiting {
-  const left_ms = Math.max(request.deadline_ms - thread.runner.now(), LEFT_MS);
+function receive(thread: Thread, request: WorkerRequest, now_ms: number): Waiting {
+  const left_ms = Math.max(request.deadline_ms - now_ms, LEFT_MS);
   return { request, worked_ms: thread.worked_ms, most_ms: left_ms / 2 };
 }
 
@@ -134,43 +147,59 @@ function workOf({ outcomes }: WorkerReply): number {
   return worked_ms;
 }
 
-function answer(thread: Thread, waiting: Waiting): void {
+/** Answers a request whose turn has come; `now_ms` is the time now. */
+function answer(thread: Thread, waiting: Waiting, now_ms: number): void {
   const { request } = waiting;
-  const { runner, replies } = thread;
-  const reply = isExpired(thread, waiting) ? EXPIRED : runChain(runner, request);
-  thread.worked_ms += workOf(reply);
-  ringWriteBlocking(
+  const { runner, replies, held } = thread;
+  held.before(request.tenant_id, now_ms);
+  const reply = isExpired(thread, waiting, now_ms) ? EXPIRED : runChain(runner, request);
+  const work_ms = workOf(reply);
+  thread.worked_ms += work_ms;
+  ringPutBlocking(
     replies,
     encodeReply(request.generation, request.id, reply),
     () => isEnded(thread),
   );
+  held.put(request.tenant_id, work_ms, now_ms);
+}
+
+/** Takes all requests out of the ring; they wait for their turns. */
+function takeRequests(thread: Thread, turns: WaitingTurns): void {
+  for (;;) {
+    const records = ringTake(thread.requests, TAKEN_BYTES);
+    if (records === undefined) return;
+    const now_ms = thread.runner.now();
+    while (records.next()) {
+      const request = decodeRequest(records);
+      const size_bytes = records.end - records.start;
+      turns.push(request.tenant_id, receive(thread, request, now_ms), size_bytes);
+    }
+  }
 }
 
 /**
  * Works until there is mail, or until the thread is ended. What is left in `turns` waits for the next
  * time.
  */
-function work(thread: Thread, turns: ReturnType<typeof createTurns<Waiting>>): void {
-  const { requests, progress } = thread;
+function work(thread: Thread, turns: WaitingTurns): void {
+  const { requests, progress, held, runner } = thread;
   for (;;) {
     const seen = ringSignals(requests);
-    for (;;) {
-      const record = ringRead(requests);
-      if (record === undefined) break;
-      const request = decodeRequest(record);
-      turns.push(request.tenant_id, receive(thread, request), record.length);
-    }
+    takeRequests(thread, turns);
     // This comes after reading: a request may need a module whose mail was sent before it.
-    if (isEnded(thread) || Atomics.load(progress, MAIL) !== thread.mail_handled) return;
+    if (isEnded(thread) || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
     const waiting = turns.take();
-    if (waiting !== undefined) {
-      const began_ms = thread.runner.now();
-      answer(thread, waiting);
-      turns.charge(waiting.request.tenant_id, thread.runner.now() - began_ms);
+    if (waiting === undefined) {
+      held.tell();
+      // Mail signals the ring, too, so whatever came after `seen` was read ends the wait.
+      ringWaitBlocking(requests, seen);
+      continue;
     }
-    // Mail signals the ring, too, so whatever came after `seen` was read ends the wait.
-    if (waiting === undefined) ringWaitBlocking(requests, seen);
+    const began_ms = runner.now();
+    answer(thread, waiting, began_ms);
+    turns.charge(waiting.request.tenant_id, runner.now() - began_ms);
   }
+  held.tell();
 }
 
 /** Starts the thread. The first mail is `start`, and every other one was announced. */

@@ -1,0 +1,27 @@
+/**
+ * The writer of a ring on a thread with an event loop: what one turn puts into the ring wakes the reader
+ * together. Knows no messages.
+ */
+import { type Ring, ringPut, ringSignal } from "./ring.ts";
+
+/**
+ * The most records that wait for the end of their turn: the reader may begin before the turn is over when
+ * there is much to do.
+ */
+const UNSAID_MOST = 32;
+
+/** Makes the writer of a ring. It answers false when the ring has no room now. */
+export function createSender(ring: Ring): (parts: readonly Uint8Array[]) => boolean {
+  let unsaid = 0;
+  const say = () => {
+    if (unsaid === 0) return;
+    unsaid = 0;
+    ringSignal(ring);
+  };
+  return (parts) => {
+    if (!ringPut(ring, parts)) return false;
+    if (++unsaid === 1) queueMicrotask(say);
+    else if (unsaid >= UNSAID_MOST) say();
+    return true;
+  };
+}

@@ -1,0 +1,15 @@
+/** Records as a ring gives them to its reader, for tests of what is in them. */
+import { openRing, type Records, ringMemory, ringPut, ringTake } from "../ring/ring.ts";
+
+/** The record of these parts, taken out of a ring behind another record. */
+export function recordOf(parts: readonly Uint8Array[]): Records {
+  const size_bytes = parts.reduce((sum, part) => sum + part.length, 0);
+  const ring = openRing(ringMemory(size_bytes + 64));
+  ringPut(ring, [new Uint8Array(3)]);
+  ringPut(ring, parts);
+  const records = ringTake(ring, ring.data.length);
+  if (records === undefined) throw new Error("the ring is empty");
+  records.next();
+  records.next();
+  return records;
+}
