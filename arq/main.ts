@@ -2,15 +2,12 @@
  * The entry point of `arq`, around the commands. They get arguments, clocks, signals and files from here
  * and read none themselves.
  */
-import { fileURLToPath } from "node:url";
 import { CALLED_BY_VARIABLES, calledAs } from "./program/called_as.ts";
 import { diskFiles } from "./terminal/disk_files.ts";
-import { asksForJson, EXIT, exitCodeOf, explain, explainJson } from "./terminal/exit.ts";
-import { Interrupted, isBrokenPipe } from "./terminal/exit.ts";
 import { configFolder, FOLDER_VARIABLES, stateFolders } from "./bus/folders.ts";
 import { createOutput, print } from "./terminal/io.ts";
 import type { Io, ScreenSize } from "./terminal/io.ts";
-import { runProgram } from "./program/program.ts";
+import { VERSION } from "../shared/version.ts";
 
 /** The folder of the caller. `deno task` changes the folder and leaves the caller's in a variable. */
 function callerFolder(): string {
@@ -23,16 +20,20 @@ function variable(name: string): string | undefined {
   return permission.state === "granted" ? Deno.env.get(name) : undefined;
 }
 
+// What only some command lines need is loaded when one needs it.
+const endings = () => import("./terminal/exit.ts");
+const program = () => import("./program/program.ts");
+
 /** The paths of `.arqon` in this folder and the ones above it, then in this checkout. */
 function allStateFolders(cwd: string): string[] {
-  const own = import.meta.url.startsWith("file:")
-    ? [fileURLToPath(new URL("../.arqon", import.meta.url))]
-    : [];
-  return [...new Set([...stateFolders(cwd), ...own])];
+  // This file is in `arq` wherever it is a file. node:url would be loaded for this alone.
+  const own = import.meta.dirname?.replace(/([\\/])arq$/, "$1.arqon");
+  return [...new Set([...stateFolders(cwd), ...(own === undefined ? [] : [own])])];
 }
 
 /** Stops the command orderly at the first signal, and at once at the second. */
-function listenForSignals(stop: AbortController): void {
+async function listenForSignals(stop: AbortController): Promise<void> {
+  const { EXIT, Interrupted } = await endings();
   const codes = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
@@ -57,7 +58,7 @@ function screenSize(): ScreenSize | undefined {
 
 async function main(): Promise<number> {
   const stop = new AbortController();
-  listenForSignals(stop);
+  await listenForSignals(stop);
   const stopOn = (error: unknown) => stop.abort(error);
   const cwd = callerFolder();
   const has_color = Deno.stdout.isTerminal() && (variable("NO_COLOR") ?? "") === "";
@@ -85,11 +86,14 @@ async function main(): Promise<number> {
   };
   let exit_code: number;
   try {
+    const { runProgram } = await program();
     exit_code = await runProgram(io, Deno.args);
     await io.stdout.flush();
   } catch (thrown) {
     // Whatever fails while everything is being stopped has failed because of the stop.
     const error = stop.signal.aborted ? stop.signal.reason : thrown;
+    const { asksForJson, exitCodeOf, explain, explainJson, Interrupted, isBrokenPipe } =
+      await endings();
     exit_code = exitCodeOf(error);
     const silent = error instanceof Interrupted || isBrokenPipe(error);
     const text = asksForJson(Deno.args) ? explainJson(error) : explain(error);
@@ -108,5 +112,7 @@ if (import.meta.main) {
     const { isTrial, runTrial } = await import("../shield/policy/modules/compile_child.ts");
     if (isTrial(Deno.args)) await runTrial(Deno.args);
   }
-  Deno.exit(await main());
+  // Scripts ask for the version only; it needs no definition of commands.
+  if (Deno.args.length === 1 && Deno.args[0] === "--version") console.log(VERSION);
+  else Deno.exit(await main());
 }

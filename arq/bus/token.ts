@@ -2,13 +2,6 @@
  * Makes keys, signs tokens with jose, and reads the values of `--ttl` and `--grant`. Pure except for the
  * random numbers of new keys; the commands read and write files.
  */
-import {
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  SignJWT,
-} from "@panva/jose";
 import type { JWK } from "@panva/jose";
 import { isRoomPattern } from "@arqon/proto";
 import { CommandError, usageError } from "../terminal/exit.ts";
@@ -21,6 +14,9 @@ export type Algorithm = typeof ALGORITHMS[number];
 export const ROLES = ["user", "service", "admin"] as const;
 /** One of `ROLES`. */
 export type Role = typeof ROLES[number];
+
+/** Loaded by who signs: reading an option needs no cryptography. */
+const jose = () => import("@panva/jose");
 
 const ACTIONS = ["publish", "subscribe", "presence", "command"];
 
@@ -129,6 +125,7 @@ export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): 
   const { tenant, role, grants } = claims;
   const payload = { tenant_id: tenant, role, ...(grants === undefined ? {} : { grants }) };
   try {
+    const { importJWK, SignJWT } = await jose();
     const key = await importJWK(jwk, alg);
     return await new SignJWT(payload)
       .setProtectedHeader({ alg, typ: "JWT", ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) })
@@ -148,6 +145,7 @@ export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): 
 
 /** Makes a key pair: the private JWK, and the public JWK for a key set. */
 export async function newKeyPair(alg: Algorithm): Promise<{ private_jwk: JWK; public_jwk: JWK }> {
+  const { calculateJwkThumbprint, exportJWK, generateKeyPair } = await jose();
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
   const public_jwk = await exportJWK(publicKey);
   const kid = await calculateJwkThumbprint(public_jwk);

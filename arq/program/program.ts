@@ -4,10 +4,6 @@
  */
 import { Command, CommanderError, Option } from "commander";
 import { VERSION } from "../../shared/version.ts";
-import { authGen } from "../commands/auth/auth_gen.ts";
-import { authKeys } from "../commands/auth/auth_keys.ts";
-import { pub } from "../commands/room/pub.ts";
-import { sub } from "../commands/room/sub.ts";
 import { asksForJson, EXIT, EXIT_HELP } from "../terminal/exit.ts";
 import { reflow } from "./help_text.ts";
 import { print } from "../terminal/io.ts";
@@ -36,6 +32,12 @@ import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "../bus/to
 import type { Grant } from "../bus/token.ts";
 import { wrongCommandLine } from "./wrong_command_line.ts";
 
+// A command is loaded when it runs.
+const authGen = () => import("../commands/auth/auth_gen.ts");
+const authKeys = () => import("../commands/auth/auth_keys.ts");
+const pub = () => import("../commands/room/pub.ts");
+const sub = () => import("../commands/room/sub.ts");
+
 function addAuth(program: Command, run: Run): void {
   const auth = program.command("auth").description("make keys and tokens, and revoke tokens");
   auth.command("keys")
@@ -46,7 +48,7 @@ function addAuth(program: Command, run: Run): void {
     )
     .option("--json", "print the paths as JSON")
     .addHelpText("after", examples("arq auth keys --out keys", "arq auth keys --alg EdDSA --json"))
-    .action(run((io, flags) => authKeys(io, flags)));
+    .action(run(async (io, flags) => (await authKeys()).authKeys(io, flags)));
   auth.command("gen")
     .description("make a token and print it; with the context's or the dev bus's key")
     .addOption(new Option("--role <name>", "role of the token").choices(ROLES).default("user"))
@@ -72,7 +74,7 @@ function addAuth(program: Command, run: Run): void {
         "arq auth gen --key keys/arqon-private.jwk.json --issuer https://issuer.example --audience arqon",
       ),
     )
-    .action(run((io, flags) => authGen(io, flags)));
+    .action(run(async (io, flags) => (await authGen()).authGen(io, flags)));
   addRevocations(auth, run);
 }
 
@@ -108,7 +110,9 @@ function addPub(program: Command, run: Run): void {
         ),
     )
     .action(
-      run((io, flags, [name, data]) => pub(io, name as string, data as string | undefined, flags)),
+      run(async (io, flags, [name, data]) =>
+        (await pub()).pub(io, name as string, data as string | undefined, flags)
+      ),
     );
 }
 
@@ -156,14 +160,41 @@ function addSub(program: Command, run: Run): void {
           `arq sub lobby --presence --meta '{"status":"here"}'`,
         ),
     )
-    .action(run((io, flags, [rooms]) => sub(io, rooms as string[], flags)));
+    .action(run(async (io, flags, [rooms]) => (await sub()).sub(io, rooms as string[], flags)));
 }
 
+/** What adds commands to the program, and the words under which they stand there. */
+const PARTS: readonly (readonly [
+  add: (program: Command, run: Run) => void,
+  ...words: readonly string[],
+])[] = [
+  [addInit, "init"],
+  [addConfig, "config"],
+  [addContext, "context"],
+  [addDoctor, "doctor"],
+  [addServe, "serve"],
+  [addDev, "dev"],
+  [addAuth, "auth"],
+  [addPub, "pub"],
+  [addSub, "sub"],
+  [addRoom, "room"],
+  [addPolicy, "policy"],
+  [addSchema, "schema"],
+  [addMirror, "mirror"],
+  [addObserve, "status", "top", "tail"],
+  [addAudit, "audit"],
+  [addBackup, "backup", "restore"],
+  [addStandby, "standby"],
+  [addTrace, "trace"],
+  [addCompletion, "completion", "man", "__complete"],
+];
+
 /**
- * Defines every command with its options and help. Commands run from this definition, and the completion, the
- * manual page and documents are made from it. It does nothing by itself.
+ * Defines every command with its options and help, or only those that begin with the word `only`. Commands
+ * run from this definition, and the completion, the manual page and documents are made from it. It does
+ * nothing by itself.
  */
-export function buildProgram(run: Run): Command {
+export function buildProgram(run: Run, only?: string): Command {
   const program = new Command("arq")
     .description("The command line of ArqonBus.")
     .version(VERSION)
@@ -172,27 +203,22 @@ export function buildProgram(run: Run): Command {
     .enablePositionalOptions()
     .exitOverride()
     .addHelpText("afterAll", `\n${EXIT_HELP}`);
-  addInit(program, run);
-  addConfig(program, run);
-  addContext(program, run);
-  addDoctor(program, run);
-  addServe(program, run);
-  addDev(program, run);
-  addAuth(program, run);
-  addPub(program, run);
-  addSub(program, run);
-  addRoom(program, run);
-  addPolicy(program, run);
-  addSchema(program, run);
-  addMirror(program, run);
-  addObserve(program, run);
-  addAudit(program, run);
-  addBackup(program, run);
-  addStandby(program, run);
-  addTrace(program, run);
-  addCompletion(program, run);
+  for (const [add, ...words] of PARTS) {
+    if (only === undefined || words.includes(only)) add(program, run);
+  }
   everyOne(program).forEach(busOptionsLast);
   return program;
+}
+
+/**
+ * The first word of a command line, when a program with nothing else is enough for it. Completion and manual
+ * page describe the whole program, and so does help.
+ */
+function onlyWord([word]: readonly string[]): string | undefined {
+  const is_enough = PARTS.some(([add, ...words]) =>
+    add !== addCompletion && word !== undefined && words.includes(word)
+  );
+  return is_enough ? word : undefined;
 }
 
 const everyOne = (command: Command): Command[] => [
@@ -206,11 +232,12 @@ const HELP_COLUMNS = 100;
 /** Runs one command line. Resolves with its exit code; rejects with the error of the command. */
 export async function runProgram(io: Io, args: readonly string[]): Promise<number> {
   let exit_code: number = EXIT.ok;
-  const program = buildProgram((action) => async (...parsed) => {
+  const run: Run = (action) => async (...parsed) => {
     const command = parsed.pop() as Command;
     parsed.pop();
     exit_code = await action(io, await flagsOf(io, command), parsed);
-  });
+  };
+  const program = buildProgram(run, onlyWord(args));
   const width = Math.min(io.size()?.columns ?? HELP_COLUMNS, HELP_COLUMNS);
   for (const command of everyOne(program)) {
     command.configureOutput({
@@ -233,6 +260,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     if (error.exitCode === 0) return EXIT.ok;
     // The command line names a group and no command; commander has shown its help.
     if (error.code === "commander.help" && !asksForJson(args)) return EXIT.usage;
-    throw wrongCommandLine(error, program, args);
+    // What was meant may be any command.
+    throw wrongCommandLine(error, buildProgram(run), args);
   }
 }

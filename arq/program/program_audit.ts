@@ -3,10 +3,12 @@ import { Option } from "commander";
 import type { Command } from "commander";
 import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
 import { parseAnchor } from "../config/audit_anchor.ts";
-import { auditList } from "../commands/audit/audit_list.ts";
 import { examples, id, positive, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { parseSeconds } from "../bus/token.ts";
+
+// A command is loaded when it runs.
+const auditList = () => import("../commands/audit/audit_list.ts");
 
 function addList(audit: Command, run: Run): void {
   withConnection(audit.command("list", { isDefault: true }))
@@ -38,7 +40,7 @@ function addList(audit: Command, run: Run): void {
           "arq audit --follow --outcome refused",
         ),
     )
-    .action(run((io, flags) => auditList(io, flags)));
+    .action(run(async (io, flags) => (await auditList()).auditList(io, flags)));
 }
 
 function addVerify(audit: Command, run: Run): void {

@@ -1,14 +1,10 @@
 /** The command line of `arq context …` as commander sees it; what a command does is in `commands/`. */
 import type { Command } from "commander";
-import {
-  contextAdd,
-  contextList,
-  contextRemove,
-  contextShow,
-  contextUse,
-} from "../commands/setup/context.ts";
 import { examples, id, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+
+// A command is loaded when it runs.
+const contexts = () => import("../commands/setup/context.ts");
 
 const ORDER = `
 Which bus a command takes, the first that there is:
@@ -50,7 +46,9 @@ function addAdd(context: Command, run: Run): void {
         "arq context add prod --update --tenant acme",
       ),
     )
-    .action(run((io, flags, [name]) => contextAdd(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) => (await contexts()).contextAdd(io, name as string, flags)),
+    );
 }
 
 /** Adds `arq context` and its commands. */
@@ -64,12 +62,14 @@ export function addContext(program: Command, run: Run): void {
     .argument("<context>", "its name")
     .option("--json", "print it as JSON")
     .addHelpText("after", examples("arq context use prod", "arq context use dev"))
-    .action(run((io, flags, [name]) => contextUse(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) => (await contexts()).contextUse(io, name as string, flags)),
+    );
   context.command("list")
     .description("all contexts; a star stands before the one in use")
     .option("--json", "print them as JSON")
     .addHelpText("after", examples("arq context list", "arq context list --json | jq .current"))
-    .action(run((io, flags) => contextList(io, flags)));
+    .action(run(async (io, flags) => (await contexts()).contextList(io, flags)));
   withConnection(context.command("show"))
     .description("the bus that a command takes here, and why")
     .option("--json", "print it as JSON")
@@ -78,11 +78,13 @@ export function addContext(program: Command, run: Run): void {
       "\nThe order is in arq context --help.\n" +
         examples("arq context show", "arq context show --context prod"),
     )
-    .action(run((io, flags) => contextShow(io, flags)));
+    .action(run(async (io, flags) => (await contexts()).contextShow(io, flags)));
   context.command("remove")
     .description("take a context away; its key and token files stay")
     .argument("<context>", "its name")
     .option("--json", "print it as JSON")
     .addHelpText("after", examples("arq context remove prod"))
-    .action(run((io, flags, [name]) => contextRemove(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) => (await contexts()).contextRemove(io, name as string, flags)),
+    );
 }

@@ -1,14 +1,11 @@
 /** The command line of `arq mirror …` as commander sees it; what a command does is in `commands/`. */
 import type { Command } from "commander";
-import {
-  mirrorList,
-  mirrorRemove,
-  mirrorReset,
-  mirrorSet,
-} from "../commands/mirror/mirror_rules.ts";
-import { mirrorDiff, mirrorExplain } from "../commands/mirror/mirror_watch.ts";
 import { examples, fraction, id, subjectTenant, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+
+// A command is loaded when it runs.
+const mirrorRules = () => import("../commands/mirror/mirror_rules.ts");
+const mirrorWatch = () => import("../commands/mirror/mirror_watch.ts");
 
 const PREFIX = "a room or the beginning of one ('vehicles-*'), or a subject ('in.t.acme.*')";
 
@@ -36,24 +33,30 @@ function addRules(mirror: Command, run: Run): void {
         ),
     )
     .action(
-      run((io, flags, [prefix, share]) => mirrorSet(io, prefix as string, share as number, flags)),
+      run(async (io, flags, [prefix, share]) =>
+        (await mirrorRules()).mirrorSet(io, prefix as string, share as number, flags)
+      ),
     );
   withJson(mirror.command("list"))
     .description("the rules in force, of the configuration and of all tenants")
     .option("--tenant <id>", "only those that this tenant has set", id("tenant"))
     .addHelpText("after", examples("arq mirror list", "arq mirror list --tenant acme --json"))
-    .action(run((io, flags) => mirrorList(io, flags)));
+    .action(run(async (io, flags) => (await mirrorRules()).mirrorList(io, flags)));
   withOwner(mirror.command("remove"))
     .description("take a tenant's rule away; those of the configuration stay")
     .argument("<prefix>", PREFIX)
     .addHelpText("after", examples("arq mirror remove 'vehicles-*'"))
-    .action(run((io, flags, [prefix]) => mirrorRemove(io, prefix as string, flags)));
+    .action(
+      run(async (io, flags, [prefix]) =>
+        (await mirrorRules()).mirrorRemove(io, prefix as string, flags)
+      ),
+    );
   withJson(mirror.command("reset"))
     .description("start a tenant's settings anew when the bus cannot read what is stored")
     .addHelpText("after", "\nMirror rules, schema mappings and room classes are none then.\n")
     .option("--tenant <id>", "tenant", id("tenant"), "default")
     .addHelpText("after", examples("arq mirror reset --tenant acme"))
-    .action(run((io, flags) => mirrorReset(io, flags)));
+    .action(run(async (io, flags) => (await mirrorRules()).mirrorReset(io, flags)));
 }
 
 /** Adds `arq mirror` and its commands. */
@@ -71,7 +74,11 @@ export function addMirror(program: Command, run: Run): void {
         "arq mirror explain in.t.acme.r.lobby --key 4bf92f3577b34da6a3ce929d0e0e4736",
       ),
     )
-    .action(run((io, flags, [subject]) => mirrorExplain(io, subject as string, flags)));
+    .action(
+      run(async (io, flags, [subject]) =>
+        (await mirrorWatch()).mirrorExplain(io, subject as string, flags)
+      ),
+    );
   withJson(mirror.command("diff"))
     .description("what candidates would have decided, beside what production decided")
     .option("--tenant <id>", "tenant", id("tenant"), "default")
@@ -87,5 +94,5 @@ export function addMirror(program: Command, run: Run): void {
           "arq mirror diff --candidate policy:next --reset",
         ),
     )
-    .action(run((io, flags) => mirrorDiff(io, flags)));
+    .action(run(async (io, flags) => (await mirrorWatch()).mirrorDiff(io, flags)));
 }

@@ -1,8 +1,5 @@
 /** The command line of `arq status`, `arq top` and `arq tail`, which show what the bus does. */
 import type { Command } from "commander";
-import { status } from "../commands/cluster/status.ts";
-import { tail } from "../commands/cluster/tail.ts";
-import { top } from "../commands/cluster/top.ts";
 import {
   examples,
   id,
@@ -12,6 +9,11 @@ import {
   withOpsTokenFile,
 } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+
+// A command is loaded when it runs.
+const status = () => import("../commands/cluster/status.ts");
+const tail = () => import("../commands/cluster/tail.ts");
+const top = () => import("../commands/cluster/top.ts");
 
 const seconds = positive("a number of seconds up to 3600", false, 3_600);
 const count = positive("a whole number above 0", true, 2 ** 53);
@@ -31,7 +33,7 @@ function addStatus(program: Command, run: Run): void {
           "arq status --ops-url http://10.0.0.7:4001 --json",
         ),
     )
-    .action(run((io, flags) => status(io, flags)));
+    .action(run(async (io, flags) => (await status()).status(io, flags)));
 }
 
 function addTop(program: Command, run: Run): void {
@@ -47,7 +49,7 @@ function addTop(program: Command, run: Run): void {
         "\none before, in a pipe it follows it.\n" +
         examples("arq top", "arq top --interval 5 --rows 20", "arq top --count 1 --json"),
     )
-    .action(run((io, flags) => top(io, flags)));
+    .action(run(async (io, flags) => (await top()).top(io, flags)));
 }
 
 function addTail(program: Command, run: Run): void {
@@ -63,7 +65,7 @@ function addTail(program: Command, run: Run): void {
         "\nWho reads too slowly misses messages, and is told so on stderr.\n" +
         examples("arq tail lobby", "arq tail orders --tenant acme --json | jq .type"),
     )
-    .action(run((io, flags, [name]) => tail(io, name as string, flags)));
+    .action(run(async (io, flags, [name]) => (await tail()).tail(io, name as string, flags)));
 }
 
 /** Adds `arq status`, `arq top` and `arq tail`. */

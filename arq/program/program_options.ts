@@ -8,7 +8,6 @@ import { InvalidArgumentError, Option } from "commander";
 import { idProblem } from "@arqon/proto";
 import { CommandError } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
-import { contextBus } from "../bus/target.ts";
 
 /** A parser whose errors become commander's, so that they name the option. */
 export function value<T>(parse: (text: string) => T): (text: string) => T {
@@ -151,6 +150,7 @@ export async function flagsOf(io: Io, command: Command): Promise<Record<string, 
   };
   const wanted = takes_context ? tenantWanted(command) : undefined;
   if (wanted === undefined) return flags;
+  const { contextBus } = await import("../bus/target.ts");
   const tenant = (await contextBus(io, flags))?.tenant;
   if (tenant === undefined) return flags;
   return wanted === "always" ? { ...flags, tenant } : { ...flags, ownTenant: tenant };

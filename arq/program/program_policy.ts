@@ -3,14 +3,16 @@ import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
 import { HOOKS } from "../../shield/policy/abi/policy.ts";
-import { policyRemove, policyReset, policyRollback } from "../commands/policy/policy_change.ts";
-import { policyDeploy } from "../commands/policy/policy_deploy.ts";
-import { policyList } from "../commands/policy/policy_list.ts";
-import { policyLogs } from "../commands/policy/policy_logs.ts";
-import { policyQuarantine, policyRelease } from "../commands/policy/policy_quarantine.ts";
 import { examples, fraction, id, positive, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addLocalPolicy } from "./program_policy_local.ts";
+
+// A command is loaded when it runs.
+const policyChange = () => import("../commands/policy/policy_change.ts");
+const policyDeploy = () => import("../commands/policy/policy_deploy.ts");
+const policyList = () => import("../commands/policy/policy_list.ts");
+const policyLogs = () => import("../commands/policy/policy_logs.ts");
+const policyQuarantine = () => import("../commands/policy/policy_quarantine.ts");
 
 /** The bus has the same bound. */
 const ORDER_MAX = 1_000_000;
@@ -63,7 +65,11 @@ function addDeploy(policy: Command, run: Run): void {
         "arq policy deploy new.wasm --name bad_words --observe --percent 10%",
       ),
     )
-    .action(run((io, flags, [file]) => policyDeploy(io, file as string, flags)));
+    .action(
+      run(async (io, flags, [file]) =>
+        (await policyDeploy()).policyDeploy(io, file as string, flags)
+      ),
+    );
 }
 
 function addChanges(policy: Command, run: Run): void {
@@ -72,16 +78,20 @@ function addChanges(policy: Command, run: Run): void {
     .option("--to <version>", "which (default: the one before; again: one more back)", version)
     .option("--yes", "do not ask before several changes are taken back")
     .addHelpText("after", examples("arq policy rollback", "arq policy rollback --to 7"))
-    .action(run((io, flags) => policyRollback(io, flags)));
+    .action(run(async (io, flags) => (await policyChange()).policyRollback(io, flags)));
   withTenant(policy.command("remove"))
     .description("take a policy out of a tenant's chain")
     .argument("<name>", "its name", id("policy name"))
     .addHelpText("after", examples("arq policy remove bad_words --tenant acme"))
-    .action(run((io, flags, [name]) => policyRemove(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) =>
+        (await policyChange()).policyRemove(io, name as string, flags)
+      ),
+    );
   withTenant(policy.command("reset"))
     .description("start a tenant's policies anew when the bus cannot read what is stored")
     .addHelpText("after", examples("arq policy reset --tenant acme"))
-    .action(run((io, flags) => policyReset(io, flags)));
+    .action(run(async (io, flags) => (await policyChange()).policyReset(io, flags)));
 }
 
 function sha256(text: string): string {
@@ -96,13 +106,17 @@ function addQuarantine(policy: Command, run: Run): void {
     .description("modules that no node runs because they wedged or killed a worker")
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples("arq policy quarantine", "arq policy quarantine --json"))
-    .action(run((io, flags) => policyQuarantine(io, flags)));
+    .action(run(async (io, flags) => (await policyQuarantine()).policyQuarantine(io, flags)));
   withConnection(policy.command("release"))
     .description("let a module out of quarantine, on every node; for operators")
     .argument("<sha256>", "the module's, as arq policy quarantine has it", sha256)
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples(`arq policy release ${"0123456789abcdef".repeat(4)}`))
-    .action(run((io, flags, [module]) => policyRelease(io, module as string, flags)));
+    .action(
+      run(async (io, flags, [module]) =>
+        (await policyQuarantine()).policyRelease(io, module as string, flags)
+      ),
+    );
 }
 
 /** Adds `arq policy` and its commands. */
@@ -117,7 +131,7 @@ export function addPolicy(program: Command, run: Run): void {
     .option("--history", "earlier versions too")
     .option("--all", "every tenant with policies, as this node sees them")
     .addHelpText("after", examples("arq policy list --history", "arq policy list --all --json"))
-    .action(run((io, flags) => policyList(io, flags)));
+    .action(run(async (io, flags) => (await policyList()).policyList(io, flags)));
   addChanges(policy, run);
   addQuarantine(policy, run);
   withTenant(policy.command("logs"))
@@ -132,5 +146,5 @@ export function addPolicy(program: Command, run: Run): void {
       "after",
       examples("arq policy logs --tenant acme --count 20", "arq policy logs -f --tenant acme"),
     )
-    .action(run((io, flags) => policyLogs(io, flags)));
+    .action(run(async (io, flags) => (await policyLogs()).policyLogs(io, flags)));
 }

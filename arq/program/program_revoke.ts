@@ -1,10 +1,12 @@
 /** The command line of `arq auth revoke` and `revocations` as commander sees it. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { revocations, revoke } from "../commands/auth/auth_revoke.ts";
 import { examples, id, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { parseSeconds } from "../bus/token.ts";
+
+// A command is loaded when it runs.
+const authRevoke = () => import("../commands/auth/auth_revoke.ts");
 
 /**
  * Reads a time: `now`, a span before now (`10m`), or a date in ISO 8601. The result is in Unix ms, or in ms
@@ -53,7 +55,7 @@ function addRevoke(auth: Command, run: Run): void {
           "arq auth revoke --tenant acme --user ann --undo",
         ),
     )
-    .action(run((io, flags) => revoke(io, flags)));
+    .action(run(async (io, flags) => (await authRevoke()).revoke(io, flags)));
 }
 
 /** Adds both commands to `arq auth`. */
@@ -63,5 +65,5 @@ export function addRevocations(auth: Command, run: Run): void {
     .description("what is revoked, of all tenants or of one")
     .option("--tenant <id>", "only of this tenant", id("tenant"))
     .addHelpText("after", examples("arq auth revocations", "arq auth revocations --tenant acme"))
-    .action(run((io, flags) => revocations(io, flags)));
+    .action(run(async (io, flags) => (await authRevoke()).revocations(io, flags)));
 }

@@ -2,18 +2,20 @@
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
-import { roomBans } from "../commands/room/room_bans.ts";
-import { roomLock, roomUnlock } from "../commands/room/room_lock.ts";
-import { roomLockRun } from "../commands/room/room_lock_run.ts";
-import { roomMembers } from "../commands/room/room_members.ts";
-import { roomBan, roomKick, roomUnban } from "../commands/room/room_moderate.ts";
-import { roomDelete, roomGet, roomSet } from "../commands/room/room_state.ts";
-import { roomWatch } from "../commands/room/room_watch.ts";
 import { addRoomHistory } from "./program_room_history.ts";
 import { examples, id, positive, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addRoomClass } from "./program_room_class.ts";
 import { parseSeconds, parseTtl } from "../bus/token.ts";
+
+// A command is loaded when it runs.
+const roomBans = () => import("../commands/room/room_bans.ts");
+const roomLock = () => import("../commands/room/room_lock.ts");
+const roomLockRun = () => import("../commands/room/room_lock_run.ts");
+const roomMembers = () => import("../commands/room/room_members.ts");
+const roomModerate = () => import("../commands/room/room_moderate.ts");
+const roomState = () => import("../commands/room/room_state.ts");
+const roomWatch = () => import("../commands/room/room_watch.ts");
 
 /** Most bytes of a user id in a token. */
 const USER_BYTES_MAX = 128;
@@ -53,7 +55,11 @@ function addState(group: Command, run: Run): void {
       "\nExit code 1 when the room has no such key.\n" +
         examples("arq room get lobby", "arq room get lobby topic", "arq room get lobby --json"),
     )
-    .action(run((io, flags, [name, key]) => roomGet(io, name as string, key as string, flags)));
+    .action(
+      run(async (io, flags, [name, key]) =>
+        (await roomState()).roomGet(io, name as string, key as string, flags)
+      ),
+    );
   withConditions(withRoom(group, "set").argument("<key>", "the key", nonEmpty))
     .description("write one key of a room's state")
     .argument("<value>", "the value: JSON, or else text, which becomes a JSON string")
@@ -68,14 +74,18 @@ function addState(group: Command, run: Run): void {
         ),
     )
     .action(
-      run((io, flags, [name, key, text]) =>
-        roomSet(io, name as string, key as string, text as string, flags)
+      run(async (io, flags, [name, key, text]) =>
+        (await roomState()).roomSet(io, name as string, key as string, text as string, flags)
       ),
     );
   withConditions(withRoom(group, "delete").argument("<key>", "the key", nonEmpty))
     .description("remove one key of a room's state")
     .addHelpText("after", examples("arq room delete lobby topic"))
-    .action(run((io, flags, [name, key]) => roomDelete(io, name as string, key as string, flags)));
+    .action(
+      run(async (io, flags, [name, key]) =>
+        (await roomState()).roomDelete(io, name as string, key as string, flags)
+      ),
+    );
 }
 
 /** Adds the conditions under which `set` and `delete` change a room. */
@@ -127,18 +137,20 @@ function addLock(group: Command, run: Run): void {
           'arq room unlock jobs --fence "$fence"',
         ),
     )
-    .action(run((io, flags, [name, words]) => {
+    .action(run(async (io, flags, [name, words]) => {
       const program = words as readonly string[];
       return program.length === 0
-        ? roomLock(io, name as string, flags)
-        : roomLockRun(io, name as string, program, flags);
+        ? (await roomLock()).roomLock(io, name as string, flags)
+        : (await roomLockRun()).roomLockRun(io, name as string, program, flags);
     }));
   withRoom(group, "unlock")
     .description("end a lock before its lease ends")
     .requiredOption("--fence <n>", "as arq room lock printed it", fence)
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", examples("arq room unlock jobs --fence 42"))
-    .action(run((io, flags, [name]) => roomUnlock(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) => (await roomLock()).roomUnlock(io, name as string, flags)),
+    );
 }
 
 function addModeration(group: Command, run: Run): void {
@@ -151,7 +163,9 @@ function addModeration(group: Command, run: Run): void {
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", role + examples("arq room kick lobby ann --reason 'off topic'"))
     .action(
-      run((io, flags, [name, user]) => roomKick(io, name as string, user as string, flags)),
+      run(async (io, flags, [name, user]) =>
+        (await roomModerate()).roomKick(io, name as string, user as string, flags)
+      ),
     );
   withRoom(group, "ban")
     .description("ban a user from the tenant, or with --room-only from the room")
@@ -171,14 +185,22 @@ function addModeration(group: Command, run: Run): void {
         "arq room ban lobby mallory --room-only",
       ),
     )
-    .action(run((io, flags, [name, user]) => roomBan(io, name as string, user as string, flags)));
+    .action(
+      run(async (io, flags, [name, user]) =>
+        (await roomModerate()).roomBan(io, name as string, user as string, flags)
+      ),
+    );
   withRoom(group, "unban")
     .description("lift a ban: of the tenant, or with --room-only of the room")
     .argument("<user>", "the user id", userId)
     .option("--room-only", "the ban of this room")
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", role + examples("arq room unban lobby mallory"))
-    .action(run((io, flags, [name, user]) => roomUnban(io, name as string, user as string, flags)));
+    .action(
+      run(async (io, flags, [name, user]) =>
+        (await roomModerate()).roomUnban(io, name as string, user as string, flags)
+      ),
+    );
   withConnection(group.command("bans"))
     .argument("[room]", "the room", room)
     .description("print who is kept out: user, scope, until when, by whom, why")
@@ -195,7 +217,11 @@ function addModeration(group: Command, run: Run): void {
           "arq room bans lobby --json | jq .user_id",
         ),
     )
-    .action(run((io, flags, [name]) => roomBans(io, name as string | undefined, flags)));
+    .action(
+      run(async (io, flags, [name]) =>
+        (await roomBans()).roomBans(io, name as string | undefined, flags)
+      ),
+    );
 }
 
 function addPresence(group: Command, run: Run): void {
@@ -207,7 +233,11 @@ function addPresence(group: Command, run: Run): void {
       "after",
       examples("arq room members lobby", "arq room members lobby --json | jq -r .user_id"),
     )
-    .action(run((io, flags, [name]) => roomMembers(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) =>
+        (await roomMembers()).roomMembers(io, name as string, flags)
+      ),
+    );
   withRoom(group, "watch")
     .description("print who is in a room, then who comes and goes and how its state changes")
     .option(
@@ -223,7 +253,9 @@ function addPresence(group: Command, run: Run): void {
         "\non with what has changed meanwhile.\n" +
         examples("arq room watch lobby", "arq room watch lobby --json | jq -c 'select(.change)'"),
     )
-    .action(run((io, flags, [name]) => roomWatch(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) => (await roomWatch()).roomWatch(io, name as string, flags)),
+    );
 }
 
 /** Adds `arq room` and its commands. */

@@ -2,10 +2,12 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
-import { classExplain, classList, classRemove, classSet } from "../commands/room/room_class.ts";
 import { examples, id, positive, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { parseSeconds } from "../bus/token.ts";
+
+// A command is loaded when it runs.
+const roomClass = () => import("../commands/room/room_class.ts");
 
 /** The bus has the same bound. */
 const HISTORY_SIZE_MAX = 1_000_000;
@@ -79,7 +81,11 @@ function addSet(group: Command, run: Run): void {
           "arq room class set 'ticker-*' --slow-reader latest",
         ),
     )
-    .action(run((io, flags, [pattern]) => classSet(io, pattern as string, flags)));
+    .action(
+      run(async (io, flags, [pattern]) =>
+        (await roomClass()).classSet(io, pattern as string, flags)
+      ),
+    );
 }
 
 /** Adds `class` and its commands to `arq room`. */
@@ -92,12 +98,16 @@ export function addRoomClass(rooms: Command, run: Run): void {
       "after",
       examples("arq room class list", "arq room class list --tenant acme --json"),
     )
-    .action(run((io, flags) => classList(io, flags)));
+    .action(run(async (io, flags) => (await roomClass()).classList(io, flags)));
   addSet(group, run);
   withPattern(group.command("remove"))
     .description("take a tenant's class away; those of the configuration stay")
     .addHelpText("after", examples("arq room class remove 'orders-*'"))
-    .action(run((io, flags, [pattern]) => classRemove(io, pattern as string, flags)));
+    .action(
+      run(async (io, flags, [pattern]) =>
+        (await roomClass()).classRemove(io, pattern as string, flags)
+      ),
+    );
   withOwner(group.command("explain"))
     .description("say which class a room is of, with all its options, and why")
     .argument("<room>", "the room", room)
@@ -105,5 +115,7 @@ export function addRoomClass(rooms: Command, run: Run): void {
       "after",
       examples("arq room class explain orders-7", "arq room class explain lobby --tenant acme"),
     )
-    .action(run((io, flags, [name]) => classExplain(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) => (await roomClass()).classExplain(io, name as string, flags)),
+    );
 }

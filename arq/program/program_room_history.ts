@@ -1,11 +1,13 @@
 /** The command line of `arq room history` and `arq room replay`; what they do is in `commands/`. */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { roomHistory } from "../commands/room/room_history.ts";
-import { roomReplay } from "../commands/room/room_replay.ts";
 import { epoch, examples, offset, positive, rate, room } from "./program_options.ts";
 import { withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+
+// A command is loaded when it runs.
+const roomHistory = () => import("../commands/room/room_history.ts");
+const roomReplay = () => import("../commands/room/room_replay.ts");
 
 function addHistory(group: Command, run: Run): void {
   withConnection(group.command("history").argument("<room>", "the room", room))
@@ -29,7 +31,11 @@ function addHistory(group: Command, run: Run): void {
         "arq room history orders --all > orders.ndjson",
       ),
     )
-    .action(run((io, flags, [name]) => roomHistory(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) =>
+        (await roomHistory()).roomHistory(io, name as string, flags)
+      ),
+    );
 }
 
 function addReplay(group: Command, run: Run): void {
@@ -57,7 +63,9 @@ function addReplay(group: Command, run: Run): void {
           "arq room replay orders --to orders-copy --from 1200 --until 3400",
         ),
     )
-    .action(run((io, flags, [name]) => roomReplay(io, name as string, flags)));
+    .action(
+      run(async (io, flags, [name]) => (await roomReplay()).roomReplay(io, name as string, flags)),
+    );
 }
 
 /** Adds `history` and `replay` to `arq room`. */

@@ -1,9 +1,11 @@
 /** The command line of `arq trace` as commander sees it. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { trace } from "../commands/cluster/trace.ts";
 import { examples, httpUrl } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+
+// A command is loaded when it runs.
+const trace = () => import("../commands/cluster/trace.ts");
 
 /** Reads a trace id, or the trace id of a traceparent. */
 function traceId(text: string): string {
@@ -32,5 +34,5 @@ export function addTrace(program: Command, run: Run): void {
           "arq trace 0af7651916cd43dd8448eb211c80319c --jaeger-url http://127.0.0.1:16686 --json",
         ),
     )
-    .action(run((io, flags, [id]) => trace(io, id as string, flags)));
+    .action(run(async (io, flags, [id]) => (await trace()).trace(io, id as string, flags)));
 }

@@ -2,7 +2,7 @@
  * How a command ends: exit codes, and errors in words for people (what, where, what would be right). An error
  * never has a stack trace or a token.
  */
-import { ArqonError } from "@arqon/sdk";
+import { ArqonError } from "@arqon/proto";
 
 /** The exit codes; `arq --help` lists them. */
 export const EXIT = {

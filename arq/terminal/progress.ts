@@ -2,8 +2,7 @@
  * A progress bar on stderr for work that takes a while. It is shown only on a terminal, and only after a
  * moment.
  */
-import process from "node:process";
-import { SingleBar } from "cli-progress";
+import type { SingleBar } from "cli-progress";
 
 /** Time in ms before a bar is shown. */
 const PATIENCE_MS = 500;
@@ -25,13 +24,18 @@ export interface Progress {
   stop(): void;
 }
 
-/** Makes a progress bar, which shows nothing unless `is_tty`. `total` is undefined when nobody knows it. */
-export function createProgress(
+/**
+ * Makes a progress bar, which shows nothing and loads no package unless `is_tty`. `total` is undefined when
+ * nobody knows it.
+ */
+export async function createProgress(
   options: { is_tty: boolean; total: number | undefined; now: () => number; unit?: Unit },
-): Progress {
+): Promise<Progress> {
   const { is_tty, total, now, unit = "messages" } = options;
   const { size, name } = UNITS[unit];
   if (!is_tty) return { update() {}, stop() {} };
+  const { SingleBar } = await import("cli-progress");
+  const { default: process } = await import("node:process");
   const started_ms = now();
   let bar: SingleBar | undefined;
   let stopped = false;

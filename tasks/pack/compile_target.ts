@@ -26,13 +26,17 @@ export function programFile(name: string, target: Target): string {
   return target.includes("windows") ? `${name}.exe` : name;
 }
 
+/** With this flag `deno compile` leaves out what is loaded later; without it a binary has no graph to walk. */
+const WALKS_NO_GRAPH = "--unstable-lazy-dynamic-imports";
+
 /**
  * The flags of `deno compile` for a program whose task has `task_flags`: the same, except that the program
- * may start any program. It starts itself, for trial compilations and more Shields, at an unknown path, and
- * Deno has no word for "this program" in a permission.
+ * may start any program, and holds what it loads later. It starts itself, for trial compilations and more
+ * Shields, at an unknown path, and Deno has no word for "this program" in a permission.
  */
 export function compileFlags(task_flags: readonly string[]): string[] {
-  return task_flags.map((flag) => flag.startsWith("--allow-run=") ? "--allow-run" : flag);
+  return task_flags.filter((flag) => flag !== WALKS_NO_GRAPH)
+    .map((flag) => flag.startsWith("--allow-run=") ? "--allow-run" : flag);
 }
 
 /** The parts of a compiled program's own description that are checked. */

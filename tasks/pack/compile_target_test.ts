@@ -46,6 +46,12 @@ Deno.test("a compiled program may start itself, wherever it is", () => {
   ]);
 });
 
+Deno.test("a compiled program holds what it loads later", () => {
+  assert.deepEqual(compileFlags(["--unstable-lazy-dynamic-imports", "--unstable-net"]), [
+    "--unstable-net",
+  ]);
+});
+
 Deno.test("targets are known, and programs are called .exe on Windows alone", () => {
   assert.ok(isTarget("aarch64-apple-darwin"));
   assert.ok(!isTarget("linux"));

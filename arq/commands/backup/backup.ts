@@ -167,7 +167,7 @@ async function writeBackup(
     const hint = "another arq backup writes it, or one was killed: then remove it";
     throw new CommandError(`${partial} is there already`, EXIT.failure, hint);
   });
-  const progress = createProgress({
+  const progress = await createProgress({
     is_tty: io.stderr.is_tty,
     total: source.bytes,
     unit: "bytes",

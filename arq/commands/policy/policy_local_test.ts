@@ -276,7 +276,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
   }
   const root = new URL("../../..", import.meta.url).pathname;
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", "arq/main.ts"],
+    args: ["info", "--json", "arq/program/program.ts"],
     cwd: root,
     stdout: "piped",
     stderr: "null",

@@ -88,7 +88,7 @@ async function publishLines(
   source: Source,
   flags: PubFlags,
 ): Promise<Published> {
-  const progress = createProgress({
+  const progress = await createProgress({
     is_tty: io.stderr.is_tty && flags.json !== true,
     total: source.total,
     now: io.now,

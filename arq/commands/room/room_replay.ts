@@ -142,7 +142,7 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   const ids_epoch = await epochOfIds(room_id, flags, { offset: until, epoch }, isKnown);
   const done = new Acknowledged(from);
   const is_tty = io.stderr.is_tty && json !== true;
-  const progress = createProgress({ is_tty, total: undefined, now: io.now });
+  const progress = await createProgress({ is_tty, total: undefined, now: io.now });
   const target = connection.room(to);
   const started_ms = io.now();
   try {

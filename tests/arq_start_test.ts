@@ -1,0 +1,74 @@
+/**
+ * What the start of `arq` loads, counted in the graph of its modules: a command pays for no other one. Times
+ * are not measured here; docs/performance.md has them.
+ */
+import assert from "node:assert/strict";
+
+const ROOT = new URL("../", import.meta.url);
+
+interface Dependency {
+  readonly code?: { readonly specifier?: string };
+  readonly isDynamic?: boolean;
+}
+
+interface Graph {
+  readonly modules: readonly {
+    readonly specifier: string;
+    readonly dependencies?: readonly Dependency[];
+  }[];
+  readonly redirects: Readonly<Record<string, string>>;
+}
+
+/** Everything that is loaded before a file's own first line runs: paths in the checkout, and packages. */
+async function loadedBy(path: string): Promise<string[]> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", path],
+    cwd: ROOT,
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  const { modules, redirects }: Graph = JSON.parse(new TextDecoder().decode(stdout));
+  const dependencies = new Map(modules.map((one) => [one.specifier, one.dependencies ?? []]));
+  const loaded = new Set<string>();
+  const walk = (specifier: string) => {
+    const found = redirects[specifier] ?? specifier;
+    if (loaded.has(found)) return;
+    loaded.add(found);
+    for (const { code, isDynamic } of dependencies.get(found) ?? []) {
+      if (code?.specifier !== undefined && isDynamic !== true) walk(code.specifier);
+    }
+  };
+  walk(new URL(path, ROOT).href);
+  return [...loaded].map((one) => one.startsWith(ROOT.href) ? one.slice(ROOT.href.length) : one)
+    .sort();
+}
+
+Deno.test("deno walks the graph of what a command loads later only when it loads it", async () => {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+  assert.match(tasks.arq, /--unstable-lazy-dynamic-imports /);
+});
+
+const isPackage = (module: string) => /^(?:npm|jsr|node|https?):/.test(module);
+
+Deno.test("arq --version loads its own few files: no commander, no protocol, no package", async () => {
+  const loaded = await loadedBy("arq/main.ts");
+  assert.ok(loaded.length <= 6, loaded.join("\n"));
+  assert.deepEqual(loaded.filter((one) => isPackage(one) || /^(?:proto|sdk)\//.test(one)), []);
+});
+
+Deno.test("the definition of the commands loads no command, no SDK and only commander", async () => {
+  const loaded = await loadedBy("arq/program/program.ts");
+  const packages = loaded.filter(isPackage).map((one) => one.replace(/^npm:\/?|@[^@]*$/g, ""));
+  assert.deepEqual(packages, ["commander"]);
+  assert.deepEqual(loaded.filter((one) => /^(?:arq\/commands|sdk|brain)\//.test(one)), []);
+});
+
+for (const path of ["arq/commands/room/pub.ts", "arq/commands/cluster/status.ts"]) {
+  Deno.test(`${path} loads no package and no other command`, async () => {
+    const loaded = await loadedBy(path);
+    assert.deepEqual(loaded.filter((one) => isPackage(one) && !one.startsWith("node:")), []);
+    const others = loaded.filter((one) =>
+      /^(?:arq\/(?:commands|program)|shield|brain)\//.test(one)
+    );
+    assert.deepEqual(others, [path]);
+  });
+}
