@@ -14,7 +14,7 @@ import { HOSTILE } from "./fairness/hostile.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
 import { ALL } from "./load/all.ts";
 import { scenarioOf } from "./load/load_command.ts";
-import { LOAD_SCENARIOS } from "./load/scenarios.ts";
+import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
 import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
 import { PROCESSES } from "./processes/processes.ts";

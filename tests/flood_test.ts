@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { encodePing } from "@arqon/proto";
-import { startProgram } from "../bench/load/program.ts";
-import type { Program } from "../bench/load/program.ts";
+import { startProgram } from "../bench/measure/line_program.ts";
+import type { Program } from "../bench/measure/line_program.ts";
 import type { Flood, FloodPlan } from "../bench/sockets/flood_child.ts";
 import { SERVER_FLAGS } from "../shared/process/deno_command.ts";
 import { TURN_BYTES, TURN_FRAMES } from "../shared/turns/turns.ts";

@@ -2,7 +2,7 @@
  * Connections that publish to rooms of their own and hear themselves, each with so many messages under way.
  * They serve to count what a server does for each message, not to time it.
  */
-import type { Wire, WireConnection, WireSpec } from "../load/target.ts";
+import type { Wire, WireConnection, WireSpec } from "../load/targets/target.ts";
 
 /** A crowd whose connections are subscribed. */
 export interface EchoCrowd extends Disposable {

@@ -2,12 +2,12 @@
  * Counts the garbage of messages in a server of its own process, by V8's own count between two full
  * collections. The young generation is large enough to keep everything until it is counted.
  */
-import type { BareOptions } from "../load/bare_server.ts";
-import { type Program, startProgram } from "../load/program.ts";
-import type { Wire, WireSpec } from "../load/target.ts";
-import { usagesOf } from "../load/usage.ts";
-import { ARQON_WIRE } from "../load/wire_arqon.ts";
-import { RAW_WIRE } from "../load/wire_raw.ts";
+import type { BareOptions } from "../load/targets/bare_server.ts";
+import { type Program, startProgram } from "../measure/line_program.ts";
+import type { Wire, WireSpec } from "../load/targets/target.ts";
+import { usagesOf } from "../measure/usage.ts";
+import { ARQON_WIRE } from "../load/wires/wire_arqon.ts";
+import { RAW_WIRE } from "../load/wires/wire_raw.ts";
 import { ROOT } from "../measure/scenario.ts";
 import { median } from "../measure/statistics.ts";
 import { openCrowd } from "./echo_crowd.ts";
@@ -102,7 +102,7 @@ export const DENO_SERVER: GarbageServer = {
   start(flags, v8_flags) {
     const options: BareOptions = { kind: "deno" };
     const v8 = v8_flags.length === 0 ? [] : [`--v8-flags=${v8_flags.join(",")}`];
-    return startProgram("bench/load/bare_server.ts", {
+    return startProgram("bench/load/targets/bare_server.ts", {
       flags: [
         ...flags,
         ...v8,

@@ -8,10 +8,10 @@ import { renderRows } from "../measure/table.ts";
 import { goalsOf, renderGoals } from "./goals.ts";
 import { optionsOf, quickened } from "./load_command.ts";
 import { measureLoad } from "./load_rounds.ts";
-import type { LoadResults, LoadScenario } from "./load_scenario.ts";
+import type { LoadResults, LoadScenario } from "./scenarios/load_scenario.ts";
 import { failureOf, renderOmitted, renderTable, shown } from "./load_table.ts";
-import { LOAD_SCENARIOS } from "./scenarios.ts";
-import { targetsNamed } from "./targets.ts";
+import { LOAD_SCENARIOS } from "./scenarios/scenarios.ts";
+import { targetsNamed } from "./targets/targets.ts";
 
 const HELP = `--all: every scenario that runs on several targets (${
   LOAD_SCENARIOS.map(({ name }) => name).join(", ")

@@ -1,6 +1,6 @@
 /** Compares the goals of the message path with the figures of `--all`. Pure; a missed goal is only told. */
 import { renderRows } from "../measure/table.ts";
-import type { Row } from "./load_scenario.ts";
+import type { Row } from "./scenarios/load_scenario.ts";
 
 /** A goal, and whether it is met. */
 export interface Goal {

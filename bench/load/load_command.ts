@@ -6,9 +6,9 @@ import type { ParseArgsOptionsConfig } from "node:util";
 import { text } from "../measure/scenario.ts";
 import type { OptionValues, Scenario } from "../measure/scenario.ts";
 import { measureLoad } from "./load_rounds.ts";
-import type { LoadCase, LoadScenario } from "./load_scenario.ts";
+import type { LoadCase, LoadScenario } from "./scenarios/load_scenario.ts";
 import { failureOf, renderTable } from "./load_table.ts";
-import { targetsNamed } from "./targets.ts";
+import { targetsNamed } from "./targets/targets.ts";
 
 /** The option values, where those of `--quick` take the place of defaults. */
 export function quickened(scenario: LoadScenario, values: OptionValues): OptionValues {

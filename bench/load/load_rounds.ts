@@ -5,8 +5,8 @@
 import { positive, UsageError } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 import { median } from "../measure/statistics.ts";
-import { placement } from "./cores.ts";
-import { merged } from "./histogram.ts";
+import { placement } from "../measure/cores.ts";
+import { merged } from "../measure/histogram.ts";
 import type {
   LoadCase,
   LoadResults,
@@ -14,8 +14,8 @@ import type {
   Measurement,
   Omitted,
   Row,
-} from "./load_scenario.ts";
-import { type RunningTarget, type Target, TargetUnavailable } from "./target.ts";
+} from "./scenarios/load_scenario.ts";
+import { type RunningTarget, type Target, TargetUnavailable } from "./targets/target.ts";
 
 type Key = string;
 const keyOf = (name: string, target: string): Key => `${name}\n${target}`;

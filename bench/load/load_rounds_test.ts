@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { valuesOf } from "./all.ts";
 import { goalsOf } from "./goals.ts";
 import { measureLoad } from "./load_rounds.ts";
-import type { LoadCase, LoadScenario, Row } from "./load_scenario.ts";
+import type { LoadCase, LoadScenario, Row } from "./scenarios/load_scenario.ts";
 import { failureOf, renderTable } from "./load_table.ts";
-import { LOAD_SCENARIOS } from "./scenarios.ts";
-import { type Ability, type Target, type TargetId, TargetUnavailable } from "./target.ts";
-import type { TargetOptions } from "./target.ts";
-import { DENO } from "./target_bare.ts";
-import { usagesOf } from "./usage.ts";
-import { RAW_WIRE } from "./wire_raw.ts";
+import { LOAD_SCENARIOS } from "./scenarios/scenarios.ts";
+import { type Ability, type Target, type TargetId, TargetUnavailable } from "./targets/target.ts";
+import type { TargetOptions } from "./targets/target.ts";
+import { DENO } from "./targets/target_bare.ts";
+import { usagesOf } from "../measure/usage.ts";
+import { RAW_WIRE } from "./wires/wire_raw.ts";
 
 const CASES: readonly LoadCase[] = [
   { name: "plain", needs: ["echo"] },

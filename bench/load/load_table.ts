@@ -1,6 +1,6 @@
 /** Renders the results of a load scenario as a table for a terminal. Pure. */
 import { renderRows } from "../measure/table.ts";
-import type { Column, LoadResults, LoadScenario, Omitted, Row } from "./load_scenario.ts";
+import type { Column, LoadResults, LoadScenario, Omitted, Row } from "./scenarios/load_scenario.ts";
 
 /** A figure as text, `-` where there is none. */
 export function shown(value: number | undefined, digits: number): string {

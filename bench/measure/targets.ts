@@ -1,7 +1,7 @@
 /** The targets of scenarios that use no load generator; each is a process and an adapter to its wire. */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
-import { startProgram } from "../load/program.ts";
+import { startProgram } from "./line_program.ts";
 import { ROOT } from "./scenario.ts";
 import { connectSocket } from "./socket.ts";
 import type { SocketOptions } from "./socket.ts";

@@ -3,7 +3,7 @@
  * channels keep neither history nor presence. A client may have 64 MiB pending, which is NATS' own limit, and
  * as many channels as a scenario has rooms.
  */
-import { type Target, TargetUnavailable } from "../load/target.ts";
+import { type Target, TargetUnavailable } from "../load/targets/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
 import { installed, lastLine, run } from "./installed.ts";
 import { freePort } from "../../tests/harness/free_ports.ts";

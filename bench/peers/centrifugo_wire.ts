@@ -5,7 +5,7 @@
  */
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { connectSocket } from "../measure/socket.ts";
-import type { Wire } from "../load/target.ts";
+import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 
 /** The functions that are called for the content of a server's frame. */

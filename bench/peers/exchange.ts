@@ -3,7 +3,7 @@
  * complete and in the order of its sender. As a program it does so with the named peers, or with all: `deno
  * run -A bench/peers/exchange.ts [--tls] [nats-ws ...]`. It measures nothing.
  */
-import { type Target, TargetUnavailable, type Wire } from "../load/target.ts";
+import { type Target, TargetUnavailable, type Wire } from "../load/targets/target.ts";
 import { PEER_WIRES, PEERS } from "./mod.ts";
 
 /** The size of an exchange. */

@@ -2,7 +2,7 @@
  * The peers with which ArqonBus is compared: their servers as targets, their protocols as wires. The file of
  * each peer has its version and configuration; other files measure.
  */
-import type { Target, Wire } from "../load/target.ts";
+import type { Target, Wire } from "../load/targets/target.ts";
 import { CENTRIFUGO } from "./centrifugo.ts";
 import { CENTRIFUGO_WIRE } from "./centrifugo_wire.ts";
 import { MOSQUITTO } from "./mosquitto.ts";

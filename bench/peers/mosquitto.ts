@@ -3,7 +3,7 @@
  * persisted. By default it drops QoS 0 messages for a client when 1,000 wait; that limit is off, since no
  * other target drops silently.
  */
-import { type Target, TargetUnavailable } from "../load/target.ts";
+import { type Target, TargetUnavailable } from "../load/targets/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
 import { lastLine, run } from "./installed.ts";
 import { freePort } from "../../tests/harness/free_ports.ts";

@@ -3,7 +3,7 @@
  * room is a topic. Packets need not begin or end where frames do.
  */
 import { connectSocket } from "../measure/socket.ts";
-import type { Wire } from "../load/target.ts";
+import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 import { Unread } from "./unread.ts";
 

@@ -3,7 +3,7 @@
  * protocol is a byte stream, whose messages need not begin or end where frames do.
  */
 import { connectSocket } from "../measure/socket.ts";
-import type { Wire } from "../load/target.ts";
+import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 import { Unread } from "./unread.ts";
 

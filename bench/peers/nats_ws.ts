@@ -3,7 +3,7 @@
  * are the server's own (64 MiB pending for a client, 1 MiB for a message).
  */
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
-import { type Target, TargetUnavailable } from "../load/target.ts";
+import { type Target, TargetUnavailable } from "../load/targets/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
 import { runFolder, startServer } from "./server_process.ts";
 

@@ -3,7 +3,7 @@
  * and what goes wrong is told. The others are checked by hand, with exchange.ts.
  */
 import assert from "node:assert/strict";
-import type { Target } from "../load/target.ts";
+import type { Target } from "../load/targets/target.ts";
 import { exchange } from "./exchange.ts";
 import { PEER_WIRES, PEERS } from "./mod.ts";
 

@@ -3,7 +3,7 @@
  * socketio_server.mjs is the server.
  */
 import { ROOT } from "../measure/scenario.ts";
-import { type Target, TargetUnavailable } from "../load/target.ts";
+import { type Target, TargetUnavailable } from "../load/targets/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
 import { installed, lastLine, run } from "./installed.ts";
 import { startServer } from "./server_process.ts";

@@ -3,7 +3,7 @@
  * binary body to it, and bodies arrive as `msg`. socketio_server.mjs is the other side.
  */
 import { connectSocket } from "../measure/socket.ts";
-import type { Wire } from "../load/target.ts";
+import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 
 /** A text packet of Engine.IO with a Socket.IO packet inside, of the kinds that a client gets here. */

@@ -4,8 +4,8 @@
  * turns on one running bus. What a policy adds to the latency stands beside it.
  */
 import { openCrowd } from "../garbage/echo_crowd.ts";
-import { cpuSecondsBetween, type Usage, usagesOf } from "../load/usage.ts";
-import { ARQON_WIRE } from "../load/wire_arqon.ts";
+import { cpuSecondsBetween, type Usage, usagesOf } from "../measure/usage.ts";
+import { ARQON_WIRE } from "../load/wires/wire_arqon.ts";
 import { openLoop } from "../measure/open_loop.ts";
 import { ROOT } from "../measure/scenario.ts";
 import { median } from "../measure/statistics.ts";

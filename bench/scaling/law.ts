@@ -2,9 +2,9 @@
  * A scaling law: one number grows while the load stays the same, and the CPU time of a message is measured.
  * `laws.ts` has the numbers that grow.
  */
-import { type LoadReport, runLoad } from "../load/driver.ts";
-import type { LoadPlan } from "../load/plan.ts";
-import type { RunningTarget } from "../load/target.ts";
+import { type LoadReport, runLoad } from "../load/crowd/driver.ts";
+import type { LoadPlan } from "../load/plans/plan.ts";
+import type { RunningTarget } from "../load/targets/target.ts";
 import { median } from "../measure/statistics.ts";
 
 /** The description of one law. */

@@ -11,11 +11,11 @@ import {
   powersOfTen,
   roomsPlan,
   tenantsPlan,
-} from "../load/growth_plans.ts";
-import type { LoadPlan } from "../load/plan.ts";
-import type { RunningTarget, Target } from "../load/target.ts";
-import { ARQON, LIMITS } from "../load/target_arqon.ts";
-import { DENO } from "../load/target_bare.ts";
+} from "../load/plans/growth_plans.ts";
+import type { LoadPlan } from "../load/plans/plan.ts";
+import type { RunningTarget, Target } from "../load/targets/target.ts";
+import { ARQON, LIMITS } from "../load/targets/target_arqon.ts";
+import { DENO } from "../load/targets/target_bare.ts";
 import { tokens } from "../policy/policy_bus.ts";
 import { assemble, variant } from "../policy/policy_rows.ts";
 import type { Law, RunningLaw } from "./law.ts";

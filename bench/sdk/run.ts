@@ -4,7 +4,7 @@
  */
 import { encodePub, Opcode, writeEnvelope } from "@arqon/proto";
 import { startConfigured } from "../slow_reader/fanout_load.ts";
-import { LIMITS } from "../load/target_arqon.ts";
+import { LIMITS } from "../load/targets/target_arqon.ts";
 import { ROOT } from "../measure/scenario.ts";
 import { connectSocket } from "../measure/socket.ts";
 import { TextLineStream } from "../measure/text_lines.ts";

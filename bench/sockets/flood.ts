@@ -3,8 +3,8 @@
  * each kind of client sockets, each kind of flood, and default and tight limits. `flood_child.ts` floods, in
  * a process of its own.
  */
-import { startProgram } from "../load/program.ts";
-import type { Program } from "../load/program.ts";
+import { startProgram } from "../measure/line_program.ts";
+import type { Program } from "../measure/line_program.ts";
 import type { Flood, FloodPlan } from "./flood_child.ts";
 import {
   positive,

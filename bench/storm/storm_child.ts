@@ -7,7 +7,7 @@ import { createIssuer } from "../../tests/harness/cluster.ts";
 import { ROOT } from "../measure/scenario.ts";
 import type { CrowdPlan, CrowdReport } from "./storm_crowd.ts";
 import type { PairPlan, PairReport } from "./storm_pair_child.ts";
-import { niceness, type Program, startProgram } from "../load/program.ts";
+import { niceness, type Program, startProgram } from "../measure/line_program.ts";
 import { type Spent, startBare, startShield, type StormTarget } from "./storm_target.ts";
 
 /** The plan of the measurement. */

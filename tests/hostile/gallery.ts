@@ -2,7 +2,7 @@
  * Runs the attacks one after another against a running bus, each beside tenants who do nothing wrong,
  * and says what these saw before, during and after. `main.ts` and the test call it.
  */
-import { niceness, startProgram } from "../../bench/load/program.ts";
+import { niceness, startProgram } from "../../bench/measure/line_program.ts";
 import { startBusWith, type TestBus, withFiles } from "../harness/bus.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";

@@ -4,7 +4,7 @@
  */
 import { decodeServerFrame, encodePong, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import { Latencies } from "../../bench/load/histogram.ts";
+import { Latencies } from "../../bench/measure/histogram.ts";
 import { say, words } from "./crew.ts";
 import type { ClientPlan, Heard, Ready, State, Word } from "./plan.ts";
 import { UpgradeError, WireSocket } from "./wire_socket.ts";

@@ -2,8 +2,8 @@
  * Client processes of a load run: each is a program of its own that is given a plan and words as JSON
  * lines, and says what it has to say as JSON lines. What they do is their own business.
  */
-import { niceness, startProgram } from "../../bench/load/program.ts";
-import type { Program } from "../../bench/load/program.ts";
+import { niceness, startProgram } from "../../bench/measure/line_program.ts";
+import type { Program } from "../../bench/measure/line_program.ts";
 import { ownLines } from "../../bench/measure/text_lines.ts";
 
 /** A line of a client process. */

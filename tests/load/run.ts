@@ -3,8 +3,8 @@
  * one process can hold, that come, sit idle, hear broadcasts and are dropped. `main.ts` and the test
  * call it.
  */
-import { merged } from "../../bench/load/histogram.ts";
-import type { Latencies } from "../../bench/load/histogram.ts";
+import { merged } from "../../bench/measure/histogram.ts";
+import type { Latencies } from "../../bench/measure/histogram.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { errorsIn, samplesOf } from "../harness/server_state.ts";

@@ -3,7 +3,7 @@
  * steady rate and everyone's deliveries are checked. Told what to do by `run.ts`, line by line.
  */
 import { say, words } from "../load/crew.ts";
-import { Latencies } from "../../bench/load/histogram.ts";
+import { Latencies } from "../../bench/measure/histogram.ts";
 import { Member } from "./member.ts";
 import { byKind, KINDS } from "./plan.ts";
 import type { ClientPlan, Done, Ready, Report, RoomKind, Word } from "./plan.ts";

@@ -2,8 +2,8 @@
  * What a soak run measured against what is promised: messages, memory over time, latency over time.
  * Pure. Promises about speed hold for a machine that has the time; `counts_only` leaves them out.
  */
-import { merged } from "../../bench/load/histogram.ts";
-import type { Latencies } from "../../bench/load/histogram.ts";
+import { merged } from "../../bench/measure/histogram.ts";
+import type { Latencies } from "../../bench/measure/histogram.ts";
 import { median } from "../../bench/measure/statistics.ts";
 import type { Memory } from "./deployment.ts";
 import { byKind, KINDS } from "./plan.ts";

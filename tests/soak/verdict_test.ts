@@ -1,6 +1,6 @@
 /** A soak run fails for memory or latency that grows, for any lost message, and for nothing else. */
 import assert from "node:assert/strict";
-import { Latencies } from "../../bench/load/histogram.ts";
+import { Latencies } from "../../bench/measure/histogram.ts";
 import { byKind } from "./plan.ts";
 import type { Done } from "./plan.ts";
 import { noFaults } from "./room_check.ts";

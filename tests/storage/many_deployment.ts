@@ -3,8 +3,8 @@
  * `max_file_store`, a Brain and a Shield with its `[durable]`. And what each process takes.
  */
 import { connect } from "@nats-io/transport-deno";
-import { usagesOf } from "../../bench/load/usage.ts";
-import type { Usage } from "../../bench/load/usage.ts";
+import { usagesOf } from "../../bench/measure/usage.ts";
+import type { Usage } from "../../bench/measure/usage.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import { startNatsCluster } from "../harness/nats_cluster.ts";

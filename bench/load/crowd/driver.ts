@@ -15,14 +15,14 @@
  * to Measure Latency"); CPU time and memory are those of the target's processes. It knows no target
  * and no protocol.
  */
-import { place, type Placement, placement } from "./cores.ts";
-import { type Latency, merged } from "./histogram.ts";
+import { place, type Placement, placement } from "../../measure/cores.ts";
+import { type Latency, merged } from "../../measure/histogram.ts";
 import { unixMs } from "./measure.ts";
-import { processesOf } from "./plan.ts";
-import type { Crowd, LoadPlan, Run } from "./plan.ts";
-import { type Program, startProgram } from "./program.ts";
-import type { RunningTarget } from "./target.ts";
-import { cpuSecondsBetween, type Usage, usagesOf } from "./usage.ts";
+import { processesOf } from "../plans/plan.ts";
+import type { Crowd, LoadPlan, Run } from "../plans/plan.ts";
+import { type Program, startProgram } from "../../measure/line_program.ts";
+import type { RunningTarget } from "../targets/target.ts";
+import { cpuSecondsBetween, type Usage, usagesOf } from "../../measure/usage.ts";
 import type { Count, Opened, Order, Report, Sent, Word } from "./words.ts";
 
 /** Time from the order to the common start of all processes, in ms. */
@@ -104,7 +104,7 @@ function startAll(running: RunningTarget, crowd: Crowd, { load }: Placement): Pr
   return Array.from(
     { length: processesOf(crowd) },
     () =>
-      startProgram("bench/load/load_process.ts", {
+      startProgram("bench/load/crowd/load_process.ts", {
         flags: ["--ignore-env", `--allow-net=${host}`],
         before: load,
       }),

@@ -1,7 +1,7 @@
 /** The bare servers as targets: Deno's own WebSocket, and the npm package `ws` under Deno. */
-import { ROOT } from "../measure/scenario.ts";
+import { ROOT } from "../../measure/scenario.ts";
 import type { BareOptions } from "./bare_server.ts";
-import { startProgram } from "./program.ts";
+import { startProgram } from "../../measure/line_program.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 
 /** The certificate for tests, and the authority that signed it. */
@@ -27,7 +27,7 @@ async function start(kind: BareOptions["kind"], { tls }: TargetOptions): Promise
     ? {}
     : { cert: certificate, key: private_key };
   const options: BareOptions = { kind, ...pem };
-  const program = startProgram("bench/load/bare_server.ts", {
+  const program = startProgram("bench/load/targets/bare_server.ts", {
     flags: ["--ignore-env", "--allow-net=127.0.0.1"],
     args: [JSON.stringify(options)],
   });

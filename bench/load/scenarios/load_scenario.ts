@@ -3,9 +3,9 @@
  * from the command line, and `load_table.ts` renders the results.
  */
 import type { ParseArgsOptionsConfig } from "node:util";
-import type { OptionValues } from "../measure/scenario.ts";
-import type { LoadReport } from "./driver.ts";
-import type { Ability, RunningTarget } from "./target.ts";
+import type { OptionValues } from "../../measure/scenario.ts";
+import type { LoadReport } from "../crowd/driver.ts";
+import type { Ability, RunningTarget } from "../targets/target.ts";
 
 /** The figures of one measurement, by names that end in their units. */
 export type Figures = Readonly<Record<string, number>>;

@@ -2,7 +2,7 @@
  * The sizes of real messages: those of the payloads in the example webhook events of the shared data, where
  * the checkout has them beside it, else a record of these sizes. Only sizes are used, never the content.
  */
-import { ROOT } from "../measure/scenario.ts";
+import { ROOT } from "../../measure/scenario.ts";
 
 /** NDJSON with a member `payload` in each line; the notice beside the file names its source. */
 const EVENTS = `${ROOT}/../shared/data/events/events.ndjson`;

@@ -1,11 +1,11 @@
 /** The scenario `idle`: memory of connections that do nothing. */
-import { fileLimit } from "../../tests/load/file_limit.ts";
-import { positive, positives, text, UsageError } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { openLoad } from "./driver.ts";
-import type { Load } from "./driver.ts";
+import { fileLimit } from "../../../tests/load/file_limit.ts";
+import { positive, positives, text, UsageError } from "../../measure/scenario.ts";
+import type { OptionValues } from "../../measure/scenario.ts";
+import { openLoad } from "../crowd/driver.ts";
+import type { Load } from "../crowd/driver.ts";
 import type { LoadCase, LoadScenario, Measurement } from "./load_scenario.ts";
-import type { RunningTarget } from "./target.ts";
+import type { RunningTarget } from "../targets/target.ts";
 
 const HELP =
   `idle: resident memory of the server with connections that do nothing; a new server each

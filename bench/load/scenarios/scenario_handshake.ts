@@ -1,10 +1,10 @@
 /** The scenario `handshake`: new connections at a constant rate, without and with TLS. */
-import { positive, text } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { openLoad } from "./driver.ts";
+import { positive, text } from "../../measure/scenario.ts";
+import type { OptionValues } from "../../measure/scenario.ts";
+import { openLoad } from "../crowd/driver.ts";
 import { measurementOf } from "./load_scenario.ts";
 import type { LoadCase, LoadScenario, Measurement } from "./load_scenario.ts";
-import type { RunningTarget } from "./target.ts";
+import type { RunningTarget } from "../targets/target.ts";
 
 const HELP =
   `handshake: new connections at a constant rate, from when each was due to what a user calls

@@ -1,10 +1,10 @@
 /** The scenario `fanout`: one publisher, many receivers of its room. */
-import { positive, positives, text } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { runLoad } from "./driver.ts";
+import { positive, positives, text } from "../../measure/scenario.ts";
+import type { OptionValues } from "../../measure/scenario.ts";
+import { runLoad } from "../crowd/driver.ts";
 import { measurementOf } from "./load_scenario.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";
-import type { Group, LoadPlan } from "./plan.ts";
+import type { Group, LoadPlan } from "../plans/plan.ts";
 
 const HELP =
   `fanout: one publisher to many receivers of one room; several messages at once are what a

@@ -1,6 +1,6 @@
 /** The lines of JSON between a driver and a load process. Types only. */
-import type { Crowd, Run } from "./plan.ts";
-import type { WireSpec } from "./target.ts";
+import type { Crowd, Run } from "../plans/plan.ts";
+import type { WireSpec } from "../targets/target.ts";
 
 /** The first line to a load process, which says what the process is. It answers with `Opened`. */
 export interface Order {

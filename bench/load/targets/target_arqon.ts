@@ -3,11 +3,11 @@
  * raised so far that they do not count, as the peers have none; everything else is at its default.
  */
 import { importJWK, SignJWT } from "@panva/jose";
-import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
-import { DEV_AUDIENCE, DEV_ISSUER } from "../../arq/bus/dev_bus.ts";
-import { VERSION } from "../../shared/version.ts";
-import { startConfigured } from "../slow_reader/fanout_load.ts";
+import { createIssuer, startServer } from "../../../tests/harness/cluster.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+import { DEV_AUDIENCE, DEV_ISSUER } from "../../../arq/bus/dev_bus.ts";
+import { VERSION } from "../../../shared/version.ts";
+import { startConfigured } from "../../slow_reader/fanout_load.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 import { TLS_FILES } from "./target_bare.ts";
 

@@ -2,8 +2,8 @@
  * Programs that print one line of JSON when they are ready and end with their standard input: bare servers,
  * load processes, clients of `deno task load`. It does not know what they do.
  */
-import { ROOT } from "../measure/scenario.ts";
-import { TextLineStream } from "../measure/text_lines.ts";
+import { ROOT } from "./scenario.ts";
+import { TextLineStream } from "./text_lines.ts";
 
 const LOG_CHARACTERS = 8_192;
 

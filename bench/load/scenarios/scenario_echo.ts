@@ -2,12 +2,12 @@
  * The scenarios `echo` (latency and CPU time at a constant rate) and `throughput` (as fast as possible): each
  * connection publishes to a room of its own and hears itself.
  */
-import { positive, text } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { runLoad } from "./driver.ts";
+import { positive, text } from "../../measure/scenario.ts";
+import type { OptionValues } from "../../measure/scenario.ts";
+import { runLoad } from "../crowd/driver.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";
 import { measurementOf } from "./load_scenario.ts";
-import type { LoadPlan, Pace } from "./plan.ts";
+import type { LoadPlan, Pace } from "../plans/plan.ts";
 
 const ECHO_HELP =
   `echo: publish -> receive at a constant rate; every connection publishes to a room of

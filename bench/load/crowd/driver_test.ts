@@ -4,10 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { type LoadReport, openLoad, runLoad } from "./driver.ts";
-import type { Group, LoadPlan } from "./plan.ts";
-import type { Target } from "./target.ts";
-import { ARQON } from "./target_arqon.ts";
-import { DENO, WS } from "./target_bare.ts";
+import type { Group, LoadPlan } from "../plans/plan.ts";
+import type { Target } from "../targets/target.ts";
+import { ARQON } from "../targets/target_arqon.ts";
+import { DENO, WS } from "../targets/target_bare.ts";
 
 const GROUP: Group = {
   connections: 4,

@@ -3,9 +3,9 @@
  * no protocol, which is the wire's task, and no other process.
  */
 import { Body, Measure, stampOf, unixMs } from "./measure.ts";
-import { dueMs, membersOf, seatsOf, shareOf } from "./plan.ts";
-import type { Crowd, Pace, Run, Seat } from "./plan.ts";
-import type { Wire, WireConnection, WireOptions } from "./target.ts";
+import { dueMs, membersOf, seatsOf, shareOf } from "../plans/plan.ts";
+import type { Crowd, Pace, Run, Seat } from "../plans/plan.ts";
+import type { Wire, WireConnection, WireOptions } from "../targets/target.ts";
 import type { Order, Sent } from "./words.ts";
 
 /** Connections that are opened at a time, and rooms for which one connection asks at a time. */

@@ -2,13 +2,13 @@
  * The scenario `chat`: rooms of 2, 10 and 100 members side by side, in which everybody hears and speaks, with
  * bodies as large as real events.
  */
-import { positive, text } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { chatSizes } from "./chat_sizes.ts";
-import { runLoad } from "./driver.ts";
+import { positive, text } from "../../measure/scenario.ts";
+import type { OptionValues } from "../../measure/scenario.ts";
+import { chatSizes } from "../plans/chat_sizes.ts";
+import { runLoad } from "../crowd/driver.ts";
 import type { LoadCase, LoadScenario } from "./load_scenario.ts";
 import { measurementOf } from "./load_scenario.ts";
-import type { Group, LoadPlan } from "./plan.ts";
+import type { Group, LoadPlan } from "../plans/plan.ts";
 
 const HELP =
   `chat: 50 rooms of 2, 20 of 10 and 2 of 100 members, who all speak in turn; bodies of the

@@ -1,8 +1,8 @@
 /** The scenario `many-rooms`: the same messages over more and more rooms. */
-import { positive, positives, text } from "../measure/scenario.ts";
-import type { OptionValues } from "../measure/scenario.ts";
-import { runLoad } from "./driver.ts";
-import { type GrowthLoad, roomsPlan } from "./growth_plans.ts";
+import { positive, positives, text } from "../../measure/scenario.ts";
+import type { OptionValues } from "../../measure/scenario.ts";
+import { runLoad } from "../crowd/driver.ts";
+import { type GrowthLoad, roomsPlan } from "../plans/growth_plans.ts";
 import type { Column, LoadCase, LoadScenario } from "./load_scenario.ts";
 import { measurementOf } from "./load_scenario.ts";
 

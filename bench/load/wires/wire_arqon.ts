@@ -3,9 +3,9 @@
  * can do. It does not check what it receives.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { connectSocket } from "../measure/socket.ts";
-import type { LoadSocket } from "../measure/socket.ts";
-import type { Wire, WireConnection, WireOptions } from "./target.ts";
+import { connectSocket } from "../../measure/socket.ts";
+import type { LoadSocket } from "../../measure/socket.ts";
+import type { Wire, WireConnection, WireOptions } from "../targets/target.ts";
 
 const FIELD = { event: 21, data: 2 } as const;
 /** The byte that fills the body of a template, so that the body's place can be found. */

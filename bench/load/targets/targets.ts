@@ -1,5 +1,5 @@
 /** Finds targets by their names. The code of the peers is loaded only when one of them is asked for. */
-import { UsageError } from "../measure/scenario.ts";
+import { UsageError } from "../../measure/scenario.ts";
 import type { Target } from "./target.ts";
 import { ARQON, ARQON_NATS } from "./target_arqon.ts";
 import { DENO, WS } from "./target_bare.ts";
@@ -12,7 +12,7 @@ export async function targetsNamed(list: string): Promise<readonly Target[]> {
   if (names.every((name) => OWN.some(({ id }) => id === name))) {
     return OWN.filter(({ id }) => names.includes(id));
   }
-  const { PEERS } = await import("../peers/mod.ts");
+  const { PEERS } = await import("../../peers/mod.ts");
   const every = [...OWN, ...PEERS];
   if (names.includes("all")) return every;
   const unknown = names.filter((name) => !every.some(({ id }) => id === name));

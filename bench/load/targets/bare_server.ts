@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { WebSocketServer } from "ws";
-import { RAW } from "./wire_raw.ts";
+import { RAW } from "../wires/wire_raw.ts";
 
 /** The options of a bare server. */
 export interface BareOptions {

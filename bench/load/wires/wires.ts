@@ -1,5 +1,5 @@
 /** Finds the wire for a protocol. The wires of the peers are loaded only when they are asked for. */
-import type { Wire, WireSpec } from "./target.ts";
+import type { Wire, WireSpec } from "../targets/target.ts";
 import { ARQON_WIRE } from "./wire_arqon.ts";
 import { RAW_WIRE } from "./wire_raw.ts";
 
@@ -7,6 +7,6 @@ import { RAW_WIRE } from "./wire_raw.ts";
 export async function wireOf({ protocol }: WireSpec): Promise<Wire> {
   if (protocol === "arqon") return ARQON_WIRE;
   if (protocol === "raw") return RAW_WIRE;
-  const { PEER_WIRES } = await import("../peers/mod.ts");
+  const { PEER_WIRES } = await import("../../peers/mod.ts");
   return PEER_WIRES[protocol];
 }

@@ -1,6 +1,6 @@
 /** Counts what a load process hears, by the stamps in the bodies. It knows no wire. */
-import { Latencies } from "./histogram.ts";
-import { STAMP_BYTES } from "./plan.ts";
+import { Latencies } from "../../measure/histogram.ts";
+import { STAMP_BYTES } from "../plans/plan.ts";
 import type { Report } from "./words.ts";
 
 /** The time in Unix ms with its fraction, the same for all processes of a machine. */

@@ -1,7 +1,7 @@
 /** The scenario `many-tenants`: the same connections and rooms, divided among more and more tenants. */
-import { positives, text } from "../measure/scenario.ts";
-import { runLoad } from "./driver.ts";
-import { tenantsPlan } from "./growth_plans.ts";
+import { positives, text } from "../../measure/scenario.ts";
+import { runLoad } from "../crowd/driver.ts";
+import { tenantsPlan } from "../plans/growth_plans.ts";
 import type { LoadScenario } from "./load_scenario.ts";
 import { measurementOf } from "./load_scenario.ts";
 import { GROWTH_COLUMNS, GROWTH_OPTIONS, type GrowthCase, growthLoad } from "./scenario_rooms.ts";

@@ -2,8 +2,8 @@
  * The wire of the bare servers (`bare_server.ts`). A frame of `/echo` is a body; a frame of `/rooms` is an
  * opcode, the length of a room's name, the name, and the body.
  */
-import { connectSocket } from "../measure/socket.ts";
-import type { Wire, WireConnection } from "./target.ts";
+import { connectSocket } from "../../measure/socket.ts";
+import type { Wire, WireConnection } from "../targets/target.ts";
 
 /** Opcodes, the first byte of a frame. The server answers `subscribe` with a frame of that byte alone. */
 export const RAW = { subscribe: 1, publish: 2 } as const;

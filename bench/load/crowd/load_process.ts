@@ -2,9 +2,9 @@
  * A load process: connections to one target. Lines on its standard input tell it what to do, and it ends with
  * that input. `driver.ts` starts it; `crowd.ts` has the connections.
  */
-import { ownLines } from "../measure/text_lines.ts";
+import { ownLines } from "../../measure/text_lines.ts";
 import { CrowdMember } from "./crowd.ts";
-import { wireOf } from "./wires.ts";
+import { wireOf } from "../wires/wires.ts";
 import type { Count, Opened, Order, Report, Sent, Word } from "./words.ts";
 
 function say(answer: Opened | Sent | Count | Report): void {
