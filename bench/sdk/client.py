@@ -17,9 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 import arqon
-from arqon import _frames as frames
 from arqon._gen.control_pb2 import Ack, Subscribe
 from arqon._gen.envelope_pb2 import Envelope, Event
+from arqon._wire import frames
 
 WINDOW = 256
 Plan = dict[str, Any]

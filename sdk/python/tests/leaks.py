@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from arqon._session import Session
+from arqon._session.session import Session
 
 _FD: Path = Path("/proc/self/fd")
 PATIENCE_SECONDS = 5.0

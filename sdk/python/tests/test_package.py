@@ -1,4 +1,4 @@
-"""The README's examples against a real bus, the wheel in a clean environment, generated code."""
+"""README examples on a real bus, the wheel in a clean environment, folders, generated code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ from bus import Bus
 
 PACKAGE = Path(__file__).resolve().parents[1]
 TIMEOUT_SECONDS = 180
+# The private packages, lowest first. The public modules are on no floor.
+FLOORS = [
+    "_gen",
+    "_time",
+    "_wire",
+    "_session",
+    "_request",
+    "_state",
+    "_subscription",
+    "_connection",
+]
+MODULES_MAX = 25
 # Of each system only: nothing of the package may need them.
 ONE_SYSTEM_ONLY = {"fcntl", "grp", "msvcrt", "posix", "pwd", "resource", "signal", "termios"}
 
@@ -51,6 +63,24 @@ def test_nothing_of_the_package_is_for_one_system_only() -> None:
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
             assert not {name.split(".")[0] for name in names} & ONE_SYSTEM_ONLY, file
+
+
+def test_private_packages_need_none_above_themselves() -> None:
+    source = PACKAGE / "src" / "arqon"
+    assert sorted(FLOORS) == sorted(path.parent.name for path in source.glob("_*/__init__.py"))
+    for file in source.glob("_*/*.py"):
+        below = FLOORS[: FLOORS.index(file.parent.name) + 1]
+        # What stands below an `if TYPE_CHECKING` is no import of the running program.
+        nodes = ast.parse(file.read_text(encoding="utf-8")).body
+        for module in [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]:
+            package = module.removeprefix("arqon.").split(".")[0]
+            assert package in below or package not in FLOORS, f"{file} must not need {module}"
+
+
+def test_no_folder_is_crowded() -> None:
+    source = PACKAGE / "src" / "arqon"
+    for folder in [source, *(source / name for name in FLOORS)]:
+        assert len(list(folder.glob("*.py"))) <= MODULES_MAX, folder
 
 
 def test_every_example_of_the_readme_type_checks(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection
 
 import arqon
 from arqon._gen.control_pb2 import Refresh
-from arqon._token import TokenSource
+from arqon._session.token import TokenSource
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FAST = arqon.Backoff(base_ms=1, max_ms=2)

@@ -13,18 +13,19 @@ from typing import Any
 import pytest
 
 import arqon
-from arqon import _frames, message
-from arqon._backoff import Backoff, backoff_delay_ms
-from arqon._buffer import MessageBuffer
-from arqon._changes import PresenceChanges
-from arqon._close_reaction import close_reaction, refusal_reaction, spread_of, upgrade_error
+from arqon import message
 from arqon._gen.control_pb2 import Ack, Refresh, Refusal, Subscribe, Unsubscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
-from arqon._position import Place, read_answer
 from arqon._reasons import __all__ as REASONS
-from arqon._token import refresh_delay_ms, token_expiry_ms
-from arqon._trace_parent import traced_by
-from arqon._within import within
+from arqon._request.trace_parent import traced_by
+from arqon._session.close_reaction import close_reaction, refusal_reaction, spread_of, upgrade_error
+from arqon._session.token import refresh_delay_ms, token_expiry_ms
+from arqon._subscription.buffer import MessageBuffer
+from arqon._subscription.changes import PresenceChanges
+from arqon._subscription.position import Place, read_answer
+from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon._time.within import within
+from arqon._wire import frames
 from arqon.errors import error_from_wire, error_of
 from arqon.errors_gen import CLOSES, ERRORS
 from arqon.presence import MemberTable, PresenceChange
@@ -32,9 +33,10 @@ from arqon.signing import signing_input
 
 
 def test_docstrings() -> None:
-    names = [f"arqon.{module.name}" for module in pkgutil.iter_modules(arqon.__path__)]
+    names = [module.name for module in pkgutil.walk_packages(arqon.__path__, "arqon.")]
+    assert "arqon._wire.frames" in names
     tried = 0
-    for name in [name for name in names if not name.endswith(("_gen", "errors_gen"))]:
+    for name in [name for name in names if "_gen" not in name]:
         result = doctest.testmod(importlib.import_module(name))
         assert result.failed == 0, name
         tried += result.attempted
@@ -42,14 +44,14 @@ def test_docstrings() -> None:
 
 
 def test_frames_of_the_documentation() -> None:
-    sub = _frames.encode_sub(Subscribe(room_id="lobby", request_id=1))
+    sub = frames.encode_sub(Subscribe(room_id="lobby", request_id=1))
     assert sub.hex() == "020a056c6f6262791001"
-    assert _frames.encode_unsub("lobby", 5).hex() == "030a056c6f6262791005"
-    assert _frames.encode_refresh("a.b.c", 9).hex() == "060a05612e622e631009"
-    assert _frames.encode_ping(b"\xca\xfe").hex() == "07cafe"
+    assert frames.encode_unsub("lobby", 5).hex() == "030a056c6f6262791005"
+    assert frames.encode_refresh("a.b.c", 9).hex() == "060a05612e622e631009"
+    assert frames.encode_ping(b"\xca\xfe").hex() == "07cafe"
     event = Event(type="chat", data=b'{"a":1}', content_type="application/json")
     envelope = Envelope(room_id="lobby", ack_requested=True, request_id=2, message_id="m1")
-    pub = _frames.encode_pub(envelope, _frames.payload_field(event))
+    pub = frames.encode_pub(envelope, frames.payload_field(event))
     assert pub.hex().startswith("011a056c6f626279300138025a026d31aa01210a0463686174")
     envelope.event.CopyFrom(event)
     assert Envelope.FromString(pub[1:]) == envelope
@@ -59,7 +61,7 @@ def test_an_ack_of_which_the_runtime_cuts_something_is_none() -> None:
     # 2^32 + 2^28 in five bytes: cut to 32 bits it would be written in as many.
     for cut in ("1080808080 11", "08ffffffffffffffffff 7f", "0801 0801", "1d00000000"):
         with pytest.raises(arqon.MalformedFrame):
-            _frames.decode_server_frame(b"\x09" + bytes.fromhex(cut))
+            frames.decode_server_frame(b"\x09" + bytes.fromhex(cut))
 
 
 def test_payload_fields_are_what_protobuf_writes() -> None:
@@ -70,23 +72,23 @@ def test_payload_fields_are_what_protobuf_writes() -> None:
                 whole.event.CopyFrom(payload)
             else:
                 whole.cmd.CopyFrom(payload)
-            assert _frames.payload_field(payload) == whole.SerializeToString()
+            assert frames.payload_field(payload) == whole.SerializeToString()
 
 
 def test_decode_server_frames() -> None:
     welcome = Welcome(connection_id="c", protocol_version=1)
-    assert _frames.decode_server_frame(b"\x00" + welcome.SerializeToString()) == welcome
-    assert _frames.decode_server_frame(bytes.fromhex("090801")) == Ack(request_id=1)
-    assert _frames.decode_server_frame(b"\x07ab") == _frames.Ping(b"ab")
-    assert _frames.decode_server_frame(b"\x08ab") == _frames.Pong(b"ab")
-    error = _frames.decode_server_frame(b"\x99\x01\x90Unknown opcode: 0x42")
+    assert frames.decode_server_frame(b"\x00" + welcome.SerializeToString()) == welcome
+    assert frames.decode_server_frame(bytes.fromhex("090801")) == Ack(request_id=1)
+    assert frames.decode_server_frame(b"\x07ab") == frames.Ping(b"ab")
+    assert frames.decode_server_frame(b"\x08ab") == frames.Pong(b"ab")
+    error = frames.decode_server_frame(b"\x99\x01\x90Unknown opcode: 0x42")
     assert isinstance(error, arqon.InvalidField), "an ERR names no reason: the nearest of its code"
     refusal = Refusal(code=400, reason="unknown-opcode", room_id="a")
-    assert _frames.decode_server_frame(b"\x0a" + refusal.SerializeToString()) == refusal
+    assert frames.decode_server_frame(b"\x0a" + refusal.SerializeToString()) == refusal
     one, two = Envelope(room_id="a"), Envelope(room_id="b" * 200)
     parts = [envelope.SerializeToString() for envelope in (one, two)]
     batch = b"\x05" + bytes((len(parts[0]),)) + parts[0] + b"\xcb\x01" + parts[1]
-    assert _frames.decode_server_frame(batch) == [one, two]
+    assert frames.decode_server_frame(batch) == [one, two]
     for bad in (
         b"",
         b"\x42",
@@ -97,9 +99,9 @@ def test_decode_server_frames() -> None:
         b"\x99\x01",
     ):
         with pytest.raises(arqon.MalformedFrame):
-            _frames.decode_server_frame(bad)
-    assert Unsubscribe.FromString(_frames.encode_unsub("r", 1)[1:]).room_id == "r"
-    assert Refresh.FromString(_frames.encode_refresh("t", 1)[1:]).token == "t"
+            frames.decode_server_frame(bad)
+    assert Unsubscribe.FromString(frames.encode_unsub("r", 1)[1:]).room_id == "r"
+    assert Refresh.FromString(frames.encode_refresh("t", 1)[1:]).token == "t"
 
 
 def test_every_reason_has_its_class() -> None:
@@ -297,7 +299,7 @@ async def test_a_bound_on_time_loses_neither_cancellation_nor_result() -> None:
 def test_signature_of_the_documentation() -> None:
     seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
     event = Event(type="pay", data=b'{"amount":5}', content_type="application/json")
-    signed = signing_input("default", "pay-1", "m1", _frames.payload_field(event))
+    signed = signing_input("default", "pay-1", "m1", frames.payload_field(event))
     assert len(signed) == 82
     signature = arqon.ed25519_key(bytes.fromhex(seed)).sign(signed)
     assert signature.hex().startswith("2cfa50e4f693101a2d5e56c9e1")

@@ -11,12 +11,13 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
-from arqon import MalformedFrame, _frames
-from arqon._backoff import Backoff, backoff_delay_ms
-from arqon._close_reaction import Reaction, close_reaction, refusal_reaction
-from arqon._frames import Ping, Pong, decode_server_frame, payload_field
+from arqon import MalformedFrame
 from arqon._gen.control_pb2 import Ack, Refusal, Subscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
+from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
+from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon._wire import frames
+from arqon._wire.frames import Ping, Pong, decode_server_frame, payload_field
 from arqon.errors import ArqonError, error_from_wire, error_of
 from arqon.errors_gen import ERRORS
 from arqon.message import decode_data, message_of
@@ -69,7 +70,7 @@ def plain_frame(data: bytes) -> Case:
         return {"kind": "refused"}
     if isinstance(frame, list):
         messages = [plain(envelope) for envelope in frame]
-        if data[0] == _frames.BATCH:
+        if data[0] == frames.BATCH:
             return {"kind": "batch", "messages": messages}
         return {"kind": "msg", "message": messages[0]}
     if isinstance(frame, ArqonError):
@@ -87,14 +88,14 @@ def encoded(operation: Case) -> bytes:
     if kind == "pub":
         event, command = message.pop("event", None), message.pop("cmd", None)
         payload = filled(event, Event()) if command is None else filled(command, Command())
-        return _frames.encode_pub(filled(message, Envelope()), payload_field(payload))
+        return frames.encode_pub(filled(message, Envelope()), payload_field(payload))
     if kind == "sub":
-        return _frames.encode_sub(filled(message, Subscribe()))
+        return frames.encode_sub(filled(message, Subscribe()))
     if kind == "unsub":
-        return _frames.encode_unsub(message["room_id"], message["request_id"])
+        return frames.encode_unsub(message["room_id"], message["request_id"])
     if kind == "refresh":
-        return _frames.encode_refresh(message["token"], message["request_id"])
-    return _frames.encode_ping(body) if kind == "ping" else _frames.encode_pong(body)
+        return frames.encode_refresh(message["token"], message["request_id"])
+    return frames.encode_ping(body) if kind == "ping" else frames.encode_pong(body)
 
 
 def written(kind: str, value: Case) -> bytes:

@@ -8,11 +8,11 @@ is an `ArqonError`; there is one subclass per reason in this module (`TokenExpir
 import logging
 
 from arqon import _reasons
-from arqon._backoff import Backoff
-from arqon._changes import PresenceChanges
-from arqon._held_lock import Lock
-from arqon._position import Position
 from arqon._reasons import *  # noqa: F403
+from arqon._state.held_lock import Lock
+from arqon._subscription.changes import PresenceChanges
+from arqon._subscription.position import Position
+from arqon._time.backoff import Backoff
 from arqon.codec import Codec, JsonCodec, ProtobufCodec, json_codec, protobuf_codec
 from arqon.connection import Connection, connect
 from arqon.errors import ArqonError

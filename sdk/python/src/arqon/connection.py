@@ -1,4 +1,4 @@
-"""The connection as programs see it: `connect` and `Connection`. `_driver.py` drives it."""
+"""The connection as programs see it: `connect` and `Connection`. `driver.py` drives it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from arqon._buffer import Overflow
-from arqon._driver import Driver
-from arqon._duration import Duration
-from arqon._position import Position
-from arqon._room_entry import SubscribeOptions
+from arqon._connection.driver import Driver
+from arqon._subscription.buffer import Overflow
+from arqon._subscription.position import Position
+from arqon._subscription.room_entry import SubscribeOptions
+from arqon._time.duration import Duration
 from arqon.options import Options, OptionsDict, Status
 from arqon.room import Room
 

@@ -1,7 +1,7 @@
 """`ArqonError`, what every refusal becomes in Python, and how it is made from what the bus says.
 
 One subclass per reason is in `_reasons.py`; the table of reasons is `errors_gen.py`. Nothing here
-decides what to do about an error: see `_close_reaction.py` and `_outbox.py`.
+decides what to do about an error: see `close_reaction.py` and `outbox.py`.
 """
 
 from __future__ import annotations

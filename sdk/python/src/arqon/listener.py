@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from arqon.errors import ArqonError, error_of
 
 if TYPE_CHECKING:
-    from arqon._driver import Driver
+    from arqon._connection.driver import Driver
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 from urllib.parse import urlsplit
 
-from arqon._backoff import Backoff
-from arqon._token import TokenSource
+from arqon._session.token import TokenSource
+from arqon._time.backoff import Backoff
 from arqon.errors import ArqonError
 from arqon.signing import Signer
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from arqon._frames import decode_presence
 from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember
+from arqon._wire.frames import decode_presence
 from arqon.errors import error_of
 from arqon.message import json_of
 

@@ -1,5 +1,5 @@
 """One room of the bus: publish, commands, history, members; as `async with` and `async for`, a
-subscription. What becomes of both over reconnects is `_outbox.py` and `_subscriptions.py`.
+subscription. What becomes of both over reconnects is `outbox.py` and `subscriptions.py`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from arqon._changes import PresenceChanges
-from arqon._command_answer import answer_of, fields
-from arqon._frames import decode_history
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
 from arqon._gen.history_pb2 import HistoryQuery
-from arqon._position import Position
-from arqon._replay import replay
-from arqon._room_entry import Reader, RoomEntry, SubscribeOptions, ended
-from arqon._state_repair import StateRepair
-from arqon._trace_parent import traced_by
+from arqon._request.trace_parent import traced_by
+from arqon._state.state_repair import StateRepair
+from arqon._subscription.changes import PresenceChanges
+from arqon._subscription.position import Position
+from arqon._subscription.replay import replay
+from arqon._subscription.room_entry import Reader, RoomEntry, SubscribeOptions, ended
+from arqon._wire.command_answer import answer_of, fields
+from arqon._wire.frames import decode_history
 from arqon.codec import Codec
 from arqon.errors import error_of
 from arqon.listener import Listener
@@ -31,7 +31,7 @@ from arqon.room_state import RoomState, StateVersion
 from arqon.typed_room import OnInvalid, TypedRoom
 
 if TYPE_CHECKING:
-    from arqon._driver import Driver
+    from arqon._connection.driver import Driver
 
 T = TypeVar("T")
 _ROOM: Final = re.compile(r"[A-Za-z0-9_~:=-]{1,64}")

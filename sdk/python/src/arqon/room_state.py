@@ -1,7 +1,7 @@
 """A room's state: keys with JSON values and one version, and the lock that guards it.
 
 Commands of `docs/protocol.md`; how they travel is `room.py`'s, the lock that renews itself
-`_held_lock.py`'s.
+`held_lock.py`'s.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from arqon._command_answer import fields
-from arqon._duration import Duration, seconds_of
-from arqon._held_lock import Lock, hold
+from arqon._state.held_lock import Lock, hold
+from arqon._time.duration import Duration, seconds_of
+from arqon._wire.command_answer import fields
 
 if TYPE_CHECKING:
     from arqon.room import Room

@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable
 
-from arqon._buffer import MessageBuffer
+from arqon._subscription.buffer import MessageBuffer
 from arqon.presence import Member, MemberTable, PresenceChange
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from arqon.errors import ArqonError
 
 if TYPE_CHECKING:
-    from arqon._driver import Driver
-    from arqon._room_entry import RoomEntry
+    from arqon._connection.driver import Driver
+    from arqon._subscription.room_entry import RoomEntry
     from arqon.room import History, Room
 
 # Wait before a page is asked for again that the bus could not give.

@@ -13,7 +13,7 @@ from arqon._gen.control_pb2 import Ack, Refresh, Refusal, Subscribe, Unsubscribe
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon._gen.history_pb2 import History
 from arqon._gen.presence_pb2 import PresenceLeave, PresenceUpdate
-from arqon._wire import (
+from arqon._wire.wire import (
     PREFIX_BYTES_MAX,
     SAFE_MAX,
     check,

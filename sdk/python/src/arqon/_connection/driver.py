@@ -1,6 +1,6 @@
 """What drives a connection: sessions one after another, reactions, moves, requests.
 
-Programs see it as `connection.Connection`; frames are `_session.py`'s.
+Programs see it as `connection.Connection`; frames are `session.py`'s.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from arqon._backoff import backoff_delay_ms
-from arqon._close_reaction import Reaction, close_reaction, refusal_reaction
-from arqon._dial import open_session
+from arqon._connection.hand_over import hand_over, settle
 from arqon._gen.control_pb2 import Ack, Welcome
 from arqon._gen.envelope_pb2 import Envelope, SystemSignal
-from arqon._hand_over import hand_over, settle
-from arqon._held_lock import HeldLock
-from arqon._outbox import Outbox
-from arqon._sender import Sender
-from arqon._server_clock import ServerClock
-from arqon._session import Session
-from arqon._subscriptions import Subscriptions
-from arqon._token import TokenKeeper
-from arqon._token_refresh import refresh_forever
+from arqon._request.outbox import Outbox
+from arqon._request.sender import Sender
+from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
+from arqon._session.dial import open_session
+from arqon._session.session import Session
+from arqon._session.token import TokenKeeper
+from arqon._session.token_refresh import refresh_forever
+from arqon._state.held_lock import HeldLock
+from arqon._subscription.subscriptions import Subscriptions
+from arqon._time.backoff import backoff_delay_ms
+from arqon._time.server_clock import ServerClock
 from arqon.errors import ArqonError, error_of
 from arqon.options import Options, Status, nothing, socket_url
 

@@ -1,6 +1,6 @@
 """Which changes of one room's state a client has heard of, and what a read brings of the others.
 
-Pure; when to ask is `_state_repair.py`.
+Pure; when to ask is `state_repair.py`.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from arqon._backoff import Backoff, backoff_delay_ms
-from arqon._close_reaction import refusal_reaction
-from arqon._outbox import Outbox
-from arqon._session import Session
-from arqon._subscriptions import Subscriptions
+from arqon._request.outbox import Outbox
+from arqon._session.close_reaction import refusal_reaction
+from arqon._session.session import Session
+from arqon._subscription.subscriptions import Subscriptions
+from arqon._time.backoff import Backoff, backoff_delay_ms
 from arqon.errors import ArqonError
 
 _SETTLE_SECONDS: Final = 2.0

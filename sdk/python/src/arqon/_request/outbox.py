@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from arqon._gen.control_pb2 import Ack
-from arqon._session import Session, error_of_ack
+from arqon._session.session import Session, error_of_ack
 from arqon.errors import ArqonError, error_of
 
 # Wait before the first repeat after a 503 when the Shield names none; doubled up to the other.

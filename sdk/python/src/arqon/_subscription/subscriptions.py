@@ -10,15 +10,22 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from arqon._backoff import Backoff, backoff_delay_ms
-from arqon._buffer import MessageBuffer
-from arqon._frames import encode_sub, encode_unsub
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Envelope
-from arqon._member_meta import CarriedMeta
-from arqon._position import Position, read_answer
-from arqon._room_entry import Move, Reader, RoomEntry, SubscribeOptions, ended, is_presence
-from arqon._session import Answer, Session
+from arqon._session.session import Answer, Session
+from arqon._subscription.buffer import MessageBuffer
+from arqon._subscription.member_meta import CarriedMeta
+from arqon._subscription.position import Position, read_answer
+from arqon._subscription.room_entry import (
+    Move,
+    Reader,
+    RoomEntry,
+    SubscribeOptions,
+    ended,
+    is_presence,
+)
+from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon._wire.frames import encode_sub, encode_unsub
 from arqon.errors import ArqonError, error_of
 from arqon.message import message_of
 

@@ -12,9 +12,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from arqon._close_reaction import upgrade_error
-from arqon._session import Session, SessionListener
-from arqon._within import within
+from arqon._session.close_reaction import upgrade_error
+from arqon._session.session import Session, SessionListener
+from arqon._time.within import within
 from arqon.errors import error_of
 
 # At DEBUG the library would log the request's headers, and with them the token.

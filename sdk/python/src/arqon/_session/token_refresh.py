@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from arqon._frames import encode_refresh
-from arqon._server_clock import ServerClock
-from arqon._session import Session
-from arqon._token import TokenKeeper, refresh_delay_ms, token_expiry_ms
+from arqon._session.session import Session
+from arqon._session.token import TokenKeeper, refresh_delay_ms, token_expiry_ms
+from arqon._time.server_clock import ServerClock
+from arqon._wire.frames import encode_refresh
 from arqon.errors import ArqonError
 
 

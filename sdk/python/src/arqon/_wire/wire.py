@@ -1,4 +1,4 @@
-"""Protobuf's wire format below `_frames.py`: what its runtime takes and this protocol does not.
+"""Protobuf's wire format below `frames.py`: what its runtime takes and this protocol does not.
 
 The runtime passes over groups, cuts numbers that are too large for their field, and of a field that
 comes twice takes the last. Two readers could then understand one frame in two ways, so frames are

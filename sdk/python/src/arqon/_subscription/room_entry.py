@@ -1,4 +1,4 @@
-"""What `_subscriptions.py` knows of one room, and how its loops hear of it."""
+"""What `subscriptions.py` knows of one room, and how its loops hear of it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from arqon._buffer import OVERFLOWS, MessageBuffer, Overflow
-from arqon._duration import Duration, seconds_of
 from arqon._gen.control_pb2 import Ack, Subscribe
 from arqon._gen.envelope_pb2 import Envelope
-from arqon._member_meta import CarriedMeta, MemberMeta
-from arqon._position import Place, Position
-from arqon._replay import Start
-from arqon._state_repair import StateRepair
+from arqon._state.state_repair import StateRepair
+from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow
+from arqon._subscription.member_meta import CarriedMeta, MemberMeta
+from arqon._subscription.position import Place, Position
+from arqon._subscription.replay import Start
+from arqon._time.duration import Duration, seconds_of
 from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
 from arqon.presence import LEAVE, UPDATE, MemberTable

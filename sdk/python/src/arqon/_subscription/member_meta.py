@@ -1,5 +1,5 @@
 """What others see of this member in one room: the metadata that a Shield took last, and changes
-that no Shield has taken yet. Sends nothing: which SUB goes when is `_subscriptions.py`.
+that no Shield has taken yet. Sends nothing: which SUB goes when is `subscriptions.py`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from arqon.errors import ArqonError, error_of
 
 if TYPE_CHECKING:
-    from arqon._driver import Driver
+    from arqon._connection.driver import Driver
     from arqon.room_state import RoomState
 
 

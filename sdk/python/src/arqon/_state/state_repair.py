@@ -1,6 +1,6 @@
 """Fetches the changes of one room's state that a subscription has missed.
 
-Its loops get each once and in order, as if it had come. Which those are is `_room_changes.py`.
+Its loops get each once and in order, as if it had come. Which those are is `room_changes.py`.
 Rooms of whose state nobody has heard anything are not asked for.
 """
 
@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from arqon._backoff import Backoff, backoff_delay_ms
-from arqon._room_changes import RoomChanges, change_of
+from arqon._state.room_changes import RoomChanges, change_of
+from arqon._time.backoff import Backoff, backoff_delay_ms
 from arqon.errors import ArqonError
 from arqon.message import Message
 

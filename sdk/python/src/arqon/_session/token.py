@@ -9,8 +9,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, cast
 
-from arqon._server_clock import ServerClock
-from arqon._within import within
+from arqon._time.server_clock import ServerClock
+from arqon._time.within import within
 from arqon.errors import ArqonError, error_of
 from arqon.message import json_of
 

@@ -1,6 +1,6 @@
 """A publish or command from its envelope to its ACK: checked, signed, posted, awaited.
 
-What waits and what is sent again is `_outbox.py`'s.
+What waits and what is sent again is `outbox.py`'s.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
-from arqon._frames import encode_pub, payload_field
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
-from arqon._limits import check_outgoing
-from arqon._outbox import Request
-from arqon._within import within
+from arqon._request.limits import check_outgoing
+from arqon._request.outbox import Request
+from arqon._time.within import within
+from arqon._wire.frames import encode_pub, payload_field
 from arqon.errors import error_of
 from arqon.signing import Signer, signing_input
 
 if TYPE_CHECKING:
-    from arqon._driver import Driver
+    from arqon._connection.driver import Driver
 
 _SIGNATURE_BYTES: Final = 64
 

@@ -1,6 +1,6 @@
 """One WebSocket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat.
 
-`_dial.py` opens it. It never reconnects: that is `_driver.py`.
+`dial.py` opens it. It never reconnects: that is `driver.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Final, Protocol, TypeAlias
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from arqon._frames import Ping, Pong, decode_server_frame, encode_ping, encode_pong
 from arqon._gen.control_pb2 import Ack, Refusal, Welcome
 from arqon._gen.envelope_pb2 import Envelope
+from arqon._wire.frames import Ping, Pong, decode_server_frame, encode_ping, encode_pong
 from arqon.errors import ArqonError, error_from_wire, error_of
 
 Answer: TypeAlias = "Ack | ArqonError"

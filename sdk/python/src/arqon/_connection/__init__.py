@@ -1,0 +1,1 @@
+"""The connection over all its sessions: reconnects and moves to another node."""

@@ -1,0 +1,1 @@
+"""Publishes and commands on their way to the bus."""

@@ -1,0 +1,1 @@
+"""One WebSocket and what opens, keeps and ends it."""

@@ -1,0 +1,1 @@
+"""What a room remembers: its values, in order and without holes, and locks."""

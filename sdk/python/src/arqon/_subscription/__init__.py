@@ -1,0 +1,1 @@
+"""What is heard: rooms, loops on them, places in durable rooms."""

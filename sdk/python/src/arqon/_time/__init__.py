@@ -1,0 +1,1 @@
+"""Time: waits between attempts, durations, deadlines, the clock of the Shield."""
