@@ -4,7 +4,7 @@ import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { ConnectionTable } from "./connection/connection_table.ts";
-import type { History } from "./durable/history.ts";
+import type { History } from "./durable/history/history.ts";
 import type { StartedDurable } from "./durable/start.ts";
 import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";

@@ -27,7 +27,7 @@ import { PendingRequests } from "./http/pending.ts";
 import { startClientApi } from "./http/start.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
-import { createHistory } from "./durable/history.ts";
+import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { handleRequest } from "./http/http.ts";

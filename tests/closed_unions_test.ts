@@ -33,7 +33,7 @@ const KNOWN: Readonly<Record<string, number>> = {
   "brain/rooms/commands/apply.ts": 1,
   // Events of the Spine and messages between processes.
   "shield/fanout/hub_losses.ts": 1,
-  "shield/durable/watch.ts": 1,
+  "shield/durable/log/watch.ts": 1,
   "shield/presence/presence.ts": 2,
   "brain/presence/presence.ts": 1,
 };

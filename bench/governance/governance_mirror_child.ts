@@ -13,7 +13,7 @@ import { isSampled } from "../../shared/sampling.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { subjectPattern } from "../../shared/subjects/subject.ts";
-import { PLAIN_ROOMS } from "../../shield/durable/logs.ts";
+import { PLAIN_ROOMS } from "../../shield/durable/log/logs.ts";
 import { NO_BANS } from "../../shield/auth/bans.ts";
 import { startMirror } from "../../shield/mirror/start.ts";
 import { publish } from "../../shield/message/pipeline.ts";

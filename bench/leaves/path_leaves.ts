@@ -9,7 +9,7 @@ import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { roomSubject, type Subject } from "../../shared/subjects/subject.ts";
 import { NO_BANS } from "../../shield/auth/bans.ts";
-import { PLAIN_ROOMS } from "../../shield/durable/logs.ts";
+import { PLAIN_ROOMS } from "../../shield/durable/log/logs.ts";
 import { FlushQueue } from "../../shield/connection/flush_queue.ts";
 import { Hub, type Subscriber } from "../../shield/fanout/hub.ts";
 import type { Identity } from "../../shield/auth/identity.ts";

@@ -12,7 +12,7 @@ import type { Connection } from "./connection.ts";
 import type { Prepared, Queued } from "./fifo.ts";
 import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
-import { HISTORY_GET } from "../durable/history_query.ts";
+import { HISTORY_GET } from "../durable/history/history_query.ts";
 import type { Identity } from "../auth/identity.ts";
 import { admit, NONE_ADDED, publishAdmitted } from "../message/pipeline.ts";
 import type { Caller } from "../message/caller.ts";

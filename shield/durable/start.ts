@@ -9,13 +9,13 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { DurableRooms } from "../fanout/hub.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
-import { SYSTEM_CLOCK } from "./clock.ts";
-import { TenantLogs } from "./logs.ts";
-import { RoomLog } from "./room_log.ts";
-import { createDurableStats, registerPendingLimit } from "./stats.ts";
-import type { DurableStats } from "./stats.ts";
-import { TailCache } from "./tail_cache.ts";
-import { LogWatch } from "./watch.ts";
+import { SYSTEM_CLOCK } from "./log/clock.ts";
+import { TenantLogs } from "./log/logs.ts";
+import { RoomLog } from "./room/room_log.ts";
+import { createDurableStats, registerPendingLimit } from "./log/stats.ts";
+import type { DurableStats } from "./log/stats.ts";
+import { TailCache } from "./log/tail_cache.ts";
+import { LogWatch } from "./log/watch.ts";
 
 /** What durable rooms need of the process. */
 export interface DurableStart {

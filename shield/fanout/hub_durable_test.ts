@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { Flow } from "../durable/flow.ts";
-import type { EntryPoint, Position } from "../durable/room_log.ts";
+import { Flow } from "../durable/room/flow.ts";
+import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { TestDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";

@@ -5,7 +5,7 @@
  */
 import type { RoomMessage } from "./backlog.ts";
 import type { Connection } from "../connection/connection.ts";
-import type { Flow } from "../durable/flow.ts";
+import type { Flow } from "../durable/room/flow.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 

@@ -9,7 +9,7 @@ import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { problemResponse } from "../../shared/problem.ts";
 import { command } from "../message/command.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import { HISTORY_GET } from "../durable/history_query.ts";
+import { HISTORY_GET } from "../durable/history/history_query.ts";
 import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";

@@ -7,8 +7,8 @@ import type { ClientHandler } from "./route.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { History } from "../durable/history.ts";
-import { isProtobufType, rangeOfParams } from "../durable/history_query.ts";
+import type { History } from "../durable/history/history.ts";
+import { isProtobufType, rangeOfParams } from "../durable/history/history_query.ts";
 
 /** What answers over HTTP need of the process. */
 export interface HttpHistoryContext {

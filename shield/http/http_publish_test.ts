@@ -13,7 +13,7 @@ import { FlushQueue } from "../connection/flush_queue.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";
-import { PLAIN_ROOMS } from "../durable/logs.ts";
+import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { RateTable } from "../rates/rates.ts";

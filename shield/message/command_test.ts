@@ -11,7 +11,7 @@ import type { Grant, Identity, Role } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
-import { PLAIN_ROOMS } from "../durable/logs.ts";
+import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { banOf, putBan, testBans } from "../auth/testing/bans.ts";

@@ -22,7 +22,7 @@ import { canAct } from "../auth/authorize.ts";
 import { command } from "./command.ts";
 import { NO_BANS } from "../auth/bans.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
-import { PLAIN_ROOMS } from "../durable/logs.ts";
+import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import type { Caller } from "./caller.ts";

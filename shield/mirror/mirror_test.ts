@@ -17,7 +17,7 @@ import type { PolicyMode, PolicyOutcome, Verdict } from "../policy/abi/policy.ts
 import { NO_SCHEMAS } from "../schema/gate.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { NO_CANDIDATES } from "./diff.ts";
-import { PLAIN_ROOMS } from "../durable/logs.ts";
+import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_MIRROR } from "./mirror.ts";
 import { startMirror } from "./start.ts";
 import { testMirror, turn } from "./testing/mirror.ts";

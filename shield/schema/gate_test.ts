@@ -9,7 +9,7 @@ import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
 import { NO_BANS } from "../auth/bans.ts";
 import { command } from "../message/command.ts";
-import { PLAIN_ROOMS } from "../durable/logs.ts";
+import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
 import { publish } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";

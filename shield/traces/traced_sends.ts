@@ -11,7 +11,7 @@ import {
   tracedRequests,
 } from "../../shared/telemetry/spine_span.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
-import type { TenantLogs } from "../durable/logs.ts";
+import type { TenantLogs } from "../durable/log/logs.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 
 /** The part of a Spine that the message path needs. */

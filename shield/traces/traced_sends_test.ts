@@ -11,7 +11,7 @@ import { startTracing } from "../../shared/telemetry/tracing.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { startOtlpReceiver } from "../../tests/harness/otlp_receiver.ts";
 import type { OtlpSpan } from "../../tests/harness/otlp_receiver.ts";
-import { PLAIN_ROOMS } from "../durable/logs.ts";
+import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { FlushQueue } from "../connection/flush_queue.ts";
 import { tracedLogs, tracedSends } from "./traced_sends.ts";
 

@@ -5,7 +5,7 @@ import { decodeBan, encodeBan } from "../../shared/records/bans.ts";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import { decodeRevocation, encodeRevocation } from "../../shared/records/revocations.ts";
 import { decodeSettings } from "../../shared/records/tenant_settings.ts";
-import { rangeOfData, rangeOfParams } from "../../shield/durable/history_query.ts";
+import { rangeOfData, rangeOfParams } from "../../shield/durable/history/history_query.ts";
 import { keysFromJwks, UnusableSetError } from "../../shield/auth/keys.ts";
 import {
   authConfig,

@@ -9,8 +9,8 @@ import { StateAnswer } from "../../../shared/cluster/cluster_room.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import type { History } from "../../durable/history.ts";
-import { rangeOfParams } from "../../durable/history_query.ts";
+import type { History } from "../../durable/history/history.ts";
+import { rangeOfParams } from "../../durable/history/history_query.ts";
 import { readQuery, requireId } from "../routing/query.ts";
 
 /** What reading rooms needs of the process. */

@@ -10,7 +10,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
 import type { AdminCall, RouteBody } from "../routing/admin_routes.ts";
-import { roomEpoch } from "../../durable/epoch.ts";
+import { roomEpoch } from "../../durable/messages/epoch.ts";
 import type { FlushQueue } from "../../connection/flush_queue.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
 import { admit, NONE_ADDED, publishAdmitted, stamp } from "../../message/pipeline.ts";

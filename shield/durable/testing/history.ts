@@ -8,8 +8,8 @@ import { NO_OVERSEER } from "../../policy/overseer.ts";
 import type { Caller } from "../../message/caller.ts";
 import { RoomClasses } from "../../rooms/classes.ts";
 import { ann } from "../../auth/testing/identity.ts";
-import { createHistory } from "../history.ts";
-import type { History, HistoryContext } from "../history.ts";
+import { createHistory } from "../history/history.ts";
+import type { History, HistoryContext } from "../history/history.ts";
 import { ModelLog } from "./model_log.ts";
 
 const SCAN = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };

@@ -23,7 +23,7 @@ import type {
 } from "../../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
-import type { LogClock } from "../clock.ts";
+import type { LogClock } from "../log/clock.ts";
 
 /** Random numbers in [0, 1), the same for the same seed: mulberry32. */
 export function seeded(seed: number): () => number {

@@ -6,13 +6,13 @@ import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import { DEFAULT_CLASS } from "../../rooms/classes.ts";
 import type { RoomClass } from "../../rooms/classes.ts";
-import { roomEpoch } from "../epoch.ts";
-import { RoomLog } from "../room_log.ts";
-import type { Cursor, EntryPoint, Gap, Position } from "../room_log.ts";
-import { createDurableStats } from "../stats.ts";
-import { TailCache } from "../tail_cache.ts";
+import { roomEpoch } from "../messages/epoch.ts";
+import { RoomLog } from "../room/room_log.ts";
+import type { Cursor, EntryPoint, Gap, Position } from "../room/room_log.ts";
+import { createDurableStats } from "../log/stats.ts";
+import { TailCache } from "../log/tail_cache.ts";
 import { seeded, SimClock, SimLog } from "./sim_log.ts";
-import type { Entry } from "../timeline.ts";
+import type { Entry } from "../messages/timeline.ts";
 
 /** What a subscriber was told, in order. */
 export type Told =

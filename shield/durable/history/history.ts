@@ -1,0 +1,186 @@
+/**
+ * The history of a durable room, for those who may hear the room: the command `history.get`, which the
+ * Shield answers itself, and what `http_history.ts` shares with it. Which messages a page has is
+ * `history_window.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import { requireGrant, requireTenant } from "../../auth/authorize.ts";
+import type { BanCheck } from "../../auth/bans.ts";
+import { EMPTY_ACK } from "../../message/request_ref.ts";
+import { requireRoomId } from "../../../shared/subjects/subject.ts";
+import type { Overseer } from "../../policy/overseer.ts";
+import type { Caller } from "../../message/caller.ts";
+import type { RoomClass, RoomClasses } from "../../rooms/classes.ts";
+import { roomEpoch } from "../messages/epoch.ts";
+import { HistoryAnswer } from "./history_answer.ts";
+import { isProtobufType, rangeOfData } from "./history_query.ts";
+import type { HistoryRange } from "./history_query.ts";
+import { readHistory, TrimMemory } from "./history_window.ts";
+import type { HistoryRoom } from "./history_window.ts";
+import { SharedReads } from "./shared_reads.ts";
+import type { DurableStats } from "../log/stats.ts";
+
+/** What history needs of the process. */
+export interface HistoryContext {
+  readonly logs: { of(tenant_id: string): Promise<DurableLog> };
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly overseer: Pick<Overseer, "onSubscribe">;
+  readonly bans: BanCheck;
+  readonly limits: Pick<Config["limits"], "history_messages" | "unsent_bytes">;
+  readonly stats: Pick<DurableStats, "read">;
+}
+
+/** The extent of a durable room: what its class keeps of it. */
+export interface RoomExtent {
+  /** Messages that history can show. */
+  readonly messages: number;
+  /** Offset of the oldest of these messages; undefined: there is none. */
+  readonly first_offset: number | undefined;
+  /** Offset of the newest message that the log has; 0: there is none. */
+  readonly last_offset: number;
+  readonly epoch: string;
+}
+
+/** Answers questions about the history of rooms; there is one for each process. */
+export interface History {
+  /**
+   * Answers with a page of the room's history. `ask` is called once everything else has allowed the
+   * question. Rejects with a refusal, or as the log rejects.
+   */
+  answer(caller: Caller, room_id: string, ask: () => HistoryRange): Promise<HistoryAnswer>;
+  /** Answers the command `history.get`; rejects as `answer` does. */
+  command(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
+  /**
+   * Answers an operator, for whom neither grants nor policies nor bans are asked. Rejects with
+   * `not-durable`, or as the log rejects.
+   */
+  read(tenant_id: string, room_id: string, range: HistoryRange): Promise<HistoryAnswer>;
+  /** The extent of a room, for an operator. Rejects as `read` does. */
+  extent(tenant_id: string, room_id: string): Promise<RoomExtent>;
+  readonly limits: HistoryContext["limits"];
+}
+
+/** The largest answer, in bytes, roughly; never more than half of what may wait for a connection. */
+const ANSWER_BYTES = 1_048_576;
+const READS_MAX = 32;
+const READS_WAITING_MAX = 10_000;
+
+/** Makes the history of a process. All its answers share their reads of the logs. */
+export function createHistory(context: HistoryContext): History {
+  const { limits } = context;
+  const reads = new SharedReads<HistoryAnswer>({
+    reads_max: READS_MAX,
+    waiting_max: READS_WAITING_MAX,
+  });
+  const trims = new TrimMemory();
+  const shared = (room: ClassedRoom, range: HistoryRange) => {
+    const { tenant_id, room_id, room_class: { history_size, history_ttl_seconds } } = room;
+    const key = JSON.stringify([tenant_id, room_id, history_size, history_ttl_seconds, range]);
+    return reads.run(key, () => readRoom(context, trims, room, range));
+  };
+  const answer: History["answer"] = async (caller, room_id, ask) => {
+    const room_class = await admitHistory(context, caller, room_id);
+    const { tenant_id } = caller.identity;
+    return await shared({ tenant_id, room_id, room_class }, ask());
+  };
+  return {
+    answer,
+    limits,
+    command: (caller, envelope) => historyCommand(answer, limits, caller, envelope),
+    read: async (tenant_id, room_id, range) =>
+      await shared(durableRoom(context, tenant_id, room_id), range),
+    extent: async (tenant_id, room_id) =>
+      await readExtent(context, trims, durableRoom(context, tenant_id, room_id)),
+  };
+}
+
+/** The class of a room; throws `not-durable` when the room is not durable. */
+function durableRoom(
+  { classes }: Pick<HistoryContext, "classes">,
+  tenant_id: string,
+  room_id: string,
+): ClassedRoom {
+  const room_class = classes.of(tenant_id, room_id);
+  if (!room_class.durable) throw new ArqonError("not-durable", room_id);
+  return { tenant_id, room_id, room_class };
+}
+
+/** Asks everything that can refuse before the question itself is read, in the contract's order. */
+async function admitHistory(
+  { classes, overseer, bans }: HistoryContext,
+  caller: Caller,
+  room_id: string,
+): Promise<RoomClass> {
+  const { identity } = caller;
+  requireRoomId(room_id);
+  requireGrant(identity, "subscribe", room_id);
+  bans.requireRoom(identity, room_id);
+  await overseer.onSubscribe(caller, room_id);
+  // A ban may have come while policies looked at it.
+  bans.requireRoom(identity, room_id);
+  return durableRoom({ classes }, identity.tenant_id, room_id).room_class;
+}
+
+interface ClassedRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: RoomClass;
+}
+
+async function openRoom(
+  { logs, limits, stats }: HistoryContext,
+  trims: TrimMemory,
+  { tenant_id, room_id, room_class }: ClassedRoom,
+): Promise<HistoryRoom> {
+  const log = await logs.of(tenant_id);
+  const page_bytes = Math.min(ANSWER_BYTES, Math.floor(limits.unsent_bytes / 2));
+  const { history_size, history_ttl_seconds } = room_class;
+  const onRead = () => stats.read("history");
+  return { log, room_id, history_size, history_ttl_seconds, page_bytes, trims, onRead };
+}
+
+async function readRoom(
+  context: HistoryContext,
+  trims: TrimMemory,
+  classed: ClassedRoom,
+  range: HistoryRange,
+): Promise<HistoryAnswer> {
+  const room = await openRoom(context, trims, classed);
+  const page = await readHistory(room, range);
+  return new HistoryAnswer(page, roomEpoch(page.stream, room.room_id), room.page_bytes);
+}
+
+const OLDEST: HistoryRange = { after: 0, before: 0, limit: 1, reverse: false };
+
+async function readExtent(
+  context: HistoryContext,
+  trims: TrimMemory,
+  classed: ClassedRoom,
+): Promise<RoomExtent> {
+  const room = await openRoom(context, trims, classed);
+  const { log, room_id } = room;
+  const { entries: [first], offset, stream } = await readHistory(room, OLDEST);
+  // Messages that came since the oldest one was found are counted, too.
+  const messages = first === undefined ? 0 : await log.count(room_id, first.offset);
+  const epoch = roomEpoch(stream, room_id);
+  return { messages, first_offset: first?.offset, last_offset: offset, epoch };
+}
+
+async function historyCommand(
+  answer: History["answer"],
+  limits: HistoryContext["limits"],
+  caller: Caller,
+  { bytes, room_id, tenant_id, request_id, command }: ScannedEnvelope,
+): Promise<Ack> {
+  if (command === undefined) throw new TypeError("no command");
+  requireRoomId(room_id);
+  requireTenant(caller.identity, tenant_id);
+  const { content_type, data_start, data_end } = command;
+  const data = bytes.subarray(data_start, data_end);
+  const found = await answer(caller, room_id, () => rangeOfData(data, content_type, limits));
+  const result = isProtobufType(content_type) ? found.protobuf() : found.json();
+  return { ...EMPTY_ACK, request_id, result };
+}

@@ -1,0 +1,81 @@
+/**
+ * A page of history in the forms in which clients get it, each made once for everybody who asked the
+ * same. A page whose form would be too large for one answer ends earlier, and says that there is more.
+ */
+import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
+import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
+import { legible } from "../messages/legible.ts";
+import type { HistoryPage } from "./history_window.ts";
+
+const utf8 = new TextEncoder();
+/** Bytes of an answer beside its messages. */
+const FRAME_BYTES = 256;
+/** Bytes between two messages: a comma, or tag and length. */
+const BETWEEN_BYTES = 6;
+
+interface Cut<Form> {
+  readonly messages: readonly Form[];
+  readonly more: boolean;
+}
+
+/** The answer of a room's history to one question. */
+export class HistoryAnswer {
+  readonly #page: HistoryPage;
+  readonly #epoch: string;
+  readonly #bytes_max: number;
+  #json: Uint8Array | undefined;
+  #protobuf: Uint8Array | undefined;
+
+  /**
+   * Cuts the page so that neither form is larger than `bytes_max`; it keeps one message in any case.
+   */
+  constructor(page: HistoryPage, epoch: string, bytes_max: number) {
+    this.#page = page;
+    this.#epoch = epoch;
+    this.#bytes_max = bytes_max;
+  }
+
+  /** The answer as JSON, in UTF-8: `{"messages":[…],"offset":N,"epoch":"…","more":false}`. */
+  json(): Uint8Array {
+    return this.#json ??= this.#encodeJson();
+  }
+
+  /** The answer as a Protobuf `History`. */
+  protobuf(): Uint8Array {
+    return this.#protobuf ??= this.#encodeProtobuf();
+  }
+
+  #encodeJson(): Uint8Array {
+    const { messages, more } = this.#cut(textOf, (text) => utf8.encode(text).length);
+    const { offset } = this.#page;
+    const rest = `"offset":${offset},"epoch":${JSON.stringify(this.#epoch)},"more":${more}`;
+    return utf8.encode(`{"messages":[${messages.join(",")}],${rest}}`);
+  }
+
+  #encodeProtobuf(): Uint8Array {
+    const { messages, more } = this.#cut(envelopeOf, ({ length }) => length);
+    const { offset } = this.#page;
+    return writeHistory({ messages: [...messages], offset, epoch: this.#epoch, more });
+  }
+
+  #cut<Form>(encode: (message: LogMessage) => Form, sizeOf: (form: Form) => number): Cut<Form> {
+    const messages: Form[] = [];
+    let size_bytes = FRAME_BYTES;
+    for (const entry of this.#page.entries) {
+      const message = encode(entry);
+      size_bytes += sizeOf(message) + BETWEEN_BYTES;
+      if (messages.length > 0 && size_bytes > this.#bytes_max) return { messages, more: true };
+      messages.push(message);
+    }
+    return { messages, more: this.#page.more };
+  }
+}
+
+/** The stored envelope with its offset. */
+function envelopeOf({ payload, offset }: LogMessage): Uint8Array {
+  return encodeMsgAt(legible(payload), offset).subarray(1);
+}
+
+function textOf({ payload, offset }: LogMessage): string {
+  return encodeTextMessage({ ...readRouted(payload), offset });
+}

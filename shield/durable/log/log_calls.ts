@@ -1,0 +1,93 @@
+/**
+ * One room's questions to its log. They are repeated until they are answered or nobody needs the
+ * answer: while the Spine is down, a room waits. Nothing here rejects.
+ */
+import type { DurableLog, LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { LogClock } from "./clock.ts";
+import type { DurableStats, ReadPurpose } from "./stats.ts";
+
+/** The bounds of a page, for any read that a room makes. */
+const PAGE = { limit: 1_000, max_bytes: 4_194_304 };
+const BACKOFF_MS = 50;
+const BACKOFF_MAX_MS = 2_000;
+/** What asking the log needs. */
+export interface LogCallsOptions {
+  readonly room_id: string;
+  readonly log: DurableLog;
+  readonly clock: LogClock;
+  readonly stats: Pick<DurableStats, "read" | "failed">;
+  readonly logger: Logger;
+  /** Called when a question has failed, and will be repeated. */
+  onFailure(error: unknown): void;
+}
+
+/** The questions of one room. */
+export class LogCalls {
+  readonly #options: LogCallsOptions;
+  readonly #wakers = new Set<() => void>();
+  #closed = false;
+
+  constructor(options: LogCallsOptions) {
+    this.#options = options;
+  }
+
+  /** Asks for the head of the room; undefined when `close` came before the answer. */
+  head(purpose: ReadPurpose): Promise<RoomHead | undefined> {
+    return this.#ask(purpose, (log, room_id) => log.head(room_id));
+  }
+
+  /** Asks for a page of the messages after `after`; undefined when `close` came before the answer. */
+  read(purpose: ReadPurpose, after: number): Promise<LogPage | undefined> {
+    return this.#ask(purpose, (log, room_id) => log.read(room_id, { after, ...PAGE }));
+  }
+
+  async #ask<T>(
+    purpose: ReadPurpose,
+    question: (log: DurableLog, room_id: string) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { log, room_id, stats } = this.#options;
+    for (let attempt = 0; !this.#closed; attempt++) {
+      stats.read(purpose);
+      try {
+        const answer = await question(log, room_id);
+        return this.#closed ? undefined : answer;
+      } catch (error) {
+        if (this.#closed) return undefined;
+        this.#onFailure(purpose, error);
+        await this.pause(Math.min(BACKOFF_MS * 2 ** Math.min(attempt, 10), BACKOFF_MAX_MS));
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Waits between half the time and all of it, so that rooms do not ask in step. `close` ends the wait.
+   */
+  pause(ms: number): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    const { clock } = this.#options;
+    return new Promise((resolve) => {
+      const wake = () => {
+        cancel();
+        this.#wakers.delete(wake);
+        resolve();
+      };
+      this.#wakers.add(wake);
+      const cancel = clock.after(ms * (0.5 + clock.random() / 2), wake);
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const wake of [...this.#wakers]) wake();
+  }
+
+  #onFailure(purpose: ReadPurpose, error: unknown): void {
+    const { stats, logger, onFailure } = this.#options;
+    stats.failed(purpose);
+    // An operator hears of it from `watch.ts`, once for each tenant.
+    logger.debug("asking the log failed", { purpose, error });
+    onFailure(error);
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The logs of durable rooms as this process uses them. A log is opened when its tenant first needs it,
+ * kept as large as the tenant's classes ask for, and written to by the message path. Reading is
+ * `room_log.ts` and `history.ts`; the logs themselves are the Spine's.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type {
+  Appended,
+  DurableLog,
+  Retention,
+} from "../../../shared/spine/contract/durable_log.ts";
+import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.ts";
+import { RoomClasses } from "../../rooms/classes.ts";
+import type { RoomClass } from "../../rooms/classes.ts";
+import type { DurableStats } from "./stats.ts";
+
+/** What the logs need of the process. */
+export interface TenantLogsOptions {
+  readonly spine: Pick<Spine, "log">;
+  readonly classes: Pick<RoomClasses, "retentionOf" | "commonRetention" | "onChange">;
+  readonly stats: DurableStats;
+  readonly log: Logger;
+}
+
+/** A message on its way into a log. */
+export interface LogAppend {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: RoomClass;
+  /** The routed envelope; its bytes are copied. */
+  readonly envelope: Uint8Array;
+  /** The message id; "" for none. */
+  readonly message_id: string;
+  readonly sender_id: string;
+  readonly headers: SpineHeaders | undefined;
+}
+
+interface Opening {
+  readonly promise: Promise<DurableLog>;
+  log: DurableLog | undefined;
+  /** Appends that wait for the log to open; later ones must not overtake them. */
+  waiting: number;
+}
+
+/** Ids that need no encoding, which nearly all are. */
+const PLAIN = /^[\w.!~*'()-]*$/;
+
+function encoded(id: string): string {
+  return PLAIN.test(id) ? id : encodeURIComponent(id);
+}
+
+/** The key of a message in its log: message ids of different senders never meet. */
+function keyOf({ sender_id, message_id }: LogAppend): string {
+  return `${encoded(sender_id)}/${encoded(message_id)}`;
+}
+
+/** The logs of all tenants that this process has needed. */
+export class TenantLogs {
+  readonly #options: TenantLogsOptions;
+  readonly #tenants = new Map<string, Opening>();
+  readonly #stopClasses: () => void;
+
+  constructor(options: TenantLogsOptions) {
+    this.#options = options;
+    this.#stopClasses = options.classes.onChange((tenant_id) => void this.#resize(tenant_id));
+  }
+
+  /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
+  of(tenant_id: string): Promise<DurableLog> {
+    return this.#opening(tenant_id).promise;
+  }
+
+  /**
+   * Stores a message; resolves when the log has acknowledged it. Rejects as `DurableLog.append` does.
+   * Messages of one caller to one room are stored in the order of the calls.
+   */
+  append(append: LogAppend): Promise<Appended> {
+    const opening = this.#opening(append.tenant_id);
+    if (opening.log !== undefined && opening.waiting === 0) {
+      return this.#append(opening.log, append);
+    }
+    opening.waiting++;
+    // The engine copies the bytes when it is called, which is later.
+    const kept = { ...append, envelope: append.envelope.slice() };
+    return opening.promise.then((log) => {
+      opening.waiting--;
+      return this.#append(log, kept);
+    }, (error) => {
+      opening.waiting--;
+      throw this.#refused(error);
+    });
+  }
+
+  /** Stops following the classes; the logs are closed with the Spine. */
+  close(): void {
+    this.#stopClasses();
+  }
+
+  #opening(tenant_id: string): Opening {
+    const known = this.#tenants.get(tenant_id);
+    if (known !== undefined) return known;
+    const promise = this.#open(tenant_id);
+    const opening: Opening = { promise, log: undefined, waiting: 0 };
+    this.#tenants.set(tenant_id, opening);
+    promise.then((log) => {
+      opening.log = log;
+    }, () => {
+      // The next caller who needs the log tries again.
+      if (this.#tenants.get(tenant_id) === opening) this.#tenants.delete(tenant_id);
+    });
+    return opening;
+  }
+
+  async #open(tenant_id: string): Promise<DurableLog> {
+    const retention = this.#retentionOf(tenant_id);
+    if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
+    return await this.#options.spine.log(tenant_id, retention);
+  }
+
+  #retentionOf(tenant_id: string): Retention | undefined {
+    const { classes } = this.#options;
+    const retention = classes.retentionOf(tenant_id);
+    const common = classes.commonRetention;
+    return retention && common ? { ...retention, common } : retention;
+  }
+
+  #append(log: DurableLog, append: LogAppend): Promise<Appended> {
+    const { room_id, room_class, envelope, message_id, headers } = append;
+    const { stats } = this.#options;
+    const size_bytes = envelope.length;
+    let appending: Promise<Appended>;
+    try {
+      appending = log.append(room_id, envelope, {
+        ...(message_id === "" ? undefined : { key: keyOf(append) }),
+        ...(headers === undefined ? undefined : { headers }),
+      });
+    } catch (error) {
+      return Promise.reject(this.#refused(error));
+    }
+    const ended = () => {
+      stats.pending_appends--;
+      stats.pending_bytes -= size_bytes;
+    };
+    stats.pending_appends++;
+    stats.pending_bytes += size_bytes;
+    return appending.then((appended) => {
+      ended();
+      if (appended.duplicate) stats.deduplicated();
+      else stats.stored(room_class.pattern, size_bytes);
+      return appended;
+    }, (error) => {
+      ended();
+      throw this.#refused(error);
+    });
+  }
+
+  #refused(error: unknown): unknown {
+    this.#options.stats.refused(error instanceof ArqonError ? error.reason : "internal");
+    return error;
+  }
+
+  /** Resizes a tenant's log, if it is open here, since the tenant's classes have changed. */
+  async #resize(tenant_id: string): Promise<void> {
+    const { log } = this.#options;
+    const opened = this.#tenants.get(tenant_id);
+    const retention = this.#retentionOf(tenant_id);
+    if (opened === undefined || retention === undefined) return;
+    try {
+      await (await opened.promise).retain(retention, true);
+    } catch (error) {
+      log.warn("what a tenant's log keeps could not be changed", { tenant_id, error });
+    }
+  }
+}
+
+/** The logs of a message path without durable rooms. */
+export const PLAIN_ROOMS: {
+  readonly classes: RoomClasses;
+  readonly logs: Pick<TenantLogs, "append">;
+} = {
+  classes: new RoomClasses([]),
+  logs: { append: () => Promise.reject(new ArqonError("log-unavailable", "no class is durable")) },
+};

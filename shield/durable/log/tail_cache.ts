@@ -1,0 +1,144 @@
+/**
+ * Bounds what all open durable rooms of this process keep in memory for subscribers that come back: a
+ * share for each room, and a budget for all. Drops only what can be read from the log again, so the
+ * newest message of a room always stays. Messages that slow readers hold are not counted here: their
+ * lag is bounded where they read.
+ */
+import type { Config } from "../../../shared/config/schema.ts";
+import type { LogClock } from "./clock.ts";
+import type { DurableStats } from "./stats.ts";
+
+/** The most messages that a room keeps while nobody comes back to it. */
+const SHARE_MESSAGES = 1_000;
+const SHARE_BYTES = 1_048_576;
+/** How long a room keeps what was read for a subscriber that came back, in ms: others may follow it. */
+const HOLD_MS = 10_000;
+/** Bytes of an entry beside its envelope: the object, its place in the list, and the frame. */
+const ENTRY_BYTES = 256;
+const COPIES = 2;
+/** Trimming goes this far below the budget, so that not every message trims. */
+const TARGET = 0.9;
+
+/** The kept messages of one room. */
+export interface CachedTail {
+  readonly count: number;
+  readonly bytes: number;
+  /** Drops the oldest messages above these bounds; the newest stays. True when it dropped any. */
+  trim(max_messages: number, max_bytes: number): boolean;
+}
+
+/** What the budget is calculated from. */
+export interface TailCacheOptions {
+  readonly limits: Pick<
+    Config["limits"],
+    "log_cache_bytes" | "recovery_messages" | "recovery_bytes"
+  >;
+  readonly clock: LogClock;
+  readonly stats: Pick<DurableStats, "cache_bytes" | "open_rooms">;
+}
+
+interface Room {
+  weight_bytes: number;
+  /** Until when the room keeps more than its share, in monotonic ms. */
+  held_until_ms: number;
+}
+
+/** The cache of all rooms; one for the whole process. */
+export class TailCache {
+  readonly #options: TailCacheOptions;
+  readonly #rooms = new Map<CachedTail, Room>();
+  /** Tails with more than one message, the least recently used first. */
+  readonly #trimmable = new Set<CachedTail>();
+  /** Tails that keep more than their share, in the order in which their time ends. */
+  readonly #held = new Set<CachedTail>();
+  #cancel: (() => void) | undefined;
+
+  constructor(options: TailCacheOptions) {
+    this.#options = options;
+  }
+
+  /** What is kept weighs roughly this much, all rooms together. */
+  get bytes(): number {
+    return this.#options.stats.cache_bytes;
+  }
+
+  open(tail: CachedTail): void {
+    if (this.#rooms.has(tail)) return;
+    this.#rooms.set(tail, { weight_bytes: 0, held_until_ms: 0 });
+    this.#options.stats.open_rooms = this.#rooms.size;
+    this.changed(tail);
+  }
+
+  close(tail: CachedTail): void {
+    this.#options.stats.cache_bytes -= this.#rooms.get(tail)?.weight_bytes ?? 0;
+    this.#rooms.delete(tail);
+    this.#trimmable.delete(tail);
+    this.#held.delete(tail);
+    this.#options.stats.open_rooms = this.#rooms.size;
+    if (this.#rooms.size === 0) this.#stopTimer();
+  }
+
+  /** Takes note that the room's list has grown or shrunk: it may be trimmed, and others with it. */
+  changed(tail: CachedTail): void {
+    const room = this.#rooms.get(tail);
+    if (room === undefined) return;
+    const { recovery_messages, recovery_bytes } = this.#options.limits;
+    if (room.held_until_ms === 0) tail.trim(SHARE_MESSAGES, SHARE_BYTES);
+    else tail.trim(recovery_messages, recovery_bytes);
+    this.#weigh(tail, room);
+    if (this.bytes > this.#options.limits.log_cache_bytes) this.#shrink();
+  }
+
+  /**
+   * Takes note that a subscriber came back to the room, which may keep more than its share for a while.
+   */
+  used(tail: CachedTail): void {
+    const room = this.#rooms.get(tail);
+    if (room === undefined) return;
+    room.held_until_ms = this.#options.clock.now() + HOLD_MS;
+    this.#held.delete(tail);
+    this.#held.add(tail);
+    if (this.#trimmable.delete(tail)) this.#trimmable.add(tail);
+    this.#cancel ??= this.#options.clock.after(HOLD_MS, () => this.#release());
+    this.changed(tail);
+  }
+
+  #weigh(tail: CachedTail, room: Room): void {
+    const weight_bytes = tail.count * ENTRY_BYTES + tail.bytes * COPIES;
+    this.#options.stats.cache_bytes += weight_bytes - room.weight_bytes;
+    room.weight_bytes = weight_bytes;
+    if (tail.count > 1) this.#trimmable.add(tail);
+    else this.#trimmable.delete(tail);
+  }
+
+  #shrink(): void {
+    const target_bytes = this.#options.limits.log_cache_bytes * TARGET;
+    for (const tail of this.#trimmable) {
+      if (this.bytes <= target_bytes) return;
+      tail.trim(1, 0);
+      this.#weigh(tail, this.#rooms.get(tail) as Room);
+    }
+  }
+
+  /** Trims rooms to their share again when their time has ended. */
+  #release(): void {
+    this.#cancel = undefined;
+    const now_ms = this.#options.clock.now();
+    for (const tail of this.#held) {
+      const room = this.#rooms.get(tail) as Room;
+      if (room.held_until_ms > now_ms) {
+        const wait_ms = room.held_until_ms - now_ms;
+        this.#cancel = this.#options.clock.after(wait_ms, () => this.#release());
+        return;
+      }
+      room.held_until_ms = 0;
+      this.#held.delete(tail);
+      this.changed(tail);
+    }
+  }
+
+  #stopTimer(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+}

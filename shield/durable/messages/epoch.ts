@@ -1,0 +1,18 @@
+/** Names of rooms' epochs. An offset means something only within its epoch. Pure. */
+import { samplingHash } from "../../../shared/sampling.ts";
+import { lastOf } from "../../../shared/spine/contract/lives.ts";
+import type { Lives } from "../../../shared/spine/contract/lives.ts";
+
+/** The epoch of a room in one life of its log. In another epoch an offset may mean something else. */
+export function roomEpoch(stream: string, room_id: string): string {
+  return samplingHash(`${stream}/${room_id}`).toString(36);
+}
+
+/**
+ * The last offset that a position in this epoch may have. It is Infinity in the present epoch, and
+ * undefined when the log remembers no such life.
+ */
+export function lastOfEpoch(lives: Lives, room_id: string, epoch: string): number | undefined {
+  const life = lives.findLast(({ name }) => roomEpoch(name, room_id) === epoch);
+  return life && lastOf(lives, life.name);
+}

@@ -1,0 +1,104 @@
+/**
+ * The point at which a subscriber enters a durable room, and what it is told. The room moves on
+ * between the decision and the turn in which the subscriber hears of it: see `EntryPoint`.
+ */
+import { isExpired } from "./recovery.ts";
+import type { Unrecovered } from "./recovery.ts";
+import type { RoomClass } from "../../rooms/classes.ts";
+import { cursorAfter, cursorBefore } from "../messages/timeline.ts";
+import type { Cursor, Entry, Timeline } from "../messages/timeline.ts";
+
+/**
+ * How a subscriber enters a room. All members tell the state of the moment in which they are read, up
+ * to the first read of `cursor`. Read `recovered`, `reason`, `cursor` and `position()` in one turn, and
+ * in that same turn begin to pass `onEntry` and `onGap` on to the subscriber, or walk its cursor. Then
+ * nothing is lost or doubled, however late that turn is: the cursor finds what came since the decision,
+ * and a hole that was told to others meanwhile has made `recovered` false.
+ */
+export interface EntryPoint {
+  /**
+   * Undefined: the subscriber gave no position. True: the cursor gives exactly what was missed, and
+   * then what is new.
+   */
+  readonly recovered: boolean | undefined;
+  /** Why the subscriber is not recovered; "" otherwise. */
+  readonly reason: "" | Unrecovered;
+  /** The place where the subscriber goes on. Always the same object. */
+  readonly cursor: Cursor;
+  /** The room's position at the time of this call. */
+  position(): { offset: number; epoch: string };
+}
+
+/** What an entry point needs of its room. */
+export interface EntryPointRoom {
+  readonly timeline: Timeline;
+  readonly offset: number;
+  readonly epoch: string;
+  /** How often `onGap` was called so far. */
+  readonly gaps: number;
+  readonly last_gap: "history-trimmed" | "epoch-changed";
+  /** The log's clock. */
+  now(): number;
+  class_of(): RoomClass;
+}
+
+/**
+ * An entry point. `read` is the last entry that a recovered subscriber has; undefined for any other
+ * subscriber.
+ */
+export class LiveEntryPoint implements EntryPoint {
+  readonly #room: EntryPointRoom;
+  readonly #gaps: number;
+  #recovered: boolean | undefined;
+  #reason: "" | Unrecovered;
+  #read: Entry | undefined;
+  #cursor: Cursor | undefined;
+
+  constructor(room: EntryPointRoom, reason: "" | Unrecovered, read: Entry | undefined) {
+    this.#room = room;
+    this.#gaps = room.gaps;
+    this.#reason = reason;
+    this.#read = read;
+    this.#recovered = read !== undefined ? true : reason !== "" ? false : undefined;
+  }
+
+  get recovered(): boolean | undefined {
+    this.#look();
+    return this.#recovered;
+  }
+
+  get reason(): "" | Unrecovered {
+    this.#look();
+    return this.#reason;
+  }
+
+  get cursor(): Cursor {
+    this.#look();
+    return this.#cursor ??= this.#place();
+  }
+
+  position(): { offset: number; epoch: string } {
+    const { offset, epoch } = this.#room;
+    return { offset, epoch };
+  }
+
+  /** Looks for a hole that came since the decision: this subscriber was not told of it. */
+  #look(): void {
+    const { gaps, last_gap } = this.#room;
+    if (this.#cursor !== undefined || this.#read === undefined || gaps === this.#gaps) return;
+    this.#recovered = false;
+    this.#reason = last_gap;
+    this.#read = undefined;
+  }
+
+  #place(): Cursor {
+    const room = this.#room;
+    const tail = () => room.timeline.tail;
+    if (this.#read !== undefined) return cursorAfter(this.#read, tail);
+    const room_class = room.class_of();
+    const { newest } = room.timeline;
+    const has_last = room_class.cache_last && newest !== undefined &&
+      !isExpired(newest.time_ms, room.now(), room_class);
+    return has_last ? cursorBefore(newest, tail) : cursorAfter(tail(), tail);
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * The position of one connection in one durable room: live, or behind with a cursor, from which it gets
+ * what it missed as fast as it reads. A flow outlives a SUB that only changes options, so that no
+ * message is lost or repeated. The connection sends; the messages are the room log's.
+ */
+import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
+import type { Frame } from "../../fanout/frame_bytes.ts";
+import type { Cursor } from "./room_log.ts";
+import type { Entry } from "../messages/timeline.ts";
+
+/** The frame of a durable room's message in one of the two forms; made for its first receiver. */
+export function entryFrame(entry: Entry, text: boolean): Frame {
+  entry.binary ??= encodeMsgAt(entry.envelope, entry.offset);
+  if (!text) return entry.binary;
+  return entry.text ??= encodeTextMessage(readRouted(entry.binary.subarray(1)));
+}
+
+/** The flow of one connection in one durable room. */
+export class Flow {
+  #cursor: Cursor | undefined;
+  /** Frames have been asked for and not yet all been sent. */
+  is_sending = false;
+
+  /** True when the connection gets messages as they come; otherwise it gets them from `next`. */
+  get is_live(): boolean {
+    return this.#cursor === undefined;
+  }
+
+  /** Bytes of the messages that the connection has yet to get; 0 when it is live. */
+  get lag_bytes(): number {
+    return this.#cursor?.lag_bytes ?? 0;
+  }
+
+  /** How many messages the connection has yet to get. */
+  get lag_messages(): number {
+    return this.#cursor?.lag_messages ?? 0;
+  }
+
+  /** Lets the connection go on from this cursor. */
+  rewind(cursor: Cursor): void {
+    this.#cursor = cursor;
+  }
+
+  /** The next message that the connection missed; undefined when there is none, and then it is live. */
+  next(): Entry | undefined {
+    const entry = this.#cursor?.next();
+    if (entry === undefined) this.#cursor = undefined;
+    return entry;
+  }
+
+  /** Makes the connection live at once; its old place is given up. */
+  finish(): void {
+    this.#cursor = undefined;
+  }
+}

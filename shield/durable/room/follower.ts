@@ -1,0 +1,349 @@
+/**
+ * Follows the log of one durable room: takes what comes live, finds holes by the offset before each
+ * message, and reads what is missing before it goes on. Every message comes out exactly once and in
+ * order, or its loss is told first. Who comes back, and when to ask whether something was missed
+ * without a trace, is `room_log.ts`.
+ */
+import type { LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
+import { LAG_TRIES, lagPauseMs } from "../recovery/backfill.ts";
+import { Arrivals } from "./arrivals.ts";
+import { Freshness } from "./freshness.ts";
+import { LiveBuffer } from "../messages/live_buffer.ts";
+import type { FollowerOptions, Gap } from "./following.ts";
+import { fromLog } from "../messages/message.ts";
+import type { LiveMessage } from "../messages/message.ts";
+import { Timeline } from "../messages/timeline.ts";
+import type { Entry, StoredMessage } from "../messages/timeline.ts";
+
+/** Bounds of the messages that wait for older ones; messages beyond them are read from the log. */
+const BUFFER = { messages: 4_096, bytes: 8_388_608 };
+
+/** The offset after which nothing is missing before this message, as far as the message tells. */
+function sureBefore({ offset, previous }: LiveMessage): number {
+  return previous === 0 ? offset - 1 : previous;
+}
+
+/** The follower of one room. Before `begin` it only collects messages. */
+export class Follower {
+  readonly #options: FollowerOptions;
+  readonly #buffer = new LiveBuffer(BUFFER);
+  readonly #freshness: Freshness;
+  readonly #arrivals = new Arrivals();
+  #phase: "waiting" | "following" | "closed" = "waiting";
+  #stream = "";
+  #timeline = new Timeline(0);
+  #gaps = 0;
+  #last_gap: Gap = "history-trimmed";
+  #log_offset = 0;
+  /** The highest offset of the room that the log is known to have. */
+  #goal = 0;
+  /** The log has none of the room now, but may have had some up to this offset that never came. */
+  #unproven = 0;
+  /** Live messages wait for older ones. */
+  #is_filling = false;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    this.#freshness = new Freshness(options.class_of);
+  }
+
+  /** The log's incarnation; "" before `begin`. */
+  get stream(): string {
+    return this.#stream;
+  }
+
+  /** The room's list; another one after each loss of the log. */
+  get timeline(): Timeline {
+    return this.#timeline;
+  }
+
+  /** How often `onGap` was called, and its last reason. */
+  get gaps(): number {
+    return this.#gaps;
+  }
+  get last_gap(): Gap {
+    return this.#last_gap;
+  }
+
+  /** The highest offset that the log was last known to have given to any room. */
+  get log_offset(): number {
+    return this.#log_offset;
+  }
+
+  /** Takes a message that came live. */
+  receive(live: LiveMessage): void {
+    if (this.#phase === "closed") return;
+    const is_idle = this.#phase === "following" && !this.#is_filling;
+    if (!is_idle || live.stream !== this.#stream || !this.#takeLive(live)) this.#collect(live);
+  }
+
+  /** Begins with the room's head; its message goes into the list, but does not come out. */
+  begin(head: RoomHead): void {
+    if (this.#phase !== "waiting") return;
+    this.#adopt(head, undefined);
+    this.#phase = "following";
+    this.#fill();
+  }
+
+  /**
+   * Compares the room with the log's head, which was asked for when the list was this one and went up
+   * to `last`. False when the list is another one now: the answer then means nothing.
+   */
+  compare(head: RoomHead, list: Timeline, last: number): boolean {
+    if (this.#phase !== "following") return true;
+    if (list !== this.#timeline) return false;
+    if (head.stream !== this.#stream) this.#changeStream(head);
+    else if (head.log_offset < last) this.#rewind(head);
+    else {
+      this.#log_offset = Math.max(this.#log_offset, head.log_offset);
+      this.#goal = Math.max(this.#goal, head.last?.offset ?? 0);
+      // Messages are removed oldest first: where one is left, all that came after it are left, too.
+      const is_known = this.confirm(head.last?.offset ?? 0);
+      if (head.last === undefined && is_known) this.#timeline.rest(head.log_offset);
+      else if (head.last === undefined) this.#unproven = head.log_offset;
+      this.#fill();
+    }
+    return true;
+  }
+
+  /**
+   * Takes the offset of the log's newest message of the room; 0: it has none. True when it follows that
+   * nothing was missed; otherwise the log must be asked.
+   */
+  confirm(newest: number): boolean {
+    const now_ms = this.#options.now();
+    if (newest > this.#timeline.last) return false;
+    if (newest === 0 && !this.#freshness.holds(now_ms)) return false;
+    this.#freshness.know(now_ms);
+    return true;
+  }
+
+  /** Resolves when everything up to `offset` has come out or is lost, or this is closed. */
+  arrival(offset: number): Promise<void> {
+    if (this.#phase !== "following" || !this.#is_filling) return Promise.resolve();
+    return this.#arrivals.wait(offset, this.#timeline);
+  }
+
+  close(): void {
+    this.#phase = "closed";
+    this.#buffer.clear();
+    this.#announce();
+  }
+
+  /** Takes a live message. False: older ones must come first, or the log must be asked for them. */
+  #takeLive(live: LiveMessage): boolean {
+    const { offset, previous, time_ms } = live;
+    const { last } = this.#timeline;
+    // When the message names none before it, the log may have had some in between.
+    const is_sure = previous > 0 || offset <= last + 1 || this.#freshness.holds(time_ms);
+    return is_sure && this.#take(live, previous);
+  }
+
+  /** Takes the next message. False: older ones must come first. */
+  #take(message: StoredMessage, previous: number): boolean {
+    const { stats, onEntry, onChange } = this.#options;
+    const offer = this.#timeline.offer(message, previous);
+    if (offer === "gap") return false;
+    if (offer === "repeated") {
+      stats.dropped("repeated");
+      return true;
+    }
+    const entry = this.#timeline.newest as Entry;
+    this.#freshness.know(message.time_ms);
+    onChange();
+    this.#guard(() => onEntry(entry));
+    return true;
+  }
+
+  /** Calls a listener, whose fault must not stop the room. */
+  #guard(tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      this.#options.logger.error("delivering a durable room's message failed", { error });
+    }
+  }
+
+  /** Keeps a live message until older ones have been read. */
+  #collect(live: LiveMessage): void {
+    const outcome = this.#buffer.add(live);
+    if (outcome !== "kept") this.#options.stats.dropped(outcome);
+    if (outcome === "old-stream") return;
+    if (live.stream === this.#stream) this.#goal = Math.max(this.#goal, live.offset);
+    this.#fill();
+  }
+
+  #fill(): void {
+    if (this.#is_filling || this.#phase !== "following") return;
+    this.#is_filling = true;
+    this.#runFill().catch((error) => {
+      this.#is_filling = false;
+      this.#announce();
+      this.#options.logger.error("filling a gap failed", { error });
+    });
+  }
+
+  /** Reads until nothing waits and nothing is known to be missing. */
+  async #runFill(): Promise<void> {
+    let tries = 0;
+    while (this.#phase === "following") {
+      if (this.#hasStrangers()) {
+        await this.#findStream();
+        continue;
+      }
+      this.#drain();
+      this.#announce();
+      const { last } = this.#timeline;
+      if (this.#buffer.size > 0 || this.#goal > last) {
+        await this.#fillPage(tries);
+        tries = this.#timeline.last > last ? 0 : tries + 1;
+      } else if (this.#unproven > last) {
+        await this.#proveNone(this.#unproven);
+      } else {
+        // No turn has passed since the last look, so nothing can be left behind.
+        break;
+      }
+    }
+    this.#is_filling = false;
+    this.#announce();
+  }
+
+  /** Takes waiting messages, up to the next hole. */
+  #drain(): void {
+    const waiting = this.#buffer.take(this.#stream);
+    for (const [index, live] of waiting.entries()) {
+      if (this.#phase !== "following") return;
+      if (this.#takeLive(live)) continue;
+      for (const later of waiting.slice(index)) this.#buffer.add(later);
+      return;
+    }
+  }
+
+  async #fillPage(tries: number): Promise<void> {
+    const { calls } = this.#options;
+    if (tries > 0) await calls.pause(lagPauseMs(tries));
+    const gaps = this.#gaps;
+    const page = await calls.read("fill", this.#timeline.last);
+    if (page === undefined || this.#gaps !== gaps) return;
+    if (page.stream !== this.#stream) await this.#findStream();
+    else if (page.messages.length > 0) this.#takePage(page);
+    else if (tries >= LAG_TRIES) await this.#lookForGoal();
+  }
+
+  #takePage({ messages, complete }: LogPage): void {
+    const fresh = messages.filter(({ offset }) => offset > this.#timeline.last).map(fromLog);
+    const [first] = fresh;
+    if (first === undefined) return;
+    if (complete) this.#options.stats.gapFill("filled");
+    else this.#lose(first.offset - 1);
+    for (const message of fresh) {
+      if (this.#phase !== "following") return;
+      this.#take(message, 0);
+    }
+  }
+
+  /** Finds out why reads give nothing more: replicas are behind, or messages were removed. */
+  async #lookForGoal(): Promise<void> {
+    const { calls, onLag } = this.#options;
+    const gaps = this.#gaps;
+    const known = Math.max(this.#goal, this.#timeline.last);
+    const head = await calls.head("lag");
+    if (head === undefined || this.#gaps !== gaps) return;
+    if (head.stream !== this.#stream) return this.#changeStream(head);
+    if (head.log_offset < known) return this.#rewind(head);
+    if (head.last !== undefined && head.last.offset > this.#timeline.last) return onLag();
+    const first = this.#buffer.first(this.#stream);
+    if (first === undefined) this.#lose(known);
+    else this.#lose(sureBefore(first));
+  }
+
+  /** Asks whether nothing came after the newest message here, or whether it was removed unseen. */
+  async #proveNone(offset: number): Promise<void> {
+    const { calls } = this.#options;
+    const gaps = this.#gaps;
+    const page = await calls.read("verify", this.#timeline.last);
+    if (page === undefined || this.#gaps !== gaps) return;
+    if (page.stream !== this.#stream) return await this.#findStream();
+    this.#unproven = 0;
+    const [first] = page.messages;
+    if (first !== undefined) this.#goal = Math.max(this.#goal, first.offset);
+    else if (page.complete) this.#timeline.rest(offset);
+    else this.#lose(offset);
+    if (first === undefined) this.#freshness.know(this.#options.now());
+  }
+
+  /** Gives up the messages up to `offset` that were not taken: they will never come. */
+  #lose(offset: number): void {
+    if (offset <= this.#timeline.last) return;
+    this.#timeline.skip(offset);
+    this.#tell("history-trimmed");
+  }
+
+  #tell(reason: Gap): void {
+    const { stats, onGap, onChange } = this.#options;
+    this.#gaps++;
+    this.#last_gap = reason;
+    stats.gapFill(reason === "epoch-changed" ? reason : "lost");
+    onChange();
+    this.#guard(() => onGap(reason));
+  }
+
+  #hasStrangers(): boolean {
+    const streams = this.#buffer.streams();
+    return streams.size > (streams.has(this.#stream) ? 1 : 0);
+  }
+
+  /** Asks which stream is the present one, after messages or pages of another came. */
+  async #findStream(): Promise<void> {
+    const { calls } = this.#options;
+    const strangers = this.#buffer.streams();
+    const gaps = this.#gaps;
+    const head = await calls.head("stream");
+    if (head === undefined || this.#gaps !== gaps) return;
+    if (head.stream !== this.#stream) this.#changeStream(head);
+    this.#retire(strangers);
+  }
+
+  #retire(streams: ReadonlySet<string>): void {
+    const dropped = this.#buffer.retire(streams, this.#stream);
+    for (let one = 0; one < dropped; one++) this.#options.stats.dropped("old-stream");
+  }
+
+  /** Begins anew after the log was lost and made again. */
+  #changeStream(head: RoomHead): void {
+    const former = this.#stream;
+    this.#adopt(head, this.#buffer.first(head.stream));
+    this.#retire(new Set([former]));
+    this.#tell("epoch-changed");
+    this.#fill();
+  }
+
+  /** Begins anew after the log forgot offsets that it gave out: its numbers go on below ours. */
+  #rewind(head: RoomHead): void {
+    this.#buffer.forget(this.#stream);
+    this.#adopt(head, undefined);
+    this.#tell("history-trimmed");
+    this.#fill();
+  }
+
+  /** Begins a new list: with `first`, which waits, or else after the log's newest message. */
+  #adopt({ stream, last, log_offset }: RoomHead, first: LiveMessage | undefined): void {
+    this.#stream = stream;
+    this.#log_offset = log_offset;
+    this.#unproven = 0;
+    this.#freshness.know(this.#options.now());
+    this.#goal = Math.max(last?.offset ?? 0, this.#buffer.forgotten(stream));
+    const newest = first === undefined ? last : undefined;
+    const empty_at = newest === undefined ? log_offset : newest.offset - 1;
+    const before = first === undefined ? empty_at : sureBefore(first);
+    this.#timeline = new Timeline(before, this.#timeline);
+    if (newest !== undefined) this.#timeline.offer(fromLog(newest), 0);
+    this.#options.onChange();
+  }
+
+  /** Tells those who wait how far the list has come. */
+  #announce(): void {
+    const is_on = this.#phase === "following" && this.#is_filling;
+    this.#arrivals.announce(is_on ? this.#timeline : undefined);
+  }
+}

@@ -1,0 +1,27 @@
+/** What following a durable room needs, and its callbacks. The following itself is `follower.ts`. */
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { RoomClass } from "../../rooms/classes.ts";
+import type { LogCalls } from "../log/log_calls.ts";
+import type { DurableStats } from "../log/stats.ts";
+import type { Entry } from "../messages/timeline.ts";
+
+/** Why subscribers have lost messages for good. */
+export type Gap = "history-trimmed" | "epoch-changed";
+
+/** What following needs. */
+export interface FollowerOptions {
+  readonly calls: LogCalls;
+  readonly stats: Pick<DurableStats, "dropped" | "gapFill">;
+  readonly logger: Logger;
+  readonly class_of: () => Pick<RoomClass, "history_ttl_seconds">;
+  /** The log's clock. */
+  now(): number;
+  /** Called with the next message in order. May close the follower. */
+  onEntry(entry: Entry): void;
+  /** Called before the first entry after a hole. May close the follower. */
+  onGap(reason: Gap): void;
+  /** Called when the list has grown or was replaced. */
+  onChange(): void;
+  /** Called when nothing can be read for now, though the log answers. */
+  onLag(): void;
+}

@@ -1,0 +1,32 @@
+/**
+ * When a room was last known to be complete. From that follows whether a message can have come and been
+ * removed from the log without having been seen here. Pure.
+ */
+import type { RoomClass } from "../../rooms/classes.ts";
+
+/**
+ * The time beyond a class's age within which nothing can have come and gone unnoticed. A message stays
+ * in the log for at least twice the age that its class asks for, and two minutes.
+ */
+const NOTICED_MS = 60_000;
+
+/** The freshness of one room. Times are by the log's clock. */
+export class Freshness {
+  readonly #class_of: () => Pick<RoomClass, "history_ttl_seconds">;
+  #known_ms = 0;
+
+  constructor(class_of: () => Pick<RoomClass, "history_ttl_seconds">) {
+    this.#class_of = class_of;
+  }
+
+  /** Takes note that the room was complete at that time. */
+  know(time_ms: number): void {
+    this.#known_ms = Math.max(this.#known_ms, time_ms);
+  }
+
+  /** Whether no message that came since then can have been removed by `time_ms`. */
+  holds(time_ms: number): boolean {
+    const age_ms = this.#class_of().history_ttl_seconds * 1_000;
+    return time_ms - this.#known_ms < age_ms + NOTICED_MS;
+  }
+}

@@ -1,0 +1,288 @@
+/**
+ * One durable room as this process has it: every message exactly once and in order (`follower.ts`), the
+ * newest of them for subscribers that come back (`recoveries.ts`), and the questions to the log. The
+ * log itself (`shared/spine/contract/durable_log.ts`) and the room's subscribers are elsewhere.
+ */
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { Limits } from "../../../shared/config/schema.ts";
+import type { RoomClass } from "../../rooms/classes.ts";
+import type { LogClock } from "../log/clock.ts";
+import type { EntryPoint } from "../recovery/entry_point.ts";
+import { lastOfEpoch, roomEpoch } from "../messages/epoch.ts";
+import { Follower } from "./follower.ts";
+import type { Gap } from "./following.ts";
+import { LogCalls } from "../log/log_calls.ts";
+import { readLive } from "../messages/message.ts";
+import { Recoveries } from "../recovery/recoveries.ts";
+import type { RecoverableRoom } from "../recovery/recoveries.ts";
+import type { Position } from "../recovery/recovery.ts";
+import type { DurableStats } from "../log/stats.ts";
+import type { CachedTail, TailCache } from "../log/tail_cache.ts";
+import type { Entry, Timeline } from "../messages/timeline.ts";
+
+export type { EntryPoint } from "../recovery/entry_point.ts";
+export type { Gap } from "./following.ts";
+export type { Position } from "../recovery/recovery.ts";
+export type { Cursor } from "../messages/timeline.ts";
+
+/** What a room log needs. */
+export interface RoomLogOptions {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly log: DurableLog;
+  /** The room's class at each moment. */
+  readonly class_of: () => RoomClass;
+  readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
+  readonly cache: TailCache;
+  readonly stats: DurableStats;
+  readonly clock: LogClock;
+  readonly logger: Logger;
+  /**
+   * Called with the next message in order, for subscribers that are not behind. May close the room
+   * log.
+   */
+  onEntry(entry: Entry): void;
+  /**
+   * Called when messages are lost for good, before the first entry after them. May close the room
+   * log.
+   */
+  onGap(reason: Gap): void;
+}
+
+/** The log of one room; it lives for as long as somebody hears the room. */
+export class RoomLog {
+  readonly #options: RoomLogOptions;
+  readonly #calls: LogCalls;
+  readonly #follower: Follower;
+  readonly #recoveries: Recoveries;
+  readonly #tail: CachedTail;
+  readonly #started = Promise.withResolvers<void>();
+  #phase: "new" | "starting" | "started" | "closed" = "new";
+  #epoch = { stream: "", name: "" };
+  #check: Promise<Timeline | undefined> | undefined;
+  #next_check: Promise<Timeline | undefined> | undefined;
+
+  constructor(options: RoomLogOptions) {
+    this.#options = options;
+    const { tenant_id, room_id, log, clock, stats, logger, limits, cache } = options;
+    const onFailure = (error: unknown) => this.#recoveries.expire(error);
+    const calls = this.#calls = new LogCalls({ room_id, log, clock, stats, logger, onFailure });
+    const follower = this.#follower = new Follower({
+      ...{ calls, stats, logger },
+      class_of: options.class_of,
+      now: () => log.now(),
+      onEntry: options.onEntry,
+      onGap: (reason) => {
+        logger.info("messages of a durable room are lost", { tenant_id, room_id, reason });
+        options.onGap(reason);
+      },
+      onChange: () => cache.changed(this.#tail),
+      onLag: () => this.#recoveries.expire(new Error("the log's replicas are behind")),
+    });
+    this.#tail = cachedTail(follower);
+    const onUse = () => cache.used(this.#tail);
+    this.#recoveries = new Recoveries({ room: this.#view(), limits, clock, stats, logger, onUse });
+    cache.open(this.#tail);
+  }
+
+  get tenant_id(): string {
+    return this.#options.tenant_id;
+  }
+
+  get room_id(): string {
+    return this.#options.room_id;
+  }
+
+  get log(): DurableLog {
+    return this.#options.log;
+  }
+
+  /** The incarnation of the log that this room follows; "" before it has started. */
+  get stream(): string {
+    return this.#follower.stream;
+  }
+
+  /** The room's current position. */
+  get offset(): number {
+    return this.#follower.timeline.last;
+  }
+
+  /** The room's epoch; "" before it has started. */
+  get epoch(): string {
+    const { stream } = this;
+    if (this.#epoch.stream !== stream) {
+      this.#epoch = { stream, name: roomEpoch(stream, this.room_id) };
+    }
+    return this.#epoch.name;
+  }
+
+  /** The newest message, if the room has one. */
+  get last(): Entry | undefined {
+    return this.#follower.timeline.newest;
+  }
+
+  /** Whether the log has told the room's head. */
+  get is_started(): boolean {
+    return this.#phase === "started";
+  }
+
+  /** Takes a message that came on `in` with the headers of a log; allowed before `start`, too. */
+  receive(message: SpineMessage): void {
+    if (this.#phase === "closed") return;
+    const { stats, log } = this.#options;
+    // The message may come from an older copy of the log. If it is lost by this, it is read when the
+    // log is compared.
+    if (!log.is_proven) return stats.dropped("unproven");
+    const live = readLive(message, log);
+    if (live === undefined) return stats.dropped("unreadable");
+    stats.lag(log.now() - live.time_ms);
+    this.#follower.receive(live);
+  }
+
+  /**
+   * Starts once the room's Spine subscription is with the server: asks the log for the room's head.
+   */
+  start(): void {
+    if (this.#phase !== "new") return;
+    this.#phase = "starting";
+    this.#calls.head("start").then((head) => {
+      if (head === undefined || this.#phase !== "starting") return;
+      this.#phase = "started";
+      this.#follower.begin(head);
+      this.#started.resolve();
+      this.#recoveries.serve();
+    }).catch((error) => this.#options.logger.error("a room log could not start", { error }));
+  }
+
+  /**
+   * Asks the log how far the room is, and resolves when what was missed has come out. The log is
+   * asked after the call: callers share a question only when it has not been sent yet. Never rejects.
+   */
+  async verify(): Promise<void> {
+    await this.#verify();
+  }
+
+  /**
+   * Verifies, and gives the list that was compared with the log; undefined when the room was closed
+   * before.
+   */
+  #verify(): Promise<Timeline | undefined> {
+    if (this.#phase === "closed") return Promise.resolve(undefined);
+    if (this.#next_check !== undefined) return this.#next_check;
+    if (this.#check === undefined) return this.#check = this.#runCheck();
+    return this.#next_check = this.#check.then(() => {
+      this.#next_check = undefined;
+      return this.#check = this.#runCheck();
+    });
+  }
+
+  /**
+   * Takes the offset of the log's newest message of the room; 0 when there is none. False when
+   * something may have been missed: then call `verify`.
+   */
+  confirm(newest: number): boolean {
+    return this.#follower.confirm(newest);
+  }
+
+  /**
+   * Enters a subscriber, with the position that it had, if any. `EntryPoint` says what holds until the
+   * caller looks at the answer. Rejects with `log-unavailable` when the log cannot be asked or the room
+   * is closed.
+   */
+  enter(position: Position | undefined): Promise<EntryPoint> {
+    return this.#recoveries.enter(position);
+  }
+
+  /** Closes the log; subscribers that are entering are refused. Idempotent. */
+  close(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#calls.close();
+    this.#follower.close();
+    this.#recoveries.close();
+    this.#options.cache.close(this.#tail);
+    this.#started.resolve();
+  }
+
+  async #runCheck(): Promise<Timeline | undefined> {
+    const follower = this.#follower;
+    try {
+      await this.#started.promise;
+      for (;;) {
+        const { timeline, timeline: { last } } = follower;
+        const head = await this.#calls.head("verify");
+        if (head === undefined) return undefined;
+        if (!follower.compare(head, timeline, last)) continue;
+        const list = follower.timeline;
+        await follower.arrival(head.last?.offset ?? 0);
+        // The answer said nothing about a list that was replaced meanwhile.
+        if (list === follower.timeline) return list;
+      }
+    } catch (error) {
+      this.#options.logger.error("verifying a durable room failed", { error });
+      return undefined;
+    } finally {
+      this.#check = undefined;
+    }
+  }
+
+  /** The room as recovering sees it. */
+  #view(): RecoverableRoom {
+    const follower = this.#follower;
+    // deno-lint-ignore no-this-alias
+    const self = this;
+    return {
+      calls: this.#calls,
+      class_of: this.#options.class_of,
+      now: () => self.log.now(),
+      verify: () => self.#verify(),
+      get timeline() {
+        return follower.timeline;
+      },
+      get stream() {
+        return follower.stream;
+      },
+      get log_offset() {
+        return follower.log_offset;
+      },
+      get gaps() {
+        return follower.gaps;
+      },
+      get last_gap() {
+        return follower.last_gap;
+      },
+      get epoch() {
+        return self.epoch;
+      },
+      get offset() {
+        return self.offset;
+      },
+      get is_proven() {
+        const { log } = self.#options;
+        return log.is_proven && log.stream === follower.stream;
+      },
+      lastOf: (epoch) => lastOfEpoch(self.log.lives, self.room_id, epoch),
+      get is_started() {
+        return self.is_started;
+      },
+      get is_closed() {
+        return self.#phase === "closed";
+      },
+    };
+  }
+}
+
+/** The room's list as the cache sees it. */
+function cachedTail(follower: Follower): CachedTail {
+  return {
+    get count() {
+      return follower.timeline.count;
+    },
+    get bytes() {
+      return follower.timeline.bytes;
+    },
+    trim: (max_messages, max_bytes) => follower.timeline.trim(max_messages, max_bytes),
+  };
+}

@@ -1,0 +1,240 @@
+/** A room log at work: storms, outages, overflow, and what each position is answered. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import type { EntryPoint, Position } from "./room_log.ts";
+import { NO_FAULTS, settled } from "../testing/sim_log.ts";
+import { SimRoom } from "../testing/sim_room.ts";
+import type { SimOptions, SimSubscriber } from "../testing/sim_room.ts";
+
+/** A started room with so many messages before it was opened here. */
+async function roomWith(
+  messages: number,
+  options: Partial<SimOptions> = {},
+): Promise<SimRoom> {
+  const sim = new SimRoom({ seed: 1, ...options });
+  for (let put = 0; put < messages; put++) sim.log.put();
+  await sim.clock.advance(10);
+  sim.room.start();
+  await sim.clock.advance(10);
+  return sim;
+}
+
+const offsetsOf = ({ told }: SimSubscriber) =>
+  told.map((one) => one.kind === "entry" ? one.offset : one.reason);
+const readsOf = ({ log: { calls } }: SimRoom) => calls.head + calls.read + calls.readBack;
+const outcome = ({ answer }: SimSubscriber) => answer?.reason || String(answer?.recovered);
+
+Deno.test("a storm of 10,000 that come back costs a handful of reads", async () => {
+  using sim = await roomWith(500);
+  sim.log.faults = { ...NO_FAULTS, delay_ms: 20 };
+  const before = readsOf(sim);
+  const coming = Array.from({ length: 10_000 }, (_, n) => {
+    const after = 400 + (n * 37) % 100;
+    return sim.enter({ after, epoch: n % 2 === 0 ? sim.epoch() : "" });
+  });
+  await sim.clock.advance(1_000);
+  const subscribers = await Promise.all(coming);
+  assert.ok(readsOf(sim) - before <= 5, `${readsOf(sim) - before} reads`);
+  for (const subscriber of subscribers) {
+    subscriber.read(Infinity);
+    const { answer, position, told } = subscriber;
+    assert.equal(answer?.recovered, true);
+    assert.equal(told.length, 500 - (position?.after ?? 0));
+    assert.equal(sim.fault(subscriber), undefined);
+  }
+});
+
+Deno.test("a storm from the future, or of another epoch, asks once or twice", async () => {
+  using sim = await roomWith(10);
+  const before = readsOf(sim);
+  const coming = Array.from(
+    { length: 5_000 },
+    (_, n) => sim.enter(n % 2 === 0 ? { after: 11 + n, epoch: "" } : { after: 3, epoch: "other" }),
+  );
+  await sim.clock.advance(100);
+  const outcomes = new Set((await Promise.all(coming)).map(outcome));
+  assert.deepEqual(outcomes, new Set(["offset-ahead", "epoch-changed"]));
+  assert.ok(readsOf(sim) - before <= 2, `${readsOf(sim) - before} reads`);
+});
+
+for (
+  const [name, recovery_messages, served, reason] of [
+    ["too far", 100, 101, "too-many"],
+    ["too old", 10_000, 2_501, "history-trimmed"],
+  ] as const
+) {
+  Deno.test(`any number of positions that are ${name} costs a bounded number of reads`, async () => {
+    using sim = await roomWith(3_000, { recovery_messages, room_class: { history_size: 5_000 } });
+    sim.log.remove(2_500);
+    const before = readsOf(sim);
+    const coming = Array.from(
+      { length: 3_001 },
+      (_, after) => sim.enter({ after, epoch: "" }, 0, true),
+    );
+    await sim.clock.advance(1_000);
+    const counts = Map.groupBy(await Promise.all(coming), outcome);
+    const expected = new Map([[reason, 3_001 - served], ["true", served]]);
+    assert.deepEqual(new Map([...counts].map(([key, all]) => [key, all.length])), expected);
+    // Each try that fails decides half of those that are left.
+    assert.ok(readsOf(sim) - before <= 40, `${readsOf(sim) - before} reads`);
+    const again = readsOf(sim);
+    await sim.enter({ after: 400, epoch: "" });
+    assert.equal(readsOf(sim), again, "what is known is not asked again");
+  });
+}
+
+Deno.test("each position is answered with what it is worth", async () => {
+  const options = { recovery_messages: 20, room_class: { history_size: 40 } };
+  const expected: [name: string, position: Position, outcome: string, first: number | undefined][] =
+    [
+      ["at the end", { after: 60, epoch: "" }, "true", undefined],
+      ["one missed", { after: 59, epoch: "" }, "true", 60],
+      ["as many as one SUB recovers", { after: 40, epoch: "" }, "true", 41],
+      ["one more", { after: 39, epoch: "" }, "too-many", undefined],
+      ["as many as are kept", { after: 20, epoch: "" }, "too-many", undefined],
+      ["one more than are kept", { after: 19, epoch: "" }, "history-trimmed", undefined],
+      ["the beginning", { after: 0, epoch: "" }, "history-trimmed", undefined],
+      ["the future", { after: 61, epoch: "" }, "offset-ahead", undefined],
+      ["another epoch", { after: 59, epoch: "other" }, "epoch-changed", undefined],
+    ];
+  for (const [name, position, answer, first] of expected) {
+    using sim = await roomWith(60, options);
+    const coming = sim.enter(position);
+    await sim.clock.advance(1_000);
+    const subscriber = await coming;
+    subscriber.read(Infinity);
+    assert.equal(outcome(subscriber), answer, name);
+    assert.equal(offsetsOf(subscriber)[0], first, name);
+    assert.deepEqual(subscriber.answer?.offset, 60, name);
+  }
+});
+
+Deno.test("what its class has outlived is not recovered, though the log still has it", async () => {
+  using sim = await roomWith(5, { room_class: { history_ttl_seconds: 60 } });
+  await sim.clock.advance(61_000);
+  sim.log.put();
+  await sim.clock.advance(10);
+  const [old, recent] = await Promise.all([3, 5].map((after) => sim.enter({ after, epoch: "" })));
+  assert.deepEqual([old, recent].map((one) => one && outcome(one)), ["history-trimmed", "true"]);
+});
+
+Deno.test("a position in an empty room is good for as long as nothing was removed after it", async () => {
+  using sim = new SimRoom({ seed: 1 });
+  sim.log.skip(50);
+  sim.room.start();
+  await sim.clock.advance(10);
+  const subscriber = await sim.enter(undefined);
+  assert.equal(subscriber.answer?.offset, 50);
+  sim.log.skip(20);
+  const coming = [50, 70, 10, 0].map((after) => sim.enter({ after, epoch: sim.epoch() }));
+  await sim.clock.advance(100);
+  const outcomes = (await Promise.all(coming)).map(outcome);
+  assert.deepEqual(outcomes, ["true", "true", "true", "true"]);
+  sim.log.put();
+  await sim.clock.advance(10);
+  assert.deepEqual(offsetsOf(subscriber), [71]);
+});
+
+Deno.test("cache_last: who recovers nothing gets the last message, unless it has expired", async () => {
+  using sim = await roomWith(5, { room_class: { cache_last: true, history_ttl_seconds: 60 } });
+  const fresh = await sim.enter(undefined);
+  const known = await sim.enter({ after: 5, epoch: "" });
+  const foreign = sim.enter({ after: 2, epoch: "other" });
+  await sim.clock.advance(10);
+  assert.deepEqual(offsetsOf(fresh), [5]);
+  assert.deepEqual(offsetsOf(known), []);
+  assert.deepEqual(offsetsOf(await foreign), [5]);
+  await sim.clock.advance(61_000);
+  assert.deepEqual(offsetsOf(await sim.enter(undefined)), []);
+});
+
+Deno.test("an answer that is looked at after a hole says so", async () => {
+  using sim = await roomWith(5);
+  let entry_point: EntryPoint | undefined;
+  sim.room.enter({ after: 5, epoch: "" }).then((it) => entry_point = it);
+  await settled();
+  sim.log.recreate();
+  void sim.room.verify();
+  await sim.clock.advance(10);
+  assert.equal(entry_point?.recovered, false);
+  assert.equal(entry_point?.reason, "epoch-changed");
+  assert.deepEqual(entry_point?.position(), { offset: 0, epoch: sim.epoch() });
+});
+
+Deno.test("an outage is sat out; who waited too long is told, and comes again", async () => {
+  using sim = await roomWith(5);
+  sim.log.faults = { ...NO_FAULTS, failing: 1 };
+  const coming = sim.enter({ after: 1, epoch: "" });
+  await sim.clock.advance(4_000);
+  const later = sim.enter({ after: 1, epoch: "" });
+  await sim.clock.advance(4_000);
+  const { failure } = await coming;
+  assert.ok(failure instanceof ArqonError && failure.reason === "log-unavailable");
+  sim.log.faults = NO_FAULTS;
+  await sim.clock.advance(5_000);
+  assert.equal(outcome(await later), "true");
+  const text = await sim.registry.metrics();
+  assert.match(text, /shield_log_recoveries_total\{outcome="failed"\} 1\n/);
+});
+
+Deno.test("closing ends whoever waits, and everything that was under way", async () => {
+  using sim = await roomWith(5);
+  sim.log.faults = { ...NO_FAULTS, failing: 1 };
+  const coming = sim.enter({ after: 1, epoch: "" });
+  const verified = sim.room.verify();
+  await settled();
+  sim.room.close();
+  sim.room.close();
+  await verified;
+  const late = await sim.enter(undefined);
+  for (const { failure } of [await coming, late]) {
+    assert.ok(failure instanceof ArqonError && failure.reason === "log-unavailable");
+  }
+  const before = readsOf(sim);
+  await sim.clock.advance(100_000);
+  assert.equal(readsOf(sim), before);
+  assert.equal(sim.cache.bytes, 0);
+});
+
+Deno.test("more live messages than may wait come from the log, in order", async () => {
+  using sim = await roomWith(0);
+  const subscriber = await sim.enter(undefined);
+  sim.log.faults = { ...NO_FAULTS, lost: 1 };
+  sim.log.put();
+  sim.log.faults = { ...NO_FAULTS, failing: 1 };
+  for (let put = 0; put < 6_000; put++) sim.log.put();
+  await sim.clock.advance(100);
+  assert.equal(offsetsOf(subscriber).length, 0);
+  assert.match(await sim.registry.metrics(), /dropped_total\{reason="buffer-full"\} 1904\n/);
+  sim.log.faults = NO_FAULTS;
+  await sim.clock.advance(10_000);
+  assert.deepEqual(offsetsOf(subscriber), Array.from({ length: 6_001 }, (_, n) => n + 1));
+});
+
+Deno.test("a log that has forgotten its newest is noticed, and followed from where it is", async () => {
+  using sim = await roomWith(5);
+  const subscriber = await sim.enter(undefined);
+  sim.log.rewind(3);
+  const ahead = sim.enter({ after: 6, epoch: sim.epoch() });
+  await sim.clock.advance(100);
+  assert.equal(outcome(await ahead), "offset-ahead");
+  sim.log.put();
+  sim.log.put();
+  await sim.clock.advance(100);
+  assert.deepEqual(offsetsOf(subscriber), ["history-trimmed", 3, 4]);
+});
+
+Deno.test("a listener that throws costs nobody else a message", async () => {
+  const sim = new SimRoom({ seed: 1, allows_errors: true });
+  using _ = sim;
+  sim.room.start();
+  await sim.clock.advance(10);
+  const subscriber = await sim.enter(undefined);
+  sim.forward = (entry, tell) => {
+    tell(entry);
+    throw new Error("a bad listener");
+  };
+  for (let put = 0; put < 3; put++) sim.log.put();
+  await sim.clock.advance(10);
+  assert.deepEqual(offsetsOf(subscriber), [1, 2, 3]);
+});
