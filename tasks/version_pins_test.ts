@@ -62,7 +62,7 @@ Deno.test("the oldest NATS and Go are the same wherever they are named", async (
     "tasks/workflows/workflows.ts",
   ];
   const texts = [
-    "arq/program/program_dev.ts",
+    "arq/program/groups/dev.ts",
     "arq/init/templates.ts",
     "shared/spine/nats/connection/nats_connect.ts",
   ];

@@ -149,6 +149,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "arq/commands/room",
     "arq/commands/schema",
     "arq/commands/setup",
+    "arq/program/groups",
     "arq/program",
     "arq",
   ],

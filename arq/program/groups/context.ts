@@ -1,10 +1,10 @@
 /** The command line of `arq context …` as commander sees it; what a command does is in `commands/`. */
 import type { Command } from "commander";
-import { examples, id, withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples, id, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
-const contexts = () => import("../commands/setup/context.ts");
+const contexts = () => import("../../commands/setup/context.ts");
 
 const ORDER = `
 Which bus a command takes, the first that there is:

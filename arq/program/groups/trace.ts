@@ -1,11 +1,11 @@
 /** The command line of `arq trace` as commander sees it. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { examples, httpUrl } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples, httpUrl } from "./options.ts";
+import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
-const trace = () => import("../commands/cluster/trace.ts");
+const trace = () => import("../../commands/cluster/trace.ts");
 
 /** Reads a trace id, or the trace id of a traceparent. */
 function traceId(text: string): string {

@@ -1,12 +1,12 @@
 /** The command line of `arq auth revoke` and `revocations` as commander sees it. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { examples, id, value, withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
-import { parseSeconds } from "../bus/token.ts";
+import { examples, id, value, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
+import { parseSeconds } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
-const authRevoke = () => import("../commands/auth/auth_revoke.ts");
+const authRevoke = () => import("../../commands/auth/auth_revoke.ts");
 
 /**
  * Reads a time: `now`, a span before now (`10m`), or a date in ISO 8601. The result is in Unix ms, or in ms

@@ -1,7 +1,7 @@
 /** The command line of `arq backup …` and `arq restore`; what they do is in `commands/`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples, positive, withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples, positive, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
 
 const gather = (text: string, before: string[] = []) => [...before, text];
 
@@ -42,7 +42,7 @@ function addTake(backup: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [file]) => {
-      const { backup } = await import("../commands/backup/backup.ts");
+      const { backup } = await import("../../commands/backup/backup.ts");
       return await backup(io, file as string, flags);
     }));
 }
@@ -67,7 +67,7 @@ function addVerify(backup: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [file]) => {
-      const { backupVerify } = await import("../commands/backup/backup_verify.ts");
+      const { backupVerify } = await import("../../commands/backup/backup_verify.ts");
       return await backupVerify(io, file as string, flags);
     }));
 }
@@ -96,7 +96,7 @@ export function addBackup(program: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [file]) => {
-      const { restore } = await import("../commands/backup/restore.ts");
+      const { restore } = await import("../../commands/backup/restore.ts");
       return await restore(io, file as string, flags);
     }));
 }

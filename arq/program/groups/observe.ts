@@ -1,19 +1,12 @@
 /** The command line of `arq status`, `arq top` and `arq tail`, which show what the bus does. */
 import type { Command } from "commander";
-import {
-  examples,
-  id,
-  positive,
-  room,
-  withConnection,
-  withOpsTokenFile,
-} from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples, id, positive, room, withConnection, withOpsTokenFile } from "./options.ts";
+import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
-const status = () => import("../commands/cluster/status.ts");
-const tail = () => import("../commands/cluster/tail.ts");
-const top = () => import("../commands/cluster/top.ts");
+const status = () => import("../../commands/cluster/status.ts");
+const tail = () => import("../../commands/cluster/tail.ts");
+const top = () => import("../../commands/cluster/top.ts");
 
 const seconds = positive("a number of seconds up to 3600", false, 3_600);
 const count = positive("a whole number above 0", true, 2 ** 53);

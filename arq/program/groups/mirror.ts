@@ -1,11 +1,11 @@
 /** The command line of `arq mirror …` as commander sees it; what a command does is in `commands/`. */
 import type { Command } from "commander";
-import { examples, fraction, id, subjectTenant, withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples, fraction, id, subjectTenant, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
-const mirrorRules = () => import("../commands/mirror/mirror_rules.ts");
-const mirrorWatch = () => import("../commands/mirror/mirror_watch.ts");
+const mirrorRules = () => import("../../commands/mirror/mirror_rules.ts");
+const mirrorWatch = () => import("../../commands/mirror/mirror_watch.ts");
 
 const PREFIX = "a room or the beginning of one ('vehicles-*'), or a subject ('in.t.acme.*')";
 

@@ -1,7 +1,7 @@
 /** The command line of `arq serve`; what it does is in `commands/dev/serve.ts`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples } from "./options.ts";
+import type { Run } from "./options.ts";
 
 /** Adds `arq serve`. */
 export function addServe(program: Command, run: Run): void {
@@ -25,7 +25,7 @@ export function addServe(program: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags) => {
-      const { serveCommand } = await import("../commands/dev/serve.ts");
+      const { serveCommand } = await import("../../commands/dev/serve.ts");
       return await serveCommand(io, flags);
     }));
 }

@@ -2,12 +2,12 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
-import { examples, id, positive, room, value, withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
-import { parseSeconds } from "../bus/token.ts";
+import { examples, id, positive, room, value, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
+import { parseSeconds } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
-const roomClass = () => import("../commands/room/room_class.ts");
+const roomClass = () => import("../../commands/room/room_class.ts");
 
 /** The bus has the same bound. */
 const HISTORY_SIZE_MAX = 1_000_000;

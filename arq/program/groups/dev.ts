@@ -1,8 +1,8 @@
 /** The command line of `arq dev`; what its commands do is in `commands/dev/`, loaded when they run. */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { examples } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples } from "./options.ts";
+import type { Run } from "./options.ts";
 
 function port(text: string): number {
   const number = Number(text);
@@ -42,7 +42,7 @@ function addUp(dev: Command, run: Run): void {
         examples("arq dev up", "arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0"),
     )
     .action(run(async (io, flags) => {
-      const { devUp } = await import("../commands/dev/dev_up.ts");
+      const { devUp } = await import("../../commands/dev/dev_up.ts");
       return await devUp(io, flags);
     }));
 }
@@ -53,7 +53,7 @@ function addOthers(dev: Command, run: Run): void {
     .option("--json", "print what has ended as JSON")
     .addHelpText("after", examples("arq dev down"))
     .action(
-      run(async (io, flags) => (await import("../commands/dev/dev_down.ts")).devDown(io, flags)),
+      run(async (io, flags) => (await import("../../commands/dev/dev_down.ts")).devDown(io, flags)),
     );
   dev.command("logs")
     .description("print what it says")
@@ -61,14 +61,16 @@ function addOthers(dev: Command, run: Run): void {
     .option("--json", 'one object {"line"} a line')
     .addHelpText("after", examples("arq dev logs", "arq dev logs -f | grep level=error"))
     .action(
-      run(async (io, flags) => (await import("../commands/dev/dev_show.ts")).devLogs(io, flags)),
+      run(async (io, flags) => (await import("../../commands/dev/dev_show.ts")).devLogs(io, flags)),
     );
   dev.command("status")
     .description("say what runs here; exit code 1 when nothing does")
     .option("--json", "print it as JSON")
     .addHelpText("after", examples("arq dev status --json | jq -r .url"))
     .action(
-      run(async (io, flags) => (await import("../commands/dev/dev_show.ts")).devStatus(io, flags)),
+      run(async (io, flags) =>
+        (await import("../../commands/dev/dev_show.ts")).devStatus(io, flags)
+      ),
     );
   dev.command("reset")
     .description("end it and forget all rooms, policies, bans and the log (Docker: the volumes)")
@@ -76,7 +78,9 @@ function addOthers(dev: Command, run: Run): void {
     .option("--json", "print what has ended as JSON")
     .addHelpText("after", examples("arq dev reset --yes && arq dev up"))
     .action(
-      run(async (io, flags) => (await import("../commands/dev/dev_down.ts")).devReset(io, flags)),
+      run(async (io, flags) =>
+        (await import("../../commands/dev/dev_down.ts")).devReset(io, flags)
+      ),
     );
 }
 
@@ -95,7 +99,7 @@ export function addDev(program: Command, run: Run): void {
         examples("arq dev --embedded", "arq dev --port 0 --ops-port 0 --admin-port 0 --json"),
     )
     .action(run(async (io, flags) => {
-      const { dev: serve } = await import("../commands/dev/dev.ts");
+      const { dev: serve } = await import("../../commands/dev/dev.ts");
       return await serve(io, flags);
     }));
   addUp(dev, run);

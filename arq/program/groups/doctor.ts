@@ -1,7 +1,7 @@
 /** The command line of `arq doctor`; what it does is in `commands/cluster/doctor.ts`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples, withConnection, withOpsTokenFile } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples, withConnection, withOpsTokenFile } from "./options.ts";
+import type { Run } from "./options.ts";
 
 /** Adds `arq doctor`. */
 export function addDoctor(program: Command, run: Run): void {
@@ -22,7 +22,7 @@ export function addDoctor(program: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags) => {
-      const { doctor } = await import("../commands/cluster/doctor.ts");
+      const { doctor } = await import("../../commands/cluster/doctor.ts");
       return await doctor(io, flags);
     }));
 }

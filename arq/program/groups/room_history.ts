@@ -1,13 +1,13 @@
 /** The command line of `arq room history` and `arq room replay`; what they do is in `commands/`. */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { epoch, examples, offset, positive, rate, room } from "./program_options.ts";
-import { withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { epoch, examples, offset, positive, rate, room } from "./options.ts";
+import { withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
-const roomHistory = () => import("../commands/room/room_history.ts");
-const roomReplay = () => import("../commands/room/room_replay.ts");
+const roomHistory = () => import("../../commands/room/room_history.ts");
+const roomReplay = () => import("../../commands/room/room_replay.ts");
 
 function addHistory(group: Command, run: Run): void {
   withConnection(group.command("history").argument("<room>", "the room", room))

@@ -2,12 +2,12 @@
  * The parts that command definitions share: parsers of options, the options of every command that talks to a
  * bus, and the way in which a command is run. It knows commander, and no command.
  */
-import { BUS_OPTIONS } from "../completion/command_tree.ts";
+import { BUS_OPTIONS } from "../../completion/command_tree.ts";
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
 import { idProblem } from "@arqon/proto";
-import { CommandError } from "../terminal/exit.ts";
-import type { Io } from "../terminal/io.ts";
+import { CommandError } from "../../terminal/exit.ts";
+import type { Io } from "../../terminal/io.ts";
 
 /** A parser whose errors become commander's, so that they name the option. */
 export function value<T>(parse: (text: string) => T): (text: string) => T {
@@ -150,7 +150,7 @@ export async function flagsOf(io: Io, command: Command): Promise<Record<string, 
   };
   const wanted = takes_context ? tenantWanted(command) : undefined;
   if (wanted === undefined) return flags;
-  const { contextBus } = await import("../bus/target.ts");
+  const { contextBus } = await import("../../bus/target.ts");
   const tenant = (await contextBus(io, flags))?.tenant;
   if (tenant === undefined) return flags;
   return wanted === "always" ? { ...flags, tenant } : { ...flags, ownTenant: tenant };

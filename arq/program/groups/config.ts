@@ -1,7 +1,7 @@
 /** The command line of `arq config …`; what a command does is in `commands/`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples } from "./options.ts";
+import type { Run } from "./options.ts";
 
 /** Adds `arq config` and its commands. */
 export function addConfig(program: Command, run: Run): void {
@@ -27,7 +27,7 @@ export function addConfig(program: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [file]) => {
-      const { configCheck } = await import("../commands/setup/config.ts");
+      const { configCheck } = await import("../../commands/setup/config.ts");
       return await configCheck(io, file as string, flags);
     }));
   config.command("explain")
@@ -43,7 +43,7 @@ export function addConfig(program: Command, run: Run): void {
         examples("arq config explain server.drain_ms", "arq config explain rooms --json"),
     )
     .action(run(async (io, flags, [key]) => {
-      const { configExplain } = await import("../commands/setup/config.ts");
+      const { configExplain } = await import("../../commands/setup/config.ts");
       return await configExplain(io, key as string | undefined, flags);
     }));
   config.command("schema")
@@ -55,7 +55,7 @@ export function addConfig(program: Command, run: Run): void {
         examples("arq config schema > config.schema.json"),
     )
     .action(run(async (io, flags) => {
-      const { configSchema } = await import("../commands/setup/config.ts");
+      const { configSchema } = await import("../../commands/setup/config.ts");
       return await configSchema(io, flags);
     }));
 }

@@ -2,20 +2,20 @@
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
-import { addRoomHistory } from "./program_room_history.ts";
-import { examples, id, positive, room, value, withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
-import { addRoomClass } from "./program_room_class.ts";
-import { parseSeconds, parseTtl } from "../bus/token.ts";
+import { addRoomHistory } from "./room_history.ts";
+import { examples, id, positive, room, value, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
+import { addRoomClass } from "./room_class.ts";
+import { parseSeconds, parseTtl } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
-const roomBans = () => import("../commands/room/room_bans.ts");
-const roomLock = () => import("../commands/room/room_lock.ts");
-const roomLockRun = () => import("../commands/room/room_lock_run.ts");
-const roomMembers = () => import("../commands/room/room_members.ts");
-const roomModerate = () => import("../commands/room/room_moderate.ts");
-const roomState = () => import("../commands/room/room_state.ts");
-const roomWatch = () => import("../commands/room/room_watch.ts");
+const roomBans = () => import("../../commands/room/room_bans.ts");
+const roomLock = () => import("../../commands/room/room_lock.ts");
+const roomLockRun = () => import("../../commands/room/room_lock_run.ts");
+const roomMembers = () => import("../../commands/room/room_members.ts");
+const roomModerate = () => import("../../commands/room/room_moderate.ts");
+const roomState = () => import("../../commands/room/room_state.ts");
+const roomWatch = () => import("../../commands/room/room_watch.ts");
 
 /** Most bytes of a user id in a token. */
 const USER_BYTES_MAX = 128;

@@ -4,10 +4,10 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { COMPATIBILITY_MODES } from "../../shared/schema/compatibility/findings.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
-import { examples, id, positive, subjectTenant, withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema/schema_id.ts";
+import { examples, id, positive, subjectTenant, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
 
 const MODES = ["enforce", "observe", "dead-letter"];
 const UNKNOWN_FIELDS = ["allow", "warn", "refuse"];
@@ -66,7 +66,7 @@ function addBuild(schema: Command, run: Run): void {
         examples("arq schema build proto", "arq schema build fleet.proto -o fleet.binpb.gz"),
     )
     .action(run(async (io, flags, [source]) => {
-      const { schemaBuild } = await import("../commands/schema/schema_build.ts");
+      const { schemaBuild } = await import("../../commands/schema/schema_build.ts");
       return await schemaBuild(io, source as string, flags);
     }));
 }
@@ -87,7 +87,7 @@ function addChanges(schema: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [source]) => {
-      const { schemaPush } = await import("../commands/schema/schema_push.ts");
+      const { schemaPush } = await import("../../commands/schema/schema_push.ts");
       return await schemaPush(io, source as string | undefined, flags);
     }));
   withJson(schema.command("rollback"))
@@ -104,7 +104,7 @@ function addChanges(schema: Command, run: Run): void {
         examples("arq schema rollback fleet", "arq schema rollback fleet --to 3"),
     )
     .action(run(async (io, flags, [id]) => {
-      const { schemaRollback } = await import("../commands/schema/schema_rollback.ts");
+      const { schemaRollback } = await import("../../commands/schema/schema_rollback.ts");
       return await schemaRollback(io, id as string, flags);
     }));
   withJson(schema.command("delete"))
@@ -117,7 +117,7 @@ function addChanges(schema: Command, run: Run): void {
         examples("arq schema delete fleet", "arq schema delete fleet --json"),
     )
     .action(run(async (io, flags, [id]) => {
-      const { schemaDelete } = await import("../commands/schema/schema_delete.ts");
+      const { schemaDelete } = await import("../../commands/schema/schema_delete.ts");
       return await schemaDelete(io, id as string, flags);
     }));
   withCompat(withJson(schema.command("check")))
@@ -133,7 +133,7 @@ function addChanges(schema: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [source]) => {
-      const { schemaCheck } = await import("../commands/schema/schema_push.ts");
+      const { schemaCheck } = await import("../../commands/schema/schema_push.ts");
       return await schemaCheck(io, source as string, flags);
     }));
 }
@@ -145,7 +145,7 @@ function addShow(schema: Command, run: Run): void {
     )
     .addHelpText("after", examples("arq schema list", "arq schema list --json"))
     .action(run(async (io, flags) => {
-      const { schemaList } = await import("../commands/schema/schema_show.ts");
+      const { schemaList } = await import("../../commands/schema/schema_show.ts");
       return await schemaList(io, flags);
     }));
   withJson(schema.command("history"))
@@ -153,7 +153,7 @@ function addShow(schema: Command, run: Run): void {
     .argument("<id>", "the schema", schemaId)
     .addHelpText("after", examples("arq schema history fleet"))
     .action(run(async (io, flags, [name]) => {
-      const { schemaHistory } = await import("../commands/schema/schema_show.ts");
+      const { schemaHistory } = await import("../../commands/schema/schema_show.ts");
       return await schemaHistory(io, name as string, flags);
     }));
   withJson(schema.command("get"))
@@ -171,7 +171,7 @@ function addShow(schema: Command, run: Run): void {
       ),
     )
     .action(run(async (io, flags, [name]) => {
-      const { schemaGet } = await import("../commands/schema/schema_show.ts");
+      const { schemaGet } = await import("../../commands/schema/schema_show.ts");
       return await schemaGet(io, name as string, flags);
     }));
 }
@@ -200,7 +200,7 @@ function addMappings(schema: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [subject, name]) => {
-      const { schemaMap } = await import("../commands/schema/schema_map.ts");
+      const { schemaMap } = await import("../../commands/schema/schema_map.ts");
       return await schemaMap(io, subject as string, name as string, flags);
     }));
   withOwner(schema.command("unmap"))
@@ -208,7 +208,7 @@ function addMappings(schema: Command, run: Run): void {
     .argument("<subject>", "as it was mapped")
     .addHelpText("after", examples("arq schema unmap 'vehicles-*'"))
     .action(run(async (io, flags, [subject]) => {
-      const { schemaUnmap } = await import("../commands/schema/schema_map.ts");
+      const { schemaUnmap } = await import("../../commands/schema/schema_map.ts");
       return await schemaUnmap(io, subject as string, flags);
     }));
   withJson(schema.command("mappings"))
@@ -216,7 +216,7 @@ function addMappings(schema: Command, run: Run): void {
     .option("--tenant <id>", "tenant", id("tenant"), "default")
     .addHelpText("after", examples("arq schema mappings --tenant acme"))
     .action(run(async (io, flags) => {
-      const { schemaMappings } = await import("../commands/schema/schema_map.ts");
+      const { schemaMappings } = await import("../../commands/schema/schema_map.ts");
       return await schemaMappings(io, flags);
     }));
 }
@@ -243,7 +243,7 @@ function addValidate(schema: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [file]) => {
-      const { schemaValidate } = await import("../commands/schema/schema_validate.ts");
+      const { schemaValidate } = await import("../../commands/schema/schema_validate.ts");
       return await schemaValidate(io, file as string, flags);
     }));
 }

@@ -1,8 +1,8 @@
 /** The command line of `arq standby …`; what a command does is in `commands/`, loaded when it runs. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { examples } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { examples } from "./options.ts";
+import type { Run } from "./options.ts";
 
 function domain(text: string): string {
   if (/^[A-Za-z0-9_-]{1,64}$/.test(text)) return text;
@@ -33,7 +33,7 @@ export function addStandby(program: Command, run: Run): void {
         examples("arq standby sync --config site-b.toml --domain a"),
     )
     .action(run(async (io, flags) => {
-      const { standbySync } = await import("../commands/backup/standby.ts");
+      const { standbySync } = await import("../../commands/backup/standby.ts");
       return await standbySync(io, flags);
     }));
   standby.command("status")
@@ -46,7 +46,7 @@ export function addStandby(program: Command, run: Run): void {
         examples("arq standby status --config site-b.toml --json | jq '[.mirrors[].lag] | max'"),
     )
     .action(run(async (io, flags) => {
-      const { standbyStatus } = await import("../commands/backup/standby.ts");
+      const { standbyStatus } = await import("../../commands/backup/standby.ts");
       return await standbyStatus(io, flags);
     }));
   standby.command("promote")
@@ -60,7 +60,7 @@ export function addStandby(program: Command, run: Run): void {
         examples("arq standby promote --config site-b.toml"),
     )
     .action(run(async (io, flags) => {
-      const { standbyPromote } = await import("../commands/backup/standby.ts");
+      const { standbyPromote } = await import("../../commands/backup/standby.ts");
       return await standbyPromote(io, flags);
     }));
 }

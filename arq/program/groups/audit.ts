@@ -1,14 +1,14 @@
 /** The command line of `arq audit …` as commander sees it; what a command does is in `commands/`. */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
-import { parseAnchor } from "../config/audit_anchor.ts";
-import { examples, id, positive, value, withConnection } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
-import { parseSeconds } from "../bus/token.ts";
+import { AUDIT_OUTCOMES } from "../../../shared/audit/outcome.ts";
+import { parseAnchor } from "../../config/audit_anchor.ts";
+import { examples, id, positive, value, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
+import { parseSeconds } from "../../bus/token.ts";
 
 // A command is loaded when it runs.
-const auditList = () => import("../commands/audit/audit_list.ts");
+const auditList = () => import("../../commands/audit/audit_list.ts");
 
 function addList(audit: Command, run: Run): void {
   withConnection(audit.command("list", { isDefault: true }))
@@ -64,7 +64,7 @@ function addVerify(audit: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags) => {
-      const { auditVerify } = await import("../commands/audit/audit_verify.ts");
+      const { auditVerify } = await import("../../commands/audit/audit_verify.ts");
       return await auditVerify(io, flags);
     }));
 }

@@ -1,10 +1,10 @@
 /** The command line of `arq completion` and `arq man`; their code is loaded when one of them runs. */
 import { Argument } from "commander";
 import type { Command } from "commander";
-import { VERSION } from "../../shared/version.ts";
-import { describeCommand } from "../completion/command_tree.ts";
-import { examples } from "./program_options.ts";
-import type { Run } from "./program_options.ts";
+import { VERSION } from "../../../shared/version.ts";
+import { describeCommand } from "../../completion/command_tree.ts";
+import { examples } from "./options.ts";
+import type { Run } from "./options.ts";
 
 const SHELLS = ["bash", "zsh", "fish", "powershell"];
 
@@ -29,7 +29,7 @@ export function addCompletion(program: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [shell]) => {
-      const { completion } = await import("../commands/setup/completion.ts");
+      const { completion } = await import("../../commands/setup/completion.ts");
       return await completion(io, shell as "bash", describeCommand(program), flags);
     }));
   program.command("man")
@@ -41,14 +41,14 @@ export function addCompletion(program: Command, run: Run): void {
         examples("arq man | man -l -", "arq man > ~/.local/share/man/man1/arq.1"),
     )
     .action(run(async (io, flags) => {
-      const { man } = await import("../commands/setup/completion.ts");
+      const { man } = await import("../../commands/setup/completion.ts");
       return await man(io, describeCommand(program), VERSION, flags);
     }));
   program.command("__complete", { hidden: true })
     .description("names for the completion scripts")
     .addArgument(new Argument("<what>", "of what").choices(["contexts"]))
     .action(run(async (io) => {
-      const { completeContexts } = await import("../commands/setup/completion.ts");
+      const { completeContexts } = await import("../../commands/setup/completion.ts");
       return await completeContexts(io);
     }));
 }
