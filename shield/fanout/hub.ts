@@ -6,7 +6,7 @@ import { DecodeError, encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
-import { roomSubject } from "../../shared/subjects/subject.ts";
+import { roomSubject, type Subject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import { observeDelivery } from "../stats/delivery_latency.ts";
@@ -20,6 +20,7 @@ import type { RoomMessage } from "./backlog.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
+import { copyFor } from "./message_copy.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -113,8 +114,7 @@ export class Hub {
 
   constructor(options: HubOptions) {
     this.#options = options;
-    const { durable } = options;
-    this.#stopClasses = durable?.classes.onChange((tenant_id) => this.#onClasses(tenant_id));
+    this.#stopClasses = options.durable?.classes.onChange((tenant) => this.#onClasses(tenant));
     this.#monotonic = options.monotonic ?? (() => performance.now());
     const losses = new HubLosses({
       channels: this.#channels,
@@ -196,7 +196,7 @@ export class Hub {
     this.#tenants.clear();
   }
 
-  #open(key: string, tenant_id: string, room_id: string): Channel {
+  #open(key: Subject, tenant_id: string, room_id: string): Channel {
     const tenant = this.#tenants.get(tenant_id) ??
       { seen: new SeenMessages(this.#options.deduplication_entries), channels: 0 };
     const { seen } = tenant;
@@ -215,7 +215,7 @@ export class Hub {
     };
     const { spine } = this.#options;
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
-    const inward = spine.subscribe(roomSubject("in", tenant_id, room_id), deliver);
+    const inward = spine.subscribe(key, deliver, { copy: copyFor(channel) });
     try {
       // This is not pushed: an array that grows has room for seventeen.
       channel.spine = [inward, spine.subscribe(roomSubject("out", tenant_id, room_id), deliver)];

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, writeEnvelope } from "@arqon/proto";
+import type { PayloadCopy } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { Flow } from "../durable/room/flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
@@ -153,4 +154,20 @@ Deno.test("a subscriber that is too far behind is cut off", async () => {
   });
   await publish(test, "a");
   assert.equal(cut, 1);
+});
+
+Deno.test("what a durable room may keep is copied into a buffer of its own, what passes is not", async () => {
+  await using test = testDurable(DURABLE);
+  const copies: PayloadCopy[] = [];
+  const subscribe = test.spine.subscribe.bind(test.spine);
+  test.spine.subscribe = (pattern, handler, options) => {
+    if (options?.copy !== undefined) copies.push(options.copy);
+    return subscribe(pattern, handler, options);
+  };
+  await enter(test, "c1");
+  test.hub.subscribe("acme", "plain", keptSubscriber("c1"));
+  const sizes = copies.map((copy) => copy(new Uint8Array(1_000), 100, 300).buffer.byteLength);
+  assert.equal(sizes.length, 2);
+  assert.equal(sizes[0], 200);
+  assert.ok(sizes[1]! > 10_000);
 });

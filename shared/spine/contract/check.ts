@@ -4,6 +4,7 @@
  * errors (`TypeError`): the ids of clients were checked long before.
  */
 import { ArqonError } from "@arqon/proto";
+import { RecentMap } from "../../containers/recent_map.ts";
 import type { SpineHeaders } from "./spine.ts";
 
 const EXACT = /^[A-Za-z0-9_~:=$-]+(?:\.[A-Za-z0-9_~:=$-]+){0,31}$/;
@@ -20,11 +21,16 @@ export const OBJECT_BYTES_MAX = 4_194_304;
 const OBJECT_NAME = /^[A-Za-z0-9_.=-]{1,128}$/;
 const encoder = new TextEncoder();
 
+/** Exact subjects that were found so lately: a room is written to again and again. */
+const good_subjects = new RecentMap<string, true>(8_192);
+
 /** Throws TypeError unless `subject` is one exact subject. The type says so already; this checks again at run time. */
 export function assertSubject(subject: string): void {
+  if (good_subjects.get(subject) === true) return;
   if (subject.length > SUBJECT_BYTES || !EXACT.test(subject)) {
     throw new TypeError(`not an exact subject: ${JSON.stringify(subject.slice(0, 256))}`);
   }
+  good_subjects.set(subject, true);
 }
 
 /** Throws TypeError unless `pattern` is a subject, or one with the wildcards `*` and `>`. */
@@ -44,16 +50,38 @@ export function hasWildcard(pattern: string): boolean {
   return pattern.includes("*") || pattern.includes(">");
 }
 
+/** Whether a value is plain: printable ASCII, and no space at either end. */
+function isPlainValue(value: string): boolean {
+  const last = value.length - 1;
+  for (let at = 0; at <= last; at++) {
+    const code = value.charCodeAt(at);
+    if (code > 0x7e || code < 0x21 && (code !== 0x20 || at === 0 || at === last)) return false;
+  }
+  return true;
+}
+
+/** Header names that were found good: there are few, and each comes with every message. */
+const good_names = new RecentMap<string, true>(64);
+
+function isHeaderName(name: string): boolean {
+  if (good_names.get(name) === true) return true;
+  const good = HEADER_NAME.test(name);
+  if (good) good_names.set(name, true);
+  return good;
+}
+
 /** Bytes that the headers take on NATS' wire; 0 without any. Throws TypeError for one it cannot carry. */
 export function headerBytes(headers: SpineHeaders | undefined): number {
   if (headers === undefined) return 0;
   let bytes = 0;
   for (const name in headers) {
     const value = headers[name] ?? "";
-    if (!HEADER_NAME.test(name) || !HEADER_VALUE.test(value) || !value.isWellFormed()) {
+    const is_plain = isPlainValue(value);
+    const is_value = is_plain || HEADER_VALUE.test(value) && value.isWellFormed();
+    if (!is_value || !isHeaderName(name)) {
       throw new TypeError(`not a Spine header: ${JSON.stringify(name)}`);
     }
-    bytes += name.length + encoder.encode(value).length + 4;
+    bytes += name.length + (is_plain ? value.length : encoder.encode(value).length) + 4;
   }
   // "NATS/1.0\r\n" before and "\r\n" after, but only when there is a header at all.
   return bytes === 0 ? 0 : bytes + 12;

@@ -31,7 +31,15 @@ export interface SubscribeOptions {
    * are somebody else's.
    */
   reads_only?: boolean;
+  /** How a payload is copied; absent: into a buffer of its own. */
+  copy?: PayloadCopy;
 }
+
+/**
+ * Copies the bytes `from` up to `to` for a receiver, who has a reason to lay them where it wants. An engine
+ * that makes no copy, or one for others too, does not call it. Must not throw.
+ */
+export type PayloadCopy = (bytes: Uint8Array, from: number, to: number) => Uint8Array;
 
 /** A subscription that runs until it is ended. */
 export interface Subscription {

@@ -36,6 +36,7 @@ import type {
   KeyValue,
   KeyValueOptions,
   ObjectStore,
+  PayloadCopy,
   RequestOptions,
   Spine,
   SpineEvent,
@@ -63,6 +64,8 @@ export interface NatsOptions {
 }
 
 const decoder = new TextDecoder();
+const viewOf: PayloadCopy = (bytes, from, to) => bytes.subarray(from, to);
+const copyOf: PayloadCopy = (bytes, from, to) => bytes.slice(from, to);
 /** The callback of a message whose sender waits for no reply. */
 const nobodyWaits = () => {};
 
@@ -161,11 +164,11 @@ class NatsSpine implements Spine {
     if (options.queue !== undefined) assertQueue(options.queue);
     const { log } = this.#link;
     const shown = pattern.includes("*") || pattern.includes(">") ? undefined : pattern;
-    const is_view = options.reads_only === true;
+    const copy = options.copy ?? (options.reads_only === true ? viewOf : copyOf);
     let closed = false;
     const subscription = this.#wire.subscribe(
       pattern,
-      (frame) => handler(this.#received(frame, shown, is_view)),
+      (frame) => handler(this.#received(frame, shown, copy)),
       // NATS ends a subscription that it does not permit; nothing else comes this way.
       (error) => {
         if (!closed) log.error("NATS ended a subscription", { pattern, error });
@@ -287,14 +290,12 @@ class NatsSpine implements Spine {
   }
 
   /** The message of a frame. `shown` is the subject, unless it is still to be read. */
-  #received(frame: MessageFrame, shown: string | undefined, is_view: boolean): SpineMessage {
+  #received(frame: MessageFrame, shown: string | undefined, copy: PayloadCopy): SpineMessage {
     const { bytes, subject_from, subject_to, reply_from, reply_to } = frame;
     const { headers_from, payload_from, payload_to } = frame;
     const is_shown = shown !== undefined && isText(bytes, subject_from, subject_to, shown);
     const subject = is_shown ? shown : decoder.decode(bytes.subarray(subject_from, subject_to));
-    const payload = is_view
-      ? bytes.subarray(payload_from, payload_to)
-      : bytes.slice(payload_from, payload_to);
+    const payload = copy(bytes, payload_from, payload_to);
     const headers = headers_from === payload_from
       ? NO_HEADERS
       : readHeaders(bytes, headers_from, payload_from).headers;

@@ -216,6 +216,23 @@ Deno.test("a subscription that NATS does not permit is logged", async () => {
   await within(one.spine.flush(), "the connection goes on");
 });
 
+Deno.test("a receiver's own copy of a payload is what it gets", async () => {
+  await using server = await startNats();
+  await using one = await watched(server.port);
+  const { promise, resolve } = Promise.withResolvers<Uint8Array>();
+  const room = new Uint8Array(20);
+  const copy = (read: Uint8Array, from: number, to: number) => {
+    room.set(read.subarray(from, to), 5);
+    return room.subarray(5, 5 + to - from);
+  };
+  const heard = subject("copied", "a");
+  one.spine.subscribe(heard, ({ payload }) => resolve(payload), { copy });
+  one.spine.publish(heard, bytes("hello"), { name: "value" });
+  const payload = await within(promise, "the message");
+  assert.equal(text(payload), "hello");
+  assert.equal(payload.buffer, room.buffer);
+});
+
 Deno.test("without JetStream a bucket is refused and says why", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 200 });

@@ -88,10 +88,28 @@ function guardedTransport(): NodeTransport {
 type WireOptions = { readonly wire?: unknown; readonly login?: unknown };
 type Server = Parameters<Transport["connect"]>[0];
 
+/**
+ * The scanner takes its messages out of what the socket reads, as it is read; nats.js gets the rest.
+ * nats.js' way from the socket to its parser is two queues and four promises for each read.
+ */
+function takeFirst(transport: NodeTransport, scanner: FrameScanner): void {
+  const { socket, yields } = transport;
+  // The greeting, and what came with it.
+  const greeting = yields.splice(0);
+  const feed = (chunk: Uint8Array) => {
+    // Node's buffers are a class of their own, and nothing here shall depend on that.
+    const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
+    for (const rest of scanner.feed(bytes)) transport.yields.push(rest);
+    if (transport.yields.length > 0) transport.signal.resolve();
+  };
+  for (const chunk of greeting) feed(chunk);
+  socket.removeAllListeners("data");
+  socket.on("data", feed);
+}
+
 class WireTransport implements Transport {
   readonly #inner = guardedTransport();
   #wire: Wire | undefined;
-  #scanner: FrameScanner | undefined;
   #out: OutBuffer | undefined;
 
   get isClosed(): boolean {
@@ -116,16 +134,12 @@ class WireTransport implements Transport {
     if (this.#inner.isClosed || !(options.wire instanceof Wire)) return;
     this.#wire = options.wire;
     const { scanner, out } = options.wire.open(this.#inner);
-    this.#scanner = scanner;
     this.#out = out;
+    takeFirst(this.#inner, scanner);
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
-    for await (const chunk of this.#inner) {
-      // Node's buffers are a class of their own, and nothing here shall depend on that.
-      const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
-      for (const rest of this.#scanner?.feed(bytes) ?? [bytes]) yield rest;
-    }
+  [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
+    return this.#inner[Symbol.asyncIterator]();
   }
 
   isEncrypted(): boolean {

@@ -1,0 +1,25 @@
+/**
+ * The copy of a message that the Spine brings: as the stamper leaves it, with the heads of its frames
+ * before it, so that it goes to a socket as it lies. Not for messages that are kept.
+ */
+import { Opcode } from "@arqon/proto";
+import { ByteArena } from "../../shared/containers/byte_arena.ts";
+import type { PayloadCopy } from "../../shared/spine/contract/spine.ts";
+import { HeadedSpace } from "../socket/frame_space.ts";
+
+const passing = new HeadedSpace(new ByteArena());
+
+/** Copies an envelope that is not looked at any more once it has been sent. */
+export function passingCopy(bytes: Uint8Array, from: number, to: number): Uint8Array<ArrayBuffer> {
+  const at = passing.reserve(1 + to - from);
+  const slab = passing.bytes;
+  slab[at] = Opcode.MSG;
+  slab.set(bytes.subarray(from, to), at + 1);
+  return slab.subarray(at + 1, at + 1 + to - from);
+}
+
+/** The copies for a room: a durable one keeps its last messages, which are to hold no others in memory. */
+export function copyFor(channel: { readonly durable: unknown }): PayloadCopy {
+  return (bytes, from, to) =>
+    channel.durable === undefined ? passingCopy(bytes, from, to) : bytes.slice(from, to);
+}
