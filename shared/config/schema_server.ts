@@ -53,7 +53,7 @@ export const Server = z.strictObject({
   drain_timeout_ms: z.int().min(1_000).max(3_600_000).default(30_000).describe(
     "a process that was told to stop has ended after this, whatever is not done",
   ),
-  websocket: z.enum(["native", "ws", "own"]).default("native").describe(
+  websocket: z.enum(["native", "ws", "own"]).default("own").describe(
     "what speaks WebSocket: Deno's sockets; the package ws, which can cut a client off; or our own frames on TCP, which also bound strangers and serve crowds cheaper (docs/security.md compares)",
   ),
   trusted_proxies: z.array(
