@@ -55,7 +55,7 @@ export class Fifo {
   push(item: Queued): void {
     if (this.#ended) return;
     if (this.#entries.length > 0 || this.#committing) {
-      this.#wait(item, undefined);
+      this.#wait(item);
       return this.#startMore();
     }
     let prepared: Prepared | Promise<Prepared>;
@@ -65,7 +65,7 @@ export class Fifo {
       return this.#operations.refuse(item, error);
     }
     if (!(prepared instanceof Promise)) return this.#commit(item, prepared, false);
-    this.#wait(item, outcomeOf(prepared));
+    this.#await(this.#wait(item), prepared);
     this.#started = 1;
   }
 
@@ -76,27 +76,34 @@ export class Fifo {
     this.#entries = [];
   }
 
-  #wait(item: Queued, preparing: Promise<Outcome> | undefined): void {
+  #wait(item: Queued): Entry {
     const entry: Entry = { item, outcome: undefined };
     this.#entries.push(entry);
     this.#operations.queued(item);
-    if (preparing !== undefined) this.#await(entry, preparing);
+    return entry;
   }
 
-  #await(entry: Entry, preparing: Promise<Outcome>): void {
-    preparing.then((outcome) => {
-      entry.outcome = outcome;
-      if (this.#entries[0] === entry) this.#advance();
-    });
+  /** A refusal is an outcome, for the item's turn. */
+  #await(entry: Entry, preparing: Promise<Prepared>): void {
+    preparing.then(
+      (prepared) => this.#prepared(entry, { prepared }),
+      (error) => this.#prepared(entry, { error }),
+    );
   }
 
-  /** Prepares an item. Never rejects: a refusal is an outcome, for the item's turn. */
-  #prepare(item: Queued): Outcome | Promise<Outcome> {
+  #prepared(entry: Entry, outcome: Outcome): void {
+    entry.outcome = outcome;
+    if (this.#entries[0] === entry) this.#advance();
+  }
+
+  /** Begins to prepare an entry. Never throws: a refusal is an outcome, for its turn. */
+  #prepare(entry: Entry): void {
     try {
-      const prepared = this.#operations.prepare(item);
-      return prepared instanceof Promise ? outcomeOf(prepared) : { prepared };
+      const prepared = this.#operations.prepare(entry.item);
+      if (prepared instanceof Promise) this.#await(entry, prepared);
+      else entry.outcome = { prepared };
     } catch (error) {
-      return { error };
+      entry.outcome = { error };
     }
   }
 
@@ -109,9 +116,7 @@ export class Fifo {
       if (entry === undefined || this.#committing) return;
       if (last !== undefined && !this.#mayRunBeside(last.item, entry.item)) return;
       this.#started++;
-      const outcome = this.#prepare(entry.item);
-      if (outcome instanceof Promise) this.#await(entry, outcome);
-      else entry.outcome = outcome;
+      this.#prepare(entry);
     }
   }
 
@@ -159,8 +164,4 @@ export class Fifo {
       this.#advance();
     });
   }
-}
-
-function outcomeOf(preparing: Promise<Prepared>): Promise<Outcome> {
-  return preparing.then((prepared) => ({ prepared }), (error) => ({ error }));
 }
