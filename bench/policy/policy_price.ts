@@ -1,7 +1,7 @@
 /**
  * Measures what one policy costs a message in CPU time: messages per CPU second of the whole process of a bus,
- * all threads, without a policy and with `bad_words`, at constant rates and as fast as it goes. The rows take
- * turns on one running bus. What a policy adds to the latency stands beside it.
+ * all threads, without a policy and with `bad_words`, in a worker and on the Shield's own thread, at constant
+ * rates and as fast as it goes. The rows take turns. What a policy adds to the latency stands beside it.
  */
 import { openCrowd } from "../garbage/echo_crowd.ts";
 import { cpuSecondsBetween, type Usage, usagesOf } from "../measure/usage.ts";
@@ -12,7 +12,7 @@ import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 import { type BusProcess, openOnBus, startBus } from "../measure/targets.ts";
 import { deployRows, tenantOf, tokens } from "./policy_bus.ts";
-import { chatPayload, CONNECTIONS, type OverheadRow, ROWS } from "./policy_rows.ts";
+import { chatPayload, CONNECTIONS, example, type OverheadRow, ROWS } from "./policy_rows.ts";
 
 /** The loads: messages per second, or as fast as it goes. */
 const LOADS = [1_000, 5_000, 10_000, "fastest"] as const;
@@ -31,17 +31,53 @@ export interface Price {
   readonly missing: number;
 }
 
-/** The row without a policy, and those that are compared with it. */
-const MEASURED = ROWS.filter(({ name }) => ["none 200 B", "bad words 200 B"].includes(name));
 /** Messages of each connection that are under way when it goes as fast as it goes. */
 const WINDOW = 64;
 /** The messages of a turn of the fastest load, for each second that is asked for. */
 const FASTEST = 10_000;
 
-/** A running bus, and the tokens of the rows. */
+/** A measured row: a load, on a bus that has its policies. */
 interface Bench {
+  readonly name: string;
+  readonly row: OverheadRow;
   readonly bus: BusProcess;
-  readonly tokens: ReadonlyMap<OverheadRow, string>;
+  readonly token: string;
+}
+
+const CONFIG = `${ROOT}/bench/policy/policy_price.toml`;
+const NONE = rowOf("none 200 B");
+const BAD_WORDS = rowOf("bad words 200 B");
+
+function rowOf(name: string): OverheadRow {
+  const found = ROWS.find((row) => row.name === name);
+  if (found === undefined) throw new Error(`there is no row ${name}`);
+  return found;
+}
+
+/** Writes the configuration of a bus on whose own thread `bad_words` runs; gives its path. */
+async function inlineConfig(): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", await example("bad_words"));
+  const sha256 = new Uint8Array(hash).toHex();
+  const dir = `${ROOT}/.arqon`;
+  await Deno.mkdir(dir, { recursive: true });
+  const file = await Deno.makeTempFile({ dir, suffix: ".toml" });
+  const inline = `inline_fuel = 1_000\ninline_modules = ["${sha256}"]\n`;
+  await Deno.writeTextFile(file, await Deno.readTextFile(CONFIG) + inline);
+  return file;
+}
+
+/** The rows on one bus, with their policies deployed. */
+async function benches(
+  bus: BusProcess,
+  rows: readonly (readonly [name: string, row: OverheadRow])[],
+): Promise<Bench[]> {
+  const tokenFor = await tokens(bus);
+  await deployRows(bus, tokenFor, rows.map(([, row]) => row));
+  const opened = rows.map(async ([name, row]) => {
+    const token = await tokenFor({ tenant_id: tenantOf(row), role: "user" });
+    return { name, row, bus, token };
+  });
+  return await Promise.all(opened);
 }
 
 async function usageOf({ pid }: BusProcess): Promise<Usage> {
@@ -50,14 +86,12 @@ async function usageOf({ pid }: BusProcess): Promise<Usage> {
 }
 
 async function atRate(
-  { bus, tokens }: Bench,
-  row: OverheadRow,
+  { name, row, bus, token }: Bench,
   rate: number,
   seconds: number,
 ): Promise<Price> {
-  const token = tokens.get(row)!;
   const target = {
-    name: row.name,
+    name,
     open: (index: number, onEcho: () => void) => openOnBus(bus.url, token, index, onEcho),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
@@ -69,52 +103,49 @@ async function atRate(
     ...{ body, from: "sent", onOpen: read, onAnswered: read },
   });
   return {
-    ...{ row: row.name, load: rate as Load, missing: sent - received },
+    ...{ row: name, load: rate as Load, missing: sent - received },
     ...{ p50_us: p50_ms * 1_000, p99_us: p99_ms * 1_000 },
     per_cpu_second: received / cpuSecondsBetween(usages[0]!, usages[1]!),
   };
 }
 
-async function fastest(
-  { bus, tokens }: Bench,
-  row: OverheadRow,
-  messages: number,
-): Promise<Price> {
-  const spec = { protocol: "arqon", url: bus.url, tokens: [tokens.get(row)!] } as const;
+async function fastest({ name, row, bus, token }: Bench, messages: number): Promise<Price> {
+  const spec = { protocol: "arqon", url: bus.url, tokens: [token] } as const;
   const { payload_bytes: body_bytes } = row;
   const size = { connections: CONNECTIONS, window: WINDOW, body_bytes };
   using crowd = await openCrowd(ARQON_WIRE, spec, size);
   const before = await usageOf(bus);
   await crowd.exchange(messages);
   const per_cpu_second = messages / cpuSecondsBetween(before, await usageOf(bus));
-  return { row: row.name, load: "fastest", missing: 0, p50_us: NaN, p99_us: NaN, per_cpu_second };
+  return { row: name, load: "fastest", missing: 0, p50_us: NaN, p99_us: NaN, per_cpu_second };
 }
 
-function measureOne(bench: Bench, row: OverheadRow, load: Load, seconds: number): Promise<Price> {
-  if (load === "fastest") return fastest(bench, row, FASTEST * seconds);
-  return atRate(bench, row, load, seconds);
+function measureOne(bench: Bench, load: Load, seconds: number): Promise<Price> {
+  if (load === "fastest") return fastest(bench, FASTEST * seconds);
+  return atRate(bench, load, seconds);
 }
 
 /** Measures every row under every load, `rounds` times in turns; the medians over them. */
 export async function measurePrice(rounds: number, seconds: number): Promise<Price[]> {
-  await using bus = await startBus(`${ROOT}/bench/policy/policy_price.toml`);
-  const tokenFor = await tokens(bus);
-  await deployRows(bus, tokenFor, MEASURED);
-  const own = MEASURED.map(async (row) => {
-    return [row, await tokenFor({ tenant_id: tenantOf(row), role: "user" })] as const;
-  });
-  const bench = { bus, tokens: new Map(await Promise.all(own)) };
+  await using bus = await startBus(CONFIG);
+  const inline_config = await inlineConfig();
+  await using inline_bus = await startBus(inline_config);
+  await Deno.remove(inline_config);
+  const measured = [
+    ...await benches(bus, [[NONE.name, NONE], [BAD_WORDS.name, BAD_WORDS]]),
+    ...await benches(inline_bus, [[`${BAD_WORDS.name}, inline`, BAD_WORDS]]),
+  ];
   // The optimising compiler must have seen every row before anything counts.
-  for (const row of MEASURED) await fastest(bench, row, 2 * FASTEST);
+  for (const bench of measured) await fastest(bench, 2 * FASTEST);
   const all: Price[] = [];
   for (let round = 0; round < rounds; round++) {
-    const rows = round % 2 === 0 ? MEASURED : MEASURED.toReversed();
+    const turn = round % 2 === 0 ? measured : measured.toReversed();
     for (const load of LOADS) {
       console.error(`price, ${load}, round ${round + 1} of ${rounds} ...`);
-      for (const row of rows) all.push(await measureOne(bench, row, load, seconds));
+      for (const bench of turn) all.push(await measureOne(bench, load, seconds));
     }
   }
-  return LOADS.flatMap((load) => MEASURED.map(({ name }) => medians(all, name, load)));
+  return LOADS.flatMap((load) => measured.map(({ name }) => medians(all, name, load)));
 }
 
 function medians(all: readonly Price[], row: string, load: Load): Price {
