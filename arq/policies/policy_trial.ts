@@ -173,7 +173,8 @@ export function createTrial(options: TrialOptions): Trial {
     onLogs() {},
   });
 
-  function ask(operation: TrialOperation): Promise<unknown> | undefined {
+  /** Asks the Overseer, at once or by a promise; a refusal is thrown. */
+  function ask(operation: TrialOperation): unknown {
     const { hook, room_id, headers, type, content_type, payload: data } = operation;
     const caller = callerOf(options, operation);
     switch (hook) {
@@ -193,7 +194,11 @@ export function createTrial(options: TrialOptions): Trial {
 
   return async (operation) => {
     let refused: unknown;
-    await ask(operation)?.catch((error) => refused = error);
+    try {
+      await ask(operation);
+    } catch (error) {
+      refused = error;
+    }
     if (refused !== undefined && !(refused instanceof ArqonError)) throw refused;
     const [ran] = reply.outcomes;
     if (ran === undefined) throw new TypeError("the policy was not asked");

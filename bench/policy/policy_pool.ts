@@ -176,7 +176,7 @@ async function round(bench: Bench, row: OverheadRow, rate: number, seconds: numb
     const asked_ms = performance.now();
     const verdict = bench.overseer.onMessage(bench.callers[index % CONNECTIONS]!, scanned);
     if (verdict === undefined) return done(index, due_ms, asked_ms);
-    verdict.then(() => done(index, due_ms, asked_ms), () => {
+    Promise.resolve(verdict).then(() => done(index, due_ms, asked_ms), () => {
       refused++;
       done(index, due_ms, asked_ms);
     });

@@ -228,6 +228,16 @@ const PolicyLimits = z.strictObject({
   chain_fuel_limit: z.int().min(1).max(64_000_000).optional().describe(
     "fuel of all policies of one operation together and of the instances made for them; those that only observe have as much again; absent: twice fuel_limit",
   ),
+  inline_fuel: z.int().min(0).max(10_000).default(0).describe(
+    "fuel with which chains of inline_modules run on the Shield's own thread, before a worker; 1,000 are at most half a millisecond in which it does nothing else; 0: all chains run in workers",
+  ),
+  inline_modules: z.array(
+    z.string().regex(/^[0-9a-f]{64}$/, {
+      error: "expected 64 lowercase hex digits",
+    }),
+  ).max(1_024).default([]).describe(
+    "sha256 of the modules that may run on the Shield's own thread; a chain does when all of its modules may",
+  ),
   breaker_failures: count(5, 1_000_000, "failures in a row that cut off a module for its tenant"),
   breaker_seconds: count(10, 86_400, "how long it stays cut off before one message may try it"),
   unused_module_seconds: count(

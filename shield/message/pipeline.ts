@@ -27,7 +27,7 @@ import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
 import { isCompared } from "../mirror/mirror.ts";
 import type { Mirror } from "../mirror/mirror.ts";
-import type { Overseer } from "../policy/overseer.ts";
+import type { Judged, Overseer } from "../policy/overseer.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 import type { TenantQuota } from "../quota/quota.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
@@ -75,16 +75,15 @@ export interface Publisher {
 export const NONE_ADDED: readonly HeaderPair[] = [];
 
 /**
- * Everything that can refuse an envelope before it acts, in the contract's order. Synchronous
- * (undefined) unless a signature must be verified or a policy asked; a promise resolves with the
- * headers that policies add. Throws or rejects with ArqonError.
+ * Everything that can refuse an envelope before it acts, in the contract's order; gives the headers that
+ * policies add, by a promise when something was asked elsewhere. Throws or rejects with ArqonError.
  */
 export function admit(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
-): Promise<readonly HeaderPair[]> | undefined {
-  let admitted: Promise<readonly HeaderPair[]> | undefined;
+): Judged | undefined {
+  let admitted: Judged | undefined;
   path.traces?.begin(caller, envelope);
   try {
     admitted = checkAll(path, caller, envelope);
@@ -93,7 +92,8 @@ export function admit(
     throw error;
   }
   // The refusal is told beside the caller's own way: it learns of it as if nobody else did.
-  admitted?.catch((error) => tellRefused(path, caller, envelope, error));
+  if (!(admitted instanceof Promise)) return admitted;
+  admitted.catch((error) => tellRefused(path, caller, envelope, error));
   return admitted;
 }
 
@@ -112,7 +112,7 @@ function checkAll(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
-): Promise<readonly HeaderPair[]> | undefined {
+): Judged | undefined {
   const { identity } = caller;
   // This refuses what is no room id; a room that was seen lately is known to have one.
   roomSubject("in", identity.tenant_id, envelope.room_id);
@@ -150,7 +150,7 @@ function checkContent(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
-): Promise<readonly HeaderPair[]> | undefined {
+): Judged | undefined {
   const checked = envelope.event !== undefined && !path.schemas.isEmpty;
   if (checked) {
     const span = path.traces?.find(envelope)?.child("schema", "internal");
@@ -232,8 +232,8 @@ export function publish(
   envelope: ScannedEnvelope,
 ): Promise<Appended | undefined> | undefined {
   const admitted = admit(path, publisher.caller, envelope);
-  if (admitted === undefined) {
-    return publishAdmitted(path, publisher, envelope, NONE_ADDED, path.now());
+  if (!(admitted instanceof Promise)) {
+    return publishAdmitted(path, publisher, envelope, admitted ?? NONE_ADDED, path.now());
   }
   return admitted.then((added) => publishAdmitted(path, publisher, envelope, added, path.now()));
 }

@@ -43,13 +43,16 @@ function callerOf(identity: Identity): Caller {
 }
 
 /** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
-function testPath(require_signature: MessagePath["require_signature"] = []) {
+function testPath(
+  require_signature: MessagePath["require_signature"] = [],
+  overseer: MessagePath["overseer"] = NO_OVERSEER,
+) {
   const engine = testSpine();
   const { spine } = engine;
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
   const rest = {
-    overseer: NO_OVERSEER,
+    overseer,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
     mirror: NO_MIRROR,
@@ -279,6 +282,25 @@ Deno.test("a signed message is published after its signature verified, else not 
   assert.deepEqual(path.published.map(({ payload }) => readEnvelope(payload).signature), [
     signature,
   ]);
+});
+
+Deno.test("a policy's headers travel, and its refusal is one, whether known at once or later", async () => {
+  const added = [["X-Lang", "en"]] as const;
+  const refused = new ArqonError("policy-rejected");
+  for (const later of [false, true]) {
+    const judge = ({ room_id }: ScannedEnvelope) => {
+      if (room_id === "lobby") return later ? Promise.resolve(added) : added;
+      if (later) return Promise.reject(refused);
+      throw refused;
+    };
+    await using path = testPath([], { onMessage: (_caller, envelope) => judge(envelope) });
+    assert.equal(await path.send(ann, scan()), undefined);
+    assert.equal(await path.send(ann, scan({ room_id: "vip" })), "policy-rejected");
+    assert.deepEqual(
+      path.published.map(({ payload }) => readEnvelope(payload).headers["X-Lang"]),
+      ["en"],
+    );
+  }
 });
 
 Deno.test("the origin connection travels as a Spine header only when there is one", async () => {

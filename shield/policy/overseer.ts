@@ -12,6 +12,7 @@ import type {
   EvaluateRequest,
   Hook,
   PolicyBinding,
+  PolicyFacts,
   PolicyLog,
   PolicyOutcome,
   Verdict,
@@ -30,6 +31,11 @@ export interface OverseerOptions {
     key: string,
   ) => readonly PolicyBinding[];
   readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
+  /**
+   * The verdict about a message when it can be had at once; undefined: `evaluate` has it. Absent: it
+   * never can.
+   */
+  readonly evaluateInline?: (request: EvaluateRequest) => Verdict | undefined;
   /** Called with the outcomes of a chain's policies. */
   readonly onVerdict?: (request: EvaluateRequest, outcomes: readonly PolicyOutcome[]) => void;
   /** Called with the verdict about a message, or about a caller that connects. */
@@ -42,17 +48,20 @@ export interface OverseerOptions {
   readonly candidates?: CandidateVerdicts;
 }
 
+/** The headers that policies add to a message that they let through. */
+export type Judged = readonly HeaderPair[] | Promise<readonly HeaderPair[]>;
+
 /** The Overseer's questions. An undefined answer means that no policy applies: go on at once. */
 export interface Overseer {
   /** Asks about a connection. Rejects with `policy-rejected` or `policy-fault`. */
   onConnect(caller: Caller): Promise<void> | undefined;
   /** Asks about a subscription, in the same way. */
   onSubscribe(caller: Caller, room_id: string): Promise<void> | undefined;
-  /** Asks about a message, in the same way; resolves with the headers that policies add. */
-  onMessage(
-    caller: Caller,
-    envelope: ScannedEnvelope,
-  ): Promise<readonly HeaderPair[]> | undefined;
+  /**
+   * Asks about a message, in the same way; gives the headers that policies add, at once or by a promise.
+   * A refusal that is known at once is thrown.
+   */
+  onMessage(caller: Caller, envelope: ScannedEnvelope): Judged | undefined;
 }
 
 /** The Overseer with `[platform.overseer] enabled = false`: no policy ever applies. */
@@ -63,52 +72,31 @@ export const NO_OVERSEER: Overseer = {
 };
 
 const EMPTY = new Uint8Array(0);
-const noHeaders = (): readonly HeaderPair[] => [];
 const decoder = new TextDecoder();
-
-/** What a policy may ask of an operation, besides its caller. */
-interface Subject {
-  readonly hook: Hook;
-  readonly room_id: string;
-  /** The headers of the envelope; read when a policy can ask for them. */
-  readonly headers: () => readonly HeaderPair[];
-  readonly type: string;
-  readonly content_type: string;
-  readonly payload: Uint8Array;
-}
 
 /** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Overseer {
   const { chainFor } = options;
-  const ask = async (
-    caller: Caller,
-    chain: readonly PolicyBinding[],
-    subject: Subject,
-    envelope?: ScannedEnvelope,
-  ): Promise<readonly HeaderPair[]> => {
-    const request = requestOf(caller, chain, subject, options.now());
-    const verdict = await options.evaluate(request);
-    options.onVerdict?.(request, verdict.outcomes);
+  const judged = (
+    question: Question,
+    verdict: Verdict,
+    envelope: ScannedEnvelope | undefined,
+  ): readonly HeaderPair[] => {
+    const { caller, tenant_id } = question;
+    options.onVerdict?.(question, verdict.outcomes);
     options.onJudged?.(envelope ?? caller, verdict);
     if (envelope !== undefined && options.candidates !== undefined) {
-      tellCandidates(options.candidates, caller.identity.tenant_id, envelope, verdict);
+      tellCandidates(options.candidates, tenant_id, envelope, verdict);
     }
-    if (verdict.logs.length > 0) options.onLogs(caller.identity.tenant_id, verdict.logs);
+    if (verdict.logs.length > 0) options.onLogs(tenant_id, verdict.logs);
     if (!verdict.allowed) throw refusalOf(verdict);
     return verdict.added_headers;
   };
   const bare = (caller: Caller, hook: Hook, room_id: string): Promise<void> | undefined => {
     const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
     if (chain.length === 0) return undefined;
-    const subject = {
-      hook,
-      room_id,
-      headers: noHeaders,
-      type: "",
-      content_type: "",
-      payload: EMPTY,
-    };
-    return ask(caller, chain, subject).then(() => {});
+    const question = new Question(hook, caller, chain, room_id, EMPTY, options.now());
+    return options.evaluate(question).then((verdict) => void judged(question, verdict, undefined));
   };
   return {
     onConnect: (caller) => bare(caller, "on_connect", ""),
@@ -118,9 +106,104 @@ export function createOverseer(options: OverseerOptions): Overseer {
       const key = shareKey(envelope, caller);
       const chain = chainFor(tenant_id, "on_message", envelope.room_id, key);
       if (chain.length === 0) return undefined;
-      return ask(caller, chain, messageSubject(envelope), envelope);
+      const question = new MessageQuestion(caller, chain, envelope, options.now());
+      const verdict = options.evaluateInline?.(question);
+      if (verdict !== undefined) return judged(question, verdict, envelope);
+      return options.evaluate(question).then((verdict) => judged(question, verdict, envelope));
     },
   };
+}
+
+/** A question to policies about an operation that is no message. */
+class Question implements EvaluateRequest {
+  readonly hook: Hook;
+  readonly tenant_id: string;
+  readonly connection_id: string;
+  readonly chain: readonly PolicyBinding[];
+  readonly payload: Uint8Array;
+  readonly caller: Caller;
+  readonly room_id: string;
+  /** Unix ms. */
+  readonly asked_ms: number;
+
+  constructor(
+    hook: Hook,
+    caller: Caller,
+    chain: readonly PolicyBinding[],
+    room_id: string,
+    payload: Uint8Array,
+    asked_ms: number,
+  ) {
+    this.hook = hook;
+    this.tenant_id = caller.identity.tenant_id;
+    this.connection_id = caller.connection_id;
+    this.chain = chain;
+    this.payload = payload;
+    this.caller = caller;
+    this.room_id = room_id;
+    this.asked_ms = asked_ms;
+  }
+
+  /** What the caller sent with the operation; a client's own `x-arqon-*` is never found. */
+  facts(): PolicyFacts {
+    const { caller: { identity, request_headers, remote_ip } } = this;
+    const sent = [...this.sentHeaders(), ...request_headers].filter((pair) => !isReserved(pair));
+    const headers: HeaderPair[] = [
+      ...sent,
+      ["x-arqon-hook", this.hook],
+      ["x-arqon-tenant", identity.tenant_id],
+      ["x-arqon-room", this.room_id],
+      ["x-arqon-user", identity.user_id],
+      ["x-arqon-type", this.type()],
+      ["x-arqon-content-type", this.contentType()],
+      ["x-arqon-remote-ip", remote_ip],
+      ["x-arqon-now-ms", String(this.asked_ms)],
+    ];
+    return { headers, claims: identity.claims };
+  }
+
+  /** The headers of the operation itself. */
+  sentHeaders(): readonly HeaderPair[] {
+    return [];
+  }
+
+  type(): string {
+    return "";
+  }
+
+  contentType(): string {
+    return "";
+  }
+}
+
+/** A question about a message. */
+class MessageQuestion extends Question {
+  readonly #envelope: ScannedEnvelope;
+
+  constructor(
+    caller: Caller,
+    chain: readonly PolicyBinding[],
+    envelope: ScannedEnvelope,
+    asked_ms: number,
+  ) {
+    const { bytes, room_id } = envelope;
+    const body = envelope.event ?? envelope.command;
+    const payload = body === undefined ? EMPTY : bytes.subarray(body.data_start, body.data_end);
+    super("on_message", caller, chain, room_id, payload, asked_ms);
+    this.#envelope = envelope;
+  }
+
+  override sentHeaders(): readonly HeaderPair[] {
+    return envelopeHeaders(this.#envelope);
+  }
+
+  override type(): string {
+    return this.#envelope.event?.type ?? this.#envelope.command?.name ?? "";
+  }
+
+  override contentType(): string {
+    return (this.#envelope.event ?? this.#envelope.command)?.content_type ?? "";
+  }
 }
 
 function tellCandidates(
@@ -150,58 +233,12 @@ function envelopeHeaders({ bytes, header_spans: spans }: ScannedEnvelope): Heade
   return headers;
 }
 
-function messageSubject(envelope: ScannedEnvelope): Subject {
-  const { bytes, event, command, room_id } = envelope;
-  const body = event ?? command;
-  return {
-    hook: "on_message",
-    room_id,
-    headers: () => envelopeHeaders(envelope),
-    type: event?.type ?? command?.name ?? "",
-    content_type: body?.content_type ?? "",
-    payload: body === undefined ? EMPTY : bytes.subarray(body.data_start, body.data_end),
-  };
-}
-
 /**
  * Whether a header has a reserved name. A client's own `x-arqon-*` comes last and is never found, as
  * the reserved names are looked up first.
  */
 function isReserved([name]: HeaderPair): boolean {
   return name.toLowerCase().startsWith("x-arqon-");
-}
-
-function requestOf(
-  caller: Caller,
-  chain: readonly PolicyBinding[],
-  subject: Subject,
-  now_ms: number,
-): EvaluateRequest {
-  const { identity } = caller;
-  return {
-    hook: subject.hook,
-    tenant_id: identity.tenant_id,
-    connection_id: caller.connection_id,
-    chain,
-    facts: () => ({ headers: headersOf(caller, subject, now_ms), claims: identity.claims }),
-    payload: subject.payload,
-  };
-}
-
-function headersOf(caller: Caller, subject: Subject, now_ms: number): readonly HeaderPair[] {
-  const { identity, request_headers } = caller;
-  const reserved: HeaderPair[] = [
-    ["x-arqon-hook", subject.hook],
-    ["x-arqon-tenant", identity.tenant_id],
-    ["x-arqon-room", subject.room_id],
-    ["x-arqon-user", identity.user_id],
-    ["x-arqon-type", subject.type],
-    ["x-arqon-content-type", subject.content_type],
-    ["x-arqon-remote-ip", caller.remote_ip],
-    ["x-arqon-now-ms", String(now_ms)],
-  ];
-  const sent = [...subject.headers(), ...request_headers].filter((header) => !isReserved(header));
-  return [...sent, ...reserved];
 }
 
 /** The refusal of a verdict: the policy's own words and code, or 503 when it could not decide. */

@@ -59,8 +59,11 @@ function refusal(more: Partial<Verdict>, fault?: "fuel" | "chain-fuel"): Verdict
   return { ...ALLOWED, allowed: false, name: "words", code: 403, outcomes: [outcome], ...more };
 }
 
-/** An Overseer with one policy for everything in `lobby`, and all that it asked and logged. */
-function overseerWith(verdict: Verdict) {
+/**
+ * An Overseer with one policy for everything in `lobby`, and all that it asked and logged. `inline` is the
+ * verdict about a message that can be had at once.
+ */
+function overseerWith(verdict: Verdict, inline?: Verdict) {
   const asked: EvaluateRequest[] = [];
   const keys: string[] = [];
   const logged: PolicyLog[] = [];
@@ -73,6 +76,7 @@ function overseerWith(verdict: Verdict) {
       asked.push(request);
       return Promise.resolve(verdict);
     },
+    evaluateInline: () => inline,
     now: () => 1_790_000_000_123,
     onLogs: (_tenant, logs) => logged.push(...logs),
   });
@@ -149,13 +153,13 @@ Deno.test("a refusal has the policy's code and words; a fault is 503 without any
     message: "Message blocked by policy",
   });
   const tired = overseerWith(refusal({ code: 503, reason: "out of fuel" }, "fuel"));
-  await assert.rejects(tired.overseer.onMessage(caller, envelope("lobby")) ?? Promise.resolve(), {
+  await assert.rejects(async () => await tired.overseer.onMessage(caller, envelope("lobby")), {
     reason: "policy-fault",
     code: 503,
     message: "Message blocked by policy",
   });
   const crowded = overseerWith(refusal({ code: 503 }, "chain-fuel"));
-  await assert.rejects(crowded.overseer.onMessage(caller, envelope("lobby")) ?? Promise.resolve(), {
+  await assert.rejects(async () => await crowded.overseer.onMessage(caller, envelope("lobby")), {
     reason: "policy-chain-fuel",
     code: 503,
     retry_after_ms: 1_000,
@@ -165,6 +169,21 @@ Deno.test("a refusal has the policy's code and words; a fault is 503 without any
 Deno.test("log lines are handed on, also of a policy that refuses", async () => {
   const logs = [{ name: "words", level: 2, message: "seen" }];
   const { overseer, logged } = overseerWith(refusal({ logs }));
-  await assert.rejects(overseer.onMessage(caller, envelope("lobby")) ?? Promise.resolve());
+  await assert.rejects(async () => await overseer.onMessage(caller, envelope("lobby")));
   assert.deepEqual(logged, logs);
+});
+
+Deno.test("a verdict that can be had at once is given at once, and no worker is asked", async () => {
+  const logs = [{ name: "words", level: 2, message: "seen" }];
+  const allowing = overseerWith(refusal({}), { ...ALLOWED, logs });
+  assert.deepEqual(allowing.overseer.onMessage(caller, envelope("lobby")), [["X-Lang", "en"]]);
+  assert.deepEqual([allowing.asked, allowing.logged], [[], logs]);
+  const refusing = overseerWith(ALLOWED, refusal({ code: 451 }));
+  assert.throws(() => refusing.overseer.onMessage(caller, envelope("lobby")), {
+    reason: "policy-rejected",
+    code: 451,
+  });
+  assert.deepEqual(refusing.asked, []);
+  await refusing.overseer.onConnect(caller);
+  assert.equal(refusing.asked.length, 1, "only messages are judged at once");
 });

@@ -120,6 +120,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     onJudged: traces && ((about, verdict) => traces.judged(about, verdict)),
     chainFor: (...question) => policies.chainFor(...question),
     evaluate: (request) => pool.evaluate(request),
+    evaluateInline: (request) => pool.evaluateInline(request),
     candidates: start.candidates,
     now,
     onLogs(tenant_id, logs) {

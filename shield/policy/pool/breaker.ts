@@ -48,6 +48,10 @@ export function breakerFailure(breaker: Breaker, limits: BreakerLimits, now_ms: 
 /** The breakers of a process. */
 export interface Breakers {
   allows(tenant_id: string, sha256: string, now_ms: number): boolean;
+  /** Whether the module has not failed for the tenant since its last success. */
+  isClosed(tenant_id: string, sha256: string): boolean;
+  /** True when no module has failed for anybody since its last success. */
+  readonly isEmpty: boolean;
   success(tenant_id: string, sha256: string): void;
   /** Counts a failure. Returns true when it opened the breaker. */
   failure(tenant_id: string, sha256: string, now_ms: number): boolean;
@@ -65,11 +69,15 @@ export function createBreakers(limits: BreakerLimits, max = 4_096): Breakers {
   const key = (tenant_id: string, sha256: string) => `${sha256} ${tenant_id}`;
   return {
     allows(tenant_id, sha256, now_ms) {
-      const breaker = breakers.get(key(tenant_id, sha256));
+      const breaker = breakers.size === 0 ? undefined : breakers.get(key(tenant_id, sha256));
       return breaker === undefined || breakerAllows(breaker, limits, now_ms);
     },
+    isClosed: (tenant_id, sha256) => breakers.get(key(tenant_id, sha256)) === undefined,
+    get isEmpty() {
+      return breakers.size === 0;
+    },
     success(tenant_id, sha256) {
-      breakers.delete(key(tenant_id, sha256));
+      if (breakers.size > 0) breakers.delete(key(tenant_id, sha256));
     },
     failure(tenant_id, sha256, now_ms) {
       const name = key(tenant_id, sha256);

@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { createBreakers } from "./breaker.ts";
+import { type Breakers, createBreakers } from "./breaker.ts";
 import { createFuelBuckets } from "./fuel_bucket.ts";
 import type { EvaluateRequest, PolicyFault, PolicyOutcome, Verdict } from "../abi/policy.ts";
 import type { Modules } from "./pool_modules.ts";
@@ -30,6 +30,10 @@ export interface ChainGate {
   admit(request: EvaluateRequest): Admission;
   /** The outcomes of a reply; it counts them for breakers and fuel. */
   learn(tenant_id: string, chain: readonly ChainEntry[], reply: WorkerReply): PolicyOutcome[];
+  /** Whether the chain of a request could be admitted without touching a breaker. */
+  isClear(request: EvaluateRequest): boolean;
+  /** Charges a tenant with fuel that no reply tells of. */
+  charge(tenant_id: string, fuel: number): void;
   forget(sha256: string): void;
   openBreakers(): { tenant_id: string; sha256: string }[];
 }
@@ -54,6 +58,25 @@ function createFaultLog(log: Logger) {
   };
 }
 
+/** Makes what follows from a module's own fault: it is logged, and counted by its breaker. */
+function createFailures(breakers: Breakers, seconds: number, log: Logger) {
+  const logFault = createFaultLog(log);
+  return (
+    { tenant_id, sha256, name }: Readonly<Record<"tenant_id" | "sha256" | "name", string>>,
+    ran: ChainOutcome,
+    now_ms: number,
+  ): void => {
+    logFault(tenant_id, name, ran, now_ms);
+    if (!breakers.failure(tenant_id, sha256, now_ms)) return;
+    log.error("policy cut off: it keeps failing, and its messages are refused", {
+      module: name,
+      tenant_id,
+      sha256,
+      seconds,
+    });
+  };
+}
+
 /** Makes a gate whose breakers are closed and whose buckets are full. */
 export function createChainGate({ policy, modules, log, now }: ChainGateOptions): ChainGate {
   const breakers = createBreakers({
@@ -61,22 +84,7 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
     cool_down_ms: policy.breaker_seconds * 1_000,
   });
   const buckets = createFuelBuckets(policy.fuel_per_second);
-  const logFault = createFaultLog(log);
-
-  function failure(
-    { tenant_id, sha256, name }: Readonly<Record<"tenant_id" | "sha256" | "name", string>>,
-    ran: ChainOutcome,
-    now_ms: number,
-  ): void {
-    logFault(tenant_id, name, ran, now_ms);
-    if (!breakers.failure(tenant_id, sha256, now_ms)) return;
-    log.error("policy cut off: it keeps failing, and its messages are refused", {
-      module: name,
-      tenant_id,
-      sha256,
-      seconds: policy.breaker_seconds,
-    });
-  }
+  const failure = createFailures(breakers, policy.breaker_seconds, log);
 
   function whyMissing(sha256: string): PolicyFault {
     return modules.isQuarantined(sha256) ? "wedge" : "missing-module";
@@ -120,6 +128,11 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
       if (fuel > 0) buckets.spend(tenant_id, fuel, now_ms);
       return outcomes;
     },
+    isClear({ tenant_id, chain }) {
+      if (!buckets.has(tenant_id, now())) return false;
+      return breakers.isEmpty || chain.every(({ sha256 }) => breakers.isClosed(tenant_id, sha256));
+    },
+    charge: (tenant_id, fuel) => buckets.spend(tenant_id, fuel, now()),
     forget: (sha256) => breakers.forget(sha256),
     openBreakers: () => breakers.open(),
   };

@@ -27,6 +27,10 @@ export interface PolicyMetrics {
   late(): void;
   /** Observes the time of compiling a module, trial included. */
   compiled(duration_ms: number): void;
+  /** Counts a chain that ran on this thread to its verdict. */
+  ranInline(): void;
+  /** Counts a chain that began on this thread and is left to a worker. */
+  ranAgain(): void;
   replaced(): void;
   /** Observes the time that a worker spent on one chain, whatever became of its verdict. */
   busy(duration_ms: number): void;
@@ -228,7 +232,17 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     "Seconds that all policy workers together have run policies.",
     () => busy_ms / 1_000,
   );
+  const inline = { verdict: 0, again: 0 };
+  scrapedCounters(
+    registry,
+    "shield_policy_inline_total",
+    "Chains that ran on the Shield's own thread, to their verdict or to be run again by a worker.",
+    ["result"],
+    () => Object.entries(inline).map(([result, total]) => [{ result }, total]),
+  );
   return {
+    ranInline: () => void inline.verdict++,
+    ranAgain: () => void inline.again++,
     busy(duration_ms) {
       busy_ms += duration_ms;
     },

@@ -11,10 +11,13 @@ import { type Compiler, createCompiler } from "../modules/compile.ts";
 import type { EvaluateRequest, PolicyFault, PolicyOutcome, Verdict } from "../abi/policy.ts";
 import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
 import { type ChainGate, createChainGate } from "./chain_gate.ts";
+import { type InlineTier, inlineTier } from "./inline_tier.ts";
 import type { Job } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { type LoadableModule, Modules } from "./pool_modules.ts";
-import { faultVerdict, namedLogs, verdictOf } from "./pool_verdict.ts";
+import { createReplyBook, type ReplyBook } from "./reply_book.ts";
+import { faultVerdict } from "./pool_verdict.ts";
+import { createWatch, type Watch } from "./pool_watch.ts";
 import type { QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
@@ -64,6 +67,11 @@ export interface PolicyPool {
    */
   evaluate(request: EvaluateRequest): Promise<Verdict>;
   /**
+   * The chain's verdict when it comes to one on this thread (`inline_tier.ts`); undefined when it is for
+   * `evaluate`. Never throws.
+   */
+  evaluateInline(request: EvaluateRequest): Verdict | undefined;
+  /**
    * Makes a module ready on every worker: what `meter` made of the upload that `sha256` names. Rejects
    * with `PolicyModuleError` when it cannot be compiled within the limits or is quarantined, with another
    * Error when that cannot be found out here and now.
@@ -80,12 +88,9 @@ export interface PolicyPool {
   close(): Promise<void>;
 }
 
-/** How often a worker's progress is looked at within `wedge_ms`, and stalls within `stall_ms`. */
+/** How often a worker's progress is looked at within `wedge_ms`. */
 const WEDGE_CHECKS = 4;
-const STALL_CHECKS = 10;
 const WEDGE_MS = 1_000;
-/** A look that comes later than this, in ms, shows that the thread was held up. */
-const LATE_MS = 10;
 /**
  * Workers that wedge within this time, or die of our own errors at any, before the process gives up.
  * One wedge puts its module into quarantine before the next: so many take as many modules.
@@ -98,7 +103,9 @@ const NO_CHAIN: readonly ChainEntry[] = [];
 /** The parts of a running pool, and what it remembers. */
 interface State {
   readonly options: PolicyPoolOptions;
-  readonly chain_fuel_limit: number;
+  /** Absent when all chains run in workers. */
+  readonly tier: InlineTier | undefined;
+  readonly replies: ReplyBook;
   /** Jobs without a verdict, in the order of their deadlines, since all wait equally long. */
   readonly waiting: SequenceTable<Job>;
   readonly modules: Modules;
@@ -106,11 +113,11 @@ interface State {
   readonly gate: ChainGate;
   readonly lanes: Lanes;
   readonly wedges: WedgeCount;
+  readonly watch: Watch;
   crashes: number;
   last_crash: string;
   replaced: number;
   closed: boolean;
-  timer: ReturnType<typeof setInterval> | undefined;
 }
 
 function createState(options: PolicyPoolOptions): State {
@@ -127,17 +134,25 @@ function createState(options: PolicyPoolOptions): State {
   const modules = new Modules({
     compiler: options.compiler ?? createCompiler(),
     now,
-    onLoad: (number, runnable) => state.lanes.load(number, runnable),
-    onUnload: (number) => state.lanes.unload(number),
+    onLoad(number, runnable) {
+      state.tier?.load(number, runnable);
+      state.lanes.load(number, runnable);
+    },
+    onUnload(number) {
+      state.tier?.unload(number);
+      state.lanes.unload(number);
+    },
     onCompiled: (duration_ms) => metrics.compiled(duration_ms),
   });
+  const gate = createChainGate({ policy, modules, log, now });
   const state: State = {
     options,
-    chain_fuel_limit,
+    tier: inlineTier(policy, { modules, now, charge: gate.charge, onAgain: metrics.ranAgain }),
+    replies: createReplyBook({ gate, metrics, chain_fuel_limit }),
     waiting,
     modules,
     metrics,
-    gate: createChainGate({ policy, modules, log, now }),
+    gate,
     lanes: createLanes({
       policy,
       fuel_limit,
@@ -151,11 +166,19 @@ function createState(options: PolicyPoolOptions): State {
       onCrash: (module, detail) => onCrash(state, module, detail),
     }),
     wedges: createWedgeCount(WEDGES),
+    watch: createWatch({
+      stall_ms: policy.stall_ms,
+      wedge_check_ms: (options.wedge_ms ?? WEDGE_MS) / WEDGE_CHECKS,
+      now,
+      waiting: () => waiting.values(),
+      refuse: (job) => refuse(state, job, "stall"),
+      replaceWedged: () => replaceWedged(state),
+      hasWork: () => state.lanes.pending > 0,
+    }),
     crashes: 0,
     last_crash: "",
     replaced: 0,
     closed: false,
-    timer: undefined,
   };
   return state;
 }
@@ -171,6 +194,7 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
   }
   return {
     evaluate: (request) => evaluate(state, request),
+    evaluateInline: (request) => evaluateInline(state, request),
     load: (sha256, module) => modules.load(sha256, module),
     unload(sha256) {
       if (modules.unload(sha256)) gate.forget(sha256);
@@ -208,14 +232,36 @@ function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
       number: 0,
     };
     job.number = state.waiting.add(job);
+    state.tier?.sent(request.tenant_id);
     if (state.closed) refuse(state, job, "stall");
     else if (request.payload.length > policy.payload_bytes) {
       refuse(state, job, "payload-too-large");
     } else {
-      watch(state);
+      state.watch.begin();
       state.lanes.push(job);
     }
   });
+}
+
+function evaluateInline(state: State, request: EvaluateRequest): Verdict | undefined {
+  const { tier, gate, replies, metrics, options: { policy, now } } = state;
+  if (tier === undefined || state.closed || request.payload.length > policy.payload_bytes) {
+    return undefined;
+  }
+  const began_ms = now();
+  const ran = gate.isClear(request) ? tier.run(request) : undefined;
+  if (ran === undefined) return undefined;
+  const verdict = replies.verdict(request.tenant_id, ran.chain, ran.reply, NO_OUTCOMES);
+  metrics.ranInline();
+  count(state, verdict, now() - began_ms);
+  return verdict;
+}
+
+/** Counts a verdict that was given after so long. */
+function count({ metrics, options: { policy } }: State, verdict: Verdict, duration_ms: number) {
+  metrics.verdict(duration_ms);
+  for (const outcome of verdict.outcomes) metrics.outcome(outcome);
+  if (duration_ms > policy.timeout_ms) metrics.late();
 }
 
 /** Gives a job its verdict, once; later ones are dropped. */
@@ -223,11 +269,8 @@ function settle(state: State, job: Job, verdict: Verdict): void {
   if (job.done) return;
   job.done = true;
   state.waiting.take(job.number);
-  const { metrics, options } = state;
-  const duration_ms = options.now() - job.began_ms;
-  metrics.verdict(duration_ms);
-  for (const outcome of verdict.outcomes) metrics.outcome(outcome);
-  if (duration_ms > options.policy.timeout_ms) metrics.late();
+  state.tier?.settled(job.request.tenant_id);
+  count(state, verdict, state.options.now() - job.began_ms);
   job.resolve(verdict);
 }
 
@@ -247,65 +290,14 @@ function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
 
 /** Takes a worker's reply. A late one is charged too; only its verdict is void. */
 function onReply(state: State, job: Job, reply: WorkerReply): void {
-  const outcomes = state.gate.learn(job.request.tenant_id, job.chain, reply);
-  const used = { enforce: 0, observe: 0 };
-  for (const { mode, duration_ms, fuel, instance_fuel } of outcomes) {
-    state.metrics.busy(duration_ms);
-    used[mode] += fuel + instance_fuel;
+  const { metrics, tier, replies } = state;
+  for (const [place, { duration_ms, fault }] of reply.outcomes.entries()) {
+    metrics.busy(duration_ms);
+    if (fault === undefined) tier?.proved(job.chain[place]!.module);
   }
-  const most = Math.max(used.enforce, used.observe);
-  if (outcomes.length > 0) state.metrics.chain(most / state.chain_fuel_limit);
-  if (reply.expired === true) return refuse(state, job, "stall");
-  outcomes.push(...job.skipped);
-  const { added_headers } = reply;
-  settle(
-    state,
-    job,
-    verdictOf(outcomes, { added_headers, logs: namedLogs(job.chain, reply.logs) }),
-  );
-}
-
-/** Looks for stalls and wedges while anything is under way. */
-function watch(state: State): void {
-  if (state.timer !== undefined) return;
-  const { policy, wedge_ms = WEDGE_MS, now } = state.options;
-  const wedge_check_ms = wedge_ms / WEDGE_CHECKS;
-  const tick_ms = Math.max(1, Math.min(policy.stall_ms / STALL_CHECKS, wedge_check_ms));
-  let next_tick_ms = now() + tick_ms;
-  let next_check_ms = now() + wedge_check_ms;
-  const tick = () => {
-    const now_ms = now();
-    forgive(state, now_ms - next_tick_ms);
-    next_tick_ms = now_ms + tick_ms;
-    refuseStalled(state, now_ms);
-    const late_ms = now_ms - next_check_ms;
-    if (late_ms >= 0) {
-      next_check_ms = now_ms + wedge_check_ms;
-      // When this thread does not get to run either, a worker without progress is no sign of a wedge.
-      if (late_ms <= wedge_check_ms) replaceWedged(state);
-    }
-    if (state.lanes.pending > 0) return;
-    clearInterval(state.timer);
-    state.timer = undefined;
-  };
-  state.timer = setInterval(tick, tick_ms);
-  Deno.unrefTimer(state.timer);
-}
-
-/**
- * Moves deadlines by the time in which this thread did not get to run: verdicts may wait to be read,
- * and after a long garbage collection all of them would be refused in the first turn.
- */
-function forgive(state: State, late_ms: number): void {
-  if (late_ms < LATE_MS) return;
-  for (const job of state.waiting.values()) job.deadline_ms += late_ms;
-}
-
-function refuseStalled(state: State, now_ms: number): void {
-  for (const job of state.waiting.values()) {
-    if (job.deadline_ms > now_ms) return;
-    refuse(state, job, "stall");
-  }
+  const verdict = replies.verdict(job.request.tenant_id, job.chain, reply, job.skipped);
+  if (reply.expired === true) refuse(state, job, "stall");
+  else settle(state, job, verdict);
 }
 
 function replaceWedged(state: State): void {
@@ -344,7 +336,7 @@ function onCrash(state: State, module: number, detail: string): boolean {
 function close(state: State): void {
   if (state.closed) return;
   state.closed = true;
-  clearInterval(state.timer);
+  state.watch.end();
   state.lanes.end();
   for (const job of state.waiting.values()) refuse(state, job, "stall");
 }

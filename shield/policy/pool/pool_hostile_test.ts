@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { FOREVER, SPIN, unmeteredGuest } from "../testing/guests.ts";
+import { HOSTILE } from "../testing/hostile_guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
@@ -14,49 +15,6 @@ async function fault(test: TestPool, name: string, tenant_id = "acme") {
   const verdict = await test.pool.evaluate(message([policy(name)], { tenant_id }));
   return verdict.allowed ? "allowed" : verdict.outcomes[0]?.fault ?? String(verdict.code);
 }
-
-const HOSTILE: Record<string, [expected: string[], guest: Parameters<TestPool["load"]>[1]]> = {
-  "loops forever": [["fuel"], { body: FOREVER }],
-  "recurses": [["fuel", "trap"], {
-    more: "(func $f (param i32) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))",
-    body: "(call $f (i32.const 1))",
-  }],
-  "grows memory without end": [["fuel", "trap"], {
-    body: "(loop $l (drop (memory.grow (i32.const 1))) (br $l)) i32.const 0",
-  }],
-  "fills 4 MiB in a loop": [["fuel"], {
-    pages: 64,
-    body: `(loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 4194304)) (br $l))
-      i32.const 0`,
-  }],
-  "traps": [["trap"], { body: "unreachable" }],
-  "asks for the payload in a loop": [["fuel"], {
-    alloc: "i32.const 8",
-    body: "(loop $l (drop (call $get_payload)) (br $l)) i32.const 0",
-  }],
-  "logs a million lines": [["fuel"], {
-    body: `(loop $l (call $log (i32.const 0) (i32.const 0) (i32.const 1024)) (br $l)) i32.const 0`,
-  }],
-  "adds 10,000 headers": [["abi"], {
-    more: '(data (i32.const 0) "x-a")',
-    body: `(loop $l (call $add_header (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 1))
-      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
-        (i32.const 10000)))) i32.const 0`,
-  }],
-  "rejects with 0": [["abi"], {
-    body: "(call $reject (i32.const 0) (i32.const 0) (i32.const 0)) i32.const 0",
-  }],
-  "rejects with 70000": [["abi"], {
-    body: "(call $reject (i32.const 70000) (i32.const 0) (i32.const 0)) i32.const 0",
-  }],
-  "points outside": [["abi"], {
-    body: "(call $reject (i32.const 403) (i32.const -1) (i32.const 8)) i32.const 0",
-  }],
-  "has an allocator that loops": [["fuel"], {
-    alloc: FOREVER,
-    body: "(drop (call $get_payload)) i32.const 0",
-  }],
-};
 
 Deno.test("hostile modules fail their own messages, again and again, and no other", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });

@@ -13,6 +13,8 @@ import type {
 } from "../abi/policy.ts";
 import type { ChainOutcome, WorkerEntry, WorkerLog, WorkerReply } from "../ring/ring_message.ts";
 
+const NO_LOGS: readonly PolicyLog[] = [];
+
 /** The code of a refusal because of a fault, which is the policy's or the tenant's own doing. */
 export function faultCode(fault: PolicyFault): number {
   if (fault === "payload-too-large") return 413;
@@ -53,6 +55,7 @@ export function namedLogs(
   chain: readonly NamedEntry[],
   logs: readonly WorkerLog[],
 ): readonly PolicyLog[] {
+  if (logs.length === 0) return NO_LOGS;
   return logs.map(({ place, level, message }) => ({ name: chain[place]!.name, level, message }));
 }
 

@@ -1,0 +1,187 @@
+/**
+ * The inline tier: chains that the operator has marked run on the Shield's own thread, within a small
+ * budget, so that no thread has to be woken for them. What does not come to a clean verdict there leaves
+ * nothing behind and is judged by a worker, whole. This thread is one more worker to the policies: its
+ * instances are its own. The tier is off unless `[policy] inline_fuel` and `inline_modules` say otherwise.
+ */
+import type { Config } from "../../../shared/config/schema.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
+import { type ChainEntry, encodeFacts, type WorkerReply } from "../ring/ring_message.ts";
+import type { RunnableModule } from "../ring/worker_protocol.ts";
+import { type ChainRunner, runChain } from "../worker/worker_chain.ts";
+import { createInstances } from "../worker/worker_instances.ts";
+import type { Modules } from "./pool_modules.ts";
+
+/** What the tier needs of its pool. */
+export interface InlineOptions {
+  /** The fuel of the policies of one chain together; those that only observe have as much again. */
+  readonly fuel: number;
+  /** sha256 of the modules that may run here. */
+  readonly marked: ReadonlySet<string>;
+  readonly modules: Pick<Modules, "find">;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  /** Charges the tenant with fuel for what came to no verdict, and for instances. */
+  readonly charge: (tenant_id: string, fuel: number) => void;
+  /** Called when a chain that began here is left to a worker. */
+  readonly onAgain: () => void;
+}
+
+/** A chain that ran here, and its reply, as of a worker. */
+export interface InlineRun {
+  readonly chain: readonly ChainEntry[];
+  readonly reply: WorkerReply;
+}
+
+/** The chains that run on this thread. */
+export interface InlineTier {
+  /** Runs the request's chain; undefined when it is for a worker. Never throws. */
+  run(request: EvaluateRequest): InlineRun | undefined;
+  /** Takes note that a request went to a worker: the tenant's next ones follow it, in order. */
+  sent(tenant_id: string): void;
+  /** Takes note that a request that went to a worker has its verdict. */
+  settled(tenant_id: string): void;
+  /** Takes note that a worker has run a module well: before that it does not run here. */
+  proved(module: number): void;
+  load(module: number, runnable: RunnableModule): void;
+  unload(module: number): void;
+}
+
+/** The most instances on this thread. */
+const INSTANCES = 256;
+/** The most fuel that making an instance here may cost: half a millisecond. */
+const INSTANCE_FUEL = 1_000;
+/**
+ * So many chains of a tenant go to a worker after one that came to no verdict here: what was burnt in
+ * vain is a small part of what the tenant burns.
+ */
+const REST = 64;
+/** The most tenants that are remembered though they have nothing under way. */
+const IDLE_TENANTS = 1_024;
+
+/** What is known of a tenant. */
+interface Account {
+  /** How many of its requests are with workers. */
+  away: number;
+  /** How many of its next chains go to a worker. */
+  rest: number;
+}
+
+/** The accounts of tenants; one that is dropped was idle, and begins anew. */
+function createAccounts() {
+  const accounts = new Map<string, Account>();
+  const of = (tenant_id: string): Account => {
+    let account = accounts.get(tenant_id);
+    if (account === undefined) accounts.set(tenant_id, account = { away: 0, rest: 0 });
+    return account;
+  };
+  return {
+    of,
+    /** Whether the tenant's next chain may run here. */
+    mayRun(tenant_id: string): boolean {
+      const account = accounts.get(tenant_id);
+      if (account === undefined) return true;
+      if (account.rest > 0) account.rest--;
+      else if (account.away === 0) return true;
+      return false;
+    },
+    settled(tenant_id: string): void {
+      const account = accounts.get(tenant_id);
+      if (account === undefined) return;
+      account.away--;
+      if (account.away === 0 && accounts.size > IDLE_TENANTS) accounts.delete(tenant_id);
+    },
+  };
+}
+
+/** The tier that the configuration asks for; undefined when all chains run in workers. */
+export function inlineTier(
+  { inline_fuel: fuel, inline_modules }: Config["policy"],
+  options: Omit<InlineOptions, "fuel" | "marked">,
+): InlineTier | undefined {
+  if (fuel === 0 || inline_modules.length === 0) return undefined;
+  return createInlineTier({ ...options, fuel, marked: new Set(inline_modules) });
+}
+
+/** Makes a tier in which nothing is loaded. */
+function createInlineTier(options: InlineOptions): InlineTier {
+  const { fuel, marked, modules, now, charge } = options;
+  const instances = createInstances(INSTANCES);
+  const accounts = createAccounts();
+  const proven = new Set<number>();
+  const runner: ChainRunner = {
+    instances,
+    fuel_limit: fuel,
+    chain_fuel_limit: fuel,
+    now,
+    onProgress: () => {},
+  };
+
+  function chainOf(request: EvaluateRequest): ChainEntry[] | undefined {
+    const chain: ChainEntry[] = [];
+    for (const { sha256, name, mode } of request.chain) {
+      const module = marked.has(sha256) ? modules.find(sha256) : undefined;
+      if (module === undefined || !proven.has(module.number)) return undefined;
+      chain.push({ module: module.number, name, mode, asks: module.asks });
+    }
+    return chain;
+  }
+
+  /** Makes the instances that the chain lacks, outside of its budget. False when that is too dear. */
+  function prepare(tenant_id: string, chain: readonly ChainEntry[]): boolean {
+    for (const { module } of chain) {
+      if (instances.find(tenant_id, module) !== undefined) continue;
+      const price = instances.price(module);
+      if (price === undefined || price > INSTANCE_FUEL * UNITS_PER_FUEL) return false;
+      charge(tenant_id, price / UNITS_PER_FUEL);
+      try {
+        instances.make(tenant_id, module);
+      } catch {
+        // A worker finds out why.
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Forgets that the chain has run here, but for its price. */
+  function undo(tenant_id: string, chain: readonly ChainEntry[], { outcomes }: WorkerReply): void {
+    const units = outcomes.reduce((sum, ran) => sum + ran.units + ran.instance_units, 0);
+    charge(tenant_id, units / UNITS_PER_FUEL);
+    for (const { module } of chain) instances.drop(tenant_id, module);
+    accounts.of(tenant_id).rest = REST;
+    options.onAgain();
+  }
+
+  return {
+    run(request) {
+      const { tenant_id } = request;
+      if (!accounts.mayRun(tenant_id)) return undefined;
+      const chain = chainOf(request);
+      if (chain === undefined || !prepare(tenant_id, chain)) return undefined;
+      const reply = runChain(runner, asWorker(request, chain));
+      if (reply.outcomes.every(({ fault }) => fault === undefined)) return { chain, reply };
+      undo(tenant_id, chain, reply);
+      return undefined;
+    },
+    sent: (tenant_id) => void accounts.of(tenant_id).away++,
+    settled: (tenant_id) => accounts.settled(tenant_id),
+    proved: (module) => void proven.add(module),
+    load: (module, runnable) => instances.load(module, runnable),
+    unload(module) {
+      proven.delete(module);
+      instances.unload(module);
+    },
+  };
+}
+
+/** The request as a worker reads it, at the same price for its facts. */
+function asWorker(request: EvaluateRequest, chain: readonly ChainEntry[]) {
+  const { hook, tenant_id, payload } = request;
+  const asks = chain.some((entry) => entry.asks);
+  const facts = asks ? request.facts() : { headers: [], claims: {} };
+  const facts_bytes = asks ? encodeFacts(facts).length : 0;
+  const nobody = { generation: 0, id: 0, deadline_ms: 0 };
+  return { ...nobody, hook, tenant_id, chain, facts: () => facts, facts_bytes, payload };
+}

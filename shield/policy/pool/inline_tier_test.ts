@@ -1,0 +1,214 @@
+/**
+ * Chains on the Shield's own thread, beside a real worker: which run here, what is left of those that
+ * come to no verdict, and the hostile gallery with the tier on.
+ */
+import assert from "node:assert/strict";
+import { exposition } from "../../../shared/metrics/metrics.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
+import { FOREVER } from "../testing/guests.ts";
+import { HOSTILE } from "../testing/hostile_guests.ts";
+import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
+
+const FUEL = 200;
+const GOOD = new TextEncoder().encode("good");
+const HOSTILE_PAYLOAD = new TextEncoder().encode("hostile");
+/** Allows at once unless the payload begins with "h". */
+const UNLESS_HOSTILE = `(if (i32.ne
+    (i32.load8_u (i32.add (call $get_payload) (i32.const 4))) (i32.const 104))
+  (then (return (i32.const 0))))`;
+/** Counts its calls and refuses with 400 and the count. */
+const COUNTS = {
+  body: `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (call $reject (i32.add (i32.const 400) (global.get $calls)) (i32.const 0) (i32.const 0))
+    i32.const 0`,
+};
+
+async function started(inline_modules: string[], more: Parameters<typeof startTestPool>[0] = {}) {
+  const own = { breaker_failures: 1_000, inline_fuel: FUEL, inline_modules, ...more.policy };
+  const test = await startTestPool({ ...more, policy: own });
+  return { test, [Symbol.asyncDispose]: () => test[Symbol.asyncDispose]() };
+}
+
+const ask = (name: string, payload = GOOD, more: Partial<EvaluateRequest> = {}) =>
+  message([policy(name)], { payload, ...more });
+
+/** The verdict as the Overseer gets it, and whether it came from this thread. */
+async function judge({ pool }: TestPool, request: EvaluateRequest) {
+  const inline = pool.evaluateInline(request);
+  const verdict = inline ?? await pool.evaluate(request);
+  return { inline: inline !== undefined, verdict };
+}
+
+async function inlineTotals({ registry }: TestPool): Promise<Record<string, number>> {
+  const { body } = await exposition(registry);
+  const lines = body.matchAll(/^shield_policy_inline_total\{.*result="(\w+)".*\} (\d+)$/gm);
+  return Object.fromEntries([...lines].map(([, result, total]) => [result, Number(total)]));
+}
+
+Deno.test("a marked module runs on this thread once a worker has run it well", async () => {
+  await using open = await started(["marked"]);
+  const { test } = open;
+  await test.load("marked", { body: "i32.const 0" });
+  await test.load("other", { body: "i32.const 0" });
+  const runs = [];
+  for (let time = 0; time < 3; time++) runs.push((await judge(test, ask("marked"))).inline);
+  assert.deepEqual(runs, [false, true, true]);
+  for (let time = 0; time < 3; time++) {
+    assert.equal((await judge(test, ask("other"))).inline, false);
+  }
+  const both = message([policy("marked"), policy("other")], { payload: GOOD });
+  assert.equal((await judge(test, both)).inline, false, "the chain has one that is not marked");
+  assert.deepEqual(await inlineTotals(test), { verdict: 2, again: 0 });
+});
+
+Deno.test("without fuel or modules of its own nothing runs on this thread", async () => {
+  for (const own of [{ inline_fuel: 0 }, { inline_modules: [] }]) {
+    await using open = await started(["marked"], { policy: own });
+    const { test } = open;
+    await test.load("marked", { body: "i32.const 0" });
+    for (let time = 0; time < 3; time++) {
+      assert.equal((await judge(test, ask("marked"))).inline, false);
+    }
+  }
+});
+
+Deno.test("a verdict of this thread has what one of a worker has: code, headers, logs, fuel", async () => {
+  await using open = await started(["says"]);
+  const { test } = open;
+  await test.load("says", {
+    more: '(data (i32.const 0) "x-ayes")',
+    body: `(call $log (i32.const 1) (i32.const 3) (i32.const 3))
+      (call $add_header (i32.const 0) (i32.const 3) (i32.const 3) (i32.const 3))
+      (call $show (call $get_header (i32.const 0) (i32.const 3)))
+      i32.const 0`,
+  });
+  const facts = () => ({ headers: [["x-a", "given"]] as const, claims: { sub: "ann" } });
+  const [away, here] = [
+    await judge(test, ask("says", GOOD, { facts })),
+    await judge(test, ask("says", GOOD, { facts })),
+  ];
+  assert.deepEqual([away.inline, here.inline], [false, true]);
+  const timeless = ({ verdict: { outcomes, ...rest } }: typeof away) => ({
+    ...rest,
+    outcomes: outcomes.map((one) => ({ ...one, duration_ms: 0, instance_fuel: 0 })),
+  });
+  assert.deepEqual(timeless(here), timeless(away));
+  assert.deepEqual(here.verdict.added_headers, [["x-a", "yes"]]);
+});
+
+Deno.test("this thread is one more instance, whose state lives from call to call", async () => {
+  await using open = await started(["counts"]);
+  const { test } = open;
+  await test.load("counts", COUNTS);
+  const codes = [];
+  for (let time = 0; time < 4; time++) {
+    const { inline, verdict } = await judge(test, ask("counts"));
+    codes.push([inline, verdict.code]);
+  }
+  assert.deepEqual(codes, [[false, 401], [true, 401], [true, 402], [true, 403]]);
+});
+
+Deno.test("a call that its budget here does not do leaves nothing but its price, and a worker judges", async () => {
+  await using open = await started(["first", "burns"]);
+  const { test } = open;
+  // Some 1,000 fuel for a hostile payload: more than here, less than in a worker.
+  const burns = `${UNLESS_HOSTILE} (local.set $i (i32.const 100000))
+    (loop $l (br_if $l (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`;
+  await test.load("first", {
+    body: `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+      (call $log (i32.const 1) (i32.const 0) (global.get $calls)) i32.const 0`,
+  });
+  await test.load("burns", { body: burns });
+  const chain = [policy("first"), policy("burns")];
+  const calls = async (payload: Uint8Array) => {
+    const { inline, verdict } = await judge(test, message(chain, { payload }));
+    assert.equal(verdict.allowed, true);
+    // The line is as long as the instance has had calls.
+    return [inline, verdict.logs[0]!.message.length];
+  };
+  assert.deepEqual(await calls(GOOD), [false, 1]);
+  assert.deepEqual([await calls(GOOD), await calls(GOOD)], [[true, 1], [true, 2]]);
+  assert.deepEqual(await calls(HOSTILE_PAYLOAD), [false, 2], "whole, and once, in the worker");
+  assert.deepEqual(await inlineTotals(test), { verdict: 2, again: 1 });
+  for (let time = 0; time < 64; time++) assert.equal((await calls(GOOD))[0], false, "it rests");
+  assert.deepEqual(await calls(GOOD), [true, 1], "the instances that had run are gone");
+});
+
+Deno.test("what a tenant burns on this thread in vain is charged to it", async () => {
+  await using open = await started(["burns"], { policy: { fuel_per_second: 1_000 } });
+  const { test } = open;
+  await test.load("burns", { body: `${UNLESS_HOSTILE} ${FOREVER}` });
+  await judge(test, ask("burns"));
+  const before = await judge(test, ask("burns"));
+  assert.equal(before.inline, true);
+  assert.equal(test.pool.evaluateInline(ask("burns", HOSTILE_PAYLOAD)), undefined);
+  // In a worker it burns 10,000 more than the 2,000 of its bucket.
+  await test.pool.evaluate(ask("burns", HOSTILE_PAYLOAD));
+  const { inline, verdict } = await judge(test, ask("burns"));
+  assert.deepEqual([inline, verdict.outcomes[0]?.fault], [false, "rate"]);
+});
+
+Deno.test("while a tenant's messages are with workers its next ones follow them, others' do not", async () => {
+  await using open = await started(["marked"]);
+  const { test } = open;
+  await test.load("marked", { body: "i32.const 0" });
+  await test.load("away", { body: "i32.const 0" });
+  await judge(test, ask("marked"));
+  assert.equal((await judge(test, ask("marked"))).inline, true);
+  const away = test.pool.evaluate(ask("away"));
+  assert.equal(test.pool.evaluateInline(ask("marked")), undefined);
+  assert.notEqual(test.pool.evaluateInline(ask("marked", GOOD, { tenant_id: "other" })), undefined);
+  await away;
+  assert.equal((await judge(test, ask("marked"))).inline, true);
+});
+
+Deno.test("a module in quarantine, or unloaded, does not run on this thread", async () => {
+  for (const end of ["quarantine", "unload"] as const) {
+    await using open = await started(["marked"]);
+    const { test } = open;
+    await test.load("marked", { body: "i32.const 0" });
+    await judge(test, ask("marked"));
+    assert.equal((await judge(test, ask("marked"))).inline, true);
+    test.pool[end]("marked");
+    const { inline, verdict } = await judge(test, ask("marked"));
+    assert.deepEqual([inline, verdict.allowed], [false, false]);
+    if (end === "quarantine") continue;
+    await test.load("marked", { body: "i32.const 0" });
+    assert.equal((await judge(test, ask("marked"))).inline, false, "a worker is first again");
+  }
+});
+
+Deno.test("an instance that is dear to make is not made on this thread", async () => {
+  await using open = await started(["large"]);
+  const { test } = open;
+  await test.load("large", { body: "i32.const 0", pages: 64 });
+  for (let time = 0; time < 3; time++) {
+    const { inline, verdict } = await judge(test, ask("large"));
+    assert.deepEqual([inline, verdict.allowed], [false, true]);
+  }
+});
+
+Deno.test("hostile modules that begin on this thread fail their own messages, and no other", async () => {
+  await using open = await started(["allow", ...Object.keys(HOSTILE)]);
+  const { test } = open;
+  await test.load("allow", { body: "i32.const 0" });
+  await judge(test, ask("allow", GOOD, { tenant_id: "calm" }));
+  let begun = 0;
+  for (const [name, [expected, guest]] of Object.entries(HOSTILE)) {
+    await test.load(name, { ...guest, body: `${UNLESS_HOSTILE} ${guest.body}` });
+    const tenant_id = name.replaceAll(" ", "-");
+    for (let time = 0; time < 3; time++) {
+      await judge(test, ask(name, GOOD, { tenant_id }));
+      const { inline, verdict } = await judge(test, ask(name, HOSTILE_PAYLOAD, { tenant_id }));
+      assert.equal(inline, false, name);
+      const fault = verdict.outcomes[0]?.fault ?? "none";
+      assert.ok(expected.includes(fault), `${name}: ${fault}`);
+      const calm = await judge(test, ask("allow", GOOD, { tenant_id: "calm" }));
+      assert.deepEqual([calm.inline, calm.verdict.allowed], [true, true]);
+    }
+    begun++;
+  }
+  assert.equal(begun, Object.keys(HOSTILE).length);
+  assert.ok((await inlineTotals(test))["again"]! >= begun / 2, "most of them did begin here");
+  assert.equal(test.pool.status().workers_replaced, 0);
+});
