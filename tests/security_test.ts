@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { listedRoutes } from "../shield/admin/route_list.ts";
-import { ADMIN_FILES, ADMIN_ROUTES } from "./admin_routes.ts";
+import { ADMIN_FILES, ADMIN_ROUTES } from "./admin/admin_routes.ts";
 import { startBus, startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer } from "./harness/cluster.ts";
@@ -53,12 +53,15 @@ Deno.test("no admin route answers without a token of role admin; none is left ou
     const is_known = ADMIN_ROUTES.some((one) =>
       one.method === method && shape.test(one.path.split("?")[0]!)
     );
-    assert.ok(is_known, `${method} ${template} is not in tests/admin_routes.ts`);
+    assert.ok(is_known, `${method} ${template} is not in tests/admin/admin_routes.ts`);
   }
   for (const file of ADMIN_FILES) {
     const text = await Deno.readTextFile(`${ROOT}/${file}`);
     for (const [, path = ""] of text.matchAll(/"(\/v1\/[a-z/]+[a-z])"/g)) {
-      assert.ok(known.has(path), `${file} names ${path}, which is not in tests/admin_routes.ts`);
+      assert.ok(
+        known.has(path),
+        `${file} names ${path}, which is not in tests/admin/admin_routes.ts`,
+      );
     }
   }
 });

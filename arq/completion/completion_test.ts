@@ -1,4 +1,4 @@
-// What the completion scripts hold, for every shell, without running one; tests/arq_completion_test.ts does.
+// What the completion scripts hold, for every shell, without running one; tests/arq/arq_completion_test.ts does.
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
 import { completedCommands, completionScript, SHELLS } from "./completion.ts";

@@ -1,4 +1,4 @@
-// What of a view a terminal of some size gets; that it is drawn so is in tests/arq_terminal_test.ts.
+// What of a view a terminal of some size gets; that it is drawn so is in tests/arq/arq_terminal_test.ts.
 import assert from "node:assert/strict";
 import { cropped } from "./screen.ts";
 

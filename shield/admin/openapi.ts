@@ -1,7 +1,7 @@
 /**
  * The description of the admin API (OpenAPI 3.1), as `GET /v1/openapi.json` gives it: every path that
  * the admin listener answers, apart from the console's files. It is made of the route tables, which say
- * of each route what it is, and of the schemas that read the bodies; `tests/openapi_test.ts` tries it.
+ * of each route what it is, and of the schemas that read the bodies; `tests/admin/openapi_test.ts` tries it.
  */
 import { SCHEMA_ID_PATTERN } from "../../shared/schema/schema_id.ts";
 import type { ListedRoute } from "./routing/admin_routes.ts";

@@ -1,6 +1,6 @@
 /**
  * The guard against several peers that flood at once: a model of the runtime, which reads first come,
- * first served, and whose every look may go to one that floods. The real one is `tests/memory_test.ts`.
+ * first served, and whose every look may go to one that floods. The real one is `tests/memory/memory_test.ts`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";

@@ -17,7 +17,7 @@ export const SLOW: readonly string[] = [
   "tests/dev_stack_test.ts",
   "tests/hostile/gallery_test.ts",
   "tests/installed_pages_test.ts",
-  "tests/memory_test.ts",
+  "tests/memory/memory_test.ts",
   "tests/outage_test.ts",
   "tests/packages/packages_test.ts",
   "tests/production/production_test.ts",

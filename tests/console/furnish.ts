@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
-import { adminRequests } from "../admin_requests.ts";
+import { adminRequests } from "../admin/admin_requests.ts";
 import { ask } from "./world.ts";
 import type { World } from "./world.ts";
 

@@ -1,7 +1,7 @@
 /** `arq policy rollback --to` a version of long ago: who is asked, and who is not. A real bus and terminal. */
 import assert from "node:assert/strict";
-import { runIn } from "../../../tests/arq_terminal.ts";
-import type { Step } from "../../../tests/arq_terminal.ts";
+import { runIn } from "../../../tests/arq/arq_terminal.ts";
+import type { Step } from "../../../tests/arq/arq_terminal.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
 import { runArq } from "../../testing/run_arq.ts";
 

@@ -5,16 +5,16 @@
  * version and no fence is given twice. Real processes.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../arq/testing/run_arq.ts";
-import { createIssuer } from "./harness/cluster.ts";
-import { numbers } from "./peers/durable_client.ts";
-import type { DurableClient, Place } from "./peers/durable_client.ts";
-import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
+import { runArq } from "../../arq/testing/run_arq.ts";
+import { createIssuer } from "../harness/cluster.ts";
+import { numbers } from "../peers/durable_client.ts";
+import type { DurableClient, Place } from "../peers/durable_client.ts";
+import { startNats } from "../harness/nats_server.ts";
+import type { NatsServer } from "../harness/nats_server.ts";
 import { afterwards, NATS_CONFIG, readToGap, startCluster } from "./restore_cluster.ts";
 import { comesBack, copyFolder, DESK, dial, Given, Load, ROOM } from "./restore_world.ts";
-import { startServe } from "./harness/serve_bus.ts";
-import type { ServedBus } from "./harness/serve_bus.ts";
+import { startServe } from "../harness/serve_bus.ts";
+import type { ServedBus } from "../harness/serve_bus.ts";
 
 /** A folder as `arq init` makes it, on ports that are picked. */
 async function initFolder() {

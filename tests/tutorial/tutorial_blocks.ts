@@ -10,7 +10,7 @@
  *
  * Pure; `tutorial_shell.ts` does it. Fences without such words are for readers only.
  */
-import { fencedBlocks } from "../tasks/checkout/markdown.ts";
+import { fencedBlocks } from "../../tasks/checkout/markdown.ts";
 
 /** One thing to do; `line` is where the page says it, from 1. */
 export type Step =

@@ -3,8 +3,8 @@
  * what they were given over all lives, and publishers under load. Tests only.
  */
 import assert from "node:assert/strict";
-import { DurableClient } from "./peers/durable_client.ts";
-import type { Place } from "./peers/durable_client.ts";
+import { DurableClient } from "../peers/durable_client.ts";
+import type { Place } from "../peers/durable_client.ts";
 
 const DEADLINE_MS = 30_000;
 /** Durable. */

@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { runArq } from "../arq/testing/run_arq.ts";
-import { until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import { startOtlpReceiver } from "./harness/otlp_receiver.ts";
-import type { OtlpReceiver, OtlpSpan } from "./harness/otlp_receiver.ts";
+import { runArq } from "../../arq/testing/run_arq.ts";
+import { until } from "../../shared/testing/until.ts";
+import { startBusWith } from "../harness/bus.ts";
+import { startOtlpReceiver } from "../harness/otlp_receiver.ts";
+import type { OtlpReceiver, OtlpSpan } from "../harness/otlp_receiver.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 

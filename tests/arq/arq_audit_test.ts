@@ -1,9 +1,9 @@
 /** `arq audit` against a real bus: what it shows, what it follows, and what it says of a broken chain. */
 import assert from "node:assert/strict";
-import { runArq, startArq } from "../arq/testing/run_arq.ts";
-import { AdminClient } from "./peers/admin_client.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { runArq, startArq } from "../../arq/testing/run_arq.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { startBusWith } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
 
 const OPERATORS = '[admin]\noperator_tenants = ["ops"]\n';
 

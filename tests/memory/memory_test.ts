@@ -4,12 +4,12 @@
  * Deno's own sockets the process starts anew for that; with `ws` nobody else notices.
  */
 import assert from "node:assert/strict";
-import { BINARY, rawFrame, RawPeer } from "../shield/socket/testing/conformance_peer.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { BINARY, rawFrame, RawPeer } from "../../shield/socket/testing/conformance_peer.ts";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import type { Attack, Manner, Said } from "./memory_attacker.ts";
 import { Other } from "./memory_other.ts";
-import { startNats } from "./harness/nats_server.ts";
+import { startNats } from "../harness/nats_server.ts";
 
 /** `[limits] memory_bytes`. */
 const LIMIT_BYTES = 600_000_000;

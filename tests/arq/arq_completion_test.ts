@@ -3,11 +3,11 @@
  * where they are installed. What the scripts hold, for every shell, is in `arq/completion/completion_test.ts`.
  */
 import assert from "node:assert/strict";
-import { describeCommand } from "../arq/completion/command_tree.ts";
-import { completionScript } from "../arq/completion/completion.ts";
-import type { Shell } from "../arq/completion/completion.ts";
-import { buildProgram } from "../arq/program/program.ts";
-import { arqCommand } from "../arq/testing/run_arq.ts";
+import { describeCommand } from "../../arq/completion/command_tree.ts";
+import { completionScript } from "../../arq/completion/completion.ts";
+import type { Shell } from "../../arq/completion/completion.ts";
+import { buildProgram } from "../../arq/program/program.ts";
+import { arqCommand } from "../../arq/testing/run_arq.ts";
 import { inTerminal } from "./arq_terminal.ts";
 
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));

@@ -3,11 +3,11 @@
  * one of them, for tests of the admin API.
  */
 import assert from "node:assert/strict";
-import { AdminClient } from "./peers/admin_client.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
-import { documentedAccounts } from "./harness/documented_accounts.ts";
-import { startNats } from "./harness/nats_server.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { documentedAccounts } from "../harness/documented_accounts.ts";
+import { startNats } from "../harness/nats_server.ts";
 
 /** What runs; `admin` asks `one`. */
 export interface AdminCluster {

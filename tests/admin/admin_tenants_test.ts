@@ -4,15 +4,15 @@
  * tenant's. Which scope decides what: `shield/admin/routing/admin_scope_test.ts`.
  */
 import assert from "node:assert/strict";
-import { listedRoutes } from "../shield/admin/route_list.ts";
+import { listedRoutes } from "../../shield/admin/route_list.ts";
 import { adminRequests, moduleHash, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
-import { AdminClient } from "./peers/admin_client.ts";
-import type { AdminAnswer } from "./peers/admin_client.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import type { AdminAnswer } from "../peers/admin_client.ts";
+import { startBusWith } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
+import { openText } from "../peers/raw_client.ts";
+import type { RawClient } from "../peers/raw_client.ts";
 
 const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n';
 const OPERATORS = `[admin]\noperator_tenants = ["ops"]\n${DURABLE}`;

@@ -3,11 +3,11 @@
  * must see then. Tests only.
  */
 import assert from "node:assert/strict";
-import { startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
-import { numbers } from "./peers/durable_client.ts";
-import type { DurableClient, Place, Told } from "./peers/durable_client.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
+import { startServer } from "../harness/cluster.ts";
+import type { ServerProcess } from "../harness/cluster.ts";
+import { numbers } from "../peers/durable_client.ts";
+import type { DurableClient, Place, Told } from "../peers/durable_client.ts";
+import type { NatsServer } from "../harness/nats_server.ts";
 import { comesBack, dial, epochOf, ROOM } from "./restore_world.ts";
 import type { Given } from "./restore_world.ts";
 

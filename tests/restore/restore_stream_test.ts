@@ -6,14 +6,14 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
-import { StreamApi } from "../shared/backup/stream_api.ts";
-import type { Snapshot } from "../shared/backup/stream_api.ts";
-import { until } from "../shared/testing/until.ts";
-import { OUTAGE_MS } from "./outage/prober.ts";
-import { createIssuer } from "./harness/cluster.ts";
-import { numbers } from "./peers/durable_client.ts";
-import type { DurableClient, Place } from "./peers/durable_client.ts";
-import { startNats } from "./harness/nats_server.ts";
+import { StreamApi } from "../../shared/backup/stream_api.ts";
+import type { Snapshot } from "../../shared/backup/stream_api.ts";
+import { until } from "../../shared/testing/until.ts";
+import { OUTAGE_MS } from "../outage/prober.ts";
+import { createIssuer } from "../harness/cluster.ts";
+import { numbers } from "../peers/durable_client.ts";
+import type { DurableClient, Place } from "../peers/durable_client.ts";
+import { startNats } from "../harness/nats_server.ts";
 import { afterwards, NATS_CONFIG, startCluster } from "./restore_cluster.ts";
 import { comesBack, DESK, dial, epochOf, Given, ROOM } from "./restore_world.ts";
 

@@ -4,8 +4,8 @@
  * in `arq_terminal_test.ts` and beside the commands.
  */
 import assert from "node:assert/strict";
-import { folderWith } from "../arq/testing/disk_io.ts";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { folderWith } from "../../arq/testing/disk_io.ts";
+import { runArq } from "../../arq/testing/run_arq.ts";
 
 interface Case {
   readonly args: readonly string[];

@@ -5,11 +5,11 @@
 import assert from "node:assert/strict";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { listedRoutes } from "../shield/admin/route_list.ts";
+import { listedRoutes } from "../../shield/admin/route_list.ts";
 import { ADMIN_ROUTES } from "./admin_routes.ts";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
-import { openText } from "./peers/raw_client.ts";
+import { startBus } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
+import { openText } from "../peers/raw_client.ts";
 
 interface Parameter {
   name: string;

@@ -3,13 +3,13 @@
  * docs/operations.md gives: one Shield shows and does what concerns all of them.
  */
 import assert from "node:assert/strict";
-import { until } from "../shared/testing/until.ts";
+import { until } from "../../shared/testing/until.ts";
 import { withAdminCluster } from "./admin_cluster.ts";
 import type { AdminCluster } from "./admin_cluster.ts";
-import { AdminClient } from "./peers/admin_client.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import type { ServerProcess } from "../harness/cluster.ts";
+import { openText } from "../peers/raw_client.ts";
+import type { RawClient } from "../peers/raw_client.ts";
 
 async function connect(
   { issuer }: Pick<AdminCluster, "issuer">,

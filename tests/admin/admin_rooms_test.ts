@@ -4,12 +4,12 @@
  * and the minutes before somebody looked.
  */
 import assert from "node:assert/strict";
-import { until } from "../shared/testing/until.ts";
+import { until } from "../../shared/testing/until.ts";
 import { withAdminCluster } from "./admin_cluster.ts";
-import { AdminClient } from "./peers/admin_client.ts";
+import { AdminClient } from "../peers/admin_client.ts";
 import { done, join, joinSoon, next } from "./admin_rooms_world.ts";
 import type { World } from "./admin_rooms_world.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
 
 const KEPT = "/v1/rooms/acme/kept-1";
 
@@ -208,7 +208,9 @@ async function publishes(world: World): Promise<void> {
   assert.equal((await narrow.ask("POST", `${KEPT}/messages`, said)).status, 200);
   const admin_url = one.ready.admin_url ?? "";
   const policies = await policyAdmin({ admin_url, tokenFor: () => Promise.resolve(token) });
-  const module = await Deno.readFile(new URL("../policies/build/bad_words.wasm", import.meta.url));
+  const module = await Deno.readFile(
+    new URL("../../policies/build/bad_words.wasm", import.meta.url),
+  );
   const { sha256 } = (await policies.upload(module)).body;
   const binding = { tenant: "acme", name: "words", sha256, room: "lobby" };
   assert.equal((await admin.ask("POST", "/v1/policies/deploy", binding)).status, 200);

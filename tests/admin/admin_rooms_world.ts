@@ -1,10 +1,10 @@
 /** What the steps of `admin_rooms_test.ts` share: a cluster, its admin, and clients that pass frames over. */
 import assert from "node:assert/strict";
-import { until } from "../shared/testing/until.ts";
-import type { AdminClient } from "./peers/admin_client.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { until } from "../../shared/testing/until.ts";
+import type { AdminClient } from "../peers/admin_client.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { openText } from "../peers/raw_client.ts";
+import type { RawClient } from "../peers/raw_client.ts";
 
 /** Two Shields. */
 export interface World {

@@ -4,13 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { AdminClient } from "./peers/admin_client.ts";
-import { startBus, startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
-import { openText } from "./peers/raw_client.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { startBus, startBusWith } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
+import { openText } from "../peers/raw_client.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const QUOTA = '[quota]\nurl = "redis://ann:hidden-word@127.0.0.1:1/0"\n';
 
 async function adminOf(bus: TestBus): Promise<AdminClient> {

@@ -10,7 +10,7 @@ import {
   PONG,
   rawFrame,
   RawPeer,
-} from "../shield/socket/testing/conformance_peer.ts";
+} from "../../shield/socket/testing/conformance_peer.ts";
 
 const FRAGMENT_BYTES = 65_000;
 const WAIT_MS = 60_000;

@@ -4,9 +4,9 @@
  * route tables.
  */
 import type { AdminRoute } from "./admin_routes.ts";
-import { ping } from "../shield/schema/testing/schemas.ts";
+import { ping } from "../../shield/schema/testing/schemas.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
 /** What is sent for one tenant. */
 export interface AdminRequest {

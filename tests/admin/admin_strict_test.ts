@@ -3,12 +3,12 @@
  * Who may use a route is `admin_tenants_test.ts`.
  */
 import assert from "node:assert/strict";
-import { OPENAPI } from "../shield/admin/openapi.ts";
-import { listedRoutes } from "../shield/admin/route_list.ts";
+import { OPENAPI } from "../../shield/admin/openapi.ts";
+import { listedRoutes } from "../../shield/admin/route_list.ts";
 import { adminRequests, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBusWith } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
 
 const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n';
 

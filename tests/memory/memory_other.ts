@@ -9,8 +9,8 @@ import {
   rawFrame,
   RawPeer,
   TEXT,
-} from "../shield/socket/testing/conformance_peer.ts";
-import type { Closed } from "./peers/raw_client.ts";
+} from "../../shield/socket/testing/conformance_peer.ts";
+import type { Closed } from "../peers/raw_client.ts";
 
 const WAIT_MS = 60_000;
 const encoder = new TextEncoder();

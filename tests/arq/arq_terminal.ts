@@ -2,7 +2,7 @@
  * Runs one command as a person does, in a pseudo-terminal, and as a script does, in a pipe: the same
  * waiting, typing and Ctrl-C for both. The terminal is Python's (`arq_pty.py`).
  */
-import { arqCommand } from "../arq/testing/run_arq.ts";
+import { arqCommand } from "../../arq/testing/run_arq.ts";
 
 const PTY = new URL("arq_pty.py", import.meta.url).pathname;
 const WAIT_MS = 60_000;

@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { dirname } from "node:path";
-import { checkoutArq } from "../tasks/record/record_session.ts";
-import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
+import { checkoutArq } from "../../tasks/record/record_session.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { readSteps, shows, type Step } from "./tutorial_blocks.ts";
 
 /** Where pages say that a bus listens to clients. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readSteps, shows } from "./tutorial_blocks.ts";
 import { follow } from "./tutorial_shell.ts";
 
-const DOCS = new URL("../docs/", import.meta.url);
+const DOCS = new URL("../../docs/", import.meta.url);
 
 for (const name of ["quick_start", "tutorial_policies", "tutorial_schemas", "http-api"]) {
   Deno.test(`docs/${name}.md: every command does and prints what the page says`, async () => {
