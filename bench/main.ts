@@ -6,13 +6,13 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { endOnSignal } from "../tests/harness/end_on_signal.ts";
 import { DURABLE } from "./durable/durable.ts";
-import { FLOOD } from "./sockets/flood.ts";
+import { FLOOD, floodOnce } from "./sockets/flood.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
 import { GOVERNANCE } from "./governance/governance.ts";
 import { FAIRNESS } from "./fairness/fairness.ts";
 import { HOSTILE } from "./fairness/hostile.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
-import { ALL } from "./load/all.ts";
+import { allScenario } from "./load/all.ts";
 import { scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
 import { POLICY } from "./policy/policy.ts";
@@ -28,6 +28,8 @@ import { SLOW_READER } from "./slow_reader/slow_reader.ts";
 
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./measure/scenario.ts";
 import type { OptionValues } from "./measure/scenario.ts";
+
+const ALL = allScenario(floodOnce);
 
 /** All scenarios; a new one is one more line. */
 const SCENARIOS: readonly Scenario[] = [
@@ -57,6 +59,7 @@ const HELP = `Usage: deno task bench SCENARIO [options]
 
 ${SCENARIOS.map(({ help }) => help).join("\n")}
 Every scenario:
+  --json            the JSON on stdout, the table on stderr
   --out FILE        where the JSON goes (bench/results/SCENARIO.json). The task may write below
                     bench/results; elsewhere run bench/main.ts with --allow-write yourself
 `;
@@ -65,6 +68,8 @@ interface Asked {
   readonly scenario: Scenario;
   readonly values: OptionValues;
   readonly out: string;
+  /** Whether stdout gets the JSON. */
+  readonly json: boolean;
 }
 
 /** The one argument that is no option, wherever it stands; "" when there is none. */
@@ -84,10 +89,15 @@ function readArguments(args: string[]): Asked | undefined {
     const names = SCENARIOS.map((one) => one.name).join(", ");
     throw new UsageError(`no scenario ${JSON.stringify(name)}; there are: ${names}`);
   }
-  const options = { ...scenario.options, out: text(`${ROOT}/bench/results/${name}.json`) };
+  const options = {
+    ...scenario.options,
+    out: text(`${ROOT}/bench/results/${name}.json`),
+    json: { type: "boolean", default: false } as const,
+  };
   try {
     const { values } = parseArgs({ args, options, allowPositionals: true });
-    return { scenario, values, out: resolve(String(values.out)) };
+    const { out, json } = values;
+    return { scenario, values, out: resolve(String(out)), json: json === true };
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
@@ -107,14 +117,17 @@ async function prepare(out: string): Promise<void> {
   }
 }
 
-async function run({ scenario, values, out }: Asked): Promise<number> {
+async function run({ scenario, values, out, json }: Asked): Promise<number> {
   await prepare(out);
   const started = new Date().toISOString();
   const { report, table, failure } = await scenario.run(values);
-  console.log(table);
+  if (json) console.error(table);
+  else console.log(table);
   const about = { machine: await machine(), commit: await commit(), started };
   const all = { scenario: scenario.name, ...report, ...about };
-  await Deno.writeTextFile(out, JSON.stringify(all, null, 2) + "\n");
+  const written = JSON.stringify(all, null, 2) + "\n";
+  await Deno.writeTextFile(out, written);
+  if (json) console.log(written.trimEnd());
   console.error(`written to ${out}`);
   if (failure !== undefined) console.error(`bench: ${failure}`);
   return failure === undefined ? 0 : 1;

@@ -5,7 +5,7 @@
 import { text } from "../measure/scenario.ts";
 import type { OptionValues, Scenario, ScenarioResult } from "../measure/scenario.ts";
 import { renderRows } from "../measure/table.ts";
-import { goalsOf, renderGoals } from "./goals.ts";
+import { type FloodEffect, floodGoals, goalsOf, missedGoals, renderGoals } from "./goals.ts";
 import { optionsOf, quickened } from "./load_command.ts";
 import { measureLoad } from "./load_rounds.ts";
 import type { LoadResults, LoadScenario } from "./scenarios/load_scenario.ts";
@@ -15,12 +15,20 @@ import { targetsNamed } from "./targets/targets.ts";
 
 const HELP = `--all: every scenario that runs on several targets (${
   LOAD_SCENARIOS.map(({ name }) => name).join(", ")
-}), one table, and the goals.
+}), one table, one flood,
+and the goals. The exit code is 1 when a goal is missed, a message was lost or a target gave no figures.
 
   --targets A,B     arqon, arqon-nats, deno, ws, nats-ws, centrifugo, mosquitto, socketio (all)
   --rounds N        medians over them count (3; 1 with --quick)
   --quick           shorter, and fewer cases: below ten minutes
 `;
+
+/** Measures what one flood does to a clean client on each of these kinds of sockets, for so many seconds. */
+export type MeasureFlood = (kinds: readonly string[], seconds: number) => Promise<FloodEffect[]>;
+
+/** The kinds of client sockets beside which one flood is measured. */
+const FLOOD_SOCKETS = ["own", "ws"];
+const FLOOD_SECONDS = 4;
 
 /** The default values of a scenario's options. */
 function defaultsOf(scenario: LoadScenario): OptionValues {
@@ -62,7 +70,7 @@ function notesOf(all: readonly (readonly [LoadScenario, LoadResults])[]): string
   }).join("\n");
 }
 
-async function run(given: OptionValues): Promise<ScenarioResult> {
+async function run(given: OptionValues, floodOnce: MeasureFlood): Promise<ScenarioResult> {
   const targets = await targetsNamed(String(given["targets"]));
   const all: (readonly [LoadScenario, LoadResults])[] = [];
   for (const scenario of LOAD_SCENARIOS) {
@@ -70,28 +78,36 @@ async function run(given: OptionValues): Promise<ScenarioResult> {
     console.error(`\n${renderTable(scenario, results)}\n`);
     all.push([scenario, results]);
   }
-  const goals = goalsOf(all.flatMap(([, { rows }]) => rows));
+  const floods = await floodOnce(FLOOD_SOCKETS, given["quick"] === true ? 2 : FLOOD_SECONDS);
+  const goals = [
+    ...goalsOf(all.flatMap(([, { rows }]) => rows)),
+    ...floodGoals(floods),
+  ];
   const scenarios = Object.fromEntries(all.map(([{ name }, results]) => [name, results]));
   const failures = all.flatMap(([{ name }, results]) => {
     const failure = failureOf(results);
     return failure === undefined ? [] : [`${name}: ${failure}`];
   });
+  const missed = missedGoals(goals);
+  if (missed !== undefined) failures.push(missed);
   return {
-    report: { options: given, scenarios, goals },
+    report: { options: given, scenarios, floods, goals },
     table: [renderSummary(all), notesOf(all), renderGoals(goals)].filter((part) => part !== "")
       .join("\n\n"),
     failure: failures.length === 0 ? undefined : failures.join("\n"),
   };
 }
 
-/** The scenario of `deno task bench --all`. */
-export const ALL: Scenario = {
-  name: "all",
-  help: HELP,
-  options: {
-    targets: text("all"),
-    rounds: text(""),
-    quick: { type: "boolean", default: false },
-  },
-  run,
-};
+/** The scenario of `deno task bench --all`. What a flood does is measured by `floodOnce`. */
+export function allScenario(floodOnce: MeasureFlood): Scenario {
+  return {
+    name: "all",
+    help: HELP,
+    options: {
+      targets: text("all"),
+      rounds: text(""),
+      quick: { type: "boolean", default: false },
+    },
+    run: (given) => run(given, floodOnce),
+  };
+}

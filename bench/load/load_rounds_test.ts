@@ -1,9 +1,8 @@
 /** How scenarios are run on targets, on bare servers with figures that are given, and what their tables say. */
 import assert from "node:assert/strict";
 import { valuesOf } from "./all.ts";
-import { goalsOf } from "./goals.ts";
 import { measureLoad } from "./load_rounds.ts";
-import type { LoadCase, LoadScenario, Row } from "./scenarios/load_scenario.ts";
+import type { LoadCase, LoadScenario } from "./scenarios/load_scenario.ts";
 import { failureOf, renderTable } from "./load_table.ts";
 import { LOAD_SCENARIOS } from "./scenarios/scenarios.ts";
 import { type Ability, type Target, type TargetId, TargetUnavailable } from "./targets/target.ts";
@@ -127,37 +126,4 @@ Deno.test("--quick replaces defaults, and every scenario says what it takes", ()
     assert.equal(valuesOf(one, { quick: false, rounds: "5" })["rounds"], "5");
     assert.ok(one.columns.some(({ key }) => key === one.headline), one.name);
   }
-});
-
-function row(scenario: string, name: string, target: string, more: Partial<Row>): Row {
-  return {
-    ...{ scenario, case: name, target, title: target, version: "", medians: {}, rounds: [] },
-    ...{ least: 0, most: 0, ratio: NaN, missing: 0, problems: [] },
-    ...more,
-  };
-}
-
-Deno.test("a goal is judged by the worst of what was measured, and not without", () => {
-  const rate = (per_cpu_s: number, ratio: number) => ({ medians: { per_cpu_s }, ratio });
-  const rows = [
-    row("echo", "10000/s", "arqon", { medians: { p99_ms: 4 }, ratio: 0.61 }),
-    row("fanout", "1 -> 10, 10 at once", "arqon", rate(100, 0.95)),
-    row("fanout", "1 -> 10, 10 at once, BATCH", "arqon", rate(300, 2.5)),
-    row("fanout", "1 -> 10, 10 at once", "nats-ws", rate(290, 1.4)),
-    row("fanout", "1 -> 1000, 10 at once", "arqon", rate(100, 0.85)),
-    row("fanout", "1 -> 1000, 10 at once, BATCH", "arqon", rate(200, 1.9)),
-    row("fanout", "1 -> 1000, 1 at once, BATCH", "arqon", rate(200, 0.9)),
-  ];
-  const met = Object.fromEntries(goalsOf(rows).map((goal) => [goal.goal, goal.met]));
-  assert.deepEqual(met, {
-    "echo per core of bare Deno's, arqon": true,
-    "echo p99 at a constant rate, arqon": true,
-    "echo per core of bare Deno's, arqon-nats": undefined,
-    "echo p99 at a constant rate, arqon-nats": undefined,
-    "fan-out per core of bare Deno's, clients that take BATCH, several at once": false,
-    "fan-out per core of bare Deno's, other clients": false,
-    "fan-out per core of the best peer's": true,
-    "memory of an idle connection of bare Deno's": undefined,
-    "memory with 10,000 idle connections": undefined,
-  });
 });

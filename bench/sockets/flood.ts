@@ -3,6 +3,7 @@
  * each kind of client sockets, each kind of flood, and default and tight limits. `flood_child.ts` floods, in
  * a process of its own.
  */
+import type { FloodEffect } from "../load/goals.ts";
 import { startProgram } from "../measure/line_program.ts";
 import type { Program } from "../measure/line_program.ts";
 import type { Flood, FloodPlan } from "./flood_child.ts";
@@ -53,7 +54,7 @@ const BEAT_MS = 5;
 const BODY = new Uint8Array(64);
 
 /** The result of one flood. */
-interface Row {
+export interface FloodRow {
   readonly websocket: string;
   readonly limits: string;
   readonly flood: Flood | "none";
@@ -113,10 +114,10 @@ async function cleanClient(bus: BusProcess): Promise<Clean> {
 async function flooded(
   bus: BusProcess,
   clean: Clean,
-  about: Pick<Row, "websocket" | "limits">,
+  about: Pick<FloodRow, "websocket" | "limits">,
   flood: Flood | "none",
   seconds: number,
-): Promise<Row> {
+): Promise<FloodRow> {
   let last = { bytes: 0, connections: 0 };
   const plan = { url: bus.url, token: bus.token, flood } as FloodPlan;
   const child: Program | undefined = flood === "none" ? undefined : startProgram(
@@ -144,10 +145,10 @@ async function flooded(
 }
 
 async function rowsOf(
-  about: Pick<Row, "websocket" | "limits">,
+  about: Pick<FloodRow, "websocket" | "limits">,
   floods: readonly Flood[],
   seconds: number,
-): Promise<Row[]> {
+): Promise<FloodRow[]> {
   const file = `${ROOT}/.arqon/flood_${about.websocket}_${about.limits}.toml`;
   const deflate = about.websocket === "own" ? "permessage_deflate = true\n" : "";
   await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
@@ -156,7 +157,7 @@ async function rowsOf(
     `[server]\nhost = "127.0.0.1"\nwebsocket = "${about.websocket}"\n${deflate}` +
       `[ops]\nhost = "127.0.0.1"\n[limits]\nhandshakes_per_second = 1_000\n${LIMITS[about.limits]}`,
   );
-  const rows: Row[] = [];
+  const rows: FloodRow[] = [];
   for (const flood of ["none" as const, ...floods]) {
     if (flood === "bombs" && deflate === "") continue;
     // Each flood has its own clean client and bus, so that it does not feel what another flood left behind.
@@ -168,6 +169,29 @@ async function rowsOf(
   }
   await Deno.remove(file);
   return rows;
+}
+
+/** What each flood does to the clean client's p99, in that without a flood on the same sockets and limits. */
+export function floodEffects(rows: readonly FloodRow[]): FloodEffect[] {
+  return rows.filter(({ flood }) => flood !== "none").map(({ websocket, limits, p99_ms }) => {
+    const calm = rows.find((one) =>
+      one.flood === "none" && one.websocket === websocket && one.limits === limits
+    );
+    return { websocket, times: p99_ms / (calm?.p99_ms ?? NaN) };
+  });
+}
+
+/** One flood of small messages under the default limits, on each of these kinds of sockets. */
+export async function floodOnce(
+  kinds: readonly string[],
+  seconds: number,
+): Promise<FloodEffect[]> {
+  const rows: FloodRow[] = [];
+  for (const websocket of kinds) {
+    console.error(`flood: small: ${websocket} ...`);
+    rows.push(...await rowsOf({ websocket, limits: "default" }, ["small"], seconds));
+  }
+  return floodEffects(rows);
 }
 
 /** The items of an option that lists names with commas. Throws for an unknown name. */
@@ -186,7 +210,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   const seconds = positive(values, "seconds");
   const silence_ms = positive(values, "silence");
   const floods = listed(values, "floods", FLOODS);
-  const all: Row[] = [];
+  const all: FloodRow[] = [];
   for (const websocket of listed(values, "websocket", KINDS)) {
     for (const limits of listed(values, "limits", Object.keys(LIMITS))) {
       console.error(`${websocket}, ${limits} limits ...`);
