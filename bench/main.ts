@@ -21,6 +21,7 @@ import { PROCESSES } from "./processes/processes.ts";
 import { ROOMS } from "./rooms/rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
 import { SDK } from "./sdk/sdk.ts";
+import { SIZING } from "./sizing/sizing.ts";
 import { SOCKETS } from "./sockets/sockets.ts";
 import { START } from "./start/start.ts";
 import { STORM } from "./storm/storm.ts";
@@ -51,6 +52,7 @@ const SCENARIOS: readonly Scenario[] = [
   LEAF_GARBAGE,
   GARBAGE,
   SCALING,
+  SIZING,
   SDK,
 ];
 

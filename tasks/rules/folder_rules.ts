@@ -175,6 +175,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/start",
     "bench/presence",
     "bench/processes",
+    "bench/sizing",
     "bench/fairness",
     "bench/sdk",
     "bench/peers",

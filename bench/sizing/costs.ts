@@ -1,0 +1,69 @@
+/**
+ * The measured costs on which `model.ts` counts, each with its source. They are of one machine (two shared
+ * cores of an AMD EPYC); another machine has other ones, in much the same ratios.
+ */
+
+/**
+ * CPU in µs of one of something. A turn of the event loop has a price of its own: `calm` is paid by who is
+ * alone in his turn, `busy` by each of the many in a full one. A real load lies between; plans take `calm`.
+ */
+export interface Price {
+  readonly calm: number;
+  readonly busy: number;
+}
+
+/** What the parts of a load cost. */
+export interface Costs {
+  /** A publish, until it is with NATS. */
+  readonly publish_us: Price;
+  /** The arrival of a message from NATS at a Shield, before the first delivery. */
+  readonly arrival_us: Price;
+  /** One delivery to a client that takes no BATCH frames. */
+  readonly delivery_us: Price;
+  /** A PING and its PONG. */
+  readonly ping_us: Price;
+  /** NATS, for a message that comes in or goes out. */
+  readonly nats_us: Price;
+  /** CPU in µs of a handshake with TLS and a token that is remembered. */
+  readonly handshake_us: number;
+  /** Memory of a process without connections. */
+  readonly process_bytes: number;
+  /** Memory of a connection that is idle. */
+  readonly idle_bytes: number;
+  /** Memory of a connection under the soak's load, and the messages a second that it publishes there. */
+  readonly busy_bytes: number;
+  readonly busy_messages_per_s: number;
+  /** The share of `[limits] memory_bytes` from which the memory guard looks for clients. */
+  readonly guard_share: number;
+  /** The share of a machine's memory that Shields may take. */
+  readonly machine_memory_share: number;
+  /** Bytes of a delivery beside the body: envelope, frame and WebSocket header. */
+  readonly frame_bytes: number;
+}
+
+/**
+ * Busy: echo over NATS, 10,000/s, is a publish, an arrival and a delivery, 32.6 µs; with 10 and 100 receivers
+ * one message costs 93 and 692 µs, so that a delivery is 6.7 µs and the rest 25.9 (issue 25, quiet machine).
+ * Calm: echo over NATS at 500/s, 124.5 µs of a Shield and 45.7 µs of NATS, 25 µs of a bare Deno server (one in
+ * and one out, like a PING); `bench processes`, 8 publishers to 4 readers on 1, 2 and 3 Shields, where each
+ * further Shield that hears adds 46 µs (2026-11-22, a9c705f, two cores with a load of 15 to 20 of other work,
+ * so that these are rather too high).
+ */
+export const COSTS: Costs = {
+  publish_us: { calm: 70, busy: 17.9 },
+  arrival_us: { calm: 46, busy: 8 },
+  delivery_us: { calm: 8.5, busy: 6.7 },
+  ping_us: { calm: 25, busy: 12.3 },
+  nats_us: { calm: 23, busy: 8 },
+  // reliability.md, "Everybody drops and returns at once".
+  handshake_us: 450,
+  // reliability.md, "A hundred thousand connections": six processes.
+  process_bytes: 136e6,
+  idle_bytes: 20.6e3,
+  // reliability.md, the soak: 10,000 connections, 5,000 messages a second.
+  busy_bytes: 78.3e3,
+  busy_messages_per_s: 0.5,
+  guard_share: 0.45,
+  machine_memory_share: 0.75,
+  frame_bytes: 202,
+};

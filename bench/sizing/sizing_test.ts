@@ -1,0 +1,107 @@
+/** The model on loads whose answer is known otherwise, and beside what 1, 2 and 3 Shields cost here once. */
+import assert from "node:assert/strict";
+import { COSTS } from "./costs.ts";
+import { deliveryUs, hearing, sizeOf } from "./model.ts";
+import { compared, isWithin, planOf, renderSizing, SIZING } from "./sizing.ts";
+
+const defaults = Object.fromEntries(
+  Object.entries(SIZING.options).map(([name, option]) => [name, option.default]),
+);
+const plan = planOf(defaults);
+
+Deno.test("a room is heard by one Shield of one, by nearly all its members' of many", () => {
+  assert.equal(hearing(1, 10), 1);
+  assert.ok(Math.abs(hearing(70, 10) - 9.4) < 0.05);
+  assert.ok(hearing(1e6, 10) > 9.99);
+  assert.ok(Math.abs(hearing(3, 1) - 1) < 1e-9);
+});
+
+Deno.test("a delivery costs at most the calm price, and less the more share a message", () => {
+  const few = deliveryUs(COSTS, 3, 4);
+  assert.ok(few.busy < few.calm);
+  assert.ok(deliveryUs(COSTS, 3, 200).calm < few.calm);
+  assert.ok(deliveryUs(COSTS, 1, 4).calm < few.calm);
+  const echo = deliveryUs(COSTS, 1, 1);
+  assert.ok(Math.abs(echo.busy - 32.6) < 0.1);
+  assert.ok(Math.abs(echo.calm - 124.5) < 0.1);
+});
+
+Deno.test("a million connections with one message a minute", () => {
+  const size = sizeOf(COSTS, plan);
+  assert.equal(Math.round(size.in_per_s), 16_667);
+  assert.equal(Math.round(size.out_per_s), 166_667);
+  assert.equal(size.processes, 56);
+  assert.equal(size.process_needs[0]?.what, "connections_per_process");
+  assert.ok(Math.abs(size.cores - size.parts.reduce((sum, { cores }) => sum + cores, 0)) < 1e-9);
+  assert.ok(size.busy_cores < size.cores);
+  const table = renderSizing(plan, size);
+  assert.match(table, /messages in +16,667\/s/);
+  assert.match(table, /Processes are limited by connections_per_process/);
+});
+
+Deno.test("what limits changes with the load: CPU of many messages, memory, everybody coming back", () => {
+  const limits = (change: Partial<typeof plan>) => {
+    const { process_needs, machine_needs } = sizeOf(COSTS, { ...plan, ...change });
+    return [process_needs[0]?.what, machine_needs[0]?.what];
+  };
+  assert.deepEqual(limits({ messages_per_minute: 60 }), ["CPU", "CPU"]);
+  assert.equal(limits({ back_seconds: 5 })[1], "all back in 5 s");
+  assert.deepEqual(
+    limits({ connections_per_process: 1e6, messages_per_minute: 0.01, memory_bytes: 4e9 }),
+    ["memory_bytes", "memory"],
+  );
+  // More processes hear a room more often, which costs more: the number of processes already counts that.
+  const { processes, process_needs } = sizeOf(COSTS, { ...plan, messages_per_minute: 60 });
+  assert.ok(processes >= Math.max(...process_needs.map(({ count }) => count)));
+});
+
+Deno.test("the model holds for what 1, 2 and 3 Shields cost (2026-11-22, a9c705f, least of 3 rounds)", () => {
+  const measured = [
+    ["1 to 200", 1, 7.28],
+    ["1 to 200", 2, 8.74],
+    ["1 to 200", 3, 9.29],
+    ["8 to 4", 1, 12.52],
+    ["8 to 4", 2, 22.51],
+    ["8 to 4", 3, 29.42],
+  ] as const;
+  const rows = measured.flatMap(([load, count, cpu_us]) => [
+    { load, count, cpu_us, expected: 1, received: 1, seconds: 1 },
+    { load, count, cpu_us: cpu_us * 1.5, expected: 1, received: 1, seconds: 1 },
+  ]);
+  const all = compared(rows);
+  assert.equal(all.length, 6);
+  for (const one of all) assert.ok(isWithin(one, 0.06), JSON.stringify(one));
+  assert.ok(!isWithin({ ...all[0]!, measured_us: 20 }, 0.25));
+});
+
+Deno.test("wrong options are told, a tenth of a message a minute is none", () => {
+  assert.equal(planOf({ ...defaults, "messages-per-minute": "0.1" }).messages_per_minute, 0.1);
+  assert.throws(() => planOf({ ...defaults, "messages-per-minute": "-1" }), /above 0/);
+  assert.throws(() => planOf({ ...defaults, connections: "x" }), /whole number/);
+});
+
+Deno.test("--json gives the report on stdout and the table on stderr, for any scenario", async () => {
+  const out = await Deno.makeTempFile({ suffix: ".json" });
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...[
+        "run",
+        "--allow-read",
+        "--allow-run",
+        "--allow-write",
+        "bench/main.ts",
+        "--json",
+        "sizing",
+      ],
+      ...["--out", out],
+    ],
+    cwd: new URL("../..", import.meta.url),
+  }).output();
+  await Deno.remove(out);
+  const told = new TextDecoder().decode(stderr);
+  assert.ok(success, told);
+  const { scenario, size } = JSON.parse(new TextDecoder().decode(stdout));
+  assert.equal(scenario, "sizing");
+  assert.equal(size.processes, 56);
+  assert.match(told, /all Shields/);
+});
