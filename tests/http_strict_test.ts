@@ -162,8 +162,8 @@ async function browsers({ bus, peer }: Stage): Promise<void> {
   assert.deepEqual([strange.status, strange.body.reason], [403, "origin-not-allowed"]);
   assert.equal((await peer.done("GET", "rooms/web/state/k")).value, 1);
   const allowed = async (path: string) => (await peer.call("PATCH", path)).headers.get("allow");
-  assert.equal(await allowed("rooms/web/state/k"), "GET, PUT, DELETE, OPTIONS");
-  assert.equal(await allowed("rooms/web/messages"), "GET, POST, OPTIONS");
+  assert.equal(await allowed("rooms/web/state/k"), "GET, PUT, DELETE, HEAD, OPTIONS");
+  assert.equal(await allowed("rooms/web/messages"), "GET, POST, HEAD, OPTIONS");
   assert.equal(await allowed("messages"), "POST, OPTIONS");
 }
 

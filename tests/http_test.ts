@@ -123,6 +123,29 @@ async function check(bus: TestBus): Promise<void> {
   assert.equal((await bad.json()).reason, "token-malformed");
 }
 
+/** HEAD is GET without a body, and OPTIONS says the methods, to programs that are no pages too. */
+async function reads(bus: TestBus): Promise<void> {
+  const path = "/v1/auth/check";
+  const [get, head] = [
+    await call(bus, { method: "GET", path }),
+    await call(bus, {
+      method: "HEAD",
+      path,
+    }),
+  ];
+  assert.equal(head.status, 200);
+  assert.equal(head.headers.get("content-type"), get.headers.get("content-type"));
+  assert.notEqual(await get.text(), "");
+  assert.equal(await head.text(), "");
+  const strange = await call(bus, { method: "HEAD", path, token: "x.y.z" });
+  assert.deepEqual([strange.status, await strange.text()], [401, ""]);
+  const socket = await call(bus, { method: "HEAD", path: "/v1/socket" });
+  assert.deepEqual([socket.status, socket.headers.get("allow")], [405, "GET, OPTIONS"]);
+  const options = await call(bus, { method: "OPTIONS", path });
+  assert.deepEqual([options.status, options.headers.get("allow")], [204, "GET, HEAD, OPTIONS"]);
+  assert.equal(options.headers.get("access-control-allow-methods"), null);
+}
+
 async function cors(bus: TestBus): Promise<void> {
   const headers = { origin: "http://localhost:5173" };
   const preflight = await call(bus, { method: "OPTIONS", headers });
@@ -173,6 +196,7 @@ Deno.test("the HTTP side", async (t) => {
   await t.step("refusals", (t) => refused(bus, t));
   await t.step("Protobuf in, Protobuf out, commands too", () => protobufBody(bus));
   await t.step("/v1/auth/check says what the upgrade would", () => check(bus));
+  await t.step("HEAD and OPTIONS are answered", () => reads(bus));
   await t.step("browsers of allowed origins may call", () => cors(bus));
   await t.step("upgrades are refused before they happen, and counted", () => upgrades(bus));
   await t.step("the admin API needs role admin", () => admin(bus));

@@ -63,7 +63,7 @@ export async function handleRequest(
   try {
     requireOrigin(request, context.allowed_origins);
     const response = request.method === "OPTIONS"
-      ? preflight(request, methodsOf(context, url.pathname))
+      ? options(request, url.pathname, methodsOf(context, url.pathname))
       : await route(context, request, url, remote_ip);
     if (upgrade) {
       bump(context.stats.handshakes, "accepted");
@@ -82,7 +82,7 @@ export async function handleRequest(
       context,
       request,
       problemResponse(refusal, {
-        ...extraHeaders(refusal, methodsOf(context, url.pathname)),
+        ...extraHeaders(refusal, url.pathname, methodsOf(context, url.pathname)),
         // A client that got no socket has no use for the connection, but some clients would keep it.
         ...(upgrade ? { connection: "close" } : {}),
       }),
@@ -111,8 +111,9 @@ async function route(
     handshake.accepted();
     return response;
   }
+  const method = readMethod(request);
   if (url.pathname === "/v1/auth/check") {
-    requireMethod(request, "GET");
+    requireMethod({ method }, "GET");
     // This is what an upgrade would have heard, for clients that cannot read its answer.
     context.requireOpen();
     context.requireCapacity();
@@ -120,12 +121,12 @@ async function route(
     return describe(await admitted(context, request));
   }
   if (url.pathname === OPENAPI_PATH) {
-    requireMethod(request, "GET");
+    requireMethod({ method }, "GET");
     return Response.json(CLIENT_OPENAPI);
   }
   const found = context.api.find(url.pathname);
   if (found === undefined) throw new ArqonError("not-found", url.pathname);
-  const answer = found.methods.get(request.method);
+  const answer = found.methods.get(method);
   if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
   context.requireOpen();
   const client = { identity: await admitted(context, request), remote_ip };
@@ -171,8 +172,16 @@ function describe(identity: Identity): Response {
   return Response.json(body, { headers: { "cache-control": "no-store" } });
 }
 
+/**
+ * The method by which a request is answered: HEAD is GET, whose body the listener leaves out (RFC 9110,
+ * 9.3.2).
+ */
+function readMethod({ method }: Pick<Request, "method">): string {
+  return method === "HEAD" ? "GET" : method;
+}
+
 /** Throws `method-not-allowed` (405); the caller adds the `Allow` header. */
-export function requireMethod(request: Request, method: string): void {
+export function requireMethod(request: Pick<Request, "method">, method: string): void {
   if (request.method !== method) throw new ArqonError("method-not-allowed", request.method);
 }
 
@@ -184,8 +193,18 @@ function methodsOf({ api }: Pick<HttpContext, "api">, path: string): readonly st
   return [...api.find(path)?.methods.keys() ?? ["GET"]];
 }
 
-function extraHeaders(refusal: ArqonError, methods: readonly string[]): Record<string, string> {
-  if (refusal.reason === "method-not-allowed") return { allow: [...methods, "OPTIONS"].join(", ") };
+/** The header `Allow` of a path. An upgrade has no answer that HEAD could ask for. */
+function allowOf(path: string, methods: readonly string[]): string {
+  const head = methods.includes("GET") && path !== "/v1/socket" ? ["HEAD"] : [];
+  return [...methods, ...head, "OPTIONS"].join(", ");
+}
+
+function extraHeaders(
+  refusal: ArqonError,
+  path: string,
+  methods: readonly string[],
+): Record<string, string> {
+  if (refusal.reason === "method-not-allowed") return { allow: allowOf(path, methods) };
   // RFC 9110, 15.5.22: the answer names what to upgrade to.
   return refusal.reason === "not-a-websocket" ? { upgrade: "websocket" } : {};
 }
@@ -203,11 +222,16 @@ function refusalOf(context: HttpContext, error: unknown, path: string): ArqonErr
   return new ArqonError("internal");
 }
 
-function preflight(request: Request, methods: readonly string[]): Response {
-  if (request.headers.get("origin") === null) throw new ArqonError("method-not-allowed", "OPTIONS");
+/** What OPTIONS is told: the methods of the path, and a page what it may send (a preflight). */
+function options(request: Request, path: string, methods: readonly string[]): Response {
+  const allow = allowOf(path, methods);
+  if (request.headers.get("origin") === null) {
+    return new Response(null, { status: 204, headers: { allow } });
+  }
   return new Response(null, {
     status: 204,
     headers: {
+      allow,
       "access-control-allow-methods": methods.join(", "),
       "access-control-allow-headers": "authorization, content-type",
       "access-control-max-age": "600",
