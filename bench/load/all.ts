@@ -11,7 +11,7 @@ import { measureLoad } from "./load_rounds.ts";
 import type { LoadResults, LoadScenario } from "./scenarios/load_scenario.ts";
 import { failureOf, renderOmitted, renderTable, shown } from "./load_table.ts";
 import { LOAD_SCENARIOS } from "./scenarios/scenarios.ts";
-import { targetsNamed } from "./targets/targets.ts";
+import { targetsWith } from "./targets/targets.ts";
 
 const HELP = `--all: every scenario that runs on several targets (${
   LOAD_SCENARIOS.map(({ name }) => name).join(", ")
@@ -19,6 +19,7 @@ const HELP = `--all: every scenario that runs on several targets (${
 and the goals. The exit code is 1 when a goal is missed, a message was lost or a target gave no figures.
 
   --targets A,B     arqon, arqon-nats, deno, ws, nats-ws, centrifugo, mosquitto, socketio (all)
+  --with A,B        ArqonBus also with policy (bad_words on every message), schema, durable
   --rounds N        medians over them count (3; 1 with --quick)
   --quick           shorter, and fewer cases: below ten minutes
 `;
@@ -71,7 +72,7 @@ function notesOf(all: readonly (readonly [LoadScenario, LoadResults])[]): string
 }
 
 async function run(given: OptionValues, floodOnce: MeasureFlood): Promise<ScenarioResult> {
-  const targets = await targetsNamed(String(given["targets"]));
+  const targets = await targetsWith(String(given["targets"]), String(given["with"]));
   const all: (readonly [LoadScenario, LoadResults])[] = [];
   for (const scenario of LOAD_SCENARIOS) {
     const results = await measureLoad(scenario, targets, valuesOf(scenario, given));
@@ -105,6 +106,7 @@ export function allScenario(floodOnce: MeasureFlood): Scenario {
     help: HELP,
     options: {
       targets: text("all"),
+      with: text(""),
       rounds: text(""),
       quick: { type: "boolean", default: false },
     },

@@ -8,7 +8,7 @@ import type { OptionValues, Scenario } from "../measure/scenario.ts";
 import { measureLoad } from "./load_rounds.ts";
 import type { LoadCase, LoadScenario } from "./scenarios/load_scenario.ts";
 import { failureOf, renderTable } from "./load_table.ts";
-import { targetsNamed } from "./targets/targets.ts";
+import { targetsWith } from "./targets/targets.ts";
 
 /** The option values, where those of `--quick` take the place of defaults. */
 export function quickened(scenario: LoadScenario, values: OptionValues): OptionValues {
@@ -24,6 +24,7 @@ export function quickened(scenario: LoadScenario, values: OptionValues): OptionV
 export function optionsOf(scenario: LoadScenario): ParseArgsOptionsConfig {
   return {
     targets: text("arqon,arqon-nats,deno,ws"),
+    with: text(""),
     rounds: text("3"),
     quick: { type: "boolean", default: false },
     ...scenario.options,
@@ -32,6 +33,7 @@ export function optionsOf(scenario: LoadScenario): ParseArgsOptionsConfig {
 
 const COMMON_HELP =
   `  --targets A,B     in turns; "all" are these and the peers (arqon,arqon-nats,deno,ws)
+  --with A,B        ArqonBus also with policy (bad_words on every message), schema, durable
   --rounds N        medians over them count (3)
   --quick           one short round
 `;
@@ -45,7 +47,7 @@ export function scenarioOf<C extends LoadCase>(load: LoadScenario<C>): Scenario 
     options: optionsOf(plain),
     async run(given) {
       const values = given["quick"] === true ? quickened(plain, given) : given;
-      const targets = await targetsNamed(String(values["targets"]));
+      const targets = await targetsWith(String(values["targets"]), String(values["with"]));
       const results = await measureLoad(load, targets, values);
       return {
         report: { options: values, ...results },

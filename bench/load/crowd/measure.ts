@@ -17,6 +17,11 @@ export function stampOf(body: Uint8Array): number {
   return stamp[0]!;
 }
 
+/** What fills a body: text as people write it, which a policy has to read. */
+const TEXT = new TextEncoder().encode(
+  "The quick brown fox jumps over the lazy dog; Füchse können springen, naïve ones too. ",
+);
+
 /** A body that can be stamped; its other bytes are always the same. */
 export class Body {
   readonly bytes: Uint8Array;
@@ -24,6 +29,9 @@ export class Body {
 
   constructor(size_bytes: number) {
     this.bytes = new Uint8Array(Math.max(STAMP_BYTES, size_bytes));
+    for (let at = STAMP_BYTES; at < this.bytes.length; at++) {
+      this.bytes[at] = TEXT[at % TEXT.length] ?? 0;
+    }
     this.#stamp = new Float64Array(this.bytes.buffer, 0, 1);
   }
 

@@ -7,7 +7,10 @@ import { createIssuer, startServer } from "../../../tests/harness/cluster.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { DEV_AUDIENCE, DEV_ISSUER } from "../../../arq/bus/dev_bus.ts";
 import { VERSION } from "../../../shared/version.ts";
+import { ROOT } from "../../measure/scenario.ts";
 import { startConfigured } from "../../slow_reader/fanout_load.ts";
+import { FEATURE_TITLES, featureConfig, putInForce } from "./features.ts";
+import type { Feature } from "./features.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 import { TLS_FILES } from "./target_bare.ts";
 
@@ -38,6 +41,23 @@ async function caOf({ tls }: TargetOptions): Promise<{ ca?: string }> {
   return tls ? { ca: await Deno.readTextFile(TLS_FILES.ca) } : {};
 }
 
+const tenantsOf = ({ tenants }: TargetOptions) =>
+  Array.from({ length: tenants }, (_, index) => `tenant-${index}`);
+
+/** What a feature changes in the wire. */
+const wireOf = (feature: Feature | undefined) => feature === "schema" ? { as_field: true } : {};
+
+const ADMIN = { tenant_id: "default", role: "admin", sub: "bench" };
+
+/** A folder for the log of durable rooms, which is no log when it is in memory; none for other targets. */
+async function dataFolder(owned: AsyncDisposableStack, feature: Feature | undefined) {
+  if (feature !== "durable") return "";
+  await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
+  const folder = await Deno.makeTempDir({ dir: `${ROOT}/.arqon`, prefix: "bench-durable-" });
+  owned.defer(() => Deno.remove(folder, { recursive: true }));
+  return `data_dir = "${folder}"\n`;
+}
+
 /** One token for each tenant, each for a user of its own. */
 async function tokens(
   tenants: number,
@@ -50,41 +70,45 @@ async function tokens(
   return all;
 }
 
-async function startEmbedded(options: TargetOptions): Promise<RunningTarget> {
-  const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${tlsLines(options.tls)}
-[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}`;
-  const bus = await startConfigured(config);
-  try {
-    const jwk = JSON.parse(await Deno.readTextFile(bus.key_file));
-    const key = await importJWK(jwk, "RS256");
-    const tokenFor = ({ tenant_id, sub }: { tenant_id: string; sub: string }) =>
-      new SignJWT({ tenant_id, role: "user" }).setProtectedHeader({ alg: "RS256", kid: jwk.kid })
-        .setIssuer(DEV_ISSUER).setAudience(DEV_AUDIENCE).setSubject(sub).setIssuedAt()
-        .setExpirationTime("24h").sign(key);
-    const given = await tokens(options.tenants, tokenFor);
-    return {
-      version: VERSION,
-      pids: [bus.pid],
-      wire: { protocol: "arqon", url: bus.url, tokens: given, ...await caOf(options) },
-      [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
-    };
-  } catch (error) {
-    await bus[Symbol.asyncDispose]();
-    throw error;
-  }
+async function startEmbedded(options: TargetOptions, feature?: Feature): Promise<RunningTarget> {
+  await using owned = new AsyncDisposableStack();
+  const server = await dataFolder(owned, feature) + tlsLines(options.tls);
+  const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${server}
+[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}${featureConfig(feature)}`;
+  const bus = owned.use(await startConfigured(config));
+  const jwk = JSON.parse(await Deno.readTextFile(bus.key_file));
+  const key = await importJWK(jwk, "RS256");
+  const tokenFor = (claims: Record<string, unknown>) =>
+    new SignJWT(claims).setProtectedHeader({ alg: "RS256", kid: jwk.kid })
+      .setIssuer(DEV_ISSUER).setAudience(DEV_AUDIENCE).setIssuedAt().setExpirationTime("24h")
+      .sign(key);
+  const admin = { admin_url: bus.admin_url, tokenFor: () => tokenFor(ADMIN) };
+  await putInForce(feature, admin, tenantsOf(options));
+  const given = await tokens(options.tenants, (claims) => tokenFor({ role: "user", ...claims }));
+  const ca = await caOf(options);
+  const stack = owned.move();
+  return {
+    version: VERSION,
+    pids: [bus.pid],
+    wire: { protocol: "arqon", url: bus.url, tokens: given, ...ca, ...wireOf(feature) },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }
 
-async function startOnNats(options: TargetOptions): Promise<RunningTarget> {
+async function startOnNats(options: TargetOptions, feature?: Feature): Promise<RunningTarget> {
   await using owned = new AsyncDisposableStack();
   const nats = owned.use(await startNats({ jetstream: true }));
   const issuer = await createIssuer();
   owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
   const config = `[nats]\nurls = ["${nats.url}"]\n[brain]\ntap = 0\n`;
   const brain = owned.use(await startServer("brain", config, issuer.dir));
-  const all = config + LIMITS + issuer.config;
+  const all = config + LIMITS + featureConfig(feature) + issuer.config;
   const lines = `drain_ms = 0\n${tlsLines(options.tls)}`;
   const shield = owned.use(await startServer("shield", all, issuer.dir, lines));
   const url = `${(shield.ready["url"] ?? "").replace(/^http/, "ws")}/v1/socket`;
+  const admin_url = shield.ready["admin_url"] ?? "";
+  const admin = { admin_url, tokenFor: () => issuer.tokenFor(ADMIN) };
+  await putInForce(feature, admin, tenantsOf(options));
   const given = await tokens(options.tenants, issuer.tokenFor);
   const ca = await caOf(options);
   const stack = owned.move();
@@ -92,7 +116,7 @@ async function startOnNats(options: TargetOptions): Promise<RunningTarget> {
     version: VERSION,
     pids: [shield.pid],
     beside_pids: [nats.pid, brain.pid],
-    wire: { protocol: "arqon", url, tokens: given, ...ca },
+    wire: { protocol: "arqon", url, tokens: given, ...ca, ...wireOf(feature) },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
@@ -102,7 +126,7 @@ export const ARQON: Target = {
   id: "arqon",
   title: "ArqonBus (embedded)",
   abilities: ABILITIES,
-  start: startEmbedded,
+  start: (options) => startEmbedded(options),
 };
 
 /** The target with a Shield as a process; NATS and the Brain run beside it. */
@@ -110,5 +134,21 @@ export const ARQON_NATS: Target = {
   id: "arqon-nats",
   title: "ArqonBus (NATS)",
   abilities: ABILITIES,
-  start: startOnNats,
+  start: (options) => startOnNats(options),
 };
+
+/** The same two targets with a feature. */
+export const featured = (feature: Feature): readonly Target[] => [
+  {
+    id: `arqon+${feature}`,
+    title: `embedded, ${FEATURE_TITLES[feature]}`,
+    abilities: ABILITIES,
+    start: (options) => startEmbedded(options, feature),
+  },
+  {
+    id: `arqon-nats+${feature}`,
+    title: `NATS, ${FEATURE_TITLES[feature]}`,
+    abilities: ABILITIES,
+    start: (options) => startOnNats(options, feature),
+  },
+];
