@@ -10,7 +10,7 @@ import type { EvaluateRequest } from "../abi/policy.ts";
 import { type ChainEntry, encodeFacts, type WorkerReply } from "../ring/ring_message.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { type ChainRunner, runChain } from "../worker/worker_chain.ts";
-import { createInstances } from "../worker/worker_instances.ts";
+import { createInstances, type Instances } from "../worker/worker_instances.ts";
 import type { Modules } from "./pool_modules.ts";
 
 /** What the tier needs of its pool. */
@@ -22,7 +22,7 @@ export interface InlineOptions {
   readonly modules: Pick<Modules, "find">;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Charges the tenant with fuel for what came to no verdict, and for instances. */
+  /** Charges the tenant with fuel for what came to no verdict. */
   readonly charge: (tenant_id: string, fuel: number) => void;
   /** Called when a chain that began here is left to a worker. */
   readonly onAgain: () => void;
@@ -57,8 +57,9 @@ const INSTANCE_FUEL = 1_000;
  * vain is a small part of what the tenant burns.
  */
 const REST = 64;
-/** The most tenants that are remembered though they have nothing under way. */
+/** The most tenants that are remembered though they have nothing under way, and though they rest. */
 const IDLE_TENANTS = 1_024;
+const RESTING_TENANTS = 16_384;
 
 /** What is known of a tenant. */
 interface Account {
@@ -90,7 +91,9 @@ function createAccounts() {
       const account = accounts.get(tenant_id);
       if (account === undefined) return;
       account.away--;
-      if (account.away === 0 && accounts.size > IDLE_TENANTS) accounts.delete(tenant_id);
+      if (account.away > 0) return;
+      const most = account.rest > 0 ? RESTING_TENANTS : IDLE_TENANTS;
+      if (accounts.size > most) accounts.delete(tenant_id);
     },
   };
 }
@@ -102,6 +105,32 @@ export function inlineTier(
 ): InlineTier | undefined {
   if (fuel === 0 || inline_modules.length === 0) return undefined;
   return createInlineTier({ ...options, fuel, marked: new Set(inline_modules) });
+}
+
+/**
+ * Makes the instances that a tenant's chain lacks, outside of its budget. Gives the units that this took
+ * for each of its policies; undefined when that is too dear, or fails.
+ */
+function prepare(
+  instances: Instances,
+  tenant_id: string,
+  chain: readonly ChainEntry[],
+  charge: InlineOptions["charge"],
+): number[] | undefined {
+  const units = chain.map(({ module }) =>
+    instances.find(tenant_id, module) === undefined ? instances.price(module) ?? Infinity : 0
+  );
+  if (units.some((price) => price > INSTANCE_FUEL * UNITS_PER_FUEL)) return undefined;
+  try {
+    for (const { module } of chain) {
+      if (instances.find(tenant_id, module) === undefined) instances.make(tenant_id, module);
+    }
+    return units;
+  } catch {
+    // A worker finds out why.
+    charge(tenant_id, sumOf(units) / UNITS_PER_FUEL);
+    return undefined;
+  }
 }
 
 /** Makes a tier in which nothing is loaded. */
@@ -128,26 +157,8 @@ function createInlineTier(options: InlineOptions): InlineTier {
     return chain;
   }
 
-  /** Makes the instances that the chain lacks, outside of its budget. False when that is too dear. */
-  function prepare(tenant_id: string, chain: readonly ChainEntry[]): boolean {
-    for (const { module } of chain) {
-      if (instances.find(tenant_id, module) !== undefined) continue;
-      const price = instances.price(module);
-      if (price === undefined || price > INSTANCE_FUEL * UNITS_PER_FUEL) return false;
-      charge(tenant_id, price / UNITS_PER_FUEL);
-      try {
-        instances.make(tenant_id, module);
-      } catch {
-        // A worker finds out why.
-        return false;
-      }
-    }
-    return true;
-  }
-
   /** Forgets that the chain has run here, but for its price. */
-  function undo(tenant_id: string, chain: readonly ChainEntry[], { outcomes }: WorkerReply): void {
-    const units = outcomes.reduce((sum, ran) => sum + ran.units + ran.instance_units, 0);
+  function undo(tenant_id: string, chain: readonly ChainEntry[], units: number): void {
     charge(tenant_id, units / UNITS_PER_FUEL);
     for (const { module } of chain) instances.drop(tenant_id, module);
     accounts.of(tenant_id).rest = REST;
@@ -159,10 +170,12 @@ function createInlineTier(options: InlineOptions): InlineTier {
       const { tenant_id } = request;
       if (!accounts.mayRun(tenant_id)) return undefined;
       const chain = chainOf(request);
-      if (chain === undefined || !prepare(tenant_id, chain)) return undefined;
-      const reply = runChain(runner, asWorker(request, chain));
+      const made = chain && prepare(instances, tenant_id, chain, charge);
+      if (chain === undefined || made === undefined) return undefined;
+      const reply = withInstances(runChain(runner, asWorker(request, chain)), made);
       if (reply.outcomes.every(({ fault }) => fault === undefined)) return { chain, reply };
-      undo(tenant_id, chain, reply);
+      const ran = reply.outcomes.map(({ units }) => units);
+      undo(tenant_id, chain, sumOf(ran) + sumOf(made));
       return undefined;
     },
     sent: (tenant_id) => void accounts.of(tenant_id).away++,
@@ -174,6 +187,15 @@ function createInlineTier(options: InlineOptions): InlineTier {
       instances.unload(module);
     },
   };
+}
+
+const sumOf = (values: readonly number[]): number => values.reduce((sum, one) => sum + one, 0);
+
+/** The reply with the units of the instances that were made for it. */
+function withInstances(reply: WorkerReply, made: readonly number[]): WorkerReply {
+  if (made.every((units) => units === 0)) return reply;
+  const outcomes = reply.outcomes.map((ran, place) => ({ ...ran, instance_units: made[place]! }));
+  return { ...reply, outcomes };
 }
 
 /** The request as a worker reads it, at the same price for its facts. */

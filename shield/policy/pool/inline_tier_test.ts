@@ -90,10 +90,13 @@ Deno.test("a verdict of this thread has what one of a worker has: code, headers,
   assert.deepEqual([away.inline, here.inline], [false, true]);
   const timeless = ({ verdict: { outcomes, ...rest } }: typeof away) => ({
     ...rest,
-    outcomes: outcomes.map((one) => ({ ...one, duration_ms: 0, instance_fuel: 0 })),
+    outcomes: outcomes.map((one) => ({ ...one, duration_ms: 0 })),
   });
   assert.deepEqual(timeless(here), timeless(away));
   assert.deepEqual(here.verdict.added_headers, [["x-a", "yes"]]);
+  assert.ok(here.verdict.outcomes[0]!.instance_fuel > 0, "its own instance was made for it");
+  const { verdict } = await judge(test, ask("says", GOOD, { facts }));
+  assert.equal(verdict.outcomes[0]!.instance_fuel, 0);
 });
 
 Deno.test("this thread is one more instance, whose state lives from call to call", async () => {
@@ -132,6 +135,20 @@ Deno.test("a call that its budget here does not do leaves nothing but its price,
   assert.deepEqual(await inlineTotals(test), { verdict: 2, again: 1 });
   for (let time = 0; time < 64; time++) assert.equal((await calls(GOOD))[0], false, "it rests");
   assert.deepEqual(await calls(GOOD), [true, 1], "the instances that had run are gone");
+});
+
+Deno.test("a tenant rests here even among thousands of others", async () => {
+  await using open = await started(["burns"], { policy: { queue_messages: 4 } });
+  const { test } = open;
+  await test.load("burns", { body: `${UNLESS_HOSTILE} ${FOREVER}` });
+  await judge(test, ask("burns"));
+  // Each is remembered since its message was with a worker.
+  for (let count = 0; count < 1_100; count++) {
+    await test.pool.evaluate(ask("burns", GOOD, { tenant_id: `t${count}` }));
+  }
+  assert.equal((await judge(test, ask("burns", GOOD, { tenant_id: "late" }))).inline, true);
+  await judge(test, ask("burns", HOSTILE_PAYLOAD, { tenant_id: "late" }));
+  assert.equal((await judge(test, ask("burns", GOOD, { tenant_id: "late" }))).inline, false);
 });
 
 Deno.test("what a tenant burns on this thread in vain is charged to it", async () => {
