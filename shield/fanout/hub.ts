@@ -2,7 +2,7 @@
  * Fan-out: which connection of this process hears which room. One pair of Spine subscriptions a
  * room, one encoding a message and form for all receivers. Knows nothing of tokens or grants.
  */
-import { DecodeError, encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
+import { DecodeError } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
@@ -13,7 +13,6 @@ import { observeDelivery } from "../stats/delivery_latency.ts";
 import { DurableChannel, offsetOf } from "../durable/room/channel.ts";
 import type { RoomLogEvents } from "../durable/room/channel.ts";
 import type { Flow } from "../durable/room/flow.ts";
-import { entryFrame } from "../durable/room/flow.ts";
 import type { EntryPoint, Position, RoomLog } from "../durable/room/room_log.ts";
 import type { Entry } from "../durable/messages/timeline.ts";
 import type { RoomMessage } from "./backlog.ts";
@@ -21,6 +20,8 @@ import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
 import { copyFor } from "./message_copy.ts";
+import { frameOf } from "./outgoing.ts";
+import type { Outgoing } from "./outgoing.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -84,22 +85,6 @@ export interface Channel {
   room_class: RoomClass | undefined;
   durable: DurableChannel | undefined;
   readonly reception: Reception;
-}
-
-/** A message on its way to subscribers; `plain` is `envelope` when it is known. */
-interface Outgoing {
-  readonly envelope: Uint8Array;
-  /** The message's offset; 0 in rooms that are not durable. */
-  readonly offset: number;
-  readonly origin: string | undefined;
-  readonly plain?: PlainEnvelope | undefined;
-  /** Whether the bus itself is the sender; absent: it is not. */
-  readonly is_own?: boolean | undefined;
-}
-
-/** The same, for whom its bytes do not matter; `message`: it may be left out for a slow reader. */
-interface Sent extends Pick<Outgoing, "origin" | "is_own"> {
-  readonly message: RoomMessage | undefined;
 }
 
 /** Which of this process's connections hear which rooms; one for the whole process. */
@@ -275,23 +260,19 @@ export class Hub {
     return received !== "again" && received !== "repeated";
   }
 
-  #fanOut(channel: Channel, { envelope, offset, origin, plain, is_own }: Outgoing): void {
-    const message = droppable(this.#options, channel, { envelope, offset, plain });
-    this.#sendAll(channel, { origin, message, is_own }, (is_text) => {
-      if (!is_text) return encodeMsgAt(envelope, offset);
-      const shown = plain ?? readRouted(envelope);
-      return encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
-    });
+  #fanOut(channel: Channel, outgoing: Outgoing): void {
+    this.#sendAll(channel, outgoing, droppable(this.#options, channel, outgoing));
   }
 
-  /** Sends to all receivers; `encode` is called for the first receiver of each form. */
+  /** Sends to all receivers; with `message`, it may be left out for a slow reader. */
   #sendAll(
     channel: Channel,
-    { origin, message, is_own }: Sent,
-    encode: (text: boolean) => Frame,
+    outgoing: Outgoing,
+    message: RoomMessage | undefined,
     isReady?: (subscriber: Subscriber) => boolean,
   ): void {
     const { stats } = this.#options;
+    const { origin } = outgoing;
     const echo = channel.room_class?.echo ?? true;
     let binary: Frame | undefined;
     let text: Frame | undefined;
@@ -302,19 +283,22 @@ export class Hub {
       if (origin !== undefined && origin === subscriber.connection_id) {
         if (subscriber.no_echo || !echo) continue;
       }
-      const frame = subscriber.text ? text ??= encode(true) : binary ??= encode(false);
+      const is_text = subscriber.text;
+      const frame = is_text
+        ? text ??= frameOf(outgoing, true)
+        : binary ??= frameOf(outgoing, false);
       sent++;
       // Bytes have a length; the length of a text is not its size.
-      stats.egress_bytes += subscriber.text ? text_bytes ??= frameBytes(frame) : frame.length;
+      stats.egress_bytes += is_text ? text_bytes ??= frameBytes(frame) : frame.length;
       subscriber.send(frame, message);
     }
-    countSent(stats, channel, sent, is_own);
+    countSent(stats, channel, sent, outgoing.is_own);
   }
 
   /** Delivers a durable room's message to subscribers that are not behind; others get it later. */
   #deliverEntry(channel: Channel, entry: Entry): void {
     const { stats, durable, now } = this.#options;
-    const { origin } = entry;
+    const { envelope, offset, origin } = entry;
     const message = droppable(this.#options, channel, entry);
     const isLive = (subscriber: Subscriber) => {
       const { flow } = subscriber;
@@ -332,8 +316,8 @@ export class Hub {
       return true;
     };
     try {
-      this.#sendAll(channel, { origin, message }, (text) => entryFrame(entry, text), isLive);
-      observeDelivery(stats.delivery_latency, entry.envelope, now());
+      this.#sendAll(channel, { envelope, offset, origin, entry }, message, isLive);
+      observeDelivery(stats.delivery_latency, envelope, now());
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       stats.malformed++;

@@ -182,6 +182,16 @@ function requireSchema(path: MessagePath, identity: Identity, envelope: ScannedE
 /** The trace id of the frame that is being stamped, as bytes: nobody needs it as text. */
 const trace_id = new Uint8Array(TRACE_ID_BYTES);
 const twist_id = new Uint8Array(UUID_BYTES);
+/** The stamp of that frame: one object for all, as nobody keeps it. */
+const present = {
+  trace_id: "" as string | Uint8Array,
+  tenant_id: "",
+  room_id: "",
+  timestamp_ms: 0,
+  sender_id: "",
+  twist_id,
+  added_headers: NONE_ADDED,
+};
 const passing = new HeadedSpace(new ByteArena());
 const kept = new HeadedSpace(new OwnBuffers());
 
@@ -197,17 +207,14 @@ export function stamp(
   now_ms: number = path.now(),
   space: FrameSpace = kept,
 ): Uint8Array {
-  const given = traceIdOf(path, envelope);
+  present.trace_id = traceIdOf(path, envelope);
   putUuidv7(twist_id, now_ms, path.random);
-  return stampRouted(envelope, {
-    trace_id: given,
-    tenant_id: identity.tenant_id,
-    room_id: envelope.room_id,
-    timestamp_ms: now_ms,
-    sender_id: identity.user_id,
-    twist_id,
-    added_headers,
-  }, space);
+  present.tenant_id = identity.tenant_id;
+  present.room_id = envelope.room_id;
+  present.timestamp_ms = now_ms;
+  present.sender_id = identity.user_id;
+  present.added_headers = added_headers;
+  return stampRouted(envelope, present, space);
 }
 
 /**

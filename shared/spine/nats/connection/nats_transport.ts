@@ -19,6 +19,7 @@ import type { FrameScanner } from "./nats_frames.ts";
 import { NatsLogin } from "./nats_login.ts";
 import type { OutBuffer } from "./nats_out.ts";
 import { Wire } from "./nats_wire.ts";
+import type { Carrier } from "./nats_wire.ts";
 
 /** The part of a Node socket that matters here. */
 interface Emitter {
@@ -107,6 +108,27 @@ function takeFirst(transport: NodeTransport, scanner: FrameScanner): void {
   socket.on("data", feed);
 }
 
+/**
+ * What the wire writes to. nats.js' own way makes a promise for each write, and ignores what becomes of
+ * it: the socket tells its end to its listeners.
+ */
+class SocketCarrier implements Carrier {
+  readonly #transport: NodeTransport;
+
+  constructor(transport: NodeTransport) {
+    this.#transport = transport;
+  }
+
+  get isClosed(): boolean {
+    return this.#transport.isClosed;
+  }
+
+  send(bytes: Uint8Array): void {
+    const socket: NodeTransport["socket"] | undefined = this.#transport.socket;
+    if (!this.#transport.isClosed && socket?.writable === true) socket.write(bytes);
+  }
+}
+
 class WireTransport implements Transport {
   readonly #inner = guardedTransport();
   #wire: Wire | undefined;
@@ -133,7 +155,7 @@ class WireTransport implements Transport {
     // Given up meanwhile: nats.js has another one by now.
     if (this.#inner.isClosed || !(options.wire instanceof Wire)) return;
     this.#wire = options.wire;
-    const { scanner, out } = options.wire.open(this.#inner);
+    const { scanner, out } = options.wire.open(new SocketCarrier(this.#inner));
     this.#out = out;
     takeFirst(this.#inner, scanner);
   }
