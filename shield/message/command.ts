@@ -6,7 +6,8 @@ import { ArqonError, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { commandSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
-import { admit, spineHeaders, stamp } from "./pipeline.ts";
+import { admit, spineHeaders } from "./pipeline.ts";
+import { stamp } from "./stamp.ts";
 import type { MessagePath } from "./pipeline.ts";
 import type { Caller } from "./caller.ts";
 

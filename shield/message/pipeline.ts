@@ -3,13 +3,11 @@
  * on the Spine. connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and
  * scan; the way back is hub.ts. Every step is one call to a leaf that knows nothing of the others.
  */
-import { ArqonError, hasShadowHeader, OwnBuffers, stampRouted } from "@arqon/proto";
-import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, hasShadowHeader } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
-import { ByteArena } from "../../shared/containers/byte_arena.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
@@ -34,9 +32,8 @@ import type { RoomClasses } from "../rooms/classes.ts";
 import { ORDER_HEADER } from "./room_order.ts";
 import type { PublishedOrder } from "./room_order.ts";
 import type { SchemaGate } from "../schema/gate.ts";
-import { HeadedSpace } from "../socket/frame_space.ts";
 import { verifySignature } from "./signature.ts";
-import { clientTraceId } from "../traces/trace_parent.ts";
+import { kept, NONE_ADDED, passing, stamp } from "./stamp.ts";
 import type { Tap } from "./tap.ts";
 import type { SendingSpine, StoringLogs } from "../traces/traced_sends.ts";
 import type { Traces } from "../traces/traces.ts";
@@ -70,9 +67,6 @@ export interface Publisher {
   readonly caller: Caller;
   readonly origin: string | undefined;
 }
-
-/** The headers when no policy has added any. */
-export const NONE_ADDED: readonly HeaderPair[] = [];
 
 /**
  * Everything that can refuse an envelope before it acts, in the contract's order; gives the headers that
@@ -177,55 +171,6 @@ function requireSchema(path: MessagePath, identity: Identity, envelope: ScannedE
     path.schemas.keep(subject, routed, refusal);
   }
   throw refusal.error;
-}
-
-/** The trace id of the frame that is being stamped, as bytes: nobody needs it as text. */
-const trace_id = new Uint8Array(TRACE_ID_BYTES);
-const twist_id = new Uint8Array(UUID_BYTES);
-/** The stamp of that frame: one object for all, as nobody keeps it. */
-const present = {
-  trace_id: "" as string | Uint8Array,
-  tenant_id: "",
-  room_id: "",
-  timestamp_ms: 0,
-  sender_id: "",
-  twist_id,
-  added_headers: NONE_ADDED,
-};
-const passing = new HeadedSpace(new ByteArena());
-const kept = new HeadedSpace(new OwnBuffers());
-
-/**
- * The admitted envelope as every subscriber will see it: its routed form, in a whole MSG frame. With
- * `space`, nobody keeps it for longer than it takes to hand it on. `now_ms` is Unix ms.
- */
-export function stamp(
-  path: MessagePath,
-  identity: Pick<Identity, "tenant_id" | "user_id">,
-  envelope: ScannedEnvelope,
-  added_headers: readonly HeaderPair[] = NONE_ADDED,
-  now_ms: number = path.now(),
-  space: FrameSpace = kept,
-): Uint8Array {
-  present.trace_id = traceIdOf(path, envelope);
-  putUuidv7(twist_id, now_ms, path.random);
-  present.tenant_id = identity.tenant_id;
-  present.room_id = envelope.room_id;
-  present.timestamp_ms = now_ms;
-  present.sender_id = identity.user_id;
-  present.added_headers = added_headers;
-  return stampRouted(envelope, present, space);
-}
-
-/**
- * The client's trace id, by field or by `traceparent`; else that of the recorded trace; else a new one.
- */
-function traceIdOf(path: MessagePath, envelope: ScannedEnvelope): string | Uint8Array {
-  if (envelope.trace_id !== "") return envelope.trace_id;
-  const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);
-  if (known !== undefined) return known;
-  putTraceId(trace_id, path.random);
-  return trace_id;
 }
 
 /**

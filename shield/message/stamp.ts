@@ -1,0 +1,73 @@
+/** The stamp of an admitted message: which ids it gets, and where its frame lies. */
+import { OwnBuffers, stampRouted } from "@arqon/proto";
+import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
+import { ByteArena } from "../../shared/containers/byte_arena.ts";
+import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { Identity } from "../auth/identity.ts";
+import { HeadedSpace } from "../socket/frame_space.ts";
+import { clientTraceId } from "../traces/trace_parent.ts";
+import type { Traces } from "../traces/traces.ts";
+import type { HeaderPair } from "./caller.ts";
+
+/** What a stamp needs of the process. */
+export interface StampSource {
+  /** The traces of the process; absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/** The headers when no policy has added any. */
+export const NONE_ADDED: readonly HeaderPair[] = [];
+
+/** The trace id of the frame that is being stamped, as bytes: nobody needs it as text. */
+const trace_id = new Uint8Array(TRACE_ID_BYTES);
+const twist_id = new Uint8Array(UUID_BYTES);
+/** The stamp of that frame: one object for all, as nobody keeps it. */
+const present = {
+  trace_id: "" as string | Uint8Array,
+  tenant_id: "",
+  room_id: "",
+  timestamp_ms: 0,
+  sender_id: "",
+  twist_id,
+  added_headers: NONE_ADDED,
+};
+/** Where frames lie that are handed on at once. */
+export const passing = new HeadedSpace(new ByteArena());
+/** Where frames lie that are kept. */
+export const kept = new HeadedSpace(new OwnBuffers());
+
+/**
+ * The admitted envelope as every subscriber will see it: its routed form, in a whole MSG frame. With
+ * `space`, nobody keeps it for longer than it takes to hand it on. `now_ms` is Unix ms.
+ */
+export function stamp(
+  path: StampSource,
+  identity: Pick<Identity, "tenant_id" | "user_id">,
+  envelope: ScannedEnvelope,
+  added_headers: readonly HeaderPair[] = NONE_ADDED,
+  now_ms: number = path.now(),
+  space: FrameSpace = kept,
+): Uint8Array {
+  present.trace_id = traceIdOf(path, envelope);
+  putUuidv7(twist_id, now_ms, path.random);
+  present.tenant_id = identity.tenant_id;
+  present.room_id = envelope.room_id;
+  present.timestamp_ms = now_ms;
+  present.sender_id = identity.user_id;
+  present.added_headers = added_headers;
+  return stampRouted(envelope, present, space);
+}
+
+/**
+ * The client's trace id, by field or by `traceparent`; else that of the recorded trace; else a new one.
+ */
+function traceIdOf(path: StampSource, envelope: ScannedEnvelope): string | Uint8Array {
+  if (envelope.trace_id !== "") return envelope.trace_id;
+  const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);
+  if (known !== undefined) return known;
+  putTraceId(trace_id, path.random);
+  return trace_id;
+}
