@@ -115,7 +115,7 @@ export const TORN: Readonly<Record<string, readonly [string, Plain]>> = {
 /** Bytes that are no frame for a client: it closes, and does not come back by itself. */
 export const REFUSED: Readonly<Record<string, string>> = {
   "an empty frame": "",
-  "opcode 0x0b, which nobody has": "0b",
+  "opcode 0x7f, which nobody has": "7f",
   "opcode 0xff, which nobody has": "ff00",
   "a PUB, which only clients send": "011a056c6f626279",
   "a SUB, which only clients send": "020a056c6f626279",

@@ -95,7 +95,7 @@ const WIRE = [
   }, "rate-limited"],
   [
     "an ERR of 400: its text says nothing to a client",
-    { code: 400, message: "Unknown opcode: 0x0b" },
+    { code: 400, message: "Unknown opcode: 0x7f" },
     "invalid-field",
   ],
   ["an ERR of 401", { code: 401, message: "Token expired" }, "token-claim"],
