@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
+import { sha256Hex } from "../shared/sha256.ts";
 import { HOSTILE_MODULES } from "./peers/hostile_modules.ts";
 import type { AllowedMessage, BlockedMessage, HostileModule } from "./peers/hostile_modules.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
@@ -211,15 +212,27 @@ async function expectHealthy(bus: TestBus, admin: PolicyAdmin): Promise<void> {
   assert.doesNotMatch(bus.log(), /level=error/);
 }
 
-Deno.test("hostile modules hurt their own tenant only", async (t) => {
+/** The configuration with which every module may begin on the Shield's own thread. */
+async function inlineConfig(words: Uint8Array<ArrayBuffer>): Promise<string> {
+  const modules = HOSTILE_MODULES.filter(({ outcome }) => outcome.at === "message");
+  const hashes = [words, ...modules.map(({ make }) => make())].map(sha256Hex);
+  const list = (await Promise.all(hashes)).map((sha256) => `"${sha256}"`);
+  return `${CONFIG}inline_fuel = 1_000\ninline_modules = [${list.join(", ")}]\n`;
+}
+
+/** Runs every module on a bus of this configuration; gives the bus's metrics at the end. */
+async function runAll(
+  t: Deno.TestContext,
+  text: string,
+  words: Uint8Array<ArrayBuffer>,
+): Promise<string> {
   const config = await Deno.makeTempFile({ suffix: ".toml" });
   try {
-    await Deno.writeTextFile(config, CONFIG);
+    await Deno.writeTextFile(config, text);
     await using bus = await startBus(["--config", config]);
     const admin = await policyAdmin(bus);
     // One whose messages pass the same workers, and one without any policy.
-    const words = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`));
-    const { sha256 } = words.body;
+    const { body: { sha256 } } = await admin.upload(words);
     const deployed = await admin.post("deploy", { tenant: "guarded", name: "words", sha256 });
     assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
     const steady = [await startSteady(bus, "guarded"), await startSteady(bus, "plain")];
@@ -233,7 +246,21 @@ Deno.test("hostile modules hurt their own tenant only", async (t) => {
       for (const tenant of steady) assert(await tenant.stop() > HOSTILE_MODULES.length);
       await expectHealthy(bus, admin);
     });
+    return await metrics(bus);
   } finally {
     await Deno.remove(config);
   }
+}
+
+const WORDS = `${ROOT}/policies/build/bad_words.wasm`;
+
+Deno.test("hostile modules hurt their own tenant only", async (t) => {
+  const text = await runAll(t, CONFIG, await Deno.readFile(WORDS));
+  assert.match(text, /^shield_policy_inline_total\{result="verdict".*\} 0$/m);
+});
+
+Deno.test("so they do where they may begin on the Shield's own thread", async (t) => {
+  const words = await Deno.readFile(WORDS);
+  const text = await runAll(t, await inlineConfig(words), words);
+  assert.match(text, /^shield_policy_inline_total\{result="verdict".*\} [1-9]/m);
 });
