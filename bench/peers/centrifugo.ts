@@ -3,32 +3,16 @@
  * channels keep neither history nor presence. A client may have 64 MiB pending, which is NATS' own limit, and
  * as many channels as a scenario has rooms.
  */
-import { type Target, TargetUnavailable } from "../load/targets/target.ts";
+import type { Target } from "../load/targets/target.ts";
 import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
-import { installed, lastLine, run } from "./installed.ts";
+import { buildCentrifugo, VERSION } from "./centrifugo_build.ts";
+import { installed, run } from "./installed.ts";
 import { freePort } from "../../tests/harness/free_ports.ts";
 import { runFolder, startServer } from "./server_process.ts";
 
-const VERSION = "6.9.1";
-const MODULE = "github.com/centrifugal/centrifugo/v6";
-const HINT =
-  "put centrifugo 6 on the PATH (https://centrifugal.dev/docs/getting-started/installation)";
-
-async function install(folder: string): Promise<string> {
-  // A build by `go install` does not know its own version.
-  const flags = `-X ${MODULE}/internal/build.Version=${VERSION}`;
-  const args = ["install", "-ldflags", flags, `${MODULE}@v${VERSION}`];
-  const built = await run("go", args, { GOBIN: folder });
-  if (built === undefined) throw new TargetUnavailable(`no Centrifugo, and no Go: ${HINT}`);
-  if (!built.ok) {
-    throw new TargetUnavailable(`go install centrifugo failed (${lastLine(built.text)}): ${HINT}`);
-  }
-  return `${folder}/centrifugo`;
-}
-
 async function ensureCentrifugo(): Promise<string> {
   if ((await run("centrifugo", ["version"]))?.text.startsWith("Centrifugo v6")) return "centrifugo";
-  return await installed(`centrifugo-${VERSION}`, install);
+  return await installed(`centrifugo-${VERSION}`, (folder) => buildCentrifugo(folder));
 }
 
 function configOf(port: number, tls: boolean) {
