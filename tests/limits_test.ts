@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
+import { REFUSALS_BEFORE_REST } from "../shield/rates/rates.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
@@ -219,7 +220,10 @@ Deno.test("a user's connections and HTTP requests share one rate, a tenant's use
 });
 
 Deno.test("a client that goes on after 429 is closed, one that waits is not", async () => {
-  await using bus = await startBusWith("[limits]\nmessages_per_second = 1\nrate_refusals = 200\n");
+  // Sockets that can stop reading make a client wait that sends on.
+  await using bus = await startBusWith(
+    `[server]\nwebsocket = "native"\n[limits]\nmessages_per_second = 1\nrate_refusals = 200\n`,
+  );
   const client = await openText(bus.url, bus.token);
   for (let round = 0; round < 3; round++) {
     for (let id = 1; id <= 150; id++) client.send({ op: "pub", room: "r", id });
@@ -239,4 +243,15 @@ Deno.test("a client that goes on after 429 is closed, one that waits is not", as
   const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
   assert.match(metrics, /^shield_closes_total\{code="4429"\} 1$/m);
   assert.match(metrics, /^shield_rejects_total\{reason="flooding"\} 1$/m);
+});
+
+Deno.test("a burst hears of each message that was too much", async () => {
+  await using bus = await startBusWith("[limits]\nmessages_per_second = 2\n");
+  const client = await openText(bus.url, bus.token);
+  const sent = 4 + REFUSALS_BEFORE_REST + 20;
+  for (let id = 1; id <= sent; id++) client.send({ op: "pub", room: "r", id });
+  const codes: number[] = [];
+  for (let id = 1; id <= sent; id++) codes.push((await client.json()).code);
+  // While they come, some find a place that has become free.
+  assert.ok(codes.filter((code) => code === 429).length >= REFUSALS_BEFORE_REST, codes.join());
 });

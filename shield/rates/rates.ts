@@ -19,6 +19,11 @@ import type { BucketPair, TokenBucket } from "./token_bucket.ts";
  * advised.
  */
 const PAUSE_MS = 100;
+/**
+ * So many operations are refused before the connection has to rest: a burst hears at once of each
+ * operation that was too much, and only who goes on is slowed.
+ */
+export const REFUSALS_BEFORE_REST = 64;
 
 /** The owner of a rate. */
 export type RateScope = "connection" | "user" | "tenant" | "process";
@@ -222,6 +227,8 @@ export class Rates {
   #excess = 0;
   #paused_ms = 0;
   #advised_ms = 0;
+  /** Operations that were refused since it last had to rest. */
+  #refused = 0;
 
   /** Makes the rates of a connection; only `RateTable` calls it. */
   constructor(table: RateTable, user: Held, tenant: HeldTenant, now_ms: number) {
@@ -240,6 +247,13 @@ export class Rates {
    */
   get floods(): boolean {
     return this.#excess > this.#table.limits.rate_refusals;
+  }
+
+  /** Asked after a refusal: true once for every `REFUSALS_BEFORE_REST` of them. */
+  hasToRest(): boolean {
+    if (++this.#refused < REFUSALS_BEFORE_REST) return false;
+    this.#refused = 0;
+    return true;
   }
 
   /** Takes one operation of `size_bytes`, or takes nothing and returns the refusal. */

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
 import { HttpRates } from "./http_rates.ts";
-import { RateTable } from "./rates.ts";
+import { RateTable, REFUSALS_BEFORE_REST } from "./rates.ts";
 import type { Rates } from "./rates.ts";
 
 const START_MS = 1_700_000_000_000;
@@ -155,6 +155,14 @@ Deno.test("only who goes on floods: a pause as advised forgives, and so does mod
   assert.equal(rates.floods, false, "twice the rate for as long as it likes");
   for (let sent = 0; sent < 1_000 && !rates.floods; sent++) passes(rates, 1, 10, now_ms += 20);
   assert.equal(rates.floods, true, "five times the rate");
+});
+
+Deno.test("a burst is refused at once, and who goes on has to rest now and then", () => {
+  const { open } = testTable({ messages_per_second: 10 });
+  const rates = open("acme", "ann");
+  const rests = Array.from({ length: 3 * REFUSALS_BEFORE_REST }, () => rates.hasToRest());
+  const when = rests.flatMap((rest, at) => rest ? [at + 1] : []);
+  assert.deepEqual(when, [1, 2, 3].map((times) => times * REFUSALS_BEFORE_REST));
 });
 
 Deno.test("a short advice is no excuse: frames of one batch are no pause", () => {
