@@ -2,7 +2,7 @@
  * The scenario of `deno task bench --all`: runs every scenario of the load generator on every target, and
  * shows one table at the end with the goals beside the figures.
  */
-import { text } from "../measure/scenario.ts";
+import { positive, text } from "../measure/scenario.ts";
 import type { OptionValues, Scenario, ScenarioResult } from "../measure/scenario.ts";
 import { renderRows } from "../measure/table.ts";
 import { type FloodEffect, floodGoals, goalsOf, missedGoals, renderGoals } from "./goals.ts";
@@ -71,6 +71,20 @@ function notesOf(all: readonly (readonly [LoadScenario, LoadResults])[]): string
   }).join("\n");
 }
 
+/** What one flood does, as many rounds as every scenario has. */
+async function measureFloods(
+  given: OptionValues,
+  floodOnce: MeasureFlood,
+): Promise<FloodEffect[]> {
+  const quick = given["quick"] === true;
+  const rounds = given["rounds"] === "" ? quick ? 1 : 3 : positive(given, "rounds");
+  const effects: FloodEffect[] = [];
+  for (let round = 0; round < rounds; round++) {
+    effects.push(...await floodOnce(FLOOD_SOCKETS, quick ? 2 : FLOOD_SECONDS));
+  }
+  return effects;
+}
+
 async function run(given: OptionValues, floodOnce: MeasureFlood): Promise<ScenarioResult> {
   const targets = await targetsWith(String(given["targets"]), String(given["with"]));
   const all: (readonly [LoadScenario, LoadResults])[] = [];
@@ -79,7 +93,7 @@ async function run(given: OptionValues, floodOnce: MeasureFlood): Promise<Scenar
     console.error(`\n${renderTable(scenario, results)}\n`);
     all.push([scenario, results]);
   }
-  const floods = await floodOnce(FLOOD_SOCKETS, given["quick"] === true ? 2 : FLOOD_SECONDS);
+  const floods = await measureFloods(given, floodOnce);
   const goals = [
     ...goalsOf(all.flatMap(([, { rows }]) => rows)),
     ...floodGoals(floods),
