@@ -6,7 +6,7 @@ import { measureRecovery, renderRecovery } from "./durable_recover.ts";
 import type { RecoverReport } from "./durable_recover_child.ts";
 import { ALONE, CLUSTER, measureWrites, nameOf, renderWrites, shares } from "./durable_write.ts";
 import type { WriteReport } from "./durable_write_child.ts";
-import { part, type Parts, partsOf } from "../measure/parts.ts";
+import { part, type Parts, runParts } from "../measure/parts.ts";
 import { positive, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 import { renderRows } from "../measure/table.ts";
@@ -81,27 +81,18 @@ function renderAims(aims: readonly DurableAim[]): string {
 }
 
 async function run(values: OptionValues): Promise<ScenarioResult> {
-  const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
   const [clients, missed, rooms] = ["clients", "missed", "rooms"].map((name) =>
     positive(values, name)
   ) as [number, number, number];
   const parts = partsWith(clients, missed, rooms);
-  const names = partsOf(parts, values);
-  const report: Record<string, unknown> = { options: { parts: names, ...effort } };
-  const tables: string[] = [];
-  for (const name of names) {
-    const measured = await parts[name]?.(effort);
-    if (measured === undefined) continue;
-    report[name] = measured.result;
-    tables.push(measured.table);
-  }
+  const { report, tables } = await runParts(parts, values);
   const measured = report as Measured;
   const aims = aimsOf(measured);
-  if (aims.length > 0) tables.push(renderAims(aims));
+  const aimed = aims.length > 0 ? [renderAims(aims)] : [];
   const wrong = (measured.recover?.storms ?? []).flatMap((storm) => storm.wrong);
   return {
     report: { ...report, aims },
-    table: tables.join("\n\n"),
+    table: [...tables, ...aimed].join("\n\n"),
     failure: wrong.length === 0 ? undefined : `clients did not get what they missed: ${wrong}`,
   };
 }

@@ -8,7 +8,14 @@ import { guest } from "../../tests/peers/hostile_bytes.ts";
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
 import type { BurnerOrder, BurnerReport } from "./fairness_driver.ts";
 import { type LoadOptions, loadOptions, type LoadResult, openLoop } from "../measure/open_loop.ts";
-import { positive, ROOT, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
+import {
+  failureOfLost,
+  positive,
+  ROOT,
+  type Scenario,
+  type ScenarioResult,
+  text,
+} from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 import { renderRows } from "../measure/table.ts";
 import { openOnBus } from "../measure/targets.ts";
@@ -157,7 +164,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   return {
     report: { options: { ...options, ...plan }, rows, turns },
     table: renderTable(rows),
-    failure: lost ? "messages were lost; the figures above do not count them" : undefined,
+    failure: failureOfLost(lost),
   };
 }
 

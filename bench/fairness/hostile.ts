@@ -11,7 +11,14 @@ import { policyAdmin } from "../../tests/peers/policy_admin.ts";
 import type { HostileMode, HostileOrder, HostileReport } from "./hostile_driver.ts";
 import { loadOptions, openLoop } from "../measure/open_loop.ts";
 import type { LoadOptions, LoadResult } from "../measure/open_loop.ts";
-import { positive, ROOT, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
+import {
+  failureOfLost,
+  positive,
+  ROOT,
+  type Scenario,
+  type ScenarioResult,
+  text,
+} from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 import { renderRows } from "../measure/table.ts";
 import { openOnBus } from "../measure/targets.ts";
@@ -128,7 +135,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   return {
     report: { options: { ...options, hostile: rates }, rows },
     table: renderTable(rows),
-    failure: lost ? "messages were lost; the figures above do not count them" : undefined,
+    failure: failureOfLost(lost),
   };
 }
 

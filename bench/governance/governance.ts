@@ -5,8 +5,8 @@ import { measureMatch, renderMatch } from "./governance_match.ts";
 import { measureMirror, renderMirror } from "./governance_mirror.ts";
 import { measureShare, renderShare, type ShareReport } from "./governance_share.ts";
 import { measureValidate, renderValidate } from "./governance_validate.ts";
-import { part, type Parts, partsOf } from "../measure/parts.ts";
-import { positive, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
+import { part, type Parts, runParts } from "../measure/parts.ts";
+import { failureOfLost, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 
 const HELP = `governance: what schemas and mirroring cost a message. In turns within one run: the
@@ -36,27 +36,17 @@ function failureOf(share: ShareReport | undefined, bus: readonly BusResult[]): s
   if (differing > 0) return `${differing} ids were decided otherwise by another Shield`;
   const outside = (share?.shares ?? []).some(({ outside_larger }) => outside_larger > 0);
   if (outside) return "a smaller share picked what a larger one did not";
-  const lost = bus.some(({ sent, received }) => sent !== received);
-  return lost ? "messages were lost; the figures above do not count them" : undefined;
+  return failureOfLost(bus.some(({ sent, received }) => sent !== received));
 }
 
 async function run(values: OptionValues): Promise<ScenarioResult> {
-  const names = partsOf(PARTS, values);
-  const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
-  const report: Record<string, unknown> = { options: { parts: names, ...effort } };
-  const tables: string[] = [];
-  for (const name of names) {
-    const measured = await PARTS[name]?.(effort);
-    if (measured === undefined) continue;
-    report[name] = measured.result;
-    tables.push(measured.table);
-  }
+  const { report, tables } = await runParts(PARTS, values);
   const measured = report as GovernanceMeasured & { readonly bus?: readonly BusResult[] };
   const aims = aimsOf(measured);
-  if (aims.length > 0) tables.push(renderGovernanceAims(aims));
+  const aimed = aims.length > 0 ? [renderGovernanceAims(aims)] : [];
   return {
     report: { ...report, aims },
-    table: tables.join("\n\n"),
+    table: [...tables, ...aimed].join("\n\n"),
     failure: failureOf(measured.share, measured.bus ?? []),
   };
 }

@@ -1,5 +1,5 @@
-/** Scenarios of several parts: which parts `--only` asks for, and what a part returns. */
-import { UsageError } from "./scenario.ts";
+/** Scenarios of several parts: which parts `--only` asks for, and their results one after the other. */
+import { positive, UsageError } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
 
 /** The result of a part, and its table. */
@@ -23,8 +23,30 @@ export async function part<T>(measured: Promise<T>, render: (result: T) => strin
   return { result, table: render(result) };
 }
 
+/** The results of the parts that ran. */
+export interface PartResults {
+  /** The result of each part by its name, and `options`. */
+  readonly report: Readonly<Record<string, unknown>>;
+  readonly tables: readonly string[];
+}
+
+/** Runs the parts that `--only` lists, in turn. Throws UsageError for a wrong option. */
+export async function runParts(parts: Parts, values: OptionValues): Promise<PartResults> {
+  const names = partsOf(parts, values);
+  const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
+  const report: Record<string, unknown> = { options: { parts: names, ...effort } };
+  const tables: string[] = [];
+  for (const name of names) {
+    const measured = await parts[name]?.(effort);
+    if (measured === undefined) continue;
+    report[name] = measured.result;
+    tables.push(measured.table);
+  }
+  return { report, tables };
+}
+
 /** The parts that `--only` lists, or all. Throws UsageError for an unknown part. */
-export function partsOf(parts: Parts, values: OptionValues): string[] {
+function partsOf(parts: Parts, values: OptionValues): string[] {
   const asked = String(values["only"]);
   if (asked === "") return Object.keys(parts);
   const names = asked.split(",").map((name) => name.trim());

@@ -34,6 +34,11 @@ export interface Scenario {
   run(values: OptionValues): Promise<ScenarioResult>;
 }
 
+/** Why figures cannot be trusted when a turn of them has lost messages; undefined when none has. */
+export function failureOfLost(is_lost: boolean): string | undefined {
+  return is_lost ? "messages were lost; the figures above do not count them" : undefined;
+}
+
 /** An error for a wrong command line; exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";

@@ -6,8 +6,8 @@ import { measureOverhead, renderOverhead } from "./policy_overhead.ts";
 import { measurePrice, renderPrice } from "./policy_price.ts";
 import { measureTransform, renderTransform } from "./policy_transform.ts";
 import { measureWorst, renderWorst } from "./policy_worst.ts";
-import { part, type Parts, partsOf } from "../measure/parts.ts";
-import { positive, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
+import { part, type Parts, runParts } from "../measure/parts.ts";
+import { type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 
 const HELP = `policy: what policies cost. In turns within one run: the delay of a message under
@@ -33,19 +33,10 @@ const PARTS: Parts = {
 };
 
 async function run(values: OptionValues): Promise<ScenarioResult> {
-  const names = partsOf(PARTS, values);
-  const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
-  const report: Record<string, unknown> = { options: { parts: names, ...effort } };
-  const tables: string[] = [];
-  for (const name of names) {
-    const measured = await PARTS[name]?.(effort);
-    if (measured === undefined) continue;
-    report[name] = measured.result;
-    tables.push(measured.table);
-  }
+  const { report, tables } = await runParts(PARTS, values);
   const aims = aimsOf(report as Measured);
-  if (aims.length > 0) tables.push(renderAims(aims));
-  return { report: { ...report, aims }, table: tables.join("\n\n") };
+  const aimed = aims.length > 0 ? [renderAims(aims)] : [];
+  return { report: { ...report, aims }, table: [...tables, ...aimed].join("\n\n") };
 }
 
 /** The scenario of `deno task bench policy`. */

@@ -5,6 +5,7 @@
 import type { ProcessesPlan, ProcessesRow } from "./processes_child.ts";
 import { runProgram } from "../measure/program.ts";
 import {
+  failureOfLost,
   positive,
   type Scenario,
   type ScenarioResult,
@@ -68,7 +69,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   return {
     report: { options: plan, rounds: rows },
     table: render(rows),
-    failure: lost ? "messages were lost; the figures above do not count them" : undefined,
+    failure: failureOfLost(lost),
   };
 }
 
