@@ -37,7 +37,7 @@ export class Given {
 
   /** Writes and locks in the room: everything it is told is above all before. */
   async desk(client: DurableClient, is_another_life: boolean): Promise<void> {
-    const cmd = async (name: string, more: object = {}) => {
+    const ask = async (name: string, more: object = {}) => {
       const deadline_ms = Date.now() + DEADLINE_MS;
       let answer = await client.ask({ op: "cmd", room: DESK, name, ...more });
       // The Brain may come back later than the Shield.
@@ -45,17 +45,17 @@ export class Given {
         await new Promise((resolve) => setTimeout(resolve, 50));
         answer = await client.ask({ op: "cmd", room: DESK, name, ...more });
       }
+      return answer;
+    };
+    const cmd = async (name: string, more: object = {}) => {
+      const answer = await ask(name, more);
       assert.equal(answer.code, 0, JSON.stringify(answer));
       return answer.result;
     };
     if (this.#version > 0 && is_another_life) {
-      const stale = {
-        name: "room.set",
-        data: { key: "k", value: 0 },
-        expect_version: this.#version,
-      };
-      const refused = await client.ask({ op: "cmd", room: DESK, ...stale });
-      assert.equal(refused.reason, "version-conflict", "a version of an earlier life");
+      const stale = { data: { key: "k", value: 0 }, expect_version: this.#version };
+      const { reason } = await ask("room.set", stale);
+      assert.equal(reason, "version-conflict", "a version of an earlier life");
     }
     const set = await cmd("room.set", { data: { key: "k", value: 1 } });
     assert.ok(set.version > this.#version, `version ${set.version} after ${this.#version}`);
