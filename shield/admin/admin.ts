@@ -29,7 +29,7 @@ export interface AdminContext extends Pick<HttpContext, "authenticator"> {
   /** Every path that takes a token. */
   readonly router: AdminRouter;
   readonly log: Logger;
-  /** The audit log; absent: none is written. */
+  /** The audit log; absent: no log is written. */
   readonly audit?: AuditTrail | undefined;
   /** The rate of each caller; absent: no caller is limited. */
   readonly rates?: AdminRates | undefined;

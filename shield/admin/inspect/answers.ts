@@ -112,7 +112,7 @@ async function rooms({ hub }: Pick<Parts, "hub">, params: unknown) {
   return { rows: items.map(roomRow), total };
 }
 
-/** What is known here of one room. */
+/** What this Shield knows of one room. */
 function room({ hub }: Pick<Parts, "hub">, params: unknown) {
   const { tenant, room } = RoomParam.parse(params);
   const channel = hub.find(tenant, room);

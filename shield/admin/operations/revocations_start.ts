@@ -1,4 +1,4 @@
-/** Puts the revocations of one process together: the bucket, what is held, and the admin API. */
+/** Puts the revocations of one process together: their bucket, their copy in memory, and the admin API. */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
@@ -20,7 +20,7 @@ export interface RevocationsStart {
   readonly node_id: string;
 }
 
-/** Revocations, and their operators' side. */
+/** The revocations of one process, and what its admin API acts on. */
 export interface StartedRevocations {
   /** Not started yet: somebody has to hear of changes first. */
   readonly held: Revocations;

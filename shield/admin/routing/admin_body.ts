@@ -84,7 +84,7 @@ export async function readValue(request: Request, max_bytes: number): Promise<un
   return orRefused(await readBytes(request, max_bytes), "invalid-settings");
 }
 
-/** The value beside its text, for whoever passes on parts of it as they were written. */
+/** The JSON value of a body and its text, for handlers that pass on parts of the text unchanged. */
 export async function readValueAndText(
   request: Request,
   max_bytes: number,
@@ -97,7 +97,7 @@ export async function readValueAndText(
   };
 }
 
-/** Throws, with that reason, unless the bytes are JSON that means the same to everybody. */
+/** Throws with `reason` unless every JSON reader takes the same value from the bytes. */
 function orRefused(bytes: Uint8Array, reason: "invalid-settings" | "malformed-body"): unknown {
   try {
     return parseStrictJsonBytes(bytes);
@@ -106,7 +106,7 @@ function orRefused(bytes: Uint8Array, reason: "invalid-settings" | "malformed-bo
   }
 }
 
-/** With the runtime's words, which show the place: an operator sees nothing but their own text. */
+/** The refusal in the runtime's words, which show the place in the text that the admin has sent. */
 function problemOf(cause: unknown): string {
   if (!(cause instanceof Error)) return "it is not JSON";
   return cause.cause instanceof Error ? `${cause.message}: ${cause.cause.message}` : cause.message;

@@ -9,7 +9,7 @@ import type { Admin, RouteScope } from "./admin_scope.ts";
 import { bodyOf } from "../../openapi/openapi_parts.ts";
 import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
 
-/** A request without its body: only what a route declares to read it can (`withBody`). */
+/** A request without its body: a handler gets the body only by `withBody`, which describes it. */
 export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">;
 
 /** One request of an admin, taken apart. */
@@ -42,8 +42,8 @@ interface Described {
 
 /**
  * One method of one path, and what it is about; without a scope it is for operators. Parameters that
- * `about.query` does not name are refused before the handler runs: one that is overlooked, such as a
- * `dry_run` that there is not, would let the rest happen.
+ * `about.query` does not name are refused before the handler runs. A handler that overlooked one, such
+ * as a `dry_run` that does not exist, would do what the caller did not want.
  */
 export type AdminMethod<C> =
   & Described
@@ -58,13 +58,13 @@ export type AdminMethod<C> =
     }
   );
 
-/** A body: what it may be, and what reads it as that. */
+/** A body of a request: its description, and the function that reads it. */
 export interface RouteBody<C, B> extends DescribedBody {
-  /** Rejects with what refuses it. */
+  /** Reads the body of a request. Rejects with the refusal of a body that is not as described. */
   readonly read: (request: Request, context: C) => Promise<B>;
 }
 
-/** A body of JSON: `read` is given the very schema that describes it. */
+/** A body of JSON: `read` gets the same schema that describes the body. */
 export function jsonBody<C, Z extends z.ZodType>(
   schema: Z,
   read: (request: Request, schema: Z, context: C) => Promise<z.output<Z>>,
@@ -76,7 +76,7 @@ export function jsonBody<C, Z extends z.ZodType>(
 }
 
 function readBody<C, B>({ read }: RouteBody<C, B>, context: C, call: AdminCall): Promise<B> {
-  // It is the whole request; the type hides its body from handlers.
+  // The call has the whole request; only its type hides the body from handlers.
   return read(call.request as Request, context);
 }
 

@@ -1,6 +1,6 @@
 /**
  * What an admin may act on: the whole bus, or one tenant only. Pure decisions. The route tables say
- * what each route is about; `admin_routes.ts` reads its tenant.
+ * what each route is about; `admin_router.ts` finds the tenant that a request names.
  */
 import { ArqonError } from "@arqon/proto";
 import type { AdminRates } from "../operations/admin_rates.ts";
@@ -35,11 +35,11 @@ export interface Admin {
   readonly expires_ms: number;
   /** The one tenant that it may act on; undefined: it operates the whole bus. */
   readonly only_tenant: string | undefined;
-  /** As its token and its connection have it. */
+  /** The identity of the token, and the address of the connection. */
   readonly client: Client;
   /** The audit log for what it does; absent: there is none. */
   readonly audit?: AuditTrail | undefined;
-  /** Absent: as often as it likes. */
+  /** The rate of its changes; absent: it has none. */
   readonly rates?: Pick<AdminRates, "takeChange"> | undefined;
   /** The queue of checks for its uploads; absent: they do not wait. */
   readonly checks?: Pick<CheckQueue, "run"> | undefined;

@@ -43,7 +43,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "GET /v1/audit/entries": "audit.export",
 };
 
-/** These change nothing and read nothing of others': only their refusals are of interest. */
+/** Actions that change nothing and read no data of users: only their refusals are recorded. */
 const REFUSALS_ONLY = new Set([
   "schema.check",
   "schema.validate",

@@ -1,6 +1,6 @@
 /**
- * One queue of checks for each tenant: what its admins upload waits behind each other, and tenants take
- * turns. So nobody's uploads wait behind all of another tenant's. What a check does is its caller's.
+ * One queue of checks for each tenant: uploads of its admins wait behind each other, and tenants take
+ * turns. So no upload waits behind all uploads of another tenant. The caller says what a check does.
  */
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";

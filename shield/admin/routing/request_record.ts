@@ -1,7 +1,6 @@
 /**
- * One request on its way through the routes of the admin API, as rates and audit log see it: what it is
- * called when its route is known, that it begins when it may, and how it ended. Decides nothing about
- * what a request may do.
+ * One request to the admin API, as rates and audit log see it: its action, once the route is known; its
+ * beginning, once it is allowed; and its outcome. Nothing here decides what a request may do.
  */
 import type { Admin } from "./admin_scope.ts";
 import { aboutOf, actionOf } from "./audit_actions.ts";
