@@ -55,12 +55,12 @@ export const COSTS: Costs = {
   delivery_us: { calm: 8.5, busy: 6.7 },
   ping_us: { calm: 25, busy: 12.3 },
   nats_us: { calm: 23, busy: 8 },
-  // reliability.md, "Everybody drops and returns at once".
+  // docs/reliability.md, "Everybody drops and returns at once".
   handshake_us: 450,
-  // reliability.md, "A hundred thousand connections": six processes.
+  // docs/reliability.md, "A hundred thousand connections": six processes.
   process_bytes: 136e6,
   idle_bytes: 20.6e3,
-  // reliability.md, the soak: 10,000 connections, 5,000 messages a second.
+  // docs/reliability.md, the soak: 10,000 connections, 5,000 messages a second.
   busy_bytes: 78.3e3,
   busy_messages_per_s: 0.5,
   guard_share: 0.45,
