@@ -36,7 +36,8 @@ Deno.test("a crowded folder is reported", () => {
     imports: [],
   }));
   assert.deepEqual(checkFolders(files.slice(1), PACKAGES), []);
-  assert.match(checkFolders(files, PACKAGES)[0]?.message ?? "", /29 product files/);
+  const [crowded] = checkFolders(files, PACKAGES);
+  assert.ok(crowded?.message.startsWith(`${files.length} product files`), crowded?.message);
 });
 
 Deno.test("no folder stands twice in the table", () => {
