@@ -90,6 +90,8 @@ function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
   return { outcomes: [ran], added_headers: [], logs: [] };
 }
 
+const NO_REPLY: WorkerReply = { outcomes: [], added_headers: [], logs: [] };
+
 /** Makes the function that runs requests on one instance. */
 function createRunner(options: TrialOptions): (request: EvaluateRequest) => WorkerReply {
   const instances = createInstances(1);
@@ -100,10 +102,12 @@ function createRunner(options: TrialOptions): (request: EvaluateRequest) => Work
   const chain = [ENTRY];
   const limit_bytes = options.config.policy.payload_bytes;
   return (request) => {
-    const { facts, payload, hook, tenant_id } = request;
+    const { payload, hook, tenant_id } = request;
     if (payload.length > limit_bytes) return tooLarge(payload.length, limit_bytes);
     const rest = { generation: 0, id: 0, deadline_ms: Infinity };
-    const facts_bytes = encodeFacts(facts()).length;
+    const known = request.facts();
+    const facts_bytes = encodeFacts(known).length;
+    const facts = () => known;
     return runChain(runner, { ...rest, hook, tenant_id, chain, facts, facts_bytes, payload });
   };
 }
@@ -151,7 +155,7 @@ function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): Trial
 /** Makes a trial of a policy, ready for operations. */
 export function createTrial(options: TrialOptions): Trial {
   const run = createRunner(options);
-  let reply: WorkerReply = { outcomes: [], added_headers: [], logs: [] };
+  let reply = NO_REPLY;
   const binding: PolicyBinding = {
     name: NAME,
     sha256: "",
@@ -193,6 +197,7 @@ export function createTrial(options: TrialOptions): Trial {
   }
 
   return async (operation) => {
+    reply = NO_REPLY;
     let refused: unknown;
     try {
       await ask(operation);
@@ -201,7 +206,8 @@ export function createTrial(options: TrialOptions): Trial {
     }
     if (refused !== undefined && !(refused instanceof ArqonError)) throw refused;
     const [ran] = reply.outcomes;
-    if (ran === undefined) throw new TypeError("the policy was not asked");
+    // An envelope that no gateway takes is refused before a policy is asked.
+    if (ran === undefined) throw refused ?? new TypeError("the policy was not asked");
     return outcome(ran, reply, refused);
   };
 }

@@ -61,7 +61,7 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/deno", "run", "--no-prompt", "--cached-only", "--frozen", \
   "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring,--heap-growing-percent=300", \
   "--unstable-worker-options", "--unstable-net", "--unstable-no-legacy-abort", \
-  "--ignore-env", "--allow-run=deno", "--allow-net", "--allow-read", "--allow-sys=statfs", \
+  "--unstable-lazy-dynamic-imports", "--ignore-env", "--allow-run=deno", "--allow-net", "--allow-read", "--allow-sys=statfs", \
   "--allow-write=/data,/keys,/tmp", \
   "--allow-env=INIT_CWD,CI,NO_COLOR,HOME,XDG_CONFIG_HOME,APPDATA,ARQON_CALLED_AS,npm_command", "arq/main.ts"]
 CMD ["--help"]

@@ -48,7 +48,10 @@ Deno.test("the SDK on JSR imports the protocol by name and version, not by a pat
     assert(success, new TextDecoder().decode(stderr));
     assert.deepEqual([...jsr.uploads.keys()], ["proto", "sdk"]);
     const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-    const connection = await textOf(jsr.uploads.get("sdk") ?? new Uint8Array(), "connection.ts");
+    const connection = await textOf(
+      jsr.uploads.get("sdk") ?? new Uint8Array(),
+      "connection/connection.ts",
+    );
     assert(connection.includes(` from "jsr:@arqon/proto@^${version}"`), connection.slice(0, 600));
     assert(!connection.includes(' from "../../'));
   } finally {
