@@ -68,13 +68,19 @@ Deno.test("a log deleted under a running Shield: live subscribers hear of it and
   const offset = await publishAnyhow(publisher, "log-1", "of the new log");
   const { signal } = await reader.told();
   assert.deepEqual([signal?.kind, signal?.reason], ["GAP", "epoch-changed"]);
-  const next = await reader.told();
-  assert.deepEqual([next.data, next.offset], ["of the new log", offset]);
+  const more = await publishAnyhow(publisher, "log-1", "more");
+  let next = await reader.told();
+  // A Shield that asks the new log before its first message comes has told the loss of that one too.
+  if (next.offset === offset) {
+    assert.equal(next.data, "of the new log");
+    next = await reader.told();
+  }
+  assert.deepEqual([next.data, next.offset], ["more", more]);
   using back = await open(bus);
   const answer = await back.join("log-1", { after_offset: offsets[4], epoch });
   assert.deepEqual([answer.recovered, answer.reason], [false, "epoch-changed"]);
   assert.notEqual(answer.epoch, epoch);
-  assert.equal(answer.offset, offset);
+  assert.equal(answer.offset, more);
 });
 
 Deno.test("a full log refuses with 503, and everything that was acknowledged is in it", async () => {
