@@ -11,6 +11,7 @@ import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
 import { POLICY_SCHEMAS, VERSION } from "../openapi/openapi_policies.ts";
 import { SETTINGS_SCHEMAS } from "../openapi/openapi_settings.ts";
 import { SCOPE_TEXTS } from "./openapi_scopes.ts";
+import { templateNames } from "../../shared/path_template.ts";
 import { listedRoutes } from "./route_list.ts";
 
 const TAGS: Readonly<Record<string, string>> = {
@@ -38,7 +39,7 @@ const PARTS: Readonly<Record<string, Parameter>> = {
 
 /** The parts of a path. Throws TypeError for one that is not described. */
 function partsOf(template: string): Parameter[] {
-  return [...template.matchAll(/\{([a-z]+)\}/g)].map(([, name = ""]) => {
+  return templateNames(template).map((name) => {
     const part = PARTS[name];
     if (part === undefined) throw new TypeError(`${template}: nobody says what {${name}} is`);
     return part;

@@ -10,6 +10,7 @@ import { commandAbout } from "./openapi_commands.ts";
 import { FIELD, USER } from "./members.ts";
 import { ANSWERS } from "./openapi_answers.ts";
 import { LISTENER_ROUTES, OWN_ROUTES } from "./own_routes.ts";
+import { templateNames } from "../../shared/path_template.ts";
 import type { DescribedRoute } from "./route.ts";
 
 const TAGS: Readonly<Record<string, string>> = {
@@ -49,8 +50,7 @@ const PARTS: Readonly<Record<string, Parameter>> = {
 };
 
 function partsOf(template: string): Parameter[] {
-  const names = [...template.matchAll(/\{([a-z]+)\}/g)].map(([, name = ""]) => name);
-  return names.flatMap((name) => PARTS[name] ?? []);
+  return templateNames(template).flatMap((name) => PARTS[name] ?? []);
 }
 
 function paths(): Record<string, Record<string, Schema>> {

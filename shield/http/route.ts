@@ -6,6 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Caller, Client } from "../message/caller.ts";
 import type { OperationOptions, RouteAbout } from "../openapi/openapi_parts.ts";
+import { templateNames, templateShape } from "../../shared/path_template.ts";
 import { policyHeaders } from "../auth/request_headers.ts";
 
 /** One request of a client whose token was good. */
@@ -50,8 +51,6 @@ interface CompiledPath {
   readonly methods: Map<string, ClientHandler>;
 }
 
-const NAME = /\{([a-z_]+)\}/g;
-
 /** The routes, looked up by path. */
 export class ClientTable {
   readonly #paths = new Map<string, CompiledPath>();
@@ -59,8 +58,8 @@ export class ClientTable {
   constructor(routes: Iterable<ClientRoute>) {
     for (const { method, template, answer } of routes) {
       const path = this.#paths.get(template) ?? {
-        shape: new RegExp(`^${template.replaceAll(NAME, "([^/]*)")}$`),
-        names: [...template.matchAll(NAME)].map(([, name = ""]) => name),
+        shape: templateShape(template, "[^/]*"),
+        names: templateNames(template),
         methods: new Map(),
       };
       this.#paths.set(template, path);

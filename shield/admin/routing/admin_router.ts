@@ -9,6 +9,7 @@ import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
 import type { AdminCall, ServedRoute } from "./admin_routes.ts";
 import { requireScope } from "./admin_scope.ts";
 import type { Admin, RouteScope } from "./admin_scope.ts";
+import { templateNames, templateShape } from "../../../shared/path_template.ts";
 import { requireId, requireKnown } from "./query.ts";
 import { RequestRecord } from "./request_record.ts";
 
@@ -25,12 +26,10 @@ interface FoundRoute {
   readonly names: Readonly<Record<string, string>>;
 }
 
-const NAME = /\{([a-z]+)\}/g;
-
 function compiled(template: string): CompiledPath {
   return {
-    shape: new RegExp(`^${template.replaceAll(NAME, "([^/]+)")}$`),
-    names: [...template.matchAll(NAME)].map(([, name = ""]) => name),
+    shape: templateShape(template, "[^/]+"),
+    names: templateNames(template),
     methods: new Map(),
   };
 }
