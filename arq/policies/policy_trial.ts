@@ -16,7 +16,7 @@ import type {
   PolicyFault,
 } from "../../shield/policy/abi/policy.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
-import { encodeFacts } from "../../shield/policy/ring/ring_message.ts";
+import { requestInPlace } from "../../shield/policy/ring/ring_message.ts";
 import type { ChainOutcome, WorkerReply } from "../../shield/policy/ring/ring_message.ts";
 import { runChain } from "../../shield/policy/worker/worker_chain.ts";
 import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
@@ -76,7 +76,7 @@ export type Trial = (operation: TrialOperation) => Promise<TrialOutcome>;
 
 const MODULE = 1;
 const NAME = "policy";
-const ENTRY = { module: MODULE, name: NAME, mode: "enforce" } as const;
+const ENTRY = { module: MODULE, name: NAME, mode: "enforce", asks: true } as const;
 const CONNECTION = "trial";
 const REMOTE_IP = "127.0.0.1";
 
@@ -102,13 +102,9 @@ function createRunner(options: TrialOptions): (request: EvaluateRequest) => Work
   const chain = [ENTRY];
   const limit_bytes = options.config.policy.payload_bytes;
   return (request) => {
-    const { payload, hook, tenant_id } = request;
+    const { payload } = request;
     if (payload.length > limit_bytes) return tooLarge(payload.length, limit_bytes);
-    const rest = { generation: 0, id: 0, deadline_ms: Infinity };
-    const known = request.facts();
-    const facts_bytes = encodeFacts(known).length;
-    const facts = () => known;
-    return runChain(runner, { ...rest, hook, tenant_id, chain, facts, facts_bytes, payload });
+    return runChain(runner, requestInPlace(request, chain));
   };
 }
 

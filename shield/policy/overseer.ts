@@ -77,12 +77,8 @@ const decoder = new TextDecoder();
 /** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Overseer {
   const { chainFor } = options;
-  const judged = (
-    question: Question,
-    verdict: Verdict,
-    envelope: ScannedEnvelope | undefined,
-  ): readonly HeaderPair[] => {
-    const { caller, tenant_id } = question;
+  const judged = (question: Question, verdict: Verdict): readonly HeaderPair[] => {
+    const { caller, tenant_id, envelope } = question;
     options.onVerdict?.(question, verdict.outcomes);
     options.onJudged?.(envelope ?? caller, verdict);
     if (envelope !== undefined && options.candidates !== undefined) {
@@ -95,8 +91,8 @@ export function createOverseer(options: OverseerOptions): Overseer {
   const bare = (caller: Caller, hook: Hook, room_id: string): Promise<void> | undefined => {
     const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
     if (chain.length === 0) return undefined;
-    const question = new Question(hook, caller, chain, room_id, EMPTY, options.now());
-    return options.evaluate(question).then((verdict) => void judged(question, verdict, undefined));
+    const question = new Question(hook, caller, chain, room_id, options.now());
+    return options.evaluate(question).then((verdict) => void judged(question, verdict));
   };
   return {
     onConnect: (caller) => bare(caller, "on_connect", ""),
@@ -106,15 +102,16 @@ export function createOverseer(options: OverseerOptions): Overseer {
       const key = shareKey(envelope, caller);
       const chain = chainFor(tenant_id, "on_message", envelope.room_id, key);
       if (chain.length === 0) return undefined;
-      const question = new MessageQuestion(caller, chain, envelope, options.now());
+      const { room_id } = envelope;
+      const question = new Question("on_message", caller, chain, room_id, options.now(), envelope);
       const verdict = options.evaluateInline?.(question);
-      if (verdict !== undefined) return judged(question, verdict, envelope);
-      return options.evaluate(question).then((verdict) => judged(question, verdict, envelope));
+      if (verdict !== undefined) return judged(question, verdict);
+      return options.evaluate(question).then((verdict) => judged(question, verdict));
     },
   };
 }
 
-/** A question to policies about an operation that is no message. */
+/** A question to policies. What only some of them ask for is made when one does. */
 class Question implements EvaluateRequest {
   readonly hook: Hook;
   readonly tenant_id: string;
@@ -125,84 +122,49 @@ class Question implements EvaluateRequest {
   readonly room_id: string;
   /** Unix ms. */
   readonly asked_ms: number;
+  /** The message, where it is about one. */
+  readonly envelope: ScannedEnvelope | undefined;
 
   constructor(
     hook: Hook,
     caller: Caller,
     chain: readonly PolicyBinding[],
     room_id: string,
-    payload: Uint8Array,
     asked_ms: number,
+    envelope?: ScannedEnvelope,
   ) {
+    const body = envelope?.event ?? envelope?.command;
     this.hook = hook;
     this.tenant_id = caller.identity.tenant_id;
     this.connection_id = caller.connection_id;
     this.chain = chain;
-    this.payload = payload;
+    this.payload = body === undefined
+      ? EMPTY
+      : envelope!.bytes.subarray(body.data_start, body.data_end);
     this.caller = caller;
     this.room_id = room_id;
     this.asked_ms = asked_ms;
+    this.envelope = envelope;
   }
 
   /** What the caller sent with the operation; a client's own `x-arqon-*` is never found. */
   facts(): PolicyFacts {
-    const { caller: { identity, request_headers, remote_ip } } = this;
-    const sent = [...this.sentHeaders(), ...request_headers].filter((pair) => !isReserved(pair));
+    const { envelope, caller: { identity, request_headers, remote_ip } } = this;
+    const own = envelope === undefined ? [] : envelopeHeaders(envelope);
+    const sent = [...own, ...request_headers].filter((pair) => !isReserved(pair));
+    const body = envelope?.event ?? envelope?.command;
     const headers: HeaderPair[] = [
       ...sent,
       ["x-arqon-hook", this.hook],
       ["x-arqon-tenant", identity.tenant_id],
       ["x-arqon-room", this.room_id],
       ["x-arqon-user", identity.user_id],
-      ["x-arqon-type", this.type()],
-      ["x-arqon-content-type", this.contentType()],
+      ["x-arqon-type", envelope?.event?.type ?? envelope?.command?.name ?? ""],
+      ["x-arqon-content-type", body?.content_type ?? ""],
       ["x-arqon-remote-ip", remote_ip],
       ["x-arqon-now-ms", String(this.asked_ms)],
     ];
     return { headers, claims: identity.claims };
-  }
-
-  /** The headers of the operation itself. */
-  sentHeaders(): readonly HeaderPair[] {
-    return [];
-  }
-
-  type(): string {
-    return "";
-  }
-
-  contentType(): string {
-    return "";
-  }
-}
-
-/** A question about a message. */
-class MessageQuestion extends Question {
-  readonly #envelope: ScannedEnvelope;
-
-  constructor(
-    caller: Caller,
-    chain: readonly PolicyBinding[],
-    envelope: ScannedEnvelope,
-    asked_ms: number,
-  ) {
-    const { bytes, room_id } = envelope;
-    const body = envelope.event ?? envelope.command;
-    const payload = body === undefined ? EMPTY : bytes.subarray(body.data_start, body.data_end);
-    super("on_message", caller, chain, room_id, payload, asked_ms);
-    this.#envelope = envelope;
-  }
-
-  override sentHeaders(): readonly HeaderPair[] {
-    return envelopeHeaders(this.#envelope);
-  }
-
-  override type(): string {
-    return this.#envelope.event?.type ?? this.#envelope.command?.name ?? "";
-  }
-
-  override contentType(): string {
-    return (this.#envelope.event ?? this.#envelope.command)?.content_type ?? "";
   }
 }
 

@@ -7,7 +7,7 @@
 import type { Config } from "../../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import { type ChainEntry, encodeFacts, type WorkerReply } from "../ring/ring_message.ts";
+import { type ChainEntry, requestInPlace, type WorkerReply } from "../ring/ring_message.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { type ChainRunner, runChain } from "../worker/worker_chain.ts";
 import { createInstances, type Instances } from "../worker/worker_instances.ts";
@@ -172,7 +172,7 @@ function createInlineTier(options: InlineOptions): InlineTier {
       const chain = chainOf(request);
       const made = chain && prepare(instances, tenant_id, chain, charge);
       if (chain === undefined || made === undefined) return undefined;
-      const reply = withInstances(runChain(runner, asWorker(request, chain)), made);
+      const reply = withInstances(runChain(runner, requestInPlace(request, chain)), made);
       if (reply.outcomes.every(({ fault }) => fault === undefined)) return { chain, reply };
       const ran = reply.outcomes.map(({ units }) => units);
       undo(tenant_id, chain, sumOf(ran) + sumOf(made));
@@ -196,14 +196,4 @@ function withInstances(reply: WorkerReply, made: readonly number[]): WorkerReply
   if (made.every((units) => units === 0)) return reply;
   const outcomes = reply.outcomes.map((ran, place) => ({ ...ran, instance_units: made[place]! }));
   return { ...reply, outcomes };
-}
-
-/** The request as a worker reads it, at the same price for its facts. */
-function asWorker(request: EvaluateRequest, chain: readonly ChainEntry[]) {
-  const { hook, tenant_id, payload } = request;
-  const asks = chain.some((entry) => entry.asks);
-  const facts = asks ? request.facts() : { headers: [], claims: {} };
-  const facts_bytes = asks ? encodeFacts(facts).length : 0;
-  const nobody = { generation: 0, id: 0, deadline_ms: 0 };
-  return { ...nobody, hook, tenant_id, chain, facts: () => facts, facts_bytes, payload };
 }

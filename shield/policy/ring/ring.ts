@@ -1,7 +1,8 @@
 /**
  * A bounded queue of byte records in shared memory, for one writer and one reader on two threads. Many
- * records are put and taken for one wake-up. It moves bytes; their meaning is `ring_message.ts`. No guest can reach it: guests see only their own
- * memory. Positions count up modulo 2^32, and the capacity is a power of two.
+ * records are put and taken for one wake-up. It moves bytes; their meaning is `ring_message.ts`. No guest
+ * can reach it: guests see only their own memory. Positions count up modulo 2^32, and the capacity is a
+ * power of two.
  */
 
 /** Places in the control words. */

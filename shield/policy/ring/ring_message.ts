@@ -113,14 +113,27 @@ function tenantBytes(tenant_id: string): Uint8Array {
 }
 
 function tenantOf(bytes: Uint8Array, start: number, end: number): string {
-  let at = start;
   const known = read.bytes;
-  if (known.length === end - start) { while (at < end && bytes[at] === known[at - start]) at++; }
-  if (at < end || known.length !== end - start) {
+  let same = 0;
+  while (same < known.length && bytes[start + same] === known[same]) same++;
+  if (same !== end - start || same !== known.length) {
     read.bytes = bytes.slice(start, end);
     read.tenant_id = decoder.decode(read.bytes);
   }
   return read.tenant_id;
+}
+
+/** A request as a worker reads it, for a chain that runs where it was asked: at the same price for its facts. */
+export function requestInPlace(
+  request: EvaluateRequest,
+  chain: readonly ChainEntry[],
+): WorkerRequest {
+  const { hook, tenant_id, payload } = request;
+  const asks = chain.some((entry) => entry.asks);
+  const facts = asks ? request.facts() : NO_FACTS;
+  const facts_bytes = asks ? encodeFacts(facts).length : 0;
+  const nobody = { generation: 0, id: 0, deadline_ms: Infinity };
+  return { ...nobody, hook, tenant_id, chain, facts: () => facts, facts_bytes, payload };
 }
 
 /** The memory for the next head; it grows, and never leaves this thread. */

@@ -3,6 +3,7 @@
  * within a budget for all of them, since no other request has a turn meanwhile. Headers that one policy
  * adds are seen by the next. Knows no ring and no clock of its own.
  */
+import type { HeaderPair } from "../../message/caller.ts";
 import type { GuestOutcome } from "../abi/host_abi.ts";
 import type { GuestRequest } from "../abi/host_functions.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "../abi/host_headers.ts";
@@ -32,7 +33,6 @@ export interface ChainRunner {
 /** The most characters of all log lines of one reply; what comes after is dropped. */
 const LOG_CHARACTERS = 131_072;
 
-type HeaderPair = readonly [name: string, value: string];
 const NO_HEADERS: readonly HeaderPair[] = [];
 
 /** The headers that the chain has added, the last of each name, as guests see them. */
