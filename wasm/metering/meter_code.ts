@@ -184,9 +184,8 @@ interface ExtraLocals {
   readonly size: number;
   /** Keeps the units left (i64). */
   readonly fuel: number;
-  /** Keep a float while it is compared with itself. */
-  readonly f32: number;
-  readonly f64: number;
+  /** The code behind an instruction whose NaN shows, by the type that it gives; with a local of its own. */
+  readonly canonical: ReadonlyMap<ValueType, readonly Instruction[]>;
   readonly groups: readonly LocalGroup[];
 }
 
@@ -206,9 +205,9 @@ function extraLocals(body: FunctionBody, first: number): ExtraLocals {
   const size = take(body.code.some(({ op }) => sizeRate(op) !== undefined), ValueType.I32);
   const fuel = take(body.code.some(({ op }) => op === Op.LOOP), ValueType.I64);
   const shown = new Set(body.code.map(({ op }, index) => shownNanType(op, opAfter(body, index))));
-  const f32 = take(shown.has(ValueType.F32), ValueType.F32);
-  const f64 = take(shown.has(ValueType.F64), ValueType.F64);
-  return { size, fuel, f32, f64, groups };
+  const floats = [ValueType.F32, ValueType.F64].filter((type) => shown.has(type));
+  const canonical = new Map(floats.map((type) => [type, canonicalNan(type, take(true, type))]));
+  return { size, fuel, canonical, groups };
 }
 
 /** The code being written for one body. */
@@ -229,10 +228,7 @@ class Writer {
     this.#target = target;
     this.#size_local = extra.size;
     this.#fuel_local = extra.fuel;
-    this.#canonical = new Map([
-      [ValueType.F32, canonicalNan(ValueType.F32, extra.f32)],
-      [ValueType.F64, canonicalNan(ValueType.F64, extra.f64)],
-    ]);
+    this.#canonical = extra.canonical;
     this.#wrapped = wrapped;
   }
 

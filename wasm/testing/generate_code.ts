@@ -4,7 +4,7 @@
  */
 import { type Instruction, instruction, plain, ValueType } from "../module/module.ts";
 import { EMPTY_BLOCK, Op, OPCODES } from "../module/opcodes.ts";
-import { BULK, LOADS, NUMERIC, SPECIAL_F32, SPECIAL_F64, STORES } from "./generate_ops.ts";
+import { BULK, LOADS, NUMERIC, specialConstant, STORES } from "./generate_ops.ts";
 import { type Sketch, type Tape, TYPES } from "./tape.ts";
 
 const { I32, I64, F32, F64, FUNCREF } = ValueType;
@@ -40,10 +40,8 @@ class Code {
   /** A NaN, an infinity or a zero, now and then, where their bits may show. */
   #special(type: ValueType): boolean {
     if (this.#sketch.nan_bits === "hidden" || !this.#tape.oneIn(3)) return false;
-    if (type === F32) this.#push(Op.F32_CONST, this.#tape.one(SPECIAL_F32));
-    else if (type === F64) {
-      this.out.push(instruction(Op.F64_CONST, 0, 0, this.#tape.one(SPECIAL_F64)));
-    } else return false;
+    if (type !== F32 && type !== F64) return false;
+    this.out.push(specialConstant(this.#tape, type));
     return true;
   }
 

@@ -11,7 +11,7 @@ import {
   type WasmModule,
 } from "../module/module.ts";
 import { Op, OPCODES } from "../module/opcodes.ts";
-import { SPECIAL_F32, SPECIAL_F64 } from "./generate_ops.ts";
+import { specialConstant } from "./generate_ops.ts";
 import type { Tape } from "./tape.ts";
 
 const { F32, F64 } = ValueType;
@@ -38,11 +38,7 @@ function pushValue(out: Instruction[], tape: Tape, type: Float, depth: number): 
   const address = 8 * tape.below(STORES);
   const choice = depth === 0 ? tape.below(2) : tape.below(8);
   if (choice === 0) {
-    out.push(
-      type === F32
-        ? instruction(Op.F32_CONST, tape.one(SPECIAL_F32))
-        : instruction(Op.F64_CONST, 0, 0, tape.one(SPECIAL_F64)),
-    );
+    out.push(specialConstant(tape, type));
   } else if (choice === 1) {
     out.push(
       instruction(Op.I32_CONST, address),

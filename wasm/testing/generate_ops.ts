@@ -2,8 +2,9 @@
  * The instructions that the generator of random code chooses from, by what they give. What shows the bits
  * of a NaN is apart, since the interpreter does not keep those. For tests only.
  */
-import { ValueType } from "../module/module.ts";
+import { type Instruction, instruction, ValueType } from "../module/module.ts";
 import { Op, OPCODES } from "../module/opcodes.ts";
+import type { Tape } from "./tape.ts";
 
 const { I32, I64, F32, F64 } = ValueType;
 const NUMBERS = [I32, I64, F32, F64] as const;
@@ -41,12 +42,19 @@ export const STORES = {
   shown: [...INTEGER_STORES, [F32, 0x38], [F64, 0x39], [F32, 0x38], [F64, 0x39]] as const,
 } as const;
 /** Bits of an f32: NaNs quiet and signalling, infinities and zeros, whose sums and products are NaNs. */
-export const SPECIAL_F32 = [0x7fc0_0000, 0xffc0_0001, 0x7fa0_0000, 0x7f80_0000, 0xff80_0000, 0];
+const SPECIAL_F32 = [0x7fc0_0000, 0xffc0_0001, 0x7fa0_0000, 0x7f80_0000, 0xff80_0000, 0];
 /** The same of an f64. */
-export const SPECIAL_F64 = [
+const SPECIAL_F64 = [
   ...[0x7ff8_0000_0000_0000n, 0xfff8_0000_0000_0001n, 0x7ff4_0000_0000_0000n],
   ...[0x7ff0_0000_0000_0000n, 0xfff0_0000_0000_0000n, 0n],
 ];
+
+/** A constant of the float type with such bits. */
+export function specialConstant(tape: Tape, type: typeof F32 | typeof F64): Instruction {
+  return type === F32
+    ? instruction(Op.F32_CONST, tape.one(SPECIAL_F32))
+    : instruction(Op.F64_CONST, 0, 0, tape.one(SPECIAL_F64));
+}
 
 /** Bulk and table instructions that leave nothing. */
 export const BULK = [
