@@ -63,8 +63,8 @@ export class WireTurn {
   /** The message whose frame was made last, and that frame. */
   #message: string | Uint8Array<ArrayBuffer> | undefined;
   #frame: Uint8Array<ArrayBuffer> | undefined;
-  /** The same for frames that have to wait. */
-  #kept_message: string | Uint8Array<ArrayBuffer> | undefined;
+  /** The same for binary frames that have to wait. */
+  #kept_message: Uint8Array<ArrayBuffer> | undefined;
   #kept_frame: Uint8Array<ArrayBuffer> | undefined;
   /**
    * The message that was compressed last, and its frames by the window of those who take it compressed.
@@ -87,11 +87,11 @@ export class WireTurn {
 
   /** As `frameOf`, for a frame that waits: it holds no memory beside its own. */
   keptFrameOf(message: string | Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    // The frame of a text has a buffer of its own anyway.
+    if (typeof message === "string") return this.frameOf(message);
     if (this.#kept_frame !== undefined && this.#kept_message === message) return this.#kept_frame;
     this.#kept_message = message;
-    return this.#kept_frame = typeof message === "string"
-      ? encodeFrame(TEXT, encoder.encode(message))
-      : encodeFrame(BINARY, message);
+    return this.#kept_frame = encodeFrame(BINARY, message);
   }
 
   /** The frame of a run, compressed where that makes it shorter. */

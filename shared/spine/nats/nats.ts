@@ -13,6 +13,7 @@ import {
   assertQueue,
   assertSize,
   assertSubject,
+  hasWildcard,
   headerBytes,
 } from "../contract/check.ts";
 import { assertBucket } from "../contract/kv_key.ts";
@@ -163,7 +164,7 @@ class NatsSpine implements Spine {
     assertPattern(pattern);
     if (options.queue !== undefined) assertQueue(options.queue);
     const { log } = this.#link;
-    const shown = pattern.includes("*") || pattern.includes(">") ? undefined : pattern;
+    const shown = hasWildcard(pattern) ? undefined : pattern;
     const copy = options.copy ?? (options.reads_only === true ? viewOf : copyOf);
     let closed = false;
     const subscription = this.#wire.subscribe(
