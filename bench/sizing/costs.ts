@@ -42,8 +42,9 @@ export interface Costs {
 }
 
 /**
- * Busy: echo over NATS, 10,000/s, is a publish, an arrival and a delivery, 32.6 µs; with 10 and 100 receivers
- * one message costs 93 and 692 µs, so that a delivery is 6.7 µs and the rest 25.9 (issue 25, quiet machine).
+ * Busy: echo over NATS, 10,000/s, is a publish, an arrival and a delivery that is alone, 32.6 µs, of which the
+ * delivery is 6.7. In a burst many deliveries leave in one write: 713,992 a CPU second to 1,000 receivers, ten
+ * messages at once, 1.4 µs each (`bench --all --quick`, own sockets, 2026-11-22, fdd1cf5).
  * Calm: echo over NATS at 500/s, 124.5 µs of a Shield and 45.7 µs of NATS, 25 µs of a bare Deno server (one in
  * and one out, like a PING); `bench processes`, 8 publishers to 4 readers on 1, 2 and 3 Shields, where each
  * further Shield that hears adds 46 µs (2026-11-22, a9c705f, two cores with a load of 15 to 20 of other work,
@@ -52,14 +53,15 @@ export interface Costs {
 export const COSTS: Costs = {
   publish_us: { calm: 70, busy: 17.9 },
   arrival_us: { calm: 46, busy: 8 },
-  delivery_us: { calm: 8.5, busy: 6.7 },
+  delivery_us: { calm: 8.5, busy: 1.4 },
   ping_us: { calm: 25, busy: 12.3 },
   nats_us: { calm: 23, busy: 8 },
   // docs/reliability.md, "Everybody drops and returns at once".
   handshake_us: 450,
   // docs/reliability.md, "A hundred thousand connections": six processes.
   process_bytes: 136e6,
-  idle_bytes: 20.6e3,
+  // `bench --all --quick`, 10,000 idle connections on own sockets, 2026-11-22, fdd1cf5.
+  idle_bytes: 10.4e3,
   // docs/reliability.md, the soak: 10,000 connections, 5,000 messages a second.
   busy_bytes: 78.3e3,
   busy_messages_per_s: 0.5,
