@@ -28,14 +28,21 @@ const ORDER: readonly string[] = [
 /** Named by nobody, and the younger the better. The audit log has of each change that it began. */
 const LAST: readonly string[] = ["KV_ARQON_REVOCATIONS", "KV_ARQON_BANS", "ARQON_AUDIT"];
 
+/**
+ * The journal of decisions and the keys of what it says of users are not saved: a backup that had both would
+ * give back what was erased.
+ */
+const UNSAVED: readonly string[] = ["ARQON_JOURNAL", "KV_ARQON_JOURNAL_KEYS"];
+
 /** Of the bucket of schemas, which the configuration may call otherwise. */
 const schemaStreams = (bucket: string) => [`KV_${bucket}`, `KV_${bucket}_VERSIONS`];
 
 /** By its name; `LOGS_` begins that of a stream which tenants share. */
 const isLog = (name: string) => /^LOGS?_/.test(name);
 
-/** Whether the bus keeps its state in this stream. */
+/** Whether the bus keeps state in this stream that is saved. */
 function isBusStream({ name, subjects }: StreamNames, schema_bucket: string): boolean {
+  if (UNSAVED.includes(name)) return false;
   if (/^(KV_|OBJ_)?ARQON_/.test(name) || schemaStreams(schema_bucket).includes(name)) return true;
   return isLog(name) && subjects.length > 0 &&
     subjects.every((subject) => /^log\.(t|s\.\d+\.t)\./.test(subject));

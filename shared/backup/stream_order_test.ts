@@ -50,6 +50,12 @@ Deno.test("backup order: others' streams are left alone, buckets that are not kn
   assert.deepEqual(names, ["KV_ARQON_NEW", "LOG_acme_x1"]);
 });
 
+Deno.test("backup order: neither the journal nor the keys of what it says of users are saved", () => {
+  const all = ["ARQON_JOURNAL", "KV_ARQON_JOURNAL_KEYS", "ARQON_AUDIT"].map((name) => stream(name));
+  const names = inBackupOrder(all, "ARQON_SCHEMAS").map(({ name }) => name);
+  assert.deepEqual(names, ["ARQON_AUDIT"]);
+});
+
 Deno.test("replicas: as they were on a cluster, three from one server to a cluster, one on one server", () => {
   const of = (replicas: number, was_clustered: boolean, is_clustered: boolean) =>
     restoredReplicas({ replicas, was_clustered, is_clustered });

@@ -183,6 +183,31 @@ export function ledgerSubject(name: string): Subject {
   return `ledger.${name}` as Subject;
 }
 
+/** Where a node's blocks of a tenant's journal go. Only the journal's stream listens. */
+export function journalSubject(tenantId: string, nodeId: string): Subject {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  if (idProblem(nodeId) !== undefined) throw new TypeError(`not the id of a node: ${nodeId}`);
+  return `journal.t.${tenantId}.${nodeId}` as Subject;
+}
+
+/** The journal subjects of all nodes of a tenant. */
+export function tenantJournalPattern(tenantId: string): SubjectPattern {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `journal.t.${tenantId}.*` as SubjectPattern;
+}
+
+/** The journal subjects of all tenants. */
+export const ALL_JOURNAL = "journal.t.*.*" as SubjectPattern;
+
+/** The tenant and node of `journal.t.T.N`; undefined for any other subject. */
+export function parseJournalSubject(
+  subject: string,
+): { tenantId: string; nodeId: string } | undefined {
+  const [journal, t, tenantId = "", nodeId = "", ...rest] = subject.split(".");
+  const shaped = journal === "journal" && t === "t" && rest.length === 0;
+  return shaped && isId(tenantId) && isId(nodeId) ? { tenantId, nodeId } : undefined;
+}
+
 /** Where refused messages of a subject are kept, if its mapping asks for it. */
 export function deadLetterSubject(subject: Subject): Subject {
   return `dlq.${subject}` as Subject;

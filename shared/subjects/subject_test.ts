@@ -9,10 +9,13 @@ import {
   commandSubject,
   deadLetterSubject,
   exactSubject,
+  journalSubject,
+  parseJournalSubject,
   parseRoomSubject,
   roomSubject,
   subjectPattern,
   tapSubject,
+  tenantJournalPattern,
 } from "./subject.ts";
 
 const id = fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/);
@@ -191,5 +194,20 @@ Deno.test("a dead letter goes where nobody who listens to rooms hears it", () =>
     assert.equal(kept, `dlq.${subject}`);
     assert.equal(exactSubject(kept), kept);
     assert.equal(parseRoomSubject(kept), undefined);
+  }));
+});
+
+Deno.test("a journal's subject reads back, and its tenant's pattern takes no other tenant's", () => {
+  fc.assert(fc.property(id, id, id, (tenantId, nodeId, other) => {
+    const subject = journalSubject(tenantId, nodeId);
+    assert.deepEqual(parseJournalSubject(subject), { tenantId, nodeId });
+    assert.ok(natsMatches(tenantJournalPattern(tenantId), subject));
+    const is_same = other === tenantId;
+    assert.equal(natsMatches(tenantJournalPattern(other), subject), is_same);
+  }));
+  fc.assert(fc.property(notId, (tenantId) => {
+    assert.equal(reasonOf(() => journalSubject(tenantId, "shield-1")), "tenant-mismatch");
+    assert.equal(reasonOf(() => tenantJournalPattern(tenantId)), "tenant-mismatch");
+    assert.throws(() => journalSubject("acme", tenantId), TypeError);
   }));
 });

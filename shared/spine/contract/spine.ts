@@ -5,6 +5,7 @@
  */
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import type { DurableLog, Retention } from "./durable_log.ts";
+import type { JournalRetention, JournalStore } from "./journal_store.ts";
 import type { Ledger, LedgerRetention } from "./ledger.ts";
 
 /** Header names are case-sensitive here and lower case by convention. */
@@ -164,7 +165,13 @@ export interface Spine {
   ledger(name: string, retention: LedgerRetention): Promise<Ledger>;
 
   /**
-   * All that the engine keeps, at one moment. Throws `too-many-pending` while there is another backup,
+   * Opens, and if need be creates, the journal's store, and makes its bounds those. Rejects with
+   * `log-unavailable` or `spine-unavailable`; everything else goes on without it.
+   */
+  journal(retention: JournalRetention): Promise<JournalStore>;
+
+  /**
+   * All that the engine keeps but the journal, at one moment. Throws `too-many-pending` while there is another backup,
    * `invalid-settings` when nothing outlives the process. Absent: a server has the state, and is asked
    * itself.
    */

@@ -11,8 +11,8 @@ import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.t
 import { EmbeddedBackups } from "./embedded_backup.ts";
 import { Deliveries, messageOf } from "./embedded_delivery.ts";
 import type { Reply, Row } from "./embedded_delivery.ts";
-import { EmbeddedKv } from "./embedded_kv.ts";
-import type { Watchers } from "./embedded_kv.ts";
+import { EmbeddedJournal } from "./embedded_journal.ts";
+import { EmbeddedBuckets } from "./embedded_kv.ts";
 import { EmbeddedLedger } from "./embedded_ledger.ts";
 import { EmbeddedLogs } from "./embedded_log.ts";
 import { openLogFile } from "./embedded_log_file.ts";
@@ -22,7 +22,8 @@ import { LIMITS, PAYLOAD_BYTES } from "./embedded_options.ts";
 import type { EmbeddedOptions } from "./embedded_options.ts";
 import { openStore } from "./embedded_store.ts";
 import type { KvStore } from "./embedded_store.ts";
-import { assertBucket, ENCODED_KEYS, PLAIN_KEYS } from "../contract/kv_key.ts";
+import type { JournalRetention, JournalStore } from "../contract/journal_store.ts";
+import { assertBucket } from "../contract/kv_key.ts";
 import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
 import { Listeners } from "../contract/listeners.ts";
 import { newLifeId } from "../contract/lives.ts";
@@ -67,12 +68,13 @@ class EmbeddedSpine implements Spine {
   readonly #listeners: Listeners;
   readonly #backups: EmbeddedBackups;
   readonly #waiters = new Map<string, Waiter>();
-  readonly #buckets = new Map<string, { plain: EmbeddedKv; encoded: EmbeddedKv }>();
+  readonly #buckets: EmbeddedBuckets;
   #state: SpineState = "connected";
   #since_ms: number;
   readonly #life: { readonly life: string; readonly started_ms: number };
   #requests = 0;
   #drained: Promise<void> | undefined;
+  #journal: EmbeddedJournal | undefined;
 
   constructor(options: EmbeddedOptions, store: KvStore, file: LogFile, log_limits: LogLimits) {
     this.#options = options;
@@ -92,6 +94,11 @@ class EmbeddedSpine implements Spine {
       files: [store.file, file.backup].filter((one) => one !== undefined),
       ...{ now, log: options.log },
       waiting_bytes_max: { ...LIMITS, ...options.limits }.backup_waiting_bytes,
+    });
+    this.#buckets = new EmbeddedBuckets({
+      ...{ store, turns: this.#turns, log: options.log },
+      value_bytes_max: PAYLOAD_BYTES - 512,
+      assertOpen: () => this.#assertConnected(),
     });
     store.onFailed = file.onFailed = (error) => this.#listeners.emit({ type: "unstored", error });
     this.#logs = new EmbeddedLogs({
@@ -205,25 +212,7 @@ class EmbeddedSpine implements Spine {
   async keyValue(bucket: string, { plain = false }: KeyValueOptions = {}): Promise<KeyValue> {
     this.#assertConnected();
     assertBucket(bucket);
-    const views = this.#buckets.get(bucket) ?? this.#openBucket(bucket);
-    return plain ? views.plain : views.encoded;
-  }
-
-  #openBucket(bucket: string) {
-    const options = {
-      bucket,
-      watchers: new Set() as Watchers,
-      store: this.#store,
-      turns: this.#turns,
-      log: this.#options.log,
-      value_bytes_max: PAYLOAD_BYTES - 512,
-      assertOpen: () => this.#assertConnected(),
-    };
-    const plain = new EmbeddedKv({ ...options, keys: PLAIN_KEYS });
-    const encoded = new EmbeddedKv({ ...options, keys: ENCODED_KEYS });
-    const views = { plain, encoded };
-    this.#buckets.set(bucket, views);
-    return views;
+    return this.#buckets.open(bucket, plain);
   }
 
   // deno-lint-ignore require-await -- answers with a promise, also when it throws
@@ -250,6 +239,16 @@ class EmbeddedSpine implements Spine {
       payload_bytes_max: PAYLOAD_BYTES,
       assertOpen: () => this.#assertConnected(),
     }, retention);
+  }
+
+  // deno-lint-ignore require-await
+  async journal(retention: JournalRetention): Promise<JournalStore> {
+    this.#assertConnected();
+    const { now, data_dir } = this.#options;
+    const assertOpen = () => this.#assertConnected();
+    this.#journal ??= new EmbeddedJournal({ data_dir, now, assertOpen });
+    this.#journal.retain(retention);
+    return this.#journal;
   }
 
   backup(): SpineBackup {
@@ -282,9 +281,8 @@ class EmbeddedSpine implements Spine {
     this.#deliveries.close();
     this.#turnTo("closed");
     for (const waiter of [...this.#waiters.values()]) waiter.reject(this.#unavailable());
-    for (const { plain, encoded } of this.#buckets.values()) {
-      for (const view of [plain, encoded]) view.close(this.#unavailable());
-    }
+    this.#buckets.close(this.#unavailable());
+    this.#journal?.close();
     this.#backups.close(this.#unavailable());
     this.#logs.close();
     this.#store.close();

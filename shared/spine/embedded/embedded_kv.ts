@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../logs/log.ts";
 import { assertSize } from "../contract/check.ts";
 import type { KvStore } from "./embedded_store.ts";
-import { isBelow } from "../contract/kv_key.ts";
+import { ENCODED_KEYS, isBelow, PLAIN_KEYS } from "../contract/kv_key.ts";
 import type { KeyForm } from "../contract/kv_key.ts";
 import type {
   KeyValue,
@@ -32,13 +32,10 @@ interface Watcher {
 }
 
 /** The watchers of one bucket, whichever view they use. */
-export type Watchers = Set<Watcher>;
+type Watchers = Set<Watcher>;
 
-/** What a bucket needs of its engine. */
-export interface EmbeddedKvOptions {
-  readonly bucket: string;
-  readonly keys: KeyForm;
-  readonly watchers: Watchers;
+/** What the buckets need of their engine. */
+export interface EmbeddedBucketsOptions {
   readonly store: KvStore;
   readonly turns: Turns;
   readonly log: Logger;
@@ -47,12 +44,49 @@ export interface EmbeddedKvOptions {
   readonly assertOpen: () => void;
 }
 
+interface EmbeddedKvOptions extends EmbeddedBucketsOptions {
+  readonly bucket: string;
+  readonly keys: KeyForm;
+  readonly watchers: Watchers;
+}
+
+/** The buckets of an engine, each opened once, with its two views. */
+export class EmbeddedBuckets {
+  readonly #options: EmbeddedBucketsOptions;
+  readonly #views = new Map<string, { plain: EmbeddedKv; encoded: EmbeddedKv }>();
+
+  constructor(options: EmbeddedBucketsOptions) {
+    this.#options = options;
+  }
+
+  /** One view of a bucket. */
+  open(bucket: string, plain: boolean): KeyValue {
+    let views = this.#views.get(bucket);
+    if (views === undefined) {
+      const options = { ...this.#options, bucket, watchers: new Set<Watcher>() };
+      views = {
+        plain: new EmbeddedKv({ ...options, keys: PLAIN_KEYS }),
+        encoded: new EmbeddedKv({ ...options, keys: ENCODED_KEYS }),
+      };
+      this.#views.set(bucket, views);
+    }
+    return plain ? views.plain : views.encoded;
+  }
+
+  /** Ends every watch. */
+  close(error: ArqonError): void {
+    for (const { plain, encoded } of this.#views.values()) {
+      for (const view of [plain, encoded]) view.close(error);
+    }
+  }
+}
+
 function conflict(key: KvKey, revision: number): ArqonError {
   return new ArqonError("version-conflict", `${revision} (${JSON.stringify(key)})`);
 }
 
 /** One bucket of the embedded engine, through one view. */
-export class EmbeddedKv implements KeyValue {
+class EmbeddedKv implements KeyValue {
   readonly #options: EmbeddedKvOptions;
   readonly #keys: KeyForm;
   readonly #watchers: Watchers;

@@ -32,6 +32,7 @@ import { NatsStores } from "./stores/nats_stores.ts";
 import { Wire } from "./connection/nats_wire.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
+import type { JournalRetention, JournalStore } from "../contract/journal_store.ts";
 import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
 import type {
   KeyValue,
@@ -244,6 +245,11 @@ class NatsSpine implements Spine {
     this.#link.assertConnected();
     assertBucket(name);
     return await this.#stores.ledger(name, retention);
+  }
+
+  async journal(retention: JournalRetention): Promise<JournalStore> {
+    this.#link.assertConnected();
+    return await this.#stores.journal(retention);
   }
 
   async storage(): Promise<StorageReport> {

@@ -18,6 +18,13 @@ export type DirectQuestion =
     readonly batch: number;
     readonly max_bytes: number;
   }
+  | {
+    /** The same from the first message on that was stored then (RFC 3339) or later. */
+    readonly start_time: string;
+    readonly next_by_subj: string;
+    readonly batch: number;
+    readonly max_bytes: number;
+  }
   /** The newest message of each subject. */
   | { readonly multi_last: readonly string[]; readonly batch: number };
 

@@ -16,21 +16,13 @@ import type {
 } from "../../contract/ledger.ts";
 import type { PubAck } from "../connection/nats_answer.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { CODES, insist, LogApi, Refusal, StreamLost } from "../log/nats_log_api.ts";
-import type { StreamConfig, StreamInfo } from "../log/nats_log_api.ts";
+import { Refusal } from "../log/nats_log_api.ts";
 import { askDirect } from "../log/nats_log_direct.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
-import { lacksStorage } from "../connection/nats_persist.ts";
+import { KeptStream, NANOS } from "./nats_kept_stream.ts";
 import type { NatsStorage } from "./nats_storage.ts";
-import {
-  LEDGER_BYTES_MIN,
-  ledgerBound,
-  smaller,
-  STORAGE_REMEDY,
-} from "../../contract/storage_plan.ts";
 
-const NANOS = 1e9;
 /** JetStream's error code for a sequence that is not the newest. */
 const WRONG_LAST_SEQUENCE = 10071;
 /** Bytes of one page. */
@@ -71,24 +63,18 @@ const sameBytes = (left: Uint8Array, right: Uint8Array): boolean =>
 
 class NatsLedger implements Ledger {
   readonly #options: NatsLedgerOptions;
-  readonly #api: LogApi;
-  #retention: LedgerRetention;
+  readonly #stream: KeptStream;
 
-  constructor(options: NatsLedgerOptions, retention: LedgerRetention) {
+  constructor(options: NatsLedgerOptions, stream: KeptStream) {
     this.#options = options;
-    this.#api = new LogApi(options.link);
-    this.#retention = retention;
-  }
-
-  async open(): Promise<void> {
-    await this.#insist((timeout_ms) => this.#ensure(timeout_ms));
+    this.#stream = stream;
   }
 
   async append(payload: Uint8Array, after: number): Promise<number> {
     assertSize(payload.length + HEADER_BYTES, this.#options.payload_bytes_max());
     const copy = payload.slice();
     let may_be_stored = false;
-    return await this.#ask(async (timeout_ms) => {
+    return await this.#stream.ask(async (timeout_ms) => {
       try {
         return await this.#publish(copy, after, timeout_ms);
       } catch (error) {
@@ -103,7 +89,7 @@ class NatsLedger implements Ledger {
         const [there] = await this.#read({ after, limit: 1 }, timeout_ms);
         if (there?.offset === after + 1 && sameBytes(there.payload, copy)) return after + 1;
       }
-      const { state } = await this.#api.info(this.#options.name, timeout_ms);
+      const { state } = await this.#stream.api.info(this.#options.name, timeout_ms);
       throw new ArqonError(
         "version-conflict",
         `${state.last_seq} (the newest entry of ${this.#options.name})`,
@@ -113,8 +99,13 @@ class NatsLedger implements Ledger {
 
   last(): Promise<LedgerEntry | undefined> {
     const { name } = this.#options;
-    return this.#ask(async (timeout_ms) => {
-      const stored = await this.#api.message(name, ledgerSubject(name), "newest", timeout_ms);
+    return this.#stream.ask(async (timeout_ms) => {
+      const stored = await this.#stream.api.message(
+        name,
+        ledgerSubject(name),
+        "newest",
+        timeout_ms,
+      );
       if (stored === undefined) return undefined;
       const { offset, payload } = fromStored(stored);
       return { offset, payload };
@@ -122,12 +113,12 @@ class NatsLedger implements Ledger {
   }
 
   read(options: LedgerRead): Promise<LedgerEntry[]> {
-    return this.#ask((timeout_ms) => this.#read(options, timeout_ms));
+    return this.#stream.ask((timeout_ms) => this.#read(options, timeout_ms));
   }
 
   status(): Promise<LedgerStatus> {
-    return this.#ask(async (timeout_ms) => {
-      const { state } = await this.#api.info(this.#options.name, timeout_ms);
+    return this.#stream.ask(async (timeout_ms) => {
+      const { state } = await this.#stream.api.info(this.#options.name, timeout_ms);
       const { messages: entries, bytes, last_seq: last_offset, first_seq, first_ts } = state;
       const is_empty = entries === 0;
       return {
@@ -167,90 +158,6 @@ class NatsLedger implements Ledger {
     const { messages } = await askDirect(link, inbox, name, question, timeout_ms);
     return messages.map(fromDirect).map(({ offset, payload }) => ({ offset, payload }));
   }
-
-  /** Runs a request; a stream that is gone is made anew once, and its entries begin at 1 again. */
-  async #ask<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
-    for (let attempt = 1;; attempt++) {
-      try {
-        return await this.#insist(ask);
-      } catch (error) {
-        if (!(error instanceof StreamLost)) throw error;
-        if (attempt > 1) throw new ArqonError("log-unavailable", error.message, { cause: error });
-      }
-      await this.open();
-    }
-  }
-
-  #insist<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
-    const { link, monotonic } = this.#options;
-    return insist(link, monotonic, ask);
-  }
-
-  async #ensure(timeout_ms: number): Promise<void> {
-    const { link, name, storage } = this.#options;
-    const replicas = link.connection.info?.cluster === undefined ? 1 : 3;
-    const share_bytes = await storage.ledgerBytes(this.#retention.max_bytes);
-    const wanted = configOf(name, { ...this.#retention, max_bytes: share_bytes }, replicas);
-    const found = await this.#api.info(name, timeout_ms).catch((error: unknown) => {
-      if (error instanceof StreamLost) return undefined;
-      throw error;
-    });
-    if (found === undefined) return await this.#create(wanted, timeout_ms);
-    const { config } = found;
-    if (config.subjects?.length !== 1 || config.subjects[0] !== ledgerSubject(name) as string) {
-      const why = `the JetStream stream ${name} has other subjects than ${ledgerSubject(name)}`;
-      throw new ArqonError("log-unavailable", `${why}; delete it, or rename it`);
-    }
-    storage.note(name, config.max_bytes);
-    const { max_age } = wanted;
-    const asked_bytes = this.#retention.max_bytes;
-    const max_bytes = ledgerBound(config.max_bytes, found.state.bytes, asked_bytes, share_bytes);
-    if (config.max_age === max_age && config.max_bytes === max_bytes) return;
-    // An account may be forbidden to change it, so that nobody shortens it: then it stays as it is.
-    await this.#api.update({ ...config, max_age, max_bytes }, timeout_ms).then(
-      () => storage.note(name, max_bytes),
-      (error: unknown) => {
-        link.log.warn("a ledger keeps what it kept: its retention could not be changed", {
-          stream: name,
-          error,
-        });
-      },
-    );
-  }
-
-  async #create(wanted: StreamConfig, timeout_ms: number): Promise<void> {
-    const { link, name, storage } = this.#options;
-    const made = (config: StreamConfig): Promise<StreamInfo | undefined> =>
-      this.#api.create(config, timeout_ms).catch((error: unknown) => {
-        // Another process was faster.
-        if (error instanceof Refusal && error.code === CODES.nameInUse) return undefined;
-        throw error;
-      });
-    let { max_bytes } = wanted;
-    for (;; max_bytes = Math.max(LEDGER_BYTES_MIN, smaller(max_bytes))) {
-      try {
-        await made({ ...wanted, max_bytes });
-        break;
-      } catch (error) {
-        if (!lacksStorage(error)) throw error;
-        if (max_bytes <= LEDGER_BYTES_MIN) throw noRoom(name, max_bytes, error);
-      }
-    }
-    storage.note(name, max_bytes);
-    const { max_bytes: asked_bytes } = this.#retention;
-    if (max_bytes === asked_bytes) return;
-    link.log.warn("NATS has too little room for a ledger: it keeps less than it should", {
-      stream: name,
-      bound_bytes: max_bytes,
-      wanted_bytes: asked_bytes,
-      remedy: STORAGE_REMEDY,
-    });
-  }
-}
-
-function noRoom(name: string, max_bytes: number, cause: unknown): ArqonError {
-  const why = `NATS has no ${max_bytes} bytes to promise the ledger ${name}; ${STORAGE_REMEDY}`;
-  return new ArqonError("log-unavailable", why, { cause });
 }
 
 /** Opens the ledger, and makes its stream if need be. Rejects with `log-unavailable`. */
@@ -258,7 +165,9 @@ export async function openNatsLedger(
   options: NatsLedgerOptions,
   retention: LedgerRetention,
 ): Promise<Ledger> {
-  const ledger = new NatsLedger(options, retention);
-  await ledger.open();
-  return ledger;
+  const { name, link } = options;
+  const replicas = link.connection.info?.cluster === undefined ? 1 : 3;
+  const stream = new KeptStream(options, configOf(name, retention, replicas));
+  await stream.open();
+  return new NatsLedger(options, stream);
 }

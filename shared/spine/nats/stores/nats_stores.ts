@@ -1,13 +1,15 @@
 /**
- * What the NATS engine stores besides messages: buckets, object stores and ledgers, opened once each,
+ * What the NATS engine stores besides messages: buckets, object stores, ledgers and the journal, opened once each,
  * every one with a bound of its own. Names are checked by who calls, and so is the connection.
  */
 import { BANS_BUCKET } from "../../../records/bans.ts";
+import type { JournalRetention, JournalStore } from "../../contract/journal_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { openNatsKv } from "./nats_kv.ts";
 import type { NatsKv } from "./nats_kv.ts";
+import { openNatsJournal } from "./nats_journal.ts";
 import { openNatsLedger } from "./nats_ledger.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { logError } from "../log/nats_log_api.ts";
@@ -81,6 +83,13 @@ export class NatsStores {
     const { link, monotonic, payload_bytes_max } = this.#options;
     const tools = { link, monotonic, payload_bytes_max, inbox: this.#inbox, storage: this.storage };
     return openNatsLedger({ ...tools, name }, retention);
+  }
+
+  /** As `Spine.journal`. */
+  journal(retention: JournalRetention): Promise<JournalStore> {
+    const { link, monotonic } = this.#options;
+    const tools = { link, monotonic, inbox: this.#inbox, storage: this.storage };
+    return openNatsJournal(tools, retention);
   }
 
   /** As `Spine.storage`. */

@@ -1,0 +1,138 @@
+/** Conformance cases of the journal's store; see `conformance.ts`. */
+import assert from "node:assert/strict";
+import { bytes, refusedWith, text } from "./conformance.ts";
+import type { Bus, Case } from "./conformance.ts";
+import { JOURNAL_BLOCK_BYTES_MAX } from "../contract/journal_store.ts";
+import type { JournalRead, JournalStore } from "../contract/journal_store.ts";
+
+const KEPT = { max_bytes: 16_777_216, max_age_seconds: 3_600 };
+const ROOMY = { ttl_seconds: 3_600, max_bytes: 8_388_608 };
+
+const openBoth = ({ spine, other }: Bus): Promise<[JournalStore, JournalStore]> =>
+  Promise.all([spine.journal(KEPT), other.journal(KEPT)]);
+
+/** The texts of a tenant's blocks with their nodes, page by page. */
+async function texts(
+  store: JournalStore,
+  read: Omit<JournalRead, "limit">,
+  limit = 2,
+): Promise<string[]> {
+  const found: string[] = [];
+  for (let after = read.after;;) {
+    const page = await store.read({ ...read, limit, ...(after === undefined ? {} : { after }) });
+    found.push(...page.blocks.map(({ node_id, payload }) => `${node_id} ${text(payload)}`));
+    const last = page.blocks.at(-1);
+    if (page.is_end || last === undefined) return found;
+    after = last.cursor;
+  }
+}
+
+async function storesInOrder(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const tenant_id = bus.name;
+  assert.deepEqual(await mine.read({ tenant_id, limit: 10 }), { blocks: [], is_end: true });
+  for (const [at, store] of [mine, theirs, mine, theirs, mine].entries()) {
+    const node_id = store === mine ? "shield-1" : "shield-2";
+    await store.append({ ...ROOMY, tenant_id, node_id, payload: bytes(String(at)) });
+  }
+  const all = mine === theirs
+    ? ["shield-1 0", "shield-1 1", "shield-1 2", "shield-1 3", "shield-1 4"]
+    : ["shield-1 0", "shield-2 1", "shield-1 2", "shield-2 3", "shield-1 4"];
+  for (const store of [mine, theirs]) assert.deepEqual(await texts(store, { tenant_id }), all);
+  const { blocks: [, second] } = await mine.read({ tenant_id, limit: 2 });
+  assert(second !== undefined && Math.abs(second.time_ms - Date.now()) < 60_000);
+  assert.deepEqual(await texts(theirs, { tenant_id, after: second.cursor }), all.slice(2));
+  assert.deepEqual(await texts(theirs, { tenant_id, from_ms: 0 }), all);
+  assert.deepEqual(await texts(theirs, { tenant_id, from_ms: Date.now() + 86_400_000 }), []);
+}
+
+async function keepsTenantsApart(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const [one, two] = [`${bus.name}-one`, `${bus.name}-two`];
+  const node_id = "shield-1";
+  await mine.append({ ...ROOMY, tenant_id: one, node_id, payload: bytes("1") });
+  await mine.append({ ...ROOMY, tenant_id: two, node_id, payload: bytes("2") });
+  assert.deepEqual(await texts(theirs, { tenant_id: one }), ["shield-1 1"]);
+  await theirs.purge(one);
+  assert.deepEqual(await texts(mine, { tenant_id: one }), []);
+  assert.deepEqual(await texts(mine, { tenant_id: two }), ["shield-1 2"]);
+  assert.deepEqual(await mine.status(one), {
+    blocks: 0,
+    bytes: 0,
+    first_ms: undefined,
+    last_ms: undefined,
+  });
+  const { blocks, bytes: size_bytes, first_ms, last_ms } = await mine.status(two);
+  assert.equal(blocks, 1);
+  assert(size_bytes > 0 && size_bytes < 1_000, String(size_bytes));
+  assert(first_ms !== undefined && first_ms === last_ms);
+}
+
+async function boundsATenant(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const [tenant_id, neighbour] = [bus.name, `${bus.name}-neighbour`];
+  const append = (to: string, node_id: string, at: number) =>
+    (node_id === "a" ? mine : theirs).append({
+      tenant_id: to,
+      node_id,
+      ttl_seconds: 3_600,
+      max_bytes: 65_536,
+      payload: new Uint8Array(3_968 + at).fill(at),
+    });
+  await append(neighbour, "a", 0);
+  for (let at = 0; at < 60; at++) await append(tenant_id, at % 3 === 0 ? "b" : "a", at);
+  const { blocks } = await theirs.read({ tenant_id, limit: 100 });
+  const newest = blocks.at(-1);
+  assert.equal(newest?.payload[0], 59);
+  assert(blocks.length >= 11 && blocks.length <= 20, `${blocks.length} blocks are there`);
+  assert.deepEqual(
+    blocks.map(({ payload }) => payload[0]),
+    blocks.map((_, at) => 60 - blocks.length + at),
+  );
+  const status = await mine.status(tenant_id);
+  assert.equal(status.blocks, blocks.length);
+  assert(Math.abs(status.bytes - blocks.length * 4_096) < 8_192, String(status.bytes));
+  assert.equal((await mine.status(neighbour)).blocks, 1);
+}
+
+async function forgetsByAge(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const [tenant_id, node_id] = [bus.name, "shield-1"];
+  await mine.append({ ...ROOMY, tenant_id, node_id, ttl_seconds: 1, payload: bytes("short") });
+  await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes("long") });
+  const deadline_ms = Date.now() + 20_000;
+  while ((await texts(theirs, { tenant_id })).length !== 1) {
+    assert.ok(Date.now() < deadline_ms, "the block is still there");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.deepEqual(await texts(theirs, { tenant_id }), ["shield-1 long"]);
+}
+
+async function takesManyAtOnce(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const tenant_id = bus.name;
+  const payloads = Array.from({ length: 40 }, (_, at) => bytes(`block ${at}`));
+  await Promise.all(payloads.map((payload, at) => {
+    const appended = (at % 2 === 0 ? mine : theirs)
+      .append({ ...ROOMY, tenant_id, node_id: `shield-${at % 2}`, payload });
+    payload.fill(0);
+    return appended;
+  }));
+  const found = await texts(mine, { tenant_id }, 7);
+  const wanted = payloads.map((_, at) => `shield-${at % 2} block ${at}`);
+  assert.deepEqual(found.toSorted(), wanted.toSorted());
+  const payload = new Uint8Array(JOURNAL_BLOCK_BYTES_MAX + 1);
+  await assert.rejects(
+    mine.append({ ...ROOMY, tenant_id, node_id: "shield-1", payload }),
+    refusedWith("message-too-large"),
+  );
+}
+
+/** What the journal's store of every engine does. */
+export const JOURNAL_CASES: readonly Case[] = [
+  { behaviour: "the journal has its blocks in order, from any cursor or time", run: storesInOrder },
+  { behaviour: "tenants' journals are apart", run: keepsTenantsApart },
+  { behaviour: "a tenant's journal that is full loses its oldest blocks", run: boundsATenant },
+  { behaviour: "blocks of the journal go by their own age", run: forgetsByAge },
+  { behaviour: "the journal takes many blocks at once, none twice", run: takesManyAtOnce },
+];

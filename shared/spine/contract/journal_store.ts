@@ -1,0 +1,90 @@
+/**
+ * Where the blocks of the journal are kept: append-only, by tenant and node, each with an age at which it
+ * goes. Both engines pass `conformance_journal.ts`. What a block says is up to its writer: here it is bytes.
+ */
+
+/** The stream on NATS, and so what the journal's storage is called elsewhere. */
+export const JOURNAL_STREAM = "ARQON_JOURNAL";
+/** The most bytes of one block. A writer makes them much smaller. */
+export const JOURNAL_BLOCK_BYTES_MAX = 524_288;
+/** What a block takes beside its own bytes, as it counts for bounds. */
+export const JOURNAL_BLOCK_OVERHEAD_BYTES = 128;
+
+/** What bounds the journal of all tenants. */
+export interface JournalRetention {
+  /** Bytes of all blocks; with more the oldest go, whose they are. NATS may promise less. */
+  readonly max_bytes: number;
+  /** No block stays longer, whatever its own age is. */
+  readonly max_age_seconds: number;
+}
+
+/** A block to store. */
+export interface JournalAppend {
+  readonly tenant_id: string;
+  /** Whose block it is; one token as `isId` has it. */
+  readonly node_id: string;
+  /** How long it stays, at least 1. */
+  readonly ttl_seconds: number;
+  /**
+   * Bytes that the tenant's blocks of all nodes may take; with more its oldest go. On NATS the bound holds
+   * within a quarter, for it is kept in steps.
+   */
+  readonly max_bytes: number;
+  readonly payload: Uint8Array;
+}
+
+/** A stored block. */
+export interface JournalBlock {
+  /** Grows from block to block of a tenant; numbers may be left out. */
+  readonly cursor: number;
+  readonly node_id: string;
+  /** When it was stored, Unix ms by the engine's clock. */
+  readonly time_ms: number;
+  /** The reader's own copy. */
+  readonly payload: Uint8Array;
+}
+
+/** Which blocks to read, the oldest first. */
+export interface JournalRead {
+  readonly tenant_id: string;
+  /** Blocks above this cursor; absent: from the oldest on. */
+  readonly after?: number;
+  /** Without `after`: blocks that were stored then or later, Unix ms. */
+  readonly from_ms?: number;
+  /** At most so many blocks, at least 1. */
+  readonly limit: number;
+}
+
+/** Blocks in the order in which they were stored. */
+export interface JournalPage {
+  readonly blocks: readonly JournalBlock[];
+  /** There were no more at that time; else the page is short because it is large, or of `limit`. */
+  readonly is_end: boolean;
+}
+
+/** The journal of one tenant. */
+export interface JournalStatus {
+  readonly blocks: number;
+  /** About: see `JournalAppend.max_bytes`. */
+  readonly bytes: number;
+  /** When the oldest and the newest were stored, Unix ms; undefined when there are none. */
+  readonly first_ms: number | undefined;
+  readonly last_ms: number | undefined;
+}
+
+/**
+ * The store. Its methods reject with `spine-unavailable` or `log-unavailable` (503) while the answer is
+ * not known, or the storage takes no more.
+ */
+export interface JournalStore {
+  /**
+   * Stores a copy, and resolves once it is safe. Few are under way at a time; the others wait in line.
+   * Rejects with `message-too-large` over `JOURNAL_BLOCK_BYTES_MAX`.
+   */
+  append(block: JournalAppend): Promise<void>;
+  /** May be behind what was appended a moment ago. */
+  read(options: JournalRead): Promise<JournalPage>;
+  status(tenant_id: string): Promise<JournalStatus>;
+  /** Removes every block of the tenant. */
+  purge(tenant_id: string): Promise<void>;
+}

@@ -1,0 +1,281 @@
+/**
+ * The journal of the embedded engine on `node:sqlite`: a file of its own under `data_dir`, so that it is in
+ * no backup and can be moved away, or in memory. What it refuses concerns the journal alone.
+ */
+import { DatabaseSync } from "node:sqlite";
+import { ArqonError } from "@arqon/proto";
+import { assertSize } from "../contract/check.ts";
+import {
+  JOURNAL_BLOCK_BYTES_MAX,
+  JOURNAL_BLOCK_OVERHEAD_BYTES,
+} from "../contract/journal_store.ts";
+import type {
+  JournalAppend,
+  JournalBlock,
+  JournalPage,
+  JournalRead,
+  JournalRetention,
+  JournalStatus,
+  JournalStore,
+} from "../contract/journal_store.ts";
+import { openProblem, useProblem } from "./data_files.ts";
+
+const FILE = "journal.sqlite";
+/** `PRAGMA user_version` of the schema below. */
+const VERSION = 1;
+// The index has all that sums and times need, so that no payload is read for them.
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS block (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, node TEXT NOT NULL,
+    time_ms INTEGER NOT NULL, ends_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, payload BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS block_of_tenant ON block (tenant, id);
+  CREATE INDEX IF NOT EXISTS block_time ON block (tenant, time_ms, bytes);
+  CREATE INDEX IF NOT EXISTS block_end ON block (ends_ms);
+  PRAGMA user_version = ${VERSION};`;
+/** Blocks that one append removes at most; a bound that was lowered is reached in steps. */
+const REMOVED_AT_ONCE = 256;
+/** Bytes of one page of a read. */
+const READ_BYTES = 4_194_304;
+/** A journal in memory takes no more, whatever it may. */
+const MEMORY_BYTES_MAX = 67_108_864;
+
+function openDatabase(data_dir: string | undefined): DatabaseSync {
+  const database = new DatabaseSync(data_dir === undefined ? ":memory:" : `${data_dir}/${FILE}`);
+  try {
+    database.exec(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
+        "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -2048;",
+    );
+    const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
+    if (version !== 0 && version !== VERSION) {
+      throw new Error(`its version is ${version}, this ArqonBus knows ${VERSION}`);
+    }
+    database.exec(SCHEMA);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** What the journal needs of its engine. */
+export interface EmbeddedJournalOptions {
+  readonly data_dir: string | undefined;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Throws when the engine is not open. */
+  readonly assertOpen: () => void;
+}
+
+interface Removed {
+  readonly tenant: string;
+  readonly bytes: number;
+}
+
+/** The open journal. */
+export class EmbeddedJournal implements JournalStore {
+  readonly #options: EmbeddedJournalOptions;
+  readonly #database: DatabaseSync;
+  readonly #rows: ReturnType<typeof statements>;
+  /** Bytes of the blocks that are there, by tenant. */
+  readonly #bytes = new Map<string, number>();
+  #all_bytes = 0;
+  #retention: JournalRetention = { max_bytes: Infinity, max_age_seconds: Infinity };
+
+  /** Throws `spine-unavailable` when the file cannot be opened, and says what to do. */
+  constructor(options: EmbeddedJournalOptions) {
+    this.#options = options;
+    const { data_dir } = options;
+    try {
+      this.#database = openDatabase(data_dir);
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      const where = data_dir ?? "(memory)";
+      const why = `data_dir ${where} ${openProblem(where, FILE, text)}`;
+      throw new ArqonError("spine-unavailable", why, { cause });
+    }
+    this.#rows = statements(this.#database);
+    for (const row of this.#guard(() => this.#rows.sums.all())) {
+      this.#count(String(row["tenant"]), Number(row["bytes"]));
+    }
+  }
+
+  /** Sets the bounds of all; there are none before. */
+  retain(retention: JournalRetention): void {
+    const is_memory = this.#options.data_dir === undefined;
+    const max_bytes = Math.min(retention.max_bytes, is_memory ? MEMORY_BYTES_MAX : Infinity);
+    this.#retention = { ...retention, max_bytes };
+    this.#change(() => this.#shrink());
+  }
+
+  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
+  async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload }: JournalAppend) {
+    this.#options.assertOpen();
+    assertSize(payload.length, JOURNAL_BLOCK_BYTES_MAX);
+    const now_ms = this.#options.now();
+    const kept_seconds = Math.min(ttl_seconds, this.#retention.max_age_seconds);
+    const ends_ms = Math.min(now_ms + kept_seconds * 1_000, Number.MAX_SAFE_INTEGER);
+    const bytes = payload.length + JOURNAL_BLOCK_OVERHEAD_BYTES;
+    this.#change(() => {
+      this.#rows.insert.run(tenant_id, node_id, now_ms, ends_ms, bytes, payload);
+      return [{ tenant: tenant_id, bytes: -bytes }, ...this.#shrink(tenant_id, max_bytes, bytes)];
+    });
+  }
+
+  // deno-lint-ignore require-await
+  async read({ tenant_id, after, from_ms, limit }: JournalRead): Promise<JournalPage> {
+    this.#options.assertOpen();
+    const now_ms = this.#options.now();
+    return this.#guard(() => {
+      const above = after ?? this.#before(tenant_id, from_ms);
+      if (above === undefined) return { blocks: [], is_end: true };
+      const blocks: JournalBlock[] = [];
+      let page_bytes = 0;
+      for (const row of this.#rows.read.iterate(tenant_id, above, now_ms, limit + 1)) {
+        if (blocks.length === limit || page_bytes >= READ_BYTES) return { blocks, is_end: false };
+        const block = blockOf(row);
+        page_bytes += block.payload.length;
+        blocks.push(block);
+      }
+      return { blocks, is_end: true };
+    });
+  }
+
+  // deno-lint-ignore require-await
+  async status(tenant_id: string): Promise<JournalStatus> {
+    this.#options.assertOpen();
+    this.#change(() => this.#shrink());
+    const row = this.#guard(() => this.#rows.status.get(tenant_id));
+    const time = (value: unknown) => typeof value === "number" ? value : undefined;
+    return {
+      blocks: Number(row?.["blocks"] ?? 0),
+      bytes: this.#bytes.get(tenant_id) ?? 0,
+      first_ms: time(row?.["first_ms"]),
+      last_ms: time(row?.["last_ms"]),
+    };
+  }
+
+  // deno-lint-ignore require-await
+  async purge(tenant_id: string): Promise<void> {
+    this.#options.assertOpen();
+    const bytes = this.#bytes.get(tenant_id) ?? 0;
+    this.#change(() => {
+      this.#rows.purge.run(tenant_id);
+      return [{ tenant: tenant_id, bytes }];
+    });
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  /** The cursor before the first block of that time; undefined: there is none. */
+  #before(tenant_id: string, from_ms: number | undefined): number | undefined {
+    if (from_ms === undefined) return 0;
+    const row = this.#rows.at.get(tenant_id, from_ms);
+    return row === undefined ? undefined : Number(row["id"]) - 1;
+  }
+
+  /** Removes what is too old or too much; `added` bytes of the tenant are not counted yet. */
+  #shrink(tenant_id?: string, tenant_bytes = Infinity, added = 0): Removed[] {
+    const gone: Removed[] = this.#rows.expire.all(this.#options.now(), REMOVED_AT_ONCE).map(
+      removed,
+    );
+    const sum = (of: (one: Removed) => boolean) =>
+      gone.reduce((bytes, one) => bytes + (of(one) ? one.bytes : 0), 0);
+    let over = (this.#bytes.get(tenant_id ?? "") ?? 0) + added - tenant_bytes -
+      sum(({ tenant }) => tenant === tenant_id);
+    while (tenant_id !== undefined && over > 0 && gone.length < REMOVED_AT_ONCE) {
+      const row = this.#rows.oldest_of.get(tenant_id);
+      if (row === undefined) break;
+      gone.push(removed(row));
+      over -= removed(row).bytes;
+    }
+    over = this.#all_bytes + added - this.#retention.max_bytes - sum(() => true);
+    while (over > 0 && gone.length < REMOVED_AT_ONCE) {
+      const row = this.#rows.oldest.get();
+      if (row === undefined) break;
+      gone.push(removed(row));
+      over -= removed(row).bytes;
+    }
+    return gone;
+  }
+
+  /** One transaction; what it removed, or with negative bytes added, counts once it is done. */
+  #change(run: () => readonly Removed[]): void {
+    const changed = this.#guard(() => {
+      this.#database.exec("BEGIN IMMEDIATE");
+      try {
+        const gone = run();
+        this.#database.exec("COMMIT");
+        return gone;
+      } catch (error) {
+        // A full or failing disk has made SQLite roll back by itself.
+        if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+        throw error;
+      }
+    });
+    for (const { tenant, bytes } of changed) this.#count(tenant, -bytes);
+  }
+
+  #count(tenant: string, bytes: number): void {
+    const sum = (this.#bytes.get(tenant) ?? 0) + bytes;
+    if (sum > 0) this.#bytes.set(tenant, sum);
+    else this.#bytes.delete(tenant);
+    this.#all_bytes += bytes;
+  }
+
+  #guard<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (cause) {
+      if (cause instanceof ArqonError) throw cause;
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new ArqonError("log-unavailable", `the journal: ${useProblem(FILE, text)}`, { cause });
+    }
+  }
+}
+
+function removed(row: Record<string, unknown>): Removed {
+  return { tenant: String(row["tenant"]), bytes: Number(row["bytes"]) };
+}
+
+function blockOf(row: Record<string, unknown>): JournalBlock {
+  const { id, node, time_ms, payload } = row;
+  if (typeof id !== "number" || !(payload instanceof Uint8Array)) {
+    throw new Error(`${FILE} holds a foreign row`);
+  }
+  return {
+    cursor: id,
+    node_id: String(node),
+    time_ms: Number(time_ms),
+    payload: new Uint8Array(payload),
+  };
+}
+
+function statements(database: DatabaseSync) {
+  const remove = (which: string) =>
+    database.prepare(`DELETE FROM block WHERE id IN (${which}) RETURNING tenant, bytes`);
+  return {
+    insert: database.prepare(
+      "INSERT INTO block (tenant, node, time_ms, ends_ms, bytes, payload) VALUES (?, ?, ?, ?, ?, ?)",
+    ),
+    read: database.prepare(
+      "SELECT id, node, time_ms, payload FROM block WHERE tenant = ? AND id > ? AND ends_ms > ? " +
+        "ORDER BY id LIMIT ?",
+    ),
+    at: database.prepare(
+      "SELECT id FROM block WHERE tenant = ? AND time_ms >= ? ORDER BY time_ms, id LIMIT 1",
+    ),
+    sums: database.prepare("SELECT tenant, sum(bytes) AS bytes FROM block GROUP BY tenant"),
+    status: database.prepare(
+      "SELECT count(*) AS blocks, min(time_ms) AS first_ms, max(time_ms) AS last_ms " +
+        "FROM block WHERE tenant = ?",
+    ),
+    purge: database.prepare("DELETE FROM block WHERE tenant = ?"),
+    expire: remove("SELECT id FROM block WHERE ends_ms <= ? ORDER BY ends_ms LIMIT ?"),
+    oldest_of: remove("SELECT id FROM block WHERE tenant = ? ORDER BY id LIMIT 1"),
+    oldest: remove("SELECT id FROM block ORDER BY id LIMIT 1"),
+  };
+}

@@ -1,0 +1,76 @@
+/** The embedded journal's own: its bound for all tenants, its file, and what a damaged file does. */
+import assert from "node:assert/strict";
+import { createLogger } from "../../logs/log.ts";
+import type { Spine } from "../contract/spine.ts";
+import { openEmbedded } from "./embedded.ts";
+
+const RETENTION = { max_bytes: 65_536, max_age_seconds: 60 };
+const BLOCK = { node_id: "shield-1", ttl_seconds: 3_600, max_bytes: 1_048_576 };
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "spine",
+  now: Date.now,
+  write: () => {},
+});
+
+async function onDisk(
+  run: (open: (now?: () => number) => Spine, data_dir: string) => Promise<void>,
+): Promise<void> {
+  const data_dir = await Deno.makeTempDir({ prefix: "arqon-journal-" });
+  try {
+    await run((now = Date.now) => openEmbedded({ log, now, data_dir }), data_dir);
+  } finally {
+    await Deno.remove(data_dir, { recursive: true });
+  }
+}
+
+Deno.test("the embedded journal bounds all tenants together, also after a restart", async () => {
+  await onDisk(async (open) => {
+    for (const round of [0, 1]) {
+      const spine = open();
+      const journal = await spine.journal(RETENTION);
+      for (let at = 0; at < 40; at++) {
+        const payload = new Uint8Array(3_968).fill(at);
+        await journal.append({ ...BLOCK, tenant_id: `tenant-${at % 2}`, payload });
+        const [one, two] = [await journal.status("tenant-0"), await journal.status("tenant-1")];
+        assert.ok(one.bytes + two.bytes <= RETENTION.max_bytes);
+        if (round === 1) assert.equal(one.blocks + two.blocks, 16);
+      }
+      await spine.drain();
+    }
+  });
+});
+
+Deno.test("no block of the embedded journal outlives the age of all, whatever its own", async () => {
+  await onDisk(async (open) => {
+    let now_ms = 1_700_000_000_000;
+    const spine = open(() => now_ms);
+    const journal = await spine.journal(RETENTION);
+    await journal.append({ ...BLOCK, tenant_id: "acme", payload: new Uint8Array(9) });
+    now_ms += 59_000;
+    assert.equal((await journal.read({ tenant_id: "acme", limit: 9 })).blocks.length, 1);
+    now_ms += 1_000;
+    assert.equal((await journal.read({ tenant_id: "acme", limit: 9 })).blocks.length, 0);
+    assert.equal((await journal.status("acme")).blocks, 0);
+    await spine.drain();
+  });
+});
+
+Deno.test("a damaged journal is told, and everything else goes on", async () => {
+  await onDisk(async (open, data_dir) => {
+    const bytes = crypto.getRandomValues(new Uint8Array(8_192));
+    await Deno.writeFile(`${data_dir}/journal.sqlite`, bytes);
+    const spine = open();
+    await assert.rejects(spine.journal(RETENTION), (error) => {
+      assert.match(String(error), /journal\.sqlite .*is damaged/);
+      assert.match(String(error), /without which everything else works/);
+      return true;
+    });
+    const bucket = await spine.keyValue("TEST");
+    await bucket.put(["a"], bytes);
+    await Deno.remove(`${data_dir}/journal.sqlite`);
+    await (await spine.journal(RETENTION)).append({ ...BLOCK, tenant_id: "acme", payload: bytes });
+    await spine.drain();
+  });
+});

@@ -1,0 +1,127 @@
+/**
+ * The one stream of a ledger, or of the journal: made with its share of the storage, given its bounds, and
+ * asked until there is an answer. What is stored in it is `nats_ledger.ts` and `nats_journal.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import {
+  LEDGER_BYTES_MIN,
+  ledgerBound,
+  smaller,
+  STORAGE_REMEDY,
+} from "../../contract/storage_plan.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { lacksStorage } from "../connection/nats_persist.ts";
+import { CODES, insist, LogApi, Refusal, StreamLost } from "../log/nats_log_api.ts";
+import type { StreamConfig, StreamInfo } from "../log/nats_log_api.ts";
+import type { NatsStorage } from "./nats_storage.ts";
+
+/** Nanoseconds of a second, in which JetStream has ages. */
+export const NANOS = 1e9;
+
+/** What a stream needs of its engine. */
+export interface KeptStreamOptions {
+  readonly link: Link;
+  /** Milliseconds that only grow. */
+  readonly monotonic: () => number;
+  readonly storage: NatsStorage;
+}
+
+/** A stream with one subject or pattern, from which the oldest go by age and size. */
+export class KeptStream {
+  readonly api: LogApi;
+  readonly #options: KeptStreamOptions;
+  /** Its `max_bytes` is what is asked for: the storage may promise less. */
+  readonly #wanted: StreamConfig;
+
+  constructor(options: KeptStreamOptions, wanted: StreamConfig) {
+    this.api = new LogApi(options.link);
+    this.#options = options;
+    this.#wanted = wanted;
+  }
+
+  /** Makes it if need be, and gives it its bounds. Rejects with `log-unavailable`. */
+  async open(): Promise<void> {
+    await this.#insist((timeout_ms) => this.#ensure(timeout_ms));
+  }
+
+  /** Runs a request; a stream that is gone is made anew once, and its entries begin at 1 again. */
+  async ask<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await this.#insist(ask);
+      } catch (error) {
+        if (!(error instanceof StreamLost)) throw error;
+        if (attempt > 1) throw new ArqonError("log-unavailable", error.message, { cause: error });
+      }
+      await this.open();
+    }
+  }
+
+  #insist<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
+    const { link, monotonic } = this.#options;
+    return insist(link, monotonic, ask);
+  }
+
+  async #ensure(timeout_ms: number): Promise<void> {
+    const { link, storage } = this.#options;
+    const { name, subjects = [], max_age, max_bytes: asked_bytes } = this.#wanted;
+    const share_bytes = await storage.ledgerBytes(asked_bytes);
+    const found = await this.api.info(name, timeout_ms).catch((error: unknown) => {
+      if (error instanceof StreamLost) return undefined;
+      throw error;
+    });
+    if (found === undefined) return await this.#create(share_bytes, timeout_ms);
+    const { config } = found;
+    if (config.subjects?.length !== 1 || config.subjects[0] !== subjects[0]) {
+      const why = `the JetStream stream ${name} has other subjects than ${subjects[0]}`;
+      throw new ArqonError("log-unavailable", `${why}; delete it, or rename it`);
+    }
+    storage.note(name, config.max_bytes);
+    const max_bytes = ledgerBound(config.max_bytes, found.state.bytes, asked_bytes, share_bytes);
+    if (config.max_age === max_age && config.max_bytes === max_bytes) return;
+    // An account may be forbidden to change it, so that nobody shortens it: then it stays as it is.
+    await this.api.update({ ...config, max_age, max_bytes }, timeout_ms).then(
+      () => storage.note(name, max_bytes),
+      (error: unknown) => {
+        link.log.warn("a ledger keeps what it kept: its retention could not be changed", {
+          stream: name,
+          error,
+        });
+      },
+    );
+  }
+
+  async #create(share_bytes: number, timeout_ms: number): Promise<void> {
+    const { link, storage } = this.#options;
+    const { name, max_bytes: asked_bytes } = this.#wanted;
+    const made = (config: StreamConfig): Promise<StreamInfo | undefined> =>
+      this.api.create(config, timeout_ms).catch((error: unknown) => {
+        // Another process was faster.
+        if (error instanceof Refusal && error.code === CODES.nameInUse) return undefined;
+        throw error;
+      });
+    let max_bytes = share_bytes;
+    for (;; max_bytes = Math.max(LEDGER_BYTES_MIN, smaller(max_bytes))) {
+      try {
+        await made({ ...this.#wanted, max_bytes });
+        break;
+      } catch (error) {
+        if (!lacksStorage(error)) throw error;
+        if (max_bytes <= LEDGER_BYTES_MIN) throw noRoom(name, max_bytes, error);
+      }
+    }
+    storage.note(name, max_bytes);
+    if (max_bytes === asked_bytes) return;
+    link.log.warn("NATS has too little room for a ledger: it keeps less than it should", {
+      stream: name,
+      bound_bytes: max_bytes,
+      wanted_bytes: asked_bytes,
+      remedy: STORAGE_REMEDY,
+    });
+  }
+}
+
+function noRoom(name: string, max_bytes: number, cause: unknown): ArqonError {
+  const why = `NATS has no ${max_bytes} bytes to promise the ledger ${name}; ${STORAGE_REMEDY}`;
+  return new ArqonError("log-unavailable", why, { cause });
+}
