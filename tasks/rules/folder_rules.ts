@@ -30,6 +30,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shared/metrics",
     "shared/logs",
     "shared/audit",
+    "shared/journal",
     "shared/presence",
     "shared/schema",
     "shared/schema/compatibility",

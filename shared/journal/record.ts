@@ -1,0 +1,170 @@
+/**
+ * A record of the journal: one decision of a Shield about one operation, with each input that was read for
+ * it and nothing else. This is the form in which the admin API and files have it, one JSON object a line.
+ * How records are stored is another file's, how one is replayed is the CLI's. Pure.
+ */
+import { z } from "zod";
+
+/** The version of this form. */
+export const RECORD_FORMAT = 1;
+
+const Count = z.int().min(0);
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" });
+const Base64 = z.base64();
+
+/**
+ * One input that a policy read. `value` is null where there was none; text for headers and claims, base64
+ * for state. `name` is the lower-case name of a header, the name of a claim, or the key template of a
+ * state. After an erasure `value` is null and `is_erased` is true.
+ */
+export const Read = z.strictObject({
+  from: z.enum(["header", "claim", "state"]),
+  name: z.string(),
+  value: z.string().nullable(),
+  /** The values that filled the template, as one key; only for state. */
+  key: z.string().optional(),
+  is_erased: z.literal(true).optional(),
+});
+
+/** One value of keyed state that a policy wrote; null: it was deleted. */
+export const Write = z.strictObject({
+  name: z.string(),
+  value: Base64.nullable(),
+});
+
+/** What one policy of the chain decided. */
+export const PolicyRecord = z.strictObject({
+  name: z.string(),
+  /** Hex SHA-256 of the module as uploaded. */
+  module: Sha256,
+  /** `arqon_host_v1` or `arqon_host_v2`. A v1 module may have kept memory from earlier calls. */
+  abi: z.union([z.literal(1), z.literal(2)]),
+  mode: z.enum(["enforce", "observe"]),
+  allowed: z.boolean(),
+  /** 0 when allowed, else 400 to 599. */
+  code: Count,
+  /** The policy's own words. */
+  reason: z.string(),
+  /** Why it could not decide; null: it could. */
+  fault: z.string().nullable(),
+  detail: z.string(),
+  /** Instruction units used, and those that it had. */
+  units: Count,
+  budget_units: Count,
+  /** The size of all headers and claims, which the first question for one is charged by. */
+  asking_bytes: Count,
+  has_read_payload: z.boolean(),
+  reads: z.array(Read),
+  writes: z.array(Write),
+  added_headers: z.array(z.tuple([z.string(), z.string()])),
+  /** The payload that it put in the place of the one before; null: it left it. */
+  payload: Base64.nullable(),
+  logs: z.array(z.strictObject({ level: Count, message: z.string() })),
+});
+
+/**
+ * The payload of the operation. `kept`: here it is. `reference`: it stands in the room's log at the record's
+ * `offset`. `hash`: only what it hashes to. `none`: the hook has none. `erased`: its sender was.
+ */
+export const PayloadRecord = z.discriminatedUnion("form", [
+  z.strictObject({ form: z.literal("kept"), data: Base64 }),
+  z.strictObject({ form: z.literal("reference"), bytes: Count }),
+  z.strictObject({ form: z.literal("hash"), sha256: Sha256, bytes: Count }),
+  z.strictObject({ form: z.literal("none") }),
+  z.strictObject({ form: z.literal("erased") }),
+]);
+
+/** The verdict of a schema; `violation` is null where there was none. */
+export const SchemaRecord = z.strictObject({
+  id: z.string(),
+  version: Count,
+  violation: z.strictObject({ path: z.string(), rule: z.string(), message: z.string() }).nullable(),
+});
+
+/** One decision. Times are Unix ms. */
+export const JournalRecord = z.strictObject({
+  format: z.literal(RECORD_FORMAT),
+  /** Unique on the bus: the Shield's id, a dot, and its number of the record. */
+  id: z.string(),
+  time_ms: Count,
+  node: z.string(),
+  tenant: z.string(),
+  hook: z.enum(["on_connect", "on_subscribe", "on_message"]),
+  /** "" for `on_connect`. */
+  room: z.string(),
+  /** W3C trace id, 32 hex digits; null: the client sent none. */
+  trace: z.string().nullable(),
+  message_id: z.string().nullable(),
+  /** The place in the room's log; null: the room has none, or the message was refused. */
+  offset: Count.nullable(),
+  /** Who it was; null after an erasure. */
+  sender: z.strictObject({
+    user: z.string(),
+    connection: z.string(),
+    remote_ip: z.string(),
+  }).nullable(),
+  /** Type of the event or name of the command; "" for other hooks. */
+  type: z.string(),
+  content_type: z.string(),
+  payload: PayloadRecord,
+  allowed: z.boolean(),
+  /** 0 when allowed. */
+  code: Count,
+  /** The reason of docs/errors.md, such as `policy-rejected`; "" when allowed. */
+  reason: z.string(),
+  /** What the client was told; "" when allowed. */
+  message: z.string(),
+  schema: SchemaRecord.nullable(),
+  /** The version of the tenant's policies; null: no policy was asked. */
+  chain_version: Count.nullable(),
+  /** The version of the metering transform, by which units count. */
+  meter_version: Count,
+  policies: z.array(PolicyRecord),
+});
+export type JournalRecord = z.output<typeof JournalRecord>;
+export type PolicyRecord = z.output<typeof PolicyRecord>;
+export type Read = z.output<typeof Read>;
+export type PayloadRecord = z.output<typeof PayloadRecord>;
+
+/** A stretch of which the journal has no records: so many did not fit, or were lost with a Shield. */
+export const JournalHole = z.strictObject({
+  format: z.literal(RECORD_FORMAT),
+  hole: z.strictObject({
+    node: z.string(),
+    tenant: z.string(),
+    from_ms: Count,
+    to_ms: Count,
+    /** How many records; null: nobody knows. */
+    records: Count.nullable(),
+    /** Why: `queue-full`, `storage-full`, `unavailable`, `damaged`, `killed`. */
+    why: z.string(),
+  }),
+});
+export type JournalHole = z.output<typeof JournalHole>;
+
+/** One line of the journal. */
+export type JournalLine = JournalRecord | JournalHole;
+
+/** Whether a line says that records are missing. */
+export function isHole(line: JournalLine): line is JournalHole {
+  return "hole" in line;
+}
+
+/** The line of a file or an answer, or what is wrong with it and where. */
+export function parseLine(
+  text: string,
+): { readonly line: JournalLine } | { readonly problem: string } {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { problem: "it is no JSON" };
+  }
+  const form = typeof value === "object" && value !== null && "hole" in value
+    ? JournalHole
+    : JournalRecord;
+  const parsed = form.safeParse(value);
+  if (parsed.success) return { line: parsed.data };
+  const [issue] = parsed.error.issues;
+  return { problem: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "it is no record"}` };
+}
