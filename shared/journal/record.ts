@@ -27,7 +27,7 @@ export const Read = z.strictObject({
 });
 
 /** One value of keyed state that a policy wrote; null: it was deleted. */
-export const Write = z.strictObject({
+const Write = z.strictObject({
   name: z.string(),
   value: Base64.nullable(),
 });
@@ -75,7 +75,7 @@ export const PayloadRecord = z.discriminatedUnion("form", [
 ]);
 
 /** The verdict of a schema; `violation` is null where there was none. */
-export const SchemaRecord = z.strictObject({
+const SchemaRecord = z.strictObject({
   id: z.string(),
   version: Count,
   violation: z.strictObject({ path: z.string(), rule: z.string(), message: z.string() }).nullable(),
