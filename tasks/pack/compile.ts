@@ -30,7 +30,9 @@ export async function stageProgram(
 ): Promise<StagedProgram> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   // A Brain runs no policies, so it starts nothing.
-  const started = name === "brain" ? [] : STARTED;
+  const started = name === "brain"
+    ? []
+    : STARTED.filter((path) => name === "arq" || !path.startsWith("arq/"));
   const sources = await sourcesOf([PROGRAMS[name], ...started]);
   await copySources(sources, folder);
   const dependencies = await stageModules(folder, sources.packages);

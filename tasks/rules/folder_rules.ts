@@ -137,6 +137,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "arq/init/schema",
     "arq/init",
     "arq/policies",
+    "arq/replay",
     "arq/rooms",
     "arq/schemas",
     "arq/serve",

@@ -1,0 +1,264 @@
+/**
+ * `arq policy replay`: repeats the recorded calls of a policy on this machine, first with the module that
+ * decided then, and then with a new one, and says what would have been decided otherwise.
+ */
+import { configFrom } from "../../../shared/config/load.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+import { replayText } from "../../answers/replay_text.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { readModuleFile } from "../../policies/module_file.ts";
+import { type FuelFigures, fuelFigures } from "../../replay/fuel_histogram.ts";
+import { fileChunks } from "../../replay/journal_source.ts";
+import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
+import { replay } from "../../replay/replay_run.ts";
+import type { ReplayModule, ReplaySelection } from "../../replay/repeater.ts";
+import { type Counts, type FlipKind, type Sample, sumOf, type Tally } from "../../replay/tally.ts";
+import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { createProgress } from "../../terminal/progress.ts";
+import { policyName } from "./policy_deploy.ts";
+
+/** A number of flips, or a share of the repeated calls. */
+export type FlipBound = { readonly count: number } | { readonly share: number };
+
+/** The options of `arq policy replay`. */
+export interface ReplayFlags extends ConnectionFlags {
+  readonly tenant: string;
+  /** Name of the policy; absent: that of the file. */
+  readonly policy?: string;
+  readonly journal?: string;
+  /** Paths of modules that records name. */
+  readonly module?: readonly string[];
+  readonly room?: string;
+  /** Seconds. */
+  readonly since?: number;
+  /** Unix ms. */
+  readonly from?: number;
+  readonly to?: number;
+  readonly maxFlips?: FlipBound;
+  /** Path of a file that gets every flip. */
+  readonly flips?: string;
+  readonly memoryLimitPages?: number;
+  readonly json?: boolean;
+}
+
+/** The result of `arq policy replay`. */
+export interface ReplayAnswer {
+  readonly policy: string;
+  readonly module: {
+    readonly source: string;
+    readonly sha256: string;
+    readonly is_stateful: boolean;
+  };
+  readonly journal: {
+    readonly lines: number;
+    readonly bad_lines: number;
+    readonly first_bad: Tally["first_bad"];
+    readonly holes: number;
+    readonly missing_records: number;
+    readonly unknown_holes: number;
+    readonly hole_reasons: Counts;
+    readonly outside: number;
+    readonly without_policy: number;
+    readonly decisions: number;
+    readonly first_ms: number | null;
+    readonly last_ms: number | null;
+  };
+  readonly recorded: Tally["recorded"];
+  readonly candidate: {
+    readonly repeated: number;
+    readonly allow_to_refuse: number;
+    readonly refuse_to_allow: number;
+    readonly changed: number;
+    readonly warm_up: number;
+    readonly no_hook: number;
+    readonly faults: Counts;
+    readonly unknown: Counts;
+    readonly not_run: Counts;
+    readonly recorded_fuel: FuelFigures;
+    readonly fuel: FuelFigures;
+    readonly samples: Readonly<Record<FlipKind, readonly Sample[]>>;
+  };
+  readonly interrupted: boolean;
+  /** Why the exit code is not 0; null: it is. */
+  readonly problem: string | null;
+}
+
+/** Most threads; the machine is somebody's. */
+const THREADS = 2;
+
+async function candidateOf(io: Io, file: string, pages: number): Promise<ReplayModule> {
+  try {
+    return await readyModule(await readModuleFile(io, file), pages);
+  } catch (error) {
+    if (!(error instanceof PolicyModuleError)) throw error;
+    throw new CommandError(
+      `${file} is refused (${error.reason}): ${error.message}`,
+      EXIT.failure,
+      `arq policy check ${file} says more`,
+    );
+  }
+}
+
+/** The modules of files by their SHA-256. */
+async function filesBySha(io: Io, files: readonly string[]): Promise<Map<string, Uint8Array>> {
+  const found = new Map<string, Uint8Array>();
+  for (const file of files) {
+    const bytes = await readModuleFile(io, file);
+    found.set(await sha256Hex(bytes), bytes);
+  }
+  return found;
+}
+
+function selectionOf(io: Io, policy: string, flags: ReplayFlags): ReplaySelection {
+  const { room, since, from, to } = flags;
+  const from_ms = since === undefined ? from : io.now() - since * 1_000;
+  return {
+    policy,
+    ...(room === undefined ? {} : { room }),
+    ...(from_ms === undefined ? {} : { from_ms }),
+    ...(to === undefined ? {} : { until_ms: to }),
+  };
+}
+
+/** Writes flips into a new file, one JSON object a line. */
+async function flipWriter(io: Io, path: string | undefined) {
+  if (path === undefined) return undefined;
+  const target = resolvePath(io.cwd, path);
+  try {
+    const writer = await io.files.writer(target, 0o600);
+    const encoder = new TextEncoder();
+    return {
+      add: (flips: readonly unknown[]) =>
+        writer.write(encoder.encode(flips.map((one) => `${JSON.stringify(one)}\n`).join(""))),
+      finish: () => writer.finish(),
+      abandon: () => writer.abandon(),
+    };
+  } catch (error) {
+    throw cannotWrite(target, error);
+  }
+}
+
+function isBeyond({ candidate }: Tally, bound: FlipBound | undefined): boolean {
+  if (bound === undefined) return false;
+  const flips = candidate.to_refused + candidate.to_allowed;
+  return "count" in bound ? flips > bound.count : flips > bound.share * candidate.repeated;
+}
+
+function boundText(bound: FlipBound): string {
+  return "count" in bound ? String(bound.count) : `${bound.share * 100}%`;
+}
+
+/** The exit code of a replay, and why it is not 0. */
+function endOf(tally: Tally, flags: ReplayFlags): readonly [code: number, problem: string | null] {
+  const { recorded, candidate } = tally;
+  const different = sumOf(recorded.different);
+  if (different > 0) {
+    return [EXIT.failure, `${different} of the recorded module's calls do not repeat as recorded`];
+  }
+  if (candidate.repeated === 0) return [EXIT.failure, "no call could be repeated"];
+  if (flags.maxFlips !== undefined && isBeyond(tally, flags.maxFlips)) {
+    const flips = candidate.to_refused + candidate.to_allowed;
+    return [EXIT.flips, `${flips} flips are more than --max-flips ${boundText(flags.maxFlips)}`];
+  }
+  return [EXIT.ok, null];
+}
+
+function journalOf(tally: Tally): ReplayAnswer["journal"] {
+  const finite = (at_ms: number) => Number.isFinite(at_ms) ? at_ms : null;
+  return {
+    lines: tally.lines,
+    bad_lines: tally.bad_lines,
+    first_bad: tally.first_bad,
+    holes: tally.holes,
+    missing_records: tally.missing,
+    unknown_holes: tally.unknown_holes,
+    hole_reasons: tally.hole_reasons,
+    outside: tally.outside,
+    without_policy: tally.without_policy,
+    decisions: tally.decisions,
+    first_ms: finite(tally.first_ms),
+    last_ms: finite(tally.last_ms),
+  };
+}
+
+function candidateAnswer({ candidate }: Tally): ReplayAnswer["candidate"] {
+  const { to_refused, to_allowed, recorded_fuel, fuel, ...rest } = candidate;
+  return {
+    ...rest,
+    allow_to_refuse: to_refused,
+    refuse_to_allow: to_allowed,
+    recorded_fuel: fuelFigures(recorded_fuel),
+    fuel: fuelFigures(fuel),
+  };
+}
+
+/** Throws the error for a journal that has no call of the policy. */
+function requireDecisions(tally: Tally, policy: string): void {
+  if (tally.decisions > 0) return;
+  if (tally.lines > 0 && tally.bad_lines === tally.lines) {
+    const { line = 1, problem = "" } = tally.first_bad ?? {};
+    throw new CommandError(`this is no journal: line ${line}: ${problem}`);
+  }
+  const others = Object.keys(tally.other_policies).sort();
+  const known = others.length === 0 ? "" : `; it has ${others.slice(0, 10).join(", ")}`;
+  const outside = tally.outside === 0 ? "" : `; ${tally.outside} records are outside of the window`;
+  throw new CommandError(
+    `the journal has no decision of policy ${policy}${known}${outside}`,
+    EXIT.failure,
+    others.length === 0 ? undefined : "--policy names the policy whose calls are repeated",
+  );
+}
+
+const threads = () =>
+  Math.max(1, Math.min(THREADS, globalThis.navigator?.hardwareConcurrency ?? 1));
+
+/**
+ * Repeats and prints. Returns 1 when a recorded call does not repeat, and `EXIT.flips` when there are more
+ * flips than allowed. After Ctrl-C it prints what was done.
+ */
+export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Promise<number> {
+  const { journal, json = false } = flags;
+  if (journal === undefined) throw usageError("nothing to replay: give --journal FILE");
+  const pages = flags.memoryLimitPages ?? configFrom({}).platform.overseer.memory_limit_pages;
+  const policy = policyName(file, flags.policy);
+  const candidate = await candidateOf(io, file, pages);
+  const known = await filesBySha(io, [file, ...flags.module ?? []]);
+  const chunks = await fileChunks(io, journal);
+  const writer = await flipWriter(io, flags.flips);
+  const is_tty = io.stderr.is_tty;
+  const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
+  let tally: Tally;
+  try {
+    tally = await replay({
+      chunks,
+      selection: selectionOf(io, policy, flags),
+      candidate,
+      moduleOf: createModuleBook((sha256) => Promise.resolve(known.get(sha256)), pages),
+      threads: threads(),
+      signal: io.signal,
+      ...(writer === undefined ? {} : { onFlips: writer.add }),
+      onProgress: (decisions) => bar.update(decisions),
+    });
+    await writer?.finish();
+  } finally {
+    bar.stop();
+    writer?.abandon();
+  }
+  const interrupted = io.signal.aborted;
+  if (!interrupted) requireDecisions(tally, policy);
+  const [code, problem] = endOf(tally, flags);
+  const answer: ReplayAnswer = {
+    policy,
+    module: { source: file, sha256: candidate.sha256, is_stateful: candidate.is_stateful },
+    journal: journalOf(tally),
+    recorded: tally.recorded,
+    candidate: candidateAnswer(tally),
+    interrupted,
+    problem: interrupted ? null : problem,
+  };
+  await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : replayText(answer));
+  io.signal.throwIfAborted();
+  return code;
+}

@@ -1,0 +1,95 @@
+/** `arq policy replay` as its own process: exit codes, the file of flips, and Ctrl-C. */
+import assert from "node:assert/strict";
+import { readyModule } from "../../replay/replay_modules.ts";
+import { refusesFrom } from "../../replay/testing/guest_text.ts";
+import { linesOf, MEMORY_PAGES, Recorder } from "../../replay/testing/recorded.ts";
+import { runArq, startArq } from "../../testing/run_arq.ts";
+
+const OLD = await refusesFrom(20);
+
+async function folderWithJournal(count: number) {
+  const path = await Deno.makeTempDir();
+  const recorder = new Recorder("size", await readyModule(OLD, MEMORY_PAGES));
+  const records = Array.from(
+    { length: count },
+    (_, at) => recorder.record({ payload: "x".repeat(at % 41) }),
+  );
+  await Deno.writeTextFile(`${path}/j.ndjson`, linesOf(records));
+  await Deno.writeFile(`${path}/size.wasm`, OLD);
+  await Deno.writeFile(`${path}/new.wasm`, await refusesFrom(30));
+  const remove = () => Deno.remove(path, { recursive: true });
+  return { path, records, [Symbol.asyncDispose]: remove };
+}
+
+async function replay(cwd: string, code: number, ...args: string[]) {
+  const result = await runArq(["policy", "replay", ...args], { cwd });
+  assert.equal(result.code, code, result.stderr + result.stdout);
+  assert.doesNotMatch(result.stderr, /^ +at |\.ts:\d+:\d+\)/m, "no stack trace");
+  return result;
+}
+
+Deno.test("replay: over threads every flip is written in order, and --max-flips decides the exit code", async () => {
+  await using folder = await folderWithJournal(3_000);
+  const { path, records } = folder;
+  const same = await replay(path, 0, "size.wasm", "--journal", "j.ndjson");
+  assert.match(same.stdout, /recorded module +3,000 repeated, all the same\n/);
+  const args = ["new.wasm", "--policy", "size", "--module", "size.wasm", "--journal", "j.ndjson"];
+  const flips = records.filter((_, at) => at % 41 >= 20 && at % 41 < 30);
+  const found = await replay(path, 0, ...args, "--flips", "flips.ndjson", "--json");
+  const answer = JSON.parse(found.stdout);
+  assert.deepEqual(
+    [answer.candidate.refuse_to_allow, answer.candidate.allow_to_refuse, answer.recorded.same],
+    [flips.length, 0, 3_000],
+  );
+  const written = (await Deno.readTextFile(`${path}/flips.ndjson`)).trimEnd().split("\n");
+  assert.deepEqual(written.map((line) => JSON.parse(line).id), flips.map(({ id }) => id));
+  const few = await replay(path, 6, ...args, "--max-flips", "10");
+  assert.match(few.stdout, /\d+ flips are more than --max-flips 10\n$/);
+  await replay(path, 6, ...args, "--max-flips", "10%");
+  await replay(path, 0, ...args, "--max-flips", "50%");
+});
+
+Deno.test("replay: a record that does not repeat is named, with exit code 1", async () => {
+  await using folder = await folderWithJournal(50);
+  const { path, records } = folder;
+  const [policy] = records[7]!.policies;
+  const forged = { ...records[7]!, policies: [{ ...policy!, allowed: false, code: 418 }] };
+  await Deno.writeTextFile(`${path}/j.ndjson`, linesOf(records.with(7, forged)));
+  const { stdout } = await replay(path, 1, "size.wasm", "--journal", "j.ndjson");
+  assert.match(stdout, /DIFFERENT: verdict, code 1\n/);
+  assert.match(stdout, /different from what was recorded \(1\)\n.* shield-1\.8 {2}418 -> allowed/);
+  assert.match(stdout, /1 of the recorded module's calls do not repeat as recorded\n$/);
+});
+
+Deno.test("replay: no journal, none of the policy, none in the window: told, with exit code 1 or 2", async () => {
+  await using folder = await folderWithJournal(5);
+  const { path } = folder;
+  const none = await replay(path, 2, "size.wasm");
+  assert.match(none.stderr, /give --journal FILE/);
+  const gone = await replay(path, 1, "size.wasm", "--journal", "gone.ndjson");
+  assert.match(gone.stderr, /cannot read .*gone\.ndjson/);
+  const other = await replay(path, 1, "new.wasm", "--journal", "j.ndjson");
+  assert.match(other.stderr, /no decision of policy new; it has size\n/);
+  const late = await replay(path, 1, "size.wasm", "--journal", "j.ndjson", "--since", "1h");
+  assert.match(late.stderr, /no decision of policy size; 5 records are outside/);
+  const wrong = await replay(path, 1, "size.wasm", "--journal", "size.wasm");
+  assert.match(wrong.stderr, /this is no journal: line 1: it is no JSON/);
+  await replay(path, 2, "size.wasm", "--journal", "j.ndjson", "--from", "yesterday");
+});
+
+Deno.test("replay: Ctrl-C prints what was done, with exit code 130", async () => {
+  await using folder = await folderWithJournal(600);
+  const { path, records } = folder;
+  const args = ["policy", "replay", "size.wasm", "--journal", "-", "--json"];
+  const running = await startArq(args, { cwd: path, keep_stdin: true });
+  const writer = running.child.stdin.getWriter();
+  // More than a pipe holds: when it is written, arq reads.
+  await writer.write(new TextEncoder().encode(linesOf(records)));
+  running.child.kill("SIGINT");
+  const { code, stdout } = await running.result();
+  await writer.close().catch(() => {});
+  assert.equal(code, 130);
+  const { interrupted, journal, recorded } = JSON.parse(stdout);
+  assert.equal(interrupted, true);
+  assert.equal(recorded.same, journal.decisions);
+});

@@ -1,0 +1,78 @@
+/** The command line of `arq policy replay` as commander sees it; its code is loaded when it runs. */
+import { InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
+import { isRoomPattern } from "@arqon/proto";
+import { parseSeconds } from "../../bus/token.ts";
+import type { FlipBound } from "../../commands/policy/policy_replay.ts";
+import { examples, fraction, id, positive, value, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
+
+const MEMORY_PAGES_MAX = 65_536;
+
+function roomPattern(text: string): string {
+  if (isRoomPattern(text)) return text;
+  throw new InvalidArgumentError("Expected a room, or the beginning of one and *: 'chat-*'.");
+}
+
+/** Reads a time with its zone. */
+function moment(text: string): number {
+  const at_ms = /^\d{4}-\d\d-\d\d(T.*(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : NaN;
+  if (Number.isFinite(at_ms)) return at_ms;
+  throw new InvalidArgumentError("Expected a day or a time with its zone: 2026-11-22T10:00:00Z.");
+}
+
+function flipBound(text: string): FlipBound {
+  if (text.endsWith("%")) return { share: fraction(text) };
+  if (/^\d{1,15}$/.test(text)) return { count: Number(text) };
+  throw new InvalidArgumentError("Expected a number of flips, or a share of the calls: 0 or 0.1%.");
+}
+
+/** Adds the options that say which part of a journal counts. */
+function withJournal(command: Command): Command {
+  return withConnection(command)
+    .option("--tenant <id>", "tenant", id("tenant"), "default")
+    .option("--journal <file>", "lines of a journal, from arq journal export; - is stdin")
+    .option(
+      "--room <pattern>",
+      "only of this room, or of rooms that begin so: 'chat-*'",
+      roomPattern,
+    )
+    .addOption(
+      new Option("--since <time>", "only so long ago at most: 10m, 1h, 7d or seconds")
+        .argParser(value((text) => parseSeconds("--since", text))).conflicts("from"),
+    )
+    .option("--from <time>", "only from this time on: 2026-11-22T10:00:00Z", moment)
+    .option("--to <time>", "only before this time", moment);
+}
+
+const several = (text: string, before: readonly string[] = []) => [...before, text];
+
+/** Adds `arq policy replay`. */
+export function addReplay(policy: Command, run: Run): void {
+  withJournal(policy.command("replay"))
+    .description("say what a module would have decided about recorded calls; runs on this machine")
+    .argument("<file>", "the new WebAssembly module")
+    .option("--policy <name>", "whose calls are repeated (default: the file's name)")
+    .option("--module <file>", "a module that records name; repeatable", several)
+    .option("--max-flips <n>", "exit code 6 when there are more: a number, or 0.1%", flipBound)
+    .option("--flips <file>", "write every flip into this new file, one JSON object a line")
+    .addOption(
+      new Option("--memory-limit-pages <n>", "memory in pages of 64 KiB (default: 64)")
+        .argParser(positive("a whole number of pages", true, MEMORY_PAGES_MAX)),
+    )
+    .option("--json", "print it as JSON")
+    .addHelpText(
+      "after",
+      "\nFirst the recorded module decides each call again; exit code 1 when it does not say what it said" +
+        "\nthen. An input that the new module asks for and the journal does not have makes a call unknown:" +
+        "\nit is counted, not guessed. After Ctrl-C what was done is printed.\n" +
+        examples(
+          "arq policy replay bad_words.wasm --journal lobby.ndjson --module old.wasm",
+          "arq policy replay new.wasm --policy bad_words --journal j.ndjson --max-flips 0.1%",
+        ),
+    )
+    .action(run(async (io, flags, [file]) => {
+      const { policyReplay } = await import("../../commands/policy/policy_replay.ts");
+      return await policyReplay(io, file as string, flags);
+    }));
+}

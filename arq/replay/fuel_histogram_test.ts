@@ -1,0 +1,25 @@
+/** Percentiles of fuel against sorted figures, and histograms that add up. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import { addHistogram, addUnits, emptyHistogram, fuelFigures } from "./fuel_histogram.ts";
+
+Deno.test("fuel histogram: percentiles to one percent, sums exact, over two halves as over one", () => {
+  const units = fc.array(fc.integer({ min: 0, max: 5_000_000 }), { minLength: 1, maxLength: 300 });
+  fc.assert(fc.property(units, fc.nat(300), (all, cut) => {
+    const whole = emptyHistogram();
+    const first = emptyHistogram();
+    const second = emptyHistogram();
+    for (const [at, one] of all.entries()) {
+      addUnits(whole, one);
+      addUnits(at < cut ? first : second, one);
+    }
+    addHistogram(first, second);
+    const figures = fuelFigures(first);
+    assert.deepEqual(figures, fuelFigures(whole));
+    const sorted = [...all].sort((one, other) => one - other);
+    const median = sorted[Math.ceil(all.length / 2) - 1]! / UNITS_PER_FUEL;
+    assert.ok(Math.abs(figures.p50 - median) <= median * 0.01 + 2 / UNITS_PER_FUEL);
+    assert.equal(figures.sum, Math.round(all.reduce((sum, one) => sum + one, 0) / UNITS_PER_FUEL));
+  }));
+});

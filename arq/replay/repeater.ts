@@ -1,0 +1,281 @@
+/**
+ * Repeats the recorded calls of one policy: with the module that decided then, and with a new one. It reads
+ * lines of a journal and counts. Which thread it runs on, and where lines and modules come from, is not its
+ * business.
+ */
+import { matchesRoomPattern } from "@arqon/proto";
+import { isHole, parseLine } from "../../shared/journal/record.ts";
+import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import type { Hook } from "../../shield/policy/abi/policy.ts";
+import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
+import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
+import { decisionOf, type Difference, differences, notOfTheModule } from "./comparison.ts";
+import { addUnits } from "./fuel_histogram.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
+import { payloadAt, RecordedInputs } from "./recorded_inputs.ts";
+import { countOf, emptyTally, type FlipKind, type Sample, SAMPLES, type Tally } from "./tally.ts";
+
+/** A module that can run. */
+export interface ReplayModule {
+  readonly sha256: string;
+  /** The metered module, compiled. */
+  readonly compiled: WebAssembly.Module;
+  readonly hooks: readonly Hook[];
+  /** Whether it may keep memory from call to call, as modules of `arqon_host_v1` may. */
+  readonly is_stateful: boolean;
+}
+
+/** Which calls are repeated. */
+export interface ReplaySelection {
+  /** The policy's name within its tenant. */
+  readonly policy: string;
+  /** A room or a pattern; absent: all. It does not count for `on_connect`. */
+  readonly room?: string;
+  /** Unix ms; the calls from the first on, before the second. Absent: no bound. */
+  readonly from_ms?: number;
+  readonly until_ms?: number;
+}
+
+/** What a repeater needs. */
+export interface RepeaterOptions {
+  readonly selection: ReplaySelection;
+  readonly candidate: ReplayModule;
+  /** The module that a record names; undefined when nobody has its bytes. */
+  readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
+  /** Called with each flip. */
+  readonly onFlip?: (kind: FlipKind, sample: Sample) => void;
+}
+
+/** A repeater, and what it has counted so far. */
+export interface Repeater {
+  readonly tally: Tally;
+  /** Repeats the calls of some lines, in their order. */
+  feed(chunk: JournalChunk): Promise<void>;
+}
+
+/** A module and its number among the instances. */
+interface Loaded {
+  readonly module: ReplayModule;
+  readonly number: number;
+}
+
+/** A repeated call. */
+interface Ran {
+  readonly outcome: GuestOutcome;
+  readonly unknown: ReadonlySet<string> | undefined;
+}
+
+/** One recorded call of the policy. */
+interface Asked {
+  readonly record: JournalRecord;
+  readonly place: number;
+  readonly policy: PolicyRecord;
+}
+
+/** Most instances at a time; a journal of many tenants has one for each. */
+const INSTANCES = 256;
+const CANDIDATE = 1;
+const SHOWN_CHARACTERS = 120;
+
+const decoder = new TextDecoder();
+
+/** The beginning of the payload of a call as one line. */
+function excerpt(record: JournalRecord, place: number): string | null {
+  const payload = payloadAt(record, place);
+  if (payload === undefined || record.payload.form === "none") return null;
+  return decoder.decode(payload.subarray(0, SHOWN_CHARACTERS * 4)).slice(0, SHOWN_CHARACTERS);
+}
+
+function sampleOf(
+  { record, place, policy }: Asked,
+  { outcome }: Ran,
+  differs: readonly Difference[],
+): Sample {
+  const { allowed, code, reason, fault } = policy;
+  return {
+    id: record.id,
+    time_ms: record.time_ms,
+    room: record.room,
+    message_id: record.message_id,
+    offset: record.offset,
+    user: record.sender?.user ?? null,
+    recorded: { allowed, code, reason, fault },
+    repeated: decisionOf(outcome),
+    differs: differs.join(", "),
+    units: [policy.units, outcome.units],
+    payload: excerpt(record, place),
+    is_warm_up: false,
+  };
+}
+
+/** Makes a repeater. */
+export function createRepeater(options: RepeaterOptions): Repeater {
+  return new JournalRepeater(options);
+}
+
+class JournalRepeater implements Repeater {
+  readonly tally = emptyTally();
+  readonly #options: RepeaterOptions;
+  readonly #instances: Instances = createInstances(INSTANCES);
+  readonly #loaded = new Map<string, Loaded | undefined>();
+
+  constructor(options: RepeaterOptions) {
+    this.#options = options;
+    const { candidate } = options;
+    this.#instances.load(CANDIDATE, { compiled: candidate.compiled, instance_units: 0 });
+    this.#loaded.set(candidate.sha256, { module: candidate, number: CANDIDATE });
+  }
+
+  async feed({ first_line, bytes }: JournalChunk): Promise<void> {
+    const text = decoder.decode(bytes);
+    let line = first_line;
+    for (let start = 0; start < text.length; line++) {
+      const newline = text.indexOf("\n", start);
+      const end = newline < 0 ? text.length : newline;
+      const asked = end === start ? undefined : this.#read(text.slice(start, end), line);
+      start = end + 1;
+      if (asked === undefined) continue;
+      const { module: sha256 } = asked.policy;
+      // Waiting for each line would cost more than a call.
+      if (!this.#loaded.has(sha256)) await this.#load(sha256);
+      this.#repeat(asked, this.#loaded.get(sha256));
+    }
+  }
+
+  async #load(sha256: string): Promise<void> {
+    const module = await this.#options.moduleOf(sha256);
+    const number = this.#loaded.size + CANDIDATE + 1;
+    if (module !== undefined) {
+      this.#instances.load(number, { compiled: module.compiled, instance_units: 0 });
+    }
+    this.#loaded.set(sha256, module === undefined ? undefined : { module, number });
+  }
+
+  /** The call of the policy that a line records; undefined when it records none that counts. */
+  #read(text: string, line: number): Asked | undefined {
+    if (text.trim() === "") return undefined;
+    const { tally } = this;
+    tally.lines++;
+    const parsed = parseLine(text);
+    if ("problem" in parsed) {
+      tally.bad_lines++;
+      tally.first_bad ??= { line, problem: parsed.problem };
+      return undefined;
+    }
+    if (isHole(parsed.line)) return void this.#countHole(parsed.line);
+    const record = parsed.line;
+    const { selection } = this.#options;
+    if (!isSelected(record, selection)) return void tally.outside++;
+    const place = record.policies.findIndex(({ name }) => name === selection.policy);
+    if (place < 0) {
+      tally.without_policy++;
+      for (const { name } of record.policies) countOf(tally.other_policies, name);
+      return undefined;
+    }
+    tally.decisions++;
+    tally.first_ms = Math.min(tally.first_ms, record.time_ms);
+    tally.last_ms = Math.max(tally.last_ms, record.time_ms);
+    return { record, place, policy: record.policies[place] as PolicyRecord };
+  }
+
+  #countHole({ hole: { records, why, from_ms, to_ms } }: JournalHole): void {
+    const { tally } = this;
+    const { from_ms: from = -Infinity, until_ms: until = Infinity } = this.#options.selection;
+    if (to_ms < from || from_ms >= until) return;
+    tally.holes++;
+    countOf(tally.hole_reasons, why);
+    if (records === null) tally.unknown_holes++;
+    else tally.missing += records;
+  }
+
+  #repeat(asked: Asked, loaded: Loaded | undefined): void {
+    const { recorded, candidate } = this.tally;
+    const fault = notOfTheModule(asked.policy);
+    if (fault !== undefined) {
+      countOf(recorded.not_run, fault);
+      countOf(candidate.not_run, fault);
+      return;
+    }
+    let ran: Ran | undefined;
+    if (loaded === undefined) countOf(recorded.no_module, asked.policy.module);
+    else {
+      ran = this.#call(asked, loaded);
+      this.#compare(asked, loaded.module, ran);
+    }
+    const { candidate: { hooks } } = this.#options;
+    if (!hooks.includes(asked.record.hook)) return void candidate.no_hook++;
+    // The same module is not asked twice: its memory would be another one.
+    const is_same = loaded?.number === CANDIDATE && ran !== undefined;
+    this.#judge(asked, is_same ? ran! : this.#call(asked, this.#candidate()));
+  }
+
+  #candidate(): Loaded {
+    return { module: this.#options.candidate, number: CANDIDATE };
+  }
+
+  #call({ record, place, policy }: Asked, { number }: Loaded): Ran {
+    const inputs = new RecordedInputs(record, place);
+    const { tenant, hook } = record;
+    const guest = this.#instances.find(tenant, number) ?? this.#instances.make(tenant, number);
+    const outcome = guest.call(hook, inputs, policy.budget_units / UNITS_PER_FUEL);
+    if (outcome.broken) this.#instances.drop(tenant, number);
+    return { outcome, unknown: inputs.unknown };
+  }
+
+  /** Compares the recorded module's repeated call with what it said then. */
+  #compare(asked: Asked, module: ReplayModule, ran: Ran): void {
+    const { recorded } = this.tally;
+    if (ran.unknown !== undefined) {
+      for (const what of ran.unknown) countOf(recorded.unknown, what);
+      return;
+    }
+    recorded.repeated++;
+    const counts_alike = asked.record.meter_version === METER_VERSION;
+    if (!counts_alike) recorded.fuel_not_compared++;
+    const found = differences(asked.policy, ran.outcome, counts_alike);
+    if (found.length === 0) return void recorded.same++;
+    if (found.length === 1 && found[0] === "fuel" && module.is_stateful) {
+      recorded.stateful_fuel++;
+      return;
+    }
+    countOf(recorded.different, found.join(", "));
+    if (recorded.samples.length < SAMPLES) recorded.samples.push(sampleOf(asked, ran, found));
+  }
+
+  /** Compares the new module's verdict with the recorded one. */
+  #judge(asked: Asked, ran: Ran): void {
+    const { candidate } = this.tally;
+    if (ran.unknown !== undefined) {
+      for (const what of ran.unknown) countOf(candidate.unknown, what);
+      return;
+    }
+    const { policy } = asked;
+    const { outcome } = ran;
+    candidate.repeated++;
+    addUnits(candidate.recorded_fuel, policy.units);
+    addUnits(candidate.fuel, outcome.units);
+    if (outcome.fault !== undefined) countOf(candidate.faults, outcome.fault);
+    const found = differences(policy, outcome, false);
+    if (found.length === 0) return;
+    const kind: FlipKind = policy.allowed === outcome.allowed
+      ? "changed"
+      : outcome.allowed
+      ? "to_allowed"
+      : "to_refused";
+    candidate[kind]++;
+    const samples = candidate.samples[kind];
+    const { onFlip } = this.#options;
+    if (samples.length >= SAMPLES && onFlip === undefined) return;
+    const sample = sampleOf(asked, ran, found);
+    if (samples.length < SAMPLES) samples.push(sample);
+    onFlip?.(kind, sample);
+  }
+}
+
+function isSelected(record: JournalRecord, selection: ReplaySelection): boolean {
+  const { room, from_ms = -Infinity, until_ms = Infinity } = selection;
+  if (record.time_ms < from_ms || record.time_ms >= until_ms) return false;
+  return room === undefined || (record.hook !== "on_connect" &&
+    matchesRoomPattern(room, record.room));
+}

@@ -1,0 +1,190 @@
+/** Repeated calls: what is the same, what is told apart, and what is unknown instead of guessed. */
+import assert from "node:assert/strict";
+import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import type { RepeaterOptions } from "./repeater.ts";
+import { createRepeater } from "./repeater.ts";
+import { readyModule } from "./replay_modules.ts";
+import type { Tally } from "./tally.ts";
+import { refusesFrom, traps, wantsClaim, wantsHeader } from "./testing/guest_text.ts";
+import { builtReady, linesOf, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
+
+const WORDS = await builtReady("bad_words");
+const ready = async (bytes: Promise<Uint8Array>) => await readyModule(await bytes, MEMORY_PAGES);
+const SMALL = await ready(refusesFrom(20));
+
+type Given = Partial<RepeaterOptions> & { readonly selection?: RepeaterOptions["selection"] };
+
+async function repeat(lines: readonly unknown[], given: Given = {}): Promise<Tally> {
+  const repeater = createRepeater({
+    selection: { policy: "p" },
+    candidate: SMALL,
+    moduleOf: () => Promise.resolve(undefined),
+    ...given,
+  });
+  await repeater.feed({ first_line: 1, bytes: new TextEncoder().encode(linesOf(lines)) });
+  return repeater.tally;
+}
+
+function sized(sizes: readonly number[]): JournalRecord[] {
+  const recorder = new Recorder("p", SMALL);
+  return sizes.map((size) => recorder.record({ payload: "x".repeat(size) }));
+}
+
+/** The record with other members of its policy. */
+function withPolicy(record: JournalRecord, change: Partial<PolicyRecord>): JournalRecord {
+  return { ...record, policies: record.policies.map((one) => ({ ...one, ...change })) };
+}
+
+Deno.test("replay: the recorded module says again what it said, fuel included", async () => {
+  const { recorded, candidate, decisions } = await repeat(sized([5, 19, 20, 400]));
+  assert.deepEqual([decisions, recorded.repeated, recorded.same], [4, 4, 4]);
+  assert.deepEqual([candidate.to_allowed, candidate.to_refused], [0, 0]);
+});
+
+Deno.test("replay: every difference from the record is told by what differs", async () => {
+  const [one, two, three] = sized([5, 5, 30]) as [JournalRecord, JournalRecord, JournalRecord];
+  const { recorded } = await repeat([
+    withPolicy(one, { allowed: false, code: 403, reason: "no" }),
+    withPolicy(two, { added_headers: [["x-a", "1"]] }),
+    withPolicy(three, { code: 429, units: 1 }),
+  ]);
+  assert.deepEqual(recorded.different, {
+    "verdict, code, reason": 1,
+    "headers": 1,
+    "code, fuel": 1,
+  });
+  assert.deepEqual(recorded.samples.map(({ id }) => id), [one.id, two.id, three.id]);
+});
+
+Deno.test("replay: fuel alone is told apart for a module that may keep memory, and fails for others", async () => {
+  const [record] = sized([5]) as [JournalRecord];
+  const other = [withPolicy(record, { units: 1 })];
+  const stateful = await repeat(other);
+  assert.deepEqual([stateful.recorded.stateful_fuel, stateful.recorded.different], [1, {}]);
+  const fresh = await repeat(other, { candidate: { ...SMALL, is_stateful: false } });
+  assert.deepEqual(fresh.recorded.different, { fuel: 1 });
+});
+
+Deno.test("replay: another version of the transform: fuel is not compared, the rest is", async () => {
+  const records = sized([5, 30]).map((one) => ({
+    ...withPolicy(one, { units: 7 }),
+    meter_version: 1,
+  }));
+  const { recorded } = await repeat(records, { candidate: { ...SMALL, is_stateful: false } });
+  assert.deepEqual([recorded.fuel_not_compared, recorded.same], [2, 2]);
+});
+
+Deno.test("replay: flips of a planted change are those that a ledger of our own expects", async () => {
+  const sizes = Array.from({ length: 200 }, (_, at) => at % 41);
+  const flips: string[] = [];
+  const candidate = await ready(refusesFrom(30));
+  const records = sized(sizes);
+  const { candidate: found } = await repeat(records, {
+    candidate,
+    moduleOf: () => Promise.resolve(SMALL),
+    onFlip: (kind, { id }) => flips.push(`${kind} ${id}`),
+  });
+  const expected = records.filter((_, at) => sizes[at]! >= 20 && sizes[at]! < 30);
+  assert.deepEqual(flips, expected.map(({ id }) => `to_allowed ${id}`));
+  assert.deepEqual([found.to_allowed, found.to_refused], [expected.length, 0]);
+  assert.ok(found.samples.to_allowed.every(({ payload }) => /^x{20,29}$/.test(payload ?? "")));
+});
+
+Deno.test("replay: an input that the record does not have is unknown, never guessed", async () => {
+  const recorder = new Recorder("p", WORDS);
+  const records = [recorder.record({ payload: "a" }), recorder.record({ payload: "b" })];
+  for (
+    const [module, what] of [[wantsHeader(), "header x-plan"], [
+      wantsClaim(),
+      "claim x-plan",
+    ]] as const
+  ) {
+    const { candidate } = await repeat(records, { candidate: await ready(module) });
+    assert.deepEqual([candidate.unknown, candidate.repeated], [{ [what]: 2 }, 0]);
+  }
+  const hashed = { form: "hash", sha256: "0".repeat(64), bytes: 1 } as const;
+  const lost = records.map((one) => ({ ...one, payload: hashed }));
+  const { candidate } = await repeat(lost);
+  assert.deepEqual([candidate.unknown, candidate.repeated], [{ payload: 2 }, 0]);
+});
+
+Deno.test("replay: recorded inputs are given, and those of the chain and of the Shield itself", async () => {
+  const wanting = await ready(wantsHeader());
+  const recorder = new Recorder("p", wanting);
+  const has = recorder.record({ payload: "a", headers: { "x-plan": "free" } });
+  const lacks = recorder.record({ payload: "a" });
+  assert.deepEqual([has.allowed, lacks.allowed], [true, false]);
+  const { recorded } = await repeat([has, lacks], { candidate: wanting });
+  assert.deepEqual([recorded.same, recorded.unknown], [2, {}]);
+  // A policy before it has added the header, so the read of the other module is not needed.
+  const [words] = new Recorder("first", WORDS).record({ payload: "a" }).policies as [PolicyRecord];
+  const before = { ...words, added_headers: [["X-Plan", "pro"] as [string, string]] };
+  const chained = { ...lacks, policies: [before, { ...lacks.policies[0]!, reads: [] }] };
+  const { candidate } = await repeat([chained], { candidate: wanting });
+  assert.deepEqual([candidate.to_allowed, candidate.unknown], [1, {}]);
+  const erased = withPolicy(has, {
+    reads: [{ from: "header", name: "x-plan", value: null, is_erased: true }],
+  });
+  const gone = await repeat([erased], { candidate: wanting });
+  assert.deepEqual(gone.recorded.unknown, { "header x-plan": 1 });
+});
+
+Deno.test("replay: a payload that an earlier policy has put there is the one that is seen", async () => {
+  const [record] = sized([25]) as [JournalRecord];
+  const [words] = new Recorder("first", WORDS).record({ payload: "a" }).policies as [PolicyRecord];
+  const short = { ...words, payload: btoa("short") };
+  const second = { ...record.policies[0]!, allowed: true, code: 0 };
+  const { candidate } = await repeat([{ ...record, policies: [short, second] }]);
+  assert.deepEqual([candidate.repeated, candidate.to_refused], [1, 0]);
+  const watched = { ...short, mode: "observe" as const };
+  const observed = await repeat([{ ...record, policies: [watched, second] }]);
+  assert.equal(observed.candidate.to_refused, 1, "a policy that observes replaces nothing");
+});
+
+Deno.test("replay: holes, bad lines, other policies, rooms and times are counted, not compared", async () => {
+  const [record] = sized([5]) as [JournalRecord];
+  const about = { node: "n", tenant: "default", from_ms: 1, to_ms: 2 };
+  const holes = [{ format: 1, hole: { ...about, records: 3, why: "queue-full" } }, {
+    format: 1,
+    hole: { ...about, records: null, why: "killed" },
+  }];
+  const tally = await repeat([record, ...holes, { format: 9 }, withPolicy(record, { name: "q" })]);
+  assert.deepEqual([tally.holes, tally.missing, tally.unknown_holes], [2, 3, 1]);
+  assert.deepEqual(tally.hole_reasons, { "queue-full": 1, "killed": 1 });
+  assert.deepEqual([tally.bad_lines, tally.first_bad?.line], [1, 4]);
+  assert.deepEqual([tally.without_policy, tally.other_policies], [1, { q: 1 }]);
+  const { time_ms } = record;
+  for (
+    const [selection, decisions] of [
+      [{ room: "chat-*" }, 1],
+      [{ room: "lobby" }, 0],
+      [{ from_ms: time_ms }, 1],
+      [{ from_ms: time_ms + 1 }, 0],
+      [{ until_ms: time_ms }, 0],
+    ] as const
+  ) {
+    const found = await repeat([record], { selection: { policy: "p", ...selection } });
+    assert.deepEqual([found.decisions, found.outside], [decisions, 1 - decisions]);
+  }
+});
+
+Deno.test("replay: what the Shield decided for a policy is not repeated, and a lost module is named", async () => {
+  const [record] = sized([5]) as [JournalRecord];
+  const slow = withPolicy(record, { allowed: false, code: 429, fault: "rate", units: 0 });
+  const limited = await repeat([slow]);
+  assert.deepEqual([limited.recorded.not_run, limited.candidate.repeated], [{ rate: 1 }, 0]);
+  const module = "f".repeat(64);
+  const lost = await repeat([withPolicy(record, { module })]);
+  assert.deepEqual(lost.recorded.no_module, { [module]: 1 });
+  assert.equal(lost.candidate.repeated, 1, "the recorded verdict is still one to compare with");
+});
+
+Deno.test("replay: a new module's fault is a flip and counts by name; a lacking hook is told", async () => {
+  const records = sized([5, 5, 30]);
+  const { candidate } = await repeat(records, { candidate: await ready(traps()) });
+  assert.deepEqual([candidate.to_refused, candidate.changed], [2, 1]);
+  assert.deepEqual(candidate.faults, { trap: 3 });
+  const subscribed = records.map((one) => ({ ...one, hook: "on_subscribe" }));
+  const none = await repeat(subscribed, { moduleOf: () => Promise.resolve(undefined) });
+  assert.equal(none.candidate.no_hook, 3);
+});

@@ -1,0 +1,97 @@
+/**
+ * A thread of a replay: a Web Worker without permissions that repeats calls. It asks for modules that records
+ * name, and tells its counts when it is told to finish. `replay_run.ts` starts it.
+ */
+import type { JournalChunk } from "./journal_chunks.ts";
+import { createRepeater, type Repeater } from "./repeater.ts";
+import type { ReplayModule, ReplaySelection } from "./repeater.ts";
+import type { FlipKind, Sample, Tally } from "./tally.ts";
+
+/** One flip, as it is written into a file. */
+export interface Flip extends Sample {
+  readonly kind: FlipKind;
+}
+
+/** What the thread is told. */
+export type ReplayMail =
+  | {
+    readonly kind: "start";
+    readonly selection: ReplaySelection;
+    readonly candidate: ReplayModule;
+    /** Whether each flip is wanted, not only samples. */
+    readonly keeps_flips: boolean;
+  }
+  | { readonly kind: "chunk"; readonly number: number; readonly chunk: JournalChunk }
+  | {
+    readonly kind: "module";
+    readonly sha256: string;
+    readonly module: ReplayModule | undefined;
+  }
+  | { readonly kind: "finish" };
+
+/** What the thread says. */
+export type ReplayNews =
+  | { readonly kind: "needs"; readonly sha256: string }
+  | {
+    readonly kind: "done";
+    readonly number: number;
+    /** Calls of the policy so far. */
+    readonly decisions: number;
+    readonly flips: readonly Flip[];
+  }
+  | { readonly kind: "tally"; readonly tally: Tally };
+
+/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
+interface WorkerScope {
+  onmessage: ((event: MessageEvent<ReplayMail>) => void) | null;
+  postMessage(message: ReplayNews): void;
+}
+
+function serve(scope: WorkerScope): void {
+  const modules = new Map<string, PromiseWithResolvers<ReplayModule | undefined>>();
+  let repeater: Repeater | undefined;
+  let flips: Flip[] = [];
+  // One piece after another: a piece may wait for a module.
+  let last: Promise<void> = Promise.resolve();
+
+  const moduleOf = (sha256: string): Promise<ReplayModule | undefined> => {
+    const waiting = Promise.withResolvers<ReplayModule | undefined>();
+    modules.set(sha256, waiting);
+    scope.postMessage({ kind: "needs", sha256 });
+    return waiting.promise;
+  };
+
+  const inTurn = (action: (repeater: Repeater) => Promise<void> | void) => {
+    last = last.then(() => action(repeater as Repeater));
+    // An error ends the thread: the process hears of it.
+    last.catch((error) => setTimeout(() => reportError(error)));
+  };
+
+  scope.onmessage = ({ data }) => {
+    switch (data.kind) {
+      case "start": {
+        const { selection, candidate, keeps_flips } = data;
+        const onFlip = (kind: FlipKind, sample: Sample) => void flips.push({ kind, ...sample });
+        const options = { selection, candidate, moduleOf };
+        repeater = createRepeater(keeps_flips ? { ...options, onFlip } : options);
+        return;
+      }
+      case "module":
+        modules.get(data.sha256)?.resolve(data.module);
+        return;
+      case "chunk":
+        return inTurn(async (repeater) => {
+          await repeater.feed(data.chunk);
+          const { tally: { decisions } } = repeater;
+          scope.postMessage({ kind: "done", number: data.number, decisions, flips });
+          flips = [];
+        });
+      case "finish":
+        return inTurn((repeater) => scope.postMessage({ kind: "tally", tally: repeater.tally }));
+      default:
+        data satisfies never;
+    }
+  };
+}
+
+serve(globalThis as unknown as WorkerScope);

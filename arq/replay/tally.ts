@@ -1,0 +1,216 @@
+/**
+ * What a replay has counted: plain data that threads send, and how the counts of several threads become one.
+ * Nothing is decided here. Pure.
+ */
+import type { Decision } from "./comparison.ts";
+import { addHistogram, emptyHistogram, type FuelHistogram } from "./fuel_histogram.ts";
+
+/** One decision as it is shown. */
+export interface Sample {
+  readonly id: string;
+  /** Unix ms. */
+  readonly time_ms: number;
+  readonly room: string;
+  readonly message_id: string | null;
+  readonly offset: number | null;
+  /** The user; null after an erasure. */
+  readonly user: string | null;
+  readonly recorded: Decision;
+  readonly repeated: Decision;
+  /** What differs, as `verdict, fuel`. */
+  readonly differs: string;
+  /** The recorded and the repeated call's units. */
+  readonly units: readonly [recorded: number, repeated: number];
+  /** The beginning of the payload, as text; null: it is none or not known. */
+  readonly payload: string | null;
+  /** Whether it fell into the time in which recorded and new state still mix. */
+  readonly is_warm_up: boolean;
+}
+
+/** The kinds of decisions of the new module that are shown. */
+export type FlipKind = "to_refused" | "to_allowed" | "changed";
+
+/** How often something was, by name. */
+export type Counts = Record<string, number>;
+
+/** The repetition of the recorded modules. */
+export interface RecordedTally {
+  repeated: number;
+  same: number;
+  /** Differences by what differs. */
+  readonly different: Counts;
+  /** Calls of modules that may keep memory, and that differ in fuel alone. */
+  stateful_fuel: number;
+  /** Calls that another version of the metering transform has counted. */
+  fuel_not_compared: number;
+  /** Calls that a module did not decide, by fault. */
+  readonly not_run: Counts;
+  /** Calls of modules whose bytes nobody has, by SHA-256. */
+  readonly no_module: Counts;
+  /** Calls without an input that the module asks for, by input. */
+  readonly unknown: Counts;
+  readonly samples: Sample[];
+}
+
+/** The new module on the same calls. */
+export interface CandidateTally {
+  repeated: number;
+  to_refused: number;
+  to_allowed: number;
+  /** The same verdict with another code, reason or headers. */
+  changed: number;
+  /** Flips that fell into the warm-up of state; they count above, too. */
+  warm_up: number;
+  /** Calls of hooks that the module does not have. */
+  no_hook: number;
+  /** Its faults by name; each is a refusal. */
+  readonly faults: Counts;
+  readonly unknown: Counts;
+  readonly not_run: Counts;
+  /** Fuel of the calls that both have made. */
+  readonly recorded_fuel: FuelHistogram;
+  readonly fuel: FuelHistogram;
+  readonly samples: Record<FlipKind, Sample[]>;
+}
+
+/** Everything that a replay has counted. */
+export interface Tally {
+  lines: number;
+  bad_lines: number;
+  /** The first line that is none of a journal. */
+  first_bad: { readonly line: number; readonly problem: string } | null;
+  holes: number;
+  /** Records that holes tell to be missing. */
+  missing: number;
+  /** Holes of which nobody knows how many records are missing. */
+  unknown_holes: number;
+  readonly hole_reasons: Counts;
+  /** Records outside of the room or the window that was asked for. */
+  outside: number;
+  /** Records of which the policy was not asked. */
+  without_policy: number;
+  /** Records that name other policies, by name. */
+  readonly other_policies: Counts;
+  /** Calls of the policy. */
+  decisions: number;
+  /** Unix ms of the first and last call. */
+  first_ms: number;
+  last_ms: number;
+  readonly recorded: RecordedTally;
+  readonly candidate: CandidateTally;
+}
+
+/** Most samples of a kind. */
+export const SAMPLES = 10;
+
+/** A tally of nothing. */
+export function emptyTally(): Tally {
+  return {
+    lines: 0,
+    bad_lines: 0,
+    first_bad: null,
+    holes: 0,
+    missing: 0,
+    unknown_holes: 0,
+    hole_reasons: {},
+    outside: 0,
+    without_policy: 0,
+    other_policies: {},
+    decisions: 0,
+    first_ms: Infinity,
+    last_ms: -Infinity,
+    recorded: {
+      repeated: 0,
+      same: 0,
+      different: {},
+      stateful_fuel: 0,
+      fuel_not_compared: 0,
+      not_run: {},
+      no_module: {},
+      unknown: {},
+      samples: [],
+    },
+    candidate: {
+      repeated: 0,
+      to_refused: 0,
+      to_allowed: 0,
+      changed: 0,
+      warm_up: 0,
+      no_hook: 0,
+      faults: {},
+      unknown: {},
+      not_run: {},
+      recorded_fuel: emptyHistogram(),
+      fuel: emptyHistogram(),
+      samples: { to_refused: [], to_allowed: [], changed: [] },
+    },
+  };
+}
+
+/** Counts one of `name`. */
+export function countOf(counts: Counts, name: string, by = 1): void {
+  counts[name] = (counts[name] ?? 0) + by;
+}
+
+/** The sum of all counts. */
+export function sumOf(counts: Counts): number {
+  return Object.values(counts).reduce((sum, one) => sum + one, 0);
+}
+
+function addCounts(counts: Counts, other: Counts): void {
+  for (const [name, count] of Object.entries(other)) countOf(counts, name, count);
+}
+
+/** Adds samples and keeps the earliest ones. */
+function addSamples(samples: Sample[], other: readonly Sample[]): void {
+  samples.push(...other);
+  samples.sort((one, another) => one.time_ms - another.time_ms);
+  samples.splice(SAMPLES);
+}
+
+function addRecorded(to: RecordedTally, from: RecordedTally): void {
+  to.repeated += from.repeated;
+  to.same += from.same;
+  to.stateful_fuel += from.stateful_fuel;
+  to.fuel_not_compared += from.fuel_not_compared;
+  for (const part of ["different", "not_run", "no_module", "unknown"] as const) {
+    addCounts(to[part], from[part]);
+  }
+  addSamples(to.samples, from.samples);
+}
+
+function addCandidate(to: CandidateTally, from: CandidateTally): void {
+  to.repeated += from.repeated;
+  to.to_refused += from.to_refused;
+  to.to_allowed += from.to_allowed;
+  to.changed += from.changed;
+  to.warm_up += from.warm_up;
+  to.no_hook += from.no_hook;
+  for (const part of ["faults", "unknown", "not_run"] as const) addCounts(to[part], from[part]);
+  addHistogram(to.recorded_fuel, from.recorded_fuel);
+  addHistogram(to.fuel, from.fuel);
+  for (const kind of ["to_refused", "to_allowed", "changed"] as const) {
+    addSamples(to.samples[kind], from.samples[kind]);
+  }
+}
+
+/** Adds what another thread has counted. */
+export function addTally(to: Tally, from: Tally): void {
+  to.lines += from.lines;
+  to.bad_lines += from.bad_lines;
+  if (from.first_bad !== null && from.first_bad.line < (to.first_bad?.line ?? Infinity)) {
+    to.first_bad = from.first_bad;
+  }
+  to.holes += from.holes;
+  to.missing += from.missing;
+  to.unknown_holes += from.unknown_holes;
+  addCounts(to.hole_reasons, from.hole_reasons);
+  to.outside += from.outside;
+  to.without_policy += from.without_policy;
+  addCounts(to.other_policies, from.other_policies);
+  to.decisions += from.decisions;
+  to.first_ms = Math.min(to.first_ms, from.first_ms);
+  to.last_ms = Math.max(to.last_ms, from.last_ms);
+  addRecorded(to.recorded, from.recorded);
+  addCandidate(to.candidate, from.candidate);
+}

@@ -1,0 +1,32 @@
+/** Small policies in WebAssembly text for tests of replays. */
+import wabt from "wabt";
+
+const HEAD = `(import "arqon_host_v1" "host_get_header" (func $header (param i32 i32) (result i32)))
+  (import "arqon_host_v1" "host_get_claim" (func $claim (param i32 i32) (result i32)))
+  (import "arqon_host_v1" "host_get_payload" (func $payload (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "x-plan")
+  (global $next (mut i32) (i32.const 1024))
+  (func (export "arqon_alloc") (param i32) (result i32)
+    (local $at i32)
+    (local.set $at (global.get $next))
+    (global.set $next (i32.add (global.get $next) (local.get 0)))
+    (local.get $at))`;
+
+async function assemble(body: string): Promise<Uint8Array<ArrayBuffer>> {
+  const text = `(module ${HEAD}
+    (func (export "arqon_on_message") (result i32)
+      (global.set $next (i32.const 1024))
+      ${body}))`;
+  return new Uint8Array((await wabt()).parseWat("guest.wat", text).toBinary({}).buffer);
+}
+
+/** Refuses messages without the header `x-plan`. */
+export const wantsHeader = () => assemble("(i32.eqz (call $header (i32.const 0) (i32.const 6)))");
+/** Refuses messages whose sender has no claim `x-plan`. */
+export const wantsClaim = () => assemble("(i32.eqz (call $claim (i32.const 0) (i32.const 6)))");
+/** Refuses messages of at least so many bytes. */
+export const refusesFrom = (size_bytes: number) =>
+  assemble(`(i32.ge_u (i32.load (call $payload)) (i32.const ${size_bytes}))`);
+/** Divides by zero. */
+export const traps = () => assemble("(i32.div_u (i32.const 1) (i32.const 0))");

@@ -1,0 +1,144 @@
+/**
+ * Journals for tests and benchmarks, made by running a module on made-up messages as a worker does. Every
+ * input that the module reads stands in its record.
+ */
+import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
+import type { JournalRecord, PolicyRecord, Read } from "../../../shared/journal/record.ts";
+import { METER_VERSION, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import { instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
+import type { Guest } from "../../../shield/policy/abi/host_abi.ts";
+import type { ReplayModule } from "../repeater.ts";
+import { readyModule } from "../replay_modules.ts";
+
+const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
+const BUDGET_UNITS = 10_000 * UNITS_PER_FUEL;
+const START_MS = 1_700_000_000_000;
+/** The memory limit of every module here, in pages of 64 KiB. */
+export const MEMORY_PAGES = 64;
+
+/** The bytes of an example that stands built in `policies/build`. */
+export async function builtModule(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return await Deno.readFile(`${BUILT}${name}.wasm`);
+}
+
+/** An example, ready to run. */
+export async function builtReady(name: string): Promise<ReplayModule> {
+  return await readyModule(await builtModule(name), MEMORY_PAGES);
+}
+
+/** A message, and what its sender and token say. */
+export interface MadeMessage {
+  readonly payload: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly claims?: Readonly<Record<string, string>>;
+  readonly room?: string;
+  readonly user?: string;
+}
+
+/** Records what one module decides about messages, which come a millisecond after each other. */
+export class Recorder {
+  readonly #module: ReplayModule;
+  readonly #name: string;
+  #guest: Guest;
+  #number = 0;
+
+  constructor(name: string, module: ReplayModule) {
+    this.#name = name;
+    this.#module = module;
+    this.#guest = instantiateGuest(module.compiled);
+  }
+
+  /** The record of one message. */
+  record(message: MadeMessage): JournalRecord {
+    const { payload, room = "chat-1", user = "ann" } = message;
+    const time_ms = START_MS + this.#number;
+    const data = new TextEncoder().encode(payload);
+    const policy = this.#run(message, data, { user, room, time_ms });
+    return {
+      format: RECORD_FORMAT,
+      id: `shield-1.${++this.#number}`,
+      time_ms,
+      node: "shield-1",
+      tenant: "default",
+      hook: "on_message",
+      room,
+      trace: null,
+      message_id: null,
+      offset: null,
+      sender: { user, connection: "c1", remote_ip: "127.0.0.1" },
+      type: "chat",
+      content_type: "application/json",
+      payload: { form: "kept", data: data.toBase64() },
+      allowed: policy.allowed,
+      code: policy.code,
+      reason: policy.allowed ? "" : "policy-rejected",
+      message: policy.reason,
+      schema: null,
+      chain_version: 1,
+      meter_version: METER_VERSION,
+      policies: [policy],
+    };
+  }
+
+  #run(
+    { headers = {}, claims = {} }: MadeMessage,
+    payload: Uint8Array,
+    own: { user: string; room: string; time_ms: number },
+  ): PolicyRecord {
+    const reads = new Map<string, Read>();
+    const shown: Record<string, string> = {
+      ...headers,
+      "x-arqon-user": own.user,
+      "x-arqon-room": own.room,
+      "x-arqon-type": "chat",
+      "x-arqon-content-type": "application/json",
+      "x-arqon-now-ms": String(own.time_ms),
+    };
+    const read = (from: "header" | "claim", all: Readonly<Record<string, string>>) => {
+      return (name: string) => {
+        reads.set(`${from} ${name}`, { from, name, value: all[name] ?? null });
+        return all[name];
+      };
+    };
+    const request = {
+      header: read("header", shown),
+      claim: read("claim", claims),
+      payload,
+      asking_bytes: JSON.stringify({ headers, claims }).length,
+    };
+    const fuel = BUDGET_UNITS / UNITS_PER_FUEL;
+    const ran = this.#guest.call("on_message", request, fuel);
+    if (ran.broken) this.#guest = instantiateGuest(this.#module.compiled);
+    return {
+      name: this.#name,
+      module: this.#module.sha256,
+      abi: this.#module.is_stateful ? 1 : 2,
+      mode: "enforce",
+      allowed: ran.allowed,
+      code: ran.code,
+      reason: ran.reason,
+      fault: ran.fault ?? null,
+      detail: ran.detail,
+      units: ran.units,
+      budget_units: BUDGET_UNITS,
+      asking_bytes: request.asking_bytes,
+      has_read_payload: true,
+      reads: [...reads.values()],
+      writes: [],
+      added_headers: ran.added_headers.map(([name, value]) => [name, value]),
+      payload: null,
+      logs: [],
+    };
+  }
+}
+
+/** Lines of a journal. */
+export function linesOf(records: readonly unknown[]): string {
+  return records.map((record) => `${JSON.stringify(record)}\n`).join("");
+}
+
+/** A text as a stream of pieces of so many bytes. */
+export async function* streamOf(text: string, piece_bytes = 1_000): AsyncGenerator<Uint8Array> {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length; at += piece_bytes) yield bytes.slice(at, at + piece_bytes);
+}
