@@ -10,6 +10,7 @@ import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.t
 import type { Hook } from "../../shield/policy/abi/policy.ts";
 import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
 import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
+import type { Renewal } from "../../wasm/metering/renewal.ts";
 import { decisionOf, type Difference, differences, notOfTheModule } from "./comparison.ts";
 import { addUnits } from "./fuel_histogram.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
@@ -21,6 +22,8 @@ export interface ReplayModule {
   readonly sha256: string;
   /** The metered module, compiled. */
   readonly compiled: WebAssembly.Module;
+  /** How each call begins with the state after initialisation; absent: state lives between calls. */
+  readonly renewal?: Renewal | undefined;
   readonly hooks: readonly Hook[];
   /** Whether it may keep memory from call to call, as modules of `arqon_host_v1` may. */
   readonly is_stateful: boolean;
@@ -123,7 +126,7 @@ class JournalRepeater implements Repeater {
   constructor(options: RepeaterOptions) {
     this.#options = options;
     const { candidate } = options;
-    this.#instances.load(CANDIDATE, { compiled: candidate.compiled, instance_units: 0 });
+    this.#instances.load(CANDIDATE, { ...candidate, instance_units: 0 });
     this.#loaded.set(candidate.sha256, { module: candidate, number: CANDIDATE });
   }
 
@@ -146,9 +149,7 @@ class JournalRepeater implements Repeater {
   async #load(sha256: string): Promise<void> {
     const module = await this.#options.moduleOf(sha256);
     const number = this.#loaded.size + CANDIDATE + 1;
-    if (module !== undefined) {
-      this.#instances.load(number, { compiled: module.compiled, instance_units: 0 });
-    }
+    if (module !== undefined) this.#instances.load(number, { ...module, instance_units: 0 });
     this.#loaded.set(sha256, module === undefined ? undefined : { module, number });
   }
 

@@ -10,21 +10,18 @@ import type { ReplayModule } from "./repeater.ts";
 /** The bytes of a module by its SHA-256; undefined when nobody has them. */
 export type ModuleSource = (sha256: string) => Promise<Uint8Array | undefined>;
 
-const FRESH_HOST = "arqon_host_v2";
-
 /** Meters and compiles a module. Throws `PolicyModuleError` when no Shield would take it. */
 export async function readyModule(
   bytes: Uint8Array,
   memory_limit_pages: number,
 ): Promise<ReplayModule> {
   const metered = meterPolicy(bytes, { memory_limit_pages });
-  const compiled = await WebAssembly.compile(metered.bytes);
-  const imports = WebAssembly.Module.imports(compiled);
   return {
     sha256: await sha256Hex(bytes),
-    compiled,
+    compiled: await WebAssembly.compile(metered.bytes),
+    renewal: metered.renewal,
     hooks: metered.hooks,
-    is_stateful: !imports.some(({ module }) => module === FRESH_HOST),
+    is_stateful: metered.renewal === undefined,
   };
 }
 

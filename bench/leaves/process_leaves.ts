@@ -65,7 +65,7 @@ async function metered(name: string): Promise<LeafRun> {
 /** Units that a policy takes for a message. They depend only on the code and the prices. */
 async function unitsOf(name: string, payload_bytes: number): Promise<number> {
   const { bytes } = meter(await example(name), { memory_limit_pages: PAGES });
-  const guest = instantiateGuest(new WebAssembly.Module(bytes));
+  const guest = instantiateGuest({ compiled: new WebAssembly.Module(bytes) });
   const payload = chatPayload(payload_bytes);
   const request = { payload, header: () => undefined, claim: () => undefined };
   const { allowed, units, detail } = guest.call("on_message", request, FUEL);

@@ -91,7 +91,7 @@ function measure({ name, plain, metered }: KernelModule, rounds: number): Kernel
 /** Measures the policy as a Shield calls it, with host and copies. It has no plain form. */
 function measurePolicy(base64: string, rounds: number): KernelTimes {
   const bytes = meter(Uint8Array.fromBase64(base64), { memory_limit_pages: 64 }).bytes;
-  const guest = instantiateGuest(new WebAssembly.Module(bytes));
+  const guest = instantiateGuest({ compiled: new WebAssembly.Module(bytes) });
   const payload = chatPayload(4_096);
   const request = { payload, header: () => undefined, claim: () => undefined };
   const call = () => guest.call("on_message", request, 100_000);

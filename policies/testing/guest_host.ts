@@ -34,7 +34,10 @@ export async function readPolicy(name: string): Promise<Uint8Array<ArrayBuffer>>
 /** Checks and meters a module and makes an instance; throws what the Shield says about a bad one. */
 export function startPolicy(bytes: Uint8Array): Policy {
   const metered = meterPolicy(bytes, { memory_limit_pages: MEMORY_LIMIT_PAGES });
-  const guest = instantiateGuest(new WebAssembly.Module(metered.bytes));
+  const guest = instantiateGuest({
+    compiled: new WebAssembly.Module(metered.bytes),
+    renewal: metered.renewal,
+  });
   return ({ hook = "on_message", headers = {}, claims = {}, payload = "", fuel = FUEL_LIMIT }) =>
     guest.call(hook, {
       header: (name) => Object.hasOwn(headers, name) ? headers[name] : undefined,

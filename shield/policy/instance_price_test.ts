@@ -9,7 +9,7 @@ import { instantiateGuest } from "./abi/host_abi.ts";
 import { INSTANCE_FUEL_MAX } from "../../wasm/metering/instance_cost.ts";
 import { MULTIPLICATIONS_PER_UNIT, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
-import { binary, guestText } from "./testing/guests.ts";
+import { binary, type GuestText, guestText, runnableGuest } from "./testing/guests.ts";
 import { plainPolicy, type PolicyParts } from "./testing/instances.ts";
 import { runChain } from "./worker/worker_chain.ts";
 import { createInstances } from "./worker/worker_instances.ts";
@@ -19,6 +19,11 @@ const OPTIONS = { memory_limit_pages: 64 };
 const ROW_MS = 30;
 const PATIENCE_MS = 60_000;
 const PAGES = 64;
+const NOTHING_ASKED = {
+  header: () => undefined,
+  claim: () => undefined,
+  payload: new Uint8Array(),
+};
 
 /** Each nearly as large as is let in. */
 const LARGE: Readonly<Record<string, PolicyParts>> = {
@@ -62,7 +67,47 @@ for (const [kind, parts] of Object.entries(LARGE)) {
     assert.ok(cost.instance_fuel <= INSTANCE_FUEL_MAX + 100);
     const compiled = new WebAssembly.Module(bytes);
     const units = cost.instance_fuel * UNITS_PER_FUEL;
-    const ratio = leastRatio(units, () => void instantiateGuest(compiled));
+    const ratio = leastRatio(units, () => void instantiateGuest({ compiled }));
+    assert.ok(ratio <= MULTIPLICATIONS_PER_UNIT, `${ratio} multiplications a unit`);
+  });
+}
+
+/** A policy that sets so many globals of a type. */
+function manyGlobals(count: number, type: string, first: string, other: string) {
+  const all = Array.from({ length: count }, (_, at) => `$g${at}`);
+  const functions = Array.from({ length: 10 }, (_, part) => {
+    const sets = all.filter((_, at) => at % 10 === part).map((name) =>
+      `(global.set ${name} (${other}))`
+    );
+    return `(func $set${part} ${sets.join("")})`;
+  });
+  const globals = all.map((name) => `(global ${name} (mut ${type}) (${first}))`);
+  return { more: `(elem declare func $show) ${[...globals, ...functions].join("")}` };
+}
+
+/** Policies of version 2, whose instances have much to put back. */
+const MUCH_STATE: Readonly<Record<string, Partial<GuestText>>> = {
+  "one page": {},
+  "64 pages that are full": {
+    pages: PAGES,
+    more: `(func (export "arqon_init")
+      (memory.fill (i32.const 0) (i32.const 7) (i32.const ${PAGES * 65_536})))`,
+  },
+  "64 pages that are empty": { pages: PAGES },
+  "7,000 globals": manyGlobals(7_000, "i32", "i32.const 0", "i32.const 1"),
+  "7,000 references": manyGlobals(7_000, "funcref", "ref.null func", "ref.func $show"),
+};
+
+for (const [kind, guest] of Object.entries(MUCH_STATE)) {
+  Deno.test(`putting the state back takes no longer than its price: ${kind}`, () => {
+    const module = runnableGuest({ ...guest, abi: 2, body: "i32.const 0" });
+    const instance = instantiateGuest(module);
+    instance.call("on_message", NOTHING_ASKED, 10_000);
+    const { units } = instance.call("on_message", NOTHING_ASKED, 10_000);
+    const ratio = leastRatio(
+      units + instance.restore_units,
+      () => void instance.call("on_message", NOTHING_ASKED, 10_000),
+    );
     assert.ok(ratio <= MULTIPLICATIONS_PER_UNIT, `${ratio} multiplications a unit`);
   });
 }

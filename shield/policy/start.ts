@@ -227,8 +227,8 @@ function loaderOf({ pool, meter, verdicts, quarantine }: LoaderParts): ModuleLoa
     async load(sha256, upload) {
       // The rest of its chain is in force, and the pool refuses what this policy was to decide.
       if (quarantine.has(sha256)) return;
-      const { bytes, cost } = await meter(sha256, upload);
-      await pool.load(sha256, { bytes, instance_fuel: cost.instance_fuel });
+      const { bytes, cost: { instance_fuel }, renewal } = await meter(sha256, upload);
+      await pool.load(sha256, { bytes, instance_fuel, renewal });
     },
     unload: (sha256) => pool.unload(sha256),
     isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,

@@ -9,7 +9,7 @@
  * fills 100 to 150, an entry that is empty 23, a global 130, a data segment 40, a byte of it 1.5, a type 45,
  * a function 60, and the first touch of 4 KiB of new memory 1.6 to 3.5 µs.
  */
-import { UNITS_PER_FUEL } from "./meter_costs.ts";
+import { RESTORE_EXPORT, SAVE_EXPORT, UNITS_PER_FUEL } from "./meter_costs.ts";
 import { PolicyModuleError } from "../module/errors.ts";
 import type { ElementSegment, WasmModule } from "../module/module.ts";
 
@@ -62,11 +62,17 @@ function elementsOf({ items }: ElementSegment): number {
 }
 
 /** Units by what they are for, with their counts in words. */
-function parts(module: WasmModule): readonly (readonly [units: number, what: string])[] {
-  const { imports, exports, functions, types, globals, tables, elements, data } = module;
+function parts(
+  module: WasmModule,
+  saved: readonly number[] | undefined,
+): readonly (readonly [units: number, what: string])[] {
+  const { imports, functions, types, tables, elements, data } = module;
+  const added = saved === undefined ? [] : [SAVE_EXPORT, RESTORE_EXPORT];
+  const exports = [...module.exports.map(({ name }) => name), ...added];
+  const globals = module.globals.length + (saved?.length ?? 0);
   const entries = sum(tables.map(({ limits }) => limits.minimum));
   const filled = sum(elements.map(elementsOf));
-  const names = sum(exports.map(({ name }) => name.length));
+  const names = sum(exports.map((name) => name.length));
   // A passive segment is copied, and paid for, by `memory.init`.
   const bytes = sum(data.map((one) => one.mode === "active" ? one.bytes.length : 0));
   return [
@@ -74,7 +80,7 @@ function parts(module: WasmModule): readonly (readonly [units: number, what: str
     [exports.length * UNITS.exports + names * UNITS.name_character, `${exports.length} exports`],
     [functions.length * UNITS.functions, `${functions.length} functions`],
     [types.length * UNITS.types, `${types.length} types`],
-    [globals.length * UNITS.globals, `${globals.length} globals`],
+    [globals * UNITS.globals, `${globals} globals`],
     [
       tables.length * UNITS.tables + entries * UNITS.table_entry,
       `${tables.length} tables with ${entries} entries`,
@@ -90,9 +96,12 @@ function parts(module: WasmModule): readonly (readonly [units: number, what: str
   ];
 }
 
-/** What an instance costs. `module` is as uploaded; what metering adds is in the base. */
-export function instanceCost(module: WasmModule): InstanceCost {
-  const all = parts(module);
+/**
+ * What an instance costs. `module` is as uploaded; what metering adds to every module is in the base, and
+ * `saved` are the globals that it saves besides.
+ */
+export function instanceCost(module: WasmModule, saved?: readonly number[]): InstanceCost {
+  const all = parts(module, saved);
   const units = BASE_UNITS + sum(all.map(([one]) => one));
   const pages = sum(module.memories.map(({ limits }) => limits.minimum));
   const [, mostly = ""] = all.reduce((most, one) => one[0] > most[0] ? one : most, [-1, ""]);
@@ -107,8 +116,8 @@ export function instanceCost(module: WasmModule): InstanceCost {
  * The fuel of an instance.
  * @throws {PolicyModuleError} `instance-cost`, when that is too much.
  */
-export function checkedInstanceFuel(module: WasmModule): number {
-  const { fuel, fuel_without_memory, mostly } = instanceCost(module);
+export function checkedInstanceFuel(module: WasmModule, saved?: readonly number[]): number {
+  const { fuel, fuel_without_memory, mostly } = instanceCost(module, saved);
   if (fuel_without_memory <= INSTANCE_FUEL_MAX) return fuel;
   throw new PolicyModuleError(
     "instance-cost",

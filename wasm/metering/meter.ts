@@ -12,12 +12,15 @@
  *    is an engine that runs out of its own stack below `height_limit_slots`: see `meter_costs.ts`.
  * 3. A NaN that arithmetic gives is the canonical one, whatever engine or compiler runs the module: see
  *    `canonical_nan.ts`.
- * 4. Recursion traps once the calls in progress hold more than `height_limit_slots`, with
+ * 4. With `renewed`, and without an instruction that only a fresh instance takes back, what
+ *    `arqon_restore` leaves in the globals is what was there at `arqon_save`, to the bit: see `renewal.ts`.
+ * 5. Recursion traps once the calls in progress hold more than `height_limit_slots`, with
  *    `arqon_height` left above that.
  */
-import { HEIGHT_LIMIT_SLOTS } from "./meter_costs.ts";
+import { HEIGHT_LIMIT_SLOTS, UNITS_PER_FUEL } from "./meter_costs.ts";
 import { checkedInstanceFuel } from "./instance_cost.ts";
 import { rewriteModule } from "./meter_module.ts";
+import { type Renewal, renewalOf, writtenGlobals } from "./renewal.ts";
 import { decodeModule } from "../module/decode.ts";
 import { encodeModule } from "../module/encode.ts";
 import { PolicyModuleError, WasmError } from "../module/errors.ts";
@@ -36,6 +39,8 @@ export interface MeterOptions {
   readonly height_limit_slots?: number;
   /** Static limits; those for policies when left out. */
   readonly limits?: ModuleLimits;
+  /** Whether each call is to begin with the state after initialisation. */
+  readonly renewed?: boolean;
 }
 
 /** What a module is made of, for people and for `arq policy check`. */
@@ -50,6 +55,8 @@ export interface ModuleCost {
   readonly compile_cost: number;
   /** Fuel that making an instance costs, each time. */
   readonly instance_fuel: number;
+  /** Fuel that putting an instance back into its first state costs; 0 where that is never done. */
+  readonly restore_fuel: number;
 }
 
 /** A module that pays. */
@@ -58,6 +65,8 @@ export interface MeteredModule {
   /** What it imports, as `module.name`. */
   readonly imports: readonly string[];
   readonly cost: ModuleCost;
+  /** How each call begins with the state after initialisation; undefined: state lives between calls. */
+  readonly renewal: Renewal | undefined;
 }
 
 /**
@@ -77,12 +86,16 @@ export function decodePolicy(bytes: Uint8Array, limits: ModuleLimits = POLICY_LI
 
 /** Meters a decoded module. Throws as `meter` does. */
 export function meterModule(module: WasmModule, options: MeterOptions): MeteredModule {
-  const instance_fuel = checkedInstanceFuel(module);
+  const written = options.renewed === true ? writtenGlobals(module) : undefined;
+  const renewal = written && renewalOf(module, written);
+  const saved_globals = renewal?.by === "restore" ? written : undefined;
+  const instance_fuel = checkedInstanceFuel(module, saved_globals);
   const { module: metered, compile_cost } = rewriteModule(module, {
     memory_limit_pages: options.memory_limit_pages,
     initial_fuel_units: options.initial_fuel_units ?? 0n,
     height_limit_slots: options.height_limit_slots ?? HEIGHT_LIMIT_SLOTS,
     table_entries: options.limits?.table_entries ?? POLICY_LIMITS.table_entries,
+    saved_globals,
   });
   const bytes = Uint8Array.from(encodeModule(metered));
   return {
@@ -94,7 +107,9 @@ export function meterModule(module: WasmModule, options: MeterOptions): MeteredM
       functions: module.functions.length,
       compile_cost,
       instance_fuel,
+      restore_fuel: renewal?.by === "restore" ? Math.ceil(renewal.units / UNITS_PER_FUEL) : 0,
     },
+    renewal,
   };
 }
 

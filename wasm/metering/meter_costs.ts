@@ -26,12 +26,16 @@ export const MULTIPLICATIONS_PER_UNIT = 1.25;
 export const FUEL_EXPORT = "arqon_fuel";
 /** Name of the appended exported global with the slots in use (mutable i32). */
 export const HEIGHT_EXPORT = "arqon_height";
+/** Name of the appended function that saves the globals; see `renewal.ts`. */
+export const SAVE_EXPORT = "arqon_save";
+/** Name of the appended function that puts them back. */
+export const RESTORE_EXPORT = "arqon_restore";
 
 /**
  * Version of the transform. Part of the compile cache's key: any change of a price, a charge or the
  * code written for it is a new version.
  */
-export const METER_VERSION = 4;
+export const METER_VERSION = 5;
 
 /** Units of entering a function, beside one for each parameter, local and result. */
 export const ENTRY_UNITS = 4;
@@ -49,9 +53,11 @@ export const FRAME_SLOTS = 8;
 /** A function that calls nothing and has at most this many slots does not count them. */
 export const LEAF_SLOTS = 128;
 
+/** The modules that the host's functions are imported from, one for each version of the ABI. */
+export const HOST_MODULES: readonly string[] = ["arqon_host_v1", "arqon_host_v2"];
 /**
- * Parameters of `arqon_host_v1` that are lengths in bytes, by function: each is one unit a byte, paid
- * before the call. What a call hands to the guest is not known then; the host takes that from
+ * Parameters of the host's functions that are lengths in bytes: each is one unit a byte, paid before the
+ * call. What a call hands to the guest is not known then; the host takes that from
  * `arqon_fuel` itself.
  */
 export const LENGTH_PARAMETERS: Readonly<Record<string, readonly number[]>> = {
@@ -192,6 +198,6 @@ export function lengthParameters(
   name: string,
   parameters: readonly ValueType[],
 ): readonly number[] {
-  if (module !== "arqon_host_v1" || !Object.hasOwn(LENGTH_PARAMETERS, name)) return [];
+  if (!HOST_MODULES.includes(module) || !Object.hasOwn(LENGTH_PARAMETERS, name)) return [];
   return (LENGTH_PARAMETERS[name] ?? []).filter((index) => parameters[index] === ValueType.I32);
 }

@@ -102,6 +102,7 @@ Deno.test("a metered module says what it is made of", () => {
     functions: 2,
     compile_cost: 4,
     instance_fuel: 220,
+    restore_fuel: 0,
   });
 });
 

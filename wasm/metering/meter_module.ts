@@ -7,9 +7,11 @@
 import { type BlockCharge, blockCharges } from "./meter_blocks.ts";
 import { Charges, type CodeTarget, meterBody, thunkCode } from "./meter_code.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT, lengthParameters } from "./meter_costs.ts";
+import { RESTORE_EXPORT, SAVE_EXPORT } from "./meter_costs.ts";
 import { checkCompileCost, compileCost, limitMemory, limitTables } from "./meter_limits.ts";
 import { moveCustoms } from "./meter_names.ts";
 import { sizeLimits } from "./meter_sizes.ts";
+import { type SavedGlobals, savedGlobals } from "./renewal.ts";
 import { PolicyModuleError } from "../module/errors.ts";
 import {
   type ConstExpression,
@@ -19,6 +21,7 @@ import {
   type FunctionType,
   type Import,
   importCounts,
+  type Instruction,
   instruction,
   type Limits,
   NO_FACTS,
@@ -33,6 +36,10 @@ export interface RewriteOptions {
   readonly initial_fuel_units: bigint;
   readonly height_limit_slots: number;
   readonly table_entries: number;
+  /**
+   * The globals that two appended functions save and put back; absent: there are no such functions.
+   */
+  readonly saved_globals?: readonly number[] | undefined;
 }
 
 /** A metered module and what compiling it may cost. */
@@ -72,6 +79,11 @@ class Types {
     const [only] = results;
     if (only === undefined) return EMPTY_BLOCK;
     if (results.length === 1) return only - 0x80;
+    return this.withoutParameters(results);
+  }
+
+  /** The type of a function without parameters. */
+  withoutParameters(results: readonly ValueType[]): number {
     const key = results.join();
     const found = this.#by_results.get(key);
     if (found !== undefined) return found;
@@ -106,35 +118,62 @@ function redirectElement(
   };
 }
 
-/** The old exports, redirected, and the two new ones. Refuses a guest that has one of their names. */
-function exportsOf(module: WasmModule, target: CodeTarget): readonly Export[] {
+/** The names that the module may not have itself. */
+function reservedNames({ saved_globals }: RewriteOptions): readonly string[] {
+  const always = [FUEL_EXPORT, HEIGHT_EXPORT];
+  return saved_globals === undefined ? always : [...always, SAVE_EXPORT, RESTORE_EXPORT];
+}
+
+/** The old exports, redirected, and the new ones. Refuses a guest that has one of their names. */
+function exportsOf(
+  module: WasmModule,
+  target: CodeTarget,
+  options: RewriteOptions,
+): readonly Export[] {
+  const reserved = reservedNames(options);
   for (const { name } of module.exports) {
-    if (name !== FUEL_EXPORT && name !== HEIGHT_EXPORT) continue;
+    if (!reserved.includes(name)) continue;
     throw new PolicyModuleError("reserved-export", `The export name "${name}" is reserved.`);
   }
   const old = module.exports.map((one) =>
     one.kind === "function" ? { ...one, index: target.redirect(one.index) } : one
   );
+  const first = importCounts(module).function * 2 + module.functions.length;
+  const functions = reserved.slice(2).map((name, at): Export => ({
+    ...{ name, kind: "function", index: first + at, offset: 0 },
+  }));
   return [
     ...old,
     { name: FUEL_EXPORT, kind: "global", index: target.fuel, offset: 0 },
     { name: HEIGHT_EXPORT, kind: "global", index: target.height, offset: 0 },
+    ...functions,
   ];
+}
+
+/** A function that the transform has written. */
+function written(type: number, code: readonly Instruction[]): FunctionBody {
+  const offsets = new Uint32Array();
+  return { type, locals: [], code, offsets, offset: 0, size_bytes: 0, facts: NO_FACTS };
+}
+
+/** The functions that save and put back the globals, and what they need; nothing when none is asked for. */
+function saving(
+  module: WasmModule,
+  types: Types,
+  target: CodeTarget,
+  { saved_globals }: RewriteOptions,
+): { readonly globals: SavedGlobals["globals"]; readonly functions: readonly FunctionBody[] } {
+  if (saved_globals === undefined) return { globals: [], functions: [] };
+  const { globals, save, restore } = savedGlobals(module, saved_globals, target.height + 1);
+  const type = types.withoutParameters([]);
+  return { globals, functions: [written(type, save), written(type, restore)] };
 }
 
 function thunk(target: CodeTarget, imported: ImportedFunction, import_index: number): FunctionBody {
   const { module, name } = imported.entry;
   const parameters = target.types[imported.type]?.parameters ?? [];
   const lengths = lengthParameters(module, name, parameters);
-  return {
-    type: imported.type,
-    locals: [],
-    code: thunkCode(target.charges, import_index, parameters, lengths),
-    offsets: new Uint32Array(),
-    offset: 0,
-    size_bytes: 0,
-    facts: NO_FACTS,
-  };
+  return written(imported.type, thunkCode(target.charges, import_index, parameters, lengths));
 }
 
 /** The charges of every defined function, and what compiling them with the charges costs. */
@@ -212,12 +251,17 @@ export function rewriteModule(module: WasmModule, options: RewriteOptions): Rewr
     labels.set(imported.length + at, metered.labels);
     return { ...body, locals: metered.locals, code: metered.code };
   });
+  const saved = saving(module, types, target, options);
   const { I32, I64 } = ValueType;
   const fuel = [instruction(Op.I64_CONST, 0, 0, options.initial_fuel_units)];
   const rewritten: WasmModule = {
     ...module,
     types: types.list,
-    functions: [...functions, ...imported.map((one, at) => thunk(target, one, at))],
+    functions: [
+      ...functions,
+      ...imported.map((one, at) => thunk(target, one, at)),
+      ...saved.functions,
+    ],
     tables: module.tables.map((table, at) => ({ ...table, limits: tables[at] ?? table.limits })),
     memories: module.memories.map((memory, at) => ({
       ...memory,
@@ -230,8 +274,9 @@ export function rewriteModule(module: WasmModule, options: RewriteOptions): Rewr
       })),
       { type: I64, mutable: true, init: fuel, offset: 0 },
       { type: I32, mutable: true, init: [instruction(Op.I32_CONST)], offset: 0 },
+      ...saved.globals,
     ],
-    exports: exportsOf(module, target),
+    exports: exportsOf(module, target, options),
     start: module.start === undefined ? undefined : target.redirect(module.start),
     elements: module.elements.map((segment) => redirectElement(segment, target.redirect)),
     customs: customsOf(module, target, imported, labels),

@@ -45,7 +45,7 @@ export class Recorder {
   constructor(name: string, module: ReplayModule) {
     this.#name = name;
     this.#module = module;
-    this.#guest = instantiateGuest(module.compiled);
+    this.#guest = instantiateGuest(module);
   }
 
   /** The record of one message. */
@@ -108,7 +108,7 @@ export class Recorder {
     };
     const fuel = BUDGET_UNITS / UNITS_PER_FUEL;
     const ran = this.#guest.call("on_message", request, fuel);
-    if (ran.broken) this.#guest = instantiateGuest(this.#module.compiled);
+    if (ran.broken) this.#guest = instantiateGuest(this.#module);
     return {
       name: this.#name,
       module: this.#module.sha256,

@@ -1,10 +1,15 @@
 /**
- * Says whether a decoded module is a policy: it imports nothing but `arqon_host_v1`'s functions, and
- * exports `memory`, `arqon_alloc` and at least one hook, all with the right signatures. Decides by
+ * Says whether a decoded module is a policy, and of which version of the ABI: it imports nothing but the
+ * functions of `arqon_host_v1` or those of `arqon_host_v2`, and exports `memory`, `arqon_alloc` and at least one hook, all with the right signatures. Decides by
  * names and types only; `meter.ts` makes the code safe to run.
  */
-import { HOST_MODULE } from "./host_functions.ts";
-import { FUEL_EXPORT, HEIGHT_EXPORT } from "../../../wasm/metering/meter_costs.ts";
+import { type AbiVersion, HOST_MODULE } from "./host_functions.ts";
+import {
+  FUEL_EXPORT,
+  HEIGHT_EXPORT,
+  RESTORE_EXPORT,
+  SAVE_EXPORT,
+} from "../../../wasm/metering/meter_costs.ts";
 import {
   decodePolicy,
   type MeteredModule,
@@ -29,6 +34,7 @@ export interface AbiProblem {
     | "wasi-import"
     | "memory-import"
     | "unknown-import"
+    | "two-abis"
     | "import-signature"
     | "memory-missing"
     | "alloc-missing"
@@ -40,8 +46,10 @@ export interface AbiProblem {
   readonly sentence: string;
 }
 
+type Shapes = Readonly<Record<string, readonly [parameters: number, results: number]>>;
+
 /** The functions of `arqon_host_v1`, as [parameters, results]; all are i32. */
-export const HOST_FUNCTIONS: Readonly<Record<string, readonly [number, number]>> = {
+const FUNCTIONS_V1: Shapes = {
   host_get_header: [2, 1],
   host_get_claim: [2, 1],
   host_get_payload: [0, 1],
@@ -49,6 +57,18 @@ export const HOST_FUNCTIONS: Readonly<Record<string, readonly [number, number]>>
   host_log: [3, 0],
   host_reject: [3, 0],
 };
+/** The functions of each version of the ABI. */
+export const HOST_FUNCTIONS: Readonly<Record<AbiVersion, Shapes>> = {
+  1: FUNCTIONS_V1,
+  2: FUNCTIONS_V1,
+};
+/** The exported names that the host adds to a module, by version. */
+const RESERVED: Readonly<Record<AbiVersion, readonly string[]>> = {
+  1: [FUEL_EXPORT, HEIGHT_EXPORT],
+  2: [FUEL_EXPORT, HEIGHT_EXPORT, SAVE_EXPORT, RESTORE_EXPORT],
+};
+/** The export that initialises an instance of a policy of version 2. */
+const INIT_EXPORT = "arqon_init";
 
 function signatureText(type: FunctionType): string {
   const list = (types: readonly ValueType[]) =>
@@ -69,7 +89,16 @@ function quoted(name: string): string {
   return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
-function importProblem(module: WasmModule, entry: Import): AbiProblem | undefined {
+/** The version of the ABI that a module is for: that of its imports, 1 where it has none. */
+function abiOf(module: WasmModule): AbiVersion {
+  return module.imports.some((entry) => entry.module === HOST_MODULE[2]) ? 2 : 1;
+}
+
+function importProblem(
+  module: WasmModule,
+  entry: Import,
+  abi: AbiVersion,
+): AbiProblem | undefined {
   const label = `${quoted(entry.module)}.${quoted(entry.name)}`;
   if (entry.module.startsWith("wasi_") || entry.module.startsWith("wasi:")) {
     const sentence = `The import ${label} is WASI, which policies do not have: ` +
@@ -81,12 +110,18 @@ function importProblem(module: WasmModule, entry: Import): AbiProblem | undefine
     const sentence = `The memory is imported (${label}); a policy must define and export its own.`;
     return { reason: "memory-import", sentence };
   }
-  const known = entry.module === HOST_MODULE && Object.hasOwn(HOST_FUNCTIONS, entry.name)
-    ? HOST_FUNCTIONS[entry.name]
+  if (abi === 2 && entry.module === HOST_MODULE[1]) {
+    const sentence = `The import ${label} is of another version of the ABI than those of ` +
+      `"${HOST_MODULE[2]}": a policy is for one of them.`;
+    return { reason: "two-abis", sentence };
+  }
+  const functions = HOST_FUNCTIONS[abi];
+  const known = entry.module === HOST_MODULE[abi] && Object.hasOwn(functions, entry.name)
+    ? functions[entry.name]
     : undefined;
   if (known === undefined || description.kind !== "function") {
     const sentence = `The import ${label} (${description.kind}) is unknown; policies may import ` +
-      `only these functions of "${HOST_MODULE}": ${Object.keys(HOST_FUNCTIONS).join(", ")}.`;
+      `only these functions of "${HOST_MODULE[abi]}": ${Object.keys(functions).join(", ")}.`;
     return { reason: "unknown-import", sentence };
   }
   const type = module.types[description.type];
@@ -129,7 +164,7 @@ function kindProblem(name: string, found: ExternalKind, wanted: ExternalKind): A
   return { reason: "export-kind", sentence };
 }
 
-function exportProblems(module: WasmModule): readonly AbiProblem[] {
+function exportProblems(module: WasmModule, abi: AbiVersion): readonly AbiProblem[] {
   const kinds = new Map(module.exports.map(({ name, kind }) => [name, kind]));
   const problems: AbiProblem[] = [];
   const memory = kinds.get("memory");
@@ -152,13 +187,14 @@ function exportProblems(module: WasmModule): readonly AbiProblem[] {
   }
   const signatures: readonly (readonly [string, readonly [number, number]])[] = [
     ["arqon_alloc", [1, 1]],
+    ...(abi === 2 ? [[INIT_EXPORT, [0, 0]] as const] : []),
     ...hooks.map((hook): readonly [string, readonly [number, number]] => [hook, [0, 1]]),
   ];
   for (const [name, shape] of signatures) {
     const problem = exportProblem(module, name, i32Type(shape));
     if (problem !== undefined) problems.push(problem);
   }
-  for (const name of [FUEL_EXPORT, HEIGHT_EXPORT]) {
+  for (const name of RESERVED[abi]) {
     if (!kinds.has(name)) continue;
     problems.push({
       reason: "reserved-export",
@@ -172,21 +208,25 @@ function exportProblems(module: WasmModule): readonly AbiProblem[] {
  * The problem with a start function. It would run whenever an instance is made, which a module that
  * traps can ask for with every message, and nobody could say afterwards how much fuel it used.
  */
-function startProblems({ start }: WasmModule): readonly AbiProblem[] {
+function startProblems({ start }: WasmModule, abi: AbiVersion): readonly AbiProblem[] {
   if (start === undefined) return [];
-  const sentence = "The module has a start section: let its first call do that work, " +
+  const instead = { 1: "its first call", 2: `its export "${INIT_EXPORT}"` }[abi];
+  const sentence = `The module has a start section: let ${instead} do that work, ` +
     "which then is paid for by its fuel.";
   return [{ reason: "start-section", sentence }];
 }
 
 /** Everything that keeps a module from being a policy, imports first; empty when nothing does. */
 export function abiProblems(module: WasmModule): readonly AbiProblem[] {
-  const imports = module.imports.flatMap((entry) => importProblem(module, entry) ?? []);
-  return [...imports, ...exportProblems(module), ...startProblems(module)];
+  const abi = abiOf(module);
+  const imports = module.imports.flatMap((entry) => importProblem(module, entry, abi) ?? []);
+  return [...imports, ...exportProblems(module, abi), ...startProblems(module, abi)];
 }
 
 /** A metered module that is a policy. */
 export interface MeteredPolicy extends MeteredModule {
+  /** The version of the ABI that it is for. */
+  readonly abi: AbiVersion;
   /** The hooks that the module exports, in the order of a connection's life; at least one. */
   readonly hooks: readonly Hook[];
 }
@@ -209,5 +249,6 @@ export function meterPolicy(bytes: Uint8Array, options: MeterOptions): MeteredPo
   }
   const exported = new Set(module.exports.map(({ name }) => name));
   const hooks = HOOKS.filter((hook) => exported.has(`arqon_${hook}`));
-  return { ...meterModule(module, options), hooks };
+  const abi = abiOf(module);
+  return { ...meterModule(module, { ...options, renewed: abi === 2 }), abi, hooks };
 }

@@ -1,7 +1,8 @@
 /** Which modules are policies, and what is said about the others. */
 import assert from "node:assert/strict";
 import { abiProblems, HOST_FUNCTIONS, meterPolicy } from "./abi_check.ts";
-import { LENGTH_PARAMETERS } from "../../../wasm/metering/meter_costs.ts";
+import { HOST_MODULE } from "./host_functions.ts";
+import { HOST_MODULES, LENGTH_PARAMETERS } from "../../../wasm/metering/meter_costs.ts";
 import { decodeModule } from "../../../wasm/module/decode.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { fromText } from "../../../wasm/testing/bytes.ts";
@@ -17,6 +18,7 @@ const IMPORTS = `
   (import "arqon_host_v1" "host_log" (func (param i32 i32 i32)))
   (import "arqon_host_v1" "host_reject" (func (param i32 i32 i32)))`;
 
+const OPTIONS = { memory_limit_pages: 64 };
 const bytesOf = (text: string) => fromText(`(module ${text})`);
 
 Deno.test("a module with every import and hook is a policy", () => {
@@ -33,6 +35,30 @@ Deno.test("an import may be exported again as a hook", () => {
   const bytes = bytesOf(`(import "arqon_host_v1" "host_get_payload" (func $p (result i32)))
     ${MEMORY} ${ALLOC} (export "arqon_on_message" (func $p))`);
   assert.deepEqual(abiProblems(decodeModule(bytes)), []);
+});
+
+Deno.test("a module that imports from arqon_host_v2 is a policy of version 2, with an initialisation", () => {
+  const init = `(func (export "arqon_init"))`;
+  const v2 = IMPORTS.replaceAll("_v1", "_v2");
+  const metered = meterPolicy(bytesOf(`${v2} ${MEMORY} ${ALLOC} ${HOOK} ${init}`), OPTIONS);
+  assert.equal(metered.abi, 2);
+  assert.equal(metered.renewal?.by, "restore");
+  assert.ok(metered.cost.restore_fuel > 0);
+  const v1 = meterPolicy(bytesOf(`${IMPORTS} ${MEMORY} ${ALLOC} ${HOOK}`), OPTIONS);
+  assert.deepEqual([v1.abi, v1.renewal, v1.cost.restore_fuel], [1, undefined, 0]);
+  const bare = meterPolicy(bytesOf(`${MEMORY} ${ALLOC} ${HOOK}`), OPTIONS);
+  assert.equal(bare.abi, 1, "without imports");
+});
+
+Deno.test("only a module of version 1 may export the names that metering gives to version 2", () => {
+  for (const name of ["arqon_save", "arqon_restore"]) {
+    const text = `${MEMORY} ${ALLOC} ${HOOK} (func (export "${name}"))`;
+    assert.equal(meterPolicy(bytesOf(`${IMPORTS} ${text}`), OPTIONS).abi, 1);
+    assert.throws(
+      () => meterPolicy(bytesOf(`${IMPORTS.replaceAll("_v1", "_v2")} ${text}`), OPTIONS),
+      { reason: "reserved-export" },
+    );
+  }
 });
 
 const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegExp])[] = [
@@ -55,6 +81,24 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
     `(import "arqon_host_v1" "host_sleep" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
     "unknown-import",
     /"host_sleep"/,
+  ],
+  [
+    `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
+     (import "arqon_host_v1" "host_log" (func (param i32 i32 i32))) ${MEMORY} ${ALLOC} ${HOOK}`,
+    "two-abis",
+    /"arqon_host_v1"."host_log" is of another version .* those of "arqon_host_v2"/,
+  ],
+  [
+    `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
+     ${MEMORY} ${ALLOC} ${HOOK} (func (export "arqon_init") (param i32))`,
+    "export-signature",
+    /"arqon_init" has the signature \(i32\) -> \(\) instead of \(\) -> \(\)/,
+  ],
+  [
+    `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
+     ${MEMORY} ${ALLOC} ${HOOK} (func $s) (start $s)`,
+    "start-section",
+    /let its export "arqon_init" do that work/,
   ],
   [
     `(import "arqon_host_v1" "toString" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
@@ -131,9 +175,10 @@ Deno.test("names in sentences are short and on one line", () => {
 });
 
 Deno.test("the lengths that thunks pay for are parameters of the host's functions", () => {
-  assert.deepEqual(Object.keys(LENGTH_PARAMETERS), Object.keys(HOST_FUNCTIONS));
+  assert.deepEqual(Object.keys(LENGTH_PARAMETERS), Object.keys(HOST_FUNCTIONS[2]));
+  assert.deepEqual(HOST_MODULES, Object.values(HOST_MODULE));
   for (const [name, lengths] of Object.entries(LENGTH_PARAMETERS)) {
-    const [parameters] = HOST_FUNCTIONS[name] ?? [0];
+    const [parameters] = HOST_FUNCTIONS[2][name] ?? [0];
     assert.ok(lengths.every((at) => at < parameters), name);
   }
 });

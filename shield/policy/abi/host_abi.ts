@@ -5,6 +5,8 @@
  */
 import type { Hook, PolicyFault } from "./policy.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type { Renewal } from "../../../wasm/metering/renewal.ts";
+import { type FirstState, keepFirstState } from "./first_state.ts";
 import { EndCall, HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
 import type { Call, Exports, GuestRequest, Running, Variable } from "./host_functions.ts";
 
@@ -14,6 +16,8 @@ import type { Call, Exports, GuestRequest, Running, Variable } from "./host_func
  */
 const ENDING_UNITS = 20_000;
 const ENDING_UNITS_PER_SLOT = 6;
+/** The most fuel that `arqon_init` may use: as much as an instance may cost besides. */
+export const INIT_FUEL = 5_000;
 
 /** The outcome of one call. */
 export interface GuestOutcome {
@@ -34,49 +38,151 @@ export interface GuestOutcome {
 
 /** A guest that can be called, one call at a time. */
 export interface Guest {
+  /** Units that its initialisation took, besides the price of an instance. */
+  readonly init_units: number;
+  /** Units that its next call owes for putting its first state back; 0 where it has that still. */
+  readonly restore_units: number;
   /** Runs one hook with this much fuel. Never throws. */
   call(hook: Hook, request: GuestRequest, fuel: number): GuestOutcome;
 }
 
+/** A metered module, as instances are made of it. */
+export interface GuestModule {
+  readonly compiled: WebAssembly.Module;
+  /** How each call begins with the state after initialisation; absent: state lives between calls. */
+  readonly renewal?: Renewal | undefined;
+}
+
 /**
- * Makes an instance. Throws as the engine throws when it cannot make one (RangeError: no memory), and
- * TypeError when an export is missing, which the check of uploads has already refused.
+ * Makes an instance. Throws as the engine throws when it cannot make one (RangeError: no memory), `EndCall`
+ * when its initialisation does not end well within `init_fuel`, and TypeError when an export is missing,
+ * which the check of uploads has already refused.
  */
-export function instantiateGuest(module: WebAssembly.Module): Guest {
+export function instantiateGuest(
+  { compiled, renewal }: GuestModule,
+  init_fuel: number = INIT_FUEL,
+): Guest {
   // The exports are not read before a call, and by then they are set.
   const running: Running = { exports: undefined!, call: undefined, in_alloc: false };
-  const exports = exportsOf(
-    new WebAssembly.Instance(module, { [HOST_MODULE]: hostImports(running) }),
-  );
+  const host_module = HOST_MODULE[renewal === undefined ? 1 : 2];
+  const instance = new WebAssembly.Instance(compiled, { [host_module]: hostImports(running) });
+  const exports = exportsOf(instance);
   running.exports = exports;
-  const hooks: Partial<Record<Hook, () => number>> = {};
-  return {
-    call(hook, request, fuel) {
-      const call = newCall(request);
-      running.call = call;
-      // Units that were divided into fuel are whole numbers again.
-      const budget = BigInt(Math.round(fuel * UNITS_PER_FUEL));
-      const stack_pointer = exports.stack_pointer?.value;
-      exports.fuel.value = budget;
-      if (exports.height !== undefined) exports.height.value = 0;
-      let verdict: number | undefined;
-      let thrown: unknown;
-      try {
-        verdict = (hooks[hook] ??= hookOf(exports, hook))();
-      } catch (error) {
-        thrown = error;
-      } finally {
-        running.call = undefined;
-      }
-      // `host_reject` leaves the guest without its epilogues, so its stack pointer is restored here.
-      if (stack_pointer !== undefined) exports.stack_pointer!.value = stack_pointer;
-      const left = exports.fuel.value;
-      const used = left < 0n ? budget : budget - left;
-      const ending = thrown === undefined ? 0n : endingUnits(exports.height?.value ?? 0);
-      const units = Number(used + ending < budget ? used + ending : budget);
-      return outcomeOf(call, verdict, thrown, units, left < 0n);
-    },
-  };
+  if (renewal === undefined) return new LastingGuest(running);
+  const init_units = initialise(exports, init_fuel);
+  if (renewal.by === "instance") return new RenewedGuest(running, init_units);
+  const first = keepFirstState(compiled, exports.all, exports.memory);
+  return new RenewedGuest(running, init_units, first, renewal.units);
+}
+
+/** Runs `arqon_init`, where there is one. Gives its units. */
+function initialise(exports: Exports, fuel: number): number {
+  const { arqon_init: init } = exports.all;
+  if (typeof init !== "function") return 0;
+  const budget = BigInt(Math.round(fuel * UNITS_PER_FUEL));
+  exports.fuel.value = budget;
+  try {
+    init();
+  } catch (error) {
+    const { fault, detail } = faultOf(error, exports.fuel.value < 0n);
+    throw new EndCall(fault, `arqon_init: ${detail}`);
+  }
+  return Number(budget - exports.fuel.value);
+}
+
+/** An instance whose memory is the policy's state. */
+class LastingGuest implements Guest {
+  readonly init_units = 0;
+  readonly restore_units = 0;
+  readonly #running: Running;
+  readonly #hooks: Hooks = {};
+
+  constructor(running: Running) {
+    this.#running = running;
+  }
+
+  call(hook: Hook, request: GuestRequest, fuel: number): GuestOutcome {
+    return runCall(this.#running, this.#hooks, hook, request, fuel);
+  }
+}
+
+/** The outcome of a call that an instance cannot serve. */
+const USED_UP: GuestOutcome = {
+  allowed: false,
+  code: 503,
+  reason: "",
+  fault: "abi",
+  detail: "the instance has served its call",
+  units: 0,
+  added_headers: [],
+  logs: [],
+  broken: true,
+};
+
+/** An instance each of whose calls begins with its first state; without one, it serves one call. */
+class RenewedGuest implements Guest {
+  readonly init_units: number;
+  readonly #running: Running;
+  readonly #hooks: Hooks = {};
+  readonly #first: FirstState | undefined;
+  readonly #units: number;
+  #used = false;
+
+  constructor(running: Running, init_units: number, first?: FirstState, units = 0) {
+    this.#running = running;
+    this.init_units = init_units;
+    this.#first = first;
+    this.#units = units;
+  }
+
+  get restore_units(): number {
+    return this.#used ? this.#units : 0;
+  }
+
+  call(hook: Hook, request: GuestRequest, fuel: number): GuestOutcome {
+    const first = this.#first;
+    if (this.#used && first?.restore() !== true) return USED_UP;
+    this.#used = true;
+    const outcome = runCall(this.#running, this.#hooks, hook, request, fuel);
+    if (outcome.broken || first?.canRestore() === true) return outcome;
+    return { ...outcome, broken: true };
+  }
+}
+
+type Hooks = Partial<Record<Hook, () => number>>;
+
+/** Runs one hook with this much fuel. Never throws. `hooks` keeps the functions that were found. */
+function runCall(
+  running: Running,
+  hooks: Hooks,
+  hook: Hook,
+  request: GuestRequest,
+  fuel: number,
+): GuestOutcome {
+  const { exports } = running;
+  const call = newCall(request);
+  running.call = call;
+  // Units that were divided into fuel are whole numbers again.
+  const budget = BigInt(Math.round(fuel * UNITS_PER_FUEL));
+  const stack_pointer = exports.stack_pointer?.value;
+  exports.fuel.value = budget;
+  if (exports.height !== undefined) exports.height.value = 0;
+  let verdict: number | undefined;
+  let thrown: unknown;
+  try {
+    verdict = (hooks[hook] ??= hookOf(exports, hook))();
+  } catch (error) {
+    thrown = error;
+  } finally {
+    running.call = undefined;
+  }
+  // `host_reject` leaves the guest without its epilogues, so its stack pointer is restored here.
+  if (stack_pointer !== undefined) exports.stack_pointer!.value = stack_pointer;
+  const left = exports.fuel.value;
+  const used = left < 0n ? budget : budget - left;
+  const ending = thrown === undefined ? 0n : endingUnits(exports.height?.value ?? 0);
+  const units = Number(used + ending < budget ? used + ending : budget);
+  return outcomeOf(call, verdict, thrown, units, left < 0n);
 }
 
 /** The units that unwinding costs for frames of so many slots. */
@@ -120,8 +226,8 @@ function hookOf(exports: Exports, hook: Hook): () => number {
 }
 
 /**
- * The outcome of a call. A refusal keeps the instance, whose memory is the policy's state; a fault does
- * not.
+ * The outcome of a call. A refusal keeps the instance, whose memory may be the policy's state; a fault
+ * does not.
  */
 function outcomeOf(
   call: Call,

@@ -15,7 +15,7 @@ function request(more: Partial<GuestRequest> = {}): GuestRequest {
 }
 
 function guestOf(text: GuestText) {
-  return instantiateGuest(new WebAssembly.Module(meteredGuest(text)));
+  return instantiateGuest({ compiled: new WebAssembly.Module(meteredGuest(text)) });
 }
 
 function run(text: GuestText, more: Partial<GuestRequest> = {}): GuestOutcome {
@@ -220,9 +220,9 @@ Deno.test("arqon_alloc that loops, traps or calls the host fails its call", () =
   ) {
     assert.notEqual(faultOf(body, { alloc: inner })[0], undefined);
   }
-  const unmetered = instantiateGuest(
-    new WebAssembly.Module(unmeteredGuest({ body, alloc: "call $get_payload" })),
-  );
+  const unmetered = instantiateGuest({
+    compiled: new WebAssembly.Module(unmeteredGuest({ body, alloc: "call $get_payload" })),
+  });
   const outcome = unmetered.call("on_message", request(), FUEL);
   assert.deepEqual([outcome.fault, outcome.detail], ["abi", "arqon_alloc called the host"]);
 });
@@ -340,5 +340,5 @@ Deno.test("a hook that the module does not have is a fault", () => {
 
 Deno.test("a module without what the host needs is not instantiated", () => {
   const empty = new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));
-  assert.throws(() => instantiateGuest(empty), TypeError);
+  assert.throws(() => instantiateGuest({ compiled: empty }), TypeError);
 });

@@ -1,5 +1,5 @@
 /**
- * The six functions of `arqon_host_v1` that a guest may call. Nothing that a guest says is trusted:
+ * The functions of `arqon_host_v1` and `arqon_host_v2` that a guest may call. Nothing that a guest says is trusted:
  * every pointer and length is checked against the memory as it is then, and every length against a
  * bound before anything is done with it. What a call costs besides its thunk's price (`meter_costs.ts`)
  * is charged here, before the work.
@@ -8,8 +8,10 @@ import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_h
 import { headerProblem, NAME_BYTES } from "./host_headers.ts";
 import type { PolicyFault } from "./policy.ts";
 
-/** The name of the module that guests import from. */
-export const HOST_MODULE = "arqon_host_v1";
+/** The versions of the ABI, and the module that the guests of each import from. */
+export const HOST_MODULE = { 1: "arqon_host_v1", 2: "arqon_host_v2" } as const;
+/** A version of the ABI. */
+export type AbiVersion = keyof typeof HOST_MODULE;
 /** The most bytes of one `host_log` line; the rest is cut off. */
 const LOG_LINE_BYTES = 1_024;
 /** The most `host_log` lines of one call; the rest is dropped. */

@@ -92,7 +92,10 @@ export interface PolicyOutcome {
   readonly fault: PolicyFault | undefined;
   /** The fuel used, in the units of `fuel_limit` (1 is 500 instruction units), as a fraction. */
   readonly fuel: number;
-  /** The fuel that making an instance for the call took, in the same units; 0 when there was one. */
+  /**
+   * The fuel that making an instance for the call took, in the same units, or putting its first state
+   * back; 0 when there was one and its state lives from call to call.
+   */
   readonly instance_fuel: number;
   readonly duration_ms: number;
 }

@@ -50,7 +50,7 @@ export interface InlineTier {
 
 /** The most instances on this thread. */
 const INSTANCES = 256;
-/** The most fuel that making an instance here may cost: half a millisecond. */
+/** The most fuel that making an instance here may cost, and its initialisation: half a millisecond each. */
 const INSTANCE_FUEL = 1_000;
 /**
  * So many chains of a tenant go to a worker after one that came to no verdict here: what was burnt in
@@ -115,20 +115,20 @@ function prepare(
   instances: Instances,
   tenant_id: string,
   chain: readonly ChainEntry[],
-  charge: InlineOptions["charge"],
+  onFailed: (fuel: number) => void,
 ): number[] | undefined {
   const units = chain.map(({ module }) =>
     instances.find(tenant_id, module) === undefined ? instances.price(module) ?? Infinity : 0
   );
   if (units.some((price) => price > INSTANCE_FUEL * UNITS_PER_FUEL)) return undefined;
   try {
-    for (const { module } of chain) {
-      if (instances.find(tenant_id, module) === undefined) instances.make(tenant_id, module);
-    }
-    return units;
+    return chain.map(({ module }, place) => {
+      if (instances.find(tenant_id, module) !== undefined) return 0;
+      return units[place]! + instances.make(tenant_id, module).init_units;
+    });
   } catch {
-    // A worker finds out why.
-    charge(tenant_id, sumOf(units) / UNITS_PER_FUEL);
+    // A worker finds out why. What the attempt has cost is not known: at most all that it may.
+    onFailed(sumOf(units) / UNITS_PER_FUEL + INSTANCE_FUEL);
     return undefined;
   }
 }
@@ -136,7 +136,7 @@ function prepare(
 /** Makes a tier in which nothing is loaded. */
 function createInlineTier(options: InlineOptions): InlineTier {
   const { fuel, marked, modules, now, charge } = options;
-  const instances = createInstances(INSTANCES);
+  const instances = createInstances(INSTANCES, INSTANCE_FUEL);
   const accounts = createAccounts();
   const proven = new Set<number>();
   const runner: ChainRunner = {
@@ -170,11 +170,17 @@ function createInlineTier(options: InlineOptions): InlineTier {
       const { tenant_id } = request;
       if (!accounts.mayRun(tenant_id)) return undefined;
       const chain = chainOf(request);
-      const made = chain && prepare(instances, tenant_id, chain, charge);
-      if (chain === undefined || made === undefined) return undefined;
-      const reply = withInstances(runChain(runner, requestInPlace(request, chain)), made);
-      if (reply.outcomes.every(({ fault }) => fault === undefined)) return { chain, reply };
-      const ran = reply.outcomes.map(({ units }) => units);
+      if (chain === undefined) return undefined;
+      const made = prepare(instances, tenant_id, chain, (spent) => {
+        charge(tenant_id, spent);
+        accounts.of(tenant_id).rest = REST;
+      });
+      if (made === undefined) return undefined;
+      const reply = runChain(runner, requestInPlace(request, chain));
+      if (reply.outcomes.every(({ fault }) => fault === undefined)) {
+        return { chain, reply: withInstances(reply, made) };
+      }
+      const ran = reply.outcomes.map(({ units, instance_units }) => units + instance_units);
       undo(tenant_id, chain, sumOf(ran) + sumOf(made));
       return undefined;
     },
@@ -194,6 +200,9 @@ const sumOf = (values: readonly number[]): number => values.reduce((sum, one) =>
 /** The reply with the units of the instances that were made for it. */
 function withInstances(reply: WorkerReply, made: readonly number[]): WorkerReply {
   if (made.every((units) => units === 0)) return reply;
-  const outcomes = reply.outcomes.map((ran, place) => ({ ...ran, instance_units: made[place]! }));
+  const outcomes = reply.outcomes.map((ran, place) => ({
+    ...ran,
+    instance_units: ran.instance_units + made[place]!,
+  }));
   return { ...reply, outcomes };
 }

@@ -6,6 +6,7 @@
  */
 import type { Compiler } from "../modules/compile.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type { Renewal } from "../../../wasm/metering/renewal.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 
@@ -14,6 +15,8 @@ export interface LoadableModule {
   readonly bytes: Uint8Array;
   /** The fuel that making an instance costs. */
   readonly instance_fuel: number;
+  /** How each call begins with the state after initialisation; absent: state lives between calls. */
+  readonly renewal?: Renewal | undefined;
 }
 
 /** What the modules need of the pool. */
@@ -147,7 +150,7 @@ export class Modules {
 
   async #make(
     sha256: string,
-    { bytes, instance_fuel }: LoadableModule,
+    { bytes, instance_fuel, renewal }: LoadableModule,
     isWanted: () => boolean,
   ): Promise<void> {
     const { now, compiler, onCompiled, onLoad } = this.#options;
@@ -157,7 +160,7 @@ export class Modules {
     // The module was unloaded or put into quarantine while it was compiled.
     if (!isWanted()) return;
     const number = ++this.#last_number;
-    const runnable = { compiled, instance_units: instance_fuel * UNITS_PER_FUEL };
+    const runnable = { compiled, instance_units: instance_fuel * UNITS_PER_FUEL, renewal };
     this.#lives.set(sha256, { state: "loaded", number, asks: canAsk(compiled) });
     this.#names.set(number, sha256);
     this.#runnable.set(number, runnable);

@@ -50,7 +50,7 @@ export interface ChainOutcome {
   readonly detail?: string;
   /** Instruction units, whole. */
   readonly units: number;
-  /** Units for making an instance for the call; 0 when there was one. */
+  /** Units for making an instance for the call, or for putting its first state back. */
   readonly instance_units: number;
   readonly duration_ms: number;
 }

@@ -3,12 +3,16 @@
  * carries modules, and the words of shared memory in which the worker shows its progress.
  */
 
+import type { Renewal } from "../../../wasm/metering/renewal.ts";
+
 /** A module as workers receive it. */
 export interface RunnableModule {
   /** The metered module, compiled. */
   readonly compiled: WebAssembly.Module;
   /** Instruction units that making an instance costs. */
   readonly instance_units: number;
+  /** How each call begins with the state after initialisation; absent: state lives between calls. */
+  readonly renewal?: Renewal | undefined;
 }
 
 /** A message from the process; each is announced by adding one to `MAIL`. */

@@ -6,7 +6,10 @@ import loadWabt from "wabt";
 import { createLogger } from "../../../shared/logs/log.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { meter } from "../../../wasm/metering/meter.ts";
+import { type AbiVersion, HOST_MODULE } from "../abi/host_functions.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { LoadableModule } from "../pool/pool_modules.ts";
+import type { RunnableModule } from "../ring/worker_protocol.ts";
 
 const wabt = await loadWabt();
 
@@ -21,6 +24,8 @@ export interface GuestText {
   readonly more?: string;
   /** Pages of memory. */
   readonly pages?: number;
+  /** The version of the ABI; 1 when left out. */
+  readonly abi?: AbiVersion;
 }
 
 /** Where the allocator of `guestText` begins; below it is the guest's own data. */
@@ -29,15 +34,16 @@ const BUMP = "global.get $next (global.set $next (i32.add (global.get $next) (lo
 
 /** The whole module. It imports everything, has 64 KiB, and forgets its allocations at each call. */
 export function guestText(
-  { body, hook = "on_message", alloc = BUMP, more = "", pages = 1 }: GuestText,
+  { body, hook = "on_message", alloc = BUMP, more = "", pages = 1, abi = 1 }: GuestText,
 ): string {
+  const host = HOST_MODULE[abi];
   return `(module
-    (import "arqon_host_v1" "host_get_header" (func $get_header (param i32 i32) (result i32)))
-    (import "arqon_host_v1" "host_get_claim" (func $get_claim (param i32 i32) (result i32)))
-    (import "arqon_host_v1" "host_get_payload" (func $get_payload (result i32)))
-    (import "arqon_host_v1" "host_add_header" (func $add_header (param i32 i32 i32 i32)))
-    (import "arqon_host_v1" "host_log" (func $log (param i32 i32 i32)))
-    (import "arqon_host_v1" "host_reject" (func $reject (param i32 i32 i32)))
+    (import "${host}" "host_get_header" (func $get_header (param i32 i32) (result i32)))
+    (import "${host}" "host_get_claim" (func $get_claim (param i32 i32) (result i32)))
+    (import "${host}" "host_get_payload" (func $get_payload (result i32)))
+    (import "${host}" "host_add_header" (func $add_header (param i32 i32 i32 i32)))
+    (import "${host}" "host_log" (func $log (param i32 i32 i32)))
+    (import "${host}" "host_reject" (func $reject (param i32 i32 i32)))
     (memory (export "memory") ${pages})
     (global $next (mut i32) (i32.const ${HEAP}))
     (global $calls (mut i32) (i32.const 0))
@@ -66,13 +72,24 @@ export function binary(text: string): Uint8Array<ArrayBuffer> {
 
 /** A metered policy. */
 export function meteredGuest(guest: GuestText): Uint8Array<ArrayBuffer> {
-  return meter(binary(guestText(guest)), { memory_limit_pages: 64 }).bytes;
+  return metered(guest).bytes;
+}
+
+function metered(guest: GuestText) {
+  return meter(binary(guestText(guest)), { memory_limit_pages: 64, renewed: guest.abi === 2 });
 }
 
 /** A metered policy, as a pool's `load` takes it. */
 export function loadableGuest(guest: GuestText): LoadableModule {
-  const { bytes, cost } = meter(binary(guestText(guest)), { memory_limit_pages: 64 });
-  return { bytes, instance_fuel: cost.instance_fuel };
+  const { bytes, cost, renewal } = metered(guest);
+  return { bytes, instance_fuel: cost.instance_fuel, renewal };
+}
+
+/** A metered policy, as a worker has it. */
+export function runnableGuest(guest: GuestText): RunnableModule {
+  const { bytes, cost, renewal } = metered(guest);
+  const compiled = new WebAssembly.Module(bytes);
+  return { compiled, instance_units: cost.instance_fuel * UNITS_PER_FUEL, renewal };
 }
 
 /** A policy that pays for nothing but looks metered. No upload comes out like this. */

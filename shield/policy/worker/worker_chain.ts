@@ -5,7 +5,7 @@
  */
 import type { HeaderPair } from "../../message/caller.ts";
 import type { GuestOutcome } from "../abi/host_abi.ts";
-import type { GuestRequest } from "../abi/host_functions.ts";
+import { EndCall, type GuestRequest } from "../abi/host_functions.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "../abi/host_headers.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type {
@@ -80,7 +80,7 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
   };
 }
 
-/** The outcome of a call, and the units that making its instance took. */
+/** The outcome of a call, and the units that making its instance took, or restoring it. */
 type EntryOutcome = GuestOutcome & { readonly instance_units: number };
 
 /** One policy to run, and what is left of its chain's budget. */
@@ -111,10 +111,11 @@ function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOu
   const { request: { tenant_id, hook }, entry: { module }, guest_request, units_left } = asked;
   if (units_left <= 0) return SPENT;
   const kept = instances.find(tenant_id, module);
-  const instance_units = kept === undefined ? instances.price(module) : 0;
+  let instance_units = kept === undefined ? instances.price(module) : kept.restore_units;
   if (instance_units === undefined) return MISSING;
   try {
     const guest = kept ?? instances.make(tenant_id, module);
+    if (kept === undefined) instance_units += guest.init_units;
     // The instance is kept, so that the next message has the whole budget for its calls.
     if (units_left <= instance_units) return { ...SPENT, instance_units };
     const fuel = Math.min(fuel_limit, (units_left - instance_units) / UNITS_PER_FUEL);
@@ -125,8 +126,10 @@ function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOu
       ? { ...ran, fault: SPENT.fault, detail: SPENT.detail, instance_units }
       : { ...ran, instance_units };
   } catch (error) {
-    // Only making the instance throws: no room for its memory, or a segment out of bounds.
-    const fault = error instanceof RangeError ? "memory" : "trap";
+    // Only making the instance throws: no room for its memory, a segment out of bounds, or its
+    // initialisation.
+    const own = error instanceof EndCall ? error.fault : undefined;
+    const fault = own ?? (error instanceof RangeError ? "memory" : "trap");
     const detail = error instanceof Error ? error.message : String(error);
     // What the attempt has cost cannot be known. It is charged as all that the call may use, so that it
     // is not free.

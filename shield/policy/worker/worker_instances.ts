@@ -1,17 +1,18 @@
 /**
  * The instances of one worker: one for each tenant and module, made on first use; the one used longest
- * ago is dropped when there are too many. An instance's memory is the policy's state. Making one has a
- * price, which the call that needs it pays.
+ * ago is dropped when there are too many. The memory of an instance of version 1 is the policy's state; one of
+ * version 2 begins each call anew (`host_abi.ts`). Making one has a price, which the call that needs it
+ * pays.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import { type Guest, instantiateGuest } from "../abi/host_abi.ts";
+import { type Guest, INIT_FUEL, instantiateGuest } from "../abi/host_abi.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 
 /** The instances by tenant and module. */
 export interface Instances {
   /** The tenant's instance of a module; undefined when there is none. */
   find(tenant_id: string, module: number): Guest | undefined;
-  /** The units that making an instance costs; undefined when the module is not loaded. */
+  /** The units that making an instance costs, beside its `init_units`; undefined when the module is not loaded. */
   price(module: number): number | undefined;
   /** Makes the tenant's instance of a loaded module. Throws as instantiating throws. */
   make(tenant_id: string, module: number): Guest;
@@ -23,8 +24,8 @@ export interface Instances {
   readonly size: number;
 }
 
-/** Makes an empty set of at most `max` instances. */
-export function createInstances(max: number): Instances {
+/** Makes an empty set of at most `max` instances, whose initialisation takes at most `init_fuel`. */
+export function createInstances(max: number, init_fuel: number = INIT_FUEL): Instances {
   const modules = new Map<number, RunnableModule>();
   // The map is in the order of use.
   const guests = new BoundedMap<string, { guest: Guest; module: number }>(max);
@@ -45,7 +46,7 @@ export function createInstances(max: number): Instances {
     make(tenant_id, module) {
       const runnable = modules.get(module);
       if (runnable === undefined) throw new TypeError(`module ${module} is not loaded`);
-      const guest = instantiateGuest(runnable.compiled);
+      const guest = instantiateGuest(runnable, init_fuel);
       last = undefined;
       guests.set(key(tenant_id, module), { guest, module });
       return guest;

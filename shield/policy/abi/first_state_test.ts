@@ -1,0 +1,188 @@
+/**
+ * That a call of a policy of version 2 begins with the state after initialisation, whatever the calls before
+ * it have done: real instances, as a worker has them, beside fresh ones.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type { ChainOutcome } from "../ring/ring_message.ts";
+import { FORGETFUL } from "../testing/forgetful_guests.ts";
+import { type GuestText, runnableGuest } from "../testing/guests.ts";
+import { runChain } from "../worker/worker_chain.ts";
+import { createInstances } from "../worker/worker_instances.ts";
+
+const FUEL = 10_000;
+
+/** A worker's part that runs one policy, and keeps its instance as a worker does. */
+function runnerOf(module: ReturnType<typeof runnableGuest>) {
+  const instances = createInstances(4);
+  instances.load(1, module);
+  const runner = {
+    instances,
+    fuel_limit: FUEL,
+    chain_fuel_limit: 10 * FUEL,
+    now: () => 0,
+    onProgress: () => {},
+  };
+  return (payload: Uint8Array = Uint8Array.of(9)) => {
+    const nobody = { generation: 1, id: 1, deadline_ms: 0, facts_bytes: 0 };
+    const chain = [{ module: 1, mode: "enforce" as const }];
+    const facts = () => ({ headers: [], claims: {} });
+    const reply = runChain(runner, {
+      ...nobody,
+      ...{ hook: "on_message", tenant_id: "acme", chain, facts, payload },
+    });
+    return { ran: reply.outcomes[0]!, logs: reply.logs };
+  };
+}
+
+/** What must not depend on the calls before: all but the price of the instance. */
+function judged({ instance_units: _, ...ran }: ChainOutcome) {
+  return ran;
+}
+
+Deno.test("what a policy leaves behind is not there in its next call, by no way at all", async (t) => {
+  for (const [way, guest] of Object.entries(FORGETFUL)) {
+    await t.step(way, () => {
+      const run = runnerOf(runnableGuest(guest));
+      const first = run();
+      assert.equal(first.logs.length, 1);
+      for (let call = 0; call < 3; call++) {
+        const next = run();
+        assert.deepEqual(next.logs, first.logs);
+        assert.deepEqual(judged(next.ran), judged(first.ran));
+      }
+    });
+  }
+});
+
+Deno.test("the same policies of version 1 do find what they left, so that the ways are ways", () => {
+  const carried = Object.entries(FORGETFUL).filter(([, guest]) => {
+    const run = runnerOf(runnableGuest({ ...guest, abi: 1 }));
+    const first = run();
+    const next = run();
+    return JSON.stringify([next.logs, judged(next.ran)]) !==
+      JSON.stringify([first.logs, judged(first.ran)]);
+  });
+  // A fault ends an instance of version 1, and the height and the stack pointer are always put back.
+  const never = new Set([
+    "the stack pointer",
+    "memory, and then a trap",
+    "a global, and then all of its fuel",
+    "the depth of a stack that host_reject left",
+  ]);
+  const expected = Object.keys(FORGETFUL).filter((way) => !never.has(way));
+  assert.deepEqual(carried.map(([way]) => way), expected);
+});
+
+/** Does what the payload says, and tells before what it found. */
+const OBEDIENT: GuestText = {
+  abi: 2,
+  pages: 2,
+  more: `
+    (global $a (mut i32) (i32.const 1))
+    (global $b (mut i64) (i64.const 2))
+    (global $c (mut f32) (f32.const nan:0x200001))
+    (global $d (mut f64) (f64.const -0))
+    (global $e (mut funcref) (ref.null func))
+    (elem declare func $show)
+    (data (i32.const 70000) "something")
+    (func (export "arqon_init") (i32.store (i32.const 8) (i32.const 99)) (global.set $a (i32.const 3)))
+    (func $tell
+      (i32.store (i32.const 32) (global.get $a))
+      (i64.store (i32.const 40) (global.get $b))
+      (f32.store (i32.const 48) (global.get $c))
+      (f64.store (i32.const 56) (global.get $d))
+      (i32.store (i32.const 64) (ref.is_null (global.get $e)))
+      (i32.store (i32.const 68) (memory.size))
+      (i64.store (i32.const 72) (i64.load (i32.const 70000)))
+      (call $log (i32.const 1) (i32.const 0) (i32.const 80)))
+    (func $obey (param $order i32)
+      (block $h (block $g (block $f (block $e (block $d (block $c (block $b (block $a
+        (br_table $a $b $c $d $e $f $g $h (local.get $order)))
+        (i32.store (i32.const 70004) (i32.add (global.get $a) (i32.const 7))) (return))
+        (global.set $a (i32.add (global.get $a) (i32.const 1)))
+        (global.set $b (i64.rotl (global.get $b) (i64.const 3))) (return))
+        (global.set $c (f32.neg (global.get $c)))
+        (global.set $d (f64.div (global.get $d) (f64.const 0))) (return))
+        (global.set $e (ref.func $show)) (return))
+        (drop (memory.grow (i32.const 1))) (return))
+        unreachable)
+        (call $reject (i32.const 403) (i32.const 0) (i32.const 8)))
+      (memory.fill (i32.const 0) (i32.const 255) (i32.const 4096)))
+    (func $obey_all (local $i i32) (local $end i32)
+      (local.set $i (call $get_payload))
+      (local.set $end (i32.add (local.get $i) (i32.load (local.get $i))))
+      (block $done (loop $next
+        (br_if $done (i32.ge_u (local.get $i) (local.get $end)))
+        (call $obey (i32.load8_u offset=4 (local.get $i)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next))))`,
+  body: "(call $tell) (call $obey_all) (call $tell) i32.const 0",
+};
+
+Deno.test("calls in any order give what they give on a fresh instance, units and logs included", () => {
+  const module = runnableGuest(OBEDIENT);
+  assert.equal(module.renewal?.by, "restore");
+  const orders = fc.uint8Array({ max: 9, maxLength: 6 });
+  fc.assert(
+    fc.property(fc.array(orders, { minLength: 1, maxLength: 8 }), (calls) => {
+      const run = runnerOf(module);
+      for (const payload of calls) {
+        const { ran, logs } = run(payload);
+        const fresh = runnerOf(module)(payload);
+        assert.deepEqual(logs, fresh.logs);
+        assert.deepEqual(judged(ran), judged(fresh.ran));
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+Deno.test("a call pays for its instance, or for putting its state back", () => {
+  const module = runnableGuest({ abi: 2, pages: 3, body: "i32.const 0" });
+  const run = runnerOf(module);
+  assert.ok(module.renewal?.by === "restore" && module.renewal.units > 3 * 4_096);
+  assert.equal(run().ran.instance_units, module.instance_units);
+  for (let call = 0; call < 3; call++) {
+    assert.equal(run().ran.instance_units, module.renewal.units);
+  }
+  const fresh = runnableGuest(FORGETFUL["a table"]!);
+  assert.deepEqual(fresh.renewal, { by: "instance" });
+  const again = runnerOf(fresh);
+  for (let call = 0; call < 3; call++) {
+    assert.equal(again().ran.instance_units, fresh.instance_units);
+  }
+});
+
+Deno.test("a fault costs the next call an instance, with its initialisation", () => {
+  const init = `(func (export "arqon_init") (local $i i32)
+    (loop $l (br_if $l (i32.lt_u
+      (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000)))))`;
+  const body = "(i32.div_u (i32.const 0) (i32.load8_u offset=4 (call $get_payload)))";
+  const module = runnableGuest({ abi: 2, more: init, body });
+  const run = runnerOf(module);
+  const first = run(new Uint8Array([1])).ran;
+  assert.ok(first.allowed && first.instance_units > module.instance_units + 5_000);
+  assert.ok(run(new Uint8Array([1])).ran.instance_units < 10_000);
+  assert.equal(run(new Uint8Array([0])).ran.fault, "trap");
+  assert.equal(run(new Uint8Array([1])).ran.instance_units, first.instance_units);
+});
+
+Deno.test("an initialisation that does not end well fails every call", () => {
+  const bodies: readonly (readonly [string, string, RegExp])[] = [
+    ["unreachable", "trap", /^arqon_init: .*unreachable/],
+    ["(loop $l (br $l))", "fuel", /^arqon_init: out of fuel/],
+    ["(drop (call $get_payload))", "abi", /^arqon_init: the host was called outside of a hook/],
+  ];
+  for (const [text, fault, detail] of bodies) {
+    const more = `(func (export "arqon_init") ${text})`;
+    const run = runnerOf(runnableGuest({ abi: 2, more, body: "i32.const 0" }));
+    for (let call = 0; call < 2; call++) {
+      const { ran } = run();
+      assert.equal(ran.fault, fault);
+      assert.match(ran.detail ?? "", detail);
+      assert.equal(ran.units, FUEL * UNITS_PER_FUEL);
+    }
+  }
+});
