@@ -3,23 +3,27 @@
  * without a checkout. A test compares the list with the folder.
  */
 import arqon_host_v1 from "../../policies/sdk/arqon_host_v1.ts" with { type: "text" };
+import arqon_host_v2 from "../../policies/sdk/arqon_host_v2.ts" with { type: "text" };
 import fold_table from "../../policies/sdk/fold_table.ts" with { type: "text" };
 import guest from "../../policies/sdk/guest.ts" with { type: "text" };
 import json from "../../policies/sdk/json.ts" with { type: "text" };
 import log from "../../policies/sdk/log.ts" with { type: "text" };
 import mod from "../../policies/sdk/mod.ts" with { type: "text" };
 import request from "../../policies/sdk/request.ts" with { type: "text" };
+import v2 from "../../policies/sdk/v2.ts" with { type: "text" };
 import words from "../../policies/sdk/words.ts" with { type: "text" };
 
 /** The text of each file of the guest SDK, by its name. */
 export const POLICY_SDK: Readonly<Record<string, string>> = {
   "arqon_host_v1.ts": arqon_host_v1,
+  "arqon_host_v2.ts": arqon_host_v2,
   "fold_table.ts": fold_table,
   "guest.ts": guest,
   "json.ts": json,
   "log.ts": log,
   "mod.ts": mod,
   "request.ts": request,
+  "v2.ts": v2,
   "words.ts": words,
 };
 

@@ -5,7 +5,11 @@
  *
  * What it adds to the compiler: the policy's top-level statements (`onMessage(…)`) would run in a
  * start section, which the Shield refuses because nothing pays for it. They run at the start of the
- * first hook instead. And only the hooks that the policy registers are exported.
+ * first hook instead, in a policy of version 2 in `arqon_init`. And only the hooks that the policy registers
+ * are exported.
+ *
+ * A policy is of version 2 of the ABI when a file of it imports the SDK's `v2.ts`. The SDK's other files
+ * import the host's functions from `arqon_host_v1.ts`; for such a policy that file is `arqon_host_v2.ts`.
  */
 import asc from "assemblyscript/asc";
 import type binaryenModule from "assemblyscript/binaryen";
@@ -31,6 +35,9 @@ type Module = InstanceType<typeof binaryenModule.Module>;
 
 const ENTRY = "arqon_entry.ts";
 const PACKAGE = /^node_modules\/@arqon\/policy(?:\.ts|\/index\.ts)$/;
+const PACKAGE_V2 = /^node_modules\/@arqon\/policy\/v2\.ts$/;
+const HOST = "sdk/arqon_host_v1.ts";
+const HOST_V2 = 'export * from "./arqon_host_v2";\n';
 
 /** Hook by the function of the SDK that registers a handler for it. */
 const REGISTERS: Readonly<Record<string, string>> = {
@@ -53,7 +60,8 @@ const OPTIONS = [
 
 function entryText(policy: string): string {
   const hooks = Object.values(REGISTERS).join(", ");
-  return `import "./policy/${policy}";\nexport { arqon_alloc, ${hooks} } from "./sdk/guest";\n`;
+  return `import "./policy/${policy}";\n` +
+    `export { arqon_alloc, arqon_init, ${hooks} } from "./sdk/guest";\n`;
 }
 
 /** The compiler adds ".ts" to every path that it re-exports from; ours say it already. */
@@ -61,9 +69,10 @@ function withoutExtensions(text: string | undefined): string | undefined {
   return text?.replace(/(\bfrom\s*["']\.{1,2}\/[^"'\n]+)\.ts(["'])/g, "$1$2");
 }
 
-/** Moves the start function into the SDK's `runTopLevel` and drops hooks without a handler. */
-function finish(module: Module): void {
+/** Moves the start function into the SDK's `runTopLevel` and drops exports that have nothing to do. */
+function finish(module: Module, abi: 1 | 2): void {
   module.removeExport("arqon_start");
+  if (abi === 1) module.removeExport("arqon_init");
   if (module.getFunction("~start") !== 0) {
     const none = binaryen.none;
     module.removeFunction("sdk/guest/runTopLevel");
@@ -74,20 +83,51 @@ function finish(module: Module): void {
   }
 }
 
+/** The files that the compiler asks for, for a policy of version 1 until a file imports `v2.ts`. */
+class Files {
+  readonly #sources: PolicySources;
+  abi: 1 | 2;
+  /** Whether the host's functions were read for the other version. */
+  is_mixed = false;
+  #host: 1 | 2 | undefined;
+
+  constructor(sources: PolicySources, abi: 1 | 2) {
+    this.#sources = sources;
+    this.abi = abi;
+  }
+
+  async read(name: string): Promise<string | null> {
+    if (name === ENTRY) return entryText(this.#sources.entry);
+    if (PACKAGE.test(name)) return 'export * from "../../../sdk/mod";\n';
+    if (PACKAGE_V2.test(name)) return 'export * from "../../../sdk/v2";\n';
+    if (!/^(policy|sdk)\//.test(name) || name.split("/").includes("..")) return null;
+    if (name === "sdk/v2.ts") this.abi = 2;
+    if (name === HOST) this.#host = this.abi;
+    this.is_mixed = this.#host === 1 && this.abi === 2;
+    if (name === HOST && this.abi === 2) return HOST_V2;
+    return withoutExtensions(await this.#sources.readFile(name)) ?? null;
+  }
+}
+
 /**
  * Compiles one policy. Throws `PolicyCompileError` when it does not compile or registers no handler.
  */
 export async function compilePolicy(sources: PolicySources): Promise<Uint8Array<ArrayBuffer>> {
+  const files = new Files(sources, 1);
+  const compiled = await compileFiles(sources.entry, files).catch((error) => {
+    if (!files.is_mixed) throw error;
+  });
+  // The host's functions may have been read before the file that imports `v2.ts`.
+  if (compiled !== undefined && !files.is_mixed) return compiled;
+  return await compileFiles(sources.entry, new Files(sources, 2));
+}
+
+async function compileFiles(entry: string, files: Files): Promise<Uint8Array<ArrayBuffer>> {
   let output: Uint8Array | undefined;
   let hooks = 0;
   const { error, stderr } = await asc.main([ENTRY, ...OPTIONS], {
     stdout: asc.createMemoryStream(),
-    readFile: async (name) => {
-      if (name === ENTRY) return entryText(sources.entry);
-      if (PACKAGE.test(name)) return 'export * from "../../../sdk/mod";\n';
-      if (!/^(policy|sdk)\//.test(name) || name.split("/").includes("..")) return null;
-      return withoutExtensions(await sources.readFile(name)) ?? null;
-    },
+    readFile: (name) => files.read(name),
     writeFile: (_name, contents) => {
       if (contents instanceof Uint8Array) output = contents;
     },
@@ -95,7 +135,7 @@ export async function compilePolicy(sources: PolicySources): Promise<Uint8Array<
     transforms: [
       {
         afterCompile(module: Module) {
-          finish(module);
+          finish(module, files.abi);
           const count = (name: string) => module.getFunction(`sdk/guest/${name}`) === 0 ? 0 : 1;
           hooks = Object.keys(REGISTERS).reduce<number>((sum, name) => sum + count(name), 0);
         },
@@ -107,7 +147,7 @@ export async function compilePolicy(sources: PolicySources): Promise<Uint8Array<
   }
   if (hooks === 0) {
     throw new PolicyCompileError(
-      `${sources.entry} registers no handler; call onConnect, onSubscribe or onMessage`,
+      `${entry} registers no handler; call onConnect, onSubscribe or onMessage`,
     );
   }
   return new Uint8Array(output);

@@ -53,6 +53,51 @@ Deno.test("state of the policy lives from call to call, through refusals", async
   assert.deepEqual([send("ann").reason, send("bob").reason], ["ann 4", "bob 2"]);
 });
 
+Deno.test("a policy of version 2 finds what its statements made, and not what a call has left", async () => {
+  for (const from of ["@arqon/policy/v2", "../sdk/v2.ts"]) {
+    const bytes = await compile(`
+      import { allow, onMessage, reject } from "${from}";
+      const seen = new Map<string, i32>();
+      seen.set("ann", 7);
+      onMessage((m) => {
+        const count = (seen.has(m.user) ? seen.get(m.user) : 0) + 1;
+        seen.set(m.user, count);
+        return reject(m.user + " " + count.toString());
+      });
+    `);
+    const module = new WebAssembly.Module(bytes);
+    const hosts = new Set(WebAssembly.Module.imports(module).map((entry) => entry.module));
+    assert.deepEqual([...hosts], ["arqon_host_v2"]);
+    const names = WebAssembly.Module.exports(module).map(({ name }) => name);
+    assert.deepEqual(names.sort(), ["arqon_alloc", "arqon_init", "arqon_on_message", "memory"]);
+    const policy = startPolicy(bytes);
+    const send = (user: string) => policy({ headers: { "x-arqon-user": user } }).reason;
+    assert.deepEqual(["ann", "ann", "bob", "ann", "bob"].map(send), [
+      "ann 8",
+      "ann 8",
+      "bob 1",
+      "ann 8",
+      "bob 1",
+    ]);
+  }
+});
+
+Deno.test("a policy is of version 2 when any file of it says so", async () => {
+  const bytes = await compile(
+    `import { judge } from "./a.ts"; import { onMessage } from "@arqon/policy"; onMessage(judge);`,
+    {
+      "policy/a.ts":
+        `import { decide } from "./b.ts"; import { Message, Verdict } from "@arqon/policy";
+        export function judge(m: Message): Verdict { return decide(m); }`,
+      "policy/b.ts": `import { allow, Message, Verdict } from "@arqon/policy/v2";
+        export function decide(m: Message): Verdict { return allow(); }`,
+    },
+  );
+  assert.deepEqual(startPolicy(bytes)({}).detail, "");
+  const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
+  assert.ok(imports.every((entry) => entry.module === "arqon_host_v2"));
+});
+
 Deno.test("a policy reads headers and claims, adds headers and logs", async () => {
   const policy = startPolicy(
     await compile(`

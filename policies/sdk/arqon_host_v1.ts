@@ -2,6 +2,9 @@
 // of this file is the name of the Wasm module that they are imported from. See ../ABI.md. Policies
 // do not call these; mod.ts has what they need.
 
+/** The version of the ABI. */
+export const ABI: i32 = 1;
+
 /** Pointer to a `u32` length and the value of the first header of that name, or 0. */
 export declare function host_get_header(name_ptr: usize, name_len: usize): usize;
 

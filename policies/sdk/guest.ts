@@ -1,6 +1,6 @@
 // The guest's side of the ABI: memory that the host fills, the three hooks, and the handlers that a
 // policy registers. The compiler exports the hooks that have a handler and nothing else of this.
-import { host_reject } from "./arqon_host_v1.ts";
+import { ABI, host_reject } from "./arqon_host_v1.ts";
 import { Message, Request } from "./request.ts";
 
 /** What a handler answers: 0 allows, all else refuses. Made by `allow` and `reject`. */
@@ -8,6 +8,12 @@ export type Verdict = i32;
 
 /** Bytes before each block for the host: the block before it in the chain, and alignment. */
 const BLOCK_HEAD: usize = 16;
+
+/**
+ * What a policy of version 2 sets up for its calls: memory that grows in a call costs the next one a new
+ * instance.
+ */
+const WORKING_BYTES: usize = 65_536;
 
 /** Newest block given to the host during this call; each points to the one before it. */
 let newest: usize = 0;
@@ -57,8 +63,12 @@ export function onMessage(handler: (message: Message) => Verdict): void {
 /** Runs the policy's top-level statements, once. The compiler fills in its body. */
 export function runTopLevel(): void {}
 
-/** Frees what the call before this one left behind; no managed object is on the stack here. */
+/**
+ * Frees what the call before this one left behind; no managed object is on the stack here. In version 2
+ * nothing is left of it.
+ */
 function beginCall(): void {
+  if (ABI != 1) return;
   runTopLevel();
   while (newest != 0) {
     const block = newest;
@@ -66,6 +76,12 @@ function beginCall(): void {
     heap.free(block);
   }
   __collect();
+}
+
+/** ABI of version 2: sets up what every call begins with. */
+export function arqon_init(): void {
+  runTopLevel();
+  heap.free(heap.alloc(WORKING_BYTES));
 }
 
 /** ABI: gives `size` bytes to the host. They are valid until the next call begins. */
