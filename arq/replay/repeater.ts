@@ -3,41 +3,28 @@
  * lines of a journal and counts. Which thread it runs on, and where lines and modules come from, is not its
  * business.
  */
-import { matchesRoomPattern } from "@arqon/proto";
 import { isHole, parseLine } from "../../shared/journal/record.ts";
 import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { Hook } from "../../shield/policy/abi/policy.ts";
-import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
+import type { Guest, GuestModule, GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
 import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
 import type { Renewal } from "../../wasm/metering/renewal.ts";
 import { decisionOf, type Difference, differences, notOfTheModule } from "./comparison.ts";
 import { addUnits } from "./fuel_histogram.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { payloadAt, RecordedInputs } from "./recorded_inputs.ts";
+import { isSelected, type ReplaySelection } from "./selection.ts";
 import { countOf, emptyTally, type FlipKind, type Sample, SAMPLES, type Tally } from "./tally.ts";
 
 /** A module that can run. */
-export interface ReplayModule {
+export interface ReplayModule extends GuestModule {
   readonly sha256: string;
-  /** The metered module, compiled. */
-  readonly compiled: WebAssembly.Module;
   /** How each call begins with the state after initialisation; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;
   readonly hooks: readonly Hook[];
   /** Whether it may keep memory from call to call, as modules of `arqon_host_v1` may. */
   readonly is_stateful: boolean;
-}
-
-/** Which calls are repeated. */
-export interface ReplaySelection {
-  /** The policy's name within its tenant. */
-  readonly policy: string;
-  /** A room or a pattern; absent: all. It does not count for `on_connect`. */
-  readonly room?: string;
-  /** Unix ms; the calls from the first on, before the second. Absent: no bound. */
-  readonly from_ms?: number;
-  readonly until_ms?: number;
 }
 
 /** What a repeater needs. */
@@ -110,6 +97,14 @@ function sampleOf(
     payload: excerpt(record, place),
     is_warm_up: false,
   };
+}
+
+/** The outcome of a call for which no instance could be made. */
+function noInstance(error: unknown): GuestOutcome {
+  const detail = error instanceof Error ? error.message : String(error);
+  const fault = error instanceof RangeError ? "memory" : "trap";
+  const nothing = { reason: "", units: 0, added_headers: [], logs: [] };
+  return { ...nothing, allowed: false, code: 503, fault, detail, broken: true };
 }
 
 /** Makes a repeater. */
@@ -218,10 +213,23 @@ class JournalRepeater implements Repeater {
   #call({ record, place, policy }: Asked, { number }: Loaded): Ran {
     const inputs = new RecordedInputs(record, place);
     const { tenant, hook } = record;
-    const guest = this.#instances.find(tenant, number) ?? this.#instances.make(tenant, number);
-    const outcome = guest.call(hook, inputs, policy.budget_units / UNITS_PER_FUEL);
+    const found = this.#guest(tenant, number);
+    const outcome = "fault" in found
+      ? found
+      : found.call(hook, inputs, policy.budget_units / UNITS_PER_FUEL);
     if (outcome.broken) this.#instances.drop(tenant, number);
     return { outcome, unknown: inputs.unknown };
+  }
+
+  /** The tenant's instance, or what a Shield would say when none can be made. */
+  #guest(tenant: string, number: number): Guest | GuestOutcome {
+    const guest = this.#instances.find(tenant, number);
+    if (guest !== undefined) return guest;
+    try {
+      return this.#instances.make(tenant, number);
+    } catch (error) {
+      return noInstance(error);
+    }
   }
 
   /** Compares the recorded module's repeated call with what it said then. */
@@ -272,11 +280,4 @@ class JournalRepeater implements Repeater {
     if (samples.length < SAMPLES) samples.push(sample);
     onFlip?.(kind, sample);
   }
-}
-
-function isSelected(record: JournalRecord, selection: ReplaySelection): boolean {
-  const { room, from_ms = -Infinity, until_ms = Infinity } = selection;
-  if (record.time_ms < from_ms || record.time_ms >= until_ms) return false;
-  return room === undefined || (record.hook !== "on_connect" &&
-    matchesRoomPattern(room, record.room));
 }

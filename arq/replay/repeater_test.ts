@@ -5,7 +5,7 @@ import type { RepeaterOptions } from "./repeater.ts";
 import { createRepeater } from "./repeater.ts";
 import { readyModule } from "./replay_modules.ts";
 import type { Tally } from "./tally.ts";
-import { refusesFrom, traps, wantsClaim, wantsHeader } from "./testing/guest_text.ts";
+import { alternates, refusesFrom, traps, wantsClaim, wantsHeader } from "./testing/guest_text.ts";
 import { builtReady, linesOf, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 
 const WORDS = await builtReady("bad_words");
@@ -187,4 +187,17 @@ Deno.test("replay: a new module's fault is a flip and counts by name; a lacking 
   const subscribed = records.map((one) => ({ ...one, hook: "on_subscribe" }));
   const none = await repeat(subscribed, { moduleOf: () => Promise.resolve(undefined) });
   assert.equal(none.candidate.no_hook, 3);
+});
+
+Deno.test("replay: calls of a module of version 2 do not depend on which came before, of version 1 they may", async () => {
+  for (const abi of [1, 2] as const) {
+    const module = await ready(alternates(abi));
+    const recorder = new Recorder("p", module);
+    const records = Array.from({ length: 6 }, () => recorder.record({ payload: "a" }));
+    assert.equal(records.filter(({ allowed }) => allowed).length, abi === 1 ? 3 : 6);
+    // Without the first call, whatever keeps memory is one call behind.
+    const { recorded } = await repeat(records.slice(1), { candidate: module });
+    assert.deepEqual(Object.keys(recorded.different), abi === 1 ? ["verdict, code"] : []);
+    assert.equal(recorded.same, abi === 1 ? 0 : 5);
+  }
 });

@@ -4,7 +4,8 @@
  */
 import type { JournalChunk } from "./journal_chunks.ts";
 import type { Flip, ReplayMail, ReplayNews } from "./replay_thread.ts";
-import type { ReplayModule, ReplaySelection } from "./repeater.ts";
+import type { ReplayModule } from "./repeater.ts";
+import type { ReplaySelection } from "./selection.ts";
 import { addTally, emptyTally, type Tally } from "./tally.ts";
 
 /** What a replay needs. */

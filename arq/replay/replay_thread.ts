@@ -4,7 +4,8 @@
  */
 import type { JournalChunk } from "./journal_chunks.ts";
 import { createRepeater, type Repeater } from "./repeater.ts";
-import type { ReplayModule, ReplaySelection } from "./repeater.ts";
+import type { ReplayModule } from "./repeater.ts";
+import type { ReplaySelection } from "./selection.ts";
 import type { FlipKind, Sample, Tally } from "./tally.ts";
 
 /** One flip, as it is written into a file. */

@@ -102,6 +102,7 @@ const policies: Story = [
   row("policy build policies/content_size.ts -o built.wasm"),
   row("policy check built.wasm", { shows: /accepted/ }),
   row("policy test built.wasm --event event.json", { shows: /allow/ }),
+  row("policy record --journal events.ndjson --out cases", { code: 1, shows: /no such decision/ }),
   row("policy replay built.wasm --journal events.ndjson", { code: 1, shows: /no journal/ }),
   row("policy deploy built.wasm --name size --room chat-*"),
   row("policy list", { shows: /size/ }),

@@ -6,7 +6,7 @@ import { HOOKS } from "../../../shield/policy/abi/policy.ts";
 import { examples, fraction, id, positive, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 import { addLocalPolicy } from "./policy_local.ts";
-import { addReplay } from "./policy_replay.ts";
+import { addRecord, addReplay } from "./policy_replay.ts";
 
 // A command is loaded when it runs.
 const policyChange = () => import("../../commands/policy/policy_change.ts");
@@ -127,6 +127,7 @@ export function addPolicy(program: Command, run: Run): void {
   );
   addLocalPolicy(policy, run);
   addReplay(policy, run);
+  addRecord(policy, run);
   addDeploy(policy, run);
   withTenant(policy.command("list"))
     .description("a tenant's policies in the order in which they run")

@@ -84,6 +84,11 @@ function addTest(policy: Command, run: Run): void {
     .description("run a module on events and print what it says; needs no bus")
     .argument("<file>", "the WebAssembly module")
     .option("--event <file>", "the data of an event; repeatable", several)
+    .addOption(
+      new Option("--cases <dir>", "recorded cases instead, from arq policy record")
+        .conflicts(["event", "header", "claim"]),
+    )
+    .option("--shrink", "with --cases: the smallest message that still flips")
     .addOption(new Option("--hook <name>", "what to ask").choices(HOOKS).default("on_message"))
     .option("--header <name=value>", "a header of the message or request; repeatable", header)
     .option("--claim <name=json>", "a claim of the token; repeatable", claim)
@@ -102,14 +107,21 @@ function addTest(policy: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nExit code 1 when an event is refused or the policy fails. All events and runs go to one" +
-        "\ninstance, which keeps its state; with --runs the time is the median.\n" +
+        "\ninstance, which keeps its state; with --runs the time is the median." +
+        "\nWith --cases each case is asked on a fresh instance, and exit code 1 says that one is decided" +
+        "\notherwise than it was.\n" +
         examples(
           "arq policy test no_malware.wasm --event clean.json --event bad.json",
           "arq policy test block_header.wasm --hook on_connect --header X-Block-Me=1",
+          "arq policy test no_malware.wasm --cases cases --shrink",
           `arq policy test plan.wasm --event e.json --claim 'plan="free"' --runs 1000 --json`,
         ),
     )
     .action(run(async (io, flags, [file]) => {
+      if (flags.cases !== undefined) {
+        const { policyCases } = await import("../../commands/policy/policy_cases.ts");
+        return await policyCases(io, file as string, flags);
+      }
       const { policyTry } = await import("../../commands/policy/policy_try.ts");
       return await policyTry(io, file as string, flags);
     }));

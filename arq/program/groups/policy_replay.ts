@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
 import { parseSeconds } from "../../bus/token.ts";
+import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
 import type { FlipBound } from "../../commands/policy/policy_replay.ts";
 import { examples, fraction, id, positive, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
@@ -74,5 +75,40 @@ export function addReplay(policy: Command, run: Run): void {
     .action(run(async (io, flags, [file]) => {
       const { policyReplay } = await import("../../commands/policy/policy_replay.ts");
       return await policyReplay(io, file as string, flags);
+    }));
+}
+
+const CASES_MAX = 100_000;
+
+function redactPath(text: string, before: readonly RedactPath[] = []): readonly RedactPath[] {
+  const path = parseRedactPath(text);
+  if (path !== undefined) return [...before, path];
+  throw new InvalidArgumentError(
+    "Expected data.MEMBER, data.LIST.*.MEMBER, header.NAME, claim.NAME.",
+  );
+}
+
+/** Adds `arq policy record`. */
+export function addRecord(policy: Command, run: Run): void {
+  withJournal(policy.command("record"))
+    .description("write recorded calls into files, which arq policy test --cases runs")
+    .requiredOption("--out <dir>", "the folder for the files")
+    .option("--count <n>", "so many at most", positive("1 to 100000", true, CASES_MAX), 100)
+    .option("--policy <name>", "only of this policy (default: of every policy)")
+    .option("--module <file>", "the module that decided; it is checked and written, too")
+    .option("--redact <path>", "take out what is there: data.email; repeatable", redactPath)
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      "\nNo two cases are alike; allowed and refused ones are half of them each, as far as there are any." +
+        "\nCredentials in headers, members with such names, and tokens in texts are never written.\n" +
+        examples(
+          "arq policy record --journal lobby.ndjson --room lobby --count 200 --out cases",
+          "arq policy record --journal j.ndjson --out cases --redact data.email --redact claim.name",
+        ),
+    )
+    .action(run(async (io, flags) => {
+      const { policyRecord } = await import("../../commands/policy/policy_record.ts");
+      return await policyRecord(io, flags);
     }));
 }

@@ -13,8 +13,9 @@ const HEAD = `(import "arqon_host_v1" "host_get_header" (func $header (param i32
     (global.set $next (i32.add (global.get $next) (local.get 0)))
     (local.get $at))`;
 
-async function assemble(body: string): Promise<Uint8Array<ArrayBuffer>> {
-  const text = `(module ${HEAD}
+async function assemble(body: string, abi: 1 | 2 = 1): Promise<Uint8Array<ArrayBuffer>> {
+  const head = HEAD.replaceAll("arqon_host_v1", `arqon_host_v${abi}`);
+  const text = `(module ${head}
     (func (export "arqon_on_message") (result i32)
       (global.set $next (i32.const 1024))
       ${body}))`;
@@ -30,3 +31,10 @@ export const refusesFrom = (size_bytes: number) =>
   assemble(`(i32.ge_u (i32.load (call $payload)) (i32.const ${size_bytes}))`);
 /** Divides by zero. */
 export const traps = () => assemble("(i32.div_u (i32.const 1) (i32.const 0))");
+/** Refuses every other call by its memory, which begins anew with each call under version 2. */
+export const alternates = (abi: 1 | 2) =>
+  assemble(
+    "(i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))" +
+      "(i32.eqz (i32.and (i32.load (i32.const 64)) (i32.const 1)))",
+    abi,
+  );

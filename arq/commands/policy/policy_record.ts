@@ -1,0 +1,126 @@
+/** `arq policy record`: writes recorded calls of a policy into files that people read and CI runs. */
+import { configFrom } from "../../../shared/config/load.ts";
+import { plural } from "../../../shared/plural.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { readModuleFile } from "../../policies/module_file.ts";
+import { createChoice } from "../../replay/case_choice.ts";
+import { type Case, caseOf } from "../../replay/case_file.ts";
+import { runCase } from "../../replay/case_run.ts";
+import { journalRecords, type ReadCounts } from "../../replay/journal_records.ts";
+import { fileChunks } from "../../replay/journal_source.ts";
+import type { RedactPath } from "../../replay/redaction.ts";
+import { readyModule } from "../../replay/replay_modules.ts";
+import { isSelected } from "../../replay/selection.ts";
+import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
+
+/** The options of `arq policy record`. */
+export interface RecordFlags extends ConnectionFlags {
+  readonly tenant: string;
+  readonly policy?: string;
+  readonly journal?: string;
+  readonly module?: string;
+  readonly room?: string;
+  /** Seconds. */
+  readonly since?: number;
+  /** Unix ms. */
+  readonly from?: number;
+  readonly to?: number;
+  readonly count: number;
+  readonly out: string;
+  readonly redact?: readonly RedactPath[];
+  readonly json?: boolean;
+}
+
+/** The calls that become cases, and why others did not. */
+interface Chosen {
+  readonly cases: readonly Case[];
+  /** Calls of the policy that were read. */
+  readonly decisions: number;
+  readonly policies: ReadonlySet<string>;
+  readonly counts: ReadCounts;
+}
+
+async function choose(io: Io, journal: string, flags: RecordFlags): Promise<Chosen> {
+  const { room, since, from, to, count, redact = [] } = flags;
+  const from_ms = since === undefined ? from : io.now() - since * 1_000;
+  const selection = {
+    policy: flags.policy ?? "",
+    ...(room === undefined ? {} : { room }),
+    ...(from_ms === undefined ? {} : { from_ms }),
+    ...(to === undefined ? {} : { until_ms: to }),
+  };
+  const counts = { lines: 0, bad_lines: 0, holes: 0 };
+  const choice = createChoice(count);
+  const policies = new Set<string>();
+  let decisions = 0;
+  for await (const record of journalRecords(await fileChunks(io, journal), counts)) {
+    if (!isSelected(record, selection)) continue;
+    for (const [place, { name, allowed }] of record.policies.entries()) {
+      policies.add(name);
+      if (flags.policy !== undefined && name !== flags.policy) continue;
+      decisions++;
+      choice.offer(`${record.id} ${name}`, allowed, () => caseOf(record, place, redact));
+    }
+  }
+  io.signal.throwIfAborted();
+  return { cases: choice.chosen(), decisions, policies, counts };
+}
+
+/** Cases of which the module still says what is recorded, now that secrets are out. */
+async function repeating(io: Io, cases: readonly Case[], file: string | undefined) {
+  if (file === undefined) return { kept: cases, module: undefined };
+  const bytes = await readModuleFile(io, file);
+  const pages = configFrom({}).platform.overseer.memory_limit_pages;
+  const module = await readyModule(bytes, pages);
+  const kept = cases.filter((one) => {
+    if (one.module !== module.sha256) return true;
+    const { differs, unknown } = runCase(module, one);
+    return differs.length + unknown.length === 0;
+  });
+  return { kept, module: { bytes, sha256: module.sha256 } };
+}
+
+const fileName = ({ verdict, id, policy }: Case): string =>
+  `${policy}-${verdict.allowed ? "allowed" : "refused"}-${id}`.replace(/[^\w.-]/g, "_") + ".json";
+
+async function write(io: Io, folder: string, name: string, data: string | Uint8Array) {
+  const path = `${folder}/${name}`;
+  try {
+    await io.files.create(path, data, 0o644);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** Chooses calls and writes a file for each. Returns 1 when there is none. */
+export async function policyRecord(io: Io, flags: RecordFlags): Promise<number> {
+  const { journal, out, json = false } = flags;
+  if (journal === undefined) throw usageError("nothing to record: give --journal FILE");
+  const { cases, decisions, policies, counts } = await choose(io, journal, flags);
+  if (cases.length === 0) {
+    const known = policies.size === 0 ? "" : `; policies in it: ${[...policies].sort().join(", ")}`;
+    const what = decisions === 0 ? "no such decision" : "no decision with a payload and a sender";
+    throw new CommandError(`the journal has ${what}${known}`);
+  }
+  const { kept, module } = await repeating(io, cases, flags.module);
+  const folder = resolvePath(io.cwd, out);
+  await io.files.makeDirectory(folder);
+  const files = kept.map(fileName);
+  for (const [at, one] of kept.entries()) {
+    await write(io, folder, files[at] as string, `${JSON.stringify(one, null, 2)}\n`);
+  }
+  if (module !== undefined) await write(io, folder, `${module.sha256}.wasm`, module.bytes);
+  const answer = { out, files, decisions, left_out: cases.length - kept.length, ...counts };
+  if (json) await print(io.stdout, `${JSON.stringify(answer)}\n`);
+  else {
+    const left = answer.left_out === 0
+      ? ""
+      : `; ${answer.left_out} left out: without what was redacted the module says something else`;
+    const text = `${plural(kept.length, "case")} of ${
+      plural(decisions, "decision")
+    } in ${out}${left}`;
+    await print(io.stdout, `${printable(text)}\n`);
+  }
+  return EXIT.ok;
+}

@@ -1,0 +1,99 @@
+/**
+ * Takes out of a recorded call what must not be in a file: values under paths that a person names, and what
+ * is or looks like a secret. Pure.
+ */
+import type { Read } from "../../shared/journal/record.ts";
+
+/** A path into a call: `data.email`, `data.items.*.phone`, `header.x-plan`, `claim.name`. */
+export interface RedactPath {
+  readonly root: "data" | "header" | "claim";
+  /** The members below; `*` is every one. */
+  readonly steps: readonly string[];
+}
+
+/** A payload as a case has it. */
+type Payload = { json?: unknown } | { text: string } | { base64: string };
+
+const REDACTED = "[redacted]";
+/** Headers that carry credentials. */
+const SECRET_HEADERS =
+  /^(?:(?:proxy-)?authorization|(?:set-)?cookie2?|sec-websocket-protocol|.*(?:token|secret|password|api-?key).*)$/;
+/** Claims and members that do. */
+const SECRET_NAMES =
+  /(?:^|[_.-])(?:token|secret|passwords?|passwd|api_?key|authorization|cookie)s?$/i;
+/** A JSON Web Token anywhere in a text. */
+const TOKEN = /eyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]*/g;
+/** The value of a query parameter that carries one. */
+const QUERY =
+  /([?&](?:access_|id_|refresh_)?(?:token|key|secret|password|sig|signature)=)[^&#\s"]+/gi;
+
+/** Reads a path; undefined when it is none. */
+export function parseRedactPath(text: string): RedactPath | undefined {
+  const [root, ...steps] = text.split(".");
+  if (root !== "data" && root !== "header" && root !== "claim") return undefined;
+  if (steps.some((step) => step === "") || (root !== "data" && steps.length === 0)) {
+    return undefined;
+  }
+  // The names of headers and claims may have dots.
+  return { root, steps: root === "data" ? steps : [steps.join(".")] };
+}
+
+/** A text without tokens. */
+function withoutTokens(text: string): string {
+  return text.replace(TOKEN, REDACTED).replace(QUERY, `$1${REDACTED}`);
+}
+
+/** A value of the same kind that says nothing. */
+function blank(value: unknown): unknown {
+  if (typeof value === "number") return 0;
+  if (typeof value === "boolean") return false;
+  return value === null ? null : REDACTED;
+}
+
+function at(value: unknown, steps: readonly string[]): unknown {
+  const [step, ...below] = steps;
+  if (step === undefined) return blank(value);
+  if (typeof value !== "object" || value === null) return value;
+  const change = (name: string, member: unknown) =>
+    step === "*" || step === name ? at(member, below) : member;
+  return Array.isArray(value)
+    ? value.map((member, index) => change(String(index), member))
+    : Object.fromEntries(
+      Object.entries(value).map(([name, member]) => [name, change(name, member)]),
+    );
+}
+
+function withoutSecrets(value: unknown): unknown {
+  if (typeof value === "string") return withoutTokens(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(withoutSecrets);
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [
+      name,
+      SECRET_NAMES.test(name) ? blank(member) : withoutSecrets(member),
+    ]),
+  );
+}
+
+/** A payload without what must not be there; the same object when nothing was taken out. */
+export function redactedPayload<T extends Payload>(payload: T, paths: readonly RedactPath[]): T {
+  if ("text" in payload) {
+    const text = paths.some(({ root, steps }) => root === "data" && steps.length === 0)
+      ? REDACTED
+      : withoutTokens(payload.text);
+    return text === payload.text ? payload : { ...payload, text };
+  }
+  if (!("json" in payload)) return payload;
+  const below = paths.filter(({ root }) => root === "data");
+  const json = below.reduce((value, { steps }) => at(value, steps), withoutSecrets(payload.json));
+  return JSON.stringify(json) === JSON.stringify(payload.json) ? payload : { ...payload, json };
+}
+
+/** An input without what must not be there. That there was one stays. */
+export function redactedRead(read: Read, paths: readonly RedactPath[]): Read {
+  const { from, name, value } = read;
+  if (value === null || from === "state") return read;
+  const is_named = paths.some(({ root, steps }) => root === from && steps[0] === name);
+  const is_secret = (from === "header" ? SECRET_HEADERS : SECRET_NAMES).test(name);
+  return { ...read, value: is_named || is_secret ? REDACTED : withoutTokens(value) };
+}

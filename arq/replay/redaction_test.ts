@@ -1,0 +1,52 @@
+/** What is taken out of cases: named paths, credentials, and tokens wherever they stand. */
+import assert from "node:assert/strict";
+import { parseRedactPath, redactedPayload, redactedRead, type RedactPath } from "./redaction.ts";
+
+const path = (text: string) => parseRedactPath(text) as RedactPath;
+const TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl";
+
+Deno.test("redaction: paths name members, list entries and the whole payload", () => {
+  const json = { email: "a@b", items: [{ phone: 1, n: 2 }, { phone: "3" }], ok: true };
+  const at = (...paths: string[]) => redactedPayload({ json }, paths.map(path)).json;
+  assert.deepEqual(at("data.email"), { ...json, email: "[redacted]" });
+  assert.deepEqual(at("data.items.*.phone", "data.ok"), {
+    ...json,
+    items: [{ phone: 0, n: 2 }, { phone: "[redacted]" }],
+    ok: false,
+  });
+  assert.deepEqual(at("data.items.1.phone"), {
+    ...json,
+    items: [json.items[0], { phone: "[redacted]" }],
+  });
+  assert.equal(at("data"), "[redacted]");
+  assert.deepEqual(redactedPayload({ text: "secret" }, [path("data")]), { text: "[redacted]" });
+  for (const wrong of ["email", "data.", "data..x", "header", "claim", ""]) {
+    assert.equal(parseRedactPath(wrong), undefined, wrong);
+  }
+});
+
+Deno.test("redaction: credentials and tokens go without being named, and nothing else does", () => {
+  const read = (from: "header" | "claim", name: string, value: string) =>
+    redactedRead({ from, name, value }, [path("header.x.plan"), path("claim.name")]).value;
+  for (const name of ["authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"]) {
+    assert.equal(read("header", name, "v"), "[redacted]", name);
+  }
+  assert.equal(read("header", "x.plan", "v"), "[redacted]");
+  assert.equal(read("claim", "name", "v"), "[redacted]");
+  assert.equal(read("header", "x-plan", "v"), "v");
+  assert.equal(
+    read("header", "referer", "https://h/p?a=1&token=abc#x"),
+    "https://h/p?a=1&token=[redacted]#x",
+  );
+  assert.equal(read("header", "x-note", `is ${TOKEN}.`), "is [redacted].");
+  const json = { password: "p", api_key: 7, text: `see ${TOKEN}`, keys: "kept", tokens_left: 3 };
+  assert.deepEqual(redactedPayload({ json }, []).json, {
+    password: "[redacted]",
+    api_key: 0,
+    text: "see [redacted]",
+    keys: "kept",
+    tokens_left: 3,
+  });
+  const plain = { json: { a: [1, "x"] } };
+  assert.equal(redactedPayload(plain, []), plain);
+});
