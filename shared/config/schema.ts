@@ -11,7 +11,6 @@ import { Arrivals } from "./schema_arrivals.ts";
 import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Admin, Ops } from "./schema_listeners.ts";
-import { JournalStorage } from "./schema_journal_store.ts";
 import { Nats } from "./schema_nats.ts";
 import { Rates } from "./schema_rates.ts";
 import { Quota } from "./schema_quota.ts";
@@ -255,6 +254,22 @@ const PolicyLimits = z.strictObject({
     "how long a Shield that starts is not ready because policies are loaded whose modules have been compiled before; those that never were are waited for 500 ms",
   ),
   instances: count(4_096, 4_096, "instances of all modules and tenants; the least used go first"),
+  state_tenant_entries: count(
+    65_536,
+    16_777_216,
+    "values that the policies of one tenant keep from call to call; the one that was written longest ago goes for one more",
+  ),
+  state_tenant_bytes: z.int().min(65_536).max(17_179_869_184).default(16_777_216).describe(
+    "bytes of those values, their keys, and 128 for each",
+  ),
+  state_entries: count(
+    524_288,
+    16_777_216,
+    "values that all tenants' policies keep; for one more goes one of the tenant that has most",
+  ),
+  state_bytes: z.int().min(65_536).max(68_719_476_736).default(134_217_728).describe(
+    "bytes of the values of all tenants, their keys, and 128 for each",
+  ),
   log_lines: z.int().min(0).max(10_000).default(256).describe(
     "lines that a tenant's policies have logged and that a Shield remembers for `arq policy logs`: of 256 tenants, at most 65,536 characters of each; 0: none",
   ),
@@ -298,7 +313,6 @@ export const ConfigSchema = z.strictObject({
   ops: Ops.prefault({}).describe("/metrics and /health/*; a Brain's default port is 4101"),
   admin: Admin.prefault({}).describe("admin API; a Brain's default port is 4102"),
   audit: Audit.prefault({}).describe("who did what on the admin API"),
-  journal: z.strictObject(JournalStorage).prefault({}).describe("the journal of decisions"),
   nats: Nats.optional().describe("NATS as the Spine"),
   auth: Auth.prefault({}).describe("tokens and signatures"),
   limits: LimitsTable.prefault({}).describe("every limit"),

@@ -124,6 +124,7 @@ class Question implements EvaluateRequest {
   readonly asked_ms: number;
   /** The message, where it is about one. */
   readonly envelope: ScannedEnvelope | undefined;
+  #facts: PolicyFacts | undefined;
 
   constructor(
     hook: Hook,
@@ -149,6 +150,10 @@ class Question implements EvaluateRequest {
 
   /** What the caller sent with the operation; a client's own `x-arqon-*` is never found. */
   facts(): PolicyFacts {
+    return this.#facts ??= this.#sent();
+  }
+
+  #sent(): PolicyFacts {
     const { envelope, caller: { identity, request_headers, remote_ip } } = this;
     const own = envelope === undefined ? [] : envelopeHeaders(envelope);
     const sent = [...own, ...request_headers].filter((pair) => !isReserved(pair));

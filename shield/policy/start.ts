@@ -33,6 +33,7 @@ import type { Quarantine } from "./modules/quarantine.ts";
 import { createPolicyRegistry } from "./chain/registry.ts";
 import type { PolicyRegistry } from "./chain/registry.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
+import { parseStateKeys } from "./state/declaration.ts";
 import { openVerdicts } from "./modules/verdict_store.ts";
 import type { Verdicts } from "./modules/verdict_store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
@@ -246,7 +247,8 @@ function checkerOf(
     const sha256 = await sha256Hex(bytes);
     if (quarantine.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
     const metered = await meter(sha256, bytes);
-    await compiler.compile(sha256, metered.bytes);
+    const { state_keys } = await compiler.compile(sha256, metered.bytes);
+    parseStateKeys(state_keys);
     const { hooks, imports, cost } = metered;
     return { hooks, imports, ...cost };
   };

@@ -25,17 +25,8 @@ export class OwnShared {
     this.options = options;
   }
 
-  /**
-   * The buffer for a socket's next read: a large one while reads fill its buffer, else its own small one.
-   */
-  bufferAfter(
-    buffer: Uint8Array<ArrayBuffer>,
-    full: boolean,
-    small: Uint8Array<ArrayBuffer>,
-  ): Uint8Array<ArrayBuffer> {
-    if (!full) this.giveLarge(buffer);
-    else if (buffer !== small) return buffer;
-    return full ? this.#spare.pop() ?? new Uint8Array(LARGE_READ_BYTES) : small;
+  takeLarge(): Uint8Array<ArrayBuffer> {
+    return this.#spare.pop() ?? new Uint8Array(LARGE_READ_BYTES);
   }
 
   giveLarge(buffer: Uint8Array<ArrayBuffer>): void {

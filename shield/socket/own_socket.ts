@@ -24,8 +24,6 @@ const SMALL_READ_BYTES = 1_024;
 /** A peer that does not read gets no answers to its pings above this backlog, in bytes. */
 const PONG_BACKLOG_BYTES = 65_536;
 const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
-/** The share of a turn of who was sent to rest and still has more to say: others go before it. */
-const SMALL_TURN_FRAMES = 32;
 const NOTHING = new Uint8Array(0);
 
 /** One client's socket. Its events begin when it `run`s. */
@@ -53,8 +51,6 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   #frames_of_turn = 0;
   #bytes_of_turn = 0;
   #resting_until_ms = 0;
-  /** The frames of a turn that it may use. */
-  #turn_frames = TURN_FRAMES;
   /** Ends a pause. */
   #wake: (() => void) | undefined;
   #pinged = false;
@@ -108,7 +104,6 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     }
     const { heartbeat_ms } = this.#shared.options;
     this.#resting_until_ms = performance.now() + restOf(wait_ms, heartbeat_ms);
-    this.#turn_frames = SMALL_TURN_FRAMES;
   }
 
   lost(): void {
@@ -137,7 +132,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
         this.#pinged = false;
         const pause = this.#take(buffer, count);
         if (pause !== undefined) await pause;
-        buffer = this.#shared.bufferAfter(buffer, count === buffer.length, small);
+        buffer = this.#bufferAfter(buffer, count === buffer.length, small);
         // Whatever the peer sends before its answer to our close frame is read slowly.
         if (this.#closing && !this.#peer_done) await this.#pause(CLOSING_READ_MS);
       }
@@ -153,13 +148,22 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     events.closed(this.#code ?? BROKEN);
   }
 
+  /** The buffer for the next read: a large one while reads fill it, else a small one. */
+  #bufferAfter(
+    buffer: Uint8Array<ArrayBuffer>,
+    full: boolean,
+    small: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> {
+    if (full) return buffer === small ? this.#shared.takeLarge() : buffer;
+    this.#shared.giveLarge(buffer);
+    return small;
+  }
+
   /** Reads up to `end`; a promise where others have their turn, or this connection has to rest. */
   #take(bytes: Uint8Array<ArrayBuffer>, end: number): Promise<void> | undefined {
     this.#bytes_of_turn += end;
     const at = this.#reader.read(bytes, 0, end);
-    if (this.pauses) return this.#takeRest(bytes, at, end);
-    this.#turn_frames = TURN_FRAMES;
-    return undefined;
+    return this.pauses ? this.#takeRest(bytes, at, end) : undefined;
   }
 
   /** Waits, and goes on with what was not read yet. */
@@ -177,7 +181,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   }
 
   #isOverTurn(): boolean {
-    return this.#frames_of_turn >= this.#turn_frames || this.#bytes_of_turn >= TURN_BYTES;
+    return this.#frames_of_turn >= TURN_FRAMES || this.#bytes_of_turn >= TURN_BYTES;
   }
 
   #rests(): boolean {

@@ -247,10 +247,9 @@ class NatsSpine implements Spine {
     return await this.#stores.ledger(name, retention);
   }
 
-  // deno-lint-ignore require-await -- answers with a promise, also when it throws
   async journal(retention: JournalRetention): Promise<JournalStore> {
     this.#link.assertConnected();
-    return this.#stores.journal(retention);
+    return await this.#stores.journal(retention);
   }
 
   async storage(): Promise<StorageReport> {

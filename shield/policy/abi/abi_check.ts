@@ -17,6 +17,7 @@ import {
   type MeterOptions,
 } from "../../../wasm/metering/meter.ts";
 import { type Hook, HOOKS } from "./policy.ts";
+import { STATE_KEYS_EXPORT } from "./state_keys.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import {
   type ExternalKind,
@@ -60,7 +61,12 @@ const FUNCTIONS_V1: Shapes = {
 /** The functions of each version of the ABI. */
 export const HOST_FUNCTIONS: Readonly<Record<AbiVersion, Shapes>> = {
   1: FUNCTIONS_V1,
-  2: FUNCTIONS_V1,
+  2: {
+    ...FUNCTIONS_V1,
+    host_state_get: [1, 1],
+    host_state_set: [3, 0],
+    host_state_delete: [1, 0],
+  },
 };
 /** The exported names that the host adds to a module, by version. */
 const RESERVED: Readonly<Record<AbiVersion, readonly string[]>> = {
@@ -69,6 +75,11 @@ const RESERVED: Readonly<Record<AbiVersion, readonly string[]>> = {
 };
 /** The export that initialises an instance of a policy of version 2. */
 const INIT_EXPORT = "arqon_init";
+/** The exports that a policy of version 2 may have, as [parameters, results]. */
+const OPTIONAL_V2: readonly (readonly [string, readonly [number, number]])[] = [
+  [INIT_EXPORT, [0, 0]],
+  [STATE_KEYS_EXPORT, [0, 1]],
+];
 
 function signatureText(type: FunctionType): string {
   const list = (types: readonly ValueType[]) =>
@@ -187,7 +198,7 @@ function exportProblems(module: WasmModule, abi: AbiVersion): readonly AbiProble
   }
   const signatures: readonly (readonly [string, readonly [number, number]])[] = [
     ["arqon_alloc", [1, 1]],
-    ...(abi === 2 ? [[INIT_EXPORT, [0, 0]] as const] : []),
+    ...(abi === 2 ? OPTIONAL_V2 : []),
     ...hooks.map((hook): readonly [string, readonly [number, number]] => [hook, [0, 1]]),
   ];
   for (const [name, shape] of signatures) {

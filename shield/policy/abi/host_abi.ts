@@ -34,6 +34,10 @@ export interface GuestOutcome {
   readonly logs: readonly { readonly level: number; readonly message: string }[];
   /** True when the instance must not be used again. */
   readonly broken: boolean;
+  /** What it wrote into its slots of state, where it came to a verdict; null: deleted. Absent: nothing. */
+  readonly written?: ReadonlyMap<number, Uint8Array | null>;
+  /** The slots whose values it asked for before it wrote them, as bits; absent: none. */
+  readonly read_slots?: number;
 }
 
 /** A guest that can be called, one call at a time. */
@@ -182,7 +186,11 @@ function runCall(
   const used = left < 0n ? budget : budget - left;
   const ending = thrown === undefined ? 0n : endingUnits(exports.height?.value ?? 0);
   const units = Number(used + ending < budget ? used + ending : budget);
-  return outcomeOf(call, verdict, thrown, units, left < 0n);
+  const outcome = outcomeOf(call, verdict, thrown, units, left < 0n);
+  const { written, read_slots } = call;
+  if (written === undefined && read_slots === 0) return outcome;
+  const is_kept = outcome.fault === undefined && written !== undefined;
+  return is_kept ? { ...outcome, read_slots, written } : { ...outcome, read_slots };
 }
 
 /** The units that unwinding costs for frames of so many slots. */

@@ -29,6 +29,19 @@ const TEXT_UNITS_PER_BYTE = 4;
 /** How many bytes of payload are copied for one unit. */
 const PAYLOAD_BYTES_PER_UNIT = 8;
 
+/** Units for each byte of a value of state that is handed over. */
+const STATE_GET_UNITS_PER_BYTE = 1;
+/** Units for each byte of a value of state that is kept, beside the thunk's one. */
+const STATE_SET_UNITS_PER_BYTE = 3;
+
+/** The values that a policy keeps from call to call, as they are before a call. */
+export interface GuestState {
+  /** The most bytes of a value, by slot. */
+  readonly value_bytes: readonly number[];
+  /** The value of a slot that there is; null: none. */
+  value(slot: number): Uint8Array | null;
+}
+
 /** What a guest may ask for in one call. */
 export interface GuestRequest {
   /** The value of a header, by its name in ASCII lower case; undefined when there is none. */
@@ -38,6 +51,8 @@ export interface GuestRequest {
   readonly payload: Uint8Array;
   /** The size of all headers and claims as they came, in bytes; absent: asking costs nothing. */
   readonly asking_bytes?: number;
+  /** The policy's keyed state; absent: it has none. */
+  readonly state?: GuestState | undefined;
 }
 
 /** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch. */
@@ -64,6 +79,10 @@ export interface Call {
   added_bytes: number;
   readonly logs: { level: number; message: string }[];
   rejected: { code: number; reason: string } | undefined;
+  /** What the call has written into its slots; null: deleted. Absent until there is something. */
+  written: Map<number, Uint8Array | null> | undefined;
+  /** The slots whose values it has asked for before it wrote them, as bits. */
+  read_slots: number;
 }
 
 /** An exported global; TypeScript's types of WebAssembly know no value types. */
@@ -101,6 +120,8 @@ export function newCall(request: GuestRequest): Call {
     added_bytes: 0,
     logs: [],
     rejected: undefined,
+    written: undefined,
+    read_slots: 0,
   };
 }
 
@@ -195,9 +216,51 @@ function addHeader(call: Call, name: string, value: string, size_bytes: number):
   call.added_headers.push([name, value]);
 }
 
+/** The state of the policy that calls, which has that slot; a fault otherwise. */
+function stateOf({ request: { state } }: Call, slot: number): GuestState {
+  const slots = state?.value_bytes.length ?? 0;
+  if (state !== undefined && slot >>> 0 < slots) return state;
+  throw new EndCall("abi", `slot ${slot >>> 0} of the state; the policy declares ${slots}`);
+}
+
+/** The value of a slot as the call sees it. */
+function slotValue(call: Call, slot: number): Uint8Array | null {
+  const state = stateOf(call, slot);
+  const own = call.written?.get(slot);
+  if (own !== undefined) return own;
+  call.read_slots |= 1 << slot;
+  return state.value(slot);
+}
+
+/** The imports of one instance that are there for its slots of state. */
+function stateImports(running: Running) {
+  return {
+    host_state_get(slot: number): number {
+      const value = slotValue(current(running), slot);
+      return value === null ? 0 : give(running, value, value.length * STATE_GET_UNITS_PER_BYTE);
+    },
+    host_state_set(slot: number, pointer: number, size: number): void {
+      const call = current(running);
+      const most = stateOf(call, slot).value_bytes[slot]!;
+      const bytes = read(running, "state", pointer, size);
+      if (bytes.length > most) {
+        throw new EndCall("abi", `state: ${bytes.length} bytes; slot ${slot} has at most ${most}`);
+      }
+      charge(running, bytes.length * STATE_SET_UNITS_PER_BYTE);
+      (call.written ??= new Map()).set(slot, bytes.slice());
+    },
+    host_state_delete(slot: number): void {
+      const call = current(running);
+      stateOf(call, slot);
+      (call.written ??= new Map()).set(slot, null);
+    },
+  };
+}
+
 /** The imports of one instance. */
 export function hostImports(running: Running) {
   return {
+    ...stateImports(running),
     host_get_header(pointer: number, size: number): number {
       const request = asking(running);
       const name = readText(running, "header name", [pointer, size], NAME_BYTES);

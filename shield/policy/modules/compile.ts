@@ -6,7 +6,7 @@
  * start.
  */
 import { runChild } from "./child.ts";
-import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "./compile_child.ts";
+import { EXIT_MEMORY, EXIT_REFUSED, EXIT_STATE_KEYS, TRIAL_ARGUMENT } from "./compile_child.ts";
 import { Kept } from "./kept.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
@@ -22,14 +22,22 @@ export interface CompileLimits {
 /** The limits by default: at most 10 s, and far less memory than a compile bomb takes. */
 export const COMPILE_LIMITS: CompileLimits = { wall_ms: 10_000, memory_bytes: 536_870_912 };
 
+/** A module that has passed its trial. */
+export interface CompiledPolicy {
+  readonly compiled: WebAssembly.Module;
+  /** What it declared of its state in the trial, as text; "" when it declares nothing. */
+  readonly state_keys: string;
+}
+
 /** The compiler of the process. */
 export interface Compiler {
   /**
    * Compiles a module; `sha256` names the upload that `bytes` were made from. Rejects with
-   * `PolicyModuleError`: `compile-refused`, `compile-time`, `compile-memory`, or `compile-failed` when
-   * the engine broke down over it; with another Error when the trial cannot be made at all.
+   * `PolicyModuleError`: `compile-refused`, `compile-time`, `compile-memory`, `state-keys` when it cannot
+   * say which state it keeps, or `compile-failed` when the engine broke down over it; with another Error
+   * when the trial cannot be made at all.
    */
-  compile(sha256: string, bytes: Uint8Array): Promise<WebAssembly.Module>;
+  compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy>;
 }
 
 /** A compiler that keeps what it has compiled. */
@@ -79,7 +87,7 @@ export interface CompilerOptions {
 /** Makes a compiler that keeps the last `max` modules by upload and version of the transform. */
 export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
   const { limits = COMPILE_LIMITS, max = 256, kept_ms, verdicts } = options;
-  const compiled = new Kept<WebAssembly.Module>({ max, kept_ms });
+  const compiled = new Kept<CompiledPolicy>({ max, kept_ms });
   let last: Promise<unknown> = Promise.resolve();
 
   /** Runs one trial at a time: uploads must not take all cores from the traffic. */
@@ -89,18 +97,20 @@ export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
     return turn;
   }
 
-  async function make(sha256: string, bytes: Uint8Array): Promise<WebAssembly.Module> {
+  async function make(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy> {
     const copy = new Uint8Array(bytes);
     // The verdict is looked up by what is about to be compiled: one about other bytes counts for
     // nothing.
     const metered_sha256 = await sha256Hex(copy);
-    if (await verdicts?.passed(sha256) !== metered_sha256) {
+    const passed = await verdicts?.passed(sha256);
+    let state_keys = passed?.state_keys ?? "";
+    if (passed?.metered_sha256 !== metered_sha256) {
       await inTurn(async () => {
-        for (const flags of TRIALS) await tryCompile(copy, flags, limits);
+        for (const flags of TRIALS) state_keys = await tryCompile(copy, flags, limits);
       });
-      await verdicts?.remember(sha256, metered_sha256);
+      await verdicts?.remember(sha256, { metered_sha256, state_keys });
     }
-    return await WebAssembly.compile(copy);
+    return { compiled: await WebAssembly.compile(copy), state_keys };
   }
 
   return {
@@ -116,14 +126,17 @@ export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
   };
 }
 
-/** Makes one trial compilation in a child process; rejects with `PolicyModuleError`. */
+/**
+ * Makes one trial compilation in a child process; gives what the module declares of its state. Rejects with
+ * `PolicyModuleError`.
+ */
 async function tryCompile(
   bytes: Uint8Array<ArrayBuffer>,
   flags: string,
   limits: CompileLimits,
-): Promise<void> {
+): Promise<string> {
   const { wall_ms, memory_bytes } = limits;
-  const { code, stderr, late } = await runChild({
+  const { code, stdout, stderr, late } = await runChild({
     program: CHILD,
     compiled_as: TRIAL_ARGUMENT,
     args: [String(memory_bytes)],
@@ -140,10 +153,12 @@ async function tryCompile(
   });
   if (late) throw new PolicyModuleError("compile-time", `compiling takes more than ${wall_ms} ms`);
   if (code !== 0) throw problem(code, stderr.slice(0, 1_024), limits);
+  return new TextDecoder().decode(stdout);
 }
 
 function problem(code: number, said: string, limits: CompileLimits): PolicyModuleError {
   if (code === EXIT_REFUSED) return new PolicyModuleError("compile-refused", said);
+  if (code === EXIT_STATE_KEYS) return new PolicyModuleError("state-keys", said);
   if (code === EXIT_MEMORY) {
     const sentence = `compiling takes more than ${limits.memory_bytes} bytes`;
     return new PolicyModuleError("compile-memory", sentence);

@@ -1,19 +1,26 @@
 /**
  * A process that compiles one module from its standard input, eagerly, and ends: with 0 when it could,
- * 3 with a sentence on standard error when the engine refuses, 4 when it needed too much memory. It has
+ * 3 with a sentence on standard error when the engine refuses, 4 when it needed too much memory, 5 with a
+ * sentence when it cannot say which state it keeps, which otherwise stands on standard output. It has
  * no permissions; `compile.ts` starts it and limits its time. Its one argument is the memory limit in
  * bytes, on top of what it uses at its start. A compiled server is this program, too: its `main.ts`
  * asks `isTrial` first.
  */
+
+import { stateKeysText } from "../abi/state_keys.ts";
 
 /** Exit code: the engine refuses the module; the sentence is on standard error. */
 export const EXIT_REFUSED = 3;
 /** Exit code: compiling took more memory than allowed. */
 export const EXIT_MEMORY = 4;
 
+/** Exit code: the module cannot say which state it keeps; the sentence is on standard error. */
+export const EXIT_STATE_KEYS = 5;
+
 /** The first argument of a compiled server that is to be this program. */
 export const TRIAL_ARGUMENT = "arqon:compile-trial";
 
+const encoder = new TextEncoder();
 const WATCH_MS = 10;
 const PERMISSIONS = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
 
@@ -35,12 +42,16 @@ async function compileInput(memory_bytes: number): Promise<never> {
   setInterval(() => {
     if (Deno.memoryUsage().rss - before_bytes > memory_bytes) Deno.exit(EXIT_MEMORY);
   }, WATCH_MS);
+  let code = EXIT_REFUSED;
   try {
-    await WebAssembly.compile(bytes);
+    const module = await WebAssembly.compile(bytes);
+    code = EXIT_STATE_KEYS;
+    // No more than a pipe holds.
+    Deno.stdout.writeSync(encoder.encode(stateKeysText(module)));
   } catch (error) {
     const sentence = error instanceof Error ? error.message : String(error);
-    Deno.stderr.writeSync(new TextEncoder().encode(sentence.slice(0, 1_024)));
-    Deno.exit(EXIT_REFUSED);
+    Deno.stderr.writeSync(encoder.encode(sentence.slice(0, 1_024)));
+    Deno.exit(code);
   }
   Deno.exit(0);
 }

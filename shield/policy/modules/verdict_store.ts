@@ -9,6 +9,7 @@ import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
+import { STATE_KEYS_BYTES } from "../abi/state_keys.ts";
 
 const BUCKET = "ARQON_POLICY_VERDICTS";
 /** The most entries that are kept; when there are more, the oldest quarter goes. */
@@ -18,11 +19,13 @@ const COUNT_EVERY = 256;
 
 const HEX = z.string().regex(/^[0-9a-f]{64}$/);
 const Verdict = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(2),
   /** The sha256 of the module as uploaded. */
   sha256: HEX,
   /** The sha256 of the metered module, which is what was tried. */
   metered_sha256: HEX,
+  /** What the module declared of its state in the trial. */
+  state_keys: z.string().max(STATE_KEYS_BYTES),
   /** Transform, compilers, limits, engine and machine. */
   engine: z.string().max(512),
   /** A seal over the fields above: an entry that was changed or moved does not count. */
@@ -30,11 +33,14 @@ const Verdict = z.strictObject({
 });
 type Verdict = z.output<typeof Verdict>;
 
+/** A trial that has passed. */
+export type PassedTrial = Readonly<Pick<Verdict, "metered_sha256" | "state_keys">>;
+
 /** The trials that have passed, by the upload's sha256. Neither method rejects. */
 export interface Verdicts {
-  /** The sha256 of the metered bytes whose trial passed; undefined when no trial is known. */
-  passed(sha256: string): Promise<string | undefined>;
-  remember(sha256: string, metered_sha256: string): Promise<void>;
+  /** The trial that passed: of which metered bytes, and what they declared; undefined: none is known. */
+  passed(sha256: string): Promise<PassedTrial | undefined>;
+  remember(sha256: string, trial: PassedTrial): Promise<void>;
 }
 
 /** What the store of verdicts needs. */
@@ -48,8 +54,8 @@ export interface VerdictStoreOptions {
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-function sealOf({ format, sha256, metered_sha256, engine }: Omit<Verdict, "seal">) {
-  return sha256Hex(bytesOf(JSON.stringify([format, sha256, metered_sha256, engine])));
+function sealOf({ format, sha256, metered_sha256, state_keys, engine }: Omit<Verdict, "seal">) {
+  return sha256Hex(bytesOf(JSON.stringify([format, sha256, metered_sha256, state_keys, engine])));
 }
 
 /** Reads an entry; undefined when it is not a valid one for this upload and this engine. */
@@ -88,26 +94,28 @@ async function trim(bucket: KeyValue, max: number): Promise<void> {
 /** The verdicts of an open bucket. */
 function createVerdicts(options: VerdictStoreOptions): Verdicts {
   const { bucket, engine, log, max = VERDICTS_MAX } = options;
-  const known = new BoundedMap<string, string>(max);
+  const known = new BoundedMap<string, PassedTrial>(max);
   let written = 0;
   const keyOf = async (sha256: string): Promise<KvKey> => [
     sha256,
     (await sha256Hex(bytesOf(engine))).slice(0, 32),
   ];
 
-  async function fetch(sha256: string): Promise<string | undefined> {
+  async function fetch(sha256: string): Promise<PassedTrial | undefined> {
     const entry = await bucket.get(await keyOf(sha256));
     if (entry === undefined) return undefined;
     const verdict = await read(entry.value, { sha256, engine });
-    if (verdict !== undefined) return verdict.metered_sha256;
+    if (verdict !== undefined) {
+      return { metered_sha256: verdict.metered_sha256, state_keys: verdict.state_keys };
+    }
     log.warn("a remembered trial compilation is not what it says; the module is tried again", {
       sha256,
     });
     return undefined;
   }
 
-  async function write(sha256: string, metered_sha256: string): Promise<void> {
-    const verdict = { format: 1, sha256, metered_sha256, engine } as const;
+  async function write(sha256: string, trial: PassedTrial): Promise<void> {
+    const verdict = { format: 2, sha256, ...trial, engine } as const;
     const seal = await sealOf(verdict);
     await bucket.put(await keyOf(sha256), bytesOf(JSON.stringify({ ...verdict, seal })));
     if (written++ % COUNT_EVERY === 0) await trim(bucket, max);
@@ -121,9 +129,9 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
       if (found !== undefined) known.renew(sha256, found);
       return found;
     },
-    async remember(sha256, metered_sha256) {
-      known.renew(sha256, metered_sha256);
-      await write(sha256, metered_sha256).catch((error) => {
+    async remember(sha256, trial) {
+      known.renew(sha256, trial);
+      await write(sha256, trial).catch((error) => {
         log.warn("a trial compilation cannot be remembered; the next start makes it again", {
           sha256,
           error,

@@ -13,6 +13,7 @@ import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 const ONE = "1".repeat(64);
 const TWO = "2".repeat(64);
 const METERED = "a".repeat(64);
+const TRIAL = { metered_sha256: METERED, state_keys: '[{"key":"{user}"}]' };
 const BUCKET = "ARQON_POLICY_VERDICTS";
 
 /** As another process would open them: nothing is known but what is stored. */
@@ -26,10 +27,10 @@ async function opened(spine: Spine, more: Partial<VerdictStoreOptions> = {}) {
 async function rememberedByAll(spine: Spine): Promise<void> {
   const here = await opened(spine);
   assert.equal(await here.passed(ONE), undefined);
-  await here.remember(ONE, METERED);
-  assert.equal(await here.passed(ONE), METERED);
+  await here.remember(ONE, TRIAL);
+  assert.deepEqual(await here.passed(ONE), TRIAL);
   const there = await opened(spine);
-  assert.equal(await there.passed(ONE), METERED);
+  assert.deepEqual(await there.passed(ONE), TRIAL);
   assert.equal(await there.passed(TWO), undefined);
   const upgraded = await opened(spine, { engine: "v8 2" });
   assert.equal(await upgraded.passed(ONE), undefined, "another engine has made no trial");
@@ -49,7 +50,7 @@ Deno.test("a trial that passed is known to every process and after a restart: NA
 Deno.test("an entry that was moved, changed or made up vouches for nothing", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(BUCKET);
-  await (await opened(engine.spine)).remember(ONE, METERED);
+  await (await opened(engine.spine)).remember(ONE, TRIAL);
   const [key = []] = await bucket.keys();
   const { value } = (await bucket.get(key))!;
   const text = new TextDecoder().decode(value);
@@ -57,7 +58,8 @@ Deno.test("an entry that was moved, changed or made up vouches for nothing", asy
     [[TWO, key[1]!], text],
     [key, text.replace(METERED, "b".repeat(64))],
     [key, text.replace("v8 1", "v8 9")],
-    [key, text.replace('"format":1', '"format":2')],
+    [key, text.replace('"format":2', '"format":1')],
+    [key, text.replace("{user}", "{room}")],
     [key, text.slice(0, -9)],
     [key, "{}"],
     [key, ""],
@@ -73,8 +75,8 @@ Deno.test("an entry that was moved, changed or made up vouches for nothing", asy
 Deno.test("more than the most are not kept: the oldest go", async () => {
   await using engine = testSpine();
   const names = Array.from({ length: 9 }, (_, at) => String(at).repeat(64));
-  for (const name of names.slice(0, 8)) await (await opened(engine.spine)).remember(name, METERED);
-  await (await opened(engine.spine, { max: 8 })).remember(names[8]!, METERED);
+  for (const name of names.slice(0, 8)) await (await opened(engine.spine)).remember(name, TRIAL);
+  await (await opened(engine.spine, { max: 8 })).remember(names[8]!, TRIAL);
   const left = [];
   for (const name of names) {
     if (await (await opened(engine.spine)).passed(name) !== undefined) left.push(name[0]);
@@ -86,7 +88,7 @@ Deno.test("a store that does not answer refuses no module and ends nothing", asy
   const engine = testSpine();
   const verdicts = await opened(engine.spine);
   await engine.spine.drain();
-  await verdicts.remember(ONE, METERED);
+  await verdicts.remember(ONE, TRIAL);
   assert.match(verdicts.lines.join("\n"), /level=warn .*cannot be remembered/);
   assert.equal(await verdicts.passed(TWO), undefined);
   const { log, lines } = keptLog();
@@ -102,7 +104,8 @@ Deno.test("what passed is not tried again after a restart; other bytes of its na
   // No child process ends within a hundredth of a millisecond: whatever is tried is refused.
   const limits = { wall_ms: 0.01, memory_bytes: 2 ** 30 };
   const restarted = createCompiler({ limits, verdicts: await opened(engine.spine) });
-  assert.ok(await restarted.compile(sha256, bytes) instanceof WebAssembly.Module);
+  const { compiled } = await restarted.compile(sha256, bytes);
+  assert.ok(compiled instanceof WebAssembly.Module);
   const other = meteredGuest({ body: "i32.const 1" });
   const again = createCompiler({ limits, verdicts: await opened(engine.spine) });
   await assert.rejects(

@@ -6,8 +6,15 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { type Breakers, createBreakers } from "./breaker.ts";
 import { createFuelBuckets } from "./fuel_bucket.ts";
-import type { EvaluateRequest, PolicyFault, PolicyOutcome, Verdict } from "../abi/policy.ts";
-import type { Modules } from "./pool_modules.ts";
+import type {
+  EvaluateRequest,
+  PolicyBinding,
+  PolicyFault,
+  PolicyOutcome,
+  Verdict,
+} from "../abi/policy.ts";
+import type { ChainState } from "../state/chain_state.ts";
+import type { LoadedModule, Modules } from "./pool_modules.ts";
 import { faultOutcome, faultVerdict, outcomeOf, verdictOf } from "./pool_verdict.ts";
 import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message.ts";
 
@@ -27,7 +34,8 @@ export type Admission =
 
 /** Lets chains run, or gives a verdict in their place; keeps breakers and fuel buckets. */
 export interface ChainGate {
-  admit(request: EvaluateRequest): Admission;
+  /** `state` has the places of the values that its policies use. */
+  admit(request: EvaluateRequest, state: ChainState | undefined): Admission;
   /** The outcomes of a reply; it counts them for breakers and fuel. */
   learn(tenant_id: string, chain: readonly ChainEntry[], reply: WorkerReply): PolicyOutcome[];
   /** Whether the chain of a request could be admitted without touching a breaker. */
@@ -77,6 +85,18 @@ function createFailures(breakers: Breakers, seconds: number, log: Logger) {
   };
 }
 
+/** The policy as its worker is to run it. */
+export function entryOf(
+  binding: PolicyBinding,
+  { number, asks }: LoadedModule,
+  state: ChainState | undefined,
+): ChainEntry {
+  const { name, mode } = binding;
+  const slots = state?.slots.get(binding);
+  const entry = { module: number, name, mode, asks };
+  return slots === undefined ? entry : { ...entry, slots };
+}
+
 /** Makes a gate whose breakers are closed and whose buckets are full. */
 export function createChainGate({ policy, modules, log, now }: ChainGateOptions): ChainGate {
   const breakers = createBreakers({
@@ -91,17 +111,17 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
   }
 
   return {
-    admit(request) {
+    admit(request, state) {
       const { tenant_id } = request;
       const now_ms = now();
       if (!buckets.has(tenant_id, now_ms)) return { verdict: faultVerdict(request, "rate") };
       const chain: ChainEntry[] = [];
       const skipped: PolicyOutcome[] = [];
       for (const binding of request.chain) {
-        const { sha256, name, mode } = binding;
+        const { sha256, mode } = binding;
         const module = modules.find(sha256);
         if (module !== undefined && breakers.allows(tenant_id, sha256, now_ms)) {
-          chain.push({ module: module.number, name, mode, asks: module.asks });
+          chain.push(entryOf(binding, module, state));
           continue;
         }
         const why = module === undefined ? whyMissing(sha256) : "breaker-open";

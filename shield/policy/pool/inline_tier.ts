@@ -10,8 +10,12 @@ import type { EvaluateRequest } from "../abi/policy.ts";
 import { type ChainEntry, requestInPlace, type WorkerReply } from "../ring/ring_message.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { type ChainRunner, runChain } from "../worker/worker_chain.ts";
+import { type HeldValues, takeTold } from "../state/held_values.ts";
+import { type ChainValues, keepWritten } from "../state/key_holds.ts";
 import { createInstances, type Instances } from "../worker/worker_instances.ts";
+import { entryOf } from "./chain_gate.ts";
 import type { Modules } from "./pool_modules.ts";
+import type { PoolState } from "./pool_state.ts";
 
 /** What the tier needs of its pool. */
 export interface InlineOptions {
@@ -20,6 +24,8 @@ export interface InlineOptions {
   /** sha256 of the modules that may run here. */
   readonly marked: ReadonlySet<string>;
   readonly modules: Pick<Modules, "find">;
+  /** The keyed state of the process. */
+  readonly keyed: Pick<PoolState, "of" | "holds" | "store">;
   /** Monotonic ms. */
   readonly now: () => number;
   /** Charges the tenant with fuel for what came to no verdict. */
@@ -133,11 +139,43 @@ function prepare(
   }
 }
 
+/** The values of the chain's slots; this thread has their keys while it runs. */
+function valuesOf(
+  { keyed: { store }, now }: InlineOptions,
+  chain: readonly ChainEntry[],
+): ChainValues | undefined {
+  if (chain.every(({ slots }) => slots === undefined)) return undefined;
+  const refs = chain.flatMap(({ slots }) => slots ?? []);
+  const values = refs.map((ref, hold) => ({ hold, value: store.get(ref, now()) ?? null }));
+  return { values, ended: [] };
+}
+
+/**
+ * The chain of a request, with the places of its values; undefined when some of it must not run here now.
+ */
+function chainOf(
+  { marked, modules, keyed }: InlineOptions,
+  proven: ReadonlySet<number>,
+  request: EvaluateRequest,
+): ChainEntry[] | undefined {
+  const chain: ChainEntry[] = [];
+  const state = keyed.of(request);
+  if (state !== undefined && !keyed.holds.isFree(state.keys)) return undefined;
+  for (const binding of request.chain) {
+    const module = marked.has(binding.sha256) ? modules.find(binding.sha256) : undefined;
+    if (module === undefined || !proven.has(module.number)) return undefined;
+    chain.push(entryOf(binding, module, state));
+  }
+  return chain;
+}
+
 /** Makes a tier in which nothing is loaded. */
 function createInlineTier(options: InlineOptions): InlineTier {
-  const { fuel, marked, modules, now, charge } = options;
+  const { fuel, keyed, now, charge } = options;
   const instances = createInstances(INSTANCES, INSTANCE_FUEL);
+  const held: HeldValues = new Map();
   const accounts = createAccounts();
+  const kept = { store: keyed.store, now };
   const proven = new Set<number>();
   const runner: ChainRunner = {
     instances,
@@ -145,17 +183,8 @@ function createInlineTier(options: InlineOptions): InlineTier {
     chain_fuel_limit: fuel,
     now,
     onProgress: () => {},
+    held,
   };
-
-  function chainOf(request: EvaluateRequest): ChainEntry[] | undefined {
-    const chain: ChainEntry[] = [];
-    for (const { sha256, name, mode } of request.chain) {
-      const module = marked.has(sha256) ? modules.find(sha256) : undefined;
-      if (module === undefined || !proven.has(module.number)) return undefined;
-      chain.push({ module: module.number, name, mode, asks: module.asks });
-    }
-    return chain;
-  }
 
   /** Forgets that the chain has run here, but for its price. */
   function undo(tenant_id: string, chain: readonly ChainEntry[], units: number): void {
@@ -169,15 +198,20 @@ function createInlineTier(options: InlineOptions): InlineTier {
     run(request) {
       const { tenant_id } = request;
       if (!accounts.mayRun(tenant_id)) return undefined;
-      const chain = chainOf(request);
+      const chain = chainOf(options, proven, request);
       if (chain === undefined) return undefined;
       const made = prepare(instances, tenant_id, chain, (spent) => {
         charge(tenant_id, spent);
         accounts.of(tenant_id).rest = REST;
       });
       if (made === undefined) return undefined;
-      const reply = runChain(runner, requestInPlace(request, chain));
+      const values = valuesOf(options, chain);
+      const in_place = requestInPlace(request, chain, values);
+      if (in_place.told !== undefined) takeTold(held, in_place.told);
+      const reply = runChain(runner, in_place);
+      held.clear();
       if (reply.outcomes.every(({ fault }) => fault === undefined)) {
+        if (reply.written !== undefined) keepWritten(kept, chain, reply.written);
         return { chain, reply: withInstances(reply, made) };
       }
       const ran = reply.outcomes.map(({ units, instance_units }) => units + instance_units);

@@ -15,6 +15,7 @@ import { type InlineTier, inlineTier } from "./inline_tier.ts";
 import type { Job } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { type LoadableModule, Modules } from "./pool_modules.ts";
+import { createPoolState, type PoolState } from "./pool_state.ts";
 import { createReplyBook, type ReplyBook } from "./reply_book.ts";
 import { faultVerdict } from "./pool_verdict.ts";
 import { createWatch, type Watch } from "./pool_watch.ts";
@@ -63,7 +64,7 @@ export interface PolicyPool {
   /**
    * The chain's verdict. Never rejects: whatever goes wrong is a refusal with a `fault` in the
    * outcome of the policy that could not decide. Requests of one connection run in the order of its
-   * calls, so that those that are allowed come back in that order.
+   * calls, those with keyed state in the order of those that share a key.
    */
   evaluate(request: EvaluateRequest): Promise<Verdict>;
   /**
@@ -112,6 +113,7 @@ interface State {
   readonly metrics: PolicyMetrics;
   readonly gate: ChainGate;
   readonly lanes: Lanes;
+  readonly keyed: PoolState;
   readonly wedges: WedgeCount;
   readonly watch: Watch;
   crashes: number;
@@ -145,9 +147,12 @@ function createState(options: PolicyPoolOptions): State {
     onCompiled: (duration_ms) => metrics.compiled(duration_ms),
   });
   const gate = createChainGate({ policy, modules, log, now });
+  const keyed = createPoolState(options, modules, () => state.lanes.pumpLater());
+  const { charge } = gate;
   const state: State = {
     options,
-    tier: inlineTier(policy, { modules, now, charge: gate.charge, onAgain: metrics.ranAgain }),
+    keyed,
+    tier: inlineTier(policy, { modules, keyed, now, charge, onAgain: metrics.ranAgain }),
     replies: createReplyBook({ gate, metrics, chain_fuel_limit }),
     waiting,
     modules,
@@ -160,6 +165,7 @@ function createState(options: PolicyPoolOptions): State {
       cores: options.cores,
       now,
       modules: modules.runnable,
+      holds: keyed.holds,
       admit: (job) => admit(state, job),
       refuse: (job, fault) => refuse(state, job, fault),
       onReply: (job, reply) => onReply(state, job, reply),
@@ -220,12 +226,12 @@ function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
   const { policy, now } = state.options;
   const began_ms = now();
   return new Promise((resolve) => {
-    const deadline_ms = began_ms + policy.stall_ms;
     const job: Job = {
       request,
+      state: state.keyed.of(request),
       resolve,
       began_ms,
-      deadline_ms,
+      deadline_ms: began_ms + policy.stall_ms,
       done: false,
       chain: NO_CHAIN,
       skipped: NO_OUTCOMES,
@@ -268,6 +274,7 @@ function count({ metrics, options: { policy } }: State, verdict: Verdict, durati
 function settle(state: State, job: Job, verdict: Verdict): void {
   if (job.done) return;
   job.done = true;
+  state.keyed.holds.forget(job);
   state.waiting.take(job.number);
   state.tier?.settled(job.request.tenant_id);
   count(state, verdict, state.options.now() - job.began_ms);
@@ -279,7 +286,7 @@ function refuse(state: State, job: Job, fault: PolicyFault): void {
 }
 
 function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
-  const admission = state.gate.admit(job.request);
+  const admission = state.gate.admit(job.request, job.state);
   if ("verdict" in admission) {
     settle(state, job, admission.verdict);
     return undefined;
@@ -336,6 +343,7 @@ function onCrash(state: State, module: number, detail: string): boolean {
 function close(state: State): void {
   if (state.closed) return;
   state.closed = true;
+  state.keyed.end();
   state.watch.end();
   state.lanes.end();
   for (const job of state.waiting.values()) refuse(state, job, "stall");

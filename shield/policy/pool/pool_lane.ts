@@ -10,16 +10,20 @@ import { createWindow, type Window } from "./pool_window.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { type ChainEntry, encodeRequest, type WorkerReply } from "../ring/ring_message.ts";
+import type { ChainState } from "../state/chain_state.ts";
+import type { KeyHolds, KeyUser, LaneHolds } from "../state/key_holds.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 
 /** One request on its way, and the callback for its verdict. */
-export interface Job {
+export interface Job extends KeyUser {
   readonly request: EvaluateRequest;
+  /** The places of the values that its policies use; undefined when they use none. */
+  readonly state: ChainState | undefined;
   readonly resolve: (verdict: Verdict) => void;
   readonly began_ms: number;
   /** When the verdict is due, in monotonic ms; moved when this thread is held up meanwhile. */
   deadline_ms: number;
-  /** True when the verdict has been given; a reply that comes later is only counted. */
+  /** True when the verdict has been given; a reply that comes later is counted, and its state kept. */
   done: boolean;
   /** The policies that run, once it is known. */
   chain: readonly ChainEntry[];
@@ -44,6 +48,8 @@ export interface LaneOptions {
   readonly refuse: (job: Job, fault: LaneFault) => void;
   /** Called with a reply. `was_long`: the chain burnt more than `LONG_FUEL`. */
   readonly onReply: (job: Job, reply: WorkerReply, was_long: boolean) => void;
+  /** Who may use which keys of state. */
+  readonly holds: KeyHolds;
   /** Whether jobs of the tenant may go now: not while older ones are under way elsewhere. */
   readonly mayGo: (tenant_id: string) => boolean;
   /**
@@ -100,6 +106,7 @@ interface State {
   readonly turns: Turns<Job>;
   readonly under_way: Window<Job>;
   readonly mayTake: (tenant_id: string, job: Job) => boolean;
+  readonly holds: LaneHolds;
   worker: PolicyWorker;
   unmoved: ReturnType<typeof createStuckCheck>;
   /** A request under way for which the current worker's ring has no room yet. */
@@ -118,14 +125,17 @@ function usedBy({ outcomes }: WorkerReply): { used_ms: number; was_long: boolean
   return { used_ms, was_long: all_units > LONG_FUEL * UNITS_PER_FUEL };
 }
 
+const NOTHING_WRITTEN: readonly never[] = [];
+
 /** Starts a worker. `state` is only called later: the first worker starts before it is complete. */
 function start(options: LaneOptions, generation: number, state: () => State): PolicyWorker {
   const worker = options.start({
     generation,
     onReply(id, reply) {
-      const { under_way, turns } = state();
+      const { under_way, turns, holds } = state();
       const job = under_way.take(id);
       if (job === undefined) return;
+      holds.replied(job.chain, reply.written ?? NOTHING_WRITTEN);
       const { tenant_id } = job.request;
       const { used_ms, was_long } = usedBy(reply);
       turns.charge(tenant_id, used_ms);
@@ -146,9 +156,10 @@ function send(state: State, parts: readonly Uint8Array[]): boolean {
 }
 
 function pump(state: State): void {
-  const { options, turns, under_way, worker, blocked, mayTake } = state;
+  const { options, turns, under_way, worker, blocked, mayTake, holds } = state;
   if (state.ended) return;
   if (blocked !== undefined && !send(state, blocked)) return;
+  holds.begin();
   while (!under_way.is_full) {
     const job = turns.take(mayTake);
     if (job === undefined) return;
@@ -157,20 +168,22 @@ function pump(state: State): void {
     job.chain = chain;
     const id = under_way.add(job);
     const head = { generation: worker.generation, id, deadline_ms: job.deadline_ms };
-    const parts = encodeRequest(head, job.request, chain);
+    const parts = encodeRequest(head, job.request, chain, holds.take(chain));
     const size_bytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (size_bytes > worker.record_bytes) {
       under_way.take(id);
+      holds.unsent(chain);
       options.refuse(job, "payload-too-large");
     } else if (!send(state, parts)) return;
   }
 }
 
 function replace(state: State): void {
-  const { options, under_way, worker } = state;
+  const { options, under_way, worker, holds } = state;
   // What the worker has judged counts, even if it did not come to say so.
   worker.drain();
   const lost = under_way.clear();
+  holds.lost(lost.map(({ chain }) => chain));
   state.blocked = undefined;
   state.unmoved = createStuckCheck();
   worker.end();
@@ -193,12 +206,15 @@ export function createLane(
     total_bytes: QUEUE_BYTES,
   });
   const under_way = createWindow<Job>(options.queue_messages);
+  const holds = options.holds.lane();
   const state: State = {
     options,
     modules,
     turns,
     under_way,
-    mayTake: (tenant_id, job) => under_way.hasRoom(tenant_id, job) && options.mayGo(tenant_id),
+    holds,
+    mayTake: (tenant_id, job) =>
+      under_way.hasRoom(tenant_id, job) && options.mayGo(tenant_id) && holds.mayTake(job),
     worker: start(options, 1, () => state),
     unmoved: createStuckCheck(),
     blocked: undefined,

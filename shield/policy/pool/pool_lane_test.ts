@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { createLane, type Job, type LaneFault } from "./pool_lane.ts";
 import { type PolicyWorker, startPolicyWorker } from "./pool_worker.ts";
 import { meteredGuest } from "../testing/guests.ts";
+import { KeyHolds } from "../state/key_holds.ts";
+import { StateStore } from "../state/state_store.ts";
 import { message } from "../testing/pool.ts";
 
 /** A lane on real workers, small rings, and what became of its jobs. */
@@ -13,6 +15,7 @@ async function startLane(ring_bytes = 65_536) {
     compiled: await WebAssembly.compile(meteredGuest({ body: "i32.const 0" })),
     instance_units: 1,
   }]]);
+  const store = new StateStore({ tenant_entries: 1, tenant_bytes: 1, entries: 1, bytes: 1 });
   const settled = new Map<number, "reply" | LaneFault>();
   const ids = new Map<Job, number>();
   const crashes: string[] = [];
@@ -38,6 +41,7 @@ async function startLane(ring_bytes = 65_536) {
     },
     queue_messages: 1_000,
     mayGo: () => true,
+    holds: new KeyHolds({ store, now: () => 0, onFreed: () => {}, onWaited: () => {} }),
     admit: () => [{ module: 1, name: "p", mode: "enforce", asks: false }],
     refuse: settle,
     onReply: (job) => settle(job, "reply"),
@@ -56,6 +60,7 @@ async function startLane(ring_bytes = 65_536) {
       chain: [],
       skipped: [],
       number: 0,
+      state: undefined,
     };
     ids.set(job, id);
     lane.push(job);

@@ -1,7 +1,8 @@
 /**
  * Which worker serves which job: shared workers by connection, with one more for tenants whose chains
  * run long (`pool_homes.ts`), or one worker for each tenant. A connection stays with its worker, or
- * moves in a way that keeps the order of its operations.
+ * moves in a way that keeps the order of its operations. Chains with keyed state go by their first key
+ * instead, so that calls that share it find it where it is.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { createHomes, type Homes } from "./pool_homes.ts";
@@ -12,7 +13,7 @@ import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { fnvText } from "../../../shared/fnv.ts";
 
 /** What the lanes need of the pool. */
-export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse"> {
+export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "holds"> {
   readonly onReply: (job: Job, reply: WorkerReply) => void;
   readonly policy: Config["policy"];
   readonly fuel_limit: number;
@@ -30,6 +31,8 @@ export interface Lanes {
   push(job: Job): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
+  /** Hands over the jobs that may go, when this turn has done what it does. */
+  pumpLater(): void;
   /**
    * Looks at every worker's progress, and replaces those that made none for `checks` calls in a row.
    * Returns the modules that they ran (0: none).
@@ -59,7 +62,7 @@ function laneFactory(
   lanes: Map<LaneKey, Lane>,
   homes: () => Homes | undefined,
 ) {
-  const { policy, fuel_limit, chain_fuel_limit, now, admit } = options;
+  const { policy, fuel_limit, chain_fuel_limit, now, admit, holds } = options;
   const instances = Math.max(Math.floor(policy.instances / workers), 1);
   const ring_bytes = Math.max(MIN_RING_BYTES, policy.payload_bytes * 4);
   const limits = { ring_bytes, instances, fuel_limit, chain_fuel_limit, now };
@@ -68,6 +71,7 @@ function laneFactory(
       start: (own) => startPolicyWorker({ ...limits, ...own }),
       queue_messages: policy.queue_messages,
       admit,
+      holds,
       mayGo: (tenant_id) => homes()?.mayGo(tenant_id) ?? true,
       refuse(job, fault) {
         options.refuse(job, fault);
@@ -125,10 +129,27 @@ function sharedHomes(
     now: options.now,
     all: () => lanes.values(),
     shared: () => [...lanes].flatMap(([key, lane]) => key === SLOW ? [] : lane),
-    sharedOf: ({ request }) => lanes.get((fnvText(request.connection_id) >>> 0) % count),
+    sharedOf: ({ request, state }) => {
+      // Who shares a key mostly shares a worker, and never waits for another.
+      const home = state === undefined ? request.connection_id : state.first;
+      return lanes.get((fnvText(home) >>> 0) % count);
+    },
     slow: () => lanes.get(SLOW) ?? create(SLOW),
     refuse: (job) => options.refuse(job, "queue-full"),
   });
+}
+
+/** Makes a function that does something after the present task, once however often it is called. */
+function onceATurn(act: () => void): () => void {
+  let will_act = false;
+  return () => {
+    if (will_act) return;
+    will_act = true;
+    queueMicrotask(() => {
+      will_act = false;
+      act();
+    });
+  };
 }
 
 /** Starts the shared workers; those of tenants, and of slow ones, start with their first request. */
@@ -140,7 +161,9 @@ export function createLanes(options: LanesOptions): Lanes {
   const create = laneFactory(options, shared ? count + 1 : TENANT_LANES, lanes, () => homes);
   const homes = shared ? sharedHomes(options, count, lanes, create) : undefined;
   for (let index = 0; shared && index < count; index++) create(index);
+  const pumpLater = onceATurn(() => lanes.forEach((lane) => lane.pump()));
   return {
+    pumpLater,
     push(job) {
       const lane = homes === undefined
         ? tenantLane(lanes, job.request.tenant_id, create)

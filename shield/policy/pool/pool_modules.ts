@@ -9,6 +9,7 @@ import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { Renewal } from "../../../wasm/metering/renewal.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
+import { parseStateKeys, type StateSlot } from "../state/declaration.ts";
 
 /** A metered module that is to run. */
 export interface LoadableModule {
@@ -36,6 +37,8 @@ export interface LoadedModule {
   readonly number: number;
   /** Whether it can ask for headers or claims. */
   readonly asks: boolean;
+  /** The keys under which it keeps state; empty when it keeps none. */
+  readonly slots: readonly StateSlot[];
 }
 
 /** Host functions whose answers are `PolicyFacts`. */
@@ -61,6 +64,8 @@ export class Modules {
   readonly #names = new Map<number, string>();
   readonly #runnable = new Map<number, RunnableModule>();
   #last_number = 0;
+  /** How many loaded modules keep state. */
+  stateful = 0;
 
   constructor(options: ModulesOptions) {
     this.#options = options;
@@ -155,13 +160,17 @@ export class Modules {
   ): Promise<void> {
     const { now, compiler, onCompiled, onLoad } = this.#options;
     const began_ms = now();
-    const compiled = await compiler.compile(sha256, bytes);
+    const { compiled, state_keys } = await compiler.compile(sha256, bytes);
+    const slots = parseStateKeys(state_keys);
     onCompiled(now() - began_ms);
     // The module was unloaded or put into quarantine while it was compiled.
     if (!isWanted()) return;
     const number = ++this.#last_number;
-    const runnable = { compiled, instance_units: instance_fuel * UNITS_PER_FUEL, renewal };
-    this.#lives.set(sha256, { state: "loaded", number, asks: canAsk(compiled) });
+    const instance_units = instance_fuel * UNITS_PER_FUEL;
+    const value_bytes = slots.map((slot) => slot.value_bytes);
+    const runnable = { compiled, instance_units, renewal, value_bytes };
+    this.#lives.set(sha256, { state: "loaded", number, asks: canAsk(compiled), slots });
+    if (slots.length > 0) this.stateful++;
     this.#names.set(number, sha256);
     this.#runnable.set(number, runnable);
     onLoad(number, runnable);
@@ -171,7 +180,8 @@ export class Modules {
     const loaded = this.find(sha256);
     this.#lives.delete(sha256);
     if (loaded === undefined) return false;
-    const { number } = loaded;
+    const { number, slots } = loaded;
+    if (slots.length > 0) this.stateful--;
     this.#names.delete(number);
     this.#runnable.delete(number);
     this.#options.onUnload(number);

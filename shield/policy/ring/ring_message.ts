@@ -8,12 +8,25 @@ import type { EvaluateRequest, Hook, PolicyFacts, PolicyFault, PolicyMode } from
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { HOOKS, POLICY_FAULTS } from "../abi/policy.ts";
 import type { Records } from "./ring.ts";
+import {
+  decodeReplyState,
+  decodeRequestState,
+  encodeReplyState,
+  encodeRequestState,
+  stateInPlace,
+  withHolds,
+} from "./ring_state.ts";
+import type { SlotValue, ToldValues } from "../state/held_values.ts";
+import type { ChainValues } from "../state/key_holds.ts";
+import type { StateRef } from "../state/state_store.ts";
 
 /** One policy to run, as the worker knows it. */
 export interface WorkerEntry {
   /** The number that the pool gave the module in this process. */
   readonly module: number;
   readonly mode: PolicyMode;
+  /** The holds of its slots of state, in order; absent without. */
+  readonly holds?: readonly number[];
 }
 
 /** One policy to run, as the process knows it. */
@@ -22,6 +35,8 @@ export interface ChainEntry extends WorkerEntry {
   readonly name: string;
   /** True when its module can ask for headers or claims. */
   readonly asks: boolean;
+  /** The places of its values for this operation, by slot; absent without state. */
+  readonly slots?: readonly StateRef[];
 }
 
 /** A request as the worker reads it. */
@@ -38,6 +53,8 @@ export interface WorkerRequest {
   /** The size of the facts as `encodeFacts` writes them. */
   readonly facts_bytes: number;
   readonly payload: Uint8Array;
+  /** What is new of the holds of its policies; absent: nothing. */
+  readonly told?: ToldValues;
 }
 
 /** What one policy of a chain did. */
@@ -72,6 +89,10 @@ export interface WorkerReply {
   readonly outcomes: readonly ChainOutcome[];
   readonly added_headers: readonly (readonly [name: string, value: string])[];
   readonly logs: readonly WorkerLog[];
+  /** The state that policies wrote which came to a verdict, in order; absent: none. */
+  readonly written?: readonly SlotValue[];
+  /** The state that they read, as far as the request asks for it; absent: none. */
+  readonly read?: readonly SlotValue[];
 }
 
 /** The parts of a reply that have words. They stand as JSON behind the rest, and are mostly absent. */
@@ -81,8 +102,8 @@ interface Words {
   readonly logs: WorkerReply["logs"];
 }
 
-const REQUEST_HEAD_BYTES = 28;
-const ENTRY_BYTES = 5;
+const REQUEST_HEAD_BYTES = 32;
+const ENTRY_BYTES = 6;
 const REPLY_HEAD_BYTES = 12;
 const OUTCOME_BYTES = 28;
 /**
@@ -91,11 +112,12 @@ const OUTCOME_BYTES = 28;
  * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
-  ...[2, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[3, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
 const NO_TEXTS: readonly [string, string] = ["", ""];
+const NO_VALUES: readonly SlotValue[] = [];
 const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -127,14 +149,20 @@ function tenantOf(bytes: Uint8Array, start: number, end: number): string {
 export function requestInPlace(
   request: EvaluateRequest,
   chain: readonly ChainEntry[],
+  state?: ChainValues,
 ): WorkerRequest {
   const { hook, tenant_id, payload } = request;
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? request.facts() : NO_FACTS;
   const facts_bytes = asks ? encodeFacts(facts).length : 0;
   const nobody = { generation: 0, id: 0, deadline_ms: Infinity };
-  return { ...nobody, hook, tenant_id, chain, facts: () => facts, facts_bytes, payload };
+  const read = { ...nobody, hook, tenant_id, chain, facts: () => facts, facts_bytes, payload };
+  if (state === undefined) return read;
+  const told = stateInPlace(state);
+  return { ...read, chain: withHolds(chain, slotsOf, told), told: told.told };
 }
+
+const slotsOf = ({ slots }: ChainEntry): number => slots?.length ?? 0;
 
 /** The memory for the next head; it grows, and never leaves this thread. */
 let scratch = new DataView(new ArrayBuffer(512));
@@ -157,6 +185,7 @@ export function encodeRequest(
   head: { generation: number; id: number; deadline_ms: number },
   request: Pick<EvaluateRequest, "hook" | "tenant_id" | "facts" | "payload">,
   chain: readonly ChainEntry[],
+  state?: ChainValues,
 ): Uint8Array[] {
   const { hook, tenant_id, payload } = request;
   const entries_bytes = chain.length * ENTRY_BYTES;
@@ -172,14 +201,20 @@ export function encodeRequest(
   view.setUint16(18, tenant.length, true);
   view.setUint32(20, facts?.length ?? 0, true);
   view.setUint32(24, payload.length, true);
+  const values = state === undefined ? undefined : encodeRequestState(state);
+  view.setUint32(28, values?.length ?? 0, true);
   let at = REQUEST_HEAD_BYTES;
-  for (const { module, mode } of chain) {
-    view.setUint32(at, module, true);
-    view.setUint8(at + 4, mode === "enforce" ? 1 : 0);
+  for (const entry of chain) {
+    view.setUint32(at, entry.module, true);
+    view.setUint8(at + 4, entry.mode === "enforce" ? 1 : 0);
+    view.setUint8(at + 5, slotsOf(entry));
     at += ENTRY_BYTES;
   }
-  const fixed = new Uint8Array(view.buffer, 0, at);
-  return facts === undefined ? [fixed, tenant, payload] : [fixed, tenant, facts, payload];
+  const parts: Uint8Array[] = [new Uint8Array(view.buffer, 0, at), tenant];
+  if (facts !== undefined) parts.push(facts);
+  if (values !== undefined) parts.push(values);
+  parts.push(payload);
+  return parts;
 }
 
 /**
@@ -188,16 +223,18 @@ export function encodeRequest(
  */
 export function decodeRequest({ view, bytes, start, end }: Records): WorkerRequest {
   const chain: WorkerEntry[] = [];
-  let at = start + REQUEST_HEAD_BYTES;
+  const entries_start = start + REQUEST_HEAD_BYTES;
+  let at = entries_start;
   for (let left = view.getUint8(start + 17); left > 0; left--, at += ENTRY_BYTES) {
     const mode = view.getUint8(at + 4) === 1 ? "enforce" : "observe";
     chain.push({ module: view.getUint32(at, true), mode });
   }
   const tenant_end = at + view.getUint16(start + 18, true);
   const facts_end = tenant_end + view.getUint32(start + 20, true);
-  const payload_end = facts_end + view.getUint32(start + 24, true);
+  const state_end = facts_end + view.getUint32(start + 28, true);
+  const payload_end = state_end + view.getUint32(start + 24, true);
   if (payload_end !== end) throw new RangeError(`a request of ${end - start} bytes`);
-  return {
+  const request = {
     generation: view.getUint32(start, true),
     id: view.getUint32(start + 4, true),
     deadline_ms: view.getFloat64(start + 8, true),
@@ -206,8 +243,13 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
     chain,
     facts: facts_end === tenant_end ? noFacts : factsAt(bytes, tenant_end, facts_end),
     facts_bytes: facts_end - tenant_end,
-    payload: bytes.subarray(facts_end, payload_end),
+    payload: bytes.subarray(state_end, payload_end),
   };
+  if (state_end === facts_end) return request;
+  const state = decodeRequestState(bytes, facts_end, state_end);
+  const slots = (_: WorkerEntry, place: number) =>
+    view.getUint8(entries_start + place * ENTRY_BYTES + 5);
+  return { ...request, chain: withHolds(chain, slots, state), told: state.told };
 }
 
 const noFacts = () => NO_FACTS;
@@ -235,6 +277,9 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
   view.setUint32(4, id, true);
   view.setUint8(8, expired ? 1 : 0);
   view.setUint8(9, outcomes.length);
+  const { written = NO_VALUES, read = NO_VALUES } = reply;
+  const has_state = written.length + read.length > 0;
+  view.setUint8(10, has_state ? 1 : 0);
   let at = REPLY_HEAD_BYTES;
   for (const { allowed, fault, code, units, instance_units, duration_ms } of outcomes) {
     view.setUint8(at, allowed ? 1 : 0);
@@ -246,9 +291,11 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
     view.setFloat64(at + 20, instance_units, true);
     at += OUTCOME_BYTES;
   }
-  const fixed = new Uint8Array(view.buffer, 0, size_bytes);
+  const parts: Uint8Array[] = [new Uint8Array(view.buffer, 0, size_bytes)];
+  if (has_state) parts.push(encodeReplyState({ written, read }));
   const words = wordsOf(reply);
-  return words === undefined ? [fixed] : [fixed, encoder.encode(JSON.stringify(words))];
+  if (words !== undefined) parts.push(encoder.encode(JSON.stringify(words)));
+  return parts;
 }
 
 /**
@@ -259,8 +306,12 @@ export function decodeReply(
   { view, bytes, start, end }: Records,
 ): { generation: number; id: number; reply: WorkerReply } {
   const count = view.getUint8(start + 9);
-  const words_start = start + REPLY_HEAD_BYTES + count * OUTCOME_BYTES;
-  if (words_start > end) throw new RangeError(`a reply of ${end - start} bytes`);
+  const state_start = start + REPLY_HEAD_BYTES + count * OUTCOME_BYTES;
+  if (state_start > end) throw new RangeError(`a reply of ${end - start} bytes`);
+  const state = view.getUint8(start + 10) === 1
+    ? decodeReplyState({ view, bytes, start: state_start, end })
+    : undefined;
+  const words_start = state?.end ?? state_start;
   const { texts, added_headers, logs }: Words = words_start === end
     ? NO_WORDS
     : JSON.parse(decoder.decode(bytes.subarray(words_start, end)));
@@ -272,7 +323,8 @@ export function decodeReply(
     );
   }
   const ran = { outcomes, added_headers, logs };
-  const reply = view.getUint8(start + 8) === 1 ? { expired: true, ...ran } : ran;
+  const told = state === undefined ? ran : { ...ran, written: state.written, read: state.read };
+  const reply = view.getUint8(start + 8) === 1 ? { expired: true, ...told } : told;
   return { generation: view.getUint32(start, true), id: view.getUint32(start + 4, true), reply };
 }
 

@@ -10,6 +10,7 @@ import {
   encodeFacts,
   encodeReply,
   encodeRequest,
+  requestInPlace,
 } from "./ring_message.ts";
 import { recordOf } from "../testing/records.ts";
 
@@ -55,6 +56,55 @@ Deno.test("a request arrives as it was sent, its facts where a policy can ask", 
   }));
 });
 
+const value = fc.option(fc.uint8Array({ maxLength: 60 }), { nil: null });
+const held = fc.record(
+  { hold: word, value: fc.option(value, { nil: undefined }) },
+  PLAIN,
+);
+const slotted = fc.array(
+  fc.record({ entry, values: fc.array(held, { maxLength: 4 }) }, PLAIN),
+  { minLength: 1, maxLength: 64 },
+);
+
+Deno.test("the holds of a chain's slots arrive with their policies, new values as they were", () => {
+  fc.assert(fc.property(
+    head,
+    request,
+    slotted,
+    fc.array(word, { maxLength: 8 }),
+    (head, request, slotted, ended) => {
+      const given = { ...request, facts: () => ({ headers: [], claims: {} }) };
+      const ref = { tenant_id: "t", place: "p", ttl_ms: 1 };
+      const chain = slotted.map(({ entry, values }) => ({
+        ...entry,
+        slots: values.map(() => ref),
+      }));
+      const values = slotted.flatMap(({ values }) => values);
+      const state = { values, ended };
+      const read = decodeRequest(recordOf(encodeRequest(head, given, chain, state)));
+      const in_place = requestInPlace({ ...given, connection_id: "c", chain: [] }, chain, state);
+      for (const { chain: entries, told, payload } of [read, in_place]) {
+        assert.deepEqual(
+          entries.map(({ holds = [] }) => holds),
+          slotted.map(({ values }) => values.map(({ hold }) => hold)),
+        );
+        const is_new = values.filter(({ value }) => value !== undefined);
+        assert.deepEqual(told, { given: is_new.map(({ hold, value }) => [hold, value]), ended });
+        assert.deepEqual([...payload], [...request.payload]);
+      }
+    },
+  ));
+});
+
+const slot_value = fc.record(
+  { place: fc.nat({ max: 199 }), slot: fc.nat({ max: 3 }), value },
+  PLAIN,
+);
+const state = fc.record({
+  written: fc.array(slot_value, { minLength: 1, maxLength: 9 }),
+  read: fc.array(slot_value, { maxLength: 9 }),
+}, PLAIN);
+
 const ran = fc.record({
   allowed: fc.boolean(),
   code: fc.nat({ max: 599 }),
@@ -76,7 +126,11 @@ const reply = fc.record({
 }, PLAIN);
 
 Deno.test("a reply arrives as it was sent, with its generation", () => {
-  fc.assert(fc.property(word, word, reply, fc.boolean(), (generation, id, reply, expired) => {
+  const any = fc.tuple(reply, fc.option(state, { nil: {} })).map(([reply, state]) => ({
+    ...reply,
+    ...state,
+  }));
+  fc.assert(fc.property(word, word, any, fc.boolean(), (generation, id, reply, expired) => {
     const sent = expired ? { ...reply, expired } : reply;
     assert.deepEqual(decodeReply(recordOf(encodeReply(generation, id, sent))), {
       generation,

@@ -13,6 +13,8 @@ export interface RunnableModule {
   readonly instance_units: number;
   /** How each call begins with the state after initialisation; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;
+  /** The most bytes of a value of each of its slots of state; absent: it has none. */
+  readonly value_bytes?: readonly number[];
 }
 
 /** A message from the process; each is announced by adding one to `MAIL`. */

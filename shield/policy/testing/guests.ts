@@ -32,6 +32,26 @@ export interface GuestText {
 export const HEAP = 16_384;
 const BUMP = "global.get $next (global.set $next (i32.add (global.get $next) (local.get $size)))";
 
+const STATE_IMPORTS = `
+    (import "arqon_host_v2" "host_state_get" (func $state_get (param i32) (result i32)))
+    (import "arqon_host_v2" "host_state_set" (func $state_set (param i32 i32 i32)))
+    (import "arqon_host_v2" "host_state_delete" (func $state_delete (param i32)))`;
+
+/** Fields that declare these keys of state; their text begins at 1,024. */
+export function declares(
+  keys: readonly { key: string; ttl_seconds?: number; value_bytes?: number }[],
+) {
+  const json = JSON.stringify(
+    keys.map(({ key, ttl_seconds = 60, value_bytes = 8 }) => ({ key, ttl_seconds, value_bytes })),
+  );
+  const length = new TextEncoder().encode(json).length;
+  const head = [0, 8, 16, 24].map((bits) =>
+    `\\${(length >> bits & 255).toString(16).padStart(2, "0")}`
+  );
+  return `(data (i32.const 1024) "${head.join("")}${json.replaceAll('"', '\\"')}")
+    (func (export "arqon_state_keys") (result i32) (i32.const 1024))`;
+}
+
 /** The whole module. It imports everything, has 64 KiB, and forgets its allocations at each call. */
 export function guestText(
   { body, hook = "on_message", alloc = BUMP, more = "", pages = 1, abi = 1 }: GuestText,
@@ -44,6 +64,7 @@ export function guestText(
     (import "${host}" "host_add_header" (func $add_header (param i32 i32 i32 i32)))
     (import "${host}" "host_log" (func $log (param i32 i32 i32)))
     (import "${host}" "host_reject" (func $reject (param i32 i32 i32)))
+    ${abi === 2 ? STATE_IMPORTS : ""}
     (memory (export "memory") ${pages})
     (global $next (mut i32) (i32.const ${HEAP}))
     (global $calls (mut i32) (i32.const 0))

@@ -9,6 +9,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Compiler } from "../modules/compile.ts";
 import type { EvaluateRequest, PolicyBinding } from "../abi/policy.ts";
 import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
+import { stateKeysText } from "../abi/state_keys.ts";
 import { type GuestText, keptPolicyLog, loadableGuest } from "./guests.ts";
 
 /** A running pool, closed when the scope ends. */
@@ -34,7 +35,10 @@ export interface TestPoolOptions {
 }
 
 const compiler: Compiler = {
-  compile: (_sha256, bytes) => WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>),
+  async compile(_sha256, bytes) {
+    const compiled = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+    return { compiled, state_keys: stateKeysText(compiled) };
+  },
 };
 
 /** Starts one with one worker, whose requests never stall unless a test says so. */

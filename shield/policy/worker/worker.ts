@@ -21,6 +21,7 @@ import {
   type WorkerReply,
   type WorkerRequest,
 } from "../ring/ring_message.ts";
+import { type HeldValues, takeTold } from "../state/held_values.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
 import { HeldReplies } from "./held_replies.ts";
 import { createInstances } from "./worker_instances.ts";
@@ -60,6 +61,7 @@ interface Thread {
   readonly replies: Ring;
   readonly progress: Int32Array<SharedArrayBuffer>;
   readonly runner: ChainRunner;
+  readonly held_values: HeldValues;
   readonly held: HeldReplies;
   mail_handled: number;
   /**
@@ -91,6 +93,7 @@ function createThread(start: Start): Thread {
   const behind_ms = start.now_ms - performance.now();
   const progress = new Int32Array(start.progress);
   const replies = openRing(start.replies);
+  const held_values: HeldValues = new Map();
   return {
     requests: openRing(start.requests),
     replies,
@@ -98,11 +101,13 @@ function createThread(start: Start): Thread {
     held: new HeldReplies(() => ringSignal(replies)),
     mail_handled: 0,
     worked_ms: 0,
+    held_values,
     runner: {
       instances: createInstances(start.instances),
       fuel_limit: start.fuel_limit,
       chain_fuel_limit: start.chain_fuel_limit,
       now: () => performance.now() + behind_ms,
+      held: held_values,
       onProgress(module) {
         Atomics.store(progress, RUNNING, module);
         Atomics.add(progress, STEPS, 1);
@@ -171,6 +176,7 @@ function takeRequests(thread: Thread, turns: WaitingTurns): void {
     const now_ms = thread.runner.now();
     while (records.next()) {
       const request = decodeRequest(records);
+      if (request.told !== undefined) takeTold(thread.held_values, request.told);
       const size_bytes = records.end - records.start;
       turns.push(request.tenant_id, receive(thread, request, now_ms), size_bytes);
     }

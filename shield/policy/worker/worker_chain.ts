@@ -5,7 +5,7 @@
  */
 import type { HeaderPair } from "../../message/caller.ts";
 import type { GuestOutcome } from "../abi/host_abi.ts";
-import { EndCall, type GuestRequest } from "../abi/host_functions.ts";
+import { EndCall, type GuestRequest, type GuestState } from "../abi/host_functions.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "../abi/host_headers.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type {
@@ -15,6 +15,8 @@ import type {
   WorkerReply,
   WorkerRequest,
 } from "../ring/ring_message.ts";
+import type { HeldValues } from "../state/held_values.ts";
+import { ChainValues } from "./chain_values.ts";
 import type { Instances } from "./worker_instances.ts";
 
 /** What running a chain needs of its worker. */
@@ -28,11 +30,14 @@ export interface ChainRunner {
   readonly now: () => number;
   /** Called with the module before a guest may run, and with 0 afterwards. */
   readonly onProgress: (module: number) => void;
+  /** The values of keyed state of the chains that have come here; absent: none has any. */
+  readonly held?: HeldValues;
 }
 
 /** The most characters of all log lines of one reply; what comes after is dropped. */
 const LOG_CHARACTERS = 131_072;
 
+const NO_VALUES: HeldValues = new Map();
 const NO_HEADERS: readonly HeaderPair[] = [];
 
 /** The headers that the chain has added, the last of each name, as guests see them. */
@@ -46,6 +51,7 @@ interface Added {
 export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerReply {
   const added: Added = { by_name: undefined, size_bytes: 0 };
   const guest_request = new ChainRequest(request, added);
+  const values = new ChainValues(runner.held ?? NO_VALUES);
   const outcomes: ChainOutcome[] = [];
   const logs: WorkerLog[] = [];
   let characters = 0;
@@ -57,7 +63,8 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
   for (const entry of request.chain) {
     runner.onProgress(entry.module);
     const asked = { request, entry, guest_request, units_left: left[entry.mode] };
-    const ran = merge(runEntry(runner, asked), entry, added);
+    guest_request.state = values.of(entry, runner.instances.valueBytes(entry.module));
+    const ran = values.ran(entry, place, merge(runEntry(runner, asked), entry, added));
     left[entry.mode] -= ran.units + ran.instance_units;
     runner.onProgress(0);
     for (const { level, message } of ran.logs) {
@@ -67,7 +74,7 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
     const ended_ms = runner.now();
     outcomes.push(outcome(ran, ended_ms - began_ms));
     if (!ran.allowed && entry.mode === "enforce") {
-      return { outcomes, added_headers: NO_HEADERS, logs };
+      return { outcomes, added_headers: NO_HEADERS, logs, ...values.told };
     }
     began_ms = ended_ms;
     place++;
@@ -77,6 +84,7 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
     outcomes,
     added_headers: by_name === undefined ? NO_HEADERS : [...by_name.values()],
     logs,
+    ...values.told,
   };
 }
 
@@ -169,6 +177,8 @@ function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
 class ChainRequest implements GuestRequest {
   readonly payload: Uint8Array;
   readonly asking_bytes: number;
+  /** The state of the policy that runs. */
+  state: GuestState | undefined;
   readonly #request: WorkerRequest;
   readonly #added: Added;
   #by_name: Map<string, string> | undefined;

@@ -14,6 +14,8 @@ export interface Instances {
   find(tenant_id: string, module: number): Guest | undefined;
   /** The units that making an instance costs, beside its `init_units`; undefined when the module is not loaded. */
   price(module: number): number | undefined;
+  /** The most bytes of a value of each slot of a loaded module; empty when it keeps no state. */
+  valueBytes(module: number): readonly number[];
   /** Makes the tenant's instance of a loaded module. Throws as instantiating throws. */
   make(tenant_id: string, module: number): Guest;
   /** Drops an instance. */
@@ -23,6 +25,8 @@ export interface Instances {
   unload(module: number): void;
   readonly size: number;
 }
+
+const NO_SLOTS: readonly number[] = [];
 
 /** Makes an empty set of at most `max` instances, whose initialisation takes at most `init_fuel`. */
 export function createInstances(max: number, init_fuel: number = INIT_FUEL): Instances {
@@ -42,6 +46,7 @@ export function createInstances(max: number, init_fuel: number = INIT_FUEL): Ins
 
   return {
     find: use,
+    valueBytes: (module) => modules.get(module)?.value_bytes ?? NO_SLOTS,
     price: (module) => modules.get(module)?.instance_units,
     make(tenant_id, module) {
       const runnable = modules.get(module);

@@ -1,0 +1,68 @@
+/** How a module is asked for its state, and that no module gets away with anything else on the way. */
+import assert from "node:assert/strict";
+import { declares, FOREVER, type GuestText, meteredGuest } from "../testing/guests.ts";
+import { createCompiler } from "../modules/compile.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+import { stateKeysText } from "./state_keys.ts";
+
+const KEYS = [{ key: "{user}", ttl_seconds: 60, value_bytes: 16 }];
+const compiled = (guest: Partial<GuestText>) =>
+  new WebAssembly.Module(meteredGuest({ abi: 2, body: "i32.const 0", ...guest }));
+const declaring = (body: string, more = "") => ({
+  more: `${more} (func (export "arqon_state_keys") (result i32) ${body})`,
+});
+
+Deno.test("a module of version 2 is asked for its declaration; others have none", () => {
+  assert.deepEqual(JSON.parse(stateKeysText(compiled({ more: declares(KEYS) }))), KEYS);
+  assert.equal(stateKeysText(compiled({})), "");
+  assert.equal(stateKeysText(compiled({ abi: 1, more: declares(KEYS) })), "");
+});
+
+Deno.test("what a module initialises is there when it declares", () => {
+  const init = `(func (export "arqon_init") (i32.store (i32.const 8) (i32.const 2))
+    (i32.store16 (i32.const 12) (i32.const 0x5d5b)))`;
+  assert.equal(stateKeysText(compiled(declaring("i32.const 8", init))), "[]");
+});
+
+const BAD: Readonly<Record<string, readonly [guest: Partial<GuestText>, sentence: RegExp]>> = {
+  "never ends": [declaring(FOREVER), /arqon_state_keys fails: .*unreachable/],
+  "calls the host": [declaring("(call $get_payload)"), /it called the host/],
+  "returns nothing": [declaring("i32.const 0"), /returns 0, which is no value/],
+  "points outside": [declaring("i32.const -3"), /returns 4294967293, which is no value/],
+  "gives too much": [
+    declaring("(i32.store (i32.const 8) (i32.const 4097)) i32.const 8"),
+    /gives 4097 bytes; at most 4096/,
+  ],
+  "gives what is outside of its memory": [
+    declaring("(i32.store (i32.const 65528) (i32.const 100)) i32.const 65528"),
+    /gives 100 bytes; .*in its memory/,
+  ],
+  "gives no text": [
+    declaring(
+      "(i32.store (i32.const 8) (i32.const 4)) (i32.store (i32.const 12) (i32.const -1)) i32.const 8",
+    ),
+    /arqon_state_keys fails: /,
+  ],
+};
+
+for (const [what, [guest, sentence]] of Object.entries(BAD)) {
+  Deno.test(`a module whose declaration ${what} is refused with a sentence`, () => {
+    assert.throws(() => stateKeysText(compiled(guest)), sentence);
+  });
+}
+
+Deno.test("a trial compilation gives the declaration, or refuses what has none to give", async () => {
+  const compiler = createCompiler();
+  const guest = { abi: 2, body: "i32.const 0" } as const;
+  const good = meteredGuest({ ...guest, more: declares(KEYS) });
+  assert.deepEqual(JSON.parse((await compiler.compile("good", good)).state_keys), KEYS);
+  const plain = await compiler.compile("plain", meteredGuest(guest));
+  assert.equal(plain.state_keys, "");
+  const bad = meteredGuest({ ...guest, ...declaring(FOREVER) });
+  await assert.rejects(compiler.compile("bad", bad), (error) => {
+    assert.ok(error instanceof PolicyModuleError);
+    assert.equal(error.reason, "state-keys");
+    assert.match(error.message, /arqon_state_keys fails/);
+    return true;
+  });
+});

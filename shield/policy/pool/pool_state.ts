@@ -1,0 +1,94 @@
+/**
+ * Keyed state in the process: which values a chain uses, where they are, and that values whose time is over
+ * go. The rules of each are in `shield/policy/state/`.
+ */
+import type { Registry } from "prom-client";
+import type { Config } from "../../../shared/config/schema.ts";
+import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
+import {
+  PlainHistogram,
+  registerPlainHistogram,
+  scrapedCounter,
+} from "../../../shared/metrics/metrics_plain.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
+import { type ChainState, chainState } from "../state/chain_state.ts";
+import { KeyHolds } from "../state/key_holds.ts";
+import { StateStore } from "../state/state_store.ts";
+import type { Modules } from "./pool_modules.ts";
+
+/** What keyed state needs of the process. */
+interface PoolStateOptions {
+  readonly policy: Config["policy"];
+  readonly registry: Registry;
+  /** Monotonic ms. */
+  readonly now: () => number;
+}
+
+/** The keyed state of a pool. */
+export interface PoolState {
+  readonly store: StateStore;
+  readonly holds: KeyHolds;
+  /** The places of the values that a request's chain uses; undefined when it uses none. */
+  of(request: EvaluateRequest): ChainState | undefined;
+  end(): void;
+}
+
+const SWEEP_MS = 1_000;
+const WAIT_SECONDS = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+
+function registerState(registry: Registry, store: StateStore): PlainHistogram {
+  scrapedGauge(
+    registry,
+    "shield_policy_state_entries",
+    "Values that policies keep from call to call.",
+    () => store.entries,
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_state_bytes",
+    "Bytes of those values and their keys.",
+    () => store.bytes,
+  );
+  scrapedCounter(
+    registry,
+    "shield_policy_state_dropped_total",
+    "Values that went before their time because there was no room.",
+    () => store.dropped,
+  );
+  const waits = new PlainHistogram(WAIT_SECONDS);
+  registerPlainHistogram(
+    registry,
+    "shield_policy_state_wait_seconds",
+    "How long operations waited for a key of state that another worker had, in seconds.",
+    waits,
+  );
+  return waits;
+}
+
+/**
+ * Makes keyed state without values. `onFreed` is called when requests that waited for a key may go, in the
+ * middle of what frees it.
+ */
+export function createPoolState(
+  { policy, registry, now }: PoolStateOptions,
+  modules: Pick<Modules, "find" | "stateful">,
+  onFreed: () => void,
+): PoolState {
+  const store = new StateStore({
+    tenant_entries: policy.state_tenant_entries,
+    tenant_bytes: policy.state_tenant_bytes,
+    entries: policy.state_entries,
+    bytes: policy.state_bytes,
+  });
+  const waits = registerState(registry, store);
+  const onWaited = (waited_ms: number) => waits.observe(waited_ms / 1_000);
+  const slotsOf = (sha256: string) => modules.find(sha256)?.slots;
+  const sweep = setInterval(() => store.sweep(now()), SWEEP_MS);
+  Deno.unrefTimer(sweep);
+  return {
+    store,
+    holds: new KeyHolds({ store, now, onFreed, onWaited }),
+    of: (request) => modules.stateful === 0 ? undefined : chainState(request, slotsOf),
+    end: () => clearInterval(sweep),
+  };
+}

@@ -1,0 +1,276 @@
+/**
+ * Keyed state with real workers: calls that share a key run as if one after another, whatever runs beside
+ * them and whichever worker dies; tenants, policies and modes share nothing; values go when their time is
+ * over; refusals count and faults do not.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { exposition } from "../../../shared/metrics/metrics.ts";
+import type { EvaluateRequest } from "../abi/policy.ts";
+import { declares, type GuestText, SPIN, unmeteredGuest } from "../testing/guests.ts";
+import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
+
+/** Reads the count in slot 0 and writes one more; `$i` has the new one. */
+const COUNT = `
+  (local.set $i (call $state_get (i32.const 0)))
+  (local.set $i (if (result i32) (local.get $i)
+    (then (i32.load (i32.add (local.get $i) (i32.const 4))))
+    (else (i32.const 0))))
+  (local.set $i (i32.add (local.get $i) (i32.const 1)))
+  (i32.store (i32.const 0) (local.get $i))
+  (call $state_set (i32.const 0) (i32.const 0) (i32.const 4))`;
+/** Refuses with 400 and the count. */
+const TELL =
+  "(call $reject (i32.add (i32.const 400) (local.get $i)) (i32.const 0) (i32.const 0)) i32.const 0";
+const counter = (key: string, body = `${COUNT} i32.const 0`): GuestText => ({
+  abi: 2,
+  more: declares([{ key }]),
+  body,
+});
+/** Says how often the key was counted, and counts this time too. */
+const teller = (key: string): GuestText => counter(key, `${COUNT} ${TELL}`);
+/** Counts, and says how often when the payload begins with "t". */
+const tellerWhenAsked = (key: string): GuestText =>
+  counter(
+    key,
+    `${COUNT} (if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 4))) (i32.const 116))
+      (then (call $reject (i32.add (i32.const 400) (local.get $i)) (i32.const 0) (i32.const 0))))
+      i32.const 0`,
+  );
+
+/** A message of a user in a room, by a connection of its own unless it is given. */
+function of(
+  user: string,
+  room = "r",
+  more: Partial<EvaluateRequest> = {},
+): Partial<EvaluateRequest> {
+  const headers = [["x-arqon-room", room], ["x-arqon-user", user]] as const;
+  return { connection_id: `c-${user}`, facts: () => ({ headers, claims: {} }), ...more };
+}
+
+const ask = ({ pool }: TestPool, name: string, more: Partial<EvaluateRequest>) =>
+  pool.evaluate(message([policy(name)], more));
+
+Deno.test("ten connections of one user are counted together, exactly, on several workers", async () => {
+  await using test = await startTestPool({ policy: { workers: 4 } });
+  await test.load("count", teller("{user}"));
+  const asked = Array.from(
+    { length: 150 },
+    (_, at) => ask(test, "count", of(`u${at % 3}`, "r", { connection_id: `c${at % 10}` })),
+  );
+  const codes = new Map<string, number[]>();
+  for (const [at, verdict] of (await Promise.all(asked)).entries()) {
+    const user = `u${at % 3}`;
+    codes.set(user, [...codes.get(user) ?? [], verdict.code]);
+  }
+  for (const seen of codes.values()) {
+    assert.deepEqual(seen.sort((a, b) => a - b), Array.from({ length: 50 }, (_, at) => 401 + at));
+  }
+});
+
+Deno.test("two tenants with the same users share nothing, nor two policies, nor two modes", async () => {
+  await using test = await startTestPool();
+  await test.load("one", teller("{user}"));
+  await test.load("two", teller("{user}"));
+  const next = async (name: string, more: Partial<EvaluateRequest> = {}) =>
+    (await ask(test, name, of("u", "r", more))).code;
+  assert.deepEqual([await next("one"), await next("one")], [401, 402]);
+  assert.equal(await next("one", { tenant_id: "other" }), 401);
+  assert.equal(await next("two"), 401);
+  const observed = message([policy("one", { mode: "observe" })], of("u"));
+  assert.equal((await test.pool.evaluate(observed)).outcomes[0]?.code, 401);
+  assert.equal((await test.pool.evaluate(observed)).outcomes[0]?.code, 402);
+  assert.equal(await next("one"), 403);
+});
+
+Deno.test("the same module deployed anew goes on with its state, another one begins without", async () => {
+  await using test = await startTestPool();
+  await test.load("a", teller("{user}"));
+  await test.load("b", { ...teller("{user}"), pages: 2 });
+  const next = async (sha256: string) => {
+    const chain = [policy("limit", { sha256 })];
+    return (await test.pool.evaluate(message(chain, of("u")))).code;
+  };
+  assert.deepEqual([await next("a"), await next("a")], [401, 402]);
+  assert.equal(await next("b"), 401);
+  test.pool.unload("a");
+  await test.load("a", teller("{user}"));
+  assert.equal(await next("a"), 403);
+});
+
+Deno.test("a value is gone when its time after the last write is over", async () => {
+  await using test = await startTestPool();
+  await test.load("count", teller("{user}"));
+  const next = async () => (await ask(test, "count", of("u"))).code;
+  assert.equal(await next(), 401);
+  test.forward(59_000);
+  assert.equal(await next(), 402);
+  test.forward(59_000);
+  assert.equal(await next(), 403);
+  test.forward(60_000);
+  assert.equal(await next(), 401);
+});
+
+Deno.test("what a call wrote that failed is not kept, what one wrote that refused is", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
+  // Fails in every second call, after it has written; what it wrote would say so.
+  await test.load(
+    "fails",
+    counter(
+      "{user}",
+      `${COUNT} (if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 4))) (i32.const 102))
+      (then unreachable)) ${TELL}`,
+    ),
+  );
+  const codes = [];
+  for (const text of ["say", "fail", "say", "fail", "say"]) {
+    const payload = new TextEncoder().encode(text);
+    codes.push((await ask(test, "fails", of("u", "r", { payload }))).code);
+  }
+  assert.deepEqual(codes, [401, 503, 402, 503, 403]);
+});
+
+const FAULTS: Readonly<Record<string, readonly [body: string, detail: RegExp]>> = {
+  "a slot that it does not declare": [
+    "(drop (call $state_get (i32.const 1))) i32.const 0",
+    /slot 1 of the state; the policy declares 1/,
+  ],
+  "a negative slot": ["(call $state_delete (i32.const -1)) i32.const 0", /slot 4294967295/],
+  "a value that is too long": [
+    "(call $state_set (i32.const 0) (i32.const 0) (i32.const 9)) i32.const 0",
+    /9 bytes; slot 0 has at most 8/,
+  ],
+  "a value outside of its memory": [
+    "(call $state_set (i32.const 0) (i32.const 65535) (i32.const 2)) i32.const 0",
+    /outside of the memory/,
+  ],
+};
+
+for (const [what, [body, detail]] of Object.entries(FAULTS)) {
+  Deno.test(`a policy that asks for ${what} has a fault`, async () => {
+    await using test = await startTestPool();
+    await test.load("bad", counter("{user}", body));
+    const { outcomes } = await ask(test, "bad", of("u"));
+    assert.equal(outcomes[0]?.fault, "abi");
+    assert.match(test.lines.join("\n"), detail);
+  });
+}
+
+Deno.test("a policy sees what it wrote, also that it deleted", async () => {
+  await using test = await startTestPool();
+  await test.load(
+    "turns",
+    counter(
+      "{user}",
+      `(if (call $state_get (i32.const 0)) (then
+        (call $state_delete (i32.const 0))
+        (if (call $state_get (i32.const 0)) (then unreachable))
+        (return (i32.const 1))))
+     (call $state_set (i32.const 0) (i32.const 0) (i32.const 0))
+     (if (i32.eqz (call $state_get (i32.const 0))) (then unreachable))
+     i32.const 0`,
+    ),
+  );
+  const codes = [];
+  for (let time = 0; time < 4; time++) codes.push((await ask(test, "turns", of("u"))).code);
+  assert.deepEqual(codes, [0, 403, 0, 403]);
+});
+
+Deno.test("on the Shield's own thread state is the workers', and what fails there leaves none", async () => {
+  const own = { inline_fuel: 200, inline_modules: ["count", "long"], breaker_failures: 1_000 };
+  await using test = await startTestPool({ policy: own });
+  await test.load("count", teller("{user}"));
+  const judge = async (name: string) => {
+    const request = message([policy(name)], of("u"));
+    const inline = test.pool.evaluateInline(request);
+    const { code } = inline ?? await test.pool.evaluate(request);
+    return [inline !== undefined, code];
+  };
+  assert.deepEqual(await judge("count"), [false, 401]);
+  assert.deepEqual(await judge("count"), [true, 402]);
+  assert.deepEqual(await judge("count"), [true, 403]);
+  assert.equal((await ask(test, "count", of("u"))).code, 404);
+  assert.deepEqual(await judge("count"), [true, 405]);
+});
+
+Deno.test("a stall and a worker that dies free the keys; what was judged before counts", async () => {
+  await using test = await startTestPool({
+    policy: { workers: 2, stall_ms: 2_000, breaker_failures: 1_000 },
+    wedge_ms: 300,
+  });
+  await test.load("count", teller("{user}"));
+  const spins = counter("{user}", `${COUNT} i32.const 0`);
+  await test.load("count-too", spins);
+  assert.equal((await ask(test, "count", of("u"))).code, 401);
+  // Two policies share the chain, and with it the keys of both: the second never comes back.
+  const { pool } = test;
+  await pool.load("wedges", { bytes: unmeteredGuest({ body: SPIN }), instance_fuel: 1 });
+  const lost = await pool.evaluate(message([policy("count"), policy("wedges")], of("u")));
+  // The first policy refuses, so that the second does not run: its verdict counts.
+  assert.equal(lost.code, 402);
+  const wedged = await pool.evaluate(message([policy("count-too"), policy("wedges")], of("u")));
+  assert.ok(["wedge", "stall"].includes(wedged.outcomes.at(-1)?.fault ?? ""));
+  for (;;) {
+    const { outcomes, code } = await ask(test, "count", of("u"));
+    if (outcomes[0]?.fault !== undefined) continue;
+    assert.equal(code, 403);
+    break;
+  }
+});
+
+Deno.test("when there is no room, the value that was written longest ago goes, and is counted", async () => {
+  await using test = await startTestPool({ policy: { state_tenant_entries: 2 } });
+  await test.load("count", teller("{user}"));
+  const next = async (user: string) => (await ask(test, "count", of(user))).code;
+  assert.deepEqual([await next("a"), await next("b"), await next("a")], [401, 401, 402]);
+  assert.deepEqual([await next("c"), await next("a"), await next("b")], [401, 403, 401]);
+  const { body } = await exposition(test.registry);
+  assert.match(body, /^shield_policy_state_entries 2$/m);
+  assert.match(body, /^shield_policy_state_dropped_total 2$/m);
+  assert.match(body, /^shield_policy_state_bytes [3-9]\d\d$/m);
+});
+
+/** Which chain a message passes, of whom it is and by which connection. */
+const sent = fc.record({
+  chain: fc.constantFrom(["user"], ["room"], ["user", "room"], ["room", "user"], ["plain", "user"]),
+  user: fc.nat(4),
+  room: fc.nat(2),
+  connection: fc.nat(9),
+  tenant: fc.constantFrom("acme", "other"),
+});
+
+Deno.test("whatever shares keys on several workers, counters are those of one after another", async () => {
+  await using test = await startTestPool({
+    policy: { workers: 3, fuel_per_second: 1e12, breaker_failures: 1e6 },
+  });
+  await test.load("user", tellerWhenAsked("{user}"));
+  await test.load("room", tellerWhenAsked("{room}"));
+  await test.load("plain", { body: "i32.const 0" });
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(sent, { minLength: 50, maxLength: 250 }), async (all) => {
+      run++;
+      const counts = new Map<string, number>();
+      const key = (tenant: string, name: string, value: number) => `${tenant} ${name} ${value}`;
+      const asked = all.map(({ chain, user, room, connection, tenant }) => {
+        for (const name of chain) {
+          if (name === "plain") continue;
+          const counted = key(tenant, name, name === "user" ? user : room);
+          counts.set(counted, (counts.get(counted) ?? 0) + 1);
+        }
+        const more = { tenant_id: `${tenant}${run}`, connection_id: `c${connection}` };
+        const bindings = chain.map((name) => policy(name));
+        return test.pool.evaluate(message(bindings, of(`u${user}`, `r${room}`, more)));
+      });
+      for (const { allowed } of await Promise.all(asked)) assert.ok(allowed);
+      for (const [counted, count] of counts) {
+        const [tenant, name, value] = counted.split(" ") as [string, string, string];
+        const payload = new TextEncoder().encode("tell");
+        const more = { tenant_id: `${tenant}${run}`, payload };
+        const { code } = await ask(test, name, of(`u${value}`, `r${value}`, more));
+        assert.equal(code, 400 + count + 1, counted);
+      }
+    }),
+    { numRuns: 10 },
+  );
+});

@@ -1,0 +1,163 @@
+/**
+ * How values of keyed state stand in the records of the rings: in requests the holds of a chain's policies
+ * with what is new of them, in replies what was written and read. Bytes at fixed places; their meaning is
+ * `state/key_holds.ts`.
+ */
+import type { SlotValue, ToldValues } from "../state/held_values.ts";
+import type { ChainValues } from "../state/key_holds.ts";
+import type { Records } from "./ring.ts";
+import type { WorkerEntry } from "./ring_message.ts";
+
+/** The length of a value that is not there, and of one that the worker has already. */
+const ABSENT = 0xffff_ffff;
+const KNOWN = 0xffff_fffe;
+const VALUE_HEAD_BYTES = 8;
+
+/** The bytes of what a request carries. */
+export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<ArrayBuffer> {
+  let size_bytes = 8 + ended.length * 4 + values.length * VALUE_HEAD_BYTES;
+  for (const { value } of values) size_bytes += value?.length ?? 0;
+  const bytes = new Uint8Array(size_bytes);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, ended.length, true);
+  view.setUint32(4, values.length, true);
+  let at = 8;
+  for (const hold of ended) {
+    view.setUint32(at, hold, true);
+    at += 4;
+  }
+  for (const { hold, value } of values) {
+    const length = value === undefined ? KNOWN : value === null ? ABSENT : value.length;
+    view.setUint32(at, hold, true);
+    view.setUint32(at + 4, length, true);
+    at += VALUE_HEAD_BYTES;
+    if (value === undefined || value === null) continue;
+    bytes.set(value, at);
+    at += value.length;
+  }
+  return bytes;
+}
+
+/** What a request says: the holds of its slots in order, and what is new. */
+interface ReadRequestState {
+  readonly holds: readonly number[];
+  readonly told: ToldValues;
+}
+
+/** Reads what `encodeRequestState` wrote from `start` on. Throws RangeError when it does not end at `end`. */
+export function decodeRequestState(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): ReadRequestState {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const ended_count = view.getUint32(start, true);
+  const count = view.getUint32(start + 4, true);
+  let at = start + 8;
+  const ended: number[] = [];
+  for (let left = ended_count; left > 0; left--, at += 4) ended.push(view.getUint32(at, true));
+  const holds: number[] = [];
+  const given: [number, Uint8Array | null][] = [];
+  for (let left = count; left > 0; left--) {
+    const hold = view.getUint32(at, true);
+    const length = view.getUint32(at + 4, true);
+    at += VALUE_HEAD_BYTES;
+    holds.push(hold);
+    if (length === KNOWN) continue;
+    if (length === ABSENT) {
+      given.push([hold, null]);
+      continue;
+    }
+    // The records' memory is not kept.
+    given.push([hold, bytes.slice(at, at + length)]);
+    at += length;
+  }
+  if (at !== end) throw new RangeError(`the state of a request has ${end - start} bytes`);
+  return { holds, told: { given, ended } };
+}
+
+/** The same for a chain that runs where it was asked. */
+export function stateInPlace({ values, ended }: ChainValues): ReadRequestState {
+  const given = values.flatMap(({ hold, value }) =>
+    value === undefined ? [] : [[hold, value] as const]
+  );
+  return { holds: values.map(({ hold }) => hold), told: { given, ended } };
+}
+
+/** The chain with the holds of its slots, so many for each policy as `count` says. */
+export function withHolds<T extends WorkerEntry>(
+  chain: readonly T[],
+  count: (entry: T, place: number) => number,
+  { holds }: ReadRequestState,
+): WorkerEntry[] {
+  let at = 0;
+  return chain.map((entry, place) => {
+    const slots = count(entry, place);
+    if (slots === 0) return entry;
+    at += slots;
+    return { ...entry, holds: holds.slice(at - slots, at) };
+  });
+}
+
+const REPLY_VALUE_BYTES = 8;
+
+function putValues(view: DataView, at: number, values: readonly SlotValue[]): number {
+  for (const { place, slot, value } of values) {
+    view.setUint8(at, place);
+    view.setUint8(at + 1, slot);
+    view.setUint32(at + 4, value === null ? ABSENT : value.length, true);
+    at += REPLY_VALUE_BYTES;
+    if (value === null) continue;
+    new Uint8Array(view.buffer).set(value, at);
+    at += value.length;
+  }
+  return at;
+}
+
+/** What a reply tells of state. */
+interface ReplyState {
+  /** What the chain's policies wrote, in order. */
+  readonly written: readonly SlotValue[];
+  /** What they read, where the request asked for it. */
+  readonly read: readonly SlotValue[];
+}
+
+/** The bytes of what a reply tells, the number of them first. */
+export function encodeReplyState({ written, read }: ReplyState): Uint8Array<ArrayBuffer> {
+  let size_bytes = 12;
+  for (const values of [written, read]) {
+    for (const { value } of values) size_bytes += REPLY_VALUE_BYTES + (value?.length ?? 0);
+  }
+  const view = new DataView(new ArrayBuffer(size_bytes));
+  view.setUint32(0, size_bytes, true);
+  view.setUint32(4, written.length, true);
+  view.setUint32(8, read.length, true);
+  putValues(view, putValues(view, 12, written), read);
+  return new Uint8Array(view.buffer);
+}
+
+/** Reads what `encodeReplyState` wrote at `start`; nothing of it is a view. */
+export function decodeReplyState(
+  { view, bytes, start, end }: Pick<Records, "view" | "bytes" | "start" | "end">,
+): ReplyState & { readonly end: number } {
+  const size_bytes = view.getUint32(start, true);
+  if (size_bytes > end - start) {
+    throw new RangeError(`the state of a reply has ${size_bytes} bytes`);
+  }
+  let at = start + 12;
+  const take = (count: number): SlotValue[] => {
+    const values: SlotValue[] = [];
+    for (let left = count; left > 0; left--) {
+      const [place, slot] = [view.getUint8(at), view.getUint8(at + 1)];
+      const length = view.getUint32(at + 4, true);
+      at += REPLY_VALUE_BYTES;
+      const value = length === ABSENT ? null : bytes.slice(at, at + length);
+      at += value?.length ?? 0;
+      values.push({ place, slot, value });
+    }
+    return values;
+  };
+  const written = take(view.getUint32(start + 4, true));
+  const read = take(view.getUint32(start + 8, true));
+  return { written, read, end: start + size_bytes };
+}

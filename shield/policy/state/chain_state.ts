@@ -1,0 +1,48 @@
+/**
+ * The places of the values that the policies of a chain keep for one operation. A place belongs to a policy
+ * of a tenant by name, to its mode and to its module: what is deployed anew under the same name with the
+ * same module goes on with its values, another module begins with none. Pure.
+ */
+import type { EvaluateRequest, PolicyBinding } from "../abi/policy.ts";
+import { filledKey, type StateSlot } from "./declaration.ts";
+import type { StateRef } from "./state_store.ts";
+
+/** The places of one operation. */
+export interface ChainState {
+  /** All of them. */
+  readonly keys: readonly StateRef[];
+  /** Those of each policy that has some, by slot. */
+  readonly slots: ReadonlyMap<PolicyBinding, readonly StateRef[]>;
+  /** The filled key of the first slot: operations with the same one go to the same worker. */
+  readonly first: string;
+}
+
+/**
+ * The places of a request; undefined when none of its policies keeps state. `slotsOf` gives the slots of
+ * the module with that sha256.
+ */
+export function chainState(
+  request: Pick<EvaluateRequest, "tenant_id" | "connection_id" | "chain" | "facts">,
+  slotsOf: (sha256: string) => readonly StateSlot[] | undefined,
+): ChainState | undefined {
+  const { tenant_id, connection_id, chain } = request;
+  let slots: Map<PolicyBinding, readonly StateRef[]> | undefined;
+  const keys: StateRef[] = [];
+  let first = "";
+  for (const binding of chain) {
+    const declared = slotsOf(binding.sha256);
+    if (declared === undefined || declared.length === 0) continue;
+    const source = { tenant_id, connection_id, facts: request.facts() };
+    const { name, mode, sha256 } = binding;
+    const refs = declared.map((slot, at) => {
+      const filled = filledKey(slot, source);
+      if (keys.length + at === 0) first = filled;
+      const place = `${name} ${mode} ${sha256} ${at} ${filled}`;
+      return { tenant_id, place, ttl_ms: slot.ttl_ms };
+    });
+    keys.push(...refs);
+    slots ??= new Map();
+    slots.set(binding, refs);
+  }
+  return slots && { keys, slots, first };
+}

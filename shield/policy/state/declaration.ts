@@ -1,0 +1,160 @@
+/**
+ * What a policy declares of its keyed state: the keys under which values are kept from call to call, how
+ * long, and how large. Reads the JSON of `arqon_state_keys`, and fills a key for one operation. Pure.
+ * Who calls the guest for it is `abi/state_keys.ts`, where values are is `state_store.ts`.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { problemText } from "../../../shared/problem.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+import { asciiLower, NAME_BYTES } from "../abi/host_headers.ts";
+import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
+
+/** The most keys of one policy. */
+const STATE_SLOTS = 4;
+/** The most bytes of one value. */
+const STATE_VALUE_BYTES = 4_096;
+/** The longest time for which a value is kept after it was written, in seconds. */
+const TTL_SECONDS = 86_400;
+/** The most characters of a template. */
+const TEMPLATE_CHARACTERS = 512;
+/** A longer value of a placeholder, in characters, stands in the key by its SHA-256. */
+const FILLED_CHARACTERS = 256;
+
+const Declared = z.array(z.strictObject({
+  key: z.string().min(1).max(TEMPLATE_CHARACTERS),
+  ttl_seconds: z.int().min(1).max(TTL_SECONDS),
+  value_bytes: z.int().min(1).max(STATE_VALUE_BYTES),
+})).max(STATE_SLOTS);
+
+/** The values of an operation that a key can be made of. */
+const FIELDS = ["tenant", "room", "user", "connection", "type"] as const;
+
+/** One placeholder of a template. */
+type Placeholder =
+  | { readonly from: typeof FIELDS[number] }
+  | { readonly from: "claim" | "header"; readonly name: string };
+
+/** One key of a policy's state: a slot, by its place in the declaration. */
+export interface StateSlot {
+  /** The template as declared. */
+  readonly key: string;
+  readonly ttl_ms: number;
+  readonly value_bytes: number;
+  readonly placeholders: readonly Placeholder[];
+}
+
+function refusal(sentence: string): PolicyModuleError {
+  return new PolicyModuleError("state-keys", sentence);
+}
+
+const isField = (text: string): text is typeof FIELDS[number] =>
+  (FIELDS as readonly string[]).includes(text);
+
+/** The placeholder of this text; undefined when there is none like it. */
+function placeholderOf(text: string): Placeholder | undefined {
+  if (isField(text)) return { from: text };
+  const dot = text.indexOf(".");
+  const [from, name] = [text.slice(0, dot), text.slice(dot + 1)];
+  if (dot < 0 || name === "" || new TextEncoder().encode(name).length > NAME_BYTES) {
+    return undefined;
+  }
+  if (from === "claim") return { from, name };
+  return from === "header" ? { from, name: asciiLower(name) } : undefined;
+}
+
+/** The placeholders of a template, in order. Throws `PolicyModuleError`. */
+function placeholdersOf(template: string): Placeholder[] {
+  const found: Placeholder[] = [];
+  const rest = template.replaceAll(/\{([^{}]*)\}/g, (whole, text: string) => {
+    const placeholder = placeholderOf(text);
+    if (placeholder === undefined) {
+      const known = "{tenant} {room} {user} {connection} {type} {claim.NAME} {header.NAME}";
+      throw refusal(`the key ${JSON.stringify(template)} has ${whole}; there are ${known}`);
+    }
+    found.push(placeholder);
+    return "";
+  });
+  if (/[{}]/.test(rest)) throw refusal(`the key ${JSON.stringify(template)} has a brace alone`);
+  return found;
+}
+
+/**
+ * The slots that the JSON of `arqon_state_keys` declares; none for "". Throws `PolicyModuleError` with the reason
+ * `state-keys` when it is no declaration, and says what is wrong and where.
+ */
+export function parseStateKeys(json: string): StateSlot[] {
+  if (json === "") return [];
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw refusal("arqon_state_keys gives no JSON");
+  }
+  const parsed = Declared.safeParse(value);
+  if (!parsed.success) throw refusal(`arqon_state_keys: ${problemText(parsed.error)}`);
+  return parsed.data.map(({ key, ttl_seconds, value_bytes }) => ({
+    key,
+    ttl_ms: ttl_seconds * 1_000,
+    value_bytes,
+    placeholders: placeholdersOf(key),
+  }));
+}
+
+/** What a key is filled from. */
+export type KeySource = Pick<EvaluateRequest, "tenant_id" | "connection_id"> & {
+  readonly facts: PolicyFacts;
+};
+
+/** The Shield's own header of that name; it has each once. */
+function ownHeader({ headers }: PolicyFacts, name: string): string {
+  // The reserved ones come last, and nobody else has such names.
+  for (let at = headers.length - 1; at >= 0; at--) {
+    const [found, value] = headers[at]!;
+    if (found === name) return value;
+  }
+  return "";
+}
+
+/** A claim as the guest would see it. */
+function claimOf({ claims }: PolicyFacts, name: string): string | null {
+  if (!Object.hasOwn(claims, name)) return null;
+  const value = claims[name];
+  return typeof value === "string" ? value : JSON.stringify(value) ?? null;
+}
+
+/** The text of a placeholder; null when the operation has none. */
+function filledBy(placeholder: Placeholder, source: KeySource): string | null {
+  const { facts } = source;
+  switch (placeholder.from) {
+    case "tenant":
+      return source.tenant_id;
+    case "connection":
+      return source.connection_id;
+    case "room":
+    case "user":
+    case "type":
+      return ownHeader(facts, `x-arqon-${placeholder.from}`);
+    case "claim":
+      return claimOf(facts, placeholder.name);
+    case "header":
+      return facts.headers.find(([name]) => asciiLower(name) === placeholder.name)?.[1] ?? null;
+    default:
+      return placeholder satisfies never;
+  }
+}
+
+/** The value, or its hash in a form that no value has. */
+function bounded(text: string | null): string | null | { readonly sha256: string } {
+  if (text === null || text.length <= FILLED_CHARACTERS) return text;
+  return { sha256: createHash("sha256").update(text).digest("hex") };
+}
+
+/**
+ * The key of a slot for one operation: the values of its placeholders as a JSON array, null for one
+ * that the operation does not have. Two operations have the same key exactly when all values are the
+ * same. Headers are those that the operation came with, not those that policies add.
+ */
+export function filledKey({ placeholders }: StateSlot, source: KeySource): string {
+  return JSON.stringify(placeholders.map((one) => bounded(filledBy(one, source))));
+}

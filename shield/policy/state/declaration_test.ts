@@ -1,0 +1,91 @@
+/** What a policy may declare of its state, what is refused and why, and how keys are filled. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+import { filledKey, type KeySource, parseStateKeys } from "./declaration.ts";
+
+const one = (key: string) => JSON.stringify([{ key, ttl_seconds: 60, value_bytes: 16 }]);
+const slotOf = (key: string) => parseStateKeys(one(key))[0]!;
+
+function source(
+  own: Record<string, string> = {},
+  sent: readonly (readonly [string, string])[] = [],
+  claims: Record<string, unknown> = {},
+): KeySource {
+  const headers = [
+    ...sent,
+    ...Object.entries(own).map(([name, value]) => [`x-arqon-${name}`, value] as const),
+  ];
+  return { tenant_id: "acme", connection_id: "c1", facts: { headers, claims } };
+}
+
+Deno.test("each placeholder stands for its value of the operation, null for none", () => {
+  const about = source(
+    { room: "chat-1", user: "u1", type: "chat.said" },
+    [["X-Device", "phone"], ["x-device", "other"]],
+    { plan: "free", level: 3 },
+  );
+  const key = "{tenant}/{room}/{user}/{connection}/{type}/{claim.plan}/{claim.level}" +
+    "/{header.x-DEVICE}/{claim.none}/{header.none}";
+  assert.deepEqual(JSON.parse(filledKey(slotOf(key), about)), [
+    ...["acme", "chat-1", "u1", "c1", "chat.said", "free", "3", "phone"],
+    ...[null, null],
+  ]);
+});
+
+Deno.test("a client's header cannot stand for one of the Shield's own", () => {
+  const forged = source({ user: "u1" }, [["x-other", "u2"]]);
+  assert.equal(filledKey(slotOf("{user}"), forged), '["u1"]');
+});
+
+Deno.test("a long value stands by its hash, so that a key is bounded", () => {
+  const filled = filledKey(slotOf("{header.a}"), source({}, [["a", "x".repeat(10_000)]]));
+  assert.ok(filled.length < 100);
+  const other = filledKey(slotOf("{header.a}"), source({}, [["a", "x".repeat(10_001)]]));
+  assert.notEqual(filled, other);
+});
+
+Deno.test("two operations have the same key exactly when all values are the same", () => {
+  const slot = slotOf("{room}/{header.a}/{user}");
+  const value = fc.string({ maxLength: 3 });
+  fc.assert(fc.property(value, value, value, value, value, value, (...[a, b, c, d, e, f]) => {
+    const filled = (room: string, header: string, user: string) =>
+      filledKey(slot, source({ room, user }, [["a", header]]));
+    const same = a === d && b === e && c === f;
+    assert.equal(filled(a, b, c) === filled(d, e, f), same);
+  }));
+});
+
+const BAD: Readonly<Record<string, string>> = {
+  "no JSON": "[{",
+  "no list": "{}",
+  "five keys": JSON.stringify(Array(5).fill({ key: "a", ttl_seconds: 1, value_bytes: 1 })),
+  "an unknown placeholder": one("{who}"),
+  "a claim without a name": one("{claim.}"),
+  "a brace alone": one("{tenant"),
+  "braces in braces": one("{{tenant}}"),
+  "an empty key": one(""),
+  "no time": JSON.stringify([{ key: "a", value_bytes: 1 }]),
+  "more than a day": JSON.stringify([{ key: "a", ttl_seconds: 86_401, value_bytes: 1 }]),
+  "half a second": JSON.stringify([{ key: "a", ttl_seconds: 0.5, value_bytes: 1 }]),
+  "no room": JSON.stringify([{ key: "a", ttl_seconds: 1, value_bytes: 0 }]),
+  "too much room": JSON.stringify([{ key: "a", ttl_seconds: 1, value_bytes: 4_097 }]),
+  "a field of tomorrow": JSON.stringify([{ key: "a", ttl_seconds: 1, value_bytes: 1, b: 1 }]),
+};
+
+for (const [what, json] of Object.entries(BAD)) {
+  Deno.test(`a declaration with ${what} is refused with a sentence`, () => {
+    assert.throws(() => parseStateKeys(json), (error) => {
+      assert.ok(error instanceof PolicyModuleError);
+      assert.equal(error.reason, "state-keys");
+      assert.ok(error.message.length > 10);
+      return true;
+    });
+  });
+}
+
+Deno.test("up to four keys are accepted, and none", () => {
+  const four = Array(4).fill({ key: "{user}", ttl_seconds: 86_400, value_bytes: 4_096 });
+  assert.equal(parseStateKeys(JSON.stringify(four)).length, 4);
+  assert.deepEqual(parseStateKeys("[]"), []);
+});

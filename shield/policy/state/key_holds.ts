@@ -1,0 +1,255 @@
+/**
+ * Who may use a key of state now: one worker at a time, which runs the calls that share the key one after
+ * another, in the order in which it got them. A call that shares a key with one under way at another worker
+ * waits until that one is done; a call with several keys waits until it may have all of them, and holds none
+ * until then, so that no two wait for each other. Knows no rings and no values but what the store has.
+ */
+import type { SlotValue } from "./held_values.ts";
+import type { StateRef, StateStore } from "./state_store.ts";
+
+/** A value that goes along with a call. */
+export interface HeldValue {
+  /** The number by which the worker knows the key, for as long as it holds it. */
+  readonly hold: number;
+  /** Null: there is none. Undefined: the worker has it, from the call before. */
+  readonly value: Uint8Array | null | undefined;
+}
+
+/** What goes along with the request of a chain. */
+export interface ChainValues {
+  /** The values of all slots of the chain's policies, in order. */
+  readonly values: readonly HeldValue[];
+  /** The holds of this worker that have ended. */
+  readonly ended: readonly number[];
+}
+
+/** A policy of a chain that goes to a worker. */
+interface SlottedEntry {
+  /** The places of its values, by slot; absent without state. */
+  readonly slots?: readonly StateRef[];
+}
+
+/** A call that may have to wait for its keys. */
+export interface KeyUser {
+  /** All keys that it may use; undefined for a call without state. */
+  readonly state: { readonly keys: readonly StateRef[] } | undefined;
+  /** True when nobody waits for it any more. */
+  readonly done: boolean;
+}
+
+/** The hold of one worker on one key. */
+interface Hold {
+  readonly owner: LaneHolds;
+  readonly number: number;
+  /** How many calls with the key are under way. */
+  calls: number;
+}
+
+/** A call at the head of its lane that has to wait. */
+interface Claim {
+  owner: LaneHolds;
+  readonly number: number;
+  readonly keys: readonly string[];
+  readonly since_ms: number;
+}
+
+/** What the holds of a process need. */
+export interface KeyHoldsOptions {
+  readonly store: StateStore;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  /** Called when calls that waited may be able to go; not from within one of these methods' callers. */
+  readonly onFreed: () => void;
+  /** Called with how long a call has waited for its keys. */
+  readonly onWaited: (waited_ms: number) => void;
+}
+
+const nameOf = ({ tenant_id, place }: StateRef): string => `${tenant_id}\n${place}`;
+const NO_KEYS: readonly never[] = [];
+const hasSlots = (chain: readonly SlottedEntry[]): boolean =>
+  chain.some(({ slots }) => slots !== undefined);
+const refsOf = (chain: readonly SlottedEntry[]): StateRef[] =>
+  chain.flatMap(({ slots }) => slots ?? NO_KEYS);
+
+/** Keeps what a chain has written, from now on. */
+export function keepWritten(
+  { store, now }: Pick<KeyHoldsOptions, "store" | "now">,
+  chain: readonly SlottedEntry[],
+  written: readonly SlotValue[],
+): void {
+  for (const { place, slot, value } of written) {
+    const ref = chain[place]?.slots?.[slot];
+    if (ref !== undefined) store.set(ref, value, now());
+  }
+}
+
+/** The holds of all workers on the keys of one process. */
+export class KeyHolds {
+  readonly options: KeyHoldsOptions;
+  readonly held = new Map<string, Hold>();
+  /** The claims on each key, the oldest first. */
+  readonly claimed = new Map<string, Claim[]>();
+  readonly claims = new WeakMap<KeyUser, Claim>();
+  #last_claim = 0;
+  #last_hold = 0;
+
+  constructor(options: KeyHoldsOptions) {
+    this.options = options;
+  }
+
+  /** How many keys some worker holds. */
+  get size(): number {
+    return this.held.size;
+  }
+
+  /** Whether no worker holds any of the keys, and none waits for one: this thread may use them at once. */
+  isFree(keys: readonly StateRef[]): boolean {
+    if (this.held.size === 0 && this.claimed.size === 0) return true;
+    return keys.every((ref) => {
+      const name = nameOf(ref);
+      return !this.held.has(name) && !this.claimed.has(name);
+    });
+  }
+
+  /** The holds of a new worker. */
+  lane(): LaneHolds {
+    return new LaneHolds(this);
+  }
+
+  /** Takes note that a call does not wait any more, whatever became of it. */
+  forget(user: KeyUser): void {
+    const claim = this.claims.get(user);
+    if (claim === undefined) return;
+    this.claims.delete(user);
+    let others = false;
+    for (const name of claim.keys) {
+      const left = this.claimed.get(name)?.filter((one) => one !== claim) ?? [];
+      if (left.length > 0) this.claimed.set(name, left);
+      else this.claimed.delete(name);
+      others ||= left.length > 0;
+    }
+    if (others) this.options.onFreed();
+  }
+
+  /** Takes note that a call has to wait. */
+  claim(user: KeyUser, owner: LaneHolds, keys: readonly string[]): void {
+    const known = this.claims.get(user);
+    if (known !== undefined) {
+      known.owner = owner;
+      return;
+    }
+    const claim = { owner, number: ++this.#last_claim, keys, since_ms: this.options.now() };
+    this.claims.set(user, claim);
+    for (const name of keys) {
+      const before = this.claimed.get(name);
+      if (before === undefined) this.claimed.set(name, [claim]);
+      else before.push(claim);
+    }
+  }
+
+  /** Adds a call to the owner's hold on a key, which begins with it if need be. */
+  hold(name: string, owner: LaneHolds): { readonly hold: Hold; readonly is_new: boolean } {
+    const known = this.held.get(name);
+    if (known !== undefined) {
+      known.calls++;
+      return { hold: known, is_new: false };
+    }
+    // Numbers are compared by one worker only, which has few at a time.
+    this.#last_hold = (this.#last_hold + 1) >>> 0;
+    const hold = { owner, number: this.#last_hold, calls: 1 };
+    this.held.set(name, hold);
+    return { hold, is_new: true };
+  }
+}
+
+/** The holds of one worker. */
+export class LaneHolds {
+  readonly #all: KeyHolds;
+  /** The keys of calls that were taken since `begin`, while others waited for some. */
+  readonly #taken = new Set<string>();
+  /** The holds that ended since they were last told. */
+  #ended: number[] = [];
+
+  constructor(all: KeyHolds) {
+    this.#all = all;
+  }
+
+  /** Begins to take calls: those that share a key with one that is taken may go with it. */
+  begin(): void {
+    this.#taken.clear();
+  }
+
+  /**
+   * Whether a call, the next of its tenant at this worker, may go now. One that may not has a claim from
+   * then on: calls of other workers that come later do not get its keys before it.
+   */
+  mayTake(user: KeyUser): boolean {
+    const all = this.#all;
+    if (user.state === undefined || user.done) return true;
+    const names = user.state.keys.map(nameOf);
+    const own = all.claims.get(user);
+    if (!names.every((name) => this.#mayHave(name, own))) {
+      all.claim(user, this, names);
+      return false;
+    }
+    if (all.claimed.size > 0) { for (const name of names) this.#taken.add(name); }
+    if (own !== undefined) all.options.onWaited(all.options.now() - own.since_ms);
+    all.forget(user);
+    return true;
+  }
+
+  /** Takes the keys of a chain that goes to the worker now; undefined for one without state. */
+  take(chain: readonly SlottedEntry[]): ChainValues | undefined {
+    if (!hasSlots(chain)) return undefined;
+    const { store, now } = this.#all.options;
+    const values = refsOf(chain).map((ref) => {
+      const { hold, is_new } = this.#all.hold(nameOf(ref), this);
+      const value = is_new ? store.get(ref, now()) ?? null : undefined;
+      return { hold: hold.number, value };
+    });
+    const ended = this.#ended;
+    this.#ended = [];
+    return { values, ended };
+  }
+
+  /** Keeps what a chain has written, and gives its keys back. */
+  replied(chain: readonly SlottedEntry[], written: readonly SlotValue[]): void {
+    if (!hasSlots(chain)) return;
+    keepWritten(this.#all.options, chain, written);
+    this.#giveBack(chain);
+  }
+
+  /** Gives back the keys of chains that were lost with their worker; another takes its place. */
+  lost(chains: Iterable<readonly SlottedEntry[]>): void {
+    for (const chain of chains) if (hasSlots(chain)) this.#giveBack(chain);
+    this.#ended = [];
+  }
+
+  /** Gives back the keys of a chain that was not sent after all. */
+  unsent(chain: readonly SlottedEntry[]): void {
+    if (hasSlots(chain)) this.#giveBack(chain);
+  }
+
+  #giveBack(chain: readonly SlottedEntry[]): void {
+    const all = this.#all;
+    let freed = false;
+    for (const ref of refsOf(chain)) {
+      const name = nameOf(ref);
+      const hold = all.held.get(name);
+      if (hold === undefined || --hold.calls > 0) continue;
+      all.held.delete(name);
+      this.#ended.push(hold.number);
+      freed ||= all.claimed.has(name);
+    }
+    if (freed) all.options.onFreed();
+  }
+
+  /** Whether this worker has the key, or may get it before those that wait for it. */
+  #mayHave(name: string, own: Claim | undefined): boolean {
+    const hold = this.#all.held.get(name);
+    if (hold !== undefined && hold.owner !== this) return false;
+    if (this.#taken.has(name)) return true;
+    const [oldest] = this.#all.claimed.get(name) ?? NO_KEYS;
+    return oldest === undefined || oldest === own;
+  }
+}

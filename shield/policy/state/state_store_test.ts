@@ -1,0 +1,101 @@
+/**
+ * What the store of keyed state must not do: keep a value longer than its time, mix tenants, or hold more
+ * than its bounds.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ENTRY_BYTES, type StateLimits, StateStore } from "./state_store.ts";
+
+const ROOMY: StateLimits = {
+  tenant_entries: 1_000,
+  tenant_bytes: 1_000_000,
+  entries: 10_000,
+  bytes: 10_000_000,
+};
+const ref = (place: string, tenant_id = "acme", ttl_ms = 1_000) => ({ tenant_id, place, ttl_ms });
+const bytes = (...values: number[]) => new Uint8Array(values);
+
+Deno.test("a value is there until its time after the last write is over, and not a moment longer", () => {
+  const store = new StateStore(ROOMY);
+  store.set(ref("a"), bytes(1), 0);
+  assert.deepEqual(store.get(ref("a"), 999), bytes(1));
+  store.set(ref("a"), bytes(2), 999);
+  assert.deepEqual(store.get(ref("a"), 1_998), bytes(2));
+  assert.equal(store.get(ref("a"), 1_999), undefined);
+  assert.deepEqual([store.entries, store.bytes], [0, 0]);
+});
+
+Deno.test("two tenants share no value, whatever their keys are called", () => {
+  const store = new StateStore(ROOMY);
+  store.set(ref("a", "acme"), bytes(1), 0);
+  assert.equal(store.get(ref("a", "other"), 0), undefined);
+  store.set(ref("a", "other"), null, 0);
+  assert.deepEqual(store.get(ref("a", "acme"), 0), bytes(1));
+});
+
+Deno.test("where a tenant has no room, its own value that was written longest ago goes", () => {
+  const store = new StateStore({ ...ROOMY, tenant_entries: 2 });
+  store.set(ref("other", "other"), bytes(9), 0);
+  for (const [at, place] of ["a", "b", "a", "c"].entries()) store.set(ref(place), bytes(at), at);
+  assert.equal(store.get(ref("b"), 4), undefined);
+  assert.deepEqual(store.get(ref("a"), 4), bytes(2));
+  assert.deepEqual(store.get(ref("other", "other"), 4), bytes(9));
+  assert.equal(store.dropped, 1);
+});
+
+Deno.test("where the store has no room, a value of the tenant that has most goes", () => {
+  const store = new StateStore({ ...ROOMY, entries: 4 });
+  for (const place of ["a", "b", "c"]) store.set(ref(place, "greedy"), bytes(1), 0);
+  store.set(ref("x", "quiet"), bytes(2), 1);
+  store.set(ref("y", "quiet"), bytes(3), 2);
+  assert.equal(store.get(ref("a", "greedy"), 3), undefined);
+  assert.deepEqual(store.get(ref("x", "quiet"), 3), bytes(2));
+  assert.deepEqual(store.get(ref("y", "quiet"), 3), bytes(3));
+});
+
+Deno.test("sweeping lets go of everything whose time is over, also in a store of many", () => {
+  const store = new StateStore({ ...ROOMY, tenant_entries: 20_000, entries: 40_000 });
+  for (let at = 0; at < 10_000; at++) store.set(ref(`k${at}`, `t${at % 7}`), bytes(1), 0);
+  store.set(ref("young"), bytes(2), 500);
+  for (let sweep = 0; sweep < 4; sweep++) store.sweep(1_000);
+  assert.equal(store.entries, 1);
+  assert.equal(store.bytes, ENTRY_BYTES + "young".length + 1);
+  assert.equal(store.dropped, 0);
+});
+
+Deno.test("whatever is written, read and swept: bounds hold, sums are right, values are the last", () => {
+  const limits = { tenant_entries: 4, tenant_bytes: 900, entries: 7, bytes: 1_500 };
+  const step = fc.record({
+    tenant: fc.constantFrom("a", "b", "c"),
+    place: fc.constantFrom("p", "q", "r", "s", "t", "u"),
+    size: fc.option(fc.nat(300), { nil: null }),
+    wait_ms: fc.nat(400),
+    sweeps: fc.boolean(),
+  });
+  fc.assert(fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+    const store = new StateStore(limits);
+    const model = new Map<string, { value: Uint8Array | null; until_ms: number }>();
+    let now_ms = 0;
+    for (const [at, { tenant, place, size, wait_ms, sweeps }] of steps.entries()) {
+      now_ms += wait_ms;
+      if (sweeps) store.sweep(now_ms);
+      const value = size === null ? null : new Uint8Array(size).fill(at);
+      store.set(ref(place, tenant), value, now_ms);
+      model.set(`${tenant} ${place}`, { value, until_ms: now_ms + 1_000 });
+      let [entries, sum] = [0, 0];
+      for (const [name, { value, until_ms }] of model) {
+        const [tenant = "", place = ""] = name.split(" ");
+        const there = store.get(ref(place, tenant), now_ms);
+        if (there === undefined) continue;
+        assert.ok(value !== null && until_ms > now_ms, "it was deleted, or its time is over");
+        assert.deepEqual(there, value);
+        entries++;
+        sum += ENTRY_BYTES + place.length + there.length;
+      }
+      assert.ok(store.entries <= limits.entries && store.bytes <= limits.bytes);
+      assert.deepEqual([store.entries >= entries, store.bytes >= sum], [true, true]);
+    }
+    store.sweep(now_ms + 1_000);
+    assert.deepEqual([store.entries, store.bytes], [0, 0]);
+  }));
+});
