@@ -1,6 +1,6 @@
 /**
- * A connection as bytes in and bytes out: TCP as the runtime hands it over, or what `tls_stream.ts`
- * makes of a socket of Node's. What the bytes mean is not known here.
+ * A connection as bytes in and bytes out: TCP as the runtime hands it over, `handle_stream.ts`, or what
+ * `tls_stream.ts` makes of a socket of Node's. What the bytes mean is not known here.
  */
 
 /** A connection; `Deno.TcpConn` is one. */
@@ -21,6 +21,39 @@ export interface ByteStream {
   close(): void;
 }
 
+/**
+ * A connection that also hands over by itself what comes. A read that waits is a promise for each
+ * connection, which grows old while the client is silent; waiting this way costs nothing.
+ */
+export interface LiveStream extends ByteStream {
+  /** Hands everything to the sink from now on; `read` and `write` are not to be called any more. */
+  flow(sink: ByteSink): void;
+  /** Hands over nothing more until `resume`; what comes meanwhile waits at the peer. */
+  pause(): void;
+  /** Ends a pause. */
+  resume(): void;
+  /**
+   * Writes all of the bytes, which must not change meanwhile. True: the system has taken them. False:
+   * the sink's `written` is called when it has. One call at a time.
+   */
+  send(bytes: Uint8Array<ArrayBuffer>): boolean;
+}
+
+/** Hears a `LiveStream`. After the stream was closed here it hears nothing. */
+export interface ByteSink {
+  /** Bytes have come: those before `end`, which are only there until this returns. */
+  arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void;
+  /** The bytes of the last `send` that gave false have been taken. */
+  written(): void;
+  /** The last call: the peer has ended, or the connection is broken. */
+  ended(): void;
+}
+
+/** Whether a stream hands over by itself what comes. */
+export function isLive(stream: ByteStream): stream is LiveStream {
+  return "flow" in stream;
+}
+
 /** Writes all of the bytes. Rejects as the stream does. */
 export async function writeAll(
   stream: ByteStream,
@@ -36,4 +69,12 @@ export function closeQuietly(stream: { close(): void }): void {
   } catch {
     // The stream has ended, which is what was asked for.
   }
+}
+
+/** The bytes of both, one behind the other. */
+export function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }

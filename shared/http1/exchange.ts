@@ -7,8 +7,8 @@ import type { Handler } from "../listeners/http_handler.ts";
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
-import { closeQuietly, writeAll } from "./byte_stream.ts";
-import type { ByteStream } from "./byte_stream.ts";
+import { closeQuietly, isLive, writeAll } from "./byte_stream.ts";
+import type { ByteStream, LiveStream } from "./byte_stream.ts";
 import { Inbound } from "./inbound.ts";
 import { endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
 import type { RequestHead } from "./head.ts";
@@ -44,19 +44,15 @@ export interface UpgradeTaker {
    * Runs the connection; `early` are bytes that came behind the request. Never rejects; the stream
    * is closed when it resolves.
    */
-  run(stream: ByteStream, early: Uint8Array<ArrayBuffer>): Promise<void>;
+  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Called in place of `run` when the peer had gone before it could be told. */
   lost(): void;
 }
 
-/**
- * A connection that is no longer HTTP's. It keeps nothing of its request: there may be many of
- * them.
- */
+/** A connection that is no longer HTTP's. It keeps nothing of its request: there may be many. */
 export interface TakenConnection {
-  readonly taker: UpgradeTaker;
-  readonly stream: ByteStream;
-  readonly early: Uint8Array<ArrayBuffer>;
+  /** Lets the taker run, to its end. */
+  run(): Promise<void>;
 }
 
 const offered = new WeakMap<Request, BareUpgrade>();
@@ -133,7 +129,6 @@ class Exchange {
   readonly #remoteAddr: Deno.NetAddr;
   readonly #inbound: Inbound;
   #first = true;
-  /** The upgraded connection, when somebody else has taken it. */
   taken: TakenConnection | undefined;
 
   constructor(context: ExchangeContext, connection: ExchangeConnection) {
@@ -195,7 +190,10 @@ class Exchange {
     const request = toRequest(head, secure, body.done ? null : this.#bodyStream(body, expects));
     let taken: { handshake: Uint8Array<ArrayBuffer>; taker: UpgradeTaker } | undefined;
     const marker = new Response(null);
-    if (body.done && head.headers.some(([name]) => name.toLowerCase() === "upgrade")) {
+    const stream = this.#stream;
+    if (
+      isLive(stream) && body.done && head.headers.some(([name]) => name.toLowerCase() === "upgrade")
+    ) {
       offered.set(request, {
         response: marker,
         take: (handshake, taker) => void (taken = { handshake, taker }),
@@ -210,17 +208,17 @@ class Exchange {
       response = new Response(null, { status: 500 });
     }
     try {
-      if (response === marker && taken !== undefined) {
+      if (response === marker && taken !== undefined && isLive(stream)) {
         const { handshake, taker } = taken;
         // The connection has shown a token; the taker bounds what it may do from here on.
         this.#context.arrivals.remove(this.#arrival);
         try {
-          await writeAll(this.#stream, handshake);
+          await writeAll(stream, handshake);
         } catch (error) {
           taker.lost();
           throw error;
         }
-        this.taken = { taker, stream: this.#stream, early: this.#inbound.release() };
+        this.taken = takenBy(taker, stream, this.#inbound.release());
         return false;
       }
       if (response.status < 400) arrivals.know(this.#arrival);
@@ -327,6 +325,10 @@ class Exchange {
     }
   }
 }
+
+const takenBy = (taker: UpgradeTaker, ...args: Parameters<UpgradeTaker["run"]>) => ({
+  run: () => taker.run(...args),
+});
 
 function toRequest(
   { method, target, host, headers }: RequestHead,

@@ -1,6 +1,6 @@
 /**
  * The listener of every port. It bounds the connections that have shown no token yet, and reads
- * what a trusted proxy says. Accepting is `door.ts` and `tls_door.ts`; HTTP is `exchange.ts`, or
+ * what a trusted proxy says. Accepting is `door.ts`, `plain_door.ts` and `tls_door.ts`; HTTP is `exchange.ts`, or
  * `runtime_exchange.ts` where the runtime's WebSockets are wanted.
  */
 import type { Logger } from "../logs/log.ts";
@@ -16,6 +16,7 @@ import type { FileReserve } from "./file_reserve.ts";
 import type { Handler } from "../listeners/http_handler.ts";
 import { NOTHING } from "./inbound.ts";
 import { lookAtSockets } from "../turns/next_turn.ts";
+import { openHandleDoor } from "./plain_door.ts";
 import { readProxyHeader } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
@@ -100,9 +101,12 @@ const GONE_MS = 30_000;
  */
 export async function listenBare(options: BareListenOptions): Promise<BareListener> {
   const { tls, http } = options;
-  if (tls === undefined || http === "runtime") return listenPlain(options);
+  if (http === "runtime") return listenPlain(options);
   const listening = new Listening(options);
-  return listening.opened(await openTlsDoor(listening.doorOptions(), tls));
+  const where = listening.doorOptions();
+  return listening.opened(
+    await (tls === undefined ? openHandleDoor(where) : openTlsDoor(where, tls)),
+  );
 }
 
 /** Opens a listener without TLS of our own, at once. Throws the runtime's own error. */
@@ -284,5 +288,5 @@ class Listening implements BareListener {
 }
 
 function run(taken: TakenConnection | undefined): Promise<void> | undefined {
-  return taken?.taker.run(taken.stream, taken.early);
+  return taken?.run();
 }

@@ -1,9 +1,10 @@
 /**
  * The handle below a socket or a server of `node:net` and `node:tls`: Node and Deno both keep it
  * under `_handle`, undocumented. Every use of it by our own listener goes through here, with its
- * reason. `tls_door_test.ts` fails when a Deno has it otherwise.
+ * reason. `tls_door_test.ts` and `handle_stream_test.ts` fail when a Deno has it otherwise.
  */
 import type { Server, Socket } from "node:net";
+import process from "node:process";
 
 /** The part of a handle that is used. Returned numbers are 0, or an error. */
 export interface NodeHandle {
@@ -16,12 +17,73 @@ export interface NodeHandle {
    * Writes the bytes, which are copied; one call at a time. `oncomplete` is called once the system
    * has taken them.
    */
-  writeBuffer(request: { oncomplete: (problem: number) => void }, bytes: Uint8Array): number;
+  writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
   /** Listens, for a server; also when it listens already. */
   listen(backlog: number): number;
 }
 
+/** What is told when a write is done: the problem or 0, and the handle. */
+export interface WriteRequest {
+  readonly oncomplete: (problem: number, handle: NodeHandle) => void;
+}
+
+/**
+ * The handle of a TCP connection without a socket, for connections by the thousand: a socket of
+ * `node:net` takes 3 KB more, and nearly a KB of it are objects that the collector has to mark.
+ */
+export interface TcpHandle extends NodeHandle {
+  /** Reads into these bytes from now on; then `onread` gets no bytes, and `readCount` says how many. */
+  useUserBuffer(buffer: Uint8Array): void;
+  /** Ends the writing side once everything is written. */
+  shutdown(request: { readonly oncomplete: () => void }): number;
+  setNoDelay(on: boolean): number;
+  /** Writes who the peer is into the object. */
+  getpeername(peer: { address?: string; port?: number }): number;
+  close(): void;
+}
+
+interface ListeningHandle extends NodeHandle {
+  readonly constructor: new (kind: number) => TcpHandle;
+  onconnection: (problem: number) => void;
+  accept(handle: TcpHandle): number;
+}
+
+/** The kind of a handle that is no server's. */
+const SOCKET = 0;
+
 /** The handle of a socket or server; null once it is closed. */
 export function handleOf(socket: Socket | Server): NodeHandle | null {
   return (socket as unknown as { readonly _handle: NodeHandle | null })._handle;
+}
+
+/** Hands over the server's connections as bare handles from now on, in place of sockets. */
+export function acceptHandles(server: Server, onHandle: (handle: TcpHandle) => void): void {
+  const listening = handleOf(server) as ListeningHandle;
+  const { constructor: Tcp } = listening;
+  listening.onconnection = (problem) => {
+    if (problem !== 0) return;
+    const handle = new Tcp(SOCKET);
+    if (listening.accept(handle) === 0) onHandle(handle);
+    else handle.close();
+  };
+}
+
+interface StreamBinding {
+  readonly streamBaseState: Int32Array;
+  readonly kReadBytesOrError: number;
+  readonly kLastWriteWasAsync: number;
+}
+
+/** What handles say of their last call besides what they return. */
+const { streamBaseState, kReadBytesOrError, kLastWriteWasAsync } =
+  (process as unknown as { binding(name: string): StreamBinding }).binding("stream_wrap");
+
+/** Within `onread`: how many bytes have come; less than 0 at the end. */
+export function readCount(): number {
+  return streamBaseState[kReadBytesOrError] as number;
+}
+
+/** Behind `writeBuffer`: whether the system has taken only a part yet, and `oncomplete` will be called. */
+export function isWriting(): boolean {
+  return streamBaseState[kLastWriteWasAsync] !== 0;
 }

@@ -7,7 +7,6 @@ import type { Arrival } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
-import { NOTHING } from "./inbound.ts";
 import { NO_TURN } from "../turns/turns.ts";
 
 /** One request, as `Deno.serveHttp` gives it. */
@@ -85,7 +84,7 @@ export async function serveByRuntime(
       if (arrival.stranger) await turns.later();
       if (arrival.ended) break;
       const taken = await answer(context, arrival, event, remoteAddr);
-      if (taken !== undefined) return { taker: taken, stream, early: NOTHING };
+      if (taken !== undefined) return taken;
       turn = await turns.next(turn);
     }
     closeQuietly(http);
@@ -102,7 +101,7 @@ async function answer(
   arrival: Arrival,
   event: RequestEvent,
   peer: Deno.NetAddr,
-): Promise<UpgradeTaker | undefined> {
+): Promise<TakenConnection | undefined> {
   const { arrivals, handler, isClosing, clientOf } = context;
   const { request } = event;
   const remoteAddr = clientOf(peer, (name) => valuesOf(request, name));
@@ -136,7 +135,7 @@ async function answer(
 }
 
 /** A WebSocket of the runtime, whose listener must know how long it is there. */
-class RuntimeSocket implements RuntimeUpgrade, UpgradeTaker {
+class RuntimeSocket implements RuntimeUpgrade, TakenConnection {
   #taker: Pick<UpgradeTaker, "lost"> | undefined;
   readonly #over = Promise.withResolvers<void>();
 

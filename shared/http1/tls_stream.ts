@@ -1,12 +1,13 @@
 /**
- * TLS on a socket of `node:net`, as a `ByteStream`. `node:tls` makes and ends it; bytes go by the
+ * TLS on a socket of `node:net`, as a `LiveStream`. `node:tls` makes and ends it; bytes go by the
  * handle below its streams. The streams would cost each message as much as TLS itself, and go on
  * reading when nobody asks. Accepting is `tls_door.ts`.
  */
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { SecureContext } from "node:tls";
-import type { ByteStream } from "./byte_stream.ts";
+import { joined } from "./byte_stream.ts";
+import type { ByteSink, LiveStream } from "./byte_stream.ts";
 import { handleOf } from "./node_handle.ts";
 import type { NodeHandle } from "./node_handle.ts";
 import { Turns } from "../turns/turns.ts";
@@ -18,7 +19,7 @@ import { Turns } from "../turns/turns.ts";
 export async function secureStream(
   tcp: Socket,
   secureContext: SecureContext,
-): Promise<ByteStream> {
+): Promise<LiveStream> {
   // The connection was ended for a bound while it waited for its turn.
   if (tcp.destroyed) throw new Error("the connection has ended");
   const socket = new TLSSocket(tcp, { isServer: true, secureContext });
@@ -39,12 +40,14 @@ interface Reader {
  */
 const ends = new Turns(16);
 
-class TlsStream implements ByteStream {
+class TlsStream implements LiveStream {
   /** Resolves when the handshake is done. */
   readonly secured: Promise<void>;
   readonly #socket: TLSSocket;
   /** The socket below TLS. */
   readonly #tcp: Socket;
+  #sink: ByteSink | undefined;
+  #paused = false;
   #reader: Reader | undefined;
   #writer: ((error: Error) => void) | undefined;
   /** Bytes that have come and were not asked for yet; nothing more is read meanwhile. */
@@ -112,6 +115,31 @@ class TlsStream implements ByteStream {
     });
   }
 
+  flow(sink: ByteSink): void {
+    this.#sink = sink;
+    if (!this.#paused) this.resume();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    handleOf(this.#tcp)?.readStop();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    const rest = this.#rest;
+    this.#rest = undefined;
+    if (rest !== undefined) this.#take(rest);
+    if (this.#paused) return;
+    if (this.#ended || this.#error !== undefined) this.#tellEnd();
+    else handleOf(this.#tcp)?.readStart();
+  }
+
+  send(bytes: Uint8Array<ArrayBuffer>): boolean {
+    this.write(bytes).then(() => this.#sink?.written(), () => this.#tellEnd());
+    return false;
+  }
+
   closeWrite(): Promise<void> {
     return new Promise((resolve) => this.#socket.end(() => resolve()));
   }
@@ -122,6 +150,7 @@ class TlsStream implements ByteStream {
     // and to which nothing was written since, hears no end.
     const hears = !this.#ended || this.#answered;
     const now = !hears || this.#writer !== undefined;
+    this.#sink = undefined;
     this.#break(new Error("the connection was closed here"));
     // TLS tells the peer that nothing was cut off.
     if (!now) socket.end();
@@ -131,8 +160,19 @@ class TlsStream implements ByteStream {
   #take(bytes: Uint8Array<ArrayBuffer>): void {
     const reader = this.#reader;
     this.#reader = undefined;
-    if (reader === undefined) this.#keep(bytes);
-    else reader.resolve(this.#give(bytes, reader.into));
+    if (reader !== undefined) reader.resolve(this.#give(bytes, reader.into));
+    else if (this.#sink === undefined || this.#paused) this.#keep(bytes);
+    else this.#hand(this.#sink, bytes);
+  }
+
+  /** Hands bytes to the sink. One that throws has a bug, which must not end the process. */
+  #hand(sink: ByteSink, bytes: Uint8Array<ArrayBuffer>): void {
+    try {
+      sink.arrived(bytes, bytes.length);
+    } catch {
+      this.close();
+      sink.ended();
+    }
   }
 
   #give(bytes: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number {
@@ -155,6 +195,14 @@ class TlsStream implements ByteStream {
     this.#ended = true;
     this.#reader?.resolve(null);
     this.#reader = undefined;
+    this.#tellEnd();
+  }
+
+  #tellEnd(): void {
+    if (this.#paused) return;
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.ended();
   }
 
   #break(error: Error): void {
@@ -163,12 +211,6 @@ class TlsStream implements ByteStream {
     this.#reader = undefined;
     this.#writer?.(error);
     this.#writer = undefined;
+    this.#tellEnd();
   }
-}
-
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
 }

@@ -14,8 +14,9 @@ export function ownSockets(options: SocketOptions): SocketServer {
   const shared = new OwnShared(options);
   return {
     implementation: "own",
-    // Each socket has one buffer, and nothing waits besides.
-    waiting_bytes: 0,
+    get waiting_bytes() {
+      return shared.waiting_bytes;
+    },
     upgrade(request, protocol): Upgraded {
       requireHandshake(request);
       const upgrade = takeBareUpgrade(request);

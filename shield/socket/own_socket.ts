@@ -4,7 +4,7 @@
  * `frame_reader.ts` and `frame_head.ts`.
  */
 import { closeQuietly } from "../../shared/http1/byte_stream.ts";
-import type { ByteStream } from "../../shared/http1/byte_stream.ts";
+import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
 import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
 import { BROKEN, CLOSE_MS, CLOSING_READ_MS, PING_LOST, restOf, TOO_LONG } from "./client_socket.ts";
 import type { ClientSocket, SocketEvents } from "./client_socket.ts";
@@ -19,25 +19,27 @@ import type { WireMember, WireRun } from "./wire_turn.ts";
 
 /** How long a peer that broke the protocol has to read so, in ms; otherwise as `CLOSE_MS`. */
 const FAILED_MS = 1_000;
-/** The small read buffer: an idle connection needs little, and nearly all its memory is this. */
-const SMALL_READ_BYTES = 1_024;
+/** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
+const PIECE_BYTES = 65_536;
 /** A peer that does not read gets no answers to its pings above this backlog, in bytes. */
 const PONG_BACKLOG_BYTES = 65_536;
 const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
 const NOTHING = new Uint8Array(0);
 
 /** One client's socket. Its events begin when it `run`s. */
-export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, UpgradeTaker {
+export class OwnSocket
+  implements ClientSocket, FrameSink, WireMember, Beating, UpgradeTaker, ByteSink {
   readonly #shared: OwnShared;
   readonly #reader: FrameReader;
   /** The window of the client's decompressor, in bits; 0: messages are not compressed. */
   readonly #window_bits: number;
   #events: SocketEvents | undefined;
   /** The connection; undefined before the handshake was sent, and after the end. */
-  #stream: ByteStream | undefined;
+  #stream: LiveStream | undefined;
   /** Frames that no write has taken yet. */
   #run: WireRun | undefined;
-  #writing_bytes = 0;
+  /** What is being written: its first piece is with the stream. */
+  #writing: Uint8Array<ArrayBuffer> | undefined;
   #awaits_turn = false;
   /** A close frame was sent, or was to be: nothing follows it. */
   #closing = false;
@@ -51,6 +53,8 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   #frames_of_turn = 0;
   #bytes_of_turn = 0;
   #resting_until_ms = 0;
+  /** Tells that the connection is over; undefined before it runs, and once it is. */
+  #onOver: (() => void) | undefined;
   /** Ends a pause. */
   #wake: (() => void) | undefined;
   #pinged = false;
@@ -59,12 +63,11 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   constructor(shared: OwnShared, window_bits: number) {
     this.#shared = shared;
     this.#window_bits = window_bits;
-    const { max_message_bytes } = shared.options;
-    this.#reader = new FrameReader(this, max_message_bytes, window_bits > 0);
+    this.#reader = new FrameReader(this, shared.options.max_message_bytes, window_bits > 0);
   }
 
   get bufferedAmount(): number {
-    return this.#stream === undefined ? 0 : this.#writing_bytes + (this.#run?.bytes ?? 0);
+    return this.#stream === undefined ? 0 : (this.#writing?.length ?? 0) + (this.#run?.bytes ?? 0);
   }
 
   get unfinished_bytes(): number {
@@ -80,7 +83,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     const { turn, options: { deflate } } = this.#shared;
     const compresses = this.#window_bits > 0 && frame.length >= (deflate?.from_bytes ?? 0);
     if (compresses) this.#push(turn.compressedFrameOf(frame, this.#window_bits));
-    else this.#push(this.#writing_bytes > 0 ? turn.keptFrameOf(frame) : turn.frameOf(frame));
+    else this.#push(this.#writing !== undefined ? turn.keptFrameOf(frame) : turn.frameOf(frame));
   }
 
   close(code: number, reason: string): void {
@@ -112,68 +115,45 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   }
 
   /** The life of the socket, from its handshake to its end. Never rejects. */
-  async run(stream: ByteStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
-    const events = this.#events as SocketEvents;
-    const { heartbeat } = this.#shared;
+  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
+    const over = new Promise<void>((resolve) => this.#onOver = resolve);
     this.#stream = stream;
     this.heard_ms = performance.now();
-    heartbeat.add(this);
-    let buffer: Uint8Array<ArrayBuffer> | undefined;
-    try {
-      events.opened();
-      if (this.#run !== undefined && this.#writing_bytes === 0) this.#flush();
-      await this.#take(early, early.length);
-      const small = new Uint8Array(SMALL_READ_BYTES);
-      buffer = small;
-      for (;;) {
-        const count = await stream.read(buffer);
-        if (count === null) break;
-        this.heard_ms = performance.now();
-        this.#pinged = false;
-        const pause = this.#take(buffer, count);
-        if (pause !== undefined) await pause;
-        buffer = this.#bufferAfter(buffer, count === buffer.length, small);
-        // Whatever the peer sends before its answer to our close frame is read slowly.
-        if (this.#closing && !this.#peer_done) await this.#pause(CLOSING_READ_MS);
-      }
-    } catch {
-      // The connection was cut off by either side.
-    }
-    if (buffer !== undefined) this.#shared.giveLarge(buffer);
-    heartbeat.delete(this);
-    await this.#shared.ends.later();
-    clearTimeout(this.#timer);
-    this.#stream = this.#run = undefined;
-    closeQuietly(stream);
-    events.closed(this.#code ?? BROKEN);
+    this.#shared.heartbeat.add(this);
+    this.#events?.opened();
+    if (this.#writing === undefined) this.#flush();
+    if (early.length > 0) this.arrived(early, early.length);
+    this.#stream?.flow(this);
+    return over;
   }
 
-  /** The buffer for the next read: a large one while reads fill it, else a small one. */
-  #bufferAfter(
-    buffer: Uint8Array<ArrayBuffer>,
-    full: boolean,
-    small: Uint8Array<ArrayBuffer>,
-  ): Uint8Array<ArrayBuffer> {
-    if (full) return buffer === small ? this.#shared.takeLarge() : buffer;
-    this.#shared.giveLarge(buffer);
-    return small;
-  }
-
-  /** Reads up to `end`; a promise where others have their turn, or this connection has to rest. */
-  #take(bytes: Uint8Array<ArrayBuffer>, end: number): Promise<void> | undefined {
+  arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void {
+    this.heard_ms = performance.now();
+    this.#pinged = false;
     this.#bytes_of_turn += end;
     const at = this.#reader.read(bytes, 0, end);
-    return this.pauses ? this.#takeRest(bytes, at, end) : undefined;
+    if (!this.pauses && !this.#lingers()) return;
+    this.#stream?.pause();
+    this.#goOnLater(bytes.slice(at, end)).catch(() => this.#destroy());
   }
 
-  /** Waits, and goes on with what was not read yet. */
-  async #takeRest(bytes: Uint8Array<ArrayBuffer>, from: number, end: number): Promise<void> {
-    for (let at = from;;) {
+  /** Waits, goes on with what was not read yet, and then lets more come. */
+  async #goOnLater(rest: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.#shared.waiting_bytes += rest.length;
+    for (let at = 0; this.#stream !== undefined;) {
       if (this.#rests()) await this.#sleep();
       else if (this.#isOverTurn()) await this.#giveWay();
-      if (at >= end || this.#reader.ended) return;
-      at = this.#reader.read(bytes, at, end);
+      if (at >= rest.length || this.#reader.ended) break;
+      at = this.#reader.read(rest, at, rest.length);
     }
+    this.#shared.waiting_bytes -= rest.length;
+    if (this.#lingers()) await this.#pause(CLOSING_READ_MS);
+    this.#stream?.resume();
+  }
+
+  /** Whether the peer has yet to answer our close frame: what it sends before that is read slowly. */
+  #lingers(): boolean {
+    return this.#closing && !this.#peer_done;
   }
 
   get pauses(): boolean {
@@ -278,7 +258,6 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     this.#endWithin(FAILED_MS);
   }
 
-  /** Sends a ping for the heartbeat. */
   sendPing(): void {
     if (this.#pinged || this.#closing) return;
     this.#pinged = true;
@@ -288,42 +267,46 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   giveUp(): void {
     this.#code ??= PING_LOST;
     this.close(GOING_AWAY, "No response from ping frame.");
-    // The end comes after the time that the close frame needs to leave; a peer that is gone answers no
-    // close.
+    // Once the close frame has left: a peer that is gone answers none.
     setTimeout(() => this.#destroy(), 0);
   }
 
   #push(frame: Uint8Array<ArrayBuffer>): void {
     const { turn } = this.#shared;
     this.#run = turn.extend(this.#run, frame);
-    if (this.#awaits_turn || this.#writing_bytes > 0) return;
+    if (this.#awaits_turn || this.#writing !== undefined) return;
     this.#awaits_turn = true;
     turn.add(this);
   }
 
   endTurn(): void {
     this.#awaits_turn = false;
-    if (this.#writing_bytes === 0) this.#flush();
+    if (this.#writing === undefined) this.#flush();
   }
 
   /** Writes what waits, and then what has come to wait meanwhile. */
   #flush(): void {
-    const run = this.#run;
-    const stream = this.#stream;
-    if (run === undefined || stream === undefined) return;
-    this.#run = undefined;
-    const bytes = run.whole();
-    this.#writing_bytes = bytes.length;
-    this.#write(stream, bytes);
+    for (let stream; (stream = this.#stream) !== undefined;) {
+      if (this.#writing === undefined) {
+        this.#writing = this.#run?.whole();
+        this.#run = undefined;
+      }
+      const bytes = this.#writing;
+      if (bytes === undefined) break;
+      if (!stream.send(bytes.length > PIECE_BYTES ? bytes.subarray(0, PIECE_BYTES) : bytes)) return;
+      this.#takeOff(bytes);
+    }
+    if (this.#peer_done) this.#finish();
   }
 
-  #write(stream: ByteStream, bytes: Uint8Array<ArrayBuffer>): void {
-    stream.write(bytes).then((count) => {
-      this.#writing_bytes -= count;
-      if (count < bytes.length) return this.#write(stream, bytes.subarray(count));
-      if (this.#run !== undefined) this.#flush();
-      else if (this.#peer_done) this.#finish();
-    }, () => this.#destroy());
+  /** Leaves out of what is being written the piece that the system has. */
+  #takeOff(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#writing = bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
+  }
+
+  written(): void {
+    if (this.#writing !== undefined) this.#takeOff(this.#writing);
+    this.#flush();
   }
 
   /** Ends the connection, as a server does when its close frame has left (RFC 6455, 7.1.1). */
@@ -345,5 +328,23 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     this.#stream = undefined;
     this.#wake?.();
     if (stream !== undefined) closeQuietly(stream);
+    this.ended();
+  }
+
+  /** Tells the end once, when this socket has its turn. */
+  ended(): void {
+    const onOver = this.#onOver;
+    this.#onOver = undefined;
+    if (onOver === undefined) return;
+    const { heartbeat, ends } = this.#shared;
+    heartbeat.delete(this);
+    ends.wait(() => {
+      clearTimeout(this.#timer);
+      const stream = this.#stream;
+      this.#stream = this.#run = this.#writing = undefined;
+      if (stream !== undefined) closeQuietly(stream);
+      this.#events?.closed(this.#code ?? BROKEN);
+      onOver();
+    });
   }
 }

@@ -1,0 +1,200 @@
+/**
+ * TCP by the bare handle of the runtime, as a `LiveStream`: no socket, no promise for a read that waits,
+ * and one buffer for all connections. TLS is `tls_stream.ts`; accepting is `plain_door.ts`.
+ */
+import { joined } from "./byte_stream.ts";
+import type { ByteSink, LiveStream } from "./byte_stream.ts";
+import { isWriting, readCount } from "./node_handle.ts";
+import type { TcpHandle } from "./node_handle.ts";
+
+/** Where every connection's bytes arrive; they are handed on, or copied, before the next ones come. */
+const ARRIVING = new Uint8Array(65_536);
+
+interface Reader {
+  readonly into: Uint8Array<ArrayBuffer>;
+  readonly resolve: (count: number | null) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Writer {
+  readonly resolve: (count: number) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A handle and the stream on it. */
+interface Owned extends TcpHandle {
+  stream: HandleStream;
+}
+
+/** One accepted connection. A connection that breaks reads as one that ended. */
+export class HandleStream implements LiveStream {
+  readonly #handle: TcpHandle;
+  #sink: ByteSink | undefined;
+  #reader: Reader | undefined;
+  #writer: Writer | undefined;
+  /** What is being written: the system reads it until it has taken all. */
+  #writing: Uint8Array<ArrayBuffer> | undefined;
+  /** Bytes that have come and were not asked for yet; nothing more is read meanwhile. */
+  #rest: Uint8Array<ArrayBuffer> | undefined;
+  #paused = false;
+  #ended = false;
+  #closed = false;
+
+  constructor(handle: TcpHandle) {
+    this.#handle = handle;
+    (handle as Owned).stream = this;
+    handle.useUserBuffer(ARRIVING);
+    handle.onread = HandleStream.#onRead;
+  }
+
+  read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
+    const rest = this.#rest;
+    if (rest !== undefined) {
+      this.#rest = undefined;
+      return Promise.resolve(this.#give(rest, rest.length, into));
+    }
+    if (this.#ended) return Promise.resolve(null);
+    if (this.#closed) return Promise.reject(closedHere());
+    return new Promise((resolve, reject) => {
+      this.#reader = { into, resolve, reject };
+      if (this.#handle.readStart() !== 0) this.#end();
+    });
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(closedHere());
+      this.#writer = { resolve, reject };
+      if (this.#write(bytes)) this.#taken(0, bytes.length);
+    });
+  }
+
+  flow(sink: ByteSink): void {
+    this.#sink = sink;
+    if (!this.#paused) this.resume();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    if (!this.#closed) this.#handle.readStop();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    const rest = this.#rest;
+    if (rest !== undefined) {
+      this.#rest = undefined;
+      this.#hand(rest, rest.length);
+    }
+    if (this.#paused || this.#closed) return;
+    if (this.#ended || this.#handle.readStart() !== 0) this.#end();
+  }
+
+  send(bytes: Uint8Array<ArrayBuffer>): boolean {
+    return this.#write(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    return new Promise((resolve) => {
+      const problem = this.#closed ? 1 : this.#handle.shutdown({ oncomplete: resolve });
+      if (problem !== 0) resolve();
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#sink = this.#rest = undefined;
+    this.#handle.close();
+    this.#reader?.reject(closedHere());
+    this.#writer?.reject(closedHere());
+    this.#reader = this.#writer = undefined;
+  }
+
+  static #onRead(this: unknown): void {
+    const { stream } = this as Owned;
+    const count = readCount();
+    if (count > 0) stream.#arrived(count);
+    else stream.#end();
+  }
+
+  /** One request for all writes: it is told which handle has written. */
+  static readonly #request = {
+    oncomplete: (problem: number, handle: unknown) => (handle as Owned).stream.#taken(problem),
+  };
+
+  #arrived(count: number): void {
+    const reader = this.#reader;
+    if (reader !== undefined) {
+      this.#reader = undefined;
+      reader.resolve(this.#give(ARRIVING, count, reader.into));
+    } else if (this.#sink !== undefined && !this.#paused) {
+      this.#hand(ARRIVING, count);
+    } else {
+      this.#keep(ARRIVING.slice(0, count));
+    }
+  }
+
+  /** Hands bytes to the sink. One that throws has a bug, which must not end the process. */
+  #hand(bytes: Uint8Array<ArrayBuffer>, count: number): void {
+    const sink = this.#sink;
+    try {
+      sink?.arrived(bytes, count);
+    } catch {
+      this.close();
+      sink?.ended();
+    }
+  }
+
+  #give(bytes: Uint8Array<ArrayBuffer>, count: number, into: Uint8Array<ArrayBuffer>): number {
+    const given = Math.min(count, into.length);
+    into.set(bytes.subarray(0, given));
+    if (given < count) this.#keep(bytes.slice(given, count));
+    return given;
+  }
+
+  /** Keeps bytes for a later read; until then the system keeps what follows. */
+  #keep(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#rest = this.#rest === undefined ? bytes : joined(this.#rest, bytes);
+    if (!this.#closed) this.#handle.readStop();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#reader?.resolve(null);
+    this.#reader = undefined;
+    if (this.#paused) return;
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.ended();
+  }
+
+  /** True when all is written. */
+  #write(bytes: Uint8Array<ArrayBuffer>): boolean {
+    this.#writing = bytes;
+    const problem = this.#handle.writeBuffer(HandleStream.#request, bytes);
+    if (problem === 0 && isWriting()) return false;
+    this.#writing = undefined;
+    if (problem === 0) return true;
+    // In a turn of its own: the caller knows of this write only when it returns.
+    queueMicrotask(() => this.#taken(problem));
+    return false;
+  }
+
+  #taken(problem: number, count: number = this.#writing?.length ?? 0): void {
+    this.#writing = undefined;
+    // Closing ends writes by itself, and says so.
+    if (this.#closed) return;
+    const writer = this.#writer;
+    this.#writer = undefined;
+    if (problem === 0) {
+      writer?.resolve(count);
+      if (writer === undefined) this.#sink?.written();
+    } else {
+      writer?.reject(new Error(`the connection broke (${problem})`));
+      if (writer === undefined) this.#end();
+    }
+  }
+}
+
+const closedHere = () => new Error("the connection was closed here");

@@ -1,0 +1,184 @@
+/** Streams that hand over by themselves what comes, over TCP and over TLS: pauses, writes and ends. */
+import assert from "node:assert/strict";
+import { testCertificate } from "../listeners/testing/certificate.ts";
+import type { TlsPair } from "../listeners/tls_reload.ts";
+import { until } from "../testing/until.ts";
+import type { ByteSink, LiveStream } from "./byte_stream.ts";
+import { takeBareUpgrade } from "./exchange.ts";
+import { listenBare } from "./listener.ts";
+
+const HOST = "127.0.0.1";
+const TLS = await testCertificate();
+const MS = 60_000;
+const LIMITS = {
+  ...{ strangers: 100, strangers_per_address: 100, descriptors: 1_000 },
+  ...{ head_ms: MS, body_ms: MS, idle_ms: MS, answer_ms: MS },
+};
+const UPGRADE = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
+
+/** What the sink of one connection has heard, and its stream. */
+class Heard implements ByteSink {
+  readonly stream: LiveStream;
+  bytes = 0;
+  writes = 0;
+  ends = 0;
+  onArrived: (bytes: Uint8Array) => void = () => {};
+
+  constructor(stream: LiveStream) {
+    this.stream = stream;
+  }
+
+  arrived(bytes: Uint8Array, end: number): void {
+    this.bytes += end;
+    this.onArrived(bytes.subarray(0, end));
+  }
+
+  written(): void {
+    this.writes++;
+  }
+
+  ended(): void {
+    this.ends++;
+  }
+}
+
+/** A client, and what the server hears of it. */
+interface Pair extends AsyncDisposable {
+  readonly conn: Deno.Conn;
+  readonly heard: Heard;
+}
+
+async function connect(tls: TlsPair | undefined): Promise<Pair> {
+  const { promise, resolve } = Promise.withResolvers<Heard>();
+  const over = Promise.withResolvers<void>();
+  const listener = await listenBare({
+    ...{ host: HOST, port: 0, tls, limits: LIMITS },
+    onGone() {},
+    handler(request) {
+      const upgrade = takeBareUpgrade(request)!;
+      upgrade.take(new TextEncoder().encode("HTTP/1.1 101 Switching Protocols\r\n\r\n"), {
+        run(stream) {
+          const heard = new Heard(stream);
+          stream.flow(heard);
+          resolve(heard);
+          return over.promise;
+        },
+        lost() {},
+      });
+      return upgrade.response;
+    },
+  });
+  const { port } = listener;
+  const tcp = await Deno.connect({ hostname: HOST, port });
+  const conn = tls === undefined
+    ? tcp
+    : await Deno.startTls(tcp, { hostname: HOST, caCerts: [tls.cert] });
+  await conn.write(new TextEncoder().encode(UPGRADE));
+  await conn.read(new Uint8Array(100));
+  const heard = await promise;
+  return {
+    conn,
+    heard,
+    async [Symbol.asyncDispose]() {
+      heard.stream.close();
+      over.resolve();
+      try {
+        conn.close();
+      } catch {
+        // The test has closed it.
+      }
+      await listener.shutdown();
+    },
+  };
+}
+
+/** The same over TCP and over TLS. */
+function test(name: string, run: (pair: Pair) => Promise<void>): void {
+  for (const tls of [undefined, TLS]) {
+    Deno.test(tls === undefined ? name : `${name} (TLS)`, async () => {
+      await using pair = await connect(tls);
+      await run(pair);
+    });
+  }
+}
+
+async function readAll(conn: Deno.Conn, count: number): Promise<Uint8Array> {
+  const all = new Uint8Array(count);
+  for (let at = 0; at < count;) {
+    const more = await conn.read(all.subarray(at));
+    assert(more !== null, `the end after ${at} bytes`);
+    at += more;
+  }
+  return all;
+}
+
+test("nothing is taken while it pauses, and all of it later, in order", async ({ conn, heard }) => {
+  const CHUNK = new Uint8Array(65_536);
+  let order = 0;
+  heard.onArrived = (bytes) => {
+    for (const byte of bytes) assert.equal(byte, order++ % 251);
+  };
+  heard.stream.pause();
+  let [sent, done] = [0, false];
+  const sending = (async () => {
+    // More than the buffers of both systems hold for one connection.
+    for (let left = 40_000_000; left > 0;) {
+      for (let at = 0; at < CHUNK.length; at++) CHUNK[at] = (sent + at) % 251;
+      const count = await conn.write(CHUNK);
+      sent += count;
+      left -= count;
+    }
+    done = true;
+  })();
+  // It stands still: for half a second nothing is taken.
+  for (let before = -1; before !== sent;) {
+    before = sent;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  assert.equal(done, false);
+  assert.equal(heard.bytes, 0);
+  heard.stream.resume();
+  await sending;
+  await until("all bytes", () => heard.bytes === sent);
+});
+
+test("a long write is told once the peer has read it, a short one may be taken at once", async ({ conn, heard }) => {
+  const long = new Uint8Array(20_000_000);
+  for (let at = 0; at < long.length; at++) long[at] = at % 253;
+  assert.equal(heard.stream.send(long), false);
+  assert.equal(heard.writes, 0);
+  assert.deepEqual(await readAll(conn, long.length), long);
+  await until("it is told", () => heard.writes === 1);
+  const taken = heard.stream.send(new Uint8Array([7]));
+  assert.deepEqual(await readAll(conn, 1), new Uint8Array([7]));
+  await until("it is told", () => heard.writes === (taken ? 1 : 2));
+});
+
+test("the peer's end is told once, also when it came within a pause", async ({ conn, heard }) => {
+  heard.stream.pause();
+  await conn.write(new Uint8Array(10));
+  await conn.closeWrite();
+  assert.equal(heard.ends, 0);
+  heard.stream.resume();
+  await until("the end", () => heard.ends === 1);
+  assert.equal(heard.bytes, 10);
+});
+
+test("a sink that throws ends its connection and nothing else", async ({ conn, heard }) => {
+  heard.onArrived = () => {
+    throw new Error("a bug");
+  };
+  await conn.write(new Uint8Array(1));
+  await until("the end", () => heard.ends === 1);
+  assert.equal(await conn.read(new Uint8Array(1)).catch(() => null), null);
+});
+
+test("after a close here nothing is heard any more", async ({ conn, heard }) => {
+  assert.equal(heard.stream.send(new Uint8Array(20_000_000)), false);
+  heard.stream.close();
+  let [count, bytes] = [0 as number | null, 0];
+  const into = new Uint8Array(65_536);
+  while ((count = await conn.read(into).catch(() => null)) !== null) bytes += count;
+  assert(bytes < 20_000_000);
+  assert.deepEqual([heard.bytes, heard.writes, heard.ends], [0, 0, 0]);
+});

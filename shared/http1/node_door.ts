@@ -1,0 +1,153 @@
+/**
+ * What doors on servers of `node:net` have in common: how the port stays open. What is done with a
+ * connection is `tls_door.ts` and `plain_door.ts`; doors of the runtime's own are `door.ts`.
+ */
+import { createServer } from "node:net";
+import type { AddressInfo, Server } from "node:net";
+import type { TlsPair } from "../listeners/tls_reload.ts";
+import type { Door, DoorOptions, DoorStats } from "./door.ts";
+import { handleOf } from "./node_handle.ts";
+
+/** Time between two looks at whether there are files, at which the listener is woken. */
+const WAKE_MS = 50;
+const BACKLOG = 511;
+const RETRY_MS_MAX = 1_000;
+
+/**
+ * Opens a server whose sockets wait to be read. Rejects with the runtime's own error when the address
+ * is taken, forbidden or not of this machine.
+ */
+export async function openServer(
+  { host, reuse_port }: DoorOptions,
+  port: number,
+): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port, reusePort: reuse_port, backlog: BACKLOG }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  return server;
+}
+
+/** A door on a server that listens; `begin` is to be called once it is made. */
+export abstract class NodeDoor implements Door {
+  readonly port: number;
+  readonly stats: { -readonly [name in keyof DoorStats]: number } = {
+    accept_failures: 0,
+    reopened: 0,
+  };
+  protected readonly options: DoorOptions;
+  #server: Server;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #closed = false;
+  #opening: Promise<void> | undefined;
+  /** Since when the system has given no file while no connection here holds one. */
+  #without_since_ms: number | undefined;
+  #told = false;
+
+  constructor(options: DoorOptions, server: Server) {
+    this.options = options;
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+  }
+
+  /** Takes the connections of a server, which is not the first when the port was opened anew. */
+  protected abstract serve(server: Server): void;
+
+  abstract renew(pair: TlsPair): Promise<void>;
+
+  /** Begins to take connections. */
+  begin(): this {
+    this.#take(this.#server);
+    this.#timer = setInterval(() => this.#wake(), WAKE_MS);
+    return this;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#server.close();
+  }
+
+  reopen(): Promise<void> {
+    this.stats.reopened++;
+    return this.#opening ??= this.#openAnew().finally(() => this.#opening = undefined);
+  }
+
+  #take(server: Server): void {
+    server.on("error", () => this.stats.accept_failures++);
+    this.serve(server);
+  }
+
+  async #openAnew(): Promise<void> {
+    const { now, gone_ms } = this.options;
+    this.#server.close();
+    const until_ms = now() + gone_ms;
+    for (let wait_ms = 1; !this.#closed; wait_ms = Math.min(RETRY_MS_MAX, 2 * wait_ms)) {
+      try {
+        const server = await openServer(this.options, this.port);
+        this.#server = server;
+        this.#take(server);
+        // The door was closed meanwhile.
+        if (this.#closed) server.close();
+        return;
+      } catch (error) {
+        if (now() >= until_ms) {
+          this.#end(error as Error);
+          throw error;
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, wait_ms));
+    }
+  }
+
+  /**
+   * Wakes the listener. One that once got no descriptor for a connection is told of no further one
+   * (Deno 2.9), and does not say so. Asked to listen again, it looks at its queue.
+   */
+  #wake(): void {
+    if (this.#opening !== undefined) return;
+    if (!hasDescriptor()) return this.#onFilesOut();
+    if (this.#told) {
+      this.options.log?.info("connections are accepted again", { listener: this.options.name });
+    }
+    this.#told = false;
+    this.#without_since_ms = undefined;
+    if (handleOf(this.#server)?.listen(BACKLOG) !== 0) this.reopen().catch(() => {});
+  }
+
+  #onFilesOut(): void {
+    const { name, onFilesOut, holdsFiles, now, gone_ms, log } = this.options;
+    // This comes first: until files are given back, whatever opens a file may end the process.
+    onFilesOut();
+    this.stats.accept_failures++;
+    const problem = "too many open files";
+    if (!this.#told) {
+      log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
+    }
+    this.#told = true;
+    // Connections that hold files will end some day, and must not be cut off for new ones.
+    if (this.#without_since_ms === undefined || holdsFiles()) this.#without_since_ms = now();
+    if (now() - this.#without_since_ms > gone_ms) this.#end(new Error(problem));
+  }
+
+  #end(error: Error): void {
+    this.close();
+    this.options.onGone(error);
+  }
+}
+
+/**
+ * Whether the system gives out another descriptor; true also where only permissions are missing.
+ */
+function hasDescriptor(): boolean {
+  try {
+    Deno.listen({ hostname: "127.0.0.1", port: 0 }).close();
+  } catch (error) {
+    return !/too many open files/i.test(String(error));
+  }
+  return true;
+}
