@@ -14,6 +14,7 @@ export const STARTED: readonly string[] = [
   "shield/policy/modules/compile_child.ts",
   "shield/schema/registry/set_thread.ts",
   "arq/replay/replay_thread.ts",
+  "arq/traffic/schema_thread.ts",
 ];
 
 /** The members of the workspace that the sources import by name. */

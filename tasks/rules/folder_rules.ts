@@ -140,6 +140,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "arq/policies",
     "arq/replay",
     "arq/rooms",
+    "arq/traffic",
     "arq/schemas",
     "arq/serve",
     "arq/commands/audit",

@@ -18,6 +18,14 @@ export interface SchemaChangeFlags extends ConnectionFlags {
   /** Absent: the compatibility that the schema has; BACKWARD for a new schema. */
   readonly compat?: string;
   readonly json?: boolean;
+  /** A room or pattern whose traffic the candidate is checked against; what follows goes with it. */
+  readonly traffic?: string;
+  readonly tenant?: string;
+  readonly ownTenant?: string;
+  readonly journal?: string;
+  readonly since?: number;
+  readonly message?: string;
+  readonly unknown?: "allow" | "warn" | "refuse";
 }
 
 /** The options of `arq schema push`; `--id` names the schema. */
@@ -82,8 +90,11 @@ export async function schemaPush(
 ): Promise<number> {
   const { id, compat, json = false } = flags;
   if (source === undefined) return await setCompatibility(io, flags);
-  const admin = await findAdmin(io, flags);
   return await withSchema(io, source, json, async (body) => {
+    // The answer of the bus is what stdout is for.
+    const refused = await onTraffic({ ...io, stdout: io.stderr }, source, body, id, flags);
+    if (refused !== EXIT.ok) throw new CommandError("not pushed: traffic would be refused");
+    const admin = await findAdmin(io, flags);
     const path = schemaPath(id, "", compat === undefined ? {} : compatQuery(flags));
     const request = { method: "PUT", path, body, content_type: "application/gzip" } as const;
     const answer = await askAdminOr(io, admin, request, "schema-incompatible");
@@ -94,6 +105,20 @@ export async function schemaPush(
     );
     return EXIT.ok;
   });
+}
+
+/** Checks the candidate against traffic, when that is asked for. */
+async function onTraffic(
+  io: Io,
+  source: string,
+  set: Uint8Array,
+  id: string,
+  flags: SchemaChangeFlags,
+): Promise<number> {
+  const { traffic, tenant = flags.ownTenant ?? "default" } = flags;
+  if (traffic === undefined) return EXIT.ok;
+  const { schemaTraffic } = await import("./schema_traffic.ts");
+  return await schemaTraffic(io, source, set, id, { ...flags, traffic, tenant });
 }
 
 function pushedText(id: string, body: Record<string, unknown>, has_color: boolean): string {
@@ -125,8 +150,9 @@ async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
 /** Prints what registering would say. Returns 1 when it would be refused. Changes nothing. */
 export async function schemaCheck(io: Io, source: string, flags: CheckFlags): Promise<number> {
   const { against: id, json = false } = flags;
-  const admin = await findAdmin(io, flags);
   return await withSchema(io, source, json, async (body) => {
+    if (flags.traffic !== undefined) return await onTraffic(io, source, body, id, flags);
+    const admin = await findAdmin(io, flags);
     const path = schemaPath(id, "/check", compatQuery(flags));
     const request = { method: "POST", path, body, content_type: "application/gzip" } as const;
     const answer = await askAdmin(io, admin, request);

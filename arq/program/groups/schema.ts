@@ -6,7 +6,8 @@ import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema/schema_id.ts";
-import { examples, id, positive, subjectTenant, withConnection } from "./options.ts";
+import { parseSeconds } from "../../bus/token.ts";
+import { examples, id, positive, subjectTenant, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const MODES = ["enforce", "observe", "dead-letter"];
@@ -45,6 +46,24 @@ function withCompat(command: Command): Command {
   return command.option("--compat <mode>", what, compatibility);
 }
 
+/** The options of a check against what was really sent. */
+function withTraffic(command: Command): Command {
+  return subjectTenant(command)
+    .option("--traffic <pattern>", "check what was sent in this room, or in rooms: 'vehicles-*'")
+    .option("--journal <file>", "with --traffic: lines of a journal, not what rooms store")
+    .option(
+      "--since <time>",
+      "with --traffic: only so long ago at most: 10m, 7d or seconds",
+      value((text) => parseSeconds("--since", text)),
+    )
+    .option(
+      "--message <name>",
+      "with --traffic: what all of it must be (default: mappings)",
+      messageName,
+    )
+    .addOption(unknownOption("with --message: what a field outside of the schema does"));
+}
+
 function unknownOption(what: string): Option {
   return new Option("--unknown <what>", what).choices(UNKNOWN_FIELDS).default("allow");
 }
@@ -72,7 +91,7 @@ function addBuild(schema: Command, run: Run): void {
 }
 
 function addChanges(schema: Command, run: Run): void {
-  withCompat(withJson(schema.command("push")))
+  withTraffic(withCompat(withJson(schema.command("push"))))
     .description("register a version of a schema; without a source only --compat is changed")
     .argument("[source]", SOURCE)
     .requiredOption("--id <id>", "the schema", schemaId)
@@ -120,16 +139,19 @@ function addChanges(schema: Command, run: Run): void {
       const { schemaDelete } = await import("../../commands/schema/schema_delete.ts");
       return await schemaDelete(io, id as string, flags);
     }));
-  withCompat(withJson(schema.command("check")))
+  withTraffic(withCompat(withJson(schema.command("check"))))
     .description("say what push would say, and change nothing")
     .argument("<source>", SOURCE)
     .requiredOption("--against <id>", "the schema", schemaId)
     .addHelpText(
       "after",
-      "\nExit code 1 when push would be refused.\n" +
+      "\nExit code 1 when push would be refused. With --traffic the candidate is checked on this machine" +
+        "\nagainst events that were really sent; exit code 1 when it would refuse one. With --journal and" +
+        "\n--message no bus is asked.\n" +
         examples(
           "arq schema check proto --against fleet",
           "arq schema check proto --against fleet --compat FULL --json",
+          "arq schema check proto --against fleet --traffic 'vehicles-*' --since 7d",
         ),
     )
     .action(run(async (io, flags, [source]) => {

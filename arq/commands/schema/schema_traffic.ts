@@ -1,0 +1,166 @@
+/**
+ * `arq schema check --traffic`: checks a candidate of a schema against what was really sent, on this machine:
+ * what durable rooms store, and what a journal has kept.
+ */
+import { plural } from "../../../shared/plural.ts";
+import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import { isRoomPattern } from "@arqon/proto";
+import { trafficText } from "../../answers/traffic_text.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { type ConnectionFlags, openConnection } from "../../bus/target.ts";
+import { fileChunks } from "../../replay/journal_source.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import { createProgress } from "../../terminal/progress.ts";
+import type { RefusedEvent, TrafficTally } from "../../traffic/schema_checker.ts";
+import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
+import type { JournalCounts } from "../../traffic/schema_thread.ts";
+import { storedEvents } from "../../traffic/stored_events.ts";
+
+/** The options of a check of traffic. */
+export interface TrafficFlags extends ConnectionFlags {
+  readonly tenant: string;
+  /** A room or a pattern. */
+  readonly traffic: string;
+  readonly journal?: string;
+  /** Seconds. */
+  readonly since?: number;
+  /** Full name of a message that takes the place of the bus's mappings. */
+  readonly message?: string;
+  readonly unknown?: "allow" | "warn" | "refuse";
+  readonly json?: boolean;
+}
+
+/** The result of a check of traffic. */
+export interface TrafficAnswer extends TrafficTally {
+  readonly source: string;
+  readonly against: string;
+  readonly traffic: string;
+  /** Durable rooms that were read. */
+  readonly rooms: readonly string[];
+  readonly journal: JournalCounts;
+  readonly interrupted: boolean;
+  readonly events: RefusedEvent[];
+}
+
+/** Most rooms that a pattern names. */
+const ROOMS_MAX = 1_000;
+const THREADS = 2;
+
+const SUBJECT_OF_ALL = (tenant: string) => `in.t.${tenant}.*`;
+
+/** The mappings that count: one for all rooms when the command line names a message, else the tenant's. */
+async function mappingsOf(
+  io: Io,
+  id: string,
+  { tenant, message, unknown = "allow", ...flags }: TrafficFlags,
+): Promise<readonly SchemaMapping[]> {
+  if (message !== undefined) {
+    const subject = SUBJECT_OF_ALL(tenant);
+    return [{ subject, schema_id: id, message, mode: "enforce", unknown_fields: unknown }];
+  }
+  const path = `/v1/tenants/${encodeURIComponent(tenant)}/mappings`;
+  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "GET", path });
+  const parsed = SchemaMapping.array().safeParse(answer["mappings"]);
+  const mappings = parsed.success ? parsed.data : [];
+  if (mappings.some(({ schema_id }) => schema_id === id)) return mappings;
+  throw new CommandError(
+    `tenant ${tenant} maps nothing to ${id}`,
+    EXIT.failure,
+    "--message names the message that all of this traffic must be",
+  );
+}
+
+/** The durable rooms of a pattern, of those that have subscribers now. */
+async function roomsOf(io: Io, { tenant, traffic, ...flags }: TrafficFlags): Promise<string[]> {
+  if (!traffic.endsWith("*")) return [traffic];
+  const query = new URLSearchParams({
+    tenant,
+    prefix: traffic.slice(0, -1),
+    limit: String(ROOMS_MAX),
+  });
+  const admin = await findAdmin(io, flags);
+  const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rooms?${query}` });
+  return listOf(answer["rooms"]).map((one) => String(membersOf(one)["room_id"])).sort();
+}
+
+async function* journalPieces(io: Io, file: string): AsyncGenerator<TrafficPiece> {
+  for await (const { bytes } of await fileChunks(io, file)) yield { bytes };
+}
+
+async function* storedPieces(
+  io: Io,
+  rooms: string[],
+  read: string[],
+  flags: TrafficFlags,
+): AsyncGenerator<TrafficPiece> {
+  await using connection = await openConnection(io, flags);
+  const { since } = flags;
+  const window = since === undefined ? {} : { from_ms: io.now() - since * 1_000 };
+  for (const room of rooms) {
+    try {
+      yield* storedEvents(io, connection, room, window);
+      read.push(room);
+    } catch (error) {
+      // Of a pattern's rooms, only some are durable.
+      const reason = (error as { readonly reason?: unknown }).reason;
+      if (reason !== "not-durable" || !flags.traffic.endsWith("*")) throw error;
+    }
+  }
+}
+
+/** Checks traffic and prints what the candidate would refuse. Returns 1 when it would refuse an event. */
+export async function schemaTraffic(
+  io: Io,
+  source: string,
+  set: Uint8Array,
+  id: string,
+  flags: TrafficFlags,
+): Promise<number> {
+  const { tenant, traffic, journal, since, json = false } = flags;
+  if (!isRoomPattern(traffic)) {
+    throw usageError(
+      `--traffic ${JSON.stringify(traffic)} is no room and no beginning of one and *`,
+    );
+  }
+  const mappings = await mappingsOf(io, id, flags);
+  const rooms: string[] = [];
+  const pieces = journal === undefined
+    ? storedPieces(io, await roomsOf(io, flags), rooms, flags)
+    : journalPieces(io, journal);
+  const is_tty = io.stderr.is_tty;
+  const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
+  try {
+    const { tally, journal: counts } = await checkTraffic({
+      pieces,
+      candidate: { tenant, schema_id: id, set, mappings },
+      selection: {
+        room: traffic,
+        ...(since === undefined ? {} : { from_ms: io.now() - since * 1_000 }),
+      },
+      threads: Math.max(1, Math.min(THREADS, globalThis.navigator?.hardwareConcurrency ?? 1)),
+      signal: io.signal,
+      onProgress: (checked) => bar.update(checked),
+    });
+    bar.stop();
+    const interrupted = io.signal.aborted;
+    const about = { source, against: id, traffic, rooms, journal: counts, interrupted };
+    const answer: TrafficAnswer = { ...about, ...tally };
+    await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : trafficText(answer));
+    io.signal.throwIfAborted();
+    if (tally.checked === 0) throw nothingChecked(answer);
+    return tally.refused === 0 ? EXIT.ok : EXIT.failure;
+  } finally {
+    bar.stop();
+  }
+}
+
+function nothingChecked({ traffic, unmapped, no_payload }: TrafficAnswer): CommandError {
+  const why = [
+    ...(unmapped === 0 ? [] : [`${plural(unmapped, "event")} of rooms that are mapped to nothing`]),
+    ...(no_payload === 0 ? [] : [`${plural(no_payload, "event")} without a payload`]),
+  ];
+  const rest = why.length === 0 ? "" : `; ${why.join(", ")}`;
+  return new CommandError(`there was nothing to check in ${traffic}${rest}`);
+}

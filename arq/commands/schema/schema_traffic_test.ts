@@ -1,0 +1,125 @@
+/**
+ * `arq schema check --traffic` as its own process: planted violations in a journal and in durable rooms, each
+ * of them named and no other.
+ */
+import assert from "node:assert/strict";
+import { startBusWith } from "../../../tests/harness/bus.ts";
+import { readyModule } from "../../replay/replay_modules.ts";
+import { refusesFrom } from "../../replay/testing/guest_text.ts";
+import { linesOf, MEMORY_PAGES, Recorder } from "../../replay/testing/recorded.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { runArq } from "../../testing/run_arq.ts";
+
+const PROTO = `syntax = "proto3";
+package fleet.v1;
+import "buf/validate/validate.proto";
+message Vehicle {
+  string id = 1 [(buf.validate.field).string.min_len = 1];
+  repeated Stop stops = 2;
+}
+message Stop { double lat = 1 [(buf.validate.field).double.lte = 90]; }
+`;
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[[rooms]]
+room = "vehicles-*"
+durable = true
+history_size = 100000
+`;
+const ALLOWS = await readyModule(await refusesFrom(1_000_000), MEMORY_PAGES);
+const PLANTED = 2_000;
+
+/** Events of which each `PLANTED`th is wrong in one of two fields. */
+function recordsOf(count: number) {
+  const recorder = new Recorder("p", ALLOWS);
+  return Array.from({ length: count }, (_, at) => {
+    const is_planted = at % PLANTED === 7;
+    const wrong_id = is_planted && at % (PLANTED * 2) === 7;
+    const vehicle = {
+      id: wrong_id ? "" : `v${at}`,
+      stops: [{ lat: 1 }, { lat: is_planted && !wrong_id ? 91 : 2 }],
+    };
+    const payload = JSON.stringify(vehicle);
+    return recorder.record({ payload, room: `vehicles-${at % 3}`, user: `u${at % 10}` });
+  });
+}
+
+Deno.test("traffic of a journal: every planted violation is named by field, rule, sender and record", async () => {
+  await using folder = await folderWith({ "fleet.proto": PROTO });
+  const records = recordsOf(20_000);
+  const refused = { ...records[1]!, allowed: false, reason: "policy-rejected" };
+  const command = { ...records[2]!, type: "room.set", payload: { form: "kept", data: btoa("{}") } };
+  const hashed = { ...records[3]!, payload: { form: "hash", sha256: "0".repeat(64), bytes: 1 } };
+  const lobby = { ...records[4]!, room: "lobby" };
+  await Deno.writeTextFile(
+    `${folder.path}/j.ndjson`,
+    linesOf([...records, refused, command, hashed, lobby]),
+  );
+  const args = ["schema", "check", "fleet.proto", "--against", "fleet", "--journal", "j.ndjson"];
+  const checked = [...args, "--traffic", "vehicles-*", "--message", "fleet.v1.Vehicle"];
+  const { code, stdout, stderr } = await runArq([...checked, "--json"], { cwd: folder.path });
+  assert.equal(code, 1, stderr);
+  const answer = JSON.parse(stdout);
+  const planted = records.filter((_, at) => at % PLANTED === 7);
+  assert.deepEqual([answer.checked, answer.refused, answer.no_payload], [20_000, 10, 1]);
+  assert.equal(answer.journal.outside, 1);
+  assert.deepEqual(answer.events.map(({ id }: { id: string }) => id), planted.map(({ id }) => id));
+  assert.deepEqual(answer.by_rule, { "id: string.min_len": 5, "stops[].lat: double.lte": 5 });
+  assert.deepEqual(
+    Object.values(answer.by_sender).reduce((sum: number, n) => sum + Number(n), 0),
+    10,
+  );
+  assert.match(answer.events[1].text, /^stops\[1\]\.lat: double\.lte/);
+  const people = await runArq(checked, { cwd: folder.path });
+  assert.match(
+    people.stdout,
+    /^fleet\.proto as fleet on vehicles-\*: 10 of 20,000 events would be/,
+  );
+  const none = await runArq([...args, "--traffic", "other", "--message", "fleet.v1.Vehicle"], {
+    cwd: folder.path,
+  });
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /nothing to check in other/);
+  const wrong = await runArq([...args, "--traffic", "other", "--message", "fleet.v1.Nothing"], {
+    cwd: folder.path,
+  });
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /the candidate: the schema has no message "?fleet\.v1\.Nothing/);
+});
+
+Deno.test("traffic of durable rooms: the same by their mapping, with offsets, and push asks too", async () => {
+  await using folder = await folderWith({
+    "v1/fleet.proto": PROTO.replace(" [(buf.validate.field).double.lte = 90]", ""),
+    "v2/fleet.proto": PROTO,
+  });
+  await using bus = await startBusWith(CONFIG);
+  const arq = (...args: string[]) =>
+    runArq([...args, "--url", bus.url], { cwd: folder.path, stdin: vehicles.join("") });
+  const vehicles = [3, 91, 4, 95].map((lat) =>
+    `${JSON.stringify({ id: "v", stops: [{ lat }] })}\n`
+  );
+  const done = async (...args: string[]) => {
+    const { code, stderr, stdout } = await arq(...args);
+    assert.equal(code, 0, stderr + stdout);
+  };
+  await done("schema", "push", "v1", "--id", "fleet");
+  await done("schema", "map", "vehicles-*", "fleet", "--message", "fleet.v1.Vehicle");
+  await done("pub", "vehicles-1", "--ndjson", "-");
+  const traffic = ["--traffic", "vehicles-1", "--json"];
+  const found = await arq("schema", "check", "v2", "--against", "fleet", ...traffic);
+  assert.equal(found.code, 1, found.stderr);
+  const { checked, refused, events, rooms } = JSON.parse(found.stdout);
+  assert.deepEqual([checked, refused, rooms], [4, 2, ["vehicles-1"]]);
+  const offsets = events.map(({ offset }: { offset: number }) => offset);
+  assert.equal(offsets[1] - offsets[0], 2);
+  assert.equal(events[0].rule, "double.lte");
+  const pushed = await arq("schema", "push", "v2", "--id", "fleet", "--traffic", "vehicles-1");
+  assert.equal(pushed.code, 1);
+  assert.match(pushed.stderr, /2 of 4 events would be refused/);
+  assert.match(pushed.stderr, /not pushed: traffic would be refused/);
+  const same = await arq("schema", "check", "v1", "--against", "fleet", ...traffic);
+  assert.equal(same.code, 0, same.stderr);
+  const unmapped = await arq("schema", "check", "v1", "--against", "other", ...traffic);
+  assert.match(unmapped.stderr, /maps nothing to other/);
+});

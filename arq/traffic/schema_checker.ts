@@ -1,0 +1,196 @@
+/**
+ * Checks events that were really sent against a candidate of a schema, with the code of a Shield: which would
+ * be refused, for which field and rule, from whom, and where they stand. Pure.
+ */
+import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
+import type { JournalRecord } from "../../shared/journal/record.ts";
+import { readDescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { Mappings } from "../../shield/schema/mappings.ts";
+import { checkEvent, firstOf, violationText } from "../../shield/schema/validation/event_check.ts";
+import {
+  compileMessage,
+  type MessageSchema,
+} from "../../shield/schema/validation/message_schema.ts";
+import { countOf, type Counts } from "../replay/tally.ts";
+
+/** An event as it was sent. */
+export interface TrafficEvent {
+  readonly room: string;
+  /** Who sent it; null: nobody knows any more. */
+  readonly sender: string | null;
+  /** Unix ms. */
+  readonly time_ms: number;
+  /** Its place in the room's log; null: it has none. */
+  readonly offset: number | null;
+  /** The id of its journal record; null: it comes from the log. */
+  readonly id: string | null;
+  readonly content_type: string;
+  readonly data: Uint8Array;
+  /** Whether the schema of then refused it. */
+  readonly was_refused: boolean;
+}
+
+/** The candidate, and what is mapped to it. */
+export interface CandidateSchema {
+  readonly tenant: string;
+  /** The id under which it would be registered. */
+  readonly schema_id: string;
+  /** The gzipped descriptor set. */
+  readonly set: Uint8Array;
+  /** The tenant's mappings, or one for all that counts. */
+  readonly mappings: readonly SchemaMapping[];
+}
+
+/** One event that the candidate would refuse. */
+export interface RefusedEvent extends Omit<TrafficEvent, "data" | "content_type"> {
+  readonly path: string;
+  readonly rule: string;
+  /** The sentence that its sender would get. */
+  readonly text: string;
+}
+
+/** What a check has counted. It is plain data, so threads can send it. */
+export interface TrafficTally {
+  checked: number;
+  refused: number;
+  /** Of these, events that the schema of then refused, too; and events that only it refused. */
+  refused_before: number;
+  allowed_now: number;
+  /** Events of rooms that nothing of this schema is mapped to. */
+  unmapped: number;
+  /** Events whose payload the journal does not have. */
+  no_payload: number;
+  /** Refusals by field and rule, by sender, and by room. */
+  readonly by_rule: Counts;
+  readonly by_sender: Counts;
+  readonly by_room: Counts;
+  /** The refused events, as far as there is room for them. */
+  readonly events: RefusedEvent[];
+}
+
+/** Most refused events that are named, and most senders and rooms that are counted one by one. */
+const NAMED = 10_000;
+const OTHERS = "(others)";
+
+/** A tally of nothing. */
+export function emptyTraffic(): TrafficTally {
+  return {
+    checked: 0,
+    refused: 0,
+    refused_before: 0,
+    allowed_now: 0,
+    unmapped: 0,
+    no_payload: 0,
+    by_rule: {},
+    by_sender: {},
+    by_room: {},
+    events: [],
+  };
+}
+
+function countBounded(counts: Counts, name: string, by = 1): void {
+  const has_room = name in counts || Object.keys(counts).length < NAMED;
+  countOf(counts, has_room ? name : OTHERS, by);
+}
+
+/** Adds what another thread has counted. */
+export function addTraffic(to: TrafficTally, from: TrafficTally): void {
+  to.checked += from.checked;
+  to.refused += from.refused;
+  to.refused_before += from.refused_before;
+  to.allowed_now += from.allowed_now;
+  to.unmapped += from.unmapped;
+  to.no_payload += from.no_payload;
+  for (const part of ["by_rule", "by_sender", "by_room"] as const) {
+    for (const [name, count] of Object.entries(from[part])) countBounded(to[part], name, count);
+  }
+  to.events.push(...from.events.slice(0, NAMED - to.events.length));
+}
+
+/** A path without the places in lists and the keys of maps: one field has one name. */
+const fieldOf = (path: string): string => path.replace(/\[[^\]]*\]/g, "[]");
+
+/** What the events of a room must be; undefined: nothing of this schema. */
+interface Rule {
+  readonly mapping: SchemaMapping;
+  readonly message: MessageSchema;
+}
+
+/** A check under way. */
+export class SchemaChecker {
+  readonly tally: TrafficTally = emptyTraffic();
+  readonly #candidate: CandidateSchema;
+  readonly #mappings: Mappings;
+  readonly #registry: Parameters<typeof compileMessage>[0];
+  readonly #messages = new Map<string, MessageSchema>();
+  readonly #rooms = new Map<string, Rule | undefined>();
+
+  /** Throws `SchemaError` when the set cannot be used or has no message that is mapped. */
+  constructor(candidate: CandidateSchema) {
+    this.#candidate = candidate;
+    this.#registry = readDescriptorSet(candidate.set).registry;
+    this.#mappings = new Mappings([], { tenant_mappings: Infinity });
+    const problem = this.#mappings.set(candidate.tenant, candidate.mappings);
+    if (problem !== undefined) throw new TypeError(problem);
+    for (const { schema_id, message } of candidate.mappings) {
+      if (schema_id === candidate.schema_id) this.#messageOf(message);
+    }
+  }
+
+  /** Checks one event. */
+  check(event: TrafficEvent): void {
+    const { tally } = this;
+    const { room, sender, content_type, data } = event;
+    const rule = this.#ruleOf(room);
+    if (rule === undefined) return void tally.unmapped++;
+    tally.checked++;
+    const scanned = { type: "", content_type, schema_id: "", data_start: 0, data_end: data.length };
+    const found = checkEvent(rule.mapping, rule.message, scanned, data);
+    if (found.total === 0) return void (tally.allowed_now += Number(event.was_refused));
+    tally.refused++;
+    tally.refused_before += Number(event.was_refused);
+    const first = firstOf(found);
+    countBounded(tally.by_rule, `${fieldOf(first.path) || "(message)"}: ${first.rule}`);
+    countBounded(tally.by_sender, sender ?? "(erased)");
+    countBounded(tally.by_room, room);
+    if (tally.events.length >= NAMED) return;
+    const { time_ms, offset, id, was_refused } = event;
+    const about = { room, sender, time_ms, offset, id, was_refused };
+    tally.events.push({ ...about, path: first.path, rule: first.rule, text: violationText(found) });
+  }
+
+  #messageOf(name: string): MessageSchema {
+    const known = this.#messages.get(name) ?? compileMessage(this.#registry, name);
+    this.#messages.set(name, known);
+    return known;
+  }
+
+  #ruleOf(room: string): Rule | undefined {
+    if (this.#rooms.has(room)) return this.#rooms.get(room);
+    const { tenant, schema_id } = this.#candidate;
+    const found = this.#mappings.find(roomSubject("in", tenant, room), tenant);
+    const mapping = found === undefined || "problem" in found ? undefined : found.mapping;
+    const rule = mapping?.schema_id === schema_id
+      ? { mapping, message: this.#messageOf(mapping.message) }
+      : undefined;
+    if (this.#rooms.size >= NAMED) this.#rooms.clear();
+    this.#rooms.set(room, rule);
+    return rule;
+  }
+}
+
+/** Names that commands have; a command is no event, and no schema judges it. */
+const COMMAND = /^(?:room|presence|history)\.[a-z_.]+$/;
+
+/** The event of a record that came as far as a schema, or why there is none to check. */
+export function eventOf(record: JournalRecord): TrafficEvent | "no-event" | "no-payload" {
+  const { hook, payload, room, time_ms, offset, id, content_type, sender } = record;
+  const was_refused = record.reason === "schema-violation";
+  const is_judged = record.allowed || was_refused;
+  const is_command = record.schema === null && COMMAND.test(record.type);
+  if (hook !== "on_message" || !is_judged || is_command) return "no-event";
+  if (payload.form !== "kept") return payload.form === "none" ? "no-event" : "no-payload";
+  const about = { room, sender: sender?.user ?? null, time_ms, offset, id, content_type };
+  return { ...about, was_refused, data: Uint8Array.fromBase64(payload.data) };
+}
