@@ -34,6 +34,7 @@ import { handleRequest } from "./http/http.ts";
 import type { HttpContext } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
+import { JournalPlace } from "./journal/place.ts";
 import { startInspect } from "./admin/inspect/start.ts";
 import { startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
@@ -294,6 +295,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const [status, checks] = [() => statusOf(options, parts), () => checksOf(options, parts)];
   const inspect = startInspect({ ...options, checks }, parts);
   const audited = startAudit({ ...options, node_id: parts.node_id });
+  const place = new JournalPlace(options);
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
   const router = adminRouter({
@@ -307,6 +309,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     bans: { bans: parts.bans, bucket: bans, node_id: parts.node_id, log },
     audit: audited.admin,
     backup: openBackups({ ...options, node_id: parts.node_id }),
+    journal: { place, node_id: parts.node_id, log },
   });
   const admin = { authenticator, admin: reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
@@ -333,6 +336,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       await drain(options, parts, () => clearInterval(sweeps));
       inspect.close();
       await audited.close();
+      await place.close();
     },
   };
 }

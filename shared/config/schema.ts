@@ -11,6 +11,7 @@ import { Arrivals } from "./schema_arrivals.ts";
 import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Admin, Ops } from "./schema_listeners.ts";
+import { JournalStorage } from "./schema_journal_store.ts";
 import { Nats } from "./schema_nats.ts";
 import { Rates } from "./schema_rates.ts";
 import { Quota } from "./schema_quota.ts";
@@ -313,6 +314,7 @@ export const ConfigSchema = z.strictObject({
   ops: Ops.prefault({}).describe("/metrics and /health/*; a Brain's default port is 4101"),
   admin: Admin.prefault({}).describe("admin API; a Brain's default port is 4102"),
   audit: Audit.prefault({}).describe("who did what on the admin API"),
+  journal: z.strictObject(JournalStorage).prefault({}).describe("the journal of decisions"),
   nats: Nats.optional().describe("NATS as the Spine"),
   auth: Auth.prefault({}).describe("tokens and signatures"),
   limits: LimitsTable.prefault({}).describe("every limit"),

@@ -6,6 +6,8 @@ import { nextTurn } from "./next_turn.ts";
 
 /** A connection gives way after so many frames in one turn. */
 export const TURN_FRAMES = 128;
+/** The same for one that was sent to rest and still has more to say: others go before it. */
+export const SMALL_TURN_FRAMES = 32;
 /** A connection gives way after so many bytes in one turn. */
 export const TURN_BYTES = 65_536;
 /** The number of a turn before the first. */

@@ -4,6 +4,8 @@
  */
 import type { AuditAdminContext } from "../audit/api.ts";
 import { AUDIT_ROUTES } from "../audit/api.ts";
+import { JOURNAL_ROUTES } from "../journal/admin/api.ts";
+import type { JournalAdminContext } from "../journal/admin/api.ts";
 import { MIRROR_ROUTES } from "../mirror/admin_api.ts";
 import type { MirrorAdminContext } from "../mirror/admin_api.ts";
 import { POLICY_ROUTES } from "../policy/admin_api.ts";
@@ -37,6 +39,7 @@ interface Contexts {
   readonly bans: BansAdminContext;
   readonly audit: AuditAdminContext;
   readonly backup: BackupContext;
+  readonly journal: JournalAdminContext;
 }
 
 const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } = {
@@ -50,6 +53,7 @@ const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } 
   bans: BAN_ROUTES,
   audit: AUDIT_ROUTES,
   backup: BACKUP_ROUTES,
+  journal: JOURNAL_ROUTES,
 };
 const PARTS = Object.keys(TABLES) as readonly (keyof Contexts)[];
 

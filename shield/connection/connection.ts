@@ -237,7 +237,8 @@ export class Connection {
     if (too_fast === undefined) return this.#enqueue(queued, now_ms);
     this.refuse(requestOf(operation), too_fast, place);
     // What the client sends next waits at its own end, where the socket can do that.
-    if (this.#rates.hasToRest()) this.socket.rest(too_fast.retry_after_ms);
+    const rest_ms = this.#rates.restMs(too_fast);
+    if (rest_ms > 0) this.socket.rest(rest_ms);
     if (this.#rates.floods) {
       this.flooded(`${limits.rate_refusals} more operations refused than taken, without a pause`);
     }

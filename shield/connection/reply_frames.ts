@@ -33,8 +33,27 @@ export function ackFrame(text: boolean, ack: Ack): Frame {
   return text ? encodeTextAck(ack) : encodeAck(ack);
 }
 
-/** The frame of a refusal that answers no request. */
-export function errFrame({ text, refusals }: ErrForm, error: ErrSaid): Frame {
+/** The refusal that was encoded last, and its frame: whoever floods gets the same one over and over. */
+let last: { readonly form: ErrForm; readonly error: ErrSaid; readonly frame: Frame } | undefined;
+
+function isSame({ form, error }: NonNullable<typeof last>, as: ErrForm, said: ErrSaid): boolean {
+  return form.text === as.text && form.refusals === as.refusals && error.code === said.code &&
+    error.reason === said.reason && error.message === said.message &&
+    error.retry_after_ms === said.retry_after_ms && error.room === said.room &&
+    error.action === said.action;
+}
+
+/** The frame of a refusal that answers no request. Nobody may write to it: others may get it, too. */
+export function errFrame(connection: ErrForm, error: ErrSaid): Frame {
+  if (last !== undefined && isSame(last, connection, error)) return last.frame;
+  const { text, refusals } = connection;
+  const form = { text, refusals };
+  const frame = newErrFrame(form, error);
+  last = { form, error, frame };
+  return frame;
+}
+
+function newErrFrame({ text, refusals }: ErrForm, error: ErrSaid): Frame {
   if (text) return encodeTextErr(error);
   if (!refusals) return encodeErr(error.code, error.message);
   const { code, reason, message, retry_after_ms, room: room_id = "", action = "" } = error;

@@ -186,7 +186,7 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
   let received = 0;
   const fateOf = (operation: ClientOperation) => frames[indexOf(operation)] as Fate;
   const take = () => frames[received]?.kind === "fast" ? refusal("rate", received) : undefined;
-  const rates = { open: () => ({ floods: false, take, hasToRest: () => false, close() {} }) };
+  const rates = { open: () => ({ floods: false, take, restMs: () => 0, close() {} }) };
   const stats = createStats();
   const process: ConnectionProcess = {
     limits: { ...ConfigSchema.parse({}).limits, pending_operations },

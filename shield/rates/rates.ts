@@ -3,7 +3,7 @@
  * their buckets or from none. Knows connections only by their identity; the arithmetic is
  * `token_bucket.ts` and `fair_share.ts`.
  */
-import { ArqonError } from "@arqon/proto";
+import type { ArqonError } from "@arqon/proto";
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Config } from "../../shared/config/schema.ts";
@@ -11,8 +11,10 @@ import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import { createPortion, createSharedRate, waitForShare, withdrawShare } from "./fair_share.ts";
 import type { Portion, SharedRate } from "./fair_share.ts";
 import type { Identity } from "../auth/identity.ts";
-import { createPair, isPairFull, waitFor, waitForPair, withdrawPair } from "./token_bucket.ts";
-import type { BucketPair, TokenBucket } from "./token_bucket.ts";
+import { longer, longerOf, RateRefusals, waitOf } from "./rate_refusals.ts";
+import type { RateScope, Wait } from "./rate_refusals.ts";
+import { createPair, isPairFull, waitForPair, withdrawPair } from "./token_bucket.ts";
+import type { BucketPair } from "./token_bucket.ts";
 
 /**
  * The shortest pause, in ms: frames come in batches, so a shorter one does not count, whatever was
@@ -24,9 +26,11 @@ const PAUSE_MS = 100;
  * operation that was too much, and only who goes on is slowed.
  */
 export const REFUSALS_BEFORE_REST = 64;
-
-/** The owner of a rate. */
-export type RateScope = "connection" | "user" | "tenant" | "process";
+/**
+ * The shortest rest, in ms: a high rate lets a message through after one, so that most of what is taken
+ * between two rests would be refused.
+ */
+const REST_MS_MIN = 10;
 
 type RateLimits = Pick<
   Config["limits"],
@@ -41,34 +45,6 @@ type RateLimits = Pick<
   | "rate_refusals"
   | "connections_per_process"
 >;
-
-/** How long an operation must wait, and for which rate. */
-interface Wait {
-  readonly scope: RateScope;
-  readonly unit: "messages" | "bytes";
-  readonly retry_after_ms: number;
-  readonly per_second: number;
-}
-
-function waitOf(
-  scope: RateScope,
-  unit: Wait["unit"],
-  retry_after_ms: number,
-  { bucket }: { readonly bucket: TokenBucket },
-): Wait {
-  return { scope, unit, retry_after_ms, per_second: bucket.per_second };
-}
-
-function longer(one: Wait, other: Wait): Wait {
-  return other.retry_after_ms > one.retry_after_ms ? other : one;
-}
-
-function longerOf(scope: RateScope, { messages, bytes }: BucketPair, size_bytes: number): Wait {
-  return longer(
-    waitOf(scope, "messages", waitFor(messages, 1), { bucket: messages }),
-    waitOf(scope, "bytes", waitFor(bytes, size_bytes), { bucket: bytes }),
-  );
-}
 
 /**
  * Something that counts its holders; kept for a moment after the last of them, so that nobody gains by
@@ -139,6 +115,8 @@ export class RateTable {
   readonly connection: BucketPair;
   /** Operations that were refused, by the scope of the rate. */
   readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
+  /** What refused operations are told. */
+  readonly said = new RateRefusals();
   readonly #users: Holders<Held>;
   readonly #tenants: Holders<HeldTenant>;
 
@@ -249,11 +227,11 @@ export class Rates {
     return this.#excess > this.#table.limits.rate_refusals;
   }
 
-  /** Asked after a refusal: true once for every `REFUSALS_BEFORE_REST` of them. */
-  hasToRest(): boolean {
-    if (++this.#refused < REFUSALS_BEFORE_REST) return false;
+  /** Asked after each refusal: how long to rest, in ms; above 0 once in `REFUSALS_BEFORE_REST` times. */
+  restMs({ retry_after_ms }: Pick<ArqonError, "retry_after_ms">): number {
+    if (++this.#refused < REFUSALS_BEFORE_REST) return 0;
     this.#refused = 0;
-    return true;
+    return Math.max(retry_after_ms, REST_MS_MIN);
   }
 
   /** Takes one operation of `size_bytes`, or takes nothing and returns the refusal. */
@@ -316,14 +294,12 @@ export class Rates {
       waitOf("process", "messages", waitForShare(messages, tenant.messages, 1, now_ms), messages),
       waitOf("process", "bytes", waitForShare(bytes, tenant.bytes, size_bytes, now_ms), bytes),
     ];
-    const { scope, unit, retry_after_ms, per_second } = waits.reduce(longer);
+    const wait = waits.reduce(longer);
+    const { scope, retry_after_ms } = wait;
     refusals[scope]++;
     this.#excess++;
     this.#advised_ms = retry_after_ms;
     this.#paused_ms = this.#updated_ms + Math.max(PAUSE_MS, retry_after_ms);
-    const shared = scope === "process" ? ", which its tenants share" : "";
-    const detail = `this ${scope} has ${per_second} ${unit} a second${shared}; ` +
-      `retry after ${retry_after_ms} ms`;
-    return new ArqonError("rate-limited", detail, { retry_after_ms });
+    return this.#table.said.of(wait);
   }
 }

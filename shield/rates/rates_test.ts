@@ -160,9 +160,39 @@ Deno.test("only who goes on floods: a pause as advised forgives, and so does mod
 Deno.test("a burst is refused at once, and who goes on has to rest now and then", () => {
   const { open } = testTable({ messages_per_second: 10 });
   const rates = open("acme", "ann");
-  const rests = Array.from({ length: 3 * REFUSALS_BEFORE_REST }, () => rates.hasToRest());
-  const when = rests.flatMap((rest, at) => rest ? [at + 1] : []);
+  const asked = Array.from({ length: 3 * REFUSALS_BEFORE_REST }, (_, at) => at + 1);
+  const rests = asked.map((retry_after_ms) => rates.restMs({ retry_after_ms }));
+  const when = rests.flatMap((rest_ms, at) => rest_ms > 0 ? [at + 1] : []);
   assert.deepEqual(when, [1, 2, 3].map((times) => times * REFUSALS_BEFORE_REST));
+  assert.equal(rests[REFUSALS_BEFORE_REST - 1], REFUSALS_BEFORE_REST, "as long as advised");
+});
+
+Deno.test("a rest lets more through than is refused between two, however high the rate is", () => {
+  const { open } = testTable({ messages_per_second: 20_000 });
+  const rates = open("acme", "ann");
+  let now_ms = START_MS;
+  let [all, passed] = [0, 0];
+  for (let rest_ms = 0; now_ms < START_MS + 1_000; now_ms += rest_ms) {
+    for (rest_ms = 0; rest_ms === 0; all++) {
+      const refusal = rates.take(10, now_ms);
+      if (refusal === undefined) passed++;
+      else rest_ms = rates.restMs(refusal);
+    }
+  }
+  assert(passed >= 60_000 - 200, `its rate: ${passed}`);
+  assert(all - passed < 10_000, `${all - passed} refused in a second`);
+});
+
+Deno.test("the same refusal for a rate is made once", () => {
+  const { open } = testTable({ messages_per_second: 10 });
+  const [ann, bob] = [open("acme", "ann"), open("acme", "bob")];
+  for (const rates of [ann, bob]) passes(rates, 20);
+  const first = ann.take(10, START_MS);
+  assert.equal(first?.retry_after_ms, 100);
+  assert.equal(bob.take(10, START_MS), first);
+  const later = ann.take(10, START_MS + 50);
+  assert.deepEqual([later?.retry_after_ms, first?.retry_after_ms], [50, 100]);
+  assert.match(later?.message ?? "", /retry after 50 ms/);
 });
 
 Deno.test("a short advice is no excuse: frames of one batch are no pause", () => {

@@ -14,7 +14,7 @@ import { decodeText, FrameReader } from "./frame_reader.ts";
 import type { FrameSink } from "./frame_sink.ts";
 import type { Beating } from "./heartbeat.ts";
 import type { OwnShared } from "./own_shared.ts";
-import { TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
+import { SMALL_TURN_FRAMES, TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
 /** How long a peer that broke the protocol has to read so, in ms; otherwise as `CLOSE_MS`. */
@@ -25,6 +25,9 @@ const PIECE_BYTES = 65_536;
 const PONG_BACKLOG_BYTES = 65_536;
 const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
 const NOTHING = new Uint8Array(0);
+/** What is left to write once the system has the first piece. */
+const afterPiece = (bytes: Uint8Array<ArrayBuffer>) =>
+  bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
 
 /** One client's socket. Its events begin when it `run`s. */
 export class OwnSocket
@@ -53,6 +56,8 @@ export class OwnSocket
   #frames_of_turn = 0;
   #bytes_of_turn = 0;
   #resting_until_ms = 0;
+  /** The frames of a turn that it may use. */
+  #turn_frames = TURN_FRAMES;
   /** Tells that the connection is over; undefined before it runs, and once it is. */
   #onOver: (() => void) | undefined;
   /** Ends a pause. */
@@ -107,6 +112,7 @@ export class OwnSocket
     }
     const { heartbeat_ms } = this.#shared.options;
     this.#resting_until_ms = performance.now() + restOf(wait_ms, heartbeat_ms);
+    this.#turn_frames = SMALL_TURN_FRAMES;
   }
 
   lost(): void {
@@ -132,7 +138,9 @@ export class OwnSocket
     this.#pinged = false;
     this.#bytes_of_turn += end;
     const at = this.#reader.read(bytes, 0, end);
-    if (!this.pauses && !this.#lingers()) return;
+    const pauses = this.pauses;
+    if (!pauses) this.#turn_frames = TURN_FRAMES;
+    if (!pauses && !this.#lingers()) return;
     this.#stream?.pause();
     this.#goOnLater(bytes.slice(at, end)).catch(() => this.#destroy());
   }
@@ -161,7 +169,7 @@ export class OwnSocket
   }
 
   #isOverTurn(): boolean {
-    return this.#frames_of_turn >= TURN_FRAMES || this.#bytes_of_turn >= TURN_BYTES;
+    return this.#frames_of_turn >= this.#turn_frames || this.#bytes_of_turn >= TURN_BYTES;
   }
 
   #rests(): boolean {
@@ -215,12 +223,9 @@ export class OwnSocket
       this.#bytes_of_turn += body.length;
       return body;
     }
-    const too_large = body === "too-large";
     this.#reader.end();
-    this.failed(
-      too_large ? TOO_BIG : INVALID_DATA,
-      too_large ? `a message of more than ${bytes_max} bytes` : "a message that does not inflate",
-    );
+    if (body === "too-large") this.failed(TOO_BIG, `a message of more than ${bytes_max} bytes`);
+    else this.failed(INVALID_DATA, "a message that does not inflate");
     return undefined;
   }
 
@@ -294,18 +299,13 @@ export class OwnSocket
       const bytes = this.#writing;
       if (bytes === undefined) break;
       if (!stream.send(bytes.length > PIECE_BYTES ? bytes.subarray(0, PIECE_BYTES) : bytes)) return;
-      this.#takeOff(bytes);
+      this.#writing = afterPiece(bytes);
     }
     if (this.#peer_done) this.#finish();
   }
 
-  /** Leaves out of what is being written the piece that the system has. */
-  #takeOff(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#writing = bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
-  }
-
   written(): void {
-    if (this.#writing !== undefined) this.#takeOff(this.#writing);
+    if (this.#writing !== undefined) this.#writing = afterPiece(this.#writing);
     this.#flush();
   }
 

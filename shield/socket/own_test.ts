@@ -1,14 +1,44 @@
-/** What only our own sockets do: one write for many frames of a turn. */
+/** What only our own sockets do: one write for many frames of a turn, small turns for who floods. */
 import assert from "node:assert/strict";
 import { BINARY, rawFrame, RawPeer } from "./testing/conformance_peer.ts";
 import type { ClientSocket } from "./client_socket.ts";
 import { serveOwn } from "./testing/host.ts";
+import { TURN_FRAMES } from "../../shared/turns/turns.ts";
+import { until } from "../../shared/testing/until.ts";
 
 /** What happens to the messages of one socket, which are all binary here. */
 type OnMessage = (socket: ClientSocket, message: Uint8Array) => void;
 
 const serve = (onMessage: OnMessage) =>
   serveOwn((socket, data) => onMessage(socket, data as Uint8Array));
+
+const FLOOD = 2_000;
+const NOTHING = new Uint8Array(0);
+
+/** So many empty messages as one piece. */
+function repeated(count: number): Uint8Array<ArrayBuffer> {
+  const one = rawFrame(BINARY, NOTHING);
+  const all = new Uint8Array(one.length * count);
+  for (let at = 0; at < all.length; at += one.length) all.set(one, at);
+  return all;
+}
+
+/** How many messages come between two turns of the event loop, at most, until `end` is called. */
+function turnCounter(): { count(): void; readonly most: number; end(): void } {
+  let [most, now, counting] = [0, 0, true];
+  const turn = () => {
+    now = 0;
+    if (counting) setImmediate(turn);
+  };
+  turn();
+  return {
+    count: () => most = Math.max(most, ++now),
+    get most() {
+      return most;
+    },
+    end: () => counting = false,
+  };
+}
 
 const settings = { sanitizeOps: false, sanitizeResources: false };
 
@@ -28,5 +58,36 @@ Deno.test({
       assert.deepEqual((await peer.frame())?.body, new Uint8Array(10_000).fill(value));
       assert.equal(new TextDecoder().decode((await peer.frame())?.body), `${value}`);
     }
+  },
+});
+
+Deno.test({
+  name:
+    "who was sent to rest and has more to say gets a small share of a turn, until it has said it",
+  ...settings,
+  async fn() {
+    const counts = [turnCounter(), turnCounter()];
+    const { promise: flooded, resolve: onFlooded } = Promise.withResolvers<void>();
+    let heard = 0;
+    await using served = await serve((socket) => {
+      if (heard++ === 0) socket.rest(1);
+      counts[heard > 1 + FLOOD ? 1 : 0]?.count();
+      if (heard === 1 + FLOOD) onFlooded();
+    });
+    using peer = await RawPeer.connect(served.url);
+    await peer.write(rawFrame(BINARY, NOTHING));
+    await peer.write(repeated(FLOOD));
+    await flooded;
+    counts[0]?.end();
+    const small = counts[0]?.most ?? Infinity;
+    assert(small <= TURN_FRAMES / 2, `${small} in one turn`);
+    // A read that brings less than a share ends it.
+    await peer.write(rawFrame(BINARY, NOTHING));
+    await until("the pause", () => heard === 2 + FLOOD);
+    await peer.write(repeated(FLOOD));
+    await until("all", () => heard === 2 + 2 * FLOOD);
+    counts[1]?.end();
+    const large = counts[1]?.most ?? 0;
+    assert(large >= TURN_FRAMES, `${large} in one turn`);
   },
 });

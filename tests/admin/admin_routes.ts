@@ -58,6 +58,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/tenants/acme/rooms", "GET", "PUT", "DELETE"),
   ...of("/v1/audit", "GET"),
   ...of("/v1/audit/entries", "GET"),
+  ...of("/v1/journal/status", "GET"),
+  ...of("/v1/journal/erase", "POST"),
   ...of("/v1/backup", "GET"),
 ];
 
@@ -73,5 +75,6 @@ export const ADMIN_FILES: readonly string[] = [
   "shield/schema/admin/admin_api.ts",
   "shield/rooms/admin_api.ts",
   "shield/audit/api.ts",
+  "shield/journal/admin/api.ts",
   "shield/admin/operations/backup_api.ts",
 ];

@@ -165,8 +165,8 @@ export interface Spine {
   ledger(name: string, retention: LedgerRetention): Promise<Ledger>;
 
   /**
-   * Opens, and if need be creates, the journal's store, and makes its bounds those. Rejects with
-   * `log-unavailable` or `spine-unavailable`; everything else goes on without it.
+   * Opens the journal's store; it is made, and gets those bounds, with the first block at the latest. Rejects
+   * with `log-unavailable` or `spine-unavailable`; everything else goes on without it.
    */
   journal(retention: JournalRetention): Promise<JournalStore>;
 

@@ -12,10 +12,11 @@ export const STORAGE_REMEDY =
 /** Parts of 128 of `[nats] control_bytes`. */
 const PARTS: Readonly<Record<string, number>> = {
   ARQON_ROOMS: 64,
-  ARQON_BANS: 16,
+  ARQON_BANS: 8,
   ARQON_MODULES: 16,
   ARQON_SCHEMAS: 8,
   ARQON_SCHEMAS_VERSIONS: 8,
+  ARQON_JOURNAL_KEYS: 8,
   ARQON_REVOCATIONS: 4,
   ARQON_POLICIES: 4,
   ARQON_TENANTS: 4,

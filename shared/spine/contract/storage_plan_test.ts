@@ -25,7 +25,7 @@ const BUCKETS = [
   "REVOCATIONS",
   "POLICIES",
 ]
-  .concat(["TENANTS", "LOGS", "POLICY_VERDICTS", "POLICY_QUARANTINE"])
+  .concat(["TENANTS", "LOGS", "POLICY_VERDICTS", "POLICY_QUARANTINE", "JOURNAL_KEYS"])
   .map((name) => `ARQON_${name}`);
 
 const report = {

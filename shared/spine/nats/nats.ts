@@ -247,9 +247,10 @@ class NatsSpine implements Spine {
     return await this.#stores.ledger(name, retention);
   }
 
+  // deno-lint-ignore require-await -- answers with a promise, also when it throws
   async journal(retention: JournalRetention): Promise<JournalStore> {
     this.#link.assertConnected();
-    return await this.#stores.journal(retention);
+    return this.#stores.journal(retention);
   }
 
   async storage(): Promise<StorageReport> {

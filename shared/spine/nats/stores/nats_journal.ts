@@ -102,6 +102,7 @@ class NatsJournal implements JournalStore {
   readonly #options: NatsJournalOptions;
   readonly #stream: KeptStream;
   readonly #gate = new Gate();
+  #opening: Promise<void> | undefined;
   /** By subject; as many as this process has written for. */
   readonly #sums = new Map<string, Promise<Sums>>();
   /** Bytes that were written here since a tenant's bound was looked at. */
@@ -118,6 +119,7 @@ class NatsJournal implements JournalStore {
     assertSize(block.payload.length, JOURNAL_BLOCK_BYTES_MAX);
     const payload = block.payload.slice();
     await this.#gate.run(async () => {
+      await this.#opened();
       const sums = await this.#sumsOf(subject);
       const bytes = payload.length + JOURNAL_BLOCK_OVERHEAD_BYTES;
       sums.blocks++;
@@ -147,15 +149,15 @@ class NatsJournal implements JournalStore {
     const question = after === undefined && from_ms !== undefined
       ? { start_time: new Date(from_ms).toISOString(), ...wanted }
       : { seq: (after ?? 0) + 1, ...wanted };
-    return this.#stream.ask(async (timeout_ms) => {
+    return this.#stream.look(async (timeout_ms) => {
       const found = await askDirect(link, inbox, JOURNAL_STREAM, question, timeout_ms);
       return { blocks: found.messages.map(blockOf), is_end: found.pending === 0 };
-    });
+    }, { blocks: [], is_end: true });
   }
 
   status(tenant_id: string): Promise<JournalStatus> {
     const pattern = tenantJournalPattern(tenant_id);
-    return this.#stream.ask(async (timeout_ms) => {
+    return this.#stream.look(async (timeout_ms) => {
       const { blocks, bytes } = await this.#stored(tenant_id, timeout_ms);
       const [first, last] = await Promise.all([
         this.#stream.api.message(JOURNAL_STREAM, pattern, "oldest", timeout_ms),
@@ -164,13 +166,14 @@ class NatsJournal implements JournalStore {
       const time = (stored: typeof first) =>
         stored === undefined ? undefined : fromStored(stored).time_ms;
       return { blocks, bytes, first_ms: time(first), last_ms: time(last) };
-    });
+    }, { blocks: 0, bytes: 0, first_ms: undefined, last_ms: undefined });
   }
 
   async purge(tenant_id: string): Promise<void> {
     const pattern = tenantJournalPattern(tenant_id);
-    await this.#stream.ask((timeout_ms) =>
-      this.#stream.api.purge(JOURNAL_STREAM, pattern, 0, timeout_ms)
+    await this.#stream.look(
+      (timeout_ms) => this.#stream.api.purge(JOURNAL_STREAM, pattern, 0, timeout_ms),
+      undefined,
     );
   }
 
@@ -186,6 +189,15 @@ class NatsJournal implements JournalStore {
     const { stream, error } = JSON.parse(new TextDecoder().decode(answer.data)) as PubAck;
     if (error !== undefined) throw new Refusal(error);
     if (stream !== JOURNAL_STREAM) throw new Error(`stream ${JOURNAL_STREAM} did not answer`);
+  }
+
+  /** Rejects with `log-unavailable`; the next block tries again. */
+  #opened(): Promise<void> {
+    if (this.#opening !== undefined) return this.#opening;
+    const opening = this.#stream.open();
+    this.#opening = opening;
+    opening.catch(() => this.#opening = undefined);
+    return opening;
   }
 
   /** The sums of this process for a subject, which go on from the newest block that is there. */
@@ -253,13 +265,12 @@ function blockOf(answer: Answer): JournalBlock {
   return { cursor: offset, node_id, time_ms, payload };
 }
 
-/** Opens the journal, and makes its stream if need be. Rejects with `log-unavailable`. */
-export async function openNatsJournal(
+/** The journal, whose stream is made, and gets its bounds, with the first block that is stored here. */
+export function openNatsJournal(
   options: NatsJournalOptions,
   retention: JournalRetention,
-): Promise<JournalStore> {
+): JournalStore {
   const replicas = options.link.connection.info?.cluster === undefined ? 1 : 3;
   const stream = new KeptStream(options, configOf(retention, replicas));
-  await stream.open();
   return new NatsJournal(options, stream);
 }

@@ -57,6 +57,16 @@ export class KeptStream {
     }
   }
 
+  /** Runs a request that makes no stream: without one, the answer is `absent`. */
+  async look<T>(ask: (timeout_ms: number) => Promise<T>, absent: T): Promise<T> {
+    try {
+      return await this.#insist(ask);
+    } catch (error) {
+      if (error instanceof StreamLost) return absent;
+      throw error;
+    }
+  }
+
   #insist<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
     const { link, monotonic } = this.#options;
     return insist(link, monotonic, ask);

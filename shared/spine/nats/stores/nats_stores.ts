@@ -86,7 +86,7 @@ export class NatsStores {
   }
 
   /** As `Spine.journal`. */
-  journal(retention: JournalRetention): Promise<JournalStore> {
+  journal(retention: JournalRetention): JournalStore {
     const { link, monotonic } = this.#options;
     const tools = { link, monotonic, inbox: this.#inbox, storage: this.storage };
     return openNatsJournal(tools, retention);

@@ -1,0 +1,20 @@
+/** Where the journal of decisions is kept: the keys of `[journal]` that bound its store. */
+import { z } from "zod";
+import { count } from "./schema_values.ts";
+
+/** The keys; what is written into the journal is said by others of `[journal]`. */
+export const JournalStorage = {
+  log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
+    "size of the journal of all tenants; above, the oldest of it goes, whose it is",
+  ),
+  retention_days: count(
+    30,
+    3_650,
+    "age at which anything of it goes; users' keys go some 30 days after that",
+  ),
+  keys_held: count(
+    16_384,
+    1_048_576,
+    "keys of users that a Shield holds in memory, to write and to read each; others are asked for",
+  ),
+};

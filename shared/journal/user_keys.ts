@@ -1,0 +1,32 @@
+/**
+ * The keys by which the journal is closed: one for each user of a tenant, so that erasing a user is deleting a
+ * key. Who keeps them where is another's business.
+ */
+
+/** A key to write with. */
+export interface UserKey {
+  /**
+   * What a block names the key by, 1 to 64 bytes. It says nothing of the user, and is another one for a key
+   * that is made after an erasure.
+   */
+  readonly id: Uint8Array;
+  /** 32 random bytes. */
+  readonly key: Uint8Array;
+}
+
+/** The keys of all users, as writers and readers ask for them. */
+export interface UserKeys {
+  /**
+   * The keys of users, in their order; those that are missing are made. Rejects with `spine-unavailable`
+   * while they cannot be had.
+   */
+  forWriting(tenant_id: string, users: readonly string[]): Promise<readonly UserKey[]>;
+  /**
+   * The keys of these ids, in their order; undefined for one that was erased. Rejects with
+   * `spine-unavailable` while that cannot be told.
+   */
+  forReading(
+    tenant_id: string,
+    ids: readonly Uint8Array[],
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+}

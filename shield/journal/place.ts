@@ -1,0 +1,95 @@
+/**
+ * Where the journal of this bus is: its store and its keys, opened when they are needed first. Without a
+ * journal nothing is opened and nothing is made. Who writes is others' business, and so is who reads.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { JournalStore } from "../../shared/spine/contract/journal_store.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
+
+const DAY_SECONDS = 86_400;
+/** How often keys that nothing needs any more are looked for. */
+const SWEEP_MS = 6 * 3_600_000;
+
+/** What the journal's place needs of the process. */
+export interface JournalPlaceOptions {
+  readonly config: {
+    readonly journal: Pick<Config["journal"], "log_bytes" | "retention_days" | "keys_held">;
+  };
+  readonly spine: Pick<Spine, "journal" | "keyValue" | "onEvent">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** The journal's store and keys. What could not be opened is opened by the next who asks. */
+export class JournalPlace {
+  readonly #options: JournalPlaceOptions;
+  #store: Promise<JournalStore> | undefined;
+  #keys: Promise<JournalKeys> | undefined;
+  #sweeps: ReturnType<typeof setInterval> | undefined;
+  #is_closed = false;
+
+  constructor(options: JournalPlaceOptions) {
+    this.#options = options;
+  }
+
+  /** The oldest that anything in the journal can be, in ms. */
+  get max_age_ms(): number {
+    return this.#options.config.journal.retention_days * DAY_SECONDS * 1_000;
+  }
+
+  /** Rejects with `log-unavailable` or `spine-unavailable`. */
+  store(): Promise<JournalStore> {
+    if (this.#store !== undefined) return this.#store;
+    const { spine, config: { journal } } = this.#options;
+    const max_age_seconds = journal.retention_days * DAY_SECONDS;
+    const opening = spine.journal({ max_bytes: journal.log_bytes, max_age_seconds });
+    this.#store = opening;
+    opening.catch(() => this.#store = undefined);
+    return opening;
+  }
+
+  /** Rejects with `spine-unavailable`. */
+  keys(): Promise<JournalKeys> {
+    if (this.#keys !== undefined) return this.#keys;
+    const opening = this.#openKeys();
+    this.#keys = opening;
+    opening.catch(() => this.#keys = undefined);
+    return opening;
+  }
+
+  /** Ends what keeps keys current; the store is closed with the Spine. */
+  async close(): Promise<void> {
+    this.#is_closed = true;
+    clearInterval(this.#sweeps);
+    const keys = await this.#keys?.catch(() => undefined);
+    keys?.close();
+  }
+
+  async #openKeys(): Promise<JournalKeys> {
+    const { spine, log, now, config: { journal } } = this.#options;
+    const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
+    const keys = new JournalKeys({ bucket, spine, log, now, keys_max: journal.keys_held });
+    if (this.#is_closed) keys.close();
+    else {
+      const sweep = () => void this.#sweep(keys);
+      this.#sweeps = setInterval(sweep, SWEEP_MS);
+      Deno.unrefTimer(this.#sweeps);
+    }
+    return keys;
+  }
+
+  async #sweep(keys: JournalKeys): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const swept = await keys.sweep(this.max_age_ms);
+      if (swept > 0) {
+        log.info("keys of the journal were deleted that closed nothing any more", { swept });
+      }
+    } catch (error) {
+      log.warn("keys of the journal could not be swept", { error });
+    }
+  }
+}

@@ -1,0 +1,303 @@
+/**
+ * The keys by which the journal is closed, in the bucket `ARQON_JOURNAL_KEYS`: one for each user of a tenant in
+ * each period. Erasing a user deletes the keys, and nobody can open what they have closed. The bucket names
+ * nobody: a user is a hash under a secret of the tenant. What is closed by a key is `shared/journal/`.
+ */
+import { createHmac, randomBytes } from "node:crypto";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import type { UserKey, UserKeys } from "../../shared/journal/user_keys.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+
+/** The bucket of all tenants' keys. */
+export const JOURNAL_KEYS_BUCKET = "ARQON_JOURNAL_KEYS";
+const SECRET_BYTES = 32;
+const KEY_BYTES = 32;
+const ID_BYTES = 16;
+/** A user's key is another one in each, so that keys go with what they have closed. */
+const PERIOD_MS = 30 * 86_400_000;
+/** How long a key is used without a look at the bucket: erasures are heard of at once. */
+const CACHED_MS = 60_000;
+/** Keys that are asked for at a time. */
+const AT_ONCE = 32;
+/** How many periods a sweep looks back. */
+const PERIODS_SWEPT = 12;
+/** Deletions of one sweep. */
+const SWEPT_MAX = 20_000;
+
+/** What the keys need of the process. */
+export interface JournalKeysOptions {
+  readonly bucket: KeyValue;
+  readonly spine: Pick<Spine, "onEvent">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Keys held in memory, of writers and of readers each. */
+  readonly keys_max: number;
+}
+
+interface Held<Key> {
+  readonly key: Key;
+  readonly until_ms: number;
+}
+
+const text = (bytes: Uint8Array): string =>
+  bytes.toBase64({ alphabet: "base64url", omitPadding: true });
+const periodOf = (at_ms: number): string => String(Math.floor(at_ms / PERIOD_MS));
+/** A place: `u` by user has id and key, `k` by id has the key, `e` says that a user was erased. */
+const place = (kind: "u" | "k" | "e", period: string, tenant_id: string, name: string): KvKey => [
+  kind,
+  period,
+  tenant_id,
+  name,
+];
+
+/** Runs work for each item, few at a time; the results are in their order. */
+async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let at = 0; at < items.length; at += AT_ONCE) {
+    results.push(...await Promise.all(items.slice(at, at + AT_ONCE).map(work)));
+  }
+  return results;
+}
+
+/** The keys of all tenants' users, as one Shield has them. */
+export class JournalKeys implements UserKeys {
+  readonly #options: JournalKeysOptions;
+  readonly #secrets = new Map<string, Promise<Uint8Array>>();
+  /** By period, tenant and handle of the user. */
+  readonly #writing: BoundedMap<string, Held<UserKey>>;
+  /** By period, tenant and id; undefined: it was erased. */
+  readonly #reading: BoundedMap<string, Held<Uint8Array | undefined>>;
+  /** Keys that are being asked for, or made. */
+  readonly #asked = new Map<string, Promise<UserKey>>();
+  /** Grows with every erasure: what was asked for before may be good no longer. */
+  #erasures = 0;
+  readonly #watch: KvWatch;
+  readonly #unlisten: () => void;
+
+  constructor(options: JournalKeysOptions) {
+    this.#options = options;
+    this.#writing = new BoundedMap(options.keys_max);
+    this.#reading = new BoundedMap(options.keys_max);
+    this.#watch = options.bucket.watch(["e"], (change) => {
+      if (change.type === "put") this.#forget(change.entry.key, change.entry.value);
+    });
+    // It ends with the Spine, and goes on after a reconnect by itself.
+    this.#watch.ready.catch((error: unknown) => {
+      options.log.warn("erasures of journal keys are not heard of", { error });
+    });
+    this.#unlisten = options.spine.onEvent((event) => {
+      if (event.type === "gap") this.#forgetAll();
+    });
+  }
+
+  /** Keys that are held in memory. */
+  get size(): number {
+    return this.#writing.size + this.#reading.size;
+  }
+
+  forWriting(tenant_id: string, users: readonly string[]): Promise<readonly UserKey[]> {
+    return each(users, (user) => this.#ofUser(tenant_id, user));
+  }
+
+  forReading(
+    tenant_id: string,
+    ids: readonly Uint8Array[],
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    return each(ids, (id) => this.#ofId(tenant_id, id));
+  }
+
+  /**
+   * Deletes every key of the user whose period is not over for longer than `max_age_ms`. Resolves with how
+   * many there were, once none is left. Rejects with `spine-unavailable`; what is left then goes by another
+   * try.
+   */
+  async erase(tenant_id: string, user: string, max_age_ms: number): Promise<number> {
+    const { now } = this.#options;
+    const handle = await this.#handle(tenant_id, user);
+    let erased = 0;
+    const first = Number(periodOf(now() - max_age_ms));
+    // Clocks differ: who is ahead may be in the next period already.
+    for (let period = first; period <= Number(periodOf(now())) + 1; period++) {
+      if (await this.#eraseIn(String(period), tenant_id, handle)) erased++;
+    }
+    return erased;
+  }
+
+  /** Deletes keys of periods that ended so long ago that nothing they have closed is left. */
+  async sweep(max_age_ms: number): Promise<number> {
+    const { bucket, now } = this.#options;
+    const first_kept = Number(periodOf(now() - max_age_ms - PERIOD_MS / 30));
+    let swept = 0;
+    for (let period = first_kept - PERIODS_SWEPT; period < first_kept; period++) {
+      for (const kind of ["e", "u", "k"]) {
+        for (const key of await bucket.keys([kind, String(period)])) {
+          await bucket.delete(key);
+          if (++swept === SWEPT_MAX) return swept;
+          if (swept % AT_ONCE === 0) await turn();
+        }
+      }
+    }
+    return swept;
+  }
+
+  close(): void {
+    this.#watch.stop();
+    this.#unlisten();
+    this.#forgetAll();
+  }
+
+  async #ofUser(tenant_id: string, user: string): Promise<UserKey> {
+    const { now } = this.#options;
+    const period = periodOf(now());
+    const handle = await this.#handle(tenant_id, user);
+    const name = `${period} ${tenant_id} ${handle}`;
+    const held = this.#writing.use(name);
+    if (held !== undefined && held.until_ms > now()) return held.key;
+    const asking = this.#asked.get(name) ?? this.#open(period, tenant_id, handle);
+    this.#asked.set(name, asking);
+    const erasures = this.#erasures;
+    try {
+      const found = await asking;
+      const until_ms = now() + CACHED_MS;
+      if (erasures === this.#erasures) this.#writing.renew(name, { key: found, until_ms });
+      return found;
+    } finally {
+      this.#asked.delete(name);
+    }
+  }
+
+  /** The user's key of the period, made if need be. */
+  #open(period: string, tenant_id: string, handle: string): Promise<UserKey> {
+    const { bucket } = this.#options;
+    const by_user = place("u", period, tenant_id, handle);
+    return changeDocument(async (mayLose) => {
+      const entry = await bucket.get(by_user);
+      const found = entry === undefined ? undefined : split(entry.value);
+      if (found?.key !== undefined) return { id: found.id, key: found.key };
+      // An erasure that was cut off is brought to its end first.
+      if (found !== undefined) await bucket.delete(place("k", period, tenant_id, text(found.id)));
+      const made = {
+        id: Uint8Array.from([...periodBytes(period), ...randomBytes(ID_BYTES - 2)]),
+        key: new Uint8Array(randomBytes(KEY_BYTES)),
+      };
+      const by_id = place("k", period, tenant_id, text(made.id));
+      await bucket.put(by_id, made.key);
+      const value = Uint8Array.from([...made.id, ...made.key]);
+      try {
+        await mayLose(bucket.update(by_user, value, entry?.revision ?? 0));
+      } catch (error) {
+        // Another one was faster, and nothing is closed by this one.
+        if (isConflict(error)) await bucket.delete(by_id).catch(() => {});
+        throw error;
+      }
+      return made;
+    });
+  }
+
+  async #ofId(tenant_id: string, id: Uint8Array): Promise<Uint8Array | undefined> {
+    const { bucket, now } = this.#options;
+    if (id.length !== ID_BYTES) return undefined;
+    const period = periodIn(id);
+    const name = `${period} ${tenant_id} ${text(id)}`;
+    const held = this.#reading.use(name);
+    if (held !== undefined && held.until_ms > now()) return held.key;
+    const erasures = this.#erasures;
+    const entry = await bucket.get(place("k", period, tenant_id, text(id)));
+    const key = entry?.value.length === KEY_BYTES ? entry.value : undefined;
+    const until_ms = now() + CACHED_MS;
+    if (erasures === this.#erasures) this.#reading.renew(name, { key, until_ms });
+    return key;
+  }
+
+  /** Deletes the user's key of one period; false: there was none. */
+  async #eraseIn(period: string, tenant_id: string, handle: string): Promise<boolean> {
+    const { bucket } = this.#options;
+    const by_user = place("u", period, tenant_id, handle);
+    const id = await changeDocument(async (mayLose) => {
+      const entry = await bucket.get(by_user);
+      if (entry === undefined) return undefined;
+      const found = split(entry.value);
+      if (found === undefined) return undefined;
+      // Writers see from now on that it is erased, whatever becomes of this process.
+      if (found.key !== undefined) {
+        await mayLose(bucket.update(by_user, found.id, entry.revision));
+      }
+      return found.id;
+    });
+    if (id === undefined) return false;
+    const by_id = place("k", period, tenant_id, text(id));
+    // What is overwritten does not stay where it was on the disk of the embedded engine.
+    await bucket.put(by_id, new Uint8Array(KEY_BYTES + 1));
+    await bucket.delete(by_id);
+    const notice = place("e", period, tenant_id, handle);
+    this.#forget(notice, id);
+    await bucket.put(notice, id);
+    const entry = await bucket.get(by_user);
+    const is_marked = entry !== undefined && split(entry.value)?.key === undefined;
+    if (is_marked) {
+      await bucket.delete(by_user, entry.revision).catch((error: unknown) => {
+        if (!isConflict(error)) throw error;
+      });
+    }
+    return true;
+  }
+
+  async #handle(tenant_id: string, user: string): Promise<string> {
+    const known = this.#secrets.get(tenant_id);
+    const asking = known ?? this.#secret(tenant_id);
+    if (known === undefined) {
+      this.#secrets.set(tenant_id, asking);
+      asking.catch(() => this.#secrets.delete(tenant_id));
+    }
+    const secret = await asking;
+    return text(createHmac("sha256", secret).update(user).digest().subarray(0, ID_BYTES));
+  }
+
+  #secret(tenant_id: string): Promise<Uint8Array> {
+    const { bucket } = this.#options;
+    return changeDocument(async (mayLose) => {
+      const found = await bucket.get(["s", tenant_id]);
+      if (found !== undefined) return found.value;
+      const made = new Uint8Array(randomBytes(SECRET_BYTES));
+      await mayLose(bucket.update(["s", tenant_id], made, 0));
+      return made;
+    });
+  }
+
+  /** A user was erased: the key with that id is good no longer. */
+  #forget([, period = "", tenant_id = "", handle = ""]: KvKey, id: Uint8Array): void {
+    this.#erasures++;
+    const writing = `${period} ${tenant_id} ${handle}`;
+    const held = this.#writing.get(writing);
+    if (held !== undefined && text(held.key.id) === text(id)) this.#writing.delete(writing);
+    this.#reading.delete(`${period} ${tenant_id} ${text(id)}`);
+  }
+
+  /** What was erased meanwhile may not have been heard of. */
+  #forgetAll(): void {
+    this.#erasures++;
+    while (this.#writing.size > 0) this.#writing.dropOldest();
+    while (this.#reading.size > 0) this.#reading.dropOldest();
+  }
+}
+
+/** The id and the key in a stored value; without a key: it is being erased; undefined: it is neither. */
+function split(value: Uint8Array): { id: Uint8Array; key: Uint8Array | undefined } | undefined {
+  if (value.length !== ID_BYTES && value.length !== ID_BYTES + KEY_BYTES) return undefined;
+  const key = value.length === ID_BYTES ? undefined : value.slice(ID_BYTES);
+  return { id: value.slice(0, ID_BYTES), key };
+}
+
+/** The period stands in the id, so that the key is found by the id alone. */
+function periodBytes(period: string): [number, number] {
+  const number = Number(period);
+  return [number >> 8 & 255, number & 255];
+}
+
+function periodIn(id: Uint8Array): string {
+  return String((id[0] ?? 0) << 8 | (id[1] ?? 0));
+}

@@ -1,0 +1,167 @@
+/** The journal's keys: one a user, the same on every Shield, and gone for good once the user is erased. */
+import assert from "node:assert/strict";
+import { ConfigSchema } from "../../shared/config/schema.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
+
+const DAY_MS = 86_400_000;
+const WEEK_MS = 7 * DAY_MS;
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "shield",
+  now: Date.now,
+  write: () => {},
+});
+
+interface Bed {
+  readonly bucket: KeyValue;
+  /** Keys of one more Shield. */
+  shield(keys_max?: number): Promise<JournalKeys>;
+  now_ms: number;
+}
+
+/** Runs a test on the embedded engine, and on NATS with a connection for each Shield. */
+function onBoth(name: string, run: (bed: Bed) => Promise<void>): void {
+  const on = async (config: Parameters<typeof openSpine>[0], is_shared: boolean) => {
+    const spines: Spine[] = [];
+    const open = async () => {
+      const [first] = spines;
+      if (first !== undefined && is_shared) return first;
+      const spine = await openSpine(config, { log, now: Date.now });
+      spines.push(spine);
+      return spine;
+    };
+    const all: JournalKeys[] = [];
+    const bed: Bed = {
+      now_ms: Date.now(),
+      bucket: await (await open()).keyValue(JOURNAL_KEYS_BUCKET),
+      async shield(keys_max = 100) {
+        const spine = await open();
+        const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
+        const now = () => bed.now_ms;
+        const keys = new JournalKeys({ bucket, spine, log, now, keys_max });
+        all.push(keys);
+        return keys;
+      },
+    };
+    try {
+      await run(bed);
+    } finally {
+      for (const keys of all) keys.close();
+      for (const spine of spines) await spine.drain();
+    }
+  };
+  Deno.test(`journal keys, embedded: ${name}`, () => on(ConfigSchema.parse({}), true));
+  Deno.test(`journal keys, nats: ${name}`, async () => {
+    await using server = await startNats({ jetstream: true });
+    await on(ConfigSchema.parse({ nats: { urls: [server.url] } }), false);
+  });
+}
+
+const hex = (bytes: Uint8Array | undefined) => bytes?.toHex();
+
+onBoth(
+  "a user has one key on all Shields, another user and another tenant have others",
+  async (bed) => {
+    const [one, two] = [await bed.shield(), await bed.shield()];
+    const users = Array.from({ length: 50 }, (_, at) => `user-${at}`);
+    const [mine, theirs] = await Promise.all([
+      one.forWriting("acme", users),
+      two.forWriting("acme", users),
+    ]);
+    assert.deepEqual(mine.map(({ key }) => hex(key)), theirs.map(({ key }) => hex(key)));
+    assert.deepEqual(mine.map(({ id }) => hex(id)), theirs.map(({ id }) => hex(id)));
+    const [other] = await one.forWriting("globex", ["user-0"]);
+    const all = [...mine, other!];
+    assert.equal(new Set(all.map(({ key }) => hex(key))).size, 51);
+    assert.equal(new Set(all.map(({ id }) => hex(id))).size, 51);
+    const read = await (await bed.shield()).forReading("acme", mine.map(({ id }) => id));
+    assert.deepEqual(read.map(hex), mine.map(({ key }) => hex(key)));
+    assert.deepEqual(
+      await two.forReading("globex", [mine[0]!.id]),
+      [undefined],
+      "another tenant's",
+    );
+  },
+);
+
+onBoth("an erased user's key is gone on every Shield, and a new one follows", async (bed) => {
+  const [one, two] = [await bed.shield(), await bed.shield()];
+  const [before, kept] = await one.forWriting("acme", ["ann", "bob"]);
+  assert.deepEqual(await two.forWriting("acme", ["ann", "bob"]), [before, kept]);
+  assert.deepEqual((await two.forReading("acme", [before!.id])).map(hex), [hex(before!.key)]);
+  assert.equal(await one.erase("acme", "ann", WEEK_MS), 1);
+  assert.equal(await one.erase("acme", "ann", WEEK_MS), 0, "there is none any more");
+  assert.deepEqual(await one.forReading("acme", [before!.id]), [undefined]);
+  await until("the other Shield has heard of it", async () => {
+    const [key] = await two.forReading("acme", [before!.id]);
+    return key === undefined;
+  });
+  const [after] = await two.forWriting("acme", ["ann"]);
+  assert.notEqual(hex(after!.id), hex(before!.id));
+  assert.notEqual(hex(after!.key), hex(before!.key));
+  assert.deepEqual(await one.forWriting("acme", ["ann", "bob"]), [after, kept]);
+  for (const key of await bed.bucket.keys()) {
+    const entry = await bed.bucket.get(key);
+    assert.ok(!entry!.value.toHex().includes(before!.key.toHex()), "no key is left anywhere");
+  }
+});
+
+onBoth("the bucket names no user", async (bed) => {
+  const keys = await bed.shield();
+  await keys.forWriting("acme", ["ann.lee@example.org"]);
+  await keys.erase("acme", "ann.lee@example.org", WEEK_MS);
+  const plain = new TextDecoder("latin1");
+  for (const key of await bed.bucket.keys()) {
+    const value = (await bed.bucket.get(key))?.value ?? new Uint8Array(0);
+    assert.doesNotMatch(`${key.join(" ")} ${plain.decode(value)}`, /ann/);
+  }
+});
+
+onBoth(
+  "an erasure that was cut off is brought to its end by who needs the key next",
+  async (bed) => {
+    const one = await bed.shield();
+    const [before] = await one.forWriting("acme", ["ann"]);
+    const [place] = await bed.bucket.keys(["u"]);
+    const { revision } = (await bed.bucket.get(place!))!;
+    await bed.bucket.update(place!, before!.id, revision);
+    const [after] = await (await bed.shield()).forWriting("acme", ["ann"]);
+    assert.notEqual(hex(after!.key), hex(before!.key));
+    assert.deepEqual(await (await bed.shield()).forReading("acme", [before!.id]), [undefined]);
+  },
+);
+
+onBoth(
+  "keys go with the period in which they were used, once nothing can be left of it",
+  async (bed) => {
+    const keys = await bed.shield();
+    const [old] = await keys.forWriting("acme", ["ann"]);
+    bed.now_ms += 31 * DAY_MS;
+    const [young] = await keys.forWriting("acme", ["ann"]);
+    assert.notEqual(hex(young!.key), hex(old!.key));
+    assert.equal(await keys.sweep(60 * DAY_MS), 0);
+    assert.deepEqual((await keys.forReading("acme", [old!.id])).map(hex), [hex(old!.key)]);
+    assert.equal(await keys.erase("acme", "ann", 60 * DAY_MS), 2, "those of both periods");
+    await keys.forWriting("acme", ["ann"]);
+    bed.now_ms += 40 * DAY_MS;
+    assert.ok(await keys.sweep(DAY_MS) > 0);
+    assert.deepEqual(await bed.bucket.keys(["u"]), []);
+    assert.deepEqual(await bed.bucket.keys(["k"]), []);
+  },
+);
+
+onBoth("the keys in memory are bounded", async (bed) => {
+  const keys = await bed.shield(4);
+  const users = Array.from({ length: 20 }, (_, at) => `user-${at}`);
+  const first = await keys.forWriting("acme", users);
+  assert.ok(keys.size <= 4, String(keys.size));
+  await keys.forReading("acme", first.map(({ id }) => id));
+  assert.ok(keys.size <= 8, String(keys.size));
+  assert.deepEqual(await keys.forWriting("acme", users), first);
+});
