@@ -73,6 +73,9 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
   "/v1/policies/modules": {
     PUT: { scope: "shared", about: POLICIES_ABOUT.uploadModule, ...withBody(MODULE, upload) },
   },
+  "/v1/policies/modules/{module}": {
+    GET: { scope: "tenant-in-query", about: POLICIES_ABOUT.downloadModule, handle: download },
+  },
   "/v1/policies/deploy": {
     POST: tenantInBody(POLICIES_ABOUT.deployPolicy, jsonBody(Deployment, readJson), deploy),
   },
@@ -114,6 +117,29 @@ async function upload(
   const sha256 = await context.registry.store.putModule(bytes);
   context.log.info("a policy module was uploaded", { sha256, size_bytes: bytes.length, by });
   return answer({ sha256, ...checked });
+}
+
+/**
+ * The bytes of a module as they were uploaded, for those who run it again elsewhere. A tenant's own admin
+ * gets those that its policies name, or did in a version that is remembered.
+ */
+async function download(
+  context: PolicyAdminContext,
+  { url, names: { module: sha256 = "" }, only_tenant }: AdminCall,
+): Promise<Response> {
+  const { store } = context.registry;
+  const { document: { current, history } } = await store.read(tenantOf(url));
+  const is_named = [current, ...history].some(({ policies }) =>
+    policies.some((policy) => policy.sha256 === sha256)
+  );
+  const is_shown = /^[0-9a-f]{64}$/.test(sha256) && (is_named || only_tenant === undefined);
+  const bytes = is_shown ? await store.module(sha256) : undefined;
+  if (bytes === undefined) {
+    const shown = JSON.stringify(sha256.slice(0, 64));
+    throw new ArqonError("policy-unknown", `the tenant has no module ${shown}`);
+  }
+  const headers = { ...NO_STORE, "content-type": "application/wasm" };
+  return new Response(new Uint8Array(bytes), { headers });
 }
 
 async function deploy(

@@ -1,7 +1,7 @@
 /** The admin API as requests and answers, over a real registry on the embedded Spine. */
 import assert from "node:assert/strict";
 import { createLogger } from "../../shared/logs/log.ts";
-import { askPart } from "../admin/routing/testing/admin.ts";
+import { askPart, operator, tenantAdmin } from "../admin/routing/testing/admin.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { documentBytes } from "./chain/chain.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
@@ -293,4 +293,28 @@ Deno.test("a module that is swept while it is deployed is there again", async ()
   });
   assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
   assert.deepEqual(await store.module(sha256), tinyModule(1));
+});
+
+Deno.test("a module's bytes are given out to an operator, and to the tenant whose policies name it", async () => {
+  await using api = await startApi();
+  const [mine, theirs] = [await api.upload(1), await api.upload(2)];
+  await api.ask("POST", DEPLOY, { tenant: "acme", name: "p", sha256: mine });
+  await api.ask("POST", DEPLOY, { tenant: "globex", name: "p", sha256: theirs });
+  const get = (sha256: string, tenant: string, as = operator()) => {
+    const request = new Request(`http://admin${MODULES}/${sha256}?tenant=${tenant}`);
+    return askPart(POLICY_ROUTES, api.context, request, as);
+  };
+  const acme = tenantAdmin("acme");
+  const own = await get(mine, "acme", acme);
+  assert.deepEqual([own.status, own.headers.get("content-type")], [200, "application/wasm"]);
+  assert.deepEqual(await own.bytes(), tinyModule(1));
+  await api.ask("DELETE", "/v1/policies/p?tenant=acme");
+  assert.equal((await get(mine, "acme", acme)).status, 200, "its history names it");
+  assert.equal((await get(theirs, "acme")).status, 200, "an operator sees all");
+  for (const sha256 of [theirs, "0".repeat(64), "x"]) {
+    const refused = await get(sha256, "acme", acme);
+    assert.deepEqual([refused.status, (await refused.json()).reason], [404, "policy-unknown"]);
+  }
+  const foreign = await get(theirs, "globex", acme);
+  assert.deepEqual([foreign.status, (await foreign.json()).reason], [403, "tenant-mismatch"]);
 });

@@ -65,6 +65,11 @@ function policies(module: Uint8Array<ArrayBuffer>, sha256: string): Row[] {
   return [
     ["PUT", "/v1/policies/modules", () => upload],
     ["POST", "/v1/policies/deploy", sending("/v1/policies/deploy", words)],
+    [
+      "GET",
+      "/v1/policies/modules/{module}",
+      at(`/v1/policies/modules/${sha256}?tenant=TENANT`),
+    ],
     ["GET", "/v1/policies", at("/v1/policies?tenant=TENANT")],
     ["GET", "/v1/policies/stats", at("/v1/policies/stats?tenant=TENANT")],
     ["GET", "/v1/policies/logs", at("/v1/policies/logs?tenant=TENANT")],

@@ -34,6 +34,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/revocations", "GET", "POST", "DELETE"),
   ...of("/v1/policies", "GET"),
   ...of("/v1/policies/modules", "PUT"),
+  ...of(`/v1/policies/modules/${"0".repeat(64)}`, "GET"),
   ...of("/v1/policies/deploy", "POST"),
   ...of("/v1/policies/rollback", "POST"),
   ...of("/v1/policies/reset", "POST"),
