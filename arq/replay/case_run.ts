@@ -7,6 +7,7 @@ import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/hos
 import { type Case, payloadBytes, recordOf } from "./case_file.ts";
 import { type Decision, decisionOf, type Difference, differences } from "./comparison.ts";
 import { RecordedInputs } from "./recorded_inputs.ts";
+import { recordedState } from "./replay_state.ts";
 import type { ReplayModule } from "./repeater.ts";
 import { shrinkPayload } from "./shrink.ts";
 
@@ -24,6 +25,7 @@ export interface CaseOutcome {
 function run(module: ReplayModule, one: Case, payload: Uint8Array) {
   const record = recordOf(one, payload);
   const inputs = new RecordedInputs(record, 0);
+  inputs.state = recordedState(module.slots, record.policies[0]!, inputs);
   const guest = instantiateGuest(module);
   const outcome = guest.call(one.hook, inputs, one.budget_units / UNITS_PER_FUEL);
   return { record, outcome, unknown: [...inputs.unknown ?? []] };

@@ -5,7 +5,7 @@ import type { PolicyRecord } from "../../shared/journal/record.ts";
 import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
 
 /** What can differ between two calls. */
-export type Difference = "verdict" | "code" | "reason" | "headers" | "payload" | "fuel";
+export type Difference = "verdict" | "code" | "reason" | "headers" | "payload" | "state" | "fuel";
 
 /** Faults that the Shield tells of, not the module: no repetition can show them. */
 const OF_THE_SHIELD: ReadonlySet<string> = new Set([

@@ -3,7 +3,7 @@
  * have is unknown: it is noted, and nothing is guessed. Pure.
  */
 import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
-import type { GuestRequest } from "../../shield/policy/abi/host_functions.ts";
+import type { GuestRequest, GuestState } from "../../shield/policy/abi/host_functions.ts";
 import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -59,6 +59,8 @@ const OWN_NAMES = new Set(
 /** What a module may ask for in the repetition of a recorded call. */
 export class RecordedInputs implements GuestRequest {
   readonly asking_bytes: number;
+  /** The keyed state of the module that runs; undefined: it has none. */
+  state: GuestState | undefined;
   readonly #record: JournalRecord;
   readonly #place: number;
   #payload: Uint8Array | undefined;
@@ -77,7 +79,7 @@ export class RecordedInputs implements GuestRequest {
 
   get payload(): Uint8Array {
     this.#payload ??= payloadAt(this.#record, this.#place);
-    if (this.#payload === undefined) this.#note("payload");
+    if (this.#payload === undefined) this.note("payload");
     return this.#payload ??= EMPTY;
   }
 
@@ -93,18 +95,19 @@ export class RecordedInputs implements GuestRequest {
       // Under these names a policy finds only what the Shield says, and it says nothing else.
       if (!OWN_NAMES.has(name)) return undefined;
     }
-    this.#note(`header ${lower_name}`);
+    this.note(`header ${lower_name}`);
     return undefined;
   }
 
   claim(name: string): string | undefined {
     const read = this.#read("claim", name);
     if (read !== undefined) return read.value ?? undefined;
-    this.#note(`claim ${name}`);
+    this.note(`claim ${name}`);
     return undefined;
   }
 
-  #note(what: string): void {
+  /** Takes note that something was asked for that is not known. */
+  note(what: string): void {
     (this.#unknown ??= new Set()).add(what);
   }
 

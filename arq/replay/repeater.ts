@@ -8,12 +8,14 @@ import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/jour
 import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { Hook } from "../../shield/policy/abi/policy.ts";
 import type { Guest, GuestModule, GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
+import type { StateSlot } from "../../shield/policy/state/declaration.ts";
 import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
 import type { Renewal } from "../../wasm/metering/renewal.ts";
 import { decisionOf, type Difference, differences, notOfTheModule } from "./comparison.ts";
 import { addUnits } from "./fuel_histogram.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { payloadAt, RecordedInputs } from "./recorded_inputs.ts";
+import { OwnState, recordedState, sameWrites } from "./replay_state.ts";
 import { isSelected, type ReplaySelection } from "./selection.ts";
 import { countOf, emptyTally, type FlipKind, type Sample, SAMPLES, type Tally } from "./tally.ts";
 
@@ -25,6 +27,9 @@ export interface ReplayModule extends GuestModule {
   readonly hooks: readonly Hook[];
   /** Whether it may keep memory from call to call, as modules of `arqon_host_v1` may. */
   readonly is_stateful: boolean;
+  /** Its keyed state; empty: it declares none. */
+  readonly slots: readonly StateSlot[];
+  readonly value_bytes: readonly number[];
 }
 
 /** What a repeater needs. */
@@ -117,10 +122,13 @@ class JournalRepeater implements Repeater {
   readonly #options: RepeaterOptions;
   readonly #instances: Instances = createInstances(INSTANCES);
   readonly #loaded = new Map<string, Loaded | undefined>();
+  /** The state of the new module; undefined: it declares none. */
+  readonly #own: OwnState | undefined;
 
   constructor(options: RepeaterOptions) {
     this.#options = options;
     const { candidate } = options;
+    if (candidate.slots.length > 0) this.#own = new OwnState(candidate.slots);
     this.#instances.load(CANDIDATE, { ...candidate, instance_units: 0 });
     this.#loaded.set(candidate.sha256, { module: candidate, number: CANDIDATE });
   }
@@ -196,22 +204,33 @@ class JournalRepeater implements Repeater {
     let ran: Ran | undefined;
     if (loaded === undefined) countOf(recorded.no_module, asked.policy.module);
     else {
-      ran = this.#call(asked, loaded);
+      ran = this.#callRecorded(asked, loaded);
       this.#compare(asked, loaded.module, ran);
     }
     const { candidate: { hooks } } = this.#options;
     if (!hooks.includes(asked.record.hook)) return void candidate.no_hook++;
     // The same module is not asked twice: its memory would be another one.
-    const is_same = loaded?.number === CANDIDATE && ran !== undefined;
-    this.#judge(asked, is_same ? ran! : this.#call(asked, this.#candidate()));
+    const is_same = loaded?.number === CANDIDATE && ran !== undefined && this.#own === undefined;
+    this.#judge(asked, is_same ? ran! : this.#callCandidate(asked));
   }
 
-  #candidate(): Loaded {
-    return { module: this.#options.candidate, number: CANDIDATE };
+  #callRecorded(asked: Asked, { module, number }: Loaded): Ran {
+    const inputs = new RecordedInputs(asked.record, asked.place);
+    inputs.state = recordedState(module.slots, asked.policy, inputs);
+    return this.#call(asked, number, inputs);
   }
 
-  #call({ record, place, policy }: Asked, { number }: Loaded): Ran {
-    const inputs = new RecordedInputs(record, place);
+  #callCandidate(asked: Asked): Ran {
+    const inputs = new RecordedInputs(asked.record, asked.place);
+    const own = this.#own?.of(asked.record, asked.policy, inputs);
+    inputs.state = own?.state;
+    const ran = this.#call(asked, CANDIDATE, inputs);
+    // What rests on a guess is not kept.
+    if (ran.unknown === undefined) own?.keep(ran.outcome.written);
+    return ran;
+  }
+
+  #call({ record, policy }: Asked, number: number, inputs: RecordedInputs): Ran {
     const { tenant, hook } = record;
     const found = this.#guest(tenant, number);
     const outcome = "fault" in found
@@ -242,7 +261,8 @@ class JournalRepeater implements Repeater {
     recorded.repeated++;
     const counts_alike = asked.record.meter_version === METER_VERSION;
     if (!counts_alike) recorded.fuel_not_compared++;
-    const found = differences(asked.policy, ran.outcome, counts_alike);
+    const found = [...differences(asked.policy, ran.outcome, counts_alike)];
+    if (!sameWrites(module.slots, asked.policy, ran.outcome.written)) found.push("state");
     if (found.length === 0) return void recorded.same++;
     if (found.length === 1 && found[0] === "fuel" && module.is_stateful) {
       recorded.stateful_fuel++;
@@ -266,6 +286,7 @@ class JournalRepeater implements Repeater {
     addUnits(candidate.fuel, outcome.units);
     if (outcome.fault !== undefined) countOf(candidate.faults, outcome.fault);
     const found = differences(policy, outcome, false);
+    const is_warm_up = this.#own?.isWarmUp(asked.record) ?? false;
     if (found.length === 0) return;
     const kind: FlipKind = policy.allowed === outcome.allowed
       ? "changed"
@@ -273,10 +294,11 @@ class JournalRepeater implements Repeater {
       ? "to_allowed"
       : "to_refused";
     candidate[kind]++;
+    if (is_warm_up && kind !== "changed") candidate.warm_up++;
     const samples = candidate.samples[kind];
     const { onFlip } = this.#options;
     if (samples.length >= SAMPLES && onFlip === undefined) return;
-    const sample = sampleOf(asked, ran, found);
+    const sample = { ...sampleOf(asked, ran, found), is_warm_up };
     if (samples.length < SAMPLES) samples.push(sample);
     onFlip?.(kind, sample);
   }

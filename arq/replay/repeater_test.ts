@@ -5,7 +5,14 @@ import type { RepeaterOptions } from "./repeater.ts";
 import { createRepeater } from "./repeater.ts";
 import { readyModule } from "./replay_modules.ts";
 import type { Tally } from "./tally.ts";
-import { alternates, refusesFrom, traps, wantsClaim, wantsHeader } from "./testing/guest_text.ts";
+import {
+  alternates,
+  limits,
+  refusesFrom,
+  traps,
+  wantsClaim,
+  wantsHeader,
+} from "./testing/guest_text.ts";
 import { builtReady, linesOf, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 
 const WORDS = await builtReady("bad_words");
@@ -200,4 +207,44 @@ Deno.test("replay: calls of a module of version 2 do not depend on which came be
     assert.deepEqual(Object.keys(recorded.different), abi === 1 ? ["verdict, code"] : []);
     assert.equal(recorded.same, abi === 1 ? 0 : 5);
   }
+});
+
+Deno.test("replay: keyed state of the recorded module is what it read, of a new one its own from there on", async () => {
+  const old = await ready(limits(3));
+  const recorder = new Recorder("p", old);
+  const users = Array.from({ length: 40 }, (_, at) => `u${at % 4}`);
+  const records = users.map((user) => recorder.record({ payload: "a", user }));
+  assert.equal(records.filter(({ allowed }) => allowed).length, 12);
+  const moduleOf = () => Promise.resolve(old);
+  // The recorded module needs nothing from before: each record has what it read.
+  const middle = await repeat(records.slice(20), { candidate: old, moduleOf });
+  assert.deepEqual([middle.recorded.same, middle.recorded.different], [20, {}]);
+  // A more generous limit lets two more of each user through, counted from the recorded values on.
+  const flips: string[] = [];
+  const { candidate } = await repeat(records.slice(4), {
+    candidate: await ready(limits(5)),
+    moduleOf,
+    onFlip: (kind, { id, is_warm_up }) => flips.push(`${kind} ${id} ${is_warm_up}`),
+  });
+  assert.deepEqual(flips, records.slice(12, 20).map(({ id }) => `to_allowed ${id} true`));
+  assert.equal(candidate.warm_up, 8);
+  const forged = records.map((one) => withPolicy(one, { writes: [] }));
+  const { recorded } = await repeat(forged, { candidate: old, moduleOf });
+  assert.deepEqual(recorded.different, { state: 40 });
+  const unread = records.map((one) => withPolicy(one, { reads: [] }));
+  const unknown = await repeat(unread, { candidate: old, moduleOf });
+  assert.deepEqual([unknown.recorded.unknown, unknown.recorded.repeated], [
+    { "state {user}": 40 },
+    0,
+  ]);
+});
+
+Deno.test("replay: a value of state has its time, and after it a new module begins anew", async () => {
+  const old = await ready(limits(1));
+  const record = new Recorder("p", old).record({ payload: "a" });
+  const at = (later_ms: number) => [record, { ...record, time_ms: record.time_ms + later_ms }];
+  const far = await repeat(at(60_000), { candidate: old });
+  assert.deepEqual([far.candidate.to_refused, far.candidate.warm_up], [0, 0]);
+  const near = await repeat(at(59_999), { candidate: old });
+  assert.deepEqual([near.candidate.to_refused, near.candidate.warm_up], [1, 1]);
 });

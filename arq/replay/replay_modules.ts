@@ -2,6 +2,8 @@
  * Makes modules ready to be run again: metered as on a Shield and compiled, without the trial compilation.
  * Their bytes come from files and from a source that is asked once for each.
  */
+import { stateKeysText } from "../../shield/policy/abi/state_keys.ts";
+import { parseStateKeys, type StateSlot } from "../../shield/policy/state/declaration.ts";
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
@@ -10,18 +12,34 @@ import type { ReplayModule } from "./repeater.ts";
 /** The bytes of a module by its SHA-256; undefined when nobody has them. */
 export type ModuleSource = (sha256: string) => Promise<Uint8Array | undefined>;
 
+/** What a module declares of its state. Throws `PolicyModuleError`. */
+function slotsOf(compiled: WebAssembly.Module): readonly StateSlot[] {
+  let text: string;
+  try {
+    text = stateKeysText(compiled);
+  } catch (error) {
+    throw new PolicyModuleError("state-keys", error instanceof Error ? error.message : "");
+  }
+  return parseStateKeys(text);
+}
+
 /** Meters and compiles a module. Throws `PolicyModuleError` when no Shield would take it. */
 export async function readyModule(
   bytes: Uint8Array,
   memory_limit_pages: number,
 ): Promise<ReplayModule> {
   const metered = meterPolicy(bytes, { memory_limit_pages });
+  const { hooks, abi, renewal } = metered;
+  const compiled = await WebAssembly.compile(metered.bytes);
+  const slots = slotsOf(compiled);
   return {
     sha256: await sha256Hex(bytes),
-    compiled: await WebAssembly.compile(metered.bytes),
-    renewal: metered.renewal,
-    hooks: metered.hooks,
-    is_stateful: metered.renewal === undefined,
+    compiled,
+    hooks,
+    renewal,
+    is_stateful: abi === 1,
+    slots,
+    value_bytes: slots.map(({ value_bytes }) => value_bytes),
   };
 }
 

@@ -237,7 +237,8 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
       selection: selectionOf(io, policy, flags),
       candidate,
       moduleOf: createModuleBook((sha256) => Promise.resolve(known.get(sha256)), pages),
-      threads: threads(),
+      // What a call leaves for the next one is in one thread.
+      threads: candidate.slots.length > 0 ? 1 : threads(),
       signal: io.signal,
       ...(writer === undefined ? {} : { onFlips: writer.add }),
       onProgress: (decisions) => bar.update(decisions),

@@ -1,5 +1,6 @@
 /** Small policies in WebAssembly text for tests of replays. */
 import wabt from "wabt";
+import { declares, guestText } from "../../../shield/policy/testing/guests.ts";
 
 const HEAD = `(import "arqon_host_v1" "host_get_header" (func $header (param i32 i32) (result i32)))
   (import "arqon_host_v1" "host_get_claim" (func $claim (param i32 i32) (result i32)))
@@ -38,3 +39,19 @@ export const alternates = (abi: 1 | 2) =>
       "(i32.eqz (i32.and (i32.load (i32.const 64)) (i32.const 1)))",
     abi,
   );
+
+/** Allows so many calls of each user within a minute, by a count in its keyed state. */
+export async function limits(most: number): Promise<Uint8Array<ArrayBuffer>> {
+  const text = guestText({
+    abi: 2,
+    more: `${declares([{ key: "{user}" }])}
+      (global $at (mut i32) (i32.const 0)) (global $count (mut i32) (i32.const 0))`,
+    body: `(global.set $at (call $state_get (i32.const 0)))
+      (if (global.get $at)
+        (then (global.set $count (i32.load offset=4 (global.get $at)))))
+      (i32.store (i32.const 64) (i32.add (global.get $count) (i32.const 1)))
+      (call $state_set (i32.const 0) (i32.const 64) (i32.const 4))
+      (i32.ge_u (global.get $count) (i32.const ${most}))`,
+  });
+  return new Uint8Array((await wabt()).parseWat("limits.wat", text).toBinary({}).buffer);
+}

@@ -7,6 +7,7 @@ import type { JournalRecord, PolicyRecord, Read } from "../../../shared/journal/
 import { METER_VERSION, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
 import type { Guest } from "../../../shield/policy/abi/host_abi.ts";
+import { filledKey, type StateSlot } from "../../../shield/policy/state/declaration.ts";
 import type { ReplayModule } from "../repeater.ts";
 import { readyModule } from "../replay_modules.ts";
 
@@ -37,6 +38,8 @@ export interface MadeMessage {
 
 /** Records what one module decides about messages, which come a millisecond after each other. */
 export class Recorder {
+  /** The values of keyed state by slot and filled key; they have no end. */
+  readonly #values = new Map<string, Uint8Array | null>();
   readonly #module: ReplayModule;
   readonly #name: string;
   #guest: Guest;
@@ -80,6 +83,11 @@ export class Recorder {
     };
   }
 
+  #keyOf(slot: StateSlot, shown: Readonly<Record<string, string>>): string {
+    const facts = { headers: Object.entries(shown), claims: {} };
+    return filledKey(slot, { tenant_id: "default", connection_id: "c1", facts });
+  }
+
   #run(
     { headers = {}, claims = {} }: MadeMessage,
     payload: Uint8Array,
@@ -100,7 +108,19 @@ export class Recorder {
         return all[name];
       };
     };
+    const keys = this.#module.slots.map((slot) => this.#keyOf(slot, shown));
+    const state = {
+      value_bytes: this.#module.value_bytes,
+      value: (slot: number) => {
+        const value = this.#values.get(`${slot} ${keys[slot]}`) ?? null;
+        const { key: name } = this.#module.slots[slot]!;
+        const about = { from: "state", name, key: keys[slot]! } as const;
+        reads.set(`state ${slot}`, { ...about, value: value?.toBase64() ?? null });
+        return value;
+      },
+    };
     const request = {
+      state,
       header: read("header", shown),
       claim: read("claim", claims),
       payload,
@@ -108,6 +128,7 @@ export class Recorder {
     };
     const fuel = BUDGET_UNITS / UNITS_PER_FUEL;
     const ran = this.#guest.call("on_message", request, fuel);
+    for (const [slot, value] of ran.written ?? []) this.#values.set(`${slot} ${keys[slot]}`, value);
     if (ran.broken) this.#guest = instantiateGuest(this.#module);
     return {
       name: this.#name,
@@ -124,7 +145,10 @@ export class Recorder {
       asking_bytes: request.asking_bytes,
       has_read_payload: true,
       reads: [...reads.values()],
-      writes: [],
+      writes: [...ran.written ?? []].map(([slot, value]) => ({
+        name: this.#module.slots[slot]!.key,
+        value: value?.toBase64() ?? null,
+      })),
       added_headers: ran.added_headers.map(([name, value]) => [name, value]),
       payload: null,
       logs: [],
