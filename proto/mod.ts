@@ -13,6 +13,7 @@ export { type Uint64, WireReader } from "./wire/wire.ts";
 export { WireWriter, writePacked } from "./wire/wire_writer.ts";
 export { fieldName, type FieldNames, seenOnce, skipField } from "./wire/fields.ts";
 export * from "./envelope/scan.ts";
+export { replaceData } from "./envelope/replace_data.ts";
 export type { ScanLimits, ScannedCommand, ScannedEvent } from "./envelope/scan_payload.ts";
 export * from "./frame/stamp.ts";
 export * from "./envelope/envelope.ts";

@@ -166,9 +166,9 @@ export function createTrial(options: TrialOptions): Trial {
     evaluate(request) {
       reply = run(request);
       const outcomes = reply.outcomes.map((ran) => outcomeOf(ENTRY, ran));
-      const { added_headers } = reply;
-      return Promise.resolve(verdictOf(outcomes, { added_headers, logs: [] }));
+      return Promise.resolve(verdictOf(outcomes, { ...reply, logs: [] }));
     },
+    limits: { ...options.config.limits, payload_bytes: options.config.policy.payload_bytes },
     now: options.now,
     onLogs() {},
   });

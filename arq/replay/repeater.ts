@@ -109,7 +109,7 @@ function noInstance(error: unknown): GuestOutcome {
   const detail = error instanceof Error ? error.message : String(error);
   const fault = error instanceof RangeError ? "memory" : "trap";
   const nothing = { reason: "", units: 0, added_headers: [], logs: [] };
-  return { ...nothing, allowed: false, code: 503, fault, detail, broken: true };
+  return { ...nothing, allowed: false, code: 503, fault, detail, payload: undefined, broken: true };
 }
 
 /** Makes a repeater. */

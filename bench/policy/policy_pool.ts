@@ -119,6 +119,7 @@ async function start(): Promise<Bench> {
     overseer: createOverseer({
       chainFor: () => bench.chains.get(bench.row.name) ?? [],
       evaluate: (request) => pool.evaluate(request),
+      limits: { ...LIMITS, max_frame_bytes: 262_144, payload_bytes: 262_144 },
       now: Date.now,
       onLogs: () => {},
     }),
@@ -126,11 +127,12 @@ async function start(): Promise<Bench> {
   return bench;
 }
 
+const LIMITS = { headers: 64, header_bytes: 8_192, field_bytes: 256 };
+
 function envelope(payload_bytes: number): ScannedEnvelope {
   const data = chatPayload(payload_bytes);
   const event = { type: "chat", data, content_type: "application/json", schema_id: "" };
-  const limits = { headers: 64, header_bytes: 8_192, field_bytes: 256 };
-  return scanEnvelope(writeEnvelope({ room_id: "bench", event }), limits);
+  return scanEnvelope(writeEnvelope({ room_id: "bench", event }), LIMITS);
 }
 
 /** Sends `total` messages when the pacer says so. Resolves with the due time of each. */

@@ -157,7 +157,13 @@ function checkContent(
       span?.end();
     }
   }
-  return path.overseer.onMessage(caller, envelope);
+  return path.overseer.onMessage(caller, envelope, path, requireSchemaAgain);
+}
+
+/** Throws what the gate refuses with, for a message whose payload a policy has replaced. */
+function requireSchemaAgain(path: MessagePath, caller: Caller, envelope: ScannedEnvelope): void {
+  const checked = envelope.event !== undefined && !path.schemas.isEmpty;
+  if (checked) requireSchema(path, caller.identity, envelope);
 }
 
 /** Throws what the gate refuses with; a mapping may ask for a copy of what is refused. */

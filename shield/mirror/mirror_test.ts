@@ -106,6 +106,7 @@ function overseerSaying(test: TestMirror, production: boolean, candidate: boolea
   return createOverseer({
     chainFor: () => [{ ...binding, name: "old", mode: "enforce" }],
     evaluate: () => Promise.resolve(verdict),
+    limits: { ...LIMITS, max_frame_bytes: 262_144, payload_bytes: 262_144 },
     now: () => SPINE_NOW_MS,
     onLogs: () => {},
     candidates: test.started.candidates,

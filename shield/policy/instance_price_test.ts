@@ -138,6 +138,7 @@ Deno.test("new memory that is touched everywhere, and then a trap, takes no long
     facts: () => ({ headers: [], claims: {} }),
     facts_bytes: 0,
     payload: new Uint8Array(1),
+    payload_most: 1,
   };
   const run = () => runChain(runner, request).outcomes[0]!;
   const ran = run();

@@ -1,10 +1,10 @@
 /**
  * The Overseer as the message path sees it: one question for each hook, answered at once when no policy
  * applies. Which policies apply is `registry.ts`, how they run is `pool.ts`; this file makes a request
- * of operation and caller, and a refusal of a verdict.
+ * of operation and caller, a refusal of a verdict, and puts a new payload into the message.
  */
-import { ArqonError } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, replaceData } from "@arqon/proto";
+import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import { shareKey } from "../traces/trace_parent.ts";
@@ -17,6 +17,7 @@ import type {
   PolicyOutcome,
   Verdict,
 } from "./abi/policy.ts";
+import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
 
 /** What the Overseer needs of the process. */
 export interface OverseerOptions {
@@ -40,6 +41,8 @@ export interface OverseerOptions {
   readonly onVerdict?: (request: EvaluateRequest, outcomes: readonly PolicyOutcome[]) => void;
   /** Called with the verdict about a message, or about a caller that connects. */
   readonly onJudged?: ((about: object, verdict: Verdict) => void) | undefined;
+  /** The bounds of a message, and of a payload that policies are given. */
+  readonly limits: ReplaceLimits;
   /** Unix ms. */
   readonly now: () => number;
   /** Called with every `host_log` line, in order. */
@@ -47,6 +50,16 @@ export interface OverseerOptions {
   /** Takes the verdicts of policies that only observe; absent: nobody compares them. */
   readonly candidates?: CandidateVerdicts;
 }
+
+/** The bounds of a message whose payload a policy replaces. */
+export interface ReplaceLimits extends ScanLimits {
+  readonly max_frame_bytes: number;
+  /** The most bytes of a payload that policies are given. */
+  readonly payload_bytes: number;
+}
+
+/** Called when a policy has replaced the payload of a message; throws when it may not pass so. */
+export type ReplacedCheck<P> = (path: P, caller: Caller, envelope: ScannedEnvelope) => void;
 
 /** The headers that policies add to a message that they let through. */
 export type Judged = readonly HeaderPair[] | Promise<readonly HeaderPair[]>;
@@ -59,9 +72,15 @@ export interface Overseer {
   onSubscribe(caller: Caller, room_id: string): Promise<void> | undefined;
   /**
    * Asks about a message, in the same way; gives the headers that policies add, at once or by a promise.
-   * A refusal that is known at once is thrown.
+   * A refusal that is known at once is thrown. Where a policy has replaced the payload, the envelope has the
+   * new one when the answer is there, and `onReplaced` was called with `path`.
    */
-  onMessage(caller: Caller, envelope: ScannedEnvelope): Judged | undefined;
+  onMessage<P>(
+    caller: Caller,
+    envelope: ScannedEnvelope,
+    path?: P,
+    onReplaced?: ReplacedCheck<P>,
+  ): Judged | undefined;
 }
 
 /** The Overseer with `[platform.overseer] enabled = false`: no policy ever applies. */
@@ -71,12 +90,16 @@ export const NO_OVERSEER: Overseer = {
   onMessage: () => undefined,
 };
 
+/** The header with the names of the policies that have replaced the payload. */
+const REPLACED_HEADER = "x-arqon-replaced";
+/** What the frame and the lengths in it may take besides the envelope that came. */
+const FRAME_SPARE_BYTES = 16;
 const EMPTY = new Uint8Array(0);
 const decoder = new TextDecoder();
 
 /** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Overseer {
-  const { chainFor } = options;
+  const { chainFor, limits } = options;
   const judged = (question: Question, verdict: Verdict): readonly HeaderPair[] => {
     const { caller, tenant_id, envelope } = question;
     options.onVerdict?.(question, verdict.outcomes);
@@ -88,27 +111,48 @@ export function createOverseer(options: OverseerOptions): Overseer {
     if (!verdict.allowed) throw refusalOf(verdict);
     return verdict.added_headers;
   };
+  const passed = <P>(
+    question: Question,
+    verdict: Verdict,
+    path?: P,
+    onReplaced?: ReplacedCheck<P>,
+  ): readonly HeaderPair[] => {
+    const added = judged(question, verdict);
+    const { payload } = verdict;
+    if (payload === undefined) return added;
+    replaceData(question.envelope!, payload, limits);
+    onReplaced?.(path!, question.caller, question.envelope!);
+    return [...added, [REPLACED_HEADER, replacersOf(verdict)]];
+  };
   const bare = (caller: Caller, hook: Hook, room_id: string): Promise<void> | undefined => {
     const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
     if (chain.length === 0) return undefined;
-    const question = new Question(hook, caller, chain, room_id, options.now());
+    const question = new Question(hook, caller, chain, room_id, options.now(), limits);
     return options.evaluate(question).then((verdict) => void judged(question, verdict));
   };
   return {
     onConnect: (caller) => bare(caller, "on_connect", ""),
     onSubscribe: (caller, room_id) => bare(caller, "on_subscribe", room_id),
-    onMessage(caller, envelope) {
+    onMessage(caller, envelope, path, onReplaced) {
       const { tenant_id } = caller.identity;
       const key = shareKey(envelope, caller);
       const chain = chainFor(tenant_id, "on_message", envelope.room_id, key);
       if (chain.length === 0) return undefined;
       const { room_id } = envelope;
-      const question = new Question("on_message", caller, chain, room_id, options.now(), envelope);
+      const now_ms = options.now();
+      const question = new Question("on_message", caller, chain, room_id, now_ms, limits, envelope);
       const verdict = options.evaluateInline?.(question);
-      if (verdict !== undefined) return judged(question, verdict);
-      return options.evaluate(question).then((verdict) => judged(question, verdict));
+      if (verdict !== undefined) return passed(question, verdict, path, onReplaced);
+      return options.evaluate(question).then((verdict) =>
+        passed(question, verdict, path, onReplaced)
+      );
     },
   };
+}
+
+/** The names of the policies that have replaced the payload, in order. */
+function replacersOf({ outcomes }: Verdict): string {
+  return outcomes.filter(({ replaced }) => replaced === true).map(({ name }) => name).join(",");
 }
 
 /** A question to policies. What only some of them ask for is made when one does. */
@@ -122,6 +166,7 @@ class Question implements EvaluateRequest {
   readonly room_id: string;
   /** Unix ms. */
   readonly asked_ms: number;
+  readonly #limits: ReplaceLimits;
   /** The message, where it is about one. */
   readonly envelope: ScannedEnvelope | undefined;
   #facts: PolicyFacts | undefined;
@@ -132,6 +177,7 @@ class Question implements EvaluateRequest {
     chain: readonly PolicyBinding[],
     room_id: string,
     asked_ms: number,
+    limits: ReplaceLimits,
     envelope?: ScannedEnvelope,
   ) {
     const body = envelope?.event ?? envelope?.command;
@@ -145,7 +191,17 @@ class Question implements EvaluateRequest {
     this.caller = caller;
     this.room_id = room_id;
     this.asked_ms = asked_ms;
+    this.#limits = limits;
     this.envelope = envelope;
+  }
+
+  get payload_most(): number {
+    const { envelope, payload } = this;
+    const { max_frame_bytes, payload_bytes } = this.#limits;
+    if (envelope === undefined || envelope.payload.kind === "signal") return NOT_A_MESSAGE;
+    if (envelope.signature !== undefined) return SIGNED;
+    const besides = envelope.size_bytes - payload.length + FRAME_SPARE_BYTES;
+    return Math.max(0, Math.min(payload_bytes, max_frame_bytes - besides));
   }
 
   /** What the caller sent with the operation; a client's own `x-arqon-*` is never found. */

@@ -1,7 +1,8 @@
 /** What the Overseer asks of a chain and what it makes of the verdict; chains and pool are data here. */
 import assert from "node:assert/strict";
-import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
+import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
 import { createOverseer } from "./overseer.ts";
 import type { Caller } from "../message/caller.ts";
 import type { EvaluateRequest, PolicyBinding, PolicyLog, Verdict } from "./abi/policy.ts";
@@ -77,6 +78,7 @@ function overseerWith(verdict: Verdict, inline?: Verdict) {
       return Promise.resolve(verdict);
     },
     evaluateInline: () => inline,
+    limits: { ...LIMITS, max_frame_bytes: 262_144, payload_bytes: 262_144 },
     now: () => 1_790_000_000_123,
     onLogs: (_tenant, logs) => logged.push(...logs),
   });
@@ -186,4 +188,60 @@ Deno.test("a verdict that can be had at once is given at once, and no worker is 
   assert.deepEqual(refusing.asked, []);
   await refusing.overseer.onConnect(caller);
   assert.equal(refusing.asked.length, 1, "only messages are judged at once");
+});
+
+/** The verdict of two policies, of which one or both replaced the payload. */
+function replacedBy(payload: string, ...names: string[]): Verdict {
+  const outcomes = ["words", "mask", "trim"].map((name) => ({
+    ...{ name, mode: "enforce" as const, allowed: true, code: 0, reason: "", fault: undefined },
+    ...{ fuel: 1, instance_fuel: 0, duration_ms: 1 },
+    ...(names.includes(name) ? { replaced: true } : {}),
+  }));
+  return { ...ALLOWED, outcomes, payload: new TextEncoder().encode(payload) };
+}
+
+Deno.test("a replaced payload is the message's from then on, and a header names who replaced it", async () => {
+  const verdict = replacedBy("masked", "mask", "trim");
+  for (const inline of [undefined, verdict]) {
+    const { overseer } = overseerWith(verdict, inline);
+    const message = envelope("lobby");
+    const seen: unknown[] = [];
+    const added = await overseer.onMessage(
+      caller,
+      message,
+      "the path",
+      (...told) => seen.push(told),
+    );
+    assert.deepEqual(added, [["X-Lang", "en"], ["x-arqon-replaced", "mask,trim"]]);
+    assert.deepEqual(seen, [["the path", caller, message]]);
+    const { data_start, data_end } = message.event!;
+    const data = message.bytes.subarray(data_start, data_end);
+    assert.equal(new TextDecoder().decode(data), "masked");
+    assert.equal(message.event?.content_type, "text/plain");
+  }
+});
+
+Deno.test("a message that may not pass as it is now is refused with what the check throws", async () => {
+  const { overseer } = overseerWith(replacedBy("masked", "mask"));
+  const onReplaced = () => {
+    throw new ArqonError("schema-violation", ": n: required");
+  };
+  const asked = overseer.onMessage(caller, envelope("lobby"), undefined, onReplaced);
+  await assert.rejects(Promise.resolve(asked), { reason: "schema-violation" });
+});
+
+Deno.test("how large a new payload may be depends on the message, and a signed one has none", async () => {
+  const { overseer, asked } = overseerWith(ALLOWED);
+  const event = { type: "chat", data: new Uint8Array(1_000), content_type: "", schema_id: "" };
+  const ask = async (more: object) => {
+    const bytes = writeEnvelope({ room_id: "lobby", event, ...more });
+    await overseer.onMessage(caller, scanEnvelope(bytes, LIMITS));
+    return { most: asked.at(-1)!.payload_most, besides_bytes: bytes.length - 1_000 };
+  };
+  const plain = await ask({});
+  assert.ok(plain.most + plain.besides_bytes < 262_144);
+  assert.ok(plain.most + plain.besides_bytes > 262_144 - 32);
+  assert.equal((await ask({ signature: new Uint8Array(64) })).most, SIGNED);
+  await overseer.onSubscribe(caller, "lobby");
+  assert.equal(asked.at(-1)!.payload_most, NOT_A_MESSAGE);
 });

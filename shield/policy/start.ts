@@ -123,6 +123,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     evaluate: (request) => pool.evaluate(request),
     evaluateInline: (request) => pool.evaluateInline(request),
     candidates: start.candidates,
+    limits: { ...config.limits, payload_bytes: config.policy.payload_bytes },
     now,
     onLogs(tenant_id, logs) {
       const at_ms = now();

@@ -13,7 +13,7 @@ import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
 import { publish } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { NO_OVERSEER } from "../policy/overseer.ts";
+import { createOverseer, NO_OVERSEER } from "../policy/overseer.ts";
 import { random } from "../fanout/testing/hub.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
@@ -93,6 +93,22 @@ async function testPath(
       await engine[Symbol.asyncDispose]();
     },
   };
+}
+
+/** An Overseer whose one policy replaces every payload. */
+function replacing(payload: Uint8Array): MessagePath["overseer"] {
+  const policy = { name: "mask", mode: "enforce" } as const;
+  const binding = { ...policy, sha256: "", room: "*", hooks: [], order: 0, percent: 1 } as const;
+  const ran = { allowed: true, code: 0, reason: "", fault: undefined, replaced: true };
+  const outcome = { ...policy, ...ran, fuel: 1, instance_fuel: 0, duration_ms: 1 };
+  const verdict = { allowed: true, code: 0, reason: "", name: "", added_headers: [], logs: [] };
+  return createOverseer({
+    chainFor: () => [binding],
+    evaluate: () => Promise.resolve({ ...verdict, outcomes: [outcome], payload }),
+    limits: { ...LIMITS, max_frame_bytes: 262_144, payload_bytes: 262_144 },
+    now: () => SPINE_NOW_MS,
+    onLogs: () => {},
+  });
 }
 
 Deno.test("a good event passes untouched, a bad one is refused with path and rule", async () => {
@@ -276,4 +292,17 @@ Deno.test("the schema decides before any policy is asked", async () => {
   assert.equal(asked.length, 0);
   assert.equal(await t.send({ data: GOOD_PING }), undefined);
   assert.equal(asked.length, 1);
+});
+
+Deno.test("an event whose payload a policy replaces is checked again, as it will be", async () => {
+  for (
+    const [replacement, reason] of [[GOOD_PING, undefined], [BAD_PING, "schema-violation"]] as const
+  ) {
+    const overseer = replacing(replacement);
+    await using t = await testPath({}, ping(), overseer);
+    const refused = await t.send({ data: GOOD_PING });
+    assert.equal(refused?.reason, reason);
+    const passed = t.published.map(({ payload }) => readEnvelope(payload).event?.data);
+    assert.deepEqual(passed, reason === undefined ? [replacement] : []);
+  }
 });

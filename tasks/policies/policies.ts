@@ -60,14 +60,18 @@ async function builders(): Promise<Map<string, () => Promise<NativeBuild>>> {
       toolchain: assemblyScript,
     }));
   }
-  all.set("bad_words_wat", async () => ({
-    bytes: await assembleWat(
-      "bad_words.wat",
-      await Deno.readTextFile(`${EXAMPLES}bad_words.wat`),
-      (path) => Deno.readFile(EXAMPLES + path),
-    ),
-    toolchain: watToolchain,
-  }));
+  for (
+    const [name, file] of [["bad_words_wat", "bad_words.wat"], ["mask_digits", "mask_digits.wat"]]
+  ) {
+    all.set(name!, async () => ({
+      bytes: await assembleWat(
+        file!,
+        await Deno.readTextFile(EXAMPLES + file),
+        (path) => Deno.readFile(EXAMPLES + path),
+      ),
+      toolchain: watToolchain,
+    }));
+  }
   all.set(
     "bad_words_c",
     async () => await buildC(EXAMPLES, "bad_words.c", await Deno.readFile(FOLD_TABLE)),

@@ -20,17 +20,24 @@ export interface Guest {
   readonly more?: string;
   /** Limits of the memory, in pages. */
   readonly memory?: string;
+  /** The version of the ABI; 1 when left out. */
+  readonly abi?: 1 | 2;
 }
 
+const SET_PAYLOAD =
+  '(import "arqon_host_v2" "host_set_payload" (func $set_payload (param i32 i32)))';
+
 /** A policy for `on_message`; text for it stands at address 0, 16 bytes each. */
-export function guest({ hook, alloc = BUMP, more = "", memory = "1" }: Guest): Bytes {
+export function guest({ hook, alloc = BUMP, more = "", memory = "1", abi = 1 }: Guest): Bytes {
+  const host = `arqon_host_v${abi}`;
   return fromText(`(module
-    (import "arqon_host_v1" "host_get_header"
+    (import "${host}" "host_get_header"
       (func $get_header (param i32 i32) (result i32)))
-    (import "arqon_host_v1" "host_get_payload" (func $get_payload (result i32)))
-    (import "arqon_host_v1" "host_add_header" (func $add_header (param i32 i32 i32 i32)))
-    (import "arqon_host_v1" "host_log" (func $log (param i32 i32 i32)))
-    (import "arqon_host_v1" "host_reject" (func $reject (param i32 i32 i32)))
+    (import "${host}" "host_get_payload" (func $get_payload (result i32)))
+    (import "${host}" "host_add_header" (func $add_header (param i32 i32 i32 i32)))
+    (import "${host}" "host_log" (func $log (param i32 i32 i32)))
+    (import "${host}" "host_reject" (func $reject (param i32 i32 i32)))
+    ${abi === 1 ? "" : SET_PAYLOAD}
     (memory (export "memory") ${memory})
     (global $top (mut i32) (i32.const 4096))
     (data (i32.const 0) "x-arqon-user")

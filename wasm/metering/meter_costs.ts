@@ -67,6 +67,7 @@ export const LENGTH_PARAMETERS: Readonly<Record<string, readonly number[]>> = {
   host_add_header: [1, 3],
   host_log: [2],
   host_reject: [2],
+  host_set_payload: [1],
   host_state_get: [],
   host_state_set: [2],
   host_state_delete: [],

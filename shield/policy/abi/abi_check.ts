@@ -63,6 +63,7 @@ export const HOST_FUNCTIONS: Readonly<Record<AbiVersion, Shapes>> = {
   1: FUNCTIONS_V1,
   2: {
     ...FUNCTIONS_V1,
+    host_set_payload: [2, 0],
     host_state_get: [1, 1],
     host_state_set: [3, 0],
     host_state_delete: [1, 0],

@@ -25,7 +25,7 @@ function runnerOf(module: ReturnType<typeof runnableGuest>) {
     onProgress: () => {},
   };
   return (payload: Uint8Array = Uint8Array.of(9)) => {
-    const nobody = { generation: 1, id: 1, deadline_ms: 0, facts_bytes: 0 };
+    const nobody = { generation: 1, id: 1, deadline_ms: 0, facts_bytes: 0, payload_most: 9 };
     const chain = [{ module: 1, mode: "enforce" as const }];
     const facts = () => ({ headers: [], claims: {} });
     const reply = runChain(runner, {

@@ -3,7 +3,7 @@
  * may ask of the host is `host_functions.ts`; which instance runs, and what follows from its verdict,
  * is `worker_chain.ts`.
  */
-import type { Hook, PolicyFault } from "./policy.ts";
+import { FAULT_CODES, type Hook, type PolicyFault } from "./policy.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { Renewal } from "../../../wasm/metering/renewal.ts";
 import { type FirstState, keepFirstState } from "./first_state.ts";
@@ -32,6 +32,8 @@ export interface GuestOutcome {
   readonly units: number;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
   readonly logs: readonly { readonly level: number; readonly message: string }[];
+  /** The payload in place of the one that came; undefined: it stays. */
+  readonly payload: Uint8Array | undefined;
   /** True when the instance must not be used again. */
   readonly broken: boolean;
   /** What it wrote into its slots of state, where it came to a verdict; null: deleted. Absent: nothing. */
@@ -120,6 +122,7 @@ const USED_UP: GuestOutcome = {
   units: 0,
   added_headers: [],
   logs: [],
+  payload: undefined,
   broken: true,
 };
 
@@ -244,13 +247,15 @@ function outcomeOf(
   units: number,
   exhausted: boolean,
 ): GuestOutcome {
-  const { added_headers, logs } = call;
-  const refused = { allowed: false, units, added_headers: [], logs };
+  const { added_headers, logs, payload } = call;
+  const refused = { allowed: false, units, added_headers: [], logs, payload: undefined };
   if (thrown !== undefined) {
     if (call.rejected !== undefined && thrown instanceof EndCall && !exhausted) {
       return { ...refused, ...call.rejected, fault: undefined, detail: "", broken: false };
     }
-    return { ...refused, code: 503, reason: "", ...faultOf(thrown, exhausted), broken: true };
+    const { fault, detail } = faultOf(thrown, exhausted);
+    const code = FAULT_CODES[fault] ?? 503;
+    return { ...refused, code, reason: "", fault, detail, broken: true };
   }
   if (verdict !== 0) {
     return { ...refused, code: 403, reason: "", fault: undefined, detail: "", broken: false };
@@ -265,6 +270,7 @@ function outcomeOf(
     units,
     added_headers,
     logs,
+    payload,
     broken: false,
   };
 }

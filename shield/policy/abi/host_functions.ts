@@ -6,7 +6,7 @@
  */
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_headers.ts";
 import { headerProblem, NAME_BYTES } from "./host_headers.ts";
-import type { PolicyFault } from "./policy.ts";
+import { NOT_A_MESSAGE, type PolicyFault, SIGNED } from "./policy.ts";
 
 /** The versions of the ABI, and the module that the guests of each import from. */
 export const HOST_MODULE = { 1: "arqon_host_v1", 2: "arqon_host_v2" } as const;
@@ -53,6 +53,8 @@ export interface GuestRequest {
   readonly asking_bytes?: number;
   /** The policy's keyed state; absent: it has none. */
   readonly state?: GuestState | undefined;
+  /** The most bytes of a new payload, or why there can be none; absent: there is no bound. */
+  readonly payload_most?: number;
 }
 
 /** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch. */
@@ -83,6 +85,8 @@ export interface Call {
   written: Map<number, Uint8Array | null> | undefined;
   /** The slots whose values it has asked for before it wrote them, as bits. */
   read_slots: number;
+  /** The payload that the call wants in place of its own. */
+  payload: Uint8Array | undefined;
 }
 
 /** An exported global; TypeScript's types of WebAssembly know no value types. */
@@ -122,6 +126,7 @@ export function newCall(request: GuestRequest): Call {
     rejected: undefined,
     written: undefined,
     read_slots: 0,
+    payload: undefined,
   };
 }
 
@@ -257,10 +262,36 @@ function stateImports(running: Running) {
   };
 }
 
+/** The imports with which one instance of version 2 changes what it judges. */
+function changingImports(running: Running) {
+  return {
+    host_set_payload(pointer: number, size: number): void {
+      const call = current(running);
+      const { payload_most: most = Infinity } = call.request;
+      if (most === NOT_A_MESSAGE) {
+        throw new EndCall("abi", "host_set_payload: only a message has a payload");
+      }
+      if (most === SIGNED) {
+        throw new EndCall(
+          "signed-payload",
+          "host_set_payload: the message is signed by its sender",
+        );
+      }
+      const bytes = read(running, "payload", pointer, size);
+      if (bytes.length > most) {
+        const sentence = `host_set_payload: ${bytes.length} bytes; at most ${most} here`;
+        throw new EndCall("payload-too-large", sentence);
+      }
+      call.payload = bytes.slice();
+    },
+  };
+}
+
 /** The imports of one instance. */
 export function hostImports(running: Running) {
   return {
     ...stateImports(running),
+    ...changingImports(running),
     host_get_header(pointer: number, size: number): number {
       const request = asking(running);
       const name = readText(running, "header name", [pointer, size], NAME_BYTES);

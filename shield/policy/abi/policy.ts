@@ -53,7 +53,14 @@ export interface EvaluateRequest {
   readonly facts: () => PolicyFacts;
   /** The payload: `Event.data` or `Command.data`; empty for the other hooks. */
   readonly payload: Uint8Array;
+  /** The most bytes that a policy may make of it; `SIGNED` or `NOT_A_MESSAGE` where it may not change. */
+  readonly payload_most: number;
 }
+
+/** Instead of the most bytes of a new payload: the sender has signed the one that there is. */
+export const SIGNED = -1;
+/** Instead of the most bytes of a new payload: there is none to change. */
+export const NOT_A_MESSAGE = -2;
 
 /** Why a policy could not decide; the message is refused (fail closed), with 503 or 403. */
 export const POLICY_FAULTS = [
@@ -67,12 +74,20 @@ export const POLICY_FAULTS = [
   "breaker-open",
   "rate",
   "payload-too-large",
+  "signed-payload",
   "abi",
   "chain-fuel",
 ] as const;
 
 /** A fault of `POLICY_FAULTS`. */
 export type PolicyFault = typeof POLICY_FAULTS[number];
+
+/** The code of a refusal for a fault that is the message's or the tenant's own doing; others have 503. */
+export const FAULT_CODES: Readonly<Partial<Record<PolicyFault, number>>> = {
+  "payload-too-large": 413,
+  "signed-payload": 422,
+  "rate": 429,
+};
 
 /** One `host_log` line. */
 export interface PolicyLog {
@@ -98,6 +113,8 @@ export interface PolicyOutcome {
    */
   readonly instance_fuel: number;
   readonly duration_ms: number;
+  /** True when it has replaced the payload; absent: it has not. */
+  readonly replaced?: boolean;
 }
 
 /** The chain's verdict: that of the first enforcing policy that refuses, otherwise allowed. */
@@ -112,6 +129,8 @@ export interface Verdict {
   /** The name of the policy that refused; "" when allowed. */
   readonly name: string;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
+  /** The payload in place of the one that came; absent: it stays. */
+  readonly payload?: Uint8Array | undefined;
   readonly outcomes: readonly PolicyOutcome[];
   readonly logs: readonly PolicyLog[];
 }

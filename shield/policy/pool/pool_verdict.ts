@@ -11,14 +11,14 @@ import type {
   PolicyOutcome,
   Verdict,
 } from "../abi/policy.ts";
+import { FAULT_CODES } from "../abi/policy.ts";
 import type { ChainOutcome, WorkerEntry, WorkerLog, WorkerReply } from "../ring/ring_message.ts";
 
 const NO_LOGS: readonly PolicyLog[] = [];
 
-/** The code of a refusal because of a fault, which is the policy's or the tenant's own doing. */
+/** The code of a refusal because of a fault. */
 export function faultCode(fault: PolicyFault): number {
-  if (fault === "payload-too-large") return 413;
-  return fault === "rate" ? 429 : 503;
+  return FAULT_CODES[fault] ?? 503;
 }
 
 /** The outcome of a policy that was not run. */
@@ -65,17 +65,21 @@ export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
   const { allowed, code, reason, fault, duration_ms } = ran;
   const fuel = ran.units / UNITS_PER_FUEL;
   const instance_fuel = ran.instance_units / UNITS_PER_FUEL;
-  return { name, mode, allowed, code, reason, fault, fuel, instance_fuel, duration_ms };
+  const outcome = { name, mode, allowed, code, reason, fault, fuel, instance_fuel, duration_ms };
+  return ran.replaced === true ? { ...outcome, replaced: true } : outcome;
 }
 
 /** The verdict of the first policy that enforces and refuses; allowed when there is none. */
 export function verdictOf(
   outcomes: readonly PolicyOutcome[],
-  { added_headers, logs }: Pick<WorkerReply, "added_headers"> & Pick<Verdict, "logs">,
+  { added_headers, payload, logs }:
+    & Pick<WorkerReply, "added_headers" | "payload">
+    & Pick<Verdict, "logs">,
 ): Verdict {
   const refused = outcomes.find(({ mode, allowed }) => mode === "enforce" && !allowed);
   if (refused === undefined) {
-    return { allowed: true, code: 0, reason: "", name: "", added_headers, outcomes, logs };
+    const allowed = { allowed: true, code: 0, reason: "", name: "", added_headers, outcomes, logs };
+    return payload === undefined ? allowed : { ...allowed, payload };
   }
   const { code, reason, name } = refused;
   return { allowed: false, code, reason, name, added_headers: [], outcomes, logs };

@@ -40,8 +40,7 @@ export function createReplyBook(options: ReplyBookOptions): ReplyBook {
       const most = Math.max(used.enforce, used.observe);
       if (outcomes.length > 0) metrics.chain(most / chain_fuel_limit);
       for (const one of skipped) outcomes.push(one);
-      const { added_headers } = reply;
-      return verdictOf(outcomes, { added_headers, logs: namedLogs(chain, reply.logs) });
+      return verdictOf(outcomes, { ...reply, logs: namedLogs(chain, reply.logs) });
     },
   };
 }

@@ -9,6 +9,13 @@ import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { HOOKS, POLICY_FAULTS } from "../abi/policy.ts";
 import type { Records } from "./ring.ts";
 import {
+  OUTCOME_BYTES,
+  outcomeAt,
+  PAYLOAD_HEAD_BYTES,
+  payloadAt,
+  putOutcomes,
+} from "./ring_outcomes.ts";
+import {
   decodeReplyState,
   decodeRequestState,
   encodeReplyState,
@@ -55,6 +62,8 @@ export interface WorkerRequest {
   readonly payload: Uint8Array;
   /** What is new of the holds of its policies; absent: nothing. */
   readonly told?: ToldValues;
+  /** As in `EvaluateRequest`. */
+  readonly payload_most: number;
 }
 
 /** What one policy of a chain did. */
@@ -70,6 +79,8 @@ export interface ChainOutcome {
   /** Units for making an instance for the call, or for putting its first state back. */
   readonly instance_units: number;
   readonly duration_ms: number;
+  /** True when it has replaced the payload; absent: it has not. */
+  readonly replaced?: boolean;
 }
 
 /** One `host_log` line. */
@@ -93,6 +104,8 @@ export interface WorkerReply {
   readonly written?: readonly SlotValue[];
   /** The state that they read, as far as the request asks for it; absent: none. */
   readonly read?: readonly SlotValue[];
+  /** The payload that the last policy has left which replaced it; absent: none did. */
+  readonly payload?: Uint8Array;
 }
 
 /** The parts of a reply that have words. They stand as JSON behind the rest, and are mostly absent. */
@@ -102,17 +115,19 @@ interface Words {
   readonly logs: WorkerReply["logs"];
 }
 
-const REQUEST_HEAD_BYTES = 32;
+const REQUEST_HEAD_BYTES = 36;
 const ENTRY_BYTES = 6;
 const REPLY_HEAD_BYTES = 12;
-const OUTCOME_BYTES = 28;
+/** Bits of a reply. */
+const EXPIRED = 1;
+const HAS_PAYLOAD = 2;
 /**
  * The layout of messages, for both ends to compare. A worker reads its code when it starts, perhaps
  * hours after the process did. When the files have been replaced meanwhile, the two must not talk,
  * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
-  ...[3, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[4, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
@@ -151,12 +166,13 @@ export function requestInPlace(
   chain: readonly ChainEntry[],
   state?: ChainValues,
 ): WorkerRequest {
-  const { hook, tenant_id, payload } = request;
+  const { hook, tenant_id, payload, payload_most } = request;
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? request.facts() : NO_FACTS;
   const facts_bytes = asks ? encodeFacts(facts).length : 0;
   const nobody = { generation: 0, id: 0, deadline_ms: Infinity };
-  const read = { ...nobody, hook, tenant_id, chain, facts: () => facts, facts_bytes, payload };
+  const about = { hook, tenant_id, payload, payload_most };
+  const read = { ...nobody, ...about, chain, facts: () => facts, facts_bytes };
   if (state === undefined) return read;
   const told = stateInPlace(state);
   return { ...read, chain: withHolds(chain, slotsOf, told), told: told.told };
@@ -183,7 +199,7 @@ export function encodeFacts(facts: PolicyFacts): Uint8Array {
  */
 export function encodeRequest(
   head: { generation: number; id: number; deadline_ms: number },
-  request: Pick<EvaluateRequest, "hook" | "tenant_id" | "facts" | "payload">,
+  request: Pick<EvaluateRequest, "hook" | "tenant_id" | "facts" | "payload" | "payload_most">,
   chain: readonly ChainEntry[],
   state?: ChainValues,
 ): Uint8Array[] {
@@ -203,6 +219,7 @@ export function encodeRequest(
   view.setUint32(24, payload.length, true);
   const values = state === undefined ? undefined : encodeRequestState(state);
   view.setUint32(28, values?.length ?? 0, true);
+  view.setInt32(32, request.payload_most, true);
   let at = REQUEST_HEAD_BYTES;
   for (const entry of chain) {
     view.setUint32(at, entry.module, true);
@@ -244,6 +261,7 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
     facts: facts_end === tenant_end ? noFacts : factsAt(bytes, tenant_end, facts_end),
     facts_bytes: facts_end - tenant_end,
     payload: bytes.subarray(state_end, payload_end),
+    payload_most: view.getInt32(start + 32, true),
   };
   if (state_end === facts_end) return request;
   const state = decodeRequestState(bytes, facts_end, state_end);
@@ -270,28 +288,23 @@ function wordsOf({ outcomes, added_headers, logs }: WorkerReply): Words | undefi
 
 /** The parts of a reply's record, which must be copied like those of a request. */
 export function encodeReply(generation: number, id: number, reply: WorkerReply): Uint8Array[] {
-  const { outcomes, expired = false } = reply;
+  const { outcomes, expired = false, payload } = reply;
   const size_bytes = REPLY_HEAD_BYTES + outcomes.length * OUTCOME_BYTES;
-  const view = room(size_bytes);
+  const view = room(size_bytes + PAYLOAD_HEAD_BYTES);
   view.setUint32(0, generation, true);
   view.setUint32(4, id, true);
-  view.setUint8(8, expired ? 1 : 0);
+  view.setUint8(8, (expired ? EXPIRED : 0) | (payload === undefined ? 0 : HAS_PAYLOAD));
   view.setUint8(9, outcomes.length);
   const { written = NO_VALUES, read = NO_VALUES } = reply;
   const has_state = written.length + read.length > 0;
   view.setUint8(10, has_state ? 1 : 0);
-  let at = REPLY_HEAD_BYTES;
-  for (const { allowed, fault, code, units, instance_units, duration_ms } of outcomes) {
-    view.setUint8(at, allowed ? 1 : 0);
-    // 0 stands for no fault.
-    view.setUint8(at + 1, fault === undefined ? 0 : POLICY_FAULTS.indexOf(fault) + 1);
-    view.setUint16(at + 2, code, true);
-    view.setFloat64(at + 4, units, true);
-    view.setFloat64(at + 12, duration_ms, true);
-    view.setFloat64(at + 20, instance_units, true);
-    at += OUTCOME_BYTES;
-  }
+  putOutcomes(view, REPLY_HEAD_BYTES, outcomes);
   const parts: Uint8Array[] = [new Uint8Array(view.buffer, 0, size_bytes)];
+  if (payload !== undefined) {
+    view.setUint32(size_bytes, payload.length, true);
+    parts[0] = new Uint8Array(view.buffer, 0, size_bytes + PAYLOAD_HEAD_BYTES);
+    parts.push(payload);
+  }
   if (has_state) parts.push(encodeReplyState({ written, read }));
   const words = wordsOf(reply);
   if (words !== undefined) parts.push(encoder.encode(JSON.stringify(words)));
@@ -306,7 +319,11 @@ export function decodeReply(
   { view, bytes, start, end }: Records,
 ): { generation: number; id: number; reply: WorkerReply } {
   const count = view.getUint8(start + 9);
-  const state_start = start + REPLY_HEAD_BYTES + count * OUTCOME_BYTES;
+  const flags = view.getUint8(start + 8);
+  const payload_start = start + REPLY_HEAD_BYTES + count * OUTCOME_BYTES;
+  const payload = payloadAt(view, bytes, (flags & HAS_PAYLOAD) !== 0, payload_start);
+  const state_start = payload_start +
+    (payload === undefined ? 0 : PAYLOAD_HEAD_BYTES + payload.length);
   if (state_start > end) throw new RangeError(`a reply of ${end - start} bytes`);
   const state = view.getUint8(start + 10) === 1
     ? decodeReplyState({ view, bytes, start: state_start, end })
@@ -323,20 +340,11 @@ export function decodeReply(
     );
   }
   const ran = { outcomes, added_headers, logs };
-  const told = state === undefined ? ran : { ...ran, written: state.written, read: state.read };
-  const reply = view.getUint8(start + 8) === 1 ? { expired: true, ...told } : told;
-  return { generation: view.getUint32(start, true), id: view.getUint32(start + 4, true), reply };
-}
-
-function outcomeAt(view: DataView, at: number, reason: string, detail: string): ChainOutcome {
-  const fault = view.getUint8(at + 1);
-  const outcome = {
-    allowed: view.getUint8(at) === 1,
-    code: view.getUint16(at + 2, true),
-    reason,
-    units: view.getFloat64(at + 4, true),
-    duration_ms: view.getFloat64(at + 12, true),
-    instance_units: view.getFloat64(at + 20, true),
+  const reply = {
+    ...ran,
+    ...(payload === undefined ? {} : { payload }),
+    ...(state === undefined ? {} : { written: state.written, read: state.read }),
+    ...((flags & EXPIRED) === 0 ? {} : { expired: true }),
   };
-  return fault === 0 ? outcome : { ...outcome, fault: POLICY_FAULTS[fault - 1]!, detail };
+  return { generation: view.getUint32(start, true), id: view.getUint32(start + 4, true), reply };
 }

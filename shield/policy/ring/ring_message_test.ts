@@ -30,6 +30,7 @@ const request = fc.record({
   hook: fc.constantFrom(...HOOKS),
   tenant_id: text,
   payload: fc.uint8Array(),
+  payload_most: fc.integer({ min: -2, max: 2 ** 24 }),
 }, PLAIN);
 const mode = fc.constantFrom("enforce" as const, "observe" as const);
 const entry = fc.record({ module: word, name: text, mode, asks: fc.boolean() }, PLAIN);
@@ -114,8 +115,9 @@ const ran = fc.record({
   duration_ms: fc.double({ noNaN: true, min: 0 }),
 }, PLAIN);
 const fault = fc.record({ fault: fc.constantFrom(...POLICY_FAULTS), detail: text }, PLAIN);
-const outcome = fc.tuple(ran, fc.option(fault, { nil: {} }))
-  .map(([ran, fault]) => ({ ...ran, ...fault }));
+const replaced = fc.constantFrom({}, { replaced: true });
+const outcome = fc.tuple(ran, fc.option(fault, { nil: {} }), replaced)
+  .map(([ran, fault, replaced]) => ({ ...ran, ...fault, ...replaced }));
 const reply = fc.record({
   outcomes: fc.array(outcome, { maxLength: 200 }),
   added_headers: fc.array(fc.tuple(text, text), { maxLength: 2 }),
@@ -126,12 +128,13 @@ const reply = fc.record({
 }, PLAIN);
 
 Deno.test("a reply arrives as it was sent, with its generation", () => {
-  const any = fc.tuple(reply, fc.option(state, { nil: {} })).map(([reply, state]) => ({
-    ...reply,
-    ...state,
-  }));
-  fc.assert(fc.property(word, word, any, fc.boolean(), (generation, id, reply, expired) => {
-    const sent = expired ? { ...reply, expired } : reply;
+  const more = fc.record({ expired: fc.constant(true), payload: fc.uint8Array() }, {
+    ...PLAIN,
+    requiredKeys: [],
+  });
+  const any = fc.tuple(reply, more, fc.option(state, { nil: {} }));
+  fc.assert(fc.property(word, word, any, (generation, id, [reply, more, state]) => {
+    const sent = { ...reply, ...state, ...more };
     assert.deepEqual(decodeReply(recordOf(encodeReply(generation, id, sent))), {
       generation,
       id,

@@ -52,6 +52,9 @@ export function declares(
     (func (export "arqon_state_keys") (result i32) (i32.const 1024))`;
 }
 
+const SET_PAYLOAD =
+  '(import "arqon_host_v2" "host_set_payload" (func $set_payload (param i32 i32)))';
+
 /** The whole module. It imports everything, has 64 KiB, and forgets its allocations at each call. */
 export function guestText(
   { body, hook = "on_message", alloc = BUMP, more = "", pages = 1, abi = 1 }: GuestText,
@@ -64,7 +67,7 @@ export function guestText(
     (import "${host}" "host_add_header" (func $add_header (param i32 i32 i32 i32)))
     (import "${host}" "host_log" (func $log (param i32 i32 i32)))
     (import "${host}" "host_reject" (func $reject (param i32 i32 i32)))
-    ${abi === 2 ? STATE_IMPORTS : ""}
+    ${abi === 2 ? STATE_IMPORTS + SET_PAYLOAD : ""}
     (memory (export "memory") ${pages})
     (global $next (mut i32) (i32.const ${HEAP}))
     (global $calls (mut i32) (i32.const 0))

@@ -100,6 +100,7 @@ export function message(
     chain,
     facts: () => ({ headers: [], claims: {} }),
     payload: new TextEncoder().encode("hello"),
+    payload_most: 65_536,
     ...more,
   };
 }

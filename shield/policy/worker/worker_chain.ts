@@ -65,6 +65,8 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
     const asked = { request, entry, guest_request, units_left: left[entry.mode] };
     guest_request.state = values.of(entry, runner.instances.valueBytes(entry.module));
     const ran = values.ran(entry, place, merge(runEntry(runner, asked), entry, added));
+    const replaces = ran.allowed && entry.mode === "enforce" && ran.payload !== undefined;
+    if (replaces) guest_request.payload = ran.payload!;
     left[entry.mode] -= ran.units + ran.instance_units;
     runner.onProgress(0);
     for (const { level, message } of ran.logs) {
@@ -72,7 +74,8 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
       if (characters <= LOG_CHARACTERS) logs.push({ place, level, message });
     }
     const ended_ms = runner.now();
-    outcomes.push(outcome(ran, ended_ms - began_ms));
+    const told = outcome(ran, ended_ms - began_ms);
+    outcomes.push(replaces ? { ...told, replaced: true } : told);
     if (!ran.allowed && entry.mode === "enforce") {
       return { outcomes, added_headers: NO_HEADERS, logs, ...values.told };
     }
@@ -80,12 +83,10 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
     place++;
   }
   const { by_name } = added;
-  return {
-    outcomes,
-    added_headers: by_name === undefined ? NO_HEADERS : [...by_name.values()],
-    logs,
-    ...values.told,
-  };
+  const added_headers = by_name === undefined ? NO_HEADERS : [...by_name.values()];
+  const { payload } = guest_request;
+  const ran = { outcomes, added_headers, logs, ...values.told };
+  return payload === request.payload ? ran : { ...ran, payload };
 }
 
 /** The outcome of a call, and the units that making its instance took, or restoring it. */
@@ -99,7 +100,10 @@ interface Asked {
   readonly units_left: number;
 }
 
-const NOTHING = { allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] };
+const NOTHING = {
+  ...{ allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] },
+  payload: undefined,
+};
 const MISSING: EntryOutcome = {
   ...NOTHING,
   fault: "missing-module",
@@ -175,10 +179,11 @@ function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
  * the request's own.
  */
 class ChainRequest implements GuestRequest {
-  readonly payload: Uint8Array;
+  payload: Uint8Array;
   readonly asking_bytes: number;
   /** The state of the policy that runs. */
   state: GuestState | undefined;
+  readonly payload_most: number;
   readonly #request: WorkerRequest;
   readonly #added: Added;
   #by_name: Map<string, string> | undefined;
@@ -188,6 +193,7 @@ class ChainRequest implements GuestRequest {
   constructor(request: WorkerRequest, added: Added) {
     this.payload = request.payload;
     this.asking_bytes = request.facts_bytes;
+    this.payload_most = request.payload_most;
     this.#request = request;
     this.#added = added;
   }

@@ -41,6 +41,7 @@ function requestOf(chain: WorkerEntry[], more: Partial<WorkerRequest> = {}): Wor
     facts: () => ({ headers: [], claims: {} }),
     facts_bytes: 0,
     payload: encoder.encode("hello"),
+    payload_most: 1_000,
     ...more,
   };
 }

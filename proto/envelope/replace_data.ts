@@ -1,0 +1,66 @@
+/**
+ * Writes an envelope anew with other data in its event or command, everything else as it stands. The sender's
+ * signature is over the old data, so a signed envelope is not for this. Decides nothing.
+ */
+import { type FieldNames, skipField } from "../wire/fields.ts";
+import { WireReader } from "../wire/wire.ts";
+import { putBytes, putVarint, varintSize } from "../wire/wire_writer.ts";
+import { scanEnvelope, type ScannedEnvelope } from "./scan.ts";
+import type { ScanLimits } from "./scan_payload.ts";
+
+/** The tag of `Event.data` and of `Command.data`. */
+const TAG_DATA = 0x12;
+/** The tags of the two payloads that have data. */
+const TAG_EVENT = 0xaa;
+const TAG_COMMAND = 0xa2;
+const TAG_PAYLOAD_BYTES = 2;
+const NO_NAMES: FieldNames = [];
+
+/** Where the data field lies in the body, with its tag; nothing, at the body's end, when there is none. */
+function dataField({ bytes, payload: { body_start, body_end } }: ScannedEnvelope) {
+  const reader = new WireReader(bytes);
+  reader.pos = body_start;
+  reader.end = body_end;
+  while (reader.pos < body_end) {
+    const start = reader.pos;
+    const tag = reader.tag();
+    if (tag === TAG_DATA) return { start, end: reader.length() + reader.pos };
+    skipField(reader, tag, NO_NAMES);
+  }
+  return { start: body_end, end: body_end };
+}
+
+/**
+ * Puts `data` in place of the data of an event or a command. The same object is the new envelope from then
+ * on: whoever holds it knows it by that, and the old data must not go anywhere. Throws `TypeError` for a
+ * signal, which has none, and for a signed envelope.
+ */
+export function replaceData(envelope: ScannedEnvelope, data: Uint8Array, limits: ScanLimits): void {
+  if (envelope.payload.kind === "signal") throw new TypeError("a signal has no data");
+  if (envelope.signature !== undefined) throw new TypeError("the envelope is signed");
+  Object.assign(envelope, scanEnvelope(written(envelope, data), limits));
+}
+
+function written(envelope: ScannedEnvelope, data: Uint8Array): Uint8Array {
+  const { bytes, size_bytes, payload: { kind, field_start, field_end, body_start, body_end } } =
+    envelope;
+  const old = dataField(envelope);
+  const data_size = data.length === 0 ? 0 : 1 + varintSize(data.length) + data.length;
+  const body_size = body_end - body_start - (old.end - old.start) + data_size;
+  const field_size = TAG_PAYLOAD_BYTES + varintSize(body_size) + body_size;
+  const size = size_bytes - (field_end - field_start) + field_size;
+  const out = new Uint8Array(size);
+  let at = putBytes(out, 0, bytes, bytes.length - size_bytes, field_start);
+  at = putVarint(out, at, kind === "event" ? TAG_EVENT : TAG_COMMAND);
+  at = putVarint(out, at, body_size);
+  at = putBytes(out, at, bytes, body_start, old.start);
+  if (data_size > 0) {
+    out[at++] = TAG_DATA;
+    at = putVarint(out, at, data.length);
+    at = putBytes(out, at, data, 0, data.length);
+  }
+  at = putBytes(out, at, bytes, old.end, body_end);
+  at = putBytes(out, at, bytes, field_end, bytes.length);
+  if (at !== size) throw new TypeError(`wrote ${at} of ${size} bytes`);
+  return out;
+}

@@ -1,0 +1,58 @@
+/** Envelopes with other data, beside what protobuf-es makes of them. */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
+import { bytes, envelopeInit, varintBytes, WIDE } from "../testing/arbitraries.ts";
+import { replaceData } from "./replace_data.ts";
+import { scanEnvelope } from "./scan.ts";
+
+Deno.test("an envelope with other data is the same but for its data, wherever it lies", () => {
+  let replaced = 0;
+  const signed = fc.constantFrom(new Uint8Array(), new Uint8Array(), Uint8Array.of(1));
+  const envelope = fc.tuple(envelopeInit, signed).map(([init, signature]) =>
+    toBinary(EnvelopeSchema, create(EnvelopeSchema, { ...init, signature }))
+  );
+  fc.assert(fc.property(envelope, bytes(300), fc.nat({ max: 9 }), (sent, data, before) => {
+    const padded = new Uint8Array(before + sent.length);
+    padded.set(sent, before);
+    const scan = scanEnvelope(padded, WIDE, before);
+    if (scan.signature !== undefined || scan.payload.kind === "signal") {
+      assert.throws(() => replaceData(scan, data, WIDE), TypeError);
+      return;
+    }
+    replaced++;
+    const wanted = fromBinary(EnvelopeSchema, sent);
+    assert.ok(wanted.payload.case === "event" || wanted.payload.case === "cmd");
+    wanted.payload.value.data = data;
+    replaceData(scan, data, WIDE);
+    assert.deepEqual(fromBinary(EnvelopeSchema, scan.bytes), wanted);
+    assert.deepEqual({ ...scan }, { ...scanEnvelope(scan.bytes, WIDE) });
+    const body = scan.event ?? scan.command;
+    assert.deepEqual([...scan.bytes.subarray(body!.data_start, body!.data_end)], [...data]);
+  }));
+  assert.ok(replaced > 10);
+});
+
+Deno.test("fields in any order, unknown ones and long tags are kept or written anew", () => {
+  const field = (number: number, body: readonly number[]) => [
+    ...varintBytes(number * 8 + 2),
+    ...varintBytes(body.length),
+    ...body,
+  ];
+  // Event.data between unknown fields, and before the type.
+  const body = [...field(90, [1, 2]), ...field(2, [9, 9, 9]), ...field(1, [97]), ...field(91, [3])];
+  // The tag of the event in three bytes.
+  const event = [0xaa, 0x81, 0x00, ...varintBytes(body.length), ...body];
+  const scan = scanEnvelope(
+    Uint8Array.from([...event, ...field(3, [114])]),
+    WIDE,
+  );
+  replaceData(scan, Uint8Array.of(7), WIDE);
+  const expected = [...field(90, [1, 2]), ...field(2, [7]), ...field(1, [97]), ...field(91, [3])];
+  assert.deepEqual([...scan.bytes], [...field(21, expected), ...field(3, [114])]);
+  assert.equal(scan.room_id, "r");
+  replaceData(scan, new Uint8Array(), WIDE);
+  const empty = [...field(90, [1, 2]), ...field(1, [97]), ...field(91, [3])];
+  assert.deepEqual([...scan.bytes], [...field(21, empty), ...field(3, [114])]);
+});

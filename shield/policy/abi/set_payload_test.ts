@@ -1,0 +1,120 @@
+/** `host_set_payload` of `arqon_host_v2`: one call of a guest, and what a chain makes of it. */
+import assert from "node:assert/strict";
+import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
+import { type GuestText, runnableGuest } from "../testing/guests.ts";
+import { runChain } from "../worker/worker_chain.ts";
+import { createInstances } from "../worker/worker_instances.ts";
+import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** A policy that says `text` in place of the payload, and then does `then`. */
+function says(text: string, then = "i32.const 0"): GuestText {
+  const more = `(data (i32.const 0) "${text}")`;
+  return {
+    abi: 2,
+    more,
+    body: `(call $set_payload (i32.const 0) (i32.const ${text.length})) ${then}`,
+  };
+}
+
+/** A policy that logs the payload that it sees. */
+const TELLS: GuestText = { abi: 2, body: "(call $show (call $get_payload)) i32.const 0" };
+
+function run(
+  chain: readonly (readonly [GuestText, WorkerEntry["mode"]])[],
+  more: Partial<WorkerRequest> = {},
+) {
+  const instances = createInstances(10);
+  chain.forEach(([guest], at) => instances.load(at + 1, runnableGuest(guest)));
+  const limits = { fuel_limit: 10_000, chain_fuel_limit: 20_000 };
+  const runner = { instances, ...limits, now: () => 0, onProgress: () => {} };
+  const reply = runChain(runner, {
+    ...{ generation: 1, id: 1, deadline_ms: 0, hook: "on_message", tenant_id: "acme" },
+    ...{ facts: () => ({ headers: [], claims: {} }), facts_bytes: 0, payload_most: 100 },
+    payload: encoder.encode("as it came"),
+    chain: chain.map(([, mode], at) => ({ module: at + 1, mode })),
+    ...more,
+  });
+  return {
+    payload: reply.payload === undefined ? undefined : decoder.decode(reply.payload),
+    outcomes: reply.outcomes,
+    told: reply.logs.map(({ message }) => message),
+  };
+}
+
+const faultOf = (guest: GuestText, more: Partial<WorkerRequest> = {}) => {
+  const { payload, outcomes: [ran] } = run([[guest, "enforce"]], more);
+  assert.equal(payload, undefined);
+  return [ran?.fault, ran?.code, ran?.detail];
+};
+
+Deno.test("the next policies see what one has put in place of the payload, and the last one counts", () => {
+  const { payload, outcomes, told } = run([
+    [TELLS, "enforce"],
+    [says("first"), "enforce"],
+    [TELLS, "enforce"],
+    [says("second"), "enforce"],
+    [TELLS, "observe"],
+  ]);
+  assert.equal(payload, "second");
+  assert.deepEqual(told, ["as it came", "first", "second"]);
+  const replaced = outcomes.map((ran) => ran.replaced === true);
+  assert.deepEqual(replaced, [false, true, false, true, false]);
+});
+
+Deno.test("a call that replaces twice leaves the last, and itself sees what came", () => {
+  const more = '(data (i32.const 0) "one") (data (i32.const 8) "two")';
+  const body = `(call $set_payload (i32.const 0) (i32.const 3))
+    (call $show (call $get_payload))
+    (call $set_payload (i32.const 8) (i32.const 3)) (i64.store (i32.const 8) (i64.const 0)) i32.const 0`;
+  const { payload, told } = run([[{ abi: 2, more, body }, "enforce"]]);
+  assert.equal(payload, "two", "as it was when it was given");
+  assert.deepEqual(told, ["as it came"]);
+  assert.equal(run([[says(""), "enforce"]]).payload, "", "by nothing at all");
+});
+
+Deno.test("a policy that refuses, fails or only observes replaces nothing", () => {
+  const refusing = says("new", "i32.const 1");
+  const rejecting = says(
+    "new",
+    "(call $reject (i32.const 403) (i32.const 0) (i32.const 0)) unreachable",
+  );
+  for (const guest of [refusing, rejecting, says("new", "unreachable")]) {
+    const { payload, outcomes: [ran] } = run([[guest, "enforce"]]);
+    assert.deepEqual([payload, ran?.allowed, ran?.replaced], [undefined, false, undefined]);
+  }
+  const { payload, outcomes, told } = run([[says("new"), "observe"], [TELLS, "enforce"]]);
+  assert.deepEqual([payload, outcomes[0]?.replaced, told], [undefined, undefined, ["as it came"]]);
+});
+
+Deno.test("what may not be replaced is a fault that says why", () => {
+  const long = says("x".repeat(101));
+  assert.deepEqual(faultOf(long), [
+    "payload-too-large",
+    413,
+    "host_set_payload: 101 bytes; at most 100 here",
+  ]);
+  assert.equal(run([[says("x".repeat(100)), "enforce"]]).payload?.length, 100);
+  assert.deepEqual(faultOf(says("new"), { payload_most: SIGNED }), [
+    "signed-payload",
+    422,
+    "host_set_payload: the message is signed by its sender",
+  ]);
+  const other = ["abi", 503, "host_set_payload: only a message has a payload"];
+  assert.deepEqual(faultOf(says("new"), { payload_most: NOT_A_MESSAGE }), other);
+  const outside: GuestText = {
+    abi: 2,
+    body: "(call $set_payload (i32.const 65530) (i32.const 8)) i32.const 0",
+  };
+  assert.deepEqual(faultOf(outside).slice(0, 2), ["abi", 503]);
+});
+
+Deno.test("replacing is paid by the byte", () => {
+  const unitsOf = (size: number) => {
+    const body = `(call $set_payload (i32.const 0) (i32.const ${size})) i32.const 0`;
+    return run([[{ abi: 2, body }, "enforce"]], { payload_most: 65_536 }).outcomes[0]!.units;
+  };
+  assert.equal(unitsOf(60_000) - unitsOf(10_000), 50_000);
+});
