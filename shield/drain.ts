@@ -134,6 +134,7 @@ async function release(parts: Parts): Promise<void> {
   parts.presence.close();
   await parts.policies.close();
   parts.quota?.close();
+  parts.noted?.close();
   parts.schemas.close();
   parts.rooms.close();
   await parts.mirroring.close();

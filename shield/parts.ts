@@ -8,6 +8,7 @@ import type { History } from "./durable/history/history.ts";
 import type { StartedDurable } from "./durable/start.ts";
 import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
+import type { StartedLedger } from "./ledger/start.ts";
 import type { MemoryWatch } from "./memory/memory_watch.ts";
 import type { StartedMirror } from "./mirror/start.ts";
 import type { Operations } from "./connection/operations.ts";
@@ -36,6 +37,8 @@ export interface Foundation {
   readonly revocations: StartedRevocations;
   /** Absent without `[quota]`. */
   readonly quota: StartedQuota | undefined;
+  /** Absent without `[ledger]`. */
+  readonly noted: StartedLedger | undefined;
 }
 
 /** Everything that one Shield consists of, wired together. */

@@ -27,6 +27,8 @@ import { PendingRequests } from "./http/pending.ts";
 import { startClientApi } from "./http/start.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
+import { handshakeNotes } from "./ledger/handshakes.ts";
+import { startLedger } from "./ledger/start.ts";
 import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
@@ -142,13 +144,12 @@ function assemble(
 ): Parts {
   const { config, spine, log, now, random, traces } = options;
   const { limits, limits: { deduplication_entries }, auth: { require_signature } } = config;
-  const stats = createStats();
+  const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
-  const flushes = new FlushQueue(spine);
-  const { tenants, quota, rooms: { classes } } = foundation;
+  const { tenants, quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
   const durable = startDurable({ ...options, classes, flushes });
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms };
-  const hub = new Hub({ ...heard, stats, tenants, now, random, deduplication_entries });
+  const hub = new Hub({ ...heard, stats, tenants, now, random, deduplication_entries, ledger });
   const { overseer } = policies;
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { mirroring: { mirror }, schemas: { gate: schemas } } = foundation;
@@ -169,6 +170,7 @@ function assemble(
     attendance,
     limits,
     stats,
+    ledger,
     history: history.command,
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
   };
@@ -191,7 +193,7 @@ function assemble(
       connections,
       writes,
       stats,
-      leave: (connection, room_id) => leave(context, connection, room_id),
+      leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),
     presence: service,
     operations: new Operations(context, config.policy.connection_window),
@@ -210,6 +212,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     ...parts,
     overseer: parts.policies.overseer,
     pump: new Pump(),
+    ledger: parts.noted?.ledger,
     requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
     leaveAll: (connection, code) =>
@@ -242,6 +245,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     }),
     requireNotBanned: (identity) => requireEntry(parts, identity),
     traces: options.traces,
+    ...handshakeNotes(parts.noted?.ledger, options.now),
   };
 }
 
@@ -259,7 +263,8 @@ async function openFoundation(options: ShieldOptions): Promise<Foundation> {
   const revocations = await startRevocations({ ...options, node_id });
   const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
   const tenants = new TenantTable();
-  return { node_id, tenants, settings, mirroring, schemas, rooms, revocations, quota };
+  const noted = startLedger(options);
+  return { node_id, tenants, settings, mirroring, schemas, rooms, revocations, quota, noted };
 }
 
 /** Throws when the user is banned or the token revoked, and while nobody can say. */

@@ -62,6 +62,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Web console", file: "docs/console.md" },
       { text: "Metrics", file: "docs/metrics.md" },
       { text: "Traces", file: "docs/tracing.md" },
+      { text: "Why not delivered", file: "docs/why.md" },
     ],
   },
   {

@@ -12,6 +12,7 @@ import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Admin, Ops } from "./schema_listeners.ts";
 import { JournalStorage } from "./schema_journal_store.ts";
+import { LedgerTable } from "./schema_ledger.ts";
 import { Nats } from "./schema_nats.ts";
 import { Rates } from "./schema_rates.ts";
 import { Quota } from "./schema_quota.ts";
@@ -327,6 +328,7 @@ export const ConfigSchema = z.strictObject({
   brain: Brain.prefault({}).describe("the Brain"),
   rooms: Rooms.describe("classes of rooms"),
   durable: Durable.prefault({}).describe("durable rooms"),
+  ledger: LedgerTable.prefault({}).describe("what was delivered to whom, for `arq why`"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
 }).superRefine(refuseUnnamedOperators);

@@ -4,12 +4,11 @@
  */
 import { ArqonError, DecodeError, ERRORS } from "@arqon/proto";
 import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
-import type { Limits } from "../../shared/config/schema.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { RoomMessage } from "../fanout/backlog.ts";
 import { decodeOperation } from "./decode_operation.ts";
 import { Fifo } from "./fifo.ts";
-import type { OperationSteps, Queued } from "./fifo.ts";
+import type { Queued } from "./fifo.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
@@ -17,7 +16,9 @@ import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
 import type { Attendance } from "./attendance.ts";
-import type { Rates, RateTable } from "../rates/rates.ts";
+import type { RunningRow } from "../ledger/ledger.ts";
+import type { Rates } from "../rates/rates.ts";
+import type { ConnectionOptions, ConnectionProcess } from "./connection_parts.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
 import type { ErrSaid } from "./reply_frames.ts";
 import { ReplyOrder } from "./reply_order.ts";
@@ -25,45 +26,15 @@ import { EMPTY_ACK, NO_REQUEST, placeOf, requestOf } from "../message/request_re
 import type { RequestRef } from "../message/request_ref.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump, countClose } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
-
-/**
- * What all connections of a process share: one object, since there may be thousands of connections.
- */
-export interface ConnectionProcess {
-  readonly limits: Limits;
-  /** What users, tenants and the process may send. */
-  readonly rates: Pick<RateTable, "open">;
-  readonly stats: ShieldStats;
-  readonly now: () => number;
-  /** What operations do, once the FIFO lets them. */
-  readonly operations: OperationSteps;
-  /** Called once, after the connection has ended for whatever reason, with its close code. */
-  readonly onEnd: (connection: Connection, code: number) => void;
-  /** Called for an error that is a bug, not a refusal. */
-  readonly onBug: (connection: Connection, error: unknown) => void;
-}
-
-/** One client's identity and socket. */
-export interface ConnectionOptions {
-  readonly text: boolean;
-  /** True when the client reads REFUSAL frames: `?refusals=1` in the URL of its upgrade. */
-  readonly refusals: boolean;
-  /** The caller: the client's identity, with the headers of its upgrade request. */
-  readonly caller: Caller;
-  readonly socket: ClientSocket;
-  /** The counts of the client's tenant. */
-  readonly tenant: TenantTotals;
-  /** Frees the connection's place among those that are counted. */
-  readonly release: () => void;
-}
 
 const EMPTY_BODY = new Uint8Array(0);
 
 /** The state of one client. Made at the upgrade, opened by WELCOME, ended once; frees all it held. */
 export class Connection {
   readonly id: string;
+  /** The connection's number in the ledger; 0: there is none. */
+  readonly number: number;
   readonly text: boolean;
   /** True when the client reads REFUSAL frames, and so gets those in place of ERR. */
   readonly refusals: boolean;
@@ -93,12 +64,15 @@ export class Connection {
   /** When something was last sent, in whole ms as in `Liveness`; see `sent_ms`. */
   #sent_after_ms = 0;
   #protocol_errors = 0;
+  /** The last refusal that was taken note of. */
+  #refused: { readonly key: string; readonly run: RunningRow | undefined } | undefined;
   /** When the frame that is being handled came; undefined between frames. */
   #received_ms: number | undefined;
 
   constructor(process: ConnectionProcess, options: ConnectionOptions) {
     this.#process = process;
     this.id = options.caller.connection_id;
+    this.number = options.number ?? 0;
     this.text = options.text;
     this.refusals = options.refusals;
     this.caller = options.caller;
@@ -258,6 +232,7 @@ export class Connection {
     if (close !== 0) this.#order?.flush();
     const { code, reason, message, retry_after_ms } = refusal;
     this.#countReject(reason);
+    this.#noteRefused(refusal, placeOf(request)?.room ?? refusal.room ?? "");
     if (request.ack_requested || request.request_id !== 0) {
       this.ack({
         ...EMPTY_ACK,
@@ -301,8 +276,9 @@ export class Connection {
     if (this.#ended) return;
     this.#order?.flush();
     this.#outbox?.flush();
+    const unsent_bytes = this.#outbox?.unsent_bytes ?? 0;
     this.socket.close(code, reason);
-    this.end(code);
+    this.end(code, reason, unsent_bytes);
   }
 
   /** Sends the client away, as the process stops: it comes back elsewhere within `spread_ms`. */
@@ -317,20 +293,34 @@ export class Connection {
     if (this.#ended) return;
     this.#countReject("slow-consumer");
     this.#process.stats.slow_reader.disconnected++;
+    const unsent_bytes = this.#outbox?.unsent_bytes ?? 0;
     this.socket.close(4429, "slow-consumer");
-    this.end(4429);
+    this.end(4429, "slow-consumer", unsent_bytes);
   }
 
-  /** Frees everything, once, since the socket has closed or is about to. */
-  end(code: number): void {
+  /**
+   * Frees everything, once, since the socket has closed or is about to. `reason` is what the client was
+   * told.
+   */
+  end(code: number, reason = "", unsent_bytes: number = this.#outbox?.unsent_bytes ?? 0): void {
     if (this.#ended) return;
     this.#ended = true;
+    const queued_from = this.#outbox?.queued_from ?? 0;
     countClose(this.#process.stats, code);
     this.#fifo?.end();
     this.#rates.close(this.#process.now());
     this.#outbox?.end();
-    this.#process.onEnd(this, code);
+    this.#process.onEnd(this, { code, reason, unsent_bytes, queued_from });
     this.#freePlace();
+  }
+
+  /** Takes note of a refusal; one that is repeated makes the note before it longer. */
+  #noteRefused(refusal: ArqonError, room_id: string): void {
+    const { onRefused } = this.#process;
+    if (onRefused === undefined) return;
+    const key = `${refusal.reason} ${room_id}`;
+    const run = this.#refused?.key === key ? this.#refused.run : undefined;
+    this.#refused = { key, run: onRefused({ connection: this, refusal, room_id }, run) };
   }
 
   #countReject(reason: Reason): void {

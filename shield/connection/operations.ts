@@ -257,7 +257,7 @@ async function runRefresh(
   connection.caller = { ...connection.caller, identity: next };
   for (const room_id of [...connection.subscriptions.keys()]) {
     if (canAct(next, "subscribe", room_id)) continue;
-    leave(context, connection, room_id);
+    leave(context, connection, room_id, "not-granted");
     connection.fail(notGranted("subscribe", room_id));
   }
   for (const [room_id, attendance] of [...connection.attendances]) {

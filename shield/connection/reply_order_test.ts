@@ -8,7 +8,7 @@ import type { ClientOperation, Reason, Welcome } from "@arqon/proto";
 import fc from "fast-check";
 import { ackAfterFlush, ackAfterLog, answer } from "./answers.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionProcess } from "./connection.ts";
+import type { ConnectionProcess } from "./connection_parts.ts";
 import type { Queued } from "./fifo.ts";
 import { ConfigSchema } from "../../shared/config/schema.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";

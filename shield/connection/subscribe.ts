@@ -8,6 +8,8 @@ import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
 import type { Limits } from "../../shared/config/schema.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { SubscriptionMark } from "../ledger/row_facts.ts";
 import { entryFrame, Flow } from "../durable/room/flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { FlushQueue } from "./flush_queue.ts";
@@ -37,7 +39,12 @@ export interface SubscribeContext {
   readonly attendance: AttendanceContext;
   readonly limits: Limits;
   readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes">;
+  /** Takes note of subscriptions; absent: nobody does. */
+  readonly ledger?: Pick<Ledger, "position" | "left" | "passedOver"> | undefined;
 }
+
+/** Why a subscription ends, for the ledger: a word, or the reason of a refusal. */
+export type LeaveWhy = "unsubscribed" | "resubscribed" | "refused" | "kick" | "room-ban" | string;
 
 /** A SUB that nothing has refused. */
 interface Allowed {
@@ -100,10 +107,13 @@ function join(
   const { durable } = context.path.classes.of(connection.identity.tenant_id, room_id);
   if (durable) return joinDurable(context, connection, allowed);
   const before = connection.subscriptions.get(room_id);
-  const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, before?.flow);
-  put(context, connection, room_id, subscriber);
+  const { no_echo } = allowed.subscribe;
+  const mark = markOf(context, connection, before?.flow);
+  const subscriber = new RoomSubscriber(connection, no_echo, before?.flow, mark);
+  put(context, connection, room_id, subscriber, "resubscribed");
   const onFailure = () => {
-    if (connection.subscriptions.get(room_id) === subscriber) leave(context, connection, room_id);
+    if (connection.subscriptions.get(room_id) !== subscriber) return;
+    leave(context, connection, room_id, "refused");
   };
   if (allowed.presence_request !== undefined) {
     return attend(context, connection, allowed, { subscriber, before, onFailure });
@@ -141,7 +151,7 @@ function attend(
   if (presence_request === undefined) return;
   const restore = (other: Subscriber | undefined) => {
     if (connection.subscriptions.get(room_id) !== subscriber) return;
-    put(context, connection, room_id, other);
+    put(context, connection, room_id, other, "refused");
     if (other?.flow !== undefined) sendMissed(context, connection, room_id, other.flow);
   };
   const asked = { request, presence_request, subscriber, before, restore, leave: onFailure };
@@ -171,8 +181,9 @@ function joinDurable(
     const flow = before?.flow ?? new Flow();
     // A SUB that only changes options leaves the connection where it is.
     if (before?.flow === undefined || position !== undefined) flow.rewind(entry_point.cursor);
-    const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, flow);
-    put(context, connection, room_id, subscriber);
+    const mark = markOf(context, connection, flow);
+    const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, flow, mark);
+    put(context, connection, room_id, subscriber, "resubscribed");
     const log = {
       position: () => positionResult(entry_point),
       begin: () => sendMissed(context, connection, room_id, flow),
@@ -180,7 +191,7 @@ function joinDurable(
     if (allowed.presence_request !== undefined) {
       const onFailure = () => {
         if (connection.subscriptions.get(room_id) === subscriber) {
-          leave(context, connection, room_id);
+          leave(context, connection, room_id, "refused");
         }
       };
       return attend(context, connection, allowed, { subscriber, before, onFailure, log });
@@ -207,7 +218,7 @@ function positionResult(entry_point: EntryPoint): { offset: number; members: str
 
 /** Sends what the connection has not got yet, as fast as it reads; after that it is live. */
 function sendMissed(
-  { path, stats, hub }: SubscribeContext,
+  { path, stats, hub, ledger }: SubscribeContext,
   connection: Connection,
   room_id: string,
   flow: Flow,
@@ -215,14 +226,19 @@ function sendMissed(
   if (flow.is_sending || flow.is_live) return;
   flow.is_sending = true;
   const { tenant_id } = connection.identity;
-  const totals = hub.find(tenant_id, room_id)?.tenant;
+  const channel = hub.find(tenant_id, room_id);
+  const totals = channel?.tenant;
   connection.sendLater(() => {
     const subscriber = connection.subscriptions.get(room_id);
     while (subscriber?.flow === flow) {
       const entry = flow.next();
       if (entry === undefined) break;
       const own = entry.origin === connection.id;
-      if (own && (subscriber.no_echo || !path.classes.of(tenant_id, room_id).echo)) continue;
+      if (own && (subscriber.no_echo || !path.classes.of(tenant_id, room_id).echo)) {
+        const passed = { from: entry.offset, to: entry.offset, why: "echo" as const };
+        if (channel?.noted) ledger?.passedOver(channel.noted, connection.number, passed);
+        continue;
+      }
       const frame = entryFrame(entry, connection.text);
       stats.egress_messages++;
       if (totals !== undefined) totals.egress_messages++;
@@ -230,18 +246,49 @@ function sendMissed(
       return frame;
     }
     flow.is_sending = false;
+    flow.noteLive(ledger?.position ?? 0);
     return undefined;
   });
 }
 
+/** The subscription that begins now, for the ledger. */
+function markOf(
+  { ledger }: SubscribeContext,
+  connection: Connection,
+  flow: Flow | undefined,
+): SubscriptionMark | undefined {
+  if (ledger === undefined) return undefined;
+  const { number, now_ms } = connection;
+  return { connection: number, since: ledger.position, since_ms: now_ms, episode: flow?.episode };
+}
+
+/** Takes note of the end of a subscription. */
+function noteLeft(
+  { hub, ledger }: Pick<SubscribeContext, "hub" | "ledger">,
+  { identity, outbox }: Connection,
+  room_id: string,
+  before: Subscriber,
+  why: LeaveWhy,
+): void {
+  const room = hub.find(identity.tenant_id, room_id)?.noted;
+  if (ledger === undefined || room === undefined || before.mark === undefined) return;
+  const { connection, since, since_ms, episode: caught_up } = before.mark;
+  const batch = outbox?.has_batches ?? false;
+  ledger.left(room, connection, { since, since_ms, why, batch, caught_up });
+}
+
 /** Replaces the room's present subscriber by another; either may be none. */
 function put(
-  { hub }: Pick<SubscribeContext, "hub">,
-  { identity, subscriptions }: Connection,
+  context: Pick<SubscribeContext, "hub" | "ledger">,
+  connection: Connection,
   room_id: string,
   subscriber: Subscriber | undefined,
+  why: LeaveWhy,
 ): void {
+  const { hub } = context;
+  const { identity, subscriptions } = connection;
   const before = subscriptions.get(room_id);
+  if (before !== undefined) noteLeft(context, connection, room_id, before, why);
   // The new one comes first: a room never loses its Spine subscription while options change.
   if (subscriber !== undefined) hub.subscribe(identity.tenant_id, room_id, subscriber);
   if (before !== undefined) hub.unsubscribe(identity.tenant_id, room_id, before);
@@ -257,7 +304,7 @@ export function runUnsubscribe(
 ): undefined {
   requireRoomId(room_id);
   if (!connection.subscriptions.has(room_id)) throw new ArqonError("not-subscribed", room_id);
-  leave(context, connection, room_id);
+  leave(context, connection, room_id, "unsubscribed");
   answer(connection, { request_id, ack_requested: false });
 }
 
@@ -266,13 +313,14 @@ export function runUnsubscribe(
  * connection was lost. The connection may have no subscription to the room.
  */
 export function leave(
-  context: Pick<SubscribeContext, "hub">,
+  context: Pick<SubscribeContext, "hub" | "ledger">,
   connection: Connection,
   room_id: string,
+  why: LeaveWhy,
   deliberate = true,
 ): void {
   connection.attendance(room_id)?.end(deliberate);
-  if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined);
+  if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined, why);
 }
 
 /**
@@ -280,13 +328,13 @@ export function leave(
  * `stopping`, a client that closes in order moves to another one, as it was told to.
  */
 export function leaveAll(
-  context: Pick<SubscribeContext, "hub">,
+  context: Pick<SubscribeContext, "hub" | "ledger">,
   connection: Connection,
   code: number,
   stopping = false,
 ): void {
   const deliberate = DELIBERATE_CLOSES.includes(code) && !(stopping && code === 1000);
   for (const room_id of [...connection.subscriptions.keys()]) {
-    leave(context, connection, room_id, deliberate);
+    leave(context, connection, room_id, "closed", deliberate);
   }
 }

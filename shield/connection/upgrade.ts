@@ -9,13 +9,16 @@ import { connectionId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionProcess } from "./connection.ts";
+import type { ConnectionProcess, RefusedOperation } from "./connection_parts.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import { hasItem, isToken } from "../../shared/http1/header_list.ts";
 import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
+import type { Ledger, RunningRow } from "../ledger/ledger.ts";
+import type { LeftOut } from "../fanout/backlog.ts";
+import { noteEnded, noteRefused } from "./noted.ts";
 import { Outbox } from "../fanout/outbox.ts";
 import type { OutboxOptions, Pump } from "../fanout/outbox.ts";
 import type { Overseer } from "../policy/overseer.ts";
@@ -73,6 +76,8 @@ export interface UpgradeContext {
   readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
   /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Traces | undefined;
+  /** Takes note of connections; absent: nobody does. */
+  readonly ledger?: Ledger | undefined;
 }
 
 /**
@@ -125,7 +130,8 @@ async function upgrade(
   }
   const { socket, response, listen } = upgraded;
   const tenant = context.tenants.of(identity.tenant_id);
-  const form = { text: protocol === TEXT, refusals: asksForRefusals(request) };
+  const number = context.ledger?.nextConnection();
+  const form = { text: protocol === TEXT, refusals: asksForRefusals(request), number };
   listen(attach(context, new Connection(process, { ...form, caller, socket, tenant, release })));
   return response;
 }
@@ -165,15 +171,19 @@ function chooseSubprotocol(offered: string[]): string | undefined {
 const shown = (text: string): string => JSON.stringify(text.slice(0, 100));
 
 function connectionProcess(context: UpgradeContext): ConnectionProcess {
-  const { config, stats, log, operations } = context;
+  const { config, stats, log, operations, ledger } = context;
   return {
+    ...(ledger === undefined ? {} : {
+      onRefused: (refused: RefusedOperation, run?: RunningRow) => noteRefused(ledger, refused, run),
+    }),
     limits: config.limits,
     rates: context.rates,
     stats,
     now: context.now,
     operations,
-    onEnd(connection, code) {
-      context.leaveAll(connection, code);
+    onEnd(connection, end) {
+      context.leaveAll(connection, end.code);
+      if (ledger !== undefined) noteEnded(ledger, connection, end);
       if (!context.connections.delete(connection)) return;
       stats.active_connections--;
       connection.tenant.connections--;
@@ -270,6 +280,18 @@ class Attachment implements SocketEvents, OutboxOptions {
 
   get room_bytes_max(): number {
     return this.#context.config.limits.slow_reader_bytes;
+  }
+
+  position(): number {
+    return this.#context.ledger?.current ?? 0;
+  }
+
+  leftOut(left_out: LeftOut, run: RunningRow | undefined): RunningRow | undefined {
+    const { ledger } = this.#context;
+    const { identity, number } = this.#connection;
+    const room = ledger?.rooms.find(identity.tenant_id, left_out.room_id);
+    if (room === undefined) return undefined;
+    return ledger?.leftOut(room, number, left_out.position, left_out.why, run);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import type { SlowReader } from "../../shared/config/schema_durable.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
+import type { RunningRow } from "../ledger/ledger.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -15,6 +16,8 @@ export interface RoomMessage {
   readonly slow_reader: Exclude<SlowReader, "disconnect">;
   /** True when the message has an offset: then the client must get the room's messages in order. */
   readonly durable: boolean;
+  /** The message's position in the ledger; 0: it has none. */
+  readonly position: number;
   /**
    * The key by which a newer message replaces this one; undefined for a message that must not be left
    * out, since it is not an event of a client.
@@ -32,6 +35,18 @@ export interface BacklogOptions {
   readonly unsent_bytes_max: number;
   /** The most bytes of one room whose messages may be left out. */
   readonly room_bytes_max: number;
+  /** The ledger's position of what is being sent; absent: there is no ledger. */
+  position?(): number;
+  /** Takes note that a message is left out; `run` is what the call for the one before it gave. */
+  leftOut?(left_out: LeftOut, run: RunningRow | undefined): RunningRow | undefined;
+}
+
+/** A message that is left out. */
+export interface LeftOut {
+  readonly room_id: string;
+  /** The message's position in the ledger. */
+  readonly position: number;
+  readonly why: "slow_reader" | "conflated" | "queued";
 }
 
 /** A frame in the queue, and in its room's lane if it may be left out. */
@@ -44,6 +59,10 @@ interface Waiting {
   lane_next: Waiting | undefined;
   lane_previous: Waiting | undefined;
   key: string;
+  /** The ledger's position of what was being sent when its place was taken. */
+  position: number;
+  /** The ledger's position of the message; 0: it is none that may be left out. */
+  message_position: number;
 }
 
 /** The waiting messages of one room that may be left out, the oldest first. */
@@ -56,6 +75,8 @@ interface Lane {
   readonly keys: Map<string, Waiting>;
   /** The room's GAP that has not left yet; all missing messages come after it. */
   gap: Waiting | undefined;
+  /** The ledger's row of the messages that the GAP stands for. */
+  left_out: RunningRow | undefined;
 }
 
 /** The queue of one connection. All operations take constant time, amortised. */
@@ -78,6 +99,11 @@ export class Backlog {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** The ledger's position of the oldest frame; 0: nothing waits, or there is no ledger. */
+  get position(): number {
+    return this.#head?.position ?? 0;
   }
 
   /**
@@ -104,7 +130,9 @@ export class Backlog {
     return first.frame;
   }
 
+  /** Drops everything: the connection has ended. */
   clear(): void {
+    for (const lane of this.#lanes.values()) this.#noteQueued(lane);
     this.#count(-this.#bytes);
     this.#lane_bytes = 0;
     this.#head = this.#tail = undefined;
@@ -132,21 +160,25 @@ export class Backlog {
     if (older !== undefined) {
       stats.slow_reader.conflated++;
       // Where offsets must grow, the newer message cannot take the older one's place.
+      this.#noteConflated(message, older);
       if (message.durable) {
         this.#leaveGap(lane, message);
         this.#remove(older);
       } else if (fits(size_bytes - older.size_bytes)) {
         this.#replace(older, frame, size_bytes);
+        older.message_position = message.position;
         return true;
       } else this.#remove(older);
     }
     while (!fits(size_bytes) && lane.head !== undefined) {
       stats.slow_reader.dropped++;
       this.#leaveGap(lane, message);
+      this.#noteDropped(lane, message, lane.head.message_position);
       this.#remove(lane.head);
     }
     if (fits(size_bytes)) {
       const waiting = this.#append(frame, size_bytes);
+      waiting.message_position = message.position;
       this.#enter(lane, waiting, key);
       if (latest) lane.keys.set(key, waiting);
       return true;
@@ -154,7 +186,28 @@ export class Backlog {
     // Other rooms' messages fill the backlog, so this message is left out.
     stats.slow_reader.dropped++;
     this.#leaveGap(lane, message);
+    this.#noteDropped(lane, message, message.position);
     return this.#fits(0, held_bytes);
+  }
+
+  /** Takes note of a message that the lane's GAP stands for. Behind one GAP they follow each other. */
+  #noteDropped(lane: Lane, { room_id, slow_reader }: RoomMessage, position: number): void {
+    // Where only the newest of each key waits, others lie between two that are left out.
+    const run = slow_reader === "latest" ? undefined : lane.left_out;
+    lane.left_out = this.#options.leftOut?.({ room_id, position, why: "slow_reader" }, run);
+  }
+
+  /** Takes note of what waits in a lane, where a newer message may have an older one's place. */
+  #noteQueued({ room_id, head, keys }: Lane): void {
+    let run: RunningRow | undefined;
+    for (let waiting = head; waiting !== undefined; waiting = waiting.lane_next) {
+      const left_out = { room_id, position: waiting.message_position, why: "queued" as const };
+      run = this.#options.leftOut?.(left_out, keys.size > 0 ? undefined : run);
+    }
+  }
+
+  #noteConflated({ room_id }: RoomMessage, { message_position: position }: Waiting): void {
+    this.#options.leftOut?.({ room_id, position, why: "conflated" }, undefined);
   }
 
   /**
@@ -170,7 +223,7 @@ export class Backlog {
   #laneOf(room_id: string): Lane {
     const known = this.#lanes.get(room_id);
     if (known !== undefined) return known;
-    const ends = { head: undefined, tail: undefined, gap: undefined };
+    const ends = { head: undefined, tail: undefined, gap: undefined, left_out: undefined };
     return { room_id, ...ends, bytes: 0, keys: new Map() };
   }
 
@@ -196,6 +249,8 @@ export class Backlog {
       lane_next: undefined,
       lane_previous: undefined,
       key: "",
+      position: this.#options.position?.() ?? 0,
+      message_position: 0,
     };
     if (previous === undefined) this.#head = waiting;
     else previous.next = waiting;
@@ -232,7 +287,7 @@ export class Backlog {
     else next.previous = previous;
     this.#count(-waiting.size_bytes);
     if (lane === undefined) return;
-    if (lane.gap === waiting) lane.gap = undefined;
+    if (lane.gap === waiting) lane.gap = lane.left_out = undefined;
     else this.#leave(lane, waiting);
     if (lane.head === undefined && lane.gap === undefined) this.#lanes.delete(lane.room_id);
   }

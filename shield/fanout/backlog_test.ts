@@ -23,7 +23,7 @@ function of(
   durable = false,
 ): RoomMessage {
   const gap = () => `GAP ${room_id}`.padEnd(GAP_BYTES);
-  return { room_id, slow_reader, durable, key: () => key, gap };
+  return { room_id, slow_reader, durable, position: 0, key: () => key, gap };
 }
 
 function backlog(bounds: { unsent_bytes_max?: number; room_bytes_max?: number } = {}) {

@@ -126,6 +126,7 @@ Deno.test("what a fast reader gets in one turn is never conflated", async () => 
     room_id: "r",
     slow_reader: "latest",
     durable: false,
+    position: 0,
     key: () => assert.fail("nobody is slow"),
     gap: () => assert.fail("nobody is slow"),
   };

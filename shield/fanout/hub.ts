@@ -4,18 +4,16 @@
  */
 import { DecodeError } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import type { Random } from "../../shared/ids.ts";
-import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { roomSubject, type Subject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import { observeDelivery } from "../stats/delivery_latency.ts";
 import { DurableChannel, offsetOf } from "../durable/room/channel.ts";
-import type { RoomLogEvents } from "../durable/room/channel.ts";
-import type { Flow } from "../durable/room/flow.ts";
-import type { EntryPoint, Position, RoomLog } from "../durable/room/room_log.ts";
+import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { Entry } from "../durable/messages/timeline.ts";
 import type { RoomMessage } from "./backlog.ts";
+import type { Channel, HubOptions, Subscriber } from "./channel.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
@@ -25,67 +23,8 @@ import type { Outgoing } from "./outgoing.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
-import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
 
-/** What fan-out needs of the process. `deduplication_entries` is for each tenant. */
-export interface HubOptions {
-  spine: Pick<Spine, "subscribe" | "onEvent">;
-  stats: ShieldStats;
-  tenants: Pick<TenantTable, "of">;
-  now: () => number;
-  /** Milliseconds of a clock that only grows; `performance.now` if absent. */
-  monotonic?: () => number;
-  random: Random;
-  deduplication_entries: number;
-  /** The durable rooms; absent: no room is durable, and all have echo. */
-  durable?: DurableRooms;
-}
-
-/** One connection's subscription to one room. */
-export interface Subscriber {
-  readonly connection_id: string;
-  readonly text: boolean;
-  readonly no_echo: boolean;
-  /** The subscriber's place in a durable room; undefined: it gets messages as they come. */
-  readonly flow?: Flow | undefined;
-  /** Sends a frame. With `message`, it may be left out for a client that reads too slowly. */
-  send(frame: Frame, message?: RoomMessage): void;
-  /** Called when the subscriber is too far behind. */
-  overflow?(): void;
-}
-
-/** What the hub needs for durable rooms. */
-export interface DurableRooms {
-  readonly classes: Pick<RoomClasses, "of" | "onChange">;
-  /** Makes the log of a room whose Spine subscription exists already; the log is not started. */
-  open(tenant_id: string, room_id: string, events: RoomLogEvents): Promise<RoomLog>;
-  /** Closes a room's log. */
-  release(log: RoomLog): void;
-  /** The most bytes that one subscriber may be behind. */
-  readonly lag_bytes_max: number;
-  /** How long an `enter` may take, in ms. */
-  readonly timeout_ms: number;
-}
-
-/** A room with subscribers, or with a connection that is about to be one. */
-export interface Channel {
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly seen: SeenMessages;
-  /** The counts of the room's tenant: deliveries are counted there too. */
-  readonly tenant: TenantTotals;
-  readonly subscribers: Set<Subscriber>;
-  /** The room's subscriptions to the Spine. */
-  spine: readonly Subscription[];
-  /** How many messages have come from the Spine since the room was opened. */
-  messages: number;
-  /** How many connections are about to subscribe, for which it stays open. */
-  pins: number;
-  room_class: RoomClass | undefined;
-  durable: DurableChannel | undefined;
-  readonly reception: Reception;
-}
+export type { Channel, DurableRooms, Subscriber } from "./channel.ts";
 
 /** Which of this process's connections hear which rooms; one for the whole process. */
 export class Hub {
@@ -154,6 +93,7 @@ export class Hub {
     const { tenant_id } = channel;
     channel.durable?.close();
     this.#channels.delete(key);
+    if (channel.noted !== undefined) channel.noted.is_open = false;
     this.#options.stats.rooms--;
     for (const subscription of channel.spine) subscription.unsubscribe();
     const tenant = this.#tenants.get(tenant_id);
@@ -197,6 +137,7 @@ export class Hub {
       room_class: this.#options.durable?.classes.of(tenant_id, room_id),
       durable: undefined,
       reception: new Reception(this.#monotonic()),
+      noted: this.#options.ledger?.openRoom(tenant_id, room_id),
     };
     const { spine } = this.#options;
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
@@ -206,6 +147,7 @@ export class Hub {
       channel.spine = [inward, spine.subscribe(roomSubject("out", tenant_id, room_id), deliver)];
     } catch (error) {
       inward.unsubscribe();
+      if (channel.noted !== undefined) channel.noted.is_open = false;
       throw error;
     }
     this.#channels.set(key, channel);
@@ -231,8 +173,10 @@ export class Hub {
       }
       if (!this.#isDue(channel, message, plain)) return;
       const id = messageKey(payload);
-      if (id !== "" && channel.seen.repeated(`${subject} ${id}`, now())) stats.duplicates++;
-      else {
+      if (id !== "" && channel.seen.repeated(`${subject} ${id}`, now())) {
+        stats.duplicates++;
+        if (channel.noted !== undefined) this.#options.ledger?.duplicate(channel.noted, payload, 0);
+      } else {
         const is_own = isOwnEvent(plain);
         this.#fanOut(channel, { envelope: payload, offset: 0, origin, plain, is_own });
         // A backend's stamp on `out` is its own affair.
@@ -261,7 +205,18 @@ export class Hub {
   }
 
   #fanOut(channel: Channel, outgoing: Outgoing): void {
-    this.#sendAll(channel, outgoing, droppable(this.#options, channel, outgoing));
+    const position = this.#note(channel, outgoing);
+    try {
+      this.#sendAll(channel, outgoing, droppable(this.#options, channel, outgoing, position));
+    } finally {
+      this.#options.ledger?.sent();
+    }
+  }
+
+  /** Takes note of a message that is about to be sent; its position, 0: it is not a client's. */
+  #note({ noted }: Channel, { envelope, offset, is_own }: Outgoing): number {
+    if (noted === undefined || is_own === true) return 0;
+    return this.#options.ledger?.message(noted, envelope, offset) ?? 0;
   }
 
   /** Sends to all receivers; with `message`, it may be left out for a slow reader. */
@@ -281,7 +236,12 @@ export class Hub {
     for (const subscriber of channel.subscribers) {
       if (isReady !== undefined && !isReady(subscriber)) continue;
       if (origin !== undefined && origin === subscriber.connection_id) {
-        if (subscriber.no_echo || !echo) continue;
+        if (subscriber.no_echo || !echo) {
+          if (subscriber.mark !== undefined) {
+            this.#options.ledger?.noEcho(subscriber.mark.connection);
+          }
+          continue;
+        }
       }
       const is_text = subscriber.text;
       const frame = is_text
@@ -299,7 +259,8 @@ export class Hub {
   #deliverEntry(channel: Channel, entry: Entry): void {
     const { stats, durable, now } = this.#options;
     const { envelope, offset, origin } = entry;
-    const message = droppable(this.#options, channel, entry);
+    const position = this.#note(channel, { envelope, offset, origin });
+    const message = droppable(this.#options, channel, entry, position);
     const isLive = (subscriber: Subscriber) => {
       const { flow } = subscriber;
       if (flow === undefined || flow.is_live) return true;
@@ -312,7 +273,9 @@ export class Hub {
       stats.slow_reader.dropped += flow.lag_messages - 1;
       stats.egress_events++;
       subscriber.send(message.gap(subscriber.text));
+      this.#passOver(channel, subscriber, offset - 1);
       flow.finish();
+      flow.noteLive(position);
       return true;
     };
     try {
@@ -321,7 +284,16 @@ export class Hub {
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       stats.malformed++;
+    } finally {
+      this.#options.ledger?.sent();
     }
+  }
+
+  /** Takes note that a subscriber goes on without what it has yet to read, up to an offset. */
+  #passOver({ noted }: Channel, { flow, mark }: Subscriber, to: number): void {
+    if (noted === undefined || mark === undefined || flow === undefined) return;
+    const from = flow.episode.last + 1;
+    this.#options.ledger?.passedOver(noted, mark.connection, { from, to, why: "slow_reader" });
   }
 
   #durable(channel: Channel): DurableChannel {
@@ -347,7 +319,10 @@ export class Hub {
       else if (channel.durable !== undefined) {
         channel.durable.close();
         channel.durable = undefined;
-        for (const { flow } of channel.subscribers) flow?.finish();
+        for (const { flow } of channel.subscribers) {
+          flow?.finish();
+          flow?.noteLive(this.#options.ledger?.position ?? 0);
+        }
       }
     }
   }
@@ -364,6 +339,7 @@ export class Hub {
     this.#options.stats.gaps++;
     channel.reception.gapTold();
     const envelope = gapEnvelope(this.#options, channel, reason);
+    if (channel.noted !== undefined) this.#options.ledger?.gap(channel.noted, reason);
     this.#fanOut(channel, { envelope, offset: 0, origin: undefined, is_own: true });
   }
 }

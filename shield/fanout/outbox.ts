@@ -82,6 +82,7 @@ export class Outbox {
   /** How many frames were sent, for operators; a frame in a batch counts, too. */
   sent = 0;
   #ended = false;
+  #queued_from = 0;
 
   constructor(options: OutboxOptions) {
     this.#socket = options.socket;
@@ -93,6 +94,11 @@ export class Outbox {
   /** Bytes that wait here, or that the kernel has not taken yet. */
   get unsent_bytes(): number {
     return (this.#backlog?.bytes ?? 0) + this.#socket.bufferedAmount;
+  }
+
+  /** The ledger's position of the oldest frame that waits here; 0: none does, or there is no ledger. */
+  get queued_from(): number {
+    return this.#queued_from || (this.#backlog?.position ?? 0);
   }
 
   /** Whether MSG frames may share a frame. */
@@ -129,6 +135,7 @@ export class Outbox {
     }
     const backlog = this.#backlog ??= new Backlog(this.#options);
     if (!backlog.push(frame, message, this.#socket.bufferedAmount)) {
+      this.#queued_from = backlog.position || (this.#options.position?.() ?? 0);
       this.end();
       return this.#options.onOverflow();
     }
@@ -183,6 +190,7 @@ export class Outbox {
 
   /** Drops the backlog; nothing is sent from now on. */
   end(): void {
+    this.#queued_from = this.queued_from;
     this.#backlog?.clear();
     this.#run = this.#later = this.#backlog = undefined;
     this.#ended = true;

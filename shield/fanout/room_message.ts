@@ -66,15 +66,17 @@ function keyIn(envelope: Uint8Array): string | undefined {
 
 /**
  * The message as one that may be left out, shared by all its receivers; undefined where the room's
- * class leaves nothing out.
+ * class leaves nothing out. `position` is the ledger's; 0: it has none.
  */
 export function droppable(
   stamps: StampSource,
   room: ClassedRoom,
   message: Envelope,
+  position: number = 0,
 ): RoomMessage | undefined {
   const slow_reader = room.room_class?.slow_reader ?? "disconnect";
-  return slow_reader === "disconnect" ? undefined : droppableAs(slow_reader, stamps, room, message);
+  if (slow_reader === "disconnect") return undefined;
+  return droppableAs(slow_reader, stamps, room, message, position);
 }
 
 /**
@@ -85,6 +87,7 @@ function droppableAs(
   stamps: StampSource,
   room: ClassedRoom,
   { envelope, offset, plain }: Envelope,
+  position: number,
 ): RoomMessage {
   const { room_id } = room;
   let key: { readonly value: string | undefined } | undefined;
@@ -94,6 +97,7 @@ function droppableAs(
     room_id,
     slow_reader,
     durable: offset > 0,
+    position,
     key: () => (key ??= { value: plain ? keyOf(plain) : keyIn(envelope) }).value,
     gap(text) {
       gap ??= gapEnvelope(stamps, room, "slow-consumer");

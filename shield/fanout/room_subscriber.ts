@@ -8,6 +8,7 @@ import type { Connection } from "../connection/connection.ts";
 import type { Flow } from "../durable/room/flow.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
+import type { SubscriptionMark } from "../ledger/row_facts.ts";
 
 /** The `Subscriber` of an open connection. */
 export class RoomSubscriber implements Subscriber {
@@ -15,14 +16,21 @@ export class RoomSubscriber implements Subscriber {
   readonly text: boolean;
   readonly no_echo: boolean;
   readonly flow: Flow | undefined;
+  readonly mark: SubscriptionMark | undefined;
   readonly #connection: Connection;
   readonly #outbox: Connection["outbox"];
 
-  constructor(connection: Connection, no_echo: boolean, flow: Flow | undefined) {
+  constructor(
+    connection: Connection,
+    no_echo: boolean,
+    flow: Flow | undefined,
+    mark: SubscriptionMark | undefined,
+  ) {
     this.connection_id = connection.id;
     this.text = connection.text;
     this.no_echo = no_echo;
     this.flow = flow;
+    this.mark = mark;
     this.#connection = connection;
     this.#outbox = connection.outbox;
   }

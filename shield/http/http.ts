@@ -48,6 +48,12 @@ export interface HttpContext {
   readonly requireNotBanned: (identity: Identity) => void;
   /** Absent: nothing is traced. */
   readonly traces?: Traces | undefined;
+  /** Takes note of a refused handshake; `identity` is absent when the token was refused. */
+  readonly noteRefused?: (
+    refusal: ArqonError,
+    remote_ip: string,
+    identity: Identity | undefined,
+  ) => void;
 }
 
 /** Answers one request. Never rejects. */
@@ -60,11 +66,12 @@ export async function handleRequest(
   const upgrade = url.pathname === "/v1/socket" && asked.method !== "OPTIONS";
   const request = upgrade ? lightCopyOf(asked) : asked;
   if (upgrade) context.traces?.handshake(request);
+  const seen: { identity?: Identity } = {};
   try {
     requireOrigin(request, context.allowed_origins);
     const response = request.method === "OPTIONS"
       ? options(request, url.pathname, methodsOf(context, url.pathname))
-      : await route(context, request, url, remote_ip);
+      : await route(context, request, url, remote_ip, seen);
     if (upgrade) {
       bump(context.stats.handshakes, "accepted");
       context.traces?.handshakeEnded(request);
@@ -76,6 +83,7 @@ export async function handleRequest(
     bump(context.stats.rejects, refusal.reason);
     if (upgrade) {
       bump(context.stats.handshakes, refusal.reason);
+      context.noteRefused?.(refusal, remote_ip, seen.identity);
       context.traces?.handshakeEnded(request, refusal);
     }
     return withCors(
@@ -95,13 +103,15 @@ async function route(
   request: Request,
   url: URL,
   remote_ip: string,
+  seen: { identity?: Identity },
 ): Promise<Response> {
   if (url.pathname === "/v1/socket") {
     requireMethod(request, "GET");
     context.requireOpen();
     context.requireCapacity();
     using handshake = context.admission.enter();
-    const identity = await admitted(context, request);
+    const identity = seen.identity = await authenticate(context, request);
+    context.requireNotBanned(identity);
     context.traces?.find(request)?.set({ "arqon.tenant": identity.tenant_id });
     const response = await counted(
       context,

@@ -41,7 +41,7 @@ export interface SignalsOptions<C extends Signalled = Connection> {
   readonly spine: Pick<Spine, "subscribe" | "onEvent">;
   readonly connections: ConnectionTable<C>;
   /** Ends the connection's subscription to a room, and its membership. */
-  readonly leave: (connection: C, room_id: string) => void;
+  readonly leave: (connection: C, room_id: string, why: "kick" | "room-ban") => void;
   readonly stats: Pick<ShieldStats, "kicks" | "dropped_signals">;
   readonly writes: Pick<SignalWrites, "hear" | "take" | "close">;
   readonly log: Logger;
@@ -231,7 +231,7 @@ function putOut<C extends Signalled>(
     if (connection.ended || !connection.subscriptions.has(room_id)) continue;
     bump(options.stats.kicks, cause);
     connection.send(frame(connection.text));
-    options.leave(connection, room_id);
+    options.leave(connection, room_id, cause);
   }
 }
 

@@ -55,6 +55,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
   ["wasm/module", "wasm/metering"],
   [
     "shield/stats",
+    "shield/ledger",
     "shield/rates",
     "shield/quota",
     "shield/settings",

@@ -175,6 +175,7 @@ function cluster(): Row[] {
     ["DELETE", "/v1/bans", at("/v1/bans?tenant=TENANT&room=logged-1&user=nobody")],
     ["GET", "/v1/tenants", at("/v1/tenants")],
     ["GET", "/v1/limits", at("/v1/limits")],
+    ["GET", "/v1/why", at("/v1/why?tenant=TENANT&user=ann")],
     ["POST", "/v1/drain", sending("/v1/drain", () => ({ node_id: "nobody" })), 404],
     ["GET", "/v1/log", at("/v1/log")],
     ["GET", "/v1/audit", at("/v1/audit?tenant=TENANT")],

@@ -27,6 +27,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/bans", "GET", "DELETE"),
   ...of("/v1/tenants", "GET"),
   ...of("/v1/limits", "GET"),
+  ...of("/v1/why?user=ann", "GET"),
   ...of("/v1/policies/stats", "GET"),
   ...of("/v1/policies/stats?tenant=acme", "DELETE"),
   ...of("/v1/drain", "POST"),

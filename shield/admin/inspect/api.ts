@@ -29,6 +29,8 @@ import type { Answer } from "./lists.ts";
 import { CONNECTIONS_ABOUT, NODES_ABOUT } from "./openapi_cluster.ts";
 import { POLICIES_ABOUT } from "../../openapi/openapi_policies.ts";
 import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
+import { WHY_ABOUT } from "./openapi_why.ts";
+import { why } from "./why.ts";
 import { checked, readQuery, requireId } from "../routing/query.ts";
 import type { Tails } from "./tail.ts";
 
@@ -133,6 +135,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   "/v1/policies/stats": {
     GET: { scope: "own", about: POLICIES_ABOUT.getPolicyStats, handle: reading(policyStats) },
   },
+  "/v1/why": { GET: { scope: "own", about: WHY_ABOUT.why, handle: reading(why) } },
   "/v1/drain": {
     POST: { scope: "bus", about: NODES_ABOUT.drain, ...withBody(DRAIN_BODY, startDrain) },
   },

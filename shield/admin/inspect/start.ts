@@ -24,6 +24,7 @@ import type { InspectContext } from "./api.ts";
 import { createShieldNode } from "./node.ts";
 import { Id } from "../routing/query.ts";
 import { Tails } from "./tail.ts";
+import { whyAnswers } from "./why.ts";
 
 /** What the admin API over the cluster needs of the process. */
 export interface InspectStart {
@@ -91,6 +92,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
     node,
     samples: () => sampler.tell() ?? null,
     ...shieldAnswers(parts),
+    ...whyAnswers(parts, now),
     ...controlAnswers({ ...start, log }),
     ...disconnectAnswer(parts, log),
   };

@@ -15,9 +15,21 @@ export function entryFrame(entry: Entry, text: boolean): Frame {
   return entry.text ??= encodeTextMessage(readRouted(entry.binary.subarray(1)));
 }
 
+/**
+ * What a connection was given from one place in the room on until it was live: the offsets of the first
+ * and the last message, 0: none; and the ledger's position from which on it was live, 0: not yet.
+ */
+export interface Episode {
+  first: number;
+  last: number;
+  live: number;
+}
+
 /** The flow of one connection in one durable room. */
 export class Flow {
   #cursor: Cursor | undefined;
+  /** What the connection was given since the last `rewind`. */
+  episode: Episode = { first: 0, last: 0, live: 0 };
   /** Frames have been asked for and not yet all been sent. */
   is_sending = false;
 
@@ -39,17 +51,29 @@ export class Flow {
   /** Lets the connection go on from this cursor. */
   rewind(cursor: Cursor): void {
     this.#cursor = cursor;
+    this.episode = { first: 0, last: 0, live: 0 };
   }
 
   /** The next message that the connection missed; undefined when there is none, and then it is live. */
   next(): Entry | undefined {
     const entry = this.#cursor?.next();
-    if (entry === undefined) this.#cursor = undefined;
+    if (entry === undefined) {
+      this.#cursor = undefined;
+      return undefined;
+    }
+    const { episode } = this;
+    if (episode.first === 0) episode.first = entry.offset;
+    episode.last = entry.offset;
     return entry;
   }
 
   /** Makes the connection live at once; its old place is given up. */
   finish(): void {
     this.#cursor = undefined;
+  }
+
+  /** Takes note of the ledger's position from which on the connection is live. */
+  noteLive(position: number): void {
+    if (this.is_live && this.episode.live === 0) this.episode.live = position;
   }
 }

@@ -1,0 +1,181 @@
+/**
+ * What Shields are asked about one message or one user, and what they tell from their ledgers. Strict
+ * and bounded, as anything on NATS may have written it. Who finds it out is `shield/ledger/`.
+ */
+import { isId } from "@arqon/proto";
+import { z } from "zod";
+
+/** Messages that one question is about at most, and that one answer names. */
+export const WHY_MESSAGES_MAX = 50;
+/** Connections that one Shield tells of. */
+const CONNECTIONS_MAX = 200;
+/** Refusals that one Shield tells of. */
+export const WHY_REFUSALS_MAX = 100;
+/** Messages that did not reach a connection, by id, that one Shield tells of each. */
+export const WHY_MISSED_MAX = 200;
+
+const Id = z.string().refine(isId);
+const Count = z.number().min(0);
+const Text = z.string().max(1_024);
+const Time = z.number();
+
+/** Which messages are looked for; one of the ids, or an offset with its room. */
+export const WhyFind = z.strictObject({
+  tenant: Id,
+  room: Id.optional(),
+  trace: z.string().max(64).optional(),
+  twist: z.string().max(64).optional(),
+  message_id: z.string().max(65_536).optional(),
+  offset: Count.optional(),
+});
+/** Which messages are looked for. */
+export type WhyFind = z.output<typeof WhyFind>;
+
+/** How far back a Shield's ledger goes, by its own clock. */
+const Reach = {
+  /** Unix ms; null: it keeps no ledger. */
+  since_ms: Time.nullable(),
+  now_ms: Time,
+};
+
+const Message = z.strictObject({
+  room_id: Id,
+  /** 0: the room is not durable. */
+  offset: Count,
+  time_ms: Time,
+  trace_id: Text,
+  twist_id: Text,
+  message_id: Text,
+  /** True for one that was left out for all, as its id had come before. */
+  duplicate: z.boolean(),
+});
+/** A message that a Shield has heard. */
+export type WhyMessage = z.output<typeof Message>;
+
+/** The messages that a Shield has heard. */
+export const WhyFound = z.strictObject({
+  ...Reach,
+  rows: z.array(Message).max(WHY_MESSAGES_MAX),
+  truncated: z.boolean().optional(),
+});
+/** The messages that a Shield has heard. */
+export type WhyFound = z.output<typeof WhyFound>;
+
+const Asked = z.strictObject({ room_id: Id, offset: Count, twist_id: Text, time_ms: Time });
+/** A message whose way out is asked for. */
+export type AskedMessage = z.output<typeof Asked>;
+
+/** Whose messages: a user's or a connection's; and which: some by id, or a room's since then. */
+export const WhyUser = z.strictObject({
+  /** Absent: refusals of strangers, by address. */
+  tenant: Id.optional(),
+  user: z.string().max(256).optional(),
+  connection: Id.optional(),
+  address: z.string().max(100).optional(),
+  messages: z.array(Asked).max(WHY_MESSAGES_MAX),
+  room: Id.optional(),
+  since_ms: Time.optional(),
+});
+/** Whose messages. */
+export type WhyUser = z.output<typeof WhyUser>;
+
+/**
+ * What became of a message for one connection. `sent`: it went to the socket at `at_ms`. `caught_up`: it
+ * was sent later, as a part of what the subscription had missed. `left_out`: `why` says what for.
+ * `queued`: it still waited when the connection ended. `behind`: the connection has yet to read up to
+ * it. `cut_off`: the subscription ended before it had read up to it. `not_heard`: it was subscribed, and
+ * the message did not come to this Shield. `not_subscribed`, `not_connected`: at that time.
+ * `unknown`: the ledger does not go back so far.
+ */
+const WhyState = z.enum([
+  "sent",
+  "caught_up",
+  "left_out",
+  "queued",
+  "behind",
+  "cut_off",
+  "not_heard",
+  "not_subscribed",
+  "not_connected",
+  "unknown",
+]);
+
+/** What became of one message for one connection, and when. */
+const Outcome = z.strictObject({
+  state: WhyState,
+  why: Text.optional(),
+  /** When it was sent, by this Shield's clock. */
+  at_ms: Time.optional(),
+  /** `MSG`, or `BATCH` where messages of a turn could share a frame. */
+  frame: z.enum(["MSG", "BATCH"]).optional(),
+  /** Since when, or until when, the connection or subscription was there. */
+  from_ms: Time.optional(),
+  until_ms: Time.optional(),
+});
+/** What became of one message for one connection. */
+export type WhyOutcome = z.output<typeof Outcome>;
+
+const Subscription = z.strictObject({
+  from_ms: Time,
+  until_ms: Time.optional(),
+  /** Why it ended. */
+  why: Text.optional(),
+});
+
+/** What one connection should have got of a room, and what it was sent. */
+const RoomAccount = z.strictObject({
+  subscriptions: z.array(Subscription).max(WHY_MISSED_MAX),
+  /** Messages that came to this Shield while it was subscribed. */
+  due: Count,
+  sent: Count,
+  missed: z.array(
+    z.strictObject({ time_ms: Time, offset: Count, twist_id: Text, outcome: Outcome }),
+  ).max(WHY_MISSED_MAX),
+  missed_count: Count,
+  gaps: z.array(z.strictObject({ time_ms: Time, reason: Text })).max(WHY_MISSED_MAX),
+});
+/** What one connection should have got of a room. */
+export type RoomAccount = z.output<typeof RoomAccount>;
+
+const Ended = z.strictObject({ at_ms: Time, code: Count, reason: Text, unsent_bytes: Count });
+
+const ConnectionAccount = z.strictObject({
+  connection_id: Id,
+  user_id: Text,
+  remote_ip: Text,
+  began_ms: Time,
+  /** Absent: it is open. */
+  ended: Ended.optional(),
+  /** For each message that was asked for, in that order. */
+  outcomes: z.array(Outcome).max(WHY_MESSAGES_MAX),
+  room: RoomAccount.optional(),
+});
+/** What a Shield tells of one connection. */
+export type ConnectionAccount = z.output<typeof ConnectionAccount>;
+
+const RefusalAccount = z.strictObject({
+  at_ms: Time,
+  /** How often the same was refused in a row, and when last. */
+  count: Count,
+  last_ms: Time,
+  stage: z.enum(["handshake", "operation"]),
+  user_id: Text,
+  connection_id: Text,
+  remote_ip: Text,
+  room_id: Text,
+  reason: Text,
+  detail: Text,
+});
+/** A refusal that a Shield tells of. */
+export type RefusalAccount = z.output<typeof RefusalAccount>;
+
+/** What a Shield tells of a user's, or one connection's, messages. */
+export const WhyTold = z.strictObject({
+  ...Reach,
+  rows: z.array(ConnectionAccount).max(CONNECTIONS_MAX),
+  refusals: z.array(RefusalAccount).max(WHY_REFUSALS_MAX),
+  truncated: z.boolean().optional(),
+});
+/** What a Shield tells. */
+export type WhyTold = z.output<typeof WhyTold>;
+export { CONNECTIONS_MAX as WHY_CONNECTIONS_MAX };

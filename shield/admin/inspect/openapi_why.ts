@@ -1,0 +1,70 @@
+/** What `GET /v1/why` says of itself. */
+import { WhyTold } from "../../../shared/cluster/cluster_why.ts";
+import {
+  abouts,
+  answerOf,
+  BOOLEAN,
+  COUNT,
+  ID,
+  inQuery,
+  list,
+  object,
+  ref,
+  TEXT,
+  UNIX_MS,
+} from "../../openapi/openapi_parts.ts";
+
+const { connection, refusal } = {
+  connection: answerOf(
+    WhyTold.shape.rows.element.extend({ node_id: WhyTold.shape.rows.element.shape.connection_id }),
+  ),
+  refusal: answerOf(
+    WhyTold.shape.refusals.element.extend({
+      node_id: WhyTold.shape.rows.element.shape.connection_id,
+    }),
+  ),
+};
+
+const MESSAGE = object({
+  room_id: ID,
+  offset: COUNT,
+  trace_id: TEXT,
+  twist_id: TEXT,
+  message_id: TEXT,
+  duplicate: BOOLEAN,
+  heard: list(object({ node_id: ID, time_ms: UNIX_MS })),
+});
+
+/** The route of the ledgers. */
+export const WHY_ABOUT = abouts({
+  why: {
+    tag: "cluster",
+    summary: "what became of a message, or of a user's messages: from the ledgers of all Shields",
+    query: [
+      inQuery("tenant", "the tenant; absent: that of the token"),
+      inQuery("trace", "messages with this trace id", TEXT),
+      inQuery("twist", "the message with this X-Twist-ID", TEXT),
+      inQuery("message_id", "messages with this message_id", TEXT),
+      inQuery("room", "the room; needed beside offset and since_ms"),
+      inQuery("offset", "the message with this offset", COUNT),
+      inQuery("user", "what became of them for the connections of this user", TEXT),
+      inQuery("connection", "what became of them for this connection"),
+      inQuery("address", "handshakes and operations that were refused from there", TEXT),
+      inQuery("since_ms", "with room and user or connection: all messages since then", UNIX_MS),
+    ],
+    answer: object({
+      tenant_id: ID,
+      messages: list(MESSAGE),
+      connections: list(connection),
+      refusals: list(refusal),
+      ledgers: list(object({
+        node_id: ID,
+        since_ms: { anyOf: [UNIX_MS, { type: "null" }] },
+        now_ms: UNIX_MS,
+      })),
+      nodes: ref("Nodes"),
+      truncated: BOOLEAN,
+    }),
+    refusals: [429],
+  },
+});

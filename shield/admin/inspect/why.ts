@@ -1,0 +1,203 @@
+/**
+ * `GET /v1/why`: which Shields heard a message and what became of it for each connection of a user, or
+ * what a user should have had of a room. Asks all Shields; what each knows is `shield/ledger/`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import { WHY_MESSAGES_MAX, WhyFound, WhyTold } from "../../../shared/cluster/cluster_why.ts";
+import type {
+  AskedMessage,
+  WhyFind,
+  WhyMessage,
+  WhyUser,
+} from "../../../shared/cluster/cluster_why.ts";
+import type { AskedNodes, Gathered } from "../../../shared/cluster/cluster_asker.ts";
+import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
+import type { OpenConnection } from "../../ledger/history.ts";
+import { ledgerAnswers } from "../../ledger/start.ts";
+import type { Parts } from "../../parts.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import { Id, readQuery } from "../routing/query.ts";
+import type { Answer, ListContext } from "./lists.ts";
+
+const Number_ = (what: string) =>
+  z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
+const Hex = z.string().regex(/^[0-9a-fA-F-]{32,36}$/, { error: "expected 32 hex digits" });
+
+/** The parameters, as they are read. */
+const QUERY = {
+  tenant: Id.optional(),
+  trace: Hex.optional(),
+  twist: Hex.optional(),
+  message_id: z.string().min(1).max(1_024).optional(),
+  room: Id.optional(),
+  offset: Number_("an offset").optional(),
+  user: z.string().min(1).max(256).optional(),
+  connection: Id.optional(),
+  address: z.string().min(1).max(100).optional(),
+  since_ms: Number_("Unix milliseconds").optional(),
+};
+type Query = z.output<z.ZodObject<typeof QUERY>>;
+
+/** A message with the Shields that heard it. */
+type Heard = Omit<WhyMessage, "time_ms"> & {
+  readonly heard: { readonly node_id: string; readonly time_ms: number }[];
+};
+
+/** The open connections that a question is about. */
+function openOf({ connections }: Pick<Parts, "connections">, asked: WhyUser): OpenConnection[] {
+  const { tenant, user, connection } = asked;
+  if (tenant === undefined) return [];
+  const one = connection === undefined ? undefined : connections.ofTenant(tenant, connection);
+  const found = one !== undefined
+    ? [one]
+    : connection === undefined && user !== undefined
+    ? connections.ofUser(tenant, user)
+    : [];
+  return found.filter(({ ended }) => !ended).map((open) => ({
+    number: open.number,
+    connection_id: open.id,
+    user_id: open.identity.user_id,
+    remote_ip: open.caller.remote_ip,
+    began_ms: open.created_ms,
+    batch: open.outbox?.has_batches ?? false,
+    subscription: (room_id) => open.subscriptions.get(room_id)?.mark,
+  }));
+}
+
+/** What a Shield answers of its ledger. */
+export function whyAnswers(
+  parts: Pick<Parts, "connections" | "noted">,
+  now: () => number,
+): AnswerHandlers {
+  return ledgerAnswers(parts.noted?.ledger, now, (asked) => openOf(parts, asked));
+}
+
+/** Answers `GET /v1/why`. */
+export async function why(context: ListContext, call: AdminCall): Promise<Answer> {
+  const query = readQuery(call.url, QUERY);
+  const { only_tenant } = call;
+  const tenant = query.tenant ?? only_tenant ?? call.tenant_id;
+  requireSense(query, only_tenant);
+  const found = names(query) ? await find(context, findOf(query, tenant)) : undefined;
+  const asked = userOf(query, tenant, found?.messages ?? []);
+  if (asked === undefined) {
+    const { messages = [], ledgers = [], nodes, truncated = false } = found ?? {};
+    return {
+      tenant_id: tenant,
+      messages,
+      connections: [],
+      refusals: [],
+      ledgers,
+      nodes,
+      truncated,
+    };
+  }
+  const told = await ask(context, asked);
+  return {
+    tenant_id: tenant,
+    messages: found?.messages ?? [],
+    ...told,
+    nodes: both(told.nodes, found?.nodes),
+    truncated: told.truncated || found?.truncated === true,
+  };
+}
+
+/** Whether the query names messages by an id. */
+const names = ({ trace, twist, message_id, offset }: Query) =>
+  [trace, twist, message_id, offset].some((one) => one !== undefined);
+
+/** Throws `invalid-settings` for a query that asks for nothing, or for too much at once. */
+function requireSense(query: Query, only_tenant: string | undefined): void {
+  const { trace, twist, message_id, room, offset, user, connection, address, since_ms } = query;
+  const wrong = (detail: string): never => {
+    throw new ArqonError("invalid-settings", detail);
+  };
+  const ids = [trace, twist, message_id, offset].filter((one) => one !== undefined);
+  const whose = [user, connection, address].filter((one) => one !== undefined);
+  if (ids.length > 1) wrong("expected one of trace, twist, message_id and offset");
+  if (whose.length > 1) wrong("expected one of user, connection and address");
+  if (ids.length + whose.length === 0) {
+    wrong("expected trace, twist, message_id or offset, or user, connection or address");
+  }
+  if (offset !== undefined && room === undefined) wrong("offset: expected room, too");
+  if (since_ms !== undefined && ids.length > 0) {
+    wrong("since_ms: expected room and user or connection, and no message");
+  }
+  if (address !== undefined && only_tenant !== undefined) {
+    wrong("address: only operators of the whole bus may ask for it");
+  }
+}
+
+const findOf = (query: Query, tenant: string): WhyFind => {
+  const { trace, twist, message_id, room, offset } = query;
+  return defined({ tenant, trace, twist, message_id, room, offset }) as WhyFind;
+};
+
+/** Without the members that are undefined: answers and questions are strict. */
+function defined(value: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined));
+}
+
+function userOf(
+  { user, connection, address, room, since_ms, offset }: Query,
+  tenant: string,
+  messages: readonly Heard[],
+): WhyUser | undefined {
+  if (user === undefined && connection === undefined && address === undefined) return undefined;
+  const due = messages.filter(({ duplicate }) => !duplicate);
+  const asked: AskedMessage[] = due.slice(-WHY_MESSAGES_MAX).map((one) => {
+    const { room_id, offset, twist_id, heard } = one;
+    return { room_id, offset, twist_id, time_ms: heard[0]?.time_ms ?? 0 };
+  });
+  // Nobody has heard it live, but somebody may have read it from the room's log.
+  if (asked.length === 0 && offset !== undefined && room !== undefined) {
+    asked.push({ room_id: room, offset, twist_id: "", time_ms: 0 });
+  }
+  const of_tenant = address === undefined ? tenant : undefined;
+  const whose = { tenant: of_tenant, user, connection, address };
+  return defined({ ...whose, messages: asked, room, since_ms }) as WhyUser;
+}
+
+async function find({ asker }: ListContext, params: WhyFind) {
+  const options = { params, of: "shield" } as const;
+  const { answers, nodes } = await asker.ask("why_find", WhyFound, options);
+  const messages = new Map<string, Heard>();
+  for (const { node_id, value } of answers) {
+    for (const { time_ms, ...message } of value.rows) {
+      const { room_id, twist_id, offset, duplicate } = message;
+      const key = `${room_id}\n${twist_id}\n${offset}\n${duplicate}`;
+      const known = messages.get(key);
+      if (known === undefined) messages.set(key, { ...message, heard: [{ node_id, time_ms }] });
+      else known.heard.push({ node_id, time_ms });
+    }
+  }
+  const truncated = answers.some(({ value }) => value.truncated === true);
+  return { messages: [...messages.values()], ledgers: ledgersOf(answers), nodes, truncated };
+}
+
+async function ask({ asker }: ListContext, params: WhyUser) {
+  const options = { params, of: "shield" } as const;
+  const { answers, nodes } = await asker.ask("why_user", WhyTold, options);
+  const by_node = <R extends object>(rows: (value: WhyTold) => readonly R[]) =>
+    answers.flatMap(({ node_id, value }) => rows(value).map((row) => ({ node_id, ...row })));
+  return {
+    connections: by_node(({ rows }) => rows),
+    refusals: by_node(({ refusals }) => refusals),
+    ledgers: ledgersOf(answers),
+    nodes,
+    truncated: answers.some(({ value }) => value.truncated === true),
+  };
+}
+
+function ledgersOf(
+  answers: Gathered<Pick<WhyTold, "since_ms" | "now_ms">>["answers"],
+): { node_id: string; since_ms: number | null; now_ms: number }[] {
+  return answers.map(({ node_id, value: { since_ms, now_ms } }) => ({ node_id, since_ms, now_ms }));
+}
+
+/** Who has answered both questions; who has not answered one is silent. */
+function both(last: AskedNodes, first: AskedNodes | undefined): AskedNodes {
+  const silent = [...new Set([...last.silent, ...first?.silent ?? []])].sort();
+  return { answered: last.answered.filter((node) => !silent.includes(node)), silent };
+}

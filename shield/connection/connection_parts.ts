@@ -1,0 +1,64 @@
+/** What a connection needs of its process, how it begins and how it ends. Types only. */
+import type { ArqonError } from "@arqon/proto";
+import type { Limits } from "../../shared/config/schema.ts";
+import type { RunningRow } from "../ledger/ledger.ts";
+import type { Caller } from "../message/caller.ts";
+import type { RateTable } from "../rates/rates.ts";
+import type { ClientSocket } from "../socket/client_socket.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTotals } from "../stats/tenant_stats.ts";
+import type { Connection } from "./connection.ts";
+import type { OperationSteps } from "./fifo.ts";
+
+/**
+ * What all connections of a process share: one object, since there may be thousands of connections.
+ */
+export interface ConnectionProcess {
+  readonly limits: Limits;
+  /** What users, tenants and the process may send. */
+  readonly rates: Pick<RateTable, "open">;
+  readonly stats: ShieldStats;
+  readonly now: () => number;
+  /** What operations do, once the FIFO lets them. */
+  readonly operations: OperationSteps;
+  /** Called once, after the connection has ended for whatever reason. */
+  readonly onEnd: (connection: Connection, end: EndSaid) => void;
+  /** Takes note of a refusal; `run` is what the call for the same before gave. */
+  readonly onRefused?: (refused: RefusedOperation, run?: RunningRow) => RunningRow | undefined;
+  /** Called for an error that is a bug, not a refusal. */
+  readonly onBug: (connection: Connection, error: unknown) => void;
+}
+
+/** How a connection has ended. */
+export interface EndSaid {
+  readonly code: number;
+  /** What the client was told; "": it closed the connection itself, or was lost. */
+  readonly reason: string;
+  /** Bytes that its socket had not passed on. */
+  readonly unsent_bytes: number;
+  /** The ledger's position of the oldest frame that was never given to the socket; 0: all were. */
+  readonly queued_from: number;
+}
+
+/** A refused operation of a connection. */
+export interface RefusedOperation {
+  readonly connection: Connection;
+  readonly refusal: ArqonError;
+  readonly room_id: string;
+}
+
+/** One client's identity and socket. */
+export interface ConnectionOptions {
+  /** The connection's number in the ledger; absent: there is none. */
+  readonly number?: number | undefined;
+  readonly text: boolean;
+  /** True when the client reads REFUSAL frames: `?refusals=1` in the URL of its upgrade. */
+  readonly refusals: boolean;
+  /** The caller: the client's identity, with the headers of its upgrade request. */
+  readonly caller: Caller;
+  readonly socket: ClientSocket;
+  /** The counts of the client's tenant. */
+  readonly tenant: TenantTotals;
+  /** Frees the connection's place among those that are counted. */
+  readonly release: () => void;
+}

@@ -1,0 +1,87 @@
+/** What the hub needs of the process, and what it holds of a room and a subscriber. Types only. */
+import type { Random } from "../../shared/ids.ts";
+import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { DurableChannel, RoomLogEvents } from "../durable/room/channel.ts";
+import type { Flow } from "../durable/room/flow.ts";
+import type { RoomLog } from "../durable/room/room_log.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { LedgerRoom } from "../ledger/rooms.ts";
+import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
+import type { RoomMessage } from "./backlog.ts";
+import type { SeenMessages } from "./deduplicate.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { Reception } from "./reception.ts";
+
+/** What fan-out needs of the process. `deduplication_entries` is for each tenant. */
+export interface HubOptions {
+  spine: Pick<Spine, "subscribe" | "onEvent">;
+  stats: ShieldStats;
+  tenants: Pick<TenantTable, "of">;
+  now: () => number;
+  /** Milliseconds of a clock that only grows; `performance.now` if absent. */
+  monotonic?: () => number;
+  random: Random;
+  deduplication_entries: number;
+  /** The durable rooms; absent: no room is durable, and all have echo. */
+  durable?: DurableRooms;
+  /** Takes note of what is sent; absent: nobody does. */
+  ledger?: HubLedger | undefined;
+}
+
+/** What the hub needs of the ledger. */
+export type HubLedger = Pick<
+  Ledger,
+  "position" | "openRoom" | "message" | "sent" | "noEcho" | "duplicate" | "gap" | "passedOver"
+>;
+
+/** One connection's subscription to one room. */
+export interface Subscriber {
+  readonly connection_id: string;
+  readonly text: boolean;
+  readonly no_echo: boolean;
+  /** The subscriber's place in a durable room; undefined: it gets messages as they come. */
+  readonly flow?: Flow | undefined;
+  /** The subscription in the ledger; absent: there is none. */
+  readonly mark?: SubscriptionMark | undefined;
+  /** Sends a frame. With `message`, it may be left out for a client that reads too slowly. */
+  send(frame: Frame, message?: RoomMessage): void;
+  /** Called when the subscriber is too far behind. */
+  overflow?(): void;
+}
+
+/** What the hub needs for durable rooms. */
+export interface DurableRooms {
+  readonly classes: Pick<RoomClasses, "of" | "onChange">;
+  /** Makes the log of a room whose Spine subscription exists already; the log is not started. */
+  open(tenant_id: string, room_id: string, events: RoomLogEvents): Promise<RoomLog>;
+  /** Closes a room's log. */
+  release(log: RoomLog): void;
+  /** The most bytes that one subscriber may be behind. */
+  readonly lag_bytes_max: number;
+  /** How long an `enter` may take, in ms. */
+  readonly timeout_ms: number;
+}
+
+/** A room with subscribers, or with a connection that is about to be one. */
+export interface Channel {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly seen: SeenMessages;
+  /** The counts of the room's tenant: deliveries are counted there too. */
+  readonly tenant: TenantTotals;
+  readonly subscribers: Set<Subscriber>;
+  /** The room's subscriptions to the Spine. */
+  spine: readonly Subscription[];
+  /** How many messages have come from the Spine since the room was opened. */
+  messages: number;
+  /** How many connections are about to subscribe, for which it stays open. */
+  pins: number;
+  room_class: RoomClass | undefined;
+  durable: DurableChannel | undefined;
+  readonly reception: Reception;
+  /** The room in the ledger; absent: there is none. */
+  readonly noted: LedgerRoom | undefined;
+}

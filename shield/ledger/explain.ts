@@ -1,0 +1,215 @@
+/**
+ * Says of one message and one connection what became of it, and of a room what a connection should have
+ * had and got. Pure decisions over what `history.ts` has gathered.
+ */
+import { WHY_MISSED_MAX } from "../../shared/cluster/cluster_why.ts";
+import type {
+  AskedMessage,
+  ConnectionAccount,
+  RoomAccount,
+  WhyOutcome,
+  WhyUser,
+} from "../../shared/cluster/cluster_why.ts";
+import type { ConnectionHistory, Gathered, HeardMessage, Interval } from "./history.ts";
+
+/** A message of which something is to be said, as it was asked for and as it was heard. */
+interface Told {
+  readonly room_id: string;
+  readonly offset: number;
+  /** When it was heard, here or elsewhere. */
+  readonly time_ms: number;
+  readonly heard: HeardMessage | undefined;
+}
+
+/** What became of one message for one connection; `since_ms` is how far back the ledger goes. */
+function outcomeOf(
+  history: ConnectionHistory,
+  told: Told,
+  since_ms: number,
+): WhyOutcome {
+  const intervals = history.intervals.filter(({ room_id }) => room_id === told.room_id);
+  const { heard } = told;
+  if (heard !== undefined) {
+    const at = intervals.find(({ since, until }) =>
+      since <= heard.position && heard.position < until
+    );
+    if (at !== undefined) return heardIn(history, at, told, heard);
+  }
+  for (const interval of intervals) {
+    const late = caughtUp(history, interval, told);
+    if (late !== undefined) return late;
+  }
+  if (told.time_ms < since_ms) return { state: "unknown", from_ms: since_ms };
+  const missed = heard === undefined
+    ? intervals.find(({ since_ms, until_ms }) =>
+      since_ms <= told.time_ms && told.time_ms <= until_ms
+    )
+    : undefined;
+  if (missed !== undefined) {
+    return { state: "not_heard", from_ms: missed.since_ms, ...until(missed) };
+  }
+  return absent(history, intervals, told);
+}
+
+/** The outcome of a message that came while the connection was subscribed. */
+function heardIn(
+  history: ConnectionHistory,
+  interval: Interval,
+  told: Told,
+  { position, time_ms, echo }: HeardMessage,
+): WhyOutcome {
+  if (echo === history.number) return { state: "left_out", why: "echo" };
+  const holes = history.holes.filter(({ by_offset, room_id }) =>
+    !by_offset && room_id === told.room_id
+  );
+  const { ended } = history;
+  const hole = holes.find(({ from, to }) => from <= position && position <= to);
+  if (hole !== undefined && hole.why !== "queued") return { state: "left_out", why: hole.why };
+  // Where a newer message may have an older one's place, what was queued is said one by one.
+  const is_queued = holes.some(({ why }) => why === "queued")
+    ? hole !== undefined
+    : ended !== undefined && ended.queued_from > 0 && position >= ended.queued_from;
+  const { caught_up, batch } = interval;
+  const is_behind = caught_up !== undefined && (caught_up.live === 0 || position < caught_up.live);
+  if (is_behind) {
+    const late = caughtUp(history, interval, told);
+    if (late !== undefined) return late;
+    if (interval.until === Infinity) return { state: "behind", from_ms: interval.since_ms };
+    return { state: "cut_off", why: interval.why, ...until(interval) };
+  }
+  if (is_queued && ended !== undefined) {
+    return { state: "queued", why: endOf(ended), until_ms: ended.at_ms };
+  }
+  return { state: "sent", at_ms: time_ms, frame: batch ? "BATCH" : "MSG" };
+}
+
+/** The outcome of a message that a subscription got, or was to get, from the room's log. */
+function caughtUp(
+  { holes }: ConnectionHistory,
+  { caught_up, room_id, since_ms, until, until_ms, batch }: Interval,
+  { offset }: Told,
+): WhyOutcome | undefined {
+  if (caught_up === undefined || offset === 0) return undefined;
+  const hole = holes.find((hole) =>
+    hole.by_offset && hole.room_id === room_id && hole.from <= offset && offset <= hole.to
+  );
+  if (hole !== undefined) return { state: "left_out", why: hole.why };
+  const { first, last, live } = caught_up;
+  if (first === 0) return undefined;
+  if (first <= offset && offset <= last) {
+    return { state: "caught_up", from_ms: since_ms, frame: batch ? "BATCH" : "MSG" };
+  }
+  if (live !== 0 || offset < first) return undefined;
+  if (until === Infinity) return { state: "behind", from_ms: since_ms };
+  return { state: "cut_off", from_ms: since_ms, until_ms };
+}
+
+const until = ({ until_ms }: Interval) => until_ms === Infinity ? {} : { until_ms };
+
+/** The outcome of a message that came when the connection did not hear the room. */
+function absent(
+  { began_ms, ended }: ConnectionHistory,
+  intervals: readonly Interval[],
+  { heard, time_ms }: Told,
+): WhyOutcome {
+  const before = intervals.filter((one) =>
+    heard === undefined ? one.until_ms < time_ms : one.until <= heard.position
+  ).at(-1);
+  if (ended !== undefined && ended.at_ms < time_ms) {
+    return { state: "not_connected", until_ms: ended.at_ms, why: endOf(ended) };
+  }
+  if (time_ms < began_ms) return { state: "not_connected", from_ms: began_ms };
+  if (before !== undefined) {
+    return { state: "not_subscribed", until_ms: before.until_ms, why: before.why };
+  }
+  const [after] = intervals;
+  if (after !== undefined) return { state: "not_subscribed", from_ms: after.since_ms };
+  return { state: "not_subscribed", why: "never" };
+}
+
+/** How a connection ended, in a word. */
+function endOf({ reason, code }: { readonly reason: string; readonly code: number }): string {
+  return reason === "" ? String(code) : reason;
+}
+
+/** What a Shield says of each connection that the question is about. */
+export async function accountsOf(
+  gathered: Gathered,
+  asked: WhyUser,
+  since_ms: number,
+  breathe: () => Promise<void>,
+): Promise<ConnectionAccount[]> {
+  const accounts: ConnectionAccount[] = [];
+  for (const history of gathered.connections) {
+    accounts.push(accountOf(gathered, history, asked, since_ms));
+    await breathe();
+  }
+  return accounts;
+}
+
+function accountOf(
+  gathered: Gathered,
+  history: ConnectionHistory,
+  asked: WhyUser,
+  since_ms: number,
+): ConnectionAccount {
+  const { connection_id, user_id, remote_ip, began_ms, ended } = history;
+  const shown = ended === undefined ? {} : {
+    ended: {
+      at_ms: ended.at_ms,
+      code: ended.code,
+      reason: ended.reason,
+      unsent_bytes: ended.unsent_bytes,
+    },
+  };
+  const outcomes = asked.messages.map((one, index) =>
+    outcomeOf(history, toldOf(one, gathered.asked[index]), since_ms)
+  );
+  const room = asked.room === undefined || asked.since_ms === undefined
+    ? {}
+    : { room: roomAccount(history, gathered, asked.room, asked.since_ms, since_ms) };
+  return { connection_id, user_id, remote_ip, began_ms, ...shown, outcomes, ...room };
+}
+
+function toldOf({ room_id, offset, time_ms }: AskedMessage, heard: HeardMessage | undefined): Told {
+  return { room_id, offset, time_ms: heard?.time_ms ?? time_ms, heard };
+}
+
+/** What one connection should have got of a room since a time, and what not. */
+function roomAccount(
+  history: ConnectionHistory,
+  gathered: Gathered,
+  room_id: string,
+  asked_ms: number,
+  since_ms: number,
+): RoomAccount {
+  const own = history.intervals.filter((one) => one.room_id === room_id);
+  const account: RoomAccount = {
+    subscriptions: own.slice(-WHY_MISSED_MAX).map((one) => ({
+      from_ms: one.since_ms,
+      ...until(one),
+      ...(one.why === "" ? {} : { why: one.why }),
+    })),
+    due: 0,
+    sent: 0,
+    missed: [],
+    missed_count: 0,
+    gaps: gathered.gaps.filter((gap) => gap.room_id === room_id && gap.time_ms >= asked_ms)
+      .map(({ time_ms, reason }) => ({ time_ms, reason })),
+  };
+  for (const heard of gathered.room) {
+    const { time_ms, offset, twist_id } = heard;
+    const outcome = outcomeOf(history, { room_id, offset, time_ms, heard }, since_ms);
+    if (outcome.state === "not_connected" || outcome.state === "not_subscribed") continue;
+    account.due++;
+    if (outcome.state === "sent" || outcome.state === "caught_up") {
+      account.sent++;
+      continue;
+    }
+    account.missed_count++;
+    if (account.missed.length < WHY_MISSED_MAX) {
+      account.missed.push({ time_ms, offset, twist_id, outcome });
+    }
+  }
+  return account;
+}

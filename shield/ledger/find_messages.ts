@@ -1,0 +1,53 @@
+/** Finds messages in a ledger by their ids. Pure over the ledger. */
+import type { WhyFind, WhyFound, WhyMessage } from "../../shared/cluster/cluster_why.ts";
+import { WHY_MESSAGES_MAX } from "../../shared/cluster/cluster_why.ts";
+import type { Ledger } from "./ledger.ts";
+import { isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
+import type { WantedIds } from "./row_form.ts";
+import { scan } from "./scan.ts";
+
+/** The ids that are looked for as rows have them; undefined when no row can have them. */
+function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" | "room">):
+  | WantedIds
+  | undefined {
+  const wanted = {
+    trace: trace === undefined ? undefined : packedId(trace),
+    twist: twist === undefined ? undefined : packedId(twist),
+    id: message_id === undefined ? undefined : packedMessageId(message_id),
+    offset,
+  };
+  const is_odd = trace !== undefined && wanted.trace === undefined ||
+    twist !== undefined && wanted.twist === undefined;
+  return is_odd ? undefined : wanted;
+}
+
+/** The messages of a tenant with these ids, the oldest first; of too many, the newest. */
+export async function findMessages(
+  ledger: Ledger,
+  asked: WhyFind,
+  breathe: () => Promise<void>,
+): Promise<Pick<WhyFound, "rows" | "truncated">> {
+  const wanted = wantedOf(asked);
+  const found: WhyMessage[] = [];
+  if (wanted === undefined) return { rows: found };
+  const { tenant, room } = asked;
+  let truncated = false;
+  await scan(ledger, ({ head, segment: { bytes, view }, time_ms }) => {
+    if (head.kind !== KIND.message && head.kind !== KIND.duplicate) return;
+    if (!isWanted(bytes, view, head, wanted)) return;
+    const heard = ledger.rooms.of(head.room);
+    if (heard === undefined || heard.tenant_id !== tenant) return;
+    if (room !== undefined && heard.room_id !== room) return;
+    const facts = readMessage(bytes, view, head);
+    found.push({
+      room_id: heard.room_id,
+      ...facts,
+      time_ms,
+      duplicate: head.kind === KIND.duplicate,
+    });
+    if (found.length <= WHY_MESSAGES_MAX) return;
+    found.shift();
+    truncated = true;
+  }, breathe);
+  return truncated ? { rows: found, truncated } : { rows: found };
+}

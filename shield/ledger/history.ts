@@ -1,0 +1,268 @@
+/**
+ * What a ledger's rows and the open connections say of a user's connections and of some rooms, put
+ * together for `explain.ts`. Pure over the ledger; the open connections are handed in.
+ */
+import type { Ledger } from "./ledger.ts";
+import { REFUSED_BYTES } from "./ledger.ts";
+import { LEFT_OUT_WHYS } from "./row_facts.ts";
+import type {
+  CaughtUp,
+  ConnectionEnd,
+  LeftOutWhy,
+  Refusal,
+  SubscriptionEnd,
+  SubscriptionMark,
+} from "./row_facts.ts";
+import { HEAD_BYTES, isWanted, KIND, packedId, readMessage } from "./row_form.ts";
+import { factsOf, scan } from "./scan.ts";
+import type { Passed } from "./scan.ts";
+import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
+import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
+
+/** Messages of a room that one account is about, at most. */
+const ROOM_MESSAGES_MAX = 100_000;
+const GAPS_MAX = 200;
+
+/** A connection that is open. */
+export interface OpenConnection {
+  /** Its number in the ledger. */
+  readonly number: number;
+  readonly connection_id: string;
+  readonly user_id: string;
+  readonly remote_ip: string;
+  /** Unix ms. */
+  readonly began_ms: number;
+  readonly batch: boolean;
+  /** Its subscription to a room of its tenant. */
+  subscription(room_id: string): SubscriptionMark | undefined;
+}
+
+/** A subscription, or what is left of one: from a position to a position. */
+export interface Interval {
+  readonly room_id: string;
+  readonly since: number;
+  readonly since_ms: number;
+  /** The position from which on it was gone; Infinity: it is there. */
+  readonly until: number;
+  readonly until_ms: number;
+  readonly why: string;
+  readonly batch: boolean;
+  readonly caught_up: CaughtUp | undefined;
+}
+
+/** Messages that were not given to a connection, by position or by offset. */
+export interface Hole {
+  readonly room_id: string;
+  readonly from: number;
+  readonly to: number;
+  readonly by_offset: boolean;
+  readonly why: LeftOutWhy;
+}
+
+/** One connection as far as the ledger goes back. */
+export interface ConnectionHistory {
+  readonly number: number;
+  readonly connection_id: string;
+  readonly user_id: string;
+  readonly remote_ip: string;
+  readonly began_ms: number;
+  readonly ended: (ConnectionEnd & { readonly at_ms: number }) | undefined;
+  readonly intervals: Interval[];
+  readonly holes: Hole[];
+}
+
+/** A message as this Shield has heard it. */
+export interface HeardMessage {
+  readonly position: number;
+  readonly time_ms: number;
+  readonly offset: number;
+  readonly twist_id: string;
+  /** The number of the connection that wanted no echo of it; 0: none. */
+  readonly echo: number;
+}
+
+/** A GAP that a room was told of. */
+export interface ToldGap {
+  readonly room_id: string;
+  readonly time_ms: number;
+  readonly reason: string;
+}
+
+/** All that a question is answered from. */
+export interface Gathered {
+  readonly connections: ConnectionHistory[];
+  /** The messages that were asked for, as they were heard here; undefined: not heard. */
+  readonly asked: (HeardMessage | undefined)[];
+  /** The room's messages since the time that was asked for. */
+  readonly room: HeardMessage[];
+  readonly gaps: ToldGap[];
+  readonly refusals: RefusalAccount[];
+  truncated: boolean;
+}
+
+/** Who is asked about, and which connections of theirs are open. */
+export interface Subject {
+  readonly asked: WhyUser;
+  readonly open: readonly OpenConnection[];
+}
+
+/** Gathers what the ledger has of a subject; `breathe` is awaited again and again. */
+export async function gather(
+  ledger: Ledger,
+  { asked, open }: Subject,
+  breathe: () => Promise<void>,
+): Promise<Gathered> {
+  const gathered: Gathered = {
+    connections: [],
+    asked: asked.messages.map(() => undefined),
+    room: [],
+    gaps: [],
+    refusals: [],
+    truncated: false,
+  };
+  for (const one of open) gathered.connections.push(openHistory(one, asked));
+  await scan(ledger, (row) => {
+    if (row.head.kind === KIND.ended) addEnded(gathered, row, asked);
+  }, breathe);
+  if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
+    // Those that came last are asked about.
+    gathered.connections.sort((a, b) => a.began_ms - b.began_ms);
+    gathered.connections.splice(0, gathered.connections.length - WHY_CONNECTIONS_MAX);
+    gathered.truncated = true;
+  }
+  const rooms = roomsOf(ledger, asked);
+  const by_number = new Map(gathered.connections.map((one) => [one.number, one]));
+  const messages = asked.messages.map((one) => ({ one, twist: packedId(one.twist_id) }));
+  await scan(ledger, (row) => {
+    const { head } = row;
+    if (head.kind === KIND.refused) return addRefusal(gathered, row, asked);
+    const room_id = rooms.get(head.room);
+    if (room_id === undefined) return;
+    if (head.kind === KIND.message) return addMessage(gathered, row, room_id, asked, messages);
+    if (head.kind === KIND.gap) return addGap(gathered, row, room_id);
+    const history = head.connection === 0 ? undefined : by_number.get(head.connection);
+    if (history !== undefined) addOwn(history, row, room_id);
+  }, breathe);
+  return gathered;
+}
+
+function openHistory(one: OpenConnection, asked: WhyUser): ConnectionHistory {
+  const { number, connection_id, user_id, remote_ip, began_ms, batch } = one;
+  const intervals: Interval[] = [];
+  const wanted = new Set(asked.messages.map(({ room_id }) => room_id));
+  if (asked.room !== undefined) wanted.add(asked.room);
+  for (const room_id of wanted) {
+    const mark = one.subscription(room_id);
+    if (mark === undefined) continue;
+    const { since, since_ms, episode } = mark;
+    const ends = { until: Infinity, until_ms: Infinity, why: "" };
+    // A message that comes after this question was asked is not part of it.
+    const caught_up = episode === undefined ? undefined : { ...episode };
+    intervals.push({ room_id, since, since_ms, ...ends, batch, caught_up });
+  }
+  const of = { number, connection_id, user_id, remote_ip, began_ms };
+  return { ...of, ended: undefined, intervals, holes: [] };
+}
+
+function addEnded({ connections }: Gathered, row: Passed, asked: WhyUser): void {
+  const end = factsOf<ConnectionEnd>(row);
+  if (end.tenant_id !== asked.tenant) return;
+  const is_asked = asked.connection === undefined
+    ? asked.user !== undefined && end.user_id === asked.user
+    : end.connection_id === asked.connection;
+  if (!is_asked) return;
+  const number = row.head.connection;
+  const { connection_id, user_id, remote_ip, began_ms } = end;
+  const ended = { ...end, at_ms: row.time_ms };
+  const of = { number, connection_id, user_id, remote_ip, began_ms, ended };
+  // One that was open when the question came has its end here, too, if it ended meanwhile.
+  const before = connections.findIndex((one) => one.number === number);
+  const history = { ...of, intervals: [], holes: [] };
+  if (before < 0) connections.push(history);
+  else connections[before] = history;
+}
+
+function roomsOf(ledger: Ledger, asked: WhyUser): Map<number, string> {
+  const rooms = new Map<number, string>();
+  const ids = asked.messages.map(({ room_id }) => room_id);
+  if (asked.room !== undefined) ids.push(asked.room);
+  for (const room_id of ids) {
+    const room = asked.tenant === undefined ? undefined : ledger.rooms.find(asked.tenant, room_id);
+    if (room !== undefined) rooms.set(room.number, room_id);
+  }
+  return rooms;
+}
+
+function addMessage(
+  gathered: Gathered,
+  row: Passed,
+  room_id: string,
+  asked: WhyUser,
+  messages: readonly { one: AskedMessage; twist: Uint8Array | undefined }[],
+): void {
+  const { head, segment: { bytes, view }, position, time_ms } = row;
+  const heard = (): HeardMessage => {
+    const { offset, twist_id } = readMessage(bytes, view, head);
+    return { position, time_ms, offset, twist_id, echo: head.connection };
+  };
+  messages.forEach(({ one, twist }, index) => {
+    if (one.room_id !== room_id) return;
+    // An offset alone is not enough: after a loss of the log, another message may have it.
+    const offset = one.offset === 0 ? undefined : one.offset;
+    if (twist === undefined && offset === undefined) return;
+    if (isWanted(bytes, view, head, { twist, offset })) gathered.asked[index] = heard();
+  });
+  if (asked.room !== room_id || time_ms < (asked.since_ms ?? Infinity)) return;
+  if (gathered.room.length < ROOM_MESSAGES_MAX) gathered.room.push(heard());
+  else gathered.truncated = true;
+}
+
+function addGap({ gaps }: Gathered, row: Passed, room_id: string): void {
+  gaps.push({ room_id, time_ms: row.time_ms, ...factsOf<{ reason: string }>(row) });
+  if (gaps.length > GAPS_MAX) gaps.shift();
+}
+
+function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void {
+  const { head: { kind, start }, segment: { view }, position, time_ms } = row;
+  const at = start + HEAD_BYTES;
+  switch (kind) {
+    case KIND.left: {
+      const { since, since_ms, why, batch, caught_up } = factsOf<SubscriptionEnd>(row);
+      const until = { until: position, until_ms: time_ms };
+      history.intervals.push({ room_id, since, since_ms, ...until, why, batch, caught_up });
+      return;
+    }
+    case KIND.left_out: {
+      const why = LEFT_OUT_WHYS[view.getUint8(at + 20)] ?? "slow_reader";
+      const [from, to] = [view.getFloat64(at, true), view.getFloat64(at + 8, true)];
+      history.holes.push({ room_id, from, to, by_offset: false, why });
+      return;
+    }
+    case KIND.passed_over:
+      history.holes.push({
+        room_id,
+        by_offset: true,
+        ...factsOf<{ from: number; to: number; why: LeftOutWhy }>(row),
+      });
+  }
+}
+
+function addRefusal({ refusals }: Gathered, row: Passed, asked: WhyUser): void {
+  const refusal = factsOf<Refusal>(row, REFUSED_BYTES);
+  if (asked.tenant !== undefined && refusal.tenant_id !== asked.tenant) return;
+  const is_asked = asked.connection !== undefined
+    ? refusal.connection_id === asked.connection
+    : asked.address !== undefined
+    ? refusal.remote_ip === asked.address
+    : refusal.user_id === asked.user;
+  if (!is_asked || row.time_ms < (asked.since_ms ?? 0)) return;
+  const { head: { start }, segment: { view } } = row;
+  const { tenant_id: _, ...shown } = refusal;
+  refusals.push({
+    at_ms: row.time_ms,
+    count: view.getUint32(start + HEAD_BYTES, true),
+    last_ms: view.getFloat64(start + HEAD_BYTES + 4, true),
+    ...shown,
+  });
+  if (refusals.length > WHY_REFUSALS_MAX) refusals.shift();
+}

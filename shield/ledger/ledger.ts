@@ -1,0 +1,298 @@
+/**
+ * The ledger of one Shield: what its rooms were sent and whom it did not reach, as rows in memory,
+ * bounded in bytes and time. A message is one row whatever the number of its receivers; a subscription
+ * and a connection are one row when they end. Pure: the time is handed in. Reading is `scan.ts`.
+ */
+import {
+  HEAD_BYTES,
+  KIND,
+  messageSize,
+  ROW_BYTES_MAX,
+  writeEcho,
+  writeHead,
+  writeMessage,
+} from "./row_form.ts";
+import { findIds, noIds } from "./message_ids.ts";
+import type { ConnectionEnd, LeftOutWhy, Refusal, SubscriptionEnd } from "./row_facts.ts";
+import { LEFT_OUT_WHYS } from "./row_facts.ts";
+import { LedgerRooms } from "./rooms.ts";
+import type { LedgerRoom } from "./rooms.ts";
+
+/** Bytes of one segment: what is given up at once when the ledger is full. */
+const SEGMENT_BYTES = 262_144;
+/** A segment takes rows for this part of the time that they are kept. */
+const SEGMENTS_KEPT = 8;
+/** Bytes behind the head of a row of left-out messages: from, to, count, why. */
+const LEFT_OUT_BYTES = 8 + 8 + 4 + 1;
+const COUNT_AT = HEAD_BYTES + 16;
+/** Bytes behind the head of a row of refusals, before its text: count, last time. */
+export const REFUSED_BYTES = 4 + 8;
+
+/** The bounds of a ledger. */
+export interface LedgerBounds {
+  /** The most bytes of rows and rooms. */
+  readonly bytes_max: number;
+  /** How long rows are kept at most, in ms. */
+  readonly kept_ms: number;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A stretch of rows, in the order in which things happened. */
+export interface Segment {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+  /** Which segment since the start it is. */
+  readonly number: number;
+  /** When it began, Unix ms. */
+  readonly start_ms: number;
+  /** The position of its first message. */
+  readonly first_position: number;
+  used: number;
+  is_dropped: boolean;
+}
+
+/** A row that is made longer in its place while the same goes on happening. */
+export interface RunningRow {
+  readonly segment: Segment;
+  readonly start: number;
+}
+
+/** Running totals since the start of the process. */
+export interface LedgerCounts {
+  messages: number;
+  rows: number;
+}
+
+/** The ledger. Positions number its messages, of all rooms together, from 1. */
+export class Ledger {
+  readonly counts: LedgerCounts = { messages: 0, rows: 0 };
+  readonly rooms = new LedgerRooms();
+  readonly #bounds: LedgerBounds;
+  readonly #ids = noIds();
+  readonly #encoder = new TextEncoder();
+  readonly #text = new Uint8Array(ROW_BYTES_MAX - HEAD_BYTES - REFUSED_BYTES);
+  #segments: Segment[] = [];
+  #segment: Segment;
+  #position = 1;
+  /** The position that is being sent; 0: none. */
+  #sending = 0;
+  #message_start = 0;
+  #connections = 0;
+  #since_ms: number;
+
+  constructor(bounds: LedgerBounds) {
+    this.#bounds = bounds;
+    this.#since_ms = bounds.now();
+    this.#segment = this.#open();
+  }
+
+  /** The position of the next message. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** The position of the message that is being sent, else of the next one. */
+  get current(): number {
+    return this.#sending === 0 ? this.#position : this.#sending;
+  }
+
+  /** Since when the ledger knows everything, Unix ms. */
+  get since_ms(): number {
+    return this.#since_ms;
+  }
+
+  /** Bytes that the ledger holds. */
+  get bytes(): number {
+    return this.#segments.length * SEGMENT_BYTES + this.rooms.bytes;
+  }
+
+  /** The segments, the oldest first; a list that later rows do not change, but its last segment grows. */
+  get segments(): readonly Segment[] {
+    return [...this.#segments];
+  }
+
+  /** The number of a new connection. */
+  nextConnection(): number {
+    return ++this.#connections;
+  }
+
+  openRoom(tenant_id: string, room_id: string): LedgerRoom {
+    return this.rooms.open(tenant_id, room_id, this.#segment.number);
+  }
+
+  /**
+   * Takes note of a message that is about to be sent to a room's subscribers, and returns its position;
+   * `sent` is to be called afterwards. `offset` is 0 in rooms that are not durable.
+   */
+  message(room: LedgerRoom, envelope: Uint8Array, offset: number): number {
+    const at = this.#message(KIND.message, room, envelope, offset);
+    this.#message_start = at;
+    this.counts.messages++;
+    return this.#sending = this.#position++;
+  }
+
+  /** Ends what `message` began. */
+  sent(): void {
+    this.#sending = 0;
+  }
+
+  /** The message that is being sent is not sent to this connection, which has published it. */
+  noEcho(connection: number): void {
+    writeEcho(this.#segment.view, this.#message_start, connection);
+  }
+
+  /** Takes note of a message that is left out for all, since its id came before. */
+  duplicate(room: LedgerRoom, envelope: Uint8Array, offset: number): void {
+    this.#message(KIND.duplicate, room, envelope, offset);
+  }
+
+  /** Takes note that a room is told that messages are missing. */
+  gap(room: LedgerRoom, reason: string): void {
+    this.#facts(KIND.gap, room, 0, { reason });
+  }
+
+  /** Takes note of the end of a subscription. */
+  left(room: LedgerRoom, connection: number, end: SubscriptionEnd): void {
+    this.#facts(KIND.left, room, connection, end);
+  }
+
+  /** Takes note of the end of a connection. */
+  ended(connection: number, end: ConnectionEnd): void {
+    this.#facts(KIND.ended, undefined, connection, end);
+  }
+
+  /**
+   * Takes note that a connection was not given a message. With `run`, which the call for the message of
+   * that room before has returned, the two are one row.
+   */
+  leftOut(
+    room: LedgerRoom,
+    connection: number,
+    position: number,
+    why: LeftOutWhy,
+    run?: RunningRow,
+  ): RunningRow {
+    if (run !== undefined && !run.segment.is_dropped) {
+      const { segment: { view }, start } = run;
+      view.setFloat64(start + HEAD_BYTES + 8, position, true);
+      view.setUint32(start + COUNT_AT, view.getUint32(start + COUNT_AT, true) + 1, true);
+      return run;
+    }
+    const start = this.#row(KIND.left_out, LEFT_OUT_BYTES, room, connection);
+    const segment = this.#segment;
+    segment.view.setFloat64(start + HEAD_BYTES, position, true);
+    segment.view.setFloat64(start + HEAD_BYTES + 8, position, true);
+    segment.view.setUint32(start + COUNT_AT, 1, true);
+    segment.view.setUint8(start + COUNT_AT + 4, LEFT_OUT_WHYS.indexOf(why));
+    return { segment, start };
+  }
+
+  /** Takes note that a connection was not given a durable room's messages of these offsets. */
+  passedOver(
+    room: LedgerRoom,
+    connection: number,
+    passed: { readonly from: number; readonly to: number; readonly why: LeftOutWhy },
+  ): void {
+    this.#facts(KIND.passed_over, room, connection, passed);
+  }
+
+  /** Takes note of a refusal; with `run`, of one more of the same. */
+  refused(connection: number, refusal: Refusal, run?: RunningRow): RunningRow {
+    const now_ms = this.#bounds.now();
+    if (run !== undefined && !run.segment.is_dropped) {
+      const { segment: { view }, start } = run;
+      const at = start + HEAD_BYTES;
+      view.setUint32(at, view.getUint32(at, true) + 1, true);
+      view.setFloat64(at + 4, now_ms, true);
+      return run;
+    }
+    const { written } = this.#encoder.encodeInto(JSON.stringify(refusal), this.#text);
+    const start = this.#row(KIND.refused, REFUSED_BYTES + written, undefined, connection);
+    const segment = this.#segment;
+    segment.view.setUint32(start + HEAD_BYTES, 1, true);
+    segment.view.setFloat64(start + HEAD_BYTES + 4, now_ms, true);
+    segment.bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES + REFUSED_BYTES);
+    return { segment, start };
+  }
+
+  /** Gives up what is older than the bounds allow. */
+  expire(): void {
+    const due_ms = this.#bounds.now() - this.#bounds.kept_ms;
+    // A segment ends where the next one begins; the last one is replaced before it goes.
+    if (this.#segment.used > 0 && this.#isOver(this.#segment)) this.#segment = this.#open();
+    while (this.#segments.length > 1 && this.#segments[1]!.start_ms <= due_ms) this.#drop();
+  }
+
+  #isOver({ start_ms }: Segment): boolean {
+    return this.#bounds.now() - start_ms >= this.#bounds.kept_ms / SEGMENTS_KEPT;
+  }
+
+  #message(kind: number, room: LedgerRoom, envelope: Uint8Array, offset: number): number {
+    const ids = this.#ids;
+    findIds(envelope, ids);
+    const size = messageSize(ids, offset) - HEAD_BYTES;
+    const start = this.#row(kind, size, room, 0);
+    const { bytes, view } = this.#segment;
+    writeMessage(bytes, view, start, envelope, ids, offset);
+    return start;
+  }
+
+  #facts(
+    kind: number,
+    room: LedgerRoom | undefined,
+    connection: number,
+    facts: object,
+  ): void {
+    const { written } = this.#encoder.encodeInto(JSON.stringify(facts), this.#text);
+    const start = this.#row(kind, written, room, connection);
+    this.#segment.bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES);
+  }
+
+  /** Makes place for a row of so many bytes behind its head, writes the head, returns its beginning. */
+  #row(kind: number, body_bytes: number, room: LedgerRoom | undefined, connection: number): number {
+    const size = HEAD_BYTES + body_bytes;
+    let segment = this.#segment;
+    const now_ms = this.#bounds.now();
+    const old_ms = now_ms - segment.start_ms;
+    const is_old = segment.used > 0 && old_ms >= this.#bounds.kept_ms / SEGMENTS_KEPT;
+    if (segment.used + size > SEGMENT_BYTES || is_old) {
+      segment = this.#segment = this.#open();
+      this.expire();
+    }
+    const start = segment.used;
+    segment.used = start + size;
+    const after_ms = Math.max(0, now_ms - segment.start_ms);
+    if (room !== undefined) room.last_segment = segment.number;
+    writeHead(segment.view, start, kind, size, room?.number ?? 0, after_ms, connection);
+    this.counts.rows++;
+    return start;
+  }
+
+  #open(): Segment {
+    while (this.#segments.length > 1 && this.bytes + SEGMENT_BYTES > this.#bounds.bytes_max) {
+      this.#drop();
+    }
+    const bytes = new Uint8Array(SEGMENT_BYTES);
+    const before = this.#segments.at(-1);
+    const opened: Segment = {
+      bytes,
+      view: new DataView(bytes.buffer),
+      number: (before?.number ?? 0) + 1,
+      start_ms: Math.trunc(this.#bounds.now()),
+      first_position: this.#position,
+      used: 0,
+      is_dropped: false,
+    };
+    this.#segments.push(opened);
+    return opened;
+  }
+
+  #drop(): void {
+    const oldest = this.#segments.shift();
+    if (oldest === undefined) return;
+    oldest.is_dropped = true;
+    this.#since_ms = this.#segments[0]?.start_ms ?? this.#bounds.now();
+    this.rooms.forget(oldest.number);
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * The ledger beside a list of rows, its finding of messages, and its bounds. What a real bus tells it is
+ * `tests/why_test.ts`.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { findMessages } from "./find_messages.ts";
+import { HandshakeNotes } from "./handshakes.ts";
+import { gather } from "./history.ts";
+import { Ledger } from "./ledger.ts";
+import { envelopeOf, Model, twistOf } from "./testing/model.ts";
+import type { Step } from "./testing/model.ts";
+
+const breathe = () => Promise.resolve();
+const client = fc.nat({ max: 5 });
+const room = fc.nat({ max: 2 });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 1, arbitrary: fc.constant<Step>({ kind: "connect" }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("end"), client, queued: fc.boolean() }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constantFrom("sub", "unsub"), client, room }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant("message"),
+      room,
+      fates: fc.array(fc.nat({ max: 7 }), { minLength: 1, maxLength: 5 }),
+      echo: fc.boolean(),
+    }),
+  },
+) as fc.Arbitrary<Step>;
+
+Deno.test("the ledger says of every message and connection what a list of rows says", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 120 }), async (steps) => {
+      const model = new Model();
+      for (const one of steps) model.do(one);
+      const told = await model.told();
+      model.list.forEach(({ states }, number) => {
+        for (const { number: connection } of model.clients) {
+          // A connection that came after the message was not there.
+          const expected = states.get(connection) ?? "not_connected";
+          assert.equal(told[number]!.get(connection), expected, `${number} to ${connection}`);
+        }
+      });
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("messages are found by each of their ids, in their room and tenant only", async () => {
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 5_000 });
+  const lobby = ledger.openRoom("acme", "lobby");
+  const other = ledger.openRoom("other", "lobby");
+  ledger.message(lobby, envelopeOf(1, "order-1"), 17);
+  ledger.message(lobby, envelopeOf(2, "ö".repeat(200)), 18);
+  ledger.message(other, envelopeOf(3, "order-1"), 17);
+  ledger.duplicate(lobby, envelopeOf(4, "order-1"), 0);
+  ledger.sent();
+  const found = async (asked: object) => {
+    const { rows } = await findMessages(ledger, { tenant: "acme", ...asked }, breathe);
+    return rows.map(({ twist_id, duplicate }) => `${twist_id.slice(-1)}${duplicate ? "!" : ""}`);
+  };
+  assert.deepEqual(await found({ message_id: "order-1" }), ["1", "4!"]);
+  assert.deepEqual(await found({ message_id: "order" }), []);
+  assert.deepEqual(await found({ message_id: "ö".repeat(200) }), ["2"]);
+  assert.deepEqual(await found({ trace: "2".padStart(32, "0") }), ["2"]);
+  assert.deepEqual(await found({ twist: twistOf(1).toUpperCase() }), ["1"]);
+  assert.deepEqual(await found({ room: "lobby", offset: 18 }), ["2"]);
+  assert.deepEqual(await found({ room: "hall", offset: 18 }), []);
+  assert.deepEqual(await found({ tenant: "other", offset: 17 }), ["3"]);
+  assert.deepEqual(await found({ trace: "not hex" }), []);
+  const { rows: [first] } = await findMessages(ledger, { tenant: "acme", offset: 17 }, breathe);
+  assert.deepEqual(first, {
+    room_id: "lobby",
+    offset: 17,
+    time_ms: 5_000,
+    trace_id: "1".padStart(32, "0"),
+    twist_id: twistOf(1),
+    message_id: "order-1",
+    duplicate: false,
+  });
+});
+
+Deno.test("the ledger keeps within its bytes and its time, and says how far back it goes", async () => {
+  const clock = { now_ms: 1_000_000 };
+  const now = () => clock.now_ms;
+  const ledger = new Ledger({ bytes_max: 1_048_576, kept_ms: 60_000, now });
+  for (let index = 0; index < 40_000; index++) {
+    ledger.message(ledger.openRoom("acme", `room-${index % 7}`), envelopeOf(index), index + 1);
+    assert.ok(ledger.bytes <= 1_048_576, `${ledger.bytes} bytes after ${index}`);
+    if (index % 100 === 0) clock.now_ms++;
+  }
+  assert.ok(ledger.since_ms > 1_000_000, "the oldest have gone");
+  const gone = await findMessages(ledger, { tenant: "acme", twist: twistOf(1) }, breathe);
+  assert.deepEqual(gone.rows, []);
+  const kept = await findMessages(ledger, { tenant: "acme", twist: twistOf(39_999) }, breathe);
+  assert.equal(kept.rows.length, 1);
+  clock.now_ms += 60_000;
+  ledger.expire();
+  clock.now_ms += 60_000;
+  ledger.expire();
+  const old = await findMessages(ledger, { tenant: "acme", twist: twistOf(39_999) }, breathe);
+  assert.deepEqual(old.rows, []);
+});
+
+Deno.test("rooms that nobody hears and no row is about are forgotten", () => {
+  const clock = { now_ms: 0 };
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 8_000, now: () => clock.now_ms });
+  const before = ledger.bytes;
+  for (let index = 0; index < 1_000; index++) {
+    const room = ledger.openRoom("acme", `room-${index}`);
+    ledger.message(room, envelopeOf(index), 0);
+    room.is_open = index < 10;
+  }
+  for (let turn = 0; turn < 20; turn++) {
+    clock.now_ms += 1_000;
+    ledger.gap(ledger.openRoom("acme", "room-0"), "lost");
+    ledger.expire();
+  }
+  assert.ok(ledger.bytes < before + 10 * 262_144 && ledger.rooms.bytes < 10 * 400);
+  assert.equal(ledger.rooms.find("acme", "room-999"), undefined);
+  assert.notEqual(ledger.rooms.find("acme", "room-9"), undefined);
+});
+
+Deno.test("the same refusal again and again is one row; strangers fill no ledger", async () => {
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
+  const notes = new HandshakeNotes(ledger, () => 1_000);
+  const refused = { tenant_id: "", user_id: "", reason: "token-expired", detail: "" };
+  for (let index = 0; index < 100; index++) notes.note({ ...refused, remote_ip: "10.0.0.1" });
+  assert.equal(ledger.counts.rows, 1);
+  for (let index = 0; index < 1_000; index++) {
+    notes.note({ ...refused, remote_ip: `10.1.${index}` });
+  }
+  assert.ok(ledger.counts.rows <= 50, `${ledger.counts.rows} rows`);
+  const asked = { address: "10.0.0.1", messages: [] };
+  const { refusals } = await gather(ledger, { asked, open: [] }, breathe);
+  assert.deepEqual(refusals.map(({ count, reason }) => [count, reason]), [[100, "token-expired"]]);
+});

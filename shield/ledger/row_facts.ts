@@ -1,0 +1,76 @@
+/** What the ledger's rows say in words: data only. */
+import type { Episode } from "../durable/room/flow.ts";
+
+/** Why a connection was not given a message of a room that it heard. */
+export const LEFT_OUT_WHYS = ["slow_reader", "conflated", "echo", "queued"] as const;
+/** One of `LEFT_OUT_WHYS`. */
+export type LeftOutWhy = typeof LEFT_OUT_WHYS[number];
+
+/** A subscription while it lasts. One object for each, so its size counts. */
+export interface SubscriptionMark {
+  /** The connection's number in the ledger. */
+  readonly connection: number;
+  /** The position of the first message that it could be sent. */
+  readonly since: number;
+  /** Unix ms. */
+  readonly since_ms: number;
+  /** What it was sent of a durable room before it was live; undefined in other rooms. */
+  readonly episode: Episode | undefined;
+}
+
+/**
+ * What a subscription was given of a durable room's past: messages from `first` to `last`, offsets, 0:
+ * none; `live` is the position from which on it got messages as they came, 0: it has yet to catch up.
+ */
+export interface CaughtUp {
+  readonly first: number;
+  readonly last: number;
+  readonly live: number;
+}
+
+/** A subscription that has ended; the row's place says at which position. */
+export interface SubscriptionEnd {
+  readonly since: number;
+  readonly since_ms: number;
+  /** Why it ended: `unsubscribed`, `resubscribed`, `kicked`, `closed`, or a reason of a refusal. */
+  readonly why: string;
+  /** Whether messages of one turn could share a frame. */
+  readonly batch: boolean;
+  readonly caught_up?: CaughtUp | undefined;
+}
+
+/** A connection that has ended. */
+export interface ConnectionEnd {
+  readonly connection_id: string;
+  readonly tenant_id: string;
+  readonly user_id: string;
+  readonly remote_ip: string;
+  /** Unix ms. */
+  readonly began_ms: number;
+  readonly code: number;
+  /** The reason that the client was told, or ""; it closed the connection itself, or was lost. */
+  readonly reason: string;
+  /** Bytes that the socket had not passed on to the kernel yet. */
+  readonly unsent_bytes: number;
+  /** The position of the first message that was still queued and has not left; 0: none was. */
+  readonly queued_from: number;
+}
+
+/** A refused handshake, frame or operation. */
+export interface Refusal {
+  readonly stage: "handshake" | "operation";
+  readonly tenant_id: string;
+  readonly user_id: string;
+  readonly connection_id: string;
+  readonly remote_ip: string;
+  readonly room_id: string;
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/** The longest text of a fact, in UTF-16 units. */
+const TEXT_UNITS = 300;
+
+/** A text that fits into a row. */
+export const clipped = (text: string): string =>
+  text.length <= TEXT_UNITS ? text : text.slice(0, TEXT_UNITS);

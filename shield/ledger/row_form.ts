@@ -1,0 +1,241 @@
+/**
+ * The form of the ledger's rows in memory: a head that tells what a row is about, so that a reader
+ * passes over what it does not want, and a body. Not when a row is written: that is `ledger.ts`.
+ */
+
+/** What a row tells. The numbers are this process's own: rows are never stored. */
+export const KIND = {
+  /** A message was sent to the room's subscribers. Rows of this kind are numbered: positions. */
+  message: 1,
+  /** A message came again and was left out for all. */
+  duplicate: 2,
+  /** The room was told that messages are missing. */
+  gap: 3,
+  /** A subscription ended. */
+  left: 4,
+  /** A connection ended. */
+  ended: 5,
+  /** Messages of one room that one connection was not given, from a position to a position. */
+  left_out: 6,
+  /** Messages of one room that one connection was not given, from an offset to an offset. */
+  passed_over: 7,
+  /** A handshake, a frame or an operation was refused, once or often. */
+  refused: 8,
+} as const;
+
+/** Bytes of the head: kind, flags, size, room, time, connection. */
+export const HEAD_BYTES = 16;
+/** The largest row. */
+export const ROW_BYTES_MAX = 8_192;
+/** Bytes of a trace id, and of a UUID. */
+const ID_BYTES = 16;
+const OFFSET_BYTES = 8;
+/** The longest message id that is kept whole; of a longer one the beginning is. */
+const MESSAGE_ID_BYTES = 255;
+
+const HAS_TRACE = 1;
+const HAS_TWIST = 2;
+const HAS_ID = 4;
+const HAS_OFFSET = 8;
+
+/** What a row's head says. */
+export interface RowHead {
+  kind: number;
+  flags: number;
+  /** The row's first byte, and the one after its last. */
+  start: number;
+  end: number;
+  /** The room's number; 0: it is about no room. */
+  room: number;
+  /** In ms since the segment's beginning. */
+  after_ms: number;
+  /** The connection's number; 0: none. In a row of a message: who wanted no echo of it. */
+  connection: number;
+}
+
+/** Reads the head of the row that begins at `start`. */
+export function readHead(view: DataView, start: number, head: RowHead): void {
+  head.kind = view.getUint8(start);
+  head.flags = view.getUint8(start + 1);
+  head.start = start;
+  head.end = start + view.getUint16(start + 2, true);
+  head.room = view.getUint32(start + 4, true);
+  head.after_ms = view.getUint32(start + 8, true);
+  head.connection = view.getUint32(start + 12, true);
+}
+
+/** Writes a head; `size` is that of the whole row. */
+export function writeHead(
+  view: DataView,
+  start: number,
+  kind: number,
+  size: number,
+  room: number,
+  after_ms: number,
+  connection: number,
+): void {
+  view.setUint8(start, kind);
+  view.setUint8(start + 1, 0);
+  view.setUint16(start + 2, size, true);
+  view.setUint32(start + 4, room, true);
+  view.setUint32(start + 8, after_ms, true);
+  view.setUint32(start + 12, connection, true);
+}
+
+/** Takes note of who wanted no echo of the message whose row begins at `start`. */
+export function writeEcho(view: DataView, start: number, connection: number): void {
+  view.setUint32(start + 12, connection, true);
+}
+
+const NIBBLES = new Uint8Array(256);
+for (let value = 0; value < 16; value++) {
+  NIBBLES[value.toString(16).charCodeAt(0)] = value;
+  NIBBLES[value.toString(16).toUpperCase().charCodeAt(0)] = value;
+}
+const DASH = 0x2d;
+
+/** Writes 32 hex digits as 16 bytes; dashes between them are passed over. */
+function packHex(from: Uint8Array, start: number, to: Uint8Array, at: number): void {
+  for (let index = 0; index < ID_BYTES; index++) {
+    if (from[start] === DASH) start++;
+    to[at + index] = NIBBLES[from[start]!]! << 4 | NIBBLES[from[start + 1]!]!;
+    start += 2;
+  }
+}
+
+function unpackHex(from: Uint8Array, at: number): string {
+  let text = "";
+  for (let index = 0; index < ID_BYTES; index++) {
+    text += from[at + index]!.toString(16).padStart(2, "0");
+  }
+  return text;
+}
+
+const asUuid = (hex: string) =>
+  `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${
+    hex.slice(20)
+  }`;
+
+/** Where the ids of a message lie in its envelope; -1: it has none. */
+interface Places {
+  readonly trace: number;
+  readonly twist: number;
+  readonly id: number;
+  readonly id_end: number;
+}
+
+/** Bytes of the row of a message. */
+export function messageSize(ids: Places, offset: number): number {
+  return HEAD_BYTES + (ids.trace < 0 ? 0 : ID_BYTES) + (ids.twist < 0 ? 0 : ID_BYTES) +
+    (offset > 0 ? OFFSET_BYTES : 0) +
+    (ids.id < 0 ? 0 : Math.min(MESSAGE_ID_BYTES, ids.id_end - ids.id));
+}
+
+/** Writes what stands behind the head of a message's row. */
+export function writeMessage(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  envelope: Uint8Array,
+  ids: Places,
+  offset: number,
+): void {
+  let at = start + HEAD_BYTES;
+  let flags = 0;
+  if (offset > 0) {
+    flags |= HAS_OFFSET;
+    view.setFloat64(at, offset, true);
+    at += OFFSET_BYTES;
+  }
+  if (ids.trace >= 0) {
+    flags |= HAS_TRACE;
+    packHex(envelope, ids.trace, bytes, at);
+    at += ID_BYTES;
+  }
+  if (ids.twist >= 0) {
+    flags |= HAS_TWIST;
+    packHex(envelope, ids.twist, bytes, at);
+    at += ID_BYTES;
+  }
+  if (ids.id >= 0) {
+    flags |= HAS_ID;
+    const end = Math.min(ids.id_end, ids.id + MESSAGE_ID_BYTES);
+    for (let from = ids.id; from < end; from++) bytes[at++] = envelope[from]!;
+  }
+  bytes[start + 1] = flags;
+}
+
+/** What the row of a message says of it. */
+export interface MessageFacts {
+  /** 0: it has none. */
+  readonly offset: number;
+  /** "" for none, here and below. */
+  readonly trace_id: string;
+  readonly twist_id: string;
+  readonly message_id: string;
+}
+
+// A byte order mark is part of an id.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Reads a message's row behind its head. */
+export function readMessage(bytes: Uint8Array, view: DataView, head: RowHead): MessageFacts {
+  const { flags, start, end } = head;
+  let at = start + HEAD_BYTES;
+  const offset = (flags & HAS_OFFSET) === 0 ? 0 : view.getFloat64(at, true);
+  if (offset !== 0) at += OFFSET_BYTES;
+  const trace_id = (flags & HAS_TRACE) === 0 ? "" : unpackHex(bytes, at);
+  if (trace_id !== "") at += ID_BYTES;
+  const twist_id = (flags & HAS_TWIST) === 0 ? "" : asUuid(unpackHex(bytes, at));
+  if (twist_id !== "") at += ID_BYTES;
+  const message_id = (flags & HAS_ID) === 0 ? "" : decoder.decode(bytes.subarray(at, end));
+  return { offset, trace_id, twist_id, message_id };
+}
+
+/** Which messages are looked for; what is absent does not matter. */
+export interface WantedIds {
+  readonly trace?: Uint8Array | undefined;
+  readonly twist?: Uint8Array | undefined;
+  readonly id?: Uint8Array | undefined;
+  readonly offset?: number | undefined;
+}
+
+/** An id of 32 hex digits, or a UUID, as rows have it; undefined for any other text. */
+export function packedId(text: string): Uint8Array | undefined {
+  if (!/^[0-9a-fA-F-]+$/.test(text) || text.replaceAll("-", "").length !== 2 * ID_BYTES) {
+    return undefined;
+  }
+  const packed = new Uint8Array(ID_BYTES);
+  packHex(new TextEncoder().encode(text.replaceAll("-", "")), 0, packed, 0);
+  return packed;
+}
+
+/** A message id as rows have it. */
+export const packedMessageId = (text: string): Uint8Array =>
+  new TextEncoder().encode(text).subarray(0, MESSAGE_ID_BYTES);
+
+function isAt(bytes: Uint8Array, at: number, end: number, wanted: Uint8Array): boolean {
+  if (end - at !== wanted.length) return false;
+  for (let index = 0; index < wanted.length; index++) {
+    if (bytes[at + index] !== wanted[index]) return false;
+  }
+  return true;
+}
+
+/** Whether the row of a message is one that is looked for; makes no garbage. */
+export function isWanted(
+  bytes: Uint8Array,
+  view: DataView,
+  { flags, start, end }: RowHead,
+  wanted: WantedIds,
+): boolean {
+  let at = start + HEAD_BYTES;
+  const offset = (flags & HAS_OFFSET) === 0 ? 0 : view.getFloat64(at, true);
+  if (wanted.offset !== undefined && wanted.offset !== offset) return false;
+  if (offset !== 0) at += OFFSET_BYTES;
+  const trace_end = (flags & HAS_TRACE) === 0 ? at : at + ID_BYTES;
+  if (wanted.trace !== undefined && !isAt(bytes, at, trace_end, wanted.trace)) return false;
+  const twist_end = (flags & HAS_TWIST) === 0 ? trace_end : trace_end + ID_BYTES;
+  if (wanted.twist !== undefined && !isAt(bytes, trace_end, twist_end, wanted.twist)) return false;
+  return wanted.id === undefined || isAt(bytes, twist_end, end, wanted.id);
+}

@@ -1,0 +1,53 @@
+/**
+ * Walks the rows of a ledger from the oldest to the newest, a segment a turn, so that a question never
+ * holds up messages. What a row means is `row_form.ts`.
+ */
+import type { Ledger, Segment } from "./ledger.ts";
+import { HEAD_BYTES, KIND, readHead } from "./row_form.ts";
+import type { RowHead } from "./row_form.ts";
+
+/** A row as it is passed: the object is the same for all rows. */
+export interface Passed {
+  readonly head: RowHead;
+  segment: Segment;
+  /** A message's own position; for other rows, that of the next message. */
+  position: number;
+  /** Unix ms. */
+  time_ms: number;
+}
+
+const decoder = new TextDecoder();
+
+/** The facts of a row that has words, behind so many bytes. */
+export function factsOf<F>({ head, segment }: Passed, behind = 0): F {
+  const text = decoder.decode(segment.bytes.subarray(head.start + HEAD_BYTES + behind, head.end));
+  return JSON.parse(text) as F;
+}
+
+/** Calls `visit` for each row; `breathe` is awaited between segments. */
+export async function scan(
+  ledger: Pick<Ledger, "segments">,
+  visit: (row: Passed) => void,
+  breathe: () => Promise<void>,
+): Promise<void> {
+  const segments = ledger.segments;
+  const last = segments.at(-1);
+  if (last === undefined) return;
+  // Rows that come meanwhile are not looked at.
+  const last_used = last.used;
+  const head = { kind: 0, flags: 0, start: 0, end: 0, room: 0, after_ms: 0, connection: 0 };
+  const row: Passed = { head, segment: last, position: 0, time_ms: 0 };
+  for (const segment of segments) {
+    const used = segment === last ? last_used : segment.used;
+    row.segment = segment;
+    let next = segment.first_position;
+    for (let start = 0; start < used; start = head.end) {
+      readHead(segment.view, start, head);
+      row.position = next;
+      row.time_ms = segment.start_ms + head.after_ms;
+      if (head.kind === KIND.message) next++;
+      visit(row);
+    }
+    if (segment !== last) await breathe();
+  }
+}

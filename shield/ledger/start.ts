@@ -1,0 +1,94 @@
+/** Starts the ledger of a process: its clock, its metrics, and its answers to other Shields. */
+import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
+import { WhyFind, WhyUser } from "../../shared/cluster/cluster_why.ts";
+import type { WhyFound, WhyTold } from "../../shared/cluster/cluster_why.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import { accountsOf } from "./explain.ts";
+import { findMessages } from "./find_messages.ts";
+import { gather } from "./history.ts";
+import type { OpenConnection } from "./history.ts";
+import { Ledger } from "./ledger.ts";
+
+/** How often the ledger gives up what is too old, in ms. */
+const EXPIRE_MS = 10_000;
+
+/** What starting the ledger needs. */
+export interface LedgerStart {
+  readonly config: Pick<Config, "ledger">;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A ledger that runs, until it is closed. */
+export interface StartedLedger {
+  readonly ledger: Ledger;
+  close(): void;
+}
+
+/** Starts it; undefined when it is disabled. */
+export function startLedger({ config, registry, now }: LedgerStart): StartedLedger | undefined {
+  const { enabled, bytes, seconds } = config.ledger;
+  if (!enabled) return undefined;
+  const ledger = new Ledger({ bytes_max: bytes, kept_ms: 1_000 * seconds, now });
+  const timer = setInterval(() => ledger.expire(), EXPIRE_MS);
+  Deno.unrefTimer(timer);
+  scrapedGauge(registry, "shield_ledger_bytes", "Memory of the ledger.", () => ledger.bytes);
+  scrapedGauge(
+    registry,
+    "shield_ledger_reach_seconds",
+    "How far back the ledger goes.",
+    () => Math.max(0, now() - ledger.since_ms) / 1_000,
+  );
+  scrapedCounter(
+    registry,
+    "shield_ledger_messages_total",
+    "Messages that the ledger took note of.",
+    () => ledger.counts.messages,
+  );
+  scrapedCounter(
+    registry,
+    "shield_ledger_rows_total",
+    "Rows of the ledger: messages, and ends, holes and refusals of connections.",
+    () => ledger.counts.rows,
+  );
+  return { ledger, close: () => clearInterval(timer) };
+}
+
+/** The open connections of a user, or one connection, of a tenant. */
+export type FindOpen = (asked: WhyUser) => readonly OpenConnection[];
+
+/** The answers to `why_find` and `why_user`; without a ledger they say so. */
+export function ledgerAnswers(
+  ledger: Ledger | undefined,
+  now: () => number,
+  findOpen: FindOpen,
+): AnswerHandlers {
+  return {
+    async why_find(params): Promise<WhyFound> {
+      const asked = WhyFind.parse(params);
+      if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
+      ledger.expire();
+      return {
+        since_ms: ledger.since_ms,
+        now_ms: now(),
+        ...await findMessages(ledger, asked, turn),
+      };
+    },
+    async why_user(params): Promise<WhyTold> {
+      const asked = WhyUser.parse(params);
+      if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [], refusals: [] };
+      ledger.expire();
+      const { since_ms } = ledger;
+      const gathered = await gather(ledger, { asked, open: findOpen(asked) }, turn);
+      const rows = await accountsOf(gathered, asked, since_ms, turn);
+      const { refusals, truncated } = gathered;
+      const told = { since_ms, now_ms: now(), rows, refusals };
+      return truncated ? { ...told, truncated } : told;
+    },
+  };
+}

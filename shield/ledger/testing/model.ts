@@ -1,0 +1,220 @@
+/**
+ * A ledger beside a list that has a row for every message and connection, for tests: both are told the
+ * same, and the list says what the ledger has to answer. Tests only.
+ */
+import { writeEnvelope } from "@arqon/proto";
+import type { WhyOutcome } from "../../../shared/cluster/cluster_why.ts";
+import { accountsOf } from "../explain.ts";
+import { gather } from "../history.ts";
+import type { OpenConnection } from "../history.ts";
+import { Ledger } from "../ledger.ts";
+import type { LedgerBounds, RunningRow } from "../ledger.ts";
+import type { SubscriptionMark } from "../row_facts.ts";
+
+/** When tests begin, in Unix ms. */
+const BEGIN_MS = 1_700_000_000_000;
+const TENANT = "acme";
+
+/** The `X-Twist-ID` of a message by its number. */
+export const twistOf = (number: number): string =>
+  `019b7c5d-7c88-7000-8000-${number.toString(16).padStart(12, "0")}`;
+
+/** The bytes of a stamped message. */
+export function envelopeOf(number: number, message_id = ""): Uint8Array {
+  return writeEnvelope({
+    trace_id: number.toString(16).padStart(32, "0"),
+    tenant_id: TENANT,
+    room_id: "r",
+    headers: { "X-Twist-ID": twistOf(number), "X-Timestamp": "1" },
+    sender_id: "ann",
+    message_id,
+    event: { type: "t", data: new Uint8Array([1, 2, 3]) },
+  });
+}
+
+interface Listed {
+  readonly room: string;
+  readonly time_ms: number;
+  /** By connection. */
+  readonly states: Map<number, string>;
+}
+
+interface Client extends OpenConnection {
+  readonly rooms: Map<string, SubscriptionMark>;
+  readonly runs: Map<string, RunningRow | undefined>;
+  ended_ms: number | undefined;
+  readonly once: Set<string>;
+}
+
+/** One thing that happens; numbers choose among what there is. */
+export type Step =
+  | { readonly kind: "connect" }
+  | { readonly kind: "end"; readonly client: number; readonly queued: boolean }
+  | { readonly kind: "sub" | "unsub"; readonly client: number; readonly room: number }
+  | {
+    readonly kind: "message";
+    readonly room: number;
+    /** For each subscriber: 0 to 5 sent, 6 left out, 7 conflated; the first one's echo is left out if so. */
+    readonly fates: readonly number[];
+    readonly echo: boolean;
+  };
+
+/** The pair of a ledger and the list. */
+export class Model {
+  readonly ledger: Ledger;
+  readonly clients: Client[] = [];
+  readonly list: Listed[] = [];
+  now_ms = BEGIN_MS;
+
+  constructor(bounds: Partial<LedgerBounds> = {}) {
+    const now = () => this.now_ms;
+    this.ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now, ...bounds });
+  }
+
+  do(step: Step): void {
+    this.now_ms += 7;
+    switch (step.kind) {
+      case "connect":
+        return this.#connect();
+      case "end":
+        return this.#with(step.client, (client) => this.#end(client, step.queued));
+      case "sub":
+        return this.#with(step.client, (client) => this.#sub(client, `room-${step.room}`));
+      case "unsub":
+        return this.#with(step.client, (client) => this.#unsub(client, `room-${step.room}`));
+      case "message":
+        return this.#message(`room-${step.room}`, step.fates, step.echo);
+      default:
+        step satisfies never;
+    }
+  }
+
+  /** What the ledger says of each message for each connection, as `state` or `state why`. */
+  async told(): Promise<Map<number, string>[]> {
+    const messages = this.list.map(({ room, time_ms }, number) => ({
+      ...{ room_id: room, offset: 0, twist_id: twistOf(number), time_ms },
+    }));
+    const asked = { tenant: TENANT, user: "bob", messages };
+    const open = this.clients.filter(({ ended_ms }) => ended_ms === undefined);
+    const breathe = () => Promise.resolve();
+    const gathered = await gather(this.ledger, { asked, open }, breathe);
+    const rows = await accountsOf(gathered, asked, this.ledger.since_ms, breathe);
+    return messages.map((_, index) =>
+      new Map(rows.map((row) => [Number(row.connection_id.slice(1)), wordOf(row.outcomes[index])]))
+    );
+  }
+
+  #connect(): void {
+    const number = this.ledger.nextConnection();
+    const rooms = new Map<string, SubscriptionMark>();
+    this.clients.push({
+      number,
+      connection_id: `c${number}`,
+      user_id: "bob",
+      remote_ip: "127.0.0.1",
+      began_ms: this.now_ms,
+      batch: false,
+      rooms,
+      runs: new Map(),
+      once: new Set(),
+      ended_ms: undefined,
+      subscription: (room_id) => rooms.get(room_id),
+    });
+  }
+
+  #with(index: number, use: (client: Client) => void): void {
+    const open = this.clients.filter(({ ended_ms }) => ended_ms === undefined);
+    const client = open[index % Math.max(1, open.length)];
+    if (client !== undefined) use(client);
+  }
+
+  #end(client: Client, queued: boolean): void {
+    for (const room of [...client.rooms.keys()]) this.#unsub(client, room);
+    client.ended_ms = this.now_ms;
+    const last = this.list.length - 1;
+    const queued_from = queued && last >= 0 ? last + 1 : 0;
+    const lost = queued_from > 0 ? this.list[last]!.states : undefined;
+    if (lost?.get(client.number) === "sent") lost.set(client.number, "queued");
+    this.ledger.ended(client.number, {
+      connection_id: client.connection_id,
+      tenant_id: TENANT,
+      user_id: "bob",
+      remote_ip: "127.0.0.1",
+      began_ms: client.began_ms,
+      code: 1000,
+      reason: "",
+      unsent_bytes: 0,
+      queued_from,
+    });
+  }
+
+  #sub(client: Client, room: string): void {
+    if (client.rooms.has(room)) return;
+    client.rooms.set(room, {
+      connection: client.number,
+      since: this.ledger.position,
+      since_ms: this.now_ms,
+      episode: undefined,
+    });
+    client.once.add(room);
+  }
+
+  #unsub(client: Client, room: string): void {
+    const mark = client.rooms.get(room);
+    if (mark === undefined) return;
+    client.rooms.delete(room);
+    client.runs.delete(room);
+    const { since, since_ms } = mark;
+    const noted = this.ledger.openRoom(TENANT, room);
+    this.ledger.left(noted, client.number, { since, since_ms, why: "unsubscribed", batch: false });
+  }
+
+  #message(room: string, fates: readonly number[], echo: boolean): void {
+    const states = new Map<number, string>();
+    const noted = this.ledger.openRoom(TENANT, room);
+    const position = this.ledger.message(noted, envelopeOf(this.list.length), 0);
+    let index = 0;
+    for (const client of this.clients) {
+      if (!client.rooms.has(room)) {
+        states.set(client.number, this.#absence(client));
+        continue;
+      }
+      const fate = fates[index % fates.length]!;
+      const is_echo = echo && index++ === 0;
+      states.set(
+        client.number,
+        is_echo ? "left_out echo" : this.#send(client, room, fate, position),
+      );
+      if (is_echo) this.ledger.noEcho(client.number);
+    }
+    this.ledger.sent();
+    this.list.push({ room, time_ms: this.now_ms, states });
+  }
+
+  #send(client: Client, room: string, fate: number, position: number): string {
+    const noted = this.ledger.openRoom(TENANT, room);
+    if (fate === 7) {
+      this.ledger.leftOut(noted, client.number, position, "conflated");
+      return "left_out conflated";
+    }
+    const run = client.runs.get(room);
+    if (fate === 6) {
+      client.runs.set(
+        room,
+        this.ledger.leftOut(noted, client.number, position, "slow_reader", run),
+      );
+      return "left_out slow_reader";
+    }
+    client.runs.delete(room);
+    return "sent";
+  }
+
+  #absence({ ended_ms }: Client): string {
+    return ended_ms === undefined ? "not_subscribed" : "not_connected";
+  }
+}
+
+function wordOf(outcome: WhyOutcome | undefined): string {
+  if (outcome === undefined) return "";
+  return outcome.state === "left_out" ? `left_out ${outcome.why}` : outcome.state;
+}

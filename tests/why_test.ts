@@ -1,0 +1,311 @@
+/**
+ * `GET /v1/why` on a real bus: what the ledger says became of messages, beside what clients saw of them.
+ * The ledger itself is tried against a list in `shield/ledger/ledger_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[admin]
+operator_tenants = ["default"]
+[limits]
+slow_reader_bytes = 1_048_576
+bytes_per_second = 1_000_000_000
+[[rooms]]
+room = "drop-*"
+slow_reader = "drop-oldest"
+[[rooms]]
+room = "latest-*"
+slow_reader = "latest"
+[[rooms]]
+room = "log-*"
+durable = true
+`;
+const BODY_BYTES = 60_000;
+const KEYS = 5;
+/** More than the kernel and two proxied sockets take. */
+const MESSAGES_MAX = 5_000;
+const LEFT_OUT_MIN = 20;
+
+interface World {
+  readonly bus: TestBus;
+  readonly admin: AdminClient;
+}
+
+async function withBus(work: (world: World) => Promise<void>): Promise<void> {
+  await using bus = await startBusWith(CONFIG);
+  await work({ bus, admin: new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" })) });
+}
+
+async function client({ bus }: World, user: string, tenant = "default"): Promise<RawClient> {
+  return await openText(bus.url, await bus.tokenFor({ user, tenant }));
+}
+
+async function ask(one: RawClient, operation: object): Promise<void> {
+  one.send({ ...operation, id: 1 });
+  for (;;) {
+    const answer = await one.json();
+    if (answer.op !== "ack") continue;
+    assert.equal(answer.code, 0, answer.message);
+    return;
+  }
+}
+
+const publish = (one: RawClient, room: string, message_id: string) =>
+  ask(one, { op: "pub", room, type: "t", data: 1, message_id });
+
+/** The outcomes of a message for the connections of a user, the oldest connection first. */
+async function outcomes({ admin }: World, message_id: string, user: string, more = "") {
+  const path = `/v1/why?message_id=${message_id}&user=${user}${more}`;
+  const { connections, messages } = await admin.read(path);
+  assert.equal(messages.length, 1, `${message_id} was heard`);
+  const sorted = connections.toSorted((a: { began_ms: number }, b: { began_ms: number }) =>
+    a.began_ms - b.began_ms
+  );
+  return sorted.map(({ outcomes: [outcome] }: { outcomes: Record<string, unknown>[] }) => outcome);
+}
+
+async function word(world: World, message_id: string, user: string): Promise<string> {
+  const all = await outcomes(world, message_id, user);
+  return all.map(({ state, why = "" }: Record<string, unknown>) => `${state} ${why}`.trim()).join();
+}
+
+Deno.test("sent, echo, never subscribed, unsubscribed, kicked, banned, gone, and another tenant", async () => {
+  await withBus(async (world) => {
+    using ann = await client(world, "ann");
+    using bob = await client(world, "bob");
+    using cat = await client(world, "cat");
+    using eve = await client(world, "bob", "other");
+    await ask(ann, { op: "sub", room: "hall", no_echo: true });
+    await ask(bob, { op: "sub", room: "hall", batch: true });
+    await ask(eve, { op: "sub", room: "hall" });
+    await publish(ann, "hall", "one");
+    assert.equal(await word(world, "one", "ann"), "left_out echo");
+    assert.equal(await word(world, "one", "bob"), "sent");
+    assert.equal(await word(world, "one", "cat"), "not_subscribed never");
+    assert.equal(await word(world, "one", "nobody"), "");
+    await ask(bob, { op: "unsub", room: "hall" });
+    await publish(ann, "hall", "two");
+    assert.equal(await word(world, "two", "bob"), "not_subscribed unsubscribed");
+    assert.equal(await word(world, "one", "bob"), "sent");
+    await ask(cat, { op: "sub", room: "hall" });
+    const kicked = await world.admin.ask("POST", "/v1/rooms/default/hall/kick", { user_id: "cat" });
+    assert.equal(kicked.status, 200, kicked.text);
+    await publish(ann, "hall", "three");
+    assert.equal(await word(world, "three", "cat"), "not_subscribed kick");
+    assert.equal(await word(world, "two", "cat"), "not_subscribed");
+    const banned = await world.admin.ask("POST", "/v1/rooms/default/hall/ban", {
+      user_id: "cat",
+      scope: "tenant",
+    });
+    assert.equal(banned.status, 200, banned.text);
+    assert.equal((await cat.closed()).code, 4403);
+    await publish(ann, "hall", "four");
+    const [gone] = await outcomes(world, "four", "cat");
+    assert.deepEqual([gone.state, gone.why], ["not_connected", "banned"]);
+    const { messages } = await world.admin.read("/v1/why?message_id=one&tenant=other");
+    assert.deepEqual(messages, []);
+    const { refusals } = await refusedHandshake(world);
+    assert.deepEqual(
+      refusals.filter(({ stage }: { stage: string }) => stage === "handshake")
+        .map(({ reason }: { reason: string }) => reason),
+      ["banned"],
+    );
+    const unknown = await world.admin.read("/v1/why?message_id=none&user=bob");
+    assert.deepEqual([unknown.messages, unknown.ledgers.length], [[], 1]);
+    assert.ok(unknown.ledgers[0].since_ms > 1.7e12, "it says how far back it goes");
+  });
+});
+
+/** A banned user's handshake, and what the bus says of it. */
+async function refusedHandshake(world: World) {
+  const token = await world.bus.tokenFor({ user: "cat" });
+  using refused = new RawClient(world.bus.url, { token });
+  await refused.closed();
+  return await world.admin.read("/v1/why?user=cat");
+}
+
+Deno.test("an id that came twice: the second was left out for all; a trace has all its messages", async () => {
+  await withBus(async (world) => {
+    using ann = await client(world, "ann");
+    await ask(ann, { op: "sub", room: "hall" });
+    await publish(ann, "hall", "twice");
+    await publish(ann, "hall", "twice");
+    const { messages, connections } = await world.admin.read(
+      "/v1/why?message_id=twice&user=ann",
+    );
+    assert.deepEqual(messages.map((one: { duplicate: boolean }) => one.duplicate), [false, true]);
+    assert.equal(connections[0].outcomes.length, 1);
+    const trace = "0af7651916cd43dd8448eb211c80319c";
+    for (const room of ["hall", "yard"]) await ask(ann, { op: "sub", room });
+    for (const room of ["hall", "yard"]) {
+      await ask(ann, { op: "pub", room, type: "t", data: 1, trace_id: trace });
+    }
+    const traced = await world.admin.read(`/v1/why?trace=${trace}`);
+    assert.deepEqual(
+      traced.messages.map(({ room_id }: { room_id: string }) => room_id).toSorted(),
+      ["hall", "yard"],
+    );
+    const twist = traced.messages[0].twist_id;
+    assert.equal((await world.admin.read(`/v1/why?twist=${twist}`)).messages.length, 1);
+  });
+});
+
+Deno.test("what a connection recovers of a durable room is told as such", async () => {
+  await withBus(async (world) => {
+    using ann = await client(world, "ann");
+    await ask(ann, { op: "sub", room: "log-1" });
+    for (const id of ["a", "b", "c"]) await publish(ann, "log-1", id);
+    using bob = await client(world, "bob");
+    bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1 });
+    for (let got = 0; got < 2;) if ((await bob.json()).op === "msg") got++;
+    await publish(ann, "log-1", "d");
+    assert.equal((await bob.json()).op, "msg");
+    const words = [];
+    for (const id of ["a", "b", "c", "d"]) words.push(await word(world, id, "bob"));
+    assert.deepEqual(words, ["not_connected", "caught_up", "caught_up", "sent"]);
+    const by_offset = await world.admin.read("/v1/why?room=log-1&offset=4&user=bob");
+    assert.equal(by_offset.connections[0].outcomes[0].state, "sent");
+  });
+});
+
+/** Publishes numbered messages until the bus has left some out for a client that does not read. */
+async function publishUntil(world: World, room_id: string, action: string): Promise<number> {
+  const { bus } = world;
+  using publisher = await openBinary(bus.url, bus.token);
+  const data = new Uint8Array(BODY_BYTES);
+  const done = async () => {
+    const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    return Number(text.match(`shield_slow_reader_total\\{action="${action}"\\} (\\d+)`)?.[1] ?? 0);
+  };
+  const before = await done();
+  const enough = action === "disconnected" ? 1 : LEFT_OUT_MIN;
+  for (let sent = 0;;) {
+    for (let step = 0; step < 20; step++) {
+      const event = { type: "t", data };
+      const headers = { "x-key": String(++sent % KEYS) };
+      const message_id = `${room_id}.${sent}`;
+      publisher.send(
+        encodePub(writeEnvelope({ room_id, event, headers, message_id, request_id: sent })),
+      );
+    }
+    for (let step = 0; step < 20; step++) {
+      const answer = await publisher.frame();
+      assert(answer.kind === "ack" && answer.ack.code === 0);
+    }
+    if (await done() >= before + enough) return sent;
+    assert(sent < MESSAGES_MAX, `${sent} messages, and nothing was ${action}`);
+  }
+}
+
+interface Slow {
+  readonly sent: number;
+  /** The numbers that the client has got. */
+  readonly got: ReadonlySet<number>;
+}
+
+/** One that does not read for a while: what it got when it read again, to the end or to the last. */
+async function slow(world: World, room_id: string, action: string, user: string): Promise<Slow> {
+  const { bus } = world;
+  await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+  const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+  using reader = await openBinary(url, await bus.tokenFor({ user }));
+  reader.send(encodeSub({ room_id, request_id: 1 }));
+  assert.equal((await reader.frame()).kind, "ack");
+  proxy.pause();
+  const sent = await publishUntil(world, room_id, action);
+  proxy.resume();
+  const got = new Set<number>();
+  // The newest of a key takes the place of an older one, so the last number need not come last.
+  const isWhole = () =>
+    Array.from({ length: KEYS }, (_, at) => sent - at).every((one) => got.has(one));
+  while (!isWhole()) {
+    const frame = await reader.frame().catch(() => undefined);
+    if (frame === undefined) break;
+    if (frame.kind === "msg" && frame.envelope.event !== undefined) {
+      got.add(Number(frame.envelope.message_id.split(".")[1]));
+    }
+  }
+  return { sent, got };
+}
+
+/** Compares what the bus says of every tenth message, and in all, with what the client got. */
+async function compare(world: World, room: string, user: string, { sent, got }: Slow) {
+  const path = `/v1/why?user=${user}&room=${room}&since_ms=0`;
+  const { connections: [{ room: account }] } = await world.admin.read(path);
+  assert.deepEqual([account.due, account.sent], [sent, got.size]);
+  assert.equal(account.missed_count, sent - got.size);
+  const states = new Set<string>();
+  for (let number = 1; number <= sent; number += 7) {
+    const said = await word(world, `${room}.${number}`, user);
+    assert.equal(said === "sent", got.has(number), `${number}: ${said}`);
+    states.add(said);
+  }
+  return states;
+}
+
+Deno.test("drop-oldest and latest: exactly what a slow reader did not get is told", async () => {
+  await withBus(async (world) => {
+    const dropped = await slow(world, "drop-1", "dropped", "ann");
+    const said = await compare(world, "drop-1", "ann", dropped);
+    assert.deepEqual([...said].toSorted(), ["left_out slow_reader", "sent"]);
+    const conflated = await slow(world, "latest-1", "conflated", "bob");
+    const replaced = await compare(world, "latest-1", "bob", conflated);
+    assert.deepEqual([...replaced].toSorted(), ["left_out conflated", "sent"]);
+  });
+});
+
+Deno.test("disconnect: what was still queued when the slow reader was cut off is told", async () => {
+  await withBus(async (world) => {
+    const { sent, got } = await slow(world, "plain", "disconnected", "cat");
+    assert.ok(got.size < sent);
+    const words: string[] = [];
+    for (let number = 1; number <= sent; number += 5) {
+      const said = await word(world, `plain.${number}`, "cat");
+      // What the kernel had may have come; what was never handed over has not.
+      if (said.startsWith("queued")) assert.ok(!got.has(number), `${number} came`);
+      if (got.has(number)) assert.equal(said, "sent");
+      words.push(said);
+    }
+    assert.ok(words.includes("sent") && words.includes("queued slow-consumer"), words.join());
+    const { connections: [gone] } = await world.admin.read("/v1/why?user=cat");
+    assert.deepEqual([gone.ended.code, gone.ended.reason], [4429, "slow-consumer"]);
+  });
+});
+
+Deno.test("an admin of a tenant asks about its own; odd questions are refused", async () => {
+  await withBus(async (world) => {
+    const { bus, admin } = world;
+    using ann = await client(world, "ann");
+    using eve = await client(world, "ann", "other");
+    for (const [one, id] of [[ann, "ours"], [eve, "theirs"]] as const) {
+      await ask(one, { op: "sub", room: "hall" });
+      await publish(one, "hall", id);
+    }
+    const token = await bus.tokenFor({ role: "admin", tenant: "other" });
+    const other = new AdminClient(bus.admin_url, token);
+    const path = "/v1/why?user=ann&message_id=";
+    assert.deepEqual((await other.read(`${path}ours`)).messages, []);
+    const { messages, connections } = await other.read(`${path}theirs`);
+    assert.deepEqual([messages.length, connections.length], [1, 1]);
+    assert.equal((await other.get(`${path}ours&tenant=default`)).status, 403);
+    assert.equal((await other.get("/v1/why?address=127.0.0.1")).status, 400);
+    assert.equal((await admin.get("/v1/why?address=127.0.0.1")).status, 200);
+    for (
+      const query of ["", "room=a", "user=a&connection=b", "trace=x", "offset=1", "user=a&user=b"]
+    ) {
+      assert.equal((await admin.get(`/v1/why?${query}`)).status, 400, query);
+    }
+    const user = new AdminClient(bus.admin_url, bus.token);
+    assert.equal((await user.get("/v1/why?user=a")).status, 403);
+  });
+});
