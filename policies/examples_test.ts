@@ -4,11 +4,13 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { meterPolicy } from "../shield/policy/abi/abi_check.ts";
 import { decodePolicy } from "../wasm/metering/meter.ts";
 import { BAD_WORDS } from "./testing/word_cases.ts";
 import { readPolicy, startExample } from "./testing/guest_host.ts";
 
 const EXAMPLES = [...BAD_WORDS, "block_header", "content_size", "json_redaction", "rate_limit"];
+const EXAMPLES_V2 = ["json_masking", "mask_digits"];
 const JSON_TYPE = { "x-arqon-content-type": "application/json" };
 
 Deno.test("every built example is a policy without a start section and with one hook", async () => {
@@ -178,4 +180,70 @@ Deno.test("content_size refuses what is larger than its content type may be", as
     assert.equal(code, 413, type);
     assert.equal(reason, `${limit + 1} bytes; at most ${limit} here`);
   }
+});
+
+Deno.test("the examples of version 2 are policies of it, with one hook", async () => {
+  for (const name of EXAMPLES_V2) {
+    const metered = meterPolicy(await readPolicy(name), { memory_limit_pages: 64 });
+    assert.deepEqual([metered.abi, metered.renewal?.by], [2, "restore"], name);
+    assert.deepEqual(metered.hooks, ["on_message"], name);
+  }
+});
+
+Deno.test("json_masking masks every value of a secret, at any depth, and nothing else", async () => {
+  const policy = await startExample("json_masking");
+  const judge = (payload: string) => {
+    const ran = policy({ headers: JSON_TYPE, payload });
+    assert.deepEqual([ran.allowed, ran.detail], [true, ""], payload);
+    return ran.payload === undefined ? undefined : new TextDecoder().decode(ran.payload);
+  };
+  const masked: Readonly<Record<string, string>> = {
+    '{"password":"hunter2"}': '{"password":"***"}',
+    '{ "Pass\\u0077ord" : "x" , "a":1 }': '{ "Pass\\u0077ord" : "***" , "a":1 }',
+    '{"user":{"card_number":4111111111111111,"name":"é"}}':
+      '{"user":{"card_number":"***","name":"é"}}',
+    '[{"ssn":null},{"ssn":[1,{"a":true}],"b":2}]':
+      '[{"ssn":"***"},{"ssn":["***",{"a":"***"}],"b":2}]',
+    '{"cvv":{"x":{"y":""}},"z":"password"}': '{"cvv":{"x":{"y":"***"}},"z":"password"}',
+  };
+  for (const [payload, wanted] of Object.entries(masked)) {
+    assert.equal(judge(payload), wanted);
+    JSON.parse(wanted);
+  }
+  for (const payload of ['{"text":"my password"}', "[1,2]", '"ssn"', '{"ssn":[]}']) {
+    assert.equal(judge(payload), undefined, payload);
+  }
+  assert.equal(policy({ headers: JSON_TYPE, payload: '{"ssn":1' }).code, 400);
+  const plain = policy({ headers: { "x-arqon-content-type": "text/plain" }, payload: '{"ssn":1}' });
+  assert.deepEqual([plain.allowed, plain.payload], [true, undefined]);
+});
+
+Deno.test("json_masking leaves no character of a secret's values, whatever they are", async () => {
+  const policy = await startExample("json_masking");
+  const parse = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode(bytes));
+  fc.assert(fc.property(fc.jsonValue({ maxDepth: 4 }), fc.jsonValue(), (secret, open) => {
+    const payload = JSON.stringify({ open, iban: secret });
+    const sent = policy({ headers: JSON_TYPE, payload }).payload;
+    const hidden = (value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map(hidden);
+      if (value === null || typeof value !== "object") return "***";
+      return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, hidden(one)]));
+    };
+    const got = sent === undefined ? JSON.parse(payload) : parse(sent);
+    assert.deepEqual(got.iban, hidden(JSON.parse(JSON.stringify(secret))));
+  }));
+});
+
+Deno.test("mask_digits masks digits, and a message without them stays unmarked", async () => {
+  const policy = await startExample("mask_digits");
+  fc.assert(fc.property(fc.string(), (text) => {
+    const { payload, detail } = policy({ payload: text });
+    assert.equal(detail, "");
+    const wanted = text.replaceAll(/[0-9]/g, "*");
+    const got = payload === undefined ? undefined : new TextDecoder().decode(payload);
+    assert.equal(got, wanted === text ? undefined : wanted);
+  }));
+  const large = "7".repeat(100_000);
+  const { payload } = policy({ payload: large });
+  assert.equal(new TextDecoder().decode(payload), "*".repeat(100_000));
 });

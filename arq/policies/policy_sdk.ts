@@ -9,6 +9,7 @@ import guest from "../../policies/sdk/guest.ts" with { type: "text" };
 import json from "../../policies/sdk/json.ts" with { type: "text" };
 import log from "../../policies/sdk/log.ts" with { type: "text" };
 import mod from "../../policies/sdk/mod.ts" with { type: "text" };
+import replacing from "../../policies/sdk/replacing.ts" with { type: "text" };
 import request from "../../policies/sdk/request.ts" with { type: "text" };
 import v2 from "../../policies/sdk/v2.ts" with { type: "text" };
 import words from "../../policies/sdk/words.ts" with { type: "text" };
@@ -22,6 +23,7 @@ export const POLICY_SDK: Readonly<Record<string, string>> = {
   "json.ts": json,
   "log.ts": log,
   "mod.ts": mod,
+  "replacing.ts": replacing,
   "request.ts": request,
   "v2.ts": v2,
   "words.ts": words,

@@ -23,6 +23,9 @@ export declare function host_add_header(
   val_len: usize,
 ): void;
 
+/** Puts bytes in place of the payload, if the message passes. */
+export declare function host_set_payload(ptr: usize, len: usize): void;
+
 /** Writes one line to the Shield's log: 0 debug, 1 info, 2 warn, 3 error. */
 export declare function host_log(level: i32, msg_ptr: usize, msg_len: usize): void;
 

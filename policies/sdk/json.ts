@@ -33,8 +33,8 @@ export class JsonReader {
 
   private at: i32 = 0;
   /** Where the value starts and ends, for strings and numbers. */
-  private start: i32 = 0;
-  private end: i32 = 0;
+  private from: i32 = 0;
+  private to: i32 = 0;
   private depth: i32 = 0;
   private inObject: StaticArray<bool> = new StaticArray<bool>(DEPTH);
   private done: bool = false;
@@ -43,8 +43,24 @@ export class JsonReader {
 
   /** A string's characters, or a number as it is written; "" for the others. */
   get text(): string {
-    if (this.kind == JsonKind.String) return this.unquote(this.start, this.end);
-    return this.kind == JsonKind.Number ? this.slice(this.start, this.end) : "";
+    if (this.kind == JsonKind.String) return this.unquote(this.from, this.to);
+    return this.kind == JsonKind.Number ? this.slice(this.from, this.to) : "";
+  }
+
+  /** Where a value that is no container begins in the bytes. */
+  get begin(): i32 {
+    return this.from;
+  }
+
+  /** Where a value that is no container ends in the bytes. */
+  get end(): i32 {
+    return this.at;
+  }
+
+  /** How many containers the value is in. */
+  get level(): i32 {
+    const opened = this.kind == JsonKind.Array || this.kind == JsonKind.Object;
+    return opened ? this.depth - 1 : this.depth;
   }
 
   /** Goes to the next value; false at the end and when the text is broken. */
@@ -91,12 +107,12 @@ export class JsonReader {
   private value(name: string): bool {
     this.name = name;
     const byte = this.peek();
-    this.start = this.at;
+    this.from = this.at;
     if (byte == 0x7B || byte == 0x5B) return this.open(byte == 0x7B);
     if (byte == 0x22) {
       this.kind = JsonKind.String;
       if (!this.string()) return this.fail();
-      this.end = this.at;
+      this.to = this.at;
       return true;
     }
     if (byte == 0x2D || (byte >= 0x30 && byte <= 0x39)) return this.number();
@@ -138,7 +154,7 @@ export class JsonReader {
       if (!this.digits()) return this.fail();
     }
     this.kind = JsonKind.Number;
-    this.end = this.at;
+    this.to = this.at;
     return true;
   }
 

@@ -1,8 +1,9 @@
 // `@arqon/policy/v2`: what a policy of version 2 of the ABI imports. Every call of it begins with the state
 // that its top-level statements made: what a call writes to a variable is gone in the next one. The ABI
 // below it is in ../ABI_V2.md.
-export { allow, onConnect, onMessage, onSubscribe, reject, Verdict } from "./guest.ts";
-export { Message, Request } from "./request.ts";
+export { allow, onConnect, onSubscribe, reject, Verdict } from "./guest.ts";
+export { Message, onMessage } from "./replacing.ts";
+export { Request } from "./request.ts";
 export { debug, error, info, warn } from "./log.ts";
 export { fold, WordList } from "./words.ts";
 export { JsonKind, JsonReader } from "./json.ts";
