@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { meterPolicy } from "../shield/policy/abi/abi_check.ts";
 import { decodePolicy } from "../wasm/metering/meter.ts";
 import { BAD_WORDS } from "./testing/word_cases.ts";
-import { readPolicy, startExample } from "./testing/guest_host.ts";
+import { type Policy, readPolicy, startExample, startPolicy } from "./testing/guest_host.ts";
 
 const EXAMPLES = [...BAD_WORDS, "block_header", "content_size", "json_redaction", "rate_limit"];
 const EXAMPLES_V2 = ["json_masking", "mask_digits"];
@@ -19,10 +19,13 @@ Deno.test("every built example is a policy without a start section and with one 
     assert.ok(bytes.length < 65_536, `${name}: ${bytes.length} bytes`);
     const module = decodePolicy(bytes);
     assert.equal(module.start, undefined, name);
-    assert.ok(module.imports.every((entry) => entry.module === "arqon_host_v1"), name);
+    const host = name === "rate_limit" ? "arqon_host_v2" : "arqon_host_v1";
+    assert.ok(module.imports.every((entry) => entry.module === host), name);
     const functions = module.exports.filter(({ kind }) => kind === "function");
     const hook = name === "block_header" ? "arqon_on_connect" : "arqon_on_message";
-    assert.deepEqual(functions.map((entry) => entry.name).sort(), ["arqon_alloc", hook], name);
+    const of_v2 = name === "rate_limit" ? ["arqon_init", "arqon_state_keys"] : [];
+    const names = ["arqon_alloc", hook, ...of_v2].sort();
+    assert.deepEqual(functions.map((entry) => entry.name).sort(), names, name);
   }
 });
 
@@ -127,8 +130,8 @@ Deno.test("json_redaction refuses text that is nested deeper than it can follow"
   assert.equal(policy({ headers: JSON_TYPE, payload: nested(129) }).code, 400);
 });
 
-Deno.test("rate_limit lets 20 messages of a user pass in 10 seconds, and more when they are over", async () => {
-  const policy = await startExample("rate_limit");
+/** Lets 20 messages of a user pass in 10 seconds, and more when they are over. */
+function limits(policy: Policy): void {
   const send = (user: string, now_ms: number) =>
     policy({ headers: { "x-arqon-user": user, "x-arqon-now-ms": String(now_ms) } }).code;
   const start_ms = 1_700_000_000_000;
@@ -141,6 +144,17 @@ Deno.test("rate_limit lets 20 messages of a user pass in 10 seconds, and more wh
   assert.equal(send("ann", later_ms), 429);
   assert.equal(send("ann", start_ms), 429, "a clock that goes back gives nothing");
   assert.equal(send("ann", start_ms + 60_000), 0, "after a long time");
+}
+
+Deno.test("rate_limit lets 20 messages of a user pass in 10 seconds, and more when they are over", async () => {
+  limits(await startExample("rate_limit"));
+});
+
+Deno.test("the rate_limit of version 1, as it was built before there was another, does the same", async () => {
+  const bytes = await Deno.readFile(new URL("testing/rate_limit_v1.wasm", import.meta.url));
+  const imports = decodePolicy(bytes).imports.map((entry) => entry.module);
+  assert.deepEqual([...new Set(imports)], ["arqon_host_v1"]);
+  limits(startPolicy(bytes));
 });
 
 Deno.test("rate_limit counts ten thousand users without running out of memory or fuel", async () => {

@@ -56,12 +56,17 @@ export function checkText(answer: CheckAnswer): string {
   const compiled: [string, string][] = answer.compile_ms === undefined
     ? []
     : [["trial compilation", `both compilers in ${count(answer.compile_ms)} ms`]];
+  const state = (answer.state ?? []).map(({ key, ttl_seconds, value_bytes }): [string, string] => [
+    "state",
+    `${key}: ${count(value_bytes)} bytes for ${count(ttl_seconds)} s`,
+  ]);
   const known = facts === undefined ? [] : factRows(facts, answer.memory_limit_pages);
   const body = rows([
     ...refused,
     ["size", `${bounded(answer.size_bytes)} bytes`],
     ...metered,
     ...known,
+    ...state,
     ...compiled,
     ["sha256", answer.sha256],
   ]);

@@ -11,6 +11,7 @@ import log from "../../policies/sdk/log.ts" with { type: "text" };
 import mod from "../../policies/sdk/mod.ts" with { type: "text" };
 import replacing from "../../policies/sdk/replacing.ts" with { type: "text" };
 import request from "../../policies/sdk/request.ts" with { type: "text" };
+import state from "../../policies/sdk/state.ts" with { type: "text" };
 import v2 from "../../policies/sdk/v2.ts" with { type: "text" };
 import words from "../../policies/sdk/words.ts" with { type: "text" };
 
@@ -25,6 +26,7 @@ export const POLICY_SDK: Readonly<Record<string, string>> = {
   "mod.ts": mod,
   "replacing.ts": replacing,
   "request.ts": request,
+  "state.ts": state,
   "v2.ts": v2,
   "words.ts": words,
 };

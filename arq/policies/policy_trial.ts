@@ -2,7 +2,7 @@
  * Runs one policy on made-up operations without a bus. The Overseer's own code makes the request, runs the
  * metered module with the host's own functions, and says what a client would be told. No pool is around it:
  * no worker, queue, breaker or fuel for each second. As on a bus, the policy keeps its state from one
- * operation to the next, and a fault makes a new instance.
+ * operation to the next, a policy of version 1 in its memory until a fault makes a new instance.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -15,16 +15,27 @@ import type {
   PolicyBinding,
   PolicyFault,
 } from "../../shield/policy/abi/policy.ts";
+import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
+import { stateKeysText } from "../../shield/policy/abi/state_keys.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
-import { requestInPlace } from "../../shield/policy/ring/ring_message.ts";
-import type { ChainOutcome, WorkerReply } from "../../shield/policy/ring/ring_message.ts";
-import { runChain } from "../../shield/policy/worker/worker_chain.ts";
+import type {
+  ChainEntry,
+  ChainOutcome,
+  WorkerReply,
+} from "../../shield/policy/ring/ring_message.ts";
+import { chainState } from "../../shield/policy/state/chain_state.ts";
+import { parseStateKeys } from "../../shield/policy/state/declaration.ts";
+import { keepWritten } from "../../shield/policy/state/key_holds.ts";
+import { StateStore } from "../../shield/policy/state/state_store.ts";
+import { createInPlace } from "../../shield/policy/worker/chain_in_place.ts";
 import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
 
 /** The module of a trial, its limits and its clocks. */
 export interface TrialOptions {
   /** The metered module, compiled. */
   readonly module: WebAssembly.Module;
+  /** How each call begins with the state after initialisation; absent: the policy keeps its memory. */
+  readonly renewal?: GuestModule["renewal"];
   readonly fuel_limit: number;
   readonly config: Pick<Config, "policy" | "limits">;
   readonly tenant_id: string;
@@ -90,21 +101,33 @@ function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
   return { outcomes: [ran], added_headers: [], logs: [] };
 }
 
+/** A trial has no room to lack. */
+const ROOMY = { tenant_entries: 1e6, tenant_bytes: 1e9, entries: 1e6, bytes: 1e9 };
 const NO_REPLY: WorkerReply = { outcomes: [], added_headers: [], logs: [] };
 
 /** Makes the function that runs requests on one instance. */
 function createRunner(options: TrialOptions): (request: EvaluateRequest) => WorkerReply {
   const instances = createInstances(1);
-  instances.load(MODULE, { compiled: options.module, instance_units: 0 });
+  const slots = parseStateKeys(stateKeysText(options.module));
+  const value_bytes = slots.map((slot) => slot.value_bytes);
+  const { module: compiled, renewal } = options;
+  instances.load(MODULE, { compiled, instance_units: 0, renewal, value_bytes });
   const { fuel_limit, monotonic_ms: now } = options;
   // Only this policy runs, so its own limit is the only one. Making its instance is no part of a call.
   const runner = { instances, fuel_limit, chain_fuel_limit: Infinity, now, onProgress() {} };
-  const chain = [ENTRY];
+  const store = new StateStore(ROOMY);
+  const runInPlace = createInPlace(runner, store);
   const limit_bytes = options.config.policy.payload_bytes;
   return (request) => {
     const { payload } = request;
     if (payload.length > limit_bytes) return tooLarge(payload.length, limit_bytes);
-    return runChain(runner, requestInPlace(request, chain));
+    const state = chainState(request, () => slots);
+    const [binding] = request.chain;
+    const refs = binding && state?.slots.get(binding);
+    const chain: ChainEntry[] = [refs === undefined ? ENTRY : { ...ENTRY, slots: refs }];
+    const reply = runInPlace(request, chain);
+    if (reply.written !== undefined) keepWritten({ store, now }, chain, reply.written);
+    return reply;
   };
 }
 

@@ -36,6 +36,7 @@ type Module = InstanceType<typeof binaryenModule.Module>;
 const ENTRY = "arqon_entry.ts";
 const PACKAGE = /^node_modules\/@arqon\/policy(?:\.ts|\/index\.ts)$/;
 const PACKAGE_V2 = /^node_modules\/@arqon\/policy\/v2\.ts$/;
+const IMPORTS_V2 = /\bfrom\s*["'](?:@arqon\/policy|(?:\.{1,2}\/)+sdk)\/v2(?:\.ts)?["']/;
 const HOST = "sdk/arqon_host_v1.ts";
 const HOST_V2 = 'export * from "./arqon_host_v2";\n';
 
@@ -58,10 +59,11 @@ const OPTIONS = [
   "--noColors",
 ];
 
-function entryText(policy: string): string {
+function entryText(policy: string, abi: 1 | 2): string {
   const hooks = Object.values(REGISTERS).join(", ");
   return `import "./policy/${policy}";\n` +
-    `export { arqon_alloc, arqon_init, ${hooks} } from "./sdk/guest";\n`;
+    `export { arqon_alloc, arqon_init, ${hooks} } from "./sdk/guest";\n` +
+    (abi === 1 ? "" : `export { arqon_state_keys } from "./sdk/state";\n`);
 }
 
 /** The compiler adds ".ts" to every path that it re-exports from; ours say it already. */
@@ -73,6 +75,7 @@ function withoutExtensions(text: string | undefined): string | undefined {
 function finish(module: Module, abi: 1 | 2): void {
   module.removeExport("arqon_start");
   if (abi === 1) module.removeExport("arqon_init");
+  else if (module.getFunction("sdk/state/state") === 0) module.removeExport("arqon_state_keys");
   if (module.getFunction("~start") !== 0) {
     const none = binaryen.none;
     module.removeFunction("sdk/guest/runTopLevel");
@@ -87,8 +90,9 @@ function finish(module: Module, abi: 1 | 2): void {
 class Files {
   readonly #sources: PolicySources;
   abi: 1 | 2;
-  /** Whether the host's functions were read for the other version. */
+  /** Whether the entry or the host's functions were read for the other version. */
   is_mixed = false;
+  #entry: 1 | 2 | undefined;
   #host: 1 | 2 | undefined;
 
   constructor(sources: PolicySources, abi: 1 | 2) {
@@ -97,15 +101,23 @@ class Files {
   }
 
   async read(name: string): Promise<string | null> {
-    if (name === ENTRY) return entryText(this.#sources.entry);
+    if (name === ENTRY) return await this.#readEntry();
     if (PACKAGE.test(name)) return 'export * from "../../../sdk/mod";\n';
     if (PACKAGE_V2.test(name)) return 'export * from "../../../sdk/v2";\n';
     if (!/^(policy|sdk)\//.test(name) || name.split("/").includes("..")) return null;
     if (name === "sdk/v2.ts") this.abi = 2;
     if (name === HOST) this.#host = this.abi;
-    this.is_mixed = this.#host === 1 && this.abi === 2;
+    this.is_mixed = this.abi === 2 && (this.#entry === 1 || this.#host === 1);
     if (name === HOST && this.abi === 2) return HOST_V2;
     return withoutExtensions(await this.#sources.readFile(name)) ?? null;
+  }
+
+  /** Mostly the policy's own file says which version it is for; otherwise all is read once more. */
+  async #readEntry(): Promise<string> {
+    const { entry, readFile } = this.#sources;
+    if (IMPORTS_V2.test(await readFile(`policy/${entry}`) ?? "")) this.abi = 2;
+    this.#entry = this.abi;
+    return entryText(entry, this.abi);
   }
 }
 
@@ -117,7 +129,7 @@ export async function compilePolicy(sources: PolicySources): Promise<Uint8Array<
   const compiled = await compileFiles(sources.entry, files).catch((error) => {
     if (!files.is_mixed) throw error;
   });
-  // The host's functions may have been read before the file that imports `v2.ts`.
+  // Some files may have been read before the one that imports `v2.ts`.
   if (compiled !== undefined && !files.is_mixed) return compiled;
   return await compileFiles(sources.entry, new Files(sources, 2));
 }

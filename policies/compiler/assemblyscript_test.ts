@@ -190,3 +190,38 @@ Deno.test("a policy reads no file outside of its folder", async () => {
     /not found/,
   );
 });
+
+Deno.test("state that is declared at the top level lives from call to call, by its key", async () => {
+  const policy = startPolicy(
+    await compile(`
+      import { allow, onMessage, reject, state } from "@arqon/policy/v2";
+      const seen = state("{header.\\"x\\"}/{room}/{user}", 60, 4);
+      const other = state("{tenant}", 60, 8);
+      onMessage((m) => {
+        const before = seen.get();
+        if (before === null) {
+          const value = new Uint8Array(4);
+          value[0] = 1;
+          seen.set(value);
+          return allow();
+        }
+        before[0]++;
+        seen.set(before);
+        if (before[0] == 3) seen.delete();
+        if (other.get() !== null) return reject("never written");
+        return reject("", 400 + before[0]);
+      });
+    `),
+  );
+  const send = (user: string) => policy({ headers: { "x-arqon-user": user } }).code;
+  assert.deepEqual([1, 2, 3, 4, 5].map(() => send("ann")), [0, 402, 403, 0, 402]);
+  assert.equal(send("bob"), 0);
+});
+
+Deno.test("a policy of version 2 without state declares none", async () => {
+  const bytes = await compile(
+    'import { allow, onMessage } from "@arqon/policy/v2";\nonMessage((_m) => allow());\n',
+  );
+  const names = WebAssembly.Module.exports(new WebAssembly.Module(bytes)).map(({ name }) => name);
+  assert.ok(!names.includes("arqon_state_keys"), names.join());
+});

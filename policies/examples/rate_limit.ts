@@ -1,43 +1,45 @@
-// Refuses a user's messages beyond 20 in 10 seconds, with 429. It counts in two windows, and the
-// older one counts as much as it still overlaps with the last 10 seconds.
+// Refuses a user's messages beyond 20 in 10 seconds, with 429, whichever connections they come by. It
+// counts in two windows, and the older one counts as much as it still overlaps with the last 10 seconds.
 //
-// The clock is the Shield's (`x-arqon-now-ms`). The counts live in this instance: each worker of
-// each Shield has its own, so a user with several connections may get several times as much, and a
-// policy that is loaded anew starts at zero.
-import { allow, Message, onMessage, reject, Verdict } from "../sdk/mod.ts";
+// The clock is the Shield's (`x-arqon-now-ms`). The counts are keyed state of one Shield: a user with
+// connections at several Shields gets as much at each, and a Shield that starts begins at zero.
+import { allow, Message, onMessage, reject, state, Verdict } from "../sdk/v2.ts";
 
 const WINDOW_MS: i64 = 10_000;
 const LIMIT: f64 = 20;
-/** Users that are counted in a window; at one more, the window starts over. */
-const USERS: i32 = 4_096;
 
-let window: i64 = 0;
-let current = new Map<string, i32>();
-let previous = new Map<string, i32>();
+/** Where the parts of a value stand: the window, its count, and the count of the one before. */
+const WINDOW: i32 = 0;
+const CURRENT: i32 = 8;
+const PREVIOUS: i32 = 12;
+const VALUE_BYTES: i32 = 16;
 
-function countOf(counts: Map<string, i32>, user: string): i32 {
-  return counts.has(user) ? counts.get(user) : 0;
-}
-
-/** Goes to the window of `nowMs`; a clock that goes back stays in the window that it was in. */
-function turnTo(nowMs: i64): void {
-  const next = nowMs / WINDOW_MS;
-  if (next <= window) return;
-  previous = next == window + 1 ? current : new Map<string, i32>();
-  current = new Map<string, i32>();
-  window = next;
-}
+/** A count is of interest for two windows after the last message. */
+const counts = state("{user}", 20, VALUE_BYTES);
 
 function judge(m: Message): Verdict {
   const nowMs = m.nowMs;
   if (nowMs == 0) return reject("the Shield gives no time", 503);
-  turnTo(nowMs);
-  const user = m.user;
+  const kept = counts.get();
+  const value = kept === null ? new Uint8Array(VALUE_BYTES) : kept;
+  const at = value.dataStart;
+  // A clock that goes back stays in the window that it was in.
+  const before = load<i64>(at + WINDOW);
+  const window = max<i64>(before, nowMs / WINDOW_MS);
+  const counted = load<i32>(at + CURRENT);
+  const current = window == before ? counted : 0;
+  const previous = window == before
+    ? load<i32>(at + PREVIOUS)
+    : window == before + 1
+    ? counted
+    : 0;
   const gone = min<f64>(1, max<f64>(0, <f64> (nowMs - window * WINDOW_MS) / <f64> WINDOW_MS));
-  const used = <f64> countOf(previous, user) * (1 - gone) + <f64> countOf(current, user);
+  const used = <f64> previous * (1 - gone) + <f64> current;
   if (used >= LIMIT) return reject("at most 20 messages in 10 seconds", 429);
-  if (current.size >= USERS && !current.has(user)) current.clear();
-  current.set(user, countOf(current, user) + 1);
+  store<i64>(at + WINDOW, window);
+  store<i32>(at + CURRENT, current + 1);
+  store<i32>(at + PREVIOUS, previous);
+  counts.set(value);
   return allow();
 }
 

@@ -31,3 +31,12 @@ export declare function host_log(level: i32, msg_ptr: usize, msg_len: usize): vo
 
 /** Refuses what is asked, and never returns. */
 export declare function host_reject(code: i32, reason_ptr: usize, reason_len: usize): void;
+
+/** Pointer to a `u32` length and the value of a slot of the policy's state, or 0. */
+export declare function host_state_get(slot: i32): usize;
+
+/** Keeps a value in a slot, if the call comes to a verdict. */
+export declare function host_state_set(slot: i32, ptr: usize, len: usize): void;
+
+/** Forgets the value of a slot, if the call comes to a verdict. */
+export declare function host_state_delete(slot: i32): void;

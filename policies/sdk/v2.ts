@@ -7,3 +7,4 @@ export { Request } from "./request.ts";
 export { debug, error, info, warn } from "./log.ts";
 export { fold, WordList } from "./words.ts";
 export { JsonKind, JsonReader } from "./json.ts";
+export { State, state } from "./state.ts";

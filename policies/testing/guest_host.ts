@@ -5,6 +5,8 @@
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
 import type { Hook } from "../../shield/policy/abi/policy.ts";
+import { stateKeysText } from "../../shield/policy/abi/state_keys.ts";
+import { filledKey, parseStateKeys } from "../../shield/policy/state/declaration.ts";
 
 const BUILD = new URL("../build/", import.meta.url);
 /** The default `[platform.overseer] memory_limit_pages`. */
@@ -34,16 +36,39 @@ export async function readPolicy(name: string): Promise<Uint8Array<ArrayBuffer>>
 /** Checks and meters a module and makes an instance; throws what the Shield says about a bad one. */
 export function startPolicy(bytes: Uint8Array): Policy {
   const metered = meterPolicy(bytes, { memory_limit_pages: MEMORY_LIMIT_PAGES });
-  const guest = instantiateGuest({
-    compiled: new WebAssembly.Module(metered.bytes),
-    renewal: metered.renewal,
-  });
-  return ({ hook = "on_message", headers = {}, claims = {}, payload = "", fuel = FUEL_LIMIT }) =>
-    guest.call(hook, {
+  const compiled = new WebAssembly.Module(metered.bytes);
+  const guest = instantiateGuest({ compiled, renewal: metered.renewal });
+  const kept = keptState(compiled);
+  return (asked) => {
+    const { hook = "on_message", headers = {}, claims = {}, payload = "" } = asked;
+    const { state, keep } = kept(asked);
+    const outcome = guest.call(hook, {
       header: (name) => Object.hasOwn(headers, name) ? headers[name] : undefined,
       claim: (name) => Object.hasOwn(claims, name) ? claims[name] : undefined,
       payload: typeof payload === "string" ? new TextEncoder().encode(payload) : payload,
-    }, fuel);
+      state,
+    }, asked.fuel ?? FUEL_LIMIT);
+    keep(outcome);
+    return outcome;
+  };
+}
+
+/** The state of a module, which is never too much and never too old. */
+function keptState(compiled: WebAssembly.Module) {
+  const slots = parseStateKeys(stateKeysText(compiled));
+  const value_bytes = slots.map((slot) => slot.value_bytes);
+  const values = new Map<string, Uint8Array | null>();
+  return ({ headers = {}, claims = {} }: Asked) => {
+    const facts = { headers: Object.entries(headers), claims };
+    const source = { tenant_id: "acme", connection_id: "c1", facts };
+    const keys = slots.map((slot, at) => `${at} ${filledKey(slot, source)}`);
+    return {
+      state: { value_bytes, value: (slot: number) => values.get(keys[slot]!) ?? null },
+      keep({ written }: GuestOutcome) {
+        for (const [slot, value] of written ?? []) values.set(keys[slot]!, value);
+      },
+    };
+  };
 }
 
 /** Starts a committed example. */

@@ -15,6 +15,7 @@ import {
 } from "../../../wasm/metering/meter_limits.ts";
 import type { Hook } from "../../../shield/policy/abi/policy.ts";
 import { HOOKS } from "../../../shield/policy/abi/policy.ts";
+import { parseStateKeys, type StateSlot } from "../../../shield/policy/state/declaration.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
 import type { WasmModule } from "../../../wasm/module/module.ts";
@@ -79,6 +80,19 @@ export interface CheckAnswer {
   readonly metered_bytes?: number;
   /** Time of the trial compilation with both compilers. */
   readonly compile_ms?: number;
+  /** The keys under which it keeps state; absent when it keeps none. */
+  readonly state?: readonly StateKeyFacts[];
+}
+
+/** One slot of state, as the module declares it. */
+interface StateKeyFacts {
+  readonly key: string;
+  readonly ttl_seconds: number;
+  readonly value_bytes: number;
+}
+
+function stateFacts({ key, ttl_ms, value_bytes }: StateSlot): StateKeyFacts {
+  return { key, ttl_seconds: ttl_ms / 1_000, value_bytes };
 }
 
 function factsOf(module: WasmModule): ModuleFacts {
@@ -145,10 +159,12 @@ async function check(
   try {
     const metered = meterPolicy(bytes, { memory_limit_pages });
     const began_ms = io.monotonic_ms();
-    await createCompiler().compile(about.sha256, metered.bytes);
+    const { state_keys } = await createCompiler().compile(about.sha256, metered.bytes);
+    const slots = parseStateKeys(state_keys).map(stateFacts);
+    const state = slots.length === 0 ? {} : { state: slots };
     const compile_ms = Math.round(io.monotonic_ms() - began_ms);
     const metered_bytes = metered.bytes.length;
-    return { ...about, accepted: true, ...known, metered_bytes, compile_ms };
+    return { ...about, accepted: true, ...known, metered_bytes, compile_ms, ...state };
   } catch (error) {
     io.signal.throwIfAborted();
     if (!(error instanceof PolicyModuleError)) throw error;

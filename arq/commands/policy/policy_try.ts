@@ -208,6 +208,7 @@ export async function policyTry(io: Io, file: string, flags: TryFlags): Promise<
   const prepared = await prepare(io, flags, config.limits);
   const trial = createTrial({
     module: await WebAssembly.compile(metered.bytes),
+    renewal: metered.renewal,
     fuel_limit: limits.fuel_limit,
     config,
     tenant_id: flags.tenant,

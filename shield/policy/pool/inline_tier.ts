@@ -7,11 +7,10 @@
 import type { Config } from "../../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import { type ChainEntry, requestInPlace, type WorkerReply } from "../ring/ring_message.ts";
+import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
-import { type ChainRunner, runChain } from "../worker/worker_chain.ts";
-import { type HeldValues, takeTold } from "../state/held_values.ts";
-import { type ChainValues, keepWritten } from "../state/key_holds.ts";
+import { createInPlace } from "../worker/chain_in_place.ts";
+import { keepWritten } from "../state/key_holds.ts";
 import { createInstances, type Instances } from "../worker/worker_instances.ts";
 import { entryOf } from "./chain_gate.ts";
 import type { Modules } from "./pool_modules.ts";
@@ -139,17 +138,6 @@ function prepare(
   }
 }
 
-/** The values of the chain's slots; this thread has their keys while it runs. */
-function valuesOf(
-  { keyed: { store }, now }: InlineOptions,
-  chain: readonly ChainEntry[],
-): ChainValues | undefined {
-  if (chain.every(({ slots }) => slots === undefined)) return undefined;
-  const refs = chain.flatMap(({ slots }) => slots ?? []);
-  const values = refs.map((ref, hold) => ({ hold, value: store.get(ref, now()) ?? null }));
-  return { values, ended: [] };
-}
-
 /**
  * The chain of a request, with the places of its values; undefined when some of it must not run here now.
  */
@@ -173,18 +161,11 @@ function chainOf(
 function createInlineTier(options: InlineOptions): InlineTier {
   const { fuel, keyed, now, charge } = options;
   const instances = createInstances(INSTANCES, INSTANCE_FUEL);
-  const held: HeldValues = new Map();
   const accounts = createAccounts();
   const kept = { store: keyed.store, now };
   const proven = new Set<number>();
-  const runner: ChainRunner = {
-    instances,
-    fuel_limit: fuel,
-    chain_fuel_limit: fuel,
-    now,
-    onProgress: () => {},
-    held,
-  };
+  const limits = { fuel_limit: fuel, chain_fuel_limit: fuel, now, onProgress: () => {} };
+  const runInPlace = createInPlace({ instances, ...limits }, keyed.store);
 
   /** Forgets that the chain has run here, but for its price. */
   function undo(tenant_id: string, chain: readonly ChainEntry[], units: number): void {
@@ -205,11 +186,7 @@ function createInlineTier(options: InlineOptions): InlineTier {
         accounts.of(tenant_id).rest = REST;
       });
       if (made === undefined) return undefined;
-      const values = valuesOf(options, chain);
-      const in_place = requestInPlace(request, chain, values);
-      if (in_place.told !== undefined) takeTold(held, in_place.told);
-      const reply = runChain(runner, in_place);
-      held.clear();
+      const reply = runInPlace(request, chain);
       if (reply.outcomes.every(({ fault }) => fault === undefined)) {
         if (reply.written !== undefined) keepWritten(kept, chain, reply.written);
         return { chain, reply: withInstances(reply, made) };

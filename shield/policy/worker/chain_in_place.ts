@@ -1,0 +1,38 @@
+/**
+ * Runs a chain where it was asked, on the thread that has the store of keyed state. What it wrote is in its
+ * reply; whether that is kept is the caller's business (`keepWritten`).
+ */
+import type { EvaluateRequest } from "../abi/policy.ts";
+import { type ChainEntry, requestInPlace, type WorkerReply } from "../ring/ring_message.ts";
+import { type HeldValues, takeTold } from "../state/held_values.ts";
+import type { ChainValues } from "../state/key_holds.ts";
+import type { StateStore } from "../state/state_store.ts";
+import { type ChainRunner, runChain } from "./worker_chain.ts";
+
+/** The values of the chain's slots, which nobody else uses while it runs; undefined when it has none. */
+function valuesOf(
+  store: StateStore,
+  chain: readonly ChainEntry[],
+  now_ms: number,
+): ChainValues | undefined {
+  if (chain.every(({ slots }) => slots === undefined)) return undefined;
+  const refs = chain.flatMap(({ slots }) => slots ?? []);
+  const values = refs.map((ref, hold) => ({ hold, value: store.get(ref, now_ms) ?? null }));
+  return { values, ended: [] };
+}
+
+/** Makes the function that runs chains with their values from the store. It never throws. */
+export function createInPlace(
+  limits: Omit<ChainRunner, "held">,
+  store: StateStore,
+): (request: EvaluateRequest, chain: readonly ChainEntry[]) => WorkerReply {
+  const held: HeldValues = new Map();
+  const runner = { ...limits, held };
+  return (request, chain) => {
+    const in_place = requestInPlace(request, chain, valuesOf(store, chain, limits.now()));
+    if (in_place.told !== undefined) takeTold(held, in_place.told);
+    const reply = runChain(runner, in_place);
+    held.clear();
+    return reply;
+  };
+}
