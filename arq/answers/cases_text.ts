@@ -44,7 +44,7 @@ function caseText(report: CaseReport): string {
 export function casesText({ cases, same, flips, changed, unknown, reports }: CasesAnswer): string {
   const parts = [`${plural(cases, "case")}: ${same} as recorded`];
   if (flips > 0) parts.push(plural(flips, "flip"));
-  if (changed > 0) parts.push(`${changed} with other words`);
+  if (changed > 0) parts.push(`${changed} with other words or data`);
   if (unknown > 0) parts.push(`${unknown} unknown`);
   return `${reports.map(caseText).join("")}${parts.join(", ")}\n`;
 }

@@ -84,7 +84,7 @@ function candidateRows({ candidate }: ReplayAnswer): readonly Row[] {
     ["new module", `${count(repeated)} repeated`],
     ["  allow -> refuse", count(allow_to_refuse)],
     ["  refuse -> allow", count(refuse_to_allow)],
-    ["  other words", count(changed)],
+    ["  other words or data", count(changed)],
     ...warm,
     ...some("  faults", candidate.faults),
     ...some("  not known", candidate.unknown),
@@ -133,7 +133,7 @@ export function replayText(answer: ReplayAnswer): string {
     samplesText("different from what was recorded", recorded.samples, different),
     samplesText("allow -> refuse", samples.to_refused, candidate.allow_to_refuse),
     samplesText("refuse -> allow", samples.to_allowed, candidate.refuse_to_allow),
-    samplesText("other words", samples.changed, candidate.changed),
+    samplesText("other words or data", samples.changed, candidate.changed),
     module.is_stateful
       ? "The new module may keep memory from call to call (arqon_host_v1): a Shield's may differ.\n"
       : "",

@@ -15,6 +15,13 @@ import { redactedPayload, redactedRead, type RedactPath } from "./redaction.ts";
 
 const Count = z.int().min(0);
 
+/** `json` when writing the value anew gives the same bytes, else `text`, else `base64`. */
+const Payload = z.union([
+  z.strictObject({ json: z.unknown() }),
+  z.strictObject({ text: z.string() }),
+  z.strictObject({ base64: z.base64() }),
+]);
+
 /** A case. */
 const Case = z.strictObject({
   format: z.literal(1),
@@ -30,12 +37,7 @@ const Case = z.strictObject({
   user: z.string(),
   type: z.string(),
   content_type: z.string(),
-  /** `json` when writing the value anew gives the same bytes, else `text`, else `base64`. */
-  payload: z.union([
-    z.strictObject({ json: z.unknown() }),
-    z.strictObject({ text: z.string() }),
-    z.strictObject({ base64: z.base64() }),
-  ]),
+  payload: Payload,
   reads: z.array(Read),
   budget_units: Count,
   asking_bytes: Count,
@@ -47,6 +49,8 @@ const Case = z.strictObject({
     reason: z.string(),
     fault: z.string().nullable(),
     headers: z.array(z.tuple([z.string(), z.string()])),
+    /** What it put in the place of the payload; null: nothing. */
+    payload: Payload.nullable(),
     units: Count,
   }),
 });
@@ -93,6 +97,9 @@ export function caseOf(
   const reads = policy.reads.map((read) => redactedRead(read, redact));
   const changed = reads.some((read, at) => read.value !== policy.reads[at]?.value);
   const { allowed, code, reason, fault, added_headers: headers, units } = policy;
+  const replaced = policy.payload === null
+    ? null
+    : redactedPayload(readablePayload(Uint8Array.fromBase64(policy.payload)), redact);
   return {
     format: 1,
     id: record.id,
@@ -110,7 +117,7 @@ export function caseOf(
     budget_units: policy.budget_units,
     asking_bytes: policy.asking_bytes,
     is_redacted: changed || payload !== before,
-    verdict: { allowed, code, reason, fault, headers, units },
+    verdict: { allowed, code, reason, fault, headers, payload: replaced, units },
   };
 }
 
@@ -154,7 +161,7 @@ export function recordOf(one: Case, payload: Uint8Array): JournalRecord {
     reads: one.reads,
     writes: [],
     added_headers: verdict.headers,
-    payload: null,
+    payload: verdict.payload === null ? null : payloadBytes(verdict.payload).toBase64(),
     logs: [],
   };
   return {

@@ -38,6 +38,11 @@ function sameHeaders(one: PolicyRecord["added_headers"], other: GuestOutcome["ad
     one.every(([name, value], at) => name === other[at]?.[0] && value === other[at]?.[1]);
 }
 
+/** Whether both put the same payload in the place of the message's, or none. */
+function samePayload({ payload }: PolicyRecord, ran: GuestOutcome): boolean {
+  return payload === (ran.payload?.toBase64() ?? null);
+}
+
 /** What a decision is, as samples and comparisons have it. */
 export interface Decision {
   readonly allowed: boolean;
@@ -66,6 +71,9 @@ export function differences(
   if (recorded.reason !== ran.reason) found.push("reason");
   if (recorded.allowed && !sameHeaders(recorded.added_headers, ran.added_headers)) {
     found.push("headers");
+  }
+  if (recorded.allowed && recorded.mode === "enforce" && !samePayload(recorded, ran)) {
+    found.push("payload");
   }
   if (compares_units && recorded.units !== ran.units) found.push("fuel");
   return found;

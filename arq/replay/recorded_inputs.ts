@@ -4,6 +4,7 @@
  */
 import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import type { GuestRequest, GuestState } from "../../shield/policy/abi/host_functions.ts";
+import { NOT_A_MESSAGE, SIGNED } from "../../shield/policy/abi/policy.ts";
 import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -59,6 +60,8 @@ const OWN_NAMES = new Set(
 /** What a module may ask for in the repetition of a recorded call. */
 export class RecordedInputs implements GuestRequest {
   readonly asking_bytes: number;
+  /** A record does not say who signed; where a policy was refused for it, the sender had. */
+  readonly payload_most: number;
   /** The keyed state of the module that runs; undefined: it has none. */
   state: GuestState | undefined;
   readonly #record: JournalRecord;
@@ -70,6 +73,12 @@ export class RecordedInputs implements GuestRequest {
     this.#record = record;
     this.#place = place;
     this.asking_bytes = (record.policies[place] as PolicyRecord).asking_bytes;
+    const is_signed = record.policies.some(({ fault }) => fault === "signed-payload");
+    this.payload_most = record.hook !== "on_message"
+      ? NOT_A_MESSAGE
+      : is_signed
+      ? SIGNED
+      : Infinity;
   }
 
   /** What was asked for and is not known: `payload`, `header NAME`, `claim NAME`. Mostly empty. */

@@ -1,6 +1,8 @@
 /** Repeated calls: what is the same, what is told apart, and what is unknown instead of guessed. */
 import assert from "node:assert/strict";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import { caseOf } from "./case_file.ts";
+import { runCase } from "./case_run.ts";
 import type { RepeaterOptions } from "./repeater.ts";
 import { createRepeater } from "./repeater.ts";
 import { readyModule } from "./replay_modules.ts";
@@ -247,4 +249,26 @@ Deno.test("replay: a value of state has its time, and after it a new module begi
   assert.deepEqual([far.candidate.to_refused, far.candidate.warm_up], [0, 0]);
   const near = await repeat(at(59_999), { candidate: old });
   assert.deepEqual([near.candidate.to_refused, near.candidate.warm_up], [1, 1]);
+});
+
+Deno.test("replay: a payload that a module puts in the place of another is compared, in cases too", async () => {
+  const masks = await builtReady("mask_digits");
+  const recorder = new Recorder("p", masks);
+  const record = recorder.record({ payload: "call 555 0199" });
+  const [policy] = record.policies as [PolicyRecord];
+  assert.ok(policy.payload !== null, "it replaces the payload");
+  const same = await repeat([record], { candidate: masks });
+  assert.deepEqual([same.recorded.same, same.candidate.changed], [1, 0]);
+  const moduleOf = () => Promise.resolve(masks);
+  const gone = await repeat([record], { candidate: WORDS, moduleOf });
+  assert.deepEqual([gone.recorded.same, gone.candidate.changed], [1, 1]);
+  assert.equal(gone.candidate.samples.changed[0]?.differs, "payload");
+  const forged = await repeat([withPolicy(record, { payload: null })], { candidate: masks });
+  assert.deepEqual(forged.recorded.different, { payload: 1 });
+  const signed = { allowed: false, code: 422, fault: "signed-payload", payload: null };
+  const kept = await repeat([withPolicy(record, signed)], { candidate: masks });
+  assert.equal(kept.candidate.faults["signed-payload"], 1);
+  const one = caseOf(record, 0, []);
+  assert.ok(one !== undefined);
+  assert.deepEqual([runCase(masks, one).differs, runCase(WORDS, one).differs], [[], ["payload"]]);
 });

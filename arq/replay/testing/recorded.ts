@@ -150,7 +150,7 @@ export class Recorder {
         value: value?.toBase64() ?? null,
       })),
       added_headers: ran.added_headers.map(([name, value]) => [name, value]),
-      payload: null,
+      payload: ran.payload?.toBase64() ?? null,
       logs: [],
     };
   }
