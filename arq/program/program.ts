@@ -28,6 +28,7 @@ import { addSchema } from "./groups/schema.ts";
 import { addServe } from "./groups/serve.ts";
 import { addStandby } from "./groups/standby.ts";
 import { addTrace } from "./groups/trace.ts";
+import { addWhy } from "./groups/why.ts";
 import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "../bus/token.ts";
 import type { Grant } from "../bus/token.ts";
 import { wrongCommandLine } from "./wrong_command_line.ts";
@@ -186,6 +187,7 @@ const PARTS: readonly (readonly [
   [addBackup, "backup", "restore"],
   [addStandby, "standby"],
   [addTrace, "trace"],
+  [addWhy, "why"],
   [addCompletion, "completion", "man", "__complete"],
 ];
 

@@ -1,0 +1,139 @@
+/** What `arq why` shows, as lines: pure, from the JSON of `GET /v1/why`. */
+import { listOf, membersOf } from "./policy_text.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+const time = (ms: unknown) => new Date(Number(ms)).toISOString();
+
+/** What an outcome means, in words. */
+function outcomeText(outcome: Members): string {
+  const { state, why, at_ms, frame, from_ms, until_ms } = outcome;
+  switch (state) {
+    case "sent":
+      return `sent ${time(at_ms)} (${frame})`;
+    case "caught_up":
+      return `sent from the room's log, after ${time(from_ms)}`;
+    case "left_out":
+      return `left out: ${leftOutText(String(why))}`;
+    case "queued":
+      return `still queued when the connection ended (${why}) ${time(until_ms)}`;
+    case "behind":
+      return "not yet: the connection has to read what came before";
+    case "cut_off":
+      return "the subscription ended before it had read so far";
+    case "not_heard":
+      return `lost on the way to this Shield: subscribed since ${time(from_ms)}`;
+    case "not_subscribed":
+      return `not subscribed: ${absence(outcome)}`;
+    case "not_connected":
+      return `not connected: ${
+        until_ms === undefined ? absence(outcome) : `gone ${time(until_ms)} (${why})`
+      }`;
+    case "unknown":
+      return `unknown: the ledger begins ${time(from_ms)}`;
+    default:
+      return String(state);
+  }
+}
+
+function leftOutText(why: string): string {
+  if (why === "echo") return "its publisher wants no echo";
+  if (why === "conflated") return "a newer one took its place, as the client read too slowly";
+  return "the client read too slowly";
+}
+
+function absence({ why, from_ms, until_ms }: Members): string {
+  if (until_ms !== undefined) return `until ${time(until_ms)} (${why})`;
+  return from_ms === undefined ? String(why) : `only from ${time(from_ms)}`;
+}
+
+function messageLines(message: Members): string[] {
+  const { room_id, offset, trace_id, twist_id, message_id, duplicate } = message;
+  const names = [
+    Number(offset) > 0 ? `offset ${offset}` : "",
+    message_id === "" ? "" : `message_id ${message_id}`,
+    `trace ${trace_id}`,
+    `twist ${twist_id}`,
+  ].filter((one) => one !== "").join(", ");
+  const heard = listOf(message["heard"]).map(membersOf)
+    .map(({ node_id, time_ms }) => `  heard at ${node_id} ${time(time_ms)}`);
+  const note = duplicate === true ? ["  left out for all: its id had come before"] : [];
+  return [`message in ${room_id}: ${names}`, ...heard, ...note];
+}
+
+function connectionLines(connection: Members, due: readonly Members[]): string[] {
+  const { connection_id, node_id, user_id, began_ms } = connection;
+  const ended = connection["ended"] === undefined ? undefined : membersOf(connection["ended"]);
+  const end = ended === undefined
+    ? "open"
+    : `ended ${time(ended["at_ms"])} (${ended["code"]}${
+      ended["reason"] === "" ? "" : ` ${ended["reason"]}`
+    }${Number(ended["unsent_bytes"]) > 0 ? `, ${ended["unsent_bytes"]} bytes unsent` : ""})`;
+  const head = `connection ${connection_id} of ${user_id} at ${node_id}, since ${
+    time(began_ms)
+  }, ${end}`;
+  const outcomes = listOf(connection["outcomes"]).map(membersOf).map((outcome, index) => {
+    const twist = due.length > 1 ? `${due[index]?.["twist_id"] ?? ""}: ` : "";
+    return `  ${twist}${outcomeText(outcome)}`;
+  });
+  const room = connection["room"] === undefined ? [] : roomLines(membersOf(connection["room"]));
+  return [head, ...outcomes, ...room];
+}
+
+function roomLines(room: Members): string[] {
+  const missed = listOf(room["missed"]).map(membersOf);
+  const count = Number(room["missed_count"]);
+  return [
+    ...listOf(room["subscriptions"]).map(membersOf).map(({ from_ms, until_ms, why }) =>
+      `  subscribed ${time(from_ms)} to ${
+        until_ms === undefined ? "now" : `${time(until_ms)} (${why})`
+      }`
+    ),
+    `  due ${room["due"]}, sent ${room["sent"]}, not sent ${count}`,
+    ...missed.map(({ time_ms, offset, twist_id, outcome }) => {
+      const place = Number(offset) > 0 ? ` offset ${offset}` : "";
+      return `  ${time(time_ms)}${place} ${twist_id}: ${outcomeText(membersOf(outcome))}`;
+    }),
+    ...(count > missed.length ? [`  and ${count - missed.length} more`] : []),
+    ...listOf(room["gaps"]).map(membersOf).map(({ time_ms, reason }) =>
+      `  GAP ${time(time_ms)}: ${reason}`
+    ),
+  ];
+}
+
+function refusalLine(refusal: Members): string {
+  const { at_ms, count, stage, user_id, connection_id, remote_ip, room_id, reason, detail } =
+    refusal;
+  const about = [
+    user_id === "" ? "" : `user ${user_id}`,
+    connection_id === "" ? "" : `connection ${connection_id}`,
+    room_id === "" ? "" : `room ${room_id}`,
+    `from ${remote_ip}`,
+  ].filter((one) => one !== "").join(", ");
+  const times = Number(count) > 1 ? ` ×${count}` : "";
+  return `refused ${stage} ${time(at_ms)}${times}: ${reason} (${detail}); ${about}`;
+}
+
+/** Whether the answer tells of any message, connection or refusal. */
+export function tellsAnything(answer: Members): boolean {
+  return ["messages", "connections", "refusals"].some((name) => listOf(answer[name]).length > 0);
+}
+
+/** The lines of an answer, how far back the ledgers go at their end. */
+export function whyLines(answer: Members): string[] {
+  const messages = listOf(answer["messages"]).map(membersOf);
+  const due = messages.filter(({ duplicate }) => duplicate !== true);
+  const silent = listOf(membersOf(answer["nodes"])["silent"]);
+  return [
+    ...messages.flatMap(messageLines),
+    ...listOf(answer["connections"]).map(membersOf).flatMap((one) => connectionLines(one, due)),
+    ...listOf(answer["refusals"]).map(membersOf).map(refusalLine),
+    ...listOf(answer["ledgers"]).map(membersOf).map(({ node_id, since_ms }) =>
+      since_ms === null
+        ? `${node_id} keeps no ledger`
+        : `ledger of ${node_id} since ${time(since_ms)}`
+    ),
+    ...(silent.length === 0 ? [] : [`no answer from ${silent.join(", ")}`]),
+    ...(answer["truncated"] === true ? ["there is more than is shown"] : []),
+  ];
+}
