@@ -86,11 +86,11 @@ Deno.test("a policy is of version 2 when any file of it says so", async () => {
   const bytes = await compile(
     `import { judge } from "./a.ts"; import { onMessage } from "@arqon/policy"; onMessage(judge);`,
     {
-      "policy/a.ts":
-        `import { decide } from "./b.ts"; import { Message, Verdict } from "@arqon/policy";
-        export function judge(m: Message): Verdict { return decide(m); }`,
-      "policy/b.ts": `import { allow, Message, Verdict } from "@arqon/policy/v2";
-        export function decide(m: Message): Verdict { return allow(); }`,
+      "policy/a.ts": `import { isLow } from "./b.ts";
+        import { allow, Message, reject, Verdict } from "@arqon/policy";
+        export function judge(m: Message): Verdict { return isLow(m.text) ? allow() : reject("high"); }`,
+      "policy/b.ts": `import { fold } from "@arqon/policy/v2";
+        export function isLow(text: string): bool { return fold(text) == text; }`,
     },
   );
   assert.deepEqual(startPolicy(bytes)({}).detail, "");
