@@ -170,9 +170,9 @@ function runCall(
   const call = newCall(request);
   running.call = call;
   // Units that were divided into fuel are whole numbers again.
-  const budget = BigInt(Math.round(fuel * UNITS_PER_FUEL));
+  const budget = Math.round(fuel * UNITS_PER_FUEL);
   const stack_pointer = exports.stack_pointer?.value;
-  exports.fuel.value = budget;
+  exports.fuel.value = bigBudget(budget);
   if (exports.height !== undefined) exports.height.value = 0;
   let verdict: number | undefined;
   let thrown: unknown;
@@ -185,20 +185,31 @@ function runCall(
   }
   // `host_reject` leaves the guest without its epilogues, so its stack pointer is restored here.
   if (stack_pointer !== undefined) exports.stack_pointer!.value = stack_pointer;
-  const left = exports.fuel.value;
-  const used = left < 0n ? budget : budget - left;
-  const ending = thrown === undefined ? 0n : endingUnits(exports.height?.value ?? 0);
-  const units = Number(used + ending < budget ? used + ending : budget);
-  const outcome = outcomeOf(call, verdict, thrown, units, left < 0n);
+  const left = Number(exports.fuel.value);
+  const used = left < 0 ? budget : budget - left;
+  const ending = thrown === undefined ? 0 : endingUnits(exports.height?.value ?? 0);
+  const units = Math.min(used + ending, budget);
+  const outcome = outcomeOf(call, verdict, thrown, units, left < 0);
   const { written, read_slots } = call;
   if (written === undefined && read_slots === 0) return outcome;
   const is_kept = outcome.fault === undefined && written !== undefined;
   return is_kept ? { ...outcome, read_slots, written } : { ...outcome, read_slots };
 }
 
+/** The last budget, as a global takes it: mostly it is the next one, too. */
+const last = { units: 0, big: 0n };
+
+function bigBudget(units: number): bigint {
+  if (last.units !== units) {
+    last.units = units;
+    last.big = BigInt(units);
+  }
+  return last.big;
+}
+
 /** The units that unwinding costs for frames of so many slots. */
-function endingUnits(height_slots: number): bigint {
-  return BigInt(ENDING_UNITS + height_slots * ENDING_UNITS_PER_SLOT);
+function endingUnits(height_slots: number): number {
+  return ENDING_UNITS + height_slots * ENDING_UNITS_PER_SLOT;
 }
 
 function exportsOf(instance: WebAssembly.Instance): Exports {
@@ -248,6 +259,22 @@ function outcomeOf(
   exhausted: boolean,
 ): GuestOutcome {
   const { added_headers, logs, payload } = call;
+  const fault = undefined;
+  // What most calls come to is made in one piece.
+  if (thrown === undefined && verdict === 0) {
+    return {
+      allowed: true,
+      code: 0,
+      reason: "",
+      fault,
+      detail: "",
+      units,
+      added_headers,
+      logs,
+      payload,
+      broken: false,
+    };
+  }
   const refused = { allowed: false, units, added_headers: [], logs, payload: undefined };
   if (thrown !== undefined) {
     if (call.rejected !== undefined && thrown instanceof EndCall && !exhausted) {
@@ -257,22 +284,7 @@ function outcomeOf(
     const code = FAULT_CODES[fault] ?? 503;
     return { ...refused, code, reason: "", fault, detail, broken: true };
   }
-  if (verdict !== 0) {
-    return { ...refused, code: 403, reason: "", fault: undefined, detail: "", broken: false };
-  }
-  const fault = undefined;
-  return {
-    allowed: true,
-    code: 0,
-    reason: "",
-    fault,
-    detail: "",
-    units,
-    added_headers,
-    logs,
-    payload,
-    broken: false,
-  };
+  return { ...refused, code: 403, reason: "", fault, detail: "", broken: false };
 }
 
 function faultOf(

@@ -197,7 +197,11 @@ function give(running: Running, bytes: Uint8Array, units: number): number {
   }
   if (pointer === 0) throw new EndCall("memory", "arqon_alloc has no room");
   const target = read(running, "arqon_alloc", pointer, 4 + bytes.length);
-  new DataView(target.buffer, target.byteOffset).setUint32(0, bytes.length, true);
+  const { length } = bytes;
+  target[0] = length;
+  target[1] = length >>> 8;
+  target[2] = length >>> 16;
+  target[3] = length >>> 24;
   target.set(bytes, 4);
   return pointer | 0;
 }

@@ -37,9 +37,14 @@ export interface ChainGate {
   /** `state` has the places of the values that its policies use. */
   admit(request: EvaluateRequest, state: ChainState | undefined): Admission;
   /** The outcomes of a reply; it counts them for breakers and fuel. */
-  learn(tenant_id: string, chain: readonly ChainEntry[], reply: WorkerReply): PolicyOutcome[];
-  /** Whether the chain of a request could be admitted without touching a breaker. */
-  isClear(request: EvaluateRequest): boolean;
+  learn(
+    tenant_id: string,
+    chain: readonly ChainEntry[],
+    reply: WorkerReply,
+    now_ms: number,
+  ): PolicyOutcome[];
+  /** Whether the chain of a request could be admitted now without touching a breaker. */
+  isClear(request: EvaluateRequest, now_ms: number): boolean;
   /** Charges a tenant with fuel that no reply tells of. */
   charge(tenant_id: string, fuel: number): void;
   forget(sha256: string): void;
@@ -130,14 +135,13 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
       }
       return chain.length > 0 ? { chain, skipped } : { verdict: verdictOf(skipped, NOTHING) };
     },
-    learn(tenant_id, chain, reply) {
-      const now_ms = now();
-      const outcomes: PolicyOutcome[] = [];
+    learn(tenant_id, chain, reply, now_ms) {
+      const outcomes: PolicyOutcome[] = new Array(reply.outcomes.length);
       let fuel = 0;
-      for (const [place, ran] of reply.outcomes.entries()) {
+      let place = 0;
+      for (const ran of reply.outcomes) {
         const entry = chain[place]!;
-        const outcome = outcomeOf(entry, ran);
-        outcomes.push(outcome);
+        const outcome = outcomes[place++] = outcomeOf(entry, ran);
         fuel += outcome.fuel + outcome.instance_fuel;
         const sha256 = modules.sha256(entry.module);
         if (sha256 === undefined || ran.fault === "missing-module") continue;
@@ -148,8 +152,8 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
       if (fuel > 0) buckets.spend(tenant_id, fuel, now_ms);
       return outcomes;
     },
-    isClear({ tenant_id, chain }) {
-      if (!buckets.has(tenant_id, now())) return false;
+    isClear({ tenant_id, chain }, now_ms) {
+      if (!buckets.has(tenant_id, now_ms)) return false;
       return breakers.isEmpty || chain.every(({ sha256 }) => breakers.isClosed(tenant_id, sha256));
     },
     charge: (tenant_id, fuel) => buckets.spend(tenant_id, fuel, now()),

@@ -7,7 +7,7 @@
 import type { Config } from "../../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
+import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { createInPlace } from "../worker/chain_in_place.ts";
 import { keepWritten } from "../state/key_holds.ts";
@@ -37,12 +37,14 @@ export interface InlineOptions {
 export interface InlineRun {
   readonly chain: readonly ChainEntry[];
   readonly reply: WorkerReply;
+  /** When its last policy ended. Another look at the clock would cost as much as a small policy. */
+  readonly ended_ms: number;
 }
 
 /** The chains that run on this thread. */
 export interface InlineTier {
-  /** Runs the request's chain; undefined when it is for a worker. Never throws. */
-  run(request: EvaluateRequest): InlineRun | undefined;
+  /** Runs the request's chain, which begins now; undefined when it is for a worker. Never throws. */
+  run(request: EvaluateRequest, now_ms: number): InlineRun | undefined;
   /** Takes note that a request went to a worker: the tenant's next ones follow it, in order. */
   sent(tenant_id: string): void;
   /** Takes note that a request that went to a worker has its verdict. */
@@ -65,6 +67,12 @@ const REST = 64;
 /** The most tenants that are remembered though they have nothing under way, and though they rest. */
 const IDLE_TENANTS = 1_024;
 const RESTING_TENANTS = 16_384;
+
+/** The units for instances where all were there. */
+const NONE_MADE: number[] = [];
+const hasNoFault = ({ fault }: ChainOutcome): boolean => fault === undefined;
+
+const addDuration = (ms: number, { duration_ms }: ChainOutcome): number => ms + duration_ms;
 
 /** What is known of a tenant. */
 interface Account {
@@ -120,8 +128,9 @@ function prepare(
   instances: Instances,
   tenant_id: string,
   chain: readonly ChainEntry[],
-  onFailed: (fuel: number) => void,
+  onFailed: (tenant_id: string, fuel: number) => void,
 ): number[] | undefined {
+  if (hasAll(instances, tenant_id, chain)) return NONE_MADE;
   const units = chain.map(({ module }) =>
     instances.find(tenant_id, module) === undefined ? instances.price(module) ?? Infinity : 0
   );
@@ -133,9 +142,17 @@ function prepare(
     });
   } catch {
     // A worker finds out why. What the attempt has cost is not known: at most all that it may.
-    onFailed(sumOf(units) / UNITS_PER_FUEL + INSTANCE_FUEL);
+    onFailed(tenant_id, sumOf(units) / UNITS_PER_FUEL + INSTANCE_FUEL);
     return undefined;
   }
+}
+
+/** Without a function for each policy: it is asked for every message. */
+function hasAll(instances: Instances, tenant_id: string, chain: readonly ChainEntry[]): boolean {
+  for (const { module } of chain) {
+    if (instances.find(tenant_id, module) === undefined) return false;
+  }
+  return true;
 }
 
 /**
@@ -146,13 +163,14 @@ function chainOf(
   proven: ReadonlySet<number>,
   request: EvaluateRequest,
 ): ChainEntry[] | undefined {
-  const chain: ChainEntry[] = [];
+  const chain: ChainEntry[] = new Array(request.chain.length);
+  let place = 0;
   const state = keyed.of(request);
   if (state !== undefined && !keyed.holds.isFree(state.keys)) return undefined;
   for (const binding of request.chain) {
     const module = marked.has(binding.sha256) ? modules.find(binding.sha256) : undefined;
     if (module === undefined || !proven.has(module.number)) return undefined;
-    chain.push(entryOf(binding, module, state));
+    chain[place++] = entryOf(binding, module, state);
   }
   return chain;
 }
@@ -167,6 +185,11 @@ function createInlineTier(options: InlineOptions): InlineTier {
   const limits = { fuel_limit: fuel, chain_fuel_limit: fuel, now, onProgress: () => {} };
   const runInPlace = createInPlace({ instances, ...limits }, keyed.store);
 
+  function onFailed(tenant_id: string, fuel: number): void {
+    charge(tenant_id, fuel);
+    accounts.of(tenant_id).rest = REST;
+  }
+
   /** Forgets that the chain has run here, but for its price. */
   function undo(tenant_id: string, chain: readonly ChainEntry[], units: number): void {
     charge(tenant_id, units / UNITS_PER_FUEL);
@@ -176,20 +199,18 @@ function createInlineTier(options: InlineOptions): InlineTier {
   }
 
   return {
-    run(request) {
+    run(request, now_ms) {
       const { tenant_id } = request;
       if (!accounts.mayRun(tenant_id)) return undefined;
       const chain = chainOf(options, proven, request);
       if (chain === undefined) return undefined;
-      const made = prepare(instances, tenant_id, chain, (spent) => {
-        charge(tenant_id, spent);
-        accounts.of(tenant_id).rest = REST;
-      });
+      const made = prepare(instances, tenant_id, chain, onFailed);
       if (made === undefined) return undefined;
-      const reply = runInPlace(request, chain);
-      if (reply.outcomes.every(({ fault }) => fault === undefined)) {
+      const reply = runInPlace(request, chain, now_ms);
+      if (reply.outcomes.every(hasNoFault)) {
         if (reply.written !== undefined) keepWritten(kept, chain, reply.written);
-        return { chain, reply: withInstances(reply, made) };
+        const ended_ms = reply.outcomes.reduce(addDuration, now_ms);
+        return { chain, reply: withInstances(reply, made), ended_ms };
       }
       const ran = reply.outcomes.map(({ units, instance_units }) => units + instance_units);
       undo(tenant_id, chain, sumOf(ran) + sumOf(made));
@@ -210,7 +231,7 @@ const sumOf = (values: readonly number[]): number => values.reduce((sum, one) =>
 
 /** The reply with the units of the instances that were made for it. */
 function withInstances(reply: WorkerReply, made: readonly number[]): WorkerReply {
-  if (made.every((units) => units === 0)) return reply;
+  if (made === NONE_MADE) return reply;
   const outcomes = reply.outcomes.map((ran, place) => ({
     ...ran,
     instance_units: ran.instance_units + made[place]!,

@@ -255,15 +255,15 @@ function evaluateInline(state: State, request: EvaluateRequest): Verdict | undef
     return undefined;
   }
   const began_ms = now();
-  const ran = gate.isClear(request) ? tier.run(request) : undefined;
+  const ran = gate.isClear(request, began_ms) ? tier.run(request, began_ms) : undefined;
   if (ran === undefined) return undefined;
-  const verdict = replies.verdict(request.tenant_id, ran.chain, ran.reply, NO_OUTCOMES);
+  const { chain, reply, ended_ms } = ran;
+  const verdict = replies.verdict(request.tenant_id, chain, reply, NO_OUTCOMES, ended_ms);
   metrics.ranInline();
-  count(state, verdict, now() - began_ms);
+  count(state, verdict, ended_ms - began_ms);
   return verdict;
 }
 
-/** Counts a verdict that was given after so long. */
 function count({ metrics, options: { policy } }: State, verdict: Verdict, duration_ms: number) {
   metrics.verdict(duration_ms);
   for (const outcome of verdict.outcomes) metrics.outcome(outcome);
@@ -297,12 +297,12 @@ function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
 
 /** Takes a worker's reply. A late one is charged too; only its verdict is void. */
 function onReply(state: State, job: Job, reply: WorkerReply): void {
-  const { metrics, tier, replies } = state;
+  const { metrics, tier, replies, options: { now } } = state;
   for (const [place, { duration_ms, fault }] of reply.outcomes.entries()) {
     metrics.busy(duration_ms);
     if (fault === undefined) tier?.proved(job.chain[place]!.module);
   }
-  const verdict = replies.verdict(job.request.tenant_id, job.chain, reply, job.skipped);
+  const verdict = replies.verdict(job.request.tenant_id, job.chain, reply, job.skipped, now());
   if (reply.expired === true) refuse(state, job, "stall");
   else settle(state, job, verdict);
 }

@@ -69,6 +69,8 @@ export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
   return ran.replaced === true ? { ...outcome, replaced: true } : outcome;
 }
 
+const refuses = ({ mode, allowed }: PolicyOutcome) => mode === "enforce" && !allowed;
+
 /** The verdict of the first policy that enforces and refuses; allowed when there is none. */
 export function verdictOf(
   outcomes: readonly PolicyOutcome[],
@@ -76,7 +78,7 @@ export function verdictOf(
     & Pick<WorkerReply, "added_headers" | "payload">
     & Pick<Verdict, "logs">,
 ): Verdict {
-  const refused = outcomes.find(({ mode, allowed }) => mode === "enforce" && !allowed);
+  const refused = outcomes.find(refuses);
   if (refused === undefined) {
     const allowed = { allowed: true, code: 0, reason: "", name: "", added_headers, outcomes, logs };
     return payload === undefined ? allowed : { ...allowed, payload };

@@ -19,6 +19,7 @@ export interface ReplyBook {
     chain: readonly ChainEntry[],
     reply: WorkerReply,
     skipped: readonly PolicyOutcome[],
+    now_ms: number,
   ): Verdict;
 }
 
@@ -33,8 +34,8 @@ export interface ReplyBookOptions {
 export function createReplyBook(options: ReplyBookOptions): ReplyBook {
   const { gate, metrics, chain_fuel_limit } = options;
   return {
-    verdict(tenant_id, chain, reply, skipped) {
-      const outcomes = gate.learn(tenant_id, chain, reply);
+    verdict(tenant_id, chain, reply, skipped, now_ms) {
+      const outcomes = gate.learn(tenant_id, chain, reply, now_ms);
       const used = { enforce: 0, observe: 0 };
       for (const { mode, fuel, instance_fuel } of outcomes) used[mode] += fuel + instance_fuel;
       const most = Math.max(used.enforce, used.observe);

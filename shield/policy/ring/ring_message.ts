@@ -170,9 +170,8 @@ export function requestInPlace(
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? request.facts() : NO_FACTS;
   const facts_bytes = asks ? encodeFacts(facts).length : 0;
-  const nobody = { generation: 0, id: 0, deadline_ms: Infinity };
-  const about = { hook, tenant_id, payload, payload_most };
-  const read = { ...nobody, ...about, chain, facts: () => facts, facts_bytes };
+  const head = { generation: 0, id: 0, deadline_ms: Infinity, hook, tenant_id, chain };
+  const read = { ...head, facts: asks ? () => facts : noFacts, facts_bytes, payload, payload_most };
   if (state === undefined) return read;
   const told = stateInPlace(state);
   return { ...read, chain: withHolds(chain, slotsOf, told), told: told.told };

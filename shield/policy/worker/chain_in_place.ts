@@ -9,29 +9,34 @@ import type { ChainValues } from "../state/key_holds.ts";
 import type { StateStore } from "../state/state_store.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
 
+const hasNoSlots = ({ slots }: ChainEntry): boolean => slots === undefined;
+
 /** The values of the chain's slots, which nobody else uses while it runs; undefined when it has none. */
 function valuesOf(
   store: StateStore,
   chain: readonly ChainEntry[],
   now_ms: number,
 ): ChainValues | undefined {
-  if (chain.every(({ slots }) => slots === undefined)) return undefined;
+  if (chain.every(hasNoSlots)) return undefined;
   const refs = chain.flatMap(({ slots }) => slots ?? []);
   const values = refs.map((ref, hold) => ({ hold, value: store.get(ref, now_ms) ?? null }));
   return { values, ended: [] };
 }
 
-/** Makes the function that runs chains with their values from the store. It never throws. */
+/**
+ * Makes the function that runs chains, with their values from the store; `now_ms` is when one begins. It
+ * never throws.
+ */
 export function createInPlace(
   limits: Omit<ChainRunner, "held">,
   store: StateStore,
-): (request: EvaluateRequest, chain: readonly ChainEntry[]) => WorkerReply {
+): (request: EvaluateRequest, chain: readonly ChainEntry[], now_ms?: number) => WorkerReply {
   const held: HeldValues = new Map();
   const runner = { ...limits, held };
-  return (request, chain) => {
-    const in_place = requestInPlace(request, chain, valuesOf(store, chain, limits.now()));
+  return (request, chain, now_ms = limits.now()) => {
+    const in_place = requestInPlace(request, chain, valuesOf(store, chain, now_ms));
     if (in_place.told !== undefined) takeTold(held, in_place.told);
-    const reply = runChain(runner, in_place);
+    const reply = runChain(runner, in_place, now_ms);
     held.clear();
     return reply;
   };

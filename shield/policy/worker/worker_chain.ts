@@ -47,19 +47,24 @@ interface Added {
   size_bytes: number;
 }
 
-/** Runs the chain and gives its reply. Never throws. */
-export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerReply {
+/** Runs the chain and gives its reply. `from_ms`: when it begins, by the runner's clock. Never throws. */
+export function runChain(
+  runner: ChainRunner,
+  request: WorkerRequest,
+  from_ms: number = runner.now(),
+): WorkerReply {
   const added: Added = { by_name: undefined, size_bytes: 0 };
   const guest_request = new ChainRequest(request, added);
   const values = new ChainValues(runner.held ?? NO_VALUES);
-  const outcomes: ChainOutcome[] = [];
+  // Most chains have one policy, for which an array that grows would be too large.
+  const outcomes: ChainOutcome[] = new Array(request.chain.length);
   const logs: WorkerLog[] = [];
   let characters = 0;
   // A policy that only observes has a budget of its own: it must not be the reason for a refusal.
   const units = runner.chain_fuel_limit * UNITS_PER_FUEL;
   const left = { enforce: units, observe: units };
   let place = 0;
-  let began_ms = runner.now();
+  let began_ms = from_ms;
   for (const entry of request.chain) {
     runner.onProgress(entry.module);
     const asked = { request, entry, guest_request, units_left: left[entry.mode] };
@@ -75,9 +80,10 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
     }
     const ended_ms = runner.now();
     const told = outcome(ran, ended_ms - began_ms);
-    outcomes.push(replaces ? { ...told, replaced: true } : told);
+    outcomes[place] = replaces ? { ...told, replaced: true } : told;
     if (!ran.allowed && entry.mode === "enforce") {
-      return { outcomes, added_headers: NO_HEADERS, logs, ...values.told };
+      outcomes.length = place + 1;
+      return replyOf({ outcomes, added_headers: NO_HEADERS, logs }, values);
     }
     began_ms = ended_ms;
     place++;
@@ -85,8 +91,13 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
   const { by_name } = added;
   const added_headers = by_name === undefined ? NO_HEADERS : [...by_name.values()];
   const { payload } = guest_request;
-  const ran = { outcomes, added_headers, logs, ...values.told };
+  const ran = replyOf({ outcomes, added_headers, logs }, values);
   return payload === request.payload ? ran : { ...ran, payload };
+}
+
+/** The reply with what it tells of keyed state, which mostly is nothing. */
+function replyOf(reply: WorkerReply, { told }: ChainValues): WorkerReply {
+  return told === undefined ? reply : { ...reply, ...told };
 }
 
 /** The outcome of a call, and the units that making its instance took, or restoring it. */
@@ -134,9 +145,8 @@ function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOu
     const ran = guest.call(hook, guest_request, fuel);
     if (ran.broken) instances.drop(tenant_id, module);
     const is_chains = ran.fault === "fuel" && fuel < fuel_limit;
-    return is_chains
-      ? { ...ran, fault: SPENT.fault, detail: SPENT.detail, instance_units }
-      : { ...ran, instance_units };
+    if (is_chains) return { ...ran, fault: SPENT.fault, detail: SPENT.detail, instance_units };
+    return { ...ran, instance_units };
   } catch (error) {
     // Only making the instance throws: no room for its memory, a segment out of bounds, or its
     // initialisation.
