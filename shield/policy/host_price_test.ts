@@ -9,6 +9,7 @@ import { MULTIPLICATIONS_PER_UNIT } from "../../wasm/metering/meter_costs.ts";
 import type { PolicyFacts } from "./abi/policy.ts";
 import { decodeRequest, encodeRequest } from "./ring/ring_message.ts";
 import { recordOf } from "./testing/records.ts";
+import { takeTold } from "./state/held_values.ts";
 import { runnableGuest } from "./testing/guests.ts";
 import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
 import { runChain } from "./worker/worker_chain.ts";
@@ -19,6 +20,8 @@ const FUEL = 10_000;
 const ROUNDS = 3;
 const PATIENCE_MS = 60_000;
 const MEMORY_PAGES = 64;
+/** The largest value of state. */
+const VALUE_BYTES = 4_096;
 
 /** Text format of one call, with the parts of the payload that it is given. */
 const CALLS: Readonly<Record<string, string>> = {
@@ -30,6 +33,9 @@ const CALLS: Readonly<Record<string, string>> = {
   host_log: "(call $log (i32.const 1) (local.get $a) (local.get $a_size))",
   host_reject: "(call $reject (i32.const 403) (local.get $a) (local.get $a_size))",
   host_set_payload: "(call $set_payload (local.get $a) (local.get $a_size))",
+  host_state_get: "(drop (call $state_get (i32.const 0)))",
+  host_state_set: "(call $state_set (i32.const 0) (local.get $a) (local.get $a_size))",
+  host_state_delete: "(call $state_delete (i32.const 0))",
 };
 const NAMES = Object.keys(CALLS);
 
@@ -37,7 +43,7 @@ const NAMES = Object.keys(CALLS);
 function guestOf(call: string) {
   return runnableGuest({
     // What putting the first state back costs is not asked here, so that only what needs it is of version 2.
-    abi: call.includes("$set_payload") ? 2 : 1,
+    abi: /\$set_payload|\$state_/.test(call) ? 2 : 1,
     pages: MEMORY_PAGES,
     body: "(call $work)",
     more: `(func $work (result i32)
@@ -62,10 +68,13 @@ function guestOf(call: string) {
 const instances = createInstances(NAMES.length);
 for (const [at, name] of NAMES.entries()) {
   // What making an instance costs is not asked here.
-  instances.load(at + 1, { ...guestOf(CALLS[name]!), instance_units: 0 });
+  const value_bytes = [VALUE_BYTES];
+  instances.load(at + 1, { ...guestOf(CALLS[name]!), instance_units: 0, value_bytes });
 }
+const held = new Map<number, Uint8Array | null>();
 const runner = {
   instances,
+  held,
   fuel_limit: FUEL,
   chain_fuel_limit: FUEL,
   now: () => performance.now(),
@@ -88,11 +97,14 @@ function run({ name, count, first, second, facts }: Input): number {
   payload.set(first, 12);
   payload.set(second, 12 + first.length);
   const module = NAMES.indexOf(name) + 1;
-  const entry = { module, name, mode: "enforce" as const, asks: true };
+  const slots = [{ tenant_id: "acme", place: "p", ttl_ms: 1 }];
+  const entry = { module, name, mode: "enforce" as const, asks: true, slots };
+  const state = { values: [{ hold: 1, value: second.slice(0, VALUE_BYTES) }], ended: [] };
   const message = { hook: "on_message" as const, tenant_id: "acme", payload_most: 4_194_304 };
   const asked = { ...message, facts: () => facts, payload };
-  const parts = encodeRequest({ generation: 1, id: 1, deadline_ms: 0 }, asked, [entry]);
+  const parts = encodeRequest({ generation: 1, id: 1, deadline_ms: 0 }, asked, [entry], state);
   const request = decodeRequest(recordOf(parts));
+  takeTold(held, request.told!);
   let units = 0;
   took_ms = timed(() => units = runChain(runner, request).outcomes[0]!.units);
   return units;
@@ -167,7 +179,10 @@ function inputOf({ name, count, first, second, headers, claim, finds }: Drawn): 
   return {
     name,
     count,
-    first: finds ? found : bytesOf(first),
+    // A value that is too long is a fault, and the next call then needs a new instance.
+    first: finds
+      ? found
+      : bytesOf(first).slice(0, name === "host_state_set" ? VALUE_BYTES : Infinity),
     second: bytesOf(second),
     facts: {
       headers: [

@@ -51,7 +51,8 @@ export interface Lanes {
 const TENANT_LANES = 64;
 /** The key of the slow tenants' worker. */
 const SLOW = -1;
-const MIN_RING_BYTES = 1_048_576;
+/** A worker blocks for a reply that does not fit: log lines, headers, state and a payload together do. */
+const MIN_RING_BYTES = 2_097_152;
 
 type LaneKey = string | number;
 

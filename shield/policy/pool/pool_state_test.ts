@@ -274,3 +274,31 @@ Deno.test("whatever shares keys on several workers, counters are those of one af
     { numRuns: 10 },
   );
 });
+
+Deno.test("a chain that writes all the state it can, and tells all it can, gets a verdict", async () => {
+  await using test = await startTestPool({ policy: { fuel_per_second: 1e12 } });
+  const slots = ["{user}", "{room}", "{tenant}", "{type}"];
+  await test.load("writes", {
+    abi: 2,
+    more: declares(slots.map((key) => ({ key, value_bytes: 4_096 }))),
+    body: slots.map((_, slot) =>
+      `(call $state_set (i32.const ${slot}) (i32.const 32768) (i32.const 4096))`
+    ).join(" ") + " i32.const 0",
+  });
+  // Each character of its lines takes six bytes on the way.
+  await test.load("logs", {
+    more: "(func $lines (param $left i32) (loop $l (call $log (i32.const 1) (i32.const 40000)" +
+      " (i32.const 1024)) (br_if $l (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))",
+    body: "(call $lines (i32.const 32)) i32.const 0",
+  });
+  const chain = Array.from({ length: 8 }, (_, at) => policy(`w${at}`, { sha256: "writes" }));
+  for (let at = 0; at < 4; at++) chain.push(policy(`l${at}`, { sha256: "logs" }));
+  for (let time = 0; time < 20; time++) {
+    const { allowed, logs } = await test.pool.evaluate(message(chain, of("u")));
+    assert.deepEqual([allowed, logs.length], [true, 128]);
+  }
+  const more = policy("w8", { sha256: "writes", order: 1 });
+  const { outcomes } = await test.pool.evaluate(message([...chain.slice(0, 8), more], of("u")));
+  assert.deepEqual(outcomes.map(({ fault }) => fault), [...Array(8).fill(undefined), "abi"]);
+  assert.match(test.lines.join("\n"), /the chain writes more than 131072 bytes of state/);
+});

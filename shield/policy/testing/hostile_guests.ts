@@ -1,5 +1,5 @@
 /** Policies that mean harm, and the faults that may come of them. Tests only. */
-import { FOREVER, type GuestText } from "./guests.ts";
+import { declares, FOREVER, type GuestText } from "./guests.ts";
 
 /** The guests by what they do. */
 export const HOSTILE: Record<string, [expected: string[], guest: GuestText]> = {
@@ -38,6 +38,29 @@ export const HOSTILE: Record<string, [expected: string[], guest: GuestText]> = {
   }],
   "points outside": [["abi"], {
     body: "(call $reject (i32.const 403) (i32.const -1) (i32.const 8)) i32.const 0",
+  }],
+  "asks for its state in a loop": [["fuel"], {
+    abi: 2,
+    alloc: "i32.const 8192",
+    more: declares([{ key: "{user}", value_bytes: 4_096 }]),
+    body: `(call $state_set (i32.const 0) (i32.const 0) (i32.const 4096))
+      (loop $l (drop (call $state_get (i32.const 0))) (br $l)) i32.const 0`,
+  }],
+  "writes state in a loop": [["fuel"], {
+    abi: 2,
+    more: declares([{ key: "{user}", value_bytes: 4_096 }]),
+    body: `(loop $l (call $state_set (i32.const 0) (i32.const 0) (i32.const 4096)) (br $l))
+      i32.const 0`,
+  }],
+  "writes more state than it declared": [["abi"], {
+    abi: 2,
+    more: declares([{ key: "{user}" }]),
+    body: "(call $state_set (i32.const 0) (i32.const 0) (i32.const 65536)) i32.const 0",
+  }],
+  "writes to a slot of others": [["abi"], {
+    abi: 2,
+    more: declares([{ key: "{user}" }]),
+    body: "(call $state_set (i32.const 2147483648) (i32.const 0) (i32.const 1)) i32.const 0",
   }],
   "has an allocator that loops": [["fuel"], {
     alloc: FOREVER,

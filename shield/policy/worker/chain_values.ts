@@ -12,6 +12,8 @@ import type { HeldValues, SlotValue } from "../state/held_values.ts";
  * a reply.
  */
 const STATE_CHAIN_BYTES = 131_072;
+/** As much is told of what they read; the rest is left out. */
+const READ_BYTES = 131_072;
 
 /** The state of one chain. */
 export class ChainValues {
@@ -19,6 +21,7 @@ export class ChainValues {
   #written: SlotValue[] | undefined;
   #read: SlotValue[] | undefined;
   #bytes = 0;
+  #read_bytes = 0;
 
   constructor(held: HeldValues) {
     this.#held = held;
@@ -39,7 +42,9 @@ export class ChainValues {
     if (holds === undefined || (written === undefined && read_slots === 0)) return outcome;
     for (const [slot, hold] of holds.entries()) {
       if ((read_slots & 1 << slot) === 0) continue;
-      (this.#read ??= []).push({ place, slot, value: this.#held.get(hold) ?? null });
+      const value = this.#held.get(hold) ?? null;
+      this.#read_bytes += value?.length ?? 0;
+      if (this.#read_bytes <= READ_BYTES) (this.#read ??= []).push({ place, slot, value });
     }
     // A fault of the chain's makes it none of the policy's.
     if (written === undefined || outcome.fault !== undefined) return outcome;
