@@ -18,6 +18,7 @@ import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
 import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
 import { PROCESSES } from "./processes/processes.ts";
+import { REPLAY } from "./replay/replay.ts";
 import { ROOMS } from "./rooms/rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
 import { SDK } from "./sdk/sdk.ts";
@@ -37,6 +38,7 @@ const SCENARIOS: readonly Scenario[] = [
   ALL,
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
+  REPLAY,
   FAIRNESS,
   HOSTILE,
   PRESENCE,

@@ -171,6 +171,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/load",
     "bench/garbage",
     "bench/policy",
+    "bench/replay",
     "bench/governance",
     "bench/rooms",
     "bench/durable",
