@@ -37,7 +37,7 @@ export function chainState(
     const refs = declared.map((slot, at) => {
       const filled = filledKey(slot, source);
       if (keys.length + at === 0) first = filled;
-      const place = `${name} ${mode} ${sha256} ${at} ${filled}`;
+      const place = `${tenant_id} ${name} ${mode} ${sha256} ${at} ${filled}`;
       return { tenant_id, place, ttl_ms: slot.ttl_ms };
     });
     keys.push(...refs);

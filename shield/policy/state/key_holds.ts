@@ -64,7 +64,8 @@ export interface KeyHoldsOptions {
   readonly onWaited: (waited_ms: number) => void;
 }
 
-const nameOf = ({ tenant_id, place }: StateRef): string => `${tenant_id}\n${place}`;
+/** A text that was made once for all look-ups is hashed once. */
+const nameOf = ({ place }: StateRef): string => place;
 const NO_KEYS: readonly never[] = [];
 const hasSlots = (chain: readonly SlottedEntry[]): boolean =>
   chain.some(({ slots }) => slots !== undefined);
@@ -118,7 +119,7 @@ export class KeyHolds {
 
   /** Takes note that a call does not wait any more, whatever became of it. */
   forget(user: KeyUser): void {
-    const claim = this.claims.get(user);
+    const claim = user.state === undefined ? undefined : this.claims.get(user);
     if (claim === undefined) return;
     this.claims.delete(user);
     let others = false;
@@ -187,6 +188,7 @@ export class LaneHolds {
     const all = this.#all;
     if (user.state === undefined || user.done) return true;
     const names = user.state.keys.map(nameOf);
+    if (all.claimed.size === 0 && names.every((name) => this.#isHere(name))) return true;
     const own = all.claims.get(user);
     if (!names.every((name) => this.#mayHave(name, own))) {
       all.claim(user, this, names);
@@ -244,10 +246,15 @@ export class LaneHolds {
     if (freed) all.options.onFreed();
   }
 
+  /** Whether no other worker has the key. */
+  #isHere(name: string): boolean {
+    const hold = this.#all.held.get(name);
+    return hold === undefined || hold.owner === this;
+  }
+
   /** Whether this worker has the key, or may get it before those that wait for it. */
   #mayHave(name: string, own: Claim | undefined): boolean {
-    const hold = this.#all.held.get(name);
-    if (hold !== undefined && hold.owner !== this) return false;
+    if (!this.#isHere(name)) return false;
     if (this.#taken.has(name)) return true;
     const [oldest] = this.#all.claimed.get(name) ?? NO_KEYS;
     return oldest === undefined || oldest === own;

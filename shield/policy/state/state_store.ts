@@ -16,7 +16,9 @@ export interface StateLimits {
 /** One value's place. */
 export interface StateRef {
   readonly tenant_id: string;
-  /** The policy, its mode, its module, the slot and the filled key: nothing else has the same. */
+  /**
+   * The tenant, the policy, its mode, its module, the slot and the filled key: nothing else has the same.
+   */
   readonly place: string;
   /** How long a value is kept after it was written, in ms. */
   readonly ttl_ms: number;
