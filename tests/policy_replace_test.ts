@@ -45,6 +45,12 @@ async function masked(bus: TestBus): Promise<void> {
   assert.deepEqual(heard.map(({ data }) => data), ["abc* **** ****", "no digits"]);
   const marks = heard.map(({ headers }) => headers["x-arqon-replaced"]);
   assert.deepEqual(marks, ["mask", undefined]);
+  const listed = await fetch(`${bus.admin_url}/v1/policies?tenant=${tenant}`, {
+    headers: { authorization: `Bearer ${await bus.tokenFor({ role: "admin" })}` },
+  });
+  const { policies } = await listed.json();
+  const stateful = policies.map((one: Record<string, unknown>) => [one["name"], one["stateful"]]);
+  assert.deepEqual(stateful, [["mask", false], ["check", true]]);
   const token = await bus.tokenFor({ tenant });
   const answer = await fetch(`${bus.http_url}/v1/rooms/kept/messages`, {
     headers: { authorization: `Bearer ${token}` },

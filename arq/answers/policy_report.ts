@@ -46,6 +46,22 @@ function factRows(
   ];
 }
 
+/** What a policy finds in its memory. */
+function betweenText(
+  { renewed_by, restore_fuel }: NonNullable<CheckAnswer["between_calls"]>,
+): string {
+  switch (renewed_by) {
+    case null:
+      return "its memory lives from call to call";
+    case "restore":
+      return `each call begins anew, for ${count(restore_fuel)} fuel`;
+    case "instance":
+      return "each call begins anew and needs an instance, as its code changes tables or drops segments";
+    default:
+      return renewed_by satisfies never;
+  }
+}
+
 /** The text of `arq policy check`: first the verdict, then what is known of the module. */
 export function checkText(answer: CheckAnswer): string {
   const { file, accepted, facts, reason = "", sentence = "" } = answer;
@@ -60,12 +76,17 @@ export function checkText(answer: CheckAnswer): string {
     "state",
     `${key}: ${count(value_bytes)} bytes for ${count(ttl_seconds)} s`,
   ]);
+  const { between_calls } = answer;
+  const abi: [string, string][] = between_calls === undefined
+    ? []
+    : [["abi", `version ${between_calls.abi}: ${betweenText(between_calls)}`]];
   const known = facts === undefined ? [] : factRows(facts, answer.memory_limit_pages);
   const body = rows([
     ...refused,
     ["size", `${bounded(answer.size_bytes)} bytes`],
     ...metered,
     ...known,
+    ...abi,
     ...state,
     ...compiled,
     ["sha256", answer.sha256],
@@ -105,6 +126,7 @@ function eventText(event: EventReport, fuel_limit: number): string {
       `  client  ${event.client.code} ${event.client.reason}: ${printable(event.client.message)}`,
     ]),
     ...event.added_headers.map(([name, value]) => printable(`  header  ${name}: ${value}`)),
+    ...(event.payload === null ? [] : [printable(`  payload  ${event.payload}`)]),
     ...event.logs.map(({ level, message }) =>
       printable(`  log     ${LEVELS[level] ?? "info"}  ${message}`)
     ),

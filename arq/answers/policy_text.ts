@@ -51,7 +51,8 @@ export function policyTable(policies: unknown): string {
     text(policy["order"]),
     text(policy["mode"]),
     percentText(policy["percent"]),
-    text(policy["sha256"]).slice(0, 12),
+    // One of version 1 may keep memory from call to call.
+    text(policy["sha256"]).slice(0, 12) + (policy["stateful"] === true ? " stateful" : ""),
   ]);
   return table(["NAME", "ROOM", "HOOKS", "ORDER", "MODE", "OF KEYS", "MODULE"], rows);
 }

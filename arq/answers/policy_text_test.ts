@@ -49,6 +49,8 @@ Deno.test("policies are listed in columns, in the order that the bus gives", () 
       "bad-words  chat-*  on_connect,on_message  10     enforce  10 %     0123456789ab\n" +
       "q          *       on_message             -1     observe  100 %    0123456789ab\n",
   );
+  const stateful = policyTable([{ ...policy, stateful: true }, { ...policy, stateful: null }]);
+  assert.match(stateful, /0123456789ab stateful\n.*0123456789ab\n$/);
   assert.equal(policyTable([]), "");
   assert.equal(table(["A"], []), "");
 });

@@ -73,6 +73,8 @@ export interface TrialOutcome {
   readonly fuel: number;
   readonly time_ms: number;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
+  /** The payload in place of the one that came: text, or `base64:` and so; null: it stays. */
+  readonly payload: string | null;
   readonly logs: readonly { readonly level: number; readonly message: string }[];
   /** What the client is told; null when the operation is allowed. */
   readonly client: {
@@ -153,6 +155,15 @@ function callerOf(options: TrialOptions, operation: TrialOperation): Caller {
   };
 }
 
+/** A payload for people: as it is where that is text. */
+function payloadText(payload: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload);
+  } catch {
+    return `base64:${payload.toBase64()}`;
+  }
+}
+
 function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): TrialOutcome {
   const client = refused instanceof ArqonError
     ? { code: refused.code, reason: refused.reason, message: refused.message }
@@ -166,6 +177,7 @@ function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): Trial
     fuel: ran.units / UNITS_PER_FUEL,
     time_ms: ran.duration_ms,
     added_headers: reply.added_headers,
+    payload: reply.payload === undefined ? null : payloadText(reply.payload),
     logs: reply.logs.map(({ level, message }) => ({ level, message })),
     client,
   };

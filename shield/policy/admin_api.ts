@@ -47,6 +47,8 @@ export interface PolicyAdminContext {
   /** Checks a module. Rejects with `PolicyModuleError`, whose message is a sentence for people. */
   readonly check: (bytes: Uint8Array) => Promise<CheckedModule>;
   readonly quarantine: Pick<Quarantine, "list" | "release">;
+  /** Whether a module may keep memory from call to call; undefined while it is not loaded here. */
+  readonly isStateful: (sha256: string) => boolean | undefined;
   readonly followers: LogFollowers;
   readonly memory: Pick<LogMemory, "read">;
   readonly log: Logger;
@@ -283,6 +285,10 @@ async function list(
     tenant,
     revision,
     ...document.current,
+    policies: document.current.policies.map((policy) => ({
+      ...policy,
+      stateful: context.isStateful(policy.sha256) ?? null,
+    })),
     history: document.history.map(past),
     quarantined: quarantinedOf(context, document.current),
     here: registry.tenant(tenant) ?? null,

@@ -253,6 +253,7 @@ Deno.test("a fault of the check is a 500 in the log, not in the answer", async (
     registry: api.one.registry,
     check: () => Promise.reject(new TypeError("secret detail")),
     quarantine: api.quarantine,
+    isStateful: () => undefined,
     followers: api.followers,
     memory: api.memory,
     log: createLogger({

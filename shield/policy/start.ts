@@ -134,10 +134,11 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   });
   await policies.ready;
   const check = checkerOf(loading, compiler);
+  const { isStateful } = pool;
   return {
     overseer,
     table,
-    admin: { registry: policies, check, quarantine, followers, memory, log, now },
+    admin: { registry: policies, check, quarantine, followers, memory, log, now, isStateful },
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),
     async close() {
@@ -250,8 +251,8 @@ function checkerOf(
     const metered = await meter(sha256, bytes);
     const { state_keys } = await compiler.compile(sha256, metered.bytes);
     parseStateKeys(state_keys);
-    const { hooks, imports, cost } = metered;
-    return { hooks, imports, ...cost };
+    const { hooks, imports, abi, renewal, cost } = metered;
+    return { hooks, imports, abi, renewed_by: renewal?.by ?? null, ...cost };
   };
 }
 

@@ -63,6 +63,16 @@ export interface ModuleFacts {
   readonly instance_fuel_with_memory: number;
 }
 
+/** What a module that is accepted does between calls. */
+interface StateFacts {
+  /** The version of the ABI that the module is for. */
+  readonly abi: 1 | 2;
+  /** How a call begins with the first state; null: the memory lives from call to call (version 1). */
+  readonly renewed_by: "restore" | "instance" | null;
+  /** Fuel for putting the first state back; 0 where that is never done. */
+  readonly restore_fuel: number;
+}
+
 /** The result of the check. */
 export interface CheckAnswer {
   readonly file: string;
@@ -76,6 +86,8 @@ export interface CheckAnswer {
   /** Name of the feature for which the module is refused, if it is one. */
   readonly feature?: string;
   readonly facts?: ModuleFacts;
+  /** Absent when the module is refused. */
+  readonly between_calls?: StateFacts;
   /** Length of the metered module. */
   readonly metered_bytes?: number;
   /** Time of the trial compilation with both compilers. */
@@ -164,7 +176,17 @@ async function check(
     const state = slots.length === 0 ? {} : { state: slots };
     const compile_ms = Math.round(io.monotonic_ms() - began_ms);
     const metered_bytes = metered.bytes.length;
-    return { ...about, accepted: true, ...known, metered_bytes, compile_ms, ...state };
+    const { abi, renewal, cost: { restore_fuel } } = metered;
+    const between_calls = { abi, renewed_by: renewal?.by ?? null, restore_fuel };
+    return {
+      ...about,
+      accepted: true,
+      ...known,
+      between_calls,
+      metered_bytes,
+      compile_ms,
+      ...state,
+    };
   } catch (error) {
     io.signal.throwIfAborted();
     if (!(error instanceof PolicyModuleError)) throw error;

@@ -1,7 +1,6 @@
 /**
- * The policy pool as the Shield sees it: hand it a request and the chain that applies, get the
- * chain's verdict. Which chain applies is `registry.ts`'s business; that there is none is decided
- * before, so that a message without a policy never comes here.
+ * The policy pool as the Shield sees it: hand it a request and the chain that applies, get the chain's
+ * verdict. Which chain applies is `registry.ts`'s business; a message without one never comes here.
  */
 import type { Registry } from "prom-client";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -60,7 +59,7 @@ export interface PoolStatus {
 }
 
 /** A running pool. */
-export interface PolicyPool {
+export interface PolicyPool extends Pick<Modules, "isStateful"> {
   /**
    * The chain's verdict. Never rejects: whatever goes wrong is a refusal with a `fault` in the
    * outcome of the policy that could not decide. Requests of one connection run in the order of its
@@ -209,6 +208,7 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
       if (modules.quarantine(sha256)) gate.forget(sha256);
     },
     release: (sha256) => modules.release(sha256),
+    isStateful: (sha256) => modules.isStateful(sha256),
     status: () => ({
       workers: lanes.size,
       slow_tenants: lanes.slow_tenants,

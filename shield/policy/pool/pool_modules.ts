@@ -128,6 +128,12 @@ export class Modules {
     return this.#runnable;
   }
 
+  /** Whether a module may keep memory from call to call (version 1); undefined while it is not loaded. */
+  isStateful(sha256: string): boolean | undefined {
+    const loaded = this.find(sha256);
+    return loaded && this.#runnable.get(loaded.number)?.renewal === undefined;
+  }
+
   /** sha256 of the modules that are loaded. */
   loaded(): readonly string[] {
     return this.#inState("loaded");

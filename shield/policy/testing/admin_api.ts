@@ -56,7 +56,8 @@ export async function startApi(): Promise<Api> {
     onAdded: () => {},
     onReleased: () => {},
   });
-  const base = { registry: one.registry, check: checkModule, quarantine };
+  const isStateful = () => undefined;
+  const base = { registry: one.registry, check: checkModule, quarantine, isStateful };
   const memory = new LogMemory({ lines_max: 100, now: Date.now });
   const context = { ...base, followers, memory, log, now: Date.now };
   const request: Api["request"] = (method, path, body, type = "application/json") => {

@@ -1,0 +1,51 @@
+/** What `arq policy check` and `arq policy test` say of policies of either version of the ABI. */
+import assert from "node:assert/strict";
+import { fromText } from "../../../wasm/testing/bytes.ts";
+import { runArq } from "../../testing/run_arq.ts";
+
+const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
+
+/** What the command prints when all is well. */
+async function shown(cwd: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runArq(["policy", ...args], { cwd });
+  assert.equal(code, 0, `${stderr}${stdout}`);
+  return stdout;
+}
+
+Deno.test("check says for which version of the ABI a module is, and what it finds in its memory", async () => {
+  const rows = {
+    "bad_words.wasm": /\n +abi +version 1: its memory lives from call to call\n/,
+    "mask_digits.wasm": /\n +abi +version 2: each call begins anew, for 11 fuel\n/,
+  };
+  for (const [file, expected] of Object.entries(rows)) {
+    assert.match(await shown(BUILT, "check", file), expected);
+  }
+  const folder = await Deno.makeTempDir();
+  const text = `(module (import "arqon_host_v2" "host_get_payload" (func (result i32)))
+    (memory (export "memory") 1) (table $t 1 funcref)
+    (func (export "arqon_alloc") (param i32) (result i32) (i32.const 8))
+    (func (export "arqon_on_message") (result i32)
+      (table.set $t (i32.const 0) (ref.null func)) (i32.const 0)))`;
+  await Deno.writeFile(`${folder}/t.wasm`, fromText(text));
+  const stdout = await shown(folder, "check", "t.wasm", "--json");
+  const expected = { abi: 2, renewed_by: "instance", restore_fuel: 0 };
+  assert.deepEqual(JSON.parse(stdout).between_calls, expected);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("test shows the payload that a policy has put in place of the event's", async () => {
+  const folder = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${folder}/e.txt`, "call 555-1234");
+  await Deno.writeTextFile(`${folder}/f.txt`, "none");
+  const module = `${BUILT}mask_digits.wasm`;
+  const args = ["--event", "e.txt", "--event", "f.txt"];
+  const stdout = await shown(folder, "test", module, ...args);
+  assert.match(
+    stdout,
+    /^allowed {2}e\.txt\n[^]* {2}payload {2}call \*\*\*-\*\*\*\*\nallowed {2}f\.txt\n/,
+  );
+  const json = await shown(folder, "test", module, ...args, "--json");
+  const payloads = JSON.parse(json).events.map(({ payload }: { payload: string }) => payload);
+  assert.deepEqual(payloads, ["call ***-****", null]);
+  await Deno.remove(folder, { recursive: true });
+});
