@@ -21,6 +21,8 @@ const TOKENS = "tests/verification/tokens_by_pyjwt.py";
 const PAYLOADS = "tests/verification/payloads_by_upb.py";
 /** The test that runs metered modules in another engine too. */
 const MODULES = "tests/verification/modules_by_wasmtime.py";
+/** The test that repeats recorded calls of policies in another engine, by a host of its own. */
+const CALLS = "tests/verification/calls_by_wasmtime.py";
 const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
 /** Packages for the examples, beside the SDK. `tests/external/map_test.ts` uses this environment too. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
@@ -107,7 +109,16 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["pyright", "pyright", ["-p", ".", "--pythonpath", `${BIN}/python`], "sdk/python"],
   ["generated code", "python", ["generate.py", "--check"], "sdk/python"],
   ["ruff, suite", "ruff", ["check", "--config", CONFIG, "tests/verification"], ""],
-  ["mypy, suite", "mypy", ["--config-file", CONFIG, SUITE, FRAMES, TOKENS, PAYLOADS, MODULES], ""],
+  ["mypy, suite", "mypy", [
+    "--config-file",
+    CONFIG,
+    SUITE,
+    FRAMES,
+    TOKENS,
+    PAYLOADS,
+    MODULES,
+    CALLS,
+  ], ""],
   ["ruff, examples", "ruff", ["check", "--config", CONFIG, ...EXAMPLES], ""],
   ["ruff format, examples", "ruff", ["format", "--check", "--config", CONFIG, ...EXAMPLES], ""],
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
@@ -130,7 +141,16 @@ export async function testPython(in_ci: boolean): Promise<TestTotals> {
     if (!(await run(`${BIN}/${command}`, args, folder)).success) failed++;
   }
   console.log("\n== pytest");
-  const paths = ["sdk/python/tests", SUITE, FRAMES, TOKENS, PAYLOADS, MODULES, "tests/examples"];
+  const paths = [
+    "sdk/python/tests",
+    SUITE,
+    FRAMES,
+    TOKENS,
+    PAYLOADS,
+    MODULES,
+    CALLS,
+    "tests/examples",
+  ];
   const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
   const { success, output } = await run(`${BIN}/python`, pytest);
   const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };
