@@ -86,22 +86,38 @@ interface Reached {
   gaps: number;
 }
 
+const ZERO = 0x30, NINE = 0x39;
+
+/** The whole number in the digits of a part of a text; NaN for anything else. */
+function numberIn(text: string, from: number, to: number): number {
+  let value = from < to ? 0 : NaN;
+  for (let at = from; at < to; at++) {
+    const code = text.charCodeAt(at);
+    value = code >= ZERO && code <= NINE ? value * 10 + code - ZERO : NaN;
+  }
+  return value;
+}
+
 /** What one room has heard from each publisher. */
 export class HeardOrder {
   readonly #reached = new BoundedMap<string, Reached>(PUBLISHERS_MAX);
+  /** The publisher that was heard last: most often the next message is of the same. */
+  #publisher = "";
+  #last: Reached | undefined;
   #gaps = 0;
 
   /** Compares a message with those before it. A text that no Shield has written tells nothing. */
   hear(text: string): Heard {
     const first = text.indexOf(" ");
     const second = text.indexOf(" ", first + 1);
-    const before = Number(text.slice(first + 1, second));
-    const number = Number(text.slice(second + 1));
-    if (first < 1 || second < 0 || !(before >= 0) || !(number > before)) return "next";
-    const publisher = text.slice(0, first);
-    const reached = this.#reached.get(publisher);
+    if (first < 1 || second < 0) return "next";
+    const before = numberIn(text, first + 1, second);
+    const number = numberIn(text, second + 1, text.length);
+    if (!(number > before)) return "next";
+    const reached = this.#reachedBy(text, first);
     if (reached === undefined) {
-      this.#reached.set(publisher, { number, gaps: this.#gaps });
+      this.#last = { number, gaps: this.#gaps };
+      this.#reached.set(this.#publisher, this.#last);
       return "next";
     }
     if (number <= reached.number) return "repeated";
@@ -111,6 +127,15 @@ export class HeardOrder {
     // The gap that is told now comes before this message, and excuses nothing after it.
     reached.gaps = is_hole ? this.#gaps + 1 : this.#gaps;
     return is_hole ? "hole" : "next";
+  }
+
+  /** How far the publisher has been heard whose name ends at `end`. */
+  #reachedBy(text: string, end: number): Reached | undefined {
+    if (this.#publisher.length !== end || !text.startsWith(this.#publisher)) {
+      this.#publisher = text.slice(0, end);
+      this.#last = this.#reached.get(this.#publisher);
+    }
+    return this.#last;
   }
 
   /**

@@ -106,6 +106,29 @@ Deno.test("however many gaps were told meanwhile, what comes late is repeated", 
   assert.equal(heard.hear(late), "repeated");
 });
 
+Deno.test("what publishers say in turns is heard as if each spoke alone, whatever their names begin with", () => {
+  const names = ["s", "s1", "s12", "t1"];
+  const said = fc.tuple(fc.constantFrom(...names), fc.nat(9), fc.nat(9));
+  fc.assert(fc.property(fc.array(said, { maxLength: 40 }), (all) => {
+    const together = new HeardOrder();
+    const alone = new Map(names.map((name) => [name, new HeardOrder()]));
+    for (const [name, before, number] of all) {
+      const text = `${name} ${before} ${number}`;
+      assert.equal(together.hear(text), alone.get(name)!.hear(text), text);
+    }
+  }));
+});
+
+Deno.test("a text that no Shield has written tells nothing", () => {
+  const heard = new HeardOrder();
+  assert.equal(heard.hear("s1 6 7"), "next");
+  const strange = ["", " ", "s1", "s1 7", "s1 7 ", "s1 -1 5", "s1 1 2x", "s1 1e0 5", "s1 0x1 5"];
+  for (const text of [...strange, "s1  5", " 1 5", "s1 1 5 9"]) {
+    assert.equal(heard.hear(text), "next", JSON.stringify(text));
+  }
+  assert.equal(heard.hear("s1 6 7"), "repeated");
+});
+
 Deno.test("a room that its publisher has forgotten makes no hole, and still no repetition", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();

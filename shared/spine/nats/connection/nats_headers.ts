@@ -52,6 +52,32 @@ function readLines(text: string): SpineHeaders | undefined {
   return headers;
 }
 
+/** The name that was the only one of a block lately, and how such a block begins. */
+let lone_name = "";
+let lone_start = "";
+const PRINTABLE = 0x21;
+
+/** The headers of a block of nothing but that name and a plain value; undefined: it may be any other. */
+function readLone(text: string): SpineHeaders | undefined {
+  const from = lone_start.length;
+  const to = text.length - 2 * LINE_END.length;
+  if (from === 0 || from >= to || !text.startsWith(lone_start)) return undefined;
+  if (text.indexOf("\r", from) !== to || text.indexOf("\n", from) !== to + 1) return undefined;
+  if (text.charCodeAt(from) < PRINTABLE || text.charCodeAt(to - 1) < PRINTABLE) return undefined;
+  const headers: Record<string, string> = Object.create(null);
+  headers[lone_name] = text.slice(from, to);
+  return headers;
+}
+
+/** Remembers the name of a block that has one: most blocks have the same. */
+function rememberLone(headers: SpineHeaders): void {
+  const names = Object.keys(headers);
+  const [name = ""] = names;
+  if (names.length !== 1 || name === lone_name) return;
+  lone_name = name;
+  lone_start = `${VERSION}${LINE_END}${name}: `;
+}
+
 /** Reads the block between these bytes. Throws what nats.js throws for a bad one. */
 export function readHeaders(bytes: Uint8Array, from: number, to: number): HeaderBlock {
   if (from >= to) return NO_BLOCK;
@@ -61,8 +87,12 @@ export function readHeaders(bytes: Uint8Array, from: number, to: number): Header
   if (text.length !== block.length || !text.startsWith(VERSION + LINE_END)) {
     return readSlowly(block);
   }
+  const lone = readLone(text);
+  if (lone !== undefined) return { headers: lone, code: 0, description: "" };
   const headers = readLines(text);
-  return headers === undefined ? readSlowly(block) : { headers, code: 0, description: "" };
+  if (headers === undefined) return readSlowly(block);
+  rememberLone(headers);
+  return { headers, code: 0, description: "" };
 }
 
 /** The lines of a block; `headerBytes` counts their bytes, with `BLOCK_BYTES`. */
