@@ -15,6 +15,7 @@ import { LEAF_GARBAGE } from "./leaves/leaves.ts";
 import { allScenario } from "./load/all.ts";
 import { scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
+import { JOURNAL } from "./journal/journal.ts";
 import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
 import { PROCESSES } from "./processes/processes.ts";
@@ -39,6 +40,7 @@ const SCENARIOS: readonly Scenario[] = [
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
   REPLAY,
+  JOURNAL,
   FAIRNESS,
   HOSTILE,
   PRESENCE,

@@ -133,6 +133,7 @@ async function release(parts: Parts): Promise<void> {
   parts.authenticator.close();
   parts.presence.close();
   await parts.policies.close();
+  await parts.journal.close();
   parts.quota?.close();
   parts.noted?.close();
   parts.schemas.close();

@@ -11,6 +11,7 @@ import type { ConnectionCounters } from "./connection/limits.ts";
 import type { StartedLedger } from "./ledger/start.ts";
 import type { MemoryWatch } from "./memory/memory_watch.ts";
 import type { StartedMirror } from "./mirror/start.ts";
+import type { StartedJournal } from "./journal/start.ts";
 import type { Operations } from "./connection/operations.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import type { PresenceService } from "./presence/service.ts";
@@ -35,6 +36,7 @@ export interface Foundation {
   readonly schemas: StartedSchemas;
   readonly rooms: StartedRoomClasses;
   readonly revocations: StartedRevocations;
+  readonly journal: StartedJournal;
   /** Absent without `[quota]`. */
   readonly quota: StartedQuota | undefined;
   /** Absent without `[ledger]`. */

@@ -36,7 +36,7 @@ import { handleRequest } from "./http/http.ts";
 import type { HttpContext } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
-import { JournalPlace } from "./journal/place.ts";
+import { startJournal } from "./journal/start.ts";
 import { startInspect } from "./admin/inspect/start.ts";
 import { startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
@@ -152,8 +152,8 @@ function assemble(
   const hub = new Hub({ ...heard, stats, tenants, now, random, deduplication_entries, ledger });
   const { overseer } = policies;
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
-  const { mirroring: { mirror }, schemas: { gate: schemas } } = foundation;
-  const checks = { require_signature, overseer, bans, schemas, mirror };
+  const { mirroring: { mirror }, schemas: { gate: schemas }, journal: { journal } } = foundation;
+  const checks = { require_signature, overseer, bans, schemas, mirror, journal };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
   const path = { ...sends, ...checks, ...beside, classes, quota, traces, now, random };
@@ -210,6 +210,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
   return {
     ...options,
     ...parts,
+    journal: parts.journal.journal,
     overseer: parts.policies.overseer,
     pump: new Pump(),
     ledger: parts.noted?.ledger,
@@ -246,6 +247,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     requireNotBanned: (identity) => requireEntry(parts, identity),
     traces: options.traces,
     ...handshakeNotes(parts.noted?.ledger, options.now),
+    journal: parts.journal.journal,
   };
 }
 
@@ -264,7 +266,9 @@ async function openFoundation(options: ShieldOptions): Promise<Foundation> {
   const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
   const tenants = new TenantTable();
   const noted = startLedger(options);
-  return { node_id, tenants, settings, mirroring, schemas, rooms, revocations, quota, noted };
+  const journal = startJournal({ ...options, node_id, classes: rooms.classes });
+  const own = { revocations, quota, noted, journal };
+  return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
 }
 
 /** Throws when the user is banned or the token revoked, and while nobody can say. */
@@ -300,7 +304,6 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const [status, checks] = [() => statusOf(options, parts), () => checksOf(options, parts)];
   const inspect = startInspect({ ...options, checks }, parts);
   const audited = startAudit({ ...options, node_id: parts.node_id });
-  const place = new JournalPlace(options);
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
   const router = adminRouter({
@@ -314,7 +317,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     bans: { bans: parts.bans, bucket: bans, node_id: parts.node_id, log },
     audit: audited.admin,
     backup: openBackups({ ...options, node_id: parts.node_id }),
-    journal: { place, node_id: parts.node_id, log },
+    journal: { place: parts.journal.place, node_id: parts.node_id, log },
   });
   const admin = { authenticator, admin: reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
@@ -341,7 +344,6 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       await drain(options, parts, () => clearInterval(sweeps));
       inspect.close();
       await audited.close();
-      await place.close();
     },
   };
 }

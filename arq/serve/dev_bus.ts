@@ -48,6 +48,8 @@ drain_ms = 0
 host = "127.0.0.1"
 [brain]
 tap = 0.01
+[journal]
+journal = "all"
 [[rooms]]
 room = "durable-*"
 durable = true

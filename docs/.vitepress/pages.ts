@@ -74,6 +74,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Configuration", file: "docs/configuration.md" },
       { text: "The command line", file: "docs/arq.md" },
       { text: "Policies", file: "docs/policies.md" },
+      { text: "Journal", file: "docs/journal.md" },
       { text: "Replay", file: "docs/replay.md" },
       { text: "ABI of policies", file: "policies/ABI.md", place: "policy_abi" },
       { text: "Admin API of policies", file: "docs/policy-api.md" },

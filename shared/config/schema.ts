@@ -10,8 +10,8 @@ import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
 import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
+import { Journal } from "./schema_journal.ts";
 import { Admin, Ops } from "./schema_listeners.ts";
-import { JournalStorage } from "./schema_journal_store.ts";
 import { LedgerTable } from "./schema_ledger.ts";
 import { Nats } from "./schema_nats.ts";
 import { Rates } from "./schema_rates.ts";
@@ -315,7 +315,6 @@ export const ConfigSchema = z.strictObject({
   ops: Ops.prefault({}).describe("/metrics and /health/*; a Brain's default port is 4101"),
   admin: Admin.prefault({}).describe("admin API; a Brain's default port is 4102"),
   audit: Audit.prefault({}).describe("who did what on the admin API"),
-  journal: z.strictObject(JournalStorage).prefault({}).describe("the journal of decisions"),
   nats: Nats.optional().describe("NATS as the Spine"),
   auth: Auth.prefault({}).describe("tokens and signatures"),
   limits: LimitsTable.prefault({}).describe("every limit"),
@@ -329,6 +328,7 @@ export const ConfigSchema = z.strictObject({
   rooms: Rooms.describe("classes of rooms"),
   durable: Durable.prefault({}).describe("durable rooms"),
   ledger: LedgerTable.prefault({}).describe("what was delivered to whom, for `arq why`"),
+  journal: Journal.prefault({}).describe("the journal of decisions"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
 }).superRefine(refuseUnnamedOperators);

@@ -1,5 +1,6 @@
 /** Room classes and durable rooms, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
+import { RoomJournal } from "./schema_journal.ts";
 import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_values.ts";
 
 const REPLICAS = [1, 3, 5];
@@ -33,6 +34,7 @@ const options = {
   echo: z.boolean().default(true).describe(
     "whether publishers hear their own messages; false is as if each SUB had no_echo",
   ),
+  ...RoomJournal,
 };
 
 /** Refuses a cached last message without a log: it is the last message of the log. */

@@ -189,13 +189,12 @@ export class Connection {
   receive(data: string | Uint8Array): void {
     if (this.#ended) return;
     const { stats, limits, now } = this.#process;
-    const { tenant } = this;
     const now_ms = now();
     const place = ++this.#places;
     this.liveness.heard(now_ms);
     const size_bytes = typeof data === "string" ? frameBytes(data) : data.length;
     stats.ingress_bytes += size_bytes;
-    tenant.ingress_bytes += size_bytes;
+    this.tenant.ingress_bytes += size_bytes;
     if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes, place);
     const too_fast = this.#rates.take(size_bytes, now_ms);
     let operation: ClientOperation;
@@ -205,7 +204,7 @@ export class Connection {
       return this.#onDecodeError(error, place);
     }
     bump(stats.ingress_ops, operation.kind);
-    if (operation.kind === "publish") tenant.ingress_messages++;
+    if (operation.kind === "publish") this.tenant.ingress_messages++;
     else if (operation.kind === "pong") this.liveness.answered();
     const queued = { connection: this, operation, size_bytes, place };
     if (too_fast === undefined) return this.#enqueue(queued, now_ms);
@@ -226,6 +225,7 @@ export class Connection {
   /** Answers the frame of a place; a reason whose outcome is `close` also ends the connection. */
   refuse(request: RequestRef, error: unknown, place: number): void {
     if (this.#ended) return;
+    this.#process.onDenied?.(this, placeOf(request)?.room ?? "", error);
     const refusal = this.#refusal(error);
     const close = ERRORS[refusal.reason].close;
     // What is said before a close is said now: no answer comes any more that it could overtake.
@@ -353,9 +353,7 @@ export class Connection {
     const full = pending >= limits.pending_operations ||
       pending_bytes + size_bytes > limits.pending_bytes;
     if (full) {
-      const error = new ArqonError("too-many-pending", `${pending} wait`, {
-        retry_after_ms: 100,
-      });
+      const error = new ArqonError("too-many-pending", `${pending} wait`, { retry_after_ms: 100 });
       return this.refuse(requestOf(operation), error, place);
     }
     this.#received_ms = now_ms;

@@ -25,6 +25,8 @@ export interface ConnectionProcess {
   readonly onEnd: (connection: Connection, end: EndSaid) => void;
   /** Takes note of a refusal; `run` is what the call for the same before gave. */
   readonly onRefused?: (refused: RefusedOperation, run?: RunningRow) => RunningRow | undefined;
+  /** Called with each refusal that a client is told, and its room, "" where it has none. */
+  readonly onDenied?: (connection: Connection, room_id: string, error: unknown) => void;
   /** Called for an error that is a bug, not a refusal. */
   readonly onBug: (connection: Connection, error: unknown) => void;
 }

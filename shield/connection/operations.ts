@@ -14,6 +14,7 @@ import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import { HISTORY_GET } from "../durable/history/history_query.ts";
 import type { Identity } from "../auth/identity.ts";
+import { followed } from "../journal/journal.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import type { Caller } from "../message/caller.ts";
@@ -84,7 +85,11 @@ export class Operations {
       case "publish":
         return runEnvelope(context, connection, operation.envelope, added);
       case "subscribe":
-        return runSubscribe(context, connection, operation.subscribe);
+        return followed(
+          context.path.journal,
+          { caller: connection.caller, room_id: operation.subscribe.room_id },
+          (note) => runSubscribe(context, connection, operation.subscribe, note),
+        );
       case "unsubscribe":
         return runUnsubscribe(context, connection, operation.unsubscribe);
       case "refresh":

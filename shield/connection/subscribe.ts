@@ -14,6 +14,7 @@ import { entryFrame, Flow } from "../durable/room/flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
+import type { Note } from "../journal/note.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
@@ -62,11 +63,15 @@ function positionOf({ after_offset, epoch }: Subscribe): Position | undefined {
   return after === 0 && epoch === "" ? undefined : { after, epoch };
 }
 
-/** Runs a SUB. A promise holds the connection's other operations until the SUB has its place. */
+/**
+ * Runs a SUB. A promise holds the connection's other operations until the SUB has its place. What policies say
+ * goes into `note`.
+ */
 export function runSubscribe(
   context: SubscribeContext,
   connection: Connection,
   subscribe: Subscribe,
+  note?: Note,
 ): Promise<void> | undefined {
   const { room_id } = subscribe;
   requireRoomId(room_id);
@@ -76,7 +81,7 @@ export function runSubscribe(
   const presence_request = presenceRequest(subscribe, context.limits);
   const allowed: Allowed = { subscribe, presence_request, request: subscribeRequest(subscribe) };
   requireClass(context, connection, allowed);
-  const admitted = context.overseer.onSubscribe(connection.caller, room_id);
+  const admitted = context.overseer.onSubscribe(connection.caller, room_id, note);
   if (admitted === undefined) return join(context, connection, allowed);
   return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));
 }

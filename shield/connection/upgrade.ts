@@ -16,6 +16,7 @@ import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
+import type { Journal } from "../journal/journal.ts";
 import type { Ledger, RunningRow } from "../ledger/ledger.ts";
 import type { LeftOut } from "../fanout/backlog.ts";
 import { noteEnded, noteRefused } from "./noted.ts";
@@ -78,6 +79,8 @@ export interface UpgradeContext {
   readonly traces?: Traces | undefined;
   /** Takes note of connections; absent: nobody does. */
   readonly ledger?: Ledger | undefined;
+  /** The journal of decisions; absent: nothing is written. */
+  readonly journal?: Journal | undefined;
 }
 
 /**
@@ -115,19 +118,23 @@ async function upgrade(
     remote_ip,
   };
   context.traces?.carry(request, caller);
-  const release = context.counters.acquire(identity);
+  const note = context.journal?.operation(caller, "on_connect", "");
+  let release = () => {};
   let upgraded: Upgraded;
   try {
-    await context.overseer.onConnect(caller);
+    release = context.counters.acquire(identity);
+    await context.overseer.onConnect(caller, note);
     // A ban may have come meanwhile; from here on a ban finds the connection.
     context.requireNotBanned(identity);
     upgraded = context.socket_server.upgrade(originalOf(request), protocol);
   } catch (cause) {
     release();
+    if (note !== undefined) context.journal?.denied(note, cause);
     if (cause instanceof ArqonError) throw cause;
     const detail = cause instanceof TypeError ? cause.message : "the handshake came to no end";
     throw new ArqonError("not-a-websocket", detail, { cause });
   }
+  if (note !== undefined) context.journal?.allowed(note);
   const { socket, response, listen } = upgraded;
   const tenant = context.tenants.of(identity.tenant_id);
   const number = context.ledger?.nextConnection();
@@ -187,6 +194,9 @@ function connectionProcess(context: UpgradeContext): ConnectionProcess {
       if (!context.connections.delete(connection)) return;
       stats.active_connections--;
       connection.tenant.connections--;
+    },
+    onDenied(connection, room_id, error) {
+      context.journal?.connectionRefused(connection.caller, room_id, error);
     },
     onBug(connection, error) {
       log.error("operation failed", {

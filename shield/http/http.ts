@@ -3,6 +3,7 @@
  * bodies. Opening sockets is `shared/listeners/listen.ts`, upgraded ones are `upgrade.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Journal } from "../journal/journal.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Admission } from "../rates/admission_gate.ts";
@@ -54,6 +55,8 @@ export interface HttpContext {
     remote_ip: string,
     identity: Identity | undefined,
   ) => void;
+  /** The journal of decisions; absent: nothing is written. */
+  readonly journal?: Pick<Journal, "clientRefused"> | undefined;
 }
 
 /** Answers one request. Never rejects. */
@@ -111,7 +114,7 @@ async function route(
     context.requireCapacity();
     using handshake = context.admission.enter();
     const identity = seen.identity = await authenticate(context, request);
-    context.requireNotBanned(identity);
+    requireEntry(context, identity, remote_ip);
     context.traces?.find(request)?.set({ "arqon.tenant": identity.tenant_id });
     const response = await counted(
       context,
@@ -128,7 +131,7 @@ async function route(
     context.requireOpen();
     context.requireCapacity();
     context.admission.requireOpen();
-    return describe(await admitted(context, request));
+    return describe(await admitted(context, request, remote_ip));
   }
   if (url.pathname === OPENAPI_PATH) {
     requireMethod({ method }, "GET");
@@ -139,7 +142,7 @@ async function route(
   const answer = found.methods.get(method);
   if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
   context.requireOpen();
-  const client = { identity: await admitted(context, request), remote_ip };
+  const client = { identity: await admitted(context, request, remote_ip), remote_ip };
   using _under_way = context.pending.enter(client.identity);
   const call = { request, client, url, names: found.names() };
   return await counted(context, client.identity, answer(call));
@@ -170,10 +173,24 @@ export async function authenticate(
 }
 
 /** The identity of a client that may come in. Rejects as `authenticate` and `requireNotBanned` do. */
-async function admitted(context: HttpContext, request: Request): Promise<Identity> {
+async function admitted(
+  context: HttpContext,
+  request: Request,
+  remote_ip: string,
+): Promise<Identity> {
   const identity = await authenticate(context, request);
-  context.requireNotBanned(identity);
+  requireEntry(context, identity, remote_ip);
   return identity;
+}
+
+/** Throws as `requireNotBanned` does, and has it written. */
+function requireEntry(context: HttpContext, identity: Identity, remote_ip: string): void {
+  try {
+    context.requireNotBanned(identity);
+  } catch (error) {
+    context.journal?.clientRefused({ identity, remote_ip }, error);
+    throw error;
+  }
 }
 
 function describe(identity: Identity): Response {

@@ -31,13 +31,15 @@ export async function command(
   envelope: ScannedEnvelope,
   options: CommandOptions,
 ): Promise<Ack> {
-  const { traces } = path;
+  const { traces, journal } = path;
   try {
     const ack = await ask(path, caller, envelope, options);
+    journal?.passed(envelope);
     traces?.answered(envelope, ack);
     return ack;
   } catch (error) {
     traces?.refused(caller, envelope, error);
+    journal?.refused(envelope, error);
     throw error;
   }
 }

@@ -23,6 +23,8 @@ import {
 } from "../auth/authorize.ts";
 import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { Note } from "../journal/note.ts";
 import { isCompared } from "../mirror/mirror.ts";
 import type { Mirror } from "../mirror/mirror.ts";
 import type { Judged, Overseer } from "../policy/overseer.ts";
@@ -56,6 +58,8 @@ export interface MessagePath {
   readonly quota?: TenantQuota | undefined;
   /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Traces | undefined;
+  /** The journal of decisions; absent: nothing is written. */
+  readonly journal?: Journal | undefined;
   readonly now: () => number;
   readonly random: Random;
 }
@@ -79,8 +83,9 @@ export function admit(
 ): Judged | undefined {
   let admitted: Judged | undefined;
   path.traces?.begin(caller, envelope);
+  const note = path.journal?.message(caller, envelope);
   try {
-    admitted = checkAll(path, caller, envelope);
+    admitted = checkAll(path, caller, envelope, note);
   } catch (error) {
     tellRefused(path, caller, envelope, error);
     throw error;
@@ -92,12 +97,13 @@ export function admit(
 }
 
 function tellRefused(
-  { mirror, traces }: MessagePath,
+  { mirror, traces, journal }: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
   error: unknown,
 ): void {
   traces?.refused(caller, envelope, error);
+  journal?.refused(envelope, error);
   if (isCompared(error)) mirror.refused(envelope, caller);
 }
 
@@ -106,6 +112,7 @@ function checkAll(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
+  note: Note | undefined,
 ): Judged | undefined {
   const { identity } = caller;
   // This refuses what is no room id; a room that was seen lately is known to have one.
@@ -120,8 +127,8 @@ function checkAll(
   // The quota is the last cheap check: a refused message must not use up a tenant's quota.
   path.quota?.take(identity.tenant_id, envelope.size_bytes);
   const verified = verifySignature(envelope, identity, path.require_signature);
-  if (verified === undefined) return checkContent(path, caller, envelope);
-  return verified.then(() => checkContent(path, caller, envelope) ?? NONE_ADDED);
+  if (verified === undefined) return checkContent(path, caller, envelope, note);
+  return verified.then(() => checkContent(path, caller, envelope, note) ?? NONE_ADDED);
 }
 
 /** Throws `command-forbidden`, `reserved-type` or `signal-forbidden`, as the payload is. */
@@ -144,12 +151,13 @@ function checkContent(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
+  note: Note | undefined,
 ): Judged | undefined {
   const checked = envelope.event !== undefined && !path.schemas.isEmpty;
   if (checked) {
     const span = path.traces?.find(envelope)?.child("schema", "internal");
     try {
-      requireSchema(path, caller.identity, envelope);
+      requireSchema(path, caller.identity, envelope, note);
     } catch (error) {
       span?.fail(error instanceof ArqonError ? error.reason : "internal");
       throw error;
@@ -157,20 +165,25 @@ function checkContent(
       span?.end();
     }
   }
-  return path.overseer.onMessage(caller, envelope, path, requireSchemaAgain);
+  return path.overseer.onMessage(caller, envelope, path, requireSchemaAgain, note);
 }
 
 /** Throws what the gate refuses with, for a message whose payload a policy has replaced. */
 function requireSchemaAgain(path: MessagePath, caller: Caller, envelope: ScannedEnvelope): void {
   const checked = envelope.event !== undefined && !path.schemas.isEmpty;
-  if (checked) requireSchema(path, caller.identity, envelope);
+  if (checked) requireSchema(path, caller.identity, envelope, undefined);
 }
 
 /** Throws what the gate refuses with; a mapping may ask for a copy of what is refused. */
-function requireSchema(path: MessagePath, identity: Identity, envelope: ScannedEnvelope): void {
+function requireSchema(
+  path: MessagePath,
+  identity: Identity,
+  envelope: ScannedEnvelope,
+  note: Note | undefined,
+): void {
   const { tenant_id } = identity;
   const subject = roomSubject("in", tenant_id, envelope.room_id);
-  const refusal = path.schemas.check(subject, tenant_id, envelope);
+  const refusal = path.schemas.check(subject, tenant_id, envelope, note);
   if (refusal === undefined) return;
   if (refusal.dead_letter !== undefined) {
     const routed = stamp(path, identity, envelope, refusal.dead_letter);
@@ -207,23 +220,31 @@ export function publishAdmitted(
   added_headers: readonly HeaderPair[],
   now_ms: number,
 ): Promise<Appended> | undefined {
-  const { traces } = path;
-  if (traces === undefined) {
-    return publishUntraced(path, publisher, envelope, added_headers, now_ms);
+  const { traces, journal } = path;
+  if (traces === undefined && journal === undefined) {
+    return publishUntold(path, publisher, envelope, added_headers, now_ms);
   }
+  const refused = (error: unknown) => {
+    traces?.refused(publisher.caller, envelope, error);
+    journal?.refused(envelope, error);
+  };
+  let stored: Promise<Appended> | undefined;
   try {
-    const stored = publishUntraced(path, publisher, envelope, added_headers, now_ms);
-    if (stored === undefined) traces.end(envelope);
-    else {
-      stored.then(() => traces.end(envelope), (error) => {
-        traces.refused(publisher.caller, envelope, error);
-      });
-    }
-    return stored;
+    stored = publishUntold(path, publisher, envelope, added_headers, now_ms);
   } catch (error) {
-    traces.refused(publisher.caller, envelope, error);
+    refused(error);
     throw error;
   }
+  if (stored === undefined) {
+    traces?.end(envelope);
+    journal?.passed(envelope);
+  } else {
+    stored.then(({ offset }) => {
+      traces?.end(envelope);
+      journal?.passed(envelope, offset);
+    }, refused);
+  }
+  return stored;
 }
 
 /** The headers of a message beside its envelope; undefined when it has none. */
@@ -241,8 +262,8 @@ export function spineHeaders(
     : { [ORIGIN_HEADER]: origin, [TRACEPARENT]: traceparent };
 }
 
-/** `publishAdmitted` without the trace. */
-function publishUntraced(
+/** `publishAdmitted`, which tells traces and journal nothing. */
+function publishUntold(
   path: MessagePath,
   { caller, origin }: Publisher,
   envelope: ScannedEnvelope,

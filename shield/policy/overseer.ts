@@ -31,6 +31,8 @@ export interface OverseerOptions {
     room_id: string,
     key: string,
   ) => readonly PolicyBinding[];
+  /** The version of the tenant's chain in force, for the journal; absent: it is 0. */
+  readonly versionOf?: (tenant_id: string) => number;
   readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
   /**
    * The verdict about a message when it can be had at once; undefined: `evaluate` has it. Absent: it
@@ -61,15 +63,23 @@ export interface ReplaceLimits extends ScanLimits {
 /** Called when a policy has replaced the payload of a message; throws when it may not pass so. */
 export type ReplacedCheck<P> = (path: P, caller: Caller, envelope: ScannedEnvelope) => void;
 
+/** Takes note of what policies decide about one operation, for the journal. */
+export interface PolicyNote {
+  /** These policies are asked, of this version of the tenant's chain, at this time in Unix ms. */
+  asked(chain: readonly PolicyBinding[], version: number, asked_ms: number): void;
+  /** What they said; its `told` is there for those that ran. */
+  judged(verdict: Verdict): void;
+}
+
 /** The headers that policies add to a message that they let through. */
 export type Judged = readonly HeaderPair[] | Promise<readonly HeaderPair[]>;
 
 /** The Overseer's questions. An undefined answer means that no policy applies: go on at once. */
 export interface Overseer {
   /** Asks about a connection. Rejects with `policy-rejected` or `policy-fault`. */
-  onConnect(caller: Caller): Promise<void> | undefined;
+  onConnect(caller: Caller, note?: PolicyNote): Promise<void> | undefined;
   /** Asks about a subscription, in the same way. */
-  onSubscribe(caller: Caller, room_id: string): Promise<void> | undefined;
+  onSubscribe(caller: Caller, room_id: string, note?: PolicyNote): Promise<void> | undefined;
   /**
    * Asks about a message, in the same way; gives the headers that policies add, at once or by a promise.
    * A refusal that is known at once is thrown. Where a policy has replaced the payload, the envelope has the
@@ -80,6 +90,7 @@ export interface Overseer {
     envelope: ScannedEnvelope,
     path?: P,
     onReplaced?: ReplacedCheck<P>,
+    note?: PolicyNote,
   ): Judged | undefined;
 }
 
@@ -103,6 +114,7 @@ export function createOverseer(options: OverseerOptions): Overseer {
   const judged = (question: Question, verdict: Verdict): readonly HeaderPair[] => {
     const { caller, tenant_id, envelope } = question;
     options.onVerdict?.(question, verdict.outcomes);
+    question.note?.judged(verdict);
     options.onJudged?.(envelope ?? caller, verdict);
     if (envelope !== undefined && options.candidates !== undefined) {
       tellCandidates(options.candidates, tenant_id, envelope, verdict);
@@ -124,16 +136,27 @@ export function createOverseer(options: OverseerOptions): Overseer {
     onReplaced?.(path!, question.caller, question.envelope!);
     return [...added, [REPLACED_HEADER, replacersOf(verdict)]];
   };
-  const bare = (caller: Caller, hook: Hook, room_id: string): Promise<void> | undefined => {
+  const ask = (question: Question, note: PolicyNote): void => {
+    question.note = note;
+    const version = options.versionOf?.(question.tenant_id) ?? 0;
+    note.asked(question.chain, version, question.asked_ms);
+  };
+  const bare = (
+    caller: Caller,
+    hook: Hook,
+    room_id: string,
+    note: PolicyNote | undefined,
+  ): Promise<void> | undefined => {
     const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
     if (chain.length === 0) return undefined;
     const question = new Question(hook, caller, chain, room_id, options.now(), limits);
+    if (note !== undefined) ask(question, note);
     return options.evaluate(question).then((verdict) => void judged(question, verdict));
   };
   return {
-    onConnect: (caller) => bare(caller, "on_connect", ""),
-    onSubscribe: (caller, room_id) => bare(caller, "on_subscribe", room_id),
-    onMessage(caller, envelope, path, onReplaced) {
+    onConnect: (caller, note) => bare(caller, "on_connect", "", note),
+    onSubscribe: (caller, room_id, note) => bare(caller, "on_subscribe", room_id, note),
+    onMessage(caller, envelope, path, onReplaced, note) {
       const { tenant_id } = caller.identity;
       const key = shareKey(envelope, caller);
       const chain = chainFor(tenant_id, "on_message", envelope.room_id, key);
@@ -141,6 +164,7 @@ export function createOverseer(options: OverseerOptions): Overseer {
       const { room_id } = envelope;
       const now_ms = options.now();
       const question = new Question("on_message", caller, chain, room_id, now_ms, limits, envelope);
+      if (note !== undefined) ask(question, note);
       const verdict = options.evaluateInline?.(question);
       if (verdict !== undefined) return passed(question, verdict, path, onReplaced);
       return options.evaluate(question).then((verdict) =>
@@ -170,6 +194,8 @@ class Question implements EvaluateRequest {
   /** The message, where it is about one. */
   readonly envelope: ScannedEnvelope | undefined;
   #facts: PolicyFacts | undefined;
+  /** Who takes note of what policies say and read; undefined: nobody. */
+  note: PolicyNote | undefined;
 
   constructor(
     hook: Hook,
@@ -193,6 +219,11 @@ class Question implements EvaluateRequest {
     this.asked_ms = asked_ms;
     this.#limits = limits;
     this.envelope = envelope;
+    this.note = undefined;
+  }
+
+  get record_reads(): boolean {
+    return this.note !== undefined;
   }
 
   get payload_most(): number {

@@ -120,6 +120,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     onVerdict: (request, outcomes) => table.record(request, outcomes),
     onJudged: traces && ((about, verdict) => traces.judged(about, verdict)),
     chainFor: (...question) => policies.chainFor(...question),
+    versionOf: (tenant_id) => policies.versionOf(tenant_id),
     evaluate: (request) => pool.evaluate(request),
     evaluateInline: (request) => pool.evaluateInline(request),
     candidates: start.candidates,

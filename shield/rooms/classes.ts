@@ -31,6 +31,12 @@ export interface RoomClass {
   readonly max_members: number | undefined;
   /** Whether publishers hear their own messages. */
   readonly echo: boolean;
+  /** What is written into the journal; undefined: as `[journal]` says. */
+  readonly journal: TenantRoomClass["journal"];
+  readonly journal_share: number | undefined;
+  readonly journal_ttl_seconds: number | undefined;
+  readonly journal_bytes: number | undefined;
+  readonly journal_payload: TenantRoomClass["journal_payload"];
 }
 
 /** A class and the tenant that it is for. */
@@ -53,6 +59,11 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   slow_reader: "disconnect",
   max_members: undefined,
   echo: true,
+  journal: undefined,
+  journal_share: undefined,
+  journal_ttl_seconds: undefined,
+  journal_bytes: undefined,
+  journal_payload: undefined,
 });
 
 /** The classes of one origin, by pattern. */
@@ -235,6 +246,11 @@ function compile(
     slow_reader: entry.slow_reader,
     max_members: entry.max_members,
     echo: entry.echo,
+    journal: entry.journal,
+    journal_share: entry.journal_share,
+    journal_ttl_seconds: entry.journal_ttl_seconds,
+    journal_bytes: entry.journal_bytes,
+    journal_payload: entry.journal_payload,
   });
 }
 

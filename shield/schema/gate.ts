@@ -13,6 +13,7 @@ import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import type { MappedMessage } from "./registry/entry.ts";
 import { checkEvent, firstOf, violationText } from "./validation/event_check.ts";
+import type { Violation } from "./validation/validate_types.ts";
 import type { Mappings } from "./mappings.ts";
 import type { MessageSchema, Validation } from "./validation/message_schema.ts";
 import type { SchemaTotals } from "./metrics.ts";
@@ -33,6 +34,11 @@ export interface SchemaRefusal {
   readonly dead_letter: readonly (readonly [name: string, value: string])[] | undefined;
 }
 
+/** Takes note of a schema's verdict, for the journal. */
+export interface SchemaNote {
+  checked(id: string, version: number, violation: Violation | undefined): void;
+}
+
 /** The gate as the message path asks it. */
 export interface SchemaGate {
   /** True when no subject is mapped: then there is nothing to check, and no subject to build for it. */
@@ -41,7 +47,12 @@ export interface SchemaGate {
    * Checks an event; undefined when it may pass. `subject` is `in.t.T.r.R` of that tenant. Never
    * throws.
    */
-  check(subject: Subject, tenant_id: string, envelope: ScannedEnvelope): SchemaRefusal | undefined;
+  check(
+    subject: Subject,
+    tenant_id: string,
+    envelope: ScannedEnvelope,
+    note?: SchemaNote,
+  ): SchemaRefusal | undefined;
   /** Sends the routed envelope of a refusal that has `dead_letter` to the dlq subject. Best effort. */
   keep(subject: Subject, routed: Uint8Array, refusal: SchemaRefusal): void;
 }
@@ -79,6 +90,7 @@ const NONE: Rule = Object.freeze({ kind: "none" });
 interface Question {
   readonly tenant_id: string;
   readonly envelope: ScannedEnvelope;
+  readonly note: SchemaNote | undefined;
 }
 
 /** The gate. `forget` must be called after every change of the mappings or of what the cache holds. */
@@ -99,13 +111,18 @@ export class Gate implements SchemaGate {
     return this.#parts.mappings.isEmpty;
   }
 
-  check(subject: Subject, tenant_id: string, envelope: ScannedEnvelope): SchemaRefusal | undefined {
+  check(
+    subject: Subject,
+    tenant_id: string,
+    envelope: ScannedEnvelope,
+    note?: SchemaNote,
+  ): SchemaRefusal | undefined {
     const rule = this.#subjects.get(subject) ?? this.#find(subject, tenant_id);
     if (rule.kind === "none" || envelope.event === undefined) return undefined;
     if (rule.kind === "unknown") return this.#unavailable(rule.problem);
     const { mapping, message } = rule;
     const compiled = message?.compiled;
-    const question = { tenant_id, envelope };
+    const question = { tenant_id, envelope, note };
     if (compiled === undefined) {
       const why = message?.problem ?? "this node holds no more schemas";
       return this.#missing(question, mapping, why);
@@ -172,6 +189,8 @@ export class Gate implements SchemaGate {
     if (event === undefined) return undefined;
     const found = checkEvent(mapping, schema, event, envelope.bytes);
     const { schema_id, mode } = mapping;
+    const violation = found.total === 0 ? undefined : firstOf(found);
+    question.note?.checked(schema_id, compiled.version, violation);
     if (mode === "observe") {
       const candidate = `schema:${schema_id}`;
       const refuse = found.total > 0;

@@ -172,6 +172,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/garbage",
     "bench/policy",
     "bench/replay",
+    "bench/journal",
     "bench/governance",
     "bench/rooms",
     "bench/durable",

@@ -55,6 +55,8 @@ export interface EvaluateRequest {
   readonly payload: Uint8Array;
   /** The most bytes that a policy may make of it; `SIGNED` or `NOT_A_MESSAGE` where it may not change. */
   readonly payload_most: number;
+  /** Whether the verdict is to tell what each policy read and wrote (`Verdict.told`). */
+  readonly record_reads?: boolean;
 }
 
 /** Instead of the most bytes of a new payload: the sender has signed the one that there is. */
@@ -117,6 +119,25 @@ export interface PolicyOutcome {
   readonly replaced?: boolean;
 }
 
+/** One header or claim that a policy asked for; null: there was none. */
+export type PolicyRead = readonly [from: "header" | "claim", name: string, value: string | null];
+
+/** What a policy read and wrote in one call, for the journal. */
+export interface PolicySeen {
+  readonly has_read_payload: boolean;
+  /** Each name once, in the order of asking; what is beyond a bound of the whole chain is left out. */
+  readonly reads: readonly PolicyRead[];
+  readonly added_headers: readonly (readonly [name: string, value: string])[];
+  /** The size of all headers and claims, which its first question paid for; 0: it asked nothing. */
+  readonly asking_bytes: number;
+  /** The payload with which it replaced the one before, as base64; absent: it left it, or it is too long. */
+  readonly payload?: string;
+  /** The units that its call had. */
+  readonly budget_units: number;
+  /** What was wrong, in words; "" without a fault. */
+  readonly detail: string;
+}
+
 /** The chain's verdict: that of the first enforcing policy that refuses, otherwise allowed. */
 export interface Verdict {
   readonly allowed: boolean;
@@ -133,4 +154,6 @@ export interface Verdict {
   readonly payload?: Uint8Array | undefined;
   readonly outcomes: readonly PolicyOutcome[];
   readonly logs: readonly PolicyLog[];
+  /** What the policies that ran have seen, as the first of `outcomes`; absent unless it was asked for. */
+  readonly told?: readonly PolicySeen[];
 }

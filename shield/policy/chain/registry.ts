@@ -88,6 +88,8 @@ export interface PolicyRegistry {
     room_id: string,
     key: string,
   ): readonly PolicyBinding[];
+  /** The version of the tenant's chain in force; 0 when there is none. */
+  versionOf(tenant_id: string): number;
   /** The tenant's status; undefined when it has no document. */
   tenant(tenant_id: string): TenantStatus | undefined;
   /** The status of every tenant with a document. */
@@ -165,6 +167,10 @@ class WatchedRegistry implements PolicyRegistry {
     const list = chain.applicable(hook, room_id);
     if (chain.cached_rooms > before && ++this.#cached_rooms > CACHED_ROOMS) this.#forgetRooms();
     return sampled(list, key);
+  }
+
+  versionOf(tenant_id: string): number {
+    return this.#chains.get(tenant_id)?.chain?.version ?? 0;
   }
 
   /** The refusal of an operation. A tenant whose clients wait is loaded before others. */

@@ -16,7 +16,7 @@ import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { type LoadableModule, Modules } from "./pool_modules.ts";
 import { createPoolState, type PoolState } from "./pool_state.ts";
 import { createReplyBook, type ReplyBook } from "./reply_book.ts";
-import { faultVerdict } from "./pool_verdict.ts";
+import { faultVerdict, withTold } from "./pool_verdict.ts";
 import { createWatch, type Watch } from "./pool_watch.ts";
 import type { QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
@@ -261,7 +261,7 @@ function evaluateInline(state: State, request: EvaluateRequest): Verdict | undef
   const verdict = replies.verdict(request.tenant_id, chain, reply, NO_OUTCOMES, ended_ms);
   metrics.ranInline();
   count(state, verdict, ended_ms - began_ms);
-  return verdict;
+  return withTold(verdict, request, reply, policy.inline_fuel);
 }
 
 function count({ metrics, options: { policy } }: State, verdict: Verdict, duration_ms: number) {
@@ -304,7 +304,7 @@ function onReply(state: State, job: Job, reply: WorkerReply): void {
   }
   const verdict = replies.verdict(job.request.tenant_id, job.chain, reply, job.skipped, now());
   if (reply.expired === true) refuse(state, job, "stall");
-  else settle(state, job, verdict);
+  else settle(state, job, withTold(verdict, job.request, reply, state.options.overseer.fuel_limit));
 }
 
 function replaceWedged(state: State): void {

@@ -9,11 +9,14 @@ import type {
   PolicyFault,
   PolicyLog,
   PolicyOutcome,
+  PolicySeen,
   Verdict,
 } from "../abi/policy.ts";
 import { FAULT_CODES } from "../abi/policy.ts";
-import type { ChainOutcome, WorkerEntry, WorkerLog, WorkerReply } from "../ring/ring_message.ts";
+import type { ChainOutcome, WorkerEntry, WorkerReply } from "../ring/ring_message.ts";
+import type { WorkerLog } from "../ring/ring_words.ts";
 
+const NOTHING_SEEN = { reads: [], added_headers: [], asking_bytes: 0 };
 const NO_LOGS: readonly PolicyLog[] = [];
 
 /** The code of a refusal because of a fault. */
@@ -70,6 +73,28 @@ export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
 }
 
 const refuses = ({ mode, allowed }: PolicyOutcome) => mode === "enforce" && !allowed;
+
+/**
+ * The verdict with what its policies have seen, where the request asks for that. A call whose budget was not
+ * told had `fuel_limit`.
+ */
+export function withTold(
+  verdict: Verdict,
+  { record_reads }: Pick<EvaluateRequest, "record_reads">,
+  { outcomes }: WorkerReply,
+  fuel_limit: number,
+): Verdict {
+  if (record_reads !== true) return verdict;
+  const budget_units = Math.round(fuel_limit * UNITS_PER_FUEL);
+  const told = outcomes.map(({ has_read_payload = false, detail = "", seen }): PolicySeen => ({
+    ...NOTHING_SEEN,
+    ...seen,
+    budget_units: seen?.budget_units ?? budget_units,
+    has_read_payload,
+    detail,
+  }));
+  return { ...verdict, told };
+}
 
 /** The verdict of the first policy that enforces and refuses; allowed when there is none. */
 export function verdictOf(

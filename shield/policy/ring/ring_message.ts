@@ -23,6 +23,7 @@ import {
   stateInPlace,
   withHolds,
 } from "./ring_state.ts";
+import { decodeWords, encodeWords, type WorkerLog, type WorkerSeen } from "./ring_words.ts";
 import type { SlotValue, ToldValues } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { StateRef } from "../state/state_store.ts";
@@ -64,6 +65,8 @@ export interface WorkerRequest {
   readonly told?: ToldValues;
   /** As in `EvaluateRequest`. */
   readonly payload_most: number;
+  /** Whether the reply is to tell what each policy read. */
+  readonly record_reads?: boolean;
 }
 
 /** What one policy of a chain did. */
@@ -81,15 +84,10 @@ export interface ChainOutcome {
   readonly duration_ms: number;
   /** True when it has replaced the payload; absent: it has not. */
   readonly replaced?: boolean;
-}
-
-/** One `host_log` line. */
-export interface WorkerLog {
-  /** The place of the policy in its chain, from 0 on. */
-  readonly place: number;
-  /** 0 debug, 1 info, 2 warn, 3 error. */
-  readonly level: number;
-  readonly message: string;
+  /** Whether it asked for the payload; told only with `record_reads`. */
+  readonly has_read_payload?: true;
+  /** What else it read; told only with `record_reads`, and absent when there is nothing to tell. */
+  readonly seen?: WorkerSeen;
 }
 
 /** The answer of a worker to one request. */
@@ -108,13 +106,6 @@ export interface WorkerReply {
   readonly payload?: Uint8Array;
 }
 
-/** The parts of a reply that have words. They stand as JSON behind the rest, and are mostly absent. */
-interface Words {
-  readonly texts: readonly (readonly [reason: string, detail: string])[];
-  readonly added_headers: WorkerReply["added_headers"];
-  readonly logs: WorkerReply["logs"];
-}
-
 const REQUEST_HEAD_BYTES = 36;
 const ENTRY_BYTES = 6;
 const REPLY_HEAD_BYTES = 12;
@@ -127,13 +118,14 @@ const HAS_PAYLOAD = 2;
  * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
-  ...[4, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[6, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
+/** The bit of a request's hook that asks what policies read. */
+const RECORD_READS = 0x80;
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
 const NO_TEXTS: readonly [string, string] = ["", ""];
 const NO_VALUES: readonly SlotValue[] = [];
-const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -166,11 +158,19 @@ export function requestInPlace(
   chain: readonly ChainEntry[],
   state?: ChainValues,
 ): WorkerRequest {
-  const { hook, tenant_id, payload, payload_most } = request;
+  const { hook, tenant_id, payload, payload_most, record_reads = false } = request;
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? request.facts() : NO_FACTS;
   const facts_bytes = asks ? encodeFacts(facts).length : 0;
-  const head = { generation: 0, id: 0, deadline_ms: Infinity, hook, tenant_id, chain };
+  const head = {
+    generation: 0,
+    id: 0,
+    deadline_ms: Infinity,
+    hook,
+    tenant_id,
+    chain,
+    record_reads,
+  };
   const read = { ...head, facts: asks ? () => facts : noFacts, facts_bytes, payload, payload_most };
   if (state === undefined) return read;
   const told = stateInPlace(state);
@@ -198,11 +198,14 @@ export function encodeFacts(facts: PolicyFacts): Uint8Array {
  */
 export function encodeRequest(
   head: { generation: number; id: number; deadline_ms: number },
-  request: Pick<EvaluateRequest, "hook" | "tenant_id" | "facts" | "payload" | "payload_most">,
+  request: Pick<
+    EvaluateRequest,
+    "hook" | "tenant_id" | "facts" | "payload" | "payload_most" | "record_reads"
+  >,
   chain: readonly ChainEntry[],
   state?: ChainValues,
 ): Uint8Array[] {
-  const { hook, tenant_id, payload } = request;
+  const { hook, tenant_id, payload, payload_most, record_reads = false } = request;
   const entries_bytes = chain.length * ENTRY_BYTES;
   const tenant = tenantBytes(tenant_id);
   const view = room(REQUEST_HEAD_BYTES + entries_bytes);
@@ -211,14 +214,14 @@ export function encodeRequest(
   view.setUint32(0, head.generation, true);
   view.setUint32(4, head.id, true);
   view.setFloat64(8, head.deadline_ms, true);
-  view.setUint8(16, HOOKS.indexOf(hook));
+  view.setUint8(16, HOOKS.indexOf(hook) | (record_reads ? RECORD_READS : 0));
   view.setUint8(17, chain.length);
   view.setUint16(18, tenant.length, true);
   view.setUint32(20, facts?.length ?? 0, true);
   view.setUint32(24, payload.length, true);
   const values = state === undefined ? undefined : encodeRequestState(state);
   view.setUint32(28, values?.length ?? 0, true);
-  view.setInt32(32, request.payload_most, true);
+  view.setInt32(32, payload_most, true);
   let at = REQUEST_HEAD_BYTES;
   for (const entry of chain) {
     view.setUint32(at, entry.module, true);
@@ -254,13 +257,14 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
     generation: view.getUint32(start, true),
     id: view.getUint32(start + 4, true),
     deadline_ms: view.getFloat64(start + 8, true),
-    hook: HOOKS[view.getUint8(start + 16)]!,
+    hook: HOOKS[view.getUint8(start + 16) & ~RECORD_READS]!,
     tenant_id: tenantOf(bytes, at, tenant_end),
     chain,
     facts: facts_end === tenant_end ? noFacts : factsAt(bytes, tenant_end, facts_end),
     facts_bytes: facts_end - tenant_end,
     payload: bytes.subarray(state_end, payload_end),
     payload_most: view.getInt32(start + 32, true),
+    record_reads: (view.getUint8(start + 16) & RECORD_READS) !== 0,
   };
   if (state_end === facts_end) return request;
   const state = decodeRequestState(bytes, facts_end, state_end);
@@ -275,14 +279,6 @@ const noFacts = () => NO_FACTS;
 function factsAt(bytes: Uint8Array, start: number, end: number): () => PolicyFacts {
   let facts: PolicyFacts | undefined;
   return () => facts ??= JSON.parse(decoder.decode(bytes.subarray(start, end)));
-}
-
-function wordsOf({ outcomes, added_headers, logs }: WorkerReply): Words | undefined {
-  const wordless = added_headers.length === 0 && logs.length === 0 &&
-    outcomes.every(({ reason, fault }) => reason === "" && fault === undefined);
-  if (wordless) return undefined;
-  const texts = outcomes.map(({ reason, detail = "" }) => [reason, detail] as const);
-  return { texts, added_headers, logs };
 }
 
 /** The parts of a reply's record, which must be copied like those of a request. */
@@ -305,8 +301,8 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
     parts.push(payload);
   }
   if (has_state) parts.push(encodeReplyState({ written, read }));
-  const words = wordsOf(reply);
-  if (words !== undefined) parts.push(encoder.encode(JSON.stringify(words)));
+  const words = encodeWords(reply);
+  if (words !== undefined) parts.push(words);
   return parts;
 }
 
@@ -328,15 +324,15 @@ export function decodeReply(
     ? decodeReplyState({ view, bytes, start: state_start, end })
     : undefined;
   const words_start = state?.end ?? state_start;
-  const { texts, added_headers, logs }: Words = words_start === end
-    ? NO_WORDS
-    : JSON.parse(decoder.decode(bytes.subarray(words_start, end)));
+  const words = decodeWords(bytes.subarray(words_start, end));
+  const { texts, added_headers, logs, seen } = words;
   const outcomes: ChainOutcome[] = [];
   for (let place = 0; place < count; place++) {
     const [reason, detail] = texts[place] ?? NO_TEXTS;
-    outcomes.push(
-      outcomeAt(view, start + REPLY_HEAD_BYTES + place * OUTCOME_BYTES, reason, detail),
-    );
+    const at = start + REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
+    const outcome = outcomeAt(view, at, reason, detail);
+    const told = seen?.[place] ?? undefined;
+    outcomes.push(told === undefined ? outcome : { ...outcome, seen: told });
   }
   const ran = { outcomes, added_headers, logs };
   const reply = {

@@ -31,6 +31,7 @@ const request = fc.record({
   tenant_id: text,
   payload: fc.uint8Array(),
   payload_most: fc.integer({ min: -2, max: 2 ** 24 }),
+  record_reads: fc.boolean(),
 }, PLAIN);
 const mode = fc.constantFrom("enforce" as const, "observe" as const);
 const entry = fc.record({ module: word, name: text, mode, asks: fc.boolean() }, PLAIN);
@@ -114,10 +115,24 @@ const ran = fc.record({
   instance_units: fc.nat({ max: 2 ** 52 }),
   duration_ms: fc.double({ noNaN: true, min: 0 }),
 }, PLAIN);
+const seen = fc.record({
+  reads: fc.array(
+    fc.tuple(fc.constantFrom("header" as const, "claim" as const), text, fc.option(text)),
+    { maxLength: 3 },
+  ),
+  added_headers: fc.array(fc.tuple(text, text), { maxLength: 2 }),
+  asking_bytes: fc.nat(),
+}, PLAIN);
+const told = fc.oneof(
+  fc.constant({}),
+  fc.constant({ has_read_payload: true as const }),
+  fc.record({ seen }, PLAIN),
+  fc.record({ has_read_payload: fc.constant(true as const), seen }, PLAIN),
+);
 const fault = fc.record({ fault: fc.constantFrom(...POLICY_FAULTS), detail: text }, PLAIN);
 const replaced = fc.constantFrom({}, { replaced: true });
-const outcome = fc.tuple(ran, fc.option(fault, { nil: {} }), replaced)
-  .map(([ran, fault, replaced]) => ({ ...ran, ...fault, ...replaced }));
+const outcome = fc.tuple(ran, told, fc.option(fault, { nil: {} }), replaced)
+  .map(([ran, told, fault, replaced]) => ({ ...ran, ...told, ...fault, ...replaced }));
 const reply = fc.record({
   outcomes: fc.array(outcome, { maxLength: 200 }),
   added_headers: fc.array(fc.tuple(text, text), { maxLength: 2 }),

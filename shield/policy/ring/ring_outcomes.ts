@@ -12,6 +12,7 @@ export const PAYLOAD_HEAD_BYTES = 4;
 /** Bits of an outcome. */
 const ALLOWED = 1;
 const REPLACED = 2;
+const READ_PAYLOAD = 4;
 
 /** Writes outcomes from `start` on, one behind the other. */
 export function putOutcomes(
@@ -20,8 +21,13 @@ export function putOutcomes(
   outcomes: readonly ChainOutcome[],
 ): void {
   let at = start;
-  for (const { allowed, fault, code, units, instance_units, duration_ms, replaced } of outcomes) {
-    view.setUint8(at, (allowed ? ALLOWED : 0) | (replaced === true ? REPLACED : 0));
+  for (const ran of outcomes) {
+    const { allowed, fault, code, units, instance_units, duration_ms } = ran;
+    view.setUint8(
+      at,
+      (allowed ? ALLOWED : 0) | (ran.replaced === true ? REPLACED : 0) |
+        (ran.has_read_payload === true ? READ_PAYLOAD : 0),
+    );
     // 0 stands for no fault.
     view.setUint8(at + 1, fault === undefined ? 0 : POLICY_FAULTS.indexOf(fault) + 1);
     view.setUint16(at + 2, code, true);
@@ -61,6 +67,10 @@ export function outcomeAt(
     duration_ms: view.getFloat64(at + 12, true),
     instance_units: view.getFloat64(at + 20, true),
   };
-  const told = (flags & REPLACED) === 0 ? outcome : { ...outcome, replaced: true };
+  const told: ChainOutcome = (flags & (REPLACED | READ_PAYLOAD)) === 0 ? outcome : {
+    ...outcome,
+    ...((flags & REPLACED) === 0 ? {} : { replaced: true }),
+    ...((flags & READ_PAYLOAD) === 0 ? {} : { has_read_payload: true as const }),
+  };
   return fault === 0 ? told : { ...told, fault: POLICY_FAULTS[fault - 1]!, detail };
 }

@@ -11,12 +11,13 @@ import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type {
   ChainOutcome,
   WorkerEntry,
-  WorkerLog,
   WorkerReply,
   WorkerRequest,
 } from "../ring/ring_message.ts";
+import type { WorkerLog } from "../ring/ring_words.ts";
 import type { HeldValues } from "../state/held_values.ts";
 import { ChainValues } from "./chain_values.ts";
+import { ReadWatch } from "./read_watch.ts";
 import type { Instances } from "./worker_instances.ts";
 
 /** What running a chain needs of its worker. */
@@ -54,8 +55,12 @@ export function runChain(
   from_ms: number = runner.now(),
 ): WorkerReply {
   const added: Added = { by_name: undefined, size_bytes: 0 };
-  const guest_request = new ChainRequest(request, added);
+  const chain_request = new ChainRequest(request, added);
   const values = new ChainValues(runner.held ?? NO_VALUES);
+  const watch = request.record_reads === true
+    ? new ReadWatch(chain_request, runner.fuel_limit)
+    : undefined;
+  const guest_request = watch ?? chain_request;
   // Most chains have one policy, for which an array that grows would be too large.
   const outcomes: ChainOutcome[] = new Array(request.chain.length);
   const logs: WorkerLog[] = [];
@@ -68,10 +73,11 @@ export function runChain(
   for (const entry of request.chain) {
     runner.onProgress(entry.module);
     const asked = { request, entry, guest_request, units_left: left[entry.mode] };
-    guest_request.state = values.of(entry, runner.instances.valueBytes(entry.module));
+    chain_request.state = values.of(entry, runner.instances.valueBytes(entry.module));
     const ran = values.ran(entry, place, merge(runEntry(runner, asked), entry, added));
     const replaces = ran.allowed && entry.mode === "enforce" && ran.payload !== undefined;
-    if (replaces) guest_request.payload = ran.payload!;
+    if (replaces) chain_request.payload = ran.payload!;
+    const seen = watch?.take(ran, left[entry.mode], replaces);
     left[entry.mode] -= ran.units + ran.instance_units;
     runner.onProgress(0);
     for (const { level, message } of ran.logs) {
@@ -79,8 +85,9 @@ export function runChain(
       if (characters <= LOG_CHARACTERS) logs.push({ place, level, message });
     }
     const ended_ms = runner.now();
-    const told = outcome(ran, ended_ms - began_ms);
-    outcomes[place] = replaces ? { ...told, replaced: true } : told;
+    const plain = outcome(ran, ended_ms - began_ms);
+    const told = replaces ? { ...plain, replaced: true } : plain;
+    outcomes[place] = seen === undefined ? told : { ...told, ...seen };
     if (!ran.allowed && entry.mode === "enforce") {
       outcomes.length = place + 1;
       return replyOf({ outcomes, added_headers: NO_HEADERS, logs }, values);

@@ -1,0 +1,46 @@
+/** What is written into the journal of decisions: `[journal]`, and the same keys of a class of rooms. */
+import { z } from "zod";
+import { JournalStorage } from "./schema_journal_store.ts";
+import { count, fraction } from "./schema_values.ts";
+
+/** Which decisions are written. */
+const MODES = ["off", "refused", "all"] as const;
+/** What is written of a payload. */
+const PAYLOADS = ["reference", "keep", "hash"] as const;
+
+const mode = z.enum(MODES).describe(
+  "decisions that are written into the journal: none, those that refuse, or all",
+);
+const share = fraction.describe(
+  "fraction of them, by the same hash as a mirror's: a trace, or else a connection, is in or out",
+);
+const ttl_seconds = z.int().min(1).max(315_360_000).describe("age up to which they are kept");
+const bytes = z.int().min(65_536).max(1_099_511_627_776).describe(
+  "bytes that the tenant's journal may take; with more its oldest go",
+);
+const payload = z.enum(PAYLOADS).describe(
+  "what is written of a payload: its place in a durable room's log, or itself where there is none (reference); itself (keep); its SHA-256 (hash)",
+);
+
+/** The keys of a class of rooms; what is absent is as `[journal]` says. */
+export const RoomJournal = {
+  journal: mode.optional(),
+  journal_share: share.optional(),
+  journal_ttl_seconds: ttl_seconds.optional(),
+  journal_bytes: bytes.optional(),
+  journal_payload: payload.optional(),
+};
+
+/** `[journal]`: what holds for connections, and for rooms whose class says nothing else. */
+export const Journal = z.strictObject({
+  journal: mode.default("off"),
+  journal_share: share.default(1),
+  journal_ttl_seconds: ttl_seconds.default(604_800),
+  journal_bytes: bytes.default(268_435_456),
+  journal_payload: payload.default("reference"),
+  queue_bytes: z.int().min(65_536).max(4_294_967_296).default(33_554_432).describe(
+    "bytes of decisions that a Shield holds until they are stored; what is above is left out, and the journal tells of it",
+  ),
+  flush_ms: count(1_000, 60_000, "how long a Shield collects decisions before it stores them"),
+  ...JournalStorage,
+});

@@ -1,0 +1,312 @@
+/**
+ * A block of the journal: many decisions of one tenant at one Shield, compressed, each user's part closed by
+ * the user's key, the whole under a checksum. What is damaged, cut off or another's reads as a hole and never
+ * as a wrong record. Rows are `block_rows.ts` and `block_read.ts`. Synchronous: whoever closes a block does it
+ * in steps.
+ */
+import { Buffer } from "node:buffer";
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { BlockReader, BlockWriter, DamagedBlock } from "./block_bytes.ts";
+import { RowReader, Section } from "./block_read.ts";
+import { COLUMN_COUNT, RowWriter, SectionWriter } from "./block_rows.ts";
+import type { JournalEntry } from "./entry.ts";
+import { type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
+import type { UserKey } from "./user_keys.ts";
+
+/** `AJB` and the version of this form. */
+const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 1);
+const SUM_BYTES = 16;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+/** What a closed section takes beside what it says: key id, nonce, tag, sizes. */
+const SECTION_BYTES = 64;
+const CIPHER = "aes-256-gcm";
+/** Sections below this size are not compressed: it would cost more than it saves. */
+const DEFLATED_BYTES = 512;
+const COLUMNS_LEVEL = 6;
+const SECTION_LEVEL = 3;
+/** The most bytes of columns or of a section; a block that says more is damaged. */
+const INFLATED_BYTES = 67_108_864;
+
+/** Whose block it is, and by which rules its decisions were made. */
+export interface BlockOwner {
+  readonly tenant: string;
+  readonly node: string;
+  readonly meter_version: number;
+  /** `[platform.overseer] fuel_limit` and `[policy] chain_fuel_limit`. */
+  readonly fuel_limit: number;
+  readonly chain_fuel_limit: number;
+}
+
+/** A stretch without records, as a block tells of it. */
+export type BlockHole = Omit<JournalHole["hole"], "node" | "tenant">;
+
+/** The beginning of a block, which names nobody but tenant and Shield. */
+export interface BlockHead extends BlockOwner {
+  /** The number of the first record. */
+  readonly first: number;
+  readonly records: number;
+  /** Unix ms of the first and the last record; 0 where there is none. */
+  readonly from_ms: number;
+  readonly to_ms: number;
+  readonly holes: readonly BlockHole[];
+}
+
+/** A block that is being filled. */
+export class BlockBuilder {
+  readonly #rows = new RowWriter();
+  readonly #users = new Map<string, { number: number; section: SectionWriter }>();
+  #section_bytes = 0;
+  records = 0;
+  from_ms = 0;
+  to_ms = 0;
+
+  /** How many bytes it takes before it is compressed, and at most once it is. */
+  get length(): number {
+    return this.#rows.length + this.#section_bytes + this.#users.size * SECTION_BYTES;
+  }
+
+  /** The users whose keys close it, in order. */
+  get users(): string[] {
+    return [...this.#users.keys()];
+  }
+
+  add(entry: JournalEntry): void {
+    const { user } = entry.sender;
+    let found = this.#users.get(user);
+    if (found === undefined) {
+      found = { number: this.#users.size, section: new SectionWriter(user) };
+      this.#users.set(user, found);
+    }
+    const { section, number } = found;
+    this.#section_bytes -= section.bytes.length;
+    this.#rows.write(entry, number);
+    section.write(entry);
+    this.#section_bytes += section.bytes.length;
+    this.from_ms = this.records === 0 ? entry.time_ms : Math.min(this.from_ms, entry.time_ms);
+    this.to_ms = Math.max(this.to_ms, entry.time_ms);
+    this.records++;
+  }
+
+  /**
+   * Closes the block, a section a step; returns its bytes. `first` is the number of the first record, `keys`
+   * are those of `users`. Throws as node:crypto does for a key that is none.
+   */
+  *close(
+    owner: BlockOwner,
+    first: number,
+    holes: readonly BlockHole[],
+    keys: readonly UserKey[],
+  ): Generator<void, Uint8Array<ArrayBuffer>, void> {
+    const { records, from_ms, to_ms } = this;
+    const to = new BlockWriter(this.length + 1_024);
+    to.raw(MAGIC);
+    writeHead(to, { ...owner, first, records, from_ms, to_ms, holes });
+    const bound = hashOf(to.written());
+    const columns = new BlockWriter(this.#rows.length + 64);
+    for (const column of this.#rows.columns) columns.bytes(column.written());
+    to.count(columns.length);
+    to.bytes(deflateRawSync(columns.written(), { level: COLUMNS_LEVEL }));
+    to.count(this.#users.size);
+    for (const { number, section } of this.#users.values()) {
+      yield;
+      sealSection(to, section.bytes.written(), keys[number]!, boundTo(bound, number));
+    }
+    to.raw(hashOf(to.written()));
+    return to.written();
+  }
+}
+
+/** A block as it was stored, whose sections are closed. */
+export class ClosedBlock {
+  readonly head: BlockHead;
+  /** The ids of the keys of its users, in order. */
+  readonly key_ids: readonly Uint8Array[];
+  readonly #columns: Uint8Array;
+  readonly #sections: readonly ClosedSection[];
+  readonly #bound: Uint8Array;
+
+  /** Throws DamagedBlock. */
+  constructor(bytes: Uint8Array) {
+    const body = checked(bytes);
+    const from = new BlockReader(body);
+    from.raw(MAGIC.length);
+    this.head = readHead(from);
+    this.#bound = hashOf(body.subarray(0, from.at));
+    this.#columns = inflated(from.count(), from.bytes());
+    const sections: ClosedSection[] = [];
+    for (let left = from.count(); left > 0; left--) sections.push(readSection(from));
+    from.end();
+    this.#sections = sections;
+    this.key_ids = sections.map(({ key_id }) => key_id);
+  }
+
+  /**
+   * The lines of the block: its holes, then its records in order. `keys` are those of `key_ids`; undefined
+   * for one that was erased. Throws DamagedBlock.
+   */
+  open(keys: readonly (Uint8Array | undefined)[]): JournalLine[] {
+    const { node, tenant, meter_version, first, records, holes } = this.head;
+    const lines: JournalLine[] = holes.map((hole) => ({
+      format: RECORD_FORMAT,
+      hole: { node, tenant, ...hole },
+    }));
+    const sections = this.#sections.map((section, number) => {
+      const key = keys[number];
+      if (key === undefined) return undefined;
+      return new Section(new BlockReader(opened(section, key, boundTo(this.#bound, number))));
+    });
+    const from = new BlockReader(this.#columns);
+    const columns = Array.from({ length: COLUMN_COUNT }, () => new BlockReader(from.bytes()));
+    from.end();
+    const rows = new RowReader(columns, sections);
+    for (let number = first; number < first + records; number++) {
+      const common = { format: RECORD_FORMAT, id: `${node}.${number}`, node, tenant } as const;
+      lines.push({ ...common, ...rows.next(), meter_version });
+    }
+    rows.end();
+    return lines;
+  }
+}
+
+/** The line in the place of a block that cannot be read; what is known of it comes from its store. */
+export function damagedHole(
+  { tenant, node, stored_ms }: Readonly<{ tenant: string; node: string; stored_ms: number }>,
+): JournalHole {
+  const hole = {
+    node,
+    tenant,
+    from_ms: stored_ms,
+    to_ms: stored_ms,
+    records: null,
+    why: "damaged",
+  };
+  return { format: RECORD_FORMAT, hole };
+}
+
+interface ClosedSection {
+  readonly key_id: Uint8Array;
+  /** Its size before it was compressed; 0: it was not. */
+  readonly size_bytes: number;
+  /** Nonce, ciphertext and tag. */
+  readonly sealed: Uint8Array;
+}
+
+const hashOf = (bytes: Uint8Array): Uint8Array =>
+  createHash("sha256").update(bytes).digest().subarray(0, SUM_BYTES);
+
+/** What a section is bound to: the head of its block, and its place there. */
+function boundTo(bound: Uint8Array, number: number): Uint8Array {
+  return Buffer.concat([bound, Uint8Array.of(number & 255, number >> 8 & 255, number >> 16 & 255)]);
+}
+
+function writeHead(to: BlockWriter, head: BlockHead): void {
+  to.text(head.tenant);
+  to.text(head.node);
+  to.count(head.meter_version);
+  to.count(head.fuel_limit);
+  to.count(head.chain_fuel_limit);
+  to.count(head.first);
+  to.count(head.records);
+  to.count(head.from_ms);
+  to.count(head.to_ms);
+  to.count(head.holes.length);
+  for (const { from_ms, to_ms, records, why } of head.holes) {
+    to.count(from_ms);
+    to.count(to_ms);
+    to.count(records === null ? 0 : records + 1);
+    to.text(why);
+  }
+}
+
+function readHead(from: BlockReader): BlockHead {
+  const owner = {
+    tenant: from.text(),
+    node: from.text(),
+    meter_version: from.count(),
+    fuel_limit: from.count(),
+    chain_fuel_limit: from.count(),
+  };
+  const first = from.count();
+  const records = from.count();
+  const [from_ms, to_ms] = [from.count(), from.count()];
+  const holes: BlockHole[] = [];
+  for (let left = from.count(); left > 0; left--) {
+    const [began_ms, ended_ms, missing] = [from.count(), from.count(), from.count()];
+    const why = from.text();
+    holes.push({
+      from_ms: began_ms,
+      to_ms: ended_ms,
+      records: missing === 0 ? null : missing - 1,
+      why,
+    });
+  }
+  return { ...owner, first, records, from_ms, to_ms, holes };
+}
+
+function sealSection(to: BlockWriter, plain: Uint8Array, { id, key }: UserKey, bound: Uint8Array) {
+  const is_deflated = plain.length >= DEFLATED_BYTES;
+  const body = is_deflated ? deflateRawSync(plain, { level: SECTION_LEVEL }) : plain;
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv(CIPHER, key, nonce);
+  cipher.setAAD(bound);
+  const sealed = cipher.update(body);
+  cipher.final();
+  to.bytes(id);
+  to.count(is_deflated ? plain.length : 0);
+  to.count(NONCE_BYTES + sealed.length + TAG_BYTES);
+  to.raw(nonce);
+  to.raw(sealed);
+  to.raw(cipher.getAuthTag());
+}
+
+function readSection(from: BlockReader): ClosedSection {
+  const section = { key_id: from.bytes(), size_bytes: from.count(), sealed: from.bytes() };
+  if (section.sealed.length >= NONCE_BYTES + TAG_BYTES) return section;
+  throw new DamagedBlock("a section is too short");
+}
+
+function opened(
+  { sealed, size_bytes }: ClosedSection,
+  key: Uint8Array,
+  bound: Uint8Array,
+): Uint8Array {
+  const tag_at = sealed.length - TAG_BYTES;
+  try {
+    const decipher = createDecipheriv(CIPHER, key, sealed.subarray(0, NONCE_BYTES));
+    decipher.setAAD(bound);
+    decipher.setAuthTag(sealed.subarray(tag_at));
+    const body = decipher.update(sealed.subarray(NONCE_BYTES, tag_at));
+    decipher.final();
+    return size_bytes === 0 ? body : inflated(size_bytes, body);
+  } catch (error) {
+    if (error instanceof DamagedBlock) throw error;
+    throw new DamagedBlock("a section does not open with its key");
+  }
+}
+
+/** The block without its checksum. */
+function checked(bytes: Uint8Array): Uint8Array {
+  const end = bytes.length - SUM_BYTES;
+  if (end < MAGIC.length || MAGIC.some((byte, at) => bytes[at] !== byte)) {
+    throw new DamagedBlock("it is no block of this version");
+  }
+  const body = bytes.subarray(0, end);
+  const sum = hashOf(body);
+  if (sum.some((byte, at) => bytes[end + at] !== byte)) {
+    throw new DamagedBlock("its checksum is another");
+  }
+  return body;
+}
+
+function inflated(size_bytes: number, bytes: Uint8Array): Uint8Array {
+  if (size_bytes > INFLATED_BYTES) throw new DamagedBlock("it is too large");
+  try {
+    const whole = inflateRawSync(bytes, { maxOutputLength: Math.max(size_bytes, 1) });
+    if (whole.length === size_bytes) return whole;
+  } catch {
+    // Said below.
+  }
+  throw new DamagedBlock("it does not inflate to what it was");
+}

@@ -1,0 +1,215 @@
+/**
+ * Bytes of a block: whole numbers of any size, flags, texts that repeat. What stands where is `block.ts`'s
+ * business, what a record is `record.ts`'s. Pure.
+ */
+
+const encoder = new TextEncoder();
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const FIRST_BYTES = 64;
+
+/** Thrown where bytes do not say what they should: whoever reads a block takes it as damaged. */
+export class DamagedBlock extends Error {}
+
+/** Memory that grows as it is written to. */
+export class BlockWriter {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #at = 0;
+
+  constructor(size_bytes: number = FIRST_BYTES) {
+    this.#bytes = new Uint8Array(size_bytes);
+  }
+
+  /** How many bytes were written. */
+  get length(): number {
+    return this.#at;
+  }
+
+  /** What was written, as a view that is valid until more is. */
+  written(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(0, this.#at);
+  }
+
+  byte(value: number): void {
+    this.#room(1);
+    this.#bytes[this.#at++] = value;
+  }
+
+  /** A whole number from 0 to 2^53 - 1, in as few bytes of 7 bits as it needs. */
+  count(value: number): void {
+    this.#room(8);
+    let left = value;
+    while (left >= 0x80) {
+      this.#bytes[this.#at++] = (left % 0x80) | 0x80;
+      left = Math.floor(left / 0x80);
+    }
+    this.#bytes[this.#at++] = left;
+  }
+
+  /** A whole number of either sign, within 2^52 of 0. */
+  difference(value: number): void {
+    this.count(value < 0 ? -value * 2 - 1 : value * 2);
+  }
+
+  /** Bytes, with their number before them. */
+  bytes(value: Uint8Array): void {
+    this.count(value.length);
+    this.raw(value);
+  }
+
+  /** Bytes as they stand. */
+  raw(value: Uint8Array): void {
+    this.#room(value.length);
+    this.#bytes.set(value, this.#at);
+    this.#at += value.length;
+  }
+
+  /** Text as UTF-8, with its size before it. */
+  text(value: string): void {
+    this.#room(value.length * 3 + 4);
+    if (value.length * 3 >= 0x80) return this.bytes(encoder.encode(value));
+    const { written } = encoder.encodeInto(value, this.#bytes.subarray(this.#at + 1));
+    this.#bytes[this.#at] = written;
+    this.#at += written + 1;
+  }
+
+  #room(size_bytes: number): void {
+    const needed = this.#at + size_bytes;
+    if (needed <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    grown.set(this.#bytes.subarray(0, this.#at));
+    this.#bytes = grown;
+  }
+}
+
+/** Reads what `BlockWriter` wrote. Every method throws DamagedBlock at what cannot be. */
+export class BlockReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get at(): number {
+    return this.#at;
+  }
+
+  byte(): number {
+    const value = this.#bytes[this.#at++];
+    if (value === undefined) throw new DamagedBlock("it ends too early");
+    return value;
+  }
+
+  count(): number {
+    let value = 0;
+    for (let unit = 1; unit < 2 ** 56; unit *= 0x80) {
+      const part = this.byte();
+      value += (part & 0x7f) * unit;
+      if (part < 0x80) {
+        if (value > Number.MAX_SAFE_INTEGER) break;
+        return value;
+      }
+    }
+    throw new DamagedBlock("a number is too large");
+  }
+
+  difference(): number {
+    const value = this.count();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
+  bytes(): Uint8Array {
+    return this.raw(this.count());
+  }
+
+  raw(size_bytes: number): Uint8Array {
+    const start = this.#at;
+    if (start + size_bytes > this.#bytes.length) throw new DamagedBlock("it ends too early");
+    this.#at += size_bytes;
+    return this.#bytes.subarray(start, this.#at);
+  }
+
+  text(): string {
+    try {
+      return strict.decode(this.bytes());
+    } catch (error) {
+      if (error instanceof DamagedBlock) throw error;
+      throw new DamagedBlock("a text is not UTF-8");
+    }
+  }
+
+  /** Throws unless all was read. */
+  end(): void {
+    if (this.#at !== this.#bytes.length) throw new DamagedBlock("it has bytes that nobody wrote");
+  }
+}
+
+/** Texts that repeat: each is written once, and after that by its number. */
+export class TextTable {
+  readonly #numbers = new Map<string, number>();
+
+  /** Writes a text, or the number of the same text before. */
+  write(to: BlockWriter, text: string): void {
+    const known = this.#numbers.get(text);
+    if (known !== undefined) return to.count(known + 1);
+    this.#numbers.set(text, this.#numbers.size);
+    to.count(0);
+    to.text(text);
+  }
+}
+
+/** Reads what `TextTable` wrote. */
+export class TextList {
+  readonly #texts: string[] = [];
+
+  read(from: BlockReader): string {
+    const number = from.count();
+    if (number === 0) {
+      const text = from.text();
+      this.#texts.push(text);
+      return text;
+    }
+    const known = this.#texts[number - 1];
+    if (known === undefined) throw new DamagedBlock("a text is named that is not there");
+    return known;
+  }
+}
+
+const HEX = /^[0-9a-f]+$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const ID_NONE = 0;
+const ID_TEXT = 1;
+const ID_HEX = 2;
+const ID_UUID = 3;
+
+/** Writes an id, mostly 32 hex digits or a UUID: those take 17 bytes. */
+export function writeId(to: BlockWriter, id: string | null): void {
+  if (id === null) return to.byte(ID_NONE);
+  if (id.length === 36 && UUID.test(id)) {
+    to.byte(ID_UUID);
+    return to.raw(Uint8Array.fromHex(id.replaceAll("-", "")));
+  }
+  if (id.length === 32 && HEX.test(id)) {
+    to.byte(ID_HEX);
+    return to.raw(Uint8Array.fromHex(id));
+  }
+  to.byte(ID_TEXT);
+  to.text(id);
+}
+
+/** Reads what `writeId` wrote. */
+export function readId(from: BlockReader): string | null {
+  const form = from.byte();
+  switch (form) {
+    case ID_NONE:
+      return null;
+    case ID_TEXT:
+      return from.text();
+    case ID_HEX:
+      return from.raw(16).toHex();
+    case ID_UUID:
+      return from.raw(16).toHex().replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+    default:
+      throw new DamagedBlock("an id has no such form");
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * How one decision stands in a block: in columns what names nobody, and in the sender's own section
+ * everything that identifies somebody, or that somebody or a policy wrote. The section goes with its key.
+ * What is around both is `block.ts`. Pure.
+ */
+import { BlockWriter, TextTable, writeId } from "./block_bytes.ts";
+import type { EntryPayload, JournalEntry } from "./entry.ts";
+import type { JournalRecord, PolicyRecord } from "./record.ts";
+
+/** Hooks, by the number by which they stand in a block. */
+export const HOOKS = ["on_connect", "on_subscribe", "on_message"] as const;
+/** Forms of payloads, in the same way. */
+export const FORMS = ["none", "kept", "reference", "hash"] as const;
+/** Where inputs come from, in the same way. */
+export const FROM = ["header", "claim", "state"] as const;
+
+/** The columns, by their number; each is compressed with its likes beside it. */
+export const COLUMNS = {
+  time: 0,
+  user: 1,
+  shape: 2,
+  place: 3,
+  offset: 4,
+  refusal: 5,
+  schema: 6,
+  chain: 7,
+  policy: 8,
+  units: 9,
+  names: 10,
+} as const;
+/** How many columns there are. */
+export const COLUMN_COUNT = Object.keys(COLUMNS).length;
+
+/** The bits of a decision's shape, above two each for its hook and the form of its payload. */
+export const SHAPE = { allowed: 16, offset: 32, schema: 64, chain: 128 } as const;
+/** The bits of a policy's shape. */
+export const POLICY_SHAPE = {
+  allowed: 1,
+  observes: 2,
+  v2: 4,
+  read_payload: 8,
+  fault: 16,
+  payload: 32,
+  lists: 64,
+} as const;
+
+/** The columns of a block that is being written. */
+export class RowWriter {
+  readonly columns: readonly BlockWriter[];
+  readonly #texts = new TextTable();
+  readonly #offsets = new Map<string, number>();
+  #time_ms = 0;
+  #chain_version = 0;
+
+  constructor() {
+    this.columns = Array.from({ length: COLUMN_COUNT }, () => new BlockWriter());
+  }
+
+  /** How many bytes the columns have. */
+  get length(): number {
+    let sum = 0;
+    for (const { length } of this.columns) sum += length;
+    return sum;
+  }
+
+  /** Adds a decision of the user with this number in the block. */
+  write(entry: JournalEntry, user: number): void {
+    const { schema, chain_version, offset } = entry;
+    this.#at("time").difference(entry.time_ms - this.#time_ms);
+    this.#time_ms = entry.time_ms;
+    this.#at("user").count(user);
+    const flags = (entry.allowed ? SHAPE.allowed : 0) | (offset === null ? 0 : SHAPE.offset) |
+      (schema === null ? 0 : SHAPE.schema) | (chain_version === null ? 0 : SHAPE.chain);
+    this.#at("shape").byte(
+      HOOKS.indexOf(entry.hook) | (FORMS.indexOf(entry.payload.form) << 2) | flags,
+    );
+    const place = this.#at("place");
+    this.#texts.write(place, entry.room);
+    this.#texts.write(place, entry.type);
+    this.#texts.write(place, entry.content_type);
+    if (offset !== null) {
+      this.#at("offset").difference(offset - (this.#offsets.get(entry.room) ?? 0));
+      this.#offsets.set(entry.room, offset);
+    }
+    if (entry.payload.form === "reference" || entry.payload.form === "hash") {
+      this.#at("offset").count(entry.payload.bytes);
+    }
+    if (!entry.allowed) {
+      this.#at("refusal").count(entry.code);
+      this.#texts.write(this.#at("refusal"), entry.reason);
+    }
+    if (schema !== null) this.#schema(schema);
+    if (chain_version === null) return;
+    this.#at("chain").difference(chain_version - this.#chain_version);
+    this.#chain_version = chain_version;
+    this.#at("policy").count(entry.policies.length);
+    for (const policy of entry.policies) this.#policy(policy);
+  }
+
+  #at(column: keyof typeof COLUMNS): BlockWriter {
+    return this.columns[COLUMNS[column]]!;
+  }
+
+  #schema({ id, version, violation }: NonNullable<JournalRecord["schema"]>): void {
+    const to = this.#at("schema");
+    this.#texts.write(to, id);
+    to.count(version);
+    to.byte(violation === null ? 0 : 1);
+    if (violation === null) return;
+    this.#texts.write(to, violation.path);
+    this.#texts.write(to, violation.rule);
+  }
+
+  #policy(policy: Readonly<PolicyRecord>): void {
+    const to = this.#at("policy");
+    const { reads, writes, added_headers, logs } = policy;
+    const has_lists = reads.length + writes.length + added_headers.length + logs.length > 0;
+    this.#texts.write(to, policy.name);
+    this.#texts.write(to, policy.module);
+    to.byte(shapeOf(policy, has_lists));
+    if (!policy.allowed) to.count(policy.code);
+    if (policy.fault !== null) this.#texts.write(to, policy.fault);
+    to.count(policy.budget_units);
+    this.#at("units").count(policy.units);
+    this.#at("units").count(policy.asking_bytes);
+    if (!has_lists) return;
+    const names = this.#at("names");
+    names.count(reads.length);
+    for (const { from, name } of reads) {
+      names.byte(FROM.indexOf(from));
+      this.#texts.write(names, name);
+    }
+    names.count(writes.length);
+    for (const { name } of writes) this.#texts.write(names, name);
+    names.count(added_headers.length);
+    names.count(logs.length);
+  }
+}
+
+function shapeOf(policy: Readonly<PolicyRecord>, has_lists: boolean): number {
+  const { allowed, observes, v2, read_payload, fault, payload, lists } = POLICY_SHAPE;
+  return (policy.allowed ? allowed : 0) | (policy.mode === "observe" ? observes : 0) |
+    (policy.abi === 2 ? v2 : 0) | (policy.has_read_payload ? read_payload : 0) |
+    (policy.fault === null ? 0 : fault) | (policy.payload === null ? 0 : payload) |
+    (has_lists ? lists : 0);
+}
+
+/** One user's decisions in a block that is being written: who it was, and what was said. */
+export class SectionWriter {
+  readonly bytes: BlockWriter = new BlockWriter(256);
+  readonly #texts = new TextTable();
+
+  constructor(user: string) {
+    this.bytes.text(user);
+  }
+
+  /** Adds what a decision says of its sender, and what sender and policies wrote. */
+  write(entry: JournalEntry): void {
+    const to = this.bytes;
+    this.#texts.write(to, entry.sender.connection);
+    this.#texts.write(to, entry.sender.remote_ip);
+    writeId(to, entry.trace);
+    writeId(to, entry.message_id);
+    if (!entry.allowed) this.#texts.write(to, entry.message);
+    const violation = entry.schema?.violation ?? null;
+    if (violation !== null) this.#texts.write(to, violation.message);
+    writePayload(to, entry.payload);
+    for (const policy of entry.policies) this.#policy(policy);
+  }
+
+  #policy(policy: Readonly<PolicyRecord>): void {
+    const to = this.bytes;
+    if (!policy.allowed) this.#texts.write(to, policy.reason);
+    if (policy.fault !== null) this.#texts.write(to, policy.detail);
+    if (policy.payload !== null) to.bytes(Uint8Array.fromBase64(policy.payload));
+    for (const { value, key, from } of policy.reads) {
+      this.#value(value);
+      if (from === "state") this.#value(key ?? null);
+    }
+    for (const { value } of policy.writes) this.#value(value);
+    for (const [name, value] of policy.added_headers) {
+      this.#texts.write(to, name);
+      this.#texts.write(to, value);
+    }
+    for (const { level, message } of policy.logs) {
+      to.byte(level);
+      this.#texts.write(to, message);
+    }
+  }
+
+  #value(value: string | null): void {
+    this.bytes.byte(value === null ? 0 : 1);
+    if (value !== null) this.#texts.write(this.bytes, value);
+  }
+}
+
+function writePayload(to: BlockWriter, payload: EntryPayload): void {
+  if (payload.form === "kept") to.bytes(payload.data);
+  else if (payload.form === "hash") to.raw(Uint8Array.fromHex(payload.sha256));
+}

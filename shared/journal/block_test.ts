@@ -1,0 +1,222 @@
+/**
+ * Blocks of the journal: what goes in comes out, an erased user leaves what names nobody, and damage is a
+ * hole and never another record.
+ */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import fc from "fast-check";
+import { BlockBuilder, type BlockHole, ClosedBlock, damagedHole } from "./block.ts";
+import { DamagedBlock } from "./block_bytes.ts";
+import type { JournalEntry } from "./entry.ts";
+import { isHole, type JournalLine, parseLine } from "./record.ts";
+import type { UserKey } from "./user_keys.ts";
+
+const OWNER = {
+  tenant: "acme",
+  node: "s1",
+  meter_version: 4,
+  fuel_limit: 10_000,
+  chain_fuel_limit: 20_000,
+};
+const HOLE: BlockHole = { from_ms: 5, to_ms: 9, records: 3, why: "queue-full" };
+
+/** A key that hangs on the user alone. */
+function keyOf(user: string): UserKey {
+  const key = createHash("sha256").update(user).digest();
+  return { id: key.subarray(0, 16), key };
+}
+
+function close(entries: readonly JournalEntry[], holes: readonly BlockHole[] = []): Uint8Array {
+  const builder = new BlockBuilder();
+  for (const entry of entries) builder.add(entry);
+  const steps = builder.close(OWNER, 100, holes, builder.users.map(keyOf));
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+function open(bytes: Uint8Array, erased: readonly string[] = []): JournalLine[] {
+  const block = new ClosedBlock(bytes);
+  const erased_ids = erased.map((user) => keyOf(user).id.toHex());
+  const users = new Map<string, Uint8Array>();
+  for (const user of USERS) users.set(keyOf(user).id.toHex(), keyOf(user).key);
+  return block.open(
+    block.key_ids.map((id) => erased_ids.includes(id.toHex()) ? undefined : users.get(id.toHex())),
+  );
+}
+
+/** Records without a null prototype, which no line has. */
+const plain = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+  fc.record(model as never, { noNullPrototype: true }) as fc.Arbitrary<T>;
+
+const USERS = ["", "ann", "bob", "Zoë"];
+const text = fc.string({ unit: "binary", maxLength: 40 });
+const some = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null });
+const count = fc.oneof(fc.nat(), fc.constant(0), fc.maxSafeNat().map((n) => n % 2 ** 50));
+const base64 = fc.uint8Array({ maxLength: 20 }).map((bytes) => bytes.toBase64());
+const hex = (bytes: number) =>
+  fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((one) => one.toHex());
+
+const read = fc.oneof(
+  plain({
+    from: fc.constantFrom("header" as const, "claim" as const),
+    name: text,
+    value: some(text),
+  }),
+  plain({ from: fc.constant("state" as const), name: text, value: some(base64), key: text }),
+);
+const policy = plain({
+  name: text,
+  module: hex(32),
+  abi: fc.constantFrom(1 as const, 2 as const),
+  mode: fc.constantFrom("enforce" as const, "observe" as const),
+  allowed: fc.boolean(),
+  code: fc.integer({ min: 400, max: 599 }),
+  reason: text,
+  fault: some(text),
+  detail: text,
+  units: count,
+  budget_units: count,
+  asking_bytes: fc.nat(),
+  has_read_payload: fc.boolean(),
+  reads: fc.array(read, { maxLength: 3 }),
+  writes: fc.array(plain({ name: text, value: some(base64) }), { maxLength: 2 }),
+  added_headers: fc.array(fc.tuple(text, text), { maxLength: 2 }),
+  payload: some(base64),
+  logs: fc.array(plain({ level: fc.nat(3), message: text }), { maxLength: 2 }),
+}).map((one) => ({
+  ...one,
+  ...(one.allowed ? { code: 0, reason: "" } : {}),
+  detail: one.fault === null ? "" : one.detail,
+}));
+const payload = fc.oneof(
+  plain({ form: fc.constant("kept" as const), data: fc.uint8Array({ maxLength: 300 }) }),
+  plain({ form: fc.constant("reference" as const), bytes: fc.nat() }),
+  plain({ form: fc.constant("hash" as const), sha256: hex(32), bytes: fc.nat() }),
+  plain({ form: fc.constant("none" as const) }),
+);
+const id = some(fc.oneof(text, fc.uuid(), hex(16)));
+const entry: fc.Arbitrary<JournalEntry> = plain({
+  time_ms: fc.nat(2 ** 31).map((ms) => ms + 1_700_000_000_000),
+  hook: fc.constantFrom("on_connect" as const, "on_subscribe" as const, "on_message" as const),
+  room: fc.constantFrom("", "chat-1", "chat-2"),
+  trace: id,
+  message_id: id,
+  offset: some(count),
+  sender: plain({ user: fc.constantFrom(...USERS), connection: text, remote_ip: text }),
+  type: text,
+  content_type: text,
+  payload,
+  allowed: fc.boolean(),
+  code: fc.nat(599),
+  reason: text,
+  message: text,
+  schema: some(plain({
+    id: text,
+    version: fc.nat(),
+    violation: some(plain({ path: text, rule: text, message: text })),
+  })),
+  chain_version: some(count),
+  policies: fc.array(policy, { maxLength: 3 }),
+}).map((one) => ({
+  ...one,
+  ...(one.allowed ? { code: 0, reason: "", message: "" } : {}),
+  policies: one.chain_version === null ? [] : one.policies,
+}));
+
+/** The record that an entry becomes. */
+function recordOf(one: JournalEntry, number: number): unknown {
+  const { payload } = one;
+  return {
+    format: 1,
+    id: `s1.${number}`,
+    node: "s1",
+    tenant: "acme",
+    meter_version: 4,
+    ...one,
+    payload: payload.form === "kept" ? { form: "kept", data: payload.data.toBase64() } : payload,
+  };
+}
+
+Deno.test("journal: what goes into a block comes out of it, as lines of the journal's form", () => {
+  fc.assert(fc.property(fc.array(entry, { maxLength: 12 }), (entries) => {
+    const lines = open(close(entries, [HOLE]));
+    assert.deepEqual(lines, [
+      { format: 1, hole: { node: "s1", tenant: "acme", ...HOLE } },
+      ...entries.map((one, at) => recordOf(one, 100 + at)),
+    ]);
+    for (const line of lines) assert("line" in parseLine(JSON.stringify(line)));
+  }));
+});
+
+Deno.test("journal: an erased user leaves what names nobody, and nothing else of the user", () => {
+  fc.assert(fc.property(fc.array(entry, { minLength: 1, maxLength: 8 }), (entries) => {
+    const lines = open(close(entries), ["ann"]);
+    for (const [at, one] of entries.entries()) {
+      const line = lines[at]!;
+      assert(!isHole(line));
+      if (one.sender.user !== "ann") {
+        assert.deepEqual(line, recordOf(one, 100 + at));
+        continue;
+      }
+      assert.equal(line.sender, null);
+      assert.deepEqual([line.room, line.reason, line.code], [one.room, one.reason, one.code]);
+      assert.deepEqual([line.trace, line.message_id, line.message], [null, null, ""]);
+      assert.equal(line.payload.form, one.payload.form === "none" ? "none" : "erased");
+      for (const [place, { reads, units, logs, reason }] of line.policies.entries()) {
+        assert.equal(units, one.policies[place]!.units);
+        assert.deepEqual([logs, reason], [[], ""]);
+        assert(reads.every(({ value, is_erased }) => value === null && is_erased === true));
+      }
+    }
+  }));
+});
+
+Deno.test("journal: a flipped bit, a cut or bytes behind it make a block damaged, never another record", () => {
+  const bytes = close(fc.sample(entry, { numRuns: 20, seed: 7 }), [HOLE]);
+  const damaged = (other: Uint8Array) => assert.throws(() => open(other), DamagedBlock);
+  fc.assert(
+    fc.property(fc.nat(bytes.length * 8 - 1), (bit) => {
+      const other = bytes.slice();
+      other[bit >> 3]! ^= 1 << (bit & 7);
+      damaged(other);
+    }),
+    { numRuns: 500 },
+  );
+  fc.assert(fc.property(fc.nat(bytes.length - 1), (length) => damaged(bytes.slice(0, length))));
+  damaged(Uint8Array.of(...bytes, 0));
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), damaged));
+  const hole = damagedHole({ tenant: "acme", node: "s1", stored_ms: 7 });
+  assert.deepEqual(hole.hole, {
+    node: "s1",
+    tenant: "acme",
+    from_ms: 7,
+    to_ms: 7,
+    records: null,
+    why: "damaged",
+  });
+});
+
+Deno.test("journal: a section opens with its own key only, and in its own block only", () => {
+  const [one] = fc.sample(entry, { numRuns: 1, seed: 3 });
+  const block = new ClosedBlock(close([{ ...one!, sender: { ...one!.sender, user: "ann" } }]));
+  assert.throws(() => block.open([keyOf("bob").key]), DamagedBlock);
+});
+
+Deno.test("journal: what names somebody is not in the block's bytes", () => {
+  const secret = "ann-the-user-of-this-block";
+  const [one] = fc.sample(entry, { numRuns: 1, seed: 3 });
+  const sender = { user: secret, connection: secret, remote_ip: secret };
+  const data = new TextEncoder().encode(secret);
+  const told = {
+    ...one!,
+    sender,
+    trace: secret,
+    message_id: secret,
+    allowed: false,
+    message: secret,
+  };
+  const bytes = close([{ ...told, payload: { form: "kept", data } }]);
+  assert(!new TextDecoder("latin1").decode(bytes).includes("ann-the"));
+});

@@ -1,0 +1,130 @@
+/**
+ * The journal as the paths of a Shield see it: a note is begun with an operation, filled while it is decided, and
+ * written when it is. Where nothing is written, no note is made and nobody asks further. Blocks and the store
+ * are `queue.ts`.
+ */
+import type { ScannedEnvelope } from "@arqon/proto";
+import type { Caller, Client } from "../message/caller.ts";
+import type { Hook } from "../policy/abi/policy.ts";
+import type { RoomClasses } from "../rooms/classes.ts";
+import { shareKey } from "../traces/trace_parent.ts";
+import { Note } from "./note.ts";
+import type { JournalQueue } from "./queue.ts";
+import type { JournalRules } from "./rules.ts";
+
+/** What a journal is made from. */
+export interface JournalParts {
+  readonly rules: JournalRules;
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly queue: Pick<JournalQueue, "write">;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** The journal of one Shield. */
+export class Journal {
+  readonly #parts: JournalParts;
+  /** The notes of messages that are not decided yet. */
+  readonly #notes = new WeakMap<ScannedEnvelope, Note>();
+  /** Refusals that are written: a connection tells of each of its own once more. */
+  readonly #told = new WeakSet<object>();
+
+  constructor(parts: JournalParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins the note of a message or command; undefined when it is not written whatever is decided. */
+  message(caller: Caller, envelope: ScannedEnvelope): Note | undefined {
+    const { rules, classes, now } = this.#parts;
+    const { room_id } = envelope;
+    const room_class = classes.of(caller.identity.tenant_id, room_id);
+    const rule = rules.of(room_class, () => shareKey(envelope, caller));
+    if (rule === undefined) return undefined;
+    const about = { hook: "on_message", room_id, envelope, time_ms: now() } as const;
+    const note = new Note(rule, caller, about);
+    this.#notes.set(envelope, note);
+    return note;
+  }
+
+  /** Begins the note of a SUB, or of a connection. */
+  operation(caller: Caller, hook: Exclude<Hook, "on_message">, room_id: string): Note | undefined {
+    const { rules, classes, now } = this.#parts;
+    const room_class = hook === "on_connect"
+      ? undefined
+      : classes.of(caller.identity.tenant_id, room_id);
+    const rule = rules.of(room_class, () => caller.connection_id);
+    return rule && new Note(rule, caller, { hook, room_id, time_ms: now() });
+  }
+
+  /** Writes that a message was let through, with its place in the room's log, if it has one. */
+  passed(envelope: ScannedEnvelope, offset?: number): void {
+    const note = this.#notes.get(envelope);
+    if (note === undefined) return;
+    this.#notes.delete(envelope);
+    this.allowed(note, offset);
+  }
+
+  /** Writes that a message was refused with this error. */
+  refused(envelope: ScannedEnvelope, error: unknown): void {
+    const note = this.#notes.get(envelope);
+    if (note === undefined) return;
+    this.#notes.delete(envelope);
+    this.denied(note, error);
+  }
+
+  /** Writes that an operation was let through. */
+  allowed(note: Note, offset?: number): void {
+    if (note.rule.mode === "all") this.#write(note, undefined, offset);
+  }
+
+  /** Writes that an operation was refused. */
+  denied(note: Note, error: unknown): void {
+    if (typeof error === "object" && error !== null) this.#told.add(error);
+    this.#write(note, error, undefined);
+  }
+
+  /**
+   * Writes that something of a connection was refused, unless that is written: a frame that nobody could read,
+   * or one too many. `room_id` is "" where it is about none.
+   */
+  connectionRefused(caller: Caller, room_id: string, error: unknown): void {
+    if (typeof error === "object" && error !== null && this.#told.has(error)) return;
+    const { rules, classes, now } = this.#parts;
+    const room_class = room_id === "" ? undefined : classes.of(caller.identity.tenant_id, room_id);
+    const rule = rules.of(room_class, () => caller.connection_id);
+    if (rule === undefined) return;
+    this.denied(new Note(rule, caller, { hook: "on_message", room_id, time_ms: now() }), error);
+  }
+
+  /** Writes that somebody known was not let in, before there was a connection. */
+  clientRefused(client: Client, error: unknown): void {
+    const caller = { ...client, connection_id: "", request_headers: [] };
+    const note = this.operation(caller, "on_connect", "");
+    if (note !== undefined) this.denied(note, error);
+  }
+
+  #write(note: Note, error: unknown, offset: number | undefined): void {
+    const { caller: { identity }, rule } = note;
+    this.#parts.queue.write(identity.tenant_id, rule.keeping, note.entry(error, offset));
+  }
+}
+
+/** Does what decides a SUB, and writes what came of it. */
+export function followed<T extends Promise<unknown> | undefined>(
+  journal: Journal | undefined,
+  { caller, room_id }: { readonly caller: Caller; readonly room_id: string },
+  decide: (note?: Note) => T,
+): T {
+  const note = journal?.operation(caller, "on_subscribe", room_id);
+  if (journal === undefined || note === undefined) return decide();
+  let decided: T;
+  try {
+    decided = decide(note);
+  } catch (error) {
+    journal.denied(note, error);
+    throw error;
+  }
+  if (decided === undefined) journal.allowed(note);
+  else decided.then(() => journal.allowed(note), (error) => journal.denied(note, error));
+  return decided;
+}

@@ -1,0 +1,53 @@
+/** What the journal counts of itself. */
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter, scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
+
+/** Why decisions are missing from the journal. */
+const HOLE_CAUSES = ["queue-full", "storage-full", "unavailable"] as const;
+/** One of `HOLE_CAUSES`. */
+export type HoleCause = typeof HOLE_CAUSES[number];
+
+/** The counts of a Shield's journal. */
+export class JournalTotals {
+  /** Decisions that were stored, and those that were not. */
+  readonly records: { stored: number; lost: number } = { stored: 0, lost: 0 };
+  /** Bytes of stored blocks. */
+  bytes = 0;
+  /** Stretches without decisions, by cause. */
+  readonly holes: Record<HoleCause, number> = {
+    "queue-full": 0,
+    "storage-full": 0,
+    unavailable: 0,
+  };
+
+  /** Publishes them, once a registry; `queue_bytes` is read at a scrape. */
+  register(registry: Registry, queue_bytes: () => number): void {
+    scrapedCounters(
+      registry,
+      "shield_journal_records_total",
+      "Decisions for the journal: stored, or lost because the queue was full or the store took none.",
+      ["outcome"],
+      () => Object.entries(this.records).map(([outcome, total]) => [{ outcome }, total]),
+    );
+    scrapedCounter(
+      registry,
+      "shield_journal_bytes_total",
+      "Bytes of the journal's stored blocks.",
+      () => this.bytes,
+    );
+    scrapedCounters(
+      registry,
+      "shield_journal_holes_total",
+      "Stretches of which the journal has no decisions, by cause.",
+      ["why"],
+      () => Object.entries(this.holes).map(([why, total]) => [{ why }, total]),
+    );
+    scrapedGauge(
+      registry,
+      "shield_journal_queue_bytes",
+      "Bytes of decisions that are not stored yet.",
+      queue_bytes,
+    );
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * What is noted of one operation while it is decided: by the schema, by the policies, and in the end by the
+ * path itself. It becomes an entry of the journal. No clock, no queue.
+ */
+import { createHash } from "node:crypto";
+import { ArqonError } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import type { EntryPayload, JournalEntry } from "../../shared/journal/entry.ts";
+import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import type { Caller } from "../message/caller.ts";
+import type {
+  Hook,
+  PolicyBinding,
+  PolicyOutcome,
+  PolicySeen,
+  Verdict,
+} from "../policy/abi/policy.ts";
+import type { PolicyNote } from "../policy/overseer.ts";
+import type { SchemaNote } from "../schema/gate.ts";
+import { givenTraceId } from "../traces/trace_parent.ts";
+import type { JournalRule } from "./rules.ts";
+
+/** A larger payload is written as its hash, so that every block stays small. */
+const KEPT_PAYLOAD_BYTES = 131_072;
+/** The most characters of what a client may choose freely and no check has bounded yet. */
+const TEXT_CHARACTERS = 256;
+
+/** What an operation is about, beside its caller. */
+export interface Noted {
+  readonly hook: Hook;
+  readonly room_id: string;
+  /** The message, where it is about one. */
+  readonly envelope?: ScannedEnvelope;
+  /** When it was asked, Unix ms. */
+  readonly time_ms: number;
+}
+
+/** The note of one operation. */
+export class Note implements PolicyNote, SchemaNote {
+  readonly rule: JournalRule;
+  readonly caller: Caller;
+  readonly #about: Noted;
+  /** The payload as the sender sent it: a policy may replace that of the envelope. */
+  readonly #data: Uint8Array | undefined;
+  #time_ms: number;
+  #chain: readonly PolicyBinding[] | undefined;
+  #version = 0;
+  #verdict: Verdict | undefined;
+  #schema: JournalRecord["schema"] = null;
+
+  constructor(rule: JournalRule, caller: Caller, about: Noted) {
+    this.rule = rule;
+    this.caller = caller;
+    this.#about = about;
+    const body = about.envelope?.event ?? about.envelope?.command;
+    this.#data = body && about.envelope?.bytes.subarray(body.data_start, body.data_end);
+    this.#time_ms = about.time_ms;
+  }
+
+  asked(chain: readonly PolicyBinding[], version: number, asked_ms: number): void {
+    this.#chain = chain;
+    this.#version = version;
+    this.#time_ms = asked_ms;
+  }
+
+  judged(verdict: Verdict): void {
+    this.#verdict = verdict;
+  }
+
+  checked(
+    id: string,
+    version: number,
+    violation: NonNullable<JournalRecord["schema"]>["violation"] | undefined,
+  ): void {
+    this.#schema = { id, version, violation: violation ?? null };
+  }
+
+  /** The entry of the operation: refused with this error, or allowed, with its place in the room's log. */
+  entry(error: unknown, offset: number | undefined): JournalEntry {
+    const { caller: { identity, connection_id, remote_ip } } = this;
+    const { envelope, hook, room_id } = this.#about;
+    const body = envelope?.event ?? envelope?.command;
+    return {
+      time_ms: this.#time_ms,
+      hook,
+      room: room_id.slice(0, TEXT_CHARACTERS),
+      trace: envelope === undefined ? null : givenTraceId(envelope) || null,
+      message_id: envelope?.message_id || null,
+      offset: offset ?? null,
+      sender: { user: identity.user_id, connection: connection_id, remote_ip },
+      type: envelope?.event?.type ?? envelope?.command?.name ?? "",
+      content_type: body?.content_type ?? "",
+      payload: this.#payload(offset !== undefined),
+      ...outcomeOf(error),
+      schema: this.#schema,
+      chain_version: this.#chain === undefined ? null : this.#version,
+      policies: this.#policies(),
+    };
+  }
+
+  #payload(is_stored: boolean): EntryPayload {
+    const data = this.#data;
+    if (data === undefined) return { form: "none" };
+    const { payload } = this.rule;
+    const is_replaced = this.#verdict?.payload !== undefined;
+    if (payload === "reference" && is_stored && !is_replaced) {
+      return { form: "reference", bytes: data.length };
+    }
+    if (payload !== "hash" && data.length <= KEPT_PAYLOAD_BYTES) return { form: "kept", data };
+    const sha256 = createHash("sha256").update(data).digest("hex");
+    return { form: "hash", sha256, bytes: data.length };
+  }
+
+  #policies(): readonly PolicyRecord[] {
+    const [chain, verdict] = [this.#chain, this.#verdict];
+    if (chain === undefined || verdict === undefined) return NO_POLICIES;
+    const { told = NOTHING_TOLD } = verdict;
+    const last = verdict.outcomes.findLastIndex(({ replaced }) => replaced === true);
+    return verdict.outcomes.map((outcome, place) => {
+      const record = policyOf(chain, outcome, told[place] ?? NOTHING_SEEN, verdict);
+      const payload = place === last ? verdict.payload : undefined;
+      return payload === undefined ? record : { ...record, payload: payload.toBase64() };
+    });
+  }
+}
+
+const NO_POLICIES: readonly PolicyRecord[] = [];
+const NOTHING_TOLD: readonly PolicySeen[] = [];
+const NO_LOGS: PolicyRecord["logs"] = [];
+const NOTHING_SEEN: PolicySeen = {
+  has_read_payload: false,
+  reads: [],
+  added_headers: [],
+  asking_bytes: 0,
+  budget_units: 0,
+  detail: "",
+};
+const ALLOWED = { allowed: true, code: 0, reason: "", message: "" };
+
+function outcomeOf(
+  error: unknown,
+): Pick<JournalEntry, "allowed" | "code" | "reason" | "message"> {
+  if (error === undefined) return ALLOWED;
+  const { code, reason, message } = error instanceof ArqonError
+    ? error
+    : new ArqonError("internal");
+  return { allowed: false, code, reason, message };
+}
+
+function policyOf(
+  chain: readonly PolicyBinding[],
+  outcome: PolicyOutcome,
+  seen: PolicySeen,
+  { logs }: Verdict,
+): PolicyRecord {
+  const { name, mode, allowed, code, reason, fault, fuel } = outcome;
+  return {
+    name,
+    module: chain.find((binding) => binding.name === name)?.sha256 ?? "",
+    abi: 1,
+    mode,
+    allowed,
+    code,
+    reason,
+    fault: fault ?? null,
+    detail: seen.detail,
+    units: Math.round(fuel * UNITS_PER_FUEL),
+    budget_units: seen.budget_units,
+    asking_bytes: seen.asking_bytes,
+    has_read_payload: seen.has_read_payload,
+    reads: seen.reads.map(([from, name, value]) => ({ from, name, value })),
+    writes: [],
+    added_headers: seen.added_headers as PolicyRecord["added_headers"],
+    payload: seen.payload ?? null,
+    logs: logs.length === 0
+      ? NO_LOGS
+      : logs.filter((line) => line.name === name).map(({ level, message }) => ({ level, message })),
+  };
+}

@@ -1,0 +1,303 @@
+/**
+ * The decisions of a Shield on their way into the store: a bounded number of bytes, collected by tenant, closed
+ * in small steps and stored a few blocks at a time. What does not fit, and what the store does not take after
+ * some tries, is counted and becomes a hole, which goes with the next block. Nothing here makes a message wait.
+ */
+import { ArqonError } from "@arqon/proto";
+import { BlockBuilder, type BlockHole, type BlockOwner } from "../../shared/journal/block.ts";
+import type { JournalEntry } from "../../shared/journal/entry.ts";
+import type { UserKeys } from "../../shared/journal/user_keys.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import {
+  JOURNAL_BLOCK_BYTES_MAX,
+  type JournalStore,
+} from "../../shared/spine/contract/journal_store.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import type { HoleCause, JournalTotals } from "./metrics.ts";
+import type { JournalKeeping } from "./rules.ts";
+
+/** A block is closed at this size before it is compressed; one more entry always fits. */
+const BLOCK_BYTES = JOURNAL_BLOCK_BYTES_MAX - 196_608;
+/** The most bytes of one entry; a larger one is left out, and told as one that did not fit. */
+const ENTRY_BYTES = 180_000;
+/** The most blocks that are being closed or stored at a time. */
+const UNDER_WAY = 4;
+/** How long closing blocks may keep the thread, in ms. */
+const SLICE_MS = 1;
+/** The pauses before a block is tried again; after the last it is lost. */
+const PAUSES_MS = [100, 400, 1_600, 3_200];
+/** The least time between two log lines about lost decisions, in ms. */
+const LOG_MS = 10_000;
+
+/** What a queue needs of the process. */
+export interface QueueOptions {
+  readonly owner: Omit<BlockOwner, "tenant">;
+  /** The store and the users' keys; asked again after they could not be had. */
+  readonly store: () => Promise<Pick<JournalStore, "append">>;
+  readonly keys: () => Promise<Pick<UserKeys, "forWriting">>;
+  readonly queue_bytes: number;
+  readonly flush_ms: number;
+  /** The pauses before a block is tried again, in ms; absent: 5 s together. Tests wait for less. */
+  readonly pauses_ms?: readonly number[];
+  readonly totals: JournalTotals;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Monotonic ms. */
+  readonly monotonic_ms: () => number;
+}
+
+/** Decisions of one tenant that go into one block. */
+interface Block {
+  readonly tenant_id: string;
+  readonly keeping: JournalKeeping;
+  readonly builder: BlockBuilder;
+  /** What it counts in the queue. */
+  bytes: number;
+  /** The number of its first record, once it is full. */
+  first: number;
+}
+
+/** Holes that no block has told yet. */
+interface Untold {
+  readonly tenant_id: string;
+  readonly keeping: JournalKeeping;
+  readonly by_cause: Map<string, BlockHole>;
+}
+
+/** The queue of one process. */
+export class JournalQueue {
+  readonly #options: QueueOptions;
+  /** The blocks that are being filled, by how long they stay and by tenant. */
+  readonly #open = new Map<JournalKeeping, Map<string, Block>>();
+  readonly #untold = new Map<string, Untold>();
+  #full: Block[] = [];
+  #under_way = 0;
+  #bytes = 0;
+  #next: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closing: AbortController = new AbortController();
+  #onIdle: (() => void) | undefined;
+  #lost = 0;
+  #logged_ms = -Infinity;
+
+  constructor(options: QueueOptions) {
+    this.#options = options;
+    // No process of this node has used these numbers: none writes a thousand records in every ms.
+    this.#next = options.now() * 1_000;
+  }
+
+  /** How many bytes wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes a decision, or makes it a hole. Never throws. */
+  write(tenant_id: string, keeping: JournalKeeping, entry: JournalEntry): void {
+    this.#arm();
+    const size = entrySize(entry);
+    const has_room = this.#bytes + size <= this.#options.queue_bytes && size <= ENTRY_BYTES;
+    if (!has_room || this.#closing.signal.aborted) {
+      const { time_ms } = entry;
+      return this.#miss({ tenant_id, keeping }, 1, "queue-full", [time_ms, time_ms]);
+    }
+    const block = this.#block(tenant_id, keeping);
+    block.builder.add(entry);
+    const before = block.bytes;
+    block.bytes = block.builder.length;
+    this.#bytes += block.bytes - before;
+    if (block.bytes >= BLOCK_BYTES) this.#fill(block);
+  }
+
+  /** Stores what waits, for at most so long; what is left then is lost. Never rejects. */
+  async close(timeout_ms: number): Promise<void> {
+    this.#flush();
+    if (this.#under_way > 0) {
+      const idle = new Promise<void>((resolve) => void (this.#onIdle = resolve));
+      let timer;
+      const late = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout_ms)));
+      await Promise.race([idle, late]);
+      clearTimeout(timer);
+    }
+    this.#closing.abort();
+    clearTimeout(this.#timer);
+    for (const block of this.#full) this.#lose(block, "unavailable");
+    this.#full = [];
+  }
+
+  #block(tenant_id: string, keeping: JournalKeeping): Block {
+    let tenants = this.#open.get(keeping);
+    if (tenants === undefined) this.#open.set(keeping, tenants = new Map());
+    let block = tenants.get(tenant_id);
+    if (block === undefined) {
+      block = { tenant_id, keeping, builder: new BlockBuilder(), bytes: 0, first: 0 };
+      tenants.set(tenant_id, block);
+    }
+    return block;
+  }
+
+  #arm(): void {
+    if (this.#timer !== undefined || this.#closing.signal.aborted) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#flush();
+    }, this.#options.flush_ms);
+  }
+
+  /** Hands on everything that has been collected, and what nobody has been told. */
+  #flush(): void {
+    for (const { tenant_id, keeping } of this.#untold.values()) this.#block(tenant_id, keeping);
+    for (const tenants of [...this.#open.values()]) {
+      for (const block of [...tenants.values()]) this.#fill(block);
+    }
+  }
+
+  /** A block is full: it waits for its turn, under its numbers. */
+  #fill(block: Block): void {
+    const tenants = this.#open.get(block.keeping);
+    tenants?.delete(block.tenant_id);
+    if (tenants?.size === 0) this.#open.delete(block.keeping);
+    block.first = this.#next;
+    this.#next += block.builder.records;
+    this.#full.push(block);
+    this.#run();
+  }
+
+  #run(): void {
+    while (this.#under_way < UNDER_WAY && !this.#closing.signal.aborted) {
+      const block = this.#full.shift();
+      if (block === undefined) break;
+      this.#under_way++;
+      void this.#send(block).finally(() => {
+        this.#under_way--;
+        this.#run();
+        if (this.#under_way === 0) this.#onIdle?.();
+      });
+    }
+  }
+
+  /** Stores a block, with the tenant's holes. Never rejects. */
+  async #send(block: Block): Promise<void> {
+    const { totals, owner, keys, store, pauses_ms = PAUSES_MS } = this.#options;
+    const { tenant_id, keeping: { ttl_seconds, max_bytes }, builder } = block;
+    const untold = this.#untold.get(untoldKey(block));
+    this.#untold.delete(untoldKey(block));
+    const holes = [...untold?.by_cause.values() ?? []];
+    for (let attempt = 0;; attempt++) {
+      try {
+        const user_keys = await (await keys()).forWriting(tenant_id, builder.users);
+        const steps = builder.close({ ...owner, tenant: tenant_id }, block.first, holes, user_keys);
+        const payload = await this.#inSlices(steps);
+        const block_of = { tenant_id, node_id: owner.node, ttl_seconds, max_bytes, payload };
+        await (await store()).append(block_of);
+        totals.records.stored += builder.records;
+        totals.bytes += payload.length;
+        this.#bytes -= block.bytes;
+        return;
+      } catch (error) {
+        const pause_ms = pauses_ms[attempt];
+        const is_empty = builder.records === 0;
+        if (pause_ms !== undefined && !is_empty && await this.#pause(pause_ms)) continue;
+        for (const hole of holes) this.#untoldOf(block).by_cause.set(hole.why, hole);
+        if (is_empty) return this.#arm();
+        return this.#lose(block, causeOf(error), error);
+      }
+    }
+  }
+
+  async #inSlices(
+    steps: Generator<void, Uint8Array<ArrayBuffer>, void>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { monotonic_ms } = this.#options;
+    let began_ms = monotonic_ms();
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      if (monotonic_ms() - began_ms < SLICE_MS) continue;
+      await turn();
+      began_ms = monotonic_ms();
+    }
+  }
+
+  /** Waits; false when the queue is closed meanwhile. */
+  async #pause(pause_ms: number): Promise<boolean> {
+    const { signal } = this.#closing;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, pause_ms);
+      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    });
+    return !signal.aborted;
+  }
+
+  #lose(block: Block, why: HoleCause, error?: unknown): void {
+    const { builder } = block;
+    this.#bytes -= block.bytes;
+    this.#miss(block, builder.records, why, [builder.from_ms, builder.to_ms], error);
+  }
+
+  #untoldOf({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): Untold {
+    const key = untoldKey({ tenant_id, keeping });
+    const known = this.#untold.get(key);
+    if (known !== undefined) return known;
+    const made = { tenant_id, keeping, by_cause: new Map<string, BlockHole>() };
+    this.#untold.set(key, made);
+    return made;
+  }
+
+  /** Takes note of decisions that are missing, for the tenant's next block. */
+  #miss(
+    about: Pick<Block, "tenant_id" | "keeping">,
+    records: number,
+    why: HoleCause,
+    [from_ms, to_ms]: readonly [from_ms: number, to_ms: number],
+    error?: unknown,
+  ): void {
+    const { totals } = this.#options;
+    totals.records.lost += records;
+    const { by_cause } = this.#untoldOf(about);
+    const before = by_cause.get(why);
+    if (before === undefined) totals.holes[why]++;
+    by_cause.set(why, {
+      from_ms: Math.min(before?.from_ms ?? from_ms, from_ms),
+      to_ms: Math.max(before?.to_ms ?? to_ms, to_ms),
+      records: (before?.records ?? 0) + records,
+      why,
+    });
+    this.#arm();
+    this.#tell(records, why, error);
+  }
+
+  #tell(records: number, why: HoleCause, error: unknown): void {
+    const { now, log } = this.#options;
+    this.#lost += records;
+    const now_ms = now();
+    if (now_ms - this.#logged_ms < LOG_MS) return;
+    log.warn("decisions are missing from the journal; messages are not affected", {
+      records: this.#lost,
+      why,
+      error,
+    });
+    this.#logged_ms = now_ms;
+    this.#lost = 0;
+  }
+}
+
+const untoldKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): string =>
+  `${tenant_id}\n${keeping.ttl_seconds}\n${keeping.max_bytes}`;
+
+/** About the bytes of an entry, from above but for texts that policies or clients made long. */
+function entrySize({ payload, policies, message }: JournalEntry): number {
+  let size = 256 + message.length + (payload.form === "kept" ? payload.data.length : 0);
+  for (const { reads, logs, added_headers, reason } of policies) {
+    size += 128 + reason.length;
+    for (const { name, value } of reads) size += name.length + (value?.length ?? 0);
+    for (const { message } of logs) size += message.length;
+    for (const [name, value] of added_headers) size += name.length + value.length;
+  }
+  return size;
+}
+
+function causeOf(error: unknown): HoleCause {
+  const is_full = error instanceof ArqonError && error.reason === "log-unavailable";
+  return is_full ? "storage-full" : "unavailable";
+}

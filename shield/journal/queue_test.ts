@@ -1,0 +1,176 @@
+/**
+ * Decisions on their way into the store, with a clock and a store that tests hold: what fits is stored once,
+ * what does not is a hole that the next block tells, and a store that is away costs decisions only.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { ClosedBlock } from "../../shared/journal/block.ts";
+import type { JournalEntry } from "../../shared/journal/entry.ts";
+import { isHole, type JournalLine } from "../../shared/journal/record.ts";
+import type { JournalAppend } from "../../shared/spine/contract/journal_store.ts";
+import { until } from "../../shared/testing/until.ts";
+import { keptLog } from "../testing/spine.ts";
+import { JournalTotals } from "./metrics.ts";
+import { JournalQueue, type QueueOptions } from "./queue.ts";
+
+const KEEPING = { ttl_seconds: 60, max_bytes: 1_000_000 };
+const KEY = new Uint8Array(32);
+const NOW_MS = 1_767_323_045_000;
+
+function entry(user: string, change: Partial<JournalEntry> = {}): JournalEntry {
+  return {
+    time_ms: NOW_MS,
+    hook: "on_message",
+    room: "lobby",
+    trace: null,
+    message_id: null,
+    offset: null,
+    sender: { user, connection: "c1", remote_ip: "192.0.2.7" },
+    type: "chat",
+    content_type: "",
+    payload: { form: "none" },
+    allowed: true,
+    code: 0,
+    reason: "",
+    message: "",
+    schema: null,
+    chain_version: null,
+    policies: [],
+    ...change,
+  };
+}
+
+/** A store that keeps what it is given; while `fails` is set it refuses with that. */
+function testQueue(more: Partial<QueueOptions> = {}) {
+  const stored: JournalAppend[] = [];
+  const state: { fails: unknown; times: number; asked: number } = {
+    fails: undefined,
+    times: Infinity,
+    asked: 0,
+  };
+  const totals = new JournalTotals();
+  const { log, lines } = keptLog();
+  const queue = new JournalQueue({
+    owner: { node: "s1", meter_version: 5, fuel_limit: 10_000, chain_fuel_limit: 20_000 },
+    store: () =>
+      Promise.resolve({
+        append: (block) => {
+          state.asked++;
+          if (state.fails !== undefined && state.times-- > 0) return Promise.reject(state.fails);
+          stored.push(block);
+          return Promise.resolve();
+        },
+      }),
+    keys: () =>
+      Promise.resolve({
+        forWriting: (_tenant, users) =>
+          Promise.resolve(users.map((user) => ({ id: new TextEncoder().encode(user), key: KEY }))),
+      }),
+    queue_bytes: 1_000_000,
+    flush_ms: 1,
+    pauses_ms: [1, 1],
+    totals,
+    log,
+    now: () => NOW_MS,
+    monotonic_ms: () => performance.now(),
+    ...more,
+  });
+  const linesOf = (block: JournalAppend): JournalLine[] => {
+    const closed = new ClosedBlock(block.payload);
+    return closed.open(closed.key_ids.map(() => KEY));
+  };
+  return { queue, stored, state, totals, lines, all: () => stored.flatMap(linesOf) };
+}
+
+Deno.test("journal: decisions are stored once, by tenant, each under a number of its own", async () => {
+  const { queue, stored, all, totals } = testQueue();
+  for (let n = 0; n < 100; n++) queue.write(n % 2 === 0 ? "acme" : "globex", KEEPING, entry("ann"));
+  await queue.close(5_000);
+  const records = all().map((line) => (assert(!isHole(line)), line));
+  assert.equal(new Set(records.map(({ id }) => id)).size, 100);
+  assert.deepEqual(new Set(stored.map(({ tenant_id }) => tenant_id)), new Set(["acme", "globex"]));
+  assert(stored.every((block) => block.ttl_seconds === 60 && block.max_bytes === 1_000_000));
+  assert.deepEqual([totals.records, queue.bytes], [{ stored: 100, lost: 0 }, 0]);
+});
+
+Deno.test("journal: what the queue has no room for is one hole, which the next block tells", async () => {
+  const { queue, all, totals } = testQueue({ queue_bytes: 2_000 });
+  const data = new Uint8Array(1_000);
+  for (let n = 0; n < 5; n++) {
+    queue.write(
+      "acme",
+      KEEPING,
+      entry("ann", { payload: { form: "kept", data }, time_ms: NOW_MS + n }),
+    );
+  }
+  await until("the queue has done it", () => queue.bytes === 0);
+  await queue.close(5_000);
+  const lines = all();
+  const holes = lines.filter(isHole);
+  assert.deepEqual(holes.map(({ hole }) => hole), [
+    {
+      node: "s1",
+      tenant: "acme",
+      from_ms: NOW_MS + 1,
+      to_ms: NOW_MS + 4,
+      records: 4,
+      why: "queue-full",
+    },
+  ]);
+  assert.equal(lines.length, 2);
+  assert.deepEqual(totals.records, { stored: 1, lost: 4 });
+  assert.equal(totals.holes["queue-full"], 1);
+});
+
+Deno.test("journal: a store that is away costs decisions, which it is told once it is back", async () => {
+  const test = testQueue();
+  test.state.fails = new ArqonError("spine-unavailable", "away");
+  test.queue.write("acme", KEEPING, entry("ann"));
+  await until("the queue has done it", () => test.totals.records.lost === 1);
+  assert(test.state.asked >= 3, "it was tried again");
+  assert.equal(test.queue.bytes, 0);
+  assert.match(test.lines.join(""), /decisions are missing from the journal/);
+  test.state.fails = undefined;
+  await until("the queue has done it", () => test.stored.length > 0);
+  const [line] = test.all();
+  assert(isHole(line!));
+  assert.deepEqual([line.hole.records, line.hole.why], [1, "unavailable"]);
+  await test.queue.close(5_000);
+  assert.equal(test.stored.length, 1, "a hole is told once");
+});
+
+Deno.test("journal: a store that takes no more is told apart, and a block is tried again before it is lost", async () => {
+  const test = testQueue();
+  test.state.fails = new ArqonError("log-unavailable", "no space left");
+  test.queue.write("acme", KEEPING, entry("ann"));
+  test.state.times = 2;
+  await until("the queue has done it", () => test.stored.length === 1);
+  assert.deepEqual(test.totals.records, { stored: 1, lost: 0 });
+  test.state.times = Infinity;
+  test.queue.write("acme", KEEPING, entry("ann"));
+  await until("the queue has done it", () => test.totals.holes["storage-full"] === 1);
+  await test.queue.close(5_000);
+});
+
+Deno.test("journal: the end of the process stores what waits, and ends though nothing can be stored", async () => {
+  const kept = testQueue({ flush_ms: 60_000 });
+  kept.queue.write("acme", KEEPING, entry("ann"));
+  await kept.queue.close(5_000);
+  assert.equal(kept.all().length, 1);
+  const away = testQueue({ store: () => new Promise(() => {}), flush_ms: 60_000 });
+  away.queue.write("acme", KEEPING, entry("ann"));
+  await away.queue.close(1);
+  away.queue.write("acme", KEEPING, entry("ann"));
+  assert.equal(away.stored.length, 0);
+});
+
+Deno.test("journal: many decisions at once go into several blocks, none too large to be stored", async () => {
+  const { queue, stored, all } = testQueue({ queue_bytes: 100_000_000 });
+  const data = crypto.getRandomValues(new Uint8Array(1_000));
+  for (let n = 0; n < 3_000; n++) {
+    queue.write("acme", KEEPING, entry(`u${n}`, { payload: { form: "kept", data } }));
+  }
+  await queue.close(60_000);
+  assert.equal(all().length, 3_000);
+  assert(stored.length > 5 && stored.every(({ payload }) => payload.length <= 524_288));
+});

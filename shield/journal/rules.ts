@@ -1,0 +1,77 @@
+/**
+ * Which decisions are written into the journal, and how: the keys of a room's class over those of `[journal]`.
+ * Pure; a rule is one object for as long as its class is.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import { isSampled } from "../../shared/sampling.ts";
+import type { RoomClass } from "../rooms/classes.ts";
+
+type JournalConfig = Config["journal"];
+
+/** How long decisions stay, and how many; one object for the same values. */
+export interface JournalKeeping {
+  readonly ttl_seconds: number;
+  /** The most bytes of the tenant's journal. */
+  readonly max_bytes: number;
+}
+
+/** How the decisions of some rooms are written. */
+export interface JournalRule {
+  readonly mode: "refused" | "all";
+  /** The fraction of traces or connections. */
+  readonly share: number;
+  readonly keeping: JournalKeeping;
+  readonly payload: JournalConfig["journal_payload"];
+}
+
+/** The rules of one process. */
+export class JournalRules {
+  readonly #config: JournalConfig;
+  readonly #keepings = new Map<string, JournalKeeping>();
+  readonly #of = new WeakMap<RoomClass, JournalRule | "off">();
+  readonly #connections: JournalRule | "off";
+
+  constructor(config: JournalConfig) {
+    this.#config = config;
+    this.#connections = this.#rule(config);
+  }
+
+  /**
+   * The rule of a room's class, or of connections without one, for a key of the share; undefined: nothing is
+   * written.
+   */
+  of(room_class: RoomClass | undefined, key: () => string): JournalRule | undefined {
+    const rule = room_class === undefined ? this.#connections : this.#ofClass(room_class);
+    if (rule === "off") return undefined;
+    return rule.share === 1 || isSampled(key(), rule.share) ? rule : undefined;
+  }
+
+  #ofClass(room_class: RoomClass): JournalRule | "off" {
+    const known = this.#of.get(room_class);
+    if (known !== undefined) return known;
+    const rule = this.#rule(withClass(this.#config, room_class));
+    this.#of.set(room_class, rule);
+    return rule;
+  }
+
+  #rule(config: JournalConfig): JournalRule | "off" {
+    const { journal: mode, journal_share: share, journal_payload: payload } = config;
+    if (mode === "off" || share === 0) return "off";
+    const { journal_ttl_seconds: ttl_seconds, journal_bytes: max_bytes } = config;
+    const key = `${ttl_seconds} ${max_bytes}`;
+    const keeping = this.#keepings.get(key) ?? { ttl_seconds, max_bytes };
+    this.#keepings.set(key, keeping);
+    return { mode, share, keeping, payload };
+  }
+}
+
+function withClass(config: JournalConfig, one: RoomClass): JournalConfig {
+  return {
+    ...config,
+    journal: one.journal ?? config.journal,
+    journal_share: one.journal_share ?? config.journal_share,
+    journal_ttl_seconds: one.journal_ttl_seconds ?? config.journal_ttl_seconds,
+    journal_bytes: one.journal_bytes ?? config.journal_bytes,
+    journal_payload: one.journal_payload ?? config.journal_payload,
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * Puts the journal of one Shield together: rules, queue, and the place where blocks and keys are. Nothing is
+ * opened before there is something to write. Who reads it is others' business.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { METER_VERSION } from "../../wasm/metering/meter_costs.ts";
+import type { RoomClasses } from "../rooms/classes.ts";
+import { Journal } from "./journal.ts";
+import { JournalTotals } from "./metrics.ts";
+import { JournalPlace } from "./place.ts";
+import { JournalQueue } from "./queue.ts";
+import { JournalRules } from "./rules.ts";
+
+/** How long the end of the process waits until the last blocks are stored, in ms. */
+const CLOSE_MS = 5_000;
+
+/** What the journal needs of the process. */
+export interface JournalStart {
+  readonly config: Pick<Config, "journal" | "platform" | "policy">;
+  readonly spine: Spine;
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly node_id: string;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Monotonic ms. */
+  readonly monotonic_ms: () => number;
+}
+
+/** A running journal. */
+export interface StartedJournal {
+  readonly journal: Journal;
+  /** Its store and keys, for those who read. */
+  readonly place: JournalPlace;
+  /** Stores what waits, then ends; decisions are taken until then. Never rejects. */
+  close(): Promise<void>;
+}
+
+/** Starts the journal. */
+export function startJournal(start: JournalStart): StartedJournal {
+  const { config, registry, node_id, now, monotonic_ms, classes } = start;
+  const { fuel_limit } = config.platform.overseer;
+  const { chain_fuel_limit = 2 * fuel_limit } = config.policy;
+  const log = start.log.child({ part: "journal" });
+  const place = new JournalPlace({ ...start, log });
+  const totals = new JournalTotals();
+  const queue = new JournalQueue({
+    owner: { node: node_id, meter_version: METER_VERSION, fuel_limit, chain_fuel_limit },
+    store: () => place.store(),
+    keys: () => place.keys(),
+    queue_bytes: config.journal.queue_bytes,
+    flush_ms: config.journal.flush_ms,
+    totals,
+    log,
+    now,
+    monotonic_ms,
+  });
+  totals.register(registry, () => queue.bytes);
+  const rules = new JournalRules(config.journal);
+  return {
+    journal: new Journal({ rules, classes, queue, now }),
+    place,
+    async close() {
+      await queue.close(CLOSE_MS);
+      await place.close();
+    },
+  };
+}

@@ -1,0 +1,87 @@
+/** What is noted of the reads of a chain's policies, with real guests, and that nothing is without being asked. */
+import assert from "node:assert/strict";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
+import { meteredGuest } from "../testing/guests.ts";
+import { runChain } from "./worker_chain.ts";
+import { createInstances } from "./worker_instances.ts";
+
+const FUEL = 10_000;
+const entry = (module: number): WorkerEntry => ({ module, mode: "enforce" });
+const REQUEST: WorkerRequest = {
+  generation: 1,
+  id: 1,
+  deadline_ms: 0,
+  hook: "on_message",
+  tenant_id: "acme",
+  chain: [],
+  facts: () => ({ headers: [["X-A", "one"], ["x-a", "two"]], claims: { roles: ["a"] } }),
+  facts_bytes: 77,
+  payload_most: 1_000,
+  payload: new TextEncoder().encode("hello"),
+};
+const NAMES = '(data (i32.const 0) "x-arolesx-bX-A")';
+const ask = (fetched: string, at: number, size: number) =>
+  `(drop (call $${fetched} (i32.const ${at}) (i32.const ${size})))`;
+
+async function outcomesOf(request: WorkerRequest, ...bodies: string[]) {
+  const instances = createInstances(10);
+  for (const [index, body] of bodies.entries()) {
+    const compiled = await WebAssembly.compile(
+      meteredGuest({ more: NAMES, body: `${body} i32.const 0` }),
+    );
+    instances.load(index + 1, { compiled, instance_units: 0 });
+  }
+  const runner = {
+    instances,
+    fuel_limit: FUEL,
+    chain_fuel_limit: 2 * FUEL,
+    now: () => 0,
+    onProgress: () => {},
+  };
+  const chain = bodies.map((_, index) => entry(index + 1));
+  return runChain(runner, { ...request, chain }).outcomes;
+}
+
+const READS = ask("get_header", 0, 3) + ask("get_header", 11, 3) + ask("get_claim", 3, 5) +
+  ask("get_header", 8, 3);
+
+Deno.test("reads are told with their values, each name once, to who asks for them", async () => {
+  const [told, silent] = await outcomesOf({ ...REQUEST, record_reads: true }, READS, "");
+  assert.deepEqual(told!.seen, {
+    reads: [["header", "x-a", "one"], ["claim", "roles", '["a"]'], ["header", "x-b", null]],
+    added_headers: [],
+    asking_bytes: 77,
+  });
+  assert.equal(told!.has_read_payload, undefined);
+  assert.deepEqual([silent!.seen, silent!.has_read_payload], [undefined, undefined]);
+  const [untold] = await outcomesOf(REQUEST, READS);
+  assert.deepEqual([untold!.seen, untold!.has_read_payload], [undefined, undefined]);
+  assert.equal(untold!.units, told!.units, "telling costs the guest nothing");
+});
+
+Deno.test("that the payload was read is told of the policy that read it", async () => {
+  const request = { ...REQUEST, record_reads: true };
+  const [first, second] = await outcomesOf(request, "(drop (call $get_payload))", "");
+  assert.deepEqual([first!.has_read_payload, second!.has_read_payload], [true, undefined]);
+});
+
+Deno.test("what a chain reads is noted up to a bound, and a budget that others have used is told", async () => {
+  const long = "v".repeat(40_000);
+  const facts = () => ({ headers: [["x-a", long]] as [string, string][], claims: {} });
+  const request = { ...REQUEST, record_reads: true, facts };
+  const burn = "(loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) " +
+    "(i32.const 1))) (i32.const 600000))))";
+  const [long_read, burnt, again, short] = await outcomesOf(
+    { ...request, facts_bytes: 0 },
+    ask("get_header", 0, 3) + ask("get_header", 8, 3),
+    burn,
+    burn,
+    "",
+  );
+  assert.deepEqual(long_read!.seen?.reads, [["header", "x-b", null]]);
+  assert.equal(burnt!.seen, undefined);
+  const left = 2 * FUEL * UNITS_PER_FUEL - long_read!.units - burnt!.units - again!.units;
+  assert(left < FUEL * UNITS_PER_FUEL);
+  assert.equal(short!.seen?.budget_units, left);
+});

@@ -1,0 +1,42 @@
+/** Reads a tenant's journal as it stands in the Spine, past every Shield. Tests only. */
+import { configFrom } from "../../shared/config/load.ts";
+import { ClosedBlock } from "../../shared/journal/block.ts";
+import type { JournalLine } from "../../shared/journal/record.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { JournalPlace } from "../../shield/journal/place.ts";
+
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "test",
+  now: Date.now,
+  write: (line) => console.error(line),
+});
+
+/**
+ * All lines of a tenant's journal, the oldest block first. `tables` is the configuration by which the Spine is
+ * opened; the process that had the folder of an embedded one must have ended.
+ */
+export async function journalLines(tables: unknown, tenant_id: string): Promise<JournalLine[]> {
+  const config = configFrom(tables);
+  const spine = await openSpine(config, { log, now: Date.now });
+  const place = new JournalPlace({ config, spine, log, now: Date.now });
+  const lines: JournalLine[] = [];
+  try {
+    const [store, keys] = [await place.store(), await place.keys()];
+    for (let after = 0;;) {
+      const { blocks } = await store.read({ tenant_id, after, limit: 100 });
+      for (const { payload } of blocks) {
+        const block = new ClosedBlock(payload);
+        lines.push(...block.open(await keys.forReading(tenant_id, block.key_ids)));
+      }
+      const last = blocks.at(-1);
+      if (last === undefined) return lines;
+      after = last.cursor;
+    }
+  } finally {
+    await place.close();
+    await spine.drain();
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * What a bus writes into its journal: every decision once, with what was read for it, on both engines. Blocks
+ * and the queue have their own tests in `shared/journal` and `shield/journal`.
+ */
+import assert from "node:assert/strict";
+import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";
+import { startBus, startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { journalLines } from "./harness/journal_lines.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const TENANT = "default";
+const ROOMS = '[[rooms]]\nroom = "durable-*"\ndurable = true\n';
+
+async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
+  const dir = `${ROOT}/.arqon`;
+  await Deno.mkdir(dir, { recursive: true });
+  const folder = await Deno.makeTempDir({ dir, prefix: "journal-" });
+  try {
+    await run(`${folder}/data`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function deploy(bus: TestBus, file: string, binding: object): Promise<string> {
+  const admin = await policyAdmin(bus);
+  const uploaded = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/${file}`));
+  const { sha256 } = uploaded.body;
+  const deployed = await admin.post("deploy", { sha256, tenant: TENANT, ...binding });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  return String(sha256);
+}
+
+async function send(client: RawClient, room: string, text: string): Promise<number> {
+  client.send({
+    op: "pub",
+    room,
+    type: "chat",
+    data: { text },
+    id: 9,
+    message_id: `${room}-${text}`,
+  });
+  return (await client.json()).code;
+}
+
+function recordsOf(lines: readonly JournalLine[]): JournalRecord[] {
+  const records = lines.map((line) => (assert(!isHole(line), JSON.stringify(line)), line));
+  return records.sort((a, b) => Number(a.id.split(".").at(-1)) - Number(b.id.split(".").at(-1)));
+}
+
+/** What everybody does who comes to these buses. */
+async function converse(bus: TestBus): Promise<void> {
+  using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+  client.send({ op: "sub", room: "lobby", id: 1, no_echo: true });
+  assert.equal((await client.json()).code, 0);
+  assert.equal(await send(client, "lobby", "hello"), 0);
+  assert.equal(await send(client, "lobby", "malware"), 403);
+  assert.equal(await send(client, "durable-1", "first"), 0);
+  assert.equal(await send(client, "durable-1", "second"), 0);
+  client.send("{");
+  assert.equal((await client.json()).op, "err");
+  assert.equal(await send(client, "no.room", "x"), 400);
+}
+
+function check(lines: readonly JournalLine[], sha256: string): void {
+  const records = recordsOf(lines).filter(({ sender }) => sender?.user === "ann");
+  const short = records.map(({ hook, room, allowed, reason, offset, payload }) =>
+    [hook, room, allowed ? "allowed" : reason, offset ?? "-", payload.form].join(" ")
+  );
+  assert.deepEqual(short, [
+    "on_connect  allowed - none",
+    "on_subscribe lobby allowed - none",
+    "on_message lobby allowed - kept",
+    "on_message lobby policy-rejected - kept",
+    "on_message durable-1 allowed 1 reference",
+    "on_message durable-1 allowed 2 reference",
+    "on_message  malformed-frame - none",
+    "on_message no.room invalid-room - kept",
+  ]);
+  const [connected, , hello, refused] = records;
+  assert.equal(connected!.chain_version, null);
+  assert.equal(hello!.message_id, "lobby-hello");
+  assert.equal(hello!.type, "chat");
+  assert(hello!.payload.form === "kept");
+  assert.equal(
+    new TextDecoder().decode(Uint8Array.fromBase64(hello!.payload.data)),
+    '{"text":"hello"}',
+  );
+  assert.equal(hello!.sender?.connection, connected!.sender?.connection);
+  assert.equal(hello!.sender?.remote_ip, "127.0.0.1");
+  assert.equal(refused!.code, 403);
+  assert.match(refused!.message, /^Message blocked by policy/);
+  const [policy] = refused!.policies;
+  assert.deepEqual(
+    { ...policy, units: 0, reason: "" },
+    {
+      ...policy,
+      name: "words",
+      module: sha256,
+      abi: 1,
+      mode: "enforce",
+      allowed: false,
+      fault: null,
+      has_read_payload: true,
+      budget_units: 5_000_000,
+      units: 0,
+      reason: "",
+    },
+  );
+  assert(policy!.units > 0);
+  assert(refused!.message.endsWith(policy!.reason));
+}
+
+Deno.test("journal: an embedded bus writes every decision once, with what was read, and its last ones too", async () => {
+  await withFolder(async (data_dir) => {
+    const config = `[server]\ndata_dir = ${
+      JSON.stringify(data_dir)
+    }\n[journal]\njournal = "all"\n${ROOMS}`;
+    await using bus = await startBusWith(config);
+    const sha256 = await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
+    await converse(bus);
+    const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    assert.match(page, /shield_journal_records_total\{outcome="lost"\} 0/);
+    await bus.stop();
+    check(await journalLines({ server: { data_dir } }, TENANT), sha256);
+  });
+});
+
+Deno.test("journal: a bus on NATS writes the same, and the development bus writes all by itself", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using bus = await startBus(["--nats", nats.url]);
+  const sha256 = await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
+  await converse(bus);
+  await bus.stop();
+  check(await journalLines({ nats: { urls: [nats.url] } }, TENANT), sha256);
+});
+
+Deno.test("journal: a class of rooms says what is written of it, and how much of a payload", async () => {
+  await withFolder(async (data_dir) => {
+    const classes = [
+      'room = "lobby"\njournal = "refused"\njournal_payload = "hash"',
+      'room = "off-*"\njournal = "off"',
+      'room = "none-*"\njournal = "all"\njournal_share = 0',
+      'room = "all-*"\njournal = "all"\njournal_payload = "keep"\ndurable = true',
+    ].map((keys) => `[[rooms]]\n${keys}\n`).join("");
+    await using bus = await startBusWith(
+      `[server]\ndata_dir = ${JSON.stringify(data_dir)}\n${classes}`,
+    );
+    await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
+    using client = await openText(bus.url, bus.token);
+    for (const room of ["lobby", "off-1", "none-1", "other"]) {
+      assert.equal(await send(client, room, "hello"), 0);
+      assert.equal(await send(client, room, "malware"), 403);
+    }
+    assert.equal(await send(client, "all-1", "hello"), 0);
+    client[Symbol.dispose]();
+    await bus.stop();
+    const lines = await journalLines({ server: { data_dir } }, TENANT);
+    const short = recordsOf(lines).map((
+      { room, allowed, payload },
+    ) => [room, allowed, payload.form]);
+    assert.deepEqual(short, [["lobby", false, "hash"], ["all-1", true, "kept"]]);
+  });
+});
+
+Deno.test("journal: headers and claims that a policy read are written with their values", async () => {
+  await withFolder(async (data_dir) => {
+    const config = `[server]\ndata_dir = ${JSON.stringify(data_dir)}\n[journal]\njournal = "all"\n`;
+    await using bus = await startBusWith(config);
+    await deploy(bus, "rate_limit.wasm", { name: "rate", hooks: ["on_message"] });
+    using client = await openText(bus.url, bus.token);
+    assert.equal(await send(client, "lobby", "hello"), 0);
+    client[Symbol.dispose]();
+    await bus.stop();
+    const records = recordsOf(await journalLines({ server: { data_dir } }, TENANT));
+    const { time_ms, policies: [policy] } = records.find(({ room }) => room === "lobby")!;
+    const reads = new Map(policy!.reads.map(({ name, value }) => [name, value]));
+    assert.equal(reads.get("x-arqon-now-ms"), String(time_ms), JSON.stringify(policy));
+    assert(policy!.asking_bytes > 0);
+  });
+});
