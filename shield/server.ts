@@ -317,7 +317,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     bans: { bans: parts.bans, bucket: bans, node_id: parts.node_id, log },
     audit: audited.admin,
     backup: openBackups({ ...options, node_id: parts.node_id }),
-    journal: { place: parts.journal.place, node_id: parts.node_id, log },
+    journal: { ...parts.journal.admin, logs: parts.durable.logs },
   });
   const admin = { authenticator, admin: reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);

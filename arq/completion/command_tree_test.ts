@@ -14,10 +14,14 @@ const TWO_MEANINGS = new Set([
   "--key: file, id",
   // So many, and only how many.
   "--count: n,",
-  "--to: room, version",
+  // A room or a version, and with --from a time.
+  "--to: room, time, version",
+  "--from: offset, time",
+  // policy record writes a folder of cases, journal export one file.
+  "--out: dir, file",
   // schema get writes a file or a folder.
   "--output: -o file, -o path",
-  "--room: id, pattern",
+  "--room: id, pattern, room",
 ]);
 
 Deno.test("every command has a description and examples that are command lines of its own", () => {

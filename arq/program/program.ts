@@ -12,6 +12,7 @@ import { epoch, examples, flagsOf, json, offset, positive, rate } from "./groups
 import { busOptionsLast, room, value, withConnection } from "./groups/options.ts";
 import type { Run } from "./groups/options.ts";
 import { addAudit } from "./groups/audit.ts";
+import { addJournal } from "./groups/journal.ts";
 import { addBackup } from "./groups/backup.ts";
 import { addCompletion } from "./groups/completion.ts";
 import { addConfig } from "./groups/config.ts";
@@ -184,6 +185,7 @@ const PARTS: readonly (readonly [
   [addMirror, "mirror"],
   [addObserve, "status", "top", "tail"],
   [addAudit, "audit"],
+  [addJournal, "journal"],
   [addBackup, "backup", "restore"],
   [addStandby, "standby"],
   [addTrace, "trace"],

@@ -104,7 +104,7 @@ function measureOnce(users: number): BlockFigures {
 /** How many records the block has, as a reader finds it. */
 function linesOf(bytes: Uint8Array, keys: readonly Uint8Array[]): number {
   try {
-    return new ClosedBlock(bytes).open(keys).filter((line) => !isHole(line)).length;
+    return [...new ClosedBlock(bytes).lines(keys)].filter((line) => !isHole(line)).length;
   } catch (error) {
     if (!(error instanceof DamagedBlock)) throw error;
     const { hole } = damagedHole({ tenant: OWNER.tenant, node: OWNER.node, stored_ms: 0 });

@@ -143,15 +143,12 @@ export class ClosedBlock {
   }
 
   /**
-   * The lines of the block: its holes, then its records in order. `keys` are those of `key_ids`; undefined
-   * for one that was erased. Throws DamagedBlock.
+   * The lines of the block: its holes, then its records in order, each when it is asked for. `keys` are those
+   * of `key_ids`; undefined for one that was erased. Throws DamagedBlock.
    */
-  open(keys: readonly (Uint8Array | undefined)[]): JournalLine[] {
+  *lines(keys: readonly (Uint8Array | undefined)[]): Generator<JournalLine, void, void> {
     const { node, tenant, meter_version, first, records, holes } = this.head;
-    const lines: JournalLine[] = holes.map((hole) => ({
-      format: RECORD_FORMAT,
-      hole: { node, tenant, ...hole },
-    }));
+    for (const hole of holes) yield { format: RECORD_FORMAT, hole: { node, tenant, ...hole } };
     const sections = this.#sections.map((section, number) => {
       const key = keys[number];
       if (key === undefined) return undefined;
@@ -163,10 +160,9 @@ export class ClosedBlock {
     const rows = new RowReader(columns, sections);
     for (let number = first; number < first + records; number++) {
       const common = { format: RECORD_FORMAT, id: `${node}.${number}`, node, tenant } as const;
-      lines.push({ ...common, ...rows.next(), meter_version });
+      yield { ...common, ...rows.next(), meter_version };
     }
     rows.end();
-    return lines;
   }
 }
 

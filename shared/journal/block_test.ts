@@ -41,9 +41,9 @@ function open(bytes: Uint8Array, erased: readonly string[] = []): JournalLine[] 
   const erased_ids = erased.map((user) => keyOf(user).id.toHex());
   const users = new Map<string, Uint8Array>();
   for (const user of USERS) users.set(keyOf(user).id.toHex(), keyOf(user).key);
-  return block.open(
+  return [...block.lines(
     block.key_ids.map((id) => erased_ids.includes(id.toHex()) ? undefined : users.get(id.toHex())),
-  );
+  )];
 }
 
 /** Records without a null prototype, which no line has. */
@@ -201,7 +201,7 @@ Deno.test("journal: a flipped bit, a cut or bytes behind it make a block damaged
 Deno.test("journal: a section opens with its own key only, and in its own block only", () => {
   const [one] = fc.sample(entry, { numRuns: 1, seed: 3 });
   const block = new ClosedBlock(close([{ ...one!, sender: { ...one!.sender, user: "ann" } }]));
-  assert.throws(() => block.open([keyOf("bob").key]), DamagedBlock);
+  assert.throws(() => [...block.lines([keyOf("bob").key])], DamagedBlock);
 });
 
 Deno.test("journal: what names somebody is not in the block's bytes", () => {

@@ -64,11 +64,15 @@ export const PolicyRecord = z.strictObject({
 
 /**
  * The payload of the operation. `kept`: here it is. `reference`: it stands in the room's log at the record's
- * `offset`. `hash`: only what it hashes to. `none`: the hook has none. `erased`: its sender was.
+ * `offset`, or was found to be gone from there. `hash`: only what it hashes to. `none`: the hook has none. `erased`: its sender was.
  */
 export const PayloadRecord = z.discriminatedUnion("form", [
   z.strictObject({ form: z.literal("kept"), data: Base64 }),
-  z.strictObject({ form: z.literal("reference"), bytes: Count }),
+  z.strictObject({
+    form: z.literal("reference"),
+    bytes: Count,
+    is_gone: z.literal(true).optional(),
+  }),
   z.strictObject({ form: z.literal("hash"), sha256: Sha256, bytes: Count }),
   z.strictObject({ form: z.literal("none") }),
   z.strictObject({ form: z.literal("erased") }),

@@ -77,7 +77,7 @@ function testQueue(more: Partial<QueueOptions> = {}) {
   });
   const linesOf = (block: JournalAppend): JournalLine[] => {
     const closed = new ClosedBlock(block.payload);
-    return closed.open(closed.key_ids.map(() => KEY));
+    return [...closed.lines(closed.key_ids.map(() => KEY))];
   };
   return { queue, stored, state, totals, lines, all: () => stored.flatMap(linesOf) };
 }

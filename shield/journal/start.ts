@@ -34,8 +34,12 @@ export interface JournalStart {
 /** A running journal. */
 export interface StartedJournal {
   readonly journal: Journal;
-  /** Its store and keys, for those who read. */
-  readonly place: JournalPlace;
+  /** For its admin API: its store and keys, for those who read. */
+  readonly admin: {
+    readonly place: JournalPlace;
+    readonly node_id: string;
+    readonly log: Logger;
+  };
   /** Stores what waits, then ends; decisions are taken until then. Never rejects. */
   close(): Promise<void>;
 }
@@ -63,7 +67,7 @@ export function startJournal(start: JournalStart): StartedJournal {
   const rules = new JournalRules(config.journal);
   return {
     journal: new Journal({ rules, classes, queue, now }),
-    place,
+    admin: { place, node_id, log },
     async close() {
       await queue.close(CLOSE_MS);
       await place.close();

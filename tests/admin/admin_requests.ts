@@ -180,6 +180,7 @@ function cluster(): Row[] {
     ["GET", "/v1/log", at("/v1/log")],
     ["GET", "/v1/audit", at("/v1/audit?tenant=TENANT")],
     ["GET", "/v1/audit/entries", at("/v1/audit/entries")],
+    ["GET", "/v1/journal", at("/v1/journal?tenant=TENANT")],
     ["GET", "/v1/journal/status", at("/v1/journal/status?tenant=TENANT")],
     ["POST", "/v1/journal/erase", sending("/v1/journal/erase", gone)],
     // It has nothing to hand out: all is in memory.

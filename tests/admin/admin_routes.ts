@@ -60,6 +60,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/tenants/acme/rooms", "GET", "PUT", "DELETE"),
   ...of("/v1/audit", "GET"),
   ...of("/v1/audit/entries", "GET"),
+  ...of("/v1/journal", "GET"),
   ...of("/v1/journal/status", "GET"),
   ...of("/v1/journal/erase", "POST"),
   ...of("/v1/backup", "GET"),

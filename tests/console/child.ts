@@ -11,7 +11,8 @@ const scenarios = wanted(SCENARIOS, Deno.args);
 announce(scenarios);
 const browser = await startChromium();
 await using bus = await startBusWith(
-  '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n',
+  '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n' +
+    '[journal]\njournal = "all"\nflush_ms = 50\n',
 );
 const admin = await bus.tokenFor({ role: "admin", user: "root" });
 try {

@@ -87,6 +87,7 @@ export async function furnish(world: World): Promise<Furnished> {
       bans: "#/bans",
       revocations: "#/revocations",
       audit: "#/audit",
+      journal: `#/journal?tenant=${TENANT}`,
       nothing: "#/no/such/page",
     },
     connection,

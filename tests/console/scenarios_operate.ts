@@ -41,6 +41,33 @@ const audits: Scenario = {
   },
 };
 
+const journal: Scenario = {
+  name: "the journal shows decisions, and one opens with what it was made from",
+  async run(world) {
+    {
+      using ann = await client(world, { tenant: "diary", user: "ann<b>" });
+      ann.send({ op: "pub", room: "noted", type: "chat", data: { text: "<i>hi</i>" }, id: 1 });
+      ann.send({ op: "pub", room: "no.room", type: "chat", data: {}, id: 2 });
+      for (let answers = 0; answers < 2; answers++) await ann.json();
+    }
+    await until("the decisions are stored", async () => {
+      const { blocks } = await ask(world, "/v1/journal/status?tenant=diary");
+      return blocks > 0;
+    });
+    await using console = await openConsole(world, { at: "#/journal?tenant=diary" });
+    const { page } = console;
+    const row = page.locator("main tbody tr");
+    const said = row.filter({ hasText: "noted" });
+    await said.filter({ hasText: "ann<b>" }).filter({ hasText: "allowed" }).waitFor();
+    await said.getByRole("button", { name: /^Open/ }).click();
+    const opened = page.getByRole("region", { name: /^Decision/ });
+    await opened.getByText('"remote_ip": "127.0.0.1"').waitFor();
+    await page.getByRole("combobox", { name: "Outcome" }).selectOption("refused");
+    await said.waitFor({ state: "detached" });
+    await row.filter({ hasText: "400 invalid-room" }).waitFor();
+  },
+};
+
 const revokes: Scenario = {
   name: "a user is revoked, which closes the connection, and the revocation is lifted",
   async run(world) {
@@ -94,4 +121,4 @@ const drains: Scenario = {
 };
 
 /** In the order in which they run. */
-export const OPERATE_SCENARIOS: readonly Scenario[] = [logLevel, audits, revokes, drains];
+export const OPERATE_SCENARIOS: readonly Scenario[] = [logLevel, audits, journal, revokes, drains];

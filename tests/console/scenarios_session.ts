@@ -161,7 +161,14 @@ const oneTenant: Scenario = {
     assert.equal(await page.locator("[data-part=cluster]").innerText(), "tenant acme");
     const links = await page.locator("nav a").allInnerTexts();
     const seen = ["Tenant", "Connections", "Rooms", "Tenants", "Policies", "Schemas"];
-    assert.deepEqual(links, [...seen, "Mirror rules", "Bans", "Revocations", "Audit log"]);
+    assert.deepEqual(links, [
+      ...seen,
+      "Mirror rules",
+      "Journal",
+      "Bans",
+      "Revocations",
+      "Audit log",
+    ]);
     for (const view of seen.slice(1)) {
       await page.getByRole("link", { name: view, exact: true }).click();
       await page.getByRole("heading", { name: view, exact: true }).waitFor();

@@ -29,7 +29,7 @@ export async function journalLines(tables: unknown, tenant_id: string): Promise<
       const { blocks } = await store.read({ tenant_id, after, limit: 100 });
       for (const { payload } of blocks) {
         const block = new ClosedBlock(payload);
-        lines.push(...block.open(await keys.forReading(tenant_id, block.key_ids)));
+        lines.push(...block.lines(await keys.forReading(tenant_id, block.key_ids)));
       }
       const last = blocks.at(-1);
       if (last === undefined) return lines;

@@ -34,6 +34,7 @@ import view_audit from "./view_audit.js" with { type: "text" };
 import view_bans from "./view_bans.js" with { type: "text" };
 import view_connections from "./view_connections.js" with { type: "text" };
 import view_governance from "./view_governance.js" with { type: "text" };
+import view_journal from "./view_journal.js" with { type: "text" };
 import view_log from "./view_log.js" with { type: "text" };
 import view_nodes from "./view_nodes.js" with { type: "text" };
 import view_overview from "./view_overview.js" with { type: "text" };
@@ -80,6 +81,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "view_bans.js": view_bans,
   "view_connections.js": view_connections,
   "view_governance.js": view_governance,
+  "view_journal.js": view_journal,
   "view_log.js": view_log,
   "view_nodes.js": view_nodes,
   "view_overview.js": view_overview,

@@ -20,6 +20,7 @@ import {
   showSchemas,
   showUnknown,
 } from "./view_governance.js";
+import { showJournal } from "./view_journal.js";
 import { showLog } from "./view_log.js";
 import { showNode, showNodes } from "./view_nodes.js";
 import { showOverview } from "./view_overview.js";
@@ -49,6 +50,7 @@ const ROUTES = [
   { pattern: ["log"], title: "Log levels", show: showLog, is_bus_wide: true },
   { pattern: ["bans"], title: "Bans", show: showBans },
   { pattern: ["revocations"], title: "Revocations", show: showRevocations },
+  { pattern: ["journal"], title: "Journal", show: showJournal },
   { pattern: ["audit"], title: "Audit log", show: showAudit },
 ];
 const NOWHERE = { title: "No such page", show: showUnknown };

@@ -13,7 +13,10 @@ const NAV = [
     ["rooms", "Rooms"],
     ["tenants", "Tenants"],
   ]],
-  ["Governance", [["policies", "Policies"], ["schemas", "Schemas"], ["mirror", "Mirror rules"]]],
+  ["Governance", [["policies", "Policies"], ["schemas", "Schemas"], ["mirror", "Mirror rules"], [
+    "journal",
+    "Journal",
+  ]]],
   ["Operations", [
     ["limits", "Limits", "operators"],
     ["log", "Log levels", "operators"],

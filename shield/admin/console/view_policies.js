@@ -104,9 +104,16 @@ export function showPolicies(ctx, place) {
   ));
 }
 
-const BINDING_COLUMNS = [
+const journalOf = (tenant, policy) => `#/journal?${new URLSearchParams({ tenant, policy })}`;
+
+const bindingColumns = (tenant) => [
   numeric("order", "Order", ({ order }) => order),
-  plain("name", "Policy"),
+  {
+    id: "name",
+    label: "Policy",
+    value: ({ name }) => name,
+    cell: ({ name }) => ({ text: name, href: journalOf(tenant, name) }),
+  },
   plain("room", "Rooms"),
   plain("hooks", "Hooks", ({ hooks }) => hooks.join(", ")),
   {
@@ -140,10 +147,10 @@ function quarantineText(quarantined, now_ms) {
 }
 
 function chainCards(chain, now_ms) {
-  const { policies, history, version, by, at_ms, change, here, quarantined } = chain;
+  const { policies, history, version, by, at_ms, change, here, quarantined, tenant } = chain;
   const bindings = createTable({
     caption: "Chain in order",
-    columns: BINDING_COLUMNS,
+    columns: bindingColumns(tenant),
     key: ({ name }) => name,
     sort: { id: "order", direction: "ascending" },
     empty:

@@ -1,27 +1,47 @@
 /** The journal's admin API as requests and answers, over the embedded Spine. */
 import assert from "node:assert/strict";
-import { configFrom } from "../../../shared/config/load.ts";
+import { writeEnvelope } from "@arqon/proto";
+import { parseLine } from "../../../shared/journal/record.ts";
+import type { JournalRecord } from "../../../shared/journal/record.ts";
 import { askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
-import { JournalPlace } from "../place.ts";
+import { decidedBy, decision, journalPlace, storeBytes, writeBlock } from "../testing/journal.ts";
 import { JOURNAL_ROUTES } from "./api.ts";
+
+const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
 
 function api() {
   const engine = testSpine();
+  const place = journalPlace(engine.spine, () => SPINE_NOW_MS);
   const { log, lines } = keptLog();
-  const { spine } = engine;
-  const place = new JournalPlace({ config: configFrom({}), spine, log, now: () => SPINE_NOW_MS });
-  const context = { place, log, node_id: "s1" };
+  const logs = { of: (tenant_id: string) => engine.spine.log(tenant_id, RETENTION) };
+  const context = { place, logs, log, node_id: "s1" };
+  const send = (method: string, path: string, body?: unknown, as: Admin = operator()) => {
+    const init = body === undefined
+      ? {}
+      : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+    const request = new Request(`http://admin/v1/journal${path}`, { method, ...init });
+    return askPart(JOURNAL_ROUTES, context, request, as);
+  };
+  /** An answer's lines, and where it ended. */
+  const read = async (query: string, as?: Admin) => {
+    const response = await send("GET", query, undefined, as);
+    assert.equal(response.status, 200, await response.clone().text());
+    const texts = (await response.text()).trimEnd().split("\n");
+    const end: { next: string; is_end: boolean } = JSON.parse(texts.pop() ?? "");
+    const found = texts.map((text) => {
+      const parsed = parseLine(text);
+      assert.ok("line" in parsed, JSON.stringify(parsed));
+      return parsed.line;
+    });
+    return { lines: found, ...end };
+  };
   return {
-    ...{ place, lines },
-    send(method: string, path: string, body?: unknown, as: Admin = operator()) {
-      const init = body === undefined
-        ? {}
-        : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
-      const request = new Request(`http://admin/v1/journal${path}`, { method, ...init });
-      return askPart(JOURNAL_ROUTES, context, request, as);
-    },
+    ...{ place, send, read, lines, spine: engine.spine },
+    /** The message ids of the records that an answer has; a hole is its reason. */
+    ids: async (query: string, as?: Admin) =>
+      (await read(query, as)).lines.map((line) => "hole" in line ? line.hole.why : line.message_id),
     async [Symbol.asyncDispose]() {
       await place.close();
       await engine[Symbol.asyncDispose]();
@@ -29,40 +49,190 @@ function api() {
   };
 }
 
-Deno.test("a user is erased by who may, and is written with another key after that", async () => {
+/** Decisions m0, m1, …, a second apart. */
+const some = (from: number, to: number) =>
+  Array.from(
+    { length: to - from },
+    (_, at) =>
+      decision({ message_id: `m${from + at}`, time_ms: SPINE_NOW_MS + (from + at) * 1_000 }),
+  );
+
+Deno.test("a journal is read in pieces of any size, each once and in order", async () => {
   await using test = api();
-  const keys = await test.place.keys();
-  const [before] = await keys.forWriting("acme", ["ann"]);
-  const own = tenantAdmin("globex");
-  const foreign = await test.send("POST", "/erase", { tenant: "acme", user: "ann" }, own);
-  assert.equal(foreign.status, 403);
-  assert.deepEqual(await keys.forReading("acme", [before!.id]), [before!.key]);
-  const erased = await test.send("POST", "/erase", { tenant: "acme", user: "ann" });
-  assert.deepEqual(await erased.json(), { node_id: "s1", tenant: "acme", erased: true });
-  assert.deepEqual(await keys.forReading("acme", [before!.id]), [undefined]);
-  const [after] = await keys.forWriting("acme", ["ann"]);
-  assert.notEqual(after!.id.toHex(), before!.id.toHex());
-  const nobody = await test.send("POST", "/erase", { tenant: "acme", user: "bob" });
-  assert.equal((await nobody.json()).erased, false);
-  const refused = await test.send("POST", "/erase", { tenant: "acme" });
-  assert.deepEqual([refused.status, (await refused.json()).reason], [400, "invalid-settings"]);
-  assert.doesNotMatch(test.lines.join(""), /ann/, "who it was stands in the audit log alone");
+  for (const from of [0, 5, 10]) {
+    await writeBlock(test.place, some(from, from + 5), { first: from });
+  }
+  const all = Array.from({ length: 15 }, (_, at) => `m${at}`);
+  assert.deepEqual(await test.ids("?tenant=acme"), all);
+  for (const limit of [1, 2, 5, 7, 15, 16]) {
+    const found: unknown[] = [];
+    for (let after = "";;) {
+      const page = await test.read(`?tenant=acme&limit=${limit}${after}`);
+      assert.ok(page.lines.length <= limit);
+      found.push(...page.lines.map((line) => "id" in line ? line.message_id : line));
+      if (page.is_end) break;
+      after = `&after=${page.next}`;
+    }
+    assert.deepEqual(found, all, `in pieces of ${limit}`);
+  }
+  const { next } = await test.read("?tenant=acme");
+  await writeBlock(test.place, some(15, 17), { first: 15 });
+  assert.deepEqual(await test.ids(`?tenant=acme&after=${next}`), ["m15", "m16"]);
 });
 
-Deno.test("a journal's status says how much there is, and from when, of one's own tenant", async () => {
+Deno.test("what is asked for is found, and what is of another tenant is not", async () => {
   await using test = api();
-  const nothing = { blocks: 0, bytes: 0, first_ms: null, last_ms: null };
+  const trace = "0af7651916cd43dd8448eb211c80319c";
+  const refused = { allowed: false, code: 403, reason: "policy-rejected", message: "no" };
+  const fault = { allowed: false, code: 503, reason: "x", fault: "fuel", detail: "d" };
+  await writeBlock(test.place, [
+    decision({ message_id: "m0", room: "den" }),
+    decision({ message_id: "m1", user: "bob", trace }),
+    decision({ message_id: "m2", ...refused, policies: [decidedBy("words")] }),
+    decision({ message_id: "m3", ...refused, policies: [decidedBy("limit", fault)] }),
+    decision({ message_id: "m4", time_ms: SPINE_NOW_MS + 9_000 }),
+  ]);
+  await writeBlock(test.place, [decision({ message_id: "g0" })], { tenant: "globex" });
+  const table: [query: string, ids: string[]][] = [
+    ["", ["m0", "m1", "m2", "m3", "m4"]],
+    ["&room=den", ["m0"]],
+    ["&user=bob", ["m1"]],
+    ["&connection=c-bob", ["m1"]],
+    [`&trace=${trace}`, ["m1"]],
+    ["&message_id=m3", ["m3"]],
+    ["&policy=words", ["m2"]],
+    ["&outcome=refused", ["m2", "m3"]],
+    ["&outcome=allowed&room=lobby", ["m1", "m4"]],
+    ["&outcome=fault", ["m3"]],
+    [`&since_ms=${SPINE_NOW_MS + 9_000}`, ["m4"]],
+    [`&until_ms=${SPINE_NOW_MS + 8_999}`, ["m0", "m1", "m2", "m3"]],
+    [`&until_ms=${SPINE_NOW_MS - 1}`, []],
+    [`&since_ms=${SPINE_NOW_MS + 60_000_000}`, []],
+  ];
+  for (const [query, ids] of table) assert.deepEqual(await test.ids(`?tenant=acme${query}`), ids);
+  const own = tenantAdmin("globex");
+  assert.deepEqual(await test.ids("?tenant=globex", own), ["g0"], "its own");
+  for (const path of ["?tenant=acme", "/status?tenant=acme", ""]) {
+    const foreign = await test.send("GET", path, undefined, own);
+    assert.deepEqual([foreign.status, (await foreign.json()).reason], [403, "tenant-mismatch"]);
+  }
+  const erasing = await test.send("POST", "/erase", { tenant: "acme", user: "ann" }, own);
+  assert.equal(erasing.status, 403);
+  assert.equal((await test.ids("?tenant=acme&user=ann")).length, 4, "nobody was erased");
+  assert.doesNotMatch(test.lines.join(""), /bob/, "the log does not say who was looked for");
+});
+
+Deno.test("wrong questions are refused with what would be right", async () => {
+  await using test = api();
+  const table: [path: string, detail: RegExp][] = [
+    ["", /tenant: /],
+    ["?tenant=a.b", /tenant: expected 1 to 64/],
+    ["?tenant=acme&limit=0", /limit: expected a whole number from 1 to 10000/],
+    ["?tenant=acme&limit=10001", /limit: /],
+    ["?tenant=acme&after=x", /after: expected `next`/],
+    ["?tenant=acme&outcome=maybe", /outcome: expected one of allowed, refused, fault/],
+    ["?tenant=acme&color=red", /unknown parameter "color"/],
+    ["/status", /tenant: /],
+  ];
+  for (const [path, detail] of table) {
+    const refused = await test.send("GET", path);
+    assert.equal(refused.status, 400, path);
+    assert.match((await refused.json()).detail, detail);
+  }
+  const refused = await test.send("POST", "/erase", { tenant: "acme" });
+  assert.deepEqual([refused.status, (await refused.json()).reason], [400, "invalid-settings"]);
+});
+
+Deno.test("a block that is damaged, cut off or another's is a hole, and what is beside it is there", async () => {
+  await using test = api();
+  await writeBlock(test.place, some(0, 2));
+  const { blocks: [good] } = await (await test.place.store()).read({ tenant_id: "acme", limit: 1 });
+  const bytes = good!.payload;
+  await storeBytes(test.place, flipped(bytes, 40));
+  await storeBytes(test.place, bytes.slice(0, -3));
+  await storeBytes(test.place, new Uint8Array(0));
+  await storeBytes(test.place, bytes, "acme", "s2");
+  await storeBytes(test.place, bytes, "globex", "s1");
+  const holes = [{ from_ms: 5, to_ms: SPINE_NOW_MS, records: 3, why: "queue-full" }];
+  await writeBlock(test.place, some(2, 3), { first: 2, holes });
+  const damaged = ["damaged", "damaged", "damaged", "damaged"];
+  assert.deepEqual(await test.ids("?tenant=acme"), ["m0", "m1", ...damaged, "queue-full", "m2"]);
+  assert.deepEqual(await test.ids("?tenant=globex"), ["damaged"]);
+  const asked = await test.ids("?tenant=acme&room=nowhere");
+  assert.deepEqual(asked, [...damaged, "queue-full"], "what is missing may be what was asked for");
+});
+
+Deno.test("an erased user's decisions stay, and say nothing of the user", async () => {
+  await using test = api();
+  await writeBlock(test.place, [
+    decision({ message_id: "m0", policies: [decidedBy("words")] }),
+    decision({ message_id: "m1", user: "bob" }),
+  ]);
+  const erased = await test.send("POST", "/erase", { tenant: "acme", user: "ann" });
+  assert.deepEqual(await erased.json(), { node_id: "s1", tenant: "acme", erased: true });
+  const { lines: [first, second] } = await test.read("?tenant=acme");
+  const record = first as JournalRecord;
+  assert.equal(record.sender, null);
+  assert.deepEqual(record.payload, { form: "erased" });
+  assert.deepEqual(record.policies[0]?.reads, [
+    { from: "header", name: "x-lang", value: null, is_erased: true },
+  ]);
+  assert.equal(record.policies[0]?.units, 1_000, "what a policy cost is nobody's");
+  assert.equal((second as JournalRecord).sender?.user, "bob");
+  assert.deepEqual(await test.ids("?tenant=acme&user=ann"), []);
+  await writeBlock(test.place, some(2, 3), { first: 2 });
+  assert.deepEqual(await test.ids("?tenant=acme&user=ann"), ["m2"], "who comes back begins anew");
+  const again = await test.send("POST", "/erase", { tenant: "acme", user: "nobody" });
+  assert.equal((await again.json()).erased, false);
+  assert.doesNotMatch(test.lines.join(""), /ann/);
+});
+
+Deno.test("payloads that stand in a room's log are read from there, and those that are gone are told", async () => {
+  await using test = api();
+  const log = await test.spine.log("acme", RETENTION);
+  const offsets: number[] = [];
+  for (let at = 0; at < 4; at++) {
+    const event = { type: "chat", data: new TextEncoder().encode(`text ${at}`) };
+    const room_id = at === 3 ? "den" : "lobby";
+    const envelope = writeEnvelope({ room_id, message_id: `m${at}`, event });
+    offsets.push((await log.append(room_id, envelope)).offset);
+  }
+  const referring = (at: number, offset = offsets[at]!) =>
+    decision({
+      message_id: `m${at}`,
+      room: at === 3 ? "den" : "lobby",
+      offset,
+      payload: { form: "reference", bytes: 6 },
+    });
+  const missing = referring(4, 900);
+  await writeBlock(test.place, [2, 0, 3, 1].map((at) => referring(at)).concat(missing));
+  await writeBlock(test.place, [referring(0, offsets[1])], { first: 5 });
+  await log.trim("lobby", 2);
+  const shown = async (query: string) =>
+    (await test.read(`?tenant=acme${query}`)).lines.map((line) => {
+      const { payload } = line as JournalRecord;
+      return payload.form === "kept" ? atob(payload.data) : { ...payload };
+    });
+  const reference = { form: "reference", bytes: 6 };
+  const gone = { ...reference, is_gone: true };
+  assert.deepEqual(await shown("&payload=1"), ["text 2", gone, "text 3", "text 1", gone, gone]);
+  assert.deepEqual(await shown(""), Array.from({ length: 6 }, () => reference));
+});
+
+Deno.test("a journal's status says how much there is, and from when", async () => {
+  await using test = api();
   const empty = await (await test.send("GET", "/status?tenant=acme")).json();
+  const nothing = { blocks: 0, bytes: 0, first_ms: null, last_ms: null };
   assert.deepEqual(empty, { node_id: "s1", tenant: "acme", ...nothing });
-  const block = { node_id: "s1", ttl_seconds: 60, max_bytes: 65_536, payload: new Uint8Array(100) };
-  await (await test.place.store()).append({ tenant_id: "acme", ...block });
+  await writeBlock(test.place, some(0, 2));
   const full = await (await test.send("GET", "/status?tenant=acme", undefined, tenantAdmin("acme")))
     .json();
   assert.deepEqual([full.blocks, full.first_ms], [1, SPINE_NOW_MS]);
   assert.ok(full.bytes > 100, String(full.bytes));
-  const own = tenantAdmin("globex");
-  const foreign = await test.send("GET", "/status?tenant=acme", undefined, own);
-  assert.deepEqual([foreign.status, (await foreign.json()).reason], [403, "tenant-mismatch"]);
-  const unnamed = await test.send("GET", "/status");
-  assert.deepEqual([unnamed.status, (await unnamed.json()).reason], [400, "invalid-settings"]);
 });
+
+function flipped(bytes: Uint8Array, at: number): Uint8Array {
+  const copy = bytes.slice();
+  copy[at] = bytes[at]! ^ 1;
+  return copy;
+}

@@ -1,0 +1,73 @@
+/** `arq journal export`: writes what was decided into a file, for `arq policy replay` and others. */
+import { plural } from "../../../shared/plural.ts";
+import { findAdmin } from "../../bus/admin.ts";
+import { journalBytes } from "../../journal/bus_journal.ts";
+import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { wishOf } from "./journal_list.ts";
+import type { JournalFilterFlags } from "./journal_list.ts";
+
+/** The options of `arq journal export`. */
+export interface JournalExportFlags extends JournalFilterFlags {
+  /** The new file; `-` is stdout. */
+  readonly out: string;
+  /** False with `--no-payloads`: those that stand in rooms' logs stay there. */
+  readonly payloads: boolean;
+  readonly json?: boolean;
+}
+
+/** What other people may not read. */
+const FILE_MODE = 0o600;
+const NEWLINE = 0x0a;
+
+/** Where the lines go. */
+interface Sink {
+  write(bytes: Uint8Array): Promise<void>;
+  finish(): Promise<void>;
+  abandon(): void;
+}
+
+async function sinkOf(io: Io, out: string): Promise<Sink> {
+  if (out === "-") {
+    const write = (bytes: Uint8Array) => io.stdout.write(bytes);
+    return { write, finish: () => Promise.resolve(), abandon: () => {} };
+  }
+  const path = resolvePath(io.cwd, out);
+  return await io.files.writer(path, FILE_MODE).catch((error: unknown) => {
+    const why = error instanceof Deno.errors.AlreadyExists
+      ? "it is there already"
+      : error instanceof Error
+      ? error.message
+      : String(error);
+    throw new CommandError(`cannot write ${printable(path)}: ${why}`);
+  });
+}
+
+/** Writes the lines. Whatever ends it, the file has whole lines, and stderr says how many. */
+export async function journalExport(io: Io, flags: JournalExportFlags): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  // What comes while it runs is not waited for: it would never end.
+  const until_ms = io.now();
+  const wish = { ...wishOf(io, flags), until_ms, has_payloads: flags.payloads };
+  const sink = await sinkOf(io, flags.out);
+  let lines = 0;
+  const tell = (is_whole: boolean) => {
+    if (flags.json === true) return print(io.stderr, `${JSON.stringify({ lines, is_whole })}\n`);
+    const what = is_whole ? "written to" : "were written before it ended, to";
+    return print(io.stderr, `${plural(lines, "line")} ${what} ${printable(flags.out)}\n`);
+  };
+  try {
+    for await (const bytes of journalBytes(io, admin, wish)) {
+      await sink.write(bytes);
+      for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
+    }
+    await sink.finish();
+  } catch (error) {
+    sink.abandon();
+    await tell(false);
+    throw error;
+  }
+  await tell(true);
+  return EXIT.ok;
+}

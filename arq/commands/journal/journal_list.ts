@@ -1,0 +1,105 @@
+/** `arq journal list`: shows what was decided, and by what; with `--follow` also what comes. */
+import { plural } from "../../../shared/plural.ts";
+import { journalLineText } from "../../answers/journal_text.ts";
+import { findAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { journalAnswer } from "../../journal/bus_journal.ts";
+import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
+import { EXIT } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+
+/** The options that say which decisions are meant. */
+export interface JournalFilterFlags extends ConnectionFlags {
+  readonly tenant: string;
+  readonly room?: string;
+  readonly user?: string;
+  readonly connection?: string;
+  readonly trace?: string;
+  readonly messageId?: string;
+  readonly policy?: string;
+  readonly outcome?: string;
+  /** Only decisions of the last so many seconds. */
+  readonly since?: number;
+}
+
+/** The options of `arq journal list`. */
+export interface JournalListFlags extends JournalFilterFlags {
+  readonly limit: number;
+  readonly follow?: boolean;
+  readonly json?: boolean;
+}
+
+/** Lines of one answer at most. */
+const ANSWER_LINES = 10_000;
+/** Pause between two questions for what is new, in ms. */
+const LOOK_MS = 1_000;
+
+/** What the bus is asked. */
+export function wishOf(io: Io, flags: JournalFilterFlags): JournalWish {
+  const { tenant, room, user, connection, trace, messageId, policy, outcome } = flags;
+  const since_ms = flags.since === undefined
+    ? undefined
+    : Math.max(0, io.now() - flags.since * 1_000);
+  return {
+    tenant,
+    room,
+    user,
+    connection,
+    trace,
+    message_id: messageId,
+    policy,
+    outcome,
+    since_ms,
+  };
+}
+
+/** Prints one answer; gives the number of its lines, and where it ended. */
+async function show(
+  io: Io,
+  admin: Admin,
+  wish: JournalWish,
+  limit: number,
+  is_json: boolean,
+): Promise<{ readonly lines: number; readonly position: JournalPosition }> {
+  const answer = journalAnswer(io, admin, wish, limit);
+  let lines = 0;
+  for (;;) {
+    const { done, value } = await answer.next();
+    if (done === true) return { lines, position: value };
+    const texts = new TextDecoder().decode(value).trimEnd().split("\n");
+    lines += texts.length;
+    const shown = is_json ? texts : texts.map(journalLineText);
+    await print(io.stdout, shown.map((text) => `${text}\n`).join(""));
+  }
+}
+
+async function pause(io: Io): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, LOOK_MS);
+    io.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+  io.signal.throwIfAborted();
+}
+
+/** Prints decisions, the oldest first. Says on stderr how many there are. */
+export async function journalList(io: Io, flags: JournalListFlags): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const is_json = flags.json === true;
+  let wish = wishOf(io, flags);
+  let shown = 0;
+  for (let is_end = false; !is_end && (shown < flags.limit || flags.follow === true);) {
+    const limit = Math.min(ANSWER_LINES, flags.follow === true ? Infinity : flags.limit - shown);
+    const { lines, position } = await show(io, admin, wish, limit, is_json);
+    shown += lines;
+    wish = { ...wish, after: position.next };
+    is_end = position.is_end;
+    if (!is_end || flags.follow !== true) continue;
+    is_end = false;
+    await pause(io);
+  }
+  const more = shown >= flags.limit ? "; --limit shows more" : "";
+  await print(io.stderr, `${plural(shown, "line")}${more}\n`);
+  return EXIT.ok;
+}

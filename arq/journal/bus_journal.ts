@@ -1,0 +1,103 @@
+/**
+ * A tenant's journal as a bus gives it: answer after answer, as one stream of whole lines. What a line says is
+ * not looked at here; files of lines are read elsewhere.
+ */
+import { ArqonError } from "@arqon/sdk";
+import { streamAdmin } from "../bus/admin.ts";
+import type { Admin } from "../bus/admin.ts";
+import type { Io } from "../terminal/io.ts";
+
+/** What of a journal is asked for. */
+export interface JournalWish {
+  readonly tenant: string;
+  readonly room?: string | undefined;
+  readonly user?: string | undefined;
+  readonly connection?: string | undefined;
+  readonly trace?: string | undefined;
+  readonly message_id?: string | undefined;
+  readonly policy?: string | undefined;
+  /** `allowed`, `refused` or `fault`. */
+  readonly outcome?: string | undefined;
+  /** Unix ms, both inclusive. */
+  readonly since_ms?: number | undefined;
+  readonly until_ms?: number | undefined;
+  /** `next` of an earlier answer. */
+  readonly after?: string | undefined;
+  /** Payloads that stand in rooms' logs are wanted, too. */
+  readonly has_payloads?: boolean | undefined;
+}
+
+/** Where reading ended. */
+export interface JournalPosition {
+  /** `after` of the next question. */
+  readonly next: string;
+  /** There was no more at that time. */
+  readonly is_end: boolean;
+}
+
+const NEWLINE = 0x0a;
+
+function queryOf({ has_payloads = false, ...wish }: JournalWish, limit: number): URLSearchParams {
+  const query = new URLSearchParams({ limit: String(limit) });
+  for (const [name, value] of Object.entries(wish)) {
+    if (value !== undefined) query.set(name, String(value));
+  }
+  if (has_payloads) query.set("payload", "1");
+  return query;
+}
+
+/**
+ * The lines of one answer, whole lines at a time; returns where it ended. Throws the bus's refusal, and
+ * `connection-lost` for an answer without its end.
+ */
+export async function* journalAnswer(
+  io: Io,
+  admin: Admin,
+  wish: JournalWish,
+  limit: number,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, JournalPosition> {
+  // The last line is held back: it says where the answer ended.
+  let held = new Uint8Array(0);
+  try {
+    for await (const chunk of await streamAdmin(io, admin, `/v1/journal?${queryOf(wish, limit)}`)) {
+      const all = new Uint8Array(held.length + chunk.length);
+      all.set(held);
+      all.set(chunk, held.length);
+      const end = all.subarray(0, -1).lastIndexOf(NEWLINE) + 1;
+      if (end > 0) yield all.slice(0, end);
+      held = all.slice(end);
+    }
+  } catch (error) {
+    io.signal.throwIfAborted();
+    if (!(error instanceof TypeError)) throw error;
+  }
+  io.signal.throwIfAborted();
+  const position = positionIn(held);
+  if (position !== undefined) return position;
+  throw new ArqonError("connection-lost", `${admin.admin_url} ended the journal before its end`);
+}
+
+function positionIn(line: Uint8Array): JournalPosition | undefined {
+  try {
+    const { next, is_end } = JSON.parse(new TextDecoder().decode(line));
+    return typeof next === "string" && typeof is_end === "boolean" ? { next, is_end } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Lines of one answer; more would only make each longer. */
+const ANSWER_LINES = 10_000;
+
+/** All lines that there are now, the oldest first, whole lines at a time. Throws as `journalAnswer` does. */
+export async function* journalBytes(
+  io: Io,
+  admin: Admin,
+  wish: JournalWish,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, JournalPosition> {
+  for (let after = wish.after;;) {
+    const position = yield* journalAnswer(io, admin, { ...wish, after }, ANSWER_LINES);
+    if (position.is_end) return position;
+    after = position.next;
+  }
+}

@@ -1,0 +1,130 @@
+// The journal of one tenant: what was decided, the oldest first, and one decision with everything that was
+// read for it. Reading is all that it does; `arq journal` writes files and erases.
+import { plain } from "./columns.js";
+import { el, setText } from "./element.js";
+import { moment, textOf } from "./format.js";
+import { showList } from "./list_view.js";
+import { card, slot } from "./page.js";
+
+const ROWS_MAX = 1_000;
+const HOUR_MS = 3_600_000;
+const RECORD_UNITS = 200_000;
+const OUTCOMES = [["", "all"], ["refused", "refused"], ["allowed", "allowed"], ["fault", "fault"]];
+
+const isHole = (line) => line.hole !== undefined;
+
+const outcomeText = (line) => {
+  if (isHole(line)) return `hole: ${line.hole.why}`;
+  return line.allowed ? "allowed" : `${line.code} ${line.reason}`;
+};
+
+function toneOf(line) {
+  if (isHole(line)) return "bad";
+  return line.allowed ? "ok" : "warn";
+}
+
+const policiesText = ({ policies = [] }) =>
+  policies.map(({ name, allowed, fault, units }) =>
+    `${name} ${fault === null ? (allowed ? "allows" : "refuses") : `fault ${fault}`} (${units})`
+  ).join(", ");
+
+const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
+const timeOf = (line) => (isHole(line) ? line.hole.to_ms : line.time_ms);
+
+function columns(open) {
+  return [
+    {
+      id: "at",
+      label: "When",
+      value: timeOf,
+      cell: (line) => moment(timeOf(line)),
+    },
+    {
+      id: "outcome",
+      label: "Outcome",
+      value: outcomeText,
+      cell: (line) => ({ text: outcomeText(line), tone: toneOf(line) }),
+    },
+    plain("hook", "Hook"),
+    plain("room", "Room"),
+    plain("user", "User", whoOf),
+    plain("type", "Type"),
+    { ...plain("policies", "Policies, and their units", policiesText), wide: true },
+    {
+      id: "open",
+      label: "Open",
+      is_hidden: true,
+      sortable: false,
+      cell: (line) => ({
+        text: "Open",
+        label: `Open ${isHole(line) ? "the hole" : line.id}`,
+        action: () => open(line),
+      }),
+    },
+  ];
+}
+
+/** The lines of an answer, and where it ended; a text without an end was cut off. */
+function linesOf(text) {
+  const lines = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const end = lines.pop();
+  if (typeof end?.next !== "string") throw new Error("The answer was cut off. Try again.");
+  return { lines, end };
+}
+
+async function readText(stream) {
+  let text = "";
+  for (const reader = stream.getReader();;) {
+    const { value, done } = await reader.read();
+    if (done) return text;
+    text += value;
+  }
+}
+
+/** Shows the journal. */
+export function showJournal(ctx, place) {
+  const opened = slot();
+  const open = (line) => {
+    const body = el("pre", { class: "mono", tabindex: "0" });
+    // What users have sent is text, whatever it looks like.
+    setText(body, textOf(line, RECORD_UNITS, 2));
+    opened.show(card(isHole(line) ? "A hole" : `Decision ${line.id}`, {}, body));
+    opened.element.scrollIntoView({ block: "nearest" });
+  };
+  opened.show();
+  showList(ctx, place, {
+    title: "Journal",
+    about: "What was decided about connections, subscriptions and messages, the oldest first. " +
+      "arq journal shows more of it, and arq policy replay decides it again.",
+    noun: ["line", "lines"],
+    fields: [
+      { name: "tenant", label: "Tenant", placeholder: ctx.only_tenant ?? "default" },
+      { name: "room", label: "Room", placeholder: "exact id" },
+      { name: "user", label: "User", placeholder: "exact id" },
+      { name: "policy", label: "Policy", placeholder: "exact name" },
+      { name: "outcome", label: "Outcome", options: OUTCOMES },
+      { name: "hours", label: "Hours back", placeholder: "1" },
+      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
+    ],
+    columns: columns(open),
+    key: (line) => (isHole(line) ? JSON.stringify(line.hole) : line.id),
+    sort: { id: "at", direction: "descending" },
+    empty: "Nothing was recorded. [journal] of the configuration says what is.",
+    async load({ tenant, room, user, policy, outcome, hours }, _sort, signal) {
+      const back_ms = (Number(hours) > 0 ? Number(hours) : 1) * HOUR_MS;
+      const query = new URLSearchParams({
+        tenant: tenant || (ctx.only_tenant ?? "default"),
+        since_ms: String(Math.floor(ctx.now() - back_ms)),
+        limit: String(ROWS_MAX),
+      });
+      for (const [name, value] of Object.entries({ room, user, policy, outcome })) {
+        if (value) query.set(name, value);
+      }
+      const { lines, end } = linesOf(
+        await readText(await ctx.api.stream(`/v1/journal?${query}`, signal)),
+      );
+      return { rows: lines, truncated: !end.is_end };
+    },
+  });
+  place.append(opened.element);
+}

@@ -1,0 +1,81 @@
+/**
+ * Puts payloads into records that only say where they are: in the logs of durable rooms. What a log has no
+ * longer is told as gone.
+ */
+import { DecodeError, readEnvelope } from "@arqon/proto";
+import { isHole, type JournalLine, type JournalRecord } from "../../../shared/journal/record.ts";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import { legible } from "../../durable/messages/legible.ts";
+
+/** Messages and bytes of one read of a log. */
+const READ = { limit: 256, max_bytes: 4_194_304 };
+
+/** What has the logs of a tenant. */
+export interface LogsOf {
+  of(tenant_id: string): Promise<Pick<DurableLog, "read">>;
+}
+
+type Referring = JournalRecord & { readonly offset: number };
+
+/** Who was erased from the journal is not looked for in a log. */
+function isReferring(line: JournalLine): line is Referring {
+  return !isHole(line) && line.payload.form === "reference" && line.offset !== null &&
+    line.message_id !== null;
+}
+
+/** The lines, with payloads instead of references. Rejects as the logs do. */
+export async function withPayloads(
+  lines: readonly JournalLine[],
+  logs: LogsOf,
+): Promise<JournalLine[]> {
+  const found = new Map<Referring, JournalRecord["payload"]>();
+  const by_room = Map.groupBy(lines.filter(isReferring), ({ tenant, room }) => `${tenant} ${room}`);
+  for (const records of by_room.values()) {
+    await readRoom(records.toSorted((a, b) => a.offset - b.offset), logs, found);
+  }
+  return lines.map((line) => {
+    const payload = isReferring(line) ? found.get(line) : undefined;
+    return payload === undefined ? line : { ...line, payload };
+  });
+}
+
+/** Reads the messages of records of one room, which are in the order of their offsets. */
+async function readRoom(
+  records: readonly Referring[],
+  logs: LogsOf,
+  found: Map<Referring, JournalRecord["payload"]>,
+): Promise<void> {
+  const [first] = records;
+  if (first === undefined) return;
+  const log = await logs.of(first.tenant);
+  for (let at = 0; at < records.length;) {
+    const { messages } = await log.read(first.room, { ...READ, after: records[at]!.offset - 1 });
+    const by_offset = new Map(messages.map(({ offset, payload }) => [offset, payload]));
+    const read_to = messages.at(-1)?.offset ?? Infinity;
+    for (; at < records.length && records[at]!.offset <= read_to; at++) {
+      const record = records[at]!;
+      const envelope = by_offset.get(record.offset);
+      const data = envelope === undefined ? undefined : dataOf(envelope, record);
+      found.set(
+        record,
+        data === undefined
+          ? { ...record.payload as { form: "reference"; bytes: number }, is_gone: true }
+          : { form: "kept", data: data.toBase64() },
+      );
+    }
+  }
+}
+
+/** The payload of the record's message; undefined: the log has another message there, since it began anew. */
+function dataOf(
+  envelope: Uint8Array,
+  { message_id }: JournalRecord,
+): Uint8Array | undefined {
+  try {
+    const { message_id: there, event } = readEnvelope(legible(envelope));
+    return message_id !== null && there === message_id ? event?.data : undefined;
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}

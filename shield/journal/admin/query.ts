@@ -1,0 +1,74 @@
+/** What of a tenant's journal is asked for, and where an answer goes on. Pure. */
+import { isHole, type JournalLine } from "../../../shared/journal/record.ts";
+
+/** How a decision may have ended, as it is asked for. `fault`: a policy could not decide. */
+export const OUTCOMES = ["allowed", "refused", "fault"] as const;
+
+/** A question; an absent member matches everything. Holes match whatever is asked but the time. */
+export interface JournalQuery {
+  readonly tenant: string;
+  readonly room?: string | undefined;
+  /** After an erasure nothing matches a user, a connection, a trace or a message. */
+  readonly user?: string | undefined;
+  readonly connection?: string | undefined;
+  readonly trace?: string | undefined;
+  readonly message_id?: string | undefined;
+  /** The name of a policy that was asked. */
+  readonly policy?: string | undefined;
+  readonly outcome?: typeof OUTCOMES[number] | undefined;
+  /** Unix ms, both inclusive. */
+  readonly since_ms?: number | undefined;
+  readonly until_ms?: number | undefined;
+  readonly after?: JournalPlaceText | undefined;
+  /** Lines of an answer at most. */
+  readonly limit: number;
+}
+
+/** A place in the journal: everything up to this block, or only its first `lines` lines. */
+export interface JournalPlaceText {
+  readonly block: number;
+  readonly lines: number | undefined;
+}
+
+/** The place as text, `7` or `7.3`. */
+export function placeText({ block, lines }: JournalPlaceText): string {
+  return lines === undefined ? String(block) : `${block}.${lines}`;
+}
+
+/** The place in a text; undefined for any other text. */
+export function parsePlace(text: string): JournalPlaceText | undefined {
+  const found = /^(\d{1,15})(?:\.(\d{1,7}))?$/.exec(text);
+  if (found === null) return undefined;
+  return { block: Number(found[1]), lines: found[2] === undefined ? undefined : Number(found[2]) };
+}
+
+/** Whether a line is asked for. */
+export function isWanted(line: JournalLine, query: JournalQuery): boolean {
+  const { since_ms = 0, until_ms = Infinity } = query;
+  if (isHole(line)) return line.hole.to_ms >= since_ms && line.hole.from_ms <= until_ms;
+  const { room, user, connection, trace, message_id, policy, outcome } = query;
+  return line.time_ms >= since_ms && line.time_ms <= until_ms &&
+    (room === undefined || line.room === room) &&
+    (user === undefined || line.sender?.user === user) &&
+    (connection === undefined || line.sender?.connection === connection) &&
+    (trace === undefined || line.trace === trace) &&
+    (message_id === undefined || line.message_id === message_id) &&
+    (policy === undefined || line.policies.some(({ name }) => name === policy)) &&
+    (outcome === undefined || outcomeIs(line, outcome));
+}
+
+function outcomeIs(
+  { allowed, policies }: Exclude<JournalLine, { hole: unknown }>,
+  outcome: typeof OUTCOMES[number],
+): boolean {
+  switch (outcome) {
+    case "allowed":
+      return allowed;
+    case "refused":
+      return !allowed;
+    case "fault":
+      return policies.some(({ fault }) => fault !== null);
+    default:
+      return outcome satisfies never;
+  }
+}

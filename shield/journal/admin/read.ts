@@ -1,0 +1,102 @@
+/**
+ * Reads a tenant's journal: block by block, each opened with its users' keys, a bounded part at a time and in
+ * slices, so that nothing else waits. A block that cannot be read is a hole. Requests are `api.ts`.
+ */
+import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
+import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
+import type { JournalLine } from "../../../shared/journal/record.ts";
+import type { UserKeys } from "../../../shared/journal/user_keys.ts";
+import type { JournalBlock, JournalStore } from "../../../shared/spine/contract/journal_store.ts";
+import { turn } from "../../../shared/turns/next_turn.ts";
+import { isWanted } from "./query.ts";
+import type { JournalPlaceText, JournalQuery } from "./query.ts";
+
+/** Blocks that are asked for at once. */
+const PAGE_BLOCKS = 16;
+/** Lines that are read in one go, which takes about a millisecond. */
+const SLICE_LINES = 64;
+/** What one answer reads at most; it says where to go on. */
+const BLOCKS_MAX = 256;
+const BYTES_MAX = 16_777_216;
+/** Clocks differ: a decision may be so much younger than its block. */
+const CLOCK_SKEW_MS = 60_000;
+/** A block may be stored so much later than its first decision was made. */
+const LATE_MS = 600_000;
+
+/** What reading needs of the process. */
+export interface JournalReading {
+  readonly store: () => Promise<JournalStore>;
+  readonly keys: () => Promise<UserKeys>;
+}
+
+/** Where an answer ended. */
+export interface JournalEnd {
+  readonly next: JournalPlaceText;
+  /** There was no more at that time. */
+  readonly is_end: boolean;
+}
+
+/** The lines that are asked for, a few at a time. Rejects as the store and the keys do. */
+export async function* readJournal(
+  reading: JournalReading,
+  query: JournalQuery,
+): AsyncGenerator<readonly JournalLine[], JournalEnd> {
+  const store = await reading.store();
+  const { tenant: tenant_id, since_ms, until_ms = Infinity, limit } = query;
+  let next = query.after ?? { block: 0, lines: undefined };
+  let [found, blocks, bytes] = [0, 0, 0];
+  for (;;) {
+    const { block, lines } = next;
+    const after = lines === undefined ? block : block - 1;
+    const from_ms = Math.max(0, (since_ms ?? 0) - CLOCK_SKEW_MS);
+    const from = block > 0 ? { after } : since_ms === undefined ? {} : { from_ms };
+    const page = await store.read({ tenant_id, ...from, limit: PAGE_BLOCKS });
+    for (const one of page.blocks) {
+      if (one.time_ms > until_ms + LATE_MS) return { next, is_end: true };
+      let at = 0;
+      const skipped = one.cursor === next.block ? next.lines ?? 0 : 0;
+      for await (const slice of slicesOf(reading, query, one)) {
+        const wanted: JournalLine[] = [];
+        for (const line of slice) {
+          if (++at <= skipped || !isWanted(line, query)) continue;
+          wanted.push(line);
+          if (++found < limit) continue;
+          yield wanted;
+          return { next: { block: one.cursor, lines: at }, is_end: false };
+        }
+        if (wanted.length > 0) yield wanted;
+        await turn();
+      }
+      next = { block: one.cursor, lines: undefined };
+      bytes += one.payload.length;
+      if (++blocks >= BLOCKS_MAX || bytes >= BYTES_MAX) return { next, is_end: false };
+    }
+    if (page.is_end) return { next, is_end: true };
+  }
+}
+
+/** All lines of a block, some at a time; none of one that is of another time. */
+async function* slicesOf(
+  { keys }: JournalReading,
+  { tenant, since_ms = 0, until_ms = Infinity }: JournalQuery,
+  { node_id, time_ms, payload }: JournalBlock,
+): AsyncGenerator<readonly JournalLine[]> {
+  let slice: JournalLine[] = [];
+  try {
+    const closed = new ClosedBlock(payload);
+    const { head, key_ids } = closed;
+    if (head.tenant !== tenant || head.node !== node_id) throw new DamagedBlock("it is another's");
+    const is_beside = head.to_ms < since_ms || head.from_ms > until_ms;
+    if (head.records > 0 && head.holes.length === 0 && is_beside) return;
+    const given = key_ids.length === 0 ? [] : await (await keys()).forReading(tenant, key_ids);
+    for (const line of closed.lines(given)) {
+      if (slice.push(line) < SLICE_LINES) continue;
+      yield slice;
+      slice = [];
+    }
+  } catch (error) {
+    if (!(error instanceof DamagedBlock)) throw error;
+    slice.push(damagedHole({ tenant, node: node_id, stored_ms: time_ms }));
+  }
+  if (slice.length > 0) yield slice;
+}

@@ -1,0 +1,104 @@
+/** Decisions for tests, and how they come into a journal without a Shield that makes them. Tests only. */
+import { BlockBuilder } from "../../../shared/journal/block.ts";
+import type { BlockHole } from "../../../shared/journal/block.ts";
+import type { JournalEntry } from "../../../shared/journal/entry.ts";
+import { configFrom } from "../../../shared/config/load.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { keptLog } from "../../testing/spine.ts";
+import { JournalPlace } from "../place.ts";
+
+/** A decision of `ann` about a message in `lobby`, unless `change` says otherwise. */
+export function decision(
+  change: Partial<Omit<JournalEntry, "sender">> & { readonly user?: string } = {},
+): JournalEntry {
+  const { user = "ann", ...rest } = change;
+  return {
+    time_ms: 1_767_323_045_000,
+    hook: "on_message",
+    room: "lobby",
+    trace: null,
+    message_id: "m1",
+    offset: null,
+    sender: { user, connection: `c-${user}`, remote_ip: "192.0.2.7" },
+    type: "chat",
+    content_type: "application/json",
+    payload: { form: "kept", data: new TextEncoder().encode("{}") },
+    allowed: true,
+    code: 0,
+    reason: "",
+    message: "",
+    schema: null,
+    chain_version: rest.policies === undefined ? null : 3,
+    policies: [],
+    ...rest,
+  };
+}
+
+/** A policy's part of a decision. */
+export function decidedBy(
+  name: string,
+  change: Partial<JournalEntry["policies"][number]> = {},
+): JournalEntry["policies"][number] {
+  return {
+    name,
+    module: "ab".repeat(32),
+    abi: 1,
+    mode: "enforce",
+    allowed: true,
+    code: 0,
+    reason: "",
+    fault: null,
+    detail: "",
+    units: 1_000,
+    budget_units: 10_000,
+    asking_bytes: 64,
+    has_read_payload: true,
+    reads: [{ from: "header", name: "x-lang", value: "de" }],
+    writes: [],
+    added_headers: [],
+    payload: null,
+    logs: [],
+    ...change,
+  };
+}
+
+/** A journal's place on that Spine. */
+export function journalPlace(spine: Spine, now: () => number = Date.now): JournalPlace {
+  return new JournalPlace({ config: configFrom({}), spine, log: keptLog().log, now });
+}
+
+/** Which block is written. */
+export interface WrittenBlock {
+  readonly tenant?: string;
+  readonly node?: string;
+  /** The number of the first record. */
+  readonly first?: number;
+  readonly holes?: readonly BlockHole[];
+}
+
+/** Stores one block with these decisions. */
+export async function writeBlock(
+  place: JournalPlace,
+  entries: readonly JournalEntry[],
+  { tenant = "acme", node = "s1", first = 0, holes = [] }: WrittenBlock = {},
+): Promise<void> {
+  const builder = new BlockBuilder();
+  for (const entry of entries) builder.add(entry);
+  const keys = await (await place.keys()).forWriting(tenant, builder.users);
+  const owner = { tenant, node, meter_version: 4, fuel_limit: 10_000, chain_fuel_limit: 20_000 };
+  const steps = builder.close(owner, first, holes, keys);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  await storeBytes(place, step.value, tenant, node);
+}
+
+/** Stores bytes as a block, whatever they are. */
+export async function storeBytes(
+  place: JournalPlace,
+  payload: Uint8Array,
+  tenant_id = "acme",
+  node_id = "s1",
+): Promise<void> {
+  const bounds = { ttl_seconds: 3_600, max_bytes: 16_777_216 };
+  await (await place.store()).append({ tenant_id, node_id, ...bounds, payload });
+}

@@ -1,0 +1,123 @@
+/** `arq journal` against a real bus: what it shows, writes into a file, follows and erases. */
+import assert from "node:assert/strict";
+import { runArq, startArq } from "../../arq/testing/run_arq.ts";
+import { parseLine } from "../../shared/journal/record.ts";
+import type { JournalRecord } from "../../shared/journal/record.ts";
+import { until } from "../../shared/testing/until.ts";
+import { startBusWith } from "../harness/bus.ts";
+import type { TestBus } from "../harness/bus.ts";
+import { openText } from "../peers/raw_client.ts";
+
+const CONFIG = `[admin]
+operator_tenants = ["ops"]
+[journal]
+journal = "all"
+flush_ms = 50
+[[rooms]]
+room = "durable-*"
+durable = true
+`;
+
+async function flagsOf(bus: TestBus, tenant: string): Promise<string[]> {
+  const token = await bus.tokenFor({ role: "admin", tenant, user: `${tenant}-admin` });
+  return ["--admin-url", bus.admin_url, "--token", token, "--tenant", "acme"];
+}
+
+/** Ann says something in a room. */
+async function say(bus: TestBus, room: string, text: string): Promise<void> {
+  using client = await openText(bus.url, await bus.tokenFor({ tenant: "acme", user: "ann" }));
+  client.send({ op: "pub", room, type: "chat", data: { text }, id: 1, message_id: `m-${text}` });
+  assert.equal((await client.json()).code, 0);
+}
+
+/** The records of messages, once there are so many. */
+async function messages(flags: readonly string[], count: number): Promise<JournalRecord[]> {
+  let found: JournalRecord[] = [];
+  await until("the decisions are stored", async () => {
+    const { stdout, stderr, code } = await runArq(["journal", "list", "--json", ...flags]);
+    assert.equal(code, 0, stderr);
+    found = stdout.trimEnd().split("\n").filter((line) => line !== "").flatMap((line) => {
+      const parsed = parseLine(line);
+      assert.ok("line" in parsed, line);
+      return "id" in parsed.line && parsed.line.hook === "on_message" ? [parsed.line] : [];
+    });
+    return found.length >= count;
+  });
+  return found;
+}
+
+Deno.test("arq journal shows, exports and erases; another tenant's admin is refused", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const [ops, globex] = [await flagsOf(bus, "ops"), await flagsOf(bus, "globex")];
+  await say(bus, "lobby", "one");
+  await say(bus, "durable-1", "two");
+  const found = await messages(ops, 2);
+  assert.deepEqual(found.map(({ room, payload }) => [room, payload.form]), [
+    ["lobby", "kept"],
+    ["durable-1", "reference"],
+  ]);
+  const shown = await runArq(["journal", "--room", "durable-1", "--since", "1h", ...ops]);
+  assert.match(
+    shown.stdout,
+    /^\S+Z {2}allowed {2}on_message {2}durable-1 {2}chat {2}by ann\/\S+ {2}@1\n$/,
+  );
+  assert.equal(shown.stderr, "1 line\n");
+  const none = await runArq(["journal", "--outcome", "fault", ...ops]);
+  assert.deepEqual([none.stdout, none.stderr], ["", "0 lines\n"]);
+  const cut = await runArq(["journal", "--limit", "1", ...ops]);
+  assert.equal(cut.stderr, "1 line; --limit shows more\n");
+  for (const command of [["list"], ["status"], ["export", "--out", "-"]]) {
+    const refused = await runArq(["journal", ...command, ...globex]);
+    assert.equal(refused.code, 3, refused.stderr);
+    assert.equal(refused.stdout, "");
+  }
+  const folder = await Deno.makeTempDir({ prefix: "arqon-journal-" });
+  try {
+    const out = `${folder}/all.ndjson`;
+    const args = ["journal", "export", "--room", "durable-1", "--out", out, ...ops];
+    const written = await runArq(args);
+    assert.deepEqual([written.code, written.stderr], [0, `1 line written to ${out}\n`]);
+    const [line = "", rest] = (await Deno.readTextFile(out)).split("\n");
+    const { payload } = JSON.parse(line);
+    assert.deepEqual([payload.form, atob(payload.data), rest], ["kept", '{"text":"two"}', ""]);
+    assert.equal((await runArq(args)).code, 1, "no file is overwritten");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  const status = await runArq(["journal", "status", ...ops]);
+  assert.match(
+    status.stdout,
+    /^the journal of acme: \d+ blocks?, \d+ bytes, stored from \S+Z to \S+Z\n$/,
+  );
+  const unasked = await runArq(["journal", "erase", "--user", "ann", ...ops]);
+  assert.deepEqual([unasked.code, (await messages(ops, 2))[0]?.sender?.user], [2, "ann"]);
+  const erased = await runArq(["journal", "erase", "--user", "ann", "--yes", ...ops]);
+  assert.equal(erased.stdout, "user ann is erased from the journal of acme\n", erased.stderr);
+  assert.deepEqual((await messages(ops, 2)).map(({ sender }) => sender), [null, null]);
+  await say(bus, "lobby", "three");
+  const last = (await messages(ops, 3)).at(-1);
+  assert.equal(last?.sender?.user, "ann", "who comes back begins anew");
+});
+
+Deno.test("arq journal --follow prints what comes, until Ctrl-C", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const flags = await flagsOf(bus, "acme");
+  const arq = await startArq(["journal", "--follow", "--json", ...flags]);
+  const reader = arq.child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  const untilThere = async (wanted: string) => {
+    while (!text.includes(wanted)) {
+      const { value, done } = await reader.read();
+      assert.ok(!done, `it ended after ${JSON.stringify(text)}\n${arq.stderr()}`);
+      text += value;
+    }
+  };
+  for (const word of ["one", "two"]) {
+    await say(bus, "lobby", word);
+    await untilThere(`m-${word}`);
+  }
+  assert.equal(text.split("m-one").length, 2, "each once");
+  arq.child.kill("SIGINT");
+  await reader.cancel();
+  assert.equal((await arq.child.status).code, 130);
+});
