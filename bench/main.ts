@@ -12,6 +12,7 @@ import { GOVERNANCE } from "./governance/governance.ts";
 import { FAIRNESS } from "./fairness/fairness.ts";
 import { HOSTILE } from "./fairness/hostile.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
+import { LEDGER } from "./ledger/ledger.ts";
 import { allScenario } from "./load/all.ts";
 import { scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios/scenarios.ts";
@@ -55,6 +56,7 @@ const SCENARIOS: readonly Scenario[] = [
   START,
   LEAF_GARBAGE,
   GARBAGE,
+  LEDGER,
   SCALING,
   SIZING,
   SDK,

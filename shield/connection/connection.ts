@@ -16,9 +16,8 @@ import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
 import type { Attendance } from "./attendance.ts";
-import type { RunningRow } from "../ledger/ledger.ts";
 import type { Rates } from "../rates/rates.ts";
-import type { ConnectionOptions, ConnectionProcess } from "./connection_parts.ts";
+import type { ConnectionOptions, ConnectionProcess, NotedRefusals } from "./connection_parts.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
 import type { ErrSaid } from "./reply_frames.ts";
 import { ReplyOrder } from "./reply_order.ts";
@@ -64,8 +63,8 @@ export class Connection {
   /** When something was last sent, in whole ms as in `Liveness`; see `sent_ms`. */
   #sent_after_ms = 0;
   #protocol_errors = 0;
-  /** The last refusal that was taken note of. */
-  #refused: { readonly key: string; readonly run: RunningRow | undefined } | undefined;
+  /** The refusals that were taken note of lately. */
+  #refused: NotedRefusals | undefined;
   /** When the frame that is being handled came; undefined between frames. */
   #received_ms: number | undefined;
 
@@ -314,13 +313,9 @@ export class Connection {
     this.#freePlace();
   }
 
-  /** Takes note of a refusal; one that is repeated makes the note before it longer. */
   #noteRefused(refusal: ArqonError, room_id: string): void {
     const { onRefused } = this.#process;
-    if (onRefused === undefined) return;
-    const key = `${refusal.reason} ${room_id}`;
-    const run = this.#refused?.key === key ? this.#refused.run : undefined;
-    this.#refused = { key, run: onRefused({ connection: this, refusal, room_id }, run) };
+    onRefused?.({ connection: this, refusal, room_id }, this.#refused ??= new Map());
   }
 
   #countReject(reason: Reason): void {

@@ -1,8 +1,8 @@
 /** What the ledger is told of connections: their ends, and what they were refused. */
-import type { Ledger, RunningRow } from "../ledger/ledger.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import { clipped } from "../ledger/row_facts.ts";
 import type { Connection } from "./connection.ts";
-import type { EndSaid, RefusedOperation } from "./connection_parts.ts";
+import type { EndSaid, NotedRefusals, RefusedOperation } from "./connection_parts.ts";
 
 /** Takes note of a connection that has ended. */
 export function noteEnded(
@@ -21,13 +21,29 @@ export function noteEnded(
   });
 }
 
-/** Takes note of a refused operation; with `run`, of one more of the same. */
+/** Refusals of one connection that are made longer when they come again. */
+const REFUSALS_MAX = 8;
+/** For so long, in ms, a connection with that many gets no row for another one. */
+const REFUSALS_MS = 10_000;
+
+/**
+ * Takes note of a refused operation. The same again makes its row longer, and a client that is refused
+ * for ever other things gets no row for each: it would push out what others ask for.
+ */
 export function noteRefused(
   ledger: Pick<Ledger, "refused">,
   { connection: { id, number, identity, caller }, refusal, room_id }: RefusedOperation,
-  run?: RunningRow,
-): RunningRow {
-  return ledger.refused(number, {
+  noted: NotedRefusals,
+  now_ms: number,
+): void {
+  const key = `${refusal.reason} ${clipped(room_id)}`;
+  const before = noted.get(key);
+  if (before === undefined && noted.size >= REFUSALS_MAX) {
+    const [oldest, { at_ms }] = noted.entries().next().value!;
+    if (now_ms - at_ms < REFUSALS_MS) return;
+    noted.delete(oldest);
+  }
+  const run = ledger.refused(number, {
     stage: "operation",
     tenant_id: identity.tenant_id,
     user_id: identity.user_id,
@@ -36,5 +52,6 @@ export function noteRefused(
     room_id: clipped(room_id),
     reason: refusal.reason,
     detail: clipped(refusal.message),
-  }, run);
+  }, before?.run);
+  if (run !== before?.run) noted.set(key, { run, at_ms: now_ms });
 }

@@ -9,7 +9,7 @@ import { connectionId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionProcess, RefusedOperation } from "./connection_parts.ts";
+import type { ConnectionProcess, NotedRefusals, RefusedOperation } from "./connection_parts.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import { hasItem, isToken } from "../../shared/http1/header_list.ts";
 import { HeaderPairs } from "./header_pairs.ts";
@@ -17,7 +17,8 @@ import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
 import type { Journal } from "../journal/journal.ts";
-import type { Ledger, RunningRow } from "../ledger/ledger.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { RunningRow } from "../ledger/left_out_rows.ts";
 import type { LeftOut } from "../fanout/backlog.ts";
 import { noteEnded, noteRefused } from "./noted.ts";
 import { Outbox } from "../fanout/outbox.ts";
@@ -181,7 +182,8 @@ function connectionProcess(context: UpgradeContext): ConnectionProcess {
   const { config, stats, log, operations, ledger } = context;
   return {
     ...(ledger === undefined ? {} : {
-      onRefused: (refused: RefusedOperation, run?: RunningRow) => noteRefused(ledger, refused, run),
+      onRefused: (refused: RefusedOperation, noted: NotedRefusals) =>
+        noteRefused(ledger, refused, noted, context.now()),
     }),
     limits: config.limits,
     rates: context.rates,
@@ -301,7 +303,9 @@ class Attachment implements SocketEvents, OutboxOptions {
     const { identity, number } = this.#connection;
     const room = ledger?.rooms.find(identity.tenant_id, left_out.room_id);
     if (room === undefined) return undefined;
-    return ledger?.leftOut(room, number, left_out.position, left_out.why, run);
+    const { position, why, is_alone } = left_out;
+    if (is_alone) return ledger?.leftOutAlone(room, number, position, why, run);
+    return ledger?.leftOut(room, number, position, why, run);
   }
 }
 

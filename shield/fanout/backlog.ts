@@ -5,7 +5,7 @@
  */
 import type { SlowReader } from "../../shared/config/schema_durable.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
-import type { RunningRow } from "../ledger/ledger.ts";
+import type { RunningRow } from "../ledger/left_out_rows.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -37,7 +37,7 @@ export interface BacklogOptions {
   readonly room_bytes_max: number;
   /** The ledger's position of what is being sent; absent: there is no ledger. */
   position?(): number;
-  /** Takes note that a message is left out; `run` is what the call for the one before it gave. */
+  /** Takes note that a message is left out; `run` is what the call for the one before gave. */
   leftOut?(left_out: LeftOut, run: RunningRow | undefined): RunningRow | undefined;
 }
 
@@ -47,6 +47,8 @@ export interface LeftOut {
   /** The message's position in the ledger. */
   readonly position: number;
   readonly why: "slow_reader" | "conflated" | "queued";
+  /** Whether the client may have got messages of the room between this and the one before. */
+  readonly is_alone: boolean;
 }
 
 /** A frame in the queue, and in its room's lane if it may be left out. */
@@ -75,8 +77,9 @@ interface Lane {
   readonly keys: Map<string, Waiting>;
   /** The room's GAP that has not left yet; all missing messages come after it. */
   gap: Waiting | undefined;
-  /** The ledger's row of the messages that the GAP stands for. */
+  /** The ledger's rows of the messages that the GAP stands for, and of replaced ones. */
   left_out: RunningRow | undefined;
+  conflated: RunningRow | undefined;
 }
 
 /** The queue of one connection. All operations take constant time, amortised. */
@@ -160,7 +163,7 @@ export class Backlog {
     if (older !== undefined) {
       stats.slow_reader.conflated++;
       // Where offsets must grow, the newer message cannot take the older one's place.
-      this.#noteConflated(message, older);
+      this.#noteConflated(lane, older);
       if (message.durable) {
         this.#leaveGap(lane, message);
         this.#remove(older);
@@ -193,21 +196,24 @@ export class Backlog {
   /** Takes note of a message that the lane's GAP stands for. Behind one GAP they follow each other. */
   #noteDropped(lane: Lane, { room_id, slow_reader }: RoomMessage, position: number): void {
     // Where only the newest of each key waits, others lie between two that are left out.
-    const run = slow_reader === "latest" ? undefined : lane.left_out;
-    lane.left_out = this.#options.leftOut?.({ room_id, position, why: "slow_reader" }, run);
+    const is_alone = slow_reader === "latest";
+    const left_out = { room_id, position, why: "slow_reader" as const, is_alone };
+    lane.left_out = this.#options.leftOut?.(left_out, lane.left_out);
   }
 
   /** Takes note of what waits in a lane, where a newer message may have an older one's place. */
   #noteQueued({ room_id, head, keys }: Lane): void {
     let run: RunningRow | undefined;
     for (let waiting = head; waiting !== undefined; waiting = waiting.lane_next) {
-      const left_out = { room_id, position: waiting.message_position, why: "queued" as const };
-      run = this.#options.leftOut?.(left_out, keys.size > 0 ? undefined : run);
+      const { message_position: position } = waiting;
+      const left_out = { room_id, position, why: "queued" as const, is_alone: keys.size > 0 };
+      run = this.#options.leftOut?.(left_out, run);
     }
   }
 
-  #noteConflated({ room_id }: RoomMessage, { message_position: position }: Waiting): void {
-    this.#options.leftOut?.({ room_id, position, why: "conflated" }, undefined);
+  #noteConflated(lane: Lane, { message_position: position }: Waiting): void {
+    const left_out = { room_id: lane.room_id, position, why: "conflated" as const, is_alone: true };
+    lane.conflated = this.#options.leftOut?.(left_out, lane.conflated);
   }
 
   /**
@@ -223,8 +229,9 @@ export class Backlog {
   #laneOf(room_id: string): Lane {
     const known = this.#lanes.get(room_id);
     if (known !== undefined) return known;
-    const ends = { head: undefined, tail: undefined, gap: undefined, left_out: undefined };
-    return { room_id, ...ends, bytes: 0, keys: new Map() };
+    const ends = { head: undefined, tail: undefined, gap: undefined };
+    const rows = { left_out: undefined, conflated: undefined };
+    return { room_id, ...ends, ...rows, bytes: 0, keys: new Map() };
   }
 
   /** Puts a GAP before everything that waits of the room, unless there is one already. */

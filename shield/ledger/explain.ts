@@ -12,6 +12,9 @@ import type {
 } from "../../shared/cluster/cluster_why.ts";
 import type { ConnectionHistory, Gathered, HeardMessage, Interval } from "./history.ts";
 
+/** Messages of a room that are looked at in one turn. */
+const MESSAGES_A_TURN = 500;
+
 /** A message of which something is to be said, as it was asked for and as it was heard. */
 interface Told {
   readonly room_id: string;
@@ -63,11 +66,13 @@ function heardIn(
     !by_offset && room_id === told.room_id
   );
   const { ended } = history;
-  const hole = holes.find(({ from, to }) => from <= position && position <= to);
-  if (hole !== undefined && hole.why !== "queued") return { state: "left_out", why: hole.why };
+  const listed = history.listed.get(told.room_id);
+  const left_out = listed?.get(position) ??
+    holes.find(({ from, to }) => from <= position && position <= to)?.why;
+  if (left_out !== undefined && left_out !== "queued") return { state: "left_out", why: left_out };
   // Where a newer message may have an older one's place, what was queued is said one by one.
-  const is_queued = holes.some(({ why }) => why === "queued")
-    ? hole !== undefined
+  const is_queued = listed !== undefined || holes.some(({ why }) => why === "queued")
+    ? left_out === "queued"
     : ended !== undefined && ended.queued_from > 0 && position >= ended.queued_from;
   const { caught_up, batch } = interval;
   const is_behind = caught_up !== undefined && (caught_up.live === 0 || position < caught_up.live);
@@ -141,18 +146,19 @@ export async function accountsOf(
 ): Promise<ConnectionAccount[]> {
   const accounts: ConnectionAccount[] = [];
   for (const history of gathered.connections) {
-    accounts.push(accountOf(gathered, history, asked, since_ms));
+    accounts.push(await accountOf(gathered, history, asked, since_ms, breathe));
     await breathe();
   }
   return accounts;
 }
 
-function accountOf(
+async function accountOf(
   gathered: Gathered,
   history: ConnectionHistory,
   asked: WhyUser,
   since_ms: number,
-): ConnectionAccount {
+  breathe: () => Promise<void>,
+): Promise<ConnectionAccount> {
   const { connection_id, user_id, remote_ip, began_ms, ended } = history;
   const shown = ended === undefined ? {} : {
     ended: {
@@ -167,7 +173,7 @@ function accountOf(
   );
   const room = asked.room === undefined || asked.since_ms === undefined
     ? {}
-    : { room: roomAccount(history, gathered, asked.room, asked.since_ms, since_ms) };
+    : { room: await roomAccount(history, gathered, asked.room, asked.since_ms, since_ms, breathe) };
   return { connection_id, user_id, remote_ip, began_ms, ...shown, outcomes, ...room };
 }
 
@@ -176,14 +182,18 @@ function toldOf({ room_id, offset, time_ms }: AskedMessage, heard: HeardMessage 
 }
 
 /** What one connection should have got of a room since a time, and what not. */
-function roomAccount(
+async function roomAccount(
   history: ConnectionHistory,
   gathered: Gathered,
   room_id: string,
   asked_ms: number,
   since_ms: number,
-): RoomAccount {
+  breathe: () => Promise<void>,
+): Promise<RoomAccount> {
   const own = history.intervals.filter((one) => one.room_id === room_id);
+  const holes = history.holes.filter((one) => one.room_id === room_id);
+  const narrow = { ...history, intervals: own, holes };
+  let looked = 0;
   const account: RoomAccount = {
     subscriptions: own.slice(-WHY_MISSED_MAX).map((one) => ({
       from_ms: one.since_ms,
@@ -198,8 +208,9 @@ function roomAccount(
       .map(({ time_ms, reason }) => ({ time_ms, reason })),
   };
   for (const heard of gathered.room) {
+    if (++looked % MESSAGES_A_TURN === 0) await breathe();
     const { time_ms, offset, twist_id } = heard;
-    const outcome = outcomeOf(history, { room_id, offset, time_ms, heard }, since_ms);
+    const outcome = outcomeOf(narrow, { room_id, offset, time_ms, heard }, since_ms);
     if (outcome.state === "not_connected" || outcome.state === "not_subscribed") continue;
     account.due++;
     if (outcome.state === "sent" || outcome.state === "caught_up") {

@@ -4,7 +4,8 @@
  */
 import type { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
-import type { Ledger, RunningRow } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
+import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
 
 /** Most rows a second. */

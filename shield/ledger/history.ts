@@ -4,7 +4,7 @@
  */
 import type { Ledger } from "./ledger.ts";
 import { REFUSED_BYTES } from "./ledger.ts";
-import { LEFT_OUT_WHYS } from "./row_facts.ts";
+import { readLeftOut } from "./left_out_rows.ts";
 import type {
   CaughtUp,
   ConnectionEnd,
@@ -20,7 +20,7 @@ import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/clus
 import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
 
 /** Messages of a room that one account is about, at most. */
-const ROOM_MESSAGES_MAX = 100_000;
+const ROOM_MESSAGES_MAX = 20_000;
 const GAPS_MAX = 200;
 
 /** A connection that is open. */
@@ -69,6 +69,8 @@ export interface ConnectionHistory {
   readonly ended: (ConnectionEnd & { readonly at_ms: number }) | undefined;
   readonly intervals: Interval[];
   readonly holes: Hole[];
+  /** Single messages that were not given to it, by room and position. */
+  readonly listed: Map<string, Map<number, LeftOutWhy>>;
 }
 
 /** A message as this Shield has heard it. */
@@ -161,7 +163,7 @@ function openHistory(one: OpenConnection, asked: WhyUser): ConnectionHistory {
     intervals.push({ room_id, since, since_ms, ...ends, batch, caught_up });
   }
   const of = { number, connection_id, user_id, remote_ip, began_ms };
-  return { ...of, ended: undefined, intervals, holes: [] };
+  return { ...of, ended: undefined, intervals, holes: [], listed: new Map() };
 }
 
 function addEnded({ connections }: Gathered, row: Passed, asked: WhyUser): void {
@@ -177,7 +179,7 @@ function addEnded({ connections }: Gathered, row: Passed, asked: WhyUser): void 
   const of = { number, connection_id, user_id, remote_ip, began_ms, ended };
   // One that was open when the question came has its end here, too, if it ended meanwhile.
   const before = connections.findIndex((one) => one.number === number);
-  const history = { ...of, intervals: [], holes: [] };
+  const history = { ...of, intervals: [], holes: [], listed: new Map() };
   if (before < 0) connections.push(history);
   else connections[before] = history;
 }
@@ -223,8 +225,7 @@ function addGap({ gaps }: Gathered, row: Passed, room_id: string): void {
 }
 
 function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void {
-  const { head: { kind, start }, segment: { view }, position, time_ms } = row;
-  const at = start + HEAD_BYTES;
+  const { head: { kind, start, end }, segment: { view }, position, time_ms } = row;
   switch (kind) {
     case KIND.left: {
       const { since, since_ms, why, batch, caught_up } = factsOf<SubscriptionEnd>(row);
@@ -233,8 +234,13 @@ function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void 
       return;
     }
     case KIND.left_out: {
-      const why = LEFT_OUT_WHYS[view.getUint8(at + 20)] ?? "slow_reader";
-      const [from, to] = [view.getFloat64(at, true), view.getFloat64(at + 8, true)];
+      const { from, to, why, listed } = readLeftOut(view, start, end);
+      if (listed !== undefined) {
+        const of_room = history.listed.get(room_id) ?? new Map<number, LeftOutWhy>();
+        for (const one of listed) of_room.set(one, why);
+        history.listed.set(room_id, of_room);
+        return;
+      }
       history.holes.push({ room_id, from, to, by_offset: false, why });
       return;
     }

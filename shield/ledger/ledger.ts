@@ -13,8 +13,9 @@ import {
   writeMessage,
 } from "./row_form.ts";
 import { findIds, noIds } from "./message_ids.ts";
+import { addTo, extend, leftOutSize, nextCapacity, writeLeftOut } from "./left_out_rows.ts";
+import type { RunningRow } from "./left_out_rows.ts";
 import type { ConnectionEnd, LeftOutWhy, Refusal, SubscriptionEnd } from "./row_facts.ts";
-import { LEFT_OUT_WHYS } from "./row_facts.ts";
 import { LedgerRooms } from "./rooms.ts";
 import type { LedgerRoom } from "./rooms.ts";
 
@@ -22,9 +23,6 @@ import type { LedgerRoom } from "./rooms.ts";
 const SEGMENT_BYTES = 262_144;
 /** A segment takes rows for this part of the time that they are kept. */
 const SEGMENTS_KEPT = 8;
-/** Bytes behind the head of a row of left-out messages: from, to, count, why. */
-const LEFT_OUT_BYTES = 8 + 8 + 4 + 1;
-const COUNT_AT = HEAD_BYTES + 16;
 /** Bytes behind the head of a row of refusals, before its text: count, last time. */
 export const REFUSED_BYTES = 4 + 8;
 
@@ -50,12 +48,6 @@ export interface Segment {
   readonly first_position: number;
   used: number;
   is_dropped: boolean;
-}
-
-/** A row that is made longer in its place while the same goes on happening. */
-export interface RunningRow {
-  readonly segment: Segment;
-  readonly start: number;
 }
 
 /** Running totals since the start of the process. */
@@ -173,19 +165,36 @@ export class Ledger {
     why: LeftOutWhy,
     run?: RunningRow,
   ): RunningRow {
-    if (run !== undefined && !run.segment.is_dropped) {
-      const { segment: { view }, start } = run;
-      view.setFloat64(start + HEAD_BYTES + 8, position, true);
-      view.setUint32(start + COUNT_AT, view.getUint32(start + COUNT_AT, true) + 1, true);
-      return run;
-    }
-    const start = this.#row(KIND.left_out, LEFT_OUT_BYTES, room, connection);
+    if (run !== undefined && extend(run, position)) return run;
+    return this.#leftOut(room, connection, position, why, 0);
+  }
+
+  /**
+   * Takes note that a connection was not given a message, where it was given others between that and the
+   * one before, for which the call has returned `run`.
+   */
+  leftOutAlone(
+    room: LedgerRoom,
+    connection: number,
+    position: number,
+    why: LeftOutWhy,
+    run?: RunningRow,
+  ): RunningRow {
+    if (run !== undefined && addTo(run, position)) return run;
+    return this.#leftOut(room, connection, position, why, nextCapacity(run));
+  }
+
+  #leftOut(
+    room: LedgerRoom,
+    connection: number,
+    position: number,
+    why: LeftOutWhy,
+    capacity: number,
+  ): RunningRow {
+    const start = this.#row(KIND.left_out, leftOutSize(capacity), room, connection);
     const segment = this.#segment;
-    segment.view.setFloat64(start + HEAD_BYTES, position, true);
-    segment.view.setFloat64(start + HEAD_BYTES + 8, position, true);
-    segment.view.setUint32(start + COUNT_AT, 1, true);
-    segment.view.setUint8(start + COUNT_AT + 4, LEFT_OUT_WHYS.indexOf(why));
-    return { segment, start };
+    writeLeftOut(segment.view, start, position, why);
+    return { segment, start, capacity };
   }
 
   /** Takes note that a connection was not given a durable room's messages of these offsets. */
@@ -213,7 +222,7 @@ export class Ledger {
     segment.view.setUint32(start + HEAD_BYTES, 1, true);
     segment.view.setFloat64(start + HEAD_BYTES + 4, now_ms, true);
     segment.bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES + REFUSED_BYTES);
-    return { segment, start };
+    return { segment, start, capacity: 0 };
   }
 
   /** Gives up what is older than the bounds allow. */

@@ -4,10 +4,14 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { ArqonError } from "@arqon/proto";
+import type { Connection } from "../connection/connection.ts";
+import { noteRefused } from "../connection/noted.ts";
 import { findMessages } from "./find_messages.ts";
 import { HandshakeNotes } from "./handshakes.ts";
 import { gather } from "./history.ts";
 import { Ledger } from "./ledger.ts";
+import type { RunningRow } from "./left_out_rows.ts";
 import { envelopeOf, Model, twistOf } from "./testing/model.ts";
 import type { Step } from "./testing/model.ts";
 
@@ -138,4 +142,44 @@ Deno.test("the same refusal again and again is one row; strangers fill no ledger
   const asked = { address: "10.0.0.1", messages: [] };
   const { refusals } = await gather(ledger, { asked, open: [] }, breathe);
   assert.deepEqual(refusals.map(({ count, reason }) => [count, reason]), [[100, "token-expired"]]);
+});
+
+Deno.test("single messages that are left out take two bytes each, and are told one by one", async () => {
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
+  const hall = ledger.openRoom("acme", "hall");
+  const before = ledger.segments.at(-1)!.used;
+  const left_out = new Set<number>();
+  let run: RunningRow | undefined;
+  for (let position = 1; position < 300_000; position += 1 + position % 7) {
+    // Now and then so far from the one before that a row cannot list both.
+    if (position % 50_000 < 7) position += 70_000;
+    run = ledger.leftOutAlone(hall, 7, position, "conflated", run);
+    left_out.add(position);
+  }
+  assert.ok(ledger.segments.at(-1)!.used - before < 3 * left_out.size + 4_000);
+  const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
+  const open = [{ ...one, batch: false, subscription: () => undefined }];
+  const asked = {
+    ...{ tenant: "acme", user: "bob", room: "hall" },
+    messages: [],
+  };
+  const { connections } = await gather(ledger, { asked, open }, breathe);
+  assert.deepEqual(new Set(connections[0]!.listed.get("hall")!.keys()), left_out);
+});
+
+Deno.test("a connection that is refused for ever other things gets few rows", () => {
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
+  const identity = { tenant_id: "acme", user_id: "bob" };
+  const connection = { id: "c1", number: 1, identity, caller: { remote_ip: "" } };
+  const noted = new Map();
+  const refuse = (room_id: string, now_ms: number) => {
+    const refusal = new ArqonError("not-granted", room_id);
+    noteRefused(ledger, { connection: connection as Connection, refusal, room_id }, noted, now_ms);
+  };
+  for (let count = 0; count < 10_000; count++) refuse(`room-${count}`, 1_000);
+  assert.equal(ledger.counts.rows, 8);
+  refuse("room-3", 1_000);
+  assert.equal(ledger.counts.rows, 8, "the same makes its row longer");
+  refuse("later", 20_000);
+  assert.equal(ledger.counts.rows, 9);
 });

@@ -182,6 +182,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/sockets",
     "bench/kernels",
     "bench/leaves",
+    "bench/ledger",
     "bench/scaling",
     "bench/start",
     "bench/presence",

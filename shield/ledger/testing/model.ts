@@ -8,7 +8,8 @@ import { accountsOf } from "../explain.ts";
 import { gather } from "../history.ts";
 import type { OpenConnection } from "../history.ts";
 import { Ledger } from "../ledger.ts";
-import type { LedgerBounds, RunningRow } from "../ledger.ts";
+import type { LedgerBounds } from "../ledger.ts";
+import type { RunningRow } from "../left_out_rows.ts";
 import type { SubscriptionMark } from "../row_facts.ts";
 
 /** When tests begin, in Unix ms. */
@@ -42,6 +43,7 @@ interface Listed {
 interface Client extends OpenConnection {
   readonly rooms: Map<string, SubscriptionMark>;
   readonly runs: Map<string, RunningRow | undefined>;
+  readonly alone: Map<string, RunningRow>;
   ended_ms: number | undefined;
   readonly once: Set<string>;
 }
@@ -116,6 +118,7 @@ export class Model {
       batch: false,
       rooms,
       runs: new Map(),
+      alone: new Map(),
       once: new Set(),
       ended_ms: undefined,
       subscription: (room_id) => rooms.get(room_id),
@@ -134,7 +137,15 @@ export class Model {
     const last = this.list.length - 1;
     const queued_from = queued && last >= 0 ? last + 1 : 0;
     const lost = queued_from > 0 ? this.list[last]!.states : undefined;
-    if (lost?.get(client.number) === "sent") lost.set(client.number, "queued");
+    if (lost?.get(client.number) === "sent") {
+      lost.set(client.number, "queued");
+      const { room } = this.list[last]!;
+      const noted = this.ledger.openRoom(TENANT, room);
+      // Where messages are conflated, each that was queued is said.
+      if (client.alone.has(room)) {
+        this.ledger.leftOutAlone(noted, client.number, queued_from, "queued");
+      }
+    }
     this.ledger.ended(client.number, {
       connection_id: client.connection_id,
       tenant_id: TENANT,
@@ -194,7 +205,9 @@ export class Model {
   #send(client: Client, room: string, fate: number, position: number): string {
     const noted = this.ledger.openRoom(TENANT, room);
     if (fate === 7) {
-      this.ledger.leftOut(noted, client.number, position, "conflated");
+      const run = client.alone.get(room);
+      const alone = this.ledger.leftOutAlone(noted, client.number, position, "conflated", run);
+      client.alone.set(room, alone);
       return "left_out conflated";
     }
     const run = client.runs.get(room);

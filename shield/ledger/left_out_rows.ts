@@ -1,0 +1,95 @@
+/**
+ * The rows of messages that a connection was not given. They are made longer in their place: as all messages
+ * of the room from the first to the last, or as a list.
+ */
+import type { Segment } from "./ledger.ts";
+import { HEAD_BYTES } from "./row_form.ts";
+import { LEFT_OUT_WHYS } from "./row_facts.ts";
+import type { LeftOutWhy } from "./row_facts.ts";
+
+/** Behind the head: from, to, count, why, then the list, each message by its distance from the first. */
+const FROM_AT = HEAD_BYTES;
+const TO_AT = FROM_AT + 8;
+const COUNT_AT = TO_AT + 8;
+const WHY_AT = COUNT_AT + 4;
+const LIST_AT = WHY_AT + 1;
+const LISTED_BYTES = 2;
+const DISTANCE_MAX = 0xffff;
+/** Messages for which the first list has room, and the largest. */
+const LISTED_MIN = 8;
+const LISTED_MAX = 128;
+
+/** A row that is made longer in its place while the same goes on happening. */
+export interface RunningRow {
+  readonly segment: Segment;
+  readonly start: number;
+  /** How many messages the row may list; 0: it lists none. */
+  readonly capacity: number;
+}
+
+/** Messages that were left out, as their row tells. */
+export interface LeftOutRow {
+  readonly from: number;
+  readonly to: number;
+  readonly why: LeftOutWhy;
+  /** The messages one by one; undefined: all of the room from the first to the last. */
+  readonly listed: readonly number[] | undefined;
+}
+
+/** Bytes behind the head of a row that may list so many messages. */
+export const leftOutSize = (capacity: number): number =>
+  LIST_AT - HEAD_BYTES + LISTED_BYTES * capacity;
+
+/** Room for how many messages the list after this one has. */
+export function nextCapacity(run: RunningRow | undefined): number {
+  if (run === undefined || run.segment.is_dropped) return LISTED_MIN;
+  return Math.min(LISTED_MAX, 4 * Math.max(LISTED_MIN, run.capacity));
+}
+
+/** Writes a row with one message. It is at no distance from itself: the bytes are zero already. */
+export function writeLeftOut(
+  view: DataView,
+  start: number,
+  position: number,
+  why: LeftOutWhy,
+): void {
+  view.setFloat64(start + FROM_AT, position, true);
+  view.setFloat64(start + TO_AT, position, true);
+  view.setUint32(start + COUNT_AT, 1, true);
+  view.setUint8(start + WHY_AT, LEFT_OUT_WHYS.indexOf(why));
+}
+
+/** Makes the row end with that message; false when it cannot. */
+export function extend({ segment, start, capacity }: RunningRow, position: number): boolean {
+  if (segment.is_dropped || capacity > 0) return false;
+  const { view } = segment;
+  view.setFloat64(start + TO_AT, position, true);
+  view.setUint32(start + COUNT_AT, view.getUint32(start + COUNT_AT, true) + 1, true);
+  return true;
+}
+
+/** Adds a message to the row's list; false when it has no room. */
+export function addTo({ segment, start, capacity }: RunningRow, position: number): boolean {
+  if (segment.is_dropped) return false;
+  const { view } = segment;
+  const count = view.getUint32(start + COUNT_AT, true);
+  const distance = position - view.getFloat64(start + FROM_AT, true);
+  if (count >= capacity || distance < 0 || distance > DISTANCE_MAX) return false;
+  view.setUint16(start + LIST_AT + LISTED_BYTES * count, distance, true);
+  view.setUint32(start + COUNT_AT, count + 1, true);
+  return true;
+}
+
+/** Reads a row from its beginning to its end. */
+export function readLeftOut(view: DataView, start: number, end: number): LeftOutRow {
+  const from = view.getFloat64(start + FROM_AT, true);
+  const to = view.getFloat64(start + TO_AT, true);
+  const why = LEFT_OUT_WHYS[view.getUint8(start + WHY_AT)] ?? "slow_reader";
+  if (end === start + LIST_AT) return { from, to, why, listed: undefined };
+  const count = view.getUint32(start + COUNT_AT, true);
+  const listed = Array.from(
+    { length: count },
+    (_, at) => from + view.getUint16(start + LIST_AT + LISTED_BYTES * at, true),
+  );
+  return { from, to, why, listed };
+}
