@@ -129,6 +129,9 @@ const NO_POLICIES: readonly PolicyRecord[] = [];
 const NOTHING_TOLD: readonly PolicySeen[] = [];
 const NO_LOGS: PolicyRecord["logs"] = [];
 const NOTHING_SEEN: PolicySeen = {
+  abi: 1,
+  state_reads: [],
+  state_writes: [],
   has_read_payload: false,
   reads: [],
   added_headers: [],
@@ -158,7 +161,7 @@ function policyOf(
   return {
     name,
     module: chain.find((binding) => binding.name === name)?.sha256 ?? "",
-    abi: 1,
+    abi: seen.abi,
     mode,
     allowed,
     code,
@@ -169,8 +172,16 @@ function policyOf(
     budget_units: seen.budget_units,
     asking_bytes: seen.asking_bytes,
     has_read_payload: seen.has_read_payload,
-    reads: seen.reads.map(([from, name, value]) => ({ from, name, value })),
-    writes: [],
+    reads: [
+      ...seen.reads.map(([from, name, value]) => ({ from, name, value })),
+      ...seen.state_reads.map(({ template, filled, value }) => ({
+        from: "state" as const,
+        name: template,
+        value,
+        key: filled,
+      })),
+    ],
+    writes: seen.state_writes.map(({ template, value }) => ({ name: template, value })),
     added_headers: seen.added_headers as PolicyRecord["added_headers"],
     payload: seen.payload ?? null,
     logs: logs.length === 0

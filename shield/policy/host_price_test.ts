@@ -97,7 +97,7 @@ function run({ name, count, first, second, facts }: Input): number {
   payload.set(first, 12);
   payload.set(second, 12 + first.length);
   const module = NAMES.indexOf(name) + 1;
-  const slots = [{ tenant_id: "acme", place: "p", ttl_ms: 1 }];
+  const slots = [{ tenant_id: "acme", place: "p", ttl_ms: 1, template: "", filled: "" }];
   const entry = { module, name, mode: "enforce" as const, asks: true, slots };
   const state = { values: [{ hold: 1, value: second.slice(0, VALUE_BYTES) }], ended: [] };
   const message = { hook: "on_message" as const, tenant_id: "acme", payload_most: 4_194_304 };

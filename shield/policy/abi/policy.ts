@@ -122,11 +122,25 @@ export interface PolicyOutcome {
 /** One header or claim that a policy asked for; null: there was none. */
 export type PolicyRead = readonly [from: "header" | "claim", name: string, value: string | null];
 
+/** One value of keyed state, as base64; null: there was none, or it was deleted. */
+export interface PolicyValue {
+  /** The key of the slot as declared. */
+  readonly template: string;
+  /** The values that filled it. */
+  readonly filled: string;
+  readonly value: string | null;
+}
+
 /** What a policy read and wrote in one call, for the journal. */
 export interface PolicySeen {
   readonly has_read_payload: boolean;
   /** Each name once, in the order of asking; what is beyond a bound of the whole chain is left out. */
   readonly reads: readonly PolicyRead[];
+  /** The version of the ABI that its module is for. */
+  readonly abi: 1 | 2;
+  /** The values of state that it asked for before it wrote them, and those that it wrote. */
+  readonly state_reads: readonly PolicyValue[];
+  readonly state_writes: readonly PolicyValue[];
   readonly added_headers: readonly (readonly [name: string, value: string])[];
   /** The size of all headers and claims, which its first question paid for; 0: it asked nothing. */
   readonly asking_bytes: number;

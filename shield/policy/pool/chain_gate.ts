@@ -93,12 +93,12 @@ function createFailures(breakers: Breakers, seconds: number, log: Logger) {
 /** The policy as its worker is to run it. */
 export function entryOf(
   binding: PolicyBinding,
-  { number, asks }: LoadedModule,
+  { number, asks, abi }: LoadedModule,
   state: ChainState | undefined,
 ): ChainEntry {
   const { name, mode } = binding;
   const slots = state?.slots.get(binding);
-  const entry = { module: number, name, mode, asks };
+  const entry = { module: number, name, mode, asks, abi };
   return slots === undefined ? entry : { ...entry, slots };
 }
 

@@ -261,7 +261,7 @@ function evaluateInline(state: State, request: EvaluateRequest): Verdict | undef
   const verdict = replies.verdict(request.tenant_id, chain, reply, NO_OUTCOMES, ended_ms);
   metrics.ranInline();
   count(state, verdict, ended_ms - began_ms);
-  return withTold(verdict, request, reply, policy.inline_fuel);
+  return withTold(verdict, { request, chain }, reply, policy.inline_fuel);
 }
 
 function count({ metrics, options: { policy } }: State, verdict: Verdict, duration_ms: number) {
@@ -304,7 +304,7 @@ function onReply(state: State, job: Job, reply: WorkerReply): void {
   }
   const verdict = replies.verdict(job.request.tenant_id, job.chain, reply, job.skipped, now());
   if (reply.expired === true) refuse(state, job, "stall");
-  else settle(state, job, withTold(verdict, job.request, reply, state.options.overseer.fuel_limit));
+  else settle(state, job, withTold(verdict, job, reply, state.options.overseer.fuel_limit));
 }
 
 function replaceWedged(state: State): void {

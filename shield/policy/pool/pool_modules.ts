@@ -4,6 +4,7 @@
  * module, `compile.ts` keeps what was compiled for whoever asks next, and `quarantine.ts` is the bus's
  * record of what no Shield may load.
  */
+import type { AbiVersion } from "../abi/host_functions.ts";
 import type { Compiler } from "../modules/compile.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { Renewal } from "../../../wasm/metering/renewal.ts";
@@ -37,6 +38,8 @@ export interface LoadedModule {
   readonly number: number;
   /** Whether it can ask for headers or claims. */
   readonly asks: boolean;
+  /** The version of the ABI that it is for. */
+  readonly abi: AbiVersion;
   /** The keys under which it keeps state; empty when it keeps none. */
   readonly slots: readonly StateSlot[];
 }
@@ -175,7 +178,8 @@ export class Modules {
     const instance_units = instance_fuel * UNITS_PER_FUEL;
     const value_bytes = slots.map((slot) => slot.value_bytes);
     const runnable = { compiled, instance_units, renewal, value_bytes };
-    this.#lives.set(sha256, { state: "loaded", number, asks: canAsk(compiled), slots });
+    const abi = renewal === undefined ? 1 : 2;
+    this.#lives.set(sha256, { state: "loaded", number, asks: canAsk(compiled), abi, slots });
     if (slots.length > 0) this.stateful++;
     this.#names.set(number, sha256);
     this.#runnable.set(number, runnable);

@@ -302,3 +302,32 @@ Deno.test("a chain that writes all the state it can, and tells all it can, gets 
   assert.deepEqual(outcomes.map(({ fault }) => fault), [...Array(8).fill(undefined), "abi"]);
   assert.match(test.lines.join("\n"), /the chain writes more than 131072 bytes of state/);
 });
+
+Deno.test("what each policy read and wrote of its state is told where that is asked, inline too", async () => {
+  const own = { workers: 2, inline_fuel: 200, inline_modules: ["count"] };
+  await using test = await startTestPool({ policy: own });
+  await test.load("count", teller("{room}/{user}"));
+  const seen = [];
+  for (let time = 0; time < 4; time++) {
+    const request = message([policy("count")], of("ann", "lobby", { record_reads: time !== 1 }));
+    const verdict = test.pool.evaluateInline(request) ?? await test.pool.evaluate(request);
+    seen.push(
+      verdict.told?.map(({ abi, state_reads, state_writes }) => ({
+        abi,
+        read: state_reads,
+        written: state_writes,
+      })),
+    );
+  }
+  const value = (count: number) => ({
+    template: "{room}/{user}",
+    filled: '["lobby","ann"]',
+    value: new Uint8Array([count, 0, 0, 0]).toBase64(),
+  });
+  assert.deepEqual(seen, [
+    [{ abi: 2, read: [{ ...value(0), value: null }], written: [value(1)] }],
+    undefined,
+    [{ abi: 2, read: [value(2)], written: [value(3)] }],
+    [{ abi: 2, read: [value(3)], written: [value(4)] }],
+  ]);
+});

@@ -10,14 +10,17 @@ import type {
   PolicyLog,
   PolicyOutcome,
   PolicySeen,
+  PolicyValue,
   Verdict,
 } from "../abi/policy.ts";
 import { FAULT_CODES } from "../abi/policy.ts";
-import type { ChainOutcome, WorkerEntry, WorkerReply } from "../ring/ring_message.ts";
+import type { SlotValue } from "../state/held_values.ts";
+import type { ChainEntry, ChainOutcome, WorkerEntry, WorkerReply } from "../ring/ring_message.ts";
 import type { WorkerLog } from "../ring/ring_words.ts";
 
 const NOTHING_SEEN = { reads: [], added_headers: [], asking_bytes: 0 };
 const NO_LOGS: readonly PolicyLog[] = [];
+const NO_VALUES: readonly never[] = [];
 
 /** The code of a refusal because of a fault. */
 export function faultCode(fault: PolicyFault): number {
@@ -74,21 +77,46 @@ export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
 
 const refuses = ({ mode, allowed }: PolicyOutcome) => mode === "enforce" && !allowed;
 
+/** The values of one policy among those of a chain. */
+function valuesOf(
+  chain: readonly ChainEntry[],
+  place: number,
+  values: readonly SlotValue[] = NO_VALUES,
+): readonly PolicyValue[] {
+  const slots = chain[place]?.slots;
+  if (slots === undefined || values.length === 0) return NO_VALUES;
+  return values.flatMap(({ place: other, slot, value }) => {
+    const ref = other === place ? slots[slot] : undefined;
+    if (ref === undefined) return [];
+    const { template, filled } = ref;
+    return { template, filled, value: value === null ? null : value.toBase64() };
+  });
+}
+
 /**
  * The verdict with what its policies have seen, where the request asks for that. A call whose budget was not
  * told had `fuel_limit`.
  */
 export function withTold(
   verdict: Verdict,
-  { record_reads }: Pick<EvaluateRequest, "record_reads">,
-  { outcomes }: WorkerReply,
+  { request: { record_reads }, chain }: {
+    readonly request: Pick<EvaluateRequest, "record_reads">;
+    readonly chain: readonly ChainEntry[];
+  },
+  { outcomes, read, written }: WorkerReply,
   fuel_limit: number,
 ): Verdict {
   if (record_reads !== true) return verdict;
   const budget_units = Math.round(fuel_limit * UNITS_PER_FUEL);
-  const told = outcomes.map(({ has_read_payload = false, detail = "", seen }): PolicySeen => ({
+  const told = outcomes.map((
+    { has_read_payload = false, detail = "", seen },
+    place,
+  ): PolicySeen => ({
     ...NOTHING_SEEN,
     ...seen,
+    abi: chain[place]?.abi ?? 1,
+    state_reads: valuesOf(chain, place, read),
+    state_writes: valuesOf(chain, place, written),
     budget_units: seen?.budget_units ?? budget_units,
     has_read_payload,
     detail,

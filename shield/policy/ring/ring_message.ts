@@ -26,7 +26,8 @@ import {
 import { decodeWords, encodeWords, type WorkerLog, type WorkerSeen } from "./ring_words.ts";
 import type { SlotValue, ToldValues } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
-import type { StateRef } from "../state/state_store.ts";
+import type { SlotRef } from "../state/chain_state.ts";
+import type { AbiVersion } from "../abi/host_functions.ts";
 
 /** One policy to run, as the worker knows it. */
 export interface WorkerEntry {
@@ -44,7 +45,9 @@ export interface ChainEntry extends WorkerEntry {
   /** True when its module can ask for headers or claims. */
   readonly asks: boolean;
   /** The places of its values for this operation, by slot; absent without state. */
-  readonly slots?: readonly StateRef[];
+  readonly slots?: readonly SlotRef[];
+  /** The version of the ABI that its module is for; absent: 1. */
+  readonly abi?: AbiVersion;
 }
 
 /** A request as the worker reads it. */

@@ -76,7 +76,7 @@ Deno.test("the holds of a chain's slots arrive with their policies, new values a
     fc.array(word, { maxLength: 8 }),
     (head, request, slotted, ended) => {
       const given = { ...request, facts: () => ({ headers: [], claims: {} }) };
-      const ref = { tenant_id: "t", place: "p", ttl_ms: 1 };
+      const ref = { tenant_id: "t", place: "p", ttl_ms: 1, template: "", filled: "" };
       const chain = slotted.map(({ entry, values }) => ({
         ...entry,
         slots: values.map(() => ref),

@@ -7,12 +7,20 @@ import type { EvaluateRequest, PolicyBinding } from "../abi/policy.ts";
 import { filledKey, type StateSlot } from "./declaration.ts";
 import type { StateRef } from "./state_store.ts";
 
+/** The place of a policy's value, and what it is called in the journal. */
+export interface SlotRef extends StateRef {
+  /** The key of the slot as declared. */
+  readonly template: string;
+  /** The values that filled it. */
+  readonly filled: string;
+}
+
 /** The places of one operation. */
 export interface ChainState {
   /** All of them. */
   readonly keys: readonly StateRef[];
   /** Those of each policy that has some, by slot. */
-  readonly slots: ReadonlyMap<PolicyBinding, readonly StateRef[]>;
+  readonly slots: ReadonlyMap<PolicyBinding, readonly SlotRef[]>;
   /** The filled key of the first slot: operations with the same one go to the same worker. */
   readonly first: string;
 }
@@ -26,7 +34,7 @@ export function chainState(
   slotsOf: (sha256: string) => readonly StateSlot[] | undefined,
 ): ChainState | undefined {
   const { tenant_id, connection_id, chain } = request;
-  let slots: Map<PolicyBinding, readonly StateRef[]> | undefined;
+  let slots: Map<PolicyBinding, readonly SlotRef[]> | undefined;
   const keys: StateRef[] = [];
   let first = "";
   for (const binding of chain) {
@@ -38,7 +46,7 @@ export function chainState(
       const filled = filledKey(slot, source);
       if (keys.length + at === 0) first = filled;
       const place = `${tenant_id} ${name} ${mode} ${sha256} ${at} ${filled}`;
-      return { tenant_id, place, ttl_ms: slot.ttl_ms };
+      return { tenant_id, place, ttl_ms: slot.ttl_ms, template: slot.key, filled };
     });
     keys.push(...refs);
     slots ??= new Map();

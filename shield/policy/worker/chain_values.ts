@@ -18,13 +18,16 @@ const READ_BYTES = 131_072;
 /** The state of one chain. */
 export class ChainValues {
   readonly #held: HeldValues;
+  readonly #records_reads: boolean;
   #written: SlotValue[] | undefined;
   #read: SlotValue[] | undefined;
   #bytes = 0;
   #read_bytes = 0;
 
-  constructor(held: HeldValues) {
+  /** `records_reads`: the reply is to tell what was read. */
+  constructor(held: HeldValues, records_reads: boolean) {
     this.#held = held;
+    this.#records_reads = records_reads;
   }
 
   /** The state of a policy that is about to run; undefined when it has none. */
@@ -41,7 +44,7 @@ export class ChainValues {
     const { written, read_slots = 0 } = outcome;
     if (holds === undefined || (written === undefined && read_slots === 0)) return outcome;
     for (const [slot, hold] of holds.entries()) {
-      if ((read_slots & 1 << slot) === 0) continue;
+      if (!this.#records_reads || (read_slots & 1 << slot) === 0) continue;
       const value = this.#held.get(hold) ?? null;
       this.#read_bytes += value?.length ?? 0;
       if (this.#read_bytes <= READ_BYTES) (this.#read ??= []).push({ place, slot, value });

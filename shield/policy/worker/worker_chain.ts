@@ -56,7 +56,7 @@ export function runChain(
 ): WorkerReply {
   const added: Added = { by_name: undefined, size_bytes: 0 };
   const chain_request = new ChainRequest(request, added);
-  const values = new ChainValues(runner.held ?? NO_VALUES);
+  const values = new ChainValues(runner.held ?? NO_VALUES, request.record_reads === true);
   const watch = request.record_reads === true
     ? new ReadWatch(chain_request, runner.fuel_limit)
     : undefined;
