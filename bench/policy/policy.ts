@@ -4,6 +4,7 @@ import { measureDeploy, renderDeploy } from "./policy_deploy.ts";
 import { measureKernels, renderKernels } from "./policy_kernels.ts";
 import { measureOverhead, renderOverhead } from "./policy_overhead.ts";
 import { measurePrice, renderPrice } from "./policy_price.ts";
+import { measureRenewal, renderRenewal } from "./policy_renewal.ts";
 import { measureTransform, renderTransform } from "./policy_transform.ts";
 import { measureWorst, renderWorst } from "./policy_worst.ts";
 import { part, type Parts, runParts } from "../measure/parts.ts";
@@ -14,10 +15,11 @@ const HELP = `policy: what policies cost. In turns within one run: the delay of 
 chains of policies (the Overseer alone, and the whole bus), the messages per CPU second of the whole
 process with and without a policy, the slowdown of metered code in both of
 the engine's compilers with the time of 10,000 fuel, the time of a unit with the worst operands of
-every instruction beside a reference loop, the speed of the metering transform, and the time from
+every instruction beside a reference loop, the time of a call that begins with the first state of its
+instance, the speed of the metering transform, and the time from
 deploy to enforced on four Shields with a real NATS.
 
-  --only PARTS      price, overhead, kernels, worst, transform, deploy; with commas (all)
+  --only PARTS      price, overhead, kernels, worst, renewal, transform, deploy; with commas (all)
   --rounds N        turns of each row; medians over them count (5)
   --seconds N       counted time of a turn of the overhead (2)
 `;
@@ -28,6 +30,7 @@ const PARTS: Parts = {
   overhead: ({ rounds, seconds }) => part(measureOverhead(rounds, seconds), renderOverhead),
   kernels: ({ rounds }) => part(measureKernels(rounds * 11), renderKernels),
   worst: ({ rounds }) => part(measureWorst(rounds), renderWorst),
+  renewal: ({ rounds }) => part(measureRenewal(rounds * 3), renderRenewal),
   transform: ({ rounds }) => part(measureTransform(rounds * 11), renderTransform),
   deploy: ({ rounds }) => part(measureDeploy(rounds), renderDeploy),
 };

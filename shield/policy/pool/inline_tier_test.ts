@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import { FOREVER } from "../testing/guests.ts";
+import { FORGETFUL } from "../testing/forgetful_guests.ts";
 import { HOSTILE } from "../testing/hostile_guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
@@ -228,4 +229,25 @@ Deno.test("hostile modules that begin on this thread fail their own messages, an
   assert.equal(begun, Object.keys(HOSTILE).length);
   assert.ok((await inlineTotals(test))["again"]! >= begun / 2, "most of them did begin here");
   assert.equal(test.pool.status().workers_replaced, 0);
+});
+
+Deno.test("a policy of version 2 finds nothing of its calls before, here and in a worker", async () => {
+  const ways = Object.keys(FORGETFUL);
+  await using open = await started(ways, { policy: { inline_fuel: 1_000 } });
+  const { test } = open;
+  let inline = 0;
+  for (const [way, guest] of Object.entries(FORGETFUL)) {
+    await test.load(way, guest);
+    const told = [];
+    for (let time = 0; time < 4; time++) {
+      const ran = await judge(test, ask(way, GOOD, { tenant_id: "t" + ways.indexOf(way) }));
+      inline += Number(ran.inline);
+      const { code, logs, outcomes: [outcome] } = ran.verdict;
+      told.push({ code, logs, fuel: outcome?.fuel, fault: outcome?.fault });
+    }
+    for (const one of told) assert.deepEqual(one, told[0], way);
+    assert.equal(told[0]?.logs.length, 1, way);
+  }
+  // All but those that end in a fault, once a worker has run them well.
+  assert.ok(inline >= 3 * (ways.length - 3), `${inline}`);
 });
