@@ -236,7 +236,8 @@ async function changed(
 
 /** An earlier version in a listing: its policies by name only. */
 function past({ policies, ...version }: PolicyVersion) {
-  return { ...version, policies: policies.map(({ name }) => name) };
+  const modules = Object.fromEntries(policies.map(({ name, sha256 }) => [name, sha256]));
+  return { ...version, policies: policies.map(({ name }) => name), modules };
 }
 
 /** The tenant's policies whose modules are in quarantine, with why and since when. */

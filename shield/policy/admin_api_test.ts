@@ -130,6 +130,8 @@ Deno.test("a listing shows the chain, its history and where this node stands", a
   const { body } = await api.ask("GET", "/v1/policies?tenant=acme");
   assert.equal(body.policies.length, 2);
   assert.deepEqual(body.history[1].policies, ["p"]);
+  assert.deepEqual(Object.keys(body.history[1].modules), ["p"]);
+  assert.match(body.history[1].modules.p, /^[0-9a-f]{64}$/);
   assert.deepEqual([body.here.state, body.here.enforced_version], ["active", 2]);
   const all = await api.ask("GET", "/v1/policies");
   assert.deepEqual([all.body.ready, all.body.modules, all.body.truncated], [true, 1, false]);

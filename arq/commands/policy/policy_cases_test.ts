@@ -87,5 +87,4 @@ Deno.test("cases: no folder, a broken file, a hook that is missing, a policy tha
   const other = await policy(path, 1, ...args, "--policy", "size");
   assert.match(other.stderr, /has no such decision; policies in it: bad_words/);
   await policy(path, 2, ...args, "--redact", "email");
-  await policy(path, 2, "record", "--out", "c");
 });

@@ -1,8 +1,11 @@
 /** `arq policy record`: writes recorded calls of a policy into files that people read and CI runs. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
+import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import { createChoice } from "../../replay/case_choice.ts";
 import { type Case, caseOf } from "../../replay/case_file.ts";
 import { runCase } from "../../replay/case_run.ts";
@@ -11,7 +14,7 @@ import { fileChunks } from "../../replay/journal_source.ts";
 import type { RedactPath } from "../../replay/redaction.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { isSelected } from "../../replay/selection.ts";
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 
 /** The options of `arq policy record`. */
@@ -41,7 +44,7 @@ interface Chosen {
   readonly counts: ReadCounts;
 }
 
-async function choose(io: Io, journal: string, flags: RecordFlags): Promise<Chosen> {
+async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags): Promise<Chosen> {
   const { room, since, from, to, count, redact = [] } = flags;
   const from_ms = since === undefined ? from : io.now() - since * 1_000;
   const selection = {
@@ -54,7 +57,10 @@ async function choose(io: Io, journal: string, flags: RecordFlags): Promise<Chos
   const choice = createChoice(count);
   const policies = new Set<string>();
   let decisions = 0;
-  for await (const record of journalRecords(await fileChunks(io, journal), counts)) {
+  const chunks = admin === undefined
+    ? await fileChunks(io, flags.journal as string)
+    : busChunks(io, admin, flags.tenant, selection);
+  for await (const record of journalRecords(chunks, counts)) {
     if (!isSelected(record, selection)) continue;
     for (const [place, { name, allowed }] of record.policies.entries()) {
       policies.add(name);
@@ -67,18 +73,42 @@ async function choose(io: Io, journal: string, flags: RecordFlags): Promise<Chos
   return { cases: choice.chosen(), decisions, policies, counts };
 }
 
-/** Cases of which the module still says what is recorded, now that secrets are out. */
-async function repeating(io: Io, cases: readonly Case[], file: string | undefined) {
-  if (file === undefined) return { kept: cases, module: undefined };
-  const bytes = await readModuleFile(io, file);
+/** A module that is written beside its cases. */
+interface KeptModule {
+  readonly sha256: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The modules of cases, of a file or of the bus, by their SHA-256. */
+async function modulesOf(
+  io: Io,
+  cases: readonly Case[],
+  admin: Admin | undefined,
+  { module: file, tenant }: RecordFlags,
+): Promise<readonly KeptModule[]> {
+  const found = new Map<string, Uint8Array>();
+  if (file !== undefined) {
+    const bytes = await readModuleFile(io, file);
+    found.set(await sha256Hex(bytes), bytes);
+  }
+  for (const sha256 of new Set(cases.map(({ module }) => module))) {
+    if (admin === undefined || found.has(sha256)) continue;
+    const bytes = await busModules(io, admin, tenant)(sha256);
+    if (bytes !== undefined) found.set(sha256, bytes);
+  }
+  return [...found].map(([sha256, bytes]) => ({ sha256, bytes }));
+}
+
+/** Cases of which their module still says what is recorded, now that secrets are out. */
+async function repeating(cases: readonly Case[], modules: readonly KeptModule[]) {
   const pages = configFrom({}).platform.overseer.memory_limit_pages;
-  const module = await readyModule(bytes, pages);
-  const kept = cases.filter((one) => {
-    if (one.module !== module.sha256) return true;
+  const ready = await Promise.all(modules.map(({ bytes }) => readyModule(bytes, pages)));
+  return cases.filter((one) => {
+    const module = ready.find(({ sha256 }) => sha256 === one.module);
+    if (module === undefined) return true;
     const { differs, unknown } = runCase(module, one);
     return differs.length + unknown.length === 0;
   });
-  return { kept, module: { bytes, sha256: module.sha256 } };
 }
 
 const fileName = ({ verdict, id, policy }: Case): string =>
@@ -96,21 +126,22 @@ async function write(io: Io, folder: string, name: string, data: string | Uint8A
 /** Chooses calls and writes a file for each. Returns 1 when there is none. */
 export async function policyRecord(io: Io, flags: RecordFlags): Promise<number> {
   const { journal, out, json = false } = flags;
-  if (journal === undefined) throw usageError("nothing to record: give --journal FILE");
-  const { cases, decisions, policies, counts } = await choose(io, journal, flags);
+  const admin = journal === undefined ? await findAdmin(io, flags) : undefined;
+  const { cases, decisions, policies, counts } = await choose(io, admin, flags);
   if (cases.length === 0) {
     const known = policies.size === 0 ? "" : `; policies in it: ${[...policies].sort().join(", ")}`;
     const what = decisions === 0 ? "no such decision" : "no decision with a payload and a sender";
     throw new CommandError(`the journal has ${what}${known}`);
   }
-  const { kept, module } = await repeating(io, cases, flags.module);
+  const modules = await modulesOf(io, cases, admin, flags);
+  const kept = await repeating(cases, modules);
   const folder = resolvePath(io.cwd, out);
   await io.files.makeDirectory(folder);
   const files = kept.map(fileName);
   for (const [at, one] of kept.entries()) {
     await write(io, folder, files[at] as string, `${JSON.stringify(one, null, 2)}\n`);
   }
-  if (module !== undefined) await write(io, folder, `${module.sha256}.wasm`, module.bytes);
+  for (const { sha256, bytes } of modules) await write(io, folder, `${sha256}.wasm`, bytes);
   const answer = { out, files, decisions, left_out: cases.length - kept.length, ...counts };
   if (json) await print(io.stdout, `${JSON.stringify(answer)}\n`);
   else {

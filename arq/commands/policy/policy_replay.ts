@@ -10,12 +10,14 @@ import type { ConnectionFlags } from "../../bus/target.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { type FuelFigures, fuelFigures } from "../../replay/fuel_histogram.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
-import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
+import { busChunks, busModules, namedPolicy, policyModule } from "../../replay/bus_replay.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { createModuleBook, type ModuleSource, readyModule } from "../../replay/replay_modules.ts";
 import { replay } from "../../replay/replay_run.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
 import type { ReplaySelection } from "../../replay/selection.ts";
 import { type Counts, type FlipKind, type Sample, sumOf, type Tally } from "../../replay/tally.ts";
-import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { cannotWrite, CommandError, EXIT } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { policyName } from "./policy_deploy.ts";
@@ -89,15 +91,39 @@ export interface ReplayAnswer {
 /** Most threads; the machine is somebody's. */
 const THREADS = 2;
 
-async function candidateOf(io: Io, file: string, pages: number): Promise<ReplayModule> {
+/** The new module, and where its records are read from. */
+interface Replayed {
+  readonly policy: string;
+  readonly bytes: Uint8Array;
+  /** The bus; undefined: everything comes from files. */
+  readonly admin: Admin | undefined;
+}
+
+async function replayed(io: Io, operand: string, flags: ReplayFlags): Promise<Replayed> {
+  const named = namedPolicy(operand);
+  const needs_bus = flags.journal === undefined || named !== undefined;
+  const admin = needs_bus ? await findAdmin(io, flags) : undefined;
+  if (named === undefined || admin === undefined) {
+    const policy = policyName(operand, flags.policy);
+    return { policy, bytes: await readModuleFile(io, operand), admin };
+  }
+  const bytes = await policyModule(io, admin, flags.tenant, named);
+  return { policy: flags.policy ?? named.name, bytes, admin };
+}
+
+async function candidateOf(
+  operand: string,
+  bytes: Uint8Array,
+  pages: number,
+): Promise<ReplayModule> {
   try {
-    return await readyModule(await readModuleFile(io, file), pages);
+    return await readyModule(bytes, pages);
   } catch (error) {
     if (!(error instanceof PolicyModuleError)) throw error;
     throw new CommandError(
-      `${file} is refused (${error.reason}): ${error.message}`,
+      `${operand} is refused (${error.reason}): ${error.message}`,
       EXIT.failure,
-      `arq policy check ${file} says more`,
+      `arq policy check ${operand} says more`,
     );
   }
 }
@@ -220,13 +246,18 @@ const threads = () =>
  * flips than allowed. After Ctrl-C it prints what was done.
  */
 export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Promise<number> {
-  const { journal, json = false } = flags;
-  if (journal === undefined) throw usageError("nothing to replay: give --journal FILE");
+  const { journal, json = false, tenant } = flags;
   const pages = flags.memoryLimitPages ?? configFrom({}).platform.overseer.memory_limit_pages;
-  const policy = policyName(file, flags.policy);
-  const candidate = await candidateOf(io, file, pages);
-  const known = await filesBySha(io, [file, ...flags.module ?? []]);
-  const chunks = await fileChunks(io, journal);
+  const { policy, bytes, admin } = await replayed(io, file, flags);
+  const candidate = await candidateOf(file, bytes, pages);
+  const known = await filesBySha(io, flags.module ?? []);
+  known.set(candidate.sha256, bytes);
+  const selection = selectionOf(io, policy, flags);
+  const chunks = journal === undefined
+    ? busChunks(io, admin as Admin, tenant, selection)
+    : await fileChunks(io, journal);
+  const onBus = admin === undefined ? undefined : busModules(io, admin, tenant);
+  const source: ModuleSource = async (sha256) => known.get(sha256) ?? await onBus?.(sha256);
   const writer = await flipWriter(io, flags.flips);
   const is_tty = io.stderr.is_tty;
   const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
@@ -234,9 +265,9 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
   try {
     tally = await replay({
       chunks,
-      selection: selectionOf(io, policy, flags),
+      selection,
       candidate,
-      moduleOf: createModuleBook((sha256) => Promise.resolve(known.get(sha256)), pages),
+      moduleOf: createModuleBook(source, pages),
       // What a call leaves for the next one is in one thread.
       threads: candidate.slots.length > 0 ? 1 : threads(),
       signal: io.signal,

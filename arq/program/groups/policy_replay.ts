@@ -32,7 +32,10 @@ function flipBound(text: string): FlipBound {
 function withJournal(command: Command): Command {
   return withConnection(command)
     .option("--tenant <id>", "tenant", id("tenant"), "default")
-    .option("--journal <file>", "lines of a journal, from arq journal export; - is stdin")
+    .option(
+      "--journal <file>",
+      "a file of arq journal export, - is stdin (default: the bus's journal)",
+    )
     .option(
       "--room <pattern>",
       "only of this room, or of rooms that begin so: 'chat-*'",
@@ -52,8 +55,8 @@ const several = (text: string, before: readonly string[] = []) => [...before, te
 export function addReplay(policy: Command, run: Run): void {
   withJournal(policy.command("replay"))
     .description("say what a module would have decided about recorded calls; runs on this machine")
-    .argument("<file>", "the new WebAssembly module")
-    .option("--policy <name>", "whose calls are repeated (default: the file's name)")
+    .argument("<module>", "the new module: a .wasm file, or NAME[@VERSION] of the bus's policies")
+    .option("--policy <name>", "whose calls are repeated (default: the module's name)")
     .option("--module <file>", "a module that records name; repeatable", several)
     .option("--max-flips <n>", "exit code 6 when there are more: a number, or 0.1%", flipBound)
     .option("--flips <file>", "write every flip into this new file, one JSON object a line")
@@ -68,6 +71,8 @@ export function addReplay(policy: Command, run: Run): void {
         "\nthen. An input that the new module asks for and the journal does not have makes a call unknown:" +
         "\nit is counted, not guessed. After Ctrl-C what was done is printed.\n" +
         examples(
+          "arq policy replay bad_words.wasm --room lobby --since 7d",
+          "arq policy replay bad_words@7 --since 1d --json",
           "arq policy replay bad_words.wasm --journal lobby.ndjson --module old.wasm",
           "arq policy replay new.wasm --policy bad_words --journal j.ndjson --max-flips 0.1%",
         ),

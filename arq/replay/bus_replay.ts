@@ -1,0 +1,79 @@
+/** What a replay reads from a bus: the journal of a tenant, and modules by their hash or by a policy's name. */
+import { ArqonError } from "@arqon/sdk";
+import { listOf, membersOf } from "../answers/policy_text.ts";
+import { type Admin, askAdmin, streamAdmin } from "../bus/admin.ts";
+import { journalBytes, type JournalWish } from "../journal/bus_journal.ts";
+import { CommandError, EXIT } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
+import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
+import type { ModuleSource } from "./replay_modules.ts";
+import type { ReplaySelection } from "./selection.ts";
+
+/** The journal of a bus as it is now, with payloads that stand in rooms' logs. */
+export function busChunks(
+  io: Io,
+  admin: Admin,
+  tenant: string,
+  { policy, room, from_ms, until_ms = io.now() }: ReplaySelection,
+): AsyncIterable<JournalChunk> {
+  const wish: JournalWish = {
+    tenant,
+    policy: policy === "" ? undefined : policy,
+    // The bus knows single rooms; a pattern is looked at here.
+    room: room?.endsWith("*") === true ? undefined : room,
+    since_ms: from_ms,
+    until_ms,
+    has_payloads: true,
+  };
+  return journalChunks(journalBytes(io, admin, wish), `the journal of ${admin.admin_url}`);
+}
+
+/** The modules that a tenant's policies name, or did. */
+export function busModules(io: Io, admin: Admin, tenant: string): ModuleSource {
+  return async (sha256) => {
+    try {
+      const query = new URLSearchParams({ tenant });
+      const path = `/v1/policies/modules/${sha256}?${query}`;
+      return await new Response(await streamAdmin(io, admin, path)).bytes();
+    } catch (error) {
+      if (error instanceof ArqonError && error.reason === "policy-unknown") return undefined;
+      throw error;
+    }
+  };
+}
+
+/** `NAME` or `NAME@VERSION`. */
+const NAMED = /^([\w~:=-]{1,64})(?:@(\d+))?$/;
+
+/** The policy, and the version of the tenant's policies, that an operand names; undefined: it names a file. */
+export function namedPolicy(operand: string): { name: string; version?: number } | undefined {
+  const [, name, version] = NAMED.exec(operand) ?? [];
+  if (name === undefined) return undefined;
+  return version === undefined ? { name } : { name, version: Number(version) };
+}
+
+/** The module of a policy, in force or in an earlier version. Throws a `CommandError` when there is none. */
+export async function policyModule(
+  io: Io,
+  admin: Admin,
+  tenant: string,
+  { name, version }: { readonly name: string; readonly version?: number },
+): Promise<Uint8Array> {
+  const path = `/v1/policies?${new URLSearchParams({ tenant })}`;
+  const document = await askAdmin(io, admin, { method: "GET", path });
+  const past = listOf(document["history"]).map(membersOf)
+    .find((one) => one["version"] === version);
+  const sha256 = version === undefined || version === document["version"]
+    ? listOf(document["policies"]).map(membersOf).find((one) => one["name"] === name)?.["sha256"]
+    : membersOf(past?.["modules"])[name];
+  const bytes = typeof sha256 === "string"
+    ? await busModules(io, admin, tenant)(sha256)
+    : undefined;
+  if (bytes !== undefined) return bytes;
+  const of = version === undefined ? "" : ` in version ${version}`;
+  throw new CommandError(
+    `tenant ${tenant} has no policy ${name}${of}`,
+    EXIT.failure,
+    "arq policy list --history shows them; a file is named with its ending, as p.wasm",
+  );
+}
