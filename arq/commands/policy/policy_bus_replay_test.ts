@@ -1,0 +1,91 @@
+/**
+ * `arq policy replay` and `record` against a real bus: what a Shield wrote into its journal repeats, fuel
+ * included, and flips of another version are those that were planted.
+ */
+import assert from "node:assert/strict";
+import { startBusWith } from "../../../tests/harness/bus.ts";
+import type { TestBus } from "../../../tests/harness/bus.ts";
+import { builtModule } from "../../replay/testing/recorded.ts";
+import { runArq } from "../../testing/run_arq.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[journal]
+journal = "all"
+flush_ms = 50
+[[rooms]]
+room = "kept-*"
+durable = true
+history_size = 1000
+`;
+const ROOT = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
+
+async function arq(bus: TestBus, code: number, args: string[], stdin?: string) {
+  const more = stdin === undefined ? {} : { stdin };
+  const result = await runArq([...args, "--url", bus.url], more);
+  assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
+  return result;
+}
+
+/** The answer of a replay, once the journal has so many decisions. */
+async function replayed(bus: TestBus, decisions: number, args: string[]) {
+  const command = ["policy", "replay", ...args, "--json", "--url", bus.url];
+  for (let tries = 0;; tries++) {
+    const { stdout, stderr } = await runArq(command);
+    const answer = stdout === "" ? undefined : JSON.parse(stdout);
+    if (answer?.journal.decisions === decisions) return answer;
+    assert.ok(tries < 50, `${stdout}${stderr}`);
+  }
+}
+
+Deno.test("a bus's journal repeats what its Shield decided, and flips are those of the other module", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const folder = await Deno.makeTempDir();
+  const words = `${ROOT}/policies/build/bad_words.wasm`;
+  const deploy = (file: string, ...more: string[]) =>
+    arq(bus, 0, ["policy", "deploy", file, ...more]);
+  await deploy(`${ROOT}/policies/build/mask_digits.wasm`, "--order=-1");
+  await deploy(words);
+  const lines = Array.from(
+    { length: 12 },
+    (_, at) => `"${at % 3 === 0 ? "" : "no "}text 0123456789 ${at}"\n`,
+  );
+  await arq(bus, 0, ["pub", "kept-1", "--ndjson", "-"], lines.join(""));
+  for (const text of ["malware 1", "malware 2"]) await arq(bus, 5, ["pub", "lobby", text]);
+  for (const name of ["mask_digits", "bad_words"]) {
+    const { recorded, candidate } = await replayed(bus, 14, [name]);
+    assert.deepEqual([recorded.different, recorded.unknown], [{}, {}], name);
+    assert.equal(recorded.same + recorded.stateful_fuel, 14, name);
+    assert.deepEqual([candidate.allow_to_refuse, candidate.refuse_to_allow], [0, 0], name);
+  }
+  const unmasked = await replayed(bus, 14, [words, "--policy", "mask_digits"]);
+  const { changed, allow_to_refuse } = unmasked.candidate;
+  assert.deepEqual([changed, allow_to_refuse], [12, 2], "each had a digit, which was masked");
+  // Another module under the name: version 2 of the policies has the old one.
+  await deploy(`${ROOT}/policies/build/content_size.wasm`, "--name", "bad_words");
+  const flips = await replayed(bus, 14, ["bad_words"]);
+  assert.equal(flips.candidate.refuse_to_allow, 2);
+  assert.equal(flips.recorded.same + flips.recorded.stateful_fuel, 14);
+  const before = await replayed(bus, 14, ["bad_words@2"]);
+  assert.equal(before.candidate.refuse_to_allow, 0);
+  const unknown = await arq(bus, 1, ["policy", "replay", "bad_words@99"]);
+  assert.match(unknown.stderr, /has no policy bad_words in version 99/);
+  const out = `${folder}/cases`;
+  await arq(bus, 0, ["policy", "record", "--policy", "bad_words", "--count", "6", "--out", out]);
+  // Masked, three of the allowed messages are not alike, and the refused ones are.
+  const tested = await runArq(["policy", "test", words, "--cases", out]);
+  assert.deepEqual([tested.code, tested.stdout], [0, "4 cases: 4 as recorded\n"]);
+  await Deno.writeFile(`${folder}/size.wasm`, await builtModule("content_size"));
+  const shrunk = await runArq([
+    "policy",
+    "test",
+    `${folder}/size.wasm`,
+    "--cases",
+    out,
+    "--shrink",
+  ]);
+  assert.equal(shrunk.code, 1, shrunk.stderr);
+  assert.match(shrunk.stdout, /\n {2}smallest {2}malware\n/);
+  await Deno.remove(folder, { recursive: true });
+});
