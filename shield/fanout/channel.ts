@@ -1,4 +1,5 @@
 /** What the hub needs of the process, and what it holds of a room and a subscriber. Types only. */
+import type { FewSet } from "../../shared/containers/few_set.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
 import type { DurableChannel, RoomLogEvents } from "../durable/room/channel.ts";
@@ -72,7 +73,7 @@ export interface Channel {
   readonly seen: SeenMessages;
   /** The counts of the room's tenant: deliveries are counted there too. */
   readonly tenant: TenantTotals;
-  readonly subscribers: Set<Subscriber>;
+  readonly subscribers: FewSet<Subscriber>;
   /** The room's subscriptions to the Spine. */
   spine: readonly Subscription[];
   /** How many messages have come from the Spine since the room was opened. */

@@ -14,6 +14,7 @@ import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { Entry } from "../durable/messages/timeline.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Channel, HubOptions, Subscriber } from "./channel.ts";
+import { FewSet } from "../../shared/containers/few_set.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
@@ -130,7 +131,7 @@ export class Hub {
       room_id,
       seen,
       tenant: this.#options.tenants.of(tenant_id),
-      subscribers: new Set(),
+      subscribers: new FewSet(),
       spine: [],
       messages: 0,
       pins: 0,

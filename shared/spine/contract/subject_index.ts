@@ -3,6 +3,7 @@
  * cost of a publish does not grow with the number of rooms; patterns are few and are tried in turn,
  * and what was found is remembered. It knows nothing of delivery.
  */
+import { FewSet } from "../../containers/few_set.ts";
 import { RecentMap } from "../../containers/recent_map.ts";
 import { assertSubject, hasWildcard } from "./check.ts";
 
@@ -26,7 +27,7 @@ interface PatternRow<S extends Subscriber> {
   readonly tokens: readonly string[];
   /** What a matching subject begins with: cheaper to try than the tokens. */
   readonly literal: string;
-  readonly members: Set<S>;
+  readonly members: FewSet<S>;
 }
 
 /** The subscribers to one subject; good until one is added or removed. */
@@ -42,7 +43,7 @@ const ROUTES_MAX = 8_192;
 
 /** Subscribers by the subjects that they hear. */
 export class SubjectIndex<S extends Subscriber> {
-  readonly #exact = new Map<string, Set<S>>();
+  readonly #exact = new Map<string, FewSet<S>>();
   readonly #patterns = new Map<string, PatternRow<S>>();
   /** A subject is written to again and again, while who hears it seldom changes. */
   readonly #routes = new RecentMap<string, Route<S>>(ROUTES_MAX);
@@ -53,15 +54,15 @@ export class SubjectIndex<S extends Subscriber> {
     const { pattern } = subscriber;
     this.#forget(pattern);
     if (!hasWildcard(pattern)) {
-      const members = this.#exact.get(pattern);
-      if (members === undefined) this.#exact.set(pattern, new Set([subscriber]));
-      else members.add(subscriber);
+      const members = this.#exact.get(pattern) ?? new FewSet<S>();
+      members.add(subscriber);
+      this.#exact.set(pattern, members);
       return;
     }
     const row = this.#patterns.get(pattern) ?? {
       tokens: pattern.split("."),
       literal: pattern.slice(0, pattern.search(/[*>]/)),
-      members: new Set<S>(),
+      members: new FewSet<S>(),
     };
     row.members.add(subscriber);
     this.#patterns.set(pattern, row);

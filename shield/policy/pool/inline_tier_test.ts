@@ -46,6 +46,17 @@ async function inlineTotals({ registry }: TestPool): Promise<Record<string, numb
   return Object.fromEntries([...lines].map(([, result, total]) => [result, Number(total)]));
 }
 
+Deno.test("a chain of one policy looks at the clock twice, which costs as much as a small policy", async () => {
+  await using open = await started(["marked"]);
+  const { test } = open;
+  await test.load("marked", { body: "i32.const 0" });
+  await judge(test, ask("marked"));
+  await judge(test, ask("marked"));
+  const before = test.looks;
+  for (let time = 0; time < 10; time++) assert(test.pool.evaluateInline(ask("marked")));
+  assert.equal(test.looks - before, 20);
+});
+
 Deno.test("a marked module runs on this thread once a worker has run it well", async () => {
   await using open = await started(["marked"]);
   const { test } = open;

@@ -21,6 +21,8 @@ export interface TestPool extends AsyncDisposable {
   readonly fatal: readonly string[];
   /** What `onQuarantine` was called with. */
   readonly quarantined: readonly (readonly [sha256: string, why: string])[];
+  /** How often the pool has looked at its clock. */
+  readonly looks: number;
   /** Puts the pool's clock forward. */
   forward(ms: number): void;
   /** Meters and loads a policy under a name, which is its sha256 too. */
@@ -49,13 +51,17 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
   const fatal: string[] = [];
   const quarantined: (readonly [string, string])[] = [];
   let forward_ms = 0;
+  let looks = 0;
   const pool = await createPolicyPool({
     policy: { ...config.policy, workers: 1, stall_ms: 60_000, ...options.policy },
     overseer: { ...config.platform.overseer, fuel_limit: options.fuel_limit ?? 10_000 },
     cores: 2,
     registry,
     log,
-    now: () => performance.now() + forward_ms,
+    now() {
+      looks++;
+      return performance.now() + forward_ms;
+    },
     onFatal: (detail) => fatal.push(detail),
     onQuarantine: (...found) => quarantined.push(found),
     // A busy machine must not look like a wedge.
@@ -68,6 +74,9 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
     lines,
     fatal,
     quarantined,
+    get looks() {
+      return looks;
+    },
     forward: (ms) => void (forward_ms += ms),
     load: (name, guest) => pool.load(name, loadableGuest(guest)),
     [Symbol.asyncDispose]: () => pool.close(),
