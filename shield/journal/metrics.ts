@@ -21,8 +21,8 @@ export class JournalTotals {
     unavailable: 0,
   };
 
-  /** Publishes them, once a registry; `queue_bytes` is read at a scrape. */
-  register(registry: Registry, queue_bytes: () => number): void {
+  /** Publishes them, once a registry; `queue_bytes` and `keys_held` are read at a scrape. */
+  register(registry: Registry, queue_bytes: () => number, keys_held: () => number): void {
     scrapedCounters(
       registry,
       "shield_journal_records_total",
@@ -48,6 +48,12 @@ export class JournalTotals {
       "shield_journal_queue_bytes",
       "Bytes of decisions that are not stored yet.",
       queue_bytes,
+    );
+    scrapedGauge(
+      registry,
+      "shield_journal_keys",
+      "Keys of users that are held in memory, to write and to read the journal.",
+      keys_held,
     );
   }
 }

@@ -28,6 +28,8 @@ export class JournalPlace {
   readonly #options: JournalPlaceOptions;
   #store: Promise<JournalStore> | undefined;
   #keys: Promise<JournalKeys> | undefined;
+  /** `#keys`, once they are there. */
+  #open_keys: JournalKeys | undefined;
   #sweeps: ReturnType<typeof setInterval> | undefined;
   #is_closed = false;
 
@@ -38,6 +40,11 @@ export class JournalPlace {
   /** The oldest that anything in the journal can be, in ms. */
   get max_age_ms(): number {
     return this.#options.config.journal.retention_days * DAY_SECONDS * 1_000;
+  }
+
+  /** Keys that are held in memory. */
+  get keys_held(): number {
+    return this.#open_keys?.size ?? 0;
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */
@@ -74,6 +81,7 @@ export class JournalPlace {
     const keys = new JournalKeys({ bucket, spine, log, now, keys_max: journal.keys_held });
     if (this.#is_closed) keys.close();
     else {
+      this.#open_keys = keys;
       const sweep = () => void this.#sweep(keys);
       this.#sweeps = setInterval(sweep, SWEEP_MS);
       Deno.unrefTimer(this.#sweeps);

@@ -63,7 +63,7 @@ export function startJournal(start: JournalStart): StartedJournal {
     now,
     monotonic_ms,
   });
-  totals.register(registry, () => queue.bytes);
+  totals.register(registry, () => queue.bytes, () => place.keys_held);
   const rules = new JournalRules(config.journal);
   return {
     journal: new Journal({ rules, classes, queue, now }),
