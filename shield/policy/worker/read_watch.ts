@@ -35,6 +35,11 @@ export class ReadWatch implements GuestRequest {
     return this.#request.asking_bytes ?? 0;
   }
 
+  /** Without it nothing would bound a new payload, and a signed one could be changed. */
+  get payload_most(): number {
+    return this.#request.payload_most ?? Infinity;
+  }
+
   get state(): GuestState | undefined {
     return this.#request.state;
   }

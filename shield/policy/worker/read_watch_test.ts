@@ -2,11 +2,17 @@
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
+import { SIGNED } from "../abi/policy.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
 
 const FUEL = 10_000;
+/** Puts four bytes in the place of the payload. */
+const SETS = meteredGuest({
+  abi: 2,
+  body: "(call $set_payload (i32.const 0) (i32.const 4)) i32.const 0",
+});
 const entry = (module: number): WorkerEntry => ({ module, mode: "enforce" });
 const REQUEST: WorkerRequest = {
   generation: 1,
@@ -84,4 +90,26 @@ Deno.test("what a chain reads is noted up to a bound, and a budget that others h
   const left = 2 * FUEL * UNITS_PER_FUEL - long_read!.units - burnt!.units - again!.units;
   assert(left < FUEL * UNITS_PER_FUEL);
   assert.equal(short!.seen?.budget_units, left);
+});
+
+Deno.test("what bounds a new payload bounds it when reads are told, too", async () => {
+  const instances = createInstances(10);
+  const module = await WebAssembly.compile(SETS);
+  instances.load(1, { compiled: module, instance_units: 0, renewal: { by: "instance" } });
+  const runner = {
+    instances,
+    fuel_limit: FUEL,
+    chain_fuel_limit: 2 * FUEL,
+    now: () => 0,
+    onProgress: () => {},
+  };
+  for (const record_reads of [false, true]) {
+    for (
+      const [payload_most, fault] of [[SIGNED, "signed-payload"], [3, "payload-too-large"]] as const
+    ) {
+      const request = { ...REQUEST, chain: [entry(1)], payload_most, record_reads };
+      const [outcome] = runChain(runner, request).outcomes;
+      assert.equal(outcome!.fault, fault, `record_reads ${record_reads}`);
+    }
+  }
 });
