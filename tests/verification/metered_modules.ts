@@ -54,29 +54,52 @@ function operandsOf(type: number): readonly (readonly [string, string])[] {
   });
 }
 
-function runCalls(bytes: Uint8Array<ArrayBuffer>, module: WasmModule): readonly Call[] {
+/** What the calls did, and whether they did it once more after the first state had been put back. */
+interface Ran {
+  readonly calls: readonly Call[];
+  readonly again: boolean;
+}
+
+function runCalls(bytes: Uint8Array<ArrayBuffer>, module: WasmModule, restored: boolean): Ran {
   const imports: Record<string, Record<string, () => number>> = {};
   for (const entry of module.imports) (imports[entry.module] ??= {})[entry.name] = () => 0;
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
   const fuel = exports["arqon_fuel"] as WebAssembly.Global;
   const height = exports["arqon_height"] as WebAssembly.Global;
   const memory = exports["memory"] as WebAssembly.Memory;
-  return module.functions.map(({ type }, at) => {
-    fuel.value = FUEL_UNITS;
-    height.value = 0;
-    const operands = operandsOf(type);
-    let results: readonly string[] | "trap" = "trap";
-    try {
-      const given = operands.map(([name, value]) => name === "i64" ? BigInt(value) : Number(value));
-      const returned: unknown = (exports[`f${at}`] as CallableFunction)(...given);
-      const values = returned === undefined ? [] : Array.isArray(returned) ? returned : [returned];
-      results = values.map(resultText);
-    } catch (error) {
-      if (!(error instanceof WebAssembly.RuntimeError)) throw error;
-    }
-    const memory_sha256 = createHash("sha256").update(new Uint8Array(memory.buffer)).digest("hex");
-    return { export: `f${at}`, operands, results, units: String(fuel.value), memory_sha256 };
-  });
+  const first = new Uint8Array(memory.buffer).slice();
+  if (restored) (exports["arqon_save"] as CallableFunction)();
+  const runAll = () =>
+    module.functions.map(({ type }, at): Call => {
+      fuel.value = FUEL_UNITS;
+      height.value = 0;
+      const operands = operandsOf(type);
+      let results: readonly string[] | "trap" = "trap";
+      try {
+        const given = operands.map(([name, value]) =>
+          name === "i64" ? BigInt(value) : Number(value)
+        );
+        const returned: unknown = (exports[`f${at}`] as CallableFunction)(...given);
+        const values = returned === undefined
+          ? []
+          : Array.isArray(returned)
+          ? returned
+          : [returned];
+        results = values.map(resultText);
+      } catch (error) {
+        if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+      }
+      const memory_sha256 = createHash("sha256").update(new Uint8Array(memory.buffer)).digest(
+        "hex",
+      );
+      return { export: `f${at}`, operands, results, units: String(fuel.value), memory_sha256 };
+    });
+  const calls = runAll();
+  if (!restored || memory.buffer.byteLength !== first.length) return { calls, again: false };
+  new Uint8Array(memory.buffer).set(first);
+  (exports["arqon_restore"] as CallableFunction)();
+  if (JSON.stringify(runAll()) !== JSON.stringify(calls)) throw new Error("not the first state");
+  return { calls, again: true };
 }
 
 if (import.meta.main) {
@@ -88,8 +111,9 @@ if (import.meta.main) {
     const generated = made % 2 === 0 ? generateModule(tape, "shown") : generateFloats(tape);
     const bytes = Uint8Array.from(encodeModule(generated));
     const module = decodeModule(bytes);
-    const metered = meter(bytes, { memory_limit_pages: 8, height_limit_slots: 4_000 });
-    const calls = runCalls(metered.bytes, module);
-    console.log(JSON.stringify({ module: metered.bytes.toBase64(), calls }));
+    const options = { memory_limit_pages: 8, height_limit_slots: 4_000, renewed: true };
+    const metered = meter(bytes, options);
+    const ran = runCalls(metered.bytes, module, metered.renewal?.by === "restore");
+    console.log(JSON.stringify({ module: metered.bytes.toBase64(), ...ran }));
   }
 }

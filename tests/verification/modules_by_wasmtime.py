@@ -1,7 +1,8 @@
 """Metered modules in V8's two compilers and in wasmtime: the same results, fuel and memory.
 
 The modules are random and store, reinterpret and copy the signs of NaNs, so that memory shows their
-bits. Both of V8's compilers and wasmtime run every call after the same calls before it.
+bits. Both of V8's compilers and wasmtime run every call after the same calls before it, and all of them
+once more after the first state has been put back.
 """
 
 from __future__ import annotations
@@ -76,6 +77,17 @@ class Instance:
             function = wasmtime.Func(self.store, kind, host)
             linker.define(self.store, entry.module, cast(str, entry.name), function)
         self.exports = linker.instantiate(self.store, module).exports(self.store)
+        self.memory = cast(wasmtime.Memory, self.exports["memory"])
+        self.first = self.memory.read(self.store, 0, self.memory.data_len(self.store))
+
+    def run(self, name: str) -> None:
+        """Calls what the transform has added: it saves or restores the globals."""
+        cast(wasmtime.Func, self.exports[name])(self.store)
+
+    def restore(self) -> None:
+        """Puts the first state back."""
+        self.memory.write(self.store, self.first, 0)
+        self.run("arqon_restore")
 
     def call(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What the child says of the same call."""
@@ -116,11 +128,21 @@ def test_both_compilers_of_v8_give_the_same(baseline: list[str]) -> None:
 def test_wasmtime_gives_what_v8_gives(baseline: list[str]) -> None:
     engine = wasmtime.Engine()
     returned = 0
+    restored = 0
     assert len(baseline) == MODULES
     for line in baseline:
         case = json.loads(line)
         instance = Instance(engine, base64.b64decode(case["module"]))
+        if case["again"]:
+            instance.run("arqon_save")
         for call in case["calls"]:
             assert instance.call(call) == call
             returned += call["results"] != "trap"
+        if not case["again"]:
+            continue
+        restored += 1
+        instance.restore()
+        for call in case["calls"]:
+            assert instance.call(call) == call
     assert returned > MODULES // 4
+    assert restored > MODULES // 8
