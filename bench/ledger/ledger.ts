@@ -150,7 +150,10 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   }
   const of = (is_on: boolean, key: "cpu_us" | "p99_ms") =>
     median(turns.filter((one) => one.is_on === is_on).map((one) => one[key]));
-  const share = of(true, "cpu_us") / of(false, "cpu_us") - 1;
+  // The two turns of a round are neighbours: what else the machine does is about the same for both.
+  const rounds_of = (is_on: boolean) => turns.filter((one) => one.is_on === is_on);
+  const [on, off] = [rounds_of(true), rounds_of(false)];
+  const share = median(on.map(({ cpu_us }, round) => cpu_us / off[round]!.cpu_us)) - 1;
   const missing = turns.some((one) => one.missing > 0);
   const report = { options: { rate, rounds, seconds }, turns, share, chat_bytes };
   return { report, table: render(of, share, chat_bytes), failure: failureOfLost(missing) };
