@@ -67,10 +67,9 @@ export function outcomeAt(
     duration_ms: view.getFloat64(at + 12, true),
     instance_units: view.getFloat64(at + 20, true),
   };
-  const told: ChainOutcome = (flags & (REPLACED | READ_PAYLOAD)) === 0 ? outcome : {
-    ...outcome,
-    ...((flags & REPLACED) === 0 ? {} : { replaced: true }),
-    ...((flags & READ_PAYLOAD) === 0 ? {} : { has_read_payload: true as const }),
-  };
+  const read: ChainOutcome = (flags & READ_PAYLOAD) === 0
+    ? outcome
+    : { ...outcome, has_read_payload: true };
+  const told = (flags & REPLACED) === 0 ? read : { ...read, replaced: true };
   return fault === 0 ? told : { ...told, fault: POLICY_FAULTS[fault - 1]!, detail };
 }

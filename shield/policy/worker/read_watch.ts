@@ -11,13 +11,16 @@ import type { ChainOutcome } from "../ring/ring_message.ts";
 /** The most characters of what is noted of one chain: a reply must fit into its ring. */
 const READ_CHARACTERS = 16_384;
 
-/** A request whose readers are watched. */
-export class ReadWatch implements GuestRequest {
+const READ_PAYLOAD = { has_read_payload: true } as const;
+
+/** A request whose readers are watched. It has every member of a request: none may get lost on the way. */
+export class ReadWatch implements Required<GuestRequest> {
   readonly #request: GuestRequest;
   readonly #fuel_limit: number;
   #has_read_payload = false;
   #reads: PolicyRead[] = [];
-  #names = new Set<string>();
+  /** Absent until there is one: most policies read only the payload. */
+  #names: Set<string> | undefined;
   #characters = 0;
 
   /** `fuel_limit` is that of one call. */
@@ -53,22 +56,26 @@ export class ReadWatch implements GuestRequest {
   }
 
   /**
-   * What the policy has seen whose call is over; `units_left` is what its chain had before, `replaces` whether
+   * What the policy has seen whose call is over, undefined: nothing; `units_left` is what its chain had before, `replaces` whether
    * its payload is the next one's.
    */
   take(
     ran: GuestOutcome & { readonly instance_units: number },
     units_left: number,
     replaces: boolean,
-  ): Pick<ChainOutcome, "has_read_payload" | "seen"> {
-    const payload = this.#has_read_payload ? { has_read_payload: true as const } : {};
+  ): Pick<ChainOutcome, "has_read_payload" | "seen"> | undefined {
+    const payload = this.#has_read_payload ? READ_PAYLOAD : undefined;
     const reads = this.#reads;
     const budget_units = Math.max(0, units_left - ran.instance_units);
     const is_whole = budget_units >= this.#fuel_limit * UNITS_PER_FUEL;
     const added_headers = ran.added_headers.filter(([name, value]) =>
       this.#hasRoom(name.length + value.length)
     );
-    if (this.#has_read_payload || reads.length > 0) this.#begin();
+    this.#has_read_payload = false;
+    if (reads.length > 0) {
+      this.#reads = [];
+      this.#names = undefined;
+    }
     const replacement = replaces ? this.#kept(ran.payload!) : undefined;
     const is_usual = is_whole && reads.length === 0 && added_headers.length === 0;
     if (is_usual && replacement === undefined) return payload;
@@ -94,17 +101,12 @@ export class ReadWatch implements GuestRequest {
     return true;
   }
 
-  #begin(): void {
-    this.#has_read_payload = false;
-    this.#reads = [];
-    this.#names = new Set();
-  }
-
   #note(from: PolicyRead[0], name: string, value: string | undefined): string | undefined {
     const key = `${from}\n${name}`;
-    const is_known = this.#names.has(key);
+    const names = this.#names ??= new Set();
+    const is_known = names.has(key);
     if (is_known || !this.#hasRoom(name.length + (value?.length ?? 0))) return value;
-    this.#names.add(key);
+    names.add(key);
     this.#reads.push([from, name, value ?? null]);
     return value;
   }
