@@ -167,19 +167,28 @@ Deno.test("journal: a class of rooms says what is written of it, and how much of
   });
 });
 
-Deno.test("journal: headers and claims that a policy read are written with their values", async () => {
+Deno.test("journal: headers and keyed state are written with their values, as they were before the call", async () => {
   await withFolder(async (data_dir) => {
     const config = `[server]\ndata_dir = ${JSON.stringify(data_dir)}\n[journal]\njournal = "all"\n`;
     await using bus = await startBusWith(config);
     await deploy(bus, "rate_limit.wasm", { name: "rate", hooks: ["on_message"] });
     using client = await openText(bus.url, bus.token);
     assert.equal(await send(client, "lobby", "hello"), 0);
+    assert.equal(await send(client, "lobby", "again"), 0);
     client[Symbol.dispose]();
     await bus.stop();
     const records = recordsOf(await journalLines({ server: { data_dir } }, TENANT));
-    const { time_ms, policies: [policy] } = records.find(({ room }) => room === "lobby")!;
+    const [first, second] = records.filter(({ room }) => room === "lobby");
+    const { time_ms, policies: [policy] } = first!;
     const reads = new Map(policy!.reads.map(({ name, value }) => [name, value]));
     assert.equal(reads.get("x-arqon-now-ms"), String(time_ms), JSON.stringify(policy));
     assert(policy!.asking_bytes > 0);
+    assert.equal(policy!.abi, 2);
+    const before = { from: "state", name: "{user}", value: null, key: '["dev"]' };
+    assert.deepEqual(policy!.reads.filter(({ from }) => from === "state"), [before]);
+    const [{ name, value } = { name: "", value: "" }] = policy!.writes;
+    assert.equal(name, "{user}");
+    const [kept] = second!.policies[0]!.reads.filter(({ from }) => from === "state");
+    assert.deepEqual(kept, { ...before, value });
   });
 });

@@ -93,6 +93,12 @@ export function parseStateKeys(json: string): StateSlot[] {
   }
   const parsed = Declared.safeParse(value);
   if (!parsed.success) throw refusal(`arqon_state_keys: ${problemText(parsed.error)}`);
+  const keys = parsed.data.map(({ key }) => key);
+  const repeated = keys.find((key, at) => keys.indexOf(key) !== at);
+  // A record of the journal names a value by its key.
+  if (repeated !== undefined) {
+    throw refusal(`the key ${JSON.stringify(repeated)} stands there twice`);
+  }
   return parsed.data.map(({ key, ttl_seconds, value_bytes }) => ({
     key,
     ttl_ms: ttl_seconds * 1_000,

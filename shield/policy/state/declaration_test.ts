@@ -60,6 +60,7 @@ const BAD: Readonly<Record<string, string>> = {
   "no JSON": "[{",
   "no list": "{}",
   "five keys": JSON.stringify(Array(5).fill({ key: "a", ttl_seconds: 1, value_bytes: 1 })),
+  "a key twice": JSON.stringify(Array(2).fill({ key: "a", ttl_seconds: 1, value_bytes: 1 })),
   "an unknown placeholder": one("{who}"),
   "a claim without a name": one("{claim.}"),
   "a brace alone": one("{tenant"),
@@ -85,7 +86,9 @@ for (const [what, json] of Object.entries(BAD)) {
 }
 
 Deno.test("up to four keys are accepted, and none", () => {
-  const four = Array(4).fill({ key: "{user}", ttl_seconds: 86_400, value_bytes: 4_096 });
+  const four = ["{user}", "{room}", "{type}", "all"].map((key) => (
+    { key, ttl_seconds: 86_400, value_bytes: 4_096 }
+  ));
   assert.equal(parseStateKeys(JSON.stringify(four)).length, 4);
   assert.deepEqual(parseStateKeys("[]"), []);
 });
