@@ -1,0 +1,27 @@
+/**
+ * `deno task whatif [--messages 260000] [--kills 6] [--clients 20] [--window 16] [--seed N]`: decisions of
+ * four policies on two Shields that are killed under load, and what the journal and a replay say of them
+ * afterwards. Exits 0 when every record is what the client was told, the recorded modules repeat to the unit,
+ * and a planted rule flips exactly what it must; 1 with what is wrong.
+ */
+import { runTask } from "../harness/task.ts";
+import { seed, whole } from "../harness/task_arguments.ts";
+import { runWhatIf } from "./run.ts";
+
+const USAGE = {
+  command: "deno task whatif",
+  about:
+    `Records the decisions of four policies, two of them with state, while Shields are killed; then
+replays the recorded modules, which must say the same again, and one with a planted rule.`,
+  options: {
+    messages: whole(260_000, "messages, each asked of up to four policies"),
+    kills: whole(6, "how often a Shield is killed", { low: 0 }),
+    clients: whole(20, "clients of each Shield"),
+    window: whole(16, "messages that a client has under way"),
+    seed: seed(),
+  },
+};
+
+if (import.meta.main) {
+  await runTask(USAGE, Deno.args, (plan, say) => runWhatIf(plan, say));
+}

@@ -1,0 +1,11 @@
+/** The script `deno task whatif` in short: a few thousand decisions, and each Shield killed once. */
+import assert from "node:assert/strict";
+import { runWhatIf } from "./run.ts";
+
+const PLAN = { messages: 2_400, kills: 2, clients: 3, window: 8, seed: 7 };
+
+Deno.test("what was decided while Shields were killed is decided again to the unit, and a planted rule flips what it must", async () => {
+  const said: string[] = [];
+  const { problems } = await runWhatIf(PLAN, (line) => said.push(line));
+  assert.deepEqual(problems, [], said.join("\n"));
+});
