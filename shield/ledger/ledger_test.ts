@@ -30,7 +30,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("message"),
       room,
-      fates: fc.array(fc.nat({ max: 7 }), { minLength: 1, maxLength: 5 }),
+      fates: fc.array(fc.constantFrom(0, 6, 6, 7), { minLength: 1, maxLength: 5 }),
       echo: fc.boolean(),
     }),
   },
@@ -38,18 +38,21 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 Deno.test("the ledger says of every message and connection what a list of rows says", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 120 }), async (steps) => {
-      const model = new Model();
-      for (const one of steps) model.do(one);
-      const told = await model.told();
-      model.list.forEach(({ states }, number) => {
-        for (const { number: connection } of model.clients) {
-          // A connection that came after the message was not there.
-          const expected = states.get(connection) ?? "not_connected";
-          assert.equal(told[number]!.get(connection), expected, `${number} to ${connection}`);
-        }
-      });
-    }),
+    fc.asyncProperty(
+      fc.array(step, { minLength: 5, maxLength: 120, size: "max" }),
+      async (steps) => {
+        const model = new Model();
+        for (const one of steps) model.do(one);
+        const told = await model.told();
+        model.list.forEach(({ states }, number) => {
+          for (const { number: connection } of model.clients) {
+            // A connection that came after the message was not there.
+            const expected = states.get(connection) ?? "not_connected";
+            assert.equal(told[number]!.get(connection), expected, `${number} to ${connection}`);
+          }
+        });
+      },
+    ),
     { numRuns: 300 },
   );
 });

@@ -56,7 +56,7 @@ export type Step =
   | {
     readonly kind: "message";
     readonly room: number;
-    /** For each subscriber: 0 to 5 sent, 6 left out, 7 conflated; the first one's echo is left out if so. */
+    /** For each subscriber: 0 sent, 6 left out, 7 conflated; the first one's echo is left out if so. */
     readonly fates: readonly number[];
     readonly echo: boolean;
   };
@@ -191,7 +191,8 @@ export class Model {
         continue;
       }
       const fate = fates[index % fates.length]!;
-      const is_echo = echo && index++ === 0;
+      const is_echo = echo && index === 0;
+      index++;
       states.set(
         client.number,
         is_echo ? "left_out echo" : this.#send(client, room, fate, position),
