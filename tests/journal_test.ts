@@ -184,6 +184,12 @@ Deno.test("journal: headers and keyed state are written with their values, as th
     assert.equal(reads.get("x-arqon-now-ms"), String(time_ms), JSON.stringify(policy));
     assert(policy!.asking_bytes > 0);
     assert.equal(policy!.abi, 2);
+    const [state] = policy!.reads.filter(({ from }) => from === "state");
+    assert.equal(state?.value, null, "it is the first of this user");
+    assert.equal(state?.key, '["dev"]');
+    assert.deepEqual(policy!.writes.map(({ name }) => name), [state?.name]);
+    assert(policy!.writes[0]?.value);
+    assert.equal(policy!.abi, 2);
     const before = { from: "state", name: "{user}", value: null, key: '["dev"]' };
     assert.deepEqual(policy!.reads.filter(({ from }) => from === "state"), [before]);
     const [{ name, value } = { name: "", value: "" }] = policy!.writes;
