@@ -1,6 +1,6 @@
 """Recorded calls of policies in wasmtime: the same verdict, words, payload, state and fuel.
 
-The host is written anew here, from policies/ABI.md and ABI_V2.md: it shares nothing with ours.
+The host is written anew here, from policies/ABI.md and policies/ABI_V2.md: it shares nothing with ours.
 """
 
 from __future__ import annotations
