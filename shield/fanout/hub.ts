@@ -234,7 +234,7 @@ export class Hub {
     let text: Frame | undefined;
     let text_bytes: number | undefined;
     let sent = 0;
-    for (const subscriber of channel.subscribers) {
+    for (const subscriber of channel.subscribers.members) {
       if (isReady !== undefined && !isReady(subscriber)) continue;
       if (origin !== undefined && origin === subscriber.connection_id) {
         if (subscriber.no_echo || !echo) {
@@ -320,7 +320,7 @@ export class Hub {
       else if (channel.durable !== undefined) {
         channel.durable.close();
         channel.durable = undefined;
-        for (const { flow } of channel.subscribers) {
+        for (const { flow } of channel.subscribers.members) {
           flow?.finish();
           flow?.noteLive(this.#options.ledger?.position ?? 0);
         }
@@ -361,6 +361,6 @@ function countSent(
 
 /** Whether some subscriber hears the room without waiting for its log. */
 function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
-  for (const { flow } of subscribers) if (flow?.is_live !== false) return true;
+  for (const { flow } of subscribers.members) if (flow?.is_live !== false) return true;
   return false;
 }

@@ -220,10 +220,21 @@ export function publishAdmitted(
   added_headers: readonly HeaderPair[],
   now_ms: number,
 ): Promise<Appended> | undefined {
+  // A function with closures has a context of its own for each call, which most calls do not need.
+  return path.traces === undefined && path.journal === undefined
+    ? publishUntold(path, publisher, envelope, added_headers, now_ms)
+    : publishTold(path, publisher, envelope, added_headers, now_ms);
+}
+
+/** `publishAdmitted`, which tells traces and journal what came of it. */
+function publishTold(
+  path: MessagePath,
+  publisher: Publisher,
+  envelope: ScannedEnvelope,
+  added_headers: readonly HeaderPair[],
+  now_ms: number,
+): Promise<Appended> | undefined {
   const { traces, journal } = path;
-  if (traces === undefined && journal === undefined) {
-    return publishUntold(path, publisher, envelope, added_headers, now_ms);
-  }
   const refused = (error: unknown) => {
     traces?.refused(publisher.caller, envelope, error);
     journal?.refused(envelope, error);

@@ -96,8 +96,8 @@ export class SubjectIndex<S extends Subscriber> {
 
   /** Every subscriber, in no order. */
   *all(): Generator<S> {
-    for (const members of this.#exact.values()) yield* members;
-    for (const row of this.#patterns.values()) yield* row.members;
+    for (const members of this.#exact.values()) yield* members.members;
+    for (const row of this.#patterns.values()) yield* row.members.members;
   }
 
   #route(subject: string): Route<S> {
@@ -115,10 +115,10 @@ export class SubjectIndex<S extends Subscriber> {
         else group.push(member);
       }
     };
-    visit(this.#exact.get(subject) ?? []);
+    visit(this.#exact.get(subject)?.members ?? []);
     const tokens = subject.split(".");
     for (const { literal, tokens: pattern, members: heard } of this.#patterns.values()) {
-      if (subject.startsWith(literal) && matchesTokens(pattern, tokens)) visit(heard);
+      if (subject.startsWith(literal) && matchesTokens(pattern, tokens)) visit(heard.members);
     }
     const route = { members, groups: [...groups.values()] };
     this.#routes.set(subject, route);
