@@ -1,12 +1,15 @@
 """Recorded calls of policies in wasmtime: the same verdict, words, payload, state and fuel.
 
 The host is written anew here, from policies/ABI.md and policies/ABI_V2.md: it shares nothing with ours.
+ARQON_CALLS names a file of calls from a bus (`deno task whatif` writes one); without it example
+policies are asked here.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -189,6 +192,9 @@ class Host:
 @pytest.fixture(scope="module")
 def lines() -> list[Record]:
     """Modules, each with its recorded calls behind it."""
+    recorded = os.environ.get("ARQON_CALLS")
+    if recorded is not None:
+        return [json.loads(line) for line in Path(recorded).read_text().splitlines()]
     command = [*deno(), "run", "--quiet", "--allow-read", "--allow-env", str(CHILD), str(CALLS)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
     return [json.loads(line) for line in ran.stdout.splitlines()]
@@ -208,5 +214,5 @@ def test_wasmtime_says_what_is_recorded(lines: list[Record]) -> None:
         assert said == {name: policy[name] for name in said}, line["id"]
         calls += 1
         refused += not policy["allowed"]
-    assert calls == 4 * CALLS
-    assert calls // 10 < refused < calls
+    assert calls == len([line for line in lines if "policies" in line]) > 0
+    assert 0 < refused < calls

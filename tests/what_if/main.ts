@@ -1,6 +1,6 @@
 /**
- * `deno task whatif [--messages 260000] [--kills 6] [--clients 20] [--window 16] [--seed N]`: decisions of
- * four policies on two Shields that are killed under load, and what the journal and a replay say of them
+ * `deno task whatif [--messages 260000] [--kills 6] [--clients 20] [--window 16] [--wasmtime 2000]
+ * [--seed N]`: decisions of four policies on two Shields that are killed under load, and what the journal and a replay say of them
  * afterwards. Exits 0 when every record is what the client was told, the recorded modules repeat to the unit,
  * and a planted rule flips exactly what it must; 1 with what is wrong.
  */
@@ -18,6 +18,7 @@ replays the recorded modules, which must say the same again, and one with a plan
     kills: whole(6, "how often a Shield is killed", { low: 0 }),
     clients: whole(20, "clients of each Shield"),
     window: whole(16, "messages that a client has under way"),
+    wasmtime: whole(0, "calls of each policy that wasmtime repeats, too; needs Python", { low: 0 }),
     seed: seed(),
   },
 };

@@ -10,6 +10,7 @@ import { Crowd } from "./crowd.ts";
 import { CHAIN, Fleet, FLUSH_MS } from "./fleet.ts";
 import { compareFlips, JournalCheck } from "./ledger.ts";
 import type { JournalFindings, Kill } from "./ledger.ts";
+import { repeatInWasmtime } from "./wasmtime.ts";
 
 /** What is to be done. */
 export interface WhatIfPlan {
@@ -20,6 +21,8 @@ export interface WhatIfPlan {
   /** Clients of each Shield, and messages that each has under way. */
   readonly clients: number;
   readonly window: number;
+  /** Calls of each policy that wasmtime repeats, too; 0: none. */
+  readonly wasmtime: number;
   readonly seed: number;
 }
 
@@ -152,5 +155,8 @@ export async function runWhatIf(plan: WhatIfPlan, say: Say): Promise<Verdict> {
   );
   const problems = [...found.problems, ...await repeatAll(fleet, journal, say)];
   problems.push(...await plantRule(fleet, journal, found.planted, say));
+  if (plan.wasmtime > 0) {
+    problems.push(...await repeatInWasmtime(fleet, journal, plan.wasmtime, say));
+  }
   return { problems, seed: plan.seed };
 }

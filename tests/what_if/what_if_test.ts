@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { runWhatIf } from "./run.ts";
 
-const PLAN = { messages: 2_400, kills: 2, clients: 3, window: 8, seed: 7 };
+const PLAN = { messages: 2_400, kills: 2, clients: 3, window: 8, wasmtime: 0, seed: 7 };
 
 Deno.test("what was decided while Shields were killed is decided again to the unit, and a planted rule flips what it must", async () => {
   const said: string[] = [];
