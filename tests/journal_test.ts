@@ -198,3 +198,43 @@ Deno.test("journal: headers and keyed state are written with their values, as th
     assert.deepEqual(kept, { ...before, value });
   });
 });
+
+Deno.test("journal: what a policy took out of a message stands there only where the class keeps payloads", async () => {
+  await withFolder(async (data_dir) => {
+    const classes = [["hash-*", "hash"], ["kept-*", "keep"]].map(([room, payload]) =>
+      `[[rooms]]\nroom = "${room}"\njournal_payload = "${payload}"\n`
+    ).join("");
+    await using bus = await startBusWith(
+      `[server]\ndata_dir = ${
+        JSON.stringify(data_dir)
+      }\n[journal]\njournal = "all"\n${ROOMS}${classes}`,
+    );
+    await deploy(bus, "mask_digits.wasm", { name: "mask", hooks: ["on_message"], order: 1 });
+    await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"], order: 2 });
+    using client = await openText(bus.url, bus.token);
+    for (const room of ["lobby", "durable-1", "hash-1", "kept-1"]) {
+      assert.equal(await send(client, room, "pin 4711"), 0);
+    }
+    assert.equal(await send(client, "lobby", "malware 4711"), 403);
+    client[Symbol.dispose]();
+    await bus.stop();
+    const records = recordsOf(await journalLines({ server: { data_dir } }, TENANT));
+    const messages = records.filter(({ hook }) => hook === "on_message");
+    const written = messages.map(({ room, offset, payload, policies }) => [
+      room,
+      offset,
+      payload.form === "kept" ? atob(payload.data) : payload.form,
+      policies.map(({ payload, is_payload_missing }) =>
+        payload === null ? is_payload_missing ?? null : atob(payload)
+      ),
+    ]);
+    const [before, after] = ['{"text":"pin 4711"}', '{"text":"pin ****"}'];
+    assert.deepEqual(written, [
+      ["lobby", null, "reference", [after, null]],
+      ["durable-1", 1, "reference", [after, null]],
+      ["hash-1", null, "hash", [true, null]],
+      ["kept-1", null, before, [after, null]],
+      ["lobby", null, "reference", [true, null]],
+    ]);
+  });
+});

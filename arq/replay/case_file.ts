@@ -82,7 +82,7 @@ export function payloadBytes(payload: Case["payload"]): Uint8Array {
   return "text" in payload ? encoder.encode(payload.text) : Uint8Array.fromBase64(payload.base64);
 }
 
-/** The case of a recorded call; undefined when its payload or its sender is not known. */
+/** The case of a recorded call; undefined when a payload or its sender is not known. */
 export function caseOf(
   record: JournalRecord,
   place: number,
@@ -91,7 +91,8 @@ export function caseOf(
   const policy = record.policies[place] as PolicyRecord;
   const bytes = payloadAt(record, place);
   const is_erased = policy.reads.some((read) => read.is_erased === true);
-  if (bytes === undefined || record.sender === null || is_erased) return undefined;
+  const is_known = !is_erased && policy.is_payload_missing !== true;
+  if (bytes === undefined || record.sender === null || !is_known) return undefined;
   const before = readablePayload(bytes);
   const payload = redactedPayload(before, redact);
   const reads = policy.reads.map((read) => redactedRead(read, redact));

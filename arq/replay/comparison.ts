@@ -72,9 +72,8 @@ export function differences(
   if (recorded.allowed && !sameHeaders(recorded.added_headers, ran.added_headers)) {
     found.push("headers");
   }
-  if (recorded.allowed && recorded.mode === "enforce" && !samePayload(recorded, ran)) {
-    found.push("payload");
-  }
+  const has_payload = recorded.mode === "enforce" && recorded.is_payload_missing !== true;
+  if (recorded.allowed && has_payload && !samePayload(recorded, ran)) found.push("payload");
   if (compares_units && recorded.units !== ran.units) found.push("fuel");
   return found;
 }

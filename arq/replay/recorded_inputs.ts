@@ -16,7 +16,8 @@ const EMPTY = new Uint8Array(0);
 export function payloadAt(record: JournalRecord, place: number): Uint8Array | undefined {
   const { policies, payload } = record;
   for (let before = place - 1; before >= 0; before--) {
-    const { mode, payload: replaced } = policies[before] as PolicyRecord;
+    const { mode, payload: replaced, is_payload_missing } = policies[before] as PolicyRecord;
+    if (is_payload_missing === true) return undefined;
     if (mode === "enforce" && replaced !== null) return Uint8Array.fromBase64(replaced);
   }
   return keptPayload(payload);

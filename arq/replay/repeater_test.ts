@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { caseOf } from "./case_file.ts";
+import { payloadAt } from "./recorded_inputs.ts";
 import { runCase } from "./case_run.ts";
 import type { RepeaterOptions } from "./repeater.ts";
 import { createRepeater } from "./repeater.ts";
@@ -270,5 +271,11 @@ Deno.test("replay: a payload that a module puts in the place of another is compa
   assert.equal(kept.candidate.faults["signed-payload"], 1);
   const one = caseOf(record, 0, []);
   assert.ok(one !== undefined);
+  const missing = withPolicy(record, { payload: null, is_payload_missing: true });
+  const silent = await repeat([missing], { candidate: masks });
+  assert.deepEqual([silent.recorded.same, silent.recorded.different], [1, {}]);
+  assert.equal(caseOf(missing, 0, []), undefined);
+  const behind = { ...missing, policies: [...missing.policies, { ...policy, name: "q" }] };
+  assert.equal(payloadAt(behind, 1), undefined);
   assert.deepEqual([runCase(masks, one).differs, runCase(WORDS, one).differs], [[], ["payload"]]);
 });

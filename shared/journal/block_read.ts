@@ -164,6 +164,7 @@ export class RowReader {
       has_read_payload: has(POLICY_SHAPE.read_payload),
       ...this.#lists(has(POLICY_SHAPE.lists), section),
       payload,
+      ...(has(POLICY_SHAPE.payload_missing) ? { is_payload_missing: true as const } : {}),
     };
   }
 

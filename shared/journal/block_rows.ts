@@ -42,6 +42,7 @@ export const POLICY_SHAPE = {
   fault: 16,
   payload: 32,
   lists: 64,
+  payload_missing: 128,
 } as const;
 
 /** The columns of a block that is being written. */
@@ -138,11 +139,12 @@ export class RowWriter {
 }
 
 function shapeOf(policy: Readonly<PolicyRecord>, has_lists: boolean): number {
-  const { allowed, observes, v2, read_payload, fault, payload, lists } = POLICY_SHAPE;
+  const { allowed, observes, v2, read_payload, fault, payload, lists, payload_missing } =
+    POLICY_SHAPE;
   return (policy.allowed ? allowed : 0) | (policy.mode === "observe" ? observes : 0) |
     (policy.abi === 2 ? v2 : 0) | (policy.has_read_payload ? read_payload : 0) |
     (policy.fault === null ? 0 : fault) | (policy.payload === null ? 0 : payload) |
-    (has_lists ? lists : 0);
+    (has_lists ? lists : 0) | (policy.is_payload_missing === true ? payload_missing : 0);
 }
 
 /** One user's decisions in a block that is being written: who it was, and what was said. */

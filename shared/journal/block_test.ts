@@ -89,6 +89,7 @@ const policy = plain({
   ...one,
   ...(one.allowed ? { code: 0, reason: "" } : {}),
   detail: one.fault === null ? "" : one.detail,
+  ...(one.payload === null && one.allowed ? { is_payload_missing: true as const } : {}),
 }));
 const payload = fc.oneof(
   plain({ form: fc.constant("kept" as const), data: fc.uint8Array({ maxLength: 300 }) }),

@@ -59,12 +59,14 @@ export const PolicyRecord = z.strictObject({
   added_headers: z.array(z.tuple([z.string(), z.string()])),
   /** The payload that it put in the place of the one before; null: it left it. */
   payload: Base64.nullable(),
+  /** It replaced the payload, and what it put there is not here. */
+  is_payload_missing: z.literal(true).optional(),
   logs: z.array(z.strictObject({ level: Count, message: z.string() })),
 });
 
 /**
  * The payload of the operation. `kept`: here it is. `reference`: it stands in the room's log at the record's
- * `offset`, or was found to be gone from there. `hash`: only what it hashes to. `none`: the hook has none. `erased`: its sender was.
+ * `offset`, or was found to be gone from there; where a policy replaced it, it is nowhere. `hash`: only what it hashes to. `none`: the hook has none. `erased`: its sender was.
  */
 export const PayloadRecord = z.discriminatedUnion("form", [
   z.strictObject({ form: z.literal("kept"), data: Base64 }),

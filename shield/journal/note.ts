@@ -103,8 +103,9 @@ export class Note implements PolicyNote, SchemaNote {
     const data = this.#data;
     if (data === undefined) return { form: "none" };
     const { payload } = this.rule;
-    const is_replaced = this.#verdict?.payload !== undefined;
-    if (payload === "reference" && is_stored && !is_replaced) {
+    // What a policy took out of a message stands here only where the class asks for it.
+    const is_replaced = this.#verdict?.outcomes.some(isReplacing) === true;
+    if (payload === "reference" && (is_stored || is_replaced)) {
       return { form: "reference", bytes: data.length };
     }
     if (payload !== "hash" && data.length <= KEPT_PAYLOAD_BYTES) return { form: "kept", data };
@@ -116,15 +117,34 @@ export class Note implements PolicyNote, SchemaNote {
     const [chain, verdict] = [this.#chain, this.#verdict];
     if (chain === undefined || verdict === undefined) return NO_POLICIES;
     const { told = NOTHING_TOLD } = verdict;
-    const last = verdict.outcomes.findLastIndex(({ replaced }) => replaced === true);
+    const last = verdict.outcomes.findLastIndex(isReplacing);
     return verdict.outcomes.map((outcome, place) => {
-      const record = policyOf(chain, outcome, told[place] ?? NOTHING_SEEN, verdict);
-      const payload = place === last ? verdict.payload : undefined;
-      return payload === undefined ? record : { ...record, payload: payload.toBase64() };
+      const seen = told[place] ?? NOTHING_SEEN;
+      const record = policyOf(chain, outcome, seen, verdict);
+      if (!isReplacing(outcome)) return record;
+      const passed = place === last ? verdict.payload : undefined;
+      const payload = this.#replacement(seen.payload, passed);
+      return payload === undefined
+        ? { ...record, is_payload_missing: true }
+        : { ...record, payload };
     });
+  }
+
+  /**
+   * What is written of a new payload, base64: `noted` by the policy's thread within its bound, `passed` is what
+   * went on in the end. Undefined: nothing.
+   */
+  #replacement(noted: string | undefined, passed: Uint8Array | undefined): string | undefined {
+    const { payload } = this.rule;
+    if (payload === "hash") return undefined;
+    if (passed === undefined) return payload === "keep" ? noted : undefined;
+    const before_bytes = payload === "keep" ? this.#data?.length ?? 0 : 0;
+    const left_bytes = KEPT_PAYLOAD_BYTES - (before_bytes > KEPT_PAYLOAD_BYTES ? 0 : before_bytes);
+    return passed.length <= left_bytes ? passed.toBase64() : undefined;
   }
 }
 
+const isReplacing = ({ replaced }: PolicyOutcome): boolean => replaced === true;
 const NO_POLICIES: readonly PolicyRecord[] = [];
 const NOTHING_TOLD: readonly PolicySeen[] = [];
 const NO_LOGS: PolicyRecord["logs"] = [];
@@ -183,7 +203,7 @@ function policyOf(
     ],
     writes: seen.state_writes.map(({ template, value }) => ({ name: template, value })),
     added_headers: seen.added_headers as PolicyRecord["added_headers"],
-    payload: seen.payload ?? null,
+    payload: null,
     logs: logs.length === 0
       ? NO_LOGS
       : logs.filter((line) => line.name === name).map(({ level, message }) => ({ level, message })),

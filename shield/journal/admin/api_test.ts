@@ -205,8 +205,13 @@ Deno.test("payloads that stand in a room's log are read from there, and those th
       payload: { form: "reference", bytes: 6 },
     });
   const missing = referring(4, 900);
+  const replaced = {
+    ...referring(1),
+    chain_version: 3,
+    policies: [decidedBy("mask", { payload: btoa("text *") })],
+  };
   await writeBlock(test.place, [2, 0, 3, 1].map((at) => referring(at)).concat(missing));
-  await writeBlock(test.place, [referring(0, offsets[1])], { first: 5 });
+  await writeBlock(test.place, [referring(0, offsets[1]), replaced], { first: 5 });
   await log.trim("lobby", 2);
   const shown = async (query: string) =>
     (await test.read(`?tenant=acme${query}`)).lines.map((line) => {
@@ -215,8 +220,16 @@ Deno.test("payloads that stand in a room's log are read from there, and those th
     });
   const reference = { form: "reference", bytes: 6 };
   const gone = { ...reference, is_gone: true };
-  assert.deepEqual(await shown("&payload=1"), ["text 2", gone, "text 3", "text 1", gone, gone]);
-  assert.deepEqual(await shown(""), Array.from({ length: 6 }, () => reference));
+  assert.deepEqual(await shown("&payload=1"), [
+    "text 2",
+    gone,
+    "text 3",
+    "text 1",
+    gone,
+    gone,
+    reference,
+  ]);
+  assert.deepEqual(await shown(""), Array.from({ length: 7 }, () => reference));
 });
 
 Deno.test("a journal's status says how much there is, and from when", async () => {

@@ -3,7 +3,12 @@
  * longer is told as gone.
  */
 import { DecodeError, readEnvelope } from "@arqon/proto";
-import { isHole, type JournalLine, type JournalRecord } from "../../../shared/journal/record.ts";
+import {
+  isHole,
+  type JournalLine,
+  type JournalRecord,
+  type PolicyRecord,
+} from "../../../shared/journal/record.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import { legible } from "../../durable/messages/legible.ts";
 
@@ -17,10 +22,14 @@ export interface LogsOf {
 
 type Referring = JournalRecord & { readonly offset: number };
 
-/** Who was erased from the journal is not looked for in a log. */
+/** Who was erased from the journal is not looked for in a log; nor is what a policy replaced before. */
 function isReferring(line: JournalLine): line is Referring {
   return !isHole(line) && line.payload.form === "reference" && line.offset !== null &&
-    line.message_id !== null;
+    line.message_id !== null && !line.policies.some(isReplacing);
+}
+
+function isReplacing({ payload, is_payload_missing }: PolicyRecord): boolean {
+  return payload !== null || is_payload_missing === true;
 }
 
 /** The lines, with payloads instead of references. Rejects as the logs do. */
