@@ -53,5 +53,7 @@ export function noteRefused(
     reason: refusal.reason,
     detail: clipped(refusal.message),
   }, before?.run);
-  if (run !== before?.run) noted.set(key, { run, at_ms: now_ms });
+  if (run === before?.run) return;
+  noted.delete(key);
+  noted.set(key, { run, at_ms: now_ms });
 }

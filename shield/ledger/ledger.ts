@@ -47,7 +47,16 @@ export interface Segment {
   /** The position of its first message. */
   readonly first_position: number;
   used: number;
-  is_dropped: boolean;
+  /** How rows that are made longer refer to it. */
+  readonly place: SegmentPlace;
+}
+
+/**
+ * The way to a segment while it is the newest: undefined later. So no row of an old segment tells of
+ * something new, which would go with it, and what remembers a row holds no segment that was given up.
+ */
+export interface SegmentPlace {
+  segment: Segment | undefined;
 }
 
 /** Running totals since the start of the process. */
@@ -192,9 +201,9 @@ export class Ledger {
     capacity: number,
   ): RunningRow {
     const start = this.#row(KIND.left_out, leftOutSize(capacity), room, connection);
-    const segment = this.#segment;
-    writeLeftOut(segment.view, start, position, why);
-    return { segment, start, capacity };
+    const { view, place } = this.#segment;
+    writeLeftOut(view, start, position, why);
+    return { place, start, capacity };
   }
 
   /** Takes note that a connection was not given a durable room's messages of these offsets. */
@@ -209,9 +218,9 @@ export class Ledger {
   /** Takes note of a refusal; with `run`, of one more of the same. */
   refused(connection: number, refusal: Refusal, run?: RunningRow): RunningRow {
     const now_ms = this.#bounds.now();
-    if (run !== undefined && !run.segment.is_dropped) {
-      const { segment: { view }, start } = run;
-      const at = start + HEAD_BYTES;
+    const view = run?.place.segment?.view;
+    if (run !== undefined && view !== undefined) {
+      const at = run.start + HEAD_BYTES;
       view.setUint32(at, view.getUint32(at, true) + 1, true);
       view.setFloat64(at + 4, now_ms, true);
       return run;
@@ -222,7 +231,7 @@ export class Ledger {
     segment.view.setUint32(start + HEAD_BYTES, 1, true);
     segment.view.setFloat64(start + HEAD_BYTES + 4, now_ms, true);
     segment.bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES + REFUSED_BYTES);
-    return { segment, start, capacity: 0 };
+    return { place: segment.place, start, capacity: 0 };
   }
 
   /** Gives up what is older than the bounds allow. */
@@ -291,8 +300,10 @@ export class Ledger {
       start_ms: Math.trunc(this.#bounds.now()),
       first_position: this.#position,
       used: 0,
-      is_dropped: false,
+      place: { segment: undefined },
     };
+    opened.place.segment = opened;
+    if (before !== undefined) before.place.segment = undefined;
     this.#segments.push(opened);
     return opened;
   }
@@ -300,7 +311,6 @@ export class Ledger {
   #drop(): void {
     const oldest = this.#segments.shift();
     if (oldest === undefined) return;
-    oldest.is_dropped = true;
     this.#since_ms = this.#segments[0]?.start_ms ?? this.#bounds.now();
     this.rooms.forget(oldest.number);
   }

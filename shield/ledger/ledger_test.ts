@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import { noteRefused } from "../connection/noted.ts";
+import { accountsOf } from "./explain.ts";
 import { findMessages } from "./find_messages.ts";
 import { HandshakeNotes } from "./handshakes.ts";
 import { gather } from "./history.ts";
@@ -168,6 +169,57 @@ Deno.test("single messages that are left out take two bytes each, and are told o
   };
   const { connections } = await gather(ledger, { asked, open }, breathe);
   assert.deepEqual(new Set(connections[0]!.listed.get("hall")!.keys()), left_out);
+});
+
+/** What a ledger of 1 MiB says after 30,000 messages that one connection was not given. */
+async function afterLong(leaveOut: (ledger: Ledger, position: number) => void) {
+  const ledger = new Ledger({ bytes_max: 1_048_576, kept_ms: 1e9, now: () => 1_000 });
+  const hall = ledger.openRoom("acme", "hall");
+  for (let index = 0; index < 30_000; index++) {
+    const position = ledger.message(hall, envelopeOf(index), 0);
+    leaveOut(ledger, position);
+    ledger.sent();
+  }
+  assert.ok(ledger.segments[0]!.number > 1, "the oldest rows have gone");
+  const mark = { connection: 7, since: 1, since_ms: 0, episode: undefined };
+  const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
+  const open = [{ ...one, batch: false, subscription: () => mark }];
+  const asked = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };
+  const gathered = await gather(ledger, { asked, open }, breathe);
+  const [account] = await accountsOf(gathered, asked, ledger.since_ms, breathe);
+  return { room: account!.room!, refusals: gathered.refusals };
+}
+
+Deno.test("what goes on for longer than the ledger reaches is told as far as it reaches", async () => {
+  const run: (RunningRow | undefined)[] = [];
+  const rows = await afterLong((ledger, position) => {
+    const hall = ledger.openRoom("acme", "hall");
+    run[0] = ledger.leftOut(hall, 7, position, "slow_reader", run[0]);
+  });
+  assert.ok(rows.room.due > 1_000);
+  assert.equal(rows.room.sent, 0);
+  const lists = await afterLong((ledger, position) => {
+    const hall = ledger.openRoom("acme", "hall");
+    run[1] = ledger.leftOutAlone(hall, 7, position, "conflated", run[1]);
+  });
+  assert.equal(lists.room.sent, 0);
+  const of = { tenant_id: "acme", user_id: "bob", connection_id: "c7", remote_ip: "" };
+  const refusal = { ...of, stage: "operation" as const, room_id: "", reason: "r", detail: "" };
+  const { refusals } = await afterLong((ledger) => {
+    run[2] = ledger.refused(7, refusal, run[2]);
+  });
+  assert.ok(refusals.length > 0, "the newest are there");
+});
+
+Deno.test("who remembers a row holds no segment but the newest", () => {
+  const ledger = new Ledger({ bytes_max: 1_048_576, kept_ms: 1e9, now: () => 1_000 });
+  const hall = ledger.openRoom("acme", "hall");
+  const run = ledger.leftOut(hall, 7, 1, "slow_reader");
+  const first = ledger.segments[0];
+  assert.equal(run.place.segment, first);
+  for (let index = 0; index < 10_000; index++) ledger.message(hall, envelopeOf(index), 0);
+  assert.notEqual(ledger.segments.at(-1), first);
+  assert.equal(run.place.segment, undefined);
 });
 
 Deno.test("a connection that is refused for ever other things gets few rows", () => {

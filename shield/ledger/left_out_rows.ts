@@ -2,7 +2,7 @@
  * The rows of messages that a connection was not given. They are made longer in their place: as all messages
  * of the room from the first to the last, or as a list.
  */
-import type { Segment } from "./ledger.ts";
+import type { SegmentPlace } from "./ledger.ts";
 import { HEAD_BYTES } from "./row_form.ts";
 import { LEFT_OUT_WHYS } from "./row_facts.ts";
 import type { LeftOutWhy } from "./row_facts.ts";
@@ -21,7 +21,7 @@ const LISTED_MAX = 128;
 
 /** A row that is made longer in its place while the same goes on happening. */
 export interface RunningRow {
-  readonly segment: Segment;
+  readonly place: SegmentPlace;
   readonly start: number;
   /** How many messages the row may list; 0: it lists none. */
   readonly capacity: number;
@@ -42,7 +42,7 @@ export const leftOutSize = (capacity: number): number =>
 
 /** Room for how many messages the list after this one has. */
 export function nextCapacity(run: RunningRow | undefined): number {
-  if (run === undefined || run.segment.is_dropped) return LISTED_MIN;
+  if (run?.place.segment === undefined) return LISTED_MIN;
   return Math.min(LISTED_MAX, 4 * Math.max(LISTED_MIN, run.capacity));
 }
 
@@ -60,18 +60,18 @@ export function writeLeftOut(
 }
 
 /** Makes the row end with that message; false when it cannot. */
-export function extend({ segment, start, capacity }: RunningRow, position: number): boolean {
-  if (segment.is_dropped || capacity > 0) return false;
-  const { view } = segment;
+export function extend({ place, start, capacity }: RunningRow, position: number): boolean {
+  if (place.segment === undefined || capacity > 0) return false;
+  const { view } = place.segment;
   view.setFloat64(start + TO_AT, position, true);
   view.setUint32(start + COUNT_AT, view.getUint32(start + COUNT_AT, true) + 1, true);
   return true;
 }
 
 /** Adds a message to the row's list; false when it has no room. */
-export function addTo({ segment, start, capacity }: RunningRow, position: number): boolean {
-  if (segment.is_dropped) return false;
-  const { view } = segment;
+export function addTo({ place, start, capacity }: RunningRow, position: number): boolean {
+  if (place.segment === undefined) return false;
+  const { view } = place.segment;
   const count = view.getUint32(start + COUNT_AT, true);
   const distance = position - view.getFloat64(start + FROM_AT, true);
   if (count >= capacity || distance < 0 || distance > DISTANCE_MAX) return false;
