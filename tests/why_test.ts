@@ -160,6 +160,35 @@ Deno.test("an id that came twice: the second was left out for all; a trace has a
   });
 });
 
+Deno.test("messages to which their sender gives the same X-Twist-ID are told apart", async () => {
+  await withBus(async (world) => {
+    using ann = await client(world, "ann");
+    using bob = await client(world, "bob");
+    await ask(bob, { op: "sub", room: "hall" });
+    const headers = { "x-twist-id": "019b7c5d-7c88-7000-8000-000000000001" };
+    const trace_id = "0af7651916cd43dd8448eb211c80319c";
+    const one = { op: "pub", room: "hall", type: "t", data: 1, headers, trace_id };
+    await ask(ann, { ...one, message_id: "first" });
+    await ask(bob, { op: "unsub", room: "hall" });
+    using cat = await client(world, "cat");
+    await ask(cat, { op: "sub", room: "hall" });
+    await ask(ann, { ...one, message_id: "second" });
+    assert.equal(await word(world, "first", "bob"), "sent");
+    assert.equal(await word(world, "second", "bob"), "not_subscribed unsubscribed");
+    assert.equal(await word(world, "second", "cat"), "sent");
+    const path = `/v1/why?twist=${headers["x-twist-id"]}&user=cat`;
+    const { messages, connections } = await world.admin.read(path);
+    assert.deepEqual(
+      messages.map(({ message_id }: { message_id: string }) => message_id),
+      ["first", "second"],
+    );
+    assert.deepEqual(
+      connections[0].outcomes.map(({ state }: { state: string }) => state),
+      ["not_connected", "sent"],
+    );
+  });
+});
+
 Deno.test("what a connection recovers of a durable room is told as such", async () => {
   await withBus(async (world) => {
     using ann = await client(world, "ann");

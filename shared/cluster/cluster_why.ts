@@ -61,8 +61,19 @@ export const WhyFound = z.strictObject({
 /** The messages that a Shield has heard. */
 export type WhyFound = z.output<typeof WhyFound>;
 
-const Asked = z.strictObject({ room_id: Id, offset: Count, twist_id: Text, time_ms: Time });
-/** A message whose way out is asked for. */
+const Asked = z.strictObject({
+  room_id: Id,
+  offset: Count,
+  /** "" for an id that it has not, or that is not known, here and below. */
+  twist_id: Text,
+  trace_id: Text,
+  message_id: Text,
+  time_ms: Time,
+});
+/**
+ * A message whose way out is asked for. Senders choose ids and may give many messages the same ones: then
+ * the one that was heard nearest to that time is meant.
+ */
 export type AskedMessage = z.output<typeof Asked>;
 
 /** Whose messages: a user's or a connection's; and which: some by id, or a room's since then. */

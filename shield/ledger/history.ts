@@ -13,7 +13,8 @@ import type {
   SubscriptionEnd,
   SubscriptionMark,
 } from "./row_facts.ts";
-import { HEAD_BYTES, isWanted, KIND, packedId, readMessage } from "./row_form.ts";
+import { HEAD_BYTES, isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
+import type { WantedIds } from "./row_form.ts";
 import { factsOf, scan } from "./scan.ts";
 import type { Passed } from "./scan.ts";
 import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
@@ -134,7 +135,7 @@ export async function gather(
   }
   const rooms = roomsOf(ledger, asked);
   const by_number = new Map(gathered.connections.map((one) => [one.number, one]));
-  const messages = asked.messages.map((one) => ({ one, twist: packedId(one.twist_id) }));
+  const messages = asked.messages.map((one) => ({ one, wanted: wantedOf(one) }));
   await scan(ledger, (row) => {
     const { head } = row;
     if (head.kind === KIND.refused) return addRefusal(gathered, row, asked);
@@ -195,24 +196,40 @@ function roomsOf(ledger: Ledger, asked: WhyUser): Map<number, string> {
   return rooms;
 }
 
+/** The ids of a message, as rows have them; undefined where it has none. */
+function wantedOf({ offset, twist_id, trace_id, message_id }: AskedMessage): WantedIds | undefined {
+  const wanted = {
+    // An offset alone is not enough: after a loss of the log, another message may have it.
+    offset: offset === 0 ? undefined : offset,
+    twist: packedId(twist_id),
+    trace: packedId(trace_id),
+    // Of the longest ids rows have the beginning, which may end within a character.
+    id: message_id === "" || message_id.endsWith("\ufffd")
+      ? undefined
+      : packedMessageId(message_id),
+  };
+  return Object.values(wanted).every((one) => one === undefined) ? undefined : wanted;
+}
+
 function addMessage(
   gathered: Gathered,
   row: Passed,
   room_id: string,
   asked: WhyUser,
-  messages: readonly { one: AskedMessage; twist: Uint8Array | undefined }[],
+  messages: readonly { one: AskedMessage; wanted: WantedIds | undefined }[],
 ): void {
   const { head, segment: { bytes, view }, position, time_ms } = row;
   const heard = (): HeardMessage => {
     const { offset, twist_id } = readMessage(bytes, view, head);
     return { position, time_ms, offset, twist_id, echo: head.connection };
   };
-  messages.forEach(({ one, twist }, index) => {
-    if (one.room_id !== room_id) return;
-    // An offset alone is not enough: after a loss of the log, another message may have it.
-    const offset = one.offset === 0 ? undefined : one.offset;
-    if (twist === undefined && offset === undefined) return;
-    if (isWanted(bytes, view, head, { twist, offset })) gathered.asked[index] = heard();
+  messages.forEach(({ one, wanted }, index) => {
+    if (one.room_id !== room_id || wanted === undefined) return;
+    if (!isWanted(bytes, view, head, wanted)) return;
+    const before = gathered.asked[index];
+    const isNearer = ({ time_ms: other_ms }: HeardMessage) =>
+      Math.abs(time_ms - one.time_ms) < Math.abs(other_ms - one.time_ms);
+    if (before === undefined || isNearer(before)) gathered.asked[index] = heard();
   });
   if (asked.room !== room_id || time_ms < (asked.since_ms ?? Infinity)) return;
   if (gathered.room.length < ROOM_MESSAGES_MAX) gathered.room.push(heard());

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import { noteRefused } from "../connection/noted.ts";
 import { accountsOf } from "./explain.ts";
@@ -112,6 +112,32 @@ Deno.test("the ledger keeps within its bytes and its time, and says how far back
   ledger.expire();
   const old = await findMessages(ledger, { tenant: "acme", twist: twistOf(39_999) }, breathe);
   assert.deepEqual(old.rows, []);
+});
+
+Deno.test("a message without X-Twist-ID is told by the ids that it has, of the longest, too", async () => {
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 5_000 });
+  const room = ledger.openRoom("acme", "lobby");
+  // A backend stamps what it likes.
+  for (const message_id of ["order-1", "order-2"]) {
+    const event = { type: "t", data: new Uint8Array(1) };
+    ledger.message(room, writeEnvelope({ room_id: "lobby", message_id, event }), 0);
+  }
+  // Of an id of 256 bytes a row has 255, here up to the middle of its last sign.
+  ledger.message(room, envelopeOf(3, `${"a".repeat(254)}ö`), 0);
+  ledger.sent();
+  const { rows } = await findMessages(ledger, { tenant: "acme" }, breathe);
+  const messages = rows.map(({ duplicate: _, ...of }) => of);
+  const asked = { tenant: "acme", user: "bob", messages };
+  const mark = { connection: 7, since: 2, since_ms: 0, episode: undefined };
+  const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
+  const open = [{ ...one, batch: false, subscription: () => mark }];
+  const gathered = await gather(ledger, { asked, open }, breathe);
+  assert.deepEqual(gathered.asked.map((heard) => heard?.position), [1, 2, 3]);
+  const [account] = await accountsOf(gathered, asked, ledger.since_ms, breathe);
+  assert.deepEqual(
+    account?.outcomes.map(({ state }) => state),
+    ["not_subscribed", "sent", "sent"],
+  );
 });
 
 Deno.test("rooms that nobody hears and no row is about are forgotten", () => {

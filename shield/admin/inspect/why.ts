@@ -146,13 +146,14 @@ function userOf(
 ): WhyUser | undefined {
   if (user === undefined && connection === undefined && address === undefined) return undefined;
   const due = messages.filter(({ duplicate }) => !duplicate);
-  const asked: AskedMessage[] = due.slice(-WHY_MESSAGES_MAX).map((one) => {
-    const { room_id, offset, twist_id, heard } = one;
-    return { room_id, offset, twist_id, time_ms: heard[0]?.time_ms ?? 0 };
+  const asked: AskedMessage[] = due.map((one) => {
+    const { duplicate: _, heard: __, ...ids } = one;
+    return { ...ids, time_ms: firstOf(one) };
   });
   // Nobody has heard it live, but somebody may have read it from the room's log.
   if (asked.length === 0 && offset !== undefined && room !== undefined) {
-    asked.push({ room_id: room, offset, twist_id: "", time_ms: 0 });
+    const unknown = { twist_id: "", trace_id: "", message_id: "", time_ms: 0 };
+    asked.push({ room_id: room, offset, ...unknown });
   }
   const of_tenant = address === undefined ? tenant : undefined;
   const whose = { tenant: of_tenant, user, connection, address };
@@ -164,17 +165,27 @@ async function find({ asker }: ListContext, params: WhyFind) {
   const { answers, nodes } = await asker.ask("why_find", WhyFound, options);
   const messages = new Map<string, Heard>();
   for (const { node_id, value } of answers) {
+    // A Shield hears a message once: the same ids again are another message.
+    const times = new Map<string, number>();
     for (const { time_ms, ...message } of value.rows) {
-      const { room_id, twist_id, offset, duplicate } = message;
-      const key = `${room_id}\n${twist_id}\n${offset}\n${duplicate}`;
+      const ids = JSON.stringify(message);
+      const before = times.get(ids) ?? 0;
+      times.set(ids, before + 1);
+      const key = `${before} ${ids}`;
       const known = messages.get(key);
       if (known === undefined) messages.set(key, { ...message, heard: [{ node_id, time_ms }] });
       else known.heard.push({ node_id, time_ms });
     }
   }
-  const truncated = answers.some(({ value }) => value.truncated === true);
-  return { messages: [...messages.values()], ledgers: ledgersOf(answers), nodes, truncated };
+  const all = [...messages.values()].sort((a, b) => firstOf(a) - firstOf(b));
+  const truncated = all.length > WHY_MESSAGES_MAX ||
+    answers.some(({ value }) => value.truncated === true);
+  const newest = all.slice(-WHY_MESSAGES_MAX);
+  return { messages: newest, ledgers: ledgersOf(answers), nodes, truncated };
 }
+
+/** When a message was heard first, by the Shield that answered first. */
+const firstOf = ({ heard: [first] }: Heard) => first?.time_ms ?? 0;
 
 async function ask({ asker }: ListContext, params: WhyUser) {
   const options = { params, of: "shield" } as const;

@@ -95,6 +95,7 @@ export class Model {
   async told(): Promise<Map<number, string>[]> {
     const messages = this.list.map(({ room, time_ms }, number) => ({
       ...{ room_id: room, offset: 0, twist_id: twistOf(number), time_ms },
+      ...{ trace_id: "", message_id: "" },
     }));
     const asked = { tenant: TENANT, user: "bob", messages };
     const open = this.clients.filter(({ ended_ms }) => ended_ms === undefined);
