@@ -168,11 +168,12 @@ function pump(state: State): void {
     job.chain = chain;
     const id = under_way.add(job);
     const head = { generation: worker.generation, id, deadline_ms: job.deadline_ms };
-    const parts = encodeRequest(head, job.request, chain, holds.take(chain));
+    const values = holds.take(chain);
+    const parts = encodeRequest(head, job.request, chain, values);
     const size_bytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (size_bytes > worker.record_bytes) {
       under_way.take(id);
-      holds.unsent(chain);
+      holds.unsent(chain, values);
       options.refuse(job, "payload-too-large");
     } else if (!send(state, parts)) return;
   }
@@ -232,7 +233,12 @@ export function createLane(
     pump: () => pump(state),
     load: (module, runnable) => state.worker.load(module, runnable),
     unload: (module) => state.worker.unload(module),
-    takeBack: (tenant_id) => turns.takeAll(tenant_id),
+    takeBack(tenant_id) {
+      const jobs = turns.takeAll(tenant_id);
+      // At its new place one that waits for keys may stand behind others that want the same.
+      for (const job of jobs) options.holds.forget(job);
+      return jobs;
+    },
     underWay: (tenant_id) => under_way.count(tenant_id),
     stuck(checks) {
       const progress = state.worker.progress();

@@ -6,16 +6,24 @@ import { createLane, type Job, type LaneFault } from "./pool_lane.ts";
 import { type PolicyWorker, startPolicyWorker } from "./pool_worker.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { KeyHolds } from "../state/key_holds.ts";
-import { StateStore } from "../state/state_store.ts";
+import { type StateRef, StateStore } from "../state/state_store.ts";
 import { message } from "../testing/pool.ts";
 
+const NO_ROOM = { tenant_entries: 1, tenant_bytes: 1, entries: 1, bytes: 1 };
+
+function keyHolds(): KeyHolds {
+  const store = new StateStore(NO_ROOM);
+  return new KeyHolds({ store, now: () => 0, onFreed: () => {}, onWaited: () => {} });
+}
+
+const refOf = (place: string): StateRef => ({ tenant_id: "acme", place, ttl_ms: 1_000 });
+
 /** A lane on real workers, small rings, and what became of its jobs. */
-async function startLane(ring_bytes = 65_536) {
+async function startLane(holds = keyHolds()) {
   const modules = new Map([[1, {
     compiled: await WebAssembly.compile(meteredGuest({ body: "i32.const 0" })),
     instance_units: 1,
   }]]);
-  const store = new StateStore({ tenant_entries: 1, tenant_bytes: 1, entries: 1, bytes: 1 });
   const settled = new Map<number, "reply" | LaneFault>();
   const ids = new Map<Job, number>();
   const crashes: string[] = [];
@@ -30,7 +38,7 @@ async function startLane(ring_bytes = 65_536) {
     start(own) {
       const worker = startPolicyWorker({
         ...own,
-        ring_bytes,
+        ring_bytes: 65_536,
         fuel_limit: 10_000,
         chain_fuel_limit: 20_000,
         instances: 4,
@@ -41,7 +49,7 @@ async function startLane(ring_bytes = 65_536) {
     },
     queue_messages: 1_000,
     mayGo: () => true,
-    holds: new KeyHolds({ store, now: () => 0, onFreed: () => {}, onWaited: () => {} }),
+    holds,
     admit: () => [{ module: 1, name: "p", mode: "enforce", asks: false }],
     refuse: settle,
     onReply: (job) => settle(job, "reply"),
@@ -50,7 +58,10 @@ async function startLane(ring_bytes = 65_536) {
       lane.replace();
     },
   }, modules);
-  const push = (id: number, size_bytes = 5) => {
+  const push = (id: number, size_bytes = 5, key?: string) => {
+    const state = key === undefined
+      ? undefined
+      : { keys: [refOf(key)], slots: new Map(), first: key };
     const job: Job = {
       request: message([], { payload: new Uint8Array(size_bytes) }),
       resolve: () => {},
@@ -60,8 +71,11 @@ async function startLane(ring_bytes = 65_536) {
       chain: [],
       skipped: [],
       number: 0,
-      state: undefined,
+      state,
     };
+    take(id, job);
+  };
+  const take = (id: number, job: Job) => {
     ids.set(job, id);
     lane.push(job);
   };
@@ -69,7 +83,7 @@ async function startLane(ring_bytes = 65_536) {
     while (settled.size < count) await changed.promise;
     return [...settled];
   };
-  return { lane, workers, crashes, push, all };
+  return { lane, workers, crashes, push, take, all };
 }
 
 Deno.test("what does not fit into the ring waits its turn and keeps its order", async () => {
@@ -110,4 +124,26 @@ Deno.test("a lane that ends refuses what waits", async () => {
   const answers = await all(30);
   assert.ok(answers.every(([, answer]) => answer === "wedge"));
   assert.equal(lane.size, 0);
+});
+
+Deno.test("jobs that wait for keys and move to one lane do not wait for one behind them", async () => {
+  const holds = keyHolds();
+  const other = holds.lane();
+  const taken = [{ slots: [refOf("x"), refOf("y")] }];
+  other.take(taken);
+  const [left, right, slow] = [
+    await startLane(holds),
+    await startLane(holds),
+    await startLane(holds),
+  ];
+  left.push(1, 5, "x");
+  left.push(2, 5, "y");
+  right.push(3, 5, "y");
+  const moved = [left, right].flatMap(({ lane }) => lane.takeBack("acme"));
+  for (const [at, job] of moved.entries()) slow.take(at + 1, job);
+  other.replied(taken, []);
+  slow.lane.pump();
+  assert.equal(slow.lane.underWay("acme"), 3);
+  assert.deepEqual((await slow.all(3)).map(([id]) => id), [1, 2, 3]);
+  for (const { lane } of [left, right, slow]) lane.end();
 });

@@ -43,11 +43,12 @@ interface Hold {
   readonly number: number;
   /** How many calls with the key are under way. */
   calls: number;
+  /** Whether the store had a value when the worker was last known to have the same one. */
+  had_value: boolean;
 }
 
 /** A call at the head of its lane that has to wait. */
 interface Claim {
-  owner: LaneHolds;
   readonly number: number;
   readonly keys: readonly string[];
   readonly since_ms: number;
@@ -133,13 +134,9 @@ export class KeyHolds {
   }
 
   /** Takes note that a call has to wait. */
-  claim(user: KeyUser, owner: LaneHolds, keys: readonly string[]): void {
-    const known = this.claims.get(user);
-    if (known !== undefined) {
-      known.owner = owner;
-      return;
-    }
-    const claim = { owner, number: ++this.#last_claim, keys, since_ms: this.options.now() };
+  claim(user: KeyUser, keys: readonly string[]): void {
+    if (this.claims.has(user)) return;
+    const claim = { number: ++this.#last_claim, keys, since_ms: this.options.now() };
     this.claims.set(user, claim);
     for (const name of keys) {
       const before = this.claimed.get(name);
@@ -157,9 +154,18 @@ export class KeyHolds {
     }
     // Numbers are compared by one worker only, which has few at a time.
     this.#last_hold = (this.#last_hold + 1) >>> 0;
-    const hold = { owner, number: this.#last_hold, calls: 1 };
+    const hold = { owner, number: this.#last_hold, calls: 1, had_value: false };
     this.held.set(name, hold);
     return { hold, is_new: true };
+  }
+
+  /**
+   * Whether the worker may have a value whose time is over, or for which there was no room: such a hold
+   * takes no more calls, however many come, and ends with those that are under way.
+   */
+  isOver({ had_value }: Hold, ref: StateRef): boolean {
+    const { store, now } = this.options;
+    return had_value && store.get(ref, now()) === undefined;
   }
 }
 
@@ -187,11 +193,12 @@ export class LaneHolds {
   mayTake(user: KeyUser): boolean {
     const all = this.#all;
     if (user.state === undefined || user.done) return true;
-    const names = user.state.keys.map(nameOf);
-    if (all.claimed.size === 0 && names.every((name) => this.#isHere(name))) return true;
+    const { keys } = user.state;
+    if (all.claimed.size === 0 && keys.every((ref) => this.#isHere(ref))) return true;
+    const names = keys.map(nameOf);
     const own = all.claims.get(user);
-    if (!names.every((name) => this.#mayHave(name, own))) {
-      all.claim(user, this, names);
+    if (!keys.every((ref) => this.#mayHave(ref, own))) {
+      all.claim(user, names);
       return false;
     }
     if (all.claimed.size > 0) { for (const name of names) this.#taken.add(name); }
@@ -206,7 +213,9 @@ export class LaneHolds {
     const { store, now } = this.#all.options;
     const values = refsOf(chain).map((ref) => {
       const { hold, is_new } = this.#all.hold(nameOf(ref), this);
-      const value = is_new ? store.get(ref, now()) ?? null : undefined;
+      if (!is_new) return { hold: hold.number, value: undefined };
+      const value = store.get(ref, now()) ?? null;
+      hold.had_value = value !== null;
       return { hold: hold.number, value };
     });
     const ended = this.#ended;
@@ -218,6 +227,11 @@ export class LaneHolds {
   replied(chain: readonly SlottedEntry[], written: readonly SlotValue[]): void {
     if (!hasSlots(chain)) return;
     keepWritten(this.#all.options, chain, written);
+    for (const { place, slot, value } of written) {
+      const ref = chain[place]?.slots?.[slot];
+      const hold = ref && this.#all.held.get(nameOf(ref));
+      if (hold !== undefined) hold.had_value = value !== null;
+    }
     this.#giveBack(chain);
   }
 
@@ -227,9 +241,11 @@ export class LaneHolds {
     this.#ended = [];
   }
 
-  /** Gives back the keys of a chain that was not sent after all. */
-  unsent(chain: readonly SlottedEntry[]): void {
-    if (hasSlots(chain)) this.#giveBack(chain);
+  /** Gives back the keys of a chain that was not sent after all, with what `take` gave for it. */
+  unsent(chain: readonly SlottedEntry[], values: ChainValues | undefined): void {
+    if (values === undefined) return;
+    this.#ended.push(...values.ended);
+    this.#giveBack(chain);
   }
 
   #giveBack(chain: readonly SlottedEntry[]): void {
@@ -246,15 +262,16 @@ export class LaneHolds {
     if (freed) all.options.onFreed();
   }
 
-  /** Whether no other worker has the key. */
-  #isHere(name: string): boolean {
-    const hold = this.#all.held.get(name);
-    return hold === undefined || hold.owner === this;
+  /** Whether no other worker has the key, and this one, where it has it, may go on with it. */
+  #isHere(ref: StateRef): boolean {
+    const hold = this.#all.held.get(nameOf(ref));
+    return hold === undefined || (hold.owner === this && !this.#all.isOver(hold, ref));
   }
 
   /** Whether this worker has the key, or may get it before those that wait for it. */
-  #mayHave(name: string, own: Claim | undefined): boolean {
-    if (!this.#isHere(name)) return false;
+  #mayHave(ref: StateRef, own: Claim | undefined): boolean {
+    if (!this.#isHere(ref)) return false;
+    const name = nameOf(ref);
     if (this.#taken.has(name)) return true;
     const [oldest] = this.#all.claimed.get(name) ?? NO_KEYS;
     return oldest === undefined || oldest === own;

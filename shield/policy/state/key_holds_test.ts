@@ -80,15 +80,16 @@ function setUp(count: number) {
   const store = new StateStore(LIMITS);
   const waits: number[] = [];
   const freed = { times: 0 };
+  const clock = { now_ms: 0 };
   const all = new KeyHolds({
     store,
-    now: () => 0,
+    now: () => clock.now_ms,
     onFreed: () => void freed.times++,
     onWaited: (ms) => void waits.push(ms),
   });
   const lanes = Array.from({ length: count }, () => new CountingLane(all));
-  const valueOf = (place: string) => store.get(refOf(place), 0)?.[0] ?? 0;
-  return { all, lanes, valueOf, waits, freed };
+  const valueOf = (place: string) => store.get(refOf(place), clock.now_ms)?.[0] ?? 0;
+  return { all, lanes, valueOf, waits, freed, clock };
 }
 
 Deno.test("calls with one key go to one worker together, and another's wait until they are done", () => {
@@ -148,6 +149,45 @@ Deno.test("a call that nobody waits for any more frees what it waited for, and g
   right!.queue.push(callOf("c"));
   right!.pump();
   assert.deepEqual(right!.under_way.length, 1);
+});
+
+Deno.test("a value goes when its time is over, however many calls come that do not write it", () => {
+  const { all, lanes: [lane], clock, freed } = setUp(1);
+  const { holds } = lane!;
+  const call = callOf("a");
+  const { chain, state: { keys } } = call;
+  all.options.store.set(keys[0]!, new Uint8Array([7]), 0);
+  const next = () => {
+    holds.begin();
+    return holds.mayTake(call) ? holds.take(chain)!.values[0]!.value : "waits";
+  };
+  assert.deepEqual(next(), new Uint8Array([7]));
+  clock.now_ms = 999;
+  assert.equal(next(), undefined, "the worker has it");
+  holds.replied(chain, []);
+  clock.now_ms = 1_000;
+  assert.equal(next(), "waits", "until the worker's calls are done");
+  holds.replied(chain, []);
+  assert.equal(freed.times, 1);
+  assert.equal(next(), null);
+  assert.equal(next(), undefined);
+  holds.replied(chain, [{ place: 0, slot: 0, value: new Uint8Array([8]) }]);
+  clock.now_ms = 1_999;
+  assert.equal(next(), undefined, "written since");
+  clock.now_ms = 2_000;
+  assert.equal(next(), "waits");
+});
+
+Deno.test("a worker is told of holds that ended also after a request that did not go", () => {
+  const { lanes: [lane] } = setUp(1);
+  const { holds } = lane!;
+  const { chain } = callOf("a");
+  const { values } = holds.take(chain)!;
+  holds.replied(chain, []);
+  const unsent = holds.take(chain)!;
+  assert.deepEqual(unsent.ended, [values[0]!.hold]);
+  holds.unsent(chain, unsent);
+  assert.deepEqual(holds.take(chain)!.ended, [values[0]!.hold, unsent.values[0]!.hold]);
 });
 
 Deno.test("keys of a worker that died are free, and their values those of the last reply", () => {
