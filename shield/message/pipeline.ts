@@ -169,9 +169,14 @@ function checkContent(
 }
 
 /** Throws what the gate refuses with, for a message whose payload a policy has replaced. */
-function requireSchemaAgain(path: MessagePath, caller: Caller, envelope: ScannedEnvelope): void {
+function requireSchemaAgain(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  mark: HeaderPair,
+): void {
   const checked = envelope.event !== undefined && !path.schemas.isEmpty;
-  if (checked) requireSchema(path, caller.identity, envelope, undefined);
+  if (checked) requireSchema(path, caller.identity, envelope, undefined, [mark]);
 }
 
 /** Throws what the gate refuses with; a mapping may ask for a copy of what is refused. */
@@ -180,13 +185,14 @@ function requireSchema(
   identity: Identity,
   envelope: ScannedEnvelope,
   note: Note | undefined,
+  marks: readonly HeaderPair[] = NONE_ADDED,
 ): void {
   const { tenant_id } = identity;
   const subject = roomSubject("in", tenant_id, envelope.room_id);
   const refusal = path.schemas.check(subject, tenant_id, envelope, note);
   if (refusal === undefined) return;
   if (refusal.dead_letter !== undefined) {
-    const routed = stamp(path, identity, envelope, refusal.dead_letter);
+    const routed = stamp(path, identity, envelope, [...marks, ...refusal.dead_letter]);
     path.schemas.keep(subject, routed, refusal);
   }
   throw refusal.error;

@@ -46,6 +46,7 @@ function callerOf(identity: Identity): Caller {
 function testPath(
   require_signature: MessagePath["require_signature"] = [],
   overseer: MessagePath["overseer"] = NO_OVERSEER,
+  schemas: MessagePath["schemas"] = NO_SCHEMAS,
 ) {
   const engine = testSpine();
   const { spine } = engine;
@@ -54,7 +55,7 @@ function testPath(
   const rest = {
     overseer,
     bans: NO_BANS,
-    schemas: NO_SCHEMAS,
+    schemas,
     mirror: NO_MIRROR,
     ...PLAIN_ROOMS,
     now: () => SPINE_NOW_MS,
@@ -301,6 +302,23 @@ Deno.test("a policy's headers travel, and its refusal is one, whether known at o
       ["en"],
     );
   }
+});
+
+Deno.test("a dead letter with a payload that a policy has made says which policy", async () => {
+  const kept: Uint8Array[] = [];
+  const refusal = {
+    error: new ArqonError("schema-violation"),
+    dead_letter: [["why", "n"]] as const,
+  };
+  const answers = [undefined, refusal];
+  const onMessage: MessagePath["overseer"]["onMessage"] = (caller, envelope, path, onReplaced) =>
+    void onReplaced?.(path!, caller, envelope, ["x-arqon-replaced", "mask"]);
+  const keep = (_: string, routed: Uint8Array) => void kept.push(routed);
+  const schemas = { isEmpty: false, check: () => answers.shift(), keep };
+  await using path = testPath([], { onMessage }, schemas);
+  assert.equal(await path.send(ann, scan()), "schema-violation");
+  const { "x-arqon-replaced": mark, why } = readEnvelope(kept[0]!).headers;
+  assert.deepEqual([mark, why], ["mask", "n"]);
 });
 
 Deno.test("the origin connection travels as a Spine header only when there is one", async () => {

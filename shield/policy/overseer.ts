@@ -60,8 +60,16 @@ export interface ReplaceLimits extends ScanLimits {
   readonly payload_bytes: number;
 }
 
-/** Called when a policy has replaced the payload of a message; throws when it may not pass so. */
-export type ReplacedCheck<P> = (path: P, caller: Caller, envelope: ScannedEnvelope) => void;
+/**
+ * Called when policies have replaced the payload of a message, with the header that names them; throws when
+ * it may not pass so.
+ */
+export type ReplacedCheck<P> = (
+  path: P,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  mark: HeaderPair,
+) => void;
 
 /** Takes note of what policies decide about one operation, for the journal. */
 export interface PolicyNote {
@@ -133,8 +141,9 @@ export function createOverseer(options: OverseerOptions): Overseer {
     const { payload } = verdict;
     if (payload === undefined) return added;
     replaceData(question.envelope!, payload, limits);
-    onReplaced?.(path!, question.caller, question.envelope!);
-    return [...added, [REPLACED_HEADER, replacersOf(verdict)]];
+    const mark: HeaderPair = [REPLACED_HEADER, replacersOf(verdict)];
+    onReplaced?.(path!, question.caller, question.envelope!, mark);
+    return [...added, mark];
   };
   const ask = (question: Question, note: PolicyNote): void => {
     question.note = note;

@@ -293,8 +293,10 @@ Deno.test("a chain that writes all the state it can, and tells all it can, gets 
   });
   const chain = Array.from({ length: 8 }, (_, at) => policy(`w${at}`, { sha256: "writes" }));
   for (let at = 0; at < 4; at++) chain.push(policy(`l${at}`, { sha256: "logs" }));
+  // What only observes writes as much again, and is no reason for a refusal.
+  const beside = chain.slice(0, 8).map((one) => ({ ...one, mode: "observe" as const }));
   for (let time = 0; time < 20; time++) {
-    const { allowed, logs } = await test.pool.evaluate(message(chain, of("u")));
+    const { allowed, logs } = await test.pool.evaluate(message([...beside, ...chain], of("u")));
     assert.deepEqual([allowed, logs.length], [true, 128]);
   }
   const more = policy("w8", { sha256: "writes", order: 1 });

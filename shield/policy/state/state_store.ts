@@ -89,7 +89,7 @@ export class StateStore {
     const entry = { value, expires_ms: now_ms + ref.ttl_ms };
     tenant.entries.renew(place, entry);
     this.#count(tenant, 1, sizeOf(place, entry));
-    this.#makeRoom(tenant_id, tenant);
+    this.#makeRoom(tenant_id, tenant, now_ms);
   }
 
   /** Lets go of values whose time is over; each call looks at some and goes on where the last ended. */
@@ -113,20 +113,20 @@ export class StateStore {
   }
 
   /** Drops what was written longest ago until the bounds hold. */
-  #makeRoom(writer_id: string, writer: TenantValues): void {
+  #makeRoom(writer_id: string, writer: TenantValues, now_ms: number): void {
     const { tenant_entries, tenant_bytes, entries, bytes } = this.#limits;
     while (writer.entries.size > tenant_entries || writer.bytes > tenant_bytes) {
-      this.#dropOldest(writer_id, writer);
+      this.#dropOldest(writer_id, writer, now_ms);
     }
     while (this.entries > entries || this.bytes > bytes) {
       const [tenant_id, tenant] = this.#largest();
-      this.#dropOldest(tenant_id, tenant);
+      this.#dropOldest(tenant_id, tenant, now_ms);
     }
   }
 
-  #dropOldest(tenant_id: string, tenant: TenantValues): void {
+  #dropOldest(tenant_id: string, tenant: TenantValues, now_ms: number): void {
     for (const [place, entry] of tenant.entries) {
-      this.dropped++;
+      if (entry.expires_ms > now_ms) this.dropped++;
       return this.#remove(tenant_id, tenant, place, entry);
     }
   }

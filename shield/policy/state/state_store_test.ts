@@ -43,6 +43,16 @@ Deno.test("where a tenant has no room, its own value that was written longest ag
   assert.equal(store.dropped, 1);
 });
 
+Deno.test("a value whose time is over when it makes room did not go before its time", () => {
+  const store = new StateStore({ ...ROOMY, tenant_entries: 2 });
+  store.set(ref("a"), bytes(1), 0);
+  store.set(ref("b"), bytes(2), 500);
+  store.set(ref("c"), bytes(3), 1_000);
+  assert.deepEqual([store.entries, store.dropped], [2, 0]);
+  store.set(ref("d"), bytes(4), 1_001);
+  assert.deepEqual([store.entries, store.dropped], [2, 1]);
+});
+
 Deno.test("where the store has no room, a value of the tenant that has most goes", () => {
   const store = new StateStore({ ...ROOMY, entries: 4 });
   for (const place of ["a", "b", "c"]) store.set(ref(place, "greedy"), bytes(1), 0);

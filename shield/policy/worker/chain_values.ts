@@ -8,8 +8,8 @@ import type { WorkerEntry, WorkerReply } from "../ring/ring_message.ts";
 import type { HeldValues, SlotValue } from "../state/held_values.ts";
 
 /**
- * The most bytes of values that the policies of one chain write; with more, a policy has a fault. It bounds
- * a reply.
+ * The most bytes of values that the policies of one chain write which enforce, and as many those which
+ * observe; with more, a policy has a fault. It bounds a reply.
  */
 const STATE_CHAIN_BYTES = 131_072;
 /** As much is told of what they read; the rest is left out. */
@@ -21,7 +21,7 @@ export class ChainValues {
   readonly #records_reads: boolean;
   #written: SlotValue[] | undefined;
   #read: SlotValue[] | undefined;
-  #bytes = 0;
+  readonly #bytes = { enforce: 0, observe: 0 };
   #read_bytes = 0;
 
   /** `records_reads`: the reply is to tell what was read. */
@@ -40,7 +40,7 @@ export class ChainValues {
    * Takes note of what a policy read and wrote. Writing more than the chain may is its fault, and what it
    * wrote is not kept.
    */
-  ran<T extends GuestOutcome>({ holds }: WorkerEntry, place: number, outcome: T): T {
+  ran<T extends GuestOutcome>({ holds, mode }: WorkerEntry, place: number, outcome: T): T {
     const { written, read_slots = 0 } = outcome;
     if (holds === undefined || (written === undefined && read_slots === 0)) return outcome;
     for (const [slot, hold] of holds.entries()) {
@@ -51,8 +51,8 @@ export class ChainValues {
     }
     // A fault of the chain's makes it none of the policy's.
     if (written === undefined || outcome.fault !== undefined) return outcome;
-    for (const value of written.values()) this.#bytes += value?.length ?? 0;
-    if (this.#bytes > STATE_CHAIN_BYTES) {
+    for (const value of written.values()) this.#bytes[mode] += value?.length ?? 0;
+    if (this.#bytes[mode] > STATE_CHAIN_BYTES) {
       const detail = `the chain writes more than ${STATE_CHAIN_BYTES} bytes of state`;
       const refused = { allowed: false, code: 503, reason: "", added_headers: [] };
       return { ...outcome, ...refused, fault: "abi", detail };
