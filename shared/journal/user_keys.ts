@@ -17,10 +17,15 @@ export interface UserKey {
 /** The keys of all users, as writers and readers ask for them. */
 export interface UserKeys {
   /**
-   * The keys of users, in their order; those that are missing are made. Rejects with `spine-unavailable`
-   * while they cannot be had.
+   * The keys of users, in their order; those that are missing are made. What is closed with them was said since
+   * `since_ms` (Unix ms; absent: now): who was erased after that gets a key that nobody keeps. Rejects with
+   * `spine-unavailable` while they cannot be had.
    */
-  forWriting(tenant_id: string, users: readonly string[]): Promise<readonly UserKey[]>;
+  forWriting(
+    tenant_id: string,
+    users: readonly string[],
+    since_ms?: number,
+  ): Promise<readonly UserKey[]>;
   /**
    * The keys of these ids, in their order; undefined for one that was erased. Rejects with
    * `spine-unavailable` while that cannot be told.

@@ -52,6 +52,8 @@ interface Block {
   readonly tenant_id: string;
   readonly keeping: JournalKeeping;
   readonly builder: BlockBuilder;
+  /** When it was begun, Unix ms. */
+  readonly began_ms: number;
   /** What it counts in the queue. */
   bytes: number;
   /** The number of its first record, once it is full. */
@@ -130,7 +132,8 @@ export class JournalQueue {
     if (tenants === undefined) this.#open.set(keeping, tenants = new Map());
     let block = tenants.get(tenant_id);
     if (block === undefined) {
-      block = { tenant_id, keeping, builder: new BlockBuilder(), bytes: 0, first: 0 };
+      const began_ms = this.#options.now();
+      block = { tenant_id, keeping, builder: new BlockBuilder(), began_ms, bytes: 0, first: 0 };
       tenants.set(tenant_id, block);
     }
     return block;
@@ -146,7 +149,10 @@ export class JournalQueue {
 
   /** Hands on everything that has been collected, and what nobody has been told. */
   #flush(): void {
-    for (const { tenant_id, keeping } of this.#untold.values()) this.#block(tenant_id, keeping);
+    // While others wait, holes do too: blocks of them alone would have no bound while the store is away.
+    if (this.#full.length === 0) {
+      for (const { tenant_id, keeping } of this.#untold.values()) this.#block(tenant_id, keeping);
+    } else if (this.#untold.size > 0) this.#arm();
     for (const tenants of [...this.#open.values()]) {
       for (const block of [...tenants.values()]) this.#fill(block);
     }
@@ -185,7 +191,8 @@ export class JournalQueue {
     const holes = [...untold?.by_cause.values() ?? []];
     for (let attempt = 0;; attempt++) {
       try {
-        const user_keys = await (await keys()).forWriting(tenant_id, builder.users);
+        const { began_ms } = block;
+        const user_keys = await (await keys()).forWriting(tenant_id, builder.users, began_ms);
         const steps = builder.close({ ...owner, tenant: tenant_id }, block.first, holes, user_keys);
         const payload = await this.#inSlices(steps);
         const block_of = { tenant_id, node_id: owner.node, ttl_seconds, max_bytes, payload };
@@ -197,7 +204,8 @@ export class JournalQueue {
       } catch (error) {
         const pause_ms = pauses_ms[attempt];
         const is_empty = builder.records === 0;
-        if (pause_ms !== undefined && !is_empty && await this.#pause(pause_ms)) continue;
+        const is_final = is_empty || isTooLarge(error);
+        if (pause_ms !== undefined && !is_final && await this.#pause(pause_ms)) continue;
         for (const hole of holes) this.#untoldOf(block).by_cause.set(hole.why, hole);
         if (is_empty) return this.#arm();
         return this.#lose(block, causeOf(error), error);
@@ -285,19 +293,39 @@ export class JournalQueue {
 const untoldKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): string =>
   `${tenant_id}\n${keeping.ttl_seconds}\n${keeping.max_bytes}`;
 
-/** About the bytes of an entry, from above but for texts that policies or clients made long. */
-function entrySize({ payload, policies, message }: JournalEntry): number {
-  let size = 256 + message.length + (payload.form === "kept" ? payload.data.length : 0);
-  for (const { reads, logs, added_headers, reason } of policies) {
-    size += 128 + reason.length;
-    for (const { name, value } of reads) size += name.length + (value?.length ?? 0);
-    for (const { message } of logs) size += message.length;
-    for (const [name, value] of added_headers) size += name.length + value.length;
-  }
+/** About the bytes of an entry, from above but for texts of more than a byte a character. */
+function entrySize(entry: JournalEntry): number {
+  const { payload, policies, message, schema, room, type, content_type } = entry;
+  let size = 256 + message.length + room.length + type.length + content_type.length +
+    (entry.message_id?.length ?? 0) + (payload.form === "kept" ? payload.data.length : 0);
+  if (schema !== null) size += violationSize(schema);
+  for (const policy of policies) size += policySize(policy);
   return size;
 }
 
+function violationSize({ id, violation }: NonNullable<JournalEntry["schema"]>): number {
+  if (violation === null) return id.length;
+  return id.length + violation.path.length + violation.rule.length + violation.message.length;
+}
+
+function policySize(policy: JournalEntry["policies"][number]): number {
+  const { reads, writes, logs, added_headers, reason, detail, payload } = policy;
+  // A new payload is base64 here, and bytes in a block.
+  let size = 128 + reason.length + detail.length + (payload?.length ?? 0) * 3 / 4;
+  for (const { name, value, key } of reads) {
+    size += name.length + (value?.length ?? 0) + (key?.length ?? 0);
+  }
+  for (const { name, value } of writes) size += name.length + (value?.length ?? 0);
+  for (const { message } of logs) size += message.length;
+  for (const [name, value] of added_headers) size += name.length + value.length;
+  return size;
+}
+
+const isTooLarge = (error: unknown): boolean =>
+  error instanceof ArqonError && error.reason === "message-too-large";
+
 function causeOf(error: unknown): HoleCause {
+  if (isTooLarge(error)) return "queue-full";
   const is_full = error instanceof ArqonError && error.reason === "log-unavailable";
   return is_full ? "storage-full" : "unavailable";
 }

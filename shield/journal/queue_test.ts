@@ -174,3 +174,97 @@ Deno.test("journal: many decisions at once go into several blocks, none too larg
   assert.equal(all().length, 3_000);
   assert(stored.length > 5 && stored.every(({ payload }) => payload.length <= 524_288));
 });
+
+Deno.test("journal: keys are asked for with the time at which a block was begun", async () => {
+  const since: (number | undefined)[] = [];
+  let now_ms = NOW_MS;
+  const { queue } = testQueue({
+    flush_ms: 60_000,
+    now: () => now_ms,
+    keys: () =>
+      Promise.resolve({
+        forWriting: (_tenant, users, since_ms) => {
+          since.push(since_ms);
+          return Promise.resolve(users.map(() => ({ id: new Uint8Array(1), key: KEY })));
+        },
+      }),
+  });
+  queue.write("acme", KEEPING, entry("ann"));
+  now_ms += 500;
+  queue.write("acme", KEEPING, entry("ann"));
+  await queue.close(5_000);
+  assert.deepEqual(since, [NOW_MS]);
+});
+
+Deno.test("journal: while the store hangs, holes of many tenants wait without growing", async () => {
+  let asked = 0;
+  const hanging = Promise.withResolvers<void>();
+  const { queue, totals } = testQueue({
+    queue_bytes: 1,
+    store: () => Promise.resolve({ append: () => (asked++, hanging.promise) }),
+  });
+  const miss = () => {
+    for (let n = 0; n < 20; n++) queue.write(`t${n}`, KEEPING, entry("ann"));
+  };
+  miss();
+  await until("the first blocks are on their way", () => asked === 4);
+  // As many flushes as these take.
+  let rounds = 0;
+  await until("more is missing again and again", () => (miss(), ++rounds > 30));
+  hanging.resolve();
+  await queue.close(5_000);
+  assert.equal(totals.records.lost, 20 * (rounds + 1));
+  assert.ok(asked <= 60, `${asked} blocks were stored for the holes of 20 tenants`);
+});
+
+Deno.test("journal: what makes a decision large is counted, and one that is too large costs no other", async () => {
+  const { queue, all, totals, stored, state } = testQueue({ queue_bytes: 10_000_000 });
+  const long = "x".repeat(200_000);
+  const policy: JournalEntry["policies"][number] = {
+    name: "p",
+    module: "00".repeat(32),
+    abi: 2,
+    mode: "enforce",
+    allowed: true,
+    code: 0,
+    reason: "",
+    fault: null,
+    detail: "",
+    units: 0,
+    budget_units: 0,
+    asking_bytes: 0,
+    has_read_payload: true,
+    reads: [],
+    writes: [],
+    added_headers: [],
+    payload: null,
+    logs: [],
+  };
+  const read = { from: "state" as const, name: "{user}", value: null, key: long };
+  const large: Partial<JournalEntry["policies"][number]>[] = [
+    { payload: crypto.getRandomValues(new Uint8Array(60_000)).toBase64().repeat(4) },
+    { writes: [{ name: "{user}", value: long }] },
+    { reads: [read] },
+    { fault: "trap", detail: long },
+  ];
+  queue.write("acme", KEEPING, entry("ann"));
+  for (const change of large) {
+    const policies = [{ ...policy, ...change }];
+    queue.write("acme", KEEPING, entry("ann", { chain_version: 1, policies }));
+  }
+  await queue.close(5_000);
+  assert.deepEqual(totals.records, { stored: 1, lost: 4 });
+  assert.equal(totals.holes["queue-full"], 1);
+  assert.deepEqual([stored.length, all().filter((line) => !isHole(line)).length], [1, 1]);
+  assert.equal(state.asked, 1);
+});
+
+Deno.test("journal: a block that is too large to be stored is not tried again", async () => {
+  const test = testQueue();
+  test.state.fails = new ArqonError("message-too-large", "524289 bytes");
+  test.state.times = 1;
+  test.queue.write("acme", KEEPING, entry("ann"));
+  await until("it is lost", () => test.totals.records.lost === 1);
+  assert.deepEqual([test.totals.holes["queue-full"], test.totals.holes.unavailable], [1, 0]);
+  await test.queue.close(5_000);
+});

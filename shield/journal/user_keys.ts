@@ -71,6 +71,13 @@ export class JournalKeys implements UserKeys {
   readonly #writing: BoundedMap<string, Held<UserKey>>;
   /** By period, tenant and id; undefined: it was erased. */
   readonly #reading: BoundedMap<string, Held<Uint8Array | undefined>>;
+  /**
+   * When a user was erased, as far as this process has heard, by period, tenant and handle: what was said before
+   * may be closed after it.
+   */
+  readonly #erased: BoundedMap<string, { readonly id: string; readonly at_ms: number }>;
+  /** Whether erasures of the time before this process have been heard of. */
+  #is_current = false;
   /** Keys that are being asked for, or made. */
   readonly #asked = new Map<string, Promise<UserKey>>();
   /** Grows with every erasure: what was asked for before may be good no longer. */
@@ -82,11 +89,12 @@ export class JournalKeys implements UserKeys {
     this.#options = options;
     this.#writing = new BoundedMap(options.keys_max);
     this.#reading = new BoundedMap(options.keys_max);
+    this.#erased = new BoundedMap(options.keys_max);
     this.#watch = options.bucket.watch(["e"], (change) => {
       if (change.type === "put") this.#forget(change.entry.key, change.entry.value);
     });
     // It ends with the Spine, and goes on after a reconnect by itself.
-    this.#watch.ready.catch((error: unknown) => {
+    this.#watch.ready.then(() => this.#is_current = true, (error: unknown) => {
       options.log.warn("erasures of journal keys are not heard of", { error });
     });
     this.#unlisten = options.spine.onEvent((event) => {
@@ -99,8 +107,12 @@ export class JournalKeys implements UserKeys {
     return this.#writing.size + this.#reading.size;
   }
 
-  forWriting(tenant_id: string, users: readonly string[]): Promise<readonly UserKey[]> {
-    return each(users, (user) => this.#ofUser(tenant_id, user));
+  forWriting(
+    tenant_id: string,
+    users: readonly string[],
+    since_ms: number = this.#options.now(),
+  ): Promise<readonly UserKey[]> {
+    return each(users, (user) => this.#ofUser(tenant_id, user, since_ms));
   }
 
   forReading(
@@ -120,6 +132,8 @@ export class JournalKeys implements UserKeys {
     const handle = await this.#handle(tenant_id, user);
     let erased = 0;
     const first = Number(periodOf(now() - max_age_ms));
+    // What waits to be written may not have a key yet: all Shields hear that it gets none.
+    await this.#announce(place("e", periodOf(now()), tenant_id, handle));
     // Clocks differ: who is ahead may be in the next period already.
     for (let period = first; period <= Number(periodOf(now())) + 1; period++) {
       if (await this.#eraseIn(String(period), tenant_id, handle)) erased++;
@@ -150,14 +164,21 @@ export class JournalKeys implements UserKeys {
     this.#forgetAll();
   }
 
-  async #ofUser(tenant_id: string, user: string): Promise<UserKey> {
-    const { now } = this.#options;
-    const period = periodOf(now());
+  async #ofUser(tenant_id: string, user: string, since_ms: number): Promise<UserKey> {
     const handle = await this.#handle(tenant_id, user);
+    const period = periodOf(this.#options.now());
     const name = `${period} ${tenant_id} ${handle}`;
+    const found = await this.#found(name, () => this.#open(period, tenant_id, handle));
+    const erased = this.#erased.get(name);
+    return erased === undefined || erased.at_ms <= since_ms ? found : madeKey(period);
+  }
+
+  /** The key that is held under a name, else what `open` finds or makes. */
+  async #found(name: string, open: () => Promise<UserKey>): Promise<UserKey> {
+    const { now } = this.#options;
     const held = this.#writing.use(name);
     if (held !== undefined && held.until_ms > now()) return held.key;
-    const asking = this.#asked.get(name) ?? this.#open(period, tenant_id, handle);
+    const asking = this.#asked.get(name) ?? open();
     this.#asked.set(name, asking);
     const erasures = this.#erasures;
     try {
@@ -180,10 +201,7 @@ export class JournalKeys implements UserKeys {
       if (found?.key !== undefined) return { id: found.id, key: found.key };
       // An erasure that was cut off is brought to its end first.
       if (found !== undefined) await bucket.delete(place("k", period, tenant_id, text(found.id)));
-      const made = {
-        id: Uint8Array.from([...periodBytes(period), ...randomBytes(ID_BYTES - 2)]),
-        key: new Uint8Array(randomBytes(KEY_BYTES)),
-      };
+      const made = madeKey(period);
       const by_id = place("k", period, tenant_id, text(made.id));
       await bucket.put(by_id, made.key);
       const value = Uint8Array.from([...made.id, ...made.key]);
@@ -246,6 +264,13 @@ export class JournalKeys implements UserKeys {
     return true;
   }
 
+  /** Tells every Shield that a user is erased now, who may have no key. */
+  async #announce(notice: KvKey): Promise<void> {
+    const id = new Uint8Array(randomBytes(ID_BYTES));
+    this.#forget(notice, id);
+    await this.#options.bucket.put(notice, id);
+  }
+
   async #handle(tenant_id: string, user: string): Promise<string> {
     const known = this.#secrets.get(tenant_id);
     const asking = known ?? this.#secret(tenant_id);
@@ -272,6 +297,11 @@ export class JournalKeys implements UserKeys {
   #forget([, period = "", tenant_id = "", handle = ""]: KvKey, id: Uint8Array): void {
     this.#erasures++;
     const writing = `${period} ${tenant_id} ${handle}`;
+    // A notice that is heard once more is not another erasure.
+    if (this.#erased.get(writing)?.id !== text(id)) {
+      const at_ms = this.#is_current ? this.#options.now() : -Infinity;
+      this.#erased.renew(writing, { id: text(id), at_ms });
+    }
     const held = this.#writing.get(writing);
     if (held !== undefined && text(held.key.id) === text(id)) this.#writing.delete(writing);
     this.#reading.delete(`${period} ${tenant_id} ${text(id)}`);
@@ -283,6 +313,14 @@ export class JournalKeys implements UserKeys {
     while (this.#writing.size > 0) this.#writing.dropOldest();
     while (this.#reading.size > 0) this.#reading.dropOldest();
   }
+}
+
+/** A new key of that period, which nobody keeps yet. */
+function madeKey(period: string): UserKey {
+  return {
+    id: Uint8Array.from([...periodBytes(period), ...randomBytes(ID_BYTES - 2)]),
+    key: new Uint8Array(randomBytes(KEY_BYTES)),
+  };
 }
 
 /** The id and the key in a stored value; without a key: it is being erased; undefined: it is neither. */

@@ -112,6 +112,31 @@ onBoth("an erased user's key is gone on every Shield, and a new one follows", as
   }
 });
 
+onBoth(
+  "what was said before an erasure and is written after it gets a key that nobody keeps",
+  async (bed) => {
+    const [one, two] = [await bed.shield(), await bed.shield()];
+    const said_ms = bed.now_ms;
+    bed.now_ms += 10;
+    const opened = async (keys: JournalKeys, since_ms?: number) => {
+      const [key] = await keys.forWriting("acme", ["ann"], since_ms);
+      const [read] = await (await bed.shield()).forReading("acme", [key!.id]);
+      return read !== undefined;
+    };
+    for (const keys of [one, two]) {
+      await until("it has heard of it, though ann had no key", async () => {
+        await one.erase("acme", "ann", WEEK_MS);
+        return !await opened(keys, said_ms);
+      });
+      await until("what is said later is readable", () => opened(keys, bed.now_ms));
+      const [bob] = await keys.forWriting("acme", ["bob"], said_ms);
+      assert.ok((await keys.forReading("acme", [bob!.id]))[0], "another user is not erased");
+    }
+    const late = await bed.shield();
+    assert.ok(await opened(late, bed.now_ms), "an erasure of long ago is not one of now");
+  },
+);
+
 onBoth("the bucket names no user", async (bed) => {
   const keys = await bed.shield();
   await keys.forWriting("acme", ["ann.lee@example.org"]);
