@@ -24,6 +24,9 @@ export interface JournalRule {
   readonly payload: JournalConfig["journal_payload"];
 }
 
+/** The most keepings that are remembered: a tenant's admin may set new ones all day. */
+const KEEPINGS_MAX = 1_024;
+
 /** The rules of one process. */
 export class JournalRules {
   readonly #config: JournalConfig;
@@ -60,18 +63,21 @@ export class JournalRules {
     const { journal_ttl_seconds: ttl_seconds, journal_bytes: max_bytes } = config;
     const key = `${ttl_seconds} ${max_bytes}`;
     const keeping = this.#keepings.get(key) ?? { ttl_seconds, max_bytes };
+    if (this.#keepings.size >= KEEPINGS_MAX) this.#keepings.clear();
     this.#keepings.set(key, keeping);
     return { mode, share, keeping, payload };
   }
 }
 
 function withClass(config: JournalConfig, one: RoomClass): JournalConfig {
+  const { journal_bytes: bytes = config.journal_bytes } = one;
   return {
     ...config,
     journal: one.journal ?? config.journal,
     journal_share: one.journal_share ?? config.journal_share,
     journal_ttl_seconds: one.journal_ttl_seconds ?? config.journal_ttl_seconds,
-    journal_bytes: one.journal_bytes ?? config.journal_bytes,
+    // A tenant's admin must not push out what other tenants have: the store has one bound for all.
+    journal_bytes: one.source === "tenant" ? Math.min(bytes, config.journal_bytes) : bytes,
     journal_payload: one.journal_payload ?? config.journal_payload,
   };
 }

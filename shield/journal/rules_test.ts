@@ -1,0 +1,43 @@
+/** Which decisions are written, and within which bounds: classes over the config, of operators and of tenants. */
+import assert from "node:assert/strict";
+import { configFrom } from "../../shared/config/load.ts";
+import { DEFAULT_CLASS, type RoomClass } from "../rooms/classes.ts";
+import { JournalRules } from "./rules.ts";
+
+const { journal: config } = configFrom({ journal: { journal: "off", journal_bytes: 1_000_000 } });
+const KEY = () => "key";
+
+function classOf(change: Partial<RoomClass>): RoomClass {
+  return { ...DEFAULT_CLASS, ...change };
+}
+
+Deno.test("journal rules: a tenant's own class takes no more bytes than the config gives, an operator's may", () => {
+  const rules = new JournalRules(config);
+  const bytes = (source: RoomClass["source"], journal_bytes: number | undefined) =>
+    rules.of(classOf({ source, journal: "all", journal_bytes }), KEY)?.keeping.max_bytes;
+  assert.equal(bytes("tenant", 1_099_511_627_776), 1_000_000);
+  assert.equal(bytes("tenant", 65_536), 65_536);
+  assert.equal(bytes("tenant", undefined), 1_000_000);
+  assert.equal(bytes("config", 1_099_511_627_776), 1_099_511_627_776);
+});
+
+Deno.test("journal rules: a class that is changed counts from then on, and keepings are one object", () => {
+  const rules = new JournalRules(config);
+  assert.equal(rules.of(undefined, KEY), undefined);
+  const all = classOf({ journal: "all" });
+  const refused = classOf({ journal: "refused" });
+  assert.equal(rules.of(all, KEY)?.mode, "all");
+  assert.equal(rules.of(refused, KEY)?.mode, "refused");
+  assert.equal(rules.of(classOf({ journal: "off" }), KEY), undefined);
+  assert.equal(rules.of(all, KEY)?.keeping, rules.of(refused, KEY)?.keeping);
+});
+
+Deno.test("journal rules: keepings that nobody uses any more are not remembered for ever", () => {
+  const rules = new JournalRules(config);
+  const keeping = (journal_ttl_seconds: number) =>
+    rules.of(classOf({ journal: "all", journal_ttl_seconds }), KEY)?.keeping;
+  const first = keeping(1);
+  assert.equal(keeping(1), first);
+  for (let seconds = 2; seconds < 1_100; seconds++) keeping(seconds);
+  assert.notEqual(keeping(1), first);
+});
