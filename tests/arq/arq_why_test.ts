@@ -1,7 +1,9 @@
-/** `arq why` against a real bus: what it shows of a message and of a user, and how it ends. */
+/** `arq why` against a real bus: what it shows of a message and of a user, from the journal too, and how it ends. */
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
-import { startBus } from "../harness/bus.ts";
+import { until } from "../../shared/testing/until.ts";
+import { startBus, startBusWith } from "../harness/bus.ts";
+import { policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
 
@@ -62,3 +64,94 @@ Deno.test("arq why tells who got a message, who did not, and how far back it can
   const user = ["--admin-url", bus.admin_url, "--token", bus.token];
   assert.equal((await runArq(["why", "--user", "bob", ...user])).code, 3);
 });
+
+const WITH_JOURNAL = `[admin]
+operator_tenants = ["default"]
+[journal]
+journal = "all"
+flush_ms = 50
+[[rooms]]
+room = "log-*"
+durable = true
+`;
+const BAD_WORDS = new URL("../../policies/build/bad_words.wasm", import.meta.url);
+
+/** A bus with a journal and a policy; ann has said one thing that was let in and two that were not. */
+async function withJournal(
+  work: (why: (...args: string[]) => ReturnType<typeof runArq>) => Promise<void>,
+): Promise<void> {
+  await using bus = await startBusWith(WITH_JOURNAL);
+  const policies = await policyAdmin(bus);
+  const { body: { sha256 } } = await policies.upload(await Deno.readFile(BAD_WORDS));
+  const deployed = await policies.post("deploy", { sha256, tenant: "default", name: "words" });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const flags = ["--admin-url", bus.admin_url, "--token", token];
+  {
+    using ann = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+    await ask(ann, { op: "sub", room: "log-1" });
+    const trace_id = TRACE;
+    for (
+      const [text, more] of [["hello", {}], ["malware", {}], ["malware", { trace_id }]] as const
+    ) {
+      const message_id = `m-${text}-${Object.keys(more).length}`;
+      const event = { room: "log-1", type: "chat", data: { text }, message_id };
+      ann.send({ op: "pub", id: 7, ...event, ...more });
+      while ((await ann.json()).id !== 7);
+    }
+  }
+  await until("the decisions are stored", async () => {
+    const { stdout } = await runArq(["journal", "list", "--json", ...flags]);
+    return stdout.split("\n").filter((line) => line.includes('"m-')).length === 3;
+  });
+  await work((...args) => runArq(["why", ...args, ...flags]));
+}
+
+const TRACE = "0af7651916cd43dd8448eb211c80319c";
+
+Deno.test("arq why begins with the way in that the journal has, of what was refused, too", async () => {
+  await withJournal(async (why) => {
+    const passed = await why("--message-id", "m-hello-0", "--user", "ann");
+    assert.equal(passed.code, 0, passed.stderr);
+    assert.match(passed.stdout, /^decided at \S+ 20\S+: allowed, offset 1\n/);
+    assert.match(passed.stdout, /\n {2}on_message chat in log-1 by ann, connection \S+, from /);
+    assert.match(
+      passed.stdout,
+      /\n {2}policy words allows, \d+ units of \d+, module [0-9a-f]{12}\n/,
+    );
+    assert.match(passed.stdout, /\nmessage in log-1: offset 1, .*\n[^]* {2}sent 20/);
+    for (
+      const args of [["--room", "log-1", "--offset", "1"], ["--trace", traceIn(passed.stdout)]]
+    ) {
+      assert.match((await why(...args)).stdout, /^decided at \S+ \S+ allowed, offset 1\n/);
+    }
+    // What was refused, no ledger has heard of.
+    for (const args of [["--message-id", "m-malware-0"], ["--trace", TRACE]]) {
+      const refused = await why(...args);
+      assert.equal(refused.code, 0, refused.stderr);
+      assert.match(refused.stdout, /^decided at \S+ \S+ refused 403 policy-rejected \(/);
+      assert.match(refused.stdout, /\n {2}policy words refuses 403 /);
+      assert.match(refused.stdout, /\nno Shield's ledger knows of it\n/);
+      assert.equal(refused.stdout.match(/^decided/gm)?.length, 1);
+    }
+    const { stdout } = await why("--message-id", "m-malware-1", "--json");
+    const { journal: { records: [record], is_whole, problem } } = JSON.parse(stdout);
+    assert.deepEqual([record.reason, record.trace, is_whole, problem], [
+      "policy-rejected",
+      TRACE,
+      true,
+      "",
+    ]);
+    const unknown = await why("--message-id", "none");
+    assert.equal(unknown.code, 1);
+    assert.match(
+      unknown.stdout,
+      /^no Shield's ledger knows of it\n[^]*\nthe journal has no decision about it\n$/,
+    );
+    const of_user = await why("--user", "ann", "--json");
+    assert.equal(JSON.parse(of_user.stdout).journal, undefined, "it is asked for messages only");
+  });
+});
+
+/** The trace of the first message in an answer. */
+const traceIn = (text: string) => text.match(/, trace ([0-9a-f]{32})/)?.[1] ?? "";

@@ -1,7 +1,14 @@
-/** `arq why`: asks all Shields what became of a message, or of a user's messages, and shows it. */
-import { tellsAnything, whyLines } from "../../answers/why_text.ts";
+/**
+ * `arq why`: asks all Shields what became of a message, or of a user's messages, and the journal how the message
+ * came in, and shows it.
+ */
+import { wayInGaps, wayInLines } from "../../answers/way_in_text.ts";
+import { soughtIn, tellsAnything, whyLines } from "../../answers/why_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
+import { findWayIn, searchesOf } from "../../journal/way_in.ts";
+import type { WayIn } from "../../journal/way_in.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -59,19 +66,39 @@ function queryOf(flags: WhyFlags): URLSearchParams {
   return query;
 }
 
-/** Prints what the ledgers tell. Returns 1 when they tell of nothing. */
+/** Prints what the ledgers and the journal tell. Returns 1 when they tell of nothing. */
 export async function why(io: Io, flags: WhyFlags): Promise<number> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
   const path = `/v1/why?${queryOf(flags)}`;
   const answer = await askAdmin(io, admin, { method: "GET", path });
+  const way_in = await wayIn(io, admin, flags, answer);
+  const has_way_in = way_in !== undefined && way_in.records.length > 0;
   const is_known = tellsAnything(answer);
-  if (flags.json === true) await print(io.stdout, `${JSON.stringify(answer)}\n`);
-  else {
-    const lines = is_known
-      ? whyLines(answer)
-      : ["no Shield's ledger knows of it", ...whyLines(answer)];
+  if (flags.json === true) {
+    const whole = way_in === undefined ? answer : { ...answer, journal: way_in };
+    await print(io.stdout, `${JSON.stringify(whole)}\n`);
+  } else {
+    const lines = [
+      ...(way_in === undefined ? [] : wayInLines(way_in)),
+      ...(is_known ? [] : ["no Shield's ledger knows of it"]),
+      ...whyLines(answer),
+      ...(way_in === undefined ? [] : wayInGaps(way_in)),
+    ];
     await print(io.stdout, lines.map((line) => `${printable(line)}\n`).join(""));
   }
-  return is_known ? EXIT.ok : EXIT.failure;
+  return is_known || has_way_in ? EXIT.ok : EXIT.failure;
+}
+
+/** What the journal says of the message that was asked for; undefined where no message was. */
+async function wayIn(
+  io: Io,
+  admin: Admin,
+  { trace, twist, messageId: message_id, room, offset }: WhyFlags,
+  answer: Readonly<Record<string, unknown>>,
+): Promise<WayIn | undefined> {
+  if (given(trace, twist, message_id, offset) === 0) return undefined;
+  const searches = searchesOf({ message_id, trace, room, offset }, soughtIn(answer));
+  if (searches.length === 0) return undefined;
+  return await findWayIn(io, admin, String(answer["tenant_id"]), searches);
 }

@@ -28,8 +28,9 @@ export function addWhy(program: Command, run: Run): void {
     .option("--json", "print the answer as JSON")
     .addHelpText(
       "after",
-      "\nNeeds a token of role admin; an admin of one tenant asks about its own. Exit code 1 when no" +
-        "\nShield's ledger knows of it; the last lines say how far back they go.\n" +
+      "\nWhat the journal says of a message comes first: schema, policies, and why it was refused." +
+        "\nNeeds a token of role admin; an admin of one tenant asks about its own. Exit code 1 when" +
+        "\nneither knows of it; the last lines say how far back the Shields' ledgers go.\n" +
         examples(
           "arq why --message-id order-4711 --user bob",
           "arq why --room orders --offset 17 --connection c3K9",
