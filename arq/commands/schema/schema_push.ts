@@ -89,6 +89,7 @@ export async function schemaPush(
   flags: PushFlags,
 ): Promise<number> {
   const { id, compat, json = false } = flags;
+  requireTraffic(flags);
   if (source === undefined) return await setCompatibility(io, flags);
   return await withSchema(io, source, json, async (body) => {
     // The answer of the bus is what stdout is for.
@@ -105,6 +106,19 @@ export async function schemaPush(
     );
     return EXIT.ok;
   });
+}
+
+/** Throws for options of a check of traffic when none is asked for: it would look as if it had passed. */
+function requireTraffic(flags: SchemaChangeFlags): void {
+  const { traffic, journal, since, message, unknown } = flags;
+  const [alone] = Object.entries({ journal, since, message, unknown })
+    .find(([, given]) => given !== undefined) ?? [];
+  if (traffic === undefined && alone !== undefined) {
+    throw usageError(`--${alone} needs --traffic, which says which rooms' events are checked`);
+  }
+  if (unknown !== undefined && message === undefined) {
+    throw usageError("--unknown needs --message; mappings say it for themselves");
+  }
 }
 
 /** Checks the candidate against traffic, when that is asked for. */
@@ -150,6 +164,10 @@ async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
 /** Prints what registering would say. Returns 1 when it would be refused. Changes nothing. */
 export async function schemaCheck(io: Io, source: string, flags: CheckFlags): Promise<number> {
   const { against: id, json = false } = flags;
+  requireTraffic(flags);
+  if (flags.traffic !== undefined && flags.compat !== undefined) {
+    throw usageError("--traffic or --compat: with --traffic nothing is held to versions before");
+  }
   return await withSchema(io, source, json, async (body) => {
     if (flags.traffic !== undefined) return await onTraffic(io, source, body, id, flags);
     const admin = await findAdmin(io, flags);

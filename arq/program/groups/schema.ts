@@ -61,7 +61,12 @@ function withTraffic(command: Command): Command {
       "with --traffic: what all of it must be (default: mappings)",
       messageName,
     )
-    .addOption(unknownOption("with --message: what a field outside of the schema does"));
+    .addOption(
+      new Option(
+        "--unknown <what>",
+        "with --message: what a field outside of the schema does (default: allow)",
+      ).choices(UNKNOWN_FIELDS),
+    );
 }
 
 function unknownOption(what: string): Option {
@@ -146,8 +151,8 @@ function addChanges(schema: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nExit code 1 when push would be refused. With --traffic the candidate is checked on this machine" +
-        "\nagainst events that were really sent; exit code 1 when it would refuse one. With --journal and" +
-        "\n--message no bus is asked.\n" +
+        "\nagainst events that were really sent, instead of the versions before; exit code 1 when it would" +
+        "\nrefuse one. With --journal and --message no bus is asked.\n" +
         examples(
           "arq schema check proto --against fleet",
           "arq schema check proto --against fleet --compat FULL --json",
