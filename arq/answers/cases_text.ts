@@ -13,7 +13,8 @@ function verdictText({ allowed, code, reason, fault }: Decision): string {
   return `refused ${code}${reason === "" ? "" : ` ${JSON.stringify(reason)}`}`;
 }
 
-function payloadText(payload: CaseReport["payload"]): string {
+function payloadText(payload: CaseReport["new_payload"]): string {
+  if (payload === null) return "as it came";
   const text = "json" in payload
     ? JSON.stringify(payload.json)
     : "text" in payload
@@ -32,6 +33,10 @@ function caseText(report: CaseReport): string {
     if (report.differs.includes("headers")) {
       lines.push(...recorded_headers.map(([name, value]) => `- header ${name}: ${value}`));
       lines.push(...headers.map(([name, value]) => `+ header ${name}: ${value}`));
+    }
+    if (report.differs.includes("payload")) {
+      lines.push(`- payload ${payloadText(report.recorded_new_payload)}`);
+      lines.push(`+ payload ${payloadText(report.new_payload)}`);
     }
   }
   lines.push(`  payload   ${payloadText(report.payload)}`);

@@ -100,14 +100,24 @@ const said = (one: Sample["recorded"]): string =>
     ? `fault ${one.fault}`
     : `${one.code}${one.reason === "" ? "" : ` ${JSON.stringify(one.reason)}`}`;
 
+/** What differs that neither verdict shows, in brackets: `(other payload)`; "" for nothing. */
+function unsaid({ differs, units }: Sample): string {
+  const names = differs.split(", ");
+  const others = names.filter((name) => ["headers", "payload", "state"].includes(name));
+  const parts = [
+    ...(others.length === 0 ? [] : [`other ${others.join(", ")}`]),
+    ...(names.includes("fuel") ? [`${units[0]} -> ${units[1]} units`] : []),
+  ];
+  return parts.length === 0 ? "" : ` (${parts.join("; ")})`;
+}
+
 /** One decision in a line: when, where, who, what it said then and now, and the payload's beginning. */
 function sampleLine(sample: Sample): string {
-  const { time_ms, room, user, id, recorded, repeated, differs, units, payload } = sample;
-  const fuel = /fuel/.test(differs) ? ` (${units[0]} -> ${units[1]} units)` : "";
+  const { time_ms, room, user, id, recorded, repeated, payload } = sample;
   const shown = payload === null ? "" : `  ${payload}`;
   const who = `${room} ${user ?? "(erased)"} ${id}`;
   return printable(
-    `  ${time(time_ms)}  ${who}  ${said(recorded)} -> ${said(repeated)}${fuel}${shown}`,
+    `  ${time(time_ms)}  ${who}  ${said(recorded)} -> ${said(repeated)}${unsaid(sample)}${shown}`,
   ) + "\n";
 }
 

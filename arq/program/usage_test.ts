@@ -56,6 +56,14 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
       2,
       /--compat:/,
     ],
+    [["policy", "test", "p.wasm", "--shrink"], 2, /--shrink needs --cases/],
+    [
+      ["policy", "replay", "p.v2.wasm", "--journal", "j"],
+      2,
+      /no name.*\n {5}give one with --policy/,
+    ],
+    [["policy", "replay", "p.wasm", "--policy", "a b"], 2, /--policy: character " "/],
+    [["policy", "replay", "p.wasm", "--max-flips", "101%"], 2, /a share of the calls: 0 or 0\.1%/],
   ];
   for (const [args, code, expected] of cases) {
     const result = await runArq(args);

@@ -15,6 +15,8 @@ import { shrinkPayload } from "./shrink.ts";
 export interface CaseOutcome {
   readonly decision: Decision;
   readonly headers: readonly (readonly [name: string, value: string])[];
+  /** What it put in the place of the payload; undefined: nothing. */
+  readonly payload: Uint8Array | undefined;
   readonly units: number;
   /** What differs from the recorded verdict, without fuel; empty: nothing does. */
   readonly differs: readonly Difference[];
@@ -39,6 +41,7 @@ export function runCase(module: ReplayModule, one: Case): CaseOutcome {
   return {
     decision: decisionOf(outcome),
     headers: outcome.added_headers,
+    payload: outcome.payload,
     units: outcome.units,
     differs: differences(recorded, outcome, false),
     unknown,

@@ -8,6 +8,10 @@ import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
 export async function fileChunks(io: Io, file: string): Promise<AsyncIterable<JournalChunk>> {
   if (file === "-") return journalChunks(endedBy(io.stdin(), io.signal), "stdin");
   const path = resolvePath(io.cwd, file);
+  // Opening a folder succeeds, and only reading it fails.
+  if ((await io.files.state(path))?.is_directory === true) {
+    throw new CommandError(`cannot read ${path}: it is a folder`);
+  }
   try {
     return journalChunks(endedBy(await io.files.open(path), io.signal), path);
   } catch (error) {

@@ -65,6 +65,9 @@ export class CommandError extends Error {
 
 /** The error that nothing was written at a path, with the reason. */
 export function cannotWrite(path: string, error: unknown): CommandError {
+  if (error instanceof Deno.errors.AlreadyExists) {
+    return new CommandError(`cannot write ${path}: it is there already`);
+  }
   const why = error instanceof Error ? error.message : error;
   const hint = "name a place that you may write to, or make that one writable";
   return new CommandError(`cannot write ${path}: ${why}`, EXIT.failure, hint);

@@ -81,6 +81,10 @@ Deno.test("arq journal shows, exports and erases; another tenant's admin is refu
     const { payload } = JSON.parse(line);
     assert.deepEqual([payload.form, atob(payload.data), rest], ["kept", '{"text":"two"}', ""]);
     assert.equal((await runArq(args)).code, 1, "no file is overwritten");
+    // A refusal leaves no empty file, which would be in the way of the next try.
+    const again = ["journal", "export", "--out", `${folder}/again.ndjson`];
+    assert.equal((await runArq([...again, ...globex])).code, 3);
+    assert.equal((await runArq([...again, ...ops])).code, 0);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

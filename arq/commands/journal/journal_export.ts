@@ -25,16 +25,17 @@ const NEWLINE = 0x0a;
 interface Sink {
   write(bytes: Uint8Array): Promise<void>;
   finish(): Promise<void>;
-  abandon(): void;
+  /** Ends it; what has nothing is removed, for it would be in the way of the next try. */
+  abandon(is_empty: boolean): Promise<void>;
 }
 
 async function sinkOf(io: Io, out: string): Promise<Sink> {
   if (out === "-") {
     const write = (bytes: Uint8Array) => io.stdout.write(bytes);
-    return { write, finish: () => Promise.resolve(), abandon: () => {} };
+    return { write, finish: () => Promise.resolve(), abandon: () => Promise.resolve() };
   }
   const path = resolvePath(io.cwd, out);
-  return await io.files.writer(path, FILE_MODE).catch((error: unknown) => {
+  const writer = await io.files.writer(path, FILE_MODE).catch((error: unknown) => {
     const why = error instanceof Deno.errors.AlreadyExists
       ? "it is there already"
       : error instanceof Error
@@ -42,6 +43,14 @@ async function sinkOf(io: Io, out: string): Promise<Sink> {
       : String(error);
     throw new CommandError(`cannot write ${printable(path)}: ${why}`);
   });
+  return {
+    write: (bytes) => writer.write(bytes),
+    finish: () => writer.finish(),
+    async abandon(is_empty) {
+      writer.abandon();
+      if (is_empty) await io.files.remove(path);
+    },
+  };
 }
 
 /** Writes the lines. Whatever ends it, the file has whole lines, and stderr says how many. */
@@ -52,6 +61,7 @@ export async function journalExport(io: Io, flags: JournalExportFlags): Promise<
   const wish = { ...wishOf(io, flags), until_ms, has_payloads: flags.payloads };
   const sink = await sinkOf(io, flags.out);
   let lines = 0;
+  let is_empty = true;
   const tell = (is_whole: boolean) => {
     if (flags.json === true) return print(io.stderr, `${JSON.stringify({ lines, is_whole })}\n`);
     const what = is_whole ? "written to" : "were written before it ended, to";
@@ -59,13 +69,14 @@ export async function journalExport(io: Io, flags: JournalExportFlags): Promise<
   };
   try {
     for await (const bytes of journalBytes(io, admin, wish)) {
+      is_empty = false;
       await sink.write(bytes);
       for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
     }
     await sink.finish();
   } catch (error) {
-    sink.abandon();
-    await tell(false);
+    await sink.abandon(is_empty);
+    if (!is_empty) await tell(false);
     throw error;
   }
   await tell(true);

@@ -38,6 +38,9 @@ export interface CaseReport {
   readonly recorded_headers: Case["verdict"]["headers"];
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly payload: Case["payload"];
+  /** What was put in the place of the payload; null: nothing. */
+  readonly recorded_new_payload: Case["verdict"]["payload"];
+  readonly new_payload: Case["verdict"]["payload"];
   /** The smallest message of which both modules still differ; absent when none was looked for or found. */
   readonly smallest?: Case["payload"];
   /** Why none was looked for. */
@@ -119,6 +122,8 @@ async function test(testing: Testing, file: string): Promise<CaseReport | undefi
     recorded_headers: one.verdict.headers,
     headers: ran.headers,
     payload: one.payload,
+    recorded_new_payload: one.verdict.payload,
+    new_payload: ran.payload === undefined ? null : readablePayload(ran.payload),
     ...small,
   };
 }

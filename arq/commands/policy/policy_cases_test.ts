@@ -69,7 +69,28 @@ Deno.test("recorded cases pass with their module, and a flip is shown and shrunk
   const { flips, reports } = JSON.parse((await policy(path, 1, ...args, "--json")).stdout);
   assert.deepEqual([flips, reports[0].smallest], [4, { json: { text: "malware" } }]);
   const again = await policy(path, 1, ...record);
-  assert.match(again.stderr, /cannot write .*cases/);
+  assert.match(again.stderr, /cannot write .*cases.*: it is there already\n/);
+});
+
+Deno.test("cases: other new payloads are shown, and a second recording adds to the folder", async () => {
+  await using folder = await folderWithJournal();
+  const { path } = folder;
+  const mask = await builtModule("json_masking");
+  const recorder = new Recorder("mask", await readyModule(mask, MEMORY_PAGES));
+  const record = (room: string, iban: string) =>
+    recorder.record({ payload: `{"iban":"${iban}"}`, room });
+  await Deno.writeTextFile(`${path}/m.ndjson`, linesOf([record("a", "DE1"), record("b", "DE2")]));
+  await Deno.writeFile(`${path}/mask.wasm`, mask);
+  const args = ["record", "--journal", "m.ndjson", "--out", "masked", "--module", "mask.wasm"];
+  await policy(path, 0, ...args, "--room", "a");
+  await policy(path, 0, ...args, "--room", "b");
+  await policy(path, 0, "test", "mask.wasm", "--cases", "masked");
+  const other = await policy(path, 1, "test", "size.wasm", "--cases", "masked");
+  assert.match(other.stdout, /\n- payload \{"iban":"\*\*\*"\}\n\+ payload as it came\n/);
+  const wrong = await policy(path, 1, ...args.slice(0, -1), "size.wasm");
+  assert.match(wrong.stderr, /size\.wasm \([0-9a-f]{12}\) has decided none of the cases/);
+  const none = await policy(path, 1, ...args.with(4, "none"), "--redact", "data.iban");
+  assert.match(none.stderr, /no case is left of 2 decisions: without what was redacted/);
 });
 
 Deno.test("cases: no folder, a broken file, a hook that is missing, a policy that is not there", async () => {

@@ -30,18 +30,18 @@ export interface DeployFlags extends ConnectionFlags {
 const MODULE_BYTES_MAX = 1_048_576;
 
 /**
- * The policy's name: the given one, else that of the file (`build/bad-words.wasm` is `bad-words`). Throws
- * when it is not valid.
+ * The policy's name: the one that `option` gives, else that of the file (`build/bad-words.wasm` is
+ * `bad-words`). Throws when it is not valid.
  */
-export function policyName(file: string, given: string | undefined): string {
+export function policyName(file: string, given: string | undefined, option = "--name"): string {
   const name = given ?? (file.split(/[\\/]/).pop() ?? "").replace(/\.wasm$/i, "");
   const problem = idProblem(name);
   if (problem === undefined) return name;
   throw usageError(
     given === undefined
       ? `the file's name is no name for a policy: ${problem}`
-      : `--name: ${problem}`,
-    given === undefined ? "give one with --name" : undefined,
+      : `${option}: ${problem}`,
+    given === undefined ? `give one with ${option}` : undefined,
   );
 }
 

@@ -89,7 +89,11 @@ async function modulesOf(
   const found = new Map<string, Uint8Array>();
   if (file !== undefined) {
     const bytes = await readModuleFile(io, file);
-    found.set(await sha256Hex(bytes), bytes);
+    const sha256 = await sha256Hex(bytes);
+    if (!cases.some(({ module }) => module === sha256)) {
+      throw new CommandError(`${file} (${sha256.slice(0, 12)}) has decided none of the cases`);
+    }
+    found.set(sha256, bytes);
   }
   for (const sha256 of new Set(cases.map(({ module }) => module))) {
     if (admin === undefined || found.has(sha256)) continue;
@@ -116,6 +120,8 @@ const fileName = ({ verdict, id, policy }: Case): string =>
 
 async function write(io: Io, folder: string, name: string, data: string | Uint8Array) {
   const path = `${folder}/${name}`;
+  // A module has its hash as its name, so one that is there is the same.
+  if (data instanceof Uint8Array && await io.files.state(path) !== undefined) return;
   try {
     await io.files.create(path, data, 0o644);
   } catch (error) {
@@ -135,6 +141,14 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<number> 
   }
   const modules = await modulesOf(io, cases, admin, flags);
   const kept = await repeating(cases, modules);
+  if (kept.length === 0) {
+    throw new CommandError(
+      `no case is left of ${
+        plural(cases.length, "decision")
+      }: without what was redacted the module ` +
+        "says something else",
+    );
+  }
   const folder = resolvePath(io.cwd, out);
   await io.files.makeDirectory(folder);
   const files = kept.map(fileName);

@@ -104,7 +104,7 @@ async function replayed(io: Io, operand: string, flags: ReplayFlags): Promise<Re
   const needs_bus = flags.journal === undefined || named !== undefined;
   const admin = needs_bus ? await findAdmin(io, flags) : undefined;
   if (named === undefined || admin === undefined) {
-    const policy = policyName(operand, flags.policy);
+    const policy = policyName(operand, flags.policy, "--policy");
     return { policy, bytes: await readModuleFile(io, operand), admin };
   }
   const bytes = await policyModule(io, admin, flags.tenant, named);
@@ -153,18 +153,27 @@ function selectionOf(io: Io, policy: string, flags: ReplayFlags): ReplaySelectio
 async function flipWriter(io: Io, path: string | undefined) {
   if (path === undefined) return undefined;
   const target = resolvePath(io.cwd, path);
-  try {
-    const writer = await io.files.writer(target, 0o600);
-    const encoder = new TextEncoder();
-    return {
-      add: (flips: readonly unknown[]) =>
-        writer.write(encoder.encode(flips.map((one) => `${JSON.stringify(one)}\n`).join(""))),
-      finish: () => writer.finish(),
-      abandon: () => writer.abandon(),
-    };
-  } catch (error) {
+  const writer = await io.files.writer(target, 0o600).catch((error: unknown) => {
     throw cannotWrite(target, error);
-  }
+  });
+  const encoder = new TextEncoder();
+  /** Whether it has something, or is whole without. */
+  let is_kept = false;
+  return {
+    add(flips: readonly unknown[]) {
+      is_kept = true;
+      return writer.write(encoder.encode(flips.map((one) => `${JSON.stringify(one)}\n`).join("")));
+    },
+    finish() {
+      is_kept = true;
+      return writer.finish();
+    },
+    /** An empty file would be in the way of the next try. */
+    async abandon() {
+      writer.abandon();
+      if (!is_kept) await io.files.remove(target);
+    },
+  };
 }
 
 function isBeyond({ candidate }: Tally, bound: FlipBound | undefined): boolean {
@@ -274,13 +283,13 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
       ...(writer === undefined ? {} : { onFlips: writer.add }),
       onProgress: (decisions) => bar.update(decisions),
     });
+    if (!io.signal.aborted) requireDecisions(tally, policy);
     await writer?.finish();
   } finally {
     bar.stop();
-    writer?.abandon();
+    await writer?.abandon();
   }
   const interrupted = io.signal.aborted;
-  if (!interrupted) requireDecisions(tally, policy);
   const [code, problem] = endOf(tally, flags);
   const answer: ReplayAnswer = {
     policy,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { refusesFrom } from "../../replay/testing/guest_text.ts";
-import { linesOf, MEMORY_PAGES, Recorder } from "../../replay/testing/recorded.ts";
+import { builtModule, linesOf, MEMORY_PAGES, Recorder } from "../../replay/testing/recorded.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 
 const OLD = await refusesFrom(20);
@@ -61,13 +61,33 @@ Deno.test("replay: a record that does not repeat is named, with exit code 1", as
   assert.match(stdout, /1 of the recorded module's calls do not repeat as recorded\n$/);
 });
 
+Deno.test("replay: another new payload is told where both verdicts look the same", async () => {
+  await using folder = await folderWithJournal(1);
+  const { path } = folder;
+  const mask = await builtModule("json_masking");
+  const recorder = new Recorder("mask", await readyModule(mask, MEMORY_PAGES));
+  const masked = recorder.record({ payload: '{"iban":"DE1"}' });
+  await Deno.writeTextFile(`${path}/j.ndjson`, linesOf([masked]));
+  await Deno.writeFile(`${path}/mask.wasm`, mask);
+  const args = ["new.wasm", "--policy", "mask", "--journal", "j.ndjson", "--module", "mask.wasm"];
+  const { stdout } = await replay(path, 0, ...args);
+  assert.match(stdout, /allowed -> allowed \(other payload\) {2}\{"iban":"DE1"\}\n/);
+});
+
 Deno.test("replay: no file, none of the policy, none in the window: told, with exit code 1 or 2", async () => {
   await using folder = await folderWithJournal(5);
   const { path } = folder;
   const gone = await replay(path, 1, "size.wasm", "--journal", "gone.ndjson");
   assert.match(gone.stderr, /cannot read .*gone\.ndjson/);
-  const other = await replay(path, 1, "new.wasm", "--journal", "j.ndjson");
+  const folded = await replay(path, 1, "size.wasm", "--journal", ".");
+  assert.match(folded.stderr, /cannot read .*: it is a folder\n/);
+  const flips = ["--flips", "flips.ndjson"];
+  const other = await replay(path, 1, "new.wasm", "--journal", "j.ndjson", ...flips);
   assert.match(other.stderr, /no decision of policy new; it has size\n/);
+  // It left no file, which would be in the way of the right command line.
+  await replay(path, 0, "size.wasm", "--journal", "j.ndjson", ...flips);
+  const twice = await replay(path, 1, "size.wasm", "--journal", "j.ndjson", ...flips);
+  assert.match(twice.stderr, /cannot write .*flips\.ndjson: it is there already\n/);
   const late = await replay(path, 1, "size.wasm", "--journal", "j.ndjson", "--since", "1h");
   assert.match(late.stderr, /no decision of policy size; 5 records are outside/);
   const wrong = await replay(path, 1, "size.wasm", "--journal", "size.wasm");

@@ -7,7 +7,7 @@ import type { Command } from "commander";
 import { HOOKS } from "../../../shield/policy/abi/policy.ts";
 import { examples, id, positive, room } from "./options.ts";
 import type { Run } from "./options.ts";
-import { printable } from "../../terminal/exit.ts";
+import { printable, usageError } from "../../terminal/exit.ts";
 
 /** The configuration of the bus has the same bound. */
 const FUEL_LIMIT_MAX = 1_000_000_000;
@@ -52,8 +52,8 @@ function addBuild(policy: Command, run: Run): void {
     .option("--json", "print the result, or what is wrong, as JSON")
     .addHelpText(
       "after",
-      '\nThe policy imports "@arqon/policy" and files of its own folder. A problem is told with file,' +
-        "\nline and column, exit code 1.\n" +
+      '\nThe policy imports "@arqon/policy/v2", or "@arqon/policy" for version 1 of the ABI, and files of' +
+        "\nits own folder. A problem is told with file, line and column, exit code 1.\n" +
         examples("arq policy build no_malware.ts", "arq policy build src/policy.ts -o policy.wasm"),
     )
     .action(run(async (io, flags, [entry]) => {
@@ -107,7 +107,8 @@ function addTest(policy: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nExit code 1 when an event is refused or the policy fails. All events and runs go to one" +
-        "\ninstance, which keeps its state; with --runs the time is the median." +
+        "\ninstance: a policy of version 1 keeps its memory, one of version 2 its keyed state. With --runs the" +
+        "\ntime is the median." +
         "\nWith --cases each case is asked on a fresh instance, and exit code 1 says that one is decided" +
         "\notherwise than it was.\n" +
         examples(
@@ -122,6 +123,7 @@ function addTest(policy: Command, run: Run): void {
         const { policyCases } = await import("../../commands/policy/policy_cases.ts");
         return await policyCases(io, file as string, flags);
       }
+      if (flags.shrink === true) throw usageError("--shrink needs --cases");
       const { policyTry } = await import("../../commands/policy/policy_try.ts");
       return await policyTry(io, file as string, flags);
     }));

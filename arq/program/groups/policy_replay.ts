@@ -5,7 +5,7 @@ import { isRoomPattern } from "@arqon/proto";
 import { parseSeconds } from "../../bus/token.ts";
 import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
 import type { FlipBound } from "../../commands/policy/policy_replay.ts";
-import { examples, fraction, id, positive, value, withConnection } from "./options.ts";
+import { examples, id, positive, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const MEMORY_PAGES_MAX = 65_536;
@@ -23,7 +23,8 @@ function moment(text: string): number {
 }
 
 function flipBound(text: string): FlipBound {
-  if (text.endsWith("%")) return { share: fraction(text) };
+  const [, percent] = /^(\d+(?:\.\d+)?|\.\d+)%$/.exec(text) ?? [];
+  if (percent !== undefined && Number(percent) <= 100) return { share: Number(percent) / 100 };
   if (/^\d{1,15}$/.test(text)) return { count: Number(text) };
   throw new InvalidArgumentError("Expected a number of flips, or a share of the calls: 0 or 0.1%.");
 }
