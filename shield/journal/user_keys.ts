@@ -132,12 +132,16 @@ export class JournalKeys implements UserKeys {
     const handle = await this.#handle(tenant_id, user);
     let erased = 0;
     const first = Number(periodOf(now() - max_age_ms));
-    // What waits to be written may not have a key yet: all Shields hear that it gets none.
-    await this.#announce(place("e", periodOf(now()), tenant_id, handle));
+    // What waits to be written may not have a key yet, and gets none.
+    const notice = place("e", periodOf(now()), tenant_id, handle);
+    const notice_id = new Uint8Array(randomBytes(ID_BYTES));
+    this.#forget(notice, notice_id);
     // Clocks differ: who is ahead may be in the next period already.
     for (let period = first; period <= Number(periodOf(now())) + 1; period++) {
       if (await this.#eraseIn(String(period), tenant_id, handle)) erased++;
     }
+    // With a key the others have heard of it.
+    if (erased === 0) await this.#tidy(() => this.#options.bucket.put(notice, notice_id));
     return erased;
   }
 
@@ -248,27 +252,28 @@ export class JournalKeys implements UserKeys {
     });
     if (id === undefined) return false;
     const by_id = place("k", period, tenant_id, text(id));
-    // What is overwritten does not stay where it was on the disk of the embedded engine.
-    await bucket.put(by_id, new Uint8Array(KEY_BYTES + 1));
-    await bucket.delete(by_id);
+    // Overwritten it is gone, also from a bucket that is full and takes no deletion.
+    await bucket.put(by_id, new Uint8Array(0));
     const notice = place("e", period, tenant_id, handle);
     this.#forget(notice, id);
-    await bucket.put(notice, id);
-    const entry = await bucket.get(by_user);
-    const is_marked = entry !== undefined && split(entry.value)?.key === undefined;
-    if (is_marked) {
-      await bucket.delete(by_user, entry.revision).catch((error: unknown) => {
-        if (!isConflict(error)) throw error;
-      });
-    }
+    await this.#tidy(() => bucket.delete(by_id));
+    await this.#tidy(() => bucket.put(notice, id));
+    await this.#tidy(async () => {
+      const entry = await bucket.get(by_user);
+      const is_marked = entry !== undefined && split(entry.value)?.key === undefined;
+      if (is_marked) await bucket.delete(by_user, entry.revision);
+    });
     return true;
   }
 
-  /** Tells every Shield that a user is erased now, who may have no key. */
-  async #announce(notice: KvKey): Promise<void> {
-    const id = new Uint8Array(randomBytes(ID_BYTES));
-    this.#forget(notice, id);
-    await this.#options.bucket.put(notice, id);
+  /** Does what only clears up, or tells others sooner than in a minute: a user whose key is gone is erased. */
+  async #tidy(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (isConflict(error)) return;
+      this.#options.log.warn("what is left of an erased key of the journal stays", { error });
+    }
   }
 
   async #handle(tenant_id: string, user: string): Promise<string> {

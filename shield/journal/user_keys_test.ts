@@ -190,3 +190,27 @@ onBoth("the keys in memory are bounded", async (bed) => {
   assert.ok(keys.size <= 8, String(keys.size));
   assert.deepEqual(await keys.forWriting("acme", users), first);
 });
+
+Deno.test("journal keys, nats: a user is erased though the bucket is full", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-journal-keys-" });
+  const config = `jetstream { store_dir: ${JSON.stringify(folder)}, max_file: 8388608 }`;
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const server = stack.use(await startNats({ config }));
+  const open = () =>
+    openSpine(ConfigSchema.parse({ nats: { urls: [server.url] } }), { log, now: Date.now });
+  const spine = await open();
+  const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
+  const keys = new JournalKeys({ bucket, spine, log, now: Date.now, keys_max: 100 });
+  const written: Uint8Array[] = [];
+  await assert.rejects(async () => {
+    for (let n = 0; n < 20_000; n++) {
+      written.push((await keys.forWriting("acme", [`user-${n}`]))[0]!.id);
+    }
+  }, /it is full/);
+  assert.ok(written.length > 100);
+  for (let n = 0; n < 5; n++) assert.equal(await keys.erase("acme", `user-${n}`, WEEK_MS), 1);
+  assert.deepEqual(await keys.forReading("acme", written.slice(0, 5)), Array(5).fill(undefined));
+  keys.close();
+  await spine.drain();
+});
