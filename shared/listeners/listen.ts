@@ -111,8 +111,11 @@ export async function listenClient(options: ClientListenOptions): Promise<Listen
 }
 
 function bareOptions(options: ListenOptions, handler: Handler): BareListenOptions {
-  return { limits: LIMITS, onGone() {}, ...options, handler };
+  return { limits: LIMITS, onGone() {}, ...options, host: bareHost(options), handler };
 }
+
+/** The host without the brackets that an address of IPv6 has in a URL: `node:net` takes none. */
+const bareHost = ({ host }: ListenOptions) => host.replace(/^\[(.*)\]$/, "$1");
 
 function listenerOf(
   options: ListenOptions,
@@ -159,7 +162,9 @@ function interruptible(handler: Handler): { handle: Handler; answerAll: () => vo
   return { handle, answerAll };
 }
 
-function urlOf({ host, tls }: ListenOptions, port: number): string {
+function urlOf(options: ListenOptions, port: number): string {
+  const { tls } = options;
+  const host = bareHost(options);
   const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   const authority = shown.includes(":") ? `[${shown}]` : shown;
   return `${tls === undefined ? "http" : "https"}://${authority}:${port}`;

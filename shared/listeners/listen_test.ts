@@ -130,3 +130,15 @@ Deno.test("with a certificate it speaks TLS, and its URL says so", async () => {
   assert.match(answer, /\r\n\r\nhello$/);
   await listener.close();
 });
+
+Deno.test("an address may stand in brackets, as in a URL, whoever reads requests", async () => {
+  for (const websocket of ["own", "native"] as const) {
+    const listener = await listenClient({
+      // An address of IPv4, since not every machine has IPv6.
+      ...{ name: "client", host: "[127.0.0.1]", port: 0, handler: hello, websocket },
+    });
+    assert.equal(listener.url, `http://127.0.0.1:${listener.port}`);
+    assert.equal(await (await fetch(listener.url)).text(), "hello");
+    await listener.close();
+  }
+});
