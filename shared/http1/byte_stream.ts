@@ -26,8 +26,11 @@ export interface ByteStream {
  * connection, which grows old while the client is silent; waiting this way costs nothing.
  */
 export interface LiveStream extends ByteStream {
-  /** Hands everything to the sink from now on; `read` and `write` are not to be called any more. */
-  flow(sink: ByteSink): void;
+  /**
+   * Hands everything to the sink from now on: first `early`, which was read before, then what comes.
+   * `read` and `write` are not to be called any more.
+   */
+  flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void;
   /** Hands over nothing more until `resume`; what comes meanwhile waits at the peer. */
   pause(): void;
   /** Ends a pause. */

@@ -69,8 +69,10 @@ export class HandleStream implements LiveStream {
     });
   }
 
-  flow(sink: ByteSink): void {
+  flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void {
     this.#sink = sink;
+    const rest = this.#rest;
+    if (early.length > 0) this.#rest = rest === undefined ? early : joined(early, rest);
     if (!this.#paused) this.resume();
   }
 

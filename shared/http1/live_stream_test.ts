@@ -57,9 +57,9 @@ async function connect(tls: TlsPair | undefined): Promise<Pair> {
     handler(request) {
       const upgrade = takeBareUpgrade(request)!;
       upgrade.take(new TextEncoder().encode("HTTP/1.1 101 Switching Protocols\r\n\r\n"), {
-        run(stream) {
+        run(stream, early) {
           const heard = new Heard(stream);
-          stream.flow(heard);
+          stream.flow(heard, early);
           resolve(heard);
           return over.promise;
         },

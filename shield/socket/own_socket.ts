@@ -128,8 +128,7 @@ export class OwnSocket
     this.#shared.heartbeat.add(this);
     this.#events?.opened();
     if (this.#writing === undefined) this.#flush();
-    if (early.length > 0) this.arrived(early, early.length);
-    this.#stream?.flow(this);
+    this.#stream?.flow(this, early);
     return over;
   }
 
@@ -338,13 +337,14 @@ export class OwnSocket
     if (onOver === undefined) return;
     const { heartbeat, ends } = this.#shared;
     heartbeat.delete(this);
-    ends.wait(() => {
+    // A `closed` that throws has a bug, which must not take their end from those behind it.
+    void ends.later().then(() => {
       clearTimeout(this.#timer);
       const stream = this.#stream;
       this.#stream = this.#run = this.#writing = undefined;
       if (stream !== undefined) closeQuietly(stream);
-      this.#events?.closed(this.#code ?? BROKEN);
       onOver();
+      this.#events?.closed(this.#code ?? BROKEN);
     });
   }
 }

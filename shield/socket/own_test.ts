@@ -1,5 +1,6 @@
 /** What only our own sockets do: one write for many frames of a turn, small turns for who floods. */
 import assert from "node:assert/strict";
+import { writeAll } from "../../shared/http1/byte_stream.ts";
 import { BINARY, rawFrame, RawPeer } from "./testing/conformance_peer.ts";
 import type { ClientSocket } from "./client_socket.ts";
 import { serveOwn } from "./testing/host.ts";
@@ -89,5 +90,67 @@ Deno.test({
     counts[1]?.end();
     const large = counts[1]?.most ?? 0;
     assert(large >= TURN_FRAMES, `${large} in one turn`);
+  },
+});
+
+Deno.test({
+  name:
+    "a message that meets a bug ends its connection, also when it came right behind the request",
+  ...settings,
+  async fn() {
+    await using served = await serve(() => {
+      throw new Error("a bug");
+    });
+    const { hostname, port } = new URL(served.url);
+    using conn = await Deno.connect({ hostname, port: Number(port) });
+    const head = [
+      "GET / HTTP/1.1",
+      `Host: ${hostname}`,
+      "Upgrade: websocket",
+      "Connection: Upgrade",
+      "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+      "Sec-WebSocket-Version: 13",
+    ];
+    const request = new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`);
+    await writeAll(conn, new Uint8Array([...request, ...rawFrame(BINARY, NOTHING)]));
+    let ended = false;
+    const reading = (async () => {
+      const into = new Uint8Array(1_024);
+      while (await conn.read(into).catch(() => null) !== null);
+      ended = true;
+    })();
+    await until("the end", () => ended);
+    await reading;
+  },
+});
+
+Deno.test({
+  name: "a bug in what is done at one socket's end takes no other's end from it",
+  ...settings,
+  async fn() {
+    const bugs: unknown[] = [];
+    const onBug = (event: PromiseRejectionEvent) => {
+      event.preventDefault();
+      bugs.push(event.reason);
+    };
+    globalThis.addEventListener("unhandledrejection", onBug);
+    const sockets = new Set<ClientSocket>();
+    let ends = 0;
+    const end = (socket: ClientSocket) => {
+      sockets.add(socket);
+      if (sockets.size === 3) { for (const each of sockets) each.terminate(); }
+    };
+    await using served = await serveOwn(end, {
+      onClosed() {
+        if (++ends === 1) throw new Error("a bug");
+      },
+    });
+    for (let count = 0; count < 3; count++) {
+      const peer = await RawPeer.connect(served.url);
+      await peer.write(rawFrame(BINARY, NOTHING));
+    }
+    await until("all three", () => ends === 3);
+    await until("the bug is told", () => bugs.length === 1);
+    globalThis.removeEventListener("unhandledrejection", onBug);
   },
 });

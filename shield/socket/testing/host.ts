@@ -59,11 +59,12 @@ export async function startHost(
 /** Sockets of our own on a free port; each message goes to `onMessage`. */
 export async function serveOwn(
   onMessage: (socket: ClientSocket, message: string | Uint8Array<ArrayBuffer>) => void,
-  options: Pick<SocketOptions, "deflate"> = {},
+  options: Pick<SocketOptions, "deflate"> & { readonly onClosed?: () => void } = {},
 ): Promise<{ url: string } & AsyncDisposable> {
+  const { onClosed: closed = () => {}, ...given } = options;
   const waiting_max = { messages: 1, bytes: 1 };
   const bounds = { heartbeat_ms: 60_000, max_message_bytes: MESSAGE_BYTES_MAX, waiting_max };
-  const server = ownSockets({ ...bounds, ...options });
+  const server = ownSockets({ ...bounds, ...given });
   const listener = await listenClient({
     name: "client",
     host: "127.0.0.1",
@@ -72,7 +73,7 @@ export async function serveOwn(
     handler(request) {
       const { socket, response, listen } = server.upgrade(request, undefined);
       const message = (data: string | Uint8Array<ArrayBuffer>) => onMessage(socket, data);
-      listen({ opened() {}, message, flooded() {}, tooLong() {}, closed() {} });
+      listen({ opened() {}, message, flooded() {}, tooLong() {}, closed });
       return response;
     },
   });
