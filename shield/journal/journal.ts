@@ -93,7 +93,9 @@ export class Journal {
     const room_class = room_id === "" ? undefined : classes.of(caller.identity.tenant_id, room_id);
     const rule = rules.of(room_class, () => caller.connection_id);
     if (rule === undefined) return;
-    this.denied(new Note(rule, caller, { hook: "on_message", room_id, time_ms: now() }), error);
+    // Not told again, and another one may be refused with the same error: those of rates are shared.
+    const note = new Note(rule, caller, { hook: "on_message", room_id, time_ms: now() });
+    this.#write(note, error, undefined);
   }
 
   /** Writes that somebody known was not let in, before there was a connection. */

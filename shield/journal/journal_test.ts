@@ -1,0 +1,47 @@
+/** Which refusals of a connection are written, and that each is written once. */
+import assert from "node:assert/strict";
+import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import type { JournalEntry } from "../../shared/journal/entry.ts";
+import { ann } from "../auth/testing/identity.ts";
+import type { Caller } from "../message/caller.ts";
+import { RoomClasses } from "../rooms/classes.ts";
+import { Journal } from "./journal.ts";
+import { JournalRules } from "./rules.ts";
+
+const { journal: config } = configFrom({ journal: { journal: "refused" } });
+
+function callerOf(connection_id: string): Caller {
+  return { identity: ann, connection_id, request_headers: [], remote_ip: "192.0.2.7" };
+}
+
+function testJournal(): { journal: Journal; written: JournalEntry[] } {
+  const written: JournalEntry[] = [];
+  const journal = new Journal({
+    rules: new JournalRules(config),
+    classes: new RoomClasses([]),
+    queue: { write: (_tenant, _keeping, entry) => void written.push(entry) },
+    now: () => 1_767_323_045_000,
+  });
+  return { journal, written };
+}
+
+Deno.test("journal: refusals for a rate are all written, though they share one error", () => {
+  const { journal, written } = testJournal();
+  // As `RateRefusals` gives it to everybody who has to wait as long.
+  const shared = new ArqonError("rate-limited", "", { retry_after_ms: 10 });
+  for (const id of ["c1", "c1", "c2"]) journal.connectionRefused(callerOf(id), "lobby", shared);
+  assert.deepEqual(written.map(({ sender }) => sender.connection), ["c1", "c1", "c2"]);
+});
+
+Deno.test("journal: a refused message is written once, though its connection tells of it again", () => {
+  const { journal, written } = testJournal();
+  const event = { type: "chat", data: new Uint8Array(2) };
+  const bytes = writeEnvelope({ room_id: "lobby", message_id: "m1", event });
+  const envelope = scanEnvelope(bytes, { headers: 64, header_bytes: 65_536, field_bytes: 4_096 });
+  const error = new ArqonError("policy-rejected", "no");
+  journal.message(callerOf("c1"), envelope);
+  journal.refused(envelope, error);
+  journal.connectionRefused(callerOf("c1"), "lobby", error);
+  assert.deepEqual(written.map(({ message_id }) => message_id), ["m1"]);
+});
