@@ -20,7 +20,8 @@ export interface CandidateVerdict {
 export interface CandidateVerdicts {
   /**
    * Takes one verdict. It is counted once production has decided about this very envelope object, and
-   * only if a mirror rule picks the message. Never throws.
+   * only if a mirror rule picks the message. Of two of one candidate it is one, and a refusal if either
+   * is. Never throws.
    */
   record(envelope: ScannedEnvelope, verdict: CandidateVerdict): void;
 }

@@ -115,7 +115,17 @@ export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
     record(envelope, verdict) {
       const verdicts = pending.get(envelope);
       if (verdicts === undefined) pending.set(envelope, [verdict]);
-      else verdicts.push(verdict);
+      else addVerdict(verdicts, verdict);
     },
   };
+}
+
+/**
+ * Adds a verdict. A candidate has one about a message: a schema that is asked again, since a policy has
+ * replaced the payload, would have refused it when it refuses either.
+ */
+function addVerdict(verdicts: CandidateVerdict[], verdict: CandidateVerdict): void {
+  const at = verdicts.findIndex(({ candidate }) => candidate === verdict.candidate);
+  if (at < 0) verdicts.push(verdict);
+  else if (!verdicts[at]!.refuse) verdicts[at] = verdict;
 }

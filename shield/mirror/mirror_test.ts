@@ -238,6 +238,24 @@ Deno.test("candidates are compared on picked messages: both ways, with examples"
   assert.equal(await test.metric('shield_mirror_verdicts_total{outcome="agree"}'), 2);
 });
 
+Deno.test("a candidate that is asked twice about a message has one verdict, a refusal if one of them is", async () => {
+  await using test = await testMirror(ALL);
+  const { candidates } = test.started;
+  for (const [first, second] of [[true, false], [false, true], [false, false]] as const) {
+    const onMessage: MessagePath["overseer"]["onMessage"] = (_caller, envelope) => {
+      for (const refuse of [first, second]) {
+        const verdict = { tenant_id: "acme", candidate: "schema:s", refuse, reason: "" };
+        candidates.record(envelope, verdict);
+      }
+      return undefined;
+    };
+    assert.equal(await send(pathOf(test, { onMessage })), undefined);
+  }
+  const { body } = await test.ask("GET", "/v1/mirror/diff?tenant=acme");
+  const [{ mirrored, agree, would_refuse }] = body.candidates;
+  assert.deepEqual([mirrored, agree, would_refuse], [3, 1, 2]);
+});
+
 Deno.test("an example of a message without a trace has the one that it was given", async () => {
   await using test = await testMirror(ALL);
   await send(pathOf(test, overseerSaying(test, true, false)));

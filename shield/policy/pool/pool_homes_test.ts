@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import type { Verdict } from "../abi/policy.ts";
 import { LONG_FUEL } from "./pool_pace.ts";
+import { declares } from "../testing/guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
 const ALLOW = { body: "i32.const 0" };
@@ -93,6 +94,21 @@ Deno.test("some long chains are normal: instances are made, and nobody moves", a
     test.forward(6_000);
   }
   assert.deepEqual([test.pool.status().workers, test.pool.status().slow_tenants], [1, 0]);
+});
+
+Deno.test("calls that share keys move together, and none waits for one behind it", async () => {
+  await using test = await startTestPool({ policy: { ...RATES, workers: 3 } });
+  const keyed = (key: string) => ({ ...LONG, abi: 2 as const, more: declares([{ key }]) });
+  await test.load("user", keyed("{user}"));
+  await test.load("tenant", keyed("{tenant}"));
+  const chain = [policy("user"), policy("tenant")];
+  const all = Array.from({ length: 200 }, (_, at) => {
+    const facts = () => ({ headers: [["x-arqon-user", `u${at % 20}`]] as const, claims: {} });
+    return test.pool.evaluate(message(at % 2 === 0 ? chain : chain.toReversed(), { facts }));
+  });
+  const faults = (await Promise.all(all)).flatMap(({ outcomes }) => outcomes.map((o) => o.fault));
+  assert.deepEqual([...new Set(faults)], [undefined]);
+  assert.equal(test.pool.status().slow_tenants, 1);
 });
 
 /** Verdicts of the light tenant before the fourth of the heavy one; both have asked at once. */
