@@ -75,18 +75,34 @@ function withoutSecrets(value: unknown): unknown {
   );
 }
 
-/** A payload without what must not be there; the same object when nothing was taken out. */
-export function redactedPayload<T extends Payload>(payload: T, paths: readonly RedactPath[]): T {
-  if ("text" in payload) {
-    const text = paths.some(({ root, steps }) => root === "data" && steps.length === 0)
-      ? REDACTED
-      : withoutTokens(payload.text);
-    return text === payload.text ? payload : { ...payload, text };
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
-  if (!("json" in payload)) return payload;
+}
+
+/**
+ * A payload without what must not be there; the same object when nothing was taken out. Where a path into it
+ * is named and it is no JSON, all of it is taken out, for nobody knows where in it the member stands.
+ */
+export function redactedPayload<T extends Payload>(payload: T, paths: readonly RedactPath[]): T {
   const below = paths.filter(({ root }) => root === "data");
-  const json = below.reduce((value, { steps }) => at(value, steps), withoutSecrets(payload.json));
-  return JSON.stringify(json) === JSON.stringify(payload.json) ? payload : { ...payload, json };
+  const json = "json" in payload
+    ? payload.json
+    : "text" in payload
+    ? jsonOf(payload.text)
+    : undefined;
+  if (json !== undefined) {
+    const out = below.reduce((value, { steps }) => at(value, steps), withoutSecrets(json));
+    // Text that is JSON with other spaces becomes JSON when something is taken out of it.
+    return JSON.stringify(out) === JSON.stringify(json) ? payload : { json: out } as Payload as T;
+  }
+  if (below.length > 0) return { text: REDACTED } as Payload as T;
+  if (!("text" in payload)) return payload;
+  const text = withoutTokens(payload.text);
+  return text === payload.text ? payload : { ...payload, text };
 }
 
 /** An input without what must not be there. That there was one stays. */

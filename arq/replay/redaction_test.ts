@@ -25,6 +25,23 @@ Deno.test("redaction: paths name members, list entries and the whole payload", (
   }
 });
 
+Deno.test("redaction: JSON with other spaces is JSON, and what is none goes as a whole", () => {
+  type Payload = { json?: unknown } | { text: string } | { base64: string };
+  const out = (payload: Payload, ...paths: string[]) => redactedPayload(payload, paths.map(path));
+  const spaced = { text: '{"email": "a@b", "password": "p",  "n": 1}\n' };
+  const left = { email: "a@b", password: "[redacted]", n: 1 };
+  assert.deepEqual(out(spaced), { json: left });
+  assert.deepEqual(out(spaced, "data.email"), { json: { ...left, email: "[redacted]" } });
+  const clean = { text: '{ "n": 1 }' };
+  assert.equal(out(clean, "data.email"), clean);
+  for (const opaque of [{ base64: "CgNhQGI=" }, { text: '{"email":"a"}\n{"email":"b"}' }]) {
+    assert.equal(out(opaque, "header.x"), opaque);
+    for (const named of ["data.email", "data"]) {
+      assert.deepEqual(out(opaque, named), { text: "[redacted]" });
+    }
+  }
+});
+
 Deno.test("redaction: credentials and tokens go without being named, and nothing else does", () => {
   const read = (from: "header" | "claim", name: string, value: string) =>
     redactedRead({ from, name, value }, [path("header.x.plan"), path("claim.name")]).value;
