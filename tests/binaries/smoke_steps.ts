@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import type { JournalRecord } from "../../shared/journal/record.ts";
 import { until } from "../../shared/testing/until.ts";
 import { offline, run } from "./tool.ts";
 import type { Ran, Tool } from "./tool.ts";
@@ -38,6 +39,51 @@ function judge(_m: Message): Verdict {
 }
 onMessage(judge);
 `;
+
+/** What the journal has of a refusal by that policy; meter version 0 leaves the fuel out of the comparison. */
+const closedRecord = (sha256: string): JournalRecord => ({
+  format: 1,
+  id: "shield-1.1",
+  node: "shield-1",
+  tenant: "default",
+  time_ms: 1_700_000_000_000,
+  hook: "on_message",
+  room: "closed",
+  trace: null,
+  message_id: null,
+  offset: null,
+  sender: { user: "ann", connection: "c1", remote_ip: "192.0.2.1" },
+  type: "message",
+  content_type: "text/plain",
+  payload: { form: "kept", data: btoa("hello") },
+  allowed: false,
+  code: 403,
+  reason: "policy-rejected",
+  message: "closed today",
+  schema: null,
+  chain_version: 1,
+  policies: [{
+    name: "closed",
+    module: sha256,
+    abi: 1,
+    mode: "enforce",
+    allowed: false,
+    code: 403,
+    reason: "closed today",
+    fault: null,
+    detail: "",
+    units: 1_000,
+    budget_units: 5_000_000,
+    asking_bytes: 0,
+    has_read_payload: false,
+    reads: [],
+    writes: [],
+    added_headers: [],
+    logs: [],
+    payload: null,
+  }],
+  meter_version: 0,
+});
 
 async function status(url: string): Promise<number> {
   const response = await fetch(url);
@@ -118,6 +164,22 @@ export const SMOKE_STEPS: readonly SmokeStep[] = [
     async run({ must }) {
       await must("schema", "push", join("schemas", "order.binpb.gz"), "--id", "shop");
       assert.match(await must("schema", "list"), /^shop\b/m);
+    },
+  },
+  {
+    name: "a replay and a check of traffic, each in threads of their own",
+    async run({ must, cwd }) {
+      const { sha256 } = JSON.parse(await must("policy", "check", "closed.wasm", "--json"));
+      await Deno.writeTextFile(
+        join(cwd, "closed.ndjson"),
+        `${JSON.stringify(closedRecord(sha256))}\n`,
+      );
+      const replayed = await must("policy", "replay", "closed.wasm", "--journal", "closed.ndjson");
+      assert.match(replayed, /recorded module +1 repeated, all the same/);
+      const set = join("schemas", "order.binpb.gz");
+      const all = ["--traffic", "orders", "--message", "shop.v1.Order"];
+      const checked = await must("schema", "check", set, "--against", "shop", ...all);
+      assert.match(checked, /0 of 2 events would be refused/);
     },
   },
   {
