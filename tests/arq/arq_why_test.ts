@@ -155,3 +155,26 @@ Deno.test("arq why begins with the way in that the journal has, of what was refu
 
 /** The trace of the first message in an answer. */
 const traceIn = (text: string) => text.match(/, trace ([0-9a-f]{32})/)?.[1] ?? "";
+
+Deno.test("arq why tells what the ledgers have when the journal cannot be read", async () => {
+  const nodes = { answered: ["s1"], silent: [] };
+  const ledgers = [{ node_id: "s1", since_ms: 0, now_ms: 0 }];
+  const lists = { messages: [], connections: [], refusals: [] };
+  const answer = { tenant_id: "acme", ...lists, ledgers, nodes, truncated: false };
+  const refusal = { code: 404, reason: "not-found", detail: "no journal here" };
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    ({ url }) =>
+      url.includes("/v1/journal?")
+        ? Response.json(refusal, { status: 404 })
+        : Response.json(answer),
+  );
+  const admin_url = `http://127.0.0.1:${server.addr.port}`;
+  const args = ["why", "--message-id", "m1", "--admin-url", admin_url, "--token", "t"];
+  const shown = await runArq(args);
+  assert.equal(shown.code, 1);
+  assert.match(shown.stdout, /^no Shield's ledger knows of it\nledger of s1 since /);
+  assert.match(shown.stdout, /\nthe journal could not be read: .*no journal here\n$/);
+  const { journal } = JSON.parse((await runArq([...args, "--json"])).stdout);
+  assert.deepEqual([journal.records, journal.is_whole], [[], false]);
+});
