@@ -1,7 +1,7 @@
 /**
  * The handle below a socket or a server of `node:net` and `node:tls`: Node and Deno both keep it
  * under `_handle`, undocumented. Every use of it by our own listener goes through here, with its
- * reason. `tls_door_test.ts` and `handle_stream_test.ts` fail when a Deno has it otherwise.
+ * reason. `tls_door_test.ts` and `live_stream_test.ts` fail when a Deno has it otherwise.
  */
 import type { Server, Socket } from "node:net";
 import process from "node:process";
