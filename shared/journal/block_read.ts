@@ -120,8 +120,9 @@ export class RowReader {
     const from = this.#at("schema");
     const [id, version] = [this.#text(from), from.count()];
     if (from.byte() === 0) return { id, version, violation: null };
-    const [path, rule] = [this.#text(from), this.#text(from)];
-    return { id, version, violation: { path, rule, message: section?.text() ?? "" } };
+    const rule = this.#text(from);
+    const [path, message] = section === undefined ? ["", ""] : [section.text(), section.text()];
+    return { id, version, violation: { path, rule, message } };
   }
 
   #chain(has_chain: boolean, section: Section | undefined) {

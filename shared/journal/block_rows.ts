@@ -108,7 +108,6 @@ export class RowWriter {
     to.count(version);
     to.byte(violation === null ? 0 : 1);
     if (violation === null) return;
-    this.#texts.write(to, violation.path);
     this.#texts.write(to, violation.rule);
   }
 
@@ -165,7 +164,11 @@ export class SectionWriter {
     writeId(to, entry.message_id);
     if (!entry.allowed) this.#texts.write(to, entry.message);
     const violation = entry.schema?.violation ?? null;
-    if (violation !== null) this.#texts.write(to, violation.message);
+    if (violation !== null) {
+      // The path has the keys of a map, and members that nobody knows, as the sender wrote them.
+      this.#texts.write(to, violation.path);
+      this.#texts.write(to, violation.message);
+    }
     writePayload(to, entry.payload);
     for (const policy of entry.policies) this.#policy(policy);
   }

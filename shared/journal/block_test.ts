@@ -165,6 +165,8 @@ Deno.test("journal: an erased user leaves what names nobody, and nothing else of
       assert.deepEqual([line.room, line.reason, line.code], [one.room, one.reason, one.code]);
       assert.deepEqual([line.trace, line.message_id, line.message], [null, null, ""]);
       assert.equal(line.payload.form, one.payload.form === "none" ? "none" : "erased");
+      const violation = one.schema?.violation && { path: "", rule: one.schema.violation.rule };
+      assert.deepEqual(line.schema?.violation, violation && { ...violation, message: "" });
       for (const [place, { reads, units, logs, reason }] of line.policies.entries()) {
         assert.equal(units, one.policies[place]!.units);
         assert.deepEqual([logs, reason], [[], ""]);

@@ -142,7 +142,7 @@ export const JournalHole = z.strictObject({
     to_ms: Count,
     /** How many records; null: nobody knows. */
     records: Count.nullable(),
-    /** Why: `queue-full`, `storage-full`, `unavailable`, `damaged`, `killed`. */
+    /** Why: `queue-full`, `storage-full`, `unavailable`, `damaged`. */
     why: z.string(),
   }),
 });
