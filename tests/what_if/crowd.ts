@@ -3,7 +3,7 @@
  * notes what it was told of each. It judges nothing.
  */
 import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
-import type { Connection } from "../../sdk/typescript/mod.ts";
+import type { Connection, Status } from "../../sdk/typescript/mod.ts";
 import { LONGEST, PLANTED_WORD, REFUSED_WORD } from "./ledger.ts";
 import type { Said } from "./ledger.ts";
 
@@ -56,6 +56,8 @@ export class Crowd implements AsyncDisposable {
   readonly #talkers: { readonly connection: Connection; readonly shield: number }[] = [];
   readonly #options: CrowdOptions;
   #answered = 0;
+  /** Why a connection has ended for good. */
+  #ended: unknown;
 
   private constructor(options: CrowdOptions) {
     this.#options = options;
@@ -67,7 +69,10 @@ export class Crowd implements AsyncDisposable {
     for (const [shield, url] of options.urls.entries()) {
       for (let client = 0; client < options.clients; client++) {
         const token = await options.tokenFor({ sub: `user-${shield}-${client}` });
-        crowd.#talkers.push({ shield, connection: await connect({ url, token }) });
+        const onStatus = (status: Status) => {
+          if (status.state === "closed" && status.error !== undefined) crowd.#ended = status.error;
+        };
+        crowd.#talkers.push({ shield, connection: await connect({ url, token, onStatus }) });
       }
     }
     return crowd;
@@ -78,7 +83,7 @@ export class Crowd implements AsyncDisposable {
     return this.#answered;
   }
 
-  /** Everybody talks until there are so many answers. */
+  /** Everybody talks until there are so many answers. Rejects when a connection has ended for good. */
   async talk(answers: number, seed: number): Promise<void> {
     const { window } = this.#options;
     const until = this.#answered + answers;
@@ -87,6 +92,7 @@ export class Crowd implements AsyncDisposable {
       let number = 0;
       const talk = async () => {
         while (this.#answered < until) {
+          if (this.#ended !== undefined) throw this.#ended;
           const id = `m-${seed}-${client}-${number}`;
           await this.#say(connection, shield, id, textOf(next, number++));
         }

@@ -55,7 +55,8 @@ export interface JournalFindings {
 /** Compares the lines of the journal with what was said. `unwritten_ms`: so long a Shield collects. */
 export class JournalCheck {
   readonly #said: ReadonlyMap<string, Said>;
-  readonly #seen = new Map<string, number>();
+  /** The codes of each message's records. */
+  readonly #seen = new Map<string, number[]>();
   readonly #record_ids = new Set<string>();
   readonly #problems: string[] = [];
   readonly #planted = new Set<string>();
@@ -80,18 +81,19 @@ export class JournalCheck {
     if (said === undefined) return void this.#problems.push(`${line.message_id} was never said`);
     this.#records++;
     this.#decisions += line.policies.length;
-    this.#seen.set(line.message_id, (this.#seen.get(line.message_id) ?? 0) + 1);
+    const codes = this.#seen.get(line.message_id);
+    if (codes === undefined) this.#seen.set(line.message_id, [line.code]);
+    else codes.push(line.code);
     this.#compare(said, line);
     const words = line.policies.find(({ name }) => name === "words");
     if (words?.allowed === true && said.text.includes(PLANTED_WORD)) this.#planted.add(said.id);
   }
 
   #compare(said: Said, record: JournalRecord): void {
-    const { id, text, code } = said;
-    // A message that was sent again after a kill has a record for each time; the last is the answer's.
-    if (code !== undefined && this.#seen.get(id) === 1 && record.code !== code) {
-      this.#problems.push(`${id}: the record says ${record.code}, the client was told ${code}`);
-    }
+    const { id, text } = said;
+    // A Shield that has just started refuses until its policies are loaded; the SDK sends once more.
+    if (record.policies.some(({ fault }) => fault !== null)) return;
+    if (record.reason === "policy-fault" || record.reason === "policy-loading") return;
     if (hasPolicy(record, "words") !== text.length <= LONGEST) {
       this.#problems.push(`${id}: ${text.length} characters, asked ${record.policies.length}`);
     }
@@ -105,14 +107,22 @@ export class JournalCheck {
   end(kills: readonly Kill[], unwritten_ms: number): JournalFindings {
     let lost = 0;
     for (const said of this.#said.values()) {
-      if (this.#seen.has(said.id) || said.code === undefined) continue;
+      const { code } = said;
+      const codes = this.#seen.get(said.id);
+      // A message that was sent again has a record for each time, in whatever order they are read.
+      if (code !== undefined && codes !== undefined && !codes.includes(code)) {
+        this.#problems.push(
+          `${said.id}: recorded ${codes.join(", ")}, the client was told ${code}`,
+        );
+      }
+      if (codes !== undefined || code === undefined) continue;
       const { shield, answered_ms } = said;
       const went = kills.some((kill) =>
         kill.shield === shield && answered_ms >= kill.at_ms - unwritten_ms &&
         answered_ms <= kill.at_ms + unwritten_ms
       );
       if (went) lost++;
-      else this.#problems.push(`${said.id} was answered (${said.code}) and has no record`);
+      else this.#problems.push(`${said.id} was answered (${code}) and has no record`);
     }
     return {
       problems: this.#problems,

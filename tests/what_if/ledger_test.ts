@@ -9,7 +9,7 @@ function said(id: string, text: string, code: number | undefined, answered_ms = 
 }
 
 function record(message_id: string, code: number, words: boolean | undefined): JournalRecord {
-  const policies = words === undefined ? [] : [{ name: "words", allowed: words }];
+  const policies = words === undefined ? [] : [{ name: "words", allowed: words, fault: null }];
   return { id: `r-${message_id}`, hook: "on_message", message_id, code, policies } as JournalRecord;
 }
 
@@ -38,9 +38,17 @@ Deno.test("what is right is right, and the planted word is what must flip", () =
 Deno.test("a record that is missing, wrong, doubled or of nobody is found", () => {
   const all = [said("a", "hello", 0)];
   assert.match(problemsOf(all, []).problems[0]!, /has no record/);
-  assert.match(problemsOf(all, [record("a", 403, true)]).problems[0]!, /the client was told 0/);
+  assert.match(
+    problemsOf(all, [record("a", 403, true)]).problems[0]!,
+    /recorded 403, the client was told 0/,
+  );
   assert.match(problemsOf(all, [record("a", 0, false)]).problems[0]!, /policy of words/);
   assert.match(problemsOf(all, [record("x", 0, true)]).problems[0]!, /never said/);
+  const again = problemsOf(all, [record("a", 503, undefined), {
+    ...record("a", 0, true),
+    id: "r2",
+  }]);
+  assert.deepEqual(again.problems.filter((text) => text.includes("told")), []);
   const twice = problemsOf(all, [record("a", 0, true), record("a", 0, true)]);
   assert.match(twice.problems[0]!, /twice/);
 });

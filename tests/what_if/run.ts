@@ -89,14 +89,12 @@ const listed = (counts: Readonly<Record<string, number>>) =>
 
 /** What is wrong with the repetition of a recorded module. */
 function repeatedProblems(name: string, { journal, recorded }: Replayed): string[] {
-  const { repeated, same, different, not_run, unknown } = recorded;
+  const { repeated, same, different, unknown } = recorded;
   const wrong: string[] = [];
   if (journal.decisions === 0) wrong.push(`${name}: no decisions`);
   if (journal.bad_lines > 0) wrong.push(`${name}: ${journal.bad_lines} bad lines`);
   if (same !== repeated) wrong.push(`${name}: ${repeated - same} differ: ${listed(different)}`);
-  for (const [what, counts] of Object.entries({ not_run, unknown })) {
-    if (Object.keys(counts).length > 0) wrong.push(`${name}, ${what}: ${listed(counts)}`);
-  }
+  if (Object.keys(unknown).length > 0) wrong.push(`${name}, unknown: ${listed(unknown)}`);
   return wrong;
 }
 
@@ -110,8 +108,9 @@ async function repeatAll(fleet: Fleet, journal: string, say: Say): Promise<strin
   for (const name of CHAIN) {
     const answer = await replayed(fleet, [fleet.module(name), "--journal", journal]);
     problems.push(...repeatedProblems(name, answer));
-    const { repeated, same } = answer.recorded;
-    say(`${name}: ${repeated} calls repeated, ${repeated - same} differ`);
+    const { repeated, same, not_run } = answer.recorded;
+    const rest = Object.keys(not_run).length === 0 ? "" : `; not decided then: ${listed(not_run)}`;
+    say(`${name}: ${repeated} calls repeated, ${repeated - same} differ${rest}`);
   }
   return problems;
 }

@@ -86,7 +86,7 @@ async function listings(bus: TestBus): Promise<void> {
   );
   assert.match(
     listed.stdout,
-    /\nblock_header +\* +on_connect +-1 +enforce +100 % +[0-9a-f]{12}\nbad_words +chat-\* +on_m/,
+    /\nblock_header +\* +on_connect +-1 +enforce +100 % +[0-9a-f]{12} stateful\nbad_words +chat-\* +on_m/,
   );
   assert.match(
     listed.stdout,
