@@ -13,6 +13,7 @@ const CONFIG = `
 host = "127.0.0.1"
 [journal]
 journal = "all"
+journal_payload = "keep"
 flush_ms = 50
 [[rooms]]
 room = "kept-*"
