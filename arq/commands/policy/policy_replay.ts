@@ -101,14 +101,16 @@ interface Replayed {
 
 async function replayed(io: Io, operand: string, flags: ReplayFlags): Promise<Replayed> {
   const named = namedPolicy(operand);
+  // What is wrong with the command line is told before a bus is looked for.
+  const policy = named !== undefined && flags.policy === undefined
+    ? named.name
+    : policyName(operand, flags.policy, "--policy");
   const needs_bus = flags.journal === undefined || named !== undefined;
   const admin = needs_bus ? await findAdmin(io, flags) : undefined;
-  if (named === undefined || admin === undefined) {
-    const policy = policyName(operand, flags.policy, "--policy");
-    return { policy, bytes: await readModuleFile(io, operand), admin };
-  }
-  const bytes = await policyModule(io, admin, flags.tenant, named);
-  return { policy: flags.policy ?? named.name, bytes, admin };
+  const bytes = named === undefined || admin === undefined
+    ? await readModuleFile(io, operand)
+    : await policyModule(io, admin, flags.tenant, named);
+  return { policy, bytes, admin };
 }
 
 async function candidateOf(
