@@ -1,6 +1,7 @@
 """Recorded calls of policies in wasmtime: the same verdict, words, payload, state and fuel.
 
-The host is written anew here, from policies/ABI.md and policies/ABI_V2.md: it shares nothing with ours.
+The host is written anew here, from policies/ABI.md and policies/ABI_V2.md: it shares nothing with
+ours.
 ARQON_CALLS names a file of calls from a bus (`deno task whatif` writes one); without it example
 policies are asked here.
 """
