@@ -133,10 +133,16 @@ class Host:
     def host_state_set(self, slot: int, at: int, size: int) -> None:
         value = self.read(at, size)
         self.charge(3 * len(value))
-        self.written[slot] = value
+        self.write(slot, value)
 
     def host_state_delete(self, slot: int) -> None:
-        self.written[slot] = None
+        self.write(slot, None)
+
+    def write(self, slot: int, value: bytes | None) -> None:
+        """The first writing of a slot in a call is 2,500 units."""
+        if slot not in self.written:
+            self.charge(2_500)
+        self.written[slot] = value
 
     def call(self, record: Record) -> Record:
         """What the policy says of a recorded message, as the record has it."""

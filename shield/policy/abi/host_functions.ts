@@ -33,6 +33,8 @@ const PAYLOAD_BYTES_PER_UNIT = 8;
 const STATE_GET_UNITS_PER_BYTE = 1;
 /** Units for each byte of a value of state that is kept, beside the thunk's one. */
 const STATE_SET_UNITS_PER_BYTE = 3;
+/** Units of the first writing of a slot in a call: it becomes part of the reply, and is kept. */
+const STATE_WRITE_UNITS = 2_500;
 
 /** The values that a policy keeps from call to call, as they are before a call. */
 export interface GuestState {
@@ -241,6 +243,12 @@ function slotValue(call: Call, slot: number): Uint8Array | null {
   return state.value(slot);
 }
 
+/** Takes note of what a call writes into a slot; null: it deletes the value. */
+function write(running: Running, call: Call, slot: number, value: Uint8Array | null): void {
+  if (!call.written?.has(slot)) charge(running, STATE_WRITE_UNITS);
+  (call.written ??= new Map()).set(slot, value);
+}
+
 /** The imports of one instance that are there for its slots of state. */
 function stateImports(running: Running) {
   return {
@@ -256,12 +264,12 @@ function stateImports(running: Running) {
         throw new EndCall("abi", `state: ${bytes.length} bytes; slot ${slot} has at most ${most}`);
       }
       charge(running, bytes.length * STATE_SET_UNITS_PER_BYTE);
-      (call.written ??= new Map()).set(slot, bytes.slice());
+      write(running, call, slot, bytes.slice());
     },
     host_state_delete(slot: number): void {
       const call = current(running);
       stateOf(call, slot);
-      (call.written ??= new Map()).set(slot, null);
+      write(running, call, slot, null);
     },
   };
 }
