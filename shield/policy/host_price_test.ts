@@ -20,6 +20,8 @@ const FUEL = 10_000;
 const ROUNDS = 3;
 const PATIENCE_MS = 60_000;
 const MEMORY_PAGES = 64;
+/** So many runs are timed together when one takes microseconds, which a clock tells badly. */
+const SHORT_RUNS = 16;
 /** The largest value of state. */
 const VALUE_BYTES = 4_096;
 
@@ -89,42 +91,58 @@ interface Input {
   readonly facts: PolicyFacts;
 }
 
-/** Runs the guest as a worker does, from a request's bytes, and returns its units. */
-function run({ name, count, first, second, facts }: Input): number {
-  const payload = new Uint8Array(12 + first.length + second.length);
+/** The payload for a guest. A second part that the call does not use would only hide what it takes. */
+function payloadOf({ name, count, first, second }: Input): Uint8Array {
+  const is_used = name === "host_add_header" || name === "host_get_payload";
+  const used = is_used ? second : new Uint8Array();
+  const payload = new Uint8Array(12 + first.length + used.length);
   const view = new DataView(payload.buffer);
-  [count, first.length, second.length].forEach((value, at) => view.setUint32(at * 4, value, true));
+  [count, first.length, used.length].forEach((value, at) => view.setUint32(at * 4, value, true));
   payload.set(first, 12);
-  payload.set(second, 12 + first.length);
+  payload.set(used, 12 + first.length);
+  return payload;
+}
+
+/** A request as a worker has it, from its bytes. */
+function requestOf(input: Input) {
+  const { name, second, facts } = input;
   const module = NAMES.indexOf(name) + 1;
   const slots = [{ tenant_id: "acme", place: "p", ttl_ms: 1, template: "", filled: "" }];
   const entry = { module, name, mode: "enforce" as const, asks: true, slots };
   const state = { values: [{ hold: 1, value: second.slice(0, VALUE_BYTES) }], ended: [] };
   const message = { hook: "on_message" as const, tenant_id: "acme", payload_most: 4_194_304 };
-  const asked = { ...message, facts: () => facts, payload };
+  const asked = { ...message, facts: () => facts, payload: payloadOf(input) };
   const parts = encodeRequest({ generation: 1, id: 1, deadline_ms: 0 }, asked, [entry], state);
-  const request = decodeRequest(recordOf(parts));
-  takeTold(held, request.told!);
-  let units = 0;
-  took_ms = timed(() => units = runChain(runner, request).outcomes[0]!.units);
-  return units;
+  return decodeRequest(recordOf(parts));
 }
-let took_ms = 0;
+
+/** Units and ms of one run of the guest, as a worker runs it: the mean of so many. */
+function run(input: Input, times: number): { units: number; took_ms: number } {
+  const requests = Array.from({ length: times }, () => requestOf(input));
+  takeTold(held, requests[0]!.told!);
+  let units = 0;
+  const took_ms = timed(() => {
+    for (const request of requests) units = runChain(runner, request).outcomes[0]!.units;
+  });
+  return { units, took_ms: took_ms / times };
+}
 
 /** Time of the calls in multiplications a unit, less what a run without them takes. */
 function leastRatio(input: Input): number {
   const nothing = { ...input, count: 0 };
+  const is_short = input.count <= 3 || input.name === "host_reject";
+  const times = is_short ? SHORT_RUNS : 1;
   let [least_ms, least_nothing_ms, ratio] = [Infinity, Infinity, Infinity];
   const deadline_ms = performance.now() + PATIENCE_MS;
   for (let round = 1; ratio > MULTIPLICATIONS_PER_UNIT; round++) {
     if (performance.now() > deadline_ms) break;
-    const units = run(input);
-    least_ms = Math.min(least_ms, took_ms);
-    const nothing_units = run(nothing);
-    least_nothing_ms = Math.min(least_nothing_ms, took_ms);
+    const ran = run(input, times);
+    const without = run(nothing, times);
+    least_ms = Math.min(least_ms, ran.took_ms);
+    least_nothing_ms = Math.min(least_nothing_ms, without.took_ms);
     if (round < ROUNDS) continue;
     const ns = Math.max(least_ms - least_nothing_ms, 0) * 1e6;
-    ratio = ns / (units - nothing_units) / multiplicationNs();
+    ratio = ns / (ran.units - without.units) / multiplicationNs();
   }
   return ratio;
 }

@@ -25,7 +25,9 @@ async function deno(
   const { success, stdout, stderr } = await command.output();
   const text = new TextDecoder().decode(stdout);
   if (success) return text;
-  console.error(text + new TextDecoder().decode(stderr));
+  // Of a failed test run only the errors: who sees the end of a long output must see them.
+  const errors_at = text.search(/^ *ERRORS *$/m);
+  console.error((errors_at < 0 ? text : text.slice(errors_at)) + new TextDecoder().decode(stderr));
   console.error(`deno ${args.join(" ")} failed`);
   Deno.exit(1);
 }

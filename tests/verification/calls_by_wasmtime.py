@@ -119,6 +119,8 @@ class Host:
         raise Rejected
 
     def host_set_payload(self, at: int, size: int) -> None:
+        if self.replaced is None:
+            self.charge(2_500)
         self.replaced = self.read(at, size)
 
     def host_state_get(self, slot: int) -> int:

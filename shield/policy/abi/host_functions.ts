@@ -35,6 +35,8 @@ const STATE_GET_UNITS_PER_BYTE = 1;
 const STATE_SET_UNITS_PER_BYTE = 3;
 /** Units of the first writing of a slot in a call: it becomes part of the reply, and is kept. */
 const STATE_WRITE_UNITS = 2_500;
+/** Units of the first new payload of a call: it becomes part of the reply. */
+const SET_PAYLOAD_UNITS = 2_500;
 
 /** The values that a policy keeps from call to call, as they are before a call. */
 export interface GuestState {
@@ -294,6 +296,7 @@ function changingImports(running: Running) {
         const sentence = `host_set_payload: ${bytes.length} bytes; at most ${most} here`;
         throw new EndCall("payload-too-large", sentence);
       }
+      if (call.payload === undefined) charge(running, SET_PAYLOAD_UNITS);
       call.payload = bytes.slice();
     },
   };
