@@ -183,28 +183,33 @@ export function ledgerSubject(name: string): Subject {
   return `ledger.${name}` as Subject;
 }
 
-/** Where a node's blocks of a tenant's journal go. Only the journal's stream listens. */
-export function journalSubject(tenantId: string, nodeId: string): Subject {
+/** The stores of blocks: the first token of their subjects. */
+type BlockRoot = "journal" | "usage";
+
+/** Where a node's blocks of a tenant go. Only the store's stream listens. */
+export function blockSubject(root: BlockRoot, tenantId: string, nodeId: string): Subject {
   if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
   if (idProblem(nodeId) !== undefined) throw new TypeError(`not the id of a node: ${nodeId}`);
-  return `journal.t.${tenantId}.${nodeId}` as Subject;
+  return `${root}.t.${tenantId}.${nodeId}` as Subject;
 }
 
-/** The journal subjects of all nodes of a tenant. */
-export function tenantJournalPattern(tenantId: string): SubjectPattern {
+/** The subjects of a tenant's blocks of all nodes. */
+export function tenantBlocksPattern(root: BlockRoot, tenantId: string): SubjectPattern {
   if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
-  return `journal.t.${tenantId}.*` as SubjectPattern;
+  return `${root}.t.${tenantId}.*` as SubjectPattern;
 }
 
-/** The journal subjects of all tenants. */
-export const ALL_JOURNAL = "journal.t.*.*" as SubjectPattern;
+/** The subjects of a store's blocks of all tenants. */
+export const allBlocksPattern = (root: BlockRoot): SubjectPattern =>
+  `${root}.t.*.*` as SubjectPattern;
 
-/** The tenant and node of `journal.t.T.N`; undefined for any other subject. */
-export function parseJournalSubject(
+/** The tenant and node of `journal.t.T.N` or `usage.t.T.N`; undefined for any other subject. */
+export function parseBlockSubject(
   subject: string,
 ): { tenantId: string; nodeId: string } | undefined {
-  const [journal, t, tenantId = "", nodeId = "", ...rest] = subject.split(".");
-  const shaped = journal === "journal" && t === "t" && rest.length === 0;
+  const [root, t, tenantId = "", nodeId = "", ...rest] = subject.split(".");
+  const is_root = root === "journal" || root === "usage";
+  const shaped = is_root && t === "t" && rest.length === 0;
   return shaped && isId(tenantId) && isId(nodeId) ? { tenantId, nodeId } : undefined;
 }
 

@@ -6,16 +6,16 @@ import type { Reason } from "@arqon/proto";
 import {
   ALL_COMMANDS,
   ALL_TAPPED,
+  blockSubject,
   commandSubject,
   deadLetterSubject,
   exactSubject,
-  journalSubject,
-  parseJournalSubject,
+  parseBlockSubject,
   parseRoomSubject,
   roomSubject,
   subjectPattern,
   tapSubject,
-  tenantJournalPattern,
+  tenantBlocksPattern,
 } from "./subject.ts";
 
 const id = fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/);
@@ -199,15 +199,15 @@ Deno.test("a dead letter goes where nobody who listens to rooms hears it", () =>
 
 Deno.test("a journal's subject reads back, and its tenant's pattern takes no other tenant's", () => {
   fc.assert(fc.property(id, id, id, (tenantId, nodeId, other) => {
-    const subject = journalSubject(tenantId, nodeId);
-    assert.deepEqual(parseJournalSubject(subject), { tenantId, nodeId });
-    assert.ok(natsMatches(tenantJournalPattern(tenantId), subject));
+    const subject = blockSubject("journal", tenantId, nodeId);
+    assert.deepEqual(parseBlockSubject(subject), { tenantId, nodeId });
+    assert.ok(natsMatches(tenantBlocksPattern("journal", tenantId), subject));
     const is_same = other === tenantId;
-    assert.equal(natsMatches(tenantJournalPattern(other), subject), is_same);
+    assert.equal(natsMatches(tenantBlocksPattern("journal", other), subject), is_same);
   }));
   fc.assert(fc.property(notId, (tenantId) => {
-    assert.equal(reasonOf(() => journalSubject(tenantId, "shield-1")), "tenant-mismatch");
-    assert.equal(reasonOf(() => tenantJournalPattern(tenantId)), "tenant-mismatch");
-    assert.throws(() => journalSubject("acme", tenantId), TypeError);
+    assert.equal(reasonOf(() => blockSubject("journal", tenantId, "shield-1")), "tenant-mismatch");
+    assert.equal(reasonOf(() => tenantBlocksPattern("journal", tenantId)), "tenant-mismatch");
+    assert.throws(() => blockSubject("journal", "acme", tenantId), TypeError);
   }));
 });

@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { JournalStore } from "../../shared/spine/contract/journal_store.ts";
+import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
@@ -17,7 +17,7 @@ export interface JournalPlaceOptions {
   readonly config: {
     readonly journal: Pick<Config["journal"], "log_bytes" | "retention_days" | "keys_held">;
   };
-  readonly spine: Pick<Spine, "journal" | "keyValue" | "onEvent">;
+  readonly spine: Pick<Spine, "blocks" | "keyValue" | "onEvent">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -26,7 +26,7 @@ export interface JournalPlaceOptions {
 /** The journal's store and keys. What could not be opened is opened by the next who asks. */
 export class JournalPlace {
   readonly #options: JournalPlaceOptions;
-  #store: Promise<JournalStore> | undefined;
+  #store: Promise<BlockStore> | undefined;
   #keys: Promise<JournalKeys> | undefined;
   /** `#keys`, once they are there. */
   #open_keys: JournalKeys | undefined;
@@ -48,11 +48,11 @@ export class JournalPlace {
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */
-  store(): Promise<JournalStore> {
+  store(): Promise<BlockStore> {
     if (this.#store !== undefined) return this.#store;
     const { spine, config: { journal } } = this.#options;
     const max_age_seconds = journal.retention_days * DAY_SECONDS;
-    const opening = spine.journal({ max_bytes: journal.log_bytes, max_age_seconds });
+    const opening = spine.blocks("journal", { max_bytes: journal.log_bytes, max_age_seconds });
     this.#store = opening;
     opening.catch(() => this.#store = undefined);
     return opening;

@@ -8,16 +8,13 @@ import { BlockBuilder, type BlockHole, type BlockOwner } from "../../shared/jour
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import type { UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import {
-  JOURNAL_BLOCK_BYTES_MAX,
-  type JournalStore,
-} from "../../shared/spine/contract/journal_store.ts";
+import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { HoleCause, JournalTotals } from "./metrics.ts";
 import type { JournalKeeping } from "./rules.ts";
 
 /** A block is closed at this size before it is compressed; one more entry always fits. */
-const BLOCK_BYTES = JOURNAL_BLOCK_BYTES_MAX - 196_608;
+const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
 /** The most bytes of one entry; a larger one is left out, and told as one that did not fit. */
 const ENTRY_BYTES = 180_000;
 /** The most blocks that are being closed or stored at a time. */
@@ -33,7 +30,7 @@ const LOG_MS = 10_000;
 export interface QueueOptions {
   readonly owner: Omit<BlockOwner, "tenant">;
   /** The store and the users' keys; asked again after they could not be had. */
-  readonly store: () => Promise<Pick<JournalStore, "append">>;
+  readonly store: () => Promise<Pick<BlockStore, "append">>;
   readonly keys: () => Promise<Pick<UserKeys, "forWriting">>;
   readonly queue_bytes: number;
   readonly flush_ms: number;

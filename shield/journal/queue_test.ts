@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import { ClosedBlock } from "../../shared/journal/block.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { isHole, type JournalLine } from "../../shared/journal/record.ts";
-import type { JournalAppend } from "../../shared/spine/contract/journal_store.ts";
+import type { BlockAppend } from "../../shared/spine/contract/block_store.ts";
 import { until } from "../../shared/testing/until.ts";
 import { keptLog } from "../testing/spine.ts";
 import { JournalTotals } from "./metrics.ts";
@@ -42,7 +42,7 @@ function entry(user: string, change: Partial<JournalEntry> = {}): JournalEntry {
 
 /** A store that keeps what it is given; while `fails` is set it refuses with that. */
 function testQueue(more: Partial<QueueOptions> = {}) {
-  const stored: JournalAppend[] = [];
+  const stored: BlockAppend[] = [];
   const state: { fails: unknown; times: number; asked: number } = {
     fails: undefined,
     times: Infinity,
@@ -75,7 +75,7 @@ function testQueue(more: Partial<QueueOptions> = {}) {
     monotonic_ms: () => performance.now(),
     ...more,
   });
-  const linesOf = (block: JournalAppend): JournalLine[] => {
+  const linesOf = (block: BlockAppend): JournalLine[] => {
     const closed = new ClosedBlock(block.payload);
     return [...closed.lines(closed.key_ids.map(() => KEY))];
   };

@@ -168,7 +168,7 @@ export function faulty(
     objects: (bucket) => spine.objects(bucket),
     log: (tenant_id, retention) => spine.log(tenant_id, retention),
     ledger: (name, retention) => spine.ledger(name, retention),
-    journal: (retention) => spine.journal(retention),
+    blocks: (name, retention) => spine.blocks(name, retention),
     storage: () => spine.storage(),
     proveStorage: (size_bytes) => spine.proveStorage(size_bytes),
     drain: () => spine.drain(),

@@ -5,7 +5,7 @@
 import { createLogger } from "../../logs/log.ts";
 import { bytes } from "./conformance.ts";
 import type { Case } from "./conformance.ts";
-import { JOURNAL_CASES } from "./conformance_journal.ts";
+import { BLOCK_CASES } from "./conformance_blocks.ts";
 import { KV_CASES } from "./conformance_kv.ts";
 import { LEDGER_CASES } from "./conformance_ledger.ts";
 import { LOG_CASES } from "./conformance_log.ts";
@@ -47,7 +47,7 @@ const STATE_CASES = [
   ...KV_CASES,
   ...OBJECT_CASES,
   ...LEDGER_CASES,
-  ...JOURNAL_CASES,
+  ...BLOCK_CASES,
   ...LOG_CASES,
   ...LOG_READ_CASES,
 ];

@@ -5,7 +5,7 @@
  */
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import type { DurableLog, Retention } from "./durable_log.ts";
-import type { JournalRetention, JournalStore } from "./journal_store.ts";
+import type { BlockRetention, BlockStore, BlockStoreName } from "./block_store.ts";
 import type { Ledger, LedgerRetention } from "./ledger.ts";
 
 /** Header names are case-sensitive here and lower case by convention. */
@@ -165,13 +165,13 @@ export interface Spine {
   ledger(name: string, retention: LedgerRetention): Promise<Ledger>;
 
   /**
-   * Opens the journal's store; it is made, and gets those bounds, with the first block at the latest. Rejects
+   * Opens a store of blocks; it is made, and gets those bounds, with the first block at the latest. Rejects
    * with `log-unavailable` or `spine-unavailable`; everything else goes on without it.
    */
-  journal(retention: JournalRetention): Promise<JournalStore>;
+  blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore>;
 
   /**
-   * All that the engine keeps but the journal, at one moment. Throws `too-many-pending` while there is another backup,
+   * All that the engine keeps but stores of blocks, at one moment. Throws `too-many-pending` while there is another backup,
    * `invalid-settings` when nothing outlives the process. Absent: a server has the state, and is asked
    * itself.
    */

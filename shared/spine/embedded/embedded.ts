@@ -11,7 +11,7 @@ import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.t
 import { EmbeddedBackups } from "./embedded_backup.ts";
 import { Deliveries, messageOf } from "./embedded_delivery.ts";
 import type { Reply, Row } from "./embedded_delivery.ts";
-import { EmbeddedJournal } from "./embedded_journal.ts";
+import { EmbeddedBlocks } from "./embedded_blocks.ts";
 import { EmbeddedBuckets } from "./embedded_kv.ts";
 import { EmbeddedLedger } from "./embedded_ledger.ts";
 import { EmbeddedLogs } from "./embedded_log.ts";
@@ -22,7 +22,7 @@ import { LIMITS, PAYLOAD_BYTES } from "./embedded_options.ts";
 import type { EmbeddedOptions } from "./embedded_options.ts";
 import { openStore } from "./embedded_store.ts";
 import type { KvStore } from "./embedded_store.ts";
-import type { JournalRetention, JournalStore } from "../contract/journal_store.ts";
+import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
 import { assertBucket } from "../contract/kv_key.ts";
 import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
 import { Listeners } from "../contract/listeners.ts";
@@ -74,7 +74,7 @@ class EmbeddedSpine implements Spine {
   readonly #life: { readonly life: string; readonly started_ms: number };
   #requests = 0;
   #drained: Promise<void> | undefined;
-  #journal: EmbeddedJournal | undefined;
+  readonly #blocks = new Map<BlockStoreName, EmbeddedBlocks>();
 
   constructor(options: EmbeddedOptions, store: KvStore, file: LogFile, log_limits: LogLimits) {
     this.#options = options;
@@ -242,13 +242,14 @@ class EmbeddedSpine implements Spine {
   }
 
   // deno-lint-ignore require-await
-  async journal(retention: JournalRetention): Promise<JournalStore> {
+  async blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore> {
     this.#assertConnected();
     const { now, data_dir } = this.#options;
     const assertOpen = () => this.#assertConnected();
-    this.#journal ??= new EmbeddedJournal({ data_dir, now, assertOpen });
-    this.#journal.retain(retention);
-    return this.#journal;
+    const open = this.#blocks.get(name) ?? new EmbeddedBlocks({ name, data_dir, now, assertOpen });
+    this.#blocks.set(name, open);
+    open.retain(retention);
+    return open;
   }
 
   backup(): SpineBackup {
@@ -282,7 +283,7 @@ class EmbeddedSpine implements Spine {
     this.#turnTo("closed");
     for (const waiter of [...this.#waiters.values()]) waiter.reject(this.#unavailable());
     this.#buckets.close(this.#unavailable());
-    this.#journal?.close();
+    for (const blocks of this.#blocks.values()) blocks.close();
     this.#backups.close(this.#unavailable());
     this.#logs.close();
     this.#store.close();

@@ -32,7 +32,7 @@ import { NatsStores } from "./stores/nats_stores.ts";
 import { Wire } from "./connection/nats_wire.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
-import type { JournalRetention, JournalStore } from "../contract/journal_store.ts";
+import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
 import type {
   KeyValue,
@@ -248,9 +248,9 @@ class NatsSpine implements Spine {
   }
 
   // deno-lint-ignore require-await -- answers with a promise, also when it throws
-  async journal(retention: JournalRetention): Promise<JournalStore> {
+  async blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore> {
     this.#link.assertConnected();
-    return this.#stores.journal(retention);
+    return this.#stores.blocks(name, retention);
   }
 
   async storage(): Promise<StorageReport> {

@@ -6,7 +6,7 @@ import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
 import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
 import type { JournalLine } from "../../../shared/journal/record.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
-import type { JournalBlock, JournalStore } from "../../../shared/spine/contract/journal_store.ts";
+import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import { isWanted } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
@@ -25,7 +25,7 @@ const LATE_MS = 600_000;
 
 /** What reading needs of the process. */
 export interface JournalReading {
-  readonly store: () => Promise<JournalStore>;
+  readonly store: () => Promise<BlockStore>;
   readonly keys: () => Promise<UserKeys>;
 }
 
@@ -79,7 +79,7 @@ export async function* readJournal(
 async function* slicesOf(
   { keys }: JournalReading,
   { tenant, since_ms = 0, until_ms = Infinity }: JournalQuery,
-  { node_id, time_ms, payload }: JournalBlock,
+  { node_id, time_ms, payload }: StoredBlock,
 ): AsyncGenerator<readonly JournalLine[]> {
   let slice: JournalLine[] = [];
   try {

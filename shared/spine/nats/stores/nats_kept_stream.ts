@@ -1,6 +1,6 @@
 /**
- * The one stream of a ledger, or of the journal: made with its share of the storage, given its bounds, and
- * asked until there is an answer. What is stored in it is `nats_ledger.ts` and `nats_journal.ts`.
+ * The one stream of a ledger, or of a store of blocks: made with its share of the storage, given its bounds, and
+ * asked until there is an answer. What is stored in it is `nats_ledger.ts` and `nats_blocks.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import {

@@ -1,15 +1,15 @@
 /**
- * What the NATS engine stores besides messages: buckets, object stores, ledgers and the journal, opened once each,
+ * What the NATS engine stores besides messages: buckets, object stores, ledgers and stores of blocks, opened once each,
  * every one with a bound of its own. Names are checked by who calls, and so is the connection.
  */
 import { BANS_BUCKET } from "../../../records/bans.ts";
-import type { JournalRetention, JournalStore } from "../../contract/journal_store.ts";
+import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { openNatsKv } from "./nats_kv.ts";
 import type { NatsKv } from "./nats_kv.ts";
-import { openNatsJournal } from "./nats_journal.ts";
+import { openNatsBlocks } from "./nats_blocks.ts";
 import { openNatsLedger } from "./nats_ledger.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { logError } from "../log/nats_log_api.ts";
@@ -85,11 +85,11 @@ export class NatsStores {
     return openNatsLedger({ ...tools, name }, retention);
   }
 
-  /** As `Spine.journal`. */
-  journal(retention: JournalRetention): JournalStore {
+  /** As `Spine.blocks`. */
+  blocks(name: BlockStoreName, retention: BlockRetention): BlockStore {
     const { link, monotonic } = this.#options;
     const tools = { link, monotonic, inbox: this.#inbox, storage: this.storage };
-    return openNatsJournal(tools, retention);
+    return openNatsBlocks({ ...tools, name }, retention);
   }
 
   /** As `Spine.storage`. */

@@ -1,30 +1,31 @@
 /**
- * The journal on JetStream: one stream for all tenants, with a subject for each tenant and node. Each
+ * A store of blocks on JetStream: one stream for all tenants, with a subject for each tenant and node. Each
  * block goes by its own age; the stream's size bounds all tenants together, and what bounds one tenant is
  * kept here, by who writes for it. What a block says is its writer's.
  */
 import { headers as natsHeaders } from "@nats-io/transport-deno";
 import {
-  ALL_JOURNAL,
-  journalSubject,
-  parseJournalSubject,
-  tenantJournalPattern,
+  allBlocksPattern,
+  blockSubject,
+  parseBlockSubject,
+  tenantBlocksPattern,
 } from "../../../subjects/subject.ts";
 import { assertSize } from "../../contract/check.ts";
 import {
-  JOURNAL_BLOCK_BYTES_MAX,
-  JOURNAL_BLOCK_OVERHEAD_BYTES,
-  JOURNAL_STREAM,
-} from "../../contract/journal_store.ts";
+  BLOCK_BYTES_MAX,
+  BLOCK_OVERHEAD_BYTES,
+  BLOCK_STREAMS,
+} from "../../contract/block_store.ts";
 import type {
-  JournalAppend,
-  JournalBlock,
-  JournalPage,
-  JournalRead,
-  JournalRetention,
-  JournalStatus,
-  JournalStore,
-} from "../../contract/journal_store.ts";
+  BlockAppend,
+  BlockPage,
+  BlockRead,
+  BlockRetention,
+  BlockStatus,
+  BlockStore,
+  BlockStoreName,
+  StoredBlock,
+} from "../../contract/block_store.ts";
 import type { Answer, PubAck } from "../connection/nats_answer.ts";
 import { Refusal } from "../log/nats_log_api.ts";
 import { askDirect } from "../log/nats_log_direct.ts";
@@ -38,7 +39,7 @@ const READ_BYTES = 4_194_304;
 /** Appends under way at a time; their bytes are few beside those of messages. */
 const UNDER_WAY_MAX = 4;
 /** On each block: how many its node has stored for the tenant with it, and their bytes. */
-const SUMS_HEADER = "x-arqon-journal";
+const SUMS_HEADER = "x-arqon-blocks";
 /** A tenant's bound is looked at whenever this part of it has been written here. */
 const STEP = 1 / 8;
 /** And a tenant that is over is brought down to this part. */
@@ -46,8 +47,9 @@ const KEPT = 7 / 8;
 /** Nodes of a tenant whose sums are read; of more the first stand for all. */
 const NODES_READ = 16;
 
-/** What the journal needs of its engine. */
-export interface NatsJournalOptions extends KeptStreamOptions {
+/** What a store of blocks needs of its engine. */
+export interface NatsBlocksOptions extends KeptStreamOptions {
+  readonly name: BlockStoreName;
   readonly inbox: Inbox;
 }
 
@@ -64,10 +66,10 @@ function sumsOf(headers: Readonly<Record<string, string>>): Sums | undefined {
   return found === null ? undefined : { blocks: Number(found[1]), bytes: Number(found[2]) };
 }
 
-function configOf(retention: JournalRetention, replicas: number) {
+function configOf(name: BlockStoreName, retention: BlockRetention, replicas: number) {
   return {
-    name: JOURNAL_STREAM,
-    subjects: [ALL_JOURNAL],
+    name: BLOCK_STREAMS[name],
+    subjects: [allBlocksPattern(name)],
     retention: "limits",
     storage: "file",
     discard: "old",
@@ -98,9 +100,11 @@ class Gate {
   }
 }
 
-class NatsJournal implements JournalStore {
-  readonly #options: NatsJournalOptions;
+class NatsBlocks implements BlockStore {
+  readonly #options: NatsBlocksOptions;
   readonly #stream: KeptStream;
+  /** The stream's name. */
+  readonly #name: string;
   readonly #gate = new Gate();
   #opening: Promise<void> | undefined;
   /** By subject; as many as this process has written for. */
@@ -108,24 +112,25 @@ class NatsJournal implements JournalStore {
   /** Bytes that were written here since a tenant's bound was looked at. */
   readonly #unchecked = new Map<string, number>();
 
-  constructor(options: NatsJournalOptions, stream: KeptStream) {
+  constructor(options: NatsBlocksOptions, stream: KeptStream) {
     this.#options = options;
     this.#stream = stream;
+    this.#name = BLOCK_STREAMS[options.name];
   }
 
-  async append(block: JournalAppend): Promise<void> {
+  async append(block: BlockAppend): Promise<void> {
     const { tenant_id, node_id, max_bytes } = block;
-    const subject = journalSubject(tenant_id, node_id);
-    assertSize(block.payload.length, JOURNAL_BLOCK_BYTES_MAX);
+    const subject = blockSubject(this.#options.name, tenant_id, node_id);
+    assertSize(block.payload.length, BLOCK_BYTES_MAX);
     const payload = block.payload.slice();
     await this.#gate.run(async () => {
       await this.#opened();
       const sums = await this.#sumsOf(subject);
-      const bytes = payload.length + JOURNAL_BLOCK_OVERHEAD_BYTES;
+      const bytes = payload.length + BLOCK_OVERHEAD_BYTES;
       sums.blocks++;
       sums.bytes += bytes;
       const headers = natsHeaders();
-      headers.set("Nats-Expected-Stream", JOURNAL_STREAM);
+      headers.set("Nats-Expected-Stream", this.#name);
       // What an attempt whose answer was lost has stored is not stored again.
       headers.set("Nats-Msg-Id", crypto.randomUUID());
       headers.set("Nats-TTL", `${Math.max(1, Math.ceil(block.ttl_seconds))}s`);
@@ -139,10 +144,10 @@ class NatsJournal implements JournalStore {
     });
   }
 
-  read({ tenant_id, after, from_ms, limit }: JournalRead): Promise<JournalPage> {
+  read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {
     const { link, inbox } = this.#options;
     const wanted = {
-      next_by_subj: tenantJournalPattern(tenant_id),
+      next_by_subj: tenantBlocksPattern(this.#options.name, tenant_id),
       batch: limit,
       max_bytes: READ_BYTES,
     };
@@ -150,18 +155,18 @@ class NatsJournal implements JournalStore {
       ? { start_time: new Date(from_ms).toISOString(), ...wanted }
       : { seq: (after ?? 0) + 1, ...wanted };
     return this.#stream.look(async (timeout_ms) => {
-      const found = await askDirect(link, inbox, JOURNAL_STREAM, question, timeout_ms);
+      const found = await askDirect(link, inbox, this.#name, question, timeout_ms);
       return { blocks: found.messages.map(blockOf), is_end: found.pending === 0 };
     }, { blocks: [], is_end: true });
   }
 
-  status(tenant_id: string): Promise<JournalStatus> {
-    const pattern = tenantJournalPattern(tenant_id);
+  status(tenant_id: string): Promise<BlockStatus> {
+    const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
     return this.#stream.look(async (timeout_ms) => {
       const { blocks, bytes } = await this.#stored(tenant_id, timeout_ms);
       const [first, last] = await Promise.all([
-        this.#stream.api.message(JOURNAL_STREAM, pattern, "oldest", timeout_ms),
-        this.#stream.api.message(JOURNAL_STREAM, pattern, "newest", timeout_ms),
+        this.#stream.api.message(this.#name, pattern, "oldest", timeout_ms),
+        this.#stream.api.message(this.#name, pattern, "newest", timeout_ms),
       ]);
       const time = (stored: typeof first) =>
         stored === undefined ? undefined : fromStored(stored).time_ms;
@@ -170,9 +175,9 @@ class NatsJournal implements JournalStore {
   }
 
   async purge(tenant_id: string): Promise<void> {
-    const pattern = tenantJournalPattern(tenant_id);
+    const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
     await this.#stream.look(
-      (timeout_ms) => this.#stream.api.purge(JOURNAL_STREAM, pattern, 0, timeout_ms),
+      (timeout_ms) => this.#stream.api.purge(this.#name, pattern, 0, timeout_ms),
       undefined,
     );
   }
@@ -188,7 +193,7 @@ class NatsJournal implements JournalStore {
     const answer = await connection.request(subject, payload, { timeout, headers });
     const { stream, error } = JSON.parse(new TextDecoder().decode(answer.data)) as PubAck;
     if (error !== undefined) throw new Refusal(error);
-    if (stream !== JOURNAL_STREAM) throw new Error(`stream ${JOURNAL_STREAM} did not answer`);
+    if (stream !== this.#name) throw new Error(`stream ${this.#name} did not answer`);
   }
 
   /** Rejects with `log-unavailable`; the next block tries again. */
@@ -212,17 +217,17 @@ class NatsJournal implements JournalStore {
   }
 
   async #edge(subject: string, which: "newest" | "oldest", timeout_ms: number) {
-    const stored = await this.#stream.api.message(JOURNAL_STREAM, subject, which, timeout_ms);
+    const stored = await this.#stream.api.message(this.#name, subject, which, timeout_ms);
     if (stored === undefined) return undefined;
     const { headers, payload } = fromStored(stored);
-    const own_bytes = payload.length + JOURNAL_BLOCK_OVERHEAD_BYTES;
+    const own_bytes = payload.length + BLOCK_OVERHEAD_BYTES;
     return { sums: sumsOf(headers) ?? { blocks: 1, bytes: own_bytes }, own_bytes };
   }
 
   /** The tenant's blocks, and their bytes: those of one are about the mean of what its node wrote. */
   async #stored(tenant_id: string, timeout_ms: number): Promise<Sums> {
-    const pattern = tenantJournalPattern(tenant_id);
-    const { state } = await this.#stream.api.info(JOURNAL_STREAM, timeout_ms, pattern);
+    const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
+    const { state } = await this.#stream.api.info(this.#name, timeout_ms, pattern);
     const subjects = Object.entries(state.subjects ?? {});
     const all = { blocks: 0, bytes: 0 };
     const read = { blocks: 0, bytes: 0 };
@@ -249,28 +254,28 @@ class NatsJournal implements JournalStore {
       const { blocks, bytes } = await this.#stored(tenant_id, timeout_ms);
       if (bytes <= max_bytes) return;
       const keep = Math.floor(blocks * KEPT * max_bytes / bytes);
-      const pattern = tenantJournalPattern(tenant_id);
-      await this.#stream.api.purge(JOURNAL_STREAM, pattern, keep, timeout_ms);
+      const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
+      await this.#stream.api.purge(this.#name, pattern, keep, timeout_ms);
     }).catch((error: unknown) => {
       // The block is stored, and the next one looks again.
       this.#unchecked.delete(tenant_id);
-      this.#options.link.log.warn("a tenant's journal could not be bounded", { tenant_id, error });
+      this.#options.link.log.warn("a tenant's blocks could not be bounded", { tenant_id, error });
     });
   }
 }
 
-function blockOf(answer: Answer): JournalBlock {
+function blockOf(answer: Answer): StoredBlock {
   const { offset, time_ms, payload } = fromDirect(answer);
-  const node_id = parseJournalSubject(answer.headers["Nats-Subject"] ?? "")?.nodeId ?? "";
+  const node_id = parseBlockSubject(answer.headers["Nats-Subject"] ?? "")?.nodeId ?? "";
   return { cursor: offset, node_id, time_ms, payload };
 }
 
-/** The journal, whose stream is made, and gets its bounds, with the first block that is stored here. */
-export function openNatsJournal(
-  options: NatsJournalOptions,
-  retention: JournalRetention,
-): JournalStore {
+/** A store whose stream is made, and gets its bounds, with the first block that is stored here. */
+export function openNatsBlocks(
+  options: NatsBlocksOptions,
+  retention: BlockRetention,
+): BlockStore {
   const replicas = options.link.connection.info?.cluster === undefined ? 1 : 3;
-  const stream = new KeptStream(options, configOf(retention, replicas));
-  return new NatsJournal(options, stream);
+  const stream = new KeptStream(options, configOf(options.name, retention, replicas));
+  return new NatsBlocks(options, stream);
 }

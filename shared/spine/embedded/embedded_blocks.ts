@@ -1,26 +1,23 @@
 /**
- * The journal of the embedded engine on `node:sqlite`: a file of its own under `data_dir`, so that it is in
- * no backup and can be moved away, or in memory. What it refuses concerns the journal alone.
+ * A store of blocks of the embedded engine on `node:sqlite`: a file of its own under `data_dir`, so that it
+ * is in no backup and can be moved away, or in memory. What it refuses concerns this store alone.
  */
 import { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { assertSize } from "../contract/check.ts";
-import {
-  JOURNAL_BLOCK_BYTES_MAX,
-  JOURNAL_BLOCK_OVERHEAD_BYTES,
-} from "../contract/journal_store.ts";
+import { BLOCK_BYTES_MAX, BLOCK_OVERHEAD_BYTES } from "../contract/block_store.ts";
 import type {
-  JournalAppend,
-  JournalBlock,
-  JournalPage,
-  JournalRead,
-  JournalRetention,
-  JournalStatus,
-  JournalStore,
-} from "../contract/journal_store.ts";
-import { openProblem, useProblem } from "./data_files.ts";
+  BlockAppend,
+  BlockPage,
+  BlockRead,
+  BlockRetention,
+  BlockStatus,
+  BlockStore,
+  BlockStoreName,
+  StoredBlock,
+} from "../contract/block_store.ts";
+import { type DataFile, openProblem, useProblem } from "./data_files.ts";
 
-const FILE = "journal.sqlite";
 /** `PRAGMA user_version` of the schema below. */
 const VERSION = 1;
 // The index has all that sums and times need, so that no payload is read for them.
@@ -37,11 +34,14 @@ const SCHEMA = `
 const REMOVED_AT_ONCE = 256;
 /** Bytes of one page of a read. */
 const READ_BYTES = 4_194_304;
-/** A journal in memory takes no more, whatever it may. */
+/** A store in memory takes no more, whatever it may. */
 const MEMORY_BYTES_MAX = 67_108_864;
 
-function openDatabase(data_dir: string | undefined): DatabaseSync {
-  const database = new DatabaseSync(data_dir === undefined ? ":memory:" : `${data_dir}/${FILE}`);
+const fileOf = (name: BlockStoreName): DataFile => `${name}.sqlite`;
+
+function openDatabase(name: BlockStoreName, data_dir: string | undefined): DatabaseSync {
+  const path = data_dir === undefined ? ":memory:" : `${data_dir}/${fileOf(name)}`;
+  const database = new DatabaseSync(path);
   try {
     database.exec(
       "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
@@ -59,8 +59,9 @@ function openDatabase(data_dir: string | undefined): DatabaseSync {
   }
 }
 
-/** What the journal needs of its engine. */
-export interface EmbeddedJournalOptions {
+/** What a store of blocks needs of its engine. */
+export interface EmbeddedBlocksOptions {
+  readonly name: BlockStoreName;
   readonly data_dir: string | undefined;
   /** Unix ms. */
   readonly now: () => number;
@@ -73,26 +74,26 @@ interface Removed {
   readonly bytes: number;
 }
 
-/** The open journal. */
-export class EmbeddedJournal implements JournalStore {
-  readonly #options: EmbeddedJournalOptions;
+/** An open store. */
+export class EmbeddedBlocks implements BlockStore {
+  readonly #options: EmbeddedBlocksOptions;
   readonly #database: DatabaseSync;
   readonly #rows: ReturnType<typeof statements>;
   /** Bytes of the blocks that are there, by tenant. */
   readonly #bytes = new Map<string, number>();
   #all_bytes = 0;
-  #retention: JournalRetention = { max_bytes: Infinity, max_age_seconds: Infinity };
+  #retention: BlockRetention = { max_bytes: Infinity, max_age_seconds: Infinity };
 
   /** Throws `spine-unavailable` when the file cannot be opened, and says what to do. */
-  constructor(options: EmbeddedJournalOptions) {
+  constructor(options: EmbeddedBlocksOptions) {
     this.#options = options;
-    const { data_dir } = options;
+    const { name, data_dir } = options;
     try {
-      this.#database = openDatabase(data_dir);
+      this.#database = openDatabase(name, data_dir);
     } catch (cause) {
       const text = cause instanceof Error ? cause.message : String(cause);
       const where = data_dir ?? "(memory)";
-      const why = `data_dir ${where} ${openProblem(where, FILE, text)}`;
+      const why = `data_dir ${where} ${openProblem(where, fileOf(name), text)}`;
       throw new ArqonError("spine-unavailable", why, { cause });
     }
     this.#rows = statements(this.#database);
@@ -102,7 +103,7 @@ export class EmbeddedJournal implements JournalStore {
   }
 
   /** Sets the bounds of all; there are none before. */
-  retain(retention: JournalRetention): void {
+  retain(retention: BlockRetention): void {
     const is_memory = this.#options.data_dir === undefined;
     const max_bytes = Math.min(retention.max_bytes, is_memory ? MEMORY_BYTES_MAX : Infinity);
     this.#retention = { ...retention, max_bytes };
@@ -110,13 +111,13 @@ export class EmbeddedJournal implements JournalStore {
   }
 
   // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
-  async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload }: JournalAppend) {
+  async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload }: BlockAppend) {
     this.#options.assertOpen();
-    assertSize(payload.length, JOURNAL_BLOCK_BYTES_MAX);
+    assertSize(payload.length, BLOCK_BYTES_MAX);
     const now_ms = this.#options.now();
     const kept_seconds = Math.min(ttl_seconds, this.#retention.max_age_seconds);
     const ends_ms = Math.min(now_ms + kept_seconds * 1_000, Number.MAX_SAFE_INTEGER);
-    const bytes = payload.length + JOURNAL_BLOCK_OVERHEAD_BYTES;
+    const bytes = payload.length + BLOCK_OVERHEAD_BYTES;
     this.#change(() => {
       this.#rows.insert.run(tenant_id, node_id, now_ms, ends_ms, bytes, payload);
       return [{ tenant: tenant_id, bytes: -bytes }, ...this.#shrink(tenant_id, max_bytes, bytes)];
@@ -124,13 +125,13 @@ export class EmbeddedJournal implements JournalStore {
   }
 
   // deno-lint-ignore require-await
-  async read({ tenant_id, after, from_ms, limit }: JournalRead): Promise<JournalPage> {
+  async read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {
     this.#options.assertOpen();
     const now_ms = this.#options.now();
     return this.#guard(() => {
       const above = after ?? this.#before(tenant_id, from_ms);
       if (above === undefined) return { blocks: [], is_end: true };
-      const blocks: JournalBlock[] = [];
+      const blocks: StoredBlock[] = [];
       let page_bytes = 0;
       for (const row of this.#rows.read.iterate(tenant_id, above, now_ms, limit + 1)) {
         if (blocks.length === limit || page_bytes >= READ_BYTES) return { blocks, is_end: false };
@@ -143,7 +144,7 @@ export class EmbeddedJournal implements JournalStore {
   }
 
   // deno-lint-ignore require-await
-  async status(tenant_id: string): Promise<JournalStatus> {
+  async status(tenant_id: string): Promise<BlockStatus> {
     this.#options.assertOpen();
     this.#change(() => this.#shrink());
     const row = this.#guard(() => this.#rows.status.get(tenant_id));
@@ -232,7 +233,9 @@ export class EmbeddedJournal implements JournalStore {
     } catch (cause) {
       if (cause instanceof ArqonError) throw cause;
       const text = cause instanceof Error ? cause.message : String(cause);
-      throw new ArqonError("log-unavailable", `the journal: ${useProblem(FILE, text)}`, { cause });
+      const { name } = this.#options;
+      const why = `the ${name}'s store: ${useProblem(fileOf(name), text)}`;
+      throw new ArqonError("log-unavailable", why, { cause });
     }
   }
 }
@@ -241,10 +244,10 @@ function removed(row: Record<string, unknown>): Removed {
   return { tenant: String(row["tenant"]), bytes: Number(row["bytes"]) };
 }
 
-function blockOf(row: Record<string, unknown>): JournalBlock {
+function blockOf(row: Record<string, unknown>): StoredBlock {
   const { id, node, time_ms, payload } = row;
   if (typeof id !== "number" || !(payload instanceof Uint8Array)) {
-    throw new Error(`${FILE} holds a foreign row`);
+    throw new Error("the file holds a foreign row");
   }
   return {
     cursor: id,

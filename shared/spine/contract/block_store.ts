@@ -1,17 +1,23 @@
 /**
- * Where the blocks of the journal are kept: append-only, by tenant and node, each with an age at which it
- * goes. Both engines pass `conformance_journal.ts`. What a block says is up to its writer: here it is bytes.
+ * Where blocks of bytes are kept: append-only, by tenant and node, each with an age at which it goes. The
+ * journal of decisions is in one such store. Both engines pass `conformance_blocks.ts`. What a block
+ * says is up to its writer.
  */
 
-/** The stream on NATS, and so what the journal's storage is called elsewhere. */
-export const JOURNAL_STREAM = "ARQON_JOURNAL";
+/** The stores that there are. What one holds concerns no other one, and no backup has any. */
+export type BlockStoreName = "journal" | "usage";
+/** The stream of each store on NATS. */
+export const BLOCK_STREAMS: Readonly<Record<BlockStoreName, string>> = {
+  journal: "ARQON_JOURNAL",
+  usage: "ARQON_USAGE",
+};
 /** The most bytes of one block. A writer makes them much smaller. */
-export const JOURNAL_BLOCK_BYTES_MAX = 524_288;
+export const BLOCK_BYTES_MAX = 524_288;
 /** What a block takes beside its own bytes, as it counts for bounds. */
-export const JOURNAL_BLOCK_OVERHEAD_BYTES = 128;
+export const BLOCK_OVERHEAD_BYTES = 128;
 
-/** What bounds the journal of all tenants. */
-export interface JournalRetention {
+/** What bounds the blocks of all tenants in a store. */
+export interface BlockRetention {
   /** Bytes of all blocks; with more the oldest go, whose they are. NATS may promise less. */
   readonly max_bytes: number;
   /** No block stays longer, whatever its own age is. */
@@ -19,7 +25,7 @@ export interface JournalRetention {
 }
 
 /** A block to store. */
-export interface JournalAppend {
+export interface BlockAppend {
   readonly tenant_id: string;
   /** Whose block it is; one token as `isId` has it. */
   readonly node_id: string;
@@ -34,7 +40,7 @@ export interface JournalAppend {
 }
 
 /** A stored block. */
-export interface JournalBlock {
+export interface StoredBlock {
   /** Grows from block to block of a tenant; numbers may be left out. */
   readonly cursor: number;
   readonly node_id: string;
@@ -45,7 +51,7 @@ export interface JournalBlock {
 }
 
 /** Which blocks to read, the oldest first. */
-export interface JournalRead {
+export interface BlockRead {
   readonly tenant_id: string;
   /** Blocks above this cursor; absent: from the oldest on. */
   readonly after?: number;
@@ -56,16 +62,16 @@ export interface JournalRead {
 }
 
 /** Blocks in the order in which they were stored. */
-export interface JournalPage {
-  readonly blocks: readonly JournalBlock[];
+export interface BlockPage {
+  readonly blocks: readonly StoredBlock[];
   /** There were no more at that time; else the page is short because it is large, or of `limit`. */
   readonly is_end: boolean;
 }
 
-/** The journal of one tenant. */
-export interface JournalStatus {
+/** The blocks of one tenant. */
+export interface BlockStatus {
   readonly blocks: number;
-  /** About: see `JournalAppend.max_bytes`. */
+  /** About: see `BlockAppend.max_bytes`. */
   readonly bytes: number;
   /** When the oldest and the newest were stored, Unix ms; undefined when there are none. */
   readonly first_ms: number | undefined;
@@ -76,15 +82,15 @@ export interface JournalStatus {
  * The store. Its methods reject with `spine-unavailable` or `log-unavailable` (503) while the answer is
  * not known, or the storage takes no more.
  */
-export interface JournalStore {
+export interface BlockStore {
   /**
    * Stores a copy, and resolves once it is safe. Few are under way at a time; the others wait in line.
-   * Rejects with `message-too-large` over `JOURNAL_BLOCK_BYTES_MAX`.
+   * Rejects with `message-too-large` over `BLOCK_BYTES_MAX`.
    */
-  append(block: JournalAppend): Promise<void>;
+  append(block: BlockAppend): Promise<void>;
   /** May be behind what was appended a moment ago. */
-  read(options: JournalRead): Promise<JournalPage>;
-  status(tenant_id: string): Promise<JournalStatus>;
+  read(options: BlockRead): Promise<BlockPage>;
+  status(tenant_id: string): Promise<BlockStatus>;
   /** Removes every block of the tenant. */
   purge(tenant_id: string): Promise<void>;
 }

@@ -29,7 +29,7 @@ Deno.test("the embedded journal bounds all tenants together, also after a restar
   await onDisk(async (open) => {
     for (const round of [0, 1]) {
       const spine = open();
-      const journal = await spine.journal(RETENTION);
+      const journal = await spine.blocks("journal", RETENTION);
       for (let at = 0; at < 40; at++) {
         const payload = new Uint8Array(3_968).fill(at);
         await journal.append({ ...BLOCK, tenant_id: `tenant-${at % 2}`, payload });
@@ -46,7 +46,7 @@ Deno.test("no block of the embedded journal outlives the age of all, whatever it
   await onDisk(async (open) => {
     let now_ms = 1_700_000_000_000;
     const spine = open(() => now_ms);
-    const journal = await spine.journal(RETENTION);
+    const journal = await spine.blocks("journal", RETENTION);
     await journal.append({ ...BLOCK, tenant_id: "acme", payload: new Uint8Array(9) });
     now_ms += 59_000;
     assert.equal((await journal.read({ tenant_id: "acme", limit: 9 })).blocks.length, 1);
@@ -62,7 +62,7 @@ Deno.test("a damaged journal is told, and everything else goes on", async () => 
     const bytes = crypto.getRandomValues(new Uint8Array(8_192));
     await Deno.writeFile(`${data_dir}/journal.sqlite`, bytes);
     const spine = open();
-    await assert.rejects(spine.journal(RETENTION), (error) => {
+    await assert.rejects(spine.blocks("journal", RETENTION), (error) => {
       assert.match(String(error), /journal\.sqlite .*is damaged/);
       assert.match(String(error), /without which everything else works/);
       return true;
@@ -70,7 +70,11 @@ Deno.test("a damaged journal is told, and everything else goes on", async () => 
     const bucket = await spine.keyValue("TEST");
     await bucket.put(["a"], bytes);
     await Deno.remove(`${data_dir}/journal.sqlite`);
-    await (await spine.journal(RETENTION)).append({ ...BLOCK, tenant_id: "acme", payload: bytes });
+    await (await spine.blocks("journal", RETENTION)).append({
+      ...BLOCK,
+      tenant_id: "acme",
+      payload: bytes,
+    });
     await spine.drain();
   });
 });

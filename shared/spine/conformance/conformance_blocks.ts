@@ -1,20 +1,20 @@
-/** Conformance cases of the journal's store; see `conformance.ts`. */
+/** Conformance cases of the stores of blocks; see `conformance.ts`. */
 import assert from "node:assert/strict";
 import { bytes, refusedWith, text } from "./conformance.ts";
 import type { Bus, Case } from "./conformance.ts";
-import { JOURNAL_BLOCK_BYTES_MAX } from "../contract/journal_store.ts";
-import type { JournalRead, JournalStore } from "../contract/journal_store.ts";
+import { BLOCK_BYTES_MAX } from "../contract/block_store.ts";
+import type { BlockRead, BlockStore } from "../contract/block_store.ts";
 
 const KEPT = { max_bytes: 16_777_216, max_age_seconds: 3_600 };
 const ROOMY = { ttl_seconds: 3_600, max_bytes: 8_388_608 };
 
-const openBoth = ({ spine, other }: Bus): Promise<[JournalStore, JournalStore]> =>
-  Promise.all([spine.journal(KEPT), other.journal(KEPT)]);
+const openBoth = ({ spine, other }: Bus): Promise<[BlockStore, BlockStore]> =>
+  Promise.all([spine.blocks("journal", KEPT), other.blocks("journal", KEPT)]);
 
 /** The texts of a tenant's blocks with their nodes, page by page. */
 async function texts(
-  store: JournalStore,
-  read: Omit<JournalRead, "limit">,
+  store: BlockStore,
+  read: Omit<BlockRead, "limit">,
   limit = 2,
 ): Promise<string[]> {
   const found: string[] = [];
@@ -121,18 +121,34 @@ async function takesManyAtOnce(bus: Bus): Promise<void> {
   const found = await texts(mine, { tenant_id }, 7);
   const wanted = payloads.map((_, at) => `shield-${at % 2} block ${at}`);
   assert.deepEqual(found.toSorted(), wanted.toSorted());
-  const payload = new Uint8Array(JOURNAL_BLOCK_BYTES_MAX + 1);
+  const payload = new Uint8Array(BLOCK_BYTES_MAX + 1);
   await assert.rejects(
     mine.append({ ...ROOMY, tenant_id, node_id: "shield-1", payload }),
     refusedWith("message-too-large"),
   );
 }
 
-/** What the journal's store of every engine does. */
-export const JOURNAL_CASES: readonly Case[] = [
-  { behaviour: "the journal has its blocks in order, from any cursor or time", run: storesInOrder },
-  { behaviour: "tenants' journals are apart", run: keepsTenantsApart },
-  { behaviour: "a tenant's journal that is full loses its oldest blocks", run: boundsATenant },
-  { behaviour: "blocks of the journal go by their own age", run: forgetsByAge },
-  { behaviour: "the journal takes many blocks at once, none twice", run: takesManyAtOnce },
+async function keepsStoresApart({ spine, other, name: tenant_id }: Bus): Promise<void> {
+  const [journal, usage] = [
+    await spine.blocks("journal", KEPT),
+    await spine.blocks("usage", KEPT),
+  ];
+  const node_id = "shield-1";
+  await journal.append({ ...ROOMY, tenant_id, node_id, payload: bytes("decisions") });
+  await usage.append({ ...ROOMY, tenant_id, node_id, payload: bytes("counts") });
+  const theirs = await other.blocks("usage", KEPT);
+  assert.deepEqual(await texts(theirs, { tenant_id }), ["shield-1 counts"]);
+  await theirs.purge(tenant_id);
+  assert.deepEqual(await texts(usage, { tenant_id }), []);
+  assert.deepEqual(await texts(journal, { tenant_id }), ["shield-1 decisions"]);
+}
+
+/** What the stores of blocks of every engine do. */
+export const BLOCK_CASES: readonly Case[] = [
+  { behaviour: "a store has its blocks in order, from any cursor or time", run: storesInOrder },
+  { behaviour: "tenants' blocks are apart", run: keepsTenantsApart },
+  { behaviour: "a tenant's blocks have a bound, above which the oldest go", run: boundsATenant },
+  { behaviour: "blocks go by their own age", run: forgetsByAge },
+  { behaviour: "a store takes many blocks at once, none twice", run: takesManyAtOnce },
+  { behaviour: "the stores of blocks are apart", run: keepsStoresApart },
 ];
