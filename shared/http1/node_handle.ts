@@ -56,15 +56,23 @@ export function handleOf(socket: Socket | Server): NodeHandle | null {
   return (socket as unknown as { readonly _handle: NodeHandle | null })._handle;
 }
 
-/** Hands over the server's connections as bare handles from now on, in place of sockets. */
-export function acceptHandles(server: Server, onHandle: (handle: TcpHandle) => void): void {
+/**
+ * Hands over the server's connections as bare handles from now on, in place of sockets. `onFailure` is
+ * called for each that could not be accepted, as far as the runtime tells.
+ */
+export function acceptHandles(
+  server: Server,
+  onHandle: (handle: TcpHandle) => void,
+  onFailure: () => void,
+): void {
   const listening = handleOf(server) as ListeningHandle;
   const { constructor: Tcp } = listening;
   listening.onconnection = (problem) => {
-    if (problem !== 0) return;
+    if (problem !== 0) return onFailure();
     const handle = new Tcp(SOCKET);
-    if (listening.accept(handle) === 0) onHandle(handle);
-    else handle.close();
+    if (listening.accept(handle) === 0) return onHandle(handle);
+    handle.close();
+    onFailure();
   };
 }
 

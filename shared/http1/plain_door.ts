@@ -24,7 +24,7 @@ class HandleDoor extends NodeDoor {
   }
 
   protected override serve(server: Server): void {
-    acceptHandles(server, (handle) => this.#accept(handle));
+    acceptHandles(server, (handle) => this.#accept(handle), () => this.stats.accept_failures++);
   }
 
   #accept(handle: TcpHandle): void {
