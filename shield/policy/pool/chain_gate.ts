@@ -111,6 +111,16 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
   const buckets = createFuelBuckets(policy.fuel_per_second);
   const failure = createFailures(breakers, policy.breaker_seconds, log);
 
+  /**
+   * The module of a policy; undefined while it is not loaded, and for a request that came before it was, whose
+   * keys of state nobody has looked for.
+   */
+  function readyFor(binding: PolicyBinding, state: ChainState | undefined) {
+    const module = modules.find(binding.sha256);
+    const has_keys = module?.slots.length === 0 || state?.slots.has(binding) === true;
+    return has_keys ? module : undefined;
+  }
+
   function whyMissing(sha256: string): PolicyFault {
     return modules.isQuarantined(sha256) ? "wedge" : "missing-module";
   }
@@ -124,7 +134,7 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
       const skipped: PolicyOutcome[] = [];
       for (const binding of request.chain) {
         const { sha256, mode } = binding;
-        const module = modules.find(sha256);
+        const module = readyFor(binding, state);
         if (module !== undefined && breakers.allows(tenant_id, sha256, now_ms)) {
           chain.push(entryOf(binding, module, state));
           continue;
