@@ -34,7 +34,7 @@ export interface Job extends KeyUser {
 }
 
 /** Why a lane refuses a job by itself. */
-export type LaneFault = "queue-full" | "wedge" | "payload-too-large";
+export type LaneFault = "queue-full" | "wedge";
 
 /** What a lane needs of its pool. */
 export interface LaneOptions {
@@ -174,7 +174,8 @@ function pump(state: State): void {
     if (size_bytes > worker.record_bytes) {
       under_way.take(id);
       holds.unsent(chain, values);
-      options.refuse(job, "payload-too-large");
+      // Values of state, headers and claims make it so large: the payload alone has room.
+      options.refuse(job, "queue-full");
     } else if (!send(state, parts)) return;
   }
 }

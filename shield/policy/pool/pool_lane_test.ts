@@ -99,7 +99,7 @@ Deno.test("what can never fit into the ring is refused", async () => {
   const { lane, push, all } = await startLane();
   push(1, 40_000);
   push(2);
-  assert.deepEqual(await all(2), [[1, "payload-too-large"], [2, "reply"]]);
+  assert.deepEqual(await all(2), [[1, "queue-full"], [2, "reply"]]);
   lane.end();
 });
 
