@@ -266,7 +266,8 @@ async function openFoundation(options: ShieldOptions): Promise<Foundation> {
   const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
   const tenants = new TenantTable();
   const noted = startLedger(options);
-  const journal = startJournal({ ...options, node_id, classes: rooms.classes });
+  const mirror = mirroring.admin?.rules;
+  const journal = startJournal({ ...options, node_id, classes: rooms.classes, mirror });
   const own = { revocations, quota, noted, journal };
   return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
 }

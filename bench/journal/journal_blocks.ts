@@ -29,6 +29,15 @@ const OWNER = {
   chain_fuel_limit: 20_000,
 };
 
+const RATE = { messages_per_second: 200, bytes_per_second: 1_048_576 };
+/** What all messages have in common, as a Shield has it: one object each. */
+const SHARED = {
+  credential: { issuer: "https://id.example.com", kid: "2026-1", role: "user", has_grants: true },
+  limits: { connection: RATE, user: RATE, tenant: RATE, quota: null },
+  room_class: { pattern: "room-*", source: "config", durable: true },
+  mirror: null,
+} as const;
+
 /** A message to a durable room that one policy let through. */
 function decision(number: number, users: number): JournalEntry {
   const user = number % users;
@@ -73,6 +82,7 @@ function decision(number: number, users: number): JournalEntry {
       payload: null,
       logs: [],
     }],
+    terms: { ...SHARED, expires_ms: 1_767_326_000_000 + user * 7_919, grant: "room-*" },
   };
 }
 

@@ -15,7 +15,7 @@ import { type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
 import type { UserKey } from "./user_keys.ts";
 
 /** `AJB` and the version of this form. */
-const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 1);
+const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 2);
 const SUM_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;

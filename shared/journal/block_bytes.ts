@@ -181,6 +181,8 @@ const ID_NONE = 0;
 const ID_TEXT = 1;
 const ID_HEX = 2;
 const ID_UUID = 3;
+/** A UUID as well, and the id that a Shield gave to a message without any. */
+const ID_TWIST = 4;
 
 /** Writes an id, mostly 32 hex digits or a UUID: those take 17 bytes. */
 export function writeId(to: BlockWriter, id: string | null): void {
@@ -197,9 +199,30 @@ export function writeId(to: BlockWriter, id: string | null): void {
   to.text(id);
 }
 
-/** Reads what `writeId` wrote. */
-export function readId(from: BlockReader): string | null {
+/** Writes a UUID in the place of a message's id: the one that its Shield gave it. */
+export function writeTwist(to: BlockWriter, twist: string): void {
+  if (!UUID.test(twist)) return to.byte(ID_NONE);
+  to.byte(ID_TWIST);
+  to.raw(Uint8Array.fromHex(twist.replaceAll("-", "")));
+}
+
+/** Reads what `writeId` or `writeTwist` wrote in the place of a message's id. */
+export function readMessageId(
+  from: BlockReader,
+): { readonly message_id: string | null; readonly twist?: string } {
   const form = from.byte();
+  return form === ID_TWIST
+    ? { message_id: null, twist: uuidIn(from) }
+    : { message_id: idOf(form, from) };
+}
+
+/** Reads what `writeId` wrote. */
+export const readId = (from: BlockReader): string | null => idOf(from.byte(), from);
+
+const uuidIn = (from: BlockReader): string =>
+  from.raw(16).toHex().replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+
+function idOf(form: number, from: BlockReader): string | null {
   switch (form) {
     case ID_NONE:
       return null;
@@ -208,7 +231,7 @@ export function readId(from: BlockReader): string | null {
     case ID_HEX:
       return from.raw(16).toHex();
     case ID_UUID:
-      return from.raw(16).toHex().replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+      return uuidIn(from);
     default:
       throw new DamagedBlock("an id has no such form");
   }

@@ -2,9 +2,11 @@
  * The decisions of a block, read back from its columns and the sections of its users. A section that nobody can
  * open any more leaves what the columns say. The writing side is `block_rows.ts`. Pure.
  */
-import { type BlockReader, DamagedBlock, readId, TextList } from "./block_bytes.ts";
+import { type BlockReader, DamagedBlock, readId, readMessageId, TextList } from "./block_bytes.ts";
 import { COLUMNS, FORMS, FROM, HOOKS, POLICY_SHAPE, SHAPE } from "./block_rows.ts";
-import type { JournalRecord, PayloadRecord, PolicyRecord, Read } from "./record.ts";
+import { TermsReader } from "./block_terms.ts";
+import type { SharedTerms } from "./block_terms.ts";
+import type { JournalRecord, PayloadRecord, PolicyRecord, Read, Terms } from "./record.ts";
 
 /** What a block says of one decision; whose block it is, and the record's number, stand around it. */
 export type BlockRow = Omit<JournalRecord, "format" | "id" | "node" | "tenant" | "meter_version">;
@@ -14,6 +16,7 @@ export class Section {
   readonly bytes: BlockReader;
   readonly texts: TextList = new TextList();
   readonly user: string;
+  #expires_ms = 0;
 
   constructor(bytes: BlockReader) {
     this.bytes = bytes;
@@ -22,6 +25,12 @@ export class Section {
 
   text(): string {
     return this.texts.read(this.bytes);
+  }
+
+  /** What of a decision's terms is the sender's own. */
+  terms(): Pick<Terms, "expires_ms" | "grant"> {
+    this.#expires_ms += this.bytes.difference();
+    return { expires_ms: this.#expires_ms || null, grant: this.text() || null };
   }
 
   value(): string | null {
@@ -34,6 +43,7 @@ export class RowReader {
   readonly #columns: readonly BlockReader[];
   readonly #sections: readonly (Section | undefined)[];
   readonly #texts = new TextList();
+  readonly #terms = new TermsReader();
   readonly #offsets = new Map<string, number>();
   #time_ms = 0;
   #chain_version = 0;
@@ -62,9 +72,9 @@ export class RowReader {
       connection: section.text(),
       remote_ip: section.text(),
     };
-    const [trace, message_id] = section === undefined
-      ? [null, null]
-      : [readId(section.bytes), readId(section.bytes)];
+    const trace = section === undefined ? null : readId(section.bytes);
+    const ids = section === undefined ? { message_id: null } : readMessageId(section.bytes);
+    const terms = termsOf(this.#terms.read(this.#at("terms")), section);
     const message = allowed ? "" : section?.text() ?? "";
     const schema = (shape & SHAPE.schema) === 0 ? null : this.#schema(section);
     const payload = payloadOf(form, bytes, section);
@@ -75,7 +85,7 @@ export class RowReader {
       hook,
       room,
       trace,
-      message_id,
+      ...ids,
       offset,
       sender: sender ?? null,
       type,
@@ -87,6 +97,7 @@ export class RowReader {
       message,
       schema,
       ...this.#chain((shape & SHAPE.chain) !== 0, section),
+      ...terms,
     };
   }
 
@@ -200,6 +211,14 @@ export class RowReader {
     if (from === undefined) throw new DamagedBlock("an input is named that is not there");
     return { from, name: this.#text(names) };
   }
+}
+
+function termsOf(
+  shared: SharedTerms | undefined,
+  section: Section | undefined,
+): Pick<BlockRow, "terms"> {
+  if (shared === undefined) return {};
+  return { terms: { ...shared, ...section?.terms() ?? { expires_ms: null, grant: null } } };
 }
 
 function times<T>(count: number, make: () => T): T[] {

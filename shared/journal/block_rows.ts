@@ -3,9 +3,10 @@
  * everything that identifies somebody, or that somebody or a policy wrote. The section goes with its key.
  * What is around both is `block.ts`. Pure.
  */
-import { BlockWriter, TextTable, writeId } from "./block_bytes.ts";
+import { BlockWriter, TextTable, writeId, writeTwist } from "./block_bytes.ts";
+import { TermsWriter } from "./block_terms.ts";
 import type { EntryPayload, JournalEntry } from "./entry.ts";
-import type { JournalRecord, PolicyRecord } from "./record.ts";
+import type { JournalRecord, PolicyRecord, Terms } from "./record.ts";
 
 /** Hooks, by the number by which they stand in a block. */
 export const HOOKS = ["on_connect", "on_subscribe", "on_message"] as const;
@@ -27,6 +28,7 @@ export const COLUMNS = {
   policy: 8,
   units: 9,
   names: 10,
+  terms: 11,
 } as const;
 /** How many columns there are. */
 export const COLUMN_COUNT = Object.keys(COLUMNS).length;
@@ -49,6 +51,7 @@ export const POLICY_SHAPE = {
 export class RowWriter {
   readonly columns: readonly BlockWriter[];
   readonly #texts = new TextTable();
+  readonly #terms = new TermsWriter();
   readonly #offsets = new Map<string, number>();
   #time_ms = 0;
   #chain_version = 0;
@@ -91,6 +94,7 @@ export class RowWriter {
       this.#texts.write(this.#at("refusal"), entry.reason);
     }
     if (schema !== null) this.#schema(schema);
+    this.#terms.write(this.#at("terms"), entry.terms);
     if (chain_version === null) return;
     this.#at("chain").difference(chain_version - this.#chain_version);
     this.#chain_version = chain_version;
@@ -150,6 +154,7 @@ function shapeOf(policy: Readonly<PolicyRecord>, has_lists: boolean): number {
 export class SectionWriter {
   readonly bytes: BlockWriter = new BlockWriter(256);
   readonly #texts = new TextTable();
+  #expires_ms = 0;
 
   constructor(user: string) {
     this.bytes.text(user);
@@ -161,7 +166,9 @@ export class SectionWriter {
     this.#texts.write(to, entry.sender.connection);
     this.#texts.write(to, entry.sender.remote_ip);
     writeId(to, entry.trace);
-    writeId(to, entry.message_id);
+    if (entry.twist === undefined) writeId(to, entry.message_id);
+    else writeTwist(to, entry.twist);
+    if (entry.terms !== undefined) this.#own(entry.terms);
     if (!entry.allowed) this.#texts.write(to, entry.message);
     const violation = entry.schema?.violation ?? null;
     if (violation !== null) {
@@ -171,6 +178,13 @@ export class SectionWriter {
     }
     writePayload(to, entry.payload);
     for (const policy of entry.policies) this.#policy(policy);
+  }
+
+  #own({ expires_ms, grant }: Readonly<Terms>): void {
+    const ends_ms = expires_ms ?? 0;
+    this.bytes.difference(ends_ms - this.#expires_ms);
+    this.#expires_ms = ends_ms;
+    this.#texts.write(this.bytes, grant ?? "");
   }
 
   #policy(policy: Readonly<PolicyRecord>): void {

@@ -98,6 +98,24 @@ const payload = fc.oneof(
   plain({ form: fc.constant("none" as const) }),
 );
 const id = some(fc.oneof(text, fc.uuid(), hex(16)));
+const rate = plain({ messages_per_second: count, bytes_per_second: count });
+const terms = plain({
+  credential: plain({ issuer: text, kid: some(text), role: text, has_grants: fc.boolean() }),
+  expires_ms: count.map((ms) => ms + 1),
+  grant: some(fc.string({ unit: "binary", minLength: 1, maxLength: 9 })),
+  limits: plain({ connection: rate, user: rate, tenant: rate, quota: some(rate) }),
+  room_class: some(plain({
+    pattern: text,
+    source: fc.constantFrom("default" as const, "config" as const, "tenant" as const),
+    durable: fc.boolean(),
+  })),
+  mirror: some(plain({
+    prefix: text,
+    percent: fc.constantFrom(0, 0.25, 1),
+    source: fc.constantFrom("config" as const, "tenant" as const),
+    is_copied: fc.boolean(),
+  })),
+});
 const entry: fc.Arbitrary<JournalEntry> = plain({
   time_ms: fc.nat(2 ** 31).map((ms) => ms + 1_700_000_000_000),
   hook: fc.constantFrom("on_connect" as const, "on_subscribe" as const, "on_message" as const),
@@ -120,8 +138,12 @@ const entry: fc.Arbitrary<JournalEntry> = plain({
   })),
   chain_version: some(count),
   policies: fc.array(policy, { maxLength: 3 }),
-}).map((one) => ({
+  terms: fc.option(terms, { nil: undefined }),
+  twist: fc.option(fc.uuid(), { nil: undefined }),
+}).map(({ terms, twist, ...one }) => ({
   ...one,
+  ...(terms === undefined ? {} : { terms }),
+  ...(twist === undefined ? {} : { message_id: null, twist }),
   ...(one.allowed ? { code: 0, reason: "", message: "" } : {}),
   policies: one.chain_version === null ? [] : one.policies,
 }));
@@ -164,6 +186,9 @@ Deno.test("journal: an erased user leaves what names nobody, and nothing else of
       assert.equal(line.sender, null);
       assert.deepEqual([line.room, line.reason, line.code], [one.room, one.reason, one.code]);
       assert.deepEqual([line.trace, line.message_id, line.message], [null, null, ""]);
+      assert.equal(line.twist, undefined);
+      const left = one.terms && { ...one.terms, expires_ms: null, grant: null };
+      assert.deepEqual(line.terms, left);
       assert.equal(line.payload.form, one.payload.form === "none" ? "none" : "erased");
       const violation = one.schema?.violation && { path: "", rule: one.schema.violation.rule };
       assert.deepEqual(line.schema?.violation, violation && { ...violation, message: "" });
@@ -219,6 +244,7 @@ Deno.test("journal: what names somebody is not in the block's bytes", () => {
     message_id: secret,
     allowed: false,
     message: secret,
+    terms: { ...fc.sample(terms, { numRuns: 1, seed: 3 })[0]!, grant: secret },
   };
   const bytes = close([{ ...told, payload: { form: "kept", data } }]);
   assert(!new TextDecoder("latin1").decode(bytes).includes("ann-the"));

@@ -2,7 +2,7 @@
  * What a Shield says of one decision before it becomes a record of the journal: as a record, but with bytes as
  * bytes. Types only.
  */
-import type { JournalRecord, PolicyRecord } from "./record.ts";
+import type { JournalRecord, PolicyRecord, Terms } from "./record.ts";
 
 /** The payload of an operation, with its bytes where they are kept. */
 export type EntryPayload =
@@ -35,4 +35,8 @@ export interface JournalEntry extends
   readonly sender: NonNullable<JournalRecord["sender"]>;
   readonly payload: EntryPayload;
   readonly policies: readonly Readonly<PolicyRecord>[];
+  /** Absent: the message has another id, or none is known. */
+  readonly twist?: string | undefined;
+  /** Parts that say the same are one object. Absent: nobody took note of them. */
+  readonly terms?: Readonly<Terms> | undefined;
 }

@@ -87,6 +87,48 @@ const SchemaRecord = z.strictObject({
   violation: z.strictObject({ path: z.string(), rule: z.string(), message: z.string() }).nullable(),
 });
 
+const Rate = z.strictObject({ messages_per_second: Count, bytes_per_second: Count });
+
+/**
+ * What held for an operation beside schema and policies when it was decided: the token that it came with, the
+ * grant that allows it, and the limits, room class and mirror rule in force.
+ */
+export const Terms = z.strictObject({
+  credential: z.strictObject({
+    issuer: z.string(),
+    /** Of the key that signed the token; null: the token names none. */
+    kid: z.string().nullable(),
+    role: z.string(),
+    /** False: the token names no grants, and so may do everything in its tenant. */
+    has_grants: z.boolean(),
+  }),
+  /** When the token ends, Unix ms; null after an erasure. */
+  expires_ms: Count.nullable(),
+  /** The room or pattern of the first grant that allows it; null: none does, or an erasure. */
+  grant: z.string().nullable(),
+  limits: z.strictObject({
+    connection: Rate,
+    user: Rate,
+    tenant: Rate,
+    /** Of the tenant on all Shields; null: there is no such quota. */
+    quota: Rate.nullable(),
+  }),
+  /** Null: it is about no room. `pattern` is "" for the default class. */
+  room_class: z.strictObject({
+    pattern: z.string(),
+    source: z.enum(["default", "config", "tenant"]),
+    durable: z.boolean(),
+  }).nullable(),
+  /** The mirror rule about the message, and whether it picked it; null: none, or it was refused. */
+  mirror: z.strictObject({
+    prefix: z.string(),
+    percent: z.number(),
+    source: z.enum(["config", "tenant"]),
+    is_copied: z.boolean(),
+  }).nullable(),
+});
+export type Terms = z.output<typeof Terms>;
+
 /** One decision. Times are Unix ms. */
 export const JournalRecord = z.strictObject({
   format: z.literal(RECORD_FORMAT),
@@ -101,6 +143,8 @@ export const JournalRecord = z.strictObject({
   /** W3C trace id, 32 hex digits; null: the client sent none. */
   trace: z.string().nullable(),
   message_id: z.string().nullable(),
+  /** Its `X-Twist-ID`, where it has neither message id nor trace nor offset; else absent. */
+  twist: z.string().optional(),
   /** The place in the room's log; null: the room has none, or the message was refused. */
   offset: Count.nullable(),
   /** Who it was; null after an erasure. */
@@ -126,6 +170,8 @@ export const JournalRecord = z.strictObject({
   /** The version of the metering transform, by which units count. */
   meter_version: Count,
   policies: z.array(PolicyRecord),
+  /** Absent: nobody took note of them. */
+  terms: Terms.optional(),
 });
 export type JournalRecord = z.output<typeof JournalRecord>;
 export type PolicyRecord = z.output<typeof PolicyRecord>;

@@ -104,7 +104,8 @@ async function verify(
       currentDate: new Date(now_ms),
     });
     requireOneMeaning(token);
-    const identity = await identityFrom(payload, issuer, now_ms, auth.clock_skew_seconds * 1_000);
+    const known = await identityFrom(payload, issuer, now_ms, auth.clock_skew_seconds * 1_000);
+    const identity = kid === undefined ? known : { ...known, key_id: kid };
     return { identity, source, alg, kid, key, verified_ms: now_ms };
   }, () => tooManyWait(digest));
 }

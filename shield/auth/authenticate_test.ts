@@ -55,6 +55,7 @@ Deno.test("a token's claims become the identity", async () => {
     user_key: `${ISSUER}\nuser 7 ü🙂`,
     role: "service",
     issuer: ISSUER,
+    key_id: "k1",
     expires_ms: NOW_MS + 60_500,
     token_id: "t-1",
     grants: [{ room: "chat-*", actions: ["publish", "subscribe"] }],

@@ -29,6 +29,8 @@ export interface Identity {
   readonly user_key: string;
   readonly role: Role;
   readonly issuer: string;
+  /** The token's `kid`; undefined: it names none. */
+  readonly key_id?: string | undefined;
   /**
    * Unix ms at which the connection ends: the token's `exp`; for a token that was already past it
    * and only passed by `[auth] clock_skew_seconds`, the end of that tolerance.

@@ -11,12 +11,15 @@ import { shareKey } from "../traces/trace_parent.ts";
 import { Note } from "./note.ts";
 import type { JournalQueue } from "./queue.ts";
 import type { JournalRules } from "./rules.ts";
+import type { TermsOf } from "./terms.ts";
 
 /** What a journal is made from. */
 export interface JournalParts {
   readonly rules: JournalRules;
   readonly classes: Pick<RoomClasses, "of">;
   readonly queue: Pick<JournalQueue, "write">;
+  /** What held beside schema and policies; absent: nobody takes note of it. */
+  readonly terms?: Pick<TermsOf, "of"> | undefined;
   /** Unix ms. */
   readonly now: () => number;
 }
@@ -54,6 +57,11 @@ export class Journal {
       : classes.of(caller.identity.tenant_id, room_id);
     const rule = rules.of(room_class, () => caller.connection_id);
     return rule && new Note(rule, caller, { hook, room_id, time_ms: now() });
+  }
+
+  /** Takes note of the message in the form in which it is published: `routed` is not kept. */
+  stamped(envelope: ScannedEnvelope, routed: Uint8Array): void {
+    this.#notes.get(envelope)?.stamped(routed);
   }
 
   /** Writes that a message was let through, with its place in the room's log, if it has one. */
@@ -106,8 +114,10 @@ export class Journal {
   }
 
   #write(note: Note, error: unknown, offset: number | undefined): void {
-    const { caller: { identity }, rule } = note;
-    this.#parts.queue.write(identity.tenant_id, rule.keeping, note.entry(error, offset));
+    const { caller, caller: { identity }, rule, about: { hook, room_id, envelope } } = note;
+    const is_allowed = error === undefined;
+    const terms = this.#parts.terms?.of({ caller, hook, room_id, envelope, is_allowed });
+    this.#parts.queue.write(identity.tenant_id, rule.keeping, note.entry(error, offset, terms));
   }
 }
 

@@ -6,8 +6,9 @@ import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { EntryPayload, JournalEntry } from "../../shared/journal/entry.ts";
-import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/record.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import { findIds, noIds } from "../ledger/message_ids.ts";
 import type { Caller } from "../message/caller.ts";
 import type {
   Hook,
@@ -25,6 +26,11 @@ import type { JournalRule } from "./rules.ts";
 const KEPT_PAYLOAD_BYTES = 131_072;
 /** The most characters of what a client may choose freely and no check has bounded yet. */
 const TEXT_CHARACTERS = 256;
+
+const UUID_TEXT = 36;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** Where ids lie in the message that is being looked at. */
+const ids = noIds();
 
 /** What an operation is about, beside its caller. */
 export interface Noted {
@@ -48,6 +54,7 @@ export class Note implements PolicyNote, SchemaNote {
   #version = 0;
   #verdict: Verdict | undefined;
   #schema: JournalRecord["schema"] = null;
+  #twist: string | undefined;
 
   constructor(rule: JournalRule, caller: Caller, about: Noted) {
     this.rule = rule;
@@ -76,8 +83,26 @@ export class Note implements PolicyNote, SchemaNote {
     this.#schema = { id, version, violation: violation ?? null };
   }
 
-  /** The entry of the operation: refused with this error, or allowed, with its place in the room's log. */
-  entry(error: unknown, offset: number | undefined): JournalEntry {
+  /** What the operation is about. */
+  get about(): Noted {
+    return this.#about;
+  }
+
+  /** The routed form of the message: its `X-Twist-ID` is kept where it has no other id. */
+  stamped(routed: Uint8Array): void {
+    const { envelope } = this.#about;
+    if (envelope === undefined || envelope.message_id || givenTraceId(envelope)) return;
+    findIds(routed, ids);
+    if (ids.twist < 0) return;
+    const text = new TextDecoder().decode(routed.subarray(ids.twist, ids.twist + UUID_TEXT));
+    this.#twist = UUID.test(text) ? text : undefined;
+  }
+
+  /**
+   * The entry of the operation: refused with this error, or allowed, with its place in the room's log and the
+   * terms that held.
+   */
+  entry(error: unknown, offset: number | undefined, terms?: Terms): JournalEntry {
     const { caller: { identity, connection_id, remote_ip } } = this;
     const { envelope, hook, room_id } = this.#about;
     const body = envelope?.event ?? envelope?.command;
@@ -87,6 +112,7 @@ export class Note implements PolicyNote, SchemaNote {
       room: room_id.slice(0, TEXT_CHARACTERS),
       trace: envelope === undefined ? null : givenTraceId(envelope) || null,
       message_id: envelope?.message_id || null,
+      ...(this.#twist === undefined || offset !== undefined ? {} : { twist: this.#twist }),
       offset: offset ?? null,
       sender: { user: identity.user_id, connection: connection_id, remote_ip },
       type: envelope?.event?.type ?? envelope?.command?.name ?? "",
@@ -96,6 +122,7 @@ export class Note implements PolicyNote, SchemaNote {
       schema: this.#schema,
       chain_version: this.#chain === undefined ? null : this.#version,
       policies: this.#policies(),
+      ...(terms === undefined ? {} : { terms }),
     };
   }
 

@@ -13,15 +13,19 @@ import { JournalTotals } from "./metrics.ts";
 import { JournalPlace } from "./place.ts";
 import { JournalQueue } from "./queue.ts";
 import { JournalRules } from "./rules.ts";
+import { TermsOf } from "./terms.ts";
+import type { TermsParts } from "./terms.ts";
 
 /** How long the end of the process waits until the last blocks are stored, in ms. */
 const CLOSE_MS = 5_000;
 
 /** What the journal needs of the process. */
 export interface JournalStart {
-  readonly config: Pick<Config, "journal" | "platform" | "policy">;
+  readonly config: Pick<Config, "journal" | "platform" | "policy" | "limits" | "quota">;
   readonly spine: Spine;
   readonly classes: Pick<RoomClasses, "of">;
+  /** The mirror's rules; absent: nothing is mirrored. */
+  readonly mirror?: TermsParts["mirror"];
   readonly node_id: string;
   readonly log: Logger;
   readonly registry: Registry;
@@ -66,7 +70,7 @@ export function startJournal(start: JournalStart): StartedJournal {
   totals.register(registry, () => queue.bytes, () => place.keys_held);
   const rules = new JournalRules(config.journal);
   return {
-    journal: new Journal({ rules, classes, queue, now }),
+    journal: new Journal({ rules, classes, queue, terms: new TermsOf(start), now }),
     admin: { place, node_id, log },
     async close() {
       await queue.close(CLOSE_MS);

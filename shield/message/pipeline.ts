@@ -296,6 +296,7 @@ function publishUntold(
   const routed = stamp(path, identity, envelope, added_headers, now_ms, space);
   const headers = spineHeaders(path, envelope, origin);
   if (!room_class.durable) {
+    path.journal?.stamped(envelope, routed);
     const subject = roomSubject("in", tenant_id, room_id);
     give(path, subject, routed, headers);
     path.tap?.show({ tenant_id, room_id, envelope: routed, headers });

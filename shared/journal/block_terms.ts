@@ -1,0 +1,78 @@
+/**
+ * How the terms of a decision stand in a block: what names nobody as texts in a column, each once, and what is
+ * the sender's own in the sender's section. What is around both is `block_rows.ts` and `block_read.ts`. Pure.
+ */
+import type { z } from "zod";
+import { type BlockReader, type BlockWriter, DamagedBlock } from "./block_bytes.ts";
+import { TextList, TextTable } from "./block_bytes.ts";
+import { Terms } from "./record.ts";
+
+/** The parts that many decisions share, in the order in which they stand in the column. */
+const Shared = {
+  credential: Terms.shape.credential,
+  limits: Terms.shape.limits,
+  room_class: Terms.shape.room_class,
+  mirror: Terms.shape.mirror,
+};
+/** What stands in a column of terms: all but the sender's own. */
+export type SharedTerms = z.output<z.ZodObject<typeof Shared>>;
+
+/** Nothing, and the sign that a decision has no terms at all. */
+const NONE = "";
+
+/** The column of terms that is being written. Parts are one object for as long as they say the same. */
+export class TermsWriter {
+  readonly #texts = new TextTable();
+  /** The text of each part; the same parts come again and again. */
+  readonly #json = new WeakMap<object, string>();
+
+  write(to: BlockWriter, terms: Readonly<Terms> | undefined): void {
+    if (terms === undefined) return this.#texts.write(to, NONE);
+    this.#texts.write(to, this.#textOf(terms.credential));
+    this.#texts.write(to, this.#textOf(terms.limits));
+    this.#texts.write(to, this.#textOf(terms.room_class));
+    this.#texts.write(to, this.#textOf(terms.mirror));
+  }
+
+  #textOf(part: object | null): string {
+    if (part === null) return NONE;
+    const known = this.#json.get(part);
+    if (known !== undefined) return known;
+    const text = JSON.stringify(part);
+    this.#json.set(part, text);
+    return text;
+  }
+}
+
+/** The column of terms that is being read. */
+export class TermsReader {
+  readonly #texts = new TextList();
+  readonly #parts = new Map<string, unknown>();
+
+  /** What the next decision has; undefined: no terms. Throws DamagedBlock. */
+  read(from: BlockReader): SharedTerms | undefined {
+    const text = this.#texts.read(from);
+    if (text === NONE) return undefined;
+    return {
+      credential: this.#part(Shared.credential, text),
+      limits: this.#part(Shared.limits, this.#texts.read(from)),
+      room_class: this.#part(Shared.room_class, this.#texts.read(from)),
+      mirror: this.#part(Shared.mirror, this.#texts.read(from)),
+    };
+  }
+
+  #part<T extends z.ZodType>(form: T, text: string): z.output<T> {
+    const known = this.#parts.get(text);
+    if (known !== undefined) return known as z.output<T>;
+    let value: unknown;
+    try {
+      value = text === NONE ? null : JSON.parse(text);
+    } catch {
+      throw new DamagedBlock("a part of the terms is no JSON");
+    }
+    const parsed = form.safeParse(value);
+    if (!parsed.success) throw new DamagedBlock("a part of the terms is none");
+    this.#parts.set(text, parsed.data);
+    return parsed.data;
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Takes note of what held for an operation when it was decided: its token, the grant that allows it, the limits,
+ * the room's class and the mirror rule. Decides nothing. Parts that say the same are one object, so that a
+ * block has each once.
+ */
+import { matchesRoomPattern } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Terms } from "../../shared/journal/record.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { commandAction } from "../auth/authorize.ts";
+import type { Action, Identity } from "../auth/identity.ts";
+import type { Caller } from "../message/caller.ts";
+import type { CompiledRule, MirrorRules } from "../mirror/rules.ts";
+import type { Hook } from "../policy/abi/policy.ts";
+import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
+import { shareKey } from "../traces/trace_parent.ts";
+
+/** What it is read from. */
+export interface TermsParts {
+  readonly config: Pick<Config, "limits" | "quota">;
+  readonly classes: Pick<RoomClasses, "of">;
+  /** Absent: nothing is mirrored. */
+  readonly mirror?: Pick<MirrorRules, "match" | "picks" | "size"> | undefined;
+}
+
+/** An operation, and whether it was let through. */
+export interface TermsAsked {
+  readonly caller: Caller;
+  readonly hook: Hook;
+  /** "" where it is about none. */
+  readonly room_id: string;
+  readonly envelope?: ScannedEnvelope | undefined;
+  readonly is_allowed: boolean;
+}
+
+/** The terms of one process. */
+export class TermsOf {
+  readonly #parts: TermsParts;
+  readonly #credentials = new WeakMap<Identity, Terms["credential"]>();
+  readonly #limits: Terms["limits"];
+  /** Of the tenants with a quota of their own. */
+  readonly #own_limits = new Map<string, Terms["limits"]>();
+  readonly #classes = new WeakMap<RoomClass, Terms["room_class"]>();
+  readonly #copied = new WeakMap<CompiledRule, Terms["mirror"]>();
+  readonly #left = new WeakMap<CompiledRule, Terms["mirror"]>();
+
+  constructor(parts: TermsParts) {
+    this.#parts = parts;
+    const { config: { limits, quota } } = parts;
+    const usual = {
+      connection: rate(limits.messages_per_second, limits.bytes_per_second),
+      user: rate(limits.user_messages_per_second, limits.user_bytes_per_second),
+      tenant: rate(limits.tenant_messages_per_second, limits.tenant_bytes_per_second),
+    };
+    if (quota === undefined) {
+      this.#limits = { ...usual, quota: null };
+      return;
+    }
+    const { tenant_messages_per_second: messages, tenant_bytes_per_second: bytes } = quota;
+    this.#limits = { ...usual, quota: rate(messages, bytes) };
+    for (const { tenant, messages_per_second, bytes_per_second } of quota.tenants) {
+      const own = rate(messages_per_second ?? messages, bytes_per_second ?? bytes);
+      this.#own_limits.set(tenant, { ...usual, quota: own });
+    }
+  }
+
+  /** The terms of an operation that is decided now. */
+  of(asked: TermsAsked): Terms {
+    const { caller: { identity }, hook, room_id } = asked;
+    return {
+      credential: this.#credentialOf(identity),
+      expires_ms: Math.max(0, Math.trunc(identity.expires_ms)),
+      grant: grantOf(identity, actionOf(asked), room_id),
+      limits: this.#own_limits.get(identity.tenant_id) ?? this.#limits,
+      room_class: hook === "on_connect" || room_id === ""
+        ? null
+        : this.#classOf(this.#parts.classes.of(identity.tenant_id, room_id)),
+      mirror: this.#mirrorOf(asked),
+    };
+  }
+
+  #credentialOf(identity: Identity): Terms["credential"] {
+    let found = this.#credentials.get(identity);
+    if (found === undefined) {
+      const { issuer, key_id, role, grants } = identity;
+      found = { issuer, kid: key_id ?? null, role, has_grants: grants !== undefined };
+      this.#credentials.set(identity, found);
+    }
+    return found;
+  }
+
+  #classOf(room_class: RoomClass): Terms["room_class"] {
+    let found = this.#classes.get(room_class);
+    if (found === undefined) {
+      const { pattern, source, durable } = room_class;
+      found = { pattern, source, durable };
+      this.#classes.set(room_class, found);
+    }
+    return found;
+  }
+
+  /** Only events and signals that were let through are mirrored. */
+  #mirrorOf({ caller, room_id, envelope, is_allowed }: TermsAsked): Terms["mirror"] {
+    const { mirror } = this.#parts;
+    if (mirror === undefined || mirror.size === 0 || !is_allowed) return null;
+    if (envelope === undefined || envelope.command !== undefined) return null;
+    const { tenant_id } = caller.identity;
+    const rule = mirror.match(roomSubject("in", tenant_id, room_id), tenant_id);
+    if (rule === undefined) return null;
+    const is_copied = mirror.picks(rule, shareKey(envelope, caller));
+    const known = is_copied ? this.#copied : this.#left;
+    let found = known.get(rule);
+    if (found === undefined) {
+      const { prefix, percent, source } = rule;
+      known.set(rule, found = { prefix, percent, source, is_copied });
+    }
+    return found;
+  }
+}
+
+const rate = (messages_per_second: number, bytes_per_second: number) => ({
+  messages_per_second,
+  bytes_per_second,
+});
+
+function actionOf({ hook, envelope }: TermsAsked): Action | undefined {
+  if (hook === "on_connect") return undefined;
+  if (hook === "on_subscribe") return "subscribe";
+  return envelope?.command === undefined ? "publish" : commandAction(envelope.command.name);
+}
+
+/** The room or pattern of the grant that `canAct` finds; null: none, or the token names no grants. */
+function grantOf(
+  { grants }: Pick<Identity, "grants">,
+  action: Action | undefined,
+  room_id: string,
+): string | null {
+  if (grants === undefined || action === undefined || room_id === "") return null;
+  const allows = grants.find(({ room, actions }) =>
+    actions.includes(action) && matchesRoomPattern(room, room_id)
+  );
+  return allows?.room ?? null;
+}

@@ -1,0 +1,92 @@
+/** What is written of the terms of an operation: token, grant, limits, room class and mirror rule. */
+import assert from "node:assert/strict";
+import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import { ann } from "../auth/testing/identity.ts";
+import type { Identity } from "../auth/identity.ts";
+import { MirrorRules } from "../mirror/rules.ts";
+import { MirrorStats } from "../mirror/stats.ts";
+import { RoomClasses } from "../rooms/classes.ts";
+import { TermsOf } from "./terms.ts";
+import type { TermsAsked } from "./terms.ts";
+
+const bounds = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+
+function asked(change: Partial<TermsAsked> & { readonly identity?: Partial<Identity> } = {}) {
+  const { identity, ...rest } = change;
+  const event = { type: "chat", data: new Uint8Array(2) };
+  const bytes = writeEnvelope({ room_id: "chat-1", message_id: "m1", event });
+  const known = identity === undefined ? ann : { ...ann, ...identity };
+  return {
+    caller: {
+      identity: known,
+      connection_id: "c1",
+      request_headers: [],
+      remote_ip: "192.0.2.7",
+    },
+    hook: "on_message",
+    room_id: "chat-1",
+    envelope: scanEnvelope(bytes, bounds),
+    is_allowed: true,
+    ...rest,
+  } satisfies TermsAsked;
+}
+
+function terms(percent = 1): TermsOf {
+  const classes = new RoomClasses(
+    configFrom({ rooms: [{ room: "chat-*", durable: true }] }).rooms,
+  );
+  const prefix = `in.t.${ann.tenant_id}.r.chat-*`;
+  const mirror = new MirrorRules([{ prefix, percent }], new MirrorStats().totalsOf);
+  const quota = {
+    url: "redis://127.0.0.1:1",
+    tenant_messages_per_second: 70,
+    tenant_bytes_per_second: 7_000,
+    tenants: [{ tenant: "small", messages_per_second: 7 }],
+  };
+  const config = configFrom({ limits: { messages_per_second: 50 }, quota });
+  return new TermsOf({ config, classes, mirror });
+}
+
+Deno.test("terms: the token's issuer and key, never the token; the first grant that allows it", () => {
+  const grants = [
+    { room: "chat-*", actions: ["subscribe"] as const },
+    { room: "chat-1", actions: ["publish"] as const },
+    { room: "*", actions: ["publish"] as const },
+  ];
+  const identity = { key_id: "k7", grants, expires_ms: 1_767_323_999_000.5 };
+  const of = terms();
+  const said = of.of(asked({ identity }));
+  const { issuer, role } = ann;
+  assert.deepEqual(said.credential, { issuer, kid: "k7", role, has_grants: true });
+  assert.deepEqual([said.grant, said.expires_ms], ["chat-1", 1_767_323_999_000]);
+  const subscribed = asked({ identity, hook: "on_subscribe", envelope: undefined });
+  assert.equal(of.of(subscribed).grant, "chat-*");
+  assert.equal(of.of(asked({ identity: { ...identity, grants: [] } })).grant, null);
+  const everything = of.of(asked({ identity: { grants: undefined } }));
+  assert.deepEqual([everything.grant, everything.credential.has_grants], [null, false]);
+});
+
+Deno.test("terms: limits with the tenant's own quota, the room's class, and whether it is mirrored", () => {
+  const of = terms();
+  const said = of.of(asked());
+  assert.equal(said.limits.connection.messages_per_second, 50);
+  assert.deepEqual(said.limits.quota, { messages_per_second: 70, bytes_per_second: 7_000 });
+  const small = of.of(asked({ identity: { tenant_id: "small" } }));
+  assert.deepEqual(small.limits.quota, { messages_per_second: 7, bytes_per_second: 7_000 });
+  assert.deepEqual(said.room_class, { pattern: "chat-*", source: "config", durable: true });
+  assert.equal(said.mirror?.is_copied, true);
+  assert.equal(terms(0).of(asked()).mirror?.is_copied, false);
+  assert.equal(of.of(asked({ is_allowed: false })).mirror, null);
+  assert.equal(small.mirror, null);
+  const entering = of.of(asked({ hook: "on_connect", room_id: "", envelope: undefined }));
+  assert.deepEqual([entering.room_class, entering.mirror, entering.grant], [null, null, null]);
+});
+
+Deno.test("terms: parts that say the same are one object, so that a block has them once", () => {
+  const of = terms();
+  const [one, two] = [of.of(asked()), of.of(asked())];
+  for (const part of ["credential", "limits", "room_class", "mirror"] as const) {
+    assert.equal(one[part], two[part], part);
+  }
+});
