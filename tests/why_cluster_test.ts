@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { withAdminCluster } from "./admin/admin_cluster.ts";
 import type { AdminCluster } from "./admin/admin_cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
 async function connect(
@@ -16,16 +16,6 @@ async function connect(
 ): Promise<RawClient> {
   const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
   return await openText(url, await issuer.tokenFor({ sub }));
-}
-
-async function ask(client: RawClient, operation: object): Promise<void> {
-  client.send({ ...operation, id: 1 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op !== "ack") continue;
-    assert.equal(answer.code, 0, answer.message);
-    return;
-  }
 }
 
 /** The next message's id. */

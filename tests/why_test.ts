@@ -8,7 +8,7 @@ import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
+import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [server]
@@ -48,16 +48,6 @@ async function withBus(work: (world: World) => Promise<void>): Promise<void> {
 
 async function client({ bus }: World, user: string, tenant = "default"): Promise<RawClient> {
   return await openText(bus.url, await bus.tokenFor({ user, tenant }));
-}
-
-async function ask(one: RawClient, operation: object): Promise<void> {
-  one.send({ ...operation, id: 1 });
-  for (;;) {
-    const answer = await one.json();
-    if (answer.op !== "ack") continue;
-    assert.equal(answer.code, 0, answer.message);
-    return;
-  }
 }
 
 const publish = (one: RawClient, room: string, message_id: string) =>

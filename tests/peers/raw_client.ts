@@ -114,3 +114,14 @@ export async function openText(url: string, token: string): Promise<RawClient> {
   if (welcome.op !== "welcome") throw new Error(`expected welcome, got ${welcome.op}`);
   return client;
 }
+
+/** Sends an operation of the text form and reads up to its ACK. Rejects when it is refused. */
+export async function ask(client: RawClient, operation: object): Promise<void> {
+  client.send({ ...operation, id: 1 });
+  for (;;) {
+    const answer = await client.json();
+    if (answer.op !== "ack") continue;
+    if (answer.code !== 0) throw new Error(`refused: ${answer.code} ${answer.message}`);
+    return;
+  }
+}
