@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { createRandom } from "./presence_simulation/random.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const DRAIN_TIMEOUT_MS = 4_000;
@@ -16,17 +17,6 @@ const SLOW_MS = 45_000;
 const LATEST_MS = 6_000;
 const PARTS = ["shield", "brain", "arq", "processes"] as const;
 const ROUNDS = 2;
-
-/** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
 
@@ -70,7 +60,7 @@ interface Round {
 }
 
 async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<void> {
-  const random = randomOf(seed);
+  const random = createRandom(seed).next;
   const issuer = await createIssuer();
   await using proxy = startPausingProxy(nats_port);
   const slow_issuer = random() < 0.3

@@ -4,6 +4,7 @@
  */
 import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
 import type { Connection, Status } from "../../sdk/typescript/mod.ts";
+import { createRandom } from "../presence_simulation/random.ts";
 import { LONGEST, PLANTED_WORD, REFUSED_WORD } from "./ledger.ts";
 import type { Said } from "./ledger.ts";
 
@@ -23,17 +24,6 @@ const ROOMS = 10;
 const PATIENCE_MS = 30_000;
 const WORDS = ["the", "bus", "carries", "ein", "straße", "short", "longer", "naïve", "word", "42"];
 const LONG_BY = 60;
-
-/** One number after the other from a seed (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** A text: some words, at times the refused one, the planted one, or too many. */
 function textOf(next: () => number, number: number): string {
@@ -88,7 +78,7 @@ export class Crowd implements AsyncDisposable {
     const { window } = this.#options;
     const until = this.#answered + answers;
     await Promise.all(this.#talkers.flatMap(({ connection, shield }, client) => {
-      const next = random(seed * 1_000 + client);
+      const next = createRandom(seed * 1_000 + client).next;
       let number = 0;
       const talk = async () => {
         while (this.#answered < until) {
