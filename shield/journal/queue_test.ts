@@ -12,33 +12,16 @@ import { until } from "../../shared/testing/until.ts";
 import { keptLog } from "../testing/spine.ts";
 import { JournalTotals } from "./metrics.ts";
 import { JournalQueue, type QueueOptions } from "./queue.ts";
+import { decidedBy, decision } from "./testing/journal.ts";
 
 const KEEPING = { ttl_seconds: 60, max_bytes: 1_000_000 };
 const KEY = new Uint8Array(32);
 const NOW_MS = 1_767_323_045_000;
 
-function entry(user: string, change: Partial<JournalEntry> = {}): JournalEntry {
-  return {
-    time_ms: NOW_MS,
-    hook: "on_message",
-    room: "lobby",
-    trace: null,
-    message_id: null,
-    offset: null,
-    sender: { user, connection: "c1", remote_ip: "192.0.2.7" },
-    type: "chat",
-    content_type: "",
-    payload: { form: "none" },
-    allowed: true,
-    code: 0,
-    reason: "",
-    message: "",
-    schema: null,
-    chain_version: null,
-    policies: [],
-    ...change,
-  };
-}
+const entry = (user: string, change: Partial<JournalEntry> = {}): JournalEntry => ({
+  ...decision({ user }),
+  ...change,
+});
 
 /** A store that keeps what it is given; while `fails` is set it refuses with that. */
 function testQueue(more: Partial<QueueOptions> = {}) {
@@ -220,26 +203,6 @@ Deno.test("journal: while the store hangs, holes of many tenants wait without gr
 Deno.test("journal: what makes a decision large is counted, and one that is too large costs no other", async () => {
   const { queue, all, totals, stored, state } = testQueue({ queue_bytes: 10_000_000 });
   const long = "x".repeat(200_000);
-  const policy: JournalEntry["policies"][number] = {
-    name: "p",
-    module: "00".repeat(32),
-    abi: 2,
-    mode: "enforce",
-    allowed: true,
-    code: 0,
-    reason: "",
-    fault: null,
-    detail: "",
-    units: 0,
-    budget_units: 0,
-    asking_bytes: 0,
-    has_read_payload: true,
-    reads: [],
-    writes: [],
-    added_headers: [],
-    payload: null,
-    logs: [],
-  };
   const read = { from: "state" as const, name: "{user}", value: null, key: long };
   const large: Partial<JournalEntry["policies"][number]>[] = [
     { payload: crypto.getRandomValues(new Uint8Array(60_000)).toBase64().repeat(4) },
@@ -249,7 +212,7 @@ Deno.test("journal: what makes a decision large is counted, and one that is too 
   ];
   queue.write("acme", KEEPING, entry("ann"));
   for (const change of large) {
-    const policies = [{ ...policy, ...change }];
+    const policies = [decidedBy("p", change)];
     queue.write("acme", KEEPING, entry("ann", { chain_version: 1, policies }));
   }
   await queue.close(5_000);
