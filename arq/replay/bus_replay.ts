@@ -9,6 +9,9 @@ import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
 import type { ModuleSource } from "./replay_modules.ts";
 import type { ReplaySelection } from "./selection.ts";
 
+/** The tenant that a bus is asked about when nobody names one. */
+export const DEFAULT_TENANT = "default";
+
 /** The journal of a bus as it is now, with payloads that stand in rooms' logs. */
 export function busChunks(
   io: Io,

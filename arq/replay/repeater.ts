@@ -183,10 +183,11 @@ class JournalRepeater implements Repeater {
     return { record, place, policy: record.policies[place] as PolicyRecord };
   }
 
-  #countHole({ hole: { records, why, from_ms, to_ms } }: JournalHole): void {
+  #countHole({ hole: { tenant, records, why, from_ms, to_ms } }: JournalHole): void {
     const { tally } = this;
-    const { from_ms: from = -Infinity, until_ms: until = Infinity } = this.#options.selection;
-    if (to_ms < from || from_ms >= until) return;
+    const { tenant: wanted = tenant, from_ms: from = -Infinity, until_ms: until = Infinity } =
+      this.#options.selection;
+    if (tenant !== wanted || to_ms < from || from_ms >= until) return;
     tally.holes++;
     countOf(tally.hole_reasons, why);
     if (records === null) tally.unknown_holes++;

@@ -5,7 +5,7 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
-import { busChunks, busModules } from "../../replay/bus_replay.ts";
+import { busChunks, busModules, DEFAULT_TENANT } from "../../replay/bus_replay.ts";
 import { createChoice } from "../../replay/case_choice.ts";
 import { type Case, caseOf } from "../../replay/case_file.ts";
 import { runCase } from "../../replay/case_run.ts";
@@ -19,7 +19,8 @@ import { type Io, print, resolvePath } from "../../terminal/io.ts";
 
 /** The options of `arq policy record`. */
 export interface RecordFlags extends ConnectionFlags {
-  readonly tenant: string;
+  /** Absent: `default` of a bus, every one of a file. */
+  readonly tenant?: string;
   readonly policy?: string;
   readonly journal?: string;
   readonly module?: string;
@@ -45,10 +46,11 @@ interface Chosen {
 }
 
 async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags): Promise<Chosen> {
-  const { room, since, from, to, count, redact = [] } = flags;
+  const { tenant, room, since, from, to, count, redact = [] } = flags;
   const from_ms = since === undefined ? from : io.now() - since * 1_000;
   const selection = {
     policy: flags.policy ?? "",
+    ...(tenant === undefined ? {} : { tenant }),
     ...(room === undefined ? {} : { room }),
     ...(from_ms === undefined ? {} : { from_ms }),
     ...(to === undefined ? {} : { until_ms: to }),
@@ -59,7 +61,7 @@ async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags): Pro
   let decisions = 0;
   const chunks = admin === undefined
     ? await fileChunks(io, flags.journal as string)
-    : busChunks(io, admin, flags.tenant, selection);
+    : busChunks(io, admin, tenant ?? DEFAULT_TENANT, selection);
   for await (const record of journalRecords(chunks, counts)) {
     if (!isSelected(record, selection)) continue;
     for (const [place, { name, allowed }] of record.policies.entries()) {
@@ -84,7 +86,7 @@ async function modulesOf(
   io: Io,
   cases: readonly Case[],
   admin: Admin | undefined,
-  { module: file, tenant }: RecordFlags,
+  { module: file, tenant = DEFAULT_TENANT }: RecordFlags,
 ): Promise<readonly KeptModule[]> {
   const found = new Map<string, Uint8Array>();
   if (file !== undefined) {

@@ -10,7 +10,13 @@ import type { ConnectionFlags } from "../../bus/target.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { type FuelFigures, fuelFigures } from "../../replay/fuel_histogram.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
-import { busChunks, busModules, namedPolicy, policyModule } from "../../replay/bus_replay.ts";
+import {
+  busChunks,
+  busModules,
+  DEFAULT_TENANT,
+  namedPolicy,
+  policyModule,
+} from "../../replay/bus_replay.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { createModuleBook, type ModuleSource, readyModule } from "../../replay/replay_modules.ts";
 import { replay } from "../../replay/replay_run.ts";
@@ -27,7 +33,8 @@ export type FlipBound = { readonly count: number } | { readonly share: number };
 
 /** The options of `arq policy replay`. */
 export interface ReplayFlags extends ConnectionFlags {
-  readonly tenant: string;
+  /** Absent: `default` of a bus, every one of a file. */
+  readonly tenant?: string;
   /** Name of the policy; absent: that of the file. */
   readonly policy?: string;
   readonly journal?: string;
@@ -109,7 +116,7 @@ async function replayed(io: Io, operand: string, flags: ReplayFlags): Promise<Re
   const admin = needs_bus ? await findAdmin(io, flags) : undefined;
   const bytes = named === undefined || admin === undefined
     ? await readModuleFile(io, operand)
-    : await policyModule(io, admin, flags.tenant, named);
+    : await policyModule(io, admin, flags.tenant ?? DEFAULT_TENANT, named);
   return { policy, bytes, admin };
 }
 
@@ -141,10 +148,11 @@ async function filesBySha(io: Io, files: readonly string[]): Promise<Map<string,
 }
 
 function selectionOf(io: Io, policy: string, flags: ReplayFlags): ReplaySelection {
-  const { room, since, from, to } = flags;
+  const { tenant, room, since, from, to } = flags;
   const from_ms = since === undefined ? from : io.now() - since * 1_000;
   return {
     policy,
+    ...(tenant === undefined ? {} : { tenant }),
     ...(room === undefined ? {} : { room }),
     ...(from_ms === undefined ? {} : { from_ms }),
     ...(to === undefined ? {} : { until_ms: to }),
@@ -257,7 +265,7 @@ const threads = () =>
  * flips than allowed. After Ctrl-C it prints what was done.
  */
 export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Promise<number> {
-  const { journal, json = false, tenant } = flags;
+  const { journal, json = false, tenant = DEFAULT_TENANT } = flags;
   const pages = flags.memoryLimitPages ?? configFrom({}).platform.overseer.memory_limit_pages;
   const { policy, bytes, admin } = await replayed(io, file, flags);
   const candidate = await candidateOf(file, bytes, pages);

@@ -111,3 +111,22 @@ Deno.test("replay: Ctrl-C prints what was done, with exit code 130", async () =>
   assert.equal(interrupted, true);
   assert.equal(recorded.same, journal.decisions);
 });
+
+Deno.test("replay: of a file with several tenants --tenant takes one, and without it all count", async () => {
+  await using folder = await folderWithJournal(40);
+  const { path, records } = folder;
+  const tenants = records.map((one, at) => ({ ...one, tenant: at % 4 === 0 ? "acme" : "globex" }));
+  const about = { node: "n", from_ms: 1, to_ms: 2e12, records: 7, why: "queue-full" };
+  const holes = ["acme", "globex"].map((tenant) => ({ format: 1, hole: { ...about, tenant } }));
+  const lines = [...tenants, ...holes].map((one) => `${JSON.stringify(one)}\n`).join("");
+  await Deno.writeTextFile(`${path}/j.ndjson`, lines);
+  const found = async (...args: string[]) => {
+    const all = ["size.wasm", "--journal", "j.ndjson", "--json", ...args];
+    const { journal } = JSON.parse((await replay(path, 0, ...all)).stdout);
+    return [journal.decisions, journal.outside, journal.holes];
+  };
+  assert.deepEqual(await found(), [40, 0, 2]);
+  assert.deepEqual(await found("--tenant", "acme"), [10, 30, 1]);
+  const none = await replay(path, 1, "size.wasm", "--journal", "j.ndjson", "--tenant", "other");
+  assert.match(none.stderr, /the journal has no decision of policy size/);
+});

@@ -32,7 +32,7 @@ function flipBound(text: string): FlipBound {
 /** Adds the options that say which part of a journal counts. */
 function withJournal(command: Command): Command {
   return withConnection(command)
-    .option("--tenant <id>", "tenant", id("tenant"), "default")
+    .option("--tenant <id>", "tenant (default: default; of a file: every one)", id("tenant"))
     .option(
       "--journal <file>",
       "a file of arq journal export, - is stdin (default: the bus's journal)",
