@@ -1,12 +1,15 @@
 /** Which calls become cases, and that a case gives the same call again. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import type { PolicyRecord } from "../../shared/journal/record.ts";
 import { createChoice } from "./case_choice.ts";
+
 import { caseOf, parseCase, payloadBytes, readablePayload } from "./case_file.ts";
 import { runCase } from "./case_run.ts";
+import { parseRedactPath, type RedactPath } from "./redaction.ts";
 import { readyModule } from "./replay_modules.ts";
 import { refusesFrom } from "./testing/guest_text.ts";
-import { MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
+import { builtReady, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 
 const MODULE = await readyModule(await refusesFrom(20), MEMORY_PAGES);
 
@@ -54,4 +57,28 @@ Deno.test("cases: written, read and run they say what was recorded", () => {
   }
   const problem = parseCase("{}");
   assert.ok("problem" in problem);
+});
+
+Deno.test("cases: what a policy keeps in its state is redacted as payloads are, and its key is in no case", async () => {
+  const recorder = new Recorder("p", await builtReady("rate_limit"));
+  const record = recorder.record({ payload: "{}" });
+  const [policy] = record.policies as [PolicyRecord];
+  const kept = (value: string, ...redact: readonly string[]) => {
+    const state = { from: "state" as const, name: "{user}", key: '["ann"]' };
+    const reads = [{ ...state, value: btoa(value) }, { ...state, value: null }];
+    const paths = redact.map((one) => parseRedactPath(one) as RedactPath);
+    const made = caseOf({ ...record, policies: [{ ...policy, reads }] }, 0, paths);
+    assert.ok(made !== undefined && !JSON.stringify(made.reads).includes("ann"));
+    const [first, none] = made.reads;
+    assert.equal(none!.value, null);
+    return [atob(first!.value ?? ""), made.is_redacted];
+  };
+  assert.deepEqual(kept("\x00\xff\x07"), ["\x00\xff\x07", false]);
+  assert.deepEqual(kept("\x00\xff\x07", "data.email"), ["[redacted]", true]);
+  const state = '{"email":"a@b","password":"p","n":1}';
+  assert.deepEqual(kept(state), ['{"email":"a@b","password":"[redacted]","n":1}', true]);
+  assert.deepEqual(
+    kept(state, "data.email"),
+    ['{"email":"[redacted]","password":"[redacted]","n":1}', true],
+  );
 });

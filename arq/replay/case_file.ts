@@ -37,6 +37,8 @@ const Case = z.strictObject({
   user: z.string(),
   type: z.string(),
   content_type: z.string(),
+  /** Its sender signed the message; absent: not. */
+  is_signed: z.literal(true).optional(),
   payload: Payload,
   reads: z.array(Read),
   budget_units: Count,
@@ -82,6 +84,19 @@ export function payloadBytes(payload: Case["payload"]): Uint8Array {
   return "text" in payload ? encoder.encode(payload.text) : Uint8Array.fromBase64(payload.base64);
 }
 
+/**
+ * An input without what must not be there. A value of state is what a policy made of payloads, and is taken as
+ * one; what filled its key goes, for it has users and claims, and nothing that runs a case asks for it.
+ */
+function redactedInput(read: Read, redact: readonly RedactPath[]): Read {
+  const { from, name, value } = read;
+  if (from !== "state") return redactedRead(read, redact);
+  if (value === null) return { from, name, value };
+  const before = readablePayload(Uint8Array.fromBase64(value));
+  const after = redactedPayload(before, redact);
+  return { from, name, value: after === before ? value : payloadBytes(after).toBase64() };
+}
+
 /** The case of a recorded call; undefined when a payload or its sender is not known. */
 export function caseOf(
   record: JournalRecord,
@@ -95,7 +110,7 @@ export function caseOf(
   if (bytes === undefined || record.sender === null || !is_known) return undefined;
   const before = readablePayload(bytes);
   const payload = redactedPayload(before, redact);
-  const reads = policy.reads.map((read) => redactedRead(read, redact));
+  const reads = policy.reads.map((read) => redactedInput(read, redact));
   const changed = reads.some((read, at) => read.value !== policy.reads[at]?.value);
   const { allowed, code, reason, fault, added_headers: headers, units } = policy;
   const replaced = policy.payload === null
@@ -113,6 +128,7 @@ export function caseOf(
     user: record.sender.user,
     type: record.type,
     content_type: record.content_type,
+    ...(record.is_signed === true ? { is_signed: true } : {}),
     payload,
     reads,
     budget_units: policy.budget_units,
@@ -179,6 +195,7 @@ export function recordOf(one: Case, payload: Uint8Array): JournalRecord {
     sender: { user: one.user, connection: "", remote_ip: "" },
     type: one.type,
     content_type: one.content_type,
+    ...(one.is_signed === true ? { is_signed: true } : {}),
     payload: { form: "kept", data: payload.toBase64() },
     allowed: verdict.allowed,
     code: verdict.code,

@@ -61,7 +61,6 @@ const OWN_NAMES = new Set(
 /** What a module may ask for in the repetition of a recorded call. */
 export class RecordedInputs implements GuestRequest {
   readonly asking_bytes: number;
-  /** A record does not say who signed; where a policy was refused for it, the sender had. */
   readonly payload_most: number;
   /** The keyed state of the module that runs; undefined: it has none. */
   state: GuestState | undefined;
@@ -74,10 +73,9 @@ export class RecordedInputs implements GuestRequest {
     this.#record = record;
     this.#place = place;
     this.asking_bytes = (record.policies[place] as PolicyRecord).asking_bytes;
-    const is_signed = record.policies.some(({ fault }) => fault === "signed-payload");
     this.payload_most = record.hook !== "on_message"
       ? NOT_A_MESSAGE
-      : is_signed
+      : record.is_signed === true
       ? SIGNED
       : Infinity;
   }

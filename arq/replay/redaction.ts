@@ -105,7 +105,7 @@ export function redactedPayload<T extends Payload>(payload: T, paths: readonly R
   return text === payload.text ? payload : { ...payload, text };
 }
 
-/** An input without what must not be there. That there was one stays. */
+/** A header or a claim without what must not be there. That there was one stays. */
 export function redactedRead(read: Read, paths: readonly RedactPath[]): Read {
   const { from, name, value } = read;
   if (value === null || from === "state") return read;

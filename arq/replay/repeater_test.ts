@@ -267,8 +267,16 @@ Deno.test("replay: a payload that a module puts in the place of another is compa
   const forged = await repeat([withPolicy(record, { payload: null })], { candidate: masks });
   assert.deepEqual(forged.recorded.different, { payload: 1 });
   const signed = { allowed: false, code: 422, fault: "signed-payload", payload: null };
-  const kept = await repeat([withPolicy(record, signed)], { candidate: masks });
+  const by_sender = { ...withPolicy(record, signed), is_signed: true as const };
+  const kept = await repeat([by_sender], { candidate: masks });
   assert.equal(kept.candidate.faults["signed-payload"], 1);
+  // Also where the module that was recorded had not touched the payload.
+  const untouched = await repeat([{ ...withPolicy(record, { payload: null }), is_signed: true }], {
+    candidate: masks,
+  });
+  assert.equal(untouched.candidate.faults["signed-payload"], 1);
+  const signed_case = caseOf(by_sender, 0, []);
+  assert.deepEqual(signed_case && runCase(masks, signed_case).differs, []);
   const one = caseOf(record, 0, []);
   assert.ok(one !== undefined);
   const missing = withPolicy(record, { payload: null, is_payload_missing: true });

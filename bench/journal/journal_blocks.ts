@@ -117,7 +117,7 @@ function linesOf(bytes: Uint8Array, keys: readonly Uint8Array[]): number {
     return [...new ClosedBlock(bytes).lines(keys)].filter((line) => !isHole(line)).length;
   } catch (error) {
     if (!(error instanceof DamagedBlock)) throw error;
-    const { hole } = damagedHole({ tenant: OWNER.tenant, node: OWNER.node, stored_ms: 0 });
+    const { hole } = damagedHole({ ...OWNER, stored_ms: 0 }, error);
     throw new Error(`a block is ${hole.why}: ${error.message}`);
   }
 }

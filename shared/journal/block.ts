@@ -7,15 +7,15 @@
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
-import { BlockReader, BlockWriter, DamagedBlock } from "./block_bytes.ts";
+import { BlockReader, BlockWriter, DamagedBlock, OtherVersionBlock } from "./block_bytes.ts";
 import { RowReader, Section } from "./block_read.ts";
 import { COLUMN_COUNT, RowWriter, SectionWriter } from "./block_rows.ts";
 import type { JournalEntry } from "./entry.ts";
 import { type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
 import type { UserKey } from "./user_keys.ts";
 
-/** `AJB` and the version of this form. */
-const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 2);
+/** `AJB` and the version of this form, which is another one for every change of it. */
+const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 3);
 const SUM_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -127,7 +127,7 @@ export class ClosedBlock {
   readonly #sections: readonly ClosedSection[];
   readonly #bound: Uint8Array;
 
-  /** Throws DamagedBlock. */
+  /** Throws DamagedBlock; OtherVersionBlock for one that is whole and of another version. */
   constructor(bytes: Uint8Array) {
     const body = checked(bytes);
     const from = new BlockReader(body);
@@ -169,15 +169,9 @@ export class ClosedBlock {
 /** The line in the place of a block that cannot be read; what is known of it comes from its store. */
 export function damagedHole(
   { tenant, node, stored_ms }: Readonly<{ tenant: string; node: string; stored_ms: number }>,
+  { why }: DamagedBlock,
 ): JournalHole {
-  const hole = {
-    node,
-    tenant,
-    from_ms: stored_ms,
-    to_ms: stored_ms,
-    records: null,
-    why: "damaged",
-  };
+  const hole = { node, tenant, from_ms: stored_ms, to_ms: stored_ms, records: null, why };
   return { format: RECORD_FORMAT, hole };
 }
 
@@ -285,13 +279,17 @@ function opened(
 /** The block without its checksum. */
 function checked(bytes: Uint8Array): Uint8Array {
   const end = bytes.length - SUM_BYTES;
-  if (end < MAGIC.length || MAGIC.some((byte, at) => bytes[at] !== byte)) {
-    throw new DamagedBlock("it is no block of this version");
+  const version_at = MAGIC.length - 1;
+  if (end < MAGIC.length || MAGIC.some((byte, at) => at < version_at && bytes[at] !== byte)) {
+    throw new DamagedBlock("it is no block");
   }
   const body = bytes.subarray(0, end);
   const sum = hashOf(body);
   if (sum.some((byte, at) => bytes[end + at] !== byte)) {
     throw new DamagedBlock("its checksum is another");
+  }
+  if (body[version_at] !== MAGIC[version_at]) {
+    throw new OtherVersionBlock(`it is of version ${body[version_at]}`);
   }
   return body;
 }

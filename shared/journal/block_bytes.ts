@@ -8,7 +8,15 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const FIRST_BYTES = 64;
 
 /** Thrown where bytes do not say what they should: whoever reads a block takes it as damaged. */
-export class DamagedBlock extends Error {}
+export class DamagedBlock extends Error {
+  /** What the hole in its place says. */
+  readonly why: string = "damaged";
+}
+
+/** Thrown for a block that is whole, in a form that another release has written. */
+export class OtherVersionBlock extends DamagedBlock {
+  override readonly why = "other-version";
+}
 
 /** Memory that grows as it is written to. */
 export class BlockWriter {

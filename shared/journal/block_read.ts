@@ -58,7 +58,7 @@ export class RowReader {
   next(): BlockRow {
     const section = this.#section();
     this.#time_ms += this.#at("time").difference();
-    const shape = this.#at("shape").byte();
+    const shape = this.#at("shape").count();
     const place = this.#at("place");
     const [room, type, content_type] = [this.#text(place), this.#text(place), this.#text(place)];
     const offset = (shape & SHAPE.offset) === 0 ? null : this.#offset(room);
@@ -90,6 +90,7 @@ export class RowReader {
       sender: sender ?? null,
       type,
       content_type,
+      ...((shape & SHAPE.signed) === 0 ? {} : { is_signed: true as const }),
       payload,
       allowed,
       code,

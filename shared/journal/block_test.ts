@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { BlockBuilder, type BlockHole, ClosedBlock, damagedHole } from "./block.ts";
-import { DamagedBlock } from "./block_bytes.ts";
+import { DamagedBlock, OtherVersionBlock } from "./block_bytes.ts";
 import type { JournalEntry } from "./entry.ts";
 import { isHole, type JournalLine, parseLine } from "./record.ts";
 import type { UserKey } from "./user_keys.ts";
@@ -138,10 +138,12 @@ const entry: fc.Arbitrary<JournalEntry> = plain({
   })),
   chain_version: some(count),
   policies: fc.array(policy, { maxLength: 3 }),
+  is_signed: fc.option(fc.constant(true as const), { nil: undefined }),
   terms: fc.option(terms, { nil: undefined }),
   twist: fc.option(fc.uuid(), { nil: undefined }),
-}).map(({ terms, twist, ...one }) => ({
+}).map(({ is_signed, terms, twist, ...one }) => ({
   ...one,
+  ...(is_signed === undefined ? {} : { is_signed }),
   ...(terms === undefined ? {} : { terms }),
   ...(twist === undefined ? {} : { message_id: null, twist }),
   ...(one.allowed ? { code: 0, reason: "", message: "" } : {}),
@@ -215,8 +217,8 @@ Deno.test("journal: a flipped bit, a cut or bytes behind it make a block damaged
   fc.assert(fc.property(fc.nat(bytes.length - 1), (length) => damaged(bytes.slice(0, length))));
   damaged(Uint8Array.of(...bytes, 0));
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), damaged));
-  const hole = damagedHole({ tenant: "acme", node: "s1", stored_ms: 7 });
-  assert.deepEqual(hole.hole, {
+  const { hole } = damagedHole({ ...OWNER, node: "s1", stored_ms: 7 }, new DamagedBlock(""));
+  assert.deepEqual(hole, {
     node: "s1",
     tenant: "acme",
     from_ms: 7,
@@ -224,6 +226,16 @@ Deno.test("journal: a flipped bit, a cut or bytes behind it make a block damaged
     records: null,
     why: "damaged",
   });
+});
+
+Deno.test("journal: a whole block of a version that nobody knows is told as such, not as damaged", () => {
+  const bytes = close(fc.sample(entry, { numRuns: 3, seed: 7 })).slice(0, -16);
+  for (const version of [1, 2, 255]) {
+    bytes[3] = version;
+    const sum = createHash("sha256").update(bytes).digest().subarray(0, 16);
+    assert.throws(() => open(Uint8Array.of(...bytes, ...sum)), OtherVersionBlock);
+    assert.equal(new OtherVersionBlock("").why, "other-version");
+  }
 });
 
 Deno.test("journal: a section opens with its own key only, and in its own block only", () => {

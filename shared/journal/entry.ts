@@ -24,6 +24,7 @@ export interface JournalEntry extends
       | "offset"
       | "type"
       | "content_type"
+      | "is_signed"
       | "allowed"
       | "code"
       | "reason"

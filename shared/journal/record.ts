@@ -156,6 +156,8 @@ export const JournalRecord = z.strictObject({
   /** Type of the event or name of the command; "" for other hooks. */
   type: z.string(),
   content_type: z.string(),
+  /** Its sender signed the message; absent: not. No policy may replace a payload that is signed. */
+  is_signed: z.literal(true).optional(),
   payload: PayloadRecord,
   allowed: z.boolean(),
   /** 0 when allowed. */
@@ -188,7 +190,7 @@ export const JournalHole = z.strictObject({
     to_ms: Count,
     /** How many records; null: nobody knows. */
     records: Count.nullable(),
-    /** Why: `queue-full`, `storage-full`, `unavailable`, `damaged`. */
+    /** Why: `queue-full`, `storage-full`, `unavailable`, `damaged`, `other-version`. */
     why: z.string(),
   }),
 });

@@ -45,3 +45,17 @@ Deno.test("journal: a refused message is written once, though its connection tel
   journal.connectionRefused(callerOf("c1"), "lobby", error);
   assert.deepEqual(written.map(({ message_id }) => message_id), ["m1"]);
 });
+
+Deno.test("journal: that a sender signed a message stands in its record", () => {
+  const { journal, written } = testJournal();
+  for (const signature of [new Uint8Array(64), undefined]) {
+    const event = { type: "chat", data: new Uint8Array(2) };
+    const message = { room_id: "lobby", message_id: "m1", event };
+    const bytes = writeEnvelope(signature === undefined ? message : { ...message, signature });
+    const limits = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+    const envelope = scanEnvelope(bytes, limits);
+    journal.message(callerOf("c1"), envelope);
+    journal.refused(envelope, new ArqonError("policy-rejected", "no"));
+  }
+  assert.deepEqual(written.map(({ is_signed }) => is_signed), [true, undefined]);
+});

@@ -117,6 +117,7 @@ export class Note implements PolicyNote, SchemaNote {
       sender: { user: identity.user_id, connection: connection_id, remote_ip },
       type: envelope?.event?.type ?? envelope?.command?.name ?? "",
       content_type: body?.content_type ?? "",
+      ...(envelope?.signature === undefined ? {} : SIGNED),
       payload: this.#payload(offset !== undefined),
       ...outcomeOf(error),
       schema: this.#schema,
@@ -186,6 +187,7 @@ const NOTHING_SEEN: PolicySeen = {
   budget_units: 0,
   detail: "",
 };
+const SIGNED = { is_signed: true as const };
 const ALLOWED = { allowed: true, code: 0, reason: "", message: "" };
 
 function outcomeOf(

@@ -96,7 +96,7 @@ async function* slicesOf(
     }
   } catch (error) {
     if (!(error instanceof DamagedBlock)) throw error;
-    slice.push(damagedHole({ tenant, node: node_id, stored_ms: time_ms }));
+    slice.push(damagedHole({ tenant, node: node_id, stored_ms: time_ms }, error));
   }
   if (slice.length > 0) yield slice;
 }
