@@ -80,7 +80,10 @@ export const PayloadRecord = z.discriminatedUnion("form", [
   z.strictObject({ form: z.literal("erased") }),
 ]);
 
-/** The verdict of a schema; `violation` is null where there was none. */
+/**
+ * The verdict of a schema about the payload that came and any that a policy has put in its place; `violation`
+ * is null where there was none.
+ */
 const SchemaRecord = z.strictObject({
   id: z.string(),
   version: Count,

@@ -80,6 +80,8 @@ export class Note implements PolicyNote, SchemaNote {
     version: number,
     violation: NonNullable<JournalRecord["schema"]>["violation"] | undefined,
   ): void {
+    // A payload that a policy has put in its place is checked, too: a violation of either stays.
+    if (violation === undefined && this.#schema !== null) return;
     this.#schema = { id, version, violation: violation ?? null };
   }
 

@@ -153,30 +153,31 @@ function checkContent(
   envelope: ScannedEnvelope,
   note: Note | undefined,
 ): Judged | undefined {
-  const checked = envelope.event !== undefined && !path.schemas.isEmpty;
-  if (checked) {
-    const span = path.traces?.find(envelope)?.child("schema", "internal");
-    try {
-      requireSchema(path, caller.identity, envelope, note);
-    } catch (error) {
-      span?.fail(error instanceof ArqonError ? error.reason : "internal");
-      throw error;
-    } finally {
-      span?.end();
-    }
-  }
-  return path.overseer.onMessage(caller, envelope, path, requireSchemaAgain, note);
+  checkSchema(path, caller, envelope, undefined, note);
+  return path.overseer.onMessage(caller, envelope, path, checkSchema, note);
 }
 
-/** Throws what the gate refuses with, for a message whose payload a policy has replaced. */
-function requireSchemaAgain(
+/**
+ * Throws what the gate refuses with, in a span of its own. Where a policy has replaced the payload, it is
+ * called again, with the header that says so: the `mark` of a copy that is kept.
+ */
+function checkSchema(
   path: MessagePath,
-  caller: Caller,
+  { identity }: Caller,
   envelope: ScannedEnvelope,
-  mark: HeaderPair,
+  mark: HeaderPair | undefined,
+  note: Note | undefined,
 ): void {
-  const checked = envelope.event !== undefined && !path.schemas.isEmpty;
-  if (checked) requireSchema(path, caller.identity, envelope, undefined, [mark]);
+  if (envelope.event === undefined || path.schemas.isEmpty) return;
+  const span = path.traces?.find(envelope)?.child("schema", "internal");
+  try {
+    requireSchema(path, identity, envelope, mark, note);
+  } catch (error) {
+    span?.fail(error instanceof ArqonError ? error.reason : "internal");
+    throw error;
+  } finally {
+    span?.end();
+  }
 }
 
 /** Throws what the gate refuses with; a mapping may ask for a copy of what is refused. */
@@ -184,14 +185,15 @@ function requireSchema(
   path: MessagePath,
   identity: Identity,
   envelope: ScannedEnvelope,
+  mark: HeaderPair | undefined,
   note: Note | undefined,
-  marks: readonly HeaderPair[] = NONE_ADDED,
 ): void {
   const { tenant_id } = identity;
   const subject = roomSubject("in", tenant_id, envelope.room_id);
   const refusal = path.schemas.check(subject, tenant_id, envelope, note);
   if (refusal === undefined) return;
   if (refusal.dead_letter !== undefined) {
+    const marks = mark === undefined ? NONE_ADDED : [mark];
     const routed = stamp(path, identity, envelope, [...marks, ...refusal.dead_letter]);
     path.schemas.keep(subject, routed, refusal);
   }

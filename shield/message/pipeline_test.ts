@@ -10,76 +10,28 @@ import {
   readEnvelope,
   scanEnvelope,
   signingInput,
-  writeAck,
   writeEnvelope,
 } from "@arqon/proto";
 import type { PlainEnvelope, ScannedEnvelope } from "@arqon/proto";
 import { randomPool } from "../../shared/ids.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
-import { ALL_COMMANDS, commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
+import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { canAct } from "../auth/authorize.ts";
-import { command } from "./command.ts";
 import { NO_BANS } from "../auth/bans.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
+import { NO_OVERSEER } from "../policy/overseer.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
-import { NO_OVERSEER } from "../policy/overseer.ts";
-import type { Caller } from "./caller.ts";
 import type { Identity } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
-import type { MessagePath } from "./pipeline.ts";
 import { ann } from "../auth/testing/identity.ts";
-import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { SPINE_NOW_MS } from "../testing/spine.ts";
+import { callerOf, LIMITS, scan, testPath } from "./testing/path.ts";
 
-const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/;
-const random = randomPool((bytes) => crypto.getRandomValues(bytes));
-
-/** The caller of an identity, as an upgrade without headers makes it. */
-function callerOf(identity: Identity): Caller {
-  return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
-}
-
-/** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
-function testPath(
-  require_signature: MessagePath["require_signature"] = [],
-  overseer: MessagePath["overseer"] = NO_OVERSEER,
-  schemas: MessagePath["schemas"] = NO_SCHEMAS,
-) {
-  const engine = testSpine();
-  const { spine } = engine;
-  const published = listenToAll(spine);
-  spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const rest = {
-    overseer,
-    bans: NO_BANS,
-    schemas,
-    mirror: NO_MIRROR,
-    ...PLAIN_ROOMS,
-    now: () => SPINE_NOW_MS,
-    random,
-  };
-  const path: MessagePath = { spine, require_signature, ...rest };
-  /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
-  const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
-    const caller = callerOf(identity);
-    try {
-      if (envelope.command !== undefined) {
-        const options = { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) };
-        await command(path, caller, envelope, options);
-      } else await publish(path, { caller, origin }, envelope);
-      return undefined;
-    } catch (error) {
-      if (error instanceof ArqonError) return error.reason;
-      throw error;
-    } finally {
-      await spine.flush();
-    }
-  };
-  return { ...engine, spine, published, send };
-}
 
 const text = fc.oneof(fc.string(), fc.string({ unit: "grapheme" }));
 const id = fc.oneof(
@@ -231,11 +183,6 @@ Deno.test("whatever a client claims, the Spine sees its token's tenant and user 
   }
 });
 
-function scan(change: Partial<PlainEnvelope> = {}): ScannedEnvelope {
-  const event = { type: "chat", data: new Uint8Array([1]), content_type: "", schema_id: "" };
-  return scanEnvelope(writeEnvelope({ room_id: "lobby", event, ...change }), LIMITS);
-}
-
 Deno.test("each refusal keeps the contract's order, and the Spine sees none of them", async () => {
   await using path = testPath([{ role: "user", room: "*" }]);
   const signal = { kind: "BAN" as const, target: "bob", reason: "", until_ms: 0 };
@@ -302,23 +249,6 @@ Deno.test("a policy's headers travel, and its refusal is one, whether known at o
       ["en"],
     );
   }
-});
-
-Deno.test("a dead letter with a payload that a policy has made says which policy", async () => {
-  const kept: Uint8Array[] = [];
-  const refusal = {
-    error: new ArqonError("schema-violation"),
-    dead_letter: [["why", "n"]] as const,
-  };
-  const answers = [undefined, refusal];
-  const onMessage: MessagePath["overseer"]["onMessage"] = (caller, envelope, path, onReplaced) =>
-    void onReplaced?.(path!, caller, envelope, ["x-arqon-replaced", "mask"]);
-  const keep = (_: string, routed: Uint8Array) => void kept.push(routed);
-  const schemas = { isEmpty: false, check: () => answers.shift(), keep };
-  await using path = testPath([], { onMessage }, schemas);
-  assert.equal(await path.send(ann, scan()), "schema-violation");
-  const { "x-arqon-replaced": mark, why } = readEnvelope(kept[0]!).headers;
-  assert.deepEqual([mark, why], ["mask", "n"]);
 });
 
 Deno.test("the origin connection travels as a Spine header only when there is one", async () => {

@@ -64,11 +64,12 @@ export interface ReplaceLimits extends ScanLimits {
  * Called when policies have replaced the payload of a message, with the header that names them; throws when
  * it may not pass so.
  */
-export type ReplacedCheck<P> = (
+export type ReplacedCheck<P, N> = (
   path: P,
   caller: Caller,
   envelope: ScannedEnvelope,
   mark: HeaderPair,
+  note: N | undefined,
 ) => void;
 
 /** Takes note of what policies decide about one operation, for the journal. */
@@ -91,14 +92,14 @@ export interface Overseer {
   /**
    * Asks about a message, in the same way; gives the headers that policies add, at once or by a promise.
    * A refusal that is known at once is thrown. Where a policy has replaced the payload, the envelope has the
-   * new one when the answer is there, and `onReplaced` was called with `path`.
+   * new one when the answer is there, and `onReplaced` was called with `path` and `note`.
    */
-  onMessage<P>(
+  onMessage<P, N extends PolicyNote>(
     caller: Caller,
     envelope: ScannedEnvelope,
     path?: P,
-    onReplaced?: ReplacedCheck<P>,
-    note?: PolicyNote,
+    onReplaced?: ReplacedCheck<P, N>,
+    note?: N,
   ): Judged | undefined;
 }
 
@@ -131,18 +132,19 @@ export function createOverseer(options: OverseerOptions): Overseer {
     if (!verdict.allowed) throw refusalOf(verdict);
     return verdict.added_headers;
   };
-  const passed = <P>(
+  const passed = <P, N>(
     question: Question,
     verdict: Verdict,
     path?: P,
-    onReplaced?: ReplacedCheck<P>,
+    onReplaced?: ReplacedCheck<P, N>,
+    note?: N,
   ): readonly HeaderPair[] => {
     const added = judged(question, verdict);
     const { payload } = verdict;
     if (payload === undefined) return added;
     replaceData(question.envelope!, payload, limits);
     const mark: HeaderPair = [REPLACED_HEADER, replacersOf(verdict)];
-    onReplaced?.(path!, question.caller, question.envelope!, mark);
+    onReplaced?.(path!, question.caller, question.envelope!, mark, note);
     return [...added, mark];
   };
   const ask = (question: Question, note: PolicyNote): void => {
@@ -175,9 +177,9 @@ export function createOverseer(options: OverseerOptions): Overseer {
       const question = new Question("on_message", caller, chain, room_id, now_ms, limits, envelope);
       if (note !== undefined) ask(question, note);
       const verdict = options.evaluateInline?.(question);
-      if (verdict !== undefined) return passed(question, verdict, path, onReplaced);
+      if (verdict !== undefined) return passed(question, verdict, path, onReplaced, note);
       return options.evaluate(question).then((verdict) =>
-        passed(question, verdict, path, onReplaced)
+        passed(question, verdict, path, onReplaced, note)
       );
     },
   };

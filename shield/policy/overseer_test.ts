@@ -206,15 +206,12 @@ Deno.test("a replaced payload is the message's from then on, and a header names 
     const { overseer } = overseerWith(verdict, inline);
     const message = envelope("lobby");
     const seen: unknown[] = [];
-    const added = await overseer.onMessage(
-      caller,
-      message,
-      "the path",
-      (...told) => seen.push(told),
-    );
+    const note = { asked: () => {}, judged: () => {} };
+    const onReplaced = (...told: readonly unknown[]) => void seen.push(told);
+    const added = await overseer.onMessage(caller, message, "the path", onReplaced, note);
     assert.deepEqual(added, [["X-Lang", "en"], ["x-arqon-replaced", "mask,trim"]]);
     const mark = ["x-arqon-replaced", "mask,trim"];
-    assert.deepEqual(seen, [["the path", caller, message, mark]]);
+    assert.deepEqual(seen, [["the path", caller, message, mark, note]]);
     const { data_start, data_end } = message.event!;
     const data = message.bytes.subarray(data_start, data_end);
     assert.equal(new TextDecoder().decode(data), "masked");

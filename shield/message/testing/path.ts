@@ -1,0 +1,73 @@
+/**
+ * A message path on a fresh engine, whose publishes are all heard, and what is sent on it. Tests only.
+ */
+import { ArqonError, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
+import type { PlainEnvelope, ScannedEnvelope } from "@arqon/proto";
+import { randomPool } from "../../../shared/ids.ts";
+import { ALL_COMMANDS } from "../../../shared/subjects/subject.ts";
+import type { Identity } from "../../auth/identity.ts";
+import { NO_BANS } from "../../auth/bans.ts";
+import { PLAIN_ROOMS } from "../../durable/log/logs.ts";
+import { NO_MIRROR } from "../../mirror/mirror.ts";
+import { NO_OVERSEER } from "../../policy/overseer.ts";
+import { NO_SCHEMAS } from "../../schema/gate.ts";
+import { listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
+import type { Caller } from "../caller.ts";
+import { command } from "../command.ts";
+import { publish } from "../pipeline.ts";
+import type { MessagePath } from "../pipeline.ts";
+
+/** How much of an envelope is read. */
+export const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+const random = randomPool((bytes) => crypto.getRandomValues(bytes));
+
+/** The caller of an identity, as an upgrade without headers makes it. */
+export function callerOf(identity: Identity): Caller {
+  return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
+}
+
+/** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
+export function testPath(
+  require_signature: MessagePath["require_signature"] = [],
+  overseer: MessagePath["overseer"] = NO_OVERSEER,
+  schemas: MessagePath["schemas"] = NO_SCHEMAS,
+  more: Pick<MessagePath, "journal"> = {},
+) {
+  const engine = testSpine();
+  const { spine } = engine;
+  const published = listenToAll(spine);
+  spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
+  const rest = {
+    overseer,
+    bans: NO_BANS,
+    schemas,
+    mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
+    now: () => SPINE_NOW_MS,
+    random,
+  };
+  const path: MessagePath = { spine, require_signature, ...rest, ...more };
+  /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
+  const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
+    const caller = callerOf(identity);
+    try {
+      if (envelope.command !== undefined) {
+        const options = { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) };
+        await command(path, caller, envelope, options);
+      } else await publish(path, { caller, origin }, envelope);
+      return undefined;
+    } catch (error) {
+      if (error instanceof ArqonError) return error.reason;
+      throw error;
+    } finally {
+      await spine.flush();
+    }
+  };
+  return { ...engine, spine, published, send };
+}
+
+/** An event in the room "lobby", with these fields changed. */
+export function scan(change: Partial<PlainEnvelope> = {}): ScannedEnvelope {
+  const event = { type: "chat", data: new Uint8Array([1]), content_type: "", schema_id: "" };
+  return scanEnvelope(writeEnvelope({ room_id: "lobby", event, ...change }), LIMITS);
+}
