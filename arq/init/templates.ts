@@ -159,7 +159,7 @@ export const INIT_GITIGNORE = `# The private key signs tokens of every role.
 `;
 
 /** The source of the example policy, as it stands in the new folder. */
-export const INIT_POLICY: string = policy.replace('"../sdk/mod.ts"', '"@arqon/policy"');
+export const INIT_POLICY: string = policy.replace('"../sdk/v2.ts"', '"@arqon/policy/v2"');
 
 /** The text of the example schema. */
 export const INIT_SCHEMA: string = schema;

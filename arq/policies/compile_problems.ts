@@ -40,7 +40,7 @@ function messageOf(code: string, text: string, folders: SourceFolders): string {
   if (code !== NOT_FOUND) return text;
   const [, path = ""] = /'([^']*)'/.exec(text) ?? [];
   if (path.startsWith("policy/")) return text.replace(path, authorPath(path, folders));
-  return `${text} A policy imports "@arqon/policy" and what is in its own folder or below it.`;
+  return `${text} A policy imports "@arqon/policy/v2" (or "@arqon/policy" for version 1 of the ABI) and what is in its own folder or below it.`;
 }
 
 /** The problem in one block of the compiler's text; undefined when the block has no place in a file. */

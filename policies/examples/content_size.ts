@@ -1,6 +1,6 @@
 // Refuses a payload that is larger than its content type may be, with 413. The first line that fits
 // counts; a type without a line, and no type, is 64 KiB.
-import { allow, Message, onMessage, reject, Verdict } from "../sdk/mod.ts";
+import { allow, Message, onMessage, reject, Verdict } from "../sdk/v2.ts";
 
 const PREFIXES: string[] = ["text/", "application/json", "image/", "audio/"];
 const SIZES: i32[] = [4_096, 16_384, 262_144, 131_072];

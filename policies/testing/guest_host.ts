@@ -1,6 +1,6 @@
 /**
  * Runs a policy as the Shield does: checked against the ABI, metered, and called by the Shield's own
- * host. One instance, no workers and no server. Serves tests.
+ * host. One instance at a time, no workers and no server. Serves tests.
  */
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
@@ -37,7 +37,8 @@ export async function readPolicy(name: string): Promise<Uint8Array<ArrayBuffer>>
 export function startPolicy(bytes: Uint8Array): Policy {
   const metered = meterPolicy(bytes, { memory_limit_pages: MEMORY_LIMIT_PAGES });
   const compiled = new WebAssembly.Module(metered.bytes);
-  const guest = instantiateGuest({ compiled, renewal: metered.renewal });
+  const made = () => instantiateGuest({ compiled, renewal: metered.renewal });
+  let guest = made();
   const kept = keptState(compiled);
   return (asked) => {
     const { hook = "on_message", headers = {}, claims = {}, payload = "" } = asked;
@@ -49,6 +50,8 @@ export function startPolicy(bytes: Uint8Array): Policy {
       state,
     }, asked.fuel ?? FUEL_LIMIT);
     keep(outcome);
+    // Such as one that has grown its memory.
+    if (outcome.broken) guest = made();
     return outcome;
   };
 }

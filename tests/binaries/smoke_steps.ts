@@ -33,7 +33,7 @@ export interface SmokeWorld {
   start(...args: string[]): Deno.ChildProcess;
 }
 
-const POLICY = `import { Message, onMessage, reject, Verdict } from "@arqon/policy";
+const POLICY = `import { Message, onMessage, reject, Verdict } from "@arqon/policy/v2";
 function judge(_m: Message): Verdict {
   return reject("closed today", 403);
 }

@@ -8,7 +8,7 @@ import { startBus } from "../../../tests/harness/bus.ts";
 import { runArq } from "../../testing/run_arq.ts";
 
 const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
-const NO_MALWARE = `import { allow, info, onMessage, reject } from "@arqon/policy";
+const NO_MALWARE = `import { allow, info, onMessage, reject } from "@arqon/policy/v2";
 import { word } from "./parts/word.ts";
 
 onMessage((m) => {
@@ -61,7 +61,7 @@ Deno.test("written, built, checked, tested, deployed: the bus says what the test
   assert.match(built.stdout, /^p\.wasm: \d+ bytes, on_message\n$/);
   const checked = await policy(path, 0, "check", "p.wasm");
   assert.match(checked.stdout, /^accepted {2}p\.wasm\n/);
-  assert.match(checked.stdout, /\n +hooks +on_message\n +imports +arqon_host_v1\.host_/);
+  assert.match(checked.stdout, /\n +hooks +on_message\n +imports +arqon_host_v2\.host_/);
   assert.match(checked.stdout, /\n +trial compilation +both compilers in [\d,]+ ms\n/);
   const clean = await policy(path, 0, "test", "p.wasm", "--event", "clean.json", "--user", "ann");
   assert.match(clean.stdout, /^allowed {2}clean\.json\n {2}fuel [\d.]+ of 10,000; [\d.]+ ms\n/);
@@ -83,7 +83,7 @@ Deno.test("written, built, checked, tested, deployed: the bus says what the test
 
 Deno.test("build writes beside the entry, and the same bytes as before", async () => {
   await using folder = await folderOf({
-    "a/p.ts": 'import { allow, onMessage } from "@arqon/policy";\nonMessage((_m) => allow());\n',
+    "a/p.ts": 'import { allow, onMessage } from "@arqon/policy/v2";\nonMessage((_m) => allow());\n',
   });
   const json = await policy(folder.path, 0, "build", "a/p.ts", "--json");
   const first = await Deno.readFile(`${folder.path}/a/p.wasm`);
@@ -100,7 +100,8 @@ Deno.test("build writes beside the entry, and the same bytes as before", async (
 
 Deno.test("what does not compile is told with file, line and what is wrong; nothing is written", async () => {
   await using folder = await folderOf({
-    "src/p.ts": 'import { onMessage } from "@arqon/policy";\nonMessage((m) => m.texts.length);\n',
+    "src/p.ts":
+      'import { onMessage } from "@arqon/policy/v2";\nonMessage((m) => m.texts.length);\n',
     "src/gone.ts": 'import { x } from "./q.ts";\nimport { y } from "../../y.ts";\nx(y);\n',
     "src/none.ts": "export const nothing = 1;\n",
   });
