@@ -16,6 +16,7 @@ import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { handleAdmin } from "./admin/admin.ts";
 import { adminRouter } from "./admin/route_list.ts";
+import { startApplies } from "./apply/api.ts";
 import { openAdminGates } from "./admin/operations/admin_rates.ts";
 import type { ShieldStatus } from "./admin/operations/admin_status.ts";
 import { startAudit } from "./audit/start.ts";
@@ -42,6 +43,7 @@ import { startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { Operations } from "./connection/operations.ts";
 import { Pump } from "./fanout/outbox.ts";
+import { requireEntry } from "./entry.ts";
 import { announcePlatform } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
@@ -272,12 +274,6 @@ async function openFoundation(options: ShieldOptions): Promise<Foundation> {
   return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
 }
 
-/** Throws when the user is banned or the token revoked, and while nobody can say. */
-function requireEntry({ bans, revocations }: Parts, identity: Identity): void {
-  bans.requireEntry(identity);
-  revocations.held.requireEntry(identity);
-}
-
 /**
  * Resolves once policies and bans are known. Rejects with a start error when keys cannot be loaded or
  * the config asks for what is not there, and with `spine-unavailable`.
@@ -307,6 +303,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const audited = startAudit({ ...options, node_id: parts.node_id });
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
+  const state = startApplies(options, parts);
   const router = adminRouter({
     status: { status, log },
     inspect: inspect.admin,
@@ -319,6 +316,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     audit: audited.admin,
     backup: openBackups({ ...options, node_id: parts.node_id }),
     journal: { ...parts.journal.admin, logs: parts.durable.logs },
+    state,
   });
   const admin = { authenticator, admin: reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
@@ -342,6 +340,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       parts.hurried = hurried;
       clearInterval(warmer);
       inspect.drain();
+      state?.applies.close();
       await drain(options, parts, () => clearInterval(sweeps));
       inspect.close();
       await audited.close();

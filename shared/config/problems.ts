@@ -75,11 +75,12 @@ function elsewhere(node: JsonSchema, name: string, path: TomlPath = []): string[
 }
 
 class Explainer {
-  readonly #schema = configJsonSchema();
+  readonly #schema: JsonSchema;
   readonly #value: unknown;
   readonly #document: TomlDocument | undefined;
 
-  constructor(value: unknown, document: TomlDocument | undefined) {
+  constructor(value: unknown, document: TomlDocument | undefined, schema: JsonSchema) {
+    this.#schema = schema;
     this.#value = value;
     this.#document = document;
   }
@@ -152,13 +153,14 @@ function before(a: ConfigProblem, b: ConfigProblem): number {
   return line !== 0 ? line : (a.position?.column ?? 0) - (b.position?.column ?? 0);
 }
 
-/** One problem a key, in the order of the file. */
+/** One problem a key, in the order of the file. `schema` is of the whole file: `config.toml`'s if absent. */
 export function explain(
   issues: readonly z.core.$ZodIssue[],
   value: unknown,
   document?: TomlDocument,
+  schema = configJsonSchema(),
 ): ConfigProblem[] {
-  const explainer = new Explainer(value, document);
+  const explainer = new Explainer(value, document, schema);
   const by_key = new Map<string, ConfigProblem>();
   for (const problem of issues.flatMap((issue) => explainer.explain(issue))) {
     if (!by_key.has(problem.key)) by_key.set(problem.key, problem);

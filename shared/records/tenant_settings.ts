@@ -13,6 +13,36 @@ export const TENANTS_BUCKET = "ARQON_TENANTS";
 /** Rules, mappings or classes that one tenant may have, of each. */
 export const TENANT_RULES_MAX = 1_000;
 
+/** What tells one apply from all others. */
+const ApplyId = z.string().regex(/^[0-9a-f]{32}$/);
+
+/**
+ * An apply that is under way, with all that it writes: any Shield can finish it (`shield/apply/`).
+ * `base_version` is the version of the tenant's policies that it began from.
+ */
+const Pending = z.looseObject({
+  id: ApplyId,
+  by: z.string(),
+  at_ms: z.int().min(0),
+  base_version: z.int().min(0),
+  /** As the policies' document has them, which is checked where they are written. */
+  policies: z.array(z.unknown()),
+  mirror: z.strictObject({ rules: z.array(MirrorRule).max(TENANT_RULES_MAX) }),
+  mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX),
+  rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX),
+});
+/** An apply that is under way. */
+export type PendingApply = z.output<typeof Pending>;
+
+/** The last apply that was made: what was in force then, so that changes by hand since can be told. */
+const Applied = z.looseObject({
+  id: ApplyId,
+  by: z.string(),
+  at_ms: z.int().min(0),
+  settings_version: z.int().min(0),
+  policies_version: z.int().min(0),
+});
+
 // Loose: what a later version has put beside it must survive a write of ours.
 const Document = z.looseObject({
   format: z.literal(1),
@@ -24,6 +54,8 @@ const Document = z.looseObject({
   rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX).default([]),
   by: z.string().default(""),
   changed_ms: z.int().min(0).default(0),
+  pending: Pending.optional(),
+  applied: Applied.optional(),
 });
 
 /** A tenant's settings; members that this version does not know are kept. */

@@ -2,6 +2,8 @@
  * Every route of the admin API: the tables of its parts, once. Whatever is in the list is described
  * (`openapi.ts`) and is answered by the router; a table that is not in it is neither.
  */
+import { APPLY_ROUTES } from "../apply/api.ts";
+import type { ApplyAdminContext } from "../apply/api.ts";
 import type { AuditAdminContext } from "../audit/api.ts";
 import { AUDIT_ROUTES } from "../audit/api.ts";
 import { JOURNAL_ROUTES } from "../journal/admin/api.ts";
@@ -40,6 +42,7 @@ interface Contexts {
   readonly audit: AuditAdminContext;
   readonly backup: BackupContext;
   readonly journal: JournalAdminContext;
+  readonly state: ApplyAdminContext;
 }
 
 const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } = {
@@ -54,6 +57,7 @@ const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } 
   audit: AUDIT_ROUTES,
   backup: BACKUP_ROUTES,
   journal: JOURNAL_ROUTES,
+  state: APPLY_ROUTES,
 };
 const PARTS = Object.keys(TABLES) as readonly (keyof Contexts)[];
 

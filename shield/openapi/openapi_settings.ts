@@ -102,6 +102,21 @@ export const CLASSES_ABOUT = abouts({
   },
 });
 
+/** Routes of a tenant's whole state. */
+export const STATE_ABOUT = abouts({
+  getTenantState: {
+    tag: "state",
+    summary: "policies, mappings, room classes and mirror rules of a tenant, and their revisions",
+    answer: object({ tenant: ID, basis: OBJECT, policies: list(OBJECT), applied: {} }),
+  },
+  applyTenantState: {
+    tag: "state",
+    summary: "replaces all that is given in one step, if nobody has changed anything since `basis`",
+    answer: object({ tenant: ID, basis: OBJECT, policies: list(OBJECT), applied: {} }),
+    refusals: [409, 429],
+  },
+});
+
 /** Routes of revocations. */
 export const REVOCATIONS_ABOUT = abouts({
   listRevocations: {

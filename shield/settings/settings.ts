@@ -124,6 +124,7 @@ export class Settings {
   ): Promise<StoredSettings> {
     return await changeDocument(async (mayLose) => {
       const stored = await this.read(tenant_id);
+      requireNothingPending(stored.settings);
       const changed = change(stored.settings);
       if (changed === stored.settings) return stored;
       const settings = {
@@ -164,6 +165,11 @@ export class Settings {
   reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
     if (this.#state === "closed") return Promise.resolve(false);
     return this.#waiters.reached(tenant_id, revision, timeout_ms);
+  }
+
+  /** Writes the document as it is; the new revision. Rejects with `version-conflict`, `invalid-settings`. */
+  replace(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
+    return this.#write(tenant_id, settings, revision);
   }
 
   /** Numbers for metrics and `/v1/status`. */
@@ -252,6 +258,12 @@ export class Settings {
       this.#options.log.error("a listener of the tenants' settings threw", { tenant_id, error });
     }
   }
+}
+
+/** An apply that is under way says what the document is to be: a change beside it would be lost. */
+function requireNothingPending({ pending }: TenantSettings): void {
+  if (pending === undefined) return;
+  throw new ArqonError("settings-conflict", `apply ${pending.id} is under way; try again`);
 }
 
 function requireTenantId(tenant_id: string): void {

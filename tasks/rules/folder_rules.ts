@@ -84,6 +84,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/schema/registry",
     "shield/schema/admin",
     "shield/schema",
+    "shield/apply",
     "shield/signals",
     "shield/message",
     "shield/durable/messages",

@@ -125,6 +125,7 @@ function settings(): Row[] {
     path: `/v1/tenants/${tenant}/mirror?prefix=${encodeURIComponent(rule(tenant))}`,
   });
   const room = () => ({ room: "vip-*", max_members: 3 });
+  const planned = () => ({ basis: { settings: 999_999, policies: 0 } });
   return [
     ["PUT", mirror, sending("/v1/tenants/TENANT/mirror", prefix)],
     ["GET", mirror, at("/v1/tenants/TENANT/mirror")],
@@ -143,6 +144,9 @@ function settings(): Row[] {
       at("/v1/rooms/classes/explain?tenant=TENANT&room=lobby"),
     ],
     ["POST", "/v1/tenants/{tenant}/reset", at("/v1/tenants/TENANT/reset"), 409],
+    ["GET", "/v1/tenants/{tenant}/state", at("/v1/tenants/TENANT/state")],
+    // Nobody has planned on that revision.
+    ["PUT", "/v1/tenants/{tenant}/state", sending("/v1/tenants/TENANT/state", planned), 409],
   ];
 }
 

@@ -48,6 +48,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/mirror/diff", "GET", "DELETE"),
   ...of("/v1/tenants/acme/mirror", "GET", "PUT", "DELETE"),
   ...of("/v1/tenants/acme/reset", "POST"),
+  ...of("/v1/tenants/acme/state", "GET", "PUT"),
   ...of("/v1/schemas", "GET"),
   ...of("/v1/schemas/orders", "GET", "PUT", "DELETE"),
   ...of("/v1/schemas/orders/check", "POST"),
@@ -78,6 +79,7 @@ export const ADMIN_FILES: readonly string[] = [
   "shield/schema/admin/admin_api.ts",
   "shield/rooms/admin_api.ts",
   "shield/audit/api.ts",
+  "shield/apply/api.ts",
   "shield/journal/admin/api.ts",
   "shield/admin/operations/backup_api.ts",
 ];

@@ -26,6 +26,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "PUT /v1/tenants/{tenant}/mirror": "mirror.set",
   "DELETE /v1/tenants/{tenant}/mirror": "mirror.remove",
   "POST /v1/tenants/{tenant}/reset": "settings.reset",
+  "PUT /v1/tenants/{tenant}/state": "state.apply",
   "DELETE /v1/mirror/diff": "mirror.forget_diff",
   "PUT /v1/schemas/{schema}": "schema.push",
   "DELETE /v1/schemas/{schema}": "schema.delete",

@@ -32,7 +32,8 @@ export const Binding = z.strictObject({
   percent: z.number().min(0).max(1),
 });
 
-const Policies = z.array(Binding).max(POLICIES_MAX)
+/** All policies of a tenant. */
+export const Policies = z.array(Binding).max(POLICIES_MAX)
   .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, {
     error: "expected each name once",
   });
@@ -138,6 +139,18 @@ export function withPolicy(
   }
   const change = `deploy ${binding.name}`;
   return advanced(document, { policies: [...others, binding], change }, author);
+}
+
+/** Replaces all policies, as one version with the words `change`. Throws `invalid-policy`. */
+export function withPolicies(
+  document: PolicyDocument,
+  policies: readonly unknown[],
+  change: string,
+  author: Author,
+): PolicyDocument {
+  const parsed = Policies.safeParse(policies);
+  if (!parsed.success) throw new ArqonError("invalid-policy", problemText(parsed.error));
+  return advanced(document, { policies: parsed.data, change }, author);
 }
 
 /** Removes a policy from the chain. Throws `policy-unknown` when it is not there. */

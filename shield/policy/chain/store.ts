@@ -88,6 +88,14 @@ export class PolicyStore {
     return { document, revision };
   }
 
+  /**
+   * Writes a document against a revision that was read. Resolves with the new one; rejects with
+   * `version-conflict`.
+   */
+  replace(tenant_id: string, document: PolicyDocument, revision: number): Promise<number> {
+    return this.#write(tenant_id, document, revision);
+  }
+
   /** Watches the documents of all tenants, as `KeyValue.watch` does. */
   watch(onChange: (change: KvChange) => void): KvWatch {
     return this.#documents.watch([], onChange);

@@ -71,8 +71,8 @@ async function readMappings(
 }
 
 /** Refuses a mapping to a message that does not exist: such a mapping would refuse every event. */
-async function requireMessages(
-  { store, work, message_parts }: SchemaAdminContext,
+export async function requireMessages(
+  { store, work, message_parts }: Pick<SchemaAdminContext, "store" | "work" | "message_parts">,
   mappings: readonly SchemaMapping[],
 ): Promise<void> {
   const messages = new Map<string, Set<string>>();

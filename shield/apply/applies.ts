@@ -1,0 +1,186 @@
+/**
+ * Applies a tenant's whole state: policies, mappings, room classes and mirror rules, all or none. Two
+ * documents hold them; how that is one step is `decision.ts`. An apply that its Shield did not finish is
+ * finished by whichever Shield sees it. What a good state is has been checked before (`api.ts`).
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { PolicyStore, StoredDocument } from "../policy/chain/store.ts";
+import type { Settings, StoredSettings } from "../settings/settings.ts";
+import { decisionOf, policiesAfter, settingsAfter, withoutPending } from "./decision.ts";
+
+/** How often a step may be overtaken by others before it gives up. */
+const ATTEMPTS = 64;
+/** How long a Shield waits before it tries again to finish an apply, in ms. */
+const AGAIN_MS = 1_000;
+
+/** What applying needs of the process. */
+export interface AppliesOptions {
+  readonly settings: Pick<Settings, "read" | "replace" | "onChange" | "get">;
+  readonly policies: Pick<PolicyStore, "read" | "replace">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: (size_bytes: number) => Uint8Array;
+}
+
+/** Both documents of a tenant, as they are stored. */
+export interface StoredState {
+  readonly settings: StoredSettings;
+  readonly policies: StoredDocument;
+}
+
+/** Revisions of the two documents; 0 for one that is not there. */
+export interface Basis {
+  readonly settings: number;
+  readonly policies: number;
+}
+
+/** What is to be in force; an absent kind stays as it is. */
+export type Wanted = {
+  readonly [Kind in "policies" | "mirror" | "mappings" | "rooms"]?: PendingApply[Kind] | undefined;
+};
+
+const stale = (detail: string) =>
+  new ArqonError("settings-conflict", `the plan is stale, nothing was changed: ${detail}`);
+
+/** All applies of one process. */
+export class Applies {
+  readonly #options: AppliesOptions;
+  readonly #driven = new Set<string>();
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #stop: () => void;
+  #closed = false;
+
+  constructor(options: AppliesOptions) {
+    this.#options = options;
+    this.#stop = options.settings.onChange((tenant_id, { pending }) => {
+      if (pending !== undefined) void this.#drive(tenant_id);
+    });
+  }
+
+  /** What is stored. An apply under way is finished first. Rejects as the stores do. */
+  async read(tenant_id: string): Promise<StoredState> {
+    const { settings, policies } = this.#options;
+    await this.finish(tenant_id);
+    return { settings: await settings.read(tenant_id), policies: await policies.read(tenant_id) };
+  }
+
+  /**
+   * Puts `wanted` in force if both documents still have the revisions of `basis`. Rejects with
+   * `settings-conflict` when they do not, and nothing is changed. After any other rejection once the
+   * apply is stored, a Shield finishes it: all of it, or nothing.
+   */
+  async apply(tenant_id: string, basis: Basis, wanted: Wanted, by: string): Promise<StoredState> {
+    const { settings, policies } = await this.read(tenant_id);
+    if (settings.revision !== basis.settings) throw stale(changedBy(settings.settings));
+    if (policies.revision !== basis.policies) throw stale(changedPolicies(policies));
+    const pending = this.#pending({ settings, policies }, wanted, by);
+    const next = wanted.policies === undefined
+      ? settingsAfter(settings.settings, pending, policies.document.current.version)
+      : { ...settings.settings, pending };
+    // What the bus would refuse later is refused now.
+    if (wanted.policies !== undefined) policiesAfter(policies.document, pending);
+    try {
+      await this.#options.settings.replace(tenant_id, next, settings.revision);
+    } catch (error) {
+      throw isConflict(error) ? stale("somebody else changed the settings meanwhile") : error;
+    }
+    if (wanted.policies !== undefined) await this.#require(tenant_id, pending);
+    return await this.read(tenant_id);
+  }
+
+  /** Finishes the tenant's apply, if one is under way, whoever began it. Rejects as the stores do. */
+  async finish(tenant_id: string): Promise<void> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const stored = await this.#options.settings.read(tenant_id);
+      const { pending } = stored.settings;
+      if (pending === undefined) return;
+      try {
+        await this.#step(tenant_id, stored, pending);
+      } catch (error) {
+        // Another Shield made the same step, or somebody the policies' next version.
+        if (!isConflict(error)) throw error;
+      }
+    }
+    throw new ArqonError("settings-conflict", `an apply was overtaken ${ATTEMPTS} times`);
+  }
+
+  /** Finishes nothing more. */
+  close(): void {
+    this.#closed = true;
+    this.#stop();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  #pending({ settings, policies }: StoredState, wanted: Wanted, by: string): PendingApply {
+    const { now, random } = this.#options;
+    const { version: base_version, policies: before } = policies.document.current;
+    return {
+      id: random(16).toHex(),
+      by,
+      at_ms: now(),
+      base_version,
+      policies: wanted.policies ?? before,
+      mirror: wanted.mirror ?? settings.settings.mirror,
+      mappings: wanted.mappings ?? settings.settings.mappings,
+      rooms: wanted.rooms ?? settings.settings.rooms,
+    };
+  }
+
+  /** One step towards the end. Rejects with `version-conflict` when somebody else was faster. */
+  async #step(tenant_id: string, stored: StoredSettings, pending: PendingApply): Promise<void> {
+    const { settings, policies } = this.#options;
+    const { document, revision } = await policies.read(tenant_id);
+    const decision = decisionOf(pending, document);
+    if (decision === "open") {
+      await policies.replace(tenant_id, policiesAfter(document, pending), revision);
+    }
+    const next: TenantSettings = decision === "lost"
+      ? withoutPending(stored.settings)
+      : settingsAfter(stored.settings, pending, pending.base_version + 1);
+    await settings.replace(tenant_id, next, stored.revision);
+  }
+
+  /** Finishes an apply of ours, and rejects when it was not made. */
+  async #require(tenant_id: string, pending: PendingApply): Promise<void> {
+    await this.finish(tenant_id);
+    const { document } = await this.#options.policies.read(tenant_id);
+    if (decisionOf(pending, document) === "made") return;
+    throw stale("somebody else changed the policies meanwhile");
+  }
+
+  /** Finishes what was seen, and tries again for as long as it is there. */
+  async #drive(tenant_id: string): Promise<void> {
+    const { settings, log } = this.#options;
+    if (this.#closed || this.#driven.has(tenant_id)) return;
+    this.#driven.add(tenant_id);
+    try {
+      await this.finish(tenant_id);
+    } catch (error) {
+      log.warn("an apply could not be finished yet", { tenant_id, error });
+      if (this.#closed) return;
+      clearTimeout(this.#timers.get(tenant_id));
+      const again = () => {
+        this.#timers.delete(tenant_id);
+        if (settings.get(tenant_id).pending !== undefined) void this.#drive(tenant_id);
+      };
+      this.#timers.set(tenant_id, setTimeout(again, AGAIN_MS));
+    } finally {
+      this.#driven.delete(tenant_id);
+    }
+  }
+}
+
+function changedBy({ version, by }: TenantSettings): string {
+  return `the settings are at version ${version}, by ${JSON.stringify(by)}`;
+}
+
+function changedPolicies({ document: { current: { version, by, change } } }: StoredDocument) {
+  return `the policies are at version ${version}, ${JSON.stringify(change)} by ${
+    JSON.stringify(by)
+  }`;
+}

@@ -1,0 +1,240 @@
+/** All or nothing over two documents: with faults at every step, rivals, and a Shield that dies. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
+import { withPolicy } from "../policy/chain/chain.ts";
+import { openPolicyStore } from "../policy/chain/store.ts";
+import type { PolicyStore } from "../policy/chain/store.ts";
+import { openSettings } from "../settings/settings.ts";
+import type { Settings } from "../settings/settings.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { Applies } from "./applies.ts";
+import type { AppliesOptions, Wanted } from "./applies.ts";
+
+const bytes = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
+
+async function storesOn(spine: Spine) {
+  const registry = createMetrics({ node_id: "s", version: "0" });
+  const settings = await openSettings({
+    spine,
+    log: keptLog().log,
+    registry,
+    now: () => SPINE_NOW_MS,
+  });
+  await settings.ready;
+  return { settings, policies: await openPolicyStore(spine) };
+}
+
+type Stores = { readonly settings: Settings; readonly policies: PolicyStore };
+
+/** Applies on these stores, which do not watch unless `watches` says so. */
+function appliesOn(
+  stores: Pick<AppliesOptions, "settings" | "policies">,
+  watches = false,
+): Applies {
+  const settings = watches ? stores.settings : {
+    read: (tenant: string) => stores.settings.read(tenant),
+    replace: (...given: Parameters<Settings["replace"]>) => stores.settings.replace(...given),
+    get: (tenant: string) => stores.settings.get(tenant),
+    onChange: () => () => {},
+  };
+  const now = () => SPINE_NOW_MS;
+  return new Applies({ ...stores, settings, log: keptLog().log, now, random: bytes });
+}
+
+/** The policy and the rule that belong together: both have the number. */
+const wanted = (number: number): Wanted => ({
+  policies: [{
+    name: "one",
+    sha256: "0".repeat(64),
+    room: "*",
+    hooks: ["on_message"],
+    order: number,
+    mode: "enforce",
+    percent: 1,
+  }],
+  mirror: { rules: [{ prefix: "in.t.acme.*", percent: number / 1_000 }] },
+});
+
+async function numbersOf({ settings, policies }: Stores) {
+  const { settings: { mirror, pending } } = await settings.read("acme");
+  const { document: { current } } = await policies.read("acme");
+  return {
+    rule: Math.round((mirror.rules[0]?.percent ?? 0) * 1_000),
+    policy: current.policies[0]?.order ?? 0,
+    pending,
+  };
+}
+
+const basisOf = async (applies: Applies) => {
+  const { settings, policies } = await applies.read("acme");
+  return { settings: settings.revision, policies: policies.revision };
+};
+
+Deno.test("both documents change in one step, and the same plan again is stale", async () => {
+  await using engine = testSpine();
+  const stores = await storesOn(engine.spine);
+  const applies = appliesOn(stores);
+  const basis = await basisOf(applies);
+  const { settings, policies } = await applies.apply("acme", basis, wanted(7), "root");
+  assert.equal(policies.document.current.change, `apply ${settings.settings.applied?.id}`);
+  assert.equal(settings.settings.applied?.policies_version, 1);
+  assert.deepEqual(await numbersOf(stores), { rule: 7, policy: 7, pending: undefined });
+  await assert.rejects(applies.apply("acme", basis, wanted(8), "root"), {
+    reason: "settings-conflict",
+    message: /the plan is stale, nothing was changed: the settings are at version 1, by "root"/,
+  });
+  assert.deepEqual(await numbersOf(stores), { rule: 7, policy: 7, pending: undefined });
+  stores.settings.close();
+});
+
+Deno.test("without policies one write is enough; what is not given stays", async () => {
+  await using engine = testSpine();
+  const stores = await storesOn(engine.spine);
+  const applies = appliesOn(stores);
+  await applies.apply("acme", await basisOf(applies), wanted(7), "root");
+  const rooms: Wanted["rooms"] = [];
+  const { mirror } = wanted(9);
+  await applies.apply("acme", await basisOf(applies), { mirror, rooms }, "root");
+  assert.deepEqual(await numbersOf(stores), { rule: 9, policy: 7, pending: undefined });
+  assert.equal((await stores.policies.read("acme")).document.current.version, 1);
+  stores.settings.close();
+});
+
+Deno.test("a change by hand is refused while an apply is under way, and another Shield finishes it", async () => {
+  await using engine = testSpine();
+  const stores = await storesOn(engine.spine);
+  const dead = appliesOn({
+    settings: stores.settings,
+    policies: {
+      read: (tenant) => stores.policies.read(tenant),
+      replace: () => Promise.reject(new ArqonError("spine-unavailable", "")),
+    },
+  });
+  const basis = await basisOf(dead);
+  await assert.rejects(dead.apply("acme", basis, wanted(3), "root"), {
+    reason: "spine-unavailable",
+  });
+  await assert.rejects(stores.settings.change("acme", "ann", (all) => ({ ...all, rooms: [] })), {
+    reason: "settings-conflict",
+    message: /apply [0-9a-f]{32} is under way/,
+  });
+  await until("it is known", () => stores.settings.get("acme").pending !== undefined);
+  const other = appliesOn(stores, true);
+  await until("it is finished", () => stores.settings.get("acme").applied !== undefined);
+  assert.deepEqual(await numbersOf(stores), { rule: 3, policy: 3, pending: undefined });
+  other.close();
+  stores.settings.close();
+});
+
+Deno.test("a policy that is deployed by hand in between wins, and nothing of the apply stays", async () => {
+  await using engine = testSpine();
+  const stores = await storesOn(engine.spine);
+  const author = { by: "ann", at_ms: 0 };
+  const [binding] = wanted(1).policies as [Parameters<typeof withPolicy>[1]];
+  const applies = appliesOn({
+    settings: stores.settings,
+    policies: {
+      read: (tenant) => stores.policies.read(tenant),
+      async replace(...given) {
+        await stores.policies.change("acme", (document) => withPolicy(document, binding, author));
+        return await stores.policies.replace(...given);
+      },
+    },
+  });
+  await assert.rejects(applies.apply("acme", await basisOf(applies), wanted(5), "root"), {
+    reason: "settings-conflict",
+    message: /nothing was changed: somebody else changed the policies/,
+  });
+  assert.deepEqual(await numbersOf(stores), { rule: 0, policy: 1, pending: undefined });
+  stores.settings.close();
+});
+
+/** Numbers from 0 to 1 that a seed repeats (mulberry32). */
+function seededRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Stores whose every call may be slow, fail before it is made, or lose its answer. */
+function faulty({ settings, policies }: Stores, random: () => number) {
+  const wrap =
+    <Given extends unknown[], Result>(call: (...given: Given) => Promise<Result>) =>
+    async (...given: Given): Promise<Result> => {
+      for (let turns = Math.floor(random() * 4); turns > 0; turns--) await Promise.resolve();
+      const fate = random();
+      if (fate < 0.08) throw new ArqonError("spine-unavailable", "before");
+      const result = await call(...given);
+      if (fate < 0.16) throw new ArqonError("spine-unavailable", "after");
+      return result;
+    };
+  return {
+    settings: {
+      read: wrap((tenant: string) => settings.read(tenant)),
+      replace: wrap((...given: Parameters<Settings["replace"]>) => settings.replace(...given)),
+      onChange: () => () => {},
+      get: (tenant: string) => settings.get(tenant),
+    },
+    policies: {
+      read: wrap((tenant: string) => policies.read(tenant)),
+      replace: wrap((...given: Parameters<PolicyStore["replace"]>) => policies.replace(...given)),
+    },
+  };
+}
+
+type Outcome = "made" | "refused" | "unknown";
+
+async function outcome(made: Promise<unknown>): Promise<Outcome> {
+  try {
+    await made;
+    return "made";
+  } catch (error) {
+    assert.ok(error instanceof ArqonError, String(error));
+    return error.reason === "settings-conflict" ? "refused" : "unknown";
+  }
+}
+
+Deno.test("with faults at any step and rivals at once, all is made or nothing (400 runs)", async () => {
+  const seen = new Map<string, number>();
+  for (let seed = 1; seed <= 400; seed++) {
+    const random = seededRandom(seed);
+    await using engine = testSpine();
+    const stores = await storesOn(engine.spine);
+    const calm = appliesOn(stores);
+    const basis = await basisOf(calm);
+    const rivals = [1, 2, 3].map((number) =>
+      outcome(appliesOn(faulty(stores, random)).apply("acme", basis, wanted(number), "root"))
+    );
+    // Other Shields help, and die of the same faults.
+    const helpers = [1, 2].map(() => outcome(appliesOn(faulty(stores, random)).finish("acme")));
+    const outcomes = await Promise.all(rivals);
+    await Promise.all(helpers);
+    const halfway = (await numbersOf(stores)).pending !== undefined;
+    await calm.finish("acme");
+    const { rule, policy, pending } = await numbersOf(stores);
+    const about = `seed ${seed}: ${outcomes.join()} rule ${rule} policy ${policy}`;
+    assert.equal(pending, undefined, about);
+    assert.equal(rule, policy, `${about}: nothing is half`);
+    assert.ok(outcomes.filter((one) => one === "made").length <= 1, about);
+    outcomes.forEach((one, index) => {
+      if (one === "made") assert.equal(rule, index + 1, about);
+      if (one === "refused") assert.notEqual(rule, index + 1, about);
+    });
+    const { document: { current } } = await stores.policies.read("acme");
+    assert.equal(current.version, rule === 0 ? 0 : 1, `${about}: once`);
+    const kind = `${halfway ? "halfway " : ""}${rule === 0 ? "nothing" : "made"}`;
+    seen.set(kind, (seen.get(kind) ?? 0) + 1);
+    stores.settings.close();
+  }
+  // The runs met what they are about.
+  for (const kind of ["made", "halfway made", "nothing"]) {
+    assert.ok((seen.get(kind) ?? 0) > 5, kind);
+  }
+});

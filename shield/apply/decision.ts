@@ -1,0 +1,48 @@
+/**
+ * How an apply over two documents is decided. Pure. The settings' document carries all that the apply
+ * writes; the version of the policies after `base_version` says, once and for all, whether it is made:
+ * whoever reads the two comes to the same answer, and nobody waits for anybody. Who writes is `applies.ts`.
+ */
+import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { withPolicies } from "../policy/chain/chain.ts";
+import type { PolicyDocument } from "../policy/chain/chain.ts";
+
+/** `open`: the policies still are as they were; `lost`: somebody else made their next version. */
+export type Decision = "open" | "made" | "lost";
+
+/** The words of the policies' version that an apply makes. */
+const applyWords = (id: string): string => `apply ${id}`;
+
+/** What has become of an apply, by the tenant's policies as they are now or were a moment ago. */
+export function decisionOf(
+  { id, base_version }: Pick<PendingApply, "id" | "base_version">,
+  { current, history }: PolicyDocument,
+): Decision {
+  if (current.version === base_version) return "open";
+  const next = [...history, current].find(({ version }) => version === base_version + 1);
+  return next?.change === applyWords(id) ? "made" : "lost";
+}
+
+/** The policies' document that the apply makes of the one it began from. Throws `invalid-policy`. */
+export function policiesAfter(document: PolicyDocument, pending: PendingApply): PolicyDocument {
+  const { policies, id, by, at_ms } = pending;
+  return withPolicies(document, policies, applyWords(id), { by, at_ms });
+}
+
+/** The settings after an apply that is made. */
+export function settingsAfter(
+  settings: TenantSettings,
+  pending: PendingApply,
+  policies_version: number,
+): TenantSettings {
+  const { id, by, at_ms, mirror, mappings, rooms } = pending;
+  const version = settings.version + 1;
+  const applied = { id, by, at_ms, settings_version: version, policies_version };
+  const changed = { mirror, mappings, rooms, version, by, changed_ms: at_ms };
+  return { ...withoutPending(settings), ...changed, applied };
+}
+
+/** The settings without an apply that is lost. */
+export function withoutPending({ pending: _, ...settings }: TenantSettings): TenantSettings {
+  return settings as TenantSettings;
+}
