@@ -18,6 +18,10 @@ export interface ArqonErrorOptions {
   room?: string;
   /** What was refused or has ended in that room: a `RefusedAction`, or what a newer Shield says. */
   action?: string;
+  /** The trace of the message that was refused; for a client's own errors. */
+  trace_id?: string;
+  /** The connection on which it happened; for a client's own errors. */
+  connection_id?: string;
   /** What led here; for logs only, never sent to a client. */
   cause?: unknown;
 }
@@ -39,6 +43,10 @@ export class ArqonError extends Error {
   declare readonly room: string;
   /** What was refused or has ended in `room`: a `RefusedAction`, or what a newer Shield says; else "". */
   declare readonly action: string;
+  /** In a client, the trace id of the publish or command that it answers: `arq why --trace`; else "". */
+  declare readonly trace_id: string;
+  /** In a client, the connection on which it happened: `arq why --connection`; "" before there was one. */
+  declare readonly connection_id: string;
 
   /** `detail` fills the reason's message template; it must never contain a token. */
   constructor(reason: Reason, detail = "", options: ArqonErrorOptions = {}) {
@@ -48,5 +56,7 @@ export class ArqonError extends Error {
     this.retry_after_ms = options.retry_after_ms ?? 0;
     this.room = options.room ?? "";
     this.action = options.action ?? "";
+    this.trace_id = options.trace_id ?? "";
+    this.connection_id = options.connection_id ?? "";
   }
 }

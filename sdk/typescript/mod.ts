@@ -12,6 +12,7 @@
  * ```
  */
 export { connect, Connection } from "./connection/connection.ts";
+export type { Explainable, ExplainOptions, Explanation } from "./connection/explanation.ts";
 export type { ConnectOptions, SocketLike, Status, TokenRequest } from "./options/options.ts";
 export type { WebSocketConstructor } from "./options/options.ts";
 export type { PlatformEvents } from "./options/platform_events.ts";
@@ -22,6 +23,7 @@ export type {
   CommandOptions,
   CommandResult,
   Data,
+  Published,
   PublishOptions,
 } from "./request/room_request.ts";
 export { standardCodec } from "./room/codec.ts";

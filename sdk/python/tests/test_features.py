@@ -219,8 +219,10 @@ def test_errors_are_copied_and_pickled_whole() -> None:
         room_id="lobby",
         action="publish",
     )
+    error.trace_id, error.connection_id = "t1", "c1"
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error)), error.again()):
         assert type(twin) is type(error)
         assert (str(twin), twin.message) == (str(error), error.message)
         assert (twin.code, twin.retry_after_ms) == (451, 9)
         assert (twin.room, twin.action) == ("lobby", "publish")
+        assert (twin.trace_id, twin.connection_id) == ("t1", "c1")

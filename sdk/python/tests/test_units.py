@@ -8,6 +8,7 @@ import gc
 import importlib
 import json
 import pkgutil
+import re
 from typing import Any
 
 import pytest
@@ -316,6 +317,9 @@ def test_tokens_and_traces() -> None:
         "0af7651916cd43dd8448eb211c80319c",
         {"a": "b", "traceparent": parent},
     )
+    made = {traced_by(None, None, {}, lambda: None)[0] for _ in range(100)}
+    assert len(made) == 100, "a message of no trace gets one of its own"
+    assert all(re.fullmatch("[0-9a-f]{32}", trace) for trace in made)
     assert traced_by("1" * 32, None, {}, lambda: parent) == ("1" * 32, {})
     with pytest.raises(ValueError, match="expected 00-"):
         traced_by(None, "00-x", {}, None)

@@ -15,7 +15,9 @@ import type { PortRequest } from "../request/room_request.ts";
 import { SessionLoop } from "./session_loop.ts";
 import { onAbort, sleep } from "../time/sleep.ts";
 import { Subscriptions } from "../subscription/subscriptions.ts";
-import { asArqonError } from "../wire/wire_error.ts";
+import { asArqonError, placedError } from "../wire/wire_error.ts";
+import { explanationOf } from "./explanation.ts";
+import type { Explainable, ExplainOptions, Explanation } from "./explanation.ts";
 
 /**
  * Connects and resolves once the Shield has said WELCOME. Rejects with the refusal
@@ -124,6 +126,24 @@ export class Connection {
   }
 
   /**
+   * How to ask the bus what became of a message that came, of one that was published (what `publish`
+   * resolved with), or why there was this error: a command for a terminal, a path of the admin API,
+   * and, with `ConnectOptions.console_url`, a page. Asks nobody: whoever follows it needs the role
+   * admin. Throws TypeError before the first WELCOME.
+   *
+   * ```ts
+   * import { connect } from "@arqon/sdk";
+   *
+   * await using bus = await connect({ url: "localhost:4000", token: "…" });
+   * const sent = await bus.room("lobby").publish("chat", "hello");
+   * console.log(bus.explain(sent, { user: "bob" }).command); // arq why --tenant … --trace … --user bob
+   * ```
+   */
+  explain(what: Explainable, options: ExplainOptions = {}): Explanation {
+    return explanationOf(what, options, this.welcome, this.#settings.console_url);
+  }
+
+  /**
    * Closes the connection: loops finish, waiting requests reject with `connection-closed`. Resolves
    * when the peer has closed too, after 2 s at the latest, or when `ConnectOptions.signal` is
    * aborted; no socket, timer or listener is left then. Calling it twice is harmless.
@@ -144,6 +164,16 @@ export class Connection {
   }
 
   async #request(request: PortRequest): Promise<Ack | undefined> {
+    try {
+      return await this.#send(request);
+    } catch (error) {
+      if (!(error instanceof ArqonError)) throw error;
+      const connection_id = this.#loop.welcome?.connection_id ?? "";
+      throw placedError(error, { trace_id: request.envelope.trace_id ?? "", connection_id });
+    }
+  }
+
+  async #send(request: PortRequest): Promise<Ack | undefined> {
     if (this.#over) throw this.#closedError();
     // Without a deadline only the SDK's own reading of the history asks: a loop outlives an outage.
     const may_wait = this.#settings.offline !== "refuse" || request.timeout_ms === Infinity;

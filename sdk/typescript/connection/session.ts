@@ -133,6 +133,11 @@ export class Session {
     if (options.signal.aborted) abort();
   }
 
+  /** The id that WELCOME gave; "" before it. */
+  get connection_id(): string {
+    return (this.welcome as Welcome | undefined)?.connection_id ?? "";
+  }
+
   send(frame: Uint8Array): void {
     // A view on an ArrayBuffer is what every platform takes; frames are never on shared memory.
     if (!this.over) this.#socket.send(frame as Uint8Array<ArrayBuffer>);
@@ -153,7 +158,8 @@ export class Session {
     const timeout_ms = this.#options.request_timeout_ms;
     const timer = setTimeout(() => {
       this.#waiting.delete(id);
-      reject(new ArqonError("answer-timeout", String(timeout_ms)));
+      const { connection_id } = this;
+      reject(new ArqonError("answer-timeout", String(timeout_ms), { connection_id }));
     }, timeout_ms);
     this.#waiting.set(id, { resolve, reject, timer });
     this.send(frame);
@@ -219,11 +225,11 @@ export class Session {
       case "ack":
         return this.#answer(frame.ack);
       case "refusal":
-        this.last_error = errorFromWire(frame.refusal);
+        this.last_error = errorFromWire(frame.refusal, this.connection_id);
         return this.#options.onErr(this.last_error);
       case "err":
         // Of a Shield that knows no REFUSAL: it names no reason, and so is not what a close is told by.
-        return this.#options.onErr(errorFromWire(frame));
+        return this.#options.onErr(errorFromWire(frame, this.connection_id));
       case "ping":
         return this.send(encodePong(frame.body));
       case "pong":
@@ -277,7 +283,7 @@ export class Session {
     this.#waiting.delete(id);
     clearTimeout(waiting.timer);
     if (ack.code === 0) waiting.resolve(ack);
-    else waiting.reject(errorFromWire(ack));
+    else waiting.reject(errorFromWire(ack, this.connection_id));
   }
 
   /**
@@ -299,7 +305,7 @@ export class Session {
     this.#socket.onmessage = null;
     this.#socket.onclose = null;
     const detail = closeText(code, reason);
-    const error = new ArqonError("connection-lost", detail);
+    const error = new ArqonError("connection-lost", detail, { connection_id: this.connection_id });
     for (const waiting of this.#waiting.values()) {
       clearTimeout(waiting.timer);
       waiting.reject(error);

@@ -18,7 +18,7 @@ import { openSession, Session } from "./session.ts";
 import { sleep } from "../time/sleep.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
 import { TokenKeeper } from "../token/token_keeper.ts";
-import { asArqonError } from "../wire/wire_error.ts";
+import { asArqonError, placedError } from "../wire/wire_error.ts";
 
 /** What the loop needs of its connection, and the callbacks that it calls. */
 export interface SessionLoopOptions {
@@ -164,11 +164,14 @@ export class SessionLoop {
     const next = await this.#moving;
     this.#moving = undefined;
     this.session = undefined;
-    const error = new ArqonError("connection-lost", closeText(code, reason));
+    const { connection_id } = welcome;
+    const error = new ArqonError("connection-lost", closeText(code, reason), { connection_id });
     requests.outbox.disconnected(session, error);
     if (next) return next;
     subscriptions.detach();
-    return closeReaction(code, reason, last_error);
+    const reaction = closeReaction(code, reason, last_error);
+    if (reaction.error === undefined) return reaction;
+    return { ...reaction, error: placedError(reaction.error, { connection_id }) };
   }
 
   #hear(envelope: PlainEnvelope, session: Session): void {

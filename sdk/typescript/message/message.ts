@@ -56,6 +56,14 @@ export class Message {
   }
 
   /**
+   * The id that the bus gave this message (its header `X-Twist-ID`), by which `arq why --twist` finds
+   * it; empty for a signal. `message_id` is the publisher's own, and there need be none.
+   */
+  get id(): string {
+    return this.headers["X-Twist-ID"] ?? "";
+  }
+
+  /**
    * Set when this is a publisher's message that cannot be read. `signal` is then a GAP with reason
    * `unreadable`; `offset`, `sender` and what else the Shield wrote are there.
    */

@@ -110,6 +110,8 @@ export interface ConnectOptions {
    * example from an OpenTelemetry propagator; undefined: none is.
    */
   readonly traceparent?: () => string | undefined;
+  /** Where the web console is, for the `url` of `Connection.explain`: `https://admin.example.com/console/`. */
+  readonly console_url?: string | URL;
   /** The device's clock in Unix ms, which may jump; default `Date.now`. */
   readonly now?: () => number;
   /** Numbers in [0, 1); default `Math.random`. */
@@ -129,7 +131,14 @@ const NUMBERS = {
 /** Options that `Connection` uses as they are given. */
 type Given = Pick<
   ConnectOptions,
-  "token" | "getToken" | "offline" | "signer" | "onStatus" | "onError" | "traceparent"
+  | "token"
+  | "getToken"
+  | "offline"
+  | "signer"
+  | "onStatus"
+  | "onError"
+  | "traceparent"
+  | "console_url"
 >;
 
 /** `ConnectOptions` with every default filled in, as `Connection` uses them. */

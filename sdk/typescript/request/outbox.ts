@@ -56,6 +56,8 @@ export type OutboxOptions = Pick<
 
 /** What one session lends to the outbox while it is open. */
 export interface OutboxSink {
+  /** The connection that a refusal over it is told of. */
+  readonly connection_id: string;
   send(frame: Uint8Array): void;
   /** False while the socket holds too many unsent bytes. */
   writable(): boolean;
@@ -187,7 +189,7 @@ export class Outbox {
     if (!sent) return false;
     this.#in_flight.delete(sent.request.id);
     if (ack.code === 0) sent.request.resolve(ack);
-    else this.#refused(sent, errorFromWire(ack));
+    else this.#refused(sent, errorFromWire(ack, sent.sink.connection_id));
     this.pump();
     return true;
   }

@@ -42,6 +42,7 @@ function bench(window = 2, queue = 10, queue_bytes = 1_000, renewable = false) {
     ...rest,
   });
   const sink = {
+    connection_id: "c1",
     send: (frame: Uint8Array) => void sent.push(frame[0] ?? -1),
     writable: () => state.writable,
   };
@@ -269,6 +270,7 @@ Deno.test("from one session to the next: a room waits for its answers on the old
   const { outbox, request, sink, sent, settled, ack } = bench(10);
   const next: number[] = [];
   const next_sink = {
+    connection_id: "c2",
     send: (frame: Uint8Array) => void next.push(frame[0] ?? -1),
     writable: () => true,
   };
@@ -300,7 +302,7 @@ Deno.test("from one session to the next: a room waits for its answers on the old
 
 Deno.test("an old session that ends late takes only its own requests with it", () => {
   const { outbox, request, sink, settled, ack } = bench(10);
-  const next_sink = { send: () => {}, writable: () => true };
+  const next_sink = { send: () => {}, writable: () => true, connection_id: "c1" };
   outbox.connected(sink);
   outbox.add(request(1));
   outbox.add(request(2, { repeatable: true, room: "second" }));

@@ -35,6 +35,7 @@ function bench(window = 4) {
   const sink = {
     send: (bytes: Uint8Array) => sent.push(decoder.decode(bytes)),
     writable: () => true,
+    connection_id: "c1",
   };
   return { state, outbox, request, seal, sink, sent, settled };
 }

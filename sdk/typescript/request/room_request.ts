@@ -46,6 +46,17 @@ export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id"
   readonly command_id?: string;
 }
 
+/**
+ * What became of a publish: the ACK, and what `Connection.explain` and `arq why` find the message by.
+ */
+export interface Published extends Ack {
+  readonly room: string;
+  /** `PublishOptions.message_id`, or empty. */
+  readonly message_id: string;
+  /** The trace that it is part of: `PublishOptions.trace_id`, the one of `traceparent`, or a new one. */
+  readonly trace_id: string;
+}
+
 /** The Brain's answer to a command. */
 export interface CommandResult {
   /** The bytes as the Brain sent them. */
@@ -85,17 +96,20 @@ function encodeData(data: Data | undefined, content_type: string | undefined) {
   return { data: new TextEncoder().encode(text), content_type: content_type ?? natural };
 }
 
-function send(
+async function send(
   port: RequestPort,
   room: string,
   payload: Pick<EnvelopeInput, "event" | "command" | "message_id">,
   options: Pick<PublishOptions, "headers" | "timeout_ms" | "signal" | "ack"> & TraceOptions,
   key: string | undefined,
-): Promise<Ack | undefined> {
+): Promise<Published | undefined> {
   const { timeout_ms, signal, ack: answered = true } = options;
-  const envelope = { room_id: room, ...tracedBy(options, port.traceparent), ...payload };
+  const traced = tracedBy(options, port.traceparent);
+  const envelope = { room_id: room, ...traced, ...payload };
   const repeatable = key !== undefined;
-  return port.request({ room, envelope, answered, repeatable, timeout_ms, signal });
+  const ack = await port.request({ room, envelope, answered, repeatable, timeout_ms, signal });
+  const { message_id = "" } = payload;
+  return ack && { ...ack, room, message_id, trace_id: traced.trace_id };
 }
 
 /** Publishes an event. */
@@ -105,7 +119,7 @@ export function sendEvent(
   type: string,
   data: Data | undefined,
   options: PublishOptions,
-): Promise<Ack | undefined> {
+): Promise<Published | undefined> {
   const { message_id, schema_id } = options;
   const event = { type, ...encodeData(data, options.content_type), schema_id };
   return send(port, room, { message_id, event }, options, message_id);

@@ -1,7 +1,9 @@
 /**
- * Which trace a message is part of: the program's own, by W3C `traceparent`, or none. Makes no
- * spans and no ids, which are the business of the program's tracer.
+ * Which trace a message is part of: the program's own, by W3C `traceparent`, or a new one, so that
+ * `arq why --trace` finds what was published, refused or not. Makes no spans, which are the business
+ * of the program's tracer.
  */
+import { newTraceId } from "./trace_id.ts";
 
 /**
  * The form of a `traceparent`: any version, ids that are not all zero. Of later versions, the
@@ -11,7 +13,7 @@ const FORM = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[
 
 /** The trace that a message is part of, in `PublishOptions` and `CommandOptions`. */
 export interface TraceOptions {
-  /** W3C trace id, 32 lowercase hex digits; the Shield makes one if absent. */
+  /** W3C trace id, 32 lowercase hex digits; the SDK makes one if absent. */
   readonly trace_id?: string;
   /**
    * The span that the message is a part of, for example `00-0af7…319c-b7ad…3331-01`. The bus goes
@@ -23,7 +25,7 @@ export interface TraceOptions {
 
 /** The parts of an envelope that carry the trace. */
 export interface Traced {
-  readonly trace_id: string | undefined;
+  readonly trace_id: string;
   readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
@@ -38,7 +40,7 @@ export function tracedBy(
 ): Traced {
   const { trace_id, headers } = options;
   const traceparent = options.traceparent ?? (trace_id === undefined ? current?.() : undefined);
-  if (traceparent === undefined) return { trace_id, headers };
+  if (traceparent === undefined) return { trace_id: trace_id ?? newTraceId(), headers };
   const given = FORM.exec(traceparent)?.[1];
   if (given === undefined || (trace_id ?? given) !== given) {
     const shown = JSON.stringify(traceparent.slice(0, 100));

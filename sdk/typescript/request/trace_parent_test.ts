@@ -6,12 +6,15 @@ const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const PARENT = `00-${TRACE}-b7ad6b7169203331-01`;
 const OTHER = `00-${"1".repeat(32)}-b7ad6b7169203331-01`;
 
-Deno.test("without any trace nothing is added", () => {
-  const nothing = { trace_id: undefined, headers: undefined };
-  assert.deepEqual(tracedBy({}, undefined), nothing);
-  assert.deepEqual(tracedBy({}, () => undefined), nothing);
+Deno.test("without any trace a message gets one of its own, and no header", () => {
   const headers = { a: "b" };
-  assert.deepEqual(tracedBy({ headers }, undefined), { trace_id: undefined, headers });
+  const made = [tracedBy({}, undefined), tracedBy({}, () => undefined)];
+  assert.deepEqual(made.map((one) => one.headers), [undefined, undefined]);
+  assert.deepEqual(tracedBy({ headers }, undefined).headers, headers);
+  // More than are made at once.
+  for (let n = 0; n < 1_000; n++) made.push(tracedBy({}, undefined));
+  for (const { trace_id } of made) assert.match(trace_id, /^(?!0{32})[0-9a-f]{32}$/);
+  assert.equal(new Set(made.map(({ trace_id }) => trace_id)).size, made.length);
 });
 
 Deno.test("a traceparent gives the message its header and its trace id", () => {

@@ -3,7 +3,7 @@
  * says is `room_request.ts`; sending, waiting and repeating them is the connection's.
  */
 import { ArqonError, isId, writeHistoryQuery } from "@arqon/proto";
-import type { Ack, Uint64 } from "@arqon/proto";
+import type { Uint64 } from "@arqon/proto";
 import type { LockKeeping } from "./held_lock.ts";
 import { historyOf } from "../durable/history.ts";
 import type { HistoryOptions, RoomHistory } from "../durable/history.ts";
@@ -18,6 +18,7 @@ import type {
   CommandOptions,
   CommandResult,
   Data,
+  Published,
   PublishOptions,
   RequestPort,
 } from "../request/room_request.ts";
@@ -79,12 +80,21 @@ export class Room {
    * is handed to the socket. Rejects with the refusal, `answer-timeout`, `connection-lost` or
    * `connection-closed`. A refusal with 429, and with a `message_id` one with 503, is waited out and
    * repeated within `timeout_ms`. In a durable room the ACK says that the message is stored, and its
-   * `offset` where: with a `message_id` that was stored already, where that one is.
+   * `offset` where: with a `message_id` that was stored already, where that one is. What it resolves
+   * with, and every error, can be given to `Connection.explain`.
    */
   publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<undefined>;
-  publish(type: string, data?: Data, options?: PublishOptions & { ack?: true }): Promise<Ack>;
-  publish(type: string, data?: Data, options?: PublishOptions): Promise<Ack | undefined>;
-  async publish(type: string, data?: Data, options: PublishOptions = {}): Promise<Ack | undefined> {
+  publish(
+    type: string,
+    data?: Data,
+    options?: PublishOptions & { ack?: true },
+  ): Promise<Published>;
+  publish(type: string, data?: Data, options?: PublishOptions): Promise<Published | undefined>;
+  async publish(
+    type: string,
+    data?: Data,
+    options: PublishOptions = {},
+  ): Promise<Published | undefined> {
     const ack = await sendEvent(this.#port, this.id, type, data, options);
     if (ack) this.#port.published(this.id, ack.offset);
     return ack;

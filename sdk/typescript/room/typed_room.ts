@@ -3,12 +3,12 @@
  * checks; everything else is the room's.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Ack, PlainSignal } from "@arqon/proto";
+import type { PlainSignal } from "@arqon/proto";
 import type { Codec } from "./codec.ts";
 import type { Message } from "../message/message.ts";
 import { portOf } from "./room.ts";
 import type { Room } from "./room.ts";
-import type { PublishOptions } from "../request/room_request.ts";
+import type { Published, PublishOptions } from "../request/room_request.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { textOf } from "../wire/wire_error.ts";
 
@@ -68,7 +68,7 @@ export class TypedRoom<T> {
   }
 
   /** As `Room.publish`; rejects with `schema-violation` for a value that the codec refuses. */
-  async publish(value: T, options: TypedPublishOptions = {}): Promise<Ack> {
+  async publish(value: T, options: TypedPublishOptions = {}): Promise<Published> {
     const { content_type, schema_id } = this.#codec;
     let data: Uint8Array;
     try {

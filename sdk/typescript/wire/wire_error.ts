@@ -15,7 +15,8 @@ function nearestReason(code: number): Reason {
 
 /**
  * The error for a refusal as it came over the wire. `reason` may be empty (a plain ERR frame) or unknown.
- * The error's `message` is the Shield's own text, cut to 1,024 characters.
+ * The error's `message` is the Shield's own text, cut to 1,024 characters; `connection_id` is the
+ * connection over which it came.
  */
 export function errorFromWire(
   wire: {
@@ -26,6 +27,7 @@ export function errorFromWire(
     room_id?: string;
     action?: string;
   },
+  connection_id = "",
 ): ArqonError {
   const { code, reason = "", message, retry_after_ms = 0, room_id = "", action = "" } = wire;
   const is_known = isReason(reason);
@@ -35,6 +37,7 @@ export function errorFromWire(
     retry_after_ms,
     room: room_id,
     action,
+    connection_id,
     ...(is_code && { code }),
   });
   if (message !== "") error.message = message.slice(0, MESSAGE_CHARS_MAX);
@@ -51,6 +54,25 @@ export function textOf(error: unknown): string {
 export function asArqonError(error: unknown): ArqonError {
   if (error instanceof ArqonError) return error;
   return new ArqonError("internal", "", { cause: textOf(error) });
+}
+
+/** Where an error happened, as `arq why` asks for it. */
+export type ErrorPlace = Pick<ArqonError, "trace_id" | "connection_id">;
+
+/**
+ * The same error with its place. One error may be told to many requests, so this is a copy; what the
+ * error itself says of its place is kept.
+ */
+export function placedError(error: ArqonError, place: Partial<ErrorPlace>): ArqonError {
+  const { reason, code, retry_after_ms, room, action, cause } = error;
+  const placed = new ArqonError(reason, "", {
+    ...{ code, retry_after_ms, room, action },
+    ...(cause === undefined ? {} : { cause }),
+    trace_id: error.trace_id || (place.trace_id ?? ""),
+    connection_id: error.connection_id || (place.connection_id ?? ""),
+  });
+  placed.message = error.message;
+  return placed;
 }
 
 /** The error for what the server said and this SDK cannot read. */

@@ -16,6 +16,7 @@ from arqon._time.backoff import Backoff
 from arqon.codec import Codec, JsonCodec, ProtobufCodec, json_codec, protobuf_codec
 from arqon.connection import Connection, connect
 from arqon.errors import ArqonError
+from arqon.explanation import Explanation, Published
 from arqon.listener import Listener
 from arqon.message import Message, Signal
 from arqon.options import Options, Status
@@ -40,6 +41,7 @@ __all__ = [
     "Backoff",
     "Codec",
     "Connection",
+    "Explanation",
     "History",
     "JsonCodec",
     "Lease",
@@ -53,6 +55,7 @@ __all__ = [
     "PresenceChange",
     "PresenceChanges",
     "ProtobufCodec",
+    "Published",
     "Room",
     "RoomEvent",
     "RoomState",

@@ -11,6 +11,9 @@ from arqon._subscription.buffer import Overflow
 from arqon._subscription.position import Position
 from arqon._subscription.room_entry import SubscribeOptions
 from arqon._time.duration import Duration
+from arqon.errors import ArqonError
+from arqon.explanation import Explanation, Published, explanation_of, question_of
+from arqon.message import Message
 from arqon.options import Options, OptionsDict, Status
 from arqon.room import Room
 
@@ -114,6 +117,24 @@ class Connection:
                 on_overflow,
             ),
         )
+
+    def explain(
+        self,
+        what: Message | Published | ArqonError,
+        *,
+        user: str | None = None,
+        connection: str | None = None,
+    ) -> Explanation:
+        """How to ask what became of a message, or why there was an error. Asks nobody itself.
+
+        `what` is a message that came, what `publish` returned, or an error; `user` or `connection`
+        says whose side is asked about. Whoever follows it needs the role admin. Raises ValueError
+        for a signal, which has no id, and for `user` and `connection` at once.
+        """
+        driver = self._driver
+        welcome = driver.welcomed
+        asked = question_of(what, user, connection, welcome.tenant_id, welcome.user_id)
+        return explanation_of(asked, driver.options.console_url)
 
     async def close(self) -> None:
         """Ends it: loops finish, waiting requests raise `ConnectionClosed`. Twice is harmless.

@@ -11,6 +11,16 @@ from typing import Any, ClassVar, Final
 from arqon.errors_gen import ERRORS, ErrorEntry
 
 _MESSAGE_CHARS_MAX: Final = 1_024
+# What a copy of an error keeps.
+_KEPT: Final = (
+    "message",
+    "code",
+    "retry_after_ms",
+    "room",
+    "action",
+    "trace_id",
+    "connection_id",
+)
 _CLASSES: Final[dict[str, type[ArqonError]]] = {}
 # What stands in for a reason that this version does not know, by code.
 _NEAREST: Final = {
@@ -52,6 +62,10 @@ class ArqonError(Exception):
     """The room that a refusal without a request is about; empty in all other errors."""
     action: str
     """What was refused or has ended there: publish, command, subscribe, unsubscribe, presence."""
+    trace_id: str
+    """The trace of the publish or command that it answers (`arq why --trace`); else empty."""
+    connection_id: str
+    """Where it happened (`arq why --connection`); empty before there was a connection."""
 
     def __init_subclass__(cls) -> None:
         """Registers the class for its reason."""
@@ -67,6 +81,8 @@ class ArqonError(Exception):
         retry_after_ms: int = 0,
         room: str = "",
         action: str = "",
+        trace_id: str = "",
+        connection_id: str = "",
     ) -> None:
         """`detail` fills the reason's usual text; `message` takes the place of all of it."""
         usual = self.entry.message if detail else self.entry.message.replace(": {detail}", "")
@@ -77,9 +93,11 @@ class ArqonError(Exception):
         self.retry_after_ms = retry_after_ms
         self.room = room
         self.action = action
+        self.trace_id = trace_id
+        self.connection_id = connection_id
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles keep text, code, wait, room and action."""
+        """Copies and pickles keep text, code, wait, room, action, trace and connection."""
         return _made, self._parts()
 
     def again(self) -> ArqonError:
@@ -88,8 +106,8 @@ class ArqonError(Exception):
         copied.__cause__ = self.__cause__
         return copied
 
-    def _parts(self) -> tuple[type[ArqonError], str, int, int, str, str]:
-        return type(self), self.message, self.code, self.retry_after_ms, self.room, self.action
+    def _parts(self) -> tuple[type[ArqonError], dict[str, Any]]:
+        return type(self), {name: getattr(self, name) for name in _KEPT}
 
     @property
     def entry(self) -> ErrorEntry:
@@ -102,10 +120,8 @@ class ArqonError(Exception):
         return self.entry.client != "never-retry"
 
 
-def _made(
-    kind: type[ArqonError], message: str, code: int, retry_after_ms: int, room: str, action: str
-) -> ArqonError:
-    return kind(message=message, code=code, retry_after_ms=retry_after_ms, room=room, action=action)
+def _made(kind: type[ArqonError], parts: dict[str, Any]) -> ArqonError:
+    return kind(**parts)
 
 
 def error_of(reason: str, detail: str = "", *, retry_after_ms: int = 0) -> ArqonError:

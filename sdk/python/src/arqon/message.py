@@ -66,6 +66,14 @@ class Message:
     signal: Signal | None = None
 
     @property
+    def id(self) -> str:
+        """The id that the bus gave it (its header `X-Twist-ID`), for `arq why --twist`.
+
+        Empty for a signal. `message_id` is the publisher's own, and there need be none.
+        """
+        return self.headers.get("X-Twist-ID", "")
+
+    @property
     def error(self) -> ArqonError | None:
         """Set when this is a publisher's message that came and cannot be read.
 

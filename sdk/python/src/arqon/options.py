@@ -70,6 +70,8 @@ class Options:
     """Signs every publish and command with Ed25519."""
     traceparent: Callable[[], str | None] | None = None
     """The `traceparent` of the active span, for example from an OpenTelemetry propagator."""
+    console_url: str | None = None
+    """Where the web console is, for the `url` of `Connection.explain`."""
     on_status: Callable[[Status], None] = nothing
     on_error: Callable[[ArqonError], None] = nothing
     """Refusals that answer no request, for example of a publish without ACK."""
@@ -106,6 +108,7 @@ class OptionsDict(TypedDict, total=False):
     headers: dict[str, str]
     signer: Signer | None
     traceparent: Callable[[], str | None] | None
+    console_url: str | None
     on_status: Callable[[Status], None]
     on_error: Callable[[ArqonError], None]
     random: Callable[[], float]

@@ -24,6 +24,7 @@ from arqon._wire.command_answer import answer_of, fields
 from arqon._wire.frames import decode_history
 from arqon.codec import Codec
 from arqon.errors import error_of
+from arqon.explanation import Published
 from arqon.listener import Listener
 from arqon.message import JSON_TYPE, Message, encode_data, message_of
 from arqon.presence import Member, MemberCount, read_members
@@ -128,8 +129,10 @@ class Room:
         schema_id: str = "",
         trace_id: str | None = None,
         traceparent: str | None = None,
-    ) -> int:
+    ) -> Published:
         """Publishes an event; returns its offset, 0 in a room that is not durable.
+
+        The offset also says what `Connection.explain` asks for: see `Published`.
 
         `data`: bytes as they are, str as `text/plain`, anything else as JSON. With `message_id` it
         is repeated over reconnects and 503 until `timeout_ms`, and delivered once. Without `ack` it
@@ -150,7 +153,7 @@ class Room:
         )
         offset = 0 if answer is None else answer.offset
         self.bus.subscriptions.published(self.id, offset)
-        return offset
+        return Published(offset, room=self.id, message_id=message_id or "", trace_id=trace)
 
     async def command(
         self,
@@ -209,7 +212,7 @@ class Room:
             data=query.SerializeToString(),
             content_type="application/protobuf",
         )
-        ack = await self._command(command, timeout_ms, ("", {}))
+        ack = await self._command(command, timeout_ms, traced_by(None, None, {}, None))
         page = decode_history(ack.result)
         messages = [message_of(envelope, page.epoch) for envelope in page.messages]
         return History(messages, page.offset, page.epoch, page.more)

@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from arqon.connection import Connection, connect
+from arqon.errors import ArqonError
+from arqon.explanation import Explanation, Published
 from arqon.message import Message
 from arqon.options import OptionsDict
 from arqon.presence import Member
@@ -142,9 +144,13 @@ class SyncConnection:
         """Closes it."""
         self.close()
 
-    def publish(self, room: str, type: str, data: Any = b"", **options: Any) -> int:
+    def publish(self, room: str, type: str, data: Any = b"", **options: Any) -> Published:
         """Publishes; blocks until the ACK. The options and errors are those of `Room.publish`."""
         return self._call(self._bus.room(room).publish(type, data, **options))
+
+    def explain(self, what: Message | Published | ArqonError, **options: Any) -> Explanation:
+        """As `Connection.explain`."""
+        return self._bus.explain(what, **options)
 
     def command(self, room: str, name: str, data: Any = None, **options: Any) -> Any:
         """Sends a command; blocks until its answer, which it returns."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from arqon.codec import Codec
 from arqon.errors import ArqonError, error_of
+from arqon.explanation import Published
 from arqon.listener import Listener
 from arqon.message import Message
 
@@ -59,7 +60,7 @@ class TypedRoom(Generic[T]):
         headers: Mapping[str, str] | None = None,
         trace_id: str | None = None,
         traceparent: str | None = None,
-    ) -> int:
+    ) -> Published:
         """As `Room.publish`. Raises `SchemaViolation`, and sends nothing, for what does not fit."""
         try:
             data = self._codec.encode(value)

@@ -185,11 +185,16 @@ class Driver:
         await session.abort()
         self._sessions.discard(session)
         text = f"closed with {end.code}" + (end.reason and f": {end.reason}")
-        self.outbox.disconnected(session, error_of("connection-lost", text))
+        lost = error_of("connection-lost", text)
+        lost.connection_id = session.connection_id
+        self.outbox.disconnected(session, lost)
         if following is not None:
             return following
         self.subscriptions.detach()
-        return close_reaction(end.code, end.reason, end.last_error)
+        reaction = close_reaction(end.code, end.reason, end.last_error)
+        if reaction.error is not None:
+            reaction.error.connection_id = session.connection_id
+        return reaction
 
     async def _pause(self, reaction: Reaction, failures: int) -> None:
         """Waits as the reaction says, else by the number of failures in a row; 0 goes at once."""
@@ -307,6 +312,11 @@ class Driver:
         if self._welcome is None:
             raise RuntimeError("the connection was never open: use `async with` or `await`")
         return self._welcome
+
+    @property
+    def connection_id(self) -> str:
+        """Of the present or last session; empty before the first."""
+        return "" if self._welcome is None else self._welcome.connection_id
 
     def closed_error(self) -> ArqonError:
         """What a request hears after the end."""

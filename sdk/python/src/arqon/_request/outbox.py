@@ -145,7 +145,9 @@ class Outbox:
         if ack.code == 0:
             request.done(ack)
         else:
-            self._refused(request, error_of_ack(ack))
+            error = error_of_ack(ack)
+            error.connection_id = "" if request.sink is None else request.sink.connection_id
+            self._refused(request, error)
         self.pump()
 
     def pump(self) -> None:

@@ -16,7 +16,7 @@ from arqon._request.limits import check_outgoing
 from arqon._request.outbox import Request
 from arqon._time.within import within
 from arqon._wire.frames import encode_pub, payload_field
-from arqon.errors import error_of
+from arqon.errors import ArqonError, error_of
 from arqon.signing import Signer, signing_input
 
 if TYPE_CHECKING:
@@ -48,6 +48,22 @@ class Sender:
         Raises the refusal, `ConnectionLost`, `AnswerTimeout`, `TooManyPending`, `MessageTooLarge`,
         `ConnectionClosed`, `SigningFailed`.
         """
+        try:
+            return await self._send(envelope, payload, ack, keyed, timeout_ms)
+        except ArqonError as error:
+            # Each request has an error of its own, which nobody else is told.
+            error.trace_id = envelope.trace_id
+            error.connection_id = error.connection_id or self._bus.connection_id
+            raise
+
+    async def _send(
+        self,
+        envelope: Envelope,
+        payload: Event | Command,
+        ack: bool,
+        keyed: bool,
+        timeout_ms: int | None,
+    ) -> Ack | None:
         check_outgoing(envelope, payload)
         field = payload_field(payload)
         wait_ms = self._bus.options.request_timeout_ms if timeout_ms is None else timeout_ms

@@ -1,8 +1,13 @@
-"""How a message says which W3C trace it belongs to: a trace id, or a whole `traceparent`."""
+"""How a message says which W3C trace it belongs to: a trace id, or a whole `traceparent`.
+
+One that belongs to none gets a trace of its own, by which `arq why --trace` finds it, refused or
+not.
+"""
 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -18,7 +23,7 @@ def traced_by(
     headers: dict[str, str],
     current: Callable[[], str | None] | None,
 ) -> tuple[str, dict[str, str]]:
-    """The envelope's trace id (empty: the Shield makes one) and headers.
+    """The envelope's trace id (a new one where none is given) and headers.
 
     `current` gives the traceparent of the active span, for example from an OpenTelemetry
     propagator. Raises ValueError for a traceparent that is none, or of another trace.
@@ -27,7 +32,7 @@ def traced_by(
     if parent is None and trace_id is None and current is not None:
         parent = current()
     if parent is None:
-        return trace_id or "", headers
+        return trace_id or secrets.token_hex(16), headers
     found = _FORM.fullmatch(parent)
     if found is None:
         raise ValueError(f"traceparent is {parent[:100]!r}; expected 00-<32>-<16>-<2 hex digits>")

@@ -86,6 +86,11 @@ class Session:
         return self._welcome
 
     @property
+    def connection_id(self) -> str:
+        """The id that WELCOME gave; empty before it."""
+        return "" if self._welcome is None else self._welcome.connection_id
+
+    @property
     def over(self) -> bool:
         """`ended` is done."""
         return self.ended.done()
@@ -196,11 +201,11 @@ class Session:
         elif isinstance(frame, Ack):
             self._answer(frame)
         elif isinstance(frame, Refusal):
-            self.last_error = error_of_refusal(frame)
+            self.last_error = self._here(error_of_refusal(frame))
             self._listener.on_err(self.last_error)
         elif isinstance(frame, ArqonError):
             # A plain ERR names no reason: the close after it does.
-            self._listener.on_err(frame)
+            self._listener.on_err(self._here(frame))
         elif isinstance(frame, Ping):
             # A server that asks and does not read must not fill the memory.
             if self.writable:
@@ -243,11 +248,15 @@ class Session:
             self._listener.on_ack(ack)
             return
         timer.cancel()
-        on_answer(ack if ack.code == 0 else error_of_ack(ack))
+        on_answer(ack if ack.code == 0 else self._here(error_of_ack(ack)))
+
+    def _here(self, error: ArqonError) -> ArqonError:
+        error.connection_id = self.connection_id
+        return error
 
     def _late(self, request_id: int, timeout_ms: int) -> None:
         on_answer, _ = self._waiting.pop(request_id)
-        on_answer(error_of("answer-timeout", str(timeout_ms)))
+        on_answer(self._here(error_of("answer-timeout", str(timeout_ms))))
 
     def _finish(self, code: int, reason: str) -> None:
         if self.over:
@@ -259,17 +268,15 @@ class Session:
                 task.cancel()
         if code in (1002, 1006, 4408):
             self._socket.transport.abort()
-        error = self.last_error
-        if error is None:
-            error = error_of("connection-lost", f"closed with {code}" + (reason and f": {reason}"))
+        text = f"closed with {code}" + (reason and f": {reason}")
+        lost = self._here(error_of("connection-lost", text))
         if not self.opened.done():
-            self.opened.set_exception(error)
+            self.opened.set_exception(self.last_error or lost)
             self.opened.exception()  # Marks it as seen: who waits for it gets it all the same.
         waiting, self._waiting = self._waiting, {}
-        lost = error_of("connection-lost", f"closed with {code}" + (reason and f": {reason}"))
         for on_answer, timer in waiting.values():
             timer.cancel()
-            on_answer(lost)
+            on_answer(lost.again())
         for future in self._echoes.values():
             if not future.done():
                 future.set_result(False)

@@ -1,0 +1,111 @@
+"""How a message or an error is asked about: `arq why`, the admin API's path, the console's page.
+
+Pure: it asks nobody, and knows nothing but the ids.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from urllib.parse import urlencode, urljoin
+
+from arqon.errors import ArqonError
+from arqon.message import Message
+
+
+class Published(int):
+    """What `publish` returns: the offset, and what `Connection.explain` finds the message by.
+
+    >>> sent = Published(7, room="hall")
+    >>> sent == 7, sent.room
+    (True, 'hall')
+    """
+
+    room: str
+    message_id: str
+    """What was given to `publish`, or empty."""
+    trace_id: str
+    """The trace that it is part of: the program's, or a new one."""
+
+    def __new__(
+        cls, offset: int = 0, *, room: str = "", message_id: str = "", trace_id: str = ""
+    ) -> Published:
+        """Use `Room.publish`."""
+        made = super().__new__(cls, offset)
+        made.room, made.message_id, made.trace_id = room, message_id, trace_id
+        return made
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How to ask; the same question in each."""
+
+    command: str
+    """For a terminal: `arq why …`, quoted for a POSIX shell."""
+    path: str
+    """Path and query for the admin API: `/v1/why?…`."""
+    url: str | None
+    """The console's page of it; None without `Options.console_url`."""
+
+
+def _ids_of(what: Message | Published) -> dict[str, str]:
+    """The shortest ids that name one message: an id of the bus before one that others may share."""
+    room = {"room": what.room}
+    if isinstance(what, Message) and what.id:
+        return {"twist": what.id, **room}
+    offset = what.offset if isinstance(what, Message) else int(what)
+    if offset > 0:
+        return {**room, "offset": str(offset)}
+    if what.message_id:
+        return {"message_id": what.message_id, **room}
+    if what.trace_id:
+        return {"trace": what.trace_id, **room}
+    raise ValueError("a signal, or a message without any id: nothing to ask for")
+
+
+def question_of(
+    what: Message | Published | ArqonError,
+    user: str | None,
+    connection: str | None,
+    tenant_id: str,
+    user_id: str,
+) -> dict[str, str]:
+    """The options of `arq why`, by their names in the admin API. Raises ValueError."""
+    if user is not None and connection is not None:
+        raise ValueError("give one of user and connection")
+    asked = {"tenant": tenant_id}
+    if not isinstance(what, ArqonError):
+        asked |= _ids_of(what)
+    elif what.trace_id:
+        asked["trace"] = what.trace_id
+    if user is not None:
+        asked["user"] = user
+    elif connection is not None:
+        asked["connection"] = connection
+    elif isinstance(what, ArqonError):
+        # A refusal before there was a connection is kept with the user.
+        whose = ("connection", what.connection_id) if what.connection_id else ("user", user_id)
+        asked[whose[0]] = whose[1]
+    return asked
+
+
+def explanation_of(asked: dict[str, str], console_url: str | None) -> Explanation:
+    """The question as a command, as a path and as a page.
+
+    >>> asked = {"tenant": "acme", "message_id": "it's", "room": "hall"}
+    >>> explained = explanation_of(asked, "https://a.example/console/")
+    >>> explained.path
+    '/v1/why?tenant=acme&message_id=it%27s&room=hall'
+    >>> explained.url
+    'https://a.example/console/#/why?tenant=acme&message_id=it%27s&room=hall'
+    """
+    query = urlencode(asked)
+    words = [_option(name, value) for name, value in asked.items()]
+    url = None if console_url is None else urljoin(console_url, f"#/why?{query}")
+    return Explanation(f"arq why {' '.join(words)}", f"/v1/why?{query}", url)
+
+
+def _option(name: str, value: str) -> str:
+    # A value that begins with a dash must not be taken for an option.
+    between = "=" if value.startswith("-") else " "
+    return f"--{name.replace('_', '-')}{between}{shlex.quote(value)}"

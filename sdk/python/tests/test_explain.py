@@ -1,0 +1,135 @@
+"""What the SDK says of messages and errors, asked for on a real bus.
+
+`arq why` and `GET /v1/why` find that message, and that refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import urllib.request
+from typing import Any
+
+import pytest
+from bus import ROOT, Bus, deno
+
+import arqon
+from arqon.explanation import question_of
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+async def ask(bus: Bus, explained: arqon.Explanation) -> dict[str, Any]:
+    """What the admin API answers to the path."""
+
+    def fetch() -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {bus.token('root', role='admin')}"}
+        request = urllib.request.Request(bus.admin_url + explained.path, headers=headers)
+        with urllib.request.urlopen(request) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+    return await asyncio.to_thread(fetch)
+
+
+async def ask_arq(bus: Bus, explained: arqon.Explanation) -> dict[str, Any]:
+    """What the command prints."""
+    words = shlex.split(explained.command)[1:]
+    process = await asyncio.create_subprocess_exec(
+        *deno(),
+        *("run", "-A", "--unstable-net", str(ROOT / "arq/main.ts"), *words, "--json"),
+        *("--admin-url", bus.admin_url, "--token", bus.token("root", role="admin")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    out, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    answer: dict[str, Any] = json.loads(out)
+    return answer
+
+
+def described(answer: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(m["room_id"], m["message_id"], m["twist_id"]) for m in answer["messages"]]
+
+
+async def test_explain_finds_that_message_alone(bus: Bus, room_id: str) -> None:
+    async with (
+        arqon.connect(bus.url, token=bus.token("ann")) as ann,
+        arqon.connect(bus.url, token=bus.token("bob")) as bob,
+        bob.room(room_id) as heard,
+    ):
+        for message_id in (None, "it's", None):
+            sent = await ann.room(room_id).publish("t", "hello", message_id=message_id)
+            message = await anext(heard)
+            assert sent == 0
+            assert message.trace_id == sent.trace_id, "the trace is the publisher's"
+            by_id = await ask(bus, bob.explain(message, user="bob"))
+            assert described(by_id) == [(room_id, message_id or "", message.id)]
+            assert [c["outcomes"][0]["state"] for c in by_id["connections"]] == ["sent"]
+            by_publish = await ask(bus, ann.explain(sent, user="bob"))
+            assert by_publish["messages"] == by_id["messages"]
+            if message_id is not None:
+                shown = await ask_arq(bus, ann.explain(sent, user="bob"))
+                assert shown["messages"] == by_id["messages"], "quoted for a shell"
+        unheard = await ann.room(room_id).publish("t", "hello", ack=False)
+        assert (await anext(heard)).trace_id == unheard.trace_id
+        with pytest.raises(ValueError, match="nothing to ask for"):
+            ann.explain(arqon.Message(room_id, signal=arqon.Signal("GAP")))
+        with pytest.raises(ValueError, match="one of user and connection"):
+            ann.explain(unheard, user="a", connection="c")
+
+
+async def test_an_error_says_trace_and_connection(bus: Bus, room_id: str) -> None:
+    told: list[arqon.ArqonError] = []
+    grants = [{"room": "own", "actions": ["publish"]}]
+    token = bus.token("cat", grants=grants)
+    async with arqon.connect(bus.url, token=token, on_error=told.append) as cat:
+        room = cat.room(room_id)
+        answers = await asyncio.gather(
+            room.publish("t", 1),
+            room.publish("t", 1, trace_id=TRACE),
+            room.state.get("a"),
+            room.__aenter__(),
+            return_exceptions=True,
+        )
+        errors = [answer for answer in answers if isinstance(answer, arqon.ArqonError)]
+        assert [error.reason for error in errors] == ["not-granted"] * 4
+        assert [len(error.trace_id) for error in errors] == [32, 32, 32, 0], "a SUB is no message"
+        assert errors[1].trace_id == TRACE
+        for error in errors:
+            assert error.connection_id == cat.connection_id
+            refusals = (await ask(bus, cat.explain(error)))["refusals"]
+            assert {(r["connection_id"], r["reason"]) for r in refusals} == {
+                (cat.connection_id, "not-granted")
+            }
+        await room.publish("t", 1, ack=False)
+        await cat.room("own").publish("t", 1)
+        assert [error.connection_id for error in told] == [cat.connection_id]
+        connection_id = cat.connection_id
+    with pytest.raises(arqon.ConnectionClosed) as late:
+        await room.publish("t", 1, trace_id=TRACE)
+    assert (late.value.trace_id, late.value.connection_id) == (TRACE, connection_id)
+
+
+def test_what_names_a_message_and_an_error() -> None:
+    def asked(what: arqon.Message | arqon.Published | arqon.ArqonError) -> dict[str, str]:
+        return question_of(what, None, None, "acme", "ann")
+
+    of = {"tenant": "acme", "room": "hall"}
+    message = arqon.Message("hall", message_id="m", offset=7, headers={"X-Twist-ID": "t"})
+    assert asked(message) == {**of, "twist": "t"}
+    assert asked(arqon.Published(7, room="hall", message_id="m")) == {**of, "offset": "7"}
+    assert asked(arqon.Published(0, room="hall", message_id="m", trace_id=TRACE)) == {
+        **of,
+        "message_id": "m",
+    }
+    assert asked(arqon.Published(0, room="hall", trace_id=TRACE)) == {**of, "trace": TRACE}
+    assert asked(arqon.RateLimited(trace_id=TRACE, connection_id="c")) == {
+        "tenant": "acme",
+        "trace": TRACE,
+        "connection": "c",
+    }
+    assert asked(arqon.Unreachable()) == {"tenant": "acme", "user": "ann"}

@@ -1,0 +1,86 @@
+/**
+ * How a message or an error is asked about: the command `arq why`, the path of the admin API, and the
+ * console's page. Pure; it asks nobody, and knows nothing but the ids.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Uint64, Welcome } from "@arqon/proto";
+import type { Message } from "../message/message.ts";
+import type { Published } from "../request/room_request.ts";
+
+/** What `Connection.explain` takes: a message that came, a publish that was taken, or an error. */
+export type Explainable =
+  | Pick<Message, "id" | "room" | "message_id" | "trace_id" | "offset">
+  | Pick<Published, "room" | "message_id" | "trace_id" | "offset">
+  | ArqonError;
+
+/** Whose side is asked about; without one the answer says only which Shields heard the message. */
+export interface ExplainOptions {
+  /** What became of the message for each connection of this user. */
+  readonly user?: string;
+  /** The same for one connection. */
+  readonly connection?: string;
+}
+
+/** How to ask; the same question in each. */
+export interface Explanation {
+  /** For a terminal: `arq why …`, quoted for a POSIX shell. */
+  readonly command: string;
+  /** Path and query for the admin API: `/v1/why?…`. */
+  readonly path: string;
+  /** The console's page of it; undefined without `ConnectOptions.console_url`. */
+  readonly url: string | undefined;
+}
+
+/** One question: the options of `arq why`, by their names in the admin API. */
+type Question = Readonly<Record<string, string | Uint64 | undefined>>;
+
+/** The shortest ids that name one message: an id of the bus before one that others may share. */
+function idsOf(what: Exclude<Explainable, ArqonError>): Question {
+  const { room, message_id, trace_id, offset } = what;
+  if ("id" in what && what.id !== "") return { twist: what.id, room };
+  if (Number(offset) > 0) return { room, offset };
+  if (message_id !== "") return { message_id, room };
+  if (trace_id !== "") return { trace: trace_id, room };
+  throw new TypeError("a signal, or a message without any id: nothing to ask for");
+}
+
+function questionOf(what: Explainable, options: ExplainOptions, welcome: Welcome): Question {
+  const { tenant_id: tenant, user_id } = welcome;
+  const { user, connection } = options;
+  if (user !== undefined && connection !== undefined) {
+    throw new TypeError("give one of user and connection");
+  }
+  if (!(what instanceof ArqonError)) return { tenant, ...idsOf(what), user, connection };
+  const { trace_id, connection_id } = what;
+  const trace = trace_id || undefined;
+  if (user !== undefined || connection !== undefined) return { tenant, trace, user, connection };
+  // A refusal before there was a connection is kept with the user.
+  return connection_id === ""
+    ? { tenant, trace, user: user_id }
+    : { tenant, trace, connection: connection_id };
+}
+
+/** An argument for a shell; a value that begins with a dash must not be taken for an option. */
+function option(name: string, value: string): string {
+  const flag = `--${name.replaceAll("_", "-")}`;
+  const shown = /^[\w.:=~@/+-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
+  return value.startsWith("-") ? `${flag}=${shown}` : `${flag} ${shown}`;
+}
+
+/** Throws TypeError for what has no id to ask for, and for two sides at once. */
+export function explanationOf(
+  what: Explainable,
+  options: ExplainOptions,
+  welcome: Welcome,
+  console_url?: string | URL,
+): Explanation {
+  const question = Object.entries(questionOf(what, options, welcome))
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, String(value)] as const);
+  const query = new URLSearchParams(question.map(([name, value]) => [name, value])).toString();
+  return {
+    command: `arq why ${question.map(([name, value]) => option(name, value)).join(" ")}`,
+    path: `/v1/why?${query}`,
+    url: console_url === undefined ? undefined : new URL(`#/why?${query}`, console_url).href,
+  };
+}
