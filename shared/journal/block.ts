@@ -4,7 +4,6 @@
  * as a wrong record. Rows are `block_rows.ts` and `block_read.ts`. Synchronous: whoever closes a block does it
  * in steps.
  */
-import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { BlockReader, BlockWriter, DamagedBlock, OtherVersionBlock } from "./block_bytes.ts";
@@ -24,8 +23,10 @@ const SECTION_BYTES = 64;
 const CIPHER = "aes-256-gcm";
 /** Sections below this size are not compressed: it would cost more than it saves. */
 const DEFLATED_BYTES = 512;
-const COLUMNS_LEVEL = 6;
-const SECTION_LEVEL = 3;
+/** Level 3 takes a tenth less room than level 1, and twice the time. */
+const DEFLATE_LEVEL = 1;
+/** zlib takes no smaller piece. */
+const CHUNK_BYTES_MIN = 64;
 /** The most bytes of columns or of a section; a block that says more is damaged. */
 const INFLATED_BYTES = 67_108_864;
 
@@ -107,7 +108,7 @@ export class BlockBuilder {
     const columns = new BlockWriter(this.#rows.length + 64);
     for (const column of this.#rows.columns) columns.bytes(column.written());
     to.count(columns.length);
-    to.bytes(deflateRawSync(columns.written(), { level: COLUMNS_LEVEL }));
+    to.bytes(deflated(columns.written()));
     to.count(this.#users.size);
     for (const { number, section } of this.#users.values()) {
       yield;
@@ -188,7 +189,16 @@ const hashOf = (bytes: Uint8Array): Uint8Array =>
 
 /** What a section is bound to: the head of its block, and its place there. */
 function boundTo(bound: Uint8Array, number: number): Uint8Array {
-  return Buffer.concat([bound, Uint8Array.of(number & 255, number >> 8 & 255, number >> 16 & 255)]);
+  const bytes = new Uint8Array(bound.length + 3);
+  bytes.set(bound);
+  for (let at = 0; at < 3; at++) bytes[bound.length + at] = number >> 8 * at & 255;
+  return bytes;
+}
+
+/** Compressed, in one piece of memory where it fits: the default is 16 KiB, whatever comes out. */
+function deflated(plain: Uint8Array): Uint8Array {
+  const chunkSize = Math.max(CHUNK_BYTES_MIN, plain.length);
+  return deflateRawSync(plain, { level: DEFLATE_LEVEL, chunkSize });
 }
 
 function writeHead(to: BlockWriter, head: BlockHead): void {
@@ -237,7 +247,7 @@ function readHead(from: BlockReader): BlockHead {
 
 function sealSection(to: BlockWriter, plain: Uint8Array, { id, key }: UserKey, bound: Uint8Array) {
   const is_deflated = plain.length >= DEFLATED_BYTES;
-  const body = is_deflated ? deflateRawSync(plain, { level: SECTION_LEVEL }) : plain;
+  const body = is_deflated ? deflated(plain) : plain;
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, key, nonce);
   cipher.setAAD(bound);

@@ -6,6 +6,25 @@
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const FIRST_BYTES = 64;
+/** Memory grows by so much at least: a writer of many small parts is not copied at each of its first steps. */
+const GROWTH_BYTES = 1_024;
+
+const ID_NONE = 0;
+const ID_TEXT = 1;
+const ID_HEX = 2;
+const ID_UUID = 3;
+/** A UUID as well, and the id that a Shield gave to a message without any. */
+const ID_TWIST = 4;
+const ID_BYTES = 16;
+const UUID_CHARACTERS = 36;
+const HYPHEN = 0x2d;
+/** The values of lower-case hex digits by their code; -1 for all else. */
+const HEX_DIGITS = Int8Array.from(
+  { length: 128 },
+  (_, code) => "0123456789abcdef".indexOf(String.fromCharCode(code)),
+);
+const isHyphenAt = (place: number): boolean =>
+  place === 8 || place === 13 || place === 18 || place === 23;
 
 /** Thrown where bytes do not say what they should: whoever reads a block takes it as damaged. */
 export class DamagedBlock extends Error {
@@ -45,6 +64,10 @@ export class BlockWriter {
   /** A whole number from 0 to 2^53 - 1, in as few bytes of 7 bits as it needs. */
   count(value: number): void {
     this.#room(8);
+    if (value < 0x80) {
+      this.#bytes[this.#at++] = value;
+      return;
+    }
     let left = value;
     while (left >= 0x80) {
       this.#bytes[this.#at++] = (left % 0x80) | 0x80;
@@ -71,6 +94,33 @@ export class BlockWriter {
     this.#at += value.length;
   }
 
+  /**
+   * The form, and 16 bytes from the 32 lower-case hex digits of a text, with hyphens where a UUID has them if they
+   * are 36 characters. False, and nothing is written, for any other text. It has 32 or 36 characters.
+   */
+  id(form: number, text: string): boolean {
+    this.#room(ID_BYTES + 1);
+    const bytes = this.#bytes;
+    const is_uuid = text.length === UUID_CHARACTERS;
+    let at = this.#at + 1;
+    let high = -1;
+    for (let place = 0; place < text.length; place++) {
+      const code = text.charCodeAt(place);
+      const is_hyphen = is_uuid && isHyphenAt(place);
+      if (is_hyphen && code === HYPHEN) continue;
+      const digit = HEX_DIGITS[code] ?? -1;
+      if (digit < 0 || is_hyphen) return false;
+      if (high < 0) high = digit;
+      else {
+        bytes[at++] = high << 4 | digit;
+        high = -1;
+      }
+    }
+    bytes[this.#at] = form;
+    this.#at = at;
+    return true;
+  }
+
   /** Text as UTF-8, with its size before it. */
   text(value: string): void {
     this.#room(value.length * 3 + 4);
@@ -83,7 +133,7 @@ export class BlockWriter {
   #room(size_bytes: number): void {
     const needed = this.#at + size_bytes;
     if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2, GROWTH_BYTES));
     grown.set(this.#bytes.subarray(0, this.#at));
     this.#bytes = grown;
   }
@@ -183,35 +233,18 @@ export class TextList {
   }
 }
 
-const HEX = /^[0-9a-f]+$/;
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const ID_NONE = 0;
-const ID_TEXT = 1;
-const ID_HEX = 2;
-const ID_UUID = 3;
-/** A UUID as well, and the id that a Shield gave to a message without any. */
-const ID_TWIST = 4;
-
 /** Writes an id, mostly 32 hex digits or a UUID: those take 17 bytes. */
 export function writeId(to: BlockWriter, id: string | null): void {
   if (id === null) return to.byte(ID_NONE);
-  if (id.length === 36 && UUID.test(id)) {
-    to.byte(ID_UUID);
-    return to.raw(Uint8Array.fromHex(id.replaceAll("-", "")));
-  }
-  if (id.length === 32 && HEX.test(id)) {
-    to.byte(ID_HEX);
-    return to.raw(Uint8Array.fromHex(id));
-  }
+  if (id.length === UUID_CHARACTERS && to.id(ID_UUID, id)) return;
+  if (id.length === 2 * ID_BYTES && to.id(ID_HEX, id)) return;
   to.byte(ID_TEXT);
   to.text(id);
 }
 
 /** Writes a UUID in the place of a message's id: the one that its Shield gave it. */
 export function writeTwist(to: BlockWriter, twist: string): void {
-  if (!UUID.test(twist)) return to.byte(ID_NONE);
-  to.byte(ID_TWIST);
-  to.raw(Uint8Array.fromHex(twist.replaceAll("-", "")));
+  if (twist.length !== UUID_CHARACTERS || !to.id(ID_TWIST, twist)) to.byte(ID_NONE);
 }
 
 /** Reads what `writeId` or `writeTwist` wrote in the place of a message's id. */

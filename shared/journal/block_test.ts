@@ -97,7 +97,16 @@ const payload = fc.oneof(
   plain({ form: fc.constant("hash" as const), sha256: hex(32), bytes: fc.nat() }),
   plain({ form: fc.constant("none" as const) }),
 );
-const id = some(fc.oneof(text, fc.uuid(), hex(16)));
+/** Ids, those that a block shortens, and those that look like them. */
+const id = some(fc.oneof(
+  text,
+  fc.uuid(),
+  hex(16),
+  fc.uuid().map((one) => one.toUpperCase()),
+  fc.uuid().map((one) => one.replace("-", "g")),
+  fc.tuple(hex(16), fc.nat(31)).map(([one, at]) => one.slice(0, at) + "-" + one.slice(at + 1)),
+  fc.tuple(hex(18), fc.nat(35)).map(([one, at]) => one.slice(0, at) + "é" + one.slice(at + 1)),
+));
 const rate = plain({ messages_per_second: count, bytes_per_second: count });
 const terms = plain({
   credential: plain({ issuer: text, kid: some(text), role: text, has_grants: fc.boolean() }),
