@@ -47,6 +47,8 @@ function recordedRows({ recorded }: ReplayAnswer): readonly Row[] {
   const { repeated, same, stateful_fuel, fuel_not_compared, different } = recorded;
   const result = Object.keys(different).length > 0
     ? `${count(repeated)} repeated; DIFFERENT: ${countsText(different)}`
+    : repeated === 0
+    ? "0 repeated"
     : repeated === same
     ? `${count(repeated)} repeated, all the same`
     : `${count(repeated)} repeated, none different`;

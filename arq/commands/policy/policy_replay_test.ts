@@ -95,6 +95,16 @@ Deno.test("replay: no file, none of the policy, none in the window: told, with e
   await replay(path, 2, "size.wasm", "--journal", "j.ndjson", "--from", "yesterday");
 });
 
+Deno.test("replay: a window in which nothing can be repeated is not called all the same", async () => {
+  await using folder = await folderWithJournal(2);
+  const { path, records } = folder;
+  const erased = records.map((record) => ({ ...record, payload: { form: "erased" } as const }));
+  await Deno.writeTextFile(`${path}/erased.ndjson`, linesOf(erased));
+  const { stdout } = await replay(path, 1, "size.wasm", "--journal", "erased.ndjson");
+  assert.match(stdout, /recorded module +0 repeated\n +not known +payload 2\n/);
+  assert.match(stdout, /no call could be repeated\n$/);
+});
+
 Deno.test("replay: Ctrl-C prints what was done, with exit code 130", async () => {
   await using folder = await folderWithJournal(600);
   const { path, records } = folder;
