@@ -12,17 +12,19 @@ const VENV = `${ROOT}.arqon/python`;
 const IS_WINDOWS = Deno.build.os === "windows";
 const BIN = `${VENV}/${IS_WINDOWS ? "Scripts" : "bin"}`;
 const CONFIG = "sdk/python/pyproject.toml";
-const SUITE = "tests/verification/epoch2_suite.py";
-/** The test that compares our reader of frames with one in Python. */
-const FRAMES = "tests/verification/frames_by_wsproto.py";
-/** The test that compares our verdicts on tokens with PyJWT's. */
-const TOKENS = "tests/verification/tokens_by_pyjwt.py";
-/** The test that compares our readers of payloads with Google's and Go's. */
-const PAYLOADS = "tests/verification/payloads_by_upb.py";
-/** The test that runs metered modules in another engine too. */
-const MODULES = "tests/verification/modules_by_wasmtime.py";
-/** The test that repeats recorded calls of policies in another engine, by a host of its own. */
-const CALLS = "tests/verification/calls_by_wasmtime.py";
+/**
+ * The tests that hold us against other implementations: our reader of frames against one in Python, our
+ * verdicts on tokens against PyJWT's, our readers of payloads against Google's and Go's, and metered modules
+ * and recorded calls of policies against another engine.
+ */
+const VERIFICATION = [
+  "tests/verification/epoch2_suite.py",
+  "tests/verification/frames_by_wsproto.py",
+  "tests/verification/tokens_by_pyjwt.py",
+  "tests/verification/payloads_by_upb.py",
+  "tests/verification/modules_by_wasmtime.py",
+  "tests/verification/calls_by_wasmtime.py",
+];
 const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
 /** Packages for the examples, beside the SDK. `tests/external/map_test.ts` uses this environment too. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
@@ -109,16 +111,7 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["pyright", "pyright", ["-p", ".", "--pythonpath", `${BIN}/python`], "sdk/python"],
   ["generated code", "python", ["generate.py", "--check"], "sdk/python"],
   ["ruff, suite", "ruff", ["check", "--config", CONFIG, "tests/verification"], ""],
-  ["mypy, suite", "mypy", [
-    "--config-file",
-    CONFIG,
-    SUITE,
-    FRAMES,
-    TOKENS,
-    PAYLOADS,
-    MODULES,
-    CALLS,
-  ], ""],
+  ["mypy, suite", "mypy", ["--config-file", CONFIG, ...VERIFICATION], ""],
   ["ruff, examples", "ruff", ["check", "--config", CONFIG, ...EXAMPLES], ""],
   ["ruff format, examples", "ruff", ["format", "--check", "--config", CONFIG, ...EXAMPLES], ""],
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
@@ -141,16 +134,7 @@ export async function testPython(in_ci: boolean): Promise<TestTotals> {
     if (!(await run(`${BIN}/${command}`, args, folder)).success) failed++;
   }
   console.log("\n== pytest");
-  const paths = [
-    "sdk/python/tests",
-    SUITE,
-    FRAMES,
-    TOKENS,
-    PAYLOADS,
-    MODULES,
-    CALLS,
-    "tests/examples",
-  ];
+  const paths = ["sdk/python/tests", ...VERIFICATION, "tests/examples"];
   const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
   const { success, output } = await run(`${BIN}/python`, pytest);
   const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };
