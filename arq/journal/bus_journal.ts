@@ -6,21 +6,12 @@ import { ArqonError } from "@arqon/sdk";
 import { streamAdmin } from "../bus/admin.ts";
 import type { Admin } from "../bus/admin.ts";
 import type { Io } from "../terminal/io.ts";
+import type { JournalQuery } from "../../shield/journal/admin/query.ts";
 
 /** What of a journal is asked for. */
-export interface JournalWish {
-  readonly tenant: string;
-  readonly room?: string | undefined;
-  readonly user?: string | undefined;
-  readonly connection?: string | undefined;
-  readonly trace?: string | undefined;
-  readonly message_id?: string | undefined;
-  readonly policy?: string | undefined;
+export interface JournalWish extends Omit<JournalQuery, "outcome" | "after" | "limit"> {
   /** `allowed`, `refused` or `fault`. */
   readonly outcome?: string | undefined;
-  /** Unix ms, both inclusive. */
-  readonly since_ms?: number | undefined;
-  readonly until_ms?: number | undefined;
   /** `next` of an earlier answer. */
   readonly after?: string | undefined;
   /** Payloads that stand in rooms' logs are wanted, too. */
