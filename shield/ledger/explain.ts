@@ -42,7 +42,7 @@ function outcomeOf(
     const late = caughtUp(history, interval, told);
     if (late !== undefined) return late;
   }
-  if (told.time_ms < since_ms) return { state: "unknown", from_ms: since_ms };
+  if (told.time_ms < since_ms) return beforeLedger(history, told, since_ms);
   const missed = heard === undefined
     ? intervals.find(({ since_ms, until_ms }) =>
       since_ms <= told.time_ms && told.time_ms <= until_ms
@@ -52,6 +52,17 @@ function outcomeOf(
     return { state: "not_heard", from_ms: missed.since_ms, ...until(missed) };
   }
   return absent(history, intervals, told);
+}
+
+/** The outcome of a message that is older than the ledger: only of who came later there is no doubt. */
+function beforeLedger(
+  { began_ms }: ConnectionHistory,
+  { time_ms }: Told,
+  since_ms: number,
+): WhyOutcome {
+  // The time of a message that nobody has heard as it came is not known.
+  if (time_ms > 0 && time_ms < began_ms) return { state: "not_connected", from_ms: began_ms };
+  return { state: "unknown", from_ms: since_ms };
 }
 
 /** The outcome of a message that came while the connection was subscribed. */

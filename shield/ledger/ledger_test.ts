@@ -58,6 +58,28 @@ Deno.test("the ledger says of every message and connection what a list of rows s
   );
 });
 
+Deno.test("of what is older than the ledger, only who came later is certain", async () => {
+  const now_ms = 1_700_000_000_000;
+  const ledger = new Ledger({ bytes_max: 2 ** 20, kept_ms: 60_000, now: () => now_ms });
+  const twist_id = twistOf(1);
+  const told = async (time_ms: number, began_ms: number) => {
+    const one = { room_id: "hall", offset: 0, twist_id, trace_id: "", message_id: "", time_ms };
+    const asked = { tenant: "acme", user: "ann", messages: [one] };
+    const open = {
+      ...{ number: 1, connection_id: "c1", user_id: "ann", remote_ip: "::1", began_ms },
+      ...{ batch: false, subscription: () => undefined },
+    };
+    const gathered = await gather(ledger, { asked, open: [open] }, breathe);
+    const [account] = await accountsOf(gathered, asked, now_ms, breathe);
+    return account?.outcomes[0];
+  };
+  const [before_ms, later_ms] = [now_ms - 5_000, now_ms + 5_000];
+  assert.deepEqual(await told(before_ms, later_ms), { state: "not_connected", from_ms: later_ms });
+  assert.deepEqual(await told(before_ms, before_ms - 1), { state: "unknown", from_ms: now_ms });
+  // Nobody has heard it as it came, so its time is not known.
+  assert.deepEqual(await told(0, later_ms), { state: "unknown", from_ms: now_ms });
+});
+
 Deno.test("messages are found by each of their ids, in their room and tenant only", async () => {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 5_000 });
   const lobby = ledger.openRoom("acme", "lobby");
