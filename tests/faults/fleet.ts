@@ -116,6 +116,16 @@ export class Fleet implements AsyncDisposable {
     return this.#nodes.get(name)?.ops_url;
   }
 
+  /** Base of the admin listener of a process, undefined while there is none. */
+  adminUrl(name: string): string | undefined {
+    return this.#nodes.get(name)?.admin_url;
+  }
+
+  /** Port of a Shield's client listener, undefined while there is no process. */
+  clientPort(name: string): number | undefined {
+    return this.#nodes.get(name)?.client_port;
+  }
+
   /** Carries the faults out, each at its time; resolves when all is up again. */
   async suffer(faults: readonly Fault[]): Promise<void> {
     const began_ms = performance.now();

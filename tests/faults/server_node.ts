@@ -62,6 +62,11 @@ export class ServerNode implements AsyncDisposable {
     return url === undefined ? undefined : Number(new URL(url).port);
   }
 
+  /** Base of its admin listener, undefined while there is no process. */
+  get admin_url(): string | undefined {
+    return this.#process?.ready["admin_url"];
+  }
+
   /** Base of its ops listener, undefined while there is no process. */
   get ops_url(): string | undefined {
     return this.#process?.ready.ops_url;

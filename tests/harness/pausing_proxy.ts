@@ -45,7 +45,10 @@ export function startPausingProxy(target_port: number): PausingProxy {
     for (const one of [from, to]) if (connections.delete(one)) one.close();
   };
   const join = async (client: Deno.TcpConn) => {
-    const server = await Deno.connect({ hostname: "127.0.0.1", port: target_port });
+    const at = { hostname: "127.0.0.1", port: target_port };
+    const server = await Deno.connect(at).catch(() => undefined);
+    // A server that has gone is gone for its clients, too.
+    if (server === undefined) return client.close();
     for (const one of [client, server]) connections.add(one);
     await Promise.all([pass(client, server, "requests"), pass(server, client, "answers")]);
   };

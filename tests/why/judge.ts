@@ -1,0 +1,331 @@
+/**
+ * Judges what `GET /v1/why` said of one message and one user by what the script knows itself. Pure. Where
+ * only the bus can know when something happened (a message that was under way while a subscription ended),
+ * each answer that may be right is; a margin says how long that may be.
+ */
+import type { Hit, Known, Said, Sitting, Stay } from "./known.ts";
+
+/** A message, a user of a tenant, and when that was asked for and answered, Unix ms. */
+export interface Question {
+  readonly said: Said;
+  readonly tenant_id: string;
+  readonly user_id: string;
+  readonly asked_ms: number;
+  readonly answered_ms: number;
+  /** It was asked for by room and offset instead of by its id. */
+  readonly by_offset: boolean;
+}
+
+/** What became of the message for a connection, as the bus says it. */
+export interface Outcome {
+  readonly state: string;
+  readonly why?: string;
+  readonly at_ms?: number;
+  readonly from_ms?: number;
+  readonly until_ms?: number;
+}
+
+/** The answer, as far as it is judged. */
+export interface Answer {
+  readonly messages: readonly {
+    readonly room_id: string;
+    readonly message_id: string;
+    readonly duplicate: boolean;
+    readonly heard: readonly { readonly node_id: string }[];
+  }[];
+  readonly connections: readonly {
+    readonly node_id: string;
+    readonly connection_id: string;
+    readonly user_id: string;
+    readonly ended?: { readonly at_ms: number; readonly code: number };
+    readonly outcomes: readonly Outcome[];
+  }[];
+  readonly ledgers: readonly { readonly node_id: string; readonly since_ms: number | null }[];
+  readonly nodes: { readonly answered: readonly string[]; readonly silent: readonly string[] };
+}
+
+/** What is wrong, and what was compared: each connection's outcome in a word. */
+export interface Judgement {
+  readonly problems: string[];
+  readonly words: string[];
+}
+
+/** How long a message may be on its way, or an end unnoticed, while processes stand still. */
+const MARGIN_MS = 8_000;
+/** Two looks at one clock by two processes. */
+const SKEW_MS = 100;
+
+const DELIVERED = new Set(["sent", "caught_up"]);
+
+/** Judges one answer. */
+export function judge(known: Known, question: Question, answer: Answer): Judgement {
+  const problems: string[] = [];
+  const words: string[] = [];
+  const { said, tenant_id, user_id } = question;
+  const own = known.sittings.filter((one) =>
+    one.tenant_id === tenant_id && one.user_id === user_id
+  );
+  const owners = new Map(known.sittings.map((one) => [one.connection_id, one]));
+  for (const { connection_id } of answer.connections) {
+    const owner = owners.get(connection_id);
+    if (owner !== undefined && !own.includes(owner)) {
+      problems.push(`${connection_id} is ${owner.user_id} of ${owner.tenant_id}`);
+    }
+  }
+  if (tenant_id !== said.tenant_id) {
+    if (answer.messages.length > 0) problems.push("another tenant's message");
+    return { problems, words: ["another tenant"] };
+  }
+  const listed = answer.messages.filter(({ duplicate }) => !duplicate);
+  if (listed.some((one) => one.message_id !== said.id || one.room_id !== said.room_id)) {
+    problems.push("a message that was not asked for");
+  }
+  if (said.code !== undefined && said.code !== 0) {
+    if (listed.length > 0) problems.push(`it was refused (${said.reason}), and heard`);
+    return { problems, words: [`refused ${said.reason}`] };
+  }
+  for (const sitting of own) {
+    const word = judgeOne(known, question, answer, sitting, problems);
+    if (word !== undefined) words.push(word);
+  }
+  return { problems, words };
+}
+
+/** Judges what is said of one connection; the word for it, undefined: it came after the question. */
+function judgeOne(
+  known: Known,
+  question: Question,
+  answer: Answer,
+  sitting: Sitting,
+  problems: string[],
+): string | undefined {
+  const { said, asked_ms, by_offset } = question;
+  if (sitting.opened_ms > asked_ms - SKEW_MS) return undefined;
+  const wrong = (text: string) => {
+    problems.push(`${said.id} in ${said.room_id} for ${sitting.connection_id}: ${text}`);
+  };
+  const { node_id, opened_ms, connection_id } = sitting;
+  const since_ms = answer.ledgers.find((one) => one.node_id === node_id)?.since_ms ?? undefined;
+  const row = answer.connections.find((one) => one.connection_id === connection_id);
+  const got_ms = sitting.got.get(said.id);
+  if (since_ms === undefined || since_ms > opened_ms) {
+    // Its Shield is silent, gone, or one that began later: the answer says so.
+    if (row !== undefined && since_ms === undefined) wrong(`told by ${node_id}, which is silent`);
+    if (row === undefined) return got_ms === undefined ? "ledger gone" : "ledger gone, received";
+  }
+  if (row === undefined) {
+    wrong(`is missing, though the ledger of ${node_id} goes back to ${since_ms}`);
+    return "missing";
+  }
+  const came_live = got_ms !== undefined && got_ms <= asked_ms - SKEW_MS &&
+    coverOf(known, sitting, said) === "whole";
+  const listed = answer.messages.filter(({ duplicate }) => !duplicate);
+  if (came_live && !listed.some(({ heard }) => heard.some((one) => one.node_id === node_id))) {
+    wrong(`${node_id} passed it on, and is not said to have heard it`);
+  }
+  const end = endProblem(sitting, row.ended, asked_ms);
+  if (end !== undefined) wrong(end);
+  // Without a ledger that heard it there is no message to speak of; its offset still can be asked for.
+  if (row.outcomes.length === 0) {
+    if (came_live || by_offset) wrong("nothing is said of it");
+    return "unknown message";
+  }
+  for (const outcome of row.outcomes) {
+    const reason = got_ms !== undefined
+      ? receivedProblem(question, outcome, got_ms)
+      : missedProblem(known, question, outcome, sitting, since_ms ?? Infinity);
+    if (reason !== undefined) wrong(`${JSON.stringify(outcome)}: ${reason}`);
+  }
+  const { state = "", why = "" } = row.outcomes[0] ?? {};
+  const word = /^[0-9]+$/.test(why) ? "a close code" : why;
+  return `${state} ${word}`.trim();
+}
+
+/** What is wrong with what is said of the connection's end. */
+function endProblem(
+  { ended_ms, code }: Sitting,
+  ended: { readonly code: number } | undefined,
+  asked_ms: number,
+): string | undefined {
+  if (ended === undefined) {
+    const is_over = ended_ms !== undefined && ended_ms < asked_ms - MARGIN_MS;
+    return is_over ? `is said to be open, and ended at ${ended_ms}` : undefined;
+  }
+  if (ended_ms === undefined) return `is said to have ended with ${ended.code}, and is open`;
+  // A client is told a code by the bus, unless the connection is lost before that.
+  const is_told = code >= 4_000 || code === 1_012;
+  return is_told && ended.code !== code ? `ended with ${code}, not ${ended.code}` : undefined;
+}
+
+/** What is wrong with the outcome of a message that the client has got. */
+function receivedProblem(
+  { said, asked_ms }: Question,
+  { state, at_ms }: Outcome,
+  got_ms: number,
+): string | undefined {
+  if (got_ms > asked_ms - SKEW_MS) return undefined;
+  if (!DELIVERED.has(state)) return "the client has got it";
+  if (state === "caught_up" && said.offset === 0) return "the room has no log";
+  if (at_ms === undefined) return undefined;
+  return at_ms < said.sent_ms - SKEW_MS || at_ms > got_ms + SKEW_MS
+    ? `it was published at ${said.sent_ms} and came at ${got_ms}`
+    : undefined;
+}
+
+type Cover = "whole" | "none" | "never" | "before" | "after" | "open";
+
+/**
+ * How the client's subscription lay to the message: `whole`: around it for certain; `never`: it was connected
+ * for certain and never asked for the room; `before`, `after`: the connection had ended, or was yet to come;
+ * `open`: nobody but the bus knows.
+ */
+function coverOf(known: Known, sitting: Sitting, said: Said): Cover {
+  const { opened_ms, ended_ms = Infinity, stays } = sitting;
+  const { sent_ms, answered_ms = Infinity } = said;
+  const last_ms = answered_ms + MARGIN_MS;
+  if (ended_ms + MARGIN_MS < sent_ms) return "before";
+  if (opened_ms > last_ms) return "after";
+  const of_room = stays.filter(({ room_id }) => room_id === said.room_id);
+  const connected = opened_ms < sent_ms && ended_ms > last_ms;
+  if (connected && of_room.every(({ asked_ms }) => asked_ms > last_ms)) {
+    return of_room.length === 0 ? "never" : "open";
+  }
+  const isWhole = ({ acked_ms = Infinity, left_ms = Infinity }: Stay) =>
+    acked_ms < sent_ms && Math.min(left_ms, ended_ms) > last_ms &&
+    !known.hits.some((hit) => mayEnd(hit, sitting, said.room_id, acked_ms, last_ms));
+  return of_room.some(isWhole) ? "whole" : "open";
+}
+
+/** Whether a kick or ban may have ended the subscription by then. */
+function mayEnd(
+  { tenant_id, user_id, room_id, asked_ms }: Hit,
+  sitting: Sitting,
+  room: string,
+  from_ms: number,
+  to_ms: number,
+): boolean {
+  if (tenant_id !== sitting.tenant_id || user_id !== sitting.user_id) return false;
+  if (room_id !== "" && room_id !== room) return false;
+  return asked_ms > from_ms - MARGIN_MS && asked_ms < to_ms;
+}
+
+/** What is wrong with the outcome of a message that the client has not got. */
+function missedProblem(
+  known: Known,
+  question: Question,
+  { state, why = "", at_ms, until_ms }: Outcome,
+  sitting: Sitting,
+  since_ms: number,
+): string | undefined {
+  const { said, asked_ms, by_offset } = question;
+  const cover = coverOf(known, sitting, said);
+  const has_ended = sitting.ended_ms !== undefined;
+  const stays = sitting.stays.filter(({ room_id }) => room_id === said.room_id);
+  const is = (right: boolean, otherwise: string) => right ? undefined : otherwise;
+  const room_of = (kind: string) => said.room_id.startsWith(kind);
+  if (cover === "never" && !["not_subscribed", "unknown"].includes(state)) {
+    return "it was connected, and never asked for the room";
+  }
+  if (cover === "before" && !["not_connected", "not_subscribed", "unknown"].includes(state)) {
+    return `the connection had ended at ${sitting.ended_ms}`;
+  }
+  switch (state) {
+    case "sent":
+    case "caught_up":
+      if (stays.length === 0) return "it never asked for the room";
+      if (sitting.ended_ms === undefined || sitting.ended_ms > (at_ms ?? Infinity) + MARGIN_MS) {
+        return "the connection lived on, and it has not come";
+      }
+      return laterProblem(known, said, sitting);
+    case "left_out":
+      if (why === "echo") {
+        const wanted_none = stays.some(({ no_echo }) => no_echo);
+        return is(said.by === sitting.connection_id && wanted_none, "it is no echo");
+      }
+      if (why === "slow_reader") {
+        return is(
+          room_of("drop") && (has_ended || hadGap(sitting, said)),
+          "the client was told of no gap",
+        );
+      }
+      return is(room_of("latest") && why === "conflated", "the room leaves nothing out");
+    case "queued":
+      return is(has_ended, "the connection is open");
+    case "cut_off":
+      return is(
+        room_of("log") && (has_ended || stays.some((one) => one.left_ms !== undefined)),
+        "it hears on",
+      );
+    case "behind":
+      return is(room_of("log") && said.sent_ms > asked_ms - MARGIN_MS, "long ago");
+    case "not_heard":
+      if (cover === "never" || cover === "after") return "it was not subscribed";
+      return is(has_ended || hadGap(sitting, said) || said.code === undefined, "no gap was told");
+    case "unknown":
+      return is(since_ms > said.sent_ms || by_offset, "the ledger goes back so far");
+    case "not_subscribed":
+      if (cover === "whole") return "it was subscribed";
+      return whyProblem(known, question, sitting, stays, why);
+    case "not_connected":
+      if (cover === "whole" || cover === "never") return "it was connected";
+      if (until_ms !== undefined) return is(has_ended, "it is open");
+      return is(sitting.opened_ms > said.sent_ms - SKEW_MS, "it was there before");
+    default:
+      return `there is no ${state}`;
+  }
+}
+
+/** Whether the client was told that messages of the room are missing after this one was published. */
+const hadGap = ({ gaps }: Sitting, { room_id, sent_ms }: Said): boolean =>
+  gaps.some((gap) => gap.room_id === room_id && gap.at_ms >= sent_ms - SKEW_MS);
+
+/**
+ * A message may be lost between the socket and the client only with the connection, and then all that was
+ * sent behind it: what the same publisher said later in that room did not come either.
+ */
+function laterProblem(
+  known: Known,
+  { by, number, room_id, key }: Said,
+  { got }: Sitting,
+): string | undefined {
+  for (const id of got.keys()) {
+    const later = known.said.get(id);
+    if (later?.by !== by || later.room_id !== room_id || later.key !== key) continue;
+    if (later.number > number) return `${id} came, which is later`;
+  }
+  return undefined;
+}
+
+/** What is wrong with the reason why it was not subscribed. */
+function whyProblem(
+  { hits }: Known,
+  { said: { room_id }, asked_ms, answered_ms }: Question,
+  { tenant_id, user_id, code }: Sitting,
+  stays: readonly Stay[],
+  why: string,
+): string | undefined {
+  const wasHit = (kind: Hit["kind"]) =>
+    hits.some((hit) =>
+      hit.kind === kind && hit.tenant_id === tenant_id && hit.user_id === user_id &&
+      (hit.room_id === room_id || hit.room_id === "") && hit.asked_ms < answered_ms
+    );
+  const is = (right: boolean, otherwise: string) => right ? undefined : otherwise;
+  switch (why) {
+    case "never":
+      return is(
+        stays.every(({ acked_ms = Infinity }) => acked_ms > asked_ms - SKEW_MS),
+        "it was subscribed once",
+      );
+    case "kick":
+    case "room-ban":
+      return is(wasHit(why), `there was no ${why}`);
+    case "unsubscribed":
+      return is(stays.some((one) => one.left_ms !== undefined), "it has not left");
+    case "closed":
+      return is(code !== 0 || stays.length > 0, "it was not there");
+    case "":
+      return is(stays.length > 0, "it never asked for the room");
+    default:
+      return `nobody caused ${why}`;
+  }
+}
