@@ -79,6 +79,7 @@ export async function furnish(world: World): Promise<Furnished> {
       tenant: `#/tenants/${TENANT}`,
       policies: "#/policies",
       "a tenant's policies": `#/policies/${TENANT}`,
+      policy: `#/policies/${TENANT}/${long("policy-", 64)}`,
       schemas: "#/schemas",
       schema: "#/schemas/everyones",
       mirror: "#/mirror",

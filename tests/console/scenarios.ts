@@ -4,6 +4,7 @@ import { LIVE_SCENARIOS } from "./scenarios_live.ts";
 import { LOOK_SCENARIOS } from "./scenarios_look.ts";
 import { OPERATE_SCENARIOS } from "./scenarios_operate.ts";
 import { PAST_SCENARIOS } from "./scenarios_past.ts";
+import { POLICY_SCENARIOS } from "./scenarios_policy.ts";
 import { ROOM_SCENARIOS } from "./scenarios_room.ts";
 import { SESSION_SCENARIOS } from "./scenarios_session.ts";
 import type { Scenario } from "./world.ts";
@@ -14,6 +15,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...LIVE_SCENARIOS,
   ...PAST_SCENARIOS,
   ...ROOM_SCENARIOS,
+  ...POLICY_SCENARIOS,
   ...LOOK_SCENARIOS,
   ...ACCESS_SCENARIOS,
   ...OPERATE_SCENARIOS,

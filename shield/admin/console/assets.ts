@@ -8,9 +8,11 @@ import api from "./api.js" with { type: "text" };
 import chart from "./chart.js" with { type: "text" };
 import cluster_feed from "./cluster_feed.js" with { type: "text" };
 import columns from "./columns.js" with { type: "text" };
+import decisions from "./decisions.js" with { type: "text" };
 import dialog from "./dialog.js" with { type: "text" };
 import element from "./element.js" with { type: "text" };
 import format from "./format.js" with { type: "text" };
+import journal_lines from "./journal_lines.js" with { type: "text" };
 import list_view from "./list_view.js" with { type: "text" };
 import main from "./main.js" with { type: "text" };
 import message_row from "./message_row.js" with { type: "text" };
@@ -18,6 +20,7 @@ import moderation from "./moderation.js" with { type: "text" };
 import node_columns from "./node_columns.js" with { type: "text" };
 import past from "./past.js" with { type: "text" };
 import page from "./page.js" with { type: "text" };
+import policy_flips from "./policy_flips.js" with { type: "text" };
 import rates from "./rates.js" with { type: "text" };
 import room_history from "./room_history.js" with { type: "text" };
 import room_publish from "./room_publish.js" with { type: "text" };
@@ -39,6 +42,7 @@ import view_log from "./view_log.js" with { type: "text" };
 import view_nodes from "./view_nodes.js" with { type: "text" };
 import view_overview from "./view_overview.js" with { type: "text" };
 import view_policies from "./view_policies.js" with { type: "text" };
+import view_policy from "./view_policy.js" with { type: "text" };
 import view_revocations from "./view_revocations.js" with { type: "text" };
 import view_room from "./view_room.js" with { type: "text" };
 import view_rooms from "./view_rooms.js" with { type: "text" };
@@ -55,15 +59,18 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "chart.js": chart,
   "cluster_feed.js": cluster_feed,
   "columns.js": columns,
+  "decisions.js": decisions,
   "dialog.js": dialog,
   "element.js": element,
   "format.js": format,
+  "journal_lines.js": journal_lines,
   "list_view.js": list_view,
   "main.js": main,
   "message_row.js": message_row,
   "moderation.js": moderation,
   "node_columns.js": node_columns,
   "page.js": page,
+  "policy_flips.js": policy_flips,
   "past.js": past,
   "rates.js": rates,
   "room_history.js": room_history,
@@ -86,6 +93,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "view_nodes.js": view_nodes,
   "view_overview.js": view_overview,
   "view_policies.js": view_policies,
+  "view_policy.js": view_policy,
   "view_revocations.js": view_revocations,
   "view_room.js": view_room,
   "view_rooms.js": view_rooms,

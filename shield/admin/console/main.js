@@ -25,6 +25,7 @@ import { showLog } from "./view_log.js";
 import { showNode, showNodes } from "./view_nodes.js";
 import { showOverview } from "./view_overview.js";
 import { showPolicies, showTenantPolicies } from "./view_policies.js";
+import { showPolicy } from "./view_policy.js";
 import { showRevocations } from "./view_revocations.js";
 import { showRoom } from "./view_room.js";
 import { showRooms } from "./view_rooms.js";
@@ -43,6 +44,7 @@ const ROUTES = [
   { pattern: ["tenants", ":tenant_id"], title: "Tenant", show: showTenant },
   { pattern: ["policies"], title: "Policies", show: showPolicies },
   { pattern: ["policies", ":tenant_id"], title: "Policies of a tenant", show: showTenantPolicies },
+  { pattern: ["policies", ":tenant_id", ":policy"], title: "Policy", show: showPolicy },
   { pattern: ["schemas"], title: "Schemas", show: showSchemas },
   { pattern: ["schemas", ":schema_id"], title: "Schema", show: showSchema },
   { pattern: ["mirror"], title: "Mirror rules", show: showMirror },

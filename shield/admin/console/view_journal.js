@@ -1,17 +1,14 @@
 // The journal of one tenant: what was decided, the oldest first, and one decision with everything that was
 // read for it. Reading is all that it does; `arq journal` writes files and erases.
 import { plain } from "./columns.js";
-import { el, setText } from "./element.js";
-import { moment, textOf } from "./format.js";
+import { moment } from "./format.js";
+import { isHole, lineCard, readLines, timeOf } from "./journal_lines.js";
 import { showList } from "./list_view.js";
-import { card, slot } from "./page.js";
+import { slot } from "./page.js";
 
 const ROWS_MAX = 1_000;
 const HOUR_MS = 3_600_000;
-const RECORD_UNITS = 200_000;
 const OUTCOMES = [["", "all"], ["refused", "refused"], ["allowed", "allowed"], ["fault", "fault"]];
-
-const isHole = (line) => line.hole !== undefined;
 
 const outcomeText = (line) => {
   if (isHole(line)) return `hole: ${line.hole.why}`;
@@ -29,7 +26,6 @@ const policiesText = ({ policies = [] }) =>
   ).join(", ");
 
 const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
-const timeOf = (line) => (isHole(line) ? line.hole.to_ms : line.time_ms);
 
 function columns(open) {
   return [
@@ -64,31 +60,11 @@ function columns(open) {
   ];
 }
 
-/** The lines of an answer, and where it ended; a text without an end was cut off. */
-function linesOf(text) {
-  const lines = text.trimEnd().split("\n").map((line) => JSON.parse(line));
-  const end = lines.pop();
-  if (typeof end?.next !== "string") throw new Error("The answer was cut off. Try again.");
-  return { lines, end };
-}
-
-async function readText(stream) {
-  let text = "";
-  for (const reader = stream.getReader();;) {
-    const { value, done } = await reader.read();
-    if (done) return text;
-    text += value;
-  }
-}
-
 /** Shows the journal. */
 export function showJournal(ctx, place) {
   const opened = slot();
   const open = (line) => {
-    const body = el("pre", { class: "mono", tabindex: "0" });
-    // What users have sent is text, whatever it looks like.
-    setText(body, textOf(line, RECORD_UNITS, 2));
-    opened.show(card(isHole(line) ? "A hole" : `Decision ${line.id}`, {}, body));
+    opened.show(lineCard(line));
     opened.element.scrollIntoView({ block: "nearest" });
   };
   opened.show();
@@ -112,17 +88,12 @@ export function showJournal(ctx, place) {
     empty: "Nothing was recorded. [journal] of the configuration says what is.",
     async load({ tenant, room, user, policy, outcome, hours }, _sort, signal) {
       const back_ms = (Number(hours) > 0 ? Number(hours) : 1) * HOUR_MS;
-      const query = new URLSearchParams({
+      const { lines, end } = await readLines(ctx.api, {
         tenant: tenant || (ctx.only_tenant ?? "default"),
-        since_ms: String(Math.floor(ctx.now() - back_ms)),
-        limit: String(ROWS_MAX),
-      });
-      for (const [name, value] of Object.entries({ room, user, policy, outcome })) {
-        if (value) query.set(name, value);
-      }
-      const { lines, end } = linesOf(
-        await readText(await ctx.api.stream(`/v1/journal?${query}`, signal)),
-      );
+        since_ms: Math.floor(ctx.now() - back_ms),
+        limit: ROWS_MAX,
+        ...{ room, user, policy, outcome },
+      }, signal);
       return { rows: lines, truncated: !end.is_end };
     },
   });

@@ -104,7 +104,7 @@ export function showPolicies(ctx, place) {
   ));
 }
 
-const journalOf = (tenant, policy) => `#/journal?${new URLSearchParams({ tenant, policy })}`;
+const policyPage = (tenant, policy) => `#/policies/${segment(tenant)}/${segment(policy)}`;
 
 const bindingColumns = (tenant) => [
   numeric("order", "Order", ({ order }) => order),
@@ -112,7 +112,7 @@ const bindingColumns = (tenant) => [
     id: "name",
     label: "Policy",
     value: ({ name }) => name,
-    cell: ({ name }) => ({ text: name, href: journalOf(tenant, name) }),
+    cell: ({ name }) => ({ text: name, href: policyPage(tenant, name) }),
   },
   plain("room", "Rooms"),
   plain("hooks", "Hooks", ({ hooks }) => hooks.join(", ")),

@@ -1,0 +1,108 @@
+// What one policy decided over time, counted from lines of the journal, and the result of a replay as its
+// file has it. Pure; where lines come from is `journal_lines.js`.
+import { isHole, timeOf } from "./journal_lines.js";
+
+/** The ways in which a policy's call can end, in the order of a chart. */
+export const ENDINGS = ["allowed", "refused", "faults"];
+/** Points of a chart. */
+const POINTS = 60;
+
+/** What the policy decided in a record; undefined: it was not asked. */
+export function endingOf(line, policy) {
+  const found = line.policies?.find(({ name }) => name === policy);
+  if (found === undefined) return undefined;
+  if (found.fault !== null) return "faults";
+  return found.allowed ? "allowed" : "refused";
+}
+
+/** Counts of a policy's decisions in equal intervals of a window; times are Unix ms. */
+export class DecisionCounts {
+  #policy;
+  #from_ms;
+  #interval_ms;
+  #counts;
+  /** Up to when everything was read. */
+  #read_ms;
+  /** Decisions in all, by how they ended. */
+  totals = Object.fromEntries(ENDINGS.map((ending) => [ending, 0]));
+  /** Records that holes tell to be missing, and holes that do not say how many. */
+  missing = 0;
+  unknown_holes = 0;
+
+  constructor({ policy, from_ms, until_ms }) {
+    this.#policy = policy;
+    this.#from_ms = from_ms;
+    this.#interval_ms = (until_ms - from_ms) / POINTS;
+    this.#read_ms = from_ms;
+    this.#counts = ENDINGS.map(() => new Array(POINTS).fill(0));
+  }
+
+  /** Counts a line. */
+  add(line) {
+    this.#read_ms = Math.max(this.#read_ms, timeOf(line));
+    if (isHole(line)) {
+      if (typeof line.hole.records === "number") this.missing += line.hole.records;
+      else this.unknown_holes++;
+      return;
+    }
+    const ending = endingOf(line, this.#policy);
+    if (ending === undefined) return;
+    this.totals[ending]++;
+    const point = Math.floor((line.time_ms - this.#from_ms) / this.#interval_ms);
+    // Clocks of Shields differ: what is a little outside counts at the edge.
+    this.#counts[ENDINGS.indexOf(ending)][Math.min(Math.max(point, 0), POINTS - 1)]++;
+  }
+
+  /** How many decisions there were. */
+  get total() {
+    return ENDINGS.reduce((sum, ending) => sum + this.totals[ending], 0);
+  }
+
+  /** How long an interval is, in ms. */
+  get interval_ms() {
+    return this.#interval_ms;
+  }
+
+  /**
+   * What a chart shows: the middle of each interval, and the counts. `is_whole`: all of the window was read;
+   * else intervals after the last line have no figure.
+   */
+  chart(is_whole) {
+    const times = Array.from(
+      { length: POINTS },
+      (_none, at) => this.#from_ms + (at + 0.5) * this.#interval_ms,
+    );
+    const last = Math.floor((this.#read_ms - this.#from_ms) / this.#interval_ms);
+    const known = (counts) =>
+      counts.map((value, at) => (is_whole || at <= last ? value : undefined));
+    const series = ENDINGS.map((name, at) => ({ name, values: known(this.#counts[at]) }));
+    return { times, series };
+  }
+}
+
+const KINDS = [
+  ["to_refused", "now refused"],
+  ["to_allowed", "now allowed"],
+  ["changed", "another answer"],
+];
+
+/**
+ * The result that `arq policy replay --json` printed: its counts, and the flips that it names as rows
+ * `{kind, ...sample}`. Throws an Error in words for any other text.
+ */
+export function replayResult(text) {
+  let answer;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw new Error("This is no JSON. It has to be what arq policy replay --json printed.");
+  }
+  const { candidate, policy } = answer ?? {};
+  const is_result = typeof policy === "string" && typeof candidate?.repeated === "number" &&
+    KINDS.every(([name]) => Array.isArray(candidate.samples?.[name]));
+  if (!is_result) throw new Error("This is no result of arq policy replay --json.");
+  const rows = KINDS.flatMap(([name, kind]) =>
+    candidate.samples[name].map((sample) => ({ ...sample, kind }))
+  );
+  return { answer, rows };
+}

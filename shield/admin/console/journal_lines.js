@@ -1,0 +1,44 @@
+// Lines of the journal as the console reads and shows them: records, and holes where some are missing.
+import { el, setText } from "./element.js";
+import { textOf } from "./format.js";
+import { card } from "./page.js";
+
+const RECORD_UNITS = 200_000;
+
+/** Whether a line tells that records are missing. */
+export const isHole = (line) => line.hole !== undefined;
+
+/** When a line was, Unix ms: a hole's end. */
+export const timeOf = (line) => (isHole(line) ? line.hole.to_ms : line.time_ms);
+
+/** The lines of an answer, and where it ended; a text without an end was cut off. */
+function linesOf(text) {
+  const lines = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const end = lines.pop();
+  if (typeof end?.next !== "string") throw new Error("The answer was cut off. Try again.");
+  return { lines, end };
+}
+
+async function textFrom(stream) {
+  let text = "";
+  for (const reader = stream.getReader();;) {
+    const { value, done } = await reader.read();
+    if (done) return text;
+    text += value;
+  }
+}
+
+/** One answer of `GET /v1/journal`: `{lines, end: {next, is_end}}`. Rejects as the API does. */
+export async function readLines(api, query, signal) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const path = `/v1/journal?${new URLSearchParams(given)}`;
+  return linesOf(await textFrom(await api.stream(path, signal)));
+}
+
+/** A card with everything that a line says. */
+export function lineCard(line) {
+  const body = el("pre", { class: "mono", tabindex: "0" });
+  // What users have sent is text, whatever it looks like.
+  setText(body, textOf(line, RECORD_UNITS, 2));
+  return card(isHole(line) ? "A hole" : `Decision ${line.id}`, {}, body);
+}

@@ -1,0 +1,126 @@
+// The flips of another module of a policy, from the result of a replay. No module runs here or on a Shield:
+// `arq policy replay` runs it on the machine of whoever asks, and its result is a file.
+import { plain } from "./columns.js";
+import { replayResult } from "./decisions.js";
+import { el } from "./element.js";
+import { count, moment } from "./format.js";
+import { card, errorNotice, facts, slot } from "./page.js";
+import { createTable } from "./table.js";
+
+/** Of a file with a result. */
+const RESULT_BYTES = 16_777_216;
+
+const decisionText = ({ allowed, code, reason, fault }) => {
+  if (fault !== null) return `fault ${fault}`;
+  return allowed ? "allowed" : `${code} ${reason}`;
+};
+
+const flipColumns = (open) => [
+  plain("kind", "Flip"),
+  {
+    id: "at",
+    label: "When",
+    value: ({ time_ms }) => time_ms,
+    cell: ({ time_ms }) => moment(time_ms),
+  },
+  plain("room", "Room"),
+  plain("user", "User", ({ user }) => user ?? "(erased)"),
+  plain("recorded", "Was", ({ recorded }) => decisionText(recorded)),
+  plain("repeated", "Would be", ({ repeated }) => decisionText(repeated)),
+  { ...plain("payload", "Payload", ({ payload }) => payload ?? "–"), wide: true },
+  {
+    id: "open",
+    label: "Open",
+    is_hidden: true,
+    sortable: false,
+    cell: (flip) => ({
+      text: "Open",
+      label: `Open ${flip.id}`,
+      action: () => open(flip),
+    }),
+  },
+];
+
+/** What a replay is asked with: the same policy, rooms and time as this page. */
+export function replayCommand({ tenant, policy, room, hours }) {
+  const quoted = (text) => (/^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+  const where = room === "" ? [] : ["--room", quoted(room)];
+  return [
+    ...["arq policy replay NEW.wasm", "--tenant", quoted(tenant), "--policy", quoted(policy)],
+    ...[...where, "--since", `${Math.ceil(hours * 60)}m`, "--json > result.json"],
+  ].join(" ");
+}
+
+/** The counts of a result, and its flips. */
+function resultParts({ answer, rows }, onOpen) {
+  const { candidate, module, recorded, interrupted } = answer;
+  const flips = createTable({
+    caption: "Flips",
+    columns: flipColumns(onOpen),
+    key: ({ kind, id }) => `${kind} ${id}`,
+    sort: { id: "at", direction: "descending" },
+    empty: "The new module decides as the recorded one did.",
+  });
+  flips.show(rows);
+  return [
+    facts([
+      ["Policy", answer.policy],
+      ["New module", `${module?.source ?? "–"}, ${module?.sha256?.slice(0, 12) ?? "–"}`],
+      ["Calls", count(candidate.repeated)],
+      ["Allowed, now refused", count(candidate.allow_to_refuse)],
+      ["Refused, now allowed", count(candidate.refuse_to_allow)],
+      ["Another answer", count(candidate.changed)],
+      ["Faults", JSON.stringify(candidate.faults ?? {})],
+      [
+        "Recorded calls repeated the same",
+        `${count(recorded?.same)} of ${count(recorded?.repeated)}`,
+      ],
+      ...(interrupted ? [["Not whole", "it was interrupted"]] : []),
+    ]),
+    flips.element,
+  ];
+}
+
+/**
+ * A card that says how another module is tried, and shows what came of it. `onOpen(flip)` is called with a
+ * row that somebody wants to see whole; `setCommand(text)` says what to run.
+ */
+export function createFlips(onOpen) {
+  const found = slot();
+  const command = el("pre", { class: "mono", tabindex: "0" });
+  const read = async ({ target }) => {
+    const [file] = target.files;
+    if (file === undefined) return;
+    try {
+      if (file.size > RESULT_BYTES) {
+        throw new Error(`The file has more than ${RESULT_BYTES} bytes.`);
+      }
+      found.show(...resultParts(replayResult(await file.text()), onOpen));
+    } catch (error) {
+      found.show(errorNotice(Object.assign(error, { title: "The file was not shown" })));
+    }
+  };
+  // So that a file that has changed can be chosen again.
+  const forget = ({ target }) => (target.value = "");
+  const input = el("input", {
+    type: "file",
+    accept: ".json,application/json",
+    onclick: forget,
+    onchange: read,
+  });
+  found.show();
+  const element = card(
+    "Flips of another module",
+    {},
+    el(
+      "p",
+      {},
+      "A module that is only tried never runs on a Shield. Replay these decisions with it on your machine, " +
+        "and open the result here (NAME@VERSION in place of NEW.wasm is an earlier version of a policy):",
+    ),
+    command,
+    el("label", {}, "Result of the replay", input),
+    found.element,
+  );
+  return { element, setCommand: (text) => (command.textContent = text) };
+}

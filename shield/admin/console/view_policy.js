@@ -1,0 +1,228 @@
+// One policy of a tenant: what it decided over time and its newest decisions, from the journal, and the flips
+// of another module. How the journal is read is `journal_lines.js`.
+import { segment } from "./api.js";
+import { createChart } from "./chart.js";
+import { numeric, plain } from "./columns.js";
+import { DecisionCounts, endingOf } from "./decisions.js";
+import { el, setText } from "./element.js";
+import { compact, count, duration, moment, plural } from "./format.js";
+import { isHole, lineCard, readLines } from "./journal_lines.js";
+import { card, errorNotice, filterForm, pageHead, slot } from "./page.js";
+import { createFlips, replayCommand } from "./policy_flips.js";
+import { createTable } from "./table.js";
+
+const HOUR_MS = 3_600_000;
+/** Lines of one answer, and the most that one reading takes. */
+const PAGE_LINES = 2_000;
+const LINES_MAX = 20_000;
+/** The newest decisions that stand in the table. */
+const ROWS_MAX = 200;
+const TONES = { allowed: "ok", refused: "warn", faults: "bad" };
+
+function decisionColumns(policy, open) {
+  const call = (line) => line.policies.find(({ name }) => name === policy);
+  return [
+    {
+      id: "at",
+      label: "When",
+      value: ({ time_ms }) => time_ms,
+      cell: ({ time_ms }) => moment(time_ms),
+    },
+    {
+      id: "ending",
+      label: "Decision",
+      value: (line) => endingOf(line, policy),
+      cell: (line) => {
+        const { fault, code, reason } = call(line);
+        const ending = endingOf(line, policy);
+        const words = {
+          allowed: "allowed",
+          refused: `${code} ${reason}`,
+          faults: `fault ${fault}`,
+        };
+        return { text: words[ending], tone: TONES[ending] };
+      },
+    },
+    plain("room", "Room"),
+    plain("user", "User", ({ sender }) => sender?.user ?? "(erased)"),
+    plain("type", "Type"),
+    numeric("units", "Units", (line) => call(line).units),
+    plain("module", "Module", (line) => call(line).module.slice(0, 12)),
+    {
+      id: "open",
+      label: "Open",
+      is_hidden: true,
+      sortable: false,
+      cell: (line) => ({
+        text: "Open",
+        label: `Open ${line.id}`,
+        action: () => open(line),
+      }),
+    },
+  ];
+}
+
+/** Reads a window of the journal, the oldest first, as far as one reading goes. */
+async function readWindow(ctx, query, { counts, onRead }) {
+  const rows = [];
+  for (let after, read = 0;;) {
+    const asked = { ...query, limit: PAGE_LINES, after };
+    const { lines, end } = await readLines(ctx.api, asked, ctx.signal);
+    for (const line of lines) {
+      counts.add(line);
+      if (!isHole(line)) rows.push(line);
+    }
+    rows.splice(0, rows.length - ROWS_MAX);
+    read += lines.length;
+    onRead(read);
+    if (end.is_end || read >= LINES_MAX) return { rows, is_whole: end.is_end };
+    after = end.next;
+  }
+}
+
+const missingText = ({ missing, unknown_holes }) =>
+  missing + unknown_holes === 0
+    ? ""
+    : ` Holes: ${count(missing)} records are missing${
+      unknown_holes === 0 ? "" : `, and ${plural(unknown_holes, "hole")} of unknown size`
+    }.`;
+
+const FIELDS = [
+  { name: "hours", label: "Hours back", placeholder: "1" },
+  { name: "room", label: "Room", placeholder: "exact id" },
+];
+
+class PolicyView {
+  #ctx;
+  #tenant;
+  #policy;
+  #values;
+  /** Counts loads: of two that overlap, the later one counts. */
+  #run = 0;
+  #chart;
+  #chart_place = slot();
+  #trouble = slot();
+  #opened = slot();
+  #status = el("p", { class: "hint", role: "status" }, "Loading…");
+  #decisions;
+  #flips = createFlips((flip) => this.#openFlip(flip));
+
+  constructor(ctx, place, { tenant_id, policy }) {
+    this.#ctx = ctx;
+    this.#tenant = tenant_id;
+    this.#policy = policy;
+    this.#values = { hours: ctx.query.hours ?? "", room: ctx.query.room ?? "" };
+    this.#decisions = createTable({
+      caption: "Newest decisions",
+      columns: decisionColumns(policy, (line) => this.#open(line)),
+      key: ({ id }) => id,
+      sort: { id: "at", direction: "descending" },
+      empty: "Nothing was recorded. [journal] of the configuration says what is.",
+    });
+    for (const one of [this.#chart_place, this.#trouble, this.#opened]) one.show();
+    place.append(
+      pageHead({
+        title: `Policy ${policy} of ${tenant_id}`,
+        about: "What it decided, as the journal has it.",
+        crumb: { href: `#/policies/${segment(tenant_id)}`, text: "Policies of the tenant" },
+        actions: [el("button", { type: "button", onclick: () => this.load() }, "Refresh")],
+      }),
+      el(
+        "div",
+        { class: "stack" },
+        filterForm(FIELDS, this.#values, (next) => this.#change(next)),
+        this.#trouble.element,
+        this.#status,
+        this.#chart_place.element,
+        card("Newest decisions", { flush: true }, this.#decisions.element),
+        this.#opened.element,
+        this.#flips.element,
+      ),
+    );
+    this.load();
+  }
+
+  /** Reads the journal anew and shows it. Never rejects. */
+  async load() {
+    const run = ++this.#run;
+    const isOver = () => this.#ctx.signal.aborted || run !== this.#run;
+    const [tenant, policy, { room }] = [this.#tenant, this.#policy, this.#values];
+    const hours = Number(this.#values.hours) > 0 ? Number(this.#values.hours) : 1;
+    this.#flips.setCommand(replayCommand({ tenant, policy, room, hours }));
+    const until_ms = this.#ctx.now();
+    const from_ms = Math.floor(until_ms - hours * HOUR_MS);
+    const counts = new DecisionCounts({ policy, from_ms, until_ms });
+    const onRead = (read) => {
+      if (!isOver()) setText(this.#status, `Reading: ${plural(read, "line")}.`);
+    };
+    try {
+      const query = { tenant, policy, room, since_ms: from_ms };
+      const { rows, is_whole } = await readWindow(this.#ctx, query, { counts, onRead });
+      if (isOver()) return;
+      this.#trouble.show();
+      this.#draw(counts, { is_whole, until_ms, span_ms: hours * HOUR_MS });
+      this.#decisions.show(rows);
+    } catch (error) {
+      if (isOver()) return;
+      setText(this.#status, "");
+      this.#trouble.show(errorNotice(error, () => this.load()));
+    }
+  }
+
+  /** Ends what draws. */
+  close() {
+    this.#chart?.close();
+  }
+
+  #change(next) {
+    if (Object.keys(next).every((name) => next[name] === this.#values[name])) return;
+    this.#values = next;
+    this.#ctx.setQuery(next);
+    this.load();
+  }
+
+  #draw(counts, { is_whole, until_ms, span_ms }) {
+    this.#chart?.close();
+    this.#chart = createChart({
+      title: "Decisions over time",
+      ...{ format: count, axis: compact, floor: 4, base: 1_000, span_ms },
+    });
+    const about = `decisions, in intervals of ${duration(counts.interval_ms)}`;
+    const figure = count(counts.total);
+    this.#chart.show({ ...counts.chart(is_whole), at_ms: until_ms, figure, about });
+    this.#chart_place.show(this.#chart.element);
+    const { allowed, refused, faults } = counts.totals;
+    const ended = `${count(allowed)} allowed, ${count(refused)} refused, ${
+      plural(faults, "fault")
+    }.`;
+    const cut = is_whole ? "" : " There are more than one reading takes: these are the oldest.";
+    setText(this.#status, `${ended}${missingText(counts)}${cut}`);
+  }
+
+  #open(line) {
+    this.#opened.show(lineCard(line));
+    this.#opened.element.scrollIntoView({ block: "nearest" });
+  }
+
+  async #openFlip(flip) {
+    const { id, time_ms, room } = flip;
+    const [tenant, policy] = [this.#tenant, this.#policy];
+    const at = { since_ms: time_ms, until_ms: time_ms, limit: PAGE_LINES };
+    try {
+      const query = { tenant, policy, room, ...at };
+      const { lines } = await readLines(this.#ctx.api, query, this.#ctx.signal);
+      const line = lines.find((one) => one.id === id);
+      if (line === undefined) throw new Error(`The journal has no decision ${id} any more.`);
+      this.#open(line);
+    } catch (error) {
+      if (this.#ctx.signal.aborted) return;
+      this.#opened.show(errorNotice(error, () => this.#openFlip(flip)));
+    }
+  }
+}
+
+/** Shows one policy. */
+export function showPolicy(ctx, place, values) {
+  const view = new PolicyView(ctx, place, values);
+  return () => view.close();
+}
