@@ -5,6 +5,8 @@ import { count, fraction } from "./schema_values.ts";
 
 /** Which decisions are written. */
 const MODES = ["off", "refused", "all"] as const;
+/** Whether tenants decide on a journal of their own. */
+const TENANTS = ["may", "never"] as const;
 /** What is written of a payload. */
 const PAYLOADS = ["reference", "keep", "hash"] as const;
 
@@ -38,8 +40,11 @@ export const Journal = z.strictObject({
   journal_ttl_seconds: ttl_seconds.default(604_800),
   journal_bytes: bytes.default(268_435_456),
   journal_payload: payload.default("reference"),
+  tenants: z.enum(TENANTS).default("may").describe(
+    "whether the journal's keys in the room classes that tenants set count (may), or what this table says whatever they set (never)",
+  ),
   queue_bytes: z.int().min(65_536).max(4_294_967_296).default(33_554_432).describe(
-    "bytes of decisions that a Shield holds until they are stored; what is above is left out, and the journal tells of it",
+    "bytes of decisions that a Shield holds until they are stored, one tenant at most four times what is free; what is above is left out, and the journal tells of it",
   ),
   flush_ms: count(1_000, 60_000, "how long a Shield collects decisions before it stores them"),
   ...JournalStorage,

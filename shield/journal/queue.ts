@@ -1,5 +1,5 @@
 /**
- * The decisions of a Shield on their way into the store: a bounded number of bytes, collected by tenant, closed
+ * The decisions of a Shield on their way into the store: a bounded number of bytes, shared between tenants, closed
  * in small steps and stored a few blocks at a time. What does not fit, and what the store does not take after
  * some tries, is counted and becomes a hole, which goes with the next block. Nothing here makes a message wait.
  */
@@ -10,7 +10,9 @@ import type { UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
+import { entrySize } from "./entry_size.ts";
 import type { HoleCause, JournalTotals } from "./metrics.ts";
+import { QueueShares } from "./queue_shares.ts";
 import type { JournalKeeping } from "./rules.ts";
 
 /** A block is closed at this size before it is compressed; one more entry always fits. */
@@ -72,7 +74,7 @@ export class JournalQueue {
   readonly #untold = new Map<string, Untold>();
   #full: Block[] = [];
   #under_way = 0;
-  #bytes = 0;
+  readonly #shares: QueueShares;
   #next: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closing: AbortController = new AbortController();
@@ -82,20 +84,21 @@ export class JournalQueue {
 
   constructor(options: QueueOptions) {
     this.#options = options;
+    this.#shares = new QueueShares(options.queue_bytes);
     // No process of this node has used these numbers: none writes a thousand records in every ms.
     this.#next = options.now() * 1_000;
   }
 
   /** How many bytes wait. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#shares.bytes;
   }
 
   /** Takes a decision, or makes it a hole. Never throws. */
   write(tenant_id: string, keeping: JournalKeeping, entry: JournalEntry): void {
     this.#arm();
     const size = entrySize(entry);
-    const has_room = this.#bytes + size <= this.#options.queue_bytes && size <= ENTRY_BYTES;
+    const has_room = size <= ENTRY_BYTES && this.#shares.hasRoom(tenant_id, size);
     if (!has_room || this.#closing.signal.aborted) {
       const { time_ms } = entry;
       return this.#miss({ tenant_id, keeping }, 1, "queue-full", [time_ms, time_ms]);
@@ -104,7 +107,7 @@ export class JournalQueue {
     block.builder.add(entry);
     const before = block.bytes;
     block.bytes = block.builder.length;
-    this.#bytes += block.bytes - before;
+    this.#shares.add(tenant_id, block.bytes - before);
     if (block.bytes >= BLOCK_BYTES) this.#fill(block);
   }
 
@@ -196,7 +199,7 @@ export class JournalQueue {
         await (await store()).append(block_of);
         totals.records.stored += builder.records;
         totals.bytes += payload.length;
-        this.#bytes -= block.bytes;
+        this.#shares.add(tenant_id, -block.bytes);
         return;
       } catch (error) {
         const pause_ms = pauses_ms[attempt];
@@ -236,7 +239,7 @@ export class JournalQueue {
 
   #lose(block: Block, why: HoleCause, error?: unknown): void {
     const { builder } = block;
-    this.#bytes -= block.bytes;
+    this.#shares.add(block.tenant_id, -block.bytes);
     this.#miss(block, builder.records, why, [builder.from_ms, builder.to_ms], error);
   }
 
@@ -289,34 +292,6 @@ export class JournalQueue {
 
 const untoldKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): string =>
   `${tenant_id}\n${keeping.ttl_seconds}\n${keeping.max_bytes}`;
-
-/** About the bytes of an entry, from above but for texts of more than a byte a character. */
-function entrySize(entry: JournalEntry): number {
-  const { payload, policies, message, schema, room, type, content_type } = entry;
-  let size = 256 + message.length + room.length + type.length + content_type.length +
-    (entry.message_id?.length ?? 0) + (payload.form === "kept" ? payload.data.length : 0);
-  if (schema !== null) size += violationSize(schema);
-  for (const policy of policies) size += policySize(policy);
-  return size;
-}
-
-function violationSize({ id, violation }: NonNullable<JournalEntry["schema"]>): number {
-  if (violation === null) return id.length;
-  return id.length + violation.path.length + violation.rule.length + violation.message.length;
-}
-
-function policySize(policy: JournalEntry["policies"][number]): number {
-  const { reads, writes, logs, added_headers, reason, detail, payload } = policy;
-  // A new payload is base64 here, and bytes in a block.
-  let size = 128 + reason.length + detail.length + (payload?.length ?? 0) * 3 / 4;
-  for (const { name, value, key } of reads) {
-    size += name.length + (value?.length ?? 0) + (key?.length ?? 0);
-  }
-  for (const { name, value } of writes) size += name.length + (value?.length ?? 0);
-  for (const { message } of logs) size += message.length;
-  for (const [name, value] of added_headers) size += name.length + value.length;
-  return size;
-}
 
 const isTooLarge = (error: unknown): boolean =>
   error instanceof ArqonError && error.reason === "message-too-large";

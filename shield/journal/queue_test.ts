@@ -105,6 +105,18 @@ Deno.test("journal: what the queue has no room for is one hole, which the next b
   assert.equal(totals.holes["queue-full"], 1);
 });
 
+Deno.test("journal: a tenant that sends more than fits pushes out its own decisions, not those of others", async () => {
+  const { queue, all } = testQueue({ queue_bytes: 20_000, flush_ms: 60_000 });
+  for (let n = 0; n < 200; n++) queue.write("loud", KEEPING, entry("ann"));
+  for (let n = 0; n < 5; n++) queue.write("quiet", KEEPING, entry("bob"));
+  await queue.close(5_000);
+  const lines = all();
+  const of = (name: string) => lines.filter((line) => !isHole(line) && line.tenant === name).length;
+  assert.equal(of("quiet"), 5);
+  assert(of("loud") > 20, String(of("loud")));
+  assert(!lines.some((line) => isHole(line) && line.hole.tenant === "quiet"));
+});
+
 Deno.test("journal: a store that is away costs decisions, which it is told once it is back", async () => {
   const test = testQueue();
   test.state.fails = new ArqonError("spine-unavailable", "away");

@@ -52,7 +52,8 @@ export class JournalRules {
   #ofClass(room_class: RoomClass): JournalRule | "off" {
     const known = this.#of.get(room_class);
     if (known !== undefined) return known;
-    const rule = this.#rule(withClass(this.#config, room_class));
+    const is_ignored = room_class.source === "tenant" && this.#config.tenants === "never";
+    const rule = is_ignored ? this.#connections : this.#rule(withClass(this.#config, room_class));
     this.#of.set(room_class, rule);
     return rule;
   }

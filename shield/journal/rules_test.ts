@@ -41,3 +41,14 @@ Deno.test("journal rules: keepings that nobody uses any more are not remembered 
   for (let seconds = 2; seconds < 1_100; seconds++) keeping(seconds);
   assert.notEqual(keeping(1), first);
 });
+
+Deno.test("journal rules: with tenants never a tenant's own class changes nothing, an operator's does", () => {
+  const { journal } = configFrom({ journal: { journal: "refused", tenants: "never" } });
+  const rules = new JournalRules(journal);
+  for (const mode of ["off", "all"] as const) {
+    const rule = rules.of(classOf({ source: "tenant", journal: mode, journal_bytes: 65_536 }), KEY);
+    assert.equal(rule, rules.of(undefined, KEY));
+    assert.equal(rule?.mode, "refused");
+  }
+  assert.equal(rules.of(classOf({ source: "config", journal: "all" }), KEY)?.mode, "all");
+});

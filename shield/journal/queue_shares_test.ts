@@ -1,0 +1,39 @@
+/** Who may hold how much of a queue: one alone most of it, and whoever comes next always something. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { QueueShares } from "./queue_shares.ts";
+
+/** Takes pieces for a tenant until there is no room; how many bytes it has then. */
+function fill(shares: QueueShares, tenant: string, piece: number): number {
+  let held = 0;
+  for (; shares.hasRoom(tenant, piece); held += piece) shares.add(tenant, piece);
+  return held;
+}
+
+Deno.test("queue shares: one alone has four fifths, and each who comes next has four times what is left", () => {
+  const shares = new QueueShares(10_000);
+  assert.equal(fill(shares, "a", 10), 8_000);
+  assert.equal(fill(shares, "b", 10), 1_600);
+  assert.equal(fill(shares, "c", 10), 320);
+  assert.equal(fill(shares, "a", 10), 0);
+  assert.equal(shares.bytes, 9_920);
+  shares.add("a", -8_000);
+  assert.equal(fill(shares, "c", 10), 6_400);
+});
+
+Deno.test("queue shares: whatever others do, there is never more than fits, and what is given back is free", () => {
+  const step = fc.tuple(fc.constantFrom("a", "b", "c"), fc.nat(300));
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const shares = new QueueShares(1_000);
+    const held: [string, number][] = [];
+    for (const [tenant, size] of steps) {
+      if (!shares.hasRoom(tenant, size)) continue;
+      shares.add(tenant, size);
+      held.push([tenant, size]);
+      assert(shares.bytes <= 1_000);
+    }
+    for (const [tenant, size] of held) shares.add(tenant, -size);
+    assert.equal(shares.bytes, 0);
+    assert(shares.hasRoom("d", 800));
+  }));
+});
