@@ -3,9 +3,11 @@
  * journal nothing is opened and nothing is made. Who writes is others' business, and so is who reads.
  */
 import type { Config } from "../../shared/config/schema.ts";
+import type { JournalHole } from "../../shared/journal/record.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import { silentEnds, sweepMarks } from "./lives.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_SECONDS = 86_400;
@@ -58,6 +60,16 @@ export class JournalPlace {
     return opening;
   }
 
+  /** Where keys are, and the marks of Shields. Rejects with `spine-unavailable`. */
+  bucket(): Promise<KeyValue> {
+    return this.#options.spine.keyValue(JOURNAL_KEYS_BUCKET);
+  }
+
+  /** The holes of Shields that ended without a word. Rejects with `spine-unavailable`. */
+  async silentEnds(tenant_id: string): Promise<readonly JournalHole[]> {
+    return await silentEnds(await this.bucket(), tenant_id, this.#options.now());
+  }
+
   /** Rejects with `spine-unavailable`. */
   keys(): Promise<JournalKeys> {
     if (this.#keys !== undefined) return this.#keys;
@@ -77,7 +89,7 @@ export class JournalPlace {
 
   async #openKeys(): Promise<JournalKeys> {
     const { spine, log, now, config: { journal } } = this.#options;
-    const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
+    const bucket = await this.bucket();
     const keys = new JournalKeys({ bucket, spine, log, now, keys_max: journal.keys_held });
     if (this.#is_closed) keys.close();
     else {
@@ -90,8 +102,9 @@ export class JournalPlace {
   }
 
   async #sweep(keys: JournalKeys): Promise<void> {
-    const { log } = this.#options;
+    const { log, now } = this.#options;
     try {
+      await sweepMarks(await this.bucket(), now() - this.max_age_ms);
       const swept = await keys.sweep(this.max_age_ms);
       if (swept > 0) {
         log.info("keys of the journal were deleted that closed nothing any more", { swept });

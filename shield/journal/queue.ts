@@ -72,6 +72,8 @@ export class JournalQueue {
   /** The blocks that are being filled, by how long they stay and by tenant. */
   readonly #open = new Map<JournalKeeping, Map<string, Block>>();
   readonly #untold = new Map<string, Untold>();
+  /** Blocks that are not stored, wherever they are. */
+  readonly #waiting = new Set<Block>();
   #full: Block[] = [];
   #under_way = 0;
   readonly #shares: QueueShares;
@@ -94,6 +96,18 @@ export class JournalQueue {
     return this.#shares.bytes;
   }
 
+  /** Up to when all decisions are stored, and all holes told, Unix ms. */
+  get sure_ms(): number {
+    let sure_ms = this.#options.now();
+    for (const { builder, began_ms } of this.#waiting) {
+      sure_ms = Math.min(sure_ms, builder.records === 0 ? began_ms : builder.from_ms);
+    }
+    for (const { by_cause } of this.#untold.values()) {
+      for (const { from_ms } of by_cause.values()) sure_ms = Math.min(sure_ms, from_ms);
+    }
+    return sure_ms;
+  }
+
   /** Takes a decision, or makes it a hole. Never throws. */
   write(tenant_id: string, keeping: JournalKeeping, entry: JournalEntry): void {
     this.#arm();
@@ -111,8 +125,11 @@ export class JournalQueue {
     if (block.bytes >= BLOCK_BYTES) this.#fill(block);
   }
 
-  /** Stores what waits, for at most so long; what is left then is lost. Never rejects. */
-  async close(timeout_ms: number): Promise<void> {
+  /**
+   * Stores what waits, for at most so long; what is left then is lost. Whether everything is stored, or told as
+   * a hole. Never rejects.
+   */
+  async close(timeout_ms: number): Promise<boolean> {
     this.#flush();
     if (this.#under_way > 0) {
       const idle = new Promise<void>((resolve) => void (this.#onIdle = resolve));
@@ -125,6 +142,7 @@ export class JournalQueue {
     clearTimeout(this.#timer);
     for (const block of this.#full) this.#lose(block, "unavailable");
     this.#full = [];
+    return this.#waiting.size === 0 && this.#untold.size === 0;
   }
 
   #block(tenant_id: string, keeping: JournalKeeping): Block {
@@ -135,6 +153,7 @@ export class JournalQueue {
       const began_ms = this.#options.now();
       block = { tenant_id, keeping, builder: new BlockBuilder(), began_ms, bytes: 0, first: 0 };
       tenants.set(tenant_id, block);
+      this.#waiting.add(block);
     }
     return block;
   }
@@ -200,6 +219,7 @@ export class JournalQueue {
         totals.records.stored += builder.records;
         totals.bytes += payload.length;
         this.#shares.add(tenant_id, -block.bytes);
+        this.#waiting.delete(block);
         return;
       } catch (error) {
         const pause_ms = pauses_ms[attempt];
@@ -207,7 +227,10 @@ export class JournalQueue {
         const is_final = is_empty || isTooLarge(error);
         if (pause_ms !== undefined && !is_final && await this.#pause(pause_ms)) continue;
         for (const hole of holes) this.#untoldOf(block).by_cause.set(hole.why, hole);
-        if (is_empty) return this.#arm();
+        if (is_empty) {
+          this.#waiting.delete(block);
+          return this.#arm();
+        }
         return this.#lose(block, causeOf(error), error);
       }
     }
@@ -240,6 +263,7 @@ export class JournalQueue {
   #lose(block: Block, why: HoleCause, error?: unknown): void {
     const { builder } = block;
     this.#shares.add(block.tenant_id, -block.bytes);
+    this.#waiting.delete(block);
     this.#miss(block, builder.records, why, [builder.from_ms, builder.to_ms], error);
   }
 

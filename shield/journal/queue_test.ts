@@ -134,6 +134,22 @@ Deno.test("journal: a store that is away costs decisions, which it is told once 
   assert.equal(test.stored.length, 1, "a hole is told once");
 });
 
+Deno.test("journal: up to when all is stored or told is known while decisions wait, and while holes do", async () => {
+  const test = testQueue({ flush_ms: 60_000 });
+  assert.equal(test.queue.sure_ms, NOW_MS);
+  test.queue.write("acme", KEEPING, entry("ann", { time_ms: NOW_MS - 500 }));
+  test.queue.write("acme", KEEPING, entry("ann", { time_ms: NOW_MS - 400 }));
+  assert.equal(test.queue.sure_ms, NOW_MS - 500);
+  assert.equal(await test.queue.close(5_000), true);
+  assert.equal(test.queue.sure_ms, NOW_MS);
+  const away = testQueue({ pauses_ms: [] });
+  away.state.fails = new ArqonError("spine-unavailable", "away");
+  away.queue.write("acme", KEEPING, entry("ann", { time_ms: NOW_MS - 500 }));
+  await until("the decision is lost", () => away.totals.records.lost === 1);
+  assert.equal(away.queue.sure_ms, NOW_MS - 500, "nobody has been told of the hole");
+  assert.equal(await away.queue.close(5_000), false);
+});
+
 Deno.test("journal: a store that takes no more is told apart, and a block is tried again before it is lost", async () => {
   const test = testQueue();
   test.state.fails = new ArqonError("log-unavailable", "no space left");

@@ -9,6 +9,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { METER_VERSION } from "../../wasm/metering/meter_costs.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
 import { Journal } from "./journal.ts";
+import { JournalLife } from "./lives.ts";
 import { JournalTotals } from "./metrics.ts";
 import { JournalPlace } from "./place.ts";
 import { JournalQueue } from "./queue.ts";
@@ -67,13 +68,26 @@ export function startJournal(start: JournalStart): StartedJournal {
     now,
     monotonic_ms,
   });
+  const life = new JournalLife({
+    bucket: () => place.bucket(),
+    node_id,
+    sure_ms: () => queue.sure_ms,
+    log,
+    now,
+  });
   totals.register(registry, () => queue.bytes, () => place.keys_held);
   const rules = new JournalRules(config.journal);
+  const told: Pick<JournalQueue, "write"> = {
+    write(tenant_id, keeping, entry) {
+      life.begin();
+      queue.write(tenant_id, keeping, entry);
+    },
+  };
   return {
-    journal: new Journal({ rules, classes, queue, terms: new TermsOf(start), now }),
+    journal: new Journal({ rules, classes, queue: told, terms: new TermsOf(start), now }),
     admin: { place, node_id, log },
     async close() {
-      await queue.close(CLOSE_MS);
+      await life.end(await queue.close(CLOSE_MS));
       await place.close();
     },
   };

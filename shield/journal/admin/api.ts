@@ -87,7 +87,11 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>({
 async function read(context: JournalAdminContext, call: AdminCall): Promise<Response> {
   const { payload, ...query } = readQuery(call.url, Wanted) satisfies JournalQuery;
   const { place, logs, log } = context;
-  const reading = { store: () => place.store(), keys: () => place.keys() };
+  const reading = {
+    store: () => place.store(),
+    keys: () => place.keys(),
+    ends: (tenant_id: string) => place.silentEnds(tenant_id),
+  };
   const pages = readJournal(reading, query);
   const shown = async (lines: readonly JournalLine[]) =>
     payload === "1" ? await withPayloads(lines, logs) : lines;

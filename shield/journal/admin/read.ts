@@ -27,6 +27,8 @@ const LATE_MS = 600_000;
 export interface JournalReading {
   readonly store: () => Promise<BlockStore>;
   readonly keys: () => Promise<UserKeys>;
+  /** The holes of Shields that ended without a word, which no block tells of. */
+  readonly ends: (tenant_id: string) => Promise<readonly JournalLine[]>;
 }
 
 /** Where an answer ended. */
@@ -45,6 +47,12 @@ export async function* readJournal(
   const { tenant: tenant_id, since_ms, until_ms = Infinity, limit } = query;
   let next = query.after ?? { block: 0, lines: undefined };
   let [found, blocks, bytes] = [0, 0, 0];
+  if (query.after === undefined) {
+    const ends = (await reading.ends(tenant_id)).filter((line) => isWanted(line, query));
+    found = Math.min(ends.length, limit);
+    if (found > 0) yield ends.slice(0, found);
+    if (found === limit) return { next, is_end: false };
+  }
   for (;;) {
     const { block, lines } = next;
     const after = lines === undefined ? block : block - 1;

@@ -1,0 +1,83 @@
+/** What a reader is told of a Shield that was killed: a real `arq serve`, SIGKILL, NATS, and the admin API. */
+import assert from "node:assert/strict";
+import { configFrom } from "../shared/config/load.ts";
+import { isHole, type JournalHole, parseLine } from "../shared/journal/record.ts";
+import { createLogger } from "../shared/logs/log.ts";
+import { openSpine } from "../shared/spine/open.ts";
+import { until } from "../shared/testing/until.ts";
+import { JOURNAL_KEYS_BUCKET } from "../shield/journal/user_keys.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { openText } from "./peers/raw_client.ts";
+
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "test",
+  now: Date.now,
+  write: (line) => console.error(line),
+});
+
+/** The folder of a bus on that NATS server, which writes every decision and stores none for a minute. */
+async function folderOn(nats_url: string) {
+  const folder = await initFolder();
+  const file = `${folder.path}/config.toml`;
+  const config = (await Deno.readTextFile(file)).replace("\ndata_dir =", "\n# data_dir =")
+    .replace("[server]\n", '[server]\nnode_id = "shield-1"\n');
+  const journal = '[journal]\njournal = "all"\nflush_ms = 60_000\n';
+  const nats = `[nats]\nurls = [${JSON.stringify(nats_url)}]\n`;
+  await Deno.writeTextFile(file, `${config}\n${journal}${nats}`);
+  return folder;
+}
+
+async function send(bus: ServedBus, token: string, message_id: string): Promise<void> {
+  using client = await openText(bus.url, token);
+  client.send({ op: "pub", room: "lobby", type: "chat", data: {}, id: 9, message_id });
+  assert.equal((await client.json()).code, 0);
+}
+
+async function journalOf(bus: ServedBus, token: string) {
+  const headers = { authorization: `Bearer ${token}` };
+  const answer = await fetch(`${bus.admin_url}/v1/journal?tenant=default`, { headers });
+  const texts = (await answer.text()).trimEnd().split("\n").slice(0, -1);
+  const lines = texts.map((text) => {
+    const parsed = parseLine(text);
+    assert("line" in parsed, text);
+    return parsed.line;
+  });
+  const holes = lines.filter((line): line is JournalHole => isHole(line));
+  const ids = lines.flatMap((line) => isHole(line) ? [] : line.message_id ?? []);
+  return { holes: holes.map(({ hole }) => hole), ids };
+}
+
+Deno.test("journal: a Shield that is killed leaves a hole, and one that ends in order leaves none", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using folder = await folderOn(nats.url);
+  const token = await tokenOf(folder.path, "admin");
+  const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now: Date.now });
+  try {
+    const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
+    const marks = async () => (await bucket.keys(["b"])).length;
+    const began_ms = Date.now();
+    await using killed = await startServe(folder.path);
+    await send(killed, token, "m-lost");
+    await until("its mark is there", async () => await marks() === 1);
+    await killed.stop("SIGKILL");
+    const killed_ms = Date.now();
+    await using ended = await startServe(folder.path);
+    await send(ended, token, "m-kept");
+    await until("its mark is there", async () => await marks() === 2);
+    assert.equal(await ended.stop(), 0, ended.log());
+    await using reader = await startServe(folder.path);
+    const { holes, ids } = await journalOf(reader, token);
+    assert.deepEqual(ids, ["m-kept"]);
+    assert.deepEqual(holes.map(({ node, tenant, records, why }) => [node, tenant, records, why]), [
+      ["shield-1", "default", null, "killed"],
+    ]);
+    const [{ from_ms, to_ms }] = holes as [JournalHole["hole"]];
+    assert(from_ms >= began_ms - 1_000 && from_ms <= killed_ms, `from ${from_ms}`);
+    assert(to_ms >= killed_ms && to_ms <= Date.now(), `to ${to_ms}`);
+  } finally {
+    await spine.drain();
+  }
+});
