@@ -37,7 +37,8 @@ export function policyText(
 function recordText(record: JournalRecord): string {
   const { time_ms, allowed, code, reason, message, hook, room, sender, type, offset } = record;
   const outcome = allowed ? "allowed" : `refused ${code} ${reason}`;
-  const who = sender === null ? "(erased)" : `${sender.user}/${sender.connection}`;
+  const nobody = record.is_unkept === true ? "(no key)" : "(erased)";
+  const who = sender === null ? nobody : `${sender.user}/${sender.connection}`;
   const said = message === "" ? [] : [JSON.stringify(message)];
   const place = offset === null ? [] : [`@${offset}`];
   return [

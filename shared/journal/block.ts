@@ -11,11 +11,12 @@ import { RowReader, Section } from "./block_read.ts";
 import { COLUMN_COUNT, RowWriter, SectionWriter } from "./block_rows.ts";
 import type { JournalEntry } from "./entry.ts";
 import { type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
-import type { UserKey } from "./user_keys.ts";
+import { isNoKey, type UserKey } from "./user_keys.ts";
 
 /** `AJB` and the version of this form, which is another one for every change of it. */
 const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 3);
 const SUM_BYTES = 16;
+const NOTHING = new Uint8Array(0);
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** What a closed section takes beside what it says: key id, nonce, tag, sizes. */
@@ -112,7 +113,9 @@ export class BlockBuilder {
     to.count(this.#users.size);
     for (const { number, section } of this.#users.values()) {
       yield;
-      sealSection(to, section.bytes.written(), keys[number]!, boundTo(bound, number));
+      const key = keys[number]!;
+      const plain = isNoKey(key.id) ? NOTHING : section.bytes.written();
+      sealSection(to, plain, key, boundTo(bound, number));
     }
     to.raw(hashOf(to.written()));
     return to.written();
@@ -158,7 +161,7 @@ export class ClosedBlock {
     const from = new BlockReader(this.#columns);
     const columns = Array.from({ length: COLUMN_COUNT }, () => new BlockReader(from.bytes()));
     from.end();
-    const rows = new RowReader(columns, sections);
+    const rows = new RowReader(columns, sections, this.key_ids.map(isNoKey));
     for (let number = first; number < first + records; number++) {
       const common = { format: RECORD_FORMAT, id: `${node}.${number}`, node, tenant } as const;
       yield { ...common, ...rows.next(), meter_version };

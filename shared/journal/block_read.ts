@@ -42,21 +42,31 @@ export class Section {
 export class RowReader {
   readonly #columns: readonly BlockReader[];
   readonly #sections: readonly (Section | undefined)[];
+  readonly #without_key: readonly boolean[];
   readonly #texts = new TextList();
   readonly #terms = new TermsReader();
   readonly #offsets = new Map<string, number>();
   #time_ms = 0;
   #chain_version = 0;
 
-  /** `sections` are those of the block's users; undefined: it was erased. */
-  constructor(columns: readonly BlockReader[], sections: readonly (Section | undefined)[]) {
+  /**
+   * `sections` are those of the block's users; undefined: it was erased, or never written where the user has
+   * `without_key`.
+   */
+  constructor(
+    columns: readonly BlockReader[],
+    sections: readonly (Section | undefined)[],
+    without_key: readonly boolean[],
+  ) {
     this.#columns = columns;
     this.#sections = sections;
+    this.#without_key = without_key;
   }
 
   /** The next row. Throws DamagedBlock. */
   next(): BlockRow {
-    const section = this.#section();
+    const user = this.#user();
+    const section = this.#sections[user];
     this.#time_ms += this.#at("time").difference();
     const shape = this.#at("shape").count();
     const place = this.#at("place");
@@ -88,6 +98,7 @@ export class RowReader {
       ...ids,
       offset,
       sender: sender ?? null,
+      ...(this.#without_key[user] === true ? { is_unkept: true as const } : {}),
       type,
       content_type,
       ...((shape & SHAPE.signed) === 0 ? {} : { is_signed: true as const }),
@@ -116,9 +127,9 @@ export class RowReader {
     return this.#texts.read(from);
   }
 
-  #section(): Section | undefined {
+  #user(): number {
     const user = this.#at("user").count();
-    if (user < this.#sections.length) return this.#sections[user];
+    if (user < this.#sections.length) return user;
     throw new DamagedBlock("a user is named that is not there");
   }
 

@@ -9,7 +9,7 @@ import { BlockBuilder, type BlockHole, ClosedBlock, damagedHole } from "./block.
 import { DamagedBlock, OtherVersionBlock } from "./block_bytes.ts";
 import type { JournalEntry } from "./entry.ts";
 import { isHole, type JournalLine, parseLine } from "./record.ts";
-import type { UserKey } from "./user_keys.ts";
+import { NO_KEY, type UserKey } from "./user_keys.ts";
 
 const OWNER = {
   tenant: "acme",
@@ -210,6 +210,21 @@ Deno.test("journal: an erased user leaves what names nobody, and nothing else of
       }
     }
   }));
+});
+
+Deno.test("journal: of a user without a key a block has what names nobody, and says that nobody was erased", () => {
+  const [one, two] = fc.sample(entry, { numRuns: 2, seed: 11 }) as [JournalEntry, JournalEntry];
+  const builder = new BlockBuilder();
+  builder.add({ ...one, sender: { ...one.sender, user: "ann" }, room: "chat-1" });
+  builder.add({ ...two, sender: { ...two.sender, user: "bob" } });
+  const steps = builder.close(OWNER, 100, [], [NO_KEY, keyOf("bob")]);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  const [of_ann, of_bob] = open(step.value) as [JournalLine, JournalLine];
+  assert(!isHole(of_ann) && !isHole(of_bob));
+  assert.deepEqual([of_ann.sender, of_ann.is_unkept, of_ann.room], [null, true, "chat-1"]);
+  assert.deepEqual(of_bob, recordOf({ ...two, sender: { ...two.sender, user: "bob" } }, 101));
+  assert("line" in parseLine(JSON.stringify(of_ann)));
 });
 
 Deno.test("journal: a flipped bit, a cut or bytes behind it make a block damaged, never another record", () => {

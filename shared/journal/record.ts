@@ -156,6 +156,8 @@ export const JournalRecord = z.strictObject({
     connection: z.string(),
     remote_ip: z.string(),
   }).nullable(),
+  /** Nobody was erased: there was no room for the sender's key, and so its part was not written. */
+  is_unkept: z.literal(true).optional(),
   /** Type of the event or name of the command; "" for other hooks. */
   type: z.string(),
   content_type: z.string(),

@@ -14,11 +14,18 @@ export interface UserKey {
   readonly key: Uint8Array;
 }
 
+/** Instead of the key of a user for which there was no room: what it would close is not written at all. */
+export const NO_KEY: UserKey = { id: Uint8Array.of(0), key: new Uint8Array(32) };
+
+/** Whether an id in a block is that of no key. */
+export const isNoKey = (id: Uint8Array): boolean => id.length === 1 && id[0] === 0;
+
 /** The keys of all users, as writers and readers ask for them. */
 export interface UserKeys {
   /**
    * The keys of users, in their order; those that are missing are made. What is closed with them was said since
-   * `since_ms` (Unix ms; absent: now): who was erased after that gets a key that nobody keeps. Rejects with
+   * `since_ms` (Unix ms; absent: now): who was erased after that gets a key that nobody keeps. `NO_KEY` where there
+   * is no room for another one. Rejects with
    * `spine-unavailable` while they cannot be had.
    */
   forWriting(

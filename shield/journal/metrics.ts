@@ -21,8 +21,13 @@ export class JournalTotals {
     unavailable: 0,
   };
 
-  /** Publishes them, once a registry; `queue_bytes` and `keys_held` are read at a scrape. */
-  register(registry: Registry, queue_bytes: () => number, keys_held: () => number): void {
+  /** Publishes them, once a registry; what is not counted here is read at a scrape. */
+  register(
+    registry: Registry,
+    queue_bytes: () => number,
+    keys_held: () => number,
+    unkept: () => number,
+  ): void {
     scrapedCounters(
       registry,
       "shield_journal_records_total",
@@ -42,6 +47,12 @@ export class JournalTotals {
       "Stretches of which the journal has no decisions, by cause.",
       ["why"],
       () => Object.entries(this.holes).map(([why, total]) => [{ why }, total]),
+    );
+    scrapedCounter(
+      registry,
+      "shield_journal_unkept_total",
+      "Users' parts of blocks that were not written because there was no room for another key.",
+      unkept,
     );
     scrapedGauge(
       registry,

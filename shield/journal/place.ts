@@ -49,6 +49,11 @@ export class JournalPlace {
     return this.#open_keys?.size ?? 0;
   }
 
+  /** Users' parts of blocks that were not written, because there was no room for their keys. */
+  get unkept(): number {
+    return this.#open_keys?.unkept ?? 0;
+  }
+
   /** Rejects with `log-unavailable` or `spine-unavailable`. */
   store(): Promise<BlockStore> {
     if (this.#store !== undefined) return this.#store;

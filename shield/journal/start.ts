@@ -75,7 +75,7 @@ export function startJournal(start: JournalStart): StartedJournal {
     log,
     now,
   });
-  totals.register(registry, () => queue.bytes, () => place.keys_held);
+  totals.register(registry, () => queue.bytes, () => place.keys_held, () => place.unkept);
   const rules = new JournalRules(config.journal);
   const told: Pick<JournalQueue, "write"> = {
     write(tenant_id, keeping, entry) {

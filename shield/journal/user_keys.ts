@@ -3,23 +3,26 @@
  * each period. Erasing a user deletes the keys, and nobody can open what they have closed. The bucket names
  * nobody: a user is a hash under a secret of the tenant. What is closed by a key is `shared/journal/`.
  */
-import { createHmac, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import type { UserKey, UserKeys } from "../../shared/journal/user_keys.ts";
+import { NO_KEY, type UserKey, type UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
+import { UserHandles } from "./user_handles.ts";
 
 /** The bucket of all tenants' keys. */
 export const JOURNAL_KEYS_BUCKET = "ARQON_JOURNAL_KEYS";
-const SECRET_BYTES = 32;
 const KEY_BYTES = 32;
 const ID_BYTES = 16;
 /** A user's key is another one in each, so that keys go with what they have closed. */
 const PERIOD_MS = 30 * 86_400_000;
 /** How long a key is used without a look at the bucket: erasures are heard of at once. */
 const CACHED_MS = 60_000;
+/** How long a bucket that was full takes no new users, without another try. */
+const FULL_MS = 60_000;
 /** Keys that are asked for at a time. */
 const AT_ONCE = 32;
 /** How many periods a sweep looks back. */
@@ -66,7 +69,7 @@ async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): P
 /** The keys of all tenants' users, as one Shield has them. */
 export class JournalKeys implements UserKeys {
   readonly #options: JournalKeysOptions;
-  readonly #secrets = new Map<string, Promise<Uint8Array>>();
+  readonly #handles: UserHandles;
   /** By period, tenant and handle of the user. */
   readonly #writing: BoundedMap<string, Held<UserKey>>;
   /** By period, tenant and id; undefined: it was erased. */
@@ -78,6 +81,10 @@ export class JournalKeys implements UserKeys {
   readonly #erased: BoundedMap<string, { readonly id: string; readonly at_ms: number }>;
   /** Whether erasures of the time before this process have been heard of. */
   #is_current = false;
+  /** Until then the bucket has no room for another user. */
+  #full_until_ms = -Infinity;
+  /** Users' parts of blocks that were written without a key, and so not at all. */
+  unkept = 0;
   /** Keys that are being asked for, or made. */
   readonly #asked = new Map<string, Promise<UserKey>>();
   /** Grows with every erasure: what was asked for before may be good no longer. */
@@ -87,6 +94,7 @@ export class JournalKeys implements UserKeys {
 
   constructor(options: JournalKeysOptions) {
     this.#options = options;
+    this.#handles = new UserHandles(options.bucket, options.keys_max);
     this.#writing = new BoundedMap(options.keys_max);
     this.#reading = new BoundedMap(options.keys_max);
     this.#erased = new BoundedMap(options.keys_max);
@@ -112,7 +120,7 @@ export class JournalKeys implements UserKeys {
     users: readonly string[],
     since_ms: number = this.#options.now(),
   ): Promise<readonly UserKey[]> {
-    return each(users, (user) => this.#ofUser(tenant_id, user, since_ms));
+    return each(users, (user) => this.#ofUserIfRoom(tenant_id, user, since_ms));
   }
 
   forReading(
@@ -129,7 +137,7 @@ export class JournalKeys implements UserKeys {
    */
   async erase(tenant_id: string, user: string, max_age_ms: number): Promise<number> {
     const { now } = this.#options;
-    const handle = await this.#handle(tenant_id, user);
+    const handle = await this.#handles.of(tenant_id, user);
     let erased = 0;
     const first = Number(periodOf(now() - max_age_ms));
     // What waits to be written may not have a key yet, and gets none.
@@ -168,8 +176,24 @@ export class JournalKeys implements UserKeys {
     this.#forgetAll();
   }
 
+  /** The user's key, or none where there is no room for another one. */
+  async #ofUserIfRoom(tenant_id: string, user: string, since_ms: number): Promise<UserKey> {
+    const { now, log } = this.#options;
+    try {
+      return await this.#ofUser(tenant_id, user, since_ms);
+    } catch (error) {
+      if (!(error instanceof StorageFull)) throw error;
+      if (now() >= this.#full_until_ms) {
+        this.#full_until_ms = now() + FULL_MS;
+        log.warn("no room for keys of new users: the journal does not say who they are", { error });
+      }
+      this.unkept++;
+      return NO_KEY;
+    }
+  }
+
   async #ofUser(tenant_id: string, user: string, since_ms: number): Promise<UserKey> {
-    const handle = await this.#handle(tenant_id, user);
+    const handle = await this.#handles.of(tenant_id, user);
     const period = periodOf(this.#options.now());
     const name = `${period} ${tenant_id} ${handle}`;
     const found = await this.#found(name, () => this.#open(period, tenant_id, handle));
@@ -197,7 +221,7 @@ export class JournalKeys implements UserKeys {
 
   /** The user's key of the period, made if need be. */
   #open(period: string, tenant_id: string, handle: string): Promise<UserKey> {
-    const { bucket } = this.#options;
+    const { bucket, now } = this.#options;
     const by_user = place("u", period, tenant_id, handle);
     return changeDocument(async (mayLose) => {
       const entry = await bucket.get(by_user);
@@ -205,6 +229,7 @@ export class JournalKeys implements UserKeys {
       if (found?.key !== undefined) return { id: found.id, key: found.key };
       // An erasure that was cut off is brought to its end first.
       if (found !== undefined) await bucket.delete(place("k", period, tenant_id, text(found.id)));
+      if (now() < this.#full_until_ms) throw new StorageFull("it was full a moment ago");
       const made = madeKey(period);
       const by_id = place("k", period, tenant_id, text(made.id));
       await bucket.put(by_id, made.key);
@@ -274,28 +299,6 @@ export class JournalKeys implements UserKeys {
       if (isConflict(error)) return;
       this.#options.log.warn("what is left of an erased key of the journal stays", { error });
     }
-  }
-
-  async #handle(tenant_id: string, user: string): Promise<string> {
-    const known = this.#secrets.get(tenant_id);
-    const asking = known ?? this.#secret(tenant_id);
-    if (known === undefined) {
-      this.#secrets.set(tenant_id, asking);
-      asking.catch(() => this.#secrets.delete(tenant_id));
-    }
-    const secret = await asking;
-    return text(createHmac("sha256", secret).update(user).digest().subarray(0, ID_BYTES));
-  }
-
-  #secret(tenant_id: string): Promise<Uint8Array> {
-    const { bucket } = this.#options;
-    return changeDocument(async (mayLose) => {
-      const found = await bucket.get(["s", tenant_id]);
-      if (found !== undefined) return found.value;
-      const made = new Uint8Array(randomBytes(SECRET_BYTES));
-      await mayLose(bucket.update(["s", tenant_id], made, 0));
-      return made;
-    });
   }
 
   /** A user was erased: the key with that id is good no longer. */

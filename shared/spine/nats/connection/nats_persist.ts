@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { errors } from "@nats-io/transport-deno";
 import type { Link } from "./nats_link.ts";
+import { StorageFull } from "../../contract/storage_full.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
 /** Pause before an operation that failed in passing is tried again, in ms. */
@@ -120,9 +121,13 @@ export async function persist<T>(
 
 function failure({ link, what }: Persistent, cause: unknown): ArqonError {
   if (cause instanceof ArqonError) return cause;
+  const full = fullness(cause);
+  if (full !== undefined) return new StorageFull(`${what}: ${full}`, { cause });
   const why = isUnheard(cause)
     ? jetStreamSilence(link)
-    : fullness(cause) ?? (cause instanceof Error ? cause.message : String(cause));
+    : cause instanceof Error
+    ? cause.message
+    : String(cause);
   const remedy = lacksStorage(cause) ? `; ${STORAGE_REMEDY}` : "";
   return new ArqonError("spine-unavailable", `${what}: ${why}${remedy}`, { cause });
 }
