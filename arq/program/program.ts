@@ -12,6 +12,7 @@ import { epoch, examples, flagsOf, json, offset, positive, rate } from "./groups
 import { busOptionsLast, room, value, withConnection } from "./groups/options.ts";
 import type { Run } from "./groups/options.ts";
 import { addAudit } from "./groups/audit.ts";
+import { addDesired } from "./groups/desired.ts";
 import { addJournal } from "./groups/journal.ts";
 import { addBackup } from "./groups/backup.ts";
 import { addCompletion } from "./groups/completion.ts";
@@ -185,6 +186,7 @@ const PARTS: readonly (readonly [
   [addMirror, "mirror"],
   [addObserve, "status", "top", "tail"],
   [addAudit, "audit"],
+  [addDesired, "export", "plan", "apply"],
   [addJournal, "journal"],
   [addBackup, "backup", "restore"],
   [addStandby, "standby"],

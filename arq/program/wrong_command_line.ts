@@ -1,8 +1,7 @@
 /** Turns commander's error for a wrong command line into ours, and says what was meant. Runs nothing. */
 import type { Command, CommanderError } from "commander";
 import { similarCommands } from "./did_you_mean.ts";
-import { usageError } from "../terminal/exit.ts";
-import type { CommandError } from "../terminal/exit.ts";
+import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
 
 /** The command that a command line names as far as its words are right, and these words. */
 function commandOf(program: Command, args: readonly string[]): [Command, words: string] {
@@ -61,5 +60,8 @@ export function wrongCommandLine(
   const hints = [...more, help].map((hint, index, { length }) =>
     index + 1 === length || /[.?!]$/.test(hint) ? hint : `${hint};`
   );
-  return usageError(what, hints.join(" "));
+  const hint = hints.join(" ");
+  // The other code for it says that a plan has changes.
+  if (at === "plan") return new CommandError(what, EXIT.failure, hint);
+  return usageError(what, hint);
 }

@@ -11,6 +11,8 @@ export const EXIT = {
   failure: 1,
   /** The command line is wrong; nothing was done. */
   usage: 2,
+  /** `arq plan`: there are changes. Its wrong command lines are `failure`, so that no script takes one for that. */
+  changes: 2,
   /** 401 or 403: the token does not allow it. */
   refused: 3,
   /** Nobody answers, or the connection is lost for good. */
@@ -29,7 +31,7 @@ export const EXIT = {
 export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[] = [
   [EXIT.ok, "done; also when the reader of a pipe has gone"],
   [EXIT.failure, "failed: a refusal, a bad file, a bus that is not ready"],
-  [EXIT.usage, "wrong command line; nothing was done"],
+  [EXIT.usage, "wrong command line; nothing was done. Of arq plan: there are changes"],
   [EXIT.refused, "refused: the token is missing, bad, expired or does not allow it"],
   [EXIT.unreachable, "the bus cannot be reached, or answers 503"],
   [EXIT.policy, "refused by a policy of the tenant (policy-rejected)"],

@@ -3,6 +3,7 @@
  * committed file differs from what would be generated.
  */
 import { renderArq } from "./gen_arq.ts";
+import { stateJsonSchema } from "../../arq/desired/form.ts";
 import { renderConfigMarkdown, renderConfigSchema } from "./gen_config.ts";
 import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
 import { renderErrorsMarkdown, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
@@ -73,6 +74,7 @@ async function generate(): Promise<Map<string, string>> {
     ["docs/errors.md", renderErrorsMarkdown(registry)],
     ["arq/init/binaries.ts", await renderInitBinaries()],
     ["docs/config.schema.json", renderConfigSchema()],
+    ["docs/state.schema.json", JSON.stringify(stateJsonSchema(), null, 2) + "\n"],
     ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
     ["deploy/grafana/dashboards/arqonbus-stores.json", renderStoresDashboard()],
     ["docs/configuration.md", renderConfigMarkdown()],

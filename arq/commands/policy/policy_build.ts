@@ -80,6 +80,18 @@ function hooksOf(bytes: Uint8Array<ArrayBuffer>): readonly string[] {
   );
 }
 
+/** The module that a source is compiled to. Rejects with `PolicyCompileError`. */
+export async function compileFile(io: Io, entry: string): Promise<Uint8Array<ArrayBuffer>> {
+  const [folder, name] = split(entry);
+  await readInput(io, entry);
+  const policy_folder = resolvePath(io.cwd, folder);
+  const readFile = async (path: string) => {
+    if (!path.startsWith("policy/")) return POLICY_SDK[path.slice("sdk/".length)];
+    return await readIfThere(io, `${policy_folder}${path.slice("policy/".length)}`);
+  };
+  return await compilePolicy({ entry: name, readFile });
+}
+
 /**
  * Compiles a policy, writes the module and describes it. Returns 1 and writes nothing when it does not
  * compile.
@@ -91,15 +103,9 @@ export async function policyBuild(io: Io, entry: string, flags: BuildFlags): Pro
     throw usageError(`${entry}: a policy's source is a .ts file`, "arq policy build policy.ts");
   }
   const output = outputOf(entry, flags.output);
-  await readInput(io, entry);
-  const policy_folder = resolvePath(io.cwd, folder);
-  const readFile = async (path: string) => {
-    if (!path.startsWith("policy/")) return POLICY_SDK[path.slice("sdk/".length)];
-    return await readIfThere(io, `${policy_folder}${path.slice("policy/".length)}`);
-  };
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = await compilePolicy({ entry: name, readFile });
+    bytes = await compileFile(io, entry);
   } catch (error) {
     if (!(error instanceof PolicyCompileError)) throw error;
     const folders = { policy: folder, sdk: POLICY_SDK_FOLDER };

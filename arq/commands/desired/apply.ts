@@ -1,0 +1,167 @@
+/**
+ * `arq apply`: puts a folder, or a plan, in force: policies, mappings, room classes and mirror rules in one
+ * step. Schemas come before it, each as a version of its own, and are taken back when the step is refused.
+ */
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { decodePlan } from "../../desired/plan_file.ts";
+import type { PlanBasis } from "../../desired/plan_file.ts";
+import { changesText } from "../../desired/plan_text.ts";
+import type { Desired } from "../../desired/state.ts";
+import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { readInput } from "../../terminal/input.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { statePath } from "./live_state.ts";
+import { appliedOf, checksText, compare } from "./plan.ts";
+import type { Compared } from "./plan.ts";
+import { readFolder } from "./read_folder.ts";
+
+/** The options of `arq apply`. */
+export interface ApplyFlags extends ConnectionFlags {
+  readonly json?: boolean;
+}
+
+/** A folder, or a plan with what it was made on. */
+async function readTarget(io: Io, target: string): Promise<Desired & Partial<PlanBasis>> {
+  const state = await io.files.state(resolvePath(io.cwd, target));
+  if (state === undefined || state.is_directory) return await readFolder(io, target);
+  const plan = decodePlan(await readInput(io, target));
+  if (plan !== undefined) return plan;
+  const hint = `${io.arq} plan DIR --out ${target} writes one`;
+  throw new CommandError(`${target} is neither a folder nor a plan`, EXIT.failure, hint);
+}
+
+/** Throws when the bus is not as it was when the plan was made. */
+function requireFresh(planned: Partial<PlanBasis>, { basis, schema_basis }: Compared): void {
+  if (planned.basis === undefined) return;
+  const is_same = planned.basis.settings === basis.settings &&
+    planned.basis.policies === basis.policies &&
+    Object.entries(schema_basis).every(([id, version]) => planned.schema_basis?.[id] === version);
+  if (is_same) return;
+  throw new CommandError(
+    "the plan is stale, nothing was changed: the bus is not as it was when the plan was made",
+    EXIT.failure,
+    "make it anew: arq plan DIR --out FILE",
+  );
+}
+
+/** Uploads the modules that the bus does not name yet. */
+async function uploadModules(
+  io: Io,
+  admin: Admin,
+  { state, modules }: Desired,
+  { live }: Compared,
+): Promise<void> {
+  const there = new Set((live.state.policies ?? []).map(({ sha256 }) => sha256));
+  const named = new Set((state.policies ?? []).map(({ sha256 }) => sha256));
+  for (const sha256 of named) {
+    const body = modules.get(sha256);
+    if (there.has(sha256) || body === undefined) continue;
+    const path = "/v1/policies/modules";
+    await askAdmin(io, admin, { method: "PUT", path, body, content_type: "application/wasm" });
+  }
+}
+
+const schemaPath = (id: string) => `/v1/schemas/${encodeURIComponent(id)}`;
+
+/** Registers schemas one by one; resolves with those that have a new version. */
+async function registerSchemas(
+  io: Io,
+  admin: Admin,
+  { state, sets }: Desired,
+  { schema_basis }: Compared,
+  done: string[],
+): Promise<void> {
+  for (const { id, compatibility } of state.schemas ?? []) {
+    const body = sets.get(id);
+    if (!Object.hasOwn(schema_basis, id) || body === undefined) continue;
+    const query = compatibility === undefined ? "" : `?${new URLSearchParams({ compatibility })}`;
+    const path = `${schemaPath(id)}${query}`;
+    const answer = await askAdmin(io, admin, {
+      method: "PUT",
+      path,
+      body,
+      content_type: "application/gzip",
+    });
+    if (answer["registered"] === true) done.push(id);
+  }
+}
+
+/** Takes back what was registered for an apply that was refused. Whatever cannot be is told. */
+async function takeBack(
+  io: Io,
+  admin: Admin,
+  { schema_basis }: Compared,
+  done: readonly string[],
+): Promise<void> {
+  for (const id of done) {
+    const version = schema_basis[id] ?? 0;
+    const request = version === 0
+      ? { method: "DELETE", path: schemaPath(id) } as const
+      : { method: "POST", path: `${schemaPath(id)}/rollback?version=${version}` } as const;
+    try {
+      await askAdmin(io, admin, request);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      const text = `schema ${id} is registered and could not be taken back: ${why}`;
+      await print(io.stderr, `arq: ${printable(text)}\n`);
+    }
+  }
+}
+
+/** The kinds that change, as the bus takes them. */
+function bodyOf({ state }: Desired, { changes, basis }: Compared): string {
+  const kinds = ["policies", "mappings", "rooms", "mirror"] as const;
+  const changed = kinds.filter((kind) => changes.some((one) => one.kind === kind));
+  const lists = Object.fromEntries(changed.map((kind) => [kind, state[kind]]));
+  return JSON.stringify({ basis, ...lists });
+}
+
+/** Makes the changes. Rejects as `askAdmin` does, with schemas taken back. */
+async function make(
+  io: Io,
+  admin: Admin,
+  desired: Desired,
+  compared: Compared,
+): Promise<Record<string, unknown> | undefined> {
+  await uploadModules(io, admin, desired, compared);
+  const registered: string[] = [];
+  try {
+    await registerSchemas(io, admin, desired, compared, registered);
+    if (compared.changes.every(({ kind }) => kind === "schemas")) return undefined;
+    const path = statePath(desired.tenant);
+    return await askAdmin(io, admin, { method: "PUT", path, body: bodyOf(desired, compared) });
+  } catch (error) {
+    await takeBack(io, admin, compared, registered);
+    throw error;
+  }
+}
+
+/** Puts a folder or a plan in force. Returns 1 when it is stored and this node does not have it in force. */
+export async function apply(io: Io, target: string, flags: ApplyFlags): Promise<number> {
+  const desired = await readTarget(io, target);
+  const admin = await findAdmin(io, flags);
+  const compared = await compare(io, admin, desired);
+  const { changes, checks } = compared;
+  const { tenant } = desired;
+  const json = flags.json === true;
+  if (changes.length > 0) {
+    requireFresh(desired, compared);
+    if (checks.some(({ compatible }) => !compatible)) {
+      const text = `${checksText(checks, false)}nothing was changed`;
+      throw new CommandError(text, EXIT.failure, "arq schema check says more");
+    }
+  }
+  const answer = changes.length === 0 ? undefined : await make(io, admin, desired, compared);
+  const { id, in_force } = answer === undefined ? { id: null, in_force: true } : appliedOf(answer);
+  if (json) await print(io.stdout, `${JSON.stringify({ tenant, apply: id, in_force, changes })}\n`);
+  else {
+    const done = changes.length === 0 ? "" : `applied${id === null ? "" : ` as ${id}`}\n`;
+    await print(io.stdout, changesText(tenant, changes) + done);
+  }
+  if (in_force) return EXIT.ok;
+  await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
+  return EXIT.failure;
+}

@@ -1,0 +1,74 @@
+/** `arq export`: writes what is in force for a tenant as a folder, which `arq plan` and `arq apply` read. */
+import { findAdmin } from "../../bus/admin.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { exportFiles, exportTexts, SCHEMA_FILE } from "../../desired/export_text.ts";
+import { stateJsonSchema } from "../../desired/form.ts";
+import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { readBytes, readLive } from "./live_state.ts";
+
+/** The options of `arq export`. */
+export interface ExportFlags extends ConnectionFlags {
+  readonly tenant: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+async function write(io: Io, folder: string, file: string, bytes: Uint8Array): Promise<void> {
+  const path = `${folder}/${file}`;
+  try {
+    await io.files.makeDirectory(path.slice(0, path.lastIndexOf("/")));
+    await io.files.write(path, bytes);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** Files of TOML that would say the same once more, beside those that are written. */
+async function strangers(io: Io, folder: string, written: readonly string[]): Promise<string[]> {
+  const names = (await io.files.list(folder)).filter((name) => name.endsWith(".toml"));
+  return names.filter((name) => !written.includes(name)).sort();
+}
+
+/** Writes the folder. Throws `CommandError` for one that has files of its own, unless they may go. */
+export async function exportState(io: Io, folder: string, flags: ExportFlags): Promise<number> {
+  const path = resolvePath(io.cwd, folder);
+  const there = (await io.files.list(path)).some((name) => name.endsWith(".toml"));
+  if (there && flags.force !== true) {
+    const hint = "--force overwrites what it writes, and leaves other files";
+    throw new CommandError(`${path} has .toml files already`, EXIT.failure, hint);
+  }
+  const admin = await findAdmin(io, flags);
+  const { tenant } = flags;
+  const { state, sets } = await readLive(io, admin, tenant);
+  const texts = exportTexts(tenant, state);
+  const files = exportFiles(state);
+  const bytes = new Map<string, Uint8Array>();
+  for (const [file, text] of texts) bytes.set(file, new TextEncoder().encode(text));
+  const schema = `${JSON.stringify(stateJsonSchema(), null, 2)}\n`;
+  bytes.set(SCHEMA_FILE, new TextEncoder().encode(schema));
+  for (const [file, sha256] of files.modules) {
+    const query = new URLSearchParams({ tenant });
+    bytes.set(file, await readBytes(io, admin, `/v1/policies/modules/${sha256}?${query}`));
+  }
+  for (const [file, id] of files.sets) bytes.set(file, sets.get(id) ?? new Uint8Array());
+  for (const [file, content] of bytes) await write(io, path, file, content);
+  for (const name of await strangers(io, path, [...texts.keys()])) {
+    await print(io.stderr, `arq: ${printable(name)} is not of this export, and stays\n`);
+  }
+  const counts = (["policies", "schemas", "mappings", "rooms", "mirror"] as const)
+    .map((kind) => [kind, state[kind]?.length ?? 0] as const);
+  const text = flags.json === true
+    ? JSON.stringify({
+      tenant,
+      folder: path,
+      files: [...bytes.keys()].sort(),
+      ...Object.fromEntries(counts),
+    })
+    : `${printable(path)}: the state of tenant ${tenant}: ${
+      counts.map(([kind, count]) => `${kind} ${count}`).join(", ")
+    }`;
+  await print(io.stdout, `${text}\n`);
+  return EXIT.ok;
+}

@@ -1,0 +1,130 @@
+/** `arq plan`: what an apply of a folder would change, and what was changed by hand. It changes nothing. */
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { findingsText, painter } from "../../answers/schema_text.ts";
+import { differences } from "../../desired/difference.ts";
+import type { Change } from "../../desired/difference.ts";
+import { encodePlan } from "../../desired/plan_file.ts";
+import type { PlanBasis } from "../../desired/plan_file.ts";
+import { changesText, driftText } from "../../desired/plan_text.ts";
+import type { Drift } from "../../desired/plan_text.ts";
+import type { Desired } from "../../desired/state.ts";
+import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { readLive } from "./live_state.ts";
+import type { LiveState } from "./live_state.ts";
+import { readFolder } from "./read_folder.ts";
+
+/** The options of `arq plan`. */
+export interface PlanFlags extends ConnectionFlags {
+  /** Where the plan is written. */
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+/** What the bus says of a schema that would be registered. */
+export interface SchemaCheck {
+  readonly id: string;
+  readonly compatible: boolean;
+  readonly findings: readonly unknown[];
+}
+
+/** A folder or plan held against a bus. */
+export interface Compared extends PlanBasis {
+  readonly live: LiveState;
+  readonly changes: readonly Change[];
+  readonly checks: readonly SchemaCheck[];
+  readonly drift: Drift | undefined;
+}
+
+/** What was changed since the last apply; undefined when nothing was, or there was none. */
+function driftOf({ applied, versions }: LiveState): Drift | undefined {
+  if (applied === null) return undefined;
+  const { settings, policies } = versions;
+  const changed = {
+    ...(settings.version === applied.settings_version ? {} : { settings }),
+    ...(policies.version === applied.policies_version ? {} : { policies }),
+  };
+  return Object.keys(changed).length === 0 ? undefined : { since: applied, ...changed };
+}
+
+async function checkSchema(
+  io: Io,
+  admin: Admin,
+  { id, set, compatibility }: {
+    readonly id: string;
+    readonly set: Uint8Array;
+    readonly compatibility: string | undefined;
+  },
+): Promise<SchemaCheck> {
+  const query = compatibility === undefined ? "" : `?${new URLSearchParams({ compatibility })}`;
+  const answer = await askAdmin(io, admin, {
+    method: "POST",
+    path: `/v1/schemas/${encodeURIComponent(id)}/check${query}`,
+    body: set,
+    content_type: "application/gzip",
+  });
+  const { compatible, findings } = answer;
+  return { id, compatible: compatible === true, findings: listOf(findings) };
+}
+
+/** Holds what is wanted against what is in force. Throws as `askAdmin` does. */
+export async function compare(io: Io, admin: Admin, desired: Desired): Promise<Compared> {
+  const wanted = desired.state.schemas ?? [];
+  const live = await readLive(io, admin, desired.tenant, wanted.map(({ id }) => id));
+  const changes = differences(live.state, desired.state);
+  const changed = changes.filter(({ kind }) => kind === "schemas").map(({ name }) => name);
+  const checks: SchemaCheck[] = [];
+  for (const { id, compatibility } of wanted) {
+    const set = desired.sets.get(id);
+    if (!changed.includes(id) || set === undefined) continue;
+    checks.push(await checkSchema(io, admin, { id, set, compatibility }));
+  }
+  const newest = (id: string) => live.schema_versions.get(id) ?? 0;
+  const schema_basis = Object.fromEntries(changed.map((id) => [id, newest(id)]));
+  return { live, changes, checks, drift: driftOf(live), basis: live.basis, schema_basis };
+}
+
+/** What is wrong with schemas, as lines; "" when every one may be registered. */
+export function checksText(checks: readonly SchemaCheck[], has_color: boolean): string {
+  return checks.map(({ id, compatible, findings }) =>
+    `schema ${printable(id)} is ${compatible ? "compatible" : "NOT compatible"}\n` +
+    findingsText(findings, painter(has_color))
+  ).join("");
+}
+
+/** Writes the plan of a folder, and prints it. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
+export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<number> {
+  const desired = await readFolder(io, folder);
+  const compared = await compare(io, await findAdmin(io, flags), desired);
+  const { changes, checks, drift } = compared;
+  const { basis, schema_basis } = compared;
+  if (flags.out !== undefined) {
+    const path = resolvePath(io.cwd, flags.out);
+    const bytes = encodePlan(desired, { basis, schema_basis }, io.now());
+    await io.files.write(path, bytes).catch((error) => {
+      throw cannotWrite(path, error);
+    });
+  }
+  const { tenant, warnings } = desired;
+  if (flags.json === true) {
+    const answer = { tenant, changes, schemas: checks, drift: drift ?? null, warnings };
+    const more = { connections_touched: 0, basis, schema_basis, plan: flags.out ?? null };
+    await print(io.stdout, `${JSON.stringify({ ...answer, ...more })}\n`);
+  } else {
+    const text = changesText(tenant, changes) + checksText(checks, io.stdout.has_color) +
+      driftText(drift) + warnings.map((line) => `note: ${printable(line)}\n`).join("");
+    await print(io.stdout, text);
+  }
+  if (checks.some(({ compatible }) => !compatible)) return EXIT.failure;
+  return changes.length === 0 ? EXIT.ok : EXIT.changes;
+}
+
+/** What a bus says after an apply: the id, and whether the node has it in force. */
+export function appliedOf(answer: Record<string, unknown>): { id: string; in_force: boolean } {
+  const id = String(membersOf(answer["applied"])["id"]);
+  return { id, in_force: membersOf(answer["here"])["in_force"] === true };
+}

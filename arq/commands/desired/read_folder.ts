@@ -1,0 +1,225 @@
+/**
+ * Reads a folder that says what is to be in force, with all that its files name. It asks no bus. Whatever
+ * is wrong is told at once, each with file, line and column.
+ */
+import { gunzipSync } from "node:zlib";
+import { ConfigError, configText } from "../../../shared/config/load.ts";
+import { explain } from "../../../shared/config/problems.ts";
+import type { ConfigProblem } from "../../../shared/config/problems.ts";
+import { parseToml } from "../../../shared/config/toml.ts";
+import type { TomlDocument, TomlPath } from "../../../shared/config/toml.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
+import type { Desired, StatePolicy, StateSchema } from "../../desired/state.ts";
+import { readModuleFile } from "../../policies/module_file.ts";
+import { CommandError } from "../../terminal/exit.ts";
+import { resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { readInput } from "../../terminal/input.ts";
+import { compileFile } from "../policy/policy_build.ts";
+import { readSchema } from "../schema/schema_push.ts";
+
+/** One file that was read. */
+interface Part {
+  readonly file: string;
+  readonly document: TomlDocument;
+  readonly said: StateFile;
+}
+
+/** All that is wrong with a folder, in lines. */
+class Problems {
+  readonly #lines: string[] = [];
+
+  add(file: string, problems: readonly ConfigProblem[]): void {
+    this.#lines.push(...new ConfigError(file, problems).message.split("\n"));
+  }
+
+  at({ file, document }: Pick<Part, "file" | "document">, path: TomlPath, text: string): void {
+    const position = document.entry(path)?.value ?? { line: 1, column: 1 };
+    const key = path.map((step) => typeof step === "number" ? `[${step}]` : `.${step}`).join("");
+    this.add(file, [{ position, key: key.replace(/^\./, ""), text }]);
+  }
+
+  /** Throws when there is one. */
+  throwAny(): void {
+    if (this.#lines.length > 0) throw new CommandError(this.#lines.join("\n"));
+  }
+}
+
+/** One file, or undefined when something is wrong with it. */
+function readPart(file: string, bytes: Uint8Array, problems: Problems): Part | undefined {
+  let text: string;
+  try {
+    text = configText(bytes, file);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    problems.add(file, error.problems);
+    return undefined;
+  }
+  const toml = parseToml(text);
+  if (!toml.ok) {
+    problems.add(file, [{ position: toml.position, key: toml.key, text: toml.message }]);
+    return undefined;
+  }
+  const { document } = toml;
+  const parsed = StateFile.safeParse(document.value);
+  if (parsed.success) return { file, document, said: parsed.data };
+  const schema = stateJsonSchema();
+  problems.add(file, explain(parsed.error.issues, document.value, document, schema));
+  return undefined;
+}
+
+/** The one file that says it; a second one is a problem. */
+function onlyOne(
+  parts: readonly Part[],
+  member: keyof StateFile,
+  problems: Problems,
+): Part | undefined {
+  const [first, ...others] = parts.filter(({ said }) => said[member] !== undefined);
+  for (const other of others) {
+    problems.at(other, [member], `${first?.file} has it, too; expected one file with it`);
+  }
+  return first;
+}
+
+/** Refuses mappings and rules about the subjects of others. */
+function checkSubjects(parts: readonly Part[], tenant: string, problems: Problems): void {
+  const own = `in.t.${tenant}.`;
+  const right = `expected subjects of tenant ${tenant}, which begin with ${own}`;
+  for (const part of parts) {
+    for (const [kind, member] of [["mappings", "subject"], ["mirror", "prefix"]] as const) {
+      for (const [index, entry] of (part.said[kind] ?? []).entries()) {
+        const subject = String(Reflect.get(entry, member));
+        if (subject.startsWith(own)) continue;
+        problems.at(part, [kind, index, member], `${JSON.stringify(subject)}; ${right}`);
+      }
+    }
+  }
+}
+
+/** Calls `read` for what a key names, and tells what is wrong with it at that key. */
+async function named<Result>(
+  part: Part,
+  path: TomlPath,
+  problems: Problems,
+  read: () => Promise<Result>,
+): Promise<Result | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof Error) || error.name === "Interrupted") throw error;
+    problems.at(part, path, error.message.split("\n")[0] ?? "it cannot be read");
+    return undefined;
+  }
+}
+
+/** The hooks that a module exports. */
+function hooksOf(bytes: Uint8Array): string[] {
+  const module = new WebAssembly.Module(new Uint8Array(bytes));
+  return WebAssembly.Module.exports(module).flatMap(({ name }) =>
+    name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []
+  );
+}
+
+async function readPolicies(
+  io: Io,
+  folder: string,
+  part: Part | undefined,
+  problems: Problems,
+): Promise<{ list: StatePolicy[] | undefined; modules: Map<string, Uint8Array> }> {
+  const modules = new Map<string, Uint8Array>();
+  if (part === undefined) return { list: undefined, modules };
+  const list: StatePolicy[] = [];
+  for (const [index, entry] of (part.said.policies ?? []).entries()) {
+    const { module, source, hooks, ...rest } = entry;
+    const member = module === undefined ? "source" : "module";
+    const file = `${folder}/${module ?? source}`;
+    const found = await named(part, ["policies", index, member], problems, async () => {
+      const bytes = await (module === undefined ? compileFile : readModuleFile)(io, file);
+      return { bytes, hooks: hooksOf(bytes) };
+    });
+    if (found === undefined) continue;
+    const lacking = (hooks ?? []).find((hook) => !found.hooks.includes(hook));
+    if (lacking !== undefined) {
+      const text = `the module does not export arqon_${lacking}; it has ${found.hooks.join(", ")}`;
+      problems.at(part, ["policies", index, "hooks"], text);
+    }
+    const sha256 = await sha256Hex(found.bytes);
+    modules.set(sha256, found.bytes);
+    list.push({ ...rest, sha256, hooks: hooks ?? found.hooks });
+  }
+  return { list, modules };
+}
+
+async function readSchemas(
+  io: Io,
+  folder: string,
+  part: Part | undefined,
+  problems: Problems,
+): Promise<{ list: StateSchema[] | undefined; sets: Map<string, Uint8Array> }> {
+  const sets = new Map<string, Uint8Array>();
+  if (part === undefined) return { list: undefined, sets };
+  const list: StateSchema[] = [];
+  for (const [index, { id, set, compatibility }] of (part.said.schemas ?? []).entries()) {
+    const found = await named(part, ["schemas", index, "set"], problems, async () => {
+      const bytes = await readSchema(io, `${folder}/${set}`);
+      return { bytes, unpacked_sha256: await unpackedHash(bytes) };
+    });
+    if (found === undefined) continue;
+    sets.set(id, found.bytes);
+    list.push({ id, unpacked_sha256: found.unpacked_sha256, compatibility });
+  }
+  return { list, sets };
+}
+
+/** The sha256 of a gzipped set's content: compressors differ. Throws for what is not gzip. */
+export async function unpackedHash(gzipped: Uint8Array): Promise<string> {
+  return await sha256Hex(new Uint8Array(gunzipSync(gzipped, { maxOutputLength: 16_777_216 })));
+}
+
+/** Policies of one order run by their names, which may not be what was meant. */
+function orderWarnings(policies: readonly StatePolicy[]): string[] {
+  const groups = Map.groupBy(policies, ({ order }) => order);
+  return [...groups].filter(([, group]) => group.length > 1).map(([order, group]) => {
+    const names = group.map(({ name }) => name).sort();
+    return `policies ${names.join(", ")} have order ${order}: they run in the order of their names`;
+  });
+}
+
+/** Reads the folder. Throws `CommandError` with everything that is wrong with it. */
+export async function readFolder(io: Io, folder: string): Promise<Desired> {
+  const names = (await io.files.list(resolvePath(io.cwd, folder))).sort()
+    .filter((name) => name.endsWith(".toml") && !name.startsWith("."));
+  if (names.length === 0) {
+    const hint = `${io.arq} export ${folder} writes what is in force`;
+    throw new CommandError(`${folder} has no .toml files`, 1, hint);
+  }
+  const problems = new Problems();
+  const parts: Part[] = [];
+  for (const name of names) {
+    const file = `${folder}/${name}`;
+    const part = readPart(file, await readInput(io, file), problems);
+    if (part !== undefined) parts.push(part);
+  }
+  problems.throwAny();
+  const by_kind = Object.fromEntries(KINDS.map((kind) => [kind, onlyOne(parts, kind, problems)]));
+  const tenant = onlyOne(parts, "tenant", problems)?.said.tenant;
+  if (tenant === undefined) {
+    problems.add(folder, [{ position: undefined, key: "tenant", text: "missing; expected an id" }]);
+  } else checkSubjects(parts, tenant, problems);
+  const { list: policies, modules } = await readPolicies(
+    io,
+    folder,
+    by_kind["policies"],
+    problems,
+  );
+  const { list: schemas, sets } = await readSchemas(io, folder, by_kind["schemas"], problems);
+  problems.throwAny();
+  const { mappings, rooms, mirror } = {
+    mappings: by_kind["mappings"]?.said.mappings,
+    rooms: by_kind["rooms"]?.said.rooms,
+    mirror: by_kind["mirror"]?.said.mirror,
+  };
+  const state = { policies, schemas, mappings, rooms, mirror };
+  return { tenant: tenant ?? "", state, modules, sets, warnings: orderWarnings(policies ?? []) };
+}

@@ -1,0 +1,81 @@
+/**
+ * Writes a state as the files of a folder. Pure. The same state gives the same bytes, whoever made it in
+ * whichever order: things are sorted, members stand as the form has them.
+ */
+import { HOOKS } from "../../shield/policy/abi/policy.ts";
+import type { State } from "./state.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** The names of the files that an export writes, besides modules and sets. */
+export const SCHEMA_FILE = "state.schema.json";
+const HEAD = `#:schema ./${SCHEMA_FILE}\n`;
+
+const moduleFile = (name: string) => `modules/${name}.wasm`;
+const setFile = (id: string) => `schemas/${id}.binpb.gz`;
+
+function tables(list: string, entries: readonly Members[], what: string): string {
+  if (entries.length === 0) return `${HEAD}\n# None: ${what}.\n${list} = []\n`;
+  const blocks = entries.map((entry) => {
+    const lines = Object.entries(entry).filter(([, value]) => value !== undefined)
+      .map(([member, value]) => `${member} = ${tomlOf(value)}\n`);
+    return `\n[[${list}]]\n${lines.join("")}`;
+  });
+  return HEAD + blocks.join("");
+}
+
+/** A value in TOML; a string of JSON is one of TOML. */
+function tomlOf(value: unknown): string {
+  return Array.isArray(value) ? `[${value.map(tomlOf).join(", ")}]` : JSON.stringify(value);
+}
+
+function sorted<Thing>(list: readonly Thing[] | undefined, name: (thing: Thing) => string) {
+  return (list ?? []).toSorted((a, b) => name(a) < name(b) ? -1 : Number(name(a) > name(b)));
+}
+
+/** The text of each file, by its name. */
+export function exportTexts(tenant: string, state: State): Map<string, string> {
+  const policies = (state.policies ?? []).toSorted((a, b) =>
+    a.order - b.order || (a.name < b.name ? -1 : 1)
+  ).map(({ name, room, hooks, order, mode, percent }) => ({
+    name,
+    module: moduleFile(name),
+    room,
+    hooks: HOOKS.filter((hook) => hooks.includes(hook)),
+    order,
+    mode,
+    percent,
+  }));
+  const schemas = sorted(state.schemas, ({ id }) => id).map(({ id, compatibility }) => ({
+    id,
+    set: setFile(id),
+    compatibility,
+  }));
+  const mappings = sorted(state.mappings, ({ subject }) => subject).map((
+    { subject, schema_id, message, mode, unknown_fields },
+  ) => ({ subject, schema_id, message, mode, unknown_fields }));
+  const rooms = sorted(state.rooms, ({ room }) => room).map(({ room, ...options }) => ({
+    room,
+    ...Object.fromEntries(Object.entries(options).sort(([a], [b]) => a < b ? -1 : 1)),
+  }));
+  const mirror = sorted(state.mirror, ({ prefix }) => prefix)
+    .map(({ prefix, percent }) => ({ prefix, percent }));
+  return new Map([
+    ["tenant.toml", `${HEAD}\ntenant = ${JSON.stringify(tenant)}\n`],
+    ["policies.toml", tables("policies", policies, "no policy decides")],
+    ["schemas.toml", tables("schemas", schemas, "no mapping needs one")],
+    ["mappings.toml", tables("mappings", mappings, "no event is checked")],
+    ["rooms.toml", tables("rooms", rooms, "rooms are as the configuration says")],
+    ["mirror.toml", tables("mirror", mirror, "nothing is copied but by the configuration")],
+  ]);
+}
+
+/** The files of modules and sets: by path, the sha256 of a module or the id of a schema. */
+export function exportFiles(state: State): {
+  readonly modules: ReadonlyMap<string, string>;
+  readonly sets: ReadonlyMap<string, string>;
+} {
+  const modules = (state.policies ?? []).map((one) => [moduleFile(one.name), one.sha256] as const);
+  const sets = (state.schemas ?? []).map((one) => [setFile(one.id), one.id] as const);
+  return { modules: new Map(modules), sets: new Map(sets) };
+}

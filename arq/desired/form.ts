@@ -1,0 +1,91 @@
+/**
+ * The form of a folder that says what of a tenant is to be in force: TOML files, each with any of the
+ * kinds below. Pure data; `read_folder.ts` reads a folder, `export_text.ts` writes one.
+ */
+import { z } from "zod";
+import type { JsonSchema } from "../../shared/config/json_schema.ts";
+import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance.ts";
+import {
+  always,
+  fraction,
+  id,
+  refuseRepeated,
+  roomPattern,
+} from "../../shared/config/schema_values.ts";
+import { COMPATIBILITY_MODES } from "../../shared/schema/compatibility/findings.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
+import { HOOKS } from "../../shield/policy/abi/policy.ts";
+
+/** Rules, mappings or classes that one tenant may have, of each; of policies 64. */
+const RULES_MAX = 1_000;
+const POLICIES_MAX = 64;
+
+/** A file of the folder, by its path in it. */
+const filePath = z.string().min(1).max(256).refine(
+  (path) => !/^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)/.test(path),
+  { error: "expected the path of a file inside of the folder" },
+);
+
+const Policy = z.strictObject({
+  name: id.describe("name of the policy"),
+  module: filePath.optional().describe("the module, a .wasm file of the folder"),
+  source: filePath.regex(/^[^"\\\p{Cc}]+\.ts$/u, { error: "expected a .ts file" }).optional()
+    .describe("in place of module: a .ts file that is compiled"),
+  room: roomPattern.default("*").describe("room id or prefix pattern"),
+  hooks: z.array(z.enum(HOOKS)).min(1).refine((all) => new Set(all).size === all.length, {
+    error: "expected each hook once",
+  }).optional().describe("when it is asked; absent: at every hook that the module has"),
+  order: z.int().min(-1_000_000).max(1_000_000).default(0).describe(
+    "the lower comes first; of two with the same order the name decides",
+  ),
+  mode: z.enum(["enforce", "observe"]).default("enforce").describe(
+    "whether its verdict counts, or is only compared",
+  ),
+  percent: fraction.default(1).describe("fraction of the traffic: 0.10 is 10 %"),
+}).superRefine(({ module, source }, context) => {
+  if ((module === undefined) !== (source === undefined)) return;
+  const message = module === undefined
+    ? "neither module nor source; expected one of them"
+    : "module and source; expected one of them";
+  context.addIssue({ code: "custom", path: [], message });
+}, always);
+
+const Schema = z.strictObject({
+  id: z.string().refine(isSchemaId, { error: SCHEMA_ID_RULE }).describe("the schema"),
+  set: filePath.describe("a gzipped FileDescriptorSet, or a folder or file of .proto"),
+  compatibility: z.enum(COMPATIBILITY_MODES).optional().describe(
+    "how versions are held to those before; absent: as it is",
+  ),
+});
+
+/** A list of a kind, whose entries differ in `member`. */
+function kind<Z extends z.ZodType>(list: string, entry: Z, member: string, max = RULES_MAX) {
+  const same = { same: `the same ${member}`, expected: `expected each ${member} once` };
+  return z.array(entry).max(max)
+    .superRefine(refuseRepeated({ list, members: [member], shown: member, ...same }), always)
+    .optional();
+}
+
+/** One file. A kind that no file of the folder has stays as it is on the bus. */
+export const StateFile = z.strictObject({
+  tenant: id.optional().describe("whose state it is; in exactly one of the files"),
+  policies: kind("policies", Policy, "name", POLICIES_MAX).describe("all policies of the tenant"),
+  schemas: kind("schemas", Schema, "id").describe("schemas of the bus; others stay"),
+  mappings: kind("mappings", SchemaMapping, "subject").describe("all mappings of the tenant"),
+  rooms: kind("rooms", TenantRoomClass, "room").describe("all room classes of the tenant"),
+  mirror: kind("mirror", MirrorRule, "prefix").describe("all mirror rules of the tenant"),
+});
+/** What one file says. */
+export type StateFile = z.output<typeof StateFile>;
+
+/** The kinds, in the order in which they are shown. */
+export const KINDS = ["policies", "schemas", "mappings", "rooms", "mirror"] as const;
+/** One of them. */
+export type Kind = typeof KINDS[number];
+
+/** The JSON Schema of such a file, for editors and error messages. */
+export function stateJsonSchema(): JsonSchema {
+  const schema = z.toJSONSchema(StateFile, { io: "input" });
+  return { ...schema, title: "ArqonBus: the state of a tenant" } as JsonSchema;
+}

@@ -1,0 +1,57 @@
+/**
+ * A plan as a file: what is to be in force, on which revisions that was planned, and all modules and sets.
+ * Gzipped JSON. Pure; it is written and read by the commands.
+ */
+import { gunzipSync, gzipSync } from "node:zlib";
+import { z } from "zod";
+import type { Desired } from "./state.ts";
+
+/** The largest plan that is read, in bytes of JSON: 64 modules of 1 MiB in base64. */
+const PLAN_BYTES_MAX = 134_217_728;
+
+const Bytes = z.record(z.string(), z.base64());
+const Plan = z.strictObject({
+  format: z.literal("arqon-plan-1"),
+  made_ms: z.int().min(0),
+  basis: z.strictObject({ settings: z.int().min(0), policies: z.int().min(0) }),
+  /** The newest version of each schema that is to change; 0: there is none. */
+  schema_basis: z.record(z.string(), z.int().min(0)),
+  tenant: z.string(),
+  state: z.looseObject({}),
+  modules: Bytes,
+  sets: Bytes,
+});
+
+/** What a plan was made on. */
+export interface PlanBasis {
+  readonly basis: { readonly settings: number; readonly policies: number };
+  readonly schema_basis: Readonly<Record<string, number>>;
+}
+
+const encode = (all: ReadonlyMap<string, Uint8Array>) =>
+  Object.fromEntries([...all].map(([name, bytes]) => [name, bytes.toBase64()]));
+const decode = (all: Readonly<Record<string, string>>) =>
+  new Map(Object.entries(all).map(([name, text]) => [name, Uint8Array.fromBase64(text)]));
+
+/** The bytes of a plan. */
+export function encodePlan(
+  { tenant, state, modules, sets }: Desired,
+  basis: PlanBasis,
+  made_ms: number,
+): Uint8Array {
+  const said = { tenant, state, modules: encode(modules), sets: encode(sets) };
+  return gzipSync(JSON.stringify({ format: "arqon-plan-1", made_ms, ...basis, ...said }));
+}
+
+/** Reads a plan; undefined for bytes that are none. */
+export function decodePlan(bytes: Uint8Array): Desired & PlanBasis | undefined {
+  try {
+    const text = gunzipSync(bytes, { maxOutputLength: PLAN_BYTES_MAX }).toString();
+    const { tenant, state, modules, sets, basis, schema_basis } = Plan.parse(JSON.parse(text));
+    const files = { modules: decode(modules), sets: decode(sets) };
+    const wanted = state as unknown as Desired["state"];
+    return { tenant, state: wanted, ...files, warnings: [], basis, schema_basis };
+  } catch {
+    return undefined;
+  }
+}

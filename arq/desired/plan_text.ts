@@ -1,0 +1,62 @@
+/** A plan as people read it. Pure. */
+import { printable } from "../terminal/exit.ts";
+import type { Change } from "./difference.ts";
+
+interface Last {
+  readonly version: number;
+  readonly by: string;
+  readonly at_ms: number;
+  readonly change?: string;
+}
+
+/** What was changed by hand since an apply. */
+export interface Drift {
+  readonly since: { readonly id: string; readonly by: string; readonly at_ms: number };
+  readonly settings?: Last;
+  readonly policies?: Last;
+}
+
+const SIGNS = { add: "+", change: "~", remove: "-" } as const;
+
+function valueText(value: unknown): string {
+  if (value === undefined) return "none";
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  // Hashes are long, and their beginnings tell them apart.
+  return printable(/^[0-9a-f]{64}$/.test(text) ? `${text.slice(0, 12)}…` : text);
+}
+
+function lineOf({ kind, name, action, members }: Change): string {
+  const details = members.map(({ member, before, after }) =>
+    action === "add"
+      ? `${member} ${valueText(after)}`
+      : `${member}: ${valueText(before)} → ${valueText(after)}`
+  );
+  const more = details.length === 0 ? "" : `  ${details.join(", ")}`;
+  return `  ${SIGNS[action]} ${kind} ${printable(name)}${more}\n`;
+}
+
+/** The changes, one a line. */
+export function changesText(tenant: string, changes: readonly Change[]): string {
+  if (changes.length === 0) return `tenant ${tenant}: nothing to do\n`;
+  const of = (action: Change["action"]) => changes.filter((one) => one.action === action).length;
+  const counts = `${of("add")} to add, ${of("change")} to change, ${of("remove")} to remove`;
+  return `tenant ${tenant}: ${counts}; no connection is touched\n${changes.map(lineOf).join("")}`;
+}
+
+const timeText = (at_ms: number) => new Date(at_ms).toISOString();
+
+function lastText(what: string, last: Last | undefined): string {
+  if (last === undefined) return "";
+  const change = last.change === undefined ? "" : ` (${printable(last.change)})`;
+  const by = `by ${printable(last.by)}, ${timeText(last.at_ms)}`;
+  return `  ${what}: version ${last.version}${change} ${by}\n`;
+}
+
+/** What was changed by hand; "" when nothing was. */
+export function driftText(drift: Drift | undefined): string {
+  if (drift === undefined) return "";
+  const { id, by, at_ms } = drift.since;
+  return `changed by hand since apply ${id} by ${printable(by)}, ${timeText(at_ms)}:\n` +
+    lastText("policies", drift.policies) +
+    lastText("mappings, rooms and mirror", drift.settings);
+}

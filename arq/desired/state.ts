@@ -1,0 +1,43 @@
+/** What is in force for a tenant and what is to be, as values that can be compared. Types only. */
+import type { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance.ts";
+import type { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+
+/** A policy without the bytes of its module. */
+export interface StatePolicy {
+  readonly name: string;
+  readonly sha256: string;
+  readonly room: string;
+  readonly hooks: readonly string[];
+  readonly order: number;
+  readonly mode: string;
+  readonly percent: number;
+}
+
+/** A schema, by its content: `unpacked_sha256` is of the set without gzip. */
+export interface StateSchema {
+  readonly id: string;
+  readonly unpacked_sha256: string;
+  /** Absent in what is to be: as it is. */
+  readonly compatibility: string | undefined;
+}
+
+/** The lists of a tenant; one that is undefined is not looked after. */
+export interface State {
+  readonly policies: readonly StatePolicy[] | undefined;
+  readonly schemas: readonly StateSchema[] | undefined;
+  readonly mappings: readonly SchemaMapping[] | undefined;
+  readonly rooms: readonly TenantRoomClass[] | undefined;
+  readonly mirror: readonly MirrorRule[] | undefined;
+}
+
+/** A state as a folder has it, with what its files hold. */
+export interface Desired {
+  readonly tenant: string;
+  readonly state: State;
+  /** Modules by their sha256. */
+  readonly modules: ReadonlyMap<string, Uint8Array>;
+  /** Gzipped sets by schema id. */
+  readonly sets: ReadonlyMap<string, Uint8Array>;
+  /** What is right and may surprise, in sentences. */
+  readonly warnings: readonly string[];
+}
