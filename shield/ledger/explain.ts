@@ -49,7 +49,7 @@ function outcomeOf(
     )
     : undefined;
   if (missed !== undefined) {
-    return { state: "not_heard", from_ms: missed.since_ms, ...until(missed) };
+    return { state: "not_heard", from_ms: missed.since_ms, ...untilOf(missed) };
   }
   return absent(history, intervals, told);
 }
@@ -91,7 +91,7 @@ function heardIn(
     const late = caughtUp(history, interval, told);
     if (late !== undefined) return late;
     if (interval.until === Infinity) return { state: "behind", from_ms: interval.since_ms };
-    return { state: "cut_off", why: interval.why, ...until(interval) };
+    return { state: "cut_off", why: interval.why, ...untilOf(interval) };
   }
   if (is_queued && ended !== undefined) {
     return { state: "queued", why: endOf(ended), until_ms: ended.at_ms };
@@ -120,7 +120,8 @@ function caughtUp(
   return { state: "cut_off", from_ms: since_ms, until_ms };
 }
 
-const until = ({ until_ms }: Interval) => until_ms === Infinity ? {} : { until_ms };
+/** When the subscription ended, if it has. */
+const untilOf = ({ until_ms }: Interval) => until_ms === Infinity ? {} : { until_ms };
 
 /** The outcome of a message that came when the connection did not hear the room. */
 function absent(
@@ -208,7 +209,7 @@ async function roomAccount(
   const account: RoomAccount = {
     subscriptions: own.slice(-WHY_MISSED_MAX).map((one) => ({
       from_ms: one.since_ms,
-      ...until(one),
+      ...untilOf(one),
       ...(one.why === "" ? {} : { why: one.why }),
     })),
     due: 0,
