@@ -5,7 +5,8 @@
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
 import { type Case, payloadBytes, readablePayload, recordOf } from "./case_file.ts";
-import { type Decision, decisionOf, type Difference, differences } from "./comparison.ts";
+import { type Comparable, type Decision, decisionOf } from "./comparison.ts";
+import { type Difference, differences } from "./comparison.ts";
 import { RecordedInputs } from "./recorded_inputs.ts";
 import { redactedPayload } from "./redaction.ts";
 import { recordedState } from "./replay_state.ts";
@@ -24,6 +25,9 @@ export interface CaseOutcome {
   /** Inputs that the module asks for and the case does not have; then the rest counts for nothing. */
   readonly unknown: readonly string[];
 }
+
+/** No case is of somebody who was erased. */
+const WHOLE: Comparable = { compares_units: false, is_erased: false };
 
 function run(module: ReplayModule, one: Case, payload: Uint8Array) {
   const record = recordOf(one, payload);
@@ -44,7 +48,7 @@ export function runCase(module: ReplayModule, one: Case): CaseOutcome {
     headers: outcome.added_headers,
     payload: outcome.payload,
     units: outcome.units,
-    differs: differences(recorded, outcome, false).filter((what) =>
+    differs: differences(recorded, outcome, WHOLE).filter((what) =>
       what !== "payload" || !isRedactedSame(one, outcome.payload)
     ),
     unknown,

@@ -25,6 +25,8 @@ export function notOfTheModule({ fault, detail, units, abi }: PolicyRecord): str
   // The chain had nothing left, or its headers were too many together.
   if (fault === "chain-fuel" && units === 0) return fault;
   if (fault === "abi" && detail.startsWith("the chain adds")) return "abi of the chain";
+  // An erasure takes the detail, and so nobody knows which of the two it was.
+  if (fault === "abi" && detail === "") return fault;
   // No room for an instance; a module that finds no room by itself says so.
   if (fault === "memory" && abi === 1 && !detail.includes("arqon_alloc")) return fault;
   return undefined;
@@ -56,11 +58,30 @@ export function decisionOf({ allowed, code, reason, fault }: GuestOutcome): Deci
   return { allowed, code, reason, fault: fault ?? null };
 }
 
+/** What differs of what users and policies wrote. */
+function wordsAndData(recorded: PolicyRecord, ran: GuestOutcome): Difference[] {
+  const found: Difference[] = [];
+  if (recorded.reason !== ran.reason) found.push("reason");
+  if (recorded.allowed && !sameHeaders(recorded.added_headers, ran.added_headers)) {
+    found.push("headers");
+  }
+  const has_payload = recorded.mode === "enforce" && recorded.is_payload_missing !== true;
+  if (recorded.allowed && has_payload && !samePayload(recorded, ran)) found.push("payload");
+  return found;
+}
+
+/** What of a record can be compared. */
+export interface Comparable {
+  readonly compares_units: boolean;
+  /** The sender's part of the record is gone: words, headers, a new payload, and what was written to state. */
+  readonly is_erased: boolean;
+}
+
 /** What differs between a record and a call, in a fixed order; empty: nothing does. */
 export function differences(
   recorded: PolicyRecord,
   ran: GuestOutcome,
-  compares_units: boolean,
+  { compares_units, is_erased }: Comparable,
 ): readonly Difference[] {
   const found: Difference[] = [];
   if (recorded.allowed !== ran.allowed || !sameFault(recorded.fault, ran.fault)) {
@@ -68,12 +89,7 @@ export function differences(
   }
   // The Shield chooses the code of a fault.
   if (ran.fault === undefined && recorded.code !== ran.code) found.push("code");
-  if (recorded.reason !== ran.reason) found.push("reason");
-  if (recorded.allowed && !sameHeaders(recorded.added_headers, ran.added_headers)) {
-    found.push("headers");
-  }
-  const has_payload = recorded.mode === "enforce" && recorded.is_payload_missing !== true;
-  if (recorded.allowed && has_payload && !samePayload(recorded, ran)) found.push("payload");
+  if (!is_erased) found.push(...wordsAndData(recorded, ran));
   if (compares_units && recorded.units !== ran.units) found.push("fuel");
   return found;
 }

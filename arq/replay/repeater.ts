@@ -262,8 +262,12 @@ class JournalRepeater implements Repeater {
     recorded.repeated++;
     const counts_alike = asked.record.meter_version === METER_VERSION;
     if (!counts_alike) recorded.fuel_not_compared++;
-    const found = [...differences(asked.policy, ran.outcome, counts_alike)];
-    if (!sameWrites(module.slots, asked.policy, ran.outcome.written)) found.push("state");
+    const is_erased = asked.record.sender === null;
+    const comparable = { compares_units: counts_alike, is_erased };
+    const found = [...differences(asked.policy, ran.outcome, comparable)];
+    if (!is_erased && !sameWrites(module.slots, asked.policy, ran.outcome.written)) {
+      found.push("state");
+    }
     if (found.length === 0) return void recorded.same++;
     if (found.length === 1 && found[0] === "fuel" && module.is_stateful) {
       recorded.stateful_fuel++;
@@ -286,7 +290,8 @@ class JournalRepeater implements Repeater {
     addUnits(candidate.recorded_fuel, policy.units);
     addUnits(candidate.fuel, outcome.units);
     if (outcome.fault !== undefined) countOf(candidate.faults, outcome.fault);
-    const found = differences(policy, outcome, false);
+    const is_erased = asked.record.sender === null;
+    const found = differences(policy, outcome, { compares_units: false, is_erased });
     const is_warm_up = this.#own?.isWarmUp(asked.record) ?? false;
     if (found.length === 0) return;
     const kind: FlipKind = policy.allowed === outcome.allowed

@@ -11,10 +11,12 @@ import type { Tally } from "./tally.ts";
 import {
   alternates,
   limits,
+  refusesAll,
   refusesFrom,
   traps,
   wantsClaim,
   wantsHeader,
+  writesBlindly,
 } from "./testing/guest_text.ts";
 import { builtReady, linesOf, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 
@@ -240,6 +242,49 @@ Deno.test("replay: keyed state of the recorded module is what it read, of a new 
     { "state {user}": 40 },
     0,
   ]);
+});
+
+/** What a journal gives of a record once its sender is erased. */
+function erased(record: JournalRecord): JournalRecord {
+  const gone = { reason: "", detail: "", payload: null, added_headers: [], logs: [] };
+  const policies = record.policies.map((one) => ({
+    ...one,
+    ...gone,
+    reads: one.reads.map((read) => ({ ...read, value: null, is_erased: true as const })),
+    writes: one.writes.map(({ name }) => ({ name, value: null })),
+  }));
+  return { ...record, sender: null, payload: { form: "erased" }, policies };
+}
+
+Deno.test("replay: what an erasure took is no difference, and what is left is compared", async () => {
+  for (const bytes of [refusesAll(), writesBlindly()]) {
+    const module = await ready(bytes);
+    const record = new Recorder("p", module).record({ payload: "a" });
+    const moduleOf = () => Promise.resolve(module);
+    const { recorded } = await repeat([erased(record)], { candidate: module, moduleOf });
+    assert.deepEqual([recorded.same, recorded.different], [1, {}]);
+    const forged = withPolicy(erased(record), { allowed: !record.allowed, code: 0 });
+    const other = await repeat([forged], { candidate: module, moduleOf });
+    assert.equal(other.recorded.repeated - other.recorded.same, 1);
+  }
+  const other = await repeat([erased(new Recorder("p", SMALL).record({ payload: "a" }))], {
+    candidate: await ready(refusesAll()),
+  });
+  assert.equal(other.candidate.to_refused, 1);
+});
+
+Deno.test("replay: a new module begins with no value of state that an erasure took", async () => {
+  const [old, wider] = [await ready(limits(1, "{tenant}")), await ready(limits(2, "{tenant}"))];
+  const recorder = new Recorder("p", old);
+  const records = Array.from({ length: 3 }, () => recorder.record({ payload: "a" }));
+  assert.deepEqual(records.map(({ allowed }) => allowed), [true, false, false]);
+  const [first, second, third] = records as [JournalRecord, JournalRecord, JournalRecord];
+  const { candidate } = await repeat([erased(second), third], { candidate: wider });
+  assert.deepEqual(candidate.unknown, { "state {tenant}": 1 });
+  // The third is judged by what stands in its own record.
+  assert.deepEqual([candidate.repeated, candidate.to_allowed], [1, 0]);
+  const known = await repeat([first, erased(second)], { candidate: wider });
+  assert.deepEqual([known.candidate.unknown, known.candidate.to_allowed], [{}, 1]);
 });
 
 Deno.test("replay: a value of state has its time, and after it a new module begins anew", async () => {

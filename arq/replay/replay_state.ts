@@ -84,9 +84,14 @@ export class OwnState {
       const ref = refs[at] as StateRef;
       const name = `${ref.tenant_id} ${ref.place}`;
       if (!this.#seen.has(name)) {
+        const slot = this.#slots[at] as StateSlot;
+        const first = recordedRead(policy, slot);
+        if (first?.is_erased === true) {
+          inputs.note(`state ${slot.key}`);
+          return null;
+        }
         this.#seen.add(name);
-        const first = recordedRead(policy, this.#slots[at] as StateSlot)?.value ?? null;
-        this.#values.set(ref, bytesOf(first), time_ms);
+        this.#values.set(ref, bytesOf(first?.value ?? null), time_ms);
       }
       return this.#values.get(ref, time_ms) ?? null;
     };
@@ -105,7 +110,8 @@ export class OwnState {
   #refOf(slot: StateSlot, at: number, record: JournalRecord, inputs: RecordedInputs): StateRef {
     const { tenant: tenant_id, node, sender } = record;
     const connection_id = sender?.connection ?? "";
-    if (sender === null && slot.placeholders.length > 0) inputs.note(`state ${slot.key}`);
+    const is_by_connection = slot.placeholders.some(({ from }) => from === "connection");
+    if (sender === null && is_by_connection) inputs.note(`state ${slot.key}`);
     const facts = factsFor(slot, inputs);
     const filled = filledKey(slot, { tenant_id, connection_id, facts });
     return { tenant_id, place: `${node} ${at} ${filled}`, ttl_ms: slot.ttl_ms };

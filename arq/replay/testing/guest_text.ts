@@ -20,6 +20,10 @@ async function assemble(body: string, abi: 1 | 2 = 1): Promise<Uint8Array<ArrayB
     (func (export "arqon_on_message") (result i32)
       (global.set $next (i32.const 1024))
       ${body}))`;
+  return await assembled(text);
+}
+
+async function assembled(text: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array((await wabt()).parseWat("guest.wat", text).toBinary({}).buffer);
 }
 
@@ -40,11 +44,26 @@ export const alternates = (abi: 1 | 2) =>
     abi,
   );
 
-/** Allows so many calls of each user within a minute, by a count in its keyed state. */
-export async function limits(most: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Refuses everything with words, and asks for nothing. */
+export const refusesAll = () =>
+  assembled(guestText({
+    body: "(call $reject (i32.const 403) (i32.const 0) (i32.const 6)) i32.const 0",
+    more: '(data (i32.const 0) "closed")',
+  }));
+/** Writes a value of the tenant's without reading it, and adds a header. */
+export const writesBlindly = () =>
+  assembled(guestText({
+    abi: 2,
+    more: `${declares([{ key: "{tenant}" }])} (data (i32.const 0) "x-a")`,
+    body: `(call $state_set (i32.const 0) (i32.const 0) (i32.const 3))
+      (call $add_header (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 3)) i32.const 0`,
+  }));
+
+/** Allows so many calls of each user within a minute, or of who else shares a key, by a count in its state. */
+export async function limits(most: number, key = "{user}"): Promise<Uint8Array<ArrayBuffer>> {
   const text = guestText({
     abi: 2,
-    more: `${declares([{ key: "{user}" }])}
+    more: `${declares([{ key }])}
       (global $at (mut i32) (i32.const 0)) (global $count (mut i32) (i32.const 0))`,
     body: `(global.set $at (call $state_get (i32.const 0)))
       (if (global.get $at)
@@ -53,5 +72,5 @@ export async function limits(most: number): Promise<Uint8Array<ArrayBuffer>> {
       (call $state_set (i32.const 0) (i32.const 64) (i32.const 4))
       (i32.ge_u (global.get $count) (i32.const ${most}))`,
   });
-  return new Uint8Array((await wabt()).parseWat("limits.wat", text).toBinary({}).buffer);
+  return await assembled(text);
 }
