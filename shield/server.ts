@@ -248,7 +248,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     }),
     requireNotBanned: (identity) => requireEntry(parts, identity),
     traces: options.traces,
-    ...handshakeNotes(parts.noted?.ledger, options.now),
+    ...handshakeNotes(parts.noted?.ledger, options),
     journal: parts.journal.journal,
   };
 }

@@ -4,7 +4,7 @@
  * claims never reach a log, a metric or an error: only our own words about them do.
  */
 import { hash } from "node:crypto";
-import { jwtVerify } from "@panva/jose";
+import { errors, jwtVerify } from "@panva/jose";
 import type { JWTPayload } from "@panva/jose";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
@@ -19,7 +19,7 @@ import { openKeySource } from "./key_source.ts";
 import type { KeySource, KeyStatus } from "./key_source.ts";
 import { TokenCache } from "./token_cache.ts";
 import type { Verified } from "./token_cache.ts";
-import { issuerRefusal, tokenRefusal } from "./token_refusal.ts";
+import { ExpiredToken, issuerRefusal, tokenRefusal } from "./token_refusal.ts";
 import { inspect, requireOneMeaning } from "./unverified_token.ts";
 import { WorkQueue } from "./work_queue.ts";
 
@@ -73,6 +73,24 @@ function tooManyWait(digest: string): ArqonError {
   return new ArqonError("admission", "too many tokens wait to be verified", { retry_after_ms });
 }
 
+/**
+ * For a token that has ended and is good otherwise, the refusal that says whose it was; for everything
+ * else that verification threw, that.
+ */
+async function expiredToken(
+  error: unknown,
+  token: string,
+  issuer: KeySource["issuer"],
+): Promise<unknown> {
+  if (!(error instanceof errors.JWTExpired)) return error;
+  try {
+    requireOneMeaning(token);
+    return new ExpiredToken(await identityFrom(error.payload, issuer, 0, 0));
+  } catch {
+    return error;
+  }
+}
+
 /** Verifies everything, with a key of its issuer. */
 async function verify(
   token: string,
@@ -96,15 +114,18 @@ async function verify(
     // After all waits.
     const now_ms = now();
     // jose takes an absent exp for a token that never ends; identityFrom requires it.
+    const skew_ms = auth.clock_skew_seconds * 1_000;
     const { payload } = await jwtVerify<JWTPayload>(token, key, {
       algorithms: [alg],
       issuer: issuer.issuer,
       audience: issuer.audience,
       clockTolerance: auth.clock_skew_seconds,
       currentDate: new Date(now_ms),
+    }).catch(async (error) => {
+      throw await expiredToken(error, token, issuer);
     });
     requireOneMeaning(token);
-    const known = await identityFrom(payload, issuer, now_ms, auth.clock_skew_seconds * 1_000);
+    const known = await identityFrom(payload, issuer, now_ms, skew_ms);
     const identity = kid === undefined ? known : { ...known, key_id: kid };
     return { identity, source, alg, kid, key, verified_ms: now_ms };
   }, () => tooManyWait(digest));

@@ -6,6 +6,21 @@ import { errors } from "@panva/jose";
 import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 import { isAudienceClaim } from "./claims.ts";
+import type { Identity } from "./identity.ts";
+
+/**
+ * The refusal of a token whose signature, issuer and claims are right, and which has ended: of all bad
+ * tokens the only kind that says whose it was.
+ */
+export class ExpiredToken extends ArqonError {
+  /** For the ledger; a client is told its reason alone. */
+  readonly bearer: Pick<Identity, "tenant_id" | "user_id">;
+
+  constructor({ tenant_id, user_id }: Pick<Identity, "tenant_id" | "user_id">) {
+    super("token-expired");
+    this.bearer = { tenant_id, user_id };
+  }
+}
 
 type ClaimError = InstanceType<
   typeof errors.JWTClaimValidationFailed | typeof errors.JWTExpired

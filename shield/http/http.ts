@@ -20,6 +20,7 @@ import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import { tokenFrom } from "../auth/token.ts";
+import { ExpiredToken } from "../auth/token_refusal.ts";
 import type { Traces } from "../traces/traces.ts";
 
 /** What the client listener needs of the process. */
@@ -49,11 +50,15 @@ export interface HttpContext {
   readonly requireNotBanned: (identity: Identity) => void;
   /** Absent: nothing is traced. */
   readonly traces?: Traces | undefined;
-  /** Takes note of a refused handshake; `identity` is absent when the token was refused. */
+  /**
+   * Takes note of a refused handshake; `identity` is absent when the token was refused and does not say
+   * whose it was. `former` is the connection that the client says it had, or "".
+   */
   readonly noteRefused?: (
     refusal: ArqonError,
     remote_ip: string,
-    identity: Identity | undefined,
+    identity: Pick<Identity, "tenant_id" | "user_id"> | undefined,
+    former: string,
   ) => void;
   /** The journal of decisions; absent: nothing is written. */
   readonly journal?: Pick<Journal, "clientRefused"> | undefined;
@@ -86,7 +91,9 @@ export async function handleRequest(
     bump(context.stats.rejects, refusal.reason);
     if (upgrade) {
       bump(context.stats.handshakes, refusal.reason);
-      context.noteRefused?.(refusal, remote_ip, seen.identity);
+      const former = url.searchParams.get("resume") ?? "";
+      const bearer = refusal instanceof ExpiredToken ? refusal.bearer : undefined;
+      context.noteRefused?.(refusal, remote_ip, seen.identity ?? bearer, former);
       context.traces?.handshakeEnded(request, refusal);
     }
     return withCors(

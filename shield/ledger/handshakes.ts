@@ -2,19 +2,24 @@
  * Takes note of refused handshakes. Strangers cause them at will, so only so many a second become rows of
  * their own, and the same refusal of the same address in a row is one row.
  */
+import { isId } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Ledger } from "./ledger.ts";
+import type { LedgerStart } from "./start.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
 
-/** Most rows a second. */
-const ROWS_PER_SECOND = 50;
 /** Addresses whose last refusal is remembered. */
 const LAST_MAX = 256;
 
-/** A refused handshake; user and tenant are "" when the token was refused. */
+/**
+ * A refused handshake; user and tenant are "" when the token was refused and does not say whose it was.
+ * `connection_id` is the one that the client had before and named, or "".
+ */
 export interface RefusedHandshake {
+  readonly connection_id: string;
   readonly tenant_id: string;
   readonly user_id: string;
   readonly remote_ip: string;
@@ -26,21 +31,27 @@ export interface RefusedHandshake {
 export class HandshakeNotes {
   readonly #ledger: Pick<Ledger, "refused">;
   readonly #now: () => number;
+  readonly #rows_per_second: number;
   readonly #last = new Map<string, RunningRow>();
   #second = 0;
   #rows = 0;
 
+  /** Refusals that got no row, since the start. */
+  unnoted = 0;
+
   /** `now` is in Unix ms. */
-  constructor(ledger: Pick<Ledger, "refused">, now: () => number) {
+  constructor(ledger: Pick<Ledger, "refused">, now: () => number, rows_per_second: number) {
     this.#ledger = ledger;
     this.#now = now;
+    this.#rows_per_second = rows_per_second;
   }
 
-  note({ tenant_id, user_id, remote_ip, reason, detail }: RefusedHandshake): void {
-    const key = `${remote_ip}\n${tenant_id}\n${user_id}\n${reason}`;
+  note(refused: RefusedHandshake): void {
+    const { tenant_id, user_id, connection_id, remote_ip, reason, detail } = refused;
+    const key = `${remote_ip}\n${tenant_id}\n${user_id}\n${connection_id}\n${reason}`;
     const run = this.#last.get(key);
-    if (run === undefined && !this.#mayWrite()) return;
-    const of = { tenant_id, user_id, remote_ip: clipped(remote_ip), reason, connection_id: "" };
+    if (run === undefined && !this.#mayWrite()) return void this.unnoted++;
+    const of = { tenant_id, user_id, remote_ip: clipped(remote_ip), reason, connection_id };
     const refusal = { stage: "handshake" as const, ...of, room_id: "", detail: clipped(detail) };
     this.#last.delete(key);
     this.#last.set(key, this.#ledger.refused(0, refusal, run));
@@ -54,22 +65,34 @@ export class HandshakeNotes {
       this.#second = second;
       this.#rows = 0;
     }
-    return ++this.#rows <= ROWS_PER_SECOND;
+    return ++this.#rows <= this.#rows_per_second;
   }
 }
 
 /** What the client listener needs for it; nothing without a ledger. */
-export function handshakeNotes(ledger: Ledger | undefined, now: () => number) {
+export function handshakeNotes(
+  ledger: Ledger | undefined,
+  { config, registry, now }: LedgerStart,
+) {
   if (ledger === undefined) return {};
-  const notes = new HandshakeNotes(ledger, now);
+  const notes = new HandshakeNotes(ledger, now, config.ledger.handshakes_per_second);
+  scrapedCounter(
+    registry,
+    "shield_ledger_unnoted_handshakes_total",
+    "Refused handshakes of which the ledger took no note: too many in a second.",
+    () => notes.unnoted,
+  );
   return {
     noteRefused(
       { reason, message: detail }: ArqonError,
       remote_ip: string,
       identity: Pick<Identity, "tenant_id" | "user_id"> | undefined,
+      former: string,
     ): void {
       const { tenant_id = "", user_id = "" } = identity ?? {};
-      notes.note({ tenant_id, user_id, remote_ip, reason, detail });
+      // A stranger may name any connection; who is known is found within the own tenant only.
+      const connection_id = identity !== undefined && isId(former) ? former : "";
+      notes.note({ tenant_id, user_id, connection_id, remote_ip, reason, detail });
     },
   };
 }

@@ -183,14 +183,16 @@ Deno.test("rooms that nobody hears and no row is about are forgotten", () => {
 
 Deno.test("the same refusal again and again is one row; strangers fill no ledger", async () => {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
-  const notes = new HandshakeNotes(ledger, () => 1_000);
-  const refused = { tenant_id: "", user_id: "", reason: "token-expired", detail: "" };
+  const notes = new HandshakeNotes(ledger, () => 1_000, 50);
+  const of = { tenant_id: "", user_id: "", connection_id: "" };
+  const refused = { ...of, reason: "token-expired", detail: "" };
   for (let index = 0; index < 100; index++) notes.note({ ...refused, remote_ip: "10.0.0.1" });
   assert.equal(ledger.counts.rows, 1);
   for (let index = 0; index < 1_000; index++) {
     notes.note({ ...refused, remote_ip: `10.1.${index}` });
   }
   assert.ok(ledger.counts.rows <= 50, `${ledger.counts.rows} rows`);
+  assert.equal(notes.unnoted, 1_001 - ledger.counts.rows);
   const asked = { address: "10.0.0.1", messages: [] };
   const { refusals } = await gather(ledger, { asked, open: [] }, breathe);
   assert.deepEqual(refusals.map(({ count, reason }) => [count, reason]), [[100, "token-expired"]]);

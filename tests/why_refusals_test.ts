@@ -1,0 +1,117 @@
+/**
+ * `GET /v1/why` on a real bus: who never came in, and whose frames were no messages, found by user, by
+ * connection and by address. What became of messages is `why_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { openBinary, RawClient } from "./peers/raw_client.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[admin]
+operator_tenants = ["default"]
+`;
+
+interface Shown {
+  readonly stage: string;
+  readonly reason: string;
+  readonly detail: string;
+  readonly user_id: string;
+  readonly connection_id: string;
+  readonly remote_ip: string;
+  readonly count: number;
+}
+
+interface World {
+  readonly bus: TestBus;
+  readonly admin: AdminClient;
+  /** The refusals that a question finds. */
+  refusals(query: string): Promise<Shown[]>;
+}
+
+async function withBus(work: (world: World) => Promise<void>): Promise<void> {
+  await using bus = await startBusWith(CONFIG);
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const refusals = async (query: string) => (await admin.read(`/v1/why?${query}`)).refusals;
+  await work({ bus, admin, refusals });
+}
+
+/** Tries to come in, and is not let. */
+async function knock(bus: TestBus, token: string, resume?: string): Promise<void> {
+  const url = resume === undefined ? bus.url : `${bus.url}?resume=${resume}`;
+  using client = new RawClient(url, { token });
+  await client.closed();
+}
+
+const reasons = (shown: readonly Shown[]) => shown.map(({ reason }) => reason);
+
+Deno.test("a token that has ended is found by its user; any other bad one by its address alone", async () => {
+  await withBus(async ({ bus, refusals }) => {
+    const ended = await bus.tokenFor({ user: "eve", ttl_seconds: -3_600 });
+    await knock(bus, ended, "c-of-eve");
+    await knock(bus, ended, "c-of-eve");
+    const [found, ...more] = await refusals("user=eve");
+    assert.deepEqual(more, []);
+    assert.ok(found !== undefined);
+    assert.deepEqual(
+      [found.stage, found.reason, found.user_id, found.connection_id, found.count],
+      ["handshake", "token-expired", "eve", "c-of-eve", 2],
+    );
+    assert.deepEqual(await refusals("connection=c-of-eve"), [found]);
+    assert.deepEqual(await refusals("user=eve&tenant=other"), [], "it is the tenant's own");
+    // Not signed by anybody whom the bus knows: what it says of itself is nobody's word.
+    const [head, body] = ended.split(".");
+    await knock(bus, `${head}.${body}.${"A".repeat(342)}`, "c-of-bob");
+    assert.deepEqual(await refusals("connection=c-of-bob"), []);
+    assert.deepEqual(reasons(await refusals("user=eve")), ["token-expired"]);
+    const all = await refusals(`address=${found.remote_ip}`);
+    assert.deepEqual(reasons(all), ["token-expired", "token-signature"]);
+    assert.deepEqual(all.map(({ user_id }) => user_id), ["eve", ""]);
+    assert.match(all[1]!.detail, /signature/);
+  });
+});
+
+Deno.test("who is banned and comes back is found by the connection that they had", async () => {
+  await withBus(async ({ bus, admin, refusals }) => {
+    const token = await bus.tokenFor({ user: "cat" });
+    using cat = await openBinary(bus.url, token);
+    const { connections } = await admin.read("/v1/connections?user=cat");
+    const { connection_id } = connections[0];
+    const banned = await admin.ask("POST", "/v1/rooms/default/hall/ban", {
+      user_id: "cat",
+      scope: "tenant",
+    });
+    assert.equal(banned.status, 200, banned.text);
+    assert.equal((await cat.closed()).code, 4403);
+    await knock(bus, token, connection_id);
+    const found = await refusals(`connection=${connection_id}`);
+    assert.deepEqual(
+      found.filter(({ stage }) => stage === "handshake").map(({ reason }) => reason),
+      [
+        "banned",
+      ],
+    );
+    assert.deepEqual(await refusals("user=cat"), found);
+  });
+});
+
+Deno.test("a frame that cannot be read is found by connection, user and address", async () => {
+  await withBus(async ({ bus, admin, refusals }) => {
+    using dan = await openBinary(bus.url, await bus.tokenFor({ user: "dan" }));
+    const { connections } = await admin.read("/v1/connections?user=dan");
+    const { connection_id, remote_ip } = connections[0];
+    dan.send(new Uint8Array([0x01, 0xff, 0xff]));
+    const said = await dan.frame();
+    assert.equal(said.kind, "err");
+    const [found] = await refusals(`connection=${connection_id}`);
+    assert.deepEqual([found?.stage, found?.user_id], ["operation", "dan"]);
+    assert.equal(found?.detail, said.kind === "err" ? said.message : "");
+    assert.deepEqual(await refusals("user=dan"), [found]);
+    assert.deepEqual(await refusals(`address=${remote_ip}`), [found]);
+  });
+});
