@@ -51,6 +51,8 @@ export class Crowd implements AsyncDisposable {
   /** Of each tenant, in the order of `TENANTS`: who does not read at times, and who says so much then. */
   readonly #slow: { readonly snail: Member; readonly crier: Member }[] = [];
   readonly #proxies: PausingProxy[] = [];
+  /** Kicks and bans that were carried out. */
+  hits = 0;
 
   private constructor(options: CrowdOptions) {
     this.#options = options;
@@ -148,9 +150,11 @@ export class Crowd implements AsyncDisposable {
     const { random, hit_ms, known, order } = this.#options;
     for (let turn = 0; !signal.aborted; turn++) {
       await pause(hit_ms);
-      const { tenant_id, user_id } = random.pick(this.#members);
+      const member = random.pick(this.#members);
+      const { tenant_id, user_id } = member;
       const kind: Hit["kind"] = turn % 5 === 4 ? "ban" : turn % 5 === 2 ? "room-ban" : "kick";
-      const room = random.pick(ROOMS);
+      const there = ROOMS.filter((one) => member.stay(one)?.acked_ms !== undefined);
+      const room = random.pick(there.length === 0 ? ROOMS : there);
       known.hits.push({
         ...{ kind, tenant_id, user_id, asked_ms: Date.now() },
         room_id: kind === "ban" ? "" : room,
@@ -158,7 +162,7 @@ export class Crowd implements AsyncDisposable {
       const scope = kind === "ban" ? "tenant" : "room";
       const ban = kind === "kick" ? {} : { scope, ttl_ms: BAN_MS };
       const path = `/v1/rooms/${tenant_id}/${room}/${kind === "kick" ? "kick" : "ban"}`;
-      await order(path, { user_id, ...ban });
+      if (await order(path, { user_id, ...ban })) this.hits++;
     }
   }
 

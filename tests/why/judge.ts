@@ -321,6 +321,9 @@ function whyProblem(
       return is(wasHit(why), `there was no ${why}`);
     case "unsubscribed":
       return is(stays.some((one) => one.left_ms !== undefined), "it has not left");
+    case "refused":
+      // It was there until its answer was ready, which was a refusal, or never came.
+      return is(stays.some((one) => one.acked_ms === undefined), "none was refused");
     case "closed":
       return is(code !== 0 || stays.length > 0, "it was not there");
     case "":

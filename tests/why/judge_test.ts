@@ -105,6 +105,9 @@ Deno.test("a reason needs its cause: an echo, a gap, a kick, an end, a lost ledg
   const whose = { tenant_id: "acme", user_id: "bob", room_id: "hall-0" };
   const hits = [{ kind: "kick" as const, ...whose, asked_ms: SENT_MS - 1_100 }];
   isRight(kicked, kick, { known: { hits } });
+  const refusal = { state: "not_subscribed", why: "refused", until_ms: SENT_MS - 1 };
+  isRight(sittingOf({ stays: [stayOf({ acked_ms: undefined })] }), refusal);
+  isWrong(/none was refused/, kicked, refusal);
   isWrong(/it was connected/, open, { state: "not_connected", until_ms: SENT_MS - 1 });
   const gone = sittingOf({ ended_ms: SENT_MS - 20_000, code: 4403 });
   isRight(gone, { state: "not_connected", until_ms: SENT_MS - 20_001, why: "banned" });

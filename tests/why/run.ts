@@ -23,6 +23,7 @@ export interface WhyPlan {
   readonly seconds: number;
   /** Pairs of a message and a user. */
   readonly questions: number;
+  readonly shields: number;
   /** Users of each tenant, each with two clients. */
   readonly users: number;
   readonly seed: number;
@@ -43,7 +44,7 @@ export interface WhyVerdict extends Verdict {
   readonly known: Known;
 }
 
-const SHIELDS = ["shield-0", "shield-1"];
+const FIRST = "shield-0";
 const BALANCERS = ["balancer-0", "balancer-1"];
 const KINDS: readonly FaultKind[] = ["kill", "stop", "restart", "cut"];
 const POLICY = new URL("../../policies/build/bad_words.wasm", import.meta.url);
@@ -71,8 +72,14 @@ durable = true
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** The names of so many Shields. */
+const namesOf = (shields: number) => Array.from({ length: shields }, (_, at) => `shield-${at}`);
+
 /** Faults of Shields and of the way to them, one after the other, each kind in turn. */
-function planFaults({ seconds, away_ms, pause_ms }: WhyPlan, random: Random): Fault[] {
+function planFaults(
+  { seconds, away_ms, pause_ms, shields }: WhyPlan,
+  random: Random,
+): Fault[] {
   const faults: Fault[] = [];
   const between = ([low, high]: Range) => random.int(low, high);
   let at_ms = between(pause_ms);
@@ -80,7 +87,7 @@ function planFaults({ seconds, away_ms, pause_ms }: WhyPlan, random: Random): Fa
     const kind = KINDS[turn % KINDS.length]!;
     const length_ms = between(away_ms);
     if (at_ms + length_ms > 1_000 * seconds) return faults;
-    const targets = kind === "cut" && random.chance(0.5) ? BALANCERS : SHIELDS;
+    const targets = kind === "cut" && random.chance(0.5) ? BALANCERS : namesOf(shields);
     faults.push({ at_ms, target: random.pick(targets), kind, away_ms: length_ms });
     at_ms += length_ms + between(pause_ms);
   }
@@ -129,8 +136,8 @@ function someVisit(known: Known, random: Random) {
 
 /** Asks some Shield; undefined when it is not there, or goes meanwhile. */
 async function ask(world: World): Promise<Asked | undefined> {
-  const { fleet, token, random } = world;
-  const url = fleet.adminUrl(random.pick(SHIELDS));
+  const { fleet, token, random, plan } = world;
+  const url = fleet.adminUrl(random.pick(namesOf(plan.shields)));
   if (url === undefined) return undefined;
   const chosen = choose(world);
   const { said: { id, room_id, offset }, tenant_id, user_id, by_offset } = chosen;
@@ -174,7 +181,7 @@ async function askAll(world: World): Promise<Asked[]> {
 
 async function deployPolicy(fleet: Fleet): Promise<void> {
   const admin = await policyAdmin({
-    admin_url: fleet.adminUrl(SHIELDS[0]!) ?? "",
+    admin_url: fleet.adminUrl(FIRST) ?? "",
     tokenFor: () => fleet.issuer.tokenFor({ role: "admin", sub: "root" }),
   });
   const { body: { sha256 } } = await admin.upload(await Deno.readFile(POLICY));
@@ -188,11 +195,12 @@ async function deployPolicy(fleet: Fleet): Promise<void> {
 /** Runs it all. Rejects when something does not start, or a question is refused. */
 export async function runWhy(plan: WhyPlan, say: Say): Promise<WhyVerdict> {
   const { seconds, seed } = plan;
+  const shields = namesOf(plan.shields);
   const random = createRandom(seed);
   const dir = await Deno.makeTempDir({ prefix: "arqon-why-" });
   const surprises: string[] = [];
   await using fleet = await Fleet.open({
-    ...{ brains: ["brain-0"], shields: SHIELDS, balancers: BALANCERS, servers: 1 },
+    ...{ brains: ["brain-0"], shields, balancers: BALANCERS, servers: 1 },
     ...{ proxied: true, config: CONFIG, server_lines: "drain_ms = 500\n" },
     ...{ groupOf: (target: string) => target, dir, say },
     onSurprise: (text) => void surprises.push(text),
@@ -203,7 +211,7 @@ export async function runWhy(plan: WhyPlan, say: Say): Promise<WhyVerdict> {
   await deployPolicy(fleet);
   const known = nothingKnown();
   const shieldNow = () =>
-    SHIELDS.map((name) => fleet.clientPort(name)).find((port) => port !== undefined);
+    shields.map((name) => fleet.clientPort(name)).find((port) => port !== undefined);
   await using crowd = await Crowd.open({
     ...plan,
     known,
@@ -211,22 +219,30 @@ export async function runWhy(plan: WhyPlan, say: Say): Promise<WhyVerdict> {
     urls: fleet.hosts.map((host) => `ws://${host}`),
     shieldPort: shieldNow,
     tokenFor: issuer.tokenFor,
-    order: (path, body) => order(fleet, token, path, body),
+    order: (path, body) => order(fleet, shields, token, path, body),
   });
   const living = new AbortController();
   const lives = crowd.live(living.signal);
   const world = { plan, fleet, known, crowd, random: random.fork(2), token, say };
   const faults = planFaults(plan, random.fork(3));
-  say(`two Shields, ${faults.length} faults in ${seconds} s, seed ${seed}`);
+  say(`${shields.length} Shields, ${faults.length} faults in ${seconds} s, seed ${seed}`);
   const [asked] = await Promise.all([askAll(world), fleet.suffer(faults)]);
   living.abort();
   await lives;
-  say(`${known.said.size} messages, ${known.sittings.length} connections, ${asked.length} answers`);
+  const [messages, connections] = [known.said.size, known.sittings.length];
+  const lived = `${messages} messages, ${connections} connections, ${crowd.hits} kicks and bans`;
+  say(`${lived}, ${asked.length} answers`);
   return conclude({ known, asked, seed, dir, surprises: [...surprises, ...fleet.bugs()] });
 }
 
-async function order(fleet: Fleet, token: string, path: string, body: object): Promise<boolean> {
-  const url = SHIELDS.map((name) => fleet.adminUrl(name)).find((one) => one !== undefined);
+async function order(
+  fleet: Fleet,
+  shields: readonly string[],
+  token: string,
+  path: string,
+  body: object,
+): Promise<boolean> {
+  const url = shields.map((name) => fleet.adminUrl(name)).find((one) => one !== undefined);
   if (url === undefined) return false;
   try {
     const { status } = await new AdminClient(url, token).ask("POST", path, body);

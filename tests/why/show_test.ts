@@ -8,7 +8,7 @@ import { LIES } from "./plant.ts";
 import { runWhy } from "./run.ts";
 
 const PLAN = {
-  ...{ seconds: 20, questions: 150, users: 4, seed: 5, hit_ms: 700, slow_ms: 5_000 },
+  ...{ seconds: 20, questions: 150, shields: 2, users: 4, seed: 5, hit_ms: 700, slow_ms: 5_000 },
   away_ms: [300, 1_500],
   pause_ms: [1_000, 3_000],
   idle_ms: [30, 200],
