@@ -4,6 +4,7 @@ import type { Admin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { findingsText, painter } from "../../answers/schema_text.ts";
+import { consequencesText } from "../../desired/consequence_text.ts";
 import { differences } from "../../desired/difference.ts";
 import type { Change } from "../../desired/difference.ts";
 import { encodePlan } from "../../desired/plan_file.ts";
@@ -14,6 +15,7 @@ import type { Desired } from "../../desired/state.ts";
 import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
+import { consequences } from "./consequences.ts";
 import { readLive } from "./live_state.ts";
 import type { LiveState } from "./live_state.ts";
 import { readFolder } from "./read_folder.ts";
@@ -22,6 +24,8 @@ import { readFolder } from "./read_folder.ts";
 export interface PlanFlags extends ConnectionFlags {
   /** Where the plan is written. */
   readonly out?: string;
+  /** Seconds: what each change would have done to so long a window. */
+  readonly since?: number;
   readonly json?: boolean;
 }
 
@@ -99,7 +103,8 @@ export function checksText(checks: readonly SchemaCheck[], has_color: boolean): 
 /** Writes the plan of a folder, and prints it. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
 export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<number> {
   const desired = await readFolder(io, folder);
-  const compared = await compare(io, await findAdmin(io, flags), desired);
+  const admin = await findAdmin(io, flags);
+  const compared = await compare(io, admin, desired);
   const { changes, checks, drift } = compared;
   const { basis, schema_basis } = compared;
   if (flags.out !== undefined) {
@@ -109,14 +114,25 @@ export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<nu
       throw cannotWrite(path, error);
     });
   }
+  const window = flags.since === undefined
+    ? undefined
+    : await consequences(io, admin, desired, changes, flags.since);
   const { tenant, warnings } = desired;
   if (flags.json === true) {
     const answer = { tenant, changes, schemas: checks, drift: drift ?? null, warnings };
-    const more = { connections_touched: 0, basis, schema_basis, plan: flags.out ?? null };
+    const more = {
+      connections_touched: 0,
+      since: window ?? null,
+      basis,
+      schema_basis,
+      plan: flags.out ?? null,
+    };
     await print(io.stdout, `${JSON.stringify({ ...answer, ...more })}\n`);
   } else {
     const text = changesText(tenant, changes) + checksText(checks, io.stdout.has_color) +
-      driftText(drift) + warnings.map((line) => `note: ${printable(line)}\n`).join("");
+      consequencesText(window) + driftText(drift) + warnings.map((line) =>
+        `note: ${printable(line)}\n`
+      ).join("");
     await print(io.stdout, text);
   }
   if (checks.some(({ compatible }) => !compatible)) return EXIT.failure;

@@ -1,6 +1,7 @@
 /** The command line of `arq export`, `plan` and `apply` as commander sees it. */
 import type { Command } from "commander";
-import { examples, id, withConnection } from "./options.ts";
+import { parseSeconds } from "../../bus/token.ts";
+import { examples, id, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 /** Adds `arq export`, `arq plan` and `arq apply`. */
@@ -24,6 +25,11 @@ export function addDesired(program: Command, run: Run): void {
   withConnection(program.command("plan"))
     .description("say what an apply of a folder would change; changes nothing")
     .argument("<dir>", "the folder")
+    .option(
+      "--since <time>",
+      "repeat what the journal has of so long ago with each new module: 10m, 7d or seconds",
+      value((text) => parseSeconds("--since", text)),
+    )
     .option("--out <file>", "write the plan, with all that it needs, for arq apply")
     .option("--json", "print the plan as JSON")
     .addHelpText(
@@ -33,7 +39,7 @@ export function addDesired(program: Command, run: Run): void {
         "\nhand since the last apply is told.\n" +
         examples(
           "arq plan state",
-          "arq plan state --out plan.bin",
+          "arq plan state --since 7d --out plan.bin",
           "arq plan state --json | jq .changes",
         ),
     )
