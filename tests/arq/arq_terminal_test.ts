@@ -40,6 +40,9 @@ async function addFiles({ cwd }: Where): Promise<void> {
   const served = config.replaceAll(/^port = \d+/gm, "port = 0");
   await Deno.writeTextFile(`${cwd}/served.toml`, served);
   await Deno.writeTextFile(`${cwd}/events.ndjson`, "1\n2\n3\n");
+  // A folder that looks after nothing: other stories change what it could be about.
+  await Deno.mkdir(`${cwd}/desired`);
+  await Deno.writeTextFile(`${cwd}/desired/tenant.toml`, 'tenant = "default"\n');
   await Deno.writeTextFile(`${cwd}/event.json`, '{"never":"a field"}');
 }
 
