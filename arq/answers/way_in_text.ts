@@ -1,60 +1,59 @@
-/** The way in of a message as `arq why` shows it, as lines: pure, from records of the journal. */
-import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+/** The way in of messages as `arq why` shows it, as lines: pure, from the JSON of `GET /v1/why`. */
 import { plural } from "../../shared/plural.ts";
-import type { WayIn } from "../journal/way_in.ts";
-import { holeText, policyText } from "./journal_text.ts";
+import { listOf, membersOf } from "./policy_text.ts";
+
+type Members = Readonly<Record<string, unknown>>;
 
 /** Holes that are shown one by one. */
 const HOLES_SHOWN = 5;
-/** Digits of a module's hash. */
-const HASH_DIGITS = 12;
 
-const time = (ms: number) => new Date(ms).toISOString();
+const time = (ms: unknown) => new Date(Number(ms)).toISOString();
 
 /** The lines of all decisions, the oldest first. */
-export const wayInLines = ({ records }: WayIn): string[] => records.flatMap(recordLines);
+export const wayInLines = (way_in: Members): string[] =>
+  listOf(way_in["decisions"]).map(membersOf).flatMap(decisionLines);
 
 /** What the journal does not tell, and why. */
-export function wayInGaps({ records, holes, is_whole, problem }: WayIn): string[] {
+export function wayInGaps(way_in: Members): string[] {
+  const holes = listOf(way_in["holes"]).map(membersOf);
   const hidden = holes.length - HOLES_SHOWN;
-  const has_nothing = records.length === 0 && problem === "";
+  const problem = String(way_in["problem"] ?? "");
+  const has_nothing = listOf(way_in["decisions"]).length === 0 && problem === "";
   return [
     ...(has_nothing ? ["the journal has no decision about it"] : []),
     ...holes.slice(0, HOLES_SHOWN).map(holeText),
     ...(hidden > 0 ? [`and ${plural(hidden, "more hole")}`] : []),
     ...(problem === "" ? [] : [`the journal could not be read: ${problem}`]),
-    ...(is_whole || problem !== "" ? [] : ["there is more in the journal than was read"]),
+    ...(way_in["is_whole"] === true || problem !== ""
+      ? []
+      : ["there is more in the journal than was read"]),
   ];
 }
 
-function recordLines(record: JournalRecord): string[] {
-  const { node, time_ms, allowed, code, reason, message, hook, room, type, sender } = record;
-  const { offset, schema, chain_version, policies } = record;
-  const verdict = allowed
+function decisionLines(decision: Members): string[] {
+  const { node, time_ms, allowed, code, reason, message, hook, room, type, sender, offset } =
+    decision;
+  const verdict = allowed === true
     ? `allowed${offset === null ? "" : `, offset ${offset}`}`
     : `refused ${code} ${reason}${message === "" ? "" : ` (${message})`}`;
+  const { user, connection, remote_ip } = membersOf(sender);
   const who = sender === null
     ? "somebody who was erased"
-    : `${sender.user}, connection ${sender.connection}, from ${sender.remote_ip}`;
+    : `${user}, connection ${connection}, from ${remote_ip}`;
   const what = [hook, type, room === "" ? "" : `in ${room}`].filter((one) => one !== "").join(" ");
   return [
     `decided at ${node} ${time(time_ms)}: ${verdict}`,
     `  ${what} by ${who}`,
-    ...(schema === null ? [] : [`  ${schemaText(schema)}`]),
-    ...policies.map((one) => `  policy ${moduleText(one)}`),
-    ...(chain_version === null ? [] : [`  policies of version ${chain_version}`]),
+    ...listOf(decision["steps"]).map(membersOf).map(stepLine),
   ];
 }
 
-function schemaText({ id, version, violation }: NonNullable<JournalRecord["schema"]>): string {
-  const name = `schema ${id} version ${version}`;
-  if (violation === null) return `${name}: fits`;
-  const { path, rule, message } = violation;
-  return `${name}: ${path === "" ? "" : `${path} `}breaks ${rule} (${message})`;
+function stepLine({ step, outcome, text }: Members): string {
+  const name = String(step).replaceAll("_", " ");
+  return `  ${name}: ${outcome === "refused" ? "REFUSED, " : ""}${text}`;
 }
 
-function moduleText(policy: PolicyRecord): string {
-  return `${policyText(policy)} of ${policy.budget_units}, module ${
-    policy.module.slice(0, HASH_DIGITS)
-  }`;
+function holeText({ node, from_ms, to_ms, records, why }: Members): string {
+  const what = records === null ? "decisions" : plural(Number(records), "decision");
+  return `${time(to_ms)}  HOLE  ${what} of ${node} from ${time(from_ms)} on: ${why}`;
 }

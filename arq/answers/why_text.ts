@@ -1,5 +1,4 @@
 /** What `arq why` shows, as lines: pure, from the JSON of `GET /v1/why`. */
-import type { SoughtMessage } from "../journal/way_in.ts";
 import { listOf, membersOf } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -113,21 +112,6 @@ function refusalLine(refusal: Members): string {
   ].filter((one) => one !== "").join(", ");
   const times = Number(count) > 1 ? ` ×${count}` : "";
   return `refused ${stage} ${time(at_ms)}${times}: ${reason} (${detail}); ${about}`;
-}
-
-/** The messages of an answer, as far as the journal is asked for them. */
-export function soughtIn(answer: Members): SoughtMessage[] {
-  return listOf(answer["messages"]).map(membersOf).map((message) => {
-    const text = (name: string) => typeof message[name] === "string" ? message[name] : "";
-    return {
-      room_id: text("room_id"),
-      offset: Number(message["offset"]) || 0,
-      trace_id: text("trace_id"),
-      message_id: text("message_id"),
-      heard_ms: listOf(message["heard"]).map((one) => Number(membersOf(one)["time_ms"]))
-        .filter(Number.isFinite),
-    };
-  });
 }
 
 /** Whether the answer tells of any message, connection or refusal. */

@@ -37,6 +37,8 @@ export interface AskOptions {
   readonly to?: string | undefined;
   /** Only processes of this kind; absent: both kinds. */
   readonly of?: NodeKind;
+  /** Processes that are asked and not waited for: they were silent just now. */
+  readonly unawaited?: readonly string[];
   /**
    * Set for a question that changes something: a process that hears of it more than half a minute
    * late does nothing.
@@ -195,12 +197,13 @@ export class ClusterAsker {
   }
 
   /** The processes whose answers are waited for. */
-  #expected({ to, of }: AskOptions): string[] {
+  #expected({ to, of, unawaited = [] }: AskOptions): string[] {
     if (to !== undefined) return [to];
     const { node_id, kind } = this.#options;
     const all: [string, NodeKind][] = [[node_id, kind]];
     for (const [id, known] of this.#known) all.push([id, known.kind]);
-    return all.filter(([, its_kind]) => (of ?? its_kind) === its_kind).map(([id]) => id);
+    return all.filter(([id, its_kind]) => (of ?? its_kind) === its_kind && !unawaited.includes(id))
+      .map(([id]) => id);
   }
 
   #askOthers(

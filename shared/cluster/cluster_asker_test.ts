@@ -122,6 +122,24 @@ Deno.test("NATS carries questions and answers", async (t) => {
   }
 });
 
+Deno.test("who is not waited for is asked, and does not hold up the answers of others", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const asked = Promise.withResolvers<void>();
+  // It would be waited for half a minute.
+  using one = start(spine, "one", { n: () => ({ n: 1 }) });
+  using two = start(spine, "two", {
+    n() {
+      asked.resolve();
+      return new Promise(() => {});
+    },
+  });
+  await meet(one, "two");
+  const { nodes } = await one.asker.ask("n", Value, { unawaited: ["two"] });
+  await asked.promise;
+  assert.deepEqual([nodes, two.answerer.pending], [{ answered: ["one"], silent: [] }, 1]);
+  await spine.drain();
+});
+
 Deno.test("who does not answer in time is named, and forgotten only after two minutes", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   let now_ms = 1_000_000;

@@ -107,8 +107,9 @@ Deno.test("arq why begins with the way in that the journal has, of what was refu
     assert.match(passed.stdout, /\n {2}on_message chat in log-1 by ann, connection \S+, from /);
     assert.match(
       passed.stdout,
-      /\n {2}policy words allows, \d+ units of \d+, module [0-9a-f]{12}\n/,
+      /\n {2}policy: words allows, \d+ units of \d+, module [0-9a-f]{12}, policies of version \d+\n/,
     );
+    for (const line of WAY_IN) assert.match(passed.stdout, line);
     assert.match(passed.stdout, /\nmessage in log-1: offset 1, .*\n[^]* {2}sent 20/);
     for (
       const args of [["--room", "log-1", "--offset", "1"], ["--trace", traceIn(passed.stdout)]]
@@ -120,13 +121,14 @@ Deno.test("arq why begins with the way in that the journal has, of what was refu
       const refused = await why(...args);
       assert.equal(refused.code, 0, refused.stderr);
       assert.match(refused.stdout, /^decided at \S+ \S+ refused 403 policy-rejected \(/);
-      assert.match(refused.stdout, /\n {2}policy words refuses 403 /);
+      assert.match(refused.stdout, /\n {2}schema: [^]*\n {2}policy: REFUSED, words refuses 403 /);
+      assert.doesNotMatch(refused.stdout, /\n {2}(stamp|offset|mirror): /);
       assert.match(refused.stdout, /\nno Shield's ledger knows of it\n/);
       assert.equal(refused.stdout.match(/^decided/gm)?.length, 1);
     }
     const { stdout } = await why("--message-id", "m-malware-1", "--json");
-    const { journal: { records: [record], is_whole, problem } } = JSON.parse(stdout);
-    assert.deepEqual([record.reason, record.trace, is_whole, problem], [
+    const { way_in: { decisions: [decision], is_whole, problem } } = JSON.parse(stdout);
+    assert.deepEqual([decision.reason, decision.trace, is_whole, problem], [
       "policy-rejected",
       TRACE,
       true,
@@ -139,32 +141,47 @@ Deno.test("arq why begins with the way in that the journal has, of what was refu
       /^no Shield's ledger knows of it\n[^]*\nthe journal has no decision about it\n$/,
     );
     const of_user = await why("--user", "ann", "--json");
-    assert.equal(JSON.parse(of_user.stdout).journal, undefined, "it is asked for messages only");
+    assert.equal(JSON.parse(of_user.stdout).way_in, null, "it is asked for messages only");
   });
 });
 
 /** The trace of the first message in an answer. */
 const traceIn = (text: string) => text.match(/, trace ([0-9a-f]{32})/)?.[1] ?? "";
 
-Deno.test("arq why tells what the ledgers have when the journal cannot be read", async () => {
+/** What is told of a message that was let in, beside schema and policies. */
+const WAY_IN = [
+  /\n {2}token: issuer \S+, (no kid|kid \S+), role user, until 20/,
+  /\n {2}rate: \d+ messages\/s and \d+ bytes\/s of the connection, .* of the tenant\n/,
+  /\n {2}grant: (the token names no grants: everything in the tenant|\S+)\n/,
+  /\n {2}quota: the tenant has none on all Shields together\n/,
+  /\n {2}schema: none is mapped to it\n/,
+  /\n {2}room class: class log-\*, of the configuration: durable\n/,
+  /\n {2}stamp: trace [0-9a-f]{32}, X-Twist-ID [0-9a-f-]{36}\n/,
+  /\n {2}offset: 1\n {2}mirror: no rule is about it\n/,
+];
+
+Deno.test("arq why reads on in the journal, and tells what the ledgers have when it cannot be read", async () => {
   const nodes = { answered: ["s1"], silent: [] };
   const ledgers = [{ node_id: "s1", since_ms: 0, now_ms: 0 }];
   const lists = { messages: [], connections: [], refusals: [] };
   const answer = { tenant_id: "acme", ...lists, ledgers, nodes, truncated: false };
-  const refusal = { code: 404, reason: "not-found", detail: "no journal here" };
+  const nothing = { decisions: [], holes: [], is_whole: false, problem: "", next: null };
   await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    ({ url }) =>
-      url.includes("/v1/journal?")
-        ? Response.json(refusal, { status: 404 })
-        : Response.json(answer),
+    ({ url }) => {
+      const after = new URL(url).searchParams.get("after");
+      const way_in = after === "7.3"
+        ? { ...nothing, problem: "no journal here" }
+        : { ...nothing, next: "7.3" };
+      return Response.json({ ...answer, way_in });
+    },
   );
   const admin_url = `http://127.0.0.1:${server.addr.port}`;
   const args = ["why", "--message-id", "m1", "--admin-url", admin_url, "--token", "t"];
   const shown = await runArq(args);
   assert.equal(shown.code, 1);
   assert.match(shown.stdout, /^no Shield's ledger knows of it\nledger of s1 since /);
-  assert.match(shown.stdout, /\nthe journal could not be read: .*no journal here\n$/);
-  const { journal } = JSON.parse((await runArq([...args, "--json"])).stdout);
-  assert.deepEqual([journal.records, journal.is_whole], [[], false]);
+  assert.match(shown.stdout, /\nthe journal could not be read: no journal here\n$/);
+  const { way_in } = JSON.parse((await runArq([...args, "--json"])).stdout);
+  assert.deepEqual([way_in.decisions, way_in.is_whole, way_in.next], [[], false, null]);
 });

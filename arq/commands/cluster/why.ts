@@ -1,14 +1,13 @@
 /**
- * `arq why`: asks all Shields what became of a message, or of a user's messages, and the journal how the message
- * came in, and shows it.
+ * `arq why`: asks the bus how a message came in and what became of it, or of a user's messages, and shows it.
+ * What is told is `GET /v1/why`'s business.
  */
 import { wayInGaps, wayInLines } from "../../answers/way_in_text.ts";
-import { soughtIn, tellsAnything, whyLines } from "../../answers/why_text.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { tellsAnything, whyLines } from "../../answers/why_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
-import { findWayIn, searchesOf } from "../../journal/way_in.ts";
-import type { WayIn } from "../../journal/way_in.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -66,39 +65,46 @@ function queryOf(flags: WhyFlags): URLSearchParams {
   return query;
 }
 
+/** Answers that are read at most while the journal has more; each looks at some 100,000 lines. */
+const ANSWERS_MAX = 100;
+/** Decisions, and holes, that are told at most. */
+const LINES_MAX = 50;
+
+type Members = Readonly<Record<string, unknown>>;
+
 /** Prints what the ledgers and the journal tell. Returns 1 when they tell of nothing. */
 export async function why(io: Io, flags: WhyFlags): Promise<number> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
-  const path = `/v1/why?${queryOf(flags)}`;
-  const answer = await askAdmin(io, admin, { method: "GET", path });
-  const way_in = await wayIn(io, admin, flags, answer);
-  const has_way_in = way_in !== undefined && way_in.records.length > 0;
+  const answer = await wholeAnswer(io, admin, queryOf(flags));
+  const way_in = membersOf(answer["way_in"]);
+  const has_way_in = listOf(way_in["decisions"]).length > 0;
   const is_known = tellsAnything(answer);
-  if (flags.json === true) {
-    const whole = way_in === undefined ? answer : { ...answer, journal: way_in };
-    await print(io.stdout, `${JSON.stringify(whole)}\n`);
-  } else {
+  if (flags.json === true) await print(io.stdout, `${JSON.stringify(answer)}\n`);
+  else {
     const lines = [
-      ...(way_in === undefined ? [] : wayInLines(way_in)),
+      ...wayInLines(way_in),
       ...(is_known ? [] : ["no Shield's ledger knows of it"]),
       ...whyLines(answer),
-      ...(way_in === undefined ? [] : wayInGaps(way_in)),
+      ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),
     ];
     await print(io.stdout, lines.map((line) => `${printable(line)}\n`).join(""));
   }
   return is_known || has_way_in ? EXIT.ok : EXIT.failure;
 }
 
-/** What the journal says of the message that was asked for; undefined where no message was. */
-async function wayIn(
-  io: Io,
-  admin: Admin,
-  { trace, twist, messageId: message_id, room, offset }: WhyFlags,
-  answer: Readonly<Record<string, unknown>>,
-): Promise<WayIn | undefined> {
-  if (given(trace, twist, message_id, offset) === 0) return undefined;
-  const searches = searchesOf({ message_id, trace, room, offset }, soughtIn(answer));
-  if (searches.length === 0) return undefined;
-  return await findWayIn(io, admin, String(answer["tenant_id"]), searches);
+/** The bus's answer, with the way in as far as the journal goes. */
+async function wholeAnswer(io: Io, admin: Admin, query: URLSearchParams): Promise<Members> {
+  const first = await askAdmin(io, admin, { method: "GET", path: `/v1/why?${query}` });
+  let way_in = membersOf(first["way_in"]);
+  const [decisions, holes] = [[...listOf(way_in["decisions"])], [...listOf(way_in["holes"])]];
+  for (let answers = 1; answers < ANSWERS_MAX && typeof way_in["next"] === "string"; answers++) {
+    if (decisions.length >= LINES_MAX) break;
+    query.set("after", way_in["next"]);
+    const more = await askAdmin(io, admin, { method: "GET", path: `/v1/why?${query}` });
+    way_in = membersOf(more["way_in"]);
+    decisions.push(...listOf(way_in["decisions"]));
+    holes.push(...listOf(way_in["holes"]));
+  }
+  return first["way_in"] === null ? first : { ...first, way_in: { ...way_in, decisions, holes } };
 }

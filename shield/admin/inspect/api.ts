@@ -31,6 +31,7 @@ import { POLICIES_ABOUT } from "../../openapi/openapi_policies.ts";
 import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
 import { WHY_ABOUT } from "./openapi_why.ts";
 import { why } from "./why.ts";
+import type { WhyContext } from "./why.ts";
 import { checked, readQuery, requireId } from "../routing/query.ts";
 import type { Tails } from "./tail.ts";
 
@@ -38,7 +39,7 @@ import type { Tails } from "./tail.ts";
 const BODY_BYTES = 4_096;
 
 /** What these paths need of the process. */
-export type InspectContext = DetailContext & ContentsContext & OrderContext & {
+export type InspectContext = DetailContext & ContentsContext & OrderContext & WhyContext & {
   readonly tails: Pick<Tails, "open">;
   readonly log: Logger;
 };

@@ -1,4 +1,5 @@
 /** What `GET /v1/why` says of itself. */
+import { WayIn } from "../../journal/admin/way_in.ts";
 import { WhyTold } from "../../../shared/cluster/cluster_why.ts";
 import {
   abouts,
@@ -39,7 +40,7 @@ const MESSAGE = object({
 export const WHY_ABOUT = abouts({
   why: {
     tag: "cluster",
-    summary: "what became of a message, or of a user's messages: from the ledgers of all Shields",
+    summary: "how a message came in, and what became of it or of a user's messages",
     query: [
       inQuery("tenant", "the tenant; absent: that of the token"),
       inQuery("trace", "messages with this trace id", TEXT),
@@ -50,10 +51,12 @@ export const WHY_ABOUT = abouts({
       inQuery("user", "what became of them for the connections of this user", TEXT),
       inQuery("connection", "what became of them for this connection"),
       inQuery("address", "handshakes and operations that were refused from there", TEXT),
+      inQuery("after", "`way_in.next` of the answer before: reads on in the journal", TEXT),
       inQuery("since_ms", "with room and user or connection: all messages since then", UNIX_MS),
     ],
     answer: object({
       tenant_id: ID,
+      way_in: { anyOf: [answerOf(WayIn), { type: "null" }] },
       messages: list(MESSAGE),
       connections: list(connection),
       refusals: list(refusal),

@@ -18,6 +18,7 @@ import type { Logging } from "../../../shared/logs/logging.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { z } from "zod";
 import { HttpRates } from "../../rates/http_rates.ts";
+import { readingOf } from "../../journal/admin/read.ts";
 import type { Parts } from "../../parts.ts";
 import { shieldAnswers } from "./answers.ts";
 import type { InspectContext } from "./api.ts";
@@ -104,7 +105,9 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const { stats, tenants, history, operations: { context: { path, flushes } } } = parts;
   const rates = new HttpRates(parts.rates, now);
   const publishing = { path, flushes, rates, stats, tenants, history };
-  const context = { asker, now, node_id, classes, config, tails, log, ...publishing };
+  const { admin: { place } } = parts.journal;
+  const journal = readingOf(place);
+  const context = { asker, now, node_id, classes, config, tails, log, journal, ...publishing };
   const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
   const stopEvents = spine.onEvent((event) => {
     if (event.type === "state" && event.status.state === "connected") hello();

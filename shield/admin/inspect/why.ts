@@ -1,6 +1,7 @@
 /**
- * `GET /v1/why`: which Shields heard a message and what became of it for each connection of a user, or
- * what a user should have had of a room. Asks all Shields; what each knows is `shield/ledger/`.
+ * `GET /v1/why`: how a message came in, which Shields heard it and what became of it for each connection of a
+ * user, or what a user should have had of a room. Asks all Shields; what each knows is `shield/ledger/`, what
+ * was decided is `shield/journal/`.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -13,6 +14,10 @@ import type {
 } from "../../../shared/cluster/cluster_why.ts";
 import type { AskedNodes, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
+import { parsePlace } from "../../journal/admin/query.ts";
+import type { JournalReading } from "../../journal/admin/read.ts";
+import { wayIn } from "../../journal/admin/way_in.ts";
+import type { WayIn } from "../../journal/admin/way_in.ts";
 import type { OpenConnection } from "../../ledger/history.ts";
 import { ledgerAnswers } from "../../ledger/start.ts";
 import type { Parts } from "../../parts.ts";
@@ -36,6 +41,12 @@ const QUERY = {
   connection: Id.optional(),
   address: z.string().min(1).max(100).optional(),
   since_ms: Number_("Unix milliseconds").optional(),
+  after: z.string().transform((text, context) => {
+    const place = parsePlace(text);
+    if (place !== undefined) return place;
+    context.addIssue({ code: "custom", message: "expected `way_in.next` of an answer before" });
+    return z.NEVER;
+  }).optional(),
 };
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 
@@ -43,6 +54,12 @@ type Query = z.output<z.ZodObject<typeof QUERY>>;
 type Heard = Omit<WhyMessage, "time_ms"> & {
   readonly heard: { readonly node_id: string; readonly time_ms: number }[];
 };
+
+/** What `GET /v1/why` needs of the process. */
+export interface WhyContext extends ListContext {
+  /** The journal of this bus. */
+  readonly journal: JournalReading;
+}
 
 /** The open connections that a question is about. */
 function openOf({ connections }: Pick<Parts, "connections">, asked: WhyUser): OpenConnection[] {
@@ -74,33 +91,38 @@ export function whyAnswers(
 }
 
 /** Answers `GET /v1/why`. */
-export async function why(context: ListContext, call: AdminCall): Promise<Answer> {
+export async function why(context: WhyContext, call: AdminCall): Promise<Answer> {
   const query = readQuery(call.url, QUERY);
   const { only_tenant } = call;
   const tenant = query.tenant ?? only_tenant ?? call.tenant_id;
   requireSense(query, only_tenant);
   const found = names(query) ? await find(context, findOf(query, tenant)) : undefined;
-  const asked = userOf(query, tenant, found?.messages ?? []);
-  if (asked === undefined) {
-    const { messages = [], ledgers = [], nodes, truncated = false } = found ?? {};
-    return {
-      tenant_id: tenant,
-      messages,
-      connections: [],
-      refusals: [],
-      ledgers,
-      nodes,
-      truncated,
-    };
-  }
-  const told = await ask(context, asked);
+  const messages = found?.messages ?? [];
+  const asked = userOf(query, tenant, messages);
+  const [told, way_in] = await Promise.all([
+    asked && ask(context, asked, found?.nodes.silent),
+    found && wayInOf(context, query, tenant, messages),
+  ]);
   return {
     tenant_id: tenant,
-    messages: found?.messages ?? [],
-    ...told,
-    nodes: both(told.nodes, found?.nodes),
-    truncated: told.truncated || found?.truncated === true,
+    way_in: way_in ?? null,
+    messages,
+    connections: told?.connections ?? [],
+    refusals: told?.refusals ?? [],
+    ledgers: told?.ledgers ?? found?.ledgers ?? [],
+    nodes: both(told?.nodes, found?.nodes),
+    truncated: told?.truncated === true || found?.truncated === true,
   };
+}
+
+/** What the journal says of the messages that were asked for. */
+function wayInOf(
+  { journal }: WhyContext,
+  { trace, twist, message_id, room, offset, after }: Query,
+  tenant: string,
+  found: readonly Heard[],
+): Promise<WayIn> {
+  return wayIn(journal, { tenant, trace, twist, message_id, room, offset, after, found });
 }
 
 /** Whether the query names messages by an id. */
@@ -109,7 +131,8 @@ const names = ({ trace, twist, message_id, offset }: Query) =>
 
 /** Throws `invalid-settings` for a query that asks for nothing, or for too much at once. */
 function requireSense(query: Query, only_tenant: string | undefined): void {
-  const { trace, twist, message_id, room, offset, user, connection, address, since_ms } = query;
+  const { trace, twist, message_id, room, offset, user, connection, address, since_ms, after } =
+    query;
   const wrong = (detail: string): never => {
     throw new ArqonError("invalid-settings", detail);
   };
@@ -120,6 +143,7 @@ function requireSense(query: Query, only_tenant: string | undefined): void {
   if (ids.length + whose.length === 0) {
     wrong("expected trace, twist, message_id or offset, or user, connection or address");
   }
+  if (after !== undefined && ids.length === 0) wrong("after: expected a message beside it");
   if (offset !== undefined && room === undefined) wrong("offset: expected room, too");
   if (since_ms !== undefined && ids.length > 0) {
     wrong("since_ms: expected room and user or connection, and no message");
@@ -187,8 +211,13 @@ async function find({ asker }: ListContext, params: WhyFind) {
 /** When a message was heard first, by the Shield that answered first. */
 const firstOf = ({ heard: [first] }: Heard) => first?.time_ms ?? 0;
 
-async function ask({ asker }: ListContext, params: WhyUser) {
-  const options = { params, of: "shield" } as const;
+/** Asks about a user; those that were silent just now are not waited for again. */
+async function ask(
+  { asker }: ListContext,
+  params: WhyUser,
+  silent: readonly string[] = [],
+) {
+  const options = { params, of: "shield", unawaited: silent } as const;
   const { answers, nodes } = await asker.ask("why_user", WhyTold, options);
   const by_node = <R extends object>(rows: (value: WhyTold) => readonly R[]) =>
     answers.flatMap(({ node_id, value }) => rows(value).map((row) => ({ node_id, ...row })));
@@ -207,8 +236,9 @@ function ledgersOf(
   return answers.map(({ node_id, value: { since_ms, now_ms } }) => ({ node_id, since_ms, now_ms }));
 }
 
-/** Who has answered both questions; who has not answered one is silent. */
-function both(last: AskedNodes, first: AskedNodes | undefined): AskedNodes {
-  const silent = [...new Set([...last.silent, ...first?.silent ?? []])].sort();
-  return { answered: last.answered.filter((node) => !silent.includes(node)), silent };
+/** Who has answered all questions that were asked; who has not answered one is silent. */
+function both(last: AskedNodes | undefined, first: AskedNodes | undefined): AskedNodes {
+  const silent = [...new Set([...last?.silent ?? [], ...first?.silent ?? []])].sort();
+  const answered = (last ?? first)?.answered ?? [];
+  return { answered: answered.filter((node) => !silent.includes(node)), silent };
 }

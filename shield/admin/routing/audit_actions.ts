@@ -40,6 +40,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "POST /v1/revocations": "revocation.add",
   "DELETE /v1/revocations": "revocation.lift",
   "GET /v1/journal": "journal.read",
+  "GET /v1/why": "why.read",
   "POST /v1/journal/erase": "journal.erase",
   "GET /v1/backup": "bus.backup",
   "GET /v1/audit": "audit.read",

@@ -15,7 +15,7 @@ import type { LogsOf } from "./payloads.ts";
 import type { JournalPlace } from "../place.ts";
 import { OUTCOMES, parsePlace, placeText } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
-import { readJournal } from "./read.ts";
+import { readingOf, readJournal } from "./read.ts";
 import type { JournalEnd } from "./read.ts";
 
 /** Largest body, in bytes. */
@@ -87,12 +87,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>({
 async function read(context: JournalAdminContext, call: AdminCall): Promise<Response> {
   const { payload, ...query } = readQuery(call.url, Wanted) satisfies JournalQuery;
   const { place, logs, log } = context;
-  const reading = {
-    store: () => place.store(),
-    keys: () => place.keys(),
-    ends: (tenant_id: string) => place.silentEnds(tenant_id),
-  };
-  const pages = readJournal(reading, query);
+  const pages = readJournal(readingOf(place), query);
   const shown = async (lines: readonly JournalLine[]) =>
     payload === "1" ? await withPayloads(lines, logs) : lines;
   // What fails at once is answered as such; later only the end is missing.

@@ -8,6 +8,7 @@ import type { JournalLine } from "../../../shared/journal/record.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
 import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
+import type { JournalPlace } from "../place.ts";
 import { isWanted } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
 
@@ -31,6 +32,13 @@ export interface JournalReading {
   readonly ends: (tenant_id: string) => Promise<readonly JournalLine[]>;
 }
 
+/** Reads what is in that place. */
+export const readingOf = (place: JournalPlace): JournalReading => ({
+  store: () => place.store(),
+  keys: () => place.keys(),
+  ends: (tenant_id) => place.silentEnds(tenant_id),
+});
+
 /** Where an answer ended. */
 export interface JournalEnd {
   readonly next: JournalPlaceText;
@@ -38,17 +46,27 @@ export interface JournalEnd {
   readonly is_end: boolean;
 }
 
-/** The lines that are asked for, a few at a time. Rejects as the store and the keys do. */
+/** What of the lines that a question wants is meant, and how many an answer may look at. */
+export interface JournalFilter {
+  readonly lines?: number;
+  readonly isMeant?: (line: JournalLine) => boolean;
+}
+
+/**
+ * The lines that are asked for and meant, a few at a time, until as many were found or looked at as may be.
+ * Rejects as the store and the keys do.
+ */
 export async function* readJournal(
   reading: JournalReading,
   query: JournalQuery,
+  { lines: lines_max = Infinity, isMeant = () => true }: JournalFilter = {},
 ): AsyncGenerator<readonly JournalLine[], JournalEnd> {
   const store = await reading.store();
   const { tenant: tenant_id, since_ms, until_ms = Infinity, limit } = query;
   let next = query.after ?? { block: 0, lines: undefined };
-  let [found, blocks, bytes] = [0, 0, 0];
+  let [found, blocks, bytes, looked] = [0, 0, 0, 0];
   if (query.after === undefined) {
-    const ends = (await reading.ends(tenant_id)).filter((line) => isWanted(line, query));
+    const ends = (await reading.ends(tenant_id)).filter((line) => isWanted(line, query) && isMeant(line));
     found = Math.min(ends.length, limit);
     if (found > 0) yield ends.slice(0, found);
     if (found === limit) return { next, is_end: false };
@@ -66,13 +84,16 @@ export async function* readJournal(
       for await (const slice of slicesOf(reading, query, one)) {
         const wanted: JournalLine[] = [];
         for (const line of slice) {
-          if (++at <= skipped || !isWanted(line, query)) continue;
+          if (++at <= skipped || !isWanted(line, query) || !isMeant(line)) continue;
           wanted.push(line);
           if (++found < limit) continue;
           yield wanted;
           return { next: { block: one.cursor, lines: at }, is_end: false };
         }
         if (wanted.length > 0) yield wanted;
+        // Lines of the answer before do not count, or none would come further.
+        if (at > skipped) looked += slice.length;
+        if (looked >= lines_max) return { next: { block: one.cursor, lines: at }, is_end: false };
         await turn();
       }
       next = { block: one.cursor, lines: undefined };
