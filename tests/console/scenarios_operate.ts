@@ -62,9 +62,52 @@ const journal: Scenario = {
     await said.getByRole("button", { name: /^Open/ }).click();
     const opened = page.getByRole("region", { name: /^Decision/ });
     await opened.getByText('"remote_ip": "127.0.0.1"').waitFor();
+    await opened.getByRole("link", { name: "Life of this message" }).waitFor();
     await page.getByRole("combobox", { name: "Outcome" }).selectOption("refused");
     await said.waitFor({ state: "detached" });
     await row.filter({ hasText: "400 invalid-room" }).waitFor();
+  },
+};
+
+const life: Scenario = {
+  name:
+    "the life of a message is shown: its way in, who heard it, and what became of it for a user",
+  async run(world) {
+    using ann = await client(world, { tenant: "life", user: "ann" });
+    using bob = await client(world, { tenant: "life", user: "bob<b>" });
+    bob.send({ op: "sub", room: "hall", id: 1 });
+    await bob.json();
+    const event = { room: "hall", type: "chat", data: { text: "hi" } };
+    ann.send({ op: "pub", ...event, message_id: "m<i>1", id: 1 });
+    await ann.json();
+    const query = new URLSearchParams({ tenant: "life", message_id: "m<i>1" });
+    await until(
+      "the decision is stored",
+      async () => (await ask(world, `/v1/why?${query}`)).way_in.decisions.length > 0,
+    );
+    await using console = await openConsole(world, { at: "#/journal?tenant=life" });
+    const { page } = console;
+    const row = page.locator("main tbody tr").filter({ hasText: "chat" });
+    await row.getByRole("button", { name: /^Open/ }).click();
+    await page.getByRole("link", { name: "Life of this message" }).click();
+    const way_in = page.getByRole("region", { name: "The way in", exact: true });
+    await way_in.getByRole("row", { name: /^token passed issuer/ }).waitFor();
+    await way_in.getByRole("row", { name: /^room class passed the default class/ }).waitFor();
+    await page.getByRole("region", { name: "Heard", exact: true }).getByText("m<i>1").waitFor();
+    await page.getByRole("searchbox", { name: "User" }).fill("bob<b>");
+    await page.keyboard.press("Enter");
+    await page.getByText(/^sent .*\(MSG\)$/).waitFor();
+    await page.getByRole("searchbox", { name: "User" }).fill("ann");
+    await page.keyboard.press("Enter");
+    await page.getByText("not subscribed: never").waitFor();
+    await page.getByRole("searchbox", { name: "User" }).fill("bob<b>");
+    await page.getByRole("searchbox", { name: "Message id" }).fill("");
+    await page.keyboard.press("Enter");
+    await page.getByText("It was sent all that was due.").waitFor();
+    await page.getByRole("searchbox", { name: "Trace" }).fill("0".repeat(32));
+    await page.getByRole("searchbox", { name: "Message id" }).fill("x");
+    await page.keyboard.press("Enter");
+    await page.getByText("Name the message by one of its ids.").waitFor();
   },
 };
 
@@ -121,4 +164,11 @@ const drains: Scenario = {
 };
 
 /** In the order in which they run. */
-export const OPERATE_SCENARIOS: readonly Scenario[] = [logLevel, audits, journal, revokes, drains];
+export const OPERATE_SCENARIOS: readonly Scenario[] = [
+  logLevel,
+  audits,
+  journal,
+  life,
+  revokes,
+  drains,
+];

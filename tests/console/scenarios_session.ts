@@ -165,6 +165,7 @@ const oneTenant: Scenario = {
       ...seen,
       "Mirror rules",
       "Journal",
+      "Life of a message",
       "Bans",
       "Revocations",
       "Audit log",

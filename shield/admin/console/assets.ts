@@ -13,6 +13,7 @@ import dialog from "./dialog.js" with { type: "text" };
 import element from "./element.js" with { type: "text" };
 import format from "./format.js" with { type: "text" };
 import journal_lines from "./journal_lines.js" with { type: "text" };
+import life from "./life.js" with { type: "text" };
 import list_view from "./list_view.js" with { type: "text" };
 import main from "./main.js" with { type: "text" };
 import message_row from "./message_row.js" with { type: "text" };
@@ -47,6 +48,7 @@ import view_revocations from "./view_revocations.js" with { type: "text" };
 import view_room from "./view_room.js" with { type: "text" };
 import view_rooms from "./view_rooms.js" with { type: "text" };
 import view_tenants from "./view_tenants.js" with { type: "text" };
+import view_why from "./view_why.js" with { type: "text" };
 
 /** One file of the console. */
 export interface ConsoleAsset {
@@ -64,6 +66,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "element.js": element,
   "format.js": format,
   "journal_lines.js": journal_lines,
+  "life.js": life,
   "list_view.js": list_view,
   "main.js": main,
   "message_row.js": message_row,
@@ -98,6 +101,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "view_room.js": view_room,
   "view_rooms.js": view_rooms,
   "view_tenants.js": view_tenants,
+  "view_why.js": view_why,
 };
 
 /** By their path below the admin listener. */

@@ -1,15 +1,20 @@
 // A message as a row that opens: in a tail and in a history. Whatever users have sent is text.
 import { el, setText } from "./element.js";
 import { clock, moment, textOf } from "./format.js";
+import { lifeOf } from "./life.js";
 
 const SUMMARY_UNITS = 300;
 const BODY_UNITS = 20_000;
 
 const msOf = ({ ts }) => (typeof ts === "number" ? ts : Date.parse(ts));
 
-/** A list item; `last` is what stands at its end. */
-export function messageRow(message, last) {
+/** A list item; `last` is what stands at its end. A tenant gives it a link to its life. */
+export function messageRow(message, last, tenant) {
   const at_ms = msOf(message);
+  const { room, offset, message_id, trace_id: trace } = message;
+  const life = tenant === undefined
+    ? undefined
+    : lifeOf(tenant, { room, offset, message_id, trace });
   const body = el("pre");
   const details = el(
     "details",
@@ -32,6 +37,7 @@ export function messageRow(message, last) {
       el("span", { class: "mono" }, textOf(message.data, SUMMARY_UNITS)),
       el("span", { class: "numeric dim" }, last),
     ),
+    life !== undefined && el("p", {}, el("a", { href: life }, "Life of this message")),
     body,
   );
   return el("li", {}, details);

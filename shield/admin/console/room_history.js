@@ -33,7 +33,7 @@ export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
         list.replaceChildren();
         box.scrollTop = 0;
       }
-      list.append(...messages.map((one) => messageRow(one, `#${count(one.offset)}`)));
+      list.append(...messages.map((one) => messageRow(one, `#${count(one.offset)}`, tenant_id)));
       oldest = messages.at(-1)?.offset ?? oldest;
       const shown = plural(list.children.length, "message");
       setText(status, more ? `The newest ${shown}.` : `${shown}: all that is kept.`);

@@ -13,10 +13,13 @@ const NAV = [
     ["rooms", "Rooms"],
     ["tenants", "Tenants"],
   ]],
-  ["Governance", [["policies", "Policies"], ["schemas", "Schemas"], ["mirror", "Mirror rules"], [
-    "journal",
-    "Journal",
-  ]]],
+  ["Governance", [
+    ["policies", "Policies"],
+    ["schemas", "Schemas"],
+    ["mirror", "Mirror rules"],
+    ["journal", "Journal"],
+    ["why", "Life of a message"],
+  ]],
   ["Operations", [
     ["limits", "Limits", "operators"],
     ["log", "Log levels", "operators"],

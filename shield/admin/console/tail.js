@@ -33,7 +33,7 @@ function parsed(text) {
 }
 
 /** What has come and waits to be drawn, and how it is drawn. */
-function createRows(list, now) {
+function createRows(list, now, tenant_id) {
   let waiting = [];
   let frame = 0;
   let is_paused = false;
@@ -53,7 +53,7 @@ function createRows(list, now) {
       waiting.push(
         event === "gap"
           ? () => gapRow(gapText(value), at_ms)
-          : () => messageRow(value, bytes(value.size_bytes)),
+          : () => messageRow(value, bytes(value.size_bytes), tenant_id),
       );
       if (waiting.length > TAIL_ROWS) waiting.shift();
       if (frame === 0) frame = requestAnimationFrame(draw);
@@ -90,7 +90,7 @@ class Tail {
     this.#api = api;
     this.#now = now;
     this.#path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/tail`;
-    this.#rows = createRows(this.#list, now);
+    this.#rows = createRows(this.#list, now, tenant_id);
     this.#log.setAttribute("aria-label", `Messages of ${room_id}, newest first`);
     const clear = el("button", { type: "button", onclick: () => this.#rows.clear() }, "Clear");
     const title = el("h2", {}, "Live tail");

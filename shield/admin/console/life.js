@@ -1,0 +1,71 @@
+// How the life of a message is asked for, and what became of it for a connection, in words. Pure; asking is
+// `view_why.js`.
+import { moment } from "./format.js";
+
+const MINUTE_MS = 60_000;
+const IDS = ["message_id", "trace", "twist", "offset"];
+const NEEDED = "Name a message by its message id, trace, X-Twist-ID, or room and offset; or give " +
+  "a user or a connection.";
+
+/** The question, or what it lacks. */
+export function questionOf(values, now_ms) {
+  const { room, offset, user, connection, minutes } = values;
+  const ids = IDS.filter((name) => values[name]);
+  if (ids.length > 1) return { lacks: "Name the message by one of its ids." };
+  if (user && connection) return { lacks: "Give a user or a connection, not both." };
+  if (offset && !room) return { lacks: "An offset is a place in a room: name the room, too." };
+  if (ids.length === 0 && !user && !connection) return { lacks: NEEDED };
+  const { find: _, minutes: __, ...query } = values;
+  if (ids.length > 0 || !room) return { query };
+  const back = Number(minutes) > 0 ? Number(minutes) : 10;
+  return { query: { ...query, since_ms: Math.floor(now_ms - back * MINUTE_MS) } };
+}
+
+/** The address of this page for a message; undefined when nothing names it. */
+export function lifeOf(tenant, { room, offset, message_id, twist, trace }) {
+  const named = offset > 0
+    ? { room, offset }
+    : message_id
+    ? { room, message_id }
+    : twist
+    ? { twist }
+    : trace
+    ? { trace }
+    : undefined;
+  if (named === undefined || !room) return undefined;
+  return `#/why?${new URLSearchParams({ tenant, ...named })}`;
+}
+
+const LEFT_OUT = {
+  echo: "its publisher wants no echo",
+  conflated: "a newer one took its place, as the client read too slowly",
+  slow_reader: "the client read too slowly",
+};
+
+function absence({ why, from_ms, until_ms }) {
+  if (until_ms !== undefined) return `until ${moment(until_ms)} (${why})`;
+  return from_ms === undefined ? why : `only from ${moment(from_ms)}`;
+}
+
+const TEXTS = {
+  sent: ({ at_ms, frame }) => `sent ${moment(at_ms)} (${frame})`,
+  caught_up: ({ from_ms }) => `sent from the room's log, after ${moment(from_ms)}`,
+  left_out: ({ why }) => `left out: ${LEFT_OUT[why] ?? why}`,
+  queued: ({ why, until_ms }) =>
+    `still queued when the connection ended (${why}) ${moment(until_ms)}`,
+  behind: () => "not yet: the connection has to read what came before",
+  cut_off: () => "the subscription ended before it had read so far",
+  not_heard: ({ from_ms }) => `lost on the way to this Shield: subscribed since ${moment(from_ms)}`,
+  not_subscribed: (outcome) => `not subscribed: ${absence(outcome)}`,
+  not_connected: (outcome) => `not connected: ${absence(outcome)}`,
+  unknown: ({ from_ms }) => `unknown: the ledger begins ${moment(from_ms)}`,
+};
+
+/** The outcome in words. */
+export const outcomeText = (outcome) => TEXTS[outcome.state]?.(outcome) ?? outcome.state;
+
+/** How good it is: ok, warn or bad. */
+export function outcomeTone({ state }) {
+  if (state === "sent" || state === "caught_up") return "ok";
+  return state === "behind" || state === "unknown" ? "warn" : "bad";
+}

@@ -1,0 +1,46 @@
+/** Which question a form of the console asks about a message, and the address that asks it. */
+import assert from "node:assert/strict";
+import { lifeOf, outcomeText, outcomeTone, questionOf } from "./life.js";
+
+/** Members that are absent there are undefined here. */
+const life = (tenant: string, one: object) => lifeOf(tenant, one as Parameters<typeof lifeOf>[1]);
+const text = (one: object) => outcomeText(one as Parameters<typeof outcomeText>[0]);
+
+Deno.test("life of a message: it is named by one id, or somebody is; else the form says what lacks", () => {
+  const of = (values: object) => questionOf(values, 1_000_000);
+  assert.deepEqual(of({ message_id: "m1", user: "ann", minutes: "5" }), {
+    query: { message_id: "m1", user: "ann" },
+  });
+  assert.deepEqual(of({ user: "ann", room: "hall", minutes: "5" }), {
+    query: { user: "ann", room: "hall", since_ms: 700_000 },
+  });
+  assert.deepEqual(of({ user: "ann", room: "hall" }).query?.since_ms, 400_000);
+  assert.deepEqual(of({ connection: "c1" }), { query: { connection: "c1" } });
+  assert.match(of({}).lacks ?? "", /^Name a message by/);
+  assert.match(of({ message_id: "m1", twist: "t" }).lacks ?? "", /one of its ids/);
+  assert.match(of({ offset: "3" }).lacks ?? "", /name the room/);
+  assert.match(of({ user: "ann", connection: "c1" }).lacks ?? "", /not both/);
+});
+
+Deno.test("life of a message: its address has the id that names it best, as text", () => {
+  const all = { room: "a&b", offset: 7, message_id: "m1", twist: "t", trace: "r" };
+  assert.equal(life("acme", all), "#/why?tenant=acme&room=a%26b&offset=7");
+  const by_id = { ...all, offset: null };
+  assert.equal(life("acme", by_id), "#/why?tenant=acme&room=a%26b&message_id=m1");
+  assert.equal(life("acme", { room: "a", trace: "r" }), "#/why?tenant=acme&trace=r");
+  assert.equal(life("acme", { room: "a", message_id: null }), undefined);
+});
+
+Deno.test("life of a message: an outcome is told in words, one that nobody knows by its name", () => {
+  assert.equal(
+    outcomeText({ state: "left_out", why: "echo" }),
+    "left out: its publisher wants no echo",
+  );
+  assert.equal(text({ state: "not_subscribed", why: "never" }), "not subscribed: never");
+  assert.equal(text({ state: "later" }), "later");
+  assert.deepEqual(["sent", "behind", "left_out"].map((state) => outcomeTone({ state })), [
+    "ok",
+    "warn",
+    "bad",
+  ]);
+});

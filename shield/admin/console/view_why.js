@@ -1,0 +1,242 @@
+// The life of one message: how it came in, which Shields heard it, and what became of it for one user's
+// connections; or all that a user should have had of a room. What it says is the answer of `GET /v1/why`.
+import { segment } from "./api.js";
+import { plain } from "./columns.js";
+import { el, setText } from "./element.js";
+import { clock, count, moment } from "./format.js";
+import { outcomeText, outcomeTone, questionOf } from "./life.js";
+import {
+  badge,
+  card,
+  errorNotice,
+  facts,
+  filterForm,
+  pageHead,
+  silentNotice,
+  slot,
+} from "./page.js";
+import { createTable } from "./table.js";
+
+const STEP_COLUMNS = [
+  { ...plain("step", "Step", ({ step }) => step.replaceAll("_", " ")), sortable: false },
+  {
+    id: "outcome",
+    label: "Outcome",
+    sortable: false,
+    value: ({ outcome }) => outcome,
+    cell: ({ outcome }) => ({
+      text: outcome,
+      tone: outcome === "passed" ? "ok" : outcome === "refused" ? "bad" : "",
+    }),
+  },
+  { ...plain("text", "By what"), sortable: false, wide: true },
+];
+
+function decisionCard(decision, number) {
+  const { node, time_ms, allowed, code, reason, message, sender, id } = decision;
+  const title = number === 1 ? "The way in" : `The way in, decision ${number}`;
+  const table = createTable({
+    caption: title,
+    columns: STEP_COLUMNS,
+    key: ({ step, text }) => `${step} ${text}`,
+  });
+  table.show(decision.steps);
+  const who = sender === null
+    ? "somebody who was erased"
+    : `${sender.user}, connection ${sender.connection}, from ${sender.remote_ip}`;
+  const said = allowed ? badge("allowed", "ok") : badge(`refused ${code} ${reason}`, "bad");
+  const about = facts([
+    ["Outcome", said],
+    ["Decided", `${moment(time_ms)} at ${node}`],
+    ["By", who],
+    ["Record", id],
+    ...(message === "" ? [] : [["Told", message]]),
+  ]);
+  return card(title, {}, about, table.element);
+}
+
+/** What the journal does not tell. */
+function gapsOf({ decisions, holes, is_whole, problem }) {
+  if (problem !== "") return `The journal could not be read: ${problem}`;
+  const parts = [
+    decisions.length === 0 && "The journal has no decision about it.",
+    holes.length > 0 && `${count(holes.length)} holes of the journal: decisions are missing there.`,
+    !is_whole && "There is more in the journal than was read: arq why reads all of it.",
+  ];
+  return parts.filter(Boolean).join(" ");
+}
+
+function messagesCard(messages) {
+  const table = createTable({
+    caption: "Heard",
+    empty: "No Shield's ledger knows of it.",
+    columns: [
+      plain("room_id", "Room"),
+      plain("offset", "Offset", ({ offset }) => offset || undefined),
+      plain("message_id", "Message id", ({ message_id }) => message_id || undefined),
+      plain("trace_id", "Trace"),
+      plain("twist_id", "X-Twist-ID"),
+      {
+        ...plain(
+          "heard",
+          "Heard at, each by its own clock",
+          ({ heard }) =>
+            heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", "),
+        ),
+        wide: true,
+      },
+      plain(
+        "duplicate",
+        "Left out",
+        ({ duplicate }) => duplicate ? "for all: its id had come before" : undefined,
+      ),
+    ],
+    key: ({ twist_id, heard }) => `${twist_id} ${heard[0]?.time_ms}`,
+  });
+  table.show(messages);
+  return card("Heard", { flush: true }, table.element);
+}
+
+const endText = ({ ended }) => {
+  if (ended === undefined) return "open";
+  const { at_ms, code, reason, unsent_bytes } = ended;
+  const unsent = unsent_bytes > 0 ? `, ${count(unsent_bytes)} bytes unsent` : "";
+  return `ended ${moment(at_ms)} (${code} ${reason})${unsent}`;
+};
+
+function connectionCard(one, due) {
+  const { connection_id, node_id, user_id, began_ms, outcomes, room } = one;
+  const link = el("a", { href: `#/connections/${segment(connection_id)}` }, connection_id);
+  const pairs = [
+    ["Connection", link],
+    ["User", user_id],
+    ["Shield", node_id],
+    ["Since", moment(began_ms)],
+    ["State", endText(one)],
+  ];
+  for (const [place, outcome] of outcomes.entries()) {
+    const name = outcomes.length === 1 ? "The message" : due[place]?.twist_id ?? `Message ${place}`;
+    pairs.push([name, badge(outcomeText(outcome), outcomeTone(outcome))]);
+  }
+  if (room === undefined) return card(`Connection ${connection_id}`, {}, facts(pairs));
+  pairs.push(
+    ["Subscribed", subscribedText(room.subscriptions)],
+    ["Due", count(room.due)],
+    ["Sent", count(room.sent)],
+    ["Not sent", count(room.missed_count)],
+    [
+      "Gaps that were told",
+      room.gaps.map(({ time_ms, reason }) => `${clock(time_ms)} ${reason}`).join(", ") || "none",
+    ],
+  );
+  const table = createTable({
+    caption: `What ${connection_id} was not sent`,
+    empty: "It was sent all that was due.",
+    columns: [
+      plain("when", "When", ({ time_ms }) => moment(time_ms)),
+      plain("offset", "Offset", ({ offset }) => offset || undefined),
+      plain("twist_id", "X-Twist-ID"),
+      { ...plain("why", "Why", ({ outcome }) => outcomeText(outcome)), wide: true },
+    ],
+    key: ({ twist_id, time_ms }) => `${twist_id} ${time_ms}`,
+  });
+  table.show(room.missed);
+  return card(`Connection ${connection_id}`, {}, facts(pairs), table.element);
+}
+
+const subscribedText = (subscriptions) =>
+  subscriptions.map(({ from_ms, until_ms, why }) =>
+    `${clock(from_ms)} to ${until_ms === undefined ? "now" : `${clock(until_ms)} (${why})`}`
+  ).join(", ") || "never";
+
+function refusalsCard(refusals) {
+  const table = createTable({
+    caption: "Refusals",
+    columns: [
+      plain("at_ms", "When", ({ at_ms }) => moment(at_ms)),
+      plain("count", "How often", (row) => count(row.count)),
+      plain("stage", "Stage"),
+      plain("user_id", "User", ({ user_id }) => user_id || undefined),
+      plain("remote_ip", "From"),
+      plain("room_id", "Room", ({ room_id }) => room_id || undefined),
+      plain("reason", "Reason"),
+      { ...plain("detail", "Detail"), wide: true },
+    ],
+    key: (row) => JSON.stringify(row),
+  });
+  table.show(refusals);
+  return card("Refusals", { flush: true }, table.element);
+}
+
+const reachText = ({ node_id, since_ms }) =>
+  since_ms === null ? `${node_id} keeps no ledger` : `${node_id} knows since ${moment(since_ms)}`;
+
+function parts(answer, is_of_user) {
+  const { way_in, messages, connections, refusals, ledgers, nodes, truncated } = answer;
+  const due = messages.filter(({ duplicate }) => !duplicate);
+  return [
+    silentNotice(nodes),
+    way_in?.decisions.map((one, place) => decisionCard(one, place + 1)),
+    way_in && gapsOf(way_in) !== "" && el("p", { class: "notice" }, gapsOf(way_in)),
+    way_in && messagesCard(messages),
+    connections.map((one) => connectionCard(one, due)),
+    is_of_user && connections.length === 0 &&
+    el("p", { class: "notice" }, "No Shield that answered knows of such a connection."),
+    refusals.length > 0 && refusalsCard(refusals),
+    el("p", { class: "hint" }, `${ledgers.map(reachText).join("; ")}.`),
+    truncated && el("p", { class: "notice warn" }, "There is more than is shown."),
+  ];
+}
+
+/** Shows the life of a message. */
+export function showWhy(ctx, place) {
+  const fields = [
+    { name: "tenant", label: "Tenant", placeholder: ctx.only_tenant ?? "default" },
+    { name: "message_id", label: "Message id" },
+    { name: "trace", label: "Trace" },
+    { name: "twist", label: "X-Twist-ID" },
+    { name: "room", label: "Room", placeholder: "exact id" },
+    { name: "offset", label: "Offset" },
+    { name: "user", label: "User", placeholder: "exact id" },
+    { name: "connection", label: "Connection", placeholder: "exact id" },
+    { name: "minutes", label: "Minutes back, of a room", placeholder: "10" },
+  ];
+  let values = Object.fromEntries(fields.map(({ name }) => [name, ctx.query[name] ?? ""]));
+  const status = el("p", { class: "hint", role: "status" });
+  const told = slot();
+  let run = 0;
+
+  async function load() {
+    const mine = ++run;
+    const { query, lacks } = questionOf(values, ctx.now());
+    told.show();
+    setText(status, lacks ?? "Asking all Shields…");
+    if (query === undefined) return;
+    try {
+      const tenant = values.tenant || (ctx.only_tenant ?? "default");
+      const answer = await ctx.api.get("/v1/why", { ...query, tenant }, ctx.signal);
+      if (mine !== run) return;
+      told.show(...parts(answer, Boolean(values.user || values.connection)));
+      setText(status, `Read at ${clock(ctx.now())}.`);
+    } catch (error) {
+      if (ctx.signal.aborted || mine !== run) return;
+      setText(status, "");
+      told.show(errorNotice(error, load));
+    }
+  }
+
+  const change = (next) => {
+    values = next;
+    ctx.setQuery(next);
+    load();
+  };
+  place.append(
+    pageHead({
+      title: "Life of a message",
+      about: "How a message came in, which Shields heard it, and what became of it for a user; " +
+        "or, by user and room, what a user should have had.",
+    }),
+    el("div", { class: "stack" }, filterForm(fields, values, change), status, told.element),
+  );
+  load();
+}
