@@ -17,13 +17,13 @@ export function journalLineText(line: string): string {
 }
 
 /** The line for decisions that are missing. */
-export function holeText({ hole: { node, from_ms, to_ms, records, why } }: JournalHole): string {
+function holeText({ hole: { node, from_ms, to_ms, records, why } }: JournalHole): string {
   const what = records === null ? "decisions" : plural(records, "decision");
   return `${time(to_ms)}  HOLE  ${what} of ${node} from ${time(from_ms)} on: ${why}`;
 }
 
 /** What a policy said, and what that cost. */
-export function policyText(
+function policyText(
   { name, mode, allowed, code, fault, reason, units }: PolicyRecord,
 ): string {
   const verdict = fault !== null

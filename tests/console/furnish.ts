@@ -15,7 +15,7 @@ const TENANT = long("tenant-", 64);
 /** Durable in the scenarios' bus. */
 const ROOM = long("kept-", 64);
 const USER = long("user-", 128);
-const SKIPPED = /reset|rollback|drain|\/log$|check|validate|\/kick|stats/;
+const SKIPPED = /reset|\/state$|rollback|drain|\/log$|check|validate|\/kick|stats/;
 
 /** What there is, while the scope lasts. */
 export interface Furnished extends AsyncDisposable {
@@ -89,6 +89,11 @@ export async function furnish(world: World): Promise<Furnished> {
       revocations: "#/revocations",
       audit: "#/audit",
       journal: `#/journal?tenant=${TENANT}`,
+      why: `#/why?${new URLSearchParams({
+        tenant: TENANT,
+        connection: connections[0].connection_id,
+        room: ROOM,
+      })}`,
       nothing: "#/no/such/page",
     },
     connection,

@@ -119,7 +119,7 @@ export async function wayIn(reading: JournalReading, asked: WayInAsked): Promise
 }
 
 /** Whether a line is about the messages; holes may be. Pure. */
-export function meantBy(asked: WayInAsked): (line: JournalLine) => boolean {
+function meantBy(asked: WayInAsked): (line: JournalLine) => boolean {
   const { message_id, room, offset, found } = asked;
   const [trace, twist] = [digitsOf(asked.trace), digitsOf(asked.twist)];
   return (line) => {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { JournalRecord, PolicyRecord, Terms } from "../../../shared/journal/record.ts";
 
 /** The steps, in their order. `other`: a check that has no step of its own. */
-export const STEPS = [
+const STEPS = [
   "token",
   "rate",
   "grant",
