@@ -1,6 +1,7 @@
 // Lines of the journal as the console reads and shows them: records, and holes where some are missing.
 import { el, setText } from "./element.js";
 import { textOf } from "./format.js";
+import { lifeOf } from "./life.js";
 import { card } from "./page.js";
 
 const RECORD_UNITS = 200_000;
@@ -40,5 +41,7 @@ export function lineCard(line) {
   const body = el("pre", { class: "mono", tabindex: "0" });
   // What users have sent is text, whatever it looks like.
   setText(body, textOf(line, RECORD_UNITS, 2));
-  return card(isHole(line) ? "A hole" : `Decision ${line.id}`, {}, body);
+  const life = isHole(line) ? undefined : lifeOf(line.tenant, line);
+  const link = life && el("p", {}, el("a", { href: life }, "Life of this message"));
+  return card(isHole(line) ? "A hole" : `Decision ${line.id}`, {}, link, body);
 }

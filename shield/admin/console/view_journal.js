@@ -1,14 +1,8 @@
 // The journal of one tenant: what was decided, the oldest first, and one decision with everything that was
 // read for it. Reading is all that it does; `arq journal` writes files and erases.
 import { plain } from "./columns.js";
-<<<<<<< HEAD
 import { moment } from "./format.js";
 import { isHole, lineCard, readLines, timeOf } from "./journal_lines.js";
-=======
-import { el, setText } from "./element.js";
-import { moment, textOf } from "./format.js";
-import { lifeOf } from "./life.js";
->>>>>>> c4b0c1c (Console: the life of a message, led to from the journal, tails and histories)
 import { showList } from "./list_view.js";
 import { slot } from "./page.js";
 
@@ -70,16 +64,7 @@ function columns(open) {
 export function showJournal(ctx, place) {
   const opened = slot();
   const open = (line) => {
-<<<<<<< HEAD
     opened.show(lineCard(line));
-=======
-    const body = el("pre", { class: "mono", tabindex: "0" });
-    // What users have sent is text, whatever it looks like.
-    setText(body, textOf(line, RECORD_UNITS, 2));
-    const life = isHole(line) ? undefined : lifeOf(line.tenant, line);
-    const link = life && el("p", {}, el("a", { href: life }, "Life of this message"));
-    opened.show(card(isHole(line) ? "A hole" : `Decision ${line.id}`, {}, link, body));
->>>>>>> c4b0c1c (Console: the life of a message, led to from the journal, tails and histories)
     opened.element.scrollIntoView({ block: "nearest" });
   };
   opened.show();

@@ -66,7 +66,9 @@ export async function* readJournal(
   let next = query.after ?? { block: 0, lines: undefined };
   let [found, blocks, bytes, looked] = [0, 0, 0, 0];
   if (query.after === undefined) {
-    const ends = (await reading.ends(tenant_id)).filter((line) => isWanted(line, query) && isMeant(line));
+    const ends = (await reading.ends(tenant_id)).filter((line) =>
+      isWanted(line, query) && isMeant(line)
+    );
     found = Math.min(ends.length, limit);
     if (found > 0) yield ends.slice(0, found);
     if (found === limit) return { next, is_end: false };

@@ -169,7 +169,10 @@ Deno.test("way in: an answer looks at so many lines, and says where to go on", a
 Deno.test("way in: a journal that cannot be reached is said, not thrown", async () => {
   const down = () => Promise.reject(new ArqonError("log-unavailable", "away"));
   const asked = { tenant: "acme", message_id: "m1", found: [] };
-  const { decisions, is_whole, problem } = await wayIn({ store: down, keys: down, ends: down }, asked);
+  const { decisions, is_whole, problem } = await wayIn(
+    { store: down, keys: down, ends: down },
+    asked,
+  );
   assert.deepEqual([decisions, is_whole], [[], false]);
   assert.match(problem, /away/);
 });
