@@ -16,6 +16,7 @@ import { createProgress } from "../../terminal/progress.ts";
 import type { RefusedEvent, TrafficTally } from "../../traffic/schema_checker.ts";
 import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
 import type { JournalCounts } from "../../traffic/schema_thread.ts";
+import { journalRooms } from "../../traffic/journal_rooms.ts";
 import { storedEvents } from "../../traffic/stored_events.ts";
 
 /** The options of a check of traffic. */
@@ -44,7 +45,7 @@ export interface TrafficAnswer extends TrafficTally {
   readonly events: RefusedEvent[];
 }
 
-/** Most rooms that a pattern names. */
+/** Most rooms that a pattern names: of those with subscribers, and of those in the journal. */
 const ROOMS_MAX = 1_000;
 const THREADS = 2;
 
@@ -72,17 +73,17 @@ async function mappingsOf(
   );
 }
 
-/** The durable rooms of a pattern, of those that have subscribers now. */
-async function roomsOf(io: Io, { tenant, traffic, ...flags }: TrafficFlags): Promise<string[]> {
+/** The rooms of a pattern that may be durable: those with subscribers now, and those that the journal names. */
+async function roomsOf(io: Io, { tenant, traffic, since, ...flags }: TrafficFlags) {
   if (!traffic.endsWith("*")) return [traffic];
-  const query = new URLSearchParams({
-    tenant,
-    prefix: traffic.slice(0, -1),
-    limit: String(ROOMS_MAX),
-  });
+  const prefix = traffic.slice(0, -1);
+  const query = new URLSearchParams({ tenant, prefix, limit: String(ROOMS_MAX) });
   const admin = await findAdmin(io, flags);
   const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rooms?${query}` });
-  return listOf(answer["rooms"]).map((one) => String(membersOf(one)["room_id"])).sort();
+  const heard = listOf(answer["rooms"]).map((one) => String(membersOf(one)["room_id"]));
+  const since_ms = since === undefined ? undefined : io.now() - since * 1_000;
+  const recorded = await journalRooms(io, admin, { tenant, prefix, since_ms, most: ROOMS_MAX });
+  return [...new Set([...heard, ...recorded])].sort();
 }
 
 async function* journalPieces(io: Io, file: string): AsyncGenerator<TrafficPiece> {
