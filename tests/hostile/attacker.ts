@@ -100,14 +100,16 @@ async function sender(url: string, token: string): Promise<WebSocket> {
 
 async function messages({ url, tokens, rate }: Order & { kind: "messages" }): Promise<void> {
   const sockets = await Promise.all(tokens.map((token) => sender(url, token)));
-  const frame = JSON.stringify({ op: "pub", room: "r", data: "judged", id: 1 });
+  // Each type is another key for a policy that keeps state by it.
+  const frame = (type: string) =>
+    JSON.stringify({ op: "pub", room: "r", type, data: "judged", id: 1 });
   const began_ms = performance.now();
   let rounds = 0;
   while (!over) {
     for (; rounds < (performance.now() - began_ms) * rate / 1_000; rounds++) {
       for (const socket of sockets) {
         if (socket.readyState !== WebSocket.OPEN) continue;
-        socket.send(frame);
+        socket.send(frame(`t${times}`));
         times++;
       }
     }

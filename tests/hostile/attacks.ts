@@ -16,6 +16,14 @@ import {
   trapWithExports,
   trapWithTable,
 } from "./modules.ts";
+import {
+  endlessInit,
+  growing,
+  payloadHammer,
+  sharedKey,
+  stateHammer,
+  wastedInit,
+} from "./modules_v2.ts";
 
 /** What an attack may use. */
 export interface Ground {
@@ -189,6 +197,18 @@ export const ATTACKS: readonly Attack[] = [
     "policies that trap and fill a table of 10,000 functions nine times",
     () => trapWithTable(10_000, 9),
   ),
+  policies("state-hammer", "policies that write the largest state under ever new keys", {
+    rounds: stateHammer,
+  }),
+  policies("shared-key", "chains of 8 slow policies that wait for one key", {
+    rounds: sharedKey,
+  }, 8),
+  policies("payload-hammer", "policies that replace the payload by large ones", {
+    rounds: payloadHammer,
+  }),
+  policies("endless-init", "policies whose initialisation never ends", endlessInit),
+  policies("wasted-init", "policies that waste instances of a long initialisation", wastedInit),
+  policies("growing", "policies that need an instance of 4 MiB for each call", growing),
   flood("flood-publications", "one connection publishes at full speed", "publications"),
   flood("flood-pings", "one connection pings at full speed", "pings"),
   flood("flood-garbage", "one connection sends what nobody reads, also when closed", "garbage"),
