@@ -13,7 +13,7 @@ import type { OptionValues } from "../measure/scenario.ts";
 
 const HELP = `policy: what policies cost. In turns within one run: the delay of a message under
 chains of policies (the Overseer alone, and the whole bus), the messages per CPU second of the whole
-process with and without a policy, the slowdown of metered code in both of
+process with and without a policy and with one that keeps state, the slowdown of metered code in both of
 the engine's compilers with the time of 10,000 fuel, the time of a unit with the worst operands of
 every instruction beside a reference loop, the time of a call that begins with the first state of its
 instance, the speed of the metering transform, and the time from

@@ -1,7 +1,7 @@
 /**
  * Measures what one policy costs a message in CPU time: messages per CPU second of the whole process of a bus,
- * all threads, without a policy and with `bad_words`, in a worker and on the Shield's own thread, at constant
- * rates and as fast as it goes. The rows take turns. What a policy adds to the latency stands beside it.
+ * all threads, without a policy, with one that only allows, with `bad_words` in a worker and on the Shield's own
+ * thread, and with one and two keys of state, at constant rates and as fast as it goes. The rows take turns. What a policy adds to the latency stands beside it.
  */
 import { openCrowd } from "../garbage/echo_crowd.ts";
 import { cpuSecondsBetween, type Usage, usagesOf } from "../measure/usage.ts";
@@ -12,7 +12,14 @@ import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 import { type BusProcess, openOnBus, startBus } from "../measure/targets.ts";
 import { deployRows, tenantOf, tokens } from "./policy_bus.ts";
-import { chatPayload, CONNECTIONS, example, type OverheadRow, ROWS } from "./policy_rows.ts";
+import {
+  chatPayload,
+  CONNECTIONS,
+  example,
+  type OverheadRow,
+  ROWS,
+  STATE_ROWS,
+} from "./policy_rows.ts";
 
 /** The loads: messages per second, or as fast as it goes. */
 const LOADS = [1_000, 5_000, 10_000, "fastest"] as const;
@@ -46,6 +53,7 @@ interface Bench {
 
 const CONFIG = `${ROOT}/bench/policy/policy_price.toml`;
 const NONE = rowOf("none 200 B");
+const ALLOW = rowOf("allow");
 const BAD_WORDS = rowOf("bad words 200 B");
 
 function rowOf(name: string): OverheadRow {
@@ -132,7 +140,7 @@ export async function measurePrice(rounds: number, seconds: number): Promise<Pri
   await using inline_bus = await startBus(inline_config);
   await Deno.remove(inline_config);
   const measured = [
-    ...await benches(bus, [[NONE.name, NONE], [BAD_WORDS.name, BAD_WORDS]]),
+    ...await benches(bus, [NONE, ALLOW, BAD_WORDS, ...STATE_ROWS].map((row) => [row.name, row])),
     ...await benches(inline_bus, [[`${BAD_WORDS.name}, inline`, BAD_WORDS]]),
   ];
   // The optimising compiler must have seen every row before anything counts.

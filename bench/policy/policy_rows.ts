@@ -28,6 +28,12 @@ export const ROWS: readonly OverheadRow[] = [
   { name: "bad words 4 KiB", payload_bytes: 4_096, chain: ["bad_words"], baseline: "none 4 KiB" },
 ];
 
+/** What keyed state costs, beside `none 200 B`: each connection has keys of its own. */
+export const STATE_ROWS: readonly OverheadRow[] = [
+  { name: "state, 1 key", payload_bytes: 200, chain: ["state_one"], baseline: "none 200 B" },
+  { name: "state, 2 keys", payload_bytes: 200, chain: ["state_two"], baseline: "none 200 B" },
+];
+
 /** The rates of the load, in messages per second. */
 export const RATES: readonly number[] = [1_000, 10_000];
 /** Connections that share a load. */
@@ -79,6 +85,9 @@ export function example(name: string): Promise<Uint8Array<ArrayBuffer>> {
 /** All modules that a row names, by name. */
 export async function readModules(): Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>> {
   const modules = new Map([["bad_words", await example("bad_words")]]);
+  for (const name of STATE_ROWS.flatMap(({ chain }) => chain)) {
+    modules.set(name, await assemble(name));
+  }
   const allow = await assemble("allow");
   for (const name of new Set(ROWS.flatMap(({ chain }) => chain))) {
     if (!modules.has(name)) modules.set(name, variant(allow, name));
