@@ -9,6 +9,7 @@ import type { JournalEntry } from "../../shared/journal/entry.ts";
 import type { UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
+import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { entrySize } from "./entry_size.ts";
 import type { HoleCause, JournalTotals } from "./metrics.ts";
@@ -322,6 +323,8 @@ const isTooLarge = (error: unknown): boolean =>
 
 function causeOf(error: unknown): HoleCause {
   if (isTooLarge(error)) return "queue-full";
-  const is_full = error instanceof ArqonError && error.reason === "log-unavailable";
+  // Also the keys of users may have found no room.
+  const is_full = error instanceof StorageFull ||
+    (error instanceof ArqonError && error.reason === "log-unavailable");
   return is_full ? "storage-full" : "unavailable";
 }

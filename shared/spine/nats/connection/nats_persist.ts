@@ -128,6 +128,7 @@ function failure({ link, what }: Persistent, cause: unknown): ArqonError {
     : cause instanceof Error
     ? cause.message
     : String(cause);
-  const remedy = lacksStorage(cause) ? `; ${STORAGE_REMEDY}` : "";
-  return new ArqonError("spine-unavailable", `${what}: ${why}${remedy}`, { cause });
+  return lacksStorage(cause)
+    ? new StorageFull(`${what}: ${why}; ${STORAGE_REMEDY}`, { cause })
+    : new ArqonError("spine-unavailable", `${what}: ${why}`, { cause });
 }

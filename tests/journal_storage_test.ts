@@ -1,0 +1,129 @@
+/**
+ * A bus whose journal cannot be stored: its disk is full, NATS has no room for it, NATS is away. Messages go on,
+ * and once there is room the journal tells what is missing. Queues with a store that tests hold are
+ * `shield/journal/queue_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect as dialNats, type NatsConnection } from "@nats-io/transport-deno";
+import { connect, type Connection } from "../sdk/typescript/mod.ts";
+import { isHole, type JournalLine } from "../shared/journal/record.ts";
+import { until } from "../shared/testing/until.ts";
+import { startBus, type TestBus } from "./harness/bus.ts";
+import { journalLines } from "./harness/journal_lines.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
+
+const TENANT = "default";
+/** What NATS may take on disk: room for what a bus begins with, and for a journal. */
+const STORAGE_BYTES = 2_147_483_648;
+const why_not = noSmallDisk();
+if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
+
+const dial = async (bus: TestBus): Promise<Connection> =>
+  await connect({ url: bus.url, token: await bus.tokenFor({ role: "service" }) });
+
+async function count(bus: TestBus, series: string): Promise<number> {
+  const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  const line = page.split("\n").find((one) => one.startsWith(`${series} `));
+  return Number(line?.slice(series.length + 1) ?? 0);
+}
+
+const stored = (bus: TestBus) => count(bus, 'shield_journal_records_total{outcome="stored"}');
+const holes = (bus: TestBus, why: string) => count(bus, `shield_journal_holes_total{why="${why}"}`);
+
+/** The bytes that the server has promised to its streams. */
+async function promisedBytes(link: NatsConnection): Promise<number> {
+  const { streams } = await jetstreamManager(link);
+  let sum = 0;
+  for await (const { config } of streams.list()) sum += Math.max(0, config.max_bytes);
+  return sum;
+}
+
+/** Sends a message that must pass; what it says does not compress. */
+async function say(client: Connection): Promise<void> {
+  await client.room("plain").publish("t", crypto.getRandomValues(new Uint8Array(20_000)));
+}
+
+/** What the journal says is missing, and that it has decisions from behind that. */
+function checkTold(lines: readonly JournalLine[], why: string): void {
+  const told = lines.filter(isHole).filter(({ hole }) => hole.why === why);
+  assert(told.length > 0, JSON.stringify(lines.filter(isHole)));
+  const { records, to_ms } = told.at(-1)!.hole;
+  assert(records !== null && records > 0);
+  assert(lines.some((line) => !isHole(line) && line.time_ms > to_ms), "it goes on behind it");
+}
+
+if (why_not === undefined) {
+  Deno.test("journal: on a full disk messages go on, and once there is room the hole is told", async () => {
+    await using disk = await mountSmallDisk(24);
+    const data_dir = `${disk.folder}/data`;
+    await using bus = await startBus(["--data-dir", data_dir]);
+    await using client = await dial(bus);
+    await say(client);
+    await until("a first block is stored", async () => await stored(bus) > 0);
+    await disk.fill();
+    await until("decisions are missing", async () => {
+      await say(client);
+      return await holes(bus, "storage-full") > 0;
+    });
+    await disk.clear();
+    const before = await stored(bus);
+    await until("decisions are stored again", async () => {
+      await say(client);
+      return await stored(bus) > before;
+    });
+    await client.close();
+    assert.equal((await bus.stop()).code, 0);
+    checkTold(await journalLines({ server: { data_dir } }, TENANT), "storage-full");
+  });
+}
+
+Deno.test("journal: where NATS has no room for it messages go on, and once there is the hole is told", async () => {
+  await using nats = await startNats({ jetstream: true, max_file: String(STORAGE_BYTES) });
+  await using bus = await startBus(["--nats", nats.url]);
+  const link = await dialNats({ servers: nats.url });
+  try {
+    const { streams } = await jetstreamManager(link);
+    // Nobody has been there yet, so there is no stream for the journal: now there is no room for one.
+    const rest = STORAGE_BYTES - await promisedBytes(link);
+    await streams.add({ name: "OTHER", subjects: ["other"], max_bytes: rest });
+    await using client = await dial(bus);
+    await until("decisions are missing", async () => {
+      await say(client);
+      return await holes(bus, "storage-full") > 0;
+    });
+    await streams.delete("OTHER");
+    await until("decisions are stored", async () => {
+      await say(client);
+      return await stored(bus) > 0;
+    });
+  } finally {
+    await link.close();
+  }
+  assert.equal((await bus.stop()).code, 0);
+  checkTold(await journalLines({ nats: { urls: [nats.url] } }, TENANT), "storage-full");
+});
+
+Deno.test("journal: while NATS is away decisions are lost, and once it is back the hole is told", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using bus = await startBus(["--nats", nats.url]);
+  await using client = await dial(bus);
+  await say(client);
+  await until("a first block is stored", async () => await stored(bus) > 0);
+  await nats.stop();
+  await until("decisions are missing", async () => {
+    // It may be refused without NATS: that is a decision as well, and nobody waits for the journal.
+    await say(client).catch(() => {});
+    return await holes(bus, "unavailable") > 0;
+  });
+  await nats.start();
+  const before = await stored(bus);
+  await until("decisions are stored again", async () => {
+    await say(client).catch(() => {});
+    return await stored(bus) > before;
+  });
+  await client.close();
+  assert.equal((await bus.stop()).code, 0);
+  checkTold(await journalLines({ nats: { urls: [nats.url] } }, TENANT), "unavailable");
+});
