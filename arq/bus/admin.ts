@@ -2,7 +2,8 @@
  * Requests to the admin listener of a bus: which listener, with which token, and how its answers are read.
  * HTTP only; the files in `commands/` say what the paths mean.
  */
-import { ArqonError, errorFromWire } from "@arqon/sdk";
+import { ArqonError } from "@arqon/proto";
+import { errorFromWire } from "../../sdk/typescript/wire/wire_error.ts";
 import { endedBy, textOf } from "../../shared/listeners/answer_body.ts";
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";

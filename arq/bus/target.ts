@@ -3,7 +3,8 @@
  * running development bus. `docs/arq.md` has the order. Whether a bus happens to run never decides between a
  * local bus and a remote one.
  */
-import { ArqonError, connect, parseAddress } from "@arqon/sdk";
+import { ArqonError } from "@arqon/proto";
+import { parseAddress } from "../../sdk/typescript/options/address.ts";
 import type { Connection, Status } from "@arqon/sdk";
 import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
 import type { Context } from "./contexts.ts";
@@ -277,12 +278,14 @@ export async function openConnection(
       "give --token or --token-file, or --context; arq auth gen makes tokens",
     );
   }
-  const source = token === undefined && target !== undefined
-    ? { getToken: () => target.token(role) }
-    : { token: token ?? "" };
   // A key or token that cannot be used is told as it is, and not as a failure to connect.
-  if (token === undefined) await target?.token(role);
+  const first = token ?? await target?.token(role) ?? "";
+  const source = token === undefined && target !== undefined
+    ? { token: first, getToken: () => target.token(role) }
+    : { token: first };
   try {
+    // Loaded by who connects: most commands ask by HTTP.
+    const { connect } = await import("@arqon/sdk");
     return await connect({
       url: socketUrl(url),
       ...source,

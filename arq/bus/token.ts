@@ -1,10 +1,11 @@
 /**
- * Makes keys, signs tokens with jose, and reads the values of `--ttl` and `--grant`. Pure except for the
+ * Makes keys and the claims of tokens, and reads the values of `--ttl` and `--grant`. Pure except for the
  * random numbers of new keys; the commands read and write files.
  */
 import type { JWK } from "@panva/jose";
 import { isRoomPattern } from "@arqon/proto";
 import { CommandError, usageError } from "../terminal/exit.ts";
+import { signedToken } from "./signed_token.ts";
 
 /** Signature algorithms that a bus may accept. */
 export const ALGORITHMS = ["RS256", "ES256", "EdDSA"] as const;
@@ -15,7 +16,7 @@ export const ROLES = ["user", "service", "admin"] as const;
 /** One of `ROLES`. */
 export type Role = typeof ROLES[number];
 
-/** Loaded by who signs: reading an option needs no cryptography. */
+/** Loaded by who makes keys: to sign, Web Crypto is enough. */
 const jose = () => import("@panva/jose");
 
 const ACTIONS = ["publish", "subscribe", "presence", "command"];
@@ -123,21 +124,19 @@ export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): 
   const alg = algorithmOf(jwk);
   const now_seconds = Math.floor(now_ms / 1_000);
   const { tenant, role, grants } = claims;
-  const payload = { tenant_id: tenant, role, ...(grants === undefined ? {} : { grants }) };
+  const payload = {
+    ...{ tenant_id: tenant, role, ...(grants === undefined ? {} : { grants }) },
+    iss: claims.issuer,
+    aud: claims.audience,
+    sub: claims.user,
+    iat: now_seconds,
+    exp: now_seconds + claims.ttl_seconds,
+    jti: crypto.randomUUID(),
+  };
   try {
-    const { importJWK, SignJWT } = await jose();
-    const key = await importJWK(jwk, alg);
-    return await new SignJWT(payload)
-      .setProtectedHeader({ alg, typ: "JWT", ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) })
-      .setIssuer(claims.issuer)
-      .setAudience(claims.audience)
-      .setSubject(claims.user)
-      .setIssuedAt(now_seconds)
-      .setExpirationTime(now_seconds + claims.ttl_seconds)
-      .setJti(crypto.randomUUID())
-      .sign(key);
+    return await signedToken(jwk, alg, payload);
   } catch (error) {
-    // Errors of jose describe the form of the key, never its content.
+    // Such errors describe the form of the key, never its content.
     const text = error instanceof Error ? error.message : String(error);
     throw new CommandError(`the key cannot sign: ${text}`);
   }

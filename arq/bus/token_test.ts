@@ -1,5 +1,6 @@
 // Options become claims, keys become tokens that jose verifies; the commands are in `usage_test.ts`.
 import assert from "node:assert/strict";
+import type { JWK } from "@panva/jose";
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from "@panva/jose";
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import {
@@ -65,6 +66,43 @@ Deno.test("each algorithm makes a key whose token verifies with the public set a
     assert.equal(payload["role"], "service");
     assert.deepEqual(payload["grants"], [{ room: "chat-*", actions: ["publish"] }]);
     assert.equal(payload.exp, Math.floor(now_ms / 1_000) + 60);
+  }
+});
+
+Deno.test("a key that cannot sign is refused, and never repeated", async () => {
+  const claims = {
+    ...{ issuer: "i", audience: "a", tenant: "t", user: "u", role: "user" as const },
+    grants: undefined,
+    ttl_seconds: 60,
+  };
+  const short = await crypto.subtle.generateKey(
+    {
+      name: "RSASSA-PKCS1-v1_5",
+      hash: "SHA-256",
+      modulusLength: 1_024,
+      publicExponent: new Uint8Array([1, 0, 1]),
+    },
+    true,
+    ["sign", "verify"],
+  );
+  const { private_jwk: rsa } = await newKeyPair("RS256");
+  const { private_jwk: ec } = await newKeyPair("ES256");
+  const { private_jwk: ed } = await newKeyPair("EdDSA");
+  const of_short = await crypto.subtle.exportKey("jwk", short.privateKey) as JWK;
+  for (
+    const jwk of [
+      { ...of_short, alg: "RS256" },
+      { ...ec, key_ops: ["verify"] },
+      { ...ed, d: "AAAA" },
+      { ...rsa, p: "!" },
+      { ...rsa, n: undefined },
+    ]
+  ) {
+    await assert.rejects(signToken(jwk as JWK, claims, 0), (error: Error) => {
+      assert.match(error.message, /^the key cannot sign: /);
+      assert.ok(!error.message.includes(String(jwk.d)), error.message);
+      return true;
+    });
   }
 });
 

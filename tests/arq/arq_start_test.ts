@@ -72,3 +72,14 @@ for (const path of ["arq/commands/room/pub.ts", "arq/commands/cluster/status.ts"
     assert.deepEqual(others, [path]);
   });
 }
+
+Deno.test("arq status, which asks by HTTP, loads nothing of the SDK's connection", async () => {
+  const loaded = await loadedBy("arq/commands/cluster/status.ts");
+  const of_sdk = loaded.filter((one) => one.startsWith("sdk/"));
+  assert.ok(of_sdk.length <= 4, of_sdk.join("\n"));
+});
+
+Deno.test("signing a token loads no package: only who makes keys needs jose", async () => {
+  const loaded = await loadedBy("arq/bus/signed_token.ts");
+  assert.deepEqual(loaded.filter(isPackage), []);
+});

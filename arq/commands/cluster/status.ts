@@ -3,7 +3,8 @@
  * node. With a token of role admin it also shows every node of the cluster, and the figures of the node that
  * answers.
  */
-import { ArqonError, errorFromWire } from "@arqon/sdk";
+import { ArqonError } from "@arqon/proto";
+import { errorFromWire } from "../../../sdk/typescript/wire/wire_error.ts";
 import { textOf } from "../../../shared/listeners/answer_body.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { clusterTable, readCluster } from "../../answers/cluster.ts";
