@@ -21,7 +21,7 @@ import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message
 /** What the gate of chains needs. */
 export interface ChainGateOptions {
   readonly policy: Config["policy"];
-  readonly modules: Pick<Modules, "find" | "sha256" | "isQuarantined">;
+  readonly modules: Pick<Modules, "find" | "sha256" | "isQuarantined" | "isLoaded">;
   readonly log: Logger;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -32,10 +32,16 @@ export type Admission =
   | { readonly chain: readonly ChainEntry[]; readonly skipped: readonly PolicyOutcome[] }
   | { readonly verdict: Verdict };
 
+/** A chain that was admitted whole, none of whose policies has state. */
+interface KnownChain {
+  readonly admission: Admission;
+  readonly loaded: readonly LoadedModule[];
+}
+
 /** Lets chains run, or gives a verdict in their place; keeps breakers and fuel buckets. */
 export interface ChainGate {
   /** `state` has the places of the values that its policies use. */
-  admit(request: EvaluateRequest, state: ChainState | undefined): Admission;
+  admit(request: EvaluateRequest, state: ChainState | undefined, now_ms: number): Admission;
   /** The outcomes of a reply; it counts them for breakers and fuel. */
   learn(
     tenant_id: string,
@@ -102,6 +108,20 @@ export function entryOf(
   return slots === undefined ? entry : { ...entry, slots };
 }
 
+/**
+ * The module of a policy; undefined while it is not loaded, and for a request that came before it was, whose
+ * keys of state nobody has looked for.
+ */
+function readyFor(
+  modules: ChainGateOptions["modules"],
+  binding: PolicyBinding,
+  state: ChainState | undefined,
+): LoadedModule | undefined {
+  const module = modules.find(binding.sha256);
+  const has_keys = module?.slots.length === 0 || state?.slots.has(binding) === true;
+  return has_keys ? module : undefined;
+}
+
 /** Makes a gate whose breakers are closed and whose buckets are full. */
 export function createChainGate({ policy, modules, log, now }: ChainGateOptions): ChainGate {
   const breakers = createBreakers({
@@ -110,40 +130,40 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
   });
   const buckets = createFuelBuckets(policy.fuel_per_second);
   const failure = createFailures(breakers, policy.breaker_seconds, log);
-
-  /**
-   * The module of a policy; undefined while it is not loaded, and for a request that came before it was, whose
-   * keys of state nobody has looked for.
-   */
-  function readyFor(binding: PolicyBinding, state: ChainState | undefined) {
-    const module = modules.find(binding.sha256);
-    const has_keys = module?.slots.length === 0 || state?.slots.has(binding) === true;
-    return has_keys ? module : undefined;
-  }
+  /** The chains that were admitted whole, with their modules. A chain is one list while it stands. */
+  const known = new WeakMap<readonly PolicyBinding[], KnownChain>();
 
   function whyMissing(sha256: string): PolicyFault {
     return modules.isQuarantined(sha256) ? "wedge" : "missing-module";
   }
 
   return {
-    admit(request, state) {
+    admit(request, state, now_ms) {
       const { tenant_id } = request;
-      const now_ms = now();
       if (!buckets.has(tenant_id, now_ms)) return { verdict: faultVerdict(request, "rate") };
+      const before = breakers.isEmpty && state === undefined ? known.get(request.chain) : undefined;
+      if (before?.loaded.every((one) => modules.isLoaded(one)) === true) return before.admission;
       const chain: ChainEntry[] = [];
       const skipped: PolicyOutcome[] = [];
+      const loaded: LoadedModule[] = [];
       for (const binding of request.chain) {
         const { sha256, mode } = binding;
-        const module = readyFor(binding, state);
+        const module = readyFor(modules, binding, state);
         if (module !== undefined && breakers.allows(tenant_id, sha256, now_ms)) {
           chain.push(entryOf(binding, module, state));
+          loaded.push(module);
           continue;
         }
         const why = module === undefined ? whyMissing(sha256) : "breaker-open";
         skipped.push(faultOutcome(binding, why));
         if (mode === "enforce") return { verdict: verdictOf(skipped, NOTHING) };
       }
-      return chain.length > 0 ? { chain, skipped } : { verdict: verdictOf(skipped, NOTHING) };
+      if (chain.length === 0) return { verdict: verdictOf(skipped, NOTHING) };
+      const admission = { chain, skipped };
+      if (skipped.length === 0 && state === undefined) {
+        known.set(request.chain, { admission, loaded });
+      }
+      return admission;
     },
     learn(tenant_id, chain, reply, now_ms) {
       const outcomes: PolicyOutcome[] = new Array(reply.outcomes.length);

@@ -12,15 +12,20 @@ Deno.test("a request that came before a module with state was loaded finds it mi
   const loaded = { state: "loaded", number: 1, asks: false, abi: 2, slots } as const;
   const gate = createChainGate({
     policy: { ...parseConfig("", { file: "test" }).policy, breaker_failures: 1 },
-    modules: { find: () => loaded, sha256: () => "count", isQuarantined: () => false },
+    modules: {
+      find: () => loaded,
+      isLoaded: () => true,
+      sha256: () => "count",
+      isQuarantined: () => false,
+    },
     log: keptPolicyLog().log,
     now: () => 0,
   });
   const request = message([policy("count")]);
-  const early = gate.admit(request, undefined);
+  const early = gate.admit(request, undefined, 0);
   assert("verdict" in early);
   assert.deepEqual(early.verdict.outcomes.map(({ fault }) => fault), ["missing-module"]);
-  const later = gate.admit(request, chainState(request, () => slots));
+  const later = gate.admit(request, chainState(request, () => slots), 0);
   assert("chain" in later);
   assert.deepEqual(later.chain.map((entry) => entry.slots?.length), [1]);
 });

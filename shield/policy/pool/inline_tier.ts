@@ -49,8 +49,8 @@ export interface InlineTier {
   sent(tenant_id: string): void;
   /** Takes note that a request that went to a worker has its verdict. */
   settled(tenant_id: string): void;
-  /** Takes note that a worker has run a module well: before that it does not run here. */
-  proved(module: number): void;
+  /** Takes note of what a worker has run: a module that has not run well there does not run here. */
+  proved(chain: readonly ChainEntry[], outcomes: readonly ChainOutcome[]): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
 }
@@ -218,7 +218,11 @@ function createInlineTier(options: InlineOptions): InlineTier {
     },
     sent: (tenant_id) => void accounts.of(tenant_id).away++,
     settled: (tenant_id) => accounts.settled(tenant_id),
-    proved: (module) => void proven.add(module),
+    proved(chain, outcomes) {
+      for (const [place, { fault }] of outcomes.entries()) {
+        if (fault === undefined) proven.add(chain[place]!.module);
+      }
+    },
     load: (module, runnable) => instances.load(module, runnable),
     unload(module) {
       proven.delete(module);

@@ -98,7 +98,7 @@ const WEDGE_MS = 1_000;
 const WEDGES = { most: 4, memory_ms: 600_000 };
 const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
-const NO_CHAIN: readonly ChainEntry[] = [];
+const NO_CHAIN: Entries = [];
 
 /** The parts of a running pool, and what it remembers. */
 interface State {
@@ -165,9 +165,9 @@ function createState(options: PolicyPoolOptions): State {
       now,
       modules: modules.runnable,
       holds: keyed.holds,
-      admit: (job) => admit(state, job),
+      admit: (job, now_ms) => admit(state, job, now_ms),
       refuse: (job, fault) => refuse(state, job, fault),
-      onReply: (job, reply) => onReply(state, job, reply),
+      onReply: (job, reply, now_ms) => onReply(state, job, reply, now_ms),
       onCrash: (module, detail) => onCrash(state, module, detail),
     }),
     wedges: createWedgeCount(WEDGES),
@@ -271,13 +271,13 @@ function count({ metrics, options: { policy } }: State, verdict: Verdict, durati
 }
 
 /** Gives a job its verdict, once; later ones are dropped. */
-function settle(state: State, job: Job, verdict: Verdict): void {
+function settle(state: State, job: Job, verdict: Verdict, now_ms = state.options.now()): void {
   if (job.done) return;
   job.done = true;
   state.keyed.holds.forget(job);
   state.waiting.take(job.number);
   state.tier?.settled(job.request.tenant_id);
-  count(state, verdict, state.options.now() - job.began_ms);
+  count(state, verdict, now_ms - job.began_ms);
   job.resolve(verdict);
 }
 
@@ -285,8 +285,10 @@ function refuse(state: State, job: Job, fault: PolicyFault): void {
   settle(state, job, faultVerdict(job.request, fault));
 }
 
-function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
-  const admission = state.gate.admit(job.request, job.state);
+type Entries = readonly ChainEntry[];
+
+function admit(state: State, job: Job, now_ms = state.options.now()): Entries | undefined {
+  const admission = state.gate.admit(job.request, job.state, now_ms);
   if ("verdict" in admission) {
     settle(state, job, admission.verdict);
     return undefined;
@@ -296,15 +298,13 @@ function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
 }
 
 /** Takes a worker's reply. A late one is charged too; only its verdict is void. */
-function onReply(state: State, job: Job, reply: WorkerReply): void {
-  const { metrics, tier, replies, options: { now } } = state;
-  for (const [place, { duration_ms, fault }] of reply.outcomes.entries()) {
-    metrics.busy(duration_ms);
-    if (fault === undefined) tier?.proved(job.chain[place]!.module);
-  }
-  const verdict = replies.verdict(job.request.tenant_id, job.chain, reply, job.skipped, now());
+function onReply(state: State, job: Job, reply: WorkerReply, now_ms: number): void {
+  const { metrics, tier, replies, options: { overseer } } = state;
+  for (const { duration_ms } of reply.outcomes) metrics.busy(duration_ms);
+  tier?.proved(job.chain, reply.outcomes);
+  const verdict = replies.verdict(job.request.tenant_id, job.chain, reply, job.skipped, now_ms);
   if (reply.expired === true) refuse(state, job, "stall");
-  else settle(state, job, withTold(verdict, job, reply, state.options.overseer.fuel_limit));
+  else settle(state, job, withTold(verdict, job, reply, overseer.fuel_limit), now_ms);
 }
 
 function replaceWedged(state: State): void {

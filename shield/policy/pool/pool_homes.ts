@@ -64,8 +64,8 @@ export function createHomes(options: HomesOptions): Homes {
   }
 
   /** Moves the tenant when it is not where it belongs and not already on its way. */
-  function settle(tenant_id: string): void {
-    const belongs = pace.isSlow(tenant_id, options.now());
+  function settle(tenant_id: string, now_ms = options.now()): void {
+    const belongs = pace.isSlow(tenant_id, now_ms);
     if (belongs === slow.has(tenant_id) || isMoving(tenant_id)) return;
     if (belongs) {
       slow.add(tenant_id);
@@ -88,7 +88,7 @@ export function createHomes(options: HomesOptions): Homes {
 
   return {
     laneOf(job) {
-      settle(job.request.tenant_id);
+      settle(job.request.tenant_id, job.began_ms);
       return laneOf(job);
     },
     mayGo: (tenant_id) => moving.size === 0 || !isMoving(tenant_id),

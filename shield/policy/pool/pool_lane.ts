@@ -43,11 +43,14 @@ export interface LaneOptions {
   ) => PolicyWorker;
   /** How many jobs of one tenant may wait. */
   readonly queue_messages: number;
-  /** The policies to run for a job now; undefined when the pool has refused it. */
-  readonly admit: (job: Job) => readonly ChainEntry[] | undefined;
+  /**
+   * The policies to run for a job now, which is `now_ms` where that is known; undefined when the pool has
+   * refused it.
+   */
+  readonly admit: (job: Job, now_ms?: number) => readonly ChainEntry[] | undefined;
   readonly refuse: (job: Job, fault: LaneFault) => void;
-  /** Called with a reply. `was_long`: the chain burnt more than `LONG_FUEL`. */
-  readonly onReply: (job: Job, reply: WorkerReply, was_long: boolean) => void;
+  /** Called with a reply that was found at `now_ms`. `was_long`: the chain burnt more than `LONG_FUEL`. */
+  readonly onReply: (job: Job, reply: WorkerReply, was_long: boolean, now_ms: number) => void;
   /** Who may use which keys of state. */
   readonly holds: KeyHolds;
   /** Whether jobs of the tenant may go now: not while older ones are under way elsewhere. */
@@ -60,7 +63,8 @@ export interface LaneOptions {
 
 /** A queue and its worker. */
 export interface Lane {
-  push(job: Job): void;
+  /** Adds a job; `now_ms` is the time, where it is known. */
+  push(job: Job, now_ms?: number): void;
   /** Hands over the jobs that may go. */
   pump(): void;
   load(module: number, runnable: RunnableModule): void;
@@ -131,7 +135,7 @@ const NOTHING_WRITTEN: readonly never[] = [];
 function start(options: LaneOptions, generation: number, state: () => State): PolicyWorker {
   const worker = options.start({
     generation,
-    onReply(id, reply) {
+    onReply(id, reply, now_ms) {
       const { under_way, turns, holds } = state();
       const job = under_way.take(id);
       if (job === undefined) return;
@@ -140,7 +144,7 @@ function start(options: LaneOptions, generation: number, state: () => State): Po
       const { used_ms, was_long } = usedBy(reply);
       turns.charge(tenant_id, used_ms);
       under_way.learn(tenant_id, was_long);
-      options.onReply(job, reply, was_long);
+      options.onReply(job, reply, was_long, now_ms);
     },
     onDrained: () => pump(state()),
     onCrash: (detail) => options.onCrash(worker.progress().running, detail),
@@ -155,7 +159,14 @@ function send(state: State, parts: readonly Uint8Array[]): boolean {
   return sent;
 }
 
-function pump(state: State): void {
+function sizeOf(parts: readonly Uint8Array[]): number {
+  let size_bytes = 0;
+  for (const part of parts) size_bytes += part.length;
+  return size_bytes;
+}
+
+/** `now_ms` is the time, where it is known. */
+function pump(state: State, now_ms?: number): void {
   const { options, turns, under_way, worker, blocked, mayTake, holds } = state;
   if (state.ended) return;
   if (blocked !== undefined && !send(state, blocked)) return;
@@ -163,15 +174,14 @@ function pump(state: State): void {
   while (!under_way.is_full) {
     const job = turns.take(mayTake);
     if (job === undefined) return;
-    const chain = job.done ? undefined : options.admit(job);
+    const chain = job.done ? undefined : options.admit(job, now_ms);
     if (chain === undefined) continue;
     job.chain = chain;
     const id = under_way.add(job);
     const head = { generation: worker.generation, id, deadline_ms: job.deadline_ms };
     const values = holds.take(chain);
     const parts = encodeRequest(head, job.request, chain, values);
-    const size_bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    if (size_bytes > worker.record_bytes) {
+    if (sizeOf(parts) > worker.record_bytes) {
       under_way.take(id);
       holds.unsent(chain, values);
       // Values of state, headers and claims make it so large: the payload alone has room.
@@ -224,12 +234,12 @@ export function createLane(
   };
   for (const [module, runnable] of modules) state.worker.load(module, runnable);
   return {
-    push(job) {
+    push(job, now_ms) {
       const { tenant_id, payload } = job.request;
       for (const gone of turns.push(tenant_id, job, payload.length)) {
         options.refuse(gone, "queue-full");
       }
-      pump(state);
+      pump(state, now_ms);
     },
     pump: () => pump(state),
     load: (module, runnable) => state.worker.load(module, runnable),

@@ -14,7 +14,7 @@ import { fnvText } from "../../../shared/fnv.ts";
 
 /** What the lanes need of the pool. */
 export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "holds"> {
-  readonly onReply: (job: Job, reply: WorkerReply) => void;
+  readonly onReply: (job: Job, reply: WorkerReply, now_ms: number) => void;
   readonly policy: Config["policy"];
   readonly fuel_limit: number;
   readonly chain_fuel_limit: number;
@@ -28,6 +28,7 @@ export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "ho
 
 /** The workers of a pool. */
 export interface Lanes {
+  /** Adds a job that begins now. */
   push(job: Job): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
@@ -78,8 +79,8 @@ function laneFactory(
         options.refuse(job, fault);
         homes()?.left(job.request.tenant_id);
       },
-      onReply(job, reply, was_long) {
-        options.onReply(job, reply);
+      onReply(job, reply, was_long, now_ms) {
+        options.onReply(job, reply, now_ms);
         const { tenant_id } = job.request;
         if (was_long) homes()?.long(tenant_id);
         homes()?.left(tenant_id);
@@ -170,7 +171,7 @@ export function createLanes(options: LanesOptions): Lanes {
         ? tenantLane(lanes, job.request.tenant_id, create)
         : homes.laneOf(job);
       if (lane === undefined) options.refuse(job, "queue-full");
-      else lane.push(job);
+      else lane.push(job, job.began_ms);
     },
     get slow_tenants() {
       return homes?.slow_tenants ?? 0;

@@ -117,6 +117,11 @@ export class Modules {
     return life?.state === "loaded" ? life : undefined;
   }
 
+  /** Whether that is still what `find` gives. */
+  isLoaded({ number }: LoadedModule): boolean {
+    return this.#names.has(number);
+  }
+
   isQuarantined(sha256: string): boolean {
     return this.#lives.get(sha256)?.state === "quarantined";
   }

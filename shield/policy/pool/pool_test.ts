@@ -89,8 +89,10 @@ Deno.test("a policy that observes never blocks and adds nothing", async () => {
 
 Deno.test("a module that is not loaded, or no more, refuses", async () => {
   await using test = await startTestPool();
+  // One list, as a chain is while it stands: what was admitted before says nothing of now.
+  const chain = [policy("later")];
   const fault = async () => {
-    const verdict = await test.pool.evaluate(message([policy("later")]));
+    const verdict = await test.pool.evaluate(message(chain));
     return [verdict.allowed, verdict.code, verdict.name, verdict.outcomes[0]?.fault];
   };
   assert.deepEqual(await fault(), [false, 503, "later", "missing-module"]);
@@ -99,6 +101,21 @@ Deno.test("a module that is not loaded, or no more, refuses", async () => {
   assert.deepEqual(test.pool.status().modules, ["later"]);
   test.pool.unload("later");
   assert.deepEqual(await fault(), [false, 503, "later", "missing-module"]);
+  await test.load("later", ALLOW);
+  assert.deepEqual(await fault(), [true, 0, "", undefined]);
+});
+
+Deno.test("a verdict takes few looks at the clock: when it is asked for, and when replies are found", async () => {
+  await using test = await startTestPool();
+  await test.load("allow", ALLOW);
+  const chain = [policy("allow")];
+  // From here on the tenant's chains are known to be short, and all of them may be under way.
+  for (let count = 0; count < 8; count++) await test.pool.evaluate(message(chain));
+  const before = test.looks;
+  const verdicts = Array.from({ length: 64 }, () => test.pool.evaluate(message(chain)));
+  assert.ok((await Promise.all(verdicts)).every(({ allowed }) => allowed));
+  // Each once, and at most once more when its reply is the only one that is found.
+  assert.ok(test.looks - before <= 2 * 64, `${test.looks - before} looks`);
 });
 
 Deno.test("a payload above the limit is not handed over", async () => {

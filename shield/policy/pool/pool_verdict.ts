@@ -128,8 +128,9 @@ export function withTold(
 export function verdictOf(
   outcomes: readonly PolicyOutcome[],
   { added_headers, payload, logs }:
-    & Pick<WorkerReply, "added_headers" | "payload">
-    & Pick<Verdict, "logs">,
+    & Pick<WorkerReply, "added_headers">
+    & Pick<Verdict, "logs">
+    & { readonly payload?: Uint8Array | undefined },
 ): Verdict {
   const refused = outcomes.find(refuses);
   if (refused === undefined) {

@@ -35,7 +35,8 @@ export interface PolicyWorkerOptions {
   readonly instances: number;
   /** Monotonic ms. */
   readonly now: () => number;
-  readonly onReply: (id: number, reply: WorkerReply) => void;
+  /** Called with each reply; `now_ms` is when it was found, the same for all that were found together. */
+  readonly onReply: (id: number, reply: WorkerReply, now_ms: number) => void;
   /** Called after the replies of one wake-up have been handed over. */
   readonly onDrained: () => void;
   /** Called when the worker has died of an error that is not a guest's. */
@@ -98,9 +99,10 @@ function handOver(
   while (!isEnded()) {
     const records = ringTake(replies, TAKEN_BYTES, kept);
     if (records === undefined) return;
+    const now_ms = options.now();
     while (!isEnded() && records.next()) {
       const { generation, id, reply } = decodeReply(records);
-      if (generation === options.generation) options.onReply(id, reply);
+      if (generation === options.generation) options.onReply(id, reply, now_ms);
     }
   }
 }

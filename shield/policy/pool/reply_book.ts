@@ -36,12 +36,17 @@ export function createReplyBook(options: ReplyBookOptions): ReplyBook {
   return {
     verdict(tenant_id, chain, reply, skipped, now_ms) {
       const outcomes = gate.learn(tenant_id, chain, reply, now_ms);
-      const used = { enforce: 0, observe: 0 };
-      for (const { mode, fuel, instance_fuel } of outcomes) used[mode] += fuel + instance_fuel;
-      const most = Math.max(used.enforce, used.observe);
+      let enforced = 0;
+      let observed = 0;
+      for (const { mode, fuel, instance_fuel } of outcomes) {
+        if (mode === "enforce") enforced += fuel + instance_fuel;
+        else observed += fuel + instance_fuel;
+      }
+      const most = Math.max(enforced, observed);
       if (outcomes.length > 0) metrics.chain(most / chain_fuel_limit);
       for (const one of skipped) outcomes.push(one);
-      return verdictOf(outcomes, { ...reply, logs: namedLogs(chain, reply.logs) });
+      const { added_headers, payload } = reply;
+      return verdictOf(outcomes, { added_headers, payload, logs: namedLogs(chain, reply.logs) });
     },
   };
 }

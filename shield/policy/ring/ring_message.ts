@@ -23,7 +23,15 @@ import {
   stateInPlace,
   withHolds,
 } from "./ring_state.ts";
-import { decodeWords, encodeWords, type WorkerLog, type WorkerSeen } from "./ring_words.ts";
+import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf } from "./ring_last.ts";
+import { headPart, headRoom, partsFrom } from "./ring_scratch.ts";
+import {
+  decodeWords,
+  encodeWords,
+  NO_WORDS,
+  type WorkerLog,
+  type WorkerSeen,
+} from "./ring_words.ts";
 import type { SlotValue, ToldValues } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { SlotRef } from "../state/chain_state.ts";
@@ -110,7 +118,6 @@ export interface WorkerReply {
 }
 
 const REQUEST_HEAD_BYTES = 36;
-const ENTRY_BYTES = 6;
 const REPLY_HEAD_BYTES = 12;
 /** Bits of a reply. */
 const EXPIRED = 1;
@@ -131,29 +138,6 @@ const NO_TEXTS: readonly [string, string] = ["", ""];
 const NO_VALUES: readonly SlotValue[] = [];
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-
-/** The tenant of the last request and its UTF-8: mostly it is the tenant of the next one, too. */
-const written = { tenant_id: "", bytes: new Uint8Array(0) };
-const read = { tenant_id: "", bytes: new Uint8Array(0) };
-
-function tenantBytes(tenant_id: string): Uint8Array {
-  if (written.tenant_id !== tenant_id) {
-    written.bytes = encoder.encode(tenant_id);
-    written.tenant_id = tenant_id;
-  }
-  return written.bytes;
-}
-
-function tenantOf(bytes: Uint8Array, start: number, end: number): string {
-  const known = read.bytes;
-  let same = 0;
-  while (same < known.length && bytes[start + same] === known[same]) same++;
-  if (same !== end - start || same !== known.length) {
-    read.bytes = bytes.slice(start, end);
-    read.tenant_id = decoder.decode(read.bytes);
-  }
-  return read.tenant_id;
-}
 
 /** A request as a worker reads it, for a chain that runs where it was asked: at the same price for its facts. */
 export function requestInPlace(
@@ -182,14 +166,6 @@ export function requestInPlace(
 
 const slotsOf = ({ slots }: ChainEntry): number => slots?.length ?? 0;
 
-/** The memory for the next head; it grows, and never leaves this thread. */
-let scratch = new DataView(new ArrayBuffer(512));
-
-function room(size_bytes: number): DataView<ArrayBuffer> {
-  if (scratch.byteLength < size_bytes) scratch = new DataView(new ArrayBuffer(size_bytes * 2));
-  return scratch;
-}
-
 /** Headers and claims as they travel. The price of asking depends on the size of this. */
 export function encodeFacts(facts: PolicyFacts): Uint8Array {
   return encoder.encode(JSON.stringify(facts));
@@ -211,7 +187,7 @@ export function encodeRequest(
   const { hook, tenant_id, payload, payload_most, record_reads = false } = request;
   const entries_bytes = chain.length * ENTRY_BYTES;
   const tenant = tenantBytes(tenant_id);
-  const view = room(REQUEST_HEAD_BYTES + entries_bytes);
+  const view = headRoom(REQUEST_HEAD_BYTES + entries_bytes);
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? encodeFacts(request.facts()) : undefined;
   view.setUint32(0, head.generation, true);
@@ -232,7 +208,8 @@ export function encodeRequest(
     view.setUint8(at + 5, slotsOf(entry));
     at += ENTRY_BYTES;
   }
-  const parts: Uint8Array[] = [new Uint8Array(view.buffer, 0, at), tenant];
+  const parts = partsFrom(headPart(at));
+  parts.push(tenant);
   if (facts !== undefined) parts.push(facts);
   if (values !== undefined) parts.push(values);
   parts.push(payload);
@@ -244,13 +221,9 @@ export function encodeRequest(
  * records. Throws RangeError when the record is no request.
  */
 export function decodeRequest({ view, bytes, start, end }: Records): WorkerRequest {
-  const chain: WorkerEntry[] = [];
   const entries_start = start + REQUEST_HEAD_BYTES;
-  let at = entries_start;
-  for (let left = view.getUint8(start + 17); left > 0; left--, at += ENTRY_BYTES) {
-    const mode = view.getUint8(at + 4) === 1 ? "enforce" : "observe";
-    chain.push({ module: view.getUint32(at, true), mode });
-  }
+  const chain = chainAt(view, entries_start, view.getUint8(start + 17));
+  const at = entries_start + chain.length * ENTRY_BYTES;
   const tenant_end = at + view.getUint16(start + 18, true);
   const facts_end = tenant_end + view.getUint32(start + 20, true);
   const state_end = facts_end + view.getUint32(start + 28, true);
@@ -288,7 +261,7 @@ function factsAt(bytes: Uint8Array, start: number, end: number): () => PolicyFac
 export function encodeReply(generation: number, id: number, reply: WorkerReply): Uint8Array[] {
   const { outcomes, expired = false, payload } = reply;
   const size_bytes = REPLY_HEAD_BYTES + outcomes.length * OUTCOME_BYTES;
-  const view = room(size_bytes + PAYLOAD_HEAD_BYTES);
+  const view = headRoom(size_bytes + PAYLOAD_HEAD_BYTES);
   view.setUint32(0, generation, true);
   view.setUint32(4, id, true);
   view.setUint8(8, (expired ? EXPIRED : 0) | (payload === undefined ? 0 : HAS_PAYLOAD));
@@ -297,12 +270,10 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
   const has_state = written.length + read.length > 0;
   view.setUint8(10, has_state ? 1 : 0);
   putOutcomes(view, REPLY_HEAD_BYTES, outcomes);
-  const parts: Uint8Array[] = [new Uint8Array(view.buffer, 0, size_bytes)];
-  if (payload !== undefined) {
-    view.setUint32(size_bytes, payload.length, true);
-    parts[0] = new Uint8Array(view.buffer, 0, size_bytes + PAYLOAD_HEAD_BYTES);
-    parts.push(payload);
-  }
+  if (payload !== undefined) view.setUint32(size_bytes, payload.length, true);
+  const head_bytes = payload === undefined ? size_bytes : size_bytes + PAYLOAD_HEAD_BYTES;
+  const parts = partsFrom(headPart(head_bytes));
+  if (payload !== undefined) parts.push(payload);
   if (has_state) parts.push(encodeReplyState({ written, read }));
   const words = encodeWords(reply);
   if (words !== undefined) parts.push(words);
@@ -327,22 +298,19 @@ export function decodeReply(
     ? decodeReplyState({ view, bytes, start: state_start, end })
     : undefined;
   const words_start = state?.end ?? state_start;
-  const words = decodeWords(bytes.subarray(words_start, end));
+  const words = words_start === end ? NO_WORDS : decodeWords(bytes.subarray(words_start, end));
   const { texts, added_headers, logs, seen } = words;
-  const outcomes: ChainOutcome[] = [];
+  const outcomes: ChainOutcome[] = new Array(count);
   for (let place = 0; place < count; place++) {
     const [reason, detail] = texts[place] ?? NO_TEXTS;
     const at = start + REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
     const outcome = outcomeAt(view, at, reason, detail);
     const told = seen?.[place] ?? undefined;
-    outcomes.push(told === undefined ? outcome : { ...outcome, seen: told });
+    outcomes[place] = told === undefined ? outcome : { ...outcome, seen: told };
   }
-  const ran = { outcomes, added_headers, logs };
-  const reply = {
-    ...ran,
-    ...(payload === undefined ? {} : { payload }),
-    ...(state === undefined ? {} : { written: state.written, read: state.read }),
-    ...((flags & EXPIRED) === 0 ? {} : { expired: true }),
-  };
+  let reply: WorkerReply = { outcomes, added_headers, logs };
+  if (payload !== undefined) reply = { ...reply, payload };
+  if (state !== undefined) reply = { ...reply, written: state.written, read: state.read };
+  if ((flags & EXPIRED) !== 0) reply = { ...reply, expired: true };
   return { generation: view.getUint32(start, true), id: view.getUint32(start + 4, true), reply };
 }

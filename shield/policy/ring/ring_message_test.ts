@@ -58,6 +58,29 @@ Deno.test("a request arrives as it was sent, its facts where a policy can ask", 
   }));
 });
 
+const few = fc.record({
+  tenant_id: fc.constantFrom("", "a", "ab", "b"),
+  chain: fc.array(
+    fc.record({ module: fc.nat(2), name: fc.constant("p"), mode, asks: fc.constant(false) }, PLAIN),
+    { minLength: 1, maxLength: 3 },
+  ),
+}, PLAIN);
+
+Deno.test("a request is read for itself, however much it is like the one before", () => {
+  const given = { hook: "on_message", payload: new Uint8Array(0), payload_most: 0 } as const;
+  const facts = () => ({ headers: [], claims: {} });
+  const head = { generation: 1, id: 1, deadline_ms: 0 };
+  fc.assert(fc.property(fc.array(few, { maxLength: 20 }), (requests) => {
+    for (const { tenant_id, chain } of requests) {
+      const read = decodeRequest(
+        recordOf(encodeRequest(head, { ...given, tenant_id, facts }, chain)),
+      );
+      assert.equal(read.tenant_id, tenant_id);
+      assert.deepEqual(read.chain, chain.map(({ module, mode }) => ({ module, mode })));
+    }
+  }));
+});
+
 const value = fc.option(fc.uint8Array({ maxLength: 60 }), { nil: null });
 const held = fc.record(
   { hold: word, value: fc.option(value, { nil: undefined }) },

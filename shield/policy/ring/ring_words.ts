@@ -32,7 +32,7 @@ export interface Words {
 }
 
 /** The words of a reply that has none. */
-const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
+export const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

@@ -170,14 +170,14 @@ function nextOf<T>(
   { heap }: Waiting<T>,
   eligible: (tenant_id: string, item: T) => boolean,
 ): Lane<T> | undefined {
-  const passed: Lane<T>[] = [];
+  let passed: Lane<T>[] | undefined;
   let lane = heap.first;
   while (lane !== undefined && !eligible(lane.tenant_id, lane.items[lane.head]!.item)) {
     heap.remove(lane);
-    passed.push(lane);
+    (passed ??= []).push(lane);
     lane = heap.first;
   }
-  for (const one of passed) heap.add(one);
+  if (passed !== undefined) { for (const one of passed) heap.add(one); }
   return lane;
 }
 

@@ -157,7 +157,7 @@ function answer(thread: Thread, waiting: Waiting, now_ms: number): void {
   const { request } = waiting;
   const { runner, replies, held } = thread;
   held.before(request.tenant_id, now_ms);
-  const reply = isExpired(thread, waiting, now_ms) ? EXPIRED : runChain(runner, request);
+  const reply = isExpired(thread, waiting, now_ms) ? EXPIRED : runChain(runner, request, now_ms);
   const work_ms = workOf(reply);
   thread.worked_ms += work_ms;
   ringPutBlocking(
@@ -168,11 +168,11 @@ function answer(thread: Thread, waiting: Waiting, now_ms: number): void {
   held.put(request.tenant_id, work_ms, now_ms);
 }
 
-/** Takes all requests out of the ring; they wait for their turns. */
-function takeRequests(thread: Thread, turns: WaitingTurns): void {
-  for (;;) {
+/** Takes all requests out of the ring; they wait for their turns. True when there were some. */
+function takeRequests(thread: Thread, turns: WaitingTurns): boolean {
+  for (let some = false;; some = true) {
     const records = ringTake(thread.requests, TAKEN_BYTES);
-    if (records === undefined) return;
+    if (records === undefined) return some;
     const now_ms = thread.runner.now();
     while (records.next()) {
       const request = decodeRequest(records);
@@ -189,9 +189,11 @@ function takeRequests(thread: Thread, turns: WaitingTurns): void {
  */
 function work(thread: Thread, turns: WaitingTurns): void {
   const { requests, progress, held, runner } = thread;
+  /** When the last chain ended, where nothing was done since: a clock costs as much as a short chain's host. */
+  let ended_ms: number | undefined;
   for (;;) {
     const seen = ringSignals(requests);
-    takeRequests(thread, turns);
+    if (takeRequests(thread, turns)) ended_ms = undefined;
     // This comes after reading: a request may need a module whose mail was sent before it.
     if (isEnded(thread) || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
     const waiting = turns.take();
@@ -199,11 +201,13 @@ function work(thread: Thread, turns: WaitingTurns): void {
       held.tell();
       // Mail signals the ring, too, so whatever came after `seen` was read ends the wait.
       ringWaitBlocking(requests, seen);
+      ended_ms = undefined;
       continue;
     }
-    const began_ms = runner.now();
+    const began_ms = ended_ms ?? runner.now();
     answer(thread, waiting, began_ms);
-    turns.charge(waiting.request.tenant_id, runner.now() - began_ms);
+    ended_ms = runner.now();
+    turns.charge(waiting.request.tenant_id, ended_ms - began_ms);
   }
   held.tell();
 }

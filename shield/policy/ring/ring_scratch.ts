@@ -1,0 +1,36 @@
+/**
+ * The memory in which a thread writes the heads of the records that it puts into rings, and the list of a
+ * record's parts: both are used again by the next record. Knows nothing of what stands in them.
+ */
+
+/** Heads up to this size have a view that is made once for each size. */
+const KEPT_BYTES = 512;
+
+/** It grows, and never leaves this thread. */
+let scratch = new DataView(new ArrayBuffer(KEPT_BYTES));
+/** The first bytes of the scratch, by how many. */
+let heads: Uint8Array<ArrayBuffer>[] = [];
+
+/** Room for a head; what was there is written over. */
+export function headRoom(size_bytes: number): DataView<ArrayBuffer> {
+  if (scratch.byteLength < size_bytes) {
+    scratch = new DataView(new ArrayBuffer(size_bytes * 2));
+    heads = [];
+  }
+  return scratch;
+}
+
+/** The first bytes of the room, as the part of a record. */
+export function headPart(size_bytes: number): Uint8Array<ArrayBuffer> {
+  if (size_bytes > KEPT_BYTES) return new Uint8Array(scratch.buffer, 0, size_bytes);
+  return heads[size_bytes] ??= new Uint8Array(scratch.buffer, 0, size_bytes);
+}
+
+const parts: Uint8Array[] = [];
+
+/** The list of a record's parts, the first of them in it. */
+export function partsFrom(head: Uint8Array): Uint8Array[] {
+  parts.length = 1;
+  parts[0] = head;
+  return parts;
+}

@@ -1,0 +1,21 @@
+/**
+ * Heads of records that are written one after the other, small ones and large ones.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { headPart, headRoom, partsFrom } from "./ring_scratch.ts";
+
+Deno.test("a head is what was written last, whatever its size and those before it", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 3_000 }), { maxLength: 20 }), (sizes) => {
+      for (const [index, size_bytes] of sizes.entries()) {
+        const room = headRoom(size_bytes);
+        for (let at = 0; at < size_bytes; at++) room.setUint8(at, index + at);
+        const parts = partsFrom(headPart(size_bytes));
+        assert.deepEqual(parts.length, 1);
+        assert.deepEqual(parts[0], Uint8Array.from({ length: size_bytes }, (_, at) => index + at));
+        parts.push(new Uint8Array(1));
+      }
+    }),
+  );
+});
