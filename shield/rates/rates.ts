@@ -196,9 +196,12 @@ export class Rates {
   readonly #table: RateTable;
   readonly #user: Held;
   readonly #tenant: HeldTenant;
-  /** The levels of its own buckets, and when they were updated. For times, see `began_ms`. */
-  #messages_thousandths: number;
-  #bytes_thousandths: number;
+  /**
+   * The levels of its own buckets, and when they were updated. For times, see `began_ms`. They begin as no
+   * whole numbers: the engine makes a new object for each value of a member that has begun as one.
+   */
+  #messages_thousandths = NaN;
+  #bytes_thousandths = NaN;
   #updated_ms: number;
   #closed = false;
   /** Operations that were refused since the last pause, less those taken. */
