@@ -9,6 +9,7 @@ import { usagesOf } from "../measure/usage.ts";
 import { ARQON_WIRE } from "../load/wires/wire_arqon.ts";
 import { RAW_WIRE } from "../load/wires/wire_raw.ts";
 import { ROOT } from "../measure/scenario.ts";
+import { BUS_CONFIG } from "../measure/targets.ts";
 import { median } from "../measure/statistics.ts";
 import { openCrowd } from "./echo_crowd.ts";
 import { type HeapReading, openHeap } from "./heap.ts";
@@ -67,13 +68,14 @@ const SAMPLED = 20_000;
 /** The module that is loaded before a server's program. */
 const PROBE = `${ROOT}/bench/garbage/probe.ts`;
 
-/** The whole bus as `startBus` starts it, with the dev defaults: no policy, embedded Spine. */
+/** The whole bus as `startBus` starts it: no policy, no journal, embedded Spine. */
 export const ARQON_SERVER: GarbageServer = {
   title: "ArqonBus (embedded)",
   wire: ARQON_WIRE,
   start(flags, v8_flags) {
     const state_dir = `${ROOT}/.arqon`;
-    const options = { state_dir, port: 0, ops_port: 0, admin_port: 0 };
+    const ports = { port: 0, ops_port: 0, admin_port: 0 };
+    const options = { state_dir, ...ports, config_file: BUS_CONFIG };
     const permissions = [
       `--allow-run=${Deno.execPath()}`,
       "--allow-net",

@@ -31,11 +31,14 @@ export interface BusProcess extends AsyncDisposable {
   readonly key_file: string;
 }
 
-/** Starts the whole bus on the embedded Spine as a process, with a configuration file or the dev defaults. */
-export async function startBus(config_file?: string): Promise<BusProcess> {
+/** The configuration of a bus of which nothing special is asked. */
+export const BUS_CONFIG = `${ROOT}/bench/measure/bus.toml`;
+
+/** Starts the whole bus on the embedded Spine as a process. */
+export async function startBus(config_file: string = BUS_CONFIG): Promise<BusProcess> {
   const state_dir = `${ROOT}/.arqon`;
   const ports = { port: 0, ops_port: 0, admin_port: 0 };
-  const options = { state_dir, ...ports, ...(config_file === undefined ? {} : { config_file }) };
+  const options = { state_dir, ...ports, config_file };
   const program = startProgram("tasks/dev/dev_bus.ts", {
     flags: [
       ...SERVER_FLAGS,
