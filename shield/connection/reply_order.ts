@@ -14,10 +14,16 @@ interface HeldErr<Frame> {
 export class ReplyOrder<Frame> {
   readonly #send: (frame: Frame) => void;
   /**
-   * The frames that are not answered yet, with the number of their parts that are under way. They are
-   * added in the order of places, so the first key is the lowest.
+   * The only frame that is not answered yet, and how many of its parts are under way; 0: there is none, or
+   * there are several, which are in `#open`. Mostly there is one, and a map is 230 bytes of each connection.
    */
-  readonly #open = new Map<number, number>();
+  #lone_place = 0;
+  #lone_parts = 0;
+  /**
+   * Several frames that are not answered yet, with the number of their parts that are under way; absent until
+   * there have been several. They are added in the order of places, so the first key is the lowest.
+   */
+  #open: Map<number, number> | undefined;
   /** How many parts of frames are under way, and their bytes. */
   pending = 0;
   pending_bytes = 0;
@@ -37,17 +43,18 @@ export class ReplyOrder<Frame> {
   open(place: number, size_bytes: number): void {
     this.pending++;
     this.pending_bytes += size_bytes;
-    this.#open.set(place, (this.#open.get(place) ?? 0) + 1);
+    if (this.#lone_parts > 0 && this.#lone_place === place) this.#lone_parts++;
+    else if (this.#lone_parts === 0 && (this.#open?.size ?? 0) === 0) {
+      this.#lone_place = place;
+      this.#lone_parts = 1;
+    } else this.#openMore(place);
   }
 
   /** Takes note that a part is answered: sends the ERRs that waited for the last of it. */
   close(place: number, size_bytes: number): void {
     this.pending--;
     this.pending_bytes -= size_bytes;
-    const parts = this.#open.get(place);
-    if (parts === undefined) return;
-    if (parts > 1) return void this.#open.set(place, parts - 1);
-    this.#open.delete(place);
+    if (!this.#isLast(place)) return;
     if (this.#held.length === 0) return;
     const lowest = this.#lowest();
     while (this.#held[0] !== undefined && this.#held[0].place <= lowest) this.#sendFirst();
@@ -66,12 +73,29 @@ export class ReplyOrder<Frame> {
     while (this.#held.length > 0) this.#sendFirst();
   }
 
+  /** Opens a frame or a part of one where there are others. */
+  #openMore(place: number): void {
+    const open = this.#open ??= new Map();
+    if (this.#lone_parts > 0) open.set(this.#lone_place, this.#lone_parts);
+    this.#lone_parts = 0;
+    open.set(place, (open.get(place) ?? 0) + 1);
+  }
+
+  /** Takes a part away; true when it was the last of its frame. */
+  #isLast(place: number): boolean {
+    if (this.#lone_parts > 0) return place === this.#lone_place && --this.#lone_parts === 0;
+    const parts = this.#open?.get(place);
+    if (parts !== undefined && parts > 1) this.#open!.set(place, parts - 1);
+    return parts === 1 && this.#open!.delete(place);
+  }
+
   #sendFirst(): void {
     const first = this.#held.shift();
     if (first !== undefined) this.#send(first.frame);
   }
 
   #lowest(): number {
-    return this.#open.keys().next().value ?? Infinity;
+    if (this.#lone_parts > 0) return this.#lone_place;
+    return this.#open?.keys().next().value ?? Infinity;
   }
 }
