@@ -119,6 +119,22 @@ export function tellsAnything(answer: Members): boolean {
   return ["messages", "connections", "refusals"].some((name) => listOf(answer[name]).length > 0);
 }
 
+/** Shields answer within a second: a larger difference is their clocks'. */
+const CLOCKS_APART_MS = 2_000;
+
+/** Whose clock is ahead of the slowest one, for each Shield's times are its own. */
+function clockLines(ledgers: readonly Members[]): string[] {
+  const [slowest] = ledgers.toSorted((a, b) => Number(a["now_ms"]) - Number(b["now_ms"]));
+  return ledgers.flatMap(({ node_id, now_ms }) => {
+    const ahead_ms = Number(now_ms) - Number(slowest?.["now_ms"]);
+    if (!(ahead_ms > CLOCKS_APART_MS)) return [];
+    const seconds = Math.round(ahead_ms / 1_000);
+    return [
+      `the clock of ${node_id} is about ${seconds} s ahead of that of ${slowest?.["node_id"]}`,
+    ];
+  });
+}
+
 /** The lines of an answer, how far back the ledgers go at their end. */
 export function whyLines(answer: Members): string[] {
   const messages = listOf(answer["messages"]).map(membersOf);
@@ -133,6 +149,7 @@ export function whyLines(answer: Members): string[] {
         ? `${node_id} keeps no ledger`
         : `ledger of ${node_id} since ${time(since_ms)}`
     ),
+    ...clockLines(listOf(answer["ledgers"]).map(membersOf)),
     ...(silent.length === 0 ? [] : [`no answer from ${silent.join(", ")}`]),
     ...(answer["truncated"] === true ? ["there is more than is shown"] : []),
   ];
