@@ -134,6 +134,7 @@ async function release(parts: Parts): Promise<void> {
   parts.presence.close();
   await parts.policies.close();
   await parts.journal.close();
+  await parts.usage?.close().catch(() => {});
   parts.quota?.close();
   parts.noted?.close();
   parts.schemas.close();

@@ -25,6 +25,7 @@ import type { Signals } from "./signals/signals.ts";
 import type { ClientSocket, SocketServer } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats/stats.ts";
 import type { TenantTable } from "./stats/tenant_stats.ts";
+import type { StartedUsage } from "./usage/start.ts";
 
 /** What others are built on, started before them. */
 export interface Foundation {
@@ -41,6 +42,8 @@ export interface Foundation {
   readonly quota: StartedQuota | undefined;
   /** Absent without `[ledger]`. */
   readonly noted: StartedLedger | undefined;
+  /** Absent without `[usage]`. */
+  readonly usage: StartedUsage | undefined;
 }
 
 /** Everything that one Shield consists of, wired together. */

@@ -7,7 +7,6 @@ import { BANS_BUCKET } from "../shared/records/bans.ts";
 import { operatorTenants } from "../shared/config/operators.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Random } from "../shared/ids.ts";
-import { connectionId } from "../shared/ids.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import type { Logging } from "../shared/logs/logging.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
@@ -15,7 +14,10 @@ import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { handleAdmin } from "./admin/admin.ts";
+import { openFoundation } from "./foundation.ts";
 import { adminRouter } from "./admin/route_list.ts";
+import type { AdminParts } from "./admin/route_list.ts";
+import type { AdminRouter } from "./admin/routing/admin_router.ts";
 import { startApplies } from "./apply/api.ts";
 import { openAdminGates } from "./admin/operations/admin_rates.ts";
 import type { ShieldStatus } from "./admin/operations/admin_status.ts";
@@ -29,7 +31,6 @@ import { startClientApi } from "./http/start.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
 import { handshakeNotes } from "./ledger/handshakes.ts";
-import { startLedger } from "./ledger/start.ts";
 import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
@@ -37,9 +38,7 @@ import { handleRequest } from "./http/http.ts";
 import type { HttpContext } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
-import { startJournal } from "./journal/start.ts";
 import { startInspect } from "./admin/inspect/start.ts";
-import { startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { Operations } from "./connection/operations.ts";
 import { Pump } from "./fanout/outbox.ts";
@@ -54,19 +53,13 @@ import type { StartedOverseer } from "./policy/start.ts";
 import { PresenceFrames } from "./presence/frames.ts";
 import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
-import { startRevocations } from "./admin/operations/revocations_start.ts";
-import { startSchemas } from "./schema/start.ts";
-import { startQuota } from "./quota/quota.ts";
 import { orderOn } from "./message/room_order.ts";
-import { startRoomClasses } from "./rooms/start.ts";
-import { openSettings } from "./settings/settings.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import { startMemoryWatch } from "./memory/memory_start.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
-import { TenantTable } from "./stats/tenant_stats.ts";
 import { leave, leaveAll } from "./connection/subscribe.ts";
 import type { Traces } from "./traces/traces.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
@@ -152,13 +145,13 @@ function assemble(
   const durable = startDurable({ ...options, classes, flushes });
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms };
   const hub = new Hub({ ...heard, stats, tenants, now, random, deduplication_entries, ledger });
-  const { overseer } = policies;
+  const [overseer, usage] = [policies.overseer, foundation.usage?.ledger];
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { mirroring: { mirror }, schemas: { gate: schemas }, journal: { journal } } = foundation;
   const checks = { require_signature, overseer, bans, schemas, mirror, journal };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
-  const path = { ...sends, ...checks, ...beside, classes, quota, traces, now, random };
+  const path = { ...sends, ...checks, ...beside, classes, quota, traces, usage, now, random };
   const history = createHistory({ ...durable, classes, overseer, bans, limits });
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
@@ -216,6 +209,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     overseer: parts.policies.overseer,
     pump: new Pump(),
     ledger: parts.noted?.ledger,
+    usage: parts.usage?.ledger,
     requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
     leaveAll: (connection, code) =>
@@ -253,25 +247,31 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   };
 }
 
-/** Resolves once what tenants have set is known, and its schemas. Rejects with `spine-unavailable`. */
-async function openFoundation(options: ShieldOptions): Promise<Foundation> {
-  const { config, random } = options;
-  const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
-  const settings = await openSettings(options);
-  await settings.ready;
-  const mirroring = startMirror({ ...options, settings, node_id });
-  const { candidates } = mirroring;
-  const log = options.registry_log;
-  const schemas = await startSchemas({ ...options, settings, candidates, log });
-  const rooms = startRoomClasses({ ...options, settings, node_id });
-  const revocations = await startRevocations({ ...options, node_id });
-  const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
-  const tenants = new TenantTable();
-  const noted = startLedger(options);
-  const mirror = mirroring.admin?.rules;
-  const journal = startJournal({ ...options, node_id, classes: rooms.classes, mirror });
-  const own = { revocations, quota, noted, journal };
-  return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
+/** Answers every route of the admin API that this process has. */
+function routerOf(
+  options: ShieldOptions,
+  { policies, mirroring, schemas, rooms, revocations, usage, ...parts }: Parts,
+  own: Pick<AdminParts, "inspect" | "audit" | "state"> & {
+    readonly status: () => ShieldStatus;
+    readonly bans: KeyValue;
+  },
+): AdminRouter {
+  const { log } = options;
+  const { node_id } = parts;
+  const { status, bans: bucket, ...others } = own;
+  return adminRouter({
+    ...others,
+    status: { status, log },
+    policies: policies.admin,
+    mirroring: mirroring.admin,
+    schemas: schemas.admin,
+    rooms: rooms.admin,
+    revocations: revocations.admin,
+    bans: { bans: parts.bans, bucket, node_id, log },
+    backup: openBackups({ ...options, node_id }),
+    journal: { ...parts.journal.admin, logs: parts.durable.logs },
+    usage: usage?.admin,
+  });
 }
 
 /**
@@ -286,8 +286,13 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const foundation = await openFoundation(options);
   const revocations = foundation.revocations.held;
   const authenticator = refusingRevoked(keys, revocations);
-  const { candidates } = foundation.mirroring;
-  const policies = await startOverseer({ ...options, candidates, log: options.overseer_log });
+  const { mirroring: { candidates }, usage: { onUsed } = {} } = foundation;
+  const policies = await startOverseer({
+    ...options,
+    candidates,
+    onUsed,
+    log: options.overseer_log,
+  });
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = await openSockets(config, options.registry);
   const parts = assemble(options, foundation, authenticator, policies, bans, sockets);
@@ -304,20 +309,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
   const state = startApplies(options, parts);
-  const router = adminRouter({
-    status: { status, log },
-    inspect: inspect.admin,
-    policies: policies.admin,
-    mirroring: foundation.mirroring.admin,
-    schemas: foundation.schemas.admin,
-    rooms: foundation.rooms.admin,
-    revocations: foundation.revocations.admin,
-    bans: { bans: parts.bans, bucket: bans, node_id: parts.node_id, log },
-    audit: audited.admin,
-    backup: openBackups({ ...options, node_id: parts.node_id }),
-    journal: { ...parts.journal.admin, logs: parts.durable.logs },
-    state,
-  });
+  const audit = audited.admin;
+  const router = routerOf(options, parts, { status, inspect: inspect.admin, bans, audit, state });
   const admin = { authenticator, admin: reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
   inspect.begin();

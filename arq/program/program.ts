@@ -184,7 +184,7 @@ const PARTS: readonly (readonly [
   [addPolicy, "policy"],
   [addSchema, "schema"],
   [addMirror, "mirror"],
-  [addObserve, "status", "top", "tail"],
+  [addObserve, "status", "top", "tail", "usage"],
   [addAudit, "audit"],
   [addDesired, "export", "plan", "apply"],
   [addJournal, "journal"],

@@ -50,6 +50,9 @@ host = "127.0.0.1"
 tap = 0.01
 [journal]
 journal = "all"
+
+[usage]
+enabled = true
 [[rooms]]
 room = "durable-*"
 durable = true

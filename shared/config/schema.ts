@@ -11,6 +11,7 @@ import { Arrivals } from "./schema_arrivals.ts";
 import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
+import { Usage } from "./schema_usage.ts";
 import { Admin, Ops } from "./schema_listeners.ts";
 import { LedgerTable } from "./schema_ledger.ts";
 import { Nats } from "./schema_nats.ts";
@@ -329,6 +330,7 @@ export const ConfigSchema = z.strictObject({
   durable: Durable.prefault({}).describe("durable rooms"),
   ledger: LedgerTable.prefault({}).describe("what was delivered to whom, for `arq why`"),
   journal: Journal.prefault({}).describe("the journal of decisions"),
+  usage: Usage.prefault({}).describe("the ledger of use"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
 }).superRefine(refuseUnnamedOperators);

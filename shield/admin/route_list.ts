@@ -14,6 +14,8 @@ import { POLICY_ROUTES } from "../policy/admin_api.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import { ROOM_ROUTES } from "../rooms/admin_api.ts";
 import type { RoomsAdminContext } from "../rooms/admin_api.ts";
+import { USAGE_ROUTES } from "../usage/admin/api.ts";
+import type { UsageAdminContext } from "../usage/admin/api.ts";
 import { SCHEMA_ROUTES } from "../schema/admin/admin_api.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
 import { INSPECT_ROUTES } from "./inspect/api.ts";
@@ -43,6 +45,7 @@ interface Contexts {
   readonly backup: BackupContext;
   readonly journal: JournalAdminContext;
   readonly state: ApplyAdminContext;
+  readonly usage: UsageAdminContext;
 }
 
 const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } = {
@@ -58,6 +61,7 @@ const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } 
   backup: BACKUP_ROUTES,
   journal: JOURNAL_ROUTES,
   state: APPLY_ROUTES,
+  usage: USAGE_ROUTES,
 };
 const PARTS = Object.keys(TABLES) as readonly (keyof Contexts)[];
 

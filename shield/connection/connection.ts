@@ -26,6 +26,7 @@ import type { RequestRef } from "../message/request_ref.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump, countClose } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
+import type { UserUse } from "../usage/user_use.ts";
 
 const EMPTY_BODY = new Uint8Array(0);
 
@@ -40,6 +41,8 @@ export class Connection {
   readonly socket: ClientSocket;
   /** The counts of the connection's tenant. */
   readonly tenant: TenantTotals;
+  /** Where its use counts; undefined: nowhere. A connection keeps the class that it began with. */
+  readonly use: UserUse | undefined;
   /** The room ids this connection hears. */
   readonly subscriptions = new Map<string, Subscriber>();
   /** The caller of operations; another object after each REFRESH. */
@@ -77,6 +80,7 @@ export class Connection {
     this.caller = options.caller;
     this.socket = options.socket;
     this.tenant = options.tenant;
+    this.use = options.use;
     this.#freePlace = options.release;
     this.liveness = new Liveness(process.now());
     this.#rates = process.rates.open(this.identity, this.created_ms);

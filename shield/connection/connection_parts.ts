@@ -6,6 +6,7 @@ import type { Caller } from "../message/caller.ts";
 import type { RateTable } from "../rates/rates.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import type { ShieldStats } from "../stats/stats.ts";
+import type { UserUse } from "../usage/user_use.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { Connection } from "./connection.ts";
 import type { OperationSteps } from "./fifo.ts";
@@ -64,6 +65,8 @@ export interface ConnectionOptions {
   readonly socket: ClientSocket;
   /** The counts of the client's tenant. */
   readonly tenant: TenantTotals;
+  /** Where the use of its user counts; absent: nowhere. */
+  readonly use?: UserUse | undefined;
   /** Frees the connection's place among those that are counted. */
   readonly release: () => void;
 }

@@ -245,9 +245,11 @@ function sendMissed(
         continue;
       }
       const frame = entryFrame(entry, connection.text);
+      const size_bytes = frameBytes(frame);
       stats.egress_messages++;
       if (totals !== undefined) totals.egress_messages++;
-      stats.egress_bytes += frameBytes(frame);
+      stats.egress_bytes += size_bytes;
+      subscriber.use?.caughtUp(path.classes.of(tenant_id, room_id).pattern, size_bytes);
       return frame;
     }
     flow.is_sending = false;

@@ -36,6 +36,7 @@ import type {
   Upgraded,
 } from "../socket/client_socket.ts";
 import type { ShieldStats } from "../stats/stats.ts";
+import type { UsageLedger } from "../usage/ledger.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import { offeredSubprotocols } from "../auth/token.ts";
 import type { Traces } from "../traces/traces.ts";
@@ -82,6 +83,8 @@ export interface UpgradeContext {
   readonly ledger?: Ledger | undefined;
   /** The journal of decisions; absent: nothing is written. */
   readonly journal?: Journal | undefined;
+  /** The ledger of use; absent: nothing is counted. */
+  readonly usage?: UsageLedger | undefined;
 }
 
 /**
@@ -139,7 +142,8 @@ async function upgrade(
   const { socket, response, listen } = upgraded;
   const tenant = context.tenants.of(identity.tenant_id);
   const number = context.ledger?.nextConnection();
-  const form = { text: protocol === TEXT, refusals: asksForRefusals(request), number };
+  const use = context.usage?.of(identity);
+  const form = { use, text: protocol === TEXT, refusals: asksForRefusals(request), number };
   listen(attach(context, new Connection(process, { ...form, caller, socket, tenant, release })));
   return response;
 }
@@ -196,6 +200,7 @@ function connectionProcess(context: UpgradeContext): ConnectionProcess {
       if (!context.connections.delete(connection)) return;
       stats.active_connections--;
       connection.tenant.connections--;
+      if (connection.use !== undefined) context.usage?.connected(connection.use, -1);
     },
     onDenied(connection, room_id, error) {
       context.journal?.connectionRefused(connection.caller, room_id, error);
@@ -214,6 +219,7 @@ function attach(context: UpgradeContext, connection: Connection): SocketEvents {
   context.connections.add(connection);
   context.stats.active_connections++;
   connection.tenant.connections++;
+  if (connection.use !== undefined) context.usage?.connected(connection.use, 1);
   context.sockets.set(connection.socket, connection);
   return new Attachment(context, connection);
 }

@@ -10,6 +10,7 @@ import type { LedgerRoom } from "../ledger/rooms.ts";
 import type { SubscriptionMark } from "../ledger/row_facts.ts";
 import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
+import type { UserUse } from "../usage/user_use.ts";
 import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { SeenMessages } from "./deduplicate.ts";
@@ -47,6 +48,8 @@ export interface Subscriber {
   readonly flow?: Flow | undefined;
   /** The subscription in the ledger; absent: there is none. */
   readonly mark?: SubscriptionMark | undefined;
+  /** Where what it gets is counted; absent: nowhere. */
+  readonly use?: UserUse | undefined;
   /** Sends a frame. With `message`, it may be left out for a client that reads too slowly. */
   send(frame: Frame, message?: RoomMessage): void;
   /** Called when the subscriber is too far behind. */

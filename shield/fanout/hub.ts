@@ -24,6 +24,9 @@ import type { Outgoing } from "./outgoing.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { ShieldStats } from "../stats/stats.ts";
+import type { Counts } from "../usage/units.ts";
+import { countDelivery } from "../usage/user_use.ts";
+import type { UserUse } from "../usage/user_use.ts";
 
 export type { Channel, DurableRooms, Subscriber } from "./channel.ts";
 
@@ -234,6 +237,8 @@ export class Hub {
     let text: Frame | undefined;
     let text_bytes: number | undefined;
     let sent = 0;
+    let use: UserUse | undefined;
+    let counts: Counts | undefined;
     for (const subscriber of channel.subscribers.members) {
       if (isReady !== undefined && !isReady(subscriber)) continue;
       if (origin !== undefined && origin === subscriber.connection_id) {
@@ -250,7 +255,13 @@ export class Hub {
         : binary ??= frameOf(outgoing, false);
       sent++;
       // Bytes have a length; the length of a text is not its size.
-      stats.egress_bytes += is_text ? text_bytes ??= frameBytes(frame) : frame.length;
+      const size_bytes = is_text ? text_bytes ??= frameBytes(frame) : frame.length;
+      stats.egress_bytes += size_bytes;
+      if (subscriber.use !== use) {
+        use = subscriber.use;
+        counts = use?.room(channel.room_class?.pattern ?? "");
+      }
+      if (counts !== undefined) countDelivery(counts, size_bytes, outgoing.is_own);
       subscriber.send(frame, message);
     }
     countSent(stats, channel, sent, outgoing.is_own);

@@ -9,6 +9,7 @@ import type { Flow } from "../durable/room/flow.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import type { UserUse } from "../usage/user_use.ts";
 
 /** The `Subscriber` of an open connection. */
 export class RoomSubscriber implements Subscriber {
@@ -17,6 +18,7 @@ export class RoomSubscriber implements Subscriber {
   readonly no_echo: boolean;
   readonly flow: Flow | undefined;
   readonly mark: SubscriptionMark | undefined;
+  readonly use: UserUse | undefined;
   readonly #connection: Connection;
   readonly #outbox: Connection["outbox"];
 
@@ -31,6 +33,7 @@ export class RoomSubscriber implements Subscriber {
     this.no_echo = no_echo;
     this.flow = flow;
     this.mark = mark;
+    this.use = connection.use;
     this.#connection = connection;
     this.#outbox = connection.outbox;
   }

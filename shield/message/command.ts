@@ -59,6 +59,11 @@ async function ask(
   const subject = commandSubject(identity.tenant_id, envelope.room_id);
   const headers = spineHeaders(path, envelope, origin) ?? {};
   const reply = await path.spine.request(subject, request, { timeout_ms, headers });
+  path.usage?.commanded(
+    identity,
+    path.classes.of(identity.tenant_id, envelope.room_id).pattern,
+    envelope.size_bytes,
+  );
   try {
     return { ...readAck(reply.payload), request_id: envelope.request_id };
   } catch (cause) {

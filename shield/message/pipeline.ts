@@ -31,7 +31,7 @@ import type { Judged, Overseer } from "../policy/overseer.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 import type { TenantQuota } from "../quota/quota.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
-import { ORDER_HEADER } from "./room_order.ts";
+import { give } from "./room_order.ts";
 import type { PublishedOrder } from "./room_order.ts";
 import type { SchemaGate } from "../schema/gate.ts";
 import { verifySignature } from "./signature.ts";
@@ -39,6 +39,7 @@ import { kept, NONE_ADDED, passing, stamp } from "./stamp.ts";
 import type { Tap } from "./tap.ts";
 import type { SendingSpine, StoringLogs } from "../traces/traced_sends.ts";
 import type { Traces } from "../traces/traces.ts";
+import type { UsageLedger } from "../usage/ledger.ts";
 
 /** What the path needs of the process. */
 export interface MessagePath {
@@ -60,6 +61,8 @@ export interface MessagePath {
   readonly traces?: Traces | undefined;
   /** The journal of decisions; absent: nothing is written. */
   readonly journal?: Journal | undefined;
+  /** The ledger of use; absent: nothing is counted. */
+  readonly usage?: UsageLedger | undefined;
   readonly now: () => number;
   readonly random: Random;
 }
@@ -190,7 +193,10 @@ function requireSchema(
 ): void {
   const { tenant_id } = identity;
   const subject = roomSubject("in", tenant_id, envelope.room_id);
+  const { steps } = path.schemas;
   const refusal = path.schemas.check(subject, tenant_id, envelope, note);
+  const { pattern } = path.classes.of(tenant_id, envelope.room_id);
+  path.usage?.checked(identity, pattern, path.schemas.steps - steps);
   if (refusal === undefined) return;
   if (refusal.dead_letter !== undefined) {
     const marks = mark === undefined ? NONE_ADDED : [mark];
@@ -301,6 +307,7 @@ function publishUntold(
     path.journal?.stamped(envelope, routed);
     const subject = roomSubject("in", tenant_id, room_id);
     give(path, subject, routed, headers);
+    path.usage?.taken(identity, room_class.pattern, envelope.size_bytes);
     path.tap?.show({ tenant_id, room_id, envelope: routed, headers });
     mirror(path, caller, envelope, subject, routed, headers);
     return undefined;
@@ -314,6 +321,8 @@ function publishUntold(
     sender_id,
     headers,
   }).then((appended) => {
+    const stored_bytes = appended.duplicate ? 0 : routed.length;
+    path.usage?.taken(identity, room_class.pattern, envelope.size_bytes, stored_bytes);
     // A repetition was tapped and mirrored with the message that it repeats.
     if (!appended.duplicate) {
       path.tap?.show({ tenant_id, room_id, envelope: routed, headers });
@@ -322,18 +331,6 @@ function publishUntold(
     }
     return appended;
   });
-}
-
-/** Gives a message to the Spine, with its place in the room's order. Throws as the Spine throws. */
-function give(
-  { spine, order }: MessagePath,
-  subject: Subject,
-  routed: Uint8Array,
-  headers: SpineHeaders | undefined,
-): void {
-  if (order === undefined) return spine.give(subject, routed, headers);
-  spine.give(subject, routed, { ...headers, [ORDER_HEADER]: order.next(subject) });
-  order.sent(subject);
 }
 
 function mirror(

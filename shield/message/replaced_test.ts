@@ -26,7 +26,7 @@ Deno.test("a dead letter with a payload that a policy has made says which policy
     note,
   ) => void replaced?.(path!, caller, envelope, ["x-arqon-replaced", "mask"], note);
   const keep = (_: string, routed: Uint8Array) => void kept.push(routed);
-  const schemas = { isEmpty: false, check: () => answers.shift(), keep };
+  const schemas = { steps: 0, isEmpty: false, check: () => answers.shift(), keep };
   await using path = testPath([], { onMessage }, schemas);
   assert.equal(await path.send(ann, scan()), "schema-violation");
   const { "x-arqon-replaced": mark, why } = readEnvelope(kept[0]!).headers;
@@ -53,7 +53,7 @@ Deno.test("the journal has the violation of a payload that a policy has made, an
     };
     const onMessage: MessagePath["overseer"]["onMessage"] = (caller, envelope, path, again, note) =>
       void again?.(path!, caller, envelope, ["x-arqon-replaced", "mask"], note);
-    const schemas = { isEmpty: false, check, keep: () => {} };
+    const schemas = { steps: 0, isEmpty: false, check, keep: () => {} };
     await using path = testPath([], { onMessage }, schemas, { journal });
     const sent = await path.send(ann, scan());
     assert.equal(sent, violated === "made" ? "schema-violation" : undefined);

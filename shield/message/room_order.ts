@@ -8,7 +8,7 @@ import { connectionId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 
 /**
@@ -145,4 +145,19 @@ export class HeardOrder {
   gapTold(): void {
     this.#gaps++;
   }
+}
+
+/** Gives a message to the Spine, with its place in the room's order. Throws as the Spine throws. */
+export function give(
+  { spine, order }: {
+    readonly spine: Pick<Spine, "give">;
+    readonly order?: PublishedOrder | undefined;
+  },
+  subject: Subject,
+  routed: Uint8Array,
+  headers: SpineHeaders | undefined,
+): void {
+  if (order === undefined) return spine.give(subject, routed, headers);
+  spine.give(subject, routed, { ...headers, [ORDER_HEADER]: order.next(subject) });
+  order.sent(subject);
 }

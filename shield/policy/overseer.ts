@@ -5,6 +5,7 @@
  */
 import { ArqonError, replaceData } from "@arqon/proto";
 import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
+import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import { shareKey } from "../traces/trace_parent.ts";
@@ -41,6 +42,10 @@ export interface OverseerOptions {
   readonly evaluateInline?: (request: EvaluateRequest) => Verdict | undefined;
   /** Called with the outcomes of a chain's policies. */
   readonly onVerdict?: (request: EvaluateRequest, outcomes: readonly PolicyOutcome[]) => void;
+  /** Called with what each policy has used; `room_id` is "" for a connection that begins. */
+  readonly onUsed?:
+    | ((identity: Identity, room_id: string, outcomes: readonly PolicyOutcome[]) => void)
+    | undefined;
   /** Called with the verdict about a message, or about a caller that connects. */
   readonly onJudged?: ((about: object, verdict: Verdict) => void) | undefined;
   /** The bounds of a message, and of a payload that policies are given. */
@@ -123,6 +128,7 @@ export function createOverseer(options: OverseerOptions): Overseer {
   const judged = (question: Question, verdict: Verdict): readonly HeaderPair[] => {
     const { caller, tenant_id, envelope } = question;
     options.onVerdict?.(question, verdict.outcomes);
+    options.onUsed?.(caller.identity, question.room_id, verdict.outcomes);
     question.note?.judged(verdict);
     options.onJudged?.(envelope ?? caller, verdict);
     if (envelope !== undefined && options.candidates !== undefined) {

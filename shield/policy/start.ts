@@ -21,6 +21,7 @@ import { createPolicyLogWriter } from "./logs/log_writer.ts";
 import type { MeteredPolicy } from "./abi/abi_check.ts";
 import { createMetering } from "./modules/metering.ts";
 import { createOverseer, NO_OVERSEER } from "./overseer.ts";
+import type { OverseerOptions } from "./overseer.ts";
 import type { Overseer } from "./overseer.ts";
 import type { ModuleLoader } from "./modules/module_set.ts";
 import { ModuleSweep } from "./modules/module_sweep.ts";
@@ -61,6 +62,8 @@ export interface OverseerStart {
   readonly candidates: CandidateVerdicts;
   /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Pick<Traces, "judged"> | undefined;
+  /** Called with what each policy has used; absent: nobody counts it. */
+  readonly onUsed?: OverseerOptions["onUsed"];
   /** Called when the pool has given up: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
   /** As in `PolicyRegistryOptions`; tests wait for less. */
@@ -85,9 +88,7 @@ export interface StartedOverseer {
  */
 export async function startOverseer(start: OverseerStart): Promise<StartedOverseer> {
   const { config, spine, log, registry, now, traces } = start;
-  if (!config.platform.overseer.enabled) {
-    return noOverseer();
-  }
+  if (!config.platform.overseer.enabled) return noOverseer();
   const verdicts = await openVerdicts(spine, { engine: engineOf(), log });
   const kept_ms = config.policy.compiled_seconds * 1_000;
   const compiler = createCompiler({ verdicts, kept_ms });
@@ -118,6 +119,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const table = new PolicyTable();
   const overseer = createOverseer({
     onVerdict: (request, outcomes) => table.record(request, outcomes),
+    onUsed: start.onUsed,
     onJudged: traces && ((about, verdict) => traces.judged(about, verdict)),
     chainFor: (...question) => policies.chainFor(...question),
     versionOf: (tenant_id) => policies.versionOf(tenant_id),

@@ -43,6 +43,8 @@ export interface SchemaNote {
 export interface SchemaGate {
   /** True when no subject is mapped: then there is nothing to check, and no subject to build for it. */
   readonly isEmpty: boolean;
+  /** All checks so far, and the steps of rules in them. */
+  readonly steps: number;
   /**
    * Checks an event; undefined when it may pass. `subject` is `in.t.T.r.R` of that tenant. Never
    * throws.
@@ -60,6 +62,7 @@ export interface SchemaGate {
 /** The gate of paths without schemas: tools, tests, `[platform.registry] enabled = false`. */
 export const NO_SCHEMAS: SchemaGate = {
   isEmpty: true,
+  steps: 0,
   check: () => undefined,
   keep: () => {},
 };
@@ -97,6 +100,7 @@ interface Question {
 export class Gate implements SchemaGate {
   readonly #parts: GateParts;
   readonly #subjects = new Map<string, Rule>();
+  steps = 0;
 
   constructor(parts: GateParts) {
     this.#parts = parts;
@@ -187,7 +191,9 @@ export class Gate implements SchemaGate {
     const { tenant_id, envelope } = question;
     const { event } = envelope;
     if (event === undefined) return undefined;
+    const before = schema.rule_steps;
     const found = checkEvent(mapping, schema, event, envelope.bytes);
+    this.steps += 1 + Math.ceil(schema.rule_steps - before);
     const { schema_id, mode } = mapping;
     const violation = found.total === 0 ? undefined : firstOf(found);
     question.note?.checked(schema_id, compiled.version, violation);

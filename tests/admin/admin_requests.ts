@@ -187,6 +187,7 @@ function cluster(): Row[] {
     ["GET", "/v1/journal", at("/v1/journal?tenant=TENANT")],
     ["GET", "/v1/journal/status", at("/v1/journal/status?tenant=TENANT")],
     ["POST", "/v1/journal/erase", sending("/v1/journal/erase", gone)],
+    ["GET", "/v1/usage", at("/v1/usage?tenant=TENANT&by=room,policy,user")],
     // It has nothing to hand out: all is in memory.
     ["GET", "/v1/backup", at("/v1/backup"), 400],
     ["PUT", "/v1/log", sending("/v1/log", level)],

@@ -94,6 +94,7 @@ const messages: Story = [
   row("room replay kept-1 --to copy-1", { shows: /4/ }),
   row("tail lobby", { steps: stopAfter("Tailing"), code: 130 }),
   row("why --room kept-1 --offset 1 --user nobody", { code: 1, shows: /knows of it/ }),
+  row("usage --by room", { shows: /messages in/ }),
   row("status", { shows: /ready/ }),
   row("status --watch", { steps: stopAfter("node_id"), code: 130 }),
   row("top --interval 0.2 --count 1", { shows: /shield/ }),

@@ -1,12 +1,22 @@
-/** The command line of `arq status`, `arq top` and `arq tail`, which show what the bus does. */
+/** The command line of `arq status`, `arq top`, `arq tail` and `arq usage`, which show what the bus does. */
 import type { Command } from "commander";
-import { examples, id, positive, room, withConnection, withOpsTokenFile } from "./options.ts";
+import { parseSeconds } from "../../bus/token.ts";
+import {
+  examples,
+  id,
+  positive,
+  room,
+  value,
+  withConnection,
+  withOpsTokenFile,
+} from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
 const status = () => import("../../commands/cluster/status.ts");
 const tail = () => import("../../commands/cluster/tail.ts");
 const top = () => import("../../commands/cluster/top.ts");
+const usage = () => import("../../commands/cluster/usage.ts");
 
 const seconds = positive("a number of seconds up to 3600", false, 3_600);
 const count = positive("a whole number above 0", true, 2 ** 53);
@@ -61,9 +71,37 @@ function addTail(program: Command, run: Run): void {
     .action(run(async (io, flags, [name]) => (await tail()).tail(io, name as string, flags)));
 }
 
-/** Adds `arq status`, `arq top` and `arq tail`. */
+function addUsage(program: Command, run: Run): void {
+  withConnection(program.command("usage"))
+    .description("what a tenant has used: messages, deliveries, connections, fuel, storage, cost")
+    .option("--tenant <id>", "tenant; that of the token if absent", id("tenant"))
+    .option("--by <list>", "told apart by some of room, user, policy, node, minute, hour, day")
+    .option(
+      "--since <time>",
+      "of the minutes so long ago at most: 30d, 1h or seconds",
+      value((text) => parseSeconds("--since", text)),
+      86_400,
+    )
+    .option("--csv", "print the rows as CSV with every unit")
+    .option("--json", "print the answer as JSON")
+    .addHelpText(
+      "after",
+      "\nNeeds a token of role admin, and a bus with [usage] enabled; an admin of one tenant asks about" +
+        "\nits own. user is the class of users by [usage] user_claim. cost is by [usage.prices]. Shields" +
+        "\nthat were killed are named, with the time of which their last counts are missing.\n" +
+        examples(
+          "arq usage --by room,policy,user --since 30d",
+          "arq usage --tenant acme --by day --since 30d --csv > acme.csv",
+          "arq usage --json | jq .total.cost",
+        ),
+    )
+    .action(run(async (io, flags) => (await usage()).usage(io, flags)));
+}
+
+/** Adds `arq status`, `arq top`, `arq tail` and `arq usage`. */
 export function addObserve(program: Command, run: Run): void {
   addStatus(program, run);
   addTop(program, run);
   addTail(program, run);
+  addUsage(program, run);
 }

@@ -29,6 +29,8 @@ export interface MessageSchema {
   readonly has_rules: boolean;
   /** About how many bytes it takes in memory, without descriptors. */
   readonly heap_bytes: number;
+  /** The steps that the rules have taken over all messages so far, with fractions. */
+  readonly rule_steps: number;
   /** Judges data in the binary form. */
   validate(data: Uint8Array, options: ValidateOptions): Validation;
   /** Judges data in the ProtoJSON form, UTF-8. */
@@ -58,6 +60,10 @@ class CompiledMessage implements MessageSchema {
     this.#limits = limits;
     this.#walker = new WireWalker(limits);
     if (this.#table.reaches_required) this.#required = new RequiredFields(this.#registry);
+  }
+
+  get rule_steps(): number {
+    return this.#rules?.steps ?? 0;
   }
 
   validate(data: Uint8Array, options: ValidateOptions): Validation {

@@ -60,6 +60,11 @@ export class MessageRules {
     }
   }
 
+  /** The steps that all messages so far have taken. */
+  get steps(): number {
+    return this.#steps.taken;
+  }
+
   /** Judges binary data, whose structure was found good; `undefined` when every rule is kept. */
   judgeBinary(data: Uint8Array, size_bytes: number = data.length): RuleFindings | undefined {
     let message: Message;

@@ -27,6 +27,8 @@ const PATTERNS_KEPT = 1_024;
 export class RuleSteps {
   /** True when the rules took more than they may; what they said since then counts for nothing. */
   exhausted = false;
+  /** The steps of all messages so far. */
+  taken = 0;
   readonly #limits: SchemaLimits;
   readonly #now: () => number;
   readonly #patterns = new Map<string, RE2JS>();
@@ -66,6 +68,7 @@ export class RuleSteps {
 
   #spend(steps: number): boolean {
     this.#steps += steps;
+    this.taken += steps;
     if (this.#steps > this.#limits.rule_steps) this.exhausted = true;
     if (++this.#turns % STEPS_PER_LOOK === 0 && this.#now() > this.#until_ms) this.exhausted = true;
     return !this.exhausted;

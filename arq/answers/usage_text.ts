@@ -1,0 +1,79 @@
+/** The ledger of use as text: a table for people, and CSV (RFC 4180). Pure. */
+import { aligned } from "./cluster.ts";
+import { printable } from "../terminal/exit.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+const members = (value: unknown): Members =>
+  typeof value === "object" && value !== null ? value as Members : {};
+const list = (value: unknown): readonly unknown[] => Array.isArray(value) ? value : [];
+
+/** The columns of the table, with their heads. */
+const COLUMNS: readonly (readonly [unit: string, head: string])[] = [
+  ["messages_in", "messages in"],
+  ["deliveries", "deliveries"],
+  ["bytes_in", "bytes in"],
+  ["bytes_out", "bytes out"],
+  ["connection_minutes", "conn. minutes"],
+  ["fuel", "fuel"],
+  ["log_bytes", "log bytes"],
+  ["cost", "cost"],
+];
+const TIMES = ["minute", "hour", "day"];
+
+/** A number with separators and at most three digits behind the point. */
+function amount(value: unknown): string {
+  return Number(value).toLocaleString("en-US", { maximumFractionDigits: 3 });
+}
+
+function about(name: string, value: unknown): string {
+  if (TIMES.includes(name)) return new Date(Number(value)).toISOString().slice(0, 16);
+  return value === "" ? "-" : String(value);
+}
+
+/** The table of `arq usage`, and what is missing from it. */
+export function usageText(answer: Members): string {
+  const by = list(answer["by"]).map(String);
+  const line = (row: Members, first: readonly string[]) => [
+    ...first,
+    ...COLUMNS.map(([unit]) => amount(row[unit])),
+  ];
+  const rows = list(answer["rows"]).map(members)
+    .toSorted((a, b) => Number(b["cost"]) - Number(a["cost"]) || 0)
+    .map((row) => line(row, by.map((name) => about(name, row[name]))));
+  const total = line(members(answer["total"]), by.map((_, at) => at === 0 ? "all" : ""));
+  const head = [...by, ...COLUMNS.map(([, name]) => name)];
+  const time = (value: unknown) => new Date(Number(value)).toISOString();
+  const since = time(answer["since_ms"]);
+  return `${printable(`tenant ${answer["tenant"]} since ${since}`)}\n` +
+    aligned(by.length === 0 ? [head, total] : [head, ...rows, total]) +
+    missing(answer).map((text) => `${printable(text)}\n`).join("");
+}
+
+function missing({ lost, damaged }: Members): string[] {
+  const lines = list(lost).map(members).map(({ node_id, after_ms, most_ms }) =>
+    `missing: ${node_id} was killed; what it counted in up to ${Number(most_ms) / 1_000} s after ` +
+    new Date(Number(after_ms)).toISOString()
+  );
+  return Number(damaged) > 0 ? [...lines, `missing: ${damaged} blocks cannot be read`] : lines;
+}
+
+/** A field of CSV. What a spreadsheet would take as a formula gets an apostrophe in front. */
+function field(value: unknown): string {
+  const text = String(value ?? "");
+  const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** The rows as CSV, with a head; without `by` the one row of all. */
+export function usageCsv(answer: Members): string {
+  const by = list(answer["by"]).map(String);
+  const total = members(answer["total"]);
+  const units = Object.keys(total);
+  const rows = by.length === 0 ? [total] : list(answer["rows"]).map(members);
+  const lines = rows.map((row) => [
+    ...by.map((name) => TIMES.includes(name) ? about(name, row[name]) : row[name]),
+    ...units.map((unit) => row[unit]),
+  ]);
+  return [[...by, ...units], ...lines].map((line) => `${line.map(field).join(",")}\r\n`).join("");
+}

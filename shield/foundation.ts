@@ -1,0 +1,39 @@
+/**
+ * Starts what the other parts of a Shield are built on: settings of tenants, schemas, classes of rooms,
+ * revocations, quotas, and the records of what happens. The parts that serve clients are `server.ts`.
+ */
+import { TenantTable } from "./stats/tenant_stats.ts";
+import { connectionId } from "../shared/ids.ts";
+import { openSettings } from "./settings/settings.ts";
+import { startJournal } from "./journal/start.ts";
+import { startLedger } from "./ledger/start.ts";
+import { startMirror } from "./mirror/start.ts";
+import { startQuota } from "./quota/quota.ts";
+import { startRevocations } from "./admin/operations/revocations_start.ts";
+import { startRoomClasses } from "./rooms/start.ts";
+import { startSchemas } from "./schema/start.ts";
+import { startUsage } from "./usage/start.ts";
+import type { Foundation } from "./parts.ts";
+import type { ShieldOptions } from "./server.ts";
+
+/** Resolves once what tenants have set is known, and its schemas. Rejects with `spine-unavailable`. */
+export async function openFoundation(options: ShieldOptions): Promise<Foundation> {
+  const { config, random } = options;
+  const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
+  const settings = await openSettings(options);
+  await settings.ready;
+  const mirroring = startMirror({ ...options, settings, node_id });
+  const { candidates } = mirroring;
+  const log = options.registry_log;
+  const schemas = await startSchemas({ ...options, settings, candidates, log });
+  const rooms = startRoomClasses({ ...options, settings, node_id });
+  const revocations = await startRevocations({ ...options, node_id });
+  const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
+  const tenants = new TenantTable();
+  const noted = startLedger(options);
+  const mirror = mirroring.admin?.rules;
+  const journal = startJournal({ ...options, node_id, classes: rooms.classes, mirror });
+  const usage = startUsage({ ...options, node_id, classes: rooms.classes });
+  const own = { revocations, quota, noted, journal, usage };
+  return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
+}

@@ -1,0 +1,121 @@
+/**
+ * `GET /v1/usage` of the admin listener: what a tenant has used, and what that costs. Whether the caller may is
+ * checked before; what is read is `read.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { AdminTable } from "../../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../../admin/routing/admin_routes.ts";
+import { Id, readQuery } from "../../admin/routing/query.ts";
+import {
+  abouts,
+  answerOf,
+  ID,
+  inQuery,
+  list,
+  object,
+  TEXT,
+  UNIX_MS,
+} from "../../openapi/openapi_parts.ts";
+import type { UsagePlace } from "../place.ts";
+import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
+import { costOf, type PriceList, USAGE_UNITS, type UsageAmounts } from "../units.ts";
+
+/** The most rows of an answer. */
+const USAGE_ROWS_MAX = 10_000;
+const DAY_MS = 86_400_000;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the admin API needs of the process. */
+export interface UsageAdminContext {
+  readonly place: UsagePlace;
+  readonly prices: PriceList;
+  readonly node_id: string;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
+  .transform(Number).refine(Number.isSafeInteger, { error: "expected a whole number" });
+const By = z.string().transform((text, context): readonly UsageBy[] => {
+  const names = text === "" ? [] : text.split(",");
+  const known = names.filter((name): name is UsageBy => USAGE_BY.some((by) => by === name));
+  if (known.length === names.length && new Set(names).size === names.length) return known;
+  const message = `expected some of ${USAGE_BY.join(", ")}, each once, with commas between`;
+  context.addIssue({ code: "custom", message });
+  return z.NEVER;
+});
+const Wanted = {
+  tenant: Id.optional(),
+  by: By.default([]),
+  since_ms: whole.optional(),
+  until_ms: whole.optional(),
+};
+
+const amount = z.number();
+const Amounts = z.strictObject({
+  ...Object.fromEntries(USAGE_UNITS.map((unit) => [unit, amount])),
+  cost: amount,
+});
+const TIME = { type: "integer", minimum: 0 };
+const ABOUT = abouts({
+  readUsage: {
+    tag: "usage",
+    summary: "what a tenant has used, and what that costs",
+    query: [
+      inQuery("tenant", "the tenant; absent: that of the token"),
+      inQuery("by", `told apart by some of ${USAGE_BY.join(", ")}, with commas between`, TEXT),
+      inQuery("since_ms", "minutes that end after this time; absent: of the last day", TIME),
+      inQuery("until_ms", "minutes that begin before this time; absent: now", TIME),
+    ],
+    answer: object({
+      node_id: ID,
+      tenant: ID,
+      since_ms: UNIX_MS,
+      until_ms: UNIX_MS,
+      by: list({ type: "string", enum: [...USAGE_BY] }),
+      rows: list({ type: "object" }),
+      total: answerOf(Amounts),
+      lost: list(object({ node_id: ID, after_ms: UNIX_MS, most_ms: UNIX_MS })),
+      damaged: { type: "number" },
+    }),
+  },
+});
+
+/** The routes of the ledger of use. */
+export const USAGE_ROUTES = new AdminTable<UsageAdminContext>({
+  "/v1/usage": {
+    GET: { scope: "own", about: ABOUT.readUsage, handle: read },
+  },
+});
+
+async function read(context: UsageAdminContext, call: AdminCall): Promise<Response> {
+  const { place, prices, node_id, log, now } = context;
+  const asked_for = readQuery(call.url, Wanted);
+  const { tenant = call.tenant_id, by, since_ms = now() - DAY_MS, until_ms = now() } = asked_for;
+  if (since_ms >= until_ms) {
+    throw new ArqonError("invalid-settings", "since_ms: expected a time before until_ms");
+  }
+  log.info("an operator reads what a tenant has used", { tenant_id: tenant, by: call.by });
+  const [store, running] = await Promise.all([place.store(), place.running()]);
+  const source = { store, running, now, rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by) };
+  const found = await readUsage(source, { tenant, by, since_ms, until_ms });
+  const priced = (amounts: UsageAmounts) => ({ ...amounts, cost: costOf(amounts, prices) });
+  const rows = found.rows.map(({ about, amounts }) => ({
+    ...Object.fromEntries(by.map((name, at) => [name, about[at]])),
+    ...priced(amounts),
+  }));
+  const { total, lost, damaged } = found;
+  const asked = { node_id, tenant, since_ms, until_ms, by };
+  const answer = { ...asked, rows, total: priced(total), lost, damaged };
+  return Response.json(answer, { headers: NO_STORE });
+}
+
+function refuse(by: readonly UsageBy[]): never {
+  throw new ArqonError(
+    "invalid-settings",
+    `more than ${USAGE_ROWS_MAX} rows by ${by.join(", ")}: ask for less time, or by less`,
+  );
+}

@@ -1,0 +1,140 @@
+/**
+ * Counts what each tenant uses of this Shield, in memory: the message path asks for a place to count at, and the
+ * writer takes the rows. Bounded by tenants, classes of users and rows. Nothing here waits or throws.
+ */
+import type { Identity } from "../auth/identity.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import type { PolicyOutcome } from "../policy/abi/policy.ts";
+import type { UsageRow } from "./minute.ts";
+import { OTHERS, type RowBudget, summed, UserUse } from "./user_use.ts";
+
+/** The most tenants that are counted at a time; what others use is not, and a metric says so. */
+const TENANTS_MAX = 100_000;
+/** The most classes of users of one tenant; those that come later count as one. */
+const USER_CLASSES = 64;
+/** The most characters of a user's class. */
+const CLASS_CHARS = 64;
+
+/** What the ledger needs of the process. */
+export interface UsageLedgerOptions {
+  /** The claim that has the class of a user; undefined: all users are one class. */
+  readonly user_claim: string | undefined;
+  /** The most rows of one tenant in a minute. */
+  readonly rows_max: number;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Of an identity, what its use is counted by. */
+type Counted = Pick<Identity, "tenant_id" | "claims">;
+
+interface TenantUse {
+  readonly users: Map<string, UserUse>;
+  readonly rows: RowBudget;
+}
+
+/** Rows of one tenant. */
+export interface TenantRows {
+  readonly tenant_id: string;
+  readonly rows: readonly UsageRow[];
+}
+
+/** The counts of one Shield. */
+export class UsageLedger {
+  readonly #options: UsageLedgerOptions;
+  readonly #tenants = new Map<string, TenantUse>();
+  /** Where those count who are too many. */
+  readonly #uncounted = new UserUse("", { left: 0 });
+  /** How often somebody was not counted because there are too many tenants. */
+  uncounted = 0;
+
+  constructor(options: UsageLedgerOptions) {
+    this.#options = options;
+  }
+
+  /** How many tenants have counts. */
+  get tenants(): number {
+    return this.#tenants.size;
+  }
+
+  /** Where the use of a user counts. */
+  of(identity: Counted): UserUse {
+    const { tenant_id } = identity;
+    const tenant = this.#tenants.get(tenant_id) ?? this.#open(tenant_id);
+    if (tenant === undefined) return this.#uncounted;
+    const user_class = this.#classOf(identity);
+    return tenant.users.get(user_class) ?? this.#openClass(tenant, user_class);
+  }
+
+  /** A message was taken, and so many bytes stored in its log. `pattern` is that of its room's class. */
+  taken(identity: Counted, pattern: string, size_bytes: number, stored_bytes = 0): void {
+    const counts = this.of(identity).room(pattern);
+    counts.messages_in++;
+    counts.bytes_in += size_bytes;
+    counts.log_bytes += stored_bytes;
+  }
+
+  /** A command was answered. */
+  commanded(identity: Counted, pattern: string, size_bytes: number): void {
+    const counts = this.of(identity).room(pattern);
+    counts.messages_in++;
+    counts.bytes_in += size_bytes;
+    counts.commands++;
+  }
+
+  /** A message was checked against a schema, in so many steps; in none when there is no schema for it. */
+  checked(identity: Counted, pattern: string, steps: number): void {
+    if (steps > 0) this.of(identity).room(pattern).schema_steps += steps;
+  }
+
+  /** Policies have judged an operation, beside rooms without `pattern`. */
+  judged(identity: Counted, pattern: string | undefined, outcomes: readonly PolicyOutcome[]): void {
+    const use = this.of(identity);
+    for (const { name, fuel } of outcomes) {
+      use.fuel(pattern, name, Math.round(fuel * UNITS_PER_FUEL));
+    }
+  }
+
+  /** A connection of these users was opened, or closed (`by` −1). */
+  connected(use: UserUse, by: 1 | -1): void {
+    use.connections(by, this.#options.now());
+  }
+
+  /** The rows of every tenant that has any. With `is_end` the minute is over: all begin anew. */
+  *take(is_end: boolean): Generator<TenantRows> {
+    const now_ms = this.#options.now();
+    for (const [tenant_id, { users, rows: budget }] of this.#tenants) {
+      const rows: UsageRow[] = [];
+      if (is_end) budget.left = this.#options.rows_max;
+      for (const [name, use] of users) {
+        rows.push(...use.take(now_ms, is_end));
+        if (is_end && use.open === 0) users.delete(name);
+      }
+      if (is_end && users.size === 0) this.#tenants.delete(tenant_id);
+      if (rows.length > 0) yield { tenant_id, rows: summed(rows) };
+    }
+  }
+
+  #classOf({ claims }: Pick<Identity, "claims">): string {
+    const { user_claim } = this.#options;
+    const value = user_claim === undefined ? undefined : claims[user_claim];
+    return typeof value === "string" ? value.slice(0, CLASS_CHARS) : "";
+  }
+
+  #open(tenant_id: string): TenantUse | undefined {
+    if (this.#tenants.size >= TENANTS_MAX) {
+      this.uncounted++;
+      return undefined;
+    }
+    const tenant = { users: new Map(), rows: { left: this.#options.rows_max } };
+    this.#tenants.set(tenant_id, tenant);
+    return tenant;
+  }
+
+  #openClass({ users, rows }: TenantUse, name: string): UserUse {
+    const kept = users.size < USER_CLASSES ? name : OTHERS;
+    const use = users.get(kept) ?? new UserUse(kept, rows);
+    users.set(kept, use);
+    return use;
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * What one Shield counted for one tenant in one minute, as bytes and back. It is written again and again while
+ * the minute runs, and the newest writing has all of it: whoever reads one twice counts it once.
+ */
+import { z } from "zod";
+import { COUNTERS, type Counts, noCounts } from "./units.ts";
+
+/** Who the counts of a row are about; "" where that is no matter of the row. */
+export interface UsageKey {
+  /** The pattern of the room's class; `*` for rooms without one, "" beside rooms. */
+  readonly room: string;
+  /** The class of the user, as `[usage] user_claim` has it. */
+  readonly user: string;
+  /** The policy whose fuel it is. */
+  readonly policy: string;
+}
+
+/** One row. */
+export interface UsageRow extends UsageKey {
+  readonly counts: Readonly<Counts>;
+}
+
+/** The minute of a Shield and a tenant. */
+export interface UsageMinute {
+  /** When that life of the Shield began, Unix ms: a node may start again under its name. */
+  readonly life_ms: number;
+  /** The minute, in minutes since 1970. */
+  readonly minute: number;
+  /** Until when it counted, Unix ms. */
+  readonly until_ms: number;
+  readonly rows: readonly UsageRow[];
+}
+
+const FORMAT = 1;
+const whole = z.int().min(0);
+const text = z.string().max(256);
+const Stored = z.strictObject({
+  v: z.literal(FORMAT),
+  life: whole,
+  minute: whole,
+  until: whole,
+  rows: z.array(
+    z.tuple([text, text, text, z.array(whole).max(COUNTERS.length)]),
+  ),
+});
+
+/** The bytes of a minute. Zeros at the end of a row's counts are left out. */
+export function encodeMinute({ life_ms, minute, until_ms, rows }: UsageMinute): Uint8Array {
+  const stored: z.input<typeof Stored> = {
+    v: FORMAT,
+    life: life_ms,
+    minute,
+    until: until_ms,
+    rows: rows.map(({ room, user, policy, counts }) => {
+      const numbers = COUNTERS.map((counter) => counts[counter]);
+      return [room, user, policy, numbers.slice(0, numbers.findLastIndex((n) => n !== 0) + 1)];
+    }),
+  };
+  return new TextEncoder().encode(JSON.stringify(stored));
+}
+
+/** The minute in these bytes; undefined when they are none of this format. */
+export function decodeMinute(bytes: Uint8Array): UsageMinute | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    return undefined;
+  }
+  const { data } = Stored.safeParse(value);
+  if (data === undefined) return undefined;
+  return {
+    life_ms: data.life,
+    minute: data.minute,
+    until_ms: data.until,
+    rows: data.rows.map(([room, user, policy, numbers]) => {
+      const counts = noCounts();
+      for (const [at, number] of numbers.entries()) counts[COUNTERS[at]!] = number;
+      return { room, user, policy, counts };
+    }),
+  };
+}

@@ -1,0 +1,62 @@
+/**
+ * Where the ledger of use is kept: minutes that are over in a store of blocks, the minute that runs and the
+ * Shields that live in a bucket. Opened when it is needed first. Who counts is `ledger.ts`.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
+import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+
+/** The bucket of running minutes and living Shields. */
+const USAGE_BUCKET = "ARQON_USAGE";
+const DAY_SECONDS = 86_400;
+
+/** The key of a minute that runs; of a tenant's all without more. */
+export const runningKey = (tenant_id: string, ...life: readonly string[]): KvKey => [
+  "minute",
+  tenant_id,
+  ...life,
+];
+/** The key of a Shield's life; of all lives without more. */
+export const lifeKey = (...life: readonly string[]): KvKey => ["life", ...life];
+
+/** What the place needs of the process. */
+export interface UsagePlaceOptions {
+  readonly config: Pick<Config, "usage">;
+  readonly spine: Pick<Spine, "blocks" | "keyValue">;
+}
+
+/** The store and the bucket. What could not be opened is opened by the next who asks. */
+export class UsagePlace {
+  readonly #options: UsagePlaceOptions;
+  #store: Promise<BlockStore> | undefined;
+  #running: Promise<KeyValue> | undefined;
+
+  constructor(options: UsagePlaceOptions) {
+    this.#options = options;
+  }
+
+  /** How long use is kept, in ms. */
+  get kept_ms(): number {
+    return this.#options.config.usage.retention_days * DAY_SECONDS * 1_000;
+  }
+
+  /** Rejects with `log-unavailable` or `spine-unavailable`. */
+  store(): Promise<BlockStore> {
+    if (this.#store !== undefined) return this.#store;
+    const { spine, config: { usage } } = this.#options;
+    const max_age_seconds = usage.retention_days * DAY_SECONDS;
+    const opening = spine.blocks("usage", { max_bytes: usage.log_bytes, max_age_seconds });
+    this.#store = opening;
+    opening.catch(() => this.#store = undefined);
+    return opening;
+  }
+
+  /** Rejects with `spine-unavailable`. */
+  running(): Promise<KeyValue> {
+    if (this.#running !== undefined) return this.#running;
+    const opening = this.#options.spine.keyValue(USAGE_BUCKET, { unwatched: true });
+    this.#running = opening;
+    opening.catch(() => this.#running = undefined);
+    return opening;
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * Reads a tenant's ledger of use: the minutes that Shields have stored, those that run, and which Shields were
+ * killed before they had written everything. A minute that stands there twice counts once. Works in pages, so
+ * that the thread is free between them.
+ */
+import type { BlockStore, StoredBlock } from "../../shared/spine/contract/block_store.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import { decodeMinute, type UsageMinute } from "./minute.ts";
+import { lifeKey, runningKey } from "./place.ts";
+import { addCounts, amountsOf, type Counts, noCounts, type UsageAmounts } from "./units.ts";
+import type { Life } from "./writer.ts";
+
+const MINUTE_MS = 60_000;
+const PAGE_BLOCKS = 512;
+/** Minutes that are summed before others have a turn. */
+const SLICE = 128;
+/** A Shield that has not written for so many times its interval is taken as killed. */
+const SILENT = 4;
+/** And for at least so long, in ms: its bucket may have been away. */
+const SILENT_MS = 10_000;
+
+/** By what use can be told apart. */
+export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "day"] as const;
+/** One of them. */
+export type UsageBy = (typeof USAGE_BY)[number];
+
+/** What is asked. */
+export interface UsageQuestion {
+  readonly tenant: string;
+  /** Unix ms; minutes count that begin then or later, and before `until_ms`. */
+  readonly since_ms: number;
+  readonly until_ms: number;
+  readonly by: readonly UsageBy[];
+}
+
+/** One row of the answer: what it is about, in the order of `by`, and how much. */
+export interface UsageSum {
+  readonly about: readonly (string | number)[];
+  readonly amounts: UsageAmounts;
+}
+
+/** A Shield that was killed: what it counted after that time is missing. */
+export interface LostUse {
+  readonly node_id: string;
+  /** Until when all that it counted is here, Unix ms. */
+  readonly after_ms: number;
+  /** The most time for which it counted what is missing, in ms. */
+  readonly most_ms: number;
+}
+
+/** What was found. */
+export interface UsageFound {
+  readonly rows: readonly UsageSum[];
+  readonly total: UsageAmounts;
+  readonly lost: readonly LostUse[];
+  /** Blocks that could not be read. */
+  readonly damaged: number;
+}
+
+/** Where it is read. */
+export interface UsageSource {
+  readonly store: Pick<BlockStore, "read">;
+  readonly running: Pick<KeyValue, "keys" | "get">;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** The most rows of an answer. */
+  readonly rows_max: number;
+  /** Throws when there are more. */
+  readonly refuse: () => never;
+}
+
+/** A minute and whose it is. */
+interface Told extends UsageMinute {
+  readonly node_id: string;
+}
+
+/** Sums what is asked for. Rejects as the store rejects. */
+export async function readUsage(
+  source: UsageSource,
+  question: UsageQuestion,
+): Promise<UsageFound> {
+  const sums = new Sums(question.by, source);
+  // What runs is read first: once it is over, it is in the store by the time that is read.
+  const running = await readRunning(source, question.tenant);
+  const lost = await readLost(source, question);
+  const damaged = await readStored(source, question, sums);
+  for (const minute of running) if (isAsked(question, minute)) sums.add(minute);
+  return { ...sums.result(), lost, damaged };
+}
+
+/** Adds what the store has; gives how many blocks could not be read. */
+async function readStored(
+  { store }: UsageSource,
+  question: UsageQuestion,
+  sums: Sums,
+): Promise<number> {
+  const { tenant: tenant_id, since_ms } = question;
+  let damaged = 0;
+  let after: number | undefined;
+  for (;;) {
+    const place = after === undefined ? { from_ms: since_ms } : { after };
+    const page = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
+    for (const [at, block] of page.blocks.entries()) {
+      if (at % SLICE === SLICE - 1) await turn();
+      const minute = toldIn(block);
+      if (minute === undefined) damaged++;
+      else if (isAsked(question, minute)) sums.add(minute);
+    }
+    const last = page.blocks.at(-1);
+    if (page.is_end || last === undefined) return damaged;
+    after = last.cursor;
+  }
+}
+
+function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
+  const minute = decodeMinute(payload);
+  return minute === undefined ? undefined : { ...minute, node_id };
+}
+
+async function readRunning({ running }: UsageSource, tenant_id: string): Promise<Told[]> {
+  const told: Told[] = [];
+  for (const key of await running.keys(runningKey(tenant_id))) {
+    const entry = await running.get(key);
+    const minute = entry === undefined ? undefined : decodeMinute(entry.value);
+    if (minute !== undefined) told.push({ ...minute, node_id: key[2] ?? "" });
+  }
+  return told;
+}
+
+async function readLost(
+  { running, now }: UsageSource,
+  { since_ms, until_ms }: UsageQuestion,
+): Promise<LostUse[]> {
+  const lost: LostUse[] = [];
+  for (const key of await running.keys(lifeKey())) {
+    const entry = await running.get(key);
+    if (entry === undefined) continue;
+    const life: Life = JSON.parse(new TextDecoder().decode(entry.value));
+    const silent_ms = Math.max(SILENT * life.flush_ms, SILENT_MS);
+    if (now() - life.until_ms < silent_ms) continue;
+    const most_ms = 2 * life.flush_ms;
+    if (life.until_ms + most_ms < since_ms || life.until_ms >= until_ms) continue;
+    lost.push({ node_id: key[1] ?? "", after_ms: life.until_ms, most_ms });
+  }
+  return lost.toSorted((a, b) => a.after_ms - b.after_ms);
+}
+
+function isAsked({ since_ms, until_ms }: UsageQuestion, { minute }: UsageMinute): boolean {
+  const begins_ms = minute * MINUTE_MS;
+  return begins_ms + MINUTE_MS > since_ms && begins_ms < until_ms;
+}
+
+/** The sums of an answer. */
+class Sums {
+  readonly #by: readonly UsageBy[];
+  readonly #bounds: Pick<UsageSource, "rows_max" | "refuse">;
+  readonly #rows = new Map<string, { about: readonly (string | number)[]; counts: Counts }>();
+  /** Until when each minute of each life has counted that was added. */
+  readonly #seen = new Map<string, Told>();
+
+  constructor(by: readonly UsageBy[], bounds: Pick<UsageSource, "rows_max" | "refuse">) {
+    this.#by = by;
+    this.#bounds = bounds;
+  }
+
+  /** Adds a minute, instead of what the same Shield had written of it before. */
+  add(told: Told): void {
+    const key = `${told.node_id} ${told.life_ms} ${told.minute}`;
+    const before = this.#seen.get(key);
+    if (before !== undefined) {
+      if (before.until_ms >= told.until_ms) return;
+      this.#count(before, -1);
+    }
+    this.#seen.set(key, told);
+    this.#count(told, 1);
+  }
+
+  result(): Pick<UsageFound, "rows" | "total"> {
+    const total = noCounts();
+    const rows = [...this.#rows.values()].filter(({ counts }) =>
+      Object.values(counts).some((count) => count !== 0)
+    );
+    for (const { counts } of rows) addCounts(total, counts);
+    return {
+      rows: rows.map(({ about, counts }) => ({ about, amounts: amountsOf(counts) })),
+      total: amountsOf(total),
+    };
+  }
+
+  #count({ node_id, minute, rows }: Told, sign: 1 | -1): void {
+    for (const { room, user, policy, counts } of rows) {
+      const about = this.#by.map((by) => aboutOf(by, { room, user, policy }, node_id, minute));
+      const key = JSON.stringify(about);
+      let sum = this.#rows.get(key);
+      if (sum === undefined) {
+        if (this.#rows.size >= this.#bounds.rows_max) this.#bounds.refuse();
+        this.#rows.set(key, sum = { about, counts: noCounts() });
+      }
+      if (sign === 1) addCounts(sum.counts, counts);
+      else {for (const [name, count] of Object.entries(counts)) {
+          sum.counts[name as keyof Counts] -= count;
+        }}
+    }
+  }
+}
+
+const HOUR = 60;
+const DAY = 1_440;
+
+function aboutOf(
+  by: UsageBy,
+  key: { readonly room: string; readonly user: string; readonly policy: string },
+  node_id: string,
+  minute: number,
+): string | number {
+  switch (by) {
+    case "room":
+    case "user":
+    case "policy":
+      return key[by];
+    case "node":
+      return node_id;
+    case "minute":
+      return minute * MINUTE_MS;
+    case "hour":
+      return (minute - minute % HOUR) * MINUTE_MS;
+    case "day":
+      return (minute - minute % DAY) * MINUTE_MS;
+    default:
+      return by satisfies never;
+  }
+}

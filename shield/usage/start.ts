@@ -1,0 +1,101 @@
+/** Puts the ledger of use of one Shield together: what counts, what writes, and what its admin API reads. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { PolicyOutcome } from "../policy/abi/policy.ts";
+import type { RoomClasses } from "../rooms/classes.ts";
+import { UsageLedger } from "./ledger.ts";
+import { UsagePlace } from "./place.ts";
+import type { PriceList } from "./units.ts";
+import { UsageWriter } from "./writer.ts";
+
+/** What the ledger of use needs of the process. */
+export interface UsageStart {
+  readonly config: Pick<Config, "usage">;
+  readonly spine: Spine;
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly node_id: string;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A running ledger of use. */
+export interface StartedUsage {
+  readonly ledger: UsageLedger;
+  /** Counts what policies use; `room_id` is "" beside rooms. */
+  readonly onUsed: (
+    identity: Identity,
+    room_id: string,
+    outcomes: readonly PolicyOutcome[],
+  ) => void;
+  /** For its admin API. */
+  readonly admin: {
+    readonly place: UsagePlace;
+    readonly prices: PriceList;
+    readonly node_id: string;
+    readonly log: Logger;
+    readonly now: () => number;
+  };
+  /** Writes what was counted, then ends. Never rejects. */
+  close(): Promise<void>;
+}
+
+const DAY_SECONDS = 86_400;
+
+/** Starts it; undefined when it is disabled. */
+export function startUsage(start: UsageStart): StartedUsage | undefined {
+  const { config: { usage }, node_id, now, registry, classes } = start;
+  if (!usage.enabled) return undefined;
+  const log = start.log.child({ part: "usage" });
+  const ledger = new UsageLedger({ user_claim: usage.user_claim, rows_max: usage.rows, now });
+  const place = new UsagePlace(start);
+  const writer = new UsageWriter({
+    ledger,
+    place,
+    node_id,
+    flush_ms: usage.flush_ms,
+    retention_seconds: usage.retention_days * DAY_SECONDS,
+    tenant_bytes: usage.tenant_bytes,
+    queue_bytes: usage.queue_bytes,
+    log,
+    now,
+  });
+  scrapedCounter(
+    registry,
+    "shield_usage_minutes_total",
+    "Minutes of tenants' use that were stored.",
+    () => writer.totals.stored,
+  );
+  scrapedCounter(
+    registry,
+    "shield_usage_lost_minutes_total",
+    "Minutes of tenants' use that were lost, since too many waited for their store.",
+    () => writer.totals.lost,
+  );
+  scrapedCounter(
+    registry,
+    "shield_usage_uncounted_total",
+    "Times at which use was not counted, since too many tenants are.",
+    () => ledger.uncounted,
+  );
+  scrapedGauge(
+    registry,
+    "shield_usage_waiting_bytes",
+    "Bytes of minutes of use that wait for their store.",
+    () => writer.waiting_bytes,
+  );
+  writer.start();
+  const admin = { place, prices: usage.prices as PriceList, node_id, log, now };
+  const onUsed: StartedUsage["onUsed"] = (identity, room_id, outcomes) => {
+    const { tenant_id } = identity;
+    const pattern = room_id === "" ? undefined : classes.of(tenant_id, room_id).pattern;
+    ledger.judged(identity, pattern, outcomes);
+  };
+  return { ledger, onUsed, admin, close: () => writer.close() };
+}

@@ -1,0 +1,248 @@
+/** What is counted comes out of the minutes again, however they are cut, written twice, or lost with a Shield. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { createLogger } from "../../shared/logs/log.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { UsageLedger } from "./ledger.ts";
+import { decodeMinute, encodeMinute } from "./minute.ts";
+import { UsagePlace } from "./place.ts";
+import { readUsage, type UsageBy } from "./read.ts";
+import { amountsOf, COUNTERS, type Counts, noCounts } from "./units.ts";
+import { OTHERS } from "./user_use.ts";
+import { UsageWriter } from "./writer.ts";
+
+const MINUTE_MS = 60_000;
+const FLUSH_MS = 5_000;
+const START_MS = 1_700_000_040_000;
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "shield",
+  now: Date.now,
+  write: () => {},
+});
+const USAGE = {
+  enabled: true,
+  user_claim: "plan",
+  flush_ms: FLUSH_MS,
+  rows: 1_024,
+  queue_bytes: 16_777_216,
+  retention_days: 90,
+  log_bytes: 268_435_456,
+  tenant_bytes: 67_108_864,
+  prices: {},
+};
+const identity = (tenant_id: string, plan: string) => ({ tenant_id, claims: { plan } });
+
+/** A bus whose clock stands still, and Shields that count on it. */
+async function onBus(
+  run: (bus: Bus) => Promise<void>,
+): Promise<void> {
+  const clock = { now_ms: START_MS };
+  const now = () => clock.now_ms;
+  const spine = openEmbedded({ log, now });
+  try {
+    const place = new UsagePlace({ config: { usage: USAGE }, spine });
+    await run({
+      clock,
+      place,
+      shield: (node_id) => {
+        const ledger = new UsageLedger({ user_claim: "plan", rows_max: 1_024, now });
+        const bounds = { retention_seconds: 86_400, tenant_bytes: 1e9, queue_bytes: 1e9 };
+        const own = { ledger, place, node_id, flush_ms: FLUSH_MS, log, now };
+        return { ledger, writer: new UsageWriter({ ...own, ...bounds }) };
+      },
+      read: async (tenant, by = []) =>
+        await readUsage({
+          store: await place.store(),
+          running: await place.running(),
+          now,
+          rows_max: 1_000,
+          refuse: () => assert.fail("too many rows"),
+        }, { tenant, by, since_ms: 0, until_ms: clock.now_ms + 1 }),
+    });
+  } finally {
+    await spine.drain();
+  }
+}
+
+interface Bus {
+  readonly clock: { now_ms: number };
+  readonly place: UsagePlace;
+  readonly shield: (node_id: string) => { ledger: UsageLedger; writer: UsageWriter };
+  readonly read: (tenant: string, by?: readonly UsageBy[]) => ReturnType<typeof readUsage>;
+}
+
+/** Writes what there is, and waits until it is written. */
+async function flushed(writer: UsageWriter): Promise<void> {
+  writer.tick();
+  await writer.idle();
+}
+
+Deno.test("usage: a minute is read as it was written", () => {
+  const counts = fc.array(fc.nat(), { minLength: COUNTERS.length, maxLength: COUNTERS.length })
+    .map((all) => Object.fromEntries(COUNTERS.map((name, at) => [name, all[at]!])) as Counts);
+  const text = fc.string({ maxLength: 64 });
+  const row = fc.record({ room: text, user: text, policy: text, counts }, {
+    noNullPrototype: true,
+  });
+  const minute = fc.record({
+    life_ms: fc.nat(),
+    minute: fc.nat(),
+    until_ms: fc.nat(),
+    rows: fc.array(row, { maxLength: 5 }),
+  }, { noNullPrototype: true });
+  fc.assert(fc.property(minute, (one) => {
+    assert.deepEqual(decodeMinute(encodeMinute(one)), one);
+  }));
+  for (
+    const broken of ["", "{}", '{"v":2}', '{"v":1,"life":0,"minute":0,"until":0,"rows":[["a"]]}']
+  ) {
+    assert.equal(decodeMinute(new TextEncoder().encode(broken)), undefined);
+  }
+});
+
+Deno.test("usage: sums over Shields, minutes and classes are what was counted", async () => {
+  const step = fc.record({
+    shield: fc.constantFrom(0, 1),
+    tenant: fc.constantFrom("acme", "beta"),
+    plan: fc.constantFrom("free", "pro"),
+    pattern: fc.constantFrom("", "chat-*"),
+    bytes: fc.nat(1_000),
+    fuel: fc.nat(50),
+    wait_ms: fc.constantFrom(0, 10, 4_000, 70_000),
+    flush: fc.boolean(),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      await onBus(async ({ clock, shield, read }) => {
+        const shields = [shield("one"), shield("two")];
+        const expected = new Map<string, { messages_in: number; bytes_in: number; fuel: number }>();
+        for (const { tenant, plan, pattern, bytes, fuel, wait_ms, flush, ...one } of steps) {
+          const { ledger, writer } = shields[one.shield]!;
+          ledger.taken(identity(tenant, plan), pattern, bytes);
+          const outcome = { name: "words", fuel } as Parameters<UsageLedger["judged"]>[2][number];
+          ledger.judged(identity(tenant, plan), pattern, [outcome]);
+          const key = JSON.stringify([tenant, pattern === "" ? "*" : pattern, plan]);
+          const sum = expected.get(key) ?? { messages_in: 0, bytes_in: 0, fuel: 0 };
+          expected.set(key, {
+            messages_in: sum.messages_in + 1,
+            bytes_in: sum.bytes_in + bytes,
+            fuel: sum.fuel + fuel,
+          });
+          clock.now_ms += wait_ms;
+          if (flush) await flushed(writer);
+        }
+        for (const { writer } of shields) await flushed(writer);
+        // A minute that ends is written as a block; what was written of it before does not count again.
+        clock.now_ms += MINUTE_MS;
+        await flushed(shields[0]!.writer);
+        await shields[1]!.writer.close();
+        const found = new Map<string, unknown>();
+        for (const tenant of ["acme", "beta"]) {
+          const { rows, lost, damaged } = await read(tenant, ["room", "user"]);
+          assert.deepEqual({ lost, damaged }, { lost: [], damaged: 0 });
+          for (const { about, amounts: { messages_in, bytes_in, fuel } } of rows) {
+            found.set(JSON.stringify([tenant, ...about]), { messages_in, bytes_in, fuel });
+          }
+        }
+        assert.deepEqual(new Map([...found].toSorted()), new Map([...expected].toSorted()));
+      });
+    }),
+    { numRuns: 60 },
+  );
+});
+
+Deno.test("usage: a killed Shield loses what it had not written, which is told", async () => {
+  await onBus(async ({ clock, shield, read }) => {
+    const [killed, other] = [shield("killed"), shield("other")];
+    const who = identity("acme", "free");
+    killed.ledger.taken(who, "", 10);
+    await flushed(killed.writer);
+    const written_ms = clock.now_ms;
+    clock.now_ms += 1_000;
+    killed.ledger.taken(who, "", 10);
+    other.ledger.taken(who, "", 10);
+    await flushed(other.writer);
+    const alive = await read("acme");
+    assert.deepEqual([alive.total.messages_in, alive.lost], [2, []]);
+    // Nothing is heard of it any more, while the other one goes on and then ends in order.
+    clock.now_ms += 30_000;
+    await flushed(other.writer);
+    await other.writer.close();
+    const { total, lost } = await read("acme", ["node"]);
+    assert.equal(total.messages_in, 2);
+    assert.deepEqual(lost, [
+      { node_id: "killed", after_ms: written_ms, most_ms: 2 * FLUSH_MS },
+    ]);
+    // A new life under the same name is another one.
+    const again = shield("killed");
+    again.ledger.taken(who, "", 10);
+    await flushed(again.writer);
+    assert.equal((await read("acme")).total.messages_in, 3);
+    await again.writer.close();
+    assert.equal((await read("acme")).total.messages_in, 3);
+  });
+});
+
+Deno.test("usage: a block that is stored twice counts once", async () => {
+  await onBus(async ({ place, read }) => {
+    const store = await place.store();
+    const rows = [{ room: "*", user: "", policy: "", counts: { ...noCounts(), messages_in: 4 } }];
+    const minute = { life_ms: 1, minute: START_MS / MINUTE_MS, rows };
+    const bounds = { tenant_id: "acme", node_id: "one", ttl_seconds: 60, max_bytes: 65_536 };
+    for (const until_ms of [START_MS + 5, START_MS + 9, START_MS + 9, START_MS + 2]) {
+      await store.append({ ...bounds, payload: encodeMinute({ ...minute, until_ms }) });
+    }
+    await store.append({ ...bounds, payload: new Uint8Array(9) });
+    const { total, damaged } = await read("acme");
+    assert.deepEqual([total.messages_in, damaged], [4, 1]);
+  });
+});
+
+Deno.test("usage: the time of connections is counted until they end, over minutes", async () => {
+  await onBus(async ({ clock, shield, read }) => {
+    const { ledger, writer } = shield("one");
+    const use = ledger.of(identity("acme", "pro"));
+    ledger.connected(use, 1);
+    clock.now_ms += 30_000;
+    ledger.connected(use, 1);
+    for (let minute = 0; minute < 3; minute++) {
+      clock.now_ms += MINUTE_MS;
+      await flushed(writer);
+    }
+    ledger.connected(use, -1);
+    ledger.connected(use, -1);
+    clock.now_ms += 10 * MINUTE_MS;
+    await flushed(writer);
+    const { rows } = await read("acme", ["user"]);
+    assert.deepEqual(rows.map(({ about, amounts }) => [...about, amounts.connection_minutes]), [
+      ["pro", 0.5 + 3 * 2],
+    ]);
+    await writer.close();
+  });
+});
+
+Deno.test("usage: rows and classes of users have bounds, and nothing is lost beyond them", () => {
+  const ledger = new UsageLedger({ user_claim: "plan", rows_max: 8, now: () => START_MS });
+  for (let at = 0; at < 500; at++) {
+    ledger.taken(identity("acme", `plan-${at % 100}`), `room-${at}-*`, 1);
+  }
+  const [first] = [...ledger.take(true)];
+  const rows = first?.rows ?? [];
+  const sum = rows.reduce((all, { counts }) => all + counts.messages_in, 0);
+  assert.equal(sum, 500);
+  assert.ok(rows.length <= 8 + 65, String(rows.length));
+  assert.ok(rows.some(({ room, user }) => room === OTHERS && user === OTHERS));
+  assert.deepEqual([...ledger.take(false)], []);
+  assert.equal(ledger.tenants, 0);
+});
+
+Deno.test("usage: amounts are in the units that are told", () => {
+  const { connection_minutes, fuel } = amountsOf({
+    ...noCounts(),
+    connection_ms: 90_000,
+    fuel_units: 750,
+  });
+  assert.deepEqual([connection_minutes, fuel], [1.5, 1.5]);
+});

@@ -1,0 +1,133 @@
+/**
+ * What one class of users of a tenant has used in the present minute, by pattern of room. The message path adds
+ * to plain numbers here. Who writes them down is `writer.ts`.
+ */
+import type { UsageRow } from "./minute.ts";
+import { addCounts, COUNTERS, type Counts, noCounts } from "./units.ts";
+
+/** What stands for rooms, users and policies that are too many to be counted by name. */
+export const OTHERS = "_other";
+
+/** The rows that a tenant may still have in this minute. */
+export interface RowBudget {
+  left: number;
+}
+
+/** The counts about one pattern of rooms. */
+interface RoomUse {
+  readonly counts: Counts;
+  /** Units of instructions by policy; undefined: none has run. */
+  fuel: Map<string, number> | undefined;
+}
+
+/** The pattern under which a class of rooms is counted. */
+const patternOf = (pattern: string): string => pattern === "" ? "*" : pattern;
+
+/** One class of users of a tenant. */
+export class UserUse {
+  readonly #user: string;
+  readonly #rows: RowBudget;
+  readonly #rooms = new Map<string, RoomUse>();
+  #open = 0;
+  /** Until when the time of open connections is counted, Unix ms. */
+  #counted_ms = 0;
+  #connection_ms = 0;
+
+  constructor(user: string, rows: RowBudget) {
+    this.#user = user;
+    this.#rows = rows;
+  }
+
+  /** How many connections are open. */
+  get open(): number {
+    return this.#open;
+  }
+
+  /** The counts of a class of rooms, by its pattern. To be asked for anew for each message. */
+  room(pattern: string): Counts {
+    return this.#room(patternOf(pattern)).counts;
+  }
+
+  /** Counts a message that a subscriber gets which catches up with its room. */
+  caughtUp(pattern: string, size_bytes: number): void {
+    countDelivery(this.room(pattern), size_bytes);
+  }
+
+  /** Counts what a policy has used, beside rooms without `pattern`. */
+  fuel(pattern: string | undefined, policy: string, units: number): void {
+    const room = this.#room(pattern === undefined ? "" : patternOf(pattern));
+    const by_policy = room.fuel ??= new Map();
+    const known = by_policy.get(policy);
+    if (known !== undefined || this.#rows.left > 0) {
+      if (known === undefined) this.#rows.left--;
+      by_policy.set(policy, (known ?? 0) + units);
+    } else by_policy.set(OTHERS, (by_policy.get(OTHERS) ?? 0) + units);
+  }
+
+  /** A connection was opened, or closed (`by` −1), at this time in Unix ms. */
+  connections(by: 1 | -1, now_ms: number): void {
+    this.#countTime(now_ms);
+    this.#open += by;
+  }
+
+  /** The rows up to this time. With `is_end` the minute is over: counting begins anew. */
+  take(now_ms: number, is_end: boolean): UsageRow[] {
+    this.#countTime(now_ms);
+    const rows: UsageRow[] = [];
+    const user = this.#user;
+    if (this.#connection_ms > 0) {
+      const counts = { ...noCounts(), connection_ms: this.#connection_ms };
+      rows.push({ room: "", user, policy: "", counts });
+    }
+    for (const [room, { counts, fuel }] of this.#rooms) {
+      if (COUNTERS.some((counter) => counts[counter] !== 0)) {
+        rows.push({ room, user, policy: "", counts: { ...counts } });
+      }
+      for (const [policy, fuel_units] of fuel ?? []) {
+        rows.push({ room, user, policy, counts: { ...noCounts(), fuel_units } });
+      }
+    }
+    if (is_end) {
+      this.#rooms.clear();
+      this.#connection_ms = 0;
+    }
+    return rows;
+  }
+
+  #room(pattern: string): RoomUse {
+    const known = this.#rooms.get(pattern);
+    if (known !== undefined) return known;
+    if (this.#rows.left <= 0 && pattern !== OTHERS) return this.#room(OTHERS);
+    this.#rows.left--;
+    const room = { counts: noCounts(), fuel: undefined };
+    this.#rooms.set(pattern, room);
+    return room;
+  }
+
+  #countTime(now_ms: number): void {
+    // A clock that was set back counts nothing twice.
+    if (this.#open > 0 && now_ms > this.#counted_ms) {
+      this.#connection_ms += this.#open * (now_ms - this.#counted_ms);
+    }
+    this.#counted_ms = Math.max(this.#counted_ms, now_ms);
+  }
+}
+
+/** Counts a frame that is handed to a subscriber: a message, or with `is_own` an event of the bus. */
+export function countDelivery(counts: Counts, size_bytes: number, is_own?: boolean): void {
+  counts.messages_out++;
+  counts.bytes_out += size_bytes;
+  if (is_own !== true) counts.deliveries++;
+}
+
+/** Sums rows of the same room, user and policy. */
+export function summed(rows: readonly UsageRow[]): UsageRow[] {
+  const sums = new Map<string, UsageRow & { counts: Counts }>();
+  for (const row of rows) {
+    const key = `${row.room}\n${row.user}\n${row.policy}`;
+    const sum = sums.get(key);
+    if (sum === undefined) sums.set(key, { ...row, counts: { ...row.counts } });
+    else addCounts(sum.counts, row.counts);
+  }
+  return [...sums.values()];
+}

@@ -1,0 +1,183 @@
+/** The ledger of use against a count of the clients' own, on both engines, and after a Shield was killed. */
+import assert from "node:assert/strict";
+import { runArq } from "../arq/testing/run_arq.ts";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const CONFIG = `
+[usage]
+enabled = true
+user_claim = "plan"
+flush_ms = 50
+[usage.prices]
+messages_in = 0.5
+deliveries = 0.25
+[[rooms]]
+room = "kept-*"
+durable = true
+[[rooms]]
+room = "chat-*"
+presence = false
+`;
+const encoder = new TextEncoder();
+
+async function ask(client: RawClient, operation: object): Promise<number> {
+  client.send({ ...operation, id: 1 });
+  for (;;) {
+    const answer = await client.json();
+    if (answer.op === "ack") return answer.code;
+  }
+}
+
+async function usageOf(bus: Pick<TestBus, "admin_url">, token: string, by: string) {
+  const url = `${bus.admin_url}/v1/usage?by=${by}`;
+  const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+  assert.equal(answer.status, 200);
+  return await answer.json();
+}
+
+/** Ten messages of two classes of users in three rooms; gives how many bytes a free reader got. */
+async function converse(bus: TestBus): Promise<number> {
+  const deployed = await policyAdmin(bus);
+  const uploaded = await deployed.upload(
+    await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`),
+  );
+  const binding = { sha256: uploaded.body.sha256, tenant: "default", name: "words" };
+  assert.equal((await deployed.post("deploy", { ...binding, room: "chat-*" })).status, 200);
+  using free = await openText(
+    bus.url,
+    await bus.tokenFor({ user: "ann", claims: { plan: "free" } }),
+  );
+  using pro = await openText(bus.url, await bus.tokenFor({ user: "bob", claims: { plan: "pro" } }));
+  for (const room of ["chat-1", "kept-1"]) {
+    for (const client of [free, pro]) assert.equal(await ask(client, { op: "sub", room }), 0);
+  }
+  let received_bytes = 0;
+  for (let at = 0; at < 5; at++) {
+    for (const room of ["chat-1", "kept-1"]) {
+      pro.send({ op: "pub", room, type: "t", data: at });
+      received_bytes += encoder.encode(await free.raw() as string).length;
+    }
+  }
+  // What a policy refuses was not taken, but its fuel was used.
+  assert.equal(await ask(free, { op: "pub", room: "chat-1", type: "t", data: "malware" }), 403);
+  return received_bytes;
+}
+
+async function check(bus: TestBus): Promise<void> {
+  const received_bytes = await converse(bus);
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  let answer = await usageOf(bus, token, "room,user");
+  await until(() => `all is counted: ${JSON.stringify(answer)}`, async () => {
+    answer = await usageOf(bus, token, "room,user");
+    return answer.total.deliveries === 20 && answer.total.messages_in === 10 &&
+      answer.total.log_bytes > 0 && Number.isInteger(answer.total.cost);
+  });
+  const of = (room: string, user: string) =>
+    answer.rows.find((row: Record<string, unknown>) => row.room === room && row.user === user) ??
+      {};
+  assert.deepEqual(
+    ["chat-*", "kept-*"].map((room) => of(room, "pro").messages_in),
+    [5, 5],
+  );
+  assert.deepEqual(
+    ["chat-*", "kept-*"].flatMap((room) =>
+      ["free", "pro"].map((user) => of(room, user).deliveries)
+    ),
+    [5, 5, 5, 5],
+  );
+  assert.equal(of("chat-*", "free").bytes_out + of("kept-*", "free").bytes_out, received_bytes);
+  assert.ok(of("kept-*", "pro").log_bytes > 5 * 50);
+  assert.equal(of("chat-*", "pro").log_bytes, 0);
+  assert.equal(of("chat-*", "free").messages_in, 0);
+  assert.ok(of("chat-*", "free").fuel > 0 && of("chat-*", "pro").fuel > of("chat-*", "free").fuel);
+  assert.ok(of("", "free").connection_minutes > 0);
+  assert.equal(answer.total.cost, 10 * 0.5 + 20 * 0.25);
+  const by_policy = await usageOf(bus, token, "policy");
+  const words = by_policy.rows.find((row: Record<string, unknown>) => row.policy === "words");
+  assert.equal(words.fuel, answer.total.fuel);
+  await checkArq(bus, token);
+}
+
+async function checkArq(bus: TestBus, token: string): Promise<void> {
+  const usage = (...args: string[]) =>
+    runArq(["usage", ...args, "--admin-url", bus.admin_url, "--token", token]);
+  const shown = await usage("--by", "room,policy,user", "--since", "30d");
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(shown.stdout, /^tenant default since 20/);
+  assert.match(shown.stdout, /\nroom +policy +user +messages in +deliveries/);
+  assert.match(shown.stdout, /\nall +10 +20 /);
+  const csv = await usage("--by", "day", "--csv");
+  assert.match(csv.stdout, /^day,messages_in,bytes_in,messages_out,bytes_out,deliveries,/);
+  const json = await usage("--json");
+  assert.equal(JSON.parse(json.stdout).total.messages_in, 10);
+  const wrong = await usage("--by", "colour");
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /by: expected some of room, user, policy, node, minute, hour, day/);
+  const both = await usage("--csv", "--json");
+  assert.equal(both.code, 2);
+}
+
+Deno.test("usage, embedded: counts are those of the clients, and arq shows them", async () => {
+  await using bus = await startBusWith(CONFIG);
+  await check(bus);
+});
+
+Deno.test("usage, NATS: counts are those of the clients, and arq shows them", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using bus = await startBusWith(`[nats]\nurls = ["${nats.url}"]\n${CONFIG}`);
+  await check(bus);
+});
+
+Deno.test("usage: a killed Shield's counts are there but for its last, which is told", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${CONFIG}`;
+  await using killed = await startServer("shield", config, issuer.dir, 'node_id = "killed"');
+  await using other = await startServer("shield", config, issuer.dir, 'node_id = "other"');
+  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const admin_url = other.ready.admin_url ?? "";
+  const asked = () => usageOf({ admin_url }, token, "node");
+  const url = `${(killed.ready.url ?? "").replace(/^http/, "ws")}/v1/socket`;
+  using client = await openText(url, await issuer.tokenFor({ plan: "pro" }));
+  for (let at = 0; at < 7; at++) {
+    assert.equal(await ask(client, { op: "pub", room: "hall", type: "t", data: at }), 0);
+  }
+  let answer = await asked();
+  await until("the other Shield knows of it", async () => {
+    answer = await asked();
+    return answer.total.messages_in === 7;
+  });
+  assert.deepEqual(answer.lost, []);
+  await killed.stop("SIGKILL");
+  await until("the killed Shield is told", async () => {
+    answer = await asked();
+    return answer.lost.length > 0;
+  });
+  const [{ node_id, most_ms }] = answer.lost;
+  assert.deepEqual([node_id, most_ms, answer.lost.length], ["killed", 100, 1]);
+  assert.equal(answer.total.messages_in, 7);
+  // Who ends in order leaves nothing behind.
+  await other.stop();
+  await using next = await startServer("shield", config, issuer.dir, 'node_id = "next"');
+  const later = await usageOf({ admin_url: next.ready.admin_url ?? "" }, token, "node");
+  assert.deepEqual(later.lost.map((one: { node_id: string }) => one.node_id), ["killed"]);
+});
+
+Deno.test("usage: an admin of a tenant sees its own only, and a bus without it has no route", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const token = await bus.tokenFor({ role: "admin", user: "root", tenant: "acme" });
+  assert.equal((await usageOf(bus, token, "")).tenant, "acme");
+  await using without = await startBusWith("");
+  const headers = {
+    authorization: `Bearer ${await without.tokenFor({ role: "admin", user: "root" })}`,
+  };
+  const answer = await fetch(`${without.admin_url}/v1/usage`, { headers });
+  assert.equal(answer.status, 404);
+  await answer.body?.cancel();
+});
