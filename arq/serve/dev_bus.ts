@@ -50,7 +50,6 @@ host = "127.0.0.1"
 tap = 0.01
 [journal]
 journal = "all"
-
 [usage]
 enabled = true
 [[rooms]]

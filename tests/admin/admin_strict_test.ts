@@ -10,7 +10,7 @@ import type { AdminRequest, RequestOf } from "./admin_requests.ts";
 import { startBusWith } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
 
-const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n';
+const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n[usage]\nenabled = true\n';
 
 /** A request as it goes out. */
 interface Sent {

@@ -14,7 +14,7 @@ import type { TestBus } from "../harness/bus.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
 
-const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n';
+const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n[usage]\nenabled = true\n';
 const OPERATORS = `[admin]\noperator_tenants = ["ops"]\n${DURABLE}`;
 
 const nameOf = ({ method, template }: { method: string; template: string }) =>
@@ -178,8 +178,8 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
   using _globex = await clientOf(bus, "globex");
   const paths = all.filter((one) => SCOPES.get(nameOf(one)) === "own" && one.method === "GET")
     .map(({ template }) => template).filter((template) => !template.includes("{"))
-    // That one is about one tenant whoever asks: `tests/why_test.ts`.
-    .filter((template) => template !== "/v1/why");
+    // Those are about one tenant whoever asks: `tests/why_test.ts`, `tests/usage_test.ts`.
+    .filter((template) => template !== "/v1/why" && template !== "/v1/usage");
   assert.equal(paths.length, 12);
   const shown = new Map<string, AdminAnswer["body"]>();
   for (const path of paths) {

@@ -175,7 +175,9 @@ async function refused(bus: TestBus, where: Where): Promise<void> {
 }
 
 Deno.test("every command runs in a terminal and in a pipe", async (t) => {
-  await using bus = await startBusWith('[[rooms]]\nroom = "kept-*"\ndurable = true\n');
+  await using bus = await startBusWith(
+    '[[rooms]]\nroom = "kept-*"\ndurable = true\n[usage]\nenabled = true\n',
+  );
   const folder = await Deno.makeTempDir({ prefix: "arq-terminal-" });
   const ways: Way[] = ["terminal", "pipe"];
   const places = await Promise.all(ways.map((way) => placeFor(way, bus, folder)));
