@@ -63,6 +63,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Metrics", file: "docs/metrics.md" },
       { text: "Traces", file: "docs/tracing.md" },
       { text: "Why not delivered", file: "docs/why.md" },
+      { text: "What each tenant uses", file: "docs/usage.md" },
     ],
   },
   {
@@ -76,6 +77,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Policies", file: "docs/policies.md" },
       { text: "Journal", file: "docs/journal.md" },
       { text: "Replay", file: "docs/replay.md" },
+      { text: "Plan and apply", file: "docs/plan.md" },
       { text: "ABI of policies", file: "policies/ABI.md", place: "policy_abi" },
       { text: "Admin API of policies", file: "docs/policy-api.md" },
       { text: "Admin API", file: "docs/admin-api.md" },

@@ -1,7 +1,7 @@
 /**
  * Checks every Markdown file of the checkout by `doc_rules.ts`, and the documents that code names by
  * `citation_rules.ts`. A `toml` block must pass our config loader and the JSON Schema for editors, so that
- * the two cannot drift apart.
+ * the two cannot drift apart; one that names the schema of a tenant's state must pass that.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
@@ -12,12 +12,24 @@ import { isGenerated, listFiles, ROOT } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
 
 const SCHEMA = "docs/config.schema.json";
+const STATE_SCHEMA = "docs/state.schema.json";
+
+/** The first line of an example that is no configuration, but what `arq apply` reads. */
+const STATE_MARK = "#:schema ./state.schema.json";
 
 async function configCheck(): Promise<(text: string) => string | undefined> {
+  const ajv_state = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
+  const isState = ajv_state.compile(JSON.parse(await Deno.readTextFile(ROOT + STATE_SCHEMA)));
   const schema = JSON.parse(await Deno.readTextFile(ROOT + SCHEMA));
   const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
   const validate = ajv.compile(schema);
   return (text) => {
+    if (text.startsWith(STATE_MARK)) {
+      const parsed = parseToml(text);
+      if (!parsed.ok) return parsed.message;
+      if (isState(parsed.document.value)) return undefined;
+      return `${STATE_SCHEMA}: ${ajv_state.errorsText(isState.errors)}`;
+    }
     try {
       parseConfig(text, { file: "example" });
     } catch (error) {

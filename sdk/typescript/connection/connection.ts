@@ -168,8 +168,8 @@ export class Connection {
       return await this.#send(request);
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
-      const connection_id = this.#loop.welcome?.connection_id ?? "";
-      throw placedError(error, { trace_id: request.envelope.trace_id ?? "", connection_id });
+      const { trace_id } = request.envelope;
+      throw placedError(error, { trace_id, connection_id: this.#loop.welcome?.connection_id });
     }
   }
 

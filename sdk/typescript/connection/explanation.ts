@@ -36,35 +36,33 @@ type Question = Readonly<Record<string, string | Uint64 | undefined>>;
 
 /** The shortest ids that name one message: an id of the bus before one that others may share. */
 function idsOf(what: Exclude<Explainable, ArqonError>): Question {
-  const { room, message_id, trace_id, offset } = what;
-  if ("id" in what && what.id !== "") return { twist: what.id, room };
+  const { room, message_id, trace_id: trace, offset } = what;
+  const twist = "id" in what && what.id;
+  if (twist) return { twist, room };
   if (Number(offset) > 0) return { room, offset };
-  if (message_id !== "") return { message_id, room };
-  if (trace_id !== "") return { trace: trace_id, room };
-  throw new TypeError("a signal, or a message without any id: nothing to ask for");
+  if (message_id) return { message_id, room };
+  if (trace) return { trace, room };
+  throw new TypeError("it has no id");
 }
 
 function questionOf(what: Explainable, options: ExplainOptions, welcome: Welcome): Question {
-  const { tenant_id: tenant, user_id } = welcome;
   const { user, connection } = options;
   if (user !== undefined && connection !== undefined) {
     throw new TypeError("give one of user and connection");
   }
+  const tenant = welcome.tenant_id;
   if (!(what instanceof ArqonError)) return { tenant, ...idsOf(what), user, connection };
-  const { trace_id, connection_id } = what;
-  const trace = trace_id || undefined;
-  if (user !== undefined || connection !== undefined) return { tenant, trace, user, connection };
+  const { trace_id: trace, connection_id: own } = what;
+  if (user ?? connection) return { tenant, trace, user, connection };
   // A refusal before there was a connection is kept with the user.
-  return connection_id === ""
-    ? { tenant, trace, user: user_id }
-    : { tenant, trace, connection: connection_id };
+  return { tenant, trace, connection: own, user: own ? "" : welcome.user_id };
 }
 
-/** An argument for a shell; a value that begins with a dash must not be taken for an option. */
-function option(name: string, value: string): string {
-  const flag = `--${name.replaceAll("_", "-")}`;
-  const shown = /^[\w.:=~@/+-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
-  return value.startsWith("-") ? `${flag}=${shown}` : `${flag} ${shown}`;
+/** A value as a shell takes it, behind the name of its option. */
+function argument(value: string): string {
+  const shown = /^[\w.:=@/-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
+  // One that begins with a dash must not be taken for an option.
+  return (value.startsWith("-") ? "=" : " ") + shown;
 }
 
 /** Throws TypeError for what has no id to ask for, and for two sides at once. */
@@ -74,13 +72,13 @@ export function explanationOf(
   welcome: Welcome,
   console_url?: string | URL,
 ): Explanation {
-  const question = Object.entries(questionOf(what, options, welcome))
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => [name, String(value)] as const);
-  const query = new URLSearchParams(question.map(([name, value]) => [name, value])).toString();
-  return {
-    command: `arq why ${question.map(([name, value]) => option(name, value)).join(" ")}`,
-    path: `/v1/why?${query}`,
-    url: console_url === undefined ? undefined : new URL(`#/why?${query}`, console_url).href,
-  };
+  const query = new URLSearchParams();
+  let command = "arq why";
+  for (const [name, value] of Object.entries(questionOf(what, options, welcome))) {
+    if (!value) continue;
+    query.set(name, `${value}`);
+    command += ` --${name.replace("_", "-")}${argument(`${value}`)}`;
+  }
+  const url = console_url && new URL(`#/why?${query}`, console_url).href;
+  return { command, path: `/v1/why?${query}`, url };
 }

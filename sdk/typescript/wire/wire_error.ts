@@ -57,19 +57,28 @@ export function asArqonError(error: unknown): ArqonError {
 }
 
 /** Where an error happened, as `arq why` asks for it. */
-export type ErrorPlace = Pick<ArqonError, "trace_id" | "connection_id">;
+export interface ErrorPlace {
+  readonly trace_id?: string | undefined;
+  readonly connection_id?: string | undefined;
+}
 
 /**
  * The same error with its place. One error may be told to many requests, so this is a copy; what the
  * error itself says of its place is kept.
  */
-export function placedError(error: ArqonError, place: Partial<ErrorPlace>): ArqonError {
+export function placedError(
+  error: ArqonError,
+  { trace_id = "", connection_id = "" }: ErrorPlace,
+): ArqonError {
   const { reason, code, retry_after_ms, room, action, cause } = error;
   const placed = new ArqonError(reason, "", {
-    ...{ code, retry_after_ms, room, action },
-    ...(cause === undefined ? {} : { cause }),
-    trace_id: error.trace_id || (place.trace_id ?? ""),
-    connection_id: error.connection_id || (place.connection_id ?? ""),
+    code,
+    retry_after_ms,
+    room,
+    action,
+    ...(cause !== undefined && { cause }),
+    trace_id: error.trace_id || trace_id,
+    connection_id: error.connection_id || connection_id,
   });
   placed.message = error.message;
   return placed;
