@@ -1,6 +1,6 @@
 /**
- * What one Shield counted for one tenant in one minute, as bytes and back. It is written again and again while
- * the minute runs, and the newest writing has all of it: whoever reads one twice counts it once.
+ * What one Shield counted for one tenant in one minute, as bytes and back. It is written over and over while
+ * the minute runs, and once more when it is over: whoever reads one twice counts it once.
  */
 import { z } from "zod";
 import { COUNTERS, type Counts, noCounts } from "./units.ts";

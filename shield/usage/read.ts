@@ -6,7 +6,7 @@
 import type { BlockStore, StoredBlock } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { decodeMinute, type UsageMinute } from "./minute.ts";
+import { decodeMinute, type UsageKey, type UsageMinute } from "./minute.ts";
 import { lifeKey, runningKey } from "./place.ts";
 import { addCounts, amountsOf, type Counts, noCounts, type UsageAmounts } from "./units.ts";
 import type { Life } from "./writer.ts";
@@ -81,7 +81,7 @@ export async function readUsage(
   question: UsageQuestion,
 ): Promise<UsageFound> {
   const sums = new Sums(question.by, source);
-  // What runs is read first: once it is over, it is in the store by the time that is read.
+  // What runs is read first: once it is over, it is in the store by the time that is read, and whole.
   const running = await readRunning(source, question.tenant);
   const lost = await readLost(source, question);
   const damaged = await readStored(source, question, sums);
@@ -156,31 +156,28 @@ class Sums {
   readonly #by: readonly UsageBy[];
   readonly #bounds: Pick<UsageSource, "rows_max" | "refuse">;
   readonly #rows = new Map<string, { about: readonly (string | number)[]; counts: Counts }>();
-  /** Until when each minute of each life has counted that was added. */
-  readonly #seen = new Map<string, Told>();
+  /** The minutes of each life that were added: a few megabytes for a month. */
+  readonly #seen = new Set<string>();
 
   constructor(by: readonly UsageBy[], bounds: Pick<UsageSource, "rows_max" | "refuse">) {
     this.#by = by;
     this.#bounds = bounds;
   }
 
-  /** Adds a minute, instead of what the same Shield had written of it before. */
-  add(told: Told): void {
-    const key = `${told.node_id} ${told.life_ms} ${told.minute}`;
-    const before = this.#seen.get(key);
-    if (before !== undefined) {
-      if (before.until_ms >= told.until_ms) return;
-      this.#count(before, -1);
+  /** Adds a minute of a Shield's life, the first time that it comes: all its blocks say the same. */
+  add({ node_id, life_ms, minute, rows }: Told): void {
+    const seen = `${node_id} ${life_ms} ${minute}`;
+    if (this.#seen.has(seen)) return;
+    this.#seen.add(seen);
+    for (const { counts, ...key } of rows) {
+      const about = this.#by.map((by) => aboutOf(by, key, node_id, minute));
+      addCounts(this.#sum(about), counts);
     }
-    this.#seen.set(key, told);
-    this.#count(told, 1);
   }
 
   result(): Pick<UsageFound, "rows" | "total"> {
     const total = noCounts();
-    const rows = [...this.#rows.values()].filter(({ counts }) =>
-      Object.values(counts).some((count) => count !== 0)
-    );
+    const rows = [...this.#rows.values()];
     for (const { counts } of rows) addCounts(total, counts);
     return {
       rows: rows.map(({ about, counts }) => ({ about, amounts: amountsOf(counts) })),
@@ -188,20 +185,14 @@ class Sums {
     };
   }
 
-  #count({ node_id, minute, rows }: Told, sign: 1 | -1): void {
-    for (const { room, user, policy, counts } of rows) {
-      const about = this.#by.map((by) => aboutOf(by, { room, user, policy }, node_id, minute));
-      const key = JSON.stringify(about);
-      let sum = this.#rows.get(key);
-      if (sum === undefined) {
-        if (this.#rows.size >= this.#bounds.rows_max) this.#bounds.refuse();
-        this.#rows.set(key, sum = { about, counts: noCounts() });
-      }
-      if (sign === 1) addCounts(sum.counts, counts);
-      else {for (const [name, count] of Object.entries(counts)) {
-          sum.counts[name as keyof Counts] -= count;
-        }}
+  #sum(about: readonly (string | number)[]): Counts {
+    const key = JSON.stringify(about);
+    let sum = this.#rows.get(key);
+    if (sum === undefined) {
+      if (this.#rows.size >= this.#bounds.rows_max) this.#bounds.refuse();
+      this.#rows.set(key, sum = { about, counts: noCounts() });
     }
+    return sum.counts;
   }
 }
 
@@ -210,7 +201,7 @@ const DAY = 1_440;
 
 function aboutOf(
   by: UsageBy,
-  key: { readonly room: string; readonly user: string; readonly policy: string },
+  key: UsageKey,
   node_id: string,
   minute: number,
 ): string | number {
