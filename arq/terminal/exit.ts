@@ -51,17 +51,21 @@ export class CommandError extends Error {
   readonly exit_code: number;
   /** What to do about the error, on a line of its own. */
   readonly hint: string | undefined;
+  /** What else is wrong, each on a line of its own. */
+  readonly more: readonly string[];
 
   constructor(
     message: string,
     exit_code: number = EXIT.failure,
     hint?: string,
     /** `cause` is the refusal of the bus, whose reason is told. */
-    options?: { readonly cause: ArqonError },
+    { more = [], ...options }: { readonly cause?: ArqonError; readonly more?: readonly string[] } =
+      {},
   ) {
     super(message, options);
     this.exit_code = exit_code;
     this.hint = hint;
+    this.more = more;
   }
 }
 
@@ -174,13 +178,17 @@ function textOf(error: unknown): string {
   return printable(ADDED.reduce((before, [pattern, to]) => before.replace(pattern, to), text));
 }
 
-/** The text for an error: one line says what is wrong, and another what to do, if there is advice. */
+/** The text for an error: a line for each thing that is wrong, and one for what to do, if there is advice. */
 export function explain(error: unknown): string {
   const refusal = refusalIn(error);
   const reason = refusal === undefined ? "" : ` (${refusal.code} ${refusal.reason})`;
   const hint = hintFor(error);
-  const first = `arq: ${textOf(error)}${reason}\n`;
-  return hint === undefined ? first : `${first}     ${hint}\n`;
+  const lines = [...moreOf(error).map(printable), ...(hint === undefined ? [] : [hint])];
+  return `arq: ${textOf(error)}${reason}\n${lines.map((line) => `     ${line}\n`).join("")}`;
+}
+
+function moreOf(error: unknown): readonly string[] {
+  return error instanceof CommandError ? error.more : [];
 }
 
 /** The JSON for an error, as `--json` asks for it: one object in one line. */
@@ -189,7 +197,7 @@ export function explainJson(error: unknown): string {
   const hint = hintFor(error);
   const told = {
     ...(reason === undefined ? {} : { reason }),
-    message: textOf(error),
+    message: [textOf(error), ...moreOf(error).map(printable)].join("; "),
     ...(hint === undefined ? {} : { hint }),
     exit: exitCodeOf(error),
   };

@@ -51,6 +51,20 @@ Deno.test("with --json an error is one object: reason of the bus, message, hint,
   );
 });
 
+Deno.test("everything that is wrong is told, each on a line of its own", () => {
+  const error = new CommandError("a.toml:1:1 x", EXIT.failure, "mend it", {
+    more: ["a.toml:2:1 y", "b\n"],
+  });
+  assert.equal(
+    explain(error),
+    "arq: a.toml:1:1 x\n     a.toml:2:1 y\n     b\\u000a\n     mend it\n",
+  );
+  assert.equal(
+    JSON.parse(explainJson(error)).error.message,
+    "a.toml:1:1 x; a.toml:2:1 y; b\\u000a",
+  );
+});
+
 Deno.test("a wrong command line asks for JSON by its words, before --", () => {
   assert.ok(asksForJson(["sub", "--json"]) && !asksForJson(["pub", "a", "--", "--json"]));
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
+import { CommandError } from "../../terminal/exit.ts";
 import { runArq } from "../../testing/run_arq.ts";
 import { readFolder } from "./read_folder.ts";
 
@@ -139,8 +140,8 @@ async function problemsOf(files: Record<string, string>): Promise<string[]> {
   await using folder = await folderWith(files);
   const io = diskIo(folder.path);
   const error = await readFolder(io, ".").then(() => undefined, (error) => error);
-  assert.ok(error instanceof Error, "it is refused");
-  return error.message.split("\n");
+  assert.ok(error instanceof CommandError, "it is refused");
+  return [error.message, ...error.more];
 }
 
 Deno.test("everything that is wrong with a folder is told, with its place and what is right", async () => {
@@ -173,6 +174,7 @@ Deno.test("everything that is wrong with a folder is told, with its place and wh
   });
   assert.match(outside ?? "", /:4:10 policies\[0\]\.module: .*inside of the folder/);
   assert.match((await problemsOf({ "x.txt": "" }))[0] ?? "", /has no \.toml files/);
+  await assert.rejects(readFolder(diskIo("/"), "none-here"), /none-here: no such file or folder/);
   assert.match((await problemsOf({ "x.toml": "rooms = []" }))[0] ?? "", /tenant: missing/);
 });
 

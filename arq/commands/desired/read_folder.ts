@@ -12,7 +12,7 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
 import type { Desired, StatePolicy, StateSchema } from "../../desired/state.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
-import { CommandError } from "../../terminal/exit.ts";
+import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { readInput } from "../../terminal/input.ts";
@@ -42,7 +42,8 @@ class Problems {
 
   /** Throws when there is one. */
   throwAny(): void {
-    if (this.#lines.length > 0) throw new CommandError(this.#lines.join("\n"));
+    const [first, ...more] = this.#lines;
+    if (first !== undefined) throw new CommandError(first, EXIT.failure, undefined, { more });
   }
 }
 
@@ -188,6 +189,9 @@ function orderWarnings(policies: readonly StatePolicy[]): string[] {
 
 /** Reads the folder. Throws `CommandError` with everything that is wrong with it. */
 export async function readFolder(io: Io, folder: string): Promise<Desired> {
+  if (await io.files.state(resolvePath(io.cwd, folder)) === undefined) {
+    throw new CommandError(`${folder}: no such file or folder`);
+  }
   const names = (await io.files.list(resolvePath(io.cwd, folder))).sort()
     .filter((name) => name.endsWith(".toml") && !name.startsWith("."));
   if (names.length === 0) {
