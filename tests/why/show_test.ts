@@ -22,15 +22,18 @@ Deno.test("what became of random messages is told right while Shields are killed
   const story = [...problems, ...lines, ...report, `logs in ${dir}`].join("\n");
   assert.deepEqual(problems, [], story);
   assert.equal(asked.length, PLAN.questions);
+  const all = { told: 0, noticed: 0 };
   for (const [name, lie] of Object.entries(LIES)) {
     const told = asked.flatMap((one) => lie(one) ?? []);
     assert.ok(told.length > 0, `no place for ${name}\n${story}`);
     const noticed = told.filter(({ question, answer }) =>
       judge(known, question, answer).problems.length > 0
     );
-    // Where a connection ends about then, nobody but the bus knows.
-    const enough = NOTICED_PART * told.length;
-    assert.ok(noticed.length >= enough, `${name}: ${noticed.length} of ${told.length}\n${story}`);
+    assert.ok(noticed.length > 0, `${name}: none of ${told.length}\n${story}`);
+    all.told += told.length;
+    all.noticed += noticed.length;
   }
+  // Where a connection ends about then, nobody but the bus knows: of few places of a lie that may be many.
+  assert.ok(all.noticed >= NOTICED_PART * all.told, `${all.noticed} of ${all.told}\n${story}`);
   await Deno.remove(dir!, { recursive: true });
 });
