@@ -195,8 +195,10 @@ function requireSchema(
   const subject = roomSubject("in", tenant_id, envelope.room_id);
   const { steps } = path.schemas;
   const refusal = path.schemas.check(subject, tenant_id, envelope, note);
-  const { pattern } = path.classes.of(tenant_id, envelope.room_id);
-  path.usage?.checked(identity, pattern, path.schemas.steps - steps);
+  if (path.usage !== undefined) {
+    const { pattern } = path.classes.of(tenant_id, envelope.room_id);
+    path.usage.checked(identity, pattern, path.schemas.steps - steps);
+  }
   if (refusal === undefined) return;
   if (refusal.dead_letter !== undefined) {
     const marks = mark === undefined ? NONE_ADDED : [mark];

@@ -6,7 +6,7 @@ import type { Identity } from "../auth/identity.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
 import type { UsageRow } from "./minute.ts";
-import { OTHERS, type RowBudget, summed, UserUse } from "./user_use.ts";
+import { OTHERS, type RowBudget, UserUse } from "./user_use.ts";
 
 /** The most tenants that are counted at a time; what others use is not, and a metric says so. */
 const TENANTS_MAX = 100_000;
@@ -76,10 +76,8 @@ export class UsageLedger {
 
   /** A command was answered. */
   commanded(identity: Counted, pattern: string, size_bytes: number): void {
-    const counts = this.of(identity).room(pattern);
-    counts.messages_in++;
-    counts.bytes_in += size_bytes;
-    counts.commands++;
+    this.taken(identity, pattern, size_bytes);
+    this.of(identity).room(pattern).commands++;
   }
 
   /** A message was checked against a schema, in so many steps; in none when there is no schema for it. */
@@ -111,7 +109,7 @@ export class UsageLedger {
         if (is_end && use.open === 0) users.delete(name);
       }
       if (is_end && users.size === 0) this.#tenants.delete(tenant_id);
-      if (rows.length > 0) yield { tenant_id, rows: summed(rows) };
+      if (rows.length > 0) yield { tenant_id, rows };
     }
   }
 

@@ -3,7 +3,7 @@
  * to plain numbers here. Who writes them down is `writer.ts`.
  */
 import type { UsageRow } from "./minute.ts";
-import { addCounts, COUNTERS, type Counts, noCounts } from "./units.ts";
+import { COUNTERS, type Counts, noCounts } from "./units.ts";
 
 /** What stands for rooms, users and policies that are too many to be counted by name. */
 export const OTHERS = "_other";
@@ -118,16 +118,4 @@ export function countDelivery(counts: Counts, size_bytes: number, is_own?: boole
   counts.messages_out++;
   counts.bytes_out += size_bytes;
   if (is_own !== true) counts.deliveries++;
-}
-
-/** Sums rows of the same room, user and policy. */
-export function summed(rows: readonly UsageRow[]): UsageRow[] {
-  const sums = new Map<string, UsageRow & { counts: Counts }>();
-  for (const row of rows) {
-    const key = `${row.room}\n${row.user}\n${row.policy}`;
-    const sum = sums.get(key);
-    if (sum === undefined) sums.set(key, { ...row, counts: { ...row.counts } });
-    else addCounts(sum.counts, row.counts);
-  }
-  return [...sums.values()];
 }

@@ -111,13 +111,16 @@ export class UsageWriter {
     const running: { tenant_id: string; payload: Uint8Array }[] = [];
     for (const { tenant_id, rows } of ledger.take(is_over)) {
       const about = { life_ms: this.#life_ms, minute: this.#minute, until_ms: now_ms, rows };
-      const payload = encodeMinute(about);
-      if (is_over) this.#wait({ tenant_id, payload, is_running: this.#running.delete(tenant_id) });
-      // What did not change but for its time need not be written again.
-      else if (this.#running.get(tenant_id) !== JSON.stringify(rows)) {
-        running.push({ tenant_id, payload });
-        this.#running.set(tenant_id, JSON.stringify(rows));
+      if (is_over) {
+        const is_running = this.#running.delete(tenant_id);
+        this.#wait({ tenant_id, payload: encodeMinute(about), is_running });
+        continue;
       }
+      // What did not change but for its time need not be written again.
+      const text = JSON.stringify(rows);
+      if (this.#running.get(tenant_id) === text) continue;
+      running.push({ tenant_id, payload: encodeMinute(about) });
+      this.#running.set(tenant_id, text);
     }
     this.#minute = minute;
     try {
