@@ -12,7 +12,7 @@ import { openSettings } from "../settings/settings.ts";
 import type { Settings } from "../settings/settings.ts";
 import { keptLog } from "../testing/spine.ts";
 import { Applies } from "./applies.ts";
-import type { Wanted } from "./applies.ts";
+import { wanted } from "./testing/wanted.ts";
 
 /** Reads and writes of an apply, by their place: before each of them the server dies once. */
 const STEPS = [2, 3, 4, 5, 6, 7, 8];
@@ -27,20 +27,6 @@ async function storesOn(spine: Spine) {
 }
 
 type Stores = { readonly settings: Settings; readonly policies: PolicyStore };
-
-/** The policy and the rule that belong together: both have the number. */
-const wanted = (number: number): Wanted => ({
-  policies: [{
-    name: "one",
-    sha256: "0".repeat(64),
-    room: "*",
-    hooks: ["on_message"],
-    order: number,
-    mode: "enforce",
-    percent: 1,
-  }],
-  mirror: { rules: [{ prefix: "in.t.acme.*", percent: number / 1_000 }] },
-});
 
 /** Applies whose Shield calls `onStep` before each read and write, and watches nothing. */
 function steppingApplies({ settings, policies }: Stores, onStep: () => Promise<void>): Applies {

@@ -12,6 +12,7 @@ import type { Settings } from "../settings/settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { Applies } from "./applies.ts";
 import type { AppliesOptions, Wanted } from "./applies.ts";
+import { wanted } from "./testing/wanted.ts";
 
 const bytes = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
 
@@ -43,20 +44,6 @@ function appliesOn(
   const now = () => SPINE_NOW_MS;
   return new Applies({ ...stores, settings, log: keptLog().log, now, random: bytes });
 }
-
-/** The policy and the rule that belong together: both have the number. */
-const wanted = (number: number): Wanted => ({
-  policies: [{
-    name: "one",
-    sha256: "0".repeat(64),
-    room: "*",
-    hooks: ["on_message"],
-    order: number,
-    mode: "enforce",
-    percent: 1,
-  }],
-  mirror: { rules: [{ prefix: "in.t.acme.*", percent: number / 1_000 }] },
-});
 
 async function numbersOf({ settings, policies }: Stores) {
   const { settings: { mirror, pending } } = await settings.read("acme");
