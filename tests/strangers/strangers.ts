@@ -21,7 +21,7 @@ export interface StrangersOptions {
   readonly at_once: number;
   /** Absent: plain TCP. */
   readonly tls?: TlsPair;
-  /** They hang up before the new client comes: where nobody else can end them. */
+  /** They hang up once files ran out, before the new client comes: where nobody else can end them. */
   readonly leave?: boolean;
 }
 
@@ -38,8 +38,12 @@ export interface StrangersReport {
   readonly log: string;
 }
 
+/** What the bus logs when it gets no file for a connection. */
+export const OUT_OF_FILES = /no connection can be accepted/;
+
 /** How many strangers come between two messages of the client. */
 const BETWEEN = 100;
+
 const connectTo = (url: string) => {
   const { hostname, port } = new URL(url);
   return Deno.connect({ hostname, port: Number(port) });
@@ -80,7 +84,11 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
       if (strangers.length > at_once) strangers.shift()?.close();
       if (came % BETWEEN === 0) await talk();
     }
-    if (options.leave === true) { for (const stranger of strangers.splice(0)) stranger.close(); }
+    if (options.leave === true) {
+      // A stranger that the bus has not accepted yet holds none of its files.
+      await until("the bus is out of files", () => OUT_OF_FILES.test(bus.log()));
+      for (const stranger of strangers.splice(0)) stranger.close();
+    }
     const late_ms = await timeOf(async () => {
       using late = new RawClient(bus.url, offer);
       assert.equal((await late.json()).op, "welcome");
