@@ -135,14 +135,34 @@ function clockLines(ledgers: readonly Members[]): string[] {
   });
 }
 
+/** Whose connections were asked for. */
+export interface AskedWhose {
+  readonly user?: string | undefined;
+  readonly connection?: string | undefined;
+}
+
+/** What is said where no Shield that answered knows of any such connection. */
+function absentLines(answer: Members, { user, connection }: AskedWhose): string[] {
+  const what = connection !== undefined ? `connection ${connection}` : `connection of ${user}`;
+  if (connection === undefined && user === undefined) return [];
+  if (listOf(answer["connections"]).length > 0) return [];
+  const reaches = listOf(answer["ledgers"]).map(membersOf)
+    .flatMap(({ since_ms }) => since_ms === null ? [] : [Number(since_ms)]);
+  if (reaches.length === 0) return ["no Shield that answered keeps a ledger"];
+  const others = listOf(membersOf(answer["nodes"])["silent"]).length > 0;
+  const where = others ? "any Shield that answered" : "any Shield";
+  return [`no ${what} on ${where} since ${time(Math.max(...reaches))}`];
+}
+
 /** The lines of an answer, how far back the ledgers go at their end. */
-export function whyLines(answer: Members): string[] {
+export function whyLines(answer: Members, whose: AskedWhose = {}): string[] {
   const messages = listOf(answer["messages"]).map(membersOf);
   const due = messages.filter(({ duplicate }) => duplicate !== true);
   const silent = listOf(membersOf(answer["nodes"])["silent"]);
   return [
     ...messages.flatMap(messageLines),
     ...listOf(answer["connections"]).map(membersOf).flatMap((one) => connectionLines(one, due)),
+    ...absentLines(answer, whose),
     ...listOf(answer["refusals"]).map(membersOf).map(refusalLine),
     ...listOf(answer["ledgers"]).map(membersOf).map(({ node_id, since_ms }) =>
       since_ms === null

@@ -36,6 +36,16 @@ Deno.test("arq why tells who got a message, who did not, and how far back it can
     [connections[0].outcomes[0].state, connections[0].outcomes[0].why],
     ["not_subscribed", "unsubscribed"],
   );
+  for (
+    const [flags, what] of [
+      [["--message-id", "three", "--user", "eve"], "connection of eve"],
+      [["--room", "hall", "--since", "1m", "--connection", "gone"], "connection gone"],
+    ] as const
+  ) {
+    const { stdout } = await why(...flags);
+    assert.match(stdout, new RegExp(`^no ${what} on any Shield since 20\\S+$`, "m"));
+  }
+  assert.doesNotMatch(sent.stdout, /no connection/);
   const unknown = await why("--message-id", "none");
   assert.equal(unknown.code, 1);
   assert.match(unknown.stdout, /^no Shield's ledger knows of it\nledger of /);

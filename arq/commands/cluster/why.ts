@@ -85,7 +85,7 @@ export async function why(io: Io, flags: WhyFlags): Promise<number> {
     const lines = [
       ...wayInLines(way_in),
       ...(is_known ? [] : ["no Shield's ledger knows of it"]),
-      ...whyLines(answer),
+      ...whyLines(answer, flags),
       ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),
     ];
     await print(io.stdout, lines.map((line) => `${printable(line)}\n`).join(""));
