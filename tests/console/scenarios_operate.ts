@@ -108,6 +108,12 @@ const life: Scenario = {
     await page.getByRole("searchbox", { name: "Message id" }).fill("x");
     await page.keyboard.press("Enter");
     await page.getByText("Name the message by one of its ids.").waitFor();
+    // From bob's connection: what it was refused, and what it should have had of a room.
+    await page.goto(`${world.bus.admin_url}/console/#/connections?tenant=life`);
+    await page.locator("main tbody tr").filter({ hasText: "bob<b>" }).locator("a").first().click();
+    await page.getByRole("link", { name: "what it was refused" }).waitFor();
+    await page.getByRole("link", { name: "what it was sent" }).click();
+    await page.getByText("It was sent all that was due.").waitFor();
   },
 };
 

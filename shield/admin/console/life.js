@@ -36,6 +36,12 @@ export function lifeOf(tenant, { room, offset, message_id, twist, trace }) {
   return `#/why?${new URLSearchParams({ tenant, ...named })}`;
 }
 
+/** The address of this page for a connection: what it was refused, or what it should have had of a room. */
+export function lifeOfConnection(tenant, connection, room) {
+  const of_room = room === undefined ? {} : { room };
+  return `#/why?${new URLSearchParams({ tenant, ...of_room, connection })}`;
+}
+
 const LEFT_OUT = {
   echo: "its publisher wants no echo",
   conflated: "a newer one took its place, as the client read too slowly",

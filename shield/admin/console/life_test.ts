@@ -1,6 +1,6 @@
 /** Which question a form of the console asks about a message, and the address that asks it. */
 import assert from "node:assert/strict";
-import { lifeOf, outcomeText, outcomeTone, questionOf } from "./life.js";
+import { lifeOf, lifeOfConnection, outcomeText, outcomeTone, questionOf } from "./life.js";
 
 /** Members that are absent there are undefined here. */
 const life = (tenant: string, one: object) => lifeOf(tenant, one as Parameters<typeof lifeOf>[1]);
@@ -29,6 +29,8 @@ Deno.test("life of a message: its address has the id that names it best, as text
   assert.equal(life("acme", by_id), "#/why?tenant=acme&room=a%26b&message_id=m1");
   assert.equal(life("acme", { room: "a", trace: "r" }), "#/why?tenant=acme&trace=r");
   assert.equal(life("acme", { room: "a", message_id: null }), undefined);
+  assert.equal(lifeOfConnection("acme", "c&1"), "#/why?tenant=acme&connection=c%261");
+  assert.equal(lifeOfConnection("acme", "c1", "a b"), "#/why?tenant=acme&room=a+b&connection=c1");
 });
 
 Deno.test("life of a message: an outcome is told in words, one that nobody knows by its name", () => {

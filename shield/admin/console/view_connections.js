@@ -4,6 +4,7 @@ import { figure } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
 import { el } from "./element.js";
 import { ago, bytes, count, duration, moment } from "./format.js";
+import { lifeOfConnection } from "./life.js";
 import { ROWS_MAX, showList } from "./list_view.js";
 import { card, errorNotice, facts, pageHead, slot } from "./page.js";
 import { createTable } from "./table.js";
@@ -99,10 +100,20 @@ const ROOM_COLUMNS = [
     value: ({ room }) => Number(room[name] === true),
     cell: ({ room }) => ({ text: yesNo(room[name]), dim: room[name] !== true }),
   })),
+  {
+    id: "life",
+    label: "Messages",
+    sortable: false,
+    value: () => "",
+    cell: ({ room, tenant_id, connection_id }) => ({
+      text: "what it was sent",
+      href: lifeOfConnection(tenant_id, connection_id, room.room_id),
+    }),
+  },
 ];
 
 function cards(connection, now_ms) {
-  const { tenant_id } = connection;
+  const { tenant_id, connection_id } = connection;
   const rooms = createTable({
     caption: "Rooms",
     columns: ROOM_COLUMNS,
@@ -110,7 +121,7 @@ function cards(connection, now_ms) {
     sort: { id: "room", direction: "ascending" },
     empty: "This client has subscribed to no room.",
   });
-  rooms.show((connection.rooms ?? []).map((room) => ({ room, tenant_id })));
+  rooms.show((connection.rooms ?? []).map((room) => ({ room, tenant_id, connection_id })));
   const expires_ms = connection.token_expires_ms;
   const until = expires_ms ? ` (in ${duration(expires_ms - now_ms)})` : "";
   return el(
@@ -158,6 +169,10 @@ function cards(connection, now_ms) {
           ["Sent to it", `${count(connection.sent_messages)} messages`],
           ["Unsent", bytes(connection.unsent_bytes)],
           ["Pending operations", count(connection.pending_operations)],
+          [
+            "Refused",
+            el("a", { href: lifeOfConnection(tenant_id, connection_id) }, "what it was refused"),
+          ],
         ]),
       ),
     ),
