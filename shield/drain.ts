@@ -137,6 +137,7 @@ async function release(parts: Parts): Promise<void> {
   await parts.usage?.close().catch(() => {});
   parts.quota?.close();
   parts.noted?.close();
+  await parts.life.end();
   parts.schemas.close();
   parts.rooms.close();
   await parts.mirroring.close();

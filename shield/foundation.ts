@@ -12,9 +12,13 @@ import { startQuota } from "./quota/quota.ts";
 import { startRevocations } from "./admin/operations/revocations_start.ts";
 import { startRoomClasses } from "./rooms/start.ts";
 import { startSchemas } from "./schema/start.ts";
+import { Lives } from "./lives/lives.ts";
+import { OwnLife } from "./lives/own_life.ts";
 import { startUsage } from "./usage/start.ts";
 import type { Foundation } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
+
+const DAY_MS = 86_400_000;
 
 /** Resolves once what tenants have set is known, and its schemas. Rejects with `spine-unavailable`. */
 export async function openFoundation(options: ShieldOptions): Promise<Foundation> {
@@ -32,8 +36,18 @@ export async function openFoundation(options: ShieldOptions): Promise<Foundation
   const tenants = new TenantTable();
   const noted = startLedger(options);
   const mirror = mirroring.admin?.rules;
-  const journal = startJournal({ ...options, node_id, classes: rooms.classes, mirror });
-  const usage = startUsage({ ...options, node_id, classes: rooms.classes });
-  const own = { revocations, quota, noted, journal, usage };
+  const lives = new Lives(options.spine);
+  const life = new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) });
+  const journal = startJournal({ ...options, node_id, life, classes: rooms.classes, mirror });
+  const usage = startUsage({ ...options, node_id, life, classes: rooms.classes });
+  const own = { revocations, quota, noted, journal, usage, life };
   return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
+}
+
+/** Nothing that Shields write of what they did is kept for longer, in ms. */
+function keptMs({ journal, usage, ledger }: ShieldOptions["config"]): number {
+  return Math.max(
+    DAY_MS * Math.max(journal.retention_days, usage.retention_days),
+    1_000 * ledger.seconds,
+  );
 }

@@ -10,6 +10,7 @@ import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
 import type { StartedLedger } from "./ledger/start.ts";
 import type { MemoryWatch } from "./memory/memory_watch.ts";
+import type { OwnLife } from "./lives/own_life.ts";
 import type { StartedMirror } from "./mirror/start.ts";
 import type { StartedJournal } from "./journal/start.ts";
 import type { Operations } from "./connection/operations.ts";
@@ -38,6 +39,8 @@ export interface Foundation {
   readonly rooms: StartedRoomClasses;
   readonly revocations: StartedRevocations;
   readonly journal: StartedJournal;
+  /** Says of this Shield that it lives. */
+  readonly life: OwnLife;
   /** Absent without `[quota]`. */
   readonly quota: StartedQuota | undefined;
   /** Absent without `[ledger]`. */

@@ -5,7 +5,7 @@ import { isHole, type JournalHole, parseLine } from "../shared/journal/record.ts
 import { createLogger } from "../shared/logs/log.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
-import { JOURNAL_KEYS_BUCKET } from "../shield/journal/user_keys.ts";
+import { Lives } from "../shield/lives/lives.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -56,8 +56,9 @@ Deno.test("journal: a Shield that is killed leaves a hole, and one that ends in 
   const token = await tokenOf(folder.path, "admin");
   const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now: Date.now });
   try {
-    const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
-    const marks = async () => (await bucket.keys(["b"])).length;
+    const lives = new Lives(spine);
+    const marks = async () =>
+      (await lives.all()).filter(({ parts }) => parts.journal !== undefined).length;
     const began_ms = Date.now();
     await using killed = await startServe(folder.path);
     await send(killed, token, "m-lost");

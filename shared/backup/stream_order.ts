@@ -30,13 +30,16 @@ const LAST: readonly string[] = ["KV_ARQON_REVOCATIONS", "KV_ARQON_BANS", "ARQON
 
 /**
  * The journal of decisions and the keys of what it says of users are not saved: a backup that had both would
- * give back what was erased. Nor is the ledger of use: restored, it would tell of what others have counted since.
+ * give back what was erased. Nor is the ledger of use: restored, it would tell of what others have counted since; nor
+ * the lives of Shields and their ledgers of deliveries.
  */
 const UNSAVED: readonly string[] = [
   "ARQON_JOURNAL",
   "KV_ARQON_JOURNAL_KEYS",
   "ARQON_USAGE",
   "KV_ARQON_USAGE",
+  "KV_ARQON_LIVES",
+  "ARQON_LEDGER",
 ];
 
 /** Of the bucket of schemas, which the configuration may call otherwise. */

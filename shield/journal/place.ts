@@ -3,16 +3,19 @@
  * journal nothing is opened and nothing is made. Who writes is others' business, and so is who reads.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { JournalHole } from "../../shared/journal/record.ts";
+import { type JournalHole, RECORD_FORMAT } from "../../shared/journal/record.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
-import { silentEnds, sweepMarks } from "./lives.ts";
+import { lossesOf } from "../lives/life.ts";
+import { Lives } from "../lives/lives.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_SECONDS = 86_400;
 /** How often keys that nothing needs any more are looked for. */
 const SWEEP_MS = 6 * 3_600_000;
+/** Where Shields left marks among the keys before there was a bucket of lives. */
+const FORMER_MARKS = "b";
 
 /** What the journal's place needs of the process. */
 export interface JournalPlaceOptions {
@@ -20,6 +23,8 @@ export interface JournalPlaceOptions {
     readonly journal: Pick<Config["journal"], "log_bytes" | "retention_days" | "keys_held">;
   };
   readonly spine: Pick<Spine, "blocks" | "keyValue" | "onEvent">;
+  /** Absent: the place finds them itself. */
+  readonly lives?: Pick<Lives, "all"> | undefined;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -28,6 +33,7 @@ export interface JournalPlaceOptions {
 /** The journal's store and keys. What could not be opened is opened by the next who asks. */
 export class JournalPlace {
   readonly #options: JournalPlaceOptions;
+  readonly #lives: Pick<Lives, "all">;
   #store: Promise<BlockStore> | undefined;
   #keys: Promise<JournalKeys> | undefined;
   /** `#keys`, once they are there. */
@@ -37,6 +43,7 @@ export class JournalPlace {
 
   constructor(options: JournalPlaceOptions) {
     this.#options = options;
+    this.#lives = options.lives ?? new Lives(options.spine);
   }
 
   /** The oldest that anything in the journal can be, in ms. */
@@ -65,14 +72,16 @@ export class JournalPlace {
     return opening;
   }
 
-  /** Where keys are, and the marks of Shields. Rejects with `spine-unavailable`. */
-  bucket(): Promise<KeyValue> {
-    return this.#options.spine.keyValue(JOURNAL_KEYS_BUCKET);
-  }
-
-  /** The holes of Shields that ended without a word. Rejects with `spine-unavailable`. */
-  async silentEnds(tenant_id: string): Promise<readonly JournalHole[]> {
-    return await silentEnds(await this.bucket(), tenant_id, this.#options.now());
+  /**
+   * The holes of Shields that ended and had not written all: from when on decisions may be missing, up to the next
+   * start of that node, or now. Rejects with `spine-unavailable`.
+   */
+  async silentEnds(tenant: string): Promise<readonly JournalHole[]> {
+    const losses = lossesOf(await this.#lives.all(), "journal", this.#options.now());
+    return losses.map(({ life: { node_id: node }, from_ms, to_ms }) => {
+      const hole = { node, tenant, from_ms, to_ms, records: null, why: "killed" };
+      return { format: RECORD_FORMAT, hole };
+    });
   }
 
   /** Rejects with `spine-unavailable`. */
@@ -92,9 +101,13 @@ export class JournalPlace {
     keys?.close();
   }
 
+  #bucket(): Promise<KeyValue> {
+    return this.#options.spine.keyValue(JOURNAL_KEYS_BUCKET);
+  }
+
   async #openKeys(): Promise<JournalKeys> {
     const { spine, log, now, config: { journal } } = this.#options;
-    const bucket = await this.bucket();
+    const bucket = await this.#bucket();
     const keys = new JournalKeys({ bucket, spine, log, now, keys_max: journal.keys_held });
     if (this.#is_closed) keys.close();
     else {
@@ -107,9 +120,9 @@ export class JournalPlace {
   }
 
   async #sweep(keys: JournalKeys): Promise<void> {
-    const { log, now } = this.#options;
+    const { log } = this.#options;
     try {
-      await sweepMarks(await this.bucket(), now() - this.max_age_ms);
+      await this.#sweepFormerMarks();
       const swept = await keys.sweep(this.max_age_ms);
       if (swept > 0) {
         log.info("keys of the journal were deleted that closed nothing any more", { swept });
@@ -117,5 +130,11 @@ export class JournalPlace {
     } catch (error) {
       log.warn("keys of the journal could not be swept", { error });
     }
+  }
+
+  /** Deletes what Shields of before there was a bucket of lives have left among the keys. */
+  async #sweepFormerMarks(): Promise<void> {
+    const bucket = await this.#bucket();
+    for (const key of await bucket.keys([FORMER_MARKS])) await bucket.delete(key);
   }
 }

@@ -7,9 +7,9 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { METER_VERSION } from "../../wasm/metering/meter_costs.ts";
+import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
 import { Journal } from "./journal.ts";
-import { JournalLife } from "./lives.ts";
 import { JournalTotals } from "./metrics.ts";
 import { JournalPlace } from "./place.ts";
 import { JournalQueue } from "./queue.ts";
@@ -19,6 +19,8 @@ import type { TermsParts } from "./terms.ts";
 
 /** How long the end of the process waits until the last blocks are stored, in ms. */
 const CLOSE_MS = 5_000;
+/** A decision is written so much later than it was asked for, at most: a policy may take a while. */
+const IN_DECISION_MS = 1_000;
 
 /** What the journal needs of the process. */
 export interface JournalStart {
@@ -28,6 +30,7 @@ export interface JournalStart {
   /** The mirror's rules; absent: nothing is mirrored. */
   readonly mirror?: TermsParts["mirror"];
   readonly node_id: string;
+  readonly life: Pick<OwnLife, "begin" | "lives">;
   readonly log: Logger;
   readonly registry: Registry;
   /** Unix ms. */
@@ -55,7 +58,7 @@ export function startJournal(start: JournalStart): StartedJournal {
   const { fuel_limit } = config.platform.overseer;
   const { chain_fuel_limit = 2 * fuel_limit } = config.policy;
   const log = start.log.child({ part: "journal" });
-  const place = new JournalPlace({ ...start, log });
+  const place = new JournalPlace({ ...start, lives: start.life.lives, log });
   const totals = new JournalTotals();
   const queue = new JournalQueue({
     owner: { node: node_id, meter_version: METER_VERSION, fuel_limit, chain_fuel_limit },
@@ -68,18 +71,13 @@ export function startJournal(start: JournalStart): StartedJournal {
     now,
     monotonic_ms,
   });
-  const life = new JournalLife({
-    bucket: () => place.bucket(),
-    node_id,
-    sure_ms: () => queue.sure_ms,
-    log,
-    now,
-  });
+  // Without a decision there is nothing that could be missing.
+  let living: LivingPart | undefined;
   totals.register(registry, () => queue.bytes, () => place.keys_held, () => place.unkept);
   const rules = new JournalRules(config.journal);
   const told: Pick<JournalQueue, "write"> = {
     write(tenant_id, keeping, entry) {
-      life.begin();
+      living ??= start.life.begin("journal", () => queue.sure_ms - IN_DECISION_MS);
       queue.write(tenant_id, keeping, entry);
     },
   };
@@ -87,7 +85,8 @@ export function startJournal(start: JournalStart): StartedJournal {
     journal: new Journal({ rules, classes, queue: told, terms: new TermsOf(start), now }),
     admin: { place, node_id, log },
     async close() {
-      await life.end(await queue.close(CLOSE_MS));
+      const is_whole = await queue.close(CLOSE_MS);
+      living?.end(is_whole);
       await place.close();
     },
   };

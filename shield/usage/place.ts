@@ -1,12 +1,14 @@
 /**
- * Where the ledger of use is kept: minutes that are over in a store of blocks, the minute that runs and the
- * Shields that live in a bucket. Opened when it is needed first. Who counts is `ledger.ts`.
+ * Where the ledger of use is kept: minutes that are over in a store of blocks, the minute that runs in a
+ * bucket. Opened when it is needed first. Who counts is `ledger.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import { type Loss, lossesOf } from "../lives/life.ts";
+import type { Lives } from "../lives/lives.ts";
 
-/** The bucket of running minutes and living Shields. */
+/** The bucket of running minutes. */
 const USAGE_BUCKET = "ARQON_USAGE";
 const DAY_SECONDS = 86_400;
 
@@ -16,13 +18,12 @@ export const runningKey = (tenant_id: string, ...life: readonly string[]): KvKey
   tenant_id,
   ...life,
 ];
-/** The key of a Shield's life; of all lives without more. */
-export const lifeKey = (...life: readonly string[]): KvKey => ["life", ...life];
 
 /** What the place needs of the process. */
 export interface UsagePlaceOptions {
   readonly config: Pick<Config, "usage">;
   readonly spine: Pick<Spine, "blocks" | "keyValue">;
+  readonly lives: Pick<Lives, "all">;
 }
 
 /** The store and the bucket. What could not be opened is opened by the next who asks. */
@@ -38,6 +39,16 @@ export class UsagePlace {
   /** How long use is kept, in ms. */
   get kept_ms(): number {
     return this.#options.config.usage.retention_days * DAY_SECONDS * 1_000;
+  }
+
+  /** How often a Shield writes, in ms. */
+  get flush_ms(): number {
+    return this.#options.config.usage.flush_ms;
+  }
+
+  /** What Shields counted that ended before it was written. Rejects with `spine-unavailable`. */
+  async losses(now_ms: number): Promise<readonly Loss[]> {
+    return lossesOf(await this.#options.lives.all(), "usage", now_ms);
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */

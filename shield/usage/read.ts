@@ -7,18 +7,13 @@ import type { BlockStore, StoredBlock } from "../../shared/spine/contract/block_
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { decodeMinute, type UsageKey, type UsageMinute } from "./minute.ts";
-import { lifeKey, runningKey } from "./place.ts";
+import { runningKey, type UsagePlace } from "./place.ts";
 import { addCounts, amountsOf, type Counts, noCounts, type UsageAmounts } from "./units.ts";
-import type { Life } from "./writer.ts";
 
 const MINUTE_MS = 60_000;
 const PAGE_BLOCKS = 512;
 /** Minutes that are summed before others have a turn. */
 const SLICE = 128;
-/** A Shield that has not written for so many times its interval is taken as killed. */
-const SILENT = 4;
-/** And for at least so long, in ms: its bucket may have been away. */
-const SILENT_MS = 10_000;
 
 /** By what use can be told apart. */
 export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "day"] as const;
@@ -62,6 +57,8 @@ export interface UsageFound {
 export interface UsageSource {
   readonly store: Pick<BlockStore, "read">;
   readonly running: Pick<KeyValue, "keys" | "get">;
+  /** Which Shields ended before they had written all, and how often each writes. */
+  readonly place: Pick<UsagePlace, "losses" | "flush_ms">;
   /** Unix ms. */
   readonly now: () => number;
   /** The most rows of an answer. */
@@ -129,21 +126,17 @@ async function readRunning({ running }: UsageSource, tenant_id: string): Promise
 }
 
 async function readLost(
-  { running, now }: UsageSource,
+  { place, now }: UsageSource,
   { since_ms, until_ms }: UsageQuestion,
 ): Promise<LostUse[]> {
-  const lost: LostUse[] = [];
-  for (const key of await running.keys(lifeKey())) {
-    const entry = await running.get(key);
-    if (entry === undefined) continue;
-    const life: Life = JSON.parse(new TextDecoder().decode(entry.value));
-    const silent_ms = Math.max(SILENT * life.flush_ms, SILENT_MS);
-    if (now() - life.until_ms < silent_ms) continue;
-    const most_ms = 2 * life.flush_ms;
-    if (life.until_ms + most_ms < since_ms || life.until_ms >= until_ms) continue;
-    lost.push({ node_id: key[1] ?? "", after_ms: life.until_ms, most_ms });
-  }
-  return lost.toSorted((a, b) => a.after_ms - b.after_ms);
+  const most_ms = 2 * place.flush_ms;
+  const lost = (await place.losses(now())).map(({ life: { node_id }, from_ms: after_ms }) => ({
+    node_id,
+    after_ms,
+    most_ms,
+  }));
+  return lost.filter(({ after_ms }) => after_ms + most_ms >= since_ms && after_ms < until_ms)
+    .toSorted((a, b) => a.after_ms - b.after_ms);
 }
 
 function isAsked({ since_ms, until_ms }: UsageQuestion, { minute }: UsageMinute): boolean {

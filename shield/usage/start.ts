@@ -7,6 +7,7 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
+import type { OwnLife } from "../lives/own_life.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
 import { UsageLedger } from "./ledger.ts";
 import { UsagePlace } from "./place.ts";
@@ -19,6 +20,7 @@ export interface UsageStart {
   readonly spine: Spine;
   readonly classes: Pick<RoomClasses, "of">;
   readonly node_id: string;
+  readonly life: OwnLife;
   readonly log: Logger;
   readonly registry: Registry;
   /** Unix ms. */
@@ -50,15 +52,16 @@ const DAY_SECONDS = 86_400;
 
 /** Starts it; undefined when it is disabled. */
 export function startUsage(start: UsageStart): StartedUsage | undefined {
-  const { config: { usage }, node_id, now, registry, classes } = start;
+  const { config: { usage }, node_id, life, now, registry, classes } = start;
   if (!usage.enabled) return undefined;
   const log = start.log.child({ part: "usage" });
   const ledger = new UsageLedger({ user_claim: usage.user_claim, rows_max: usage.rows, now });
-  const place = new UsagePlace(start);
+  const place = new UsagePlace({ ...start, lives: life.lives });
   const writer = new UsageWriter({
     ledger,
     place,
     node_id,
+    life,
     flush_ms: usage.flush_ms,
     retention_seconds: usage.retention_days * DAY_SECONDS,
     tenant_bytes: usage.tenant_bytes,

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createLogger } from "../../shared/logs/log.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { Lives } from "../lives/lives.ts";
+import { OwnLife } from "../lives/own_life.ts";
 import { UsageLedger } from "./ledger.ts";
 import { decodeMinute, encodeMinute } from "./minute.ts";
 import { UsagePlace } from "./place.ts";
@@ -41,42 +43,61 @@ async function onBus(
   const clock = { now_ms: START_MS };
   const now = () => clock.now_ms;
   const spine = openEmbedded({ log, now });
+  const all: OwnLife[] = [];
   try {
-    const place = new UsagePlace({ config: { usage: USAGE }, spine });
+    const lives = new Lives(spine);
+    const place = new UsagePlace({ config: { usage: USAGE }, spine, lives });
     await run({
       clock,
       place,
       shield: (node_id) => {
         const ledger = new UsageLedger({ user_claim: "plan", rows_max: 1_024, now });
         const bounds = { retention_seconds: 86_400, tenant_bytes: 1e9, queue_bytes: 1e9 };
-        const own = { ledger, place, node_id, flush_ms: FLUSH_MS, log, now };
-        return { ledger, writer: new UsageWriter({ ...own, ...bounds }) };
+        const life = new OwnLife({ lives, node_id, kept_ms: 1e12, log, now });
+        all.push(life);
+        const own = { ledger, place, node_id, life, flush_ms: FLUSH_MS, log, now };
+        return { ledger, life, writer: new UsageWriter({ ...own, ...bounds }) };
       },
       read: async (tenant, by = []) =>
         await readUsage({
           store: await place.store(),
           running: await place.running(),
+          place,
           now,
           rows_max: 1_000,
           refuse: () => assert.fail("too many rows"),
         }, { tenant, by, since_ms: 0, until_ms: clock.now_ms + 1 }),
     });
   } finally {
+    for (const life of all) life.stop();
     await spine.drain();
   }
+}
+
+interface Counting {
+  readonly ledger: UsageLedger;
+  readonly life: OwnLife;
+  readonly writer: UsageWriter;
 }
 
 interface Bus {
   readonly clock: { now_ms: number };
   readonly place: UsagePlace;
-  readonly shield: (node_id: string) => { ledger: UsageLedger; writer: UsageWriter };
+  readonly shield: (node_id: string) => Counting;
   readonly read: (tenant: string, by?: readonly UsageBy[]) => ReturnType<typeof readUsage>;
 }
 
 /** Writes what there is, and waits until it is written. */
-async function flushed(writer: UsageWriter): Promise<void> {
+async function flushed({ writer, life }: Omit<Counting, "ledger">): Promise<void> {
   writer.tick();
   await writer.idle();
+  await life.idle();
+}
+
+/** Ends a Shield in order. */
+async function ended({ writer, life }: Omit<Counting, "ledger">): Promise<void> {
+  await writer.close();
+  await life.end();
 }
 
 Deno.test("usage: a minute is read as it was written", () => {
@@ -119,7 +140,8 @@ Deno.test("usage: sums over Shields, minutes and classes are what was counted", 
         const shields = [shield("one"), shield("two")];
         const expected = new Map<string, { messages_in: number; bytes_in: number; fuel: number }>();
         for (const { tenant, plan, pattern, bytes, fuel, wait_ms, flush, ...one } of steps) {
-          const { ledger, writer } = shields[one.shield]!;
+          const one_shield = shields[one.shield]!;
+          const { ledger } = one_shield;
           ledger.taken(identity(tenant, plan), pattern, bytes);
           const outcome = { name: "words", fuel } as Parameters<UsageLedger["judged"]>[2][number];
           ledger.judged(identity(tenant, plan), pattern, [outcome]);
@@ -131,13 +153,13 @@ Deno.test("usage: sums over Shields, minutes and classes are what was counted", 
             fuel: sum.fuel + fuel,
           });
           clock.now_ms += wait_ms;
-          if (flush) await flushed(writer);
+          if (flush) await flushed(one_shield);
         }
-        for (const { writer } of shields) await flushed(writer);
+        for (const each of shields) await flushed(each);
         // A minute that ends is written as a block; what was written of it before does not count again.
         clock.now_ms += MINUTE_MS;
-        await flushed(shields[0]!.writer);
-        await shields[1]!.writer.close();
+        await flushed(shields[0]!);
+        await ended(shields[1]!);
         const found = new Map<string, unknown>();
         for (const tenant of ["acme", "beta"]) {
           const { rows, lost, damaged } = await read(tenant, ["room", "user"]);
@@ -158,18 +180,18 @@ Deno.test("usage: a killed Shield loses what it had not written, which is told",
     const [killed, other] = [shield("killed"), shield("other")];
     const who = identity("acme", "free");
     killed.ledger.taken(who, "", 10);
-    await flushed(killed.writer);
+    await flushed(killed);
     const written_ms = clock.now_ms;
     clock.now_ms += 1_000;
     killed.ledger.taken(who, "", 10);
     other.ledger.taken(who, "", 10);
-    await flushed(other.writer);
+    await flushed(other);
     const alive = await read("acme");
     assert.deepEqual([alive.total.messages_in, alive.lost], [2, []]);
     // Nothing is heard of it any more, while the other one goes on and then ends in order.
     clock.now_ms += 30_000;
-    await flushed(other.writer);
-    await other.writer.close();
+    await flushed(other);
+    await ended(other);
     const { total, lost } = await read("acme", ["node"]);
     assert.equal(total.messages_in, 2);
     assert.deepEqual(lost, [
@@ -178,9 +200,9 @@ Deno.test("usage: a killed Shield loses what it had not written, which is told",
     // A new life under the same name is another one.
     const again = shield("killed");
     again.ledger.taken(who, "", 10);
-    await flushed(again.writer);
+    await flushed(again);
     assert.equal((await read("acme")).total.messages_in, 3);
-    await again.writer.close();
+    await ended(again);
     assert.equal((await read("acme")).total.messages_in, 3);
   });
 });
@@ -201,24 +223,25 @@ Deno.test("usage: a block that is stored twice counts once", async () => {
 
 Deno.test("usage: the time of connections is counted until they end, over minutes", async () => {
   await onBus(async ({ clock, shield, read }) => {
-    const { ledger, writer } = shield("one");
+    const one = shield("one");
+    const { ledger } = one;
     const use = ledger.of(identity("acme", "pro"));
     ledger.connected(use, 1);
     clock.now_ms += 30_000;
     ledger.connected(use, 1);
     for (let minute = 0; minute < 3; minute++) {
       clock.now_ms += MINUTE_MS;
-      await flushed(writer);
+      await flushed(one);
     }
     ledger.connected(use, -1);
     ledger.connected(use, -1);
     clock.now_ms += 10 * MINUTE_MS;
-    await flushed(writer);
+    await flushed(one);
     const { rows } = await read("acme", ["user"]);
     assert.deepEqual(rows.map(({ about, amounts }) => [...about, amounts.connection_minutes]), [
       ["pro", 0.5 + 3 * 2],
     ]);
-    await writer.close();
+    await ended(one);
   });
 });
 

@@ -1,18 +1,19 @@
 /**
  * Writes what a Shield counts: every few seconds the minute so far, over what was there of it, and each minute
- * once it is over as a block. So a repetition changes nothing, and who is killed loses its last seconds: its life,
- * which stays in the bucket, tells readers of it. A store that is away is tried again; nothing waits for it.
+ * once it is over as a block. So a repetition changes nothing, and who is killed loses its last seconds: its life
+ * tells readers of it. A store that is away is tried again; nothing waits for it.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
+import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import type { UsageLedger } from "./ledger.ts";
 import { encodeMinute } from "./minute.ts";
-import { lifeKey, runningKey, type UsagePlace } from "./place.ts";
+import { runningKey, type UsagePlace } from "./place.ts";
 
 const MINUTE_MS = 60_000;
 /** Writings under way at a time. */
 const UNDER_WAY = 8;
-/** How often lives and minutes that are too old are looked for, in ms. */
+/** How often minutes that are too old are looked for, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
 
 /** What the writer needs of the process. */
@@ -20,6 +21,7 @@ export interface UsageWriterOptions {
   readonly ledger: UsageLedger;
   readonly place: UsagePlace;
   readonly node_id: string;
+  readonly life: Pick<OwnLife, "began_ms" | "begin">;
   /** How often the running minute is written, in ms. */
   readonly flush_ms: number;
   /** How long a block stays, and how many bytes those of a tenant may take. */
@@ -40,25 +42,19 @@ interface Waiting {
   readonly is_running: boolean;
 }
 
-/** What a Shield's life says, while it lasts. */
-export interface Life {
-  /** Until when everything that it counted was written, Unix ms. */
-  readonly until_ms: number;
-  /** How often it writes, in ms. */
-  readonly flush_ms: number;
-}
-
 /** The writer of one Shield. */
 export class UsageWriter {
   /** Minutes that were stored, and that were given up because too many waited. */
   readonly totals = { stored: 0, lost: 0 };
   readonly #options: UsageWriterOptions;
   readonly #life_ms: number;
+  #living: LivingPart | undefined;
   /** Tenants whose running minute stands in the bucket, with what was written last. */
   readonly #running = new Map<string, string>();
   #waiting: Waiting[] = [];
   #waiting_bytes = 0;
   #minute: number;
+  /** Until when everything that was counted is written, Unix ms. */
   #until_ms: number;
   #pass: Promise<void> = Promise.resolve();
   #is_writing = false;
@@ -68,8 +64,9 @@ export class UsageWriter {
 
   constructor(options: UsageWriterOptions) {
     this.#options = options;
-    this.#life_ms = this.#until_ms = options.now();
-    this.#minute = Math.floor(this.#life_ms / MINUTE_MS);
+    this.#life_ms = options.life.began_ms;
+    this.#until_ms = options.now();
+    this.#minute = Math.floor(this.#until_ms / MINUTE_MS);
   }
 
   /** Bytes of minutes that wait. */
@@ -101,10 +98,12 @@ export class UsageWriter {
     clearInterval(this.#timer);
     await this.#pass;
     await this.#write(true);
+    this.#living?.end(this.#waiting.length === 0);
   }
 
   async #write(is_last: boolean): Promise<void> {
-    const { ledger, now } = this.#options;
+    const { ledger, life, now } = this.#options;
+    this.#living ??= life.begin("usage", () => this.#until_ms);
     const now_ms = now();
     const minute = Math.floor(now_ms / MINUTE_MS);
     const is_over = is_last || minute !== this.#minute;
@@ -127,7 +126,8 @@ export class UsageWriter {
       await this.#store();
       await this.#writeRunning(running);
       this.#until_ms = now_ms;
-      await this.#live(is_last && this.#waiting.length === 0);
+      this.#living.mark();
+      await this.#sweepIfDue();
       this.#failed = false;
     } catch (error) {
       for (const { tenant_id } of running) this.#running.set(tenant_id, "");
@@ -185,13 +185,8 @@ export class UsageWriter {
     }
   }
 
-  /** Says that this Shield lives, and until when all is written; or that it has ended in order. */
-  async #live(has_ended: boolean): Promise<void> {
-    const { place, flush_ms, now } = this.#options;
-    const bucket = await place.running();
-    if (has_ended) return await bucket.delete(lifeKey(...this.#names));
-    const life: Life = { until_ms: this.#until_ms, flush_ms };
-    await bucket.put(lifeKey(...this.#names), new TextEncoder().encode(JSON.stringify(life)));
+  async #sweepIfDue(): Promise<void> {
+    const { now } = this.#options;
     if (now() - this.#swept_ms < SWEEP_MS) return;
     this.#swept_ms = now();
     await this.#sweep();

@@ -55,6 +55,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
   ["wasm/module", "wasm/metering"],
   [
     "shield/stats",
+    "shield/lives",
     "shield/ledger",
     "shield/rates",
     "shield/quota",

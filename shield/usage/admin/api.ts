@@ -100,7 +100,7 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
   }
   log.info("an operator reads what a tenant has used", { tenant_id: tenant, by: call.by });
   const [store, running] = await Promise.all([place.store(), place.running()]);
-  const source = { store, running, now, rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by) };
+  const source = { store, running, place, now, rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by) };
   const found = await readUsage(source, { tenant, by, since_ms, until_ms });
   const priced = (amounts: UsageAmounts) => ({ ...amounts, cost: costOf(amounts, prices) });
   const rows = found.rows.map(({ about, amounts }) => ({

@@ -1,0 +1,109 @@
+/**
+ * What a Shield leaves of itself in the bucket of lives: when it was started, that it still was there, up to when
+ * each part of it had written what it knew, and whether it ended in order. So others tell who was killed, and what
+ * went with it. Pure; who writes it is `own_life.ts`, who reads it `lives.ts`.
+ */
+import { isId } from "@arqon/proto";
+import { z } from "zod";
+import type { KvKey } from "../../shared/spine/contract/spine.ts";
+
+/** What writes something of which the last seconds go with the process. */
+const LIFE_PARTS = ["journal", "usage", "ledger"] as const;
+/** One of `LIFE_PARTS`. */
+export type LifePart = typeof LIFE_PARTS[number];
+
+/** How far a part of a Shield had come. */
+const PartMark = z.strictObject({
+  /** Up to when everything that it knew was written, or told as lost, Unix ms. */
+  until_ms: z.number().min(0),
+  /** It ended, and all was. */
+  is_over: z.boolean(),
+});
+/** How far a part of a Shield had come. */
+export type PartMark = z.output<typeof PartMark>;
+
+/** The mark that a Shield renews. A younger Shield may have parts that this one does not know. */
+const Mark = z.object({
+  /** When it was written, by that Shield's clock. */
+  mark_ms: z.int().min(0),
+  /** The Shield ended in order. */
+  is_over: z.boolean(),
+  parts: z.partialRecord(z.enum(LIFE_PARTS), PartMark).catch({}),
+});
+/** The mark that a Shield renews. */
+export type Mark = z.output<typeof Mark>;
+
+/** One life of a Shield: from a start of its process to the end of that. */
+export interface Life extends Mark {
+  readonly node_id: string;
+  /** Unix ms, by its own clock. */
+  readonly began_ms: number;
+}
+
+/** What became of a life; `by_ms`: by then it was over, Unix ms. */
+export type LifeEnd =
+  | { readonly how: "lives" }
+  | { readonly how: "ended" | "killed"; readonly by_ms: number };
+
+/** Who has left no mark for so long is taken as killed: clocks differ, and a mark may come late. */
+const SILENT_MS = 20_000;
+/** Where the lives are in their bucket. */
+export const LIVES = "life";
+
+/** The key of a life. */
+export const lifeKey = (node_id: string, began_ms: number): KvKey => [
+  LIVES,
+  node_id,
+  String(began_ms),
+];
+
+/** A mark as it is stored. */
+export const encodeMark = (mark: Mark): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(mark));
+
+/** The life that stands under that key; undefined for what is none. */
+export function decodeLife(key: KvKey, value: Uint8Array): Life | undefined {
+  const [, node_id = "", began = ""] = key;
+  if (!isId(node_id) || !/^[0-9]{1,16}$/.test(began)) return undefined;
+  try {
+    const mark = Mark.safeParse(JSON.parse(new TextDecoder().decode(value))).data;
+    return mark && { node_id, began_ms: Number(began), ...mark };
+  } catch {
+    return undefined;
+  }
+}
+
+/** What became of one of all lives. */
+export function endOf(life: Life, all: readonly Life[], now_ms: number): LifeEnd {
+  const { node_id, began_ms, mark_ms } = life;
+  if (life.is_over) return { how: "ended", by_ms: mark_ms };
+  const next_ms = all.reduce(
+    (first_ms, one) =>
+      one.node_id === node_id && one.began_ms > began_ms
+        ? Math.min(first_ms, one.began_ms)
+        : first_ms,
+    Infinity,
+  );
+  if (next_ms !== Infinity) return { how: "killed", by_ms: Math.max(mark_ms, next_ms) };
+  if (now_ms - mark_ms < SILENT_MS) return { how: "lives" };
+  return { how: "killed", by_ms: now_ms };
+}
+
+/** A life with something of that part that nobody has: it ended, and the part had not written all. */
+export interface Loss {
+  readonly life: Life;
+  /** From when on something may be missing, and up to when, Unix ms. */
+  readonly from_ms: number;
+  readonly to_ms: number;
+}
+
+/** What went with Shields of what that part of them knew, in the order of their starts. */
+export function lossesOf(all: readonly Life[], part: LifePart, now_ms: number): readonly Loss[] {
+  return all.flatMap((life) => {
+    const mark = life.parts[part];
+    if (mark === undefined || mark.is_over) return [];
+    const end = endOf(life, all, now_ms);
+    if (end.how === "lives") return [];
+    return [{ life, from_ms: mark.until_ms, to_ms: Math.max(mark.until_ms, end.by_ms) }];
+  });
+}

@@ -1,0 +1,65 @@
+/**
+ * Which Shields live and which have ended, in order or not: one bucket for all that must know it. Opened when it is
+ * needed first. What a life says is `life.ts`; this Shield's own is `own_life.ts`.
+ */
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import { decodeLife, type Life, lifeKey, LIVES } from "./life.ts";
+
+/** The bucket of lives. */
+const LIVES_BUCKET = "ARQON_LIVES";
+/** The most lives that a reader is told of: those that began last. */
+const READ_MAX = 1_000;
+/** Lives that are asked for at a time. */
+const AT_A_TIME = 16;
+
+/** The lives of all Shields. */
+export class Lives {
+  readonly #spine: Pick<Spine, "keyValue">;
+  #bucket: Promise<KeyValue> | undefined;
+
+  constructor(spine: Pick<Spine, "keyValue">) {
+    this.#spine = spine;
+  }
+
+  /** What could not be opened is opened by the next who asks. Rejects with `spine-unavailable`. */
+  bucket(): Promise<KeyValue> {
+    if (this.#bucket !== undefined) return this.#bucket;
+    const opening = this.#spine.keyValue(LIVES_BUCKET, { unwatched: true });
+    this.#bucket = opening;
+    opening.catch(() => this.#bucket = undefined);
+    return opening;
+  }
+
+  /** The lives, in the order of their starts; at most a thousand. Rejects with `spine-unavailable`. */
+  async all(): Promise<readonly Life[]> {
+    return await this.#some(-READ_MAX);
+  }
+
+  /** Deletes lives whose last mark is older than that. Returns how many. Rejects with `spine-unavailable`. */
+  async sweep(before_ms: number): Promise<number> {
+    const bucket = await this.bucket();
+    let swept = 0;
+    for (const { node_id, began_ms, mark_ms } of await this.#some(0, READ_MAX)) {
+      if (mark_ms >= before_ms) continue;
+      await bucket.delete(lifeKey(node_id, began_ms));
+      swept++;
+    }
+    return swept;
+  }
+
+  async #some(from: number, to?: number): Promise<readonly Life[]> {
+    const bucket = await this.bucket();
+    const keys = (await bucket.keys([LIVES])).toSorted((a, b) => Number(a[2]) - Number(b[2]))
+      .slice(from, to);
+    const lives: Life[] = [];
+    for (let at = 0; at < keys.length; at += AT_A_TIME) {
+      const some = keys.slice(at, at + AT_A_TIME);
+      const entries = await Promise.all(some.map((key) => bucket.get(key)));
+      for (const [index, entry] of entries.entries()) {
+        const life = entry && decodeLife(some[index]!, entry.value);
+        if (life !== undefined) lives.push(life);
+      }
+    }
+    return lives;
+  }
+}

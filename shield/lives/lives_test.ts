@@ -1,0 +1,115 @@
+/** What is told of Shields that ended: nothing of those that had written all, and a loss of those that had not. */
+import assert from "node:assert/strict";
+import { keptLog, testSpine } from "../testing/spine.ts";
+import { endOf, lossesOf } from "./life.ts";
+import { Lives } from "./lives.ts";
+import { OwnLife } from "./own_life.ts";
+
+const START_MS = 1_767_323_045_000;
+const HOUR_MS = 3_600_000;
+
+function testLives() {
+  const { spine, [Symbol.asyncDispose]: dispose } = testSpine();
+  const lives = new Lives(spine);
+  const clock = { now_ms: START_MS };
+  const begun: OwnLife[] = [];
+  return {
+    lives,
+    clock,
+    life(node_id: string) {
+      const now = () => clock.now_ms;
+      const life = new OwnLife({ lives, node_id, kept_ms: HOUR_MS, log: keptLog().log, now });
+      begun.push(life);
+      return life;
+    },
+    async losses() {
+      return lossesOf(await lives.all(), "journal", clock.now_ms).map((
+        { life: { node_id }, from_ms, to_ms },
+      ) => [node_id, from_ms - START_MS, to_ms - START_MS]);
+    },
+    async ends() {
+      const all = await lives.all();
+      return all.map((life) => `${life.node_id} ${endOf(life, all, clock.now_ms).how}`);
+    },
+    async [Symbol.asyncDispose]() {
+      for (const life of begun) life.stop();
+      await dispose();
+    },
+  };
+}
+
+Deno.test("lives: who ends in order, or has no part that writes, leaves no loss", async () => {
+  await using test = testLives();
+  const [ended, silent] = [test.life("s1"), test.life("s2")];
+  ended.begin("journal", () => test.clock.now_ms).end(true);
+  await ended.end();
+  await silent.end();
+  test.clock.now_ms += HOUR_MS;
+  assert.deepEqual(await test.losses(), []);
+  assert.deepEqual(await test.ends(), ["s1 ended"]);
+});
+
+Deno.test("lives: who is killed leaves a loss up to its next start, or up to now", async () => {
+  await using test = testLives();
+  const killed = test.life("s1");
+  killed.begin("journal", () => START_MS - 1_000);
+  killed.stop();
+  await killed.idle();
+  test.clock.now_ms = START_MS + 15_000;
+  assert.deepEqual(await test.losses(), [], "it may be alive");
+  assert.deepEqual(await test.ends(), ["s1 lives"]);
+  test.clock.now_ms = START_MS + 70_000;
+  assert.deepEqual(await test.losses(), [["s1", -1_000, 70_000]], "until now");
+  const [again, other] = [test.life("s1"), test.life("s2")];
+  for (const life of [again, other]) {
+    life.begin("journal", () => test.clock.now_ms).end(true);
+    await life.end();
+  }
+  test.clock.now_ms += HOUR_MS;
+  assert.deepEqual(await test.losses(), [["s1", -1_000, 70_000]], "until its next start");
+  assert.deepEqual(await test.ends(), ["s1 killed", "s1 ended", "s2 ended"]);
+});
+
+Deno.test("lives: a part that could not write all is a loss, though the Shield ended in order", async () => {
+  await using test = testLives();
+  const life = test.life("s1");
+  const [journal, usage] = [
+    life.begin("journal", () => START_MS),
+    life.begin("usage", () => START_MS),
+  ];
+  test.clock.now_ms += 5_000;
+  journal.end(false);
+  usage.end(true);
+  await life.end();
+  assert.deepEqual(await test.losses(), [["s1", 0, 5_000]]);
+  assert.deepEqual(lossesOf(await test.lives.all(), "usage", test.clock.now_ms), []);
+});
+
+Deno.test("lives: a part says at once how far it has come", async () => {
+  await using test = testLives();
+  const life = test.life("s1");
+  let until_ms = START_MS;
+  const part = life.begin("usage", () => until_ms);
+  await life.idle();
+  until_ms += 3_000;
+  part.mark();
+  await life.idle();
+  const [one] = await test.lives.all();
+  assert.equal(one?.parts.usage?.until_ms, START_MS + 3_000);
+});
+
+Deno.test("lives: marks go once all of their time is gone, and what is no mark is none", async () => {
+  await using test = testLives();
+  const old = test.life("s1");
+  old.begin("journal", () => START_MS);
+  await old.idle();
+  test.clock.now_ms += 1_000_000;
+  const young = test.life("s1");
+  young.begin("journal", () => test.clock.now_ms);
+  await young.idle();
+  const bucket = await test.lives.bucket();
+  await bucket.put(["life", "s3", "1"], new TextEncoder().encode("{"));
+  await bucket.put(["life", "s3", "x"], new TextEncoder().encode("{}"));
+  assert.equal(await test.lives.sweep(START_MS + 500_000), 1);
+  assert.deepEqual(await test.ends(), ["s1 lives"]);
+});

@@ -1,0 +1,120 @@
+/**
+ * The life of this Shield: says every few seconds that it is there, and how far the parts that write have come. A
+ * Shield without such a part leaves no mark. What others make of it is `life.ts`.
+ */
+import type { Logger } from "../../shared/logs/log.ts";
+import { encodeMark, lifeKey, type LifePart, type PartMark } from "./life.ts";
+import type { Lives } from "./lives.ts";
+
+/** How often a Shield says that it lives, in ms. */
+const BEAT_MS = 5_000;
+/** How often lives that are too old are looked for, in ms. */
+const SWEEP_MS = 6 * 3_600_000;
+
+/** What a life needs of the process. */
+export interface OwnLifeOptions {
+  readonly lives: Lives;
+  readonly node_id: string;
+  /** Nothing that a part writes is older than that, in ms. */
+  readonly kept_ms: number;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** What a part tells its Shield's life. */
+export interface LivingPart {
+  /** Says at once how far the part has come; otherwise the next mark says it. */
+  mark(): void;
+  /** The part has ended; without `is_whole`, what it knew last is not written. */
+  end(is_whole: boolean): void;
+}
+
+/** The life of this Shield. */
+export class OwnLife {
+  /** When it began, Unix ms. */
+  readonly began_ms: number;
+  readonly #options: OwnLifeOptions;
+  readonly #parts = new Map<LifePart, () => PartMark>();
+  #beats: ReturnType<typeof setInterval> | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  /** A mark waits for the one before it. */
+  #is_waiting = false;
+  #is_over = false;
+  #swept_ms: number;
+
+  constructor(options: OwnLifeOptions) {
+    this.#options = options;
+    this.began_ms = this.#swept_ms = options.now();
+  }
+
+  /** All lives. */
+  get lives(): Lives {
+    return this.#options.lives;
+  }
+
+  /** From now on the end of that part is told. `until_ms`: up to when all that it knew is written, Unix ms. */
+  begin(part: LifePart, until_ms: () => number): LivingPart {
+    this.#parts.set(part, () => ({ until_ms: Math.max(0, until_ms()), is_over: false }));
+    if (this.#beats === undefined) {
+      this.#beats = setInterval(() => this.#mark(), BEAT_MS);
+      Deno.unrefTimer(this.#beats);
+    }
+    this.#mark();
+    return {
+      mark: () => this.#mark(),
+      end: (is_whole) => {
+        const last = { until_ms: is_whole ? this.#options.now() : until_ms(), is_over: is_whole };
+        this.#parts.set(part, () => last);
+      },
+    };
+  }
+
+  /** Resolves once what was to be said by now is, or could not be. */
+  async idle(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** Says nothing more, as a process that is killed. */
+  stop(): void {
+    clearInterval(this.#beats);
+  }
+
+  /** The process ends in order. Never rejects. */
+  async end(): Promise<void> {
+    if (this.#beats === undefined) return;
+    this.stop();
+    this.#is_over = true;
+    this.#mark();
+    await this.#writing;
+  }
+
+  /** Writes a mark behind the one before, unless one waits already. */
+  #mark(): void {
+    if (this.#is_waiting) return;
+    this.#is_waiting = true;
+    this.#writing = this.#writing.then(() => this.#write());
+  }
+
+  async #write(): Promise<void> {
+    const { lives, node_id, log, now } = this.#options;
+    try {
+      const bucket = await lives.bucket();
+      this.#is_waiting = false;
+      const parts = Object.fromEntries([...this.#parts].map(([part, of]) => [part, of()]));
+      const mark = { mark_ms: now(), is_over: this.#is_over, parts };
+      await bucket.put(lifeKey(node_id, this.began_ms), encodeMark(mark));
+      await this.#sweep();
+    } catch (error) {
+      this.#is_waiting = false;
+      log.debug("the mark of this Shield was not written", { error });
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const { lives, kept_ms, now } = this.#options;
+    if (now() - this.#swept_ms < SWEEP_MS) return;
+    this.#swept_ms = now();
+    await lives.sweep(now() - kept_ms);
+  }
+}
