@@ -39,8 +39,9 @@ export async function openFoundation(options: ShieldOptions): Promise<Foundation
   const lives = new Lives(options.spine);
   const life = new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) });
   const journal = startJournal({ ...options, node_id, life, classes: rooms.classes, mirror });
-  const usage = startUsage({ ...options, node_id, life, classes: rooms.classes });
-  const own = { revocations, quota, noted, journal, usage, life };
+  const usage = startUsage({ ...options, settings, node_id, life, classes: rooms.classes });
+  const gate = usage?.gate(quota) ?? quota;
+  const own = { revocations, quota, gate, noted, journal, usage, life };
   return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
 }
 

@@ -17,7 +17,7 @@ import type { Operations } from "./connection/operations.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import type { PresenceService } from "./presence/service.ts";
 import type { RateTable } from "./rates/rates.ts";
-import type { StartedQuota } from "./quota/quota.ts";
+import type { StartedQuota, TenantQuota } from "./quota/quota.ts";
 import type { StartedRevocations } from "./admin/operations/revocations_start.ts";
 import type { StartedRoomClasses } from "./rooms/start.ts";
 import type { StartedSchemas } from "./schema/start.ts";
@@ -43,6 +43,8 @@ export interface Foundation {
   readonly life: OwnLife;
   /** Absent without `[quota]`. */
   readonly quota: StartedQuota | undefined;
+  /** Budgets and quotas, as messages ask them; absent: there are none. */
+  readonly gate: TenantQuota | undefined;
   /** Absent without `[ledger]`. */
   readonly noted: StartedLedger | undefined;
   /** Absent without `[usage]`. */

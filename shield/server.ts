@@ -141,7 +141,7 @@ function assemble(
   const { limits, limits: { deduplication_entries }, auth: { require_signature } } = config;
   const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
-  const { tenants, quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
+  const { tenants, gate: quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
   const durable = startDurable({ ...options, classes, flushes });
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms };
   const hub = new Hub({ ...heard, stats, tenants, now, random, deduplication_entries, ledger });
@@ -306,6 +306,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const [status, checks] = [() => statusOf(options, parts), () => checksOf(options, parts)];
   const inspect = startInspect({ ...options, checks }, parts);
   const audited = startAudit({ ...options, node_id: parts.node_id });
+  foundation.usage?.audit(audited.happened);
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
   const state = startApplies(options, parts);

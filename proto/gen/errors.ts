@@ -72,6 +72,7 @@ export const ERRORS = {
   "member-limit": {"number":97,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Member limit: {detail}"},
   "ban-limit": {"number":98,"code":429,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Ban limit: {detail}"},
   "tenant-quota": {"number":99,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The tenant's quota of {detail} is used up"},
+  "budget-exhausted": {"number":172,"code":429,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Budget exhausted: {detail}"},
   "revocation-limit": {"number":138,"code":429,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"Revocation limit: {detail}"},
   "slow-consumer": {"number":94,"code":429,"outcome":"close","client":"back-off","close":4429,"counted":false,"message":"Slow consumer"},
   "flooding": {"number":87,"code":429,"outcome":"close","client":"back-off","close":4429,"counted":false,"message":"Flooding: {detail}"},
@@ -93,7 +94,7 @@ export const ERRORS = {
   "answer-timeout": {"number":123,"code":408,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"No answer within {detail} ms"},
   "signing-failed": {"number":155,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Signing failed: {detail}"},
   "handler-failed": {"number":156,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Handler failed: {detail}"},
-  "audit-unavailable": {"number":170,"code":503,"outcome":"http","client":"other-node","close":0,"counted":false,"message":"Audit log unavailable: {detail}"},
+  "audit-unavailable": {"number":170,"code":503,"outcome":"http","client":"other-node","close":0,"counted":false,"message":"Audit unavailable: {detail}"},
   "invalid-policy": {"number":130,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Invalid policy: {detail}"},
   "policy-unknown": {"number":131,"code":404,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Policy unknown: {detail}"},
   "policy-conflict": {"number":132,"code":409,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"Policy conflict: {detail}"},
@@ -117,7 +118,7 @@ export const REASON_GROUPS: string = `
 415 never-retry|unsupported-media-type
 429 back-off|rate-limited|too-many-connections|too-many-pending|room-limit|member-limit|tenant-quota=The tenant's quota of {detail} is used up|revocation-limit
 500 back-off|internal=Internal error
-503 other-node|spine-unavailable|brain-unavailable|keys-unavailable|draining=This node is shutting down|at-capacity|admission|audit-unavailable=Audit log unavailable: {detail}
+503 other-node|spine-unavailable|brain-unavailable|keys-unavailable|draining=This node is shutting down|at-capacity|admission|audit-unavailable
 401 refresh-token 4401|token-expired|refresh-refused|token-revoked=The token was revoked{detail}
 401 never-retry 4401|refresh-mismatch
 503 back-off|policy-fault=Message blocked by policy{detail}|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=The policies of the message cost too much{detail}|presence-unavailable|schema-unavailable|log-unavailable|process-unavailable|unreachable|connection-lost
@@ -126,7 +127,7 @@ export const REASON_GROUPS: string = `
 409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
 408 back-off 4408|heartbeat-lost
 413 never-retry 4413|frame-too-large
-429 never-retry|too-many-rooms|room-bytes-limit=The tenant's rooms may not take more than {detail}|ban-limit
+429 never-retry|too-many-rooms|room-bytes-limit=The tenant's rooms may not take more than {detail}|ban-limit|budget-exhausted
 429 back-off 4429|slow-consumer|flooding
 429 never-retry 1008|too-many-protocol-errors
 `;

@@ -1,8 +1,59 @@
-/** `[usage]`: what is counted of each tenant's use, and what it costs. A part of `schema.ts`. */
+/** `[usage]`: what is counted of each tenant's use, what it costs, and budgets of it. A part of `schema.ts`. */
 import { z } from "zod";
-import { count } from "./schema_values.ts";
+import { always, count, id, refuseRepeated } from "./schema_values.ts";
 
 const price = (text: string) => z.number().min(0).optional().describe(`price of one ${text}`);
+
+const PRICES = {
+  messages_in: price("message or command that was taken"),
+  bytes_in: price("byte of them"),
+  messages_out: price("frame to a subscriber"),
+  bytes_out: price("byte of those"),
+  deliveries: price("message that was handed to a subscriber"),
+  connection_minutes: price("minute of an open connection"),
+  fuel: price("unit of fuel of policies (500 instructions)"),
+  schema_steps: price("check against a schema, or step of a rule in one"),
+  commands: price("command"),
+  log_bytes: price("byte stored in the log of a durable room"),
+};
+/** What budgets are in: a unit, or what all cost. */
+const BUDGET_UNITS = [...Object.keys(PRICES), "cost"] as (keyof typeof PRICES | "cost")[];
+const MONTH_DAYS = 31;
+
+/** Two budgets are one and the same when these agree: the second would take the place of the first. */
+const SAME_BUDGET = {
+  list: "budgets",
+  members: ["per", "unit", "action"],
+  shown: "unit",
+  same: "the same budget",
+  expected: "expected one for each per, unit and action",
+} as const;
+
+/** A budget of one tenant. */
+export const TenantBudget = z.strictObject({
+  per: z.enum(["day", "month"]).describe("how long it is for, by UTC"),
+  unit: z.enum(BUDGET_UNITS).describe("what of: a unit of the ledger of use, or cost"),
+  limit: z.number().min(0).describe("how much of it may be used"),
+  action: z.enum(["warn", "slow", "refuse"]).describe(
+    "what happens once it is used: a warning, few messages a second, or none until the period ends",
+  ),
+  messages_per_second: count(
+    1,
+    1_000_000,
+    "with slow: messages and commands a second that each Shield still takes of the tenant",
+  ),
+});
+/** A checked budget. */
+export type TenantBudget = z.output<typeof TenantBudget>;
+
+const refuseSame = refuseRepeated({
+  ...SAME_BUDGET,
+  list: "usage.budgets",
+  members: ["tenant", ...SAME_BUDGET.members],
+});
+/** Budgets, each with a text as its tenant: "" where it is for each one. */
+const forEach = (given: unknown): unknown =>
+  Array.isArray(given) ? given.map((one: object) => ({ tenant: "", ...one })) : given;
 
 /** `[usage]`. */
 export const Usage = z.strictObject({
@@ -28,16 +79,30 @@ export const Usage = z.strictObject({
   tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
     "size of the ledger of one tenant; above, its oldest goes",
   ),
-  prices: z.strictObject({
-    messages_in: price("message or command that was taken"),
-    bytes_in: price("byte of them"),
-    messages_out: price("frame to a subscriber"),
-    bytes_out: price("byte of those"),
-    deliveries: price("message that was handed to a subscriber"),
-    connection_minutes: price("minute of an open connection"),
-    fuel: price("unit of fuel of policies (500 instructions)"),
-    schema_steps: price("check against a schema, or step of a rule in one"),
-    commands: price("command"),
-    log_bytes: price("byte stored in the log of a durable room"),
-  }).default({}).describe("what one of each unit costs, in any currency: adds up to `cost`"),
+  prices: z.strictObject(PRICES).default({}).describe(
+    "what one of each unit costs, in any currency: adds up to `cost`",
+  ),
+  budgets: z.array(TenantBudget.extend({
+    tenant: id.optional().describe(
+      "the tenant; absent: each tenant that has none of its own like it",
+    ),
+  })).max(10_000).superRefine(
+    (given: unknown, context) => refuseSame(forEach(given), context),
+    always,
+  ).default([]).describe("how much tenants may use in a day or a month, and what happens then"),
+  metric_tenants: count(
+    100,
+    10_000,
+    "tenants that have series of their own in the metrics of budgets",
+  ),
+}).superRefine(({ enabled, budgets, retention_days }, context) => {
+  const refuse = (message: string) =>
+    context.addIssue({ code: "custom", path: ["budgets"], message });
+  if (budgets.length > 0 && !enabled) refuse("expected enabled = true: nothing is counted");
+  const is_long = budgets.some(({ per }) => per === "month");
+  if (is_long && retention_days < MONTH_DAYS) {
+    refuse(`expected retention_days of ${MONTH_DAYS} or more with a budget of a month`);
+  }
 });
+/** A checked `[usage]`. */
+export type Usage = z.output<typeof Usage>;

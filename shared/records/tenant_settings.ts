@@ -1,17 +1,20 @@
 /**
- * What a tenant sets at run time: mirror rules, schema mappings, room classes, one document in the bucket
- * `ARQON_TENANTS` under the tenant. Only the form; who reads and writes it is the Shield's.
+ * What is set of a tenant at run time: mirror rules, schema mappings, room classes, budgets, one document in
+ * the bucket `ARQON_TENANTS` under the tenant. Only the form; who reads and writes it is the Shield's.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import { TenantRoomClass } from "../config/schema_durable.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
+import { TenantBudget } from "../config/schema_usage.ts";
 
 /** The bucket. Keys: `[tenant_id]`. */
 export const TENANTS_BUCKET = "ARQON_TENANTS";
 
 /** Rules, mappings or classes that one tenant may have, of each. */
 export const TENANT_RULES_MAX = 1_000;
+/** Budgets that one tenant may have of its own: one for each period, unit and action. */
+export const TENANT_BUDGETS_MAX = 66;
 
 /** What tells one apply from all others. */
 const ApplyId = z.string().regex(/^[0-9a-f]{32}$/);
@@ -52,6 +55,8 @@ const Document = z.looseObject({
   }),
   mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX).default([]),
   rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX).default([]),
+  /** Set by operators only; absent where there has never been one. */
+  budgets: z.array(TenantBudget).max(TENANT_BUDGETS_MAX).optional(),
   by: z.string().default(""),
   changed_ms: z.int().min(0).default(0),
   pending: Pending.optional(),

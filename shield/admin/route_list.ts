@@ -15,7 +15,7 @@ import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import { ROOM_ROUTES } from "../rooms/admin_api.ts";
 import type { RoomsAdminContext } from "../rooms/admin_api.ts";
 import { USAGE_ROUTES } from "../usage/admin/api.ts";
-import type { UsageAdminContext } from "../usage/admin/api.ts";
+import type { BudgetsAdminContext } from "../usage/admin/budgets_api.ts";
 import { SCHEMA_ROUTES } from "../schema/admin/admin_api.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
 import { INSPECT_ROUTES } from "./inspect/api.ts";
@@ -45,7 +45,7 @@ interface Contexts {
   readonly backup: BackupContext;
   readonly journal: JournalAdminContext;
   readonly state: ApplyAdminContext;
-  readonly usage: UsageAdminContext;
+  readonly usage: BudgetsAdminContext;
 }
 
 const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } = {

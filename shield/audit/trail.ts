@@ -115,6 +115,12 @@ export class WrittenTrail implements AuditTrail {
     await this.#folds.take({ ...refused, status, reason: cutOrNull(reason) });
   }
 
+  /** Writes that something has happened which nobody asked for. Never rejects. */
+  async happened(audited: Audited): Promise<void> {
+    const common = await this.#fields(audited, this.#options.newId());
+    await this.#later({ ...common, outcome: "done" });
+  }
+
   /** Writes refusals that were only counted so far. Never rejects. */
   flush(): Promise<void> {
     return this.#folds.flush();

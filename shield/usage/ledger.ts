@@ -57,6 +57,11 @@ export class UsageLedger {
     return this.#tenants.size;
   }
 
+  /** The tenants that have counts. */
+  tenantIds(): Iterable<string> {
+    return this.#tenants.keys();
+  }
+
   /** Where the use of a user counts. */
   of(identity: Counted): UserUse {
     const { tenant_id } = identity;

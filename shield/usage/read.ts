@@ -68,7 +68,7 @@ export interface UsageSource {
 }
 
 /** A minute and whose it is. */
-interface Told extends UsageMinute {
+export interface Told extends UsageMinute {
   readonly node_id: string;
 }
 
@@ -110,12 +110,17 @@ async function readStored(
   }
 }
 
-function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
+/** The minute in a stored block; undefined when it cannot be read. */
+export function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
   const minute = decodeMinute(payload);
   return minute === undefined ? undefined : { ...minute, node_id };
 }
 
-async function readRunning({ running }: UsageSource, tenant_id: string): Promise<Told[]> {
+/** The minutes of a tenant that run, or that killed Shields have left. Rejects as the bucket rejects. */
+export async function readRunning(
+  { running }: Pick<UsageSource, "running">,
+  tenant_id: string,
+): Promise<Told[]> {
   const told: Told[] = [];
   for (const key of await running.keys(runningKey(tenant_id))) {
     const entry = await running.get(key);

@@ -11,6 +11,12 @@ import type { OwnLife } from "../lives/own_life.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
 import { UsageLedger } from "./ledger.ts";
 import { UsagePlace } from "./place.ts";
+import type { Settings } from "../settings/settings.ts";
+import type { TenantQuota } from "../quota/quota.ts";
+import { Budgets } from "./budgets.ts";
+import { registerBudgets } from "./budget_metrics.ts";
+import { BudgetTeller, type Happened } from "./budget_told.ts";
+import { TenantUsed } from "./budget_used.ts";
 import type { PriceList } from "./units.ts";
 import { UsageWriter } from "./writer.ts";
 
@@ -19,6 +25,8 @@ export interface UsageStart {
   readonly config: Pick<Config, "usage">;
   readonly spine: Spine;
   readonly classes: Pick<RoomClasses, "of">;
+  /** The settings of tenants, which must be ready: budgets are among them. */
+  readonly settings: Settings;
   readonly node_id: string;
   readonly life: OwnLife;
   readonly log: Logger;
@@ -43,7 +51,13 @@ export interface StartedUsage {
     readonly node_id: string;
     readonly log: Logger;
     readonly now: () => number;
+    readonly budgets: Budgets;
+    readonly settings: Settings;
   };
+  /** Budgets before the quotas that there are. */
+  gate(quota: TenantQuota | undefined): TenantQuota;
+  /** Where it is told from now on that a budget is used up. */
+  audit(happened: Happened | undefined): void;
   /** Writes what was counted, then ends. Never rejects. */
   close(): Promise<void>;
 }
@@ -94,11 +108,51 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     () => writer.waiting_bytes,
   );
   writer.start();
-  const admin = { place, prices: usage.prices as PriceList, node_id, log, now };
+  const [budgets, teller] = startBudgets(start, place, ledger, log);
+  const { settings } = start;
+  const prices = usage.prices as PriceList;
+  const admin = { place, prices, node_id, log, now, budgets, settings };
   const onUsed: StartedUsage["onUsed"] = (identity, room_id, outcomes) => {
     const { tenant_id } = identity;
     const pattern = room_id === "" ? undefined : classes.of(tenant_id, room_id).pattern;
     ledger.judged(identity, pattern, outcomes);
   };
-  return { ledger, onUsed, admin, close: () => writer.close() };
+  return {
+    ledger,
+    onUsed,
+    admin,
+    gate: (quota) => ({
+      take(tenant_id, size_bytes) {
+        budgets.take(tenant_id);
+        quota?.take(tenant_id, size_bytes);
+      },
+    }),
+    audit: (happened) => teller.audit(happened),
+    async close() {
+      await budgets.close();
+      await writer.close();
+    },
+  };
+}
+
+function startBudgets(
+  { config: { usage }, settings, node_id, registry, now }: UsageStart,
+  place: UsagePlace,
+  ledger: UsageLedger,
+  log: Logger,
+): [Budgets, BudgetTeller] {
+  const teller = new BudgetTeller({ place, node_id, log });
+  const budgets = new Budgets({
+    config: usage,
+    prices: usage.prices as PriceList,
+    settings,
+    active: () => ledger.tenantIds(),
+    usedOf: (tenant_id) => new TenantUsed(tenant_id, place),
+    tell: (tenant_id, exhausted) => teller.tell(tenant_id, exhausted),
+    log,
+    now,
+  });
+  registerBudgets(registry, budgets, teller, usage.metric_tenants);
+  budgets.start();
+  return [budgets, teller];
 }

@@ -33,6 +33,8 @@ const USAGE = {
   log_bytes: 268_435_456,
   tenant_bytes: 67_108_864,
   prices: {},
+  budgets: [],
+  metric_tenants: 100,
 };
 const identity = (tenant_id: string, plan: string) => ({ tenant_id, claims: { plan } });
 

@@ -125,6 +125,8 @@ function settings(): Row[] {
     path: `/v1/tenants/${tenant}/mirror?prefix=${encodeURIComponent(rule(tenant))}`,
   });
   const room = () => ({ room: "vip-*", max_members: 3 });
+  const budgets = "/v1/tenants/{tenant}/budgets";
+  const budget = () => ({ per: "day", unit: "messages_in", limit: 1e9, action: "warn" });
   const planned = () => ({ basis: { settings: 999_999, policies: 0 } });
   return [
     ["PUT", mirror, sending("/v1/tenants/TENANT/mirror", prefix)],
@@ -137,6 +139,13 @@ function settings(): Row[] {
     ["PUT", rooms, sending("/v1/tenants/TENANT/rooms", room)],
     ["GET", rooms, at("/v1/tenants/TENANT/rooms")],
     ["DELETE", rooms, at("/v1/tenants/TENANT/rooms?room=vip-*")],
+    ["GET", budgets, at("/v1/tenants/TENANT/budgets")],
+    ["PUT", budgets, sending("/v1/tenants/TENANT/budgets", budget)],
+    [
+      "DELETE",
+      budgets,
+      at("/v1/tenants/TENANT/budgets?per=day&unit=messages_in&action=warn"),
+    ],
     ["GET", "/v1/rooms/classes", at("/v1/rooms/classes?tenant=TENANT")],
     [
       "GET",

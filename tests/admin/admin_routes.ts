@@ -65,6 +65,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/journal/status", "GET"),
   ...of("/v1/journal/erase", "POST"),
   ...of("/v1/usage", "GET"),
+  ...of("/v1/tenants/acme/budgets", "GET", "PUT", "DELETE"),
   ...of("/v1/backup", "GET"),
 ];
 

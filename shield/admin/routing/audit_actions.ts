@@ -2,6 +2,7 @@
  * What requests to the admin API are called in the audit log: those that change something, and those
  * that read what users have written. Other readings are there only when they were refused.
  */
+import { BUDGET_EXHAUSTED } from "../../usage/budget_told.ts";
 
 /** The action of each route that has one, by `METHOD template`. */
 export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
@@ -37,6 +38,8 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "DELETE /v1/tenants/{tenant}/mappings": "mapping.remove",
   "PUT /v1/tenants/{tenant}/rooms": "room_class.set",
   "DELETE /v1/tenants/{tenant}/rooms": "room_class.remove",
+  "PUT /v1/tenants/{tenant}/budgets": "budget.set",
+  "DELETE /v1/tenants/{tenant}/budgets": "budget.remove",
   "POST /v1/revocations": "revocation.add",
   "DELETE /v1/revocations": "revocation.lift",
   "GET /v1/journal": "journal.read",
@@ -68,9 +71,11 @@ export function actionOf(
   return { action, is_recorded: action !== OTHER && !REFUSALS_ONLY.has(action) };
 }
 
+/** What happens without a request. */
+const BY_ITSELF = [BUDGET_EXHAUSTED];
 /** Every action that can be in the log. */
 export const AUDIT_ACTIONS: readonly string[] = [
-  ...new Set([...Object.values(AUDITED_ROUTES), OTHER, "access"]),
+  ...new Set([...Object.values(AUDITED_ROUTES), OTHER, "access", ...BY_ITSELF]),
 ];
 
 /** Members of a body that say what a request is about, and are no content of users. */

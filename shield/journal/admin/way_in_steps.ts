@@ -50,6 +50,7 @@ const REFUSING: Readonly<Record<string, typeof STEPS[number]>> = {
   "banned": "ban",
   "room-banned": "ban",
   "tenant-quota": "quota",
+  "budget-exhausted": "quota",
   "schema-violation": "schema",
   "schema-unavailable": "schema",
   "policy-rejected": "policy",

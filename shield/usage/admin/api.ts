@@ -18,6 +18,8 @@ import {
   TEXT,
   UNIX_MS,
 } from "../../openapi/openapi_parts.ts";
+import { BUDGET_ROUTES } from "./budgets_api.ts";
+import type { BudgetsAdminContext } from "./budgets_api.ts";
 import type { UsagePlace } from "../place.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
 import { costOf, type PriceList, USAGE_UNITS, type UsageAmounts } from "../units.ts";
@@ -84,8 +86,9 @@ const ABOUT = abouts({
   },
 });
 
-/** The routes of the ledger of use. */
-export const USAGE_ROUTES = new AdminTable<UsageAdminContext>({
+/** The routes of the ledger of use, and of budgets. */
+export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>({
+  ...BUDGET_ROUTES,
   "/v1/usage": {
     GET: { scope: "own", about: ABOUT.readUsage, handle: read },
   },

@@ -10,6 +10,7 @@ __all__ = [
     "BanLimit",
     "Banned",
     "BrainUnavailable",
+    "BudgetExhausted",
     "CommandForbidden",
     "CommandTimeout",
     "ConnectionClosed",
@@ -526,6 +527,12 @@ class TenantQuota(ArqonError):
     reason = "tenant-quota"
 
 
+class BudgetExhausted(ArqonError):
+    """429: Budget exhausted: …."""
+
+    reason = "budget-exhausted"
+
+
 class RevocationLimit(ArqonError):
     """429: Revocation limit: …."""
 
@@ -653,7 +660,7 @@ class HandlerFailed(ArqonError):
 
 
 class AuditUnavailable(ArqonError):
-    """503: Audit log unavailable: …."""
+    """503: Audit unavailable: …."""
 
     reason = "audit-unavailable"
 

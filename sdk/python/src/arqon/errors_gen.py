@@ -93,6 +93,7 @@ Reason = Literal[
     "member-limit",
     "ban-limit",
     "tenant-quota",
+    "budget-exhausted",
     "revocation-limit",
     "slow-consumer",
     "flooding",
@@ -686,6 +687,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         0,
         "The tenant's quota of {detail} is used up",
     ),
+    "budget-exhausted": ErrorEntry(
+        172,
+        429,
+        "reply",
+        "never-retry",
+        0,
+        "Budget exhausted: {detail}",
+    ),
     "revocation-limit": ErrorEntry(
         138,
         429,
@@ -860,7 +869,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "other-node",
         0,
-        "Audit log unavailable: {detail}",
+        "Audit unavailable: {detail}",
     ),
     "invalid-policy": ErrorEntry(
         130,

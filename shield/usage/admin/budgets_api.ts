@@ -1,0 +1,147 @@
+/**
+ * `/v1/tenants/{tenant}/budgets` of the admin listener: what a tenant may use, and how much of it is used. Its
+ * admin reads, an operator sets. Whether the caller may is checked before.
+ */
+import { ArqonError } from "@arqon/proto";
+import { TenantBudget } from "../../../shared/config/schema_usage.ts";
+import { problemText } from "../../../shared/problem.ts";
+import { TENANT_BUDGETS_MAX } from "../../../shared/records/tenant_settings.ts";
+import { parameterOf, readValue } from "../../admin/routing/admin_body.ts";
+import { jsonBody, withBody } from "../../admin/routing/admin_routes.ts";
+import type { AdminCall, AdminRoutes } from "../../admin/routing/admin_routes.ts";
+import { abouts, COUNT, ID, inQuery, list, object, TEXT } from "../../openapi/openapi_parts.ts";
+import type { Settings, StoredSettings } from "../../settings/settings.ts";
+import { nameOf } from "../budget.ts";
+import type { BudgetState } from "../budget.ts";
+import type { Budgets } from "../budgets.ts";
+import type { UsageAdminContext } from "./api.ts";
+
+/** The largest body, in bytes. */
+const BODY_BYTES = 4_096;
+/** How long an answer waits until its change is in force in this process, in ms. */
+const IN_FORCE_MS = 5_000;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the routes of budgets act on. */
+export interface BudgetsAdminContext extends UsageAdminContext {
+  readonly budgets: Budgets;
+  readonly settings: Settings;
+}
+
+const OBJECT = { type: "object" };
+const ANSWER = object({
+  tenant: ID,
+  version: COUNT,
+  revision: COUNT,
+  budgets: list(OBJECT),
+  in_force: list(OBJECT),
+  here: OBJECT,
+});
+const ABOUT = abouts({
+  getBudgets: {
+    tag: "usage",
+    summary: "a tenant's budgets, and how much of each is used",
+    answer: ANSWER,
+  },
+  setBudget: {
+    tag: "usage",
+    summary: "sets a tenant's budget of one period, unit and action",
+    answer: ANSWER,
+    refusals: [409],
+  },
+  removeBudget: {
+    tag: "usage",
+    summary: "removes a tenant's own budget",
+    query: [
+      inQuery("per", "day or month", TEXT, true),
+      inQuery("unit", "the budget's unit", TEXT, true),
+      inQuery("action", "warn, slow or refuse", TEXT, true),
+    ],
+    answer: ANSWER,
+    refusals: [409],
+  },
+});
+
+/** The routes of budgets. */
+export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = {
+  "/v1/tenants/{tenant}/budgets": {
+    GET: { scope: "tenant-in-path", about: ABOUT.getBudgets, handle: show },
+    PUT: {
+      scope: "bus",
+      about: ABOUT.setBudget,
+      ...withBody(jsonBody(TenantBudget, readBody), set),
+    },
+    DELETE: { scope: "bus", about: ABOUT.removeBudget, handle: remove },
+  },
+};
+
+async function readBody(request: Request, schema: typeof TenantBudget): Promise<TenantBudget> {
+  const parsed = schema.safeParse(await readValue(request, BODY_BYTES));
+  if (parsed.success) return parsed.data;
+  throw new ArqonError("invalid-settings", problemText(parsed.error));
+}
+
+function shown(
+  { budget, used, is_exhausted, begin_ms, end_ms }: BudgetState,
+  own: readonly TenantBudget[],
+) {
+  const source = own.some((one) => nameOf(one) === nameOf(budget)) ? "tenant" : "config";
+  const left = Math.max(0, budget.limit - used);
+  return { ...budget, source, used, left, exhausted: is_exhausted, begin_ms, end_ms };
+}
+
+async function answer(
+  { budgets }: BudgetsAdminContext,
+  tenant: string,
+  { settings, revision }: StoredSettings,
+  here: object,
+): Promise<Response> {
+  const own = settings.budgets ?? [];
+  const { version, by, changed_ms } = settings;
+  const in_force = (await budgets.stand(tenant)).map((state) => shown(state, own));
+  const body = { tenant, version, revision, by, changed_ms, budgets: own, in_force, here };
+  return Response.json(body, { headers: NO_STORE });
+}
+
+async function show(context: BudgetsAdminContext, { tenant }: AdminCall): Promise<Response> {
+  const { settings, node_id } = context;
+  const { version } = settings.get(tenant);
+  const here = { node_id, version, problem: settings.problem(tenant) ?? null };
+  return await answer(context, tenant, await settings.read(tenant), here);
+}
+
+async function set(
+  context: BudgetsAdminContext,
+  call: AdminCall,
+  budget: TenantBudget,
+): Promise<Response> {
+  return await change(context, call, (budgets) => {
+    const at = budgets.findIndex((one) => nameOf(one) === nameOf(budget));
+    if (at >= 0) return budgets.with(at, budget);
+    if (budgets.length < TENANT_BUDGETS_MAX) return [...budgets, budget];
+    throw new ArqonError("invalid-settings", `there are ${budgets.length} budgets, the most`);
+  });
+}
+
+async function remove(context: BudgetsAdminContext, call: AdminCall): Promise<Response> {
+  const name = ["per", "unit", "action"].map((key) => parameterOf(call.url, key)).join(" ");
+  return await change(context, call, (budgets) => budgets.filter((one) => nameOf(one) !== name));
+}
+
+async function change(
+  context: BudgetsAdminContext,
+  { tenant, by }: AdminCall,
+  changed: (budgets: readonly TenantBudget[]) => TenantBudget[],
+): Promise<Response> {
+  const { settings, log, node_id } = context;
+  const stored = await settings.change(tenant, by, (before) => {
+    const own = before.budgets ?? [];
+    const budgets = changed(own);
+    return JSON.stringify(budgets) === JSON.stringify(own) ? before : { ...before, budgets };
+  });
+  const { version } = stored.settings;
+  log.info("a tenant's budgets were changed", { tenant_id: tenant, version, by });
+  const in_force = stored.revision === 0 ||
+    await settings.reached(tenant, stored.revision, IN_FORCE_MS);
+  return await answer(context, tenant, stored, { node_id, in_force });
+}

@@ -1,0 +1,44 @@
+/** The metrics of budgets: what is used of them, and what they have refused. What they count is `budgets.ts`. */
+import { Gauge, type Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import type { Budgets } from "./budgets.ts";
+import type { BudgetTeller } from "./budget_told.ts";
+
+/** Registers them. Of more than `tenants_max` tenants the rest have no series. */
+export function registerBudgets(
+  registry: Registry,
+  budgets: Budgets,
+  { told }: BudgetTeller,
+  tenants_max: number,
+): void {
+  scrapedFamily(
+    registry,
+    "shield_usage_budget_refusals_total",
+    "Messages and commands that a budget held back: slowed, or refused until its period ends.",
+    "action",
+    () => budgets.refusals,
+  );
+  scrapedFamily(
+    registry,
+    "shield_usage_budget_exhausted_total",
+    "Budgets of tenants that were used up, each told by one Shield once in its period.",
+    "action",
+    () => told,
+  );
+  new Gauge({
+    name: "shield_usage_budget_used_ratio",
+    help: "Part of a tenant's budget that is used, when it was read here last; 1: all of it.",
+    labelNames: ["tenant", "per", "unit", "action"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      let left = tenants_max;
+      for (const [tenant, states] of budgets.known()) {
+        if (states.length > 0 && left-- <= 0) break;
+        for (const { budget: { per, unit, action, limit }, used } of states) {
+          this.set({ tenant, per, unit, action }, limit === 0 ? 1 : used / limit);
+        }
+      }
+    },
+  });
+}

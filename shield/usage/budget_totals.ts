@@ -1,0 +1,68 @@
+/**
+ * What one tenant has used by day, summed from the minutes of all Shields as they are read one after the other.
+ * A minute that is read twice counts once. Pure: who reads is `budget_used.ts`.
+ */
+import type { UsageMinute } from "./minute.ts";
+import type { Told } from "./read.ts";
+import { addCounts, type Counts, noCounts } from "./units.ts";
+
+const DAY_MINUTES = 1_440;
+const MINUTE_MS = 60_000;
+/**
+ * The newest stored minutes of a life that are remembered. A life stores its minutes in order, and those that
+ * it repeats at once: a repetition is never further behind.
+ */
+const REMEMBERED = 64;
+
+const lifeOf = ({ node_id, life_ms }: Told): string => `${node_id} ${life_ms}`;
+
+function addRows(counts: Counts, { rows }: UsageMinute): void {
+  for (const row of rows) addCounts(counts, row.counts);
+}
+
+/** The use of one tenant. */
+export class DayTotals {
+  /** By day since 1970. */
+  readonly #days = new Map<number, Counts>();
+  readonly #lives = new Map<string, number[]>();
+
+  /** Adds a minute that is over, the first time that it comes. */
+  add(told: Told): void {
+    if (this.#isStored(told)) return;
+    const life = lifeOf(told);
+    const minutes = this.#lives.get(life) ?? [];
+    minutes.push(told.minute);
+    if (minutes.length > REMEMBERED) minutes.shift();
+    this.#lives.set(life, minutes);
+    const day = Math.floor(told.minute / DAY_MINUTES);
+    const counts = this.#days.get(day) ?? noCounts();
+    this.#days.set(day, counts);
+    addRows(counts, told);
+  }
+
+  /** All use since that time, Unix ms, with the minutes that run. Days count as a whole. */
+  since(begin_ms: number, running: readonly Told[]): Counts {
+    const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
+    const counts = noCounts();
+    for (const [day, own] of this.#days) if (day >= first) addCounts(counts, own);
+    for (const told of running) {
+      const is_later = Math.floor(told.minute / DAY_MINUTES) >= first;
+      if (is_later && !this.#isStored(told)) addRows(counts, told);
+    }
+    return counts;
+  }
+
+  /** Forgets the days before that time, Unix ms. */
+  forget(begin_ms: number): void {
+    const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
+    for (const day of this.#days.keys()) if (day < first) this.#days.delete(day);
+    for (const [life, minutes] of this.#lives) {
+      // A killed Shield's last minute may still stand among those that run, but is not asked for any more.
+      if (minutes.every((minute) => minute < first * DAY_MINUTES)) this.#lives.delete(life);
+    }
+  }
+
+  #isStored(told: Told): boolean {
+    return this.#lives.get(lifeOf(told))?.includes(told.minute) === true;
+  }
+}

@@ -1,0 +1,176 @@
+/** Budgets of tenants over two real Shields on a real NATS, also when one is killed, and on one bus alone. */
+import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
+import type { ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
+
+const LIMIT = 20;
+const BUDGETS = `
+[usage]
+enabled = true
+flush_ms = 50
+[[usage.budgets]]
+tenant = "acme"
+per = "month"
+unit = "messages_in"
+limit = ${LIMIT}
+action = "refuse"
+`;
+const PATH = "/v1/tenants/acme/budgets";
+
+async function publish(client: RawClient) {
+  client.send({ op: "pub", room: "r", type: "t", id: 1 });
+  for (;;) {
+    const answer = await client.json();
+    if (answer.op === "ack") return answer;
+  }
+}
+
+const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+
+/** Asks the admin API of a Shield. */
+async function admin(
+  { ready }: Pick<ServerProcess, "ready">,
+  token: string,
+  path: string,
+  method = "GET",
+  body?: object,
+) {
+  const response = await fetch(`${ready.admin_url}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, text: await response.text() };
+}
+
+/** Publishes in turns until everybody is refused; gives how many were taken, and the last refusal. */
+async function exhaust(clients: readonly RawClient[]) {
+  let taken = 0;
+  let refusal: Awaited<ReturnType<typeof publish>>;
+  await until("everybody is refused", async () => {
+    let refused = 0;
+    for (const client of clients) {
+      const answer = await publish(client);
+      if (answer.code === 0) taken++;
+      else {
+        refused++;
+        refusal = answer;
+      }
+    }
+    return refused === clients.length;
+  });
+  return { taken, refusal };
+}
+
+/** A refusal by HTTP says when it ends, too. */
+async function refusesByHttp(shield: ServerProcess, token: string): Promise<void> {
+  const response = await fetch(`${shield.ready.url}/v1/rooms/r/messages`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({ type: "t", data: 1 }),
+  });
+  const body = await response.json();
+  assert.deepEqual([response.status, body.reason], [429, "budget-exhausted"]);
+  assert.ok(Number(response.headers.get("retry-after")) >= 1);
+}
+
+/** An operator gives more, and then less than was used. */
+async function changes(shield: ServerProcess, clients: readonly RawClient[], issuer: Issuer) {
+  const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
+  const own = await issuer.tokenFor({ role: "admin", sub: "boss" });
+  const budget = { per: "month", unit: "messages_in", action: "refuse", limit: 1_000 };
+  assert.equal((await admin(shield, own, PATH, "PUT", budget)).status, 403);
+  assert.equal((await admin(shield, own, PATH)).status, 200);
+  const wrong = await admin(shield, operator, PATH, "PUT", { ...budget, unit: "fuels" });
+  assert.equal(wrong.status, 400);
+  assert.equal((await admin(shield, operator, PATH, "PUT", budget)).status, 200);
+  await until("both Shields take messages again", async () => {
+    for (const client of clients) if ((await publish(client)).code !== 0) return false;
+    return true;
+  });
+  const less = await admin(shield, operator, PATH, "PUT", { ...budget, limit: 3 });
+  const [{ used, exhausted, source }] = JSON.parse(less.text).in_force;
+  assert.ok(used > LIMIT, less.text);
+  assert.deepEqual([exhausted, source], [true, "tenant"]);
+  // Whoever has set it need not wait for it.
+  assert.equal((await publish(clients[0]!)).reason, "budget-exhausted");
+  await until("the audit log tells of both limits, once each", async () => {
+    const { text } = await admin(shield, operator, "/v1/audit?tenant=acme");
+    return text.split('"budget.exhausted"').length === 3;
+  });
+  const path = `${PATH}?per=month&unit=messages_in&action=refuse`;
+  const removed = JSON.parse((await admin(shield, operator, path, "DELETE")).text);
+  assert.deepEqual(removed.budgets, []);
+  assert.deepEqual(removed.in_force.map((one: { limit: number }) => one.limit), [LIMIT]);
+}
+
+Deno.test("budgets: two Shields hold one together, nobody else feels it, and a kill forgives nothing", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${BUDGETS}`;
+  const start = (node_id: string) =>
+    startServer(
+      "shield",
+      config,
+      issuer.dir,
+      `node_id = "${node_id}"`,
+      0,
+      [],
+      'operator_tenants = ["ops"]',
+    );
+  await using one = await start("one");
+  await using other = await start("other");
+  const token = await issuer.tokenFor();
+  using first = await openText(socketOf(one), token);
+  using second = await openText(socketOf(other), token);
+  const { taken, refusal } = await exhaust([first, second]);
+  assert.ok(taken >= LIMIT, `${taken} were taken`);
+  assert.deepEqual([refusal.code, refusal.reason], [429, "budget-exhausted"]);
+  assert.ok(refusal.retry_after_ms > 0);
+  await refusesByHttp(one, token);
+  // Others pass, and what came before was taken by both.
+  using globex = await openText(socketOf(one), await issuer.tokenFor({ tenant_id: "globex" }));
+  assert.equal((await publish(globex)).code, 0);
+  const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
+  const { text } = await admin(other, operator, PATH);
+  const [{ used, left, source }] = JSON.parse(text).in_force;
+  assert.deepEqual([used, left, source], [taken, 0, "config"]);
+  await changes(one, [first, second], issuer);
+  await one.stop("SIGKILL");
+  await using again = await start("one");
+  using third = await openText(socketOf(again), token);
+  await until(
+    "the new life knows of it",
+    async () => (await publish(third)).reason === "budget-exhausted",
+  );
+  assert.equal((await publish(second)).reason, "budget-exhausted");
+});
+
+Deno.test("budgets: one that slows takes few messages, one that warns takes all and is told", async () => {
+  const general = (action: string, limit: number) =>
+    `[[usage.budgets]]\nper = "month"\nunit = "messages_in"\nlimit = ${limit}\naction = "${action}"\n`;
+  await using bus = await startBusWith(
+    `[usage]\nenabled = true\nflush_ms = 50\n${general("warn", 2)}${general("slow", 5)}` +
+      "messages_per_second = 20\n",
+  );
+  using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+  const { taken, refusal } = await exhaust([client]);
+  assert.ok(taken >= 5);
+  assert.deepEqual([refusal.code, refusal.reason], [429, "tenant-quota"]);
+  assert.ok(refusal.retry_after_ms > 0 && refusal.retry_after_ms <= 50);
+  await until("a message is taken again", async () => (await publish(client)).code === 0);
+  const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  for (const action of ["warn", "slow"]) {
+    assert.match(page, new RegExp(`shield_usage_budget_exhausted_total\\{action="${action}"\\} 1`));
+    assert.match(
+      page,
+      new RegExp(
+        `used_ratio\\{tenant="default",per="month",unit="messages_in",action="${action}"\\} [1-9]`,
+      ),
+    );
+  }
+});
