@@ -138,13 +138,13 @@ function assemble(
   socket_server: SocketServer,
 ): Parts {
   const { config, spine, log, now, random, traces } = options;
-  const { limits, limits: { deduplication_entries }, auth: { require_signature } } = config;
+  const { limits, auth: { require_signature } } = config;
   const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
   const { tenants, gate: quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
   const durable = startDurable({ ...options, classes, flushes });
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: durable.rooms };
-  const hub = new Hub({ ...heard, stats, tenants, now, random, deduplication_entries, ledger });
+  const hub = new Hub({ ...limits, ...heard, stats, tenants, now, random, ledger });
   const [overseer, usage] = [policies.overseer, foundation.usage?.ledger];
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { mirroring: { mirror }, schemas: { gate: schemas }, journal: { journal } } = foundation;

@@ -8,7 +8,7 @@ import { refuseUnnamedOperators } from "./operators.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
-import { Durable, Rooms } from "./schema_durable.ts";
+import { Durable, PatternLimits, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
 import { Usage } from "./schema_usage.ts";
@@ -98,7 +98,12 @@ const LimitsTable = z.strictObject({
   ...Admission,
   ...Arrivals,
   ...AdminLimits,
-  rooms_per_connection: count(1_024, 1_000_000, "subscriptions of one connection"),
+  rooms_per_connection: count(
+    1_024,
+    1_000_000,
+    "subscriptions of one connection, to rooms and patterns",
+  ),
+  ...PatternLimits,
   connections_per_user: count(
     12_000,
     10_000_000,

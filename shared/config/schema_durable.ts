@@ -115,3 +115,17 @@ export const NatsStorage = {
     "what a start does when more is promised than there is: a warning, or exit 1",
   ),
 };
+
+/** The keys of `[limits]` about patterns of rooms. */
+export const PatternLimits = {
+  patterns_per_tenant: count(
+    10_000,
+    1_000_000,
+    "subscriptions of one tenant to patterns of rooms in this process",
+  ),
+  pattern_rooms_per_tenant: count(
+    100_000,
+    10_000_000,
+    "rooms that one tenant's patterns hear in this process, each counted once a connection; above: those that were silent the longest are let go until their next message",
+  ),
+};

@@ -59,6 +59,12 @@ export function roomSubject(plane: RoomPlane, tenantId: string, roomId: string):
   return `${plane}.${room(tenantId, roomId)}` as Subject;
 }
 
+/** `roomSubject` of all rooms of a tenant. */
+export function tenantRoomsPattern(plane: RoomPlane, tenantId: string): SubjectPattern {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `${plane}.t.${tenantId}.r.*` as SubjectPattern;
+}
+
 /** What is published to a durable room, before its log has taken it. */
 export function logSubject(tenantId: string, roomId: string): Subject {
   return `log.${room(tenantId, roomId)}` as Subject;
@@ -269,4 +275,9 @@ export function subjectPattern(text: string): SubjectPattern {
 export function requireRoomId(room_id: string): void {
   const problem = idProblem(room_id);
   if (problem !== undefined) throw new ArqonError("invalid-room", problem);
+}
+
+/** As `requireRoomId`, of a pattern of rooms: a prefix of ids followed by `*`, or `*` alone. */
+export function requireRoomsPattern(pattern: string): void {
+  if (pattern !== "*") requireRoomId(pattern.slice(0, -1));
 }

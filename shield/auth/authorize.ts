@@ -31,6 +31,22 @@ export function requireGrant(
   if (!canAct(identity, action, room)) throw notGranted(action, room);
 }
 
+/**
+ * True when one of the token's grants allows `action` in every room that a pattern, which ends in `*`, can
+ * match; a token without grants allows everything. Grants that cover it together only do not.
+ */
+export function canActInAll(
+  { grants }: Pick<Identity, "grants">,
+  action: Action,
+  pattern: string,
+): boolean {
+  if (grants === undefined) return true;
+  const prefix = pattern.slice(0, -1);
+  return grants.some(({ room, actions }) =>
+    actions.includes(action) && room.endsWith("*") && matchesRoomPattern(room, prefix)
+  );
+}
+
 /** Throws `tenant-mismatch` (403) when an envelope names a tenant other than the token's. */
 export function requireTenant(identity: Pick<Identity, "tenant_id">, named: string): void {
   if (named !== "" && named !== identity.tenant_id) throw new ArqonError("tenant-mismatch");

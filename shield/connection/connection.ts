@@ -12,6 +12,7 @@ import type { Queued } from "./fifo.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
+import type { HeardPatterns } from "./heard_patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
@@ -45,6 +46,8 @@ export class Connection {
   readonly use: UserUse | undefined;
   /** The room ids this connection hears. */
   readonly subscriptions = new Map<string, Subscriber>();
+  /** The patterns of rooms that it hears; undefined before its first one. */
+  patterns: HeardPatterns | undefined = undefined;
   /** The caller of operations; another object after each REFRESH. */
   caller: Caller;
   readonly liveness: Liveness;

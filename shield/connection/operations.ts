@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Ack, ClientOperation, Refresh, ScannedEnvelope } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
-import { canAct, notGranted, requireSameUser } from "../auth/authorize.ts";
+import { canAct, canActInAll, notGranted, requireSameUser } from "../auth/authorize.ts";
 import { command } from "../message/command.ts";
 import type { Connection } from "./connection.ts";
 import type { Prepared, Queued } from "./fifo.ts";
@@ -21,6 +21,7 @@ import type { Caller } from "../message/caller.ts";
 import { pongFrame } from "./reply_frames.ts";
 import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
 import type { SubscribeContext } from "./subscribe.ts";
+import { isPattern, runSubscribePattern, runUnsubscribePattern } from "./subscribe_pattern.ts";
 
 /** What the operations need of the process. */
 export interface OperationContext extends SubscribeContext {
@@ -88,10 +89,15 @@ export class Operations {
         return followed(
           context.path.journal,
           { caller: connection.caller, room_id: operation.subscribe.room_id },
-          (note) => runSubscribe(context, connection, operation.subscribe, note),
+          (note) => {
+            const run = isPattern(operation.subscribe.room_id) ? runSubscribePattern : runSubscribe;
+            return run(context, connection, operation.subscribe, note);
+          },
         );
       case "unsubscribe":
-        return runUnsubscribe(context, connection, operation.unsubscribe);
+        return isPattern(operation.unsubscribe.room_id)
+          ? runUnsubscribePattern(connection, operation.unsubscribe)
+          : runUnsubscribe(context, connection, operation.unsubscribe);
       case "refresh":
         return runRefresh(context, connection, operation.refresh);
       case "ping":
@@ -182,7 +188,9 @@ function runPublish(
   const { room_id } = envelope;
   const own = connection.subscriptions.get(room_id);
   const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
-  const is_named = own !== undefined && (own.no_echo || !room_class.echo);
+  const { patterns } = connection;
+  const is_named = own !== undefined && (own.no_echo || !room_class.echo) ||
+    patterns !== undefined && (patterns.has_no_echo || !room_class.echo);
   const origin = is_named ? connection.id : undefined;
   const publisher = { caller: connection.caller, origin };
   const stored = publishAdmitted(context.path, publisher, envelope, added, connection.now_ms);
@@ -260,6 +268,11 @@ async function runRefresh(
   // The token may have been revoked since it was authenticated; from here on a revocation finds it.
   context.requireNotRevoked(next);
   connection.caller = { ...connection.caller, identity: next };
+  for (const { pattern } of [...connection.patterns?.patterns ?? []]) {
+    if (canActInAll(next, "subscribe", pattern)) continue;
+    connection.patterns?.leave(pattern, "not-granted");
+    connection.fail(notGranted("subscribe", pattern));
+  }
   for (const room_id of [...connection.subscriptions.keys()]) {
     if (canAct(next, "subscribe", room_id)) continue;
     leave(context, connection, room_id, "not-granted");

@@ -9,7 +9,6 @@ import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import type { SubscriptionMark } from "../ledger/row_facts.ts";
 import { entryFrame, Flow } from "../durable/room/flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { FlushQueue } from "./flush_queue.ts";
@@ -25,6 +24,8 @@ import { presenceRequest } from "./presence_request.ts";
 import type { PresenceRequest } from "./presence_request.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
+import { markOf, noteLeft } from "./subscription_marks.ts";
+import type { LeaveWhy } from "./subscription_marks.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
@@ -39,13 +40,10 @@ export interface SubscribeContext {
   readonly overseer: Pick<Overseer, "onSubscribe">;
   readonly attendance: AttendanceContext;
   readonly limits: Limits;
-  readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes">;
+  readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes" | "rejects">;
   /** Takes note of subscriptions; absent: nobody does. */
   readonly ledger?: Pick<Ledger, "position" | "left" | "passedOver"> | undefined;
 }
-
-/** Why a subscription ends, for the ledger: a word, or the reason of a refusal. */
-export type LeaveWhy = "unsubscribed" | "resubscribed" | "refused" | "kick" | "room-ban" | string;
 
 /** A SUB that nothing has refused. */
 interface Allowed {
@@ -234,7 +232,8 @@ function sendMissed(
   const channel = hub.find(tenant_id, room_id);
   const totals = channel?.tenant;
   connection.sendLater(() => {
-    const subscriber = connection.subscriptions.get(room_id);
+    const subscriber = connection.subscriptions.get(room_id) ??
+      connection.patterns?.subscriber(room_id);
     while (subscriber?.flow === flow) {
       const entry = flow.next();
       if (entry === undefined) break;
@@ -258,32 +257,6 @@ function sendMissed(
   });
 }
 
-/** The subscription that begins now, for the ledger. */
-function markOf(
-  { ledger }: SubscribeContext,
-  connection: Connection,
-  flow: Flow | undefined,
-): SubscriptionMark | undefined {
-  if (ledger === undefined) return undefined;
-  const { number, now_ms } = connection;
-  return { connection: number, since: ledger.position, since_ms: now_ms, episode: flow?.episode };
-}
-
-/** Takes note of the end of a subscription. */
-function noteLeft(
-  { hub, ledger }: Pick<SubscribeContext, "hub" | "ledger">,
-  { identity, outbox }: Connection,
-  room_id: string,
-  before: Subscriber,
-  why: LeaveWhy,
-): void {
-  const room = hub.find(identity.tenant_id, room_id)?.noted;
-  if (ledger === undefined || room === undefined || before.mark === undefined) return;
-  const { connection, since, since_ms, episode: caught_up } = before.mark;
-  const batch = outbox?.has_batches ?? false;
-  ledger.left(room, connection, { since, since_ms, why, batch, caught_up });
-}
-
 /** Replaces the room's present subscriber by another; either may be none. */
 function put(
   context: Pick<SubscribeContext, "hub" | "ledger">,
@@ -298,9 +271,12 @@ function put(
   if (before !== undefined) noteLeft(context, connection, room_id, before, why);
   // The new one comes first: a room never loses its Spine subscription while options change.
   if (subscriber !== undefined) hub.subscribe(identity.tenant_id, room_id, subscriber);
-  if (before !== undefined) hub.unsubscribe(identity.tenant_id, room_id, before);
   if (subscriber === undefined) subscriptions.delete(room_id);
   else subscriptions.set(room_id, subscriber);
+  const channel = subscriber === undefined ? hub.find(identity.tenant_id, room_id) : undefined;
+  if (channel === undefined) connection.patterns?.yieldTo(room_id);
+  else connection.patterns?.takeOver(channel);
+  if (before !== undefined) hub.unsubscribe(identity.tenant_id, room_id, before);
 }
 
 /** Runs an UNSUB. Throws `not-subscribed`. */
@@ -327,6 +303,7 @@ export function leave(
   deliberate = true,
 ): void {
   connection.attendance(room_id)?.end(deliberate);
+  if (why === "kick" || why === "room-ban") connection.patterns?.putOut(room_id, why);
   if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined, why);
 }
 
@@ -341,6 +318,7 @@ export function leaveAll(
   stopping = false,
 ): void {
   const deliberate = DELIBERATE_CLOSES.includes(code) && !(stopping && code === 1000);
+  connection.patterns?.leaveAll("closed");
   for (const room_id of [...connection.subscriptions.keys()]) {
     leave(context, connection, room_id, "closed", deliberate);
   }

@@ -15,10 +15,14 @@ import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { SeenMessages } from "./deduplicate.ts";
 import type { Frame } from "./frame_bytes.ts";
+import type { PatternLimits } from "./pattern_rooms.ts";
 import type { Reception } from "./reception.ts";
 
-/** What fan-out needs of the process. `deduplication_entries` is for each tenant. */
-export interface HubOptions {
+/**
+ * What fan-out needs of the process. `deduplication_entries` is for each tenant; without the limits of
+ * patterns there is no bound of them.
+ */
+export interface HubOptions extends Partial<PatternLimits> {
   spine: Pick<Spine, "subscribe" | "onEvent">;
   stats: ShieldStats;
   tenants: Pick<TenantTable, "of">;
@@ -77,7 +81,7 @@ export interface Channel {
   /** The counts of the room's tenant: deliveries are counted there too. */
   readonly tenant: TenantTotals;
   readonly subscribers: FewSet<Subscriber>;
-  /** The room's subscriptions to the Spine. */
+  /** The room's subscriptions to the Spine; none: it is heard by those of its tenant's patterns. */
   spine: readonly Subscription[];
   /** How many messages have come from the Spine since the room was opened. */
   messages: number;

@@ -19,16 +19,19 @@ import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
 import { copyFor } from "./message_copy.ts";
-import { frameOf } from "./outgoing.ts";
+import { countSent, frameOf, hasLive } from "./outgoing.ts";
 import type { Outgoing } from "./outgoing.ts";
+import { PatternRooms } from "./pattern_rooms.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
-import type { ShieldStats } from "../stats/stats.ts";
 import type { Counts } from "../usage/units.ts";
 import { countDelivery } from "../usage/user_use.ts";
 import type { UserUse } from "../usage/user_use.ts";
 
 export type { Channel, DurableRooms, Subscriber } from "./channel.ts";
+
+/** For hubs without limits of patterns. */
+const UNBOUNDED = { patterns_per_tenant: Infinity, pattern_rooms_per_tenant: Infinity };
 
 /** Which of this process's connections hear which rooms; one for the whole process. */
 export class Hub {
@@ -38,17 +41,23 @@ export class Hub {
   readonly #tenants = new Map<string, { seen: SeenMessages; channels: number }>();
   readonly #monotonic: () => number;
   readonly #stopEvents: () => void;
+  /** The rooms that are heard by a pattern. */
+  readonly patterns: PatternRooms;
   readonly #stopClasses: (() => void) | undefined;
 
   constructor(options: HubOptions) {
     this.#options = options;
     this.#stopClasses = options.durable?.classes.onChange((tenant) => this.#onClasses(tenant));
     this.#monotonic = options.monotonic ?? (() => performance.now());
-    const losses = new HubLosses({
-      channels: this.#channels,
-      monotonic: this.#monotonic,
-      tellGap: (channel, reason) => this.#tellGap(channel, reason),
+    const channels = this.#channels;
+    const tellGap = (channel: Channel, reason: string) => this.#tellGap(channel, reason);
+    this.patterns = new PatternRooms({
+      ...{ ...UNBOUNDED, ...options, channels, tellGap },
+      open: (tenant_id, room_id) => this.#openForPatterns(tenant_id, room_id),
+      deliver: (channel, message) => this.#deliver(channel, message),
     });
+    const { patterns } = this;
+    const losses = new HubLosses({ channels, patterns, monotonic: this.#monotonic, tellGap });
     this.#stopEvents = options.spine.onEvent((event) => losses.hear(event));
   }
 
@@ -100,6 +109,7 @@ export class Hub {
     if (channel.noted !== undefined) channel.noted.is_open = false;
     this.#options.stats.rooms--;
     for (const subscription of channel.spine) subscription.unsubscribe();
+    this.patterns.closed(channel);
     const tenant = this.#tenants.get(tenant_id);
     if (tenant !== undefined && --tenant.channels === 0) this.#tenants.delete(tenant_id);
   }
@@ -121,6 +131,7 @@ export class Hub {
       channel.durable?.close();
       for (const subscription of channel.spine) subscription.unsubscribe();
     }
+    this.patterns.close();
     this.#channels.clear();
     this.#tenants.clear();
   }
@@ -143,22 +154,37 @@ export class Hub {
       reception: new Reception(this.#monotonic()),
       noted: this.#options.ledger?.openRoom(tenant_id, room_id),
     };
+    if (!this.patterns.feeds(tenant_id, room_id)) this.#listen(key, channel);
+    this.#channels.set(key, channel);
+    this.#tenants.set(tenant_id, tenant);
+    tenant.channels++;
+    this.#options.stats.rooms++;
+    this.patterns.opened(channel);
+    return channel;
+  }
+
+  /** Gives a room subscriptions to the Spine of its own. */
+  #listen(key: Subject, channel: Channel): void {
     const { spine } = this.#options;
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
     const inward = spine.subscribe(key, deliver, { copy: copyFor(channel) });
     try {
+      const outward = roomSubject("out", channel.tenant_id, channel.room_id);
       // This is not pushed: an array that grows has room for seventeen.
-      channel.spine = [inward, spine.subscribe(roomSubject("out", tenant_id, room_id), deliver)];
+      channel.spine = [inward, spine.subscribe(outward, deliver)];
     } catch (error) {
       inward.unsubscribe();
       if (channel.noted !== undefined) channel.noted.is_open = false;
       throw error;
     }
-    this.#channels.set(key, channel);
-    this.#tenants.set(tenant_id, tenant);
-    tenant.channels++;
-    this.#options.stats.rooms++;
-    return channel;
+  }
+
+  /** Opens a room for those whose patterns match it; it does not stay open when none of them hears it. */
+  #openForPatterns(tenant_id: string, room_id: string): void {
+    const key = roomSubject("in", tenant_id, room_id);
+    const channel = this.#open(key, tenant_id, room_id);
+    if (channel.room_class?.durable === true) this.#makeDurable(channel);
+    this.#closeIfUnused(key, channel);
   }
 
   #deliver(channel: Channel, message: SpineMessage): void {
@@ -354,24 +380,4 @@ export class Hub {
     if (channel.noted !== undefined) this.#options.ledger?.gap(channel.noted, reason);
     this.#fanOut(channel, { envelope, offset: 0, origin: undefined, is_own: true });
   }
-}
-
-/** Counts what so many subscribers were given. */
-function countSent(
-  stats: Pick<ShieldStats, "egress_messages" | "egress_events">,
-  { tenant }: Pick<Channel, "tenant">,
-  sent: number,
-  is_own: boolean | undefined,
-): void {
-  if (is_own === true) stats.egress_events += sent;
-  else {
-    stats.egress_messages += sent;
-    tenant.egress_messages += sent;
-  }
-}
-
-/** Whether some subscriber hears the room without waiting for its log. */
-function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
-  for (const { flow } of subscribers.members) if (flow?.is_live !== false) return true;
-  return false;
 }

@@ -5,11 +5,13 @@
 import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
 import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
 import type { Channel } from "./hub.ts";
+import type { PatternRooms } from "./pattern_rooms.ts";
 
 /** What deciding needs of the hub. */
 export interface HubLossesOptions {
   /** The channels by the subject of clients' messages to them. */
   readonly channels: ReadonlyMap<string, Channel>;
+  readonly patterns: Pick<PatternRooms, "lost">;
   /** Milliseconds of a clock that only grows. */
   readonly monotonic: () => number;
   readonly tellGap: (channel: Channel, reason: string) => void;
@@ -30,6 +32,7 @@ export class HubLosses {
       case "state":
         return event.status.state === "disconnected" ? this.#cut() : undefined;
       case "gap":
+        this.#options.patterns.lost(event.pattern, event.reason);
         if (event.pattern === undefined) return this.#tellAll(event.reason);
         return this.#tellRoom(event.pattern, event.reason);
       case "log":

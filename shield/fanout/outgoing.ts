@@ -1,8 +1,13 @@
-/** A message on its way to subscribers, and the frames that it makes; who gets them is `hub.ts`. */
+/**
+ * A message on its way to subscribers: the frames that it makes, and what is counted; who gets them is
+ * `hub.ts`.
+ */
 import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import { entryFrame } from "../durable/room/flow.ts";
 import type { Entry } from "../durable/messages/timeline.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { Channel } from "./channel.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** A message on its way to subscribers; `plain` is `envelope` when it is known. */
@@ -24,4 +29,24 @@ export function frameOf({ entry, envelope, offset, plain }: Outgoing, is_text: b
   if (!is_text) return encodeMsgAt(envelope, offset);
   const shown = plain ?? readRouted(envelope);
   return encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
+}
+
+/** Counts what so many subscribers were given. */
+export function countSent(
+  stats: Pick<ShieldStats, "egress_messages" | "egress_events">,
+  { tenant }: Pick<Channel, "tenant">,
+  sent: number,
+  is_own: boolean | undefined,
+): void {
+  if (is_own === true) stats.egress_events += sent;
+  else {
+    stats.egress_messages += sent;
+    tenant.egress_messages += sent;
+  }
+}
+
+/** Whether some subscriber hears the room without waiting for its log. */
+export function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
+  for (const { flow } of subscribers.members) if (flow?.is_live !== false) return true;
+  return false;
 }

@@ -2,7 +2,7 @@
  * The request that an answer is for, and the reference to no request. `answers.ts` and `connection.ts`
  * send the answers.
  */
-import { isId } from "@arqon/proto";
+import { isRoomPattern } from "@arqon/proto";
 import type {
   Ack,
   ArqonError,
@@ -76,9 +76,9 @@ function unsubscribeRequest({ request_id, room_id }: Unsubscribe): RequestRef {
 
 /**
  * The room and action that a refusal of this request is about; undefined when there is no room. A text
- * that cannot be a room id is not repeated in the answer.
+ * that can be neither a room id nor a pattern of them is not repeated in the answer.
  */
 export function placeOf({ room_id = "", action, command }: RequestRef): RefusedPlace | undefined {
-  if (!isId(room_id)) return undefined;
+  if (!isRoomPattern(room_id)) return undefined;
   return { room: room_id, action: action ?? (command === undefined ? "publish" : "command") };
 }

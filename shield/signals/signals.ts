@@ -33,7 +33,7 @@ const QUEUE = "shield";
 /** What signals need of a connection. */
 export type Signalled = Pick<
   Connection,
-  "id" | "identity" | "text" | "ended" | "send" | "fail" | "subscriptions"
+  "id" | "identity" | "text" | "ended" | "send" | "fail" | "subscriptions" | "patterns"
 >;
 
 /** What signals need of the process. */
@@ -228,7 +228,8 @@ function putOut<C extends Signalled>(
 ): void {
   const frame = framesOf(options, tenant_id, room_id, signal);
   for (const connection of hit) {
-    if (connection.ended || !connection.subscriptions.has(room_id)) continue;
+    const { ended, subscriptions, patterns } = connection;
+    if (ended || !subscriptions.has(room_id) && patterns?.covers(room_id) !== true) continue;
     bump(options.stats.kicks, cause);
     connection.send(frame(connection.text));
     options.leave(connection, room_id, cause);

@@ -25,6 +25,11 @@ export interface ShieldStats {
   active_connections: number;
   subscriptions: number;
   rooms: number;
+  /** Subscriptions to patterns of rooms, and the rooms that are heard by them. */
+  patterns: number;
+  pattern_rooms: number;
+  /** Messages that came for a tenant's patterns, of rooms that none of them matches. */
+  unmatched: number;
   ingress_bytes: number;
   egress_messages: number;
   /** Events of the bus itself that subscribers got: of presence and rooms, GAPs. */
@@ -69,6 +74,9 @@ export function createStats(): ShieldStats {
     active_connections: 0,
     subscriptions: 0,
     rooms: 0,
+    patterns: 0,
+    pattern_rooms: 0,
+    unmatched: 0,
     ingress_bytes: 0,
     egress_messages: 0,
     egress_events: 0,
@@ -122,6 +130,7 @@ type Total =
   | "duplicates"
   | "repeated"
   | "malformed"
+  | "unmatched"
   | "gaps"
   | "drain_cuts"
   | "batches"
@@ -146,6 +155,10 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
     "shield_malformed_messages_total",
     "Messages from the Spine dropped because their envelope could not be read.",
   ],
+  unmatched: [
+    "shield_unmatched_messages_total",
+    "Messages that the Spine brought for a tenant's patterns, of rooms that none of them matches.",
+  ],
   gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
   drain_cuts: [
     "shield_drain_cuts_total",
@@ -159,6 +172,8 @@ type Level =
   | "active_connections"
   | "subscriptions"
   | "rooms"
+  | "patterns"
+  | "pattern_rooms"
   | "unsent_bytes"
   | "pending_operations"
   | "bans";
@@ -166,6 +181,11 @@ const LEVELS: Record<Level, [name: string, help: string]> = {
   active_connections: ["shield_active_connections", "Open WebSocket connections."],
   subscriptions: ["shield_subscriptions", "Room subscriptions of all connections."],
   rooms: ["shield_rooms", "Rooms with a subscriber on this Shield."],
+  patterns: ["shield_patterns", "Subscriptions of all connections to patterns of rooms."],
+  pattern_rooms: [
+    "shield_pattern_rooms",
+    "Rooms that are heard by patterns, each counted once a connection.",
+  ],
   unsent_bytes: ["shield_unsent_bytes", "Bytes that wait in outbound queues."],
   pending_operations: ["shield_pending_operations", "Operations in queues or waiting for an ACK."],
   bans: ["shield_bans", "Bans in force that this Shield knows, of all tenants."],

@@ -48,7 +48,7 @@ function connectionRow(node_id: string, connection: Connection): ConnectionRow {
     protocol: connection.text ? "arqon.v1.json" : "arqon.v1",
     connected_ms: connection.created_ms,
     token_expires_ms: identity.expires_ms,
-    subscriptions: connection.subscriptions.size,
+    subscriptions: connection.subscriptions.size + (connection.patterns?.size ?? 0),
     pending_operations: connection.pending,
     unsent_bytes: outbox?.unsent_bytes ?? 0,
     received_messages: connection.liveness.received,
@@ -72,10 +72,10 @@ async function connections(
     : connections;
   const { items, total } = await topOf(all, {
     limit,
-    accept: ({ identity, subscriptions, ended }) =>
+    accept: ({ identity, subscriptions, patterns, ended }) =>
       !ended && (tenant === undefined || identity.tenant_id === tenant) &&
       (user === undefined || identity.user_id === user) &&
-      (room === undefined || subscriptions.has(room)),
+      (room === undefined || subscriptions.has(room) || patterns?.covers(room) === true),
     score: CONNECTION_SCORES[sort],
     name: ({ id }) => id,
   });
@@ -91,6 +91,10 @@ function connectionDetail(parts: InspectedParts, params: unknown): ConnectionDet
   for (const [room_id, { no_echo }] of connection.subscriptions) {
     if (rooms.length === CONNECTION_ROOMS_MAX) break;
     rooms.push({ room_id, presence: connection.attendances.has(room_id), no_echo, batch });
+  }
+  for (const { pattern, no_echo } of connection.patterns?.patterns ?? []) {
+    if (rooms.length === CONNECTION_ROOMS_MAX) break;
+    rooms.push({ room_id: pattern, presence: false, no_echo, batch });
   }
   return { ...connectionRow(parts.node_id, connection), rooms };
 }

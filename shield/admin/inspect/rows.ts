@@ -58,7 +58,8 @@ export const ConnectionAnswer = z.strictObject({
 /** One connection and its rooms; null where it is not. */
 export const ConnectionDetail = ConnectionRow.extend({
   rooms: z.array(z.strictObject({
-    room_id: Id,
+    /** A room's id, or a pattern of rooms. */
+    room_id: Text,
     presence: z.boolean(),
     no_echo: z.boolean(),
     batch: z.boolean(),

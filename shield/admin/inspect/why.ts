@@ -78,7 +78,8 @@ function openOf({ connections }: Pick<Parts, "connections">, asked: WhyUser): Op
     remote_ip: open.caller.remote_ip,
     began_ms: open.created_ms,
     batch: open.outbox?.has_batches ?? false,
-    subscription: (room_id) => open.subscriptions.get(room_id)?.mark,
+    subscription: (room_id) =>
+      (open.subscriptions.get(room_id) ?? open.patterns?.subscriber(room_id))?.mark,
   }));
 }
 

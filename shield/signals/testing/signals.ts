@@ -23,6 +23,7 @@ import type { ShieldStats } from "../../stats/stats.ts";
 /** A connection as far as signals see it. */
 export class Kept implements Signalled {
   readonly subscriptions: Signalled["subscriptions"] = new Map();
+  readonly patterns = undefined;
   readonly frames: Frame[] = [];
   readonly failed: string[] = [];
   readonly identity: Signalled["identity"];

@@ -1,0 +1,339 @@
+/**
+ * The patterns that one connection hears, and the rooms that it hears by them: one copy of each message,
+ * whatever matches. A subscription to the room itself goes first, then the longest pattern. SUB and UNSUB
+ * are `subscribe_pattern.ts`; when a room is entered is `fanout/pattern_rooms.ts`.
+ */
+import { ArqonError, matchesRoomPattern } from "@arqon/proto";
+import type { Channel, Subscriber } from "../fanout/hub.ts";
+import type { PatternListener } from "../fanout/pattern_rooms.ts";
+import type { Flow } from "../durable/room/flow.ts";
+import { RoomSubscriber } from "../fanout/room_subscriber.ts";
+import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import { followed } from "../journal/journal.ts";
+import { bump } from "../stats/stats.ts";
+import type { Connection } from "./connection.ts";
+import type { SubscribeContext } from "./subscribe.ts";
+import { markOf, noteLeft } from "./subscription_marks.ts";
+import type { LeaveWhy } from "./subscription_marks.ts";
+
+/** Rooms that policies have refused which are remembered; of others they are asked again. */
+const REFUSED_MAX = 4_096;
+/** Rooms that a connection may have been put out of before it hears no pattern any more. */
+const PUT_OUT_MAX = 1_024;
+
+/** One pattern of one connection. */
+class HeardPattern implements PatternListener {
+  readonly pattern: string;
+  readonly text: boolean;
+  no_echo: boolean;
+  readonly #owner: HeardPatterns;
+
+  constructor(owner: HeardPatterns, pattern: string, text: boolean, no_echo: boolean) {
+    this.#owner = owner;
+    this.pattern = pattern;
+    this.text = text;
+    this.no_echo = no_echo;
+  }
+
+  enter(channel: Channel): void {
+    this.#owner.enter(this, channel);
+  }
+
+  release(room_id: string): void {
+    this.#owner.release(room_id);
+  }
+
+  send(frame: Frame): void {
+    this.#owner.send(frame);
+  }
+}
+
+/** A room that is heard by a pattern. */
+interface HeardRoom {
+  pattern: HeardPattern;
+  subscriber: Subscriber;
+}
+
+/** The patterns of one connection; made with its first one. */
+export class HeardPatterns {
+  readonly #context: SubscribeContext;
+  readonly #connection: Connection;
+  readonly #patterns = new Map<string, HeardPattern>();
+  readonly #rooms = new Map<string, HeardRoom>();
+  /** Rooms that policies have refused, and rooms that others have put the connection out of. */
+  readonly #refused = new Set<string>();
+  readonly #put_out = new Set<string>();
+  /** Rooms whose log is being asked: they are entered with its answer. */
+  readonly #entering = new Set<string>();
+
+  constructor(context: SubscribeContext, connection: Connection) {
+    this.#context = context;
+    this.#connection = connection;
+  }
+
+  get size(): number {
+    return this.#patterns.size;
+  }
+
+  /** The patterns, in the order in which they came. */
+  get patterns(): Iterable<HeardPattern> {
+    return this.#patterns.values();
+  }
+
+  has(pattern: string): boolean {
+    return this.#patterns.has(pattern);
+  }
+
+  /** Whether a pattern matches the room, and nobody has put the connection out of it. */
+  covers(room_id: string): boolean {
+    return !this.#put_out.has(room_id) && this.#longest(room_id) !== undefined;
+  }
+
+  /** The subscriber by which the room is heard now; undefined: no pattern hears it, or none has yet. */
+  subscriber(room_id: string): Subscriber | undefined {
+    return this.#rooms.get(room_id)?.subscriber;
+  }
+
+  /** Whether the connection does not want to hear what it publishes itself, in some room. */
+  get has_no_echo(): boolean {
+    for (const { no_echo } of this.#patterns.values()) if (no_echo) return true;
+    return false;
+  }
+
+  /**
+   * Hears a pattern, or hears it otherwise. What was refused in its rooms before is asked for again. The rooms
+   * in `entering` are left to `enterAt`. Throws as `PatternRooms.add` does.
+   */
+  hear(pattern: string, no_echo: boolean, entering: Iterable<string> = []): void {
+    const { hub } = this.#context;
+    const { identity, text } = this.#connection;
+    const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
+    for (const kept of [this.#refused, this.#put_out]) {
+      for (const room_id of [...kept].filter(matching)) kept.delete(room_id);
+    }
+    for (const room_id of entering) this.#entering.add(room_id);
+    const before = this.#patterns.get(pattern);
+    if (before === undefined) {
+      const heard = new HeardPattern(this, pattern, text, no_echo);
+      this.#patterns.set(pattern, heard);
+      try {
+        return hub.patterns.add(identity.tenant_id, heard);
+      } catch (error) {
+        this.#patterns.delete(pattern);
+        throw error;
+      }
+    }
+    const is_changed = before.no_echo !== no_echo;
+    before.no_echo = no_echo;
+    if (is_changed) this.#renew(before);
+    hub.patterns.revisit(identity.tenant_id, before);
+  }
+
+  /** Hears a pattern no longer; rooms that others match are heard by those. */
+  leave(pattern: string, why: LeaveWhy): void {
+    const heard = this.#patterns.get(pattern);
+    if (heard === undefined) return;
+    this.#patterns.delete(pattern);
+    for (const [room_id, room] of [...this.#rooms]) {
+      if (room.pattern !== heard) continue;
+      const next = this.#longest(room_id);
+      if (next === undefined) this.#part(room_id, why);
+      else {
+        room.pattern = next;
+        if (room.subscriber.no_echo !== next.no_echo) this.#renewRoom(room_id, room);
+      }
+    }
+    this.#context.hub.patterns.delete(this.#connection.identity.tenant_id, heard);
+  }
+
+  /** Hears no pattern any more. */
+  leaveAll(why: LeaveWhy): void {
+    for (const pattern of [...this.#patterns.keys()]) this.leave(pattern, why);
+  }
+
+  /** Enters a room by a pattern, unless something refuses it or hears it already. */
+  enter(pattern: HeardPattern, channel: Channel): void {
+    const { room_id } = channel;
+    const connection = this.#connection;
+    if (connection.ended || connection.subscriptions.has(room_id)) return;
+    if (this.#put_out.has(room_id) || this.#refused.has(room_id)) return;
+    if (this.#entering.has(room_id)) return;
+    const room = this.#rooms.get(room_id);
+    if (room !== undefined) {
+      if (pattern.pattern.length <= room.pattern.pattern.length) return;
+      room.pattern = pattern;
+      if (room.subscriber.no_echo !== pattern.no_echo) this.#renewRoom(room_id, room);
+      return;
+    }
+    if (!this.#isAllowed(room_id)) return;
+    let asked: Promise<void> | undefined;
+    try {
+      asked = this.#ask(room_id);
+    } catch (error) {
+      return this.#refuse(room_id, error);
+    }
+    if (asked === undefined) return void this.#join(pattern, room_id, undefined);
+    const held = new HeldSubscriber(connection, pattern.no_echo);
+    this.#put(room_id, pattern, held);
+    asked.then(
+      () => this.#admit(room_id, held),
+      (error) => {
+        if (this.#rooms.get(room_id)?.subscriber !== held) return;
+        this.#part(room_id, "refused");
+        this.#refuse(room_id, error);
+      },
+    );
+  }
+
+  /**
+   * Enters a durable room at a place in its log, with a flow that has been put there; false when the connection
+   * hears the room otherwise meanwhile, or may not.
+   */
+  enterAt(room_id: string, flow: Flow): boolean {
+    this.#entering.delete(room_id);
+    const pattern = this.#longest(room_id);
+    const connection = this.#connection;
+    if (pattern === undefined || connection.ended || connection.subscriptions.has(room_id)) {
+      return false;
+    }
+    if (this.#put_out.has(room_id) || !this.#isAllowed(room_id)) return false;
+    this.#join(pattern, room_id, flow);
+    return true;
+  }
+
+  /** Rooms that were to be entered at a place are entered as all others from now on. */
+  giveUp(room_ids: Iterable<string>): void {
+    for (const room_id of room_ids) this.#entering.delete(room_id);
+  }
+
+  /** Asks the policies about a room, as they are asked about a subscription to it. */
+  ask(room_id: string): Promise<void> | undefined {
+    return this.#ask(room_id);
+  }
+
+  /** Lets a room go until its next message; one that the connection has not all of stays. */
+  release(room_id: string): void {
+    const subscriber = this.subscriber(room_id);
+    if (subscriber === undefined || subscriber instanceof HeldSubscriber) return;
+    if (subscriber.flow?.is_live !== false) this.#part(room_id, "idle");
+  }
+
+  /** Leaves a room to a subscription to itself. */
+  yieldTo(room_id: string): void {
+    this.#part(room_id, "resubscribed");
+  }
+
+  /** Takes over a room that the connection is about to hear no longer by itself. */
+  takeOver(channel: Channel): void {
+    const pattern = this.#longest(channel.room_id);
+    if (pattern !== undefined) this.enter(pattern, channel);
+  }
+
+  /** Keeps the connection out of a room until a pattern that matches it is asked for again. */
+  putOut(room_id: string, why: LeaveWhy): void {
+    if (this.#longest(room_id) === undefined) return;
+    this.#put_out.add(room_id);
+    this.#part(room_id, why);
+    if (this.#put_out.size <= PUT_OUT_MAX) return;
+    this.leaveAll("refused");
+    this.#put_out.clear();
+    this.#connection.fail(new ArqonError("too-many-rooms", "that the connection was put out of"));
+  }
+
+  send(frame: Frame): void {
+    this.#connection.send(frame);
+  }
+
+  #longest(room_id: string): HeardPattern | undefined {
+    let longest: HeardPattern | undefined;
+    for (const heard of this.#patterns.values()) {
+      const is_longer = heard.pattern.length > (longest?.pattern.length ?? 0);
+      if (is_longer && matchesRoomPattern(heard.pattern, room_id)) longest = heard;
+    }
+    return longest;
+  }
+
+  #isAllowed(room_id: string): boolean {
+    try {
+      this.#context.path.bans.requireRoom(this.#connection.identity, room_id);
+      return true;
+    } catch (error) {
+      if (error instanceof ArqonError) return false;
+      throw error;
+    }
+  }
+
+  #ask(room_id: string): Promise<void> | undefined {
+    const { path, overseer } = this.#context;
+    const { caller } = this.#connection;
+    const about = { caller, room_id };
+    return followed(path.journal, about, (note) => overseer.onSubscribe(caller, room_id, note));
+  }
+
+  #admit(room_id: string, held: HeldSubscriber): void {
+    const room = this.#rooms.get(room_id);
+    if (room?.subscriber !== held) return;
+    if (!this.#isAllowed(room_id)) return this.#part(room_id, "room-ban");
+    const { classes } = this.#context.path;
+    const { tenant_id } = this.#connection.identity;
+    const room_class = classes.of(tenant_id, room_id);
+    if (held.has_lost) {
+      this.#connection.send(gapFrame(this.#context.path, this.#connection, room_id));
+    }
+    const subscriber = this.#join(room.pattern, room_id, undefined);
+    held.release(subscriber, room_class.pattern);
+  }
+
+  #refuse(room_id: string, error: unknown): void {
+    if (!(error instanceof ArqonError)) throw error;
+    bump(this.#context.stats.rejects, error.reason);
+    const [oldest] = this.#refused;
+    if (this.#refused.size >= REFUSED_MAX && oldest !== undefined) this.#refused.delete(oldest);
+    this.#refused.add(room_id);
+  }
+
+  #join(pattern: HeardPattern, room_id: string, flow: Flow | undefined): Subscriber {
+    const mark = markOf(this.#context, this.#connection, flow);
+    const subscriber = new RoomSubscriber(this.#connection, pattern.no_echo, flow, mark);
+    this.#put(room_id, pattern, subscriber);
+    return subscriber;
+  }
+
+  /** Gives the rooms that are heard by a pattern subscribers as it is now. */
+  #renew(pattern: HeardPattern): void {
+    for (const [room_id, room] of this.#rooms) {
+      if (room.pattern === pattern) this.#renewRoom(room_id, room);
+    }
+  }
+
+  #renewRoom(room_id: string, { pattern, subscriber: before }: HeardRoom): void {
+    if (before instanceof HeldSubscriber) before.no_echo = pattern.no_echo;
+    else this.#join(pattern, room_id, before.flow);
+  }
+
+  /** Puts a subscriber in the place of the room's present one, if it has one. */
+  #put(room_id: string, pattern: HeardPattern, subscriber: Subscriber): void {
+    const { hub } = this.#context;
+    const { tenant_id } = this.#connection.identity;
+    const before = this.#rooms.get(room_id)?.subscriber;
+    if (before !== undefined) {
+      noteLeft(this.#context, this.#connection, room_id, before, "resubscribed");
+    }
+    this.#rooms.set(room_id, { pattern, subscriber });
+    hub.subscribe(tenant_id, room_id, subscriber);
+    if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
+    else hub.patterns.joined(tenant_id, room_id);
+  }
+
+  #part(room_id: string, why: LeaveWhy): void {
+    const room = this.#rooms.get(room_id);
+    if (room === undefined) return;
+    const { hub } = this.#context;
+    const { tenant_id } = this.#connection.identity;
+    noteLeft(this.#context, this.#connection, room_id, room.subscriber, why);
+    this.#rooms.delete(room_id);
+    hub.patterns.parted(tenant_id, room_id);
+    hub.unsubscribe(tenant_id, room_id, room.subscriber);
+  }
+}

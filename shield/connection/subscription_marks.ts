@@ -1,0 +1,48 @@
+/** What the ledger is told of subscriptions: when one has begun, and when and why it has ended. */
+import type { Flow } from "../durable/room/flow.ts";
+import type { Hub, Subscriber } from "../fanout/hub.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import type { Connection } from "./connection.ts";
+
+/** Why a subscription ends, for the ledger: a word, or the reason of a refusal. */
+export type LeaveWhy =
+  | "unsubscribed"
+  | "resubscribed"
+  | "refused"
+  | "kick"
+  | "room-ban"
+  | "idle"
+  | string;
+
+/** What marks need of the process. */
+export interface MarkContext {
+  readonly hub: Pick<Hub, "find">;
+  readonly ledger?: Pick<Ledger, "position" | "left"> | undefined;
+}
+
+/** The subscription that begins now, for the ledger. */
+export function markOf(
+  { ledger }: MarkContext,
+  connection: Connection,
+  flow: Flow | undefined,
+): SubscriptionMark | undefined {
+  if (ledger === undefined) return undefined;
+  const { number, now_ms } = connection;
+  return { connection: number, since: ledger.position, since_ms: now_ms, episode: flow?.episode };
+}
+
+/** Takes note of the end of a subscription. */
+export function noteLeft(
+  { hub, ledger }: MarkContext,
+  { identity, outbox }: Connection,
+  room_id: string,
+  before: Subscriber,
+  why: LeaveWhy,
+): void {
+  const room = hub.find(identity.tenant_id, room_id)?.noted;
+  if (ledger === undefined || room === undefined || before.mark === undefined) return;
+  const { connection, since, since_ms, episode: caught_up } = before.mark;
+  const batch = outbox?.has_batches ?? false;
+  ledger.left(room, connection, { since, since_ms, why, batch, caught_up });
+}

@@ -1,0 +1,63 @@
+/**
+ * A subscriber of a room while policies judge whether it may hear it: what comes meanwhile waits, within a
+ * bound. Who asks them is `connection/heard_patterns.ts`.
+ */
+import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import type { StampSource } from "../../shared/records/system_envelope.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { RoomMessage } from "./backlog.ts";
+import type { Subscriber } from "./channel.ts";
+import { frameBytes } from "./frame_bytes.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { gapEnvelope } from "./room_message.ts";
+
+/** The most that waits for one verdict; above it all of it is lost, which is told. */
+const HELD_FRAMES = 1_024;
+const HELD_BYTES = 262_144;
+
+/** A GAP of a room, in the connection's form. */
+export function gapFrame(
+  stamps: StampSource,
+  { text, identity: { tenant_id } }: Pick<Connection, "text" | "identity">,
+  room_id: string,
+): Frame {
+  const gap = gapEnvelope(stamps, { tenant_id, room_id }, "slow-consumer");
+  return text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap);
+}
+
+/** The subscriber of a connection that may turn out to hear nothing. */
+export class HeldSubscriber implements Subscriber {
+  readonly connection_id: string;
+  readonly text: boolean;
+  no_echo: boolean;
+  /** Whether messages were lost, as too many came. */
+  has_lost = false;
+  #frames: { readonly frame: Frame; readonly message: RoomMessage | undefined }[] = [];
+  #bytes = 0;
+
+  constructor({ id, text }: Pick<Connection, "id" | "text">, no_echo: boolean) {
+    this.connection_id = id;
+    this.text = text;
+    this.no_echo = no_echo;
+  }
+
+  send(frame: Frame, message?: RoomMessage): void {
+    this.#bytes += frameBytes(frame);
+    if (this.#frames.length < HELD_FRAMES && this.#bytes <= HELD_BYTES) {
+      this.#frames.push({ frame, message });
+      return;
+    }
+    this.has_lost = true;
+    this.#frames = [];
+    this.#bytes = 0;
+  }
+
+  /** Gives on what waits; `pattern` is that of the room's class, by which it is counted. */
+  release(to: Subscriber, pattern: string): void {
+    for (const { frame, message } of this.#frames) {
+      to.use?.caughtUp(pattern, frameBytes(frame));
+      to.send(frame, message);
+    }
+    this.#frames = [];
+  }
+}

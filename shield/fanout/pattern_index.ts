@@ -1,0 +1,76 @@
+/**
+ * Finds who hears a room by a pattern: a prefix of ids followed by `*`. Pure; it knows no rooms but the one
+ * that is asked for. What a match means is `pattern_rooms.ts`.
+ */
+import { RecentMap } from "../../shared/containers/recent_map.ts";
+
+/** Rooms whose answer is remembered, at least. */
+const ROOMS_MAX = 8_192;
+/** An id has at most so many bytes, and so has a prefix of one. */
+const ID_MAX = 64;
+
+/** What an index needs of who hears a pattern. */
+export interface Patterned {
+  readonly pattern: string;
+}
+
+/**
+ * The patterns of one tenant. A room that was asked for lately costs one look into a map, however many
+ * patterns there are; any other at most one for each length that a pattern has.
+ */
+export class PatternIndex<T extends Patterned> {
+  readonly #prefixes = new Map<string, Set<T>>();
+  /** How many prefixes have each length. */
+  readonly #lengths = new Uint32Array(ID_MAX + 1);
+  readonly #known = new RecentMap<string, readonly ReadonlySet<T>[]>(ROOMS_MAX);
+  #size = 0;
+
+  /** How many are in it. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Adds one, whose pattern ends in `*`; adding it twice is harmless. */
+  add(one: T): void {
+    const prefix = one.pattern.slice(0, -1);
+    let members = this.#prefixes.get(prefix);
+    if (members === undefined) {
+      this.#prefixes.set(prefix, members = new Set());
+      this.#lengths[prefix.length]!++;
+      this.#known.clear();
+    }
+    if (members.has(one)) return;
+    members.add(one);
+    this.#size++;
+  }
+
+  delete(one: T): void {
+    const prefix = one.pattern.slice(0, -1);
+    const members = this.#prefixes.get(prefix);
+    if (members === undefined || !members.delete(one)) return;
+    this.#size--;
+    if (members.size > 0) return;
+    this.#prefixes.delete(prefix);
+    this.#lengths[prefix.length]!--;
+    this.#known.clear();
+  }
+
+  /** Those whose pattern matches the room, by pattern, the longest first; good until one is added or deleted. */
+  matching(room_id: string): readonly ReadonlySet<T>[] {
+    const known = this.#known.get(room_id);
+    if (known !== undefined) return known;
+    const found: Set<T>[] = [];
+    for (let length = Math.min(room_id.length, ID_MAX); length >= 0; length--) {
+      if (this.#lengths[length] === 0) continue;
+      const members = this.#prefixes.get(room_id.slice(0, length));
+      if (members !== undefined) found.push(members);
+    }
+    this.#known.set(room_id, found);
+    return found;
+  }
+
+  /** All of them, in no order. */
+  *all(): Iterable<T> {
+    for (const members of this.#prefixes.values()) yield* members;
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * Which rooms are heard by a pattern: those that exist and those that come to exist. While a tenant has a
+ * pattern here, the messages of all its rooms come here; the first of a room that a pattern matches opens
+ * that room. Who may hear a room, and how, is the listeners' affair (`connection/heard_patterns.ts`).
+ */
+import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
+import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
+import { tenantRoomsPattern } from "../../shared/subjects/subject.ts";
+import type { StampSource } from "../../shared/records/system_envelope.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { Channel } from "./channel.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { copyFor } from "./message_copy.ts";
+import { PatternIndex } from "./pattern_index.ts";
+import { gapEnvelope } from "./room_message.ts";
+
+/** Rooms that are looked at in one go when there are too many; those that cannot be let go stay. */
+const LET_GO_TRIES = 16;
+
+/** One connection's subscription to a pattern. */
+export interface PatternListener {
+  /** A prefix of room ids followed by `*`. */
+  readonly pattern: string;
+  readonly text: boolean;
+  /** Called with a room that the pattern matches, before the first message of it that is to be heard. */
+  enter(channel: Channel): void;
+  /** The room is let go until its next message. */
+  release(room_id: string): void;
+  send(frame: Frame): void;
+}
+
+/** The bounds of one tenant's patterns in this process. */
+export interface PatternLimits {
+  readonly patterns_per_tenant: number;
+  readonly pattern_rooms_per_tenant: number;
+}
+
+/** What it needs of the hub. */
+export interface PatternRoomsOptions extends StampSource, PatternLimits {
+  readonly spine: Pick<Spine, "subscribe">;
+  readonly stats: Pick<
+    ShieldStats,
+    "patterns" | "pattern_rooms" | "unmatched" | "malformed" | "gaps"
+  >;
+  /** The open rooms, by the subject of what clients send to them. */
+  readonly channels: ReadonlyMap<string, Channel>;
+  /** Opens a room, which tells `opened`. */
+  readonly open: (tenant_id: string, room_id: string) => void;
+  /** Delivers a message of an open room. */
+  readonly deliver: (channel: Channel, message: SpineMessage) => void;
+  readonly tellGap: (channel: Channel, reason: string) => void;
+}
+
+/** A room that somebody hears by a pattern. */
+interface HeldRoom {
+  /** How many connections do. */
+  listeners: number;
+}
+
+interface Tenant {
+  readonly tenant_id: string;
+  readonly index: PatternIndex<PatternListener>;
+  readonly spine: readonly Subscription[];
+  /** The tenant's open rooms. */
+  readonly rooms: Map<string, Channel>;
+  /** How many of them have no Spine subscriptions of their own. */
+  fed: number;
+  /** The rooms that somebody hears by a pattern; those that were silent the longest come first. */
+  readonly held: Map<string, HeldRoom>;
+  /** The sum of their listeners. */
+  places: number;
+}
+
+/** The patterns of one hub. */
+export class PatternRooms {
+  readonly #options: PatternRoomsOptions;
+  readonly #tenants = new Map<string, Tenant>();
+
+  constructor(options: PatternRoomsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Adds a listener, which enters the matching rooms that are open; with effect at the server from the next
+   * flush. Throws `too-many-rooms`, and as the Spine throws.
+   */
+  add(tenant_id: string, listener: PatternListener): void {
+    const { stats, patterns_per_tenant } = this.#options;
+    const tenant = this.#tenants.get(tenant_id) ?? this.#begin(tenant_id);
+    if (tenant.index.size >= patterns_per_tenant) {
+      throw new ArqonError("too-many-rooms", `${patterns_per_tenant} patterns of the tenant`);
+    }
+    tenant.index.add(listener);
+    stats.patterns++;
+    this.revisit(tenant_id, listener);
+  }
+
+  /** Lets a listener enter the matching rooms that are open. */
+  revisit(tenant_id: string, listener: PatternListener): void {
+    const prefix = listener.pattern.slice(0, -1);
+    for (const channel of this.#tenants.get(tenant_id)?.rooms.values() ?? []) {
+      if (channel.room_id.startsWith(prefix)) listener.enter(channel);
+    }
+  }
+
+  /** Removes a listener, which has left its rooms. */
+  delete(tenant_id: string, listener: PatternListener): void {
+    const tenant = this.#tenants.get(tenant_id);
+    if (tenant === undefined) return;
+    const before = tenant.index.size;
+    tenant.index.delete(listener);
+    this.#options.stats.patterns -= before - tenant.index.size;
+    this.#endIfUnused(tenant);
+  }
+
+  /** Whether a room that is about to be opened gets its messages by the tenant's subscriptions. */
+  feeds(tenant_id: string, room_id: string): boolean {
+    const tenant = this.#tenants.get(tenant_id);
+    return tenant !== undefined && tenant.index.matching(room_id).length > 0;
+  }
+
+  /** Takes note of a room that was opened, and lets those whose patterns match it enter. */
+  opened(channel: Channel): void {
+    const tenant = this.#tenants.get(channel.tenant_id);
+    if (tenant === undefined) return;
+    tenant.rooms.set(channel.room_id, channel);
+    if (channel.spine.length === 0) tenant.fed++;
+    for (const listeners of tenant.index.matching(channel.room_id)) {
+      for (const listener of listeners) listener.enter(channel);
+    }
+  }
+
+  /** Takes note of a room that was closed. */
+  closed({ tenant_id, room_id, spine }: Channel): void {
+    const tenant = this.#tenants.get(tenant_id);
+    if (tenant === undefined) return;
+    tenant.rooms.delete(room_id);
+    if (spine.length === 0) tenant.fed--;
+    this.#endIfUnused(tenant);
+  }
+
+  /** Takes note that one connection more hears a room by a pattern; lets others go when they are too many. */
+  joined(tenant_id: string, room_id: string): void {
+    const tenant = this.#tenants.get(tenant_id);
+    if (tenant === undefined) return;
+    const room = tenant.held.get(room_id);
+    if (room === undefined) tenant.held.set(room_id, { listeners: 1 });
+    else room.listeners++;
+    tenant.places++;
+    this.#options.stats.pattern_rooms++;
+    if (tenant.places > this.#options.pattern_rooms_per_tenant) this.#letGo(tenant, room_id);
+  }
+
+  /** Takes note that one connection less does. */
+  parted(tenant_id: string, room_id: string): void {
+    const tenant = this.#tenants.get(tenant_id);
+    const room = tenant?.held.get(room_id);
+    if (tenant === undefined || room === undefined) return;
+    tenant.places--;
+    this.#options.stats.pattern_rooms--;
+    if (--room.listeners === 0) tenant.held.delete(room_id);
+  }
+
+  /** The Spine may have lost messages for this pattern of subjects; undefined: for any. */
+  lost(pattern: string | undefined, reason: "reconnect" | "slow-consumer"): void {
+    for (const tenant of this.#tenants.values()) {
+      if (pattern === undefined) this.#tellGap(tenant, reason);
+      else if (tenant.spine.some((one) => one.pattern === pattern)) {
+        this.#tellRooms(tenant, pattern.startsWith("out."), reason);
+        this.#tellGap(tenant, reason);
+      }
+    }
+  }
+
+  close(): void {
+    for (const { spine } of this.#tenants.values()) {
+      for (const subscription of spine) subscription.unsubscribe();
+    }
+    this.#tenants.clear();
+  }
+
+  #begin(tenant_id: string): Tenant {
+    const { spine, channels } = this.#options;
+    const rooms = new Map<string, Channel>();
+    for (const channel of channels.values()) {
+      if (channel.tenant_id === tenant_id) rooms.set(channel.room_id, channel);
+    }
+    const listen = (plane: "in" | "out") =>
+      spine.subscribe(
+        tenantRoomsPattern(plane, tenant_id),
+        (message) => this.#hear(tenant, message),
+        { reads_only: true },
+      );
+    const inward = listen("in");
+    let outward: Subscription;
+    try {
+      outward = listen("out");
+    } catch (error) {
+      inward.unsubscribe();
+      throw error;
+    }
+    const index = new PatternIndex<PatternListener>();
+    const spines = [inward, outward];
+    const tenant: Tenant = {
+      ...{ tenant_id, index, spine: spines, rooms, fed: 0, held: new Map(), places: 0 },
+    };
+    this.#tenants.set(tenant_id, tenant);
+    return tenant;
+  }
+
+  /** Ends the tenant's subscriptions once no pattern, and no room that they feed, is left. */
+  #endIfUnused(tenant: Tenant): void {
+    if (tenant.index.size > 0 || tenant.fed > 0) return;
+    if (this.#tenants.get(tenant.tenant_id) !== tenant) return;
+    this.#tenants.delete(tenant.tenant_id);
+    for (const subscription of tenant.spine) subscription.unsubscribe();
+  }
+
+  /** Hears a message of any room of the tenant. The payload may be somebody else's: it is only read. */
+  #hear(tenant: Tenant, { subject, payload, headers, respond }: SpineMessage): void {
+    const room_id = subject.slice(subject.lastIndexOf(".") + 1);
+    let channel = tenant.rooms.get(room_id);
+    if (channel === undefined) {
+      if (!isId(room_id)) return void this.#options.stats.malformed++;
+      if (tenant.index.matching(room_id).length === 0) return void this.#options.stats.unmatched++;
+      this.#options.open(tenant.tenant_id, room_id);
+      channel = tenant.rooms.get(room_id);
+      // Nobody may hear it.
+      if (channel === undefined) return;
+    }
+    const held = tenant.held.get(room_id);
+    if (held !== undefined) {
+      tenant.held.delete(room_id);
+      tenant.held.set(room_id, held);
+    }
+    // A room with subscriptions of its own has this message by them.
+    if (channel.spine.length > 0) return;
+    const copy = copyFor(channel)(payload, 0, payload.length);
+    this.#options.deliver(channel, { subject, payload: copy, headers, respond });
+  }
+
+  /** Lets go those rooms that were silent the longest, but not this one, until there are not too many. */
+  #letGo(tenant: Tenant, but: string): void {
+    const { pattern_rooms_per_tenant: most } = this.#options;
+    let tries = 0;
+    for (const [room_id] of tenant.held) {
+      if (tenant.places <= most || ++tries > LET_GO_TRIES) return;
+      if (room_id === but) continue;
+      for (const listeners of tenant.index.matching(room_id)) {
+        for (const listener of listeners) listener.release(room_id);
+      }
+    }
+  }
+
+  /** Tells the rooms that these subscriptions feed. */
+  #tellRooms({ rooms }: Tenant, is_outward: boolean, reason: string): void {
+    for (const channel of rooms.values()) {
+      if (channel.spine.length > 0) continue;
+      if (channel.durable === undefined) this.#options.tellGap(channel, reason);
+      // The room's log has the messages, but not the changes of the room's state.
+      else if (is_outward) this.#options.tellGap(channel, "changes-lost");
+    }
+  }
+
+  /** Tells the listeners, with the pattern as the room: messages of rooms that are not open may be lost, too. */
+  #tellGap({ tenant_id, index }: Tenant, reason: string): void {
+    for (const listener of index.all()) {
+      this.#options.stats.gaps++;
+      const gap = gapEnvelope(this.#options, { tenant_id, room_id: listener.pattern }, reason);
+      listener.send(listener.text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap));
+    }
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * A text client that keeps what it hears of rooms, of signals and of refusals, for tests of what a subscription
+ * brings. Not the SDK.
+ */
+import assert from "node:assert/strict";
+import { openText, type RawClient } from "./raw_client.ts";
+
+/** A cluster as the scenarios use it. */
+export interface Place {
+  /** Where listeners connect, and where publishers do. */
+  readonly urls: readonly [string, string];
+  readonly ops_url: string;
+  tokenFor(user: string, claims?: Record<string, unknown>): Promise<string>;
+}
+
+/** A client that knows what it heard of rooms. */
+export class RoomListener implements Disposable {
+  readonly raw: RawClient;
+  readonly heard: { room: string; data: unknown; offset?: number }[] = [];
+  readonly signals: { room: string; kind: string }[] = [];
+  // deno-lint-ignore no-explicit-any
+  readonly errors: any[] = [];
+  #id = 0;
+
+  constructor(raw: RawClient) {
+    this.raw = raw;
+  }
+
+  /** Asks, and gives the answer; what comes before it is kept. */
+  // deno-lint-ignore no-explicit-any
+  async ask(operation: object): Promise<any> {
+    const id = ++this.#id;
+    this.raw.send({ ...operation, id });
+    for (;;) {
+      const frame = await this.#next();
+      if (frame.op === "ack" && frame.id === id) return frame;
+    }
+  }
+
+  async sub(room: string, options: object = {}): Promise<void> {
+    const answer = await this.ask({ op: "sub", room, ...options });
+    assert.equal(answer.code, 0, JSON.stringify(answer));
+  }
+
+  async pub(room: string, data: unknown): Promise<void> {
+    assert.equal((await this.ask({ op: "pub", room, type: "t", data })).code, 0);
+  }
+
+  /** What was heard since the last call, once it is so many messages and signals. */
+  async take(count: number): Promise<string[]> {
+    while (this.heard.length + this.signals.length + this.errors.length < count) await this.#next();
+    const messages = this.heard.splice(0).map(({ room, data }) => `${room} ${data}`);
+    const signals = this.signals.splice(0).map(({ room, kind }) => `${kind} ${room}`);
+    const errors = this.errors.splice(0).map(({ reason, room }) => `${reason} ${room}`);
+    return [...messages, ...signals, ...errors];
+  }
+
+  // deno-lint-ignore no-explicit-any
+  async #next(): Promise<any> {
+    const frame = await this.raw.json();
+    if (frame.op === "msg" && frame.signal !== undefined) {
+      this.signals.push({ room: frame.room, kind: frame.signal.kind });
+    } else if (frame.op === "msg" && !String(frame.type).startsWith("ROOM_")) {
+      this.heard.push(frame);
+    } else if (frame.op === "err" || frame.op === "refusal") this.errors.push(frame);
+    return frame;
+  }
+
+  [Symbol.dispose](): void {
+    this.raw[Symbol.dispose]();
+  }
+}
+
+/** A client of a user at one of the two. */
+export async function joinRooms(
+  { urls, tokenFor }: Place,
+  user: string,
+  at: 0 | 1,
+  claims: Record<string, unknown> = {},
+): Promise<RoomListener> {
+  return new RoomListener(await openText(`${urls[at]}?refusals=1`, await tokenFor(user, claims)));
+}
