@@ -41,6 +41,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shared/listeners",
     "shared/spine/contract",
     "shared/records",
+    "shared/rollout",
     "shared/spine/conformance",
     "shared/spine/embedded",
     "shared/spine/nats/connection",

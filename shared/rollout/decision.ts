@@ -1,0 +1,143 @@
+/**
+ * How a rollout goes on: from its document and what Shields say of it to its next document. Pure, so that any
+ * number of Brains may decide at once: what they write is a compare-and-set, and all but one lose. Who reads
+ * and writes is `brain/rollouts/`.
+ */
+import { firstBreach, readCondition } from "./condition.ts";
+import type { Condition } from "./condition.ts";
+import type { Rollout, RolloutReport } from "./rollout.ts";
+import { summed } from "./tally.ts";
+import type { PolicyTally } from "./tally.ts";
+
+/** What is known of the Shields. */
+export interface Seen {
+  /** The last report of each, by node, those of Shields that are gone included. */
+  readonly reports: ReadonlyMap<string, RolloutReport>;
+  /** The nodes that were heard of lately. */
+  readonly fresh: ReadonlySet<string>;
+  /** Unix ms: since when reports come without a gap; 0: there was none. */
+  readonly fresh_ms: number;
+}
+
+/** The next document, or what it waits for. */
+export type Decision =
+  | { readonly next: Rollout }
+  | { readonly waits: string };
+
+/** The conditions of a rollout; what is none has been refused before it was stored. */
+export function conditionsOf({ conditions }: Pick<Rollout, "conditions">): Condition[] {
+  return conditions.map(readCondition).flatMap((one) => "problem" in one ? [] : [one]);
+}
+
+/** What all Shields have counted at one stage of the rollout. */
+export function talliesAt(
+  { id }: Pick<Rollout, "id">,
+  stage: number,
+  reports: Iterable<RolloutReport>,
+): PolicyTally[] {
+  const own = [...reports].filter((report) => report.id === id && report.stage === stage);
+  return summed(own.map(({ tallies }) => tallies));
+}
+
+/** The rollout with its old state back in force; `why` in words. */
+export function returned(
+  rollout: Rollout,
+  now_ms: number,
+  why: string,
+  more: Partial<NonNullable<Rollout["ended"]>> = {},
+): Rollout {
+  const ended = { samples: [], tallies: [], ...more, at_ms: now_ms, why: why.slice(0, 1_024) };
+  return { ...rollout, state: "returned", ended };
+}
+
+function brokenBy(rollout: Rollout, { reports }: Seen, now_ms: number): Rollout | undefined {
+  const conditions = conditionsOf(rollout);
+  const stages = [...new Set([...reports.values()].map(({ stage }) => stage))].sort();
+  for (const stage of stages) {
+    const tallies = talliesAt(rollout, stage, reports.values());
+    const breach = firstBreach(conditions, tallies);
+    if (breach === undefined) continue;
+    const { condition, policy, found, samples } = breach;
+    const why = `${condition} was not held by ${policy}: ${found}`;
+    return returned(rollout, now_ms, why, { condition, policy, samples: [...samples], tallies });
+  }
+  return undefined;
+}
+
+function refusedBy(rollout: Rollout, { reports }: Seen, now_ms: number): Rollout | undefined {
+  for (const [node_id, { id, problem }] of reports) {
+    if (id !== rollout.id || problem === undefined || problem.kind === "retry") continue;
+    return returned(rollout, now_ms, `${node_id}: ${problem.detail}`);
+  }
+  return undefined;
+}
+
+/** The changed policy with the fewest messages, when these are too few. */
+function lacking({ changed, at_least }: Rollout, tallies: readonly PolicyTally[]) {
+  const counts = changed.map((name) => ({
+    name,
+    compared: tallies.find((tally) => tally.name === name)?.compared ?? 0,
+  }));
+  const least = counts.sort((a, b) => a.compared - b.compared)[0];
+  return least !== undefined && least.compared < at_least ? least : undefined;
+}
+
+/** What the rollout waits for at its stage; "" when it may go on. */
+export function waitsFor(rollout: Rollout, seen: Seen, now_ms: number): string {
+  const { id, stage, state, stage_ms, hold_ms, at_least } = rollout;
+  if (state === "paused") return "paused";
+  const lively = [...seen.reports].filter(([node, report]) =>
+    seen.fresh.has(node) && report.id === id
+  );
+  if (lively.length === 0) return "no Shield has reported yet";
+  for (const [node_id, { problem, stage: there }] of lively) {
+    if (problem !== undefined) return `${node_id}: ${problem.detail}`;
+    if (there !== stage) return `${node_id} is not there yet`;
+  }
+  const few = lacking(rollout, talliesAt(rollout, stage, seen.reports.values()));
+  if (few !== undefined) {
+    return `${few.compared} of ${at_least} messages for ${few.name}: it goes on with more traffic`;
+  }
+  const left_ms = Math.max(stage_ms, seen.fresh_ms) + hold_ms - now_ms;
+  return left_ms > 0 ? `holds for ${Math.ceil(left_ms / 1_000)} s more` : "";
+}
+
+/** What becomes of a rollout now. `now_ms` is Unix ms. */
+export function decide(rollout: Rollout, seen: Seen, now_ms: number): Decision {
+  const { state, stage, shares } = rollout;
+  if (state !== "running" && state !== "paused") return { waits: state };
+  const ended = refusedBy(rollout, seen, now_ms) ?? brokenBy(rollout, seen, now_ms);
+  if (ended !== undefined) return { next: ended };
+  const waits = waitsFor(rollout, seen, now_ms);
+  if (waits !== "") return { waits };
+  if (stage + 1 >= shares.length) return { next: { ...rollout, state: "applying" } };
+  return { next: { ...rollout, stage: stage + 1, stage_ms: now_ms } };
+}
+
+/** What people may ask of a rollout. */
+export type Order = "pause" | "resume" | "abort";
+
+/** The rollout after an order; the same one when it is so already; undefined when it is too late. */
+export function ordered(
+  rollout: Rollout,
+  order: Order,
+  by: string,
+  now_ms: number,
+): Rollout | undefined {
+  const { state } = rollout;
+  switch (order) {
+    case "pause":
+      if (state === "paused") return rollout;
+      return state === "running" ? { ...rollout, state: "paused" } : undefined;
+    case "resume":
+      if (state === "running") return rollout;
+      // What it held before the pause does not count.
+      return state === "paused" ? { ...rollout, state: "running", stage_ms: now_ms } : undefined;
+    case "abort":
+      if (state === "returned") return rollout;
+      if (state !== "running" && state !== "paused") return undefined;
+      return returned(rollout, now_ms, `aborted by ${by}`);
+    default:
+      return order satisfies never;
+  }
+}

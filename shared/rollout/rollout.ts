@@ -1,0 +1,138 @@
+/**
+ * A rollout as it is stored: the latest of each tenant in the bucket `ARQON_ROLLOUTS`, and what each Shield
+ * says of it in `ARQON_ROLLOUT_REPORTS`. Only the form; how it goes on is `decision.ts`.
+ */
+import { z } from "zod";
+import { TenantRoomClass } from "../config/schema_durable.ts";
+import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
+import { problemText } from "../problem.ts";
+import { CONDITIONS_MAX } from "./condition.ts";
+import { PolicyTally, Sample } from "./tally.ts";
+
+/** The bucket of rollouts. Keys: `[tenant_id]`. */
+export const ROLLOUTS_BUCKET = "ARQON_ROLLOUTS";
+/** The bucket of what Shields say. Keys: `[tenant_id, node_id]`. */
+export const ROLLOUT_REPORTS_BUCKET = "ARQON_ROLLOUT_REPORTS";
+/** The shares that a rollout takes after its first one, as far as they are larger. */
+const SHARES = [0.1, 0.5, 1];
+/** Earlier rollouts that are remembered. */
+export const PAST_MAX = 10;
+
+const Count = z.int().min(0);
+const Words = z.string().max(1_024);
+
+/** How a rollout stands: the last two are its ends. */
+export const ROLLOUT_STATES = ["running", "paused", "applying", "applied", "returned"] as const;
+
+const Ended = z.looseObject({
+  /** Unix ms. */
+  at_ms: Count,
+  why: Words,
+  /** What was not held; absent: it ended for another reason. */
+  condition: z.string().max(64).optional(),
+  policy: z.string().max(64).optional(),
+  samples: z.array(Sample).max(16).default([]),
+  /** What was counted until then. */
+  tallies: z.array(PolicyTally).max(128).default([]),
+});
+
+const Past = z.looseObject({
+  id: z.string(),
+  by: z.string(),
+  began_ms: Count,
+  ended_ms: Count,
+  state: z.enum(ROLLOUT_STATES),
+  why: Words,
+});
+
+// Loose: what a later version has put beside it must survive a write of ours.
+const Document = z.looseObject({
+  format: z.literal(1),
+  id: z.string().regex(/^[0-9a-f]{32}$/),
+  by: z.string().max(256),
+  began_ms: Count,
+  /** Revisions of the tenant's two documents, to which the last step is held. */
+  basis: z.strictObject({ settings: Count, policies: Count }),
+  /** The version of the policies that the rollout began from: with any other it does nothing. */
+  base_version: Count,
+  /** All policies as they are to be, checked where they are used. */
+  policies: z.array(z.looseObject({ name: z.string().max(64) })).max(64),
+  mirror: z.strictObject({ rules: z.array(MirrorRule) }).optional(),
+  mappings: z.array(SchemaMapping).optional(),
+  rooms: z.array(TenantRoomClass).optional(),
+  /** Names of the policies that differ. */
+  changed: z.array(z.string().max(64)).min(1).max(128),
+  /** Shares of the traffic for which the new policies count; the first is 0, the last 1. */
+  shares: z.array(z.number().min(0).max(1)).min(2).max(16),
+  hold_ms: Count,
+  /** Messages that each changed policy must have judged at each share. */
+  at_least: Count,
+  conditions: z.array(z.string().max(64)).max(CONDITIONS_MAX),
+  state: z.enum(ROLLOUT_STATES),
+  /** The place in `shares`, and since when: Unix ms. */
+  stage: Count,
+  stage_ms: Count,
+  ended: Ended.optional(),
+  past: z.array(Past).max(PAST_MAX).default([]),
+});
+/** A rollout. */
+export type Rollout = z.output<typeof Document>;
+/** An earlier one. */
+export type PastRollout = z.output<typeof Past>;
+
+const Report = z.looseObject({
+  id: z.string(),
+  stage: Count,
+  /** Grows with each report, so that no two are alike. */
+  beat: Count,
+  /** What the Shield has counted at this stage. */
+  tallies: z.array(PolicyTally).max(128),
+  /** Why the Shield does not run it; `retry`: it may yet. Absent: it runs. */
+  problem: z.looseObject({
+    kind: z.enum(["retry", "refused", "superseded"]),
+    detail: Words,
+  }).optional(),
+});
+/** What one Shield says of a rollout. */
+export type RolloutReport = z.output<typeof Report>;
+
+/** The shares of a rollout that begins with `first`, a fraction above 0. */
+export function sharesFrom(first: number): number[] {
+  return [0, first, ...SHARES.filter((share) => share > first)];
+}
+
+/** Whether it is under way. */
+export const isUnderWay = ({ state }: Pick<Rollout, "state">): boolean =>
+  state === "running" || state === "paused" || state === "applying";
+
+/** The share for which its policies count now. */
+export const shareOf = ({ shares, stage }: Rollout): number => shares[stage] ?? 0;
+
+/** A rollout as one of the earlier ones. */
+export function pastOf({ id, by, began_ms, state, ended }: Rollout): PastRollout {
+  return { id, by, began_ms, ended_ms: ended?.at_ms ?? 0, state, why: ended?.why ?? "" };
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The stored form of a rollout or a report. */
+export const encodeRollout = (value: Rollout | RolloutReport): Uint8Array =>
+  encoder.encode(JSON.stringify(value));
+
+function decode<Value>(
+  schema: z.ZodType<Value>,
+  bytes: Uint8Array,
+): { readonly value: Value } | { readonly problem: string } {
+  try {
+    const parsed = schema.safeParse(JSON.parse(decoder.decode(bytes)));
+    return parsed.success ? { value: parsed.data } : { problem: problemText(parsed.error) };
+  } catch {
+    return { problem: "not JSON" };
+  }
+}
+
+/** A stored rollout, or what is wrong with the bytes. */
+export const decodeRollout = (bytes: Uint8Array) => decode<Rollout>(Document, bytes);
+/** A stored report, or what is wrong with the bytes. */
+export const decodeReport = (bytes: Uint8Array) => decode<RolloutReport>(Report, bytes);

@@ -1,0 +1,105 @@
+/**
+ * What Shields count while two versions of a policy judge the same messages, as a record that can be stored
+ * and summed. Pure. Who counts is `shield/policy/chain/comparisons.ts`.
+ */
+import { z } from "zod";
+
+/** The samples of each policy; the first stay, for they are what led to a breach. */
+export const SAMPLES_MAX = 5;
+/** The longest reason of a sample, in UTF-16 units. */
+export const SAMPLE_REASON_UNITS = 160;
+/** The buckets for each doubling of the fuel: a quantile is right within 5 %. */
+const STEPS = 16;
+/** The least fuel that is told apart, in the units of `fuel_limit`: one instruction unit. */
+const LEAST_FUEL = 1 / 500;
+const BUCKETS_MAX = 1_024;
+
+const Count = z.int().min(0);
+const Fuel = z.array(z.tuple([Count.max(BUCKETS_MAX), Count])).max(BUCKETS_MAX);
+
+/** A message in which new and old differ. */
+export const Sample = z.strictObject({
+  /** What the new version does to it. */
+  would: z.enum(["refuse", "pass", "fault"]),
+  user: z.string().max(256),
+  /** "" for a connection that begins. */
+  room: z.string().max(256),
+  /** The reason of whichever refused. */
+  reason: z.string().max(SAMPLE_REASON_UNITS),
+  /** Unix ms. */
+  at_ms: Count,
+});
+/** One of them. */
+export type Sample = z.output<typeof Sample>;
+
+/** Two versions of one policy, compared. Connections and subscriptions count as messages. */
+export const PolicyTally = z.strictObject({
+  name: z.string().max(64),
+  /** Messages that both have judged, or the one where there is one. */
+  compared: Count,
+  /** Of these: those that the new version judged in force. */
+  enforced: Count,
+  /** Of these: those that only the new version refuses. */
+  refused: Count,
+  /** Of these: those that only the old version refuses. */
+  passed: Count,
+  /** Of these: those at which only the new version failed. They count as refused too. */
+  faults: Count,
+  /** Pairs of a bucket of `fuelBucket` and its count. */
+  fuel_old: Fuel,
+  fuel_new: Fuel,
+  samples: z.array(Sample).max(SAMPLES_MAX),
+});
+/** One of them. */
+export type PolicyTally = z.output<typeof PolicyTally>;
+
+/** The bucket of an amount of fuel: each next one reaches 2^(1/16) times as far. */
+export function fuelBucket(fuel: number): number {
+  const units = fuel / LEAST_FUEL;
+  if (!(units > 1)) return 0;
+  return Math.min(BUCKETS_MAX, Math.ceil(STEPS * Math.log2(units)));
+}
+
+/** The fuel that the fraction `quantile` of the messages did not exceed, and how many there are. */
+export function fuelAt(
+  buckets: PolicyTally["fuel_new"],
+  quantile: number,
+): { readonly fuel: number; readonly messages: number } {
+  const sorted = buckets.toSorted(([a], [b]) => a - b);
+  const messages = sorted.reduce((sum, [, count]) => sum + count, 0);
+  let seen = 0;
+  for (const [bucket, count] of sorted) {
+    seen += count;
+    if (seen >= quantile * messages) return { fuel: LEAST_FUEL * 2 ** (bucket / STEPS), messages };
+  }
+  return { fuel: 0, messages };
+}
+
+function summedFuel(all: readonly PolicyTally["fuel_new"][]): [number, number][] {
+  const sums = new Map<number, number>();
+  for (const [bucket, count] of all.flat()) sums.set(bucket, (sums.get(bucket) ?? 0) + count);
+  return [...sums].sort(([a], [b]) => a - b);
+}
+
+/** The sum of what Shields have counted, by policy and in the order of names. */
+export function summed(all: readonly (readonly PolicyTally[])[]): PolicyTally[] {
+  const tallies = all.flat();
+  const names = [...new Set(tallies.map(({ name }) => name))].sort();
+  return names.map((name) => {
+    const own = tallies.filter((tally) => tally.name === name);
+    const sum = (member: "compared" | "enforced" | "refused" | "passed" | "faults") =>
+      own.reduce((total, tally) => total + tally[member], 0);
+    const samples = own.flatMap((tally) => tally.samples).sort((a, b) => a.at_ms - b.at_ms);
+    return {
+      name,
+      compared: sum("compared"),
+      enforced: sum("enforced"),
+      refused: sum("refused"),
+      passed: sum("passed"),
+      faults: sum("faults"),
+      fuel_old: summedFuel(own.map(({ fuel_old }) => fuel_old)),
+      fuel_new: summedFuel(own.map(({ fuel_new }) => fuel_new)),
+      samples: samples.slice(0, SAMPLES_MAX),
+    };
+  });
+}
