@@ -16,6 +16,7 @@ import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
+import { startRollouts } from "./rollouts/service.ts";
 import { startRooms } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
 
@@ -92,6 +93,12 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     await presence.drain();
     throw error;
   });
+  const { monotonic_ms = () => performance.now() } = options;
+  const rollouts = await startRollouts({ ...options, monotonic_ms }).catch(async (error) => {
+    await presence.drain();
+    await rooms.drain();
+    throw error;
+  });
   const tap = startTap(options, metrics);
   const started_ms = now();
   let since_ms = started_ms;
@@ -102,6 +109,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     // First: what the others hear of now goes to them and not here.
     await presence.drain();
     tap?.unsubscribe();
+    rollouts.close();
     await rooms.drain();
     inspect.close();
   };

@@ -18,7 +18,7 @@ import { openFoundation } from "./foundation.ts";
 import { adminRouter } from "./admin/route_list.ts";
 import type { AdminParts } from "./admin/route_list.ts";
 import type { AdminRouter } from "./admin/routing/admin_router.ts";
-import { startApplies } from "./apply/api.ts";
+import { startApplies } from "./apply/start.ts";
 import { openAdminGates } from "./admin/operations/admin_rates.ts";
 import type { ShieldStatus } from "./admin/operations/admin_status.ts";
 import { startAudit } from "./audit/start.ts";
@@ -251,7 +251,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
 function routerOf(
   options: ShieldOptions,
   { policies, mirroring, schemas, rooms, revocations, usage, ...parts }: Parts,
-  own: Pick<AdminParts, "inspect" | "audit" | "state"> & {
+  own: Pick<AdminParts, "inspect" | "audit" | "state" | "rollouts"> & {
     readonly status: () => ShieldStatus;
     readonly bans: KeyValue;
   },
@@ -309,9 +309,9 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   foundation.usage?.audit(audited.happened);
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
-  const state = startApplies(options, parts);
-  const audit = audited.admin;
-  const router = routerOf(options, parts, { status, inspect: inspect.admin, bans, audit, state });
+  const applies = await startApplies(options, parts);
+  const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...applies.admin };
+  const router = routerOf(options, parts, own);
   const admin = { authenticator, admin: reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
   inspect.begin();
@@ -334,7 +334,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       parts.hurried = hurried;
       clearInterval(warmer);
       inspect.drain();
-      state?.applies.close();
+      applies.close();
       await drain(options, parts, () => clearInterval(sweeps));
       inspect.close();
       await audited.close();

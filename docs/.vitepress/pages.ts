@@ -78,6 +78,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Journal", file: "docs/journal.md" },
       { text: "Replay", file: "docs/replay.md" },
       { text: "Plan and apply", file: "docs/plan.md" },
+      { text: "Rollouts", file: "docs/rollout.md" },
       { text: "ABI of policies", file: "policies/ABI.md", place: "policy_abi" },
       { text: "Admin API of policies", file: "docs/policy-api.md" },
       { text: "Admin API", file: "docs/admin-api.md" },

@@ -12,7 +12,7 @@ const QUANTILES = { fuel_p50: 0.5, fuel_p99: 0.99, fuel_max: 1 } as const;
 /** Every metric of a condition. */
 export const METRICS: readonly Metric[] = [...COUNTS, "fuel_p50", "fuel_p99", "fuel_max"];
 /** The fewest messages that a share is of: one bad message of five is not 20 % of the traffic. */
-export const SHARE_OF_AT_LEAST = 100;
+const SHARE_OF_AT_LEAST = 100;
 /** The most conditions of one rollout. */
 export const CONDITIONS_MAX = 16;
 

@@ -25,7 +25,7 @@ export type Decision =
   | { readonly waits: string };
 
 /** The conditions of a rollout; what is none has been refused before it was stored. */
-export function conditionsOf({ conditions }: Pick<Rollout, "conditions">): Condition[] {
+function conditionsOf({ conditions }: Pick<Rollout, "conditions">): Condition[] {
   return conditions.map(readCondition).flatMap((one) => "problem" in one ? [] : [one]);
 }
 

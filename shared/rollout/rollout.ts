@@ -1,6 +1,6 @@
 /**
- * A rollout as it is stored: the latest of each tenant in the bucket `ARQON_ROLLOUTS`, and what each Shield
- * says of it in `ARQON_ROLLOUT_REPORTS`. Only the form; how it goes on is `decision.ts`.
+ * A rollout as it is stored: the latest of each tenant in the bucket `ARQON_ROLLOUTS`, and beside it what each
+ * Shield says of it. Only the form; how it goes on is `decision.ts`.
  */
 import { z } from "zod";
 import { TenantRoomClass } from "../config/schema_durable.ts";
@@ -9,10 +9,8 @@ import { problemText } from "../problem.ts";
 import { CONDITIONS_MAX } from "./condition.ts";
 import { PolicyTally, Sample } from "./tally.ts";
 
-/** The bucket of rollouts. Keys: `[tenant_id]`. */
+/** The bucket. Keys: `[tenant_id]` of rollouts, `[tenant_id, node_id]` of what Shields say. */
 export const ROLLOUTS_BUCKET = "ARQON_ROLLOUTS";
-/** The bucket of what Shields say. Keys: `[tenant_id, node_id]`. */
-export const ROLLOUT_REPORTS_BUCKET = "ARQON_ROLLOUT_REPORTS";
 /** The shares that a rollout takes after its first one, as far as they are larger. */
 const SHARES = [0.1, 0.5, 1];
 /** Earlier rollouts that are remembered. */
@@ -22,7 +20,7 @@ const Count = z.int().min(0);
 const Words = z.string().max(1_024);
 
 /** How a rollout stands: the last two are its ends. */
-export const ROLLOUT_STATES = ["running", "paused", "applying", "applied", "returned"] as const;
+const ROLLOUT_STATES = ["running", "paused", "applying", "applied", "returned"] as const;
 
 const Ended = z.looseObject({
   /** Unix ms. */

@@ -4,8 +4,9 @@
  */
 import { z } from "zod";
 
-/** The samples of each policy; the first stay, for they are what led to a breach. */
-export const SAMPLES_MAX = 5;
+/** The samples of each kind and policy; the first stay, for they are what led to a breach. */
+export const SAMPLES_OF_KIND = 3;
+const KINDS = ["refuse", "pass", "fault"] as const;
 /** The longest reason of a sample, in UTF-16 units. */
 export const SAMPLE_REASON_UNITS = 160;
 /** The buckets for each doubling of the fuel: a quantile is right within 5 %. */
@@ -20,7 +21,7 @@ const Fuel = z.array(z.tuple([Count.max(BUCKETS_MAX), Count])).max(BUCKETS_MAX);
 /** A message in which new and old differ. */
 export const Sample = z.strictObject({
   /** What the new version does to it. */
-  would: z.enum(["refuse", "pass", "fault"]),
+  would: z.enum(KINDS),
   user: z.string().max(256),
   /** "" for a connection that begins. */
   room: z.string().max(256),
@@ -48,7 +49,7 @@ export const PolicyTally = z.strictObject({
   /** Pairs of a bucket of `fuelBucket` and its count. */
   fuel_old: Fuel,
   fuel_new: Fuel,
-  samples: z.array(Sample).max(SAMPLES_MAX),
+  samples: z.array(Sample).max(SAMPLES_OF_KIND * KINDS.length),
 });
 /** One of them. */
 export type PolicyTally = z.output<typeof PolicyTally>;
@@ -99,7 +100,9 @@ export function summed(all: readonly (readonly PolicyTally[])[]): PolicyTally[] 
       faults: sum("faults"),
       fuel_old: summedFuel(own.map(({ fuel_old }) => fuel_old)),
       fuel_new: summedFuel(own.map(({ fuel_new }) => fuel_new)),
-      samples: samples.slice(0, SAMPLES_MAX),
+      samples: KINDS.flatMap((kind) =>
+        samples.filter(({ would }) => would === kind).slice(0, SAMPLES_OF_KIND)
+      ),
     };
   });
 }

@@ -4,6 +4,8 @@
  */
 import { APPLY_ROUTES } from "../apply/api.ts";
 import type { ApplyAdminContext } from "../apply/api.ts";
+import { ROLLOUT_ROUTES } from "../apply/rollout_api.ts";
+import type { RolloutAdminContext } from "../apply/rollout_api.ts";
 import type { AuditAdminContext } from "../audit/api.ts";
 import { AUDIT_ROUTES } from "../audit/api.ts";
 import { JOURNAL_ROUTES } from "../journal/admin/api.ts";
@@ -45,6 +47,7 @@ interface Contexts {
   readonly backup: BackupContext;
   readonly journal: JournalAdminContext;
   readonly state: ApplyAdminContext;
+  readonly rollouts: RolloutAdminContext;
   readonly usage: BudgetsAdminContext;
 }
 
@@ -61,6 +64,7 @@ const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } 
   backup: BACKUP_ROUTES,
   journal: JOURNAL_ROUTES,
   state: APPLY_ROUTES,
+  rollouts: ROLLOUT_ROUTES,
   usage: USAGE_ROUTES,
 };
 const PARTS = Object.keys(TABLES) as readonly (keyof Contexts)[];

@@ -10,6 +10,8 @@ import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance
 import { always, refuseRepeated } from "../../shared/config/schema_values.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse, problemText } from "../../shared/problem.ts";
+import { decodeRollout, isUnderWay } from "../../shared/rollout/rollout.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { readValue } from "../admin/routing/admin_body.ts";
@@ -23,8 +25,8 @@ import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
 import { requireMessages } from "../schema/admin/admin_mappings.ts";
 import { settled } from "../schema/admin/admin_schemas.ts";
 import type { Settings } from "../settings/settings.ts";
-import { Applies } from "./applies.ts";
-import type { AppliesOptions, StoredState } from "./applies.ts";
+import type { Applies } from "./applies.ts";
+import type { StoredState } from "./applies.ts";
 
 /** The largest body, in bytes: what one document can hold, twice. */
 const BODY_BYTES = 2_097_152;
@@ -35,6 +37,8 @@ const IN_FORCE_MS = 5_000;
 export interface ApplyAdminContext {
   readonly applies: Applies;
   readonly settings: Settings;
+  /** The bucket of rollouts. */
+  readonly rollouts: Pick<KeyValue, "get">;
   readonly policies: PolicyAdminContext;
   /** Undefined where schemas are switched off: mappings are then not looked at. */
   readonly schemas: SchemaAdminContext | undefined;
@@ -51,7 +55,8 @@ function listOf<Z extends z.ZodType>(list: string, entry: Z, member: string) {
     .optional();
 }
 
-const Body = z.strictObject({
+/** What is to be in force, as requests have it. */
+export const StateBody = z.strictObject({
   /** The revisions that the change was planned on; 0 for a document that is not there. */
   basis: z.strictObject({ settings: z.int().min(0), policies: z.int().min(0) }),
   policies: Policies.optional(),
@@ -59,7 +64,8 @@ const Body = z.strictObject({
   mappings: listOf("mappings", SchemaMapping, "subject"),
   rooms: listOf("rooms", TenantRoomClass, "room"),
 });
-type Body = z.output<typeof Body>;
+/** One of them. */
+export type StateBody = z.output<typeof StateBody>;
 
 /** The routes of a tenant's whole state. */
 export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
@@ -69,17 +75,25 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
       PUT: {
         scope: "tenant-in-path",
         about: STATE_ABOUT.applyTenantState,
-        ...withBody(jsonBody(Body, readBody), apply),
+        ...withBody(jsonBody(StateBody, readStateBody), apply),
       },
     },
   },
-  (error) =>
-    error instanceof PolicyModuleError
-      ? problemResponse(new ArqonError("invalid-policy", error.message, { cause: error }))
-      : undefined,
+  stateRefusal,
 );
 
-async function readBody(request: Request, schema: typeof Body): Promise<Body> {
+/** The refusal of a module that is no good; undefined for any other error. */
+export function stateRefusal(error: unknown): Response | undefined {
+  return error instanceof PolicyModuleError
+    ? problemResponse(new ArqonError("invalid-policy", error.message, { cause: error }))
+    : undefined;
+}
+
+/** Reads a body that holds a state. Rejects with `invalid-settings`. */
+export async function readStateBody<Z extends z.ZodType>(
+  request: Request,
+  schema: Z,
+): Promise<z.output<Z>> {
   const parsed = schema.safeParse(await readValue(request, BODY_BYTES));
   if (parsed.success) return parsed.data;
   throw new ArqonError("invalid-settings", problemText(parsed.error));
@@ -116,14 +130,11 @@ async function show({ applies }: ApplyAdminContext, { tenant }: AdminCall): Prom
 async function apply(
   context: ApplyAdminContext,
   { tenant, by, checks }: AdminCall,
-  { basis, mirror, ...wanted }: Body,
+  { basis, mirror, ...wanted }: StateBody,
 ): Promise<Response> {
+  if (wanted.policies !== undefined) await requireNoRollout(context, tenant);
   const { applies, policies: { registry }, schemas, settings, log, node_id } = context;
-  const modules = await inTurn({ checks }, tenant, () => requireModules(context, wanted.policies));
-  if (schemas !== undefined && wanted.mappings !== undefined) {
-    const { mappings } = wanted;
-    await inTurn({ checks }, tenant, () => requireMessages(schemas, mappings));
-  }
+  const modules = await checkState(context, { tenant, checks }, wanted);
   const given = { ...wanted, ...(mirror === undefined ? {} : { mirror: { rules: mirror } }) };
   const stored = await applies.apply(tenant, basis, given, by);
   for (const [sha256, bytes] of modules) await registry.store.keepModule(sha256, bytes);
@@ -141,10 +152,34 @@ async function apply(
   return answer({ tenant, ...view(stored), here: { node_id, in_force, policies } });
 }
 
+/** Policies that change beside a rollout would end it. Rejects with `settings-conflict`. */
+async function requireNoRollout({ rollouts }: ApplyAdminContext, tenant: string): Promise<void> {
+  const entry = await rollouts.get([tenant]);
+  const decoded = entry === undefined ? undefined : decodeRollout(entry.value);
+  if (decoded === undefined || !("value" in decoded) || !isUnderWay(decoded.value)) return;
+  const { id, by } = decoded.value;
+  const detail = `rollout ${id} by ${JSON.stringify(by)} is under way, nothing was changed`;
+  throw new ArqonError("settings-conflict", detail);
+}
+
+/** Checks what is to be in force, when it is the tenant's turn. Resolves with the modules by their sha256. */
+export async function checkState(
+  context: ApplyAdminContext,
+  { tenant, checks }: Pick<AdminCall, "tenant" | "checks">,
+  { policies, mappings }: Pick<StateBody, "policies" | "mappings">,
+): Promise<Map<string, Uint8Array>> {
+  const { schemas } = context;
+  const modules = await inTurn({ checks }, tenant, () => requireModules(context, policies));
+  if (schemas !== undefined && mappings !== undefined) {
+    await inTurn({ checks }, tenant, () => requireMessages(schemas, mappings));
+  }
+  return modules;
+}
+
 /** The modules that policies name, each checked as a deployment checks it. */
 async function requireModules(
   { policies: { registry: { store }, check } }: ApplyAdminContext,
-  policies: Body["policies"] = [],
+  policies: StateBody["policies"] = [],
 ): Promise<Map<string, Uint8Array>> {
   const modules = new Map<string, Uint8Array>();
   for (const { name, sha256, hooks } of policies) {
@@ -161,21 +196,4 @@ async function requireModules(
     throw new ArqonError("invalid-policy", `${name}: the module does not export ${exports}`);
   }
   return modules;
-}
-
-/** The parts of the process that applies act on; one that is switched off has no context. */
-interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
-  readonly policies: { readonly admin: PolicyAdminContext | undefined };
-  readonly schemas: { readonly admin: SchemaAdminContext | undefined };
-}
-
-/** Starts to finish what other Shields have begun; undefined where policies are switched off. */
-export function startApplies(
-  { log, now, random }: Pick<AppliesOptions, "log" | "now" | "random">,
-  { settings, node_id, schemas, policies: { admin: policies } }: ApplyParts,
-): ApplyAdminContext | undefined {
-  if (policies === undefined) return undefined;
-  const { store } = policies.registry;
-  const applies = new Applies({ settings, policies: store, log, now, random });
-  return { applies, settings, policies, schemas: schemas.admin, log, node_id };
 }

@@ -71,13 +71,19 @@ export class Applies {
   /**
    * Puts `wanted` in force if both documents still have the revisions of `basis`. Rejects with
    * `settings-conflict` when they do not, and nothing is changed. After any other rejection once the
-   * apply is stored, a Shield finishes it: all of it, or nothing.
+   * apply is stored, a Shield finishes it: all of it, or nothing. `id`: 32 hex digits; absent: new ones.
    */
-  async apply(tenant_id: string, basis: Basis, wanted: Wanted, by: string): Promise<StoredState> {
+  async apply(
+    tenant_id: string,
+    basis: Basis,
+    wanted: Wanted,
+    by: string,
+    id: string = this.#options.random(16).toHex(),
+  ): Promise<StoredState> {
     const { settings, policies } = await this.read(tenant_id);
     if (settings.revision !== basis.settings) throw stale(changedBy(settings.settings));
     if (policies.revision !== basis.policies) throw stale(changedPolicies(policies));
-    const pending = this.#pending({ settings, policies }, wanted, by);
+    const pending = this.#pending({ settings, policies }, wanted, by, id);
     const next = wanted.policies === undefined
       ? settingsAfter(settings.settings, pending, policies.document.current.version)
       : { ...settings.settings, pending };
@@ -116,11 +122,16 @@ export class Applies {
     this.#timers.clear();
   }
 
-  #pending({ settings, policies }: StoredState, wanted: Wanted, by: string): PendingApply {
-    const { now, random } = this.#options;
+  #pending(
+    { settings, policies }: StoredState,
+    wanted: Wanted,
+    by: string,
+    id: string,
+  ): PendingApply {
+    const { now } = this.#options;
     const { version: base_version, policies: before } = policies.document.current;
     return {
-      id: random(16).toHex(),
+      id,
       by,
       at_ms: now(),
       base_version,

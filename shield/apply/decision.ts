@@ -4,14 +4,12 @@
  * whoever reads the two comes to the same answer, and nobody waits for anybody. Who writes is `applies.ts`.
  */
 import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { applyWords } from "../policy/chain/canary_turn.ts";
 import { withPolicies } from "../policy/chain/chain.ts";
 import type { PolicyDocument } from "../policy/chain/chain.ts";
 
 /** `open`: the policies still are as they were; `lost`: somebody else made their next version. */
 export type Decision = "open" | "made" | "lost";
-
-/** The words of the policies' version that an apply makes. */
-const applyWords = (id: string): string => `apply ${id}`;
 
 /** What has become of an apply, by the tenant's policies as they are now or were a moment ago. */
 export function decisionOf(

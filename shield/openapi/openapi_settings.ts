@@ -117,6 +117,55 @@ export const STATE_ABOUT = abouts({
   },
 });
 
+const ROLLOUT: Schema = object({
+  tenant: ID,
+  rollout: OBJECT,
+  share: { type: "number" },
+  waits: TEXT,
+  tallies: list(OBJECT),
+  nodes: list(OBJECT),
+});
+
+/** Routes of rollouts. */
+export const ROLLOUT_ABOUT = abouts({
+  listRollouts: {
+    tag: "state",
+    summary: "the latest rollout of each tenant, and those before it",
+    query: [inQuery("tenant", "only of this tenant", TEXT)],
+    answer: object({ node_id: ID, rollouts: list(OBJECT) }),
+  },
+  getRollout: {
+    tag: "state",
+    summary: "a tenant's latest rollout: how far it is, what it waits for, what was counted",
+    answer: ROLLOUT,
+    refusals: [404],
+  },
+  startRollout: {
+    tag: "state",
+    summary: "puts a state in force in steps, and takes it back when a condition is not held",
+    answer: ROLLOUT,
+    refusals: [409, 429],
+  },
+  pauseRollout: {
+    tag: "state",
+    summary: "holds a rollout at its share; its conditions are still looked after",
+    answer: ROLLOUT,
+    refusals: [404, 409],
+  },
+  resumeRollout: {
+    tag: "state",
+    summary: "lets a rollout go on that was paused",
+    answer: ROLLOUT,
+    refusals: [404, 409],
+  },
+  abortRollout: {
+    tag: "state",
+    summary: "ends a rollout: the old state is in force again",
+    answer: ROLLOUT,
+    refusals: [404, 409],
+  },
+});
+
 /** Routes of revocations. */
 export const REVOCATIONS_ABOUT = abouts({
   listRevocations: {

@@ -19,6 +19,7 @@ import type {
   Verdict,
 } from "./abi/policy.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
+import type { JudgedRequest } from "./chain/comparisons.ts";
 
 /** What the Overseer needs of the process. */
 export interface OverseerOptions {
@@ -41,7 +42,10 @@ export interface OverseerOptions {
    */
   readonly evaluateInline?: (request: EvaluateRequest) => Verdict | undefined;
   /** Called with the outcomes of a chain's policies. */
-  readonly onVerdict?: (request: EvaluateRequest, outcomes: readonly PolicyOutcome[]) => void;
+  readonly onVerdict?: (
+    request: EvaluateRequest & JudgedRequest,
+    outcomes: readonly PolicyOutcome[],
+  ) => void;
   /** Called with what each policy has used; `room_id` is "" for a connection that begins. */
   readonly onUsed?:
     | ((identity: Identity, room_id: string, outcomes: readonly PolicyOutcome[]) => void)

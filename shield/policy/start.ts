@@ -118,7 +118,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const write = createPolicyLogWriter(log, now);
   const table = new PolicyTable();
   const overseer = createOverseer({
-    onVerdict: (request, outcomes) => table.record(request, outcomes),
+    onVerdict: countedBy(table, policies.comparisons),
     onUsed: start.onUsed,
     onJudged: traces && ((about, verdict) => traces.judged(about, verdict)),
     chainFor: (...question) => policies.chainFor(...question),
@@ -153,6 +153,16 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
       await pool.close();
       compiler.close();
     },
+  };
+}
+
+function countedBy(
+  table: PolicyTable,
+  comparisons: PolicyRegistry["comparisons"],
+): NonNullable<OverseerOptions["onVerdict"]> {
+  return (request, outcomes) => {
+    table.record(request, outcomes);
+    comparisons.record(request, outcomes);
   };
 }
 

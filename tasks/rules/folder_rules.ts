@@ -118,6 +118,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "brain/rooms/room",
     "brain/rooms/desk",
     "brain/rooms",
+    "brain/rollouts",
     "brain",
   ],
   [

@@ -128,6 +128,7 @@ function settings(): Row[] {
   const budgets = "/v1/tenants/{tenant}/budgets";
   const budget = () => ({ per: "day", unit: "messages_in", limit: 1e9, action: "warn" });
   const planned = () => ({ basis: { settings: 999_999, policies: 0 } });
+  const rolled = () => ({ ...planned(), policies: [], canary: 0.1, for_ms: 1_000 });
   return [
     ["PUT", mirror, sending("/v1/tenants/TENANT/mirror", prefix)],
     ["GET", mirror, at("/v1/tenants/TENANT/mirror")],
@@ -154,6 +155,13 @@ function settings(): Row[] {
     ],
     ["POST", "/v1/tenants/{tenant}/reset", at("/v1/tenants/TENANT/reset"), 409],
     ["GET", "/v1/tenants/{tenant}/state", at("/v1/tenants/TENANT/state")],
+    ["GET", "/v1/rollouts", at("/v1/rollouts?tenant=TENANT")],
+    ["GET", "/v1/rollouts/{tenant}", at("/v1/rollouts/TENANT"), 404],
+    ["POST", "/v1/rollouts/{tenant}", sending("/v1/rollouts/TENANT", rolled), 409],
+    ...["pause", "resume", "abort"].map((order): Row => {
+      const path = `/v1/rollouts/{tenant}/${order}`;
+      return ["POST", path, at(`/v1/rollouts/TENANT/${order}`), 404];
+    }),
     // Nobody has planned on that revision.
     ["PUT", "/v1/tenants/{tenant}/state", sending("/v1/tenants/TENANT/state", planned), 409],
   ];

@@ -3,6 +3,8 @@
  * them apply to a room is found once and then looked up. Immutable except for its cache; a change makes
  * a new one, so no caller can see half of it.
  */
+import { isSampled } from "../../../shared/sampling.ts";
+import type { CanaryLists } from "./canary.ts";
 import { applicable, isInRoom } from "./chain.ts";
 import { HOOKS } from "../abi/policy.ts";
 import type { Hook, PolicyBinding } from "../abi/policy.ts";
@@ -23,6 +25,13 @@ function constantLists(policies: readonly PolicyBinding[]): Partial<Lists> {
   return constant;
 }
 
+/** The two chains of a canary, and for which fraction of the keys the first one is. */
+interface Split {
+  readonly share: number;
+  readonly inside: ActiveChain;
+  readonly outside: ActiveChain;
+}
+
 /** One version of a tenant's policies in force. */
 export class ActiveChain {
   readonly version: number;
@@ -35,22 +44,44 @@ export class ActiveChain {
    * The lists by content: rooms with the same policies share one object, and there are few of those.
    */
   readonly #shared = new Map<string, Lists>();
+  readonly #split: Split | undefined;
 
-  constructor(version: number, policies: readonly PolicyBinding[]) {
+  /** With a canary its new policies are in force for `share` of the keys, and both versions judge. */
+  constructor(
+    version: number,
+    policies: readonly PolicyBinding[],
+    canary?: CanaryLists & { readonly share: number },
+  ) {
     this.version = version;
     this.policies = policies;
-    this.modules = new Set(policies.map(({ sha256 }) => sha256));
+    const all = canary === undefined ? policies : [...canary.inside, ...canary.outside];
+    this.modules = new Set(all.map(({ sha256 }) => sha256));
     this.#constant = constantLists(policies);
+    this.#split = canary && {
+      share: canary.share,
+      inside: new ActiveChain(version, canary.inside),
+      outside: new ActiveChain(version, canary.outside),
+    };
+  }
+
+  /** The chain for a key: this one, or the one of the canary's two that the key meets. */
+  of(key: string): ActiveChain {
+    const split = this.#split;
+    if (split === undefined) return this;
+    return isSampled(key, split.share) ? split.inside : split.outside;
   }
 
   /** How many rooms are remembered now. */
   get cached_rooms(): number {
-    return this.#rooms.size;
+    const { inside, outside } = this.#split ?? {};
+    return this.#rooms.size + (inside?.cached_rooms ?? 0) + (outside?.cached_rooms ?? 0);
   }
 
   /** Forgets the rooms, whose lists are then found anew. */
   forget(): void {
     this.#rooms.clear();
+    this.#split?.inside.forget();
+    this.#split?.outside.forget();
   }
 
   /**

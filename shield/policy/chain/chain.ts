@@ -14,7 +14,8 @@ export const HISTORY_VERSIONS = 20;
 /** The most policies of one tenant. With the history, the document stays below half a MiB. */
 export const POLICIES_MAX = 64;
 
-const order = (a: PolicyBinding, b: PolicyBinding): number =>
+/** The order of two policies of a chain. */
+export const inOrder = (a: PolicyBinding, b: PolicyBinding): number =>
   a.order - b.order || (a.name < b.name ? -1 : Number(a.name > b.name));
 
 /** One policy of a chain, as documents and deployments have it. */
@@ -108,7 +109,7 @@ function advanced(
   author: Author,
 ): PolicyDocument {
   const version = current.version + 1;
-  const policies = next.policies.map((one) => ({ ...one, hooks: [...one.hooks] })).sort(order);
+  const policies = next.policies.map((one) => ({ ...one, hooks: [...one.hooks] })).sort(inOrder);
   const { restores = version, change } = next;
   return {
     format: 1,
@@ -117,7 +118,8 @@ function advanced(
   };
 }
 
-const sameBinding = (a: PolicyBinding, b: PolicyBinding): boolean =>
+/** Whether two bindings say the same, whatever their names. */
+export const sameBinding = (a: PolicyBinding, b: PolicyBinding): boolean =>
   a.sha256 === b.sha256 && a.room === b.room && a.order === b.order && a.mode === b.mode &&
   a.percent === b.percent && [...a.hooks].sort().join() === [...b.hooks].sort().join();
 

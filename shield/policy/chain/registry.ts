@@ -17,6 +17,8 @@ import { CHAIN_STATES, registerRegistryMetrics } from "./registry_metrics.ts";
 import type { ChainState } from "./registry_metrics.ts";
 import { openPolicyStore } from "./store.ts";
 import type { PolicyStore } from "./store.ts";
+import type { Canary, CanaryState } from "./canary_turn.ts";
+import { Comparisons } from "./comparisons.ts";
 import { TenantChain } from "./tenant_chain.ts";
 import type { TenantStatus } from "./tenant_chain.ts";
 
@@ -99,6 +101,12 @@ export interface PolicyRegistry {
    * when that takes too long.
    */
   reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean>;
+  /** Runs a canary beside the tenant's policies, or none; what runs then is in `canaryOf`. */
+  setCanary(tenant_id: string, canary: Canary | undefined): void;
+  /** What runs here of the tenant's canary; undefined: there is none. */
+  canaryOf(tenant_id: string): CanaryState | undefined;
+  /** What both versions of canaries have said. */
+  readonly comparisons: Comparisons;
   /** Loads a module once more that chains in force name. Rejects as loading does. */
   reload(sha256: string): Promise<void>;
   status(): PolicyRegistryStatus;
@@ -119,6 +127,7 @@ function loading(cause: string): ArqonError {
 
 class WatchedRegistry implements PolicyRegistry {
   readonly store: PolicyStore;
+  readonly comparisons = new Comparisons();
   readonly ready: Promise<void>;
   readonly #options: PolicyRegistryOptions;
   readonly #modules: ModuleSet;
@@ -164,7 +173,7 @@ class WatchedRegistry implements PolicyRegistry {
     const { chain } = tenant;
     if (chain === undefined) throw this.#refusal(tenant_id, tenant);
     const before = chain.cached_rooms;
-    const list = chain.applicable(hook, room_id);
+    const list = chain.of(key).applicable(hook, room_id);
     if (chain.cached_rooms > before && ++this.#cached_rooms > CACHED_ROOMS) this.#forgetRooms();
     return sampled(list, key);
   }
@@ -192,6 +201,15 @@ class WatchedRegistry implements PolicyRegistry {
     await this.ready.catch(() => {});
     if (this.#state === "closed") return false;
     return await this.#chain(tenant_id).reached(revision, timeout_ms);
+  }
+
+  setCanary(tenant_id: string, canary: Canary | undefined): void {
+    if (canary === undefined) this.#chains.get(tenant_id)?.canary(undefined);
+    else this.#chain(tenant_id).canary(canary);
+  }
+
+  canaryOf(tenant_id: string): CanaryState | undefined {
+    return this.#chains.get(tenant_id)?.canary_state;
   }
 
   reload(sha256: string): Promise<void> {
@@ -292,7 +310,8 @@ class WatchedRegistry implements PolicyRegistry {
     const known = this.#chains.get(tenant_id);
     if (known !== undefined) return known;
     const { log, now } = this.#options;
-    const context = { modules: this.#modules, log, now, onSettled: this.#onSettled };
+    const { comparisons } = this;
+    const context = { modules: this.#modules, log, now, onSettled: this.#onSettled, comparisons };
     const chain = new TenantChain(tenant_id, this.#state === "ready", context);
     this.#chains.set(tenant_id, chain);
     return chain;

@@ -8,11 +8,13 @@ import { changeDocument } from "../../../shared/spine/contract/compare_and_set.t
 import type {
   KeyValue,
   KvChange,
+  KvKey,
   KvWatch,
   ObjectStore,
   Spine,
   StoredObject,
 } from "../../../shared/spine/contract/spine.ts";
+import { decodeRollout, isUnderWay, ROLLOUTS_BUCKET } from "../../../shared/rollout/rollout.ts";
 import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
 import type { PolicyDocument } from "./chain.ts";
 
@@ -32,10 +34,12 @@ export interface StoredDocument {
 export class PolicyStore {
   readonly #documents: KeyValue;
   readonly #modules: ObjectStore;
+  readonly #rollouts: KeyValue;
 
-  constructor(documents: KeyValue, modules: ObjectStore) {
+  constructor(documents: KeyValue, modules: ObjectStore, rollouts: KeyValue) {
     this.#documents = documents;
     this.#modules = modules;
+    this.#rollouts = rollouts;
   }
 
   /**
@@ -130,8 +134,8 @@ export class PolicyStore {
   }
 
   /**
-   * The modules that a chain names, or a version to which a rollback may go back. Rejects with
-   * `policy-conflict` when a document cannot be read: nobody knows which modules it names.
+   * The modules that a chain names, a version to which a rollback may go back, or a rollout under way.
+   * Rejects with `policy-conflict` when a document cannot be read: nobody knows which modules it names.
    */
   async named(): Promise<Set<string>> {
     const named = new Set<string>();
@@ -140,6 +144,9 @@ export class PolicyStore {
       for (const { policies } of [current, ...history]) {
         for (const { sha256 } of policies) named.add(sha256);
       }
+    }
+    for (const key of await this.#rollouts.keys()) {
+      if (key.length === 1) (await this.#ofRollout(key)).forEach((sha256) => named.add(sha256));
     }
     return named;
   }
@@ -155,6 +162,15 @@ export class PolicyStore {
     throw new ArqonError("internal", "", { cause });
   }
 
+  async #ofRollout(key: KvKey): Promise<string[]> {
+    const entry = await this.#rollouts.get(key);
+    const decoded = entry === undefined ? undefined : decodeRollout(entry.value);
+    if (decoded === undefined) return [];
+    if ("problem" in decoded) throw new ArqonError("policy-conflict", decoded.problem);
+    if (!isUnderWay(decoded.value)) return [];
+    return decoded.value.policies.map(({ sha256 }) => String(sha256));
+  }
+
   async #write(tenant_id: string, document: PolicyDocument, revision: number): Promise<number> {
     return await this.#documents.update([tenant_id], documentBytes(document), revision);
   }
@@ -164,9 +180,10 @@ export class PolicyStore {
  * Opens the bucket and the object store, and makes them if need be. Rejects with `spine-unavailable`.
  */
 export async function openPolicyStore(spine: Spine): Promise<PolicyStore> {
-  const [documents, modules] = await Promise.all([
+  const [documents, modules, rollouts] = await Promise.all([
     spine.keyValue(DOCUMENTS),
     spine.objects(MODULES),
+    spine.keyValue(ROLLOUTS_BUCKET),
   ]);
-  return new PolicyStore(documents, modules);
+  return new PolicyStore(documents, modules, rollouts);
 }

@@ -5,7 +5,11 @@
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import { ActiveChain } from "./active_chain.ts";
-import { parseDocument } from "./chain.ts";
+import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
+import type { PolicyVersion } from "./chain.ts";
+import { CanaryTurn } from "./canary_turn.ts";
+import type { Canary, CanaryState } from "./canary_turn.ts";
+import type { Comparisons } from "./comparisons.ts";
 import { isFinal } from "../modules/module_set.ts";
 import type { ModuleSet } from "../modules/module_set.ts";
 import type { ChainState } from "./registry_metrics.ts";
@@ -26,6 +30,7 @@ export interface TenantContext {
   /** Unix ms. */
   readonly now: () => number;
   readonly onSettled: (state: ChainState, duration_ms: number) => void;
+  readonly comparisons: Comparisons;
 }
 
 /** The status of a tenant's policies in this process. */
@@ -68,6 +73,9 @@ export class TenantChain {
   #since_ms: number;
   /** The latest document, until it is taken up. */
   #wanted: Stored | undefined;
+  /** The latest document, also when it was taken up. */
+  #stored: Stored | undefined;
+  readonly #turn = new CanaryTurn();
   #running: Promise<void> | undefined;
   #attempt = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -113,7 +121,23 @@ export class TenantChain {
   put(value: Uint8Array, revision: number): void {
     if (this.#closed) return;
     this.#attempt = 0;
-    this.#want({ value, revision, heard_ms: this.#context.now() });
+    this.#stored = { value, revision, heard_ms: this.#context.now() };
+    this.#want(this.#stored);
+  }
+
+  /** Runs a canary beside the policies in force, or none; again when its share grows. */
+  canary(canary: Canary | undefined): void {
+    if (this.#closed || !this.#turn.wants(canary)) return;
+    // Nobody knows yet what is in force: the document that comes is met by the canary.
+    if (this.#stored === undefined && this.#refused) return;
+    this.#attempt = 0;
+    const none = { value: documentBytes(emptyDocument()), revision: 0, heard_ms: 0 };
+    this.#want({ ...this.#stored ?? none, heard_ms: this.#context.now() });
+  }
+
+  /** The stage that runs here, or why it does not; undefined: there is no canary. */
+  get canary_state(): CanaryState | undefined {
+    return this.#turn.state;
   }
 
   /**
@@ -183,10 +207,11 @@ export class TenantChain {
       });
       return this.#settle("malformed", parsed.problem, stored.revision, stored.heard_ms);
     }
-    const { version, policies } = parsed.document.current;
-    const next = new ActiveChain(version, policies);
+    const { current } = parsed.document;
+    const { version, policies } = current;
+    let next: ActiveChain;
     try {
-      await modules.hold(next.modules, this.#tenant_id);
+      next = await this.#held(current);
     } catch (error) {
       return this.#failed(stored, version, error);
     }
@@ -196,12 +221,41 @@ export class TenantChain {
     this.#active = next;
     this.#refused = false;
     if (previous !== undefined) modules.release(previous.modules);
+    this.#context.comparisons.set(this.#tenant_id, this.#turn.settle());
+    if (this.#turn.state?.problem?.kind === "retry") this.#again(stored);
     log.info("policies are in force", { ...fields, version, policies: policies.length });
     this.#settle("active", "", stored.revision, stored.heard_ms);
   }
 
+  /** The chain of that version, with the canary if it can run; its modules are held. Rejects as `hold`. */
+  async #held(current: PolicyVersion): Promise<ActiveChain> {
+    const { modules } = this.#context;
+    const { version, policies } = current;
+    const canary = this.#turn.begin(current);
+    if (canary !== undefined) {
+      const both = new ActiveChain(version, policies, canary);
+      try {
+        await modules.hold(both.modules, this.#tenant_id);
+        this.#turn.loaded();
+        return both;
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        this.#turn.failed(isFinal(error) ? "refused" : "retry", why);
+      }
+    }
+    const plain = new ActiveChain(version, policies);
+    await modules.hold(plain.modules, this.#tenant_id);
+    return plain;
+  }
+
+  #again(stored: Stored): void {
+    const delay_ms = Math.min(RETRY_MS * 2 ** this.#attempt++, LONGEST_RETRY_MS);
+    this.#retry = setTimeout(() => this.#want(stored), delay_ms);
+  }
+
   #failed(stored: Stored, version: number, error: unknown): void {
     if (this.#closed) return;
+    this.#turn.settle();
     const { revision, heard_ms } = stored;
     const why = error instanceof Error ? error.message : String(error);
     const stays = this.chain === undefined
@@ -222,9 +276,7 @@ export class TenantChain {
       revision,
       heard_ms,
     );
-    if (isFinal(error) || this.#wanted !== undefined) return;
-    const delay_ms = Math.min(RETRY_MS * 2 ** this.#attempt++, LONGEST_RETRY_MS);
-    this.#retry = setTimeout(() => this.#want(stored), delay_ms);
+    if (!isFinal(error) && this.#wanted === undefined) this.#again(stored);
   }
 
   #settle(state: ChainState, detail: string, revision: number, heard_ms: number): void {

@@ -1,0 +1,168 @@
+/**
+ * Carries the rollouts of all tenants on. Every Brain does: each decides by the same pure function
+ * (`shared/rollout/decision.ts`) from what it has heard, and writes by compare-and-set. So no rollout has an
+ * owner, and none waits for a takeover. What a rollout does to messages is `shield/apply/rollouts.ts`.
+ */
+import type { Logger } from "../../shared/logs/log.ts";
+import { decide } from "../../shared/rollout/decision.ts";
+import {
+  decodeReport,
+  decodeRollout,
+  encodeRollout,
+  ROLLOUTS_BUCKET,
+} from "../../shared/rollout/rollout.ts";
+import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+
+/** How often rollouts are looked at without news, in ms. */
+const TICK_MS = 500;
+/** A Shield that says nothing for so long is not waited for, in ms: five times its beat. */
+const FRESH_MS = 10_000;
+
+/** What carrying rollouts on needs of its Brain. */
+export interface RolloutServiceOptions {
+  readonly spine: Pick<Spine, "keyValue">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+interface Heard {
+  readonly report: RolloutReport;
+  /** Monotonic ms; undefined: it was there before this Brain, so nobody knows how old it is. */
+  readonly heard_ms: number | undefined;
+}
+
+/** One tenant's rollout, as this Brain has heard of it. */
+interface Known {
+  rollout: Rollout | undefined;
+  revision: number;
+  readonly heard: Map<string, Heard>;
+  /** Unix ms: since when reports come without a gap. */
+  fresh_ms: number;
+  was_fresh: boolean;
+  is_writing: boolean;
+}
+
+/** The rollouts of a Brain. */
+class RolloutService {
+  readonly #options: RolloutServiceOptions;
+  readonly #bucket: KeyValue;
+  readonly #watch: KvWatch;
+  readonly #tenants = new Map<string, Known>();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #is_ready = false;
+  /** Monotonic ms. */
+  #ready_ms = 0;
+
+  constructor(options: RolloutServiceOptions, bucket: KeyValue) {
+    this.#options = options;
+    this.#bucket = bucket;
+    this.#watch = bucket.watch([], (change) => this.#hear(change));
+    this.#watch.ready.then(() => {
+      this.#is_ready = true;
+      this.#ready_ms = options.monotonic_ms();
+    }, () => {});
+    this.#timer = setInterval(() => {
+      for (const [tenant_id, known] of this.#tenants) this.#decide(tenant_id, known);
+    }, TICK_MS);
+  }
+
+  /** Decides nothing more. */
+  close(): void {
+    this.#watch.stop();
+    clearInterval(this.#timer);
+  }
+
+  #hear(change: KvChange): void {
+    const key = change.type === "put" ? change.entry.key : change.key;
+    const [tenant_id = "", node_id] = key;
+    const known = this.#of(tenant_id);
+    const value = change.type === "put" ? change.entry.value : undefined;
+    const revision = change.type === "put" ? change.entry.revision : change.revision;
+    if (node_id === undefined) this.#hearRollout(known, tenant_id, value, revision);
+    else this.#hearReport(known, node_id, value);
+    if (this.#is_ready) this.#decide(tenant_id, known);
+  }
+
+  #hearRollout(known: Known, tenant_id: string, value: Uint8Array | undefined, revision: number) {
+    known.revision = revision;
+    known.rollout = undefined;
+    if (value === undefined) return;
+    const decoded = decodeRollout(value);
+    if ("value" in decoded) known.rollout = decoded.value;
+    else {
+      const { problem } = decoded;
+      this.#options.log.error("a rollout cannot be read", { tenant_id, problem });
+    }
+  }
+
+  #hearReport({ heard }: Known, node_id: string, value: Uint8Array | undefined): void {
+    const decoded = value === undefined ? undefined : decodeReport(value);
+    if (decoded === undefined || "problem" in decoded) return void heard.delete(node_id);
+    const heard_ms = this.#is_ready ? this.#options.monotonic_ms() : undefined;
+    heard.set(node_id, { report: decoded.value, heard_ms });
+  }
+
+  #of(tenant_id: string): Known {
+    const found = this.#tenants.get(tenant_id);
+    if (found !== undefined) return found;
+    const nothing = { rollout: undefined, revision: 0, fresh_ms: 0, was_fresh: true };
+    const known = { ...nothing, heard: new Map(), is_writing: false };
+    this.#tenants.set(tenant_id, known);
+    return known;
+  }
+
+  #decide(tenant_id: string, known: Known): void {
+    const { rollout, revision } = known;
+    if (rollout === undefined || known.is_writing || !this.#is_ready) return;
+    const now_ms = this.#options.now();
+    const decision = decide(rollout, this.#seen(known, now_ms), now_ms);
+    if ("next" in decision) void this.#write(tenant_id, known, decision.next, revision);
+  }
+
+  #seen(known: Known, now_ms: number) {
+    const oldest_ms = this.#options.monotonic_ms() - FRESH_MS;
+    const fresh = new Set<string>();
+    for (const [node_id, { heard_ms }] of known.heard) {
+      if (heard_ms !== undefined && heard_ms >= oldest_ms) fresh.add(node_id);
+    }
+    // After a time without reports nobody has looked: what was held until then does not count.
+    if (fresh.size > 0 && !known.was_fresh) known.fresh_ms = now_ms;
+    // A Brain that has just begun does not know of a gap.
+    if (fresh.size > 0 || this.#ready_ms < oldest_ms) known.was_fresh = fresh.size > 0;
+    const reports = new Map([...known.heard].map(([node_id, { report }]) => [node_id, report]));
+    return { reports, fresh, fresh_ms: known.fresh_ms };
+  }
+
+  async #write(tenant_id: string, known: Known, next: Rollout, revision: number): Promise<void> {
+    const { log } = this.#options;
+    known.is_writing = true;
+    try {
+      const written = await this.#bucket.update([tenant_id], encodeRollout(next), revision);
+      // The watch may be slower: it must not be decided twice meanwhile.
+      if (known.revision === revision) Object.assign(known, { rollout: next, revision: written });
+      const { id, state, stage, shares, ended } = next;
+      const about = { tenant_id, rollout: id, state, share: shares[stage] };
+      if (state === "returned") log.warn("a rollout was taken back", { ...about, ...ended });
+      else log.info("a rollout goes on", about);
+    } catch (error) {
+      // Another Brain was faster, or somebody gave an order: the watch brings what there is.
+      if (!isConflict(error)) {
+        log.warn("a rollout waits: it cannot be stored", { tenant_id, error });
+      }
+    } finally {
+      known.is_writing = false;
+    }
+  }
+}
+
+/** Opens the bucket and begins. Rejects with `spine-unavailable`. */
+export async function startRollouts(
+  options: RolloutServiceOptions,
+): Promise<{ close(): void }> {
+  return new RolloutService(options, await options.spine.keyValue(ROLLOUTS_BUCKET));
+}

@@ -1,0 +1,245 @@
+/**
+ * `/v1/rollouts` of the admin listener: starts a rollout, shows it, and takes orders. It checks what is to be
+ * in force and writes the rollout's document; what happens then is `rollouts.ts` and the Brains' part.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import type { Logger } from "../../shared/logs/log.ts";
+import { CONDITIONS_MAX, readCondition } from "../../shared/rollout/condition.ts";
+import { ordered, talliesAt, waitsFor } from "../../shared/rollout/decision.ts";
+import type { Order } from "../../shared/rollout/decision.ts";
+import {
+  decodeReport,
+  decodeRollout,
+  encodeRollout,
+  isUnderWay,
+  PAST_MAX,
+  pastOf,
+  shareOf,
+  sharesFrom,
+} from "../../shared/rollout/rollout.ts";
+import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
+import { fuelAt } from "../../shared/rollout/tally.ts";
+import type { PolicyTally } from "../../shared/rollout/tally.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { Id, readQuery } from "../admin/routing/query.ts";
+import { ROLLOUT_ABOUT } from "../openapi/openapi_settings.ts";
+import { canaryLists } from "../policy/chain/canary.ts";
+import { checkState, readStateBody, StateBody, stateRefusal } from "./api.ts";
+import type { ApplyAdminContext } from "./api.ts";
+
+/** The longest time at one share: a week. */
+const HOLD_MS_MAX = 604_800_000;
+const AT_LEAST_MAX = 1_000_000_000;
+
+/** What the admin API needs of the process. */
+export interface RolloutAdminContext {
+  readonly state: ApplyAdminContext;
+  readonly bucket: KeyValue;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: (size_bytes: number) => Uint8Array;
+  /** The id of this Shield. */
+  readonly node_id: string;
+}
+
+const Condition = z.string().max(64).superRefine((text, context) => {
+  const read = readCondition(text);
+  if ("problem" in read) context.addIssue({ code: "custom", message: read.problem });
+});
+
+const RolloutBody = StateBody.extend({
+  /** The first share of the traffic. */
+  canary: z.number().gt(0).max(1),
+  /** How long each share is held, in ms. */
+  for_ms: z.int().min(0).max(HOLD_MS_MAX),
+  abort_if: z.array(Condition).max(CONDITIONS_MAX).default([]),
+  /** Messages that each changed policy must have judged at each share. */
+  at_least: z.int().min(1).max(AT_LEAST_MAX).default(100),
+});
+type RolloutBody = z.output<typeof RolloutBody>;
+
+const order = (about: typeof ROLLOUT_ABOUT.pauseRollout, given: Order) => ({
+  scope: "tenant-in-path" as const,
+  about,
+  handle: (context: RolloutAdminContext, call: AdminCall) => obey(context, call, given),
+});
+
+/** The routes of rollouts. */
+export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>({
+  "/v1/rollouts": { GET: { scope: "own", about: ROLLOUT_ABOUT.listRollouts, handle: listAll } },
+  "/v1/rollouts/{tenant}": {
+    GET: { scope: "tenant-in-path", about: ROLLOUT_ABOUT.getRollout, handle: show },
+    POST: {
+      scope: "tenant-in-path",
+      about: ROLLOUT_ABOUT.startRollout,
+      ...withBody(jsonBody(RolloutBody, readStateBody), start),
+    },
+  },
+  "/v1/rollouts/{tenant}/pause": { POST: order(ROLLOUT_ABOUT.pauseRollout, "pause") },
+  "/v1/rollouts/{tenant}/resume": { POST: order(ROLLOUT_ABOUT.resumeRollout, "resume") },
+  "/v1/rollouts/{tenant}/abort": { POST: order(ROLLOUT_ABOUT.abortRollout, "abort") },
+}, stateRefusal);
+
+const answer = (body: unknown): Response =>
+  Response.json(body, { headers: { "cache-control": "no-store" } });
+
+interface Stored {
+  readonly rollout: Rollout | undefined;
+  readonly revision: number;
+}
+
+/** The tenant's latest rollout. Rejects with `settings-conflict` when what is stored is none. */
+async function stored(bucket: KeyValue, tenant: string): Promise<Stored> {
+  const entry = await bucket.get([tenant]);
+  if (entry === undefined) return { rollout: undefined, revision: 0 };
+  const decoded = decodeRollout(entry.value);
+  if ("value" in decoded) return { rollout: decoded.value, revision: entry.revision };
+  throw new ArqonError("settings-conflict", `the rollout cannot be read: ${decoded.problem}`);
+}
+
+async function reportsOf(bucket: KeyValue, tenant: string): Promise<Map<string, RolloutReport>> {
+  const reports = new Map<string, RolloutReport>();
+  for (const key of await bucket.keys([tenant])) {
+    const [, node_id] = key;
+    const entry = node_id === undefined ? undefined : await bucket.get(key);
+    const decoded = entry === undefined ? undefined : decodeReport(entry.value);
+    if (decoded !== undefined && "value" in decoded) reports.set(node_id!, decoded.value);
+  }
+  return reports;
+}
+
+/** A tally with its fuel as two quantiles. */
+function tallyView({ fuel_old, fuel_new, ...counts }: PolicyTally) {
+  const quantiles = (of: PolicyTally["fuel_old"]) => ({
+    p50: fuelAt(of, 0.5).fuel,
+    p99: fuelAt(of, 0.99).fuel,
+  });
+  return { ...counts, fuel: { old: quantiles(fuel_old), new: quantiles(fuel_new) } };
+}
+
+async function view({ bucket, now }: RolloutAdminContext, tenant: string, rollout: Rollout) {
+  const { policies: _, mirror: _m, mappings: _a, rooms: _r, ended, ...about } = rollout;
+  const reports = await reportsOf(bucket, tenant);
+  const own = [...reports].filter(([, { id }]) => id === rollout.id);
+  const is_live = rollout.state === "running" || rollout.state === "paused";
+  const seen = { reports, fresh: new Set(reports.keys()), fresh_ms: 0 };
+  const { tallies = [], ...end } = ended ?? {};
+  const counted = is_live ? talliesAt(rollout, rollout.stage, reports.values()) : tallies;
+  return {
+    tenant,
+    rollout: { ...about, ended: ended === undefined ? null : end },
+    share: shareOf(rollout),
+    waits: is_live ? waitsFor(rollout, seen, now()) : "",
+    tallies: counted.map(tallyView),
+    nodes: own.map(([node_id, { stage, problem }]) => ({
+      node_id,
+      stage,
+      problem: problem?.detail ?? null,
+    })),
+  };
+}
+
+const none = (tenant: string) => new ArqonError("policy-unknown", `${tenant} has had no rollout`);
+
+async function show(context: RolloutAdminContext, { tenant }: AdminCall): Promise<Response> {
+  const { rollout } = await stored(context.bucket, tenant);
+  if (rollout === undefined) throw none(tenant);
+  return answer(await view(context, tenant, rollout));
+}
+
+async function listAll(
+  { bucket, node_id }: RolloutAdminContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Response> {
+  const { tenant = only_tenant } = readQuery(url, { tenant: Id.optional() });
+  const keys = await bucket.keys(tenant === undefined ? [] : [tenant]);
+  const tenants = keys.filter(({ length }) => length === 1).map(([name = ""]) => name).sort();
+  const rollouts = [];
+  for (const name of tenants) {
+    const { rollout } = await stored(bucket, name);
+    if (rollout === undefined) continue;
+    const { past } = rollout;
+    rollouts.push({ tenant: name, ...pastOf(rollout), share: shareOf(rollout) });
+    rollouts.push(...past.map((one) => ({ tenant: name, ...one, share: null })));
+  }
+  return answer({ node_id, rollouts });
+}
+
+async function start(
+  context: RolloutAdminContext,
+  { tenant, by, checks }: AdminCall,
+  { basis, mirror, canary, for_ms, abort_if, at_least, ...wanted }: RolloutBody,
+): Promise<Response> {
+  const { state: { applies, policies: { registry } }, bucket, log, now, random } = context;
+  const { settings, policies } = await applies.read(tenant);
+  const is_fresh = settings.revision === basis.settings && policies.revision === basis.policies;
+  if (!is_fresh) {
+    throw new ArqonError("settings-conflict", "the plan is stale, nothing was changed");
+  }
+  if (wanted.policies === undefined) {
+    throw new ArqonError("invalid-policy", "a canary is of policies, and none is given");
+  }
+  const { current } = policies.document;
+  const { changed } = canaryLists(current.policies, wanted.policies);
+  const modules = await checkState(context.state, { tenant, checks }, wanted);
+  for (const [sha256, bytes] of modules) await registry.store.keepModule(sha256, bytes);
+  const began_ms = now();
+  const made = {
+    format: 1 as const,
+    id: random(16).toHex(),
+    by,
+    began_ms,
+    basis,
+    base_version: current.version,
+    ...wanted,
+    policies: wanted.policies,
+    ...(mirror === undefined ? {} : { mirror: { rules: mirror } }),
+    changed: [...changed],
+    shares: sharesFrom(canary),
+    hold_ms: for_ms,
+    at_least,
+    conditions: abort_if,
+    state: "running" as const,
+    stage: 0,
+    stage_ms: began_ms,
+  };
+  const rollout = await changeDocument(async (mayLose) => {
+    const { rollout: before, revision } = await stored(bucket, tenant);
+    if (before !== undefined && isUnderWay(before)) {
+      const words = `rollout ${before.id} by ${JSON.stringify(before.by)} is under way`;
+      throw new ArqonError("settings-conflict", `${words}, nothing was changed`);
+    }
+    const past = before === undefined ? [] : [pastOf(before), ...before.past].slice(0, PAST_MAX);
+    const next: Rollout = { ...made, past };
+    await mayLose(bucket.update([tenant], encodeRollout(next), revision));
+    return next;
+  });
+  log.info("a rollout begins", { tenant_id: tenant, rollout: rollout.id, by });
+  return answer(await view(context, tenant, rollout));
+}
+
+async function obey(
+  context: RolloutAdminContext,
+  { tenant, by }: AdminCall,
+  given: Order,
+): Promise<Response> {
+  const { bucket, log, now } = context;
+  const rollout = await changeDocument(async (mayLose) => {
+    const { rollout: before, revision } = await stored(bucket, tenant);
+    if (before === undefined) throw none(tenant);
+    const next = ordered(before, given, by, now());
+    if (next === undefined) {
+      const detail = `rollout ${before.id} is ${before.state}: it cannot be ${given}d any more`;
+      throw new ArqonError("settings-conflict", detail.replace("abortd", "aborted"));
+    }
+    if (next !== before) await mayLose(bucket.update([tenant], encodeRollout(next), revision));
+    return next;
+  });
+  log.info("a rollout was given an order", { tenant_id: tenant, rollout: rollout.id, given, by });
+  return answer(await view(context, tenant, rollout));
+}

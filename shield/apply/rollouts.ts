@@ -1,0 +1,222 @@
+/**
+ * The rollouts of all tenants at one Shield: runs each as a canary, says what both versions decided, and makes
+ * the last step. Whether a rollout goes on or is taken back is decided by Brains (`brain/rollouts/`).
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import { returned } from "../../shared/rollout/decision.ts";
+import {
+  decodeRollout,
+  encodeRollout,
+  isUnderWay,
+  ROLLOUTS_BUCKET,
+  shareOf,
+} from "../../shared/rollout/rollout.ts";
+import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { Policies } from "../policy/chain/chain.ts";
+import type { CanaryProblem } from "../policy/chain/canary_turn.ts";
+import type { PolicyRegistry } from "../policy/chain/registry.ts";
+import type { Applies } from "./applies.ts";
+import { decisionOf } from "./decision.ts";
+
+/** How often a Shield says what it has counted, when that is more than before, in ms. */
+const REPORT_MS = 250;
+/** How often at least, so that others know that it lives, in ms. */
+const BEAT_MS = 2_000;
+/** How long it waits before it tries the last step again, in ms. */
+const AGAIN_MS = 1_000;
+
+/** What rollouts need of the process. */
+export interface RolloutsOptions {
+  readonly spine: Pick<Spine, "keyValue">;
+  readonly registry: Pick<PolicyRegistry, "setCanary" | "canaryOf" | "comparisons">;
+  readonly applies: Pick<Applies, "apply" | "read">;
+  readonly node_id: string;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A rollout under way, as this Shield knows it. */
+interface Known {
+  rollout: Rollout;
+  readonly problem: CanaryProblem | undefined;
+  beat: number;
+  /** What was said last, without its beat, and when. */
+  said: string;
+  said_ms: number;
+  is_writing: boolean;
+  is_applying: boolean;
+  /** When the last step was tried. */
+  tried_ms: number;
+}
+
+class Rollouts {
+  readonly #options: RolloutsOptions;
+  /** Rollouts, and what Shields say of them. */
+  readonly bucket: KeyValue;
+  readonly #watch: KvWatch;
+  readonly #known = new Map<string, Known>();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #closed = false;
+
+  constructor(options: RolloutsOptions, bucket: KeyValue) {
+    this.#options = options;
+    this.bucket = bucket;
+    this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 1 });
+    // Who does not wait for it must not crash the process: it is watched again after a reconnect.
+    this.#watch.ready.catch(() => {});
+    this.#timer = setInterval(() => this.#tick(), REPORT_MS);
+  }
+
+  /** Says and finishes nothing more. */
+  close(): void {
+    this.#closed = true;
+    this.#watch.stop();
+    clearInterval(this.#timer);
+  }
+
+  #hear(change: KvChange): void {
+    const [tenant_id = "", ...more] = change.type === "put" ? change.entry.key : change.key;
+    if (more.length > 0 || this.#closed) return;
+    const decoded = change.type === "put"
+      ? decodeRollout(change.entry.value)
+      : { problem: "it was deleted" };
+    if ("problem" in decoded) {
+      const { problem } = decoded;
+      this.#options.log.error("a rollout cannot be read; the old state stays", {
+        tenant_id,
+        problem,
+      });
+      return this.#end(tenant_id);
+    }
+    if (!isUnderWay(decoded.value)) return this.#end(tenant_id);
+    this.#run(tenant_id, decoded.value);
+  }
+
+  #run(tenant_id: string, rollout: Rollout): void {
+    const before = this.#known.get(tenant_id);
+    if (before?.rollout.id === rollout.id) before.rollout = rollout;
+    else this.#known.set(tenant_id, knownOf(rollout));
+    const policies = Policies.safeParse(rollout.policies).data;
+    if (policies === undefined) return this.#options.registry.setCanary(tenant_id, undefined);
+    const { id, stage, base_version } = rollout;
+    const canary = { id, stage, share: shareOf(rollout), base_version, policies };
+    this.#options.registry.setCanary(tenant_id, canary);
+    this.#tick();
+  }
+
+  #end(tenant_id: string): void {
+    this.#options.registry.setCanary(tenant_id, undefined);
+    if (!this.#known.delete(tenant_id)) return;
+    const { node_id, log } = this.#options;
+    // What is left is of a rollout that is over, and is not looked at.
+    this.bucket.delete([tenant_id, node_id]).catch((error) => {
+      log.debug("a report of a rollout that is over stays", { tenant_id, error });
+    });
+  }
+
+  #tick(): void {
+    for (const [tenant_id, known] of this.#known) {
+      if (!known.is_writing) void this.#say(tenant_id, known);
+      const is_due = Math.abs(this.#options.now() - known.tried_ms) >= AGAIN_MS;
+      if (known.rollout.state === "applying" && !known.is_applying && is_due) {
+        void this.#finish(tenant_id, known);
+      }
+    }
+  }
+
+  /** Stores what was counted, when there is something new, or nothing was stored for long. */
+  async #say(tenant_id: string, known: Known): Promise<void> {
+    const { registry, node_id, log, now } = this.#options;
+    const state = registry.canaryOf(tenant_id);
+    const { id } = known.rollout;
+    if (known.problem === undefined && state?.id !== id) return;
+    const problem = known.problem ?? state?.problem;
+    const tallies = problem === undefined ? registry.comparisons.tallies(tenant_id) : [];
+    const stage = state?.stage ?? known.rollout.stage;
+    const about = { id, stage, tallies, ...(problem && { problem: { ...problem } }) };
+    const said = JSON.stringify(about);
+    const now_ms = now();
+    const is_due = Math.abs(now_ms - known.said_ms) >= BEAT_MS;
+    if (said === known.said && !is_due) return;
+    const report: RolloutReport = { ...about, beat: ++known.beat };
+    known.is_writing = true;
+    try {
+      await this.bucket.put([tenant_id, node_id], encodeRollout(report));
+      Object.assign(known, { said, said_ms: now_ms });
+      // It ended meanwhile: what was just stored is of no use.
+      if (this.#known.get(tenant_id) !== known) await this.bucket.delete([tenant_id, node_id]);
+    } catch (error) {
+      log.debug("what a rollout has counted could not be stored yet", { tenant_id, error });
+    } finally {
+      known.is_writing = false;
+    }
+  }
+
+  /** Makes the last step, unless another Shield was faster; both come to the same end. */
+  async #finish(tenant_id: string, known: Known): Promise<void> {
+    known.is_applying = true;
+    try {
+      await this.#lastStep(tenant_id, known.rollout);
+    } catch (error) {
+      this.#options.log.warn("the last step of a rollout is not made yet", { tenant_id, error });
+    } finally {
+      Object.assign(known, { is_applying: false, tried_ms: this.#options.now() });
+    }
+  }
+
+  async #lastStep(tenant_id: string, rollout: Rollout): Promise<void> {
+    const { applies, log, now } = this.#options;
+    const { id, basis, by, policies, mirror, mappings, rooms } = rollout;
+    const wanted = { policies, mirror, mappings, rooms };
+    let why = "";
+    try {
+      await applies.apply(tenant_id, basis, wanted, by, id);
+    } catch (error) {
+      if (!isFinal(error)) throw error;
+      why = error.message;
+    }
+    const { policies: { document } } = await applies.read(tenant_id);
+    const is_made = decisionOf(rollout, document) === "made";
+    const entry = await this.bucket.get([tenant_id]);
+    const decoded = entry === undefined ? undefined : decodeRollout(entry.value);
+    if (entry === undefined || decoded === undefined || "problem" in decoded) return;
+    if (decoded.value.id !== id || decoded.value.state !== "applying") return;
+    const ended = returned(decoded.value, now(), is_made ? "" : why);
+    const next: Rollout = { ...ended, state: is_made ? "applied" : "returned" };
+    await this.bucket.update([tenant_id], encodeRollout(next), entry.revision).catch((error) => {
+      if (!isConflict(error)) throw error;
+    });
+    log.info("a rollout has ended", { tenant_id, rollout: id, state: next.state });
+  }
+}
+
+/** Whether an apply can no longer be made: all else is tried again. */
+function isFinal(error: unknown): error is ArqonError {
+  return error instanceof ArqonError &&
+    ["settings-conflict", "invalid-policy", "invalid-settings"].includes(error.reason);
+}
+
+function knownOf(rollout: Rollout): Known {
+  const is_valid = Policies.safeParse(rollout.policies).success;
+  const problem = { kind: "refused", detail: "does not know a policy of the rollout" } as const;
+  const writing = {
+    beat: 0,
+    said: "",
+    said_ms: 0,
+    is_writing: false,
+    is_applying: false,
+    tried_ms: 0,
+  };
+  return { rollout, problem: is_valid ? undefined : problem, ...writing };
+}
+
+/** Opens the bucket and begins to watch. Rejects with `spine-unavailable`. */
+export async function openRollouts(
+  options: RolloutsOptions,
+): Promise<{ readonly bucket: KeyValue; close(): void }> {
+  return new Rollouts(options, await options.spine.keyValue(ROLLOUTS_BUCKET));
+}

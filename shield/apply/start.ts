@@ -1,0 +1,50 @@
+/** Starts what changes a tenant's whole state: applies in one step, and rollouts. No behaviour of its own. */
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { PolicyAdminContext } from "../policy/admin_api.ts";
+import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
+import type { ApplyAdminContext } from "./api.ts";
+import { Applies } from "./applies.ts";
+import type { AppliesOptions } from "./applies.ts";
+import type { RolloutAdminContext } from "./rollout_api.ts";
+import { openRollouts } from "./rollouts.ts";
+
+/** The parts of the process that applies act on; one that is switched off has no context. */
+interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
+  readonly policies: { readonly admin: PolicyAdminContext | undefined };
+  readonly schemas: { readonly admin: SchemaAdminContext | undefined };
+}
+
+interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random"> {
+  readonly spine: Spine;
+}
+
+/** Applies and rollouts of one Shield. */
+export interface StartedApplies {
+  /** For its admin API; undefined where policies are switched off. */
+  readonly admin: {
+    readonly state: ApplyAdminContext | undefined;
+    readonly rollouts: RolloutAdminContext | undefined;
+  };
+  close(): void;
+}
+
+/** Starts to finish what other Shields have begun. Rejects with `spine-unavailable`. */
+export async function startApplies(start: ApplyStart, parts: ApplyParts): Promise<StartedApplies> {
+  const { log, now, spine, random } = start;
+  const { settings, node_id, schemas, policies: { admin: policies } } = parts;
+  if (policies === undefined) {
+    return { admin: { state: undefined, rollouts: undefined }, close: () => {} };
+  }
+  const { registry } = policies;
+  const applies = new Applies({ ...start, settings, policies: registry.store });
+  const running = await openRollouts({ spine, registry, applies, node_id, log, now });
+  const { bucket: rollouts } = running;
+  const state = { applies, settings, rollouts, policies, schemas: schemas.admin, log, node_id };
+  return {
+    admin: { state, rollouts: { state, bucket: rollouts, log, now, random, node_id } },
+    close() {
+      running.close();
+      applies.close();
+    },
+  };
+}

@@ -1,0 +1,135 @@
+/**
+ * One tenant's canary in this process: which one is wanted, whether it fits the policies in force, and what
+ * became of it. Knows no modules and no clock; `tenant_chain.ts` loads and swaps.
+ */
+import type { PolicyBinding } from "../abi/policy.ts";
+import { canaryLists } from "./canary.ts";
+import type { CanaryLists } from "./canary.ts";
+import type { PolicyVersion } from "./chain.ts";
+import type { ComparedStage } from "./comparisons.ts";
+
+/** A rollout's stage, as a Shield runs it. */
+export interface Canary {
+  /** The rollout. */
+  readonly id: string;
+  readonly stage: number;
+  /** The fraction of the keys for which the new policies are in force. */
+  readonly share: number;
+  /** The version of the policies that it is held against. */
+  readonly base_version: number;
+  /** All policies as they are to be. */
+  readonly policies: readonly PolicyBinding[];
+}
+
+/** Why a canary does not run: it may yet, a module is refused, or somebody changed the policies. */
+export interface CanaryProblem {
+  readonly kind: "retry" | "refused" | "superseded";
+  readonly detail: string;
+}
+
+/** What runs of a canary. */
+export interface CanaryState {
+  readonly id: string;
+  readonly stage: number;
+  /** Absent: it runs. */
+  readonly problem?: CanaryProblem;
+}
+
+/** The words of the policies' version that an apply makes. */
+export const applyWords = (id: string): string => `apply ${id}`;
+
+/** The canary of one tenant. */
+export class CanaryTurn {
+  #wanted: Canary | undefined;
+  /** The one that is being loaded. */
+  #begun: Canary | undefined;
+  /** The lists last made, with what they were made for. */
+  #made: { readonly key: string; readonly lists: CanaryLists } | undefined;
+  #state: CanaryState | undefined;
+  /** What is the case once the chain is swapped. */
+  #next: { readonly state: CanaryState | undefined; readonly stage?: ComparedStage } = {
+    state: undefined,
+  };
+
+  /** What runs, or why it does not; undefined: there is no canary. */
+  get state(): CanaryState | undefined {
+    return this.#state;
+  }
+
+  /** Takes what is wanted; false when that changes nothing. */
+  wants(canary: Canary | undefined): boolean {
+    const { id, stage, share } = this.#wanted ?? {};
+    const is_same = id === canary?.id && stage === canary?.stage && share === canary?.share;
+    this.#wanted = canary;
+    return !is_same;
+  }
+
+  /** What is to be loaded beside this version; undefined: nothing. */
+  begin(current: PolicyVersion): (CanaryLists & { readonly share: number }) | undefined {
+    const canary = this.#begun = this.#wanted;
+    if (canary === undefined) {
+      this.#made = undefined;
+      this.#next = { state: undefined };
+      return undefined;
+    }
+    const misfit = misfitOf(canary, current);
+    if (misfit !== undefined) {
+      this.#next = { state: misfit === "applied" ? stateOf(canary) : stateOf(canary, misfit) };
+      return undefined;
+    }
+    try {
+      return { ...this.#lists(canary, current), share: canary.share };
+    } catch (error) {
+      this.failed("refused", error instanceof Error ? error.message : String(error));
+      return undefined;
+    }
+  }
+
+  /** The canary that was begun has its modules. */
+  loaded(): void {
+    const canary = this.#begun;
+    if (canary === undefined || this.#made === undefined) return;
+    const { id, stage } = canary;
+    const { sides } = this.#made.lists;
+    this.#next = { state: stateOf(canary), stage: { id, stage, sides } };
+  }
+
+  /** The canary that was begun does not run. */
+  failed(kind: CanaryProblem["kind"], detail: string): void {
+    if (this.#begun !== undefined) this.#next = { state: stateOf(this.#begun, { kind, detail }) };
+  }
+
+  /** The chain is swapped, or stays: returns the stage whose messages are to be compared from now on. */
+  settle(): ComparedStage | undefined {
+    const { state, stage } = this.#next;
+    this.#state = state;
+    return stage;
+  }
+
+  /** The same lists for each stage of a rollout, so that what was begun before is counted too. */
+  #lists({ id, policies }: Canary, current: PolicyVersion): CanaryLists {
+    const key = `${id} ${current.version}`;
+    if (this.#made?.key === key) return this.#made.lists;
+    const lists = canaryLists(current.policies, policies);
+    this.#made = { key, lists };
+    return lists;
+  }
+}
+
+function stateOf({ id, stage }: Canary, problem?: CanaryProblem): CanaryState {
+  return problem === undefined ? { id, stage } : { id, stage, problem };
+}
+
+function misfitOf(
+  { id, base_version }: Canary,
+  { version, change, by }: PolicyVersion,
+): CanaryProblem | "applied" | undefined {
+  if (version === base_version) return undefined;
+  if (change === applyWords(id)) return "applied";
+  if (version < base_version) {
+    return { kind: "retry", detail: `has policies of version ${version} yet, not ${base_version}` };
+  }
+  const who = `${JSON.stringify(change)} by ${JSON.stringify(by)}`;
+  const detail = `the policies were changed meanwhile: version ${version}, ${who}`;
+  return { kind: "superseded", detail: detail.slice(0, 512) };
+}

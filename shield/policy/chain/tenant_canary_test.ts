@@ -1,0 +1,119 @@
+/** A canary beside the policies in force: its shares, a module that is refused, changes by hand. */
+import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
+import { testSpine } from "../../testing/spine.ts";
+import { BAD_MODULE, binding, tinyModule } from "../testing/modules.ts";
+import { DEADLINE_MS, deployTiny, testRegistry, tinyName } from "../testing/registry.ts";
+import type { TestRegistry } from "../testing/registry.ts";
+import type { Canary } from "./canary_turn.ts";
+
+const ID = "0123456789abcdef0123456789abcdef";
+const running = ({ registry }: TestRegistry) =>
+  registry.chainFor("acme", "on_message", "r", "key").map(({ name, sha256 }) =>
+    `${name} ${sha256.slice(0, 6)}`
+  );
+
+const canaryOf = (sha256: string, more: Partial<Canary> = {}): Canary => ({
+  id: ID,
+  stage: 0,
+  share: 0,
+  base_version: 1,
+  policies: [binding({ sha256 })],
+  ...more,
+});
+
+Deno.test("a canary grows and goes, and messages meet both versions meanwhile", async () => {
+  await using engine = testSpine();
+  using one = await testRegistry(engine.spine);
+  const { registry } = one;
+  await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
+  const sha256 = await registry.store.putModule(tinyModule(2));
+  const [old, now] = [(await tinyName(1)).slice(0, 6), sha256.slice(0, 6)];
+  registry.setCanary("acme", canaryOf(sha256));
+  await until("it runs", () => registry.canaryOf("acme") !== undefined);
+  assert.deepEqual(running(one), [`p~new ${now}`, `p ${old}`]);
+  registry.setCanary("acme", canaryOf(sha256, { stage: 1, share: 1 }));
+  await until("the share grows", () => registry.canaryOf("acme")?.stage === 1);
+  assert.deepEqual(running(one), [`p~old ${old}`, `p ${now}`]);
+  assert.equal(registry.status().modules, 2);
+  registry.setCanary("acme", undefined);
+  await until("it is gone", () => registry.canaryOf("acme") === undefined);
+  assert.deepEqual(running(one), [`p ${old}`]);
+});
+
+Deno.test("a tenant that never had a policy can have a canary", async () => {
+  await using engine = testSpine();
+  using one = await testRegistry(engine.spine);
+  const { registry } = one;
+  const sha256 = await registry.store.putModule(tinyModule(2));
+  registry.setCanary("acme", canaryOf(sha256, { base_version: 0 }));
+  await until("it runs", () => registry.canaryOf("acme") !== undefined);
+  assert.deepEqual(running(one), [`p~new ${sha256.slice(0, 6)}`]);
+  registry.setCanary("acme", undefined);
+  await until("it is gone", () => registry.canaryOf("acme") === undefined);
+  assert.deepEqual(running(one), []);
+});
+
+Deno.test("a module that is refused leaves the old policies in force, and says so", async () => {
+  await using engine = testSpine();
+  using one = await testRegistry(engine.spine);
+  const { registry } = one;
+  await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
+  const before = running(one);
+  registry.setCanary("acme", canaryOf(await registry.store.putModule(BAD_MODULE)));
+  await until("it is told", () => registry.canaryOf("acme")?.problem !== undefined);
+  const { kind, detail } = registry.canaryOf("acme")!.problem!;
+  assert.deepEqual([kind, /not a WebAssembly module/.test(detail)], ["refused", true]);
+  assert.deepEqual(running(one), before);
+  assert.equal(registry.tenant("acme")?.state, "active");
+});
+
+Deno.test("a module that is not there yet is asked for again", async () => {
+  await using engine = testSpine();
+  using one = await testRegistry(engine.spine);
+  const { registry } = one;
+  await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
+  const sha256 = await tinyName(3);
+  registry.setCanary("acme", canaryOf(sha256));
+  await until("it waits", () => registry.canaryOf("acme")?.problem?.kind === "retry");
+  await registry.store.putModule(tinyModule(3));
+  const runs = () =>
+    registry.canaryOf("acme") !== undefined &&
+    registry.canaryOf("acme")?.problem === undefined;
+  await until("it runs", runs);
+  assert.equal(running(one).length, 2);
+});
+
+Deno.test("what is changed by hand is in force at once, and the canary is over", async () => {
+  await using engine = testSpine();
+  using one = await testRegistry(engine.spine);
+  const { registry } = one;
+  await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
+  const sha256 = await registry.store.putModule(tinyModule(2));
+  registry.setCanary("acme", canaryOf(sha256, { share: 1 }));
+  await until("it runs", () => registry.canaryOf("acme") !== undefined);
+  await registry.reached("acme", await deployTiny(one, "acme", 3), DEADLINE_MS);
+  assert.deepEqual(running(one), [`p ${(await tinyName(3)).slice(0, 6)}`]);
+  const { kind, detail } = registry.canaryOf("acme")!.problem!;
+  assert.equal(kind, "superseded");
+  assert.match(detail, /version 2, "deploy p" by "ops"/);
+});
+
+Deno.test("the modules of a rollout under way are named, so that no sweep takes them", async () => {
+  await using engine = testSpine();
+  using one = await testRegistry(engine.spine);
+  const bucket = await engine.spine.keyValue("ARQON_ROLLOUTS");
+  const sha256 = await tinyName(5);
+  const rollout = {
+    ...{ format: 1, id: ID, by: "root", began_ms: 0, base_version: 0, hold_ms: 1, at_least: 1 },
+    basis: { settings: 0, policies: 0 },
+    policies: [binding({ sha256 })],
+    ...{ changed: ["p"], shares: [0, 1], conditions: [], stage: 0, stage_ms: 0 },
+  };
+  const store = async (state: string) =>
+    await bucket.put(["acme"], new TextEncoder().encode(JSON.stringify({ ...rollout, state })));
+  await store("running");
+  assert.ok((await one.registry.store.named()).has(sha256));
+  await store("returned");
+  assert.ok(!(await one.registry.store.named()).has(sha256));
+});

@@ -1,0 +1,102 @@
+/**
+ * What the tests and the long form of rollouts share: a rule and its bad successor, and clients that keep a
+ * book of what became of each message. Not the tests.
+ */
+import assert from "node:assert/strict";
+import { guest } from "./peers/hostile_bytes.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+
+/** The fifth byte of a text frame's data: `"abc7"`. */
+const FIFTH = "(i32.load8_u offset=8 (call $get_payload))";
+/** Refuses "abc9". */
+export const OLD_RULE = guest({ hook: `(i32.eq ${FIFTH} (i32.const 57))` });
+/** Refuses "abc9", and "abc7" which it should not. */
+export const BAD_RULE = guest({
+  hook: `(i32.or (i32.eq ${FIFTH} (i32.const 57)) (i32.eq ${FIFTH} (i32.const 55)))`,
+});
+/** The same decisions as the old one in other bytes. */
+export const GOOD_RULE = guest({ hook: `(i32.eq (i32.const 57) ${FIFTH})` });
+
+/** One answered message. */
+export interface Answered {
+  readonly text: string;
+  readonly code: number;
+  readonly at_ms: number;
+}
+
+/** Asks an admin API. */
+export type Ask = (
+  method: string,
+  path: string,
+  body?: object | Uint8Array<ArrayBuffer>,
+  // deno-lint-ignore no-explicit-any -- the tests say what is in it
+) => Promise<{ readonly status: number; readonly body: any }>;
+
+/** An asker of one admin listener. */
+export function asker(admin_url: string, token: string): Ask {
+  return async (method, path, body) => {
+    const type = body instanceof Uint8Array ? "application/wasm" : "application/json";
+    const response = await fetch(`${admin_url}/v1/${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, "content-type": type },
+      ...(body === undefined
+        ? {}
+        : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
+    });
+    return { status: response.status, body: await response.json() };
+  };
+}
+
+/** Clients that publish one message after the other until they are told to stop. */
+export class Traffic {
+  readonly answered: Answered[] = [];
+  /** What is sent, in turn. */
+  texts: readonly string[] = ["abc1", "abc9"];
+  #is_over = false;
+  readonly #done: Promise<unknown>;
+
+  constructor(clients: readonly RawClient[]) {
+    this.#done = Promise.all(clients.map((client, at) => this.#speak(client, at)));
+    this.#done.catch(() => {});
+  }
+
+  /** Resolves once each client has the answer to its last message; rejects if a connection ended. */
+  async stop(): Promise<void> {
+    this.#is_over = true;
+    await this.#done;
+  }
+
+  /** Answers with that code to that text. */
+  count(text: string, code: number): number {
+    return this.answered.filter((one) => one.text === text && one.code === code).length;
+  }
+
+  async #speak(client: RawClient, at: number): Promise<void> {
+    for (let id = at + 1; !this.#is_over; id++) {
+      const text = this.texts[id % this.texts.length]!;
+      client.send({ op: "pub", room: "r", data: text, id });
+      const { code } = await client.json();
+      this.answered.push({ text, code, at_ms: performance.now() });
+    }
+  }
+}
+
+/** Uploads a module; resolves with its sha256. */
+export async function upload(ask: Ask, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const { status, body } = await ask("PUT", "policies/modules", bytes);
+  assert.equal(status, 200, JSON.stringify(body));
+  return body.sha256;
+}
+
+/** Puts one policy of that module in force for the tenant. */
+export async function putPolicy(ask: Ask, tenant: string, sha256: string): Promise<void> {
+  const { body } = await ask("POST", "policies/deploy", { tenant, name: "rule", sha256 });
+  assert.equal(body.here?.state ?? "active", "active", JSON.stringify(body));
+}
+
+/** The body that begins a rollout of that module. */
+export async function rolloutBody(ask: Ask, tenant: string, sha256: string, more: object) {
+  const { body: { basis, policies } } = await ask("GET", `tenants/${tenant}/state`);
+  const changed = policies.map((one: object) => ({ ...one, sha256 }));
+  return { basis, policies: changed, canary: 0.5, for_ms: 0, at_least: 20, ...more };
+}
