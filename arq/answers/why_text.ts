@@ -47,7 +47,7 @@ function absence({ why, from_ms, until_ms }: Members): string {
   return from_ms === undefined ? String(why) : `only from ${time(from_ms)}`;
 }
 
-function messageLines(message: Members): string[] {
+function messageLines(message: Members, apart: ReadonlyMap<string, Members>): string[] {
   const { room_id, offset, trace_id, twist_id, message_id, duplicate } = message;
   const names = [
     Number(offset) > 0 ? `offset ${offset}` : "",
@@ -56,7 +56,13 @@ function messageLines(message: Members): string[] {
     `twist ${twist_id}`,
   ].filter((one) => one !== "").join(", ");
   const heard = listOf(message["heard"]).map(membersOf)
-    .map(({ node_id, time_ms }) => `  heard at ${node_id} ${time(time_ms)}`);
+    .map(({ node_id, time_ms, here_ms }) => {
+      const clock = apart.get(String(node_id));
+      const here = clock === undefined
+        ? ""
+        : `, by the clock that was asked ${time(here_ms)} (± ${clock["within_ms"]} ms)`;
+      return `  heard at ${node_id} ${time(time_ms)}${here}`;
+    });
   const note = duplicate === true ? ["  left out for all: its id had come before"] : [];
   return [`message in ${room_id}: ${names}`, ...heard, ...note];
 }
@@ -119,19 +125,27 @@ export function tellsAnything(answer: Members): boolean {
   return ["messages", "connections", "refusals"].some((name) => listOf(answer[name]).length > 0);
 }
 
-/** Shields answer within a second: a larger difference is their clocks'. */
-const CLOCKS_APART_MS = 2_000;
+/** Clocks that differ by less are as good as one. */
+const CLOCKS_APART_MS = 100;
 
-/** Whose clock is ahead of the slowest one, for each Shield's times are its own. */
-function clockLines(ledgers: readonly Members[]): string[] {
-  const [slowest] = ledgers.toSorted((a, b) => Number(a["now_ms"]) - Number(b["now_ms"]));
-  return ledgers.flatMap(({ node_id, now_ms }) => {
-    const ahead_ms = Number(now_ms) - Number(slowest?.["now_ms"]);
-    if (!(ahead_ms > CLOCKS_APART_MS)) return [];
-    const seconds = Math.round(ahead_ms / 1_000);
-    return [
-      `the clock of ${node_id} is about ${seconds} s ahead of that of ${slowest?.["node_id"]}`,
-    ];
+/** The Shields whose clocks surely differ from that of the one that was asked. */
+function apartOf(answer: Members): ReadonlyMap<string, Members> {
+  const ledgers = listOf(answer["ledgers"]).map(membersOf);
+  return new Map(
+    ledgers.filter(({ ahead_ms, within_ms }) =>
+      Math.abs(Number(ahead_ms)) - Number(within_ms) > CLOCKS_APART_MS
+    ).map((one) => [String(one["node_id"]), one]),
+  );
+}
+
+/** Whose clock is ahead or behind, for each Shield's times are its own. */
+function clockLines(answer: Members): string[] {
+  return [...apartOf(answer)].map(([node_id, { ahead_ms, within_ms }]) => {
+    const ms = Number(ahead_ms);
+    const side = ms > 0 ? "ahead of" : "behind";
+    return `the clock of ${node_id} is ${Math.abs(ms)} ms (± ${within_ms} ms) ${side} that of ${
+      answer["here"]
+    }`;
   });
 }
 
@@ -159,8 +173,9 @@ export function whyLines(answer: Members, whose: AskedWhose = {}): string[] {
   const messages = listOf(answer["messages"]).map(membersOf);
   const due = messages.filter(({ duplicate }) => duplicate !== true);
   const silent = listOf(membersOf(answer["nodes"])["silent"]);
+  const apart = apartOf(answer);
   return [
-    ...messages.flatMap(messageLines),
+    ...messages.flatMap((one) => messageLines(one, apart)),
     ...listOf(answer["connections"]).map(membersOf).flatMap((one) => connectionLines(one, due)),
     ...absentLines(answer, whose),
     ...listOf(answer["refusals"]).map(membersOf).map(refusalLine),
@@ -169,7 +184,7 @@ export function whyLines(answer: Members, whose: AskedWhose = {}): string[] {
         ? `${node_id} keeps no ledger`
         : `ledger of ${node_id} since ${time(since_ms)}`
     ),
-    ...clockLines(listOf(answer["ledgers"]).map(membersOf)),
+    ...clockLines(answer),
     ...(silent.length === 0 ? [] : [`no answer from ${silent.join(", ")}`]),
     ...(answer["truncated"] === true ? ["there is more than is shown"] : []),
   ];

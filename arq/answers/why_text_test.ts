@@ -2,13 +2,42 @@
 import assert from "node:assert/strict";
 import { whyLines } from "./why_text.ts";
 
-Deno.test("arq why: clocks that differ by more than an answer takes are named, others are not", () => {
-  const of = (...now_ms: number[]) =>
-    whyLines({
-      ledgers: now_ms.map((ms, at) => ({ node_id: `s${at}`, since_ms: 0, now_ms: ms })),
-      nodes: { answered: [], silent: [] },
-    }).filter((line) => line.startsWith("the clock"));
-  assert.deepEqual(of(12_000, 0, 900), ["the clock of s0 is about 12 s ahead of that of s1"]);
-  assert.deepEqual(of(1_900, 0), []);
-  assert.deepEqual(of(5_000), []);
+const answerOf = (clocks: readonly { ahead_ms: number; within_ms: number }[]) => ({
+  here: "s0",
+  ledgers: clocks.map((clock, at) => ({ node_id: `s${at}`, since_ms: 0, now_ms: 0, ...clock })),
+  nodes: { answered: [], silent: [] },
+});
+
+Deno.test("arq why: clocks that surely differ are named, with how certain that is; others are not", () => {
+  const of = (...clocks: [number, number][]) =>
+    whyLines(answerOf([[0, 0], ...clocks].map(([ahead_ms = 0, within_ms = 0]) => ({
+      ahead_ms,
+      within_ms,
+    })))).filter((line) => line.startsWith("the clock"));
+  assert.deepEqual(of([12_000, 40], [-700, 5]), [
+    "the clock of s1 is 12000 ms (± 40 ms) ahead of that of s0",
+    "the clock of s2 is 700 ms (± 5 ms) behind that of s0",
+  ]);
+  assert.deepEqual(of([90, 1], [500, 450]), []);
+});
+
+Deno.test("arq why: times of a clock that differs are told by the other one, too", () => {
+  const heard = [["s0", 5_000, 5_000], ["s1", 17_000, 5_000]] as const;
+  const lines = whyLines({
+    ...answerOf([{ ahead_ms: 0, within_ms: 0 }, { ahead_ms: 12_000, within_ms: 40 }]),
+    messages: [{
+      room_id: "hall",
+      offset: 0,
+      trace_id: "t",
+      twist_id: "w",
+      message_id: "",
+      duplicate: false,
+      heard: heard.map(([node_id, time_ms, here_ms]) => ({ node_id, time_ms, here_ms })),
+    }],
+  });
+  assert.deepEqual(lines.slice(1, 3), [
+    "  heard at s0 1970-01-01T00:00:05.000Z",
+    "  heard at s1 1970-01-01T00:00:17.000Z, by the clock that was asked " +
+    "1970-01-01T00:00:05.000Z (± 40 ms)",
+  ]);
 });

@@ -37,8 +37,10 @@ export interface AskOptions {
   readonly to?: string | undefined;
   /** Only processes of this kind; absent: both kinds. */
   readonly of?: NodeKind;
-  /** Processes that are asked and not waited for: they were silent just now. */
-  readonly unawaited?: readonly string[];
+  /** How long to wait, in ms; absent: as all questions do. */
+  readonly timeout_ms?: number;
+  /** Is told the answers that are there after so many ms, when some are missing then. */
+  readonly early?: { readonly after_ms: number; readonly tell: (soFar: Gathered<unknown>) => void };
   /**
    * Set for a question that changes something: a process that hears of it more than half a minute
    * late does nothing.
@@ -67,6 +69,9 @@ export interface Gathered<T> {
   /** The answers, in the order of the processes' ids. */
   readonly answers: readonly NodeAnswer<T>[];
   readonly nodes: AskedNodes;
+  /** When it was asked, and when which process had answered: Unix ms by the asker's clock. */
+  readonly asked_ms: number;
+  readonly heard_ms: ReadonlyMap<string, number>;
 }
 
 /** Counts of questions: totals since the start. */
@@ -110,6 +115,8 @@ interface Asked {
   readonly expected: Set<string>;
   readonly arriving: Map<string, Arriving>;
   readonly answers: Map<string, NodeAnswer<unknown>>;
+  readonly asked_ms: number;
+  readonly heard_ms: Map<string, number>;
   /** The processes that answered that they cannot. */
   readonly failed: Set<string>;
   bytes: number;
@@ -173,18 +180,25 @@ export class ClusterAsker {
       expected: new Set(this.#expected(options)),
       arriving: new Map(),
       answers: new Map(),
+      asked_ms: this.#options.now(),
+      heard_ms: new Map(),
       failed: new Set(),
       bytes: 0,
       settle: resolve,
     };
     this.#asked.set(id, asked);
-    const timer = setTimeout(resolve, this.#options.timeout_ms ?? ASK_TIMEOUT_MS);
+    const { early, timeout_ms = this.#options.timeout_ms ?? ASK_TIMEOUT_MS } = options;
+    const timer = setTimeout(resolve, timeout_ms);
+    const soon = early === undefined
+      ? undefined
+      : setTimeout(() => early.tell(gatheredOf(asked)), early.after_ms);
     try {
       this.#askOthers(id, question, options, asked);
       this.#askOwn(question, options, asked);
       await promise;
     } finally {
       clearTimeout(timer);
+      clearTimeout(soon);
       this.#asked.delete(id);
     }
     return this.#result(asked) as Gathered<z.output<S>>;
@@ -197,13 +211,12 @@ export class ClusterAsker {
   }
 
   /** The processes whose answers are waited for. */
-  #expected({ to, of, unawaited = [] }: AskOptions): string[] {
+  #expected({ to, of }: AskOptions): string[] {
     if (to !== undefined) return [to];
     const { node_id, kind } = this.#options;
     const all: [string, NodeKind][] = [[node_id, kind]];
     for (const [id, known] of this.#known) all.push([id, known.kind]);
-    return all.filter(([id, its_kind]) => (of ?? its_kind) === its_kind && !unawaited.includes(id))
-      .map(([id]) => id);
+    return all.filter(([, its_kind]) => (of ?? its_kind) === its_kind).map(([id]) => id);
   }
 
   #askOthers(
@@ -235,6 +248,7 @@ export class ClusterAsker {
     try {
       const value = asked.schema.parse(await answerer.own(question, params));
       asked.answers.set(node_id, { node_id, kind, value });
+      asked.heard_ms.set(node_id, this.#options.now());
     } catch (error) {
       asked.failed.add(node_id);
       log.warn("this process cannot answer its own question", { question, error });
@@ -280,8 +294,10 @@ export class ClusterAsker {
   #complete(asked: Asked, node_id: string, { kind, parts }: Arriving): void {
     const value = decodeValue(parts.filter((part) => part !== undefined));
     const parsed = asked.schema.safeParse(value);
-    if (parsed.success) asked.answers.set(node_id, { node_id, kind, value: parsed.data });
-    else {
+    if (parsed.success) {
+      asked.answers.set(node_id, { node_id, kind, value: parsed.data });
+      asked.heard_ms.set(node_id, this.#options.now());
+    } else {
       this.counts.malformed++;
       asked.failed.add(node_id);
       this.#options.log.debug("an answer is not what was asked for", { node: node_id });
@@ -294,12 +310,12 @@ export class ClusterAsker {
     settle();
   }
 
-  #result({ expected, answers, failed }: Asked): Gathered<unknown> {
-    const silent = [...new Set([...expected, ...failed])].filter((id) => !answers.has(id)).sort();
+  #result(asked: Asked): Gathered<unknown> {
+    const gathered = gatheredOf(asked);
+    const { silent } = gathered.nodes;
     this.counts.silent += silent.length;
     this.#forget(silent);
-    const sorted = [...answers.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1);
-    return { answers: sorted, nodes: { answered: sorted.map(({ node_id }) => node_id), silent } };
+    return gathered;
   }
 
   #note(node_id: string, kind: NodeKind): void {
@@ -321,4 +337,12 @@ export class ClusterAsker {
       if (known !== undefined && known.heard_ms < before_ms) this.#known.delete(id);
     }
   }
+}
+
+/** The answers that are there. */
+function gatheredOf({ expected, answers, failed, asked_ms, heard_ms }: Asked): Gathered<unknown> {
+  const silent = [...new Set([...expected, ...failed])].filter((id) => !answers.has(id)).sort();
+  const sorted = [...answers.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1);
+  const nodes = { answered: sorted.map(({ node_id }) => node_id), silent };
+  return { answers: sorted, nodes, asked_ms, heard_ms: new Map(heard_ms) };
 }

@@ -5,6 +5,7 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { BYE, HELLO, startAnswerer } from "./cluster_answerer.ts";
 import type { Answerer, AnswerHandlers } from "./cluster_answerer.ts";
 import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
+import type { AskedNodes } from "./cluster_asker.ts";
 import { decodeQuestion, encodeAnswer, encodeQuestion } from "./cluster_question.ts";
 import type { NodeKind } from "./cluster_question.ts";
 import { createLogger } from "../logs/log.ts";
@@ -122,21 +123,32 @@ Deno.test("NATS carries questions and answers", async (t) => {
   }
 });
 
-Deno.test("who is not waited for is asked, and does not hold up the answers of others", async () => {
+Deno.test("who is late is left out of what is told early, and is in the whole answer", async () => {
   const spine = openEmbedded({ log, now: Date.now });
-  const asked = Promise.withResolvers<void>();
-  // It would be waited for half a minute.
+  const late = Promise.withResolvers<{ n: number }>();
   using one = start(spine, "one", { n: () => ({ n: 1 }) });
-  using two = start(spine, "two", {
-    n() {
-      asked.resolve();
-      return new Promise(() => {});
-    },
-  });
+  using _two = start(spine, "two", { n: () => late.promise });
   await meet(one, "two");
-  const { nodes } = await one.asker.ask("n", Value, { unawaited: ["two"] });
-  await asked.promise;
-  assert.deepEqual([nodes, two.answerer.pending], [{ answered: ["one"], silent: [] }, 1]);
+  const early = Promise.withResolvers<AskedNodes>();
+  const asked = one.asker.ask("n", Value, {
+    early: { after_ms: SHORT_MS, tell: ({ nodes }) => early.resolve(nodes) },
+  });
+  assert.deepEqual(await early.promise, { answered: ["one"], silent: ["two"] });
+  late.resolve({ n: 2 });
+  const { nodes, asked_ms, heard_ms } = await asked;
+  assert.deepEqual(nodes, { answered: ["one", "two"], silent: [] });
+  assert.equal(one.asker.counts.silent, 0, "who is late is not silent");
+  const [first = 0, last = 0] = ["one", "two"].map((node) => heard_ms.get(node));
+  assert.ok(asked_ms <= first && first + SHORT_MS / 2 < last, `${asked_ms} ${first} ${last}`);
+  // One that is not late is told once only, and a question may have a time of its own.
+  const hurried = await one.asker.ask("n", Value, {
+    early: { after_ms: LONG_MS, tell: () => assert.fail("nobody is late") },
+  });
+  assert.deepEqual(hurried.nodes.silent, []);
+  using _three = start(spine, "three", { n: () => new Promise(() => {}) });
+  await meet(one, "three");
+  const short = await one.asker.ask("n", Value, { timeout_ms: SHORT_MS });
+  assert.ok(short.nodes.silent.includes("three"));
   await spine.drain();
 });
 

@@ -190,3 +190,19 @@ export const WhyTold = z.strictObject({
 /** What a Shield tells. */
 export type WhyTold = z.output<typeof WhyTold>;
 export { CONNECTIONS_MAX as WHY_CONNECTIONS_MAX };
+
+/** Messages of a room that one Shield tells of: the first since the time that was asked for. */
+export const WHY_ROOM_MAX = 10_000;
+
+/** Which messages of a room every Shield is asked for: what one has heard another should have. */
+export const WhyRoomAsked = z.strictObject({ tenant: Id, room: Id, since_ms: Time });
+
+/** What a Shield has heard of a room. */
+export const WhyRoom = z.strictObject({
+  ...Reach,
+  /** When it was heard, its offset, its `X-Twist-ID`, and whether it was left out for all. */
+  rows: z.array(z.tuple([Time, Count, Text, z.boolean()])).max(WHY_ROOM_MAX),
+  truncated: z.boolean().optional(),
+});
+/** What a Shield has heard of a room. */
+export type WhyRoom = z.output<typeof WhyRoom>;

@@ -1,6 +1,6 @@
-/** Finds messages in a ledger by their ids. Pure over the ledger. */
-import type { WhyFind, WhyFound, WhyMessage } from "../../shared/cluster/cluster_why.ts";
-import { WHY_MESSAGES_MAX } from "../../shared/cluster/cluster_why.ts";
+/** Finds messages in a ledger by their ids, or all of a room. Pure over the ledger. */
+import type { WhyFind, WhyFound, WhyMessage, WhyRoom } from "../../shared/cluster/cluster_why.ts";
+import { WHY_MESSAGES_MAX, WHY_ROOM_MAX } from "../../shared/cluster/cluster_why.ts";
 import type { Ledger } from "./ledger.ts";
 import { isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
@@ -50,4 +50,31 @@ export async function findMessages(
     truncated = true;
   }, breathe);
   return truncated ? { rows: found, truncated } : { rows: found };
+}
+
+/** The messages of a room since a time, the oldest first; of too many, the oldest. */
+export async function roomMessages(
+  ledger: Ledger,
+  { tenant, room: room_id, since_ms }: {
+    readonly tenant: string;
+    readonly room: string;
+    readonly since_ms: number;
+  },
+  breathe: () => Promise<void>,
+): Promise<Pick<WhyRoom, "rows" | "truncated">> {
+  const rows: WhyRoom["rows"] = [];
+  const room = ledger.rooms.find(tenant, room_id);
+  if (room === undefined) return { rows };
+  let truncated = false;
+  await scan(ledger, ({ head, segment: { bytes, view }, time_ms }) => {
+    if (head.kind !== KIND.message && head.kind !== KIND.duplicate) return;
+    if (head.room !== room.number || time_ms < since_ms) return;
+    if (rows.length === WHY_ROOM_MAX) {
+      truncated = true;
+      return;
+    }
+    const { offset, twist_id } = readMessage(bytes, view, head);
+    rows.push([time_ms, offset, twist_id, head.kind === KIND.duplicate]);
+  }, breathe);
+  return truncated ? { rows, truncated } : { rows };
 }

@@ -1,14 +1,14 @@
 /** Starts the ledger of a process: its clock, its metrics, and its answers to other Shields. */
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
-import { WhyFind, WhyUser } from "../../shared/cluster/cluster_why.ts";
-import type { WhyFound, WhyTold } from "../../shared/cluster/cluster_why.ts";
+import { WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
+import type { WhyFound, WhyRoom, WhyTold } from "../../shared/cluster/cluster_why.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { accountsOf } from "./explain.ts";
-import { findMessages } from "./find_messages.ts";
+import { findMessages, roomMessages } from "./find_messages.ts";
 import { gather } from "./history.ts";
 import type { OpenConnection } from "./history.ts";
 import { Ledger } from "./ledger.ts";
@@ -62,7 +62,7 @@ export function startLedger({ config, registry, now }: LedgerStart): StartedLedg
 /** The open connections of a user, or one connection, of a tenant. */
 export type FindOpen = (asked: WhyUser) => readonly OpenConnection[];
 
-/** The answers to `why_find` and `why_user`; without a ledger they say so. */
+/** The answers to `why_find`, `why_room` and `why_user`; without a ledger they say so. */
 export function ledgerAnswers(
   ledger: Ledger | undefined,
   now: () => number,
@@ -78,6 +78,13 @@ export function ledgerAnswers(
         now_ms: now(),
         ...await findMessages(ledger, asked, turn),
       };
+    },
+    async why_room(params): Promise<WhyRoom> {
+      const asked = WhyRoomAsked.parse(params);
+      if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
+      ledger.expire();
+      const found = await roomMessages(ledger, asked, turn);
+      return { since_ms: ledger.since_ms, now_ms: now(), ...found };
     },
     async why_user(params): Promise<WhyTold> {
       const asked = WhyUser.parse(params);

@@ -17,6 +17,9 @@ import {
 } from "./page.js";
 import { createTable } from "./table.js";
 
+/** Clocks that differ by less are as good as one. */
+const CLOCKS_APART_MS = 100;
+
 const STEP_COLUMNS = [
   { ...plain("step", "Step", ({ step }) => step.replaceAll("_", " ")), sortable: false },
   {
@@ -168,8 +171,15 @@ function refusalsCard(refusals) {
   return card("Refusals", { flush: true }, table.element);
 }
 
-const reachText = ({ node_id, since_ms }) =>
-  since_ms === null ? `${node_id} keeps no ledger` : `${node_id} knows since ${moment(since_ms)}`;
+const reachText = ({ node_id, since_ms, ahead_ms, within_ms }) => {
+  const reach = since_ms === null ? "keeps no ledger" : `knows since ${moment(since_ms)}`;
+  const apart = Math.abs(ahead_ms) - within_ms > CLOCKS_APART_MS
+    ? ` (its clock is ${Math.abs(ahead_ms)} ms, ± ${within_ms} ms, ${
+      ahead_ms > 0 ? "ahead" : "behind"
+    })`
+    : "";
+  return `${node_id} ${reach}${apart}`;
+};
 
 function parts(answer, is_of_user) {
   const { way_in, messages, connections, refusals, ledgers, nodes, truncated } = answer;

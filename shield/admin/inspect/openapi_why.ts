@@ -33,7 +33,7 @@ const MESSAGE = object({
   twist_id: TEXT,
   message_id: TEXT,
   duplicate: BOOLEAN,
-  heard: list(object({ node_id: ID, time_ms: UNIX_MS })),
+  heard: list(object({ node_id: ID, time_ms: UNIX_MS, here_ms: UNIX_MS })),
 });
 
 /** The route of the ledgers. */
@@ -64,7 +64,10 @@ export const WHY_ABOUT = abouts({
         node_id: ID,
         since_ms: { anyOf: [UNIX_MS, { type: "null" }] },
         now_ms: UNIX_MS,
+        ahead_ms: { type: "integer" },
+        within_ms: COUNT,
       })),
+      here: ID,
       nodes: ref("Nodes"),
       truncated: BOOLEAN,
     }),

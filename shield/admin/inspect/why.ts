@@ -5,14 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import { WHY_MESSAGES_MAX, WhyFound, WhyTold } from "../../../shared/cluster/cluster_why.ts";
-import type {
-  AskedMessage,
-  WhyFind,
-  WhyMessage,
-  WhyUser,
-} from "../../../shared/cluster/cluster_why.ts";
-import type { AskedNodes, Gathered } from "../../../shared/cluster/cluster_asker.ts";
+import type { AskedMessage, WhyFind, WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import { parsePlace } from "../../journal/admin/query.ts";
 import type { JournalReading } from "../../journal/admin/read.ts";
@@ -24,6 +17,9 @@ import type { Parts } from "../../parts.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id, readQuery } from "../routing/query.ts";
 import type { Answer, ListContext } from "./lists.ts";
+import { bothOf, firstOf, WhyQuestions } from "./why_ask.ts";
+import type { Heard } from "./why_ask.ts";
+import { Clocks } from "./why_clocks.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
@@ -50,15 +46,12 @@ const QUERY = {
 };
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 
-/** A message with the Shields that heard it. */
-type Heard = Omit<WhyMessage, "time_ms"> & {
-  readonly heard: { readonly node_id: string; readonly time_ms: number }[];
-};
-
 /** What `GET /v1/why` needs of the process. */
 export interface WhyContext extends ListContext {
   /** The journal of this bus. */
   readonly journal: JournalReading;
+  /** This Shield, whose clock the others' are compared with. */
+  readonly node_id: string;
 }
 
 /** The open connections that a question is about. */
@@ -97,22 +90,33 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   const { only_tenant } = call;
   const tenant = query.tenant ?? only_tenant ?? call.tenant_id;
   requireSense(query, only_tenant);
-  const found = names(query) ? await find(context, findOf(query, tenant)) : undefined;
-  const messages = found?.messages ?? [];
+  const clocks = new Clocks(context.node_id);
+  const questions = new WhyQuestions(context.asker, clocks);
+  const found = names(query) ? await questions.find(findOf(query, tenant)) : undefined;
+  const messages = found?.early.messages ?? [];
   const asked = userOf(query, tenant, messages);
-  const [told, way_in] = await Promise.all([
-    asked && ask(context, asked, found?.nodes.silent),
+  const [told, way_in, whole] = await Promise.all([
+    asked && questions.ask(asked),
     found && wayInOf(context, query, tenant, messages),
+    found?.whole,
   ]);
   return {
     tenant_id: tenant,
     way_in: way_in ?? null,
-    messages,
+    messages: (whole?.messages ?? []).map((one) => ({
+      ...one,
+      heard: one.heard.map(({ node_id, time_ms }) => ({
+        ...{ node_id, time_ms },
+        here_ms: clocks.here(node_id, time_ms),
+      })),
+    })),
     connections: told?.connections ?? [],
     refusals: told?.refusals ?? [],
-    ledgers: told?.ledgers ?? found?.ledgers ?? [],
-    nodes: both(told?.nodes, found?.nodes),
-    truncated: told?.truncated === true || found?.truncated === true,
+    ledgers: [...questions.reaches.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1)
+      .map((reach) => ({ ...reach, ...clocks.of(reach.node_id) })),
+    here: context.node_id,
+    nodes: bothOf(told?.nodes, whole?.nodes),
+    truncated: told?.truncated === true || whole?.truncated === true,
   };
 }
 
@@ -183,63 +187,4 @@ function userOf(
   const of_tenant = address === undefined ? tenant : undefined;
   const whose = { tenant: of_tenant, user, connection, address };
   return defined({ ...whose, messages: asked, room, since_ms }) as WhyUser;
-}
-
-async function find({ asker }: ListContext, params: WhyFind) {
-  const options = { params, of: "shield" } as const;
-  const { answers, nodes } = await asker.ask("why_find", WhyFound, options);
-  const messages = new Map<string, Heard>();
-  for (const { node_id, value } of answers) {
-    // A Shield hears a message once: the same ids again are another message.
-    const times = new Map<string, number>();
-    for (const { time_ms, ...message } of value.rows) {
-      const ids = JSON.stringify(message);
-      const before = times.get(ids) ?? 0;
-      times.set(ids, before + 1);
-      const key = `${before} ${ids}`;
-      const known = messages.get(key);
-      if (known === undefined) messages.set(key, { ...message, heard: [{ node_id, time_ms }] });
-      else known.heard.push({ node_id, time_ms });
-    }
-  }
-  const all = [...messages.values()].sort((a, b) => firstOf(a) - firstOf(b));
-  const truncated = all.length > WHY_MESSAGES_MAX ||
-    answers.some(({ value }) => value.truncated === true);
-  const newest = all.slice(-WHY_MESSAGES_MAX);
-  return { messages: newest, ledgers: ledgersOf(answers), nodes, truncated };
-}
-
-/** When a message was heard first, by the Shield that answered first. */
-const firstOf = ({ heard: [first] }: Heard) => first?.time_ms ?? 0;
-
-/** Asks about a user; those that were silent just now are not waited for again. */
-async function ask(
-  { asker }: ListContext,
-  params: WhyUser,
-  silent: readonly string[] = [],
-) {
-  const options = { params, of: "shield", unawaited: silent } as const;
-  const { answers, nodes } = await asker.ask("why_user", WhyTold, options);
-  const by_node = <R extends object>(rows: (value: WhyTold) => readonly R[]) =>
-    answers.flatMap(({ node_id, value }) => rows(value).map((row) => ({ node_id, ...row })));
-  return {
-    connections: by_node(({ rows }) => rows),
-    refusals: by_node(({ refusals }) => refusals),
-    ledgers: ledgersOf(answers),
-    nodes,
-    truncated: answers.some(({ value }) => value.truncated === true),
-  };
-}
-
-function ledgersOf(
-  answers: Gathered<Pick<WhyTold, "since_ms" | "now_ms">>["answers"],
-): { node_id: string; since_ms: number | null; now_ms: number }[] {
-  return answers.map(({ node_id, value: { since_ms, now_ms } }) => ({ node_id, since_ms, now_ms }));
-}
-
-/** Who has answered all questions that were asked; who has not answered one is silent. */
-function both(last: AskedNodes | undefined, first: AskedNodes | undefined): AskedNodes {
-  const silent = [...new Set([...last?.silent ?? [], ...first?.silent ?? []])].sort();
-  const answered = (last ?? first)?.answered ?? [];
-  return { answered: answered.filter((node) => !silent.includes(node)), silent };
 }

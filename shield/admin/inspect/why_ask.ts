@@ -1,0 +1,237 @@
+/**
+ * Asks all Shields for `GET /v1/why`, within a second however many questions it takes, and puts what they say
+ * together. What is asked and answered is `why.ts`, whose clock is ahead `why_clocks.ts`.
+ */
+import {
+  WHY_MESSAGES_MAX,
+  WhyFound,
+  WhyRoom,
+  WhyTold,
+} from "../../../shared/cluster/cluster_why.ts";
+import type {
+  ConnectionAccount,
+  RefusalAccount,
+  WhyFind,
+  WhyMessage,
+  WhyUser,
+} from "../../../shared/cluster/cluster_why.ts";
+import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
+import type { Clocks } from "./why_clocks.ts";
+import { unheardBy, withUnheard } from "./why_unheard.ts";
+
+/** When the whole answer is due, in ms from the first question on: a silent Shield is named then. */
+const DUE_MS = 900;
+/** When the next question is asked of all, though the first has not been answered by all. */
+const EARLY_MS = 400;
+/** What the last question is given at least, however late it is asked. */
+const LAST_MS = 100;
+
+/** A message with the Shields that heard it. */
+export type Heard = Omit<WhyMessage, "time_ms"> & {
+  readonly heard: { readonly node_id: string; readonly time_ms: number }[];
+};
+
+/** The messages that some Shields have heard. */
+export interface Found {
+  /** The oldest first. */
+  readonly messages: Heard[];
+  readonly nodes: AskedNodes;
+  readonly truncated: boolean;
+}
+
+/** What Shields tell of a user. */
+interface Told {
+  readonly connections: (ConnectionAccount & { readonly node_id: string })[];
+  readonly refusals: (RefusalAccount & { readonly node_id: string })[];
+  readonly nodes: AskedNodes;
+  readonly truncated: boolean;
+}
+
+/** How far back a Shield's ledger goes, by its own clock. */
+interface Reach {
+  readonly node_id: string;
+  readonly since_ms: number | null;
+  readonly now_ms: number;
+}
+
+/** The questions of one request. */
+export class WhyQuestions {
+  readonly #asker: ClusterAsker;
+  readonly #clocks: Clocks;
+  readonly #began_ms: number;
+  readonly #monotonic_ms: () => number;
+  readonly reaches = new Map<string, Reach>();
+
+  constructor(asker: ClusterAsker, clocks: Clocks, monotonic_ms = () => performance.now()) {
+    this.#asker = asker;
+    this.#clocks = clocks;
+    this.#monotonic_ms = monotonic_ms;
+    this.#began_ms = monotonic_ms();
+  }
+
+  /**
+   * Resolves with what is known of the messages when all Shields have answered or the next question has to be
+   * asked; `whole` with all that came in time. A Shield that was late and knows other messages counts as silent:
+   * what became of these was not asked for. Both reject with `too-many-pending`.
+   */
+  async find(params: WhyFind): Promise<{ readonly early: Found; readonly whole: Promise<Found> }> {
+    const { promise, resolve, reject } = Promise.withResolvers<Gathered<WhyFound>>();
+    const tell = (soFar: Gathered<unknown>) => resolve(soFar as Gathered<WhyFound>);
+    const asked = this.#asker.ask("why_find", WhyFound, {
+      params,
+      of: "shield",
+      timeout_ms: this.#left_ms(),
+      early: { after_ms: EARLY_MS, tell },
+    });
+    asked.then(resolve, reject);
+    const first = await promise;
+    const rows = foundOf(first);
+    const whole = asked.then((last) => {
+      this.#note(last);
+      return withLate(rows, first, last);
+    });
+    // Whoever awaits it hears of it; nobody may, when the next question fails first.
+    whole.catch(() => {});
+    return { early: { ...rows, messages: [...rows.messages] }, whole };
+  }
+
+  /**
+   * Asks what became of messages for a user, and in a room since a time also what of those that others have
+   * heard. Rejects with `too-many-pending`.
+   */
+  async ask(params: WhyUser): Promise<Told> {
+    const options = { params, of: "shield", timeout_ms: this.#left_ms() } as const;
+    const [told, rooms] = await Promise.all([
+      this.#asker.ask("why_user", WhyTold, options),
+      this.#askRoom(params),
+    ]);
+    this.#note(told);
+    const by_node = <R extends object>(rows: (value: WhyTold) => readonly R[]) =>
+      told.answers.flatMap(({ node_id, value }) => rows(value).map((row) => ({ node_id, ...row })));
+    const all: Told = {
+      connections: by_node(({ rows }) => rows),
+      refusals: by_node(({ refusals }) => refusals),
+      nodes: told.nodes,
+      truncated: told.answers.some(({ value }) => value.truncated === true),
+    };
+    return rooms === undefined ? all : await this.#askUnheard(all, rooms, params);
+  }
+
+  /** The same with what the users' Shields have not heard, and others have: asked of these Shields. */
+  async #askUnheard(all: Told, rooms: Gathered<WhyRoom>, asked: WhyUser): Promise<Told> {
+    const { tenant, user, connection, room = "", since_ms = 0 } = asked;
+    const nodes = new Set(all.connections.map(({ node_id }) => node_id));
+    const unheard = unheardBy(nodes, { room, since_ms }, rooms, this.#clocks);
+    const whose = connection === undefined ? { user } : { connection };
+    const told = await Promise.all(unheard.map(async (one) => ({
+      one,
+      told: await this.#asker.ask("why_user", WhyTold, {
+        params: { tenant, ...whose, messages: one.messages },
+        to: one.node_id,
+        timeout_ms: this.#left_ms(),
+      }),
+    })));
+    return {
+      ...all,
+      connections: told.reduce(
+        (connections, { one, told: { answers: [answer] } }) =>
+          withUnheard(connections, one, answer?.value.rows ?? []),
+        all.connections,
+      ),
+      nodes: told.reduce(
+        (nodes, { told }) => bothOf(nodes, { answered: [], silent: told.nodes.silent }),
+        bothOf(all.nodes, rooms.nodes),
+      ),
+      truncated: all.truncated || unheard.some(({ truncated }) => truncated) ||
+        rooms.answers.some(({ value }) => value.truncated === true),
+    };
+  }
+
+  async #askRoom({ tenant, room, since_ms }: WhyUser): Promise<Gathered<WhyRoom> | undefined> {
+    if (room === undefined || since_ms === undefined) return undefined;
+    const options = { params: { tenant, room, since_ms }, of: "shield" } as const;
+    const rooms = await this.#asker.ask("why_room", WhyRoom, {
+      ...options,
+      timeout_ms: this.#left_ms(),
+    });
+    this.#note(rooms);
+    return rooms;
+  }
+
+  #left_ms(): number {
+    return Math.max(LAST_MS, DUE_MS - (this.#monotonic_ms() - this.#began_ms));
+  }
+
+  #note(gathered: Gathered<Omit<Reach, "node_id">>): void {
+    this.#clocks.note(gathered);
+    for (const { node_id, value: { since_ms, now_ms } } of gathered.answers) {
+      this.reaches.set(node_id, { node_id, since_ms, now_ms });
+    }
+  }
+}
+
+/** Who has answered all questions that were asked; who has not answered one is silent. */
+export function bothOf(last: AskedNodes | undefined, first: AskedNodes | undefined): AskedNodes {
+  const silent = [...new Set([...last?.silent ?? [], ...first?.silent ?? []])].sort();
+  const answered = (last ?? first)?.answered ?? [];
+  return { answered: answered.filter((node) => !silent.includes(node)), silent };
+}
+
+/** When a message was heard first, by the Shield that answered first. */
+export const firstOf = ({ heard: [first] }: Heard) => first?.time_ms ?? 0;
+
+interface Rows extends Found {
+  readonly by_key: ReadonlyMap<string, Heard>;
+}
+
+/** The keys of a Shield's messages: it hears a message once, so the same ids again are another message. */
+function keysOf(rows: readonly WhyMessage[]): string[] {
+  const times = new Map<string, number>();
+  return rows.map(({ time_ms: _, ...message }) => {
+    const ids = JSON.stringify(message);
+    const before = times.get(ids) ?? 0;
+    times.set(ids, before + 1);
+    return `${before} ${ids}`;
+  });
+}
+
+/** The messages of some answers, each once. */
+function foundOf({ answers, nodes }: Gathered<WhyFound>): Rows {
+  const by_key = new Map<string, Heard>();
+  for (const { node_id, value } of answers) {
+    const keys = keysOf(value.rows);
+    for (const [place, { time_ms, ...message }] of value.rows.entries()) {
+      const key = keys[place] ?? "";
+      const known = by_key.get(key);
+      if (known === undefined) by_key.set(key, { ...message, heard: [{ node_id, time_ms }] });
+      else known.heard.push({ node_id, time_ms });
+    }
+  }
+  const all = [...by_key.values()].sort((a, b) => firstOf(a) - firstOf(b));
+  const truncated = all.length > WHY_MESSAGES_MAX ||
+    answers.some(({ value }) => value.truncated === true);
+  return { by_key, messages: all.slice(-WHY_MESSAGES_MAX), nodes, truncated };
+}
+
+/** The same messages, with what those say who answered later. */
+function withLate(
+  { by_key, messages, truncated }: Rows,
+  first: Gathered<WhyFound>,
+  last: Gathered<WhyFound>,
+): Found {
+  const in_time = new Set(first.nodes.answered);
+  const silent = [...last.nodes.silent];
+  for (const { node_id, value: { rows } } of last.answers) {
+    if (in_time.has(node_id)) continue;
+    const keys = keysOf(rows);
+    if (keys.some((key) => !by_key.has(key))) {
+      silent.push(node_id);
+      continue;
+    }
+    for (const [place, { time_ms }] of rows.entries()) {
+      by_key.get(keys[place] ?? "")?.heard.push({ node_id, time_ms });
+    }
+  }
+  const answered = last.nodes.answered.filter((node) => !silent.includes(node));
+  return { messages, truncated, nodes: { answered, silent: silent.sort() } };
+}

@@ -1,0 +1,99 @@
+/** What a Shield has not heard of a room, and others have; and what a connection there should have had, too. */
+import assert from "node:assert/strict";
+import type { WhyRoom } from "../../../shared/cluster/cluster_why.ts";
+import { Clocks } from "./why_clocks.ts";
+import { unheardBy, withUnheard } from "./why_unheard.ts";
+
+type Rows = WhyRoom["rows"];
+
+const NOW_MS = 1_000_000;
+
+/** What two Shields have heard; the clock of `two` is ahead. */
+function roomOf(one: Rows, two: Rows, { ahead_ms = 0, truncated = false } = {}) {
+  const of = (node_id: string, rows: Rows, more: object, now_ms: number) => ({
+    node_id,
+    kind: "shield" as const,
+    value: { since_ms: 0, now_ms, rows, ...more },
+  });
+  const rooms = {
+    answers: [of("one", one, {}, NOW_MS), of("two", two, { truncated }, NOW_MS + ahead_ms)],
+    nodes: { answered: ["one", "two"], silent: [] },
+    asked_ms: NOW_MS,
+    heard_ms: new Map([["one", NOW_MS], ["two", NOW_MS]]),
+  };
+  const clocks = new Clocks("one");
+  clocks.note(rooms);
+  return { rooms, clocks };
+}
+
+function found(one: Rows, two: Rows, options: { ahead_ms?: number; truncated?: boolean } = {}) {
+  const { rooms, clocks } = roomOf(one, two, options);
+  const asked = { room: "hall", since_ms: 10_000 };
+  const [unheard] = unheardBy(new Set(["two"]), asked, rooms, clocks);
+  return unheard?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`) ?? [];
+}
+
+Deno.test("what one Shield has heard and another has not is found, by the other's clock", () => {
+  const one: Rows = [[20_000, 0, "a", false], [30_000, 0, "b", false], [40_000, 0, "c", false]];
+  assert.deepEqual(found(one, [[20_010, 0, "a", false]]), ["b 30000", "c 40000"]);
+  assert.deepEqual(found(one, [[120_010, 0, "a", false]], { ahead_ms: 100_000 }), [
+    "b 130000",
+    "c 140000",
+  ]);
+  assert.deepEqual(found(one, [...one]), []);
+  // One that it left out for all it has heard; one that was left out elsewhere nobody was to get.
+  assert.deepEqual(found(one.slice(0, 1), [[20_000, 0, "a", true]]), []);
+  assert.deepEqual(found([[20_000, 0, "a", true]], []), []);
+});
+
+Deno.test("what is before the time that was asked for, still under way or beyond a cut list is not said", () => {
+  const rows: Rows = [
+    [10_500, 0, "early", false],
+    [20_000, 0, "a", false],
+    [NOW_MS - 500, 0, "under way", false],
+  ];
+  assert.deepEqual(found(rows, []), ["a 20000"]);
+  assert.deepEqual(found(rows, [[15_000, 0, "x", false]], { truncated: true }), []);
+});
+
+Deno.test("at most fifty are asked about, and that there are more is said", () => {
+  const rows: Rows = Array.from({ length: 60 }, (_, at) => [20_000 + at, 0, `t${at}`, false]);
+  const { rooms, clocks } = roomOf(rows, []);
+  const [unheard] = unheardBy(new Set(["two"]), { room: "hall", since_ms: 0 }, rooms, clocks);
+  assert.deepEqual([unheard?.messages.length, unheard?.truncated], [50, true]);
+  assert.deepEqual(unheardBy(new Set(["one"]), { room: "hall", since_ms: 0 }, rooms, clocks), []);
+});
+
+Deno.test("what the Shield says of them is added to what a connection there should have had", () => {
+  const room = {
+    subscriptions: [],
+    due: 2,
+    sent: 1,
+    missed: [{ time_ms: 50_000, offset: 0, twist_id: "m", outcome: { state: "queued" as const } }],
+    missed_count: 1,
+    gaps: [],
+  };
+  const of = (node_id: string, connection_id: string) => ({
+    ...{ node_id, connection_id, user_id: "bob", remote_ip: "", began_ms: 0, outcomes: [], room },
+  });
+  const ids = { room_id: "hall", offset: 0, trace_id: "", message_id: "" };
+  const messages = ["lost", "log", "edge", "away"].map((twist_id, at) => ({
+    ...ids,
+    twist_id,
+    time_ms: 20_000 + at,
+  }));
+  const outcomes = [
+    { state: "not_heard" as const, from_ms: 5_000 },
+    { state: "caught_up" as const, from_ms: 5_000 },
+    { state: "not_heard" as const, from_ms: 5_000, until_ms: 20_100 },
+    { state: "not_subscribed" as const, why: "never" },
+  ];
+  const [told, other] = withUnheard(
+    [of("two", "c1"), of("one", "c2")],
+    { node_id: "two", messages, truncated: false },
+    [{ ...of("two", "c1"), outcomes }, { ...of("two", "c2"), outcomes }],
+  );
+  assert.deepEqual([told?.room?.due, told?.room?.sent, told?.room?.missed_count], [4, 2, 2]);
+  assert.deepEqual(told?.room?.missed.map(({ twist_id }) => twist_id), ["lost", "m"]);
+  assert.deepEqual(other?.room, room, "another Shield's connection has heard by itself");
+});
