@@ -93,7 +93,7 @@ export const Usage = z.strictObject({
   metric_tenants: count(
     100,
     10_000,
-    "tenants that have series of their own in the metrics of budgets",
+    "tenants that have series of their own in metrics of use; others are _other",
   ),
 }).superRefine(({ enabled, budgets, retention_days }, context) => {
   const refuse = (message: string) =>

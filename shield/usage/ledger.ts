@@ -45,11 +45,14 @@ export class UsageLedger {
   readonly #tenants = new Map<string, TenantUse>();
   /** Where those count who are too many. */
   readonly #uncounted = new UserUse("", { left: 0 });
+  /** Told of the rows of each minute that is over. */
+  readonly #onOver: (rows: TenantRows) => void;
   /** How often somebody was not counted because there are too many tenants. */
   uncounted = 0;
 
-  constructor(options: UsageLedgerOptions) {
+  constructor(options: UsageLedgerOptions, onOver: (rows: TenantRows) => void = () => {}) {
     this.#options = options;
+    this.#onOver = onOver;
   }
 
   /** How many tenants have counts. */
@@ -114,7 +117,9 @@ export class UsageLedger {
         if (is_end && use.open === 0) users.delete(name);
       }
       if (is_end && users.size === 0) this.#tenants.delete(tenant_id);
-      if (rows.length > 0) yield { tenant_id, rows };
+      if (rows.length === 0) continue;
+      if (is_end) this.#onOver({ tenant_id, rows });
+      yield { tenant_id, rows };
     }
   }
 

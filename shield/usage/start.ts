@@ -17,6 +17,7 @@ import { Budgets } from "./budgets.ts";
 import { registerBudgets } from "./budget_metrics.ts";
 import { BudgetTeller, type Happened } from "./budget_told.ts";
 import { TenantUsed } from "./budget_used.ts";
+import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import type { PriceList } from "./units.ts";
 import { UsageWriter } from "./writer.ts";
 
@@ -69,7 +70,9 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   const { config: { usage }, node_id, life, now, registry, classes } = start;
   if (!usage.enabled) return undefined;
   const log = start.log.child({ part: "usage" });
-  const ledger = new UsageLedger({ user_claim: usage.user_claim, rows_max: usage.rows, now });
+  const sums = new TenantSums(usage.metric_tenants);
+  const counting = { user_claim: usage.user_claim, rows_max: usage.rows, now };
+  const ledger = new UsageLedger(counting, (rows) => sums.add(rows));
   const place = new UsagePlace({ ...start, lives: life.lives });
   const writer = new UsageWriter({
     ledger,
@@ -107,10 +110,11 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     "Bytes of minutes of use that wait for their store.",
     () => writer.waiting_bytes,
   );
+  const prices = usage.prices as PriceList;
+  registerTenantUse(registry, ledger, sums, prices);
   writer.start();
   const [budgets, teller] = startBudgets(start, place, ledger, log);
   const { settings } = start;
-  const prices = usage.prices as PriceList;
   const admin = { place, prices, node_id, log, now, budgets, settings };
   const onUsed: StartedUsage["onUsed"] = (identity, room_id, outcomes) => {
     const { tenant_id } = identity;

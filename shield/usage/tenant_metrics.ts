@@ -1,0 +1,122 @@
+/**
+ * What each tenant has used of this Shield since its start, as metrics. Of more tenants than are bounded those
+ * that came later are summed as one. The bill is made of the ledger, not of these.
+ */
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
+import type { TenantRows, UsageLedger } from "./ledger.ts";
+import {
+  addCounts,
+  amountsOf,
+  costOf,
+  type Counts,
+  noCounts,
+  type PriceList,
+  type UsageAmounts,
+} from "./units.ts";
+import { OTHERS } from "./user_use.ts";
+
+const SECONDS = 60;
+
+/** What tenants have used in minutes that are over. */
+export class TenantSums {
+  readonly #tenants_max: number;
+  readonly #sums = new Map<string, Counts>();
+
+  constructor(tenants_max: number) {
+    this.#tenants_max = tenants_max;
+  }
+
+  /** Adds the rows of a minute that is over. */
+  add({ tenant_id, rows }: TenantRows): void {
+    const sum = this.#sum(tenant_id);
+    for (const { counts } of rows) addCounts(sum, counts);
+  }
+
+  /** All use by tenant, with the minutes that run. */
+  with(running: Iterable<TenantRows>): ReadonlyMap<string, Readonly<Counts>> {
+    const all = new Map<string, Counts>();
+    for (const { tenant_id, rows } of running) {
+      // Who has used something in the running minute has a series, and keeps it.
+      const name = this.#nameOf(tenant_id);
+      this.#sum(tenant_id);
+      const sum = all.get(name) ?? noCounts();
+      all.set(name, sum);
+      for (const { counts } of rows) addCounts(sum, counts);
+    }
+    for (const [name, counts] of this.#sums) {
+      const sum = all.get(name) ?? noCounts();
+      all.set(name, sum);
+      addCounts(sum, counts);
+    }
+    return all;
+  }
+
+  #nameOf(tenant_id: string): string {
+    const is_named = this.#sums.has(tenant_id) || this.#named < this.#tenants_max;
+    return is_named ? tenant_id : OTHERS;
+  }
+
+  get #named(): number {
+    return this.#sums.size - (this.#sums.has(OTHERS) ? 1 : 0);
+  }
+
+  #sum(tenant_id: string): Counts {
+    const name = this.#nameOf(tenant_id);
+    const known = this.#sums.get(name);
+    if (known !== undefined) return known;
+    const sum = noCounts();
+    this.#sums.set(name, sum);
+    return sum;
+  }
+}
+
+type Read = (amounts: UsageAmounts) => number;
+
+/** The metrics: their names after `shield_usage_`, what they say, and which amount they are. */
+const FAMILIES: readonly (readonly [name: string, help: string, read: Read])[] = [
+  ["messages_in_total", "Messages and commands taken.", (used) => used.messages_in],
+  ["in_bytes_total", "Bytes of the messages and commands taken.", (used) => used.bytes_in],
+  ["messages_out_total", "Frames handed to subscribers.", (used) => used.messages_out],
+  ["out_bytes_total", "Bytes of frames handed to subscribers.", (used) => used.bytes_out],
+  ["deliveries_total", "Messages handed to subscribers.", (used) => used.deliveries],
+  [
+    "connection_seconds_total",
+    "Time for which connections were open.",
+    (used) => used.connection_minutes * SECONDS,
+  ],
+  ["fuel_total", "Fuel of policies, of 500 instructions each.", (used) => used.fuel],
+  ["schema_steps_total", "Checks against schemas and steps of rules.", (used) => used.schema_steps],
+  ["commands_total", "Commands answered.", (used) => used.commands],
+  ["log_bytes_total", "Bytes stored in logs of durable rooms.", (used) => used.log_bytes],
+];
+
+/** Registers them, each with the label `tenant`; a scrape reads them all at one moment. */
+export function registerTenantUse(
+  registry: Registry,
+  ledger: UsageLedger,
+  sums: TenantSums,
+  prices: PriceList,
+): void {
+  let read: (readonly [string, UsageAmounts])[] | undefined;
+  const all = () => {
+    if (read !== undefined) return read;
+    const used = sums.with(ledger.take(false));
+    // All families of a scrape are collected in one turn or a few: they share one reading.
+    queueMicrotask(() => read = undefined);
+    return read = [...used].map(([tenant, counts]) => [tenant, amountsOf(counts)] as const);
+  };
+  const cost: Read = (amounts) => costOf(amounts, prices);
+  const families = [...FAMILIES, ["cost_total", "What it costs by the price list.", cost] as const];
+  for (const [name, help, value] of families) {
+    scrapedCounters(
+      registry,
+      `shield_usage_${name}`,
+      `By tenant since the start: ${help}`,
+      ["tenant"],
+      function* () {
+        for (const [tenant, amounts] of all()) yield [{ tenant }, value(amounts)];
+      },
+    );
+  }
+}

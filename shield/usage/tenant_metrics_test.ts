@@ -1,0 +1,62 @@
+/** The metrics of use by tenant: they agree with what was counted, never fall, and are bounded. */
+import assert from "node:assert/strict";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import { UsageLedger } from "./ledger.ts";
+import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
+
+const TENANTS_MAX = 2;
+
+/** A ledger with metrics; `value` reads one by tenant. */
+function counting() {
+  const registry = new Registry();
+  const clock = { now_ms: 1_700_000_040_000 };
+  const sums = new TenantSums(TENANTS_MAX);
+  const options = { user_claim: undefined, rows_max: 64, now: () => clock.now_ms };
+  const ledger = new UsageLedger(options, (rows) => sums.add(rows));
+  registerTenantUse(registry, ledger, sums, { messages_in: 0.5 });
+  const value = async (name: string, tenant: string) => {
+    const line = `shield_usage_${name}{tenant="${tenant}"} `;
+    const page = (await registry.metrics()).split("\n");
+    return Number(page.find((one) => one.startsWith(line))?.slice(line.length));
+  };
+  const send = (tenant_id: string) => ledger.taken({ tenant_id, claims: {} }, "", 10);
+  const end = () => Array.from(ledger.take(true)).length;
+  return { ledger, clock, value, send, end };
+}
+
+Deno.test("use by tenant: minutes that are over and the one that runs add up", async () => {
+  const { value, send, end } = counting();
+  for (let at = 0; at < 3; at++) send("acme");
+  assert.equal(await value("messages_in_total", "acme"), 3);
+  assert.equal(end(), 1);
+  assert.equal(await value("messages_in_total", "acme"), 3);
+  send("acme");
+  assert.equal(await value("messages_in_total", "acme"), 4);
+  assert.equal(await value("in_bytes_total", "acme"), 40);
+  assert.equal(await value("cost_total", "acme"), 2);
+});
+
+Deno.test("use by tenant: tenants beyond the bound are summed, and each keeps its series", async () => {
+  const { value, send, end } = counting();
+  for (const tenant of ["one", "two", "three", "four", "four"]) send(tenant);
+  assert.equal(await value("messages_in_total", "_other"), 3);
+  end();
+  for (const tenant of ["four", "three", "two"]) send(tenant);
+  assert.equal(await value("messages_in_total", "_other"), 5);
+  assert.equal(await value("messages_in_total", "two"), 2);
+  end();
+  assert.equal(await value("messages_in_total", "_other"), 5);
+  assert.equal(await value("messages_in_total", "one"), 1);
+  assert.equal(await value("messages_in_total", "three"), NaN);
+});
+
+Deno.test("use by tenant: the time of connections is in seconds", async () => {
+  const { ledger, clock, value, end } = counting();
+  const use = ledger.of({ tenant_id: "acme", claims: {} });
+  ledger.connected(use, 1);
+  clock.now_ms += 30_000;
+  assert.equal(await value("connection_seconds_total", "acme"), 30);
+  end();
+  clock.now_ms += 15_000;
+  assert.equal(await value("connection_seconds_total", "acme"), 45);
+});
