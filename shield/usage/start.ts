@@ -86,30 +86,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     log,
     now,
   });
-  scrapedCounter(
-    registry,
-    "shield_usage_minutes_total",
-    "Minutes of tenants' use that were stored.",
-    () => writer.totals.stored,
-  );
-  scrapedCounter(
-    registry,
-    "shield_usage_lost_minutes_total",
-    "Minutes of tenants' use that were lost, since too many waited for their store.",
-    () => writer.totals.lost,
-  );
-  scrapedCounter(
-    registry,
-    "shield_usage_uncounted_total",
-    "Times at which use was not counted, since too many tenants are.",
-    () => ledger.uncounted,
-  );
-  scrapedGauge(
-    registry,
-    "shield_usage_waiting_bytes",
-    "Bytes of minutes of use that wait for their store.",
-    () => writer.waiting_bytes,
-  );
+  registerWriter(registry, writer, ledger);
   const prices = usage.prices as PriceList;
   registerTenantUse(registry, ledger, sums, prices);
   writer.start();
@@ -137,6 +114,33 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
       await writer.close();
     },
   };
+}
+
+function registerWriter(registry: Registry, writer: UsageWriter, ledger: UsageLedger): void {
+  scrapedCounter(
+    registry,
+    "shield_usage_minutes_total",
+    "Minutes of tenants' use that were stored.",
+    () => writer.totals.stored,
+  );
+  scrapedCounter(
+    registry,
+    "shield_usage_lost_minutes_total",
+    "Minutes of tenants' use that were lost, since too many waited for their store.",
+    () => writer.totals.lost,
+  );
+  scrapedCounter(
+    registry,
+    "shield_usage_uncounted_total",
+    "Times at which use was not counted, since too many tenants are.",
+    () => ledger.uncounted,
+  );
+  scrapedGauge(
+    registry,
+    "shield_usage_waiting_bytes",
+    "Bytes of minutes of use that wait for their store.",
+    () => writer.waiting_bytes,
+  );
 }
 
 function startBudgets(
