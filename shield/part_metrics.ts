@@ -15,7 +15,7 @@ function registerConnectionStates(
 ): void {
   new Gauge({
     name: "shield_connections",
-    help: "WebSocket connections: before their WELCOME, open, ended with a socket not closed yet.",
+    help: "Connections: before their WELCOME, open, ended with a socket not closed yet.",
     labelNames: ["state"],
     registers: [registry],
     collect() {

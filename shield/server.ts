@@ -221,6 +221,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
 function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { config, log } = options;
   const { authenticator, stats, tenants, counters } = parts;
+  const upgrade = upgradeContext(options, parts);
   return {
     authenticator,
     allowed_origins: config.server.allowed_origins,
@@ -228,8 +229,8 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     stats,
     tenants,
     log,
-    upgrade: createUpgrade(upgradeContext(options, parts)),
-    api: startClientApi(options, parts),
+    upgrade: createUpgrade(upgrade),
+    api: startClientApi(options, parts, upgrade),
     pending: new PendingRequests(config.limits, stats),
     requireOpen() {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });

@@ -71,6 +71,7 @@ export const SECTIONS: readonly SiteSection[] = [
     pages: [
       { text: "Protocol", file: "docs/protocol.md" },
       { text: "Commands over HTTP", file: "docs/http-api.md" },
+      { text: "Server-sent events", file: "docs/sse.md" },
       { text: "Errors and close codes", file: "docs/errors.md" },
       { text: "Configuration", file: "docs/configuration.md" },
       { text: "The command line", file: "docs/arq.md" },

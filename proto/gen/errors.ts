@@ -54,6 +54,7 @@ export const ERRORS = {
   "not-found": {"number":60,"code":404,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not found: {detail}"},
   "not-subscribed": {"number":61,"code":404,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Not subscribed: {detail}"},
   "method-not-allowed": {"number":62,"code":405,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Method not allowed: {detail}"},
+  "not-acceptable": {"number":181,"code":406,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not acceptable: {detail}"},
   "command-timeout": {"number":70,"code":408,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The Brain did not answer in {detail} ms"},
   "version-conflict": {"number":71,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"The room is at version {detail}"},
   "locked": {"number":72,"code":409,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The room is locked by {detail}"},
@@ -124,6 +125,7 @@ export const REASON_GROUPS: string = `
 503 back-off|policy-fault=Message blocked by policy{detail}|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=The policies of the message cost too much{detail}|presence-unavailable|schema-unavailable|log-unavailable|process-unavailable|unreachable|connection-lost
 403 never-retry 4403|banned=You are banned from this tenant{detail}
 403 never-retry 1008|disconnected
+406 never-retry|not-acceptable
 409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
 408 back-off 4408|heartbeat-lost
 413 never-retry 4413|frame-too-large

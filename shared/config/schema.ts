@@ -19,7 +19,7 @@ import { Rates } from "./schema_rates.ts";
 import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { Telemetry } from "./schema_telemetry.ts";
-import { Server } from "./schema_server.ts";
+import { Server, Sse } from "./schema_server.ts";
 import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_values.ts";
 
 function isFetchable(url: string): boolean {
@@ -336,6 +336,7 @@ export const ConfigSchema = z.strictObject({
   ledger: LedgerTable.prefault({}).describe("what was delivered to whom, for `arq why`"),
   journal: Journal.prefault({}).describe("the journal of decisions"),
   usage: Usage.prefault({}).describe("the ledger of use"),
+  sse: Sse.prefault({}).describe("server-sent events"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
 }).superRefine(refuseUnnamedOperators);

@@ -1,7 +1,7 @@
-/** The listener of clients: addresses, TLS, what speaks WebSocket there, drains. */
+/** The listener of clients: addresses, TLS, what speaks WebSocket there, drains, server-sent events. */
 import { BlockList, isIP } from "node:net";
 import { z } from "zod";
-import { always, id, port } from "./schema_values.ts";
+import { always, count, id, port } from "./schema_values.ts";
 
 /** Whether a text is an address or a network in CIDR form. */
 function isNetwork(text: string): boolean {
@@ -101,4 +101,12 @@ export const Server = z.strictObject({
   error: "expected at least twice drain_ms",
   path: ["drain_timeout_ms"],
   ...always,
+});
+
+/** `[sse]`. */
+export const Sse = z.strictObject({
+  rooms: count(32, 1_024, "rooms of one stream of server-sent events; more: 429"),
+  retry_ms: z.int().min(1).max(600_000).default(1_000).describe(
+    "how long a reader waits before it comes back, unless a drain says otherwise",
+  ),
 });

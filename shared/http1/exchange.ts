@@ -27,7 +27,7 @@ const LINGER_BYTES_MAX = 1_048_576;
 const CR = 13, LF = 10;
 const encoder = new TextEncoder();
 
-/** The connection of an upgrade request, for whoever takes it over. */
+/** The connection of a GET, for whoever takes it over: an upgrade, or an answer without an end. */
 export interface BareUpgrade {
   /** The response that the handler then returns; nothing of it is sent. */
   readonly response: Response;
@@ -57,7 +57,7 @@ export interface TakenConnection {
 
 const offered = new WeakMap<Request, BareUpgrade>();
 
-/** Takes the upgrade of a request, once; undefined for a request without one. */
+/** Takes the connection of a request, once; undefined for a request that has none to give. */
 export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
   const upgrade = offered.get(request);
   offered.delete(request);
@@ -191,9 +191,8 @@ class Exchange {
     let taken: { handshake: Uint8Array<ArrayBuffer>; taker: UpgradeTaker } | undefined;
     const marker = new Response(null);
     const stream = this.#stream;
-    if (
-      isLive(stream) && body.done && head.headers.some(([name]) => name.toLowerCase() === "upgrade")
-    ) {
+    // An upgrade, or an answer that ends with its connection.
+    if (isLive(stream) && body.done && head.method === "GET") {
       offered.set(request, {
         response: marker,
         take: (handshake, taker) => void (taken = { handshake, taker }),

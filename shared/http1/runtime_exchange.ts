@@ -3,6 +3,7 @@
  * WebSockets on a connection that we have accepted. The counterpart of `exchange.ts`, with the same
  * time limits, as far as they can be kept for a server that reads by itself.
  */
+import { isStreamed } from "./answer.ts";
 import type { Arrival } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
@@ -126,7 +127,8 @@ async function answer(
       return socket;
     }
     if (response.status < 400) arrivals.know(arrival);
-    arrivals.enter(arrival, "answer");
+    // An answer that comes piece by piece takes as long as there is something to tell.
+    arrivals.enter(arrival, isStreamed(response) ? "handler" : "answer");
     if (isClosing()) response.headers.set("connection", "close");
     await event.respondWith(response);
   } finally {

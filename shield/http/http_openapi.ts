@@ -31,6 +31,7 @@ const WORDS: RefusalWords = {
       "no grant or role for it, banned, refused by a policy, or the page's origin is not allowed",
     404: "there is no such path",
     405: "the path does not take this method; see Allow",
+    406: "the request takes no answer of this type; see Accept",
     408: "no answer in time: it may have been done; repeat it with the same command_id",
     409: "the version, the fence or the lock is another one; see Retry-After for a lock",
     413: "too large",

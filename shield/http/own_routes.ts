@@ -2,7 +2,7 @@
  * The routes of the client listener that are no command with a path of their own, and what each says
  * of itself. Who answers them is `start.ts`; those of commands are `commands.ts`.
  */
-import { inQuery, ref } from "../openapi/openapi_parts.ts";
+import { ID, inQuery, list, ref, TEXT } from "../openapi/openapi_parts.ts";
 import { ackOf, BATCH, COMMAND, MESSAGE } from "./openapi_answers.ts";
 import type { DescribedRoute } from "./route.ts";
 
@@ -17,6 +17,12 @@ const HISTORY_QUERY = [
   inQuery("limit", "how many", { type: "integer", minimum: 1, maximum: 1_000, default: 100 }),
   inQuery("reverse", "the newest first", { type: "boolean" }),
 ];
+
+const EVENTS_QUERY = [
+  inQuery("last_event_id", "as the header Last-Event-ID, which goes before it", TEXT),
+  inQuery("ticket", "in place of a token", TEXT),
+];
+const EVENTS = { answer: TEXT, type: "text/event-stream", refusals: [406, 409] };
 
 /** The routes of the client API's table, without commands. */
 export const OWN_ROUTES = {
@@ -38,6 +44,28 @@ export const OWN_ROUTES = {
       query: HISTORY_QUERY,
       answer: ref("History"),
       refusals: [409],
+    },
+  },
+  roomEvents: {
+    method: "GET",
+    template: "/v1/rooms/{room}/events",
+    about: {
+      ...{ id: "roomEvents", tag: "messages", summary: "A room as server-sent events" },
+      query: [
+        inQuery("after_offset", "messages above this offset", { type: "integer", minimum: 0 }),
+        inQuery("epoch", "the epoch of that offset", TEXT),
+        ...EVENTS_QUERY,
+      ],
+      ...EVENTS,
+    },
+  },
+  events: {
+    method: "GET",
+    template: "/v1/events",
+    about: {
+      ...{ id: "events", tag: "messages", summary: "Several rooms as server-sent events" },
+      query: [inQuery("room", "each of the rooms", list(ID), true), ...EVENTS_QUERY],
+      ...EVENTS,
     },
   },
   publishMany: {

@@ -1,21 +1,31 @@
 /** The HTTP API of the client listener, put together. What each route does is in the other files. */
 import type { Config } from "../../shared/config/schema.ts";
+import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
 import { createHttpHistory } from "./http_history.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { Parts } from "../parts.ts";
 import { batchRoute } from "./batch.ts";
 import { commandRoutes } from "./command_call.ts";
+import type { EntranceContext } from "../connection/entrance.ts";
+import { createEntrance } from "../connection/entrance.ts";
+import { EventReaders } from "../sse/event_turn.ts";
+import type { EventsContext } from "./events.ts";
+import { eventRoutes } from "./events.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
 import { ClientTable } from "./route.ts";
 
 /** What the HTTP API needs of the process. */
 export interface ClientApiOptions {
-  readonly config: Pick<Config, "limits" | "auth">;
+  readonly config: Pick<Config, "limits" | "auth" | "sse" | "server">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  readonly random: Random;
+  readonly registry: Registry;
 }
 
 /**
@@ -23,9 +33,11 @@ export interface ClientApiOptions {
  * them.
  */
 export function startClientApi(
-  { config: { limits, auth: { query_token } }, log, now }: ClientApiOptions,
+  options: ClientApiOptions,
   parts: Pick<Parts, "operations" | "history" | "stats" | "tenants" | "rates">,
+  entrance: EntranceContext,
 ): ClientTable {
+  const { config: { limits, auth: { query_token } }, log, now } = options;
   const { operations, history, stats, tenants } = parts;
   const rates = new HttpRates(parts.rates, now);
   const context = { ...operations.context, limits, stats, tenants, rates, query_token, log };
@@ -34,5 +46,28 @@ export function startClientApi(
     { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },
     batchRoute(context),
     ...commandRoutes(context),
+    ...eventRoutes(eventsContext(options, context, entrance)),
   ]);
+}
+
+function eventsContext(
+  { config: { server, sse }, registry, now, random }: ClientApiOptions,
+  { stats, rates, query_token }: Pick<EventsContext, "stats" | "rates" | "query_token">,
+  entrance: EntranceContext,
+): EventsContext {
+  const readers = new EventReaders();
+  scrapedGauge(
+    registry,
+    "shield_event_streams",
+    "Open streams of server-sent events; each is one of the connections, too.",
+    () => readers.open,
+  );
+  return {
+    enter: createEntrance(entrance),
+    readers,
+    ...{ stats, rates, query_token, now, random },
+    allowed_origins: server.allowed_origins,
+    rooms_max: sse.rooms,
+    retry_ms: sse.retry_ms,
+  };
 }

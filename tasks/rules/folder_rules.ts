@@ -62,6 +62,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/quota",
     "shield/settings",
     "shield/socket",
+    "shield/sse",
     "shield/traces",
     "shield/auth",
     "shield/memory",

@@ -75,6 +75,7 @@ Reason = Literal[
     "not-found",
     "not-subscribed",
     "method-not-allowed",
+    "not-acceptable",
     "command-timeout",
     "version-conflict",
     "locked",
@@ -542,6 +543,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "never-retry",
         0,
         "Method not allowed: {detail}",
+    ),
+    "not-acceptable": ErrorEntry(
+        181,
+        406,
+        "http",
+        "never-retry",
+        0,
+        "Not acceptable: {detail}",
     ),
     "command-timeout": ErrorEntry(
         70,

@@ -1,0 +1,310 @@
+/**
+ * How a client that its token has named becomes a connection: limits, policies, bans, then its socket's
+ * events and WELCOME. What kind of socket it brings is `upgrade.ts`, or `shield/http/events.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Welcome } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import { connectionId } from "../../shared/ids.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionProcess, NotedRefusals, RefusedOperation } from "./connection_parts.ts";
+import type { ConnectionTable } from "./connection_table.ts";
+import { HeaderPairs } from "./header_pairs.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { ConnectionCounters } from "./limits.ts";
+import type { OperationSteps } from "./fifo.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { RunningRow } from "../ledger/left_out_rows.ts";
+import type { LeftOut } from "../fanout/backlog.ts";
+import { noteEnded, noteRefused } from "./noted.ts";
+import { Outbox } from "../fanout/outbox.ts";
+import type { OutboxOptions, Pump } from "../fanout/outbox.ts";
+import type { Overseer } from "../policy/overseer.ts";
+import type { Caller, Client } from "../message/caller.ts";
+import type { Moving } from "../presence/moving.ts";
+import type { RateTable } from "../rates/rates.ts";
+import { policyHeaders } from "../auth/request_headers.ts";
+import type { ClientSocket, SocketEvents, Upgraded } from "../socket/client_socket.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { UsageLedger } from "../usage/ledger.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
+import type { Traces } from "../traces/traces.ts";
+
+const PROTOCOL_VERSION = 1;
+
+/** What the connections of a process need of it. */
+export interface EntranceContext {
+  readonly config: Config;
+  readonly node_id: string;
+  readonly counters: ConnectionCounters;
+  /** What users, tenants and the process may send. */
+  readonly rates: Pick<RateTable, "open">;
+  readonly overseer: Pick<Overseer, "onConnect">;
+  readonly connections: Pick<ConnectionTable, "add" | "delete" | "get">;
+  /** Sockets that are not closed yet, with their connections, which may have ended. */
+  readonly sockets: Map<ClientSocket, Connection>;
+  readonly pump: Pump;
+  readonly stats: ShieldStats;
+  readonly tenants: Pick<TenantTable, "of">;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly random: Random;
+  /** The operations of every connection. */
+  readonly operations: OperationSteps;
+  /** Throws when the user is banned from the tenant, or when that cannot be told. */
+  readonly requireNotBanned: (identity: Identity) => void;
+  /**
+   * True when the process has told its connections to go; a connection that comes late is told at once.
+   */
+  readonly isDraining: () => boolean;
+  /** Ends the subscriptions of a connection that has ended with this close code. */
+  readonly leaveAll: (connection: Connection, code: number) => void;
+  /** Connections that may come from a Shield that stops. */
+  readonly presence: { readonly moving: Pick<Moving, "keep"> };
+  /** Called when the client's socket has closed. */
+  readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
+  /** The traces of the process; absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
+  /** Takes note of connections; absent: nobody does. */
+  readonly ledger?: Ledger | undefined;
+  /** The journal of decisions; absent: nothing is written. */
+  readonly journal?: Journal | undefined;
+  /** The ledger of use; absent: nothing is counted. */
+  readonly usage?: UsageLedger | undefined;
+}
+
+/** What all connections share. */
+export interface Shared {
+  readonly process: ConnectionProcess;
+  readonly pairs: HeaderPairs;
+}
+
+/** Makes what all connections of one kind share. */
+export function sharedBy(context: EntranceContext): Shared {
+  return { process: connectionProcess(context), pairs: new HeaderPairs() };
+}
+
+/** Lets a client in that brings a socket of another kind, in the text form. Rejects with a refusal. */
+export type Entrance = <T extends Opening>(
+  request: Request,
+  client: Client,
+  open: () => T,
+) => Promise<{ readonly entered: T; readonly connection: Connection }>;
+
+/** Makes the entrance of one process for clients without a WebSocket. */
+export function createEntrance(context: EntranceContext): Entrance {
+  const shared = sharedBy(context);
+  const form = { text: true, refusals: true };
+  return (request, client, open) => enter(context, shared, { request, client, form, open });
+}
+
+/** A socket that is about to open. */
+type Opening = Pick<Upgraded, "socket" | "listen">;
+
+/** Who comes in, and how its socket is made once nothing has refused it. */
+interface Entering<T extends Opening> {
+  readonly request: Request;
+  readonly client: Client;
+  readonly form: { readonly text: boolean; readonly refusals: boolean };
+  readonly open: () => T;
+}
+
+/** Lets a client in whom its token has named. Rejects with a refusal, or as `open` throws. */
+export async function enter<T extends Opening>(
+  context: EntranceContext,
+  { process, pairs }: Shared,
+  { request, client: { identity, remote_ip }, form, open }: Entering<T>,
+): Promise<{ readonly entered: T; readonly connection: Connection }> {
+  const caller: Caller = {
+    identity,
+    connection_id: keptId(context, request, identity) ?? connectionId(context.random),
+    request_headers: pairs.shared(policyHeaders(request.headers)),
+    remote_ip,
+  };
+  context.traces?.carry(request, caller);
+  const note = context.journal?.operation(caller, "on_connect", "");
+  let release = () => {};
+  let entered: T;
+  try {
+    release = context.counters.acquire(identity);
+    await context.overseer.onConnect(caller, note);
+    // A ban may have come meanwhile; from here on a ban finds the connection.
+    context.requireNotBanned(identity);
+    entered = open();
+  } catch (cause) {
+    release();
+    if (note !== undefined) context.journal?.denied(note, cause);
+    throw cause;
+  }
+  if (note !== undefined) context.journal?.allowed(note);
+  const { socket } = entered;
+  const tenant = context.tenants.of(identity.tenant_id);
+  const number = context.ledger?.nextConnection();
+  const use = context.usage?.of(identity);
+  const options = { ...form, use, number, caller, socket, tenant, release };
+  const connection = new Connection(process, options);
+  entered.listen(attach(context, connection));
+  return { entered, connection };
+}
+
+/** The id of the connection that the client had on a Shield that stops, if it says so. */
+function keptId(
+  { presence: { moving }, connections }: EntranceContext,
+  { url }: Request,
+  identity: Identity,
+): string | undefined {
+  if (!url.includes("resume=")) return undefined;
+  const former = new URL(url).searchParams.get("resume") ?? "";
+  return connections.get(former) === undefined ? moving.keep(former, identity) : undefined;
+}
+
+function connectionProcess(context: EntranceContext): ConnectionProcess {
+  const { config, stats, log, operations, ledger } = context;
+  return {
+    ...(ledger === undefined ? {} : {
+      onRefused: (refused: RefusedOperation, noted: NotedRefusals) =>
+        noteRefused(ledger, refused, noted, context.now()),
+    }),
+    limits: config.limits,
+    rates: context.rates,
+    stats,
+    now: context.now,
+    operations,
+    onEnd(connection, end) {
+      context.leaveAll(connection, end.code);
+      if (ledger !== undefined) noteEnded(ledger, connection, end);
+      if (!context.connections.delete(connection)) return;
+      stats.active_connections--;
+      connection.tenant.connections--;
+      if (connection.use !== undefined) context.usage?.connected(connection.use, -1);
+    },
+    onDenied(connection, room_id, error) {
+      context.journal?.connectionRefused(connection.caller, room_id, error);
+    },
+    onBug(connection, error) {
+      log.error("operation failed", {
+        connection: connection.id,
+        tenant_id: connection.identity.tenant_id,
+        error: error instanceof Error ? error.stack : String(error),
+      });
+    },
+  };
+}
+
+function attach(context: EntranceContext, connection: Connection): SocketEvents {
+  context.connections.add(connection);
+  context.stats.active_connections++;
+  connection.tenant.connections++;
+  if (connection.use !== undefined) context.usage?.connected(connection.use, 1);
+  context.sockets.set(connection.socket, connection);
+  return new Attachment(context, connection);
+}
+
+/**
+ * What a connection hears of its socket, and what its outbox is told. It is one object, since functions
+ * would be a dozen for each of thousands of connections.
+ */
+class Attachment implements SocketEvents, OutboxOptions {
+  readonly #context: EntranceContext;
+  readonly #connection: Connection;
+
+  constructor(context: EntranceContext, connection: Connection) {
+    this.#context = context;
+    this.#connection = connection;
+  }
+
+  opened(): void {
+    const context = this.#context;
+    const connection = this.#connection;
+    if (connection.ended) return this.socket.close(1012, "restart");
+    connection.open(new Outbox(this), welcome(context, connection));
+    // Policies or the network took so long that the process has begun to stop meanwhile.
+    if (context.isDraining()) connection.sendAway(context.config.server.drain_ms);
+  }
+
+  message(data: string | Uint8Array<ArrayBuffer>): void {
+    const connection = this.#connection;
+    connection.receive(data);
+    // The client's messages wait until it has read: they may be what fills its outbox.
+    if (connection.outbox?.is_behind === true) this.socket.rest(Infinity);
+  }
+
+  onDrained(): void {
+    this.socket.rest(0);
+  }
+
+  flooded(): void {
+    this.#connection.flooded("more messages wait than may; the sender cannot be paused");
+  }
+
+  tooLong(problem: string): void {
+    this.#connection.fail(new ArqonError("frame-too-large", problem));
+  }
+
+  closed(code: number): void {
+    const { socket } = this;
+    this.#context.sockets.delete(socket);
+    this.#connection.end(code);
+    this.#context.onClosed(socket, this.#connection);
+  }
+
+  onOverflow(): void {
+    this.#connection.overflow();
+  }
+
+  get socket(): ClientSocket {
+    return this.#connection.socket;
+  }
+
+  get pump(): Pump {
+    return this.#context.pump;
+  }
+
+  get stats(): ShieldStats {
+    return this.#context.stats;
+  }
+
+  get text(): boolean {
+    return this.#connection.text;
+  }
+
+  get unsent_bytes_max(): number {
+    return this.#context.config.limits.unsent_bytes;
+  }
+
+  get room_bytes_max(): number {
+    return this.#context.config.limits.slow_reader_bytes;
+  }
+
+  position(): number {
+    return this.#context.ledger?.current ?? 0;
+  }
+
+  leftOut(left_out: LeftOut, run: RunningRow | undefined): RunningRow | undefined {
+    const { ledger } = this.#context;
+    const { identity, number } = this.#connection;
+    const room = ledger?.rooms.find(identity.tenant_id, left_out.room_id);
+    if (room === undefined) return undefined;
+    const { position, why, is_alone } = left_out;
+    if (is_alone) return ledger?.leftOutAlone(room, number, position, why, run);
+    return ledger?.leftOut(room, number, position, why, run);
+  }
+}
+
+function welcome(context: EntranceContext, { id, identity }: Connection): Welcome {
+  const { config } = context;
+  return {
+    connection_id: id,
+    user_id: identity.user_id,
+    tenant_id: identity.tenant_id,
+    server_time_ms: context.now(),
+    heartbeat_ms: config.server.heartbeat_ms,
+    max_frame_bytes: config.limits.max_frame_bytes,
+    token_expires_ms: identity.expires_ms,
+    node_id: context.node_id,
+    protocol_version: PROTOCOL_VERSION,
+  };
+}

@@ -1,0 +1,158 @@
+/**
+ * `GET /v1/rooms/{room}/events` and `GET /v1/events?room=…`: rooms as server-sent events. What is asked
+ * for, the head of the answer, and the reader's place among connections; the reader itself is
+ * `shield/sse/`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
+import { NOTHING } from "../../shared/http1/inbound.ts";
+import type { BareUpgrade } from "../../shared/http1/exchange.ts";
+import type { Random } from "../../shared/ids.ts";
+import { requireRoomId } from "../../shared/subjects/subject.ts";
+import { isOriginAllowed } from "../auth/origin.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { Entrance } from "../connection/entrance.ts";
+import type { HttpRates } from "../rates/http_rates.ts";
+import { BodyStream } from "../sse/body_stream.ts";
+import type { EventReaders } from "../sse/event_turn.ts";
+import { parseEventId, queriedPosition } from "../sse/positions.ts";
+import { SseSocket } from "../sse/sse_socket.ts";
+import { EventSubscriptions } from "../sse/subscriptions.ts";
+import type { AskedRoom } from "../sse/subscriptions.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import { OWN_ROUTES } from "./own_routes.ts";
+import type { ClientCall, ClientRoute } from "./route.ts";
+
+/** What streams of events need of the process. */
+export interface EventsContext {
+  readonly enter: Entrance;
+  readonly readers: EventReaders;
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_ops">;
+  readonly allowed_origins: readonly string[];
+  readonly query_token: boolean;
+  /** The most rooms of one stream. */
+  readonly rooms_max: number;
+  readonly retry_ms: number;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/** The media type of the answer. */
+const EVENT_STREAM = "text/event-stream";
+const ONCE = ["after_offset", "epoch", "last_event_id", "ticket", "access_token"];
+
+/** Makes the routes. */
+export function eventRoutes(context: EventsContext): ClientRoute[] {
+  return [
+    { ...OWN_ROUTES.roomEvents, answer: (call) => answer(context, call) },
+    { ...OWN_ROUTES.events, answer: (call) => answer(context, call) },
+  ];
+}
+
+async function answer(context: EventsContext, call: ClientCall): Promise<Response> {
+  const { request, client } = call;
+  bump(context.stats.ingress_ops, "http_events");
+  context.rates.take(client.identity, request.url.length);
+  requireAccepted(request);
+  const rooms = askedRooms(context, call);
+  const headers = headersOf(context, request);
+  // Nobody listens to the answer of a HEAD: it says what a GET would be, and opens nothing.
+  if (request.method === "HEAD") return new Response(null, { headers });
+  const place: { connection?: Connection } = {};
+  const socket = new SseSocket({
+    ...context,
+    random: () => fraction(context.random),
+    subscriptions: new EventSubscriptions(rooms),
+    isOut: () => place.connection?.subscriptions.size === 0,
+  });
+  const opening = { socket, listen: socket.listen.bind(socket) };
+  place.connection = (await context.enter(request, client, () => opening)).connection;
+  await socket.begin();
+  const taken = takeBareUpgrade(request);
+  return taken === undefined ? bodyOf(socket, headers) : take(taken, socket, headers, context);
+}
+
+/** Throws `not-acceptable` (406) for a request that takes no events. */
+function requireAccepted(request: Request): void {
+  const accept = request.headers.get("accept") ?? "*/*";
+  const takes = accept.split(",").some((part) => {
+    const [type = "", ...parameters] = part.toLowerCase().split(";").map((one) => one.trim());
+    const is_right = ["*/*", "text/*", EVENT_STREAM, ""].includes(type);
+    return is_right && !parameters.some((one) => /^q=0(\.0*)?$/.test(one));
+  });
+  if (!takes) throw new ArqonError("not-acceptable", `this is ${EVENT_STREAM}`);
+}
+
+/** The rooms of a request, with the position in each. Throws what is wrong with it, 400. */
+function askedRooms(
+  { rooms_max, query_token }: EventsContext,
+  { request, url: { searchParams }, names: { room } }: ClientCall,
+): AskedRoom[] {
+  const known = ONCE.filter((name) => name !== "access_token" || query_token);
+  for (const name of new Set(searchParams.keys())) {
+    if (!known.includes(name) && (name !== "room" || room !== undefined)) {
+      throw new ArqonError("unknown-field", JSON.stringify(name.slice(0, 64)));
+    }
+    if (name !== "room" && searchParams.getAll(name).length > 1) {
+      throw new ArqonError("repeated-field", name);
+    }
+  }
+  const rooms = room === undefined ? searchParams.getAll("room") : [room];
+  if (rooms.length === 0) throw new ArqonError("invalid-room", "expected ?room=…");
+  if (rooms.length > rooms_max) {
+    throw new ArqonError("too-many-rooms", `${rooms_max} of one stream`);
+  }
+  rooms.forEach(requireRoomId);
+  if (new Set(rooms).size < rooms.length) throw new ArqonError("repeated-field", "room");
+  const last = request.headers.get("last-event-id") || searchParams.get("last_event_id") || "";
+  const after = queriedPosition(
+    searchParams.get("after_offset"),
+    searchParams.get("epoch"),
+    rooms.length,
+  );
+  const positions = last === "" ? [after] : parseEventId(last, rooms.length);
+  return rooms.map((room_id, at) => ({ room_id, position: positions[at] }));
+}
+
+function headersOf({ allowed_origins }: EventsContext, request: Request): Headers {
+  const headers = new Headers({
+    "content-type": EVENT_STREAM,
+    "cache-control": "no-store, no-transform",
+    // nginx and others hold answers back unless they are told not to.
+    "x-accel-buffering": "no",
+  });
+  const origin = request.headers.get("origin");
+  if (origin !== null && isOriginAllowed(origin, allowed_origins)) {
+    headers.set("access-control-allow-origin", origin);
+    headers.set("vary", "origin");
+  }
+  return headers;
+}
+
+/** Answers on the connection itself: its end is the end of the answer, for HTTP/1.0 as well. */
+function take(
+  taken: BareUpgrade,
+  socket: SseSocket,
+  headers: Headers,
+  { now }: EventsContext,
+): Response {
+  const lines = ["HTTP/1.1 200 OK", ...Array.from(headers, ([name, value]) => `${name}: ${value}`)];
+  lines.push(`date: ${new Date(now()).toUTCString()}`, "connection: close");
+  taken.take(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`), socket);
+  return taken.response;
+}
+
+function bodyOf(socket: SseSocket, headers: Headers): Response {
+  const stream = new BodyStream();
+  void socket.run(stream, NOTHING);
+  return new Response(stream.body, { headers });
+}
+
+/** A number from 0 up to 1. */
+function fraction(random: Random): number {
+  const bytes = random(4);
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0) / 2 ** 32;
+}

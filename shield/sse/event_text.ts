@@ -1,0 +1,61 @@
+/**
+ * Text frames as server-sent events: which name an event has, its lines, where its room and offset
+ * stand in the frame. Pure; the format is the HTML standard's (9.2), the frames are `proto/text`. What
+ * is sent to whom is `sse_socket.ts`.
+ */
+
+/** How the frame of a message begins. */
+export const MESSAGE_START = '{"op":"msg","room":"';
+/** As much of a frame's end as an offset and a signature take, in UTF-16 units. */
+const TAIL_UNITS = 160;
+/** The offset of a durable room's message: nothing but a signature stands behind it. */
+const OFFSET_AT_END = /,"offset":(\d+)(?:,"signature":"[^"]*")?\}$/;
+/** What a line of an event must not have in it. JSON has these only between its tokens. */
+const LINE_ENDS = /\r\n|\r|\n/g;
+const encoder = new TextEncoder();
+
+/** What a frame of a message is, for a reader of events. */
+export interface MessageFacts {
+  /** "" for a signal that is about no room. */
+  readonly room_id: string;
+  /** 0: the room is not durable, or the message is a signal. */
+  readonly offset: number;
+  /** The event's name; "message" is what an event without a name is. */
+  readonly name: "message" | "signal" | "gap";
+}
+
+/** Reads what an event must know of a message's text frame, without parsing all of it. */
+export function factsOf(frame: string): MessageFacts {
+  const room_end = frame.indexOf('"', MESSAGE_START.length);
+  const room_id = frame.slice(MESSAGE_START.length, room_end);
+  if (frame.startsWith(',"signal":{"kind":"GAP"', room_end + 1)) {
+    return { room_id, offset: 0, name: "gap" };
+  }
+  if (frame.startsWith(',"signal":', room_end + 1)) return { room_id, offset: 0, name: "signal" };
+  const offset = Number(OFFSET_AT_END.exec(frame.slice(-TAIL_UNITS))?.[1] ?? 0);
+  return { room_id, offset, name: "message" };
+}
+
+/** The lines of an event, without its id; JSON on several lines stays the same JSON. */
+function eventText(name: string, json: string): string {
+  const data = /[\r\n]/.test(json) ? json.replace(LINE_ENDS, "\ndata: ") : json;
+  return name === "message" ? `data: ${data}\n\n` : `event: ${name}\ndata: ${data}\n\n`;
+}
+
+/** The bytes of an event without its id. */
+export function eventBytes(name: string, json: string): Uint8Array<ArrayBuffer> {
+  return encoder.encode(eventText(name, json));
+}
+
+/** The bytes of an event's id, which stand before it; `id` is a text of `positions.ts`. */
+export function idBytes(id: string): Uint8Array<ArrayBuffer> {
+  return encoder.encode(`id: ${id}\n`);
+}
+
+/** A line that every reader passes over, in place of a PING. */
+export const HEARTBEAT: Uint8Array<ArrayBuffer> = encoder.encode(":\n\n");
+
+/** How long a reader waits before it comes back, in ms. */
+export function retryBytes(retry_ms: number): Uint8Array<ArrayBuffer> {
+  return encoder.encode(`retry: ${Math.round(retry_ms)}\n\n`);
+}

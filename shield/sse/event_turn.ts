@@ -1,0 +1,66 @@
+/**
+ * What all readers of events share: a message's bytes are made once for all who get it, and readers that
+ * get the same in a turn get the same write. No connections here: one is `sse_socket.ts`.
+ */
+import { Turns } from "../../shared/turns/turns.ts";
+import { WireTurn } from "../socket/wire_turn.ts";
+import type { WireMember, WireRun } from "../socket/wire_turn.ts";
+import { eventBytes, factsOf, idBytes } from "./event_text.ts";
+import type { MessageFacts } from "./event_text.ts";
+import { positionText } from "./positions.ts";
+
+/** How many readers may end in one turn: a crowd that goes at once must not stop the others. */
+const ENDS_A_TURN = 16;
+
+/** A message as an event, for all its readers. */
+class MessageEventBytes {
+  readonly facts: MessageFacts;
+  /** The event without an id. */
+  readonly body: Uint8Array<ArrayBuffer>;
+  #epoch: string | undefined;
+  #with_id: Uint8Array<ArrayBuffer> | undefined;
+
+  constructor(frame: string) {
+    this.facts = factsOf(frame);
+    this.body = eventBytes(this.facts.name, frame);
+  }
+
+  /** The event with the id of a reader of this one room, who is in this epoch. */
+  withId(epoch: string): Uint8Array<ArrayBuffer> {
+    if (this.#with_id !== undefined && this.#epoch === epoch) return this.#with_id;
+    const id = idBytes(positionText({ epoch, offset: this.facts.offset }));
+    const whole = new Uint8Array(id.length + this.body.length);
+    whole.set(id);
+    whole.set(this.body, id.length);
+    this.#epoch = epoch;
+    return this.#with_id = whole;
+  }
+}
+
+/** The readers of events of one process. */
+export class EventReaders {
+  /** Ends of readers, a few a turn. */
+  readonly ends = new Turns(ENDS_A_TURN);
+  /** Open streams. */
+  open = 0;
+  readonly #turn = new WireTurn();
+  #frame: string | undefined;
+  #event: MessageEventBytes | undefined;
+
+  /** A message's event; the same frame several times in a row is made into an event once. */
+  eventOf(frame: string): MessageEventBytes {
+    if (this.#event !== undefined && this.#frame === frame) return this.#event;
+    this.#frame = frame;
+    return this.#event = new MessageEventBytes(frame);
+  }
+
+  /** The run with more bytes behind it; without a run, one that begins with them. */
+  extend(run: WireRun | undefined, bytes: Uint8Array<ArrayBuffer>): WireRun {
+    return this.#turn.extend(run, bytes);
+  }
+
+  /** Calls the member's `endTurn` once, when this turn's jobs have run. */
+  add(member: WireMember): void {
+    this.#turn.add(member);
+  }
+}

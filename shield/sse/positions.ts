@@ -1,0 +1,60 @@
+/**
+ * Where a reader of events stands: what an event's `id` says, `Last-Event-ID` gives back, and
+ * `?after_offset=&epoch=` says of one room. Pure. What a position means is `durable/`.
+ */
+import { ArqonError } from "@arqon/proto";
+
+/** The place of a reader in a durable room; the epoch is "" while nobody has said it. */
+export interface RoomPosition {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+/** Stands for a room without a position: it is not durable, or nothing has come of it yet. */
+const NOWHERE = "-";
+const PART = /^([A-Za-z0-9_~=-]{0,64}):(\d{1,16})$/;
+const OFFSET = /^\d{1,16}$/;
+
+/** One position as it stands in an id. */
+export function positionText(position: RoomPosition | undefined): string {
+  return position === undefined ? NOWHERE : `${position.epoch}:${position.offset}`;
+}
+
+/**
+ * Reads a last event id: one position for each room, in the order in which the request names them.
+ * Throws `invalid-field` (400) for a text that is none of ours, or is of other rooms.
+ */
+export function parseEventId(text: string, rooms: number): (RoomPosition | undefined)[] {
+  const parts = text.split(",");
+  if (parts.length !== rooms) {
+    throw wrong(`the last event id has ${parts.length} positions, the request ${rooms} rooms`);
+  }
+  return parts.map((part) => {
+    if (part === NOWHERE) return undefined;
+    const [, epoch = "", digits = ""] = PART.exec(part) ?? [];
+    const offset = Number(digits);
+    if (digits === "" || !Number.isSafeInteger(offset)) {
+      throw wrong("the last event id is no id of an event of this bus");
+    }
+    return { epoch, offset };
+  });
+}
+
+/**
+ * The position that the query names; undefined: none. Throws `invalid-field` (400).
+ */
+export function queriedPosition(
+  after_offset: string | null,
+  epoch: string | null,
+  rooms: number,
+): RoomPosition | undefined {
+  if (after_offset === null && epoch === null) return undefined;
+  if (rooms !== 1) throw wrong("after_offset and epoch are of one room; expected last_event_id");
+  const offset = Number(after_offset ?? 0);
+  if (after_offset !== null && !OFFSET.test(after_offset) || !Number.isSafeInteger(offset)) {
+    throw wrong("after_offset; expected an integer below 2^53");
+  }
+  return { epoch: epoch ?? "", offset };
+}
+
+const wrong = (detail: string) => new ArqonError("invalid-field", detail);

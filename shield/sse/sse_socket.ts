@@ -1,0 +1,291 @@
+/**
+ * A reader of server-sent events as a client's socket: a connection in the text form, whose frames go
+ * out as events and which sends nothing but the SUBs of its request and an answer to each PING. All that
+ * holds for a connection over WebSocket holds for it. The answer's head is `shield/http/events.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { closeQuietly } from "../../shared/http1/byte_stream.ts";
+import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
+import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
+import { BROKEN, CLOSE_MS } from "../socket/client_socket.ts";
+import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
+import type { WireMember, WireRun } from "../socket/wire_turn.ts";
+import { eventBytes, HEARTBEAT, idBytes, MESSAGE_START, retryBytes } from "./event_text.ts";
+import type { EventReaders } from "./event_turn.ts";
+import { refusalIn } from "./subscriptions.ts";
+import type { Entered, EventSubscriptions } from "./subscriptions.ts";
+
+/** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
+const PIECE_BYTES = 65_536;
+/** What a reader may send behind its request, in bytes: it has nothing to say. */
+const HEARD_BYTES_MAX = 65_536;
+const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
+/** The part of a drain's window in which readers are sent away, one after another. */
+const DRAIN_PART = 0.8;
+
+/** What a reader needs of its process. */
+export interface SseSocketOptions {
+  readonly readers: EventReaders;
+  readonly subscriptions: EventSubscriptions;
+  /** How long a reader waits before it comes back, in ms, unless it is told otherwise. */
+  readonly retry_ms: number;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  /** Whether the connection hears no room any more: it was put out of all of them. */
+  readonly isOut: () => boolean;
+}
+
+/** One reader. It says nothing to its peer before it `run`s; what it is to say waits. */
+export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSink {
+  readonly unfinished_bytes = 0;
+  readonly #options: SseSocketOptions;
+  #events: SocketEvents | undefined;
+  #stream: LiveStream | undefined;
+  #run: WireRun | undefined;
+  /** What is being written: its first piece is with the stream. */
+  #writing: Uint8Array<ArrayBuffer> | undefined;
+  #awaits_turn = false;
+  #is_over = false;
+  #closing = false;
+  /** The code that `closed` gets. */
+  #code: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Until every SUB is answered. */
+  #begun = Promise.withResolvers<void>();
+  /** A PING waits for the peer to read. */
+  #is_asked = false;
+  #heard_bytes = 0;
+  #onOver: (() => void) | undefined;
+
+  constructor(options: SseSocketOptions) {
+    this.#options = options;
+    // Nobody may be waiting for it yet when it fails.
+    this.#begun.promise.catch(() => {});
+  }
+
+  get bufferedAmount(): number {
+    return this.#is_over ? 0 : (this.#writing?.length ?? 0) + (this.#run?.bytes ?? 0);
+  }
+
+  listen(events: SocketEvents): void {
+    this.#events = events;
+  }
+
+  /** Opens the connection and subscribes. Rejects with the first refusal; then the connection is over. */
+  async begin(): Promise<void> {
+    this.#push(retryBytes(this.#options.retry_ms));
+    this.#events?.opened();
+    for (const frame of this.#options.subscriptions.frames()) this.#events?.message(frame);
+    try {
+      await this.#begun.promise;
+    } catch (error) {
+      this.#code = NORMAL;
+      this.#closing = true;
+      this.#destroy();
+      throw error;
+    }
+  }
+
+  send(frame: string | Uint8Array<ArrayBuffer>): void {
+    if (this.#closing || typeof frame !== "string") return;
+    if (frame.startsWith(MESSAGE_START)) return this.#sendMessage(frame);
+    if (frame.startsWith('{"op":"ping"')) return this.#sendPing();
+    if (frame.startsWith('{"op":"ack"')) return this.#onAck(frame);
+    if (frame.startsWith('{"op":"welcome"')) return this.#push(eventBytes("welcome", frame));
+    this.#push(eventBytes("refused", frame));
+    if (!this.#options.subscriptions.are_open) this.#begun.reject(refusalIn(frame));
+  }
+
+  #sendMessage(frame: string): void {
+    const { readers, subscriptions } = this.#options;
+    const event = readers.eventOf(frame);
+    const { room_id, offset, name } = event.facts;
+    const epoch = offset === 0 ? undefined : subscriptions.sent(room_id, offset);
+    if (epoch === undefined) this.#push(event.body);
+    else if (subscriptions.is_one) this.#push(event.withId(epoch));
+    else {
+      this.#push(idBytes(subscriptions.id));
+      this.#push(event.body);
+    }
+    if (name !== "message") this.#onSignal(frame, room_id);
+  }
+
+  /** Does what a client of a socket would do on a signal. */
+  #onSignal(frame: string, room_id: string): void {
+    if (frame.includes('"reason":"epoch-changed"')) {
+      const again = this.#options.subscriptions.again(room_id);
+      if (again !== undefined) queueMicrotask(() => this.#events?.message(again));
+    } else if (room_id === "" && frame.includes('"signal":{"kind":"DRAIN"')) {
+      this.#moveBefore(Number(/"until_ms":(\d+)/.exec(frame)?.[1] ?? 0));
+    }
+    // The connection leaves the room when it has been told.
+    queueMicrotask(() => {
+      if (!this.#closing && this.#options.isOut()) this.#leave(NORMAL, "no-room-left");
+    });
+  }
+
+  /** Ends within the window in which the process still serves, at a time of its own. */
+  #moveBefore(until_ms: number): void {
+    const { now, random } = this.#options;
+    const wait_ms = Math.max(0, until_ms - now()) * DRAIN_PART * random();
+    this.#timer ??= setTimeout(() => this.#leave(RESTART, "restart"), wait_ms);
+  }
+
+  /** Ends by itself, and tells the connection as if the peer had gone. */
+  #leave(code: number, reason: string): void {
+    this.#code ??= code;
+    this.close(code, reason);
+  }
+
+  #sendPing(): void {
+    this.#push(HEARTBEAT);
+    this.#is_asked = true;
+    if (this.#writing === undefined) queueMicrotask(() => this.#answerPing());
+  }
+
+  /** Answers for a peer that reads: one that does not has no answer for it. */
+  #answerPing(): void {
+    if (!this.#is_asked || this.#closing || this.#stream === undefined) return;
+    this.#is_asked = false;
+    this.#events?.message('{"op":"pong"}');
+  }
+
+  #onAck(frame: string): void {
+    const { subscriptions } = this.#options;
+    try {
+      this.#tellEntered(subscriptions.answered(frame));
+      if (subscriptions.are_open) this.#begun.resolve();
+    } catch (error) {
+      if (subscriptions.are_open) {
+        this.#push(eventBytes("refused", frame));
+        queueMicrotask(() => this.#options.isOut() && this.#leave(NORMAL, "no-room-left"));
+      } else this.#begun.reject(error);
+    }
+  }
+
+  #tellEntered(entered: Entered): void {
+    const { subscriptions } = this.#options;
+    const is_new = entered.epoch !== undefined && entered.recovered !== true;
+    if (is_new) this.#push(idBytes(subscriptions.id));
+    this.#push(eventBytes("subscribed", JSON.stringify(entered)));
+    if (entered.recovered !== false) return;
+    const { room, reason } = entered;
+    const gap = { op: "msg", room, signal: { kind: "GAP", target: room, reason } };
+    this.#push(eventBytes("gap", JSON.stringify(gap)));
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    const [said = "", spread] = reason.split(";spread_ms=");
+    if (spread !== undefined) this.#push(retryBytes(Number(spread) * this.#options.random()));
+    this.#push(eventBytes("closed", JSON.stringify({ code, reason: said })));
+    this.#begun.reject(new ArqonError(code === RESTART ? "draining" : "disconnected", said));
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#destroy(), CLOSE_MS);
+  }
+
+  terminate(): boolean {
+    this.#destroy();
+    return true;
+  }
+
+  /** Does nothing: nothing is read. */
+  rest(): void {}
+
+  lost(): void {
+    this.#destroy();
+  }
+
+  /** The life of the reader, from the head of its answer to its end. Never rejects. */
+  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
+    const over = new Promise<void>((resolve) => this.#onOver = resolve);
+    if (this.#is_over) {
+      closeQuietly(stream);
+      this.#onOver?.();
+      return over;
+    }
+    this.#stream = stream;
+    this.#options.readers.open++;
+    if (!this.#awaits_turn) this.#flush();
+    this.#stream?.flow(this, early);
+    return over;
+  }
+
+  arrived(_bytes: Uint8Array<ArrayBuffer>, end: number): void {
+    this.#heard_bytes += end;
+    if (this.#heard_bytes > HEARD_BYTES_MAX) this.#destroy();
+  }
+
+  #push(bytes: Uint8Array<ArrayBuffer>): void {
+    const { readers } = this.#options;
+    this.#run = readers.extend(this.#run, bytes);
+    if (this.#awaits_turn || this.#writing !== undefined) return;
+    this.#awaits_turn = true;
+    readers.add(this);
+  }
+
+  endTurn(): void {
+    this.#awaits_turn = false;
+    if (this.#writing === undefined) this.#flush();
+  }
+
+  /** Writes what waits, and then what has come to wait meanwhile. */
+  #flush(): void {
+    for (let stream; (stream = this.#stream) !== undefined;) {
+      if (this.#writing === undefined) {
+        this.#writing = this.#run?.whole();
+        this.#run = undefined;
+      }
+      const bytes = this.#writing;
+      if (bytes === undefined) break;
+      if (!stream.send(bytes.length > PIECE_BYTES ? bytes.subarray(0, PIECE_BYTES) : bytes)) return;
+      this.#onPiece(bytes);
+    }
+    if (this.#closing && this.bufferedAmount === 0) this.#finish();
+  }
+
+  #onPiece(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#writing = bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
+    if (this.#is_asked) queueMicrotask(() => this.#answerPing());
+  }
+
+  written(): void {
+    if (this.#writing !== undefined) this.#onPiece(this.#writing);
+    this.#flush();
+  }
+
+  /** Lets the peer read to the end before the connection is over. */
+  #finish(): void {
+    this.#stream?.closeWrite().then(() => this.#destroy(), () => this.#destroy());
+  }
+
+  ended(): void {
+    this.#destroy();
+  }
+
+  /** The end, once; told when it has its turn. */
+  #destroy(): void {
+    if (this.#is_over) return;
+    this.#is_over = true;
+    const { readers } = this.#options;
+    const stream = this.#stream;
+    this.#stream = this.#run = this.#writing = undefined;
+    clearTimeout(this.#timer);
+    if (stream !== undefined) {
+      readers.open--;
+      closeQuietly(stream);
+    }
+    // A reader that goes is no accident: it has no other way to end.
+    const code = this.#code ?? (stream === undefined ? BROKEN : GOING_AWAY);
+    this.#code = code;
+    this.#closing = true;
+    this.#begun.reject(new ArqonError("disconnected", "the reader has gone"));
+    void readers.ends.later().then(() => {
+      this.#onOver?.();
+      this.#events?.closed(code);
+    });
+  }
+}

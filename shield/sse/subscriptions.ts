@@ -1,0 +1,131 @@
+/**
+ * What one reader of events has asked for: its rooms in their order, whether each SUB was answered, and
+ * where it stands in each. Pure but for the callbacks; bytes are `sse_socket.ts`.
+ */
+import { ArqonError, ERRORS } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import { positionText } from "./positions.ts";
+import type { RoomPosition } from "./positions.ts";
+
+/** One room of a reader. */
+export interface AskedRoom {
+  readonly room_id: string;
+  /** Undefined: from now on. */
+  readonly position: RoomPosition | undefined;
+}
+
+/** What a refusal says in a text frame. */
+interface Refused {
+  readonly reason?: string;
+  readonly message?: string;
+  readonly retry_after_ms?: number;
+}
+
+/** The ACK of a SUB, as a text frame has it. */
+interface SubAck extends Refused {
+  readonly id: number;
+  readonly code: number;
+  readonly result?: Answered;
+}
+
+/** What the ACK of a SUB says of a durable room. */
+interface Answered {
+  readonly recovered?: boolean;
+  readonly reason?: string;
+  readonly offset?: number;
+  readonly epoch?: string;
+}
+
+/** A room that is subscribed to, as its reader is told. */
+export interface Entered {
+  readonly room: string;
+  readonly recovered?: boolean;
+  readonly reason?: string;
+  readonly offset?: number;
+  readonly epoch?: string;
+}
+
+interface Place {
+  readonly room_id: string;
+  position: RoomPosition | undefined;
+  /** The epoch of what comes; undefined: none, or not known. */
+  epoch: string | undefined;
+}
+
+/** The rooms of one reader. */
+export class EventSubscriptions {
+  readonly #places: Place[];
+  readonly #by_room: Map<string, Place>;
+  #open: number;
+
+  constructor(rooms: readonly AskedRoom[]) {
+    this.#places = rooms.map(({ room_id, position }) => ({ room_id, position, epoch: undefined }));
+    this.#by_room = new Map(this.#places.map((place) => [place.room_id, place]));
+    this.#open = rooms.length;
+  }
+
+  /** Whether every SUB was accepted. */
+  get are_open(): boolean {
+    return this.#open === 0;
+  }
+
+  /** Whether an id has one position only. */
+  get is_one(): boolean {
+    return this.#places.length === 1;
+  }
+
+  /** The SUBs, as text frames; the id of each is the room's place, counted from 1. */
+  *frames(): Iterable<string> {
+    for (const [at, { room_id, position }] of this.#places.entries()) {
+      const after = position === undefined
+        ? {}
+        : { after_offset: position.offset, epoch: position.epoch };
+      yield JSON.stringify({ op: "sub", room: room_id, id: at + 1, ...after });
+    }
+  }
+
+  /** The SUB that asks where a room is, whose log has another epoch; undefined for a foreign room. */
+  again(room_id: string): string | undefined {
+    const at = this.#places.findIndex((place) => place.room_id === room_id);
+    const place = this.#places[at];
+    if (place?.epoch === undefined) return undefined;
+    // What comes until the answer has an offset of an epoch that is not known yet.
+    place.epoch = undefined;
+    return JSON.stringify({ op: "sub", room: room_id, id: at + 1 });
+  }
+
+  /** Takes the ACK of a SUB. Throws its refusal. */
+  answered(frame: string): Entered {
+    const { id, code, result = {} } = JSON.parse(frame) as SubAck;
+    const place = this.#places[id - 1];
+    if (place === undefined || code !== 0) throw refusalIn(frame);
+    if (this.#open > 0) this.#open--;
+    const { recovered, offset = 0, epoch } = result;
+    place.epoch = epoch;
+    // A reader that gets what it missed stays where it was until it has it.
+    if (epoch !== undefined && recovered !== true) place.position = { epoch, offset };
+    return { room: place.room_id, ...result };
+  }
+
+  /** Takes note that a message has gone out; its room's epoch, if it has an id. */
+  sent(room_id: string, offset: number): string | undefined {
+    const place = offset === 0 ? undefined : this.#by_room.get(room_id);
+    if (place?.epoch === undefined) return undefined;
+    place.position = { epoch: place.epoch, offset };
+    return place.epoch;
+  }
+
+  /** Where the reader is, as the id of an event. */
+  get id(): string {
+    return this.#places.map(({ position }) => positionText(position)).join(",");
+  }
+}
+
+/** The refusal in an ACK or ERR, as whoever refused has thrown it. */
+export function refusalIn(frame: string): ArqonError {
+  const { reason: name = "", message = "", retry_after_ms = 0 } = JSON.parse(frame) as Refused;
+  const reason = name in ERRORS ? name as Reason : "internal";
+  const [before = ""] = ERRORS[reason].message.split("{detail}");
+  const detail = message.startsWith(before) ? message.slice(before.length) : message;
+  return new ArqonError(reason, detail, { retry_after_ms });
+}

@@ -1,0 +1,101 @@
+/** A reader of server-sent events for tests: what comes, event by event, as the HTML standard parses it. */
+
+/** One event. */
+export interface ReadEvent {
+  /** "message" where it has no name. */
+  readonly name: string;
+  /** The last id that has come with it or before it. */
+  readonly id: string;
+  // deno-lint-ignore no-explicit-any -- the shape depends on the event
+  readonly data: any;
+}
+
+/** What a reader asks with. */
+export interface ReaderOptions {
+  readonly token?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** An open stream; disposing of it leaves. */
+export class EventReader implements Disposable {
+  readonly response: Response;
+  /** The last `retry:`. */
+  retry_ms = 0;
+  /** How many comment lines have come. */
+  comments = 0;
+  #id = "";
+  #text = "";
+  readonly #leave: AbortController;
+  readonly #reader: ReadableStreamDefaultReader<string>;
+
+  private constructor(response: Response, leave: AbortController) {
+    this.response = response;
+    this.#leave = leave;
+    this.#reader = (response.body as ReadableStream<Uint8Array<ArrayBuffer>>)
+      .pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** Rejects with `status reason` unless the answer is a stream. */
+  static async open(url: string, { token, headers }: ReaderOptions = {}): Promise<EventReader> {
+    const leave = new AbortController();
+    const response = await fetch(url, {
+      headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers },
+      signal: leave.signal,
+    });
+    if (response.headers.get("content-type") !== "text/event-stream") {
+      throw new Error(`${response.status} ${(await response.json()).reason}`);
+    }
+    return new EventReader(response, leave);
+  }
+
+  /** The next event; undefined at the end. */
+  async next(): Promise<ReadEvent | undefined> {
+    for (;;) {
+      const end = this.#text.indexOf("\n\n");
+      if (end < 0) {
+        const { done, value } = await this.#reader.read();
+        if (done) return undefined;
+        this.#text += value;
+        continue;
+      }
+      const event = this.#parse(this.#text.slice(0, end).split("\n"));
+      this.#text = this.#text.slice(end + 2);
+      if (event !== undefined) return event;
+    }
+  }
+
+  /** The next event of this name; the others before it are passed over. */
+  async until(name: string): Promise<ReadEvent> {
+    for (;;) {
+      const event = await this.next();
+      if (event === undefined) throw new Error(`the stream ended before ${name}`);
+      if (event.name === name) return event;
+    }
+  }
+
+  /** Everything up to the end. */
+  async rest(): Promise<ReadEvent[]> {
+    const events: ReadEvent[] = [];
+    for (let event; (event = await this.next()) !== undefined;) events.push(event);
+    return events;
+  }
+
+  #parse(lines: readonly string[]): ReadEvent | undefined {
+    let name = "message";
+    const data: string[] = [];
+    for (const line of lines) {
+      const [field = "", value = ""] = /^([^:]*): ?(.*)$/.exec(line)?.slice(1) ?? [];
+      if (field === "") this.comments++;
+      else if (field === "id") this.#id = value;
+      else if (field === "event") name = value;
+      else if (field === "retry") this.retry_ms = Number(value);
+      else if (field === "data") data.push(value);
+    }
+    if (data.length === 0) return undefined;
+    return { name, id: this.#id, data: JSON.parse(data.join("\n")) };
+  }
+
+  [Symbol.dispose](): void {
+    this.#leave.abort();
+  }
+}

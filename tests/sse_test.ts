@@ -1,0 +1,288 @@
+/** Rooms as server-sent events, over real requests to a real bus: what comes, what is refused, how it ends. */
+import assert from "node:assert/strict";
+import { found, until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { EventReader } from "./peers/event_reader.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+heartbeat_ms = 1_000
+drain_ms = 1_000
+allowed_origins = ["https://app.example"]
+[ops]
+host = "127.0.0.1"
+[limits]
+unsent_bytes = 65_536
+bytes_per_second = 100_000_000
+[sse]
+rooms = 3
+[[rooms]]
+room = "kept*"
+durable = true
+history_size = 1_000
+`;
+
+interface World {
+  readonly bus: TestBus;
+  readonly peer: HttpPeer;
+  publish(room: string, data: unknown): Promise<void>;
+  read(path: string, headers?: Record<string, string>): Promise<EventReader>;
+}
+
+function worldOf(bus: TestBus): World {
+  const peer = new HttpPeer(bus.http_url, bus.token);
+  return {
+    bus,
+    peer,
+    publish: (room, data) => peer.done("POST", `rooms/${room}/messages`, { type: "t", data }),
+    read: (path, headers = {}) =>
+      EventReader.open(`${bus.http_url}/v1/${path}`, { token: bus.token, headers }),
+  };
+}
+
+async function follows({ read, publish }: World): Promise<void> {
+  using reader = await read("rooms/plain/events");
+  assert.equal((await reader.next())?.name, "welcome");
+  assert.equal(reader.retry_ms, 1_000);
+  const entered = await reader.next();
+  assert.deepEqual([entered?.name, entered?.id, entered?.data], ["subscribed", "", {
+    room: "plain",
+  }]);
+  await publish("plain", { a: [1, "zwei"] });
+  const { id, data } = await reader.until("message");
+  assert.deepEqual([id, data.op, data.room, data.data], ["", "msg", "plain", { a: [1, "zwei"] }]);
+}
+
+async function recovers({ read, publish }: World): Promise<void> {
+  let id: string;
+  {
+    using reader = await read("rooms/kept/events");
+    const entered = await reader.until("subscribed");
+    assert.match(entered.id, /^[0-9a-z]+:0$/, "there is a position before the first message");
+    await publish("kept", 1);
+    ({ id } = await reader.until("message"));
+  }
+  for (const n of [2, 3, 4]) await publish("kept", n);
+  const [epoch = "", offset = ""] = id.split(":");
+  const ways: [string, Record<string, string>][] = [
+    ["rooms/kept/events", { "last-event-id": id }],
+    [`rooms/kept/events?last_event_id=${id}`, {}],
+    [`rooms/kept/events?after_offset=${offset}&epoch=${epoch}`, {}],
+    ["rooms/kept/events?after_offset=99&epoch=x", { "last-event-id": id }],
+  ];
+  for (const [path, headers] of ways) {
+    using reader = await read(path, headers);
+    const entered = await reader.until("subscribed");
+    assert.equal(entered.data.recovered, true);
+    assert.equal(entered.id, "", "who has not got the messages yet stays where it was");
+    const got = [];
+    for (const _ of [2, 3, 4]) got.push((await reader.until("message")).data.data);
+    assert.deepEqual(got, [2, 3, 4], path);
+  }
+}
+
+async function ofAnotherEpoch({ read, publish }: World): Promise<void> {
+  using reader = await read("rooms/kept/events", { "last-event-id": "other:1" });
+  const entered = await reader.until("subscribed");
+  assert.equal(entered.data.recovered, false);
+  const gap = await reader.next();
+  assert.deepEqual([gap?.name, gap?.data.signal], ["gap", {
+    ...{ kind: "GAP", target: "kept", reason: "epoch-changed" },
+  }]);
+  assert.equal(gap?.id, `${entered.data.epoch}:${entered.data.offset}`);
+  await publish("kept", "next");
+  assert.equal((await reader.until("message")).data.data, "next");
+}
+
+async function ofSeveralRooms({ read, publish }: World): Promise<void> {
+  const path = "events?room=kept-a&room=plain&room=kept-b";
+  let id: string;
+  {
+    using reader = await read(path);
+    for (const _ of "abc") await reader.until("subscribed");
+    await publish("plain", 1);
+    assert.equal((await reader.until("message")).data.room, "plain");
+    await publish("kept-b", 2);
+    ({ id } = await reader.until("message"));
+    assert.match(id, /^\w+:\d+,-,\w+:\d+$/);
+  }
+  await publish("kept-a", 3);
+  await publish("kept-b", 4);
+  using reader = await read(path, { "last-event-id": id });
+  const got = [await reader.until("message"), await reader.until("message")];
+  assert.deepEqual(got.map(({ data }) => data.data).toSorted(), [3, 4]);
+  // Each of the two has moved one position on, and only its own.
+  const moved = (at: number) => (got[at]?.id ?? "").split(",").filter((one) => !id.includes(one));
+  assert.deepEqual([moved(0).length, moved(1).length], [1, 2]);
+}
+
+async function isRefused({ bus, read }: World): Promise<void> {
+  const cases: [string, Record<string, string>, number, string][] = [
+    ["rooms/a.b/events", {}, 400, "invalid-room"],
+    ["events", {}, 400, "invalid-room"],
+    ["events?room=a&room=a", {}, 400, "repeated-field"],
+    ["events?room=a&room=b&room=c&room=d", {}, 429, "too-many-rooms"],
+    ["rooms/a/events?x=1", {}, 400, "unknown-field"],
+    ["rooms/a/events?room=b", {}, 400, "unknown-field"],
+    ["rooms/a/events?epoch=1&epoch=2", {}, 400, "repeated-field"],
+    ["rooms/kept/events", { "last-event-id": "7" }, 400, "invalid-field"],
+    ["events?room=kept&room=kept-a", { "last-event-id": "e:7" }, 400, "invalid-field"],
+    ["rooms/a/events?after_offset=3", {}, 400, "not-durable"],
+    ["rooms/a/events", { accept: "application/json" }, 406, "not-acceptable"],
+    ["rooms/a/events", { accept: "text/event-stream;q=0" }, 406, "not-acceptable"],
+    ["rooms/a/events", { authorization: "Bearer x.y.z" }, 401, "token-malformed"],
+    ["rooms/a/events", { origin: "https://evil.example" }, 403, "origin-not-allowed"],
+  ];
+  for (const [path, headers, status, reason] of cases) {
+    await assert.rejects(read(path, headers), { message: `${status} ${reason}` }, path);
+  }
+  const grants = [{ room: "mine", actions: ["subscribe"] }];
+  const token = await bus.tokenFor({ claims: { grants } });
+  const open = (path: string) => EventReader.open(`${bus.http_url}/v1/${path}`, { token });
+  await assert.rejects(open("events?room=mine&room=other"), { message: "403 not-granted" });
+  using reader = await open("rooms/mine/events");
+  await reader.until("subscribed");
+  using page = await read("rooms/a/events", { origin: "https://app.example" });
+  assert.equal(page.response.headers.get("access-control-allow-origin"), "https://app.example");
+}
+
+async function showsItsHead({ bus }: World): Promise<void> {
+  const headers = { authorization: `Bearer ${bus.token}` };
+  const url = `${bus.http_url}/v1/rooms/plain/events`;
+  const answer = await fetch(url, { method: "HEAD", headers });
+  assert.deepEqual([answer.status, await answer.text()], [200, ""]);
+  assert.equal(answer.headers.get("content-type"), "text/event-stream");
+  assert.equal(answer.headers.get("x-accel-buffering"), "no");
+  assert.match(answer.headers.get("cache-control") ?? "", /no-store/);
+}
+
+async function speaksOldHttp({ bus }: World): Promise<void> {
+  const { hostname, port } = new URL(bus.http_url);
+  using socket = await Deno.connect({ hostname, port: Number(port) });
+  const asked = `GET /v1/rooms/plain/events HTTP/1.0\r\nAuthorization: Bearer ${bus.token}\r\n\r\n`;
+  await socket.write(new TextEncoder().encode(asked));
+  const bytes = new Uint8Array(4_096);
+  let text = "";
+  while (!text.includes("event: subscribed")) {
+    const count = await socket.read(bytes);
+    assert.ok(count !== null, text);
+    text += new TextDecoder().decode(bytes.subarray(0, count));
+  }
+  assert.doesNotMatch(text, /transfer-encoding/i, "HTTP/1.0 knows no chunks");
+}
+
+async function beats({ read }: World): Promise<void> {
+  using reader = await read("rooms/quiet/events");
+  await reader.until("subscribed");
+  const rest = reader.rest().catch(() => {});
+  await until("two heartbeats", () => reader.comments >= 2);
+  reader[Symbol.dispose]();
+  await rest;
+}
+
+async function isPutOut({ bus }: World): Promise<void> {
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service", user: "mod" }));
+  const token = await bus.tokenFor({ user: "zoe" });
+  const open = (path: string) => EventReader.open(`${bus.http_url}/v1/${path}`, { token });
+  using kicked = await open("events?room=one&room=two");
+  for (const _ of "ab") await kicked.until("subscribed");
+  await service.done("POST", "rooms/one/kick", { user_id: "zoe", reason: "bye" });
+  const { data } = await kicked.until("signal");
+  assert.deepEqual([data.room, data.signal.kind, data.signal.reason], ["one", "DISCONNECT", "bye"]);
+  await service.done("POST", "rooms/two/messages", { type: "t", data: "goes on" });
+  assert.equal((await kicked.until("message")).data.room, "two");
+  await service.done("POST", "rooms/two/kick", { user_id: "zoe" });
+  assert.deepEqual((await kicked.until("closed")).data, { code: 1000, reason: "no-room-left" });
+  assert.equal(await kicked.next(), undefined);
+  using banned = await open("rooms/one/events");
+  await banned.until("subscribed");
+  await service.done("POST", "bans", { user_id: "zoe", reason: "spam" });
+  assert.equal((await banned.until("signal")).data.signal.kind, "BAN");
+  assert.equal((await banned.until("refused")).data.reason, "banned");
+  assert.equal((await banned.until("closed")).data.code, 4403);
+  await assert.rejects(open("rooms/one/events"), { message: "403 banned" });
+  await service.done("DELETE", "bans/zoe");
+}
+
+async function metric(bus: TestBus, name: string): Promise<number> {
+  const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  const line = text.split("\n").find((one) => one.startsWith(name));
+  return Number(line?.split(" ").at(-1) ?? 0);
+}
+
+async function doesNotRead({ bus }: World): Promise<void> {
+  const { hostname, port } = new URL(bus.http_url);
+  using socket = await Deno.connect({ hostname, port: Number(port) });
+  const head = `GET /v1/rooms/flood/events HTTP/1.1\r\nHost: x\r\n`;
+  await socket.write(
+    new TextEncoder().encode(`${head}Authorization: Bearer ${bus.token}\r\n\r\n`),
+  );
+  const service = new HttpPeer(bus.http_url, bus.token);
+  const ended = () => metric(bus, 'shield_closes_total{code="4429"');
+  const before = await ended();
+  await until("the slow reader is ended", async () => {
+    await service.call("POST", "rooms/flood/messages", { type: "t", data: "x".repeat(200_000) });
+    return await ended() > before;
+  });
+}
+
+async function isCounted({ bus, read }: World): Promise<void> {
+  await until("no reader", async () => await metric(bus, "shield_event_streams") === 0);
+  {
+    using reader = await read("rooms/plain/events");
+    await reader.until("subscribed");
+    assert.equal(await metric(bus, "shield_event_streams"), 1);
+  }
+  await until("it has gone", async () => await metric(bus, "shield_event_streams") === 0);
+}
+
+async function expires({ bus }: World): Promise<void> {
+  const token = await bus.tokenFor({ ttl_seconds: -28 });
+  using reader = await EventReader.open(`${bus.http_url}/v1/rooms/plain/events`, { token });
+  assert.equal((await reader.until("refused")).data.reason, "token-expired");
+  assert.equal((await reader.until("closed")).data.code, 4401);
+  assert.equal(await reader.next(), undefined);
+}
+
+/** Last: the bus ends. */
+async function isSentAway({ bus, read }: World): Promise<void> {
+  using reader = await read("rooms/plain/events");
+  await reader.until("subscribed");
+  const stopped = bus.stop();
+  assert.equal((await reader.until("signal")).data.signal.kind, "DRAIN");
+  const closed = await found("the end", () => reader.until("closed"));
+  assert.deepEqual(closed.data, { code: 1012, reason: "restart" });
+  assert.equal(await reader.next(), undefined);
+  await stopped;
+}
+
+const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
+  "a reader follows a room": follows,
+  "a reader comes back without a gap": recovers,
+  "a position of another epoch is a gap": ofAnotherEpoch,
+  "several rooms have one id": ofSeveralRooms,
+  "what is wrong is refused by a status": isRefused,
+  "HEAD opens nothing": showsItsHead,
+  "HTTP/1.0": speaksOldHttp,
+  "a quiet room has heartbeats": beats,
+  "kicks and bans end it": isPutOut,
+  "a reader that does not read": doesNotRead,
+  "readers are counted while they are there": isCounted,
+  "a token that ends": expires,
+  "a drain": isSentAway,
+};
+
+for (const websocket of ["own", "native", "ws"] as const) {
+  Deno.test(`server-sent events beside ${websocket} sockets`, async (t) => {
+    const config = CONFIG.replace("[server]", `[server]\nwebsocket = "${websocket}"`);
+    await using bus = await startBusWith(config);
+    const world = worldOf(bus);
+    for (const [name, scenario] of Object.entries(SCENARIOS)) {
+      if (websocket !== "own" && scenario === speaksOldHttp) continue;
+      await t.step(name, () => scenario(world));
+    }
+  });
+}
