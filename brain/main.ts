@@ -5,7 +5,6 @@
 import { openReserve, operatorLimits } from "../shared/listeners/client_listener.ts";
 import { brainIdOf } from "../shared/cluster/cluster.ts";
 import { ConfigError } from "../shared/config/load.ts";
-import type { Config } from "../shared/config/schema.ts";
 import { createLogging } from "../shared/logs/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
 import {
@@ -16,12 +15,15 @@ import {
   exitWhileStarting,
   loadConfigFile,
   logUnhandled,
+  readConfigFile,
   stopSignal,
   stopWith,
   stopWithin,
   textOf,
   writeStderr,
 } from "../shared/process/process.ts";
+import { liveConfig, onHangup } from "../shared/process/live_process.ts";
+import type { GivenConfig } from "../shared/process/live_process.ts";
 import { readOperatorFiles } from "../shared/listeners/operator_listener.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
@@ -54,12 +56,15 @@ or run \`deno task dev\`: Shield and Brain in one process, without NATS.`;
 
 const PROGRAM = "brain";
 
-async function run(config: Config): Promise<void> {
+async function run(given: GivenConfig): Promise<void> {
   const now = Date.now;
   const generated = `brain-${crypto.randomUUID().slice(0, 8)}`;
-  const { node_id = generated } = config.server;
-  const logging = createLogging({ ...config.log, now, write: writeStderr, node_id });
+  const { node_id = generated } = given.config.server;
+  const logging = createLogging({ ...given.config.log, now, write: writeStderr, node_id });
   const log = logging.of(PROGRAM);
+  const reloading = liveConfig(given, { node_id, logging, log, now });
+  const { config } = reloading;
+  onHangup((by) => reloading.reload(by));
   if (config.log.format === "json") endInLog(log);
   logUnhandled(log);
   const stopping = stopSignal(PROGRAM, log);
@@ -68,6 +73,7 @@ async function run(config: Config): Promise<void> {
   const brain_id = node_id === generated ? generated : brainIdOf(node_id);
   const registry = createMetrics({ node_id, version });
   logging.register(registry);
+  reloading.register(registry);
   using _loop = watchEventLoop(registry, () => performance.now());
   const files = { read: (path: string) => Deno.readTextFileSync(path) };
 
@@ -94,7 +100,7 @@ async function run(config: Config): Promise<void> {
   using storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const random = Math.random;
   const asked = Promise.withResolvers<unknown>();
-  const told = { version, logging, storage: storage.check, onDrain: asked.resolve };
+  const told = { version, logging, reloading, storage: storage.check, onDrain: asked.resolve };
   const process = { service_name: "arqon-brain", node_id: brain_id, version };
   const resource = telemetryResource(process);
   const { telemetry } = config;
@@ -122,10 +128,11 @@ async function run(config: Config): Promise<void> {
 
 if (import.meta.main) {
   const file = configArgument({ program: PROGRAM, help: HELP, version });
-  const config = loadConfigFile(PROGRAM, file, { ops_port: 4101, admin_port: 4102 });
+  const defaults = { ops_port: 4101, admin_port: 4102 };
+  const config = loadConfigFile(PROGRAM, file, defaults);
   if (config.nats === undefined) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_NATS}`);
   try {
-    await run(config);
+    await run({ file, config, read: () => readConfigFile(file, defaults) });
   } catch (error) {
     const code = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED;
     stopWith(PROGRAM, code, textOf(error));

@@ -3,6 +3,7 @@
  * `deno task dev` can run it beside a Shield. Listeners: `listeners.ts`; arguments, files, signals:
  * `main.ts`.
  */
+import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import type { Logging } from "../shared/logs/logging.ts";
@@ -43,6 +44,8 @@ export interface BrainOptions {
    * The logs of the process, whose levels an operator may change; absent: they cannot be changed.
    */
   readonly logging?: Pick<Logging, "levels" | "setLevel">;
+  /** Reads the configuration again; absent: it stays as it is. */
+  readonly reloading?: ConfigReloading | undefined;
   /** Called when an operator drains this process: does what SIGTERM does. Absent: nobody can. */
   readonly onDrain?: (by: string) => void;
   /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */

@@ -31,6 +31,7 @@ import {
   loadConfigFile,
   logUnhandled,
   programArguments,
+  readConfigFile,
   stopSignal,
   stopWith,
   stopWithin,
@@ -38,6 +39,8 @@ import {
   tlsFiles,
   writeStderr,
 } from "../shared/process/process.ts";
+import { liveConfig, onHangup } from "../shared/process/live_process.ts";
+import type { GivenConfig } from "../shared/process/live_process.ts";
 import { spinePhase } from "../shared/listeners/starting.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
@@ -83,8 +86,9 @@ function shieldId(random: Random): string {
   return connectionId(random).replace(/^c/, "shield-");
 }
 
-/** The name and the log of one Shield, and what asks it to stop. */
-function begin(given: Config, child: ChildOptions | undefined) {
+/** The name and the log of one Shield, its configuration, and what asks it to stop. */
+function begin(whole: GivenConfig, child: ChildOptions | undefined) {
+  const given = whole.config;
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const node_id = given.server.node_id ?? shieldId(random);
   const lines = { ...given.log, now: Date.now, write: writeStderr, node_id };
@@ -97,21 +101,24 @@ function begin(given: Config, child: ChildOptions | undefined) {
   if (given.log.format === "json") endInLog(log);
   logUnhandled(log);
   const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
-  const config = { ...given, server: { ...given.server, node_id } };
-  return { config, node_id, random, logging, logOf, log, stopping };
+  const reloading = liveConfig(whole, { node_id, logging, log, now: Date.now });
+  const { config } = reloading;
+  onHangup((by) => reloading.reload(by));
+  const registry = createMetrics({ node_id, version });
+  for (const one of [logging, reloading]) one.register(registry);
+  return { config, node_id, random, logging, logOf, log, stopping, reloading, registry };
 }
 
 /** Runs one Shield: alone, or as one of several that a supervisor has started. */
-async function run(given: Config, child: ChildOptions | undefined): Promise<void> {
+async function run(given: GivenConfig, child: ChildOptions | undefined): Promise<void> {
   const now = Date.now;
-  const { config, node_id, random, logging, logOf, log, stopping } = begin(given, child);
+  const { config, node_id, random, logging, logOf, log, ...begun } = begin(given, child);
+  const { stopping, reloading, registry } = begun;
   const started = exitWhileStarting(stopping, log);
   const fatal = Promise.withResolvers<string>();
   const exhausted = Promise.withResolvers<string>();
   const asked = Promise.withResolvers<unknown>();
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
-  const registry = createMetrics({ node_id, version });
-  logging.register(registry);
   using _loop = watchEventLoop(registry, () => performance.now());
   const tls = tlsFiles(config);
   const token = readOperatorFiles(config, readTextFile, log);
@@ -154,6 +161,7 @@ async function run(given: Config, child: ChildOptions | undefined): Promise<void
     registry_log: logOf("registry"),
     cores: Math.max(1, Math.floor(navigator.hardwareConcurrency / (child?.processes ?? 1))),
     logging,
+    reloading,
     storage: storage.check,
     onFatal: fatal.resolve,
     onDrain: asked.resolve,
@@ -252,16 +260,19 @@ function argument<T>(read: () => T): T {
 }
 
 /** Runs the supervisor of several Shields. */
-async function runSeveral(config: Config, config_file: string, processes: number): Promise<void> {
-  if (processes > 1 && config.nats === undefined) {
+async function runSeveral(given: GivenConfig, processes: number): Promise<void> {
+  const config_file = given.file ?? "";
+  if (processes > 1 && given.config.nats === undefined) {
     stopWith(PROGRAM, EXIT_USAGE, `${config_file}: ${NO_NATS}`);
   }
   const now = Date.now;
   const read = (path: string) => Deno.readTextFileSync(path);
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
-  const node_id = config.server.node_id ?? shieldId(random);
-  const lines = { ...config.log, now, write: writeStderr, node_id };
-  const log = createLogging(lines).of("supervisor");
+  const node_id = given.config.server.node_id ?? shieldId(random);
+  const logging = createLogging({ ...given.config.log, now, write: writeStderr, node_id });
+  const log = logging.of("supervisor");
+  const reloading = liveConfig(given, { node_id, logging, log, now });
+  const { config } = reloading;
   if (config.log.format === "json") endInLog(log);
   logUnhandled(log);
   const registry = createMetrics({ node_id, version });
@@ -287,6 +298,7 @@ async function runSeveral(config: Config, config_file: string, processes: number
         stderr: "inherit",
       }).spawn(),
   });
+  onHangup((by) => (reloading.reload(by), supervisor.reload()));
   const stopping = stopSignal(PROGRAM, log, supervisor.kill);
   const token = readOperatorFiles(config, read, log);
   const operators = { slots: supervisor.slots, registry, now, log, fetch, token };
@@ -320,14 +332,16 @@ if (import.meta.main) {
   const flags = ["processes", "child"] as const;
   const given = programArguments({ program: PROGRAM, help: HELP, version }, flags);
   const file = given.config;
-  const config = loadConfigFile(PROGRAM, file, {}, true);
-  if (config.auth.issuers.length === 0) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_ISSUER}`);
+  const whole = loadConfigFile(PROGRAM, file, {}, true);
+  if (whole.auth.issuers.length === 0) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_ISSUER}`);
   const { processes = "", child: place = "" } = given;
   const child = place === "" ? undefined : argument(() => readChildOptions(place));
   const count = processes === "" ? undefined : argument(() => readProcesses(processes));
+  const own = (one: Config) => child === undefined ? one : childConfig(one, child);
+  const read = () => own(readConfigFile(file));
   try {
-    if (count !== undefined) await runSeveral(config, file, count);
-    else await run(child === undefined ? config : childConfig(config, child), child);
+    if (count !== undefined) await runSeveral({ file, config: whole, read }, count);
+    else await run({ file, config: own(whole), read }, child);
   } catch (error) {
     const code = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED;
     stopWith(PROGRAM, code, textOf(error));

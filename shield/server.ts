@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { BANS_BUCKET } from "../shared/records/bans.ts";
 import { operatorTenants } from "../shared/config/operators.ts";
+import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Logger } from "../shared/logs/log.ts";
@@ -60,6 +61,7 @@ import { startMemoryWatch } from "./memory/memory_start.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
+import { followConfig } from "./live_parts.ts";
 import { leave, leaveAll } from "./connection/subscribe.ts";
 import type { Traces } from "./traces/traces.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
@@ -96,6 +98,8 @@ export interface ShieldOptions {
   readonly onExhausted: (detail: string, at_once: boolean) => void;
   /** The logs of the process, whose levels an operator may change; absent: they stay. */
   readonly logging?: Pick<Logging, "levels" | "setLevel">;
+  /** Reads the configuration again; absent: it stays as it is. */
+  readonly reloading?: ConfigReloading | undefined;
   /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
   readonly onDrain?: (by: string) => void;
   /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
@@ -138,7 +142,7 @@ function assemble(
   socket_server: SocketServer,
 ): Parts {
   const { config, spine, log, now, random, traces } = options;
-  const { limits, auth: { require_signature } } = config;
+  const { limits, auth } = config;
   const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
   const { tenants, gate: quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
@@ -148,7 +152,7 @@ function assemble(
   const [overseer, usage] = [policies.overseer, foundation.usage?.ledger];
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { mirroring: { mirror }, schemas: { gate: schemas }, journal: { journal } } = foundation;
-  const checks = { require_signature, overseer, bans, schemas, mirror, journal };
+  const checks = { signatures: auth, overseer, bans, schemas, mirror, journal };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
   const path = { ...sends, ...checks, ...beside, classes, quota, traces, usage, now, random };
@@ -224,7 +228,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const upgrade = upgradeContext(options, parts);
   return {
     authenticator,
-    allowed_origins: config.server.allowed_origins,
+    origins: config.server,
     query_token: config.auth.query_token,
     stats,
     tenants,
@@ -298,6 +302,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const sockets = await openSockets(config, options.registry);
   const parts = assemble(options, foundation, authenticator, policies, bans, sockets);
   registerParts(parts, config.telemetry, options.registry);
+  if (options.reloading !== undefined) followConfig(options.reloading, parts);
   parts.bans.start((ban) => parts.signals.onBan(ban));
   revocations.start(() => {
     authenticator.forget((identity) => revocations.find(identity) !== undefined);
@@ -309,11 +314,11 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const audited = startAudit({ ...options, node_id: parts.node_id });
   foundation.usage?.audit(audited.happened);
   const gates = openAdminGates(options.registry, limits, now);
-  const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
+  const reach = { names: config.admin, operators: () => operatorTenants(config) };
   const applies = await startApplies(options, parts);
   const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...applies.admin };
   const router = routerOf(options, parts, own);
-  const admin = { authenticator, admin: reach, log, router, audit: audited.trail, ...gates };
+  const admin = { authenticator, ...reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
   inspect.begin();
   parts.memory = startMemoryWatch(options, parts, bans);

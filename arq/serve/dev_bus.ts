@@ -32,11 +32,12 @@ export interface DevBusReady extends DevBus {
 }
 
 /** The functions that a development bus needs from its process. */
-export interface DevProcess extends Omit<ServeProcess, "tls"> {
+export interface DevProcess extends ServeProcess {
   readonly pid: number;
-  readonly tlsOf: (config: Config) => ReturnType<ServeProcess["tls"]>;
   /** Reads and checks a configuration; ends the process when it cannot be used. */
   readonly loadConfig: (file: string, defaults: ConfigDefaults) => Config;
+  /** As `loadConfig`, while a bus runs: throws an Error that says what is wrong. */
+  readonly readConfig: (file: string, defaults: ConfigDefaults) => Config;
 }
 
 const DEV_DEFAULTS = `
@@ -64,13 +65,17 @@ durable = true
  * The configuration of the bus: that of the file (or the dev defaults) with the options and the development
  * issuer.
  */
-function devConfig(options: DevBusOptions, process: DevProcess, jwks_file: string): Config {
+function devConfig(
+  options: DevBusOptions,
+  loadConfig: DevProcess["loadConfig"],
+  jwks_file: string,
+): Config {
   const { config_file, nats_url } = options;
   // A person with the development key can be an admin of any tenant anyway.
   const operator_tenants = ["*"];
   const config = config_file === undefined
     ? parseConfig(DEV_DEFAULTS, { file: "dev defaults", defaults: { operator_tenants } })
-    : process.loadConfig(config_file, { host: "127.0.0.1", operator_tenants });
+    : loadConfig(config_file, { host: "127.0.0.1", operator_tenants });
   config.server.port = options.port ?? config.server.port;
   config.ops.port = options.ops_port ?? config.ops.port;
   config.admin.port = options.admin_port ?? config.admin.port;
@@ -102,14 +107,14 @@ export async function serveDev(
   const { state_dir } = options;
   const { pid } = process;
   const key = await devKey(state_dir);
-  const config = devConfig(options, process, key.jwks_file);
+  const config = devConfig(options, process.loadConfig, key.jwks_file);
+  const read = () => devConfig(options, process.readConfig, key.jwks_file);
   const announcement = `${state_dir}/dev/${pid}.json`;
   const withdraw = () => Deno.remove(announcement).catch(() => {});
   await serve({
-    config,
+    given: { file: options.config_file ?? null, config, read },
     process: {
       ...process,
-      tls: () => process.tlsOf(config),
       // Once it drains, nobody is to find this bus.
       begin: async (log) => (await process.begin(log), await withdraw()),
     },

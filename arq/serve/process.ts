@@ -2,6 +2,7 @@
  * What a process gives to the servers that run in it. `serve_main.ts` makes it; nothing else in this folder
  * reads the environment, arguments or signals.
  */
+import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
@@ -14,13 +15,18 @@ export interface ServeProcess {
   readonly monotonic_ms: () => number;
   readonly random: Random;
   readonly readTextFile: (path: string) => string;
-  /** The certificate and key that their files hold now; undefined without TLS. May throw. */
-  readonly tls: () => TlsPair | undefined;
+  /**
+   * The certificate and key that the files of the configuration hold now; undefined without TLS. May
+   * throw.
+   */
+  readonly tls: (config: Config) => TlsPair | undefined;
   /** Writes one log line, which has its newline; must not throw. */
   readonly writeLog: (line: string) => void;
   readonly cores: number;
   /** Called once, before anything is opened; resolves when the servers are to drain. */
   readonly begin: (log: Logger) => Promise<unknown>;
+  /** Calls `reload` when the process is told to read its configuration again; absent: it never is. */
+  readonly onHangup?: (reload: (by: string) => unknown) => void;
   /** Ends the process with a sentence about why. */
   readonly exit: (exit_code: number, sentence: string) => never;
   /** Ends the process as failed when it is still there after `timeout_ms`. */

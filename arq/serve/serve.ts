@@ -2,7 +2,6 @@
  * Runs Shield and Brain in one process from a checked configuration: listeners, the certificate, the drain.
  * `arq serve` and the development bus share this; each has its own command line and output.
  */
-import type { Config } from "../../shared/config/schema.ts";
 import { openClientListener } from "../../shared/listeners/client_listener.ts";
 import type { ClientListener } from "../../shared/listeners/client_listener.ts";
 import type { Listener } from "../../shared/listeners/listen.ts";
@@ -12,6 +11,7 @@ import { openOps } from "../../shared/listeners/ops_port.ts";
 import type { OpsPort } from "../../shared/listeners/ops_port.ts";
 import { placesOf, requireFreePorts } from "../../shared/listeners/port_check.ts";
 import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process/process.ts";
+import type { GivenConfig } from "../../shared/process/live_process.ts";
 import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { followCertificate } from "../../shield/certificate.ts";
@@ -30,7 +30,7 @@ export interface Serving {
 
 /** The configuration and process of a bus, and who is told that it is ready. */
 export interface ServeOptions {
-  readonly config: Config;
+  readonly given: GivenConfig;
   readonly process: ServeProcess;
   /** Name of the service in traces and exported metrics. */
   readonly service_name: string;
@@ -45,8 +45,8 @@ interface Listeners {
 }
 
 async function openListeners(
-  { config, process }: ServeOptions,
-  { shield, registry, fatal, log }: Servers,
+  { process }: ServeOptions,
+  { config, shield, registry, fatal, log }: Servers,
   tls: TlsPair | undefined,
   { door, ops }: OpsPort,
 ): Promise<Listeners> {
@@ -93,12 +93,12 @@ async function drain(servers: Servers, { client, ops, admin }: Listeners): Promi
  * Rejects when the start fails: `spine-unavailable`, ListenError, ConfigError.
  */
 export async function serve(options: ServeOptions): Promise<void> {
-  const { config, process } = options;
+  const { given, process } = options;
   // The certificate is read before anything is opened, so that a bus without it does not join a cluster.
-  const served = process.tls();
-  await requireFreePorts(placesOf(config));
-  const shared = openSharedParts(config, process);
-  const { node_id, registry, log, fatal } = shared;
+  const served = process.tls(given.config);
+  await requireFreePorts(placesOf(given.config));
+  const shared = openSharedParts(given, process);
+  const { config, node_id, registry, log, fatal } = shared;
   const { now, readTextFile: read } = process;
   const ops_port = await openOps({ ...shared, now, read, onGone: fatal.resolve });
   const { starting } = ops_port;
@@ -108,7 +108,13 @@ export async function serve(options: ServeOptions): Promise<void> {
   const listeners = await openListeners(options, servers, served, ops_port);
   const { client, ops, admin } = listeners;
   starting.end(() => ({ checks: { ...shield.checks(), ...brain.health().checks } }));
-  const following = { read: process.tls, client, registry, log, onLost: fatal.resolve };
+  const following = {
+    read: () => process.tls(config),
+    client,
+    registry,
+    log,
+    onLost: fatal.resolve,
+  };
   using _following = served && followCertificate(served, following);
   const url = `${client.url.replace(/^http/, "ws")}/v1/socket`;
   servers.started();

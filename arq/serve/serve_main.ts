@@ -12,11 +12,13 @@ import {
   clientConfig,
   endInLog,
   logUnhandled,
+  readConfigFile,
   stopWith,
   stopWithin,
   tlsFiles,
   writeStderr,
 } from "../../shared/process/process.ts";
+import { onHangup } from "../../shared/process/live_process.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { usageError } from "../terminal/exit.ts";
 import type { DevProcess } from "./dev_bus.ts";
@@ -60,8 +62,9 @@ export function busProcess({ program, stopping, writeLog }: ProcessOptions): Dev
     monotonic_ms: () => performance.now(),
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     readTextFile: (path) => Deno.readTextFileSync(path),
-    tlsOf: tlsFiles,
+    tls: tlsFiles,
     loadConfig: readConfig,
+    readConfig: readConfigFile,
     writeLog: writeLog ?? writeStderr,
     cores: navigator.hardwareConcurrency,
     begin(log) {
@@ -108,10 +111,10 @@ export async function serveFile(
   const config: Config = process.loadConfig(file, {});
   if (config.auth.issuers.length === 0) throw usageError(`${file}: ${NO_ISSUER}`, ISSUER_HINT);
   await serve({
-    config,
+    given: { file, config, read: () => readConfigFile(file) },
     process: {
       ...process,
-      tls: () => tlsFiles(config),
+      onHangup,
       begin(log) {
         if (config.log.format === "json") endInLog(log);
         return process.begin(log);

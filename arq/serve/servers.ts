@@ -4,6 +4,7 @@
  */
 import { startBrain } from "../../brain/server.ts";
 import type { Brain } from "../../brain/server.ts";
+import type { ConfigReload } from "../../shared/config/live/reload.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -14,6 +15,8 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import { readOperatorFiles } from "../../shared/listeners/operator_listener.ts";
 import type { OpsToken } from "../../shared/listeners/ops_token.ts";
 import { EXIT_RESTART, whileStarting } from "../../shared/process/process.ts";
+import { liveConfig } from "../../shared/process/live_process.ts";
+import type { GivenConfig } from "../../shared/process/live_process.ts";
 import { watchSpine } from "../../shared/spine/metrics.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { watchStorage } from "../../shared/spine/storage_watch.ts";
@@ -35,6 +38,7 @@ import type { ServeProcess } from "./process.ts";
 export interface SharedParts {
   /** The configuration, with the id of the node. */
   readonly config: Config;
+  readonly reloading: ConfigReload;
   readonly node_id: string;
   readonly logging: Logging;
   readonly log: Logger;
@@ -65,12 +69,15 @@ export interface Servers extends SharedParts {
 /**
  * Makes logs, metrics and the promises that end the process. From now on the process can be asked to stop.
  */
-export function openSharedParts(given: Config, process: ServeProcess): SharedParts {
+export function openSharedParts(given: GivenConfig, process: ServeProcess): SharedParts {
   const { now, monotonic_ms, random, readTextFile } = process;
-  const node_id = given.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
-  const config = { ...given, server: { ...given.server, node_id } };
-  const logging = createLogging({ ...config.log, now, write: process.writeLog, node_id });
+  const { server, log: lines } = given.config;
+  const node_id = server.node_id ?? connectionId(random).replace(/^c/, "shield-");
+  const logging = createLogging({ ...lines, now, write: process.writeLog, node_id });
   const log = logging.of("shield");
+  const reloading = liveConfig(given, { node_id, logging, log, now });
+  const { config } = reloading;
+  process.onHangup?.((by) => reloading.reload(by));
   const fatal = Promise.withResolvers<string>();
   const asked = Promise.withResolvers<unknown>();
   const stopping = Promise.race([process.begin(log), asked.promise]);
@@ -78,8 +85,10 @@ export function openSharedParts(given: Config, process: ServeProcess): SharedPar
   const registry = createMetrics({ node_id, version });
   const token = readOperatorFiles(config, readTextFile, log);
   logging.register(registry);
+  reloading.register(registry);
   watchEventLoop(registry, monotonic_ms);
-  return { config, node_id, logging, log, registry, token, asked, stopping, started, fatal };
+  const ends = { asked, stopping, started, fatal };
+  return { config, reloading, node_id, logging, log, registry, token, ...ends };
 }
 
 /**
@@ -125,6 +134,8 @@ export async function startServers(
   const brain = await startBrain({ ...common, log: logOf("brain"), random: Math.random });
   const shield = await startShield({
     ...common,
+    // The Brain in this process has nothing to tell beside the Shield.
+    reloading: shared.reloading,
     traces,
     log,
     random,

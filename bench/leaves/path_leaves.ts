@@ -142,7 +142,7 @@ export function wholePath(traces?: Traces): LeafRun {
   for (const room_id of ROOMS) hub.subscribe(TENANT, room_id, subscriber("c1", false));
   const { classes, logs } = PLAIN_ROOMS;
   const path: MessagePath = {
-    require_signature: [],
+    signatures: { require_signature: [] },
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,

@@ -1,10 +1,11 @@
 /**
  * Questions to a process that change how it runs, the same for Shields and Brains: drain it, read
- * and set the levels of its logs. The Shield that asks has checked an admin's token; who else may
+ * and set the levels of its logs, tell and read again its configuration. The Shield that asks has checked an admin's token; who else may
  * ask is a matter of permissions on NATS.
  */
 import { z } from "zod";
 import type { AnswerHandlers } from "./cluster_answerer.ts";
+import type { ConfigReloading } from "../config/live/reload.ts";
 import type { Logger } from "../logs/log.ts";
 import type { Logging } from "../logs/logging.ts";
 
@@ -27,8 +28,22 @@ export const NodeLevels = z.strictObject({
 export const LevelChange = z.strictObject({ component: Name, level: Level.nullable() });
 
 const By = z.string().max(256);
+const Reload = z.strictObject({ by: By });
 const SetLog = LevelChange.extend({ by: By });
 const Drain = z.strictObject({ by: By });
+
+const Keys = z.array(z.string().max(256)).max(1_024);
+/** What is in force in one process, as it tells it; `ConfigReport` says what each member is. */
+export const NodeConfig = z.strictObject({
+  file: z.string().nullable(),
+  loaded_ms: z.int(),
+  changed: Keys,
+  needs_restart: Keys,
+  problem: z.string().nullable(),
+  values: z.record(z.string().max(256), z.union([z.string(), z.number(), z.boolean()])),
+});
+/** The answer to `config` and `reload_config`; null: another part of the process tells it. */
+export const NodeConfigAnswer = NodeConfig.nullable();
 
 /** What the control questions may change. */
 export interface ControlOptions {
@@ -37,13 +52,17 @@ export interface ControlOptions {
   readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
   /** Does what SIGTERM does; absent: the process cannot be drained from outside. */
   readonly onDrain?: ((by: string) => void) | undefined;
+  /** Absent: another part of the process has it. */
+  readonly reloading?: Pick<ConfigReloading, "reload" | "report"> | undefined;
 }
 
 /** The answer to `drain`: whether the drain has begun. */
 export const Draining = z.strictObject({ draining: z.boolean() });
 
-/** The handlers of the questions `drain`, `log` and `set_log`. */
-export function controlAnswers({ log, logging, onDrain }: ControlOptions): AnswerHandlers {
+/** The handlers of the questions `drain`, `log`, `set_log`, `config` and `reload_config`. */
+export function controlAnswers(
+  { log, logging, onDrain, reloading }: ControlOptions,
+): AnswerHandlers {
   const shown = () => {
     const { level, levels, components } = logging?.levels() ??
       { level: "info" as const, levels: {}, components: [] };
@@ -59,6 +78,11 @@ export function controlAnswers({ log, logging, onDrain }: ControlOptions): Answe
       return { draining: true };
     },
     log: shown,
+    config: () => reloading?.report() ?? null,
+    reload_config(params) {
+      const { by } = Reload.parse(params);
+      return reloading?.reload(by) ?? null;
+    },
     set_log(params) {
       const { component, level, by } = SetLog.parse(params);
       const to = level ?? "the default";

@@ -3,6 +3,7 @@
  * in words. `docs/config.schema.json`, docs/configuration.md and error messages come from here.
  */
 import { z } from "zod";
+import { isLiveKey } from "./keys/live_keys.ts";
 import { ConfigSchema } from "./schema.ts";
 import type { TomlPath } from "./toml.ts";
 
@@ -23,12 +24,30 @@ export interface JsonSchema {
   readonly minItems?: number;
   readonly pattern?: string;
   readonly format?: string;
+  /** Whether a running process takes another value over; on every key, not on tables of keys. */
+  readonly "x-live"?: boolean;
+}
+
+/** The node, with whether each key below it is live; what is in a live list or table is so, too. */
+function withLive(node: JsonSchema, path: string): JsonSchema {
+  const is_live = isLiveKey(path);
+  const { properties, items } = node;
+  const below = (name: string) => is_live ? path : path === "" ? name : `${path}.${name}`;
+  if (properties !== undefined) {
+    const keys = Object.entries(properties).map(([name, child]) =>
+      [name, withLive(child, below(name))] as const
+    );
+    return { ...node, properties: Object.fromEntries(keys) };
+  }
+  if (items?.properties !== undefined) return { ...node, items: withLive(items, path) };
+  return { ...node, "x-live": is_live };
 }
 
 /** The schema of the whole file, with `$schema` and a title. */
 export function configJsonSchema(): JsonSchema {
   const schema = z.toJSONSchema(ConfigSchema, { io: "input" });
-  return { ...schema, title: "ArqonBus config.toml" } as JsonSchema;
+  const whole = { ...schema, title: "ArqonBus config.toml" } as JsonSchema;
+  return withLive(whole, "");
 }
 
 /** The node at a path; undefined where the schema knows none. */

@@ -39,6 +39,8 @@ export interface Logging {
    * False when no component has that name.
    */
   setLevel(component: string, level: LogLevel | undefined): boolean;
+  /** Puts other settings of `[log]` into force; levels that were set one by one are forgotten. */
+  renew(settings: Pick<LoggingOptions, "level" | "levels" | "lines_per_second">): void;
   /** To be called at the end of the process: logs what is still untold of floods. */
   close(): void;
   /** Registers `arqon_log_lines_total` and `arqon_log_left_out_total`. */
@@ -59,14 +61,15 @@ interface Flood {
 
 /** Bounds how many lines of one text a component may write in a second. */
 class Floods {
-  readonly #lines_max: number;
+  /** Lines of one text in a second. */
+  lines_max: number;
   readonly #onOver: (flood: Flood) => void;
   readonly #floods = new Map<string, Flood>();
   #swept_ms = 0;
 
   /** `onOver` is called once a second for each text of which lines were left out. */
   constructor(lines_max: number, onOver: (flood: Flood) => void) {
-    this.#lines_max = lines_max;
+    this.lines_max = lines_max;
     this.#onOver = onOver;
   }
 
@@ -76,7 +79,7 @@ class Floods {
   admits(component: string, text: string, now_ms: number, is_sample: boolean): boolean {
     this.#sweep(now_ms);
     const flood = this.#of(component, text, now_ms);
-    if (++flood.lines <= this.#lines_max) return true;
+    if (++flood.lines <= this.lines_max) return true;
     if (!is_sample) flood.left_out++;
     return false;
   }
@@ -114,9 +117,13 @@ class Floods {
 export function createLogging(given: LoggingOptions): Logging {
   const { node_id, format } = given;
   const options = { ...given, fields: format === "json" ? { node_id } : {} };
-  const own = new Map<string, LogLevel>(
-    options.levels.map(({ component, level }) => [component, level]),
-  );
+  const own = new Map<string, LogLevel>();
+  let { level: common } = options;
+  const setOwn = (levels: LoggingOptions["levels"]) => {
+    own.clear();
+    for (const { component, level } of levels) own.set(component, level);
+  };
+  setOwn(options.levels);
   const loggers = new Map<string, Logger>();
   const lines: Record<LogLevel, number> = { debug: 0, info: 0, warn: 0, error: 0 };
   let left_out = 0;
@@ -130,7 +137,7 @@ export function createLogging(given: LoggingOptions): Logging {
     });
   });
   const admits = (component: string, level: LogLevel, text: string, is_sample: boolean) => {
-    if (SEVERITY[level] < SEVERITY[own.get(component) ?? options.level]) return false;
+    if (SEVERITY[level] < SEVERITY[own.get(component) ?? common]) return false;
     const admitted = floods.admits(component, text, options.now(), is_sample);
     if (admitted) lines[level]++;
     else if (!is_sample) left_out++;
@@ -149,7 +156,7 @@ export function createLogging(given: LoggingOptions): Logging {
       return logger;
     },
     levels: () => ({
-      level: options.level,
+      level: common,
       levels: Object.fromEntries(own),
       components: [...loggers.keys()].sort(),
     }),
@@ -158,6 +165,11 @@ export function createLogging(given: LoggingOptions): Logging {
       if (level === undefined) own.delete(component);
       else own.set(component, level);
       return true;
+    },
+    renew({ level, levels, lines_per_second }) {
+      common = level;
+      setOwn(levels);
+      floods.lines_max = lines_per_second;
     },
     close: () => floods.end(),
     register: (registry) => registerLines(registry, () => lines, () => left_out),

@@ -114,3 +114,14 @@ Deno.test("a line of logfmt has the fields that it was given", () => {
   logging.of("shield").info("hello");
   assert.doesNotMatch(lines.join(), /node_id/);
 });
+
+Deno.test("other settings hold from the next line on, and end levels that were set one by one", () => {
+  const { logging, lines } = written();
+  const log = logging.of("shield");
+  logging.setLevel("shield", "debug");
+  logging.renew({ level: "warn", levels: [], lines_per_second: 1 });
+  for (const text of ["one", "one", "two"]) log.warn(text);
+  log.info("hidden");
+  assert.deepEqual(texts(lines), ["one", "two"]);
+  assert.deepEqual(logging.levels(), { level: "warn", levels: {}, components: ["shield"] });
+});

@@ -108,6 +108,17 @@ export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDe
   return config;
 }
 
+/** As `loadConfigFile`, for a process that runs: throws an Error that says what is wrong. */
+export function readConfigFile(file: string, defaults: ConfigDefaults = {}): Config {
+  let bytes: Uint8Array;
+  try {
+    bytes = Deno.readFileSync(file);
+  } catch (error) {
+    throw new Error(`cannot read ${file}: ${textOf(error)}`);
+  }
+  return parseConfig(configText(bytes, file), { file, defaults });
+}
+
 /**
  * The checked configuration of a file. Exits when it cannot be read or used; `serves_clients`: as
  * `clientConfig` has it.

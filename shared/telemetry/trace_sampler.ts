@@ -41,22 +41,24 @@ export function randomnessOfBytes(bytes: Uint8Array): number {
   return high * 2 ** 29 + low;
 }
 
-/** The sampler; one a process. Its answers cost no allocation. */
+/** As OpenTelemetry's consistent sampling has it: in is what is not below. */
+const belowOf = (ratio: number) => Math.ceil((1 - ratio) * 2 ** RANDOM_BITS);
+
+/** The sampler; one a process. Its options may change while it runs. Its answers cost no allocation. */
 export class TraceSampler {
-  readonly #threshold: number;
-  readonly #per_second: number;
-  readonly #on_error: boolean;
+  readonly #options: SamplerOptions;
+  #ratio: number;
+  #below: number;
   /** In thousandths of a trace. */
   #level: number;
   #filled_ms: number;
 
   /** `now_ms` in any clock, the same for all calls. */
-  constructor({ ratio, per_second, on_error }: SamplerOptions, now_ms: number) {
-    // As OpenTelemetry's consistent sampling has it: in is what is not below.
-    this.#threshold = Math.ceil((1 - ratio) * 2 ** RANDOM_BITS);
-    this.#per_second = per_second;
-    this.#on_error = on_error;
-    this.#level = per_second * 1_000;
+  constructor(options: SamplerOptions, now_ms: number) {
+    this.#options = options;
+    this.#ratio = options.ratio;
+    this.#below = belowOf(options.ratio);
+    this.#level = options.per_second * 1_000;
     this.#filled_ms = now_ms;
   }
 
@@ -80,15 +82,22 @@ export class TraceSampler {
 
   /** Whether the span of a refusal is recorded that is not part of a recorded trace. */
   takesRefusal(now_ms: number): boolean {
-    return this.#on_error && this.#take(now_ms);
+    return this.#options.on_error && this.#take(now_ms);
+  }
+
+  get #threshold(): number {
+    const { ratio } = this.#options;
+    if (ratio !== this.#ratio) this.#below = belowOf(this.#ratio = ratio);
+    return this.#below;
   }
 
   #take(now_ms: number): boolean {
     const elapsed_ms = now_ms - this.#filled_ms;
     if (elapsed_ms !== 0) {
       this.#filled_ms = now_ms;
-      const filled = this.#level + Math.max(elapsed_ms, 0) * this.#per_second;
-      this.#level = Math.min(filled, this.#per_second * 1_000);
+      const { per_second } = this.#options;
+      const filled = this.#level + Math.max(elapsed_ms, 0) * per_second;
+      this.#level = Math.min(filled, per_second * 1_000);
     }
     if (this.#level < 1_000) return false;
     this.#level -= 1_000;

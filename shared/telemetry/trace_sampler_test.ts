@@ -80,3 +80,15 @@ Deno.test("the bound does not hold traces that begin here, and a clock set back 
   assert.equal(one.takesChild(context(true), 0), false);
   assert.equal(one.takesChild(context(true), 1_000), true);
 });
+
+Deno.test("options that change count for the next trace", () => {
+  const options = { ratio: 0, per_second: 1_000, on_error: false };
+  const changing = new TraceSampler(options, 0);
+  const bytes = new Uint8Array(16);
+  assert.deepEqual([changing.takesNew(bytes), changing.takesRefusal(0)], [false, false]);
+  Object.assign(options, { ratio: 1, on_error: true });
+  assert.deepEqual([changing.takesNew(bytes), changing.takesRefusal(0)], [true, true]);
+  options.per_second = 1;
+  assert.equal(changing.takesRefusal(5), true);
+  assert.equal(changing.takesRefusal(5), false);
+});

@@ -24,6 +24,7 @@ import type { OtlpTarget } from "./resource.ts";
 import { formatTraceparent } from "./trace_context.ts";
 import type { SpanParent } from "./trace_context.ts";
 import { TraceSampler } from "./trace_sampler.ts";
+import type { SamplerOptions } from "./trace_sampler.ts";
 import type {
   Span,
   SpanAttributes,
@@ -225,10 +226,24 @@ async function within(timeout_ms: number, promise: Promise<void>): Promise<void>
   clearTimeout(timer);
 }
 
+/** What the configuration says of sampling at the moment. */
+function samplerOptions(telemetry: TracingOptions["telemetry"]): SamplerOptions {
+  return {
+    get ratio() {
+      return telemetry.traces_ratio;
+    },
+    get per_second() {
+      return telemetry.traces_per_second;
+    },
+    get on_error() {
+      return telemetry.traces_on_error;
+    },
+  };
+}
+
 /** Starts it. Sends nothing by itself: only what spans begin and end. */
 export function openTracing(options: TracingOptions, target: OtlpTarget): Tracing {
   const { telemetry, resource, registry, now_ms } = options;
-  const { traces_ratio: ratio, traces_per_second: per_second, traces_on_error } = telemetry;
   const ids = new Ids();
   const queue = new SpanQueue(options, target);
   const provider = new TracerProvider({
@@ -244,7 +259,7 @@ export function openTracing(options: TracingOptions, target: OtlpTarget): Tracin
     registers: [registry],
   });
   return {
-    sampler: new TraceSampler({ ratio, per_second, on_error: traces_on_error }, now_ms()),
+    sampler: new TraceSampler(samplerOptions(telemetry), now_ms()),
     now_ms,
     start: spansOf(provider.getTracer("arqon", resource["service.version"]), ids, now_ms),
     countInvalid: () => invalid.inc(),

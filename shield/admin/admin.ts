@@ -25,7 +25,9 @@ import { requireKnown } from "./routing/query.ts";
 
 /** What the admin listener needs of the process. */
 export interface AdminContext extends Pick<HttpContext, "authenticator"> {
-  readonly admin: AdminNames & { readonly operator_tenants: readonly string[] };
+  readonly names: AdminNames;
+  /** The tenants whose admins operate the whole bus; "*" is any. */
+  readonly operators: () => readonly string[];
   /** Every path that takes a token. */
   readonly router: AdminRouter;
   readonly log: Logger;
@@ -45,7 +47,7 @@ export async function handleAdmin(
 ): Promise<Response> {
   const path = new URL(request.url).pathname;
   try {
-    requireOwnName(request, context.admin);
+    requireOwnName(request, context.names);
     requireOwnSite(request, path);
     const response = openAnswer(request, path) ??
       await answer(context, request, path, remote_ip);
@@ -106,7 +108,7 @@ async function admitted(
     identity = await authenticate({ ...context, query_token: false }, request);
     requireRole(identity, "admin");
     context.rates?.takeRequest(identity);
-    return adminOf({ identity, remote_ip }, context.admin.operator_tenants);
+    return adminOf({ identity, remote_ip }, context.operators());
   } catch (error) {
     if (error instanceof ArqonError) {
       // This is not awaited: a caller without a good token is refused at once.

@@ -348,10 +348,10 @@ export class Hub {
   }
 
   /** Applies a tenant's changed classes to the rooms that are open. */
-  #onClasses(tenant_id: string): void {
+  #onClasses(tenant_id: string | undefined): void {
     for (const channel of this.#channels.values()) {
-      if (channel.tenant_id !== tenant_id) continue;
-      const room_class = this.#options.durable?.classes.of(tenant_id, channel.room_id);
+      if ((tenant_id ?? channel.tenant_id) !== channel.tenant_id) continue;
+      const room_class = this.#options.durable?.classes.of(channel.tenant_id, channel.room_id);
       channel.room_class = room_class;
       if (room_class?.durable === true) this.#makeDurable(channel);
       else if (channel.durable !== undefined) {

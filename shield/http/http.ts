@@ -26,7 +26,7 @@ import type { Traces } from "../traces/traces.ts";
 /** What the client listener needs of the process. */
 export interface HttpContext {
   readonly authenticator: Authenticator;
-  readonly allowed_origins: readonly string[];
+  readonly origins: { readonly allowed_origins: readonly string[] };
   readonly query_token: boolean;
   readonly stats: ShieldStats;
   readonly tenants: Pick<TenantTable, "of">;
@@ -76,7 +76,7 @@ export async function handleRequest(
   if (upgrade) context.traces?.handshake(request);
   const seen: { identity?: Identity } = {};
   try {
-    requireOrigin(request, context.allowed_origins);
+    requireOrigin(request, context.origins.allowed_origins);
     const response = request.method === "OPTIONS"
       ? options(request, url.pathname, methodsOf(context, url.pathname))
       : await route(context, request, url, remote_ip, seen);
@@ -276,7 +276,7 @@ function options(request: Request, path: string, methods: readonly string[]): Re
 /** Lets pages of an allowed origin read every answer, refusals included. */
 function withCors(context: HttpContext, request: Request, response: Response): Response {
   const origin = request.headers.get("origin");
-  if (origin === null || !isOriginAllowed(origin, context.allowed_origins)) return response;
+  if (origin === null || !isOriginAllowed(origin, context.origins.allowed_origins)) return response;
   response.headers.set("access-control-allow-origin", origin);
   response.headers.append("vary", "origin");
   return response;

@@ -46,7 +46,7 @@ function testPublish(limits: Record<string, number> = {}) {
   const publish = createHttpPublish({
     path: {
       spine,
-      require_signature: [],
+      signatures: { require_signature: [] },
       overseer: NO_OVERSEER,
       bans: NO_BANS,
       schemas: NO_SCHEMAS,

@@ -31,12 +31,18 @@ const KEEPINGS_MAX = 1_024;
 export class JournalRules {
   readonly #config: JournalConfig;
   readonly #keepings = new Map<string, JournalKeeping>();
-  readonly #of = new WeakMap<RoomClass, JournalRule | "off">();
-  readonly #connections: JournalRule | "off";
+  #of = new WeakMap<RoomClass, JournalRule | "off">();
+  #connections: JournalRule | "off";
 
   constructor(config: JournalConfig) {
     this.#config = config;
     this.#connections = this.#rule(config);
+  }
+
+  /** Puts into force what `[journal]` says now. */
+  renew(): void {
+    this.#of = new WeakMap();
+    this.#connections = this.#rule(this.#config);
   }
 
   /**

@@ -52,3 +52,20 @@ Deno.test("journal rules: with tenants never a tenant's own class changes nothin
   }
   assert.equal(rules.of(classOf({ source: "config", journal: "all" }), KEY)?.mode, "all");
 });
+
+Deno.test("journal rules: other values of the config count from renew on, for rooms and connections", () => {
+  const live: { -readonly [Key in keyof typeof config]: typeof config[Key] } = { ...config };
+  const rules = new JournalRules(live);
+  const own = classOf({ source: "tenant", journal: "all" });
+  const ruleOf = (room_class?: RoomClass) => rules.of(room_class, KEY);
+  assert.deepEqual([ruleOf(), ruleOf(own)?.keeping.max_bytes], [undefined, 1_000_000]);
+  const change = { journal: "refused", journal_ttl_seconds: 7, journal_payload: "hash" } as const;
+  Object.assign(live, change, { journal_bytes: 70_000 });
+  rules.renew();
+  const keeping = { ttl_seconds: 7, max_bytes: 70_000 };
+  assert.deepEqual(ruleOf(), { mode: "refused", share: 1, keeping, payload: "hash" });
+  assert.deepEqual(ruleOf(own), { mode: "all", share: 1, keeping, payload: "hash" });
+  live.tenants = "never";
+  rules.renew();
+  assert.equal(ruleOf(own)?.mode, "refused");
+});

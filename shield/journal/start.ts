@@ -48,6 +48,8 @@ export interface StartedJournal {
     readonly node_id: string;
     readonly log: Logger;
   };
+  /** Puts into force what the configuration says now of what is written. */
+  renew(): void;
   /** Stores what waits, then ends; decisions are taken until then. Never rejects. */
   close(): Promise<void>;
 }
@@ -81,9 +83,14 @@ export function startJournal(start: JournalStart): StartedJournal {
       queue.write(tenant_id, keeping, entry);
     },
   };
+  const terms = new TermsOf(start);
   return {
-    journal: new Journal({ rules, classes, queue: told, terms: new TermsOf(start), now }),
+    journal: new Journal({ rules, classes, queue: told, terms, now }),
     admin: { place, node_id, log },
+    renew() {
+      rules.renew();
+      terms.renew();
+    },
     async close() {
       const is_whole = await queue.close(CLOSE_MS);
       living?.end(is_whole);

@@ -38,7 +38,7 @@ export interface TermsAsked {
 export class TermsOf {
   readonly #parts: TermsParts;
   readonly #credentials = new WeakMap<Identity, Terms["credential"]>();
-  readonly #limits: Terms["limits"];
+  #limits!: Terms["limits"];
   /** Of the tenants with a quota of their own. */
   readonly #own_limits = new Map<string, Terms["limits"]>();
   readonly #classes = new WeakMap<RoomClass, Terms["room_class"]>();
@@ -47,7 +47,13 @@ export class TermsOf {
 
   constructor(parts: TermsParts) {
     this.#parts = parts;
-    const { config: { limits, quota } } = parts;
+    this.renew();
+  }
+
+  /** Takes note of the rates and quotas that the configuration has now. */
+  renew(): void {
+    const { config: { limits, quota } } = this.#parts;
+    this.#own_limits.clear();
     const usual = {
       connection: rate(limits.messages_per_second, limits.bytes_per_second),
       user: rate(limits.user_messages_per_second, limits.user_bytes_per_second),

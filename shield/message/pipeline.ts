@@ -44,7 +44,7 @@ import type { UsageLedger } from "../usage/ledger.ts";
 /** What the path needs of the process. */
 export interface MessagePath {
   readonly spine: SendingSpine;
-  readonly require_signature: Config["auth"]["require_signature"];
+  readonly signatures: Pick<Config["auth"], "require_signature">;
   readonly overseer: Pick<Overseer, "onMessage">;
   readonly bans: BanCheck;
   readonly schemas: SchemaGate;
@@ -129,7 +129,7 @@ function checkAll(
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   // The quota is the last cheap check: a refused message must not use up a tenant's quota.
   path.quota?.take(identity.tenant_id, envelope.size_bytes);
-  const verified = verifySignature(envelope, identity, path.require_signature);
+  const verified = verifySignature(envelope, identity, path.signatures.require_signature);
   if (verified === undefined) return checkContent(path, caller, envelope, note);
   return verified.then(() => checkContent(path, caller, envelope, note) ?? NONE_ADDED);
 }

@@ -35,8 +35,8 @@ function better(config: Match, tenant: Match): Match {
 /** All rules of this process. */
 export class MirrorRules {
   readonly #totalsOf: (prefix: string) => RuleTotals;
-  readonly #config: Table;
-  readonly #config_rules: readonly CompiledRule[];
+  #config: Table;
+  #config_rules: readonly CompiledRule[];
   readonly #tenants = new Map<string, { table: Table; rules: readonly CompiledRule[] }>();
 
   /**
@@ -47,6 +47,13 @@ export class MirrorRules {
     this.#totalsOf = totalsOf;
     this.#config_rules = rules.map((rule) => this.#compile(rule, undefined));
     this.#config = tableOf(this.#config_rules);
+  }
+
+  /** Replaces the config's rules. Throws as the constructor does, and then changes nothing. */
+  setConfig(rules: readonly MirrorRule[]): void {
+    const compiled = rules.map((rule) => this.#compile(rule, undefined));
+    this.#config = tableOf(compiled);
+    this.#config_rules = compiled;
   }
 
   /**

@@ -39,6 +39,8 @@ export interface StartedMirror {
   readonly candidates: CandidateVerdicts;
   /** What its admin API acts on; undefined when mirroring is disabled. */
   readonly admin: MirrorAdminContext | undefined;
+  /** Puts the rules into force that the configuration has now. */
+  renew(): void;
   /** Sends what waits, then ends. */
   close(): Promise<void>;
 }
@@ -52,7 +54,8 @@ export function startMirror(start: MirrorStart): StartedMirror {
   const { mirroring } = config.platform;
   if (!mirroring.enabled) {
     const close = () => Promise.resolve();
-    return { mirror: NO_MIRROR, candidates: NO_CANDIDATES, admin: undefined, close };
+    const nothing = { mirror: NO_MIRROR, candidates: NO_CANDIDATES, admin: undefined };
+    return { ...nothing, renew: () => {}, close };
   }
   const log = start.log.child({ part: "mirroring" });
   const stats = new MirrorStats();
@@ -83,6 +86,7 @@ export function startMirror(start: MirrorStart): StartedMirror {
     mirror,
     candidates: mirror,
     admin: { rules, settings, book, log, node_id: start.node_id },
+    renew: () => rules.setConfig(mirroring.rules),
     async close() {
       stopSettings();
       await sender.close();

@@ -126,7 +126,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     evaluate: (request) => pool.evaluate(request),
     evaluateInline: (request) => pool.evaluateInline(request),
     candidates: start.candidates,
-    limits: { ...config.limits, payload_bytes: config.policy.payload_bytes },
+    limits: replaceLimits(config),
     now,
     onLogs(tenant_id, logs) {
       const at_ms = now();
@@ -163,6 +163,23 @@ function countedBy(
   return (request, outcomes) => {
     table.record(request, outcomes);
     comparisons.record(request, outcomes);
+  };
+}
+
+/** The bounds as the configuration has them at the moment. */
+function replaceLimits({ limits, policy }: Config): OverseerOptions["limits"] {
+  return {
+    get headers() {
+      return limits.headers;
+    },
+    get header_bytes() {
+      return limits.header_bytes;
+    },
+    get field_bytes() {
+      return limits.field_bytes;
+    },
+    max_frame_bytes: limits.max_frame_bytes,
+    payload_bytes: policy.payload_bytes,
   };
 }
 

@@ -36,6 +36,8 @@ export interface TenantQuota {
 export interface StartedQuota extends TenantQuota {
   /** True while each Shield counts alone, because the server is away or late. */
   readonly degraded: boolean;
+  /** Puts the quotas into force that the configuration has now. */
+  renew(): void;
   close(): void;
 }
 
@@ -70,6 +72,7 @@ class ClusterQuota implements StartedQuota {
   readonly #options: QuotaOptions;
   readonly #slices: Slices;
   readonly #server: QuotaServer;
+  #rateOf: (tenant_id: string) => Amounts;
   /** This Shield's own buckets, filled while the server is away. */
   readonly #alone: BoundedMap<string, Bucket>;
   readonly #refusals: Counter<"quota">;
@@ -90,7 +93,9 @@ class ClusterQuota implements StartedQuota {
     const { config, registry } = options;
     const { slice_ms, timeout_ms, active_tenants: tenants_max } = config;
     this.#alone = new BoundedMap(tenants_max);
-    this.#slices = new Slices({ rateOf: ratesOf(config), slice_ms, timeout_ms, tenants_max });
+    this.#rateOf = ratesOf(config);
+    const rateOf = (tenant_id: string) => this.#rateOf(tenant_id);
+    this.#slices = new Slices({ rateOf, slice_ms, timeout_ms, tenants_max });
     const { readTextFile, log } = options;
     const secrets = new RenewedSecret(() => quotaSecrets(config, readTextFile), log);
     this.#server = connect({
@@ -142,6 +147,12 @@ class ClusterQuota implements StartedQuota {
     const now_ms = this.#options.monotonic_ms();
     const shortage = this.#slices.take(tenant_id, size_bytes, now_ms, this.#ask);
     if (shortage !== undefined) this.#refuse(shortage);
+  }
+
+  renew(): void {
+    this.#rateOf = ratesOf(this.#options.config);
+    this.#slices.clear();
+    this.#alone.clear();
   }
 
   close(): void {

@@ -65,6 +65,11 @@ export class Slices {
     this.#options = options;
   }
 
+  /** Forgets what it holds, since quotas have changed: each tenant's slice begins anew. */
+  clear(): void {
+    this.#slices.clear();
+  }
+
   /** How many tenants have a slice. */
   get size(): number {
     return this.#slices.size;

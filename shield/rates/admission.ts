@@ -4,7 +4,7 @@
  * (`admission_gate.ts` does). How many connections there may be is `limits.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import { createBucket, take } from "./token_bucket.ts";
+import { createBucket, setRate, take } from "./token_bucket.ts";
 import type { TokenBucket } from "./token_bucket.ts";
 
 /** The limits that admission depends on. */
@@ -111,6 +111,8 @@ export function enter(
   now_ms: number,
   random: number,
 ): NotNow | undefined {
+  const { handshakes_per_second, handshake_burst } = limits;
+  setRate(state.bucket, handshakes_per_second, handshake_burst);
   const why = isMemoryShort(limits, load)
     ? "memory"
     : state.under_way >= limits.concurrent_handshakes

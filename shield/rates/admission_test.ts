@@ -170,3 +170,15 @@ Deno.test("asking why takes no place in the queue, and there is no answer when n
   assert.equal(drainTime(state, 0), queue_ms);
   assert.equal(whyClosed(state, limits, IDLE, queue_ms, 0.5), undefined);
 });
+
+Deno.test("limits that change count for the next upgrade, also where clients are under way", () => {
+  const limits = { ...limitsOf() };
+  const state = createAdmissionState(limits, 0);
+  assert.equal(enter(state, limits, IDLE, 0, 0), undefined);
+  limits.concurrent_handshakes = 1;
+  assert.equal(enter(state, limits, IDLE, 0, 0)?.why, "concurrency");
+  limits.concurrent_handshakes = 10;
+  limits.handshake_burst = 1;
+  assert.equal(enter(state, limits, IDLE, 0, 0), undefined);
+  assert.equal(enter(state, limits, IDLE, 0, 0)?.why, "rate");
+});

@@ -13,7 +13,14 @@ import type { Portion, SharedRate } from "./fair_share.ts";
 import type { Identity } from "../auth/identity.ts";
 import { longer, longerOf, RateRefusals, waitOf } from "./rate_refusals.ts";
 import type { RateScope, Wait } from "./rate_refusals.ts";
-import { createPair, isPairFull, waitForPair, withdrawPair } from "./token_bucket.ts";
+import {
+  createPair,
+  isPairFull,
+  setPairRates,
+  setRate,
+  waitForPair,
+  withdrawPair,
+} from "./token_bucket.ts";
 import type { BucketPair } from "./token_bucket.ts";
 
 /**
@@ -78,6 +85,13 @@ class Holders<Item extends Held> {
     return this.#items.size;
   }
 
+  /** Gives all of them other rates. */
+  setRates(messages_per_second: number, bytes_per_second: number): void {
+    for (const { pair } of this.#items.values()) {
+      setPairRates(pair, messages_per_second, bytes_per_second);
+    }
+  }
+
   hold(key: string, now_ms: number): Item {
     let item = this.#items.get(key);
     if (item === undefined) this.#items.set(key, item = this.#create(key, now_ms));
@@ -128,21 +142,29 @@ export class RateTable {
     this.messages = createSharedRate(limits.process_messages_per_second, now_ms);
     this.bytes = createSharedRate(limits.process_bytes_per_second, now_ms);
     const { connections_per_process } = limits;
-    const { user_messages_per_second, user_bytes_per_second } = limits;
     this.#users = new Holders((key, at_ms) => ({
       key,
-      pair: createPair(user_messages_per_second, user_bytes_per_second, at_ms),
+      pair: createPair(limits.user_messages_per_second, limits.user_bytes_per_second, at_ms),
       holders: 0,
     }), connections_per_process);
-    const { tenant_messages_per_second, tenant_bytes_per_second } = limits;
     this.#tenants = new Holders((key, at_ms) => ({
       key,
-      pair: createPair(tenant_messages_per_second, tenant_bytes_per_second, at_ms),
+      pair: createPair(limits.tenant_messages_per_second, limits.tenant_bytes_per_second, at_ms),
       messages: createPortion(at_ms),
       bytes: createPortion(at_ms),
       holders: 0,
     }), connections_per_process);
     this.#register(registry);
+  }
+
+  /** Puts the rates into force that `limits` has now, for everybody who has some. */
+  renew(): void {
+    const { limits } = this;
+    setPairRates(this.connection, limits.messages_per_second, limits.bytes_per_second);
+    setRate(this.messages.bucket, limits.process_messages_per_second);
+    setRate(this.bytes.bucket, limits.process_bytes_per_second);
+    this.#users.setRates(limits.user_messages_per_second, limits.user_bytes_per_second);
+    this.#tenants.setRates(limits.tenant_messages_per_second, limits.tenant_bytes_per_second);
   }
 
   /** The rates of a new connection, or of a user's HTTP requests, to be closed once. */

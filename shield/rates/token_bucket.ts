@@ -8,8 +8,8 @@
  * is kept in thousandths, so that whole milliseconds at whole rates add up without rounding.
  */
 export interface TokenBucket {
-  readonly per_second: number;
-  readonly burst: number;
+  per_second: number;
+  burst: number;
   thousandths: number;
   updated_ms: number;
 }
@@ -21,6 +21,17 @@ export function createBucket(
   burst: number = per_second * 2,
 ): TokenBucket {
   return { per_second, burst, thousandths: burst * 1_000, updated_ms: now_ms };
+}
+
+/** Gives a bucket another rate; what is in it stays, as far as it still fits. */
+export function setRate(
+  bucket: TokenBucket,
+  per_second: number,
+  burst: number = per_second * 2,
+): void {
+  bucket.per_second = per_second;
+  bucket.burst = burst;
+  bucket.thousandths = Math.min(bucket.thousandths, burst * 1_000);
 }
 
 /** Adds what has come since the last call. A clock that goes backwards adds and locks nothing. */
@@ -76,6 +87,16 @@ export function createPair(
     messages: createBucket(messages_per_second, now_ms),
     bytes: createBucket(bytes_per_second, now_ms),
   };
+}
+
+/** Gives both buckets other rates, as `setRate` does. */
+export function setPairRates(
+  { messages, bytes }: BucketPair,
+  messages_per_second: number,
+  bytes_per_second: number,
+): void {
+  setRate(messages, messages_per_second);
+  setRate(bytes, bytes_per_second);
 }
 
 /** The wait in ms until one operation of `size_bytes` fits both; takes nothing. */

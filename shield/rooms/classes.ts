@@ -92,27 +92,43 @@ const NOTHING: Table = tableOf([]);
 
 /** All room classes of this process. */
 export class RoomClasses {
-  readonly #any: Table;
+  #any: Table = NOTHING;
   readonly #config = new Map<string, Table>();
   readonly #runtime = new Map<string, Table>();
   /** The classes of tenants that have their own. */
   readonly #layers = new Map<string, Layers>();
-  readonly #others: Layers;
-  readonly #listeners = new Set<(tenant_id: string) => void>();
-  /** Whether some class of the config is durable. */
-  readonly has_durable: boolean;
+  #others: Layers = layersOf([]);
+  readonly #listeners = new Set<(tenant_id: string | undefined) => void>();
 
   constructor(config: readonly RoomClassEntry[]) {
-    const classes = config.map((entry) => compile(entry, entry.tenant, "config"));
+    this.setConfig(config);
+  }
+
+  /** Whether some class of the config is durable. */
+  get has_durable(): boolean {
+    const config = [this.#any, ...this.#config.values()];
+    return config.some(({ classes }) => classes.some(({ durable }) => durable));
+  }
+
+  /** Replaces the config's classes. Classes that did not change stay the same objects. */
+  setConfig(config: readonly RoomClassEntry[]): void {
+    const before = [this.#any, ...this.#config.values()].flatMap(({ classes }) => classes);
+    const known = new Map(before.map((one) => [JSON.stringify(one), one]));
+    const classes = config.map((entry) => {
+      const one = compile(entry, entry.tenant, "config");
+      return known.get(JSON.stringify(one)) ?? one;
+    });
     const by_tenant = Map.groupBy(classes, ({ tenant }) => tenant);
     this.#any = tableOf(by_tenant.get("*") ?? []);
     by_tenant.delete("*");
     this.#others = layersOf([this.#any]);
-    for (const [tenant_id, own] of by_tenant) {
-      this.#config.set(tenant_id, tableOf(own));
+    this.#config.clear();
+    for (const [tenant_id, own] of by_tenant) this.#config.set(tenant_id, tableOf(own));
+    this.#layers.clear();
+    for (const tenant_id of [...this.#config.keys(), ...this.#runtime.keys()]) {
       this.#layer(tenant_id);
     }
-    this.has_durable = classes.some(({ durable }) => durable);
+    for (const listener of this.#listeners) listener(undefined);
   }
 
   /** Replaces a tenant's own classes. Classes that did not change stay the same objects. */
@@ -204,10 +220,10 @@ export class RoomClasses {
   }
 
   /**
-   * Calls the listener after each change of a tenant's classes, until the returned function is called.
-   * The listener must not throw.
+   * Calls the listener after each change of a tenant's classes, or of the config's, which may be about
+   * every tenant (undefined), until the returned function is called. The listener must not throw.
    */
-  onChange(listener: (tenant_id: string) => void): () => void {
+  onChange(listener: (tenant_id: string | undefined) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }

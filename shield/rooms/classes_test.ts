@@ -97,7 +97,7 @@ Deno.test("of agrees with explain, and explain with what patterns mean", () => {
 
 Deno.test("a class is one object for every room of it, and for as long as it does not change", () => {
   const classes = new RoomClasses([]);
-  const told: string[] = [];
+  const told: (string | undefined)[] = [];
   const stop = classes.onChange((tenant_id) => void told.push(tenant_id));
   classes.setTenant("acme", tenantClasses({ room: "a*" }, { room: "b*", echo: false }));
   const [a, b] = [classes.of("acme", "a1"), classes.of("acme", "b1")];

@@ -28,6 +28,8 @@ export interface StartedRoomClasses {
   readonly classes: RoomClasses;
   /** What their admin API acts on. */
   readonly admin: RoomsAdminContext;
+  /** Puts the classes into force that the configuration has now. */
+  renew(): void;
   /** Ends the following: the classes stay as they are. */
   close(): void;
 }
@@ -56,5 +58,6 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
       this.set({ source: "tenant" }, tenant);
     },
   });
-  return { classes, admin: { classes, settings, log, node_id }, close };
+  const renew = () => classes.setConfig(config.rooms);
+  return { classes, admin: { classes, settings, log, node_id }, renew, close };
 }

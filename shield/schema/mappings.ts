@@ -23,9 +23,9 @@ export interface MappingLimits {
 
 /** The mappings in force. */
 export class Mappings {
-  readonly #config: readonly SchemaMapping[];
+  #config: readonly SchemaMapping[];
   readonly #limits: MappingLimits;
-  readonly #common: PatternTable<Bound>;
+  #common: PatternTable<Bound>;
   readonly #tenants = new Map<string, Table>();
   readonly #own = new Map<string, readonly SchemaMapping[]>();
   #count = 0;
@@ -37,6 +37,18 @@ export class Mappings {
     this.#config = config;
     this.#limits = limits;
     this.#common = compilePatterns(entriesOf(config, "config"));
+  }
+
+  /**
+   * Replaces the configuration's mappings, for every tenant. Throws as the constructor does, and then
+   * changes nothing.
+   */
+  setConfig(config: readonly SchemaMapping[]): void {
+    this.#common = compilePatterns(entriesOf(config, "config"));
+    this.#config = config;
+    for (const [tenant_id, own] of this.#own) {
+      this.#tenants.set(tenant_id, this.#compile(tenant_id, own));
+    }
   }
 
   /** How many run-time mappings are in force. */

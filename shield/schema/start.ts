@@ -53,6 +53,8 @@ export interface StartedSchemas {
   readonly admin: SchemaAdminContext | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
+  /** Puts the mappings into force that the configuration has now. */
+  renew(): void;
   close(): void;
 }
 
@@ -61,6 +63,7 @@ const DISABLED: StartedSchemas = {
   admin: undefined,
   checks: () => ({}),
   status: () => ({}),
+  renew: () => {},
   close: () => {},
 };
 
@@ -191,6 +194,10 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
       const { schemas, messages, tenant_mappings, refused } = figures();
       const config_mappings = options.mappings.length;
       return { schemas, messages, tenant_mappings, config_mappings, refused: refused.length };
+    },
+    renew() {
+      mappings.setConfig(options.mappings);
+      apply();
     },
     close() {
       stop();

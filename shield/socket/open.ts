@@ -44,8 +44,12 @@ async function openKind(
   const max_message_bytes = limits.close_frame_bytes;
   // A client with more messages waiting would be closed anyhow, for its rate.
   const waiting_max = {
-    messages: 2 * limits.messages_per_second + limits.rate_refusals,
-    bytes: Math.max(WAITING_BYTES_MIN, 2 * limits.bytes_per_second),
+    get messages() {
+      return 2 * limits.messages_per_second + limits.rate_refusals;
+    },
+    get bytes() {
+      return Math.max(WAITING_BYTES_MIN, 2 * limits.bytes_per_second);
+    },
   };
   if (server.websocket === "native") return nativeSockets({ heartbeat_ms, waiting_max });
   if (server.websocket === "own") {

@@ -47,6 +47,8 @@ export interface Supervisor {
   readonly hopeless: Promise<void>;
   /** Lets all drain; those that do not end in time are killed. True when all ended with 0. */
   stop(): Promise<boolean>;
+  /** Lets those that serve read their configuration again. */
+  reload(): void;
   /** Ends the process at once. */
   kill(): void;
 }
@@ -95,6 +97,9 @@ export function supervise(options: SupervisorOptions): Supervisor {
       const clean = await Promise.all(slots.map((slot) => slot.stop()));
       clearTimeout(timer);
       return clean.every(Boolean);
+    },
+    reload() {
+      for (const slot of slots) if (slot.state === "serving") slot.kill("SIGHUP");
     },
     kill,
   };

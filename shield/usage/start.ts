@@ -18,6 +18,7 @@ import { registerBudgets } from "./budget_metrics.ts";
 import { BudgetTeller, type Happened } from "./budget_told.ts";
 import { TenantUsed } from "./budget_used.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
+import { pricesOf } from "./units.ts";
 import type { PriceList } from "./units.ts";
 import { UsageWriter } from "./writer.ts";
 
@@ -87,7 +88,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     now,
   });
   registerWriter(registry, writer, ledger);
-  const prices = usage.prices as PriceList;
+  const prices = pricesOf(usage);
   registerTenantUse(registry, ledger, sums, prices);
   writer.start();
   const [budgets, teller] = startBudgets(start, place, ledger, log);
@@ -152,7 +153,7 @@ function startBudgets(
   const teller = new BudgetTeller({ place, node_id, log });
   const budgets = new Budgets({
     config: usage,
-    prices: usage.prices as PriceList,
+    prices: pricesOf(usage),
     settings,
     active: () => ledger.tenantIds(),
     usedOf: (tenant_id) => new TenantUsed(tenant_id, place),

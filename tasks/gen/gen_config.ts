@@ -45,6 +45,22 @@ Editors check the file while you type when its first line points to the schema, 
 \`\`\`
 
 \`arq config schema > config.schema.json\` writes that file anywhere.
+
+## What changes without a restart
+
+A key that is *live* in the tables below changes in a process that runs: on SIGHUP, which a supervisor of
+several Shields hands on, and by [\`POST /v1/config/reload\`](admin-api.md#the-configuration), which asks all
+processes or one. \`arq dev\` has only the second. No connection is ended, and a limit holds from the next
+operation on, also for connections that are open. Each process reads its own file again, as at its start:
+
+- A file with mistakes changes nothing. The log and the answer say what is wrong.
+- A key that is not live stays as it is, and is named: it needs a restart. So are \`tls_cert\` and \`tls_key\`
+  when a listener is to begin or to end to speak TLS.
+- A file whose live keys would contradict values that need a restart changes nothing.
+- Levels that were set one by one ([\`PUT /v1/log\`](admin-api.md)) go when \`[log]\` has changed.
+
+\`arqon_config_restart_keys\` says how many keys wait for a restart. The content of certificates and of files
+that hold secrets is followed without any of this.
 `;
 
 const EXAMPLES = `## Examples
@@ -146,8 +162,8 @@ function sections(node: JsonSchema, path: readonly string[]): string[] {
     const about = node.description ?? "";
     lines.push(`### \`${header}\``, "");
     if (about !== "") lines.push(`${about.charAt(0).toUpperCase()}${about.slice(1)}.`, "");
-    lines.push(tableRow("key", "value", "default", "meaning"));
-    lines.push(tableRow("---", "---", "---", "---"));
+    lines.push(tableRow("key", "value", "default", "live", "meaning"));
+    lines.push(tableRow("---", "---", "---", "---", "---"));
     for (const [key, child] of keys) {
       const is_required = table.required?.includes(key) ?? false;
       lines.push(
@@ -155,6 +171,7 @@ function sections(node: JsonSchema, path: readonly string[]): string[] {
           `\`${key}\``,
           expectation(child).replace(" in quotes", ""),
           defaultCell(child, is_required),
+          child["x-live"] === true ? "yes" : "",
           child.description ?? "",
         ),
       );

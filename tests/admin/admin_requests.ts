@@ -199,6 +199,8 @@ function cluster(): Row[] {
     ["GET", "/v1/why", at("/v1/why?tenant=TENANT&user=ann")],
     ["POST", "/v1/drain", sending("/v1/drain", () => ({ node_id: "nobody" })), 404],
     ["GET", "/v1/log", at("/v1/log")],
+    ["GET", "/v1/config", at("/v1/config")],
+    ["POST", "/v1/config/reload", sending("/v1/config/reload", () => ({ node_id: "nobody" })), 404],
     ["GET", "/v1/audit", at("/v1/audit?tenant=TENANT")],
     ["GET", "/v1/audit/entries", at("/v1/audit/entries")],
     ["GET", "/v1/journal", at("/v1/journal?tenant=TENANT")],

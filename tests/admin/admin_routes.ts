@@ -32,6 +32,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/policies/stats?tenant=acme", "DELETE"),
   ...of("/v1/drain", "POST"),
   ...of("/v1/log", "GET", "PUT"),
+  ...of("/v1/config", "GET"),
+  ...of("/v1/config/reload", "POST"),
   ...of("/v1/revocations", "GET", "POST", "DELETE"),
   ...of("/v1/policies", "GET"),
   ...of("/v1/policies/modules", "PUT"),

@@ -15,6 +15,7 @@ export interface ServedBus extends AsyncDisposable {
   readonly ops_url: string;
   readonly admin_url: string;
   log(): string;
+  signal(name: Deno.Signal): void;
   /** Ends it with a signal and waits; the exit code. */
   stop(signal?: Deno.Signal): Promise<number>;
 }
@@ -64,6 +65,7 @@ export async function startServe(folder: string): Promise<ServedBus> {
   return {
     ...JSON.parse(line),
     log: () => log,
+    signal: (name: Deno.Signal) => child.kill(name),
     stop,
     [Symbol.asyncDispose]: async () => void await stop(),
   };

@@ -19,6 +19,7 @@ import {
   room,
   setLog,
 } from "./details.ts";
+import { config, ReloadBody, reloadConfig } from "./config.ts";
 import type { DetailContext } from "./details.ts";
 import { roomHistory, roomState } from "./room_contents.ts";
 import type { ContentsContext } from "./room_contents.ts";
@@ -60,6 +61,7 @@ const smallBody = <Z extends z.ZodType>(schema: Z) =>
   );
 const DRAIN_BODY = smallBody(DrainBody);
 const LOG_BODY = smallBody(LogBody);
+const RELOAD_BODY = smallBody(ReloadBody);
 const KICK_BODY = smallBody(KickBody);
 const BAN_BODY = smallBody(BanBody);
 
@@ -140,6 +142,10 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   "/v1/drain": {
     POST: { scope: "bus", about: NODES_ABOUT.drain, ...withBody(DRAIN_BODY, startDrain) },
   },
+  "/v1/config": { GET: { scope: "bus", about: NODES_ABOUT.getConfig, handle: reading(config) } },
+  "/v1/config/reload": {
+    POST: { scope: "bus", about: NODES_ABOUT.reloadConfig, ...withBody(RELOAD_BODY, readAgain) },
+  },
   "/v1/log": {
     GET: { scope: "bus", about: NODES_ABOUT.getLogLevels, handle: reading(log) },
     PUT: { scope: "bus", about: NODES_ABOUT.setLogLevel, ...withBody(LOG_BODY, changeLog) },
@@ -161,6 +167,14 @@ async function startDrain(
   body: z.output<typeof DrainBody>,
 ): Promise<Response> {
   return json(await drain(context, body, by), 202);
+}
+
+async function readAgain(
+  context: InspectContext,
+  { by }: AdminCall,
+  body: z.output<typeof ReloadBody>,
+): Promise<Response> {
+  return json(await reloadConfig(context, body, by));
 }
 
 async function changeLog(

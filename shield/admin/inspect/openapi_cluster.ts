@@ -1,5 +1,5 @@
 /** What the routes of the admin API that are about the whole cluster say of themselves. */
-import { NodeLevels } from "../../../shared/cluster/cluster_control.ts";
+import { NodeConfig, NodeLevels } from "../../../shared/cluster/cluster_control.ts";
 import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
 import { NodeSamples } from "../../../shared/cluster/cluster_samples.ts";
 import {
@@ -33,6 +33,7 @@ export const CLUSTER_SCHEMAS: Readonly<Record<string, Schema>> = {
   Node: answerOf(ClusterNode),
   Connection: answerOf(ConnectionRow),
   ConnectionDetail: answerOf(ConnectionDetail.unwrap()),
+  Config: object({ node_id: ID, kind: TEXT, ...propertiesOf(answerOf(NodeConfig), "") }),
   Levels: object({ node_id: ID, kind: TEXT, ...propertiesOf(answerOf(NodeLevels), "known") }),
 };
 
@@ -136,6 +137,20 @@ export const NODES_ABOUT = abouts({
     answer: object({ node_id: ID, draining: BOOLEAN }),
     status: 202,
     refusals: [404, 409, 429],
+  },
+  getConfig: {
+    tag,
+    summary: "the configuration that is in force in each process, and what its file has otherwise",
+    query: [NODE],
+    answer: object({ configs: list(ref("Config")), nodes: NODES }),
+    refusals: [404, 429],
+  },
+  reloadConfig: {
+    tag,
+    summary:
+      "each process, or one, reads its configuration again; a file with mistakes changes nothing",
+    answer: object({ configs: list(ref("Config")), nodes: NODES }),
+    refusals: [404, 429],
   },
   getLogLevels: {
     tag,

@@ -11,6 +11,7 @@ import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
 import type { HealthReport } from "../../../shared/listeners/ops.ts";
+import type { ConfigReloading } from "../../../shared/config/live/reload.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Random } from "../../../shared/ids.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -41,6 +42,7 @@ export interface InspectStart {
   readonly monotonic_ms: () => number;
   readonly checks: () => HealthReport["checks"];
   readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
+  readonly reloading?: ConfigReloading | undefined;
   readonly onDrain?: ((by: string) => void) | undefined;
 }
 

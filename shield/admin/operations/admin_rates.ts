@@ -9,7 +9,7 @@ import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { CheckQueue, registerChecks } from "../routing/check_queue.ts";
 import type { Identity } from "../../auth/identity.ts";
-import { createBucket, take } from "../../rates/token_bucket.ts";
+import { createBucket, setRate, take } from "../../rates/token_bucket.ts";
 import type { TokenBucket } from "../../rates/token_bucket.ts";
 
 /** The most callers that are remembered; those who asked longest ago go first. */
@@ -79,6 +79,8 @@ export class AdminRates {
       asked_ms: now_ms,
     };
     caller.asked_ms = now_ms;
+    setRate(caller.requests, requests);
+    setRate(caller.changes, changes, changes * CHANGES_BURST);
     this.#callers.renew(key, caller);
     for (const [oldest, { asked_ms }] of this.#callers) {
       if (now_ms - asked_ms < IDLE_MS) break;

@@ -16,6 +16,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "DELETE /v1/connections/{connection}": "connection.end",
   "POST /v1/drain": "node.drain",
   "PUT /v1/log": "node.log_level",
+  "POST /v1/config/reload": "node.reload_config",
   "PUT /v1/policies/modules": "policy.upload",
   "POST /v1/policies/deploy": "policy.deploy",
   "POST /v1/policies/rollback": "policy.rollback",

@@ -63,7 +63,10 @@ export class TenantLogs {
 
   constructor(options: TenantLogsOptions) {
     this.#options = options;
-    this.#stopClasses = options.classes.onChange((tenant_id) => void this.#resize(tenant_id));
+    this.#stopClasses = options.classes.onChange((tenant_id) => {
+      const tenants = tenant_id === undefined ? [...this.#tenants.keys()] : [tenant_id];
+      for (const one of tenants) void this.#resize(one);
+    });
   }
 
   /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */

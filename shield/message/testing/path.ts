@@ -28,7 +28,7 @@ export function callerOf(identity: Identity): Caller {
 
 /** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
 export function testPath(
-  require_signature: MessagePath["require_signature"] = [],
+  require_signature: MessagePath["signatures"]["require_signature"] = [],
   overseer: MessagePath["overseer"] = NO_OVERSEER,
   schemas: MessagePath["schemas"] = NO_SCHEMAS,
   more: Pick<MessagePath, "journal"> = {},
@@ -46,7 +46,7 @@ export function testPath(
     now: () => SPINE_NOW_MS,
     random,
   };
-  const path: MessagePath = { spine, require_signature, ...rest, ...more };
+  const path: MessagePath = { spine, signatures: { require_signature }, ...rest, ...more };
   /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
   const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
     const caller = callerOf(identity);

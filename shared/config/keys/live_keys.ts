@@ -1,0 +1,85 @@
+/**
+ * The keys of `config.toml` that a running process takes over when the file is read again. Every other key
+ * needs a restart. Who reads a key, and when, is its part's business: this list is what is promised.
+ */
+
+/** The promised keys; a list or a table of values is one key. */
+export const LIVE_KEYS = [
+  "server.allowed_origins",
+  "server.tls_cert",
+  "server.tls_key",
+  "server.drain_ms",
+  "ops.tls_cert",
+  "ops.tls_key",
+  "admin.tls_cert",
+  "admin.tls_key",
+  "admin.operator_tenants",
+  "auth.require_signature",
+  "limits.memory_bytes",
+  "limits.protocol_errors",
+  "limits.messages_per_second",
+  "limits.bytes_per_second",
+  "limits.user_messages_per_second",
+  "limits.user_bytes_per_second",
+  "limits.tenant_messages_per_second",
+  "limits.tenant_bytes_per_second",
+  "limits.process_messages_per_second",
+  "limits.process_bytes_per_second",
+  "limits.rate_refusals",
+  "limits.handshakes_per_second",
+  "limits.handshake_burst",
+  "limits.concurrent_handshakes",
+  "limits.token_bytes",
+  "limits.admin_requests_per_second",
+  "limits.admin_changes_per_second",
+  "limits.rooms_per_connection",
+  "limits.connections_per_user",
+  "limits.connections_per_tenant",
+  "limits.pending_operations",
+  "limits.pending_bytes",
+  "limits.headers",
+  "limits.header_bytes",
+  "limits.field_bytes",
+  "limits.batch_messages",
+  "limits.batch_bytes",
+  "limits.history_messages",
+  "platform.mirroring.rules",
+  "platform.registry.mappings",
+  "quota.tenant_messages_per_second",
+  "quota.tenant_bytes_per_second",
+  "quota.tenants",
+  "rooms",
+  "journal.journal",
+  "journal.journal_share",
+  "journal.journal_ttl_seconds",
+  "journal.journal_bytes",
+  "journal.journal_payload",
+  "journal.tenants",
+  "usage.prices",
+  "log.level",
+  "log.levels",
+  "log.lines_per_second",
+  "telemetry.traces_ratio",
+  "telemetry.traces_per_second",
+  "telemetry.traces_on_error",
+] as const;
+
+/** A key that a running process takes over. */
+export type LiveKey = typeof LIVE_KEYS[number];
+
+/** Live keys that are so only while they are set: a listener begins and ends to speak TLS at a start. */
+export const LIVE_WHILE_SET: ReadonlySet<string> = new Set([
+  "server.tls_cert",
+  "server.tls_key",
+  "ops.tls_cert",
+  "ops.tls_key",
+  "admin.tls_cert",
+  "admin.tls_key",
+]);
+
+const KNOWN: ReadonlySet<string> = new Set(LIVE_KEYS);
+
+/** Whether the key is one of `LIVE_KEYS`; `key` as in "limits.memory_bytes". */
+export function isLiveKey(key: string): key is LiveKey {
+  return KNOWN.has(key);
+}

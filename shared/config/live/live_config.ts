@@ -1,0 +1,152 @@
+/**
+ * The configuration in force of one process, as its parts see it: an object like any other configuration,
+ * whose live keys have another value after `change`. Nobody else can change it. Reads no file; `reload.ts`
+ * says when one is read.
+ */
+import { isLiveKey, LIVE_KEYS, LIVE_WHILE_SET } from "../keys/live_keys.ts";
+import type { LiveKey } from "../keys/live_keys.ts";
+import { ConfigError, configFrom } from "../load.ts";
+import type { Config } from "../schema.ts";
+
+type Table = Readonly<Record<string, unknown>>;
+
+/** What another configuration has changed. */
+export interface ConfigChange {
+  /** The live keys that have another value from now on. */
+  readonly changed: readonly LiveKey[];
+  /** The keys that differ from what is in force, and stay as they are until a restart. */
+  readonly needs_restart: readonly string[];
+}
+
+/** Tells a part of the keys that it reads. */
+export interface ConfigChanges {
+  /**
+   * Calls `apply` after each change of one of the keys, when the configuration has their new values. It
+   * must not throw. A part that reads a key each time that it needs it has no need to be told.
+   */
+  follow(keys: readonly LiveKey[], apply: () => void): void;
+}
+
+interface Follower {
+  readonly keys: ReadonlySet<LiveKey>;
+  readonly apply: () => void;
+}
+
+const isTable = (value: unknown): value is Table =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const within = (path: string, key: string) => path === "" ? key : `${path}.${key}`;
+
+const nameOf = (key: string) => key.slice(key.lastIndexOf(".") + 1);
+
+/** The keys of a table, and those live ones that it may get. */
+function keysOf(table: Table, path: string): Set<string> {
+  const live = LIVE_KEYS.filter((key) => key === within(path, nameOf(key)));
+  return new Set([...Object.keys(table), ...live.map(nameOf)]);
+}
+
+/** An object that has the members of the table that `read` gives at the moment. */
+function viewOf(read: () => Table, path: string): Table {
+  const began = read();
+  const view: Record<string, unknown> = {};
+  for (const name of keysOf(began, path)) {
+    const key = within(path, name);
+    const value = began[name];
+    if (!isLiveKey(key) && isTable(value)) view[name] = viewOf(() => read()[name] as Table, key);
+    else Object.defineProperty(view, name, { enumerable: true, get: () => read()[name] });
+  }
+  return Object.freeze(view);
+}
+
+/** The keys that two tables disagree about. */
+function differences(a: Table, b: Table, path: string): string[] {
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((name) => {
+    const [key, one, other] = [within(path, name), a[name], b[name]];
+    if (!isLiveKey(key) && isTable(one) && isTable(other)) return differences(one, other, key);
+    return JSON.stringify(one) === JSON.stringify(other) ? [] : [key];
+  });
+}
+
+const valueAt = (table: Table, names: readonly string[]): unknown =>
+  names.reduce<unknown>((value, name) => isTable(value) ? value[name] : undefined, table);
+
+/** The table with another value at one place. */
+function withValue(table: Table, [name = "", ...deeper]: readonly string[], value: unknown): Table {
+  if (deeper.length > 0) {
+    return { ...table, [name]: withValue(table[name] as Table, deeper, value) };
+  }
+  const { [name]: _before, ...rest } = table;
+  return value === undefined ? rest : { ...table, [name]: value };
+}
+
+/** The configuration of a running process. */
+export class LiveConfig implements ConfigChanges {
+  /** As all parts have it. To spread one of its tables is to take its values of this moment. */
+  readonly config: Config;
+  #in_force: Config;
+  readonly #followers: Follower[] = [];
+
+  constructor(started: Config) {
+    this.#in_force = started;
+    this.config = viewOf(() => this.#in_force, "") as Config;
+  }
+
+  follow(keys: readonly LiveKey[], apply: () => void): void {
+    this.#followers.push({ keys: new Set(keys), apply });
+  }
+
+  /**
+   * Takes over the live keys of another configuration. Throws a ConfigError when they are not allowed
+   * beside the values that need a restart; then nothing has changed.
+   */
+  change(next: Config): ConfigChange {
+    const all = differences(this.#in_force, next, "");
+    const changed = all.filter((key) => isLiveKey(key) && this.#isLiveNow(key, next)) as LiveKey[];
+    const needs_restart = all.filter((key) => !changed.includes(key as LiveKey));
+    let merged: Table = this.#in_force;
+    for (const key of changed) {
+      const names = key.split(".");
+      merged = withValue(merged, names, valueAt(next, names));
+    }
+    if (needs_restart.length > 0) requireAllowed(merged, needs_restart);
+    this.#in_force = merged as Config;
+    for (const { keys, apply } of this.#followers) {
+      if (changed.some((key) => keys.has(key))) apply();
+    }
+    return { changed, needs_restart };
+  }
+
+  /** The live keys with one value each that is in force, and no lists. */
+  inForce(): Record<string, string | number | boolean> {
+    const values: Record<string, string | number | boolean> = {};
+    for (const key of LIVE_KEYS) {
+      const value = valueAt(this.#in_force, key.split("."));
+      if (value !== undefined && typeof value !== "object") {
+        values[key] = value as string | number | boolean;
+      }
+    }
+    return values;
+  }
+
+  #isLiveNow(key: string, next: Config): boolean {
+    const names = key.split(".");
+    // A table that is not there yet has no part that would read it.
+    if (valueAt(this.#in_force, names.slice(0, -1)) === undefined) return false;
+    if (!LIVE_WHILE_SET.has(key)) return true;
+    return valueAt(this.#in_force, names) !== undefined && valueAt(next, names) !== undefined;
+  }
+}
+
+function requireAllowed(merged: Table, needs_restart: readonly string[]): void {
+  try {
+    configFrom(merged);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const before = error.problems.map(({ key, text }) => ({
+      position: undefined,
+      key,
+      text: `${text} (beside the values of ${needs_restart.join(", ")}, which need a restart)`,
+    }));
+    throw new ConfigError("", before);
+  }
+}

@@ -1,0 +1,140 @@
+/** A configuration that changes while its parts have it: what changes, what is told, what is refused. */
+import assert from "node:assert/strict";
+import { LiveConfig } from "./live_config.ts";
+import { LIVE_KEYS } from "../keys/live_keys.ts";
+import { ConfigReload } from "./reload.ts";
+import { ConfigError, configFrom, parseConfig } from "../load.ts";
+import { configJsonSchema, schemaAt } from "../json_schema.ts";
+import { createLogger } from "../../logs/log.ts";
+
+const PAIR = { tls_cert: "a.pem", tls_key: "a.key" };
+
+Deno.test("live config: who has a table sees its live keys change, and the others stay", () => {
+  const live = new LiveConfig(configFrom({}));
+  const { limits, log } = live.config;
+  const next = configFrom({
+    limits: { rooms_per_connection: 3, max_frame_bytes: 2_048 },
+    log: { level: "debug", format: "json" },
+  });
+  assert.deepEqual(live.change(next), {
+    changed: ["limits.rooms_per_connection", "log.level"],
+    needs_restart: ["limits.max_frame_bytes", "log.format"],
+  });
+  assert.deepEqual([limits.rooms_per_connection, limits.max_frame_bytes], [3, 262_144]);
+  assert.deepEqual([log.level, log.format], ["debug", "logfmt"]);
+  assert.throws(() => Object.assign(limits, { rooms_per_connection: 9 }), TypeError);
+  // What waits for a restart is named again each time.
+  assert.deepEqual(live.change(next).needs_restart, ["limits.max_frame_bytes", "log.format"]);
+});
+
+Deno.test("live config: a part is told once a change, of its keys alone, when they have changed", () => {
+  const live = new LiveConfig(configFrom({}));
+  const told: number[] = [];
+  live.follow(["limits.headers", "limits.header_bytes"], () => {
+    told.push(live.config.limits.headers);
+  });
+  live.change(configFrom({ limits: { headers: 1, header_bytes: 10 } }));
+  live.change(configFrom({ limits: { headers: 1, header_bytes: 10, field_bytes: 99 } }));
+  live.change(configFrom({}));
+  assert.deepEqual(told, [1, 64]);
+});
+
+Deno.test("live config: lists, tables of values and keys without a default are one key each", () => {
+  const live = new LiveConfig(configFrom({}));
+  const { usage, platform } = live.config;
+  const rules = [{ prefix: "in.t.default.*", percent: 0.5 }];
+  const next = configFrom({
+    usage: { prices: { fuel: 2 } },
+    platform: { mirroring: { rules } },
+    admin: { operator_tenants: ["ops"] },
+    rooms: [{ room: "a" }],
+  });
+  const { changed, needs_restart } = live.change(next);
+  assert.deepEqual([...changed].sort(), [
+    "admin.operator_tenants",
+    "platform.mirroring.rules",
+    "rooms",
+    "usage.prices",
+  ]);
+  assert.deepEqual(needs_restart, []);
+  assert.deepEqual([usage.prices, platform.mirroring.rules], [{ fuel: 2 }, rules]);
+  assert.deepEqual(live.config.admin.operator_tenants, ["ops"]);
+  assert.equal(live.config.rooms[0]?.room, "a");
+  live.change(configFrom({}));
+  assert.equal(live.config.admin.operator_tenants, undefined);
+});
+
+Deno.test("live config: a table that is not there, and TLS that begins or ends, need a restart", () => {
+  const plain = configFrom({});
+  const tls = configFrom({ server: PAIR });
+  const quota = configFrom({ quota: { url: "redis://127.0.0.1:1" } });
+  const live = new LiveConfig(plain);
+  assert.deepEqual(live.change(quota), { changed: [], needs_restart: ["quota"] });
+  assert.deepEqual(live.change(tls).needs_restart, ["server.tls_cert", "server.tls_key"]);
+  assert.equal(live.config.server.tls_cert, undefined);
+  const with_tls = new LiveConfig(tls);
+  assert.deepEqual(with_tls.change(plain).needs_restart, ["server.tls_cert", "server.tls_key"]);
+  const other = configFrom({ server: { tls_cert: "b.pem", tls_key: "a.key" } });
+  assert.deepEqual(with_tls.change(other).changed, ["server.tls_cert"]);
+  assert.equal(with_tls.config.server.tls_cert, "b.pem");
+});
+
+Deno.test("live config: live keys that contradict what needs a restart change nothing", () => {
+  const live = new LiveConfig(configFrom({ server: { drain_ms: 1_000, drain_timeout_ms: 2_000 } }));
+  const next = configFrom({
+    server: { drain_ms: 5_000, drain_timeout_ms: 10_000 },
+    limits: { headers: 1 },
+  });
+  assert.throws(
+    () => live.change(next),
+    (error) =>
+      error instanceof ConfigError && /drain_timeout_ms.*need a restart/.test(error.message),
+  );
+  assert.deepEqual([live.config.server.drain_ms, live.config.limits.headers], [1_000, 64]);
+});
+
+Deno.test("live config: a broken file changes nothing, and its report says what is wrong", () => {
+  const texts = ["[limits]\nheaders = 1\n", "[limits]\nheader = 2\n", "[limits]\nheaders = 3\n"];
+  let now_ms = 1_000;
+  const lines: string[] = [];
+  const now = () => now_ms;
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({ level: "info", format: "logfmt", component: "test", now, write });
+  const read = () => parseConfig(texts.shift() ?? "", { file: "c.toml" });
+  const reload = new ConfigReload({ started: read(), file: "c.toml", read, log, now });
+  now_ms = 2_000;
+  const refused = reload.reload("SIGHUP");
+  assert.match(refused.problem ?? "", /^c\.toml:2:1 limits\.header: unknown key/);
+  assert.deepEqual([refused.loaded_ms, refused.changed, refused.values["limits.headers"]], [
+    1_000,
+    [],
+    1,
+  ]);
+  assert.match(lines.join(""), /level=error .*by=SIGHUP .*stays in force/);
+  const taken = reload.reload("root");
+  assert.deepEqual([taken.problem, taken.loaded_ms, taken.changed], [null, 2_000, [
+    "limits.headers",
+  ]]);
+  assert.equal(reload.config.limits.headers, 3);
+});
+
+Deno.test("live keys: each is a key of the schema, which says so, and of no other key", () => {
+  const root = configJsonSchema();
+  const named = new Set<string>();
+  const walk = (node: typeof root, path: string) => {
+    if (node["x-live"] === true) named.add(path);
+    for (const [name, child] of Object.entries(node.properties ?? {})) {
+      walk(child, path === "" ? name : `${path}.${name}`);
+    }
+  };
+  walk(root, "");
+  for (const key of LIVE_KEYS) {
+    const node = schemaAt(root, key.split("."));
+    assert.ok(node !== undefined, `${key} is no key`);
+    const inside = Object.values((node.items ?? node).properties ?? {});
+    assert.ok([node, ...inside].some((one) => one["x-live"] === true), key);
+  }
+  for (const path of named) {
+    assert.ok(LIVE_KEYS.some((key) => path === key || path.startsWith(`${key}.`)), path);
+  }
+});

@@ -1,0 +1,109 @@
+/**
+ * Reads the configuration of a process again when somebody asks for it, and remembers what came of it. A file
+ * that cannot be used changes nothing. How a file is read, and who asks, is the process's business.
+ */
+import type { Logger } from "../../logs/log.ts";
+import { scrapedGauge } from "../../metrics/metrics.ts";
+import type { Registry } from "../../metrics/metrics.ts";
+import { scrapedFamily } from "../../metrics/metrics_plain.ts";
+import { LiveConfig } from "./live_config.ts";
+import type { ConfigChanges } from "./live_config.ts";
+import type { Config } from "../schema.ts";
+
+/** What is in force in a process, and what its file asks for beyond that. */
+export interface ConfigReport {
+  /** The file; null: the process was started without one. */
+  readonly file: string | null;
+  /** When the file was taken over last, in Unix ms. */
+  readonly loaded_ms: number;
+  /** The keys that changed then. */
+  readonly changed: readonly string[];
+  /** The keys that the file has otherwise, and that need a restart. */
+  readonly needs_restart: readonly string[];
+  /** Why the file could not be taken over when it was read last; null: it was. */
+  readonly problem: string | null;
+  /** The live keys in force that have one value. */
+  readonly values: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** What reading again needs. */
+export interface ReloadOptions {
+  /** What the process was started with. */
+  readonly started: Config;
+  readonly file: string | null;
+  /** Reads and checks the file as a start does; throws an Error that says what is wrong. */
+  readonly read: () => Config;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** As the parts of a process have it. */
+export interface ConfigReloading extends ConfigChanges {
+  /** Reads the file again; `by` is who asks. Never throws. */
+  reload(by: string): ConfigReport;
+  report(): ConfigReport;
+}
+
+/** The configuration of one process and its file. */
+export class ConfigReload implements ConfigReloading {
+  /** As all parts have it. */
+  readonly config: Config;
+  readonly #live: LiveConfig;
+  readonly #options: ReloadOptions;
+  readonly #totals = { ok: 0, refused: 0 };
+  #last: Pick<ConfigReport, "changed" | "needs_restart" | "problem" | "loaded_ms">;
+
+  constructor(options: ReloadOptions) {
+    this.#options = options;
+    this.#live = new LiveConfig(options.started);
+    this.config = this.#live.config;
+    this.#last = { loaded_ms: options.now(), changed: [], needs_restart: [], problem: null };
+  }
+
+  readonly follow: ConfigChanges["follow"] = (keys, apply) => this.#live.follow(keys, apply);
+
+  report(): ConfigReport {
+    return { file: this.#options.file, ...this.#last, values: this.#live.inForce() };
+  }
+
+  reload(by: string): ConfigReport {
+    const { read, log, now, file } = this.#options;
+    try {
+      const { changed, needs_restart } = this.#live.change(read());
+      this.#last = { loaded_ms: now(), changed, needs_restart, problem: null };
+      this.#totals.ok++;
+      log.info("the configuration was read again", { by, file, changed: changed.join(" ") });
+      if (needs_restart.length > 0) {
+        log.warn("keys of the configuration need a restart", { keys: needs_restart.join(" ") });
+      }
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error);
+      this.#last = { ...this.#last, changed: [], problem };
+      this.#totals.refused++;
+      log.error("the configuration cannot be used; the one before stays in force", {
+        by,
+        file,
+        problem,
+      });
+    }
+    return this.report();
+  }
+
+  /** Registers how often the file was read again, and how many keys wait for a restart. */
+  register(registry: Registry): void {
+    scrapedFamily(
+      registry,
+      "arqon_config_reloads_total",
+      "Times the configuration was read again, by what became of it.",
+      "result",
+      () => this.#totals,
+    );
+    scrapedGauge(
+      registry,
+      "arqon_config_restart_keys",
+      "Keys of the configuration that differ from what is in force and need a restart.",
+      () => this.#last.needs_restart.length,
+    );
+  }
+}

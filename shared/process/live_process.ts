@@ -1,0 +1,47 @@
+/**
+ * The configuration of a process that can be read again while it runs, and its logs, which follow it. Who asks
+ * for that is SIGHUP here, and the admin API elsewhere.
+ */
+import { ConfigReload } from "../config/live/reload.ts";
+import type { Config } from "../config/schema.ts";
+import type { Logger } from "../logs/log.ts";
+import type { Logging } from "../logs/logging.ts";
+
+/** A configuration that was read. */
+export interface GivenConfig {
+  /** Its file; null: it came from elsewhere. */
+  readonly file: string | null;
+  readonly config: Config;
+  /** Reads it again; throws an Error that says what is wrong. */
+  readonly read: () => Config;
+}
+
+/** The process whose configuration it is. */
+export interface LiveProcess {
+  /** Its name when the configuration has none. */
+  readonly node_id: string;
+  readonly logging: Pick<Logging, "renew">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Makes the configuration of the process; its logs follow it from now on. */
+export function liveConfig(
+  { file, config, read }: GivenConfig,
+  process: LiveProcess,
+): ConfigReload {
+  const { node_id, logging, log, now } = process;
+  const named = (one: Config) => ({ ...one, server: { ...one.server, node_id } });
+  const started = named(config);
+  const live = new ConfigReload({ started, file, read: () => named(read()), log, now });
+  const keys = ["log.level", "log.levels", "log.lines_per_second"] as const;
+  live.follow(keys, () => logging.renew(live.config.log));
+  return live;
+}
+
+/** Calls `reload` at each SIGHUP, which ends the process no more; on Windows there is none. */
+export function onHangup(reload: (by: string) => unknown): void {
+  if (Deno.build.os === "windows") return;
+  Deno.addSignalListener("SIGHUP", () => void reload("SIGHUP"));
+}

@@ -1,0 +1,248 @@
+/**
+ * Each live key of the configuration, another value for it, and how its effect is seen on a bus that runs. A
+ * key whose effect needs a crowd, a wait or a certificate names the test that sees it.
+ */
+import assert from "node:assert/strict";
+import type { LiveKey } from "../shared/config/keys/live_keys.ts";
+import { until } from "../shared/testing/until.ts";
+import {
+  adminOf,
+  adminRate,
+  answer,
+  batch,
+  crowded,
+  journaled,
+  levels,
+  limit,
+  pending,
+  quota,
+  rate,
+  refused,
+  SENT_AWAY,
+} from "./live_config_world.ts";
+import type { Row, World } from "./live_config_world.ts";
+import { openText } from "./peers/raw_client.ts";
+import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+
+/** What the file says while no row is tried. */
+export const BASE = `
+[admin]
+operator_tenants = ["default"]
+[quota]
+url = "redis://127.0.0.1:1"
+tenant_messages_per_second = 1_000_000
+[usage]
+enabled = true
+flush_ms = 100
+[journal]
+journal_share = 0
+flush_ms = 100
+[[rooms]]
+room = "kept-*"
+durable = true
+`;
+
+const RATE_ROWS = {
+  "limits.messages_per_second": rate("messages_per_second", "connection", "messages"),
+  "limits.bytes_per_second": rate("bytes_per_second", "connection", "bytes"),
+  "limits.user_messages_per_second": rate("user_messages_per_second", "user", "messages"),
+  "limits.user_bytes_per_second": rate("user_bytes_per_second", "user", "bytes"),
+  "limits.tenant_messages_per_second": rate("tenant_messages_per_second", "tenant", "messages"),
+  "limits.tenant_bytes_per_second": rate("tenant_bytes_per_second", "tenant", "bytes"),
+  "limits.process_messages_per_second": rate("process_messages_per_second", "process", "messages"),
+  "limits.process_bytes_per_second": rate("process_bytes_per_second", "process", "bytes"),
+  "quota.tenant_messages_per_second": quota("tenant_messages_per_second = 1"),
+  "quota.tenant_bytes_per_second": quota("tenant_bytes_per_second = 1_000"),
+  "quota.tenants": quota('tenants = [{ tenant = "default", messages_per_second = 1 }]'),
+};
+
+const CLIENT_ROWS = {
+  "limits.protocol_errors": {
+    tables: limit("protocol_errors", "1"),
+    async see({ bus }: World) {
+      const broken = await openText(bus.url, bus.token);
+      broken.send("no frame");
+      assert.equal((await broken.closed()).code, 1008);
+    },
+  },
+  "limits.rate_refusals": {
+    tables: { limits: "messages_per_second = 1\nrate_refusals = 5" },
+    async see({ bus }: World) {
+      const fast = await openText(bus.url, await bus.tokenFor({ user: "fast" }));
+      for (let id = 1; id <= 50; id++) fast.send({ op: "pub", room: "r", id });
+      assert.equal((await fast.closed()).code, 4429);
+    },
+  },
+  "limits.handshakes_per_second": {
+    tables: { limits: "handshakes_per_second = 1\nhandshake_burst = 1" },
+    see: SENT_AWAY,
+  },
+  "limits.handshake_burst": {
+    tables: { limits: "handshakes_per_second = 1\nhandshake_burst = 2" },
+    see: SENT_AWAY,
+  },
+  "limits.token_bytes": {
+    tables: limit("token_bytes", "1_024"),
+    async see({ bus }: World) {
+      const token = await bus.tokenFor({ claims: { padding: "x".repeat(1_024) } });
+      assert.equal((await refusedUpgrade(bus.http_url, { token }))[1], "token-too-large");
+    },
+  },
+  "limits.pending_operations": pending(limit("pending_operations", "1")),
+  "limits.pending_bytes": pending(limit("pending_bytes", "65_536")),
+  "limits.connections_per_user": crowded(
+    limit("connections_per_user", "1"),
+    "too-many-connections",
+  ),
+  "limits.connections_per_tenant": crowded(
+    limit("connections_per_tenant", "1"),
+    "too-many-connections",
+  ),
+  "limits.rooms_per_connection": {
+    tables: limit("rooms_per_connection", "1"),
+    async see({ client }: World) {
+      await answer(client, { op: "sub", room: "one" });
+      assert.equal((await answer(client, { op: "sub", room: "two" })).reason, "too-many-rooms");
+      await answer(client, { op: "unsub", room: "one" });
+    },
+  },
+  "limits.headers": refused(
+    limit("headers", "1"),
+    { headers: { a: "1", b: "2" } },
+    "too-many-headers",
+  ),
+  "limits.header_bytes": refused(
+    limit("header_bytes", "10"),
+    { headers: { a: "x".repeat(20) } },
+    "too-many-headers",
+  ),
+  "limits.field_bytes": refused(
+    limit("field_bytes", "16"),
+    { type: "x".repeat(20) },
+    "invalid-field",
+  ),
+  "limits.batch_messages": batch(limit("batch_messages", "2")),
+  "limits.batch_bytes": batch(limit("batch_bytes", "1_024")),
+  "limits.history_messages": {
+    tables: limit("history_messages", "1"),
+    async see({ bus }: World) {
+      const headers = { authorization: `Bearer ${bus.token}` };
+      const path = `${bus.http_url}/v1/rooms/kept-1/messages?limit=2`;
+      const problem = await (await fetch(path, { headers })).json();
+      assert.match(problem.detail, /at most 1 \(\[limits\] history_messages\)/);
+    },
+  },
+  "auth.require_signature": refused(
+    { auth: 'require_signature = [{ role = "user", room = "*" }]' },
+    {},
+    "signature-required",
+  ),
+  "platform.registry.mappings": refused(
+    {
+      "platform.registry":
+        'mappings = [{ subject = "in.t.default.*", schema_id = "absent", message = "A" }]',
+    },
+    { data: "x" },
+    "schema-unavailable",
+  ),
+  "rooms": {
+    tables: { "[rooms]": 'room = "*"\npresence = false' },
+    async see({ client }: World) {
+      const { code } = await answer(client, { op: "sub", room: "hidden", presence: true });
+      assert.ok(code > 0, "presence is refused");
+    },
+  },
+  "server.allowed_origins": {
+    tables: { server: 'allowed_origins = ["https://only.example"]' },
+    async see({ bus }: World) {
+      const headers = ["Origin: https://other.example"];
+      assert.equal((await refusedUpgrade(bus.http_url, { token: bus.token, headers }))[0], "403");
+    },
+  },
+};
+
+const OPERATOR_ROWS = {
+  "admin.operator_tenants": {
+    tables: { admin: 'operator_tenants = ["default", "other"]' },
+    async see({ bus }: World) {
+      await (await adminOf(bus, "ops", "other")).read("/v1/cluster");
+    },
+  },
+  "limits.admin_requests_per_second": adminRate(
+    "admin_requests_per_second",
+    (admin) => admin.get("/v1/status"),
+  ),
+  "limits.admin_changes_per_second": adminRate(
+    "admin_changes_per_second",
+    (admin) => admin.ask("POST", "/v1/config/reload", {}),
+  ),
+  "limits.memory_bytes": {
+    tables: limit("memory_bytes", "4_000_000_000"),
+    async see({ bus }: World) {
+      const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
+      assert.match(page, /^shield_memory_limit_bytes 4000000000$/m);
+    },
+  },
+  "platform.mirroring.rules": {
+    tables: { "platform.mirroring": 'rules = [{ prefix = "in.t.default.*", percent = 1 }]' },
+    async see({ bus, client }: World) {
+      await answer(client, { op: "pub", room: "mirrored" });
+      await until("a copy", async () => {
+        const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
+        return /^shield_mirror_traffic_total\{.*outcome="published".*\} [1-9]/m.test(page);
+      });
+    },
+  },
+  "journal.journal": journaled('journal = "all"', "noted"),
+  "journal.journal_share": journaled('journal = "all"\njournal_share = 1', "shared"),
+  "usage.prices": {
+    tables: { usage: "enabled = true\nflush_ms = 100\nprices = { messages_in = 7 }" },
+    async see({ bus, client }: World) {
+      assert.equal((await answer(client, { op: "pub", room: "priced" })).code, 0);
+      const admin = await adminOf(bus, "payer");
+      await until("a cost", async () => {
+        const { text } = await admin.get("/v1/usage?tenant=default");
+        return /"cost":[1-9]/.test(text);
+      });
+    },
+  },
+  "log.level": {
+    tables: { log: 'level = "error"' },
+    async see({ bus }: World) {
+      assert.equal((await levels(bus)).level, "error");
+    },
+  },
+  "log.levels": {
+    tables: { log: 'levels = [{ component = "brain", level = "error" }]' },
+    async see({ bus }: World) {
+      assert.deepEqual((await levels(bus)).levels, { brain: "error" });
+    },
+  },
+};
+
+const IN_RULES = "shield/journal/rules_test.ts";
+const IN_SAMPLER = "shared/telemetry/trace_sampler_test.ts";
+const IN_PROCESSES = "tests/live_config_process_test.ts";
+
+/** A row of each key, or the test that sees its effect. */
+export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
+  ...RATE_ROWS,
+  ...CLIENT_ROWS,
+  ...OPERATOR_ROWS,
+  "limits.concurrent_handshakes": "shield/rates/admission_test.ts",
+  "server.drain_ms": IN_PROCESSES,
+  "server.tls_cert": IN_PROCESSES,
+  "server.tls_key": IN_PROCESSES,
+  "ops.tls_cert": IN_PROCESSES,
+  "ops.tls_key": IN_PROCESSES,
+  "admin.tls_cert": IN_PROCESSES,
+  "admin.tls_key": IN_PROCESSES,
+  "journal.journal_ttl_seconds": IN_RULES,
+  "journal.journal_bytes": IN_RULES,
+  "journal.journal_payload": IN_RULES,
+  "journal.tenants": IN_RULES,
+  "log.lines_per_second": "shared/logs/logging_test.ts",
+  "telemetry.traces_ratio": IN_SAMPLER,
+  "telemetry.traces_per_second": IN_SAMPLER,
+  "telemetry.traces_on_error": IN_SAMPLER,
+};

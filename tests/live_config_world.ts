@@ -1,0 +1,174 @@
+/**
+ * The bus on which live keys are tried, and the ways in which an effect is seen that several keys share. Which
+ * key is tried how is `live_config_rows.ts`.
+ */
+import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+import { openText } from "./peers/raw_client.ts";
+import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
+
+/** The running bus, and a client that was connected before anything changed. */
+export interface World {
+  readonly bus: TestBus;
+  readonly client: RawClient;
+}
+
+/** How one key is tried. */
+export interface Row {
+  /** The tables of the file, instead of `BASE`'s where they have the same name. */
+  readonly tables: Readonly<Record<string, string>>;
+  /** Fails unless the new value has taken effect. */
+  readonly see: (world: World) => Promise<void>;
+}
+
+/** The answer to one operation of the text form. */
+// deno-lint-ignore no-explicit-any -- as the client gives it
+export async function answer(client: RawClient, operation: object): Promise<any> {
+  client.send({ ...operation, id: 1 });
+  for (;;) {
+    const frame = await client.json();
+    if (frame.op === "ack" || frame.op === "err") return frame;
+  }
+}
+
+/** A file with one limit. */
+export const limit = (name: string, value: string): Row["tables"] => ({
+  limits: `${name} = ${value}`,
+});
+
+/** The rates of the client that is there, seen by the refusal that names them. */
+export function rate(name: string, scope: string, unit: "messages" | "bytes"): Row {
+  const value = unit === "messages" ? 3 : 2_000;
+  const said = `this ${scope} has ${value} ${unit} a second`;
+  return {
+    tables: limit(name, String(value)),
+    async see({ client }) {
+      const publish = { op: "pub", room: "rated", data: "x".repeat(1_000) };
+      await until(said, async () => String((await answer(client, publish)).message).includes(said));
+    },
+  };
+}
+
+/** A message of the client is refused with this reason. */
+export function refused(tables: Row["tables"], message: object, reason: string): Row {
+  return {
+    tables,
+    async see({ client }) {
+      const { code, ...more } = await answer(client, { op: "pub", room: "r", ...message });
+      assert.deepEqual([code > 0, more.reason], [true, reason]);
+    },
+  };
+}
+
+/** With one client there, the next upgrade of its user is refused. */
+export function crowded(tables: Row["tables"], reason: string): Row {
+  return {
+    tables,
+    async see({ bus }) {
+      assert.equal((await refusedUpgrade(bus.http_url, { token: bus.token }))[1], reason);
+    },
+  };
+}
+
+/** So many upgrades that the rate must tell one to come back; those that it lets in are not looked at. */
+export const SENT_AWAY: Row["see"] = async ({ bus }) => {
+  await until("an upgrade is sent away", async () => {
+    const sockets = await Promise.all(
+      Array.from({ length: 8 }, () => sendUpgrade(bus.http_url, { token: bus.token })),
+    );
+    const heads = await Promise.all(sockets.map(async (socket) => {
+      const bytes = new Uint8Array(4_096);
+      const size = await socket.read(bytes);
+      socket.close();
+      return new TextDecoder().decode(bytes.subarray(0, size ?? 0));
+    }));
+    return heads.some((head) => head.startsWith("HTTP/1.1 503"));
+  });
+};
+
+/** An admin of its own, so that its rates are nobody else's. */
+export const adminOf = async (bus: TestBus, user: string, tenant = "default") =>
+  new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user, tenant }));
+
+/** A rate of the admin API, seen by an admin who asks until it is too often. */
+export function adminRate(
+  name: string,
+  ask: (admin: AdminClient) => Promise<{ status: number }>,
+): Row {
+  return {
+    tables: limit(name, "1"),
+    async see({ bus }) {
+      const admin = await adminOf(bus, name);
+      await until("429", async () => (await ask(admin)).status === 429);
+    },
+  };
+}
+
+/** Operations that come faster than they are done. */
+export function pending(tables: Row["tables"]): Row {
+  return {
+    tables,
+    async see({ bus }) {
+      const fast = await openText(bus.url, bus.token);
+      const command = { op: "cmd", room: "waiting", name: "room.set" };
+      const data = { key: "k", value: "x".repeat(40_000) };
+      await until("too many wait", async () => {
+        for (let id = 1; id <= 8; id++) fast.send({ ...command, data, id });
+        const answers = [];
+        for (let id = 1; id <= 8; id++) answers.push(await fast.json());
+        return answers.some(({ reason }) => reason === "too-many-pending");
+      });
+      fast[Symbol.dispose]();
+    },
+  };
+}
+
+/** A batch that is too large. */
+export function batch(tables: Row["tables"]): Row {
+  return {
+    tables,
+    async see({ bus }) {
+      const messages = [1, 2, 3].map(() => ({ room: "r", data: "x".repeat(1_000) }));
+      const response = await fetch(`${bus.http_url}/v1/messages`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
+        body: JSON.stringify({ messages }),
+      });
+      await response.body?.cancel();
+      assert.equal(response.status, 413);
+    },
+  };
+}
+
+/** What the client publishes comes into the journal. */
+export function journaled(lines: string, room: string): Row {
+  return {
+    tables: { journal: `flush_ms = 100\n${lines}` },
+    async see({ bus, client }) {
+      const admin = await adminOf(bus, "auditor");
+      await until("a decision in the journal", async () => {
+        assert.equal((await answer(client, { op: "pub", room })).code, 0);
+        const { text } = await admin.get(`/v1/journal?tenant=default&room=${room}`);
+        return text.includes(`"${room}"`);
+      });
+    },
+  };
+}
+
+/** The levels of the logs in force. */
+export const levels = async (bus: TestBus) =>
+  (await (await adminOf(bus, "logs")).read("/v1/log")).levels.at(-1);
+
+/** The server of quotas is away, so this Shield counts alone. */
+export function quota(lines: string): Row {
+  return {
+    tables: { quota: `url = "redis://127.0.0.1:1"\n${lines}` },
+    async see({ client }) {
+      const publish = { op: "pub", room: "r", data: "x".repeat(1_000) };
+      await until("429", async () => (await answer(client, publish)).reason === "tenant-quota");
+    },
+  };
+}
