@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { isHole, type JournalHole, parseLine } from "../shared/journal/record.ts";
 import { createLogger } from "../shared/logs/log.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
 import { Lives } from "../shield/lives/lives.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { startArq } from "../arq/testing/run_arq.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 
@@ -19,11 +21,11 @@ const log = createLogger({
 });
 
 /** The folder of a bus on that NATS server, which writes every decision and stores none for a minute. */
-async function folderOn(nats_url: string) {
+async function folderOn(nats_url: string, node_id = "shield-1") {
   const folder = await initFolder();
   const file = `${folder.path}/config.toml`;
   const config = (await Deno.readTextFile(file)).replace("\ndata_dir =", "\n# data_dir =")
-    .replace("[server]\n", '[server]\nnode_id = "shield-1"\n');
+    .replace("[server]\n", `[server]\nnode_id = "${node_id}"\n`);
   const journal = '[journal]\njournal = "all"\nflush_ms = 60_000\n';
   const nats = `[nats]\nurls = [${JSON.stringify(nats_url)}]\n`;
   await Deno.writeTextFile(file, `${config}\n${journal}${nats}`);
@@ -50,15 +52,17 @@ async function journalOf(bus: ServedBus, token: string) {
   return { holes: holes.map(({ hole }) => hole), ids };
 }
 
+/** How many lives of Shields that write a journal are known. */
+const marksIn = async (spine: Spine): Promise<number> =>
+  (await new Lives(spine).all()).filter(({ parts }) => parts.journal !== undefined).length;
+
 Deno.test("journal: a Shield that is killed leaves a hole, and one that ends in order leaves none", async () => {
   await using nats = await startNats({ jetstream: true });
   await using folder = await folderOn(nats.url);
   const token = await tokenOf(folder.path, "admin");
   const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now: Date.now });
   try {
-    const lives = new Lives(spine);
-    const marks = async () =>
-      (await lives.all()).filter(({ parts }) => parts.journal !== undefined).length;
+    const marks = () => marksIn(spine);
     const began_ms = Date.now();
     await using killed = await startServe(folder.path);
     await send(killed, token, "m-lost");
@@ -81,4 +85,41 @@ Deno.test("journal: a Shield that is killed leaves a hole, and one that ends in 
   } finally {
     await spine.drain();
   }
+});
+
+Deno.test("arq journal --follow shows the hole of a Shield that is killed meanwhile, once", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using folder = await folderOn(nats.url);
+  await using other = await folderOn(nats.url, "shield-2");
+  const token = await tokenOf(folder.path, "admin");
+  const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now: Date.now });
+  await using reader = await startServe(other.path);
+  const admin = ["--admin-url", reader.admin_url, "--token", await tokenOf(other.path, "admin")];
+  const flags = ["journal", "--follow", "--tenant", "default", "--json", ...admin];
+  const arq = await startArq(flags);
+  const lines = arq.child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  const untilThere = async (wanted: string) => {
+    while (!text.includes(wanted)) {
+      const { value, done } = await lines.read();
+      assert.ok(!done, `it ended after ${JSON.stringify(text)}\n${arq.stderr()}`);
+      text += value;
+    }
+  };
+  {
+    await using killed = await startServe(folder.path);
+    await send(killed, token, "m-lost");
+    await until("its mark is there", async () => await marksIn(spine) === 1);
+    await killed.stop("SIGKILL");
+  }
+  await spine.drain();
+  await using ended = await startServe(folder.path);
+  await send(ended, token, "m-kept");
+  await untilThere('"killed"');
+  assert.equal(await ended.stop(), 0, ended.log());
+  await untilThere("m-kept");
+  assert.equal(text.split('"killed"').length, 2, "each once");
+  arq.child.kill("SIGINT");
+  await lines.cancel();
+  assert.equal((await arq.child.status).code, 130);
 });

@@ -1,4 +1,5 @@
 /** `arq journal list`: shows what was decided, and by what; with `--follow` also what comes. */
+import { isHole, parseLine } from "../../../shared/journal/record.ts";
 import { plural } from "../../../shared/plural.ts";
 import { journalLineText } from "../../answers/journal_text.ts";
 import { findAdmin } from "../../bus/admin.ts";
@@ -55,13 +56,64 @@ export function wishOf(io: Io, flags: JournalFilterFlags): JournalWish {
   };
 }
 
+/** How often it is asked whether a Shield was killed, in ms. */
+const KILLED_LOOK_MS = 5_000;
+/** A Shield is taken as killed so much later, in ms: it has been silent for a minute, or starts again. */
+const KILLED_BACK_MS = 120_000;
+/** Lines of such an answer: those holes come first. */
+const KILLED_LINES = 200;
+
+/**
+ * The holes of Shields that were killed. They stand at no place of the journal, so none comes behind the last
+ * line that was read: they are asked for again and again, and each is shown once.
+ */
+class KilledHoles {
+  readonly #shown = new Set<string>();
+  #looked_ms: number;
+
+  constructor(now_ms: number) {
+    this.#looked_ms = now_ms;
+  }
+
+  /** Whether a line is no such hole, or a new one. */
+  isNew(text: string): boolean {
+    if (!text.includes('"killed"')) return true;
+    const parsed = parseLine(text);
+    if ("problem" in parsed || !isHole(parsed.line)) return true;
+    const { node, from_ms, why } = parsed.line.hole;
+    if (why !== "killed") return true;
+    const key = `${from_ms} ${node}`;
+    return !this.#shown.has(key) && this.#shown.add(key) !== undefined;
+  }
+
+  /** The new holes, as lines. Rejects as the bus refuses. */
+  async look(io: Io, admin: Admin, wish: JournalWish): Promise<readonly string[]> {
+    const now_ms = io.now();
+    if (now_ms - this.#looked_ms < KILLED_LOOK_MS) return [];
+    this.#looked_ms = now_ms;
+    const recent = { ...wish, after: undefined, since_ms: Math.max(0, now_ms - KILLED_BACK_MS) };
+    let text = "";
+    for await (const bytes of journalAnswer(io, admin, recent, KILLED_LINES)) {
+      text += new TextDecoder().decode(bytes);
+    }
+    return text.trimEnd().split("\n").filter((line) =>
+      line.includes('"killed"') && isHoleLine(line) && this.isNew(line)
+    );
+  }
+}
+
+function isHoleLine(text: string): boolean {
+  const parsed = parseLine(text);
+  return "line" in parsed && isHole(parsed.line);
+}
+
 /** Prints one answer; gives the number of its lines, and where it ended. */
 async function show(
   io: Io,
   admin: Admin,
   wish: JournalWish,
   limit: number,
-  is_json: boolean,
+  { is_json, killed }: { readonly is_json: boolean; readonly killed: KilledHoles },
 ): Promise<{ readonly lines: number; readonly position: JournalPosition }> {
   const answer = journalAnswer(io, admin, wish, limit);
   let lines = 0;
@@ -70,9 +122,13 @@ async function show(
     if (done === true) return { lines, position: value };
     const texts = new TextDecoder().decode(value).trimEnd().split("\n");
     lines += texts.length;
-    const shown = is_json ? texts : texts.map(journalLineText);
-    await print(io.stdout, shown.map((text) => `${text}\n`).join(""));
+    await printLines(io, texts.filter((text) => killed.isNew(text)), is_json);
   }
+}
+
+async function printLines(io: Io, texts: readonly string[], is_json: boolean): Promise<void> {
+  const shown = is_json ? texts : texts.map(journalLineText);
+  await print(io.stdout, shown.map((text) => `${text}\n`).join(""));
 }
 
 async function pause(io: Io): Promise<void> {
@@ -87,16 +143,20 @@ async function pause(io: Io): Promise<void> {
 export async function journalList(io: Io, flags: JournalListFlags): Promise<number> {
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;
+  const killed = new KilledHoles(io.now());
   let wish = wishOf(io, flags);
   let shown = 0;
   for (let is_end = false; !is_end && (shown < flags.limit || flags.follow === true);) {
     const limit = Math.min(ANSWER_LINES, flags.follow === true ? Infinity : flags.limit - shown);
-    const { lines, position } = await show(io, admin, wish, limit, is_json);
+    const { lines, position } = await show(io, admin, wish, limit, { is_json, killed });
     shown += lines;
     wish = { ...wish, after: position.next };
     is_end = position.is_end;
     if (!is_end || flags.follow !== true) continue;
     is_end = false;
+    const holes = await killed.look(io, admin, wish);
+    shown += holes.length;
+    await printLines(io, holes, is_json);
     await pause(io);
   }
   const more = shown >= flags.limit ? "; --limit shows more" : "";
