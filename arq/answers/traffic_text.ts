@@ -36,7 +36,7 @@ function leftOut({ unmapped, no_payload, journal }: TrafficAnswer): string {
     ...(no_payload === 0 ? [] : [`${count(no_payload)} without a payload`]),
     ...(journal.outside === 0
       ? []
-      : [`${count(journal.outside)} outside of the rooms or the time`]),
+      : [`${count(journal.outside)} outside of the tenant, the rooms or the time`]),
     ...(journal.holes === 0 ? [] : [`${count(journal.holes)} holes in the journal`]),
     ...(journal.bad_lines === 0 ? [] : [`${count(journal.bad_lines)} bad lines`]),
   ];

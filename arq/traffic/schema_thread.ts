@@ -18,7 +18,7 @@ export interface JournalCounts {
   lines: number;
   bad_lines: number;
   holes: number;
-  /** Records outside of the rooms or the window that were asked for. */
+  /** Records of other tenants, or outside of the rooms or the window that were asked for. */
   outside: number;
 }
 

@@ -137,6 +137,7 @@ export async function schemaTraffic(
       pieces,
       candidate: { tenant, schema_id: id, set, mappings },
       selection: {
+        tenant,
         room: traffic,
         ...(since === undefined ? {} : { from_ms: io.now() - since * 1_000 }),
       },
@@ -157,11 +158,15 @@ export async function schemaTraffic(
   }
 }
 
-function nothingChecked({ traffic, unmapped, no_payload }: TrafficAnswer): CommandError {
+function nothingChecked({ traffic, unmapped, no_payload, journal }: TrafficAnswer): CommandError {
   const why = [
+    ...(journal.outside === 0
+      ? []
+      : [`${plural(journal.outside, "record")} of other rooms, times or tenants`]),
     ...(unmapped === 0 ? [] : [`${plural(unmapped, "event")} of rooms that are mapped to nothing`]),
     ...(no_payload === 0 ? [] : [`${plural(no_payload, "event")} without a payload`]),
   ];
   const rest = why.length === 0 ? "" : `; ${why.join(", ")}`;
-  return new CommandError(`there was nothing to check in ${traffic}${rest}`);
+  const hint = journal.outside === 0 ? undefined : "--tenant names whose records are meant";
+  return new CommandError(`there was nothing to check in ${traffic}${rest}`, EXIT.failure, hint);
 }

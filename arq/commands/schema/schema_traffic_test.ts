@@ -56,9 +56,10 @@ Deno.test("traffic of a journal: every planted violation is named by field, rule
   const command = { ...records[2]!, type: "room.set", payload: { form: "kept", data: btoa("{}") } };
   const hashed = { ...records[3]!, payload: { form: "hash", sha256: "0".repeat(64), bytes: 1 } };
   const lobby = { ...records[4]!, room: "lobby" };
+  const foreign = { ...records[7]!, tenant: "acme" };
   await Deno.writeTextFile(
     `${folder.path}/j.ndjson`,
-    linesOf([...records, refused, command, hashed, lobby]),
+    linesOf([...records, refused, command, hashed, lobby, foreign]),
   );
   const args = ["schema", "check", "fleet.proto", "--against", "fleet", "--journal", "j.ndjson"];
   const checked = [...args, "--traffic", "vehicles-*", "--message", "fleet.v1.Vehicle"];
@@ -67,7 +68,7 @@ Deno.test("traffic of a journal: every planted violation is named by field, rule
   const answer = JSON.parse(stdout);
   const planted = records.filter((_, at) => at % PLANTED === 7);
   assert.deepEqual([answer.checked, answer.refused, answer.no_payload], [20_000, 10, 1]);
-  assert.equal(answer.journal.outside, 1);
+  assert.equal(answer.journal.outside, 2, "another room's, and another tenant's");
   assert.deepEqual(answer.events.map(({ id }: { id: string }) => id), planted.map(({ id }) => id));
   assert.deepEqual(answer.by_rule, { "id: string.min_len": 5, "stops[].lat: double.lte": 5 });
   assert.deepEqual(
@@ -85,6 +86,12 @@ Deno.test("traffic of a journal: every planted violation is named by field, rule
   });
   assert.equal(none.code, 1);
   assert.match(none.stderr, /nothing to check in other/);
+  const acme = await runArq([...checked, "--tenant", "acme", "--json"], { cwd: folder.path });
+  const { checked: one, refused: its, events: [event] } = JSON.parse(acme.stdout);
+  assert.deepEqual([one, its, event.id], [1, 1, foreign.id]);
+  const nobody = await runArq([...checked, "--tenant", "nobody"], { cwd: folder.path });
+  assert.equal(nobody.code, 1);
+  assert.match(nobody.stderr, /20005 records of other rooms, times or tenants[^]*--tenant/);
   const wrong = await runArq([...args, "--traffic", "other", "--message", "fleet.v1.Nothing"], {
     cwd: folder.path,
   });
