@@ -3,6 +3,8 @@
  * and adds up what they have counted. It reads no record.
  */
 import type { JournalChunk } from "./journal_chunks.ts";
+import { Lanes } from "./lanes.ts";
+import type { Lane } from "./lanes.ts";
 import type { Flip, ReplayMail, ReplayNews } from "./replay_thread.ts";
 import type { ReplayModule } from "./repeater.ts";
 import type { ReplaySelection } from "./selection.ts";
@@ -23,139 +25,86 @@ export interface ReplayRunOptions {
   readonly onProgress: (decisions: number) => void;
 }
 
-/** Pieces that a thread has at a time: the one that it reads, and the next. */
-const AHEAD = 2;
+type ReplayLane = Lane<ReplayMail, Tally>;
 
-/** A thread as the run sees it. */
-interface Lane {
-  readonly thread: Worker;
-  decisions: number;
-  /** Resolves with the thread's counts, after `finish`. */
-  readonly tally: PromiseWithResolvers<Tally>;
+/** Flips of pieces that are read side by side, handed over in the order of the pieces. */
+class FlipsInOrder {
+  readonly #onFlips: ReplayRunOptions["onFlips"];
+  readonly #onError: (error: unknown) => void;
+  /** Flips by the number of their piece, until those before them are handed over. */
+  readonly #waiting = new Map<number, readonly Flip[]>();
+  #next = 0;
+  #written: Promise<void> = Promise.resolve();
+
+  constructor(onFlips: ReplayRunOptions["onFlips"], onError: (error: unknown) => void) {
+    this.#onFlips = onFlips;
+    this.#onError = onError;
+  }
+
+  add(number: number, flips: readonly Flip[]): void {
+    const onFlips = this.#onFlips;
+    this.#waiting.set(number, flips);
+    for (let next; (next = this.#waiting.get(this.#next)) !== undefined;) {
+      this.#waiting.delete(this.#next++);
+      if (onFlips === undefined || next.length === 0) continue;
+      const written = next;
+      this.#written = this.#written.then(() => onFlips(written));
+      this.#written.catch(this.#onError);
+    }
+  }
+
+  /** Resolves when all are handed over. Rejects as handing over does. */
+  written(): Promise<void> {
+    return this.#written;
+  }
 }
 
-const post = ({ thread }: Lane, mail: ReplayMail, moved: Transferable[] = []) =>
-  thread.postMessage(mail, moved);
-
-class ReplayRun {
-  readonly #options: ReplayRunOptions;
-  readonly #lanes: Lane[];
-  /** Lanes that take a piece, once for each. */
-  readonly #free: Lane[] = [];
-  #wake = () => {};
-  /** Flips by the number of their piece, until those before them are written. */
-  readonly #flips = new Map<number, readonly Flip[]>();
-  #next_written = 0;
-  #written: Promise<void> = Promise.resolve();
-  #failed: { readonly error: unknown } | undefined;
-
-  constructor(options: ReplayRunOptions) {
-    this.#options = options;
-    this.#lanes = Array.from({ length: options.threads }, (_, at) => this.#start(at));
-    for (let ahead = 0; ahead < AHEAD; ahead++) this.#free.push(...this.#lanes);
-  }
-
-  #start(at: number): Lane {
-    const thread = new Worker(new URL("./replay_thread.ts", import.meta.url), {
-      type: "module",
-      name: `replay-${at}`,
-      deno: { permissions: "none" },
-    });
-    const lane = { thread, decisions: 0, tally: Promise.withResolvers<Tally>() };
-    // It is awaited only after the last piece.
-    lane.tally.promise.catch(() => {});
-    thread.onmessage = ({ data }: MessageEvent<ReplayNews>) => this.#hear(lane, data);
-    thread.onerror = (event) => {
-      event.preventDefault();
-      this.#fail(new Error(`a thread of the replay has died: ${event.message}`));
-    };
-    const { selection, candidate, onFlips } = this.#options;
-    post(lane, { kind: "start", selection, candidate, keeps_flips: onFlips !== undefined });
-    return lane;
-  }
-
-  #fail(error: unknown): void {
-    this.#failed ??= { error };
-    for (const { tally } of this.#lanes) tally.reject(error);
-    this.#wake();
-  }
-
-  #hear(lane: Lane, news: ReplayNews): void {
-    switch (news.kind) {
-      case "needs": {
-        const { sha256 } = news;
-        this.#options.moduleOf(sha256).then(
-          (module) => post(lane, { kind: "module", sha256, module }),
-          (error) => this.#fail(error),
-        );
-        return;
-      }
-      case "done": {
-        lane.decisions = news.decisions;
-        this.#flips.set(news.number, news.flips);
-        this.#write();
-        this.#free.push(lane);
-        this.#options.onProgress(this.#lanes.reduce((sum, { decisions }) => sum + decisions, 0));
-        return this.#wake();
-      }
-      case "tally":
-        return lane.tally.resolve(news.tally);
-      default:
-        news satisfies never;
-    }
-  }
-
-  /** Hands over flips of pieces whose predecessors have been handed over. */
-  #write(): void {
-    const { onFlips } = this.#options;
-    for (let flips; (flips = this.#flips.get(this.#next_written)) !== undefined;) {
-      this.#flips.delete(this.#next_written++);
-      if (onFlips === undefined || flips.length === 0) continue;
-      const written = flips;
-      this.#written = this.#written.then(() => onFlips(written));
-      this.#written.catch((error) => this.#fail(error));
-    }
-  }
-
-  async #freeLane(): Promise<Lane | undefined> {
-    for (;;) {
-      if (this.#failed !== undefined) throw this.#failed.error;
-      if (this.#options.signal.aborted) return undefined;
-      const lane = this.#free.shift();
-      if (lane !== undefined) return lane;
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-  }
-
-  async run(): Promise<Tally> {
-    const { chunks, signal } = this.#options;
-    const stop = () => this.#wake();
-    signal.addEventListener("abort", stop);
-    try {
-      let number = 0;
-      try {
-        for await (const chunk of chunks) {
-          const lane = await this.#freeLane();
-          if (lane === undefined) break;
-          post(lane, { kind: "chunk", number: number++, chunk }, [chunk.bytes.buffer]);
-        }
-      } catch (error) {
-        // A stream that the signal has ended is an end like another.
-        if (!signal.aborted) throw error;
-      }
-      for (const lane of this.#lanes) post(lane, { kind: "finish" });
-      const all = emptyTally();
-      for (const { tally } of this.#lanes) addTally(all, await tally.promise);
-      await this.#written;
-      return all;
-    } finally {
-      signal.removeEventListener("abort", stop);
-      for (const { thread } of this.#lanes) thread.terminate();
-    }
-  }
+function startThread(number: number): Worker {
+  return new Worker(new URL("./replay_thread.ts", import.meta.url), {
+    type: "module",
+    name: `replay-${number}`,
+    deno: { permissions: "none" },
+  });
 }
 
 /** Runs a replay to its end, or to the signal. Throws what reading the journal throws. */
 export async function replay(options: ReplayRunOptions): Promise<Tally> {
-  return await new ReplayRun(options).run();
+  const { chunks, selection, candidate, moduleOf, onFlips, threads, signal, onProgress } = options;
+  const flips = new FlipsInOrder(onFlips, (error) => lanes.fail(error));
+  const hear = (lane: ReplayLane, news: ReplayNews): void => {
+    switch (news.kind) {
+      case "needs": {
+        const { sha256 } = news;
+        moduleOf(sha256).then(
+          (module) => lane.post({ kind: "module", sha256, module }),
+          (error) => lanes.fail(error),
+        );
+        return;
+      }
+      case "done":
+        flips.add(news.number, news.flips);
+        return lane.done(news.decisions);
+      case "tally":
+        return lane.told(news.tally);
+      default:
+        news satisfies never;
+    }
+  };
+  const lanes = new Lanes<ReplayMail, ReplayNews, Tally>({
+    threads,
+    start: startThread,
+    first: { kind: "start", selection, candidate, keeps_flips: onFlips !== undefined },
+    last: { kind: "finish" },
+    hear,
+    signal,
+    onProgress,
+  });
+  const told = await lanes.run(
+    chunks,
+    (lane, chunk, number) => lane.post({ kind: "chunk", number, chunk }, [chunk.bytes.buffer]),
+  );
+  await flips.written();
+  const all = emptyTally();
+  for (const tally of told) addTally(all, tally);
+  return all;
 }
