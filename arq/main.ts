@@ -31,12 +31,20 @@ function allStateFolders(cwd: string): string[] {
   return [...new Set([...stateFolders(cwd), ...(own === undefined ? [] : [own])])];
 }
 
+/** Who takes the next Ctrl-C. */
+interface Interrupts {
+  onNext: (() => void) | undefined;
+}
+
 /** Stops the command orderly at the first signal, and at once at the second. */
-async function listenForSignals(stop: AbortController): Promise<void> {
+async function listenForSignals(stop: AbortController, interrupts: Interrupts): Promise<void> {
   const { EXIT, Interrupted } = await endings();
   const codes = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
+      const { onNext } = interrupts;
+      interrupts.onNext = undefined;
+      if (signal === "SIGINT" && onNext !== undefined) return onNext();
       if (stop.signal.aborted) Deno.exit(codes[signal]);
       stop.abort(new Interrupted(codes[signal]));
     });
@@ -58,7 +66,8 @@ function screenSize(): ScreenSize | undefined {
 
 async function main(): Promise<number> {
   const stop = new AbortController();
-  await listenForSignals(stop);
+  const interrupts: Interrupts = { onNext: undefined };
+  await listenForSignals(stop, interrupts);
   const stopOn = (error: unknown) => stop.abort(error);
   const cwd = callerFolder();
   const has_color = Deno.stdout.isTerminal() && (variable("NO_COLOR") ?? "") === "";
@@ -80,6 +89,10 @@ async function main(): Promise<number> {
       import.meta.url.endsWith("/arq/main.ts") && variable("INIT_CWD") !== undefined,
     ),
     signal: stop.signal,
+    takeInterrupt(onNext) {
+      interrupts.onNext = onNext;
+      return () => interrupts.onNext = undefined;
+    },
     size: screenSize,
     now: () => Date.now(),
     monotonic_ms: () => performance.now(),

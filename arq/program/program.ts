@@ -186,7 +186,7 @@ const PARTS: readonly (readonly [
   [addMirror, "mirror"],
   [addObserve, "status", "top", "tail", "usage"],
   [addAudit, "audit"],
-  [addDesired, "export", "plan", "apply"],
+  [addDesired, "export", "plan", "apply", "rollout"],
   [addJournal, "journal"],
   [addBackup, "backup", "restore"],
   [addStandby, "standby"],

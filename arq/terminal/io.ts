@@ -79,6 +79,11 @@ export interface Io {
   readonly arq: string;
   /** Aborted by Ctrl-C, by SIGTERM or when the reader is gone; the reason says which. */
   readonly signal: AbortSignal;
+  /**
+   * Calls back for the next Ctrl-C in place of ending the command, until the result is called; absent: there
+   * is none.
+   */
+  readonly takeInterrupt?: (onInterrupt: () => void) => () => void;
   /** The present size of the terminal; undefined when there is none. */
   readonly size: () => ScreenSize | undefined;
   /** The time in Unix ms. */

@@ -1,6 +1,7 @@
 /** Conditions of rollouts: what is one, what is none, and when one is not held. */
 import assert from "node:assert/strict";
-import { firstBreach, METRICS, readCondition } from "./condition.ts";
+import { firstBreach } from "./breach.ts";
+import { METRICS, readCondition } from "./condition.ts";
 import type { Condition } from "./condition.ts";
 import { fuelAt, fuelBucket, summed } from "./tally.ts";
 import type { PolicyTally, Sample } from "./tally.ts";

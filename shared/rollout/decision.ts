@@ -3,7 +3,8 @@
  * number of Brains may decide at once: what they write is a compare-and-set, and all but one lose. Who reads
  * and writes is `brain/rollouts/`.
  */
-import { firstBreach, readCondition } from "./condition.ts";
+import { firstBreach } from "./breach.ts";
+import { readCondition } from "./condition.ts";
 import type { Condition } from "./condition.ts";
 import type { Rollout, RolloutReport } from "./rollout.ts";
 import { summed } from "./tally.ts";

@@ -9,7 +9,7 @@ import { decodePlan } from "../../desired/plan_file.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
 import { changesText } from "../../desired/plan_text.ts";
 import type { Desired } from "../../desired/state.ts";
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -17,9 +17,23 @@ import { statePath } from "./live_state.ts";
 import { appliedOf, checksText, compare } from "./plan.ts";
 import type { Compared } from "./plan.ts";
 import { readFolder } from "./read_folder.ts";
+import { rolloutPath, watchRollout } from "./rollout.ts";
+
+/** How long a step of a rollout takes at least, in seconds, unless --for says otherwise. */
+const HOLD_SECONDS = 600;
+
+/** What makes an apply a rollout. */
+interface CanaryFlags {
+  /** The first share of the traffic. */
+  readonly canary?: number;
+  /** Seconds. */
+  readonly for?: number;
+  readonly abortIf?: readonly string[];
+  readonly atLeast?: number;
+}
 
 /** The options of `arq apply`. */
-export interface ApplyFlags extends ConnectionFlags {
+export interface ApplyFlags extends ConnectionFlags, CanaryFlags {
   readonly json?: boolean;
 }
 
@@ -139,6 +153,49 @@ async function make(
   }
 }
 
+/** Throws for options of a canary without one, and for changes that no canary can carry. */
+function requireCanary(io: Io, flags: ApplyFlags, { changes }: Compared): void {
+  const { canary, for: hold_seconds, abortIf = [], atLeast } = flags;
+  if (canary === undefined) {
+    const given = hold_seconds !== undefined || abortIf.length > 0 || atLeast !== undefined;
+    if (!given) return;
+    throw usageError(
+      "--for, --abort-if and --at-least are about --canary",
+      `${io.arq} apply DIR --canary 1%`,
+    );
+  }
+  if (changes.length === 0) return;
+  if (changes.some(({ kind }) => kind === "schemas")) {
+    const text = "a canary does not carry schemas: each is a version for the whole bus at once";
+    throw new CommandError(text, EXIT.failure, "apply the schemas first, without --canary");
+  }
+  if (changes.some(({ kind }) => kind === "policies")) return;
+  const text = "no policy changes: there is nothing for a canary";
+  throw new CommandError(text, EXIT.failure, "apply without --canary");
+}
+
+/** Begins a rollout and shows its progress to the end. Returns as `watchRollout`. */
+async function rollOut(
+  io: Io,
+  admin: Admin,
+  desired: Desired,
+  compared: Compared,
+  flags: ApplyFlags,
+): Promise<number> {
+  const { tenant } = desired;
+  await uploadModules(io, admin, desired, compared);
+  const body = JSON.stringify({
+    ...JSON.parse(bodyOf(desired, compared)),
+    canary: flags.canary,
+    for_ms: (flags.for ?? HOLD_SECONDS) * 1_000,
+    abort_if: flags.abortIf ?? [],
+    ...(flags.atLeast === undefined ? {} : { at_least: flags.atLeast }),
+  });
+  await askAdmin(io, admin, { method: "POST", path: rolloutPath(tenant), body });
+  if (flags.json !== true) await print(io.stdout, changesText(tenant, compared.changes));
+  return await watchRollout(io, admin, tenant, flags);
+}
+
 /** Puts a folder or a plan in force. Returns 1 when it is stored and this node does not have it in force. */
 export async function apply(io: Io, target: string, flags: ApplyFlags): Promise<number> {
   const desired = await readTarget(io, target);
@@ -153,6 +210,10 @@ export async function apply(io: Io, target: string, flags: ApplyFlags): Promise<
       const text = `${checksText(checks, false)}nothing was changed`;
       throw new CommandError(text, EXIT.failure, "arq schema check says more");
     }
+  }
+  requireCanary(io, flags, compared);
+  if (flags.canary !== undefined && changes.length > 0) {
+    return await rollOut(io, admin, desired, compared, flags);
   }
   const answer = changes.length === 0 ? undefined : await make(io, admin, desired, compared);
   const { id, in_force } = answer === undefined ? { id: null, in_force: true } : appliedOf(answer);

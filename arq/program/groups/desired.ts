@@ -1,11 +1,37 @@
-/** The command line of `arq export`, `plan` and `apply` as commander sees it. */
+/** The command line of `arq export`, `plan`, `apply` and `rollout …` as commander sees it. */
+import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { parseSeconds } from "../../bus/token.ts";
-import { examples, id, value, withConnection } from "./options.ts";
+import { METRICS, readCondition } from "../../../shared/rollout/condition.ts";
+import { examples, fraction, id, positive, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
-/** Adds `arq export`, `arq plan` and `arq apply`. */
+// A command is loaded when it runs.
+const rollouts = () => import("../../commands/desired/rollout.ts");
+
+/** Reads the first share of a rollout. */
+function canary(text: string): number {
+  const share = fraction(text);
+  if (share > 0) return share;
+  throw new InvalidArgumentError("Expected more than nothing: 1% or 0.01.");
+}
+
+/** Reads one condition, which comes to those before. */
+function conditions(text: string, before: readonly string[] = []): readonly string[] {
+  const read = readCondition(text);
+  if ("problem" in read) throw new InvalidArgumentError(`\n${read.problem}`);
+  return [...before, read.text];
+}
+
+/** Adds `arq export`, `arq plan`, `arq apply` and `arq rollout`. */
 export function addDesired(program: Command, run: Run): void {
+  addExport(program, run);
+  addPlan(program, run);
+  addApply(program, run);
+  addRollout(program, run);
+}
+
+function addExport(program: Command, run: Run): void {
   withConnection(program.command("export"))
     .description("write what is in force for a tenant as a folder")
     .argument("<dir>", "the folder; it is made")
@@ -22,6 +48,9 @@ export function addDesired(program: Command, run: Run): void {
       const { exportState } = await import("../../commands/desired/export.ts");
       return await exportState(io, folder as string, flags);
     }));
+}
+
+function addPlan(program: Command, run: Run): void {
   withConnection(program.command("plan"))
     .description("say what an apply of a folder would change; changes nothing")
     .argument("<dir>", "the folder")
@@ -47,19 +76,78 @@ export function addDesired(program: Command, run: Run): void {
       const { plan } = await import("../../commands/desired/plan.ts");
       return await plan(io, folder as string, flags);
     }));
+}
+
+function addApply(program: Command, run: Run): void {
   withConnection(program.command("apply"))
     .description("put a folder or a plan in force: all of it in one step, or nothing")
     .argument("<target>", "the folder, or a file that arq plan --out has written")
+    .option("--canary <share>", "in steps, policies first for this share of the traffic", canary)
+    .option(
+      "--for <time>",
+      "how long each step takes at least: 10m, 1h or seconds (default: 10m)",
+      value((text) => parseSeconds("--for", text)),
+    )
+    .option(
+      "--abort-if <condition>",
+      "return when it holds: 'refused>0.1%'; repeatable",
+      conditions,
+    )
+    .option(
+      "--at-least <messages>",
+      "what each changed policy has to judge at each step (default: 100)",
+      positive("a number of messages", true, 1_000_000_000),
+    )
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
       "\nWhen somebody else changed the tenant's state since the plan it is refused, and nothing has" +
         "\nchanged. Schemas are registered before the rest, and taken back when that is refused. No" +
-        "\nconnection is touched. The same again does nothing.\n" +
-        examples("arq apply state", "arq apply plan.bin"),
+        "\nconnection is touched. The same again does nothing." +
+        "\n\nWith --canary new policies only observe at first, then decide for a growing share: the given one," +
+        "\n10, 50 and 100 %. Old and new judge the same messages. The first condition that holds puts the old" +
+        "\nstate back in force; exit code 1. The bus carries it on without this terminal; Ctrl-C asks." +
+        `\nConditions are about ${METRICS.join(", ")}.\n` +
+        examples(
+          "arq apply state",
+          "arq apply plan.bin",
+          "arq apply state --canary 1% --for 10m --abort-if 'refused>0.1%' --abort-if 'fuel_p99>2x'",
+        ),
     )
     .action(run(async (io, flags, [target]) => {
       const { apply } = await import("../../commands/desired/apply.ts");
       return await apply(io, target as string, flags);
     }));
+}
+
+const ORDERS = {
+  pause: ["hold a rollout at its share", "\nIts conditions are still looked after.\n"],
+  resume: ["let a rollout go on that was paused", "\nThe time of its step begins anew.\n"],
+  abort: ["end a rollout: the old state is in force again", ""],
+} as const;
+
+function addRollout(program: Command, run: Run): void {
+  const rollout = program.command("rollout")
+    .description("states that are put in force in steps (arq apply --canary)");
+  withConnection(rollout.command("list"))
+    .description("the latest rollout of each tenant, and those before")
+    .option("--tenant <id>", "only of this tenant", id("tenant"))
+    .option("--json", "print the bus's answer as JSON")
+    .addHelpText("after", examples("arq rollout list", "arq rollout list --tenant acme"))
+    .action(run(async (io, flags) => (await rollouts()).rolloutList(io, flags)));
+  const ofTenant = (name: string) =>
+    withConnection(rollout.command(name))
+      .option("--tenant <id>", "tenant", id("tenant"), "default")
+      .option("--json", "print the bus's answer as JSON");
+  ofTenant("show")
+    .description("how far a tenant's rollout is, what it waits for, what was counted")
+    .addHelpText("after", examples("arq rollout show --tenant acme"))
+    .action(run(async (io, flags) => (await rollouts()).rolloutShow(io, flags)));
+  for (const order of ["pause", "resume", "abort"] as const) {
+    const [about, more] = ORDERS[order];
+    ofTenant(order)
+      .description(about)
+      .addHelpText("after", more + examples(`arq rollout ${order} --tenant acme`))
+      .action(run(async (io, flags) => (await rollouts()).rolloutOrder(io, order, flags)));
+  }
 }
