@@ -12,7 +12,8 @@ announce(scenarios);
 const browser = await startChromium();
 await using bus = await startBusWith(
   '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n' +
-    '[journal]\njournal = "all"\nflush_ms = 50\n',
+    '[journal]\njournal = "all"\nflush_ms = 50\n' +
+    "[usage]\nenabled = true\nflush_ms = 50\n",
 );
 const admin = await bus.tokenFor({ role: "admin", user: "root" });
 try {

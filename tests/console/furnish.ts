@@ -76,6 +76,7 @@ export async function furnish(world: World): Promise<Furnished> {
       rooms: "#/rooms",
       room: `#/rooms/${TENANT}/${ROOM}`,
       tenants: "#/tenants",
+      usage: `#/usage?tenant=${TENANT}`,
       tenant: `#/tenants/${TENANT}`,
       policies: "#/policies",
       "a tenant's policies": `#/policies/${TENANT}`,

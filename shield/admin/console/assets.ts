@@ -48,6 +48,7 @@ import view_revocations from "./view_revocations.js" with { type: "text" };
 import view_room from "./view_room.js" with { type: "text" };
 import view_rooms from "./view_rooms.js" with { type: "text" };
 import view_tenants from "./view_tenants.js" with { type: "text" };
+import view_usage from "./view_usage.js" with { type: "text" };
 import view_why from "./view_why.js" with { type: "text" };
 
 /** One file of the console. */
@@ -101,6 +102,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "view_room.js": view_room,
   "view_rooms.js": view_rooms,
   "view_tenants.js": view_tenants,
+  "view_usage.js": view_usage,
   "view_why.js": view_why,
 };
 

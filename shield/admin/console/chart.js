@@ -9,6 +9,8 @@ const LEFT = 44;
 const RIGHT = 6;
 const TOP = 8;
 const BOTTOM = 18;
+/** A scale of so many minutes or more is told in hours. */
+const HOURS_FROM = 120;
 /** Colours of the style sheet. */
 export const SERIES_MAX = 4;
 
@@ -40,8 +42,12 @@ function areaPath(xs, values, y) {
 
 function spanText(ms) {
   const minutes = ms / 60_000;
+  if (minutes >= HOURS_FROM) return `−${Math.round(minutes / 60)} h`;
   return `−${Number.isInteger(minutes) ? minutes : minutes.toFixed(1)} min`;
 }
+
+const spanWords = (minutes) =>
+  minutes >= HOURS_FROM ? `${Math.round(minutes / 60)} hours` : `${minutes} minutes`;
 
 /** Figures of a scale need no digit that says nothing: 20 k, not 20.0 k. */
 const tickText = (text) => text.replace(/\.0(?!\d)/, "");
@@ -171,7 +177,7 @@ class Chart {
     const more = hidden > 0 ? [el("li", { class: "more" }, `+${hidden} more`)] : [];
     replace(this.#legend, entries, more);
     const now = series.map(({ name, values }) => `${name} ${format(values[latest])}`).join(", ");
-    const span = `last ${span_ms / 60_000} minutes`;
+    const span = `last ${spanWords(span_ms / 60_000)}`;
     this.#drawing.setAttribute("aria-label", `${title}, ${span}. Now: ${now || "nothing yet"}`);
   }
 }

@@ -30,6 +30,7 @@ import { showRevocations } from "./view_revocations.js";
 import { showRoom } from "./view_room.js";
 import { showRooms } from "./view_rooms.js";
 import { showTenant, showTenants } from "./view_tenants.js";
+import { showUsage } from "./view_usage.js";
 import { showWhy } from "./view_why.js";
 
 /** `is_bus_wide`: what it shows takes an operator of the whole bus. */
@@ -54,6 +55,7 @@ const ROUTES = [
   { pattern: ["bans"], title: "Bans", show: showBans },
   { pattern: ["revocations"], title: "Revocations", show: showRevocations },
   { pattern: ["journal"], title: "Journal", show: showJournal },
+  { pattern: ["usage"], title: "Usage", show: showUsage },
   { pattern: ["why"], title: "Life of a message", show: showWhy },
   { pattern: ["audit"], title: "Audit log", show: showAudit },
 ];

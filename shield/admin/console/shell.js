@@ -12,6 +12,7 @@ const NAV = [
     ["connections", "Connections"],
     ["rooms", "Rooms"],
     ["tenants", "Tenants"],
+    ["usage", "Usage"],
   ]],
   ["Governance", [
     ["policies", "Policies"],
