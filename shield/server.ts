@@ -62,6 +62,7 @@ import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
 import { followConfig } from "./live_parts.ts";
+import { startStreams } from "./streams/start.ts";
 import { leave, leaveAll } from "./connection/subscribe.ts";
 import type { Traces } from "./traces/traces.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
@@ -234,7 +235,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     tenants,
     log,
     upgrade: createUpgrade(upgrade),
-    api: startClientApi(options, parts, upgrade),
+    api: startClientApi(options, parts, upgrade, startStreams(options, parts)),
     pending: new PendingRequests(config.limits, stats),
     requireOpen() {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });

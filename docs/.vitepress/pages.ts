@@ -35,6 +35,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Schemas for events", file: "docs/tutorial_schemas.md" },
       { text: "Presence and rooms", file: "docs/presence.md" },
       { text: "Durable rooms", file: "docs/durable.md" },
+      { text: "Durable Streams over HTTP", file: "docs/streams.md" },
     ],
   },
   {

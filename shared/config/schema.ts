@@ -8,7 +8,7 @@ import { refuseUnnamedOperators } from "./operators.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
-import { Durable, PatternLimits, Rooms } from "./schema_durable.ts";
+import { Durable, PatternLimits, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
 import { Usage } from "./schema_usage.ts";
@@ -335,6 +335,7 @@ export const ConfigSchema = z.strictObject({
   durable: Durable.prefault({}).describe("durable rooms"),
   ledger: LedgerTable.prefault({}).describe("what was delivered to whom, for `arq why`"),
   journal: Journal.prefault({}).describe("the journal of decisions"),
+  streams: Streams.prefault({}).describe("durable rooms as streams over HTTP"),
   usage: Usage.prefault({}).describe("the ledger of use"),
   sse: Sse.prefault({}).describe("server-sent events"),
   log: Log.prefault({}).describe("logging"),

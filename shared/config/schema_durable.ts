@@ -129,3 +129,17 @@ export const PatternLimits = {
     "rooms that one tenant's patterns hear in this process, each counted once a connection; above: those that were silent the longest are let go until their next message",
   ),
 };
+
+/** `[streams]`: durable rooms as Durable Streams over HTTP. */
+export const Streams = z.strictObject({
+  long_poll_ms: count(
+    20_000,
+    600_000,
+    "how long a long-poll waits; an event stream is told as often that it still stands",
+  ),
+  event_stream_ms: count(
+    60_000,
+    3_600_000,
+    "how long an event stream lasts before its reader comes again",
+  ),
+});

@@ -12,6 +12,7 @@ import { CLIENT_OPENAPI } from "./http_openapi.ts";
 import { OPENAPI_PATH } from "./own_routes.ts";
 import type { PendingRequests } from "./pending.ts";
 import type { ClientTable } from "./route.ts";
+import { STREAM_REQUEST_HEADERS } from "./stream_paths.ts";
 import type { Identity } from "../auth/identity.ts";
 import { isOriginAllowed, requireOrigin } from "../auth/origin.ts";
 import type { Client } from "../message/caller.ts";
@@ -256,6 +257,9 @@ function refusalOf(context: HttpContext, error: unknown, path: string): ArqonErr
   return new ArqonError("internal");
 }
 
+/** The headers that a page may send: those of every request, and those of streams. */
+const PAGE_HEADERS = ["authorization", "content-type", "if-none-match", ...STREAM_REQUEST_HEADERS];
+
 /** What OPTIONS is told: the methods of the path, and a page what it may send (a preflight). */
 function options(request: Request, path: string, methods: readonly string[]): Response {
   const allow = allowOf(path, methods);
@@ -267,7 +271,7 @@ function options(request: Request, path: string, methods: readonly string[]): Re
     headers: {
       allow,
       "access-control-allow-methods": methods.join(", "),
-      "access-control-allow-headers": "authorization, content-type",
+      "access-control-allow-headers": PAGE_HEADERS.join(", "),
       "access-control-max-age": "600",
     },
   });

@@ -12,9 +12,11 @@ import { ANSWERS } from "./openapi_answers.ts";
 import { LISTENER_ROUTES, OWN_ROUTES } from "./own_routes.ts";
 import { templateNames } from "../../shared/path_template.ts";
 import type { DescribedRoute } from "./route.ts";
+import { STREAM_ROUTES } from "./stream_paths.ts";
 
 const TAGS: Readonly<Record<string, string>> = {
   messages: "publish, and read what was kept",
+  streams: "durable rooms by the Durable Streams protocol",
   state: "keys and values of a room",
   locks: "leases with a fence",
   presence: "who is in a room",
@@ -34,6 +36,7 @@ const WORDS: RefusalWords = {
     406: "the request takes no answer of this type; see Accept",
     408: "no answer in time: it may have been done; repeat it with the same command_id",
     409: "the version, the fence or the lock is another one; see Retry-After for a lock",
+    410: "deleted, or kept no longer",
     413: "too large",
     415: "the body has another content type",
     429: "too many, too fast or over a limit; see Retry-After",
@@ -57,7 +60,7 @@ function partsOf(template: string): Parameter[] {
 function paths(): Record<string, Record<string, Schema>> {
   const all: Record<string, Record<string, Schema>> = {};
   const commands = COMMAND_ROUTES.map((route) => ({ ...route, about: commandAbout(route) }));
-  const own: readonly DescribedRoute[] = Object.values(OWN_ROUTES);
+  const own: readonly DescribedRoute[] = [OWN_ROUTES, STREAM_ROUTES].flatMap(Object.values);
   for (const route of [...own, ...LISTENER_ROUTES, ...commands]) {
     const { method, template, about: { query = [], ...about } } = route;
     const parameters = [...partsOf(template), ...query];

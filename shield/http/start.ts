@@ -17,6 +17,7 @@ import type { EventsContext } from "./events.ts";
 import { eventRoutes } from "./events.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
 import { ClientTable } from "./route.ts";
+import type { ClientRoute } from "./route.ts";
 
 /** What the HTTP API needs of the process. */
 export interface ClientApiOptions {
@@ -30,12 +31,13 @@ export interface ClientApiOptions {
 
 /**
  * Makes the routes of everything that takes a token, except upgrades; a user's rates apply to all of
- * them.
+ * them. `more` are the routes of parts that have their own folders.
  */
 export function startClientApi(
   options: ClientApiOptions,
   parts: Pick<Parts, "operations" | "history" | "stats" | "tenants" | "rates">,
   entrance: EntranceContext,
+  more: readonly ClientRoute[] = [],
 ): ClientTable {
   const { config: { limits, auth: { query_token } }, log, now } = options;
   const { operations, history, stats, tenants } = parts;
@@ -47,6 +49,7 @@ export function startClientApi(
     batchRoute(context),
     ...commandRoutes(context),
     ...eventRoutes(eventsContext(options, context, entrance)),
+    ...more,
   ]);
 }
 

@@ -103,6 +103,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/presence",
     "shield/connection",
     "shield/http",
+    "shield/streams",
     "shield/journal/admin",
     "shield/usage/admin",
     "shield/admin/inspect",

@@ -1,0 +1,75 @@
+/**
+ * The routes of streams as the client API describes them. Who answers them is
+ * `shield/streams/routes.ts`; the protocol itself is described at durable-streams.com.
+ */
+import { inQuery } from "../openapi/openapi_parts.ts";
+import type { DescribedRoute } from "./route.ts";
+
+const STREAM = "/v1/streams/{room}";
+/** Any bytes: a stream says itself what they are. */
+const BYTES = { type: "application/octet-stream", schema: {} } as const;
+
+/** The headers that requests for streams have beside those of every request. */
+export const STREAM_REQUEST_HEADERS: readonly string[] = [
+  "stream-closed",
+  "stream-expires-at",
+  "stream-fork-offset",
+  "stream-fork-sub-offset",
+  "stream-forked-from",
+  "stream-seq",
+  "stream-ttl",
+  "producer-epoch",
+  "producer-id",
+  "producer-seq",
+];
+
+const READ_QUERY = [
+  inQuery("offset", "where to go on: what Stream-Next-Offset said, -1 or now", { type: "string" }),
+  inQuery("live", "waits for what comes", { type: "string", enum: ["long-poll", "sse"] }),
+  inQuery("cursor", "what Stream-Cursor said", { type: "string" }),
+];
+
+/** The four methods of a stream; HEAD is answered as GET without a body. */
+export const STREAM_ROUTES = {
+  create: {
+    method: "PUT",
+    template: STREAM,
+    about: {
+      ...{ id: "createStream", tag: "streams", status: 201, answer: undefined },
+      summary:
+        "Makes a durable room a stream, or a fork of another one; 200 when it is one already",
+      body: { ...BYTES, optional: true },
+      refusals: [404, 405, 409, 410],
+    },
+  },
+  append: {
+    method: "POST",
+    template: STREAM,
+    about: {
+      ...{ id: "appendToStream", tag: "streams", status: 204, answer: undefined },
+      summary: "Appends to a stream, and closes it; 200 when it is new from a producer",
+      body: { ...BYTES, optional: true },
+      refusals: [404, 405, 409, 410],
+    },
+  },
+  read: {
+    method: "GET",
+    template: STREAM,
+    about: {
+      ...{ id: "readStream", tag: "streams", summary: "What a stream has after an offset" },
+      query: READ_QUERY,
+      type: "application/octet-stream",
+      answer: {},
+      refusals: [404, 410],
+    },
+  },
+  remove: {
+    method: "DELETE",
+    template: STREAM,
+    about: {
+      ...{ id: "deleteStream", tag: "streams", status: 204, answer: undefined },
+      summary: "Deletes a stream with its messages; what forks show of it stays for them",
+      refusals: [404, 405, 410],
+    },
+  },
+} as const satisfies Readonly<Record<string, DescribedRoute>>;

@@ -1,0 +1,61 @@
+/** How answers about streams look: their headers, and what proxies may keep of them. */
+import type { RoomClass } from "../rooms/classes.ts";
+import type { StreamRecord } from "./record.ts";
+import { HEADER } from "./refusal.ts";
+
+/** Headers of every answer: a page that may read it may see what it says, and nobody guesses types. */
+export const COMMON: Readonly<Record<string, string>> = {
+  "x-content-type-options": "nosniff",
+  "cross-origin-resource-policy": "cross-origin",
+  "access-control-expose-headers": [
+    "Stream-Next-Offset",
+    "Stream-Cursor",
+    "Stream-Up-To-Date",
+    "Stream-Closed",
+    "Stream-TTL",
+    "Stream-Expires-At",
+    "Stream-SSE-Data-Encoding",
+    "Producer-Epoch",
+    "Producer-Seq",
+    "Producer-Expected-Seq",
+    "Producer-Received-Seq",
+    "ETag",
+    "Location",
+  ].join(", "),
+};
+
+/** Nobody keeps it. */
+export const NO_STORE = "no-store";
+
+/** What proxies may do with the messages of a room of that class. */
+export function cacheControl(_room_class: RoomClass): string {
+  return "private, no-cache";
+}
+
+/** A response with the common headers. */
+export function answer(
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array | undefined = undefined,
+): Response {
+  const content = body === undefined ? null : body as Uint8Array<ArrayBuffer>;
+  return new Response(content, { status, headers: { ...COMMON, ...headers } });
+}
+
+/** `Stream-Closed`, where it is to be. */
+export function closedHeader(closed: boolean): Record<string, string> {
+  return closed ? { [HEADER.closed]: "true" } : {};
+}
+
+/** What HEAD says of when a stream ends. */
+export function expiryHeaders({ ttl_seconds, expires_at }: StreamRecord): Record<string, string> {
+  return {
+    ...(ttl_seconds === undefined ? {} : { [HEADER.ttl]: String(ttl_seconds) }),
+    ...(expires_at === undefined ? {} : { [HEADER.expires]: expires_at }),
+  };
+}
+
+/** The entity tag of what a stream shows between two offsets. */
+export function etagOf({ id }: StreamRecord, from: string, to: string, closed: boolean): string {
+  return `"${id}:${from}:${to}${closed ? ":c" : ""}"`;
+}

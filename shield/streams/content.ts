@@ -1,0 +1,115 @@
+/**
+ * What the bytes of a stream mean by its content type: how a body becomes messages, and messages a
+ * body or an event of an event stream. Pure.
+ */
+import { jsonItems } from "@arqon/proto";
+import { invalid, StreamRefusal } from "./refusal.ts";
+
+/** The content type of a stream that names none. */
+export const DEFAULT_TYPE = "application/octet-stream";
+/** The longest content type in UTF-16 units. */
+const TYPE_UNITS_MAX = 200;
+
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+const encoder = new TextEncoder();
+
+/** The content type as a request names it; undefined when it names none that can be one. */
+export function typeOf(header: string | null): string | undefined {
+  const text = (header ?? "").trim();
+  return /^[\w.+-]+\/[\w.+-]+/.test(text) && text.length <= TYPE_UNITS_MAX ? text : undefined;
+}
+
+/** A content type without its parameters, in lower case. */
+export function mediaOf(content_type: string): string {
+  return (content_type.split(";")[0] ?? "").trim().toLowerCase();
+}
+
+/** Whether the stream keeps JSON messages apart. */
+export function isJson(content_type: string): boolean {
+  return mediaOf(content_type) === "application/json";
+}
+
+/** Whether events carry the bytes as text; else in base64. */
+export function isText(content_type: string): boolean {
+  return isJson(content_type) || mediaOf(content_type).startsWith("text/");
+}
+
+/** How a body may be taken apart. */
+export interface BodyLimits {
+  /** The most messages of one body. */
+  readonly messages: number;
+  /** Whether a body may have none: one that creates a stream. */
+  readonly may_be_empty: boolean;
+}
+
+/**
+ * The messages of a body: of JSON each item of an array, exactly as it was written, or the one value;
+ * of all else the bytes as they are. Throws 400 for what is no JSON, 413 for too many.
+ */
+export function messagesOf(
+  body: Uint8Array,
+  content_type: string,
+  { messages, may_be_empty }: BodyLimits,
+): Uint8Array[] {
+  if (!isJson(content_type)) return body.length === 0 ? [] : [body];
+  const text = jsonText(body);
+  if (!text.startsWith("[")) return [encoder.encode(text)];
+  const tooMany = () => new StreamRefusal("stream-too-large", `more than ${messages} messages`);
+  const items = jsonItems(text, 0, messages, tooMany);
+  if (items.length === 0 && !may_be_empty) throw invalid("an empty array");
+  return items.map(({ start, end }) => encoder.encode(text.slice(start, end)));
+}
+
+function jsonText(body: Uint8Array): string {
+  try {
+    const text = strict.decode(body);
+    JSON.parse(text);
+    return text.trim();
+  } catch {
+    throw invalid("the body is not JSON");
+  }
+}
+
+/** What a room holds beside JSON, as a JSON stream shows it: its bytes in base64, or null for none. */
+function asJson(data: Uint8Array): string {
+  if (data.length === 0) return "null";
+  try {
+    return jsonText(data);
+  } catch {
+    return JSON.stringify(data.toBase64());
+  }
+}
+
+/** The body that shows these messages. */
+export function bodyOf(messages: readonly Uint8Array[], content_type: string): Uint8Array {
+  if (isJson(content_type)) return encoder.encode(`[${messages.map(asJson).join(",")}]`);
+  const size = messages.reduce((sum, { length }) => sum + length, 0);
+  const body = new Uint8Array(size);
+  let at = 0;
+  for (const message of messages) {
+    body.set(message, at);
+    at += message.length;
+  }
+  return body;
+}
+
+/** The first `size_bytes` of these messages, whose bytes are put together. */
+export function prefixOf(messages: readonly Uint8Array[], size_bytes: number): Uint8Array {
+  return bodyOf(messages, DEFAULT_TYPE).subarray(0, size_bytes);
+}
+
+/** One event of an event stream. Line ends of any kind in its data become those of the format. */
+export function eventText(event: string, data: string): string {
+  // A reader takes one space away, if there is one.
+  const lines = data.split(/\r\n|\r|\n/).map((line) =>
+    `data:${line.startsWith(" ") ? " " : ""}${line}\n`
+  );
+  return `event: ${event}\n${lines.join("")}\n`;
+}
+
+/** The data of an event with these messages. */
+export function eventData(messages: readonly Uint8Array[], content_type: string): string {
+  const body = bodyOf(messages, content_type);
+  return isText(content_type) ? lenient.decode(body) : body.toBase64();
+}

@@ -1,0 +1,63 @@
+/** Bodies become messages and messages bodies, byte by byte as they were sent. */
+import assert from "node:assert/strict";
+import { bodyOf, eventData, eventText, isText, messagesOf, typeOf } from "./content.ts";
+import { StreamRefusal } from "./refusal.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const text = (body: Uint8Array) => new TextDecoder().decode(body);
+const LIMITS = { messages: 3, may_be_empty: false };
+const messages = (body: string) =>
+  messagesOf(bytes(body), "application/json; charset=utf-8", LIMITS).map(text);
+
+Deno.test("content: an array of JSON is taken apart once, and each item stays as it was written", () => {
+  assert.deepEqual(messages(' [ {"a" : 1.0}, [2,  3],"],[" ] '), [
+    '{"a" : 1.0}',
+    "[2,  3]",
+    '"],["',
+  ]);
+  assert.deepEqual(messages(' {"n":12345678901234567890} '), ['{"n":12345678901234567890}']);
+  assert.equal(text(bodyOf([bytes("1.0"), bytes("[2]")], "application/json")), "[1.0,[2]]");
+  assert.equal(text(bodyOf([], "application/json")), "[]");
+});
+
+Deno.test("content: what is no JSON, nothing, or too much is refused", () => {
+  const refused = (body: string | Uint8Array, code: number) =>
+    assert.throws(
+      () => messagesOf(typeof body === "string" ? bytes(body) : body, "application/json", LIMITS),
+      (error) => error instanceof StreamRefusal && error.code === code,
+    );
+  refused("[]", 400);
+  refused("{", 400);
+  refused(new Uint8Array([0x22, 0xff, 0x22]), 400);
+  refused("[1,2,3,4]", 413);
+  const may_be_empty = true;
+  assert.deepEqual(messagesOf(bytes("[]"), "application/json", { ...LIMITS, may_be_empty }), []);
+});
+
+Deno.test("content: a JSON stream shows what its room holds beside JSON as base64", () => {
+  const body = bodyOf([new Uint8Array([0xff]), bytes("nope"), bytes("")], "application/json");
+  assert.deepEqual(JSON.parse(text(body)), ["/w==", "bm9wZQ==", null]);
+});
+
+Deno.test("content: other types are bytes, put together", () => {
+  const parts = [new Uint8Array([0, 255]), new Uint8Array([10])];
+  assert.deepEqual([...bodyOf(parts, "application/x")], [0, 255, 10]);
+  assert.equal(eventData(parts, "application/x"), "AP8K");
+  assert.equal(isText("Text/Plain; charset=x"), true);
+  assert.equal(isText("application/octet-stream"), false);
+});
+
+Deno.test("content: an event keeps every line apart, and no line can end it", () => {
+  const event = eventText("data", "a\r\n\r\nevent: control\rdata: x\n b");
+  assert.equal(
+    event,
+    "event: data\ndata:a\ndata:\ndata:event: control\ndata:data: x\ndata:  b\n\n",
+  );
+});
+
+Deno.test("content: a type is one or none", () => {
+  assert.equal(typeOf(" application/vnd.a+json; x=1 "), "application/vnd.a+json; x=1");
+  for (const none of [null, "", "text", "/x", `text/${"x".repeat(300)}`]) {
+    assert.equal(typeOf(none), undefined);
+  }
+});

@@ -1,0 +1,49 @@
+/** What the parts of streams need of the process. Types only. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { BanCheck } from "../auth/bans.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { TrimMemory } from "../durable/history/history_window.ts";
+import type { DurableStats } from "../durable/log/stats.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import type { Overseer } from "../policy/overseer.ts";
+import type { HttpRates } from "../rates/http_rates.ts";
+import type { RoomClasses } from "../rooms/classes.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
+import type { AppendMemory } from "./append_memory.ts";
+import type { Records } from "./records.ts";
+import type { StreamTurns } from "./turns.ts";
+import type { StreamWakes } from "./wakes.ts";
+
+/** The process as streams see it; there is one for each process. */
+export interface StreamContext {
+  readonly records: Records;
+  readonly turns: StreamTurns;
+  readonly wakes: StreamWakes;
+  readonly appends: AppendMemory;
+  readonly trims: TrimMemory;
+  readonly logs: { of(tenant_id: string): Promise<DurableLog> };
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly path: MessagePath;
+  readonly overseer: Pick<Overseer, "onSubscribe">;
+  readonly bans: BanCheck;
+  readonly limits: Config["limits"];
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
+  readonly durable_stats: Pick<DurableStats, "read">;
+  readonly tenants: Pick<TenantTable, "of">;
+  /** How long a long-poll waits, in ms; an event stream is told that it still stands as often. */
+  readonly long_poll_ms: number;
+  /** How long an event stream lasts, in ms. */
+  readonly sse_ms: number;
+  /** Throws when the token was revoked. */
+  readonly requireNotRevoked: (identity: Identity) => void;
+  /** Counts an event stream until it is disposed of. Throws when the user has too many. */
+  readonly enterLive: (identity: Identity) => Disposable;
+  readonly isDraining: () => boolean;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+}

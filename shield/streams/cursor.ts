@@ -1,0 +1,22 @@
+/**
+ * The cursors of live reads: a number that changes with time, so that a cache in between never gives
+ * one reader the same answer for good. Pure.
+ */
+const INTERVAL_MS = 20_000;
+/** 2024-10-09, from which intervals are counted. */
+const EPOCH_MS = Date.UTC(2024, 9, 9);
+const JITTER_SECONDS = 3_600;
+
+/**
+ * The cursor of an answer: the number of the present interval, and always more than the one that the
+ * client has. `now_ms` is Unix ms, `random` is in [0, 1).
+ */
+export function nextCursor(asked: string | undefined, now_ms: number, random: number): string {
+  const present = Math.floor((now_ms - EPOCH_MS) / INTERVAL_MS);
+  const known = Number(asked ?? "");
+  if (asked === undefined || !Number.isSafeInteger(known) || known < present) {
+    return String(present);
+  }
+  const jitter_ms = (1 + Math.floor(random * JITTER_SECONDS)) * 1_000;
+  return String(known + Math.max(1, Math.floor(jitter_ms / INTERVAL_MS)));
+}

@@ -1,0 +1,127 @@
+/**
+ * When a stream is there, and when it ends: expiry, closing, deletion with what forks still need.
+ * Records are `records.ts`; what is read and appended is elsewhere.
+ */
+import type { StreamContext } from "./context.ts";
+import { isExpired } from "./record.ts";
+import type { StreamRecord } from "./record.ts";
+import { StreamRefusal } from "./refusal.ts";
+import type { Found, StreamKey } from "./records.ts";
+import { ownTail } from "./reading.ts";
+
+/** A creation or removal that takes longer, in ms, was cut off. */
+const UNDER_WAY_MS = 30_000;
+/** A read moves the end of a stream's life when it is this part of it later than the last one. */
+const TOUCH_PART = 100;
+
+type Ends = Pick<StreamContext, "records" | "logs" | "now">;
+
+/** The stream of a room. Throws 404 when there is none, 410 when only its forks show it. */
+export async function findStream(context: Ends, key: StreamKey): Promise<Found> {
+  const found = await lookUp(context, key);
+  if (found === undefined) throw new StreamRefusal("stream-not-found");
+  if (found.record.gone) throw new StreamRefusal("stream-gone");
+  return found;
+}
+
+/** The stream of a room, also one that was deleted and has forks; undefined when there is none. */
+export async function lookUp(context: Ends, key: StreamKey): Promise<Found | undefined> {
+  const { records, now } = context;
+  for (;;) {
+    const found = await records.get(key);
+    if (found === undefined) return undefined;
+    const { record } = found;
+    if (record.gone) {
+      // Whoever removes it is given the time that it takes: nothing else may come into the room before.
+      const is_left = record.forks.length === 0 && now() - record.touched_ms > UNDER_WAY_MS;
+      if (!is_left) return found;
+    } else if (record.creating) {
+      if (now() - record.created_ms < UNDER_WAY_MS) return undefined;
+    } else if (!isExpired(record, now())) {
+      if (record.closed === undefined || record.closed.end !== undefined) return found;
+      await finishClosing(context, key, found);
+      continue;
+    }
+    await removeStream(context, key, found);
+  }
+}
+
+/**
+ * Says where a closed stream ends: behind everything that was stored when it was marked. Whoever finds
+ * one without an end may do this.
+ */
+export async function finishClosing(
+  { records, logs }: Pick<Ends, "records" | "logs">,
+  key: StreamKey,
+  { record, revision }: Found,
+): Promise<Found | undefined> {
+  const end = await ownTail(await logs.of(key.tenant_id), key.room_id, record);
+  return await records.put(key, { ...record, closed: { ...record.closed, end } }, revision);
+}
+
+/** Notes that the stream was read or written, where that keeps it. */
+export async function touch(
+  { records, now }: Pick<Ends, "records" | "now">,
+  key: StreamKey,
+  { record, revision }: Found,
+): Promise<void> {
+  const { ttl_seconds, touched_ms } = record;
+  if (ttl_seconds === undefined) return;
+  const now_ms = now();
+  if (now_ms - touched_ms < ttl_seconds * 1_000 / TOUCH_PART) return;
+  // Who was faster has touched it as well.
+  await records.put(key, { ...record, touched_ms: now_ms }, revision);
+}
+
+/**
+ * Removes a stream: what only it shows goes, and what forks of it show stays for them. Nothing happens
+ * when the record has changed since; the caller looks again.
+ */
+export async function removeStream(context: Ends, key: StreamKey, found: Found): Promise<void> {
+  const { records, now } = context;
+  const forks = await livingForks(context, key, found.record);
+  // From here on nobody forks it or writes to it.
+  const marked = { ...found.record, forks, gone: true, touched_ms: now() };
+  const left = await records.put(key, marked, found.revision);
+  if (left === undefined || forks.length > 0) return;
+  // First the messages: a stream that is created anew in this room must not show them.
+  await (await context.logs.of(key.tenant_id)).trim(key.room_id, 0);
+  if (await records.delete(key, left.revision)) await leaveSource(context, key, left.record);
+}
+
+/** The forks that are still there: one whose creation or deletion was cut off may be listed in vain. */
+async function livingForks(
+  { records, now }: Ends,
+  { tenant_id, room_id }: StreamKey,
+  { forks, id }: StreamRecord,
+): Promise<string[]> {
+  const living: string[] = [];
+  for (const name of forks) {
+    const [room = "", fork_id] = name.split("/");
+    const fork = (await records.get({ tenant_id, room_id: room }))?.record;
+    const is_there = fork !== undefined && fork.id === fork_id &&
+      fork.fork?.room === room_id && fork.fork.id === id;
+    if (is_there && !(isExpired(fork, now()) && fork.forks.length === 0)) living.push(name);
+  }
+  return living;
+}
+
+/** Tells the source of a fork that it is gone; a deleted source goes with its last fork. */
+export async function leaveSource(
+  context: Ends,
+  key: StreamKey,
+  { fork, id }: Pick<StreamRecord, "fork" | "id">,
+): Promise<void> {
+  if (fork === undefined) return;
+  const source: StreamKey = { tenant_id: key.tenant_id, room_id: fork.room };
+  const name = `${key.room_id}/${id}`;
+  for (;;) {
+    const found = await context.records.get(source);
+    if (found === undefined || found.record.id !== fork.id) return;
+    const forks = found.record.forks.filter((other) => other !== name);
+    const left = await context.records.put(source, { ...found.record, forks }, found.revision);
+    if (left === undefined) continue;
+    if (left.record.gone && forks.length === 0) await removeStream(context, source, left);
+    return;
+  }
+}

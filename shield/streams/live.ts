@@ -1,0 +1,117 @@
+/**
+ * The event stream of a stream (`live=sse`): what there is, then what comes, each followed by a
+ * `control` event that says where the reader stands. It reads the log only as fast as its reader takes
+ * what was read.
+ */
+import { COMMON } from "./answers.ts";
+import { eventData, eventText, isText } from "./content.ts";
+import type { StreamContext } from "./context.ts";
+import { nextCursor } from "./cursor.ts";
+import { findStream, touch } from "./lifecycle.ts";
+import { tokenOf } from "./offset.ts";
+import { requireReader } from "./read_routes.ts";
+import type { Reading } from "./read_routes.ts";
+import { readStream } from "./reading.ts";
+import type { StreamRecord } from "./record.ts";
+import { HEADER } from "./refusal.ts";
+import type { Wake } from "./wakes.ts";
+
+/** One event stream. */
+interface Live {
+  readonly reading: Reading;
+  readonly first: StreamRecord;
+  readonly wake: Wake;
+  /** Unix ms. */
+  readonly until_ms: number;
+  after: number | undefined;
+  /** Whether the reader was told where it stands. */
+  told: boolean;
+  ended: boolean;
+}
+
+/** The answer. Rejects with 429 when the user has too many of them. */
+export async function liveResponse(
+  context: StreamContext,
+  reading: Reading,
+  first: StreamRecord,
+  after: number | undefined,
+): Promise<Response> {
+  const { key, caller: { identity } } = reading;
+  const entered = context.enterLive(identity);
+  let wake: Wake;
+  try {
+    wake = await context.wakes.watch(key);
+  } catch (error) {
+    entered[Symbol.dispose]();
+    throw error;
+  }
+  // Proxies fold readers onto one connection when all begin anew now and then.
+  const until_ms = Math.min(context.now() + context.sse_ms, identity.expires_ms);
+  const live: Live = { reading, first, wake, until_ms, after, told: false, ended: false };
+  const end = () => {
+    if (live.ended) return;
+    live.ended = true;
+    wake[Symbol.dispose]();
+    entered[Symbol.dispose]();
+  };
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const text = await nextEvents(context, live).catch(() => undefined);
+      if (live.ended) return;
+      if (text !== undefined) controller.enqueue(encoder.encode(text.events));
+      if (text === undefined || text.is_last) {
+        end();
+        controller.close();
+      }
+    },
+    cancel: end,
+  }, { highWaterMark: 0 });
+  return new Response(body, {
+    headers: {
+      ...COMMON,
+      "content-type": "text/event-stream",
+      "cache-control": "no-cache",
+      ...(isText(first.content_type) ? {} : { [HEADER.sse_encoding]: "base64" }),
+    },
+  });
+}
+
+/** The next events; undefined: the time is over, or there is nothing that may be read any more. */
+async function nextEvents(
+  context: StreamContext,
+  live: Live,
+): Promise<{ events: string; is_last: boolean } | undefined> {
+  const { reading: { key, caller: { identity } }, first, wake, until_ms } = live;
+  const beat_ms = Math.min(until_ms, context.now() + context.long_poll_ms);
+  for (;;) {
+    const seen = wake.count;
+    if (context.isDraining() || context.now() >= until_ms) return undefined;
+    const found = await findStream(context, key);
+    if (found.record.id !== first.id) return undefined;
+    requireReader(context, identity, key.room_id);
+    await touch(context, key, found);
+    const page = await readStream(context, key, found.record, live.after);
+    const closed = found.record.closed !== undefined && page.up_to_date;
+    const is_due = page.messages.length > 0 || closed || !live.told || context.now() >= beat_ms;
+    if (page.next > 0) live.after = page.next;
+    if (!is_due) {
+      await wake.after(seen, beat_ms - context.now());
+      if (live.ended) return undefined;
+      continue;
+    }
+    live.told = true;
+    const { lives } = await context.logs.of(key.tenant_id);
+    const control = {
+      streamNextOffset: tokenOf(lives, page.next),
+      ...(closed ? { streamClosed: true } : {
+        streamCursor: nextCursor(live.reading.request.cursor, context.now(), context.random()),
+      }),
+      ...(page.up_to_date ? { upToDate: true } : {}),
+    };
+    const data = page.messages.length === 0
+      ? ""
+      : eventText("data", eventData(page.messages, found.record.content_type));
+    return { events: data + eventText("control", JSON.stringify(control)), is_last: closed };
+  }
+}

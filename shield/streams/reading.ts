@@ -1,0 +1,154 @@
+/**
+ * What a stream shows from an offset on: the messages of its room, and before them those that a fork
+ * has of its source. Who may read is `routes.ts`; how an answer looks is `read_routes.ts`.
+ */
+import { readEnvelope } from "@arqon/proto";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { readHistory } from "../durable/history/history_window.ts";
+import { legible } from "../durable/messages/legible.ts";
+import type { StreamContext } from "./context.ts";
+import type { StreamRecord } from "./record.ts";
+import { StreamRefusal } from "./refusal.ts";
+import type { StreamKey } from "./records.ts";
+
+/** Messages and bytes of one answer, roughly. */
+const PAGE_MESSAGES = 1_000;
+const PAGE_BYTES = 1_048_576;
+/** How long a chain of forks may be. */
+export const CHAIN_MAX = 64;
+
+type Reads = Pick<StreamContext, "records" | "logs" | "classes" | "trims" | "durable_stats">;
+
+/** What one room gives to a stream: its messages above `from`, up to `to`. */
+interface Segment {
+  readonly room_id: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** One answer. */
+export interface StreamPage {
+  /** The data of each message. */
+  readonly messages: readonly Uint8Array[];
+  readonly offsets: readonly number[];
+  /** Where to go on. */
+  readonly next: number;
+  /** Whether nothing follows as of now. */
+  readonly up_to_date: boolean;
+}
+
+/** The offset of the last message that is the stream's own; what it has of others when there is none. */
+export async function ownTail(
+  log: Pick<DurableLog, "head">,
+  room_id: string,
+  { begin, closed, fork }: Pick<StreamRecord, "begin" | "closed" | "fork">,
+): Promise<number> {
+  const last = (await log.head(room_id)).last?.offset ?? 0;
+  const own = Math.min(last, closed?.end ?? Infinity);
+  return own > begin ? own : fork?.offset ?? begin;
+}
+
+/** Where the next message of a stream will come after. */
+export async function tailOf(
+  { logs }: Pick<Reads, "logs">,
+  { tenant_id, room_id }: StreamKey,
+  record: StreamRecord,
+): Promise<number> {
+  return await ownTail(await logs.of(tenant_id), room_id, record);
+}
+
+/** Where the messages of a stream lie, the oldest first. Throws 410 when a source is lost. */
+async function segmentsOf(
+  { records }: Pick<Reads, "records">,
+  { tenant_id, room_id }: StreamKey,
+  record: StreamRecord,
+): Promise<Segment[]> {
+  const { begin, closed } = record;
+  const segments: Segment[] = [{ room_id, from: begin, to: closed?.end ?? Infinity }];
+  let limit = Infinity;
+  for (let { fork } = record; fork !== undefined;) {
+    const source = (await records.get({ tenant_id, room_id: fork.room }))?.record;
+    if (source === undefined || source.id !== fork.id) throw new StreamRefusal("stream-trimmed");
+    limit = Math.min(limit, fork.offset);
+    segments.unshift({ room_id: fork.room, from: source.begin, to: limit });
+    fork = source.fork;
+  }
+  return segments;
+}
+
+/**
+ * The next messages after an offset; undefined: from the first that is kept. `messages_max` bounds
+ * them further. Throws 410 when some of what follows the offset is kept no longer.
+ */
+export async function readStream(
+  context: Reads,
+  key: StreamKey,
+  record: StreamRecord,
+  after: number | undefined,
+  messages_max: number = PAGE_MESSAGES,
+): Promise<StreamPage> {
+  const messages: Uint8Array[] = [];
+  const offsets: number[] = [];
+  let size_bytes = 0;
+  let next = after ?? 0;
+  for (const { room_id, from, to } of await segmentsOf(context, key, record)) {
+    const at = Math.max(from, after ?? 0);
+    if (at >= to) continue;
+    const limit = messages_max - offsets.length;
+    if (limit <= 0 || size_bytes >= PAGE_BYTES) {
+      return { messages, offsets, next, up_to_date: false };
+    }
+    const page = await readSegment(context, key.tenant_id, { room_id, from, to }, after, limit);
+    for (const { offset, data } of page.entries) {
+      next = offset;
+      if (data === undefined) continue;
+      offsets.push(offset);
+      messages.push(data);
+      size_bytes += data.length;
+    }
+    if (page.more) return { messages, offsets, next, up_to_date: false };
+  }
+  if (messages.length > 0) return { messages, offsets, next, up_to_date: true };
+  return {
+    messages,
+    offsets,
+    next: Math.max(next, await tailOf(context, key, record)),
+    up_to_date: true,
+  };
+}
+
+async function readSegment(
+  { logs, classes, trims, durable_stats }: Reads,
+  tenant_id: string,
+  { room_id, from, to }: Segment,
+  after: number | undefined,
+  limit: number,
+): Promise<{ entries: { offset: number; data: Uint8Array | undefined }[]; more: boolean }> {
+  const log = await logs.of(tenant_id);
+  const { history_size, history_ttl_seconds } = classes.of(tenant_id, room_id);
+  const onRead = () => durable_stats.read("history");
+  const kept = { history_size, history_ttl_seconds };
+  const room = { log, room_id, ...kept, page_bytes: PAGE_BYTES, trims, onRead };
+  const at = Math.max(from, after ?? 0);
+  const before = to === Infinity ? 0 : to + 1;
+  const page = await readHistory(room, { after: at, before, limit, reverse: false });
+  // The place before its first message is the beginning of a stream, whatever is kept of it.
+  if (after !== undefined && at > from && page.offset > at) {
+    onRead();
+    const whole = await log.read(room_id, { after: at, limit: 1, max_bytes: 1 });
+    const first = whole.messages[0]?.offset ?? Infinity;
+    const is_cut = !whole.complete || first <= to && first !== page.entries[0]?.offset;
+    if (is_cut) throw new StreamRefusal("stream-trimmed");
+  }
+  const entries = page.entries.map(({ offset, payload }) => ({ offset, data: dataOf(payload) }));
+  return { entries, more: page.more };
+}
+
+/** What a message says; undefined for one that says nothing, such as a signal. */
+function dataOf(payload: Uint8Array): Uint8Array | undefined {
+  try {
+    return readEnvelope(legible(payload)).event?.data;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * What is stored of a stream beside its messages: its configuration, whether it is closed, how far its
+ * producers have come, and who forks it. Pure; where records lie is `records.ts`.
+ */
+import { z } from "zod";
+
+/** The most producers of one stream that are remembered. */
+const PRODUCERS_MAX = 256;
+/** A producer that was idle for so long, in ms, is forgotten when there is no room for another. */
+const PRODUCER_IDLE_MS = 7 * 86_400_000;
+/** The most forks of one stream. */
+export const FORKS_MAX = 1_000;
+
+const Offset = z.int().min(0);
+
+const Producer = z.object({
+  epoch: Offset,
+  seq: Offset,
+  /** Unix ms of its last append. */
+  at_ms: z.number(),
+  /** The last append, which may be incomplete: its messages come after this offset. */
+  open: z.object({ after: Offset, count: Offset }),
+});
+
+const Tuple = z.object({ id: z.string(), epoch: Offset, seq: Offset });
+
+const Stored = z.object({
+  /** Names this stream from its creation to its end; a later one of the same room has another. */
+  id: z.string(),
+  content_type: z.string(),
+  /** Unix ms; while `creating`, nobody but who creates it sees it. */
+  created_ms: z.number(),
+  creating: z.boolean().optional(),
+  /** Its own messages are those of the room above this offset. */
+  begin: Offset,
+  ttl_seconds: Offset.optional(),
+  /** As it was sent. */
+  expires_at: z.string().optional(),
+  /** Unix ms of the last read or write, where there is a `ttl_seconds`. */
+  touched_ms: z.number(),
+  /** Closed: nothing behind `end` belongs to it. Without `end` the closing is under way. */
+  closed: z.object({ end: Offset.optional(), by: Tuple.optional() }).optional(),
+  /** The last `Stream-Seq`. */
+  seq: z.string().optional(),
+  /** What it shows of another stream: everything up to `offset`. */
+  fork: z.object({
+    room: z.string(),
+    id: z.string(),
+    offset: Offset,
+    /** What was asked for: `offset` as a token, "" for none. */
+    asked: z.string(),
+    sub: Offset,
+  }).optional(),
+  /** The streams that fork this one, as `room/id`. */
+  forks: z.array(z.string()),
+  /** Deleted, and kept for its forks. */
+  gone: z.boolean().optional(),
+  producers: z.record(z.string(), Producer),
+});
+
+/** The record of one stream. */
+export type StreamRecord = z.infer<typeof Stored>;
+/** How far one producer has come. */
+export type ProducerState = z.infer<typeof Producer>;
+/** One append of a producer. */
+export type ProducerTuple = z.infer<typeof Tuple>;
+
+/** The stored form. */
+export function encodeRecord(record: StreamRecord): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(record));
+}
+
+/** Undefined for what `encodeRecord` has not written. */
+export function decodeRecord(value: Uint8Array): StreamRecord | undefined {
+  try {
+    return Stored.parse(JSON.parse(new TextDecoder().decode(value)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the stream's time is over. `now_ms` is Unix ms. */
+export function isExpired(record: StreamRecord, now_ms: number): boolean {
+  const { ttl_seconds, touched_ms, expires_at } = record;
+  if (expires_at !== undefined && now_ms >= Date.parse(expires_at)) return true;
+  return ttl_seconds !== undefined && now_ms >= touched_ms + ttl_seconds * 1_000;
+}
+
+/** What a fork has of its source when it asks for no end of its own: the source's. */
+export function forkExpiry(
+  asked: Pick<StreamRecord, "ttl_seconds" | "expires_at">,
+  source: Pick<StreamRecord, "ttl_seconds" | "expires_at">,
+): Pick<StreamRecord, "ttl_seconds" | "expires_at"> {
+  if (asked.ttl_seconds !== undefined || asked.expires_at !== undefined) return expiryOf(asked);
+  return expiryOf(source);
+}
+
+function expiryOf({ ttl_seconds, expires_at }: Pick<StreamRecord, "ttl_seconds" | "expires_at">) {
+  if (ttl_seconds !== undefined) return { ttl_seconds };
+  return expires_at === undefined ? {} : { expires_at };
+}
+
+/** What becomes of one append of a producer. */
+export type Sequenced =
+  | { readonly kind: "accepted" }
+  /** Everything up to `seq` was taken before. `is_last`: it is the last one that was. */
+  | { readonly kind: "duplicate"; readonly seq: number; readonly is_last: boolean }
+  | { readonly kind: "stale"; readonly epoch: number }
+  | { readonly kind: "epoch-sequence" }
+  | { readonly kind: "gap"; readonly expected: number };
+
+/** Judges an append by what is known of its producer; undefined: nothing. */
+export function sequence(state: ProducerState | undefined, asked: ProducerTuple): Sequenced {
+  const { epoch, seq } = asked;
+  if (state === undefined) return seq === 0 ? { kind: "accepted" } : { kind: "gap", expected: 0 };
+  if (epoch < state.epoch) return { kind: "stale", epoch: state.epoch };
+  if (epoch > state.epoch) return seq === 0 ? { kind: "accepted" } : { kind: "epoch-sequence" };
+  if (seq <= state.seq) return { kind: "duplicate", seq: state.seq, is_last: seq === state.seq };
+  return seq === state.seq + 1 ? { kind: "accepted" } : { kind: "gap", expected: state.seq + 1 };
+}
+
+/**
+ * The producers with one that has come so far; undefined when there is no room for it. Those that were
+ * idle for long make room. `now_ms` is Unix ms.
+ */
+export function withProducer(
+  producers: StreamRecord["producers"],
+  id: string,
+  state: ProducerState,
+  now_ms: number,
+): StreamRecord["producers"] | undefined {
+  const next = { ...producers, [id]: state };
+  if (Object.keys(next).length <= PRODUCERS_MAX) return next;
+  const busy = Object.entries(next).filter(([, { at_ms }]) => now_ms - at_ms < PRODUCER_IDLE_MS);
+  return busy.length <= PRODUCERS_MAX ? Object.fromEntries(busy) : undefined;
+}
+
+/** Whether two appends of producers are the same one. */
+export function isSameTuple(one: ProducerTuple | undefined, other: ProducerTuple | undefined) {
+  if (one === undefined || other === undefined) return false;
+  return one.id === other.id && one.epoch === other.epoch && one.seq === other.seq;
+}

@@ -1,0 +1,85 @@
+/**
+ * The records of streams in their key-value bucket, by compare-and-set. What a record says is
+ * `record.ts`; when a stream ends is `lifecycle.ts`.
+ */
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { decodeRecord, encodeRecord } from "./record.ts";
+import type { StreamRecord } from "./record.ts";
+
+/** The bucket of all tenants' streams. */
+const STREAMS_BUCKET = "ARQON_STREAMS";
+
+/** Which stream: the room of a tenant. */
+export interface StreamKey {
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
+
+/** A record as it was read. */
+export interface Found {
+  readonly record: StreamRecord;
+  readonly revision: number;
+}
+
+const keyOf = ({ tenant_id, room_id }: StreamKey): KvKey => [tenant_id, room_id];
+
+/** The records of the process's Spine. Everything rejects with `spine-unavailable` while it is down. */
+export class Records {
+  readonly #spine: Pick<Spine, "keyValue">;
+  #bucket: Promise<KeyValue> | undefined;
+
+  constructor(spine: Pick<Spine, "keyValue">) {
+    this.#spine = spine;
+  }
+
+  /** The record; undefined when there is none. */
+  async get(key: StreamKey): Promise<Found | undefined> {
+    const entry = await (await this.#open()).get(keyOf(key));
+    const record = entry && decodeRecord(entry.value);
+    return entry && record && { record, revision: entry.revision };
+  }
+
+  /** Writes a record over the one of that revision (0: none); undefined when another was faster. */
+  async put(key: StreamKey, record: StreamRecord, revision: number): Promise<Found | undefined> {
+    const bucket = await this.#open();
+    try {
+      return { record, revision: await bucket.update(keyOf(key), encodeRecord(record), revision) };
+    } catch (error) {
+      if (isConflict(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Deletes the record of that revision; false when another was faster. */
+  async delete(key: StreamKey, revision: number): Promise<boolean> {
+    const bucket = await this.#open();
+    try {
+      await bucket.delete(keyOf(key), revision);
+      return true;
+    } catch (error) {
+      if (isConflict(error)) return false;
+      throw error;
+    }
+  }
+
+  /** The streams of all tenants, in no order. */
+  async list(): Promise<StreamKey[]> {
+    const keys = await (await this.#open()).keys();
+    return keys.map(([tenant_id = "", room_id = ""]) => ({ tenant_id, room_id }));
+  }
+
+  /** Calls `onChange` for every change of one record until the watch is stopped. */
+  async watch(key: StreamKey, onChange: () => void): Promise<KvWatch> {
+    return (await this.#open()).watch(keyOf(key), onChange);
+  }
+
+  #open(): Promise<KeyValue> {
+    this.#bucket ??= this.#spine.keyValue(STREAMS_BUCKET).catch((error) => {
+      // The next caller tries again.
+      this.#bucket = undefined;
+      throw error;
+    });
+    return this.#bucket;
+  }
+}

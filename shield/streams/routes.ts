@@ -1,0 +1,140 @@
+/**
+ * `/v1/streams/{room}`: a durable room as a stream of the Durable Streams protocol. Which methods there
+ * are, who may use them, and how the protocol's refusals are answered.
+ */
+import { requireGrant } from "../auth/authorize.ts";
+import { bump } from "../stats/stats.ts";
+import { requireRoomId } from "../../shared/subjects/subject.ts";
+import { readBody } from "../http/http_body.ts";
+import { httpCaller } from "../http/route.ts";
+import type { ClientCall, ClientRoute } from "../http/route.ts";
+import { STREAM_ROUTES } from "../http/stream_paths.ts";
+import { answer, closedHeader, COMMON, NO_STORE } from "./answers.ts";
+import { append } from "./appending.ts";
+import type { StreamContext } from "./context.ts";
+import { create } from "./creating.ts";
+import { findStream, removeStream } from "./lifecycle.ts";
+import { tokenOf } from "./offset.ts";
+import { admitReader, head, read } from "./read_routes.ts";
+import type { StreamKey } from "./records.ts";
+import { tailOf } from "./reading.ts";
+import { HEADER, StreamRefusal } from "./refusal.ts";
+import { readAppend, readCreate, readRead } from "./request.ts";
+import { bodyBytesMax } from "./sending.ts";
+
+type Answer = (context: StreamContext, call: ClientCall, key: StreamKey) => Promise<Response>;
+
+/** The routes of streams. */
+export function streamRoutes(context: StreamContext): ClientRoute[] {
+  const route = (described: typeof STREAM_ROUTES[keyof typeof STREAM_ROUTES], handle: Answer) => ({
+    ...described,
+    answer: (call: ClientCall) => answered(context, call, handle),
+  });
+  return [
+    route(STREAM_ROUTES.create, put),
+    route(STREAM_ROUTES.append, post),
+    route(STREAM_ROUTES.read, get),
+    route(STREAM_ROUTES.remove, remove),
+  ];
+}
+
+/** Answers, also with the protocol's own refusals; rejects with all others. */
+async function answered(
+  context: StreamContext,
+  call: ClientCall,
+  handle: Answer,
+): Promise<Response> {
+  const { room = "" } = call.names;
+  const { tenant_id } = call.client.identity;
+  requireRoomId(room);
+  bump(context.stats.ingress_ops, "http_stream");
+  try {
+    if (!context.classes.of(tenant_id, room).durable) throw notDurable(call.request.method);
+    return await handle(context, call, { tenant_id, room_id: room });
+  } catch (error) {
+    if (!(error instanceof StreamRefusal)) throw error;
+    const response = error.response();
+    for (const [name, value] of Object.entries(COMMON)) response.headers.set(name, value);
+    return response;
+  }
+}
+
+/** A room that keeps nothing is no stream, and none can be made of it. */
+function notDurable(method: string): StreamRefusal {
+  if (method === "GET" || method === "HEAD") return new StreamRefusal("stream-not-found");
+  return new StreamRefusal("stream-not-durable", "", { allow: "GET, HEAD, OPTIONS" });
+}
+
+async function bodyFor(context: StreamContext, { request, client }: ClientCall) {
+  const body = await readBody(request, bodyBytesMax(context.limits));
+  context.stats.ingress_bytes += body.length;
+  context.tenants.of(client.identity.tenant_id).ingress_bytes += body.length;
+  return body;
+}
+
+const put: Answer = async (context, call, key) => {
+  const { request: { headers, url }, client: { identity } } = call;
+  requireGrant(identity, "publish", key.room_id);
+  context.bans.requireRoom(identity, key.room_id);
+  context.rates.take(identity, url.length);
+  const request = readCreate(headers);
+  const caller = httpCaller(call.client, headers);
+  if (request.fork !== undefined) await admitReader(context, caller, request.fork.room);
+  const body = await bodyFor(context, call);
+  const { record, is_new } = await create(context, { key, caller, request, body });
+  const { lives } = await context.logs.of(key.tenant_id);
+  return answer(is_new ? 201 : 200, {
+    "content-type": record.content_type,
+    "cache-control": NO_STORE,
+    [HEADER.next]: tokenOf(lives, await tailOf(context, key, record)),
+    ...(is_new ? { location: url.split("?")[0]! } : {}),
+    ...closedHeader(record.closed !== undefined),
+  });
+};
+
+const post: Answer = async (context, call, key) => {
+  const { request: { headers, url }, client: { identity } } = call;
+  requireGrant(identity, "publish", key.room_id);
+  context.bans.requireRoom(identity, key.room_id);
+  const request = readAppend(headers);
+  const body = await bodyFor(context, call);
+  if (body.length === 0) context.rates.take(identity, url.length);
+  const token = async (offset: number) =>
+    tokenOf((await context.logs.of(key.tenant_id)).lives, offset);
+  const caller = httpCaller(call.client, headers);
+  const outcome = await append(context, { key, caller, request, body, token });
+  const { offset, closed, producer, duplicate } = outcome;
+  const is_new = producer !== undefined && !duplicate && body.length > 0;
+  return answer(is_new ? 200 : 204, {
+    "cache-control": NO_STORE,
+    [HEADER.next]: await token(offset),
+    ...closedHeader(closed),
+    ...(producer === undefined ? {} : {
+      [HEADER.producer_epoch]: String(producer.epoch),
+      [HEADER.producer_seq]: String(producer.seq),
+    }),
+  });
+};
+
+const get: Answer = async (context, { request, client, url }, key) => {
+  context.rates.take(client.identity, request.url.length);
+  const caller = httpCaller(client, request.headers);
+  await admitReader(context, caller, key.room_id);
+  if (request.method === "HEAD") return await head(context, key);
+  const asked = readRead(url.searchParams);
+  const if_none_match = request.headers.get("if-none-match");
+  return await read(context, { key, caller, request: asked, if_none_match });
+};
+
+const remove: Answer = async (context, { request, client: { identity } }, key) => {
+  // It takes what others have written: who only publishes may not.
+  requireGrant(identity, "publish", key.room_id);
+  requireGrant(identity, "command", key.room_id);
+  context.bans.requireRoom(identity, key.room_id);
+  context.rates.take(identity, request.url.length);
+  await context.turns.run(`${key.tenant_id}/${key.room_id}`, async () => {
+    const found = await findStream(context, key);
+    await removeStream(context, key, found);
+  });
+  return answer(204, { "cache-control": NO_STORE });
+};

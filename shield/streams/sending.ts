@@ -1,0 +1,105 @@
+/**
+ * The way of a stream's messages into its room: each is an event of the type `append`, judged and
+ * stored as any message is. Nothing is stored before all of one request may be.
+ */
+import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import { admit, publishAdmitted } from "../message/pipeline.ts";
+import type { Caller, HeaderPair } from "../message/caller.ts";
+import { NONE_ADDED } from "../message/stamp.ts";
+import { bump } from "../stats/stats.ts";
+import type { StreamContext } from "./context.ts";
+import { StreamRefusal } from "./refusal.ts";
+
+/** The event type of what is appended. */
+const APPEND_TYPE = "append";
+
+/** Bytes of an envelope beside its data, at most. */
+const ENVELOPE_BYTES = 1_024;
+
+type Sends = Pick<
+  StreamContext,
+  "path" | "limits" | "rates" | "stats" | "tenants"
+>;
+
+/** Messages that everything has let through; `send` stores them. */
+export interface Admitted {
+  readonly caller: Caller;
+  readonly envelopes: readonly ScannedEnvelope[];
+  readonly added: readonly (readonly HeaderPair[])[];
+}
+
+/** What the messages of one request have in common. */
+export interface Sending {
+  readonly caller: Caller;
+  readonly room_id: string;
+  readonly content_type: string;
+  /** The message id of each, by its index; "" for none. */
+  readonly idOf: (index: number) => string;
+}
+
+/** Asks rates, grants, bans, schemas and policies about all messages; rejects with the first refusal. */
+export async function admitAll(
+  context: Sends,
+  { caller, room_id, content_type, idOf }: Sending,
+  messages: readonly Uint8Array[],
+): Promise<Admitted> {
+  const { limits, path, rates, stats, tenants } = context;
+  const { identity } = caller;
+  const tenant = tenants.of(identity.tenant_id);
+  const envelopes: ScannedEnvelope[] = [];
+  for (const [index, data] of messages.entries()) {
+    if (data.length > limits.max_frame_bytes) {
+      throw new StreamRefusal("stream-too-large", `a message over ${limits.max_frame_bytes} bytes`);
+    }
+    bump(stats.ingress_ops, "http_publish");
+    tenant.ingress_messages++;
+    rates.take(identity, data.length);
+    const event = { type: APPEND_TYPE, content_type, data };
+    const bytes = writeEnvelope({ room_id, message_id: idOf(index), event });
+    envelopes.push(scanEnvelope(bytes, limits));
+  }
+  const added: (readonly HeaderPair[])[] = [];
+  for (const envelope of envelopes) added.push(await admit(path, caller, envelope) ?? NONE_ADDED);
+  return { caller, envelopes, added };
+}
+
+/**
+ * Stores what was admitted, in order; resolves with the offset of the last one. `leaveOut` has the
+ * indices of those that are stored already.
+ */
+export async function send(
+  { path }: Pick<StreamContext, "path">,
+  { caller, envelopes, added }: Admitted,
+  leaveOut: ReadonlySet<number> = new Set(),
+): Promise<number> {
+  const stored = envelopes.flatMap((envelope, index) =>
+    leaveOut.has(index)
+      ? []
+      : [storedOf(() =>
+        publishAdmitted(path, { caller, origin: undefined }, envelope, added[index]!, path.now())
+      )]
+  );
+  // All are awaited, so that none is left alone with its refusal.
+  const outcomes = await Promise.allSettled(stored);
+  let last = 0;
+  for (const outcome of outcomes) {
+    if (outcome.status === "rejected") throw outcome.reason;
+    last = Math.max(last, outcome.value);
+  }
+  return last;
+}
+
+async function storedOf(
+  publish: () => ReturnType<typeof publishAdmitted>,
+): Promise<number> {
+  const stored = await publish();
+  // The class has changed under the stream: nothing was stored.
+  if (stored === undefined) throw new ArqonError("not-durable");
+  return stored.offset;
+}
+
+/** The largest body that is read, in bytes. */
+export function bodyBytesMax({ max_frame_bytes }: StreamContext["limits"]): number {
+  return max_frame_bytes - ENVELOPE_BYTES;
+}

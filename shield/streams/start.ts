@@ -1,0 +1,67 @@
+/** Puts the streams of one process together. Nothing is opened before somebody asks for a stream. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { TrimMemory } from "../durable/history/history_window.ts";
+import { PendingRequests } from "../http/pending.ts";
+import type { ClientRoute } from "../http/route.ts";
+import type { Parts } from "../parts.ts";
+import { HttpRates } from "../rates/http_rates.ts";
+import { AppendMemory } from "./append_memory.ts";
+import { Records } from "./records.ts";
+import { streamRoutes } from "./routes.ts";
+import { StreamTurns } from "./turns.ts";
+import { StreamWakes } from "./wakes.ts";
+
+/** What streams need of the process. */
+export interface StreamsStart {
+  readonly config: Pick<Config, "limits" | "streams">;
+  readonly spine: Spine;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Makes the routes of streams. */
+export function startStreams(
+  { config: { limits, streams }, spine, now }: StreamsStart,
+  parts: Pick<
+    Parts,
+    | "operations"
+    | "durable"
+    | "policies"
+    | "bans"
+    | "revocations"
+    | "rates"
+    | "stats"
+    | "tenants"
+    | "draining_ms"
+  >,
+): ClientRoute[] {
+  const { operations, durable, policies: { overseer }, bans, revocations, stats, tenants } = parts;
+  const records = new Records(spine);
+  const isDraining = () => parts.draining_ms > 0;
+  const live = new PendingRequests(limits, stats);
+  return streamRoutes({
+    records,
+    turns: new StreamTurns(),
+    wakes: new StreamWakes({ spine, records, isDraining }),
+    appends: new AppendMemory(),
+    trims: new TrimMemory(),
+    logs: durable.logs,
+    classes: durable.rooms.classes,
+    path: operations.context.path,
+    overseer,
+    bans,
+    limits,
+    rates: new HttpRates(parts.rates, now),
+    stats,
+    durable_stats: durable.stats,
+    tenants,
+    long_poll_ms: streams.long_poll_ms,
+    sse_ms: streams.event_stream_ms,
+    requireNotRevoked: (identity) => revocations.held.requireValid(identity),
+    enterLive: (identity) => live.enter(identity),
+    isDraining,
+    now,
+    random: Math.random,
+  });
+}

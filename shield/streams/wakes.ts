@@ -1,0 +1,147 @@
+/**
+ * Tells readers that wait for a stream that something may have changed: a message of the room, or its
+ * record. It is a hint only; what there is they read from the log.
+ */
+import type { KvWatch, Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import type { Records, StreamKey } from "./records.ts";
+
+/** How often those who wait look whether the process drains, in ms. */
+const LOOK_MS = 1_000;
+
+interface Watched {
+  readonly ready: Promise<void>;
+  readonly end: () => void;
+  readers: number;
+  /** Counts what happened. */
+  count: number;
+  readonly waiting: Set<() => void>;
+}
+
+/** What the wakes need of the process. */
+export interface WakesOptions {
+  readonly spine: Pick<Spine, "subscribe" | "flush" | "onEvent">;
+  readonly records: Pick<Records, "watch">;
+  readonly isDraining: () => boolean;
+}
+
+/** One reader's view of a stream until it is disposed of. */
+export interface Wake extends Disposable {
+  /** Changes whenever something may have happened. */
+  readonly count: number;
+  /** Resolves when `count` is another one than `seen`, after `wait_ms`, or when the process drains. */
+  after(seen: number, wait_ms: number): Promise<void>;
+}
+
+/** The streams that somebody waits for. */
+export class StreamWakes {
+  readonly #options: WakesOptions;
+  readonly #watched = new Map<string, Watched>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #stopEvents: (() => void) | undefined;
+
+  constructor(options: WakesOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to watch; what happens after it has resolved changes `count`. Rejects as the Spine does. */
+  async watch(key: StreamKey): Promise<Wake> {
+    const name = `${key.tenant_id}/${key.room_id}`;
+    const watched = this.#watched.get(name) ?? this.#begin(name, key);
+    watched.readers++;
+    try {
+      await watched.ready;
+    } catch (error) {
+      this.#leave(name, watched);
+      throw error;
+    }
+    let left = false;
+    return {
+      get count() {
+        return watched.count;
+      },
+      after: (seen, wait_ms) => changed(watched, seen, wait_ms, this.#options.isDraining),
+      [Symbol.dispose]: () => {
+        if (!left) this.#leave(name, watched);
+        left = true;
+      },
+    };
+  }
+
+  #begin(name: string, key: StreamKey): Watched {
+    const { spine, records } = this.#options;
+    const onChange = () => wake(watched);
+    let subscription: Subscription | undefined;
+    let record: KvWatch | undefined;
+    let ended = false;
+    const open = async () => {
+      subscription = spine.subscribe(roomSubject("in", key.tenant_id, key.room_id), onChange, {
+        reads_only: true,
+      });
+      const opened = await records.watch(key, onChange);
+      if (ended) return opened.stop();
+      record = opened;
+      await Promise.all([opened.ready, spine.flush()]);
+    };
+    const watched: Watched = {
+      ready: open(),
+      end: () => {
+        ended = true;
+        subscription?.unsubscribe();
+        record?.stop();
+      },
+      readers: 0,
+      count: 0,
+      waiting: new Set(),
+    };
+    this.#watched.set(name, watched);
+    this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
+    // After a gap nobody knows what was missed.
+    this.#stopEvents ??= spine.onEvent(({ type }) => {
+      if (type === "gap" || type === "log") this.#wakeAll();
+    });
+    return watched;
+  }
+
+  #leave(name: string, watched: Watched): void {
+    if (--watched.readers > 0) return;
+    watched.end();
+    if (this.#watched.get(name) === watched) this.#watched.delete(name);
+    if (this.#watched.size > 0) return;
+    clearInterval(this.#timer);
+    this.#stopEvents?.();
+    this.#timer = this.#stopEvents = undefined;
+  }
+
+  #look(): void {
+    if (this.#options.isDraining()) this.#wakeAll();
+  }
+
+  #wakeAll(): void {
+    for (const watched of this.#watched.values()) wake(watched);
+  }
+}
+
+function wake(watched: Watched): void {
+  watched.count++;
+  for (const resolve of watched.waiting) resolve();
+  watched.waiting.clear();
+}
+
+async function changed(
+  watched: Watched,
+  seen: number,
+  wait_ms: number,
+  isDraining: () => boolean,
+): Promise<void> {
+  if (watched.count !== seen || wait_ms <= 0 || isDraining()) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  watched.waiting.add(resolve);
+  const timer = setTimeout(resolve, wait_ms);
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    watched.waiting.delete(resolve);
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Durable rooms as streams on a real bus, where the conformance package does not look: the same room on
+ * a socket, grants, schemas, bans, classes that keep nothing, forks of deleted streams. The protocol
+ * itself is `deno task conformance:streams`.
+ */
+import assert from "node:assert/strict";
+import { ping } from "../shield/schema/testing/schemas.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { openText } from "./peers/raw_client.ts";
+import { schemaAdmin } from "./peers/schema_admin.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[streams]
+long_poll_ms = 60_000
+[limits]
+max_frame_bytes = 4096
+[[rooms]]
+room = "s-*"
+durable = true
+[[rooms]]
+room = "s-few-*"
+durable = true
+history_size = 2
+`;
+const JSON_TYPE = { "content-type": "application/json" };
+const TEXT = { "content-type": "text/plain" };
+
+/** Asks for a room's stream with a token. */
+function asker(bus: TestBus, token: string) {
+  return (
+    method: string,
+    room: string,
+    headers: Record<string, string> = {},
+    body?: string,
+  ): Promise<Response> =>
+    fetch(`${bus.http_url}/v1/streams/${room}`, {
+      method,
+      headers: { ...headers, authorization: `Bearer ${token}` },
+      ...(body === undefined ? {} : { body }),
+    });
+}
+
+type Ask = ReturnType<typeof asker>;
+
+async function expectStatus(answer: Promise<Response>, status: number): Promise<Response> {
+  const response = await answer;
+  if (response.status !== status) {
+    assert.fail(`${response.status} instead of ${status}: ${await response.text()}`);
+  }
+  return response;
+}
+
+async function onSocket(bus: TestBus, ask: Ask): Promise<void> {
+  using socket = await openText(bus.url, bus.token);
+  socket.send({ op: "pub", room: "s-both", type: "before", data: { n: 0 }, id: 1 });
+  assert.equal((await socket.json()).code, 0);
+  await expectStatus(ask("PUT", "s-both", JSON_TYPE), 201);
+  socket.send({ op: "sub", room: "s-both", id: 2 });
+  assert.equal((await socket.json()).code, 0);
+  const appended = await expectStatus(ask("POST", "s-both", JSON_TYPE, '[{"n":1},[2]]'), 204);
+  const [one, two] = [await socket.json(), await socket.json()];
+  assert.deepEqual([one.type, one.data, two.data], ["append", { n: 1 }, [2]]);
+  socket.send({ op: "pub", room: "s-both", type: "mine", data: "three", id: 3 });
+  const answers = [await socket.json(), await socket.json()];
+  assert.equal(answers.find(({ op }) => op === "ack").code, 0);
+  const all = await expectStatus(ask("GET", "s-both"), 200);
+  assert.deepEqual(await all.json(), [{ n: 0 }, { n: 1 }, [2], "three"]);
+  const next = appended.headers.get("stream-next-offset");
+  const rest = await expectStatus(ask("GET", `s-both?offset=${next}`), 200);
+  assert.deepEqual(await rest.json(), ["three"], "an append says where to go on");
+}
+
+async function waits(bus: TestBus, ask: Ask): Promise<void> {
+  await expectStatus(ask("PUT", "s-wait", TEXT), 201);
+  const waiting = ask("GET", "s-wait?offset=now&live=long-poll");
+  using socket = await openText(bus.url, bus.token);
+  // Whether the reader waits already or not: what is stored behind `now` may come before it reads.
+  const next = (await ask("HEAD", "s-wait")).headers.get("stream-next-offset");
+  const sure = ask("GET", `s-wait?offset=${next}&live=long-poll`);
+  socket.send({
+    op: "pub",
+    room: "s-wait",
+    type: "x",
+    data: "heard",
+    id: 1,
+    content_type: "text/plain",
+  });
+  assert.equal((await socket.json()).code, 0);
+  assert.equal(await (await expectStatus(sure, 200)).text(), "heard");
+  await expectStatus(ask("POST", "s-wait", { "stream-closed": "true" }), 204);
+  const ended = await waiting;
+  assert.ok(ended.status === 204 || await ended.text() === "heard");
+  const events = await expectStatus(ask("GET", "s-wait?offset=-1&live=sse"), 200);
+  const text = await events.text();
+  assert.match(text, /^event: data\ndata:heard\n\nevent: control\ndata:\{.*"streamClosed":true/);
+  // Whoever publishes on a socket goes on in the room; the stream has ended.
+  socket.send({
+    op: "pub",
+    room: "s-wait",
+    type: "x",
+    data: "late",
+    id: 2,
+    content_type: "text/plain",
+  });
+  assert.equal((await socket.json()).code, 0);
+  const after = await expectStatus(ask("GET", "s-wait"), 200);
+  assert.deepEqual([await after.text(), after.headers.get("stream-closed")], ["heard", "true"]);
+}
+
+async function refusals(bus: TestBus, ask: Ask): Promise<void> {
+  await expectStatus(ask("PUT", "plain", TEXT), 405);
+  await expectStatus(ask("POST", "plain", TEXT, "x"), 405);
+  await expectStatus(ask("DELETE", "plain"), 405);
+  await expectStatus(ask("GET", "plain"), 404);
+  await expectStatus(ask("PUT", "a.b", TEXT), 400);
+  await expectStatus(ask("PUT", "s-own", TEXT), 201);
+  await expectStatus(ask("POST", "s-own", TEXT, "x".repeat(5_000)), 413);
+  await expectStatus(ask("POST", "s-own", JSON_TYPE, "1"), 409);
+  const grants = (...actions: string[]) => ({ grants: [{ room: "s-own", actions }] });
+  const as = async (...actions: string[]) =>
+    asker(bus, await bus.tokenFor({ claims: grants(...actions) }));
+  const [reader, writer, none] = [await as("subscribe"), await as("publish"), await as("presence")];
+  await expectStatus(reader("GET", "s-own"), 200);
+  await expectStatus(reader("POST", "s-own", TEXT, "x"), 403);
+  await expectStatus(reader("PUT", "s-own", TEXT), 403);
+  await expectStatus(reader("DELETE", "s-own"), 403);
+  await expectStatus(writer("POST", "s-own", TEXT, "x"), 204);
+  await expectStatus(writer("GET", "s-own"), 403);
+  await expectStatus(writer("DELETE", "s-own"), 403);
+  await expectStatus(none("HEAD", "s-own"), 403);
+  const fork = { "stream-forked-from": "/v1/streams/s-other" };
+  await expectStatus(ask("PUT", "s-other", TEXT), 201);
+  await expectStatus(writer("PUT", "s-own", fork), 403);
+}
+
+async function schemas(bus: TestBus, ask: Ask): Promise<void> {
+  const admin = await schemaAdmin(bus);
+  await admin.push("ping", ping());
+  const subject = "in.t.default.r.s-judged";
+  const mapped = await admin.map("default", { subject, schema_id: "ping", message: "t.Ping" });
+  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+  await expectStatus(ask("PUT", "s-judged", JSON_TYPE), 201);
+  const refused = await expectStatus(ask("POST", "s-judged", JSON_TYPE, '[{"n":1},{}]'), 400);
+  assert.equal((await refused.json()).reason, "schema-violation");
+  const empty = await expectStatus(ask("GET", "s-judged"), 200);
+  assert.deepEqual(await empty.json(), [], "all of a body or nothing of it");
+  await expectStatus(ask("POST", "s-judged", JSON_TYPE, '[{"n":1},{"n":2}]'), 204);
+}
+
+async function trimmed(ask: Ask): Promise<void> {
+  await expectStatus(ask("PUT", "s-few-1", TEXT), 201);
+  const offsets: string[] = [];
+  for (const text of ["a", "b", "c", "d"]) {
+    const { headers } = await expectStatus(ask("POST", "s-few-1", TEXT, text), 204);
+    offsets.push(headers.get("stream-next-offset") ?? "");
+  }
+  assert.equal(await (await ask("GET", "s-few-1")).text(), "cd", "what is kept");
+  assert.equal(await (await ask("GET", `s-few-1?offset=${offsets[2]}`)).text(), "d");
+  await expectStatus(ask("GET", `s-few-1?offset=${offsets[0]}`), 410);
+}
+
+async function deletes(ask: Ask): Promise<void> {
+  await expectStatus(ask("PUT", "s-tree", TEXT, "root "), 201);
+  await expectStatus(ask("PUT", "s-leaf", { "stream-forked-from": "/v1/streams/s-tree" }), 201);
+  await expectStatus(ask("POST", "s-leaf", TEXT, "leaf"), 204);
+  await expectStatus(ask("DELETE", "s-tree"), 204);
+  await expectStatus(ask("GET", "s-tree"), 410);
+  await expectStatus(ask("PUT", "s-tree", TEXT), 409);
+  assert.equal(await (await ask("GET", "s-leaf")).text(), "root leaf");
+  await expectStatus(ask("DELETE", "s-leaf"), 204);
+  await expectStatus(ask("GET", "s-tree"), 404);
+  await expectStatus(ask("PUT", "s-tree", TEXT), 201);
+  assert.equal(await (await ask("GET", "s-tree")).text(), "", "nothing of before");
+}
+
+Deno.test("streams: sockets, grants, schemas and classes hold on each request", async (test) => {
+  await using bus = await startBusWith(CONFIG);
+  const ask = asker(bus, bus.token);
+  await test.step("a room is the same on a socket", () => onSocket(bus, ask));
+  await test.step("readers wait, and a closed stream has ended", () => waits(bus, ask));
+  await test.step("what is not granted or not kept is refused", () => refusals(bus, ask));
+  await test.step("a schema refuses all of a body", () => schemas(bus, ask));
+  await test.step("what is kept no longer is gone, not skipped", () => trimmed(ask));
+  await test.step("a deleted stream lives for its forks only", () => deletes(ask));
+});
