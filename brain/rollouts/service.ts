@@ -9,6 +9,7 @@ import {
   decodeReport,
   decodeRollout,
   encodeRollout,
+  isUnderWay,
   ROLLOUTS_BUCKET,
 } from "../../shared/rollout/rollout.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
@@ -43,31 +44,30 @@ interface Known {
   readonly heard: Map<string, Heard>;
   /** Unix ms: since when reports come without a gap. */
   fresh_ms: number;
-  was_fresh: boolean;
   is_writing: boolean;
 }
 
 /** The rollouts of a Brain. */
 class RolloutService {
+  /** Resolves when everything stored is known; rejects with `spine-unavailable` if it ends before. */
+  readonly ready: Promise<void>;
   readonly #options: RolloutServiceOptions;
   readonly #bucket: KeyValue;
   readonly #watch: KvWatch;
   readonly #tenants = new Map<string, Known>();
   readonly #timer: ReturnType<typeof setInterval>;
   #is_ready = false;
-  /** Monotonic ms. */
-  #ready_ms = 0;
 
   constructor(options: RolloutServiceOptions, bucket: KeyValue) {
     this.#options = options;
     this.#bucket = bucket;
     this.#watch = bucket.watch([], (change) => this.#hear(change));
-    this.#watch.ready.then(() => {
-      this.#is_ready = true;
-      this.#ready_ms = options.monotonic_ms();
-    }, () => {});
+    this.ready = this.#watch.ready.then(() => void (this.#is_ready = true));
     this.#timer = setInterval(() => {
-      for (const [tenant_id, known] of this.#tenants) this.#decide(tenant_id, known);
+      for (const [tenant_id, known] of this.#tenants) {
+        this.#decide(tenant_id, known);
+        this.#sweep(tenant_id, known);
+      }
     }, TICK_MS);
   }
 
@@ -100,17 +100,24 @@ class RolloutService {
     }
   }
 
-  #hearReport({ heard }: Known, node_id: string, value: Uint8Array | undefined): void {
+  #hearReport(known: Known, node_id: string, value: Uint8Array | undefined): void {
+    const { heard } = known;
     const decoded = value === undefined ? undefined : decodeReport(value);
     if (decoded === undefined || "problem" in decoded) return void heard.delete(node_id);
     const heard_ms = this.#is_ready ? this.#options.monotonic_ms() : undefined;
+    const before = [...heard.values()].map((one) => one.heard_ms ?? 0);
+    const last_ms = Math.max(0, ...before);
+    // For a time nobody has reported, and nobody has looked: what was held until now does not count. A Brain
+    // that has just begun does not know of a gap.
+    const is_gap = last_ms > 0 && heard_ms !== undefined && heard_ms - last_ms > FRESH_MS;
+    if (is_gap) known.fresh_ms = this.#options.now();
     heard.set(node_id, { report: decoded.value, heard_ms });
   }
 
   #of(tenant_id: string): Known {
     const found = this.#tenants.get(tenant_id);
     if (found !== undefined) return found;
-    const nothing = { rollout: undefined, revision: 0, fresh_ms: 0, was_fresh: true };
+    const nothing = { rollout: undefined, revision: 0, fresh_ms: 0 };
     const known = { ...nothing, heard: new Map(), is_writing: false };
     this.#tenants.set(tenant_id, known);
     return known;
@@ -120,20 +127,27 @@ class RolloutService {
     const { rollout, revision } = known;
     if (rollout === undefined || known.is_writing || !this.#is_ready) return;
     const now_ms = this.#options.now();
-    const decision = decide(rollout, this.#seen(known, now_ms), now_ms);
+    const decision = decide(rollout, this.#seen(known), now_ms);
     if ("next" in decision) void this.#write(tenant_id, known, decision.next, revision);
   }
 
-  #seen(known: Known, now_ms: number) {
+  /** Takes away what Shields have said of a rollout that is over, for a Shield that died cannot. */
+  #sweep(tenant_id: string, { rollout, heard }: Known): void {
+    if (!this.#is_ready || (rollout !== undefined && isUnderWay(rollout))) return;
+    for (const node_id of heard.keys()) {
+      heard.delete(node_id);
+      this.#bucket.delete([tenant_id, node_id]).catch((error) => {
+        this.#options.log.debug("a report stays for now", { tenant_id, error });
+      });
+    }
+  }
+
+  #seen(known: Known) {
     const oldest_ms = this.#options.monotonic_ms() - FRESH_MS;
     const fresh = new Set<string>();
     for (const [node_id, { heard_ms }] of known.heard) {
       if (heard_ms !== undefined && heard_ms >= oldest_ms) fresh.add(node_id);
     }
-    // After a time without reports nobody has looked: what was held until then does not count.
-    if (fresh.size > 0 && !known.was_fresh) known.fresh_ms = now_ms;
-    // A Brain that has just begun does not know of a gap.
-    if (fresh.size > 0 || this.#ready_ms < oldest_ms) known.was_fresh = fresh.size > 0;
     const reports = new Map([...known.heard].map(([node_id, { report }]) => [node_id, report]));
     return { reports, fresh, fresh_ms: known.fresh_ms };
   }
@@ -160,9 +174,14 @@ class RolloutService {
   }
 }
 
-/** Opens the bucket and begins. Rejects with `spine-unavailable`. */
+/** Opens the bucket and begins; resolves once it knows what is stored. Rejects with `spine-unavailable`. */
 export async function startRollouts(
   options: RolloutServiceOptions,
 ): Promise<{ close(): void }> {
-  return new RolloutService(options, await options.spine.keyValue(ROLLOUTS_BUCKET));
+  const service = new RolloutService(options, await options.spine.keyValue(ROLLOUTS_BUCKET));
+  await service.ready.catch((error) => {
+    service.close();
+    throw error;
+  });
+  return service;
 }

@@ -223,6 +223,13 @@ async function start(
   return answer(await view(context, tenant, rollout));
 }
 
+/** A rollout that ends, with what was counted until now. */
+async function withTallies(bucket: KeyValue, tenant: string, next: Rollout): Promise<Rollout> {
+  const reports = await reportsOf(bucket, tenant);
+  const tallies = talliesAt(next, next.stage, reports.values());
+  return { ...next, ended: { ...next.ended!, tallies } };
+}
+
 async function obey(
   context: RolloutAdminContext,
   { tenant, by }: AdminCall,
@@ -237,8 +244,10 @@ async function obey(
       const detail = `rollout ${before.id} is ${before.state}: it cannot be ${given}d any more`;
       throw new ArqonError("settings-conflict", detail.replace("abortd", "aborted"));
     }
-    if (next !== before) await mayLose(bucket.update([tenant], encodeRollout(next), revision));
-    return next;
+    if (next === before) return next;
+    const told = next.ended === undefined ? next : await withTallies(bucket, tenant, next);
+    await mayLose(bucket.update([tenant], encodeRollout(told), revision));
+    return told;
   });
   log.info("a rollout was given an order", { tenant_id: tenant, rollout: rollout.id, given, by });
   return answer(await view(context, tenant, rollout));

@@ -1,0 +1,170 @@
+/** Brains that carry rollouts on: two at once, one that dies, gaps of reports, damage. On an embedded Spine. */
+import assert from "node:assert/strict";
+import { createLogger } from "../../shared/logs/log.ts";
+import {
+  decodeRollout,
+  encodeRollout,
+  ROLLOUTS_BUCKET,
+  sharesFrom,
+} from "../../shared/rollout/rollout.ts";
+import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { until } from "../../shared/testing/until.ts";
+import { startRollouts } from "./service.ts";
+
+const ID = "0123456789abcdef0123456789abcdef";
+const STARTED: Rollout = {
+  format: 1,
+  id: ID,
+  by: "root",
+  began_ms: 0,
+  basis: { settings: 1, policies: 1 },
+  base_version: 1,
+  policies: [{ name: "p" }],
+  changed: ["p"],
+  shares: sharesFrom(0.5),
+  hold_ms: 1_000,
+  at_least: 10,
+  conditions: ["refused>0"],
+  state: "running",
+  stage: 0,
+  stage_ms: 0,
+  past: [],
+};
+
+/** Brains and a Shield on one Spine, with clocks that a test moves. */
+class Bus implements AsyncDisposable {
+  now_ms = 0;
+  monotonic_ms = 100_000;
+  readonly lines: string[] = [];
+  readonly #log = createLogger({
+    level: "debug",
+    format: "logfmt",
+    component: "brain",
+    now: () => this.now_ms,
+    write: (line) => void this.lines.push(line),
+  });
+  readonly #spine: Spine = openEmbedded({ log: this.#log, now: () => this.now_ms });
+  bucket!: KeyValue;
+  #beat = 0;
+
+  static async open(): Promise<Bus> {
+    const bus = new Bus();
+    bus.bucket = await bus.#spine.keyValue(ROLLOUTS_BUCKET);
+    return bus;
+  }
+
+  async brain(): Promise<Disposable> {
+    const service = await startRollouts({
+      spine: this.#spine,
+      log: this.#log,
+      now: () => this.now_ms,
+      monotonic_ms: () => this.monotonic_ms,
+    });
+    return { [Symbol.dispose]: () => service.close() };
+  }
+
+  async begin(more: Partial<Rollout> = {}): Promise<void> {
+    await this.bucket.put(["acme"], encodeRollout({ ...STARTED, ...more }));
+  }
+
+  async report(stage: number, compared: number, refused = 0, node = "s1"): Promise<void> {
+    const none = { enforced: 0, passed: 0, faults: 0, fuel_old: [], fuel_new: [], samples: [] };
+    const report: RolloutReport = {
+      id: ID,
+      stage,
+      beat: ++this.#beat,
+      tallies: [{ name: "p", compared, refused, ...none }],
+    };
+    await this.bucket.put(["acme", node], encodeRollout(report));
+  }
+
+  async stored(): Promise<Rollout> {
+    const entry = await this.bucket.get(["acme"]);
+    const decoded = decodeRollout(entry!.value);
+    assert.ok("value" in decoded);
+    return decoded.value;
+  }
+
+  /** Resolves once a Brain has heard all that was stored: it complains of damage in its order. */
+  async heardAll(): Promise<void> {
+    const complaints = () => this.lines.filter((line) => line.includes("cannot be read")).length;
+    const before = complaints();
+    await this.bucket.put(["broken"], new TextEncoder().encode("{"));
+    await until("it is heard", () => complaints() > before);
+  }
+
+  async reached(stage: number): Promise<void> {
+    await until(`stage ${stage}`, async () => (await this.stored()).stage === stage);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#spine.drain();
+  }
+}
+
+Deno.test("two Brains carry one rollout on, and when one is gone the other does", async () => {
+  await using bus = await Bus.open();
+  const one = await bus.brain();
+  using _other = await bus.brain();
+  await bus.begin();
+  bus.now_ms = 1_000;
+  await bus.report(0, 10);
+  await bus.reached(1);
+  one[Symbol.dispose]();
+  bus.now_ms = 2_000;
+  await bus.report(1, 10);
+  await bus.reached(2);
+  bus.now_ms = 3_000;
+  await bus.report(2, 10);
+  await until("the last step", async () => (await bus.stored()).state === "applying");
+});
+
+Deno.test("a breach returns it at once, and what dead Shields have said is taken away", async () => {
+  await using bus = await Bus.open();
+  using _brain = await bus.brain();
+  await bus.begin();
+  await bus.report(0, 3, 0, "dead");
+  await bus.report(0, 10, 1);
+  await until("it is returned", async () => (await bus.stored()).state === "returned");
+  const { ended } = await bus.stored();
+  assert.deepEqual([ended?.condition, ended?.policy], ["refused>0", "p"]);
+  assert.match(ended?.why ?? "", /1 of 13 messages/);
+  await until("the reports are gone", async () => (await bus.bucket.keys(["acme"])).length === 1);
+  assert.ok(bus.lines.some((line) => line.includes("a rollout was taken back")));
+});
+
+Deno.test("after a time without reports its step begins anew", async () => {
+  await using bus = await Bus.open();
+  using _brain = await bus.brain();
+  await bus.begin({ hold_ms: 5_000 });
+  await bus.report(0, 10);
+  await bus.heardAll();
+  // Nobody reports for long: NATS was away.
+  bus.monotonic_ms += 60_000;
+  bus.now_ms = 4_000;
+  await bus.report(0, 11);
+  await bus.heardAll();
+  bus.now_ms = 6_000;
+  await bus.report(0, 12);
+  await bus.heardAll();
+  bus.now_ms = 9_500;
+  await bus.report(0, 13);
+  await bus.reached(1);
+  assert.equal((await bus.stored()).stage_ms, 9_500, "5 s after the gap, not after its begin");
+});
+
+Deno.test("a Brain that starts counts on reports only once they come, and damage harms nobody", async () => {
+  await using bus = await Bus.open();
+  await bus.begin();
+  await bus.report(0, 10);
+  await bus.bucket.put(["broken"], new TextEncoder().encode("{"));
+  await bus.bucket.put(["acme", "odd"], new TextEncoder().encode("[]"));
+  bus.now_ms = 9_000;
+  using _brain = await bus.brain();
+  await until("it has read", () => bus.lines.some((line) => line.includes("cannot be read")));
+  assert.equal((await bus.stored()).stage, 0);
+  await bus.report(0, 10);
+  await bus.reached(1);
+});
