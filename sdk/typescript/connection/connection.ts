@@ -116,11 +116,11 @@ export class Connection {
   /** The WELCOME of the present or last session. */
   get welcome(): Welcome {
     const { welcome } = this.#loop;
-    if (!welcome) throw new TypeError("the connection was never open");
+    if (!welcome) throw new TypeError("never open");
     return welcome;
   }
 
-  /** The room with that id. Throws `invalid-room` for an id that no room can have. */
+  /** The room with that id, or all whose ids begin so: `orders-*`. Throws `invalid-room` for an id that no room can have. */
   room(id: string): Room {
     return new Room(id, this.#port);
   }

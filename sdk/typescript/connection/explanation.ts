@@ -42,13 +42,13 @@ function idsOf(what: Exclude<Explainable, ArqonError>): Question {
   if (Number(offset) > 0) return { room, offset };
   if (message_id) return { message_id, room };
   if (trace) return { trace, room };
-  throw new TypeError("it has no id");
+  throw new TypeError("no id");
 }
 
 function questionOf(what: Explainable, options: ExplainOptions, welcome: Welcome): Question {
   const { user, connection } = options;
   if (user !== undefined && connection !== undefined) {
-    throw new TypeError("give one of user and connection");
+    throw new TypeError("user or connection");
   }
   const tenant = welcome.tenant_id;
   if (!(what instanceof ArqonError)) return { tenant, ...idsOf(what), user, connection };

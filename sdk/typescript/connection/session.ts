@@ -154,7 +154,7 @@ export class Session {
 
   /** As `request`, but calls back at once, before the frame after the ACK is read. */
   ask(id: number, frame: Uint8Array, { resolve, reject }: Answered): void {
-    if (this.over) return reject(new ArqonError("connection-lost", "the session is over"));
+    if (this.over) return reject(new ArqonError("connection-lost"));
     const timeout_ms = this.#options.request_timeout_ms;
     const timer = setTimeout(() => {
       this.#waiting.delete(id);
@@ -204,7 +204,7 @@ export class Session {
     this.#silent_beats = 0;
     clearTimeout(this.#probe);
     this.#probe = undefined;
-    if (!(data instanceof ArrayBuffer)) return this.#disagree("a text frame on arqon.v1");
+    if (!(data instanceof ArrayBuffer)) return this.#disagree("a text frame");
     let frame: ServerFrame;
     try {
       frame = decodeServerFrame(new Uint8Array(data));
@@ -245,11 +245,9 @@ export class Session {
   }
 
   #begin(welcome: Welcome): void {
-    if (this.welcome) return this.#disagree("a second WELCOME");
+    if (this.welcome) return this.#disagree("WELCOME again");
     if (welcome.protocol_version !== PROTOCOL_VERSION) {
-      return this.#disagree(
-        `protocol version ${welcome.protocol_version}, not ${PROTOCOL_VERSION}`,
-      );
+      return this.#disagree(`version ${welcome.protocol_version}, not ${PROTOCOL_VERSION}`);
     }
     this.welcome = welcome;
     clearTimeout(this.#handshake);
@@ -292,7 +290,7 @@ export class Session {
    */
   #disagree(what: string): void {
     this.last_error = malformed(what);
-    this.close(1000, "protocol error");
+    this.close(1000, "protocol");
     this.#finish(1002, what);
   }
 

@@ -48,7 +48,7 @@ export function readAnswer({ result }: Ack): unknown {
   try {
     return JSON.parse(strictText(result));
   } catch {
-    throw malformed("an answer without JSON");
+    throw malformed("no JSON");
   }
 }
 

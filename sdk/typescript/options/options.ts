@@ -164,7 +164,7 @@ export function atLeastOne<Name extends string>(
   const numbers: Record<Name, number> = { ...defaults };
   for (const name in defaults) {
     const value = numbers[name] = options[name] ?? defaults[name];
-    if (!(value >= 1)) throw new TypeError(`${name} is ${value}; expected a number of at least 1`);
+    if (!(value >= 1)) throw new TypeError(`${name} is ${value}; expected at least 1`);
   }
   return numbers;
 }
@@ -176,7 +176,7 @@ export function atLeastOne<Name extends string>(
 export function settingsFrom(options: ConnectOptions): Settings {
   const { token, getToken, platform_events: events = true } = options;
   if (token === undefined && getToken === undefined) {
-    throw new TypeError("connect needs `token` or `getToken`");
+    throw new TypeError("no `token`, no `getToken`");
   }
   if (token !== undefined) assertToken(token);
   const { webSocket = globalThis.WebSocket } = options;

@@ -56,7 +56,7 @@ export function isSame(one: Member, other: Member): boolean {
 export function readMembers(value: unknown): { members: Member[] } & MemberCount {
   const { members, connections, users } = (value ?? {}) as Record<string, unknown>;
   if (!Array.isArray(members) || typeof connections !== "number" || typeof users !== "number") {
-    throw malformed("an answer without members");
+    throw malformed("no members");
   }
   return {
     members: members.map((member) => {
@@ -65,7 +65,7 @@ export function readMembers(value: unknown): { members: Member[] } & MemberCount
         typeof connection_id === "string" && typeof user_id === "string" &&
         typeof joined_ms === "number"
       ) return { connection_id, user_id, meta, joined_ms };
-      throw malformed("an answer without members");
+      throw malformed("no members");
     }),
     connections,
     users,

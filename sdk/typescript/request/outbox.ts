@@ -114,7 +114,7 @@ export class Outbox {
     const { length } = this.#queue;
     const over = length > 0 && this.#queue_bytes + request.frame.length > queue_bytes;
     if (length >= queue || over) {
-      throw new ArqonError("too-many-pending", `${length} requests wait in this client`);
+      throw new ArqonError("too-many-pending", `${length}`);
     }
     this.#queue.push(request);
     this.#queue_bytes += request.frame.length;

@@ -47,7 +47,7 @@ export class Requests {
     const size_bytes = frame.length + (!signer ? 0 : SIGNATURE_FIELD_BYTES);
     const max_bytes = welcome?.max_frame_bytes ?? Infinity;
     if (size_bytes > max_bytes) {
-      const detail = `a frame of ${size_bytes} bytes; the Shield takes ${max_bytes}`;
+      const detail = `${size_bytes} bytes; the Shield takes ${max_bytes}`;
       throw new ArqonError("message-too-large", detail);
     }
     const { promise, ...settle } = Promise.withResolvers<Ack | undefined>();
@@ -114,7 +114,7 @@ export class Requests {
     try {
       const signature = await signer.sign(input);
       if (!(signature instanceof Uint8Array) || signature.length !== SIGNATURE_BYTES) {
-        throw new TypeError(`the signer gave no Uint8Array of ${SIGNATURE_BYTES} bytes`);
+        throw new TypeError(`expected ${SIGNATURE_BYTES} bytes`);
       }
       const frame = signedFrame(waiting.frame, signature);
       this.outbox.seal(waiting, frame, deadline_ms, timeout_ms);

@@ -44,9 +44,7 @@ export function tracedBy(
   const given = FORM.exec(traceparent)?.[1];
   if (given === undefined || (trace_id ?? given) !== given) {
     const shown = JSON.stringify(traceparent.slice(0, 100));
-    throw new TypeError(
-      `traceparent is ${shown}; expected 00-<32>-<16>-<2 hex digits> of trace_id`,
-    );
+    throw new TypeError(`traceparent is ${shown}; expected 00-<32>-<16>-<2> of trace_id`);
   }
   return { trace_id: given, headers: { ...headers, traceparent } };
 }

@@ -55,7 +55,9 @@ export let portOf: (room: Room) => RoomPort;
 
 /**
  * One room of one connection, made by `Connection.room`. It holds nothing but its id: make as many
- * of one room as you like; there is nothing to close.
+ * of one room as you like; there is nothing to close. A beginning of ids followed by `*`, `orders-*`,
+ * stands for all rooms that begin so, to be subscribed to only: `Message.room` says where each message
+ * is from, and a reconnect leaves a GAP, as each room has its own position.
  */
 export class Room {
   readonly id: string;
@@ -67,7 +69,8 @@ export class Room {
 
   /** Throws `invalid-room` for an id that no room can have. */
   constructor(id: string, port: RoomPort) {
-    if (!isId(id)) {
+    // What a pattern may be the Shield says.
+    if (!isId(id) && !id.endsWith("*")) {
       const shown = JSON.stringify(id).slice(0, 100);
       throw new ArqonError("invalid-room", `${shown}; expected 1 to 64 of [A-Za-z0-9_~:=-]`);
     }

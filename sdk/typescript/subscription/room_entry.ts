@@ -199,16 +199,19 @@ export function isPresence(event: PlainEvent | undefined): event is PlainEvent {
  * sessions; `moving` is over when the next session has become the present one.
  */
 export function isDue(
-  { overlap, accepted }: Move,
+  { room, move }: RoomEntry,
   envelope: PlainEnvelope,
   is_next: boolean,
   moving: boolean,
 ): boolean {
+  if (!move) return true;
+  const { overlap, accepted } = move;
   if (is_next && !accepted) return false;
-  const { event, offset, sender_id } = envelope;
+  const { event, offset, room_id, sender_id } = envelope;
   // The list of members is that of the last ACK that counts (`isLastList`).
   if (sender_id === "" && isPresence(event)) return !moving || is_next === accepted;
-  if (offset !== 0) return true;
+  // Its position tells what is new; the rooms of a pattern have none here.
+  if (offset !== 0 && room === room_id) return true;
   return moving && !is_next ? overlap.hearOld(envelope) : overlap.hearNew(envelope);
 }
 

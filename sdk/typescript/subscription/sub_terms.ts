@@ -49,5 +49,5 @@ export function assertAgreed(
   if (member_meta.length > 0 && member_meta.join() !== meta.join()) {
     refuse(" with other member_meta");
   }
-  if (start) refuse("; where to begin is for the first loop");
+  if (start) refuse("; it has begun");
 }

@@ -11,20 +11,9 @@ import { Message } from "../message/message.ts";
 import { Overlap } from "../message/overlap.ts";
 import { type Position, readAnswer } from "../durable/position.ts";
 import { replay, type Start, startOf, type StoredRoom } from "./replay.ts";
-import {
-  crossOver,
-  ended,
-  endReaders,
-  isDue,
-  isLastList,
-  isMetaDue,
-  isPresence,
-  newEntry,
-  newReader,
-  type RoomEntry,
-  tellGap,
-  tellReady,
-} from "./room_entry.ts";
+import { crossOver, ended, endReaders, isDue, isLastList, isMetaDue } from "./room_entry.ts";
+import { isPresence, newEntry, newReader, tellGap, tellReady } from "./room_entry.ts";
+import type { RoomEntry } from "./room_entry.ts";
 import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "../connection/session.ts";
 import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
@@ -33,12 +22,14 @@ import { assertAgreed, assertMember, subTermsOf } from "./sub_terms.ts";
 import { asArqonError, malformed } from "../wire/wire_error.ts";
 
 /**
- * All rooms that one connection hears. `attach` and `detach` bracket a session; in between and after
- * it, loops just wait. Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
+ * All rooms that one connection hears. `attach` and `detach` bracket a session; else loops wait.
+ * Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
  */
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #rooms = new Map<string, RoomEntry>();
+  /** Those whose ids end in `*`. */
+  readonly #patterns = new Set<RoomEntry>();
   #session: Session | undefined;
   /** The session to which the client moves. */
   #next: Session | undefined;
@@ -64,6 +55,7 @@ export class Subscriptions {
     tellReady(entry);
     if (!known) {
       this.#rooms.set(room, entry);
+      if (room.endsWith("*")) this.#patterns.add(entry);
       if (this.#session) this.#send(entry, this.#session, 0);
       if (this.#next) this.#move(entry, this.#next);
     }
@@ -95,10 +87,7 @@ export class Subscriptions {
     }
   }
 
-  /**
-   * Subscribes to everything on the next session as well. Resolves when every room stands there;
-   * `cross` or `abandon` must follow.
-   */
+  /** Subscribes on the next session, too. Resolves when all stand; `cross` or `abandon` must follow. */
   begin(next: Session): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#next = next;
@@ -118,10 +107,7 @@ export class Subscriptions {
     }
   }
 
-  /**
-   * From here on the next session is the present one, and nothing is heard on the old one any more.
-   * `lossless` when that has delivered everything that was published before this.
-   */
+  /** From here on only the next session counts. `lossless`: the old one has delivered all before. */
   cross(lossless: boolean): void {
     const next = this.#next;
     if (!next) return;
@@ -142,12 +128,21 @@ export class Subscriptions {
 
   /** Takes a message from one of the sessions. */
   deliver(envelope: PlainEnvelope, session: Session): void {
-    const entry = this.#rooms.get(envelope.room_id);
-    if (!entry) return;
+    const { room_id } = envelope;
+    const own = this.#rooms.get(room_id);
+    if (own) this.#offer(own, envelope, session);
+    // A GAP may name a pattern itself.
+    for (const entry of this.#patterns) {
+      if (entry === own || !room_id.startsWith(entry.room.slice(0, -1))) continue;
+      this.#offer(entry, envelope, session);
+    }
+  }
+
+  #offer(entry: RoomEntry, envelope: PlainEnvelope, session: Session): void {
     const is_next = session === this.#next;
     if (!is_next && session !== this.#session) return;
     const { move } = entry;
-    if (move && !isDue(move, envelope, is_next, this.#next !== undefined)) return;
+    if (!isDue(entry, envelope, is_next, this.#next !== undefined)) return;
     // What comes before the ACK is for a subscription that has ended, and no measure for this one.
     const stands = is_next ? move?.accepted === true : entry.active;
     if (envelope.offset !== 0 && !stands) return;
@@ -155,19 +150,21 @@ export class Subscriptions {
   }
 
   #hear(entry: RoomEntry, envelope: PlainEnvelope): void {
-    const { event, signal } = envelope;
+    const { event, offset, room_id, signal } = envelope;
     // Services may publish events and signals of these kinds too; only the bus itself has no name.
     const from_bus = envelope.sender_id === "";
     if (from_bus && isPresence(event) && entry.table) {
       const hear = event.type === "PRESENCE_LEAVE" ? "leave" : "update";
       return this.#orFail(entry, () => entry.table?.[hear](event.data));
     }
-    if (from_bus && entry.repair.hear(envelope)) return;
+    // A pattern has neither a state nor a position: those are each room's own.
+    const is_own = entry.room === room_id;
+    if (is_own && from_bus && entry.repair.hear(envelope)) return;
     const is_gap = from_bus && signal?.kind === "GAP";
-    if (entry.replay && (is_gap || envelope.offset !== 0)) return;
-    if (envelope.offset !== 0 && !entry.place.deliver(envelope.offset)) return;
+    if (entry.replay && (is_gap || offset !== 0)) return;
+    if (is_own && !entry.place.deliver(offset)) return;
     entry.told = false;
-    const message = new Message(envelope, envelope.offset === 0 ? "" : entry.place.epoch);
+    const message = new Message(envelope, offset === 0 ? "" : entry.place.epoch);
     for (const reader of entry.readers) reader.buffer.push(message);
     if (is_gap) this.#lost(entry, signal.reason);
     const put_out = signal?.kind === "DISCONNECT" || signal?.kind === "BAN";
@@ -191,8 +188,8 @@ export class Subscriptions {
   }
 
   /**
-   * The Shield ended a subscription (a refreshed token no longer grants the room), or only its
-   * presence: messages still come then, and no loop is left that reads them.
+   * The Shield ended a subscription that a new token does not grant, or only its presence: messages
+   * still come then, and no loop is left that reads them.
    */
   revoked(room: string, error: ArqonError, only_presence: boolean): void {
     const entry = this.#rooms.get(room);
@@ -238,7 +235,7 @@ export class Subscriptions {
     assertMember(entry.room, entry.terms, "update");
     if (!entry.readers.has(reader)) throw ended();
     if (entry.updates.length >= UPDATES_MAX) {
-      throw new ArqonError("too-many-pending", `${UPDATES_MAX} changes wait`);
+      throw new ArqonError("too-many-pending", `${UPDATES_MAX}`);
     }
     const update = {
       ...Promise.withResolvers<void>(),
@@ -344,6 +341,7 @@ export class Subscriptions {
   #fail(entry: RoomEntry, error: ArqonError | undefined, stands_elsewhere = false): void {
     if (stands_elsewhere) this.#unsubscribe(entry);
     this.#rooms.delete(entry.room);
+    this.#patterns.delete(entry);
     endReaders(entry, error);
     this.#tellMoved();
   }

@@ -39,6 +39,7 @@ __all__ = [
     "MessageTooLarge",
     "MethodNotAllowed",
     "NotAWebsocket",
+    "NotAcceptable",
     "NotDurable",
     "NotFound",
     "NotGranted",
@@ -417,6 +418,12 @@ class MethodNotAllowed(ArqonError):
     """405: Method not allowed: …."""
 
     reason = "method-not-allowed"
+
+
+class NotAcceptable(ArqonError):
+    """406: Not acceptable: …."""
+
+    reason = "not-acceptable"
 
 
 class CommandTimeout(ArqonError):

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from arqon._connection.driver import Driver
 
 T = TypeVar("T")
-_ROOM: Final = re.compile(r"[A-Za-z0-9_~:=-]{1,64}")
+# A room's id, or the beginning of ids before a `*`.
+_ROOM: Final = re.compile(r"[A-Za-z0-9_~:=-]{1,64}\*?|\*")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Room:
 
     `async with room:` subscribes and waits until the subscription stands; `async for message in
     room:` reads it. Messages that were lost show as one with `is_gap`. Leaving the block ends it.
+
+    A beginning of ids followed by `*`, `orders-*`, stands for all rooms that begin so, to be
+    subscribed to only: `Message.room` says where each is from, and a reconnect leaves a gap.
     """
 
     def __init__(self, room_id: str, bus: Driver, options: SubscribeOptions) -> None:

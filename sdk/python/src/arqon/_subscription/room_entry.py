@@ -122,9 +122,10 @@ class Move:
         if len(self.seen) > _SEEN_MAX:
             del self.seen[next(iter(self.seen))]
 
-    def repeats(self, envelope: Envelope) -> bool:
-        """Whether the old session has delivered it already."""
-        return envelope.offset == 0 and key_of(envelope) in self.seen
+    def repeats(self, envelope: Envelope, room: str) -> bool:
+        """Whether the old session has delivered it to this room's loops already."""
+        placed = envelope.offset and envelope.room_id == room
+        return not placed and key_of(envelope) in self.seen
 
 
 def key_of(envelope: Envelope) -> tuple[str, str]:
@@ -270,7 +271,8 @@ class RoomEntry:
         if not lossless and self.place.position is None:
             gap = "reconnect"
         held, move.held = move.held, []
-        return gap, move.answer, [e for e in held if is_presence(e) or not move.repeats(e)]
+        due = [e for e in held if is_presence(e) or not move.repeats(e, self.room)]
+        return gap, move.answer, due
 
     def lose(self, reason: str) -> bool:
         """The bus says that messages are lost for good: whether to ask where the room stands."""

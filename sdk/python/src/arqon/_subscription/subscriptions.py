@@ -44,6 +44,8 @@ class Subscriptions:
         self._backoff = backoff
         self._random = random
         self._rooms: dict[str, RoomEntry] = {}
+        self._patterns: list[RoomEntry] = []
+        """Those of them that stand for many: their ids end in `*`."""
         self._session: Session | None = None
         self._next: Session | None = None
         self._moved: asyncio.Future[bool] | None = None
@@ -68,6 +70,8 @@ class Subscriptions:
         entry.readers.add(reader)
         if new:
             self._rooms[room] = entry
+            if room.endswith("*"):
+                self._patterns.append(entry)
             if self._session is not None:
                 self._send(entry, self._session, 0)
             if self._next is not None:
@@ -147,8 +151,27 @@ class Subscriptions:
         deliver it without `at_once`, as the loop's policy says.
         """
         entry = self._rooms.get(envelope.room_id)
-        if entry is None:
-            return True
+        if not self._patterns:
+            return entry is None or self._offer(entry, envelope, session, at_once)
+        entries = self._hearers(envelope.room_id)
+        size_bytes = len(envelope.event.data)
+        if at_once and any(entry.blocked(size_bytes) for entry in entries):
+            return False
+        for entry in entries:
+            self._offer(entry, envelope, session, at_once=False)
+        return True
+
+    def _hearers(self, room: str) -> list[RoomEntry]:
+        """The room's own entry, and those of the patterns that match it."""
+        own = self._rooms.get(room)
+        matching = [
+            entry
+            for entry in self._patterns
+            if entry is not own and room.startswith(entry.room[:-1])
+        ]
+        return matching if own is None else [own, *matching]
+
+    def _offer(self, entry: RoomEntry, envelope: Envelope, session: Session, at_once: bool) -> bool:
         move = entry.move
         if session is self._next:
             # What comes before the ACK comes on the old session, too.
@@ -160,14 +183,13 @@ class Subscriptions:
         if move is not None and not is_presence(envelope):
             if self._next is not None:
                 move.hear_old(envelope)
-            elif move.repeats(envelope):
+            elif move.repeats(envelope, entry.room):
                 return True
         return self._hear(entry, envelope, at_once)
 
     async def space(self, envelope: Envelope) -> None:
         """Returns when its room's loops have space for it, or have had time to make some."""
-        entry = self._rooms.get(envelope.room_id)
-        if entry is not None:
+        for entry in self._hearers(envelope.room_id):
             await entry.space(len(envelope.event.data))
 
     def published(self, room: str, offset: int) -> None:
@@ -211,10 +233,13 @@ class Subscriptions:
             return True
         if at_once and entry.blocked(len(message.raw)):
             return False
-        if offset and not entry.place.deliver(offset):
+        # A pattern has neither a state nor a position: those are each room's own.
+        own = envelope.room_id == entry.room
+        if own and offset and not entry.place.deliver(offset):
             return True
         entry.told = False
-        if not message.sender and entry.repair is not None and entry.repair.hear(message):
+        from_bus = own and not message.sender
+        if from_bus and entry.repair is not None and entry.repair.hear(message):
             return True
         entry.push(message)
         signal = message.signal
@@ -355,5 +380,7 @@ class Subscriptions:
 
     def _fail(self, entry: RoomEntry, error: ArqonError | None) -> None:
         self._rooms.pop(entry.room, None)
+        if entry in self._patterns:
+            self._patterns.remove(entry)
         entry.end(error)
         self._tell_moved()
