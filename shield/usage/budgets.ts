@@ -74,7 +74,7 @@ export class Budgets {
     }
     this.#general = general;
     this.#stop = options.settings.onChange((tenant_id) => {
-      if (this.#tenants.has(tenant_id) || this.of(tenant_id).length > 0) {
+      if (this.#tenants.has(tenant_id) || this.#has(tenant_id)) {
         this.#read(tenant_id).catch(() => {});
       }
     });
@@ -119,7 +119,7 @@ export class Budgets {
 
   /** Reads how a tenant's budgets stand. Rejects as the ledger's store rejects. */
   async stand(tenant_id: string): Promise<readonly BudgetState[]> {
-    return this.of(tenant_id).length === 0 ? [] : await this.#read(tenant_id);
+    return this.#has(tenant_id) ? await this.#read(tenant_id) : [];
   }
 
   /** How the budgets of all tenants stood when they were read last. */
@@ -146,12 +146,9 @@ export class Budgets {
   }
 
   async #readAll(): Promise<void> {
-    const active = new Set(this.#options.active());
-    const due = [...active].filter((tenant_id) => this.of(tenant_id).length > 0);
-    for (const tenant_id of this.#tenants.keys()) {
-      if (this.#tenants.size <= IDLE_MAX) break;
-      if (!active.has(tenant_id)) this.#tenants.delete(tenant_id);
-    }
+    const due: string[] = [];
+    for (const tenant_id of this.#options.active()) if (this.#has(tenant_id)) due.push(tenant_id);
+    if (this.#tenants.size > IDLE_MAX) this.#forget(new Set(due));
     try {
       for (let at = 0; at < due.length && !this.#closed; at += UNDER_WAY) {
         await Promise.all(due.slice(at, at + UNDER_WAY).map((tenant_id) => this.#read(tenant_id)));
@@ -162,6 +159,19 @@ export class Budgets {
         this.#options.log.warn("budgets could not be read; what was known holds", { error });
       }
       this.#failed = true;
+    }
+  }
+
+  /** Whether the tenant has budgets; asked for each of very many tenants. */
+  #has(tenant_id: string): boolean {
+    return this.#general.length > 0 || this.#named.has(tenant_id) ||
+      (this.#options.settings.get(tenant_id).budgets?.length ?? 0) > 0;
+  }
+
+  #forget(active: ReadonlySet<string>): void {
+    for (const tenant_id of this.#tenants.keys()) {
+      if (this.#tenants.size <= IDLE_MAX) return;
+      if (!active.has(tenant_id)) this.#tenants.delete(tenant_id);
     }
   }
 
