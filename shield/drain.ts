@@ -136,7 +136,7 @@ async function release(parts: Parts): Promise<void> {
   await parts.journal.close();
   await parts.usage?.close().catch(() => {});
   parts.quota?.close();
-  parts.noted?.close();
+  await parts.noted?.close();
   await parts.life.end();
   parts.schemas.close();
   parts.rooms.close();

@@ -34,10 +34,10 @@ export async function openFoundation(options: ShieldOptions): Promise<Foundation
   const revocations = await startRevocations({ ...options, node_id });
   const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
   const tenants = new TenantTable();
-  const noted = startLedger(options);
   const mirror = mirroring.admin?.rules;
   const lives = new Lives(options.spine);
   const life = new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) });
+  const noted = startLedger({ ...options, node_id, life });
   const journal = startJournal({ ...options, node_id, life, classes: rooms.classes, mirror });
   const usage = startUsage({ ...options, settings, node_id, life, classes: rooms.classes });
   const gate = usage?.gate(quota) ?? quota;

@@ -26,14 +26,24 @@ function outcomeText(outcome: Members): string {
     case "not_subscribed":
       return `not subscribed: ${absence(outcome)}`;
     case "not_connected":
+      if (why === "killed") return `not connected: its Shield was killed, by ${time(until_ms)}`;
       return `not connected: ${
         until_ms === undefined ? absence(outcome) : `gone ${time(until_ms)} (${why})`
       }`;
     case "unknown":
+      if (why === "killed") return `unknown: ${killedText(from_ms, until_ms)}`;
+      if (why === "silent") {
+        return `unknown: this Shield is silent, its ledger ends ${time(from_ms)}`;
+      }
       return `unknown: the ledger begins ${time(from_ms)}`;
     default:
       return String(state);
   }
+}
+
+function killedText(from_ms: unknown, until_ms: unknown): string {
+  const seconds = `${time(from_ms)} to ${time(until_ms)}`;
+  return `this Shield was killed and its ledger of those seconds is gone (${seconds})`;
 }
 
 function leftOutText(why: string): string {
@@ -70,8 +80,13 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
 function connectionLines(connection: Members, due: readonly Members[]): string[] {
   const { connection_id, node_id, user_id, began_ms } = connection;
   const ended = connection["ended"] === undefined ? undefined : membersOf(connection["ended"]);
+  const lost = membersOf(connection["lost"]);
   const end = ended === undefined
-    ? "open"
+    ? lost["why"] === undefined
+      ? "open"
+      : `open ${time(lost["until_ms"])} when its Shield ${
+        lost["why"] === "killed" ? "was killed" : "was heard last"
+      }`
     : `ended ${time(ended["at_ms"])} (${ended["code"]}${
       ended["reason"] === "" ? "" : ` ${ended["reason"]}`
     }${Number(ended["unsent_bytes"]) > 0 ? `, ${ended["unsent_bytes"]} bytes unsent` : ""})`;
@@ -123,6 +138,14 @@ function refusalLine(refusal: Members): string {
 /** Whether the answer tells of any message, connection or refusal. */
 export function tellsAnything(answer: Members): boolean {
   return ["messages", "connections", "refusals"].some((name) => listOf(answer[name]).length > 0);
+}
+
+/** What is left of the ledger of a Shield that is not there any more. */
+function formerLine({ node_id, since_ms, until_ms, by_ms, state }: Members): string {
+  const stored = `stored ledger of ${node_id} from ${time(since_ms)} to ${time(until_ms)}`;
+  if (state === "ended") return stored;
+  if (state === "silent") return `${stored}; it is silent since`;
+  return `${stored}; it was killed by ${time(by_ms)}, and its ledger of those seconds is gone`;
 }
 
 /** Clocks that differ by less are as good as one. */
@@ -184,6 +207,7 @@ export function whyLines(answer: Members, whose: AskedWhose = {}): string[] {
         ? `${node_id} keeps no ledger`
         : `ledger of ${node_id} since ${time(since_ms)}`
     ),
+    ...listOf(answer["former"]).map(membersOf).map(formerLine),
     ...clockLines(answer),
     ...(silent.length === 0 ? [] : [`no answer from ${silent.join(", ")}`]),
     ...(answer["truncated"] === true ? ["there is more than is shown"] : []),

@@ -36,6 +36,8 @@ const Reach = {
   /** Unix ms; null: it keeps no ledger. */
   since_ms: Time.nullable(),
   now_ms: Time,
+  /** When this life of the Shield began; absent: nothing is stored of it. */
+  life_ms: Time.optional(),
 };
 
 const Message = z.strictObject({
@@ -96,7 +98,8 @@ export type WhyUser = z.output<typeof WhyUser>;
  * `queued`: it still waited when the connection ended. `behind`: the connection has yet to read up to
  * it. `cut_off`: the subscription ended before it had read up to it. `not_heard`: it was subscribed, and
  * the message did not come to this Shield. `not_subscribed`, `not_connected`: at that time.
- * `unknown`: the ledger does not go back so far.
+ * `unknown`: the ledger does not go back so far, or `why` is `killed` or `silent`: its Shield is not there, and
+ * had not written what it knew.
  */
 const WhyState = z.enum([
   "sent",
@@ -150,6 +153,13 @@ export type RoomAccount = z.output<typeof RoomAccount>;
 
 const Ended = z.strictObject({ at_ms: Time, code: Count, reason: Text, unsent_bytes: Count });
 
+/** Up to when a ledger is stored whose Shield was killed or is silent, and by when that was over. */
+const Lost = z.strictObject({
+  why: z.enum(["killed", "silent"]),
+  until_ms: Time,
+  by_ms: Time,
+});
+
 const ConnectionAccount = z.strictObject({
   connection_id: Id,
   user_id: Text,
@@ -157,6 +167,8 @@ const ConnectionAccount = z.strictObject({
   began_ms: Time,
   /** Absent: it is open. */
   ended: Ended.optional(),
+  /** Its Shield is not there any more, and did not write how it ended. */
+  lost: Lost.optional(),
   /** For each message that was asked for, in that order. */
   outcomes: z.array(Outcome).max(WHY_MESSAGES_MAX),
   room: RoomAccount.optional(),

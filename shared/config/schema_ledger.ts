@@ -5,13 +5,30 @@ import { count } from "./schema_values.ts";
 /** `[ledger]`. */
 export const LedgerTable = z.strictObject({
   enabled: z.boolean().default(true).describe(
-    "remember which messages were sent to whom, for `arq why`; in memory, ids and times only",
+    "remember which messages were sent to whom, for `arq why`; ids and times only",
   ),
   bytes: z.int().min(1_048_576).max(17_179_869_184).default(67_108_864).describe(
     "memory of the ledger; when it is full, what is oldest goes first",
   ),
   handshakes_per_second: z.int().min(1).max(100_000).default(50).describe(
     "new entries of refused handshakes in a second; the same again makes an entry longer",
+  ),
+  store: z.boolean().default(false).describe(
+    "write the ledger beside the journal, too, so that what a Shield knew outlives it",
+  ),
+  flush_ms: count(
+    5_000,
+    60_000,
+    "with store: how often a Shield writes; one that is killed loses what it noted since",
+  ),
+  queue_bytes: z.int().min(1_048_576).max(1_073_741_824).default(8_388_608).describe(
+    "with store: bytes that wait on a Shield for the store; what is above is not stored, and told",
+  ),
+  log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
+    "with store: size of what is stored of all tenants; above, the oldest goes, whose it is",
+  ),
+  tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
+    "with store: size of what is stored of one tenant; above, its oldest goes",
   ),
   seconds: count(3_600, 604_800, "how long the ledger remembers at most"),
 });

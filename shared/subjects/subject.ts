@@ -190,7 +190,7 @@ export function ledgerSubject(name: string): Subject {
 }
 
 /** The stores of blocks: the first token of their subjects. */
-type BlockRoot = "journal" | "usage";
+type BlockRoot = "journal" | "usage" | "ledger";
 
 /** Where a node's blocks of a tenant go. Only the store's stream listens. */
 export function blockSubject(root: BlockRoot, tenantId: string, nodeId: string): Subject {
@@ -209,12 +209,12 @@ export function tenantBlocksPattern(root: BlockRoot, tenantId: string): SubjectP
 export const allBlocksPattern = (root: BlockRoot): SubjectPattern =>
   `${root}.t.*.*` as SubjectPattern;
 
-/** The tenant and node of `journal.t.T.N` or `usage.t.T.N`; undefined for any other subject. */
+/** The tenant and node of `journal.t.T.N`, `usage.t.T.N` or `ledger.t.T.N`; undefined for any other subject. */
 export function parseBlockSubject(
   subject: string,
 ): { tenantId: string; nodeId: string } | undefined {
   const [root, t, tenantId = "", nodeId = "", ...rest] = subject.split(".");
-  const is_root = root === "journal" || root === "usage";
+  const is_root = root === "journal" || root === "usage" || root === "ledger";
   const shaped = is_root && t === "t" && rest.length === 0;
   return shaped && isId(tenantId) && isId(nodeId) ? { tenantId, nodeId } : undefined;
 }

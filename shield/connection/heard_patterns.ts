@@ -72,6 +72,11 @@ export class HeardPatterns {
     this.#connection = connection;
   }
 
+  /** The rooms that are heard by patterns now. */
+  get rooms(): ReadonlyMap<string, { readonly subscriber: Subscriber }> {
+    return this.#rooms;
+  }
+
   get size(): number {
     return this.#patterns.size;
   }

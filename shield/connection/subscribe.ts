@@ -42,7 +42,7 @@ export interface SubscribeContext {
   readonly limits: Limits;
   readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes" | "rejects">;
   /** Takes note of subscriptions; absent: nobody does. */
-  readonly ledger?: Pick<Ledger, "position" | "left" | "passedOver"> | undefined;
+  readonly ledger?: Pick<Ledger, "position" | "left" | "passedOver" | "joined"> | undefined;
 }
 
 /** A SUB that nothing has refused. */

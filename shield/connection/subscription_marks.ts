@@ -18,7 +18,7 @@ export type LeaveWhy =
 /** What marks need of the process. */
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
-  readonly ledger?: Pick<Ledger, "position" | "left"> | undefined;
+  readonly ledger?: Pick<Ledger, "position" | "left" | "joined"> | undefined;
 }
 
 /** The subscription that begins now, for the ledger. */
@@ -28,6 +28,7 @@ export function markOf(
   flow: Flow | undefined,
 ): SubscriptionMark | undefined {
   if (ledger === undefined) return undefined;
+  ledger.joined?.add(connection);
   const { number, now_ms } = connection;
   return { connection: number, since: ledger.position, since_ms: now_ms, episode: flow?.episode };
 }

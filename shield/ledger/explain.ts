@@ -10,7 +10,7 @@ import type {
   WhyOutcome,
   WhyUser,
 } from "../../shared/cluster/cluster_why.ts";
-import type { ConnectionHistory, Gathered, HeardMessage, Interval } from "./history.ts";
+import type { ConnectionHistory, Gathered, HeardMessage, Interval, LostShield } from "./history.ts";
 
 /** Messages of a room that are looked at in one turn. */
 const MESSAGES_A_TURN = 500;
@@ -24,8 +24,42 @@ interface Told {
   readonly heard: HeardMessage | undefined;
 }
 
-/** What became of one message for one connection; `since_ms` is how far back the ledger goes. */
+/**
+ * What became of one message for one connection; `since_ms` is how far back the ledger goes. Of what a lost
+ * Shield had not written nobody knows.
+ */
 function outcomeOf(
+  history: ConnectionHistory,
+  told: Told,
+  since_ms: number,
+): WhyOutcome {
+  const outcome = knownOutcome(history, told, since_ms);
+  return history.lost === undefined ? outcome : lostOutcome(history, history.lost, told, outcome);
+}
+
+/** A message may come so much later to one Shield than to another, in ms. */
+const LATE_MS = 1_000;
+
+function lostOutcome(
+  { waiting }: ConnectionHistory,
+  { why, until_ms, by_ms }: LostShield,
+  { heard, time_ms }: Told,
+  outcome: WhyOutcome,
+): WhyOutcome {
+  const unknown: WhyOutcome = { state: "unknown", why, from_ms: until_ms, until_ms: by_ms };
+  const { state } = outcome;
+  if (state === "caught_up" || state === "left_out") return outcome;
+  if (state === "behind") return unknown;
+  if (heard !== undefined) {
+    const waited = waiting !== undefined && waiting.at_ms >= until_ms &&
+      heard.position >= waiting.from;
+    return state === "sent" && waited ? unknown : outcome;
+  }
+  if (time_ms > by_ms) return { state: "not_connected", why, until_ms: by_ms };
+  return time_ms > until_ms - LATE_MS ? unknown : outcome;
+}
+
+function knownOutcome(
   history: ConnectionHistory,
   told: Told,
   since_ms: number,
@@ -120,6 +154,10 @@ function caughtUp(
   return { state: "cut_off", from_ms: since_ms, until_ms };
 }
 
+/** Up to when a subscription is known whose Shield is lost. */
+const lostOf = ({ lost }: ConnectionHistory, { until_ms }: Interval) =>
+  lost === undefined || until_ms !== Infinity ? {} : { until_ms: lost.until_ms, why: lost.why };
+
 /** When the subscription ended, if it has. */
 const untilOf = ({ until_ms }: Interval) => until_ms === Infinity ? {} : { until_ms };
 
@@ -180,13 +218,14 @@ async function accountOf(
       unsent_bytes: ended.unsent_bytes,
     },
   };
+  const lost = history.lost === undefined ? {} : { lost: history.lost };
   const outcomes = asked.messages.map((one, index) =>
     outcomeOf(history, toldOf(one, gathered.asked[index]), since_ms)
   );
   const room = asked.room === undefined || asked.since_ms === undefined
     ? {}
     : { room: await roomAccount(history, gathered, asked.room, asked.since_ms, since_ms, breathe) };
-  return { connection_id, user_id, remote_ip, began_ms, ...shown, outcomes, ...room };
+  return { connection_id, user_id, remote_ip, began_ms, ...shown, ...lost, outcomes, ...room };
 }
 
 function toldOf({ room_id, offset, time_ms }: AskedMessage, heard: HeardMessage | undefined): Told {
@@ -211,6 +250,7 @@ async function roomAccount(
       from_ms: one.since_ms,
       ...untilOf(one),
       ...(one.why === "" ? {} : { why: one.why }),
+      ...lostOf(history, one),
     })),
     due: 0,
     sent: 0,

@@ -5,6 +5,7 @@ import type { Ledger } from "./ledger.ts";
 import { isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
 import { scan } from "./scan.ts";
+import type { LedgerSource } from "./scan.ts";
 
 /** The ids that are looked for as rows have them; undefined when no row can have them. */
 function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" | "room">):
@@ -23,7 +24,7 @@ function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" |
 
 /** The messages of a tenant with these ids, the oldest first; of too many, the newest. */
 export async function findMessages(
-  ledger: Ledger,
+  ledger: LedgerSource,
   asked: WhyFind,
   breathe: () => Promise<void>,
 ): Promise<Pick<WhyFound, "rows" | "truncated">> {

@@ -2,11 +2,11 @@
  * What a ledger's rows and the open connections say of a user's connections and of some rooms, put
  * together for `explain.ts`. Pure over the ledger; the open connections are handed in.
  */
-import type { Ledger } from "./ledger.ts";
 import { REFUSED_BYTES } from "./ledger.ts";
 import { readLeftOut } from "./left_out_rows.ts";
 import type {
   CaughtUp,
+  ConnectionBegin,
   ConnectionEnd,
   LeftOutWhy,
   Refusal,
@@ -16,7 +16,8 @@ import type {
 import { HEAD_BYTES, isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
 import { factsOf, scan } from "./scan.ts";
-import type { Passed } from "./scan.ts";
+import { addJoined, addWaiting, removeJoined } from "./stored_rows.ts";
+import type { LedgerSource, Passed } from "./scan.ts";
 import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
 import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
 
@@ -72,6 +73,20 @@ export interface ConnectionHistory {
   readonly holes: Hole[];
   /** Single messages that were not given to it, by room and position. */
   readonly listed: Map<string, Map<number, LeftOutWhy>>;
+  /** Whether messages of one turn could share a frame; of a connection that is told of from the store. */
+  readonly batch?: boolean;
+  /** From which message on some waited for it when that was written last, Unix ms. */
+  waiting?: { readonly from: number; readonly at_ms: number };
+  /** Its Shield is not there any more, and did not write how the connection ended. */
+  lost?: LostShield;
+}
+
+/** A Shield that ended before it had written everything, or that is silent. */
+export interface LostShield {
+  readonly why: "killed" | "silent";
+  /** Up to when its ledger is stored, and by when it was over, Unix ms. */
+  readonly until_ms: number;
+  readonly by_ms: number;
 }
 
 /** A message as this Shield has heard it. */
@@ -111,7 +126,7 @@ export interface Subject {
 
 /** Gathers what the ledger has of a subject; `breathe` is awaited again and again. */
 export async function gather(
-  ledger: Ledger,
+  ledger: LedgerSource,
   { asked, open }: Subject,
   breathe: () => Promise<void>,
 ): Promise<Gathered> {
@@ -126,6 +141,7 @@ export async function gather(
   for (const one of open) gathered.connections.push(openHistory(one, asked));
   await scan(ledger, (row) => {
     if (row.head.kind === KIND.ended) addEnded(gathered, row, asked);
+    else if (row.head.kind === KIND.opened) addOpened(gathered, row, asked);
   }, breathe);
   if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
     // Those that came last are asked about.
@@ -139,6 +155,7 @@ export async function gather(
   await scan(ledger, (row) => {
     const { head } = row;
     if (head.kind === KIND.refused) return addRefusal(gathered, row, asked);
+    if (head.kind === KIND.waiting) return addWaiting(by_number.get(head.connection), row);
     const room_id = rooms.get(head.room);
     if (room_id === undefined) return;
     if (head.kind === KIND.message) return addMessage(gathered, row, room_id, asked, messages);
@@ -167,13 +184,32 @@ function openHistory(one: OpenConnection, asked: WhyUser): ConnectionHistory {
   return { ...of, ended: undefined, intervals, holes: [], listed: new Map() };
 }
 
+function isAskedFor(
+  asked: WhyUser,
+  { tenant_id, user_id, connection_id }: Pick<
+    ConnectionEnd,
+    "tenant_id" | "user_id" | "connection_id"
+  >,
+): boolean {
+  if (tenant_id !== asked.tenant) return false;
+  return asked.connection === undefined
+    ? asked.user !== undefined && user_id === asked.user
+    : connection_id === asked.connection;
+}
+
+/** A stored row of a connection that was there; how it ended may stand behind it. */
+function addOpened({ connections }: Gathered, row: Passed, asked: WhyUser): void {
+  const { batch, tenant_id, ...begin } = factsOf<ConnectionBegin>(row);
+  if (!isAskedFor(asked, { tenant_id, ...begin })) return;
+  const number = row.head.connection;
+  if (connections.some((one) => one.number === number)) return;
+  const none = { ended: undefined, intervals: [], holes: [], listed: new Map() };
+  connections.push({ number, ...begin, ...none, batch });
+}
+
 function addEnded({ connections }: Gathered, row: Passed, asked: WhyUser): void {
   const end = factsOf<ConnectionEnd>(row);
-  if (end.tenant_id !== asked.tenant) return;
-  const is_asked = asked.connection === undefined
-    ? asked.user !== undefined && end.user_id === asked.user
-    : end.connection_id === asked.connection;
-  if (!is_asked) return;
+  if (!isAskedFor(asked, end)) return;
   const number = row.head.connection;
   const { connection_id, user_id, remote_ip, began_ms } = end;
   const ended = { ...end, at_ms: row.time_ms };
@@ -185,13 +221,13 @@ function addEnded({ connections }: Gathered, row: Passed, asked: WhyUser): void 
   else connections[before] = history;
 }
 
-function roomsOf(ledger: Ledger, asked: WhyUser): Map<number, string> {
+function roomsOf(ledger: LedgerSource, asked: WhyUser): Map<number, string> {
   const rooms = new Map<number, string>();
   const ids = asked.messages.map(({ room_id }) => room_id);
   if (asked.room !== undefined) ids.push(asked.room);
   for (const room_id of ids) {
-    const room = asked.tenant === undefined ? undefined : ledger.rooms.find(asked.tenant, room_id);
-    if (room !== undefined) rooms.set(room.number, room_id);
+    if (asked.tenant === undefined) continue;
+    for (const number of ledger.rooms.numbersOf(asked.tenant, room_id)) rooms.set(number, room_id);
   }
   return rooms;
 }
@@ -246,10 +282,13 @@ function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void 
   switch (kind) {
     case KIND.left: {
       const { since, since_ms, why, batch, caught_up } = factsOf<SubscriptionEnd>(row);
+      removeJoined(history, room_id, since, since_ms);
       const until = { until: position, until_ms: time_ms };
       history.intervals.push({ room_id, since, since_ms, ...until, why, batch, caught_up });
       return;
     }
+    case KIND.joined:
+      return addJoined(history, row, room_id);
     case KIND.left_out: {
       const { from, to, why, listed } = readLeftOut(view, start, end);
       if (listed !== undefined) {

@@ -18,6 +18,7 @@ import type { RunningRow } from "./left_out_rows.ts";
 import type { ConnectionEnd, LeftOutWhy, Refusal, SubscriptionEnd } from "./row_facts.ts";
 import { LedgerRooms } from "./rooms.ts";
 import type { LedgerRoom } from "./rooms.ts";
+import type { LivingConnection } from "./presences.ts";
 
 /** Bytes of one segment: what is given up at once when the ledger is full. */
 const SEGMENT_BYTES = 262_144;
@@ -48,7 +49,7 @@ export interface Segment {
   readonly first_position: number;
   used: number;
   /** How rows that are made longer refer to it. */
-  readonly place: SegmentPlace;
+  place: SegmentPlace;
 }
 
 /**
@@ -111,6 +112,15 @@ export class Ledger {
   /** The segments, the oldest first; a list that later rows do not change, but its last segment grows. */
   get segments(): readonly Segment[] {
     return [...this.#segments];
+  }
+
+  /** Connections with a new subscription, for the store; undefined: nothing is stored. */
+  joined: { add(connection: LivingConnection): unknown } | undefined;
+
+  /** From now on no row that there is by now is made longer in its place. */
+  seal(): void {
+    this.#segment.place.segment = undefined;
+    this.#segment.place = { segment: this.#segment };
   }
 
   /** The number of a new connection. */

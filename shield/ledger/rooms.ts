@@ -58,6 +58,12 @@ export class LedgerRooms {
     return this.#by_key.get(keyOf(tenant_id, room_id));
   }
 
+  /** The room's number, as a list. */
+  numbersOf(tenant_id: string, room_id: string): readonly number[] {
+    const room = this.find(tenant_id, room_id);
+    return room === undefined ? [] : [room.number];
+  }
+
   of(number: number): LedgerRoom | undefined {
     return this.#by_number.get(number);
   }

@@ -28,6 +28,24 @@ export interface CaughtUp {
   readonly live: number;
 }
 
+/** A connection that is there, as it is stored. */
+export interface ConnectionBegin {
+  readonly connection_id: string;
+  readonly tenant_id: string;
+  readonly user_id: string;
+  readonly remote_ip: string;
+  /** Unix ms. */
+  readonly began_ms: number;
+  readonly batch: boolean;
+}
+
+/** A subscription that is there, as it is stored. */
+export interface SubscriptionBegin {
+  readonly since: number;
+  readonly since_ms: number;
+  readonly caught_up?: CaughtUp | undefined;
+}
+
 /** A subscription that has ended; the row's place says at which position. */
 export interface SubscriptionEnd {
   readonly since: number;

@@ -3,7 +3,7 @@
  * passes over what it does not want, and a body. Not when a row is written: that is `ledger.ts`.
  */
 
-/** What a row tells. The numbers are this process's own: rows are never stored. */
+/** What a row tells. Rooms and connections have numbers that are this process's own. */
 export const KIND = {
   /** A message was sent to the room's subscribers. Rows of this kind are numbered: positions. */
   message: 1,
@@ -21,6 +21,14 @@ export const KIND = {
   passed_over: 7,
   /** A handshake, a frame or an operation was refused, once or often. */
   refused: 8,
+  /** The kinds from here on are in stored blocks only. The rows behind it are of another time and place. */
+  place: 9,
+  /** A connection is there. */
+  opened: 10,
+  /** A subscription is there. */
+  joined: 11,
+  /** Messages from a position on wait in the Shield for one connection. */
+  waiting: 12,
 } as const;
 
 /** Bytes of the head: kind, flags, size, room, time, connection. */
@@ -86,6 +94,28 @@ export function writeHead(
 export function writeEcho(view: DataView, start: number, connection: number): void {
   view.setUint32(start + 12, connection, true);
 }
+
+/** Bytes of a row of `KIND.place`. */
+export const PLACE_BYTES = HEAD_BYTES + 16;
+
+/** Where and when the rows behind it are: the position of the next message, and their beginning, Unix ms. */
+export interface RowPlace {
+  readonly start_ms: number;
+  readonly position: number;
+}
+
+/** Writes a row of `KIND.place`. */
+export function writePlace(view: DataView, start: number, { start_ms, position }: RowPlace): void {
+  writeHead(view, start, KIND.place, PLACE_BYTES, 0, 0, 0);
+  view.setFloat64(start + HEAD_BYTES, start_ms, true);
+  view.setFloat64(start + HEAD_BYTES + 8, position, true);
+}
+
+/** Reads a row of `KIND.place`. */
+export const readPlace = (view: DataView, start: number): RowPlace => ({
+  start_ms: view.getFloat64(start + HEAD_BYTES, true),
+  position: view.getFloat64(start + HEAD_BYTES + 8, true),
+});
 
 const NIBBLES = new Uint8Array(256);
 for (let value = 0; value < 16; value++) {

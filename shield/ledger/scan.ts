@@ -2,8 +2,8 @@
  * Walks the rows of a ledger from the oldest to the newest, a segment a turn, so that a question never
  * holds up messages. What a row means is `row_form.ts`.
  */
-import type { Ledger, Segment } from "./ledger.ts";
-import { HEAD_BYTES, KIND, readHead } from "./row_form.ts";
+import type { Segment } from "./ledger.ts";
+import { HEAD_BYTES, KIND, readHead, readPlace } from "./row_form.ts";
 import type { RowHead } from "./row_form.ts";
 
 /** A row as it is passed: the object is the same for all rows. */
@@ -14,6 +14,17 @@ export interface Passed {
   position: number;
   /** Unix ms. */
   time_ms: number;
+}
+
+/** What rows are read from: a ledger in memory, or what is stored of one. */
+export interface LedgerSource {
+  /** The oldest first. */
+  readonly segments: readonly Segment[];
+  readonly rooms: {
+    /** The numbers that a room had; mostly one. */
+    numbersOf(tenant_id: string, room_id: string): readonly number[];
+    of(number: number): { readonly tenant_id: string; readonly room_id: string } | undefined;
+  };
 }
 
 const decoder = new TextDecoder();
@@ -29,7 +40,7 @@ const SEGMENTS_A_TURN = 4;
 
 /** Calls `visit` for each row; `breathe` is awaited again and again. */
 export async function scan(
-  ledger: Pick<Ledger, "segments">,
+  ledger: Pick<LedgerSource, "segments">,
   visit: (row: Passed) => void,
   breathe: () => Promise<void>,
 ): Promise<void> {
@@ -44,10 +55,15 @@ export async function scan(
     const used = segment === last ? last_used : segment.used;
     row.segment = segment;
     let next = segment.first_position;
+    let { start_ms } = segment;
     for (let start = 0; start < used; start = head.end) {
       readHead(segment.view, start, head);
+      if (head.kind === KIND.place) {
+        ({ start_ms, position: next } = readPlace(segment.view, start));
+        continue;
+      }
       row.position = next;
-      row.time_ms = segment.start_ms + head.after_ms;
+      row.time_ms = start_ms + head.after_ms;
       if (head.kind === KIND.message) next++;
       visit(row);
     }

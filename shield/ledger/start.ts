@@ -12,6 +12,8 @@ import { findMessages, roomMessages } from "./find_messages.ts";
 import { gather } from "./history.ts";
 import type { OpenConnection } from "./history.ts";
 import { Ledger } from "./ledger.ts";
+import { startStore } from "./store.ts";
+import type { LedgerStore, StoreStart } from "./store.ts";
 
 /** How often the ledger gives up what is too old, in ms. */
 const EXPIRE_MS = 10_000;
@@ -27,11 +29,15 @@ export interface LedgerStart {
 /** A ledger that runs, until it is closed. */
 export interface StartedLedger {
   readonly ledger: Ledger;
-  close(): void;
+  /** Absent: it is in memory only. */
+  readonly store: LedgerStore | undefined;
+  /** Stores what is to be stored. Never rejects. */
+  close(): Promise<void>;
 }
 
 /** Starts it; undefined when it is disabled. */
-export function startLedger({ config, registry, now }: LedgerStart): StartedLedger | undefined {
+export function startLedger(start: StoreStart): StartedLedger | undefined {
+  const { config, registry, now } = start;
   const { enabled, bytes, seconds } = config.ledger;
   if (!enabled) return undefined;
   const ledger = new Ledger({ bytes_max: bytes, kept_ms: 1_000 * seconds, now });
@@ -56,7 +62,15 @@ export function startLedger({ config, registry, now }: LedgerStart): StartedLedg
     "Rows of the ledger: messages, and ends, holes and refusals of connections.",
     () => ledger.counts.rows,
   );
-  return { ledger, close: () => clearInterval(timer) };
+  const store = startStore(start, ledger);
+  return {
+    ledger,
+    store,
+    async close() {
+      clearInterval(timer);
+      await store?.writer.close();
+    },
+  };
 }
 
 /** The open connections of a user, or one connection, of a tenant. */
@@ -64,10 +78,11 @@ export type FindOpen = (asked: WhyUser) => readonly OpenConnection[];
 
 /** The answers to `why_find`, `why_room` and `why_user`; without a ledger they say so. */
 export function ledgerAnswers(
-  ledger: Ledger | undefined,
+  { ledger, store }: Partial<Pick<StartedLedger, "ledger" | "store">>,
   now: () => number,
   findOpen: FindOpen,
 ): AnswerHandlers {
+  const named = store === undefined ? {} : { life_ms: store.life_ms };
   return {
     async why_find(params): Promise<WhyFound> {
       const asked = WhyFind.parse(params);
@@ -76,6 +91,7 @@ export function ledgerAnswers(
       return {
         since_ms: ledger.since_ms,
         now_ms: now(),
+        ...named,
         ...await findMessages(ledger, asked, turn),
       };
     },
@@ -84,7 +100,7 @@ export function ledgerAnswers(
       if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
       ledger.expire();
       const found = await roomMessages(ledger, asked, turn);
-      return { since_ms: ledger.since_ms, now_ms: now(), ...found };
+      return { since_ms: ledger.since_ms, now_ms: now(), ...named, ...found };
     },
     async why_user(params): Promise<WhyTold> {
       const asked = WhyUser.parse(params);
@@ -94,7 +110,7 @@ export function ledgerAnswers(
       const gathered = await gather(ledger, { asked, open: findOpen(asked) }, turn);
       const rows = await accountsOf(gathered, asked, since_ms, turn);
       const { refusals, truncated } = gathered;
-      const told = { since_ms, now_ms: now(), rows, refusals };
+      const told = { since_ms, now_ms: now(), ...named, rows, refusals };
       return truncated ? { ...told, truncated } : told;
     },
   };

@@ -129,18 +129,21 @@ async function takesManyAtOnce(bus: Bus): Promise<void> {
 }
 
 async function keepsStoresApart({ spine, other, name: tenant_id }: Bus): Promise<void> {
-  const [journal, usage] = [
+  const [journal, usage, ledger] = [
     await spine.blocks("journal", KEPT),
     await spine.blocks("usage", KEPT),
+    await spine.blocks("ledger", KEPT),
   ];
   const node_id = "shield-1";
   await journal.append({ ...ROOMY, tenant_id, node_id, payload: bytes("decisions") });
   await usage.append({ ...ROOMY, tenant_id, node_id, payload: bytes("counts") });
+  await ledger.append({ ...ROOMY, tenant_id, node_id, payload: bytes("deliveries") });
   const theirs = await other.blocks("usage", KEPT);
   assert.deepEqual(await texts(theirs, { tenant_id }), ["shield-1 counts"]);
   await theirs.purge(tenant_id);
   assert.deepEqual(await texts(usage, { tenant_id }), []);
   assert.deepEqual(await texts(journal, { tenant_id }), ["shield-1 decisions"]);
+  assert.deepEqual(await texts(ledger, { tenant_id }), ["shield-1 deliveries"]);
 }
 
 /** What the stores of blocks of every engine do. */

@@ -1,15 +1,16 @@
 /**
  * Where blocks of bytes are kept: append-only, by tenant and node, each with an age at which it goes. The
- * journal of decisions is in one such store. Both engines pass `conformance_blocks.ts`. What a block
+ * journal of decisions is in one such store, and so are the ledgers of use and of deliveries. Both engines pass `conformance_blocks.ts`. What a block
  * says is up to its writer.
  */
 
 /** The stores that there are. What one holds concerns no other one, and no backup has any. */
-export type BlockStoreName = "journal" | "usage";
+export type BlockStoreName = "journal" | "usage" | "ledger";
 /** The stream of each store on NATS. */
 export const BLOCK_STREAMS: Readonly<Record<BlockStoreName, string>> = {
   journal: "ARQON_JOURNAL",
   usage: "ARQON_USAGE",
+  ledger: "ARQON_LEDGER",
 };
 /** The most bytes of one block. A writer makes them much smaller. */
 export const BLOCK_BYTES_MAX = 524_288;

@@ -5,13 +5,19 @@
 import { statfsSync, statSync } from "node:fs";
 
 /** A database of the embedded engine. */
-export type DataFile = "spine.sqlite" | "log.sqlite" | "journal.sqlite" | "usage.sqlite";
+export type DataFile =
+  | "spine.sqlite"
+  | "log.sqlite"
+  | "journal.sqlite"
+  | "usage.sqlite"
+  | "ledger.sqlite";
 
 const HOLDS: Readonly<Record<DataFile, string>> = {
   "spine.sqlite": "the state of rooms, policies, schemas, bans, revocations and the audit log",
   "log.sqlite": "the messages of durable rooms",
   "journal.sqlite": "the journal of decisions, without which everything else works",
   "usage.sqlite": "the ledger of use, without which everything else works",
+  "ledger.sqlite": "the ledger of deliveries, without which everything else works",
 };
 
 /** What is wrong with a file, as far as there is something to do about it. */

@@ -50,7 +50,7 @@ export interface InspectStart {
 export interface StartedInspect {
   /** What the admin API over the cluster acts on. */
   readonly admin: InspectContext;
-  /** Asks which processes are there; to be called when the Spine has the subscriptions. */
+  /** Asks which processes are there, and begins to store; to be called when the Spine has the subscriptions. */
   begin(): void;
   /** Ends all tails, since the process drains. */
   drain(): void;
@@ -109,7 +109,8 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const publishing = { path, flushes, rates, stats, tenants, history };
   const { admin: { place } } = parts.journal;
   const journal = readingOf(place);
-  const context = { asker, now, node_id, classes, config, tails, log, journal, ...publishing };
+  const known = { journal, former: parts.noted?.store?.former };
+  const context = { asker, now, node_id, classes, config, tails, log, ...known, ...publishing };
   const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
   const stopEvents = spine.onEvent((event) => {
     if (event.type === "state" && event.status.state === "connected") hello();
@@ -118,7 +119,10 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const stopSamples = startSampler(sampler, (error) => log.warn("no sample was taken", { error }));
   return {
     admin: context,
-    begin: hello,
+    begin() {
+      hello();
+      parts.noted?.store?.writer.begin(parts.connections);
+    },
     drain: () => tails.close(),
     close() {
       stopSamples();

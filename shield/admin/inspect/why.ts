@@ -11,6 +11,7 @@ import { parsePlace } from "../../journal/admin/query.ts";
 import type { JournalReading } from "../../journal/admin/read.ts";
 import { wayIn } from "../../journal/admin/way_in.ts";
 import type { WayIn } from "../../journal/admin/way_in.ts";
+import type { FormerReading } from "../../ledger/former.ts";
 import type { OpenConnection } from "../../ledger/history.ts";
 import { ledgerAnswers } from "../../ledger/start.ts";
 import type { Parts } from "../../parts.ts";
@@ -20,6 +21,7 @@ import type { Answer, ListContext } from "./lists.ts";
 import { bothOf, firstOf, WhyQuestions } from "./why_ask.ts";
 import type { Heard } from "./why_ask.ts";
 import { Clocks } from "./why_clocks.ts";
+import { FormerAnswers } from "./why_former.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
@@ -50,6 +52,8 @@ type Query = z.output<z.ZodObject<typeof QUERY>>;
 export interface WhyContext extends ListContext {
   /** The journal of this bus. */
   readonly journal: JournalReading;
+  /** The ledgers of Shields that are not there any more; absent: they are not stored. */
+  readonly former: FormerReading | undefined;
   /** This Shield, whose clock the others' are compared with. */
   readonly node_id: string;
 }
@@ -81,7 +85,7 @@ export function whyAnswers(
   parts: Pick<Parts, "connections" | "noted">,
   now: () => number,
 ): AnswerHandlers {
-  return ledgerAnswers(parts.noted?.ledger, now, (asked) => openOf(parts, asked));
+  return ledgerAnswers(parts.noted ?? {}, now, (asked) => openOf(parts, asked));
 }
 
 /** Answers `GET /v1/why`. */
@@ -92,7 +96,10 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   requireSense(query, only_tenant);
   const clocks = new Clocks(context.node_id);
   const questions = new WhyQuestions(context.asker, clocks);
-  const found = names(query) ? await questions.find(findOf(query, tenant)) : undefined;
+  const former = new FormerAnswers(context, query.address === undefined ? tenant : undefined);
+  const found = names(query)
+    ? await questions.find(findOf(query, tenant), (params, lives) => former.find(params, lives))
+    : undefined;
   const messages = found?.early.messages ?? [];
   const asked = userOf(query, tenant, messages);
   const [told, way_in, whole] = await Promise.all([
@@ -100,25 +107,33 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
     found && wayInOf(context, query, tenant, messages),
     found?.whole,
   ]);
+  const gone = await former.tell(asked, questions.lives);
   return {
     tenant_id: tenant,
     way_in: way_in ?? null,
     messages: (whole?.messages ?? []).map((one) => ({
       ...one,
-      heard: one.heard.map(({ node_id, time_ms }) => ({
+      heard: onceEach(one.heard).map(({ node_id, time_ms }) => ({
         ...{ node_id, time_ms },
         here_ms: clocks.here(node_id, time_ms),
       })),
     })),
-    connections: told?.connections ?? [],
-    refusals: told?.refusals ?? [],
+    connections: [...told?.connections ?? [], ...gone.connections],
+    refusals: [...told?.refusals ?? [], ...gone.refusals],
     ledgers: [...questions.reaches.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1)
       .map((reach) => ({ ...reach, ...clocks.of(reach.node_id) })),
+    former: gone.shown,
     here: context.node_id,
     nodes: bothOf(told?.nodes, whole?.nodes),
-    truncated: told?.truncated === true || whole?.truncated === true,
+    truncated: told?.truncated === true || whole?.truncated === true || gone.truncated,
   };
 }
+
+/** A Shield that answered late has told the same as what it had stored. */
+const onceEach = (heard: Heard["heard"]): Heard["heard"] =>
+  heard.filter(({ node_id, time_ms }, at) =>
+    at === heard.findIndex((one) => one.node_id === node_id && one.time_ms === time_ms)
+  );
 
 /** What the journal says of the messages that were asked for. */
 function wayInOf(

@@ -16,6 +16,7 @@ import type {
   WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
+import { lifeName } from "../../ledger/former.ts";
 import type { Clocks } from "./why_clocks.ts";
 import { unheardBy, withUnheard } from "./why_unheard.ts";
 
@@ -52,6 +53,7 @@ interface Reach {
   readonly node_id: string;
   readonly since_ms: number | null;
   readonly now_ms: number;
+  readonly life_ms?: number | undefined;
 }
 
 /** The questions of one request. */
@@ -61,6 +63,8 @@ export class WhyQuestions {
   readonly #began_ms: number;
   readonly #monotonic_ms: () => number;
   readonly reaches = new Map<string, Reach>();
+  /** The lives of Shields that have answered. */
+  readonly lives = new Set<string>();
 
   constructor(asker: ClusterAsker, clocks: Clocks, monotonic_ms = () => performance.now()) {
     this.#asker = asker;
@@ -72,9 +76,12 @@ export class WhyQuestions {
   /**
    * Resolves with what is known of the messages when all Shields have answered or the next question has to be
    * asked; `whole` with all that came in time. A Shield that was late and knows other messages counts as silent:
-   * what became of these was not asked for. Both reject with `too-many-pending`.
+   * what became of these was not asked for. `stored` gives what is stored of those that have not answered; both reject with `too-many-pending`.
    */
-  async find(params: WhyFind): Promise<{ readonly early: Found; readonly whole: Promise<Found> }> {
+  async find(
+    params: WhyFind,
+    stored: (params: WhyFind, lives: ReadonlySet<string>) => Promise<Gathered<WhyFound>["answers"]>,
+  ): Promise<{ readonly early: Found; readonly whole: Promise<Found> }> {
     const { promise, resolve, reject } = Promise.withResolvers<Gathered<WhyFound>>();
     const tell = (soFar: Gathered<unknown>) => resolve(soFar as Gathered<WhyFound>);
     const asked = this.#asker.ask("why_find", WhyFound, {
@@ -85,7 +92,9 @@ export class WhyQuestions {
     });
     asked.then(resolve, reject);
     const first = await promise;
-    const rows = foundOf(first);
+    this.#noteLives(first);
+    const answers = [...first.answers, ...await stored(params, this.lives)];
+    const rows = foundOf({ ...first, answers });
     const whole = asked.then((last) => {
       this.#note(last);
       return withLate(rows, first, last);
@@ -158,12 +167,19 @@ export class WhyQuestions {
     return rooms;
   }
 
+  #noteLives({ answers }: Gathered<Pick<WhyTold, "life_ms">>): void {
+    for (const { node_id, value: { life_ms } } of answers) {
+      if (life_ms !== undefined) this.lives.add(lifeName(node_id, life_ms));
+    }
+  }
+
   #left_ms(): number {
     return Math.max(LAST_MS, DUE_MS - (this.#monotonic_ms() - this.#began_ms));
   }
 
   #note(gathered: Gathered<Omit<Reach, "node_id">>): void {
     this.#clocks.note(gathered);
+    this.#noteLives(gathered);
     for (const { node_id, value: { since_ms, now_ms } } of gathered.answers) {
       this.reaches.set(node_id, { node_id, since_ms, now_ms });
     }

@@ -10,7 +10,9 @@ import type { OpenConnection } from "../history.ts";
 import { Ledger } from "../ledger.ts";
 import type { LedgerBounds } from "../ledger.ts";
 import type { RunningRow } from "../left_out_rows.ts";
+import type { LivingConnection } from "../presences.ts";
 import type { SubscriptionMark } from "../row_facts.ts";
+import type { LedgerSource } from "../scan.ts";
 
 /** When tests begin, in Unix ms. */
 const BEGIN_MS = 1_700_000_000_000;
@@ -91,17 +93,27 @@ export class Model {
     }
   }
 
-  /** What the ledger says of each message for each connection, as `state` or `state why`. */
-  async told(): Promise<Map<number, string>[]> {
+  /** The connections, as the store is told of them. */
+  living(): LivingConnection[] {
+    return this.clients.map(livingOf);
+  }
+
+  /**
+   * What the ledger, or what is stored of it, says of each message for each connection, as `state` or `state why`.
+   */
+  async told(
+    source: LedgerSource & Pick<Ledger, "since_ms"> = this.ledger,
+  ): Promise<Map<number, string>[]> {
     const messages = this.list.map(({ room, time_ms }, number) => ({
       ...{ room_id: room, offset: 0, twist_id: twistOf(number), time_ms },
       ...{ trace_id: "", message_id: "" },
     }));
     const asked = { tenant: TENANT, user: "bob", messages };
-    const open = this.clients.filter(({ ended_ms }) => ended_ms === undefined);
+    const is_living = source === this.ledger;
+    const open = this.clients.filter(({ ended_ms }) => is_living && ended_ms === undefined);
     const breathe = () => Promise.resolve();
-    const gathered = await gather(this.ledger, { asked, open }, breathe);
-    const rows = await accountsOf(gathered, asked, this.ledger.since_ms, breathe);
+    const gathered = await gather(source, { asked, open }, breathe);
+    const rows = await accountsOf(gathered, asked, source.since_ms, breathe);
     return messages.map((_, index) =>
       new Map(rows.map((row) => [Number(row.connection_id.slice(1)), wordOf(row.outcomes[index])]))
     );
@@ -169,6 +181,7 @@ export class Model {
       episode: undefined,
     });
     client.once.add(room);
+    this.ledger.joined?.add(livingOf(client));
   }
 
   #unsub(client: Client, room: string): void {
@@ -228,6 +241,22 @@ export class Model {
     return ended_ms === undefined ? "not_subscribed" : "not_connected";
   }
 }
+
+/** A connection as it is whenever it is looked at. */
+const livingOf = (client: Client): LivingConnection => ({
+  number: client.number,
+  id: client.connection_id,
+  get ended() {
+    return client.ended_ms !== undefined;
+  },
+  identity: { tenant_id: TENANT, user_id: client.user_id },
+  caller: { remote_ip: client.remote_ip },
+  created_ms: client.began_ms,
+  outbox: undefined,
+  get subscriptions() {
+    return new Map([...client.rooms].map(([room_id, mark]) => [room_id, { mark }]));
+  },
+});
 
 function wordOf(outcome: WhyOutcome | undefined): string {
   if (outcome === undefined) return "";

@@ -1,0 +1,164 @@
+/**
+ * The ledgers of Shields that are not there any more, from what they have stored: the same rows as in memory, for
+ * the same questions. Reads a bounded number of bytes. Who is there is `shield/lives/`.
+ */
+import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import { endOf } from "../lives/life.ts";
+import type { Life } from "../lives/life.ts";
+import type { LostShield } from "./history.ts";
+import type { Segment } from "./ledger.ts";
+import type { LedgerSource } from "./scan.ts";
+import { readBlock } from "./stored_block.ts";
+import type { ReadBlock } from "./stored_block.ts";
+
+/** Blocks of one page. */
+const PAGE_BLOCKS = 64;
+/** The most bytes that one question reads. */
+const READ_BYTES = 33_554_432;
+/** Shields of which one question is told; the others are told to be left out. */
+const FORMER_MAX = 64;
+/** Clocks differ: a block may be stored so much earlier than the Shield says. */
+const CLOCK_SKEW_MS = 60_000;
+
+/** Where it is read. */
+export interface FormerReading {
+  readonly store: () => Promise<Pick<BlockStore, "read">>;
+  readonly lives: () => Promise<readonly Life[]>;
+  /** How long a ledger is kept, in ms. */
+  readonly kept_ms: number;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** The stored ledger of one life of a Shield. */
+export interface FormerLedger extends LedgerSource {
+  readonly node_id: string;
+  readonly life_ms: number;
+  /** Since when it has everything, and up to when, Unix ms. */
+  readonly since_ms: number;
+  readonly until_ms: number;
+  /** By when the Shield was not there any more, Unix ms. */
+  readonly by_ms: number;
+  readonly state: "ended" | LostShield["why"];
+}
+
+/** What was read. */
+export interface Former {
+  readonly ledgers: readonly FormerLedger[];
+  /** There was more than one question may read. */
+  readonly truncated: boolean;
+}
+
+/** A life of a Shield by name. */
+export const lifeName = (node_id: string, life_ms: number): string => `${node_id} ${life_ms}`;
+
+/**
+ * Reads the ledgers of a tenant of all Shields whose life has not `answered`. Rejects as the store and the lives do.
+ */
+export async function readFormer(
+  { store, lives, kept_ms, now }: FormerReading,
+  tenant_id: string,
+  answered: ReadonlySet<string>,
+): Promise<Former> {
+  const all = await lives();
+  const oldest_ms = now() - kept_ms;
+  const gone = all.filter((life) =>
+    life.parts.ledger !== undefined && life.mark_ms >= oldest_ms &&
+    !answered.has(lifeName(life.node_id, life.began_ms))
+  );
+  if (gone.length === 0) return { ledgers: [], truncated: false };
+  const told = gone.slice(-FORMER_MAX);
+  const names = new Set(told.map(({ node_id, began_ms }) => lifeName(node_id, began_ms)));
+  const { blocks, truncated } = await readBlocks(await store(), tenant_id, names, oldest_ms);
+  const ledgers = told.map((life) => {
+    const own = [...blocks.get(lifeName(life.node_id, life.began_ms))?.values() ?? []];
+    return ledgerOf(life, own, tenant_id, { all, now_ms: now(), oldest_ms, truncated });
+  });
+  return { ledgers, truncated: truncated || told.length < gone.length };
+}
+
+/** The blocks of those lives, each once, by their numbers; of too many the newest are left out. */
+async function readBlocks(
+  store: Pick<BlockStore, "read">,
+  tenant_id: string,
+  names: ReadonlySet<string>,
+  oldest_ms: number,
+) {
+  const blocks = new Map<string, Map<number, ReadBlock>>();
+  let bytes = 0;
+  for (let place: object = { from_ms: Math.max(0, oldest_ms - CLOCK_SKEW_MS) };;) {
+    const page = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
+    for (const { node_id, payload } of page.blocks) {
+      bytes += payload.length;
+      const block = readBlock(payload);
+      const name = block === undefined ? "" : lifeName(node_id, block.life_ms);
+      if (block === undefined || !names.has(name)) continue;
+      const own = blocks.get(name) ?? new Map<number, ReadBlock>();
+      blocks.set(name, own.set(block.number, block));
+    }
+    await turn();
+    const last = page.blocks.at(-1);
+    if (page.is_end || last === undefined) return { blocks, truncated: false };
+    if (bytes >= READ_BYTES) return { blocks, truncated: true };
+    place = { after: last.cursor };
+  }
+}
+
+function ledgerOf(
+  life: Life,
+  blocks: ReadBlock[],
+  tenant_id: string,
+  { all, now_ms, oldest_ms, truncated }: {
+    readonly all: readonly Life[];
+    readonly now_ms: number;
+    readonly oldest_ms: number;
+    /** What came last was not read. */
+    readonly truncated: boolean;
+  },
+): FormerLedger {
+  blocks.sort((a, b) => a.number - b.number);
+  const { node_id, began_ms: life_ms } = life;
+  const end = endOf(life, all, now_ms);
+  const [first] = blocks;
+  // What came before is too old, or went since the tenant had too much.
+  let since_ms = Math.max(life_ms, oldest_ms);
+  if (first !== undefined && first.number > 0) since_ms = Math.max(since_ms, first.from_ms);
+  let until_ms = truncated ? life_ms : life.parts.ledger?.until_ms ?? life_ms;
+  for (const block of blocks) {
+    since_ms = Math.max(since_ms, block.since_ms);
+    until_ms = Math.max(until_ms, block.until_ms);
+  }
+  const is_whole = life.parts.ledger?.is_over === true;
+  const state = end.how === "lives" ? "silent" : is_whole ? "ended" : "killed";
+  const by_ms = end.how === "lives" ? now_ms : Math.max(until_ms, end.by_ms);
+  const about = { node_id, life_ms, since_ms, until_ms, by_ms, state } as const;
+  return { ...about, segments: blocks.map(segmentOf), rooms: roomsOf(blocks, tenant_id) };
+}
+
+/** A block as a part of a ledger in memory. Its first row says where and when its rows are. */
+function segmentOf({ rows, number, from_ms }: ReadBlock): Segment {
+  return {
+    bytes: rows,
+    view: new DataView(rows.buffer),
+    number,
+    start_ms: from_ms,
+    first_position: 0,
+    used: rows.length,
+    place: { segment: undefined },
+  };
+}
+
+function roomsOf(blocks: readonly ReadBlock[], tenant_id: string): LedgerSource["rooms"] {
+  const rooms = new Map(blocks.flatMap((block) => block.rooms));
+  return {
+    of(number) {
+      const room_id = rooms.get(number);
+      return room_id === undefined ? undefined : { tenant_id, room_id };
+    },
+    numbersOf: (tenant, room_id) =>
+      tenant !== tenant_id
+        ? []
+        : [...rooms].flatMap(([number, name]) => name === room_id ? [number] : []),
+  };
+}

@@ -1,0 +1,135 @@
+/**
+ * Writes which connections and subscriptions there are, as rows for the store: a Shield that is killed has no time
+ * to say how they ended. Each is written when it is new, again when all are, and a subscription until it has caught
+ * up. In memory they are not needed: a living Shield has them.
+ */
+import { turn } from "../../shared/turns/next_turn.ts";
+import type { Ledger } from "./ledger.ts";
+import { clipped } from "./row_facts.ts";
+import type { ConnectionBegin, SubscriptionBegin, SubscriptionMark } from "./row_facts.ts";
+import { KIND } from "./row_form.ts";
+import type { BlockDraft } from "./stored_block.ts";
+
+/** Connections that are looked at before others have a turn. */
+const SLICE = 1_000;
+
+/** A subscription, as far as the ledger cares. */
+interface Marked {
+  readonly mark?: SubscriptionMark | undefined;
+}
+
+/** A connection, as far as the ledger cares. */
+export interface LivingConnection {
+  readonly number: number;
+  readonly id: string;
+  readonly ended: boolean;
+  readonly identity: { readonly tenant_id: string; readonly user_id: string };
+  readonly caller: { readonly remote_ip: string };
+  /** Unix ms. */
+  readonly created_ms: number;
+  readonly outbox:
+    | { readonly queued_from: number; readonly has_batches: boolean }
+    | undefined;
+  readonly subscriptions: ReadonlyMap<string, Marked>;
+  /** Those by patterns. */
+  readonly patterns?:
+    | { readonly rooms: ReadonlyMap<string, { readonly subscriber: Marked }> }
+    | undefined;
+}
+
+/** The connections and subscriptions of one Shield. */
+export class Presences {
+  /** Connections with a subscription that is not written yet. */
+  readonly joined = new Set<LivingConnection>();
+  connections: Iterable<LivingConnection> = [];
+  readonly #ledger: Pick<Ledger, "rooms">;
+  readonly #draftOf: (tenant_id: string) => BlockDraft;
+  #written = new WeakSet<SubscriptionMark>();
+  /** The number of the last connection that is written. */
+  #last = 0;
+
+  constructor(ledger: Pick<Ledger, "rooms">, draftOf: (tenant_id: string) => BlockDraft) {
+    this.#ledger = ledger;
+    this.#draftOf = draftOf;
+  }
+
+  /** All are written again. */
+  forget(): void {
+    this.#written = new WeakSet();
+    this.#last = 0;
+  }
+
+  /** Writes what is new. `now` is in Unix ms. */
+  async write(now: () => number): Promise<void> {
+    const first = this.#last;
+    let last = first;
+    let looked = 0;
+    for (const connection of this.connections) {
+      if (++looked % SLICE === 0) await turn();
+      if (connection.ended) continue;
+      const { number, outbox, identity: { tenant_id } } = connection;
+      const from = outbox?.queued_from ?? 0;
+      if (from > 0) this.#draftOf(tenant_id).add(KIND.waiting, 0, number, { from }, now());
+      if (number <= first) continue;
+      last = Math.max(last, number);
+      this.#writeConnection(connection, now());
+    }
+    // Unless all are to be written again, as was found meanwhile.
+    if (this.#last === first) this.#last = last;
+    await this.#writeJoined(now);
+  }
+
+  async #writeJoined(now: () => number): Promise<void> {
+    let looked = 0;
+    for (const connection of [...this.joined]) {
+      if (++looked % SLICE === 0) await turn();
+      if (connection.ended || this.#writeSubscriptions(connection, now())) {
+        this.joined.delete(connection);
+      }
+    }
+  }
+
+  #writeConnection(connection: LivingConnection, now_ms: number): void {
+    const { number, id, identity: { tenant_id, user_id }, caller, created_ms } = connection;
+    const batch = connection.outbox?.has_batches ?? false;
+    const facts: ConnectionBegin = {
+      connection_id: id,
+      tenant_id,
+      user_id,
+      remote_ip: clipped(caller.remote_ip),
+      began_ms: created_ms,
+      batch,
+    };
+    this.#draftOf(tenant_id).add(KIND.opened, 0, number, facts, now_ms);
+    if (!this.#writeSubscriptions(connection, now_ms)) this.joined.add(connection);
+  }
+
+  /** Writes subscriptions that are new or have come further; false when some have yet to catch up. */
+  #writeSubscriptions(
+    connection: LivingConnection,
+    now_ms: number,
+  ): boolean {
+    const { number, identity: { tenant_id } } = connection;
+    let is_final = true;
+    for (const [room_id, { mark }] of marksOf(connection)) {
+      if (mark === undefined || this.#written.has(mark)) continue;
+      const room = this.#ledger.rooms.find(tenant_id, room_id);
+      if (room === undefined) continue;
+      const { since, since_ms, episode: caught_up } = mark;
+      const draft = this.#draftOf(tenant_id);
+      draft.name(room.number, room_id);
+      const facts: SubscriptionBegin = { since, since_ms, caught_up };
+      draft.add(KIND.joined, room.number, number, facts, now_ms);
+      if (caught_up?.live === 0) is_final = false;
+      else this.#written.add(mark);
+    }
+    return is_final;
+  }
+}
+
+function* marksOf(
+  { subscriptions, patterns }: LivingConnection,
+): Generator<readonly [room_id: string, Marked]> {
+  yield* subscriptions;
+  for (const [room_id, { subscriber }] of patterns?.rooms ?? []) yield [room_id, subscriber];
+}

@@ -1,0 +1,297 @@
+/**
+ * What is stored of a ledger says what the memory said: however often it was written, whoever else's rows were in
+ * between, and with what is missing told. What a real Shield leaves when it is killed is `tests/why_killed_test.ts`.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Lives } from "../lives/lives.ts";
+import { OwnLife } from "../lives/own_life.ts";
+import { keptLog, testSpine } from "../testing/spine.ts";
+import { accountsOf } from "./explain.ts";
+import { findMessages } from "./find_messages.ts";
+import { lifeName, readFormer } from "./former.ts";
+import { gather } from "./history.ts";
+import { Ledger } from "./ledger.ts";
+import type { LivingConnection } from "./presences.ts";
+import type { ConnectionEnd, SubscriptionMark } from "./row_facts.ts";
+import { BlockDraft, readBlock } from "./stored_block.ts";
+import { StoreWriter } from "./store_writer.ts";
+import { envelopeOf, Model, twistOf } from "./testing/model.ts";
+import type { Step } from "./testing/model.ts";
+
+const breathe = () => Promise.resolve();
+const START_MS = 1_767_323_045_000;
+const ROOMY = { queue_bytes: 1e9, tenant_bytes: 1e9, seconds: 3_600, flush_ms: 1_000 };
+
+/** A store, a Shield's writer into it, and what is read when that Shield is gone. */
+async function withStore<T>(
+  ledger: Ledger,
+  clock: { now_ms: number },
+  connections: () => Iterable<LivingConnection>,
+  run: (test: Awaited<ReturnType<typeof openStore>>) => Promise<T>,
+  bounds: Partial<typeof ROOMY> = {},
+): Promise<T> {
+  const { spine, [Symbol.asyncDispose]: dispose } = testSpine();
+  const test = await openStore(spine, ledger, clock, connections, bounds);
+  try {
+    return await run(test);
+  } finally {
+    test.kill();
+    await dispose();
+  }
+}
+
+async function openStore(
+  spine: ReturnType<typeof testSpine>["spine"],
+  ledger: Ledger,
+  clock: { now_ms: number },
+  connections: () => Iterable<LivingConnection>,
+  bounds: Partial<typeof ROOMY>,
+) {
+  const now = () => clock.now_ms;
+  const lives = new Lives(spine);
+  const { log } = keptLog();
+  const own = { node_id: "s1", log, now };
+  const life = new OwnLife({ ...own, lives, kept_ms: 1e12 });
+  const blocks = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
+  const gate = { open: true };
+  const store = () =>
+    gate.open ? Promise.resolve(blocks) : Promise.reject(new Error("the store is away"));
+  const writer = new StoreWriter({ ...ROOMY, ...bounds, ...own, ledger, life, store });
+  writer.begin({ [Symbol.iterator]: () => connections()[Symbol.iterator]() });
+  return {
+    writer,
+    life,
+    gate,
+    async flush() {
+      writer.tick();
+      await writer.idle();
+      await life.idle();
+    },
+    /** As a process that is killed: nothing more is written. */
+    kill() {
+      life.stop();
+      writer.stop();
+    },
+    async former(tenant = "acme", answered: ReadonlySet<string> = new Set()) {
+      const reading = { store, lives: () => lives.all(), kept_ms: 3_600_000, now };
+      return (await readFormer(reading, tenant, answered)).ledgers;
+    },
+  };
+}
+
+const client = fc.nat({ max: 5 });
+const room = fc.nat({ max: 2 });
+const step = fc.oneof(
+  { weight: 1, arbitrary: fc.constant({ kind: "connect" }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("end"), client, queued: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.constant({ kind: "flush" }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("sub", "unsub"), client, room }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant("message"),
+      room,
+      fates: fc.array(fc.constantFrom(0, 6, 6, 7), { minLength: 1, maxLength: 5 }),
+      echo: fc.boolean(),
+    }),
+  },
+) as fc.Arbitrary<Step | { kind: "flush" }>;
+
+Deno.test("what is stored of a ledger says of every message and connection what a list of rows says", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 5, maxLength: 120, size: "max" }),
+      async (steps) => {
+        const model = new Model();
+        const clock = { now_ms: model.now_ms };
+        await withStore(model.ledger, clock, () => model.living(), async ({ flush, former }) => {
+          for (const one of steps) {
+            clock.now_ms = model.now_ms;
+            if (one.kind === "flush") await flush();
+            else model.do(one);
+          }
+          clock.now_ms = model.now_ms;
+          await flush();
+          const [stored] = await former();
+          const told = await model.told(stored!);
+          model.list.forEach(({ states }, number) => {
+            for (const { number: connection } of model.clients) {
+              const expected = states.get(connection) ?? "not_connected";
+              assert.equal(told[number]!.get(connection), expected, `${number} to ${connection}`);
+            }
+          });
+        });
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+/** A ledger with a connection of `ann` in `hall`, whose messages others' are between. */
+function twoTenants(clock: { now_ms: number }) {
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => clock.now_ms });
+  const rooms = ["acme", "other"].map((tenant) => ledger.openRoom(tenant, "hall")) as [
+    ReturnType<Ledger["openRoom"]>,
+    ReturnType<Ledger["openRoom"]>,
+  ];
+  const number = ledger.nextConnection();
+  const mark: SubscriptionMark = {
+    connection: number,
+    since: 1,
+    since_ms: clock.now_ms,
+    episode: undefined,
+  };
+  const outbox = { queued_from: 0, has_batches: false };
+  const connection = {
+    number,
+    id: "c1",
+    ended: false,
+    identity: { tenant_id: "acme", user_id: "ann" },
+    caller: { remote_ip: "::1" },
+    created_ms: clock.now_ms,
+    outbox,
+    subscriptions: new Map([["hall", { mark }]]),
+  };
+  return {
+    ledger,
+    outbox,
+    connection,
+    /** One message of each tenant. */
+    say(id: number) {
+      for (const one of rooms) {
+        ledger.message(one, envelopeOf(id), 0);
+        ledger.sent();
+      }
+    },
+  };
+}
+
+async function outcomes(
+  [stored]: Awaited<ReturnType<Awaited<ReturnType<typeof openStore>>["former"]>>,
+  ids: readonly number[],
+  times_ms: readonly number[] = [],
+) {
+  const messages = ids.map((id, at) => ({
+    ...{ room_id: "hall", offset: 0, twist_id: twistOf(id), trace_id: "", message_id: "" },
+    time_ms: times_ms[at] ?? START_MS,
+  }));
+  const asked = { tenant: "acme", user: "ann", messages };
+  const gathered = await gather(stored!, { asked, open: [] }, breathe);
+  const { until_ms, by_ms } = stored!;
+  for (const one of gathered.connections) {
+    if (one.ended === undefined) one.lost = { why: "killed", until_ms, by_ms };
+  }
+  const [account] = await accountsOf(gathered, asked, stored!.since_ms, breathe);
+  return account?.outcomes.map(({ state, why = "" }) => `${state} ${why}`.trim());
+}
+
+Deno.test("a stored ledger has the own tenant's rows only, and their places among others'", async () => {
+  const clock = { now_ms: START_MS };
+  const { ledger, connection, say } = twoTenants(clock);
+  await withStore(ledger, clock, () => [connection], async ({ flush, former }) => {
+    say(1);
+    await flush();
+    say(2);
+    await flush();
+    const own = await former();
+    assert.deepEqual(await outcomes(own, [1, 2]), ["sent", "sent"]);
+    const [others] = await former("other");
+    const { rows } = await findMessages(others!, { tenant: "other", twist: twistOf(2) }, breathe);
+    assert.deepEqual(rows.map(({ room_id }) => room_id), ["hall"]);
+    const asked = { tenant: "acme", user: "ann", messages: [] };
+    const theirs = await gather(others!, { asked, open: [] }, breathe);
+    assert.deepEqual(theirs.connections, []);
+  });
+});
+
+Deno.test("of a killed Shield's last seconds nothing is told but that they are gone", async () => {
+  const clock = { now_ms: START_MS };
+  const { ledger, connection, outbox, say } = twoTenants(clock);
+  await withStore(ledger, clock, () => [connection], async (test) => {
+    say(1);
+    clock.now_ms += 5_000;
+    say(2);
+    // The second one still waits for a slow reader as this is written.
+    outbox.queued_from = 3;
+    await test.flush();
+    clock.now_ms += 3_000;
+    const heard_ms = clock.now_ms;
+    say(3);
+    test.kill();
+    const answering = new Set([lifeName("s1", test.life.began_ms)]);
+    assert.deepEqual(await test.former("acme", answering), [], "it answers itself");
+    assert.equal((await test.former())[0]!.state, "silent");
+    clock.now_ms += 60_000;
+    const stored = await test.former();
+    const [{ state, until_ms }] = stored as [typeof stored[number]];
+    assert.deepEqual([state, until_ms], ["killed", START_MS + 5_000]);
+    const times_ms = [START_MS, START_MS + 5_000, heard_ms, clock.now_ms + 1];
+    assert.deepEqual(await outcomes(stored, [1, 2, 3, 4], times_ms), [
+      "sent",
+      "unknown killed",
+      "unknown killed",
+      "not_connected killed",
+    ]);
+  });
+});
+
+Deno.test("a Shield that ends in order leaves a whole ledger", async () => {
+  const clock = { now_ms: START_MS };
+  const { ledger, connection, say } = twoTenants(clock);
+  await withStore(ledger, clock, () => [connection], async ({ writer, life, former }) => {
+    say(1);
+    connection.ended = true;
+    ledger.ended(
+      connection.number,
+      {
+        ...{ connection_id: "c1", tenant_id: "acme", user_id: "ann", remote_ip: "::1" },
+        ...{ began_ms: START_MS, code: 1012, reason: "drain", unsent_bytes: 0, queued_from: 0 },
+      } satisfies ConnectionEnd,
+    );
+    await writer.close();
+    await life.end();
+    const stored = await former();
+    assert.equal(stored[0]!.state, "ended");
+    assert.deepEqual(await outcomes(stored, [9], [clock.now_ms + 1]), ["not_connected drain"]);
+  });
+});
+
+Deno.test("what does not fit into the queue while the store is away is told as older than the ledger", async () => {
+  const clock = { now_ms: START_MS };
+  const { ledger, connection, say } = twoTenants(clock);
+  await withStore(ledger, clock, () => [connection], async ({ writer, gate, flush, former }) => {
+    gate.open = false;
+    for (let id = 1; id < 100; id++) say(id);
+    clock.now_ms += 1_000;
+    await flush();
+    assert.ok(writer.waiting_bytes <= 4_096, String(writer.waiting_bytes));
+    assert.ok(writer.totals.lost_blocks > 0);
+    clock.now_ms += 1_000;
+    gate.open = true;
+    say(100);
+    await flush();
+    clock.now_ms += 1_000;
+    say(101);
+    await flush();
+    clock.now_ms += 60_000;
+    const stored = await former();
+    assert.equal(stored[0]!.since_ms, START_MS + 1_000);
+    assert.deepEqual(await outcomes(stored, [1, 101]), ["unknown", "sent"]);
+  }, { queue_bytes: 4_096 });
+});
+
+Deno.test("bytes that are no block are none", () => {
+  const draft = new BlockDraft();
+  draft.name(1, "hall");
+  draft.add(11, 1, 2, { since: 1 }, START_MS);
+  const head = { life_ms: 1, number: 0, since_ms: 1, from_ms: 1, until_ms: 2 };
+  const whole = draft.close(head);
+  assert.deepEqual(readBlock(whole)?.rooms, [[1, "hall"]]);
+  for (const length of [0, 3, 4, 40, whole.length - 1]) {
+    assert.equal(readBlock(whole.subarray(0, length)), undefined, String(length));
+  }
+  const odd = whole.slice();
+  odd[odd.length - 60] = 0xff;
+  readBlock(odd);
+});

@@ -1,0 +1,296 @@
+/**
+ * Writes the ledger beside the journal: every few seconds the rows that are new, as blocks of one tenant each, with
+ * the connections and subscriptions that are there. Nothing waits for it; what does not fit into its queue is given
+ * up, and the blocks behind it say so. Rows of strangers, who have no tenant, stay in memory.
+ */
+import type { Logger } from "../../shared/logs/log.ts";
+import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import type { LivingPart, OwnLife } from "../lives/own_life.ts";
+import { REFUSED_BYTES } from "./ledger.ts";
+import type { Ledger, Segment } from "./ledger.ts";
+import { Presences } from "./presences.ts";
+import type { LivingConnection } from "./presences.ts";
+import { HEAD_BYTES, KIND, readHead } from "./row_form.ts";
+import { BlockDraft } from "./stored_block.ts";
+
+/** Rows that are copied before others have a turn. */
+const SLICE_ROWS = 500;
+/** Blocks that are on their way to the store at a time. */
+const UNDER_WAY = 8;
+/** Blocks that one pass stores; the others wait for the next. */
+const PASS_BLOCKS = 512;
+/** The connections that are there are written again so many times while a block is kept. */
+const AGAIN = 4;
+/** How long the end of the process waits for the store, in ms. */
+const CLOSE_MS = 5_000;
+
+/** What the writer needs of the process. */
+export interface StoreWriterOptions {
+  readonly ledger: Ledger;
+  /** Asked again after it could not be had. */
+  readonly store: () => Promise<Pick<BlockStore, "append">>;
+  readonly life: Pick<OwnLife, "begin" | "began_ms">;
+  readonly node_id: string;
+  readonly flush_ms: number;
+  /** How long a block stays. */
+  readonly seconds: number;
+  readonly queue_bytes: number;
+  readonly tenant_bytes: number;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** What is known of one tenant's blocks. */
+interface Tenant {
+  draft: BlockDraft;
+  /** The number of its next block, and since when nothing of it is missing, Unix ms. */
+  number: number;
+  since_ms: number;
+}
+
+/** A block that waits for the store. */
+interface Waiting {
+  readonly tenant_id: string;
+  readonly payload: Uint8Array;
+  /** All before that is in blocks before this one, Unix ms. */
+  readonly from_ms: number;
+}
+
+/** The writer of one Shield. */
+export class StoreWriter {
+  /** Running totals: bytes stored, blocks given up. */
+  readonly totals = { stored_bytes: 0, lost_blocks: 0 };
+  readonly #options: StoreWriterOptions;
+  readonly #tenants = new Map<string, Tenant>();
+  readonly #presences: Presences;
+  #waiting: Waiting[] = [];
+  #waiting_bytes = 0;
+  /** The segment that is copied next, and from which byte on. */
+  #next = { segment: 0, start: 0 };
+  /** Up to when rows were copied, Unix ms. */
+  #copied_ms: number;
+  #again_ms: number;
+  #living: LivingPart | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #pass: Promise<void> | undefined;
+  #failed = false;
+  #closed = false;
+
+  constructor(options: StoreWriterOptions) {
+    this.#options = options;
+    this.#copied_ms = this.#again_ms = options.life.began_ms;
+    this.#presences = new Presences(options.ledger, (tenant_id) => this.#of(tenant_id).draft);
+    options.ledger.joined = this.#presences.joined;
+  }
+
+  /** Bytes that wait for the store. */
+  get waiting_bytes(): number {
+    return this.#waiting_bytes;
+  }
+
+  /** Up to when everything is stored, or told as lost, Unix ms. */
+  get until_ms(): number {
+    return this.#waiting[0]?.from_ms ?? this.#copied_ms;
+  }
+
+  /** Begins to write, with the connections that there are. */
+  begin(connections: Iterable<LivingConnection>): void {
+    this.#presences.connections = connections;
+    this.#living = this.#options.life.begin("ledger", () => this.until_ms);
+    this.#timer = setInterval(() => this.tick(), this.#options.flush_ms);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Writes nothing more, as a process that is killed. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#closed = true;
+  }
+
+  /** Writes what there is now, unless the last time is not over yet. */
+  tick(): void {
+    this.#pass ??= this.#flush().finally(() => this.#pass = undefined);
+  }
+
+  /** Resolves when what was to be written by now is, or has failed. */
+  async idle(): Promise<void> {
+    await this.#pass;
+  }
+
+  /** Writes everything and ends; what cannot be written in time is told as lost. Never rejects. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    const timer = setTimeout(() => this.#closed = true, CLOSE_MS);
+    await this.#pass;
+    await this.#flush();
+    clearTimeout(timer);
+    this.#living?.end(this.#waiting.length === 0);
+  }
+
+  async #flush(): Promise<void> {
+    const { now, seconds } = this.#options;
+    const from_ms = this.#copied_ms;
+    if (now() - this.#again_ms >= 1_000 * seconds / AGAIN) {
+      this.#again_ms = now();
+      this.#presences.forget();
+    }
+    await this.#copy();
+    await this.#presences.write(now);
+    const { until_ms } = this.#copying;
+    for (const [tenant_id, tenant] of this.#tenants) {
+      this.#close(tenant_id, tenant, from_ms, until_ms);
+    }
+    this.#copied_ms = until_ms;
+    await this.#store();
+    this.#living?.mark();
+  }
+
+  #copying = { until_ms: 0 };
+
+  /** Copies the rows that there are now into the drafts of their tenants. */
+  async #copy(): Promise<void> {
+    const { ledger, now } = this.#options;
+    const from_ms = this.#copied_ms;
+    ledger.seal();
+    this.#copying = { until_ms: now() };
+    const segments = ledger.segments.filter(({ number }) => number >= this.#next.segment);
+    const ends = segments.map(({ used }) => used);
+    const [first] = segments;
+    // The oldest rows were given up before they were copied.
+    if (first !== undefined && this.#next.segment > 0 && first.number > this.#next.segment) {
+      this.#loseAll(first.start_ms);
+    }
+    let rows = 0;
+    for (const [at, segment] of segments.entries()) {
+      const start = segment.number === this.#next.segment ? this.#next.start : 0;
+      const walk = new Walk(segment, start, ends[at]!, this.#positionIn(segment, start));
+      while (walk.next()) {
+        this.#take(walk, from_ms);
+        if (++rows % SLICE_ROWS === 0) await turn();
+      }
+      this.#next = { segment: segment.number, start: ends[at]! };
+      this.#position = walk.position;
+    }
+  }
+
+  /** The position of the next message behind what was copied. */
+  #position = 1;
+
+  #positionIn({ first_position }: Segment, start: number): number {
+    return start === 0 ? first_position : this.#position;
+  }
+
+  #take(walk: Walk, from_ms: number): void {
+    const { head, segment } = walk;
+    const room = head.room === 0 ? undefined : this.#options.ledger.rooms.of(head.room);
+    const tenant_id = room?.tenant_id ?? (head.room === 0 ? tenantIn(walk) : "");
+    if (tenant_id === "") return;
+    const tenant = this.#of(tenant_id);
+    if (room !== undefined) tenant.draft.name(room.number, room.room_id);
+    const row = segment.bytes.subarray(head.start, head.end);
+    const place = { start_ms: segment.start_ms, position: walk.row_position };
+    tenant.draft.copy(row, place, head.kind === KIND.message ? 1 : 0);
+    if (tenant.draft.is_full) this.#close(tenant_id, tenant, from_ms, from_ms);
+  }
+
+  #of(tenant_id: string): Tenant {
+    const known = this.#tenants.get(tenant_id);
+    if (known !== undefined) return known;
+    const { began_ms } = this.#options.life;
+    const made = { draft: new BlockDraft(), number: 0, since_ms: began_ms };
+    this.#tenants.set(tenant_id, made);
+    return made;
+  }
+
+  /** Puts what a tenant has into the queue. */
+  #close(tenant_id: string, tenant: Tenant, from_ms: number, until_ms: number): void {
+    const { draft, since_ms, number } = tenant;
+    if (draft.bytes === 0) return;
+    const { life: { began_ms: life_ms }, queue_bytes } = this.#options;
+    const payload = draft.close({ life_ms, number, since_ms, from_ms, until_ms });
+    tenant.number++;
+    tenant.draft = new BlockDraft();
+    this.#waiting.push({ tenant_id, payload, from_ms });
+    this.#waiting_bytes += payload.length;
+    while (this.#waiting_bytes > queue_bytes && this.#waiting.length > 0) this.#lose();
+  }
+
+  /** Gives up the oldest block: its tenant's ledger begins anew. */
+  #lose(): void {
+    const oldest = this.#waiting.shift();
+    if (oldest === undefined) return;
+    this.#waiting_bytes -= oldest.payload.length;
+    this.totals.lost_blocks++;
+    this.#of(oldest.tenant_id).since_ms = this.#options.now();
+    this.#presences.forget();
+  }
+
+  #loseAll(since_ms: number): void {
+    for (const tenant of this.#tenants.values()) tenant.since_ms = since_ms;
+    this.totals.lost_blocks++;
+    this.#presences.forget();
+  }
+
+  async #store(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      for (let stored = 0; stored < PASS_BLOCKS && this.#waiting.length > 0; stored += UNDER_WAY) {
+        if (this.#closed) return;
+        await this.#storeSome(this.#waiting.slice(0, UNDER_WAY));
+      }
+      this.#failed = false;
+    } catch (error) {
+      if (!this.#failed) log.warn("the ledger was not stored; it is tried again", { error });
+      this.#failed = true;
+    }
+  }
+
+  async #storeSome(some: readonly Waiting[]): Promise<void> {
+    const { node_id, seconds: ttl_seconds, tenant_bytes: max_bytes } = this.#options;
+    const store = await this.#options.store();
+    await Promise.all(
+      some.map(({ tenant_id, payload }) =>
+        store.append({ tenant_id, node_id, ttl_seconds, max_bytes, payload })
+      ),
+    );
+    this.#waiting = this.#waiting.filter((one) => !some.includes(one));
+    this.#waiting_bytes = this.#waiting.reduce((sum, { payload }) => sum + payload.length, 0);
+    this.totals.stored_bytes += some.reduce((sum, { payload }) => sum + payload.length, 0);
+  }
+}
+
+/** Walks through the rows of a segment. */
+class Walk {
+  readonly segment: Segment;
+  readonly head = { kind: 0, flags: 0, start: 0, end: 0, room: 0, after_ms: 0, connection: 0 };
+  /** The position of the present row, and that of the next message. */
+  row_position: number;
+  position: number;
+  readonly #end: number;
+
+  constructor(segment: Segment, start: number, end: number, position: number) {
+    this.segment = segment;
+    this.head.end = start;
+    this.#end = end;
+    this.row_position = this.position = position;
+  }
+
+  /** Goes on to the next row; false when there is none. */
+  next(): boolean {
+    if (this.head.end >= this.#end) return false;
+    readHead(this.segment.view, this.head.end, this.head);
+    this.row_position = this.position;
+    if (this.head.kind === KIND.message) this.position++;
+    return true;
+  }
+}
+
+const decoder = new TextDecoder();
+
+/** Whose a row is that is about no room: an end or a refusal; "": nobody's. */
+function tenantIn({ head: { kind, start, end }, segment: { bytes } }: Walk): string {
+  const facts = start + HEAD_BYTES + (kind === KIND.refused ? REFUSED_BYTES : 0);
+  return String(JSON.parse(decoder.decode(bytes.subarray(facts, end))).tenant_id ?? "");
+}

@@ -1,0 +1,141 @@
+/**
+ * A block of a stored ledger: rows of one tenant as the memory has them, with what they refer to. Where rows of
+ * other tenants were between, a row of `KIND.place` stands. Bytes only; who fills and who reads blocks are
+ * `store_writer.ts` and `former.ts`.
+ */
+import { z } from "zod";
+import { HEAD_BYTES, PLACE_BYTES, ROW_BYTES_MAX, writeHead, writePlace } from "./row_form.ts";
+import type { RowPlace } from "./row_form.ts";
+
+/** Bytes of rows in one block, but for those that come last. */
+const BLOCK_BYTES = 131_072;
+const FIRST_BYTES = 1_024;
+const VERSION = 1;
+
+/** What stands before the rows. A block of a later form has another `v`. */
+const Head = z.strictObject({
+  v: z.literal(VERSION),
+  /** When the Shield's life began, Unix ms. */
+  life_ms: z.number(),
+  /** Which block of the tenant in that life it is, from 0. */
+  number: z.int().min(0),
+  /** Since when nothing is missing, Unix ms: something could not be stored before that. */
+  since_ms: z.number(),
+  /** Of which time its rows are, Unix ms. */
+  from_ms: z.number(),
+  until_ms: z.number(),
+  /** The rooms that its rows are about, by number. */
+  rooms: z.array(z.tuple([z.int(), z.string()])),
+});
+/** What a block says of itself. */
+export type BlockHead = Omit<z.output<typeof Head>, "v" | "rooms">;
+
+/** A block as it is read. */
+export interface ReadBlock extends z.output<typeof Head> {
+  readonly rows: Uint8Array<ArrayBuffer>;
+}
+
+/** Rows on their way into a block. */
+export class BlockDraft {
+  readonly #encoder = new TextEncoder();
+  readonly #text = new Uint8Array(ROW_BYTES_MAX - HEAD_BYTES);
+  readonly #rooms = new Map<number, string>();
+  #bytes = new Uint8Array(FIRST_BYTES);
+  #view = new DataView(this.#bytes.buffer);
+  #used = 0;
+  #at: RowPlace = { start_ms: NaN, position: NaN };
+
+  /** Bytes of its rows. */
+  get bytes(): number {
+    return this.#used;
+  }
+
+  get is_full(): boolean {
+    return this.#used >= BLOCK_BYTES;
+  }
+
+  /** Names the room that rows call by that number. */
+  name(room: number, room_id: string): void {
+    if (room !== 0) this.#rooms.set(room, room_id);
+  }
+
+  /** Copies a row; `takes` positions are its own. */
+  copy(row: Uint8Array, { start_ms, position }: RowPlace, takes: number): void {
+    if (this.#at.start_ms !== start_ms || this.#at.position !== position) {
+      this.#place({ start_ms, position });
+    }
+    const start = this.#room(row.length);
+    this.#bytes.set(row, start);
+    this.#at = { start_ms, position: position + takes };
+  }
+
+  /** Writes a row of its own, of that time. */
+  add(kind: number, room: number, connection: number, facts: object, time_ms: number): void {
+    const { written } = this.#encoder.encodeInto(JSON.stringify(facts), this.#text);
+    const { position } = this.#at;
+    this.#place({ start_ms: time_ms, position });
+    const size = HEAD_BYTES + written;
+    const start = this.#room(size);
+    writeHead(this.#view, start, kind, size, room, 0, connection);
+    this.#bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES);
+    this.#at = { start_ms: time_ms, position };
+  }
+
+  /** The bytes of the block. */
+  close(head: BlockHead): Uint8Array<ArrayBuffer> {
+    const text = this.#encoder.encode(
+      JSON.stringify({ v: VERSION, ...head, rooms: [...this.#rooms] }),
+    );
+    const bytes = new Uint8Array(4 + text.length + this.#used);
+    new DataView(bytes.buffer).setUint32(0, text.length, true);
+    bytes.set(text, 4);
+    bytes.set(this.#bytes.subarray(0, this.#used), 4 + text.length);
+    return bytes;
+  }
+
+  #place(place: RowPlace): void {
+    // Making room may replace the bytes.
+    const start = this.#room(PLACE_BYTES);
+    writePlace(this.#view, start, place);
+  }
+
+  /** Makes place for so many bytes; returns where. */
+  #room(size: number): number {
+    const start = this.#used;
+    if (start + size > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(2 * this.#bytes.length, start + size));
+      grown.set(this.#bytes.subarray(0, start));
+      this.#bytes = grown;
+      this.#view = new DataView(grown.buffer);
+    }
+    this.#used = start + size;
+    return start;
+  }
+}
+
+/** Reads a block; undefined for bytes that are none. */
+export function readBlock(payload: Uint8Array): ReadBlock | undefined {
+  if (payload.length < 4) return undefined;
+  const length = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
+  if (4 + length > payload.length) return undefined;
+  try {
+    const text = new TextDecoder().decode(payload.subarray(4, 4 + length));
+    const head = Head.safeParse(JSON.parse(text)).data;
+    const rows = new Uint8Array(payload.subarray(4 + length));
+    return head === undefined || !isWhole(rows) ? undefined : { ...head, rows };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether every row ends where the next one begins: who walks through them relies on it. */
+function isWhole(rows: Uint8Array<ArrayBuffer>): boolean {
+  const view = new DataView(rows.buffer);
+  let start = 0;
+  while (start + HEAD_BYTES <= rows.length) {
+    const size = view.getUint16(start + 2, true);
+    if (size < HEAD_BYTES) return false;
+    start += size;
+  }
+  return start === rows.length;
+}

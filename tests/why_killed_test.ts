@@ -1,0 +1,163 @@
+/**
+ * What `GET /v1/why` and `arq why` say of Shields that were killed, ended in order, or started again: real
+ * processes and SIGKILL, on NATS with two Shields, and embedded with one.
+ */
+import assert from "node:assert/strict";
+import { runArq } from "../arq/testing/run_arq.ts";
+import { configFrom } from "../shared/config/load.ts";
+import { createLogger } from "../shared/logs/log.ts";
+import { openSpine } from "../shared/spine/open.ts";
+import { until } from "../shared/testing/until.ts";
+import { Lives } from "../shield/lives/lives.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
+
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "test",
+  now: Date.now,
+  write: (line) => console.error(line),
+});
+
+/** It writes when the process ends in order, or when it is asked to by time. */
+const configOf = (flush_ms: number) => `
+[ledger]
+store = true
+flush_ms = ${flush_ms}
+`;
+const SHORT_MS = 50;
+const LONG_MS = 60_000;
+
+type Server = Awaited<ReturnType<typeof startServer>>;
+
+const socketOf = ({ ready }: Server) => `${(ready.url ?? "").replace(/^http/, "ws")}/v1/socket`;
+
+async function answered(client: RawClient, operation: object): Promise<void> {
+  client.send({ ...operation, id: 1 });
+  for (;;) {
+    const answer = await client.json();
+    if (answer.op === "ack") return assert.equal(answer.code, 0);
+  }
+}
+
+/** Publishes and waits until the listener has it. */
+async function say(client: RawClient, listener: RawClient, message_id: string): Promise<void> {
+  client.send({ op: "pub", room: "hall", type: "t", data: {}, message_id });
+  for (;;) {
+    const heard = await listener.json();
+    if (heard.op === "msg") return;
+  }
+}
+
+// deno-lint-ignore no-explicit-any -- JSON of the admin API
+type Json = any;
+
+async function whyOf(
+  { admin_url = "" }: { readonly admin_url?: string },
+  token: string,
+  query: string,
+): Promise<Json> {
+  const answer = await fetch(`${admin_url}/v1/why?${query}`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  assert.equal(answer.status, 200);
+  return await answer.json();
+}
+
+const wordsOf = ({ connections }: Json): string[] =>
+  connections.flatMap(({ outcomes }: Json) =>
+    outcomes.map(({ state, why = "" }: Json) => `${state} ${why}`.trim())
+  );
+
+Deno.test("a killed Shield's ledger is told up to its last writing, and that the rest is gone", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${configOf(SHORT_MS)}`;
+  await using killed = await startServer("shield", config, issuer.dir, 'node_id = "killed"');
+  await using other = await startServer("shield", config, issuer.dir, 'node_id = "other"');
+  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  using bob = await openText(socketOf(killed), await issuer.tokenFor({ sub: "bob" }));
+  using ann = await openText(socketOf(other), await issuer.tokenFor({ sub: "ann" }));
+  await answered(bob, { op: "sub", room: "hall" });
+  await answered(ann, { op: "sub", room: "hall" });
+  await say(ann, bob, "m-written");
+  // While it lives it answers itself; its store has it as soon as it was written once more.
+  assert.deepEqual(wordsOf(await whyOf(other.ready, token, "message_id=m-written&user=bob")), [
+    "sent",
+  ]);
+  const written_ms = Date.now();
+  const living = await whyOf(other.ready, token, "user=bob");
+  assert.deepEqual(living.former, []);
+  await until("it is written", async () => await markOf(nats.url, "killed") > written_ms);
+  await killed.stop("SIGKILL");
+  const killed_ms = Date.now();
+  await answered(ann, { op: "pub", room: "hall", type: "t", data: {}, message_id: "m-late" });
+  let answer = await whyOf(other.ready, token, "message_id=m-late&user=bob");
+  await until("it is told to be killed", async () => {
+    answer = await whyOf(other.ready, token, "message_id=m-late&user=bob");
+    return answer.former[0]?.state === "killed";
+  });
+  assert.deepEqual(wordsOf(answer), ["unknown killed"]);
+  const [{ lost, node_id }] = answer.connections;
+  assert.equal(node_id, "killed");
+  assert.ok(
+    lost.until_ms >= written_ms && lost.until_ms <= killed_ms + 1_000,
+    JSON.stringify(lost),
+  );
+  const before = await whyOf(other.ready, token, "message_id=m-written&user=bob");
+  assert.deepEqual(wordsOf(before), ["sent"]);
+  const heard = before.messages[0].heard.map((one: Json) => one.node_id);
+  assert.deepEqual(heard.toSorted(), ["killed", "other"]);
+  const args = ["--admin-url", other.ready.admin_url ?? "", "--token", token];
+  const shown = await runArq(["why", "--message-id", "m-late", "--user", "bob", ...args]);
+  assert.match(shown.stdout, /this Shield was killed and its ledger of those seconds is gone/);
+  const theirs = await whyOf(other.ready, token, "message_id=m-written&user=bob&tenant=other");
+  assert.deepEqual([theirs.messages, theirs.connections], [[], []]);
+});
+
+/** Up to when the ledger of that Shield is stored, as the bucket of lives says. */
+async function markOf(nats_url: string, node_id: string): Promise<number> {
+  const spine = await openSpine(configFrom({ nats: { urls: [nats_url] } }), { log, now: Date.now });
+  try {
+    const lives = await new Lives(spine).all();
+    return lives.find((one) => one.node_id === node_id)?.parts.ledger?.until_ms ?? 0;
+  } finally {
+    await spine.drain();
+  }
+}
+
+Deno.test("a Shield that ends in order leaves its whole ledger to the one that is started next", async () => {
+  await using folder = await initFolder();
+  const file = `${folder.path}/config.toml`;
+  const text = await Deno.readTextFile(file);
+  const named = text.replace("[server]\n", '[server]\nnode_id = "one"\n');
+  await Deno.writeTextFile(file, `${named}${configOf(LONG_MS)}`);
+  const token = await tokenOf(folder.path, "admin");
+  const { sub: user } = JSON.parse(
+    atob(token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")),
+  );
+  const first = await startServe(folder.path);
+  using bob = await openText(first.url, token);
+  await answered(bob, { op: "sub", room: "hall" });
+  await say(bob, bob, "m-1");
+  assert.equal(await first.stop(), 0, first.log());
+  const next = await startServe(folder.path);
+  const asked = `message_id=m-1&user=${user}`;
+  const answer = await whyOf(next, token, asked);
+  assert.deepEqual(wordsOf(answer), ["sent"]);
+  assert.deepEqual(answer.former.map(({ state }: Json) => state), ["ended"]);
+  assert.equal(answer.connections[0].ended.code, 1012);
+  // What this one had not written when it was killed is gone, and the next says so at once.
+  using again = await openText(next.url, token);
+  await answered(again, { op: "sub", room: "hall" });
+  await say(again, again, "m-2");
+  await next.stop("SIGKILL");
+  await using last = await startServe(folder.path);
+  const later = await whyOf(last, token, `message_id=m-2&user=${user}`);
+  assert.deepEqual(later.former.map(({ state }: Json) => state), ["ended", "killed"]);
+  assert.deepEqual(later.messages, []);
+  assert.deepEqual(wordsOf(await whyOf(last, token, asked)), ["sent"]);
+});
