@@ -31,15 +31,19 @@ const JOURNAL: readonly LiveKey[] = [
 ];
 
 /** The parts that keep something. */
-type Told = Pick<Parts, "rates" | "quota" | "mirroring" | "schemas" | "rooms" | "journal">;
+type Told = Pick<
+  Parts,
+  "rates" | "quota" | "mirroring" | "schemas" | "rooms" | "journal" | "usage"
+>;
 
 /** Tells them from now on. */
 export function followConfig(changes: ConfigChanges, parts: Told): void {
-  const { rates, quota, mirroring, schemas, rooms, journal } = parts;
+  const { rates, quota, mirroring, schemas, rooms, journal, usage } = parts;
   changes.follow(RATES, () => rates.renew());
   changes.follow(QUOTAS, () => quota?.renew());
   changes.follow(["platform.mirroring.rules"], () => mirroring.renew());
   changes.follow(["platform.registry.mappings"], () => schemas.renew());
+  changes.follow(["usage.budgets"], () => usage?.renew());
   changes.follow(["rooms"], () => rooms.renew());
   changes.follow([...RATES, ...QUOTAS, ...JOURNAL], () => journal.renew());
 }

@@ -22,7 +22,7 @@ import {
 } from "./live_config_world.ts";
 import type { Row, World } from "./live_config_world.ts";
 import { openText } from "./peers/raw_client.ts";
-import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
 /** What the file says while no row is tried. */
 export const BASE = `
@@ -220,6 +220,77 @@ const OPERATOR_ROWS = {
   },
 };
 
+/** A command of the client is refused with this reason. */
+const refusedCommand = (brain: string, name: string, data: object, reason: string): Row => ({
+  tables: { brain },
+  async see({ client }) {
+    const frame = await answer(client, { op: "cmd", room: "kept", name, data });
+    assert.equal(frame.reason, reason, JSON.stringify(frame));
+  },
+});
+
+/** The second member is one too many; the client is the first. */
+const secondMember = (name: string): Row => ({
+  tables: { presence: `${name} = 1` },
+  async see({ bus, client }) {
+    const enter = { op: "sub", room: name, presence: true };
+    assert.equal((await answer(client, enter)).code, 0);
+    using second = await openText(bus.url, await bus.tokenFor({ user: "second" }));
+    assert.equal((await answer(second, enter)).code, 429);
+    await answer(client, { op: "unsub", room: name });
+  },
+});
+
+const BRAIN_ROWS = {
+  "brain.keys_per_room": {
+    tables: { brain: "keys_per_room = 1" },
+    async see({ client }: World) {
+      const set = (key: string) => ({
+        ...{ op: "cmd", room: "full", name: "room.set" },
+        data: { key, value: 1 },
+      });
+      assert.equal((await answer(client, set("one"))).code, 0);
+      assert.match((await answer(client, set("two"))).message, /keys_per_room is 1/);
+    },
+  },
+  "brain.lock_ttl_ms": {
+    tables: { brain: "lock_ttl_ms = 250" },
+    async see({ client }: World) {
+      const began_ms = Date.now();
+      const { result } = await answer(client, { op: "cmd", room: "locked", name: "room.lock" });
+      assert.ok(result.until_ms - began_ms < 20_000, `a lease of ${result.until_ms - began_ms} ms`);
+    },
+  },
+  "brain.lock_ttl_max_ms": refusedCommand(
+    "lock_ttl_ms = 10\nlock_ttl_max_ms = 100",
+    "room.lock",
+    { ttl_ms: 1_000 },
+    "invalid-command",
+  ),
+  "presence.members_per_room": secondMember("members_per_room"),
+  "presence.members_per_shield": secondMember("members_per_shield"),
+  "usage.budgets": {
+    tables: {
+      usage: "enabled = true\nflush_ms = 100\n" +
+        'budgets = [{ tenant = "default", per = "day", unit = "messages_in", limit = 0, action = "refuse" }]',
+    },
+    async see({ client }: World) {
+      const publish = { op: "pub", room: "budgeted" };
+      await until("429", async () => (await answer(client, publish)).reason === "budget-exhausted");
+    },
+  },
+  "auth.clock_skew_seconds": {
+    tables: { auth: "clock_skew_seconds = 300" },
+    async see({ bus }: World) {
+      const token = await bus.tokenFor({ user: "late", ttl_seconds: -100 });
+      using socket = await sendUpgrade(bus.http_url, { token });
+      const bytes = new Uint8Array(64);
+      await socket.read(bytes);
+      assert.match(new TextDecoder().decode(bytes), /^HTTP\/1\.1 101/);
+    },
+  },
+};
+
 const IN_RULES = "shield/journal/rules_test.ts";
 const IN_SAMPLER = "shared/telemetry/trace_sampler_test.ts";
 const IN_PROCESSES = "tests/live_config_process_test.ts";
@@ -229,6 +300,11 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   ...RATE_ROWS,
   ...CLIENT_ROWS,
   ...OPERATOR_ROWS,
+  ...BRAIN_ROWS,
+  "limits.admin_checks": "shield/admin/routing/check_queue_test.ts",
+  "policy.fuel_per_second": "shield/policy/pool/fuel_bucket_test.ts",
+  "policy.breaker_failures": "shield/policy/pool/breaker_test.ts",
+  "policy.breaker_seconds": "shield/policy/pool/breaker_test.ts",
   "limits.concurrent_handshakes": "shield/rates/admission_test.ts",
   "server.drain_ms": IN_PROCESSES,
   "server.tls_cert": IN_PROCESSES,

@@ -26,6 +26,7 @@ async function startLive() {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
   await Deno.writeTextFile(file, BASE);
   const bus = await startBus(["--config", file]);
+  let reloads = 0;
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
   return {
     bus,
@@ -33,6 +34,9 @@ async function startLive() {
     file,
     async reload(text: string) {
       await Deno.writeTextFile(file, text);
+      // One row is about how often an admin may change something.
+      const token = await bus.tokenFor({ role: "admin", user: `root-${++reloads}` });
+      const admin = new AdminClient(bus.admin_url, token);
       const { status, body } = await admin.ask("POST", "/v1/config/reload", {});
       assert.equal(status, 200, JSON.stringify(body));
       assert.equal(body.configs.length, 1, "Shield and Brain of one process are one");

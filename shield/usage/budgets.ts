@@ -56,7 +56,7 @@ export class Budgets {
   readonly refusals = { slow: 0, refuse: 0 };
   readonly #options: BudgetsOptions;
   /** Of the configuration: for each tenant, and by tenant. */
-  readonly #general: readonly TenantBudget[];
+  #general: readonly TenantBudget[] = [];
   readonly #named = new Map<string, TenantBudget[]>();
   readonly #tenants = new Map<string, Held>();
   readonly #stop: () => void;
@@ -67,12 +67,7 @@ export class Budgets {
 
   constructor(options: BudgetsOptions) {
     this.#options = options;
-    const general: TenantBudget[] = [];
-    for (const { tenant, ...budget } of options.config.budgets) {
-      if (tenant === undefined) general.push(budget);
-      else this.#named.set(tenant, [...this.#named.get(tenant) ?? [], budget]);
-    }
-    this.#general = general;
+    this.#sort();
     this.#stop = options.settings.onChange((tenant_id) => {
       if (this.#tenants.has(tenant_id) || this.#has(tenant_id)) {
         this.#read(tenant_id).catch(() => {});
@@ -84,6 +79,14 @@ export class Budgets {
   start(): void {
     this.#timer = setInterval(() => this.tick(), this.#options.config.flush_ms);
     Deno.unrefTimer(this.#timer);
+  }
+
+  /** Puts the budgets into force that the configuration has now. */
+  renew(): void {
+    this.#sort();
+    // Also those that have none any more, which may be held back.
+    for (const tenant_id of this.#tenants.keys()) this.#read(tenant_id).catch(() => {});
+    this.tick();
   }
 
   /** The budgets of a tenant that are in force: its own, and those of the configuration without such a one. */
@@ -143,6 +146,16 @@ export class Budgets {
     this.#stop();
     clearInterval(this.#timer);
     await this.#pass;
+  }
+
+  #sort(): void {
+    const general: TenantBudget[] = [];
+    this.#named.clear();
+    for (const { tenant, ...budget } of this.#options.config.budgets) {
+      if (tenant === undefined) general.push(budget);
+      else this.#named.set(tenant, [...this.#named.get(tenant) ?? [], budget]);
+    }
+    this.#general = general;
   }
 
   async #readAll(): Promise<void> {

@@ -60,6 +60,8 @@ export interface StartedUsage {
   gate(quota: TenantQuota | undefined): TenantQuota;
   /** Where it is told from now on that a budget is used up. */
   audit(happened: Happened | undefined): void;
+  /** Puts the budgets into force that the configuration has now. */
+  renew(): void;
   /** Writes what was counted, then ends. Never rejects. */
   close(): Promise<void>;
 }
@@ -109,6 +111,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
         quota?.take(tenant_id, size_bytes);
       },
     }),
+    renew: () => budgets.renew(),
     audit: (happened) => teller.audit(happened),
     async close() {
       await budgets.close();

@@ -23,7 +23,7 @@ const SMALL_COMMANDS = 32;
 /** The largest page of a presence list, however much the Spine carries. */
 const PAGE_BYTES_MAX = 393_216;
 
-/** The bounds in force. Logs when the Spine carries less than the config wants. */
+/** The bounds in force, those that are live as they are at the moment. Logs when the Spine carries less than the config wants. */
 export function roomLimits(
   { brain, limits, presence }: Pick<Config, "brain" | "limits" | "presence">,
   { payload_bytes_max }: Pick<Spine, "payload_bytes_max">,
@@ -42,20 +42,32 @@ export function roomLimits(
   return {
     document: {
       state_bytes,
-      keys_per_room: brain.keys_per_room,
+      get keys_per_room() {
+        return brain.keys_per_room;
+      },
       command_id_ttl_ms: brain.command_id_ttl_ms,
       command_ids_per_room: is_small
         ? Math.min(SMALL_COMMANDS, brain.command_ids_per_room)
         : brain.command_ids_per_room,
     },
     desk: {
-      key_bytes: limits.field_bytes,
-      lock_ttl_ms: brain.lock_ttl_ms,
-      lock_ttl_max_ms: brain.lock_ttl_max_ms,
+      get key_bytes() {
+        return limits.field_bytes;
+      },
+      get lock_ttl_ms() {
+        return brain.lock_ttl_ms;
+      },
+      get lock_ttl_max_ms() {
+        return brain.lock_ttl_max_ms;
+      },
       page_members: presence.page_members,
       page_bytes_max: Math.min(PAGE_BYTES_MAX, Math.floor(payload_bytes_max / 2)),
-      pending_commands: brain.pending_commands,
-      pending_bytes: brain.pending_bytes,
+      get pending_commands() {
+        return brain.pending_commands;
+      },
+      get pending_bytes() {
+        return brain.pending_bytes;
+      },
       rooms_in_memory: brain.rooms_in_memory,
       command_timeout_ms: limits.command_timeout_ms,
     },

@@ -100,7 +100,7 @@ export function openAdminGates(
   now: () => number,
 ): { readonly rates: AdminRates; readonly checks: CheckQueue } {
   const rates = new AdminRates(limits, now);
-  const checks = new CheckQueue(limits.admin_checks);
+  const checks = new CheckQueue(limits);
   scrapedCounter(
     registry,
     "shield_admin_rate_limited_total",

@@ -15,8 +15,8 @@ const RETRY_MS = 1_000;
 
 /** The queues of one process. */
 export class CheckQueue {
-  /** Checks of one tenant that may wait: `[limits] admin_checks`. */
-  readonly #waiting_max: number;
+  /** How many checks of one tenant may wait. */
+  readonly #limits: { readonly admin_checks: number };
   /** The queues by tenant, in the order of their turns. */
   readonly #queues = new Map<string, (() => void)[]>();
   /** Tenants of which a check runs: one at a time. */
@@ -25,8 +25,8 @@ export class CheckQueue {
   /** Checks that were refused. */
   refused = 0;
 
-  constructor(waiting_max: number) {
-    this.#waiting_max = waiting_max;
+  constructor(limits: { readonly admin_checks: number }) {
+    this.#limits = limits;
   }
 
   /** Checks that wait. */
@@ -50,7 +50,7 @@ export class CheckQueue {
 
   #turn(tenant_id: string): Promise<void> {
     const queue = this.#queues.get(tenant_id) ?? [];
-    if (queue.length >= this.#waiting_max || this.#waiting >= WAITING_MAX) {
+    if (queue.length >= this.#limits.admin_checks || this.#waiting >= WAITING_MAX) {
       this.refused++;
       throw new ArqonError(
         "too-many-pending",

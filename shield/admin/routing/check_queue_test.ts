@@ -21,7 +21,7 @@ class Held {
 }
 
 Deno.test("tenants take turns, and one has one check at a time", async () => {
-  const queue = new CheckQueue(16);
+  const queue = new CheckQueue({ admin_checks: 16 });
   const held = new Held();
   const all = ["a1", "a2", "a3", "b1", "c1"].map((name) => queue.run(name[0]!, held.of(name)));
   await held.end("");
@@ -37,7 +37,7 @@ Deno.test("tenants take turns, and one has one check at a time", async () => {
 });
 
 Deno.test("too-many-pending: a tenant's queue has an end, others are served", async () => {
-  const queue = new CheckQueue(2);
+  const queue = new CheckQueue({ admin_checks: 2 });
   const held = new Held();
   const waiting = ["a1", "a2", "a3"].map((name) => queue.run("a", held.of(name)));
   await held.end("");
@@ -49,9 +49,21 @@ Deno.test("too-many-pending: a tenant's queue has an end, others are served", as
 });
 
 Deno.test("a check that fails lets the next one begin", async () => {
-  const queue = new CheckQueue(2);
+  const queue = new CheckQueue({ admin_checks: 2 });
   const failed = queue.run("a", () => Promise.reject(new Error("bad module")));
   const next = queue.run("a", () => Promise.resolve("good"));
   await assert.rejects(failed, /bad module/);
   assert.equal(await next, "good");
+});
+
+Deno.test("a bound that changes counts for the next check, also where some wait already", async () => {
+  const limits = { admin_checks: 1 };
+  const queue = new CheckQueue(limits);
+  const held = Promise.withResolvers<void>();
+  const checks = [1, 2].map(() => queue.run("acme", () => held.promise));
+  await assert.rejects(queue.run("acme", () => Promise.resolve()), /[Tt]oo many/);
+  limits.admin_checks = 2;
+  checks.push(queue.run("acme", () => Promise.resolve()));
+  held.resolve();
+  await Promise.all(checks);
 });

@@ -72,3 +72,15 @@ Deno.test("breakers are each tenant's and module's own, and bounded", () => {
   breakers.forget("m");
   assert.deepEqual(breakers.open(), []);
 });
+
+Deno.test("limits that change count from the next failure on, and for the next pause", () => {
+  const limits = { failures: 10, cool_down_ms: 1_000 };
+  const breakers = createBreakers(limits);
+  assert.equal(breakers.failure("acme", "m", 0), false);
+  Object.assign(limits, { failures: 2, cool_down_ms: 5 });
+  assert.equal(breakers.failure("acme", "m", 0), true);
+  assert.deepEqual([breakers.allows("acme", "m", 4), breakers.allows("acme", "m", 5)], [
+    false,
+    true,
+  ]);
+});

@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { type Breakers, createBreakers } from "./breaker.ts";
+import { type BreakerLimits, type Breakers, createBreakers } from "./breaker.ts";
 import { createFuelBuckets } from "./fuel_bucket.ts";
 import type {
   EvaluateRequest,
@@ -78,7 +78,11 @@ function createFaultLog(log: Logger) {
 }
 
 /** Makes what follows from a module's own fault: it is logged, and counted by its breaker. */
-function createFailures(breakers: Breakers, seconds: number, log: Logger) {
+function createFailures(
+  breakers: Breakers,
+  policy: { readonly breaker_seconds: number },
+  log: Logger,
+) {
   const logFault = createFaultLog(log);
   return (
     { tenant_id, sha256, name }: Readonly<Record<"tenant_id" | "sha256" | "name", string>>,
@@ -91,7 +95,7 @@ function createFailures(breakers: Breakers, seconds: number, log: Logger) {
       module: name,
       tenant_id,
       sha256,
-      seconds,
+      seconds: policy.breaker_seconds,
     });
   };
 }
@@ -122,14 +126,23 @@ function readyFor(
   return has_keys ? module : undefined;
 }
 
+/** The bounds of breakers as the configuration has them at the moment. */
+function breakerLimits(policy: ChainGateOptions["policy"]): BreakerLimits {
+  return {
+    get failures() {
+      return policy.breaker_failures;
+    },
+    get cool_down_ms() {
+      return policy.breaker_seconds * 1_000;
+    },
+  };
+}
+
 /** Makes a gate whose breakers are closed and whose buckets are full. */
 export function createChainGate({ policy, modules, log, now }: ChainGateOptions): ChainGate {
-  const breakers = createBreakers({
-    failures: policy.breaker_failures,
-    cool_down_ms: policy.breaker_seconds * 1_000,
-  });
-  const buckets = createFuelBuckets(policy.fuel_per_second);
-  const failure = createFailures(breakers, policy.breaker_seconds, log);
+  const breakers = createBreakers(breakerLimits(policy));
+  const buckets = createFuelBuckets(() => policy.fuel_per_second);
+  const failure = createFailures(breakers, policy, log);
   /** The chains that were admitted whole, with their modules. A chain is one list while it stands. */
   const known = new WeakMap<readonly PolicyBinding[], KnownChain>();
 

@@ -9,7 +9,7 @@ import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
  * A bucket of fuel. It fills at `per_second`, up to two seconds' worth, in the units of `fuel_limit`.
  */
 export interface FuelBucket {
-  readonly per_second: number;
+  per_second: number;
   fuel: number;
   updated_ms: number;
 }
@@ -52,10 +52,10 @@ export interface FuelBuckets {
 }
 
 /**
- * Makes the buckets of at most `max` tenants. A full bucket is worth no more than none and goes first;
+ * Makes the buckets of at most `max` tenants, at the rate that `per_second` gives. A full bucket is worth no more than none and goes first;
  * when none is full, the one made longest ago goes.
  */
-export function createFuelBuckets(per_second: number, max = 4_096): FuelBuckets {
+export function createFuelBuckets(per_second: () => number, max = 4_096): FuelBuckets {
   const buckets = new BoundedMap<string, FuelBucket>(max);
 
   function dropFull(now_ms: number): void {
@@ -68,13 +68,15 @@ export function createFuelBuckets(per_second: number, max = 4_096): FuelBuckets 
   return {
     has(tenant_id, now_ms) {
       const bucket = buckets.get(tenant_id);
-      return bucket === undefined || hasFuel(bucket, now_ms);
+      if (bucket === undefined) return true;
+      bucket.per_second = per_second();
+      return hasFuel(bucket, now_ms);
     },
     spend(tenant_id, fuel, now_ms) {
       let bucket = buckets.get(tenant_id);
       if (bucket === undefined) {
         if (buckets.size >= max) dropFull(now_ms);
-        bucket = createFuelBucket(per_second, now_ms);
+        bucket = createFuelBucket(per_second(), now_ms);
         buckets.set(tenant_id, bucket);
       }
       spendFuel(bucket, fuel, now_ms);

@@ -33,7 +33,7 @@ Deno.test("a debt is worked off at the rate, and a clock that goes back gives no
 });
 
 Deno.test("tenants are remembered up to a number, full buckets go first", () => {
-  const buckets = createFuelBuckets(1_000, 3);
+  const buckets = createFuelBuckets(() => 1_000, 3);
   buckets.spend("debtor", 100_000, 0);
   buckets.spend("small", 1, 0);
   buckets.spend("other", 5_000, 0);
@@ -47,4 +47,13 @@ Deno.test("tenants are remembered up to a number, full buckets go first", () => 
   buckets.spend("newer", 1, 1_000);
   assert.equal(buckets.size, 3);
   assert.equal(buckets.has("nobody", 0), true);
+});
+
+Deno.test("another rate counts for those that owe, too", () => {
+  let per_second = 1;
+  const buckets = createFuelBuckets(() => per_second);
+  buckets.spend("debtor", 1_000, 0);
+  assert.equal(buckets.has("debtor", 1_000), false);
+  per_second = 1_000;
+  assert.equal(buckets.has("debtor", 2_000), true);
 });
