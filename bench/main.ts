@@ -29,6 +29,7 @@ import { SOCKETS } from "./sockets/sockets.ts";
 import { START } from "./start/start.ts";
 import { STORM } from "./storm/storm.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
+import { USAGE } from "./usage/usage.ts";
 
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./measure/scenario.ts";
 import type { OptionValues } from "./measure/scenario.ts";
@@ -60,6 +61,7 @@ const SCENARIOS: readonly Scenario[] = [
   SCALING,
   SIZING,
   SDK,
+  USAGE,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]

@@ -37,7 +37,7 @@ export const ERRORS = {
   "signal-forbidden": {"number":43,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Signal forbidden: {detail}"},
   "reserved-header": {"number":44,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Reserved header: {detail}"},
   "signature-invalid": {"number":45,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Signature invalid"},
-  "signature-no-key": {"number":46,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"The message is signed but the token carries no key"},
+  "signature-no-key": {"number":46,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"The message is signed, its token has no key"},
   "signature-required": {"number":47,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Signature required: {detail}"},
   "origin-not-allowed": {"number":48,"code":403,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Origin not allowed: {detail}"},
   "role-forbidden": {"number":49,"code":403,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Role forbidden: {detail}"},
@@ -110,7 +110,7 @@ export const ERRORS = {
 export const REASON_GROUPS: string = `
 400 never-retry|invalid-field|malformed-frame|unknown-opcode|repeated-field|unknown-field|payload-count|invalid-room|too-many-headers|not-durable|invalid-command|unsupported-subprotocol|not-a-websocket|malformed-body|schema-violation|connection-closed|signing-failed|handler-failed|invalid-policy|invalid-schema|invalid-settings
 401 refresh-token|token-claim|token-missing|token-malformed|token-too-large|token-algorithm|token-issuer|token-audience|token-unknown-key|token-signature|token-not-yet-valid|token-scope
-403 never-retry|policy-rejected=Message blocked by policy{detail}|tenant-mismatch|not-granted|reserved-type|signal-forbidden|reserved-header|signature-invalid|signature-no-key=The message is signed but the token carries no key|signature-required|origin-not-allowed|role-forbidden|host-not-allowed|room-banned=You are banned from room {detail}|command-forbidden|presence-disabled
+403 never-retry|policy-rejected=Message blocked by policy{detail}|tenant-mismatch|not-granted|reserved-type|signal-forbidden|reserved-header|signature-invalid|signature-no-key=The message is signed, its token has no key|signature-required|origin-not-allowed|role-forbidden|host-not-allowed|room-banned=You are banned from room {detail}|command-forbidden|presence-disabled
 404 never-retry|not-found|not-subscribed|policy-unknown|schema-unknown
 405 never-retry|method-not-allowed
 408 back-off|command-timeout=The Brain did not answer in {detail} ms|answer-timeout=No answer within {detail} ms

@@ -202,6 +202,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/sizing",
     "bench/fairness",
     "bench/sdk",
+    "bench/usage",
     "bench/peers",
     "bench",
   ],

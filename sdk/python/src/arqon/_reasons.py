@@ -319,7 +319,7 @@ class SignatureInvalid(ArqonError):
 
 
 class SignatureNoKey(ArqonError):
-    """403: The message is signed but the token carries no key."""
+    """403: The message is signed, its token has no key."""
 
     reason = "signature-no-key"
 

@@ -414,7 +414,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The message is signed but the token carries no key",
+        "The message is signed, its token has no key",
     ),
     "signature-required": ErrorEntry(
         47,
