@@ -158,6 +158,27 @@ async function durable(place: Place): Promise<void> {
   ]);
 }
 
+/** A room's own subscription ends while its client has not all of the room yet: the pattern goes on there. */
+async function behind(place: Place): Promise<void> {
+  using ann = await join(place, "ann", 0);
+  using bob = await join(place, "bob", 1);
+  const count = 300;
+  for (let at = 1; at <= count; at++) {
+    bob.raw.send({ op: "pub", room: "log-2", type: "t", data: at });
+  }
+  await bob.pub("log-2", count + 1);
+  await ann.sub("log-*");
+  const { result } = await ann.ask({ op: "sub", room: "log-2" });
+  await ann.ask({ op: "unsub", room: "log-2" });
+  const { epoch } = result;
+  ann.raw.send({ op: "sub", room: "log-2", after_offset: 1, epoch });
+  assert.equal((await ann.ask({ op: "unsub", room: "log-2" })).code, 0);
+  await bob.pub("log-2", "last");
+  const all = await ann.take(count + 2);
+  const expected = Array.from({ length: count + 1 }, (_, at) => `log-2 ${at + 1}`);
+  assert.deepEqual(all, [...expected, "log-2 last"]);
+}
+
 async function letGo(place: Place): Promise<void> {
   using ann = await join(place, "ann", 0);
   using bob = await join(place, "bob", 1);
@@ -251,7 +272,7 @@ async function ended({ ops_url }: Place): Promise<void> {
 }
 
 async function scenarios(t: Deno.TestContext, place: Place): Promise<void> {
-  for (const run of [heard, refused, echo, putOut, durable, letGo, binary]) {
+  for (const run of [heard, refused, echo, putOut, durable, behind, letGo, binary]) {
     await t.step(run.name, async () => {
       await run(place);
       await ended(place);

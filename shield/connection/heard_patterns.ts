@@ -64,8 +64,6 @@ export class HeardPatterns {
   /** Rooms that policies have refused, and rooms that others have put the connection out of. */
   readonly #refused = new Set<string>();
   readonly #put_out = new Set<string>();
-  /** Rooms whose log is being asked: they are entered with its answer. */
-  readonly #entering = new Set<string>();
 
   constructor(context: SubscribeContext, connection: Connection) {
     this.#context = context;
@@ -107,17 +105,16 @@ export class HeardPatterns {
   }
 
   /**
-   * Hears a pattern, or hears it otherwise. What was refused in its rooms before is asked for again. The rooms
-   * in `entering` are left to `enterAt`. Throws as `PatternRooms.add` does.
+   * Hears a pattern, or hears it otherwise. What was refused in its rooms before is asked for again. Throws
+   * as `PatternRooms.add` does.
    */
-  hear(pattern: string, no_echo: boolean, entering: Iterable<string> = []): void {
+  hear(pattern: string, no_echo: boolean): void {
     const { hub } = this.#context;
     const { identity, text } = this.#connection;
     const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
     for (const kept of [this.#refused, this.#put_out]) {
       for (const room_id of [...kept].filter(matching)) kept.delete(room_id);
     }
-    for (const room_id of entering) this.#entering.add(room_id);
     const before = this.#patterns.get(pattern);
     if (before === undefined) {
       const heard = new HeardPattern(this, pattern, text, no_echo);
@@ -157,13 +154,15 @@ export class HeardPatterns {
     for (const pattern of [...this.#patterns.keys()]) this.leave(pattern, why);
   }
 
-  /** Enters a room by a pattern, unless something refuses it or hears it already. */
-  enter(pattern: HeardPattern, channel: Channel): void {
+  /**
+   * Enters a room by a pattern, unless something refuses it or hears it already; with `flow`, at the place
+   * in a durable room that the connection has come to.
+   */
+  enter(pattern: HeardPattern, channel: Channel, flow?: Flow): void {
     const { room_id } = channel;
     const connection = this.#connection;
     if (connection.ended || connection.subscriptions.has(room_id)) return;
     if (this.#put_out.has(room_id) || this.#refused.has(room_id)) return;
-    if (this.#entering.has(room_id)) return;
     const room = this.#rooms.get(room_id);
     if (room !== undefined) {
       if (pattern.pattern.length <= room.pattern.pattern.length) return;
@@ -178,7 +177,7 @@ export class HeardPatterns {
     } catch (error) {
       return this.#refuse(room_id, error);
     }
-    if (asked === undefined) return void this.#join(pattern, room_id, undefined);
+    if (asked === undefined) return void this.#join(pattern, room_id, flow);
     const held = new HeldSubscriber(connection, pattern.no_echo);
     this.#put(room_id, pattern, held);
     asked.then(
@@ -189,32 +188,6 @@ export class HeardPatterns {
         this.#refuse(room_id, error);
       },
     );
-  }
-
-  /**
-   * Enters a durable room at a place in its log, with a flow that has been put there; false when the connection
-   * hears the room otherwise meanwhile, or may not.
-   */
-  enterAt(room_id: string, flow: Flow): boolean {
-    this.#entering.delete(room_id);
-    const pattern = this.#longest(room_id);
-    const connection = this.#connection;
-    if (pattern === undefined || connection.ended || connection.subscriptions.has(room_id)) {
-      return false;
-    }
-    if (this.#put_out.has(room_id) || !this.#isAllowed(room_id)) return false;
-    this.#join(pattern, room_id, flow);
-    return true;
-  }
-
-  /** Rooms that were to be entered at a place are entered as all others from now on. */
-  giveUp(room_ids: Iterable<string>): void {
-    for (const room_id of room_ids) this.#entering.delete(room_id);
-  }
-
-  /** Asks the policies about a room, as they are asked about a subscription to it. */
-  ask(room_id: string): Promise<void> | undefined {
-    return this.#ask(room_id);
   }
 
   /** Lets a room go until its next message; one that the connection has not all of stays. */
@@ -229,10 +202,10 @@ export class HeardPatterns {
     this.#part(room_id, "resubscribed");
   }
 
-  /** Takes over a room that the connection is about to hear no longer by itself. */
-  takeOver(channel: Channel): void {
+  /** Takes over a room that the connection is about to hear no longer by itself, where it stands. */
+  takeOver(channel: Channel, flow: Flow | undefined): void {
     const pattern = this.#longest(channel.room_id);
-    if (pattern !== undefined) this.enter(pattern, channel);
+    if (pattern !== undefined) this.enter(pattern, channel, flow);
   }
 
   /** Keeps the connection out of a room until a pattern that matches it is asked for again. */

@@ -275,7 +275,7 @@ function put(
   else subscriptions.set(room_id, subscriber);
   const channel = subscriber === undefined ? hub.find(identity.tenant_id, room_id) : undefined;
   if (channel === undefined) connection.patterns?.yieldTo(room_id);
-  else connection.patterns?.takeOver(channel);
+  else connection.patterns?.takeOver(channel, before?.flow);
   if (before !== undefined) hub.unsubscribe(identity.tenant_id, room_id, before);
 }
 

@@ -87,7 +87,7 @@ export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
     const text = await boundedText(response);
     if (response.ok) return unreachable(`the WebSocket did not open${detail && ` (${detail})`}`);
     return refusalOf(text, response) ??
-      unreachable(`HTTP ${response.status}, not an ArqonBus`);
+      unreachable(`HTTP ${response.status}`);
   } catch (error) {
     if (signal.aborted) return new ArqonError("connection-closed");
     return unreachable(rootMessage(error), error);

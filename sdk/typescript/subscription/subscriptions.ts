@@ -133,8 +133,8 @@ export class Subscriptions {
     if (own) this.#offer(own, envelope, session);
     // A GAP may name a pattern itself.
     for (const entry of this.#patterns) {
-      if (entry === own || !room_id.startsWith(entry.room.slice(0, -1))) continue;
-      this.#offer(entry, envelope, session);
+      const is_match = entry !== own && room_id.startsWith(entry.room.slice(0, -1));
+      if (is_match) this.#offer(entry, envelope, session);
     }
   }
 

@@ -1,0 +1,109 @@
+/** Rooms that are heard by patterns, on the embedded engine: losses, and what a room costs that none matches. */
+import assert from "node:assert/strict";
+import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
+import { roomSubject, tenantRoomsPattern } from "../../shared/subjects/subject.ts";
+import { SPINE_NOW_MS } from "../testing/spine.ts";
+import type { Channel, Subscriber } from "./channel.ts";
+import type { Hub } from "./hub.ts";
+import type { PatternListener } from "./pattern_rooms.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { keptSubscriber, testHub } from "./testing/hub.ts";
+
+function message(room_id: string): Uint8Array {
+  const event = { type: "t", data: new Uint8Array(), content_type: "", schema_id: "" };
+  return writeEnvelope({ tenant_id: "acme", room_id, timestamp_ms: SPINE_NOW_MS, event });
+}
+
+/** A listener that hears each room that it may enter. */
+class Kept implements PatternListener {
+  readonly text = false;
+  readonly rooms = new Map<string, Subscriber>();
+  readonly frames: Frame[] = [];
+
+  constructor(readonly hub: Hub, readonly pattern: string) {}
+
+  enter({ tenant_id, room_id }: Channel): void {
+    if (this.rooms.has(room_id)) return;
+    const subscriber = keptSubscriber("c1", {}, () => this.frames.push(subscriber.frames.at(-1)!));
+    this.rooms.set(room_id, subscriber);
+    this.hub.subscribe(tenant_id, room_id, subscriber);
+    this.hub.patterns.joined(tenant_id, room_id);
+  }
+
+  release(room_id: string): void {
+    const subscriber = this.rooms.get(room_id);
+    if (subscriber === undefined) return;
+    this.rooms.delete(room_id);
+    this.hub.patterns.parted("acme", room_id);
+    this.hub.unsubscribe("acme", room_id, subscriber);
+  }
+
+  send(frame: Frame): void {
+    this.frames.push(frame);
+  }
+
+  end(): void {
+    for (const room_id of [...this.rooms.keys()]) this.release(room_id);
+    this.hub.patterns.delete("acme", this);
+  }
+
+  /** What it heard, in order. */
+  get heard(): string[] {
+    return this.frames.map((frame) => {
+      assert.ok(typeof frame !== "string");
+      const decoded = decodeServerFrame(frame);
+      assert.ok(decoded.kind === "msg");
+      const { room_id, signal } = decoded.envelope;
+      return signal === undefined ? room_id : `${signal.kind} ${signal.target} ${signal.reason}`;
+    });
+  }
+}
+
+Deno.test("what overflows is told of each room that was open, and of the pattern", async () => {
+  await using test = testHub({ subscription_messages: 2 });
+  const kept = new Kept(test.hub, "a-*");
+  test.hub.patterns.add("acme", kept);
+  const send = (room: string) => test.spine.publish(roomSubject("in", "acme", room), message(room));
+  send("a-1");
+  await test.spine.flush();
+  for (const room of ["a-1", "a-2", "a-3", "b"]) send(room);
+  await test.spine.flush();
+  const gaps = ["GAP a-1 slow-consumer", "GAP a-2 slow-consumer", "GAP a-* slow-consumer"];
+  assert.deepEqual(kept.heard, ["a-1", "a-1", "a-2", ...gaps]);
+  kept.end();
+});
+
+Deno.test("a tenant's subscriptions stay while a pattern or a room that they feed does, and no longer", async () => {
+  await using test = testHub();
+  const { hub, spine, stats } = test;
+  const wide = tenantRoomsPattern("in", "acme");
+  assert.equal(wide, "in.t.acme.r.*");
+  const kept = new Kept(hub, "a-*");
+  const other = keptSubscriber("c2");
+  hub.patterns.add("acme", kept);
+  hub.subscribe("acme", "a-1", other);
+  assert.deepEqual(hub.find("acme", "a-1")?.spine, [], "no second copy of each message");
+  kept.end();
+  spine.publish(roomSubject("in", "acme", "a-1"), message("a-1"));
+  await spine.flush();
+  assert.equal(other.frames.length, 1, "it goes on as it was");
+  hub.unsubscribe("acme", "a-1", other);
+  hub.subscribe("acme", "a-1", other);
+  assert.equal(hub.find("acme", "a-1")?.spine.length, 2, "the tenant's have ended");
+  hub.unsubscribe("acme", "a-1", other);
+  assert.deepEqual([stats.rooms, stats.patterns, stats.pattern_rooms], [0, 0, 0]);
+});
+
+Deno.test("a message of a room that no pattern matches opens nothing, however many patterns there are", async () => {
+  await using test = testHub();
+  const { hub, spine, stats } = test;
+  for (let at = 0; at < 20_000; at++) hub.patterns.add("acme", new Kept(hub, `other-${at}-*`));
+  const named = keptSubscriber("c2");
+  hub.subscribe("acme", "b", named);
+  for (const room of ["b", "c", "d"]) {
+    spine.publish(roomSubject("in", "acme", room), message(room));
+  }
+  await spine.flush();
+  assert.equal(named.frames.length, 1, "by its own subscription, once");
+  assert.deepEqual([stats.rooms, stats.unmatched, stats.patterns], [1, 2, 20_000]);
+});
