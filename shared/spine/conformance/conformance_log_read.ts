@@ -122,6 +122,28 @@ async function tellsHeads(bus: Bus): Promise<void> {
   assert.equal((await theirs.heads([])).size, 0);
 }
 
+async function listsRooms(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openLogs(bus);
+  const all = { prefix: "", after: "", limit: 100 };
+  assert.deepEqual(await mine.rooms(all), { rooms: [], more: false });
+  // What begins with the prefix lies together; `~` is the last character of an id.
+  const names = ["a", "b-1", "b-10", "b-2", "b-~", "b", "c", "B-1"];
+  for (const name of names) await fill(mine, name, 2);
+  assert.deepEqual(await theirs.rooms(all), { rooms: names.toSorted(), more: false });
+  const of = { prefix: "b-", after: "", limit: 2 };
+  const first = await mine.rooms(of);
+  assert.deepEqual(first, { rooms: ["b-1", "b-10"], more: true });
+  const rest = await mine.rooms({ ...of, after: "b-10" });
+  assert.deepEqual(rest, { rooms: ["b-2", "b-~"], more: false });
+  assert.deepEqual(await mine.rooms({ ...of, after: "c" }), { rooms: [], more: false });
+  assert.deepEqual(await mine.rooms({ ...of, prefix: "x" }), { rooms: [], more: false });
+  // A room whose last message is gone is none.
+  await mine.trim("b-2", 0);
+  assert.deepEqual((await mine.rooms({ ...of, limit: 9 })).rooms, ["b-1", "b-10", "b-~"]);
+  const stranger = await bus.spine.log(`${bus.name}-2`, RETENTION);
+  assert.deepEqual((await stranger.rooms(all)).rooms, [], "another tenant's");
+}
+
 async function trims(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus);
   const received = await collect(bus.other, roomSubject("in", bus.name, "a"));
@@ -234,6 +256,7 @@ export const LOG_READ_CASES: readonly Case[] = [
   { behaviour: "a page is bounded in bytes and has one message at least", run: boundsBytes },
   { behaviour: "a room is read backward, also a sparse one among busy ones", run: readsBack },
   { behaviour: "the heads of many rooms are told at once", run: tellsHeads },
+  { behaviour: "the rooms with messages are listed by their names, in pages", run: listsRooms },
   { behaviour: "trimming removes all but the newest of one room", run: trims },
   {
     behaviour: "a page is complete only if nothing before it was removed",

@@ -131,6 +131,23 @@ export interface LogPage {
   readonly more: boolean;
 }
 
+/** Which of a log's rooms are listed. */
+export interface RoomsRead {
+  /** How their names begin; "": all. */
+  readonly prefix: string;
+  /** Rooms behind this one, in the order of their names; "": from the first on. */
+  readonly after: string;
+  /** At most so many, at least 1. */
+  readonly limit: number;
+}
+
+/** Rooms in the order of their names, which is that of their bytes. */
+export interface RoomsPage {
+  readonly rooms: readonly string[];
+  /** True when there are more. */
+  readonly more: boolean;
+}
+
 /** The newest position of a room. */
 export interface RoomHead {
   readonly stream: string;
@@ -181,6 +198,11 @@ export interface DurableLog {
   head(room_id: string): Promise<RoomHead>;
   /** The offset of each room's newest message, by room; may be behind. Rooms without one are left out. */
   heads(room_ids: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /**
+   * The rooms of which the log has a message now; may be behind. Costs as much as the log has rooms: for
+   * operators.
+   */
+  rooms(options: RoomsRead): Promise<RoomsPage>;
   /** Reads messages forward. May be behind `head`: then it ends early, with `more` false. */
   read(room_id: string, options: LogRead): Promise<LogPage>;
   readBack(room_id: string, options: LogReadBack): Promise<LogPage>;

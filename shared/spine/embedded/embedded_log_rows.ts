@@ -3,7 +3,7 @@
  * message costs goes by primary key. What is kept is decided in `embedded_log_write.ts`.
  */
 import type { DatabaseSync } from "node:sqlite";
-import type { LogMessage, Retention } from "../contract/durable_log.ts";
+import type { LogMessage, Retention, RoomsRead } from "../contract/durable_log.ts";
 import type { Lives } from "../contract/lives.ts";
 import type { SpineHeaders } from "../contract/spine.ts";
 
@@ -79,6 +79,10 @@ function prepare(database: DatabaseSync) {
     rooms: database.prepare(
       "SELECT room.*, history_size, history_ttl_seconds FROM room JOIN log ON log.id = room.log " +
         "WHERE room.id > ? ORDER BY room.id LIMIT ?",
+    ),
+    names: database.prepare(
+      "SELECT name FROM room WHERE log = ? AND name > ? AND name >= ? AND name < ? " +
+        "AND messages > 0 ORDER BY name LIMIT ?",
     ),
     add_room: database.prepare(
       "INSERT INTO room (log, name, last, floor, messages, bytes, oldest_ms, newest_ms) " +
@@ -236,6 +240,13 @@ export class LogRows {
   room(log: number, room_id: string): RoomRow | undefined {
     const row = this.#sql.room.get(log, room_id);
     return row === undefined ? undefined : roomRow(row);
+  }
+
+  /** Names of rooms that have messages, in their order. */
+  roomNames(log: number, { prefix, after, limit }: RoomsRead): string[] {
+    // No id has a character of such a number.
+    const rows = this.#sql.names.all(log, after, prefix, `${prefix}\u{10ffff}`, limit);
+    return rows.map((row) => String(row["name"]));
   }
 
   addRoom(log: number, room_id: string): RoomRow {

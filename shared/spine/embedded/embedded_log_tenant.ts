@@ -15,6 +15,8 @@ import type {
   LogStatus,
   Retention,
   RoomHead,
+  RoomsPage,
+  RoomsRead,
 } from "../contract/durable_log.ts";
 import type { EmbeddedLogs } from "./embedded_log.ts";
 import type { LogRow, RoomRow } from "./embedded_log_rows.ts";
@@ -87,6 +89,15 @@ export class EmbeddedLog implements DurableLog {
       }
       return heads;
     });
+  }
+
+  // deno-lint-ignore require-await
+  async rooms({ prefix, after, limit }: RoomsRead): Promise<RoomsPage> {
+    const { options, rows } = this.#logs;
+    options.assertOpen();
+    const wish = { prefix, after, limit: limit + 1 };
+    const names = options.file.reading(() => rows.roomNames(this.row.id, wish));
+    return { rooms: names.slice(0, limit), more: names.length > limit };
   }
 
   // deno-lint-ignore require-await

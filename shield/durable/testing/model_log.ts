@@ -10,6 +10,8 @@ import type {
   LogRead,
   LogReadBack,
   RoomHead,
+  RoomsPage,
+  RoomsRead,
 } from "../../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 
@@ -63,6 +65,13 @@ export class ModelLog implements DurableLog {
     return Promise.resolve(
       new Map(found.filter((pair): pair is [string, number] => pair[1] !== undefined)),
     );
+  }
+
+  async rooms({ prefix, after, limit }: RoomsRead): Promise<RoomsPage> {
+    await undefined;
+    const all = [...new Set(this.#messages.map(({ room_id }) => room_id))].sort()
+      .filter((room_id) => room_id > after && room_id.startsWith(prefix));
+    return { rooms: all.slice(0, limit), more: all.length > limit };
   }
 
   async read(room_id: string, { after, limit, max_bytes }: LogRead): Promise<LogPage> {

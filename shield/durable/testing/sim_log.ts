@@ -20,6 +20,7 @@ import type {
   LogReadBack,
   LogStatus,
   RoomHead,
+  RoomsPage,
 } from "../../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
@@ -239,6 +240,11 @@ export class SimLog implements DurableLog {
       const has_room = last !== undefined && room_ids.includes(this.room_id);
       return new Map(has_room ? [[this.room_id, last]] : []);
     });
+  }
+
+  async rooms(): Promise<RoomsPage> {
+    await undefined;
+    return { rooms: this.#messages.length === 0 ? [] : [this.room_id], more: false };
   }
 
   read(_room_id: string, { after, limit, max_bytes }: LogRead): Promise<LogPage> {

@@ -133,6 +133,23 @@ export class LogApi {
     return this.#call(`STREAM.INFO.${stream}`, question, timeout_ms);
   }
 
+  /** Subjects that match and have messages, a bounded number of them from that place on, in their order. */
+  async subjects(
+    stream: string,
+    filter: string,
+    offset: number,
+    timeout_ms: number,
+  ): Promise<{ readonly subjects: readonly string[]; readonly total: number }> {
+    const question = { subjects_filter: filter, offset };
+    const { state, total } = await this.#call<StreamInfo & { readonly total?: number }>(
+      `STREAM.INFO.${stream}`,
+      question,
+      timeout_ms,
+    );
+    const subjects = Object.keys(state.subjects ?? {});
+    return { subjects, total: total ?? offset + subjects.length };
+  }
+
   create(config: StreamConfig, timeout_ms: number): Promise<StreamInfo> {
     return this.#call(`STREAM.CREATE.${config.name}`, config, timeout_ms);
   }

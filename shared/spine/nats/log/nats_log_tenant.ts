@@ -13,6 +13,8 @@ import type {
   LogStatus,
   Retention,
   RoomHead,
+  RoomsPage,
+  RoomsRead,
 } from "../../contract/durable_log.ts";
 import type { Lives } from "../../contract/lives.ts";
 import { BLOCK_BYTES, headerLines } from "../connection/nats_headers.ts";
@@ -22,6 +24,7 @@ import { HeldAppends } from "./nats_log_held.ts";
 import type { TenantPlace } from "./nats_log_place.ts";
 import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
 import type { Reading } from "./nats_log_read.ts";
+import { readRooms } from "./nats_log_rooms.ts";
 import type { TenantShare } from "./nats_log_share.ts";
 import { trimStream } from "./nats_log_stream.ts";
 
@@ -92,6 +95,10 @@ export class TenantLog implements DurableLog, AppendLog {
     const rooms = new Map(room_ids.map((id) => [this.#place.subjectOf(id) as string, id]));
     const found = await this.log.ask((reading) => readHeads(reading, [...rooms.keys()]));
     return new Map([...found].map(([subject, offset]) => [rooms.get(subject) ?? "", offset]));
+  }
+
+  async rooms(options: RoomsRead): Promise<RoomsPage> {
+    return await this.log.ask((reading) => readRooms(reading, this.#place.pattern, options));
   }
 
   async read(room_id: string, options: LogRead): Promise<LogPage> {

@@ -1,0 +1,42 @@
+/** Pages of subjects, as the server gives them of a stream with very many; that it lists them is `conformance_log_read.ts`. */
+import assert from "node:assert/strict";
+import type { Reading } from "./nats_log_read.ts";
+import { readRooms } from "./nats_log_rooms.ts";
+
+const PATTERN = "log.t.acme.r.*";
+
+/** A stream whose subjects come in pages; `asked` takes note of where each began. */
+function readingOf(rooms: readonly string[], page: number, asked: number[]): Reading {
+  const subjects = rooms.map((room) => PATTERN.replace("*", room));
+  const api = {
+    subjects(_stream: string, filter: string, offset: number) {
+      assert.equal(filter, PATTERN);
+      asked.push(offset);
+      const total = subjects.length;
+      return Promise.resolve({ subjects: subjects.slice(offset, offset + page), total });
+    },
+  };
+  return { api, stream: "LOG", timeout_ms: 1 } as unknown as Reading;
+}
+
+Deno.test("rooms of all pages of subjects are chosen from, and only as many are kept as are asked for", async () => {
+  const rooms = Array.from({ length: 95 }, (_, at) => `r-${String(at).padStart(2, "0")}`);
+  const asked: number[] = [];
+  const reading = readingOf(rooms.toReversed(), 10, asked);
+  const read = (prefix: string, after: string, limit: number) =>
+    readRooms(reading, PATTERN, { prefix, after, limit });
+  assert.deepEqual(await read("r-", "", 3), { rooms: ["r-00", "r-01", "r-02"], more: true });
+  assert.deepEqual(asked, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+  assert.deepEqual(await read("r-9", "r-90", 9), {
+    rooms: ["r-91", "r-92", "r-93", "r-94"],
+    more: false,
+  });
+  assert.deepEqual(
+    await readRooms(readingOf([], 10, []), PATTERN, {
+      prefix: "",
+      after: "",
+      limit: 1,
+    }),
+    { rooms: [], more: false },
+  );
+});
