@@ -185,6 +185,7 @@ function cluster(): Row[] {
     ["GET", "/v1/connections/{connection}", at("/v1/connections/c-none"), 404],
     ["DELETE", "/v1/connections/{connection}", at("/v1/connections/c-none"), 404],
     ["GET", "/v1/rooms", at("/v1/rooms?tenant=TENANT")],
+    ["GET", "/v1/rooms/stored", at("/v1/rooms/stored?tenant=TENANT&prefix=l")],
     ["GET", "/v1/rooms/{tenant}/{room}", at("/v1/rooms/TENANT/lobby")],
     ["GET", "/v1/rooms/{tenant}/{room}/tail", at("/v1/rooms/TENANT/lobby/tail")],
     ["POST", "/v1/rooms/{tenant}/{room}/messages", sending(inRoom("messages"), message)],

@@ -18,6 +18,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/connections", "GET"),
   ...of("/v1/connections/c-none", "GET", "DELETE"),
   ...of("/v1/rooms", "GET"),
+  ...of("/v1/rooms/stored", "GET"),
   ...of("/v1/rooms/acme/lobby", "GET"),
   ...of("/v1/rooms/acme/lobby/tail", "GET"),
   ...of("/v1/rooms/acme/lobby/messages", "GET", "POST"),

@@ -6,7 +6,6 @@ import { plural } from "../../../shared/plural.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
 import { trafficText } from "../../answers/traffic_text.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { type ConnectionFlags, openConnection } from "../../bus/target.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
@@ -16,8 +15,8 @@ import { createProgress } from "../../terminal/progress.ts";
 import type { RefusedEvent, TrafficTally } from "../../traffic/schema_checker.ts";
 import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
 import type { JournalCounts } from "../../traffic/schema_thread.ts";
-import { journalRooms } from "../../traffic/journal_rooms.ts";
 import { storedEvents } from "../../traffic/stored_events.ts";
+import { storedRooms } from "../../traffic/stored_rooms.ts";
 
 /** The options of a check of traffic. */
 export interface TrafficFlags extends ConnectionFlags {
@@ -45,8 +44,8 @@ export interface TrafficAnswer extends TrafficTally {
   readonly events: RefusedEvent[];
 }
 
-/** Most rooms that a pattern names: of those with subscribers, and of those in the journal. */
-const ROOMS_MAX = 1_000;
+/** Most rooms that a pattern may name. */
+const ROOMS_MAX = 10_000;
 const THREADS = 2;
 
 const SUBJECT_OF_ALL = (tenant: string) => `in.t.${tenant}.*`;
@@ -73,17 +72,11 @@ async function mappingsOf(
   );
 }
 
-/** The rooms of a pattern that may be durable: those with subscribers now, and those that the journal names. */
-async function roomsOf(io: Io, { tenant, traffic, since, ...flags }: TrafficFlags) {
+/** The room, or the rooms of a pattern that have something stored. */
+async function roomsOf(io: Io, { tenant, traffic, ...flags }: TrafficFlags): Promise<string[]> {
   if (!traffic.endsWith("*")) return [traffic];
-  const prefix = traffic.slice(0, -1);
-  const query = new URLSearchParams({ tenant, prefix, limit: String(ROOMS_MAX) });
-  const admin = await findAdmin(io, flags);
-  const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rooms?${query}` });
-  const heard = listOf(answer["rooms"]).map((one) => String(membersOf(one)["room_id"]));
-  const since_ms = since === undefined ? undefined : io.now() - since * 1_000;
-  const recorded = await journalRooms(io, admin, { tenant, prefix, since_ms, most: ROOMS_MAX });
-  return [...new Set([...heard, ...recorded])].sort();
+  const wish = { tenant, prefix: traffic.slice(0, -1), most: ROOMS_MAX };
+  return [...await storedRooms(io, await findAdmin(io, flags), wish)];
 }
 
 async function* journalPieces(io: Io, file: string): AsyncGenerator<TrafficPiece> {

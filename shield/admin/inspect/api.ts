@@ -34,16 +34,24 @@ import { WHY_ABOUT } from "./openapi_why.ts";
 import { why } from "./why.ts";
 import type { WhyContext } from "./why.ts";
 import { checked, readQuery, requireId } from "../routing/query.ts";
+import { storedRooms } from "./stored_rooms.ts";
+import type { StoredRoomsContext } from "./stored_rooms.ts";
 import type { Tails } from "./tail.ts";
 
 /** The largest body, in bytes. */
 const BODY_BYTES = 4_096;
 
 /** What these paths need of the process. */
-export type InspectContext = DetailContext & ContentsContext & OrderContext & WhyContext & {
-  readonly tails: Pick<Tails, "open">;
-  readonly log: Logger;
-};
+export type InspectContext =
+  & DetailContext
+  & ContentsContext
+  & OrderContext
+  & WhyContext
+  & StoredRoomsContext
+  & {
+    readonly tails: Pick<Tails, "open">;
+    readonly log: Logger;
+  };
 
 type Handler = AdminHandler<InspectContext>;
 
@@ -97,6 +105,14 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
       scope: "own",
       about: CLUSTER_ROOMS_ABOUT.listRooms,
       handle: reading(rooms),
+    },
+  },
+  "/v1/rooms/stored": {
+    GET: {
+      scope: "own",
+      about: CLUSTER_ROOMS_ABOUT.listStoredRooms,
+      is_query_strict: true,
+      handle: reading(storedRooms),
     },
   },
   "/v1/rooms/{tenant}/{room}": {

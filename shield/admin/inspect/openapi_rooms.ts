@@ -53,6 +53,19 @@ export const CLUSTER_ROOMS_ABOUT = abouts({
     answer: object({ rooms: list(object(ROOM)), truncated: BOOLEAN, nodes: NODES }),
     refusals: [404, 429],
   },
+  listStoredRooms: {
+    tag,
+    summary:
+      "durable rooms that have messages, also those that nobody is subscribed to, by their names",
+    query: [
+      inQuery("tenant", "the tenant; absent: that of the token"),
+      inQuery("prefix", "only rooms whose id begins with this"),
+      inQuery("after", "`next` of the answer before: rooms behind this one"),
+      LIMIT,
+    ],
+    answer: object({ tenant_id: ID, rooms: list(ID), next: orNull(ID) }),
+    refusals: [503],
+  },
   getRoom: {
     tag,
     summary: "one room: its class, subscribers, members, lock, and what its log has",

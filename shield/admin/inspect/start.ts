@@ -108,8 +108,8 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const rates = new HttpRates(parts.rates, now);
   const publishing = { path, flushes, rates, stats, tenants, history };
   const { admin: { place } } = parts.journal;
-  const journal = readingOf(place);
-  const known = { journal, former: parts.noted?.store?.former };
+  const former = parts.noted?.store?.former;
+  const known = { journal: readingOf(place), former, logs: parts.durable.logs };
   const context = { asker, now, node_id, classes, config, tails, log, ...known, ...publishing };
   const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
   const stopEvents = spine.onEvent((event) => {

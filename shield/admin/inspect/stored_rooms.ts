@@ -1,0 +1,43 @@
+/**
+ * `GET /v1/rooms/stored`: the durable rooms of a tenant of which the log has messages, also those that nobody is
+ * subscribed to. Asks the log, no Shield; rooms with subscribers are `lists.ts`.
+ */
+import { isId } from "@arqon/proto";
+import { z } from "zod";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import { Id, readQuery } from "../routing/query.ts";
+import type { Answer } from "./lists.ts";
+
+/** Rooms of one answer at most. */
+const ROOMS_MAX = 1_000;
+const LIMIT_ERROR = { error: `expected a whole number from 1 to ${ROOMS_MAX}` };
+
+const QUERY = {
+  tenant: Id.optional(),
+  prefix: z.string().refine((text) => text === "" || isId(text), {
+    error: "expected how ids of rooms begin",
+  }).default(""),
+  after: Id.optional(),
+  limit: z.string().regex(/^[0-9]{1,4}$/, LIMIT_ERROR).transform(Number)
+    .refine((limit) => limit >= 1 && limit <= ROOMS_MAX, LIMIT_ERROR).default(100),
+};
+
+/** What listing stored rooms needs of the process. */
+export interface StoredRoomsContext {
+  readonly logs: { of(tenant_id: string): Promise<Pick<DurableLog, "rooms">> };
+  readonly classes: { retentionOf(tenant_id: string): unknown };
+}
+
+/** Answers `GET /v1/rooms/stored`. Rejects with `log-unavailable` and `spine-unavailable`. */
+export async function storedRooms(
+  { logs, classes }: StoredRoomsContext,
+  { url, only_tenant, tenant_id: own }: AdminCall,
+): Promise<Answer> {
+  const { tenant = only_tenant ?? own, prefix, after = "", limit } = readQuery(url, QUERY);
+  // Without a durable class there is no log, and asking would make none.
+  const { rooms, more } = classes.retentionOf(tenant) === undefined
+    ? { rooms: [], more: false }
+    : await (await logs.of(tenant)).rooms({ prefix, after, limit });
+  return { tenant_id: tenant, rooms, next: more ? rooms.at(-1) ?? null : null };
+}
