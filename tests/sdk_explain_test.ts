@@ -118,7 +118,12 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
         assert.equal(refusal.reason, "not-granted");
       }
     }
-    await room.publish("t", 1, { ack: false });
+    const handed = await room.publish("t", 1, { ack: false });
+    assert.deepEqual([handed.room, handed.message_id, handed.offset], ["other", "", undefined]);
+    assert.equal(
+      cat.explain(handed).command,
+      `arq why --tenant default --trace ${handed.trace_id} --room other`,
+    );
     await cat.room("own").publish("t", 1);
     assert.deepEqual(told.map((error) => error.connection_id), [cat.welcome.connection_id]);
     const of_ann = await ask(ann.explain(new ArqonError("not-granted", "", { connection_id })));

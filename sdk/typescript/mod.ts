@@ -23,6 +23,7 @@ export type {
   CommandOptions,
   CommandResult,
   Data,
+  Handed,
   Published,
   PublishOptions,
 } from "./request/room_request.ts";

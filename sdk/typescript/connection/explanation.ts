@@ -5,12 +5,12 @@
 import { ArqonError } from "@arqon/proto";
 import type { Uint64, Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
-import type { Published } from "../request/room_request.ts";
+import type { Handed, Published } from "../request/room_request.ts";
 
-/** What `Connection.explain` takes: a message that came, a publish that was taken, or an error. */
+/** What `Connection.explain` takes: a message that came, a publish, or an error. */
 export type Explainable =
   | Pick<Message, "id" | "room" | "message_id" | "trace_id" | "offset">
-  | Pick<Published, "room" | "message_id" | "trace_id" | "offset">
+  | Pick<Published | Handed, "room" | "message_id" | "trace_id" | "offset">
   | ArqonError;
 
 /** Whose side is asked about; without one the answer says only which Shields heard the message. */
@@ -47,7 +47,7 @@ function idsOf(what: Exclude<Explainable, ArqonError>): Question {
 
 function questionOf(what: Explainable, options: ExplainOptions, welcome: Welcome): Question {
   const { user, connection } = options;
-  if (user !== undefined && connection !== undefined) {
+  if (user && connection) {
     throw new TypeError("user or connection");
   }
   const tenant = welcome.tenant_id;

@@ -146,9 +146,9 @@ export class Place {
     return this.#own?.delete(offset) !== true;
   }
 
-  /** Takes note of the offset in the ACK of a publish of this client. */
-  published(offset: Uint64): void {
-    if (this.#own === undefined || offset === 0) return;
+  /** Takes note of the offset in the ACK of a publish of this client; without a log, or an ACK, it has none. */
+  published(offset: Uint64 | undefined): void {
+    if (!this.#own || !offset) return;
     this.#own.add(offset);
     const [oldest = offset] = this.#own;
     if (this.#own.size > OWN_MAX) this.#own.delete(oldest);

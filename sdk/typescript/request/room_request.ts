@@ -57,6 +57,11 @@ export interface Published extends Ack {
   readonly trace_id: string;
 }
 
+/** What is known of a publish that nobody acknowledges: what `Connection.explain` and `arq why` find it by. */
+export interface Handed extends Pick<Published, "room" | "message_id" | "trace_id"> {
+  readonly offset?: undefined;
+}
+
 /** The Brain's answer to a command. */
 export interface CommandResult {
   /** The bytes as the Brain sent them. */
@@ -102,14 +107,15 @@ async function send(
   payload: Pick<EnvelopeInput, "event" | "command" | "message_id">,
   options: Pick<PublishOptions, "headers" | "timeout_ms" | "signal" | "ack"> & TraceOptions,
   key: string | undefined,
-): Promise<Published | undefined> {
+): Promise<Published | Handed & { readonly result?: undefined }> {
   const { timeout_ms, signal, ack: answered = true } = options;
   const traced = tracedBy(options, port.traceparent);
   const envelope = { room_id: room, ...traced, ...payload };
   const repeatable = key !== undefined;
   const ack = await port.request({ room, envelope, answered, repeatable, timeout_ms, signal });
   const { message_id = "" } = payload;
-  return ack && { ...ack, room, message_id, trace_id: traced.trace_id };
+  // Without an ACK these three are all.
+  return { ...ack as Ack, room, message_id, trace_id: traced.trace_id };
 }
 
 /** Publishes an event. */
@@ -119,7 +125,7 @@ export function sendEvent(
   type: string,
   data: Data | undefined,
   options: PublishOptions,
-): Promise<Published | undefined> {
+): Promise<Published | Handed> {
   const { message_id, schema_id } = options;
   const event = { type, ...encodeData(data, options.content_type), schema_id };
   return send(port, room, { message_id, event }, options, message_id);
@@ -136,7 +142,7 @@ export async function sendCommand(
   // Of the options, the envelope takes the conditions: what has the name of one of its fields.
   const command = { ...options, name, ...encodeData(data, options.content_type) };
   const ack = await send(port, room, { command }, options, options.command_id);
-  const bytes = ack?.result ?? new Uint8Array();
+  const bytes = ack.result ?? new Uint8Array();
   return {
     bytes,
     json: () => bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes)),

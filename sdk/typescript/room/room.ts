@@ -18,6 +18,7 @@ import type {
   CommandOptions,
   CommandResult,
   Data,
+  Handed,
   Published,
   PublishOptions,
   RequestPort,
@@ -44,7 +45,7 @@ import type {
 export interface RoomPort extends RequestPort {
   subscribe(room: StoredRoom, options: SubscribeOptions): Subscription;
   /** Takes note that a publish was stored at this offset; 0 when the room is not durable. */
-  published(room: string, offset: Uint64): void;
+  published(room: string, offset: Uint64 | undefined): void;
   /** Reports an error that no promise tells of: `ConnectOptions.onError`. */
   report(error: ArqonError): void;
   readonly keeping: LockKeeping;
@@ -80,26 +81,26 @@ export class Room {
 
   /**
    * Publishes one event. Resolves when the Shield has acknowledged it, or, with `ack: false`, when it
-   * is handed to the socket. Rejects with the refusal, `answer-timeout`, `connection-lost` or
+   * is handed to the socket: then only the ids are known. Rejects with the refusal, `answer-timeout`, `connection-lost` or
    * `connection-closed`. A refusal with 429, and with a `message_id` one with 503, is waited out and
    * repeated within `timeout_ms`. In a durable room the ACK says that the message is stored, and its
    * `offset` where: with a `message_id` that was stored already, where that one is. What it resolves
    * with, and every error, can be given to `Connection.explain`.
    */
-  publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<undefined>;
+  publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<Handed>;
   publish(
     type: string,
     data?: Data,
     options?: PublishOptions & { ack?: true },
   ): Promise<Published>;
-  publish(type: string, data?: Data, options?: PublishOptions): Promise<Published | undefined>;
+  publish(type: string, data?: Data, options?: PublishOptions): Promise<Published | Handed>;
   async publish(
     type: string,
     data?: Data,
     options: PublishOptions = {},
-  ): Promise<Published | undefined> {
+  ): Promise<Published | Handed> {
     const ack = await sendEvent(this.#port, this.id, type, data, options);
-    if (ack) this.#port.published(this.id, ack.offset);
+    this.#port.published(this.id, ack.offset);
     return ack;
   }
 

@@ -183,7 +183,7 @@ export class Subscriptions {
   }
 
   /** A publish of this client was stored at this offset; 0 when the room is not durable. */
-  published(room: string, offset: Uint64): void {
+  published(room: string, offset: Uint64 | undefined): void {
     this.#rooms.get(room)?.place.published(offset);
   }
 
