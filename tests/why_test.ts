@@ -150,6 +150,23 @@ Deno.test("an id that came twice: the second was left out for all; a trace has a
   });
 });
 
+Deno.test("fifty messages with the longest ids are one question, though each character is escaped", async () => {
+  await withBus(async (world) => {
+    using ann = await client(world, "ann");
+    await ask(ann, { op: "sub", room: "hall" });
+    const trace_id = "1af7651916cd43dd8448eb211c80319c";
+    for (let number = 100; number < 160; number++) {
+      const message_id = `${"\u0001".repeat(253)}${number}`;
+      await ask(ann, { op: "pub", room: "hall", type: "t", data: 1, trace_id, message_id });
+    }
+    const path = `/v1/why?trace=${trace_id}&user=ann`;
+    const { messages, connections, truncated } = await world.admin.read(path);
+    assert.deepEqual([messages.length, truncated], [50, true]);
+    const states = connections[0].outcomes.map(({ state }: { state: string }) => state);
+    assert.deepEqual(states, messages.map(() => "sent"));
+  });
+});
+
 Deno.test("messages to which their sender gives the same X-Twist-ID are told apart", async () => {
   await withBus(async (world) => {
     using ann = await client(world, "ann");
@@ -320,7 +337,10 @@ Deno.test("an admin of a tenant asks about its own; odd questions are refused", 
     assert.equal((await other.get("/v1/why?address=127.0.0.1")).status, 400);
     assert.equal((await admin.get("/v1/why?address=127.0.0.1")).status, 200);
     for (
-      const query of ["", "room=a", "user=a&connection=b", "trace=x", "offset=1", "user=a&user=b"]
+      const query of [
+        ...["", "room=a", "user=a&connection=b", "trace=x", "offset=1", "user=a&user=b"],
+        ...["room=hall&offset=0", `trace=${"-".repeat(32)}`, `twist=${"0".repeat(31)}-`],
+      ]
     ) {
       assert.equal((await admin.get(`/v1/why?${query}`)).status, 400, query);
     }

@@ -9,8 +9,8 @@ import { z } from "zod";
 /** The two kinds of processes in a cluster. */
 export type NodeKind = "shield" | "brain";
 
-/** Longest question, in bytes. */
-export const QUESTION_BYTES = 16_384;
+/** Longest question, in bytes: fifty messages with the longest ids, all of whose characters are escaped. */
+export const QUESTION_BYTES = 131_072;
 /** Longest message of an answer, its head included, in bytes. */
 export const PART_BYTES = 262_144;
 /** Longest answer, in bytes of JSON. */

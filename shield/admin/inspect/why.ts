@@ -25,7 +25,9 @@ import { FormerAnswers } from "./why_former.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
-const Hex = z.string().regex(/^[0-9a-fA-F-]{32,36}$/, { error: "expected 32 hex digits" });
+/** With the dashes of a UUID, or without. */
+const HEX = /^[0-9a-f]{32}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const Hex = z.string().regex(HEX, { error: "expected 32 hex digits" });
 
 /** The parameters, as they are read. */
 const QUERY = {
@@ -34,7 +36,9 @@ const QUERY = {
   twist: Hex.optional(),
   message_id: z.string().min(1).max(1_024).optional(),
   room: Id.optional(),
-  offset: Number_("an offset").optional(),
+  // Messages of rooms that are not durable have 0: it names none.
+  offset: Number_("an offset above 0").refine((offset) => offset > 0, "expected an offset above 0")
+    .optional(),
   user: z.string().min(1).max(256).optional(),
   connection: Id.optional(),
   address: z.string().min(1).max(100).optional(),
