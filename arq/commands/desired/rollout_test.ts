@@ -48,14 +48,14 @@ async function wrongOptions({ folder, arq }: Run): Promise<void> {
 
 async function good({ folder, put, arq }: Run): Promise<void> {
   await put(GOOD_RULE);
-  const steps = ["--canary", "50%", "--for", "1", "--at-least", "5", "--abort-if", "refused>0"];
+  const steps = ["--canary", "50%", "--for", "1", "--at-least", "5", "--abort-if", "refused>50%"];
   const said = await arq(0, "apply", folder, ...steps);
   assert.match(said, /1 to change.*no connection is touched/);
   assert.match(said, /observing; /);
   assert.match(said, /in force for 50 ?%; .*\n {2}rule: \d+ messages, \d+ by the new version/);
   assert.match(said, /applied: the new state is in force\n/);
   assert.match(await arq(0, "apply", folder, ...steps), /nothing to do/);
-  assert.match(await arq(0, "rollout", "show"), /: applied\nends if refused>0\napplied: /);
+  assert.match(await arq(0, "rollout", "show"), /: applied\nends if refused>50%\napplied: /);
 }
 
 async function bad({ folder, put, arq }: Run, traffic: Traffic): Promise<void> {
