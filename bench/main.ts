@@ -20,6 +20,7 @@ import { JOURNAL } from "./journal/journal.ts";
 import { POLICY } from "./policy/policy.ts";
 import { PRESENCE } from "./presence/presence.ts";
 import { PROCESSES } from "./processes/processes.ts";
+import { REACH } from "./reach/reach.ts";
 import { REPLAY } from "./replay/replay.ts";
 import { ROOMS } from "./rooms/rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
@@ -42,6 +43,7 @@ const SCENARIOS: readonly Scenario[] = [
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
   REPLAY,
+  REACH,
   JOURNAL,
   FAIRNESS,
   HOSTILE,

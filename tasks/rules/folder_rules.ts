@@ -192,6 +192,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/durable",
     "bench/storm",
     "bench/sockets",
+    "bench/reach",
     "bench/kernels",
     "bench/leaves",
     "bench/ledger",
