@@ -149,10 +149,27 @@ async function isRefused({ bus, read }: World): Promise<void> {
   assert.equal(page.response.headers.get("access-control-allow-origin"), "https://app.example");
 }
 
+async function isCompressed({ read, publish }: World): Promise<void> {
+  using packed = await read("rooms/plain/events", { "accept-encoding": "gzip" });
+  assert.match(packed.response.headers.get("vary") ?? "", /accept-encoding/);
+  using plain = await read("rooms/plain/events", { "accept-encoding": "identity" });
+  for (const reader of [packed, plain]) await reader.until("subscribed");
+  for (const data of ["short", "long ".repeat(1_000), "short"]) {
+    await publish("plain", data);
+    for (const reader of [packed, plain]) {
+      assert.equal((await reader.until("message")).data.data, data);
+    }
+  }
+}
+
 async function showsItsHead({ bus }: World): Promise<void> {
   const headers = { authorization: `Bearer ${bus.token}` };
   const url = `${bus.http_url}/v1/rooms/plain/events`;
   const answer = await fetch(url, { method: "HEAD", headers });
+  const gzip = { ...headers, "accept-encoding": "gzip" };
+  const packed = await fetch(url, { method: "HEAD", headers: gzip });
+  await packed.body?.cancel();
+  assert.equal(packed.headers.get("content-type"), "text/event-stream");
   assert.deepEqual([answer.status, await answer.text()], [200, ""]);
   assert.equal(answer.headers.get("content-type"), "text/event-stream");
   assert.equal(answer.headers.get("x-accel-buffering"), "no");
@@ -265,6 +282,7 @@ const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "a position of another epoch is a gap": ofAnotherEpoch,
   "several rooms have one id": ofSeveralRooms,
   "what is wrong is refused by a status": isRefused,
+  "gzip brings each event when it comes": isCompressed,
   "HEAD opens nothing": showsItsHead,
   "HTTP/1.0": speaksOldHttp,
   "a quiet room has heartbeats": beats,

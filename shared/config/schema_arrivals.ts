@@ -33,7 +33,7 @@ export const Arrivals = {
     "a port that could not accept, answer or be opened anew for so long is gone: the process ends with 1",
   ),
   deflate_from_bytes: z.int().min(0).max(1_048_576).default(512).describe(
-    "shorter messages are not compressed, where [server] permessage_deflate is on",
+    "shorter messages are not compressed, where [server] permessage_deflate or [sse] gzip is on",
   ),
   descriptors_reserved: count(
     256,

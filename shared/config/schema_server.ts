@@ -106,6 +106,9 @@ export const Server = z.strictObject({
 /** `[sse]`. */
 export const Sse = z.strictObject({
   rooms: count(32, 1_024, "rooms of one stream of server-sent events; more: 429"),
+  gzip: z.boolean().default(true).describe(
+    "events of at least [limits] deflate_from_bytes are compressed for readers that take gzip, each once for all of them",
+  ),
   retry_ms: z.int().min(1).max(600_000).default(1_000).describe(
     "how long a reader waits before it comes back, unless a drain says otherwise",
   ),

@@ -15,12 +15,15 @@ import type { Entrance } from "../connection/entrance.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import { BodyStream } from "../sse/body_stream.ts";
 import type { EventReaders } from "../sse/event_turn.ts";
+import { GzipStream } from "../sse/gzip.ts";
+import type { EventPacker } from "../sse/gzip.ts";
 import { parseEventId, queriedPosition } from "../sse/positions.ts";
 import { SseSocket } from "../sse/sse_socket.ts";
 import { EventSubscriptions } from "../sse/subscriptions.ts";
 import type { AskedRoom } from "../sse/subscriptions.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
+import { acceptsGzip, isAccepted } from "./accepts.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
 import type { ClientCall, ClientRoute } from "./route.ts";
 
@@ -35,6 +38,9 @@ export interface EventsContext {
   /** The most rooms of one stream. */
   readonly rooms_max: number;
   readonly retry_ms: number;
+  /** Whether readers that take gzip get it. */
+  readonly gzip: boolean;
+  readonly packer: EventPacker;
   /** Unix ms. */
   readonly now: () => number;
   readonly random: Random;
@@ -65,6 +71,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
   const socket = new SseSocket({
     ...context,
     random: () => fraction(context.random),
+    gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
     subscriptions: new EventSubscriptions(rooms),
     isOut: () => place.connection?.subscriptions.size === 0,
   });
@@ -77,12 +84,8 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
 
 /** Throws `not-acceptable` (406) for a request that takes no events. */
 function requireAccepted(request: Request): void {
-  const accept = request.headers.get("accept") ?? "*/*";
-  const takes = accept.split(",").some((part) => {
-    const [type = "", ...parameters] = part.toLowerCase().split(";").map((one) => one.trim());
-    const is_right = ["*/*", "text/*", EVENT_STREAM, ""].includes(type);
-    return is_right && !parameters.some((one) => /^q=0(\.0*)?$/.test(one));
-  });
+  const types = ["*/*", "text/*", EVENT_STREAM];
+  const takes = isAccepted(request.headers.get("accept") ?? "*/*", types);
   if (!takes) throw new ArqonError("not-acceptable", `this is ${EVENT_STREAM}`);
 }
 
@@ -117,17 +120,19 @@ function askedRooms(
   return rooms.map((room_id, at) => ({ room_id, position: positions[at] }));
 }
 
-function headersOf({ allowed_origins }: EventsContext, request: Request): Headers {
+function headersOf({ allowed_origins, gzip }: EventsContext, request: Request): Headers {
   const headers = new Headers({
     "content-type": EVENT_STREAM,
     "cache-control": "no-store, no-transform",
     // nginx and others hold answers back unless they are told not to.
     "x-accel-buffering": "no",
   });
+  if (gzip) headers.set("vary", "accept-encoding");
+  if (gzip && acceptsGzip(request)) headers.set("content-encoding", "gzip");
   const origin = request.headers.get("origin");
   if (origin !== null && isOriginAllowed(origin, allowed_origins)) {
     headers.set("access-control-allow-origin", origin);
-    headers.set("vary", "origin");
+    headers.append("vary", "origin");
   }
   return headers;
 }

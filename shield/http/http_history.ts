@@ -2,6 +2,7 @@
  * `GET /v1/rooms/{room}/messages`: the HTTP twin of `history.get`, with the same refusals. It answers
  * JSON, or a Protobuf `History` to clients that accept that.
  */
+import { answerWith } from "./accepts.ts";
 import { httpCaller } from "./route.ts";
 import type { ClientHandler } from "./route.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
@@ -32,12 +33,10 @@ export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
     const answer = await history.answer(caller, room, ask);
     const protobuf = acceptsProtobuf(request);
     const body = protobuf ? answer.protobuf() : answer.json();
-    return new Response(new Uint8Array(body), {
-      headers: {
-        "content-type": protobuf ? "application/protobuf" : "application/json",
-        "cache-control": "no-store",
-        "vary": "accept",
-      },
+    return await answerWith(request, new Uint8Array(body), {
+      "content-type": protobuf ? "application/protobuf" : "application/json",
+      "cache-control": "no-store",
+      "vary": "accept",
     });
   };
 }

@@ -1,5 +1,6 @@
 /** `GET /v1/rooms/{room}/messages` as a function of requests. Routes and tokens: `tests/history_test.ts`. */
 import assert from "node:assert/strict";
+import { gunzipSync } from "node:zlib";
 import { readEnvelope, readHistory } from "@arqon/proto";
 import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
@@ -51,4 +52,23 @@ Deno.test("refusals are those of the command, and a user who asks too often is o
   await assert.rejects(request(""), { reason: "rate-limited", code: 429 });
   log.now_ms += 1_000;
   await request("");
+});
+
+Deno.test("a long page is gzip for who takes it, and the same page", async () => {
+  const { put, request } = testHttp();
+  for (let n = 0; n < 20; n++) put("kept-1", { type: "the-same-each-time" });
+  const plain = await request("");
+  assert.equal(plain.headers.get("content-encoding"), null);
+  assert.match(plain.headers.get("vary") ?? "", /accept-encoding/);
+  const packed = await request("", { "accept-encoding": "br, gzip;q=0.5" });
+  assert.equal(packed.headers.get("content-encoding"), "gzip");
+  const [text, bytes] = [await plain.text(), await packed.bytes()];
+  assert.ok(bytes.length < text.length / 2);
+  assert.equal(gunzipSync(bytes).toString(), text);
+  for (const refusing of ["gzip;q=0", "br", "identity", "*"]) {
+    const answer = await request("", { "accept-encoding": refusing });
+    assert.equal(answer.headers.get("content-encoding"), null, refusing);
+  }
+  const short = await request("?limit=1", { "accept-encoding": "gzip" });
+  assert.equal(short.headers.get("content-encoding"), null);
 });

@@ -12,6 +12,7 @@ import { batchRoute } from "./batch.ts";
 import { commandRoutes } from "./command_call.ts";
 import type { EntranceContext } from "../connection/entrance.ts";
 import { createEntrance } from "../connection/entrance.ts";
+import { EventPacker } from "../sse/gzip.ts";
 import { EventReaders } from "../sse/event_turn.ts";
 import type { EventsContext } from "./events.ts";
 import { eventRoutes } from "./events.ts";
@@ -54,7 +55,7 @@ export function startClientApi(
 }
 
 function eventsContext(
-  { config: { server, sse }, registry, now, random }: ClientApiOptions,
+  { config: { limits, server, sse }, registry, now, random }: ClientApiOptions,
   { stats, rates, query_token }: Pick<EventsContext, "stats" | "rates" | "query_token">,
   entrance: EntranceContext,
 ): EventsContext {
@@ -72,5 +73,7 @@ function eventsContext(
     allowed_origins: server.allowed_origins,
     rooms_max: sse.rooms,
     retry_ms: sse.retry_ms,
+    gzip: sse.gzip,
+    packer: new EventPacker(limits.deflate_from_bytes),
   };
 }

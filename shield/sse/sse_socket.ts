@@ -13,6 +13,7 @@ import type { WireMember, WireRun } from "../socket/wire_turn.ts";
 import { eventBytes, HEARTBEAT, idBytes, MESSAGE_START, retryBytes } from "./event_text.ts";
 import type { EventReaders } from "./event_turn.ts";
 import { refusalIn } from "./subscriptions.ts";
+import type { GzipStream } from "./gzip.ts";
 import type { Entered, EventSubscriptions } from "./subscriptions.ts";
 
 /** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
@@ -33,6 +34,8 @@ export interface SseSocketOptions {
   readonly now: () => number;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** Compresses what the reader gets; undefined: it gets it as it is. */
+  readonly gzip: GzipStream | undefined;
   /** Whether the connection hears no room any more: it was put out of all of them. */
   readonly isOut: () => boolean;
 }
@@ -75,7 +78,9 @@ export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSi
 
   /** Opens the connection and subscribes. Rejects with the first refusal; then the connection is over. */
   async begin(): Promise<void> {
-    this.#push(retryBytes(this.#options.retry_ms));
+    const { gzip, retry_ms } = this.#options;
+    if (gzip !== undefined) this.#pushRaw(gzip.head);
+    this.#push(retryBytes(retry_ms));
     this.#events?.opened();
     for (const frame of this.#options.subscriptions.frames()) this.#events?.message(frame);
     try {
@@ -182,6 +187,7 @@ export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSi
     const [said = "", spread] = reason.split(";spread_ms=");
     if (spread !== undefined) this.#push(retryBytes(Number(spread) * this.#options.random()));
     this.#push(eventBytes("closed", JSON.stringify({ code, reason: said })));
+    if (this.#options.gzip !== undefined) this.#pushRaw(this.#options.gzip.end());
     this.#begun.reject(new ArqonError(code === RESTART ? "draining" : "disconnected", said));
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#destroy(), CLOSE_MS);
@@ -220,6 +226,11 @@ export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSi
   }
 
   #push(bytes: Uint8Array<ArrayBuffer>): void {
+    const { gzip } = this.#options;
+    this.#pushRaw(gzip === undefined ? bytes : gzip.pack(bytes));
+  }
+
+  #pushRaw(bytes: Uint8Array<ArrayBuffer>): void {
     const { readers } = this.#options;
     this.#run = readers.extend(this.#run, bytes);
     if (this.#awaits_turn || this.#writing !== undefined) return;
