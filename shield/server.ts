@@ -235,7 +235,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     tenants,
     log,
     upgrade: createUpgrade(upgrade),
-    api: startClientApi(options, parts, upgrade, startStreams(options, parts)),
+    ...startClientApi(options, parts, upgrade, startStreams(options, parts)),
     pending: new PendingRequests(config.limits, stats),
     requireOpen() {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });

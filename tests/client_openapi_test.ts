@@ -42,6 +42,7 @@ const CALLS: readonly (readonly [id: string, path: string, body: unknown, bad: s
   ["publish", "rooms/kept/messages", { type: "t", data: 1 }, "rooms/a.b/messages"],
   ["history", "rooms/kept/messages?limit=1", undefined, "rooms/kept/messages?limit=0"],
   ["roomEvents", "rooms/kept/events?after_offset=0", undefined, "rooms/kept/events?x=1"],
+  ["ticket", "tickets", { rooms: ["kept"] }, "tickets?x=1"],
   ["events", "events?room=kept&room=a", undefined, "events"],
   [
     "publishMany",
@@ -104,9 +105,14 @@ Deno.test("the client API: the description is valid, and has every route and no 
   const config = configFrom({});
   const registry = createMetrics({ node_id: "n", version: "0" });
   const options = { config, registry, log: undefined, now: Date.now };
-  const parts = { operations: {} };
+  const parts = { operations: { context: {} } };
   const streams = streamRoutes({} as never);
-  const table = startClientApi(options as never, parts as never, { config } as never, streams);
+  const { api: table } = startClientApi(
+    options as never,
+    parts as never,
+    { config } as never,
+    streams,
+  );
   const own = ["GET /v1/auth/check", "GET /v1/openapi.json"];
   assert.deepEqual(
     operations.map(({ method, path }) => `${method} ${path}`).toSorted(),

@@ -21,17 +21,17 @@ export const REASONS: ReadonlyMap<string, ReasonRule> = /* @__PURE__ */ ruleMap(
 
 function ruleMap(): Map<string, ReasonRule> {
   const rules = new Map<string, ReasonRule>();
-  for (const line of REASON_GROUPS.trim().split("\n")) {
+  for (const line of REASON_GROUPS.split("\n")) {
     const [group = "", ...members] = line.split("|");
     const [code, client, close = 0] = group.split(" ");
     for (const member of members) {
       const [reason = "", text] = member.split("=");
-      const plain = () => `${reason[0]?.toUpperCase()}${reason.slice(1).replaceAll("-", " ")}`;
       rules.set(reason, {
         code: Number(code),
         client: client as ReasonRule["client"],
         close: Number(close),
-        message: text || `${plain()}: {detail}`,
+        message: text ||
+          `${reason[0]?.toUpperCase()}${reason.slice(1).replaceAll("-", " ")}: {detail}`,
       });
     }
   }

@@ -55,6 +55,7 @@ export const ERRORS = {
   "not-subscribed": {"number":61,"code":404,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Not subscribed: {detail}"},
   "method-not-allowed": {"number":62,"code":405,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Method not allowed: {detail}"},
   "not-acceptable": {"number":181,"code":406,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not acceptable: {detail}"},
+  "ticket-invalid": {"number":182,"code":401,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Ticket invalid: {detail}"},
   "command-timeout": {"number":70,"code":408,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The Brain did not answer in {detail} ms"},
   "version-conflict": {"number":71,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"The room is at version {detail}"},
   "locked": {"number":72,"code":409,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The room is locked by {detail}"},
@@ -107,8 +108,7 @@ export const ERRORS = {
 } as const;
 
 /** The same for clients, which do without the rest of it: see `reasons.ts`. */
-export const REASON_GROUPS: string = `
-400 never-retry|invalid-field|malformed-frame|unknown-opcode|repeated-field|unknown-field|payload-count|invalid-room|too-many-headers|not-durable|invalid-command|unsupported-subprotocol|not-a-websocket|malformed-body|schema-violation|connection-closed|signing-failed|handler-failed|invalid-policy|invalid-schema|invalid-settings
+export const REASON_GROUPS: string = `400 never-retry|invalid-field|malformed-frame|unknown-opcode|repeated-field|unknown-field|payload-count|invalid-room|too-many-headers|not-durable|invalid-command|unsupported-subprotocol|not-a-websocket|malformed-body|schema-violation|connection-closed|signing-failed|handler-failed|invalid-policy|invalid-schema|invalid-settings
 401 refresh-token|token-claim|token-missing|token-malformed|token-too-large|token-algorithm|token-issuer|token-audience|token-unknown-key|token-signature|token-not-yet-valid|token-scope
 403 never-retry|policy-rejected=Message blocked by policy{detail}|tenant-mismatch|not-granted|reserved-type|signal-forbidden|reserved-header|signature-invalid|signature-no-key=The message is signed, its token has no key|signature-required|origin-not-allowed|role-forbidden|host-not-allowed|room-banned=You are banned from room {detail}|command-forbidden|presence-disabled
 404 never-retry|not-found|not-subscribed|policy-unknown|schema-unknown
@@ -126,13 +126,13 @@ export const REASON_GROUPS: string = `
 403 never-retry 4403|banned=You are banned from this tenant{detail}
 403 never-retry 1008|disconnected
 406 never-retry|not-acceptable
+401 never-retry|ticket-invalid
 409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
 408 back-off 4408|heartbeat-lost
 413 never-retry 4413|frame-too-large
 429 never-retry|too-many-rooms|room-bytes-limit=The tenant's rooms may not take more than {detail}|ban-limit|budget-exhausted
 429 back-off 4429|slow-consumer|flooding
-429 never-retry 1008|too-many-protocol-errors
-`;
+429 never-retry 1008|too-many-protocol-errors`;
 
 /** The closed union of refusal reasons. */
 export type Reason = keyof typeof ERRORS;

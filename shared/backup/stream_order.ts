@@ -31,7 +31,7 @@ const LAST: readonly string[] = ["KV_ARQON_REVOCATIONS", "KV_ARQON_BANS", "ARQON
 /**
  * The journal of decisions and the keys of what it says of users are not saved: a backup that had both would
  * give back what was erased. Nor is the ledger of use: restored, it would tell of what others have counted since; nor
- * the lives of Shields and their ledgers of deliveries.
+ * the lives of Shields and their ledgers of deliveries, nor tickets, which are over in seconds.
  */
 const UNSAVED: readonly string[] = [
   "ARQON_JOURNAL",
@@ -39,6 +39,7 @@ const UNSAVED: readonly string[] = [
   "ARQON_USAGE",
   "KV_ARQON_USAGE",
   "KV_ARQON_LIVES",
+  "KV_ARQON_TICKETS",
   "ARQON_LEDGER",
 ];
 

@@ -13,6 +13,8 @@ import { OPENAPI_PATH } from "./own_routes.ts";
 import type { PendingRequests } from "./pending.ts";
 import type { ClientTable } from "./route.ts";
 import { STREAM_REQUEST_HEADERS } from "./stream_paths.ts";
+import { identityOfTicket, ticketIn } from "./tickets.ts";
+import type { TicketEntry } from "./tickets.ts";
 import type { Identity } from "../auth/identity.ts";
 import { isOriginAllowed, requireOrigin } from "../auth/origin.ts";
 import type { Client } from "../message/caller.ts";
@@ -36,6 +38,8 @@ export interface HttpContext {
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** The routes of everything else that takes a token. */
   readonly api: ClientTable;
+  /** Tickets, with which a page reads events. */
+  readonly ticketed: TicketEntry;
   /**
    * Throws when too many requests of the user are under way; the result is disposed of when this one is
    * answered.
@@ -139,7 +143,7 @@ async function route(
     context.requireOpen();
     context.requireCapacity();
     context.admission.requireOpen();
-    return describe(await admitted(context, request, remote_ip));
+    return describe(await admitted(context, request, url, remote_ip));
   }
   if (url.pathname === OPENAPI_PATH) {
     requireMethod({ method }, "GET");
@@ -150,7 +154,7 @@ async function route(
   const answer = found.methods.get(method);
   if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
   context.requireOpen();
-  const client = { identity: await admitted(context, request, remote_ip), remote_ip };
+  const client = { identity: await admitted(context, request, url, remote_ip), remote_ip };
   using _under_way = context.pending.enter(client.identity);
   const call = { request, client, url, names: found.names() };
   return await counted(context, client.identity, answer(call));
@@ -184,9 +188,14 @@ export async function authenticate(
 async function admitted(
   context: HttpContext,
   request: Request,
+  url: URL,
   remote_ip: string,
 ): Promise<Identity> {
-  const identity = await authenticate(context, request);
+  const ticket = ticketIn(url);
+  // A token goes first: then the ticket stays good.
+  const identity = ticket !== undefined && tokenFrom(request, context) === undefined
+    ? await identityOfTicket(context.ticketed, ticket)
+    : await authenticate(context, request);
   requireEntry(context, identity, remote_ip);
   return identity;
 }

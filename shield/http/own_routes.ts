@@ -2,7 +2,7 @@
  * The routes of the client listener that are no command with a path of their own, and what each says
  * of itself. Who answers them is `start.ts`; those of commands are `commands.ts`.
  */
-import { ID, inQuery, list, ref, TEXT } from "../openapi/openapi_parts.ts";
+import { ID, inQuery, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import { ackOf, BATCH, COMMAND, MESSAGE } from "./openapi_answers.ts";
 import type { DescribedRoute } from "./route.ts";
 
@@ -66,6 +66,16 @@ export const OWN_ROUTES = {
       ...{ id: "events", tag: "messages", summary: "Several rooms as server-sent events" },
       query: [inQuery("room", "each of the rooms", list(ID), true), ...EVENTS_QUERY],
       ...EVENTS,
+    },
+  },
+  ticket: {
+    method: "POST",
+    template: "/v1/tickets",
+    about: {
+      ...{ id: "ticket", tag: "messages" },
+      summary: "A ticket with which a page reads events, once and soon, without a token in its URL",
+      body: { schema: object({ rooms: { ...list(ID), minItems: 1 } }) },
+      answer: object({ ticket: TEXT, expires_ms: UNIX_MS }),
     },
   },
   publishMany: {

@@ -4,6 +4,7 @@ import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { createHttpHistory } from "./http_history.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
@@ -16,6 +17,9 @@ import { EventPacker } from "../sse/gzip.ts";
 import { EventReaders } from "../sse/event_turn.ts";
 import type { EventsContext } from "./events.ts";
 import { eventRoutes } from "./events.ts";
+import { startTickets } from "./ticket_store.ts";
+import { ticketRoute } from "./tickets.ts";
+import type { TicketEntry } from "./tickets.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
 import { ClientTable } from "./route.ts";
 import type { ClientRoute } from "./route.ts";
@@ -28,6 +32,14 @@ export interface ClientApiOptions {
   readonly now: () => number;
   readonly random: Random;
   readonly registry: Registry;
+  readonly spine: Pick<Spine, "keyValue">;
+}
+
+/** What the client listener has beside sockets. */
+export interface ClientApi {
+  readonly api: ClientTable;
+  /** Who a ticket is, in place of a token. */
+  readonly ticketed: TicketEntry;
 }
 
 /**
@@ -39,19 +51,23 @@ export function startClientApi(
   parts: Pick<Parts, "operations" | "history" | "stats" | "tenants" | "rates">,
   entrance: EntranceContext,
   more: readonly ClientRoute[] = [],
-): ClientTable {
+): ClientApi {
   const { config: { limits, auth: { query_token } }, log, now } = options;
   const { operations, history, stats, tenants } = parts;
   const rates = new HttpRates(parts.rates, now);
   const context = { ...operations.context, limits, stats, tenants, rates, query_token, log };
-  return new ClientTable([
+  const ticketed = startTickets(options, operations.context);
+  const { tickets } = ticketed;
+  const api = new ClientTable([
     { ...OWN_ROUTES.history, answer: createHttpHistory({ ...context, history }) },
     { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },
     batchRoute(context),
     ...commandRoutes(context),
+    ticketRoute({ ...context, tickets, rooms_max: options.config.sse.rooms }),
     ...eventRoutes(eventsContext(options, context, entrance)),
     ...more,
   ]);
+  return { api, ticketed };
 }
 
 function eventsContext(

@@ -36,7 +36,7 @@ backend shields
   server one ${server}
 `;
 
-const nginx = (dir: string, port: number, target: number, keeps_on: boolean) => `
+const nginx = (dir: string, port: number, target: number, keeps_on: boolean, more: string) => `
 worker_processes 1;
 pid ${dir}/nginx.pid;
 error_log stderr warn;
@@ -69,6 +69,7 @@ http {
       proxy_set_header X-Seen "$request_method $uri";
       proxy_read_timeout 1h;
       proxy_ignore_client_abort ${keeps_on ? "on" : "off"};
+      ${more}
     }
   }
 }
@@ -92,12 +93,16 @@ export async function startHaproxy(
 /**
  * nginx, which reads HTTP and adds to X-Forwarded-For. With `keeps_on` it hands on what it has read of
  * a client that sends no more; else, as by default, it takes such a one for gone, and whether its
- * request is handed on is a race.
+ * request is handed on is a race. `more` are lines for its location.
  */
-export async function startNginx(target: number, keeps_on = false): Promise<Proxy> {
+export async function startNginx(
+  target: number,
+  keeps_on = false,
+  more: string = "",
+): Promise<Proxy> {
   const port = freePort();
   const dir = await Deno.makeTempDir();
-  await Deno.writeTextFile(`${dir}/nginx.conf`, nginx(dir, port, target, keeps_on));
+  await Deno.writeTextFile(`${dir}/nginx.conf`, nginx(dir, port, target, keeps_on, more));
   const args = ["-p", dir, "-c", `${dir}/nginx.conf`, "-g", "daemon off; user root;"];
   return await start("nginx", args, port, dir);
 }

@@ -76,6 +76,7 @@ Reason = Literal[
     "not-subscribed",
     "method-not-allowed",
     "not-acceptable",
+    "ticket-invalid",
     "command-timeout",
     "version-conflict",
     "locked",
@@ -551,6 +552,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "never-retry",
         0,
         "Not acceptable: {detail}",
+    ),
+    "ticket-invalid": ErrorEntry(
+        182,
+        401,
+        "http",
+        "never-retry",
+        0,
+        "Ticket invalid: {detail}",
     ),
     "command-timeout": ErrorEntry(
         70,

@@ -1,0 +1,178 @@
+/**
+ * Tickets: who may read which rooms as events, once and within seconds, in place of a token that must not
+ * stand in a URL. They lie in a bucket that all Shields share; who asks for one is `tickets.ts`.
+ */
+import { hash } from "node:crypto";
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { Identity } from "../auth/identity.ts";
+
+/** The bucket of all tenants' tickets. */
+const TICKETS_BUCKET = "ARQON_TICKETS";
+const SECRET_BYTES = 32;
+/** When it ends, in base 36, then the secret. */
+const TICKET = /^([0-9a-z]{1,11})\.([A-Za-z0-9_-]{43})$/;
+/** Clocks differ: one that is over here may still be good elsewhere. */
+const SWEEP_AFTER_MS = 60_000;
+/** The least time between two sweeps of one Shield. */
+const SWEEP_EVERY_MS = 60_000;
+const NOTHING = new Uint8Array(0);
+
+/** What tickets need of the process. */
+export interface TicketStoreOptions {
+  readonly spine: Pick<Spine, "keyValue">;
+  readonly random: Random;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** How long a ticket is good. */
+  readonly ticket_ms: number;
+  /** The most tickets of one user that are good, of this process. */
+  readonly tickets_max: number;
+}
+
+/** A ticket, as whoever asked for it is told. */
+export interface Ticket {
+  readonly ticket: string;
+  /** Unix ms. */
+  readonly expires_ms: number;
+}
+
+/** The identity that lies in the bucket; a key to sign with is none of a reader. */
+interface Stored {
+  readonly format: 1;
+  readonly identity: Omit<Identity, "signing_key">;
+}
+
+/** The tickets of all Shields. */
+export class TicketStore {
+  readonly #options: TicketStoreOptions;
+  #opened: Promise<KeyValue> | undefined;
+  /** When the tickets of each user end that this process has made. */
+  readonly #made = new Map<string, number[]>();
+  #swept_ms: number;
+
+  constructor(options: TicketStoreOptions) {
+    this.#options = options;
+    this.#swept_ms = options.now();
+  }
+
+  /**
+   * Makes a ticket for a reader of these rooms, which the identity may subscribe to. Rejects with
+   * `too-many-pending` (429) and as the Spine does.
+   */
+  async issue(identity: Identity, rooms: readonly string[]): Promise<Ticket> {
+    const { random, now, ticket_ms } = this.#options;
+    const expires_ms = now() + ticket_ms;
+    this.#count(identity, expires_ms);
+    const secret = new Uint8Array(random(SECRET_BYTES)).toBase64({
+      alphabet: "base64url",
+      omitPadding: true,
+    });
+    const { signing_key: _, ...others } = identity;
+    const grants = rooms.map((room) => ({ room, actions: ["subscribe" as const] }));
+    const stored: Stored = { format: 1, identity: { ...others, grants } };
+    const bucket = await this.#bucket();
+    const value = new TextEncoder().encode(JSON.stringify(stored));
+    await bucket.update(keyOf(expires_ms, secret), value, 0);
+    this.#sweep(bucket);
+    return { ticket: `${expires_ms.toString(36)}.${secret}`, expires_ms };
+  }
+
+  /**
+   * Takes a ticket; from then on it is none. Rejects with `ticket-invalid` (401) for one that was taken,
+   * is over, or never was, and as the Spine does.
+   */
+  async redeem(ticket: string): Promise<Identity> {
+    const [, end = "", secret = ""] = TICKET.exec(ticket) ?? [];
+    const expires_ms = Number.parseInt(end, 36);
+    if (secret === "" || !(this.#options.now() < expires_ms)) throw invalid();
+    const bucket = await this.#bucket();
+    const key = keyOf(expires_ms, secret);
+    const entry = await bucket.get(key);
+    if (entry === undefined) throw invalid();
+    try {
+      // Of all who take it at once, on whatever Shield, one makes this.
+      await bucket.update([...key, "taken"], NOTHING, 0);
+    } catch (error) {
+      throw isConflict(error) ? invalid() : error;
+    }
+    await bucket.delete(key);
+    const { identity } = JSON.parse(new TextDecoder().decode(entry.value)) as Stored;
+    return { ...identity, signing_key: undefined };
+  }
+
+  async #bucket(): Promise<KeyValue> {
+    const opened = this.#opened ??= this.#options.spine.keyValue(TICKETS_BUCKET, {
+      unwatched: true,
+    });
+    try {
+      return await opened;
+    } catch (error) {
+      if (this.#opened === opened) this.#opened = undefined;
+      throw error;
+    }
+  }
+
+  #count({ tenant_id, user_key }: Identity, expires_ms: number): void {
+    const { now, tickets_max } = this.#options;
+    const user = `${tenant_id}\n${user_key}`;
+    const good = (this.#made.get(user) ?? []).filter((end_ms) => end_ms > now());
+    if (good.length >= tickets_max) {
+      const retry_after_ms = Math.max(1, (good[0] ?? 0) - now());
+      throw new ArqonError("too-many-pending", `${tickets_max} tickets of this user are good`, {
+        retry_after_ms,
+      });
+    }
+    this.#made.set(user, [...good, expires_ms]);
+  }
+
+  /** Forgets what is over, here and, now and then, in the bucket. */
+  #sweep(bucket: KeyValue): void {
+    const now_ms = this.#options.now();
+    if (now_ms - this.#swept_ms < SWEEP_EVERY_MS) return;
+    this.#swept_ms = now_ms;
+    for (const [user, ends] of this.#made) {
+      if ((ends.at(-1) ?? 0) <= now_ms) this.#made.delete(user);
+    }
+    const sweep = async () => {
+      for (const key of await bucket.keys()) {
+        if (Number.parseInt(key[0] ?? "", 36) < now_ms - SWEEP_AFTER_MS) await bucket.delete(key);
+      }
+    };
+    // What is left stays until the next sweep, of this Shield or another.
+    sweep().catch(() => {});
+  }
+}
+
+/** What readers with tickets need of the process. */
+interface StartedTickets<R> {
+  readonly tickets: TicketStore;
+  readonly requireNotRevoked: R;
+  readonly now: () => number;
+}
+
+/** Makes the tickets of one process. */
+export function startTickets<R>(
+  options: Pick<TicketStoreOptions, "spine" | "random" | "now"> & {
+    readonly config: Pick<Config, "sse">;
+  },
+  { requireNotRevoked }: { readonly requireNotRevoked: R },
+): StartedTickets<R> {
+  const { ticket_seconds, tickets: tickets_max } = options.config.sse;
+  const bounds = { ticket_ms: 1_000 * ticket_seconds, tickets_max };
+  return {
+    tickets: new TicketStore({ ...options, ...bounds }),
+    requireNotRevoked,
+    now: options.now,
+  };
+}
+
+/** Nobody who reads the bucket gets a ticket out of it: it has the digest of the secret. */
+function keyOf(expires_ms: number, secret: string): KvKey {
+  return [expires_ms.toString(36), hash("sha256", secret, "hex")];
+}
+
+const invalid = () => new ArqonError("ticket-invalid", "it was used, is over, or never was");

@@ -1,0 +1,95 @@
+/**
+ * `POST /v1/tickets`: a ticket for a page whose `EventSource` can set no header. What a ticket is and
+ * where it lies is `ticket_store.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { requireRoomId } from "../../shared/subjects/subject.ts";
+import { requireGrant } from "../auth/authorize.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { HttpRates } from "../rates/http_rates.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import { bodyText, readBody, requireJson } from "./http_body.ts";
+import { membersOfQuery, objectText } from "./members.ts";
+import { OWN_ROUTES } from "./own_routes.ts";
+import type { ClientCall, ClientRoute } from "./route.ts";
+import type { TicketStore } from "./ticket_store.ts";
+
+/** The paths that take a ticket in place of a token. */
+const EVENT_PATHS = /^\/v1\/(?:rooms\/[^/]+\/)?events$/;
+const BODY_BYTES_MAX = 131_072;
+
+/** What the route of tickets needs of the process. */
+export interface TicketsContext {
+  readonly tickets: Pick<TicketStore, "issue">;
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_ops">;
+  readonly query_token: boolean;
+  /** The most rooms of one stream. */
+  readonly rooms_max: number;
+}
+
+/** Makes the route. */
+export function ticketRoute(context: TicketsContext): ClientRoute {
+  return { ...OWN_ROUTES.ticket, answer: (call) => answer(context, call) };
+}
+
+async function answer(context: TicketsContext, call: ClientCall): Promise<Response> {
+  const { request, client: { identity }, url } = call;
+  bump(context.stats.ingress_ops, "http_ticket");
+  requireJson(request);
+  const body = await readBody(request, BODY_BYTES_MAX);
+  context.rates.take(identity, body.length);
+  membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
+  const rooms = roomsOf(bodyText(body), context.rooms_max);
+  for (const room of rooms) {
+    requireRoomId(room);
+    requireGrant(identity, "subscribe", room);
+  }
+  const ticket = await context.tickets.issue(identity, rooms);
+  return Response.json(ticket, { headers: { "cache-control": "no-store" } });
+}
+
+/** The rooms of a body. Throws what is wrong with it, 400. */
+function roomsOf(text: string, rooms_max: number): string[] {
+  const members = objectText(text);
+  for (const name of members.keys()) {
+    if (name === "rooms") continue;
+    throw new ArqonError("unknown-field", `${JSON.stringify(name.slice(0, 64))}; known: rooms`);
+  }
+  const rooms: unknown = JSON.parse(members.get("rooms") ?? "null");
+  if (!Array.isArray(rooms) || rooms.length === 0 || !rooms.every(isText)) {
+    throw new ArqonError("invalid-field", 'rooms; expected a list such as ["lobby"]');
+  }
+  if (rooms.length > rooms_max) {
+    throw new ArqonError("too-many-rooms", `${rooms_max} of one stream`);
+  }
+  return [...new Set<string>(rooms)];
+}
+
+const isText = (value: unknown) => typeof value === "string";
+
+/** What identifies the reader of a ticket. */
+export interface TicketEntry {
+  readonly tickets: Pick<TicketStore, "redeem">;
+  /** Throws `token-revoked` when the token of the identity was revoked meanwhile. */
+  readonly requireNotRevoked: (identity: Identity) => void;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** The ticket of a request that has one where a ticket is taken. */
+export function ticketIn(url: URL): string | undefined {
+  return EVENT_PATHS.test(url.pathname) ? url.searchParams.get("ticket") ?? undefined : undefined;
+}
+
+/** Whose ticket it is. Rejects with `ticket-invalid`, `token-expired` and `token-revoked` (401). */
+export async function identityOfTicket(
+  { tickets, requireNotRevoked, now }: TicketEntry,
+  ticket: string,
+): Promise<Identity> {
+  const identity = await tickets.redeem(ticket);
+  if (now() >= identity.expires_ms) throw new ArqonError("token-expired");
+  requireNotRevoked(identity);
+  return identity;
+}

@@ -1,0 +1,118 @@
+/** Server-sent events with what others have made: nginx in between, curl, and Chromium's EventSource. */
+import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { runInChild } from "./harness/child_scenarios.ts";
+import { EventReader } from "./peers/event_reader.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { startHaproxy, startNginx } from "./proxies/proxies.ts";
+import type { Proxy } from "./proxies/proxies.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+port = 0
+drain_ms = 500
+[ops]
+host = "127.0.0.1"
+[[rooms]]
+room = "kept*"
+durable = true
+history_size = 1_000
+`;
+
+const portOf = (bus: TestBus) => Number(new URL(bus.http_url).port);
+
+async function comesThrough(bus: TestBus, proxy: Proxy): Promise<void> {
+  const peer = new HttpPeer(bus.http_url, bus.token);
+  const url = `http://127.0.0.1:${proxy.port}/v1/rooms/kept/events`;
+  using reader = await EventReader.open(url, { token: bus.token });
+  await reader.until("subscribed");
+  for (const n of [1, 2, 3]) {
+    await peer.done("POST", "rooms/kept/messages", { type: "t", data: n });
+    assert.equal((await reader.until("message")).data.data, n);
+  }
+}
+
+Deno.test("events through nginx, which would hold answers back, and through HAProxy", async () => {
+  await using bus = await startBusWith(CONFIG);
+  await using nginx = await startNginx(portOf(bus));
+  await comesThrough(bus, nginx);
+  await using haproxy = await startHaproxy(portOf(bus), "forwarded-for");
+  await comesThrough(bus, haproxy);
+});
+
+Deno.test("a proxy that holds answers back shows by the welcome that does not come", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const lines = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;";
+  await using nginx = await startNginx(portOf(bus), false, lines);
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  const token = await bus.tokenFor({ user: "zoe" });
+  const url = `http://127.0.0.1:${nginx.port}/v1/rooms/r/events`;
+  // The head of the answer waits as well: nothing comes before the end.
+  let has_come = false;
+  const reading = EventReader.open(url, { token }).then((reader) => {
+    has_come = true;
+    return reader.rest();
+  });
+  const present = async () => {
+    const { body } = await service.call("POST", "rooms/r/kick", { user_id: "zoe" });
+    return body.code === 0;
+  };
+  const streams = async () => {
+    const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    return /^shield_event_streams\S* 1$/m.test(text);
+  };
+  await until("the stream is open", streams);
+  await service.done("POST", "rooms/r/messages", { type: "t", data: 1 });
+  const has_come_before_the_end = has_come;
+  await until("it is put out", present);
+  const names = (await reading).map(({ name }) => name);
+  assert.deepEqual(names, ["welcome", "subscribed", "message", "signal", "closed"]);
+  assert.equal(has_come_before_the_end, false);
+});
+
+/** The loop of docs/sse.md. */
+const loop = (url: string, token: string) => `
+ID= NEXT=
+while :; do
+  while IFS= read -r line; do
+    case $line in
+      id:*) NEXT=\${line#id: } ;;
+      data:*) echo "\${line#data: }" ;;
+      "") ID=$NEXT ;;
+    esac
+  done < <(curl -sN -H "Authorization: Bearer ${token}" \${ID:+-H "Last-Event-ID: $ID"} "${url}")
+  sleep 0.1
+done
+`;
+
+Deno.test("curl follows a durable room over a restart of the connection", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  const token = await bus.tokenFor({ user: "zoe" });
+  const script = loop(`${bus.http_url}/v1/rooms/kept/events`, token);
+  const child = new Deno.Command("bash", { args: ["-c", script], stdout: "piped" }).spawn();
+  let text = "";
+  const read = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({ write: (chunk) => void (text += chunk) }),
+  );
+  const got = () => Array.from(text.matchAll(/"type":"t","data":(\d+)/g), ([, n]) => Number(n));
+  try {
+    await until("it is there", () => text.includes('"room":"kept"'));
+    for (let n = 1; n <= 30; n++) {
+      await service.done("POST", "rooms/kept/messages", { type: "t", data: n });
+      // The stream ends, and what comes meanwhile waits in the room.
+      if (n % 10 === 5) await service.done("POST", "rooms/kept/kick", { user_id: "zoe" });
+    }
+    await until(() => `all messages: ${got()}`, () => got().includes(30));
+    assert.deepEqual(got(), Array.from({ length: 30 }, (_, at) => at + 1));
+  } finally {
+    child.kill("SIGTERM");
+    await child.status;
+    await read;
+  }
+});
+
+Deno.test("events in Chromium", (t) => runInChild(t, "tests/clients/events_child.ts"));
