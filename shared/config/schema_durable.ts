@@ -8,6 +8,10 @@ const REPLICAS = [1, 3, 5];
 const SLOW_READERS = ["disconnect", "drop-oldest", "latest"] as const;
 /** One of `SLOW_READERS`. */
 export type SlowReader = typeof SLOW_READERS[number];
+/** Who may keep what the stream of a durable room has said over HTTP. */
+const HTTP_CACHES = ["none", "private", "public"] as const;
+/** One of `HTTP_CACHES`. */
+export type HttpCache = typeof HTTP_CACHES[number];
 
 const options = {
   room: roomPattern.describe("room id or prefix pattern; the longest that matches counts"),
@@ -33,6 +37,9 @@ const options = {
   ),
   echo: z.boolean().default(true).describe(
     "whether publishers hear their own messages; false is as if each SUB had no_echo",
+  ),
+  http_cache: z.enum(HTTP_CACHES).default("none").describe(
+    "who may keep what its stream says over HTTP for a minute: nobody, the reader's own cache (private), or any proxy, which then gives it to whoever asks (public)",
   ),
   ...RoomJournal,
 };
@@ -132,6 +139,11 @@ export const PatternLimits = {
 
 /** `[streams]`: durable rooms as Durable Streams over HTTP. */
 export const Streams = z.strictObject({
+  per_tenant: count(
+    10_000,
+    10_000_000,
+    "streams of one tenant, as each Shield counts them once a minute; a further one gets 429",
+  ),
   long_poll_ms: count(
     20_000,
     600_000,

@@ -26,6 +26,7 @@ Deno.test("an option that was not given has its default", () => {
     presence: true,
     slow_reader: "disconnect",
     echo: true,
+    http_cache: "none",
   }]);
 });
 

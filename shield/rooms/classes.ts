@@ -4,6 +4,7 @@
  * follows from a class is decided elsewhere; where classes come from is `start.ts`.
  */
 import type {
+  HttpCache,
   RoomClassEntry,
   SlowReader,
   TenantRoomClass,
@@ -31,6 +32,8 @@ export interface RoomClass {
   readonly max_members: number | undefined;
   /** Whether publishers hear their own messages. */
   readonly echo: boolean;
+  /** Who may keep what the room's stream says over HTTP. */
+  readonly http_cache: HttpCache;
   /** What is written into the journal; undefined: as `[journal]` says. */
   readonly journal: TenantRoomClass["journal"];
   readonly journal_share: number | undefined;
@@ -59,6 +62,7 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   slow_reader: "disconnect",
   max_members: undefined,
   echo: true,
+  http_cache: "none",
   journal: undefined,
   journal_share: undefined,
   journal_ttl_seconds: undefined,
@@ -262,6 +266,7 @@ function compile(
     slow_reader: entry.slow_reader,
     max_members: entry.max_members,
     echo: entry.echo,
+    http_cache: entry.http_cache,
     journal: entry.journal,
     journal_share: entry.journal_share,
     journal_ttl_seconds: entry.journal_ttl_seconds,

@@ -27,9 +27,25 @@ export const COMMON: Readonly<Record<string, string>> = {
 /** Nobody keeps it. */
 export const NO_STORE = "no-store";
 
-/** What proxies may do with the messages of a room of that class. */
-export function cacheControl(_room_class: RoomClass): string {
-  return "private, no-cache";
+/** Nobody uses it without asking whether it still is right, and allowed. */
+const ASK_AGAIN = "private, no-cache";
+/** What the protocol recommends, behind `public` or `private`. */
+const A_MINUTE = "max-age=60, stale-while-revalidate=300";
+
+/**
+ * What caches may do with a page of a room of that class. One without messages is asked for again: it
+ * is how a reader learns that there is something new, or that the stream is closed.
+ */
+export function cacheHeaders(
+  { http_cache }: Pick<RoomClass, "http_cache">,
+  has_messages: boolean,
+): Record<string, string> {
+  const kept = http_cache === "none" || !has_messages ? undefined : `${http_cache}, ${A_MINUTE}`;
+  return {
+    "cache-control": kept ?? ASK_AGAIN,
+    // What any proxy may give to anybody does not depend on who asks.
+    ...(kept !== undefined && http_cache === "public" ? {} : { vary: "authorization" }),
+  };
 }
 
 /** A response with the common headers. */
@@ -56,6 +72,11 @@ export function expiryHeaders({ ttl_seconds, expires_at }: StreamRecord): Record
 }
 
 /** The entity tag of what a stream shows between two offsets. */
-export function etagOf({ id }: StreamRecord, from: string, to: string, closed: boolean): string {
+export function etagOf(
+  { id }: Pick<StreamRecord, "id">,
+  from: string,
+  to: string,
+  closed: boolean,
+): string {
   return `"${id}:${from}:${to}${closed ? ":c" : ""}"`;
 }

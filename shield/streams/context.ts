@@ -12,6 +12,7 @@ import type { RoomClasses } from "../rooms/classes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { AppendMemory } from "./append_memory.ts";
+import type { Population } from "./population.ts";
 import type { Records } from "./records.ts";
 import type { StreamTurns } from "./turns.ts";
 import type { StreamWakes } from "./wakes.ts";
@@ -22,6 +23,7 @@ export interface StreamContext {
   readonly turns: StreamTurns;
   readonly wakes: StreamWakes;
   readonly appends: AppendMemory;
+  readonly population: Population;
   readonly trims: TrimMemory;
   readonly logs: { of(tenant_id: string): Promise<DurableLog> };
   readonly classes: Pick<RoomClasses, "of">;

@@ -93,6 +93,7 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
     forks: [],
     producers: {},
   };
+  await context.population.enter(context, key.tenant_id);
   if (start !== undefined) await joinSource(context, key, record, start.fork);
   const written = await context.records.put(key, record, 0);
   if (written === undefined) {

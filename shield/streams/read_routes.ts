@@ -5,7 +5,7 @@
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { requireGrant } from "../auth/authorize.ts";
-import { answer, cacheControl, closedHeader, etagOf, expiryHeaders, NO_STORE } from "./answers.ts";
+import { answer, cacheHeaders, closedHeader, etagOf, expiryHeaders, NO_STORE } from "./answers.ts";
 import { bodyOf } from "./content.ts";
 import type { StreamContext } from "./context.ts";
 import { nextCursor } from "./cursor.ts";
@@ -125,10 +125,9 @@ async function pageAnswer(
   const etag = etagOf(record, request.offset, token, closed);
   const headers = {
     etag,
-    "cache-control": request.offset === "now"
-      ? NO_STORE
-      : cacheControl(classes.of(tenant_id, room_id)),
-    "vary": "authorization",
+    ...(request.offset === "now"
+      ? { "cache-control": NO_STORE }
+      : cacheHeaders(classes.of(tenant_id, room_id), messages.length > 0)),
     [HEADER.next]: token,
     ...(up_to_date ? { [HEADER.up_to_date]: "true" } : {}),
     ...closedHeader(closed),

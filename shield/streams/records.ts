@@ -63,10 +63,10 @@ export class Records {
     }
   }
 
-  /** The streams of all tenants, in no order. */
-  async list(): Promise<StreamKey[]> {
-    const keys = await (await this.#open()).keys();
-    return keys.map(([tenant_id = "", room_id = ""]) => ({ tenant_id, room_id }));
+  /** The rooms of a tenant that are streams, in no order. */
+  async roomsOf(tenant_id: string): Promise<string[]> {
+    const keys = await (await this.#open()).keys([tenant_id]);
+    return keys.map(([, room_id = ""]) => room_id);
   }
 
   /** Calls `onChange` for every change of one record until the watch is stopped. */

@@ -7,6 +7,7 @@ import type { ClientRoute } from "../http/route.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { AppendMemory } from "./append_memory.ts";
+import { Population } from "./population.ts";
 import { Records } from "./records.ts";
 import { streamRoutes } from "./routes.ts";
 import { StreamTurns } from "./turns.ts";
@@ -45,6 +46,7 @@ export function startStreams(
     turns: new StreamTurns(),
     wakes: new StreamWakes({ spine, records, isDraining }),
     appends: new AppendMemory(),
+    population: new Population(streams.per_tenant),
     trims: new TrimMemory(),
     logs: durable.logs,
     classes: durable.rooms.classes,

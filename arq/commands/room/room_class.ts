@@ -28,6 +28,7 @@ export interface ClassSetFlags extends ClassFlags {
   readonly slowReader?: string;
   readonly maxMembers?: number;
   readonly echo?: boolean;
+  readonly httpCache?: string;
 }
 
 const DEFAULT_TENANT = "default";
@@ -59,6 +60,7 @@ export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): P
     slow_reader: flags.slowReader,
     max_members: flags.maxMembers,
     echo: flags.echo,
+    http_cache: flags.httpCache,
   });
   const answer = await ask(io, flags, { method: "PUT", path: pathOf(tenant), body });
   const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);

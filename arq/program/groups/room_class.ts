@@ -69,6 +69,10 @@ function addSet(group: Command, run: Run): void {
     )
     .option("--echo", "publishers hear their own messages unless they ask not to (default)")
     .option("--no-echo", "nobody hears his own messages")
+    .addOption(
+      new Option("--http-cache <who>", "who may keep what the rooms' streams say over HTTP")
+        .choices(["none", "private", "public"]),
+    )
     .addHelpText(
       "after",
       "\nOptions that are not given have their defaults, also where the class had others before. Of" +

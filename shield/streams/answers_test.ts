@@ -1,0 +1,25 @@
+/** What caches may keep of a stream is what the room's class says, and never an empty page. */
+import assert from "node:assert/strict";
+import { cacheHeaders, etagOf } from "./answers.ts";
+
+Deno.test("answers: caches keep pages with messages as the class says", () => {
+  const kept = (http_cache: "none" | "private" | "public", has_messages = true) =>
+    cacheHeaders({ http_cache }, has_messages);
+  assert.deepEqual(kept("none"), { "cache-control": "private, no-cache", vary: "authorization" });
+  assert.match(kept("private")["cache-control"]!, /^private, max-age=60, /);
+  assert.equal(kept("private")["vary"], "authorization");
+  assert.match(kept("public")["cache-control"]!, /^public, max-age=60, /);
+  assert.equal("vary" in kept("public"), false);
+  assert.deepEqual(kept("public", false), kept("none"));
+});
+
+Deno.test("answers: an entity tag differs by stream, offsets and closing", () => {
+  const tags = [
+    etagOf({ id: "a" }, "-1", "1", false),
+    etagOf({ id: "b" }, "-1", "1", false),
+    etagOf({ id: "a" }, "1", "1", false),
+    etagOf({ id: "a" }, "-1", "2", false),
+    etagOf({ id: "a" }, "-1", "1", true),
+  ];
+  assert.equal(new Set(tags).size, tags.length);
+});

@@ -1,0 +1,83 @@
+/** Appends of several Shields to one stream: cut off, repeated, too late, and beside a closing. */
+import assert from "node:assert/strict";
+import { testSpine } from "../testing/spine.ts";
+import { StreamRefusal } from "./refusal.ts";
+import type { StreamReason } from "./refusal.ts";
+import { streamShield } from "./testing/context.ts";
+
+const JSON_TYPE = { "content-type": "application/json" };
+const by = (epoch: number, seq: number) => ({
+  ...JSON_TYPE,
+  "producer-id": "constructor",
+  "producer-epoch": `${epoch}`,
+  "producer-seq": `${seq}`,
+});
+const refused = (reason: StreamReason) => (error: unknown) =>
+  error instanceof StreamRefusal && error.reason === reason;
+
+Deno.test("appends: one that was cut off is completed by whichever Shield it comes to, once", async () => {
+  await using engine = testSpine();
+  let stored = 0;
+  const cut = streamShield(engine.spine, {
+    onAppend: (_, store) => ++stored > 2 ? Promise.reject(new Error("cut off")) : store(),
+  });
+  const other = streamShield(engine.spine);
+  await cut.put("r", JSON_TYPE);
+  await assert.rejects(cut.post("r", by(0, 0), "[1,2,3,4]"), /cut off/);
+  assert.deepEqual(await other.texts("r"), ["1", "2"]);
+  await assert.rejects(other.post("r", by(0, 1), "[5]"), refused("stream-sequence"));
+  const repeated = await other.post("r", by(0, 0), "[1,2,3,4]");
+  assert.equal(repeated.duplicate, true);
+  assert.deepEqual(await other.texts("r"), ["1", "2", "3", "4"]);
+  await other.post("r", by(0, 0), "[1,2,3,4]");
+  await other.post("r", by(0, 1), "[5]");
+  assert.deepEqual(await streamShield(engine.spine).texts("r"), ["1", "2", "3", "4", "5"]);
+});
+
+Deno.test("appends: of an older epoch nothing is stored, whichever Shield it comes to", async () => {
+  await using engine = testSpine();
+  const [one, two] = [streamShield(engine.spine), streamShield(engine.spine)];
+  await one.put("r", JSON_TYPE);
+  await one.post("r", by(0, 0), "1");
+  await two.post("r", by(1, 0), "2");
+  await assert.rejects(one.post("r", by(0, 1), "3"), refused("stream-epoch-stale"));
+  assert.deepEqual(await one.texts("r"), ["1", "2"]);
+});
+
+Deno.test("appends: two Shields with the same append store it once", async () => {
+  await using engine = testSpine();
+  const [one, two] = [streamShield(engine.spine), streamShield(engine.spine)];
+  await one.put("r", JSON_TYPE);
+  const outcomes = await Promise.all(
+    [one, two, one, two].map((shield) => shield.post("r", by(0, 0), "[1,2]")),
+  );
+  assert.equal(outcomes.filter(({ duplicate }) => !duplicate).length, 1);
+  assert.deepEqual(await one.texts("r"), ["1", "2"]);
+});
+
+Deno.test("appends: one that a closing overtakes is told so, and nobody is shown it", async () => {
+  await using engine = testSpine();
+  const closer = streamShield(engine.spine);
+  const late = streamShield(engine.spine, {
+    onAppend: async (_, store) => {
+      await closer.post("r", { "stream-closed": "true" }, "");
+      return await store();
+    },
+  });
+  await closer.put("r", JSON_TYPE);
+  await closer.post("r", JSON_TYPE, "1");
+  await assert.rejects(late.post("r", JSON_TYPE, "2"), refused("stream-closed"));
+  assert.deepEqual(await late.texts("r"), ["1"]);
+});
+
+Deno.test("appends: a closing that was cut off is finished with what was acknowledged", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine);
+  const key = { tenant_id: "acme", room_id: "r" };
+  await shield.put("r", JSON_TYPE);
+  await shield.post("r", JSON_TYPE, "1");
+  const found = await shield.context.records.get(key);
+  await shield.context.records.put(key, { ...found!.record, closed: {} }, found!.revision);
+  await assert.rejects(shield.post("r", JSON_TYPE, "2"), refused("stream-closed"));
+  assert.deepEqual(await shield.texts("r"), ["1"]);
+});

@@ -1,0 +1,76 @@
+/**
+ * How many streams a tenant has, and those whose time is over: whoever makes a stream has them counted,
+ * and removed, once a minute and tenant. What nobody asks for takes no time.
+ */
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import type { StreamContext } from "./context.ts";
+import { lookUp } from "./lifecycle.ts";
+import { StreamRefusal } from "./refusal.ts";
+
+/** How long a count is good, in ms. */
+const COUNT_MS = 60_000;
+/** Streams that are looked at after one count. */
+const LOOKED_AT_MAX = 1_000;
+/** Tenants whose count is remembered. */
+const TENANTS_MAX = 10_000;
+
+interface Counted {
+  readonly counted_ms: number;
+  /** With those that were made since. */
+  count: number;
+}
+
+type Counts = Pick<StreamContext, "records" | "logs" | "now">;
+
+/** The streams of all tenants, as this process has counted them. */
+export class Population {
+  readonly #max: number;
+  readonly #tenants = new BoundedMap<string, Counted>(TENANTS_MAX);
+  /** Where the last look at a tenant's streams has ended. */
+  readonly #places = new BoundedMap<string, number>(TENANTS_MAX);
+
+  /** `max`: how many streams a tenant may have. */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Counts one more. Throws 429 when the tenant has no room for it. */
+  async enter(context: Counts, tenant_id: string): Promise<void> {
+    const known = this.#tenants.get(tenant_id);
+    const is_good = known !== undefined && context.now() - known.counted_ms < COUNT_MS;
+    const counted = is_good ? known : await this.#count(context, tenant_id);
+    if (counted.count >= this.#max) {
+      throw new StreamRefusal("stream-too-many", `a tenant has at most ${this.#max} streams`);
+    }
+    counted.count++;
+  }
+
+  async #count(context: Counts, tenant_id: string): Promise<Counted> {
+    const rooms = await context.records.roomsOf(tenant_id);
+    // Others who come meanwhile go by this count: there is one look at a time.
+    const counted: Counted = { counted_ms: context.now(), count: rooms.length };
+    this.#tenants.renew(tenant_id, counted);
+    const is_full = rooms.length >= this.#max;
+    const looking = this.#look(context, tenant_id, rooms, counted);
+    // Only a tenant that is full has to wait for room. What goes wrong here is met again by whoever
+    // asks for that stream.
+    if (is_full) await looking;
+    return counted;
+  }
+
+  async #look(
+    context: Counts,
+    tenant_id: string,
+    rooms: readonly string[],
+    counted: Counted,
+  ): Promise<void> {
+    const sorted = rooms.toSorted();
+    const from = (this.#places.get(tenant_id) ?? 0) % Math.max(1, sorted.length);
+    const due = [...sorted.slice(from), ...sorted.slice(0, from)].slice(0, LOOKED_AT_MAX);
+    this.#places.renew(tenant_id, from + due.length);
+    for (const room_id of due) {
+      const found = await lookUp(context, { tenant_id, room_id }).catch(() => "unknown" as const);
+      if (found === undefined) counted.count--;
+    }
+  }
+}

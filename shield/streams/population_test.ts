@@ -1,0 +1,38 @@
+/** How many streams a tenant may have, and that those whose time is over make room. */
+import assert from "node:assert/strict";
+import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { StreamRefusal } from "./refusal.ts";
+import { streamShield } from "./testing/context.ts";
+
+const isFull = (error: unknown) => error instanceof StreamRefusal && error.code === 429;
+
+Deno.test("population: a tenant has so many streams, and what has expired makes room", async () => {
+  await using engine = testSpine();
+  let now_ms = SPINE_NOW_MS;
+  const shield = streamShield(engine.spine, { per_tenant: 2, clock: () => now_ms });
+  await shield.put("one", { "stream-ttl": "10" });
+  await shield.put("two", { "stream-ttl": "1000" });
+  await assert.rejects(shield.put("three"), isFull);
+  await shield.put("two", { "stream-ttl": "1000" });
+  now_ms += 60_000;
+  await shield.put("three");
+  assert.deepEqual((await shield.context.records.roomsOf("acme")).toSorted(), ["three", "two"]);
+  await assert.rejects(shield.put("four"), isFull);
+});
+
+Deno.test("population: a creation that was cut off is forgotten after a while", async () => {
+  await using engine = testSpine();
+  let now_ms = SPINE_NOW_MS;
+  const shield = streamShield(engine.spine, { clock: () => now_ms });
+  const cut = streamShield(engine.spine, {
+    clock: () => now_ms,
+    onAppend: () => new Promise(() => {}),
+  });
+  void cut.put("r", {}, "first");
+  const key = { tenant_id: "acme", room_id: "r" };
+  while ((await shield.context.records.get(key)) === undefined) await engine.spine.flush();
+  await assert.rejects(shield.texts("r"), /no such stream/);
+  now_ms += 31_000;
+  await shield.put("r", {}, "second");
+  assert.deepEqual(await shield.texts("r"), ["second"]);
+});

@@ -1,0 +1,149 @@
+/** Streams on the embedded engine, as several Shields have them together. Tests only. */
+import { configFrom } from "../../../shared/config/load.ts";
+import { randomPool } from "../../../shared/ids.ts";
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { NO_BANS } from "../../auth/bans.ts";
+import { ann } from "../../auth/testing/identity.ts";
+import { TrimMemory } from "../../durable/history/history_window.ts";
+import { TenantLogs } from "../../durable/log/logs.ts";
+import type { LogAppend } from "../../durable/log/logs.ts";
+import { createDurableStats } from "../../durable/log/stats.ts";
+import { callerOf } from "../../message/testing/path.ts";
+import { NO_MIRROR } from "../../mirror/mirror.ts";
+import { NO_OVERSEER } from "../../policy/overseer.ts";
+import { RoomClasses } from "../../rooms/classes.ts";
+import { NO_SCHEMAS } from "../../schema/gate.ts";
+import { createStats } from "../../stats/stats.ts";
+import { TenantTable } from "../../stats/tenant_stats.ts";
+import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
+import { append } from "../appending.ts";
+import { AppendMemory } from "../append_memory.ts";
+import type { StreamContext } from "../context.ts";
+import { create } from "../creating.ts";
+import { findStream } from "../lifecycle.ts";
+import { Population } from "../population.ts";
+import { readStream } from "../reading.ts";
+import { Records } from "../records.ts";
+import type { StreamKey } from "../records.ts";
+import { readAppend, readCreate } from "../request.ts";
+import { StreamTurns } from "../turns.ts";
+import { StreamWakes } from "../wakes.ts";
+
+const encoder = new TextEncoder();
+const random = randomPool((bytes) => crypto.getRandomValues(bytes));
+/** The caller of all requests. */
+const caller = callerOf(ann);
+
+/** What happens to the messages of one Shield on their way into the log. */
+export type OnAppend = (append: LogAppend, store: () => Promise<number>) => Promise<number>;
+
+/** One Shield of several on a Spine. */
+export interface StreamShield {
+  readonly context: StreamContext;
+  /** Rejects as `create` and `append` do. */
+  put(room_id: string, headers?: Record<string, string>, body?: string): ReturnType<typeof create>;
+  post(room_id: string, headers: Record<string, string>, body: string): ReturnType<typeof append>;
+  /** The messages of a stream. */
+  texts(room_id: string): Promise<string[]>;
+}
+
+interface ShieldOptions {
+  readonly onAppend?: OnAppend;
+  /** How many streams a tenant may have. */
+  readonly per_tenant?: number;
+  /** Unix ms. */
+  readonly clock?: () => number;
+}
+
+/** The path of messages into the log, on which each may be held up. */
+function pathOf(
+  spine: Spine,
+  logs: TenantLogs,
+  classes: RoomClasses,
+  { onAppend = (_, store) => store(), clock = () => SPINE_NOW_MS }: ShieldOptions,
+): StreamContext["path"] {
+  const hooked: StreamContext["path"]["logs"] = {
+    append: async (message) => {
+      const store = async () => (await logs.append(message)).offset;
+      const offset = await onAppend(message, store);
+      return { offset, duplicate: false, stream: "" };
+    },
+  };
+  return {
+    spine,
+    signatures: { require_signature: [] },
+    overseer: NO_OVERSEER,
+    bans: NO_BANS,
+    schemas: NO_SCHEMAS,
+    mirror: NO_MIRROR,
+    classes,
+    logs: hooked,
+    now: clock,
+    random,
+  };
+}
+
+function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
+  const { per_tenant = 100, clock = () => SPINE_NOW_MS } = options;
+  const registry = createMetrics({ node_id: "n", version: "0" });
+  const config = configFrom({ rooms: [{ room: "*", durable: true }] });
+  const classes = new RoomClasses(config.rooms);
+  const durable_stats = createDurableStats(registry);
+  const logs = new TenantLogs({ spine, classes, stats: durable_stats, log: keptLog().log });
+  const records = new Records(spine);
+  return {
+    records,
+    turns: new StreamTurns(),
+    wakes: new StreamWakes({ spine, records, isDraining: () => false }),
+    appends: new AppendMemory(),
+    population: new Population(per_tenant),
+    trims: new TrimMemory(),
+    logs,
+    classes,
+    path: pathOf(spine, logs, classes, options),
+    overseer: NO_OVERSEER,
+    bans: NO_BANS,
+    limits: config.limits,
+    rates: { take: () => {} },
+    stats: createStats(),
+    durable_stats,
+    tenants: new TenantTable(),
+    long_poll_ms: 1_000,
+    sse_ms: 1_000,
+    requireNotRevoked: () => {},
+    enterLive: () => ({ [Symbol.dispose]: () => {} }),
+    isDraining: () => false,
+    now: clock,
+    random: () => 0,
+  };
+}
+
+/** A Shield of several on one Spine. */
+export function streamShield(spine: Spine, options: ShieldOptions = {}): StreamShield {
+  const context = contextOf(spine, options);
+  const keyOf = (room_id: string): StreamKey => ({ tenant_id: ann.tenant_id, room_id });
+  return {
+    context,
+    put: (room_id, headers = {}, body = "") =>
+      create(context, {
+        key: keyOf(room_id),
+        caller,
+        request: readCreate(new Headers(headers)),
+        body: encoder.encode(body),
+      }),
+    post: (room_id, headers, body) =>
+      append(context, {
+        key: keyOf(room_id),
+        caller,
+        request: readAppend(new Headers(headers)),
+        body: encoder.encode(body),
+        token: (offset) => Promise.resolve(String(offset)),
+      }),
+    texts: async (room_id) => {
+      const { record } = await findStream(context, keyOf(room_id));
+      const { messages } = await readStream(context, keyOf(room_id), record, undefined);
+      return messages.map((message) => new TextDecoder().decode(message));
+    },
+  };
+}
