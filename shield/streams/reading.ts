@@ -87,18 +87,35 @@ export async function readStream(
   after: number | undefined,
   messages_max: number = PAGE_MESSAGES,
 ): Promise<StreamPage> {
+  const segments = await segmentsOf(context, key, record);
+  for (let tail = after ?? 0;;) {
+    const page = await readSegments(context, key, segments, after, messages_max);
+    if (page.messages.length > 0 || !page.up_to_date) return page;
+    // Nothing was read up to there only if the tail was known before: a message may have come since.
+    const seen = Math.max(tail, page.next, await tailOf(context, key, record));
+    if (seen === Math.max(tail, page.next)) return { ...page, next: seen };
+    tail = seen;
+  }
+}
+
+async function readSegments(
+  context: Reads,
+  { tenant_id }: StreamKey,
+  segments: readonly Segment[],
+  after: number | undefined,
+  messages_max: number,
+): Promise<StreamPage> {
   const messages: Uint8Array[] = [];
   const offsets: number[] = [];
   let size_bytes = 0;
   let next = after ?? 0;
-  for (const { room_id, from, to } of await segmentsOf(context, key, record)) {
-    const at = Math.max(from, after ?? 0);
-    if (at >= to) continue;
+  for (const segment of segments) {
+    if (Math.max(segment.from, after ?? 0) >= segment.to) continue;
     const limit = messages_max - offsets.length;
     if (limit <= 0 || size_bytes >= PAGE_BYTES) {
       return { messages, offsets, next, up_to_date: false };
     }
-    const page = await readSegment(context, key.tenant_id, { room_id, from, to }, after, limit);
+    const page = await readSegment(context, tenant_id, segment, after, limit);
     for (const { offset, data } of page.entries) {
       next = offset;
       if (data === undefined) continue;
@@ -108,13 +125,7 @@ export async function readStream(
     }
     if (page.more) return { messages, offsets, next, up_to_date: false };
   }
-  if (messages.length > 0) return { messages, offsets, next, up_to_date: true };
-  return {
-    messages,
-    offsets,
-    next: Math.max(next, await tailOf(context, key, record)),
-    up_to_date: true,
-  };
+  return { messages, offsets, next, up_to_date: true };
 }
 
 async function readSegment(

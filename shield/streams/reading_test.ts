@@ -1,0 +1,41 @@
+/** Reading a stream to its end: what comes in the middle of a read is not passed over. */
+import assert from "node:assert/strict";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { testSpine } from "../testing/spine.ts";
+import { findStream } from "./lifecycle.ts";
+import { readStream } from "./reading.ts";
+import { streamShield } from "./testing/context.ts";
+
+const TEXT = { "content-type": "text/plain" };
+const key = { tenant_id: "acme", room_id: "r" };
+
+Deno.test("reading: a message that comes between the read and its answer is not passed over", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine);
+  const { context } = shield;
+  await shield.put("r", TEXT);
+  const { record } = await findStream(context, key);
+  const log = await context.logs.of("acme");
+  for (let at = 1; at <= 4; at++) {
+    const before = await readStream(context, key, record, undefined);
+    let heads = 0;
+    // A page asks for the head once, and then the end of the stream is asked for.
+    const late = new Proxy<DurableLog>(log, {
+      get(target, name) {
+        if (name !== "head") {
+          const value = Reflect.get(target, name, target);
+          return typeof value === "function" ? value.bind(target) : value;
+        }
+        return async (room_id: string) => {
+          if (++heads === at) await shield.post("r", TEXT, `${at}`);
+          return await target.head(room_id);
+        };
+      },
+    });
+    const logs = { of: () => Promise.resolve(late) };
+    const page = await readStream({ ...context, logs }, key, record, before.next);
+    const rest = await readStream(context, key, record, page.next);
+    const texts = [...page.messages, ...rest.messages].map((one) => new TextDecoder().decode(one));
+    assert.deepEqual(texts, heads >= at ? [`${at}`] : [], `at head ${at}`);
+  }
+});
