@@ -34,6 +34,7 @@ import { drain } from "./drain.ts";
 import { handshakeNotes } from "./ledger/handshakes.ts";
 import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
+import { startFilters } from "./filter/filters.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { handleRequest } from "./http/http.ts";
 import type { HttpContext } from "./http/http.ts";
@@ -161,13 +162,9 @@ function assemble(
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
+  const filters = startFilters(config.filters, options.registry);
   const context = {
-    path,
-    hub,
-    flushes,
-    authenticator,
-    overseer,
-    attendance,
+    ...{ path, hub, filters, flushes, authenticator, overseer, attendance },
     limits,
     stats,
     ledger,

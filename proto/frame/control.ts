@@ -47,6 +47,8 @@ export interface Subscribe {
   epoch: string;
   /** With `presence`: hear who comes and goes without being a member. */
   observer: boolean;
+  /** Only messages for which this is true, in CEL; "": all of them. */
+  filter: string;
 }
 
 /** Asks to hear a room no longer; refused with `not-subscribed` when it was not heard. */
@@ -113,6 +115,7 @@ const SUBSCRIBE: FieldNames = [
   "after_offset",
   "epoch",
   "observer",
+  "filter",
 ];
 const UNSUBSCRIBE: FieldNames = ["Unsubscribe", "room_id", "request_id"];
 const REFRESH: FieldNames = ["Refresh", "token", "request_id"];
@@ -153,6 +156,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     after_offset: 0,
     epoch: "",
     observer: false,
+    filter: "",
   };
   let seen = 0;
   while (reader.pos < reader.end) {
@@ -167,6 +171,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     else if (tag === 0x38) subscribe.after_offset = reader.uint64();
     else if (tag === 0x42) subscribe.epoch = reader.text();
     else if (tag === 0x48) subscribe.observer = reader.bool();
+    else if (tag === 0x52) subscribe.filter = reader.text();
     else refuseField(tag, SUBSCRIBE);
   }
   return subscribe;
@@ -249,6 +254,7 @@ export function writeSubscribe(
   writer.uint64(7, subscribe.after_offset);
   writer.text(8, subscribe.epoch);
   writer.bool(9, subscribe.observer);
+  writer.text(10, subscribe.filter);
   return writer.finish();
 }
 

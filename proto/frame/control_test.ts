@@ -102,6 +102,7 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
     afterOffset: uint64,
     epoch: text(),
     observer: fc.boolean(),
+    filter: text(),
   });
   fc.assert(fc.property(subscribe, (init) => {
     const written = toBinary(SubscribeSchema, create(SubscribeSchema, init));
@@ -115,6 +116,7 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
       after_offset: exact(init.afterOffset),
       epoch: init.epoch,
       observer: init.observer,
+      filter: init.filter,
     });
   }));
 });

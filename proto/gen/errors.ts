@@ -11,6 +11,7 @@ export const ERRORS = {
   "invalid-field": {"number":7,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Invalid field: {detail}"},
   "too-many-headers": {"number":8,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Too many headers: {detail}"},
   "not-durable": {"number":9,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Not durable: {detail}"},
+  "invalid-filter": {"number":190,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Invalid filter: {detail}"},
   "invalid-command": {"number":10,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Invalid command: {detail}"},
   "unsupported-subprotocol": {"number":11,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Unsupported subprotocol: {detail}"},
   "not-a-websocket": {"number":12,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not a websocket: {detail}"},
@@ -67,6 +68,7 @@ export const ERRORS = {
   "unsupported-media-type": {"number":82,"code":415,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Unsupported media type: {detail}"},
   "rate-limited": {"number":90,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Rate limited: {detail}"},
   "too-many-rooms": {"number":91,"code":429,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Too many rooms: {detail}"},
+  "too-many-filters": {"number":191,"code":429,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Too many filters: {detail}"},
   "too-many-connections": {"number":92,"code":429,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"Too many connections: {detail}"},
   "too-many-pending": {"number":93,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Too many pending: {detail}"},
   "room-limit": {"number":96,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Room limit: {detail}"},
@@ -108,7 +110,7 @@ export const ERRORS = {
 } as const;
 
 /** The same for clients, which do without the rest of it: see `reasons.ts`. */
-export const REASON_GROUPS: string = `400 never-retry|invalid-field|malformed-frame|unknown-opcode|repeated-field|unknown-field|payload-count|invalid-room|too-many-headers|not-durable|invalid-command|unsupported-subprotocol|not-a-websocket|malformed-body|schema-violation|connection-closed|signing-failed|handler-failed|invalid-policy|invalid-schema|invalid-settings
+export const REASON_GROUPS: string = `400 never-retry|invalid-field|malformed-frame|unknown-opcode|repeated-field|unknown-field|payload-count|invalid-room|too-many-headers|not-durable|invalid-filter|invalid-command|unsupported-subprotocol|not-a-websocket|malformed-body|schema-violation|connection-closed|signing-failed|handler-failed|invalid-policy|invalid-schema|invalid-settings
 401 refresh-token|token-claim|token-missing|token-malformed|token-too-large|token-algorithm|token-issuer|token-audience|token-unknown-key|token-signature|token-not-yet-valid|token-scope
 403 never-retry|policy-rejected=Message blocked by policy{detail}|tenant-mismatch|not-granted|reserved-type|signal-forbidden|reserved-header|signature-invalid|signature-no-key=The message is signed, its token has no key|signature-required|origin-not-allowed|role-forbidden|host-not-allowed|room-banned=You are banned from room {detail}|command-forbidden|presence-disabled
 404 never-retry|not-found|not-subscribed|policy-unknown|schema-unknown
@@ -130,7 +132,7 @@ export const REASON_GROUPS: string = `400 never-retry|invalid-field|malformed-fr
 409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
 408 back-off 4408|heartbeat-lost
 413 never-retry 4413|frame-too-large
-429 never-retry|too-many-rooms|room-bytes-limit=The tenant's rooms may not take more than {detail}|ban-limit|budget-exhausted
+429 never-retry|too-many-rooms|too-many-filters|room-bytes-limit=The tenant's rooms may not take more than {detail}|ban-limit|budget-exhausted
 429 back-off 4429|slow-consumer|flooding
 429 never-retry 1008|too-many-protocol-errors`;
 

@@ -46,6 +46,7 @@ const OPERATIONS = {
     "after_offset",
     "epoch",
     "observer",
+    "filter",
   ]),
   unsub: new Set(["op", "id", "room"]),
   pub: new Set([...ENVELOPE, "type", "schema_id", "signal"]),
@@ -136,6 +137,7 @@ function subscribeOf(members: TextMembers, request_id: Uint64) {
     after_offset: members.uint64("after_offset"),
     epoch: members.string("epoch"),
     observer: members.flag("observer"),
+    filter: members.string("filter"),
   };
 }
 

@@ -28,7 +28,7 @@ function dataOf(frame: string): string {
 Deno.test("sub, unsub, refresh, ping and pong have the shapes of docs/protocol.md", () => {
   const frame = '{"op":"sub","room":"lobby","id":1,"presence":true,"no_echo":true,"batch":true,' +
     '"member_meta":{"n":1},"after_offset":"18446744073709551615","epoch":"7",' +
-    '"observer":true}';
+    '"observer":true,"filter":"data.n > 1"}';
   assert.deepEqual(decode(frame), {
     kind: "subscribe",
     subscribe: {
@@ -41,6 +41,7 @@ Deno.test("sub, unsub, refresh, ping and pong have the shapes of docs/protocol.m
       after_offset: 2n ** 64n - 1n,
       epoch: "7",
       observer: true,
+      filter: "data.n > 1",
     },
   });
   assert.deepEqual(decode('{"op":"unsub","room":"lobby","id":2}'), {

@@ -167,6 +167,7 @@ export const CLIENT: Readonly<Record<string, Plain>> = {
       after_offset: 42,
       epoch: "e1",
       observer: true,
+      filter: 'type == "chat"',
     },
   },
   "UNSUB": { kind: "unsub", message: { room_id: "lobby", request_id: 5 } },

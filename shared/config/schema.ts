@@ -8,7 +8,7 @@ import { refuseUnnamedOperators } from "./operators.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
-import { Durable, PatternLimits, Rooms, Streams } from "./schema_durable.ts";
+import { Durable, Filters, PatternLimits, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
 import { Usage } from "./schema_usage.ts";
@@ -333,6 +333,7 @@ export const ConfigSchema = z.strictObject({
   brain: Brain.prefault({}).describe("the Brain"),
   rooms: Rooms.describe("classes of rooms"),
   durable: Durable.prefault({}).describe("durable rooms"),
+  filters: Filters.prefault({}).describe("filters of subscribers"),
   ledger: LedgerTable.prefault({}).describe("what was delivered to whom, for `arq why`"),
   journal: Journal.prefault({}).describe("the journal of decisions"),
   streams: Streams.prefault({}).describe("durable rooms as streams over HTTP"),

@@ -1,5 +1,6 @@
-/** Room classes and durable rooms, as `config.toml` and the tenants' run-time settings have them. */
+/** Room classes, filters and durable rooms, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
+import { classFilterProblem } from "../filter/program.ts";
 import { RoomJournal } from "./schema_journal.ts";
 import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_values.ts";
 
@@ -41,6 +42,12 @@ const options = {
   http_cache: z.enum(HTTP_CACHES).default("none").describe(
     "who may keep what its stream says over HTTP for a minute: nobody, the reader's own cache (private), or any proxy, which then gives it to whoever asks (public)",
   ),
+  filter: z.string().min(1).max(4_096).superRefine((text, context) => {
+    const problem = classFilterProblem(text);
+    if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+  }).optional().describe(
+    'CEL over type, sender, headers, data and the subscriber\'s claims; who subscribes gets only the messages for which it is true, and history shows no others: headers["team"] in claims.teams; absent: all',
+  ),
   ...RoomJournal,
 };
 
@@ -81,6 +88,18 @@ export const Rooms = z.array(RoomClassEntry).max(10_000).superRefine(
   }),
   always,
 ).default([]);
+
+/** `[filters]`: bounds of the filters that clients subscribe with. */
+export const Filters = z.strictObject({
+  filter_chars: count(1_024, 65_536, "characters of a filter"),
+  filter_steps: count(
+    2_000,
+    1_000_000,
+    "steps of a filter over one message, one for each node and 4 KiB of the message; a message over which a filter takes more is left out for those who have it",
+  ),
+  filters_per_room: count(100, 10_000, "different filters of a room's subscribers on one Shield"),
+  filters_per_tenant: count(1_000, 100_000, "different filters of a tenant on one Shield"),
+});
 
 /** `[durable]`: where and how durable rooms are kept. */
 export const Durable = z.strictObject({

@@ -5,7 +5,6 @@
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Channel, Subscriber } from "../fanout/hub.ts";
-import type { PatternListener } from "../fanout/pattern_rooms.ts";
 import type { Flow } from "../durable/room/flow.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
@@ -14,6 +13,8 @@ import { followed } from "../journal/journal.ts";
 import { bump } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 import type { SubscribeContext } from "./subscribe.ts";
+import { HeardPattern, isAsked } from "./heard_pattern.ts";
+import type { PatternWish } from "./heard_pattern.ts";
 import { markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 
@@ -21,33 +22,6 @@ import type { LeaveWhy } from "./subscription_marks.ts";
 const REFUSED_MAX = 4_096;
 /** Rooms that a connection may have been put out of before it hears no pattern any more. */
 const PUT_OUT_MAX = 1_024;
-
-/** One pattern of one connection. */
-class HeardPattern implements PatternListener {
-  readonly pattern: string;
-  readonly text: boolean;
-  no_echo: boolean;
-  readonly #owner: HeardPatterns;
-
-  constructor(owner: HeardPatterns, pattern: string, text: boolean, no_echo: boolean) {
-    this.#owner = owner;
-    this.pattern = pattern;
-    this.text = text;
-    this.no_echo = no_echo;
-  }
-
-  enter(channel: Channel): void {
-    this.#owner.enter(this, channel);
-  }
-
-  release(room_id: string): void {
-    this.#owner.release(room_id);
-  }
-
-  send(frame: Frame): void {
-    this.#owner.send(frame);
-  }
-}
 
 /** A room that is heard by a pattern. */
 interface HeardRoom {
@@ -106,28 +80,35 @@ export class HeardPatterns {
 
   /**
    * Hears a pattern, or hears it otherwise. What was refused in its rooms before is asked for again. Throws
-   * as `PatternRooms.add` does.
+   * as `PatternRooms.add` does, and `too-many-filters`.
    */
-  hear(pattern: string, no_echo: boolean): void {
-    const { hub } = this.#context;
+  hear(pattern: string, wish: PatternWish): void {
+    const { hub, filters } = this.#context;
     const { identity, text } = this.#connection;
     const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
     for (const kept of [this.#refused, this.#put_out]) {
       for (const room_id of [...kept].filter(matching)) kept.delete(room_id);
     }
     const before = this.#patterns.get(pattern);
+    const { no_echo, filter } = wish;
+    const { tenant_id } = identity;
+    if (filter !== undefined) filters.requireRoom(tenant_id, pattern, filter, before?.filter);
     if (before === undefined) {
-      const heard = new HeardPattern(this, pattern, text, no_echo);
+      const heard = new HeardPattern(this, pattern, text, wish);
       this.#patterns.set(pattern, heard);
       try {
-        return hub.patterns.add(identity.tenant_id, heard);
+        hub.patterns.add(tenant_id, heard);
+        return filters.hold(tenant_id, pattern, filter);
       } catch (error) {
         this.#patterns.delete(pattern);
         throw error;
       }
     }
-    const is_changed = before.no_echo !== no_echo;
+    const is_changed = before.no_echo !== no_echo || before.filter !== filter;
     before.no_echo = no_echo;
+    filters.hold(tenant_id, pattern, filter);
+    filters.release(tenant_id, pattern, before.filter);
+    before.filter = filter;
     if (is_changed) this.#renew(before);
     hub.patterns.revisit(identity.tenant_id, before);
   }
@@ -137,13 +118,14 @@ export class HeardPatterns {
     const heard = this.#patterns.get(pattern);
     if (heard === undefined) return;
     this.#patterns.delete(pattern);
+    this.#context.filters.release(this.#connection.identity.tenant_id, pattern, heard.filter);
     for (const [room_id, room] of [...this.#rooms]) {
       if (room.pattern !== heard) continue;
       const next = this.#longest(room_id);
       if (next === undefined) this.#part(room_id, why);
       else {
         room.pattern = next;
-        if (room.subscriber.no_echo !== next.no_echo) this.#renewRoom(room_id, room);
+        if (!isAsked(room.subscriber, next)) this.#renewRoom(room_id, room);
       }
     }
     this.#context.hub.patterns.delete(this.#connection.identity.tenant_id, heard);
@@ -167,7 +149,7 @@ export class HeardPatterns {
     if (room !== undefined) {
       if (pattern.pattern.length <= room.pattern.pattern.length) return;
       room.pattern = pattern;
-      if (room.subscriber.no_echo !== pattern.no_echo) this.#renewRoom(room_id, room);
+      if (!isAsked(room.subscriber, pattern)) this.#renewRoom(room_id, room);
       return;
     }
     if (!this.#isAllowed(room_id)) return;
@@ -178,7 +160,7 @@ export class HeardPatterns {
       return this.#refuse(room_id, error);
     }
     if (asked === undefined) return void this.#join(pattern, room_id, flow);
-    const held = new HeldSubscriber(connection, pattern.no_echo);
+    const held = new HeldSubscriber(connection, pattern);
     this.#put(room_id, pattern, held);
     asked.then(
       () => this.#admit(room_id, held),
@@ -272,8 +254,11 @@ export class HeardPatterns {
   }
 
   #join(pattern: HeardPattern, room_id: string, flow: Flow | undefined): Subscriber {
-    const mark = markOf(this.#context, this.#connection, flow);
-    const subscriber = new RoomSubscriber(this.#connection, pattern.no_echo, flow, mark);
+    const { no_echo, filter } = pattern;
+    const { identity } = this.#connection;
+    const room_class = this.#context.path.classes.of(identity.tenant_id, room_id);
+    const mark = markOf(this.#context, this.#connection, { flow, filter, room_class });
+    const subscriber = new RoomSubscriber(this.#connection, no_echo, flow, mark, filter);
     this.#put(room_id, pattern, subscriber);
     return subscriber;
   }
@@ -286,7 +271,7 @@ export class HeardPatterns {
   }
 
   #renewRoom(room_id: string, { pattern, subscriber: before }: HeardRoom): void {
-    if (before instanceof HeldSubscriber) before.no_echo = pattern.no_echo;
+    if (before instanceof HeldSubscriber) before.ask(pattern);
     else this.#join(pattern, room_id, before.flow);
   }
 

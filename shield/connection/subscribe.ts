@@ -7,17 +7,21 @@ import type { Subscribe, Unsubscribe } from "@arqon/proto";
 import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
+import type { Filter } from "../filter/filter.ts";
+import type { Filters } from "../filter/filters.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { entryFrame, Flow } from "../durable/room/flow.ts";
+import { Flow } from "../durable/room/flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Note } from "../journal/note.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Overseer } from "../policy/overseer.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import { sendMissed } from "./send_missed.ts";
+import type { MissedContext } from "./send_missed.ts";
 import { Attendance } from "./attendance.ts";
 import type { AttendanceContext, LogPlace } from "./attendance.ts";
 import { presenceRequest } from "./presence_request.ts";
@@ -27,7 +31,6 @@ import type { RequestRef } from "../message/request_ref.ts";
 import { markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
-import type { ShieldStats } from "../stats/stats.ts";
 
 /** Close codes of a client that closed the connection, or was banned: it does not come back. */
 const DELIBERATE_CLOSES = [1000, 4403];
@@ -40,16 +43,21 @@ export interface SubscribeContext {
   readonly overseer: Pick<Overseer, "onSubscribe">;
   readonly attendance: AttendanceContext;
   readonly limits: Limits;
-  readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes" | "rejects">;
+  readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
+  readonly filters: Filters;
   /** Takes note of subscriptions; absent: nobody does. */
   readonly ledger?: Pick<Ledger, "position" | "left" | "passedOver" | "joined"> | undefined;
 }
+
+/** What the end of a subscription needs. */
+type LeaveContext = Pick<SubscribeContext, "hub" | "ledger" | "filters">;
 
 /** A SUB that nothing has refused. */
 interface Allowed {
   readonly subscribe: Subscribe;
   readonly presence_request: PresenceRequest | undefined;
   readonly request: RequestRef;
+  readonly filter: Filter | undefined;
 }
 
 /**
@@ -77,7 +85,9 @@ export function runSubscribe(
   context.path.bans.requireRoom(connection.identity, room_id);
   if (subscribe.presence) requireGrant(connection.identity, "presence", room_id);
   const presence_request = presenceRequest(subscribe, context.limits);
-  const allowed: Allowed = { subscribe, presence_request, request: subscribeRequest(subscribe) };
+  const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter);
+  const request = subscribeRequest(subscribe);
+  const allowed: Allowed = { subscribe, presence_request, request, filter };
   requireClass(context, connection, allowed);
   const admitted = context.overseer.onSubscribe(connection.caller, room_id, note);
   if (admitted === undefined) return join(context, connection, allowed);
@@ -105,14 +115,15 @@ function join(
   allowed: Allowed,
 ): Promise<void> | undefined {
   const { room_id, batch } = allowed.subscribe;
-  requirePlace(context, connection, room_id);
+  requirePlace(context, connection, room_id, allowed.filter);
   if (batch) connection.useBatches();
-  const { durable } = context.path.classes.of(connection.identity.tenant_id, room_id);
-  if (durable) return joinDurable(context, connection, allowed);
+  const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
+  if (room_class.durable) return joinDurable(context, connection, allowed);
   const before = connection.subscriptions.get(room_id);
   const { no_echo } = allowed.subscribe;
-  const mark = markOf(context, connection, before?.flow);
-  const subscriber = new RoomSubscriber(connection, no_echo, before?.flow, mark);
+  const { filter } = allowed;
+  const mark = markOf(context, connection, { flow: before?.flow, filter, room_class });
+  const subscriber = new RoomSubscriber(connection, no_echo, before?.flow, mark, filter);
   put(context, connection, room_id, subscriber, "resubscribed");
   const onFailure = () => {
     if (connection.subscriptions.get(room_id) !== subscriber) return;
@@ -127,12 +138,17 @@ function join(
 
 /** Throws when the connection may not have the subscription, or one more. */
 function requirePlace(
-  { path, limits }: SubscribeContext,
+  { path, limits, filters }: SubscribeContext,
   { identity, subscriptions }: Connection,
   room_id: string,
+  filter: Filter | undefined,
 ): void {
   // A ban may have come while policies judged the SUB, or the log was asked.
   path.bans.requireRoom(identity, room_id);
+  if (filter !== undefined) {
+    const before = subscriptions.get(room_id)?.filter;
+    filters.requireRoom(identity.tenant_id, room_id, filter, before);
+  }
   if (subscriptions.has(room_id) || subscriptions.size < limits.rooms_per_connection) return;
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
 }
@@ -179,13 +195,15 @@ function joinDurable(
   const { tenant_id } = connection.identity;
   return context.hub.enter(tenant_id, room_id, position, (entry_point) => {
     if (connection.ended) return;
-    requirePlace(context, connection, room_id);
+    requirePlace(context, connection, room_id, allowed.filter);
     const before = connection.subscriptions.get(room_id);
     const flow = before?.flow ?? new Flow();
     // A SUB that only changes options leaves the connection where it is.
     if (before?.flow === undefined || position !== undefined) flow.rewind(entry_point.cursor);
-    const mark = markOf(context, connection, flow);
-    const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, flow, mark);
+    const { subscribe: { no_echo }, filter } = allowed;
+    const room_class = context.path.classes.of(tenant_id, room_id);
+    const mark = markOf(context, connection, { flow, filter, room_class });
+    const subscriber = new RoomSubscriber(connection, no_echo, flow, mark, filter);
     put(context, connection, room_id, subscriber, "resubscribed");
     const log = {
       position: () => positionResult(entry_point),
@@ -219,64 +237,28 @@ function positionResult(entry_point: EntryPoint): { offset: number; members: str
   return { offset, members: `${outcome}"offset":${offset},"epoch":${JSON.stringify(epoch)}` };
 }
 
-/** Sends what the connection has not got yet, as fast as it reads; after that it is live. */
-function sendMissed(
-  { path, stats, hub, ledger }: SubscribeContext,
-  connection: Connection,
-  room_id: string,
-  flow: Flow,
-): void {
-  if (flow.is_sending || flow.is_live) return;
-  flow.is_sending = true;
-  const { tenant_id } = connection.identity;
-  const channel = hub.find(tenant_id, room_id);
-  const totals = channel?.tenant;
-  connection.sendLater(() => {
-    const subscriber = connection.subscriptions.get(room_id) ??
-      connection.patterns?.subscriber(room_id);
-    while (subscriber?.flow === flow) {
-      const entry = flow.next();
-      if (entry === undefined) break;
-      const own = entry.origin === connection.id;
-      if (own && (subscriber.no_echo || !path.classes.of(tenant_id, room_id).echo)) {
-        const passed = { from: entry.offset, to: entry.offset, why: "echo" as const };
-        if (channel?.noted) ledger?.passedOver(channel.noted, connection.number, passed);
-        continue;
-      }
-      const frame = entryFrame(entry, connection.text);
-      const size_bytes = frameBytes(frame);
-      stats.egress_messages++;
-      if (totals !== undefined) totals.egress_messages++;
-      stats.egress_bytes += size_bytes;
-      subscriber.use?.caughtUp(path.classes.of(tenant_id, room_id).pattern, size_bytes);
-      return frame;
-    }
-    flow.is_sending = false;
-    flow.noteLive(ledger?.position ?? 0);
-    return undefined;
-  });
-}
-
 /** Replaces the room's present subscriber by another; either may be none. */
 function put(
-  context: Pick<SubscribeContext, "hub" | "ledger">,
+  context: LeaveContext,
   connection: Connection,
   room_id: string,
   subscriber: Subscriber | undefined,
   why: LeaveWhy,
 ): void {
-  const { hub } = context;
-  const { identity, subscriptions } = connection;
+  const { hub, filters } = context;
+  const { identity: { tenant_id }, subscriptions } = connection;
   const before = subscriptions.get(room_id);
   if (before !== undefined) noteLeft(context, connection, room_id, before, why);
   // The new one comes first: a room never loses its Spine subscription while options change.
-  if (subscriber !== undefined) hub.subscribe(identity.tenant_id, room_id, subscriber);
+  if (subscriber !== undefined) hub.subscribe(tenant_id, room_id, subscriber);
+  filters.hold(tenant_id, room_id, subscriber?.filter);
+  filters.release(tenant_id, room_id, before?.filter);
   if (subscriber === undefined) subscriptions.delete(room_id);
   else subscriptions.set(room_id, subscriber);
-  const channel = subscriber === undefined ? hub.find(identity.tenant_id, room_id) : undefined;
+  const channel = subscriber === undefined ? hub.find(tenant_id, room_id) : undefined;
   if (channel === undefined) connection.patterns?.yieldTo(room_id);
   else connection.patterns?.takeOver(channel, before?.flow);
-  if (before !== undefined) hub.unsubscribe(identity.tenant_id, room_id, before);
+  if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
 }
 
 /** Runs an UNSUB. Throws `not-subscribed`. */
@@ -296,7 +278,7 @@ export function runUnsubscribe(
  * connection was lost. The connection may have no subscription to the room.
  */
 export function leave(
-  context: Pick<SubscribeContext, "hub" | "ledger">,
+  context: LeaveContext,
   connection: Connection,
   room_id: string,
   why: LeaveWhy,
@@ -312,7 +294,7 @@ export function leave(
  * `stopping`, a client that closes in order moves to another one, as it was told to.
  */
 export function leaveAll(
-  context: Pick<SubscribeContext, "hub" | "ledger">,
+  context: LeaveContext,
   connection: Connection,
   code: number,
   stopping = false,

@@ -19,7 +19,7 @@ export const isPattern = (room_id: string): boolean => room_id.endsWith("*");
 /**
  * Runs a SUB of a pattern. A promise holds the connection's other operations until it has its place. What
  * policies say of the pattern goes into `note`. Throws `invalid-room`, `not-granted`, `presence-disabled`,
- * `not-durable`, `banned`, `too-many-rooms`; rejects as policies do.
+ * `not-durable`, `banned`, `too-many-rooms`, `invalid-filter`, `too-many-filters`; rejects as policies do.
  */
 export function runSubscribePattern(
   context: SubscribeContext,
@@ -47,6 +47,7 @@ export function runSubscribePattern(
 /** Hears the pattern, once nothing has refused it. */
 function hear(context: SubscribeContext, connection: Connection, subscribe: Subscribe): undefined {
   const { room_id: pattern, no_echo, batch } = subscribe;
+  const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter);
   const patterns = connection.patterns ??= new HeardPatterns(context, connection);
   const { rooms_per_connection } = context.limits;
   const size = connection.subscriptions.size + patterns.size;
@@ -56,7 +57,7 @@ function hear(context: SubscribeContext, connection: Connection, subscribe: Subs
     throw new ArqonError("too-many-rooms", String(rooms_per_connection));
   }
   if (batch) connection.useBatches();
-  patterns.hear(pattern, no_echo);
+  patterns.hear(pattern, { no_echo, filter });
   const onFailure = () => patterns.leave(pattern, "refused");
   return ackAfterFlush(context, connection, subscribeRequest(subscribe), onFailure);
 }

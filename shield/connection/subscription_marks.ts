@@ -1,5 +1,8 @@
 /** What the ledger is told of subscriptions: when one has begun, and when and why it has ended. */
 import type { Flow } from "../durable/room/flow.ts";
+import { classFilter } from "../filter/filter.ts";
+import type { Filter } from "../filter/filter.ts";
+import type { RoomClass } from "../rooms/classes.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { SubscriptionMark } from "../ledger/row_facts.ts";
@@ -21,16 +24,27 @@ export interface MarkContext {
   readonly ledger?: Pick<Ledger, "position" | "left" | "joined"> | undefined;
 }
 
+/** A subscription that begins. */
+interface Begun {
+  readonly flow: Flow | undefined;
+  readonly filter: Filter | undefined;
+  readonly room_class: RoomClass;
+}
+
 /** The subscription that begins now, for the ledger. */
 export function markOf(
   { ledger }: MarkContext,
   connection: Connection,
-  flow: Flow | undefined,
+  { flow, filter, room_class }: Begun,
 ): SubscriptionMark | undefined {
   if (ledger === undefined) return undefined;
   ledger.joined?.add(connection);
-  const { number, now_ms } = connection;
-  return { connection: number, since: ledger.position, since_ms: now_ms, episode: flow?.episode };
+  const { number, now_ms, identity } = connection;
+  const { position: since } = ledger;
+  const mark = { connection: number, since, since_ms: now_ms, episode: flow?.episode };
+  const of_class = classFilter(room_class)?.of(identity);
+  const filters = [filter, of_class].flatMap((one) => one === undefined ? [] : [one.number]);
+  return filters.length === 0 ? mark : { ...mark, filters };
 }
 
 /** Takes note of the end of a subscription. */
@@ -43,7 +57,7 @@ export function noteLeft(
 ): void {
   const room = hub.find(identity.tenant_id, room_id)?.noted;
   if (ledger === undefined || room === undefined || before.mark === undefined) return;
-  const { connection, since, since_ms, episode: caught_up } = before.mark;
+  const { connection, since, since_ms, episode: caught_up, filters } = before.mark;
   const batch = outbox?.has_batches ?? false;
-  ledger.left(room, connection, { since, since_ms, why, batch, caught_up });
+  ledger.left(room, connection, { since, since_ms, why, batch, caught_up, filters });
 }

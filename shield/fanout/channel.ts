@@ -2,6 +2,7 @@
 import type { FewSet } from "../../shared/containers/few_set.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { Filtered } from "../filter/filter.ts";
 import type { DurableChannel, RoomLogEvents } from "../durable/room/channel.ts";
 import type { Flow } from "../durable/room/flow.ts";
 import type { RoomLog } from "../durable/room/room_log.ts";
@@ -16,6 +17,7 @@ import type { RoomMessage } from "./backlog.ts";
 import type { SeenMessages } from "./deduplicate.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { PatternLimits } from "./pattern_rooms.ts";
+import type { Withheld } from "./withheld.ts";
 import type { Reception } from "./reception.ts";
 
 /**
@@ -40,11 +42,20 @@ export interface HubOptions extends Partial<PatternLimits> {
 /** What the hub needs of the ledger. */
 export type HubLedger = Pick<
   Ledger,
-  "position" | "openRoom" | "message" | "sent" | "noEcho" | "duplicate" | "gap" | "passedOver"
+  | "position"
+  | "current"
+  | "openRoom"
+  | "message"
+  | "sent"
+  | "noEcho"
+  | "duplicate"
+  | "gap"
+  | "passedOver"
+  | "leftOutAlone"
 >;
 
 /** One connection's subscription to one room. */
-export interface Subscriber {
+export interface Subscriber extends Filtered {
   readonly connection_id: string;
   readonly text: boolean;
   readonly no_echo: boolean;
@@ -92,4 +103,6 @@ export interface Channel {
   readonly reception: Reception;
   /** The room in the ledger; absent: there is none. */
   readonly noted: LedgerRoom | undefined;
+  /** What filters keep, for the ledger; undefined: nothing yet. */
+  withheld: Withheld | undefined;
 }

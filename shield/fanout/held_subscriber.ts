@@ -4,6 +4,8 @@
  */
 import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { StampSource } from "../../shared/records/system_envelope.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { Filter } from "../filter/filter.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Subscriber } from "./channel.ts";
@@ -25,20 +27,37 @@ export function gapFrame(
   return text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap);
 }
 
+/** What the connection asks of the room. */
+type Wish = Required<Pick<Subscriber, "no_echo" | "filter">>;
+
 /** The subscriber of a connection that may turn out to hear nothing. */
 export class HeldSubscriber implements Subscriber {
   readonly connection_id: string;
   readonly text: boolean;
   no_echo: boolean;
+  filter: Filter | undefined;
+  readonly #connection: Pick<Connection, "identity">;
   /** Whether messages were lost, as too many came. */
   has_lost = false;
   #frames: { readonly frame: Frame; readonly message: RoomMessage | undefined }[] = [];
   #bytes = 0;
 
-  constructor({ id, text }: Pick<Connection, "id" | "text">, no_echo: boolean) {
-    this.connection_id = id;
-    this.text = text;
+  constructor(connection: Pick<Connection, "id" | "text" | "identity">, wish: Wish) {
+    this.connection_id = connection.id;
+    this.text = connection.text;
+    this.no_echo = wish.no_echo;
+    this.filter = wish.filter;
+    this.#connection = connection;
+  }
+
+  get identity(): Identity {
+    return this.#connection.identity;
+  }
+
+  /** Asks for something else from now on. */
+  ask({ no_echo, filter }: Wish): void {
     this.no_echo = no_echo;
+    this.filter = filter;
   }
 
   send(frame: Frame, message?: RoomMessage): void {

@@ -18,6 +18,8 @@ import { FewSet } from "../../shared/containers/few_set.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
+import { isWithheld } from "./withheld.ts";
+import { classFilter } from "../filter/filter.ts";
 import { copyFor } from "./message_copy.ts";
 import { countSent, frameOf, hasLive } from "./outgoing.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -153,6 +155,7 @@ export class Hub {
       durable: undefined,
       reception: new Reception(this.#monotonic()),
       noted: this.#options.ledger?.openRoom(tenant_id, room_id),
+      withheld: undefined,
     };
     if (!this.patterns.feeds(tenant_id, room_id)) this.#listen(key, channel);
     this.#channels.set(key, channel);
@@ -257,7 +260,8 @@ export class Hub {
     isReady?: (subscriber: Subscriber) => boolean,
   ): void {
     const { stats } = this.#options;
-    const { origin } = outgoing;
+    const { origin, is_own } = outgoing;
+    const of_class = classFilter(channel.room_class);
     const echo = channel.room_class?.echo ?? true;
     let binary: Frame | undefined;
     let text: Frame | undefined;
@@ -275,6 +279,9 @@ export class Hub {
           continue;
         }
       }
+      if (is_own !== true && (subscriber.filter !== undefined || of_class !== undefined)) {
+        if (isWithheld(this.#options, channel, subscriber, outgoing, of_class)) continue;
+      }
       const is_text = subscriber.text;
       const frame = is_text
         ? text ??= frameOf(outgoing, true)
@@ -287,10 +294,10 @@ export class Hub {
         use = subscriber.use;
         counts = use?.room(channel.room_class?.pattern ?? "");
       }
-      if (counts !== undefined) countDelivery(counts, size_bytes, outgoing.is_own);
+      if (counts !== undefined) countDelivery(counts, size_bytes, is_own);
       subscriber.send(frame, message);
     }
-    countSent(stats, channel, sent, outgoing.is_own);
+    countSent(stats, channel, sent, is_own);
   }
 
   /** Delivers a durable room's message to subscribers that are not behind; others get it later. */

@@ -8,6 +8,7 @@ import { entryFrame } from "../durable/room/flow.ts";
 import type { Entry } from "../durable/messages/timeline.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Channel } from "./channel.ts";
+import type { MessageView } from "../../shared/filter/message_view.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** A message on its way to subscribers; `plain` is `envelope` when it is known. */
@@ -21,6 +22,8 @@ export interface Outgoing {
   readonly is_own?: boolean | undefined;
   /** What the message is in its room's log, which keeps its frames; absent: it is not from there. */
   readonly entry?: Entry;
+  /** The message as filters see it, once one has asked. */
+  view?: MessageView;
 }
 
 /** The frame of a message in one of its two forms. */

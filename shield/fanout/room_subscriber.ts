@@ -4,8 +4,10 @@
  * connection gets its subscription is `subscribe.ts`.
  */
 import type { RoomMessage } from "./backlog.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Flow } from "../durable/room/flow.ts";
+import type { Filter } from "../filter/filter.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 import type { SubscriptionMark } from "../ledger/row_facts.ts";
@@ -19,6 +21,7 @@ export class RoomSubscriber implements Subscriber {
   readonly flow: Flow | undefined;
   readonly mark: SubscriptionMark | undefined;
   readonly use: UserUse | undefined;
+  readonly filter: Filter | undefined;
   readonly #connection: Connection;
   readonly #outbox: Connection["outbox"];
 
@@ -27,6 +30,7 @@ export class RoomSubscriber implements Subscriber {
     no_echo: boolean,
     flow: Flow | undefined,
     mark: SubscriptionMark | undefined,
+    filter: Filter | undefined,
   ) {
     this.connection_id = connection.id;
     this.text = connection.text;
@@ -34,8 +38,14 @@ export class RoomSubscriber implements Subscriber {
     this.flow = flow;
     this.mark = mark;
     this.use = connection.use;
+    this.filter = filter;
     this.#connection = connection;
     this.#outbox = connection.outbox;
+  }
+
+  /** The identity of the moment: REFRESH makes another. */
+  get identity(): Identity {
+    return this.#connection.identity;
   }
 
   send(frame: Frame, message?: RoomMessage): void {

@@ -107,6 +107,9 @@ function heardIn(
   { position, time_ms, echo }: HeardMessage,
 ): WhyOutcome {
   if (echo === history.number) return { state: "left_out", why: "echo" };
+  if (interval.filters.some((number) => history.filtered.get(number)?.has(position))) {
+    return { state: "left_out", why: "filter" };
+  }
   const holes = history.holes.filter(({ by_offset, room_id }) =>
     !by_offset && room_id === told.room_id
   );

@@ -13,7 +13,8 @@ import type {
   SubscriptionEnd,
   SubscriptionMark,
 } from "./row_facts.ts";
-import { HEAD_BYTES, isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
+import { roomsOf, wantedOf } from "./asked.ts";
+import { HEAD_BYTES, isWanted, KIND, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
 import { factsOf, scan } from "./scan.ts";
 import { addJoined, addWaiting, removeJoined } from "./stored_rows.ts";
@@ -50,6 +51,8 @@ export interface Interval {
   readonly why: string;
   readonly batch: boolean;
   readonly caught_up: CaughtUp | undefined;
+  /** The numbers of the filters that kept a message from it. */
+  readonly filters: readonly number[];
 }
 
 /** Messages that were not given to a connection, by position or by offset. */
@@ -79,6 +82,8 @@ export interface ConnectionHistory {
   waiting?: { readonly from: number; readonly at_ms: number };
   /** Its Shield is not there any more, and did not write how the connection ended. */
   lost?: LostShield;
+  /** The messages that filters kept from those who had them: positions by the filter's number. */
+  readonly filtered: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
 /** A Shield that ended before it had written everything, or that is silent. */
@@ -115,6 +120,8 @@ export interface Gathered {
   readonly room: HeardMessage[];
   readonly gaps: ToldGap[];
   readonly refusals: RefusalAccount[];
+  /** As in `ConnectionHistory`. */
+  readonly filtered: Map<number, Set<number>>;
   truncated: boolean;
 }
 
@@ -136,9 +143,10 @@ export async function gather(
     room: [],
     gaps: [],
     refusals: [],
+    filtered: new Map(),
     truncated: false,
   };
-  for (const one of open) gathered.connections.push(openHistory(one, asked));
+  for (const one of open) gathered.connections.push(openHistory(one, asked, gathered));
   await scan(ledger, (row) => {
     if (row.head.kind === KIND.ended) addEnded(gathered, row, asked);
     else if (row.head.kind === KIND.opened) addOpened(gathered, row, asked);
@@ -160,13 +168,18 @@ export async function gather(
     if (room_id === undefined) return;
     if (head.kind === KIND.message) return addMessage(gathered, row, room_id, asked, messages);
     if (head.kind === KIND.gap) return addGap(gathered, row, room_id);
+    if (head.kind === KIND.left_out && addFiltered(gathered, row)) return;
     const history = head.connection === 0 ? undefined : by_number.get(head.connection);
     if (history !== undefined) addOwn(history, row, room_id);
   }, breathe);
   return gathered;
 }
 
-function openHistory(one: OpenConnection, asked: WhyUser): ConnectionHistory {
+function openHistory(
+  one: OpenConnection,
+  asked: WhyUser,
+  { filtered }: Gathered,
+): ConnectionHistory {
   const { number, connection_id, user_id, remote_ip, began_ms, batch } = one;
   const intervals: Interval[] = [];
   const wanted = new Set(asked.messages.map(({ room_id }) => room_id));
@@ -174,14 +187,14 @@ function openHistory(one: OpenConnection, asked: WhyUser): ConnectionHistory {
   for (const room_id of wanted) {
     const mark = one.subscription(room_id);
     if (mark === undefined) continue;
-    const { since, since_ms, episode } = mark;
+    const { since, since_ms, episode, filters = [] } = mark;
     const ends = { until: Infinity, until_ms: Infinity, why: "" };
     // A message that comes after this question was asked is not part of it.
     const caught_up = episode === undefined ? undefined : { ...episode };
-    intervals.push({ room_id, since, since_ms, ...ends, batch, caught_up });
+    intervals.push({ room_id, since, since_ms, ...ends, batch, caught_up, filters: [...filters] });
   }
   const of = { number, connection_id, user_id, remote_ip, began_ms };
-  return { ...of, ended: undefined, intervals, holes: [], listed: new Map() };
+  return { ...of, ended: undefined, intervals, holes: [], listed: new Map(), filtered };
 }
 
 function isAskedFor(
@@ -198,16 +211,16 @@ function isAskedFor(
 }
 
 /** A stored row of a connection that was there; how it ended may stand behind it. */
-function addOpened({ connections }: Gathered, row: Passed, asked: WhyUser): void {
+function addOpened({ connections, filtered }: Gathered, row: Passed, asked: WhyUser): void {
   const { batch, tenant_id, ...begin } = factsOf<ConnectionBegin>(row);
   if (!isAskedFor(asked, { tenant_id, ...begin })) return;
   const number = row.head.connection;
   if (connections.some((one) => one.number === number)) return;
-  const none = { ended: undefined, intervals: [], holes: [], listed: new Map() };
+  const none = { ended: undefined, intervals: [], holes: [], listed: new Map(), filtered };
   connections.push({ number, ...begin, ...none, batch });
 }
 
-function addEnded({ connections }: Gathered, row: Passed, asked: WhyUser): void {
+function addEnded({ connections, filtered }: Gathered, row: Passed, asked: WhyUser): void {
   const end = factsOf<ConnectionEnd>(row);
   if (!isAskedFor(asked, end)) return;
   const number = row.head.connection;
@@ -216,35 +229,9 @@ function addEnded({ connections }: Gathered, row: Passed, asked: WhyUser): void 
   const of = { number, connection_id, user_id, remote_ip, began_ms, ended };
   // One that was open when the question came has its end here, too, if it ended meanwhile.
   const before = connections.findIndex((one) => one.number === number);
-  const history = { ...of, intervals: [], holes: [], listed: new Map() };
+  const history = { ...of, intervals: [], holes: [], listed: new Map(), filtered };
   if (before < 0) connections.push(history);
   else connections[before] = history;
-}
-
-function roomsOf(ledger: LedgerSource, asked: WhyUser): Map<number, string> {
-  const rooms = new Map<number, string>();
-  const ids = asked.messages.map(({ room_id }) => room_id);
-  if (asked.room !== undefined) ids.push(asked.room);
-  for (const room_id of ids) {
-    if (asked.tenant === undefined) continue;
-    for (const number of ledger.rooms.numbersOf(asked.tenant, room_id)) rooms.set(number, room_id);
-  }
-  return rooms;
-}
-
-/** The ids of a message, as rows have them; undefined where it has none. */
-function wantedOf({ offset, twist_id, trace_id, message_id }: AskedMessage): WantedIds | undefined {
-  const wanted = {
-    // An offset alone is not enough: after a loss of the log, another message may have it.
-    offset: offset === 0 ? undefined : offset,
-    twist: packedId(twist_id),
-    trace: packedId(trace_id),
-    // Of the longest ids rows have the beginning, which may end within a character.
-    id: message_id === "" || message_id.endsWith("\ufffd")
-      ? undefined
-      : packedMessageId(message_id),
-  };
-  return Object.values(wanted).every((one) => one === undefined) ? undefined : wanted;
 }
 
 function addMessage(
@@ -277,14 +264,28 @@ function addGap({ gaps }: Gathered, row: Passed, room_id: string): void {
   if (gaps.length > GAPS_MAX) gaps.shift();
 }
 
+/** Takes note of what a filter kept from all who had it; false: the row is about one connection. */
+function addFiltered(gathered: Gathered, { head, segment: { view } }: Passed): boolean {
+  const { why, listed = [] } = readLeftOut(view, head.start, head.end);
+  if (why !== "filter") return false;
+  const positions = gathered.filtered.get(head.connection) ?? new Set();
+  gathered.filtered.set(head.connection, positions);
+  if (positions.size + listed.length > ROOM_MESSAGES_MAX) gathered.truncated = true;
+  else for (const one of listed) positions.add(one);
+  return true;
+}
+
 function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void {
   const { head: { kind, start, end }, segment: { view }, position, time_ms } = row;
   switch (kind) {
     case KIND.left: {
-      const { since, since_ms, why, batch, caught_up } = factsOf<SubscriptionEnd>(row);
+      const { since, since_ms, why, batch, caught_up, filters = [] } = factsOf<SubscriptionEnd>(
+        row,
+      );
       removeJoined(history, room_id, since, since_ms);
       const until = { until: position, until_ms: time_ms };
-      history.intervals.push({ room_id, since, since_ms, ...until, why, batch, caught_up });
+      const of = { room_id, since, since_ms, ...until, why, batch, caught_up, filters };
+      history.intervals.push(of);
       return;
     }
     case KIND.joined:

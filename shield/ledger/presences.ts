@@ -115,10 +115,10 @@ export class Presences {
       if (mark === undefined || this.#written.has(mark)) continue;
       const room = this.#ledger.rooms.find(tenant_id, room_id);
       if (room === undefined) continue;
-      const { since, since_ms, episode: caught_up } = mark;
+      const { since, since_ms, episode: caught_up, filters } = mark;
       const draft = this.#draftOf(tenant_id);
       draft.name(room.number, room_id);
-      const facts: SubscriptionBegin = { since, since_ms, caught_up };
+      const facts: SubscriptionBegin = { since, since_ms, caught_up, filters };
       draft.add(KIND.joined, room.number, number, facts, now_ms);
       if (caught_up?.live === 0) is_final = false;
       else this.#written.add(mark);

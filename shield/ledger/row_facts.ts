@@ -2,7 +2,7 @@
 import type { Episode } from "../durable/room/flow.ts";
 
 /** Why a connection was not given a message of a room that it heard. */
-export const LEFT_OUT_WHYS = ["slow_reader", "conflated", "echo", "queued"] as const;
+export const LEFT_OUT_WHYS = ["slow_reader", "conflated", "echo", "queued", "filter"] as const;
 /** One of `LEFT_OUT_WHYS`. */
 export type LeftOutWhy = typeof LEFT_OUT_WHYS[number];
 
@@ -16,6 +16,8 @@ export interface SubscriptionMark {
   readonly since_ms: number;
   /** What it was sent of a durable room before it was live; undefined in other rooms. */
   readonly episode: Episode | undefined;
+  /** The numbers of its filters; absent: it has none. */
+  filters?: number[];
 }
 
 /**
@@ -44,6 +46,8 @@ export interface SubscriptionBegin {
   readonly since: number;
   readonly since_ms: number;
   readonly caught_up?: CaughtUp | undefined;
+  /** The numbers of its filters; absent: it has none. */
+  readonly filters?: readonly number[] | undefined;
 }
 
 /** A subscription that has ended; the row's place says at which position. */
@@ -55,6 +59,8 @@ export interface SubscriptionEnd {
   /** Whether messages of one turn could share a frame. */
   readonly batch: boolean;
   readonly caught_up?: CaughtUp | undefined;
+  /** The numbers of its filters; absent: it had none. */
+  readonly filters?: readonly number[] | undefined;
 }
 
 /** A connection that has ended. */

@@ -9,11 +9,11 @@ import type { Passed } from "./scan.ts";
 
 /** Takes note of a subscription that was there when it was written; of one and the same the last counts. */
 export function addJoined(history: ConnectionHistory, row: Passed, room_id: string): void {
-  const { since, since_ms, caught_up } = factsOf<SubscriptionBegin>(row);
+  const { since, since_ms, caught_up, filters = [] } = factsOf<SubscriptionBegin>(row);
   removeJoined(history, room_id, since, since_ms);
   const ends = { until: Infinity, until_ms: Infinity, why: "" };
   const batch = history.batch ?? false;
-  history.intervals.push({ room_id, since, since_ms, ...ends, batch, caught_up });
+  history.intervals.push({ room_id, since, since_ms, ...ends, batch, caught_up, filters });
 }
 
 /** Takes note that messages waited for the connection when that was written. */

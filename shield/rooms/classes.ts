@@ -34,6 +34,8 @@ export interface RoomClass {
   readonly echo: boolean;
   /** Who may keep what the room's stream says over HTTP. */
   readonly http_cache: HttpCache;
+  /** What subscribers may hear, in CEL; undefined: everything. */
+  readonly filter: string | undefined;
   /** What is written into the journal; undefined: as `[journal]` says. */
   readonly journal: TenantRoomClass["journal"];
   readonly journal_share: number | undefined;
@@ -63,6 +65,7 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   max_members: undefined,
   echo: true,
   http_cache: "none",
+  filter: undefined,
   journal: undefined,
   journal_share: undefined,
   journal_ttl_seconds: undefined,
@@ -267,6 +270,7 @@ function compile(
     max_members: entry.max_members,
     echo: entry.echo,
     http_cache: entry.http_cache,
+    filter: entry.filter,
     journal: entry.journal,
     journal_share: entry.journal_share,
     journal_ttl_seconds: entry.journal_ttl_seconds,

@@ -12,6 +12,7 @@ import {
 import type { PlainHistogram } from "../../shared/metrics/metrics_plain.ts";
 import { CLOSES } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
+import type { FilterCounts } from "../../shared/filter/message_view.ts";
 import { createDeliveryLatency } from "./delivery_latency.ts";
 
 /**
@@ -60,6 +61,10 @@ export interface ShieldStats {
   readonly ban_problems: Record<string, number>;
   /** What happened to slow readers: `disconnected`, `dropped`, `conflated`. */
   readonly slow_reader: Record<SlowReaderAction, number>;
+  /** Messages that a filter kept from a subscriber, one for each of them. */
+  filtered: number;
+  /** What filters said of messages, once for all who have the same one. */
+  readonly filter_verdicts: FilterCounts;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
@@ -95,6 +100,8 @@ export function createStats(): ShieldStats {
     dropped_signals: {},
     ban_problems: {},
     slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
+    filtered: 0,
+    filter_verdicts: { match: 0, no_match: 0, error: 0, cost: 0 },
     ingress_ops: {},
     rejects: {},
     closes: {},
@@ -131,6 +138,7 @@ type Total =
   | "repeated"
   | "malformed"
   | "unmatched"
+  | "filtered"
   | "gaps"
   | "drain_cuts"
   | "batches"
@@ -158,6 +166,10 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
   unmatched: [
     "shield_unmatched_messages_total",
     "Messages that the Spine brought for a tenant's patterns, of rooms that none of them matches.",
+  ],
+  filtered: [
+    "shield_filtered_messages_total",
+    "Messages that a filter kept from a subscriber, one for each subscriber.",
   ],
   gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
   drain_cuts: [
@@ -199,7 +211,8 @@ type Family =
   | "kicks"
   | "slow_reader"
   | "dropped_signals"
-  | "ban_problems";
+  | "ban_problems"
+  | "filter_verdicts";
 const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   ingress_ops: ["shield_ingress_ops", "op", "Operations received, by kind."],
   rejects: ["shield_rejects_total", "reason", "Refusals, by reason."],
@@ -213,6 +226,11 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   ],
   dropped_signals: ["shield_dropped_signals_total", "problem", "Control signals not acted on."],
   ban_problems: ["shield_ban_problems_total", "problem", "Bans not read, or too many to hold."],
+  filter_verdicts: [
+    "shield_filter_verdicts_total",
+    "verdict",
+    "Messages judged by filters, once for all subscribers with the same one.",
+  ],
 };
 
 /** Publishes the totals under the contract's names. */

@@ -136,7 +136,9 @@ async function readSegment(
   limit: number,
 ): Promise<{ entries: { offset: number; data: Uint8Array | undefined }[]; more: boolean }> {
   const log = await logs.of(tenant_id);
-  const { history_size, history_ttl_seconds } = classes.of(tenant_id, room_id);
+  const { history_size, history_ttl_seconds, filter } = classes.of(tenant_id, room_id);
+  // A fork may have begun before its source's class got a filter.
+  if (filter !== undefined) throw new StreamRefusal("stream-not-found", room_id);
   const onRead = () => durable_stats.read("history");
   const kept = { history_size, history_ttl_seconds };
   const room = { log, room_id, ...kept, page_bytes: PAGE_BYTES, trims, onRead };

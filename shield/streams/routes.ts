@@ -49,7 +49,9 @@ async function answered(
   requireRoomId(room);
   bump(context.stats.ingress_ops, "http_stream");
   try {
-    if (!context.classes.of(tenant_id, room).durable) throw notDurable(call.request.method);
+    const { durable, filter } = context.classes.of(tenant_id, room);
+    // Whoever reads a stream reads all of it, which such a class does not allow.
+    if (!durable || filter !== undefined) throw notDurable(call.request.method);
     return await handle(context, call, { tenant_id, room_id: room });
   } catch (error) {
     if (!(error instanceof StreamRefusal)) throw error;

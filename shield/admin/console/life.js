@@ -46,6 +46,7 @@ const LEFT_OUT = {
   echo: "its publisher wants no echo",
   conflated: "a newer one took its place, as the client read too slowly",
   slow_reader: "the client read too slowly",
+  filter: "a filter kept it back",
 };
 
 function absence({ why, from_ms, until_ms }) {

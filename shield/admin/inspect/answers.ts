@@ -88,9 +88,15 @@ function connectionDetail(parts: InspectedParts, params: unknown): ConnectionDet
   if (connection === undefined || connection.ended) return null;
   const batch = connection.outbox?.has_batches ?? false;
   const rooms: NonNullable<ConnectionDetail>["rooms"] = [];
-  for (const [room_id, { no_echo }] of connection.subscriptions) {
+  for (const [room_id, { no_echo, filter }] of connection.subscriptions) {
     if (rooms.length === CONNECTION_ROOMS_MAX) break;
-    rooms.push({ room_id, presence: connection.attendances.has(room_id), no_echo, batch });
+    rooms.push({
+      room_id,
+      presence: connection.attendances.has(room_id),
+      no_echo,
+      batch,
+      ...(filter === undefined ? {} : { filter: filter.program.text }),
+    });
   }
   for (const { pattern, no_echo } of connection.patterns?.patterns ?? []) {
     if (rooms.length === CONNECTION_ROOMS_MAX) break;

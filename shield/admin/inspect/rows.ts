@@ -62,6 +62,7 @@ export const ConnectionDetail = ConnectionRow.extend({
     room_id: Text,
     presence: z.boolean(),
     no_echo: z.boolean(),
+    filter: z.string().optional(),
     batch: z.boolean(),
   })).max(CONNECTION_ROOMS_MAX),
 }).nullable();

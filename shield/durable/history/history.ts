@@ -15,7 +15,9 @@ import type { Overseer } from "../../policy/overseer.ts";
 import type { Caller } from "../../message/caller.ts";
 import type { RoomClass, RoomClasses } from "../../rooms/classes.ts";
 import { roomEpoch } from "../messages/epoch.ts";
+import { classFilter } from "../../filter/filter.ts";
 import { HistoryAnswer } from "./history_answer.ts";
+import { readFiltered } from "./history_filter.ts";
 import { isProtobufType, rangeOfData } from "./history_query.ts";
 import type { HistoryRange } from "./history_query.ts";
 import { readHistory, TrimMemory } from "./history_window.ts";
@@ -84,7 +86,9 @@ export function createHistory(context: HistoryContext): History {
   const answer: History["answer"] = async (caller, room_id, ask) => {
     const room_class = await admitHistory(context, caller, room_id);
     const { tenant_id } = caller.identity;
-    return await shared({ tenant_id, room_id, room_class }, ask());
+    const read = (range: HistoryRange) => shared({ tenant_id, room_id, room_class }, range);
+    const filter = classFilter(room_class)?.of(caller.identity);
+    return filter === undefined ? await read(ask()) : await readFiltered(read, ask(), filter);
   };
   return {
     answer,

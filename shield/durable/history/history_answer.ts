@@ -20,19 +20,27 @@ interface Cut<Form> {
 
 /** The answer of a room's history to one question. */
 export class HistoryAnswer {
-  readonly #page: HistoryPage;
+  readonly page: HistoryPage;
   readonly #epoch: string;
   readonly #bytes_max: number;
+  /** The offset of the last message that was looked at; undefined: of the last in the answer. */
+  readonly #next: number | undefined;
   #json: Uint8Array | undefined;
   #protobuf: Uint8Array | undefined;
 
   /**
    * Cuts the page so that neither form is larger than `bytes_max`; it keeps one message in any case.
    */
-  constructor(page: HistoryPage, epoch: string, bytes_max: number) {
-    this.#page = page;
+  constructor(page: HistoryPage, epoch: string, bytes_max: number, next?: number) {
+    this.page = page;
+    this.#next = next;
     this.#epoch = epoch;
     this.#bytes_max = bytes_max;
+  }
+
+  /** The same answer with these of its messages; the last one that was looked at is `next`. */
+  only(entries: HistoryPage["entries"], next: number): HistoryAnswer {
+    return new HistoryAnswer({ ...this.page, entries }, this.#epoch, this.#bytes_max, next);
   }
 
   /** The answer as JSON, in UTF-8: `{"messages":[…],"offset":N,"epoch":"…","more":false}`. */
@@ -47,27 +55,30 @@ export class HistoryAnswer {
 
   #encodeJson(): Uint8Array {
     const { messages, more } = this.#cut(textOf, (text) => utf8.encode(text).length);
-    const { offset } = this.#page;
-    const rest = `"offset":${offset},"epoch":${JSON.stringify(this.#epoch)},"more":${more}`;
+    const { offset, entries } = this.page;
+    // Where the answer had to be cut, its last message is where to go on.
+    const is_whole = this.#next !== undefined && messages.length === entries.length;
+    const next = is_whole ? `,"next":${this.#next}` : "";
+    const rest = `"offset":${offset},"epoch":${JSON.stringify(this.#epoch)},"more":${more}${next}`;
     return utf8.encode(`{"messages":[${messages.join(",")}],${rest}}`);
   }
 
   #encodeProtobuf(): Uint8Array {
     const { messages, more } = this.#cut(envelopeOf, ({ length }) => length);
-    const { offset } = this.#page;
+    const { offset } = this.page;
     return writeHistory({ messages: [...messages], offset, epoch: this.#epoch, more });
   }
 
   #cut<Form>(encode: (message: LogMessage) => Form, sizeOf: (form: Form) => number): Cut<Form> {
     const messages: Form[] = [];
     let size_bytes = FRAME_BYTES;
-    for (const entry of this.#page.entries) {
+    for (const entry of this.page.entries) {
       const message = encode(entry);
       size_bytes += sizeOf(message) + BETWEEN_BYTES;
       if (messages.length > 0 && size_bytes > this.#bytes_max) return { messages, more: true };
       messages.push(message);
     }
-    return { messages, more: this.#page.more };
+    return { messages, more: this.page.more };
   }
 }
 

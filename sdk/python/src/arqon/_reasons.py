@@ -26,6 +26,7 @@ __all__ = [
     "Internal",
     "InvalidCommand",
     "InvalidField",
+    "InvalidFilter",
     "InvalidPolicy",
     "InvalidRoom",
     "InvalidSchema",
@@ -95,6 +96,7 @@ __all__ = [
     "TokenUnknownKey",
     "TooLarge",
     "TooManyConnections",
+    "TooManyFilters",
     "TooManyHeaders",
     "TooManyPending",
     "TooManyProtocolErrors",
@@ -160,6 +162,12 @@ class NotDurable(ArqonError):
     """400: Not durable: …."""
 
     reason = "not-durable"
+
+
+class InvalidFilter(ArqonError):
+    """400: Invalid filter: …."""
+
+    reason = "invalid-filter"
 
 
 class InvalidCommand(ArqonError):
@@ -490,6 +498,12 @@ class TooManyRooms(ArqonError):
     """429: Too many rooms: …."""
 
     reason = "too-many-rooms"
+
+
+class TooManyFilters(ArqonError):
+    """429: Too many filters: …."""
+
+    reason = "too-many-filters"
 
 
 class TooManyConnections(ArqonError):

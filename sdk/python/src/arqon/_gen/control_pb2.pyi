@@ -27,7 +27,7 @@ class Welcome(_message.Message):
     def __init__(self, connection_id: _Optional[str] = ..., user_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., server_time_ms: _Optional[int] = ..., heartbeat_ms: _Optional[int] = ..., max_frame_bytes: _Optional[int] = ..., token_expires_ms: _Optional[int] = ..., node_id: _Optional[str] = ..., protocol_version: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("room_id", "request_id", "presence", "no_echo", "batch", "member_meta", "after_offset", "epoch", "observer")
+    __slots__ = ("room_id", "request_id", "presence", "no_echo", "batch", "member_meta", "after_offset", "epoch", "observer", "filter")
     ROOM_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PRESENCE_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class Subscribe(_message.Message):
     AFTER_OFFSET_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OBSERVER_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     room_id: str
     request_id: int
     presence: bool
@@ -46,7 +47,8 @@ class Subscribe(_message.Message):
     after_offset: int
     epoch: str
     observer: bool
-    def __init__(self, room_id: _Optional[str] = ..., request_id: _Optional[int] = ..., presence: bool = ..., no_echo: bool = ..., batch: bool = ..., member_meta: _Optional[bytes] = ..., after_offset: _Optional[int] = ..., epoch: _Optional[str] = ..., observer: bool = ...) -> None: ...
+    filter: str
+    def __init__(self, room_id: _Optional[str] = ..., request_id: _Optional[int] = ..., presence: bool = ..., no_echo: bool = ..., batch: bool = ..., member_meta: _Optional[bytes] = ..., after_offset: _Optional[int] = ..., epoch: _Optional[str] = ..., observer: bool = ..., filter: _Optional[str] = ...) -> None: ...
 
 class Unsubscribe(_message.Message):
     __slots__ = ("room_id", "request_id")

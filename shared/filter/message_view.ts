@@ -1,0 +1,116 @@
+/**
+ * A message as a filter sees it. It is read from its envelope when a filter first asks, once for all
+ * filters; the JSON of its data is read when one asks for that.
+ */
+import { readRouted } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
+import type { FilterName, FilterVerdict } from "./program.ts";
+
+/** The form of data that an event's content type promises. */
+const JSON_TYPE = /^\s*application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** Reads the data of events whose schema is known; undefined: it is of no schema. Throws when it cannot. */
+export type ReadMapped = (event: NonNullable<PlainEnvelope["event"]>) => unknown;
+
+/** How often filters said what, since the start of the process. */
+export type FilterCounts = Record<"match" | "no_match" | "error" | "cost", number>;
+
+/** One message. The same object for all filters that judge it. */
+export class MessageView {
+  readonly size_bytes: number;
+  readonly #envelope: Uint8Array;
+  readonly #counts: FilterCounts;
+  readonly #mapped: ReadMapped | undefined;
+  #plain: PlainEnvelope | undefined;
+  #headers: Map<string, string> | undefined;
+  #data: { readonly value: unknown } | undefined;
+
+  constructor(
+    envelope: Uint8Array,
+    counts: FilterCounts,
+    plain?: PlainEnvelope,
+    mapped?: ReadMapped,
+  ) {
+    this.size_bytes = envelope.length;
+    this.#envelope = envelope;
+    this.#counts = counts;
+    this.#plain = plain;
+    this.#mapped = mapped;
+  }
+
+  /** Counts a verdict about it. */
+  count(verdict: FilterVerdict): void {
+    if (verdict === true) this.#counts.match++;
+    else if (verdict === false) this.#counts.no_match++;
+    else this.#counts[verdict]++;
+  }
+
+  /** What a filter may name, with the claims of the one for whom it judges. */
+  names(claims: Readonly<Record<string, unknown>>): Record<FilterName, unknown> {
+    return new Names(this, claims);
+  }
+
+  /** The event's type; "" of a signal. Throws `DecodeError` when the envelope cannot be read. */
+  get type(): string {
+    return this.#read().event?.type ?? "";
+  }
+
+  get sender(): string {
+    return this.#read().sender_id;
+  }
+
+  get headers(): Map<string, string> {
+    return this.#headers ??= new Map(Object.entries(this.#read().headers));
+  }
+
+  /** The data of an event as a value; undefined when it is neither JSON nor of a schema. */
+  get data(): unknown {
+    return (this.#data ??= { value: this.#readData() }).value;
+  }
+
+  #read(): PlainEnvelope {
+    return this.#plain ??= readRouted(this.#envelope);
+  }
+
+  #readData(): unknown {
+    const { event } = this.#read();
+    if (event === undefined) return undefined;
+    try {
+      const mapped = this.#mapped?.(event);
+      if (mapped !== undefined) return mapped;
+      if (!JSON_TYPE.test(event.content_type)) return undefined;
+      return JSON.parse(decoder.decode(event.data));
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** The names, of which CEL asks only those that it needs. */
+class Names {
+  readonly claims: Readonly<Record<string, unknown>>;
+  readonly #view: MessageView;
+
+  constructor(view: MessageView, claims: Readonly<Record<string, unknown>>) {
+    this.#view = view;
+    this.claims = claims;
+  }
+
+  get type(): string {
+    return this.#view.type;
+  }
+
+  get sender(): string {
+    return this.#view.sender;
+  }
+
+  get headers(): Map<string, string> {
+    return this.#view.headers;
+  }
+
+  get data(): unknown {
+    return this.#view.data;
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * A filter of messages as CEL (https://cel.dev): parsed and planned once, and bounded in what one message
+ * may cost. Knows no room, no subscriber and no connection. Pure.
+ */
+import { celEnv, celFunc, celMethod, CelScalar, parse, plan } from "@bufbuild/cel";
+import { ArqonError } from "@arqon/proto";
+import { Meter } from "./meter.ts";
+import { countTurns, inspect, TURN } from "./syntax.ts";
+import type { Expr } from "./syntax.ts";
+import type { MessageView } from "./message_view.ts";
+
+/** Bounds of one filter. */
+export interface FilterLimits {
+  /** The most UTF-16 units of its text. */
+  readonly filter_chars: number;
+  /** The most steps that it may take over one message. */
+  readonly filter_steps: number;
+}
+
+/** What a filter says of a message. `error`: it cannot be applied to it; `cost`: it took too long. */
+export type FilterVerdict = boolean | "error" | "cost";
+
+/** Bytes of a message that one step may look at. */
+const BYTES_PER_STEP = 4_096;
+
+/** Bounds of the filter of a room class, which an operator writes. */
+const CLASS_LIMITS: FilterLimits = { filter_chars: 4_096, filter_steps: 10_000 };
+
+/** The names that a filter may use. `claims` are those of the subscriber's token. */
+export type FilterName = "type" | "sender" | "headers" | "data" | "claims";
+
+const meter = new Meter();
+const matches = (pattern: string, text: string) => meter.matches(pattern, text);
+const { STRING, BOOL } = CelScalar;
+const ENV = celEnv({
+  funcs: [
+    celFunc(TURN, [], BOOL, () => meter.turn()),
+    celFunc("matches", [STRING, STRING], BOOL, (text, pattern) => matches(pattern, text)),
+    celMethod("matches", STRING, [STRING], BOOL, function (pattern) {
+      return matches(pattern, String(this));
+    }),
+  ],
+});
+
+/** One compiled filter; the same for all who use its text. */
+export class FilterProgram {
+  readonly text: string;
+  /** The claims that it reads, sorted; "*": all of them. */
+  readonly claims: readonly string[];
+  readonly #limits: FilterLimits;
+  readonly #nodes: number;
+  readonly #run: (names: object) => unknown;
+
+  /**
+   * Compiles a filter that may use these names. Throws `invalid-filter` (400): what is wrong, and where.
+   */
+  constructor(text: string, limits: FilterLimits, names: readonly FilterName[]) {
+    this.text = text;
+    this.#limits = limits;
+    if (text.length > limits.filter_chars) {
+      refuse(`${text.length} characters, at most ${limits.filter_chars}`);
+    }
+    const expr = parsed(text);
+    const { problem, nodes, cost, claims } = inspect(expr, names, (name) => knows(name));
+    if (problem !== undefined) refuse(problem);
+    if (cost > limits.filter_steps) {
+      refuse(`it may take ${cost} steps a message, at most ${limits.filter_steps}`);
+    }
+    this.claims = claims;
+    this.#nodes = nodes;
+    countTurns(expr);
+    this.#run = plan(ENV, expr) as (names: object) => unknown;
+  }
+
+  /** Judges a message for the holder of these claims. Never throws. */
+  judge(view: MessageView, claims: Readonly<Record<string, unknown>>): FilterVerdict {
+    const weight = this.#nodes * (1 + Math.floor(view.size_bytes / BYTES_PER_STEP));
+    if (!meter.begin(this.#limits.filter_steps, weight)) return "cost";
+    let result: unknown;
+    try {
+      result = this.#run(view.names(claims));
+    } catch {
+      // Nothing of a filter may end a fan-out.
+      return "error";
+    }
+    if (meter.is_exhausted) return "cost";
+    return typeof result === "boolean" ? result : "error";
+  }
+}
+
+/** Compiles the filter of a room class, which may name claims. Throws `invalid-filter`. */
+export function classProgram(text: string): FilterProgram {
+  return new FilterProgram(text, CLASS_LIMITS, ["type", "sender", "headers", "data", "claims"]);
+}
+
+/** What is wrong with the filter of a room class; undefined: nothing. */
+export function classFilterProblem(text: string): string | undefined {
+  try {
+    classProgram(text);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function parsed(text: string): Expr {
+  try {
+    const { expr } = parse(text);
+    if (expr !== undefined) return expr;
+  } catch (error) {
+    const message = (error as Error).message.replace(/^<input>:/, "");
+    // The list of all that could stand there says nothing.
+    refuse(message.split(" but expecting ")[0]!);
+  }
+  return refuse("it is empty");
+}
+
+function knows(name: string): boolean {
+  return ENV.funcs.find(name) !== undefined;
+}
+
+function refuse(detail: string): never {
+  throw new ArqonError("invalid-filter", detail);
+}

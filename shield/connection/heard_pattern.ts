@@ -1,0 +1,57 @@
+/** One pattern of rooms that a connection hears, as `fanout/pattern_rooms.ts` sees it. All of them are `heard_patterns.ts`. */
+import type { Frame } from "../fanout/frame_bytes.ts";
+import type { Channel, Subscriber } from "../fanout/hub.ts";
+import type { PatternListener } from "../fanout/pattern_rooms.ts";
+import type { Filter } from "../filter/filter.ts";
+
+/** What a SUB asks of the rooms of its pattern. */
+export interface PatternWish {
+  readonly no_echo: boolean;
+  readonly filter: Filter | undefined;
+}
+
+/** Whether a room is heard as its pattern asks. */
+export function isAsked(subscriber: Subscriber, { no_echo, filter }: PatternWish): boolean {
+  return subscriber.no_echo === no_echo && subscriber.filter === filter;
+}
+
+/** What a pattern needs of the patterns that it is one of. */
+interface PatternOwner {
+  enter(pattern: HeardPattern, channel: Channel): void;
+  release(room_id: string): void;
+  send(frame: Frame): void;
+}
+
+/** One pattern of one connection. */
+export class HeardPattern implements PatternListener {
+  readonly pattern: string;
+  readonly text: boolean;
+  no_echo: boolean;
+  filter: Filter | undefined;
+  readonly #owner: PatternOwner;
+
+  constructor(
+    owner: PatternOwner,
+    pattern: string,
+    text: boolean,
+    { no_echo, filter }: PatternWish,
+  ) {
+    this.filter = filter;
+    this.#owner = owner;
+    this.pattern = pattern;
+    this.text = text;
+    this.no_echo = no_echo;
+  }
+
+  enter(channel: Channel): void {
+    this.#owner.enter(this, channel);
+  }
+
+  release(room_id: string): void {
+    this.#owner.release(room_id);
+  }
+
+  send(frame: Frame): void {
+    this.#owner.send(frame);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Sends a connection what it has missed of a durable room, as fast as it reads; after that it is live.
+ * Where the connection stands there is `durable/room/flow.ts`, how it comes to be behind `subscribe.ts`.
+ */
+import { MessageView } from "../../shared/filter/message_view.ts";
+import { nextTurn } from "../../shared/turns/next_turn.ts";
+import type { Entry } from "../durable/messages/timeline.ts";
+import { entryFrame } from "../durable/room/flow.ts";
+import type { Flow } from "../durable/room/flow.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
+import type { Hub, Subscriber } from "../fanout/hub.ts";
+import { classFilter, withholding } from "../filter/filter.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import type { RoomClass } from "../rooms/classes.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { Connection } from "./connection.ts";
+
+/** How many messages are passed over in one turn. */
+const PASSED_A_TURN = 1_000;
+
+/** What it needs of the process. */
+export interface MissedContext {
+  readonly path: Pick<MessagePath, "classes">;
+  readonly hub: Hub;
+  readonly stats: Pick<
+    ShieldStats,
+    "egress_messages" | "egress_bytes" | "filtered" | "filter_verdicts"
+  >;
+  readonly ledger?: Pick<Ledger, "position" | "passedOver"> | undefined;
+}
+
+/** Sends what the connection has not got yet, as fast as it reads; after that it is live. */
+export function sendMissed(
+  context: MissedContext,
+  connection: Connection,
+  room_id: string,
+  flow: Flow,
+): void {
+  if (flow.is_sending || flow.is_live) return;
+  flow.is_sending = true;
+  const { path, stats, hub, ledger } = context;
+  const { tenant_id } = connection.identity;
+  const channel = hub.find(tenant_id, room_id);
+  const totals = channel?.tenant;
+  const note = (passed: PassedOver) => {
+    if (channel?.noted) ledger?.passedOver(channel.noted, connection.number, passed);
+  };
+  connection.sendLater(() => {
+    const subscriber = connection.subscriptions.get(room_id) ??
+      connection.patterns?.subscriber(room_id);
+    let passed: PassedOver | undefined;
+    for (let looked = 0; subscriber?.flow === flow; looked++) {
+      if (looked === PASSED_A_TURN) {
+        if (passed !== undefined) note(passed);
+        flow.is_sending = false;
+        nextTurn(() => connection.ended || sendMissed(context, connection, room_id, flow));
+        return undefined;
+      }
+      const entry = flow.next();
+      const room_class = path.classes.of(tenant_id, room_id);
+      const why = entry && whyPassedOver(stats, connection, { subscriber, room_class, entry });
+      if (entry !== undefined && why !== undefined) {
+        if (passed?.why === why) passed.to = entry.offset;
+        else {
+          if (passed !== undefined) note(passed);
+          passed = { from: entry.offset, to: entry.offset, why };
+        }
+        continue;
+      }
+      if (passed !== undefined) note(passed);
+      if (entry === undefined) break;
+      const frame = entryFrame(entry, connection.text);
+      const size_bytes = frameBytes(frame);
+      stats.egress_messages++;
+      if (totals !== undefined) totals.egress_messages++;
+      stats.egress_bytes += size_bytes;
+      subscriber.use?.caughtUp(room_class.pattern, size_bytes);
+      return frame;
+    }
+    flow.is_sending = false;
+    flow.noteLive(ledger?.position ?? 0);
+    return undefined;
+  });
+}
+
+/** Messages, by their offsets, that a connection is not given. */
+interface PassedOver {
+  readonly from: number;
+  to: number;
+  readonly why: "echo" | "filter";
+}
+
+/** A message that a subscriber has missed. */
+interface Missed {
+  readonly subscriber: Subscriber;
+  readonly room_class: RoomClass;
+  readonly entry: Entry;
+}
+
+/** Why the subscriber does not get the message; undefined: it does. */
+function whyPassedOver(
+  stats: MissedContext["stats"],
+  { id }: Pick<Connection, "id">,
+  { subscriber, room_class, entry }: Missed,
+): PassedOver["why"] | undefined {
+  const { origin, envelope } = entry;
+  if (origin === id && (subscriber.no_echo || !room_class.echo)) return "echo";
+  const of_class = classFilter(room_class);
+  if (subscriber.filter === undefined && of_class === undefined) return undefined;
+  const view = new MessageView(envelope, stats.filter_verdicts);
+  if (withholding(subscriber, view, of_class) === undefined) return undefined;
+  stats.filtered++;
+  return "filter";
+}

@@ -1,0 +1,119 @@
+/**
+ * A compiled filter for one group of subscribers, which judges a message once for all of them, and the
+ * filter of a room class, which is another one for each set of claims. Which subscriber has which filter
+ * is not known here.
+ */
+import type { Identity } from "../auth/identity.ts";
+import type { RoomClass } from "../rooms/classes.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import type { MessageView } from "../../shared/filter/message_view.ts";
+import { classProgram } from "../../shared/filter/program.ts";
+import type { FilterProgram } from "../../shared/filter/program.ts";
+
+/** How many sets of claims a class's filter remembers; the one that was used longest ago goes first. */
+const CLAIMS_KEPT = 10_000;
+
+/** How many filters there have been. */
+let made = 0;
+
+/** A filter and the claims that it reads. */
+export class Filter {
+  readonly program: FilterProgram;
+  /** Its number in the ledger, of this process. */
+  readonly number: number = ++made;
+  readonly #claims: Readonly<Record<string, unknown>>;
+  #view: MessageView | undefined;
+  #lets = false;
+
+  constructor(program: FilterProgram, claims: Readonly<Record<string, unknown>> = {}) {
+    this.program = program;
+    this.#claims = claims;
+  }
+
+  /** Whether a message passes; what the filter cannot judge does not. */
+  lets(view: MessageView): boolean {
+    if (this.#view === view) return this.#lets;
+    const verdict = this.program.judge(view, this.#claims);
+    this.#view = view;
+    this.#lets = verdict === true;
+    view.count(verdict);
+    return this.#lets;
+  }
+}
+
+/** Whose messages filters judge. */
+export interface Filtered {
+  /** The filter of the SUB; undefined: none. */
+  readonly filter?: Filter | undefined;
+  /** Whose token it is; undefined: a class with a filter lets nothing through. */
+  readonly identity?: Identity | undefined;
+}
+
+/** Lets nobody have anything: what holds for a class with a filter where nobody's token is known. */
+const NOTHING = new Filter(classProgram("false"));
+
+/**
+ * The filter that keeps a message of a room from a subscriber; undefined: it may have it. `of_class` is
+ * the filter of the room's class.
+ */
+export function withholding(
+  { filter, identity }: Filtered,
+  view: MessageView,
+  of_class: ClassFilter | undefined,
+): Filter | undefined {
+  if (of_class !== undefined) {
+    const first = identity === undefined ? NOTHING : of_class.of(identity);
+    if (!first.lets(view)) return first;
+  }
+  return filter === undefined || filter.lets(view) ? undefined : filter;
+}
+
+const of_classes = new WeakMap<RoomClass, ClassFilter>();
+
+/** The filter of a room class; undefined: it has none. */
+export function classFilter(room_class: RoomClass | undefined): ClassFilter | undefined {
+  if (room_class?.filter === undefined) return undefined;
+  let found = of_classes.get(room_class);
+  if (found === undefined) {
+    found = new ClassFilter(room_class.filter);
+    of_classes.set(room_class, found);
+  }
+  return found;
+}
+
+/** The filter of a room class. */
+export class ClassFilter {
+  readonly #program: FilterProgram;
+  readonly #holders = new WeakMap<Identity, Filter>();
+  readonly #by_claims = new BoundedMap<string, Filter>(CLAIMS_KEPT);
+
+  /** Compiles it. Throws `invalid-filter`. */
+  constructor(text: string) {
+    this.#program = classProgram(text);
+  }
+
+  /** The filter for the holder of a token: one object for all whose claims are the same to it. */
+  of(identity: Identity): Filter {
+    const known = this.#holders.get(identity);
+    if (known !== undefined) return known;
+    const { claims: names } = this.#program;
+    const claims = names[0] === "*" ? identity.claims : pick(identity.claims, names);
+    const key = JSON.stringify(claims);
+    let filter = this.#by_claims.use(key);
+    if (filter === undefined) {
+      filter = new Filter(this.#program, claims);
+      this.#by_claims.set(key, filter);
+    }
+    this.#holders.set(identity, filter);
+    return filter;
+  }
+}
+
+function pick(
+  claims: Readonly<Record<string, unknown>>,
+  names: readonly string[],
+): Record<string, unknown> {
+  return Object.fromEntries(
+    names.flatMap((name) => Object.hasOwn(claims, name) ? [[name, claims[name]]] : []),
+  );
+}

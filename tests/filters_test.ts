@@ -1,0 +1,206 @@
+/**
+ * Filters of subscribers and of room classes on a real bus: who gets what, live and from a log, in both
+ * forms, what is refused, and what `GET /v1/why` says of what was kept back.
+ */
+import assert from "node:assert/strict";
+import { encodeSub } from "@arqon/proto";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { ask, openBinary, openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[filters]
+filters_per_room = 3
+[[rooms]]
+room = "log-*"
+durable = true
+[[rooms]]
+room = "team-*"
+durable = true
+filter = 'headers["team"] in claims.teams'
+`;
+
+async function withBus(work: (bus: TestBus) => Promise<void>): Promise<void> {
+  await using bus = await startBusWith(CONFIG);
+  await work(bus);
+}
+
+const subscribe = async (bus: TestBus, room: string, more: object, claims = {}) => {
+  const client = await openText(bus.url, await bus.tokenFor({ user: "reader", claims }));
+  await ask(client, { op: "sub", room, ...more });
+  return client;
+};
+
+/** Publishes numbers, each with `n`, `parity` as a header, and a team; then one that all get. */
+async function publishNumbers(bus: TestBus, room: string, count: number): Promise<void> {
+  using publisher = await openText(bus.url, await bus.tokenFor({ user: "writer" }));
+  for (let n = 0; n < count; n++) {
+    const headers = { parity: n % 2 ? "odd" : "even", team: n % 3 ? "red" : "blue" };
+    const message_id = `${room}-${n}`;
+    await ask(publisher, { op: "pub", room, type: "number", data: { n }, headers, message_id });
+  }
+  await ask(publisher, { op: "pub", room, type: "end", data: {}, headers: { team: "both" } });
+}
+
+/** The numbers that come before the end. */
+async function numbers(client: RawClient): Promise<number[]> {
+  const found: number[] = [];
+  for (;;) {
+    const message = await client.json();
+    if (message.op !== "msg") continue;
+    if (message.type === "end") return found;
+    found.push((message.data as { n: number }).n);
+  }
+}
+
+/** The result of what the ACK of an operation says. */
+// deno-lint-ignore no-explicit-any
+async function askFor(client: RawClient, operation: object): Promise<any> {
+  client.send({ ...operation, id: 7 });
+  for (;;) {
+    const answer = await client.json();
+    if (answer.op !== "ack") continue;
+    assert.equal(answer.code, 0, JSON.stringify(answer));
+    return answer.result;
+  }
+}
+
+const history = (room: string, data: object) => ({ op: "cmd", room, name: "history.get", data });
+
+const ODD = [1, 3, 5, 7, 9];
+
+Deno.test("subscribers with filters get what they asked for, live and from the log, in order", () =>
+  withBus(async (bus) => {
+    for (const room of ["plain", "log-a"]) {
+      const filter = 'type == "end" || headers["parity"] == "odd"';
+      using odd = await subscribe(bus, room, { filter });
+      using again = await subscribe(bus, room, { filter });
+      using high = await subscribe(bus, room, { filter: 'type == "end" || data.n > 6' });
+      using all = await subscribe(bus, room, {});
+      using binary = await openBinary(bus.url, await bus.tokenFor({ user: "reader" }));
+      binary.send(encodeSub({ room_id: room, request_id: 1, batch: true, filter }));
+      await binary.frame();
+      await publishNumbers(bus, room, 10);
+      assert.deepEqual(await numbers(odd), ODD);
+      assert.deepEqual(await numbers(again), ODD);
+      assert.deepEqual(await numbers(high), [7, 8, 9]);
+      assert.equal((await numbers(all)).length, 10);
+    }
+    using late = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
+    const { epoch } = await askFor(late, { op: "sub", room: "log-a", filter: "data.n == 4" });
+    await ask(late, {
+      ...{ op: "sub", room: "log-a", filter: 'type == "end" || data.n == 4' },
+      ...{ after_offset: 1, epoch },
+    });
+    assert.deepEqual(await numbers(late), [4]);
+  }));
+
+Deno.test("a room class's filter holds for everybody, live, in recovery and in history", () =>
+  withBus(async (bus) => {
+    using red = await subscribe(bus, "team-1", {}, { teams: ["red", "both"] });
+    using blue = await subscribe(bus, "team-1", { filter: "true" }, { teams: ["blue", "both"] });
+    using both = await subscribe(bus, "team-1", { filter: "data.n < 4 || true" }, {
+      teams: ["red", "blue", "both"],
+    });
+    using none = await subscribe(bus, "team-1", {}, {});
+    await publishNumbers(bus, "team-1", 10);
+    assert.deepEqual(await numbers(red), [1, 2, 4, 5, 7, 8]);
+    assert.deepEqual(await numbers(blue), [0, 3, 6, 9]);
+    assert.equal((await numbers(both)).length, 10);
+    const seen = await askFor(blue, history("team-1", {}));
+    assert.deepEqual(seen.messages.map(({ data }: { data: { n?: number } }) => data.n), [
+      ...[0, 3, 6, 9, undefined],
+    ]);
+    const page = await askFor(blue, history("team-1", { after: 4, limit: 1 }));
+    assert.deepEqual(page.messages.map(({ data }: { data: { n: number } }) => data.n), [6]);
+    assert.deepEqual([page.more, page.next], [true, 7]);
+    assert.deepEqual((await askFor(none, history("team-1", {}))).messages, []);
+    const token = await bus.tokenFor({ claims: { teams: ["blue"] } });
+    const answer = await fetch(`${bus.http_url}/v1/rooms/team-1/messages?limit=100`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const { messages } = await answer.json();
+    assert.equal(messages.length, 4);
+    for (const method of ["GET", "PUT", "POST"]) {
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+      const body = method === "GET" ? null : "[]";
+      const refused = await fetch(`${bus.http_url}/v1/streams/team-1`, { method, headers, body });
+      await refused.body?.cancel();
+      assert.equal(refused.status, method === "GET" ? 404 : 405);
+    }
+    const { epoch } = await askFor(blue, { op: "sub", room: "team-1" });
+    await ask(blue, { op: "sub", room: "team-1", after_offset: 1, epoch });
+    assert.deepEqual(await numbers(blue), [3, 6, 9]);
+    // Nothing has come to who has no team, but what was asked for.
+    none.send({ op: "ping", data: "x" });
+    assert.equal((await none.json()).op, "pong");
+  }));
+
+Deno.test("what is no filter is refused, and so is one more than a room may have", () =>
+  withBus(async (bus) => {
+    using client = await openText(bus.url, bus.token);
+    const cases: [filter: string, reason: string, text: RegExp][] = [
+      ["data.n >", "invalid-filter", /1:/],
+      ["datum.n > 1", "invalid-filter", /there is no "datum"; a filter may use type, sender/],
+      ["claims.team == 1", "invalid-filter", /there is no "claims"/],
+      ["x".repeat(2_000), "invalid-filter", /2000 characters, at most 1024/],
+    ];
+    for (const [filter, reason, text] of cases) {
+      client.send({ op: "sub", room: "a", filter, id: 3 });
+      const answer = await client.json();
+      assert.deepEqual([answer.op, answer.code, answer.reason], ["ack", 400, reason]);
+      assert.match(answer.message, text);
+    }
+    for (const n of [1, 2, 3]) {
+      using _other = await subscribe(bus, "a", { filter: `data.n == ${n}` });
+      using _same = await subscribe(bus, "a", { filter: `data.n == ${n}` });
+    }
+    using one = await subscribe(bus, "b", { filter: "data.n == 1" });
+    using two = await subscribe(bus, "b", { filter: "data.n == 2" });
+    using three = await subscribe(bus, "b", { filter: "data.n == 3" });
+    client.send({ op: "sub", room: "b", filter: "data.n == 4", id: 3 });
+    assert.equal((await client.json()).reason, "too-many-filters");
+    await ask(client, { op: "sub", room: "b", filter: "data.n == 3" });
+    await ask(three, { op: "unsub", room: "b" });
+    await ask(client, { op: "sub", room: "b", filter: "data.n == 4" });
+    void [one, two];
+  }));
+
+Deno.test("a pattern's filter holds in each of its rooms, and changes with the next SUB", () =>
+  withBus(async (bus) => {
+    const end = 'type == "end" || ';
+    using client = await subscribe(bus, "pat-*", { filter: `${end}data.n > 7` });
+    await publishNumbers(bus, "pat-1", 10);
+    assert.deepEqual(await numbers(client), [8, 9]);
+    await ask(client, { op: "sub", room: "pat-*", filter: `${end}data.n < 2` });
+    await publishNumbers(bus, "pat-3", 10);
+    assert.deepEqual(await numbers(client), [0, 1]);
+    await publishNumbers(bus, "pat-2", 10);
+    assert.deepEqual(await numbers(client), [0, 1]);
+    using team = await subscribe(bus, "team-*", {}, { teams: ["blue", "both"] });
+    await publishNumbers(bus, "team-7", 4);
+    assert.deepEqual(await numbers(team), [0, 3]);
+  }));
+
+Deno.test("GET /v1/why says what a filter kept back", () =>
+  withBus(async (bus) => {
+    const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+    using exact = await subscribe(bus, "plain", { filter: 'type == "end" || data.n == 3' });
+    await publishNumbers(bus, "plain", 6);
+    assert.deepEqual(await numbers(exact), [3]);
+    const outcome = async (n: number) => {
+      const path = `/v1/why?message_id=plain-${n}&user=reader`;
+      const { connections } = await admin.read(path);
+      return connections.at(-1).outcomes[0];
+    };
+    assert.equal((await outcome(3)).state, "sent");
+    assert.deepEqual(await outcome(2), { state: "left_out", why: "filter" });
+    await ask(exact, { op: "unsub", room: "plain" });
+    assert.deepEqual(await outcome(4), { state: "left_out", why: "filter" });
+  }));
