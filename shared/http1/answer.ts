@@ -24,7 +24,8 @@ const encoder = new TextEncoder();
  * Whether the body of an answer comes piece by piece; every other body is there, or about to be.
  */
 export function isStreamed(response: Response): boolean {
-  return response.body !== null && STREAMED.test(response.headers.get("content-type") ?? "");
+  // The runtime sends a body in chunks once somebody has asked for it, so the type is looked at first.
+  return STREAMED.test(response.headers.get("content-type") ?? "") && response.body !== null;
 }
 
 function headLines(response: Response, { keep_alive, date }: AnswerTo): string[] {

@@ -117,7 +117,7 @@ Deno.test("a watch begun just before the connection breaks becomes ready afterwa
 
 Deno.test("a watch that is not ready ends with the engine", async () => {
   await using server = await startNats({ jetstream: true });
-  await using one = await watched(server.port, { request_timeout_ms: 100 });
+  await using one = await watched(server.port, { request_timeout_ms: 5_000 });
   const bucket = await one.spine.keyValue("BANS");
   await server.freeze();
   const watch = bucket.watch([], () => {});
