@@ -1,4 +1,4 @@
-/** What `arq why` says of the Shields' clocks. */
+/** What `arq why` says of the Shields' clocks, and of Shields that are gone. */
 import assert from "node:assert/strict";
 import { whyLines } from "./why_text.ts";
 
@@ -39,5 +39,32 @@ Deno.test("arq why: times of a clock that differs are told by the other one, too
     "  heard at s0 1970-01-01T00:00:05.000Z",
     "  heard at s1 1970-01-01T00:00:17.000Z, by the clock that was asked " +
     "1970-01-01T00:00:05.000Z (± 40 ms)",
+  ]);
+});
+
+Deno.test("arq why: of a killed Shield it says what it was last known to have, and that the rest is gone", () => {
+  const lost = { why: "killed", until_ms: 5_000, by_ms: 9_000 };
+  const former = { node_id: "s1", life_ms: 0, since_ms: 0, until_ms: 5_000, by_ms: 9_000 };
+  const lines = whyLines({
+    ...answerOf([]),
+    connections: [{
+      ...{ connection_id: "c1", node_id: "s1", user_id: "ann", began_ms: 1_000, lost },
+      outcomes: [
+        { state: "unknown", why: "killed", from_ms: 5_000, until_ms: 9_000 },
+        { state: "not_connected", why: "killed", until_ms: 9_000 },
+      ],
+    }],
+    former: [{ ...former, state: "killed" }, { ...former, state: "ended" }],
+  });
+  const at = (second: number) => `1970-01-01T00:00:0${second}.000Z`;
+  assert.deepEqual(lines, [
+    `connection c1 of ann at s1, since ${at(1)}, open ${at(5)} when its Shield was killed`,
+    `  unknown: this Shield was killed and its ledger of those seconds is gone (${at(5)} to ${
+      at(9)
+    })`,
+    `  not connected: its Shield was killed, by ${at(9)}`,
+    `stored ledger of s1 from ${at(0)} to ${at(5)}; it was killed by ${at(9)}, and its ledger of ` +
+    "those seconds is gone",
+    `stored ledger of s1 from ${at(0)} to ${at(5)}`,
   ]);
 });

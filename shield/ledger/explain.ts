@@ -53,7 +53,8 @@ function lostOutcome(
   if (heard !== undefined) {
     const waited = waiting !== undefined && waiting.at_ms >= until_ms &&
       heard.position >= waiting.from;
-    return state === "sent" && waited ? unknown : outcome;
+    const is_late = heard.time_ms > until_ms;
+    return state === "sent" && (waited || is_late) ? unknown : outcome;
   }
   if (time_ms > by_ms) return { state: "not_connected", why, until_ms: by_ms };
   return time_ms > until_ms - LATE_MS ? unknown : outcome;

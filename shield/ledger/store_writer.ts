@@ -136,9 +136,10 @@ export class StoreWriter {
       this.#again_ms = now();
       this.#presences.forget();
     }
-    await this.#copy();
+    // Who is there now is written, or its end is among the rows that are copied after that.
+    const until_ms = now();
     await this.#presences.write(now);
-    const { until_ms } = this.#copying;
+    await this.#copy(from_ms);
     for (const [tenant_id, tenant] of this.#tenants) {
       this.#close(tenant_id, tenant, from_ms, until_ms);
     }
@@ -147,14 +148,10 @@ export class StoreWriter {
     this.#living?.mark();
   }
 
-  #copying = { until_ms: 0 };
-
   /** Copies the rows that there are now into the drafts of their tenants. */
-  async #copy(): Promise<void> {
-    const { ledger, now } = this.#options;
-    const from_ms = this.#copied_ms;
+  async #copy(from_ms: number): Promise<void> {
+    const { ledger } = this.#options;
     ledger.seal();
-    this.#copying = { until_ms: now() };
     const segments = ledger.segments.filter(({ number }) => number >= this.#next.segment);
     const ends = segments.map(({ used }) => used);
     const [first] = segments;

@@ -3,6 +3,8 @@
  * only the bus can know when something happened (a message that was under way while a subscription ended),
  * each answer that may be right is; a margin says how long that may be.
  */
+import { formerOf, goneProblem, isUnwritten, MARGIN_MS, rowOf, SKEW_MS } from "./gone.ts";
+import type { Former } from "./gone.ts";
 import type { Hit, Known, Said, Sitting, Stay } from "./known.ts";
 
 /** A message, a user of a tenant, and when that was asked for and answered, Unix ms. */
@@ -37,10 +39,15 @@ export interface Answer {
     readonly node_id: string;
     readonly connection_id: string;
     readonly user_id: string;
+    readonly began_ms?: number;
+    /** Its Shield is not there any more. */
+    readonly lost?: { readonly until_ms: number };
     readonly ended?: { readonly at_ms: number; readonly code: number };
     readonly outcomes: readonly Outcome[];
   }[];
   readonly ledgers: readonly { readonly node_id: string; readonly since_ms: number | null }[];
+  /** What is stored of Shields that are not there any more. */
+  readonly former?: readonly Former[];
   readonly nodes: { readonly answered: readonly string[]; readonly silent: readonly string[] };
 }
 
@@ -49,11 +56,6 @@ export interface Judgement {
   readonly problems: string[];
   readonly words: string[];
 }
-
-/** How long a message may be on its way, or an end unnoticed, while processes stand still. */
-const MARGIN_MS = 8_000;
-/** Two looks at one clock by two processes. */
-const SKEW_MS = 100;
 
 const DELIVERED = new Set(["sent", "caught_up"]);
 
@@ -105,25 +107,34 @@ function judgeOne(
     problems.push(`${said.id} in ${said.room_id} for ${sitting.connection_id}: ${text}`);
   };
   const { node_id, opened_ms, connection_id } = sitting;
-  const since_ms = answer.ledgers.find((one) => one.node_id === node_id)?.since_ms ?? undefined;
-  const row = answer.connections.find((one) => one.connection_id === connection_id);
+  const living_ms = answer.ledgers.find((one) => one.node_id === node_id)?.since_ms ?? undefined;
+  const is_silent = answer.nodes.silent.includes(node_id);
+  const is_living = !is_silent && living_ms !== undefined && living_ms <= opened_ms;
+  const former = is_living ? undefined : formerOf(answer, sitting);
+  const since_ms = former?.since_ms ?? living_ms;
+  const row = rowOf(answer, sitting);
   const got_ms = sitting.got.get(said.id);
-  if (since_ms === undefined || since_ms > opened_ms) {
-    // Its Shield is silent, gone, or one that began later: the answer says so.
-    if (row !== undefined && since_ms === undefined) wrong(`told by ${node_id}, which is silent`);
-    if (row === undefined) return got_ms === undefined ? "ledger gone" : "ledger gone, received";
+  if (!is_living) {
+    const told = [living_ms, former].some((one) => one !== undefined);
+    if (row !== undefined && !told) wrong(`told by ${node_id}, which is silent`);
+    const is_old = answer.former !== undefined && opened_ms < asked_ms - MARGIN_MS;
+    if (former === undefined && is_old) wrong(`nothing of ${node_id}`);
+    if (row === undefined && isUnwritten(former, sitting)) {
+      return got_ms === undefined ? "ledger gone" : "ledger gone, received";
+    }
   }
   if (row === undefined) {
     wrong(`is missing, though the ledger of ${node_id} goes back to ${since_ms}`);
     return "missing";
   }
-  const came_live = got_ms !== undefined && got_ms <= asked_ms - SKEW_MS &&
+  const known_ms = Math.min(asked_ms, former?.until_ms ?? Infinity);
+  const came_live = got_ms !== undefined && got_ms <= known_ms - SKEW_MS &&
     coverOf(known, sitting, said) === "whole";
   const listed = answer.messages.filter(({ duplicate }) => !duplicate);
   if (came_live && !listed.some(({ heard }) => heard.some((one) => one.node_id === node_id))) {
     wrong(`${node_id} passed it on, and is not said to have heard it`);
   }
-  const end = endProblem(sitting, row.ended, asked_ms);
+  const end = row.lost === undefined ? endProblem(sitting, row.ended, asked_ms) : undefined;
   if (end !== undefined) wrong(end);
   // Without a ledger that heard it there is no message to speak of; its offset still can be asked for.
   if (row.outcomes.length === 0) {
@@ -131,6 +142,11 @@ function judgeOne(
     return "unknown message";
   }
   for (const outcome of row.outcomes) {
+    const gone = goneProblem(question, outcome, row.lost !== undefined, got_ms);
+    if (gone !== undefined) {
+      if (gone !== "") wrong(`${JSON.stringify(outcome)}: ${gone}`);
+      continue;
+    }
     const reason = got_ms !== undefined
       ? receivedProblem(question, outcome, got_ms)
       : missedProblem(known, question, outcome, sitting, since_ms ?? Infinity);
@@ -138,7 +154,7 @@ function judgeOne(
   }
   const { state = "", why = "" } = row.outcomes[0] ?? {};
   const word = /^[0-9]+$/.test(why) ? "a close code" : why;
-  return `${state} ${word}`.trim();
+  return `${state} ${word}`.trim() + (former === undefined ? "" : ", stored");
 }
 
 /** What is wrong with what is said of the connection's end. */

@@ -35,6 +35,8 @@ function problemsOf(
   more: {
     readonly said?: Partial<Said>;
     readonly since_ms?: number;
+    /** Up to when its Shield, which was killed, had written. */
+    readonly until_ms?: number;
     readonly known?: Partial<Known>;
   } = {},
 ): string[] {
@@ -42,12 +44,17 @@ function problemsOf(
   const known = { sittings: [sitting], said: new Map([["m", said]]), hits: [], ...more.known };
   const { node_id, connection_id, user_id, ended_ms, code } = sitting;
   const ended = ended_ms === undefined ? {} : { ended: { at_ms: ended_ms, code } };
+  const { until_ms } = more;
+  const lost = until_ms === undefined ? {} : { lost: { until_ms } };
+  const life = { node_id, life_ms: SINCE_MS, since_ms: SINCE_MS };
+  const former = until_ms === undefined ? {} : { former: [{ ...life, until_ms }] };
   const answer: Answer = {
     messages: [{ room_id: "hall-0", message_id: "m", duplicate: false, heard: [{ node_id }] }],
     connections: outcome === undefined
       ? []
-      : [{ node_id, connection_id, user_id, ...ended, outcomes: [outcome] }],
-    ledgers: [{ node_id, since_ms: more.since_ms ?? SINCE_MS }],
+      : [{ node_id, connection_id, user_id, ...ended, ...lost, outcomes: [outcome] }],
+    ledgers: until_ms === undefined ? [{ node_id, since_ms: more.since_ms ?? SINCE_MS }] : [],
+    ...former,
     nodes: { answered: [node_id], silent: [] },
   };
   const times = { asked_ms: ASKED_MS, answered_ms: ASKED_MS + 10 };
@@ -120,4 +127,17 @@ Deno.test("a refused message was heard by nobody, another user's connection is a
   const bob = sittingOf({ got: GOT });
   const ann = { ...sittingOf(), user_id: "ann" };
   isWrong(/is ann of acme/, bob, SENT, { known: { sittings: [ann] } });
+});
+
+Deno.test("why, judge: what a killed Shield had written is told, and of the rest that it is gone", () => {
+  const sitting = sittingOf({ got: GOT, ended_ms: SENT_MS + 9_000 });
+  const gone: Outcome = { state: "unknown", why: "killed", from_ms: SENT_MS - 1_000 };
+  isRight(sitting, gone, { until_ms: SENT_MS - 1_000 });
+  isRight(sitting, SENT, { until_ms: SENT_MS + 1_000 });
+  isWrong(/is stored up to/, sitting, { ...gone, from_ms: SENT_MS + 20_000 }, {
+    until_ms: SENT_MS + 20_000,
+  });
+  isWrong(/its Shield is there/, sitting, gone);
+  isWrong(/is missing/, sitting, undefined, { until_ms: SENT_MS });
+  isRight(sitting, undefined, { until_ms: SENT_MS - 60_000 });
 });

@@ -56,6 +56,9 @@ const LATE_SITTINGS = 60;
 const AROUND_MS = 2_000;
 const RETRY_MS = 50;
 const CONFIG = `
+[ledger]
+store = true
+flush_ms = 500
 [limits]
 slow_reader_bytes = 262_144
 bytes_per_second = 1_000_000_000

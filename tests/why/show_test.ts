@@ -22,6 +22,7 @@ Deno.test("what became of random messages is told right while Shields are killed
   const story = [...problems, ...lines, ...report, `logs in ${dir}`].join("\n");
   assert.deepEqual(problems, [], story);
   assert.equal(asked.length, PLAN.questions);
+  assert.ok(report.some((line) => line.endsWith(", stored")), `nothing from a store\n${story}`);
   const all = { told: 0, noticed: 0 };
   for (const [name, lie] of Object.entries(LIES)) {
     const told = asked.flatMap((one) => lie(one) ?? []);

@@ -65,7 +65,13 @@ const TEXTS = {
   not_heard: ({ from_ms }) => `lost on the way to this Shield: subscribed since ${moment(from_ms)}`,
   not_subscribed: (outcome) => `not subscribed: ${absence(outcome)}`,
   not_connected: (outcome) => `not connected: ${absence(outcome)}`,
-  unknown: ({ from_ms }) => `unknown: the ledger begins ${moment(from_ms)}`,
+  unknown: ({ why, from_ms, until_ms }) =>
+    why === "killed"
+      ? "unknown: this Shield was killed and its ledger of those seconds is gone " +
+        `(${moment(from_ms)} to ${moment(until_ms)})`
+      : why === "silent"
+      ? `unknown: this Shield is silent, its ledger ends ${moment(from_ms)}`
+      : `unknown: the ledger begins ${moment(from_ms)}`,
 };
 
 /** The outcome in words. */

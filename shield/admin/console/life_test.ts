@@ -46,3 +46,10 @@ Deno.test("life of a message: an outcome is told in words, one that nobody knows
     "bad",
   ]);
 });
+
+Deno.test("life of a message: of a killed Shield's last seconds it says that they are gone", () => {
+  const outcome = { state: "unknown", why: "killed", from_ms: 1_000, until_ms: 5_000 };
+  assert.match(text(outcome), /this Shield was killed and its ledger of those seconds is gone \(/);
+  assert.match(text({ ...outcome, why: "silent" }), /^unknown: this Shield is silent/);
+  assert.match(text({ state: "unknown", from_ms: 1_000 }), /^unknown: the ledger begins/);
+});

@@ -100,7 +100,11 @@ function messagesCard(messages) {
   return card("Heard", { flush: true }, table.element);
 }
 
-const endText = ({ ended }) => {
+const endText = ({ ended, lost }) => {
+  if (lost !== undefined) {
+    const how = lost.why === "killed" ? "was killed" : "was heard last";
+    return `open ${moment(lost.until_ms)} when its Shield ${how}`;
+  }
   if (ended === undefined) return "open";
   const { at_ms, code, reason, unsent_bytes } = ended;
   const unsent = unsent_bytes > 0 ? `, ${count(unsent_bytes)} bytes unsent` : "";
@@ -181,8 +185,11 @@ const reachText = ({ node_id, since_ms, ahead_ms, within_ms }) => {
   return `${node_id} ${reach}${apart}`;
 };
 
+const formerText = ({ node_id, since_ms, until_ms, state }) =>
+  `${node_id} (${state}) has stored what it knew from ${moment(since_ms)} to ${moment(until_ms)}`;
+
 function parts(answer, is_of_user) {
-  const { way_in, messages, connections, refusals, ledgers, nodes, truncated } = answer;
+  const { way_in, messages, connections, refusals, ledgers, former, nodes, truncated } = answer;
   const due = messages.filter(({ duplicate }) => !duplicate);
   return [
     silentNotice(nodes),
@@ -193,7 +200,11 @@ function parts(answer, is_of_user) {
     is_of_user && connections.length === 0 &&
     el("p", { class: "notice" }, "No Shield that answered knows of such a connection."),
     refusals.length > 0 && refusalsCard(refusals),
-    el("p", { class: "hint" }, `${ledgers.map(reachText).join("; ")}.`),
+    el(
+      "p",
+      { class: "hint" },
+      `${[...ledgers.map(reachText), ...former.map(formerText)].join("; ")}.`,
+    ),
     truncated && el("p", { class: "notice warn" }, "There is more than is shown."),
   ];
 }

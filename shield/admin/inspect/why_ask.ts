@@ -63,8 +63,9 @@ export class WhyQuestions {
   readonly #began_ms: number;
   readonly #monotonic_ms: () => number;
   readonly reaches = new Map<string, Reach>();
-  /** The lives of Shields that have answered. */
-  readonly lives = new Set<string>();
+  /** The lives of the Shields that have answered the last question. */
+  lives: ReadonlySet<string> = new Set();
+  #has_told = false;
 
   constructor(asker: ClusterAsker, clocks: Clocks, monotonic_ms = () => performance.now()) {
     this.#asker = asker;
@@ -97,6 +98,7 @@ export class WhyQuestions {
     const rows = foundOf({ ...first, answers });
     const whole = asked.then((last) => {
       this.#note(last);
+      if (!this.#has_told) this.#noteLives(last);
       return withLate(rows, first, last);
     });
     // Whoever awaits it hears of it; nobody may, when the next question fails first.
@@ -115,6 +117,8 @@ export class WhyQuestions {
       this.#askRoom(params),
     ]);
     this.#note(told);
+    this.#noteLives(told);
+    this.#has_told = true;
     const by_node = <R extends object>(rows: (value: WhyTold) => readonly R[]) =>
       told.answers.flatMap(({ node_id, value }) => rows(value).map((row) => ({ node_id, ...row })));
     const all: Told = {
@@ -168,9 +172,11 @@ export class WhyQuestions {
   }
 
   #noteLives({ answers }: Gathered<Pick<WhyTold, "life_ms">>): void {
-    for (const { node_id, value: { life_ms } } of answers) {
-      if (life_ms !== undefined) this.lives.add(lifeName(node_id, life_ms));
-    }
+    this.lives = new Set(
+      answers.flatMap(({ node_id, value: { life_ms } }) =>
+        life_ms === undefined ? [] : lifeName(node_id, life_ms)
+      ),
+    );
   }
 
   #left_ms(): number {
@@ -179,7 +185,6 @@ export class WhyQuestions {
 
   #note(gathered: Gathered<Omit<Reach, "node_id">>): void {
     this.#clocks.note(gathered);
-    this.#noteLives(gathered);
     for (const { node_id, value: { since_ms, now_ms } } of gathered.answers) {
       this.reaches.set(node_id, { node_id, since_ms, now_ms });
     }

@@ -30,7 +30,7 @@ interface FormerTold {
 export class FormerAnswers {
   readonly #reading: FormerReading | undefined;
   readonly #tenant_id: string | undefined;
-  #read: Promise<Former> | undefined;
+  #read: { readonly without: ReadonlySet<string>; readonly former: Promise<Former> } | undefined;
 
   /** Of no tenant, and where nothing is stored, there are none. */
   constructor({ former }: { readonly former: FormerReading | undefined }, tenant_id?: string) {
@@ -72,7 +72,12 @@ export class FormerAnswers {
     if (this.#reading === undefined || this.#tenant_id === undefined) {
       return Promise.resolve({ ledgers: [], truncated: false });
     }
-    return this.#read ??= readFormer(this.#reading, this.#tenant_id, new Set(answered));
+    // Who has answered the first question and not the last was read of none.
+    if (this.#read === undefined || !this.#read.without.isSubsetOf(answered)) {
+      const without = new Set(answered);
+      this.#read = { without, former: readFormer(this.#reading, this.#tenant_id, without) };
+    }
+    return this.#read.former;
   }
 }
 
