@@ -106,7 +106,7 @@ function judgeOne(
   const wrong = (text: string) => {
     problems.push(`${said.id} in ${said.room_id} for ${sitting.connection_id}: ${text}`);
   };
-  const { node_id, opened_ms, connection_id } = sitting;
+  const { node_id, opened_ms } = sitting;
   const living_ms = answer.ledgers.find((one) => one.node_id === node_id)?.since_ms ?? undefined;
   const is_silent = answer.nodes.silent.includes(node_id);
   const is_living = !is_silent && living_ms !== undefined && living_ms <= opened_ms;
