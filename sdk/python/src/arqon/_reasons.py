@@ -81,6 +81,7 @@ __all__ = [
     "SpineUnavailable",
     "TenantMismatch",
     "TenantQuota",
+    "TicketInvalid",
     "TokenAlgorithm",
     "TokenAudience",
     "TokenClaim",
@@ -432,6 +433,12 @@ class NotAcceptable(ArqonError):
     """406: Not acceptable: …."""
 
     reason = "not-acceptable"
+
+
+class TicketInvalid(ArqonError):
+    """401: Ticket invalid: …."""
+
+    reason = "ticket-invalid"
 
 
 class CommandTimeout(ArqonError):
