@@ -114,7 +114,11 @@ export class Presences {
     for (const [room_id, { mark }] of marksOf(connection)) {
       if (mark === undefined || this.#written.has(mark)) continue;
       const room = this.#ledger.rooms.find(tenant_id, room_id);
-      if (room === undefined) continue;
+      if (room === undefined) {
+        // The ledger has no number for the room before its first message.
+        is_final = false;
+        continue;
+      }
       const { since, since_ms, episode: caught_up, filters } = mark;
       const draft = this.#draftOf(tenant_id);
       draft.name(room.number, room_id);
