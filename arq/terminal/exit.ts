@@ -133,6 +133,7 @@ const HINTS: Readonly<Record<string, string>> = {
   "banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
 };
 
+const HINT_OTHER = "what answers there is no ArqonBus; --url names another";
 const HINT_401 = "make a token: arq auth gen --role user (see arq auth gen --help)";
 
 function hintFor(error: unknown): string | undefined {
@@ -142,6 +143,7 @@ function hintFor(error: unknown): string | undefined {
     const seconds = Math.ceil(error.retry_after_ms / 1_000);
     return `its lease ends in ${seconds} s unless it is renewed; --fence is for who holds it`;
   }
+  if (error.reason === "unreachable" && /HTTP \d+/.test(error.message)) return HINT_OTHER;
   return HINTS[error.reason] ?? (error.code === 401 ? HINT_401 : undefined);
 }
 
