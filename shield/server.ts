@@ -158,11 +158,11 @@ function assemble(
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
   const path = { ...sends, ...checks, ...beside, classes, quota, traces, usage, now, random };
-  const history = createHistory({ ...durable, classes, overseer, bans, limits });
+  const filters = startFilters(config.filters, options.registry);
+  const history = createHistory({ ...durable, classes, overseer, bans, limits, filters });
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
-  const filters = startFilters(config.filters, options.registry);
   const context = {
     ...{ path, hub, filters, flushes, authenticator, overseer, attendance },
     limits,

@@ -204,3 +204,29 @@ Deno.test("GET /v1/why says what a filter kept back", () =>
     await ask(exact, { op: "unsub", room: "plain" });
     assert.deepEqual(await outcome(4), { state: "left_out", why: "filter" });
   }));
+
+Deno.test("server-sent events have a filter, and the class's", () =>
+  withBus(async (bus) => {
+    const token = await bus.tokenFor({ user: "page", claims: { teams: ["blue", "both"] } });
+    const query = new URLSearchParams({ filter: 'type == "end" || data.n > 2' });
+    const answer = await fetch(`${bus.http_url}/v1/rooms/team-sse/events?${query}`, {
+      headers: { authorization: `Bearer ${token}`, accept: "text/event-stream" },
+    });
+    const lines = answer.body!.pipeThrough(new TextDecoderStream());
+    const reader = lines.getReader();
+    let text = "";
+    const until = async (mark: RegExp) => {
+      while (!mark.test(text)) text += (await reader.read()).value ?? assert.fail(text);
+    };
+    await until(/welcome/);
+    await publishNumbers(bus, "team-sse", 10);
+    await until(/"type":"end"/);
+    const seen = [...text.matchAll(/"data":\{"n":(\d+)\}/g)].map(([, n]) => Number(n));
+    assert.deepEqual(seen, [3, 6, 9]);
+    await reader.cancel();
+    const refused = await fetch(`${bus.http_url}/v1/rooms/team-sse/events?filter=data.n+%3E`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    assert.equal(refused.status, 400);
+    assert.equal((await refused.json()).reason, "invalid-filter");
+  }));

@@ -25,6 +25,8 @@ export interface HistoryQuery {
   limit: number;
   /** The newest first. */
   reverse: boolean;
+  /** Only messages for which this is true, in CEL; "": all of them. */
+  filter: string;
 }
 
 /** Messages of a durable room, and where it stands. */
@@ -38,7 +40,7 @@ export interface History {
   more: boolean;
 }
 
-const QUERY: FieldNames = ["HistoryQuery", "after", "before", "limit", "reverse"];
+const QUERY: FieldNames = ["HistoryQuery", "after", "before", "limit", "reverse", "filter"];
 const HISTORY: Shape = /* @__PURE__ */ shapeOf<History>("History", {
   messages: (reader) => reader.view(),
   offset: "uint64",
@@ -51,7 +53,7 @@ const TAG_OFFSET = 0x48;
 /** Throws `DecodeError`; also for an unknown field, as with all that a client says. */
 export function readHistoryQuery(bytes: Uint8Array): HistoryQuery {
   const reader = new WireReader(bytes);
-  const query: HistoryQuery = { after: 0, before: 0, limit: 0, reverse: false };
+  const query: HistoryQuery = { after: 0, before: 0, limit: 0, reverse: false, filter: "" };
   let seen = 0;
   while (reader.pos < reader.end) {
     const tag = reader.tag();
@@ -60,6 +62,7 @@ export function readHistoryQuery(bytes: Uint8Array): HistoryQuery {
     else if (tag === 0x10) query.before = reader.uint64();
     else if (tag === 0x18) query.limit = reader.uint32();
     else if (tag === 0x20) query.reverse = reader.bool();
+    else if (tag === 0x2a) query.filter = reader.text();
     else refuseField(tag, QUERY);
   }
   return query;
@@ -72,6 +75,7 @@ export function writeHistoryQuery(query: Partial<HistoryQuery>): Uint8Array<Arra
   writer.uint64(2, query.before);
   writer.uint32(3, query.limit);
   writer.bool(4, query.reverse);
+  writer.text(5, query.filter);
   return writer.finish();
 }
 

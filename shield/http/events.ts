@@ -48,7 +48,7 @@ export interface EventsContext {
 
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";
-const ONCE = ["after_offset", "epoch", "last_event_id", "ticket", "access_token"];
+const ONCE = ["after_offset", "epoch", "last_event_id", "filter", "ticket", "access_token"];
 
 /** Makes the routes. */
 export function eventRoutes(context: EventsContext): ClientRoute[] {
@@ -117,7 +117,8 @@ function askedRooms(
     rooms.length,
   );
   const positions = last === "" ? [after] : parseEventId(last, rooms.length);
-  return rooms.map((room_id, at) => ({ room_id, position: positions[at] }));
+  const filter = searchParams.get("filter") ?? "";
+  return rooms.map((room_id, at) => ({ room_id, position: positions[at], filter }));
 }
 
 function headersOf({ allowed_origins, gzip }: EventsContext, request: Request): Headers {

@@ -12,6 +12,8 @@ export interface AskedRoom {
   readonly room_id: string;
   /** Undefined: from now on. */
   readonly position: RoomPosition | undefined;
+  /** Only messages for which this is true, in CEL; "": all of them. */
+  readonly filter: string;
 }
 
 /** What a refusal says in a text frame. */
@@ -47,6 +49,7 @@ export interface Entered {
 
 interface Place {
   readonly room_id: string;
+  readonly filter: string;
   position: RoomPosition | undefined;
   /** The epoch of what comes; undefined: none, or not known. */
   epoch: string | undefined;
@@ -59,7 +62,7 @@ export class EventSubscriptions {
   #open: number;
 
   constructor(rooms: readonly AskedRoom[]) {
-    this.#places = rooms.map(({ room_id, position }) => ({ room_id, position, epoch: undefined }));
+    this.#places = rooms.map((room) => ({ ...room, epoch: undefined }));
     this.#by_room = new Map(this.#places.map((place) => [place.room_id, place]));
     this.#open = rooms.length;
   }
@@ -76,11 +79,11 @@ export class EventSubscriptions {
 
   /** The SUBs, as text frames; the id of each is the room's place, counted from 1. */
   *frames(): Iterable<string> {
-    for (const [at, { room_id, position }] of this.#places.entries()) {
+    for (const [at, { room_id, position, filter }] of this.#places.entries()) {
       const after = position === undefined
         ? {}
         : { after_offset: position.offset, epoch: position.epoch };
-      yield JSON.stringify({ op: "sub", room: room_id, id: at + 1, ...after });
+      yield JSON.stringify({ op: "sub", room: room_id, id: at + 1, filter, ...after });
     }
   }
 
@@ -91,7 +94,7 @@ export class EventSubscriptions {
     if (place?.epoch === undefined) return undefined;
     // What comes until the answer has an offset of an epoch that is not known yet.
     place.epoch = undefined;
-    return JSON.stringify({ op: "sub", room: room_id, id: at + 1 });
+    return JSON.stringify({ op: "sub", room: room_id, id: at + 1, filter: place.filter });
   }
 
   /** Takes the ACK of a SUB. Throws its refusal. */

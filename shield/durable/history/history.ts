@@ -16,10 +16,11 @@ import type { Caller } from "../../message/caller.ts";
 import type { RoomClass, RoomClasses } from "../../rooms/classes.ts";
 import { roomEpoch } from "../messages/epoch.ts";
 import { classFilter } from "../../filter/filter.ts";
+import type { Filters } from "../../filter/filters.ts";
 import { HistoryAnswer } from "./history_answer.ts";
 import { readFiltered } from "./history_filter.ts";
 import { isProtobufType, rangeOfData } from "./history_query.ts";
-import type { HistoryRange } from "./history_query.ts";
+import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
 import { readHistory, TrimMemory } from "./history_window.ts";
 import type { HistoryRoom } from "./history_window.ts";
 import { SharedReads } from "./shared_reads.ts";
@@ -33,6 +34,8 @@ export interface HistoryContext {
   readonly bans: BanCheck;
   readonly limits: Pick<Config["limits"], "history_messages" | "unsent_bytes">;
   readonly stats: Pick<DurableStats, "read">;
+  /** The filters that subscribers have. */
+  readonly filters: Pick<Filters, "of">;
 }
 
 /** The extent of a durable room: what its class keeps of it. */
@@ -52,7 +55,7 @@ export interface History {
    * Answers with a page of the room's history. `ask` is called once everything else has allowed the
    * question. Rejects with a refusal, or as the log rejects.
    */
-  answer(caller: Caller, room_id: string, ask: () => HistoryRange): Promise<HistoryAnswer>;
+  answer(caller: Caller, room_id: string, ask: () => HistoryQuestion): Promise<HistoryAnswer>;
   /** Answers the command `history.get`; rejects as `answer` does. */
   command(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
   /**
@@ -87,8 +90,11 @@ export function createHistory(context: HistoryContext): History {
     const room_class = await admitHistory(context, caller, room_id);
     const { tenant_id } = caller.identity;
     const read = (range: HistoryRange) => shared({ tenant_id, room_id, room_class }, range);
-    const filter = classFilter(room_class)?.of(caller.identity);
-    return filter === undefined ? await read(ask()) : await readFiltered(read, ask(), filter);
+    const { filter, ...range } = ask();
+    const own = context.filters.of(tenant_id, filter);
+    const filters = [classFilter(room_class)?.of(caller.identity), own].filter((one) => !!one);
+    if (filters.length === 0) return await read(range);
+    return await readFiltered(read, range, filters);
   };
   return {
     answer,

@@ -39,8 +39,8 @@ export class HistoryAnswer {
   }
 
   /** The same answer with these of its messages; the last one that was looked at is `next`. */
-  only(entries: HistoryPage["entries"], next: number): HistoryAnswer {
-    return new HistoryAnswer({ ...this.page, entries }, this.#epoch, this.#bytes_max, next);
+  only(entries: HistoryPage["entries"], next: number, more: boolean): HistoryAnswer {
+    return new HistoryAnswer({ ...this.page, entries, more }, this.#epoch, this.#bytes_max, next);
   }
 
   /** The answer as JSON, in UTF-8: `{"messages":[…],"offset":N,"epoch":"…","more":false}`. */

@@ -1,32 +1,40 @@
 /**
- * A page of history for somebody who may not see every message: the filter of the room's class decides.
+ * A page of history for somebody who may not see every message, or wants not all: filters decide.
  * Pages are read on until one message may be seen, so that an empty page is not taken for the end.
  */
 import { MessageView } from "../../../shared/filter/message_view.ts";
+import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import type { Filter } from "../../filter/filter.ts";
 import type { HistoryAnswer } from "./history_answer.ts";
 import type { HistoryRange } from "./history_query.ts";
 
-/** Pages that are read for one answer. */
-const PAGES_MAX = 100;
+/** Messages that are read at once, and how often: no room keeps more than a million. */
+const PAGE_MESSAGES = 1_000;
+const PAGES_MAX = 1_001;
 /** What filters say of history is not counted: it is not fan-out. */
 const UNCOUNTED = { match: 0, no_match: 0, error: 0, cost: 0 };
 
-/** Reads what the filter lets through; `read` reads what is there. */
+/** Reads what all filters let through; `read` reads what is there. */
 export async function readFiltered(
   read: (range: HistoryRange) => Promise<HistoryAnswer>,
   range: HistoryRange,
-  filter: Filter,
+  filters: readonly Filter[],
 ): Promise<HistoryAnswer> {
-  let from = range;
+  let from: HistoryRange = { ...range, limit: PAGE_MESSAGES };
   for (let pages = 1;; pages++) {
     const answer = await read(from);
     const { entries, more } = answer.page;
-    const seen = entries.filter(({ payload }) => filter.lets(new MessageView(payload, UNCOUNTED)));
-    const next = entries.at(-1)?.offset ?? 0;
-    if (seen.length > 0 || !more || next === 0 || pages === PAGES_MAX) {
-      return answer.only(seen, next);
+    const seen: LogMessage[] = [];
+    let next = 0;
+    for (const entry of entries) {
+      if (seen.length === range.limit) break;
+      next = entry.offset;
+      const view = new MessageView(entry.payload, UNCOUNTED);
+      if (filters.every((filter) => filter.lets(view))) seen.push(entry);
     }
-    from = range.reverse ? { ...range, before: next } : { ...range, after: next };
+    if (seen.length > 0 || !more || next === 0 || pages === PAGES_MAX) {
+      return answer.only(seen, next, more || next !== entries.at(-1)?.offset && next > 0);
+    }
+    from = range.reverse ? { ...from, before: next } : { ...from, after: next };
   }
 }

@@ -18,6 +18,12 @@ export interface HistoryRange {
   readonly reverse: boolean;
 }
 
+/** A range, and which of its messages. */
+export interface HistoryQuestion extends HistoryRange {
+  /** Only messages for which this is true, in CEL; "": all of them. */
+  readonly filter: string;
+}
+
 /** The bounds of a question: `[limits] history_messages`. */
 export interface HistoryBounds {
   readonly history_messages: number;
@@ -28,7 +34,7 @@ export const HISTORY_GET = "history.get";
 
 /** The limit of a question that names none. */
 const LIMIT_DEFAULT = 100;
-const MEMBERS = ["after", "before", "limit", "reverse"] as const;
+const MEMBERS = ["after", "before", "limit", "reverse", "filter"] as const;
 const PROTOBUF = /^application\/(?:x-)?protobuf$/;
 /** The values of `reverse`, as browsers and shells write them. */
 const SWITCHES = new Map<unknown, boolean>([["true", true], ["1", true], ["false", false], [
@@ -53,11 +59,11 @@ export function rangeOfData(
   data: Uint8Array,
   content_type: string,
   bounds: HistoryBounds,
-): HistoryRange {
+): HistoryQuestion {
   if (isProtobufType(content_type)) {
-    const { after, before, limit, reverse } = readHistoryQuery(data);
+    const { after, before, limit, reverse, filter } = readHistoryQuery(data);
     // A number that Protobuf does not carry is 0.
-    return check({ after, before, reverse, ...(limit === 0 ? {} : { limit }) }, bounds);
+    return check({ after, before, reverse, filter, ...(limit === 0 ? {} : { limit }) }, bounds);
   }
   if (content_type !== "" && dataForm(content_type) !== "json") {
     const right = "application/json or application/protobuf";
@@ -75,13 +81,14 @@ export function rangeOfParams(
   params: URLSearchParams,
   bounds: HistoryBounds,
   others: readonly string[] = [],
-): HistoryRange {
+): HistoryQuestion {
   const given: Given = {};
   for (const [name, value] of params) {
     if (others.includes(name)) continue;
     requireMember(name);
     if (given[name] !== undefined) throw new ArqonError("repeated-field", name);
-    if (name === "reverse") given[name] = SWITCHES.get(value) ?? value;
+    if (name === "filter") given[name] = value;
+    else if (name === "reverse") given[name] = SWITCHES.get(value) ?? value;
     else given[name] = /^[0-9]{1,20}$/.test(value) ? Number(value) : value;
   }
   return check(given, bounds);
@@ -107,9 +114,11 @@ function requireMember(name: string): asserts name is Member {
   throw new ArqonError("unknown-field", `${shown(name)}; there are ${MEMBERS.join(", ")}`);
 }
 
-function check(given: Given, { history_messages }: HistoryBounds): HistoryRange {
+function check(given: Given, { history_messages }: HistoryBounds): HistoryQuestion {
   const most = Math.min(LIMIT_DEFAULT, history_messages);
   const { after: above = 0, before: below = 0, limit: count = most, reverse = false } = given;
+  const { filter = "" } = given;
+  if (typeof filter !== "string") throw invalid(`filter: ${shown(filter)}; expected a text`);
   if (typeof reverse !== "boolean") {
     throw invalid(`reverse: ${shown(reverse)}; expected true or false`);
   }
@@ -119,7 +128,7 @@ function check(given: Given, { history_messages }: HistoryBounds): HistoryRange 
   }
   const after = whole("after", above, 0);
   const before = whole("before", below, 0);
-  return { after, before, limit, reverse };
+  return { after, before, limit, reverse, filter };
 }
 
 /** Reads an offset or a count. JSON and JavaScript hold every offset exactly. */

@@ -59,7 +59,11 @@ const REFUSED: [ask: () => unknown, reason: string, text: RegExp][] = [
   ],
   [() => json('{"before":9007199254740993}'), "invalid-field", /before: 9007199254740992;/],
   [() => json('{"reverse":"yes"}'), "invalid-field", /reverse: "yes"; expected true or false/],
-  [() => json('{"since":1}'), "unknown-field", /"since"; there are after, before, limit, reverse/],
+  [
+    () => json('{"since":1}'),
+    "unknown-field",
+    /"since"; there are after, before, limit, reverse, filter/,
+  ],
   [() => json('{"__proto__":{}}'), "unknown-field", /__proto__/],
   [() => json("[1]"), "invalid-field", /data: expected an object/],
   [() => json("null"), "invalid-field", /data: expected an object/],

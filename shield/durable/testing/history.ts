@@ -45,6 +45,7 @@ export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
   const log = new ModelLog();
   const reads: string[] = [];
   const history = createHistory({
+    filters: { of: () => undefined },
     logs: { of: () => Promise.resolve(log) },
     classes: new RoomClasses(CONFIG.rooms),
     overseer: NO_OVERSEER,

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file arqon/v1/history.proto.
  */
 export const file_arqon_v1_history: GenFile = /*@__PURE__*/
-  fileDesc("ChZhcnFvbi92MS9oaXN0b3J5LnByb3RvEghhcnFvbi52MSJNCgxIaXN0b3J5UXVlcnkSDQoFYWZ0ZXIYASABKAQSDgoGYmVmb3JlGAIgASgEEg0KBWxpbWl0GAMgASgNEg8KB3JldmVyc2UYBCABKAgiXAoHSGlzdG9yeRIkCghtZXNzYWdlcxgBIAMoCzISLmFycW9uLnYxLkVudmVsb3BlEg4KBm9mZnNldBgCIAEoBBINCgVlcG9jaBgDIAEoCRIMCgRtb3JlGAQgASgIYgZwcm90bzM", [file_arqon_v1_envelope]);
+  fileDesc("ChZhcnFvbi92MS9oaXN0b3J5LnByb3RvEghhcnFvbi52MSJdCgxIaXN0b3J5UXVlcnkSDQoFYWZ0ZXIYASABKAQSDgoGYmVmb3JlGAIgASgEEg0KBWxpbWl0GAMgASgNEg8KB3JldmVyc2UYBCABKAgSDgoGZmlsdGVyGAUgASgJIlwKB0hpc3RvcnkSJAoIbWVzc2FnZXMYASADKAsyEi5hcnFvbi52MS5FbnZlbG9wZRIOCgZvZmZzZXQYAiABKAQSDQoFZXBvY2gYAyABKAkSDAoEbW9yZRgEIAEoCGIGcHJvdG8z", [file_arqon_v1_envelope]);
 
 /**
  * Data of the command. All positions are offsets of the room.
@@ -49,6 +49,13 @@ export type HistoryQuery = Message<"arqon.v1.HistoryQuery"> & {
    * @generated from field: bool reverse = 4;
    */
   reverse: boolean;
+
+  /**
+   * Only messages for which this is true, in CEL as the filter of a Subscribe.
+   *
+   * @generated from field: string filter = 5;
+   */
+  filter: string;
 };
 
 /**
