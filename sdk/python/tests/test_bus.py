@@ -250,3 +250,23 @@ async def test_traceparent_is_passed_on(bus: Bus, room_id: str) -> None:
             message = await anext(heard)
             assert message.trace_id == "0af7651916cd43dd8448eb211c80319c"
             assert message.headers["traceparent"] == parent
+
+
+async def test_filter_live_and_stored(bus: Bus) -> None:
+    room_id = f"durable-{uuid4().hex[:8]}"
+    wanted = "int(data) % 2 == 1"
+    async with (
+        arqon.connect(bus.url, token=bus.token("ann")) as ann,
+        arqon.connect(bus.url, token=bus.token("bob")) as bob,
+    ):
+        async with bob.room(room_id, filter=wanted) as odd:
+            for number in range(6):
+                await ann.room(room_id).publish("n", number)
+            assert [(await anext(odd)).data for _ in range(3)] == [1, 3, 5]
+        async with bob.room(room_id, filter=wanted, last=2) as odd:
+            assert [(await anext(odd)).data for _ in range(2)] == [3, 5]
+        page = await bob.room(room_id).history(filter=wanted)
+        assert [message.data for message in page.messages] == [1, 3, 5]
+        with pytest.raises(arqon.InvalidFilter):
+            async with bob.room(room_id, filter="data >"):
+                pass

@@ -86,7 +86,11 @@ export async function replay(
 ): Promise<void> {
   const { readers, over: { signal } } = entry;
   const read = (query: HistoryOptions) =>
-    room.history(query, { signal, command_id: "replay", timeout_ms: Infinity });
+    room.history({ ...query, ...entry.terms }, {
+      signal,
+      command_id: "replay",
+      timeout_ms: Infinity,
+    });
   entry.replay = "find";
   let after = await find(read, start);
   let epoch: string | undefined;

@@ -8,12 +8,13 @@ export interface SubTerms {
   readonly no_echo: boolean;
   readonly presence: boolean;
   readonly observer: boolean;
+  readonly filter: string;
 }
 
 /** The options that a loop asks for. Throws TypeError for options that contradict each other. */
 export function subTermsOf(room: string, options: SubscribeOptions): SubTerms {
-  const { no_echo = false, presence = false, observer = false, member_meta } = options;
-  const terms = { no_echo, presence, observer };
+  const { no_echo = false, presence = false, observer = false, filter = "", member_meta } = options;
+  const terms = { no_echo, presence, observer, filter };
   if (member_meta !== undefined) assertMember(room, terms, "member_meta");
   if (observer && !presence) throw new TypeError(`room ${room}: observer needs presence: true`);
   return terms;
@@ -41,9 +42,9 @@ export function assertAgreed(
   start: unknown,
 ): void {
   const refuse = (why: string) => {
-    throw new TypeError(`room ${room} is already subscribed${why}`);
+    throw new TypeError(`room ${room} is subscribed${why}`);
   };
-  for (const name of ["no_echo", "presence", "observer"] as const) {
+  for (const name of Object.keys(terms) as (keyof SubTerms)[]) {
     if (terms[name] !== wanted[name]) refuse(` with ${name} = ${terms[name]}`);
   }
   if (member_meta.length > 0 && member_meta.join() !== meta.join()) {

@@ -27,6 +27,11 @@ export interface SubscribeOptions {
   /** True, with `presence`: know who is there without being a member; default false. */
   readonly observer?: boolean;
   /**
+   * Only messages for which this is true, in CEL over `type`, `sender`, `headers` and `data`; stored
+   * ones, too. What is no filter is refused with `invalid-filter`.
+   */
+  readonly filter?: string;
+  /**
    * Begin right after this place of a durable room instead of now; for the first loop on the room
    * only. When not everything since is to be had, the loop begins with a GAP; a room that is not
    * durable is refused with `not-durable`.

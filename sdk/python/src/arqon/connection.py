@@ -86,6 +86,7 @@ class Connection:
         buffer: int = 1_024,
         buffer_bytes: int = 33_554_432,
         on_overflow: Overflow = "error",
+        filter: str = "",
     ) -> Room:
         """A room; the options are for `async with`, which subscribes (see `Room`).
 
@@ -94,6 +95,9 @@ class Connection:
         an offset (right after that message; 0 is the start), `last` (the newest so many) or `since`
         (those behind the newest one that is older: seconds, a timedelta, or `"30s"`, `"10m"`,
         `"2h"`, `"7d"`). For the first loop on a room only. Another room is refused (`NotDurable`).
+
+        `filter` is CEL over `type`, `sender`, `headers` and `data`: only messages for which it is
+        true come, stored ones, too.
 
         `buffer` messages, with `buffer_bytes` of data, may wait for the loop; `on_overflow` says
         what becomes of more: `"error"`, `"drop-oldest"` or `"drop-newest"`.
@@ -115,6 +119,7 @@ class Connection:
                 buffer,
                 buffer_bytes,
                 on_overflow,
+                filter,
             ),
         )
 

@@ -69,6 +69,7 @@ class Room:
         self.bus = bus
         """For the SDK's own parts."""
         self._options = options
+        self.filter = options.filter
         self._entry: RoomEntry | None = None
         self._reader: Reader | None = None
         self.state = RoomState(self)
@@ -203,14 +204,17 @@ class Room:
         before: int = 0,
         limit: int = 0,
         reverse: bool = False,
+        filter: str = "",
         timeout_ms: int | None = None,
     ) -> History:
         """A page of a durable room's past: offsets above `after` and below `before` (0: no bound).
 
-        `limit` 0 is the bus's default, 100; `reverse` gives the newest first. Raises `NotDurable`
-        and what `command` raises.
+        `limit` 0 is the bus's default, 100; `reverse` gives the newest first, `filter` (CEL) only
+        some. Raises `NotDurable` and what `command` raises.
         """
-        query = HistoryQuery(after=after, before=before, limit=limit, reverse=reverse)
+        query = HistoryQuery(
+            after=after, before=before, limit=limit, reverse=reverse, filter=filter
+        )
         command = Command(
             name="history.get",
             data=query.SerializeToString(),

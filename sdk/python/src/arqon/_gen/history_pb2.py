@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from arqon._gen import envelope_pb2 as arqon_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61rqon/v1/history.proto\x12\x08\x61rqon.v1\x1a\x17\x61rqon/v1/envelope.proto\"M\n\x0cHistoryQuery\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0f\n\x07reverse\x18\x04 \x01(\x08\"\\\n\x07History\x12$\n\x08messages\x18\x01 \x03(\x0b\x32\x12.arqon.v1.Envelope\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x65poch\x18\x03 \x01(\t\x12\x0c\n\x04more\x18\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61rqon/v1/history.proto\x12\x08\x61rqon.v1\x1a\x17\x61rqon/v1/envelope.proto\"]\n\x0cHistoryQuery\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x0f\n\x07reverse\x18\x04 \x01(\x08\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\"\\\n\x07History\x12$\n\x08messages\x18\x01 \x03(\x0b\x32\x12.arqon.v1.Envelope\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x65poch\x18\x03 \x01(\t\x12\x0c\n\x04more\x18\x04 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arqon.v1.history_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HISTORYQUERY']._serialized_start=61
-  _globals['_HISTORYQUERY']._serialized_end=138
-  _globals['_HISTORY']._serialized_start=140
-  _globals['_HISTORY']._serialized_end=232
+  _globals['_HISTORYQUERY']._serialized_end=154
+  _globals['_HISTORY']._serialized_start=156
+  _globals['_HISTORY']._serialized_end=248
 # @@protoc_insertion_point(module_scope)

@@ -95,7 +95,9 @@ async def _read(
     """A page, however long the bus is away."""
     while True:
         try:
-            return await room.history(after=after, before=before, reverse=reverse)
+            return await room.history(
+                after=after, before=before, reverse=reverse, filter=room.filter
+            )
         except ArqonError as error:
             if bus.over or not error.retryable:
                 raise

@@ -45,6 +45,7 @@ class SubscribeOptions:
     buffer: int = 1_024
     buffer_bytes: int = 33_554_432
     on_overflow: Overflow = "error"
+    filter: str = ""
 
     def __post_init__(self) -> None:
         """Checks."""
@@ -84,9 +85,9 @@ class SubscribeOptions:
         return None
 
     @property
-    def wish(self) -> tuple[bool, bool, bool]:
+    def wish(self) -> tuple[bool, bool, bool, str]:
         """What all loops on a room must agree on: there is one SUB."""
-        return self.presence, self.observer, self.no_echo
+        return self.presence, self.observer, self.no_echo, self.filter
 
 
 @dataclass(eq=False)
@@ -194,20 +195,21 @@ class RoomEntry:
 
     def new_meta(self, member_meta: Any) -> asyncio.Future[None]:
         """Other metadata for the next SUB; done when a Shield has taken it."""
-        presence, observer, _ = self.wish
+        presence, observer, _, _ = self.wish
         if not presence or observer:
             raise ValueError("only a subscription with presence and without observer is a member")
         return self.meta.change(encode_meta(member_meta))
 
     def sub(self, request_id: int, asked: Position | None, meta: bytes) -> Subscribe:
         """The SUB with this metadata, from `asked` on if that is not None."""
-        presence, observer, no_echo = self.wish
+        presence, observer, no_echo, wanted = self.wish
         return Subscribe(
             room_id=self.room,
             request_id=request_id,
             presence=presence,
             observer=observer,
             no_echo=no_echo,
+            filter=wanted,
             batch=True,
             member_meta=meta,
             after_offset=0 if asked is None else asked.offset,
