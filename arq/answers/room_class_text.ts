@@ -23,7 +23,8 @@ const isGiven = (value: unknown) => value !== undefined && value !== null;
 /** The options of a class that differ from the default: `durable, 1000 messages, 1d, no echo`. */
 export function optionsText(one: unknown): string {
   const options = membersOf(one);
-  const { durable, replicas, cache_last, presence, max_members, echo, http_cache } = options;
+  const { durable, replicas, cache_last, presence, max_members, echo, http_cache, filter } =
+    options;
   const words = [
     ...(durable === true
       ? ["durable", plural(Number(options["history_size"]), "message")]
@@ -35,6 +36,7 @@ export function optionsText(one: unknown): string {
     ...(isGiven(max_members) ? [`at most ${plural(Number(max_members), "member")}`] : []),
     ...(echo === false ? ["no echo"] : []),
     ...(http_cache === "private" || http_cache === "public" ? [`${http_cache} HTTP cache`] : []),
+    ...(typeof filter === "string" ? [`only ${filter}`] : []),
   ];
   return words.length === 0 ? "defaults" : words.join(", ");
 }
@@ -65,6 +67,7 @@ function optionLines({ replicas, max_members, ...one }: Members): string {
     ["max_members", max_members ?? "as [presence] members_per_room"],
     ["echo", one["echo"]],
     ["http_cache", one["http_cache"]],
+    ["filter", one["filter"] ?? "none"],
   ];
   return shown.map(([name, value]) => `  ${name.padEnd(21)}${cell(value)}\n`).join("");
 }

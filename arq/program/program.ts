@@ -146,6 +146,7 @@ function addSub(program: Command, run: Run): void {
       "durable rooms from the n newest messages on",
       positive("a whole number above 0", true, 1e9),
     )
+    .option("--filter <cel>", "only messages for which this is true: 'data.price > 100'")
     .option("--presence", "be a member of the rooms meanwhile; arq room watch shows it")
     .option("--meta <json>", "what others see of the member (with --presence)", json)
     .option("--json", "one JSON object a line, JSON data as it came")
@@ -160,6 +161,7 @@ function addSub(program: Command, run: Run): void {
           "arq sub github --count 296 > events.ndjson",
           "arq sub orders --from $(tail -n1 out | jq .offset) --json >> out",
           "arq sub orders --since 10m",
+          `arq sub orders --filter 'headers["region"] == "eu"'`,
           `arq sub lobby --presence --meta '{"status":"here"}'`,
         ),
     )

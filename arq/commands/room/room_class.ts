@@ -29,6 +29,8 @@ export interface ClassSetFlags extends ClassFlags {
   readonly maxMembers?: number;
   readonly echo?: boolean;
   readonly httpCache?: string;
+  /** What subscribers may hear, in CEL. */
+  readonly filter?: string;
 }
 
 const DEFAULT_TENANT = "default";
@@ -61,6 +63,7 @@ export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): P
     max_members: flags.maxMembers,
     echo: flags.echo,
     http_cache: flags.httpCache,
+    filter: flags.filter,
   });
   const answer = await ask(io, flags, { method: "PUT", path: pathOf(tenant), body });
   const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);

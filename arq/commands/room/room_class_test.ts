@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { runArq, startArq } from "../../testing/run_arq.ts";
 
 const CONFIG = `
 [[rooms]]
@@ -78,6 +78,26 @@ async function remove(bus: TestBus): Promise<void> {
   assert.equal(await answered(bus, "list", "--tenant", "default"), NONE);
 }
 
+async function filters(bus: TestBus): Promise<void> {
+  const filter = 'headers["team"] in claims.teams';
+  await answered(bus, "set", "team-*", "--tenant", "acme", "--filter", filter);
+  const listed = await answered(bus, "list", "--tenant", "acme");
+  assert(listed.includes(`only ${filter}`), listed);
+  assert.match(
+    await answered(bus, "explain", "team-1", "--tenant", "acme"),
+    /\n {2}filter +headers/,
+  );
+  const bad = await arq(bus, "set", "team-*", "--filter", "clams.teams == 1");
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /there is no "clams"; a filter may use type, .*claims/);
+  const where = ["--url", bus.url, "--token", bus.token];
+  const heard = await startArq(["sub", "beans", "--count", "1", "--filter", "data > 1", ...where]);
+  await heard.says("Subscribed");
+  for (const data of ["1", "2"]) await runArq(["pub", "beans", data, ...where]);
+  const { code, stdout } = await heard.result();
+  assert.deepEqual([code, stdout], [0, "2\n"]);
+}
+
 async function roles(bus: TestBus): Promise<void> {
   const where = ["--admin-url", bus.admin_url, "--token", bus.token];
   for (const args of [["list"], ["set", "a"], ["remove", "a"], ["explain", "a"]]) {
@@ -93,5 +113,6 @@ Deno.test("arq room class on a running bus", async (t) => {
   await t.step("set replaces the class as a whole", () => replace(bus));
   await t.step("explain says which class counts, with its options", () => explain(bus));
   await t.step("a removed class counts no longer", () => remove(bus));
+  await t.step("a class has a filter, and so has a subscription", () => filters(bus));
   await t.step("all of it needs role admin", () => roles(bus));
 });

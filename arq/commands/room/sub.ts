@@ -17,6 +17,8 @@ import type { ConnectionFlags } from "../../bus/target.ts";
 export interface SubFlags extends ConnectionFlags, StartFlags {
   /** End after so many messages. */
   readonly count?: number;
+  /** Only messages for which this is true, in CEL. */
+  readonly filter?: string;
   /** Be a member of the rooms while it runs. */
   readonly presence?: boolean;
   /** The member's metadata, as JSON. */
@@ -37,8 +39,8 @@ interface Heard {
   readonly subscription: Subscription;
 }
 
-function optionsOf({ presence, meta }: SubFlags): SubscribeOptions {
-  const buffers = { buffer: BUFFER_MESSAGES, buffer_bytes: BUFFER_BYTES };
+function optionsOf({ presence, meta, filter = "" }: SubFlags): SubscribeOptions {
+  const buffers = { buffer: BUFFER_MESSAGES, buffer_bytes: BUFFER_BYTES, filter };
   if (presence !== true && meta === undefined) return buffers;
   if (presence !== true) throw usageError("--meta needs --presence: only a member has metadata");
   return { ...buffers, presence, ...(meta === undefined ? {} : { member_meta: meta }) };

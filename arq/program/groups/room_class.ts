@@ -58,6 +58,10 @@ function addSet(group: Command, run: Run): void {
     .option("--cache-last", "a new subscriber gets the last message at once; needs --durable")
     .option("--presence", "SUB with presence is allowed (default)")
     .option("--no-presence", "SUB with presence is refused")
+    .option(
+      "--filter <cel>",
+      "subscribers hear only what this allows them: 'headers[\"team\"] in claims.teams'",
+    )
     .addOption(
       new Option("--slow-reader <how>", "what happens to a subscriber that reads too slowly")
         .choices(["disconnect", "drop-oldest", "latest"]),
