@@ -15,7 +15,7 @@ const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
 /** A line up to the cursor, and all that can stand there (bash, fish), in any order. */
 const CASES: readonly (readonly [line: string, candidates: readonly string[]])[] = [
   ["arq room class ", ["list", "set", "remove", "explain"]],
-  ["arq ro", ["room"]],
+  ["arq ro", ["room", "rollout"]],
   ["arq help tr", ["trace"]],
   ["arq dev u", ["up"]],
   ["arq dev --embed", ["--embedded"]],

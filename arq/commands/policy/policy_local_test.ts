@@ -311,6 +311,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
       "plural.ts",
       "listeners/answer_body.ts",
       "audit/outcome.ts",
+      "rollout/condition.ts",
       "../shield/policy/abi/policy.ts",
     ],
   ];
