@@ -48,6 +48,7 @@ function killedText(from_ms: unknown, until_ms: unknown): string {
 
 function leftOutText(why: string): string {
   if (why === "echo") return "its publisher wants no echo";
+  if (why === "filter") return "a filter kept it back: its own, or that of the room's class";
   if (why === "conflated") return "a newer one took its place, as the client read too slowly";
   return "the client read too slowly";
 }

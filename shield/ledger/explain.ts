@@ -43,21 +43,28 @@ const LATE_MS = 1_000;
 function lostOutcome(
   { waiting }: ConnectionHistory,
   { why, until_ms, by_ms }: LostShield,
-  { heard, time_ms }: Told,
+  { heard, time_ms, offset }: Told,
   outcome: WhyOutcome,
 ): WhyOutcome {
   const unknown: WhyOutcome = { state: "unknown", why, from_ms: until_ms, until_ms: by_ms };
   const { state } = outcome;
   if (state === "caught_up" || state === "left_out") return outcome;
   if (state === "behind") return unknown;
+  if (heard === undefined && time_ms > by_ms) {
+    return { state: "not_connected", why, until_ms: by_ms };
+  }
+  // It may have asked for the room's log after it was written last.
+  if (offset > 0 && state !== "sent") return unknown;
   if (heard !== undefined) {
     const waited = waiting !== undefined && waiting.at_ms >= until_ms &&
       heard.position >= waiting.from;
     const is_late = heard.time_ms > until_ms;
-    return state === "sent" && (waited || is_late) ? unknown : outcome;
-  }
-  if (time_ms > by_ms) return { state: "not_connected", why, until_ms: by_ms };
-  return time_ms > until_ms - LATE_MS ? unknown : outcome;
+    if (is_late || state === "sent" && waited) return unknown;
+  } else if (time_ms > until_ms - LATE_MS) return unknown;
+  // Whether it has asked for the room since then nobody knows.
+  return state === "not_subscribed" && outcome.why === "never"
+    ? { state, from_ms: until_ms }
+    : outcome;
 }
 
 function knownOutcome(
