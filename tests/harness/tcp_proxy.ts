@@ -3,6 +3,9 @@
  * be asked for: cut it while the server lives on, or let requests through and hold the answers.
  */
 
+/** How long a port that is taken is waited for before it is tried again. */
+const RETRY_MS = 50;
+
 export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
   /** Ends every connection and refuses new ones. */
@@ -107,7 +110,18 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
 
   listener = listen(0);
   const port = listener.addr.port;
+  let retry: ReturnType<typeof setTimeout> | undefined;
+  const reopen = (): void => {
+    try {
+      listener ??= listen(port);
+    } catch (error) {
+      // Meanwhile a connection of another process may have got the port for its own end.
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      retry = setTimeout(reopen, RETRY_MS);
+    }
+  };
   const cut = async (): Promise<void> => {
+    clearTimeout(retry);
     listener?.close();
     listener = undefined;
     holding = false;
@@ -117,9 +131,7 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
   return {
     port,
     cut,
-    restore: () => {
-      listener ??= listen(port);
-    },
+    restore: reopen,
     holdAnswers: () => {
       holding = true;
     },
