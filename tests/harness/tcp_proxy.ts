@@ -6,6 +6,7 @@
 /** How long a port that is taken is waited for before it is tried again. */
 const RETRY_MS = 50;
 
+/** A proxy, and the ways in which it breaks connections. */
 export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
   /** Ends every connection and refuses new ones. */
@@ -64,6 +65,24 @@ async function pump(
 }
 
 /**
+ * Opens a port that a connection of another process may have for its own end meanwhile: again and again,
+ * until it is free. What it gives ends that.
+ */
+function untilFree(open: () => void): () => void {
+  let retry: ReturnType<typeof setTimeout> | undefined;
+  const attempt = (): void => {
+    try {
+      open();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      retry = setTimeout(attempt, RETRY_MS);
+    }
+  };
+  attempt();
+  return () => clearTimeout(retry);
+}
+
+/**
  * Starts a proxy on a free port of the loopback interface, to `target_port` there. A function is
  * asked for each connection, as a load balancer would choose; undefined: there is nobody to choose.
  */
@@ -110,18 +129,9 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
 
   listener = listen(0);
   const port = listener.addr.port;
-  let retry: ReturnType<typeof setTimeout> | undefined;
-  const reopen = (): void => {
-    try {
-      listener ??= listen(port);
-    } catch (error) {
-      // Meanwhile a connection of another process may have got the port for its own end.
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-      retry = setTimeout(reopen, RETRY_MS);
-    }
-  };
+  let giveUp = (): void => {};
   const cut = async (): Promise<void> => {
-    clearTimeout(retry);
+    giveUp();
     listener?.close();
     listener = undefined;
     holding = false;
@@ -131,7 +141,9 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
   return {
     port,
     cut,
-    restore: reopen,
+    restore: () => {
+      giveUp = untilFree(() => listener ??= listen(port));
+    },
     holdAnswers: () => {
       holding = true;
     },

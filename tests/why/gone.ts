@@ -43,16 +43,20 @@ export function rowOf({ connections }: Answer, { connection_id, node_id, opened_
 
 /**
  * Of a killed Shield's last unwritten seconds, nothing is known but that they are gone. Undefined: that is not what
- * the outcome says; "": it says so, and may.
+ * the outcome says; "": it says so, and may. `is_whole`: the client was subscribed around the message.
  */
 export function goneProblem(
   { said }: Question,
   { state, why = "", from_ms = Infinity }: Outcome,
-  is_lost: boolean,
+  lost: { readonly until_ms: number } | undefined,
   got_ms: number | undefined,
+  is_whole: boolean,
 ): string | undefined {
+  // It may have asked for the room after its Shield wrote last, or never.
+  const may_have_asked = state === "not_subscribed" && from_ms === lost?.until_ms;
+  if (may_have_asked && got_ms === undefined && !is_whole) return "";
   if (state !== "unknown" || !["killed", "silent"].includes(why)) return undefined;
-  if (!is_lost) return "its Shield is there";
+  if (lost === undefined) return "its Shield is there";
   // What came before the last writing is in it, unless it still waited in the Shield for a slow reader.
   if (got_ms === undefined || got_ms > from_ms - SKEW_MS || said.sent_ms > from_ms - MARGIN_MS) {
     return "";

@@ -142,15 +142,12 @@ function judgeOne(
     return "unknown message";
   }
   for (const outcome of row.outcomes) {
-    const gone = goneProblem(question, outcome, row.lost !== undefined, got_ms);
+    const is_whole = coverOf(known, sitting, said) === "whole";
+    const gone = goneProblem(question, outcome, row.lost, got_ms, is_whole);
     if (gone !== undefined) {
       if (gone !== "") wrong(`${JSON.stringify(outcome)}: ${gone}`);
       continue;
     }
-    // It may have asked for the room after its Shield wrote last, or never.
-    const is_open = row.lost !== undefined && outcome.state === "not_subscribed" &&
-      outcome.from_ms === row.lost.until_ms;
-    if (is_open && got_ms === undefined && coverOf(known, sitting, said) !== "whole") continue;
     const reason = got_ms !== undefined
       ? receivedProblem(question, outcome, got_ms)
       : missedProblem(known, question, outcome, sitting, since_ms ?? Infinity);
@@ -295,7 +292,7 @@ function missedProblem(
   }
 }
 
-/** Whether the client was told that messages of the room are missing after this one was published. */
+/** Whether the client was told of a gap in the room after this message was published. */
 const hadGap = ({ gaps }: Sitting, { room_id, sent_ms }: Said): boolean =>
   gaps.some((gap) => gap.room_id === room_id && gap.at_ms >= sent_ms - SKEW_MS);
 
@@ -342,7 +339,6 @@ function whyProblem(
     case "unsubscribed":
       return is(stays.some((one) => one.left_ms !== undefined), "it has not left");
     case "refused":
-      // It was there until its answer was ready, which was a refusal, or never came.
       return is(stays.some((one) => one.acked_ms === undefined), "none was refused");
     case "closed":
       return is(code !== 0 || stays.length > 0, "it was not there");
