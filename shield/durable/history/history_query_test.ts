@@ -4,7 +4,9 @@ import { writeHistoryQuery } from "@arqon/proto";
 import { isProtobufType, rangeOfData, rangeOfParams } from "./history_query.ts";
 
 const BOUNDS = { history_messages: 1_000 };
-const DEFAULT = { after: 0, before: 0, limit: 100, reverse: false };
+const DEFAULT = { after: 0, before: 0, limit: 100, reverse: false, filter: "" };
+const URL_OF_ASKED =
+  "after=5&before=1099511627776&limit=1000&reverse=1&filter=sender+%3D%3D+%22ann%22";
 const utf8 = new TextEncoder();
 
 const json = (text: string, content_type = "application/json") =>
@@ -13,13 +15,14 @@ const params = (query: string, others?: readonly string[]) =>
   rangeOfParams(new URLSearchParams(query), BOUNDS, others);
 
 Deno.test("JSON, Protobuf and a URL ask the same", () => {
-  const asked = { after: 5, before: 2 ** 40, limit: 1_000, reverse: true };
+  const filter = 'sender == "ann"';
+  const asked = { after: 5, before: 2 ** 40, limit: 1_000, reverse: true, filter };
   assert.deepEqual(json(JSON.stringify(asked)), asked);
   assert.deepEqual(json(JSON.stringify(asked), "application/vnd.x+json; charset=utf-8"), asked);
   const protobuf = writeHistoryQuery(asked);
   assert.deepEqual(rangeOfData(protobuf, "Application/Protobuf; v=1", BOUNDS), asked);
   assert.deepEqual(rangeOfData(protobuf, "application/x-protobuf", BOUNDS), asked);
-  assert.deepEqual(params("after=5&before=1099511627776&limit=1000&reverse=1"), asked);
+  assert.deepEqual(params(URL_OF_ASKED), asked);
   assert.deepEqual(params("reverse=false&after=5&access_token=x", ["access_token"]), {
     ...DEFAULT,
     after: 5,
@@ -64,6 +67,7 @@ const REFUSED: [ask: () => unknown, reason: string, text: RegExp][] = [
     "unknown-field",
     /"since"; there are after, before, limit, reverse, filter/,
   ],
+  [() => json('{"filter":7}'), "invalid-field", /filter: 7; expected a text/],
   [() => json('{"__proto__":{}}'), "unknown-field", /__proto__/],
   [() => json("[1]"), "invalid-field", /data: expected an object/],
   [() => json("null"), "invalid-field", /data: expected an object/],
@@ -80,9 +84,9 @@ const REFUSED: [ask: () => unknown, reason: string, text: RegExp][] = [
     /at most 1000/,
   ],
   [
-    () => rangeOfData(new Uint8Array([0x28, 1]), "application/protobuf", BOUNDS),
+    () => rangeOfData(new Uint8Array([0x30, 1]), "application/protobuf", BOUNDS),
     "unknown-field",
-    /5/,
+    /6/,
   ],
   [() => params("limit=5000"), "invalid-field", /limit: 5000; at most 1000/],
   [() => params("limit="), "invalid-field", /limit: ""; expected/],
