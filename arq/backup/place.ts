@@ -83,7 +83,7 @@ export async function openNats(io: Io, { config }: Place): Promise<OpenNats> {
   });
   return {
     connection,
-    api: new StreamApi(connection, nats.request_timeout_ms),
+    api: new StreamApi(connection),
     is_clustered: connection.info?.cluster !== undefined,
     [Symbol.asyncDispose]: () => connection.close(),
   };

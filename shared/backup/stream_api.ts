@@ -72,7 +72,10 @@ const CHUNK_BYTES = 131_072;
 const RESTORE_CHUNK_BYTES = 524_288;
 /** Of a payload, for its subject and headers. */
 const SPARE_BYTES = 1_024;
-/** A server that says nothing for so long has given up; its own patience is shorter. */
+/**
+ * A server that says nothing for so long has given up; its own patience is shorter. A request of the
+ * message path waits less: to place a stream of three copies, busy servers take many seconds.
+ */
 const STALLED_MS = 30_000;
 /** Putting a stream in its place, once all of it has arrived. */
 const INSTALL_MS = 600_000;
@@ -105,13 +108,11 @@ async function within<T>(promise: Promise<T>, ms: number, what: string): Promise
 /** The API on one connection. Rejects with `spine-unavailable`, naming the stream. */
 export class StreamApi {
   readonly connection: NatsConnection;
-  readonly #timeout_ms: number;
   readonly #prefix: string;
 
-  /** `timeout_ms` bounds one answer; `domain` is that of other servers; absent: of these. */
-  constructor(connection: NatsConnection, timeout_ms: number, domain?: string) {
+  /** `domain` is that of other servers; absent: of these. */
+  constructor(connection: NatsConnection, domain?: string) {
     this.connection = connection;
-    this.#timeout_ms = timeout_ms;
     this.#prefix = domain === undefined ? "$JS.API" : `$JS.${domain}.API`;
   }
 
@@ -120,7 +121,7 @@ export class StreamApi {
     const found: ListedStream[] = [];
     for (;;) {
       const question = { offset: found.length };
-      const page = await this.#call<StreamPage>("STREAM.LIST", question, STALLED_MS);
+      const page = await this.#call<StreamPage>("STREAM.LIST", question);
       const { streams, missing } = { streams: page.streams ?? [], missing: page.missing ?? [] };
       if (missing.length > 0) {
         throw failure("STREAM.LIST", `nobody leads ${missing.slice(0, 4).join(", ")} now`);
@@ -142,7 +143,6 @@ export class StreamApi {
       const { config, state } = await this.#call<Answer & { config: RawConfig; state: RawState }>(
         `STREAM.SNAPSHOT.${stream}`,
         question,
-        STALLED_MS,
       );
       return { config, state, chunks: this.#chunks(stream, arriving) };
     } catch (error) {
@@ -224,14 +224,10 @@ export class StreamApi {
     }
   }
 
-  async #call<A extends Answer>(
-    verb: string,
-    question: unknown,
-    timeout_ms = this.#timeout_ms,
-  ): Promise<A> {
+  async #call<A extends Answer>(verb: string, question: unknown): Promise<A> {
     const data = question === undefined ? "" : JSON.stringify(question);
     const bytes = new TextEncoder().encode(data);
-    const answer = (await this.#ask(`${this.#prefix}.${verb}`, bytes, timeout_ms, verb)).json<A>();
+    const answer = (await this.#ask(`${this.#prefix}.${verb}`, bytes, STALLED_MS, verb)).json<A>();
     const { error } = answer;
     if (error?.err_code === MISSING) throw new Missing(verb);
     if (error?.err_code === ONLY_ONE) throw new OnlyOne(error.description);

@@ -55,7 +55,7 @@ Deno.test("NATS: single streams that are deleted and put back", async () => {
   const token = await issuer.tokenFor({ role: "service" });
   const config = NATS_CONFIG(nats.url, issuer.config);
   const connection = await connect({ servers: nats.url });
-  const api = new StreamApi(connection, 10_000);
+  const api = new StreamApi(connection);
   const given = new Given();
   const clients: DurableClient[] = [];
   const open = async (url: string) => {

@@ -53,7 +53,7 @@ export async function standbySync(io: Io, flags: StandbySyncFlags): Promise<numb
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
   const { domain } = flags;
-  const api = new StreamApi(nats.connection, place.config.nats?.request_timeout_ms ?? 0, domain);
+  const api = new StreamApi(nats.connection, domain);
   const synced = await syncStandby(siteOf(nats, place), { api, domain });
   if (flags.json === true) {
     await print(io.stdout, `${JSON.stringify(synced)}\n`);
