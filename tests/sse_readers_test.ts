@@ -1,4 +1,4 @@
-/** Server-sent events with what others have made: nginx in between, curl, and Chromium's EventSource. */
+/** Server-sent events with what others have made: nginx and HAProxy in between, and Chromium's EventSource. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
@@ -71,48 +71,6 @@ Deno.test("a proxy that holds answers back shows by the welcome that does not co
   const names = (await reading).map(({ name }) => name);
   assert.deepEqual(names, ["welcome", "subscribed", "message", "signal", "closed"]);
   assert.equal(has_come_before_the_end, false);
-});
-
-/** The loop of docs/sse.md. */
-const loop = (url: string, token: string) => `
-ID= NEXT=
-while :; do
-  while IFS= read -r line; do
-    case $line in
-      id:*) NEXT=\${line#id: } ;;
-      data:*) echo "\${line#data: }" ;;
-      "") ID=$NEXT ;;
-    esac
-  done < <(curl -sN -H "Authorization: Bearer ${token}" \${ID:+-H "Last-Event-ID: $ID"} "${url}")
-  sleep 0.1
-done
-`;
-
-Deno.test("curl follows a durable room over a restart of the connection", async () => {
-  await using bus = await startBusWith(CONFIG);
-  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
-  const token = await bus.tokenFor({ user: "zoe" });
-  const script = loop(`${bus.http_url}/v1/rooms/kept/events`, token);
-  const child = new Deno.Command("bash", { args: ["-c", script], stdout: "piped" }).spawn();
-  let text = "";
-  const read = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({ write: (chunk) => void (text += chunk) }),
-  );
-  const got = () => Array.from(text.matchAll(/"type":"t","data":(\d+)/g), ([, n]) => Number(n));
-  try {
-    await until("it is there", () => text.includes('"room":"kept"'));
-    for (let n = 1; n <= 30; n++) {
-      await service.done("POST", "rooms/kept/messages", { type: "t", data: n });
-      // The stream ends, and what comes meanwhile waits in the room.
-      if (n % 10 === 5) await service.done("POST", "rooms/kept/kick", { user_id: "zoe" });
-    }
-    await until(() => `all messages: ${got()}`, () => got().includes(30));
-    assert.deepEqual(got(), Array.from({ length: 30 }, (_, at) => at + 1));
-  } finally {
-    child.kill("SIGTERM");
-    await child.status;
-    await read;
-  }
 });
 
 Deno.test("events in Chromium", (t) => runInChild(t, "tests/clients/events_child.ts"));

@@ -1,0 +1,113 @@
+/**
+ * Server-sent events over a bus that is killed and started again on its port: the shell loop of
+ * docs/sse.md with `curl`, and npm's `eventsource`, which comes back by itself.
+ */
+import assert from "node:assert/strict";
+import { EventSource } from "eventsource";
+import { until } from "../shared/testing/until.ts";
+import { freePort } from "./harness/free_ports.ts";
+import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+
+/** What a reader has got: the data of messages, in order. */
+interface Reader extends AsyncDisposable {
+  readonly got: readonly number[];
+}
+
+const DOCUMENT = new URL("../docs/sse.md", import.meta.url);
+const PLACE = "http://127.0.0.1:4000";
+
+/** The shell program of the documentation, for the bus at `url`. */
+async function documentedLoop(url: string): Promise<string> {
+  const text = await Deno.readTextFile(DOCUMENT);
+  const [, program = ""] = /```bash\n(ID=[\s\S]*?)```/.exec(text) ?? [];
+  assert.ok(program.includes(PLACE), "docs/sse.md has the loop, with the place of the bus");
+  return program.replace(PLACE, url);
+}
+
+async function followInShell(url: string, token: string): Promise<Reader> {
+  const child = new Deno.Command("bash", {
+    args: ["-c", await documentedLoop(url)],
+    env: { TOKEN: token },
+    stdout: "piped",
+  }).spawn();
+  const got: number[] = [];
+  let text = "";
+  const read = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({
+      write(chunk) {
+        const lines = (text + chunk).split("\n");
+        text = lines.pop() ?? "";
+        for (const line of lines) {
+          const { op, type, data } = JSON.parse(line);
+          if (op === "msg" && type === "t") got.push(data);
+        }
+      },
+    }),
+  );
+  return {
+    got,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await child.status;
+      await read;
+    },
+  };
+}
+
+function followWithPackage(url: string, token: string): Reader {
+  const got: number[] = [];
+  const source = new EventSource(`${url}/v1/rooms/orders/events`, {
+    fetch: (place, init) =>
+      fetch(place, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } }),
+  });
+  source.addEventListener("message", ({ data }) => {
+    const { type, data: value } = JSON.parse(data);
+    if (type === "t") got.push(value);
+  });
+  return {
+    got,
+    [Symbol.asyncDispose]: async () => await source.close(),
+  };
+}
+
+Deno.test("curl and npm's eventsource read each message once over kills of the bus", async () => {
+  await using folder = await initFolder();
+  const file = `${folder.path}/config.toml`;
+  const port = freePort();
+  const config = await Deno.readTextFile(file);
+  await Deno.writeTextFile(file, config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`));
+  const url = `http://127.0.0.1:${port}`;
+  const token = await tokenOf(folder.path, "user");
+  const peer = new HttpPeer(url, token);
+  const all: number[] = [];
+  const publish = async () => {
+    for (let count = 0; count < 20; count++) {
+      await peer.done("POST", "rooms/orders/messages", { type: "t", data: all.length });
+      all.push(all.length);
+    }
+  };
+  let bus = await startServe(folder.path);
+  try {
+    await using shell = await followInShell(url, token);
+    await using source = followWithPackage(url, token);
+    const readers: readonly Reader[] = [shell, source];
+    // A reader that has an id goes on from there; one without begins at what comes next.
+    await until("both have begun", async () => {
+      await publish();
+      return readers.every(({ got }) => got.length > 0);
+    });
+    for (let kill = 0; kill < 3; kill++) {
+      await publish();
+      await bus.stop("SIGKILL");
+      bus = await startServe(folder.path);
+      await publish();
+    }
+    const last = all.length - 1;
+    const ends = () => `${last} of ${readers.map(({ got }) => got.at(-1)).join(" and ")}`;
+    await until(ends, () => readers.every(({ got }) => got.at(-1) === last));
+    for (const { got } of readers) assert.deepEqual(got, all.slice(got[0]));
+  } finally {
+    await bus.stop();
+  }
+});
