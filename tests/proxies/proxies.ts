@@ -48,6 +48,7 @@ http {
   fastcgi_temp_path ${dir}/fastcgi;
   uwsgi_temp_path ${dir}/uwsgi;
   scgi_temp_path ${dir}/scgi;
+  proxy_cache_path ${dir}/cache keys_zone=pages:1m;
   map $http_upgrade $connection_upgrade {
     default upgrade;
     ''      '';
@@ -93,7 +94,8 @@ export async function startHaproxy(
 /**
  * nginx, which reads HTTP and adds to X-Forwarded-For. With `keeps_on` it hands on what it has read of
  * a client that sends no more; else, as by default, it takes such a one for gone, and whether its
- * request is handed on is a race. `more` are lines for its location.
+ * request is handed on is a race. `more` are lines for its location; `proxy_cache pages` keeps
+ * what an answer allows to keep.
  */
 export async function startNginx(
   target: number,
