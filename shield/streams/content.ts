@@ -99,7 +99,10 @@ export function prefixOf(messages: readonly Uint8Array[], size_bytes: number): U
   return bodyOf(messages, DEFAULT_TYPE).subarray(0, size_bytes);
 }
 
-/** One event of an event stream. Line ends of any kind in its data become those of the format. */
+/**
+ * One event of an event stream. Line ends of any kind in its data become those of the format. Not the
+ * writer of `sse/event_text.ts`: the protocol's conformance package reads `data:` without a space.
+ */
 export function eventText(event: string, data: string): string {
   // A reader takes one space away, if there is one.
   const lines = data.split(/\r\n|\r|\n/).map((line) =>
