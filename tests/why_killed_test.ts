@@ -4,23 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
-import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
-import { Lives } from "../shield/lives/lives.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
+import { ledgerMarkOf } from "./harness/ledger_mark.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
-
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: Date.now,
-  write: (line) => console.error(line),
-});
 
 /** It writes when the process ends in order, or when it is asked to by time. */
 const configOf = (flush_ms: number) => `
@@ -91,7 +80,7 @@ Deno.test("a killed Shield's ledger is told up to its last writing, and that the
   const written_ms = Date.now();
   const living = await whyOf(other.ready, token, "user=bob");
   assert.deepEqual(living.former, []);
-  await until("it is written", async () => await markOf(nats.url, "killed") > written_ms);
+  await until("it is written", async () => await ledgerMarkOf(nats.url, "killed") > written_ms);
   await killed.stop("SIGKILL");
   const killed_ms = Date.now();
   await answered(ann, { op: "pub", room: "hall", type: "t", data: {}, message_id: "m-late" });
@@ -117,17 +106,6 @@ Deno.test("a killed Shield's ledger is told up to its last writing, and that the
   const theirs = await whyOf(other.ready, token, "message_id=m-written&user=bob&tenant=other");
   assert.deepEqual([theirs.messages, theirs.connections], [[], []]);
 });
-
-/** Up to when the ledger of that Shield is stored, as the bucket of lives says. */
-async function markOf(nats_url: string, node_id: string): Promise<number> {
-  const spine = await openSpine(configFrom({ nats: { urls: [nats_url] } }), { log, now: Date.now });
-  try {
-    const lives = await new Lives(spine).all();
-    return lives.find((one) => one.node_id === node_id)?.parts.ledger?.until_ms ?? 0;
-  } finally {
-    await spine.drain();
-  }
-}
 
 Deno.test("a Shield that ends in order leaves its whole ledger to the one that is started next", async () => {
   await using folder = await initFolder();

@@ -1,7 +1,6 @@
 /** Finds messages in a ledger by their ids, or all of a room. Pure over the ledger. */
 import type { WhyFind, WhyFound, WhyMessage, WhyRoom } from "../../shared/cluster/cluster_why.ts";
 import { WHY_MESSAGES_MAX, WHY_ROOM_MAX } from "../../shared/cluster/cluster_why.ts";
-import type { Ledger } from "./ledger.ts";
 import { isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
 import { scan } from "./scan.ts";
@@ -55,7 +54,7 @@ export async function findMessages(
 
 /** The messages of a room since a time, the oldest first; of too many, the oldest. */
 export async function roomMessages(
-  ledger: Ledger,
+  ledger: LedgerSource,
   { tenant, room: room_id, since_ms }: {
     readonly tenant: string;
     readonly room: string;
@@ -64,12 +63,12 @@ export async function roomMessages(
   breathe: () => Promise<void>,
 ): Promise<Pick<WhyRoom, "rows" | "truncated">> {
   const rows: WhyRoom["rows"] = [];
-  const room = ledger.rooms.find(tenant, room_id);
-  if (room === undefined) return { rows };
+  const numbers = new Set(ledger.rooms.numbersOf(tenant, room_id));
+  if (numbers.size === 0) return { rows };
   let truncated = false;
   await scan(ledger, ({ head, segment: { bytes, view }, time_ms }) => {
     if (head.kind !== KIND.message && head.kind !== KIND.duplicate) return;
-    if (head.room !== room.number || time_ms < since_ms) return;
+    if (!numbers.has(head.room) || time_ms < since_ms) return;
     if (rows.length === WHY_ROOM_MAX) {
       truncated = true;
       return;

@@ -107,11 +107,15 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   const messages = found?.early.messages ?? [];
   const asked = userOf(query, tenant, messages);
   const [told, way_in, whole] = await Promise.all([
-    asked && questions.ask(asked),
+    asked && questions.ask(asked, (user, lives) => former.rooms(user, lives)),
     found && wayInOf(context, query, tenant, messages),
     found?.whole,
   ]);
-  const gone = await former.tell(asked, questions.lives);
+  const gone = await former.tell(
+    asked,
+    questions.lives,
+    (heard) => asked === undefined ? [] : questions.unheardOf(asked, heard),
+  );
   return {
     tenant_id: tenant,
     way_in: way_in ?? null,

@@ -19,6 +19,7 @@ import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster
 import { lifeName } from "../../ledger/former.ts";
 import type { Clocks } from "./why_clocks.ts";
 import { unheardBy, withUnheard } from "./why_unheard.ts";
+import type { HeardInRoom, Unheard } from "./why_unheard.ts";
 
 /** When the whole answer is due, in ms from the first question on: a silent Shield is named then. */
 const DUE_MS = 900;
@@ -66,6 +67,8 @@ export class WhyQuestions {
   /** The lives of the Shields that have answered the last question. */
   lives: ReadonlySet<string> = new Set();
   #has_told = false;
+  /** What each Shield has heard of the room. */
+  #heard: HeardInRoom = [];
 
   constructor(asker: ClusterAsker, clocks: Clocks, monotonic_ms = () => performance.now()) {
     this.#asker = asker;
@@ -108,9 +111,12 @@ export class WhyQuestions {
 
   /**
    * Asks what became of messages for a user, and in a room since a time also what of those that others have
-   * heard. Rejects with `too-many-pending`.
+   * heard; `stored` gives what those had heard that have not answered. Rejects as `find`.
    */
-  async ask(params: WhyUser): Promise<Told> {
+  async ask(
+    params: WhyUser,
+    stored: (params: WhyUser, lives: ReadonlySet<string>) => Promise<HeardInRoom>,
+  ): Promise<Told> {
     const options = { params, of: "shield", timeout_ms: this.#left_ms() } as const;
     const [told, rooms] = await Promise.all([
       this.#asker.ask("why_user", WhyTold, options),
@@ -127,21 +133,31 @@ export class WhyQuestions {
       nodes: told.nodes,
       truncated: told.answers.some(({ value }) => value.truncated === true),
     };
-    return rooms === undefined ? all : await this.#askUnheard(all, rooms, params);
+    if (rooms === undefined) return all;
+    // Reading what is stored takes its own time: the living have what is left without it.
+    const timeout_ms = this.#left_ms();
+    this.#heard = [...rooms.answers, ...await stored(params, this.lives)];
+    return await this.#askUnheard(all, rooms, params, timeout_ms);
   }
 
   /** The same with what the users' Shields have not heard, and others have: asked of these Shields. */
-  async #askUnheard(all: Told, rooms: Gathered<WhyRoom>, asked: WhyUser): Promise<Told> {
-    const { tenant, user, connection, room = "", since_ms = 0 } = asked;
+  async #askUnheard(
+    all: Told,
+    rooms: Gathered<WhyRoom>,
+    asked: WhyUser,
+    timeout_ms: number,
+  ): Promise<Told> {
+    const { tenant, user, connection } = asked;
     const nodes = new Set(all.connections.map(({ node_id }) => node_id));
-    const unheard = unheardBy(nodes, { room, since_ms }, rooms, this.#clocks);
+    const whose_rooms = rooms.answers.filter(({ node_id }) => nodes.has(node_id));
+    const unheard = this.unheardOf(asked, whose_rooms);
     const whose = connection === undefined ? { user } : { connection };
     const told = await Promise.all(unheard.map(async (one) => ({
       one,
       told: await this.#asker.ask("why_user", WhyTold, {
         params: { tenant, ...whose, messages: one.messages },
         to: one.node_id,
-        timeout_ms: this.#left_ms(),
+        timeout_ms,
       }),
     })));
     return {
@@ -158,6 +174,11 @@ export class WhyQuestions {
       truncated: all.truncated || unheard.some(({ truncated }) => truncated) ||
         rooms.answers.some(({ value }) => value.truncated === true),
     };
+  }
+
+  /** What Shields have not heard of the room that was asked for, and others have. */
+  unheardOf({ room = "", since_ms = 0 }: WhyUser, whose: HeardInRoom): Unheard[] {
+    return unheardBy(whose, { room, since_ms }, this.#heard, this.#clocks);
   }
 
   async #askRoom({ tenant, room, since_ms }: WhyUser): Promise<Gathered<WhyRoom> | undefined> {

@@ -7,15 +7,18 @@ import type {
   RefusalAccount,
   WhyFind,
   WhyFound,
+  WhyRoom,
   WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import { accountsOf } from "../../ledger/explain.ts";
-import { findMessages } from "../../ledger/find_messages.ts";
+import { findMessages, roomMessages } from "../../ledger/find_messages.ts";
 import { lifeName, readFormer } from "../../ledger/former.ts";
 import type { Former, FormerLedger, FormerReading } from "../../ledger/former.ts";
 import { gather } from "../../ledger/history.ts";
+import { withUnheard } from "./why_unheard.ts";
+import type { HeardInRoom, Unheard } from "./why_unheard.ts";
 
 /** What the former ledgers tell of a user. */
 interface FormerTold {
@@ -31,6 +34,9 @@ export class FormerAnswers {
   readonly #reading: FormerReading | undefined;
   readonly #tenant_id: string | undefined;
   #read: { readonly without: ReadonlySet<string>; readonly former: Promise<Former> } | undefined;
+
+  /** What each had heard of the room that is asked for. */
+  readonly #rooms = new Map<FormerLedger, Promise<HeardInRoom[number]>>();
 
   /** Of no tenant, and where nothing is stored, there are none. */
   constructor({ former }: { readonly former: FormerReading | undefined }, tenant_id?: string) {
@@ -51,14 +57,34 @@ export class FormerAnswers {
     }));
   }
 
-  /** What became of messages there; of those that have answered meanwhile, nothing is told again. */
-  async tell(asked: WhyUser | undefined, answered: ReadonlySet<string>): Promise<FormerTold> {
-    const { ledgers, truncated } = await this.#former(answered);
-    const gone = ledgers.filter(({ node_id, life_ms }) =>
-      !answered.has(lifeName(node_id, life_ms))
+  /** What Shields that have not answered had heard of a room; none where none is asked for. Rejects as `find`. */
+  async rooms(asked: WhyUser, answered: ReadonlySet<string>): Promise<HeardInRoom> {
+    const { room, since_ms } = asked;
+    if (room === undefined || since_ms === undefined) return [];
+    const { ledgers } = await this.#former(answered);
+    return await Promise.all(
+      goneOf(ledgers, answered).map((ledger) => this.#roomOf(ledger, asked)),
     );
+  }
+
+  /**
+   * What became of messages there; of those that have answered meanwhile, nothing is told again. `unheardOf` says
+   * what a Shield has not heard of the room that is asked for.
+   */
+  async tell(
+    asked: WhyUser | undefined,
+    answered: ReadonlySet<string>,
+    unheardOf: (heard: HeardInRoom) => readonly Unheard[],
+  ): Promise<FormerTold> {
+    const { ledgers, truncated } = await this.#former(answered);
+    const gone = goneOf(ledgers, answered);
     const told = await Promise.all(
-      gone.map(async (ledger) => asked === undefined ? undefined : await tellOf(ledger, asked)),
+      gone.map(async (ledger) => {
+        if (asked === undefined) return undefined;
+        const own = await tellOf(ledger, asked);
+        if (own.connections.length === 0 || asked.room === undefined) return own;
+        return await withOthers(ledger, asked, own, unheardOf([await this.#roomOf(ledger, asked)]));
+      }),
     );
     return {
       shown: gone.map(({ segments: _, rooms: __, ...shown }) => shown),
@@ -66,6 +92,12 @@ export class FormerAnswers {
       refusals: told.flatMap((one) => one?.refusals ?? []),
       truncated: truncated || told.some((one) => one?.truncated === true),
     };
+  }
+
+  #roomOf(ledger: FormerLedger, asked: WhyUser): Promise<HeardInRoom[number]> {
+    const known = this.#rooms.get(ledger) ?? roomOf(ledger, asked);
+    this.#rooms.set(ledger, known);
+    return known;
   }
 
   #former(answered: ReadonlySet<string>): Promise<Former> {
@@ -79,6 +111,39 @@ export class FormerAnswers {
     }
     return this.#read.former;
   }
+}
+
+/** Those that have not answered meanwhile. */
+const goneOf = (ledgers: readonly FormerLedger[], answered: ReadonlySet<string>) =>
+  ledgers.filter(({ node_id, life_ms }) => !answered.has(lifeName(node_id, life_ms)));
+
+/** What a Shield had heard of a room up to its last writing; what others heard until it was over it may have had. */
+async function roomOf(
+  ledger: FormerLedger,
+  { tenant = "", room = "", since_ms = Infinity }: WhyUser,
+): Promise<HeardInRoom[number]> {
+  const { node_id, life_ms, since_ms: from_ms, by_ms } = ledger;
+  const found = await roomMessages(ledger, { tenant, room, since_ms }, turn);
+  const value: WhyRoom = { since_ms: from_ms, now_ms: by_ms, life_ms, ...found };
+  return { node_id, kind: "shield", value };
+}
+
+type Own = Awaited<ReturnType<typeof tellOf>>;
+
+/** The same with what the Shield has not heard, and others have. */
+async function withOthers(
+  ledger: FormerLedger,
+  { tenant, user, connection }: WhyUser,
+  own: Own,
+  unheard: readonly Unheard[],
+): Promise<Own> {
+  let { connections, truncated } = own;
+  for (const one of unheard) {
+    const told = await tellOf(ledger, { tenant, user, connection, messages: one.messages });
+    connections = withUnheard(connections, one, told.connections);
+    truncated ||= one.truncated;
+  }
+  return { ...own, connections, truncated };
 }
 
 /** What a former ledger says of a user; of connections whose end is not known, that it is not. */

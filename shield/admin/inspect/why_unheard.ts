@@ -8,6 +8,7 @@ import type {
   AskedMessage,
   ConnectionAccount,
   RoomAccount,
+  WhyOutcome,
   WhyRoom,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { Clocks } from "./why_clocks.ts";
@@ -27,15 +28,18 @@ export interface Unheard {
 /** A connection as it is told, with its Shield. */
 type Told = ConnectionAccount & { readonly node_id: string };
 
-/** What each of these Shields has not heard of a room since a time, and another has. */
+/** What Shields have heard of a room, those that are not there any more, too: each life of one is one answer. */
+export type HeardInRoom = Gathered<WhyRoom>["answers"];
+
+/** What each of `whose` Shields has not heard of a room since a time, and another has. */
 export function unheardBy(
-  node_ids: ReadonlySet<string>,
+  whose: HeardInRoom,
   { room, since_ms }: { readonly room: string; readonly since_ms: number },
-  { answers }: Gathered<WhyRoom>,
+  all: HeardInRoom,
   clocks: Clocks,
 ): Unheard[] {
   const heard = new Map<string, { time_ms: number; offset: number; within_ms: number }>();
-  for (const { node_id, value: { rows } } of answers) {
+  for (const { node_id, value: { rows } } of all) {
     const within_ms = clocks.of(node_id)?.within_ms ?? 0;
     for (const [raw_ms, offset, twist_id, duplicate] of rows) {
       const time_ms = clocks.here(node_id, raw_ms);
@@ -44,7 +48,7 @@ export function unheardBy(
       heard.set(twist_id, { time_ms, offset, within_ms });
     }
   }
-  return answers.filter(({ node_id }) => node_ids.has(node_id)).flatMap(({ node_id, value }) => {
+  return whose.flatMap(({ node_id, value }) => {
     if (value.since_ms === null) return [];
     const own = new Set(value.rows.map(([, , twist_id]) => twist_id));
     const { ahead_ms, within_ms } = clocks.of(node_id) ?? { ahead_ms: 0, within_ms: 0 };
@@ -79,6 +83,20 @@ export function withUnheard(
   });
 }
 
+/**
+ * Whether it came in the last seconds of a lost Shield, of which nothing is written, to a subscription that was
+ * there when it wrote last.
+ */
+function isGone(
+  { subscriptions }: RoomAccount,
+  time_ms: number,
+  { state, why, from_ms = Infinity, until_ms = 0 }: WhyOutcome,
+): boolean {
+  if (state !== "unknown" || why === undefined) return false;
+  if (time_ms < from_ms - UNDER_WAY_MS || time_ms > until_ms) return false;
+  return subscriptions.some((one) => one.why === why && one.until_ms === from_ms);
+}
+
 function counted(
   account: RoomAccount,
   messages: readonly AskedMessage[],
@@ -98,7 +116,9 @@ function counted(
     // At the ends of a subscription nobody can say on which side of it the message would have come.
     const is_certain = state === "not_heard" && time_ms < until_ms - UNDER_WAY_MS &&
       time_ms > (outcome.from_ms ?? 0) + UNDER_WAY_MS;
-    if (!is_certain && state !== "left_out" && state !== "cut_off" && state !== "behind") continue;
+    const is_told = is_certain || state === "left_out" || state === "cut_off" ||
+      state === "behind" || isGone(account, time_ms, outcome);
+    if (!is_told) continue;
     due++;
     missed_count++;
     missed.push({ time_ms, offset, twist_id, outcome });

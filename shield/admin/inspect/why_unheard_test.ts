@@ -29,7 +29,7 @@ function roomOf(one: Rows, two: Rows, { ahead_ms = 0, truncated = false } = {}) 
 function found(one: Rows, two: Rows, options: { ahead_ms?: number; truncated?: boolean } = {}) {
   const { rooms, clocks } = roomOf(one, two, options);
   const asked = { room: "hall", since_ms: 10_000 };
-  const [unheard] = unheardBy(new Set(["two"]), asked, rooms, clocks);
+  const [unheard] = unheardBy(rooms.answers.slice(1), asked, rooms.answers, clocks);
   return unheard?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`) ?? [];
 }
 
@@ -59,9 +59,11 @@ Deno.test("what is before the time that was asked for, still under way or beyond
 Deno.test("at most fifty are asked about, and that there are more is said", () => {
   const rows: Rows = Array.from({ length: 60 }, (_, at) => [20_000 + at, 0, `t${at}`, false]);
   const { rooms, clocks } = roomOf(rows, []);
-  const [unheard] = unheardBy(new Set(["two"]), { room: "hall", since_ms: 0 }, rooms, clocks);
+  const { answers } = rooms;
+  const hall = { room: "hall", since_ms: 0 };
+  const [unheard] = unheardBy(answers.slice(1), hall, answers, clocks);
   assert.deepEqual([unheard?.messages.length, unheard?.truncated], [50, true]);
-  assert.deepEqual(unheardBy(new Set(["one"]), { room: "hall", since_ms: 0 }, rooms, clocks), []);
+  assert.deepEqual(unheardBy(answers.slice(0, 1), hall, answers, clocks), []);
 });
 
 Deno.test("what the Shield says of them is added to what a connection there should have had", () => {
@@ -96,4 +98,30 @@ Deno.test("what the Shield says of them is added to what a connection there shou
   assert.deepEqual([told?.room?.due, told?.room?.sent, told?.room?.missed_count], [4, 2, 2]);
   assert.deepEqual(told?.room?.missed.map(({ twist_id }) => twist_id), ["lost", "m"]);
   assert.deepEqual(other?.room, room, "another Shield's connection has heard by itself");
+});
+
+Deno.test("what came in the unwritten seconds of a lost Shield is due to who was subscribed at its last writing", () => {
+  const lost = { from_ms: 5_000, until_ms: 50_000, why: "killed" };
+  const of = (connection_id: string, subscription: { until_ms: number; why: string }) => ({
+    ...{ node_id: "two", connection_id, user_id: "bob", remote_ip: "", began_ms: 0, outcomes: [] },
+    room: {
+      subscriptions: [{ from_ms: 1_000, ...subscription }],
+      ...{ due: 0, sent: 0, missed: [], missed_count: 0, gaps: [] },
+    },
+  });
+  const messages = [3_000, 20_000, 60_000].map((time_ms) => ({
+    ...{ room_id: "hall", offset: 0, trace_id: "", message_id: "", time_ms },
+    twist_id: `t${time_ms}`,
+  }));
+  const unknown = { state: "unknown" as const, ...lost };
+  const there = of("c1", { until_ms: 5_000, why: "killed" });
+  const gone = of("c2", { until_ms: 4_000, why: "unsubscribed" });
+  const outcomes = messages.map(() => unknown);
+  const told = withUnheard(
+    [there, gone],
+    { node_id: "two", messages, truncated: false },
+    [{ ...there, outcomes }, { ...gone, outcomes }],
+  );
+  assert.deepEqual(told.map(({ room }) => [room?.due, room?.missed_count]), [[1, 1], [0, 0]]);
+  assert.deepEqual(told[0]?.room?.missed.map(({ twist_id }) => twist_id), ["t20000"]);
 });

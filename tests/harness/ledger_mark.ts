@@ -1,0 +1,24 @@
+/** Up to when a Shield's ledger is stored, as a real NATS says. Not what the ledger holds. */
+import { configFrom } from "../../shared/config/load.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { Lives } from "../../shield/lives/lives.ts";
+
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "test",
+  now: Date.now,
+  write: (line) => console.error(line),
+});
+
+/** Up to when the ledger of that Shield is stored, in Unix ms, as the bucket of lives says; 0: nothing is. */
+export async function ledgerMarkOf(nats_url: string, node_id: string): Promise<number> {
+  const spine = await openSpine(configFrom({ nats: { urls: [nats_url] } }), { log, now: Date.now });
+  try {
+    const lives = await new Lives(spine).all();
+    return lives.find((one) => one.node_id === node_id)?.parts.ledger?.until_ms ?? 0;
+  } finally {
+    await spine.drain();
+  }
+}
