@@ -11,6 +11,7 @@ import {
   answer,
   batch,
   crowded,
+  filtered,
   journaled,
   levels,
   limit,
@@ -241,6 +242,13 @@ const secondMember = (name: string): Row => ({
   },
 });
 
+const FILTER_ROWS = {
+  "filters.filter_chars": filtered("filter_chars = 10", "invalid-filter"),
+  "filters.filter_steps": filtered("filter_steps = 2", "invalid-filter"),
+  "filters.filters_per_room": filtered("filters_per_room = 1", "too-many-filters"),
+  "filters.filters_per_tenant": filtered("filters_per_tenant = 1", "too-many-filters"),
+};
+
 const BRAIN_ROWS = {
   "brain.keys_per_room": {
     tables: { brain: "keys_per_room = 1" },
@@ -301,6 +309,7 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   ...CLIENT_ROWS,
   ...OPERATOR_ROWS,
   ...BRAIN_ROWS,
+  ...FILTER_ROWS,
   "limits.admin_checks": "shield/admin/routing/check_queue_test.ts",
   "policy.fuel_per_second": "shield/policy/pool/fuel_bucket_test.ts",
   "policy.breaker_failures": "shield/policy/pool/breaker_test.ts",

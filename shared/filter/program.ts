@@ -9,7 +9,7 @@ import { countTurns, inspect, TURN } from "./syntax.ts";
 import type { Expr } from "./syntax.ts";
 import type { MessageView } from "./message_view.ts";
 
-/** Bounds of one filter. */
+/** Bounds of one filter; `filter_steps` is read for each message. */
 export interface FilterLimits {
   /** The most UTF-16 units of its text. */
   readonly filter_chars: number;

@@ -9,7 +9,7 @@ import { Filter } from "./filter.ts";
 import { FilterProgram } from "../../shared/filter/program.ts";
 import type { FilterLimits } from "../../shared/filter/program.ts";
 
-/** Bounds, as `[filters]` has them. */
+/** Bounds, as `[filters]` has them; they are read each time that one is needed. */
 export interface FiltersLimits extends FilterLimits {
   readonly filters_per_room: number;
   readonly filters_per_tenant: number;
@@ -43,8 +43,10 @@ export class Filters {
   /** The filter of a SUB; undefined: it has none. Throws `invalid-filter`. */
   of(tenant_id: string, text: string): Filter | undefined {
     if (text === "") return undefined;
-    return this.#tenants.get(tenant_id)?.by_text.get(text)?.filter ??
-      new Filter(new FilterProgram(text, this.#limits, NAMES));
+    const held = this.#tenants.get(tenant_id)?.by_text.get(text)?.filter;
+    // A bound may have been lowered since.
+    if (held !== undefined && text.length <= this.#limits.filter_chars) return held;
+    return new Filter(new FilterProgram(text, this.#limits, NAMES));
   }
 
   /**

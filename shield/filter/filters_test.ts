@@ -1,6 +1,8 @@
 /** Which filters a process holds: one for each text, within their bounds. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { writeEnvelope } from "@arqon/proto";
+import { MessageView } from "../../shared/filter/message_view.ts";
 import type { Filter } from "./filter.ts";
 import { Filters } from "./filters.ts";
 
@@ -22,6 +24,23 @@ Deno.test("one text is one filter of a tenant, and none is left when nobody has 
   filters.release("t", "b", first);
   assert.equal(filters.size, 0);
   assert.notEqual(filters.of("t", "true"), first);
+});
+
+Deno.test("bounds that change hold for the next SUB, and steps for the next message", () => {
+  const limits = { ...LIMITS };
+  const filters = new Filters(limits);
+  const envelope = writeEnvelope({ room_id: "a", message_id: "m" });
+  const counts = { match: 0, no_match: 0, error: 0, cost: 0 };
+  const filter = filters.of("t", "[1, 2, 3].all(x, x > 0)")!;
+  filters.hold("t", "a", filter);
+  assert.equal(filter.lets(new MessageView(envelope, counts)), true);
+  limits.filter_steps = 5;
+  assert.equal(filter.lets(new MessageView(envelope, counts)), false);
+  assert.equal(counts.cost, 1);
+  limits.filter_chars = 5;
+  assert.throws(() => filters.of("t", filter.program.text), /23 characters, at most 5/);
+  limits.filters_per_room = 1;
+  assert.throws(() => filters.requireRoom("t", "a", filters.of("t", "true")!), /a has 1/);
 });
 
 Deno.test("rooms and tenants have at most their bounds, whoever comes and goes", () => {
