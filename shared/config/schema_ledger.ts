@@ -30,5 +30,15 @@ export const LedgerTable = z.strictObject({
   tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
     "with store: size of what is stored of one tenant; above, its oldest goes",
   ),
+  store_reads: count(
+    2,
+    64,
+    "with store: questions that read at once what gone Shields have stored, each up to 64 MiB",
+  ),
+  store_wait_ms: count(
+    2_000,
+    60_000,
+    "with store: how long another question waits for its turn before it is refused",
+  ),
   seconds: count(3_600, 604_800, "how long the ledger remembers at most"),
 });

@@ -9,6 +9,7 @@ import type { Life } from "../lives/life.ts";
 import type { LostShield } from "./history.ts";
 import type { Segment } from "./ledger.ts";
 import type { LedgerSource } from "./scan.ts";
+import type { StoreReads } from "./store_reads.ts";
 import { readBlock } from "./stored_block.ts";
 import type { ReadBlock } from "./stored_block.ts";
 
@@ -25,6 +26,8 @@ const CLOCK_SKEW_MS = 60_000;
 export interface FormerReading {
   readonly store: () => Promise<Pick<BlockStore, "read">>;
   readonly lives: () => Promise<readonly Life[]>;
+  /** The turns of those who read. */
+  readonly reads: Pick<StoreReads, "enter">;
   /** How long a ledger is kept, in ms. */
   readonly kept_ms: number;
   /** Unix ms. */
@@ -54,12 +57,14 @@ export interface Former {
 export const lifeName = (node_id: string, life_ms: number): string => `${node_id} ${life_ms}`;
 
 /**
- * Reads the ledgers of a tenant of all Shields whose life has not `answered`. Rejects as the store and the lives do.
+ * Reads the ledgers of a tenant of all Shields whose life has not `answered`; where there are any, after `enter`.
+ * Rejects as the store, the lives and `enter` do.
  */
 export async function readFormer(
-  { store, lives, kept_ms, now }: FormerReading,
+  { store, lives, kept_ms, now }: Omit<FormerReading, "reads">,
   tenant_id: string,
   answered: ReadonlySet<string>,
+  enter: () => Promise<unknown>,
 ): Promise<Former> {
   const all = await lives();
   const oldest_ms = now() - kept_ms;
@@ -68,6 +73,7 @@ export async function readFormer(
     !answered.has(lifeName(life.node_id, life.began_ms))
   );
   if (gone.length === 0) return { ledgers: [], truncated: false };
+  await enter();
   const told = gone.slice(-FORMER_MAX);
   const names = new Set(told.map(({ node_id, began_ms }) => lifeName(node_id, began_ms)));
   const { blocks, truncated } = await readBlocks(await store(), tenant_id, names, oldest_ms);

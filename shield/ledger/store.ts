@@ -11,6 +11,7 @@ import type { OwnLife } from "../lives/own_life.ts";
 import type { FormerReading } from "./former.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LedgerStart } from "./start.ts";
+import { registerReads, StoreReads } from "./store_reads.ts";
 import { StoreWriter } from "./store_writer.ts";
 
 /** What storing needs of the process. */
@@ -63,6 +64,8 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
     () => writer.totals.lost_blocks,
   );
   const lives = () => life.lives.all();
-  const former = { store, lives, kept_ms: 1_000 * seconds, now };
+  const reads = new StoreReads(config.ledger);
+  registerReads(registry, reads);
+  const former = { store, lives, reads, kept_ms: 1_000 * seconds, now };
   return { writer, former, life_ms: life.began_ms };
 }

@@ -75,7 +75,7 @@ async function openStore(
     },
     async former(tenant = "acme", answered: ReadonlySet<string> = new Set()) {
       const reading = { store, lives: () => lives.all(), kept_ms: 3_600_000, now };
-      return (await readFormer(reading, tenant, answered)).ledgers;
+      return (await readFormer(reading, tenant, answered, breathe)).ledgers;
     },
   };
 }

@@ -100,7 +100,7 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   requireSense(query, only_tenant);
   const clocks = new Clocks(context.node_id);
   const questions = new WhyQuestions(context.asker, clocks);
-  const former = new FormerAnswers(context, query.address === undefined ? tenant : undefined);
+  using former = new FormerAnswers(context, query.address === undefined ? tenant : undefined);
   const found = names(query)
     ? await questions.find(findOf(query, tenant), (params, lives) => former.find(params, lives))
     : undefined;

@@ -29,12 +29,14 @@ interface FormerTold {
   readonly truncated: boolean;
 }
 
-/** The stored ledgers of one question, read when they are needed first. */
-export class FormerAnswers {
+/** The stored ledgers of one question, read when they are needed first, and held until it is disposed of. */
+export class FormerAnswers implements Disposable {
   readonly #reading: FormerReading | undefined;
   readonly #tenant_id: string | undefined;
   #read: { readonly without: ReadonlySet<string>; readonly former: Promise<Former> } | undefined;
 
+  /** Ends the turn of this question to read. */
+  #leave: Promise<() => void> | undefined;
   /** What each had heard of the room that is asked for. */
   readonly #rooms = new Map<FormerLedger, Promise<HeardInRoom[number]>>();
 
@@ -100,14 +102,29 @@ export class FormerAnswers {
     return known;
   }
 
+  /** What is read once more, in the same question, has the same turn. */
+  #enter(reads: FormerReading["reads"]): Promise<unknown> {
+    this.#leave ??= reads.enter();
+    return this.#leave;
+  }
+
+  /** The question is answered: another may read. */
+  [Symbol.dispose](): void {
+    const { former } = this.#read ?? {};
+    // One that was refused had no turn; one that reads still keeps its own until then.
+    void Promise.allSettled([former]).then(() => this.#leave).then((leave) => leave?.(), () => {});
+  }
+
   #former(answered: ReadonlySet<string>): Promise<Former> {
     if (this.#reading === undefined || this.#tenant_id === undefined) {
       return Promise.resolve({ ledgers: [], truncated: false });
     }
+    const { reads } = this.#reading;
     // Who has answered the first question and not the last was read of none.
     if (this.#read === undefined || !this.#read.without.isSubsetOf(answered)) {
       const without = new Set(answered);
-      this.#read = { without, former: readFormer(this.#reading, this.#tenant_id, without) };
+      const former = readFormer(this.#reading, this.#tenant_id, without, () => this.#enter(reads));
+      this.#read = { without, former };
     }
     return this.#read.former;
   }

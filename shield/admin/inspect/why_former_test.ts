@@ -1,0 +1,53 @@
+/** Questions hold their turn to read stored ledgers until they are answered, whatever they read meanwhile. */
+import assert from "node:assert/strict";
+import type { WhyUser } from "../../../shared/cluster/cluster_why.ts";
+import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { until } from "../../../shared/testing/until.ts";
+import { lifeName } from "../../ledger/former.ts";
+import { StoreReads } from "../../ledger/store_reads.ts";
+import { encodeMark, lifeKey } from "../../lives/life.ts";
+import { Lives } from "../../lives/lives.ts";
+import { testSpine } from "../../testing/spine.ts";
+import { FormerAnswers } from "./why_former.ts";
+
+const NOW_MS = 1_767_323_045_000;
+const BEGAN_MS = NOW_MS - 100_000;
+const NONE = new Set<string>();
+const FIND = { tenant: "acme", message_id: "m" };
+const BOB: WhyUser = { tenant: "acme", user: "bob", messages: [], room: "hall", since_ms: 0 };
+
+Deno.test("a question holds its turn from its first reading to its end; one that reads nothing needs none", async () => {
+  const { spine, [Symbol.asyncDispose]: dispose } = testSpine();
+  try {
+    const lives = new Lives(spine);
+    const parts = { ledger: { until_ms: NOW_MS - 50_000, is_over: false } };
+    const mark = encodeMark({ mark_ms: NOW_MS - 50_000, is_over: false, parts });
+    await (await lives.bucket()).put(lifeKey("gone", BEGAN_MS), mark);
+    const blocks = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
+    const reads = new StoreReads({ store_reads: 1, store_wait_ms: 1 });
+    const former = {
+      store: () => Promise.resolve(blocks),
+      lives: () => lives.all(),
+      ...{ reads, kept_ms: 3_600_000, now: () => NOW_MS },
+    };
+    const first = new FormerAnswers({ former }, "acme");
+    await first.find(FIND, new Set(["lives 1"]));
+    await first.rooms(BOB, NONE);
+    const { shown } = await first.tell(BOB, NONE, () => []);
+    assert.deepEqual(shown.map(({ node_id, state }) => `${node_id} ${state}`), ["gone killed"]);
+    assert.equal(reads.under_way, 1);
+    const second = new FormerAnswers({ former }, "acme");
+    await assert.rejects(second.find(FIND, NONE), refusedWith("too-many-pending"));
+    second[Symbol.dispose]();
+    const idle = new FormerAnswers({ former }, "acme");
+    assert.deepEqual(await idle.find(FIND, new Set([lifeName("gone", BEGAN_MS)])), []);
+    idle[Symbol.dispose]();
+    assert.equal(reads.under_way, 1, "neither has ended the turn of the first");
+    first[Symbol.dispose]();
+    await until("the turn is over", () => reads.under_way === 0);
+    using third = new FormerAnswers({ former }, "acme");
+    assert.equal((await third.find(FIND, NONE)).length, 1);
+  } finally {
+    await dispose();
+  }
+});

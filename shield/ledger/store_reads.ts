@@ -1,0 +1,108 @@
+/**
+ * How many questions read stored ledgers at a time, for each holds what it has read until it is answered. The others
+ * wait for their turn, not for ever. Reading is `former.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+
+/** Questions that wait; more would wait in vain. */
+const WAITING_MAX = 64;
+const RETRY_MS = 1_000;
+
+/** The bounds, by their keys in `[ledger]`. */
+export interface ReadBounds {
+  /** Questions that read at a time. */
+  readonly store_reads: number;
+  /** How long one waits for its turn, in ms. */
+  readonly store_wait_ms: number;
+}
+
+/** The turns of one process. */
+export class StoreReads {
+  readonly #bounds: ReadBounds;
+  /** Those that wait, the first in front: each begins when it is called. */
+  readonly #waiting = new Set<() => void>();
+  #under_way = 0;
+  /** Questions that were refused. */
+  refused = 0;
+
+  constructor(bounds: ReadBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** Questions that read, and those that wait. */
+  get under_way(): number {
+    return this.#under_way;
+  }
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Resolves when it is the question's turn, with what ends that; to be called once. Rejects with
+   * `too-many-pending` (429) when the others take too long, or too many wait.
+   */
+  async enter(): Promise<() => void> {
+    const { store_reads, store_wait_ms } = this.#bounds;
+    if (this.#under_way < store_reads) this.#under_way++;
+    else if (this.#waiting.size >= WAITING_MAX) throw this.#refusal();
+    else await this.#turn(store_wait_ms);
+    return () => this.#leave();
+  }
+
+  async #turn(wait_ms: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.add(resolve);
+    const timer = setTimeout(() => {
+      // Whose turn has come meanwhile is no longer among those that wait.
+      if (this.#waiting.delete(resolve)) reject(this.#refusal());
+    }, wait_ms);
+    try {
+      await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The turn goes to the first that waits. */
+  #leave(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#under_way--;
+      return;
+    }
+    this.#waiting.delete(next);
+    next();
+  }
+
+  #refusal(): ArqonError {
+    this.refused++;
+    const { store_reads } = this.#bounds;
+    const detail = `${store_reads} questions read stored ledgers already ([ledger] store_reads)`;
+    return new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
+  }
+}
+
+/** Registers who reads, who waits and who was refused. */
+export function registerReads(registry: Registry, reads: StoreReads): void {
+  scrapedGauge(
+    registry,
+    "shield_ledger_reads",
+    "Questions that read stored ledgers.",
+    () => reads.under_way,
+  );
+  scrapedGauge(
+    registry,
+    "shield_ledger_reads_waiting",
+    "Questions that wait for their turn to read stored ledgers.",
+    () => reads.waiting,
+  );
+  scrapedCounter(
+    registry,
+    "shield_ledger_reads_refused_total",
+    "Questions that were refused because too many read stored ledgers.",
+    () => reads.refused,
+  );
+}
