@@ -8,7 +8,7 @@ import type { PlainEnvelope } from "@arqon/proto";
 import type { Logger } from "../shared/logs/log.ts";
 import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
 import { parseRoomSubject } from "../shared/subjects/subject.ts";
-import { isTapped, traceIdOf } from "../shared/records/tap_sample.ts";
+import { isEnvelopeTapped } from "../shared/records/tap_sample.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { messageSpan } from "./telemetry/message_span.ts";
 import type { BrainMetrics, TapOutcome } from "./telemetry/metrics.ts";
@@ -62,7 +62,7 @@ export function createTap(options: TapOptions): (message: SpineMessage) => void 
     if (message.headers["x-arqon-shadow"] !== undefined) return "shadow";
     try {
       // Handed on for its recorded trace, or by a Shield whose fraction is larger.
-      if (!isTapped(traceIdOf(message.payload), fraction)) return "unsampled";
+      if (!isEnvelopeTapped(message.payload, fraction)) return "unsampled";
       return logMessage(message, log) ? "logged" : "left_out";
     } catch {
       return "undecodable";

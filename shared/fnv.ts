@@ -13,10 +13,10 @@ export function fnvText(text: string, seed: number = START): number {
   return bits;
 }
 
-/** The hash of bytes. */
-export function fnvBytes(bytes: Uint8Array): number {
+/** The hash of bytes, of those from `start` to `end`. */
+export function fnvBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): number {
   let bits = START;
-  for (const byte of bytes) bits = Math.imul(bits ^ byte, PRIME);
+  for (let at = start; at < end; at++) bits = Math.imul(bits ^ bytes[at]!, PRIME);
   return bits;
 }
 

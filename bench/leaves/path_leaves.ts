@@ -3,6 +3,7 @@
  * the whole inbound path. A leaf ends where a socket begins; what would be sent is dropped.
  */
 import { decodeClientFrame, encodeMsg, encodePub } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
 import { randomPool } from "../../shared/ids.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
@@ -13,10 +14,14 @@ import { PLAIN_ROOMS } from "../../shield/durable/log/logs.ts";
 import { FlushQueue } from "../../shield/connection/flush_queue.ts";
 import { Hub, type Subscriber } from "../../shield/fanout/hub.ts";
 import type { Identity } from "../../shield/auth/identity.ts";
+import { Journal } from "../../shield/journal/journal.ts";
+import { JournalRules } from "../../shield/journal/rules.ts";
+import { createTap } from "../../shield/message/tap.ts";
 import { NO_MIRROR } from "../../shield/mirror/mirror.ts";
 import { Outbox, Pump } from "../../shield/fanout/outbox.ts";
 import { type MessagePath, publish } from "../../shield/message/pipeline.ts";
-import { NO_OVERSEER } from "../../shield/policy/overseer.ts";
+import type { PolicyBinding } from "../../shield/policy/abi/policy.ts";
+import { createOverseer, NO_OVERSEER } from "../../shield/policy/overseer.ts";
 import { NO_SCHEMAS } from "../../shield/schema/gate.ts";
 import { createStats } from "../../shield/stats/stats.ts";
 import { TenantTable } from "../../shield/stats/tenant_stats.ts";
@@ -43,6 +48,8 @@ export const ANN: Identity = {
   signing_key: undefined,
   claims: {},
 };
+
+const NO_CHAIN: readonly PolicyBinding[] = [];
 
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 const now = () => NOW_MS;
@@ -134,9 +141,12 @@ function outboxes(batches: boolean): LeafRun {
 
 /**
  * The way from a frame to its only subscriber, as `shield/connection/connection.ts` and `operations.ts` go
- * it. `traces` is for a path with tracing on.
+ * it. `traces` is for a path with tracing on; `partsOf` gives parts that the path is to have beside.
  */
-export function wholePath(traces?: Traces): LeafRun {
+export function wholePath(
+  traces?: Traces,
+  partsOf: (spine: Spine) => Partial<MessagePath> = () => ({}),
+): LeafRun {
   const spine = openSpine();
   const hub = openHub(spine);
   for (const room_id of ROOMS) hub.subscribe(TENANT, room_id, subscriber("c1", false));
@@ -152,6 +162,7 @@ export function wholePath(traces?: Traces): LeafRun {
     traces,
     now,
     random,
+    ...partsOf(spine),
   };
   const caller = {
     identity: ANN,
@@ -167,6 +178,30 @@ export function wholePath(traces?: Traces): LeafRun {
   });
 }
 
+/** What a Shield has by its default configuration, none of which applies to the messages here. */
+function idleParts(spine: Spine): Partial<MessagePath> {
+  const config = configFrom({ journal: { journal: "off" } });
+  const fail = (): never => {
+    throw new Error("nothing is to be asked or written");
+  };
+  return {
+    overseer: createOverseer({
+      chainFor: () => NO_CHAIN,
+      evaluate: fail,
+      onLogs: fail,
+      limits: { ...config.limits, payload_bytes: config.limits.max_frame_bytes },
+      now,
+    }),
+    journal: new Journal({
+      rules: new JournalRules(config.journal),
+      classes: PLAIN_ROOMS.classes,
+      queue: { write: fail },
+      now,
+    }),
+    tap: createTap(spine, 1e-12),
+  };
+}
+
 /** These leaves, in the order of a message. */
 export const PATH_LEAVES: readonly Leaf[] = [
   { name: "Spine: publish and deliver", unit: "B", times: 10_000, open: spineOnly },
@@ -176,4 +211,10 @@ export const PATH_LEAVES: readonly Leaf[] = [
   { name: "outbox, at once", unit: "B", times: 20_000, open: () => outboxes(false) },
   { name: "outbox, in batches", unit: "B", times: 10_000, open: () => outboxes(true) },
   { name: "frame to subscriber", unit: "B", times: 10_000, open: () => wholePath() },
+  {
+    name: "frame to subscriber, by what does not apply",
+    unit: "B",
+    times: 10_000,
+    open: () => wholePath(undefined, idleParts),
+  },
 ];

@@ -14,8 +14,8 @@ const TRACE_ID_FIELD = [0x0a, TRACE_ID_BYTES] as const;
  * 32 bits of FNV-1a over the ASCII of a trace id, mixed once more: clients may count their trace
  * ids up, and FNV alone leaves neighbours near each other.
  */
-function hash(trace_id: Uint8Array): number {
-  return mixBits(fnvBytes(trace_id));
+function hash(trace_id: Uint8Array, start?: number, end?: number): number {
+  return mixBits(fnvBytes(trace_id, start, end));
 }
 
 /**
@@ -26,10 +26,11 @@ export function isTapped(trace_id: Uint8Array, fraction: number): boolean {
   return hash(trace_id) < fraction * 2 ** 32;
 }
 
-/** The trace id of an envelope, from the leading bytes where they hold it. Throws DecodeError. */
-export function traceIdOf(envelope: Uint8Array): Uint8Array {
+/** Whether an envelope's trace is tapped; it stands in the leading bytes of most. Throws DecodeError. */
+export function isEnvelopeTapped(envelope: Uint8Array, fraction: number): boolean {
   const [tag, length] = TRACE_ID_FIELD;
   const end = 2 + TRACE_ID_BYTES;
   const leads = envelope[0] === tag && envelope[1] === length && envelope.length >= end;
-  return leads ? envelope.subarray(2, end) : utf8.encode(readEnvelope(envelope).trace_id);
+  if (!leads) return isTapped(utf8.encode(readEnvelope(envelope).trace_id), fraction);
+  return hash(envelope, 2, end) < fraction * 2 ** 32;
 }

@@ -3,7 +3,7 @@
  * function an operation: undefined means done, a promise holds the FIFO until it settles.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Ack, ClientOperation, Refresh, ScannedEnvelope } from "@arqon/proto";
+import type { Ack, ClientOperation, Refresh, ScannedEnvelope, Subscribe } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, canActInAll, notGranted, requireSameUser } from "../auth/authorize.ts";
@@ -86,14 +86,7 @@ export class Operations {
       case "publish":
         return runEnvelope(context, connection, operation.envelope, added);
       case "subscribe":
-        return followed(
-          context.path.journal,
-          { caller: connection.caller, room_id: operation.subscribe.room_id },
-          (note) => {
-            const run = isPattern(operation.subscribe.room_id) ? runSubscribePattern : runSubscribe;
-            return run(context, connection, operation.subscribe, note);
-          },
-        );
+        return runFollowed(context, connection, operation.subscribe);
       case "unsubscribe":
         return isPattern(operation.unsubscribe.room_id)
           ? runUnsubscribePattern(connection, operation.unsubscribe)
@@ -156,6 +149,25 @@ function runPing(
     if (!connection.ended) pong();
     connection.release(body.length, place);
   });
+}
+
+/**
+ * Runs a SUB, whose decision the journal follows. It stands alone for its closure: `commit` would make a
+ * context for it with every message.
+ */
+function runFollowed(
+  context: OperationContext,
+  connection: Connection,
+  subscribe: Subscribe,
+): Promise<void> | undefined {
+  const { room_id } = subscribe;
+  const run = isPattern(room_id) ? runSubscribePattern : runSubscribe;
+  const about = { caller: connection.caller, room_id };
+  return followed(
+    context.path.journal,
+    about,
+    (note) => run(context, connection, subscribe, note),
+  );
 }
 
 type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];

@@ -10,6 +10,7 @@ import type { RoomClasses } from "../rooms/classes.ts";
 import { shareKey } from "../traces/trace_parent.ts";
 import { Note } from "./note.ts";
 import type { JournalQueue } from "./queue.ts";
+import { isShared } from "./rules.ts";
 import type { JournalRules } from "./rules.ts";
 import type { TermsOf } from "./terms.ts";
 
@@ -41,8 +42,8 @@ export class Journal {
     const { rules, classes, now } = this.#parts;
     const { room_id } = envelope;
     const room_class = classes.of(caller.identity.tenant_id, room_id);
-    const rule = rules.of(room_class, () => shareKey(envelope, caller));
-    if (rule === undefined) return undefined;
+    const rule = rules.of(room_class);
+    if (rule === undefined || !isShared(rule, shareKey(envelope, caller))) return undefined;
     const about = { hook: "on_message", room_id, envelope, time_ms: now() } as const;
     const note = new Note(rule, caller, about);
     this.#notes.set(envelope, note);
@@ -55,8 +56,9 @@ export class Journal {
     const room_class = hook === "on_connect"
       ? undefined
       : classes.of(caller.identity.tenant_id, room_id);
-    const rule = rules.of(room_class, () => caller.connection_id);
-    return rule && new Note(rule, caller, { hook, room_id, time_ms: now() });
+    const rule = rules.of(room_class);
+    if (rule === undefined || !isShared(rule, caller.connection_id)) return undefined;
+    return new Note(rule, caller, { hook, room_id, time_ms: now() });
   }
 
   /** Takes note of the message in the form in which it is published: `routed` is not kept. */
@@ -99,8 +101,8 @@ export class Journal {
     if (typeof error === "object" && error !== null && this.#told.has(error)) return;
     const { rules, classes, now } = this.#parts;
     const room_class = room_id === "" ? undefined : classes.of(caller.identity.tenant_id, room_id);
-    const rule = rules.of(room_class, () => caller.connection_id);
-    if (rule === undefined) return;
+    const rule = rules.of(room_class);
+    if (rule === undefined || !isShared(rule, caller.connection_id)) return;
     // Not told again, and another one may be refused with the same error: those of rates are shared.
     const note = new Note(rule, caller, { hook: "on_message", room_id, time_ms: now() });
     this.#write(note, error, undefined);

@@ -46,13 +46,12 @@ export class JournalRules {
   }
 
   /**
-   * The rule of a room's class, or of connections without one, for a key of the share; undefined: nothing is
-   * written.
+   * The rule of a room's class, or of connections without one; undefined: nothing is written. It is for those
+   * whose key `isShared`.
    */
-  of(room_class: RoomClass | undefined, key: () => string): JournalRule | undefined {
+  of(room_class: RoomClass | undefined): JournalRule | undefined {
     const rule = room_class === undefined ? this.#connections : this.#ofClass(room_class);
-    if (rule === "off") return undefined;
-    return rule.share === 1 || isSampled(key(), rule.share) ? rule : undefined;
+    return rule === "off" ? undefined : rule;
   }
 
   #ofClass(room_class: RoomClass): JournalRule | "off" {
@@ -74,6 +73,11 @@ export class JournalRules {
     this.#keepings.set(key, keeping);
     return { mode, share, keeping, payload };
   }
+}
+
+/** Whether what has this key is in the share of which a rule writes. */
+export function isShared(rule: JournalRule, key: string): boolean {
+  return rule.share === 1 || isSampled(key, rule.share);
 }
 
 function withClass(config: JournalConfig, one: RoomClass): JournalConfig {

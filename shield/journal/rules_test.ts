@@ -5,7 +5,6 @@ import { DEFAULT_CLASS, type RoomClass } from "../rooms/classes.ts";
 import { JournalRules } from "./rules.ts";
 
 const { journal: config } = configFrom({ journal: { journal: "off", journal_bytes: 1_000_000 } });
-const KEY = () => "key";
 
 function classOf(change: Partial<RoomClass>): RoomClass {
   return { ...DEFAULT_CLASS, ...change };
@@ -14,7 +13,7 @@ function classOf(change: Partial<RoomClass>): RoomClass {
 Deno.test("journal rules: a tenant's own class takes no more bytes than the config gives, an operator's may", () => {
   const rules = new JournalRules(config);
   const bytes = (source: RoomClass["source"], journal_bytes: number | undefined) =>
-    rules.of(classOf({ source, journal: "all", journal_bytes }), KEY)?.keeping.max_bytes;
+    rules.of(classOf({ source, journal: "all", journal_bytes }))?.keeping.max_bytes;
   assert.equal(bytes("tenant", 1_099_511_627_776), 1_000_000);
   assert.equal(bytes("tenant", 65_536), 65_536);
   assert.equal(bytes("tenant", undefined), 1_000_000);
@@ -23,19 +22,19 @@ Deno.test("journal rules: a tenant's own class takes no more bytes than the conf
 
 Deno.test("journal rules: a class that is changed counts from then on, and keepings are one object", () => {
   const rules = new JournalRules(config);
-  assert.equal(rules.of(undefined, KEY), undefined);
+  assert.equal(rules.of(undefined), undefined);
   const all = classOf({ journal: "all" });
   const refused = classOf({ journal: "refused" });
-  assert.equal(rules.of(all, KEY)?.mode, "all");
-  assert.equal(rules.of(refused, KEY)?.mode, "refused");
-  assert.equal(rules.of(classOf({ journal: "off" }), KEY), undefined);
-  assert.equal(rules.of(all, KEY)?.keeping, rules.of(refused, KEY)?.keeping);
+  assert.equal(rules.of(all)?.mode, "all");
+  assert.equal(rules.of(refused)?.mode, "refused");
+  assert.equal(rules.of(classOf({ journal: "off" })), undefined);
+  assert.equal(rules.of(all)?.keeping, rules.of(refused)?.keeping);
 });
 
 Deno.test("journal rules: keepings that nobody uses any more are not remembered for ever", () => {
   const rules = new JournalRules(config);
   const keeping = (journal_ttl_seconds: number) =>
-    rules.of(classOf({ journal: "all", journal_ttl_seconds }), KEY)?.keeping;
+    rules.of(classOf({ journal: "all", journal_ttl_seconds }))?.keeping;
   const first = keeping(1);
   assert.equal(keeping(1), first);
   for (let seconds = 2; seconds < 1_100; seconds++) keeping(seconds);
@@ -46,18 +45,18 @@ Deno.test("journal rules: with tenants never a tenant's own class changes nothin
   const { journal } = configFrom({ journal: { journal: "refused", tenants: "never" } });
   const rules = new JournalRules(journal);
   for (const mode of ["off", "all"] as const) {
-    const rule = rules.of(classOf({ source: "tenant", journal: mode, journal_bytes: 65_536 }), KEY);
-    assert.equal(rule, rules.of(undefined, KEY));
+    const rule = rules.of(classOf({ source: "tenant", journal: mode, journal_bytes: 65_536 }));
+    assert.equal(rule, rules.of(undefined));
     assert.equal(rule?.mode, "refused");
   }
-  assert.equal(rules.of(classOf({ source: "config", journal: "all" }), KEY)?.mode, "all");
+  assert.equal(rules.of(classOf({ source: "config", journal: "all" }))?.mode, "all");
 });
 
 Deno.test("journal rules: other values of the config count from renew on, for rooms and connections", () => {
   const live: { -readonly [Key in keyof typeof config]: typeof config[Key] } = { ...config };
   const rules = new JournalRules(live);
   const own = classOf({ source: "tenant", journal: "all" });
-  const ruleOf = (room_class?: RoomClass) => rules.of(room_class, KEY);
+  const ruleOf = (room_class?: RoomClass) => rules.of(room_class);
   assert.deepEqual([ruleOf(), ruleOf(own)?.keeping.max_bytes], [undefined, 1_000_000]);
   const change = { journal: "refused", journal_ttl_seconds: 7, journal_payload: "hash" } as const;
   Object.assign(live, change, { journal_bytes: 70_000 });

@@ -310,7 +310,7 @@ function publishUntold(
     const subject = roomSubject("in", tenant_id, room_id);
     give(path, subject, routed, headers);
     path.usage?.taken(identity, room_class.pattern, envelope.size_bytes);
-    path.tap?.show({ tenant_id, room_id, envelope: routed, headers });
+    path.tap?.show(tenant_id, room_id, routed, headers);
     mirror(path, caller, envelope, subject, routed, headers);
     return undefined;
   }
@@ -327,7 +327,7 @@ function publishUntold(
     path.usage?.taken(identity, room_class.pattern, envelope.size_bytes, stored_bytes);
     // A repetition was tapped and mirrored with the message that it repeats.
     if (!appended.duplicate) {
-      path.tap?.show({ tenant_id, room_id, envelope: routed, headers });
+      path.tap?.show(tenant_id, room_id, routed, headers);
       const subject = roomSubject("in", tenant_id, room_id);
       mirror(path, caller, envelope, subject, routed, headers);
     }

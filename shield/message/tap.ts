@@ -7,25 +7,22 @@
 import { ArqonError, DecodeError } from "@arqon/proto";
 import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { tapSubject } from "../../shared/subjects/subject.ts";
-import { isTapped, traceIdOf } from "../../shared/records/tap_sample.ts";
+import { isEnvelopeTapped } from "../../shared/records/tap_sample.ts";
 import { recordedIn } from "../../shared/telemetry/spine_span.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
-
-/** What was published, with the headers that went beside it. */
-export interface TappedMessage {
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly envelope: Uint8Array;
-  readonly headers: SpineHeaders | undefined;
-}
 
 /** Takes published messages for the tap. */
 export interface Tap {
   /**
    * Hands on a message that belongs to the sample, or whose trace is recorded. One that the Spine does
-   * not take is left out: the message itself has gone its way.
+   * not take is left out: the message itself has gone its way. `headers` went beside it.
    */
-  show(message: TappedMessage): void;
+  show(
+    tenant_id: string,
+    room_id: string,
+    envelope: Uint8Array,
+    headers: SpineHeaders | undefined,
+  ): void;
 }
 
 /** Makes the tap; undefined when nothing is tapped. `fraction` is the share of traces, in [0, 1]. */
@@ -33,14 +30,14 @@ export function createTap(spine: Pick<Spine, "give">, fraction: number): Tap | u
   if (fraction === 0) return undefined;
   const isSampled = (envelope: Uint8Array): boolean => {
     try {
-      return isTapped(traceIdOf(envelope), fraction);
+      return isEnvelopeTapped(envelope, fraction);
     } catch (error) {
       if (error instanceof DecodeError) return false;
       throw error;
     }
   };
   return {
-    show({ tenant_id, room_id, envelope, headers }) {
+    show(tenant_id, room_id, envelope, headers) {
       const recorded = recordedIn(headers) !== undefined;
       if (!recorded && !isSampled(envelope)) return;
       const traceparent = headers?.[TRACEPARENT];

@@ -19,7 +19,7 @@ function shown(fraction: number, messages: readonly Uint8Array[], headers?: Spin
     give: (subject, envelope, headers) => void given.push({ subject, envelope, headers }),
   }, fraction);
   for (const one of messages) {
-    tap?.show({ tenant_id: "acme", room_id: "lobby", envelope: one, headers });
+    tap?.show("acme", "lobby", one, headers);
   }
   return given;
 }
@@ -54,5 +54,5 @@ Deno.test("an envelope that cannot be read and a Spine that takes nothing end no
       throw new ArqonError("spine-unavailable");
     },
   }, 1);
-  tap?.show({ tenant_id: "acme", room_id: "lobby", envelope: envelope(1), headers: undefined });
+  tap?.show("acme", "lobby", envelope(1), undefined);
 });

@@ -157,11 +157,6 @@ export function createOverseer(options: OverseerOptions): Overseer {
     onReplaced?.(path!, question.caller, question.envelope!, mark, note);
     return [...added, mark];
   };
-  const ask = (question: Question, note: PolicyNote): void => {
-    question.note = note;
-    const version = options.versionOf?.(question.tenant_id) ?? 0;
-    note.asked(question.chain, version, question.asked_ms);
-  };
   const bare = (
     caller: Caller,
     hook: Hook,
@@ -171,28 +166,46 @@ export function createOverseer(options: OverseerOptions): Overseer {
     const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
     if (chain.length === 0) return undefined;
     const question = new Question(hook, caller, chain, room_id, options.now(), limits);
-    if (note !== undefined) ask(question, note);
+    if (note !== undefined) noteAsked(options, question, note);
     return options.evaluate(question).then((verdict) => void judged(question, verdict));
+  };
+  // It stands alone for its closure: `onMessage` would make a context for it with every message.
+  const judge = <P, N extends PolicyNote>(
+    question: Question,
+    path?: P,
+    onReplaced?: ReplacedCheck<P, N>,
+    note?: N,
+  ): Judged => {
+    if (note !== undefined) noteAsked(options, question, note);
+    const verdict = options.evaluateInline?.(question);
+    if (verdict !== undefined) return passed(question, verdict, path, onReplaced, note);
+    return options.evaluate(question).then((verdict) =>
+      passed(question, verdict, path, onReplaced, note)
+    );
   };
   return {
     onConnect: (caller, note) => bare(caller, "on_connect", "", note),
     onSubscribe: (caller, room_id, note) => bare(caller, "on_subscribe", room_id, note),
     onMessage(caller, envelope, path, onReplaced, note) {
-      const { tenant_id } = caller.identity;
       const key = shareKey(envelope, caller);
-      const chain = chainFor(tenant_id, "on_message", envelope.room_id, key);
+      const chain = chainFor(caller.identity.tenant_id, "on_message", envelope.room_id, key);
       if (chain.length === 0) return undefined;
       const { room_id } = envelope;
       const now_ms = options.now();
       const question = new Question("on_message", caller, chain, room_id, now_ms, limits, envelope);
-      if (note !== undefined) ask(question, note);
-      const verdict = options.evaluateInline?.(question);
-      if (verdict !== undefined) return passed(question, verdict, path, onReplaced, note);
-      return options.evaluate(question).then((verdict) =>
-        passed(question, verdict, path, onReplaced, note)
-      );
+      return judge(question, path, onReplaced, note);
     },
   };
+}
+
+/** Takes note of who is asked, and from now on of what they say and read. */
+function noteAsked(
+  { versionOf }: Pick<OverseerOptions, "versionOf">,
+  question: Question,
+  note: PolicyNote,
+): void {
+  question.note = note;
+  note.asked(question.chain, versionOf?.(question.tenant_id) ?? 0, question.asked_ms);
 }
 
 /** The names of the policies that have replaced the payload, in order. */

@@ -121,7 +121,8 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     onVerdict: countedBy(table, policies.comparisons),
     onUsed: start.onUsed,
     onJudged: traces && ((about, verdict) => traces.judged(about, verdict)),
-    chainFor: (...question) => policies.chainFor(...question),
+    // Its parameters are named: a rest of them would be an array for every message.
+    chainFor: (tenant_id, hook, room_id, key) => policies.chainFor(tenant_id, hook, room_id, key),
     versionOf: (tenant_id) => policies.versionOf(tenant_id),
     evaluate: (request) => pool.evaluate(request),
     evaluateInline: (request) => pool.evaluateInline(request),
