@@ -74,8 +74,11 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
         : `, by the clock that was asked ${time(here_ms)} (± ${clock["within_ms"]} ms)`;
       return `  heard at ${node_id} ${time(time_ms)}${here}`;
     });
+  const stored = message["stored_ms"] === undefined
+    ? []
+    : [`  in the room's log ${time(message["stored_ms"])}; no Shield tells of it`];
   const note = duplicate === true ? ["  left out for all: its id had come before"] : [];
-  return [`message in ${room_id}: ${names}`, ...heard, ...note];
+  return [`message in ${room_id}: ${names}`, ...heard, ...stored, ...note];
 }
 
 function connectionLines(connection: Members, due: readonly Members[]): string[] {

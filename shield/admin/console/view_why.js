@@ -83,8 +83,10 @@ function messagesCard(messages) {
         ...plain(
           "heard",
           "Heard at, each by its own clock",
-          ({ heard }) =>
-            heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", "),
+          ({ heard, stored_ms }) =>
+            stored_ms === undefined
+              ? heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", ")
+              : `in the room's log ${clock(stored_ms)}; no Shield tells of it`,
         ),
         wide: true,
       },

@@ -34,7 +34,8 @@ const MESSAGE = object({
   message_id: TEXT,
   duplicate: BOOLEAN,
   heard: list(object({ node_id: ID, time_ms: UNIX_MS, here_ms: UNIX_MS })),
-});
+  stored_ms: UNIX_MS,
+}, ["stored_ms"]);
 
 /** The route of the ledgers. */
 export const WHY_ABOUT = abouts({

@@ -22,12 +22,18 @@ import { bothOf, firstOf, WhyQuestions } from "./why_ask.ts";
 import type { Heard } from "./why_ask.ts";
 import { Clocks } from "./why_clocks.ts";
 import { FormerAnswers } from "./why_former.ts";
+import { WhyLog } from "./why_log.ts";
+import type { WhyLogContext } from "./why_log.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
 /** With the dashes of a UUID, or without. */
 const HEX = /^[0-9a-f]{32}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const Hex = z.string().regex(HEX, { error: "expected 32 hex digits" });
+
+/** How long a room's log is waited for, in ms: as long as all, and for one message within that. */
+const LOG_MS = 900;
+const LOG_AT_MS = 300;
 
 /** The parameters, as they are read. */
 const QUERY = {
@@ -53,7 +59,7 @@ const QUERY = {
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 
 /** What `GET /v1/why` needs of the process. */
-export interface WhyContext extends ListContext {
+export interface WhyContext extends ListContext, WhyLogContext {
   /** The journal of this bus. */
   readonly journal: JournalReading;
   /** The ledgers of Shields that are not there any more; absent: they are not stored. */
@@ -104,10 +110,18 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   const found = names(query)
     ? await questions.find(findOf(query, tenant), (params, lives) => former.find(params, lives))
     : undefined;
-  const messages = found?.early.messages ?? [];
+  const log = new WhyLog(context, tenant, query.room ?? "");
+  const messages = found === undefined ? [] : await orLogged(log, query, found.early.messages);
   const asked = userOf(query, tenant, messages);
+  const { since_ms } = asked ?? {};
+  const logged = since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS);
+  // Whoever awaits it hears of it; nobody may, when a question fails first.
+  logged.catch(() => {});
   const [told, way_in, whole] = await Promise.all([
-    asked && questions.ask(asked, (user, lives) => former.rooms(user, lives)),
+    asked && questions.ask(asked, async (user, lives) => ({
+      former: await former.rooms(user, lives),
+      logged: await logged,
+    })),
     found && wayInOf(context, query, tenant, messages),
     found?.whole,
   ]);
@@ -119,7 +133,7 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   return {
     tenant_id: tenant,
     way_in: way_in ?? null,
-    messages: (whole?.messages ?? []).map((one) => ({
+    messages: (whole?.messages.length === 0 ? messages : whole?.messages ?? []).map((one) => ({
       ...one,
       heard: onceEach(one.heard).map(({ node_id, time_ms }) => ({
         ...{ node_id, time_ms },
@@ -137,6 +151,19 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
   };
 }
 
+/** The messages that were found; where no Shield has heard the one with that offset, what the room's log has there. */
+async function orLogged(
+  log: WhyLog,
+  { room, offset }: Query,
+  found: readonly Heard[],
+): Promise<readonly Heard[]> {
+  if (found.length > 0 || room === undefined || offset === undefined) return found;
+  const stored = await log.at(offset, LOG_AT_MS);
+  if (stored === undefined) return found;
+  const { time_ms: stored_ms, ...ids } = stored;
+  return [{ ...ids, duplicate: false, heard: [], stored_ms }];
+}
+
 /** A Shield that answered late has told the same as what it had stored. */
 const onceEach = (heard: Heard["heard"]): Heard["heard"] =>
   heard.filter(({ node_id, time_ms }, at) =>
@@ -150,7 +177,12 @@ function wayInOf(
   tenant: string,
   found: readonly Heard[],
 ): Promise<WayIn> {
-  return wayIn(journal, { tenant, trace, twist, message_id, room, offset, after, found });
+  // What nobody has heard was decided about when it was stored.
+  const sought = found.map(({ stored_ms, heard, ...ids }) => ({
+    ...ids,
+    heard: stored_ms === undefined ? heard : [{ time_ms: stored_ms }],
+  }));
+  return wayIn(journal, { tenant, trace, twist, message_id, room, offset, after, found: sought });
 }
 
 /** Whether the query names messages by an id. */
@@ -199,7 +231,7 @@ function userOf(
   if (user === undefined && connection === undefined && address === undefined) return undefined;
   const due = messages.filter(({ duplicate }) => !duplicate);
   const asked: AskedMessage[] = due.map((one) => {
-    const { duplicate: _, heard: __, ...ids } = one;
+    const { duplicate: _, heard: __, stored_ms: ___, ...ids } = one;
     return { ...ids, time_ms: firstOf(one) };
   });
   // Nobody has heard it live, but somebody may have read it from the room's log.

@@ -18,7 +18,7 @@ import type {
 import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { lifeName } from "../../ledger/former.ts";
 import type { Clocks } from "./why_clocks.ts";
-import { unheardBy, withUnheard } from "./why_unheard.ts";
+import { unheardBy, withLogged, withUnheard } from "./why_unheard.ts";
 import type { HeardInRoom, Unheard } from "./why_unheard.ts";
 
 /** When the whole answer is due, in ms from the first question on: a silent Shield is named then. */
@@ -31,6 +31,8 @@ const LAST_MS = 100;
 /** A message with the Shields that heard it. */
 export type Heard = Omit<WhyMessage, "time_ms"> & {
   readonly heard: { readonly node_id: string; readonly time_ms: number }[];
+  /** When the room's log took it, Unix ms; absent: a Shield has heard it. */
+  readonly stored_ms?: number;
 };
 
 /** The messages that some Shields have heard. */
@@ -55,6 +57,12 @@ interface Reach {
   readonly since_ms: number | null;
   readonly now_ms: number;
   readonly life_ms?: number | undefined;
+}
+
+/** What is stored of a room: what Shields had heard that are not there any more, and its log. */
+interface StoredInRoom {
+  readonly former: HeardInRoom;
+  readonly logged: WhyRoom["rows"];
 }
 
 /** The questions of one request. */
@@ -111,11 +119,12 @@ export class WhyQuestions {
 
   /**
    * Asks what became of messages for a user, and in a room since a time also what of those that others have
-   * heard; `stored` gives what those had heard that have not answered. Rejects as `find`.
+   * heard; `stored` gives what those had heard that have not answered, and what is in the room's log. Rejects as
+   * `find`.
    */
   async ask(
     params: WhyUser,
-    stored: (params: WhyUser, lives: ReadonlySet<string>) => Promise<HeardInRoom>,
+    stored: (params: WhyUser, lives: ReadonlySet<string>) => Promise<StoredInRoom>,
   ): Promise<Told> {
     const options = { params, of: "shield", timeout_ms: this.#left_ms() } as const;
     const [told, rooms] = await Promise.all([
@@ -136,7 +145,8 @@ export class WhyQuestions {
     if (rooms === undefined) return all;
     // Reading what is stored takes its own time: the living have what is left without it.
     const timeout_ms = this.#left_ms();
-    this.#heard = [...rooms.answers, ...await stored(params, this.lives)];
+    const { former, logged } = await stored(params, this.lives);
+    this.#heard = withLogged([...rooms.answers, ...former], logged);
     return await this.#askUnheard(all, rooms, params, timeout_ms);
   }
 
@@ -219,8 +229,8 @@ export function bothOf(last: AskedNodes | undefined, first: AskedNodes | undefin
   return { answered: answered.filter((node) => !silent.includes(node)), silent };
 }
 
-/** When a message was heard first, by the Shield that answered first. */
-export const firstOf = ({ heard: [first] }: Heard) => first?.time_ms ?? 0;
+/** When a message was heard first, by the Shield that answered first; else when it was stored. */
+export const firstOf = ({ heard: [first], stored_ms = 0 }: Heard) => first?.time_ms ?? stored_ms;
 
 interface Rows extends Found {
   readonly by_key: ReadonlyMap<string, Heard>;

@@ -31,6 +31,20 @@ type Told = ConnectionAccount & { readonly node_id: string };
 /** What Shields have heard of a room, those that are not there any more, too: each life of one is one answer. */
 export type HeardInRoom = Gathered<WhyRoom>["answers"];
 
+/**
+ * The same with what a room's log has and nobody has heard. The log is no Shield: nobody was connected there, and its
+ * clock is taken as that of who asks.
+ */
+export function withLogged(heard: HeardInRoom, logged: WhyRoom["rows"]): HeardInRoom {
+  const known = new Set(
+    heard.flatMap(({ value: { rows } }) => rows.map(([, , twist_id]) => twist_id)),
+  );
+  const rows = logged.filter(([, , twist_id]) => twist_id !== "" && !known.has(twist_id));
+  if (rows.length === 0) return heard;
+  const value = { since_ms: null, now_ms: 0, rows };
+  return [...heard, { node_id: "", kind: "shield", value }];
+}
+
 /** What each of `whose` Shields has not heard of a room since a time, and another has. */
 export function unheardBy(
   whose: HeardInRoom,
@@ -57,7 +71,9 @@ export function unheardBy(
     for (const [twist_id, one] of heard) {
       const time_ms = one.time_ms + ahead_ms;
       const apart_ms = UNDER_WAY_MS + one.within_ms + within_ms;
-      if (own.has(twist_id) || time_ms < Math.max(since_ms, value.since_ms) + apart_ms) continue;
+      // What is older than its ledger may have been caught up with from the room's log.
+      const from_ms = one.offset > 0 ? since_ms : Math.max(since_ms, value.since_ms);
+      if (own.has(twist_id) || time_ms < from_ms + apart_ms) continue;
       if (time_ms > last - apart_ms) continue;
       const ids = { twist_id, trace_id: "", message_id: "" };
       found.push({ room_id: room, offset: one.offset, ...ids, time_ms });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { WhyRoom } from "../../../shared/cluster/cluster_why.ts";
 import { Clocks } from "./why_clocks.ts";
-import { unheardBy, withUnheard } from "./why_unheard.ts";
+import { unheardBy, withLogged, withUnheard } from "./why_unheard.ts";
 
 type Rows = WhyRoom["rows"];
 
@@ -124,4 +124,23 @@ Deno.test("what came in the unwritten seconds of a lost Shield is due to who was
   );
   assert.deepEqual(told.map(({ room }) => [room?.due, room?.missed_count]), [[1, 1], [0, 0]]);
   assert.deepEqual(told[0]?.room?.missed.map(({ twist_id }) => twist_id), ["t20000"]);
+});
+
+Deno.test("what only the room's log has, a Shield has not heard, older than its ledger or not", () => {
+  const { rooms: { answers }, clocks } = roomOf([[20_000, 1, "a", false]], []);
+  const young = answers.slice(1).map((one) => ({
+    ...one,
+    value: { ...one.value, since_ms: 35_000 },
+  }));
+  const logged: Rows = [
+    [10, 1, "a", false],
+    [30_000, 2, "b", false],
+    [40_000, 3, "c", false],
+    [41_000, 4, "", false],
+  ];
+  const all = withLogged([answers[0]!, ...young], logged);
+  const [unheard] = unheardBy(young, { room: "hall", since_ms: 10_000 }, all, clocks);
+  const told = unheard?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`);
+  assert.deepEqual(told, ["a 20000", "b 30000", "c 40000"], "who heard it says when");
+  assert.equal(withLogged(answers, logged.slice(0, 1)), answers);
 });
