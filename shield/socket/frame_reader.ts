@@ -17,7 +17,7 @@ import {
 } from "./frame_head.ts";
 import { ByteArena, PIECE_BYTES } from "../../shared/containers/byte_arena.ts";
 import type { FrameSink } from "./frame_sink.ts";
-import { unmask } from "./unmask.ts";
+import { copyUnmasked, unmask } from "./unmask.ts";
 
 const PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, TOO_BIG = 1009;
 /** The close code when a close frame has none. */
@@ -206,8 +206,7 @@ export class FrameReader {
     for (let at = start; at < end;) {
       const block = this.#blockWithRoom(end - start);
       const take = Math.min(end - at, block.length - this.#block_bytes);
-      block.set(chunk.subarray(at, at + take), this.#block_bytes);
-      this.#mask = unmask(block, this.#block_bytes, this.#block_bytes + take, this.#mask);
+      this.#mask = copyUnmasked(block, this.#block_bytes, chunk, at, take, this.#mask);
       this.#block_bytes += take;
       this.#body_bytes += take;
       this.#left_bytes -= take;

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { Receiver } from "ws";
 import { decodeText, FrameReader } from "./frame_reader.ts";
-import { unmask } from "./unmask.ts";
+import { copyUnmasked, unmask } from "./unmask.ts";
 import { BINARY, CLOSE, CONTINUATION, encodeFrame, PING, PONG, TEXT } from "./frame_head.ts";
 
 const MESSAGE_BYTES_MAX = 1_000;
@@ -190,6 +190,30 @@ Deno.test("a length in more bytes than it needs is refused", () => {
     const frame = { first: 0x82, masked: true, mask: 1, body: new Uint8Array(100), form };
     assert.deepEqual(read([new Uint8Array(bytesOf(frame))]), [["failed", 1002]]);
   }
+});
+
+Deno.test("copying and unmasking at once gives what one after the other gives, and touches nothing else", () => {
+  const most = 1_100;
+  fc.assert(fc.property(
+    fc.uint8Array({ maxLength: most, size: "max" }),
+    fc.tuple(fc.nat(8), fc.nat(8), fc.nat(8)),
+    fc.integer({ min: 0, max: 0xffffffff }),
+    (bytes, [start, from, behind], mask) => {
+      const source = new Uint8Array(3 + from + bytes.length + behind).subarray(3).fill(7);
+      source.set(bytes, from);
+      const target = new Uint8Array(1 + start + bytes.length + behind).subarray(1).fill(9);
+      const wanted = target.slice();
+      wanted.set(bytes, start);
+      const next = unmask(wanted, start, start + bytes.length, mask);
+      assert.equal(copyUnmasked(target, start, source, from, bytes.length, mask), next);
+      assert.deepEqual([...target], [...wanted]);
+    },
+  ));
+  const long = Uint8Array.from({ length: 5_000 }, (_none, at) => at);
+  const copy = new Uint8Array(long.length);
+  copyUnmasked(copy, 0, long, 0, long.length, 0x01020304);
+  unmask(copy, 0, copy.length, 0x01020304);
+  assert.deepEqual(copy, long);
 });
 
 Deno.test("unmasking by words is unmasking by bytes, wherever it begins", () => {

@@ -15,6 +15,65 @@ function wordsOf(bytes: Uint8Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
   return words;
 }
 
+/** The most bytes that a loop copies sooner than the engine, which has to be given a view. */
+const LOOP_BYTES_MAX = 1_024;
+
+/** The buffer that was copied from last, for reading words that begin anywhere in it. */
+let copied: ArrayBuffer | undefined;
+let anywhere = new DataView(new ArrayBuffer(0));
+
+function anywhereIn(bytes: Uint8Array<ArrayBuffer>): DataView<ArrayBuffer> {
+  if (bytes.buffer !== copied) {
+    copied = bytes.buffer;
+    anywhere = new DataView(copied);
+  }
+  return anywhere;
+}
+
+/**
+ * Copies so many bytes from `source`, from `from`, to `target`, from `start`, and undoes their mask;
+ * returns the mask for the byte that follows.
+ */
+export function copyUnmasked(
+  target: Uint8Array<ArrayBuffer>,
+  start: number,
+  source: Uint8Array<ArrayBuffer>,
+  from: number,
+  count: number,
+  mask: number,
+): number {
+  const end = start + count;
+  if (count > LOOP_BYTES_MAX) {
+    target.set(source.subarray(from, from + count), start);
+    return unmask(target, start, end, mask);
+  }
+  const distance = from - start;
+  let at = start;
+  let turned = mask;
+  if (count >= WORDS_FROM_BYTES) {
+    while ((target.byteOffset + at & 3) !== 0) {
+      target[at] = (source[at + distance] as number) ^ (turned >>> 24);
+      turned = turned << 8 | turned >>> 24;
+      at++;
+    }
+    const all = wordsOf(target);
+    const view = anywhereIn(source);
+    const word = swapped(turned);
+    const first = target.byteOffset + at >>> 2;
+    const last = first + (end - at >>> 2);
+    let place = source.byteOffset + at + distance;
+    for (let index = first; index < last; index++, place += 4) {
+      all[index] = view.getInt32(place, true) ^ word;
+    }
+    at += 4 * (last - first);
+  }
+  for (; at < end; at++) {
+    target[at] = (source[at + distance] as number) ^ (turned >>> 24);
+    turned = turned << 8 | turned >>> 24;
+  }
+  return turned >>> 0;
+}
+
 /** Undoes the mask from `start` to `end`; returns the mask for the byte that follows. */
 export function unmask(
   bytes: Uint8Array<ArrayBuffer>,
