@@ -300,10 +300,26 @@ export function stampRouted(
   for (const [name, value] of added) at = putHeader(out, at, name, value, utf8Size(value));
   at = putText(out, at, TAG_SENDER_ID, stamp.sender_id, sender_size);
   for (let index = 0; index < owned.length; index += 2) {
-    at = putBytes(out, at, bytes, owned[index]!, owned[index + 1]!);
+    at = putOwned(out, at, bytes, owned[index]!, owned[index + 1]!);
   }
   if (at !== start + size) throw new TypeError(`stamped ${at - start} of ${size} bytes`);
   return out.subarray(start + 1, at);
+}
+
+/** `putBytes`, without a view where `out` is a whole buffer and the bytes lie in it, too. */
+function putOwned(
+  out: Uint8Array,
+  at: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  const { buffer } = out;
+  if (bytes.buffer !== buffer || out.length !== buffer.byteLength) {
+    return putBytes(out, at, bytes, start, end);
+  }
+  out.copyWithin(at, bytes.byteOffset + start, bytes.byteOffset + end);
+  return at + end - start;
 }
 
 /** The client's own UUID under the canonical name. */

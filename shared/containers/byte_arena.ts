@@ -38,6 +38,12 @@ export class ByteArena {
   }
 }
 
+/**
+ * Where messages lie on their way through this process: as they came, and as they leave. Both are cut from
+ * the same bytes, since a copy within one buffer needs no view.
+ */
+export const passing_messages = new ByteArena();
+
 /** A buffer that holds so much more than the bytes that are kept is not worth keeping. */
 const WASTE_BYTES = 64;
 

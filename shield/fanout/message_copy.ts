@@ -3,11 +3,11 @@
  * before it, so that it goes to a socket as it lies. Not for messages that are kept.
  */
 import { Opcode } from "@arqon/proto";
-import { ByteArena } from "../../shared/containers/byte_arena.ts";
+import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import type { PayloadCopy } from "../../shared/spine/contract/spine.ts";
 import { HeadedSpace } from "../socket/frame_space.ts";
 
-const passing = new HeadedSpace(new ByteArena());
+const passing = new HeadedSpace(passing_messages);
 
 /** Copies an envelope that is not looked at any more once it has been sent. */
 export function passingCopy(bytes: Uint8Array, from: number, to: number): Uint8Array<ArrayBuffer> {

@@ -1,7 +1,7 @@
 /** The stamp of an admitted message: which ids it gets, and where its frame lies. */
 import { OwnBuffers, stampRouted } from "@arqon/proto";
 import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
-import { ByteArena } from "../../shared/containers/byte_arena.ts";
+import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -35,7 +35,7 @@ const present = {
   added_headers: NONE_ADDED,
 };
 /** Where frames lie that are handed on at once. */
-export const passing = new HeadedSpace(new ByteArena());
+export const passing = new HeadedSpace(passing_messages);
 /** Where frames lie that are kept. */
 export const kept = new HeadedSpace(new OwnBuffers());
 

@@ -15,7 +15,7 @@ import {
   TEXT,
   wordAt,
 } from "./frame_head.ts";
-import { ByteArena, PIECE_BYTES } from "../../shared/containers/byte_arena.ts";
+import { passing_messages, PIECE_BYTES } from "../../shared/containers/byte_arena.ts";
 import type { FrameSink } from "./frame_sink.ts";
 import { copyUnmasked, unmask } from "./unmask.ts";
 
@@ -32,9 +32,6 @@ const EMPTY_FRAGMENTS_MAX = 1_000;
 const NOTHING = new Uint8Array(0);
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** Where short messages lie until they have been handled. */
-const arena = new ByteArena();
 
 /** The text of UTF-8, byte order mark and all; undefined when the bytes are none. */
 export function decodeText(body: Uint8Array): string | undefined {
@@ -232,8 +229,8 @@ export class FrameReader {
     // to come may keep its place for long, and would keep all that was cut from the same bytes.
     const rest = this.#fin ? this.#left_bytes : BLOCK_BYTES;
     if (this.#fin && rest <= come_bytes && rest <= PIECE_BYTES) {
-      const from = arena.reserve(rest);
-      return this.#block = arena.bytes.subarray(from, from + rest);
+      const from = passing_messages.reserve(rest);
+      return this.#block = passing_messages.bytes.subarray(from, from + rest);
     }
     return this.#block = new Uint8Array(Math.min(rest, BLOCK_BYTES));
   }
