@@ -90,6 +90,10 @@ Deno.test("a killed Shield's ledger is told up to its last writing, and that the
     return answer.former[0]?.state === "killed";
   });
   assert.deepEqual(wordsOf(answer), ["unknown killed"]);
+  await until("it is not waited for any more", async () => {
+    const { nodes } = await whyOf(other.ready, token, "message_id=m-late&user=bob");
+    return nodes.silent.length === 0;
+  });
   const [{ lost, node_id }] = answer.connections;
   assert.equal(node_id, "killed");
   assert.ok(

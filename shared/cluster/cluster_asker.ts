@@ -1,7 +1,7 @@
 /**
  * Asks every Shield and Brain a question and gathers their answers within a time limit: the admin
- * API's view of the whole cluster. Remembers who has been heard, so that it knows when all have
- * answered and can name who did not. Not membership: nothing is decided by it.
+ * API's view of the whole cluster. Knows when all have answered, and names who did not; who they are is
+ * `known_nodes.ts`. Not membership: nothing is decided by it.
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
@@ -13,6 +13,9 @@ import type { AnswerPart, NodeKind, Question } from "./cluster_question.ts";
 import { connectionId } from "../ids.ts";
 import type { Random } from "../ids.ts";
 import type { Spine, SpineMessage, Subscription } from "../spine/contract/spine.ts";
+import { KnownNodes, NODES_MAX } from "./known_nodes.ts";
+import type { RegisteredShield, Wanted } from "./known_nodes.ts";
+import { ShieldRegistry } from "./shield_registry.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 /** What asking needs of its process. */
@@ -28,15 +31,13 @@ export interface AskerOptions {
   readonly random: Random;
   /** How long to wait for the known processes, in ms; absent: a second. */
   readonly timeout_ms?: number;
+  /** Reads which Shields are there; absent: only those are known that have been heard of. */
+  readonly registered?: () => Promise<readonly RegisteredShield[]>;
 }
 
 /** Which processes are asked. */
-export interface AskOptions {
+export interface AskOptions extends Wanted {
   readonly params?: Readonly<Record<string, unknown>>;
-  /** The one process that is asked; absent: all. */
-  readonly to?: string | undefined;
-  /** Only processes of this kind; absent: both kinds. */
-  readonly of?: NodeKind;
   /** How long to wait, in ms; absent: as all questions do. */
   readonly timeout_ms?: number;
   /** Is told the answers that are there after so many ms, when some are missing then. */
@@ -89,19 +90,12 @@ export interface AskerCounts {
 const ASK_TIMEOUT_MS = 1_000;
 /** Questions under way at once. */
 export const QUESTIONS_MAX = 16;
-/** After how many ms of silence a process is forgotten, if it was asked meanwhile. */
-const FORGET_MS = 120_000;
+/** How long a question that has all other answers waits for the registry, in ms. */
+const REGISTRY_WAIT_MS = 250;
 /** How long an order holds, in ms: as far as clocks may be apart. */
 const ORDER_MS = 30_000;
-/** Processes that are remembered, and whose answers to one question are taken. */
-const NODES_MAX = 1_024;
 /** Bytes that the answers to one question may have together. */
 const GATHERED_BYTES = 16 * ANSWER_BYTES;
-
-interface Known {
-  readonly kind: NodeKind;
-  heard_ms: number;
-}
 
 /** The parts of an answer that one process has sent so far. */
 interface Arriving {
@@ -112,6 +106,9 @@ interface Arriving {
 
 interface Asked {
   readonly schema: z.ZodType;
+  readonly wanted: Wanted;
+  /** What the registry says of who is expected is yet to come. */
+  is_open: boolean;
   readonly expected: Set<string>;
   readonly arriving: Map<string, Arriving>;
   readonly answers: Map<string, NodeAnswer<unknown>>;
@@ -127,7 +124,8 @@ interface Asked {
 export class ClusterAsker {
   readonly counts: AskerCounts = { asked: 0, refused: 0, malformed: 0, silent: 0 };
   readonly #options: AskerOptions;
-  readonly #known = new Map<string, Known>();
+  readonly #known: KnownNodes;
+  readonly #registry: ShieldRegistry | undefined;
   readonly #asked = new Map<string, Asked>();
   readonly #subscription: Subscription;
 
@@ -137,6 +135,9 @@ export class ClusterAsker {
    */
   constructor(options: AskerOptions) {
     this.#options = options;
+    this.#known = new KnownNodes(options);
+    const { registered, log } = options;
+    this.#registry = registered && new ShieldRegistry(registered, log);
     const subject = processSubject("answers", options.node_id);
     this.#subscription = options.spine.subscribe(subject, (message) => this.#hear(message));
   }
@@ -148,13 +149,13 @@ export class ClusterAsker {
 
   /** Whether that process has been heard of, or is this one. */
   isKnown(node_id: string): boolean {
-    return node_id === this.#options.node_id || this.#known.has(node_id);
+    return this.#known.has(node_id);
   }
 
   /** Takes note of a process that has asked or told something: it is there. */
   onAsker({ question, asker, kind }: Pick<Question, "question" | "asker" | "kind">): void {
     if (question === BYE) this.#known.delete(asker);
-    else this.#note(asker, kind);
+    else this.#known.note(asker, kind);
   }
 
   /**
@@ -177,7 +178,9 @@ export class ClusterAsker {
     const { promise, resolve } = Promise.withResolvers<void>();
     const asked: Asked = {
       schema,
-      expected: new Set(this.#expected(options)),
+      wanted: { to: options.to, of: options.of },
+      is_open: false,
+      expected: new Set(this.#known.expected(options)),
       arriving: new Map(),
       answers: new Map(),
       asked_ms: this.#options.now(),
@@ -193,6 +196,7 @@ export class ClusterAsker {
       ? undefined
       : setTimeout(() => early.tell(gatheredOf(asked)), early.after_ms);
     try {
+      if (options.to === undefined && options.of !== "brain") this.#readRegistry(asked);
       this.#askOthers(id, question, options, asked);
       this.#askOwn(question, options, asked);
       await promise;
@@ -210,13 +214,28 @@ export class ClusterAsker {
     for (const { settle } of this.#asked.values()) settle();
   }
 
-  /** The processes whose answers are waited for. */
-  #expected({ to, of }: AskOptions): string[] {
-    if (to !== undefined) return [to];
-    const { node_id, kind } = this.#options;
-    const all: [string, NodeKind][] = [[node_id, kind]];
-    for (const [id, known] of this.#known) all.push([id, known.kind]);
-    return all.filter(([, its_kind]) => (of ?? its_kind) === its_kind).map(([id]) => id);
+  /** The question is not over before the registry was read, unless that takes too long. */
+  #readRegistry(asked: Asked): void {
+    const reading = this.#registry?.read((shields) => this.#register(shields));
+    if (reading === undefined) return;
+    asked.is_open = true;
+    const close = () => {
+      clearTimeout(timer);
+      asked.is_open = false;
+      this.#settleIfDone(asked);
+    };
+    const timer = setTimeout(close, REGISTRY_WAIT_MS);
+    void reading.then(close);
+  }
+
+  /** All questions under way were asked of everybody: they wait for those that the registry has besides. */
+  #register(shields: readonly RegisteredShield[]): void {
+    const gone = this.#known.register(shields);
+    for (const { wanted, expected } of this.#asked.values()) {
+      if (wanted.to !== undefined) continue;
+      for (const id of this.#known.expected(wanted)) expected.add(id);
+      for (const id of gone) expected.delete(id);
+    }
   }
 
   #askOthers(
@@ -262,7 +281,7 @@ export class ClusterAsker {
       this.counts.malformed++;
       return;
     }
-    this.#note(part.node, part.kind);
+    this.#known.note(part.node, part.kind);
     const asked = this.#asked.get(part.id);
     // Those that are late are known from now on.
     if (asked !== undefined) this.#take(asked, part);
@@ -305,7 +324,8 @@ export class ClusterAsker {
     this.#settleIfDone(asked);
   }
 
-  #settleIfDone({ expected, answers, failed, settle }: Asked): void {
+  #settleIfDone({ expected, answers, failed, settle, is_open }: Asked): void {
+    if (is_open) return;
     for (const id of expected) if (!answers.has(id) && !failed.has(id)) return;
     settle();
   }
@@ -314,28 +334,8 @@ export class ClusterAsker {
     const gathered = gatheredOf(asked);
     const { silent } = gathered.nodes;
     this.counts.silent += silent.length;
-    this.#forget(silent);
+    this.#known.forget(silent);
     return gathered;
-  }
-
-  #note(node_id: string, kind: NodeKind): void {
-    const known = this.#known.get(node_id);
-    if (known !== undefined) known.heard_ms = this.#options.now();
-    else if (this.#known.size < NODES_MAX) {
-      this.#known.set(node_id, { kind, heard_ms: this.#options.now() });
-    }
-  }
-
-  /**
-   * Forgets processes that have been silent for long, now that they have been named: they are not
-   * waited for again.
-   */
-  #forget(silent: readonly string[]): void {
-    const before_ms = this.#options.now() - FORGET_MS;
-    for (const id of silent) {
-      const known = this.#known.get(id);
-      if (known !== undefined && known.heard_ms < before_ms) this.#known.delete(id);
-    }
   }
 }
 

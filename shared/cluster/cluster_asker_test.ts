@@ -5,9 +5,9 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { BYE, HELLO, startAnswerer } from "./cluster_answerer.ts";
 import type { Answerer, AnswerHandlers } from "./cluster_answerer.ts";
 import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
-import type { AskedNodes } from "./cluster_asker.ts";
+import type { AskedNodes, AskerOptions } from "./cluster_asker.ts";
 import { decodeQuestion, encodeAnswer, encodeQuestion } from "./cluster_question.ts";
-import type { NodeKind } from "./cluster_question.ts";
+import type { RegisteredShield } from "./known_nodes.ts";
 import { createLogger } from "../logs/log.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { watched } from "../spine/nats/testing/nats_harness.ts";
@@ -43,11 +43,13 @@ function start(
   spine: Spine,
   node_id: string,
   handlers: AnswerHandlers,
-  { kind = "shield" as NodeKind, timeout_ms = LONG_MS, now = Date.now } = {},
+  { kind = "shield", timeout_ms = LONG_MS, now = Date.now, ...more }: Partial<
+    Pick<AskerOptions, "kind" | "timeout_ms" | "now" | "registered">
+  > = {},
 ): Process {
   const common = { spine, node_id, kind, log, now };
   const answerer = startAnswerer({ ...common, handlers, onAsker: (who) => asker.onAsker(who) });
-  const asker = new ClusterAsker({ ...common, answerer, random, timeout_ms });
+  const asker = new ClusterAsker({ ...common, ...more, answerer, random, timeout_ms });
   return {
     asker,
     answerer,
@@ -276,5 +278,28 @@ Deno.test("a question of another kind is for others, and a farewell asks nothing
   await heard.promise;
   assert.equal(asked, 1);
   assert.deepEqual(one.answerer.counts, { answered: 1, refused: 1 });
+  await spine.drain();
+});
+
+Deno.test("the registry names a Shield that nobody has heard of, and ends the wait for one that is gone", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const says = Promise.withResolvers<readonly RegisteredShield[]>();
+  const registered = () => says.promise;
+  using one = start(spine, "one", { n: () => ({ n: 1 }) }, { registered });
+  using _gone = start(spine, "gone", { n: () => new Promise(() => {}) });
+  await meet(one, "gone");
+  const asked = one.asker.ask("n", Value);
+  says.resolve([{ node_id: "gone", over_ms: Date.now() }]);
+  assert.deepEqual((await asked).nodes, { answered: ["one"], silent: [] });
+  assert.equal(one.asker.isKnown("gone"), false);
+  const living = () => Promise.resolve([{ node_id: "never" }]);
+  using two = start(spine, "two", {}, { registered: living, timeout_ms: SHORT_MS });
+  const { nodes } = await two.asker.ask("n", Value, { of: "shield" });
+  assert.ok(nodes.silent.includes("never"), JSON.stringify(nodes));
+  // One that cannot be read changes nothing.
+  const away = () => Promise.reject(new Error("away"));
+  using three = start(spine, "three", { n: () => ({ n: 3 }) }, { registered: away });
+  const alone = await three.asker.ask("n", Value);
+  assert.ok(alone.nodes.answered.includes("three"), JSON.stringify(alone.nodes));
   await spine.drain();
 });

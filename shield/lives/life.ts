@@ -46,7 +46,7 @@ export type LifeEnd =
   | { readonly how: "ended" | "killed"; readonly by_ms: number };
 
 /** Who has left no mark for so long is taken as killed: clocks differ, and a mark may come late. */
-const SILENT_MS = 20_000;
+export const SILENT_MS = 20_000;
 /** Where the lives are in their bucket. */
 export const LIVES = "life";
 

@@ -1,9 +1,10 @@
 /** What is told of Shields that ended: nothing of those that had written all, and a loss of those that had not. */
 import assert from "node:assert/strict";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { endOf, lossesOf } from "./life.ts";
+import { endOf, lossesOf, SILENT_MS } from "./life.ts";
 import { Lives } from "./lives.ts";
 import { OwnLife } from "./own_life.ts";
+import { registeredOf } from "./registered.ts";
 
 const START_MS = 1_767_323_045_000;
 const HOUR_MS = 3_600_000;
@@ -112,4 +113,30 @@ Deno.test("lives: marks go once all of their time is gone, and what is no mark i
   await bucket.put(["life", "s3", "x"], new TextEncoder().encode("{}"));
   assert.equal(await test.lives.sweep(START_MS + 500_000), 1);
   assert.deepEqual(await test.ends(), ["s1 lives"]);
+});
+
+Deno.test("lives: questions wait for who lives, by the last life of a Shield, and not for who is over", async () => {
+  await using test = testLives();
+  const [ended, killed, again] = ["ended", "killed", "again"].map((id) => test.life(id));
+  for (const life of [ended, killed, again]) life!.begin("ledger", () => START_MS);
+  await ended!.end();
+  for (const life of [killed, again]) {
+    life!.stop();
+    await life!.idle();
+  }
+  test.clock.now_ms = START_MS + 15_000;
+  const registered = async () =>
+    registeredOf(await test.lives.all(), test.clock.now_ms)
+      .toSorted((a, b) => a.node_id < b.node_id ? -1 : 1);
+  const is_over = { node_id: "ended", over_ms: START_MS };
+  assert.deepEqual(await registered(), [{ node_id: "again" }, is_over, { node_id: "killed" }]);
+  const next = test.life("again");
+  next.begin("ledger", () => test.clock.now_ms);
+  await next.idle();
+  test.clock.now_ms = START_MS + 25_000;
+  assert.deepEqual(await registered(), [
+    { node_id: "again" },
+    is_over,
+    { node_id: "killed", over_ms: START_MS + SILENT_MS },
+  ]);
 });

@@ -48,6 +48,11 @@ export class OwnLife {
     this.began_ms = this.#swept_ms = options.now();
   }
 
+  /** Whether it leaves any: a part of it has begun. */
+  get has_marks(): boolean {
+    return this.#beats !== undefined;
+  }
+
   /** All lives. */
   get lives(): Lives {
     return this.#options.lives;

@@ -20,6 +20,7 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { z } from "zod";
 import { HttpRates } from "../../rates/http_rates.ts";
 import { readingOf } from "../../journal/admin/read.ts";
+import { readRegistered } from "../../lives/registered.ts";
 import type { Parts } from "../../parts.ts";
 import { shieldAnswers } from "./answers.ts";
 import type { InspectContext } from "./api.ts";
@@ -101,7 +102,11 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   };
   const common = { spine, node_id, kind: "shield" as const, log, now };
   const answerer = startAnswerer({ ...common, handlers, onAsker: (who) => asker.onAsker(who) });
-  const asker = new ClusterAsker({ ...common, answerer, random });
+  // Beside an embedded Spine there is no other Shield.
+  const registered = config.nats === undefined
+    ? {}
+    : { registered: () => readRegistered(parts.life, now) };
+  const asker = new ClusterAsker({ ...common, ...registered, answerer, random });
   const tails = new Tails({ spine, log, now });
   const { classes } = parts.rooms;
   const { stats, tenants, history, operations: { context: { path, flushes } } } = parts;

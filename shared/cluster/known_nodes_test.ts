@@ -1,0 +1,26 @@
+/** Whom a question waits for, by what was heard and what the registry of Shields says. */
+import assert from "node:assert/strict";
+import { KnownNodes } from "./known_nodes.ts";
+
+const NOW_MS = 1_000_000;
+
+Deno.test("who is registered as living is waited for; who is over only while it was heard of since", () => {
+  const clock = { now_ms: NOW_MS };
+  const known = new KnownNodes({ node_id: "own", kind: "shield", now: () => clock.now_ms });
+  known.note("brain", "brain");
+  known.note("gone", "shield");
+  known.note("again", "shield");
+  const gone = known.register([
+    ...[{ node_id: "own", over_ms: NOW_MS + 1 }, { node_id: "never" }],
+    ...[{ node_id: "gone", over_ms: NOW_MS }, { node_id: "again", over_ms: NOW_MS - 1 }],
+    { node_id: "long gone", over_ms: NOW_MS },
+  ]);
+  assert.deepEqual([...gone], ["gone"]);
+  assert.deepEqual(known.expected({ of: "shield" }), ["own", "again", "never"]);
+  assert.deepEqual(known.expected({}).length, 4);
+  assert.deepEqual(known.expected({ to: "gone" }), ["gone"]);
+  clock.now_ms += 121_000;
+  known.forget(["never", "again"]);
+  known.register([{ node_id: "never" }]);
+  assert.deepEqual(known.expected({ of: "shield" }), ["own", "never"]);
+});

@@ -1,0 +1,30 @@
+/**
+ * Which Shields questions to the cluster wait for, as the bucket of lives says. Shields without a part that writes
+ * leave no mark there: they are known once they are heard of.
+ */
+import type { RegisteredShield } from "../../shared/cluster/known_nodes.ts";
+import { endOf, SILENT_MS } from "./life.ts";
+import type { Life } from "./life.ts";
+import type { OwnLife } from "./own_life.ts";
+
+/** What the lives say of each Shield; its last life counts. Pure. */
+export function registeredOf(all: readonly Life[], now_ms: number): RegisteredShield[] {
+  const last = new Map<string, Life>();
+  for (const life of all) {
+    const before = last.get(life.node_id);
+    if (before === undefined || before.began_ms < life.began_ms) last.set(life.node_id, life);
+  }
+  return [...last.values()].map((life) => {
+    const { node_id, mark_ms, is_over } = life;
+    if (endOf(life, all, now_ms).how === "lives") return { node_id };
+    return { node_id, over_ms: is_over ? mark_ms : mark_ms + SILENT_MS };
+  });
+}
+
+/** Reads them; none where this Shield leaves no marks itself. Rejects with `spine-unavailable`. */
+export async function readRegistered(
+  life: Pick<OwnLife, "has_marks" | "lives">,
+  now: () => number,
+): Promise<RegisteredShield[]> {
+  return life.has_marks ? registeredOf(await life.lives.all(), now()) : [];
+}
