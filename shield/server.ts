@@ -164,7 +164,7 @@ function assemble(
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
   const context = {
-    ...{ path, hub, filters, flushes, authenticator, overseer, attendance },
+    ...{ path, hub, filters, flushes, authenticator, overseer, attendance, logs: durable.logs },
     limits,
     stats,
     ledger,

@@ -49,6 +49,8 @@ export interface Subscribe {
   observer: boolean;
   /** Only messages for which this is true, in CEL; "": all of them. */
   filter: string;
+  /** Of a pattern: JSON, `{EPOCH: {ROOM: OFFSET}}`; empty: none. `withPositions` writes it. */
+  positions: Uint8Array;
 }
 
 /** Asks to hear a room no longer; refused with `not-subscribed` when it was not heard. */
@@ -116,6 +118,7 @@ const SUBSCRIBE: FieldNames = [
   "epoch",
   "observer",
   "filter",
+  "positions",
 ];
 const UNSUBSCRIBE: FieldNames = ["Unsubscribe", "room_id", "request_id"];
 const REFRESH: FieldNames = ["Refresh", "token", "request_id"];
@@ -157,6 +160,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     epoch: "",
     observer: false,
     filter: "",
+    positions: EMPTY,
   };
   let seen = 0;
   while (reader.pos < reader.end) {
@@ -172,6 +176,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     else if (tag === 0x42) subscribe.epoch = reader.text();
     else if (tag === 0x48) subscribe.observer = reader.bool();
     else if (tag === 0x52) subscribe.filter = reader.text();
+    else if (tag === 0x5a) subscribe.positions = reader.view();
     else refuseField(tag, SUBSCRIBE);
   }
   return subscribe;
@@ -239,9 +244,12 @@ export function writeWelcome(welcome: Partial<Welcome>, opcode?: number): Uint8A
   return writer.finish();
 }
 
-/** The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. */
+/**
+ * The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. `positions` are
+ * written by those who keep some, with `withPositions`.
+ */
 export function writeSubscribe(
-  subscribe: Given<Subscribe>,
+  subscribe: Given<Omit<Subscribe, "positions">>,
   opcode?: number,
 ): Uint8Array<ArrayBuffer> {
   const writer = begin(opcode);
@@ -256,6 +264,17 @@ export function writeSubscribe(
   writer.bool(9, subscribe.observer);
   writer.text(10, subscribe.filter);
   return writer.finish();
+}
+
+/** A SUB, its body or its frame, with the positions of a pattern: UTF-8 of JSON. */
+export function withPositions(sub: Uint8Array, positions: Uint8Array): Uint8Array<ArrayBuffer> {
+  const writer = new WireWriter();
+  writer.bytes(11, positions);
+  const field = writer.finish();
+  const whole = new Uint8Array(sub.length + field.length);
+  whole.set(sub);
+  whole.set(field, sub.length);
+  return whole;
 }
 
 /** The body alone, or with `opcode` the whole frame. */

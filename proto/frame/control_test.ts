@@ -9,6 +9,8 @@ import {
   readSubscribe,
   readUnsubscribe,
   readWelcome,
+  type Subscribe,
+  withPositions,
   writeAck,
   writeRefresh,
   writeRefusal,
@@ -41,6 +43,11 @@ function expectSame<Plain>(
   const result = read(written);
   assert.deepEqual(result, plain);
   assert.deepEqual(new Uint8Array(write(result)), new Uint8Array(written));
+}
+
+/** A SUB as who keeps positions writes it. */
+function writeWhole(subscribe: Partial<Subscribe>): Uint8Array {
+  return withPositions(writeSubscribe(subscribe), subscribe.positions ?? new Uint8Array());
 }
 
 Deno.test("Welcome: equal to protobuf-es both ways", () => {
@@ -103,10 +110,11 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
     epoch: text(),
     observer: fc.boolean(),
     filter: text(),
+    positions: bytes(),
   });
   fc.assert(fc.property(subscribe, (init) => {
     const written = toBinary(SubscribeSchema, create(SubscribeSchema, init));
-    expectSame(written, readSubscribe, writeSubscribe, {
+    expectSame(written, readSubscribe, writeWhole, {
       room_id: init.roomId,
       request_id: exact(init.requestId),
       presence: init.presence,
@@ -117,6 +125,7 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
       epoch: init.epoch,
       observer: init.observer,
       filter: init.filter,
+      positions: init.positions,
     });
   }));
 });
@@ -177,7 +186,7 @@ function bothViews<Schema extends DescMessage, Plain>(
 const VIEWS = {
   Ack: bothViews(AckSchema, readAck, writeAck),
   Refresh: bothViews(RefreshSchema, readRefresh, writeRefresh),
-  Subscribe: bothViews(SubscribeSchema, readSubscribe, writeSubscribe),
+  Subscribe: bothViews(SubscribeSchema, readSubscribe, writeWhole),
   Unsubscribe: bothViews(UnsubscribeSchema, readUnsubscribe, writeUnsubscribe),
   Welcome: bothViews(WelcomeSchema, readWelcome, writeWelcome),
 };

@@ -47,6 +47,7 @@ const OPERATIONS = {
     "epoch",
     "observer",
     "filter",
+    "positions",
   ]),
   unsub: new Set(["op", "id", "room"]),
   pub: new Set([...ENVELOPE, "type", "schema_id", "signal"]),
@@ -138,6 +139,7 @@ function subscribeOf(members: TextMembers, request_id: Uint64) {
     epoch: members.string("epoch"),
     observer: members.flag("observer"),
     filter: members.string("filter"),
+    positions: members.jsonOrBase64("positions"),
   };
 }
 

@@ -154,6 +154,11 @@ export const PatternLimits = {
     10_000_000,
     "rooms that one tenant's patterns hear in this process, each counted once a connection; above: those that were silent the longest are let go until their next message",
   ),
+  pattern_positions: count(
+    1_000,
+    10_000,
+    "positions that a SUB of a pattern may bring, one for each durable room; more are refused with 429",
+  ),
 };
 
 /** `[streams]`: durable rooms as Durable Streams over HTTP. */

@@ -38,6 +38,8 @@ export class HeardPatterns {
   /** Rooms that policies have refused, and rooms that others have put the connection out of. */
   readonly #refused = new Set<string>();
   readonly #put_out = new Set<string>();
+  /** Rooms that are about to be entered at a position: until then nothing of them is heard. */
+  readonly #awaited = new Set<string>();
 
   constructor(context: SubscribeContext, connection: Connection) {
     this.#context = context;
@@ -80,9 +82,10 @@ export class HeardPatterns {
 
   /**
    * Hears a pattern, or hears it otherwise. What was refused in its rooms before is asked for again. Throws
-   * as `PatternRooms.add` does, and `too-many-filters`.
+   * as `PatternRooms.add` does, and `too-many-filters`. Nothing is heard of the `awaited` rooms until
+   * `enterAt` or `awaitNone`.
    */
-  hear(pattern: string, wish: PatternWish): void {
+  hear(pattern: string, wish: PatternWish, awaited: Iterable<string> = []): void {
     const { hub, filters } = this.#context;
     const { identity, text } = this.#connection;
     const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
@@ -93,6 +96,10 @@ export class HeardPatterns {
     const { no_echo, filter } = wish;
     const { tenant_id } = identity;
     if (filter !== undefined) filters.requireRoom(tenant_id, pattern, filter, before?.filter);
+    for (const room_id of awaited) {
+      this.#awaited.add(room_id);
+      this.#part(room_id, "resubscribed");
+    }
     if (before === undefined) {
       const heard = new HeardPattern(this, pattern, text, wish);
       this.#patterns.set(pattern, heard);
@@ -145,6 +152,7 @@ export class HeardPatterns {
     const connection = this.#connection;
     if (connection.ended || connection.subscriptions.has(room_id)) return;
     if (this.#put_out.has(room_id) || this.#refused.has(room_id)) return;
+    if (this.#awaited.has(room_id)) return;
     const room = this.#rooms.get(room_id);
     if (room !== undefined) {
       if (pattern.pattern.length <= room.pattern.pattern.length) return;
@@ -170,6 +178,41 @@ export class HeardPatterns {
         this.#refuse(room_id, error);
       },
     );
+  }
+
+  /** Whether the room is heard from a place on that the connection had there. */
+  hasPlace(room_id: string): boolean {
+    return this.subscriber(room_id)?.flow !== undefined;
+  }
+
+  /** Asks policies whether an awaited room may be heard; false: it may not, now or any more. */
+  async mayEnter(room_id: string): Promise<boolean> {
+    try {
+      await this.#ask(room_id);
+    } catch (error) {
+      this.#refuse(room_id, error);
+      return false;
+    }
+    return this.#isDue(room_id);
+  }
+
+  /** Enters those that are still awaited as any other room, when something of them comes. */
+  awaitNone(): void {
+    this.#awaited.clear();
+  }
+
+  /** Enters an awaited room at the place in which the connection is; false: it may not be heard any more. */
+  enterAt(room_id: string, flow: Flow): boolean {
+    const pattern = this.#longest(room_id);
+    const is_due = pattern !== undefined && this.#isDue(room_id);
+    this.#awaited.delete(room_id);
+    if (is_due) this.#join(pattern, room_id, flow);
+    return is_due;
+  }
+
+  #isDue(room_id: string): boolean {
+    if (this.#connection.ended || !this.#awaited.has(room_id)) return false;
+    return !this.#put_out.has(room_id) && this.#isAllowed(room_id);
   }
 
   /** Lets a room go until its next message; one that the connection has not all of stays. */

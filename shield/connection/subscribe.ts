@@ -11,6 +11,7 @@ import type { Filter } from "../filter/filter.ts";
 import type { Filters } from "../filter/filters.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import type { TenantLogs } from "../durable/log/logs.ts";
 import { Flow } from "../durable/room/flow.ts";
 import type { EntryPoint, Position } from "../durable/room/room_log.ts";
 import type { FlushQueue } from "./flush_queue.ts";
@@ -45,6 +46,7 @@ export interface SubscribeContext {
   readonly limits: Limits;
   readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
   readonly filters: Filters;
+  readonly logs?: Pick<TenantLogs, "livesOf">;
   /** Takes note of subscriptions; absent: nobody does. */
   readonly ledger?: Pick<Ledger, "position" | "left" | "passedOver" | "joined"> | undefined;
 }
@@ -104,6 +106,9 @@ function requireClass(
   const { durable, presence } = path.classes.of(identity.tenant_id, room_id);
   if (presence_request !== undefined && !presence) {
     throw new ArqonError("presence-disabled", room_id);
+  }
+  if (subscribe.positions.length > 0) {
+    throw new ArqonError("invalid-field", "positions: of a pattern only");
   }
   if (!durable && positionOf(subscribe) !== undefined) throw new ArqonError("not-durable", room_id);
 }

@@ -11,6 +11,15 @@ import { requireRoomsPattern } from "../../shared/subjects/subject.ts";
 import { ackAfterFlush, answer } from "./answers.ts";
 import type { Connection } from "./connection.ts";
 import { HeardPatterns } from "./heard_patterns.ts";
+import { Flow } from "../durable/room/flow.ts";
+import type { EntryPoint } from "../durable/room/room_log.ts";
+import { logEpoch, ofRoom, readPositions } from "../durable/recovery/pattern_positions.ts";
+import type { PatternPositions } from "../durable/recovery/pattern_positions.ts";
+import { newestLife } from "../../shared/spine/contract/lives.ts";
+import type { Lives } from "../../shared/spine/contract/lives.ts";
+import type { RequestRef } from "../message/request_ref.ts";
+import type { PatternWish } from "./heard_pattern.ts";
+import { sendMissed } from "./send_missed.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 
 /** Whether a SUB or UNSUB is about a pattern; no room's id has a `*`. */
@@ -19,7 +28,8 @@ export const isPattern = (room_id: string): boolean => room_id.endsWith("*");
 /**
  * Runs a SUB of a pattern. A promise holds the connection's other operations until it has its place. What
  * policies say of the pattern goes into `note`. Throws `invalid-room`, `not-granted`, `presence-disabled`,
- * `not-durable`, `banned`, `too-many-rooms`, `invalid-filter`, `too-many-filters`; rejects as policies do.
+ * `not-durable`, `banned`, `too-many-rooms`, `invalid-filter`, `too-many-filters`, `invalid-field`; rejects as
+ * policies do, and with `log-unavailable`.
  */
 export function runSubscribePattern(
   context: SubscribeContext,
@@ -29,6 +39,8 @@ export function runSubscribePattern(
 ): Promise<void> | undefined {
   const { room_id: pattern } = subscribe;
   requireRoomsPattern(pattern);
+  const { pattern_positions } = context.limits;
+  const positions = readPositions(subscribe.positions, pattern, pattern_positions);
   if (!canActInAll(connection.identity, "subscribe", pattern)) {
     throw notGranted("subscribe", pattern);
   }
@@ -37,15 +49,30 @@ export function runSubscribePattern(
     throw new ArqonError("presence-disabled", `${pattern}: a pattern has no members`);
   }
   if (Number(subscribe.after_offset) !== 0 || subscribe.epoch !== "") {
-    throw new ArqonError("not-durable", `${pattern}: each room has a position of its own`);
+    throw new ArqonError("not-durable", `${pattern}: it has positions, one for each room`);
   }
   const admitted = context.overseer.onSubscribe(connection.caller, pattern, note);
-  if (admitted === undefined) return hear(context, connection, subscribe);
-  return admitted.then(() => connection.ended ? undefined : hear(context, connection, subscribe));
+  const { logs } = context;
+  const { tenant_id } = connection.identity;
+  const run = async (): Promise<void> => {
+    if (positions === undefined) return hear(context, connection, subscribe);
+    const lives = await logs?.livesOf(tenant_id) ?? [];
+    if (!connection.ended) await hear(context, connection, subscribe, { positions, lives });
+  };
+  if (admitted === undefined && positions === undefined) {
+    hear(context, connection, subscribe);
+    return undefined;
+  }
+  return (admitted ?? Promise.resolve()).then(() => connection.ended ? undefined : run());
 }
 
-/** Hears the pattern, once nothing has refused it. */
-function hear(context: SubscribeContext, connection: Connection, subscribe: Subscribe): undefined {
+/** Hears the pattern, once nothing has refused it, `from` positions or from now on. */
+function hear(
+  context: SubscribeContext,
+  connection: Connection,
+  subscribe: Subscribe,
+  from?: Pick<PatternSub, "positions" | "lives">,
+): Promise<void> | undefined {
   const { room_id: pattern, no_echo, batch } = subscribe;
   const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter);
   const patterns = connection.patterns ??= new HeardPatterns(context, connection);
@@ -57,9 +84,14 @@ function hear(context: SubscribeContext, connection: Connection, subscribe: Subs
     throw new ArqonError("too-many-rooms", String(rooms_per_connection));
   }
   if (batch) connection.useBatches();
-  patterns.hear(pattern, { no_echo, filter });
+  const request = subscribeRequest(subscribe);
+  const wish = { no_echo, filter };
+  if (from !== undefined) {
+    return hearFrom(context, connection, { patterns, pattern, wish, request, ...from });
+  }
+  patterns.hear(pattern, wish);
   const onFailure = () => patterns.leave(pattern, "refused");
-  return ackAfterFlush(context, connection, subscribeRequest(subscribe), onFailure);
+  return ackAfterFlush(context, connection, request, onFailure);
 }
 
 /** Runs an UNSUB of a pattern. Throws `invalid-room` and `not-subscribed`. */
@@ -71,4 +103,113 @@ export function runUnsubscribePattern(
   if (connection.patterns?.has(pattern) !== true) throw new ArqonError("not-subscribed", pattern);
   connection.patterns.leave(pattern, "unsubscribed");
   answer(connection, { request_id, ack_requested: false });
+}
+
+/** Rooms that are asked about at a time. */
+const AT_ONCE = 32;
+
+/** What becomes of a position, as the ACK says it. */
+interface Outcome {
+  readonly recovered: boolean;
+  /** Why it is not. */
+  readonly reason?: EntryPoint["reason"] | "not-durable";
+  /** The room's position. */
+  readonly offset?: number;
+}
+
+/** A SUB of a pattern, its patterns, and the positions that it brings. */
+interface PatternSub {
+  readonly patterns: HeardPatterns;
+  readonly pattern: string;
+  readonly wish: PatternWish;
+  readonly positions: PatternPositions;
+  /** The lives of the tenant's log, as `livesOf` gave them. */
+  readonly lives: Lives;
+  readonly request: RequestRef;
+}
+
+/**
+ * Hears the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; then the
+ * pattern is not heard, whatever was before.
+ */
+async function hearFrom(
+  context: SubscribeContext,
+  connection: Connection,
+  { patterns, pattern, wish, positions, lives, request }: PatternSub,
+): Promise<void> {
+  const { tenant_id } = connection.identity;
+  const { path } = context;
+  const outcomes = new Map<string, Outcome>();
+  const awaited: string[] = [];
+  for (const room_id of positions.keys()) {
+    if (connection.subscriptions.has(room_id) || patterns.hasPlace(room_id)) continue;
+    if (path.classes.of(tenant_id, room_id).durable) awaited.push(room_id);
+    else outcomes.set(room_id, { recovered: false, reason: "not-durable" });
+  }
+  patterns.hear(pattern, wish, awaited);
+  const flows = new Map<string, Flow>();
+  const enter = async (room_id: string) => {
+    const position = positions.get(room_id);
+    if (position === undefined || !await patterns.mayEnter(room_id)) return;
+    const of_room = ofRoom(position, room_id, lives);
+    await context.hub.enter(tenant_id, room_id, of_room, (entry_point) => {
+      const flow = new Flow();
+      flow.rewind(entry_point.cursor);
+      if (!patterns.enterAt(room_id, flow)) return;
+      outcomes.set(room_id, outcomeOf(entry_point));
+      flows.set(room_id, flow);
+    });
+  };
+  try {
+    await inTurns(awaited, AT_ONCE, enter);
+    await flushed(context);
+  } catch (error) {
+    if (!connection.ended) patterns.leave(pattern, "refused");
+    throw error;
+  } finally {
+    patterns.awaitNone();
+  }
+  if (connection.ended) return;
+  const newest = lives.length === 0 ? "" : logEpoch(newestLife(lives).name);
+  const said = { epoch: newest, positions: Object.fromEntries(outcomes) };
+  answer(connection, request, { result: new TextEncoder().encode(JSON.stringify(said)) });
+  for (const [room_id, flow] of flows) sendMissed(context, connection, room_id, flow);
+}
+
+function outcomeOf(entry_point: EntryPoint): Outcome {
+  const { recovered, reason } = entry_point;
+  const { offset } = entry_point.position();
+  return recovered === true || reason === ""
+    ? { recovered: true, offset }
+    : { recovered: false, reason, offset };
+}
+
+function flushed({ flushes }: SubscribeContext): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  flushes.push((error) => error === undefined ? resolve() : reject(error));
+  return promise;
+}
+
+/** Works through a list, some at a time, and ends when all that was begun has ended. Rejects with the first failure. */
+async function inTurns(
+  all: readonly string[],
+  at_once: number,
+  work: (one: string) => Promise<void>,
+): Promise<void> {
+  const left = all.values();
+  let failure: { readonly error: unknown } | undefined;
+  const next = async () => {
+    for (const one of left) {
+      if (failure !== undefined) return;
+      try {
+        await work(one);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: at_once }, next));
+  if (failure === undefined) return;
+  const { error } = failure as { readonly error: unknown };
+  throw error instanceof ArqonError ? error : new ArqonError("internal", "", { cause: error });
 }

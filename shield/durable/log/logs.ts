@@ -10,6 +10,7 @@ import type {
   DurableLog,
   Retention,
 } from "../../../shared/spine/contract/durable_log.ts";
+import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.ts";
 import { RoomClasses } from "../../rooms/classes.ts";
 import type { RoomClass } from "../../rooms/classes.ts";
@@ -72,6 +73,15 @@ export class TenantLogs {
   /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
   of(tenant_id: string): Promise<DurableLog> {
     return this.#opening(tenant_id).promise;
+  }
+
+  /**
+   * The lives of the tenant's log, as they are known here; none when no room of the tenant is durable. Rejects
+   * as `of` does.
+   */
+  async livesOf(tenant_id: string): Promise<Lives> {
+    if (this.#retentionOf(tenant_id) === undefined) return [];
+    return (await this.of(tenant_id)).lives;
   }
 
   /**
