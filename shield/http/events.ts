@@ -1,19 +1,14 @@
 /**
  * `GET /v1/rooms/{room}/events` and `GET /v1/events?room=…`: rooms as server-sent events. What is asked
- * for, the head of the answer, and the reader's place among connections; the reader itself is
- * `shield/sse/`.
+ * for, and the reader's place among connections; the answer's head is `event_answer.ts`, the reader
+ * itself `shield/sse/`.
  */
 import { ArqonError } from "@arqon/proto";
-import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
-import { NOTHING } from "../../shared/http1/inbound.ts";
-import type { BareUpgrade } from "../../shared/http1/exchange.ts";
 import type { Random } from "../../shared/ids.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
-import { isOriginAllowed } from "../auth/origin.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Entrance } from "../connection/entrance.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
-import { BodyStream } from "../sse/body_stream.ts";
 import type { EventReaders } from "../sse/event_turn.ts";
 import { GzipStream } from "../sse/gzip.ts";
 import type { EventPacker } from "../sse/gzip.ts";
@@ -23,7 +18,7 @@ import { EventSubscriptions } from "../sse/subscriptions.ts";
 import type { AskedRoom } from "../sse/subscriptions.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import { acceptsGzip, isAccepted } from "./accepts.ts";
+import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
 import type { ClientCall, ClientRoute } from "./route.ts";
 
@@ -46,8 +41,6 @@ export interface EventsContext {
   readonly random: Random;
 }
 
-/** The media type of the answer. */
-const EVENT_STREAM = "text/event-stream";
 const ONCE = ["after_offset", "epoch", "last_event_id", "filter", "ticket", "access_token"];
 
 /** Makes the routes. */
@@ -78,15 +71,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
   const opening = { socket, listen: socket.listen.bind(socket) };
   place.connection = (await context.enter(request, client, () => opening)).connection;
   await socket.begin();
-  const taken = takeBareUpgrade(request);
-  return taken === undefined ? bodyOf(socket, headers) : take(taken, socket, headers, context);
-}
-
-/** Throws `not-acceptable` (406) for a request that takes no events. */
-function requireAccepted(request: Request): void {
-  const types = ["*/*", "text/*", EVENT_STREAM];
-  const takes = isAccepted(request.headers.get("accept") ?? "*/*", types);
-  if (!takes) throw new ArqonError("not-acceptable", `this is ${EVENT_STREAM}`);
+  return answerWith(request, socket.writer, headers, context.now());
 }
 
 /** The rooms of a request, with the position in each. Throws what is wrong with it, 400. */
@@ -119,42 +104,6 @@ function askedRooms(
   const positions = last === "" ? [after] : parseEventId(last, rooms.length);
   const filter = searchParams.get("filter") ?? "";
   return rooms.map((room_id, at) => ({ room_id, position: positions[at], filter }));
-}
-
-function headersOf({ allowed_origins, gzip }: EventsContext, request: Request): Headers {
-  const headers = new Headers({
-    "content-type": EVENT_STREAM,
-    "cache-control": "no-store, no-transform",
-    // nginx and others hold answers back unless they are told not to.
-    "x-accel-buffering": "no",
-  });
-  if (gzip) headers.set("vary", "accept-encoding");
-  if (gzip && acceptsGzip(request)) headers.set("content-encoding", "gzip");
-  const origin = request.headers.get("origin");
-  if (origin !== null && isOriginAllowed(origin, allowed_origins)) {
-    headers.set("access-control-allow-origin", origin);
-    headers.append("vary", "origin");
-  }
-  return headers;
-}
-
-/** Answers on the connection itself: its end is the end of the answer, for HTTP/1.0 as well. */
-function take(
-  taken: BareUpgrade,
-  socket: SseSocket,
-  headers: Headers,
-  { now }: EventsContext,
-): Response {
-  const lines = ["HTTP/1.1 200 OK", ...Array.from(headers, ([name, value]) => `${name}: ${value}`)];
-  lines.push(`date: ${new Date(now()).toUTCString()}`, "connection: close");
-  taken.take(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`), socket);
-  return taken.response;
-}
-
-function bodyOf(socket: SseSocket, headers: Headers): Response {
-  const stream = new BodyStream();
-  void socket.run(stream, NOTHING);
-  return new Response(stream.body, { headers });
 }
 
 /** A number from 0 up to 1. */

@@ -4,22 +4,16 @@
  * holds for a connection over WebSocket holds for it. The answer's head is `shield/http/events.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { closeQuietly } from "../../shared/http1/byte_stream.ts";
-import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
-import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
-import { BROKEN, CLOSE_MS } from "../socket/client_socket.ts";
+import { BROKEN } from "../socket/client_socket.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
-import type { WireMember, WireRun } from "../socket/wire_turn.ts";
 import { eventBytes, HEARTBEAT, idBytes, MESSAGE_START, retryBytes } from "./event_text.ts";
 import type { EventReaders } from "./event_turn.ts";
+import { EventWriter } from "./event_writer.ts";
+import type { EventWriterOwner } from "./event_writer.ts";
 import { refusalIn } from "./subscriptions.ts";
 import type { GzipStream } from "./gzip.ts";
 import type { Entered, EventSubscriptions } from "./subscriptions.ts";
 
-/** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
-const PIECE_BYTES = 65_536;
-/** What a reader may send behind its request, in bytes: it has nothing to say. */
-const HEARD_BYTES_MAX = 65_536;
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
 /** The part of a drain's window in which readers are sent away, one after another. */
 const DRAIN_PART = 0.8;
@@ -40,17 +34,12 @@ export interface SseSocketOptions {
   readonly isOut: () => boolean;
 }
 
-/** One reader. It says nothing to its peer before it `run`s; what it is to say waits. */
-export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSink {
+/** One reader. Its peer is whoever its `writer` runs for. */
+export class SseSocket implements ClientSocket, EventWriterOwner {
   readonly unfinished_bytes = 0;
+  readonly writer: EventWriter;
   readonly #options: SseSocketOptions;
   #events: SocketEvents | undefined;
-  #stream: LiveStream | undefined;
-  #run: WireRun | undefined;
-  /** What is being written: its first piece is with the stream. */
-  #writing: Uint8Array<ArrayBuffer> | undefined;
-  #awaits_turn = false;
-  #is_over = false;
   #closing = false;
   /** The code that `closed` gets. */
   #code: number | undefined;
@@ -59,17 +48,16 @@ export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSi
   #begun = Promise.withResolvers<void>();
   /** A PING waits for the peer to read. */
   #is_asked = false;
-  #heard_bytes = 0;
-  #onOver: (() => void) | undefined;
 
   constructor(options: SseSocketOptions) {
     this.#options = options;
+    this.writer = new EventWriter(options.readers, options.gzip, this);
     // Nobody may be waiting for it yet when it fails.
     this.#begun.promise.catch(() => {});
   }
 
   get bufferedAmount(): number {
-    return this.#is_over ? 0 : (this.#writing?.length ?? 0) + (this.#run?.bytes ?? 0);
+    return this.writer.bufferedAmount;
   }
 
   listen(events: SocketEvents): void {
@@ -78,9 +66,7 @@ export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSi
 
   /** Opens the connection and subscribes. Rejects with the first refusal; then the connection is over. */
   async begin(): Promise<void> {
-    const { gzip, retry_ms } = this.#options;
-    if (gzip !== undefined) this.#pushRaw(gzip.head);
-    this.#push(retryBytes(retry_ms));
+    this.#push(retryBytes(this.#options.retry_ms));
     this.#events?.opened();
     for (const frame of this.#options.subscriptions.frames()) this.#events?.message(frame);
     try {
@@ -88,7 +74,7 @@ export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSi
     } catch (error) {
       this.#code = NORMAL;
       this.#closing = true;
-      this.#destroy();
+      this.writer.destroy();
       throw error;
     }
   }
@@ -147,12 +133,12 @@ export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSi
   #sendPing(): void {
     this.#push(HEARTBEAT);
     this.#is_asked = true;
-    if (this.#writing === undefined) queueMicrotask(() => this.#answerPing());
+    if (this.writer.is_idle) queueMicrotask(() => this.#answerPing());
   }
 
   /** Answers for a peer that reads: one that does not has no answer for it. */
   #answerPing(): void {
-    if (!this.#is_asked || this.#closing || this.#stream === undefined) return;
+    if (!this.#is_asked || this.#closing || !this.writer.is_running) return;
     this.#is_asked = false;
     this.#events?.message('{"op":"pong"}');
   }
@@ -187,116 +173,36 @@ export class SseSocket implements ClientSocket, WireMember, UpgradeTaker, ByteSi
     const [said = "", spread] = reason.split(";spread_ms=");
     if (spread !== undefined) this.#push(retryBytes(Number(spread) * this.#options.random()));
     this.#push(eventBytes("closed", JSON.stringify({ code, reason: said })));
-    if (this.#options.gzip !== undefined) this.#pushRaw(this.#options.gzip.end());
     this.#begun.reject(new ArqonError(code === RESTART ? "draining" : "disconnected", said));
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#destroy(), CLOSE_MS);
+    this.writer.end();
   }
 
   terminate(): boolean {
-    this.#destroy();
+    this.writer.destroy();
     return true;
   }
 
   /** Does nothing: nothing is read. */
   rest(): void {}
 
-  lost(): void {
-    this.#destroy();
-  }
-
-  /** The life of the reader, from the head of its answer to its end. Never rejects. */
-  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
-    const over = new Promise<void>((resolve) => this.#onOver = resolve);
-    if (this.#is_over) {
-      closeQuietly(stream);
-      this.#onOver?.();
-      return over;
-    }
-    this.#stream = stream;
-    this.#options.readers.open++;
-    if (!this.#awaits_turn) this.#flush();
-    this.#stream?.flow(this, early);
-    return over;
-  }
-
-  arrived(_bytes: Uint8Array<ArrayBuffer>, end: number): void {
-    this.#heard_bytes += end;
-    if (this.#heard_bytes > HEARD_BYTES_MAX) this.#destroy();
-  }
-
-  #push(bytes: Uint8Array<ArrayBuffer>): void {
-    const { gzip } = this.#options;
-    this.#pushRaw(gzip === undefined ? bytes : gzip.pack(bytes));
-  }
-
-  #pushRaw(bytes: Uint8Array<ArrayBuffer>): void {
-    const { readers } = this.#options;
-    this.#run = readers.extend(this.#run, bytes);
-    if (this.#awaits_turn || this.#writing !== undefined) return;
-    this.#awaits_turn = true;
-    readers.add(this);
-  }
-
-  endTurn(): void {
-    this.#awaits_turn = false;
-    if (this.#writing === undefined) this.#flush();
-  }
-
-  /** Writes what waits, and then what has come to wait meanwhile. */
-  #flush(): void {
-    for (let stream; (stream = this.#stream) !== undefined;) {
-      if (this.#writing === undefined) {
-        this.#writing = this.#run?.whole();
-        this.#run = undefined;
-      }
-      const bytes = this.#writing;
-      if (bytes === undefined) break;
-      if (!stream.send(bytes.length > PIECE_BYTES ? bytes.subarray(0, PIECE_BYTES) : bytes)) return;
-      this.#onPiece(bytes);
-    }
-    if (this.#closing && this.bufferedAmount === 0) this.#finish();
-  }
-
-  #onPiece(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#writing = bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
+  wrote(): void {
     if (this.#is_asked) queueMicrotask(() => this.#answerPing());
   }
 
-  written(): void {
-    if (this.#writing !== undefined) this.#onPiece(this.#writing);
-    this.#flush();
-  }
-
-  /** Lets the peer read to the end before the connection is over. */
-  #finish(): void {
-    this.#stream?.closeWrite().then(() => this.#destroy(), () => this.#destroy());
-  }
-
-  ended(): void {
-    this.#destroy();
-  }
-
-  /** The end, once; told when it has its turn. */
-  #destroy(): void {
-    if (this.#is_over) return;
-    this.#is_over = true;
-    const { readers } = this.#options;
-    const stream = this.#stream;
-    this.#stream = this.#run = this.#writing = undefined;
+  gone(begun: boolean): void {
     clearTimeout(this.#timer);
-    if (stream !== undefined) {
-      readers.open--;
-      closeQuietly(stream);
-    }
     // A reader that goes is no accident: it has no other way to end.
-    const code = this.#code ?? (stream === undefined ? BROKEN : GOING_AWAY);
-    this.#code = code;
+    this.#code ??= begun ? GOING_AWAY : BROKEN;
     this.#closing = true;
     this.#begun.reject(new ArqonError("disconnected", "the reader has gone"));
-    void readers.ends.later().then(() => {
-      this.#onOver?.();
-      this.#events?.closed(code);
-    });
+  }
+
+  over(): void {
+    this.#events?.closed(this.#code ?? BROKEN);
+  }
+
+  #push(bytes: Uint8Array<ArrayBuffer>): void {
+    this.writer.push(bytes);
   }
 }

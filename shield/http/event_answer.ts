@@ -1,0 +1,67 @@
+/**
+ * An answer that is a stream of events: whether the request takes one, its head, and how the connection
+ * becomes the stream. What the events are is `shield/sse/`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
+import { NOTHING } from "../../shared/http1/inbound.ts";
+import { isOriginAllowed } from "../auth/origin.ts";
+import { BodyStream } from "../sse/body_stream.ts";
+import type { EventWriter } from "../sse/event_writer.ts";
+import { acceptsGzip, isAccepted } from "./accepts.ts";
+
+/** The media type of the answer. */
+const EVENT_STREAM = "text/event-stream";
+
+/** Who may read the answer in a page, and whether it may be gzip. */
+interface HeadOptions {
+  readonly allowed_origins: readonly string[];
+  readonly gzip: boolean;
+}
+
+/** Throws `not-acceptable` (406) for a request that takes no events. */
+export function requireAccepted(request: Request): void {
+  const types = ["*/*", "text/*", EVENT_STREAM];
+  const takes = isAccepted(request.headers.get("accept") ?? "*/*", types);
+  if (!takes) throw new ArqonError("not-acceptable", `this is ${EVENT_STREAM}`);
+}
+
+/** The head of the answer. */
+export function headersOf({ allowed_origins, gzip }: HeadOptions, request: Request): Headers {
+  const headers = new Headers({
+    "content-type": EVENT_STREAM,
+    "cache-control": "no-store, no-transform",
+    // nginx and others hold answers back unless they are told not to.
+    "x-accel-buffering": "no",
+  });
+  if (gzip) headers.set("vary", "accept-encoding");
+  if (gzip && acceptsGzip(request)) headers.set("content-encoding", "gzip");
+  const origin = request.headers.get("origin");
+  if (origin !== null && isOriginAllowed(origin, allowed_origins)) {
+    headers.set("access-control-allow-origin", origin);
+    headers.append("vary", "origin");
+  }
+  return headers;
+}
+
+/**
+ * Answers on the connection itself, whose end is then the end of the answer, for HTTP/1.0 as well; or by
+ * a body, where the connection cannot be taken. `now_ms` is Unix ms.
+ */
+export function answerWith(
+  request: Request,
+  writer: EventWriter,
+  headers: Headers,
+  now_ms: number,
+): Response {
+  const taken = takeBareUpgrade(request);
+  if (taken === undefined) {
+    const stream = new BodyStream();
+    void writer.run(stream, NOTHING);
+    return new Response(stream.body, { headers });
+  }
+  const lines = ["HTTP/1.1 200 OK", ...Array.from(headers, ([name, value]) => `${name}: ${value}`)];
+  lines.push(`date: ${new Date(now_ms).toUTCString()}`, "connection: close");
+  taken.take(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`), writer);
+  return taken.response;
+}

@@ -1,0 +1,170 @@
+/**
+ * The stream of one reader of events: what it is to get waits here until the peer reads, as gzip where
+ * that was asked for, to the end of its connection. What is said is the owner's: `sse_socket.ts` and
+ * `session_socket.ts`.
+ */
+import { closeQuietly } from "../../shared/http1/byte_stream.ts";
+import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
+import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
+import { CLOSE_MS } from "../socket/client_socket.ts";
+import type { WireMember, WireRun } from "../socket/wire_turn.ts";
+import type { EventReaders } from "./event_turn.ts";
+import type { GzipStream } from "./gzip.ts";
+
+/** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
+const PIECE_BYTES = 65_536;
+/** What a reader may send behind its request, in bytes: it has nothing to say there. */
+const HEARD_BYTES_MAX = 65_536;
+
+/** Whose stream it is. Must not throw. */
+export interface EventWriterOwner {
+  /** The peer has taken a piece. */
+  wrote(): void;
+  /** The stream is at its end, once; `begun` says whether it had a peer. */
+  gone(begun: boolean): void;
+  /** The last call, some turns after `gone`. */
+  over(): void;
+}
+
+/** One stream. It says nothing to its peer before it `run`s; what it is to say waits. */
+export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
+  readonly #readers: EventReaders;
+  readonly #gzip: GzipStream | undefined;
+  readonly #owner: EventWriterOwner;
+  #stream: LiveStream | undefined;
+  #run: WireRun | undefined;
+  /** What is being written: its first piece is with the stream. */
+  #writing: Uint8Array<ArrayBuffer> | undefined;
+  #awaits_turn = false;
+  #is_over = false;
+  #is_ending = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #heard_bytes = 0;
+  #onOver: (() => void) | undefined;
+
+  /** `gzip` compresses what the reader gets; undefined: it gets it as it is. */
+  constructor(readers: EventReaders, gzip: GzipStream | undefined, owner: EventWriterOwner) {
+    this.#readers = readers;
+    this.#gzip = gzip;
+    this.#owner = owner;
+    if (gzip !== undefined) this.#pushRaw(gzip.head);
+  }
+
+  /** Bytes that the peer has not taken yet. */
+  get bufferedAmount(): number {
+    return this.#is_over ? 0 : (this.#writing?.length ?? 0) + (this.#run?.bytes ?? 0);
+  }
+
+  /** Whether it has a peer. */
+  get is_running(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  /** Whether no write is under way. */
+  get is_idle(): boolean {
+    return this.#writing === undefined;
+  }
+
+  /** Sends bytes, which must not change any more. */
+  push(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#pushRaw(this.#gzip === undefined ? bytes : this.#gzip.pack(bytes));
+  }
+
+  #pushRaw(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#run = this.#readers.extend(this.#run, bytes);
+    if (this.#awaits_turn || this.#writing !== undefined) return;
+    this.#awaits_turn = true;
+    this.#readers.add(this);
+  }
+
+  /** The end, when the peer has read what waits, or does not read it. */
+  end(): void {
+    if (this.#is_ending || this.#is_over) return;
+    this.#is_ending = true;
+    if (this.#gzip !== undefined) this.#pushRaw(this.#gzip.end());
+    this.#timer = setTimeout(() => this.destroy(), CLOSE_MS);
+    // With nothing to send there is no turn in which this would be seen.
+    if (!this.#awaits_turn && this.#writing === undefined) this.#flush();
+  }
+
+  /** The life of the reader, from the head of its answer to its end. Never rejects. */
+  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
+    const over = new Promise<void>((resolve) => this.#onOver = resolve);
+    if (this.#is_over) {
+      closeQuietly(stream);
+      this.#onOver?.();
+      return over;
+    }
+    this.#stream = stream;
+    this.#readers.open++;
+    if (!this.#awaits_turn) this.#flush();
+    this.#stream?.flow(this, early);
+    return over;
+  }
+
+  lost(): void {
+    this.destroy();
+  }
+
+  arrived(_bytes: Uint8Array<ArrayBuffer>, end: number): void {
+    this.#heard_bytes += end;
+    if (this.#heard_bytes > HEARD_BYTES_MAX) this.destroy();
+  }
+
+  endTurn(): void {
+    this.#awaits_turn = false;
+    if (this.#writing === undefined) this.#flush();
+  }
+
+  /** Writes what waits, and then what has come to wait meanwhile. */
+  #flush(): void {
+    for (let stream; (stream = this.#stream) !== undefined;) {
+      if (this.#writing === undefined) {
+        this.#writing = this.#run?.whole();
+        this.#run = undefined;
+      }
+      const bytes = this.#writing;
+      if (bytes === undefined) break;
+      if (!stream.send(bytes.length > PIECE_BYTES ? bytes.subarray(0, PIECE_BYTES) : bytes)) return;
+      this.#onPiece(bytes);
+    }
+    if (this.#is_ending && this.bufferedAmount === 0) this.#finish();
+  }
+
+  #onPiece(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#writing = bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
+    this.#owner.wrote();
+  }
+
+  written(): void {
+    if (this.#writing !== undefined) this.#onPiece(this.#writing);
+    this.#flush();
+  }
+
+  /** Lets the peer read to the end before the connection is over. */
+  #finish(): void {
+    this.#stream?.closeWrite().then(() => this.destroy(), () => this.destroy());
+  }
+
+  ended(): void {
+    this.destroy();
+  }
+
+  /** The end at once; the owner is told, and told again when that has its turn. */
+  destroy(): void {
+    if (this.#is_over) return;
+    this.#is_over = true;
+    const stream = this.#stream;
+    this.#stream = this.#run = this.#writing = undefined;
+    clearTimeout(this.#timer);
+    if (stream !== undefined) {
+      this.#readers.open--;
+      closeQuietly(stream);
+    }
+    this.#owner.gone(stream !== undefined);
+    void this.#readers.ends.later().then(() => {
+      this.#onOver?.();
+      this.#owner.over();
+    });
+  }
+}
