@@ -68,12 +68,13 @@ const CALLS: readonly (readonly [id: string, path: string, body: unknown, bad: s
   ["unbanFromRoom", "rooms/r/bans/zoe", undefined, "rooms/r/bans/zoe?x=1"],
   ["unban", "bans/eve", undefined, "bans/eve?x=1"],
   ["command", "rooms/r/commands", { name: "room.get", data: { key: "k" } }, "rooms/a.b/commands"],
+  ["connect", "connections", undefined, ""],
   ["authCheck", "auth/check", undefined, ""],
   ["openapi", "openapi.json", undefined, ""],
 ];
 
-/** Those whose bodies are bytes; what they answer is in `streams_test.ts`. */
-const BYTES = new Set(["createStream", "appendToStream", "readStream", "deleteStream"]);
+/** Those whose bodies are bytes; what they answer is in `streams_test.ts` and `http_connection_test.ts`. */
+const BYTES = new Set(["createStream", "appendToStream", "readStream", "deleteStream", "frames"]);
 
 async function documentOf(bus: TestBus): Promise<Document> {
   const response = await fetch(`${bus.http_url}/v1/openapi.json`);

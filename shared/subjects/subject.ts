@@ -129,6 +129,8 @@ const CLUSTER = {
   beat: "sys.cluster.beat",
   /** Brain → Brain: a command for the room's owner. */
   commands: "sys.cluster.cmds",
+  /** Shield → Shield: what a client without WebSocket has sent, whose stream is there. */
+  frames: "sys.cluster.frames",
   /** To one process that has asked all: their answers. */
   answers: "sys.cluster.answers",
 } as const;

@@ -1,6 +1,7 @@
 /**
  * How a client that its token has named becomes a connection: limits, policies, bans, then its socket's
- * events and WELCOME. What kind of socket it brings is `upgrade.ts`, or `shield/http/events.ts`.
+ * events and WELCOME. What kind of socket it brings is `upgrade.ts`,
+ * `shield/http/events.ts` or `shield/http/sessions.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Welcome } from "@arqon/proto";
@@ -87,18 +88,22 @@ export function sharedBy(context: EntranceContext): Shared {
   return { process: connectionProcess(context), pairs: new HeaderPairs() };
 }
 
-/** Lets a client in that brings a socket of another kind, in the text form. Rejects with a refusal. */
+/** Lets a client in that brings a socket of another kind. Rejects with a refusal. */
 export type Entrance = <T extends Opening>(
   request: Request,
   client: Client,
   open: () => T,
+  form: "text" | "binary",
 ) => Promise<{ readonly entered: T; readonly connection: Connection }>;
 
 /** Makes the entrance of one process for clients without a WebSocket. */
 export function createEntrance(context: EntranceContext): Entrance {
   const shared = sharedBy(context);
-  const form = { text: true, refusals: true };
-  return (request, client, open) => enter(context, shared, { request, client, form, open });
+  return (request, client, open, form) =>
+    enter(context, shared, {
+      ...{ request, client, open },
+      form: { text: form === "text", refusals: true },
+    });
 }
 
 /** A socket that is about to open. */

@@ -69,7 +69,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
     isOut: () => place.connection?.subscriptions.size === 0,
   });
   const opening = { socket, listen: socket.listen.bind(socket) };
-  place.connection = (await context.enter(request, client, () => opening)).connection;
+  place.connection = (await context.enter(request, client, () => opening, "text")).connection;
   await socket.begin();
   return answerWith(request, socket.writer, headers, context.now());
 }

@@ -153,7 +153,7 @@ async function route(
   if (found === undefined) throw new ArqonError("not-found", url.pathname);
   const answer = found.methods.get(method);
   if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
-  context.requireOpen();
+  if (!found.while_draining) context.requireOpen();
   const client = { identity: await admitted(context, request, url, remote_ip), remote_ip };
   using _under_way = context.pending.enter(client.identity);
   const call = { request, client, url, names: found.names() };

@@ -49,6 +49,7 @@ const WORDS: RefusalWords = {
 /** The parts of paths, by name. */
 const PARTS: Readonly<Record<string, Parameter>> = {
   room: inPath("room", "the room", ID),
+  connection: inPath("connection", "the connection, as its stream has said", ID),
   key: inPath("key", "the key, percent-encoded; 1 to 256 bytes", { ...FIELD, minLength: 1 }),
   user: inPath("user", "the user, percent-encoded; 1 to 128 bytes", USER),
 };

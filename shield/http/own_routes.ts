@@ -68,6 +68,28 @@ export const OWN_ROUTES = {
       ...EVENTS,
     },
   },
+  connect: {
+    method: "GET",
+    template: "/v1/connections",
+    about: {
+      ...{ id: "connect", tag: "client" },
+      summary: "A connection as over WebSocket, whose frames come as server-sent events",
+      query: [inQuery("resume", "the connection that the client had before", TEXT)],
+      ...EVENTS,
+    },
+  },
+  frames: {
+    method: "POST",
+    template: "/v1/connections/{connection}",
+    while_draining: true,
+    about: {
+      ...{ id: "frames", tag: "client", status: 204, answer: undefined },
+      summary: "Frames of the client of such a connection",
+      query: [inQuery("node", "the Shield that has the connection, as its stream has said", TEXT)],
+      body: { type: "application/octet-stream", schema: {} },
+      refusals: [404],
+    },
+  },
   ticket: {
     method: "POST",
     template: "/v1/tickets",

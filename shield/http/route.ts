@@ -30,6 +30,8 @@ export interface DescribedRoute {
   /** The path's template, for example `/v1/rooms/{room}/state/{key}`. */
   readonly template: string;
   readonly about: ClientAbout;
+  /** Connections that are told to move are served on meanwhile, and so is this path. */
+  readonly while_draining?: true;
 }
 
 /** One method of one path, with its handler. Every route has a description. */
@@ -41,6 +43,8 @@ export interface ClientRoute extends DescribedRoute {
 export interface FoundPath {
   /** The methods of the path, at least one. */
   readonly methods: ReadonlyMap<string, ClientHandler>;
+  /** Whether the path is answered while the process drains. */
+  readonly while_draining: boolean;
   /** The path's parts. Throws `invalid-room` or `invalid-field` for a malformed % escape. */
   readonly names: () => Readonly<Record<string, string>>;
 }
@@ -48,6 +52,7 @@ export interface FoundPath {
 interface CompiledPath {
   readonly shape: RegExp;
   readonly names: readonly string[];
+  readonly while_draining: boolean;
   readonly methods: Map<string, ClientHandler>;
 }
 
@@ -56,10 +61,11 @@ export class ClientTable {
   readonly #paths = new Map<string, CompiledPath>();
 
   constructor(routes: Iterable<ClientRoute>) {
-    for (const { method, template, answer } of routes) {
+    for (const { method, template, answer, while_draining = false } of routes) {
       const path = this.#paths.get(template) ?? {
         shape: templateShape(template, "[^/]*"),
         names: templateNames(template),
+        while_draining,
         methods: new Map(),
       };
       this.#paths.set(template, path);
@@ -75,11 +81,11 @@ export class ClientTable {
   }
 
   find(pathname: string): FoundPath | undefined {
-    for (const { shape, names, methods } of this.#paths.values()) {
+    for (const { shape, names, methods, while_draining } of this.#paths.values()) {
       const match = shape.exec(pathname);
       if (match === null) continue;
       const part = (name: string, at: number) => [name, decoded(name, match[at + 1] ?? "")];
-      return { methods, names: () => Object.fromEntries(names.map(part)) };
+      return { methods, while_draining, names: () => Object.fromEntries(names.map(part)) };
     }
     return undefined;
   }

@@ -17,6 +17,7 @@ import { EventPacker } from "../sse/gzip.ts";
 import { EventReaders } from "../sse/event_turn.ts";
 import type { EventsContext } from "./events.ts";
 import { eventRoutes } from "./events.ts";
+import { sessionRoutes } from "./sessions.ts";
 import { startTickets } from "./ticket_store.ts";
 import { ticketRoute } from "./tickets.ts";
 import type { TicketEntry } from "./tickets.ts";
@@ -32,7 +33,7 @@ export interface ClientApiOptions {
   readonly now: () => number;
   readonly random: Random;
   readonly registry: Registry;
-  readonly spine: Pick<Spine, "keyValue">;
+  readonly spine: Pick<Spine, "keyValue" | "request" | "subscribe" | "flush">;
 }
 
 /** What the client listener has beside sockets. */
@@ -58,13 +59,19 @@ export function startClientApi(
   const context = { ...operations.context, limits, stats, tenants, rates, query_token, log };
   const ticketed = startTickets(options, operations.context);
   const { tickets } = ticketed;
+  const events = eventsContext(options, context, entrance);
+  const { heartbeat_ms } = options.config.server;
+  const { max_frame_bytes } = limits;
+  const { node_id } = entrance;
+  const { spine } = options;
   const api = new ClientTable([
     { ...OWN_ROUTES.history, answer: createHttpHistory({ ...context, history }) },
     { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },
     batchRoute(context),
     ...commandRoutes(context),
     ticketRoute({ ...context, tickets, rooms_max: options.config.sse.rooms }),
-    ...eventRoutes(eventsContext(options, context, entrance)),
+    ...eventRoutes(events),
+    ...sessionRoutes({ ...events, node_id, spine, heartbeat_ms, max_frame_bytes }),
     ...more,
   ]);
   return { api, ticketed };

@@ -1,0 +1,179 @@
+/**
+ * Connections without WebSocket: `GET /v1/connections` opens one, as a stream of events that are its
+ * frames, and `POST /v1/connections/{connection}` takes the frames of its client. A batch may come to
+ * any Shield: it goes to the one that has the stream. The connection itself is
+ * `shield/sse/session_socket.ts`.
+ */
+import { ArqonError, ERRORS } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
+import { processSubject } from "../../shared/subjects/subject.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { Entrance } from "../connection/entrance.ts";
+import type { HttpRates } from "../rates/http_rates.ts";
+import type { EventReaders } from "../sse/event_turn.ts";
+import { GzipStream } from "../sse/gzip.ts";
+import type { EventPacker } from "../sse/gzip.ts";
+import { FrameEvents, SessionSocket } from "../sse/session_socket.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
+import { readBody } from "./http_body.ts";
+import { OWN_ROUTES } from "./own_routes.ts";
+import type { ClientCall, ClientRoute } from "./route.ts";
+
+/** What a batch has beside its frames, in bytes: their lengths. */
+const LENGTHS_BYTES = 8_192;
+/** How long another Shield may take: longer than a client rests. */
+const FORWARD_MS = 10_000;
+const NOTHING = new Uint8Array(0);
+
+/** What sessions need of the process. */
+export interface SessionsContext {
+  readonly enter: Entrance;
+  readonly node_id: string;
+  readonly spine: Pick<Spine, "request" | "subscribe" | "flush">;
+  readonly readers: EventReaders;
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_ops">;
+  readonly allowed_origins: readonly string[];
+  readonly gzip: boolean;
+  readonly packer: EventPacker;
+  readonly heartbeat_ms: number;
+  readonly max_frame_bytes: number;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** One open session, and whose it is. */
+interface Session {
+  readonly socket: SessionSocket;
+  readonly owner: string;
+}
+
+const ownerOf = ({ tenant_id, user_key }: Identity): string => `${tenant_id}\n${user_key}`;
+
+/** Makes the routes, and hears of batches that came to other Shields. */
+export function sessionRoutes(context: SessionsContext): ClientRoute[] {
+  const sessions = new Sessions(context);
+  return [
+    { ...OWN_ROUTES.connect, answer: (call) => sessions.open(call) },
+    { ...OWN_ROUTES.frames, answer: (call) => sessions.frames(call) },
+  ];
+}
+
+class Sessions {
+  readonly #context: SessionsContext;
+  readonly #frames = new FrameEvents();
+  readonly #open = new Map<string, Session>();
+
+  #is_heard = false;
+  #heard: Subscription | undefined;
+
+  constructor(context: SessionsContext) {
+    this.#context = context;
+  }
+
+  /** Hears what comes to other Shields, from the first session on. Rejects with `spine-unavailable`. */
+  async #hear(): Promise<void> {
+    if (this.#is_heard) return;
+    const { spine, node_id } = this.#context;
+    const subject = processSubject("frames", node_id);
+    this.#heard ??= spine.subscribe(subject, (message) => void this.#onForwarded(message));
+    await spine.flush();
+    this.#is_heard = true;
+  }
+
+  async open({ request, client }: ClientCall): Promise<Response> {
+    const context = this.#context;
+    bump(context.stats.ingress_ops, "http_connect");
+    context.rates.take(client.identity, request.url.length);
+    requireAccepted(request);
+    const headers = headersOf(context, request);
+    // Nobody listens to the answer of a HEAD: it says what a GET would be, and opens nothing.
+    if (request.method === "HEAD") return new Response(null, { headers });
+    await this.#hear();
+    const place: { id?: string } = {};
+    const socket = new SessionSocket({
+      ...context,
+      frames: this.#frames,
+      gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
+      onGone: () => place.id !== undefined && this.#open.delete(place.id),
+    });
+    const opening = { socket, listen: socket.listen.bind(socket) };
+    const { connection: { id } } = await context.enter(request, client, () => opening, "binary");
+    place.id = id;
+    this.#open.set(id, { socket, owner: ownerOf(client.identity) });
+    socket.begin(`/v1/connections/${id}?node=${encodeURIComponent(context.node_id)}`);
+    return answerWith(request, socket.writer, headers, context.now());
+  }
+
+  async frames(
+    { request, client, url, names: { connection = "" } }: ClientCall,
+  ): Promise<Response> {
+    const { max_frame_bytes, node_id } = this.#context;
+    const node = url.searchParams.get("node") ?? node_id;
+    const owner = ownerOf(client.identity);
+    if (node === node_id && this.#open.get(connection)?.owner !== owner) {
+      this.#context.rates.take(client.identity, request.url.length);
+      throw unknown(connection);
+    }
+    const body = await readBody(request, 2 * max_frame_bytes + LENGTHS_BYTES);
+    if (node === node_id) await this.#take(connection, owner, new Uint8Array(body));
+    else await this.#forward(node, connection, owner, body);
+    return new Response(null, { status: 204, headers: { "cache-control": "no-store" } });
+  }
+
+  async #take(
+    connection: string,
+    owner: string,
+    body: Uint8Array<ArrayBuffer>,
+  ): Promise<void> {
+    const session = this.#open.get(connection);
+    if (session?.owner !== owner) throw unknown(connection);
+    await session.socket.take(body);
+  }
+
+  async #forward(node: string, connection: string, owner: string, body: Uint8Array): Promise<void> {
+    const headers = { connection, owner: encodeURIComponent(owner) };
+    let subject;
+    try {
+      subject = processSubject("frames", node);
+    } catch {
+      throw unknown(connection);
+    }
+    let reply: SpineMessage;
+    try {
+      const options = { timeout_ms: FORWARD_MS, headers };
+      reply = await this.#context.spine.request(subject, body, options);
+    } catch (error) {
+      // Nobody listens there: the Shield has ended, and the session with it.
+      const reason = error instanceof ArqonError ? error.reason : undefined;
+      if (reason === "brain-unavailable") throw unknown(connection);
+      if (reason !== "command-timeout") throw error;
+      throw new ArqonError("spine-unavailable", `Shield ${node} did not answer`);
+    }
+    const { reason, message = "" } = reply.headers;
+    if (reason === undefined || !(reason in ERRORS)) return;
+    throw Object.assign(new ArqonError(reason as Reason, ""), {
+      message: decodeURIComponent(message),
+    });
+  }
+
+  async #onForwarded(message: SpineMessage): Promise<void> {
+    const { connection = "", owner = "" } = message.headers;
+    try {
+      const body = new Uint8Array(message.payload);
+      await this.#take(connection, decodeURIComponent(owner), body);
+      message.respond(NOTHING, {});
+    } catch (error) {
+      const { reason, message: text } = error instanceof ArqonError
+        ? error
+        : { reason: "internal", message: "" };
+      message.respond(NOTHING, { reason, message: encodeURIComponent(text.slice(0, 200)) });
+    }
+  }
+}
+
+const unknown = (connection: string) =>
+  new ArqonError("not-found", `there is no connection ${JSON.stringify(connection.slice(0, 64))}`);

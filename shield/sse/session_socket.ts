@@ -1,0 +1,148 @@
+/**
+ * A client without WebSocket as a client's socket: its frames are those of `arqon.v1`, which go out as
+ * events and come in as batches, each of which is a request of its own. All that holds for a connection
+ * over WebSocket holds for it. Where batches come from is `shield/http/sessions.ts`.
+ */
+import { Buffer } from "node:buffer";
+import { ArqonError, Opcode } from "@arqon/proto";
+import { BROKEN, PING_LOST, restOf } from "../socket/client_socket.ts";
+import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
+import { eventBytes } from "./event_text.ts";
+import type { EventReaders } from "./event_turn.ts";
+import { EventWriter } from "./event_writer.ts";
+import type { EventWriterOwner } from "./event_writer.ts";
+import { readBatch } from "./frame_batch.ts";
+import type { GzipStream } from "./gzip.ts";
+
+/** So many PINGs without a batch after them, and the client has gone. */
+const PINGS_UNHEARD = 3;
+const NORMAL = 1000;
+
+/** Frames as events, for all sessions of a process. */
+export class FrameEvents {
+  #frame: Uint8Array | undefined;
+  #event: Uint8Array<ArrayBuffer> | undefined;
+
+  /** A frame's event; the same frame several times in a row is made into an event once. */
+  eventOf(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    if (this.#event !== undefined && this.#frame === frame) return this.#event;
+    this.#frame = frame;
+    const { buffer, byteOffset, length } = frame;
+    const text = Buffer.from(buffer, byteOffset, length).toString("base64");
+    return this.#event = eventBytes("message", `"${text}"`);
+  }
+}
+
+/** What a session needs of its process. */
+export interface SessionSocketOptions {
+  readonly readers: EventReaders;
+  readonly frames: FrameEvents;
+  readonly gzip: GzipStream | undefined;
+  /** The heartbeat of the process, in ms. */
+  readonly heartbeat_ms: number;
+  /** Called once, when no batch can be taken any more. */
+  readonly onGone: () => void;
+}
+
+/** One session. Its peer is whoever its `writer` runs for. */
+export class SessionSocket implements ClientSocket, EventWriterOwner {
+  readonly unfinished_bytes = 0;
+  readonly writer: EventWriter;
+  readonly #options: SessionSocketOptions;
+  #events: SocketEvents | undefined;
+  #closing = false;
+  #code: number | undefined;
+  /** The number of the batch that comes next. */
+  #next = 0;
+  #pings_unheard = 0;
+  #rest: PromiseWithResolvers<void> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: SessionSocketOptions) {
+    this.#options = options;
+    this.writer = new EventWriter(options.readers, options.gzip, this);
+  }
+
+  get bufferedAmount(): number {
+    return this.writer.bufferedAmount;
+  }
+
+  listen(events: SocketEvents): void {
+    this.#events = events;
+  }
+
+  /** Opens the connection; `path` is where its batches go. */
+  begin(path: string): void {
+    this.writer.push(eventBytes("session", JSON.stringify({ path })));
+    this.#events?.opened();
+  }
+
+  send(frame: string | Uint8Array<ArrayBuffer>): void {
+    if (this.#closing || typeof frame === "string") return;
+    this.writer.push(this.#options.frames.eventOf(frame));
+    if (frame[0] !== Opcode.PING || ++this.#pings_unheard <= PINGS_UNHEARD) return;
+    this.#code = PING_LOST;
+    queueMicrotask(() => this.close(PING_LOST, "heartbeat-lost"));
+  }
+
+  /**
+   * Takes a batch, and resolves when its frames have been handed out: later while the client is to
+   * rest. A batch that came before does nothing. Rejects with `malformed-body` or `invalid-field` (400)
+   * for one that is none, or is not the next.
+   */
+  async take(body: Uint8Array<ArrayBuffer>): Promise<void> {
+    const { number, frames, closes } = readBatch(body);
+    this.#pings_unheard = 0;
+    if (number < this.#next) return;
+    if (number > this.#next) {
+      throw new ArqonError("invalid-field", `batch ${number}; expected ${this.#next}`);
+    }
+    this.#next++;
+    for (const frame of frames) {
+      if (this.#rest !== undefined) await this.#rest.promise;
+      if (this.#closing) return;
+      this.#events?.message(frame);
+    }
+    if (!closes || this.#closing) return;
+    this.#code = NORMAL;
+    this.#closing = true;
+    this.writer.end();
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.writer.push(eventBytes("closed", JSON.stringify({ code, reason })));
+    this.writer.end();
+    this.rest(0);
+  }
+
+  rest(wait_ms: number): void {
+    clearTimeout(this.#timer);
+    if (wait_ms > 0 && !this.#closing) {
+      this.#rest ??= Promise.withResolvers<void>();
+      this.#timer = setTimeout(() => this.rest(0), restOf(wait_ms, this.#options.heartbeat_ms));
+      return;
+    }
+    this.#rest?.resolve();
+    this.#rest = undefined;
+  }
+
+  terminate(): boolean {
+    this.writer.destroy();
+    return true;
+  }
+
+  wrote(): void {}
+
+  gone(): void {
+    this.#closing = true;
+    this.#code ??= BROKEN;
+    this.rest(0);
+    this.#options.onGone();
+  }
+
+  over(): void {
+    this.#events?.closed(this.#code ?? BROKEN);
+  }
+}

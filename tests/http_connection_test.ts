@@ -1,0 +1,173 @@
+/**
+ * Connections without WebSocket, on a real bus: the SDK's own client over requests and an answer without
+ * end, and what is refused to others.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import type { ArqonError, Connection, ConnectOptions, Message } from "@arqon/sdk";
+import { HttpSocket } from "@arqon/sdk/http";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { EventReader } from "./peers/event_reader.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+heartbeat_ms = 1_000
+drain_ms = 1_000
+[ops]
+host = "127.0.0.1"
+[[rooms]]
+room = "kept*"
+durable = true
+history_size = 10_000
+`;
+
+const over = (bus: TestBus, more: Partial<ConnectOptions> = {}): Promise<Connection> =>
+  connect({ url: bus.http_url, token: bus.token, webSocket: HttpSocket, ...more });
+
+/** The data of so many messages; then the subscription is left. */
+async function taken(heard: AsyncIterable<Message>, count: number): Promise<unknown[]> {
+  const data: unknown[] = [];
+  for await (const message of heard) {
+    if (message.type === "t") data.push(message.json());
+    if (data.length === count) return data;
+  }
+  throw new Error(`the room has ended after ${data.length} messages`);
+}
+
+const COUNT = 500;
+const NUMBERS = Array.from({ length: COUNT }, (_, n) => n);
+
+async function speaks(bus: TestBus): Promise<void> {
+  await using one = await over(bus);
+  await using two = await connect({ url: bus.http_url, token: bus.token });
+  await using heard = one.room("kept").subscribe({ presence: true });
+  await using others = two.room("kept").subscribe({ presence: true });
+  await Promise.all([heard.ready, others.ready]);
+  await until(
+    "both are there",
+    () => others.presence.members.size === 2 && heard.presence.members.size === 2,
+  );
+  const sent = await Promise.all(NUMBERS.map((n) => one.room("kept").publish("t", n)));
+  assert.equal(Number(sent.at(-1)?.offset), COUNT);
+  assert.deepEqual(await taken(heard, COUNT), NUMBERS);
+  await until("one has left the room", () => others.presence.members.size === 1);
+  await using again = one.room("kept").subscribe({ presence: true });
+  await again.ready;
+  assert.equal((await one.room("kept").history({ limit: 3 })).messages.length, 3);
+  await one.room("kept").set("a", { b: 1 });
+  assert.deepEqual((await two.room("kept").get("a"))?.value, { b: 1 });
+  await one.close();
+  await until("one has gone", () => others.presence.members.size === 1);
+  assert.deepEqual(await taken(others, COUNT), NUMBERS);
+}
+
+async function isPutOut(bus: TestBus): Promise<void> {
+  const errors: ArqonError[] = [];
+  await using zoe = await over(bus, {
+    token: await bus.tokenFor({ user: "zoe" }),
+    onError: (error) => errors.push(error),
+  });
+  await using heard = zoe.room("plain").subscribe();
+  await heard.ready;
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  await service.done("POST", "bans", { user_id: "zoe", reason: "spam" });
+  assert.equal((await zoe.closed)?.reason, "banned");
+  await assert.rejects(over(bus, { token: await bus.tokenFor({ user: "zoe" }) }), {
+    reason: "banned",
+  });
+  await service.done("DELETE", "bans/zoe");
+}
+
+const NUMBER_ONLY = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 1, 7]);
+
+async function refuses(bus: TestBus): Promise<void> {
+  using reader = await EventReader.open(`${bus.http_url}/v1/connections`, { token: bus.token });
+  const { path } = (await reader.until("session")).data;
+  assert.equal(typeof (await reader.next())?.data, "string", "WELCOME");
+  const other = await bus.tokenFor({ user: "somebody-else" });
+  const post = async (body: number[] | Uint8Array, token = bus.token, to = path) => {
+    const response = await fetch(bus.http_url + to, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+      body: new Uint8Array(body),
+    });
+    const text = await response.text();
+    return text === "" ? response.status : [response.status, JSON.parse(text).reason];
+  };
+  assert.deepEqual(await post(NUMBER_ONLY, other), [404, "not-found"]);
+  assert.deepEqual(await post(NUMBER_ONLY, "x.y.z"), [401, "token-malformed"]);
+  assert.deepEqual(await post(NUMBER_ONLY, bus.token, "/v1/connections/x"), [404, "not-found"]);
+  const elsewhere = path.replace(/node=.*/, "node=elsewhere");
+  assert.deepEqual(await post(NUMBER_ONLY, bus.token, elsewhere), [404, "not-found"]);
+  assert.deepEqual(await post(NUMBER_ONLY, bus.token, `${elsewhere}.%20`), [404, "not-found"]);
+  assert.deepEqual(await post([0, 0, 0]), [400, "malformed-body"]);
+  assert.deepEqual(await post([0, 0, 0, 1, 0, 0, 0, 1, 7]), [400, "invalid-field"]);
+  assert.deepEqual(await post(new Uint8Array(1_000_000)), [413, "too-large"]);
+  // A PING in a batch that comes twice is answered once.
+  assert.equal(await post(NUMBER_ONLY), 204);
+  assert.equal(await post(NUMBER_ONLY), 204);
+  assert.equal(await post([0, 0, 0, 1, 0, 0, 0, 2, 7, 9]), 204);
+  assert.equal(await post([0, 0, 0, 2, 0, 0, 0, 0]), 204);
+  const rest = (await reader.rest()).map(({ data }) => data as string);
+  const pongs = rest.map(atob).filter((text) => text.charCodeAt(0) === 8);
+  assert.deepEqual(pongs.map((text) => text.length), [1, 2]);
+  assert.deepEqual(await post(NUMBER_ONLY), [404, "not-found"]);
+}
+
+async function endsOfSilence(bus: TestBus): Promise<void> {
+  const asked = performance.now();
+  using reader = await EventReader.open(`${bus.http_url}/v1/connections`, { token: bus.token });
+  assert.deepEqual((await reader.rest()).at(-1)?.data, { code: 4408, reason: "heartbeat-lost" });
+  assert.ok(performance.now() - asked >= 3_000);
+}
+
+const STEPS: Readonly<Record<string, (bus: TestBus) => Promise<void>>> = {
+  "messages, history, state and presence": speaks,
+  "a ban": isPutOut,
+  "what is refused": refuses,
+  "a client that answers no PING": endsOfSilence,
+};
+
+for (const websocket of ["native", "ws", "own"]) {
+  Deno.test(`connections over HTTP beside ${websocket} sockets`, async (t) => {
+    const config = CONFIG.replace("[server]", `[server]\nwebsocket = "${websocket}"`);
+    await using bus = await startBusWith(config);
+    for (const [name, step] of Object.entries(STEPS)) await t.step(name, () => step(bus));
+  });
+}
+
+Deno.test("requests that come to another Shield reach the one that has the stream", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  await using _brain = await startServer("brain", config, issuer.dir);
+  await using one = await startServer("shield", config, issuer.dir, 'node_id = "one"\n');
+  await using two = await startServer("shield", config, issuer.dir, 'node_id = "two"\n');
+  const [first, second] = [one, two].map(({ ready: { url = "" } }) => new URL(url).host);
+  const token = await issuer.tokenFor();
+  /** A proxy without stickiness: streams here, requests there. */
+  let requests = 0;
+  const proxy = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    const url = new URL(request.url);
+    if (request.method === "POST") requests++;
+    url.host = (request.method === "POST" ? second : first) ?? "";
+    return fetch(new Request(url, request));
+  });
+  {
+    const url = `http://127.0.0.1:${proxy.addr.port}`;
+    await using bus = await connect({ url, token, webSocket: HttpSocket });
+    assert.equal(bus.welcome.node_id, "one");
+    await using heard = bus.room("lobby").subscribe();
+    await heard.ready;
+    for (const n of NUMBERS.slice(0, 20)) await bus.room("lobby").publish("t", n);
+    assert.deepEqual(await taken(heard, 20), NUMBERS.slice(0, 20));
+    assert.ok(requests >= 20);
+  }
+  await proxy.shutdown();
+});
