@@ -14,8 +14,8 @@ export interface NodeHandle {
   /** Stops reading: the system keeps what comes. */
   readStop(): number;
   /**
-   * Writes the bytes, which are copied; one call at a time. `oncomplete` is called once the system
-   * has taken them.
+   * Writes the bytes; one call at a time. `oncomplete` is called once the system has taken them, and until
+   * then they must not change: TCP reads them where they are.
    */
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
   /** Listens, for a server; also when it listens already. */

@@ -15,19 +15,15 @@ import type { FrameSink } from "./frame_sink.ts";
 import type { Beating } from "./heartbeat.ts";
 import type { OwnShared } from "./own_shared.ts";
 import { SMALL_TURN_FRAMES, TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
+import { afterPiece, firstPiece } from "./wire_turn.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
 /** How long a peer that broke the protocol has to read so, in ms; otherwise as `CLOSE_MS`. */
 const FAILED_MS = 1_000;
-/** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
-const PIECE_BYTES = 65_536;
 /** A peer that does not read gets no answers to its pings above this backlog, in bytes. */
 const PONG_BACKLOG_BYTES = 65_536;
 const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
 const NOTHING = new Uint8Array(0);
-/** What is left to write once the system has the first piece. */
-const afterPiece = (bytes: Uint8Array<ArrayBuffer>) =>
-  bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
 
 /** One client's socket. Its events begin when it `run`s. */
 export class OwnSocket
@@ -44,6 +40,8 @@ export class OwnSocket
   /** What is being written: its first piece is with the stream. */
   #writing: Uint8Array<ArrayBuffer> | undefined;
   #awaits_turn = false;
+  /** The last write was taken at once: so will the next one be. */
+  #takes_at_once = false;
   /** A close frame was sent, or was to be: nothing follows it. */
   #closing = false;
   /** The peer's close frame has come, or the peer broke the protocol. */
@@ -290,14 +288,16 @@ export class OwnSocket
 
   /** Writes what waits, and then what has come to wait meanwhile. */
   #flush(): void {
+    const { turn } = this.#shared;
     for (let stream; (stream = this.#stream) !== undefined;) {
       if (this.#writing === undefined) {
-        this.#writing = this.#run?.whole();
+        this.#writing = turn.bytesOf(this.#run, this.#takes_at_once);
         this.#run = undefined;
       }
       const bytes = this.#writing;
       if (bytes === undefined) break;
-      if (!stream.send(bytes.length > PIECE_BYTES ? bytes.subarray(0, PIECE_BYTES) : bytes)) return;
+      this.#takes_at_once = stream.send(firstPiece(bytes));
+      if (!this.#takes_at_once) return turn.giveAway(bytes);
       this.#writing = afterPiece(bytes);
     }
     if (this.#peer_done) this.#finish();

@@ -13,6 +13,8 @@ export class WireRun {
   readonly #before: WireRun | undefined;
   #next: WireRun | undefined;
   #whole: Uint8Array<ArrayBuffer> | undefined;
+  /** Whether it has been written to a buffer that others use since. */
+  was_copied = false;
 
   constructor(frame: Uint8Array<ArrayBuffer>, before?: WireRun) {
     this.#frame = frame;
@@ -32,22 +34,44 @@ export class WireRun {
     return this.#next = new WireRun(frame, this);
   }
 
+  /** Whether its bytes are there in one piece. */
+  get is_whole(): boolean {
+    return this.#before === undefined || this.#whole !== undefined;
+  }
+
   /** The bytes of all frames in their order, which must not be changed. */
   whole(): Uint8Array<ArrayBuffer> {
     if (this.#before === undefined) return this.#frame;
-    return this.#whole ??= WireRun.#joined(this);
+    return this.#whole ??= this.copyTo(new Uint8Array(this.bytes));
   }
 
-  static #joined(last: WireRun): Uint8Array<ArrayBuffer> {
-    const whole = new Uint8Array(last.bytes);
-    let end = last.bytes;
-    for (let run: WireRun | undefined = last; run !== undefined; run = run.#before) {
+  /** Writes the bytes of all frames to the beginning of an array, and returns that. */
+  copyTo<T extends Uint8Array>(target: T): T {
+    let end = this.bytes;
+    // deno-lint-ignore no-this-alias -- it goes from the last to the first
+    for (let run: WireRun | undefined = this; run !== undefined; run = run.#before) {
       end -= run.#frame.length;
-      whole.set(run.#frame, end);
+      target.set(run.#frame, end);
     }
-    return whole;
+    return target;
   }
 }
+
+/** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
+const PIECE_BYTES = 65_536;
+
+/** What of a write the system is given first. */
+export function firstPiece(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return bytes.length > PIECE_BYTES ? bytes.subarray(0, PIECE_BYTES) : bytes;
+}
+
+/** What is left to write once the system has the first piece. */
+export function afterPiece(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
+  return bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
+}
+
+/** A run of more bytes is joined in a buffer of its own. */
+const JOINED_BYTES_MAX = 16_384;
 
 /** A connection that has frames of the present turn. */
 export interface WireMember {
@@ -72,6 +96,11 @@ export class WireTurn {
   #compressed_message: string | Uint8Array<ArrayBuffer> | undefined;
   readonly #compressed: (Uint8Array<ArrayBuffer> | undefined)[] = [];
   readonly #onEnd = () => this.#end();
+  /** Where runs are joined whose bytes the system takes at once. */
+  #joining = new Uint8Array(0);
+  /** The run that is there, and its bytes. */
+  #joined_run: WireRun | undefined;
+  #joined = this.#joining;
 
   /**
    * The frame of a message, for a write of this turn: it may lie in a buffer with other messages. The
@@ -120,6 +149,30 @@ export class WireTurn {
     return this.#begun = new WireRun(frame);
   }
 
+  /**
+   * The bytes of a run, for a write. Of one that the system `probably` takes at once they are there until the
+   * next call; when it does not take them at once, `giveAway` leaves them to it.
+   */
+  bytesOf(run: WireRun | undefined, probably: boolean): Uint8Array<ArrayBuffer> | undefined {
+    return run !== undefined && probably ? this.#passing(run) : run?.whole();
+  }
+
+  #passing(run: WireRun): Uint8Array<ArrayBuffer> {
+    if (run === this.#joined_run) return this.#joined;
+    // Many receivers of the same have it made once.
+    if (run.is_whole || run.was_copied || run.bytes > JOINED_BYTES_MAX) return run.whole();
+    if (this.#joining.length === 0) this.#joining = new Uint8Array(JOINED_BYTES_MAX);
+    run.was_copied = true;
+    this.#joined_run = run;
+    return this.#joined = run.copyTo(this.#joining).subarray(0, run.bytes);
+  }
+
+  /** Leaves these bytes to a write that goes on: nothing else is written there. */
+  giveAway(bytes: Uint8Array<ArrayBuffer>): void {
+    if (bytes.buffer !== this.#joining.buffer) return;
+    this.#joining = new Uint8Array(0);
+  }
+
   /** Calls the member's `endTurn` once, when this turn's jobs have run. */
   add(member: WireMember): void {
     if (this.#members.push(member) === 1) queueMicrotask(this.#onEnd);
@@ -130,7 +183,9 @@ export class WireTurn {
     this.#members = [];
     for (const member of members) member.endTurn();
     // What the turn has made is garbage when it is over.
+    this.#joined = NOTHING;
     this.#begun =
+      this.#joined_run =
       this.#message =
       this.#frame =
       this.#kept_message =
@@ -142,3 +197,4 @@ export class WireTurn {
 }
 
 const encoder = new TextEncoder();
+const NOTHING = new Uint8Array(0);
