@@ -51,6 +51,8 @@ export interface Subscribe {
   filter: string;
   /** Of a pattern: JSON, `{EPOCH: {ROOM: OFFSET}}`; empty: none. `withPositions` writes it. */
   positions: Uint8Array;
+  /** The client understands deltas; `askDeltas` writes it. */
+  delta: boolean;
 }
 
 /** Asks to hear a room no longer; refused with `not-subscribed` when it was not heard. */
@@ -119,6 +121,7 @@ const SUBSCRIBE: FieldNames = [
   "observer",
   "filter",
   "positions",
+  "delta",
 ];
 const UNSUBSCRIBE: FieldNames = ["Unsubscribe", "room_id", "request_id"];
 const REFRESH: FieldNames = ["Refresh", "token", "request_id"];
@@ -161,6 +164,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     observer: false,
     filter: "",
     positions: EMPTY,
+    delta: false,
   };
   let seen = 0;
   while (reader.pos < reader.end) {
@@ -177,6 +181,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     else if (tag === 0x48) subscribe.observer = reader.bool();
     else if (tag === 0x52) subscribe.filter = reader.text();
     else if (tag === 0x5a) subscribe.positions = reader.view();
+    else if (tag === 0x60) subscribe.delta = reader.bool();
     else refuseField(tag, SUBSCRIBE);
   }
   return subscribe;
@@ -246,10 +251,11 @@ export function writeWelcome(welcome: Partial<Welcome>, opcode?: number): Uint8A
 
 /**
  * The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. `positions` are
- * written by those who keep some, with `withPositions`.
+ * written by those who keep some, with `withPositions`, `delta` by those who understand deltas, with
+ * `askDeltas`.
  */
 export function writeSubscribe(
-  subscribe: Given<Omit<Subscribe, "positions">>,
+  subscribe: Given<Omit<Subscribe, "positions" | "delta">>,
   opcode?: number,
 ): Uint8Array<ArrayBuffer> {
   const writer = begin(opcode);

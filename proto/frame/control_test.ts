@@ -18,6 +18,7 @@ import {
   writeUnsubscribe,
   writeWelcome,
 } from "./control.ts";
+import { askDeltas } from "./delta.ts";
 import { DecodeError } from "../errors/decode_error.ts";
 import {
   AckSchema,
@@ -47,7 +48,9 @@ function expectSame<Plain>(
 
 /** A SUB as who keeps positions writes it. */
 function writeWhole(subscribe: Partial<Subscribe>): Uint8Array {
-  return withPositions(writeSubscribe(subscribe), subscribe.positions ?? new Uint8Array());
+  const { positions = new Uint8Array(), delta = false } = subscribe;
+  const written = withPositions(writeSubscribe(subscribe), positions);
+  return delta ? askDeltas(written) : written;
 }
 
 Deno.test("Welcome: equal to protobuf-es both ways", () => {
@@ -111,6 +114,7 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
     observer: fc.boolean(),
     filter: text(),
     positions: bytes(),
+    delta: fc.boolean(),
   });
   fc.assert(fc.property(subscribe, (init) => {
     const written = toBinary(SubscribeSchema, create(SubscribeSchema, init));
@@ -126,6 +130,7 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
       observer: init.observer,
       filter: init.filter,
       positions: init.positions,
+      delta: init.delta,
     });
   }));
 });

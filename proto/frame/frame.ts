@@ -217,7 +217,7 @@ export function encodePub(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /** Only `room_id` must be there; an ACK comes only for a `request_id` other than 0. */
-export function encodeSub(subscribe: Given<Subscribe>): Uint8Array<ArrayBuffer> {
+export function encodeSub(subscribe: Given<Omit<Subscribe, "delta">>): Uint8Array<ArrayBuffer> {
   return writeSubscribe(subscribe, Opcode.SUB);
 }
 

@@ -48,6 +48,7 @@ const OPERATIONS = {
     "observer",
     "filter",
     "positions",
+    "delta",
   ]),
   unsub: new Set(["op", "id", "room"]),
   pub: new Set([...ENVELOPE, "type", "schema_id", "signal"]),
@@ -140,6 +141,7 @@ function subscribeOf(members: TextMembers, request_id: Uint64) {
     observer: members.flag("observer"),
     filter: members.string("filter"),
     positions: members.jsonOrBase64("positions"),
+    delta: members.flag("delta"),
   };
 }
 

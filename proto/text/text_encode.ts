@@ -8,6 +8,7 @@ import type { Ack, Welcome } from "../frame/control.ts";
 import { payloadOf, type PlainCommand, type PlainEnvelope } from "../envelope/envelope.ts";
 import type { PlainEvent, PlainSignal } from "../envelope/envelope.ts";
 import { utf8OrUndefined } from "../wire/utf8.ts";
+import type { Delta } from "../frame/delta.ts";
 import type { Uint64 } from "../wire/wire.ts";
 
 /** An ERR's parts; an `ArqonError` fits. */
@@ -104,7 +105,30 @@ export function encodeTextErr(err: TextErr): string {
 
 /** A MSG: `encodeTextMessage(readEnvelope(frame.subarray(1)))`, once for all text receivers. */
 export function encodeTextMessage(envelope: PlainEnvelope): string {
-  let text = `{"op":"msg","room":${quote(envelope.room_id)}${payloadMembers(envelope)}`;
+  return messageText(envelope, payloadMembers(envelope));
+}
+
+/**
+ * A MSG of an event to a client that asked for deltas. `data` is always a string: the text of the data, or of a
+ * diff from the data that has `base` as its number; `{"base64":"…"}` for a diff that is no UTF-8. Throws TypeError
+ * for what is no event.
+ */
+export function encodeTextDelta(envelope: PlainEnvelope, delta: Delta): string {
+  const { event } = envelope;
+  if (event === undefined) throw new TypeError("this envelope has no event");
+  const text = utf8OrUndefined(event.data);
+  const payload =
+    `,"type":${quote(event.type)},"delta":{"slot":${delta.slot},"number":${delta.number}` +
+    `${optionalNumber("base", delta.base)}},"data":${
+      text === undefined ? base64(event.data) : quote(text)
+    }` +
+    optionalText("content_type", event.content_type) + optionalText("schema_id", event.schema_id);
+  return messageText(envelope, payload);
+}
+
+/** A MSG around the members of its payload. */
+function messageText(envelope: PlainEnvelope, payload: string): string {
+  let text = `{"op":"msg","room":${quote(envelope.room_id)}${payload}`;
   text += `,"sender":${quote(envelope.sender_id)},"ts":${envelope.timestamp_ms}` +
     `,"headers":${quoteHeaders(envelope.headers)}` +
     optionalText("trace_id", envelope.trace_id) + optionalText("tenant_id", envelope.tenant_id) +

@@ -8,7 +8,7 @@ import { refuseUnnamedOperators } from "./operators.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
-import { Durable, Filters, PatternLimits, Rooms, Streams } from "./schema_durable.ts";
+import { DeltaLimits, Durable, Filters, PatternLimits, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
 import { Usage } from "./schema_usage.ts";
@@ -104,6 +104,7 @@ const LimitsTable = z.strictObject({
     "subscriptions of one connection, to rooms and patterns",
   ),
   ...PatternLimits,
+  ...DeltaLimits,
   connections_per_user: count(
     12_000,
     10_000_000,

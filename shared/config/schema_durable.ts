@@ -11,6 +11,10 @@ const SLOW_READERS = ["disconnect", "drop-oldest", "latest"] as const;
 export type SlowReader = typeof SLOW_READERS[number];
 /** Who may keep what the stream of a durable room has said over HTTP. */
 const HTTP_CACHES = ["none", "private", "public"] as const;
+/** In what form a message goes to those who asked for deltas. */
+const DELTAS = ["none", "fossil"] as const;
+/** One of `DELTAS`. */
+export type DeltaForm = typeof DELTAS[number];
 /** One of `HTTP_CACHES`. */
 export type HttpCache = typeof HTTP_CACHES[number];
 
@@ -47,6 +51,9 @@ const options = {
     if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
   }).optional().describe(
     'CEL over type, sender, headers, data and the subscriber\'s claims; who subscribes gets only the messages for which it is true, and history shows no others: headers["team"] in claims.teams; absent: all',
+  ),
+  delta: z.enum(DELTAS).default("none").describe(
+    "fossil: who asks for deltas gets the data of a message as a diff from the one before with the same x-key, or of the same type",
   ),
   ...RoomJournal,
 };
@@ -158,6 +165,25 @@ export const PatternLimits = {
     1_000,
     10_000,
     "positions that a SUB of a pattern may bring, one for each durable room; more are refused with 429",
+  ),
+};
+
+/** The keys of `[limits]` about deltas. */
+export const DeltaLimits = {
+  delta_bases_per_room: count(
+    64,
+    4_096,
+    "keys of one room whose last data is kept to make deltas from; above: that of the one that was silent the longest is let go",
+  ),
+  delta_bytes: count(
+    67_108_864,
+    17_179_869_184,
+    "bytes of data that one Shield keeps to make deltas from; above: those that were not used the longest are let go",
+  ),
+  delta_message_bytes: count(
+    262_144,
+    16_777_216,
+    "data of more bytes goes whole: a diff costs processor time",
   ),
 };
 

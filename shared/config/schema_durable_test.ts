@@ -27,6 +27,7 @@ Deno.test("an option that was not given has its default", () => {
     slow_reader: "disconnect",
     echo: true,
     http_cache: "none",
+    delta: "none",
   }]);
 });
 

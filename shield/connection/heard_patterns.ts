@@ -298,10 +298,12 @@ export class HeardPatterns {
 
   #join(pattern: HeardPattern, room_id: string, flow: Flow | undefined): Subscriber {
     const { no_echo, filter } = pattern;
+    // Whoever hears a pattern holds no data of each of its rooms.
+    const wish = { no_echo, delta: false };
     const { identity } = this.#connection;
     const room_class = this.#context.path.classes.of(identity.tenant_id, room_id);
     const mark = markOf(this.#context, this.#connection, { flow, filter, room_class });
-    const subscriber = new RoomSubscriber(this.#connection, no_echo, flow, mark, filter);
+    const subscriber = new RoomSubscriber(this.#connection, wish, flow, mark, filter);
     this.#put(room_id, pattern, subscriber);
     return subscriber;
   }

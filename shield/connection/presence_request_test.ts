@@ -7,6 +7,7 @@ const SUB = {
   ...{ room_id: "a", request_id: 1, presence: true, observer: false, no_echo: false },
   ...{ batch: false, member_meta: new Uint8Array(), after_offset: 0, epoch: "", filter: "" },
   positions: new Uint8Array(),
+  delta: false,
 };
 const bytes = (text: string) => new TextEncoder().encode(text);
 

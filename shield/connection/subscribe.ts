@@ -125,10 +125,9 @@ function join(
   const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
   if (room_class.durable) return joinDurable(context, connection, allowed);
   const before = connection.subscriptions.get(room_id);
-  const { no_echo } = allowed.subscribe;
-  const { filter } = allowed;
+  const { filter, subscribe } = allowed;
   const mark = markOf(context, connection, { flow: before?.flow, filter, room_class });
-  const subscriber = new RoomSubscriber(connection, no_echo, before?.flow, mark, filter);
+  const subscriber = new RoomSubscriber(connection, subscribe, before?.flow, mark, filter);
   put(context, connection, room_id, subscriber, "resubscribed");
   const onFailure = () => {
     if (connection.subscriptions.get(room_id) !== subscriber) return;
@@ -205,10 +204,10 @@ function joinDurable(
     const flow = before?.flow ?? new Flow();
     // A SUB that only changes options leaves the connection where it is.
     if (before?.flow === undefined || position !== undefined) flow.rewind(entry_point.cursor);
-    const { subscribe: { no_echo }, filter } = allowed;
+    const { subscribe, filter } = allowed;
     const room_class = context.path.classes.of(tenant_id, room_id);
     const mark = markOf(context, connection, { flow, filter, room_class });
-    const subscriber = new RoomSubscriber(connection, no_echo, flow, mark, filter);
+    const subscriber = new RoomSubscriber(connection, subscribe, flow, mark, filter);
     put(context, connection, room_id, subscriber, "resubscribed");
     const log = {
       position: () => positionResult(entry_point),

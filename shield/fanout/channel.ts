@@ -18,13 +18,14 @@ import type { SeenMessages } from "./deduplicate.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { PatternLimits } from "./pattern_rooms.ts";
 import type { Withheld } from "./withheld.ts";
+import type { DeltaLimits, DeltaReceiver, RoomBases } from "./deltas.ts";
 import type { Reception } from "./reception.ts";
 
 /**
  * What fan-out needs of the process. `deduplication_entries` is for each tenant; without the limits of
  * patterns there is no bound of them.
  */
-export interface HubOptions extends Partial<PatternLimits> {
+export interface HubOptions extends Partial<PatternLimits>, Partial<DeltaLimits> {
   spine: Pick<Spine, "subscribe" | "onEvent">;
   stats: ShieldStats;
   tenants: Pick<TenantTable, "of">;
@@ -55,7 +56,7 @@ export type HubLedger = Pick<
 >;
 
 /** One connection's subscription to one room. */
-export interface Subscriber extends Filtered {
+export interface Subscriber extends Filtered, DeltaReceiver {
   readonly connection_id: string;
   readonly text: boolean;
   readonly no_echo: boolean;
@@ -105,4 +106,6 @@ export interface Channel {
   readonly noted: LedgerRoom | undefined;
   /** What filters keep, for the ledger; undefined: nothing yet. */
   withheld: Withheld | undefined;
+  /** The data that deltas are made from; undefined: none. */
+  bases: RoomBases | undefined;
 }

@@ -21,9 +21,10 @@ import { HubLosses } from "./hub_losses.ts";
 import { isWithheld } from "./withheld.ts";
 import { classFilter } from "../filter/filter.ts";
 import { copyFor } from "./message_copy.ts";
-import { countSent, frameOf, hasLive } from "./outgoing.ts";
+import { countSent, frameOf, hasLive, passOver } from "./outgoing.ts";
 import type { Outgoing } from "./outgoing.ts";
-import { PatternRooms } from "./pattern_rooms.ts";
+import { PatternRooms, UNBOUNDED_PATTERNS } from "./pattern_rooms.ts";
+import { DeltaBases } from "./deltas.ts";
 import { Reception } from "./reception.ts";
 import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { Counts } from "../usage/units.ts";
@@ -31,9 +32,6 @@ import { countDelivery } from "../usage/user_use.ts";
 import type { UserUse } from "../usage/user_use.ts";
 
 export type { Channel, DurableRooms, Subscriber } from "./channel.ts";
-
-/** For hubs without limits of patterns. */
-const UNBOUNDED = { patterns_per_tenant: Infinity, pattern_rooms_per_tenant: Infinity };
 
 /** Which of this process's connections hear which rooms; one for the whole process. */
 export class Hub {
@@ -45,16 +43,18 @@ export class Hub {
   readonly #stopEvents: () => void;
   /** The rooms that are heard by a pattern. */
   readonly patterns: PatternRooms;
+  readonly #deltas: DeltaBases;
   readonly #stopClasses: (() => void) | undefined;
 
   constructor(options: HubOptions) {
     this.#options = options;
+    this.#deltas = new DeltaBases(options, options.stats.deltas);
     this.#stopClasses = options.durable?.classes.onChange((tenant) => this.#onClasses(tenant));
     this.#monotonic = options.monotonic ?? (() => performance.now());
     const channels = this.#channels;
     const tellGap = (channel: Channel, reason: string) => this.#tellGap(channel, reason);
     this.patterns = new PatternRooms({
-      ...{ ...UNBOUNDED, ...options, channels, tellGap },
+      ...{ ...UNBOUNDED_PATTERNS, ...options, channels, tellGap },
       open: (tenant_id, room_id) => this.#openForPatterns(tenant_id, room_id),
       deliver: (channel, message) => this.#deliver(channel, message),
     });
@@ -108,6 +108,7 @@ export class Hub {
     const { tenant_id } = channel;
     channel.durable?.close();
     this.#channels.delete(key);
+    this.#deltas.forget(channel);
     if (channel.noted !== undefined) channel.noted.is_open = false;
     this.#options.stats.rooms--;
     for (const subscription of channel.spine) subscription.unsubscribe();
@@ -156,6 +157,7 @@ export class Hub {
       reception: new Reception(this.#monotonic()),
       noted: this.#options.ledger?.openRoom(tenant_id, room_id),
       withheld: undefined,
+      bases: undefined,
     };
     if (!this.patterns.feeds(tenant_id, room_id)) this.#listen(key, channel);
     this.#channels.set(key, channel);
@@ -262,6 +264,7 @@ export class Hub {
     const { stats } = this.#options;
     const { origin, is_own } = outgoing;
     const of_class = classFilter(channel.room_class);
+    const deltas = this.#deltas.of(channel, outgoing);
     const echo = channel.room_class?.echo ?? true;
     let binary: Frame | undefined;
     let text: Frame | undefined;
@@ -283,12 +286,19 @@ export class Hub {
         if (isWithheld(this.#options, channel, subscriber, outgoing, of_class)) continue;
       }
       const is_text = subscriber.text;
-      const frame = is_text
+      const folded = deltas?.frameFor(subscriber, message !== undefined);
+      const frame = folded !== undefined
+        ? folded.frame
+        : is_text
         ? text ??= frameOf(outgoing, true)
         : binary ??= frameOf(outgoing, false);
       sent++;
       // Bytes have a length; the length of a text is not its size.
-      const size_bytes = is_text ? text_bytes ??= frameBytes(frame) : frame.length;
+      const size_bytes = folded !== undefined
+        ? folded.size_bytes
+        : is_text
+        ? text_bytes ??= frameBytes(frame)
+        : frame.length;
       stats.egress_bytes += size_bytes;
       if (subscriber.use !== use) {
         use = subscriber.use;
@@ -318,7 +328,7 @@ export class Hub {
       stats.slow_reader.dropped += flow.lag_messages - 1;
       stats.egress_events++;
       subscriber.send(message.gap(subscriber.text));
-      this.#passOver(channel, subscriber, offset - 1);
+      passOver(this.#options.ledger, channel, subscriber, offset - 1);
       flow.finish();
       flow.noteLive(position);
       return true;
@@ -332,13 +342,6 @@ export class Hub {
     } finally {
       this.#options.ledger?.sent();
     }
-  }
-
-  /** Takes note that a subscriber goes on without what it has yet to read, up to an offset. */
-  #passOver({ noted }: Channel, { flow, mark }: Subscriber, to: number): void {
-    if (noted === undefined || mark === undefined || flow === undefined) return;
-    const from = flow.episode.last + 1;
-    this.#options.ledger?.passedOver(noted, mark.connection, { from, to, why: "slow_reader" });
   }
 
   #durable(channel: Channel): DurableChannel {
@@ -383,6 +386,7 @@ export class Hub {
   #tellGap(channel: Channel, reason: string): void {
     this.#options.stats.gaps++;
     channel.reception.gapTold();
+    this.#deltas.forget(channel);
     const envelope = gapEnvelope(this.#options, channel, reason);
     if (channel.noted !== undefined) this.#options.ledger?.gap(channel.noted, reason);
     this.#fanOut(channel, { envelope, offset: 0, origin: undefined, is_own: true });

@@ -101,6 +101,11 @@ export class Outbox {
     return this.#queued_from || (this.#backlog?.position ?? 0);
   }
 
+  /** Whether a frame that is sent in this turn leaves for the socket, and does not wait here. */
+  get is_direct(): boolean {
+    return !this.#ended && (this.#run !== undefined || this.pump() && this.#hasRoom());
+  }
+
   /** Whether MSG frames may share a frame. */
   get has_batches(): boolean {
     return this.#batches;

@@ -7,7 +7,7 @@ import type { PlainEnvelope } from "@arqon/proto";
 import { entryFrame } from "../durable/room/flow.ts";
 import type { Entry } from "../durable/messages/timeline.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { Channel } from "./channel.ts";
+import type { Channel, HubLedger, Subscriber } from "./channel.ts";
 import type { MessageView } from "../../shared/filter/message_view.ts";
 import type { Frame } from "./frame_bytes.ts";
 
@@ -52,4 +52,16 @@ export function countSent(
 export function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
   for (const { flow } of subscribers.members) if (flow?.is_live !== false) return true;
   return false;
+}
+
+/** Takes note that a subscriber goes on without what it has yet to read, up to an offset. */
+export function passOver(
+  ledger: HubLedger | undefined,
+  { noted }: Pick<Channel, "noted">,
+  { flow, mark }: Pick<Subscriber, "flow" | "mark">,
+  to: number,
+): void {
+  if (noted === undefined || mark === undefined || flow === undefined) return;
+  const from = flow.episode.last + 1;
+  ledger?.passedOver(noted, mark.connection, { from, to, why: "slow_reader" });
 }

@@ -35,6 +35,12 @@ export interface PatternLimits {
   readonly pattern_rooms_per_tenant: number;
 }
 
+/** For hubs without limits of patterns. */
+export const UNBOUNDED_PATTERNS: PatternLimits = {
+  patterns_per_tenant: Infinity,
+  pattern_rooms_per_tenant: Infinity,
+};
+
 /** What it needs of the hub. */
 export interface PatternRoomsOptions extends StampSource, PatternLimits {
   readonly spine: Pick<Spine, "subscribe">;

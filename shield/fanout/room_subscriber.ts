@@ -3,6 +3,7 @@
  * way to each of thousands of receivers is here and in `outbox.ts`, and nowhere else. How a
  * connection gets its subscription is `subscribe.ts`.
  */
+import type { Subscribe } from "@arqon/proto";
 import type { RoomMessage } from "./backlog.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -22,12 +23,13 @@ export class RoomSubscriber implements Subscriber {
   readonly mark: SubscriptionMark | undefined;
   readonly use: UserUse | undefined;
   readonly filter: Filter | undefined;
+  readonly bases: number[] | undefined;
   readonly #connection: Connection;
   readonly #outbox: Connection["outbox"];
 
   constructor(
     connection: Connection,
-    no_echo: boolean,
+    { no_echo, delta }: Pick<Subscribe, "no_echo" | "delta">,
     flow: Flow | undefined,
     mark: SubscriptionMark | undefined,
     filter: Filter | undefined,
@@ -39,6 +41,7 @@ export class RoomSubscriber implements Subscriber {
     this.mark = mark;
     this.use = connection.use;
     this.filter = filter;
+    this.bases = delta ? [] : undefined;
     this.#connection = connection;
     this.#outbox = connection.outbox;
   }
@@ -46,6 +49,10 @@ export class RoomSubscriber implements Subscriber {
   /** The identity of the moment: REFRESH makes another. */
   get identity(): Identity {
     return this.#connection.identity;
+  }
+
+  get is_direct(): boolean {
+    return this.#outbox?.is_direct === true;
   }
 
   send(frame: Frame, message?: RoomMessage): void {

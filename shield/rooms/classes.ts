@@ -4,6 +4,7 @@
  * follows from a class is decided elsewhere; where classes come from is `start.ts`.
  */
 import type {
+  DeltaForm,
   HttpCache,
   RoomClassEntry,
   SlowReader,
@@ -36,6 +37,8 @@ export interface RoomClass {
   readonly http_cache: HttpCache;
   /** What subscribers may hear, in CEL; undefined: everything. */
   readonly filter: string | undefined;
+  /** In what form a message goes to those who asked for deltas. */
+  readonly delta: DeltaForm;
   /** What is written into the journal; undefined: as `[journal]` says. */
   readonly journal: TenantRoomClass["journal"];
   readonly journal_share: number | undefined;
@@ -66,6 +69,7 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   echo: true,
   http_cache: "none",
   filter: undefined,
+  delta: "none",
   journal: undefined,
   journal_share: undefined,
   journal_ttl_seconds: undefined,
@@ -271,6 +275,7 @@ function compile(
     echo: entry.echo,
     http_cache: entry.http_cache,
     filter: entry.filter,
+    delta: entry.delta,
     journal: entry.journal,
     journal_share: entry.journal_share,
     journal_ttl_seconds: entry.journal_ttl_seconds,

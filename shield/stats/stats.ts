@@ -21,6 +21,16 @@ import { createDeliveryLatency } from "./delivery_latency.ts";
  */
 export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
 
+/** What became of messages to receivers that asked for deltas, and what is kept for them. */
+export interface DeltaCounts {
+  /** Messages, one for each receiver, by what their data was: `diff` or `whole`. */
+  readonly forms: Record<"diff" | "whole", number>;
+  /** Bytes by which diffs were smaller than the data that they stood for. */
+  saved_bytes: number;
+  /** Bytes of data that is kept to make diffs from. */
+  base_bytes: number;
+}
+
 /** Plain running totals since the start of the process, and gauges of the moment. */
 export interface ShieldStats {
   active_connections: number;
@@ -65,6 +75,8 @@ export interface ShieldStats {
   filtered: number;
   /** What filters said of messages, once for all who have the same one. */
   readonly filter_verdicts: FilterCounts;
+  /** Messages to receivers of deltas. */
+  readonly deltas: DeltaCounts;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
@@ -102,6 +114,7 @@ export function createStats(): ShieldStats {
     slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
     filtered: 0,
     filter_verdicts: { match: 0, no_match: 0, error: 0, cost: 0 },
+    deltas: { forms: { diff: 0, whole: 0 }, saved_bytes: 0, base_bytes: 0 },
     ingress_ops: {},
     rejects: {},
     closes: {},
@@ -249,10 +262,20 @@ export function registerStats(stats: ShieldStats, registry: Registry): void {
   ) {
     scrapedFamily(registry, name, help, label, () => stats[key]);
   }
+  registerDeltas(stats.deltas, registry);
   registerPlainHistogram(
     registry,
     "shield_delivery_latency_seconds",
     "From a message's stamp at the Shield that took it to its hand-over to the subscribers here.",
     stats.delivery_latency,
   );
+}
+
+function registerDeltas(deltas: DeltaCounts, registry: Registry): void {
+  const forms_help = "Messages to receivers of deltas, by what their data was.";
+  scrapedFamily(registry, "shield_delta_messages_total", forms_help, "form", () => deltas.forms);
+  const saved_help = "Bytes by which diffs were smaller than the data that they stood for.";
+  scrapedCounter(registry, "shield_delta_saved_bytes_total", saved_help, () => deltas.saved_bytes);
+  const base_help = "Bytes of data that is kept to make diffs from.";
+  scrapedGauge(registry, "shield_delta_base_bytes", base_help, () => deltas.base_bytes);
 }

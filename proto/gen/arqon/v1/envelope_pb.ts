@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file arqon/v1/envelope.proto.
  */
 export const file_arqon_v1_envelope: GenFile = /*@__PURE__*/
-  fileDesc("ChdhcnFvbi92MS9lbnZlbG9wZS5wcm90bxIIYXJxb24udjEiowMKCEVudmVsb3BlEhAKCHRyYWNlX2lkGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIPCgdyb29tX2lkGAMgASgJEhEKCXRpbWVzdGFtcBgEIAEoAxIwCgdoZWFkZXJzGAUgAygLMh8uYXJxb24udjEuRW52ZWxvcGUuSGVhZGVyc0VudHJ5EhUKDWFja19yZXF1ZXN0ZWQYBiABKAgSEgoKcmVxdWVzdF9pZBgHIAEoBBIRCglzZW5kZXJfaWQYCCABKAkSDgoGb2Zmc2V0GAkgASgEEhEKCXNpZ25hdHVyZRgKIAEoDBISCgptZXNzYWdlX2lkGAsgASgJEiAKA2NtZBgUIAEoCzIRLmFycW9uLnYxLkNvbW1hbmRIABIgCgVldmVudBgVIAEoCzIPLmFycW9uLnYxLkV2ZW50SAASKAoGc2lnbmFsGBYgASgLMhYuYXJxb24udjEuU3lzdGVtU2lnbmFsSAAaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHcGF5bG9hZCJMCgVFdmVudBIMCgR0eXBlGAEgASgJEgwKBGRhdGEYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEhEKCXNjaGVtYV9pZBgEIAEoCSKcAQoHQ29tbWFuZBIMCgRuYW1lGAEgASgJEgwKBGRhdGEYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEhYKDmV4cGVjdF92ZXJzaW9uGAQgASgEEhUKDWFmdGVyX3ZlcnNpb24YBSABKAQSDQoFZmVuY2UYBiABKAQSDQoFZXBvY2gYByABKAkSEgoKY29tbWFuZF9pZBgIIAEoCSLrAQoMU3lzdGVtU2lnbmFsEikKBGtpbmQYASABKA4yGy5hcnFvbi52MS5TeXN0ZW1TaWduYWwuS2luZBIOCgZ0YXJnZXQYAiABKAkSDgoGcmVhc29uGAMgASgJEhAKCHVudGlsX21zGAQgASgDIn4KBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhMKD0tJTkRfRElTQ09OTkVDVBABEgwKCEtJTkRfQkFOEAISDgoKS0lORF9VTkJBThADEg8KC0tJTkRfUkVWT0tFEAQSDgoKS0lORF9EUkFJThAFEgwKCEtJTkRfR0FQEAZiBnByb3RvMw");
+  fileDesc("ChdhcnFvbi92MS9lbnZlbG9wZS5wcm90bxIIYXJxb24udjEiwwMKCEVudmVsb3BlEhAKCHRyYWNlX2lkGAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRIPCgdyb29tX2lkGAMgASgJEhEKCXRpbWVzdGFtcBgEIAEoAxIwCgdoZWFkZXJzGAUgAygLMh8uYXJxb24udjEuRW52ZWxvcGUuSGVhZGVyc0VudHJ5EhUKDWFja19yZXF1ZXN0ZWQYBiABKAgSEgoKcmVxdWVzdF9pZBgHIAEoBBIRCglzZW5kZXJfaWQYCCABKAkSDgoGb2Zmc2V0GAkgASgEEhEKCXNpZ25hdHVyZRgKIAEoDBISCgptZXNzYWdlX2lkGAsgASgJEiAKA2NtZBgUIAEoCzIRLmFycW9uLnYxLkNvbW1hbmRIABIgCgVldmVudBgVIAEoCzIPLmFycW9uLnYxLkV2ZW50SAASKAoGc2lnbmFsGBYgASgLMhYuYXJxb24udjEuU3lzdGVtU2lnbmFsSAASHgoFZGVsdGEYHiABKAsyDy5hcnFvbi52MS5EZWx0YRouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdwYXlsb2FkIjMKBURlbHRhEgwKBHNsb3QYASABKA0SDgoGbnVtYmVyGAIgASgEEgwKBGJhc2UYAyABKAQiTAoFRXZlbnQSDAoEdHlwZRgBIAEoCRIMCgRkYXRhGAIgASgMEhQKDGNvbnRlbnRfdHlwZRgDIAEoCRIRCglzY2hlbWFfaWQYBCABKAkinAEKB0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIMCgRkYXRhGAIgASgMEhQKDGNvbnRlbnRfdHlwZRgDIAEoCRIWCg5leHBlY3RfdmVyc2lvbhgEIAEoBBIVCg1hZnRlcl92ZXJzaW9uGAUgASgEEg0KBWZlbmNlGAYgASgEEg0KBWVwb2NoGAcgASgJEhIKCmNvbW1hbmRfaWQYCCABKAki6wEKDFN5c3RlbVNpZ25hbBIpCgRraW5kGAEgASgOMhsuYXJxb24udjEuU3lzdGVtU2lnbmFsLktpbmQSDgoGdGFyZ2V0GAIgASgJEg4KBnJlYXNvbhgDIAEoCRIQCgh1bnRpbF9tcxgEIAEoAyJ+CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABITCg9LSU5EX0RJU0NPTk5FQ1QQARIMCghLSU5EX0JBThACEg4KCktJTkRfVU5CQU4QAxIPCgtLSU5EX1JFVk9LRRAEEg4KCktJTkRfRFJBSU4QBRIMCghLSU5EX0dBUBAGYgZwcm90bzM");
 
 /**
  * @generated from message arqon.v1.Envelope
@@ -119,6 +119,13 @@ export type Envelope = Message<"arqon.v1.Envelope"> & {
     value: SystemSignal;
     case: "signal";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Only in a MSG to a client that asked for deltas; no client may send it.
+   *
+   * @generated from field: arqon.v1.Delta delta = 30;
+   */
+  delta?: Delta | undefined;
 };
 
 /**
@@ -127,6 +134,41 @@ export type Envelope = Message<"arqon.v1.Envelope"> & {
  */
 export const EnvelopeSchema: GenMessage<Envelope> = /*@__PURE__*/
   messageDesc(file_arqon_v1_envelope, 0);
+
+/**
+ * What the data of the event is to the message before it with the same slot: docs/deltas.md.
+ *
+ * @generated from message arqon.v1.Delta
+ */
+export type Delta = Message<"arqon.v1.Delta"> & {
+  /**
+   * The place where the client keeps this message's data, in this room on this connection.
+   *
+   * @generated from field: uint32 slot = 1;
+   */
+  slot: number;
+
+  /**
+   * What the data is called that is to be kept there.
+   *
+   * @generated from field: uint64 number = 2;
+   */
+  number: bigint;
+
+  /**
+   * The number of the data that the event's data is a diff from; 0: it is whole.
+   *
+   * @generated from field: uint64 base = 3;
+   */
+  base: bigint;
+};
+
+/**
+ * Describes the message arqon.v1.Delta.
+ * Use `create(DeltaSchema)` to create a new message.
+ */
+export const DeltaSchema: GenMessage<Delta> = /*@__PURE__*/
+  messageDesc(file_arqon_v1_envelope, 1);
 
 /**
  * Something that happened, for everybody in the room.
@@ -160,7 +202,7 @@ export type Event = Message<"arqon.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_envelope, 1);
+  messageDesc(file_arqon_v1_envelope, 2);
 
 /**
  * Something to do, for the room's Brain.
@@ -224,7 +266,7 @@ export type Command = Message<"arqon.v1.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_envelope, 2);
+  messageDesc(file_arqon_v1_envelope, 3);
 
 /**
  * A word from the system about a connection, a user or a room.
@@ -258,7 +300,7 @@ export type SystemSignal = Message<"arqon.v1.SystemSignal"> & {
  * Use `create(SystemSignalSchema)` to create a new message.
  */
 export const SystemSignalSchema: GenMessage<SystemSignal> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_envelope, 3);
+  messageDesc(file_arqon_v1_envelope, 4);
 
 /**
  * @generated from enum arqon.v1.SystemSignal.Kind
@@ -306,5 +348,5 @@ export enum SystemSignal_Kind {
  * Describes the enum arqon.v1.SystemSignal.Kind.
  */
 export const SystemSignal_KindSchema: GenEnum<SystemSignal_Kind> = /*@__PURE__*/
-  enumDesc(file_arqon_v1_envelope, 3, 0);
+  enumDesc(file_arqon_v1_envelope, 4, 0);
 

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("trace_id", "tenant_id", "room_id", "timestamp", "headers", "ack_requested", "request_id", "sender_id", "offset", "signature", "message_id", "cmd", "event", "signal")
+    __slots__ = ("trace_id", "tenant_id", "room_id", "timestamp", "headers", "ack_requested", "request_id", "sender_id", "offset", "signature", "message_id", "cmd", "event", "signal", "delta")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Envelope(_message.Message):
     CMD_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
     trace_id: str
     tenant_id: str
     room_id: str
@@ -44,7 +45,18 @@ class Envelope(_message.Message):
     cmd: Command
     event: Event
     signal: SystemSignal
-    def __init__(self, trace_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., room_id: _Optional[str] = ..., timestamp: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., ack_requested: bool = ..., request_id: _Optional[int] = ..., sender_id: _Optional[str] = ..., offset: _Optional[int] = ..., signature: _Optional[bytes] = ..., message_id: _Optional[str] = ..., cmd: _Optional[_Union[Command, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., signal: _Optional[_Union[SystemSignal, _Mapping]] = ...) -> None: ...
+    delta: Delta
+    def __init__(self, trace_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., room_id: _Optional[str] = ..., timestamp: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., ack_requested: bool = ..., request_id: _Optional[int] = ..., sender_id: _Optional[str] = ..., offset: _Optional[int] = ..., signature: _Optional[bytes] = ..., message_id: _Optional[str] = ..., cmd: _Optional[_Union[Command, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., signal: _Optional[_Union[SystemSignal, _Mapping]] = ..., delta: _Optional[_Union[Delta, _Mapping]] = ...) -> None: ...
+
+class Delta(_message.Message):
+    __slots__ = ("slot", "number", "base")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    slot: int
+    number: int
+    base: int
+    def __init__(self, slot: _Optional[int] = ..., number: _Optional[int] = ..., base: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("type", "data", "content_type", "schema_id")

@@ -1,0 +1,192 @@
+/**
+ * Deltas on the wire: how a SUB asks for them, and how a MSG says that its data is a diff, and from what. What
+ * a diff is, and who holds which data, is not known here.
+ */
+import { DecodeError } from "../errors/decode_error.ts";
+import type { PlainEnvelope } from "../envelope/envelope.ts";
+import { decodeUtf8 } from "../wire/utf8.ts";
+import { WireReader } from "../wire/wire.ts";
+import { WIRE_BYTES } from "../wire/wire_numbers.ts";
+import { putBytes, putVarint, varintSize } from "../wire/wire_writer.ts";
+
+/** What the data of a message is to data that came before. */
+export interface Delta {
+  /** The place where the receiver keeps the data, in this room on this connection. */
+  readonly slot: number;
+  /** What the data is called, from 1 on; never the same for other data of a connection. */
+  readonly number: number;
+  /** The number of the data that this is a diff from; 0: it is whole. */
+  readonly base: number;
+}
+
+/** Where an event's data lies in an envelope's bytes. */
+export interface DataSpan {
+  /** The length of the event, and where its body begins. */
+  readonly event_length: number;
+  readonly event_start: number;
+  /** The length of the data, and the data itself. */
+  readonly length: number;
+  readonly start: number;
+  readonly end: number;
+  readonly event_end: number;
+  readonly room_id: string;
+  /** Where the field of the delta begins, if there is one; otherwise the end of the envelope. */
+  readonly envelope_end: number;
+  readonly delta: Delta | undefined;
+}
+
+const TAG_ROOM = 0x1a;
+const TAG_EVENT = 0xaa;
+const TAG_DATA = 0x12;
+/** Envelope.delta, field 30. */
+const TAG_DELTA = 0xf2;
+const TAG_DELTA_BYTES = 2;
+/** Subscribe.delta = true. */
+const ASKED = [0x60, 0x01];
+
+/** A SUB frame that asks for deltas; `frame` must not ask for them yet. */
+export function askDeltas(frame: Uint8Array): Uint8Array<ArrayBuffer> {
+  const asking = new Uint8Array(frame.length + ASKED.length);
+  asking.set(frame);
+  asking.set(ASKED, frame.length);
+  return asking;
+}
+
+/**
+ * Finds the data of an event. Undefined where there is none, or where the envelope is written in another way
+ * than Protobuf writes it, so that its bytes could not be made again. Throws `DecodeError`.
+ */
+export function findData(envelope: Uint8Array): DataSpan | undefined {
+  const reader = new WireReader(envelope);
+  const seen = new Set<number>();
+  let room_id = "";
+  let event: Pick<DataSpan, "event_length" | "event_start" | "event_end"> | undefined;
+  let data: Pick<DataSpan, "length" | "start" | "end"> | undefined;
+  let delta: Delta | undefined;
+  let envelope_end = envelope.length;
+  while (reader.pos < envelope.length) {
+    const at = reader.pos;
+    const tag = reader.tag();
+    if (tag === TAG_EVENT) {
+      if (event !== undefined) return undefined;
+      const event_length = reader.pos;
+      const length = reader.length();
+      const event_start = reader.pos;
+      const event_end = event_start + length;
+      if (event_start - event_length !== varintSize(length)) return undefined;
+      event = { event_length, event_start, event_end };
+      data = dataOf(reader, event_end);
+      if (data === undefined) return undefined;
+      reader.pos = event_end;
+      reader.end = envelope.length;
+    } else if (tag === TAG_ROOM) room_id = roomOf(reader);
+    else if (tag === TAG_DELTA) {
+      envelope_end = at;
+      delta = deltaOf(reader);
+      // It is the last field: whatever came behind it would be lost with it.
+      if (reader.pos !== envelope.length) return undefined;
+    } else reader.skip(tag);
+    if (tag !== 0x2a && seen.has(tag)) return undefined;
+    seen.add(tag);
+  }
+  if (event === undefined || data === undefined) return undefined;
+  return { ...event, ...data, room_id, envelope_end, delta };
+}
+
+function roomOf(reader: WireReader): string {
+  const view = reader.view();
+  return decodeUtf8(view, 0, view.length);
+}
+
+/** The one data field of an event. */
+function dataOf(
+  reader: WireReader,
+  end: number,
+): Pick<DataSpan, "length" | "start" | "end"> | undefined {
+  reader.end = end;
+  let found: Pick<DataSpan, "length" | "start" | "end"> | undefined;
+  while (reader.pos < end) {
+    const tag = reader.tag();
+    if (tag !== TAG_DATA) {
+      reader.skip(tag);
+      continue;
+    }
+    if (found !== undefined) return undefined;
+    const length = reader.pos;
+    const size = reader.length();
+    if (reader.pos - length !== varintSize(size)) return undefined;
+    found = { length, start: reader.pos, end: reader.pos + size };
+    reader.pos = found.end;
+  }
+  return found;
+}
+
+function deltaOf(reader: WireReader): Delta {
+  const body = new WireReader(reader.view());
+  const values = [0, 0, 0, 0];
+  while (body.pos < body.end) {
+    const tag = body.tag();
+    const field = tag >>> 3;
+    if (field > 3 || (tag & 7) === WIRE_BYTES) body.skip(tag);
+    else values[field] = Number(body.uint64());
+  }
+  const [, slot = 0, number = 0, base = 0] = values;
+  if (!Number.isSafeInteger(number) || number === 0) {
+    throw new DecodeError("malformed-frame", "a delta without a number");
+  }
+  return { slot, number, base };
+}
+
+/**
+ * A MSG frame whose event has other data, and that says what it is; without `delta` it says nothing. `span` is
+ * what `findData` says of the frame's envelope.
+ */
+export function withData(
+  frame: Uint8Array,
+  span: DataSpan,
+  data: Uint8Array,
+  delta: Delta | undefined,
+): Uint8Array<ArrayBuffer> {
+  const envelope = frame.subarray(1);
+  const old_size = span.end - span.start;
+  const data_size = varintSize(data.length) + data.length;
+  const event_size = span.event_end - span.event_start - varintSize(old_size) - old_size +
+    data_size;
+  const written = delta === undefined ? undefined : writeDelta(delta);
+  const size = 1 + span.event_length + varintSize(event_size) + event_size +
+    (span.envelope_end - span.event_end) + (written?.length ?? 0);
+  const out = new Uint8Array(size);
+  out[0] = frame[0] ?? 0;
+  let at = putBytes(out, 1, envelope, 0, span.event_length);
+  at = putVarint(out, at, event_size);
+  at = putBytes(out, at, envelope, span.event_start, span.length);
+  at = putVarint(out, at, data.length);
+  at = putBytes(out, at, data, 0, data.length);
+  at = putBytes(out, at, envelope, span.end, span.event_end);
+  at = putBytes(out, at, envelope, span.event_end, span.envelope_end);
+  if (written !== undefined) at = putBytes(out, at, written, 0, written.length);
+  if (at !== size) throw new TypeError(`wrote ${at} of ${size} bytes`);
+  return out;
+}
+
+/** The whole field; values at 0 take no bytes. */
+function writeDelta({ slot, number, base }: Delta): Uint8Array {
+  const body: number[] = [];
+  [slot, number, base].forEach((value, index) => {
+    if (value === 0) return;
+    const bytes = new Uint8Array(varintSize(value));
+    putVarint(bytes, 0, value);
+    body.push((index + 1) << 3, ...bytes);
+  });
+  const field = new Uint8Array(TAG_DELTA_BYTES + 1 + body.length);
+  putVarint(field, 0, TAG_DELTA);
+  field[TAG_DELTA_BYTES] = body.length;
+  field.set(body, TAG_DELTA_BYTES + 1);
+  return field;
+}
+
+/** An event with other data, for the text form, which writes it with `encodeTextDelta`. */
+export function plainWithData(envelope: PlainEnvelope, data: Uint8Array): PlainEnvelope {
+  if (envelope.event === undefined) throw new TypeError("this envelope has no event");
+  return { ...envelope, event: { ...envelope.event, data } };
+}

@@ -1,0 +1,154 @@
+/**
+ * Deltas over any run of messages: whatever a receiver is not sent, its bytes are the publisher's. The
+ * receivers here unfold by the npm package. `DELTA_MESSAGES=1000000` makes the run as long.
+ */
+import { applyDelta } from "fossil-delta";
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import { findData, Opcode, writeEnvelope } from "@arqon/proto";
+import { createStats } from "../stats/stats.ts";
+import type { RoomBases } from "./deltas.ts";
+import { DeltaBases } from "./deltas.ts";
+
+const LIMITS = { delta_bases_per_room: 4, delta_bytes: 6_000, delta_message_bytes: 2_000 };
+
+const frameFor = (key: string, data: Uint8Array) =>
+  writeEnvelope(
+    { room_id: "a", headers: { "x-key": key }, event: { type: "t", data } },
+    Opcode.MSG,
+  );
+
+const outgoing = (frame: Uint8Array) => ({
+  envelope: frame.subarray(1),
+  offset: 0,
+  origin: undefined,
+});
+
+interface Room {
+  room_class: { delta: "none" | "fossil" };
+  bases: RoomBases | undefined;
+}
+
+const room = (): Room => ({ room_class: { delta: "fossil" }, bases: undefined });
+
+/** A client by the book: `docs/deltas.md`. */
+class Reader {
+  readonly bases: number[] = [];
+  readonly text = false;
+  is_direct = true;
+  readonly #held = new Map<number, { number: number; data: Uint8Array }>();
+
+  read(frame: Uint8Array): Uint8Array {
+    const envelope = frame.subarray(1);
+    const { start, end, delta } = findData(envelope)!;
+    const data = envelope.slice(start, end);
+    if (delta === undefined) return data;
+    const held = this.#held.get(delta.slot);
+    if (delta.base !== 0) assert.equal(held?.number, delta.base);
+    const whole = delta.base === 0 ? data : applyDelta(held!.data, data) as Uint8Array;
+    this.#held.set(delta.slot, { number: delta.number, data: whole });
+    return whole;
+  }
+}
+
+/** Data that changes a little from one message to the next, now and then altogether. */
+function next(before: Uint8Array, seed: number): Uint8Array {
+  if (seed % 11 === 0) return new Uint8Array(1 + seed % 2_100).fill(seed & 255);
+  const data = before.slice(0, Math.max(1, before.length - (seed % 3)));
+  data[seed % data.length] = seed & 255;
+  return seed % 5 === 0 ? new Uint8Array([...data, seed & 255, ...data.subarray(0, 9)]) : data;
+}
+
+/** Sends one message to readers, of which some do not get it, and some later or never. */
+function send(
+  deltas: DeltaBases,
+  to: Room,
+  readers: readonly Reader[],
+  { key, data, seed }: { key: string; data: Uint8Array; seed: number },
+): void {
+  const frame = frameFor(key, data);
+  const message = deltas.of(to, outgoing(frame));
+  readers.forEach((reader, index) => {
+    const fate = (seed >>> (2 * index)) & 7;
+    if (fate === 0) return; // A filter keeps it back.
+    reader.is_direct = fate > 2;
+    const folded = message?.frameFor(reader, true);
+    if (!reader.is_direct) return assert.equal(folded, undefined);
+    const got = folded === undefined ? frame : folded.frame as Uint8Array;
+    assert.equal(folded?.size_bytes ?? frame.length, got.length);
+    assert.deepEqual(reader.read(got), data);
+  });
+}
+
+const sum = (deltas: DeltaBases, at: Room, base_bytes: number) => {
+  assert.ok(base_bytes <= LIMITS.delta_bytes, `${base_bytes} bytes`);
+  assert.ok((at.bases?.slots.size ?? 0) <= LIMITS.delta_bases_per_room);
+  assert.ok((at.bases?.next ?? 0) <= LIMITS.delta_bases_per_room);
+  return deltas;
+};
+
+Deno.test("any filters, drops and keys: every receiver's bytes are the publisher's, within the bounds", () => {
+  const messages = Number(Deno.env.get("DELTA_MESSAGES") ?? 3_000);
+  const step = fc.record({ key: fc.nat(6), seed: fc.nat(), gap: fc.nat(60) });
+  const run = fc.array(step, { minLength: 30, maxLength: 30, size: "max" });
+  fc.assert(
+    fc.property(run, (steps) => {
+      const stats = createStats().deltas;
+      const deltas = new DeltaBases(LIMITS, stats);
+      const [one, other] = [room(), room()];
+      const readers = Array.from({ length: 5 }, () => new Reader());
+      const others = [new Reader()];
+      const last = new Map<number, Uint8Array>();
+      for (const { key, seed, gap } of steps) {
+        const data = next(last.get(key) ?? new Uint8Array(400).fill(key), seed);
+        last.set(key, data);
+        send(deltas, one, readers, { key: `k${key}`, data, seed });
+        send(deltas, other, others, { key: `k${key % 2}`, data, seed: seed >>> 3 });
+        if (gap === 0) deltas.forget(one);
+        sum(deltas, one, stats.base_bytes);
+      }
+      deltas.forget(one);
+      deltas.forget(other);
+      assert.equal(stats.base_bytes, 0);
+    }),
+    { numRuns: Math.ceil(messages / 30) },
+  );
+});
+
+Deno.test("receivers that hold the same data share one diff, and a newcomer gets it whole", () => {
+  const stats = createStats().deltas;
+  const deltas = new DeltaBases({ ...LIMITS, delta_bytes: 60_000 }, stats);
+  const at = room();
+  const [a, b, late] = [new Reader(), new Reader(), new Reader()];
+  const data = new TextEncoder().encode("0123456789abcdefghij ".repeat(20));
+  const first = deltas.of(at, outgoing(frameFor("k", data)))!;
+  assert.equal(first.frameFor(a, false), first.frameFor(b, false));
+  const changed = data.slice();
+  changed[200] = 0;
+  const second = deltas.of(at, outgoing(frameFor("k", changed)))!;
+  const diff = second.frameFor(a, false)!;
+  assert.equal(second.frameFor(b, false), diff);
+  assert.ok(diff.size_bytes < 110, `${diff.size_bytes} bytes`);
+  const whole = second.frameFor(late, false)!;
+  assert.ok(whole.size_bytes > data.length);
+  assert.deepEqual(late.read(whole.frame as Uint8Array), changed);
+  assert.deepEqual(stats.forms, { diff: 2, whole: 3 });
+  assert.ok(stats.saved_bytes > 2 * 350);
+});
+
+Deno.test("no diff of what the bus or a backend says, of signals, small data, or in a class without", () => {
+  const deltas = new DeltaBases(LIMITS, createStats().deltas);
+  const data = new Uint8Array(100);
+  const said = outgoing(frameFor("k", data));
+  assert.equal(deltas.of(room(), { ...said, is_own: true }), undefined);
+  assert.equal(deltas.of({ room_class: { delta: "none" }, bases: undefined }, said), undefined);
+  const frame = (bytes: Uint8Array) =>
+    deltas.of(room(), outgoing(bytes))!.frameFor(new Reader(), false);
+  assert.ok(frame(frameFor("k", data)));
+  assert.equal(frame(frameFor("k", data.subarray(0, 20))), undefined);
+  assert.equal(frame(frameFor("k", new Uint8Array(3_000))), undefined);
+  assert.equal(
+    frame(writeEnvelope({ room_id: "a", signal: { kind: "GAP" } }, Opcode.MSG)),
+    undefined,
+  );
+});

@@ -1,0 +1,162 @@
+/**
+ * Deltas on a real bus, for clients written by hand that unfold by the npm package: in both forms, with
+ * filters, in BATCH, after a SUB again and from a log; and for whom messages stay as they are.
+ */
+import { applyDelta } from "fossil-delta";
+import assert from "node:assert/strict";
+import {
+  askDeltas,
+  decodeServerFrame,
+  encodeSub,
+  findData,
+  Opcode,
+  WireReader,
+} from "@arqon/proto";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { ask, openBinary, openText } from "./peers/raw_client.ts";
+import type { RawClient } from "./peers/raw_client.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[[rooms]]
+room = "folded-*"
+delta = "fossil"
+[[rooms]]
+room = "log-*"
+delta = "fossil"
+durable = true
+`;
+
+const LINES = Array.from({ length: 40 }, (_, n) => `line ${n} of the text`);
+/** The data of message `n`: large, and little of it changes. */
+const dataOf = (n: number) => ({
+  n,
+  lines: LINES.map((line, at) => at === n % 40 ? "é" + n : line),
+});
+const wholeOf = (n: number) => JSON.stringify(dataOf(n));
+
+async function publish(bus: TestBus, room: string, numbers: readonly number[]): Promise<void> {
+  using publisher = await openText(bus.url, await bus.tokenFor({ user: "writer" }));
+  for (const n of numbers) {
+    const headers = { "x-key": `k${n % 2}`, odd: String(n % 4 === 1) };
+    await ask(publisher, { op: "pub", room, type: "tick", data: dataOf(n), headers });
+  }
+  await ask(publisher, { op: "pub", room, type: "end", data: {}, headers: { odd: "true" } });
+}
+
+/** The bytes of data that a receiver holds, by slot. */
+class Held {
+  readonly #slots = new Map<number, { number: number; data: Uint8Array }>();
+  diffs = 0;
+
+  unfold(
+    { slot, number, base = 0 }: { slot: number; number: number; base?: number },
+    data: Uint8Array,
+  ) {
+    const held = this.#slots.get(slot);
+    if (base !== 0) assert.equal(held?.number, base);
+    if (base !== 0) this.diffs++;
+    const whole = base === 0 ? data : applyDelta(held!.data, data) as Uint8Array;
+    this.#slots.set(slot, { number, data: whole });
+    return whole;
+  }
+}
+
+/** The text of each message's data up to the end, for a text client. */
+async function texts(client: RawClient, held: Held): Promise<string[]> {
+  const found: string[] = [];
+  for (;;) {
+    const message = await client.json();
+    if (message.op !== "msg") continue;
+    if (message.type === "end") return found;
+    const { delta, data } = message as { delta?: Parameters<Held["unfold"]>[0]; data: unknown };
+    if (delta === undefined) found.push(JSON.stringify(data));
+    else {
+      const bytes = typeof data === "string"
+        ? new TextEncoder().encode(data)
+        : Uint8Array.fromBase64((data as { base64: string }).base64);
+      found.push(new TextDecoder().decode(held.unfold(delta, bytes)));
+    }
+  }
+}
+
+/** The same for a binary client, from MSG and BATCH. */
+async function binaries(client: RawClient, held: Held): Promise<string[]> {
+  const found: string[] = [];
+  for (;;) {
+    const frame = await client.raw();
+    assert.ok(typeof frame !== "string");
+    const envelopes: Uint8Array[] = [];
+    if (frame[0] === Opcode.MSG) envelopes.push(frame.subarray(1));
+    else if (frame[0] === Opcode.BATCH) {
+      const reader = new WireReader(frame.subarray(1));
+      while (reader.pos < reader.end) envelopes.push(reader.view());
+    }
+    for (const envelope of envelopes) {
+      const read = decodeServerFrame(new Uint8Array([Opcode.MSG, ...envelope]));
+      if (read.kind === "msg" && read.envelope.event?.type === "end") return found;
+      const span = findData(envelope)!;
+      const data = envelope.slice(span.start, span.end);
+      const whole = span.delta === undefined ? data : held.unfold(span.delta, data);
+      found.push(new TextDecoder().decode(whole));
+    }
+  }
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, n) => n);
+
+Deno.test("who asks for deltas gets diffs by key, in text, binary and BATCH, and the same bytes", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const token = await bus.tokenFor({ user: "reader" });
+  const room = "folded-a";
+  using text = await openText(bus.url, token);
+  await ask(text, { op: "sub", room, delta: true });
+  using odd = await openText(bus.url, token);
+  await ask(odd, { op: "sub", room, delta: true, filter: 'headers["odd"] == "true"' });
+  using plain = await openText(bus.url, token);
+  await ask(plain, { op: "sub", room });
+  using binary = await openBinary(bus.url, token);
+  binary.send(askDeltas(encodeSub({ room_id: room, request_id: 1, batch: true })));
+  assert.equal((await binary.frame()).kind, "ack");
+  await publish(bus, room, upTo(20));
+  const expected = upTo(20).map(wholeOf);
+  for (const [client, read] of [[text, texts], [binary, binaries]] as const) {
+    const held = new Held();
+    assert.deepEqual(await read(client, held), expected);
+    assert.equal(held.diffs, 18);
+  }
+  const [of_odd, of_plain] = [new Held(), new Held()];
+  assert.deepEqual(await texts(odd, of_odd), upTo(20).filter((n) => n % 4 === 1).map(wholeOf));
+  // Between two that it gets, one of the same key is kept back: what it holds is no base.
+  assert.equal(of_odd.diffs, 0);
+  assert.deepEqual(await texts(plain, of_plain), expected);
+  assert.equal(of_plain.diffs, 0);
+});
+
+Deno.test("a SUB again and a log begin with all of the data; a class without deltas has none", async () => {
+  await using bus = await startBusWith(CONFIG);
+  using client = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
+  const held = new Held();
+  for (const room of ["folded-b", "log-b"]) {
+    await ask(client, { op: "sub", room, delta: true });
+    await publish(bus, room, [0, 2]);
+    assert.deepEqual(await texts(client, held), [0, 2].map(wholeOf));
+    await ask(client, { op: "sub", room, delta: true });
+    const before = held.diffs;
+    await publish(bus, room, [4]);
+    assert.deepEqual(await texts(client, held), [wholeOf(4)]);
+    assert.equal(held.diffs, before);
+    await publish(bus, room, [6]);
+    assert.deepEqual(await texts(client, held), [wholeOf(6)]);
+    assert.equal(held.diffs, before + 1);
+  }
+  const none = new Held();
+  await ask(client, { op: "sub", room: "other", delta: true });
+  await publish(bus, "other", [0, 2]);
+  assert.deepEqual(await texts(client, none), [0, 2].map(wholeOf));
+  assert.equal(none.diffs, 0);
+});
