@@ -1,0 +1,150 @@
+/**
+ * A socket that is a WebSocket where that works, and HTTP where something in between breaks it: found
+ * once, it is remembered for the origin, and tried again later. How HTTP is spoken is `http_socket.ts`.
+ */
+import type { SocketLike, WebSocketConstructor } from "../options/options.ts";
+import { HttpSocket } from "./http_socket.ts";
+
+/** How long WebSocket is not tried again where it was broken, in ms. */
+const REMEMBERED_MS = 600_000;
+/** How long a WebSocket has for its first message before HTTP is tried, in ms. */
+const FIRST_MESSAGE_MS = 4_000;
+/** One that breaks sooner than this may not be let through for long, in ms; so many in a row are not. */
+const SHORT_MS = 10_000;
+const SHORT_LIVES = 2;
+const BROKEN = 1006;
+
+/** What is known of an origin. */
+interface Known {
+  /** Until then HTTP is used, in ms of `elapsed`. */
+  http_until_ms: number;
+  /** WebSockets in a row that broke soon after they had opened. */
+  short_lives: number;
+}
+
+/** What is known of all origins, and what time it is. */
+export interface Memory {
+  readonly origins: Map<string, Known>;
+  /** Milliseconds since some moment. */
+  readonly elapsed: () => number;
+}
+
+const MEMORY: Memory = { origins: new Map(), elapsed: () => performance.now() };
+
+/**
+ * The class of such sockets; `webSocket` undefined: there is no WebSocket at all. All classes share what
+ * they know, unless `memory` is given.
+ */
+export function fallbackSocket(
+  webSocket: WebSocketConstructor | undefined,
+  memory: Memory = MEMORY,
+): WebSocketConstructor {
+  return class extends FallbackSocket {
+    constructor(url: string, protocols: string[]) {
+      super(url, protocols, webSocket, memory);
+    }
+  };
+}
+
+class FallbackSocket implements SocketLike {
+  binaryType = "arraybuffer";
+  onmessage: SocketLike["onmessage"] = null;
+  onerror: SocketLike["onerror"] = null;
+  onclose: SocketLike["onclose"] = null;
+  readonly #memory: Memory;
+  readonly #known: Known;
+  readonly #openHttp: () => SocketLike;
+  #socket: SocketLike;
+  #opened_ms: number | undefined;
+  #is_closing = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    url: string,
+    protocols: string[],
+    webSocket: WebSocketConstructor | undefined,
+    memory: Memory,
+  ) {
+    const { origins } = this.#memory = memory;
+    const { host } = new URL(url);
+    this.#known = origins.get(host) ?? { http_until_ms: 0, short_lives: 0 };
+    origins.set(host, this.#known);
+    this.#openHttp = () => new HttpSocket(url, protocols);
+    if (webSocket === undefined || memory.elapsed() < this.#known.http_until_ms) {
+      this.#socket = this.#overHttp();
+      return;
+    }
+    const socket = this.#socket = new webSocket(url, protocols);
+    socket.binaryType = this.binaryType;
+    socket.onmessage = (event) => {
+      clearTimeout(this.#timer);
+      this.#opened_ms ??= memory.elapsed();
+      this.onmessage?.(event);
+    };
+    socket.onerror = (event) =>
+      this.#opened_ms === undefined ? this.#fall() : this.onerror?.(event);
+    socket.onclose = (event) => {
+      if (this.#opened_ms === undefined) return this.#fall();
+      this.#lived(memory.elapsed() - this.#opened_ms, event.code);
+      this.onclose?.(event);
+    };
+    this.#timer = setTimeout(() => this.#fall(), FIRST_MESSAGE_MS);
+  }
+
+  get bufferedAmount(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  send(frame: Uint8Array<ArrayBuffer>): void {
+    this.#socket.send(frame);
+  }
+
+  close(code?: number, reason?: string): void {
+    this.#is_closing = true;
+    clearTimeout(this.#timer);
+    this.#socket.close(code, reason);
+  }
+
+  /** Notes how long an open WebSocket has lived. */
+  #lived(lived_ms: number, code: number): void {
+    if (code !== BROKEN || this.#is_closing || lived_ms >= SHORT_MS) this.#known.short_lives = 0;
+    else if (++this.#known.short_lives >= SHORT_LIVES) this.#remember();
+  }
+
+  #remember(): void {
+    this.#known.short_lives = 0;
+    this.#known.http_until_ms = this.#memory.elapsed() + REMEMBERED_MS;
+  }
+
+  /** The WebSocket has not opened: HTTP in its place, unless nobody wants it any more. */
+  #fall(): void {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    socket.onmessage = socket.onerror = socket.onclose = null;
+    if (this.#is_closing) return this.onclose?.({ code: BROKEN, reason: "" });
+    try {
+      socket.close();
+    } catch {
+      // Not every platform closes what never opened.
+    }
+    this.#socket = this.#overHttp();
+  }
+
+  /** What HTTP says decides: where it opens and WebSocket does not, that is remembered. */
+  #overHttp(): SocketLike {
+    const socket = this.#openHttp();
+    let is_open = false;
+    socket.onmessage = (event) => {
+      if (!is_open && this.#memory.elapsed() >= this.#known.http_until_ms) this.#remember();
+      is_open = true;
+      this.onmessage?.(event);
+    };
+    socket.onerror = (event) => this.onerror?.(event);
+    socket.onclose = (event) => {
+      // Where HTTP does not open either, the bus is away, and nothing was found out.
+      if (!is_open) this.#known.http_until_ms = 0;
+      this.onclose?.(event);
+    };
+    return socket;
+  }
+}
