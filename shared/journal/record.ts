@@ -3,7 +3,7 @@
  * it and nothing else. This is the form in which the admin API and files have it, one JSON object a line.
  * How records are stored is another file's, how one is replayed is the CLI's. Pure.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** The version of this form. */
 export const RECORD_FORMAT = 1;

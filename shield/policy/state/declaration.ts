@@ -3,8 +3,8 @@
  * long, and how large. Reads the JSON of `arqon_state_keys`, and fills a key for one operation. Pure.
  * Who calls the guest for it is `abi/state_keys.ts`, where values are is `state_store.ts`.
  */
-import { createHash } from "node:crypto";
-import { z } from "zod";
+import { sha256 } from "@noble/hashes/sha2.js";
+import * as z from "zod";
 import { problemText } from "../../../shared/problem.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { asciiLower, NAME_BYTES } from "../abi/host_headers.ts";
@@ -150,10 +150,10 @@ function filledBy(placeholder: Placeholder, source: KeySource): string | null {
   }
 }
 
-/** The value, or its hash in a form that no value has. */
+/** The value, or its hash in a form that no value has. The hash is plain code, so that browsers run this, too. */
 function bounded(text: string | null): string | null | { readonly sha256: string } {
   if (text === null || text.length <= FILLED_CHARACTERS) return text;
-  return { sha256: createHash("sha256").update(text).digest("hex") };
+  return { sha256: sha256(new TextEncoder().encode(text)).toHex() };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What a policy may declare of its state, what is refused and why, and how keys are filled. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { filledKey, type KeySource, parseStateKeys } from "./declaration.ts";
@@ -31,6 +32,15 @@ Deno.test("each placeholder stands for its value of the operation, null for none
     ...["acme", "chat-1", "u1", "c1", "chat.said", "free", "3", "phone"],
     ...[null, null],
   ]);
+});
+
+Deno.test("a long value stands in the key by its SHA-256, as it always did", () => {
+  for (const room of ["r".repeat(257), "é😀".repeat(200), "x".repeat(16_384)]) {
+    const sha256 = createHash("sha256").update(room).digest("hex");
+    assert.equal(filledKey(slotOf("{room}"), source({ room })), JSON.stringify([{ sha256 }]));
+  }
+  const short = "r".repeat(256);
+  assert.equal(filledKey(slotOf("{room}"), source({ room: short })), JSON.stringify([short]));
 });
 
 Deno.test("a client's header cannot stand for one of the Shield's own", () => {
