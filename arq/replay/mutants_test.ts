@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { ALLOWED, REFUSED } from "../../policies/testing/word_cases.ts";
 import { createRepeater } from "./repeater.ts";
+import { isSelected } from "./selection.ts";
 import type { ReplayModule } from "./repeater.ts";
 import { readyModule } from "./replay_modules.ts";
 import { type Mutant, mutantsOf } from "./testing/mutants.ts";
@@ -77,6 +78,7 @@ async function tells(
   records: Uint8Array<ArrayBuffer>,
 ): Promise<boolean> {
   const repeater = createRepeater({
+    isSelected,
     selection: { policy: "bad_words" },
     candidate,
     moduleOf: () => Promise.resolve(original),

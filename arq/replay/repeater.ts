@@ -16,7 +16,7 @@ import { addUnits } from "./fuel_histogram.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { payloadAt, RecordedInputs } from "./recorded_inputs.ts";
 import { OwnState, recordedState, sameWrites } from "./replay_state.ts";
-import { isSelected, type ReplaySelection } from "./selection.ts";
+import type { ReplaySelection } from "./selection.ts";
 import { countOf, emptyTally, type FlipKind, type Sample, SAMPLES, type Tally } from "./tally.ts";
 
 /** A module that can run. */
@@ -35,6 +35,8 @@ export interface ReplayModule extends GuestModule {
 /** What a repeater needs. */
 export interface RepeaterOptions {
   readonly selection: ReplaySelection;
+  /** Whether a record is of the selection: mostly `isSelected` of `selection.ts`. */
+  readonly isSelected: (record: JournalRecord, selection: ReplaySelection) => boolean;
   readonly candidate: ReplayModule;
   /** The module that a record names; undefined when nobody has its bytes. */
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
@@ -169,7 +171,7 @@ class JournalRepeater implements Repeater {
     }
     if (isHole(parsed.line)) return void this.#countHole(parsed.line);
     const record = parsed.line;
-    const { selection } = this.#options;
+    const { selection, isSelected } = this.#options;
     if (!isSelected(record, selection)) return void tally.outside++;
     const place = record.policies.findIndex(({ name }) => name === selection.policy);
     if (place < 0) {

@@ -5,6 +5,7 @@ import { caseOf } from "./case_file.ts";
 import { payloadAt } from "./recorded_inputs.ts";
 import { runCase } from "./case_run.ts";
 import type { RepeaterOptions } from "./repeater.ts";
+import { isSelected } from "./selection.ts";
 import { createRepeater } from "./repeater.ts";
 import { readyModule } from "./replay_modules.ts";
 import type { Tally } from "./tally.ts";
@@ -28,6 +29,7 @@ type Given = Partial<RepeaterOptions> & { readonly selection?: RepeaterOptions["
 
 async function repeat(lines: readonly unknown[], given: Given = {}): Promise<Tally> {
   const repeater = createRepeater({
+    isSelected,
     selection: { policy: "p" },
     candidate: SMALL,
     moduleOf: () => Promise.resolve(undefined),

@@ -5,7 +5,7 @@
 import type { JournalChunk } from "./journal_chunks.ts";
 import { createRepeater, type Repeater } from "./repeater.ts";
 import type { ReplayModule } from "./repeater.ts";
-import type { ReplaySelection } from "./selection.ts";
+import { isSelected, type ReplaySelection } from "./selection.ts";
 import type { FlipKind, Sample, Tally } from "./tally.ts";
 
 /** One flip, as it is written into a file. */
@@ -73,7 +73,7 @@ function serve(scope: WorkerScope): void {
       case "start": {
         const { selection, candidate, keeps_flips } = data;
         const onFlip = (kind: FlipKind, sample: Sample) => void flips.push({ kind, ...sample });
-        const options = { selection, candidate, moduleOf };
+        const options = { selection, isSelected, candidate, moduleOf };
         repeater = createRepeater(keeps_flips ? { ...options, onFlip } : options);
         return;
       }

@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { createRepeater } from "../../arq/replay/repeater.ts";
+import { isSelected } from "../../arq/replay/selection.ts";
 import { journalChunks } from "../../arq/replay/journal_chunks.ts";
 import { readyModule } from "../../arq/replay/replay_modules.ts";
 import type { ReplayModule } from "../../arq/replay/repeater.ts";
@@ -90,6 +91,7 @@ async function measure(decisions: number, rounds: number): Promise<Turn[]> {
   for (let round = 0; round < rounds; round++) {
     for (const kind of ["recorded module", "and a new one"] as const) {
       const repeater = createRepeater({
+        isSelected,
         selection: { policy: "bad_words" },
         candidate: kind === "recorded module" ? recorded : other,
         moduleOf: () => Promise.resolve(recorded),

@@ -12,6 +12,7 @@ import { renderSdksMarkdown } from "./gen_sdks.ts";
 import { renderInitBinaries } from "./gen_init.ts";
 import { renderNatsAccounts } from "./gen_nats_accounts.ts";
 import { renderNotice } from "./gen_notice.ts";
+import { renderReplayWorker } from "./gen_replay_worker.ts";
 import { renderWebsocketMarkdown } from "./gen_websocket.ts";
 import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
 import { ROOT } from "../checkout/source_files.ts";
@@ -85,6 +86,7 @@ async function generate(): Promise<Map<string, string>> {
     ["docs/websocket.md", renderWebsocketMarkdown()],
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
     ["NOTICE", await renderNotice(ROOT)],
+    ["shield/admin/console/replay_worker.js", await renderReplayWorker(ROOT)],
     ...await renderArq(ROOT, readVersion(await Deno.readTextFile(`${ROOT}deno.json`))),
   ]);
 }

@@ -7,6 +7,7 @@ import { PAST_SCENARIOS } from "./scenarios_past.ts";
 import { POLICY_SCENARIOS } from "./scenarios_policy.ts";
 import { ROOM_SCENARIOS } from "./scenarios_room.ts";
 import { SESSION_SCENARIOS } from "./scenarios_session.ts";
+import { TRIAL_SCENARIOS } from "./scenarios_trial.ts";
 import { USAGE_SCENARIOS } from "./scenarios_usage.ts";
 import type { Scenario } from "./world.ts";
 
@@ -17,6 +18,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...PAST_SCENARIOS,
   ...ROOM_SCENARIOS,
   ...POLICY_SCENARIOS,
+  ...TRIAL_SCENARIOS,
   ...USAGE_SCENARIOS,
   ...LOOK_SCENARIOS,
   ...ACCESS_SCENARIOS,

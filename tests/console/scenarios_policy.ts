@@ -7,24 +7,25 @@ import { policyAdmin } from "../peers/policy_admin.ts";
 import { ask, client, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
-const BUILT = new URL("../../policies/build/", import.meta.url).pathname;
+/** Where the example policies stand built. */
+export const BUILT: string = new URL("../../policies/build/", import.meta.url).pathname;
 const TENANT = "judged";
 const SAID = ["hello", "malware", "good evening"];
 
 /** A tenant whose policy has decided about three messages, which are in the journal. */
-async function decided(world: World): Promise<void> {
+export async function decided(world: World, tenant: string): Promise<void> {
   const admin = await policyAdmin(world.bus);
   const { body } = await admin.upload(await Deno.readFile(`${BUILT}bad_words.wasm`));
-  const policy = { tenant: TENANT, name: "words", sha256: body["sha256"] };
+  const policy = { tenant, name: "words", sha256: body["sha256"] };
   const { status } = await admin.post("deploy", policy);
   assert.equal(status, 200);
-  using ann = await client(world, { tenant: TENANT, user: "ann" });
+  using ann = await client(world, { tenant, user: "ann" });
   for (const [at, text] of SAID.entries()) {
     ann.send({ op: "pub", room: "lobby", type: "chat", data: { text }, id: at + 1 });
     await ann.json();
   }
   await until("the decisions are stored", async () => {
-    const path = `/v1/journal?tenant=${TENANT}&policy=words`;
+    const path = `/v1/journal?tenant=${tenant}&policy=words`;
     const token = { authorization: `Bearer ${world.admin}` };
     const answer = await fetch(`${world.bus.admin_url}${path}`, { headers: token });
     return (await answer.text()).trimEnd().split("\n").length > SAID.length;
@@ -47,7 +48,7 @@ async function resultFile(world: World): Promise<string> {
 const decisions: Scenario = {
   name: "a policy's page counts its decisions, opens one, and shows the flips of another module",
   async run(world) {
-    await decided(world);
+    await decided(world, TENANT);
     await using console = await openConsole(world, { at: `#/policies/${TENANT}` });
     const { page } = console;
     await page.getByRole("link", { name: "words", exact: true }).click();
@@ -59,7 +60,7 @@ const decisions: Scenario = {
     await made.filter({ hasText: "403" }).getByRole("button", { name: /^Open/ }).click();
     const opened = page.getByRole("region", { name: /^Decision \S+\.\d+/ });
     await opened.getByText('"has_read_payload": true').waitFor();
-    const card = page.getByRole("region", { name: "Flips of another module" });
+    const card = page.getByRole("region", { name: "Result of arq policy replay" });
     const command = await card.locator("pre").textContent();
     assert.match(
       command ?? "",

@@ -22,7 +22,9 @@ import node_columns from "./node_columns.js" with { type: "text" };
 import past from "./past.js" with { type: "text" };
 import page from "./page.js" with { type: "text" };
 import policy_flips from "./policy_flips.js" with { type: "text" };
+import policy_trial from "./policy_trial.js" with { type: "text" };
 import rates from "./rates.js" with { type: "text" };
+import replay_worker from "./replay_worker.js" with { type: "text" };
 import room_history from "./room_history.js" with { type: "text" };
 import room_publish from "./room_publish.js" with { type: "text" };
 import room_state from "./room_state.js" with { type: "text" };
@@ -34,6 +36,7 @@ import sse from "./sse.js" with { type: "text" };
 import table from "./table.js" with { type: "text" };
 import tail from "./tail.js" with { type: "text" };
 import theme from "./theme.js" with { type: "text" };
+import trial_run from "./trial_run.js" with { type: "text" };
 import view_audit from "./view_audit.js" with { type: "text" };
 import view_bans from "./view_bans.js" with { type: "text" };
 import view_connections from "./view_connections.js" with { type: "text" };
@@ -75,8 +78,10 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "node_columns.js": node_columns,
   "page.js": page,
   "policy_flips.js": policy_flips,
+  "policy_trial.js": policy_trial,
   "past.js": past,
   "rates.js": rates,
+  "replay_worker.js": replay_worker,
   "room_history.js": room_history,
   "room_publish.js": room_publish,
   "room_state.js": room_state,
@@ -88,6 +93,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "table.js": table,
   "tail.js": tail,
   "theme.js": theme,
+  "trial_run.js": trial_run,
   "view_audit.js": view_audit,
   "view_bans.js": view_bans,
   "view_connections.js": view_connections,

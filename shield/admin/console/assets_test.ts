@@ -4,8 +4,12 @@ import { ASSETS, consoleAsset } from "./assets.ts";
 
 const FOLDER = new URL(".", import.meta.url);
 
+/** It is made of what the bus runs itself, works without a page, and may ask nobody (`admin_safety_test.ts`). */
+const MADE = "/console/replay_worker.js";
+
+/** The files that are written by hand. */
 function bodies(): [path: string, body: string][] {
-  return [...ASSETS].map(([path, { body }]) => [path, body]);
+  return [...ASSETS].filter(([path]) => path !== MADE).map(([path, { body }]) => [path, body]);
 }
 
 Deno.test("every file of the folder that a browser needs is served, with its type", async () => {
@@ -52,6 +56,12 @@ Deno.test("nothing parses HTML, evaluates text or leaves the origin", () => {
       path,
     );
   }
+});
+
+Deno.test("the thread that runs modules imports nothing and keeps nothing", () => {
+  const { body } = consoleAsset(MADE)!;
+  assert.doesNotMatch(body, /^(import|export)\b|\bimport\(|importScripts|\bfetch\(|WebSocket\(/m);
+  assert.doesNotMatch(body, /localStorage|sessionStorage|indexedDB|innerHTML/);
 });
 
 Deno.test("the page has no inline script, style or handler", () => {

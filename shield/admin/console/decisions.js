@@ -80,7 +80,8 @@ export class DecisionCounts {
   }
 }
 
-const KINDS = [
+/** The kinds of flips: their names in a result, and in words. */
+export const KINDS = [
   ["to_refused", "now refused"],
   ["to_allowed", "now allowed"],
   ["changed", "another answer"],

@@ -29,11 +29,16 @@ async function textFrom(stream) {
   }
 }
 
-/** One answer of `GET /v1/journal`: `{lines, end: {next, is_end}}`. Rejects as the API does. */
-export async function readLines(api, query, signal) {
+/** The text of one answer of `GET /v1/journal`. Rejects as the API does. */
+export async function readText(api, query, signal) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
   const path = `/v1/journal?${new URLSearchParams(given)}`;
-  return linesOf(await textFrom(await api.stream(path, signal)));
+  return await textFrom(await api.stream(path, signal));
+}
+
+/** One answer of `GET /v1/journal`: `{lines, end: {next, is_end}}`. Rejects as the API does. */
+export async function readLines(api, query, signal) {
+  return linesOf(await readText(api, query, signal));
 }
 
 /** A card with everything that a line says. */

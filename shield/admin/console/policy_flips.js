@@ -1,5 +1,5 @@
-// The flips of another module of a policy, from the result of a replay. No module runs here or on a Shield:
-// `arq policy replay` runs it on the machine of whoever asks, and its result is a file.
+// The flips of another module of a policy, from the result of a replay: of `policy_trial.js` in this browser, or
+// of `arq policy replay`, which writes a file. No module runs on a Shield.
 import { plain } from "./columns.js";
 import { replayResult } from "./decisions.js";
 import { el } from "./element.js";
@@ -51,8 +51,13 @@ export function replayCommand({ tenant, policy, room, hours }) {
   ].join(" ");
 }
 
-/** The counts of a result, and its flips. */
-function resultParts({ answer, rows }, onOpen) {
+const isEmpty = (counts) => Object.keys(counts ?? {}).length === 0;
+const countsText = (counts) =>
+  Object.entries(counts).map(([name, number]) => `${name} ${count(number)}`).join(", ");
+const some = (name, counts) => (isEmpty(counts) ? [] : [[name, countsText(counts)]]);
+
+/** The counts of a result, and its flips; `onOpen(flip)` is called with a row that somebody wants to see. */
+export function resultParts({ answer, rows }, onOpen) {
   const { candidate, module, recorded, interrupted } = answer;
   const flips = createTable({
     caption: "Flips",
@@ -70,12 +75,16 @@ function resultParts({ answer, rows }, onOpen) {
       ["Allowed, now refused", count(candidate.allow_to_refuse)],
       ["Refused, now allowed", count(candidate.refuse_to_allow)],
       ["Another answer", count(candidate.changed)],
-      ["Faults", JSON.stringify(candidate.faults ?? {})],
+      ["Faults", isEmpty(candidate.faults) ? "none" : countsText(candidate.faults)],
+      ...some("Not known to the journal", candidate.unknown),
+      ...some("Not decided by the module", candidate.not_run),
       [
         "Recorded calls repeated the same",
         `${count(recorded?.same)} of ${count(recorded?.repeated)}`,
       ],
-      ...(interrupted ? [["Not whole", "it was interrupted"]] : []),
+      ...some("DIFFERENT from what was recorded", recorded?.different),
+      ...some("Recorded modules that are gone", recorded?.no_module),
+      ...(interrupted ? [["Not whole", answer.why ?? "it was interrupted"]] : []),
     ]),
     flips.element,
   ];
@@ -110,13 +119,13 @@ export function createFlips(onOpen) {
   });
   found.show();
   const element = card(
-    "Flips of another module",
+    "Result of arq policy replay",
     {},
     el(
       "p",
       {},
-      "A module that is only tried never runs on a Shield. Replay these decisions with it on your machine, " +
-        "and open the result here (NAME@VERSION in place of NEW.wasm is an earlier version of a policy):",
+      "For more decisions, or a file of the journal: replay them with arq and open the result here " +
+        "(NAME@VERSION in place of NEW.wasm is an earlier version of a policy):",
     ),
     command,
     el("label", {}, "Result of the replay", input),

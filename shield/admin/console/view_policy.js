@@ -9,6 +9,7 @@ import { compact, count, duration, moment, plural } from "./format.js";
 import { isHole, lineCard, readLines } from "./journal_lines.js";
 import { card, errorNotice, filterForm, pageHead, slot } from "./page.js";
 import { createFlips, replayCommand } from "./policy_flips.js";
+import { createTrial } from "./policy_trial.js";
 import { createTable } from "./table.js";
 
 const HOUR_MS = 3_600_000;
@@ -106,6 +107,7 @@ class PolicyView {
   #status = el("p", { class: "hint", role: "status" }, "Loading…");
   #decisions;
   #flips = createFlips((flip) => this.#openFlip(flip));
+  #trial;
 
   constructor(ctx, place, { tenant_id, policy }) {
     this.#ctx = ctx;
@@ -119,6 +121,7 @@ class PolicyView {
       sort: { id: "at", direction: "descending" },
       empty: "Nothing was recorded. [journal] of the configuration says what is.",
     });
+    this.#trial = createTrial(ctx, (flip) => this.#openFlip(flip));
     for (const one of [this.#chart_place, this.#trouble, this.#opened]) one.show();
     place.append(
       pageHead({
@@ -136,6 +139,7 @@ class PolicyView {
         this.#chart_place.element,
         card("Newest decisions", { flush: true }, this.#decisions.element),
         this.#opened.element,
+        this.#trial.element,
         this.#flips.element,
       ),
     );
@@ -151,6 +155,7 @@ class PolicyView {
     this.#flips.setCommand(replayCommand({ tenant, policy, room, hours }));
     const until_ms = this.#ctx.now();
     const from_ms = Math.floor(until_ms - hours * HOUR_MS);
+    this.#trial.setWindow({ tenant, policy, room, from_ms, until_ms });
     const counts = new DecisionCounts({ policy, from_ms, until_ms });
     const onRead = (read) => {
       if (!isOver()) setText(this.#status, `Reading: ${plural(read, "line")}.`);
@@ -172,6 +177,7 @@ class PolicyView {
   /** Ends what draws. */
   close() {
     this.#chart?.close();
+    this.#trial.stop();
   }
 
   #change(next) {

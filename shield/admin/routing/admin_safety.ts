@@ -8,6 +8,13 @@ import { ArqonError } from "@arqon/proto";
 const CONSOLE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
   "connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; " +
   "form-action 'none'";
+/**
+ * That of the thread in which the console tries modules of policies: it may run WebAssembly, and ask nobody. The
+ * page itself may not.
+ */
+const REPLAY_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; " +
+  "frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+const REPLAY_PATH = "/console/replay_worker.js";
 const API_POLICY =
   "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -61,6 +68,7 @@ export function withSafety(response: Response, path: string): Response {
   const { headers } = response;
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
   const is_console = path.startsWith("/console/") && response.ok;
-  headers.set("content-security-policy", is_console ? CONSOLE_POLICY : API_POLICY);
+  const policy = path === REPLAY_PATH ? REPLAY_POLICY : CONSOLE_POLICY;
+  headers.set("content-security-policy", is_console ? policy : API_POLICY);
   return response;
 }

@@ -79,3 +79,14 @@ Deno.test("every answer forbids to be stored, framed and guessed at", () => {
   ]);
   assert.ok(policies.every((policy) => !policy.includes("unsafe")));
 });
+
+Deno.test("the console's thread may run WebAssembly and ask nobody; its page may not run it", () => {
+  const policyOf = (path: string) =>
+    withSafety(new Response(""), path).headers.get("content-security-policy") ?? "";
+  const thread = policyOf("/console/replay_worker.js");
+  assert.match(thread, /^default-src 'none'; script-src 'wasm-unsafe-eval'; /);
+  assert.doesNotMatch(thread, /connect-src|worker-src|'self'|'unsafe-eval'/);
+  for (const path of ["/console/", "/console/trial_run.js", "/v1/status"]) {
+    assert.doesNotMatch(policyOf(path), /wasm/, path);
+  }
+});

@@ -1,0 +1,100 @@
+/**
+ * The thread of the console in which a module is tried on recorded decisions: it meters the module as a Shield
+ * would and repeats the calls of the lines that the page hands to it. It asks nobody: lines and the modules
+ * that they name come from the page. `deno task gen` makes `shield/admin/console/replay_worker.js` of it.
+ */
+import "./no_eval.ts";
+import type { JournalRecord } from "../../shared/journal/record.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
+import { createModuleBook, readyModule } from "./replay_modules.ts";
+import { createRepeater, type Repeater } from "./repeater.ts";
+import type { ReplaySelection } from "./selection.ts";
+import type { Tally } from "./tally.ts";
+
+/** What the page says. */
+type PageMail =
+  | {
+    readonly kind: "start";
+    readonly bytes: Uint8Array<ArrayBuffer>;
+    readonly memory_limit_pages: number;
+    readonly selection: ReplaySelection;
+  }
+  /** Undefined: nobody has the bytes. */
+  | {
+    readonly kind: "module";
+    readonly sha256: string;
+    readonly bytes: Uint8Array | undefined;
+  }
+  | { readonly kind: "chunk"; readonly chunk: JournalChunk };
+
+/** What the thread says. */
+type PageNews =
+  | { readonly kind: "ready"; readonly sha256: string; readonly is_stateful: boolean }
+  /** No Shield would take the module, or what the lines ask for failed. */
+  | { readonly kind: "failed"; readonly message: string }
+  | { readonly kind: "needs"; readonly sha256: string }
+  /** Everything that was counted so far. */
+  | { readonly kind: "done"; readonly tally: Tally };
+
+/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
+interface WorkerScope {
+  onmessage: ((event: MessageEvent<PageMail>) => void) | null;
+  postMessage(message: PageNews): void;
+}
+
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
+
+/**
+ * The bus has chosen the lines by tenant, room and time. `selection.ts` is not here: it would bring patterns of
+ * rooms, and with them the whole protocol, into the page.
+ */
+const isSelected = ({ tenant }: JournalRecord, selection: ReplaySelection): boolean =>
+  tenant === selection.tenant;
+
+function serve(scope: WorkerScope): void {
+  const asked = new Map<string, PromiseWithResolvers<Uint8Array | undefined>>();
+  let repeater: Repeater | undefined;
+
+  const moduleBytes = (sha256: string): Promise<Uint8Array | undefined> => {
+    const waiting = Promise.withResolvers<Uint8Array | undefined>();
+    asked.set(sha256, waiting);
+    scope.postMessage({ kind: "needs", sha256 });
+    return waiting.promise;
+  };
+
+  const start = async (mail: PageMail & { readonly kind: "start" }): Promise<PageNews> => {
+    const { bytes, memory_limit_pages, selection } = mail;
+    const candidate = await readyModule(bytes, memory_limit_pages);
+    const moduleOf = createModuleBook(moduleBytes, memory_limit_pages);
+    repeater = createRepeater({ selection, isSelected, candidate, moduleOf });
+    const { sha256, is_stateful } = candidate;
+    return { kind: "ready", sha256, is_stateful };
+  };
+
+  const feed = async (chunk: JournalChunk): Promise<PageNews> => {
+    if (repeater === undefined) throw new Error("lines came before a module");
+    await repeater.feed(chunk);
+    return { kind: "done", tally: repeater.tally };
+  };
+
+  const answer = (news: Promise<PageNews>): void => {
+    news.catch((error): PageNews => ({ kind: "failed", message: messageOf(error) }))
+      .then((said) => scope.postMessage(said));
+  };
+
+  scope.onmessage = ({ data }) => {
+    switch (data.kind) {
+      case "start":
+        return answer(start(data));
+      case "module":
+        return asked.get(data.sha256)?.resolve(data.bytes);
+      case "chunk":
+        return answer(feed(data.chunk));
+      default:
+        data satisfies never;
+    }
+  };
+}
+
+serve(globalThis as unknown as WorkerScope);

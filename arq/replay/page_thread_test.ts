@@ -1,0 +1,114 @@
+/**
+ * A module that is tried in a browser: the console's own code with the thread that it starts, over journals
+ * that real modules have made. The page around it, and Chromium, are `tests/console/scenarios_trial.ts`.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { runTrial } from "../../shield/admin/console/trial_run.js";
+import { traps } from "./testing/guest_text.ts";
+import { builtModule, builtReady, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
+import type { Tally } from "./tally.ts";
+
+const SAID = ["hello", "malware", "good evening", "more malware"];
+const WINDOW = { tenant: "default", policy: "words", room: "", from_ms: 0, until_ms: 2e12 };
+
+/** The records of `SAID`, as lines. */
+async function lines(): Promise<string[]> {
+  const recorder = new Recorder("words", await builtReady("bad_words"));
+  return SAID.map((text) => JSON.stringify(recorder.record({ payload: JSON.stringify({ text }) })));
+}
+
+/** An API that gives each of these answers once, and the modules that stand built. */
+function apiOf(answers: readonly string[], modules: readonly string[] = ["bad_words"]) {
+  const asked: URL[] = [];
+  const left = [...answers];
+  return {
+    asked,
+    async stream(path: string, signal: AbortSignal): Promise<ReadableStream<string>> {
+      asked.push(new URL(path, "http://bus"));
+      const next = left.shift();
+      if (next !== undefined) return ReadableStream.from([next]);
+      if (!signal.aborted) await once(signal, "abort");
+      throw signal.reason;
+    },
+    async bytes(): Promise<Uint8Array> {
+      const [name] = modules;
+      if (name === undefined) throw Object.assign(new Error("gone"), { reason: "policy-unknown" });
+      return await builtModule(name);
+    },
+  };
+}
+
+const answer = (records: readonly string[], next: string, is_end: boolean) =>
+  [...records, JSON.stringify({ next, is_end })].join("\n") + "\n";
+
+/** What a trial says, and its last tally. */
+async function tried(
+  api: ReturnType<typeof apiOf>,
+  module: Uint8Array,
+  bounds = { lines: 1_000, bytes: 1e9, time_ms: 60_000 },
+): Promise<{ why: string | undefined; tally: Tally | undefined }> {
+  let tally: Tally | undefined;
+  const why = await runTrial({
+    ...{ api, module, bounds, pages: MEMORY_PAGES, window: WINDOW },
+    signal: new AbortController().signal,
+    onTally: (told: Tally) => (tally = told),
+  });
+  return { why, tally };
+}
+
+Deno.test("a trial reads answer after answer, and tells the flips of all of them", async () => {
+  const [one, two, ...more] = await lines() as [string, string, ...string[]];
+  const api = apiOf([answer([one, two], "7.2", false), answer(more, "8", true)]);
+  const { why, tally } = await tried(api, await builtModule("content_size"));
+  assert.equal(why, undefined);
+  assert.equal(tally?.recorded.same, SAID.length);
+  assert.equal(tally?.candidate.to_allowed, 2);
+  assert.equal(tally?.candidate.to_refused, 0);
+  assert.match(tally?.candidate.samples.to_allowed[0]?.payload ?? "", /malware/);
+  assert.deepEqual(api.asked.map(({ searchParams }) => searchParams.get("after")), [null, "7.2"]);
+  assert.ok(api.asked.every(({ searchParams }) => searchParams.get("payload") === "1"));
+});
+
+Deno.test("a trial ends at its bounds, and says which", async () => {
+  const all = await lines();
+  const api = () => apiOf([answer(all, "1", false), answer(all, "2", true)]);
+  const module = () => builtModule("content_size");
+  const few = await tried(api(), await module(), { lines: 4, bytes: 1e9, time_ms: 60_000 });
+  assert.equal(few.why, "4 records are the most of one trial");
+  assert.equal(few.tally?.decisions, 4);
+  const small = await tried(api(), await module(), { lines: 1e6, bytes: 1_024, time_ms: 60_000 });
+  assert.equal(small.why, "1.0 KiB are the most of one trial");
+  assert.equal(small.tally?.decisions, 4);
+});
+
+Deno.test("faults of the module count, and a recorded module that is gone is told", async () => {
+  const { tally } = await tried(apiOf([answer(await lines(), "1", true)], []), await traps());
+  assert.deepEqual(tally?.candidate.faults, { trap: SAID.length });
+  assert.equal(tally?.candidate.to_refused, 2);
+  assert.equal(Object.values(tally?.recorded.no_module ?? {})[0], SAID.length);
+});
+
+Deno.test("a broken module is refused in the words of the check on a Shield", async () => {
+  const broken = new TextEncoder().encode("this is no module");
+  await assert.rejects(tried(apiOf([]), broken), /magic|not a WebAssembly|binary/i);
+});
+
+Deno.test("an answer of the journal that was cut off is not taken for its end", async () => {
+  const cut = (await lines()).join("\n") + "\n";
+  const trial = tried(apiOf([cut]), await builtModule("content_size"));
+  await assert.rejects(trial, /was cut off/);
+});
+
+Deno.test("a trial that is stopped ends at once", async () => {
+  const stop = new AbortController();
+  const api = apiOf([answer(await lines(), "1", false)]);
+  const trial = runTrial({
+    ...{ api, module: await builtModule("content_size"), pages: MEMORY_PAGES, window: WINDOW },
+    signal: stop.signal,
+    // The next answer never comes.
+    onTally: () => queueMicrotask(() => stop.abort(new Error("enough"))),
+  });
+  await assert.rejects(trial, /enough/);
+  assert.equal(api.asked.length, 2);
+});

@@ -1,0 +1,126 @@
+// Tries a module that is not uploaded on recorded decisions, in a thread of this browser: nothing runs on a
+// Shield. This reads the journal and the recorded modules; the thread (`replay_worker.js`) meters and repeats,
+// and may ask nobody. Its card is `policy_trial.js`.
+import { segment } from "./api.js";
+import { KINDS } from "./decisions.js";
+import { bytes as sizeText, count } from "./format.js";
+import { readText } from "./journal_lines.js";
+
+/** Bounds of one trial; `arq policy replay` has none. */
+export const BOUNDS = { lines: 200_000, bytes: 536_870_912, time_ms: 300_000 };
+/** Lines of one answer of the journal, with their payloads. */
+const PAGE_LINES = 2_000;
+
+/** An error of a trial, as a notice shows it. */
+export const failure = (message) =>
+  Object.assign(new Error(message), { title: "The module was not tried" });
+
+/** The thread, as questions and answers. */
+class TrialThread {
+  #worker = new Worker(new URL("./replay_worker.js", import.meta.url), { type: "module" });
+  #waiting;
+
+  /** `moduleOf(sha256)` gives the bytes of a recorded module, or undefined. */
+  constructor(moduleOf, signal) {
+    signal.addEventListener("abort", () => this.end());
+    const fail = (message) => this.#waiting?.reject(failure(message));
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      fail(`The thread has ended: ${event.message ?? "it could not be loaded"}`);
+    };
+    this.#worker.onmessage = async ({ data }) => {
+      if (data.kind === "failed") return fail(data.message);
+      if (data.kind !== "needs") return this.#waiting?.resolve(data);
+      const { sha256 } = data;
+      try {
+        this.#worker.postMessage({ kind: "module", sha256, bytes: await moduleOf(sha256) });
+      } catch (error) {
+        this.#waiting?.reject(error);
+      }
+    };
+  }
+
+  /** What it says to this. Rejects with its error, and as the signal does when it is aborted. */
+  ask(mail, moved = []) {
+    this.#waiting = Promise.withResolvers();
+    this.#worker.postMessage(mail, moved);
+    return this.#waiting.promise;
+  }
+
+  /** Ends it at once, whatever it does. */
+  end() {
+    this.#worker.terminate();
+    this.#waiting?.reject(failure("It was stopped."));
+  }
+}
+
+/** The bytes of a recorded module; undefined when the bus has them no more. */
+async function recordedModule(api, tenant, sha256, signal) {
+  try {
+    const path = `/v1/policies/modules/${segment(sha256)}?${new URLSearchParams({ tenant })}`;
+    return await api.bytes(path, signal);
+  } catch (error) {
+    if (error.reason === "policy-unknown") return undefined;
+    throw error;
+  }
+}
+
+/** One piece of the journal: its lines as bytes, and where it ended. */
+function pieceOf(text) {
+  const cut = text.lastIndexOf("\n", text.length - 2) + 1;
+  let end;
+  try {
+    end = JSON.parse(text.slice(cut));
+  } catch {
+    end = undefined;
+  }
+  if (typeof end?.next !== "string") throw failure("The journal's answer was cut off. Try again.");
+  return { bytes: new TextEncoder().encode(text.slice(0, cut)), end };
+}
+
+/** What the page shows of a tally, in the form of `arq policy replay --json`. */
+export function answerOf({ tally, source, sha256, policy, why }) {
+  const { candidate, recorded } = tally;
+  const { to_refused, to_allowed } = candidate;
+  const answer = {
+    ...{ policy, recorded, module: { source, sha256 }, interrupted: why !== undefined, why },
+    candidate: { ...candidate, allow_to_refuse: to_refused, refuse_to_allow: to_allowed },
+  };
+  const rows = KINDS.flatMap(([name, kind]) =>
+    candidate.samples[name].map((sample) => ({ ...sample, kind }))
+  );
+  return { answer, rows };
+}
+
+/**
+ * Runs a module to the end of its window or to a bound, and says which; undefined: to the end. It calls
+ * `onTally(tally, sha256, bytes)` after each piece, and rejects with what is wrong with the module, with the
+ * API's refusals, and when the signal is aborted.
+ */
+export async function runTrial({ api, module, pages, window, signal, onTally, bounds = BOUNDS }) {
+  const { tenant, policy, room, from_ms, until_ms } = window;
+  const query = { tenant, policy, room, since_ms: from_ms, until_ms, payload: 1 };
+  const thread = new TrialThread((sha256) => recordedModule(api, tenant, sha256, signal), signal);
+  try {
+    const selection = { policy, tenant };
+    const start = { kind: "start", bytes: module, selection, memory_limit_pages: pages };
+    const { sha256 } = await thread.ask(start, [module.buffer]);
+    let first_line = 1;
+    for (let after, read_bytes = 0;;) {
+      const asked = { ...query, limit: PAGE_LINES, after };
+      const { bytes, end } = pieceOf(await readText(api, asked, signal));
+      const size_bytes = (read_bytes += bytes.length);
+      const { tally } = await thread.ask({ kind: "chunk", chunk: { first_line, bytes } });
+      first_line = tally.lines + 1;
+      onTally(tally, sha256, size_bytes);
+      if (end.is_end) return undefined;
+      if (tally.lines >= bounds.lines) {
+        return `${count(bounds.lines)} records are the most of one trial`;
+      }
+      if (size_bytes >= bounds.bytes) return `${sizeText(bounds.bytes)} are the most of one trial`;
+      after = end.next;
+    }
+  } finally {
+    thread.end();
+  }
+}
