@@ -135,6 +135,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "sdk/typescript/presence",
     "sdk/typescript/token",
     "sdk/typescript/options",
+    "sdk/typescript/delta",
     "sdk/typescript/http",
     "sdk/typescript/request",
     "sdk/typescript/state",
