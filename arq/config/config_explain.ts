@@ -4,6 +4,7 @@
  */
 import { configJsonSchema, expectation, grouped } from "../../shared/config/json_schema.ts";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
+import { LIVE_WHILE_SET } from "../../shared/config/keys/live_keys.ts";
 import { nearest } from "../../shared/config/suggest.ts";
 
 /** One key or table of the configuration. */
@@ -19,6 +20,8 @@ export interface ConfigEntry {
   readonly default: unknown;
   readonly minimum: number | undefined;
   readonly maximum: number | undefined;
+  /** Whether a running process takes another value over; undefined for a table, whose keys may differ. */
+  readonly live: boolean | undefined;
   /** The keys and tables directly in a table. */
   readonly members: readonly ConfigEntry[];
 }
@@ -56,6 +59,7 @@ function entryOf(node: JsonSchema, key: string, required: boolean): ConfigEntry 
     default: table === undefined ? node.default : undefined,
     minimum: node.minimum,
     maximum: node.maximum,
+    live: node["x-live"],
     members,
   };
 }
@@ -125,10 +129,19 @@ function tableText(entry: ConfigEntry): string {
     const name = leaf(member.key).padEnd(width);
     if (member.kind !== "key") return `  ${name}  ${headerOf(member)} ${member.description}\n`;
     const value = `${member.expects.replace(" in quotes", "")}; ${defaultText(member)}`;
-    return `  ${name}  ${value}\n  ${"".padEnd(width)}  ${member.description}\n`;
+    const live = member.live === true ? "; live" : "";
+    return `  ${name}  ${value}${live}\n  ${"".padEnd(width)}  ${member.description}\n`;
   });
   const head = entry.key === "" ? "config.toml\n" : `${headerOf(entry)}\n`;
   return `${head}${sentence(entry.description)}\n${lines.join("")}`;
+}
+
+/** What becomes of another value while a process runs. */
+function liveText({ key, live }: ConfigEntry): string {
+  if (live !== true) return "not live: another value needs a restart";
+  const taken =
+    "live: a running process takes another value over on SIGHUP or POST /v1/config/reload";
+  return LIVE_WHILE_SET.has(key) ? `${taken}, while it is set` : taken;
 }
 
 /** The text of an entry, for people. */
@@ -140,7 +153,7 @@ export function explanationText(entry: ConfigEntry): string {
   const example = entry.default === undefined
     ? ""
     : `\n  ${table === "" ? "" : `[${table}]  `}${leaf(entry.key)} = ${valueText(entry.default)}\n`;
-  return `${entry.key}\n${sentence(entry.description)}  ${value}; ${
-    defaultText(entry)
+  return `${entry.key}\n${sentence(entry.description)}  ${value}; ${defaultText(entry)}\n  ${
+    liveText(entry)
   }\n${example}`;
 }

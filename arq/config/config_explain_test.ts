@@ -1,5 +1,6 @@
 // What is said of every key and table of the configuration, and of names that are none.
 import assert from "node:assert/strict";
+import { LIVE_KEYS } from "../../shared/config/keys/live_keys.ts";
 import { configEntry, explainKey, explanationText } from "./config_explain.ts";
 import type { ConfigEntry } from "./config_explain.ts";
 
@@ -43,8 +44,23 @@ Deno.test("a key is told with its type, default and bounds", () => {
   assert.deepEqual([found?.minimum, found?.maximum, found?.default], [0, 600_000, 5_000]);
   assert.match(
     explanationText(found as ConfigEntry),
-    /^server\.drain_ms\n.*\n {2}an integer from 0 to 600_000; default 5000\n\n {2}\[server\] {2}drain_ms = 5000\n$/,
+    /^server\.drain_ms\n.*\n {2}an integer from 0 to 600_000; default 5000\n {2}live: .*\n\n {2}\[server\] {2}drain_ms = 5000\n$/,
   );
   const { found: url } = explainKey("nats.urls");
   assert.match(explanationText(url as ConfigEntry), /a non-empty array of strings; required/);
+});
+
+Deno.test("a key is told to be live or to need a restart, as the promised list has it", () => {
+  const text = (key: string) => explanationText(explainKey(key).found as ConfigEntry);
+  assert.match(text("server.drain_ms"), /\n {2}live: .* on SIGHUP or POST \/v1\/config\/reload\n/);
+  assert.match(text("server.tls_cert"), /\n {2}live: .*, while it is set\n/);
+  assert.match(text("server.port"), /\n {2}not live: another value needs a restart\n/);
+  // In a table each live key says so.
+  assert.match(text("server"), /\n {2}drain_ms +.*; live\n/);
+  assert.doesNotMatch(text("server"), /\n {2}port +.*; live\n/);
+  for (const entry of entries(configEntry())) {
+    const { key, kind, live } = entry;
+    const promised = LIVE_KEYS.some((one) => key === one || key.startsWith(`${one}.`));
+    assert.equal(live, kind === "key" ? promised : undefined, key);
+  }
 });

@@ -334,4 +334,5 @@ Deno.test("config check names every problem; wrong names and files are told apar
   assert.equal(schema.title, "ArqonBus config.toml");
   const explained = JSON.parse((await run("config", "explain", "drain_ms", "--json")).stdout);
   assert.deepEqual([explained.key, explained.default], ["server.drain_ms", 5_000]);
+  assert.equal(explained.live, true);
 });

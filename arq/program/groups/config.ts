@@ -31,7 +31,9 @@ export function addConfig(program: Command, run: Run): void {
       return await configCheck(io, file as string, flags);
     }));
   config.command("explain")
-    .description("what a key or a table is: its meaning, type, default and bounds")
+    .description(
+      "what a key or a table is: its meaning, type, default and bounds, and whether it is live",
+    )
     .argument(
       "[key]",
       "auth.issuers.jwks_url, [limits], or a key's last part (default: all tables)",
