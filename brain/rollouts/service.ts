@@ -4,6 +4,7 @@
  * owner, and none waits for a takeover. What a rollout does to messages is `shield/apply/rollouts.ts`.
  */
 import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
 import { decide } from "../../shared/rollout/decision.ts";
 import {
   decodeReport,
@@ -15,6 +16,8 @@ import {
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { createRolloutMetrics } from "./metrics.ts";
+import type { RolloutMetrics } from "./metrics.ts";
 
 /** How often rollouts are looked at without news, in ms. */
 const TICK_MS = 500;
@@ -25,6 +28,7 @@ const FRESH_MS = 10_000;
 export interface RolloutServiceOptions {
   readonly spine: Pick<Spine, "keyValue">;
   readonly log: Logger;
+  readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
   /** Ms that only grow. */
@@ -55,12 +59,14 @@ class RolloutService {
   readonly #bucket: KeyValue;
   readonly #watch: KvWatch;
   readonly #tenants = new Map<string, Known>();
+  readonly #metrics: RolloutMetrics;
   readonly #timer: ReturnType<typeof setInterval>;
   #is_ready = false;
 
   constructor(options: RolloutServiceOptions, bucket: KeyValue) {
     this.#options = options;
     this.#bucket = bucket;
+    this.#metrics = createRolloutMetrics(options.registry, () => this.#latest());
     this.#watch = bucket.watch([], (change) => this.#hear(change));
     this.ready = this.#watch.ready.then(() => void (this.#is_ready = true));
     this.#timer = setInterval(() => {
@@ -123,6 +129,11 @@ class RolloutService {
     return known;
   }
 
+  /** The latest rollout of each tenant. */
+  #latest(): Rollout[] {
+    return [...this.#tenants.values()].flatMap(({ rollout }) => rollout ?? []);
+  }
+
   #decide(tenant_id: string, known: Known): void {
     const { rollout, revision } = known;
     if (rollout === undefined || known.is_writing || !this.#is_ready) return;
@@ -159,6 +170,7 @@ class RolloutService {
       const written = await this.#bucket.update([tenant_id], encodeRollout(next), revision);
       // The watch may be slower: it must not be decided twice meanwhile.
       if (known.revision === revision) Object.assign(known, { rollout: next, revision: written });
+      this.#metrics.decided(next);
       const { id, state, stage, shares, ended } = next;
       const about = { tenant_id, rollout: id, state, share: shares[stage] };
       if (state === "returned") log.warn("a rollout was taken back", { ...about, ...ended });
@@ -166,6 +178,7 @@ class RolloutService {
     } catch (error) {
       // Another Brain was faster, or somebody gave an order: the watch brings what there is.
       if (!isConflict(error)) {
+        this.#metrics.failed();
         log.warn("a rollout waits: it cannot be stored", { tenant_id, error });
       }
     } finally {

@@ -1,6 +1,7 @@
 /** Brains that carry rollouts on: two at once, one that dies, gaps of reports, damage. On an embedded Spine. */
 import assert from "node:assert/strict";
 import { createLogger } from "../../shared/logs/log.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
 import {
   decodeRollout,
   encodeRollout,
@@ -55,10 +56,11 @@ class Bus implements AsyncDisposable {
     return bus;
   }
 
-  async brain(): Promise<Disposable> {
+  async brain(registry = new Registry()): Promise<Disposable> {
     const service = await startRollouts({
       spine: this.#spine,
       log: this.#log,
+      registry,
       now: () => this.now_ms,
       monotonic_ms: () => this.monotonic_ms,
     });
@@ -167,4 +169,28 @@ Deno.test("a Brain that starts counts on reports only once they come, and damage
   assert.equal((await bus.stored()).stage, 0);
   await bus.report(0, 10);
   await bus.reached(1);
+});
+
+Deno.test("metrics count the rollouts of each state, and what this Brain has decided", async () => {
+  await using bus = await Bus.open();
+  const registry = new Registry();
+  using _brain = await bus.brain(registry);
+  const samples = async () =>
+    (await registry.metrics()).split("\n").filter((line) => /^brain_rollout.* [1-9]/.test(line));
+  assert.deepEqual(await samples(), []);
+  await bus.begin({ hold_ms: 0 });
+  await bus.report(0, 10);
+  await bus.reached(1);
+  await until("the step is counted", async () => (await samples()).length === 2);
+  assert.deepEqual(await samples(), [
+    'brain_rollouts{state="running"} 1',
+    'brain_rollout_decisions_total{outcome="step"} 1',
+  ]);
+  await bus.report(1, 10, 1);
+  await until("the end is counted", async () => (await samples()).length === 3);
+  assert.deepEqual(await samples(), [
+    'brain_rollouts{state="returned"} 1',
+    'brain_rollout_decisions_total{outcome="step"} 1',
+    'brain_rollout_decisions_total{outcome="returned"} 1',
+  ]);
 });

@@ -20,7 +20,7 @@ const Count = z.int().min(0);
 const Words = z.string().max(1_024);
 
 /** How a rollout stands: the last two are its ends. */
-const ROLLOUT_STATES = ["running", "paused", "applying", "applied", "returned"] as const;
+export const ROLLOUT_STATES = ["running", "paused", "applying", "applied", "returned"] as const;
 
 const Ended = z.looseObject({
   /** Unix ms. */
