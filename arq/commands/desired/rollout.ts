@@ -14,7 +14,7 @@ import {
   rolloutText,
   stateOf,
 } from "../../desired/rollout_text.ts";
-import { EXIT } from "../../terminal/exit.ts";
+import { EXIT, printable } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 
@@ -101,6 +101,23 @@ async function typedLine(io: Io): Promise<string> {
   return line.trim().toLowerCase();
 }
 
+/** Gives an order; false, and says so, when it comes too late or another one was faster. */
+async function orderInTime(
+  io: Io,
+  admin: Admin,
+  tenant: string,
+  order: RolloutOrder,
+): Promise<boolean> {
+  try {
+    await give(io, admin, tenant, order);
+    return true;
+  } catch (error) {
+    if (!(error instanceof ArqonError) || error.reason !== "settings-conflict") throw error;
+    await print(io.stderr, `arq: ${printable(error.message)}\n`);
+    return false;
+  }
+}
+
 /** What becomes of the rollout after Ctrl-C; undefined: it goes on, and so do we. */
 async function afterInterrupt(io: Io, admin: Admin, tenant: string): Promise<number | undefined> {
   const later = `${io.arq} rollout show --tenant ${tenant}`;
@@ -110,9 +127,9 @@ async function afterInterrupt(io: Io, admin: Admin, tenant: string): Promise<num
   }
   await print(io.stderr, "\nhold the rollout, go on, or return to the old state? [h/g/r] ");
   const line = await typedLine(io);
-  if (line === "r" || line === "return") await give(io, admin, tenant, "abort");
+  if (line === "r" || line === "return") await orderInTime(io, admin, tenant, "abort");
   if (line !== "h" && line !== "hold") return undefined;
-  await give(io, admin, tenant, "pause");
+  if (!await orderInTime(io, admin, tenant, "pause")) return undefined;
   await print(io.stderr, `held; ${io.arq} rollout resume --tenant ${tenant} lets it go on\n`);
   return EXIT.interrupted;
 }

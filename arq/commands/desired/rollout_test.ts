@@ -121,6 +121,32 @@ async function asked({ bus, arq }: Run): Promise<void> {
   assert.match(await arq(1, "rollout", "resume"), /is returned: it cannot be resumed any more/);
 }
 
+/** A person thinks for so long that the rollout is over: they are told how it ended, not of an error. */
+async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = { admin_url: bus.admin_url, token };
+  for (const typed of ["h", "r"]) {
+    const running = await startArq(["apply", folder, "--canary", "1%", "--url", bus.url]);
+    await running.says("observing");
+    const slow: ReturnType<typeof person> = {
+      ...person(""),
+      stdin: () =>
+        new ReadableStream({
+          async pull(controller) {
+            await arq(0, "rollout", "abort");
+            controller.enqueue(new TextEncoder().encode(`${typed}\n`));
+            controller.close();
+          },
+        }, { highWaterMark: 0 }),
+    };
+    assert.equal(await watchRollout(slow, admin, "default", {}), EXIT.failure);
+    assert.match(slow.said(), /returned: the old state is in force again/);
+    const is_late = /is returned: it cannot be paused any more/.test(slow.said());
+    assert.equal(is_late, typed === "h", "an abort of what was aborted is done already");
+    assert.equal((await running.result()).code, 1);
+  }
+}
+
 Deno.test("arq apply --canary goes to the end, returns, is left and asked", async (t) => {
   await using bus = await startBus();
   await using files = await folderWith({ "state/policies.toml": FOLDER });
@@ -138,6 +164,7 @@ Deno.test("arq apply --canary goes to the end, returns, is left and asked", asyn
   await t.step("a bad rule", () => bad(run, traffic));
   await t.step("Ctrl-C in a script leaves it to the bus", () => left(run));
   await t.step("Ctrl-C at a terminal asks", () => asked(run));
+  await t.step("Ctrl-C, and an answer that comes too late", () => askedTooLate(run));
   await traffic.stop();
   for (const client of clients) client[Symbol.dispose]();
 });
