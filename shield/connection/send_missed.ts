@@ -2,6 +2,7 @@
  * Sends a connection what it has missed of a durable room, as fast as it reads; after that it is live.
  * Where the connection stands there is `durable/room/flow.ts`, how it comes to be behind `subscribe.ts`.
  */
+import type { ReadMapped } from "../../shared/filter/message_view.ts";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
 import type { Entry } from "../durable/messages/timeline.ts";
@@ -13,6 +14,7 @@ import { classFilter, withholding } from "../filter/filter.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { RoomClass } from "../rooms/classes.ts";
+import { mappedReader } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 
@@ -21,7 +23,7 @@ const PASSED_A_TURN = 1_000;
 
 /** What it needs of the process. */
 export interface MissedContext {
-  readonly path: Pick<MessagePath, "classes">;
+  readonly path: Pick<MessagePath, "classes" | "schemas">;
   readonly hub: Hub;
   readonly stats: Pick<
     ShieldStats,
@@ -46,6 +48,7 @@ export function sendMissed(
   const note = (passed: PassedOver) => {
     if (channel?.noted) ledger?.passedOver(channel.noted, connection.number, passed);
   };
+  const mapped = mappedReader(path.schemas, tenant_id, room_id);
   connection.sendLater(() => {
     const subscriber = connection.subscriptions.get(room_id) ??
       connection.patterns?.subscriber(room_id);
@@ -59,7 +62,8 @@ export function sendMissed(
       }
       const entry = flow.next();
       const room_class = path.classes.of(tenant_id, room_id);
-      const why = entry && whyPassedOver(stats, connection, { subscriber, room_class, entry });
+      const why = entry &&
+        whyPassedOver(stats, connection, { subscriber, room_class, entry, mapped });
       if (entry !== undefined && why !== undefined) {
         if (passed?.why === why) passed.to = entry.offset;
         else {
@@ -96,19 +100,20 @@ interface Missed {
   readonly subscriber: Subscriber;
   readonly room_class: RoomClass;
   readonly entry: Entry;
+  readonly mapped: ReadMapped | undefined;
 }
 
 /** Why the subscriber does not get the message; undefined: it does. */
 function whyPassedOver(
   stats: MissedContext["stats"],
   { id }: Pick<Connection, "id">,
-  { subscriber, room_class, entry }: Missed,
+  { subscriber, room_class, entry, mapped }: Missed,
 ): PassedOver["why"] | undefined {
   const { origin, envelope } = entry;
   if (origin === id && (subscriber.no_echo || !room_class.echo)) return "echo";
   const of_class = classFilter(room_class);
   if (subscriber.filter === undefined && of_class === undefined) return undefined;
-  const view = new MessageView(envelope, stats.filter_verdicts);
+  const view = new MessageView(envelope, stats.filter_verdicts, undefined, mapped);
   if (withholding(subscriber, view, of_class) === undefined) return undefined;
   stats.filtered++;
   return "filter";

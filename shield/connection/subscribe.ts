@@ -20,6 +20,7 @@ import type { Hub, Subscriber } from "../fanout/hub.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Overseer } from "../policy/overseer.ts";
+import { requireFields } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { MissedContext } from "./send_missed.ts";
@@ -88,6 +89,7 @@ export function runSubscribe(
   if (subscribe.presence) requireGrant(connection.identity, "presence", room_id);
   const presence_request = presenceRequest(subscribe, context.limits);
   const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter);
+  requireFields(context.path.schemas, connection.identity.tenant_id, room_id, subscribe.filter);
   const request = subscribeRequest(subscribe);
   const allowed: Allowed = { subscribe, presence_request, request, filter };
   requireClass(context, connection, allowed);

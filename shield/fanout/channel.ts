@@ -10,6 +10,7 @@ import type { Ledger } from "../ledger/ledger.ts";
 import type { LedgerRoom } from "../ledger/rooms.ts";
 import type { SubscriptionMark } from "../ledger/row_facts.ts";
 import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
+import type { SchemaLookup } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { UserUse } from "../usage/user_use.ts";
 import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
@@ -36,6 +37,8 @@ export interface HubOptions extends Partial<PatternLimits>, Partial<DeltaLimits>
   deduplication_entries: number;
   /** The durable rooms; absent: no room is durable, and all have echo. */
   durable?: DurableRooms;
+  /** The schemas of what is published; absent: nothing has one. */
+  schemas?: SchemaLookup | undefined;
   /** Takes note of what is sent; absent: nobody does. */
   ledger?: HubLedger | undefined;
 }

@@ -8,6 +8,7 @@ import type { ClassFilter, Filter } from "../filter/filter.ts";
 import type { RunningRow } from "../ledger/left_out_rows.ts";
 import type { LedgerRoom } from "../ledger/rooms.ts";
 import type { SubscriptionMark } from "../ledger/row_facts.ts";
+import { mappedReader } from "../schema/mapped_data.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Channel, HubLedger, HubOptions, Subscriber } from "./channel.ts";
 
@@ -42,14 +43,19 @@ export class Withheld {
 
 /** Whether a filter keeps the message that is being sent from a subscriber; if so, it is counted. */
 export function isWithheld(
-  { stats, ledger }: Pick<HubOptions, "stats" | "ledger">,
+  { stats, ledger, schemas }: Pick<HubOptions, "stats" | "ledger" | "schemas">,
   channel: Channel,
   subscriber: Subscriber,
   outgoing: Outgoing,
   of_class: ClassFilter | undefined,
 ): boolean {
   const { envelope, plain } = outgoing;
-  const view = outgoing.view ??= new MessageView(envelope, stats.filter_verdicts, plain);
+  const view = outgoing.view ??= new MessageView(
+    envelope,
+    stats.filter_verdicts,
+    plain,
+    mappedReader(schemas, channel.tenant_id, channel.room_id),
+  );
   const filter = withholding(subscriber, view, of_class);
   if (filter === undefined) return false;
   stats.filtered++;

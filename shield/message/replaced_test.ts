@@ -10,6 +10,7 @@ import { RoomClasses } from "../rooms/classes.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { scan, testPath } from "./testing/path.ts";
+import { NO_SCHEMAS } from "../schema/gate.ts";
 
 Deno.test("a dead letter with a payload that a policy has made says which policy", async () => {
   const kept: Uint8Array[] = [];
@@ -26,7 +27,8 @@ Deno.test("a dead letter with a payload that a policy has made says which policy
     note,
   ) => void replaced?.(path!, caller, envelope, ["x-arqon-replaced", "mask"], note);
   const keep = (_: string, routed: Uint8Array) => void kept.push(routed);
-  const schemas = { steps: 0, isEmpty: false, check: () => answers.shift(), keep };
+  const check = () => answers.shift();
+  const schemas = { ...NO_SCHEMAS, isEmpty: false, check, keep };
   await using path = testPath([], { onMessage }, schemas);
   assert.equal(await path.send(ann, scan()), "schema-violation");
   const { "x-arqon-replaced": mark, why } = readEnvelope(kept[0]!).headers;
@@ -53,7 +55,7 @@ Deno.test("the journal has the violation of a payload that a policy has made, an
     };
     const onMessage: MessagePath["overseer"]["onMessage"] = (caller, envelope, path, again, note) =>
       void again?.(path!, caller, envelope, ["x-arqon-replaced", "mask"], note);
-    const schemas = { steps: 0, isEmpty: false, check, keep: () => {} };
+    const schemas = { ...NO_SCHEMAS, isEmpty: false, check };
     await using path = testPath([], { onMessage }, schemas, { journal });
     const sent = await path.send(ann, scan());
     assert.equal(sent, violated === "made" ? "schema-violation" : undefined);

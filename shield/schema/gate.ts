@@ -55,6 +55,11 @@ export interface SchemaGate {
     envelope: ScannedEnvelope,
     note?: SchemaNote,
   ): SchemaRefusal | undefined;
+  /**
+   * The schema of a subject's events; `none`: it has none, `missing`: it is not to be had. `subject` as in
+   * `check`.
+   */
+  schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing";
   /** Sends the routed envelope of a refusal that has `dead_letter` to the dlq subject. Best effort. */
   keep(subject: Subject, routed: Uint8Array, refusal: SchemaRefusal): void;
 }
@@ -64,6 +69,7 @@ export const NO_SCHEMAS: SchemaGate = {
   isEmpty: true,
   steps: 0,
   check: () => undefined,
+  schemaOf: () => "none",
   keep: () => {},
 };
 
@@ -137,6 +143,13 @@ export class Gate implements SchemaGate {
     if (message?.schema.isStale === true) cache.stale++;
     else cache.hit++;
     return this.#judge(question, mapping, { compiled, schema });
+  }
+
+  schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing" {
+    const rule = this.#subjects.get(subject) ?? this.#find(subject, tenant_id);
+    if (rule.kind === "none") return "none";
+    const compiled = rule.kind === "mapped" ? rule.message?.compiled : undefined;
+    return compiled === undefined ? "missing" : this.#parts.working.use(compiled) ?? "missing";
   }
 
   keep(subject: Subject, routed: Uint8Array, { error }: SchemaRefusal): void {

@@ -18,6 +18,8 @@ import { roomEpoch } from "../messages/epoch.ts";
 import { classFilter } from "../../filter/filter.ts";
 import type { Filters } from "../../filter/filters.ts";
 import { HistoryAnswer } from "./history_answer.ts";
+import { mappedReader, requireFields } from "../../schema/mapped_data.ts";
+import type { SchemaLookup } from "../../schema/mapped_data.ts";
 import { readFiltered } from "./history_filter.ts";
 import { isProtobufType, rangeOfData } from "./history_query.ts";
 import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
@@ -36,6 +38,8 @@ export interface HistoryContext {
   readonly stats: Pick<DurableStats, "read">;
   /** The filters that subscribers have. */
   readonly filters: Pick<Filters, "of">;
+  /** The schemas of what is published. */
+  readonly schemas: SchemaLookup;
 }
 
 /** The extent of a durable room: what its class keeps of it. */
@@ -92,9 +96,15 @@ export function createHistory(context: HistoryContext): History {
     const read = (range: HistoryRange) => shared({ tenant_id, room_id, room_class }, range);
     const { filter, ...range } = ask();
     const own = context.filters.of(tenant_id, filter);
+    requireFields(context.schemas, tenant_id, room_id, filter);
     const filters = [classFilter(room_class)?.of(caller.identity), own].filter((one) => !!one);
     if (filters.length === 0) return await read(range);
-    return await readFiltered(read, range, filters);
+    return await readFiltered(
+      read,
+      range,
+      filters,
+      mappedReader(context.schemas, tenant_id, room_id),
+    );
   };
   return {
     answer,

@@ -2,6 +2,7 @@
  * A page of history for somebody who may not see every message, or wants not all: filters decide.
  * Pages are read on until one message may be seen, so that an empty page is not taken for the end.
  */
+import type { ReadMapped } from "../../../shared/filter/message_view.ts";
 import { MessageView } from "../../../shared/filter/message_view.ts";
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import type { Filter } from "../../filter/filter.ts";
@@ -19,6 +20,7 @@ export async function readFiltered(
   read: (range: HistoryRange) => Promise<HistoryAnswer>,
   range: HistoryRange,
   filters: readonly Filter[],
+  mapped?: ReadMapped,
 ): Promise<HistoryAnswer> {
   let from: HistoryRange = { ...range, limit: PAGE_MESSAGES };
   for (let pages = 1;; pages++) {
@@ -29,7 +31,7 @@ export async function readFiltered(
     for (const entry of entries) {
       if (seen.length === range.limit) break;
       next = entry.offset;
-      const view = new MessageView(entry.payload, UNCOUNTED);
+      const view = new MessageView(entry.payload, UNCOUNTED, undefined, mapped);
       if (filters.every((filter) => filter.lets(view))) seen.push(entry);
     }
     if (seen.length > 0 || !more || next === 0 || pages === PAGES_MAX) {

@@ -5,6 +5,7 @@ import type { EnvelopeInput } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
+import { NO_SCHEMAS } from "../../schema/gate.ts";
 import type { Caller } from "../../message/caller.ts";
 import { RoomClasses } from "../../rooms/classes.ts";
 import { ann } from "../../auth/testing/identity.ts";
@@ -46,6 +47,7 @@ export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
   const reads: string[] = [];
   const history = createHistory({
     filters: { of: () => undefined },
+    schemas: NO_SCHEMAS,
     logs: { of: () => Promise.resolve(log) },
     classes: new RoomClasses(CONFIG.rooms),
     overseer: NO_OVERSEER,

@@ -4,22 +4,12 @@
  */
 import type { ScannedEnvelope, ScannedEvent } from "@arqon/proto";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import { essenceOf, formOf } from "./content_form.ts";
 import type { MessageSchema, Validation, Violation } from "./message_schema.ts";
 
-const BINARY: ReadonlySet<string> = new Set([
-  "",
-  "application/protobuf",
-  "application/x-protobuf",
-  "application/octet-stream",
-]);
 /** The longest path and the longest message in a refusal, in UTF-16 units. */
 const PATH_UNITS = 256;
 const MESSAGE_UNITS = 256;
-
-function essenceOf(content_type: string): string {
-  const semicolon = content_type.indexOf(";");
-  return (semicolon < 0 ? content_type : content_type.slice(0, semicolon)).trim().toLowerCase();
-}
 
 function only(rule: string, message: string): Validation {
   return { violations: [{ path: "", rule, message }], total: 1, unknown: 0, unknown_paths: [] };
@@ -48,7 +38,8 @@ export function checkEvent(
   }
   const data = bytes.subarray(event.data_start, event.data_end);
   const type = essenceOf(event.content_type);
-  if (BINARY.has(type)) {
+  const form = formOf(event.content_type);
+  if (form === "binary") {
     const found = schema.validate(data, mapping);
     if (found.total === 0 || !looksLikeJson(data)) return found;
     const named = type === "" ? "none" : type;
@@ -57,7 +48,7 @@ export function checkEvent(
       `the data is JSON, its content type ${named} says that it is binary`,
     );
   }
-  if (type !== "application/json") {
+  if (form === undefined) {
     const named = JSON.stringify(event.content_type.slice(0, 100));
     return only(
       "content-type",

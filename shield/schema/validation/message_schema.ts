@@ -4,6 +4,9 @@
  * has some. Fetches no schema and knows no subject: `gate.ts` and `cache.ts` do.
  */
 import { type DescMessage, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
+import { dataView } from "./typed_fields.ts";
+import { formOf } from "./content_form.ts";
+import { parseNumerals, readJson } from "./protojson.ts";
 import { quoteName, SchemaError } from "../../../shared/schema/schema_error.ts";
 import { validateJsonText } from "./json.ts";
 import { RequiredFields } from "./required.ts";
@@ -31,6 +34,13 @@ export interface MessageSchema {
   readonly heap_bytes: number;
   /** The steps that the rules have taken over all messages so far, with fractions. */
   readonly rule_steps: number;
+  /** The message's description. */
+  readonly desc: DescMessage;
+  /**
+   * Reads data in the form that its content type names, for filters: the message, by both names of its fields;
+   * undefined when no form is named. Throws when it is not the message.
+   */
+  read(content_type: string, data: Uint8Array): unknown;
   /** Judges data in the binary form. */
   validate(data: Uint8Array, options: ValidateOptions): Validation;
   /** Judges data in the ProtoJSON form, UTF-8. */
@@ -42,7 +52,7 @@ class CompiledMessage implements MessageSchema {
   readonly has_rules: boolean;
   readonly heap_bytes: number;
   readonly #table: MessageTable;
-  readonly #desc: DescMessage;
+  readonly desc: DescMessage;
   readonly #registry: FileRegistry;
   readonly #rules: MessageRules | undefined;
   readonly #limits: SchemaLimits;
@@ -53,7 +63,7 @@ class CompiledMessage implements MessageSchema {
     this.type_name = desc.typeName;
     this.#table = compileTable(registry, desc, limits);
     this.#rules = compileRules(registry, desc, limits);
-    this.#desc = this.#rules?.desc ?? desc;
+    this.desc = this.#rules?.desc ?? desc;
     this.#registry = this.#rules?.registry ?? registry;
     this.has_rules = this.#rules !== undefined;
     this.heap_bytes = this.#table.heap_bytes + (this.#rules?.heap_bytes ?? 0);
@@ -64,6 +74,18 @@ class CompiledMessage implements MessageSchema {
 
   get rule_steps(): number {
     return this.#rules?.steps ?? 0;
+  }
+
+  read(content_type: string, data: Uint8Array): unknown {
+    const form = formOf(content_type);
+    if (form === undefined) return undefined;
+    const recursionLimit = this.#limits.depth;
+    if (form === "binary") {
+      return dataView(this.desc, fromBinary(this.desc, data, { recursionLimit }));
+    }
+    const options = { registry: this.#registry, ignoreUnknownFields: true, recursionLimit };
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(data);
+    return dataView(this.desc, readJson(this.desc, parseNumerals(text), options));
   }
 
   validate(data: Uint8Array, options: ValidateOptions): Validation {
@@ -80,8 +102,8 @@ class CompiledMessage implements MessageSchema {
     const findings = new Findings(this.#limits.violations);
     findings.reset("allow");
     try {
-      const message = fromBinary(this.#desc, data, { recursionLimit: this.#limits.depth });
-      this.#required?.report(this.#desc, message, findings);
+      const message = fromBinary(this.desc, data, { recursionLimit: this.#limits.depth });
+      this.#required?.report(this.desc, message, findings);
     } catch {
       return found;
     }
@@ -91,7 +113,7 @@ class CompiledMessage implements MessageSchema {
   validateJson(text: Uint8Array, options: ValidateOptions): Validation {
     const { validation, message } = validateJsonText(
       {
-        desc: this.#desc,
+        desc: this.desc,
         registry: this.#registry,
         required: this.#required,
         limits: this.#limits,
