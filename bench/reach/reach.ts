@@ -9,14 +9,19 @@ import { connectSocket } from "../measure/socket.ts";
 import { renderRows } from "../measure/table.ts";
 import { startBus } from "../measure/targets.ts";
 import type { BusProcess } from "../measure/targets.ts";
+import { FEW_PATTERNS, measureUnmatched } from "./reach_patterns.ts";
 import { pause, readingOf } from "../sockets/sockets_load.ts";
 
-const HELP = `reach: receivers of server-sent events and of text beside those of binary WebSocket.
+const HELP =
+  `reach: receivers of server-sent events, and with twenty filters, beside those of binary WebSocket;
+and messages that no pattern matches, beside few patterns and beside many.
 
   --rounds N        each kind in turn, so many times; medians count (3)
   --receivers N     of each kind (300)
   --messages N      to all of them, one every 10 ms (200), and as many in bursts of ten
   --bytes N         size of a body, which is JSON (256)
+  --patterns N      that do not match, beside ten (100000)
+  --unmatched N     messages that they do not match (20000)
 `;
 
 const PAUSE_MS = 10;
@@ -39,12 +44,26 @@ interface Figures {
 }
 
 /** Opens a receiver of a room, which calls back with each message; resolves with its end. */
-type Open = (bus: BusProcess, room: string, onMessage: () => void) => Promise<() => void>;
+type Open = (
+  bus: BusProcess,
+  room: string,
+  onMessage: () => void,
+  index: number,
+) => Promise<() => void>;
+
+/** How many different filters there are; each lets every message through. */
+const FILTERS = 20;
+const isMessage = (data: Uint8Array) => data[0] === Opcode.MSG;
 
 const KINDS: Readonly<Record<string, Open>> = {
   websocket: (bus, room, onMessage) => {
-    const is = (data: Uint8Array) => data[0] === Opcode.MSG;
-    return openSocket(bus, "arqon.v1", encodeSub({ room_id: room, request_id: 1 }), is, onMessage);
+    const sub = encodeSub({ room_id: room, request_id: 1 });
+    return openSocket(bus, "arqon.v1", sub, isMessage, onMessage);
+  },
+  filtered: (bus, room, onMessage, index) => {
+    const filter = `type == "bench" && size(data) > ${index % FILTERS}`;
+    const sub = encodeSub({ room_id: room, request_id: 1, filter });
+    return openSocket(bus, "arqon.v1", sub, isMessage, onMessage);
   },
   sse: openEvents,
 };
@@ -125,7 +144,10 @@ async function measure(bus: BusProcess, open: Open, room: string, load: Load): P
   const ends: (() => void)[] = [];
   for (let at = 0; at < load.receivers; at += AT_ONCE) {
     const count = Math.min(AT_ONCE, load.receivers - at);
-    const batch = Array.from({ length: count }, () => open(bus, room, () => delivered++));
+    const batch = Array.from(
+      { length: count },
+      (_, index) => open(bus, room, () => delivered++, at + index),
+    );
     ends.push(...await Promise.all(batch));
   }
   const publisher = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
@@ -165,11 +187,19 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     bytes: positive(values, "bytes"),
   };
   const rounds: Record<string, Figures[]> = {};
-  await using bus = await startBus(`${ROOT}/bench/sockets_own.toml`);
+  await using bus = await startBus(`${ROOT}/bench/reach/reach.toml`);
   for (let round = 0; round < positive(values, "rounds"); round++) {
     for (const [kind, open] of Object.entries(KINDS)) {
       console.error(`${kind} ...`);
       (rounds[kind] ??= []).push(await measure(bus, open, `reach-${kind}-${round}`, load));
+    }
+  }
+  const [many, unmatched] = [positive(values, "patterns"), positive(values, "unmatched")];
+  const beside: Record<string, number[]> = {};
+  for (let round = 0; round < positive(values, "rounds"); round++) {
+    for (const patterns of [FEW_PATTERNS, many]) {
+      console.error(`${patterns} patterns ...`);
+      (beside[patterns] ??= []).push(await measureUnmatched(bus, patterns, unmatched));
     }
   }
   const of = (kind: string, key: keyof Figures) =>
@@ -188,7 +218,15 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     "in bursts, µs",
     "a CPU s",
   ];
-  return { report: { options: load, rounds }, table: renderRows(heads, rows) };
+  const few_us = median(beside[FEW_PATTERNS] ?? []);
+  const pattern_rows = Object.entries(beside).map(([patterns, found]) => [
+    patterns,
+    median(found).toFixed(2),
+    `${(median(found) / few_us).toFixed(2)}x`,
+  ]);
+  const pattern_heads = ["patterns that do not match", "CPU a message, µs", "of few"];
+  const tables = [renderRows(heads, rows), renderRows(pattern_heads, pattern_rows)];
+  return { report: { options: load, rounds, beside }, table: tables.join("\n\n") };
 }
 
 /** The scenario of `deno task bench reach`. */
@@ -200,6 +238,8 @@ export const REACH: Scenario = {
     receivers: text("300"),
     messages: text("200"),
     bytes: text("256"),
+    patterns: text("100000"),
+    unmatched: text("20000"),
   },
   run,
 };
