@@ -66,6 +66,8 @@ class Options:
     """For `wss`; default: the platform's trust."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     """Further headers of the upgrade."""
+    transport: Literal["websocket", "http"] = "websocket"
+    """"http": server-sent events and requests, for where WebSocket does not go."""
     signer: Signer | None = None
     """Signs every publish and command with Ed25519."""
     traceparent: Callable[[], str | None] | None = None
@@ -87,6 +89,8 @@ class Options:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
         if self.offline not in ("queue", "refuse"):
             raise ValueError(f"offline is {self.offline!r}; expected 'queue' or 'refuse'")
+        if self.transport not in ("websocket", "http"):
+            raise ValueError(f"transport is {self.transport!r}; expected 'websocket' or 'http'")
         if self.queue < 1 or self.queue_bytes < 1:
             raise ValueError("queue and queue_bytes are at least 1")
 
@@ -106,6 +110,7 @@ class OptionsDict(TypedDict, total=False):
     backoff: Backoff
     tls: ssl.SSLContext | None
     headers: dict[str, str]
+    transport: Literal["websocket", "http"]
     signer: Signer | None
     traceparent: Callable[[], str | None] | None
     console_url: str | None

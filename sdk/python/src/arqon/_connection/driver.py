@@ -154,6 +154,7 @@ class Driver:
             request_timeout_ms=options.request_timeout_ms,
             tls=options.tls,
             headers=options.headers,
+            over_http=options.transport == "http",
             # On another Shield, when the former one stops, it stays the same connection for others.
             resume=self._welcome.connection_id if self._welcome else None,
         )

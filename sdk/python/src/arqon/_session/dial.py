@@ -8,12 +8,13 @@ import ssl
 from typing import Any, Final
 from urllib.parse import quote
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from arqon._session.close_reaction import upgrade_error
-from arqon._session.session import Session, SessionListener
+from arqon._session.http_socket import HttpSocket
+from arqon._session.session import Session, SessionListener, Socket
 from arqon._time.within import within
 from arqon.errors import error_of
 
@@ -35,6 +36,7 @@ async def open_session(
     tls: ssl.SSLContext | None,
     headers: dict[str, str],
     resume: str | None = None,
+    over_http: bool = False,
 ) -> Session:
     """Opens a session; returns after WELCOME, raises the reason why there is none."""
     timeout_seconds = handshake_timeout_ms / 1_000
@@ -43,7 +45,9 @@ async def open_session(
         url = f"{url}&resume={quote(resume, safe='')}"
     try:
         # What it sends goes to one host only: an answer that redirects is a refusal.
-        dialling = _dial(url, token, tls, headers)
+        dialling = (
+            _dial_http(url, token, tls, headers) if over_http else _dial(url, token, tls, headers)
+        )
         socket = await within(timeout_seconds, dialling, lambda late: late.transport.abort())
     except InvalidStatus as error:
         answer = error.response
@@ -66,6 +70,18 @@ async def open_session(
     return session
 
 
+async def _dial_http(
+    url: str, token: str, tls: ssl.SSLContext | None, headers: dict[str, str]
+) -> Socket:
+    socket = HttpSocket(url, token, headers, tls)
+    try:
+        await socket.open()
+    except BaseException:
+        socket.abort()
+        raise
+    return socket
+
+
 class _NoRedirect(connect):
     """The library's connector, which here goes to no other address than the one given."""
 
@@ -76,7 +92,7 @@ class _NoRedirect(connect):
 
 async def _dial(
     url: str, token: str, tls: ssl.SSLContext | None, headers: dict[str, str]
-) -> ClientConnection:
+) -> Socket:
     kwargs: Any = {} if tls is None else {"ssl": tls}
     return await _NoRedirect(
         url,

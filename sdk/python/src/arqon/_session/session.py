@@ -1,4 +1,4 @@
-"""One WebSocket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat.
+"""One socket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat.
 
 `dial.py` opens it. It never reconnects: that is `driver.py`.
 """
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from arqon._gen.control_pb2 import Ack, Refusal, Welcome
@@ -25,6 +24,30 @@ _LOG: Final = logging.getLogger("arqon")
 # Above this the session counts as full: the outbox waits.
 _UNSENT_BYTES_MAX: Final = 1_048_576
 _PROTOCOL_VERSION: Final = 1
+
+
+class Abortable(Protocol):
+    """The connection below a socket."""
+
+    def abort(self) -> None:
+        """Ends it at once."""
+
+
+class Socket(Protocol):
+    """What a session speaks over: a WebSocket, or `http_socket.py`."""
+
+    @property
+    def transport(self) -> Abortable:
+        """The connection below."""
+
+    async def recv(self) -> str | bytes:
+        """The next frame; raises ConnectionClosed at the end."""
+
+    async def send(self, frame: bytes, /) -> None:
+        """Sends a frame after those before it."""
+
+    async def close(self) -> None:
+        """Closes with 1000 and waits for the peer, a bounded time."""
 
 
 class SessionListener(Protocol):
@@ -54,11 +77,9 @@ class SessionEnd:
 
 
 class Session:
-    """One WebSocket, made by `open_session`. Its tasks are gone once `ended` is done."""
+    """One socket, made by `open_session`. Its tasks are gone once `ended` is done."""
 
-    def __init__(
-        self, socket: ClientConnection, listener: SessionListener, request_timeout_ms: int
-    ) -> None:
+    def __init__(self, socket: Socket, listener: SessionListener, request_timeout_ms: int) -> None:
         """Starts reading and writing."""
         loop = asyncio.get_running_loop()
         self._socket = socket

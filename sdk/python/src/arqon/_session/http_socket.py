@@ -1,0 +1,205 @@
+"""A connection without WebSocket, as a socket: frames come as events and go as requests.
+
+The events are those of one answer that does not end (docs/sse.md, Connections). It never
+reconnects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from base64 import b64decode
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import Close
+
+from arqon._gen.control_pb2 import Refresh
+from arqon._session.close_reaction import upgrade_error
+from arqon._session.http_stream import Answer, BrokenAnswerError, HttpStream
+
+_REFRESH: Final = 0x06
+_FRAMES_MAX: Final = 1_024
+_BATCH_BYTES: Final = 131_072
+# Above this `send` waits.
+_UNSENT_BYTES_MAX: Final = 262_144
+_BODY_BYTES_MAX: Final = 65_536
+_CLOSE_SECONDS: Final = 2
+
+
+class HttpSocket:
+    """One session; `dial` opens it."""
+
+    def __init__(self, url: str, token: str, headers: dict[str, str], tls: ssl.SSLContext | None):
+        """`url` is that of the WebSocket."""
+        parts = urlsplit(url)
+        self._host, self._secure = parts.hostname or "", parts.scheme == "wss"
+        self._port = parts.port or (443 if self._secure else 80)
+        self._tls = (tls or ssl.create_default_context()) if self._secure else None
+        self._base = parts.path.removesuffix("/v1/socket")
+        self._query = f"?{parts.query}"
+        self._headers = {"Host": parts.netloc, **headers}
+        self._token = token
+        self._path = ""
+        self._batch = 0
+        self._unsent: deque[bytes] = deque()
+        self._unsent_bytes = 0
+        self._closes = False
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._stream: HttpStream | None = None
+        self._requests: HttpStream | None = None
+        self._events: AsyncIterator[tuple[str, str]] | None = None
+        self._sender: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Raises OSError, or the refusal."""
+        self._stream = await self._connect()
+        target = f"{self._base}/v1/connections{self._query}"
+        headers = {**self._all_headers(), "Accept": "text/event-stream"}
+        answer = await self._stream.ask("GET", target, headers)
+        if answer.status != 200:
+            body = b""
+            async for piece in self._stream.body(answer):
+                body += piece
+                if len(body) > _BODY_BYTES_MAX:
+                    break
+            retry = {"Retry-After": answer.headers.get("retry-after", "")}
+            raise upgrade_error(answer.status, retry, body)
+        self._events = _events(self._stream.body(answer))
+        name, data = await anext(self._events, ("", ""))
+        if name != "session":
+            raise BrokenAnswerError("the answer is no connection")
+        self._path = self._base + str(json.loads(data)["path"])
+        self._sender = asyncio.get_running_loop().create_task(self._send_all())
+
+    async def _connect(self) -> HttpStream:
+        return await HttpStream.open(self._host, self._port, self._tls)
+
+    def _all_headers(self) -> dict[str, str]:
+        return {**self._headers, "Authorization": f"Bearer {self._token}"}
+
+    async def recv(self) -> bytes:
+        """The next frame; raises ConnectionClosed at the end."""
+        assert self._events is not None
+        try:
+            async for name, data in self._events:
+                if name == "message":
+                    return b64decode(json.loads(data))
+                if name == "closed":
+                    said = json.loads(data)
+                    close = Close(int(said["code"]), str(said["reason"]))
+                    raise ConnectionClosedError(close, None)
+        except (OSError, ValueError):
+            pass
+        raise ConnectionClosedError(None, Close(1000, "") if self._closes else None)
+
+    async def send(self, frame: bytes) -> None:
+        """Sends a frame soon; waits while much is unsent."""
+        self._unsent.append(frame)
+        self._unsent_bytes += len(frame)
+        self._wake.set()
+        while self._unsent_bytes > _UNSENT_BYTES_MAX:
+            self._room.clear()
+            await self._room.wait()
+
+    async def close(self) -> None:
+        """Closes with 1000, after what was sent; waits for the answer, 2 s at most."""
+        self._closes = True
+        self._wake.set()
+        if self._sender is not None:
+            await asyncio.wait({self._sender}, timeout=_CLOSE_SECONDS)
+        self.abort()
+
+    @property
+    def transport(self) -> HttpSocket:
+        """What is aborted."""
+        return self
+
+    def abort(self) -> None:
+        """Ends it at once."""
+        if self._sender is not None:
+            self._sender.cancel()
+        for stream in (self._stream, self._requests):
+            if stream is not None:
+                stream.abort()
+
+    async def _send_all(self) -> None:
+        try:
+            while True:
+                while not self._unsent and not self._closes:
+                    self._wake.clear()
+                    await self._wake.wait()
+                body, is_last = self._next_batch()
+                status = await self._post(body)
+                self._room.set()
+                if is_last:
+                    return
+                if status != 204:
+                    break
+        except OSError:
+            pass
+        # Whoever waits for the next frame hears of the end.
+        if self._stream is not None:
+            self._stream.abort()
+
+    def _next_batch(self) -> tuple[bytes, bool]:
+        body = bytearray(self._batch.to_bytes(4, "big"))
+        self._batch += 1
+        count = 0
+        while self._unsent and count < _FRAMES_MAX:
+            frame = self._unsent[0]
+            if count > 0 and len(body) + len(frame) > _BATCH_BYTES:
+                break
+            if frame[0] == _REFRESH:
+                # Requests go with the token that the connection was given last.
+                self._token = Refresh.FromString(frame[1:]).token
+            body += len(frame).to_bytes(4, "big") + frame
+            self._unsent_bytes -= len(self._unsent.popleft())
+            count += 1
+        is_last = self._closes and not self._unsent
+        return bytes(body) + (bytes(4) if is_last else b""), is_last
+
+    async def _post(self, body: bytes) -> int:
+        """The status of the answer. A connection that was kept too long is opened anew, once."""
+        kept = self._requests
+        if kept is not None:
+            try:
+                return await self._post_on(kept, body)
+            except OSError:
+                # A batch that comes twice is taken once, by its number.
+                kept.abort()
+        self._requests = await self._connect()
+        return await self._post_on(self._requests, body)
+
+    async def _post_on(self, stream: HttpStream, body: bytes) -> int:
+        headers = {**self._all_headers(), "Content-Type": "application/octet-stream"}
+        answer: Answer = await stream.ask("POST", self._path, headers, body)
+        async for _ in stream.body(answer):
+            pass
+        if not answer.is_kept:
+            stream.abort()
+            self._requests = None
+        return answer.status
+
+
+async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]:
+    """Server-sent events as (name, data), as the HTML standard parses them."""
+    rest, name, data = b"", "message", list[str]()
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            text = line.decode().rstrip("\r")
+            field, _, value = text.partition(":")
+            if text == "":
+                if data:
+                    yield name, "\n".join(data)
+                name, data = "message", []
+            elif field == "event":
+                name = value.removeprefix(" ")
+            elif field == "data":
+                data.append(value.removeprefix(" "))
