@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from bus import Bus
@@ -31,10 +32,44 @@ async def test_everything_works_over_http(bus: Bus, room_id: str) -> None:
         assert entry.value == {"a": 1}
 
 
+async def without_upgrades(port: int, opened: list[str]) -> asyncio.Server:
+    """A proxy that takes the upgrade out of a request, as those do that know nothing of it."""
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65_536):
+            writer.write(piece.replace(b"Upgrade: websocket", b"X-Upgrade: nothing"))
+            await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n")
+        opened.append(head.decode().split(" ")[1].split("?")[0])
+        above, below = await asyncio.open_connection("127.0.0.1", port)
+        below.write(head)
+        with contextlib.suppress(OSError):
+            await asyncio.gather(pipe(reader, below), pipe(above, writer))
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+async def test_http_is_used_where_websocket_does_not_open(bus: Bus, room_id: str) -> None:
+    opened: list[str] = []
+    async with await without_upgrades(bus.port, opened) as proxy:
+        url = f"ws://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        for _ in range(2):
+            async with arqon.connect(url, token=bus.token(), transport="auto") as client:
+                await client.room(room_id).publish("t", 1)
+        asked = [path for path in opened if not path.startswith("/v1/connections/")]
+        # What was found is remembered.
+        assert asked == ["/v1/socket", "/v1/connections", "/v1/connections"]
+        with pytest.raises(arqon.ArqonError):
+            await arqon.connect(url, token=bus.token())
+
+
 async def test_refusals_are_the_same_over_http(bus: Bus) -> None:
     with pytest.raises(arqon.TokenMalformed):
         await arqon.connect(bus.url, token="e30.e30.c2ln", transport="http")
     with pytest.raises(arqon.Unreachable):
         await arqon.connect("ws://127.0.0.1:1", token=bus.token(), transport="http")
     with pytest.raises(ValueError, match="transport is 'udp'"):
-        arqon.connect(bus.url, token=bus.token(), transport="udp")  # type: ignore[typeddict-item]
+        arqon.connect(bus.url, token=bus.token(), transport="udp")  # type: ignore[arg-type]

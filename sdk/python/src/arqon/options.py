@@ -11,6 +11,7 @@ from typing import Literal, TypedDict
 from urllib.parse import urlsplit
 
 from arqon._session.token import TokenSource
+from arqon._session.transport import Transport
 from arqon._time.backoff import Backoff
 from arqon.errors import ArqonError
 from arqon.signing import Signer
@@ -66,8 +67,8 @@ class Options:
     """For `wss`; default: the platform's trust."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     """Further headers of the upgrade."""
-    transport: Literal["websocket", "http"] = "websocket"
-    """"http": server-sent events and requests, for where WebSocket does not go."""
+    transport: Transport = "websocket"
+    """"http": server-sent events and requests; "auto": those where WebSocket does not open."""
     signer: Signer | None = None
     """Signs every publish and command with Ed25519."""
     traceparent: Callable[[], str | None] | None = None
@@ -89,8 +90,9 @@ class Options:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
         if self.offline not in ("queue", "refuse"):
             raise ValueError(f"offline is {self.offline!r}; expected 'queue' or 'refuse'")
-        if self.transport not in ("websocket", "http"):
-            raise ValueError(f"transport is {self.transport!r}; expected 'websocket' or 'http'")
+        if self.transport not in ("auto", "websocket", "http"):
+            names = "'auto', 'websocket' or 'http'"
+            raise ValueError(f"transport is {self.transport!r}; expected {names}")
         if self.queue < 1 or self.queue_bytes < 1:
             raise ValueError("queue and queue_bytes are at least 1")
 
@@ -110,7 +112,7 @@ class OptionsDict(TypedDict, total=False):
     backoff: Backoff
     tls: ssl.SSLContext | None
     headers: dict[str, str]
-    transport: Literal["websocket", "http"]
+    transport: Transport
     signer: Signer | None
     traceparent: Callable[[], str | None] | None
     console_url: str | None

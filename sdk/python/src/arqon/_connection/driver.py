@@ -21,6 +21,7 @@ from arqon._session.dial import open_session
 from arqon._session.session import Session
 from arqon._session.token import TokenKeeper
 from arqon._session.token_refresh import refresh_forever
+from arqon._session.transport import open_over
 from arqon._state.held_lock import HeldLock
 from arqon._subscription.subscriptions import Subscriptions
 from arqon._time.backoff import backoff_delay_ms
@@ -146,17 +147,21 @@ class Driver:
         """One attempt: a session, or why there is none is raised."""
         options = self.options
         token = await self._tokens.current()
-        session = await open_session(
+        session = await open_over(
+            options.transport,
             self._url,
-            token,
-            self,
-            handshake_timeout_ms=options.handshake_timeout_ms,
-            request_timeout_ms=options.request_timeout_ms,
-            tls=options.tls,
-            headers=options.headers,
-            over_http=options.transport == "http",
-            # On another Shield, when the former one stops, it stays the same connection for others.
-            resume=self._welcome.connection_id if self._welcome else None,
+            lambda over_http: open_session(
+                self._url,
+                token,
+                self,
+                handshake_timeout_ms=options.handshake_timeout_ms,
+                request_timeout_ms=options.request_timeout_ms,
+                tls=options.tls,
+                headers=options.headers,
+                # On another Shield, when the former one stops, it stays the same connection.
+                resume=self._welcome.connection_id if self._welcome else None,
+                over_http=over_http,
+            ),
         )
         self._sessions = {known for known in self._sessions if not known.over} | {session}
         self._clock.set(session.welcome.server_time_ms)
