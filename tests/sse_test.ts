@@ -56,6 +56,23 @@ async function follows({ read, publish }: World): Promise<void> {
   assert.deepEqual([id, data.op, data.room, data.data], ["", "msg", "plain", { a: [1, "zwei"] }]);
 }
 
+async function patterns({ bus, read, publish }: World): Promise<void> {
+  using reader = await read("rooms/many-*/events");
+  assert.deepEqual((await reader.until("subscribed")).data, { room: "many-*" });
+  for (const room of ["many-1", "few", "many-2"]) await publish(room, room);
+  for (const room of ["many-1", "many-2"]) {
+    const { id, data } = await reader.until("message");
+    assert.deepEqual([id, data.room, data.data], ["", room, room]);
+  }
+  const grants = [{ room: "many-1", actions: ["subscribe"] }];
+  const token = await bus.tokenFor({ user: "narrow", claims: { grants } });
+  for (const [path, reason] of [["many-*", "not-granted"], ["ma*y", "invalid-room"]]) {
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(`${bus.http_url}/v1/rooms/${path}/events`, { headers });
+    assert.equal((await response.json()).reason, reason, path);
+  }
+}
+
 async function recovers({ read, publish }: World): Promise<void> {
   let id: string;
   {
@@ -278,6 +295,7 @@ async function isSentAway({ bus, read }: World): Promise<void> {
 
 const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "a reader follows a room": follows,
+  patterns,
   "a reader comes back without a gap": recovers,
   "a position of another epoch is a gap": ofAnotherEpoch,
   "several rooms have one id": ofSeveralRooms,

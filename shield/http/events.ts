@@ -5,8 +5,9 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
-import { requireRoomId } from "../../shared/subjects/subject.ts";
+import { requireRoomId, requireRoomsPattern } from "../../shared/subjects/subject.ts";
 import type { Connection } from "../connection/connection.ts";
+import { isPattern } from "../connection/subscribe_pattern.ts";
 import type { Entrance } from "../connection/entrance.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import type { EventReaders } from "../sse/event_turn.ts";
@@ -66,13 +67,16 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
     random: () => fraction(context.random),
     gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
     subscriptions: new EventSubscriptions(rooms),
-    isOut: () => place.connection?.subscriptions.size === 0,
+    isOut: () => place.connection !== undefined && hearsNothing(place.connection),
   });
   const opening = { socket, listen: socket.listen.bind(socket) };
   place.connection = (await context.enter(request, client, () => opening, "text")).connection;
   await socket.begin();
   return answerWith(request, socket.writer, headers, context.now());
 }
+
+const hearsNothing = ({ subscriptions, patterns }: Connection) =>
+  subscriptions.size === 0 && (patterns === undefined || patterns.size === 0);
 
 /** The rooms of a request, with the position in each. Throws what is wrong with it, 400. */
 function askedRooms(
@@ -93,7 +97,10 @@ function askedRooms(
   if (rooms.length > rooms_max) {
     throw new ArqonError("too-many-rooms", `${rooms_max} of one stream`);
   }
-  rooms.forEach(requireRoomId);
+  for (const one of rooms) {
+    if (isPattern(one)) requireRoomsPattern(one);
+    else requireRoomId(one);
+  }
   if (new Set(rooms).size < rooms.length) throw new ArqonError("repeated-field", "room");
   const last = request.headers.get("last-event-id") || searchParams.get("last_event_id") || "";
   const after = queriedPosition(
