@@ -98,7 +98,7 @@ const messages: Story = [
   row("room history kept-1", { shows: /hello/ }),
   row("room replay kept-1 --to copy-1", { shows: /4/ }),
   row("tail lobby", { steps: stopAfter("Tailing"), code: 130 }),
-  row("why --room kept-1 --offset 1 --user nobody", { code: 1, shows: /knows of it/ }),
+  row("why --room kept-1 --offset 1 --user nobody", { shows: /no connection of nobody/ }),
   row("usage --by room", { shows: /messages in/ }),
   row("status", { shows: /ready/ }),
   row("status --watch", { steps: stopAfter("node_id"), code: 130 }),
