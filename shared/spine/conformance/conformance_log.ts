@@ -167,6 +167,30 @@ async function deduplicates(bus: Bus): Promise<void> {
   assert.deepEqual(live.slice(0, -1).map(offsetOf), offsets, "delivered once as well");
 }
 
+async function comparesLast(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openLogs(bus);
+  const received = await heard(bus, "a");
+  const moved = refusedWith("version-conflict");
+  const first = await mine.append("a", bytes("1"), { expected_last: 0, key: "first" });
+  await mine.append("b", bytes("other room"), { expected_last: 0 });
+  await assert.rejects(theirs.append("a", bytes("x"), { expected_last: 0 }), moved);
+  await assert.rejects(mine.append("a", bytes("x"), { expected_last: first.offset + 1 }), moved);
+  const again = theirs.append("a", bytes("1"), { expected_last: 0, key: "first" });
+  await assert.rejects(again, moved, "a repetition, too");
+  const contest = await Promise.allSettled(
+    [mine, theirs, mine].map((log, at) =>
+      log.append("a", bytes(`second ${at}`), { expected_last: first.offset })
+    ),
+  );
+  const lost = contest.filter(({ status }) => status === "rejected");
+  for (const { reason } of lost as PromiseRejectedResult[]) moved(reason);
+  assert.equal(lost.length, 2, "of several who follow one message one is stored");
+  await mine.append("a", bytes("3"), { expected_last: (await mine.head("a")).last?.offset ?? 0 });
+  assert.equal((await received.count(3)).length, 3);
+  await mine.trim("a", 0);
+  await mine.append("a", bytes("4"), { expected_last: 0 });
+}
+
 async function copies(bus: Bus): Promise<void> {
   const [mine] = await openLogs(bus);
   const received = await heard(bus, "a");
@@ -251,6 +275,7 @@ export const LOG_CASES: readonly Case[] = [
   { behaviour: "each message names the one before it in its own room", run: interleaves },
   { behaviour: "appends of one caller keep their order", run: keepsOrder },
   { behaviour: "a repeated key is stored once in its room and says so", run: deduplicates },
+  { behaviour: "an append behind a message that is not the newest is refused", run: comparesLast },
   { behaviour: "the log holds copies, its readers own theirs", run: copies },
   { behaviour: "an append that does not fit is message-too-large", run: limitsSize },
   { behaviour: "the head has every append that was acknowledged", run: isSeenByAll },

@@ -82,6 +82,11 @@ export interface AppendOptions {
   readonly key?: string;
   /** Headers that are stored with the message. */
   readonly headers?: SpineHeaders;
+  /**
+   * The offset of the room's newest message, 0 for none. When it is another one by now, nothing is
+   * stored: `version-conflict` (409). That is looked at before `key`, so a repetition may be a conflict.
+   */
+  readonly expected_last?: number;
 }
 
 /** The outcome of an append. */

@@ -24,7 +24,7 @@ import type { LogRow } from "./embedded_log_rows.ts";
 import { continueLog } from "./embedded_log_lives.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
-import type { Append, Taken } from "./embedded_log_write.ts";
+import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
 import { newLifeId } from "../contract/lives.ts";
 import { LogClock } from "../contract/log_clock.ts";
 import type { Clocks } from "../contract/log_clock.ts";
@@ -43,6 +43,7 @@ const CHECKPOINT_MS = 5_000;
 const FULL_MS = 10_000;
 const TENANT_FULL = "the tenant's messages have their share of it; raise [durable] log_bytes or " +
   "tenant_bytes, or keep less with history_size and history_ttl_seconds";
+const MOVED = "of another message: the room's newest is not the expected one";
 
 /** What the logs need of their engine. */
 export interface EmbeddedLogsOptions {
@@ -204,7 +205,7 @@ export class EmbeddedLogs {
   }
 
   #commit(batch: readonly Pending[]): void {
-    let taken: (Taken | undefined)[];
+    let taken: readonly (Taken | NotTaken)[];
     try {
       taken = this.#store(batch);
       this.#healthy();
@@ -217,9 +218,10 @@ export class EmbeddedLogs {
       return;
     }
     batch.forEach(({ log, append, subject, resolve, reject }, at) => {
-      const stored = taken[at];
-      this.#noteFull(log.tenant_id, stored === undefined);
-      if (stored === undefined) return reject(new ArqonError("log-unavailable", TENANT_FULL));
+      const stored = taken[at] as Taken | NotTaken;
+      if (stored === "moved") return reject(new ArqonError("version-conflict", MOVED));
+      this.#noteFull(log.tenant_id, stored === "full");
+      if (stored === "full") return reject(new ArqonError("log-unavailable", TENANT_FULL));
       const { appended, time_ms, previous } = stored;
       if (!appended.duplicate) {
         this.#deliver(log.tenant_id, subject, append.payload, {
@@ -238,7 +240,7 @@ export class EmbeddedLogs {
    * Stores a batch: all of its appends except those of tenants that have too much, or none, and
    * then it throws.
    */
-  #store(batch: readonly Pending[]): (Taken | undefined)[] {
+  #store(batch: readonly Pending[]): readonly (Taken | NotTaken)[] {
     const { file, limits } = this.options;
     const now_ms = this.clock.now();
     this.#reserve(batch);

@@ -64,8 +64,8 @@ export class EmbeddedLog implements DurableLog {
     options: AppendOptions = {},
   ): Promise<Appended> {
     this.#logs.options.assertOpen();
-    const { key, headers = {} } = options;
-    return this.#logs.append(this, { room_id, payload, headers, key });
+    const { key, headers = {}, expected_last } = options;
+    return this.#logs.append(this, { room_id, payload, headers, key, expected_last });
   }
 
   // deno-lint-ignore require-await

@@ -37,7 +37,12 @@ export interface Append {
   readonly payload: Uint8Array;
   readonly headers: SpineHeaders;
   readonly key: string | undefined;
+  /** Offset of the room's newest message, 0 for none; undefined: whichever it is. */
+  readonly expected_last?: number | undefined;
 }
+
+/** Why an append was not stored: the log has no room for it, or another message came before it. */
+export type NotTaken = "full" | "moved";
 
 /** The outcome of one append, told once the transaction is done. */
 export interface Taken {
@@ -165,9 +170,10 @@ export class LogWriter {
     this.#time_ms = Math.max(now_ms, log.time_ms);
   }
 
-  /** Stores one message, or finds it stored already; undefined: the log has no room for it. */
-  take({ room_id, payload, headers, key }: Append): Taken | undefined {
+  /** Stores one message, or finds it stored already, or says why not. */
+  take({ room_id, payload, headers, key, expected_last }: Append): Taken | NotTaken {
     const room = this.#room(room_id);
+    if (expected_last !== undefined && expected_last !== room.last) return "moved";
     const digested = key === undefined ? undefined : digest(room.id, key);
     const stored = digested && this.#rows.repeat(digested);
     if (stored !== undefined && stored.time_ms > this.#time_ms - LOG_DEDUPLICATION_MS) {
@@ -176,7 +182,7 @@ export class LogWriter {
     this.#trim(room, SLACK_MESSAGES);
     // Before anything is refused, what only waits to be trimmed goes.
     if (!this.#fits(payload.length)) this.#trim(room, 0);
-    if (!this.#fits(payload.length)) return undefined;
+    if (!this.#fits(payload.length)) return "full";
     this.#used_bytes += payload.length + MESSAGE_BYTES;
     this.#space.free_bytes -= footprint(payload.length);
     const offset = ++this.#last;

@@ -86,7 +86,8 @@ Deno.test("keys are removed once they are too old", () => {
   using at = opened();
   const [first] = at.fill("a", 1, 0, "k");
   const [again] = at.fill("a", 1, 119_999, "k");
-  assert.deepEqual(again?.appended, { ...first?.appended, duplicate: true });
+  assert.ok(typeof first === "object" && typeof again === "object");
+  assert.deepEqual(again.appended, { ...first.appended, duplicate: true });
   at.fill("a", 1, 240_000, "other");
   const keys = () =>
     Number(at.file.database.prepare("SELECT count(*) AS n FROM repeat").get()?.["n"]);

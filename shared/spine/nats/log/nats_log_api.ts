@@ -23,10 +23,12 @@ export const CODES = {
   streamMissing: 10059,
   otherStream: 10060,
   overlap: 10065,
+  wrongLast: 10071,
   noReplicas: 10074,
   headersTooLarge: 10097,
   offline: 10118,
   idInProcess: 10158,
+  wrongLastInProcess: 10164,
   offlineBecause: 10194,
 } as const;
 

@@ -26,6 +26,13 @@ function fullText(description: string): string | undefined {
     "history_size and history_ttl_seconds";
 }
 
+/** Lines that say when JetStream is to store nothing. */
+function conditions({ message_id, expected_last }: AppendInput): string {
+  const id = message_id === undefined ? "" : `Nats-Msg-Id: ${message_id}\r\n`;
+  if (expected_last === undefined) return id;
+  return `${id}Nats-Expected-Last-Subject-Sequence: ${expected_last}\r\n`;
+}
+
 /** What counts the bytes on the connection. */
 export interface ByteCount {
   /** Throws `spine-unavailable` when so many bytes more are too many. */
@@ -56,6 +63,8 @@ export interface AppendInput {
   readonly lines_bytes: number;
   /** For the server's deduplication; undefined: none. */
   readonly message_id: string | undefined;
+  /** The number of the subject's newest message, 0 for none; undefined: whichever it is. */
+  readonly expected_last?: number | undefined;
   /** About what it takes on the wire. */
   readonly wire_bytes: number;
 }
@@ -184,9 +193,8 @@ export class AppendLane {
   send(append: Append): void {
     const { link, inbox, wire, bytes, monotonic } = this.#tools;
     const { input, log } = append;
-    const { subject, payload, message_id } = input;
-    const id = message_id === undefined ? "" : `Nats-Msg-Id: ${message_id}\r\n`;
-    const own = `Nats-Expected-Stream: ${log.stream_name}\r\n${id}`;
+    const { subject, payload } = input;
+    const own = `Nats-Expected-Stream: ${log.stream_name}\r\n${conditions(input)}`;
     append.number = inbox.expect(append);
     append.deadline_ms = monotonic() + link.request_timeout_ms;
     append.sent = this.#sent.add(append);
@@ -253,6 +261,9 @@ export class AppendLane {
         return this.#missed(append, "other stream");
       case CODES.idInProcess:
         return this.#later(append);
+      case CODES.wrongLast:
+      case CODES.wrongLastInProcess:
+        return append.refuse("version-conflict", description);
       case CODES.tooLarge:
       case CODES.headersTooLarge:
         return append.refuse("message-too-large", description);

@@ -193,7 +193,7 @@ export class TenantLog implements DurableLog, AppendLog {
   #append(
     room_id: string,
     payload: Uint8Array,
-    { key, headers }: AppendOptions,
+    { key, headers, expected_last }: AppendOptions,
   ): Promise<Appended> {
     this.log.assertTakes();
     const subject = this.#place.subjectOf(room_id);
@@ -207,6 +207,7 @@ export class TenantLog implements DurableLog, AppendLog {
       lines: headerLines(headers),
       lines_bytes: Math.max(0, block_bytes - BLOCK_BYTES),
       message_id,
+      expected_last,
       wire_bytes: size_bytes + subject.length,
     });
   }
