@@ -2,10 +2,14 @@
  * What the rooms of a Brain need to know of the cluster: who owns which room and who is in it. The
  * presence service implements it (`presence/service.ts`); a room's tests bring their own.
  */
-import type { Entry } from "../shared/presence/types.ts";
+import type { LeaveReason } from "../shared/presence/leave_reason.ts";
+import type { Entry, Writer, WrittenEntry } from "../shared/presence/types.ts";
 
 /** Why members are gone: their own Shield said so, or it was given up (silent, or retired). */
 export type LeaveCause = "reported" | "given-up";
+
+/** Why each left, by the counter of its entry, where its Shield said so. */
+export type LeaveReasons = ReadonlyMap<number, LeaveReason>;
 
 /** Members of one room that came or went, as this Brain has just learnt. An update is both. */
 export interface MemberChange {
@@ -14,6 +18,7 @@ export interface MemberChange {
   readonly joins: readonly Entry[];
   readonly leaves: readonly Entry[];
   readonly cause: LeaveCause;
+  readonly reasons?: LeaveReasons | undefined;
 }
 
 /** Connections and distinct users (issuer and subject) of a room. */
@@ -37,8 +42,12 @@ export interface ClusterView {
   /** Members in the order of their birth. */
   members(tenant_id: string, room_id: string): Iterable<Entry>;
   count(tenant_id: string, room_id: string): MemberCount;
-  /** Whether some Shield that is up has this connection in the room. */
-  isMember(tenant_id: string, room_id: string, connection_id: string): boolean;
+  /** The connection's entry in the room, at some Shield that is up. */
+  memberOf(tenant_id: string, room_id: string, connection_id: string): WrittenEntry | undefined;
+  /** Whether exactly this life of a Shield is up, as far as this Brain knows. */
+  isUp(writer: Writer): boolean;
+  /** Whether this Brain takes part: it has read everybody, and does not drain. */
+  readonly serving: boolean;
   /** Rooms with members, for the sweep of idle ones. */
   occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }>;
   /**

@@ -17,13 +17,14 @@ import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
+import { startMembership } from "./membership/service.ts";
 import { startRollouts } from "./rollouts/service.ts";
 import { startRooms } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
 
 /** What a Brain needs from its process. */
 export interface BrainOptions {
-  readonly config: Pick<Config, "server" | "brain" | "limits" | "presence">;
+  readonly config: Pick<Config, "server" | "brain" | "limits" | "presence" | "rooms">;
   readonly spine: Spine;
   /** A log of component `brain`. */
   readonly log: Logger;
@@ -96,9 +97,17 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     await presence.drain();
     throw error;
   });
+  const membership = await startMembership({ ...options, view: presence }).catch(
+    async (error) => {
+      await presence.drain();
+      await rooms.drain();
+      throw error;
+    },
+  );
   const { monotonic_ms = () => performance.now() } = options;
   const rollouts = await startRollouts({ ...options, monotonic_ms }).catch(async (error) => {
     await presence.drain();
+    await membership.drain();
     await rooms.drain();
     throw error;
   });
@@ -113,6 +122,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     await presence.drain();
     tap?.unsubscribe();
     rollouts.close();
+    await membership.drain();
     await rooms.drain();
     inspect.close();
   };

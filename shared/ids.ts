@@ -135,3 +135,8 @@ export function connectionId(random: Uint8Array | Random): string {
   return "c" + btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_")
     .slice(0, 22);
 }
+
+/** Random bytes from a source of numbers; the ids made of them are no secrets. */
+export function bytesFrom(random: () => number): Random {
+  return (size_bytes) => Uint8Array.from({ length: size_bytes }, () => Math.floor(random() * 256));
+}

@@ -36,6 +36,7 @@ export function optionsText(one: unknown): string {
     ...(isGiven(max_members) ? [`at most ${plural(Number(max_members), "member")}`] : []),
     ...(echo === false ? ["no echo"] : []),
     ...(http_cache === "private" || http_cache === "public" ? [`${http_cache} HTTP cache`] : []),
+    ...(options["membership"] === "journal" ? ["journal of members"] : []),
     ...(typeof filter === "string" ? [`only ${filter}`] : []),
   ];
   return words.length === 0 ? "defaults" : words.join(", ");
@@ -67,6 +68,7 @@ function optionLines({ replicas, max_members, ...one }: Members): string {
     ["max_members", max_members ?? "as [presence] members_per_room"],
     ["echo", one["echo"]],
     ["http_cache", one["http_cache"]],
+    ["membership", one["membership"]],
     ["filter", one["filter"] ?? "none"],
   ];
   return shown.map(([name, value]) => `  ${name.padEnd(21)}${cell(value)}\n`).join("");

@@ -4,7 +4,7 @@
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
-import type { LeaveCause, MemberChange } from "../cluster_view.ts";
+import type { LeaveCause, LeaveReasons, MemberChange } from "../cluster_view.ts";
 import type { RoomDelta } from "./room_changes.ts";
 
 /** One set of callbacks. */
@@ -44,8 +44,12 @@ export class Listeners<Value> {
 }
 
 /** A room's change as the rooms of this Brain hear it. */
-export function memberChange(room: RoomDelta, cause: LeaveCause): MemberChange {
+export function memberChange(
+  room: RoomDelta,
+  cause: LeaveCause,
+  reasons?: LeaveReasons,
+): MemberChange {
   const entries = (written: readonly WrittenEntry[]) => written.map(({ entry }) => entry);
   const { tenant_id, room_id, joins, leaves } = room;
-  return { tenant_id, room_id, joins: entries(joins), leaves: entries(leaves), cause };
+  return { tenant_id, room_id, joins: entries(joins), leaves: entries(leaves), cause, reasons };
 }

@@ -22,7 +22,7 @@ import {
   onlineRooms,
 } from "../../shared/presence/state.ts";
 import type { Changes } from "../../shared/presence/state.ts";
-import type { Entry, WriterState } from "../../shared/presence/types.ts";
+import type { Entry, Writer, WriterState, WrittenEntry } from "../../shared/presence/types.ts";
 import { HELLO } from "../../shared/subjects/subject.ts";
 import type { ClusterView, LeaveCause, MemberChange, MemberCount } from "../cluster_view.ts";
 import { answerPull } from "./answers.ts";
@@ -111,7 +111,7 @@ export class BrainPresence implements ClusterView {
       boot,
       metrics,
       refuse,
-      onChanges: (changes, cause) => this.#changed(changes, cause),
+      onChanges: (changes, cause, reasons) => this.#changed(changes, cause, reasons),
       onBehind: (writer) => this.#pulls.want(writer),
       onGone: (writer) => this.#pulls.drop(writer),
     });
@@ -255,13 +255,14 @@ export class BrainPresence implements ClusterView {
     return countOnline(this.#replicas.state, tenant_id, room_id);
   }
 
-  isMember(tenant_id: string, room_id: string, connection_id: string): boolean {
-    for (const { writer, entry } of ofConnection(this.#replicas.state, connection_id)) {
-      const is_here = entry.room_id === room_id && entry.tenant_id === tenant_id;
-      if (is_here && this.#replicas.isUp(writer)) return true;
-    }
-    return false;
+  memberOf(tenant_id: string, room_id: string, connection_id: string): WrittenEntry | undefined {
+    const here = ofConnection(this.#replicas.state, connection_id);
+    return here.find(({ writer, entry }) =>
+      entry.room_id === room_id && entry.tenant_id === tenant_id && this.#replicas.isUp(writer)
+    );
   }
+
+  readonly isUp = (writer: Writer): boolean => this.#replicas.isUp(writer);
 
   occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }> {
     return onlineRooms(this.#replicas.state);
@@ -327,10 +328,10 @@ export class BrainPresence implements ClusterView {
     this.#ownership.tell();
   }
 
-  #changed(changes: Changes, cause: LeaveCause): void {
+  #changed(changes: Changes, cause: LeaveCause, reasons?: MemberChange["reasons"]): void {
     for (const room of byRoom(changes)) {
       this.#emitter.changed(room);
-      if (this.#members.size > 0) this.#members.tell(memberChange(room, cause));
+      if (this.#members.size > 0) this.#members.tell(memberChange(room, cause, reasons));
     }
   }
 

@@ -175,8 +175,8 @@ Deno.test("I12: members of a Shield that says goodbye have their time: who is ba
     cluster.run(100);
   }
   assert.deepEqual(listed(brain), ["moves"]);
-  assert.ok(brain.presence.isMember("acme", "lobby", "moves"));
-  assert.ok(!brain.presence.isMember("acme", "lobby", "stays away"));
+  assert.ok(brain.presence.memberOf("acme", "lobby", "moves"));
+  assert.ok(!brain.presence.memberOf("acme", "lobby", "stays away"));
   assert.deepEqual(lines.slice(1).toSorted(), ["-moves reported", "-stays away reported"]);
 });
 

@@ -27,7 +27,7 @@ import {
 import type { MergeResult, PresenceState } from "../../shared/presence/state.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 import type { Delta, Writer, WriterState, WriterStatus } from "../../shared/presence/types.ts";
-import type { LeaveCause } from "../cluster_view.ts";
+import type { LeaveCause, LeaveReasons } from "../cluster_view.ts";
 import { Departures } from "./departures.ts";
 import type { Progress, ReplicasOptions } from "./replicas_options.ts";
 
@@ -72,7 +72,7 @@ export class Replicas {
   }
 
   /** Takes what a Shield announced on the subject of `node_id`. */
-  announced(node_id: string, { delta, leaving }: Announcement, now_ms: number): void {
+  announced(node_id: string, { delta, leaving, reasons }: Announcement, now_ms: number): void {
     const { refuse, metrics } = this.#options;
     const { writer } = delta;
     if (writer.node_id !== node_id) {
@@ -88,7 +88,7 @@ export class Replicas {
     if (!this.#checkRoom(delta, delta.entries.length - delta.removed.length)) {
       this.#postpone(writer, delta.end, now_ms);
     } else {
-      const result = this.#take(merge(this.#state, delta), delta, now_ms);
+      const result = this.#take(merge(this.#state, delta), delta, now_ms, reasons);
       if (result.outcome === "merged") metrics.deltas.inc({ source: "announced" });
       if (result.outcome === "refused") this.#postpone(writer, delta.end, now_ms);
       if (result.outcome === "gap") metrics.gaps.inc();
@@ -313,7 +313,7 @@ export class Replicas {
     if (progress !== undefined) progress.not_before_ms = now_ms + wait_ms;
   }
 
-  #take(result: MergeResult, { writer }: Delta, now_ms: number): MergeResult {
+  #take(result: MergeResult, { writer }: Delta, now_ms: number, why?: LeaveReasons): MergeResult {
     const { metrics, boot, refuse, onChanges } = this.#options;
     this.#state = result.state;
     if (result.outcome === "refused") {
@@ -323,7 +323,7 @@ export class Replicas {
     for (const { entry } of result.joins) {
       if (entry.changed_ms >= boot) metrics.observeLag(now_ms - entry.changed_ms, now_ms);
     }
-    if (result.joins.length > 0 || result.leaves.length > 0) onChanges(result, "reported");
+    if (result.joins.length > 0 || result.leaves.length > 0) onChanges(result, "reported", why);
     return result;
   }
 

@@ -2,7 +2,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { Changes } from "../../shared/presence/state.ts";
 import type { Writer } from "../../shared/presence/types.ts";
-import type { LeaveCause } from "../cluster_view.ts";
+import type { LeaveCause, LeaveReasons } from "../cluster_view.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 
@@ -15,7 +15,7 @@ export interface ReplicasOptions {
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
   /** Called when members came or went, within the call that learnt of it. */
-  readonly onChanges: (changes: Changes, cause: LeaveCause) => void;
+  readonly onChanges: (changes: Changes, cause: LeaveCause, reasons?: LeaveReasons) => void;
   /** Called when there is more of this writer than is here. */
   readonly onBehind: (writer: Writer) => void;
   /** Called when this life of a writer is down or forgotten: nothing of it is needed any more. */

@@ -164,8 +164,12 @@ function viewOf(presence: BrainPresence): ClusterView {
     suspect: (brain_id) => presence.suspect(brain_id),
     members: (tenant_id, room_id) => presence.members(tenant_id, room_id),
     count: (tenant_id, room_id) => presence.count(tenant_id, room_id),
-    isMember: (tenant_id, room_id, connection_id) =>
-      presence.isMember(tenant_id, room_id, connection_id),
+    memberOf: (tenant_id, room_id, connection_id) =>
+      presence.memberOf(tenant_id, room_id, connection_id),
+    isUp: (writer) => presence.isUp(writer),
+    get serving() {
+      return presence.serving;
+    },
     occupied: () => presence.occupied(),
     isFresh: () => presence.isFresh(),
     onMembers: (listener) => presence.onMembers(listener),

@@ -109,7 +109,7 @@ export class Caretaker {
     for (const { connection_id } of leaves) {
       if (there.has(connection_id)) continue;
       // It has moved to another Shield, under its id.
-      if (this.#options.view.isMember(at.tenant_id, at.room_id, connection_id)) continue;
+      if (this.#options.view.memberOf(at.tenant_id, at.room_id, connection_id)) continue;
       const holds = locks.leave(at, connection_id, context.now());
       const asks = table.isLocking(at, connection_id);
       if ((holds || asks) && context.isOwner(at)) this.#release(at, "holder-left", connection_id);

@@ -55,6 +55,9 @@ const options = {
   delta: z.enum(DELTAS).default("none").describe(
     "fossil: who asks for deltas gets the data of a message as a diff from the one before with the same x-key, or of the same type",
   ),
+  membership: z.enum(["off", "journal"]).default("off").describe(
+    "journal: who came and went is kept in order, each with its cause, in the durable room ROOM~members; of rooms with ids of up to 56 characters",
+  ),
   ...RoomJournal,
 };
 

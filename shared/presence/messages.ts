@@ -4,6 +4,7 @@
  * machines in `shield/presence` and `brain/presence` know no Spine, clock or timer of their own, so
  * that a simulation can run them.
  */
+import type { LeaveReason } from "./leave_reason.ts";
 import type { Subject } from "../subjects/subject.ts";
 import type { Delta, Tag, Writer, WriterClock, WriterStatus, WrittenEntry } from "./types.ts";
 
@@ -33,6 +34,8 @@ export interface Announcement {
   readonly delta: Delta;
   /** It stops for good: its members leave at once and it is forgotten. */
   readonly leaving: boolean;
+  /** Why members left, by the counters of their entries, of those whose end is in `delta`. */
+  readonly reasons?: ReadonlyMap<number, LeaveReason>;
 }
 
 /** Brain → `beat`. */

@@ -3,6 +3,8 @@
  * `wire.ts`, writing is `wire_write.ts`.
  */
 import { type FieldNames, seenOnce, skipField, type WireReader } from "@arqon/proto";
+import { LEAVE_CAUSES } from "./leave_reason.ts";
+import type { LeaveReason } from "./leave_reason.ts";
 import type {
   Announcement,
   Beat,
@@ -35,7 +37,8 @@ import {
   type Shared,
 } from "./wire_parts.ts";
 
-const ANNOUNCEMENT: FieldNames = ["Announcement", "delta", "leaving"];
+const ANNOUNCEMENT: FieldNames = ["Announcement", "delta", "leaving", "reasons"];
+const REASON: FieldNames = ["LeaveReason", "counter", "cause"];
 const BEAT: FieldNames = ["Beat", "brain_id", "boot", "state", "writers"];
 const PULL: FieldNames = ["Pull", "from", "request", "writer", "clock"];
 const PULLED: FieldNames = ["Pulled", "request", "page", "pages", "full", "unknown", "delta"];
@@ -73,14 +76,33 @@ function checkPage(page: number, pages: number, names: FieldNames): void {
 /** Each case of the readers here is `field << 3 | wire type`. */
 export function readAnnouncement(reader: WireReader, shared: Shared): Announcement {
   let delta: Delta | undefined, leaving = false, seen = 0;
+  let reasons: Map<number, LeaveReason> | undefined;
   while (reader.pos < reader.end) {
     const tag = reader.tag();
+    if (tag === 0x1a) {
+      reader.embedded(readReason, reasons ??= new Map<number, LeaveReason>());
+      continue;
+    }
     seen = seenOnce(seen, tag, ANNOUNCEMENT);
     if (tag === 0x0a) delta = reader.embedded(readDelta, shared);
     else if (tag === 0x10) leaving = reader.bool();
     else skipField(reader, tag, ANNOUNCEMENT);
   }
-  return { kind: "announcement", delta: required(delta, 1, ANNOUNCEMENT), leaving };
+  const whole = required(delta, 1, ANNOUNCEMENT);
+  return { kind: "announcement", delta: whole, leaving, ...(reasons && { reasons }) };
+}
+
+/** A cause that a later version knows is none that is known here. */
+function readReason(reader: WireReader, reasons: Map<number, LeaveReason>): void {
+  let counter = 0, cause = 0, seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, REASON);
+    if (tag === 0x08) counter = readCount(reader, 1, REASON);
+    else if (tag === 0x10) cause = reader.uint32();
+    else skipField(reader, tag, REASON);
+  }
+  reasons.set(counter, LEAVE_CAUSES[cause] ?? "unknown");
 }
 
 /** Reads a Brain's beat: that it lives, and how far it has come. */

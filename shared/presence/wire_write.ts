@@ -2,6 +2,7 @@
  * Writes each kind of `ClusterMessage`; the fields of `proto/arqon/v1/replication.proto`. Which kind
  * it is on the wire is `wire.ts`, reading is `wire_read.ts`.
  */
+import { LEAVE_CAUSES } from "./leave_reason.ts";
 import { writePacked } from "@arqon/proto";
 import type { WireWriter } from "@arqon/proto";
 import type {
@@ -95,6 +96,12 @@ function writePosition(out: WireWriter, field: number, position: RoomPosition): 
 export function writeAnnouncement(out: WireWriter, message: Announcement): void {
   writeDelta(out, 1, message.delta);
   out.bool(2, message.leaving);
+  for (const [counter, reason] of message.reasons ?? []) {
+    const mark = out.open(3);
+    out.uint64(1, counter);
+    out.uint32(2, LEAVE_CAUSES.indexOf(reason));
+    out.close(mark);
+  }
 }
 
 /** Writes a Brain's beat: that it lives, and how far it has come. */

@@ -3,6 +3,7 @@
  * bans are `bans.ts`, expiry and limits are checked elsewhere, signatures in `signature.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
+import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import type { Action, Identity, Role } from "./identity.ts";
 
 /** How the event types begin that only the Shield, the Brain and backends may send. */
@@ -10,6 +11,12 @@ const RESERVED_TYPES = ["PRESENCE_", "ROOM_", "SYSTEM_"];
 
 /** True when the token's grants allow `action` in `room`; a token without grants allows everything. */
 export function canAct(identity: Pick<Identity, "grants">, action: Action, room: string): boolean {
+  const recorded = recordedRoomOf(room);
+  // Only the bus writes there; to read it is to see who is in the room.
+  if (recorded !== undefined) {
+    return action === "subscribe" && canAct(identity, "subscribe", recorded) &&
+      canAct(identity, "presence", recorded);
+  }
   if (identity.grants === undefined) return true;
   for (const grant of identity.grants) {
     if (grant.actions.includes(action) && matchesRoomPattern(grant.room, room)) return true;

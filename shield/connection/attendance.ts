@@ -4,6 +4,7 @@
  * what changes afterwards. The subscription to the room's messages is `operations.ts`; the members are
  * `presence.ts`.
  */
+import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Connection } from "./connection.ts";
 import type { Limits } from "../../shared/config/schema.ts";
@@ -127,14 +128,14 @@ export class Attendance {
   }
 
   /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
-  end(deliberate: boolean): void {
+  end(deliberate: boolean, reason?: LeaveReason): void {
     if (this.#phase === "ended") return;
     this.#phase = "ended";
     const { id, identity, attendances } = this.#connection;
     attendances.delete(this.#room_id);
     this.#watch.close();
     if (this.#is_member) {
-      this.#context.presence.leave(identity.tenant_id, this.#room_id, id, deliberate);
+      this.#context.presence.leave(identity.tenant_id, this.#room_id, id, deliberate, reason);
     }
     for (const { place } of this.#later) this.#release(place);
     this.#later = [];

@@ -13,7 +13,7 @@ import type { Hub, Subscriber } from "../fanout/hub.ts";
 import { classFilter, withholding } from "../filter/filter.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import type { RoomClass } from "../rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { mappedReader } from "../schema/mapped_data.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";

@@ -30,7 +30,7 @@ import { presenceRequest } from "./presence_request.ts";
 import type { PresenceRequest } from "./presence_request.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
-import { markOf, noteLeft } from "./subscription_marks.ts";
+import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 
@@ -281,7 +281,8 @@ export function runUnsubscribe(
 
 /**
  * Ends one subscription, and the connection's presence in the room; not deliberately when the
- * connection was lost. The connection may have no subscription to the room.
+ * connection was lost, or ended with this close `code`. The connection may have no subscription to the
+ * room.
  */
 export function leave(
   context: LeaveContext,
@@ -289,8 +290,9 @@ export function leave(
   room_id: string,
   why: LeaveWhy,
   deliberate = true,
+  code?: number,
 ): void {
-  connection.attendance(room_id)?.end(deliberate);
+  connection.attendance(room_id)?.end(deliberate, leaveReason(why, code));
   if (why === "kick" || why === "room-ban") connection.patterns?.putOut(room_id, why);
   if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined, why);
 }
@@ -308,6 +310,6 @@ export function leaveAll(
   const deliberate = DELIBERATE_CLOSES.includes(code) && !(stopping && code === 1000);
   connection.patterns?.leaveAll("closed");
   for (const room_id of [...connection.subscriptions.keys()]) {
-    leave(context, connection, room_id, "closed", deliberate);
+    leave(context, connection, room_id, "closed", deliberate, code);
   }
 }

@@ -1,8 +1,9 @@
 /** What the ledger is told of subscriptions: when one has begun, and when and why it has ended. */
+import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import type { Flow } from "../durable/room/flow.ts";
 import { classFilter } from "../filter/filter.ts";
 import type { Filter } from "../filter/filter.ts";
-import type { RoomClass } from "../rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { SubscriptionMark } from "../ledger/row_facts.ts";
@@ -60,4 +61,22 @@ export function noteLeft(
   const { connection, since, since_ms, episode: caught_up, filters } = before.mark;
   const batch = outbox?.has_batches ?? false;
   ledger.left(room, connection, { since, since_ms, why, batch, caught_up, filters });
+}
+
+/** Why a member left, by the close code; every other end of a connection is a loss. */
+const OF_CODE = new Map<number, LeaveReason>([
+  [1000, "closed"],
+  [1001, "closed"],
+  [4401, "token-ended"],
+  [4403, "banned"],
+]);
+const OF_WHY = new Map<LeaveWhy, LeaveReason>([["kick", "kicked"], ["room-ban", "banned"]]);
+
+/**
+ * Why a member left, for the journal of the room's members; `code` is that of the close, if one ended the
+ * subscription.
+ */
+export function leaveReason(why: LeaveWhy, code: number | undefined): LeaveReason {
+  if (why === "closed") return OF_CODE.get(code ?? 0) ?? "lost";
+  return OF_WHY.get(why) ?? "unsubscribed";
 }

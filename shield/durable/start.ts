@@ -8,7 +8,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { DurableRooms } from "../fanout/hub.ts";
-import type { RoomClasses } from "../rooms/classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { SYSTEM_CLOCK } from "./log/clock.ts";
 import { TenantLogs } from "./log/logs.ts";
 import { RoomLog } from "./room/room_log.ts";

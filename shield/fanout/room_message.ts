@@ -10,7 +10,7 @@ import type { StampSource } from "../../shared/records/system_envelope.ts";
 import { isReservedType } from "../auth/authorize.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Frame } from "./frame_bytes.ts";
-import type { RoomClass } from "../rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 
 /**
  * The header, in any case, by which a publisher says what its message is about. It is for rooms that

@@ -4,7 +4,7 @@
  * is not known here.
  */
 import type { Identity } from "../auth/identity.ts";
-import type { RoomClass } from "../rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { MessageView } from "../../shared/filter/message_view.ts";
 import { classProgram } from "../../shared/filter/program.ts";

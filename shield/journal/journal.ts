@@ -6,7 +6,7 @@
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Caller, Client } from "../message/caller.ts";
 import type { Hook } from "../policy/abi/policy.ts";
-import type { RoomClasses } from "../rooms/classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { shareKey } from "../traces/trace_parent.ts";
 import { Note } from "./note.ts";
 import type { JournalQueue } from "./queue.ts";

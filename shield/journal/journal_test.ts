@@ -5,7 +5,7 @@ import { configFrom } from "../../shared/config/load.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { ann } from "../auth/testing/identity.ts";
 import type { Caller } from "../message/caller.ts";
-import { RoomClasses } from "../rooms/classes.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Journal } from "./journal.ts";
 import { JournalRules } from "./rules.ts";
 

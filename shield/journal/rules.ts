@@ -4,7 +4,7 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { isSampled } from "../../shared/sampling.ts";
-import type { RoomClass } from "../rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 
 type JournalConfig = Config["journal"];
 

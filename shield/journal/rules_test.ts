@@ -1,7 +1,8 @@
 /** Which decisions are written, and within which bounds: classes over the config, of operators and of tenants. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
-import { DEFAULT_CLASS, type RoomClass } from "../rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
+import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
 import { JournalRules } from "./rules.ts";
 
 const { journal: config } = configFrom({ journal: { journal: "off", journal_bytes: 1_000_000 } });

@@ -8,7 +8,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { METER_VERSION } from "../../wasm/metering/meter_costs.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
-import type { RoomClasses } from "../rooms/classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Journal } from "./journal.ts";
 import { JournalTotals } from "./metrics.ts";
 import { JournalPlace } from "./place.ts";

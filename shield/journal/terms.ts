@@ -13,7 +13,8 @@ import type { Action, Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import type { CompiledRule, MirrorRules } from "../mirror/rules.ts";
 import type { Hook } from "../policy/abi/policy.ts";
-import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { shareKey } from "../traces/trace_parent.ts";
 
 /** What it is read from. */

@@ -6,7 +6,7 @@ import { ann } from "../auth/testing/identity.ts";
 import type { Identity } from "../auth/identity.ts";
 import { MirrorRules } from "../mirror/rules.ts";
 import { MirrorStats } from "../mirror/stats.ts";
-import { RoomClasses } from "../rooms/classes.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { TermsOf } from "./terms.ts";
 import type { TermsAsked } from "./terms.ts";
 

@@ -17,7 +17,7 @@ import { NO_OVERSEER } from "../policy/overseer.ts";
 import { banOf, putBan, testBans } from "../auth/testing/bans.ts";
 import { random } from "../fanout/testing/hub.ts";
 import { ann } from "../auth/testing/identity.ts";
-import { RoomClasses } from "../rooms/classes.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { configClasses } from "../rooms/testing/rooms.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 

@@ -30,7 +30,7 @@ import type { Mirror } from "../mirror/mirror.ts";
 import type { Judged, Overseer } from "../policy/overseer.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 import type { TenantQuota } from "../quota/quota.ts";
-import type { RoomClasses } from "../rooms/classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { give } from "./room_order.ts";
 import type { PublishedOrder } from "./room_order.ts";
 import type { SchemaGate } from "../schema/gate.ts";

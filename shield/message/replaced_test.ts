@@ -6,7 +6,7 @@ import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { Journal } from "../journal/journal.ts";
 import { JournalRules } from "../journal/rules.ts";
-import { RoomClasses } from "../rooms/classes.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { scan, testPath } from "./testing/path.ts";

@@ -8,6 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { splitDelta } from "../../shared/presence/delta_split.ts";
 import type { Beat, PresencePort, Pull } from "../../shared/presence/messages.ts";
+import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import {
@@ -41,6 +42,9 @@ const REINCARNATIONS_MAX = 3;
 const REINCARNATION_MS = 30_000;
 /** The longest leap of an incarnation above a younger life, in ms, for a node whose clock is behind. */
 const LEAP_MS = 60_000;
+
+/** Reasons that one announcement has at most. */
+const REASONS_MAX = 8_192;
 
 /** What the announcer needs. */
 export interface AnnouncerOptions {
@@ -76,6 +80,8 @@ export class Announcer {
   #cancelSend: (() => void) | undefined;
   #leaving = false;
   #moving = false;
+  /** Why members left since the last announcement, by the counters of their entries. */
+  #reasons = new Map<number, LeaveReason>();
   /** When the last few incarnations were taken, in Unix ms. */
   #reincarnated_ms: number[] = [];
 
@@ -88,7 +94,7 @@ export class Announcer {
     this.#in_grace = new GraceMembers({
       port,
       round_ms: config.announce_ms,
-      onEnd: (members) => options.onLost(members.flatMap((member) => this.#leave(member))),
+      onEnd: (members) => options.onLost(members.flatMap((member) => this.#leave(member, "lost"))),
     });
   }
 
@@ -133,13 +139,17 @@ export class Announcer {
     const count = memberCount(this.#state) - (held === undefined ? 0 : 1);
     requireBelow(count, config.members_per_shield, "this node");
     const { entry } = join(this.#state, member, now_ms, joined_ms);
-    const left = held === undefined ? [] : this.#leave(held);
+    const left = held === undefined ? [] : this.#leave(held, "lost");
     this.#changed();
     return { joined: [entry], left };
   }
 
   /** Removes a connection from a room, or holds it when it was lost and the room has a grace time. */
-  leave(member: MemberRef, deliberate: boolean): readonly Entry[] {
+  leave(
+    member: MemberRef,
+    deliberate: boolean,
+    reason: LeaveReason = deliberate ? "unsubscribed" : "lost",
+  ): readonly Entry[] {
     const entry = this.entry(member);
     if (entry === undefined) return [];
     const grace_ms = deliberate || this.#leaving ? 0 : this.#grace_ms(member.room_id);
@@ -150,7 +160,7 @@ export class Announcer {
       this.#changed();
       return [];
     }
-    return this.#leave(member);
+    return this.#leave(member, reason);
   }
 
   /** Announces that this process lives, with the changes that wait. */
@@ -226,9 +236,13 @@ export class Announcer {
     return grace.find(({ room }) => matchesRoomPattern(room, room_id))?.grace_ms ?? 0;
   }
 
-  #leave(member: MemberRef): readonly Entry[] {
+  #leave(member: MemberRef, reason: LeaveReason): readonly Entry[] {
     this.#in_grace.release(member);
     const left = leave(this.#state, member.tenant_id, member.room_id, member.connection_id);
+    // Without one the journal says that nobody knows.
+    if (left !== undefined && this.#reasons.size < REASONS_MAX) {
+      this.#reasons.set(left.entry.counter, reason);
+    }
     this.#changed();
     return left === undefined ? [] : [left.entry];
   }
@@ -263,10 +277,15 @@ export class Announcer {
     const parts: readonly Delta[] = delta === undefined
       ? [heartbeatDelta(this.#state)]
       : splitDelta(delta, MESSAGE_BYTES);
+    const reasons = this.#reasons;
+    this.#reasons = new Map();
     for (const [index, part] of parts.entries()) {
       const leaving = this.#leaving && index === parts.length - 1;
       if (delta !== undefined) stats.announcements++;
-      port.send(this.#subject, { kind: "announcement", delta: part, leaving });
+      port.send(this.#subject, {
+        ...{ kind: "announcement", delta: part, leaving },
+        ...(reasons.size > 0 && { reasons }),
+      });
     }
   }
 

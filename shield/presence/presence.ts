@@ -4,6 +4,7 @@
  * machine without Spine, clock or timer of its own: a simulation runs it through the same port as the
  * process does (`service.ts`). Synchronous; no promises.
  */
+import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import { ArqonError } from "@arqon/proto";
 import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -55,7 +56,13 @@ export interface ShieldPresence {
    * Removes a connection from a room, or holds it when it was lost (not deliberate). Does nothing when
    * it is not there.
    */
-  leave(tenant_id: string, room_id: string, connection_id: string, deliberate: boolean): void;
+  leave(
+    tenant_id: string,
+    room_id: string,
+    connection_id: string,
+    deliberate: boolean,
+    reason?: LeaveReason,
+  ): void;
   /** Watches a room. Throws as listening on the Spine throws. */
   watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch;
   /** The members of a watched room as this Shield knows them now. */
@@ -181,8 +188,14 @@ class Machine implements ShieldPresence {
     this.#tables.onOwn(tenant_id, room_id, joined, left);
   }
 
-  leave(tenant_id: string, room_id: string, connection_id: string, deliberate: boolean): void {
-    const left = this.#announcer.leave({ tenant_id, room_id, connection_id }, deliberate);
+  leave(
+    tenant_id: string,
+    room_id: string,
+    connection_id: string,
+    deliberate: boolean,
+    reason?: LeaveReason,
+  ): void {
+    const left = this.#announcer.leave({ tenant_id, room_id, connection_id }, deliberate, reason);
     this.#tables.onOwn(tenant_id, room_id, [], left);
   }
 

@@ -18,7 +18,7 @@ import type {
 } from "../../shared/spine/contract/spine.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
-import type { RoomClasses } from "../rooms/classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Moving } from "./moving.ts";
 import { createShieldPresence } from "./presence.ts";
 import type { ShieldPresence } from "./presence.ts";

@@ -13,7 +13,8 @@ import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { CLASSES_ABOUT } from "../openapi/openapi_settings.ts";
 import { parameterOf, readValue } from "../admin/routing/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
-import type { OwnedClass, RoomClasses } from "./classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 
 /** The largest body, in bytes. */
 const CLASS_BYTES = 4_096;

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { matchesRoomPattern } from "@arqon/proto";
-import { DEFAULT_CLASS, RoomClasses } from "./classes.ts";
-import type { OwnedClass } from "./classes.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
+import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
+import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import { configClasses, tenantClasses } from "./testing/rooms.ts";
 
 const named = ({ source, tenant, pattern }: OwnedClass) => `${source} ${tenant} ${pattern}`;

@@ -9,7 +9,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { RoomsAdminContext } from "./admin_api.ts";
-import { RoomClasses } from "./classes.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { witnessRooms } from "./tail_witness.ts";
 
 /** What room classes need of the process. */

@@ -1,5 +1,5 @@
 /** How answers about streams look: their headers, and what proxies may keep of them. */
-import type { RoomClass } from "../rooms/classes.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { StreamRecord } from "./record.ts";
 import { HEADER } from "./refusal.ts";
 

@@ -8,7 +8,7 @@ import type { DurableStats } from "../durable/log/stats.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Overseer } from "../policy/overseer.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
-import type { RoomClasses } from "../rooms/classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { AppendMemory } from "./append_memory.ts";

@@ -8,7 +8,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { PolicyOutcome } from "../policy/abi/policy.ts";
 import type { OwnLife } from "../lives/own_life.ts";
-import type { RoomClasses } from "../rooms/classes.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { UsageLedger } from "./ledger.ts";
 import { UsagePlace } from "./place.ts";
 import type { Settings } from "../settings/settings.ts";

@@ -29,6 +29,8 @@ export interface ClassSetFlags extends ClassFlags {
   readonly maxMembers?: number;
   readonly echo?: boolean;
   readonly httpCache?: string;
+  /** Whether who came and went is kept. */
+  readonly membership?: string;
   /** What subscribers may hear, in CEL. */
   readonly filter?: string;
 }
@@ -63,6 +65,7 @@ export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): P
     max_members: flags.maxMembers,
     echo: flags.echo,
     http_cache: flags.httpCache,
+    membership: flags.membership,
     filter: flags.filter,
   });
   const answer = await ask(io, flags, { method: "PUT", path: pathOf(tenant), body });

@@ -31,6 +31,26 @@ export function positive(what: string, whole: boolean, max: number): (text: stri
   };
 }
 
+/** Reads a time with its zone. */
+export function moment(text: string): number {
+  const at_ms = /^\d{4}-\d\d-\d\d(T.*(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : NaN;
+  if (Number.isFinite(at_ms)) return at_ms;
+  throw new InvalidArgumentError("Expected a day or a time with its zone: 2026-11-22T10:00:00Z.");
+}
+
+/** Reads a time as `moment` does, or the last time that a clock here showed `14:05` or `14:05:30`. */
+export function pastMoment(text: string): number {
+  const [, hours, minutes, seconds = "0"] =
+    /^([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?$/.exec(text) ??
+      [];
+  if (hours === undefined) return moment(text);
+  const at = new Date();
+  const now_ms = at.getTime();
+  at.setHours(Number(hours), Number(minutes), Number(seconds), 0);
+  if (at.getTime() > now_ms) at.setDate(at.getDate() - 1);
+  return at.getTime();
+}
+
 /** Reads `10%` or the fraction `0.1`. A bare number above 1 is neither. */
 export function fraction(text: string): number {
   const [, digits = "", percent = ""] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];

@@ -5,7 +5,7 @@ import { isRoomPattern } from "@arqon/proto";
 import { parseSeconds } from "../../bus/token.ts";
 import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
 import type { FlipBound } from "../../commands/policy/policy_replay.ts";
-import { examples, id, positive, value, withConnection } from "./options.ts";
+import { examples, id, moment, positive, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 const MEMORY_PAGES_MAX = 65_536;
@@ -13,13 +13,6 @@ const MEMORY_PAGES_MAX = 65_536;
 function roomPattern(text: string): string {
   if (isRoomPattern(text)) return text;
   throw new InvalidArgumentError("Expected a room, or the beginning of one and *: 'chat-*'.");
-}
-
-/** Reads a time with its zone. */
-function moment(text: string): number {
-  const at_ms = /^\d{4}-\d\d-\d\d(T.*(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : NaN;
-  if (Number.isFinite(at_ms)) return at_ms;
-  throw new InvalidArgumentError("Expected a day or a time with its zone: 2026-11-22T10:00:00Z.");
 }
 
 function flipBound(text: string): FlipBound {

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
 import { addRoomHistory } from "./room_history.ts";
-import { examples, id, positive, room, value, withConnection } from "./options.ts";
+import { examples, id, pastMoment, positive, room, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 import { addRoomClass } from "./room_class.ts";
 import { parseSeconds, parseTtl } from "../../bus/token.ts";
@@ -13,6 +13,7 @@ const roomBans = () => import("../../commands/room/room_bans.ts");
 const roomLock = () => import("../../commands/room/room_lock.ts");
 const roomLockRun = () => import("../../commands/room/room_lock_run.ts");
 const roomMembers = () => import("../../commands/room/room_members.ts");
+const roomMembersAt = () => import("../../commands/room/room_members_at.ts");
 const roomModerate = () => import("../../commands/room/room_moderate.ts");
 const roomState = () => import("../../commands/room/room_state.ts");
 const roomWatch = () => import("../../commands/room/room_watch.ts");
@@ -228,14 +229,27 @@ function addPresence(group: Command, run: Run): void {
   withRoom(group, "members")
     .description("print who is in a room: user, connection, since when, metadata")
     .option("--count", "print only how many")
+    .option(
+      "--at <time>",
+      "who was there then, by the room's journal of members: 14:05, 2026-11-22T14:05:00Z",
+      pastMoment,
+    )
     .option("--json", "one JSON object a line, one for each connection")
     .addHelpText(
       "after",
-      examples("arq room members lobby", "arq room members lobby --json | jq -r .user_id"),
+      '\n--at needs a room whose class has membership = "journal", and the journal has to reach back' +
+        "\nso far. A time of day is the last one of this machine's clock.\n" +
+        examples(
+          "arq room members lobby",
+          "arq room members lobby --json | jq -r .user_id",
+          "arq room members stage-1 --at 14:05",
+        ),
     )
     .action(
       run(async (io, flags, [name]) =>
-        (await roomMembers()).roomMembers(io, name as string, flags)
+        flags.at === undefined
+          ? (await roomMembers()).roomMembers(io, name as string, flags)
+          : (await roomMembersAt()).roomMembersAt(io, name as string, flags)
       ),
     );
   withRoom(group, "watch")

@@ -77,6 +77,10 @@ function addSet(group: Command, run: Run): void {
       new Option("--http-cache <who>", "who may keep what the rooms' streams say over HTTP")
         .choices(["none", "private", "public"]),
     )
+    .addOption(
+      new Option("--membership <how>", "journal: keep who came and went, in the room ROOM~members")
+        .choices(["off", "journal"]),
+    )
     .addHelpText(
       "after",
       "\nOptions that are not given have their defaults, also where the class had others before. Of" +

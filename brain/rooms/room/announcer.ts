@@ -4,8 +4,7 @@
  */
 import { gapSignal } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
-import { traceId } from "../../../shared/ids.ts";
-import type { Random } from "../../../shared/ids.ts";
+import { bytesFrom, traceId } from "../../../shared/ids.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject, tenantSubject } from "../../../shared/subjects/subject.ts";
@@ -68,11 +67,6 @@ export interface Announcer {
 }
 
 const utf8 = new TextEncoder();
-
-/** Random bytes from a source of numbers; the ids made of them are no secrets. */
-function bytesFrom(random: () => number): Random {
-  return (size_bytes) => Uint8Array.from({ length: size_bytes }, () => Math.floor(random() * 256));
-}
 
 /** Makes the announcer; one per process. */
 export function createAnnouncer(options: AnnouncerOptions): Announcer {

@@ -56,8 +56,12 @@ export class ProbeCluster {
         const users = new Set(members.map(({ user_id }) => user_id));
         return { connections: members.length, users: users.size };
       },
-      isMember: (tenant_id, room_id, connection_id) =>
-        of(tenant_id, room_id).some((member) => member.connection_id === connection_id),
+      memberOf: (tenant_id, room_id, connection_id) => {
+        const entry = of(tenant_id, room_id).find((one) => one.connection_id === connection_id);
+        return entry && { writer: { node_id: "s1", incarnation: 1 }, entry };
+      },
+      isUp: () => true,
+      serving: true,
       occupied: () =>
         [...this.#members.values()].flatMap((members) => members.slice(0, 1))
           .map(({ tenant_id, room_id }) => ({ tenant_id, room_id })),

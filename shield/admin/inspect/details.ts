@@ -9,7 +9,7 @@ import type { AskedNodes } from "../../../shared/cluster/cluster_asker.ts";
 import { RoomAnswer } from "../../../shared/cluster/cluster_room.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { History } from "../../durable/history/history.ts";
-import type { RoomClasses } from "../../rooms/classes.ts";
+import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { ownOf, requireNode } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";

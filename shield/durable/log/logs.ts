@@ -12,8 +12,8 @@ import type {
 } from "../../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.ts";
-import { RoomClasses } from "../../rooms/classes.ts";
-import type { RoomClass } from "../../rooms/classes.ts";
+import { RoomClasses } from "../../../shared/rooms/classes.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { DurableStats } from "./stats.ts";
 
 /** What the logs need of the process. */

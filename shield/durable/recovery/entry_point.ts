@@ -4,7 +4,7 @@
  */
 import { isExpired } from "./recovery.ts";
 import type { Unrecovered } from "./recovery.ts";
-import type { RoomClass } from "../../rooms/classes.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { cursorAfter, cursorBefore } from "../messages/timeline.ts";
 import type { Cursor, Entry, Timeline } from "../messages/timeline.ts";
 

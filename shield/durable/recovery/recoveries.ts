@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
-import type { RoomClass } from "../../rooms/classes.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { backfill } from "./backfill.ts";
 import type { Backfill, BackfilledRoom } from "./backfill.ts";
 import type { LogClock } from "../log/clock.ts";

@@ -5,7 +5,7 @@
  */
 import type { LogPage } from "../../../shared/spine/contract/durable_log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
-import type { RoomClass } from "../../rooms/classes.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { StoredMessage } from "../messages/timeline.ts";
 
 /** The position that a subscriber brings; `epoch` is "" when it names none. */

@@ -1,6 +1,6 @@
 /** What following a durable room needs, and its callbacks. The following itself is `follower.ts`. */
 import type { Logger } from "../../../shared/logs/log.ts";
-import type { RoomClass } from "../../rooms/classes.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { LogCalls } from "../log/log_calls.ts";
 import type { DurableStats } from "../log/stats.ts";
 import type { Entry } from "../messages/timeline.ts";

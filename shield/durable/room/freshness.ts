@@ -2,7 +2,7 @@
  * When a room was last known to be complete. From that follows whether a message can have come and been
  * removed from the log without having been seen here. Pure.
  */
-import type { RoomClass } from "../../rooms/classes.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 
 /**
  * The time beyond a class's age within which nothing can have come and gone unnoticed. A message stays

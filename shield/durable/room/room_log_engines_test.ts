@@ -10,7 +10,7 @@ import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
-import { DEFAULT_CLASS } from "../../rooms/classes.ts";
+import { DEFAULT_CLASS } from "../../../shared/rooms/room_class.ts";
 import { keptLog } from "../../testing/spine.ts";
 import { SYSTEM_CLOCK } from "../log/clock.ts";
 import { RoomLog } from "./room_log.ts";

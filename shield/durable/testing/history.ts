@@ -7,7 +7,7 @@ import type { Identity } from "../../auth/identity.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
 import { NO_SCHEMAS } from "../../schema/gate.ts";
 import type { Caller } from "../../message/caller.ts";
-import { RoomClasses } from "../../rooms/classes.ts";
+import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { createHistory } from "../history/history.ts";
 import type { History, HistoryContext } from "../history/history.ts";

@@ -4,8 +4,8 @@
  */
 import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
-import { DEFAULT_CLASS } from "../../rooms/classes.ts";
-import type { RoomClass } from "../../rooms/classes.ts";
+import { DEFAULT_CLASS } from "../../../shared/rooms/room_class.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { roomEpoch } from "../messages/epoch.ts";
 import { RoomLog } from "../room/room_log.ts";
 import type { Cursor, EntryPoint, Gap, Position } from "../room/room_log.ts";

@@ -12,7 +12,7 @@ import { createDurableStats } from "../../durable/log/stats.ts";
 import { callerOf } from "../../message/testing/path.ts";
 import { NO_MIRROR } from "../../mirror/mirror.ts";
 import { NO_OVERSEER } from "../../policy/overseer.ts";
-import { RoomClasses } from "../../rooms/classes.ts";
+import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { NO_SCHEMAS } from "../../schema/gate.ts";
 import { createStats } from "../../stats/stats.ts";
 import { TenantTable } from "../../stats/tenant_stats.ts";

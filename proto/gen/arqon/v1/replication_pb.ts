@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file arqon/v1/replication.proto.
  */
 export const file_arqon_v1_replication: GenFile = /*@__PURE__*/
-  fileDesc("ChphcnFvbi92MS9yZXBsaWNhdGlvbi5wcm90bxIIYXJxb24udjEiLgoGV3JpdGVyEg8KB25vZGVfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQiPgoLV3JpdGVyQ2xvY2sSIAoGd3JpdGVyGAEgASgLMhAuYXJxb24udjEuV3JpdGVyEg0KBWNsb2NrGAIgASgEIrEBCg1QcmVzZW5jZUVudHJ5Eg8KB2NvdW50ZXIYASABKAQSEQoJdGVuYW50X2lkGAIgASgJEg8KB3Jvb21faWQYAyABKAkSFQoNY29ubmVjdGlvbl9pZBgEIAEoCRIPCgd1c2VyX2lkGAUgASgJEg4KBmlzc3VlchgGIAEoCRIMCgRtZXRhGAcgASgMEhEKCWpvaW5lZF9tcxgIIAEoAxISCgpjaGFuZ2VkX21zGAkgASgDIogBCg1QcmVzZW5jZURlbHRhEiAKBndyaXRlchgBIAEoCzIQLmFycW9uLnYxLldyaXRlchINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSKAoHZW50cmllcxgEIAMoCzIXLmFycW9uLnYxLlByZXNlbmNlRW50cnkSDwoHcmVtb3ZlZBgFIAMoBCJHCgxBbm5vdW5jZW1lbnQSJgoFZGVsdGEYASABKAsyFy5hcnFvbi52MS5QcmVzZW5jZURlbHRhEg8KB2xlYXZpbmcYAiABKAgivwEKDFdyaXRlclN0YXR1cxIgCgZ3cml0ZXIYASABKAsyEC5hcnFvbi52MS5Xcml0ZXISDQoFY2xvY2sYAiABKAQSKwoFc3RhdGUYAyABKA4yHC5hcnFvbi52MS5Xcml0ZXJTdGF0dXMuU3RhdGUiUQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIMCghTVEFURV9VUBABEg4KClNUQVRFX0RPV04QAhITCg9TVEFURV9GT1JHT1RURU4QAyLPAQoEQmVhdBIQCghicmFpbl9pZBgBIAEoCRIMCgRib290GAIgASgEEiMKBXN0YXRlGAMgASgOMhQuYXJxb24udjEuQmVhdC5TdGF0ZRInCgd3cml0ZXJzGAQgAygLMhYuYXJxb24udjEuV3JpdGVyU3RhdHVzIlkKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEgoOU1RBVEVfU1RBUlRJTkcQARIRCg1TVEFURV9TRVJWSU5HEAISEgoOU1RBVEVfRFJBSU5JTkcQAyJWCgRQdWxsEgwKBGZyb20YASABKAkSDwoHcmVxdWVzdBgCIAEoBBIgCgZ3cml0ZXIYAyABKAsyEC5hcnFvbi52MS5Xcml0ZXISDQoFY2xvY2sYBCABKAQifQoGUHVsbGVkEg8KB3JlcXVlc3QYASABKAQSDAoEcGFnZRgCIAEoDRINCgVwYWdlcxgDIAEoDRIMCgRmdWxsGAQgASgIEg8KB3Vua25vd24YBSABKAgSJgoFZGVsdGEYBiABKAsyFy5hcnFvbi52MS5QcmVzZW5jZURlbHRhIjcKB0VtaXR0ZXISEAoIYnJhaW5faWQYASABKAkSDAoEYm9vdBgCIAEoBBIMCgR0ZXJtGAMgASgEIlUKCVJvb21FbnRyeRIgCgZ3cml0ZXIYASABKAsyEC5hcnFvbi52MS5Xcml0ZXISJgoFZW50cnkYAiABKAsyFy5hcnFvbi52MS5QcmVzZW5jZUVudHJ5IjwKB1Jvb21UYWcSIAoGd3JpdGVyGAEgASgLMhAuYXJxb24udjEuV3JpdGVyEg8KB2NvdW50ZXIYAiABKAQi1AEKClJvb21VcGRhdGUSIgoHZW1pdHRlchgBIAEoCzIRLmFycW9uLnYxLkVtaXR0ZXISEAoIc2VxdWVuY2UYAiABKAQSEQoJdGVuYW50X2lkGAMgASgJEg8KB3Jvb21faWQYBCABKAkSIgoFam9pbnMYBSADKAsyEy5hcnFvbi52MS5Sb29tRW50cnkSIQoGbGVhdmVzGAYgAygLMhEuYXJxb24udjEuUm9vbVRhZxIlCgZjbG9ja3MYByADKAsyFS5hcnFvbi52MS5Xcml0ZXJDbG9jayJNCghSb29tUHVsbBIMCgRmcm9tGAEgASgJEg8KB3JlcXVlc3QYAiABKAQSEQoJdGVuYW50X2lkGAMgASgJEg8KB3Jvb21faWQYBCABKAki4wEKDFJvb21TbmFwc2hvdBIPCgdyZXF1ZXN0GAEgASgEEgwKBHBhZ2UYAiABKA0SDQoFcGFnZXMYAyABKA0SIgoHZW1pdHRlchgEIAEoCzIRLmFycW9uLnYxLkVtaXR0ZXISEAoIc2VxdWVuY2UYBSABKAQSEQoJdGVuYW50X2lkGAYgASgJEg8KB3Jvb21faWQYByABKAkSJAoHZW50cmllcxgIIAMoCzITLmFycW9uLnYxLlJvb21FbnRyeRIlCgZjbG9ja3MYCSADKAsyFS5hcnFvbi52MS5Xcml0ZXJDbG9jayJoCgxSb29tUG9zaXRpb24SEQoJdGVuYW50X2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSIgoHZW1pdHRlchgDIAEoCzIRLmFycW9uLnYxLkVtaXR0ZXISEAoIc2VxdWVuY2UYBCABKAQiUQoJUm9vbUNoZWNrEgwKBGZyb20YASABKAkSDwoHcmVxdWVzdBgCIAEoBBIlCgVyb29tcxgDIAMoCzIWLmFycW9uLnYxLlJvb21Qb3NpdGlvbiJFCgtSb29tRGlmZmVycxIPCgdyZXF1ZXN0GAEgASgEEiUKBXJvb21zGAIgAygLMhYuYXJxb24udjEuUm9vbVBvc2l0aW9uIhUKBUhlbGxvEgwKBGZyb20YASABKAkisgMKDkNsdXN0ZXJNZXNzYWdlEi4KDGFubm91bmNlbWVudBgBIAEoCzIWLmFycW9uLnYxLkFubm91bmNlbWVudEgAEh4KBGJlYXQYAiABKAsyDi5hcnFvbi52MS5CZWF0SAASHgoEcHVsbBgDIAEoCzIOLmFycW9uLnYxLlB1bGxIABIiCgZwdWxsZWQYBCABKAsyEC5hcnFvbi52MS5QdWxsZWRIABIrCgtyb29tX3VwZGF0ZRgFIAEoCzIULmFycW9uLnYxLlJvb21VcGRhdGVIABInCglyb29tX3B1bGwYBiABKAsyEi5hcnFvbi52MS5Sb29tUHVsbEgAEi8KDXJvb21fc25hcHNob3QYByABKAsyFi5hcnFvbi52MS5Sb29tU25hcHNob3RIABIpCgpyb29tX2NoZWNrGAggASgLMhMuYXJxb24udjEuUm9vbUNoZWNrSAASLQoMcm9vbV9kaWZmZXJzGAkgASgLMhUuYXJxb24udjEuUm9vbURpZmZlcnNIABIgCgVoZWxsbxgKIAEoCzIPLmFycW9uLnYxLkhlbGxvSABCCQoHbWVzc2FnZWIGcHJvdG8z");
+  fileDesc("ChphcnFvbi92MS9yZXBsaWNhdGlvbi5wcm90bxIIYXJxb24udjEiLgoGV3JpdGVyEg8KB25vZGVfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQiPgoLV3JpdGVyQ2xvY2sSIAoGd3JpdGVyGAEgASgLMhAuYXJxb24udjEuV3JpdGVyEg0KBWNsb2NrGAIgASgEIrEBCg1QcmVzZW5jZUVudHJ5Eg8KB2NvdW50ZXIYASABKAQSEQoJdGVuYW50X2lkGAIgASgJEg8KB3Jvb21faWQYAyABKAkSFQoNY29ubmVjdGlvbl9pZBgEIAEoCRIPCgd1c2VyX2lkGAUgASgJEg4KBmlzc3VlchgGIAEoCRIMCgRtZXRhGAcgASgMEhEKCWpvaW5lZF9tcxgIIAEoAxISCgpjaGFuZ2VkX21zGAkgASgDIogBCg1QcmVzZW5jZURlbHRhEiAKBndyaXRlchgBIAEoCzIQLmFycW9uLnYxLldyaXRlchINCgVzdGFydBgCIAEoBBILCgNlbmQYAyABKAQSKAoHZW50cmllcxgEIAMoCzIXLmFycW9uLnYxLlByZXNlbmNlRW50cnkSDwoHcmVtb3ZlZBgFIAMoBCJvCgxBbm5vdW5jZW1lbnQSJgoFZGVsdGEYASABKAsyFy5hcnFvbi52MS5QcmVzZW5jZURlbHRhEg8KB2xlYXZpbmcYAiABKAgSJgoHcmVhc29ucxgDIAMoCzIVLmFycW9uLnYxLkxlYXZlUmVhc29uIi0KC0xlYXZlUmVhc29uEg8KB2NvdW50ZXIYASABKAQSDQoFY2F1c2UYAiABKA0ivwEKDFdyaXRlclN0YXR1cxIgCgZ3cml0ZXIYASABKAsyEC5hcnFvbi52MS5Xcml0ZXISDQoFY2xvY2sYAiABKAQSKwoFc3RhdGUYAyABKA4yHC5hcnFvbi52MS5Xcml0ZXJTdGF0dXMuU3RhdGUiUQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIMCghTVEFURV9VUBABEg4KClNUQVRFX0RPV04QAhITCg9TVEFURV9GT1JHT1RURU4QAyLPAQoEQmVhdBIQCghicmFpbl9pZBgBIAEoCRIMCgRib290GAIgASgEEiMKBXN0YXRlGAMgASgOMhQuYXJxb24udjEuQmVhdC5TdGF0ZRInCgd3cml0ZXJzGAQgAygLMhYuYXJxb24udjEuV3JpdGVyU3RhdHVzIlkKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEgoOU1RBVEVfU1RBUlRJTkcQARIRCg1TVEFURV9TRVJWSU5HEAISEgoOU1RBVEVfRFJBSU5JTkcQAyJWCgRQdWxsEgwKBGZyb20YASABKAkSDwoHcmVxdWVzdBgCIAEoBBIgCgZ3cml0ZXIYAyABKAsyEC5hcnFvbi52MS5Xcml0ZXISDQoFY2xvY2sYBCABKAQifQoGUHVsbGVkEg8KB3JlcXVlc3QYASABKAQSDAoEcGFnZRgCIAEoDRINCgVwYWdlcxgDIAEoDRIMCgRmdWxsGAQgASgIEg8KB3Vua25vd24YBSABKAgSJgoFZGVsdGEYBiABKAsyFy5hcnFvbi52MS5QcmVzZW5jZURlbHRhIjcKB0VtaXR0ZXISEAoIYnJhaW5faWQYASABKAkSDAoEYm9vdBgCIAEoBBIMCgR0ZXJtGAMgASgEIlUKCVJvb21FbnRyeRIgCgZ3cml0ZXIYASABKAsyEC5hcnFvbi52MS5Xcml0ZXISJgoFZW50cnkYAiABKAsyFy5hcnFvbi52MS5QcmVzZW5jZUVudHJ5IjwKB1Jvb21UYWcSIAoGd3JpdGVyGAEgASgLMhAuYXJxb24udjEuV3JpdGVyEg8KB2NvdW50ZXIYAiABKAQi1AEKClJvb21VcGRhdGUSIgoHZW1pdHRlchgBIAEoCzIRLmFycW9uLnYxLkVtaXR0ZXISEAoIc2VxdWVuY2UYAiABKAQSEQoJdGVuYW50X2lkGAMgASgJEg8KB3Jvb21faWQYBCABKAkSIgoFam9pbnMYBSADKAsyEy5hcnFvbi52MS5Sb29tRW50cnkSIQoGbGVhdmVzGAYgAygLMhEuYXJxb24udjEuUm9vbVRhZxIlCgZjbG9ja3MYByADKAsyFS5hcnFvbi52MS5Xcml0ZXJDbG9jayJNCghSb29tUHVsbBIMCgRmcm9tGAEgASgJEg8KB3JlcXVlc3QYAiABKAQSEQoJdGVuYW50X2lkGAMgASgJEg8KB3Jvb21faWQYBCABKAki4wEKDFJvb21TbmFwc2hvdBIPCgdyZXF1ZXN0GAEgASgEEgwKBHBhZ2UYAiABKA0SDQoFcGFnZXMYAyABKA0SIgoHZW1pdHRlchgEIAEoCzIRLmFycW9uLnYxLkVtaXR0ZXISEAoIc2VxdWVuY2UYBSABKAQSEQoJdGVuYW50X2lkGAYgASgJEg8KB3Jvb21faWQYByABKAkSJAoHZW50cmllcxgIIAMoCzITLmFycW9uLnYxLlJvb21FbnRyeRIlCgZjbG9ja3MYCSADKAsyFS5hcnFvbi52MS5Xcml0ZXJDbG9jayJoCgxSb29tUG9zaXRpb24SEQoJdGVuYW50X2lkGAEgASgJEg8KB3Jvb21faWQYAiABKAkSIgoHZW1pdHRlchgDIAEoCzIRLmFycW9uLnYxLkVtaXR0ZXISEAoIc2VxdWVuY2UYBCABKAQiUQoJUm9vbUNoZWNrEgwKBGZyb20YASABKAkSDwoHcmVxdWVzdBgCIAEoBBIlCgVyb29tcxgDIAMoCzIWLmFycW9uLnYxLlJvb21Qb3NpdGlvbiJFCgtSb29tRGlmZmVycxIPCgdyZXF1ZXN0GAEgASgEEiUKBXJvb21zGAIgAygLMhYuYXJxb24udjEuUm9vbVBvc2l0aW9uIhUKBUhlbGxvEgwKBGZyb20YASABKAkisgMKDkNsdXN0ZXJNZXNzYWdlEi4KDGFubm91bmNlbWVudBgBIAEoCzIWLmFycW9uLnYxLkFubm91bmNlbWVudEgAEh4KBGJlYXQYAiABKAsyDi5hcnFvbi52MS5CZWF0SAASHgoEcHVsbBgDIAEoCzIOLmFycW9uLnYxLlB1bGxIABIiCgZwdWxsZWQYBCABKAsyEC5hcnFvbi52MS5QdWxsZWRIABIrCgtyb29tX3VwZGF0ZRgFIAEoCzIULmFycW9uLnYxLlJvb21VcGRhdGVIABInCglyb29tX3B1bGwYBiABKAsyEi5hcnFvbi52MS5Sb29tUHVsbEgAEi8KDXJvb21fc25hcHNob3QYByABKAsyFi5hcnFvbi52MS5Sb29tU25hcHNob3RIABIpCgpyb29tX2NoZWNrGAggASgLMhMuYXJxb24udjEuUm9vbUNoZWNrSAASLQoMcm9vbV9kaWZmZXJzGAkgASgLMhUuYXJxb24udjEuUm9vbURpZmZlcnNIABIgCgVoZWxsbxgKIAEoCzIPLmFycW9uLnYxLkhlbGxvSABCCQoHbWVzc2FnZWIGcHJvdG8z");
 
 /**
  * One life of one Shield process; of two with the same node the higher incarnation is the younger.
@@ -179,6 +179,13 @@ export type Announcement = Message<"arqon.v1.Announcement"> & {
    * @generated from field: bool leaving = 2;
    */
   leaving: boolean;
+
+  /**
+   * Why members left, of those whose end is in `delta`; for the rooms' journals of members.
+   *
+   * @generated from field: repeated arqon.v1.LeaveReason reasons = 3;
+   */
+  reasons: LeaveReason[];
 };
 
 /**
@@ -187,6 +194,30 @@ export type Announcement = Message<"arqon.v1.Announcement"> & {
  */
 export const AnnouncementSchema: GenMessage<Announcement> = /*@__PURE__*/
   messageDesc(file_arqon_v1_replication, 4);
+
+/**
+ * Why one member left: the counter of its entry, and the cause, in the order of LEAVE_CAUSES.
+ *
+ * @generated from message arqon.v1.LeaveReason
+ */
+export type LeaveReason = Message<"arqon.v1.LeaveReason"> & {
+  /**
+   * @generated from field: uint64 counter = 1;
+   */
+  counter: bigint;
+
+  /**
+   * @generated from field: uint32 cause = 2;
+   */
+  cause: number;
+};
+
+/**
+ * Describes the message arqon.v1.LeaveReason.
+ * Use `create(LeaveReasonSchema)` to create a new message.
+ */
+export const LeaveReasonSchema: GenMessage<LeaveReason> = /*@__PURE__*/
+  messageDesc(file_arqon_v1_replication, 5);
 
 /**
  * How a Brain sees a writer.
@@ -215,7 +246,7 @@ export type WriterStatus = Message<"arqon.v1.WriterStatus"> & {
  * Use `create(WriterStatusSchema)` to create a new message.
  */
 export const WriterStatusSchema: GenMessage<WriterStatus> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 5);
+  messageDesc(file_arqon_v1_replication, 6);
 
 /**
  * @generated from enum arqon.v1.WriterStatus.State
@@ -246,7 +277,7 @@ export enum WriterStatus_State {
  * Describes the enum arqon.v1.WriterStatus.State.
  */
 export const WriterStatus_StateSchema: GenEnum<WriterStatus_State> = /*@__PURE__*/
-  enumDesc(file_arqon_v1_replication, 5, 0);
+  enumDesc(file_arqon_v1_replication, 6, 0);
 
 /**
  * Brain to everybody.
@@ -282,7 +313,7 @@ export type Beat = Message<"arqon.v1.Beat"> & {
  * Use `create(BeatSchema)` to create a new message.
  */
 export const BeatSchema: GenMessage<Beat> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 6);
+  messageDesc(file_arqon_v1_replication, 7);
 
 /**
  * @generated from enum arqon.v1.Beat.State
@@ -313,7 +344,7 @@ export enum Beat_State {
  * Describes the enum arqon.v1.Beat.State.
  */
 export const Beat_StateSchema: GenEnum<Beat_State> = /*@__PURE__*/
-  enumDesc(file_arqon_v1_replication, 6, 0);
+  enumDesc(file_arqon_v1_replication, 7, 0);
 
 /**
  * Asks a Shield, or a Brain that has seen more, for what one writer did after `clock`.
@@ -347,7 +378,7 @@ export type Pull = Message<"arqon.v1.Pull"> & {
  * Use `create(PullSchema)` to create a new message.
  */
 export const PullSchema: GenMessage<Pull> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 7);
+  messageDesc(file_arqon_v1_replication, 8);
 
 /**
  * The answer, in `pages` pages of one moment; worth nothing until all have come.
@@ -395,7 +426,7 @@ export type Pulled = Message<"arqon.v1.Pulled"> & {
  * Use `create(PulledSchema)` to create a new message.
  */
 export const PulledSchema: GenMessage<Pulled> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 8);
+  messageDesc(file_arqon_v1_replication, 9);
 
 /**
  * Who says what is in a room: one term of one life of one Brain.
@@ -424,7 +455,7 @@ export type Emitter = Message<"arqon.v1.Emitter"> & {
  * Use `create(EmitterSchema)` to create a new message.
  */
 export const EmitterSchema: GenMessage<Emitter> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 9);
+  messageDesc(file_arqon_v1_replication, 10);
 
 /**
  * An entry of any writer.
@@ -448,7 +479,7 @@ export type RoomEntry = Message<"arqon.v1.RoomEntry"> & {
  * Use `create(RoomEntrySchema)` to create a new message.
  */
 export const RoomEntrySchema: GenMessage<RoomEntry> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 10);
+  messageDesc(file_arqon_v1_replication, 11);
 
 /**
  * A birth mark of any writer.
@@ -472,7 +503,7 @@ export type RoomTag = Message<"arqon.v1.RoomTag"> & {
  * Use `create(RoomTagSchema)` to create a new message.
  */
 export const RoomTagSchema: GenMessage<RoomTag> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 11);
+  messageDesc(file_arqon_v1_replication, 12);
 
 /**
  * The owner of a room to the Shields that watch it.
@@ -523,7 +554,7 @@ export type RoomUpdate = Message<"arqon.v1.RoomUpdate"> & {
  * Use `create(RoomUpdateSchema)` to create a new message.
  */
 export const RoomUpdateSchema: GenMessage<RoomUpdate> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 12);
+  messageDesc(file_arqon_v1_replication, 13);
 
 /**
  * Asks the owner for all members of a room.
@@ -557,7 +588,7 @@ export type RoomPull = Message<"arqon.v1.RoomPull"> & {
  * Use `create(RoomPullSchema)` to create a new message.
  */
 export const RoomPullSchema: GenMessage<RoomPull> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 13);
+  messageDesc(file_arqon_v1_replication, 14);
 
 /**
  * The answer, in pages of one moment.
@@ -616,7 +647,7 @@ export type RoomSnapshot = Message<"arqon.v1.RoomSnapshot"> & {
  * Use `create(RoomSnapshotSchema)` to create a new message.
  */
 export const RoomSnapshotSchema: GenMessage<RoomSnapshot> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 14);
+  messageDesc(file_arqon_v1_replication, 15);
 
 /**
  * Where a Shield stands in a room.
@@ -650,7 +681,7 @@ export type RoomPosition = Message<"arqon.v1.RoomPosition"> & {
  * Use `create(RoomPositionSchema)` to create a new message.
  */
 export const RoomPositionSchema: GenMessage<RoomPosition> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 15);
+  messageDesc(file_arqon_v1_replication, 16);
 
 /**
  * Asks the owner which of these rooms have moved on.
@@ -679,7 +710,7 @@ export type RoomCheck = Message<"arqon.v1.RoomCheck"> & {
  * Use `create(RoomCheckSchema)` to create a new message.
  */
 export const RoomCheckSchema: GenMessage<RoomCheck> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 16);
+  messageDesc(file_arqon_v1_replication, 17);
 
 /**
  * The answer: those that have; the others stand.
@@ -703,7 +734,7 @@ export type RoomDiffers = Message<"arqon.v1.RoomDiffers"> & {
  * Use `create(RoomDiffersSchema)` to create a new message.
  */
 export const RoomDiffersSchema: GenMessage<RoomDiffers> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 17);
+  messageDesc(file_arqon_v1_replication, 18);
 
 /**
  * Asks every Shield and Brain to say at once how it stands.
@@ -722,7 +753,7 @@ export type Hello = Message<"arqon.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 18);
+  messageDesc(file_arqon_v1_replication, 19);
 
 /**
  * Everything on sys.presence.> and sys.cluster.> except commands.
@@ -801,5 +832,5 @@ export type ClusterMessage = Message<"arqon.v1.ClusterMessage"> & {
  * Use `create(ClusterMessageSchema)` to create a new message.
  */
 export const ClusterMessageSchema: GenMessage<ClusterMessage> = /*@__PURE__*/
-  messageDesc(file_arqon_v1_replication, 19);
+  messageDesc(file_arqon_v1_replication, 20);
 

@@ -3,79 +3,11 @@
  * compiled. A tenant's table is swapped in one assignment, so no message meets half a change. What
  * follows from a class is decided elsewhere; where classes come from is `start.ts`.
  */
-import type {
-  DeltaForm,
-  HttpCache,
-  RoomClassEntry,
-  SlowReader,
-  TenantRoomClass,
-} from "../../shared/config/schema_durable.ts";
-import type { Retention } from "../../shared/spine/contract/durable_log.ts";
-
-/** The options of a room. One class is one object for as long as it does not change. */
-export interface RoomClass {
-  /** The room id or prefix pattern; "" for the default class. */
-  readonly pattern: string;
-  readonly source: "default" | "config" | "tenant";
-  readonly durable: boolean;
-  /** How many of a room's newest messages are kept. */
-  readonly history_size: number;
-  readonly history_ttl_seconds: number;
-  /** The copies on a NATS cluster; undefined: 3 there, 1 on a single server. */
-  readonly replicas: number | undefined;
-  /** Whether a new subscriber gets the last message at once. */
-  readonly cache_last: boolean;
-  /** Whether SUB with presence is allowed. */
-  readonly presence: boolean;
-  /** What happens to a subscriber that reads too slowly. */
-  readonly slow_reader: SlowReader;
-  /** The most members of a room; undefined: the config's `members_per_room`. */
-  readonly max_members: number | undefined;
-  /** Whether publishers hear their own messages. */
-  readonly echo: boolean;
-  /** Who may keep what the room's stream says over HTTP. */
-  readonly http_cache: HttpCache;
-  /** What subscribers may hear, in CEL; undefined: everything. */
-  readonly filter: string | undefined;
-  /** In what form a message goes to those who asked for deltas. */
-  readonly delta: DeltaForm;
-  /** What is written into the journal; undefined: as `[journal]` says. */
-  readonly journal: TenantRoomClass["journal"];
-  readonly journal_share: number | undefined;
-  readonly journal_ttl_seconds: number | undefined;
-  readonly journal_bytes: number | undefined;
-  readonly journal_payload: TenantRoomClass["journal_payload"];
-}
-
-/** A class and the tenant that it is for. */
-export interface OwnedClass extends RoomClass {
-  /** The tenant that the class is for; "*" for every tenant. */
-  readonly tenant: string;
-}
-
-/** The class of rooms that no other class is about. */
-export const DEFAULT_CLASS: OwnedClass = Object.freeze({
-  tenant: "*",
-  pattern: "",
-  source: "default",
-  durable: false,
-  history_size: 1_000,
-  history_ttl_seconds: 86_400,
-  replicas: undefined,
-  cache_last: false,
-  presence: true,
-  slow_reader: "disconnect",
-  max_members: undefined,
-  echo: true,
-  http_cache: "none",
-  filter: undefined,
-  delta: "none",
-  journal: undefined,
-  journal_share: undefined,
-  journal_ttl_seconds: undefined,
-  journal_bytes: undefined,
-  journal_payload: undefined,
-});
+import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
+import type { Retention } from "../spine/contract/durable_log.ts";
+import { recordedRoomOf } from "./members_room.ts";
+import { compileClass, DEFAULT_CLASS, membersClass } from "./room_class.ts";
+import type { OwnedClass, RoomClass } from "./room_class.ts";
 
 /** The classes of one origin, by pattern. */
 interface Table {
@@ -118,7 +50,9 @@ export class RoomClasses {
   /** Whether some class of the config is durable. */
   get has_durable(): boolean {
     const config = [this.#any, ...this.#config.values()];
-    return config.some(({ classes }) => classes.some(({ durable }) => durable));
+    return config.some(({ classes }) =>
+      classes.some(({ durable, membership }) => durable || membership !== "off")
+    );
   }
 
   /** Replaces the config's classes. Classes that did not change stay the same objects. */
@@ -126,7 +60,7 @@ export class RoomClasses {
     const before = [this.#any, ...this.#config.values()].flatMap(({ classes }) => classes);
     const known = new Map(before.map((one) => [JSON.stringify(one), one]));
     const classes = config.map((entry) => {
-      const one = compile(entry, entry.tenant, "config");
+      const one = compileClass(entry, entry.tenant, "config");
       return known.get(JSON.stringify(one)) ?? one;
     });
     const by_tenant = Map.groupBy(classes, ({ tenant }) => tenant);
@@ -147,7 +81,7 @@ export class RoomClasses {
     const before = this.#runtime.get(tenant_id) ?? NOTHING;
     const known = new Map(before.classes.map((one) => [JSON.stringify(one), one]));
     const compiled = classes.map((entry) => {
-      const one = compile(entry, tenant_id, "tenant");
+      const one = compileClass(entry, tenant_id, "tenant");
       return known.get(JSON.stringify(one)) ?? one;
     });
     const table = tableOf(compiled);
@@ -163,6 +97,13 @@ export class RoomClasses {
    * same class.
    */
   of(tenant_id: string, room_id: string): RoomClass {
+    const recorded = recordedRoomOf(room_id);
+    if (recorded === undefined) return this.#of(tenant_id, room_id);
+    const one = this.#of(tenant_id, recorded);
+    return one.membership === "off" ? this.#of(tenant_id, room_id) : membersClass(one);
+  }
+
+  #of(tenant_id: string, room_id: string): OwnedClass {
     const layers = this.#layers.size === 0 ? this.#others : this.#layersOf(tenant_id);
     const { tables } = layers;
     if (tables.length === 0) return DEFAULT_CLASS;
@@ -255,35 +196,6 @@ function layersOf(tables: readonly Table[]): Layers {
   return { tables: tables.filter(({ classes }) => classes.length > 0), retention: undefined };
 }
 
-function compile(
-  entry: TenantRoomClass,
-  tenant: string,
-  source: "config" | "tenant",
-): OwnedClass {
-  return Object.freeze({
-    tenant,
-    pattern: entry.room,
-    source,
-    durable: entry.durable,
-    history_size: entry.history_size,
-    history_ttl_seconds: entry.history_ttl_seconds,
-    replicas: entry.replicas,
-    cache_last: entry.cache_last,
-    presence: entry.presence,
-    slow_reader: entry.slow_reader,
-    max_members: entry.max_members,
-    echo: entry.echo,
-    http_cache: entry.http_cache,
-    filter: entry.filter,
-    delta: entry.delta,
-    journal: entry.journal,
-    journal_share: entry.journal_share,
-    journal_ttl_seconds: entry.journal_ttl_seconds,
-    journal_bytes: entry.journal_bytes,
-    journal_payload: entry.journal_payload,
-  });
-}
-
 /** Makes a table of classes; of two with the same pattern the later counts. */
 function tableOf(all: readonly OwnedClass[]): Table {
   const by_pattern = new Map(all.map((one) => [one.pattern, one]));
@@ -337,7 +249,8 @@ const replicaRank = (replicas: number | undefined) => replicas ?? 2;
 
 function largest(classes: readonly OwnedClass[]): Retention | undefined {
   let most: Retention | undefined;
-  for (const { durable, history_size, history_ttl_seconds, replicas } of classes) {
+  const kept = classes.flatMap((one) => one.membership === "off" ? one : [one, membersClass(one)]);
+  for (const { durable, history_size, history_ttl_seconds, replicas } of kept) {
     if (!durable) continue;
     const before = most ?? { history_size, history_ttl_seconds, replicas };
     most = {

@@ -1,0 +1,48 @@
+/** The metrics of journals of members. Labels come from closed sets. */
+import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+
+/** The metrics, by what they measure. */
+export interface MembershipMetrics {
+  /** `type`: joined, left, occupied, vacated or present. */
+  readonly entries: Counter<"type">;
+  readonly failures: Counter;
+}
+
+/** Makes them; `rooms` and `waiting` are asked when somebody looks. */
+export function createMembershipMetrics(
+  registry: Registry,
+  rooms: () => number,
+  waiting: () => number,
+): MembershipMetrics {
+  const registers = [registry];
+  new Gauge({
+    name: "brain_membership_rooms",
+    help: "Rooms whose journal of members this Brain writes.",
+    registers,
+    collect() {
+      this.set(rooms());
+    },
+  });
+  new Gauge({
+    name: "brain_membership_waiting",
+    help: "Connections that came or went and do not stand in their room's journal yet.",
+    registers,
+    collect() {
+      this.set(waiting());
+    },
+  });
+  return {
+    entries: new Counter({
+      name: "brain_membership_entries_total",
+      help: "What was written into journals of members, by type.",
+      labelNames: ["type"],
+      registers,
+    }),
+    failures: new Counter({
+      name: "brain_membership_failures_total",
+      help: "How often a journal of members could not be read or written; it is tried again.",
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,284 @@
+/**
+ * Keeps the journal of one room's members: compares what stands there with who is there, and appends
+ * what is due, one entry after the other, each behind the one that it knows to be the last. So of two
+ * Brains that both think the room theirs one is refused, reads again, and finds nothing left to say.
+ * Which rooms, and what is heard of them, is `service.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import {
+  BookReader,
+  dueFor,
+  dueTurn,
+  emptyBook,
+  listOf,
+  take,
+} from "../../shared/membership/book.ts";
+import type { Book } from "../../shared/membership/book.ts";
+import { readStored } from "../../shared/membership/entry.ts";
+import type {
+  MembershipChange,
+  MembershipEntry,
+  RecordedMember,
+} from "../../shared/membership/entry.ts";
+import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+
+/** Changes after which everybody is listed anew, so that who takes over reads no more than that. */
+const LIST_EVERY = 256;
+/** A list is written anew after this part of the time for which messages are kept. */
+const LIST_PART = 1 / 4;
+const READ_MESSAGES = 512;
+const READ_BYTES = 1_048_576;
+const RETRY_MS = 250;
+const RETRY_MAX_MS = 10_000;
+
+/** What recording one room needs. */
+export interface RoomRecorderOptions {
+  /** For the log; the tenant and the room. */
+  readonly tenant_id: string;
+  readonly room_id: string;
+  /** The room in which the journal stands. */
+  readonly members_room_id: string;
+  /** Rejects as `Spine.log`. */
+  readonly openLog: () => Promise<DurableLog>;
+  /** Whether this Brain speaks for the room. */
+  readonly owns: () => boolean;
+  /** Whether this Brain knows of everybody who is there, so that whoever it does not know has left. */
+  readonly isCertain: () => boolean;
+  readonly memberOf: (connection_id: string) => RecordedMember | undefined;
+  readonly connections: () => Iterable<string>;
+  /** Whether the Shield that had the member still lives that life. */
+  readonly isUp: (member: RecordedMember) => boolean;
+  /** Notes that the room has members, before the first one stands in the journal. */
+  readonly noteOpen: () => Promise<void>;
+  /** Notes that it has none, after that stands in the journal. */
+  readonly noteClosed: () => Promise<void>;
+  readonly encode: (entry: MembershipEntry) => Uint8Array;
+  readonly onWritten: (entry: MembershipEntry) => void;
+  readonly onFailure: () => void;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** The first pause after what failed, in ms; absent: a quarter of a second. */
+  readonly retry_ms?: number;
+}
+
+/** The journal of one room, as its owner writes it. */
+export class RoomRecorder {
+  readonly #options: RoomRecorderOptions;
+  /** Connections to look at, and why they left if they did. */
+  readonly #touched = new Map<string, LeaveReason>();
+  #everybody = true;
+  /** Undefined: it has to be read. */
+  #book: Book | undefined;
+  #durable: DurableLog | undefined;
+  /** The offset of the last message. */
+  #last = 0;
+  /** When everybody was listed last, Unix ms; and for how long messages are kept. */
+  #listed_ms = 0;
+  #ttl_ms = Infinity;
+  #is_noted = false;
+  #running: Promise<void> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  readonly #first_ms: number;
+  #retry_ms: number;
+  #is_closed = false;
+
+  constructor(options: RoomRecorderOptions) {
+    this.#options = options;
+    this.#first_ms = this.#retry_ms = options.retry_ms ?? RETRY_MS;
+  }
+
+  /** True when there is nothing to write, now or later, until somebody comes. */
+  get is_idle(): boolean {
+    return this.#running === undefined && this.#retry === undefined && !this.#everybody &&
+      this.#touched.size === 0 && this.#book?.occupied === false;
+  }
+
+  /** Connections that wait to be written. */
+  get waiting(): number {
+    return this.#touched.size;
+  }
+
+  /** A connection may have come or gone. */
+  touch(connection_id: string, cause: LeaveReason): void {
+    const known = this.#touched.get(connection_id);
+    if (known === undefined || known === "unknown") this.#touched.set(connection_id, cause);
+    this.#run();
+  }
+
+  /** Everybody is to be looked at: this Brain has become the owner, or may have missed something. */
+  compare(): void {
+    this.#everybody = true;
+    this.#run();
+  }
+
+  /** Lists everybody anew before the last list is too old to be kept. */
+  sweep(): void {
+    if (this.#book?.occupied !== true) return;
+    if (this.#options.now() - this.#listed_ms > this.#ttl_ms * LIST_PART) this.#run();
+  }
+
+  /** Writes nothing more; resolves when what is under way has its answer. */
+  async close(): Promise<void> {
+    this.#is_closed = true;
+    clearTimeout(this.#retry);
+    await this.#running;
+  }
+
+  #run(): void {
+    if (this.#is_closed || this.#running !== undefined || this.#retry !== undefined) return;
+    this.#running = this.#write().then(() => {
+      this.#retry_ms = this.#first_ms;
+      return undefined;
+    }, (error: unknown) => this.#failed(error)).then((wait_ms) => {
+      this.#running = undefined;
+      if (this.#is_closed || !this.#options.owns()) return;
+      if (wait_ms !== undefined) this.#later(wait_ms);
+      else if (this.#everybody) this.#later(this.#first_ms);
+      else if (this.#touched.size > 0) this.#run();
+    });
+  }
+
+  #later(wait_ms: number): void {
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#run();
+    }, wait_ms);
+  }
+
+  /** What may have been stored is found by reading again. How long to wait, in ms. */
+  #failed(error: unknown): number {
+    this.#book = undefined;
+    this.#everybody = true;
+    const { log, tenant_id, room_id, onFailure } = this.#options;
+    if (error instanceof ArqonError && error.reason === "version-conflict") return this.#first_ms;
+    onFailure();
+    log.warn("a room's membership is not written yet", { tenant_id, room: room_id, error });
+    return this.#retry_ms = Math.min(RETRY_MAX_MS, this.#retry_ms * 2);
+  }
+
+  async #write(): Promise<void> {
+    const { owns, isCertain, connections } = this.#options;
+    while (owns() && !this.#is_closed) {
+      const book = this.#book ??= await this.#read();
+      if (this.#everybody) {
+        // Who is not known yet has not left.
+        if (!isCertain()) return;
+        this.#everybody = false;
+        for (const id of book.members.keys()) this.#look(id);
+        for (const id of connections()) this.#look(id);
+      }
+      const [next] = this.#touched;
+      if (next !== undefined) await this.#settle(book, ...next);
+      await this.#turn(book);
+      const { now } = this.#options;
+      const is_old = book.occupied && now() - this.#listed_ms > this.#ttl_ms * LIST_PART;
+      if (book.since_list >= LIST_EVERY || is_old) await this.#list(book);
+      if (this.#touched.size === 0 && !this.#everybody) return;
+    }
+    // Another one's: what it writes is not known here.
+    if (!owns()) this.#forget();
+  }
+
+  #look(connection_id: string): void {
+    if (!this.#touched.has(connection_id)) this.#touched.set(connection_id, "unknown");
+  }
+
+  #forget(): void {
+    this.#book = undefined;
+    this.#touched.clear();
+    this.#everybody = true;
+    this.#is_noted = false;
+  }
+
+  async #settle(book: Book, connection_id: string, cause: LeaveReason): Promise<void> {
+    const { memberOf, now, noteOpen, isUp } = this.#options;
+    const member = memberOf(connection_id);
+    const known = book.members.get(connection_id);
+    const is_lost = cause === "unknown" && known !== undefined && !isUp(known);
+    const now_known = { member, cause: is_lost ? "node-lost" as const : cause };
+    const due = dueFor(book, connection_id, now_known, now());
+    if (due?.type === "joined" && !this.#is_noted) {
+      await noteOpen();
+      this.#is_noted = true;
+    }
+    if (due !== undefined) await this.#change(book, due);
+    // What was heard of it meanwhile is looked at again.
+    if (this.#touched.get(connection_id) === cause) this.#touched.delete(connection_id);
+    if ((memberOf(connection_id) === undefined) !== !book.members.has(connection_id)) {
+      this.#look(connection_id);
+    }
+  }
+
+  /** The room was empty, or is. Not before the others who wait: one who goes may follow one who comes. */
+  async #turn(book: Book): Promise<void> {
+    const { now, noteClosed } = this.#options;
+    if (book.members.size === 0 && this.#touched.size > 0) return;
+    const due = dueTurn(book, now());
+    if (due === undefined) return;
+    await this.#change(book, due);
+    if (due.type !== "vacated") return;
+    await noteClosed();
+    this.#is_noted = false;
+  }
+
+  async #change(book: Book, entry: MembershipChange): Promise<void> {
+    await this.#append(entry);
+    take(book, entry);
+  }
+
+  async #list(book: Book): Promise<void> {
+    const now_ms = this.#options.now();
+    for (const page of listOf(book, now_ms)) await this.#append(page);
+    book.since_list = 0;
+    this.#listed_ms = now_ms;
+  }
+
+  async #append(entry: MembershipEntry): Promise<void> {
+    const { members_room_id, encode, onWritten } = this.#options;
+    const durable = this.#durable as DurableLog;
+    const { offset } = await durable.append(members_room_id, encode(entry), {
+      expected_last: this.#last,
+    });
+    this.#last = offset;
+    onWritten(entry);
+  }
+
+  /** Reads the journal back to the last list of everybody, or to its beginning. */
+  async #read(): Promise<Book> {
+    const { openLog, members_room_id, now } = this.#options;
+    const durable = this.#durable = await openLog();
+    this.#ttl_ms = (await durable.status()).history_ttl_seconds * 1_000;
+    this.#listed_ms = now();
+    const { last } = await durable.head(members_room_id);
+    this.#last = last?.offset ?? 0;
+    if (last === undefined) return emptyBook();
+    let messages: readonly LogMessage[] = [];
+    for (let before = last.offset + 1;;) {
+      const page = await durable.readBack(members_room_id, {
+        before,
+        limit: READ_MESSAGES,
+        max_bytes: READ_BYTES,
+      });
+      if (messages.length === 0 && page.messages.at(-1)?.offset !== last.offset) {
+        throw new ArqonError("log-unavailable", "its reading is behind its writing");
+      }
+      messages = [...page.messages, ...messages];
+      const { book, is_whole } = bookOf(messages);
+      const [oldest] = page.messages;
+      if (is_whole || !page.more || oldest === undefined) return book;
+      before = oldest.offset;
+    }
+  }
+}
+
+function bookOf(messages: readonly LogMessage[]): BookReader {
+  const reader = new BookReader();
+  for (const { payload } of messages) {
+    const entry = readStored(payload);
+    if (entry !== undefined) reader.read(entry);
+  }
+  return reader;
+}

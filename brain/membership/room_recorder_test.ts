@@ -1,0 +1,189 @@
+/**
+ * Brains that take a room from each other, die with an append under way and know too little at times, on
+ * a real embedded log: each join stands there once, each leave once, and in the end who is there.
+ */
+import assert from "node:assert/strict";
+import * as fc from "fast-check";
+import { ArqonError, writeEnvelope } from "@arqon/proto";
+import { createLogger } from "../../shared/logs/log.ts";
+import { readStored } from "../../shared/membership/entry.ts";
+import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { until } from "../../shared/testing/until.ts";
+import { RoomRecorder } from "./room_recorder.ts";
+
+const ROOM = "stage~members";
+const RETENTION = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
+const quiet = createLogger({
+  ...{ level: "error", format: "logfmt", component: "test" },
+  ...{ now: Date.now, write: () => {} },
+});
+
+const member = (connection_id: string): RecordedMember => ({
+  ...{ user_id: "u", issuer: "i", connection_id, node_id: "s1", incarnation: 1, joined_ms: 1 },
+});
+
+/** What is true, who owns the room, and what the log does to an append. */
+interface World {
+  readonly log: DurableLog;
+  readonly present: Set<string>;
+  owner: number;
+  /** Appends from now on that are stored and reported as not. */
+  lost_answers: number;
+}
+
+function recorderOf(world: World, brain: number): RoomRecorder {
+  const { log } = world;
+  const shaky = new Proxy(log, {
+    get(target, name) {
+      if (name !== "append") {
+        const value = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      }
+      return async (...args: Parameters<DurableLog["append"]>) => {
+        const appended = await log.append(...args);
+        if (world.lost_answers > 0) {
+          world.lost_answers--;
+          throw new ArqonError("log-unavailable", "it may have been stored");
+        }
+        return appended;
+      };
+    },
+  });
+  return new RoomRecorder({
+    ...{ tenant_id: "t", room_id: "stage", members_room_id: ROOM },
+    openLog: () => Promise.resolve(shaky),
+    owns: () => world.owner === brain,
+    isCertain: () => true,
+    memberOf: (id) => world.present.has(id) ? member(id) : undefined,
+    isUp: () => true,
+    connections: () => [...world.present],
+    noteOpen: () => Promise.resolve(),
+    noteClosed: () => Promise.resolve(),
+    encode: ({ type, data }) => {
+      const bytes = new TextEncoder().encode(JSON.stringify(data));
+      return writeEnvelope({ room_id: ROOM, event: { type, data: bytes } });
+    },
+    onWritten: () => {},
+    onFailure: () => {},
+    log: quiet,
+    now: Date.now,
+    retry_ms: 1,
+  });
+}
+
+async function entriesOf(log: DurableLog): Promise<MembershipEntry[]> {
+  const { messages } = await log.read(ROOM, { after: 0, limit: 5_000, max_bytes: 50_000_000 });
+  return messages.map(({ payload }) => readStored(payload) ?? assert.fail("no entry"));
+}
+
+/** Plays a journal; throws at what cannot be. Who is in the room at its end. */
+function play(entries: readonly MembershipEntry[]): Set<string> {
+  const inside = new Set<string>();
+  let sequence = 0;
+  for (const { type, data } of entries) {
+    if (type === "present") continue;
+    assert.equal(data.sequence, ++sequence, "each sequence once");
+    if (type === "joined") {
+      assert.ok(!inside.has(data.connection_id), "one join");
+      inside.add(data.connection_id);
+    }
+    if (type === "left") assert.ok(inside.delete(data.connection_id), "one leave for each join");
+  }
+  return inside;
+}
+
+type Step = { toggle: number } | { owner: number } | { lose: number } | { both: number };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 12, arbitrary: fc.record({ toggle: fc.integer({ min: 0, max: 9 }) }) },
+  { weight: 2, arbitrary: fc.record({ owner: fc.integer({ min: 0, max: 1 }) }) },
+  { weight: 1, arbitrary: fc.record({ lose: fc.integer({ min: 1, max: 3 }) }) },
+);
+
+Deno.test("whoever owns the room, however often, each comes and goes once", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+      const log = await spine.log("t", RETENTION);
+      const world: World = { log, present: new Set(), owner: 0, lost_answers: 0 };
+      const brains = [recorderOf(world, 0), recorderOf(world, 1)];
+      brains[0]?.compare();
+      for (const one of steps) {
+        if ("owner" in one) {
+          world.owner = one.owner;
+          brains[one.owner]?.compare();
+        } else if ("lose" in one) world.lost_answers = one.lose;
+        else if ("toggle" in one) {
+          const id = `c${one.toggle}`;
+          if (!world.present.delete(id)) world.present.add(id);
+          for (const brain of brains) brain.touch(id, "closed");
+          if (one.toggle === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+        }
+      }
+      world.lost_answers = 0;
+      const same = async () => {
+        const inside = play(await entriesOf(log));
+        return inside.size === world.present.size &&
+          [...inside].every((id) => world.present.has(id));
+      };
+      await until("the journal says who is there", same);
+      for (const brain of brains) await brain.close();
+      await spine.drain();
+    }),
+    { numRuns: 40, endOnFailure: true },
+  );
+});
+
+Deno.test("a fenced Brain writes nothing more: it reads, and agrees", async () => {
+  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+  const log = await spine.log("t", RETENTION);
+  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  const one = recorderOf(world, 0);
+  one.compare();
+  await until("a", async () => (await entriesOf(log)).length === 2);
+  const stale: World = { ...world, present: world.present };
+  const other = recorderOf(stale, 0);
+  other.compare();
+  world.present.add("b");
+  one.touch("b", "unknown");
+  other.touch("b", "unknown");
+  await until("b", async () => (await entriesOf(log)).length >= 3);
+  world.present.delete("a");
+  other.touch("a", "lost");
+  one.touch("a", "lost");
+  await until("a goes", async () => play(await entriesOf(log)).size === 1);
+  await one.close();
+  await other.close();
+  const types = (await entriesOf(log)).map(({ type }) => type);
+  assert.deepEqual(types, ["joined", "occupied", "joined", "left"]);
+  await spine.drain();
+});
+
+Deno.test("everybody is listed after many changes, and who takes over reads no more than that", async () => {
+  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+  const log = await spine.log("t", RETENTION);
+  const world: World = { log, present: new Set(), owner: 0, lost_answers: 0 };
+  for (let at = 0; at < 400; at++) world.present.add(`c${at}`);
+  const one = recorderOf(world, 0);
+  one.compare();
+  await until("all", async () => play(await entriesOf(log)).size === 400);
+  await until("a list", async () => (await entriesOf(log)).some(({ type }) => type === "present"));
+  await one.close();
+  // What is before the list may be gone.
+  await log.trim(ROOM, 180);
+  world.present.delete("c7");
+  world.present.add("new");
+  const next = recorderOf(world, 0);
+  next.compare();
+  const fresh = async () => (await entriesOf(log)).slice(180);
+  await until("the differences", async () => (await fresh()).length >= 2);
+  await next.close();
+  assert.deepEqual(
+    (await fresh()).map(({ type, data }) => [type, "connection_id" in data && data.connection_id]),
+    [["left", "c7"], ["joined", "new"]],
+  );
+  await spine.drain();
+});

@@ -1,0 +1,213 @@
+/**
+ * Writes the journals of members of the rooms that this Brain owns: hears who comes and goes, and hands
+ * it to each room's recorder. Which rooms have members is noted in the bucket `ARQON_MEMBERS`, so that
+ * also those are found whose last members went while no Brain lived. How one journal is written is
+ * `room_recorder.ts`.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import { bytesFrom } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { MembershipEntry } from "../../shared/membership/entry.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
+import type { Entry, WrittenEntry } from "../../shared/presence/types.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import type { ClusterView, LeaveCause, MemberChange } from "../cluster_view.ts";
+import { JournaledRooms } from "./journaled_rooms.ts";
+import { createMembershipMetrics } from "./metrics.ts";
+import type { MembershipMetrics } from "./metrics.ts";
+import { RoomRecorder } from "./room_recorder.ts";
+
+/** The bucket. Keys: `[tenant_id, room_id]`, of rooms that have members; values are empty. */
+const MEMBERS_BUCKET = "ARQON_MEMBERS";
+
+/** How often every room is compared, in case something was missed, in ms. */
+const SURVEY_MS = 60_000;
+/** After owners have changed, so that those who share a change of Brains agree, in ms. */
+const SETTLE_MS = 200;
+
+/** What the journals need of their Brain. */
+export interface MembershipServiceOptions {
+  readonly config: Pick<Config, "rooms" | "brain">;
+  readonly spine: Spine;
+  readonly view: ClusterView;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+/** The journals of a running Brain. */
+export interface MembershipService {
+  /** Writes what is known, then nothing more. Idempotent. */
+  drain(): Promise<void>;
+}
+
+const keyOf = (tenant_id: string, room_id: string) => `${tenant_id}/${room_id}`;
+const NOTHING = new Uint8Array();
+const utf8 = new TextEncoder();
+
+class Journals implements MembershipService {
+  readonly #options: MembershipServiceOptions;
+  readonly #rooms: JournaledRooms;
+  readonly #open: KeyValue;
+  readonly #metrics: MembershipMetrics;
+  readonly #recorders = new Map<string, RoomRecorder>();
+  readonly #stops: (() => void)[];
+  #survey: ReturnType<typeof setTimeout> | undefined;
+  #surveying = false;
+  #is_closed = false;
+
+  constructor(options: MembershipServiceOptions, rooms: JournaledRooms, open: KeyValue) {
+    this.#options = options;
+    this.#rooms = rooms;
+    this.#open = open;
+    const waiting = () =>
+      this.#recorders.values().reduce((sum, recorder) => sum + recorder.waiting, 0);
+    this.#metrics = createMembershipMetrics(options.registry, () => this.#recorders.size, waiting);
+    const { view, spine } = options;
+    this.#stops = [
+      view.onMembers((change) => this.#changed(change)),
+      view.onOwnership(() => this.#surveyIn(SETTLE_MS)),
+      rooms.onChange(() => this.#surveyIn(SETTLE_MS)),
+      spine.onEvent((event) => {
+        if (event.type === "state") this.#surveyIn(SETTLE_MS);
+      }),
+    ];
+    this.#surveyIn(0);
+  }
+
+  async drain(): Promise<void> {
+    this.#is_closed = true;
+    for (const stop of this.#stops.splice(0)) stop();
+    clearTimeout(this.#survey);
+    this.#rooms.close();
+    await Promise.all([...this.#recorders.values()].map((recorder) => recorder.close()));
+  }
+
+  #owns(tenant_id: string, room_id: string): boolean {
+    const { view } = this.#options;
+    return !this.#is_closed && view.serving && view.ownerOf(tenant_id, room_id) === view.brain_id;
+  }
+
+  #changed({ tenant_id, room_id, joins, leaves, cause, reasons }: MemberChange): void {
+    const recorder = this.#recorderOf(tenant_id, room_id);
+    if (recorder === undefined) return;
+    for (const { connection_id } of joins) recorder.touch(connection_id, "unknown");
+    for (const { connection_id, counter } of leaves) {
+      recorder.touch(
+        connection_id,
+        reasonOf(cause, reasons?.get(counter)),
+      );
+    }
+  }
+
+  /** Undefined: the room has no journal, or is another Brain's. */
+  #recorderOf(tenant_id: string, room_id: string): RoomRecorder | undefined {
+    const members_room_id = this.#rooms.membersRoomOf(tenant_id, room_id);
+    if (members_room_id === undefined || !this.#owns(tenant_id, room_id)) return undefined;
+    const key = keyOf(tenant_id, room_id);
+    let recorder = this.#recorders.get(key);
+    if (recorder === undefined) {
+      recorder = this.#record(tenant_id, room_id, members_room_id);
+      this.#recorders.set(key, recorder);
+    }
+    return recorder;
+  }
+
+  #record(tenant_id: string, room_id: string, members_room_id: string): RoomRecorder {
+    const { view, log, now, random } = this.#options;
+    const source = { now, random: bytesFrom(random) };
+    return new RoomRecorder({
+      ...{ tenant_id, room_id, members_room_id, log, now },
+      openLog: () => this.#rooms.openLog(tenant_id),
+      owns: () => this.#owns(tenant_id, room_id),
+      isCertain: () => view.isFresh(),
+      isUp: ({ node_id, incarnation }) => view.isUp({ node_id, incarnation }),
+      memberOf: (connection_id) => {
+        const member = view.memberOf(tenant_id, room_id, connection_id);
+        return member && recorded(member);
+      },
+      connections: () => ids(view.members(tenant_id, room_id)),
+      noteOpen: async () => void await this.#open.put([tenant_id, room_id], NOTHING),
+      noteClosed: () => this.#open.delete([tenant_id, room_id]),
+      encode: (entry) =>
+        systemEnvelope(source, { tenant_id, room_id: members_room_id, ...eventOf(entry) }),
+      onWritten: ({ type }) => this.#metrics.entries.inc({ type }),
+      onFailure: () => this.#metrics.failures.inc(),
+    });
+  }
+
+  #surveyIn(wait_ms: number): void {
+    if (this.#is_closed) return;
+    clearTimeout(this.#survey);
+    this.#survey = setTimeout(() => void this.#compareAll(), wait_ms);
+  }
+
+  /** Looks at every room that has members, or had some. */
+  async #compareAll(): Promise<void> {
+    if (this.#surveying) return this.#surveyIn(SETTLE_MS);
+    this.#surveying = true;
+    const { view, log } = this.#options;
+    try {
+      const rooms = new Map(
+        [...view.occupied()].map(({ tenant_id, room_id }) =>
+          [keyOf(tenant_id, room_id), [tenant_id, room_id] as const] as const
+        ),
+      );
+      for (const [tenant_id = "", room_id = ""] of await this.#open.keys()) {
+        rooms.set(keyOf(tenant_id, room_id), [tenant_id, room_id]);
+      }
+      for (const [tenant_id, room_id] of rooms.values()) {
+        this.#recorderOf(tenant_id, room_id)?.compare();
+      }
+    } catch (error) {
+      this.#metrics.failures.inc();
+      log.warn("the rooms with members are not read yet", { error });
+    } finally {
+      this.#surveying = false;
+      this.#forget();
+      this.#surveyIn(SURVEY_MS);
+    }
+  }
+
+  /** Lets rooms go that are another Brain's by now, or have nobody. */
+  #forget(): void {
+    for (const [key, recorder] of this.#recorders) {
+      recorder.sweep();
+      const [tenant_id = "", room_id = ""] = key.split("/");
+      if (this.#owns(tenant_id, room_id) && !recorder.is_idle) continue;
+      this.#recorders.delete(key);
+      void recorder.close();
+    }
+  }
+}
+
+function* ids(members: Iterable<Entry>): Generator<string> {
+  for (const { connection_id } of members) yield connection_id;
+}
+
+function reasonOf(cause: LeaveCause, said: LeaveReason | undefined): LeaveReason {
+  return said ?? (cause === "given-up" ? "node-lost" : "unknown");
+}
+
+function recorded({ writer: { node_id, incarnation }, entry }: WrittenEntry) {
+  const { user_id, issuer, connection_id, joined_ms } = entry;
+  return { user_id, issuer, connection_id, node_id, incarnation, joined_ms };
+}
+
+function eventOf({ type, data }: MembershipEntry) {
+  const content_type = "application/json";
+  return { event: { type, data: utf8.encode(JSON.stringify(data)), content_type } };
+}
+
+/** Starts to write journals. Rejects with `spine-unavailable` when a bucket cannot be opened. */
+export async function startMembership(
+  options: MembershipServiceOptions,
+): Promise<MembershipService> {
+  const open = await options.spine.keyValue(MEMBERS_BUCKET, { unwatched: true });
+  return new Journals(options, await JournaledRooms.open(options), open);
+}

@@ -1,0 +1,119 @@
+/**
+ * The membership of one room as its entries tell it, and which entries are due for it to become what is
+ * true now. Pure; the log and who is there are `brain/membership/`.
+ */
+import type { LeaveReason } from "../presence/leave_reason.ts";
+import type { MembershipChange, MembershipEntry, RecordedMember } from "./entry.ts";
+
+/** Members that one page of a list has at most. */
+export const PAGE_MEMBERS = 100;
+
+/** What the entries say. Changed in place. */
+export interface Book {
+  /** Of the last change; 0: there was none. */
+  sequence: number;
+  occupied: boolean;
+  /** By connection. */
+  readonly members: Map<string, RecordedMember>;
+  /** Entries since the last whole list of members. */
+  since_list: number;
+}
+
+/** The book of a room in which nothing stands. */
+export function emptyBook(): Book {
+  return { sequence: 0, occupied: false, members: new Map(), since_list: 0 };
+}
+
+/** Takes one change in. */
+export function take(book: Book, entry: MembershipChange): void {
+  book.sequence = entry.data.sequence;
+  book.since_list++;
+  if (entry.type === "joined") {
+    const { user_id, issuer, connection_id, node_id, incarnation, joined_ms } = entry.data;
+    const member = { user_id, issuer, connection_id, node_id, incarnation, joined_ms };
+    book.members.set(connection_id, member);
+  } else if (entry.type === "left") book.members.delete(entry.data.connection_id);
+  else book.occupied = entry.type === "occupied";
+}
+
+/**
+ * Reads entries in the order of the log, from anywhere. `book` counts from the first whole list on, or
+ * from the first entry where that is the first of all: `is_whole`.
+ */
+export class BookReader {
+  book: Book = emptyBook();
+  is_whole = false;
+  #pages: RecordedMember[] = [];
+  #next_page = 0;
+
+  read(entry: MembershipEntry): void {
+    if (entry.type !== "present") {
+      this.#next_page = 0;
+      if (entry.data.sequence === 1) this.is_whole = true;
+      return take(this.book, entry);
+    }
+    const { page, pages, list, sequence, occupied } = entry.data;
+    // A list that another writer has begun and not ended is none.
+    if (page === 0) this.#pages = [];
+    else if (page !== this.#next_page) return void (this.#next_page = 0);
+    this.#pages.push(...list);
+    this.#next_page = page + 1;
+    if (this.#next_page < pages) return;
+    const members = new Map(this.#pages.map((member) => [member.connection_id, member]));
+    this.book = { sequence, occupied, members, since_list: 0 };
+    this.is_whole = true;
+    this.#next_page = 0;
+  }
+}
+
+/** Lists everybody, in pages. */
+export function listOf(book: Book, at_ms: number): MembershipEntry[] {
+  const all = [...book.members.values()];
+  const pages = Math.max(1, Math.ceil(all.length / PAGE_MEMBERS));
+  const { sequence, occupied } = book;
+  return Array.from({ length: pages }, (_, page) => ({
+    type: "present",
+    data: {
+      ...{ sequence, at_ms, page, pages, occupied },
+      list: all.slice(page * PAGE_MEMBERS, (page + 1) * PAGE_MEMBERS),
+    },
+  }));
+}
+
+/** What is known of a connection now. */
+export interface Now {
+  /** Undefined: it is no member. */
+  readonly member: RecordedMember | undefined;
+  /** Why, where it is none. */
+  readonly cause: LeaveReason;
+}
+
+/**
+ * The entry that is due for one connection; undefined: the book is right about it. Whoever is a member
+ * in the book and now, with whatever Shield, has neither come nor gone.
+ */
+export function dueFor(
+  book: Book,
+  connection_id: string,
+  { member, cause }: Now,
+  at_ms: number,
+): MembershipChange | undefined {
+  const known = book.members.get(connection_id);
+  if ((known === undefined) === (member === undefined)) return undefined;
+  const sequence = book.sequence + 1;
+  if (member !== undefined) {
+    const members = book.members.size + 1;
+    return { type: "joined", data: { sequence, at_ms, members, ...member } };
+  }
+  const members = book.members.size - 1;
+  const gone = known as RecordedMember;
+  return { type: "left", data: { sequence, at_ms, members, ...gone, cause } };
+}
+
+/** The entry that is due because the room has its first member, or has lost its last. */
+export function dueTurn(book: Book, at_ms: number): MembershipChange | undefined {
+  const members = book.members.size;
+  if (book.occupied === members > 0) return undefined;
+  const type = members > 0 ? "occupied" : "vacated";
+  return { type, data: { sequence: book.sequence + 1, at_ms, members } };
+}

@@ -1,0 +1,76 @@
+/**
+ * What stands in the room of members of a room: who came and went, one event each, and now and then
+ * lists of everybody who is there. Pure form, for who writes (the Brain) and who reads (`arq`, pages);
+ * what follows from a row of them is `book.ts`.
+ */
+import { readEnvelope } from "@arqon/proto";
+import { z } from "zod";
+
+const Member = z.looseObject({
+  user_id: z.string(),
+  issuer: z.string(),
+  connection_id: z.string().min(1),
+  /** The Shield that had the connection when it came, and which life of it. */
+  node_id: z.string(),
+  incarnation: z.int().min(0),
+  /** Unix ms, by that Shield's clock. */
+  joined_ms: z.int().min(0),
+});
+/** A connection that is, or was, a member. */
+export type RecordedMember = z.output<typeof Member>;
+
+const counted = {
+  /** Counts the changes of the room's membership from 1, without holes. */
+  sequence: z.int().min(1),
+  /** Unix ms, by the clock of the Brain that wrote it. */
+  at_ms: z.int().min(0),
+  /** Connections that are members after it. */
+  members: z.int().min(0),
+};
+const Joined = z.looseObject({ ...counted, ...Member.shape });
+const Left = z.looseObject({ ...counted, ...Member.shape, cause: z.string() });
+const Turned = z.looseObject(counted);
+const Present = z.looseObject({
+  /** Of the last change before it. */
+  sequence: z.int().min(0),
+  at_ms: z.int().min(0),
+  /** From 0. */
+  page: z.int().min(0),
+  pages: z.int().min(1),
+  occupied: z.boolean(),
+  list: z.array(Member),
+});
+
+/** What stands there, by the event's type. */
+export type MembershipEntry =
+  | { readonly type: "joined"; readonly data: z.output<typeof Joined> }
+  | { readonly type: "left"; readonly data: z.output<typeof Left> }
+  | { readonly type: "occupied" | "vacated"; readonly data: z.output<typeof Turned> }
+  | { readonly type: "present"; readonly data: z.output<typeof Present> };
+
+/** An entry that changes something. */
+export type MembershipChange = Exclude<MembershipEntry, { readonly type: "present" }>;
+
+const FORMS = { joined: Joined, left: Left, occupied: Turned, vacated: Turned, present: Present };
+const decoder = new TextDecoder();
+
+/** Reads an event; undefined: it is none of these. */
+export function readEntry(type: string, json: string): MembershipEntry | undefined {
+  if (!Object.hasOwn(FORMS, type)) return undefined;
+  const kind = type as keyof typeof FORMS;
+  try {
+    return { type: kind, data: FORMS[kind].parse(JSON.parse(json)) } as MembershipEntry;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads a stored message; undefined: it is none of these. */
+export function readStored(payload: Uint8Array): MembershipEntry | undefined {
+  try {
+    const { event } = readEnvelope(payload);
+    return event && readEntry(event.type, decoder.decode(event.data));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * The journal of a room's members on a real bus: who came and went and why, read as any durable room
+ * is, and who may read it.
+ */
+import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { openText } from "./peers/raw_client.ts";
+import { runArq } from "../arq/testing/run_arq.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+port = 0
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[[rooms]]
+room = "stage-*"
+membership = "journal"
+`;
+
+interface Line {
+  readonly type: string;
+  // deno-lint-ignore no-explicit-any -- the shape depends on the type
+  readonly data: any;
+}
+
+async function journalOf(bus: TestBus, room: string): Promise<Line[]> {
+  const reader = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "reader" }));
+  const { status, body } = await reader.call("GET", `rooms/${room}~members/messages?limit=1000`);
+  assert.equal(status, 200, JSON.stringify(body));
+  return body.messages;
+}
+
+const words = ({ type, data }: Line) =>
+  [data.sequence, type, data.user_id, data.cause, data.members].filter((one) => one !== undefined)
+    .join(" ");
+
+async function enter(bus: TestBus, user: string, room: string) {
+  const client = await openText(bus.url, await bus.tokenFor({ user }));
+  client.send({ op: "sub", room, id: 1, presence: true });
+  while ((await client.json()).op !== "ack");
+  return client;
+}
+
+Deno.test("who comes and goes stands in the journal, each once, with the cause", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  const room = "stage-1";
+  const has = (count: number) => async () => (await journalOf(bus, room)).length >= count;
+  using ann = await enter(bus, "ann", room);
+  await until("ann", has(2));
+  using bob = await enter(bus, "bob", room);
+  await until("bob", has(3));
+  using cat = await enter(bus, "cat", room);
+  await until("cat", has(4));
+  using dan = await enter(bus, "dan", room);
+  await until("dan", has(5));
+  bob.send({ op: "unsub", room, id: 2 });
+  await until("bob goes", has(6));
+  await service.done("POST", `rooms/${room}/kick`, { user_id: "cat" });
+  await until("cat goes", has(7));
+  await service.done("POST", `rooms/${room}/bans`, { user_id: "dan" });
+  await until("dan goes", has(8));
+  ann.socket.close(1000);
+  await until("ann goes", has(10));
+  assert.deepEqual((await journalOf(bus, room)).map(words), [
+    "1 joined ann 1",
+    "2 occupied 1",
+    "3 joined bob 2",
+    "4 joined cat 3",
+    "5 joined dan 4",
+    "6 left bob unsubscribed 3",
+    "7 left cat kicked 2",
+    "8 left dan banned 1",
+    "9 left ann closed 0",
+    "10 vacated 0",
+  ]);
+  assert.ok(cat && dan);
+});
+
+Deno.test("a journal of members is read with the grants of its room, and written by nobody", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const as = async (room: string, ...actions: string[]) =>
+    new HttpPeer(bus.http_url, await bus.tokenFor({ claims: { grants: [{ room, actions }] } }));
+  const path = "rooms/stage-1~members/messages";
+  const may = await as("stage-1", "subscribe", "presence");
+  assert.equal((await may.call("GET", path)).status, 200);
+  for (
+    const refused of [
+      await as("stage-1", "subscribe"),
+      await as("stage-1", "presence"),
+      await as("stage-1~members", "subscribe", "presence"),
+    ]
+  ) {
+    assert.equal((await refused.call("GET", path)).body.reason, "not-granted");
+  }
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  const sent = await service.call("POST", path, { type: "joined", data: {} });
+  assert.deepEqual([sent.status, sent.body.reason], [403, "not-granted"]);
+  const set = await service.call("PUT", "streams/stage-1~members");
+  assert.equal(set.status, 403);
+});
+
+Deno.test("a pattern does not hear of members, a subscription by name does, without a gap", async () => {
+  await using bus = await startBusWith(CONFIG);
+  using all = await openText(bus.url, bus.token);
+  all.send({ op: "sub", room: "stage-*", id: 1 });
+  assert.equal((await all.json()).code, 0);
+  using one = await openText(bus.url, bus.token);
+  one.send({ op: "sub", room: "stage-1~members", id: 1 });
+  assert.equal((await one.json()).code, 0);
+  using ann = await enter(bus, "ann", "stage-1");
+  const [joined, occupied] = [await one.json(), await one.json()];
+  assert.deepEqual([joined, occupied].map(words), ["1 joined ann 1", "2 occupied 1"]);
+  assert.equal(joined.sender ?? "", "");
+  ann.send({ op: "pub", room: "stage-1", type: "t", data: 1, id: 2 });
+  const heard = await all.json();
+  assert.deepEqual([heard.room, heard.type], ["stage-1", "t"]);
+});
+
+Deno.test("arq says who was there then", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const to = ["--url", bus.url, "--token", bus.token];
+  const at = (time: string, ...more: string[]) =>
+    runArq(["room", "members", "stage-1", "--at", time, ...more, ...to]);
+  using ann = await enter(bus, "ann", "stage-1");
+  await until("ann", async () => (await journalOf(bus, "stage-1")).length === 2);
+  using bob = await enter(bus, "bob", "stage-1");
+  await until("bob", async () => (await journalOf(bus, "stage-1")).length === 3);
+  ann.send({ op: "unsub", room: "stage-1", id: 2 });
+  await until("ann goes", async () => (await journalOf(bus, "stage-1")).length === 4);
+  const entries = await journalOf(bus, "stage-1");
+  const after = (index: number) => new Date(entries[index]?.data.at_ms).toISOString();
+  const both = await at(after(2));
+  assert.deepEqual([both.code, both.stdout.split("\n").length], [0, 3], both.stderr);
+  assert.match(both.stderr, /stage-1 at 20.*Z: 2 connections of 2 users/);
+  const now = await at(after(3), "--json");
+  assert.equal(JSON.parse(now.stdout).user_id, "bob", now.stderr);
+  assert.equal((await at(after(3), "--count")).stdout, "1 connection of 1 user\n");
+  const before = await at("2020-01-01");
+  assert.equal(before.code, 1);
+  assert.match(before.stderr, /does not reach back so far: it begins at 20/);
+  const wrong = await at("25:00");
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /14:05|Expected a day or a time/);
+  const none = await runArq(["room", "members", "lobby", "--at", "2020-01-01", ...to]);
+  assert.notEqual(none.code, 0);
+  assert.match(none.stderr, /lobby/);
+  assert.ok(bob);
+});
