@@ -10,6 +10,7 @@ import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
+import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -143,12 +144,17 @@ for (const websocket of ["native", "ws", "own"]) {
 }
 
 Deno.test("requests that come to another Shield reach the one that has the stream", async () => {
-  await using nats = await startNats({ jetstream: true });
+  // The documented users: batches go from Shield to Shield.
+  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
   await using issuer = await createIssuer();
-  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
-  await using _brain = await startServer("brain", config, issuer.dir);
-  await using one = await startServer("shield", config, issuer.dir, 'node_id = "one"\n');
-  await using two = await startServer("shield", config, issuer.dir, 'node_id = "two"\n');
+  const start = (part: "shield" | "brain", lines = "") => {
+    const url = nats.url.replace("//", `//${part}:secret@`);
+    const config = `[nats]\nurls = ["${url}"]\n${issuer.config}`;
+    return startServer(part, config, issuer.dir, lines);
+  };
+  await using _brain = await start("brain");
+  await using one = await start("shield", 'node_id = "one"\n');
+  await using two = await start("shield", 'node_id = "two"\n');
   const [first, second] = [one, two].map(({ ready: { url = "" } }) => new URL(url).host);
   const token = await issuer.tokenFor();
   /** A proxy without stickiness: streams here, requests there. */
