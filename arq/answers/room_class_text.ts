@@ -23,7 +23,7 @@ const isGiven = (value: unknown) => value !== undefined && value !== null;
 /** The options of a class that differ from the default: `durable, 1000 messages, 1d, no echo`. */
 export function optionsText(one: unknown): string {
   const options = membersOf(one);
-  const { durable, replicas, cache_last, presence, max_members, echo, http_cache, filter } =
+  const { durable, replicas, cache_last, presence, max_members, echo, http_cache, filter, delta } =
     options;
   const words = [
     ...(durable === true
@@ -38,6 +38,7 @@ export function optionsText(one: unknown): string {
     ...(http_cache === "private" || http_cache === "public" ? [`${http_cache} HTTP cache`] : []),
     ...(options["membership"] === "journal" ? ["journal of members"] : []),
     ...(typeof filter === "string" ? [`only ${filter}`] : []),
+    ...(delta === "fossil" ? ["deltas"] : []),
   ];
   return words.length === 0 ? "defaults" : words.join(", ");
 }
@@ -70,6 +71,7 @@ function optionLines({ replicas, max_members, ...one }: Members): string {
     ["http_cache", one["http_cache"]],
     ["membership", one["membership"]],
     ["filter", one["filter"] ?? "none"],
+    ["delta", one["delta"] ?? "none"],
   ];
   return shown.map(([name, value]) => `  ${name.padEnd(21)}${cell(value)}\n`).join("");
 }

@@ -33,6 +33,8 @@ export interface ClassSetFlags extends ClassFlags {
   readonly membership?: string;
   /** What subscribers may hear, in CEL. */
   readonly filter?: string;
+  /** In what form messages go to those who ask for deltas. */
+  readonly delta?: string;
 }
 
 const DEFAULT_TENANT = "default";
@@ -67,6 +69,7 @@ export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): P
     http_cache: flags.httpCache,
     membership: flags.membership,
     filter: flags.filter,
+    delta: flags.delta,
   });
   const answer = await ask(io, flags, { method: "PUT", path: pathOf(tenant), body });
   const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);

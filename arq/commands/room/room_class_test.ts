@@ -80,9 +80,9 @@ async function remove(bus: TestBus): Promise<void> {
 
 async function filters(bus: TestBus): Promise<void> {
   const filter = 'headers["team"] in claims.teams';
-  await answered(bus, "set", "team-*", "--tenant", "acme", "--filter", filter);
+  await answered(bus, "set", "team-*", "--tenant", "acme", "--filter", filter, "--delta", "fossil");
   const listed = await answered(bus, "list", "--tenant", "acme");
-  assert(listed.includes(`only ${filter}`), listed);
+  assert(listed.includes(`only ${filter}, deltas`), listed);
   assert.match(
     await answered(bus, "explain", "team-1", "--tenant", "acme"),
     /\n {2}filter +headers/,

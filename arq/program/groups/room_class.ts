@@ -81,6 +81,10 @@ function addSet(group: Command, run: Run): void {
       new Option("--membership <how>", "journal: keep who came and went, in the room ROOM~members")
         .choices(["off", "journal"]),
     )
+    .addOption(
+      new Option("--delta <form>", "whether who asks for it gets messages as diffs")
+        .choices(["none", "fossil"]),
+    )
     .addHelpText(
       "after",
       "\nOptions that are not given have their defaults, also where the class had others before. Of" +
