@@ -192,6 +192,9 @@ async function watchUser(presence: PresenceSubscription["presence"], user_id: st
 const PRESENCE = `[presence]
 move_grace_ms = 3_000
 grace = [{ room = "held-*", grace_ms = 4_000 }]
+[[rooms]]
+room = "lobby"
+membership = "journal"
 `;
 
 interface Cluster extends Place {
@@ -264,6 +267,9 @@ async function moves({ issuer, going, staying }: Cluster): Promise<void> {
     // The Brain has not let go of the Shield that is gone.
   }
   assert.deepEqual(seen, { absent: 0, joins: 0, leaves: 0 }, "nobody has noticed");
+  const { messages } = await watcher.room("lobby~members").history();
+  const types = messages.map(({ type }) => type);
+  assert.deepEqual(types, ["joined", "occupied"], "nor has the journal");
   const [member] = own.presence.members.values();
   assert.deepEqual([own.presence.count, member?.meta], [1, { n: 1 }], "its own list is right");
   const states = statuses.map(({ state }) => state);
