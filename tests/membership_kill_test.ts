@@ -4,8 +4,6 @@
  * played again and held against who is really there.
  */
 import assert from "node:assert/strict";
-import { BookReader } from "../shared/membership/book.ts";
-import { readEntry } from "../shared/membership/entry.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
@@ -13,6 +11,7 @@ import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { Player } from "./membership/played.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 
@@ -33,32 +32,20 @@ history_size = 10_000
 
 /** What stands in the journal, played: throws at what cannot be. */
 async function played(peer: HttpPeer) {
-  const reader = new BookReader();
-  const inside = new Map<string, string>();
-  let sequence = 0;
-  const causes: string[] = [];
+  const player = new Player();
   for (let after = 0;;) {
     const path = `rooms/${ROOM}~members/messages?limit=1000&after=${after}`;
     const { status, body } = await peer.call("GET", path);
     assert.equal(status, 200, JSON.stringify(body));
     for (const { type, data, offset } of body.messages) {
       after = offset;
-      const entry = readEntry(type, JSON.stringify(data)) ?? assert.fail(`${type} is no entry`);
-      reader.read(entry);
-      if (entry.type === "present") continue;
-      assert.equal(entry.data.sequence, ++sequence, "each sequence once, and none left out");
-      if (entry.type === "joined") {
-        assert.ok(!inside.has(entry.data.connection_id), "nobody joins twice");
-        inside.set(entry.data.connection_id, entry.data.user_id);
-      } else if (entry.type === "left") {
-        assert.ok(inside.delete(entry.data.connection_id), "nobody leaves twice");
-        causes.push(entry.data.cause);
-      }
+      player.take(type, JSON.stringify(data));
     }
     if (!body.more) break;
   }
-  assert.deepEqual([...reader.book.members.keys()].toSorted(), [...inside.keys()].toSorted());
-  return { users: [...inside.values()].toSorted(), causes, entries: sequence };
+  const { inside, causes, entries, problems } = player.end();
+  assert.deepEqual(problems, []);
+  return { users: [...inside.values()].toSorted(), causes, entries };
 }
 
 async function enter(url: string, token: string): Promise<Client> {

@@ -8,6 +8,7 @@ import { Fleet } from "../faults/fleet.ts";
 import type { FleetOptions } from "../faults/fleet.ts";
 import { DURABLE_CONFIG } from "./durable_traffic.ts";
 import { LeaderWatch } from "./leader_watch.ts";
+import { MEMBERS_CONFIG } from "./members_judge.ts";
 import type { Targets } from "./script.ts";
 import type { Variant } from "./variant.ts";
 
@@ -52,7 +53,7 @@ export async function startFleet(options: ChaosOptions): Promise<ChaosFleet> {
       shields: SHIELDS,
       balancers: BALANCERS,
       proxied: true,
-      config: variant.presence + DURABLE_CONFIG,
+      config: variant.presence + DURABLE_CONFIG + MEMBERS_CONFIG,
       server_lines: `drain_ms = ${variant.drain_ms}\n`,
       // Whoever is hurt, others may be meanwhile.
       groupOf: (target) => target,

@@ -10,6 +10,7 @@ import type { ChaosFleet } from "./fleet.ts";
 import { askForEvents, contend, intrude } from "./lock_contender.ts";
 import { describeLeaderless } from "./leader_record.ts";
 import { judgeLocks } from "./lock_judge.ts";
+import { judgeMembers } from "./members_judge.ts";
 import { Registry } from "./registry.ts";
 import { describeDifferences, findDifferences } from "./roster.ts";
 import { planFaults } from "./script.ts";
@@ -244,6 +245,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
   if (undecided !== undefined) return undecided;
   // While lists are wrong, nothing that a Brain says could be judged.
   const brains = settled.after_ms === undefined ? undefined : await run.askBrains();
+  const journals = await judgeMembers(crowd, variant.bound_ms);
   await run.collectEvents();
   const changes = await Promise.all(
     crowd.lock_rooms.map((room) => room.changes.judge(variant.bound_ms)),
@@ -270,7 +272,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
       ...judgements.flatMap(({ violations }) => violations.slice(0, LINES_MAX)),
       ...changes.flatMap(({ violations }) => violations.slice(0, LINES_MAX)),
       ...registry.violations.slice(0, LINES_MAX),
-      ...messages.violations,
+      ...journals.violations.concat(messages.violations),
       ...surprises,
       ...fleet.bus.bugs(),
     ],
@@ -290,7 +292,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
       ...changes.map(({ report }, at) =>
         `${at === 0 ? "changes " : "        "} ${crowd.lock_rooms[at]?.ledger.tenant_id}: ${report}`
       ),
-      ...messages.report,
+      ...[journals.report, ...messages.report],
     ],
     messages: messages.recording,
     logs: traffic.durableRecordings(),

@@ -1,0 +1,84 @@
+/**
+ * Reads the journals of members of all rooms after the last fault, plays them, and holds what they say
+ * against who is really there. Each connection came once and left once at most, whoever was killed.
+ */
+import { ArqonError } from "../../sdk/typescript/mod.ts";
+import type { Room } from "../../sdk/typescript/mod.ts";
+import { Player } from "../membership/played.ts";
+import type { Played } from "../membership/played.ts";
+import type { Crowd } from "./crowd.ts";
+import { rollsOf } from "./roster.ts";
+import type { Roll } from "./roster.ts";
+
+/** `[[rooms]]` of Shields and Brains: those in which the crowd is. */
+export const MEMBERS_CONFIG = ["room-*", "lock-*"].map((room) => `
+[[rooms]]
+room = "${room}"
+membership = "journal"
+history_size = 100_000
+`).join("");
+
+/** What came of it. */
+export interface MembersVerdict {
+  readonly violations: readonly string[];
+  readonly report: string;
+}
+
+const POLL_MS = 200;
+const PAGE = 1_000;
+const LINES_MAX = 40;
+
+async function played(room: Room): Promise<Played> {
+  const player = new Player();
+  for (let after = 0;;) {
+    const page = await room.history({ after, limit: PAGE });
+    for (const { type, offset } of page.messages) after = Number(offset);
+    for (const message of page.messages) player.take(message.type, message.text());
+    if (!page.more) return player.end();
+  }
+}
+
+/** What differs between a journal and the truth, in words; undefined: nothing. */
+function difference({ inside }: Played, roll: Roll): string | undefined {
+  const missing = [...roll.keys()].filter((id) => !inside.has(id)).length;
+  const ghosts = [...inside.keys()].filter((id) => !roll.has(id)).length;
+  if (missing + ghosts === 0) return undefined;
+  return `${missing} of ${roll.size} are not in it, ${ghosts} are in it and not there`;
+}
+
+/** Waits for each journal to be right, at most `bound_ms`. */
+export async function judgeMembers(crowd: Crowd, bound_ms: number): Promise<MembersVerdict> {
+  const deadline_ms = performance.now() + bound_ms;
+  const violations: string[] = [];
+  const causes = new Map<string, number>();
+  let entries = 0;
+  const rolls = rollsOf(crowd.attendees());
+  for (const [key, roll] of rolls) {
+    const [tenant_id = "", room_id = ""] = key.split("/");
+    const reader = crowd.clients.find(({ options }) => options.tenant_id === tenant_id);
+    const room = await reader?.room(`${room_id}~members`);
+    if (room === undefined) continue;
+    for (;;) {
+      let wrong: string | undefined;
+      try {
+        const journal = await played(room);
+        wrong = difference(journal, roll);
+        if (wrong === undefined || performance.now() > deadline_ms) {
+          violations.push(...journal.problems.map((text) => `the journal of ${key}: ${text}`));
+          for (const cause of journal.causes) causes.set(cause, (causes.get(cause) ?? 0) + 1);
+          entries += journal.entries;
+          if (wrong !== undefined) violations.push(`the journal of ${key}: ${wrong}`);
+          break;
+        }
+      } catch (error) {
+        if (!(error instanceof ArqonError) || performance.now() > deadline_ms) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+  const why = [...causes].toSorted().map(([cause, count]) => `${cause} ${count}`).join(", ");
+  return {
+    violations: violations.slice(0, LINES_MAX),
+    report: `journals ${entries} entries of ${rolls.size} rooms; left: ${why}`,
+  };
+}
