@@ -32,8 +32,8 @@ async function played(room: Room): Promise<Played> {
   const player = new Player();
   for (let after = 0;;) {
     const page = await room.history({ after, limit: PAGE });
-    for (const { type, offset } of page.messages) after = Number(offset);
     for (const message of page.messages) player.take(message.type, message.text());
+    after = Number(page.messages.at(-1)?.offset ?? after);
     if (!page.more) return player.end();
   }
 }
