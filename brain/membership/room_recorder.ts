@@ -28,6 +28,8 @@ import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable
 const LIST_EVERY = 256;
 /** A list is written anew after this part of the time for which messages are kept. */
 const LIST_PART = 1 / 4;
+/** Connections of a room that wait to be looked at, at most. */
+const TOUCHED_MAX = 10_000;
 const READ_MESSAGES = 512;
 const READ_BYTES = 1_048_576;
 const RETRY_MS = 250;
@@ -103,6 +105,11 @@ export class RoomRecorder {
 
   /** A connection may have come or gone. */
   touch(connection_id: string, cause: LeaveReason): void {
+    // While the log takes nothing: everybody is compared then, and nobody knows why who has gone went.
+    if (this.#touched.size >= TOUCHED_MAX) {
+      this.#touched.clear();
+      this.#everybody = true;
+    }
     const known = this.#touched.get(connection_id);
     if (known === undefined || known === "unknown") this.#touched.set(connection_id, cause);
     this.#run();
@@ -266,8 +273,10 @@ export class RoomRecorder {
         throw new ArqonError("log-unavailable", "its reading is behind its writing");
       }
       messages = [...page.messages, ...messages];
-      const { book, is_whole } = bookOf(messages);
+      const { book, is_whole, whole_ms } = bookOf(messages);
       const [oldest] = page.messages;
+      // What it counts from may be older than this Brain, and is kept no longer for that.
+      this.#listed_ms = whole_ms;
       if (is_whole || !page.more || oldest === undefined) return book;
       before = oldest.offset;
     }

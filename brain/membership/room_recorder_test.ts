@@ -34,7 +34,12 @@ interface World {
   lost_answers: number;
 }
 
-function recorderOf(world: World, brain: number): RoomRecorder {
+function recorderOf(
+  world: World,
+  brain: number,
+  openLog?: () => Promise<DurableLog>,
+  now: () => number = Date.now,
+): RoomRecorder {
   const { log } = world;
   const shaky = new Proxy(log, {
     get(target, name) {
@@ -54,7 +59,7 @@ function recorderOf(world: World, brain: number): RoomRecorder {
   });
   return new RoomRecorder({
     ...{ tenant_id: "t", room_id: "stage", members_room_id: ROOM },
-    openLog: () => Promise.resolve(shaky),
+    openLog: openLog ?? (() => Promise.resolve(shaky)),
     owns: () => world.owner === brain,
     isCertain: () => true,
     memberOf: (id) => world.present.has(id) ? member(id) : undefined,
@@ -69,7 +74,7 @@ function recorderOf(world: World, brain: number): RoomRecorder {
     onWritten: () => {},
     onFailure: () => {},
     log: quiet,
-    now: Date.now,
+    now,
     retry_ms: 1,
   });
 }
@@ -185,5 +190,54 @@ Deno.test("everybody is listed after many changes, and who takes over reads no m
     (await fresh()).map(({ type, data }) => [type, "connection_id" in data && data.connection_id]),
     [["left", "c7"], ["joined", "new"]],
   );
+  await spine.drain();
+});
+
+Deno.test("while the log takes nothing, those who come and go do not pile up", async () => {
+  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+  const log = await spine.log("t", RETENTION);
+  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  let is_away = true;
+  const one = recorderOf(world, 0, () => {
+    const away = new ArqonError("log-unavailable", "it is away");
+    return is_away ? Promise.reject(away) : Promise.resolve(log);
+  });
+  let most = 0;
+  for (let at = 0; at < 25_000; at++) {
+    one.touch(`gone-${at}`, "closed");
+    most = Math.max(most, one.waiting);
+  }
+  assert.equal(most, 10_000);
+  one.touch("a", "unknown");
+  is_away = false;
+  await until("who is there", async () => play(await entriesOf(log)).has("a"));
+  await one.close();
+  assert.deepEqual((await entriesOf(log)).map(({ type }) => type), ["joined", "occupied"]);
+  await spine.drain();
+});
+
+Deno.test("a list is written anew in time, also by a Brain that has just taken over", async () => {
+  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+  const log = await spine.log("t", RETENTION);
+  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  const one = recorderOf(world, 0);
+  one.compare();
+  await until("a", async () => (await entriesOf(log)).length === 2);
+  await one.close();
+  // A quarter of the hour for which messages are kept has passed.
+  const later = () => Date.now() + 901_000;
+  const next = recorderOf(world, 0, undefined, later);
+  next.compare();
+  await until("a list", async () => (await entriesOf(log)).at(-1)?.type === "present");
+  next.sweep();
+  await next.close();
+  const third = recorderOf(world, 0, undefined, later);
+  third.compare();
+  world.present.add("b");
+  third.touch("b", "unknown");
+  await until("b", async () => (await entriesOf(log)).at(-1)?.type === "joined");
+  await third.close();
+  const lists = (await entriesOf(log)).filter(({ type }) => type === "present");
+  assert.equal(lists.length, 1, "not more often than that");
   await spine.drain();
 });

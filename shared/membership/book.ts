@@ -43,16 +43,18 @@ export function take(book: Book, entry: MembershipChange): void {
 export class BookReader {
   book: Book = emptyBook();
   is_whole = false;
+  /** When what it counts from was written, Unix ms; 0: it is not whole. */
+  whole_ms = 0;
   #pages: RecordedMember[] = [];
   #next_page = 0;
 
   read(entry: MembershipEntry): void {
     if (entry.type !== "present") {
       this.#next_page = 0;
-      if (entry.data.sequence === 1) this.is_whole = true;
+      if (entry.data.sequence === 1) this.#whole(entry.data.at_ms);
       return take(this.book, entry);
     }
-    const { page, pages, list, sequence, occupied } = entry.data;
+    const { page, pages, list, sequence, occupied, at_ms } = entry.data;
     // A list that another writer has begun and not ended is none.
     if (page === 0) this.#pages = [];
     else if (page !== this.#next_page) return void (this.#next_page = 0);
@@ -61,8 +63,13 @@ export class BookReader {
     if (this.#next_page < pages) return;
     const members = new Map(this.#pages.map((member) => [member.connection_id, member]));
     this.book = { sequence, occupied, members, since_list: 0 };
-    this.is_whole = true;
+    this.#whole(at_ms);
     this.#next_page = 0;
+  }
+
+  #whole(at_ms: number): void {
+    this.is_whole = true;
+    this.whole_ms = at_ms;
   }
 }
 

@@ -79,6 +79,8 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
 
 /** What a room of members keeps at least: lists of all members are among its messages. */
 const MEMBERS_HISTORY_MIN = 1_000;
+/** And for so long: a list is written anew in good time before the last one is gone. */
+const MEMBERS_TTL_MIN_SECONDS = 3_600;
 
 /** A class as it is in force. */
 export function compileClass(
@@ -126,7 +128,7 @@ export function membersClass(one: OwnedClass): OwnedClass {
     source: kept.source,
     durable: true,
     history_size: Math.max(history_size, MEMBERS_HISTORY_MIN),
-    history_ttl_seconds: kept.history_ttl_seconds,
+    history_ttl_seconds: Math.max(kept.history_ttl_seconds, MEMBERS_TTL_MIN_SECONDS),
     replicas: kept.replicas,
     presence: false,
     journal: "off",

@@ -1,0 +1,44 @@
+/** The room in which a room's members stand: which it is, and what holds for it. */
+import assert from "node:assert/strict";
+import { TenantRoomClass } from "../config/schema_durable.ts";
+import { RoomClasses } from "./classes.ts";
+import { membersRoomOf, RECORDED_UNITS_MAX, recordedRoomOf } from "./members_room.ts";
+
+const classes = (...all: Record<string, unknown>[]) => {
+  const made = new RoomClasses([]);
+  made.setTenant("acme", all.map((one) => TenantRoomClass.parse(one)));
+  return made;
+};
+
+Deno.test("the name of a room of members leads back to its room, and is an id", () => {
+  const longest = "r".repeat(RECORDED_UNITS_MAX);
+  assert.equal(membersRoomOf(longest)?.length, 64);
+  assert.equal(recordedRoomOf(membersRoomOf(longest) ?? ""), longest);
+  assert.equal(membersRoomOf(`${longest}r`), undefined);
+  for (const other of ["lobby", "~members", "lobby~member", ""]) {
+    assert.equal(recordedRoomOf(other), undefined);
+  }
+});
+
+Deno.test("a room of members keeps what its room's class says, an hour and 1,000 messages at least", () => {
+  const made = classes(
+    { room: "few-*", membership: "journal", history_size: 1, history_ttl_seconds: 60, echo: false },
+    { room: "many-*", membership: "journal", history_size: 5_000, history_ttl_seconds: 9_000 },
+    { room: "none-*" },
+  );
+  const few = made.of("acme", "few-1~members");
+  assert.deepEqual(
+    [few.durable, few.history_size, few.history_ttl_seconds, few.presence, few.membership],
+    [true, 1_000, 3_600, false, "off"],
+  );
+  assert.equal(made.of("acme", "few-2~members"), few, "one object for one class");
+  const many = made.of("acme", "many-1~members");
+  assert.deepEqual([many.history_size, many.history_ttl_seconds], [5_000, 9_000]);
+  assert.equal(made.of("acme", "none-1~members").durable, false);
+  assert.equal(made.of("acme", "few-1").durable, false, "the room itself keeps nothing");
+  assert.deepEqual(made.retentionOf("acme"), {
+    history_size: 5_000,
+    history_ttl_seconds: 9_000,
+    replicas: undefined,
+  });
+});
