@@ -114,10 +114,10 @@ class Sessions {
     const { max_frame_bytes, node_id } = this.#context;
     const node = url.searchParams.get("node") ?? node_id;
     const owner = ownerOf(client.identity);
-    if (node === node_id && this.#open.get(connection)?.owner !== owner) {
-      this.#context.rates.take(client.identity, request.url.length);
-      throw unknown(connection);
-    }
+    const is_known = node === node_id && this.#open.get(connection)?.owner === owner;
+    // A connection has rates of its own. What may be nobody's counts as any other request.
+    if (!is_known) this.#context.rates.take(client.identity, request.url.length);
+    if (!is_known && node === node_id) throw unknown(connection);
     const body = await readBody(request, 2 * max_frame_bytes + LENGTHS_BYTES);
     if (node === node_id) await this.#take(connection, owner, new Uint8Array(body));
     else await this.#forward(node, connection, owner, body);
