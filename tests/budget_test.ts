@@ -136,9 +136,13 @@ Deno.test("budgets: two Shields hold one together, nobody else feels it, and a k
   using globex = await openText(socketOf(one), await issuer.tokenFor({ tenant_id: "globex" }));
   assert.equal((await publish(globex)).code, 0);
   const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
-  const { text } = await admin(other, operator, PATH);
-  const [{ used, left, source }] = JSON.parse(text).in_force;
-  assert.deepEqual([used, left, source], [taken, 0, "config"]);
+  // What the one has taken last, the other hears with the next telling.
+  await until("the other knows of all", async () => {
+    const { text } = await admin(other, operator, PATH);
+    const [{ used, left, source }] = JSON.parse(text).in_force;
+    assert.deepEqual([left, source], [0, "config"]);
+    return used === taken;
+  });
   await changes(one, [first, second], issuer);
   await one.stop("SIGKILL");
   await using again = await start("one");

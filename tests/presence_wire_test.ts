@@ -8,8 +8,12 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { ClusterMessageSchema } from "../proto/gen/arqon/v1/replication_pb.ts";
 import type { ClusterMessage } from "../shared/presence/messages.ts";
+import { LEAVE_CAUSES } from "../shared/presence/leave_reason.ts";
+import type { LeaveReason } from "../shared/presence/leave_reason.ts";
 import { messages } from "../shared/presence/testing/message_arbitraries.ts";
 import { decodeMessage, encodeMessage } from "../shared/presence/wire.ts";
+
+type LeaveReasons = ReadonlyMap<number, LeaveReason>;
 
 /** Those are uint32, which Protobuf's JSON writes as numbers; 64 bits are strings. */
 const UINT32 = ["page", "pages"];
@@ -31,6 +35,12 @@ function jsonOf(name: string, value: unknown): unknown {
 
 function expectedJson({ kind, ...rest }: ClusterMessage): unknown {
   const body = jsonOf(kind, rest) as Record<string, unknown>;
+  if (kind === "announcement") {
+    const { reasons = new Map<number, LeaveReason>() } = rest as { reasons?: LeaveReasons };
+    body["reasons"] = [...reasons].map(([counter, cause]) => (
+      { counter: String(counter), cause: LEAVE_CAUSES.indexOf(cause) }
+    ));
+  }
   if (kind === "pulled") body["unknown"] = body["delta"] === undefined;
   return { [kind]: body };
 }

@@ -28,6 +28,7 @@ Deno.test("an option that was not given has its default", () => {
     echo: true,
     http_cache: "none",
     delta: "none",
+    membership: "off",
   }]);
 });
 

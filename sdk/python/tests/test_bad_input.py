@@ -186,7 +186,9 @@ async def test_a_server_that_asks_and_does_not_read_fills_no_memory() -> None:
     ):
         session = bus._driver._session
         assert session is not None
-        small_buffer(session._socket.transport, SO_SNDBUF)
+        transport = session._socket.transport
+        assert isinstance(transport, asyncio.Transport)
+        small_buffer(transport, SO_SNDBUF)
         await asyncio.wait_for(all_read.wait(), 20)
         assert 1_000_000 < session._unsent_bytes < 1_100_000, "it answers as long as there is space"
         gone.set()

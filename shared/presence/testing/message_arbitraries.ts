@@ -2,6 +2,7 @@
  * fast-check generators of everything that Shields and Brains can say to each other, valid by its
  * form, not by its sense. Not for the server.
  */
+import { LEAVE_CAUSES } from "../leave_reason.ts";
 import fc from "fast-check";
 import type { ClusterMessage, Emitter, RoomPosition } from "../messages.ts";
 import type { Delta, Entry, Tag, Writer, WriterClock, WriterStatus } from "../types.ts";
@@ -85,7 +86,11 @@ export const messages = {
     kind: fc.constant("announcement" as const),
     delta,
     leaving: fc.boolean(),
-  }, PLAIN),
+    reasons: fc.uniqueArray(fc.tuple(count, fc.constantFrom(...LEAVE_CAUSES)), {
+      maxLength: 4,
+      selector: ([counter]) => counter,
+    }).map((all) => all.length === 0 ? undefined : new Map(all)),
+  }, PLAIN).map(({ reasons, ...rest }) => ({ ...rest, ...(reasons && { reasons }) })),
   beat: fc.record({
     kind: fc.constant("beat" as const),
     brain_id: id,

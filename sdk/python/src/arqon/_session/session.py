@@ -39,9 +39,11 @@ class Socket(Protocol):
     @property
     def transport(self) -> Abortable:
         """The connection below."""
+        ...
 
     async def recv(self) -> str | bytes:
         """The next frame; raises ConnectionClosed at the end."""
+        ...
 
     async def send(self, frame: bytes, /) -> None:
         """Sends a frame after those before it."""
