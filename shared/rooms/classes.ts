@@ -146,6 +146,11 @@ export class RoomClasses {
 
   /** Every class that is about the room; the first is the one that counts, the last is the default. */
   explain(tenant_id: string, room_id: string): OwnedClass[] {
+    const recorded = recordedRoomOf(room_id);
+    if (recorded !== undefined) {
+      const [one = DEFAULT_CLASS, ...others] = this.explain(tenant_id, recorded);
+      if (one.membership !== "off") return [membersClass(one), ...others];
+    }
     const classes = this.#layersOf(tenant_id).tables.flatMap((table) => table.classes);
     const matching = classes.filter(({ pattern }) => isAbout(pattern, room_id));
     // Sorting is stable: with the same pattern, the earlier table's class comes first.

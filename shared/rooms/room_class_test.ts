@@ -32,6 +32,8 @@ Deno.test("a room of members keeps what its room's class says, an hour and 1,000
     [true, 1_000, 3_600, false, "off"],
   );
   assert.equal(made.of("acme", "few-2~members"), few, "one object for one class");
+  assert.equal(made.explain("acme", "few-1~members")[0], few);
+  assert.equal(made.explain("acme", "none-1~members")[0]?.durable, false);
   const many = made.of("acme", "many-1~members");
   assert.deepEqual([many.history_size, many.history_ttl_seconds], [5_000, 9_000]);
   assert.equal(made.of("acme", "none-1~members").durable, false);
