@@ -109,16 +109,18 @@ function judgeOne(
   const { node_id, opened_ms } = sitting;
   const living_ms = answer.ledgers.find((one) => one.node_id === node_id)?.since_ms ?? undefined;
   const is_silent = answer.nodes.silent.includes(node_id);
-  const is_living = !is_silent && living_ms !== undefined && living_ms <= opened_ms;
+  const is_told = living_ms !== undefined && living_ms <= opened_ms;
+  const is_living = !is_silent && is_told;
   const former = is_living ? undefined : formerOf(answer, sitting);
+  // It answered some of the questions in time: what it said then is told, and that it was silent.
+  const is_partly = is_silent && former === undefined && is_told;
   const since_ms = former?.since_ms ?? living_ms;
   const row = rowOf(answer, sitting);
   const got_ms = sitting.got.get(said.id);
   if (!is_living) {
-    const told = [living_ms, former].some((one) => one !== undefined);
-    if (row !== undefined && !told) wrong(`told by ${node_id}, which is silent`);
+    if (row !== undefined && (living_ms ?? former) === undefined) wrong(`told by ${node_id}, which is silent`);
     const is_old = answer.former !== undefined && opened_ms < asked_ms - MARGIN_MS;
-    if (former === undefined && is_old) wrong(`nothing of ${node_id}`);
+    if (former === undefined && is_old && !is_partly) wrong(`nothing of ${node_id}`);
     if (row === undefined && isUnwritten(former, sitting)) {
       return got_ms === undefined ? "ledger gone" : "ledger gone, received";
     }
@@ -128,7 +130,7 @@ function judgeOne(
     return "missing";
   }
   const known_ms = Math.min(asked_ms, former?.until_ms ?? Infinity);
-  const came_live = got_ms !== undefined && got_ms <= known_ms - SKEW_MS &&
+  const came_live = got_ms !== undefined && got_ms <= known_ms - SKEW_MS && !is_partly &&
     coverOf(known, sitting, said) === "whole";
   const listed = answer.messages.filter(({ duplicate }) => !duplicate);
   if (came_live && !listed.some(({ heard }) => heard.some((one) => one.node_id === node_id))) {
@@ -138,7 +140,7 @@ function judgeOne(
   if (end !== undefined) wrong(end);
   // Without a ledger that heard it there is no message to speak of; its offset still can be asked for.
   if (row.outcomes.length === 0) {
-    if (came_live || by_offset) wrong("nothing is said of it");
+    if (came_live || (by_offset && !is_partly)) wrong("nothing is said of it");
     return "unknown message";
   }
   for (const outcome of row.outcomes) {

@@ -37,6 +37,8 @@ function problemsOf(
     readonly since_ms?: number;
     /** Up to when its Shield, which was killed, had written. */
     readonly until_ms?: number;
+    /** Its Shield, which is there, was too late with one of its answers. */
+    readonly is_late?: true;
     readonly known?: Partial<Known>;
   } = {},
 ): string[] {
@@ -56,6 +58,7 @@ function problemsOf(
     ledgers: until_ms === undefined ? [{ node_id, since_ms: more.since_ms ?? SINCE_MS }] : [],
     ...former,
     nodes: { answered: [node_id], silent: [] },
+    ...(more.is_late ? { former: [], nodes: { answered: [], silent: [node_id] } } : {}),
   };
   const times = { asked_ms: ASKED_MS, answered_ms: ASKED_MS + 10 };
   const question = { said, tenant_id: "acme", user_id: "bob", by_offset: false, ...times };
@@ -120,6 +123,13 @@ Deno.test("a reason needs its cause: an echo, a gap, a kick, an end, a lost ledg
   isRight(gone, { state: "not_connected", until_ms: SENT_MS - 20_001, why: "banned" });
   isWrong(/the ledger goes back/, open, { state: "unknown" });
   isRight(open, { state: "unknown" }, { since_ms: SENT_MS + 1_000 });
+});
+
+Deno.test("why, judge: a Shield that was late with one answer is told by the others, and has no stored ledger", () => {
+  const came = sittingOf({ got: GOT });
+  isRight(came, SENT, { is_late: true });
+  isWrong(/the client has got it/, came, NEVER, { is_late: true });
+  isWrong(/nothing of shield-0/, { ...came, opened_ms: SINCE_MS - 1 }, SENT, { is_late: true });
 });
 
 Deno.test("a refused message was heard by nobody, another user's connection is a stranger's", () => {
