@@ -44,6 +44,11 @@ export class JournaledRooms {
     return rooms;
   }
 
+  /** Whether some room may have one. */
+  get any(): boolean {
+    return this.#classes.has_membership;
+  }
+
   /** The room with the journal of this one; undefined: it has none. */
   membersRoomOf(tenant_id: string, room_id: string): string | undefined {
     if (recordedRoomOf(room_id) !== undefined) return undefined;
@@ -53,10 +58,9 @@ export class JournaledRooms {
 
   /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
   async openLog(tenant_id: string): Promise<DurableLog> {
-    const retention = this.#classes.retentionOf(tenant_id);
+    const retention = this.#classes.logRetentionOf(tenant_id);
     if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
-    const common = this.#classes.commonRetention;
-    return await this.#options.spine.log(tenant_id, common ? { ...retention, common } : retention);
+    return await this.#options.spine.log(tenant_id, retention);
   }
 
   /** Calls back when classes have changed, until the returned function is called. */

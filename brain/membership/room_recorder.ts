@@ -123,8 +123,12 @@ export class RoomRecorder {
 
   /** Lists everybody anew before the last list is too old to be kept. */
   sweep(): void {
-    if (this.#book?.occupied !== true) return;
-    if (this.#options.now() - this.#listed_ms > this.#ttl_ms * LIST_PART) this.#run();
+    if (this.#book !== undefined && this.#isOld(this.#book)) this.#run();
+  }
+
+  /** Whether the last list of everybody will soon be too old to be kept. */
+  #isOld({ occupied }: Book): boolean {
+    return occupied && this.#options.now() - this.#listed_ms > this.#ttl_ms * LIST_PART;
   }
 
   /** Writes nothing more; resolves when what is under way has its answer. */
@@ -180,9 +184,7 @@ export class RoomRecorder {
       const [next] = this.#touched;
       if (next !== undefined) await this.#settle(book, ...next);
       await this.#turn(book);
-      const { now } = this.#options;
-      const is_old = book.occupied && now() - this.#listed_ms > this.#ttl_ms * LIST_PART;
-      if (book.since_list >= LIST_EVERY || is_old) await this.#list(book);
+      if (book.since_list >= LIST_EVERY || this.#isOld(book)) await this.#list(book);
       if (this.#touched.size === 0 && !this.#everybody) return;
     }
     // Another one's: what it writes is not known here.
@@ -214,9 +216,8 @@ export class RoomRecorder {
     if (due !== undefined) await this.#change(book, due);
     // What was heard of it meanwhile is looked at again.
     if (this.#touched.get(connection_id) === cause) this.#touched.delete(connection_id);
-    if ((memberOf(connection_id) === undefined) !== !book.members.has(connection_id)) {
-      this.#look(connection_id);
-    }
+    const is_there = memberOf(connection_id) !== undefined;
+    if (is_there !== book.members.has(connection_id)) this.#look(connection_id);
   }
 
   /** The room was empty, or is. Not before the others who wait: one who goes may follow one who comes. */

@@ -14,6 +14,7 @@ import type { Entry, WrittenEntry } from "../../shared/presence/types.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../cluster_view.ts";
+import { roomKey } from "../presence/room_changes.ts";
 import { JournaledRooms } from "./journaled_rooms.ts";
 import { createMembershipMetrics } from "./metrics.ts";
 import type { MembershipMetrics } from "./metrics.ts";
@@ -29,7 +30,7 @@ const SETTLE_MS = 200;
 
 /** What the journals need of their Brain. */
 export interface MembershipServiceOptions {
-  readonly config: Pick<Config, "rooms" | "brain">;
+  readonly config: Pick<Config, "rooms">;
   readonly spine: Spine;
   readonly view: ClusterView;
   readonly registry: Registry;
@@ -46,7 +47,6 @@ export interface MembershipService {
   drain(): Promise<void>;
 }
 
-const keyOf = (tenant_id: string, room_id: string) => `${tenant_id}/${room_id}`;
 const NOTHING = new Uint8Array();
 const utf8 = new TextEncoder();
 
@@ -109,7 +109,7 @@ class Journals implements MembershipService {
   #recorderOf(tenant_id: string, room_id: string): RoomRecorder | undefined {
     const members_room_id = this.#rooms.membersRoomOf(tenant_id, room_id);
     if (members_room_id === undefined || !this.#owns(tenant_id, room_id)) return undefined;
-    const key = keyOf(tenant_id, room_id);
+    const key = roomKey(tenant_id, room_id);
     let recorder = this.#recorders.get(key);
     if (recorder === undefined) {
       recorder = this.#record(tenant_id, room_id, members_room_id);
@@ -155,11 +155,12 @@ class Journals implements MembershipService {
     try {
       const rooms = new Map(
         [...view.occupied()].map(({ tenant_id, room_id }) =>
-          [keyOf(tenant_id, room_id), [tenant_id, room_id] as const] as const
+          [roomKey(tenant_id, room_id), [tenant_id, room_id] as const] as const
         ),
       );
-      for (const [tenant_id = "", room_id = ""] of await this.#open.keys()) {
-        rooms.set(keyOf(tenant_id, room_id), [tenant_id, room_id]);
+      const noted = this.#rooms.any ? await this.#open.keys() : [];
+      for (const [tenant_id = "", room_id = ""] of noted) {
+        rooms.set(roomKey(tenant_id, room_id), [tenant_id, room_id]);
       }
       for (const [tenant_id, room_id] of rooms.values()) {
         this.#recorderOf(tenant_id, room_id)?.compare();

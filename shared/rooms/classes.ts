@@ -133,15 +133,21 @@ export class RoomClasses {
    * when none is durable.
    */
   retentionOf(tenant_id: string): Retention | undefined {
-    const layers = this.#layersOf(tenant_id);
-    layers.retention ??= largest(inForce(layers)) ?? "none";
-    return layers.retention === "none" ? undefined : layers.retention;
+    return retentionIn(this.#layersOf(tenant_id));
   }
 
-  /** The retention as `retentionOf` has it, for a tenant without classes of its own. */
-  get commonRetention(): Retention | undefined {
-    this.#others.retention ??= largest(inForce(this.#others)) ?? "none";
-    return this.#others.retention === "none" ? undefined : this.#others.retention;
+  /**
+   * The same as it is asked of the tenant's log, with what holds for tenants without classes of their own.
+   */
+  logRetentionOf(tenant_id: string): Retention | undefined {
+    const retention = this.retentionOf(tenant_id);
+    const common = retentionIn(this.#others);
+    return retention && common ? { ...retention, common } : retention;
+  }
+
+  /** Whether a room may have a journal of members. */
+  get has_membership(): boolean {
+    return this.list().some(({ membership }) => membership !== "off");
   }
 
   /** Every class that is about the room; the first is the one that counts, the last is the default. */
@@ -195,6 +201,12 @@ export class RoomClasses {
     if (tables.length === 0) this.#layers.delete(tenant_id);
     else this.#layers.set(tenant_id, layersOf([...tables, this.#any]));
   }
+}
+
+/** Computed once. */
+function retentionIn(layers: Layers): Retention | undefined {
+  layers.retention ??= largest(inForce(layers)) ?? "none";
+  return layers.retention === "none" ? undefined : layers.retention;
 }
 
 function layersOf(tables: readonly Table[]): Layers {

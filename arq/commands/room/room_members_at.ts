@@ -47,7 +47,6 @@ export async function roomMembersAt(
     if (!page.more) break;
   }
   const when = new Date(at).toISOString();
-  // Before its first entry of all nobody had ever been there.
   if (!reader.is_whole) {
     const begins = begins_ms === Infinity
       ? "there is nothing in its journal"

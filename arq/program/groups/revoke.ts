@@ -12,7 +12,7 @@ const authRevoke = () => import("../../commands/auth/auth_revoke.ts");
  * Reads a time: `now`, a span before now (`10m`), or a date in ISO 8601. The result is in Unix ms, or in ms
  * before now as a negative number.
  */
-function moment(text: string): number {
+function issuedBefore(text: string): number {
   if (text === "now") return -0;
   if (/^\d+[smhd]?$/.test(text)) {
     return -value((t) => parseSeconds("--issued-before", t))(text) * 1_000;
@@ -35,7 +35,7 @@ function addRevoke(auth: Command, run: Run): void {
     .option(
       "--issued-before <time>",
       "tokens issued before: now, 10m (so long ago) or a date; alone, of the whole tenant",
-      moment,
+      issuedBefore,
     )
     .option(
       "--for <time>",

@@ -5,11 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../../shared/logs/log.ts";
-import type {
-  Appended,
-  DurableLog,
-  Retention,
-} from "../../../shared/spine/contract/durable_log.ts";
+import type { Appended, DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
@@ -19,7 +15,7 @@ import type { DurableStats } from "./stats.ts";
 /** What the logs need of the process. */
 export interface TenantLogsOptions {
   readonly spine: Pick<Spine, "log">;
-  readonly classes: Pick<RoomClasses, "retentionOf" | "commonRetention" | "onChange">;
+  readonly classes: Pick<RoomClasses, "logRetentionOf" | "onChange">;
   readonly stats: DurableStats;
   readonly log: Logger;
 }
@@ -80,7 +76,7 @@ export class TenantLogs {
    * as `of` does.
    */
   async livesOf(tenant_id: string): Promise<Lives> {
-    if (this.#retentionOf(tenant_id) === undefined) return [];
+    if (this.#options.classes.logRetentionOf(tenant_id) === undefined) return [];
     return (await this.of(tenant_id)).lives;
   }
 
@@ -126,16 +122,9 @@ export class TenantLogs {
   }
 
   async #open(tenant_id: string): Promise<DurableLog> {
-    const retention = this.#retentionOf(tenant_id);
+    const retention = this.#options.classes.logRetentionOf(tenant_id);
     if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
     return await this.#options.spine.log(tenant_id, retention);
-  }
-
-  #retentionOf(tenant_id: string): Retention | undefined {
-    const { classes } = this.#options;
-    const retention = classes.retentionOf(tenant_id);
-    const common = classes.commonRetention;
-    return retention && common ? { ...retention, common } : retention;
   }
 
   #append(log: DurableLog, append: LogAppend): Promise<Appended> {
@@ -175,9 +164,9 @@ export class TenantLogs {
 
   /** Resizes a tenant's log, if it is open here, since the tenant's classes have changed. */
   async #resize(tenant_id: string): Promise<void> {
-    const { log } = this.#options;
+    const { log, classes } = this.#options;
     const opened = this.#tenants.get(tenant_id);
-    const retention = this.#retentionOf(tenant_id);
+    const retention = classes.logRetentionOf(tenant_id);
     if (opened === undefined || retention === undefined) return;
     try {
       await (await opened.promise).retain(retention, true);
