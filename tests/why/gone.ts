@@ -2,21 +2,13 @@
  * What may be said of connections of a Shield that is not there any more: what it had written is told from its
  * stored ledger, and of what came after that nothing but that it is gone. A part of `judge.ts`. Pure.
  */
-import type { Answer, Outcome, Question } from "./judge.ts";
+import type { Answer, Former, Outcome, Question } from "./answer.ts";
 import type { Sitting } from "./known.ts";
 
 /** How long a message may be on its way, or an end unnoticed, while processes stand still. */
 export const MARGIN_MS = 8_000;
 /** Two looks at one clock by two processes. */
 export const SKEW_MS = 100;
-
-/** The stored ledger of one life of a Shield. */
-export interface Former {
-  readonly node_id: string;
-  readonly life_ms: number;
-  readonly since_ms: number;
-  readonly until_ms: number;
-}
 
 /** Whether its Shield may never have written that the connection was there. */
 export const isUnwritten = (former: Former | undefined, { opened_ms }: Sitting): boolean =>

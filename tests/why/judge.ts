@@ -3,53 +3,9 @@
  * only the bus can know when something happened (a message that was under way while a subscription ended),
  * each answer that may be right is; a margin says how long that may be.
  */
+import type { Answer, Outcome, Question } from "./answer.ts";
 import { formerOf, goneProblem, isUnwritten, MARGIN_MS, rowOf, SKEW_MS } from "./gone.ts";
-import type { Former } from "./gone.ts";
 import type { Hit, Known, Said, Sitting, Stay } from "./known.ts";
-
-/** A message, a user of a tenant, and when that was asked for and answered, Unix ms. */
-export interface Question {
-  readonly said: Said;
-  readonly tenant_id: string;
-  readonly user_id: string;
-  readonly asked_ms: number;
-  readonly answered_ms: number;
-  /** It was asked for by room and offset instead of by its id. */
-  readonly by_offset: boolean;
-}
-
-/** What became of the message for a connection, as the bus says it. */
-export interface Outcome {
-  readonly state: string;
-  readonly why?: string;
-  readonly at_ms?: number;
-  readonly from_ms?: number;
-  readonly until_ms?: number;
-}
-
-/** The answer, as far as it is judged. */
-export interface Answer {
-  readonly messages: readonly {
-    readonly room_id: string;
-    readonly message_id: string;
-    readonly duplicate: boolean;
-    readonly heard: readonly { readonly node_id: string }[];
-  }[];
-  readonly connections: readonly {
-    readonly node_id: string;
-    readonly connection_id: string;
-    readonly user_id: string;
-    readonly began_ms?: number;
-    /** Its Shield is not there any more. */
-    readonly lost?: { readonly until_ms: number };
-    readonly ended?: { readonly at_ms: number; readonly code: number };
-    readonly outcomes: readonly Outcome[];
-  }[];
-  readonly ledgers: readonly { readonly node_id: string; readonly since_ms: number | null }[];
-  /** What is stored of Shields that are not there any more. */
-  readonly former?: readonly Former[];
-  readonly nodes: { readonly answered: readonly string[]; readonly silent: readonly string[] };
-}
 
 /** What is wrong, and what was compared: each connection's outcome in a word. */
 export interface Judgement {
@@ -118,7 +74,9 @@ function judgeOne(
   const row = rowOf(answer, sitting);
   const got_ms = sitting.got.get(said.id);
   if (!is_living) {
-    if (row !== undefined && (living_ms ?? former) === undefined) wrong(`told by ${node_id}, which is silent`);
+    if (row !== undefined && (living_ms ?? former) === undefined) {
+      wrong(`told by ${node_id}, which is silent`);
+    }
     const is_old = answer.former !== undefined && opened_ms < asked_ms - MARGIN_MS;
     if (former === undefined && is_old && !is_partly) wrong(`nothing of ${node_id}`);
     if (row === undefined && isUnwritten(former, sitting)) {

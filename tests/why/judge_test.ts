@@ -1,7 +1,7 @@
 /** The judge of `chaos:why` on a small world of its own: what is right passes, what is not is named. */
 import assert from "node:assert/strict";
 import { judge } from "./judge.ts";
-import type { Answer, Outcome } from "./judge.ts";
+import type { Answer, Outcome } from "./answer.ts";
 import type { Known, Said, Sitting, Stay } from "./known.ts";
 
 const SINCE_MS = 1_000_000;

@@ -1,5 +1,5 @@
 /** Lies for a judge to find: answers that were right, each made wrong in one place. Pure. */
-import type { Answer, Outcome, Question } from "./judge.ts";
+import type { Answer, Outcome, Question } from "./answer.ts";
 
 /** A question and what was answered. */
 export interface Asked {

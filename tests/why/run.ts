@@ -12,7 +12,7 @@ import { createRandom } from "../presence_simulation/random.ts";
 import type { Random } from "../presence_simulation/random.ts";
 import { Crowd, TENANTS } from "./crowd.ts";
 import { judge } from "./judge.ts";
-import type { Question } from "./judge.ts";
+import type { Question } from "./answer.ts";
 import { nothingKnown } from "./known.ts";
 import type { Known } from "./known.ts";
 import type { Asked } from "./plant.ts";
