@@ -49,8 +49,9 @@ Editors check the file while you type when its first line points to the schema, 
 ## What changes without a restart
 
 A key that is *live* in the tables below changes in a process that runs: on SIGHUP, which a supervisor of
-several Shields hands on, and by [\`POST /v1/config/reload\`](admin-api.md#the-configuration), which asks all
-processes or one. \`arq dev\` has only the second. No connection is ended, and a limit holds from the next
+several Shields hands on, and by \`arq config reload\`
+([\`POST /v1/config/reload\`](admin-api.md#the-configuration)), which asks all processes or one;
+\`arq config show\` says what is in force in each. \`arq dev\` has only the second. No connection is ended, and a limit holds from the next
 operation on, also for connections that are open. Each process reads its own file again, as at its start:
 
 - A file with mistakes changes nothing. The log and the answer say what is wrong.

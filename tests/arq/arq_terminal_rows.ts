@@ -100,6 +100,9 @@ const messages: Story = [
   row("tail lobby", { steps: stopAfter("Tailing"), code: 130 }),
   row("why --room kept-1 --offset 1 --user nobody", { shows: /no connection of nobody/ }),
   row("usage --by room", { shows: /messages in/ }),
+  row("config show", { shows: /limits\.headers = / }),
+  // The file of this bus is gone by now.
+  row("config reload", { code: 1, shows: /refused, nothing has changed: cannot read/ }),
   row("status", { shows: /ready/ }),
   row("status --watch", { steps: stopAfter("node_id"), code: 130 }),
   row("top --interval 0.2 --count 1", { shows: /shield/ }),

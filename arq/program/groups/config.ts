@@ -1,12 +1,14 @@
 /** The command line of `arq config …`; what a command does is in `commands/`, loaded when it runs. */
 import type { Command } from "commander";
-import { examples } from "./options.ts";
+import { examples, id, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
+
+const live = () => import("../../commands/cluster/live_config.ts");
 
 /** Adds `arq config` and its commands. */
 export function addConfig(program: Command, run: Run): void {
   const config = program.command("config").description(
-    "check a server's config.toml and look up its keys; needs no bus",
+    "check a server's config.toml, look up its keys, and what of it is in force on a bus",
   );
   config.command("check")
     .description("say everything that is wrong with a configuration, with line and key")
@@ -60,4 +62,30 @@ export function addConfig(program: Command, run: Run): void {
       const { configSchema } = await import("../../commands/setup/config.ts");
       return await configSchema(io, flags);
     }));
+  addLive(config, run);
+}
+
+/** The commands that ask the processes of a bus. */
+function addLive(config: Command, run: Run): void {
+  const ofNodes = (name: string) =>
+    withConnection(config.command(name))
+      .option("--node <id>", "only of this process (default: all)", id("node"))
+      .option("--json", "print the bus's answer as JSON");
+  ofNodes("show")
+    .description("the live keys in force in each process, and what of its file is not")
+    .addHelpText(
+      "after",
+      "\nFor operators. Nothing is read again, lists and secrets are not shown.\n" +
+        examples("arq config show", "arq config show --node edge-1 --json | jq .configs"),
+    )
+    .action(run(async (io, flags) => await (await live()).showConfig(io, flags)));
+  ofNodes("reload")
+    .description("have each process read its configuration again, as SIGHUP does")
+    .addHelpText(
+      "after",
+      "\nFor operators. No connection is ended. A key that is not live is named: it needs a restart. A" +
+        "\nfile with mistakes changes nothing; then, or when a process does not answer, exit code 1.\n" +
+        examples("arq config reload", "arq config reload --node edge-1"),
+    )
+    .action(run(async (io, flags) => await (await live()).reloadConfig(io, flags)));
 }
