@@ -12,7 +12,7 @@ import {
   id,
   refuseRepeated,
   roomPattern,
-} from "../../shared/config/schema_values.ts";
+} from "../../shared/config/values/schema_values.ts";
 import { COMPATIBILITY_MODES } from "../../shared/schema/compatibility/findings.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
 import { HOOKS } from "../../shield/policy/abi/policy.ts";

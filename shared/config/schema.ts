@@ -5,9 +5,11 @@
  */
 import { z } from "zod";
 import { refuseUnnamedOperators } from "./operators.ts";
+import { Schedules } from "./automation/schedules.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
+import { Auth } from "./schema_auth.ts";
 import { DeltaLimits, Durable, Filters, PatternLimits, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
@@ -20,67 +22,7 @@ import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { Telemetry } from "./schema_telemetry.ts";
 import { Server, Sse } from "./schema_server.ts";
-import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_values.ts";
-
-function isFetchable(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  const { protocol, hostname } = new URL(url);
-  if (protocol === "https:") return true;
-  return protocol === "http:" && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
-}
-
-/** What the owner of a token may be: a person's client, a backend, or an operator. */
-export const Role = z.enum(["user", "service", "admin"]);
-/** JWS algorithms that an issuer may list. */
-export const Algorithm = z.enum(["RS256", "ES256", "EdDSA"]);
-
-const Issuer = z.strictObject({
-  issuer: z.string().min(1).describe("the exact `iss` of its tokens"),
-  audience: z.string().min(1).describe("what `aud` must contain"),
-  jwks_file: z.string().min(1).optional().describe("file with a JWK set"),
-  jwks_url: z.string().refine(isFetchable, {
-    error: "expected an https URL (http only on a loopback address)",
-  }).meta({ format: "uri" }).optional().describe("URL of a JWK set"),
-  pem_file: z.string().min(1).optional().describe("file with one SPKI public key or certificate"),
-  algorithms: z.array(Algorithm).min(1).default(["RS256"]).describe(
-    "signature algorithms it may use",
-  ),
-  tenants: z.array(idOrAny).min(1).describe('tenants it may vouch for; "*" is any'),
-  roles: z.array(Role).min(1).default(["user"]).describe("roles it may vouch for"),
-}).refine(
-  ({ jwks_file, jwks_url, pem_file }) =>
-    [jwks_file, jwks_url, pem_file].filter((key) => key !== undefined).length === 1,
-  { error: "expected exactly one of jwks_file, jwks_url and pem_file", ...always },
-);
-
-const Auth = z.strictObject({
-  query_token: z.boolean().default(false).describe("accept ?access_token= (URLs get logged)"),
-  clock_skew_seconds: z.int().min(0).max(300).default(30).describe("tolerance for exp and nbf"),
-  jwks_cache_seconds: count(600, 86_400, "how long a fetched JWK set is used"),
-  jwks_cooldown_seconds: count(30, 3_600, "shortest time between two fetches for unknown kids"),
-  revocation_seconds: count(
-    2_592_000,
-    315_360_000,
-    "how long a revocation stands that says nothing else; longer than any token lives",
-  ),
-  jwks_timeout_ms: count(5_000, 60_000, "how long one fetch may take"),
-  require_signature: z.array(z.strictObject({
-    role: Role.describe("role of the sender"),
-    room: roomPattern.describe("room id or prefix pattern"),
-  })).default([]).describe(
-    "roles and room patterns whose messages must carry an Ed25519 signature",
-  ),
-  issuers: z.array(Issuer).superRefine(
-    refuseRepeated({
-      list: "auth.issuers",
-      members: ["issuer"],
-      shown: "issuer",
-      same: "the same issuer",
-      expected: "expected each issuer once",
-    }),
-    always,
-  ).default([]).describe("who may sign tokens"),
-});
+import { count } from "./values/schema_values.ts";
 
 const LimitsTable = z.strictObject({
   memory_bytes: z.int().min(268_435_456).max(1_099_511_627_776).default(2_147_483_648).describe(
@@ -339,6 +281,7 @@ export const ConfigSchema = z.strictObject({
   journal: Journal.prefault({}).describe("the journal of decisions"),
   streams: Streams.prefault({}).describe("durable rooms as streams over HTTP"),
   usage: Usage.prefault({}).describe("the ledger of use"),
+  schedules: Schedules.prefault({}).describe("messages that are published at a time"),
   sse: Sse.prefault({}).describe("server-sent events"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),

@@ -1,6 +1,6 @@
 /** The limits of the admin API: its rates, its checks, and the audit log of `[audit]`. */
 import { z } from "zod";
-import { count } from "./schema_values.ts";
+import { count } from "./values/schema_values.ts";
 
 /** The keys of the admin API in `[limits]`. */
 export const AdminLimits = {

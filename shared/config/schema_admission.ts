@@ -1,6 +1,6 @@
 /** The limits of letting clients in: handshakes, and the work that tokens cost. */
 import { z } from "zod";
-import { count } from "./schema_values.ts";
+import { count } from "./values/schema_values.ts";
 
 /** The keys of admission in `[limits]`. */
 export const Admission = {

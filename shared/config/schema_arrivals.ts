@@ -1,6 +1,6 @@
 /** The limits of connections that have shown no token yet, and of plain HTTP: how many, how long. */
 import { z } from "zod";
-import { count } from "./schema_values.ts";
+import { count } from "./values/schema_values.ts";
 
 const ms = (preset: number, what: string) =>
   z.int().min(100).max(600_000).default(preset).describe(what);

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { classFilterProblem } from "../filter/program.ts";
 import { RoomJournal } from "./schema_journal.ts";
-import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_values.ts";
+import { always, count, idOrAny, refuseRepeated, roomPattern } from "./values/schema_values.ts";
 
 const REPLICAS = [1, 3, 5];
 /** What a room does with a subscriber that reads too slowly. */

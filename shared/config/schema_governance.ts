@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { canMatchBelow, patternProblem } from "../subjects/subject_pattern.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../schema/schema_id.ts";
-import { always, count, fraction, refuseRepeated } from "./schema_values.ts";
+import { always, count, fraction, refuseRepeated } from "./values/schema_values.ts";
 
 /** The beginning of all subjects on which clients publish. */
 const PUBLISHED = "in.t.";

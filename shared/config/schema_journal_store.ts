@@ -1,6 +1,6 @@
 /** Where the journal of decisions is kept: the keys of `[journal]` that bound its store. */
 import { z } from "zod";
-import { count } from "./schema_values.ts";
+import { count } from "./values/schema_values.ts";
 
 /** The keys; what is written into the journal is said by others of `[journal]`. */
 export const JournalStorage = {

@@ -1,6 +1,6 @@
 /** `[ledger]`: what a Shield remembers of deliveries. A part of `schema.ts`. */
 import { z } from "zod";
-import { count } from "./schema_values.ts";
+import { count } from "./values/schema_values.ts";
 
 /** `[ledger]`. */
 export const LedgerTable = z.strictObject({

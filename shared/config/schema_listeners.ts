@@ -1,6 +1,6 @@
 /** `[ops]` and `[admin]`: the ports of operators. A part of `schema.ts`. */
 import { z } from "zod";
-import { always, hostName, idOrAny, namedFile, port } from "./schema_values.ts";
+import { always, hostName, idOrAny, namedFile, port } from "./values/schema_values.ts";
 
 const listener = (default_port: number, what: string) => ({
   host: z.string().min(1).default("127.0.0.1").describe(`address of the ${what} listener`),

@@ -1,7 +1,7 @@
 /** `[nats]`: the servers, and with which login a process comes to them. A part of `schema.ts`. */
 import { z } from "zod";
 import { NatsStorage } from "./schema_durable.ts";
-import { always, count, namedFile } from "./schema_values.ts";
+import { always, count, namedFile } from "./values/schema_values.ts";
 
 /** The ways to log in by a file; at most one of them may be given. */
 const LOGIN_FILES = ["password_file", "token_file", "nkey_file", "credentials_file"] as const;

@@ -1,6 +1,6 @@
 /** `[quota]`: what a tenant may send on all Shields together. A part of `schema.ts`. */
 import { z } from "zod";
-import { always, count, id, namedFile, refuseRepeated } from "./schema_values.ts";
+import { always, count, id, namedFile, refuseRepeated } from "./values/schema_values.ts";
 
 const MESSAGES_MAX = 100_000_000;
 const BYTES_MAX = 1_099_511_627_776;

@@ -1,5 +1,5 @@
 /** The rates of `[limits]`: how much a connection, a user, a tenant and the process may send. */
-import { count } from "./schema_values.ts";
+import { count } from "./values/schema_values.ts";
 
 const MESSAGES_MAX = 10_000_000;
 const BYTES_MAX = 10_737_418_240;

@@ -1,7 +1,7 @@
 /** The listener of clients: addresses, TLS, what speaks WebSocket there, drains, server-sent events. */
 import { BlockList, isIP } from "node:net";
 import { z } from "zod";
-import { always, count, id, port } from "./schema_values.ts";
+import { always, count, id, port } from "./values/schema_values.ts";
 
 /** Whether a text is an address or a network in CIDR form. */
 function isNetwork(text: string): boolean {

@@ -1,6 +1,6 @@
 /** The tables of `config.toml` for presence and rooms. A part of `schema.ts`, which puts them together. */
 import { z } from "zod";
-import { always, count, fraction, roomPattern } from "./schema_values.ts";
+import { always, count, fraction, roomPattern } from "./values/schema_values.ts";
 
 /** `[presence]`: who is in which room. */
 export const Presence = z.strictObject({

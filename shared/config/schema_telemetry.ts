@@ -1,6 +1,6 @@
 /** `[telemetry]`: what leaves the process by OTLP, and how much of it. A part of `schema.ts`. */
 import { z } from "zod";
-import { always, count, fraction, namedFile } from "./schema_values.ts";
+import { always, count, fraction, namedFile } from "./values/schema_values.ts";
 
 const isCollector = (text: string) =>
   URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).search === "";

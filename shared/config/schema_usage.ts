@@ -1,6 +1,6 @@
 /** `[usage]`: what is counted of each tenant's use, what it costs, and budgets of it. A part of `schema.ts`. */
 import { z } from "zod";
-import { always, count, id, refuseRepeated } from "./schema_values.ts";
+import { always, count, id, refuseRepeated } from "./values/schema_values.ts";
 
 const price = (text: string) => z.number().min(0).optional().describe(`price of one ${text}`);
 

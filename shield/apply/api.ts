@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance.ts";
-import { always, refuseRepeated } from "../../shared/config/schema_values.ts";
+import { always, refuseRepeated } from "../../shared/config/values/schema_values.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse, problemText } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay } from "../../shared/rollout/rollout.ts";

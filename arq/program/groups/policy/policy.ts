@@ -2,18 +2,18 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
-import { HOOKS } from "../../../shield/policy/abi/policy.ts";
-import { examples, fraction, id, positive, withConnection } from "./options.ts";
-import type { Run } from "./options.ts";
+import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
+import { examples, fraction, id, positive, withConnection } from "../options.ts";
+import type { Run } from "../options.ts";
 import { addLocalPolicy } from "./policy_local.ts";
 import { addRecord, addReplay } from "./policy_replay.ts";
 
 // A command is loaded when it runs.
-const policyChange = () => import("../../commands/policy/policy_change.ts");
-const policyDeploy = () => import("../../commands/policy/policy_deploy.ts");
-const policyList = () => import("../../commands/policy/policy_list.ts");
-const policyLogs = () => import("../../commands/policy/policy_logs.ts");
-const policyQuarantine = () => import("../../commands/policy/policy_quarantine.ts");
+const policyChange = () => import("../../../commands/policy/policy_change.ts");
+const policyDeploy = () => import("../../../commands/policy/policy_deploy.ts");
+const policyList = () => import("../../../commands/policy/policy_list.ts");
+const policyLogs = () => import("../../../commands/policy/policy_logs.ts");
+const policyQuarantine = () => import("../../../commands/policy/policy_quarantine.ts");
 
 /** The bus has the same bound. */
 const ORDER_MAX = 1_000_000;

@@ -2,11 +2,11 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { isRoomPattern } from "@arqon/proto";
-import { parseSeconds } from "../../bus/token.ts";
-import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
-import type { FlipBound } from "../../commands/policy/policy_replay.ts";
-import { examples, id, moment, positive, value, withConnection } from "./options.ts";
-import type { Run } from "./options.ts";
+import { parseSeconds } from "../../../bus/token.ts";
+import { parseRedactPath, type RedactPath } from "../../../replay/redaction.ts";
+import type { FlipBound } from "../../../commands/policy/policy_replay.ts";
+import { examples, id, moment, positive, value, withConnection } from "../options.ts";
+import type { Run } from "../options.ts";
 
 const MEMORY_PAGES_MAX = 65_536;
 
@@ -72,7 +72,7 @@ export function addReplay(policy: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags, [file]) => {
-      const { policyReplay } = await import("../../commands/policy/policy_replay.ts");
+      const { policyReplay } = await import("../../../commands/policy/policy_replay.ts");
       return await policyReplay(io, file as string, flags);
     }));
 }
@@ -107,7 +107,7 @@ export function addRecord(policy: Command, run: Run): void {
         ),
     )
     .action(run(async (io, flags) => {
-      const { policyRecord } = await import("../../commands/policy/policy_record.ts");
+      const { policyRecord } = await import("../../../commands/policy/policy_record.ts");
       return await policyRecord(io, flags);
     }));
 }

@@ -4,10 +4,10 @@
  */
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { HOOKS } from "../../../shield/policy/abi/policy.ts";
-import { examples, id, positive, room } from "./options.ts";
-import type { Run } from "./options.ts";
-import { printable, usageError } from "../../terminal/exit.ts";
+import { HOOKS } from "../../../../shield/policy/abi/policy.ts";
+import { examples, id, positive, room } from "../options.ts";
+import type { Run } from "../options.ts";
+import { printable, usageError } from "../../../terminal/exit.ts";
 
 /** The configuration of the bus has the same bound. */
 const FUEL_LIMIT_MAX = 1_000_000_000;
@@ -57,7 +57,7 @@ function addBuild(policy: Command, run: Run): void {
         examples("arq policy build no_malware.ts", "arq policy build src/policy.ts -o policy.wasm"),
     )
     .action(run(async (io, flags, [entry]) => {
-      const { policyBuild } = await import("../../commands/policy/policy_build.ts");
+      const { policyBuild } = await import("../../../commands/policy/policy_build.ts");
       return await policyBuild(io, entry as string, flags);
     }));
 }
@@ -74,7 +74,7 @@ function addCheck(policy: Command, run: Run): void {
         examples("arq policy check no_malware.wasm", "arq policy check policy.wasm --json"),
     )
     .action(run(async (io, flags, [file]) => {
-      const { policyCheck } = await import("../../commands/policy/policy_check.ts");
+      const { policyCheck } = await import("../../../commands/policy/policy_check.ts");
       return await policyCheck(io, file as string, flags);
     }));
 }
@@ -120,11 +120,11 @@ function addTest(policy: Command, run: Run): void {
     )
     .action(run(async (io, flags, [file]) => {
       if (flags.cases !== undefined) {
-        const { policyCases } = await import("../../commands/policy/policy_cases.ts");
+        const { policyCases } = await import("../../../commands/policy/policy_cases.ts");
         return await policyCases(io, file as string, flags);
       }
       if (flags.shrink === true) throw usageError("--shrink needs --cases");
-      const { policyTry } = await import("../../commands/policy/policy_try.ts");
+      const { policyTry } = await import("../../../commands/policy/policy_try.ts");
       return await policyTry(io, file as string, flags);
     }));
 }

@@ -77,3 +77,11 @@ export function refuseRepeated(
     }
   };
 }
+
+/** Whether something may be fetched from there: by TLS, or from this machine. */
+export function isFetchable(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { protocol, hostname } = new URL(url);
+  if (protocol === "https:") return true;
+  return protocol === "http:" && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+}
