@@ -56,6 +56,7 @@ import { PresenceFrames } from "./presence/frames.ts";
 import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { orderOn } from "./message/room_order.ts";
+import { startSchedules } from "./schedules/start.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import { startMemoryWatch } from "./memory/memory_start.ts";
@@ -255,7 +256,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
 function routerOf(
   options: ShieldOptions,
   { policies, mirroring, schemas, rooms, revocations, usage, ...parts }: Parts,
-  own: Pick<AdminParts, "inspect" | "audit" | "state" | "rollouts"> & {
+  own: Pick<AdminParts, "inspect" | "audit" | "state" | "rollouts" | "schedules"> & {
     readonly status: () => ShieldStatus;
     readonly bans: KeyValue;
   },
@@ -283,9 +284,8 @@ function routerOf(
  * the config asks for what is not there, and with `spine-unavailable`.
  */
 export async function startShield(options: ShieldOptions): Promise<Shield> {
-  const { config, spine, log, now } = options;
+  const { config, config: { auth, limits }, spine, log, now } = options;
   announcePlatform(config.platform, log);
-  const { auth, limits } = config;
   const keys = await createAuthenticator({ ...options, auth, limits });
   const foundation = await openFoundation(options);
   const revocations = foundation.revocations.held;
@@ -315,7 +315,9 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
   const applies = await startApplies(options, parts);
-  const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...applies.admin };
+  const schedules = await startSchedules(options, parts);
+  const others = { ...applies.admin, schedules: schedules.admin };
+  const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...others };
   const router = routerOf(options, parts, own);
   const admin = { authenticator, ...reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
@@ -340,7 +342,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       clearInterval(warmer);
       inspect.drain();
       applies.close();
-      await drain(options, parts, () => clearInterval(sweeps));
+      await Promise.all([schedules.close(), drain(options, parts, () => clearInterval(sweeps))]);
       inspect.close();
       await audited.close();
     },

@@ -23,9 +23,10 @@ import { addDoctor } from "./groups/doctor.ts";
 import { addInit } from "./groups/init.ts";
 import { addMirror } from "./groups/mirror.ts";
 import { addObserve } from "./groups/observe.ts";
-import { addPolicy } from "./groups/policy.ts";
+import { addPolicy } from "./groups/policy/policy.ts";
 import { addRevocations } from "./groups/revoke.ts";
 import { addRoom } from "./groups/room.ts";
+import { addSchedule } from "./groups/schedule.ts";
 import { addSchema } from "./groups/schema.ts";
 import { addServe } from "./groups/serve.ts";
 import { addStandby } from "./groups/standby.ts";
@@ -190,6 +191,7 @@ const PARTS: readonly (readonly [
   [addAudit, "audit"],
   [addDesired, "export", "plan", "apply", "rollout"],
   [addJournal, "journal"],
+  [addSchedule, "schedule"],
   [addBackup, "backup", "restore"],
   [addStandby, "standby"],
   [addTrace, "trace"],

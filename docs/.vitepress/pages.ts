@@ -65,6 +65,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Traces", file: "docs/tracing.md" },
       { text: "Why not delivered", file: "docs/why.md" },
       { text: "What each tenant uses", file: "docs/usage.md" },
+      { text: "Schedules", file: "docs/schedules.md" },
       { text: "Filters", file: "docs/filters.md" },
       { text: "Deltas", file: "docs/deltas.md" },
     ],

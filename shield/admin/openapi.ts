@@ -6,7 +6,7 @@
 import { SCHEMA_ID_PATTERN } from "../../shared/schema/schema_id.ts";
 import type { ListedRoute } from "./routing/admin_routes.ts";
 import { CLUSTER_SCHEMAS } from "./inspect/openapi_cluster.ts";
-import { inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
+import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
 import { POLICY_SCHEMAS, VERSION } from "../openapi/openapi_policies.ts";
 import { SETTINGS_SCHEMAS } from "../openapi/openapi_settings.ts";
@@ -23,6 +23,10 @@ const TAGS: Readonly<Record<string, string>> = {
   revocations: "withdrawn tokens",
   bans: "users who are kept out",
   audit: "who did what on this API",
+  usage: "what tenants use, and how much they may",
+  journal: "what was decided about messages",
+  state: "a tenant's whole state, and rollouts of it",
+  schedules: "messages that are published at a time",
   backup: "all that an embedded bus keeps",
 };
 
@@ -33,6 +37,7 @@ const PARTS: Readonly<Record<string, Parameter>> = {
   connection: inPath("connection", "a connection's id"),
   policy: inPath("policy", "its name"),
   module: inPath("module", "its sha256"),
+  schedule: inPath("schedule", "the schedule's id", ID),
   schema: inPath("schema", "the schema's id", { type: "string", pattern: SCHEMA_ID_PATTERN }),
   version: inPath("version", "a number, or latest", VERSION),
 };

@@ -14,6 +14,8 @@ import { MIRROR_ROUTES } from "../mirror/admin_api.ts";
 import type { MirrorAdminContext } from "../mirror/admin_api.ts";
 import { POLICY_ROUTES } from "../policy/admin_api.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
+import { SCHEDULE_ROUTES } from "../schedules/api.ts";
+import type { ScheduleAdminContext } from "../schedules/api.ts";
 import { ROOM_ROUTES } from "../rooms/admin_api.ts";
 import type { RoomsAdminContext } from "../rooms/admin_api.ts";
 import { USAGE_ROUTES } from "../usage/admin/api.ts";
@@ -49,6 +51,7 @@ interface Contexts {
   readonly state: ApplyAdminContext;
   readonly rollouts: RolloutAdminContext;
   readonly usage: BudgetsAdminContext;
+  readonly schedules: ScheduleAdminContext;
 }
 
 const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } = {
@@ -66,6 +69,7 @@ const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } 
   state: APPLY_ROUTES,
   rollouts: ROLLOUT_ROUTES,
   usage: USAGE_ROUTES,
+  schedules: SCHEDULE_ROUTES,
 };
 const PARTS = Object.keys(TABLES) as readonly (keyof Contexts)[];
 

@@ -147,6 +147,7 @@ function settings(): Row[] {
       budgets,
       at("/v1/tenants/TENANT/budgets?per=day&unit=messages_in&action=warn"),
     ],
+    ...schedules(),
     ["GET", "/v1/rooms/classes", at("/v1/rooms/classes?tenant=TENANT")],
     [
       "GET",
@@ -164,6 +165,24 @@ function settings(): Row[] {
     }),
     // Nobody has planned on that revision.
     ["PUT", "/v1/tenants/{tenant}/state", sending("/v1/tenants/TENANT/state", planned), 409],
+  ];
+}
+
+function schedules(): Row[] {
+  const all = "/v1/tenants/{tenant}/schedules";
+  const [one, path] = [`${all}/{schedule}`, "/v1/tenants/TENANT/schedules/hourly"];
+  const hourly = () => ({
+    room: "lobby",
+    message: { type: "tick", data: {} },
+    every_ms: 3_600_000,
+  });
+  return [
+    ["PUT", one, sending(path, hourly)],
+    ["GET", all, at("/v1/tenants/TENANT/schedules")],
+    ["GET", one, at(path)],
+    ["POST", `${one}/pause`, at(`${path}/pause`)],
+    ["POST", `${one}/resume`, at(`${path}/resume`)],
+    ["DELETE", one, at(path)],
   ];
 }
 

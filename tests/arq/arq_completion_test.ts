@@ -16,6 +16,7 @@ const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
 const CASES: readonly (readonly [line: string, candidates: readonly string[]])[] = [
   ["arq room class ", ["list", "set", "remove", "explain"]],
   ["arq ro", ["room", "rollout"]],
+  ["arq sched", ["schedule"]],
   ["arq help tr", ["trace"]],
   ["arq dev u", ["up"]],
   ["arq dev --embed", ["--embedded"]],

@@ -88,6 +88,15 @@ const rooms: Story = [
   row("room class list", { shows: /stage-\*/ }),
   row("room class explain stage-1"),
   row("room class remove stage-*"),
+  row("schedule list", { shows: /no schedules/ }),
+  row("schedule add lobby {} --every 1h --id hourly", { shows: /every 1h, waiting/ }),
+  row("schedule add lobby {} --cron 99", { code: 1, shows: /cron/ }),
+  row("schedule list", { shows: /hourly/ }),
+  row("schedule pause hourly", { shows: /paused/ }),
+  row("schedule resume hourly", { shows: /waiting/ }),
+  row("schedule show hourly", { shows: /published {2}0/ }),
+  row("schedule remove hourly"),
+  row("schedule show hourly", { code: 1, shows: /has no schedule hourly/ }),
 ];
 
 const messages: Story = [

@@ -1,0 +1,262 @@
+/**
+ * `/v1/tenants/{tenant}/schedules…` of the admin listener: sets, shows, pauses and removes schedules. Whether the
+ * caller may is checked before; who publishes what is due is `schedules.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ScanLimits } from "@arqon/proto";
+import { z } from "zod";
+import type { Logger } from "../../shared/logs/log.ts";
+import { plural } from "../../shared/plural.ts";
+import { problemText } from "../../shared/problem.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { readValue } from "../admin/routing/admin_body.ts";
+import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { Id } from "../admin/routing/query.ts";
+import { abouts, COUNT, ID, list, object } from "../openapi/openapi_parts.ts";
+import { messageAt } from "./publishing.ts";
+import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
+import type { Schedules } from "./schedules.ts";
+import { dueAfter, WHEN, whenProblem } from "./times.ts";
+
+/** What a body may have beside its message, in bytes. */
+const BODY_BYTES = 4_096;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the routes of schedules act on. */
+export interface ScheduleAdminContext {
+  readonly bucket: KeyValue;
+  readonly schedules: Pick<Schedules, "count">;
+  readonly bounds: { readonly tenant_schedules: number; readonly schedules: number };
+  readonly limits: ScanLimits & { readonly max_frame_bytes: number };
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** The id of this Shield. */
+  readonly node_id: string;
+}
+
+const ScheduleBody = z.strictObject({
+  room: Id,
+  message: z.record(z.string(), z.unknown()).describe(
+    "a message in the text form, without op and room: type, data, content_type, headers, ...",
+  ),
+  user: z.string().min(1).max(128).default("schedule").describe("in whose name it is published"),
+  ...WHEN,
+}).superRefine((given, context) => {
+  const problem = whenProblem(given);
+  if (problem === undefined) return;
+  context.addIssue({ code: "custom", path: [problem.path], message: problem.message });
+});
+type ScheduleBody = z.output<typeof ScheduleBody>;
+
+const OBJECT = { type: "object" };
+const SCHEDULE = object({ tenant: ID, schedule: OBJECT, node_id: ID });
+const ABOUT = abouts({
+  listSchedules: {
+    tag: "schedules",
+    summary: "a tenant's schedules",
+    answer: object({ tenant: ID, schedules: list(OBJECT), node_id: ID }),
+  },
+  getSchedule: { tag: "schedules", summary: "one schedule", answer: SCHEDULE, refusals: [404] },
+  setSchedule: {
+    tag: "schedules",
+    summary: "sets a schedule, or replaces it by one that begins anew",
+    answer: SCHEDULE,
+    refusals: [409],
+  },
+  removeSchedule: {
+    tag: "schedules",
+    summary: "removes a schedule",
+    answer: object({ tenant: ID, removed: COUNT, node_id: ID }),
+    refusals: [404],
+  },
+  pauseSchedule: {
+    tag: "schedules",
+    summary: "pauses a schedule: its times pass",
+    answer: SCHEDULE,
+    refusals: [404],
+  },
+  resumeSchedule: {
+    tag: "schedules",
+    summary: "goes on with the next time that is to come",
+    answer: SCHEDULE,
+    refusals: [404],
+  },
+});
+
+const pausing = (about: typeof ABOUT.pauseSchedule, is_paused: boolean) => ({
+  scope: "tenant-in-path" as const,
+  about,
+  handle: (context: ScheduleAdminContext, call: AdminCall) => pause(context, call, is_paused),
+});
+const ONE = "/v1/tenants/{tenant}/schedules/{schedule}";
+
+/** The routes of schedules. */
+export const SCHEDULE_ROUTES = new AdminTable<ScheduleAdminContext>({
+  "/v1/tenants/{tenant}/schedules": {
+    GET: { scope: "tenant-in-path", about: ABOUT.listSchedules, handle: showAll },
+  },
+  [ONE]: {
+    GET: { scope: "tenant-in-path", about: ABOUT.getSchedule, handle: show },
+    PUT: {
+      scope: "tenant-in-path",
+      about: ABOUT.setSchedule,
+      ...withBody(jsonBody(ScheduleBody, readBody), set),
+    },
+    DELETE: { scope: "tenant-in-path", about: ABOUT.removeSchedule, handle: remove },
+  },
+  [`${ONE}/pause`]: { POST: pausing(ABOUT.pauseSchedule, true) },
+  [`${ONE}/resume`]: { POST: pausing(ABOUT.resumeSchedule, false) },
+});
+
+async function readBody(
+  request: Request,
+  schema: typeof ScheduleBody,
+  { limits }: ScheduleAdminContext,
+): Promise<ScheduleBody> {
+  const parsed = schema.safeParse(await readValue(request, limits.max_frame_bytes + BODY_BYTES));
+  if (parsed.success) return parsed.data;
+  throw new ArqonError("invalid-settings", problemText(parsed.error));
+}
+
+/** The id in the path. Throws `invalid-settings`. */
+function idOf({ names: { schedule = "" } }: AdminCall): string {
+  if (Id.safeParse(schedule).success) return schedule;
+  throw new ArqonError("invalid-settings", "schedule: expected 1 to 64 of [A-Za-z0-9_~:=-]");
+}
+
+function view(schedule_id: string, schedule: Schedule, revision: number) {
+  const { format: _, is_paused: __, claim, ...about } = schedule;
+  return { id: schedule_id, state: stateOf(schedule), ...about, claim, revision };
+}
+
+const answer = (body: object): Response => Response.json(body, { headers: NO_STORE });
+
+interface Stored {
+  readonly schedule: Schedule;
+  readonly revision: number;
+}
+
+const none = (tenant: string, schedule_id: string) =>
+  new ArqonError("not-found", `tenant ${tenant} has no schedule ${schedule_id}`);
+
+async function stored(bucket: KeyValue, tenant: string, schedule_id: string): Promise<Stored> {
+  const entry = await bucket.get([tenant, schedule_id]);
+  if (entry === undefined) throw none(tenant, schedule_id);
+  const schedule = decodeSchedule(entry.value);
+  if (schedule !== undefined) return { schedule, revision: entry.revision };
+  throw new ArqonError("settings-conflict", `schedule ${schedule_id} cannot be read`);
+}
+
+async function showAll(
+  { bucket, node_id }: ScheduleAdminContext,
+  { tenant }: AdminCall,
+): Promise<Response> {
+  const schedules = [];
+  for (const [, schedule_id = ""] of (await bucket.keys([tenant])).sort()) {
+    const entry = await bucket.get([tenant, schedule_id]);
+    const schedule = entry && decodeSchedule(entry.value);
+    if (schedule !== undefined) schedules.push(view(schedule_id, schedule, entry!.revision));
+  }
+  return answer({ tenant, schedules, node_id });
+}
+
+async function show(context: ScheduleAdminContext, call: AdminCall): Promise<Response> {
+  const { tenant } = call;
+  const schedule_id = idOf(call);
+  const { schedule, revision } = await stored(context.bucket, tenant, schedule_id);
+  return answer({
+    tenant,
+    schedule: view(schedule_id, schedule, revision),
+    node_id: context.node_id,
+  });
+}
+
+/** Throws `settings-conflict` when there are too many. */
+function requireRoom({ bounds, schedules }: ScheduleAdminContext, tenant: string): void {
+  const [own, all] = [schedules.count(tenant), schedules.count()];
+  const refuse = (whose: string, count: number) => {
+    throw new ArqonError("settings-conflict", `${whose} ${plural(count, "schedule")}, the most`);
+  };
+  if (own >= bounds.tenant_schedules) refuse(`tenant ${tenant} has`, own);
+  if (all >= bounds.schedules) refuse("there are", all);
+}
+
+async function set(
+  context: ScheduleAdminContext,
+  call: AdminCall,
+  body: ScheduleBody,
+): Promise<Response> {
+  const { bucket, log, now, node_id, limits } = context;
+  const { tenant, by } = call;
+  const schedule_id = idOf(call);
+  const now_ms = now();
+  const from_ms = body.every_ms === undefined ? undefined : body.from_ms ?? now_ms + body.every_ms;
+  const when = { ...body, ...(from_ms === undefined ? {} : { from_ms }) };
+  const next_ms = dueAfter(when, now_ms);
+  if (next_ms === undefined) {
+    const members = ["until_ms", "at_ms", "cron"] as const;
+    const member = members.find((one) => body[one] !== undefined);
+    throw new ArqonError("invalid-settings", `${member}: expected a time to come`);
+  }
+  const due = { tenant_id: tenant, schedule_id, schedule: body, due_ms: next_ms };
+  messageAt(due, limits);
+  const made = {
+    ...{ format: 1 as const, ...when, by, changed_ms: now_ms, is_paused: false, next_ms },
+    ...{ claim: null, published: 0, refused: 0, missed: 0, last: null },
+  };
+  const written = await changeDocument(async (mayLose) => {
+    const entry = await bucket.get([tenant, schedule_id]);
+    if (entry === undefined) requireRoom(context, tenant);
+    const created_ms = entry && decodeSchedule(entry.value)?.created_ms;
+    const schedule = { ...made, created_ms: created_ms ?? now_ms };
+    const value = encodeSchedule(schedule);
+    const expected = entry?.revision ?? 0;
+    return {
+      schedule,
+      revision: await mayLose(bucket.update([tenant, schedule_id], value, expected)),
+    };
+  });
+  log.info("a schedule was set", { tenant_id: tenant, schedule: schedule_id, by });
+  return answer({
+    tenant,
+    schedule: view(schedule_id, written.schedule, written.revision),
+    node_id,
+  });
+}
+
+async function remove(context: ScheduleAdminContext, call: AdminCall): Promise<Response> {
+  const { bucket, log, node_id } = context;
+  const { tenant, by } = call;
+  const schedule_id = idOf(call);
+  if (await bucket.get([tenant, schedule_id]) === undefined) throw none(tenant, schedule_id);
+  await bucket.delete([tenant, schedule_id]);
+  log.info("a schedule was removed", { tenant_id: tenant, schedule: schedule_id, by });
+  return answer({ tenant, removed: 1, node_id });
+}
+
+async function pause(
+  { bucket, log, now, node_id }: ScheduleAdminContext,
+  call: AdminCall,
+  is_paused: boolean,
+): Promise<Response> {
+  const { tenant, by } = call;
+  const schedule_id = idOf(call);
+  const written = await changeDocument(async (mayLose) => {
+    const before = await stored(bucket, tenant, schedule_id);
+    const schedule = paused(before.schedule, is_paused, now());
+    if (schedule === before.schedule) return before;
+    const write = bucket.update([tenant, schedule_id], encodeSchedule(schedule), before.revision);
+    return { schedule, revision: await mayLose(write) };
+  });
+  const word = is_paused ? "paused" : "resumed";
+  log.info(`a schedule was ${word}`, { tenant_id: tenant, schedule: schedule_id, by });
+  return answer({
+    tenant,
+    schedule: view(schedule_id, written.schedule, written.revision),
+    node_id,
+  });
+}

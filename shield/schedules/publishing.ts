@@ -1,0 +1,129 @@
+/**
+ * Publishes what a schedule says, on the path of every other message: schemas, policies, quotas, journal. The
+ * same message may be given here more than once; it has the same id then. When it is due is `schedules.ts`.
+ */
+import { ArqonError, decodeClientText, DecodeError, readEnvelope } from "@arqon/proto";
+import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { legible } from "../durable/messages/legible.ts";
+import type { FlushQueue } from "../connection/flush_queue.ts";
+import type { Caller } from "../message/caller.ts";
+import { publish } from "../message/pipeline.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import { messageIdOf } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** The issuer of those in whose names schedules publish: no token has it. */
+const ISSUER = "arqon:schedule";
+/** Messages of a page of the log. */
+const PAGE_MESSAGES = 256;
+const PAGE_BYTES = 4_194_304;
+/** Clocks of Shields and log may be so far apart, in ms. */
+const SKEW_MS = 60_000;
+/** Members of a PUB that a schedule says itself. */
+const OWN = [
+  ...["op", "id", "ack", "room", "trace_id", "tenant_id", "message_id", "signature", "signal"],
+] as const;
+
+/** What publishing needs of the process. */
+export interface PublishingContext {
+  readonly path: MessagePath;
+  readonly flushes: FlushQueue;
+  readonly limits: ScanLimits;
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly logOf: (tenant_id: string) => Promise<DurableLog>;
+}
+
+/** One time at which a schedule of a tenant is due. */
+export interface DueTime {
+  readonly tenant_id: string;
+  readonly schedule_id: string;
+  readonly schedule: Pick<Schedule, "room" | "message" | "user">;
+  /** Unix ms. */
+  readonly due_ms: number;
+}
+
+/** The message that is due then. Throws `DecodeError` for a message that is none. */
+export function messageAt(
+  { schedule_id, schedule: { room, message }, due_ms }: DueTime,
+  limits: ScanLimits,
+): ScannedEnvelope {
+  const own = OWN.find((member) => Object.hasOwn(message, member));
+  if (own !== undefined) throw new ArqonError("invalid-field", `${own} is the schedule's`);
+  const members = { op: "pub", room, ...message, message_id: messageIdOf(schedule_id, due_ms) };
+  const operation = decodeClientText(JSON.stringify(members), limits);
+  if (operation.kind === "publish") return operation.envelope;
+  throw new ArqonError("malformed-body", "expected a message");
+}
+
+/** A backend of the tenant that may publish everywhere in it. */
+function callerOf({ tenant_id, schedule_id, schedule: { user } }: DueTime): Caller {
+  const user_key = `${ISSUER}\n${user}`;
+  return {
+    identity: {
+      tenant_id,
+      user_id: user,
+      user_key,
+      role: "service",
+      issuer: ISSUER,
+      expires_ms: Infinity,
+      token_id: undefined,
+      grants: undefined,
+      signing_key: undefined,
+      claims: { iss: ISSUER, sub: user, schedule: schedule_id },
+    },
+    connection_id: `schedule:${schedule_id}`,
+    request_headers: [],
+    remote_ip: "",
+  };
+}
+
+/** Resolves when the message is with the Spine or in its room's log. Rejects as a publish is refused. */
+export async function publishDue(context: PublishingContext, due: DueTime): Promise<void> {
+  const envelope = messageAt(due, context.limits);
+  const stored = await publish(
+    context.path,
+    { caller: callerOf(due), origin: undefined },
+    envelope,
+  );
+  if (stored !== undefined) return;
+  await new Promise<void>((resolve, reject) => {
+    context.flushes.push((error) => error === undefined ? resolve() : reject(error));
+  });
+}
+
+/**
+ * Whether the room's log has the message already: the Shield that claimed it at `claimed_ms` (Unix ms) was
+ * killed behind the publish, and longer ago than repetitions are known. False in rooms without a log.
+ */
+export async function isInLog(
+  { classes, logOf }: PublishingContext,
+  { tenant_id, schedule_id, schedule: { room }, due_ms }: DueTime,
+  claimed_ms: number,
+): Promise<boolean> {
+  if (!classes.of(tenant_id, room).durable) return false;
+  const log = await logOf(tenant_id);
+  const wanted = messageIdOf(schedule_id, due_ms);
+  const { last } = await log.head(room);
+  for (let before = (last?.offset ?? 0) + 1; before > 1;) {
+    const { messages, more } = await log.readBack(room, {
+      ...{ before, limit: PAGE_MESSAGES, max_bytes: PAGE_BYTES },
+    });
+    if (messages.some(({ payload }) => messageIdIn(payload) === wanted)) return true;
+    const [oldest] = messages;
+    if (oldest === undefined || !more || oldest.time_ms < claimed_ms - SKEW_MS) return false;
+    before = oldest.offset;
+  }
+  return false;
+}
+
+/** The id of a stored message; "" for what cannot be read. */
+function messageIdIn(payload: Uint8Array): string {
+  try {
+    return readEnvelope(legible(payload)).message_id;
+  } catch (error) {
+    if (error instanceof DecodeError) return "";
+    throw error;
+  }
+}

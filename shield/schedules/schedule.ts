@@ -1,0 +1,118 @@
+/**
+ * A schedule as it is stored in the bucket `ARQON_SCHEDULES`, and what becomes of it: claimed by a Shield when
+ * it is due, published, due again. Pure. Who claims and publishes is `schedules.ts`.
+ */
+import { Id } from "../admin/routing/query.ts";
+import { dueAfter, WHEN } from "./times.ts";
+import { z } from "zod";
+
+/** The bucket. Keys: `[tenant_id, schedule_id]`. */
+export const SCHEDULES_BUCKET = "ARQON_SCHEDULES";
+/** Times that are counted when they are skipped; of more it is said that there were so many at least. */
+const SKIPPED_MAX = 10_000;
+
+const Count = z.int().min(0);
+const Time = z.int().min(0);
+
+/** What became of one time at which a message was due. */
+const Outcome = z.strictObject({
+  due_ms: Time,
+  at_ms: Time,
+  outcome: z.enum(["published", "refused", "missed"]),
+  /** Why it was not published. */
+  reason: z.string().optional(),
+});
+/** What became of one time at which a message was due. */
+export type Outcome = z.output<typeof Outcome>;
+
+const Schedule = z.strictObject({
+  format: z.literal(1),
+  ...WHEN,
+  room: Id,
+  /** The members of a PUB in the text form, but for its room and its ids. */
+  message: z.record(z.string(), z.unknown()),
+  /** In whose name it is published. */
+  user: z.string(),
+  by: z.string(),
+  created_ms: Time,
+  changed_ms: Time,
+  is_paused: z.boolean(),
+  /** When it is due next; null: never again. */
+  next_ms: Time.nullable(),
+  /** A Shield publishes it now, or has gone meanwhile. */
+  claim: z.strictObject({ node_id: z.string(), claimed_ms: Time }).nullable(),
+  published: Count,
+  refused: Count,
+  missed: Count,
+  last: Outcome.nullable(),
+});
+/** A schedule as it is stored. */
+export type Schedule = z.output<typeof Schedule>;
+
+/** The value under which it is stored. */
+export const encodeSchedule = (schedule: Schedule): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(schedule));
+
+/** Reads a stored value; undefined: it is none. */
+export function decodeSchedule(value: Uint8Array): Schedule | undefined {
+  try {
+    return Schedule.safeParse(JSON.parse(new TextDecoder().decode(value))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The id of the message that is due then: the same whoever publishes it. */
+export const messageIdOf = (schedule_id: string, due_ms: number): string =>
+  `${schedule_id}.${due_ms}`;
+
+/** What may be seen of it. */
+export function stateOf({ is_paused, next_ms, claim }: Schedule) {
+  if (claim !== null) return "publishing";
+  if (next_ms === null) return "done";
+  return is_paused ? "paused" : "waiting";
+}
+
+/** Publishing is that Shield's now; since when somebody may have published it stays as it was. */
+export const claimed = (schedule: Schedule, node_id: string, now_ms: number): Schedule => ({
+  ...schedule,
+  claim: { node_id, claimed_ms: schedule.claim?.claimed_ms ?? now_ms },
+});
+
+/** What was due has become that; the next time is due. */
+export function afterTime(schedule: Schedule, last: Outcome): Schedule {
+  return {
+    ...schedule,
+    [last.outcome]: schedule[last.outcome] + 1,
+    last,
+    claim: null,
+    next_ms: dueAfter(schedule, last.due_ms) ?? null,
+  };
+}
+
+/**
+ * Passes over the times before `oldest_ms` (Unix ms), which nobody was there to publish; the same schedule
+ * where there are none. What is claimed may have been published.
+ */
+export function withoutMissed(schedule: Schedule, oldest_ms: number, now_ms: number): Schedule {
+  let { next_ms, missed } = schedule;
+  let due_ms = next_ms;
+  for (let skipped = 0; next_ms !== null && next_ms < oldest_ms; skipped++) {
+    due_ms = next_ms;
+    missed++;
+    // Of a schedule of seconds that nobody kept for a month, not every one is counted.
+    const from_ms = skipped < SKIPPED_MAX ? next_ms : oldest_ms - 1;
+    next_ms = dueAfter(schedule, from_ms) ?? null;
+  }
+  if (due_ms === null || missed === schedule.missed) return schedule;
+  const last = { due_ms, at_ms: now_ms, outcome: "missed" as const };
+  return { ...schedule, next_ms, missed, last };
+}
+
+/** It is paused, or goes on with the next time that is to come. */
+export function paused(schedule: Schedule, is_paused: boolean, now_ms: number): Schedule {
+  if (schedule.is_paused === is_paused) return schedule;
+  const is_due = schedule.next_ms !== null && schedule.next_ms <= now_ms;
+  const next_ms = is_paused || !is_due ? schedule.next_ms : dueAfter(schedule, now_ms) ?? null;
+  return { ...schedule, is_paused, next_ms, changed_ms: now_ms };
+}

@@ -1,0 +1,256 @@
+/**
+ * The schedules of all tenants at one Shield. Every Shield knows all of them; who claims a time first, by
+ * compare-and-set, publishes it. A claim that nobody ends is taken over, and the message has the same id then:
+ * it is there once. How a message is published is `publishing.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
+import { DEDUPLICATION_MS } from "../fanout/deduplicate.ts";
+import type { DueTime } from "./publishing.ts";
+import {
+  afterTime,
+  claimed,
+  decodeSchedule,
+  encodeSchedule,
+  type Outcome,
+  type Schedule,
+  withoutMissed,
+} from "./schedule.ts";
+
+/** Shields wait up to so long before they claim, so that mostly one does, in ms. */
+const SPREAD_MS = 20;
+/** A claim that nobody has ended for so long is another's, in ms. */
+const CLAIM_MS = 5_000;
+/** The pause before what could not be done is tried again, in ms. */
+const AGAIN_MS = 500;
+const AGAIN_MAX_MS = 10_000;
+/** Messages that are being published at a time. */
+const AT_A_TIME = 64;
+/** How long a schedule stays once it is never due again, in ms: a day. */
+const KEPT_MS = 86_400_000;
+/** Timers take no longer waits: they are set again then, in ms. */
+const WAIT_MAX_MS = 3_600_000;
+/** Repetitions are known for so long for certain, in ms. */
+const KNOWN_MS = DEDUPLICATION_MS / 2;
+
+/** What schedules need of the process. */
+export interface SchedulesOptions {
+  readonly bucket: KeyValue;
+  readonly node_id: string;
+  /** Rejects as a publish is refused. */
+  readonly publish: (due: DueTime) => Promise<void>;
+  /** Whether the log of the room has the message already. */
+  readonly isInLog: (due: DueTime, claimed_ms: number) => Promise<boolean>;
+  /** A time that nobody was there to publish is published late by so much at most, in ms. */
+  readonly late_ms: () => number;
+  /** One time is over: how it ended, and how late it was, in ms. */
+  readonly onTime: (outcome: Outcome["outcome"], late_ms: number) => void;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** How long a claim is left to whoever has it, in ms; absent: five seconds. */
+  readonly claim_ms?: number;
+  /** The first pause after what failed, in ms; absent: half a second. */
+  readonly again_ms?: number;
+}
+
+/** One schedule here. */
+interface Known {
+  readonly tenant_id: string;
+  readonly schedule_id: string;
+  schedule: Schedule;
+  revision: number;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  failures: number;
+}
+
+/** The schedules of all tenants. */
+export class Schedules {
+  /** Resolves when everything stored is known; rejects with `spine-unavailable` if it ends before. */
+  readonly ready: Promise<void>;
+  readonly #options: SchedulesOptions;
+  readonly #known = new Map<string, Known>();
+  readonly #watch: KvWatch;
+  readonly #due: Known[] = [];
+  readonly #running = new Set<Promise<void>>();
+  #is_closed = false;
+
+  constructor(options: SchedulesOptions) {
+    this.#options = options;
+    this.#watch = options.bucket.watch([], (change) => this.#hear(change));
+    this.ready = this.#watch.ready;
+  }
+
+  /** All of them. */
+  get all(): Iterable<Schedule> {
+    return this.#known.values().map(({ schedule }) => schedule);
+  }
+
+  /** How many there are, of one tenant or of all. */
+  count(tenant_id?: string): number {
+    if (tenant_id === undefined) return this.#known.size;
+    return this.#known.values().filter((known) => known.tenant_id === tenant_id)
+      .reduce((sum) => sum + 1, 0);
+  }
+
+  /** Publishes nothing more; resolves when what is under way has ended. Never rejects. */
+  async close(): Promise<void> {
+    this.#is_closed = true;
+    this.#watch.stop();
+    for (const { timer } of this.#known.values()) clearTimeout(timer);
+    await Promise.all(this.#running);
+  }
+
+  #hear(change: KvChange): void {
+    const [tenant_id = "", schedule_id = ""] = change.type === "put"
+      ? change.entry.key
+      : change.key;
+    const name = `${tenant_id}/${schedule_id}`;
+    const known = this.#known.get(name);
+    const schedule = change.type === "put" ? decodeSchedule(change.entry.value) : undefined;
+    if (change.type === "put" && schedule === undefined) {
+      this.#options.log.error("a schedule cannot be read", { tenant_id, schedule: schedule_id });
+    }
+    if (change.type !== "put" || schedule === undefined) {
+      clearTimeout(known?.timer);
+      this.#known.delete(name);
+      return;
+    }
+    const { revision } = change.entry;
+    if (known?.revision === revision) return;
+    const next = known ??
+      { tenant_id, schedule_id, schedule, revision, timer: undefined, failures: 0 };
+    this.#known.set(name, next);
+    this.#take(next, schedule, revision);
+  }
+
+  #take(known: Known, schedule: Schedule, revision: number): void {
+    known.schedule = schedule;
+    known.revision = revision;
+    known.failures = 0;
+    this.#arm(known);
+  }
+
+  /** Waits until something is to be done about it. */
+  #arm(known: Known, wait_ms = this.#waitOf(known.schedule)): void {
+    clearTimeout(known.timer);
+    if (this.#is_closed || wait_ms === undefined) return;
+    known.timer = setTimeout(() => {
+      if (wait_ms > WAIT_MAX_MS) return this.#arm(known);
+      this.#due.push(known);
+      this.#run();
+    }, Math.min(wait_ms, WAIT_MAX_MS));
+  }
+
+  #waitOf({ claim, next_ms, is_paused, last, changed_ms }: Schedule): number | undefined {
+    const { now, random, claim_ms = CLAIM_MS } = this.#options;
+    const spread_ms = random() * SPREAD_MS;
+    if (claim !== null) return claim_ms + spread_ms;
+    if (next_ms === null) {
+      return Math.max(0, (last?.at_ms ?? changed_ms) + KEPT_MS - now()) + spread_ms;
+    }
+    return is_paused ? undefined : Math.max(0, next_ms - now()) + spread_ms;
+  }
+
+  #run(): void {
+    while (this.#running.size < AT_A_TIME) {
+      const known = this.#due.shift();
+      if (known === undefined) return;
+      const running = this.#turn(known).finally(() => {
+        this.#running.delete(running);
+        this.#run();
+      });
+      this.#running.add(running);
+    }
+  }
+
+  /** Does what is to be done about a schedule now. Never rejects. */
+  async #turn(known: Known): Promise<void> {
+    const { log, now, again_ms = AGAIN_MS } = this.#options;
+    const { tenant_id, schedule_id, schedule } = known;
+    if (this.#is_closed || this.#known.get(`${tenant_id}/${schedule_id}`) !== known) return;
+    try {
+      if (schedule.claim === null && schedule.next_ms === null) return await this.#forget(known);
+      if (schedule.claim === null && (schedule.is_paused || schedule.next_ms! > now())) {
+        return this.#arm(known);
+      }
+      await this.#publish(known);
+    } catch (error) {
+      // Whoever was faster: what it has written comes by the watch.
+      if (isConflict(error)) return;
+      if (known.failures === 0) {
+        log.warn("a schedule could not be published; it is tried again", {
+          ...{ tenant_id, schedule: schedule_id, error },
+        });
+      }
+      this.#arm(known, Math.min(AGAIN_MAX_MS, again_ms * 2 ** known.failures++));
+    }
+  }
+
+  /** Nothing is due any more, and it is old. */
+  async #forget({ tenant_id, schedule_id, schedule, revision }: Known): Promise<void> {
+    const { bucket, now } = this.#options;
+    const since_ms = schedule.last?.at_ms ?? schedule.changed_ms;
+    if (now() - since_ms >= KEPT_MS) await bucket.delete([tenant_id, schedule_id], revision);
+  }
+
+  async #publish(known: Known): Promise<void> {
+    const { bucket, node_id, now, late_ms, onTime } = this.#options;
+    const { tenant_id, schedule_id, schedule: before } = known;
+    const key = [tenant_id, schedule_id];
+    const schedule = before.claim === null
+      ? withoutMissed(before, now() - late_ms(), now())
+      : before;
+    for (let missed = before.missed; missed < schedule.missed; missed++) onTime("missed", 0);
+    const is_due = schedule.next_ms !== null && schedule.next_ms <= now();
+    const next = is_due ? claimed(schedule, node_id, now()) : schedule;
+    const revision = await bucket.update(key, encodeSchedule(next), known.revision);
+    this.#take(known, next, revision);
+    if (!is_due) return;
+    const due = { tenant_id, schedule_id, schedule: next, due_ms: schedule.next_ms! };
+    const last = await this.#outcome(due, before.claim?.claimed_ms);
+    await this.#end(known, next, last);
+  }
+
+  /** Publishes it. Rejects with what may be otherwise in a moment. */
+  async #outcome(due: DueTime, claimed_ms: number | undefined): Promise<Outcome> {
+    const { now, late_ms, publish, isInLog, onTime } = this.#options;
+    const { due_ms } = due;
+    const ended = (outcome: Outcome["outcome"], reason?: string): Outcome => {
+      onTime(outcome, now() - due_ms);
+      return { due_ms, at_ms: now(), outcome, ...(reason === undefined ? {} : { reason }) };
+    };
+    const is_old = claimed_ms !== undefined && now() - claimed_ms > KNOWN_MS;
+    try {
+      if (!is_old || !(await isInLog(due, claimed_ms))) await publish(due);
+      return ended("published");
+    } catch (error) {
+      if (!(error instanceof ArqonError)) throw error;
+      if (!isPassing(error)) return ended("refused", error.message);
+      if (now() - due_ms <= late_ms()) throw error;
+      return ended("missed", error.message);
+    }
+  }
+
+  /** Notes what became of it, unless another Shield has taken the claim over. */
+  async #end(known: Known, { claim }: Schedule, last: Outcome): Promise<void> {
+    const { bucket } = this.#options;
+    const key = [known.tenant_id, known.schedule_id];
+    await changeDocument(async (mayLose) => {
+      const entry = await bucket.get(key);
+      const schedule = entry && decodeSchedule(entry.value);
+      if (schedule?.claim?.node_id !== claim?.node_id) return;
+      if (schedule?.claim?.claimed_ms !== claim?.claimed_ms) return;
+      const next = afterTime(schedule!, last);
+      const revision = await mayLose(bucket.update(key, encodeSchedule(next), entry!.revision));
+      this.#take(known, next, revision);
+    });
+  }
+}
+
+/** Whether the same may be published in a moment: too much at once, or something is not there. */
+const isPassing = ({ code }: ArqonError): boolean => code === 408 || code === 429 || code >= 500;

@@ -1,0 +1,177 @@
+/**
+ * Schedules of several Shields in one process, whose store loses answers and who vanish at every step: each time
+ * is published under one id, and none is left out.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { until } from "../../shared/testing/until.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { createRandom } from "../../tests/presence_simulation/random.ts";
+import { keptLog, testSpine } from "../testing/spine.ts";
+import { decodeSchedule, encodeSchedule } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
+import { SCHEDULES_BUCKET } from "./schedule.ts";
+import { Schedules } from "./schedules.ts";
+import type { SchedulesOptions } from "./schedules.ts";
+
+const KEY = ["acme", "tick"];
+const EVERY_MS = 1_000;
+/** Schedules of one time each, and how far apart, in ms. */
+const MANY = 150;
+const APART_MS = 10;
+
+function scheduleOf(now_ms: number, more: Partial<Schedule> = {}): Schedule {
+  return {
+    ...{ format: 1, room: "lobby", message: { type: "tick" }, user: "schedule", by: "root" },
+    ...{ created_ms: now_ms, changed_ms: now_ms, is_paused: false, next_ms: now_ms + EVERY_MS },
+    ...{ claim: null, published: 0, refused: 0, missed: 0, last: null },
+    ...{ every_ms: EVERY_MS, from_ms: now_ms + EVERY_MS, ...more },
+  };
+}
+
+const optionsOf = (bucket: KeyValue, more: Partial<SchedulesOptions> = {}): SchedulesOptions => ({
+  ...{ bucket, node_id: "s", publish: () => Promise.resolve() },
+  ...{ isInLog: () => Promise.resolve(false), late_ms: () => 60_000, onTime: () => {} },
+  ...{ log: keptLog().log, now: Date.now, random: Math.random, claim_ms: 100, again_ms: 5 },
+  ...more,
+});
+
+async function read(bucket: KeyValue): Promise<Schedule | undefined> {
+  const entry = await bucket.get(KEY);
+  return entry && decodeSchedule(entry.value);
+}
+
+Deno.test("each time is published under one id, whichever Shield vanishes, and whatever answer is lost", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const random = createRandom(30);
+  const times = new Map<string, number>();
+  const lossy: KeyValue = new Proxy(bucket, {
+    get(target, name) {
+      if (name !== "update") {
+        const member = Reflect.get(target, name);
+        return typeof member === "function" ? member.bind(target) : member;
+      }
+      return async (...given: Parameters<KeyValue["update"]>) => {
+        if (random.chance(0.1)) throw new ArqonError("spine-unavailable", "before");
+        const revision = await target.update(...given);
+        if (random.chance(0.1)) throw new ArqonError("spine-unavailable", "after");
+        return revision;
+      };
+    },
+  });
+  let alive = 0;
+  const all: Schedules[] = [];
+  const start = (node_id: string) => {
+    let is_gone = false;
+    const one: Schedules = new Schedules(optionsOf(lossy, {
+      node_id,
+      async publish({ schedule_id, due_ms }) {
+        if (random.chance(0.1)) throw new ArqonError("log-unavailable", "not now");
+        const id = `${schedule_id}.${due_ms}`;
+        times.set(id, (times.get(id) ?? 0) + 1);
+        // Killed between the publish and its note.
+        if (!is_gone && random.chance(0.1)) {
+          is_gone = true;
+          void one.close();
+          alive--;
+          all.splice(all.indexOf(one), 1);
+          start(`${node_id}'`);
+          await new Promise(() => {});
+        }
+      },
+    }));
+    alive++;
+    all.push(one);
+  };
+  const begin_ms = Date.now();
+  const wanted = new Set<string>();
+  for (let at = 0; at < MANY; at++) {
+    const at_ms = begin_ms + APART_MS * at;
+    const one = { every_ms: undefined, from_ms: undefined, at_ms, next_ms: at_ms };
+    await bucket.update(["acme", `n${at}`], encodeSchedule(scheduleOf(begin_ms, one)), 0);
+    wanted.add(`n${at}.${at_ms}`);
+  }
+  for (const node_id of ["a", "b", "c"]) start(node_id);
+  const ended = async () => {
+    const all = await Promise.all(
+      Array.from({ length: MANY }, async (_, at) => {
+        const entry = await bucket.get(["acme", `n${at}`]);
+        return entry && decodeSchedule(entry.value);
+      }),
+    );
+    return all.every((one) => one?.claim === null && one.next_ms === null && one.published === 1);
+  };
+  await until("all are over, each counted once", ended);
+  assert.equal(alive, 3);
+  assert.deepEqual(new Set(times.keys()), wanted);
+  assert.ok([...times.values()].some((count) => count > 1), "nothing was repeated");
+  for (const one of all) await one.close();
+});
+
+Deno.test("a refusal is noted with its reason, and the next time is tried anew", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  let asked = 0;
+  const schedules = new Schedules(optionsOf(bucket, {
+    publish: () =>
+      asked++ === 0
+        ? Promise.reject(new ArqonError("policy-rejected", "not today"))
+        : Promise.resolve(),
+  }));
+  await bucket.update(KEY, encodeSchedule(scheduleOf(Date.now())), 0);
+  await until("one is published", async () => ((await read(bucket))?.published ?? 0) > 0);
+  const { refused, missed } = (await read(bucket))!;
+  assert.deepEqual({ refused, missed }, { refused: 1, missed: 0 });
+  await schedules.close();
+});
+
+Deno.test("what is too late is missed, and told so; what was claimed long ago is sought in the log first", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const published: number[] = [];
+  const sought: number[] = [];
+  const now_ms = Date.now();
+  const last_ms = now_ms - 3_600_000;
+  const claim = { node_id: "gone", claimed_ms: last_ms };
+  const at = { every_ms: undefined, from_ms: undefined };
+  await bucket.update(
+    ["acme", "late"],
+    encodeSchedule(scheduleOf(now_ms, {
+      ...{ every_ms: 1_000, from_ms: now_ms - 90_500, next_ms: now_ms - 90_500 },
+    })),
+    0,
+  );
+  await bucket.update(
+    ["acme", "claimed"],
+    encodeSchedule(scheduleOf(now_ms, {
+      ...{ ...at, at_ms: last_ms, next_ms: last_ms, claim },
+    })),
+    0,
+  );
+  const schedules = new Schedules(optionsOf(bucket, {
+    publish: ({ schedule_id, due_ms }) => {
+      if (schedule_id === "late") published.push(due_ms);
+      else assert.fail("it is in the log");
+      return Promise.resolve();
+    },
+    isInLog: ({ due_ms }, claimed_ms) => {
+      sought.push(due_ms, claimed_ms);
+      return Promise.resolve(true);
+    },
+  }));
+  const of = async (id: string) => {
+    const entry = await bucket.get(["acme", id]);
+    return entry && decodeSchedule(entry.value);
+  };
+  await until("both are over", async () => {
+    const [late, claimed] = [await of("late"), await of("claimed")];
+    return claimed?.next_ms === null && (late?.next_ms ?? 0) > Date.now();
+  });
+  const late = (await of("late"))!;
+  assert.equal(published[0], now_ms - 90_500 + 1_000 * late.missed);
+  assert.ok(late.missed >= 30 && late.missed < 40, String(late.missed));
+  assert.equal(late.published, published.length);
+  assert.deepEqual(sought, [last_ms, last_ms]);
+  await schedules.close();
+});

@@ -1,0 +1,105 @@
+/** Starts the schedules of one Shield, and says in metrics what they do. No behaviour of its own. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Parts } from "../parts.ts";
+import type { ScheduleAdminContext } from "./api.ts";
+import { isInLog, publishDue } from "./publishing.ts";
+import { SCHEDULES_BUCKET, stateOf } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
+import { Schedules } from "./schedules.ts";
+import type { SchedulesOptions } from "./schedules.ts";
+
+interface SchedulesStart {
+  readonly config: Pick<Config, "schedules" | "limits">;
+  readonly spine: Spine;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+type SchedulingParts = Pick<Parts, "node_id" | "operations" | "rooms" | "durable">;
+
+/** The schedules of one Shield; where they are switched off there is no admin API of them. */
+export interface StartedSchedules {
+  readonly admin: ScheduleAdminContext | undefined;
+  /** Publishes nothing more; resolves when what is under way has ended. Never rejects. */
+  close(): Promise<void>;
+}
+
+const STATES: readonly ReturnType<typeof stateOf>[] = ["waiting", "publishing", "paused", "done"];
+const OUTCOMES = ["published", "refused", "missed"] as const;
+/** Upper bounds in seconds. */
+const LATE_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3_600];
+
+/** What metrics say of schedules. `all` gives them, and is called at a scrape. */
+function scheduleMetrics(
+  registry: Registry,
+  all: () => Iterable<Schedule>,
+): SchedulesOptions["onTime"] {
+  const registers = [registry];
+  new Gauge({
+    name: "shield_schedules",
+    help: "Schedules of all tenants by their state. Every Shield says the same.",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      for (const state of STATES) this.set({ state }, 0);
+      for (const schedule of all()) this.inc({ state: stateOf(schedule) });
+    },
+  });
+  const times = new Counter({
+    name: "shield_schedule_times_total",
+    help: "Times of schedules that this Shield has ended, by what became of them.",
+    labelNames: ["outcome"],
+    registers,
+  });
+  for (const outcome of OUTCOMES) times.inc({ outcome }, 0);
+  const late = new Histogram({
+    name: "shield_schedule_late_seconds",
+    help: "From when a message was due to when it was published.",
+    buckets: LATE_BUCKETS,
+    registers,
+  });
+  return (outcome, late_ms) => {
+    times.inc({ outcome });
+    if (outcome === "published") late.observe(Math.max(0, late_ms) / 1_000);
+  };
+}
+
+/** Starts to publish what is due. Rejects with `spine-unavailable`. */
+export async function startSchedules(
+  { config, spine, registry, now, random, ...start }: SchedulesStart,
+  { node_id, operations, rooms, durable }: SchedulingParts,
+): Promise<StartedSchedules> {
+  const { enabled, late_seconds, ...bounds } = config.schedules;
+  if (!enabled) return { admin: undefined, close: () => Promise.resolve() };
+  const log = start.log.child({ part: "schedules" });
+  const { context: { path, flushes } } = operations;
+  const bucket = await spine.keyValue(SCHEDULES_BUCKET);
+  const { classes } = rooms;
+  const { limits } = config;
+  const logOf = (tenant_id: string) => durable.logs.of(tenant_id);
+  const context = { path, flushes, limits, classes, logOf };
+  const schedules: Schedules = new Schedules({
+    bucket,
+    node_id,
+    publish: (due) => publishDue(context, due),
+    isInLog: (due, claimed_ms) => isInLog(context, due, claimed_ms),
+    late_ms: () => 1_000 * late_seconds,
+    onTime: scheduleMetrics(registry, () => schedules.all),
+    log,
+    now,
+    random: () => (random(1)[0] ?? 0) / 256,
+  });
+  await schedules.ready;
+  return {
+    admin: { bucket, schedules, bounds, limits, log, now, node_id },
+    close: () => schedules.close(),
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * When a schedule is due: once, every so often, or by a cron expression in a time zone. Pure. Who publishes
+ * then is `schedules.ts`.
+ */
+import { Cron } from "croner";
+import { z } from "zod";
+
+/** The shortest period, in ms. */
+const EVERY_MS_MIN = 1_000;
+/** The longest period, in ms: 10 years. */
+const EVERY_MS_MAX = 315_360_000_000;
+/** The last time that a `Date` can have, Unix ms. */
+const TIME_MAX = 8_640_000_000_000_000;
+
+const time = (about: string) => z.int().min(0).max(TIME_MAX).describe(`${about}, Unix ms`);
+
+/** The members of a schedule that say when: one of `at_ms`, `every_ms` and `cron`. */
+export const WHEN = {
+  at_ms: time("once, then").optional(),
+  every_ms: z.int().min(EVERY_MS_MIN).max(EVERY_MS_MAX).optional().describe("every so often, ms"),
+  from_ms: time("with every_ms: the first time").optional(),
+  cron: z.string().min(1).max(256).optional().describe(
+    "minute, hour, day, month, weekday; with six fields the first is the second",
+  ),
+  zone: z.string().min(1).max(64).optional().describe(
+    "with cron: its time zone, for example Europe/Berlin; absent: UTC",
+  ),
+  until_ms: time("never after that").optional(),
+};
+
+/** When a schedule is due, as it was set. */
+export interface When {
+  readonly at_ms?: number | undefined;
+  readonly every_ms?: number | undefined;
+  readonly from_ms?: number | undefined;
+  readonly cron?: string | undefined;
+  readonly zone?: string | undefined;
+  readonly until_ms?: number | undefined;
+}
+
+const cronOf = ({ cron = "", zone = "UTC" }: When): Cron => new Cron(cron, { timezone: zone });
+
+/** What is wrong with it; undefined: nothing. `path` is the member. */
+export function whenProblem(
+  when: When,
+): { readonly path: keyof When; readonly message: string } | undefined {
+  const given = (["at_ms", "every_ms", "cron"] as const).filter((one) => when[one] !== undefined);
+  const path = given[0] ?? "at_ms";
+  if (given.length !== 1) return { path, message: "expected one of at_ms, every_ms and cron" };
+  if (when.from_ms !== undefined && when.every_ms === undefined) {
+    return { path: "from_ms", message: "expected every_ms beside it" };
+  }
+  if (when.zone !== undefined && when.cron === undefined) {
+    return { path: "zone", message: "expected cron beside it" };
+  }
+  if (when.cron === undefined) return undefined;
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: when.zone ?? "UTC" });
+  } catch {
+    return { path: "zone", message: `there is no time zone ${JSON.stringify(when.zone)}` };
+  }
+  try {
+    cronOf(when).nextRun(new Date(0));
+    return undefined;
+  } catch (error) {
+    return { path: "cron", message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** The first time after `after_ms` (Unix ms) at which it is due; undefined: there is none. */
+export function dueAfter(when: When, after_ms: number): number | undefined {
+  const due_ms = nextAfter(when, after_ms);
+  return due_ms === undefined || due_ms > (when.until_ms ?? Infinity) ? undefined : due_ms;
+}
+
+function nextAfter(when: When, after_ms: number): number | undefined {
+  const { at_ms, every_ms, from_ms = 0 } = when;
+  if (at_ms !== undefined) return at_ms > after_ms ? at_ms : undefined;
+  if (every_ms === undefined) return cronOf(when).nextRun(new Date(after_ms))?.getTime();
+  if (from_ms > after_ms) return from_ms;
+  return from_ms + every_ms * (Math.floor((after_ms - from_ms) / every_ms) + 1);
+}

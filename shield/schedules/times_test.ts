@@ -1,0 +1,60 @@
+/** When schedules are due: held against the package's own reading of cron, and against a plain count. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { dueAfter, whenProblem } from "./times.ts";
+
+const at = (text: string) => Date.parse(text);
+
+Deno.test("a schedule of every so often is due at its first time and after each period, whenever it is asked", () => {
+  const gaps = fc.record({
+    from_ms: fc.integer({ min: 0, max: 2 ** 45 }),
+    every_ms: fc.integer({ min: 1_000, max: 10 ** 10 }),
+    ahead_ms: fc.integer({ min: -(10 ** 10), max: 10 ** 11 }),
+  });
+  fc.assert(fc.property(gaps, ({ from_ms, every_ms, ahead_ms }) => {
+    const after_ms = Math.max(0, from_ms + ahead_ms);
+    const due_ms = dueAfter({ every_ms, from_ms }, after_ms)!;
+    assert.ok(due_ms > after_ms || (due_ms === from_ms && from_ms > after_ms));
+    assert.equal((due_ms - from_ms) % every_ms, 0);
+    assert.ok(due_ms === from_ms || due_ms - every_ms <= after_ms);
+  }));
+});
+
+Deno.test("a schedule of one time is due then, and never again", () => {
+  assert.equal(dueAfter({ at_ms: 5_000 }, 4_999), 5_000);
+  assert.equal(dueAfter({ at_ms: 5_000 }, 5_000), undefined);
+  assert.equal(dueAfter({ every_ms: 1_000, from_ms: 0, until_ms: 3_000 }, 2_000), 3_000);
+  assert.equal(dueAfter({ every_ms: 1_000, from_ms: 0, until_ms: 3_000 }, 3_000), undefined);
+});
+
+Deno.test("cron goes by the clock of its zone, also in the nights in which that clock is changed", () => {
+  const daily = { cron: "30 9 * * 1-5", zone: "Europe/Berlin" };
+  // Friday in winter, then Monday, the first day of summer time.
+  assert.equal(dueAfter(daily, at("2027-03-26T00:00:00Z")), at("2027-03-26T08:30:00Z"));
+  assert.equal(dueAfter(daily, at("2027-03-26T08:30:00Z")), at("2027-03-29T07:30:00Z"));
+  // 02:30 does not exist on that night, and exists twice in autumn: it is due once on either.
+  const night = { cron: "30 2 * * *", zone: "Europe/Berlin" };
+  const times = (from: string, to: string) => {
+    const due = [];
+    for (let ms = at(from); (ms = dueAfter(night, ms)!) < at(to);) due.push(ms);
+    return due.length;
+  };
+  assert.equal(times("2027-03-27T12:00:00Z", "2027-03-28T12:00:00Z"), 1);
+  assert.equal(times("2027-10-30T12:00:00Z", "2027-10-31T12:00:00Z"), 1);
+  assert.equal(
+    dueAfter({ cron: "*/5 * * * * *" }, at("2027-01-01T00:00:01Z")),
+    at("2027-01-01T00:00:05Z"),
+  );
+});
+
+Deno.test("what is no time is refused with the member that is wrong", () => {
+  const problem = (when: Parameters<typeof whenProblem>[0]) => whenProblem(when)?.path;
+  assert.equal(problem({ at_ms: 1 }), undefined);
+  assert.equal(problem({}), "at_ms");
+  assert.equal(problem({ at_ms: 1, every_ms: 1_000 }), "at_ms");
+  assert.equal(problem({ at_ms: 1, from_ms: 1 }), "from_ms");
+  assert.equal(problem({ every_ms: 1_000, zone: "UTC" }), "zone");
+  assert.equal(problem({ cron: "* * * * *", zone: "Mars/Olympus" }), "zone");
+  assert.equal(problem({ cron: "61 * * * *" }), "cron");
+  assert.equal(problem({ cron: "every day" }), "cron");
+});
