@@ -8,6 +8,7 @@ import { openSettings } from "./settings/settings.ts";
 import { startJournal } from "./journal/start.ts";
 import { startLedger } from "./ledger/start.ts";
 import { startMirror } from "./mirror/start.ts";
+import { signatureDemands } from "./message/signature.ts";
 import { startQuota } from "./quota/quota.ts";
 import { startRevocations } from "./admin/operations/revocations_start.ts";
 import { startRoomClasses } from "./rooms/start.ts";
@@ -32,7 +33,11 @@ export async function openFoundation(options: ShieldOptions): Promise<Foundation
   const schemas = await startSchemas({ ...options, settings, candidates, log });
   const rooms = startRoomClasses({ ...options, settings, node_id });
   const revocations = await startRevocations({ ...options, node_id });
-  const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
+  const quota = await startQuota({
+    ...options,
+    settings,
+    log: options.log.child({ part: "quota" }),
+  });
   const tenants = new TenantTable();
   const mirror = mirroring.admin?.rules;
   const lives = new Lives(options.spine);
@@ -41,7 +46,8 @@ export async function openFoundation(options: ShieldOptions): Promise<Foundation
   const journal = startJournal({ ...options, node_id, life, classes: rooms.classes, mirror });
   const usage = startUsage({ ...options, settings, node_id, life, classes: rooms.classes });
   const gate = usage?.gate(quota) ?? quota;
-  const own = { revocations, quota, gate, noted, journal, usage, life };
+  const signatures = signatureDemands(config.auth, settings);
+  const own = { revocations, signatures, quota, gate, noted, journal, usage, life };
   return { node_id, tenants, settings, mirroring, schemas, rooms, ...own };
 }
 

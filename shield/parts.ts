@@ -21,6 +21,7 @@ import type { StartedQuota, TenantQuota } from "./quota/quota.ts";
 import type { StartedRevocations } from "./admin/operations/revocations_start.ts";
 import type { StartedRoomClasses } from "./rooms/start.ts";
 import type { StartedSchemas } from "./schema/start.ts";
+import type { SignatureDemands } from "./message/signature.ts";
 import type { Settings } from "./settings/settings.ts";
 import type { Signals } from "./signals/signals.ts";
 import type { ClientSocket, SocketServer } from "./socket/client_socket.ts";
@@ -38,6 +39,7 @@ export interface Foundation {
   readonly schemas: StartedSchemas;
   readonly rooms: StartedRoomClasses;
   readonly revocations: StartedRevocations;
+  readonly signatures: SignatureDemands;
   readonly journal: StartedJournal;
   /** Says of this Shield that it lives. */
   readonly life: OwnLife;

@@ -145,7 +145,7 @@ function assemble(
   socket_server: SocketServer,
 ): Parts {
   const { config, spine, log, now, random, traces } = options;
-  const { limits, auth } = config;
+  const { limits } = config;
   const [stats, flushes] = [createStats(), new FlushQueue(spine)];
   registerStats(stats, options.registry);
   const { tenants, gate: quota, rooms: { classes }, noted: { ledger } = {} } = foundation;
@@ -156,7 +156,7 @@ function assemble(
   const [overseer, usage] = [policies.overseer, foundation.usage?.ledger];
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { mirroring: { mirror }, journal: { journal } } = foundation;
-  const checks = { signatures: auth, overseer, bans, schemas, mirror, journal };
+  const checks = { signatures: foundation.signatures, overseer, bans, schemas, mirror, journal };
   const sends = traces?.sending(spine, durable.logs, flushes) ?? { spine, logs: durable.logs };
   const beside = { tap: createTap(spine, Number(config.brain.tap)), order: orderOn(spine, random) };
   const path = { ...sends, ...checks, ...beside, classes, quota, traces, usage, now, random };

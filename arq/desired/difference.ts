@@ -1,5 +1,5 @@
 /** What would change: two states compared, thing by thing and member by member. Pure. */
-import { KINDS } from "./form.ts";
+import { KIND_NAMES, KINDS } from "./form.ts";
 import type { Kind } from "./form.ts";
 import type { State } from "./state.ts";
 
@@ -20,14 +20,6 @@ export interface Change {
   readonly members: readonly MemberChange[];
 }
 
-const NAMES: Readonly<Record<Kind, string>> = {
-  policies: "name",
-  schemas: "id",
-  mappings: "subject",
-  rooms: "room",
-  mirror: "prefix",
-};
-
 type Thing = Readonly<Record<string, unknown>>;
 
 function text(value: unknown): string {
@@ -35,16 +27,16 @@ function text(value: unknown): string {
   return JSON.stringify(Array.isArray(value) ? value.toSorted() : value) ?? "";
 }
 
-function membersBetween(name: string, before: Thing, after: Thing): MemberChange[] {
+function membersBetween(names: readonly string[], before: Thing, after: Thing): MemberChange[] {
   const members = [...new Set([...Object.keys(before), ...Object.keys(after)])];
   return members
-    .filter((member) => member !== name && text(before[member]) !== text(after[member]))
+    .filter((member) => !names.includes(member) && text(before[member]) !== text(after[member]))
     .map((member) => ({ member, before: before[member], after: after[member] }));
 }
 
 function changesOf(kind: Kind, live: readonly Thing[], wanted: readonly Thing[]): Change[] {
-  const name = NAMES[kind];
-  const nameOf = (thing: Thing) => String(thing[name]);
+  const names: readonly string[] = KIND_NAMES[kind];
+  const nameOf = (thing: Thing) => names.map((member) => String(thing[member])).join(" ");
   const before = new Map(live.map((thing) => [nameOf(thing), thing]));
   const after = new Map(wanted.map((thing) => [nameOf(thing), thing]));
   const kept: Change[] = [...after].flatMap(([name_, thing]) => {
@@ -54,7 +46,7 @@ function changesOf(kind: Kind, live: readonly Thing[], wanted: readonly Thing[])
       Object.entries(thing).filter(([member, value]) => member !== "compatibility" || value),
     );
     const same = kind === "schemas" ? { ...there, ...given } : thing;
-    const members = membersBetween(name, there ?? {}, same);
+    const members = membersBetween(names, there ?? {}, same);
     if (there !== undefined && members.length === 0) return [];
     return [{ kind, name: name_, action: there === undefined ? "add" : "change", members }];
   });

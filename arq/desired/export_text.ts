@@ -60,6 +60,13 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
   }));
   const mirror = sorted(state.mirror, ({ prefix }) => prefix)
     .map(({ prefix, percent }) => ({ prefix, percent }));
+  const quotas = sorted(state.quotas, ({ unit }) => unit)
+    .map(({ unit, per_second }) => ({ unit, per_second }));
+  const budgets = sorted(state.budgets, ({ per, unit, action }) => `${per} ${unit} ${action}`).map((
+    { per, unit, limit, action, messages_per_second },
+  ) => ({ per, unit, limit, action, messages_per_second }));
+  const signed = sorted(state.require_signature, ({ role, room }) => `${role} ${room}`)
+    .map(({ role, room }) => ({ role, room }));
   return new Map([
     ["tenant.toml", `${HEAD}\ntenant = ${JSON.stringify(tenant)}\n`],
     ["policies.toml", tables("policies", policies, "no policy decides")],
@@ -67,6 +74,9 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
     ["mappings.toml", tables("mappings", mappings, "no event is checked")],
     ["rooms.toml", tables("rooms", rooms, "rooms are as the configuration says")],
     ["mirror.toml", tables("mirror", mirror, "nothing is copied but by the configuration")],
+    ["quotas.toml", tables("quotas", quotas, "those of the configuration hold")],
+    ["budgets.toml", tables("budgets", budgets, "those of the configuration hold")],
+    ["signatures.toml", tables("require_signature", signed, "only as the configuration demands")],
   ]);
 }
 

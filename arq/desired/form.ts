@@ -5,7 +5,10 @@
 import { z } from "zod";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import { SignatureRule } from "../../shared/config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance.ts";
+import { OwnQuota } from "../../shared/config/schema_quota.ts";
+import { TenantBudget } from "../../shared/config/schema_usage.ts";
 import {
   always,
   fraction,
@@ -59,30 +62,50 @@ const Schema = z.strictObject({
   ),
 });
 
-/** A list of a kind, whose entries differ in `member`. */
-function kind<Z extends z.ZodType>(list: string, entry: Z, member: string, max = RULES_MAX) {
-  const same = { same: `the same ${member}`, expected: `expected each ${member} once` };
+/** The kinds, in the order in which they are shown, with the members that name one of each. */
+export const KIND_NAMES = {
+  policies: ["name"],
+  schemas: ["id"],
+  mappings: ["subject"],
+  rooms: ["room"],
+  mirror: ["prefix"],
+  quotas: ["unit"],
+  budgets: ["per", "unit", "action"],
+  require_signature: ["role", "room"],
+} as const;
+/** One of them. */
+export type Kind = keyof typeof KIND_NAMES;
+/** All of them. */
+export const KINDS = Object.keys(KIND_NAMES) as Kind[];
+
+/** A list of a kind, whose entries differ in what names them. */
+function kind<Z extends z.ZodType>(list: Kind, entry: Z, max = RULES_MAX) {
+  const members: readonly string[] = KIND_NAMES[list];
+  const [what, shown = ""] = [members.join(" and "), members[0]];
+  const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
   return z.array(entry).max(max)
-    .superRefine(refuseRepeated({ list, members: [member], shown: member, ...same }), always)
+    .superRefine(refuseRepeated({ list, members: [...members], shown, ...same }), always)
     .optional();
 }
 
 /** One file. A kind that no file of the folder has stays as it is on the bus. */
 export const StateFile = z.strictObject({
   tenant: id.optional().describe("whose state it is; in exactly one of the files"),
-  policies: kind("policies", Policy, "name", POLICIES_MAX).describe("all policies of the tenant"),
-  schemas: kind("schemas", Schema, "id").describe("schemas of the bus; others stay"),
-  mappings: kind("mappings", SchemaMapping, "subject").describe("all mappings of the tenant"),
-  rooms: kind("rooms", TenantRoomClass, "room").describe("all room classes of the tenant"),
-  mirror: kind("mirror", MirrorRule, "prefix").describe("all mirror rules of the tenant"),
+  policies: kind("policies", Policy, POLICIES_MAX).describe("all policies of the tenant"),
+  schemas: kind("schemas", Schema).describe("schemas of the bus; others stay"),
+  mappings: kind("mappings", SchemaMapping).describe("all mappings of the tenant"),
+  rooms: kind("rooms", TenantRoomClass).describe("all room classes of the tenant"),
+  mirror: kind("mirror", MirrorRule).describe("all mirror rules of the tenant"),
+  quotas: kind("quotas", OwnQuota).describe(
+    "quotas of the tenant's own, in place of the configuration's; for operators",
+  ),
+  budgets: kind("budgets", TenantBudget).describe("budgets of the tenant's own; for operators"),
+  require_signature: kind("require_signature", SignatureRule).describe(
+    "whose messages must be signed beside those that the configuration names",
+  ),
 });
 /** What one file says. */
 export type StateFile = z.output<typeof StateFile>;
-
-/** The kinds, in the order in which they are shown. */
-export const KINDS = ["policies", "schemas", "mappings", "rooms", "mirror"] as const;
-/** One of them. */
-export type Kind = typeof KINDS[number];
 
 /** The JSON Schema of such a file, for editors and error messages. */
 export function stateJsonSchema(): JsonSchema {

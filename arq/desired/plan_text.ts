@@ -58,5 +58,5 @@ export function driftText(drift: Drift | undefined): string {
   const { id, by, at_ms } = drift.since;
   return `changed by hand since apply ${id} by ${printable(by)}, ${timeText(at_ms)}:\n` +
     lastText("policies", drift.policies) +
-    lastText("mappings, rooms and mirror", drift.settings);
+    lastText("mappings, rooms, mirror, limits and signatures", drift.settings);
 }

@@ -1,6 +1,9 @@
 /** What is in force for a tenant and what is to be, as values that can be compared. Types only. */
+import type { SignatureRule } from "../../shared/config/schema_auth.ts";
 import type { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import type { OwnQuota } from "../../shared/config/schema_quota.ts";
+import type { TenantBudget } from "../../shared/config/schema_usage.ts";
 
 /** A policy without the bytes of its module. */
 export interface StatePolicy {
@@ -28,6 +31,9 @@ export interface State {
   readonly mappings: readonly SchemaMapping[] | undefined;
   readonly rooms: readonly TenantRoomClass[] | undefined;
   readonly mirror: readonly MirrorRule[] | undefined;
+  readonly quotas: readonly OwnQuota[] | undefined;
+  readonly budgets: readonly TenantBudget[] | undefined;
+  readonly require_signature: readonly SignatureRule[] | undefined;
 }
 
 /** A state as a folder has it, with what its files hold. */

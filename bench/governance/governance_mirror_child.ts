@@ -104,7 +104,7 @@ async function open(name: string, percent: number | undefined): Promise<Row> {
   spine.subscribe(subjectPattern("in.>"), () => void heard.primary++);
   spine.subscribe(subjectPattern("shadow.in.>"), () => void heard.shadow++);
   const path: MessagePath = {
-    ...{ spine, mirror, now, random, signatures: { require_signature: [] } },
+    ...{ spine, mirror, now, random, signatures: { of: () => [] } },
     ...{ overseer: NO_OVERSEER, bans: NO_BANS, schemas: NO_SCHEMAS, ...PLAIN_ROOMS },
   };
   return { name, percent, path, heard };

@@ -152,7 +152,7 @@ export function wholePath(
   for (const room_id of ROOMS) hub.subscribe(TENANT, room_id, subscriber("c1", false));
   const { classes, logs } = PLAIN_ROOMS;
   const path: MessagePath = {
-    signatures: { require_signature: [] },
+    signatures: { of: () => [] },
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,

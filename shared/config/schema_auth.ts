@@ -33,6 +33,14 @@ const Issuer = z.strictObject({
   { error: "expected exactly one of jwks_file, jwks_url and pem_file", ...always },
 );
 
+/** A role and a room pattern whose messages must be signed. */
+export const SignatureRule = z.strictObject({
+  role: Role.describe("role of the sender"),
+  room: roomPattern.describe("room id or prefix pattern"),
+});
+/** One of them. */
+export type SignatureRule = z.output<typeof SignatureRule>;
+
 /** `[auth]`. */
 export const Auth = z.strictObject({
   query_token: z.boolean().default(false).describe("accept ?access_token= (URLs get logged)"),
@@ -45,10 +53,7 @@ export const Auth = z.strictObject({
     "how long a revocation stands that says nothing else; longer than any token lives",
   ),
   jwks_timeout_ms: count(5_000, 60_000, "how long one fetch may take"),
-  require_signature: z.array(z.strictObject({
-    role: Role.describe("role of the sender"),
-    room: roomPattern.describe("room id or prefix pattern"),
-  })).default([]).describe(
+  require_signature: z.array(SignatureRule).default([]).describe(
     "roles and room patterns whose messages must carry an Ed25519 signature",
   ),
   issuers: z.array(Issuer).superRefine(

@@ -107,3 +107,15 @@ export const Quota = z.strictObject({
 }).superRefine(refuseWrongLogin, always).superRefine(refuseWrongTls, always);
 /** A checked `[quota]`. */
 export type Quota = z.output<typeof Quota>;
+
+/** A tenant's own quota of one unit on all Shields together, in place of the configuration's. */
+export const OwnQuota = z.strictObject({
+  unit: z.enum(["messages", "bytes"]).describe("messages and commands, or bytes of these"),
+  per_second: z.int().min(1).max(BYTES_MAX).describe("how much; burst: one second's worth"),
+}).superRefine(({ unit, per_second }, context) => {
+  if (unit === "bytes" || per_second <= MESSAGES_MAX) return;
+  const message = `${per_second}; expected at most ${MESSAGES_MAX} messages`;
+  context.addIssue({ code: "custom", path: ["per_second"], message });
+}, always);
+/** One of them. */
+export type OwnQuota = z.output<typeof OwnQuota>;

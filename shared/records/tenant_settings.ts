@@ -1,11 +1,13 @@
 /**
- * What is set of a tenant at run time: mirror rules, schema mappings, room classes, budgets, one document in
- * the bucket `ARQON_TENANTS` under the tenant. Only the form; who reads and writes it is the Shield's.
+ * What is set of a tenant at run time: mirror rules, schema mappings, room classes, quotas, budgets, demands for
+ * signatures, one document in the bucket `ARQON_TENANTS` under the tenant. Only the form; who reads and writes it is the Shield's.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import { TenantRoomClass } from "../config/schema_durable.ts";
+import { SignatureRule } from "../config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
+import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
 
 /** The bucket. Keys: `[tenant_id]`. */
@@ -15,6 +17,15 @@ export const TENANTS_BUCKET = "ARQON_TENANTS";
 export const TENANT_RULES_MAX = 1_000;
 /** Budgets that one tenant may have of its own: one for each period, unit and action. */
 export const TENANT_BUDGETS_MAX = 66;
+
+/** What only some tenants have; absent where it was never set. */
+const Limits = {
+  /** Set by operators only, as budgets are: at most one for each unit. */
+  quotas: z.array(OwnQuota).max(2).optional(),
+  budgets: z.array(TenantBudget).max(TENANT_BUDGETS_MAX).optional(),
+  /** Come to those of the configuration. */
+  require_signature: z.array(SignatureRule).max(TENANT_RULES_MAX).optional(),
+};
 
 /** What tells one apply from all others. */
 const ApplyId = z.string().regex(/^[0-9a-f]{32}$/);
@@ -33,6 +44,7 @@ const Pending = z.looseObject({
   mirror: z.strictObject({ rules: z.array(MirrorRule).max(TENANT_RULES_MAX) }),
   mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX),
   rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX),
+  ...Limits,
 });
 /** An apply that is under way. */
 export type PendingApply = z.output<typeof Pending>;
@@ -55,8 +67,7 @@ const Document = z.looseObject({
   }),
   mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX).default([]),
   rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX).default([]),
-  /** Set by operators only; absent where there has never been one. */
-  budgets: z.array(TenantBudget).max(TENANT_BUDGETS_MAX).optional(),
+  ...Limits,
   by: z.string().default(""),
   changed_ms: z.int().min(0).default(0),
   pending: Pending.optional(),

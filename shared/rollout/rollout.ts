@@ -4,7 +4,10 @@
  */
 import { z } from "zod";
 import { TenantRoomClass } from "../config/schema_durable.ts";
+import { SignatureRule } from "../config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
+import { OwnQuota } from "../config/schema_quota.ts";
+import { TenantBudget } from "../config/schema_usage.ts";
 import { problemText } from "../problem.ts";
 import { CONDITIONS_MAX } from "./condition.ts";
 import { PolicyTally, Sample } from "./tally.ts";
@@ -58,6 +61,9 @@ const Document = z.looseObject({
   mirror: z.strictObject({ rules: z.array(MirrorRule) }).optional(),
   mappings: z.array(SchemaMapping).optional(),
   rooms: z.array(TenantRoomClass).optional(),
+  quotas: z.array(OwnQuota).optional(),
+  budgets: z.array(TenantBudget).optional(),
+  require_signature: z.array(SignatureRule).optional(),
   /** Names of the policies that differ. */
   changed: z.array(z.string().max(64)).min(1).max(128),
   /** Shares of the traffic for which the new policies count; the first is 0, the last 1. */

@@ -6,7 +6,10 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import { SignatureRule } from "../../shared/config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance.ts";
+import { OwnQuota } from "../../shared/config/schema_quota.ts";
+import { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { always, refuseRepeated } from "../../shared/config/values/schema_values.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse, problemText } from "../../shared/problem.ts";
@@ -27,6 +30,8 @@ import { settled } from "../schema/admin/admin_schemas.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Applies } from "./applies.ts";
 import type { StoredState } from "./applies.ts";
+import { requireLimits } from "./limits.ts";
+import type { CountedLimits } from "./limits.ts";
 
 /** The largest body, in bytes: what one document can hold, twice. */
 const BODY_BYTES = 2_097_152;
@@ -42,16 +47,18 @@ export interface ApplyAdminContext {
   readonly policies: PolicyAdminContext;
   /** Undefined where schemas are switched off: mappings are then not looked at. */
   readonly schemas: SchemaAdminContext | undefined;
+  readonly counted: CountedLimits;
   readonly log: Logger;
   /** The id of this Shield. */
   readonly node_id: string;
 }
 
-/** A list whose entries differ in `member`. */
-function listOf<Z extends z.ZodType>(list: string, entry: Z, member: string) {
-  const same = { same: `the same ${member}`, expected: `expected each ${member} once` };
+/** A list whose entries differ in one of `members`. */
+function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[]) {
+  const [what, shown = ""] = [members.join(" and "), members[0]];
+  const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
   return z.array(entry).max(TENANT_RULES_MAX)
-    .superRefine(refuseRepeated({ list, members: [member], shown: member, ...same }), always)
+    .superRefine(refuseRepeated({ list, members, shown, ...same }), always)
     .optional();
 }
 
@@ -63,6 +70,9 @@ export const StateBody = z.strictObject({
   mirror: listOf("mirror", MirrorRule, "prefix"),
   mappings: listOf("mappings", SchemaMapping, "subject"),
   rooms: listOf("rooms", TenantRoomClass, "room"),
+  quotas: listOf("quotas", OwnQuota, "unit"),
+  budgets: listOf("budgets", TenantBudget, "per", "unit", "action"),
+  require_signature: listOf("require_signature", SignatureRule, "role", "room"),
 });
 /** One of them. */
 export type StateBody = z.output<typeof StateBody>;
@@ -110,6 +120,9 @@ function view({ settings: { settings, revision }, policies }: StoredState) {
     mirror: settings.mirror.rules,
     mappings: settings.mappings,
     rooms: settings.rooms,
+    quotas: settings.quotas ?? [],
+    budgets: settings.budgets ?? [],
+    require_signature: settings.require_signature ?? [],
     versions: {
       settings: { version: settings.version, by: settings.by, at_ms: settings.changed_ms },
       policies: {
@@ -129,12 +142,13 @@ async function show({ applies }: ApplyAdminContext, { tenant }: AdminCall): Prom
 
 async function apply(
   context: ApplyAdminContext,
-  { tenant, by, checks }: AdminCall,
+  call: AdminCall,
   { basis, mirror, ...wanted }: StateBody,
 ): Promise<Response> {
+  const { tenant, by } = call;
   if (wanted.policies !== undefined) await requireNoRollout(context, tenant);
   const { applies, policies: { registry }, schemas, settings, log, node_id } = context;
-  const modules = await checkState(context, { tenant, checks }, wanted);
+  const modules = await checkState(context, call, wanted);
   const given = { ...wanted, ...(mirror === undefined ? {} : { mirror: { rules: mirror } }) };
   const stored = await applies.apply(tenant, basis, given, by);
   for (const [sha256, bytes] of modules) await registry.store.keepModule(sha256, bytes);
@@ -165,10 +179,15 @@ async function requireNoRollout({ rollouts }: ApplyAdminContext, tenant: string)
 /** Checks what is to be in force, when it is the tenant's turn. Resolves with the modules by their sha256. */
 export async function checkState(
   context: ApplyAdminContext,
-  { tenant, checks }: Pick<AdminCall, "tenant" | "checks">,
-  { policies, mappings }: Pick<StateBody, "policies" | "mappings">,
+  { tenant, checks, only_tenant }: Pick<AdminCall, "tenant" | "checks" | "only_tenant">,
+  { policies, mappings, ...limits }: Pick<
+    StateBody,
+    "policies" | "mappings" | "quotas" | "budgets"
+  >,
 ): Promise<Map<string, Uint8Array>> {
-  const { schemas } = context;
+  const { schemas, settings, counted } = context;
+  const before = (await settings.read(tenant)).settings;
+  requireLimits(counted, { only_tenant }, before, limits);
   const modules = await inTurn({ checks }, tenant, () => requireModules(context, policies));
   if (schemas !== undefined && mappings !== undefined) {
     await inTurn({ checks }, tenant, () => requireMessages(schemas, mappings));

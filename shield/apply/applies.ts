@@ -1,5 +1,6 @@
 /**
- * Applies a tenant's whole state: policies, mappings, room classes and mirror rules, all or none. Two
+ * Applies a tenant's whole state: policies, mappings, room classes, mirror rules, quotas, budgets and demands for
+ * signatures, all or none. Two
  * documents hold them; how that is one step is `decision.ts`. An apply that its Shield did not finish is
  * finished by whichever Shield sees it. What a good state is has been checked before (`api.ts`).
  */
@@ -9,7 +10,8 @@ import type { PendingApply, TenantSettings } from "../../shared/records/tenant_s
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { PolicyStore, StoredDocument } from "../policy/chain/store.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
-import { decisionOf, policiesAfter, settingsAfter, withoutPending } from "./decision.ts";
+import { decisionOf, limitsOf, policiesAfter, settingsAfter, withoutPending } from "./decision.ts";
+import type { Wanted } from "./decision.ts";
 
 /** How often a step may be overtaken by others before it gives up. */
 const ATTEMPTS = 64;
@@ -37,11 +39,6 @@ export interface Basis {
   readonly settings: number;
   readonly policies: number;
 }
-
-/** What is to be in force; an absent kind stays as it is. */
-export type Wanted = {
-  readonly [Kind in "policies" | "mirror" | "mappings" | "rooms"]?: PendingApply[Kind] | undefined;
-};
 
 const stale = (detail: string) =>
   new ArqonError("settings-conflict", `the plan is stale, nothing was changed: ${detail}`);
@@ -139,6 +136,8 @@ export class Applies {
       mirror: wanted.mirror ?? settings.settings.mirror,
       mappings: wanted.mappings ?? settings.settings.mappings,
       rooms: wanted.rooms ?? settings.settings.rooms,
+      ...limitsOf(settings.settings),
+      ...limitsOf(wanted),
     };
   }
 

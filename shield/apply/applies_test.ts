@@ -11,7 +11,9 @@ import { openSettings } from "../settings/settings.ts";
 import type { Settings } from "../settings/settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { Applies } from "./applies.ts";
-import type { AppliesOptions, Wanted } from "./applies.ts";
+import { limitsOf } from "./decision.ts";
+import type { AppliesOptions } from "./applies.ts";
+import type { Wanted } from "./decision.ts";
 import { wanted } from "./testing/wanted.ts";
 
 const bytes = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
@@ -55,6 +57,10 @@ async function numbersOf({ settings, policies }: Stores) {
   };
 }
 
+async function limitsThere({ settings }: Stores) {
+  return limitsOf((await settings.read("acme")).settings);
+}
+
 const basisOf = async (applies: Applies) => {
   const { settings, policies } = await applies.read("acme");
   return { settings: settings.revision, policies: policies.revision };
@@ -86,6 +92,9 @@ Deno.test("without policies one write is enough; what is not given stays", async
   const { mirror } = wanted(9);
   await applies.apply("acme", await basisOf(applies), { mirror, rooms }, "root");
   assert.deepEqual(await numbersOf(stores), { rule: 9, policy: 7, pending: undefined });
+  assert.deepEqual(await limitsThere(stores), limitsOf(wanted(7)));
+  await applies.apply("acme", await basisOf(applies), { quotas: [] }, "root");
+  assert.deepEqual(await limitsThere(stores), { ...limitsOf(wanted(7)), quotas: [] });
   assert.equal((await stores.policies.read("acme")).document.current.version, 1);
   stores.settings.close();
 });
@@ -209,6 +218,8 @@ Deno.test("with faults at any step and rivals at once, all is made or nothing (4
     const about = `seed ${seed}: ${outcomes.join()} rule ${rule} policy ${policy}`;
     assert.equal(pending, undefined, about);
     assert.equal(rule, policy, `${about}: nothing is half`);
+    const limits = rule === 0 ? {} : limitsOf(wanted(rule));
+    assert.deepEqual(await limitsThere(stores), limits, about);
     assert.ok(outcomes.filter((one) => one === "made").length <= 1, about);
     outcomes.forEach((one, index) => {
       if (one === "made") assert.equal(rule, index + 1, about);

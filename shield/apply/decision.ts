@@ -8,6 +8,22 @@ import { applyWords } from "../policy/chain/canary_turn.ts";
 import { withPolicies } from "../policy/chain/chain.ts";
 import type { PolicyDocument } from "../policy/chain/chain.ts";
 
+/** The kinds of what a tenant has that an apply replaces, each as a whole. */
+export const STATE_KINDS = [
+  "policies",
+  "mirror",
+  "mappings",
+  "rooms",
+  "quotas",
+  "budgets",
+  "require_signature",
+] as const;
+
+/** What is to be in force; an absent kind stays as it is. */
+export type Wanted = {
+  readonly [Kind in typeof STATE_KINDS[number]]?: PendingApply[Kind] | undefined;
+};
+
 /** `open`: the policies still are as they were; `lost`: somebody else made their next version. */
 export type Decision = "open" | "made" | "lost";
 
@@ -34,10 +50,22 @@ export function settingsAfter(
   policies_version: number,
 ): TenantSettings {
   const { id, by, at_ms, mirror, mappings, rooms } = pending;
+  const limits = limitsOf(pending);
   const version = settings.version + 1;
   const applied = { id, by, at_ms, settings_version: version, policies_version };
-  const changed = { mirror, mappings, rooms, version, by, changed_ms: at_ms };
+  const changed = { mirror, mappings, rooms, ...limits, version, by, changed_ms: at_ms };
   return { ...withoutPending(settings), ...changed, applied };
+}
+
+/** What of quotas, budgets and demands for signatures is there. */
+export function limitsOf(
+  { quotas, budgets, require_signature }: Pick<Wanted, "quotas" | "budgets" | "require_signature">,
+): Pick<PendingApply, "quotas" | "budgets" | "require_signature"> {
+  return {
+    ...(quotas === undefined ? {} : { quotas }),
+    ...(budgets === undefined ? {} : { budgets }),
+    ...(require_signature === undefined ? {} : { require_signature }),
+  };
 }
 
 /** The settings without an apply that is lost. */

@@ -30,6 +30,7 @@ import { ROLLOUT_ABOUT } from "../openapi/openapi_settings.ts";
 import { canaryLists } from "../policy/chain/canary.ts";
 import { checkState, readStateBody, StateBody, stateRefusal } from "./api.ts";
 import type { ApplyAdminContext } from "./api.ts";
+import { STATE_KINDS } from "./decision.ts";
 
 /** The longest time at one share: a week. */
 const HOLD_MS_MAX = 604_800_000;
@@ -123,7 +124,9 @@ function tallyView({ fuel_old, fuel_new, ...counts }: PolicyTally) {
 }
 
 async function view({ bucket, now }: RolloutAdminContext, tenant: string, rollout: Rollout) {
-  const { policies: _, mirror: _m, mappings: _a, rooms: _r, ended, ...about } = rollout;
+  const { ended, ...whole } = rollout;
+  const about: Partial<typeof whole> = { ...whole };
+  for (const kind of STATE_KINDS) delete about[kind];
   const reports = await reportsOf(bucket, tenant);
   const own = [...reports].filter(([, { id }]) => id === rollout.id);
   const is_live = rollout.state === "running" || rollout.state === "paused";
@@ -172,9 +175,10 @@ async function listAll(
 
 async function start(
   context: RolloutAdminContext,
-  { tenant, by, checks }: AdminCall,
+  call: AdminCall,
   { basis, mirror, canary, for_ms, abort_if, at_least, ...wanted }: RolloutBody,
 ): Promise<Response> {
+  const { tenant, by } = call;
   const { state: { applies, policies: { registry } }, bucket, log, now, random } = context;
   const { settings, policies } = await applies.read(tenant);
   const is_fresh = settings.revision === basis.settings && policies.revision === basis.policies;
@@ -186,7 +190,7 @@ async function start(
   }
   const { current } = policies.document;
   const { changed } = canaryLists(current.policies, wanted.policies);
-  const modules = await checkState(context.state, { tenant, checks }, wanted);
+  const modules = await checkState(context.state, call, wanted);
   for (const [sha256, bytes] of modules) await registry.store.keepModule(sha256, bytes);
   const began_ms = now();
   const made = {

@@ -19,7 +19,8 @@ import { Policies } from "../policy/chain/chain.ts";
 import type { CanaryProblem } from "../policy/chain/canary_turn.ts";
 import type { PolicyRegistry } from "../policy/chain/registry.ts";
 import type { Applies } from "./applies.ts";
-import { decisionOf } from "./decision.ts";
+import { decisionOf, STATE_KINDS } from "./decision.ts";
+import type { Wanted } from "./decision.ts";
 
 /** How often a Shield says what it has counted, when that is more than before, in ms. */
 const REPORT_MS = 250;
@@ -170,8 +171,8 @@ class Rollouts {
 
   async #lastStep(tenant_id: string, rollout: Rollout): Promise<void> {
     const { applies, log, now } = this.#options;
-    const { id, basis, by, policies, mirror, mappings, rooms } = rollout;
-    const wanted = { policies, mirror, mappings, rooms };
+    const { id, basis, by } = rollout;
+    const wanted: Wanted = Object.fromEntries(STATE_KINDS.map((kind) => [kind, rollout[kind]]));
     let why = "";
     try {
       await applies.apply(tenant_id, basis, wanted, by, id);

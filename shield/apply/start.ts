@@ -12,6 +12,9 @@ import { openRollouts } from "./rollouts.ts";
 interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly policies: { readonly admin: PolicyAdminContext | undefined };
   readonly schemas: { readonly admin: SchemaAdminContext | undefined };
+  /** Absent: not counted here. */
+  readonly quota: object | undefined;
+  readonly usage: object | undefined;
 }
 
 interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random"> {
@@ -39,7 +42,9 @@ export async function startApplies(start: ApplyStart, parts: ApplyParts): Promis
   const applies = new Applies({ ...start, settings, policies: registry.store });
   const running = await openRollouts({ spine, registry, applies, node_id, log, now });
   const { bucket: rollouts } = running;
-  const state = { applies, settings, rollouts, policies, schemas: schemas.admin, log, node_id };
+  const counted = { quotas: parts.quota !== undefined, budgets: parts.usage !== undefined };
+  const own = { applies, settings, rollouts, policies, schemas: schemas.admin };
+  const state = { ...own, counted, log, node_id };
   return {
     admin: { state, rollouts: { state, bucket: rollouts, log, now, random, node_id } },
     close() {

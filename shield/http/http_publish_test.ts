@@ -46,7 +46,7 @@ function testPublish(limits: Record<string, number> = {}) {
   const publish = createHttpPublish({
     path: {
       spine,
-      signatures: { require_signature: [] },
+      signatures: { of: () => [] },
       overseer: NO_OVERSEER,
       bans: NO_BANS,
       schemas: NO_SCHEMAS,

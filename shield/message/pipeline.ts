@@ -5,7 +5,6 @@
  */
 import { ArqonError, hasShadowHeader } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
-import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
@@ -34,7 +33,7 @@ import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { give } from "./room_order.ts";
 import type { PublishedOrder } from "./room_order.ts";
 import type { SchemaGate } from "../schema/gate.ts";
-import { verifySignature } from "./signature.ts";
+import { type SignatureDemands, verifySignature } from "./signature.ts";
 import { kept, NONE_ADDED, passing, stamp } from "./stamp.ts";
 import type { Tap } from "./tap.ts";
 import type { SendingSpine, StoringLogs } from "../traces/traced_sends.ts";
@@ -44,7 +43,7 @@ import type { UsageLedger } from "../usage/ledger.ts";
 /** What the path needs of the process. */
 export interface MessagePath {
   readonly spine: SendingSpine;
-  readonly signatures: Pick<Config["auth"], "require_signature">;
+  readonly signatures: SignatureDemands;
   readonly overseer: Pick<Overseer, "onMessage">;
   readonly bans: BanCheck;
   readonly schemas: SchemaGate;
@@ -129,7 +128,7 @@ function checkAll(
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   // The quota is the last cheap check: a refused message must not use up a tenant's quota.
   path.quota?.take(identity.tenant_id, envelope.size_bytes);
-  const verified = verifySignature(envelope, identity, path.signatures.require_signature);
+  const verified = verifySignature(envelope, identity, path.signatures.of(identity.tenant_id));
   if (verified === undefined) return checkContent(path, caller, envelope, note);
   return verified.then(() => checkContent(path, caller, envelope, note) ?? NONE_ADDED);
 }

@@ -6,9 +6,36 @@ import { ArqonError, matchesRoomPattern, signingInput } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { Settings } from "../settings/settings.ts";
 
-/** `[auth] require_signature`: roles and rooms whose messages must be signed. */
+/** Roles and rooms whose messages must be signed. */
 export type SignatureRules = Config["auth"]["require_signature"];
+
+/** Which messages of a tenant must be signed: asked for each message, never waits. */
+export interface SignatureDemands {
+  of(tenant_id: string): SignatureRules;
+}
+
+/** The demands of `[auth] require_signature`, which are live, and those that the tenant has beside them. */
+export function signatureDemands(
+  auth: Pick<Config["auth"], "require_signature">,
+  settings: Pick<Settings, "get">,
+): SignatureDemands {
+  // A tenant's list is replaced as a whole, never changed.
+  const joined = new WeakMap<SignatureRules, { general: SignatureRules; all: SignatureRules }>();
+  return {
+    of(tenant_id) {
+      const own = settings.get(tenant_id).require_signature;
+      const general = auth.require_signature;
+      if (own === undefined || own.length === 0) return general;
+      const known = joined.get(own);
+      if (known?.general === general) return known.all;
+      const all = [...general, ...own];
+      joined.set(own, { general, all });
+      return all;
+    },
+  };
+}
 
 const SIGNATURE_BYTES = 64;
 

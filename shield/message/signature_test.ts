@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { scanEnvelope, signingInput, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
-import { isSignatureRequired, verifySignature } from "./signature.ts";
+import { emptySettings } from "../../shared/records/tenant_settings.ts";
+import { isSignatureRequired, signatureDemands, verifySignature } from "./signature.ts";
+import type { SignatureRules } from "./signature.ts";
 
 const { publicKey, privateKey } = await crypto.subtle.generateKey("Ed25519", true, [
   "sign",
@@ -47,6 +49,21 @@ Deno.test("a signature is required by role and room", () => {
   assert.ok(isSignatureRequired([...rules], "service", "chat"));
   assert.ok(!isSignatureRequired([...rules], "admin", "bank-1"));
   assert.ok(!isSignatureRequired([], "user", "bank-1"));
+});
+
+Deno.test("a tenant's own demands come to those of the configuration, and both may change", () => {
+  const rule = (room: string) => ({ role: "user", room } as const);
+  const auth: { require_signature: SignatureRules } = { require_signature: [rule("a")] };
+  const own = new Map([["acme", [rule("b")]]]);
+  const get = (tenant: string) => ({ ...emptySettings(), require_signature: own.get(tenant) });
+  const demands = signatureDemands(auth, { get });
+  assert.deepEqual(demands.of("acme"), [rule("a"), rule("b")]);
+  assert.equal(demands.of("acme"), demands.of("acme"), "joined once, not for each message");
+  assert.equal(demands.of("globex"), auth.require_signature);
+  auth.require_signature = [rule("c")];
+  assert.deepEqual(demands.of("acme"), [rule("c"), rule("b")]);
+  own.set("acme", []);
+  assert.equal(demands.of("acme"), auth.require_signature);
 });
 
 Deno.test("an unsigned message passes at once where none is required, else is refused", () => {

@@ -42,7 +42,7 @@ const identity: Identity = {
 function pathOf(test: TestMirror, overseer: MessagePath["overseer"] = NO_OVERSEER): MessagePath {
   return {
     spine: test.engine.spine,
-    signatures: { require_signature: [] },
+    signatures: { of: () => [] },
     overseer,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,

@@ -106,7 +106,7 @@ export const CLASSES_ABOUT = abouts({
 export const STATE_ABOUT = abouts({
   getTenantState: {
     tag: "state",
-    summary: "policies, mappings, room classes and mirror rules of a tenant, and their revisions",
+    summary: "all that a tenant has in force, from policies to quotas, and its revisions",
     answer: object({ tenant: ID, basis: OBJECT, policies: list(OBJECT), applied: {} }),
   },
   applyTenantState: {

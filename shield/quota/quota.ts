@@ -7,6 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
+import type { OwnQuota } from "../../shared/config/schema_quota.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -17,6 +18,7 @@ import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";
 import { quotaSecrets } from "./secrets.ts";
 import { Slices } from "./slices.ts";
 import type { Shortage } from "./slices.ts";
+import type { Settings } from "../settings/settings.ts";
 import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
 
 /** Most tenants in one call: the server serves nobody else meanwhile. */
@@ -44,6 +46,8 @@ export interface StartedQuota extends TenantQuota {
 /** What quotas need of the process. */
 export interface QuotaOptions {
   readonly config: QuotaConfig;
+  /** What tenants have of their own. */
+  readonly settings: Pick<Settings, "get" | "onChange">;
   readonly registry: Registry;
   readonly log: Logger;
   /** Monotonic ms. */
@@ -86,16 +90,21 @@ class ClusterQuota implements StartedQuota {
   #asked_ms = -Infinity;
   #due_ms = Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #stop: () => void;
   readonly #prober: ReturnType<typeof setInterval>;
 
   constructor(options: QuotaOptions, connect: Connect) {
     this.#options = options;
-    const { config, registry } = options;
+    const { config, registry, settings } = options;
     const { slice_ms, timeout_ms, active_tenants: tenants_max } = config;
     this.#alone = new BoundedMap(tenants_max);
     this.#rateOf = ratesOf(config);
-    const rateOf = (tenant_id: string) => this.#rateOf(tenant_id);
+    const rateOf = (tenant_id: string) =>
+      withOwn(this.#rateOf(tenant_id), settings.get(tenant_id).quotas);
     this.#slices = new Slices({ rateOf, slice_ms, timeout_ms, tenants_max });
+    this.#stop = settings.onChange((tenant_id) => {
+      if (this.#slices.renew(tenant_id)) this.#alone.delete(tenant_id);
+    });
     const { readTextFile, log } = options;
     const secrets = new RenewedSecret(() => quotaSecrets(config, readTextFile), log);
     this.#server = connect({
@@ -157,6 +166,7 @@ class ClusterQuota implements StartedQuota {
 
   close(): void {
     this.#closed = true;
+    this.#stop();
     clearInterval(this.#prober);
     clearTimeout(this.#timer);
     this.#server.close();
@@ -260,6 +270,12 @@ function ratesOf(config: QuotaConfig): (tenant_id: string) => Amounts {
     bytes: entry.bytes_per_second ?? usual.bytes,
   }]));
   return (tenant_id) => own.get(tenant_id) ?? usual;
+}
+
+/** The quota of a tenant whose own come before all others. */
+function withOwn(usual: Amounts, own: readonly OwnQuota[] = []): Amounts {
+  if (own.length === 0) return usual;
+  return { ...usual, ...Object.fromEntries(own.map((one) => [one.unit, one.per_second])) };
 }
 
 function outcomeOf({ granted, retry_after_ms }: Grant): string {

@@ -7,8 +7,10 @@ import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
+import { emptySettings } from "../../shared/records/tenant_settings.ts";
+import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { startQuota } from "./quota.ts";
-import type { StartedQuota } from "./quota.ts";
+import type { QuotaOptions, StartedQuota } from "./quota.ts";
 import { retryPause_ms } from "./valkey.ts";
 
 const TLS = new URL("../../tests/tls/", import.meta.url).pathname;
@@ -20,7 +22,14 @@ interface Member extends Disposable {
   readonly lines: string[];
 }
 
-async function join(url: string, more: Record<string, unknown> = {}): Promise<Member> {
+/** Tenants without settings of their own. */
+const NO_SETTINGS = { get: () => emptySettings(), onChange: () => () => {} };
+
+async function join(
+  url: string,
+  more: Record<string, unknown> = {},
+  settings: QuotaOptions["settings"] = NO_SETTINGS,
+): Promise<Member> {
   const registry = createMetrics({ node_id: "test", version: "0" });
   const lines: string[] = [];
   const log = createLogger({
@@ -32,6 +41,7 @@ async function join(url: string, more: Record<string, unknown> = {}): Promise<Me
   });
   const quota = await startQuota({
     config: configFrom({ quota: { url, retry_ms: 100, ...more } }),
+    settings,
     registry,
     log,
     monotonic_ms: () => performance.now(),
@@ -98,6 +108,39 @@ Deno.test("two Shields share a tenant's quota; another tenant has its own", asyn
   assert.match(metrics, /^shield_quota_reservations_total\{outcome="granted"\} [1-9]/m);
   assert.match(metrics, /^shield_quota_degraded 0$/m);
   assert.match(metrics, /^shield_quota_tenants 2$/m);
+});
+
+Deno.test("a quota of a tenant's own comes first, holds from its change on, and touches no other tenant", async () => {
+  await using server = await startValkey();
+  let quotas: TenantSettings["quotas"];
+  const told = new Set<(tenant_id: string, settings: TenantSettings) => void>();
+  const get = (tenant_id: string) =>
+    tenant_id === "acme" && quotas !== undefined ? { ...emptySettings(), quotas } : emptySettings();
+  const settings: QuotaOptions["settings"] = {
+    get,
+    onChange(listener) {
+      told.add(listener);
+      return () => void told.delete(listener);
+    },
+  };
+  const change = (next: TenantSettings["quotas"]) => {
+    quotas = next;
+    for (const listener of told) listener("acme", get("acme"));
+  };
+  const member = await join(server.url, { tenant_messages_per_second: 1_000_000 }, settings);
+  await until("it is connected", () => !member.quota.degraded);
+  assert.equal((await flood([member], "acme", 200)).refused, 0);
+  change([{ unit: "messages", per_second: LIMIT }]);
+  const { passed, refused, took_s } = await flood([member], "acme", 1_000);
+  assert(refused > 0, "the change holds");
+  const most = LIMIT * (1 + took_s + 0.55) + 2;
+  assert(passed <= most, `${passed} passed in ${took_s} s; at most ${most}`);
+  assert.equal((await flood([member], "other", 200)).refused, 0);
+  change([]);
+  await until("the configuration's holds again", () => send(member, "acme"));
+  assert.equal((await flood([member], "acme", 200)).refused, 0);
+  member.quota.close();
+  assert.equal(told.size, 0, "nobody listens to what is closed");
 });
 
 Deno.test("a server that is killed: each Shield counts alone, says so once, and comes back", async () => {
@@ -227,9 +270,10 @@ Deno.test("without [quota] there is none, and a wrong one stops the start", asyn
   });
   const registry = createMetrics({ node_id: "test", version: "0" });
   const config = configFrom({});
+  const parts = { config, settings: NO_SETTINGS, registry, log };
   const monotonic_ms = () => 0;
   const readTextFile = Deno.readTextFileSync;
-  assert.equal(await startQuota({ config, registry, log, monotonic_ms, readTextFile }), undefined);
+  assert.equal(await startQuota({ ...parts, monotonic_ms, readTextFile }), undefined);
   const plain = { url: "redis://h", tls_ca_file: "ca.pem" };
   assert.throws(() => configFrom({ quota: plain }), /only with rediss:\/\//);
   for (const url of ["", "http://127.0.0.1", "127.0.0.1:6379"]) {

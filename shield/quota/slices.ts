@@ -70,6 +70,14 @@ export class Slices {
     this.#slices.clear();
   }
 
+  /** Begins a tenant's slice anew if its quota is another one by now; says whether it is. */
+  renew(tenant_id: string): boolean {
+    const { rate } = this.#slices.get(tenant_id) ?? {};
+    const { messages, bytes } = this.#options.rateOf(tenant_id);
+    if (rate === undefined || (rate.messages === messages && rate.bytes === bytes)) return false;
+    return this.#slices.delete(tenant_id);
+  }
+
   /** How many tenants have a slice. */
   get size(): number {
     return this.#slices.size;
@@ -133,9 +141,10 @@ export class Slices {
    * Takes the answer to a reservation that `due` gave. When the answer is lost, nothing needs to be
    * done.
    */
-  granted({ tenant_id, debt, wish }: Reservation, { granted, retry_after_ms }: Grant): void {
+  granted({ tenant_id, rate, debt, wish }: Reservation, { granted, retry_after_ms }: Grant): void {
     const slice = this.#slices.get(tenant_id);
-    if (slice === undefined) return;
+    // What was reserved of another quota is not of this one.
+    if (slice === undefined || slice.rate !== rate) return;
     for (const unit of ["messages", "bytes"] as const) {
       slice[unit].level += debt[unit] + granted[unit];
       slice[unit].empty = granted[unit] < wish[unit];

@@ -1,10 +1,10 @@
 /**
- * `arq apply`: puts a folder, or a plan, in force: policies, mappings, room classes and mirror rules in one
- * step. Schemas come before it, each as a version of its own, and are taken back when the step is refused.
+ * `arq apply`: puts a folder, or a plan, in force: everything but schemas in one step. Schemas come before it, each as a version of its own, and are taken back when the step is refused.
  */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
+import { KINDS } from "../../desired/form.ts";
 import { decodePlan } from "../../desired/plan_file.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
 import { changesText } from "../../desired/plan_text.ts";
@@ -127,8 +127,9 @@ async function takeBack(
 
 /** The kinds that change, as the bus takes them. */
 function bodyOf({ state }: Desired, { changes, basis }: Compared): string {
-  const kinds = ["policies", "mappings", "rooms", "mirror"] as const;
-  const changed = kinds.filter((kind) => changes.some((one) => one.kind === kind));
+  const changed = KINDS.filter((kind) =>
+    kind !== "schemas" && changes.some((one) => one.kind === kind)
+  );
   const lists = Object.fromEntries(changed.map((kind) => [kind, state[kind]]));
   return JSON.stringify({ basis, ...lists });
 }

@@ -2,7 +2,7 @@
 import { findAdmin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { exportFiles, exportTexts, SCHEMA_FILE } from "../../desired/export_text.ts";
-import { stateJsonSchema } from "../../desired/form.ts";
+import { KINDS, stateJsonSchema } from "../../desired/form.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -57,8 +57,7 @@ export async function exportState(io: Io, folder: string, flags: ExportFlags): P
   for (const name of await strangers(io, path, [...texts.keys()])) {
     await print(io.stderr, `arq: ${printable(name)} is not of this export, and stays\n`);
   }
-  const counts = (["policies", "schemas", "mappings", "rooms", "mirror"] as const)
-    .map((kind) => [kind, state[kind]?.length ?? 0] as const);
+  const counts = KINDS.map((kind) => [kind, state[kind]?.length ?? 0] as const);
   const text = flags.json === true
     ? JSON.stringify({
       tenant,

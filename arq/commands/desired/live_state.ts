@@ -74,7 +74,7 @@ export async function readLive(
 ): Promise<LiveState> {
   const answer = await askAdmin(io, admin, { method: "GET", path: statePath(tenant) });
   // The bus gives what it takes, so the members are those of the form.
-  const { policies, mappings, rooms, mirror, basis, versions, applied } = answer as unknown as
+  const { mappings, basis, versions, applied, ...kinds } = answer as unknown as
     & State
     & Pick<LiveState, "basis" | "versions" | "applied">;
   const ids = new Set([...(mappings ?? []).map(({ schema_id }) => schema_id), ...also]);
@@ -89,6 +89,8 @@ export async function readLive(
     schema_versions.set(id, version);
     sets.set(id, bytes);
   }
-  const state = { policies, schemas, mappings, rooms, mirror };
+  const { policies, rooms, mirror, quotas, budgets, require_signature } = kinds;
+  const limits = { quotas, budgets, require_signature };
+  const state = { policies, schemas, mappings, rooms, mirror, ...limits };
   return { state, basis, versions, applied, schema_versions, sets };
 }

@@ -10,6 +10,7 @@ import { parseToml } from "../../../shared/config/toml.ts";
 import type { TomlDocument, TomlPath } from "../../../shared/config/toml.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
+import type { Kind } from "../../desired/form.ts";
 import type { Desired, StatePolicy, StateSchema } from "../../desired/state.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
@@ -187,6 +188,18 @@ function orderWarnings(policies: readonly StatePolicy[]): string[] {
   });
 }
 
+/** The kinds of which a file says all that there is to say. */
+function plainKinds(parts: Readonly<Partial<Record<Kind, Part | undefined>>>) {
+  return {
+    mappings: parts.mappings?.said.mappings,
+    rooms: parts.rooms?.said.rooms,
+    mirror: parts.mirror?.said.mirror,
+    quotas: parts.quotas?.said.quotas,
+    budgets: parts.budgets?.said.budgets,
+    require_signature: parts.require_signature?.said.require_signature,
+  };
+}
+
 /** Reads the folder. Throws `CommandError` with everything that is wrong with it. */
 export async function readFolder(io: Io, folder: string): Promise<Desired> {
   if (await io.files.state(resolvePath(io.cwd, folder)) === undefined) {
@@ -219,11 +232,6 @@ export async function readFolder(io: Io, folder: string): Promise<Desired> {
   );
   const { list: schemas, sets } = await readSchemas(io, folder, by_kind["schemas"], problems);
   problems.throwAny();
-  const { mappings, rooms, mirror } = {
-    mappings: by_kind["mappings"]?.said.mappings,
-    rooms: by_kind["rooms"]?.said.rooms,
-    mirror: by_kind["mirror"]?.said.mirror,
-  };
-  const state = { policies, schemas, mappings, rooms, mirror };
+  const state = { ...plainKinds(by_kind), policies, schemas };
   return { tenant: tenant ?? "", state, modules, sets, warnings: orderWarnings(policies ?? []) };
 }

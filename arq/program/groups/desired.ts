@@ -40,8 +40,9 @@ function addExport(program: Command, run: Run): void {
     .option("--json", "print what was written as JSON")
     .addHelpText(
       "after",
-      "\nPolicies with their modules, the schemas that mappings name, mappings, room classes and mirror" +
-        "\nrules, in TOML files that editors check by state.schema.json. The same state gives the same bytes.\n" +
+      "\nPolicies with their modules, the schemas that mappings name, mappings, room classes, mirror rules," +
+        "\nquotas, budgets and demands for signatures, in TOML files that editors check by state.schema.json." +
+        "\nThe same state gives the same bytes.\n" +
         examples("arq export state --tenant acme", "arq export state --tenant acme --force"),
     )
     .action(run(async (io, flags, [folder]) => {

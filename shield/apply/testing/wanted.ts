@@ -1,7 +1,7 @@
 /** What tests of applies want in force. Not for product code. */
-import type { Wanted } from "../applies.ts";
+import type { Wanted } from "../decision.ts";
 
-/** The policy and the rule that belong together: both have the number. */
+/** The policy, the rule and the limits that belong together: all have the number. */
 export const wanted = (number: number): Wanted => ({
   policies: [{
     name: "one",
@@ -13,4 +13,13 @@ export const wanted = (number: number): Wanted => ({
     percent: 1,
   }],
   mirror: { rules: [{ prefix: "in.t.acme.*", percent: number / 1_000 }] },
+  quotas: [{ unit: "messages", per_second: number }],
+  budgets: [{
+    per: "day",
+    unit: "messages_in",
+    limit: number,
+    action: "warn",
+    messages_per_second: 1,
+  }],
+  require_signature: [{ role: "user", room: `r-${number}` }],
 });

@@ -16,6 +16,7 @@ import type { Caller } from "../caller.ts";
 import { command } from "../command.ts";
 import { publish } from "../pipeline.ts";
 import type { MessagePath } from "../pipeline.ts";
+import type { SignatureRules } from "../signature.ts";
 
 /** How much of an envelope is read. */
 export const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
@@ -28,7 +29,7 @@ export function callerOf(identity: Identity): Caller {
 
 /** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
 export function testPath(
-  require_signature: MessagePath["signatures"]["require_signature"] = [],
+  require_signature: SignatureRules = [],
   overseer: MessagePath["overseer"] = NO_OVERSEER,
   schemas: MessagePath["schemas"] = NO_SCHEMAS,
   more: Pick<MessagePath, "journal"> = {},
@@ -46,7 +47,12 @@ export function testPath(
     now: () => SPINE_NOW_MS,
     random,
   };
-  const path: MessagePath = { spine, signatures: { require_signature }, ...rest, ...more };
+  const path: MessagePath = {
+    spine,
+    signatures: { of: () => require_signature },
+    ...rest,
+    ...more,
+  };
   /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
   const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
     const caller = callerOf(identity);

@@ -72,7 +72,7 @@ function pathOf(
   };
   return {
     spine,
-    signatures: { require_signature: [] },
+    signatures: { of: () => [] },
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
