@@ -43,7 +43,8 @@ export async function openFoundation(options: ShieldOptions): Promise<Foundation
   const lives = new Lives(options.spine);
   const life = new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) });
   const noted = startLedger({ ...options, node_id, life });
-  const journal = startJournal({ ...options, node_id, life, classes: rooms.classes, mirror });
+  const recorded = { node_id, life, classes: rooms.classes, settings };
+  const journal = startJournal({ ...options, ...recorded, mirror });
   const usage = startUsage({ ...options, settings, node_id, life, classes: rooms.classes });
   const gate = usage?.gate(quota) ?? quota;
   const signatures = signatureDemands(config.auth, settings);

@@ -27,6 +27,7 @@ export interface JournalStart {
   readonly config: Pick<Config, "journal" | "platform" | "policy" | "limits" | "quota">;
   readonly spine: Spine;
   readonly classes: Pick<RoomClasses, "of">;
+  readonly settings?: TermsParts["settings"];
   /** The mirror's rules; absent: nothing is mirrored. */
   readonly mirror?: TermsParts["mirror"];
   readonly node_id: string;

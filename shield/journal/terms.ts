@@ -6,10 +6,13 @@
 import { matchesRoomPattern } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
+import type { OwnQuota } from "../../shared/config/schema_quota.ts";
 import type { Terms } from "../../shared/journal/record.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
 import type { Action, Identity } from "../auth/identity.ts";
+import { withOwn } from "../quota/bucket.ts";
+import type { Settings } from "../settings/settings.ts";
 import type { Caller } from "../message/caller.ts";
 import type { CompiledRule, MirrorRules } from "../mirror/rules.ts";
 import type { Hook } from "../policy/abi/policy.ts";
@@ -21,6 +24,8 @@ import { shareKey } from "../traces/trace_parent.ts";
 export interface TermsParts {
   readonly config: Pick<Config, "limits" | "quota">;
   readonly classes: Pick<RoomClasses, "of">;
+  /** What tenants have of their own; absent: nothing. */
+  readonly settings?: Pick<Settings, "get"> | undefined;
   /** Absent: nothing is mirrored. */
   readonly mirror?: Pick<MirrorRules, "match" | "picks" | "size"> | undefined;
 }
@@ -42,6 +47,8 @@ export class TermsOf {
   #limits!: Terms["limits"];
   /** Of the tenants with a quota of their own. */
   readonly #own_limits = new Map<string, Terms["limits"]>();
+  /** Of the tenants that were given quotas at run time, by these. */
+  #given_limits = new WeakMap<readonly OwnQuota[], Terms["limits"]>();
   readonly #classes = new WeakMap<RoomClass, Terms["room_class"]>();
   readonly #copied = new WeakMap<CompiledRule, Terms["mirror"]>();
   readonly #left = new WeakMap<CompiledRule, Terms["mirror"]>();
@@ -55,6 +62,7 @@ export class TermsOf {
   renew(): void {
     const { config: { limits, quota } } = this.#parts;
     this.#own_limits.clear();
+    this.#given_limits = new WeakMap();
     const usual = {
       connection: rate(limits.messages_per_second, limits.bytes_per_second),
       user: rate(limits.user_messages_per_second, limits.user_bytes_per_second),
@@ -79,12 +87,26 @@ export class TermsOf {
       credential: this.#credentialOf(identity),
       expires_ms: Math.max(0, Math.trunc(identity.expires_ms)),
       grant: grantOf(identity, actionOf(asked), room_id),
-      limits: this.#own_limits.get(identity.tenant_id) ?? this.#limits,
+      limits: this.#limitsOf(identity.tenant_id),
       room_class: hook === "on_connect" || room_id === ""
         ? null
         : this.#classOf(this.#parts.classes.of(identity.tenant_id, room_id)),
       mirror: this.#mirrorOf(asked),
     };
+  }
+
+  #limitsOf(tenant_id: string): Terms["limits"] {
+    const limits = this.#own_limits.get(tenant_id) ?? this.#limits;
+    const given = this.#parts.settings?.get(tenant_id).quotas ?? [];
+    if (limits.quota === null || given.length === 0) return limits;
+    let found = this.#given_limits.get(given);
+    if (found === undefined) {
+      const { messages_per_second, bytes_per_second } = limits.quota;
+      const both = withOwn({ messages: messages_per_second, bytes: bytes_per_second }, given);
+      found = { ...limits, quota: rate(both.messages, both.bytes) };
+      this.#given_limits.set(given, found);
+    }
+    return found;
   }
 
   #credentialOf(identity: Identity): Terms["credential"] {

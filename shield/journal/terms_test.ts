@@ -7,6 +7,8 @@ import type { Identity } from "../auth/identity.ts";
 import { MirrorRules } from "../mirror/rules.ts";
 import { MirrorStats } from "../mirror/stats.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
+import { emptySettings } from "../../shared/records/tenant_settings.ts";
+import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { TermsOf } from "./terms.ts";
 import type { TermsAsked } from "./terms.ts";
 
@@ -32,7 +34,7 @@ function asked(change: Partial<TermsAsked> & { readonly identity?: Partial<Ident
   } satisfies TermsAsked;
 }
 
-function terms(percent = 1): TermsOf {
+function terms(percent = 1, quotas?: TenantSettings["quotas"]): TermsOf {
   const classes = new RoomClasses(
     configFrom({ rooms: [{ room: "chat-*", durable: true }] }).rooms,
   );
@@ -45,7 +47,8 @@ function terms(percent = 1): TermsOf {
     tenants: [{ tenant: "small", messages_per_second: 7 }],
   };
   const config = configFrom({ limits: { messages_per_second: 50 }, quota });
-  return new TermsOf({ config, classes, mirror });
+  const settings = { get: () => ({ ...emptySettings(), quotas }) };
+  return new TermsOf({ config, classes, mirror, settings });
 }
 
 Deno.test("terms: the token's issuer and key, never the token; the first grant that allows it", () => {
@@ -74,6 +77,10 @@ Deno.test("terms: limits with the tenant's own quota, the room's class, and whet
   assert.deepEqual(said.limits.quota, { messages_per_second: 70, bytes_per_second: 7_000 });
   const small = of.of(asked({ identity: { tenant_id: "small" } }));
   assert.deepEqual(small.limits.quota, { messages_per_second: 7, bytes_per_second: 7_000 });
+  const given = terms(1, [{ unit: "bytes", per_second: 5 }]);
+  const [one, two] = [given.of(asked()).limits, given.of(asked()).limits];
+  assert.deepEqual(one.quota, { messages_per_second: 70, bytes_per_second: 5 });
+  assert.equal(one, two, "one object, until it changes");
   assert.deepEqual(said.room_class, { pattern: "chat-*", source: "config", durable: true });
   assert.equal(said.mirror?.is_copied, true);
   assert.equal(terms(0).of(asked()).mirror?.is_copied, false);

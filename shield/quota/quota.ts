@@ -7,13 +7,12 @@ import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
-import type { OwnQuota } from "../../shared/config/schema_quota.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { RenewedSecret } from "../../shared/process/secret_file.ts";
-import { fullBucket, reserve } from "./bucket.ts";
+import { fullBucket, reserve, withOwn } from "./bucket.ts";
 import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";
 import { quotaSecrets } from "./secrets.ts";
 import { Slices } from "./slices.ts";
@@ -270,12 +269,6 @@ function ratesOf(config: QuotaConfig): (tenant_id: string) => Amounts {
     bytes: entry.bytes_per_second ?? usual.bytes,
   }]));
   return (tenant_id) => own.get(tenant_id) ?? usual;
-}
-
-/** The quota of a tenant whose own come before all others. */
-function withOwn(usual: Amounts, own: readonly OwnQuota[] = []): Amounts {
-  if (own.length === 0) return usual;
-  return { ...usual, ...Object.fromEntries(own.map((one) => [one.unit, one.per_second])) };
 }
 
 function outcomeOf({ granted, retry_after_ms }: Grant): string {
