@@ -59,8 +59,9 @@ async function toTheEnd(bus: TestBus): Promise<void> {
   const begun = await ask("POST", "rollouts/good", body);
   assert.equal(begun.status, 200, JSON.stringify(begun.body));
   assert.deepEqual(begun.body.rollout.shares, [0, 0.01, 0.1, 0.5, 1]);
-  const { rollout } = await ended(ask, "good");
+  const { rollout, tallies } = await ended(ask, "good");
   assert.equal(rollout.state, "applied", JSON.stringify(rollout));
+  assert.ok(tallies[0].compared >= 20, "what the last step has counted is kept");
   await traffic.stop();
   requireJudged(traffic);
   const { body: { policies, applied } } = await ask("GET", "tenants/good/state");

@@ -6,6 +6,7 @@
 import { firstBreach } from "./breach.ts";
 import { readCondition } from "./condition.ts";
 import type { Condition } from "./condition.ts";
+import { ENDED_SAMPLES_MAX } from "./rollout.ts";
 import type { Rollout, RolloutReport } from "./rollout.ts";
 import { summed } from "./tally.ts";
 import type { PolicyTally } from "./tally.ts";
@@ -40,6 +41,12 @@ export function talliesAt(
   return summed(own.map(({ tallies }) => tallies));
 }
 
+/** What the end of a rollout keeps of what was counted. */
+export function countedEnd(tallies: readonly PolicyTally[]) {
+  const samples = tallies.flatMap((tally) => tally.samples).slice(0, ENDED_SAMPLES_MAX);
+  return { tallies: [...tallies], samples };
+}
+
 /** The rollout with its old state back in force; `why` in words. */
 export function returned(
   rollout: Rollout,
@@ -48,13 +55,14 @@ export function returned(
   more: Partial<NonNullable<Rollout["ended"]>> = {},
 ): Rollout {
   const ended = { samples: [], tallies: [], ...more, at_ms: now_ms, why: why.slice(0, 1_024) };
-  return { ...rollout, state: "returned", ended };
+  const { counted: _, ...about } = rollout;
+  return { ...about, state: "returned", ended };
 }
 
 function brokenBy(rollout: Rollout, { reports }: Seen, now_ms: number): Rollout | undefined {
   const conditions = conditionsOf(rollout);
-  const stages = [...new Set([...reports.values()].map(({ stage }) => stage))].sort();
-  for (const stage of stages) {
+  const stages = new Set([...reports.values()].map(({ stage }) => stage));
+  for (const stage of [...stages].sort((a, b) => a - b)) {
     const tallies = talliesAt(rollout, stage, reports.values());
     const breach = firstBreach(conditions, tallies);
     if (breach === undefined) continue;
@@ -68,7 +76,8 @@ function brokenBy(rollout: Rollout, { reports }: Seen, now_ms: number): Rollout 
 function refusedBy(rollout: Rollout, { reports }: Seen, now_ms: number): Rollout | undefined {
   for (const [node_id, { id, problem }] of reports) {
     if (id !== rollout.id || problem === undefined || problem.kind === "retry") continue;
-    return returned(rollout, now_ms, `${node_id}: ${problem.detail}`);
+    const tallies = talliesAt(rollout, rollout.stage, reports.values());
+    return returned(rollout, now_ms, `${node_id}: ${problem.detail}`, countedEnd(tallies));
   }
   return undefined;
 }
@@ -111,7 +120,10 @@ export function decide(rollout: Rollout, seen: Seen, now_ms: number): Decision {
   if (ended !== undefined) return { next: ended };
   const waits = waitsFor(rollout, seen, now_ms);
   if (waits !== "") return { waits };
-  if (stage + 1 >= shares.length) return { next: { ...rollout, state: "applying" } };
+  if (stage + 1 >= shares.length) {
+    const counted = talliesAt(rollout, stage, seen.reports.values());
+    return { next: { ...rollout, state: "applying", counted } };
+  }
   return { next: { ...rollout, stage: stage + 1, stage_ms: now_ms } };
 }
 

@@ -69,6 +69,7 @@ Deno.test("a rollout goes from observing by shares to the last step", () => {
     rollout = decision.next;
   }
   assert.equal(rollout.state, "applying");
+  assert.deepEqual(rollout.counted, [tallyOf(10)], "what was counted at the last share is kept");
   assert.deepEqual(decide(rollout, seenOf(), 9_000), { waits: "applying" });
 });
 
@@ -102,11 +103,30 @@ Deno.test("a breach, a module that one Shield refuses and a change by hand retur
       const ended = waitsOf(rollout, seen, 1);
       assert.ok(typeof ended === "object");
       assert.deepEqual([ended.state, ended.ended?.why], ["returned", "s1: no such export"]);
+      assert.equal(ended.ended?.tallies[0]?.compared, 20, "what was counted is told all the same");
     }
   }
   // What another rollout's Shields have said is not about this one.
   const other = seenOf(reportOf({ id: "f".repeat(32), tallies: [tallyOf(9, 9)] }));
   assert.equal(waitsOf(rolloutOf(), other, 5_000), "no Shield has reported yet");
+});
+
+Deno.test("what is kept of a rollout that a Shield refuses has samples", () => {
+  const sample = { would: "refuse" as const, user: "ann", room: "r", reason: "no", at_ms: 1 };
+  const counted = reportOf({ tallies: [{ ...tallyOf(1_000_000, 1), samples: [sample] }] });
+  const refused = reportOf({ tallies: [], problem: { kind: "refused", detail: "too large" } });
+  const ended = waitsOf(rolloutOf(), seenOf(counted, refused), 1);
+  assert.ok(typeof ended === "object");
+  assert.deepEqual(ended.ended?.samples, [sample]);
+});
+
+Deno.test("of two stages with a breach the earlier one is told, also with ten of them", () => {
+  const shares = [0, ...Array.from({ length: 11 }, (_, at) => (at + 1) / 11)];
+  const at = (stage: number, compared: number) =>
+    reportOf({ stage, tallies: [tallyOf(compared, compared)] });
+  const ended = waitsOf(rolloutOf({ shares, stage: 10 }), seenOf(at(10, 70), at(2, 30)), 1);
+  assert.ok(typeof ended === "object");
+  assert.match(ended.ended?.why ?? "", /30 of 30 messages/);
 });
 
 Deno.test("an order twice is one, and one that comes too late is none", () => {

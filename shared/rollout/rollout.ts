@@ -18,6 +18,10 @@ export const ROLLOUTS_BUCKET = "ARQON_ROLLOUTS";
 const SHARES = [0.1, 0.5, 1];
 /** Earlier rollouts that are remembered. */
 export const PAST_MAX = 10;
+/** Samples of all policies that the end of a rollout keeps. */
+export const ENDED_SAMPLES_MAX = 16;
+/** A Shield that says nothing for so long is not waited for, in ms: five times its beat. */
+export const FRESH_MS = 10_000;
 
 const Count = z.int().min(0);
 const Words = z.string().max(1_024);
@@ -32,7 +36,7 @@ const Ended = z.looseObject({
   /** What was not held; absent: it ended for another reason. */
   condition: z.string().max(64).optional(),
   policy: z.string().max(64).optional(),
-  samples: z.array(Sample).max(16).default([]),
+  samples: z.array(Sample).max(ENDED_SAMPLES_MAX).default([]),
   /** What was counted until then. */
   tallies: z.array(PolicyTally).max(128).default([]),
 });
@@ -76,6 +80,8 @@ const Document = z.looseObject({
   /** The place in `shares`, and since when: Unix ms. */
   stage: Count,
   stage_ms: Count,
+  /** What was counted at the last share, from when its last step is made until that has ended. */
+  counted: z.array(PolicyTally).max(128).optional(),
   ended: Ended.optional(),
   past: z.array(Past).max(PAST_MAX).default([]),
 });
@@ -89,6 +95,8 @@ const Report = z.looseObject({
   stage: Count,
   /** Grows with each report, so that no two are alike. */
   beat: Count,
+  /** When it was said, by the Shield's clock: Unix ms. Absent: by a Shield of an earlier release. */
+  at_ms: Count.optional(),
   /** What the Shield has counted at this stage. */
   tallies: z.array(PolicyTally).max(128),
   /** Why the Shield does not run it; `retry`: it may yet. Absent: it runs. */

@@ -6,10 +6,9 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Logger } from "../../shared/logs/log.ts";
 import { CONDITIONS_MAX, readCondition } from "../../shared/rollout/condition.ts";
-import { ordered, talliesAt, waitsFor } from "../../shared/rollout/decision.ts";
+import { countedEnd, ordered, talliesAt } from "../../shared/rollout/decision.ts";
 import type { Order } from "../../shared/rollout/decision.ts";
 import {
-  decodeReport,
   decodeRollout,
   encodeRollout,
   isUnderWay,
@@ -18,9 +17,7 @@ import {
   shareOf,
   sharesFrom,
 } from "../../shared/rollout/rollout.ts";
-import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
-import { fuelAt } from "../../shared/rollout/tally.ts";
-import type { PolicyTally } from "../../shared/rollout/tally.ts";
+import type { Rollout } from "../../shared/rollout/rollout.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
@@ -30,7 +27,7 @@ import { ROLLOUT_ABOUT } from "../openapi/openapi_settings.ts";
 import { canaryLists } from "../policy/chain/canary.ts";
 import { checkState, readStateBody, StateBody, stateRefusal } from "./api.ts";
 import type { ApplyAdminContext } from "./api.ts";
-import { STATE_KINDS } from "./decision.ts";
+import { reportsOf, rolloutView } from "./rollout_view.ts";
 
 /** The longest time at one share: a week. */
 const HOLD_MS_MAX = 604_800_000;
@@ -103,51 +100,13 @@ async function stored(bucket: KeyValue, tenant: string): Promise<Stored> {
   throw new ArqonError("settings-conflict", `the rollout cannot be read: ${decoded.problem}`);
 }
 
-async function reportsOf(bucket: KeyValue, tenant: string): Promise<Map<string, RolloutReport>> {
-  const reports = new Map<string, RolloutReport>();
-  for (const key of await bucket.keys([tenant])) {
-    const [, node_id] = key;
-    const entry = node_id === undefined ? undefined : await bucket.get(key);
-    const decoded = entry === undefined ? undefined : decodeReport(entry.value);
-    if (decoded !== undefined && "value" in decoded) reports.set(node_id!, decoded.value);
-  }
-  return reports;
-}
-
-/** A tally with its fuel as two quantiles. */
-function tallyView({ fuel_old, fuel_new, ...counts }: PolicyTally) {
-  const quantiles = (of: PolicyTally["fuel_old"]) => ({
-    p50: fuelAt(of, 0.5).fuel,
-    p99: fuelAt(of, 0.99).fuel,
-  });
-  return { ...counts, fuel: { old: quantiles(fuel_old), new: quantiles(fuel_new) } };
-}
-
-async function view({ bucket, now }: RolloutAdminContext, tenant: string, rollout: Rollout) {
-  const { ended, ...whole } = rollout;
-  const about: Partial<typeof whole> = { ...whole };
-  for (const kind of STATE_KINDS) delete about[kind];
-  const reports = await reportsOf(bucket, tenant);
-  const own = [...reports].filter(([, { id }]) => id === rollout.id);
-  const is_live = rollout.state === "running" || rollout.state === "paused";
-  const seen = { reports, fresh: new Set(reports.keys()), fresh_ms: 0 };
-  const { tallies = [], ...end } = ended ?? {};
-  const counted = is_live ? talliesAt(rollout, rollout.stage, reports.values()) : tallies;
-  return {
-    tenant,
-    rollout: { ...about, ended: ended === undefined ? null : end },
-    share: shareOf(rollout),
-    waits: is_live ? waitsFor(rollout, seen, now()) : "",
-    tallies: counted.map(tallyView),
-    nodes: own.map(([node_id, { stage, problem }]) => ({
-      node_id,
-      stage,
-      problem: problem?.detail ?? null,
-    })),
-  };
-}
-
 const none = (tenant: string) => new ArqonError("policy-unknown", `${tenant} has had no rollout`);
+
+const view = (
+  { bucket, now }: RolloutAdminContext,
+  tenant: string,
+  rollout: Rollout,
+) => rolloutView({ bucket, now_ms: now() }, tenant, rollout);
 
 async function show(context: RolloutAdminContext, { tenant }: AdminCall): Promise<Response> {
   const { rollout } = await stored(context.bucket, tenant);
@@ -231,7 +190,7 @@ async function start(
 async function withTallies(bucket: KeyValue, tenant: string, next: Rollout): Promise<Rollout> {
   const reports = await reportsOf(bucket, tenant);
   const tallies = talliesAt(next, next.stage, reports.values());
-  return { ...next, ended: { ...next.ended!, tallies } };
+  return { ...next, ended: { ...next.ended!, ...countedEnd(tallies) } };
 }
 
 async function obey(

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
-import { returned } from "../../shared/rollout/decision.ts";
+import { countedEnd, returned } from "../../shared/rollout/decision.ts";
 import {
   decodeRollout,
   encodeRollout,
@@ -143,7 +143,7 @@ class Rollouts {
     const now_ms = now();
     const is_due = Math.abs(now_ms - known.said_ms) >= BEAT_MS;
     if (said === known.said && !is_due) return;
-    const report: RolloutReport = { ...about, beat: ++known.beat };
+    const report: RolloutReport = { ...about, beat: ++known.beat, at_ms: now_ms };
     known.is_writing = true;
     try {
       await this.bucket.put([tenant_id, node_id], encodeRollout(report));
@@ -186,7 +186,9 @@ class Rollouts {
     const decoded = entry === undefined ? undefined : decodeRollout(entry.value);
     if (entry === undefined || decoded === undefined || "problem" in decoded) return;
     if (decoded.value.id !== id || decoded.value.state !== "applying") return;
-    const ended = returned(decoded.value, now(), is_made ? "" : why);
+    const { tallies, samples } = countedEnd(decoded.value.counted ?? []);
+    const more = is_made ? { tallies } : { tallies, samples };
+    const ended = returned(decoded.value, now(), is_made ? "" : why, more);
     const next: Rollout = { ...ended, state: is_made ? "applied" : "returned" };
     await this.bucket.update([tenant_id], encodeRollout(next), entry.revision).catch((error) => {
       if (!isConflict(error)) throw error;
