@@ -10,6 +10,7 @@ import {
   decodeReport,
   decodeRollout,
   encodeRollout,
+  FRESH_MS,
   isUnderWay,
   ROLLOUTS_BUCKET,
 } from "../../shared/rollout/rollout.ts";
@@ -21,8 +22,6 @@ import type { RolloutMetrics } from "./metrics.ts";
 
 /** How often rollouts are looked at without news, in ms. */
 const TICK_MS = 500;
-/** A Shield that says nothing for so long is not waited for, in ms: five times its beat. */
-const FRESH_MS = 10_000;
 
 /** What carrying rollouts on needs of its Brain. */
 export interface RolloutServiceOptions {
@@ -37,8 +36,11 @@ export interface RolloutServiceOptions {
 
 interface Heard {
   readonly report: RolloutReport;
+  readonly revision: number;
   /** Monotonic ms; undefined: it was there before this Brain, so nobody knows how old it is. */
   readonly heard_ms: number | undefined;
+  /** Whether it is being taken away. */
+  is_swept: boolean;
 }
 
 /** One tenant's rollout, as this Brain has heard of it. */
@@ -90,7 +92,7 @@ class RolloutService {
     const value = change.type === "put" ? change.entry.value : undefined;
     const revision = change.type === "put" ? change.entry.revision : change.revision;
     if (node_id === undefined) this.#hearRollout(known, tenant_id, value, revision);
-    else this.#hearReport(known, node_id, value);
+    else this.#hearReport(known, node_id, value, revision);
     if (this.#is_ready) this.#decide(tenant_id, known);
   }
 
@@ -106,7 +108,12 @@ class RolloutService {
     }
   }
 
-  #hearReport(known: Known, node_id: string, value: Uint8Array | undefined): void {
+  #hearReport(
+    known: Known,
+    node_id: string,
+    value: Uint8Array | undefined,
+    revision: number,
+  ): void {
     const { heard } = known;
     const decoded = value === undefined ? undefined : decodeReport(value);
     if (decoded === undefined || "problem" in decoded) return void heard.delete(node_id);
@@ -117,7 +124,7 @@ class RolloutService {
     // that has just begun does not know of a gap.
     const is_gap = last_ms > 0 && heard_ms !== undefined && heard_ms - last_ms > FRESH_MS;
     if (is_gap) known.fresh_ms = this.#options.now();
-    heard.set(node_id, { report: decoded.value, heard_ms });
+    heard.set(node_id, { report: decoded.value, revision, heard_ms, is_swept: false });
   }
 
   #of(tenant_id: string): Known {
@@ -145,9 +152,12 @@ class RolloutService {
   /** Takes away what Shields have said of a rollout that is over, for a Shield that died cannot. */
   #sweep(tenant_id: string, { rollout, heard }: Known): void {
     if (!this.#is_ready || (rollout !== undefined && isUnderWay(rollout))) return;
-    for (const node_id of heard.keys()) {
-      heard.delete(node_id);
-      this.#bucket.delete([tenant_id, node_id]).catch((error) => {
+    for (const [node_id, report] of heard) {
+      if (report.is_swept) continue;
+      report.is_swept = true;
+      // The watch says that it is gone. Until then it is known, so that a failure is tried again.
+      this.#bucket.delete([tenant_id, node_id], report.revision).catch((error) => {
+        report.is_swept = false;
         this.#options.log.debug("a report stays for now", { tenant_id, error });
       });
     }

@@ -1,5 +1,6 @@
 /** Brains that carry rollouts on: two at once, one that dies, gaps of reports, damage. On an embedded Spine. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import { createLogger } from "../../shared/logs/log.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import {
@@ -39,6 +40,8 @@ class Bus implements AsyncDisposable {
   now_ms = 0;
   monotonic_ms = 100_000;
   readonly lines: string[] = [];
+  /** Deletions that the store refuses from now on. */
+  refused_deletes = 0;
   readonly #log = createLogger({
     level: "debug",
     format: "logfmt",
@@ -58,13 +61,29 @@ class Bus implements AsyncDisposable {
 
   async brain(registry = new Registry()): Promise<Disposable> {
     const service = await startRollouts({
-      spine: this.#spine,
+      spine: { keyValue: async (name) => this.#failing(await this.#spine.keyValue(name)) },
       log: this.#log,
       registry,
       now: () => this.now_ms,
       monotonic_ms: () => this.monotonic_ms,
     });
     return { [Symbol.dispose]: () => service.close() };
+  }
+
+  #failing(bucket: KeyValue): KeyValue {
+    return {
+      get: (...given) => bucket.get(...given),
+      put: (...given) => bucket.put(...given),
+      update: (...given) => bucket.update(...given),
+      keys: (...given) => bucket.keys(...given),
+      sizes: (...given) => bucket.sizes(...given),
+      watch: (...given) => bucket.watch(...given),
+      limit_bytes: bucket.limit_bytes,
+      delete: async (...given) => {
+        if (this.refused_deletes-- > 0) throw new ArqonError("spine-unavailable");
+        await bucket.delete(...given);
+      },
+    };
   }
 
   async begin(more: Partial<Rollout> = {}): Promise<void> {
@@ -135,6 +154,17 @@ Deno.test("a breach returns it at once, and what dead Shields have said is taken
   assert.match(ended?.why ?? "", /1 of 13 messages/);
   await until("the reports are gone", async () => (await bus.bucket.keys(["acme"])).length === 1);
   assert.ok(bus.lines.some((line) => line.includes("a rollout was taken back")));
+});
+
+Deno.test("what could not be taken away is taken away later", async () => {
+  await using bus = await Bus.open();
+  bus.refused_deletes = 2;
+  using _brain = await bus.brain();
+  await bus.begin();
+  await bus.report(0, 10, 1, "dead");
+  await until("it is returned", async () => (await bus.stored()).state === "returned");
+  await until("the report is gone", async () => (await bus.bucket.keys(["acme"])).length === 1);
+  assert.ok(bus.refused_deletes < 0, "it was refused before");
 });
 
 Deno.test("after a time without reports its step begins anew", async () => {
