@@ -108,8 +108,9 @@ async function run(given: GivenConfig): Promise<void> {
   const exported = { telemetry, resource, registry, log, readTextFile: files.read };
   const tracing = await startTracing({ ...exported, now_ms });
   const parts = { config, spine, log, registry, now, random, brain_id, tracing, ...told };
+  const { read: readTextFile } = files;
   starting.begin("reading who is present, and the rooms");
-  const brain = await startBrain(parts);
+  const brain = await startBrain({ ...parts, readTextFile });
   using _storage = await watchStorage({ config, spine, registry, log });
   const exporting = await openMetricsExport({ ...exported, now });
   await storage.asked;

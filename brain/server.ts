@@ -17,6 +17,7 @@ import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
+import { startHooks } from "./hooks/service.ts";
 import { startMembership } from "./membership/service.ts";
 import { startRollouts } from "./rollouts/service.ts";
 import { startRooms } from "./rooms/service.ts";
@@ -24,8 +25,13 @@ import { createTap } from "./tap.ts";
 
 /** What a Brain needs from its process. */
 export interface BrainOptions {
-  readonly config: Pick<Config, "server" | "brain" | "limits" | "presence" | "rooms">;
+  readonly config: Pick<
+    Config,
+    "server" | "brain" | "limits" | "presence" | "rooms" | "hooks" | "webhooks"
+  >;
   readonly spine: Spine;
+  /** Reads a file that the configuration names; absent: none can be named. */
+  readonly readTextFile?: (path: string) => string;
   /** A log of component `brain`. */
   readonly log: Logger;
   readonly registry: Registry;
@@ -104,9 +110,16 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
       throw error;
     },
   );
+  const hooks = await startHooks({ ...options, view: presence }).catch(async (error) => {
+    await presence.drain();
+    await membership.drain();
+    await rooms.drain();
+    throw error;
+  });
   const { monotonic_ms = () => performance.now() } = options;
   const rollouts = await startRollouts({ ...options, monotonic_ms }).catch(async (error) => {
     await presence.drain();
+    await hooks.drain();
     await membership.drain();
     await rooms.drain();
     throw error;
@@ -122,6 +135,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     await presence.drain();
     tap?.unsubscribe();
     rollouts.close();
+    await hooks.drain();
     await membership.drain();
     await rooms.drain();
     inspect.close();

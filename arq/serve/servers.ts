@@ -131,7 +131,12 @@ export async function startServers(
     onDrain: asked.resolve,
   };
   starting.begin("reading rooms, settings, schemas, policies, bans and keys");
-  const brain = await startBrain({ ...common, log: logOf("brain"), random: Math.random });
+  const brain = await startBrain({
+    ...common,
+    readTextFile,
+    log: logOf("brain"),
+    random: Math.random,
+  });
   const shield = await startShield({
     ...common,
     // The Brain in this process has nothing to tell beside the Shield.

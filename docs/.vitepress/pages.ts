@@ -81,6 +81,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "The command line", file: "docs/arq.md" },
       { text: "Policies", file: "docs/policies.md" },
       { text: "Journal", file: "docs/journal.md" },
+      { text: "Hooks", file: "docs/hooks.md" },
       { text: "Replay", file: "docs/replay.md" },
       { text: "Plan and apply", file: "docs/plan.md" },
       { text: "Rollouts", file: "docs/rollout.md" },

@@ -48,7 +48,7 @@ export function natsFiles(nats: Config["nats"]): ConfigFile[] {
 
 /** Every file that the configuration names, in the order of the tables. */
 export function namedFiles(
-  { server, ops, admin, nats, quota, telemetry, auth }: Config,
+  { server, ops, admin, nats, quota, telemetry, auth, hooks }: Config,
 ): ConfigFile[] {
   return [
     ...filesOf("server", server, LISTENER),
@@ -60,5 +60,6 @@ export function namedFiles(
     ...auth.issuers.flatMap((issuer, index) =>
       filesOf(`auth.issuers[${index}]`, issuer, { jwks_file: false, pem_file: false })
     ),
+    ...hooks.flatMap((hook, index) => filesOf(`hooks[${index}]`, hook, { secret_file: true })),
   ];
 }

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { refuseUnnamedOperators } from "./operators.ts";
+import { HookTables } from "./automation/hooks.ts";
 import { Schedules } from "./automation/schedules.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
@@ -278,6 +279,7 @@ export const ConfigSchema = z.strictObject({
   durable: Durable.prefault({}).describe("durable rooms"),
   filters: Filters.prefault({}).describe("filters of subscribers"),
   ledger: LedgerTable.prefault({}).describe("what was delivered to whom, for `arq why`"),
+  ...HookTables,
   journal: Journal.prefault({}).describe("the journal of decisions"),
   streams: Streams.prefault({}).describe("durable rooms as streams over HTTP"),
   usage: Usage.prefault({}).describe("the ledger of use"),

@@ -111,6 +111,24 @@ Deno.test("headers of exports are in one place, and a bad one is not shown", () 
   assert.doesNotMatch(bad?.[1] ?? "", /hunter2/);
 });
 
+Deno.test("a hook has one secret, which is not shown when it is wrong", () => {
+  const hook = (lines: string) => `[[hooks]]\nid = "h"\ntenant = "t"\nurl = "https://h"\n${lines}`;
+  const secret = `whsec_${"A".repeat(32)}`;
+  assert.deepEqual(problems(hook(`secret = "${secret}"`)), []);
+  assert.deepEqual(problems(hook('secret_file = "s"')), []);
+  for (const lines of ["", `secret = "${secret}"\nsecret_file = "s"`]) {
+    assert.match(problems(hook(lines))[0]?.[1] ?? "", /exactly one of secret and secret_file/);
+  }
+  const [bad] = problems(hook('secret = "hunter2"'));
+  assert.equal(bad?.[0], "hooks[0].secret");
+  assert.doesNotMatch(bad?.[1] ?? "", /hunter2/);
+  for (const url of ["ftp://h", "https://u:hunter2@h", "h"]) {
+    const [first] = problems(hook('secret_file = "s"').replace("https://h", url));
+    assert.equal(first?.[0], "hooks[0].url");
+    assert.doesNotMatch(first?.[1] ?? "", /hunter2/);
+  }
+});
+
 Deno.test("an operators' port is on loopback unless a file says otherwise, and its TLS is whole", () => {
   const { ops, admin } = parseConfig("", { file });
   assert.deepEqual([ops.host, admin.host], ["127.0.0.1", "127.0.0.1"]);
@@ -158,13 +176,18 @@ issuer = "i"
 audience = "a"
 jwks_file = "15"
 tenants = ["t"]
+[[hooks]]
+id = "h"
+tenant = "t"
+url = "https://h"
+secret_file = "16"
 `,
     { file },
   );
   const files = namedFiles(config);
   assert.deepEqual(
     files.map(({ path }) => Number(path)),
-    Array.from({ length: 15 }, (_, at) => at + 1),
+    Array.from({ length: 16 }, (_, at) => at + 1),
   );
   assert.deepEqual(files.filter(({ is_private }) => is_private).map(({ key }) => key), [
     "server.tls_key",
@@ -175,5 +198,6 @@ tenants = ["t"]
     "nats.tls_key_file",
     "quota.password_file",
     "telemetry.headers_file",
+    "hooks[0].secret_file",
   ]);
 });

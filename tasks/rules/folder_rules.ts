@@ -37,6 +37,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shared/schema/compatibility",
     "shared/schema/descriptors",
     "shared/config/keys",
+    "shared/hooks",
     "shared/filter",
     "shared/config/values",
     "shared/config/automation",
@@ -131,6 +132,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "brain/rooms",
     "brain/membership",
     "brain/rollouts",
+    "brain/hooks",
     "brain",
   ],
   [

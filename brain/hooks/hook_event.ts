@@ -1,0 +1,87 @@
+/** What a hook is called with for one message of the log. Pure; who calls is `room_feed.ts`. */
+import { encodeTextMessage, readRouted } from "@arqon/proto";
+import type { HookEntry, HookEvent } from "../../shared/config/automation/hooks.ts";
+import { readStored } from "../../shared/membership/entry.ts";
+import type { MembershipEntry } from "../../shared/membership/entry.ts";
+import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
+import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
+
+/** One call that is due. */
+export interface HookEventCall {
+  /** The same whenever it is made, and for every hook. */
+  readonly id: string;
+  readonly type: HookEvent | "hook.lost";
+  /** JSON. */
+  readonly body: string;
+}
+
+const TYPES: Readonly<Record<Exclude<MembershipEntry["type"], "present">, HookEvent>> = {
+  joined: "member.joined",
+  left: "member.left",
+  occupied: "room.occupied",
+  vacated: "room.vacated",
+};
+const quote: (text: string) => string = JSON.stringify;
+
+/** An id without dots, as the scheme of signatures wants it. */
+const idOf = (kind: string, stream: string, offset: number) =>
+  `${kind}_${stream.replace(/[^A-Za-z0-9_-]/g, "_")}_${offset}`;
+
+/** Where a message stands. */
+export interface EventPlace {
+  readonly tenant_id: string;
+  /** The room in the log: with journals of members, the journal's. */
+  readonly room_id: string;
+  /** The life of the log. */
+  readonly stream: string;
+}
+
+function bodyOf(
+  type: string,
+  time_ms: number,
+  { tenant_id, room_id, stream }: EventPlace,
+  offset: number,
+  members: string,
+): string {
+  const room = recordedRoomOf(room_id) ?? room_id;
+  return `{"type":${quote(type)},"timestamp":${quote(new Date(time_ms).toISOString())},` +
+    `"data":{"tenant":${quote(tenant_id)},"room":${quote(room)},"offset":${offset},` +
+    `"epoch":${quote(stream)},${members}}}`;
+}
+
+/** The call for a message; undefined: the hook does not want it. */
+export function eventCallOf(
+  { events }: Pick<HookEntry, "events">,
+  place: EventPlace,
+  { payload, offset, time_ms }: LogMessage,
+): HookEventCall | undefined {
+  const id = idOf("evt", place.stream, offset);
+  if (recordedRoomOf(place.room_id) !== undefined) {
+    const entry = readStored(payload);
+    if (entry === undefined || entry.type === "present") return undefined;
+    const type = TYPES[entry.type];
+    if (!events.includes(type)) return undefined;
+    const members = `"change":${JSON.stringify(entry.data)}`;
+    return { id, type, body: bodyOf(type, time_ms, place, offset, members) };
+  }
+  const type = "room.message";
+  if (!events.includes(type)) return undefined;
+  const text = encodeTextMessage({ ...readRouted(payload), offset });
+  return { id, type, body: bodyOf(type, time_ms, place, offset, `"message":${text}`) };
+}
+
+/** Why events are lost: they were removed before the hook had them, or the log is another one. */
+export type LostReason = "history-trimmed" | "epoch-changed";
+
+/** The call that tells that what came after this offset, up to what comes next, may be lost. */
+export function lostCallOf(
+  place: EventPlace,
+  after: number,
+  reason: LostReason,
+  now_ms: number,
+): HookEventCall {
+  const members = `"after":${after},"reason":${quote(reason)}`;
+  const type = "hook.lost";
+  const id = idOf("lost", `${place.stream}_${place.room_id}`, after);
+  return { id, type, body: bodyOf(type, now_ms, place, after, members) };
+}

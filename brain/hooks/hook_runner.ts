@@ -1,0 +1,205 @@
+/**
+ * One hook while this Brain has it: hears of new messages of the tenant's log, looks now and then for those that
+ * it did not hear of, and makes the calls, a bounded number at a time. The order in a room is `room_feed.ts`;
+ * which hooks are this Brain's is `service.ts`.
+ */
+import type { HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
+import { CallFailed, callHook } from "../../shared/hooks/call.ts";
+import { deadKey, hookBytes, readDeadLetter } from "../../shared/hooks/hook_document.ts";
+import type { DeadLetter, HookPosition } from "../../shared/hooks/hook_document.ts";
+import { isTaken } from "../../shared/hooks/schedule.ts";
+import { signedHeaders } from "../../shared/hooks/signature.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
+import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { KeyValue, Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { parseRoomSubject, tenantRoomsPattern } from "../../shared/subjects/subject.ts";
+import type { HookEventCall } from "./hook_event.ts";
+import type { HookMetrics } from "./metrics.ts";
+import { RoomFeed } from "./room_feed.ts";
+import type { CallOutcome } from "./room_feed.ts";
+import { Seats } from "./seats.ts";
+
+const ROOMS_PAGE = 1_000;
+const MEMBER_EVENTS = ["member.joined", "member.left", "room.occupied", "room.vacated"] as const;
+
+/** What a hook needs of its Brain. */
+export interface HookRunnerOptions {
+  readonly hook: HookEntry;
+  readonly webhooks: Webhooks;
+  readonly spine: Pick<Spine, "subscribe">;
+  readonly bucket: KeyValue;
+  /** Rejects as `Spine.log`. */
+  readonly openLog: () => Promise<DurableLog>;
+  /** Where the hook begins; stored if it is new. Rejects as the bucket and `openLog` do. */
+  readonly since: () => Promise<HookPosition>;
+  /** Throws when the secret cannot be read. */
+  readonly secret: () => string;
+  readonly metrics: HookMetrics;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+/** A hook that is called by this Brain, until it is closed. */
+export class HookRunner {
+  readonly #options: HookRunnerOptions;
+  readonly #feeds = new Map<string, RoomFeed>();
+  readonly #seats: Seats;
+  readonly #stop: () => void;
+  #since: HookPosition | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #surveying: Promise<void> | undefined;
+  #is_closed = false;
+
+  constructor(options: HookRunnerOptions) {
+    this.#options = options;
+    const { hook, spine } = options;
+    this.#seats = new Seats(hook.in_flight);
+    const subscribed = spine.subscribe(
+      tenantRoomsPattern("in", hook.tenant),
+      (message) => this.#hear(message),
+      { reads_only: true },
+    );
+    this.#stop = () => subscribed.unsubscribe();
+    this.#surveyIn(0);
+  }
+
+  /** Rooms with an event whose call has failed and is to be made again. */
+  get failing(): number {
+    return [...this.#feeds.values()].filter(({ is_failing }) => is_failing).length;
+  }
+
+  /** Calls nothing more; resolves when what was under way has ended. */
+  async close(): Promise<void> {
+    this.#is_closed = true;
+    this.#stop();
+    clearTimeout(this.#timer);
+    await Promise.all([...this.#feeds.values()].map((feed) => feed.close()));
+    await this.#surveying;
+  }
+
+  /** Calls once for each dead letter; what is taken then is none any more. Rejects as the bucket does. */
+  async replay(): Promise<void> {
+    const { hook: { tenant, id }, bucket, log } = this.#options;
+    const { signal } = new AbortController();
+    let taken = 0, left = 0;
+    for (const key of await bucket.keys(deadKey(tenant, id))) {
+      if (this.#is_closed) throw new Error("the hook is another Brain's by now");
+      const entry = await bucket.get(key);
+      const letter = entry && readDeadLetter(entry.value);
+      if (entry === undefined || letter === undefined) continue;
+      const { status } = await this.#call(letter as HookEventCall, signal);
+      if (isTaken(status)) {
+        await bucket.delete(key);
+        taken++;
+      } else left++;
+    }
+    log.info("dead letters of a hook were called for again", { hook: id, taken, left });
+  }
+
+  #isWanted(room_id: string): boolean {
+    const { hook: { events, room } } = this.#options;
+    const recorded = recordedRoomOf(room_id);
+    const is_kind = recorded === undefined
+      ? events.includes("room.message")
+      : MEMBER_EVENTS.some((type) => events.includes(type));
+    const name = recorded ?? room_id;
+    return is_kind && (room.endsWith("*") ? name.startsWith(room.slice(0, -1)) : name === room);
+  }
+
+  #hear({ subject, headers }: SpineMessage): void {
+    const offset = headers[LOG_OFFSET_HEADER];
+    if (offset === undefined) return;
+    const room_id = parseRoomSubject(subject)?.roomId;
+    // Before it is known where the hook begins, the survey that follows has it.
+    if (room_id === undefined || this.#since === undefined || !this.#isWanted(room_id)) return;
+    this.#feedOf(room_id).wake(Number(offset));
+  }
+
+  #feedOf(room_id: string): RoomFeed {
+    let feed = this.#feeds.get(room_id);
+    if (feed !== undefined) return feed;
+    const { hook, openLog, bucket, log, now, random, metrics } = this.#options;
+    feed = new RoomFeed({
+      ...{ hook, room_id, openLog, bucket, log, now, random },
+      since: () => this.#since as HookPosition,
+      call: (event, signal) => this.#call(event, signal),
+      keepDead: (letter) => this.#keepDead(letter),
+      onLost: () => metrics.lost.inc({ hook: hook.id }),
+    });
+    this.#feeds.set(room_id, feed);
+    return feed;
+  }
+
+  async #call(event: HookEventCall, signal: AbortSignal): Promise<CallOutcome> {
+    const { hook, webhooks, secret, now, metrics } = this.#options;
+    using _seat = await this.#seats.take(signal);
+    const { url, timeout_ms, id } = hook;
+    const { private_hosts } = webhooks;
+    try {
+      const signed = signedHeaders(secret(), { ...event, now_ms: now() });
+      const headers = { ...signed, "content-type": "application/json" };
+      const { body } = event;
+      const asked = { url, headers, body, timeout_ms, private_hosts, answer_bytes: 0, signal };
+      const { status } = await callHook(asked);
+      metrics.calls.inc({ hook: id, outcome: isTaken(status) ? "taken" : "refused" });
+      return { status, problem: isTaken(status) ? "" : `answered ${status}` };
+    } catch (error) {
+      signal.throwIfAborted();
+      metrics.calls.inc({ hook: id, outcome: "failed" });
+      const problem = error instanceof CallFailed ? error.message : "the secret cannot be read";
+      return { status: 0, problem };
+    }
+  }
+
+  async #keepDead(letter: DeadLetter): Promise<void> {
+    const { hook: { tenant, id, dead_letters }, bucket, metrics, log } = this.#options;
+    await bucket.put(deadKey(tenant, id, letter.id), hookBytes(letter));
+    metrics.dead.inc({ hook: id });
+    const { room, offset, problem } = letter;
+    log.warn("a hook is not called any more for an event", { hook: id, room, offset, problem });
+    const keys = await bucket.keys(deadKey(tenant, id));
+    if (keys.length <= dead_letters) return;
+    const offsetOf = (key: readonly string[]) => Number(key.at(-1)?.split("_").at(-1));
+    keys.sort((a, b) => offsetOf(a) - offsetOf(b));
+    for (const key of keys.slice(0, keys.length - dead_letters)) await bucket.delete(key);
+  }
+
+  #surveyIn(wait_ms: number): void {
+    if (this.#is_closed) return;
+    this.#timer = setTimeout(() => {
+      this.#surveying = this.#survey().finally(() =>
+        this.#surveyIn(this.#options.webhooks.survey_ms)
+      );
+    }, wait_ms);
+  }
+
+  /** Wakes every room that has something behind where the hook is; what is not known is looked up. */
+  async #survey(): Promise<void> {
+    const { hook, openLog, log } = this.#options;
+    try {
+      this.#since ??= await this.#options.since();
+      const durable = await openLog();
+      const prefix = hook.room.replace(/\*$/, "");
+      for (let after = "";;) {
+        const page = await durable.rooms({ prefix, after, limit: ROOMS_PAGE });
+        const wanted = page.rooms.filter((room_id) => this.#isWanted(room_id));
+        const heads = await durable.heads(wanted);
+        if (this.#is_closed) return;
+        for (const [room_id, offset] of heads) {
+          if (this.#feeds.get(room_id)?.position?.offset !== offset) {
+            this.#feedOf(room_id).wake();
+          }
+        }
+        after = page.rooms.at(-1) ?? "";
+        if (!page.more) break;
+      }
+    } catch (error) {
+      log.debug("the rooms of a hook are not read yet", { hook: hook.id, error });
+    }
+  }
+}

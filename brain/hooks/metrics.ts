@@ -1,0 +1,49 @@
+/** The metrics of hooks. `hook` is the id of a hook of the configuration. */
+import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+
+/** The metrics, by what they measure. */
+export interface HookMetrics {
+  /** `outcome`: taken, refused (another status) or failed (no answer). */
+  readonly calls: Counter<"hook" | "outcome">;
+  readonly dead: Counter<"hook">;
+  readonly lost: Counter<"hook">;
+}
+
+/** Makes them; `failing` is asked when somebody looks: rooms that wait, by hook. */
+export function createHookMetrics(
+  registry: Registry,
+  failing: () => Iterable<readonly [hook: string, rooms: number]>,
+): HookMetrics {
+  const registers = [registry];
+  new Gauge({
+    name: "brain_hook_rooms_waiting",
+    help: "Rooms with an event for which a hook was called in vain and will be again, by hook.",
+    labelNames: ["hook"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [hook, rooms] of failing()) this.inc({ hook }, rooms);
+    },
+  });
+  return {
+    calls: new Counter({
+      name: "brain_hook_calls_total",
+      help: "Calls of hooks, by hook and outcome: taken, refused or failed.",
+      labelNames: ["hook", "outcome"],
+      registers,
+    }),
+    dead: new Counter({
+      name: "brain_hook_dead_letters_total",
+      help: "Events for which a hook is not called any more, by hook.",
+      labelNames: ["hook"],
+      registers,
+    }),
+    lost: new Counter({
+      name: "brain_hook_lost_total",
+      help: "How often a hook was told that events of a room may be lost, by hook.",
+      labelNames: ["hook"],
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,229 @@
+/**
+ * Brings the events of one room to one hook, in order: reads the log behind the stored position, has each event
+ * called for until it is taken or given up, and stores how far it has come against the revision that it knows.
+ * So a Brain that has lost the hook to another one stops at its next write. Which rooms, and how a call is
+ * made, is `hook_runner.ts`.
+ */
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { HookEntry } from "../../shared/config/automation/hooks.ts";
+import { hookBytes, positionKey, readPosition } from "../../shared/hooks/hook_document.ts";
+import type { DeadLetter, HookPosition } from "../../shared/hooks/hook_document.ts";
+import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { eventCallOf, lostCallOf } from "./hook_event.ts";
+import type { HookEventCall, LostReason } from "./hook_event.ts";
+
+const READ_MESSAGES = 64;
+const READ_BYTES = 1_048_576;
+const FAILED_PAUSE_MS = 1_000;
+/** How often it is looked for an event that was heard of and cannot be read yet. */
+const LOOKS_MAX = 40;
+const LOOK_PAUSE_MS = 50;
+
+/** What one call came to. `status` 0: there was no answer. */
+export interface CallOutcome {
+  readonly status: number;
+  /** What was wrong, for operators; "" when it was taken. */
+  readonly problem: string;
+}
+
+/** What bringing the events of a room needs. */
+export interface RoomFeedOptions {
+  readonly hook: HookEntry;
+  readonly room_id: string;
+  /** Rejects as `Spine.log`. */
+  readonly openLog: () => Promise<DurableLog>;
+  readonly bucket: KeyValue;
+  /** Where the hook begins in a room without a position. */
+  readonly since: () => HookPosition;
+  /** Makes one call, when it is its turn. Rejects only when the feed has ended. */
+  readonly call: (event: HookEventCall, signal: AbortSignal) => Promise<CallOutcome>;
+  readonly keepDead: (letter: DeadLetter) => Promise<void>;
+  readonly onLost: () => void;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+/** The events of one room on their way to one hook. */
+export class RoomFeed {
+  readonly #options: RoomFeedOptions;
+  readonly #ending = new AbortController();
+  #position: HookPosition | undefined;
+  #revision = 0;
+  /** Whether this Brain has written the position that it knows. */
+  #is_claimed = false;
+  #is_due = false;
+  /** The highest offset that was heard of: a reader may be behind it. */
+  #heard = 0;
+  #running: Promise<void> | undefined;
+  /** Calls of the event at hand that failed. */
+  #failed = 0;
+
+  constructor(options: RoomFeedOptions) {
+    this.#options = options;
+  }
+
+  /** Whether nothing is under way. */
+  get is_idle(): boolean {
+    return this.#running === undefined;
+  }
+
+  /** Whether an event waits because a call for it has failed. */
+  get is_failing(): boolean {
+    return this.#failed > 0;
+  }
+
+  /** How far it has come; undefined: it has not looked. */
+  get position(): HookPosition | undefined {
+    return this.#position;
+  }
+
+  /** There may be something new in the room, up to this offset. */
+  wake(offset = 0): void {
+    this.#heard = Math.max(this.#heard, offset);
+    this.#is_due = true;
+    this.#running ??= this.#work().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Ends the call that is under way; resolves when nothing more comes. */
+  async close(): Promise<void> {
+    this.#ending.abort();
+    await this.#running;
+  }
+
+  async #work(): Promise<void> {
+    const { log, room_id } = this.#options;
+    const { signal } = this.#ending;
+    let looks = 0;
+    while (this.#is_due && !signal.aborted) {
+      this.#is_due = false;
+      try {
+        await this.#bringAll();
+        if (this.#heard > (this.#position?.offset ?? 0) && looks++ < LOOKS_MAX) {
+          this.#is_due = true;
+          await this.#pause(LOOK_PAUSE_MS);
+        } else this.#heard = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        // Whatever is known may be another Brain's by now.
+        this.#position = undefined;
+        this.#is_claimed = false;
+        this.#is_due = true;
+        if (!isConflict(error)) log.warn("a hook waits for its room", { room_id, error });
+        await this.#pause(FAILED_PAUSE_MS).catch(() => {});
+      }
+    }
+  }
+
+  /** Brings everything that is there. Rejects when the feed has ended, or something cannot be read or stored. */
+  async #bringAll(): Promise<void> {
+    const { room_id, openLog } = this.#options;
+    const durable = await openLog();
+    let position = this.#position ??= await this.#load();
+    for (;;) {
+      const { after, lost } = startIn(durable, position);
+      const options = { after, limit: READ_MESSAGES, max_bytes: READ_BYTES };
+      const page = await durable.read(room_id, options);
+      const [first] = page.messages;
+      if (first === undefined) return;
+      // Says to a Brain that had the room before that it is not its any more, before anything is called.
+      if (!this.#is_claimed) await this.#store(position);
+      this.#is_claimed = true;
+      const reason = lost ?? (page.complete ? undefined : "history-trimmed");
+      if (reason !== undefined) await this.#tellLost(position, reason);
+      for (const message of page.messages) {
+        const stream = lifeAt(durable.lives, message.offset).name;
+        await this.#bring(eventAt(this.#options, stream, message), message.offset);
+        position = this.#position = { stream, offset: message.offset };
+      }
+      await this.#store(position);
+      if (!page.more) return;
+    }
+  }
+
+  async #load(): Promise<HookPosition> {
+    const { bucket, since } = this.#options;
+    const entry = await bucket.get(this.#key);
+    this.#revision = entry?.revision ?? 0;
+    return (entry && readPosition(entry.value)) ?? since();
+  }
+
+  get #key() {
+    const { hook: { tenant, id }, room_id } = this.#options;
+    return positionKey(tenant, id, room_id);
+  }
+
+  async #store(position: HookPosition): Promise<void> {
+    this.#ending.signal.throwIfAborted();
+    const { bucket } = this.#options;
+    this.#revision = await bucket.update(this.#key, hookBytes(position), this.#revision);
+  }
+
+  async #tellLost({ stream, offset }: HookPosition, reason: LostReason): Promise<void> {
+    const { hook, room_id, now, onLost } = this.#options;
+    const place = { tenant_id: hook.tenant, room_id, stream };
+    await this.#bring(lostCallOf(place, offset, reason, now()), offset);
+    onLost();
+  }
+
+  /** Calls until the event is taken or given up. Rejects when the feed has ended. */
+  async #bring(event: HookEventCall | undefined, offset: number): Promise<void> {
+    if (event === undefined) return;
+    const { hook, call, random, keepDead, now, room_id } = this.#options;
+    this.#failed = 0;
+    for (;;) {
+      const { status, problem } = await call(event, this.#ending.signal);
+      if (isTaken(status)) break;
+      this.#failed++;
+      const pause_ms = pauseAfter(hook, this.#failed, status, random);
+      if (pause_ms === undefined) {
+        const about = { room: room_id, offset, at_ms: now(), status, problem };
+        await keepDead({ ...event, ...about, calls: this.#failed });
+        break;
+      }
+      if (this.#position !== undefined && this.#failed === 1) await this.#store(this.#position);
+      await this.#pause(pause_ms);
+    }
+    this.#failed = 0;
+  }
+
+  /** Rejects when the feed has ended. */
+  async #pause(pause_ms: number): Promise<void> {
+    const { signal } = this.#ending;
+    signal.throwIfAborted();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, pause_ms);
+    const onAbort = () => resolve();
+    signal.addEventListener("abort", onAbort);
+    await promise;
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+    signal.throwIfAborted();
+  }
+}
+
+/** Where to read on behind a position, and whether something is lost before that. */
+function startIn(
+  { lives }: DurableLog,
+  { stream, offset }: HookPosition,
+): { after: number; lost?: LostReason } {
+  const last = lastOf(lives, stream);
+  if (last === undefined) return { after: 0, lost: "epoch-changed" };
+  return offset <= last ? { after: offset } : { after: last, lost: "epoch-changed" };
+}
+
+function eventAt(
+  { hook, room_id }: RoomFeedOptions,
+  stream: string,
+  message: Parameters<typeof eventCallOf>[2],
+): HookEventCall | undefined {
+  return eventCallOf(hook, { tenant_id: hook.tenant, room_id, stream }, message);
+}

@@ -1,0 +1,302 @@
+/**
+ * Hooks on a real log: everything once by its place, in order by room, over receivers that fail in every way,
+ * Brains that take over from each other, and logs that have forgotten.
+ */
+import assert from "node:assert/strict";
+import { bytesFrom } from "../../shared/ids.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { hookBytes, hookKey, NEW_HOOK } from "../../shared/hooks/hook_document.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { until } from "../../shared/testing/until.ts";
+import { Receiver, SECRET } from "../../tests/hooks/receiver.ts";
+import type { ClusterView } from "../cluster_view.ts";
+import { startHooks } from "./service.ts";
+import type { HookService } from "./service.ts";
+
+const quiet = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "brain",
+  now: Date.now,
+  write() {},
+});
+const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
+
+/** One bus with a log, and as many Brains as a test starts; `owner` has all hooks. */
+class World implements AsyncDisposable {
+  owner = "b1";
+  readonly receiver = new Receiver();
+  readonly #brains = new Set<HookService>();
+  readonly #listeners = new Set<() => void>();
+  #sent = 0;
+  readonly config: ReturnType<typeof configFrom>;
+  spine!: Spine;
+  log!: DurableLog;
+  bucket!: KeyValue;
+
+  constructor(hook: object) {
+    const quick = { backoff_ms: 1, backoff_max_ms: 20, timeout_ms: 60_000, secret: SECRET };
+    const { url } = this.receiver;
+    this.config = configFrom({
+      rooms: [{ room: "o*", durable: true, history_size: 1_000, history_ttl_seconds: 3_600 }],
+      webhooks: { private_hosts: ["127.0.0.1"], survey_ms: 100 },
+      hooks: [{ id: "h", tenant: "t", url, room: "o*", ...quick, ...hook }],
+    });
+  }
+
+  static async open(hook: object = {}): Promise<World> {
+    const world = new World(hook);
+    world.spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+    world.log = await world.spine.log("t", RETENTION);
+    world.bucket = await world.spine.keyValue("ARQON_HOOKS");
+    return world;
+  }
+
+  async brain(brain_id = "b1", registry = new Registry()): Promise<HookService> {
+    const view: Pick<ClusterView, "brain_id" | "serving" | "ownerOf" | "onOwnership"> = {
+      brain_id,
+      serving: true,
+      ownerOf: () => this.owner,
+      onOwnership: (listener) => {
+        this.#listeners.add(listener);
+        return () => void this.#listeners.delete(listener);
+      },
+    };
+    const { spine, config } = this;
+    const now = Date.now, random = Math.random, log = quiet;
+    const parts = { config, spine, registry, log, now, random };
+    const hooks = await startHooks({ ...parts, view: view as ClusterView });
+    this.#brains.add(hooks);
+    if (brain_id === this.owner) await until("it has begun", () => this.#hasBegun());
+    return hooks;
+  }
+
+  async #hasBegun(): Promise<boolean> {
+    const entry = await this.bucket.get(hookKey("t", "h"));
+    return entry !== undefined && new TextDecoder().decode(entry.value).includes("since");
+  }
+
+  give(owner: string): void {
+    this.owner = owner;
+    for (const listener of this.#listeners) listener();
+  }
+
+  async send(room_id: string, count = 1): Promise<void> {
+    for (let at = 0; at < count; at++) {
+      const source = { now: Date.now, random: bytesFrom(Math.random) };
+      const data = new TextEncoder().encode(JSON.stringify({ n: this.#sent++ }));
+      const event = { type: "order", data, content_type: "application/json" };
+      const payload = systemEnvelope(source, { tenant_id: "t", room_id, event });
+      await this.log.append(room_id, payload);
+    }
+  }
+
+  /** The numbers of what was sent and taken, without repetitions, by room. */
+  taken(room_id: string): number[] {
+    const seen = new Map<string, number>();
+    for (const { id, body: { type, data } } of this.receiver.taken) {
+      if (type === "room.message" && data.room === room_id) seen.set(id, data.message.data.n);
+    }
+    return [...seen.values()];
+  }
+
+  types(): string[] {
+    return this.receiver.taken.map(({ body }) => body.type);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const brain of this.#brains) await brain.drain();
+    await this.spine.drain();
+    assert.deepEqual(this.receiver.problems, []);
+    await this.receiver[Symbol.asyncDispose]();
+  }
+}
+
+const upTo = (count: number, from = 0) => Array.from({ length: count }, (_, at) => from + at);
+const status = (code: number) => new Response(null, { status: code });
+
+Deno.test("what is stored after a hook began comes to it, signed, in order; other rooms do not", async () => {
+  await using world = await World.open();
+  await world.send("o1", 3);
+  await world.brain();
+  await world.send("x1");
+  await world.send("o1", 20);
+  await world.send("o2");
+  await until("all", () => world.taken("o1").length === 20 && world.taken("o2").length === 1);
+  assert.deepEqual(world.taken("o1"), upTo(20, 4));
+  const [{ id, body } = { id: "", body: undefined }] = world.receiver.taken;
+  assert.match(id, /^evt_[A-Za-z0-9_-]+_\d+$/);
+  assert.equal(body.data.tenant, "t");
+  assert.equal(body.data.message.type, "order");
+  assert.ok(body.data.offset > 3);
+  assert.equal(world.receiver.taken.length, 21);
+});
+
+Deno.test("a receiver that fails in every way has everything in order in the end", async () => {
+  await using world = await World.open();
+  await world.brain();
+  let turn = 0;
+  world.receiver.answer = () => {
+    const way = turn++ % 5;
+    if (way === 0) return status(500);
+    if (way === 1) return Response.redirect("http://127.0.0.1:1/", 307);
+    if (way === 2) return status(429);
+    if (way === 3) return new Response(new Uint8Array(2_000_000));
+    return status(202);
+  };
+  await world.send("o1", 30);
+  await until("all", () => world.taken("o1").length === 30);
+  assert.deepEqual(world.taken("o1"), upTo(30));
+});
+
+Deno.test("a receiver that was away gets everything that was stored meanwhile", async () => {
+  await using world = await World.open();
+  await world.brain();
+  await world.send("o1");
+  await until("the first", () => world.taken("o1").length === 1);
+  await world.receiver.stop();
+  await world.send("o1", 50);
+  await world.send("o2", 50);
+  world.receiver.start();
+  await until("all", () => world.taken("o1").length + world.taken("o2").length === 101);
+  assert.deepEqual([...world.taken("o1"), ...world.taken("o2")], upTo(101));
+});
+
+Deno.test("who hangs holds up his rooms and no more calls than are allowed", async () => {
+  await using world = await World.open({ timeout_ms: 200, in_flight: 2 });
+  await world.brain();
+  let open = 0, most = 0, is_stuck = true;
+  world.receiver.answer = async () => {
+    most = Math.max(most, ++open);
+    await until("it may go on", () => !is_stuck);
+    open--;
+    return status(200);
+  };
+  for (const room of ["o1", "o2", "o3", "o4"]) await world.send(room, 3);
+  await until("somebody hangs", () => most === 2);
+  const called = world.receiver.calls.length;
+  assert.equal(called, 2);
+  is_stuck = false;
+  const all = () => ["o1", "o2", "o3", "o4"].flatMap((room) => world.taken(room));
+  await until("all", () => all().length === 12);
+  assert.deepEqual(all(), upTo(12));
+});
+
+Deno.test("what a receiver refuses is a dead letter, the room goes on, and a replay calls again", async () => {
+  await using world = await World.open({ retries: 2 });
+  const registry = new Registry();
+  await world.brain("b1", registry);
+  const is_bad = (n: number) => n === 1 || n === 2;
+  world.receiver.answer = ({ body: { data: { message } } }) =>
+    is_bad(message.data.n) ? status(message.data.n === 1 ? 503 : 422) : undefined;
+  await world.send("o1", 4);
+  await until("the others", () => world.taken("o1").length === 2);
+  assert.deepEqual(world.taken("o1"), [0, 3]);
+  const dead = () => world.bucket.keys(["t", "h", "dead"]);
+  assert.equal((await dead()).length, 2);
+  assert.match(await registry.metrics(), /brain_hook_dead_letters_total\{hook="h"\} 2/);
+  world.receiver.answer = () => undefined;
+  const entry = await world.bucket.get(hookKey("t", "h"));
+  const document = JSON.parse(new TextDecoder().decode(entry?.value));
+  await world.bucket.put(hookKey("t", "h"), hookBytes({ ...document, replay: 1 }));
+  await until("they are taken", async () => (await dead()).length === 0);
+  assert.deepEqual(world.taken("o1").toSorted(), upTo(4));
+});
+
+Deno.test("of dead letters only so many stay, the newest", async () => {
+  await using world = await World.open({ retries: 0, dead_letters: 3 });
+  await world.brain();
+  world.receiver.answer = ({ body }) => body.data.message.data.n < 12 ? status(500) : undefined;
+  await world.send("o1", 13);
+  await until("the last", () => world.taken("o1").length === 1);
+  const keys = await world.bucket.keys(["t", "h", "dead"]);
+  const offsets = keys.map((key) => Number(key.at(-1)?.split("_").at(-1)));
+  assert.deepEqual(offsets.toSorted((a, b) => a - b), [10, 11, 12]);
+});
+
+Deno.test("a Brain that takes over goes on where the other was, whoever still calls", async () => {
+  await using world = await World.open();
+  const first = await world.brain("b1");
+  await world.brain("b2");
+  await world.send("o1", 10);
+  await until("half", () => world.taken("o1").length >= 5);
+  world.give("b2");
+  await world.send("o1", 10);
+  await until("all", () => world.taken("o1").length === 20);
+  await first.drain();
+  world.give("b1");
+  await world.send("o1", 5);
+  world.give("b2");
+  await until("the rest", () => world.taken("o1").length === 25);
+  assert.deepEqual(world.taken("o1"), upTo(25));
+});
+
+Deno.test("two Brains that both think a hook theirs leave nothing out, and only one goes on", async () => {
+  await using world = await World.open();
+  await world.brain("b1");
+  await world.send("o1", 5);
+  await until("five", () => world.taken("o1").length === 5);
+  // b1 is not told: it thinks that it still has the hook.
+  world.owner = "b2";
+  await world.brain("b2");
+  await world.send("o1", 40);
+  await until("all", () => world.taken("o1").length === 45);
+  assert.deepEqual(world.taken("o1"), upTo(45));
+});
+
+Deno.test("what the log has forgotten is told as lost, before what comes after it", async () => {
+  await using world = await World.open();
+  await world.brain();
+  await world.receiver.stop();
+  await world.send("o1", 10);
+  world.give("nobody");
+  await world.log.trim("o1", 2);
+  world.receiver.start();
+  world.give("b1");
+  await until("the rest", () => world.taken("o1").length === 2);
+  const types = world.types();
+  assert.equal(types[0], "hook.lost");
+  assert.equal(world.receiver.taken[0]?.body.data.reason, "history-trimmed");
+  assert.deepEqual(world.taken("o1"), [8, 9]);
+  assert.deepEqual(types.slice(1), ["room.message", "room.message"]);
+});
+
+Deno.test("a position in a log that is gone is told as lost", async () => {
+  await using world = await World.open();
+  const since = { stream: "another", offset: 7 };
+  await world.bucket.put(hookKey("t", "h"), hookBytes({ ...NEW_HOOK, since }));
+  await world.send("o1", 2);
+  await world.brain();
+  await until("what there is", () => world.taken("o1").length === 2);
+  assert.deepEqual(world.types(), ["hook.lost", "room.message", "room.message"]);
+  assert.equal(world.receiver.taken[0]?.body.data.reason, "epoch-changed");
+});
+
+Deno.test("a paused hook is called for nothing, and then for everything", async () => {
+  await using world = await World.open();
+  await world.brain();
+  const set = async (paused: boolean) => {
+    const entry = await world.bucket.get(hookKey("t", "h"));
+    const document = JSON.parse(new TextDecoder().decode(entry?.value));
+    await world.bucket.put(hookKey("t", "h"), hookBytes({ ...document, paused }));
+  };
+  await world.send("o1");
+  await until("one", () => world.taken("o1").length === 1);
+  await set(true);
+  const before = world.receiver.calls.length;
+  await until("it rests", async () => {
+    const seen = world.receiver.calls.length;
+    await world.send("o1");
+    return world.receiver.calls.length === seen;
+  });
+  const count = (await world.log.head("o1")).last?.offset ?? 0;
+  await set(false);
+  await until("all", () => world.taken("o1").length === count);
+  assert.ok(world.receiver.calls.length > before);
+  assert.deepEqual(world.taken("o1"), upTo(count));
+});

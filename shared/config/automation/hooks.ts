@@ -1,0 +1,107 @@
+/** `[[hooks]]` and `[webhooks]`: whom the bus calls after something has happened. A part of `schema.ts`. */
+import { z } from "zod";
+import { secretBytes } from "../../hooks/signature.ts";
+import {
+  always,
+  count,
+  id,
+  namedFile,
+  refuseRepeated,
+  roomPattern,
+} from "../values/schema_values.ts";
+
+/** What a hook can be called for, as `type` of the call's body says it. */
+const HOOK_EVENTS = [
+  "room.message",
+  "member.joined",
+  "member.left",
+  "room.occupied",
+  "room.vacated",
+] as const;
+/** One of `HOOK_EVENTS`. */
+export type HookEvent = typeof HOOK_EVENTS[number];
+
+const isHookUrl = (text: string) =>
+  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) &&
+  new URL(text).username === "" && new URL(text).password === "";
+
+/** A host as `new URL` has it, with or without a port. */
+const hostEntry = z.string().regex(/^(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?$/, {
+  error: 'expected a host in lower case, with or without a port, for example "hooks.internal:8080"',
+});
+
+const secret = z.string().refine((text) => secretBytes(text) !== undefined, {
+  error: 'expected "whsec_" and base64 of 24 to 64 bytes',
+});
+
+/** What a hook is, without whose it is. */
+const options = {
+  id: id.describe("its name in calls, metrics and `arq hook`"),
+  tenant: id.describe("whose rooms it hears of"),
+  url: z.string().max(2_048).refine(isHookUrl, {
+    error: "expected an http or https URL without user and password",
+  }).meta({ format: "uri" }).describe(
+    "where it is called; https, but for hosts in [webhooks] private_hosts",
+  ),
+  events: z.array(z.enum(HOOK_EVENTS)).min(1).default(["room.message"]).describe(
+    "what it is called for: publications to durable rooms, and what stands in journals of members",
+  ),
+  room: roomPattern.default("*").describe("room id or prefix pattern"),
+  timeout_ms: count(10_000, 60_000, "how long one call may take, its answer included"),
+  retries: z.int().min(0).max(10_000).default(300).describe(
+    "calls after the first that are made for one event before it is a dead letter; the pauses of 300 are about a day",
+  ),
+  backoff_ms: count(
+    1_000,
+    600_000,
+    "pause after the first call that failed; each is twice as long",
+  ),
+  backoff_max_ms: count(300_000, 86_400_000, "the longest pause"),
+  in_flight: count(
+    8,
+    256,
+    "calls at the same time; those of one room are made one after the other",
+  ),
+  dead_letters: count(1_000, 100_000, "dead letters that are kept; above, the oldest go"),
+};
+
+const Hook = z.strictObject({
+  ...options,
+  secret: secret.optional().describe(
+    "what calls are signed with (Standard Webhooks): whsec_ and base64",
+  ),
+  secret_file: namedFile("instead of secret: a file with it; read again before each call"),
+}).refine(
+  ({ secret, secret_file }) => (secret === undefined) !== (secret_file === undefined),
+  { error: "expected exactly one of secret and secret_file", ...always },
+);
+
+const Hooks = z.array(Hook).max(1_000).superRefine(
+  refuseRepeated({
+    list: "hooks",
+    members: ["tenant", "id"],
+    shown: "id",
+    same: "the same tenant and id",
+    expected: "expected each pair once",
+  }),
+  always,
+).default([]);
+/** A hook of the configuration. */
+export type HookEntry = z.output<typeof Hook>;
+
+const Webhooks = z.strictObject({
+  private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
+    "hosts that may be called by http, and at private, loopback and link-local addresses; no other may",
+  ),
+  survey_ms: z.int().min(100).max(600_000).default(10_000).describe(
+    "how often a Brain looks for events that it was not told of",
+  ),
+});
+/** Checked `[webhooks]`. */
+export type Webhooks = z.output<typeof Webhooks>;
+
+/** Both tables. */
+export const HookTables = {
+  hooks: Hooks.describe("whom the bus calls when something has happened"),
+  webhooks: Webhooks.prefault({}).describe("where hooks may be called"),
+};

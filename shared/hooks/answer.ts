@@ -1,0 +1,129 @@
+/**
+ * Reads what a hook's receiver answers, HTTP/1.1, never more than it may say. The connection ends with the
+ * answer, so only its beginning has to be understood. Who asked is `call.ts`.
+ */
+
+/** What a receiver said. */
+export interface CallAnswer {
+  readonly status: number;
+  /** The body; undefined: it is longer than was to be read. */
+  readonly body: Uint8Array | undefined;
+}
+
+const HEAD_BYTES = 16_384;
+const STATUS = /^HTTP\/1\.[01] ([1-9]\d\d)(?: |$)/;
+const decoder = new TextDecoder("latin1");
+const END = "\r\n\r\n";
+
+interface Source {
+  read(into: Uint8Array): Promise<number | null>;
+}
+
+/** Bytes of a connection as they come. */
+class Incoming {
+  #bytes = new Uint8Array(0);
+  readonly #source: Source;
+  readonly #piece = new Uint8Array(16_384);
+
+  constructor(source: Source) {
+    this.#source = source;
+  }
+
+  get text(): string {
+    return decoder.decode(this.#bytes);
+  }
+
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  /** Takes so many bytes from the beginning. */
+  take(count: number): Uint8Array {
+    const taken = this.#bytes.slice(0, count);
+    this.#bytes = this.#bytes.slice(count);
+    return taken;
+  }
+
+  /** False at the end. */
+  async more(): Promise<boolean> {
+    const count = await this.#source.read(this.#piece);
+    if (count === null) return false;
+    const joined = new Uint8Array(this.#bytes.length + count);
+    joined.set(this.#bytes);
+    joined.set(this.#piece.subarray(0, count), this.#bytes.length);
+    this.#bytes = joined;
+    return true;
+  }
+}
+
+/** A head with its status; those of 1xx are read over. Throws when it is none. */
+async function readHead(incoming: Incoming): Promise<{ status: number; head: string }> {
+  for (;;) {
+    const at = incoming.text.indexOf(END);
+    if (at < 0) {
+      if (incoming.length > HEAD_BYTES) throw new Error("the head of the answer is too long");
+      if (!await incoming.more()) throw new Error("the connection ended without an answer");
+      continue;
+    }
+    const head = incoming.text.slice(0, at + 2);
+    incoming.take(at + END.length);
+    const status = Number(STATUS.exec(head)?.[1] ?? NaN);
+    if (Number.isNaN(status)) throw new Error("the answer is no HTTP/1.1");
+    if (status >= 200 || status === 101) return { status, head };
+  }
+}
+
+const SIZE = /^([0-9a-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n/i;
+
+/** Takes a body in chunks. Undefined: it is longer than `most`. Throws when it is malformed. */
+async function readChunks(incoming: Incoming, most: number): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const line = SIZE.exec(incoming.text);
+    if (line === null) {
+      if (incoming.length > 256 || !await incoming.more()) throw new Error("a malformed chunk");
+      continue;
+    }
+    const count = parseInt(line[1] as string, 16);
+    incoming.take(line[0].length);
+    if (count === 0) return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+    size += count;
+    if (size > most) return undefined;
+    while (incoming.length < count + 2) {
+      if (!await incoming.more()) throw new Error("the answer ended too early");
+    }
+    chunks.push(incoming.take(count));
+    incoming.take(2);
+  }
+}
+
+/** Takes a body of a length, or (undefined) up to the end. Undefined: it is longer than `most`. */
+async function readPlain(
+  incoming: Incoming,
+  length: number | undefined,
+  most: number,
+): Promise<Uint8Array | undefined> {
+  if (length !== undefined && length > most) return undefined;
+  while (incoming.length < (length ?? most + 1)) {
+    if (await incoming.more()) continue;
+    if (length !== undefined) throw new Error("the answer ended too early");
+    break;
+  }
+  if (length !== undefined) return incoming.take(length);
+  return incoming.length > most ? undefined : incoming.take(most);
+}
+
+/** Reads an answer; with `most` 0 only its head. Rejects when it is none, or ends too early. */
+export async function readAnswer(source: Source, most: number): Promise<CallAnswer> {
+  const incoming = new Incoming(source);
+  const { status, head } = await readHead(incoming);
+  if (most === 0) return { status, body: undefined };
+  if (status === 204 || status === 304) return { status, body: new Uint8Array(0) };
+  if (/\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n/i.test(head)) {
+    return { status, body: await readChunks(incoming, most) };
+  }
+  const [, digits] = /\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n/i.exec(head) ?? [];
+  const length = digits === undefined ? undefined : Number(digits);
+  return { status, body: await readPlain(incoming, length, most) };
+}

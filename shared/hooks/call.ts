@@ -1,0 +1,137 @@
+/**
+ * Makes one call of a hook: resolves the name, refuses addresses that it may not go to, connects to exactly the
+ * address that was looked at, sends, and reads a bounded answer. Follows no redirect and keeps no connection.
+ * What is sent is `signature.ts` and the caller's.
+ */
+import { lookup } from "node:dns/promises";
+import { isPublicAddress } from "./address.ts";
+import { readAnswer } from "./answer.ts";
+import type { CallAnswer } from "./answer.ts";
+
+/** A call. */
+export interface HookCall {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** For everything, in ms. */
+  readonly timeout_ms: number;
+  /** Hosts, with or without a port, that may have any address and be called by http. */
+  readonly private_hosts: readonly string[];
+  /** Most bytes of the answer's body that are read; 0: nothing of it is. */
+  readonly answer_bytes: number;
+  /** Ends the call. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Why there is no answer; the text is for operators. */
+export class CallFailed extends Error {
+  override readonly name = "CallFailed";
+}
+
+const encoder = new TextEncoder();
+const PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
+
+/** The address to connect to. Throws CallFailed when there is none that may be called. */
+async function addressOf(url: URL, private_hosts: readonly string[]): Promise<string> {
+  const { hostname, host, protocol } = url;
+  const is_private = private_hosts.includes(hostname) || private_hosts.includes(host);
+  if (protocol !== "https:" && !is_private) {
+    throw new CallFailed("http to a host that is not in [webhooks] private_hosts");
+  }
+  const name = hostname.replace(/^\[|\]$/g, "");
+  let found: readonly { readonly address: string }[];
+  try {
+    found = await lookup(name, { all: true });
+  } catch (error) {
+    throw new CallFailed(`the name is not known: ${(error as Error).message}`);
+  }
+  // One bad address spoils the name: who controls it could offer both, and wait for the right turn.
+  const bad = found.find(({ address }) => !is_private && !isPublicAddress(address));
+  if (bad !== undefined) throw new CallFailed(`${bad.address} is not a public address`);
+  const [first] = found;
+  if (first === undefined) throw new CallFailed("the name has no address");
+  return first.address;
+}
+
+function requestBytes({ host, pathname, search }: URL, { headers, body }: HookCall) {
+  const bytes = encoder.encode(body);
+  const lines = [
+    `POST ${pathname}${search} HTTP/1.1`,
+    `host: ${host}`,
+    "connection: close",
+    "user-agent: ArqonBus",
+    `content-length: ${bytes.length}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+  ];
+  const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
+  const all = new Uint8Array(head.length + bytes.length);
+  all.set(head);
+  all.set(bytes, head.length);
+  return all;
+}
+
+/** A connection that is closed when the call has ended, also if it comes only then. */
+class Line {
+  #conn: Deno.Conn | undefined;
+  #is_over = false;
+
+  /** Throws CallFailed when the call has ended meanwhile. */
+  take<Conn extends Deno.Conn>(conn: Conn): Conn {
+    this.#conn = conn;
+    if (!this.#is_over) return conn;
+    this.end();
+    throw new CallFailed("the call has ended");
+  }
+
+  end(): void {
+    this.#is_over = true;
+    try {
+      this.#conn?.close();
+    } catch {
+      // It was closed already, or has become a connection with TLS.
+    }
+    this.#conn = undefined;
+  }
+}
+
+async function exchange(call: HookCall, line: Line): Promise<CallAnswer> {
+  const url = new URL(call.url);
+  const hostname = await addressOf(url, call.private_hosts);
+  const port = url.port === "" ? PORTS[url.protocol] as number : Number(url.port);
+  const plain = line.take(await Deno.connect({ hostname, port }));
+  const name = url.hostname.replace(/^\[|\]$/g, "");
+  const conn = url.protocol === "https:"
+    ? line.take(await Deno.startTls(plain, { hostname: name, alpnProtocols: ["http/1.1"] }))
+    : plain;
+  const bytes = requestBytes(url, call);
+  // The answer is read meanwhile: a receiver may refuse a body that it does not read to its end.
+  const sent = (async () => {
+    for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+  })();
+  sent.catch(() => {});
+  return await readAnswer(conn, call.answer_bytes);
+}
+
+/** Calls. Rejects with CallFailed when no answer that can be read has come in time. */
+export async function callHook(call: HookCall): Promise<CallAnswer> {
+  const line = new Line();
+  const { promise: over, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new CallFailed(`no answer within ${call.timeout_ms} ms`)),
+    call.timeout_ms,
+  );
+  const onAbort = () => reject(new CallFailed("the call was ended"));
+  call.signal?.addEventListener("abort", onAbort);
+  if (call.signal?.aborted) onAbort();
+  const answer = exchange(call, line);
+  answer.catch(() => {});
+  try {
+    return await Promise.race([answer, over]);
+  } catch (error) {
+    throw error instanceof CallFailed ? error : new CallFailed((error as Error).message);
+  } finally {
+    clearTimeout(timer);
+    call.signal?.removeEventListener("abort", onAbort);
+    line.end();
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * What is stored of a hook in the bucket `ARQON_HOOKS`: under `[tenant, hook]` since when it hears and whether
+ * it is paused; below that, for each room, how far it has come (`room`), and what was given up (`dead`).
+ * Form and keys only; who writes it is `brain/hooks/`, and for pauses and replays the Shield.
+ */
+import { z } from "zod";
+import type { KvKey } from "../spine/contract/spine.ts";
+
+/** The bucket. */
+export const HOOKS_BUCKET = "ARQON_HOOKS";
+
+const Position = z.looseObject({
+  /** The life of the tenant's log. */
+  stream: z.string(),
+  offset: z.int().min(0),
+});
+/** A place in the log of a tenant. */
+export type HookPosition = z.output<typeof Position>;
+
+// Loose: what a later version has put beside it must survive a write of ours.
+const Document = z.looseObject({
+  format: z.literal(1),
+  /** Where it begins in rooms without a position of their own; absent: no Brain has had it yet. */
+  since: Position.optional(),
+  paused: z.boolean().default(false),
+  /** Counts the orders to call for dead letters again. */
+  replay: z.int().min(0).default(0),
+  /** The last of them that was done. */
+  replayed: z.int().min(0).default(0),
+});
+/** What is stored of a hook. */
+export type HookDocument = z.output<typeof Document>;
+
+const Dead = z.looseObject({
+  /** As `webhook-id` of its calls. */
+  id: z.string(),
+  type: z.string(),
+  room: z.string(),
+  offset: z.int().min(0),
+  at_ms: z.int().min(0),
+  calls: z.int().min(1),
+  /** Of the last answer; 0: there was none. */
+  status: z.int().min(0),
+  problem: z.string(),
+  body: z.string(),
+});
+/** An event for which the hook is not called any more. */
+export type DeadLetter = z.output<typeof Dead>;
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+function read<T>(schema: z.ZodType<T>, bytes: Uint8Array): T | undefined {
+  try {
+    return schema.parse(JSON.parse(decoder.decode(bytes)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined: it is none, or of a later version. */
+export const readHookDocument = (bytes: Uint8Array): HookDocument | undefined =>
+  read(Document, bytes);
+/** Undefined: it is none. */
+export const readPosition = (bytes: Uint8Array): HookPosition | undefined => read(Position, bytes);
+/** Undefined: it is none. */
+export const readDeadLetter = (bytes: Uint8Array): DeadLetter | undefined => read(Dead, bytes);
+
+/** Any of them as bytes. */
+export function hookBytes(value: HookDocument | HookPosition | DeadLetter): Uint8Array {
+  return encoder.encode(JSON.stringify(value));
+}
+
+/** A hook of which nothing is stored. */
+export const NEW_HOOK: HookDocument = { format: 1, paused: false, replay: 0, replayed: 0 };
+
+/** The key of a hook's document. */
+export const hookKey = (tenant_id: string, hook_id: string): KvKey => [tenant_id, hook_id];
+/** The key of its position in a room; without a room, what all of them are below. */
+export const positionKey = (tenant_id: string, hook_id: string, room_id?: string): KvKey =>
+  room_id === undefined ? [tenant_id, hook_id, "room"] : [tenant_id, hook_id, "room", room_id];
+/** The key of a dead letter, by its `id`; without one, what all of them are below. */
+export const deadKey = (tenant_id: string, hook_id: string, id?: string): KvKey =>
+  id === undefined ? [tenant_id, hook_id, "dead"] : [tenant_id, hook_id, "dead", id];

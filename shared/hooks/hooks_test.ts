@@ -1,0 +1,180 @@
+/** Signatures, addresses, pauses and answers of hooks: what the scheme's own packages say, and what is refused. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Webhook } from "standardwebhooks";
+import { isPublicAddress } from "./address.ts";
+import { readAnswer } from "./answer.ts";
+import { CallFailed, callHook } from "./call.ts";
+import { pauseAfter } from "./schedule.ts";
+import { secretBytes, signedHeaders } from "./signature.ts";
+
+const SECRET = "whsec_" + new Uint8Array(24).fill(9).toBase64();
+const encoder = new TextEncoder();
+
+Deno.test("what is signed, the package of Standard Webhooks verifies; nothing else", () => {
+  const hook = new Webhook(SECRET);
+  fc.assert(fc.property(fc.json(), fc.uuid(), (body, id) => {
+    const headers = signedHeaders(SECRET, { id, now_ms: Date.now(), body });
+    assert.deepEqual(hook.verify(body, headers), JSON.parse(body));
+    assert.throws(() => hook.verify(`${body} `, headers));
+    assert.throws(() => hook.verify(body, { ...headers, "webhook-id": `${id}0` }));
+  }));
+  const old = signedHeaders(SECRET, { id: "a", now_ms: Date.now() - 600_000, body: "{}" });
+  assert.throws(() => hook.verify("{}", old), /too old/);
+});
+
+Deno.test("a vector that never changes", () => {
+  // By openssl: printf 'msg_1.1700000000.{"a":1}' | openssl dgst -sha256 -mac HMAC -macopt hexkey:0909… -binary | base64
+  const headers = signedHeaders(SECRET, {
+    id: "msg_1",
+    now_ms: 1_700_000_000_999,
+    body: '{"a":1}',
+  });
+  assert.deepEqual(headers, {
+    "webhook-id": "msg_1",
+    "webhook-timestamp": "1700000000",
+    "webhook-signature": "v1,kNR+rzBaGySTxlan2341PIlJybjbEQQ+HsJObT3VYgE=",
+  });
+});
+
+Deno.test("what is no secret is none", () => {
+  const of = (bytes: number) => "whsec_" + new Uint8Array(bytes).toBase64();
+  assert.equal(secretBytes(of(24))?.length, 24);
+  assert.equal(secretBytes(of(64))?.length, 64);
+  for (
+    const bad of [of(23), of(65), of(24).slice(6), "whsec_", `${of(24)}!`, of(25).slice(0, -1)]
+  ) {
+    assert.equal(secretBytes(bad), undefined, bad);
+  }
+});
+
+Deno.test("only addresses of the internet may be called, in whatever form", () => {
+  for (
+    const bad of [
+      ..."0.0.0.0 10.1.2.3 100.64.0.1 127.0.0.1 127.255.255.254 169.254.169.254 172.16.0.1".split(
+        " ",
+      ),
+      ..."172.31.255.255 192.0.0.8 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.255.255"
+        .split(" "),
+      ..."198.51.100.1 203.0.113.1 224.0.0.1 240.0.0.1 255.255.255.255 256.1.1.1".split(" "),
+      ...":: ::1 ::ffff:8.8.8.8 ::ffff:127.0.0.1 ::127.0.0.1 64:ff9b::808:808 64:ff9b::7f00:1"
+        .split(" "),
+      ..."fe80::1 fe80::1%eth0 fc00::1 fd00:ec2::254 fec0::1 ff02::1 100::1 2001:db8::1".split(" "),
+      ..."2001::1 2001:10::1 2002:7f00:1:: 3fff::1 4000::1".split(" "),
+      ...["", "localhost", "1.2.3", "0x7f.1", "2130706433", "[::1]"],
+    ]
+  ) assert.equal(isPublicAddress(bad), false, bad);
+  for (
+    const good of [
+      ..."1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 172.15.0.1".split(" "),
+      ..."172.32.0.1 192.0.1.0 198.17.0.1 198.20.0.1 223.255.255.255".split(" "),
+      ..."2606:4700:4700::1111 2001:4860:4860::8888 2a00:1450:4001:80b::200e".split(" "),
+    ]
+  ) assert.equal(isPublicAddress(good), true, good);
+});
+
+Deno.test("pauses grow to their bound and end with the retries; a refused body is given up soon", () => {
+  const schedule = { retries: 5, backoff_ms: 100, backoff_max_ms: 500 };
+  const pauses = (status: number) =>
+    [1, 2, 3, 4, 5, 6].map((failed) => pauseAfter(schedule, failed, status, () => 0.5));
+  assert.deepEqual(pauses(0), [100, 200, 400, 500, 500, undefined]);
+  assert.deepEqual(pauses(503), pauses(0));
+  assert.deepEqual(pauses(422), [100, 200, undefined, undefined, undefined, undefined]);
+  assert.equal(pauseAfter({ ...schedule, retries: 10_000 }, 9_999, 0, () => 1), 525);
+});
+
+/** An answer that comes in pieces of so many bytes. */
+function pieces(text: string, size: number) {
+  const bytes = encoder.encode(text);
+  let at = 0;
+  return {
+    read(into: Uint8Array): Promise<number | null> {
+      if (at >= bytes.length) return Promise.resolve(null);
+      const piece = bytes.subarray(at, at + size);
+      into.set(piece);
+      at += piece.length;
+      return Promise.resolve(piece.length);
+    },
+  };
+}
+
+Deno.test("an answer is read as it is, however it comes, and never more than it may say", async () => {
+  const read = async (text: string, most: number, size: number) => {
+    const { status, body } = await readAnswer(pieces(text, size), most);
+    return [status, body && new TextDecoder().decode(body)];
+  };
+  for (const size of [1, 3, 16_384]) {
+    const chunked =
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=1\r\nab\r\n3\r\ncde\r\n0\r\n\r\n";
+    assert.deepEqual(await read(chunked, 10, size), [200, "abcde"]);
+    assert.deepEqual(await read(chunked, 4, size), [200, undefined]);
+    const whole = "HTTP/1.1 202 OK\r\ncontent-length: 3\r\n\r\nabcd";
+    assert.deepEqual(await read(whole, 3, size), [202, "abc"]);
+    assert.deepEqual(await read(whole, 2, size), [202, undefined]);
+    assert.deepEqual(await read(whole, 0, size), [202, undefined]);
+    assert.deepEqual(await read("HTTP/1.1 200 OK\r\n\r\nabc", 3, size), [200, "abc"]);
+    assert.deepEqual(await read("HTTP/1.1 200 OK\r\n\r\nabc", 2, size), [200, undefined]);
+    assert.deepEqual(await read("HTTP/1.1 100 C\r\n\r\nHTTP/1.1 204 N\r\n\r\n", 3, size), [
+      204,
+      "",
+    ]);
+    for (
+      const bad of [
+        "",
+        "HTTP/1.1 200 OK\r\n",
+        "SSH-2.0-x\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        `HTTP/1.1 200 OK\r\na: ${"x".repeat(40_000)}`,
+      ]
+    ) await assert.rejects(read(bad, 10, size), Error, bad.slice(0, 60));
+  }
+});
+
+const call = (url: string, more: object = {}) =>
+  callHook({
+    ...{ url, headers: {}, body: "{}", timeout_ms: 60_000, private_hosts: [], answer_bytes: 100 },
+    ...more,
+  });
+
+Deno.test("no name and no form of a private address is called, and http only where it may be", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  for (
+    const host of ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f.1", "0.0.0.0"]
+  ) {
+    await assert.rejects(call(`https://${host}:${port}/`), /not a public address/, host);
+    await assert.rejects(call(`http://${host}:${port}/`), /private_hosts/, host);
+  }
+  await assert.rejects(call("https://nowhere.invalid/"), CallFailed);
+  // The port is part of what the operator allows, if he says one.
+  const other = { private_hosts: [`127.0.0.1:${port + 1}`] };
+  await assert.rejects(call(`http://127.0.0.1:${port}/`, other), /private_hosts/);
+});
+
+Deno.test("a redirect is an answer, 2 MB are not read, and who hangs is left", async () => {
+  let asked = 0;
+  const { promise: never, resolve: end } = Promise.withResolvers<Response>();
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    asked++;
+    const { pathname } = new URL(request.url);
+    if (pathname === "/away") return Response.redirect("http://127.0.0.1:1/", 302);
+    if (pathname === "/long") return new Response(new Uint8Array(2_000_000));
+    if (pathname === "/hangs") return never;
+    return new Response("yes");
+  });
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const may = { private_hosts: ["127.0.0.1"] };
+  assert.equal((await call(`${url}/away`, may)).status, 302);
+  assert.equal(asked, 1);
+  assert.deepEqual(await call(`${url}/long`, may), { status: 200, body: undefined });
+  assert.equal(new TextDecoder().decode((await call(`${url}/`, may)).body), "yes");
+  const hanging = call(`${url}/hangs`, { ...may, timeout_ms: 100 });
+  await assert.rejects(hanging, /no answer within 100 ms/);
+  const ending = new AbortController();
+  const ended = call(`${url}/hangs`, { ...may, signal: ending.signal });
+  ending.abort();
+  await assert.rejects(ended, /was ended/);
+  end(new Response());
+});

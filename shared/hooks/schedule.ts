@@ -1,0 +1,33 @@
+/** When a call of a hook is made again, and when not. Pure. */
+
+/** What a hook says of its retries, each time in ms. */
+export interface Schedule {
+  readonly retries: number;
+  readonly backoff_ms: number;
+  readonly backoff_max_ms: number;
+}
+
+/** Answers with which a receiver says that it will never take this body. */
+const REFUSED = new Set([400, 413, 415, 422]);
+/** Calls of such an event, in case the receiver was wrong. */
+const REFUSED_CALLS = 3;
+
+/** Whether the receiver has it. */
+export function isTaken(status: number): boolean {
+  return status >= 200 && status < 300;
+}
+
+/**
+ * How long to wait before the next call, in ms, after so many that failed, the last with this status (0: no
+ * answer); undefined: there is none, the event is a dead letter. Pauses are spread by a tenth.
+ */
+export function pauseAfter(
+  { retries, backoff_ms, backoff_max_ms }: Schedule,
+  failed: number,
+  status: number,
+  random: () => number,
+): number | undefined {
+  if (failed > retries || (REFUSED.has(status) && failed >= REFUSED_CALLS)) return undefined;
+  const pause_ms = Math.min(backoff_ms * 2 ** Math.min(failed - 1, 40), backoff_max_ms);
+  return Math.ceil(pause_ms * (0.95 + random() / 10));
+}

@@ -1,0 +1,71 @@
+/**
+ * A receiver of hooks: keeps what it has verified by the package of Standard Webhooks, and answers as a test says.
+ */
+import { Webhook } from "standardwebhooks";
+
+/** A secret for tests. */
+export const SECRET = "whsec_" + new Uint8Array(32).fill(7).toBase64();
+
+/** A call that was taken. */
+export interface ReceivedCall {
+  readonly id: string;
+  // deno-lint-ignore no-explicit-any -- the shape depends on the type
+  readonly body: any;
+}
+
+/** Says what to answer; undefined: 204. */
+export type Answering = (call: ReceivedCall) => Response | Promise<Response> | undefined;
+
+/** A receiver on a port of its own. */
+export class Receiver implements AsyncDisposable {
+  /** Calls that were answered with 2xx, in their order. */
+  readonly taken: ReceivedCall[] = [];
+  /** All calls. */
+  readonly calls: ReceivedCall[] = [];
+  readonly problems: unknown[] = [];
+  answer: Answering = () => undefined;
+  readonly port: number;
+  #server: Deno.HttpServer<Deno.NetAddr> | undefined;
+
+  constructor() {
+    this.#server = this.#serve(0);
+    this.port = this.#server.addr.port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}/hook?a=1`;
+  }
+
+  /** Ends the port; nobody answers until `start`. */
+  async stop(): Promise<void> {
+    await this.#server?.shutdown();
+    this.#server = undefined;
+  }
+
+  start(): void {
+    this.#server ??= this.#serve(this.port);
+  }
+
+  #serve(port: number): Deno.HttpServer<Deno.NetAddr> {
+    return Deno.serve({ hostname: "127.0.0.1", port, onListen() {} }, async (request) => {
+      const text = await request.text().catch(() => undefined);
+      // The caller has gone meanwhile.
+      if (text === undefined) return new Response(null, { status: 400 });
+      try {
+        const body = new Webhook(SECRET).verify(text, Object.fromEntries(request.headers));
+        const call = { id: request.headers.get("webhook-id") ?? "", body };
+        this.calls.push(call);
+        const response = await this.answer(call) ?? new Response(null, { status: 204 });
+        if (response.ok) this.taken.push(call);
+        return response;
+      } catch (error) {
+        this.problems.push(error);
+        return new Response(null, { status: 401 });
+      }
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
