@@ -11,6 +11,7 @@ import type { Guest, GuestModule, GuestOutcome } from "../../shield/policy/abi/h
 import type { StateSlot } from "../../shield/policy/state/declaration.ts";
 import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
 import type { Renewal } from "../../wasm/metering/renewal.ts";
+import { type AddedPolicy, withAdded } from "./added_policy.ts";
 import { decisionOf, type Difference, differences, notOfTheModule } from "./comparison.ts";
 import { addUnits } from "./fuel_histogram.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
@@ -38,6 +39,8 @@ export interface RepeaterOptions {
   /** Whether a record is of the selection: mostly `isSelected` of `selection.ts`. */
   readonly isSelected: (record: JournalRecord, selection: ReplaySelection) => boolean;
   readonly candidate: ReplayModule;
+  /** The candidate as a policy that nobody was asked about then; absent: the journal knows it. */
+  readonly added?: AddedPolicy | undefined;
   /** The module that a record names; undefined when nobody has its bytes. */
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
   /** Called with each flip. */
@@ -170,9 +173,10 @@ class JournalRepeater implements Repeater {
       return undefined;
     }
     if (isHole(parsed.line)) return void this.#countHole(parsed.line);
-    const record = parsed.line;
-    const { selection, isSelected } = this.#options;
-    if (!isSelected(record, selection)) return void tally.outside++;
+    const { selection, isSelected, added } = this.#options;
+    if (!isSelected(parsed.line, selection)) return void tally.outside++;
+    const record = added === undefined ? parsed.line : withAdded(parsed.line, added);
+    if (record === undefined) return void tally.without_policy++;
     const place = record.policies.findIndex(({ name }) => name === selection.policy);
     if (place < 0) {
       tally.without_policy++;

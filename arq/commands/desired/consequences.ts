@@ -1,80 +1,208 @@
 /**
- * What a change would have done to a window that has passed: the recorded calls of each policy whose module
- * changes are repeated with the new one. Changes of other kinds are not repeated.
+ * What a change would have done to a window that has passed, by the journal of the bus: the recorded calls of a
+ * policy whose module changes are repeated with the new one, a new policy judges what was let through, and events
+ * whose mapping or schema changes are checked against it. Changes of other kinds are not repeated.
  */
 import { configFrom } from "../../../shared/config/load.ts";
+import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import type { Admin } from "../../bus/admin.ts";
-import type { Consequence } from "../../desired/consequence_text.ts";
+import type {
+  Consequence,
+  Consequences,
+  SchemaConsequence,
+} from "../../desired/consequence_text.ts";
 import type { Change } from "../../desired/difference.ts";
-import type { Desired } from "../../desired/state.ts";
+import type { Desired, StatePolicy } from "../../desired/state.ts";
+import { type AddedPolicy, NO_MODULE } from "../../replay/added_policy.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import { fuelFigures } from "../../replay/fuel_histogram.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
 import { replay } from "../../replay/replay_run.ts";
-import { sumOf } from "../../replay/tally.ts";
+import type { Flip } from "../../replay/replay_thread.ts";
+import { countOf, type Counts, sumOf } from "../../replay/tally.ts";
 import type { Io } from "../../terminal/io.ts";
+import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
+import type { LiveState } from "./live_state.ts";
+
+/** Most senders that are counted one by one. */
+const SENDERS = 10_000;
+const OTHERS = "(others)";
+
+/** A bus, and the window that counts. */
+interface Window {
+  readonly io: Io;
+  readonly admin: Admin;
+  readonly tenant: string;
+  /** Unix ms. */
+  readonly from_ms: number;
+  readonly until_ms: number;
+}
+
+/** A policy that gets another module, or is new: then it says where it stands. */
+interface Candidate {
+  readonly policy: StatePolicy;
+  readonly bytes: Uint8Array;
+  readonly added: AddedPolicy | undefined;
+}
+
+/** Counts what would be refused by its sender. */
+function senderCounts() {
+  const counts: Counts = {};
+  const add = (flips: readonly Flip[]): Promise<void> => {
+    for (const { kind, user } of flips) {
+      if (kind !== "to_refused") continue;
+      const name = user ?? "(erased)";
+      const has_room = name in counts || Object.keys(counts).length < SENDERS;
+      countOf(counts, has_room ? name : OTHERS);
+    }
+    return Promise.resolve();
+  };
+  return { counts, add };
+}
 
 /** Repeats one policy's calls with the module that it is to have. */
-async function consequenceOf(
-  io: Io,
-  admin: Admin,
-  { tenant, policy, bytes, from_ms }: {
-    readonly tenant: string;
-    readonly policy: string;
-    readonly bytes: Uint8Array;
-    readonly from_ms: number;
-  },
+async function ofPolicy(
+  { io, admin, tenant, from_ms, until_ms }: Window,
+  { policy, bytes, added }: Candidate,
 ): Promise<Consequence> {
   const pages = configFrom({}).platform.overseer.memory_limit_pages;
   const candidate = await readyModule(bytes, pages);
-  const selection = { policy, from_ms, until_ms: io.now() };
+  const { name, mode } = policy;
+  const selection = { policy: name, from_ms, until_ms };
+  // Of a new policy every record counts, not only those of its own.
+  const read = added === undefined ? selection : { ...selection, policy: "" };
   const onBus = busModules(io, admin, tenant);
+  const book = createModuleBook(
+    async (sha256) => sha256 === candidate.sha256 ? bytes : await onBus(sha256),
+    pages,
+  );
+  const { counts: by_sender, add } = senderCounts();
   const { decisions, holes, recorded, candidate: found } = await replay({
-    chunks: busChunks(io, admin, tenant, selection),
+    chunks: busChunks(io, admin, tenant, read),
     selection,
     candidate,
-    moduleOf: createModuleBook(
-      async (sha256) => sha256 === candidate.sha256 ? bytes : await onBus(sha256),
-      pages,
-    ),
+    added,
+    moduleOf: (sha256) => sha256 === NO_MODULE ? Promise.resolve(undefined) : book(sha256),
     // What a call leaves for the next one is in one thread.
     threads: 1,
     signal: io.signal,
+    onFlips: add,
     onProgress: () => {},
   });
   io.signal.throwIfAborted();
   return {
-    policy,
+    policy: name,
+    action: added === undefined ? "change" : "add",
+    mode,
     from_ms,
     decisions,
     repeated: found.repeated,
     allow_to_refuse: found.to_refused,
     refuse_to_allow: found.to_allowed,
-    changed: found.changed,
+    changed: added === undefined ? found.changed : 0,
     recorded_different: sumOf(recorded.different),
+    unknown: decisions - found.repeated - found.no_hook - sumOf(found.not_run),
     holes,
+    by_sender,
     fuel: { recorded: fuelFigures(found.recorded_fuel), planned: fuelFigures(found.fuel) },
     samples: { to_refused: found.samples.to_refused, to_allowed: found.samples.to_allowed },
   };
 }
 
-/** The consequences of each policy whose module changes, in the order of the changes. */
+/** Policies that are new or get another module, in the order of the changes. */
+function candidatesOf(
+  { state, modules }: Pick<Desired, "state" | "modules">,
+  changes: readonly Change[],
+  before: readonly StatePolicy[],
+): Candidate[] {
+  const wanted = state.policies ?? [];
+  const { fuel_limit } = configFrom({}).platform.overseer;
+  const all = [...before, ...wanted].map(({ name, order }) => [name, order] as const);
+  const orders = Object.fromEntries(all);
+  return changes.flatMap(({ kind, name, action, members }) => {
+    const is_other = members.some(({ member }) => member === "sha256");
+    const policy = wanted.find((one) => one.name === name);
+    const bytes = modules.get(policy?.sha256 ?? "");
+    if (kind !== "policies" || !is_other || policy === undefined || bytes === undefined) return [];
+    const { room, hooks, order, percent } = policy;
+    const mode = policy.mode === "observe" ? "observe" : "enforce";
+    const place = { name, room, hooks, order, mode, percent, fuel_limit, orders } as const;
+    return [{ policy, bytes, added: action === "add" ? place : undefined }];
+  });
+}
+
+/** What of the mappings can refuse an event: one that only observes counts as another schema's. */
+function refusing(mappings: readonly SchemaMapping[]): SchemaMapping[] {
+  return mappings.map((one) => one.mode === "observe" ? { ...one, schema_id: "~" } : one);
+}
+
+async function* piecesOf({ io, admin, tenant, ...window }: Window): AsyncGenerator<TrafficPiece> {
+  for await (const { bytes } of busChunks(io, admin, tenant, { policy: "", ...window })) {
+    yield { bytes };
+  }
+}
+
+/** Checks the window's events against a schema as it is to be, with the mappings that are to be. */
+async function ofSchema(
+  window: Window,
+  schema: string,
+  set: Uint8Array,
+  mappings: readonly SchemaMapping[],
+): Promise<SchemaConsequence> {
+  const { tenant, from_ms, until_ms } = window;
+  const { tally, journal } = await checkTraffic({
+    pieces: piecesOf(window),
+    candidate: { tenant, schema_id: schema, set, mappings: refusing(mappings) },
+    selection: { tenant, from_ms, until_ms },
+    threads: 1,
+    signal: window.io.signal,
+    onProgress: () => {},
+  });
+  window.io.signal.throwIfAborted();
+  const { checked, refused, refused_before, allowed_now, no_payload, by_sender, by_rule } = tally;
+  return {
+    schema,
+    from_ms,
+    checked,
+    allow_to_refuse: refused - refused_before,
+    refuse_to_allow: allowed_now,
+    still_refused: refused_before,
+    no_payload,
+    holes: journal.holes,
+    by_sender,
+    by_rule,
+  };
+}
+
+/** The schemas to which a mapping is new or changed, and those that change while something is mapped to them. */
+function schemasOf(mappings: readonly SchemaMapping[], changes: readonly Change[]): string[] {
+  const changed = (kind: Change["kind"], name: string) =>
+    changes.some((one) => one.kind === kind && one.name === name && one.action !== "remove");
+  const ids = mappings.filter(({ subject, schema_id, mode }) =>
+    mode !== "observe" && (changed("mappings", subject) || changed("schemas", schema_id))
+  ).map(({ schema_id }) => schema_id);
+  return [...new Set(ids)].sort();
+}
+
+/** The consequences of each change that can be repeated. */
 export async function consequences(
   io: Io,
   admin: Admin,
-  { tenant, state, modules }: Desired,
-  changes: readonly Change[],
+  { tenant, state, modules, sets }: Desired,
+  { changes, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
   since_seconds: number,
-): Promise<Consequence[]> {
-  const from_ms = io.now() - since_seconds * 1_000;
-  const all: Consequence[] = [];
-  for (const { kind, name, action, members } of changes) {
-    const is_other = members.some(({ member }) => member === "sha256");
-    if (kind !== "policies" || action !== "change" || !is_other) continue;
-    const sha256 = state.policies?.find((one) => one.name === name)?.sha256 ?? "";
-    const bytes = modules.get(sha256);
-    if (bytes === undefined) continue;
-    all.push(await consequenceOf(io, admin, { tenant, policy: name, bytes, from_ms }));
+): Promise<Consequences> {
+  const until_ms = io.now();
+  const window = { io, admin, tenant, from_ms: until_ms - since_seconds * 1_000, until_ms };
+  const policies: Consequence[] = [];
+  for (const one of candidatesOf({ state, modules }, changes, live.state.policies ?? [])) {
+    policies.push(await ofPolicy(window, one));
   }
-  return all;
+  const mappings = state.mappings ?? live.state.mappings ?? [];
+  const schemas: SchemaConsequence[] = [];
+  for (const id of schemasOf(mappings, changes)) {
+    const set = sets.get(id) ?? live.sets.get(id);
+    if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
+  }
+  return { policies, schemas };
 }

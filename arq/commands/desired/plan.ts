@@ -78,7 +78,9 @@ async function checkSchema(
 /** Holds what is wanted against what is in force. Throws as `askAdmin` does. */
 export async function compare(io: Io, admin: Admin, desired: Desired): Promise<Compared> {
   const wanted = desired.state.schemas ?? [];
-  const live = await readLive(io, admin, desired.tenant, wanted.map(({ id }) => id));
+  const mapped = (desired.state.mappings ?? []).map(({ schema_id }) => schema_id);
+  const ids = [...wanted.map(({ id }) => id), ...mapped];
+  const live = await readLive(io, admin, desired.tenant, ids);
   const changes = differences(live.state, desired.state);
   const changed = changes.filter(({ kind }) => kind === "schemas").map(({ name }) => name);
   const checks: SchemaCheck[] = [];
@@ -116,13 +118,14 @@ export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<nu
   }
   const window = flags.since === undefined
     ? undefined
-    : await consequences(io, admin, desired, changes, flags.since);
+    : await consequences(io, admin, desired, compared, flags.since);
   const { tenant, warnings } = desired;
   if (flags.json === true) {
     const answer = { tenant, changes, schemas: checks, drift: drift ?? null, warnings };
     const more = {
       connections_touched: 0,
-      since: window ?? null,
+      since: window?.policies ?? null,
+      since_schemas: window?.schemas ?? null,
       basis,
       schema_basis,
       plan: flags.out ?? null,

@@ -57,7 +57,7 @@ function addPlan(program: Command, run: Run): void {
     .argument("<dir>", "the folder")
     .option(
       "--since <time>",
-      "repeat what the journal has of so long ago with each new module: 10m, 7d or seconds",
+      "hold policies and mappings against what the journal has of so long: 10m, 7d or seconds",
       value((text) => parseSeconds("--since", text)),
     )
     .option("--out <file>", "write the plan, with all that it needs, for arq apply")

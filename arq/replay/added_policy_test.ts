@@ -1,0 +1,59 @@
+/** Which recorded operations a new policy would have judged, and with which inputs. */
+import assert from "node:assert/strict";
+import type { JournalRecord } from "../../shared/journal/record.ts";
+import { isSampled } from "../../shared/sampling.ts";
+import { type AddedPolicy, NO_MODULE, withAdded } from "./added_policy.ts";
+import { builtReady, Recorder } from "./testing/recorded.ts";
+
+const recorder = new Recorder("words", await builtReady("bad_words"));
+const tea = recorder.record({ payload: "tea" });
+const ADDED: AddedPolicy = {
+  name: "new",
+  room: "*",
+  hooks: ["on_message"],
+  order: 5,
+  mode: "enforce",
+  percent: 1,
+  fuel_limit: 10_000,
+  orders: { words: 5 },
+};
+const namesOf = (record: JournalRecord | undefined) => record?.policies.map(({ name }) => name);
+
+Deno.test("a new policy stands in the chain by its order, then by its name", () => {
+  assert.deepEqual(namesOf(withAdded(tea, ADDED)), ["new", "words"]);
+  assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, name: "x" })), ["words", "x"]);
+  assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, order: 6 })), ["words", "new"]);
+  assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, orders: {} })), ["words", "new"]);
+  const [own] = withAdded(tea, ADDED)?.policies ?? [];
+  assert.deepEqual([own?.module, own?.allowed, own?.writes], [NO_MODULE, true, []]);
+});
+
+Deno.test("a new policy is not asked about other rooms, hooks and shares, nor about what was refused anyway", () => {
+  assert.equal(withAdded(tea, { ...ADDED, room: "other-*" }), undefined);
+  assert.notEqual(withAdded(tea, { ...ADDED, room: "chat-*" }), undefined);
+  assert.equal(withAdded(tea, { ...ADDED, hooks: ["on_subscribe"] }), undefined);
+  const refused = recorder.record({ payload: "malware" });
+  assert.equal(refused.allowed, false);
+  assert.equal(withAdded(refused, ADDED), undefined);
+  const connecting: JournalRecord = { ...tea, hook: "on_connect", room: "" };
+  const entering = { ...ADDED, hooks: ["on_connect"], room: "chat-*" };
+  assert.notEqual(withAdded(connecting, entering), undefined, "no room counts there");
+  const half = { ...ADDED, percent: 0.5 };
+  for (let at = 0; at < 50; at++) {
+    const trace = at.toString(16).padStart(32, "0");
+    const is_asked = withAdded({ ...tea, trace }, half) !== undefined;
+    assert.equal(is_asked, isSampled(trace, 0.5), "as a Shield samples");
+  }
+  assert.equal(withAdded({ ...tea, sender: null }, half), undefined, "nobody knows its key");
+});
+
+Deno.test("a new policy finds headers and claims that another one has read, and none of its state", () => {
+  const reads = [
+    { from: "claim", name: "plan", value: "gold" },
+    { from: "state", name: "{user}", value: "AA==" },
+  ] as const;
+  const [policy] = tea.policies;
+  const record = { ...tea, policies: [{ ...policy!, reads: [...reads] }] };
+  const own = withAdded(record, ADDED)?.policies.find(({ name }) => name === "new");
+  assert.deepEqual(own?.reads, [reads[0]]);
+});
