@@ -46,6 +46,17 @@ async function fill({ bus, admin }: World): Promise<void> {
   }
 }
 
+/** Changes the first policy in steps, of which the first one goes on for long; also when it was so before. */
+async function rollOut(world: World): Promise<void> {
+  const { basis, policies } = await ask(world, `/v1/tenants/${TENANT}/state`);
+  const [first, ...others] = policies;
+  const changed = [{ ...first, order: first.order + 1 }, ...others];
+  const steps = { canary: 0.01, for_ms: 600_000, abort_if: ["refused>0.1%", "fuel_p99>2x"] };
+  const body = { basis, policies: changed, ...steps };
+  const answer = await ask(world, `/v1/rollouts/${TENANT}`, body);
+  assert.equal(answer.rollout?.state, "running", JSON.stringify(answer));
+}
+
 async function inhabit(world: World): Promise<Connection> {
   const token = await world.bus.tokenFor({ tenant: TENANT, user: USER });
   const connection = await connect({ url: world.bus.url, token });
@@ -63,6 +74,7 @@ async function inhabit(world: World): Promise<Connection> {
 /** Resolves when all of it is there. */
 export async function furnish(world: World): Promise<Furnished> {
   await fill(world);
+  await rollOut(world);
   const connection = await inhabit(world);
   const { connections } = await ask(world, `/v1/connections?tenant=${TENANT}`);
   const { nodes } = await ask(world, "/v1/cluster");
@@ -81,6 +93,8 @@ export async function furnish(world: World): Promise<Furnished> {
       policies: "#/policies",
       "a tenant's policies": `#/policies/${TENANT}`,
       policy: `#/policies/${TENANT}/${long("policy-", 64)}`,
+      rollouts: "#/rollouts",
+      rollout: `#/rollouts/${TENANT}`,
       schemas: "#/schemas",
       schema: "#/schemas/everyones",
       mirror: "#/mirror",
@@ -101,6 +115,9 @@ export async function furnish(world: World): Promise<Furnished> {
     tenant_id: TENANT,
     room_id: ROOM,
     user_id: USER,
-    [Symbol.asyncDispose]: () => connection.close(),
+    async [Symbol.asyncDispose]() {
+      await connection.close();
+      await ask(world, `/v1/rollouts/${TENANT}/abort`, {});
+    },
   };
 }

@@ -5,6 +5,7 @@ import { LOOK_SCENARIOS } from "./scenarios_look.ts";
 import { OPERATE_SCENARIOS } from "./scenarios_operate.ts";
 import { PAST_SCENARIOS } from "./scenarios_past.ts";
 import { POLICY_SCENARIOS } from "./scenarios_policy.ts";
+import { ROLLOUT_SCENARIOS } from "./scenarios_rollout.ts";
 import { ROOM_SCENARIOS } from "./scenarios_room.ts";
 import { SESSION_SCENARIOS } from "./scenarios_session.ts";
 import { TRIAL_SCENARIOS } from "./scenarios_trial.ts";
@@ -18,6 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...PAST_SCENARIOS,
   ...ROOM_SCENARIOS,
   ...POLICY_SCENARIOS,
+  ...ROLLOUT_SCENARIOS,
   ...TRIAL_SCENARIOS,
   ...USAGE_SCENARIOS,
   ...LOOK_SCENARIOS,

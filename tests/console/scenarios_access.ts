@@ -60,6 +60,7 @@ const DIALOGS: Readonly<Record<string, readonly RegExp[]>> = {
   room: [/^Kick /, /^Ban user-/, /^Ban a user…/],
   nodes: [/^Drain /],
   connection: [/^Disconnect…/],
+  rollout: [/^Abort…/],
   bans: [/^Lift /],
   revocations: [/^Lift /],
 };

@@ -13,6 +13,7 @@ const VIEWS = [
   "Rooms",
   "Tenants",
   "Policies",
+  "Rollouts",
   "Schemas",
   "Mirror rules",
   "Limits",

@@ -160,7 +160,7 @@ const oneTenant: Scenario = {
     await page.getByRole("heading", { name: "acme" }).waitFor();
     assert.equal(await page.locator("[data-part=cluster]").innerText(), "tenant acme");
     const links = await page.locator("nav a").allInnerTexts();
-    const seen = ["Tenant", "Connections", "Rooms", "Tenants", "Policies", "Schemas"];
+    const seen = ["Tenant", "Connections", "Rooms", "Tenants", "Policies", "Rollouts", "Schemas"];
     assert.deepEqual(links, [
       ...seen.slice(0, 4),
       "Usage",

@@ -48,6 +48,7 @@ import view_overview from "./view_overview.js" with { type: "text" };
 import view_policies from "./view_policies.js" with { type: "text" };
 import view_policy from "./view_policy.js" with { type: "text" };
 import view_revocations from "./view_revocations.js" with { type: "text" };
+import view_rollouts from "./view_rollouts.js" with { type: "text" };
 import view_room from "./view_room.js" with { type: "text" };
 import view_rooms from "./view_rooms.js" with { type: "text" };
 import view_tenants from "./view_tenants.js" with { type: "text" };
@@ -105,6 +106,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "view_policies.js": view_policies,
   "view_policy.js": view_policy,
   "view_revocations.js": view_revocations,
+  "view_rollouts.js": view_rollouts,
   "view_room.js": view_room,
   "view_rooms.js": view_rooms,
   "view_tenants.js": view_tenants,

@@ -27,6 +27,7 @@ import { showOverview } from "./view_overview.js";
 import { showPolicies, showTenantPolicies } from "./view_policies.js";
 import { showPolicy } from "./view_policy.js";
 import { showRevocations } from "./view_revocations.js";
+import { showRollout, showRollouts } from "./view_rollouts.js";
 import { showRoom } from "./view_room.js";
 import { showRooms } from "./view_rooms.js";
 import { showTenant, showTenants } from "./view_tenants.js";
@@ -47,6 +48,8 @@ const ROUTES = [
   { pattern: ["policies"], title: "Policies", show: showPolicies },
   { pattern: ["policies", ":tenant_id"], title: "Policies of a tenant", show: showTenantPolicies },
   { pattern: ["policies", ":tenant_id", ":policy"], title: "Policy", show: showPolicy },
+  { pattern: ["rollouts"], title: "Rollouts", show: showRollouts },
+  { pattern: ["rollouts", ":tenant_id"], title: "Rollout of a tenant", show: showRollout },
   { pattern: ["schemas"], title: "Schemas", show: showSchemas },
   { pattern: ["schemas", ":schema_id"], title: "Schema", show: showSchema },
   { pattern: ["mirror"], title: "Mirror rules", show: showMirror },

@@ -16,6 +16,7 @@ const NAV = [
   ]],
   ["Governance", [
     ["policies", "Policies"],
+    ["rollouts", "Rollouts"],
     ["schemas", "Schemas"],
     ["mirror", "Mirror rules"],
     ["journal", "Journal"],

@@ -1,0 +1,334 @@
+// Rollouts: the latest of each tenant with those before it, and one tenant's, step by step, with what both
+// versions decided of the same messages, and orders. A Brain carries it on, whether somebody looks or not.
+import { segment } from "./api.js";
+import { numeric, plain } from "./columns.js";
+import { confirmed, toast } from "./dialog.js";
+import { el, replace, setText } from "./element.js";
+import { clock, compact, moment, percent } from "./format.js";
+import { showList } from "./list_view.js";
+import { badge, card, errorNotice, facts, pageHead, slot } from "./page.js";
+import { createTable } from "./table.js";
+
+/** How often one that is under way is read, in ms. */
+const LOOK_MS = 2_000;
+const TONES = { running: "ok", paused: "warn", applying: "ok", applied: "", returned: "bad" };
+const UNDER_WAY = ["running", "paused", "applying"];
+/** The orders that a rollout takes, by its state. */
+const ORDERS = { running: ["pause", "abort"], paused: ["resume", "abort"] };
+const LABELS = { pause: "Pause", resume: "Resume", abort: "Abort…" };
+const SAID = {
+  pause: "The rollout holds where it is.",
+  resume: "The rollout goes on; its step begins anew.",
+  abort: "The old policies decide again.",
+};
+
+const stateColumn = {
+  id: "state",
+  label: "State",
+  value: ({ state }) => state,
+  cell: ({ state }) => ({ text: state, tone: TONES[state] ?? "" }),
+};
+const timeColumn = (id, label) => ({
+  ...plain(id, label, (row) => row[id] ? moment(row[id]) : undefined),
+  value: (row) => row[id] || undefined,
+});
+
+const LIST_COLUMNS = [
+  {
+    id: "tenant",
+    label: "Tenant",
+    value: ({ tenant }) => tenant,
+    cell: ({ tenant }) => ({ text: tenant, href: `#/rollouts/${segment(tenant)}` }),
+  },
+  stateColumn,
+  plain("share", "Share", ({ share }) => share === null ? undefined : percent(share)),
+  timeColumn("began_ms", "Begun"),
+  timeColumn("ended_ms", "Ended"),
+  plain("by", "By"),
+  { ...plain("why", "Why it ended", undefined, ""), wide: true },
+];
+
+/** Shows the rollouts of all tenants that the admin may see. */
+export function showRollouts(ctx, place) {
+  showList(ctx, place, {
+    title: "Rollouts",
+    about: "Changes of policies that are put in force in steps. Begin one with arq apply --canary.",
+    noun: ["rollout", "rollouts"],
+    fields: [
+      ...(ctx.only_tenant === undefined
+        ? [{ name: "tenant", label: "Tenant", placeholder: "exact id" }]
+        : []),
+      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
+    ],
+    columns: LIST_COLUMNS,
+    key: ({ tenant, id }) => `${tenant} ${id}`,
+    sort: { id: "began_ms", direction: "descending" },
+    empty: "No tenant has had a rollout. Begin one with arq apply --canary.",
+    async load({ tenant }, _sort, signal) {
+      const { rollouts } = await ctx.api.get("/v1/rollouts", { tenant }, signal);
+      return { rows: rollouts };
+    },
+  });
+}
+
+function stepOf({ stage, state }, at) {
+  if (at < stage || state === "applied") return { text: "held", tone: "ok" };
+  if (at > stage) return { text: state === "returned" ? "never" : "to come", tone: "" };
+  return { text: state === "returned" ? "taken back" : state, tone: TONES[state] };
+}
+
+const STEP_COLUMNS = [
+  numeric("at", "Step", ({ at }) => at),
+  {
+    id: "share",
+    label: "New policies decide",
+    sortable: false,
+    value: ({ share }) => share,
+    cell: ({ share }) => share === 0 ? "nothing: they observe" : `for ${percent(share)}`,
+  },
+  {
+    id: "how",
+    label: "State",
+    sortable: false,
+    value: ({ step }) => step.text,
+    cell: ({ step }) => step,
+  },
+];
+
+const CONDITION_COLUMNS = [
+  plain("condition", "Taken back if"),
+  {
+    id: "held",
+    label: "State",
+    value: ({ breach }) => breach,
+    cell: ({ breach }) =>
+      breach === undefined ? { text: "held", tone: "ok" } : { text: breach, tone: "bad" },
+  },
+];
+
+const TALLY_COLUMNS = [
+  plain("name", "Policy"),
+  numeric("compared", "Messages", ({ compared }) => compared, undefined, "That both have judged"),
+  numeric("enforced", "By the new", ({ enforced }) => enforced, undefined, "It decided of these"),
+  numeric("refused", "Refuses more", ({ refused }) => refused),
+  numeric("passed", "Passes more", ({ passed }) => passed),
+  numeric("faults", "Fails more", ({ faults }) => faults),
+  numeric("old", "Fuel p99, old", ({ fuel }) => fuel.old.p99, compact),
+  numeric("new", "Fuel p99, new", ({ fuel }) => fuel.new.p99, compact),
+];
+
+const SAMPLE_COLUMNS = [
+  timeColumn("at_ms", "When"),
+  plain("policy", "Policy"),
+  plain("would", "The new one would"),
+  plain("user", "User"),
+  plain("room", "Room", ({ room }) => room || undefined),
+  { ...plain("reason", "Reason", undefined, ""), wide: true },
+];
+
+const NODE_COLUMNS = [
+  plain("node_id", "Shield"),
+  numeric("stage", "At step", ({ stage }) => stage),
+  {
+    id: "state",
+    label: "State",
+    value: ({ problem, silent }) => problem ?? String(silent),
+    cell: ({ problem, silent }) => {
+      if (problem !== null) return { text: "does not run it", tone: "bad", title: problem };
+      return silent ? { text: "silent", tone: "warn" } : { text: "runs it", tone: "ok" };
+    },
+  },
+  { ...plain("problem", "Problem", undefined, ""), wide: true },
+];
+
+const PAST_COLUMNS = [
+  stateColumn,
+  timeColumn("began_ms", "Begun"),
+  timeColumn("ended_ms", "Ended"),
+  plain("by", "By"),
+  { ...plain("why", "Why it ended", undefined, ""), wide: true },
+];
+
+function aboutOf({ rollout, share, waits }) {
+  const { id, by, began_ms, state, ended, changed } = rollout;
+  return facts([
+    ["State", badge(state, TONES[state])],
+    ["Rollout", id],
+    ["Begun", `${moment(began_ms)} by ${by}`],
+    ["Policies that change", changed.join(", ")],
+    ["New policies decide for", percent(share)],
+    ...(waits === "" ? [] : [["Waits", waits]]),
+    ...(ended === null ? [] : [["Ended", moment(ended.at_ms)]]),
+    ...(!ended?.why ? [] : [["Why", ended.why]]),
+  ]);
+}
+
+function samplesOf({ tallies }) {
+  return tallies.flatMap(({ name, samples }) =>
+    samples.map((sample, at) => ({ ...sample, policy: name, at }))
+  );
+}
+
+const tableOf = (caption, columns, key, empty) =>
+  createTable({ caption, columns, key: (row) => String(row[key]), empty });
+
+/** One tenant's rollout, read again and again while it is under way. */
+class RolloutView {
+  #ctx;
+  #tenant;
+  #timer;
+  #is_reading = false;
+  /** What is shown: what stays the same is not drawn anew. */
+  #said = "";
+  #trouble = slot();
+  #status = el("p", { class: "hint", role: "status" }, "Loading…");
+  #buttons = Object.fromEntries(
+    Object.keys(LABELS).map((order) => [
+      order,
+      el(
+        "button",
+        { type: "button", hidden: true, onclick: () => this.#give(order) },
+        LABELS[order],
+      ),
+    ]),
+  );
+  #about = el("div");
+  #tables = {
+    steps: tableOf("Steps", STEP_COLUMNS, "at", "None."),
+    conditions: tableOf("Conditions", CONDITION_COLUMNS, "condition", "None: it goes to the end."),
+    tallies: tableOf("What was counted", TALLY_COLUMNS, "name", "No message has been judged yet."),
+    samples: createTable({
+      caption: "Samples",
+      columns: SAMPLE_COLUMNS,
+      key: ({ policy, would, at, at_ms }) => [policy, would, at, at_ms].join(" "),
+      empty: "Both versions have decided alike.",
+    }),
+    nodes: tableOf("Shields", NODE_COLUMNS, "node_id", "None reports: it is over, or just begins."),
+    past: tableOf("Before it", PAST_COLUMNS, "id", "It is the tenant's first one."),
+  };
+  #content;
+
+  constructor(ctx, place, tenant) {
+    this.#ctx = ctx;
+    this.#tenant = tenant;
+    const { steps, conditions, tallies, samples, nodes, past } = this.#tables;
+    const flush = { flush: true };
+    this.#content = el(
+      "div",
+      { class: "stack", hidden: true },
+      card("Rollout", {}, this.#about),
+      card("Steps", flush, steps.element),
+      card("Conditions", flush, conditions.element),
+      card("What was counted", flush, tallies.element),
+      card("Samples", flush, samples.element),
+      card("Shields", flush, nodes.element),
+      card("Before it", flush, past.element),
+    );
+    const refresh = el("button", { type: "button", onclick: () => this.load() }, "Refresh");
+    place.append(
+      pageHead({
+        title: `Rollout of ${tenant}`,
+        crumb: { href: "#/rollouts", text: "Rollouts" },
+        actions: [...Object.values(this.#buttons), refresh],
+      }),
+      el("div", { class: "stack" }, this.#trouble.element, this.#status, this.#content),
+    );
+    this.#trouble.show();
+    this.load();
+  }
+
+  get #path() {
+    return `/v1/rollouts/${segment(this.#tenant)}`;
+  }
+
+  /** Reads it and shows it. Never rejects. */
+  async load() {
+    if (this.#is_reading) return;
+    this.#is_reading = true;
+    clearTimeout(this.#timer);
+    const { api, signal } = this.#ctx;
+    try {
+      const view = await api.get(this.#path, {}, signal);
+      if (!signal.aborted) this.#show(view);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.status === 404) return this.#showNone();
+      this.#trouble.show(errorNotice(error, () => this.load()));
+      this.#later();
+    } finally {
+      this.#is_reading = false;
+    }
+  }
+
+  /** Reads nothing more. */
+  close() {
+    clearTimeout(this.#timer);
+  }
+
+  /** A tab that nobody sees asks nothing. */
+  #later() {
+    this.#timer = setTimeout(() => {
+      if (document.visibilityState === "visible") this.load();
+      else this.#later();
+    }, LOOK_MS);
+  }
+
+  #showNone() {
+    this.#trouble.show();
+    setText(this.#status, "This tenant has had no rollout. Begin one with arq apply --canary.");
+    this.#status.className = "empty";
+  }
+
+  #show(view) {
+    const { rollout, tallies, nodes } = view;
+    const { shares, state, ended, conditions, past } = rollout;
+    const { steps, conditions: held, tallies: counted, samples, nodes: shields } = this.#tables;
+    this.#trouble.show();
+    const said = JSON.stringify(view);
+    if (said !== this.#said) replace(this.#about, aboutOf(view));
+    this.#said = said;
+    steps.show(shares.map((share, at) => ({ at, share, step: stepOf(rollout, at) })));
+    held.show(conditions.map((condition) => ({
+      condition,
+      breach: ended?.condition === condition ? `not held by ${ended.policy}` : undefined,
+    })));
+    counted.show(tallies);
+    samples.show(samplesOf(view));
+    shields.show(nodes);
+    this.#tables.past.show(past);
+    for (const [order, button] of Object.entries(this.#buttons)) {
+      button.hidden = !(ORDERS[state] ?? []).includes(order);
+    }
+    this.#content.hidden = false;
+    const is_under_way = UNDER_WAY.includes(state);
+    const words = is_under_way ? "Live." : `Read at ${clock(this.#ctx.now())}.`;
+    setText(this.#status, words);
+    if (is_under_way) this.#later();
+  }
+
+  async #give(order) {
+    const act = () => this.#ctx.api.post(`${this.#path}/${order}`);
+    try {
+      if (order !== "abort") await act();
+      else {
+        const is_done = await confirmed({
+          title: `Abort the rollout of ${this.#tenant}?`,
+          text: "The old policies decide again on every Shield at once. No connection is touched.",
+          confirm: "Abort rollout",
+          act,
+        });
+        if (!is_done) return;
+      }
+      toast(SAID[order], "ok");
+    } catch (error) {
+      toast(error.message, "bad");
+    }
+    this.load();
+  }
+}
+
+/** Shows one tenant's rollout. */
+export function showRollout(ctx, place, { tenant_id }) {
+  const view = new RolloutView(ctx, place, tenant_id);
+  return () => view.close();
+}
