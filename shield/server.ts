@@ -2,7 +2,6 @@
  * One Shield, assembled: handlers for its listeners, health, drain. Opens no listener, reads no
  * file and no clock itself; `main.ts` and the dev bus hand everything in.
  */
-import { ArqonError } from "@arqon/proto";
 import { BANS_BUCKET } from "../shared/records/bans.ts";
 import { operatorTenants } from "../shared/config/operators.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
@@ -13,7 +12,6 @@ import type { Logging } from "../shared/logs/logging.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
-import { createAdmission } from "./rates/admission_gate.ts";
 import { handleAdmin } from "./admin/admin.ts";
 import { openFoundation } from "./foundation.ts";
 import { adminRouter } from "./admin/route_list.ts";
@@ -27,24 +25,18 @@ import { openBackups } from "./admin/operations/backup_api.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { Bans } from "./auth/bans.ts";
-import { PendingRequests } from "./http/pending.ts";
-import { startClientApi } from "./http/start.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
-import { handshakeNotes } from "./ledger/handshakes.ts";
 import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
 import { startFilters } from "./filter/filters.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { handleRequest } from "./http/http.ts";
-import type { HttpContext } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { startInspect } from "./admin/inspect/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { Operations } from "./connection/operations.ts";
-import { Pump } from "./fanout/outbox.ts";
-import { requireEntry } from "./entry.ts";
 import { announcePlatform } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
@@ -64,13 +56,12 @@ import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
 import { followConfig } from "./live_parts.ts";
-import { startStreams } from "./streams/start.ts";
-import { leave, leaveAll } from "./connection/subscribe.ts";
+import { leave } from "./connection/subscribe.ts";
 import type { Traces } from "./traces/traces.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
+import { startNatsApi } from "./http/nats_api.ts";
+import { httpContext } from "./client_context.ts";
 import { createTap } from "./message/tap.ts";
-import { createUpgrade } from "./connection/upgrade.ts";
-import type { UpgradeContext } from "./connection/upgrade.ts";
 
 /** A node without an issuer's keys is not ready, so no token will make it ask: it asks itself. */
 const WARM_MS = 5_000;
@@ -204,54 +195,6 @@ function assemble(
   };
 }
 
-function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
-  const { operations } = parts;
-  return {
-    ...options,
-    ...parts,
-    journal: parts.journal.journal,
-    overseer: parts.policies.overseer,
-    pump: new Pump(),
-    ledger: parts.noted?.ledger,
-    usage: parts.usage?.ledger,
-    requireNotBanned: (identity) => requireEntry(parts, identity),
-    isDraining: () => parts.draining_ms > 0,
-    leaveAll: (connection, code) =>
-      leaveAll(operations.context, connection, code, parts.draining_ms > 0),
-    onClosed: (socket, connection) => parts.memory?.onClosed(socket, connection),
-  };
-}
-
-function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
-  const { config, log } = options;
-  const { authenticator, stats, tenants, counters } = parts;
-  const upgrade = upgradeContext(options, parts);
-  return {
-    authenticator,
-    origins: config.server,
-    query_token: config.auth.query_token,
-    stats,
-    tenants,
-    log,
-    upgrade: createUpgrade(upgrade),
-    ...startClientApi(options, parts, upgrade, startStreams(options, parts)),
-    pending: new PendingRequests(config.limits, stats),
-    requireOpen() {
-      if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
-    },
-    requireCapacity: () => counters.requireRoom(),
-    admission: createAdmission({
-      ...options,
-      limits: config.limits,
-      memory_bytes: () => Deno.memoryUsage().rss,
-    }),
-    requireNotBanned: (identity) => requireEntry(parts, identity),
-    traces: options.traces,
-    ...handshakeNotes(parts.noted?.ledger, options),
-    journal: parts.journal.journal,
-  };
-}
-
 /** Answers every route of the admin API that this process has. */
 function routerOf(
   options: ShieldOptions,
@@ -308,6 +251,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     parts.signals.onRevocations((identity) => revocations.find(identity));
   });
   const http = httpContext(options, parts);
+  const nats_api = startNatsApi(options, http);
   const [status, checks] = [() => statusOf(options, parts), () => checksOf(options, parts)];
   const inspect = startInspect({ ...options, checks }, parts);
   const audited = startAudit({ ...options, node_id: parts.node_id });
@@ -342,6 +286,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       clearInterval(warmer);
       inspect.drain();
       applies.close();
+      nats_api.close();
       await Promise.all([schedules.close(), drain(options, parts, () => clearInterval(sweeps))]);
       inspect.close();
       await audited.close();

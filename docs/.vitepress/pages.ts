@@ -66,6 +66,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Why not delivered", file: "docs/why.md" },
       { text: "What each tenant uses", file: "docs/usage.md" },
       { text: "Schedules", file: "docs/schedules.md" },
+      { text: "In and out by NATS", file: "docs/nats.md" },
       { text: "Filters", file: "docs/filters.md" },
       { text: "Deltas", file: "docs/deltas.md" },
     ],

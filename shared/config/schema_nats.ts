@@ -84,6 +84,9 @@ export const Nats = z.strictObject({
     1_073_741_824,
     "bytes handed to the connection and not yet flushed, above which publishing is refused with 503",
   ),
+  api: z.boolean().default(false).describe(
+    "answer backends that ask by NATS on api.t.{tenant}.r.{room}.publish, .history and .command",
+  ),
   ...NatsStorage,
 }).superRefine(refuseHalfOrTwo, always)
   .refine((nats) => nats.tls_cert_file === undefined || nats.tls_key_file !== undefined, {

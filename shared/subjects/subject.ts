@@ -119,6 +119,18 @@ export function parseRoomSubject(
   return shaped && isId(tenantId) && isId(roomId) ? { tenantId, roomId } : undefined;
 }
 
+/** What backends ask of rooms by request and reply: the last token says what. */
+export const ALL_API = "api.t.*.r.*.*" as SubjectPattern;
+
+/** The parts of `api.t.T.r.R.VERB`; undefined for any other. */
+export function parseApiSubject(
+  subject: string,
+): { readonly tenant_id: string; readonly room_id: string; readonly verb: string } | undefined {
+  const [api, t, tenant_id = "", r, room_id = "", verb = "", ...more] = subject.split(".");
+  const is_shaped = api === "api" && t === "t" && r === "r" && verb !== "" && more.length === 0;
+  return is_shaped && isId(tenant_id) && isId(room_id) ? { tenant_id, room_id, verb } : undefined;
+}
+
 /** What every process of the cluster hears of presence: a node or Brain id in place of the last token. */
 const CLUSTER = {
   /** Shield → Brains: what its members did, and that it lives. */

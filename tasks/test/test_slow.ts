@@ -8,6 +8,7 @@ import { finish, runTests } from "./run_tests.ts";
 
 /** Paths of the slow tests; each takes most of a minute or more. */
 export const SLOW: readonly string[] = [
+  "tests/nats_backends_test.ts",
   "arq/commands/room/follow_test.ts",
   "tests/backup_oracle_test.ts",
   "tests/binaries/npm_test.ts",

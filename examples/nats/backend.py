@@ -1,0 +1,98 @@
+"""A backend on the NATS of the bus: publishes to a durable room, or follows it without a hole.
+
+    NATS_URL=nats://backend:…@127.0.0.1:4222 ARQON_TOKEN=… python backend.py publish orders 10
+    NATS_URL=… ARQON_TOKEN=… python backend.py follow orders 0
+"""
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+
+import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+TENANT = os.environ.get("ARQON_TENANT", "default")
+TOKEN = os.environ.get("ARQON_TOKEN", "")
+# How often the room is read though nothing rang, in seconds: a bell may be lost with a connection.
+READ_SECONDS = 5
+
+
+class Refused(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+
+
+async def ask(bus: Client, room: str, verb: str, body: dict) -> dict:
+    """Asks the bus; what may pass in a moment is asked again."""
+    subject = f"api.t.{TENANT}.r.{room}.{verb}"
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    while True:
+        try:
+            answer = await bus.request(
+                subject, json.dumps(body).encode(), timeout=5, headers=headers
+            )
+            code = int((answer.headers or {}).get("Nats-Service-Error-Code", 0))
+            if code == 0:
+                return json.loads(answer.data)
+            raise Refused(code, answer.headers.get("Nats-Service-Error", ""))
+        except Refused as error:
+            if error.code < 500 and error.code not in (408, 429):
+                raise
+        except (NatsError, TimeoutError):
+            pass
+        await asyncio.sleep(0.2)
+
+
+async def publish(bus: Client, room: str, count: int) -> None:
+    """A repeated message has the same id: the room takes it once."""
+    run = uuid.uuid4()
+    for n in range(1, count + 1):
+        await ask(
+            bus,
+            room,
+            "publish",
+            {"type": "order", "data": {"n": n}, "message_id": f"{run}-{n}"},
+        )
+
+
+async def follow(bus: Client, room: str, after: int) -> None:
+    """The live subject is the bell, the room's log has the content."""
+    bell = asyncio.Event()
+
+    async def ring(_message: object) -> None:
+        bell.set()
+
+    await bus.subscribe(f"in.t.{TENANT}.r.{room}", cb=ring)
+    await bus.flush()
+    while True:
+        bell.clear()
+        more = True
+        while more:
+            page = await ask(bus, room, "history", {"after": after, "limit": 100})
+            for message in page["messages"]:
+                after = message["offset"]
+                print(after, json.dumps(message["data"], separators=(",", ":")), flush=True)
+            more = page["more"]
+        try:
+            await asyncio.wait_for(bell.wait(), READ_SECONDS)
+        except asyncio.TimeoutError:
+            pass
+
+
+async def main() -> None:
+    verb, room, number = sys.argv[1:4]
+    bus = await nats.connect(
+        os.environ["NATS_URL"],
+        # Answers to others are none of its business, so its account hears this inbox only.
+        inbox_prefix="_INBOX_BACKEND",
+        max_reconnect_attempts=-1,
+    )
+    await (publish if verb == "publish" else follow)(bus, room, int(number))
+    await bus.drain()
+
+
+asyncio.run(main())

@@ -1,0 +1,67 @@
+/**
+ * What the client listener needs, out of the parts of a Shield: its upgrades and its HTTP API. No behaviour of
+ * its own.
+ */
+import { ArqonError } from "@arqon/proto";
+import { startClientApi } from "./http/start.ts";
+import { createUpgrade } from "./connection/upgrade.ts";
+import type { UpgradeContext } from "./connection/upgrade.ts";
+import { handshakeNotes } from "./ledger/handshakes.ts";
+import type { HttpContext } from "./http/http.ts";
+import { PendingRequests } from "./http/pending.ts";
+import { createAdmission } from "./rates/admission_gate.ts";
+import { requireEntry } from "./entry.ts";
+import { Pump } from "./fanout/outbox.ts";
+import { startStreams } from "./streams/start.ts";
+import { leaveAll } from "./connection/subscribe.ts";
+import type { Parts } from "./parts.ts";
+import type { ShieldOptions } from "./server.ts";
+
+function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
+  const { operations } = parts;
+  return {
+    ...options,
+    ...parts,
+    journal: parts.journal.journal,
+    overseer: parts.policies.overseer,
+    pump: new Pump(),
+    ledger: parts.noted?.ledger,
+    usage: parts.usage?.ledger,
+    requireNotBanned: (identity) => requireEntry(parts, identity),
+    isDraining: () => parts.draining_ms > 0,
+    leaveAll: (connection, code) =>
+      leaveAll(operations.context, connection, code, parts.draining_ms > 0),
+    onClosed: (socket, connection) => parts.memory?.onClosed(socket, connection),
+  };
+}
+
+/** All of it. */
+export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
+  const { config, log } = options;
+  const { authenticator, stats, tenants, counters } = parts;
+  const upgrade = upgradeContext(options, parts);
+  return {
+    authenticator,
+    origins: config.server,
+    query_token: config.auth.query_token,
+    stats,
+    tenants,
+    log,
+    upgrade: createUpgrade(upgrade),
+    ...startClientApi(options, parts, upgrade, startStreams(options, parts)),
+    pending: new PendingRequests(config.limits, stats),
+    requireOpen() {
+      if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
+    },
+    requireCapacity: () => counters.requireRoom(),
+    admission: createAdmission({
+      ...options,
+      limits: config.limits,
+      memory_bytes: () => Deno.memoryUsage().rss,
+    }),
+    requireNotBanned: (identity) => requireEntry(parts, identity),
+    traces: options.traces,
+    ...handshakeNotes(parts.noted?.ledger, options),
+    journal: parts.journal.journal,
+  };
+}
