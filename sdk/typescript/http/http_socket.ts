@@ -12,6 +12,17 @@ import { FrameQueue } from "./frame_queue.ts";
 const BROKEN = 1006, NORMAL = 1000;
 const TOKEN = "arqon.token.";
 
+/** The frame that an event says; the text as it is where it says none. */
+function frameOf(data: string): ArrayBuffer | string {
+  try {
+    const said: unknown = JSON.parse(data);
+    if (typeof said !== "string") return data;
+    return Uint8Array.from(atob(said), (unit) => unit.charCodeAt(0)).buffer;
+  } catch {
+    return data;
+  }
+}
+
 /** A socket over HTTP, for `ConnectOptions.webSocket`; its URL and `protocols` are a WebSocket's. */
 export class HttpSocket implements SocketLike {
   binaryType = "arraybuffer";
@@ -86,12 +97,9 @@ export class HttpSocket implements SocketLike {
 
   #hear({ name, data }: ServerEvent): void {
     if (this.#is_over) return;
+    if (name === "message") return this.onmessage?.({ data: frameOf(data) });
     const said = JSON.parse(data);
-    if (name === "message") {
-      const text = atob(said);
-      const bytes = Uint8Array.from(text, (unit) => unit.charCodeAt(0));
-      this.onmessage?.({ data: bytes.buffer });
-    } else if (name === "session") {
+    if (name === "session") {
       this.#path = String(said.path);
       this.#sendSoon();
     } else if (name === "closed") this.#end(Number(said.code), String(said.reason));
