@@ -3,17 +3,17 @@
 import assert from "node:assert/strict";
 import { CLOSES, ERRORS } from "@arqon/proto";
 import type { Plain } from "../conformance/plain.ts";
-import { runScenario } from "./testing/scenario_driver.ts";
+import { runScenario, TRANSPORTS } from "./testing/scenario_driver.ts";
 import { startScenarioServer } from "./testing/scenario_server.ts";
 import { casesOf, VECTOR_RUNNERS, vectorFiles } from "./testing/vector_driver.ts";
 
 const SCENARIOS = new URL("../conformance/scenarios/", import.meta.url);
 const RESULTS = new URL("../conformance/results/typescript.json", import.meta.url);
 
-/** What has passed in this run: cases by vectors file, names of scenarios by feature. */
-const passed: { vectors: Record<string, number>; scenarios: Record<string, string[]> } = {
-  vectors: {},
-  scenarios: {},
+/** What has passed in this run: cases by vectors file, names of scenarios by transport and feature. */
+const passed = {
+  vectors: {} as Record<string, number>,
+  scenarios: { websocket: {}, http: {} } as Record<string, Record<string, string[]>>,
 };
 
 function scenarios(): { name: string; feature: string }[] {
@@ -36,21 +36,23 @@ for (const [file, run] of Object.entries(VECTOR_RUNNERS)) {
   });
 }
 
-Deno.test("conformance: scenarios", async (t) => {
-  await using server = await startScenarioServer();
-  // Side by side, since most of a scenario is waiting; what leaks shows when all are done.
-  const unchecked = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
-  const held = new Set<string>();
-  await Promise.all(
-    scenarios().map(async (scenario) => {
-      const fn = () => runScenario(server, scenario);
-      if (await t.step({ name: scenario.name, fn, ...unchecked })) held.add(scenario.name);
-    }),
-  );
-  for (const { name, feature } of scenarios()) {
-    if (held.has(name)) (passed.scenarios[feature] ??= []).push(name);
-  }
-});
+for (const transport of TRANSPORTS) {
+  Deno.test(`conformance: scenarios over ${transport}`, async (t) => {
+    await using server = await startScenarioServer();
+    // Side by side, since most of a scenario is waiting; what leaks shows when all are done.
+    const unchecked = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
+    const held = new Set<string>();
+    await Promise.all(
+      scenarios().map(async (scenario) => {
+        const fn = () => runScenario(server, scenario, transport);
+        if (await t.step({ name: scenario.name, fn, ...unchecked })) held.add(scenario.name);
+      }),
+    );
+    for (const { name, feature } of scenarios()) {
+      if (held.has(name)) (passed.scenarios[transport]![feature] ??= []).push(name);
+    }
+  });
+}
 
 Deno.test("the committed results are those of this run", () => {
   const text = JSON.stringify(passed, undefined, 2) + "\n";

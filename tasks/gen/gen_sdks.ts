@@ -9,6 +9,15 @@ export const SDKS = ["typescript", "python"] as const;
 /** An SDK in the table. */
 export type Sdk = typeof SDKS[number];
 
+/** The ways that scenarios are played, in the order of the columns. */
+export const TRANSPORTS = ["websocket", "http"] as const;
+/** One of them. */
+export type Transport = typeof TRANSPORTS[number];
+
+const TRANSPORT_TITLES: Readonly<Record<Transport, string>> = {
+  websocket: "WebSocket",
+  http: "HTTP",
+};
 const TITLES: Readonly<Record<Sdk, string>> = { typescript: "TypeScript", python: "Python" };
 
 /** How one SDK provides a feature. `tests` are pairs of file and name. */
@@ -30,11 +39,11 @@ export interface Feature {
 
 /**
  * What a conformance run of one SDK has passed: number of cases by vectors file, and names of scenarios by
- * feature.
+ * transport and feature.
  */
 export interface Results {
   readonly vectors: Readonly<Record<string, number>>;
-  readonly scenarios: Readonly<Record<string, readonly string[]>>;
+  readonly scenarios: Readonly<Record<Transport, Readonly<Record<string, readonly string[]>>>>;
 }
 
 /** Everything from which the table is made. */
@@ -59,8 +68,10 @@ export function hasTest(path: string, text: string, name: string): boolean {
 function proof(feature: Feature, sdk: Sdk, side: Side, inputs: SdkInputs): string | undefined {
   const { vectors, scenarios } = inputs.results[sdk];
   const wanted = inputs.scenarios[feature.id] ?? [];
-  const passed = new Set(scenarios[feature.id] ?? []);
-  if (!wanted.every((name) => passed.has(name))) return undefined;
+  for (const transport of TRANSPORTS) {
+    const passed = new Set(scenarios[transport][feature.id] ?? []);
+    if (!wanted.every((name) => passed.has(name))) return undefined;
+  }
   let cases = 0;
   for (const file of feature.vectors ?? []) {
     const count = inputs.vectors[file];
@@ -95,6 +106,27 @@ function checkRows({ groups, scenarios }: SdkInputs): void {
   }
 }
 
+/** How many scenarios of each feature every SDK has passed over each transport. */
+function transportTable({ groups, scenarios, results }: SdkInputs): string[] {
+  const columns = SDKS.flatMap((sdk) => TRANSPORTS.map((transport) => ({ sdk, transport })));
+  const titles = columns.map(({ sdk, transport }) =>
+    `${TITLES[sdk]}, ${TRANSPORT_TITLES[transport]}`
+  );
+  const lines = [
+    `| scenarios | ${titles.join(" | ")} |`,
+    `| --- |${" --- |".repeat(columns.length)}`,
+  ];
+  for (const { id, name } of groups.flatMap(({ features }) => features)) {
+    const { length } = scenarios[id] ?? [];
+    if (length === 0) continue;
+    const cells = columns.map(({ sdk, transport }) =>
+      `${results[sdk].scenarios[transport][id]?.length ?? 0} of ${length}`
+    );
+    lines.push(`| ${name} | ${cells.join(" | ")} |`);
+  }
+  return lines;
+}
+
 /** The generated part of the page, in Markdown that is not formatted yet. */
 export function renderTable(inputs: SdkInputs): string {
   checkRows(inputs);
@@ -106,7 +138,7 @@ export function renderTable(inputs: SdkInputs): string {
     "What the TypeScript and the Python SDK can do, under which names. A tick stands where it is",
     `proven: by scenarios (S) and vectors (V) of [conformance](../sdk/conformance/README.md), ${total} and`,
     `${cases} in all, which both SDKs must pass alike, or by tests of the SDK's own (T). A dash is not`,
-    "proven yet.",
+    "proven yet. A scenario is passed over WebSocket and over HTTP, [as below](#transports).",
   ];
   for (const { name, features } of inputs.groups) {
     lines.push("", `## ${name}`, "");
@@ -119,6 +151,14 @@ export function renderTable(inputs: SdkInputs): string {
       lines.push(`| ${feature.name} | ${cells.join(" | ")} |`);
     }
   }
+  lines.push(
+    "",
+    "## Transports",
+    "",
+    "The same scenarios, played by WebSocket and by [HTTP](sse.md#connections), for each SDK.",
+    "",
+    ...transportTable(inputs),
+  );
   return `${lines.join("\n")}\n`;
 }
 

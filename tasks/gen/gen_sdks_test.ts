@@ -27,9 +27,18 @@ const INPUTS: SdkInputs = {
   results: {
     typescript: {
       vectors: { "backoff.json": 8 },
-      scenarios: { reconnect: ["a reset", "a close"] },
+      scenarios: {
+        websocket: { reconnect: ["a reset", "a close"] },
+        http: { reconnect: ["a reset", "a close"] },
+      },
     },
-    python: { vectors: { "backoff.json": 8 }, scenarios: { reconnect: ["a reset"] } },
+    python: {
+      vectors: { "backoff.json": 8 },
+      scenarios: {
+        websocket: { reconnect: ["a reset", "a close"] },
+        http: { reconnect: ["a reset"] },
+      },
+    },
   },
   sources: { "sdk/typescript/a_test.ts": 'Deno.test("it signs", () => {});' },
 };
@@ -41,6 +50,7 @@ Deno.test("a tick needs every scenario and case of the row, or tests that are th
   assert.match(table, /\| Events \| – \| not needed \|/);
   const fewer = { ...INPUTS, vectors: { "backoff.json": 9 } };
   assert.match(renderTable(fewer), /\| Reconnect \| – \| – \|/);
+  assert.match(table, /\| Reconnect \| 2 of 2 \| 2 of 2 \| 2 of 2 \| 1 of 2 \|/);
 });
 
 Deno.test("a test that is not there, a scenario without a row and a row twice are errors", () => {

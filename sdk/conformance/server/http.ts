@@ -59,6 +59,7 @@ export interface HttpRequest {
   readonly method: string;
   readonly url: URL;
   readonly headers: ReadonlyMap<string, string>;
+  readonly body: Uint8Array;
 }
 
 /** One answer; `body` is sent as JSON. */
@@ -68,7 +69,7 @@ export interface HttpAnswer {
   readonly body?: unknown;
 }
 
-/** The next request, with its body passed over; undefined when the peer sends none. */
+/** The next request; undefined when the peer sends none. */
 export async function readRequest(reader: ByteReader): Promise<HttpRequest | undefined> {
   const [line = "", ...rest] = (await reader.head())?.split("\r\n") ?? [];
   const [method, target] = line.split(" ");
@@ -79,8 +80,9 @@ export async function readRequest(reader: ByteReader): Promise<HttpRequest | und
   }));
   const size_bytes = Number(headers.get("content-length") ?? 0);
   if (!(size_bytes <= BODY_BYTES_MAX)) return undefined;
-  if (size_bytes > 0) await reader.take(size_bytes);
-  return { method, url: new URL(target, "http://peer.invalid"), headers };
+  const body = await reader.take(size_bytes);
+  if (body === undefined) return undefined;
+  return { method, url: new URL(target, "http://peer.invalid"), headers, body };
 }
 
 /** Writes the answer and ends the connection. */

@@ -1,6 +1,6 @@
 /**
  * The scripted server: plays the scenarios of `../scenarios` to any client of ArqonBus, over real
- * sockets. One port for everything; the first line on stdout is `{"url": "http://127.0.0.1:PORT"}`.
+ * sockets: WebSocket, or HTTP where the client asks for `/v1/connections`. One port for everything; the first line on stdout is `{"url": "http://127.0.0.1:PORT"}`.
  *
  * - `POST /scenarios/{name}`: 201 `{"id", "url"}`; `url` is what the client connects to.
  * - `POST /runs/{id}/signals/{name}`: the client has come to this place of its steps.
@@ -73,10 +73,15 @@ async function serve(socket: Socket): Promise<void> {
   const reader = new ByteReader(socket);
   const request = await readRequest(reader);
   if (request === undefined) return void socket.destroy();
-  const run = /^\/runs\/(\d+)\/v1\/socket$/.exec(request.url.pathname)?.[1];
-  const known = run === undefined ? undefined : runs.get(run);
-  if (known !== undefined && request.headers.get("upgrade") === "websocket") {
-    return await known.accept(socket, reader, request);
+  const [, id = "", way, index] =
+    /^\/runs\/(\d+)\/v1\/(socket|connections)(?:\/(\d+))?$/.exec(request.url.pathname) ?? [];
+  const run = runs.get(id);
+  if (run !== undefined && index !== undefined && request.method === "POST") {
+    return answer(socket, run.takeBatch(Number(index), request));
+  }
+  const is_upgrade = request.headers.get("upgrade") === "websocket";
+  if (run !== undefined && is_upgrade === (way === "socket")) {
+    return await run.accept(socket, reader, request);
   }
   answer(socket, await respond(request));
 }

@@ -15,7 +15,7 @@ import {
 import type { PresentMember } from "@arqon/proto";
 import { encodeServer } from "../encode.ts";
 import { fromHex, type Plain, plainMessage, toHex } from "../plain.ts";
-import type { Incoming } from "./websocket.ts";
+import type { Incoming } from "./peer.ts";
 
 const encoder = new TextEncoder();
 const AS_JSON = "_json";

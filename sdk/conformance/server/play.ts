@@ -1,11 +1,11 @@
 /**
- * Plays one connection's script over its WebSocket: each step after the one before it, every wait a
+ * Plays one connection's script over its WebSocket, or HTTP: each step after the one before it, every wait a
  * condition with a deadline. Knows nothing of other connections, except by the signals of the run.
  */
 import { fromHex, type Plain } from "../plain.ts";
 import { differs, plainClientFrame, presenceFrame, serverFrame } from "./plain_frames.ts";
+import type { Peer } from "./peer.ts";
 import type { ServerStep } from "./script.ts";
-import type { WebSocketPeer } from "./websocket.ts";
 
 /** How long a step waits for what must come, in ms: generous, for it only ends what went wrong. */
 const DEADLINE_MS = 15_000;
@@ -14,7 +14,7 @@ const DEADLINE_MS = 15_000;
 export interface PlayOptions {
   /** The number of the connection, from 0. */
   readonly index: number;
-  /** The client has asked for REFUSAL frames, in the URL of its upgrade. */
+  /** The client has asked for REFUSAL frames, in its URL. */
   readonly refusals: boolean;
   /** Resolves when the client has signalled this name. */
   signalled(name: string): Promise<void>;
@@ -59,14 +59,14 @@ export class Inbox {
 }
 
 /** Reads a connection into its inbox until it ends. */
-export async function listen(peer: WebSocketPeer, inbox: Inbox): Promise<void> {
+export async function listen(peer: Peer, inbox: Inbox): Promise<void> {
   for await (const incoming of peer.incoming()) inbox.add(plainClientFrame(incoming));
 }
 
 /** Plays it to its end. Rejects with the step that did not come about. */
 export async function play(
   script: readonly ServerStep[],
-  peer: WebSocketPeer,
+  peer: Peer,
   inbox: Inbox,
   options: PlayOptions,
 ): Promise<void> {
@@ -82,13 +82,13 @@ export async function play(
 }
 
 class Player {
-  readonly #peer: WebSocketPeer;
+  readonly #peer: Peer;
   readonly #inbox: Inbox;
   readonly #options: PlayOptions;
   /** The frames by the `as` of their step; the last expected one by `""`. */
   readonly #heard = new Map<string, Plain>();
 
-  constructor(peer: WebSocketPeer, inbox: Inbox, options: PlayOptions) {
+  constructor(peer: Peer, inbox: Inbox, options: PlayOptions) {
     this.#peer = peer;
     this.#inbox = inbox;
     this.#options = options;
@@ -107,12 +107,13 @@ class Player {
       this.#peer.send(whole);
     } else if ("text" in step) {
       this.#peer.send(step.text as string);
-    } else if ("wire" in step) {
-      this.#peer.wire(fromHex(step.wire as string));
+    } else if ("half" in step) {
+      this.#peer.sendHalf(fromHex(step.half as string));
     } else if ("expect" in step) {
       await this.#expect(step, said);
     } else if ("close" in step) {
-      this.#peer.close(step.close as number, (step.reason ?? "") as string);
+      const behind = step.behind === undefined ? undefined : fromHex(step.behind as string);
+      this.#peer.close(step.close as number, (step.reason ?? "") as string, behind);
       await this.#expect({ expect: "end" }, {});
     } else if ("cut" in step) {
       this.#peer.cut(step.cut as "reset" | "end");

@@ -1,9 +1,10 @@
 /**
  * One play of a scenario: which of its scripts are being played, what each client connection did, and
- * whether everything came about. Knows no HTTP but the head of the upgrade.
+ * whether everything came about. Knows no HTTP but the head of the request that opens a connection.
  */
 import type { Socket } from "node:net";
 import type { Plain } from "../plain.ts";
+import { EventStreamPeer } from "./event_stream.ts";
 import { answer, type ByteReader, type HttpAnswer, type HttpRequest } from "./http.ts";
 import { Inbox, listen, play } from "./play.ts";
 import type { Scenario } from "./script.ts";
@@ -17,6 +18,8 @@ interface Attempt {
   readonly token: string;
   readonly refused: number | undefined;
   readonly inbox: Inbox;
+  /** The one that takes batches. */
+  stream?: EventStreamPeer;
 }
 
 /** What `GET /runs/{id}` says. */
@@ -28,7 +31,7 @@ export interface RunReport {
   readonly failures: readonly string[];
   readonly connections: readonly {
     readonly token: string;
-    /** The HTTP status of a refused upgrade. */
+    /** The HTTP status of a refused connection. */
     readonly refused?: number;
     readonly frames: readonly Plain[];
   }[];
@@ -65,7 +68,7 @@ export class Run {
     this.#signalOf(name).resolve();
   }
 
-  /** What `/v1/auth/check` answers: as the last upgrade was answered. */
+  /** What `/v1/auth/check` answers: as the last connection was answered. */
   get check(): HttpAnswer {
     const script = this.#scenario.server.connections[this.#attempts.length - 1];
     const [refusal] = script ?? [];
@@ -74,7 +77,14 @@ export class Run {
       : { status: 200, body: {} };
   }
 
-  /** An upgrade: refuses it or plays the next script; resolves at the end of the connection. */
+  /** A batch of a connection over HTTP. */
+  takeBatch(index: number, request: HttpRequest): HttpAnswer {
+    const stream = this.#attempts[index]?.stream;
+    if (stream === undefined) return { status: 404, body: { reason: "not-found" } };
+    return stream.take(tokenOf(request), request.body);
+  }
+
+  /** A new connection: refuses it or plays the next script; resolves at its end. */
   async accept(socket: Socket, reader: ByteReader, request: HttpRequest): Promise<void> {
     const index = this.#attempts.length;
     const script = this.#scenario.server.connections[index];
@@ -83,7 +93,8 @@ export class Run {
       ? { refuse: 500 }
       : script.find((step) => "refuse" in step);
     const refused = refusal?.refuse as number | undefined;
-    this.#attempts.push({ token: tokenOf(request), refused, inbox });
+    const attempt: Attempt = { token: tokenOf(request), refused, inbox };
+    this.#attempts.push(attempt);
     this.signal(`connection ${index}`);
     if (script === undefined) this.#fail(`connection ${index} came, for which there is no script`);
     if (refusal !== undefined) {
@@ -91,7 +102,10 @@ export class Run {
       answer(socket, refusalOf(refusal));
       return this.#checkOver();
     }
-    const peer = new WebSocketPeer(socket, reader, request);
+    const path = `/v1/connections/${index}?node=scripted`;
+    const peer = request.headers.has("upgrade")
+      ? new WebSocketPeer(socket, reader, request)
+      : attempt.stream = new EventStreamPeer(socket, reader, path, attempt.token);
     const listening = listen(peer, inbox);
     const signalled = (name: string) => this.#signalOf(name).promise;
     try {

@@ -24,9 +24,9 @@ const SERVER_STEPS: Readonly<Record<string, readonly string[]>> = {
   presence: ["with"],
   message: ["times"],
   text: [],
-  wire: [],
+  half: [],
   expect: ["with", "as", "answer"],
-  close: ["reason"],
+  close: ["reason", "behind"],
   cut: [],
   wait: [],
 };
@@ -114,7 +114,8 @@ function checkServerStep(where: string, step: Plain): void {
     throw new TypeError(`${where}: ${JSON.stringify(step)} needs exactly one of ${known}`);
   }
   only(where, step, [verb, ...SERVER_STEPS[verb] ?? []], []);
-  if (verb === "message" || verb === "wire") fromHex(step[verb] as string);
+  if (verb === "message" || verb === "half") fromHex(step[verb] as string);
+  if (step.behind !== undefined) fromHex(step.behind as string);
 }
 
 function checkClientStep(where: string, step: Plain): void {

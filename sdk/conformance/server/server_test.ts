@@ -1,7 +1,11 @@
 // The scripted server itself: a scenario with a word that nobody knows does not start, and a client
 // that does something else than the script says is told on.
 import assert from "node:assert/strict";
-import { encodePing, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { encodePing, encodePub, encodeRefresh, encodeSub, writeEnvelope } from "@arqon/proto";
+import { EventStreamPeer } from "./event_stream.ts";
+import { ByteReader } from "./http.ts";
 import { differs, plainClientFrame } from "./plain_frames.ts";
 import { readScenarios } from "./script.ts";
 
@@ -35,6 +39,24 @@ Deno.test("a scenario with an unknown word is refused, and the error says where"
     [{ ...SCENARIO, client: { options: { retries: 1 }, steps: [] } }, /unknown "retries"/],
   ];
   for (const [scenario, message] of wrong) assert.throws(() => read(scenario), { message });
+});
+
+Deno.test("a batch that is not the next, or of another token, is told on", async () => {
+  const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+  const reader = new ByteReader(socket as unknown as Socket);
+  const peer = new EventStreamPeer(socket as unknown as Socket, reader, "/x", "one");
+  const refresh = encodeRefresh({ request_id: 1, token: "two" });
+  const batch = (number: number, frame: Uint8Array) =>
+    Uint8Array.of(0, 0, 0, number, 0, 0, 0, frame.length, ...frame);
+  assert.equal(peer.take("two", batch(0, refresh)).status, 204);
+  assert.equal(peer.take("two", batch(0, refresh)).status, 204, "again: nothing comes of it");
+  assert.equal(peer.take("one", batch(1, encodePing())).status, 400);
+  assert.equal(peer.take("two", batch(2, encodePing())).status, 400);
+  assert.equal(peer.take("two", batch(1, new Uint8Array())).status, 204);
+  const kinds = [];
+  for await (const { kind } of peer.incoming()) kinds.push(kind);
+  assert.deepEqual(kinds, ["binary", "text", "text", "end"]);
+  socket.destroy();
 });
 
 Deno.test("an expectation is a part of the frame, and null is what is not there", () => {

@@ -1,25 +1,32 @@
 /**
  * The server's side of RFC 6455 on a TCP socket, with what no library offers: close codes that only a
- * server may send, bytes on the wire as they are, a reset in the middle of a frame. Not for production:
+ * server may send, half a frame, a reset in the middle of it. Not for production:
  * what it reads is bounded, but it trusts its peer to be a test.
  */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import type { ByteReader, HttpRequest } from "./http.ts";
+import type { Incoming, Peer } from "./peer.ts";
 
 const MESSAGE_BYTES_MAX = 67_108_864;
 const TEXT = 0x1, BINARY = 0x2, CLOSE = 0x8, PING = 0x9, PONG = 0xa;
 const KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/** What comes from a client: messages, then one end; `code` is missing without a close frame. */
-export type Incoming =
-  | { readonly kind: "binary"; readonly bytes: Uint8Array }
-  | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "end"; readonly code?: number; readonly reason?: string };
+/** A whole frame of the server, which masks nothing. */
+function frameOf(opcode: number, body: Uint8Array): Uint8Array {
+  const { length } = body;
+  const long = length > 0xffff, short = length < 126;
+  const head = new DataView(new ArrayBuffer(short ? 2 : long ? 10 : 4));
+  head.setUint8(0, 0x80 | opcode);
+  head.setUint8(1, short ? length : long ? 127 : 126);
+  if (long) head.setBigUint64(2, BigInt(length));
+  else if (!short) head.setUint16(2, length);
+  return Buffer.concat([new Uint8Array(head.buffer), body]);
+}
 
 /** Answers the upgrade and speaks WebSocket from then on. */
-export class WebSocketPeer {
+export class WebSocketPeer implements Peer {
   readonly #socket: Socket;
   readonly #reader: ByteReader;
   #closed = false;
@@ -37,21 +44,23 @@ export class WebSocketPeer {
 
   /** One message in one frame. */
   send(message: Uint8Array | string): void {
-    if (typeof message === "string") this.#frame(TEXT, new TextEncoder().encode(message));
-    else this.#frame(BINARY, message);
+    const text = typeof message === "string";
+    const body = text ? new TextEncoder().encode(message) : message;
+    this.#socket.write(frameOf(text ? TEXT : BINARY, body));
   }
 
-  /** Sends bytes as they are: part of a frame, or no frame at all. */
-  wire(bytes: Uint8Array): void {
-    this.#socket.write(bytes);
+  sendHalf(message: Uint8Array): void {
+    const frame = frameOf(BINARY, message);
+    this.#socket.write(frame.subarray(0, frame.length / 2));
   }
 
   /** Sends a close frame; the client's own and the end of the connection follow. */
-  close(code: number, reason: string): void {
+  close(code: number, reason: string, behind?: Uint8Array): void {
     if (this.#closed) return;
     this.#closed = true;
-    const text = new TextEncoder().encode(reason);
-    this.#frame(CLOSE, Uint8Array.of(code >> 8, code & 0xff, ...text));
+    const body = Uint8Array.of(code >> 8, code & 0xff, ...new TextEncoder().encode(reason));
+    const late = behind === undefined ? [] : [frameOf(BINARY, behind)];
+    this.#socket.write(Buffer.concat([frameOf(CLOSE, body), ...late]));
   }
 
   /** Ends the TCP connection without a close frame: by a reset, or as a process that ends does. */
@@ -75,7 +84,7 @@ export class WebSocketPeer {
         this.#socket.end();
         return yield { kind: "end", code, reason: new TextDecoder().decode(body.subarray(2)) };
       }
-      if (opcode === PING) this.#frame(PONG, body);
+      if (opcode === PING) this.#socket.write(frameOf(PONG, body));
       if (opcode >= CLOSE) continue;
       if (opcode !== 0) kind = opcode;
       parts.push(body);
@@ -85,18 +94,6 @@ export class WebSocketPeer {
       if (kind === TEXT) yield { kind: "text", text: new TextDecoder().decode(bytes) };
       else yield { kind: "binary", bytes: new Uint8Array(bytes) };
     }
-  }
-
-  #frame(opcode: number, body: Uint8Array): void {
-    const { length } = body;
-    const long = length > 0xffff, short = length < 126;
-    const head = new DataView(new ArrayBuffer(short ? 2 : long ? 10 : 4));
-    head.setUint8(0, 0x80 | opcode);
-    head.setUint8(1, short ? length : long ? 127 : 126);
-    if (long) head.setBigUint64(2, BigInt(length));
-    else if (!short) head.setUint16(2, length);
-    this.#socket.write(new Uint8Array(head.buffer));
-    this.#socket.write(body);
   }
 
   async #read(): Promise<{ opcode: number; final: boolean; body: Uint8Array } | undefined> {

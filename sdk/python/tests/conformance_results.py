@@ -18,8 +18,10 @@ class Passed:
 
     vectors: dict[str, int] = field(default_factory=dict[str, int])
     """Cases by file."""
-    scenarios: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    """Names by feature."""
+    scenarios: dict[str, dict[str, list[str]]] = field(
+        default_factory=dict[str, dict[str, list[str]]]
+    )
+    """Names by transport and feature."""
     write: bool = False
 
 

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from scenario_server import Run, ScenarioServer
 
@@ -21,6 +21,9 @@ DEADLINE_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.002
 # Any text of a token's shape: the scripted server looks at none.
 TOKEN: Final = "e30.e30.c2ln"
+# The ways that each scenario goes.
+Transport: TypeAlias = Literal["websocket", "http"]
+TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "http")
 # A scenario, or a part of it, as it is in the file; the server has checked it.
 Plain: TypeAlias = dict[str, Any]
 
@@ -99,10 +102,10 @@ def check_outcome(
 class Program:
     """Plays the program of one scenario. A step is the method of its name; an unknown one fails."""
 
-    def __init__(self, run: Run, options: Plain) -> None:
+    def __init__(self, run: Run, transport: Transport, options: Plain) -> None:
         """Does nothing yet."""
         self._run = run
-        self._options = dict(options)
+        self._options = {"transport": transport, **options}
         self._bus: arqon.Connection | None = None
         self._requests: dict[str, asyncio.Task[Outcome]] = {}
         self.loops: dict[str, Loop] = {}
@@ -310,11 +313,14 @@ def compare(program: Program, expect: Plain) -> None:
             assert found[name](wanted) == wanted, name
 
 
-async def run_scenario(server: ScenarioServer, scenario: Plain) -> None:
-    """Plays a scenario; raises AssertionError for the first thing that is not as it says."""
+async def run_scenario(server: ScenarioServer, scenario: Plain, transport: Transport) -> None:
+    """Plays a scenario over one transport.
+
+    Raises AssertionError for the first thing that is not as it says.
+    """
     client, expect = scenario["client"], scenario["expect"]
     run = await server.begin(scenario["name"])
-    program = Program(run, client.get("options", {}))
+    program = Program(run, transport, client.get("options", {}))
     try:
         for step in client["steps"]:
             await program.step(step)

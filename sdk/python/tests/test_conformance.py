@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from bus import ROOT
 from conformance_results import PASSED, RESULTS, load_scenarios
-from scenario_driver import run_scenario
+from scenario_driver import TRANSPORTS, Transport, run_scenario
 from scenario_server import ScenarioServer
 from vector_driver import FOLDER, VECTOR_RUNNERS, Case, cases_of
 
@@ -47,9 +47,13 @@ def test_vector(file: str, case: Case) -> None:
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(s, id=s["name"]) for s in ALL_SCENARIOS])
-async def test_scenario(scenario_server: ScenarioServer, scenario: dict[str, Any]) -> None:
-    await run_scenario(scenario_server, scenario)
-    PASSED.scenarios.setdefault(scenario["feature"], []).append(scenario["name"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_scenario(
+    scenario_server: ScenarioServer, scenario: dict[str, Any], transport: Transport
+) -> None:
+    await run_scenario(scenario_server, scenario, transport)
+    passed = PASSED.scenarios.setdefault(transport, {})
+    passed.setdefault(scenario["feature"], []).append(scenario["name"])
 
 
 def test_the_committed_results_are_those_of_this_run() -> None:

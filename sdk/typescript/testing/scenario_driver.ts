@@ -5,21 +5,19 @@
  */
 import assert from "node:assert/strict";
 import { dataForm } from "@arqon/proto";
-import { ArqonError, connect } from "../mod.ts";
-import type {
-  Connection,
-  ConnectOptions,
-  Data,
-  Json,
-  Message,
-  Status,
-  Subscription,
-} from "../mod.ts";
+import { connect } from "../http.ts";
+import { ArqonError } from "../mod.ts";
+import type { Connection, Data, Json, Message, Status, Subscription } from "../mod.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
 import { until } from "./until.ts";
 
 /** Any text of a token's shape: the scripted server looks at none. */
 const TOKEN = "e30.e30.c2ln";
+
+/** The ways that each scenario goes. */
+export const TRANSPORTS = ["websocket", "http"] as const;
+/** One of them. */
+export type Transport = typeof TRANSPORTS[number];
 
 /** A scenario as it is in the file; `server/script.ts` has checked it. */
 // deno-lint-ignore no-explicit-any
@@ -80,9 +78,9 @@ class Program {
   readonly #outcomes = new Map<string, Promise<Outcome>>();
   #bus: Connection | undefined;
 
-  constructor(run: Run, options: Plain = {}) {
+  constructor(run: Run, transport: Transport, options: Plain = {}) {
     this.#run = run;
-    this.#options = options;
+    this.#options = { transport, ...options };
   }
 
   get bus(): Connection {
@@ -148,7 +146,7 @@ class Program {
     await Promise.all(this.#outcomes.values());
   }
 
-  #connectOptions(): ConnectOptions {
+  #connectOptions(): Parameters<typeof connect>[0] {
     const { token, tokens, random = 0.5, backoff, ...rest } = this.#options;
     let asked = 0;
     const getToken = () => {
@@ -266,11 +264,18 @@ function compare(program: Program, expect: Plain): void {
   }
 }
 
-/** Plays a scenario; throws an AssertionError for the first thing that is not as it says. */
-export async function runScenario(server: ScenarioServer, scenario: Plain): Promise<void> {
+/**
+ * Plays a scenario over one transport; throws an AssertionError for the first thing that is not as it
+ * says.
+ */
+export async function runScenario(
+  server: ScenarioServer,
+  scenario: Plain,
+  transport: Transport,
+): Promise<void> {
   const { client, expect } = scenario;
   const run = await server.begin(scenario.name);
-  const program = new Program(run, client.options);
+  const program = new Program(run, transport, client.options);
   try {
     for (const step of client.steps) await program.step(step);
     await run.over();
