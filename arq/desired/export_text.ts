@@ -3,7 +3,7 @@
  * whichever order: things are sorted, members stand as the form has them.
  */
 import { HOOKS } from "../../shield/policy/abi/policy.ts";
-import type { State } from "./state.ts";
+import type { State, StateSchema } from "./state.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -12,7 +12,8 @@ export const SCHEMA_FILE = "state.schema.json";
 const HEAD = `#:schema ./${SCHEMA_FILE}\n`;
 
 const moduleFile = (name: string) => `modules/${name}.wasm`;
-const setFile = (id: string) => `schemas/${id}.binpb.gz`;
+/** The file of a schema's set. */
+export const setFile = (id: string) => `schemas/${id}.binpb.gz`;
 
 function tables(list: string, entries: readonly Members[], what: string): string {
   if (entries.length === 0) return `${HEAD}\n# None: ${what}.\n${list} = []\n`;
@@ -46,11 +47,6 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
     mode,
     percent,
   }));
-  const schemas = sorted(state.schemas, ({ id }) => id).map(({ id, compatibility }) => ({
-    id,
-    set: setFile(id),
-    compatibility,
-  }));
   const mappings = sorted(state.mappings, ({ subject }) => subject).map((
     { subject, schema_id, message, mode, unknown_fields },
   ) => ({ subject, schema_id, message, mode, unknown_fields }));
@@ -70,7 +66,7 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
   return new Map([
     ["tenant.toml", `${HEAD}\ntenant = ${JSON.stringify(tenant)}\n`],
     ["policies.toml", tables("policies", policies, "no policy decides")],
-    ["schemas.toml", tables("schemas", schemas, "no mapping needs one")],
+    ["schemas.toml", schemasText(state.schemas ?? [])],
     ["mappings.toml", tables("mappings", mappings, "no event is checked")],
     ["rooms.toml", tables("rooms", rooms, "rooms are as the configuration says")],
     ["mirror.toml", tables("mirror", mirror, "nothing is copied but by the configuration")],
@@ -78,6 +74,16 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
     ["budgets.toml", tables("budgets", budgets, "those of the configuration hold")],
     ["signatures.toml", tables("require_signature", signed, "only as the configuration demands")],
   ]);
+}
+
+/** The text of the file that says which schemas the bus has. */
+export function schemasText(all: readonly StateSchema[]): string {
+  const schemas = sorted(all, ({ id }) => id).map(({ id, compatibility }) => ({
+    id,
+    set: setFile(id),
+    compatibility,
+  }));
+  return tables("schemas", schemas, "no mapping needs one");
 }
 
 /** The files of modules and sets: by path, the sha256 of a module or the id of a schema. */

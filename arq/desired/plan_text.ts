@@ -37,10 +37,15 @@ function lineOf({ kind, name, action, members }: Change): string {
 
 /** The changes, one a line. */
 export function changesText(tenant: string, changes: readonly Change[]): string {
-  if (changes.length === 0) return `tenant ${tenant}: nothing to do\n`;
+  return changesOfText(`tenant ${tenant}`, changes);
+}
+
+/** The same of the tenant or of the bus, as words say. */
+export function changesOfText(whose: string, changes: readonly Change[]): string {
+  if (changes.length === 0) return `${whose}: nothing to do\n`;
   const of = (action: Change["action"]) => changes.filter((one) => one.action === action).length;
   const counts = `${of("add")} to add, ${of("change")} to change, ${of("remove")} to remove`;
-  return `tenant ${tenant}: ${counts}; no connection is touched\n${changes.map(lineOf).join("")}`;
+  return `${whose}: ${counts}; no connection is touched\n${changes.map(lineOf).join("")}`;
 }
 
 const timeText = (at_ms: number) => new Date(at_ms).toISOString();

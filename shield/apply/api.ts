@@ -1,5 +1,5 @@
 /**
- * `/v1/tenants/{tenant}/state` of the admin listener: all that a tenant has in force, and all of it
+ * `/v1/state` and `/v1/tenants/{tenant}/state` of the admin listener: who has set anything, and all that a tenant has in force, and all of it
  * replaced in one step. It knows requests and answers, and checks what is to be in force; how the step is
  * made is `applies.ts`.
  */
@@ -80,6 +80,7 @@ export type StateBody = z.output<typeof StateBody>;
 /** The routes of a tenant's whole state. */
 export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
   {
+    "/v1/state": { GET: { scope: "bus", about: STATE_ABOUT.listStates, handle: listStates } },
     "/v1/tenants/{tenant}/state": {
       GET: { scope: "tenant-in-path", about: STATE_ABOUT.getTenantState, handle: show },
       PUT: {
@@ -134,6 +135,13 @@ function view({ settings: { settings, revision }, policies }: StoredState) {
     },
     applied: settings.applied ?? null,
   };
+}
+
+/** Every tenant that has set anything: policies, or what the settings' document holds. */
+function listStates({ settings, policies: { registry }, node_id }: ApplyAdminContext): Response {
+  const with_policies = registry.tenants().map(({ tenant }) => tenant);
+  const tenants = [...new Set([...settings.tenants(), ...with_policies])].sort();
+  return answer({ node_id, tenants });
 }
 
 async function show({ applies }: ApplyAdminContext, { tenant }: AdminCall): Promise<Response> {

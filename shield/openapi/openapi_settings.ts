@@ -104,6 +104,11 @@ export const CLASSES_ABOUT = abouts({
 
 /** Routes of a tenant's whole state. */
 export const STATE_ABOUT = abouts({
+  listStates: {
+    tag: "state",
+    summary: "the tenants that have set anything at run time, from policies to quotas",
+    answer: object({ node_id: ID, tenants: list(ID) }),
+  },
   getTenantState: {
     tag: "state",
     summary: "all that a tenant has in force, from policies to quotas, and its revisions",

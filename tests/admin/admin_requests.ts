@@ -155,6 +155,7 @@ function settings(): Row[] {
       at("/v1/rooms/classes/explain?tenant=TENANT&room=lobby"),
     ],
     ["POST", "/v1/tenants/{tenant}/reset", at("/v1/tenants/TENANT/reset"), 409],
+    ["GET", "/v1/state", at("/v1/state")],
     ["GET", "/v1/tenants/{tenant}/state", at("/v1/tenants/TENANT/state")],
     ["GET", "/v1/rollouts", at("/v1/rollouts?tenant=TENANT")],
     ["GET", "/v1/rollouts/{tenant}", at("/v1/rollouts/TENANT"), 404],

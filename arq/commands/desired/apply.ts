@@ -16,7 +16,7 @@ import type { Io } from "../../terminal/io.ts";
 import { statePath } from "./live_state.ts";
 import { appliedOf, checksText, compare } from "./plan.ts";
 import type { Compared } from "./plan.ts";
-import { readFolder } from "./read_folder.ts";
+import { isBusFolder, readFolder } from "./read_folder.ts";
 import { rolloutPath, watchRollout } from "./rollout.ts";
 
 /** How long a step of a rollout takes at least, in seconds, unless --for says otherwise. */
@@ -135,7 +135,7 @@ function bodyOf({ state }: Desired, { changes, basis }: Compared): string {
 }
 
 /** Makes the changes. Rejects as `askAdmin` does, with schemas taken back. */
-async function make(
+export async function make(
   io: Io,
   admin: Admin,
   desired: Desired,
@@ -199,6 +199,9 @@ async function rollOut(
 
 /** Puts a folder or a plan in force. Returns 1 when it is stored and this node does not have it in force. */
 export async function apply(io: Io, target: string, flags: ApplyFlags): Promise<number> {
+  if (await isBusFolder(io, target)) {
+    return await (await import("./bus_apply.ts")).applyBus(io, target, flags);
+  }
   const desired = await readTarget(io, target);
   const admin = await findAdmin(io, flags);
   const compared = await compare(io, admin, desired);

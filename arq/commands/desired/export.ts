@@ -1,8 +1,10 @@
 /** `arq export`: writes what is in force for a tenant as a folder, which `arq plan` and `arq apply` read. */
 import { findAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { exportFiles, exportTexts, SCHEMA_FILE } from "../../desired/export_text.ts";
 import { KINDS, stateJsonSchema } from "../../desired/form.ts";
+import type { State } from "../../desired/state.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
@@ -11,11 +13,19 @@ import { readBytes, readLive } from "./live_state.ts";
 /** The options of `arq export`. */
 export interface ExportFlags extends ConnectionFlags {
   readonly tenant: string;
+  /** All tenants, and the schemas of the bus. */
+  readonly bus?: boolean;
   readonly force?: boolean;
   readonly json?: boolean;
 }
 
-async function write(io: Io, folder: string, file: string, bytes: Uint8Array): Promise<void> {
+/** Writes one file below a folder, which is made. */
+export async function write(
+  io: Io,
+  folder: string,
+  file: string,
+  bytes: Uint8Array,
+): Promise<void> {
   const path = `${folder}/${file}`;
   try {
     await io.files.makeDirectory(path.slice(0, path.lastIndexOf("/")));
@@ -31,30 +41,53 @@ async function strangers(io: Io, folder: string, written: readonly string[]): Pr
   return names.filter((name) => !written.includes(name)).sort();
 }
 
-/** Writes the folder. Throws `CommandError` for one that has files of its own, unless they may go. */
-export async function exportState(io: Io, folder: string, flags: ExportFlags): Promise<number> {
-  const path = resolvePath(io.cwd, folder);
-  const there = (await io.files.list(path)).some((name) => name.endsWith(".toml"));
-  if (there && flags.force !== true) {
-    const hint = "--force overwrites what it writes, and leaves other files";
-    throw new CommandError(`${path} has .toml files already`, EXIT.failure, hint);
-  }
-  const admin = await findAdmin(io, flags);
-  const { tenant } = flags;
+/** The files of a tenant's state; in a folder of the bus without schemas, which stand beside it. */
+export async function stateFiles(
+  io: Io,
+  admin: Admin,
+  tenant: string,
+  has_schemas: boolean,
+): Promise<{ readonly bytes: Map<string, Uint8Array>; readonly state: State }> {
   const { state, sets } = await readLive(io, admin, tenant);
   const texts = exportTexts(tenant, state);
   const files = exportFiles(state);
   const bytes = new Map<string, Uint8Array>();
   for (const [file, text] of texts) bytes.set(file, new TextEncoder().encode(text));
-  const schema = `${JSON.stringify(stateJsonSchema(), null, 2)}\n`;
-  bytes.set(SCHEMA_FILE, new TextEncoder().encode(schema));
+  bytes.set(SCHEMA_FILE, schemaFile());
   for (const [file, sha256] of files.modules) {
     const query = new URLSearchParams({ tenant });
     bytes.set(file, await readBytes(io, admin, `/v1/policies/modules/${sha256}?${query}`));
   }
-  for (const [file, id] of files.sets) bytes.set(file, sets.get(id) ?? new Uint8Array());
+  if (!has_schemas) bytes.delete("schemas.toml");
+  else for (const [file, id] of files.sets) bytes.set(file, sets.get(id) ?? new Uint8Array());
+  return { bytes, state };
+}
+
+/** What editors check the files by. */
+export function schemaFile(): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(stateJsonSchema(), null, 2)}\n`);
+}
+
+/** Throws for a folder that has files of its own, unless they may go. */
+export async function requireEmpty(io: Io, path: string, force: boolean): Promise<void> {
+  const there = (await io.files.list(path)).some((name) => name.endsWith(".toml"));
+  if (!there || force) return;
+  const hint = "--force overwrites what it writes, and leaves other files";
+  throw new CommandError(`${path} has .toml files already`, EXIT.failure, hint);
+}
+
+/** Writes the folder. Throws `CommandError` for one that has files of its own, unless they may go. */
+export async function exportState(io: Io, folder: string, flags: ExportFlags): Promise<number> {
+  if (flags.bus === true) {
+    return await (await import("./bus_export.ts")).exportBus(io, folder, flags);
+  }
+  const path = resolvePath(io.cwd, folder);
+  await requireEmpty(io, path, flags.force === true);
+  const admin = await findAdmin(io, flags);
+  const { tenant } = flags;
+  const { bytes, state } = await stateFiles(io, admin, tenant, true);
   for (const [file, content] of bytes) await write(io, path, file, content);
-  for (const name of await strangers(io, path, [...texts.keys()])) {
+  for (const name of await strangers(io, path, [...bytes.keys()])) {
     await print(io.stderr, `arq: ${printable(name)} is not of this export, and stays\n`);
   }
   const counts = KINDS.map((kind) => [kind, state[kind]?.length ?? 0] as const);

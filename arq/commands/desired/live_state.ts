@@ -49,7 +49,7 @@ export async function readBytes(io: Io, admin: Admin, path: string): Promise<Uin
 }
 
 /** A schema with its set; undefined when the bus does not have it. */
-async function readSchema(io: Io, admin: Admin, id: string) {
+export async function readSchema(io: Io, admin: Admin, id: string) {
   try {
     const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/schemas/${encoded(id)}` });
     const version = Number(membersOf(listOf(answer["versions"]).at(-1))["version"]);

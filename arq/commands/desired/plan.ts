@@ -5,6 +5,7 @@ import type { ConnectionFlags } from "../../bus/target.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { findingsText, painter } from "../../answers/schema_text.ts";
 import { consequencesText } from "../../desired/consequence_text.ts";
+import type { Consequences } from "../../desired/consequence_text.ts";
 import { differences } from "../../desired/difference.ts";
 import type { Change } from "../../desired/difference.ts";
 import { encodePlan } from "../../desired/plan_file.ts";
@@ -18,7 +19,7 @@ import type { Io } from "../../terminal/io.ts";
 import { consequences } from "./consequences.ts";
 import { readLive } from "./live_state.ts";
 import type { LiveState } from "./live_state.ts";
-import { readFolder } from "./read_folder.ts";
+import { isBusFolder, readFolder } from "./read_folder.ts";
 
 /** The options of `arq plan`. */
 export interface PlanFlags extends ConnectionFlags {
@@ -102,12 +103,20 @@ export function checksText(checks: readonly SchemaCheck[], has_color: boolean): 
   ).join("");
 }
 
+/** The exit code of plans that were made. */
+export function planCode(all: readonly Pick<Compared, "changes" | "checks">[]): number {
+  if (all.some(({ checks }) => checks.some(({ compatible }) => !compatible))) return EXIT.failure;
+  return all.every(({ changes }) => changes.length === 0) ? EXIT.ok : EXIT.changes;
+}
+
 /** Writes the plan of a folder, and prints it. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
 export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<number> {
+  if (await isBusFolder(io, folder)) {
+    return await (await import("./bus_plan.ts")).planBus(io, folder, flags);
+  }
   const desired = await readFolder(io, folder);
   const admin = await findAdmin(io, flags);
   const compared = await compare(io, admin, desired);
-  const { changes, checks, drift } = compared;
   const { basis, schema_basis } = compared;
   if (flags.out !== undefined) {
     const path = resolvePath(io.cwd, flags.out);
@@ -119,27 +128,40 @@ export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<nu
   const window = flags.since === undefined
     ? undefined
     : await consequences(io, admin, desired, compared, flags.since);
-  const { tenant, warnings } = desired;
-  if (flags.json === true) {
-    const answer = { tenant, changes, schemas: checks, drift: drift ?? null, warnings };
-    const more = {
-      connections_touched: 0,
-      since: window?.policies ?? null,
-      since_schemas: window?.schemas ?? null,
-      basis,
-      schema_basis,
-      plan: flags.out ?? null,
-    };
-    await print(io.stdout, `${JSON.stringify({ ...answer, ...more })}\n`);
-  } else {
-    const text = changesText(tenant, changes) + checksText(checks, io.stdout.has_color) +
-      consequencesText(window) + driftText(drift) + warnings.map((line) =>
-        `note: ${printable(line)}\n`
-      ).join("");
-    await print(io.stdout, text);
-  }
-  if (checks.some(({ compatible }) => !compatible)) return EXIT.failure;
-  return changes.length === 0 ? EXIT.ok : EXIT.changes;
+  const view = planView(desired, compared, window);
+  const text = flags.json === true
+    ? `${JSON.stringify({ ...view, plan: flags.out ?? null })}\n`
+    : planText(desired, compared, window, io.stdout.has_color);
+  await print(io.stdout, text);
+  return planCode([compared]);
+}
+
+/** A tenant's plan for programs. */
+export function planView(
+  { tenant, warnings }: Pick<Desired, "tenant" | "warnings">,
+  { changes, checks, drift, basis, schema_basis }: Compared,
+  window: Consequences | undefined,
+) {
+  return {
+    ...{ tenant, changes, schemas: checks, drift: drift ?? null, warnings },
+    connections_touched: 0,
+    since: window?.policies ?? null,
+    since_schemas: window?.schemas ?? null,
+    basis,
+    schema_basis,
+  };
+}
+
+/** A tenant's plan for people. */
+export function planText(
+  { tenant, warnings }: Pick<Desired, "tenant" | "warnings">,
+  { changes, checks, drift }: Compared,
+  window: Consequences | undefined,
+  has_color: boolean,
+): string {
+  const notes = warnings.map((line) => `note: ${printable(line)}\n`).join("");
+  return changesText(tenant, changes) + checksText(checks, has_color) + consequencesText(window) +
+    driftText(drift) + notes;
 }
 
 /** What a bus says after an apply: the id, and whether the node has it in force. */

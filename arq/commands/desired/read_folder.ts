@@ -200,18 +200,35 @@ function plainKinds(parts: Readonly<Partial<Record<Kind, Part | undefined>>>) {
   };
 }
 
-/** Reads the folder. Throws `CommandError` with everything that is wrong with it. */
-export async function readFolder(io: Io, folder: string): Promise<Desired> {
-  if (await io.files.state(resolvePath(io.cwd, folder)) === undefined) {
-    throw new CommandError(`${folder}: no such file or folder`);
+/** The file that makes a folder one of the whole bus. */
+export const BUS_FILE = "bus.toml";
+
+/** Whether a path is a folder of the whole bus. */
+export async function isBusFolder(io: Io, folder: string): Promise<boolean> {
+  return await io.files.state(resolvePath(io.cwd, `${folder}/${BUS_FILE}`)) !== undefined;
+}
+
+/**
+ * Whose a folder is: a tenant's own; a tenant's in a folder of the bus, which says nothing of schemas; or the
+ * bus's, of which only `BUS_FILE` counts, with nothing but schemas.
+ */
+export type Owner = "tenant" | "member" | "bus";
+
+/** Refuses what belongs into another folder. */
+function checkOwner(parts: readonly Part[], owner: Owner, problems: Problems): void {
+  for (const part of parts) {
+    const said = Object.entries(part.said).filter(([, value]) => value !== undefined);
+    for (const [key] of said) {
+      if (owner === "member" && key === "schemas") {
+        problems.at(part, [key], `expected in ${BUS_FILE}: schemas belong to the whole bus`);
+      } else if (owner === "bus" && key !== "schemas") {
+        problems.at(part, [key], "expected in a tenant's folder beside this file");
+      }
+    }
   }
-  const names = (await io.files.list(resolvePath(io.cwd, folder))).sort()
-    .filter((name) => name.endsWith(".toml") && !name.startsWith("."));
-  if (names.length === 0) {
-    const hint = `${io.arq} export ${folder} writes what is in force`;
-    throw new CommandError(`${folder} has no .toml files`, 1, hint);
-  }
-  const problems = new Problems();
+}
+
+async function readParts(io: Io, folder: string, names: readonly string[], problems: Problems) {
   const parts: Part[] = [];
   for (const name of names) {
     const file = `${folder}/${name}`;
@@ -219,9 +236,32 @@ export async function readFolder(io: Io, folder: string): Promise<Desired> {
     if (part !== undefined) parts.push(part);
   }
   problems.throwAny();
+  return parts;
+}
+
+/** Reads the folder. Throws `CommandError` with everything that is wrong with it. */
+export async function readFolder(
+  io: Io,
+  folder: string,
+  owner: Owner = "tenant",
+): Promise<Desired> {
+  if (await io.files.state(resolvePath(io.cwd, folder)) === undefined) {
+    throw new CommandError(`${folder}: no such file or folder`);
+  }
+  const names = (await io.files.list(resolvePath(io.cwd, folder))).sort()
+    .filter((name) => name.endsWith(".toml") && !name.startsWith("."))
+    .filter((name) => owner !== "bus" || name === BUS_FILE);
+  if (names.length === 0) {
+    const hint = `${io.arq} export ${folder} writes what is in force`;
+    throw new CommandError(`${folder} has no .toml files`, 1, hint);
+  }
+  const problems = new Problems();
+  const parts = await readParts(io, folder, names, problems);
+  checkOwner(parts, owner, problems);
   const by_kind = Object.fromEntries(KINDS.map((kind) => [kind, onlyOne(parts, kind, problems)]));
   const tenant = onlyOne(parts, "tenant", problems)?.said.tenant;
-  if (tenant === undefined) {
+  if (owner === "bus") problems.throwAny();
+  else if (tenant === undefined) {
     problems.add(folder, [{ position: undefined, key: "tenant", text: "missing; expected an id" }]);
   } else checkSubjects(parts, tenant, problems);
   const { list: policies, modules } = await readPolicies(

@@ -36,6 +36,10 @@ function addExport(program: Command, run: Run): void {
     .description("write what is in force for a tenant as a folder")
     .argument("<dir>", "the folder; it is made")
     .option("--tenant <id>", "tenant", id("tenant"), "default")
+    .option(
+      "--bus",
+      "the whole bus: its schemas, and a folder for each tenant that has set anything",
+    )
     .option("--force", "overwrite the files of an earlier export")
     .option("--json", "print what was written as JSON")
     .addHelpText(
@@ -43,7 +47,11 @@ function addExport(program: Command, run: Run): void {
       "\nPolicies with their modules, the schemas that mappings name, mappings, room classes, mirror rules," +
         "\nquotas, budgets and demands for signatures, in TOML files that editors check by state.schema.json." +
         "\nThe same state gives the same bytes.\n" +
-        examples("arq export state --tenant acme", "arq export state --tenant acme --force"),
+        examples(
+          "arq export state --tenant acme",
+          "arq export state --tenant acme --force",
+          "arq export everything --bus",
+        ),
     )
     .action(run(async (io, flags, [folder]) => {
       const { exportState } = await import("../../commands/desired/export.ts");
