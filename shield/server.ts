@@ -48,7 +48,7 @@ import { PresenceFrames } from "./presence/frames.ts";
 import { startPresence } from "./presence/service.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { orderOn } from "./message/room_order.ts";
-import { startSchedules } from "./schedules/start.ts";
+import { type AutomationAdmin, startAutomation } from "./automation.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import { startMemoryWatch } from "./memory/memory_start.ts";
@@ -199,7 +199,7 @@ function assemble(
 function routerOf(
   options: ShieldOptions,
   { policies, mirroring, schemas, rooms, revocations, usage, ...parts }: Parts,
-  own: Pick<AdminParts, "inspect" | "audit" | "state" | "rollouts" | "schedules"> & {
+  own: Pick<AdminParts, "inspect" | "audit" | "state" | "rollouts"> & AutomationAdmin & {
     readonly status: () => ShieldStatus;
     readonly bans: KeyValue;
   },
@@ -259,8 +259,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
   const applies = await startApplies(options, parts);
-  const schedules = await startSchedules(options, parts);
-  const others = { ...applies.admin, schedules: schedules.admin };
+  const automation = await startAutomation(options, parts);
+  const others = { ...applies.admin, ...automation.admin };
   const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...others };
   const router = routerOf(options, parts, own);
   const admin = { authenticator, ...reach, log, router, audit: audited.trail, ...gates };
@@ -287,7 +287,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       inspect.drain();
       applies.close();
       nats_api.close();
-      await Promise.all([schedules.close(), drain(options, parts, () => clearInterval(sweeps))]);
+      await Promise.all([automation.close(), drain(options, parts, () => clearInterval(sweeps))]);
       inspect.close();
       await audited.close();
     },

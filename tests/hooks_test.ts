@@ -130,3 +130,73 @@ Deno.test("members who come and go are told, each once, with the cause", async (
   assert.deepEqual([joined.room, joined.change.user_id], ["o-1", "ann"]);
   assert.deepEqual([left.change.user_id, left.change.cause], ["ann", "closed"]);
 });
+
+Deno.test("a tenant's own hook is set, called, paused, has dead letters called for again, and is removed", async () => {
+  await using receiver = new Receiver();
+  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
+    `[admin]\noperator_tenants = ["*"]\n[webhooks]\nprivate_hosts = ["127.0.0.1"]\ntenant_hooks = 1\n` +
+    `[[rooms]]\nroom = "o-*"\ndurable = true\n`;
+  await using bus = await startBusWith(config);
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const client = new HttpPeer(bus.http_url, await bus.tokenFor());
+  const path = "tenants/default/hooks";
+  const put = async (id: string, body: object) => await admin.call("PUT", `${path}/${id}`, body);
+  const quick = { url: receiver.url, room: "o-*", retries: 0, backoff_ms: 1 };
+  const made = await put("own", { ...quick });
+  assert.match(made.body.hook.secret, /^whsec_/);
+  const given = await put("own", { ...quick, secret: SECRET });
+  assert.equal(given.status, 200, JSON.stringify(given.body));
+  assert.equal(given.body.hook.secret, undefined);
+  const show = async () => (await admin.call("GET", `${path}/own`)).body;
+  assert.doesNotMatch(JSON.stringify(await show()), /whsec_/);
+  await until("a Brain has it", async () => (await show()).hook.since !== null);
+  for (const bad of [{ url: "ftp://x" }, { ...quick, secret: "x" }, { ...quick, events: ["x"] }]) {
+    assert.equal((await put("own", bad)).body.reason, "invalid-settings");
+  }
+  assert.equal((await put("another", quick)).body.reason, "settings-conflict");
+  const publish = async (n: number) =>
+    assert.equal(
+      (await client.call("POST", "rooms/o-1/messages", { type: "t", data: { n } })).status,
+      200,
+    );
+  await publish(0);
+  await until("it comes", () => receiver.taken.length === 1);
+  const order = async (word: string) => {
+    const { status, body } = await admin.call("POST", `${path}/own/${word}`);
+    assert.equal(status, 200, JSON.stringify(body));
+    return body;
+  };
+  assert.equal((await order("test")).status, 204);
+  assert.equal(receiver.taken.at(-1)?.body.type, "hook.test");
+  assert.equal((await order("pause")).hook.state, "paused");
+  receiver.answer = ({ body }) =>
+    body.data.message?.data.n === 1 ? new Response(null, { status: 500 }) : undefined;
+  await publish(1);
+  await publish(2);
+  assert.equal((await order("resume")).hook.state, "on");
+  const numbers = () => numbersOf(receiver)["o-1"];
+  await until("the last", () => numbers()?.at(-1) === 2);
+  const { dead, rooms } = await show();
+  assert.deepEqual(dead.map(({ room, problem }: Record<string, string>) => [room, problem]), [
+    ["o-1", "answered 500"],
+  ]);
+  assert.equal(rooms[0].room, "o-1");
+  receiver.answer = () => undefined;
+  await order("replay");
+  await until(
+    "none is left",
+    async () => (await show()).hook.state === "on" && (await show()).dead.length === 0,
+  );
+  assert.deepEqual(numbers()?.toSorted(), [0, 1, 2]);
+  assert.equal((await admin.call("DELETE", `${path}/own`)).body.removed, 1);
+  assert.equal((await admin.call("GET", `${path}/own`)).body.reason, "not-found");
+  const calls = receiver.calls.length;
+  await publish(3);
+  // One that is set anew begins at the end, and hears the next.
+  await put("own", { ...quick, secret: SECRET });
+  await until("a Brain has it", async () => (await show()).hook.since !== null);
+  await publish(4);
+  await until("it comes", () => numbers()?.at(-1) === 4);
+  assert.equal(receiver.calls.length, calls + 1);
+  assert.deepEqual(receiver.problems, []);
+});

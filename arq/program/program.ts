@@ -20,6 +20,7 @@ import { addConfig } from "./groups/config.ts";
 import { addContext } from "./groups/context.ts";
 import { addDev } from "./groups/dev.ts";
 import { addDoctor } from "./groups/doctor.ts";
+import { addHook } from "./groups/hook.ts";
 import { addInit } from "./groups/init.ts";
 import { addMirror } from "./groups/mirror.ts";
 import { addObserve } from "./groups/observe.ts";
@@ -192,6 +193,7 @@ const PARTS: readonly (readonly [
   [addDesired, "export", "plan", "apply", "rollout"],
   [addJournal, "journal"],
   [addSchedule, "schedule"],
+  [addHook, "hook"],
   [addBackup, "backup", "restore"],
   [addStandby, "standby"],
   [addTrace, "trace"],

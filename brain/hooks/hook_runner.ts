@@ -5,8 +5,8 @@
  */
 import type { HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
-import { deadKey, hookBytes, readDeadLetter } from "../../shared/hooks/hook_document.ts";
-import type { DeadLetter, HookPosition } from "../../shared/hooks/hook_document.ts";
+import { deadKey, hookBytes, readDeadLetter } from "../../shared/records/hook_document.ts";
+import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
 import { isTaken } from "../../shared/hooks/schedule.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -27,6 +27,8 @@ const MEMBER_EVENTS = ["member.joined", "member.left", "room.occupied", "room.va
 /** What a hook needs of its Brain. */
 export interface HookRunnerOptions {
   readonly hook: HookEntry;
+  /** Its name in metrics. */
+  readonly label: string;
   readonly webhooks: Webhooks;
   readonly spine: Pick<Spine, "subscribe">;
   readonly bucket: KeyValue;
@@ -123,22 +125,22 @@ export class HookRunner {
   #feedOf(room_id: string): RoomFeed {
     let feed = this.#feeds.get(room_id);
     if (feed !== undefined) return feed;
-    const { hook, openLog, bucket, log, now, random, metrics } = this.#options;
+    const { hook, label, openLog, bucket, log, now, random, metrics } = this.#options;
     feed = new RoomFeed({
       ...{ hook, room_id, openLog, bucket, log, now, random },
       since: () => this.#since as HookPosition,
       call: (event, signal) => this.#call(event, signal),
       keepDead: (letter) => this.#keepDead(letter),
-      onLost: () => metrics.lost.inc({ hook: hook.id }),
+      onLost: () => metrics.lost.inc({ hook: label }),
     });
     this.#feeds.set(room_id, feed);
     return feed;
   }
 
   async #call(event: HookEventCall, signal: AbortSignal): Promise<CallOutcome> {
-    const { hook, webhooks, secret, now, metrics } = this.#options;
+    const { hook, label, webhooks, secret, now, metrics } = this.#options;
     using _seat = await this.#seats.take(signal);
-    const { url, timeout_ms, id } = hook;
+    const { url, timeout_ms } = hook;
     const { private_hosts } = webhooks;
     try {
       const signed = signedHeaders(secret(), { ...event, now_ms: now() });
@@ -146,20 +148,20 @@ export class HookRunner {
       const { body } = event;
       const asked = { url, headers, body, timeout_ms, private_hosts, answer_bytes: 0, signal };
       const { status } = await callHook(asked);
-      metrics.calls.inc({ hook: id, outcome: isTaken(status) ? "taken" : "refused" });
+      metrics.calls.inc({ hook: label, outcome: isTaken(status) ? "taken" : "refused" });
       return { status, problem: isTaken(status) ? "" : `answered ${status}` };
     } catch (error) {
       signal.throwIfAborted();
-      metrics.calls.inc({ hook: id, outcome: "failed" });
+      metrics.calls.inc({ hook: label, outcome: "failed" });
       const problem = error instanceof CallFailed ? error.message : "the secret cannot be read";
       return { status: 0, problem };
     }
   }
 
   async #keepDead(letter: DeadLetter): Promise<void> {
-    const { hook: { tenant, id, dead_letters }, bucket, metrics, log } = this.#options;
+    const { hook: { tenant, id, dead_letters }, label, bucket, metrics, log } = this.#options;
     await bucket.put(deadKey(tenant, id, letter.id), hookBytes(letter));
-    metrics.dead.inc({ hook: id });
+    metrics.dead.inc({ hook: label });
     const { room, offset, problem } = letter;
     log.warn("a hook is not called any more for an event", { hook: id, room, offset, problem });
     const keys = await bucket.keys(deadKey(tenant, id));

@@ -1,4 +1,4 @@
-/** The metrics of hooks. `hook` is the id of a hook of the configuration. */
+/** The metrics of hooks. `hook` is an id of the configuration, or `_tenant` for what tenants have set. */
 import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 

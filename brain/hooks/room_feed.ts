@@ -6,8 +6,8 @@
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { HookEntry } from "../../shared/config/automation/hooks.ts";
-import { hookBytes, positionKey, readPosition } from "../../shared/hooks/hook_document.ts";
-import type { DeadLetter, HookPosition } from "../../shared/hooks/hook_document.ts";
+import { hookBytes, positionKey, readPosition } from "../../shared/records/hook_document.ts";
+import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
 import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";

@@ -1,7 +1,7 @@
 /**
  * The hooks of a Brain: one Brain has each hook, by the same choice as for rooms, and another takes over when it
- * is gone. Where a hook begins is stored before its first call, so that none is left out. What one hook does is
- * `hook_runner.ts`.
+ * is gone. There are those of the configuration, and those that tenants have set at run time. Where a hook begins
+ * is stored before its first call, so that none is left out. What one hook does is `hook_runner.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { HookEntry } from "../../shared/config/automation/hooks.ts";
@@ -11,11 +11,11 @@ import {
   HOOKS_BUCKET,
   NEW_HOOK,
   readHookDocument,
-} from "../../shared/hooks/hook_document.ts";
-import type { HookDocument, HookPosition } from "../../shared/hooks/hook_document.ts";
+} from "../../shared/records/hook_document.ts";
+import type { HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
-import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
@@ -48,38 +48,58 @@ export interface HookService {
 /** A room of that name has its Brain where the hook has: no room is called so. */
 const ownerKey = (hook_id: string) => `hook.${hook_id}`;
 
+/** Of hooks that tenants have set, in metrics: they may have any number of names. */
+const TENANT_LABEL = "_tenant";
+
+/** A hook that this Brain has. */
+interface Running {
+  readonly hook: HookEntry;
+  /** Tells one setting of it from another. */
+  readonly text: string;
+  readonly label: string;
+  readonly runner: HookRunner;
+}
+
 class Hooks implements HookService {
   readonly #options: HookServiceOptions;
   readonly #bucket: KeyValue;
-  readonly #rooms: JournaledRooms;
+  #rooms: Promise<JournaledRooms> | undefined;
   readonly #metrics: HookMetrics;
-  readonly #runners = new Map<HookEntry, HookRunner>();
+  /** By `tenant/hook`, as the documents. */
+  readonly #running = new Map<string, Running>();
+  readonly #config: ReadonlyMap<string, HookEntry>;
   readonly #documents = new Map<string, HookDocument>();
-  readonly #replaying = new Set<HookEntry>();
+  readonly #replaying = new Set<string>();
   readonly #watch: KvWatch;
   readonly #stops: (() => void)[];
+  #is_ready = false;
   #is_closed = false;
+  /** Resolves when every hook is known; rejects with `spine-unavailable` if it ends before. */
+  readonly ready: Promise<void>;
 
-  constructor(options: HookServiceOptions, bucket: KeyValue, rooms: JournaledRooms) {
+  constructor(options: HookServiceOptions, bucket: KeyValue) {
     this.#options = options;
     this.#bucket = bucket;
-    this.#rooms = rooms;
+    this.#config = new Map(options.config.hooks.map((hook) => [`${hook.tenant}/${hook.id}`, hook]));
     this.#metrics = createHookMetrics(options.registry, () => this.#failing());
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 2 });
     this.#stops = [options.view.onOwnership(() => this.#share())];
-    void this.#watch.ready.then(() => this.#share(), () => {});
+    this.ready = this.#watch.ready.then(() => {
+      this.#is_ready = true;
+      this.#share();
+    });
   }
 
   async drain(): Promise<void> {
     this.#is_closed = true;
     for (const stop of this.#stops.splice(0)) stop();
     this.#watch.stop();
-    await Promise.all([...this.#runners.values()].map((runner) => runner.close()));
-    this.#rooms.close();
+    await Promise.all([...this.#running.values()].map(({ runner }) => runner.close()));
+    (await this.#rooms?.catch(() => undefined))?.close();
   }
 
   *#failing(): Generator<readonly [string, number]> {
-    for (const [{ id }, { failing }] of this.#runners) yield [id, failing];
+    for (const { label, runner } of this.#running.values()) yield [label, runner.failing];
   }
 
   #hear(change: KvChange): void {
@@ -87,46 +107,67 @@ class Hooks implements HookService {
     const document = change.type === "put" ? readHookDocument(change.entry.value) : undefined;
     if (document === undefined) this.#documents.delete(key.join("/"));
     else this.#documents.set(key.join("/"), document);
-    this.#share();
+    if (this.#is_ready) this.#look(key.join("/"));
   }
 
-  #documentOf({ tenant, id }: HookEntry): HookDocument {
-    return this.#documents.get(`${tenant}/${id}`) ?? NEW_HOOK;
+  /** The hook of that name as it is set now; undefined: there is none. */
+  #hookOf(name: string): HookEntry | undefined {
+    const own = this.#config.get(name);
+    const spec = this.#documents.get(name)?.spec;
+    if (own !== undefined || spec === undefined) return own;
+    const [tenant = "", id = ""] = name.split("/");
+    return { ...spec, tenant, id };
   }
 
-  #isOurs(hook: HookEntry): boolean {
+  #isOurs(name: string, { tenant, id }: HookEntry): boolean {
     const { view } = this.#options;
-    const { tenant, id } = hook;
-    return !this.#is_closed && view.serving && !this.#documentOf(hook).paused &&
+    return !this.#is_closed && view.serving && this.#documents.get(name)?.paused !== true &&
       view.ownerOf(tenant, ownerKey(id)) === view.brain_id;
   }
 
   /** Begins with hooks that are this Brain's, and lets those go that are not. */
   #share(): void {
-    for (const hook of this.#options.config.hooks) {
-      const runner = this.#runners.get(hook);
-      if (this.#isOurs(hook)) {
-        if (runner === undefined) this.#runners.set(hook, this.#run(hook));
-        void this.#replay(hook);
-      } else if (runner !== undefined) {
-        this.#runners.delete(hook);
-        void runner.close();
-      }
-    }
+    for (const name of this.#config.keys()) this.#look(name);
+    for (const name of this.#documents.keys()) if (!this.#config.has(name)) this.#look(name);
   }
 
-  #run(hook: HookEntry): HookRunner {
+  #look(name: string): void {
+    const hook = this.#hookOf(name);
+    const is_ours = hook !== undefined && this.#isOurs(name, hook);
+    const running = this.#running.get(name);
+    const text = JSON.stringify(hook);
+    if (running !== undefined && (!is_ours || running.text !== text)) {
+      this.#running.delete(name);
+      void running.runner.close();
+    }
+    if (!is_ours) return;
+    if (!this.#running.has(name)) {
+      const label = this.#config.has(name) ? hook.id : TENANT_LABEL;
+      this.#running.set(name, { hook, text, label, runner: this.#run(hook, label) });
+    }
+    void this.#replay(name, hook);
+  }
+
+  #run(hook: HookEntry, label: string): HookRunner {
     const { webhooks } = this.#options.config;
     const { spine, log, now, random, readTextFile } = this.#options;
     const { secret, secret_file } = hook;
-    const openLog = () => this.#rooms.openLog(hook.tenant);
+    const openLog = async () => await (await this.#openRooms()).openLog(hook.tenant);
     return new HookRunner({
-      ...{ hook, webhooks, spine, openLog, log, now, random },
+      ...{ hook, label, webhooks, spine, openLog, log, now, random },
       bucket: this.#bucket,
       since: () => this.#sinceOf(hook, openLog),
       secret: () => secret ?? (readTextFile?.(secret_file ?? "") ?? "").trim(),
       metrics: this.#metrics,
     });
+  }
+
+  /** Who has no hook follows no classes. */
+  #openRooms(): Promise<JournaledRooms> {
+    if (this.#rooms !== undefined) return this.#rooms;
+    const rooms = JournaledRooms.open(this.#options);
+    rooms.catch(() => this.#rooms = undefined);
+    return this.#rooms = rooms;
   }
 
   /** Where the hook begins: at the end of what there is when a Brain first has it. */
@@ -152,28 +193,31 @@ class Hooks implements HookService {
   }
 
   /** Does what somebody has ordered, once. */
-  async #replay(hook: HookEntry): Promise<void> {
-    const { replay, replayed } = this.#documentOf(hook);
-    if (replay <= replayed || this.#replaying.has(hook)) return;
-    this.#replaying.add(hook);
+  async #replay(name: string, { tenant, id }: HookEntry): Promise<void> {
+    const { replay, replayed } = this.#documents.get(name) ?? NEW_HOOK;
+    if (replay <= replayed || this.#replaying.has(name)) return;
+    this.#replaying.add(name);
     try {
-      await this.#runners.get(hook)?.replay();
-      const { document, revision } = await this.#stored(hook.tenant, hook.id);
-      const bytes = hookBytes({ ...document, replayed: replay });
-      await this.#bucket.update(hookKey(hook.tenant, hook.id), bytes, revision);
+      await this.#running.get(name)?.runner.replay();
+      await changeDocument(async (mayLose) => {
+        const { document, revision } = await this.#stored(tenant, id);
+        const bytes = hookBytes({ ...document, replayed: replay });
+        await mayLose(this.#bucket.update(hookKey(tenant, id), bytes, revision));
+      });
     } catch (error) {
-      if (!isConflict(error)) {
-        this.#options.log.warn("dead letters wait to be called for", { hook: hook.id, error });
-      }
+      this.#options.log.warn("dead letters wait to be called for", { hook: id, error });
     } finally {
-      this.#replaying.delete(hook);
+      this.#replaying.delete(name);
     }
   }
 }
 
-/** Begins; without a hook in the configuration nothing is opened. Rejects with `spine-unavailable`. */
+/** Begins. Rejects with `spine-unavailable`. */
 export async function startHooks(options: HookServiceOptions): Promise<HookService> {
-  if (options.config.hooks.length === 0) return { drain: () => Promise.resolve() };
-  const bucket = await options.spine.keyValue(HOOKS_BUCKET);
-  return new Hooks(options, bucket, await JournaledRooms.open(options));
+  const service = new Hooks(options, await options.spine.keyValue(HOOKS_BUCKET));
+  await service.ready.catch(async (error) => {
+    await service.drain();
+    throw error;
+  });
+  return service;
 }

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { bytesFrom } from "../../shared/ids.ts";
 import { configFrom } from "../../shared/config/load.ts";
-import { hookBytes, hookKey, NEW_HOOK } from "../../shared/hooks/hook_document.ts";
+import { hookBytes, hookKey, NEW_HOOK } from "../../shared/records/hook_document.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";

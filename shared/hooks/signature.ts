@@ -9,6 +9,7 @@ const PREFIX = "whsec_";
 /** What the scheme asks for. */
 const SECRET_BYTES_MIN = 24;
 const SECRET_BYTES_MAX = 64;
+const SECRET_BYTES_MADE = 32;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /** The key in a secret `whsec_…`; undefined: it is none. */
@@ -18,6 +19,12 @@ export function secretBytes(secret: string): Uint8Array | undefined {
   const bytes = Buffer.from(text, "base64");
   const is_long = bytes.length >= SECRET_BYTES_MIN && bytes.length <= SECRET_BYTES_MAX;
   return is_long ? bytes : undefined;
+}
+
+/** A secret that nobody has had before. */
+export function newSecret(): string {
+  return PREFIX +
+    Buffer.from(crypto.getRandomValues(new Uint8Array(SECRET_BYTES_MADE))).toString("base64");
 }
 
 /** What is signed. */

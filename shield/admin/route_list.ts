@@ -6,6 +6,8 @@ import { APPLY_ROUTES } from "../apply/api.ts";
 import type { ApplyAdminContext } from "../apply/api.ts";
 import { ROLLOUT_ROUTES } from "../apply/rollout_api.ts";
 import type { RolloutAdminContext } from "../apply/rollout_api.ts";
+import { HOOK_ROUTES } from "../hooks/api.ts";
+import type { HookAdminContext } from "../hooks/api.ts";
 import type { AuditAdminContext } from "../audit/api.ts";
 import { AUDIT_ROUTES } from "../audit/api.ts";
 import { JOURNAL_ROUTES } from "../journal/admin/api.ts";
@@ -52,6 +54,7 @@ interface Contexts {
   readonly rollouts: RolloutAdminContext;
   readonly usage: BudgetsAdminContext;
   readonly schedules: ScheduleAdminContext;
+  readonly hooks: HookAdminContext;
 }
 
 const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } = {
@@ -70,6 +73,7 @@ const TABLES: { readonly [Part in keyof Contexts]: AdminTable<Contexts[Part]> } 
   rollouts: ROLLOUT_ROUTES,
   usage: USAGE_ROUTES,
   schedules: SCHEDULE_ROUTES,
+  hooks: HOOK_ROUTES,
 };
 const PARTS = Object.keys(TABLES) as readonly (keyof Contexts)[];
 

@@ -148,6 +148,7 @@ function settings(): Row[] {
       at("/v1/tenants/TENANT/budgets?per=day&unit=messages_in&action=warn"),
     ],
     ...schedules(),
+    ...hooks(),
     ["GET", "/v1/rooms/classes", at("/v1/rooms/classes?tenant=TENANT")],
     [
       "GET",
@@ -183,6 +184,21 @@ function schedules(): Row[] {
     ["GET", one, at(path)],
     ["POST", `${one}/pause`, at(`${path}/pause`)],
     ["POST", `${one}/resume`, at(`${path}/resume`)],
+    ["DELETE", one, at(path)],
+  ];
+}
+
+function hooks(): Row[] {
+  const all = "/v1/tenants/{tenant}/hooks";
+  const [one, path] = [`${all}/{hook}`, "/v1/tenants/TENANT/hooks/billing"];
+  const billing = () => ({ url: "https://127.0.0.1:1/" });
+  return [
+    ["PUT", one, sending(path, billing)],
+    ["GET", all, at("/v1/tenants/TENANT/hooks")],
+    ["GET", one, at(path)],
+    ...["pause", "resume", "replay", "test"].map((word): Row => {
+      return ["POST", `${one}/${word}`, at(`${path}/${word}`)];
+    }),
     ["DELETE", one, at(path)],
   ];
 }

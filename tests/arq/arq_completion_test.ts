@@ -17,6 +17,7 @@ const CASES: readonly (readonly [line: string, candidates: readonly string[]])[]
   ["arq room class ", ["list", "set", "remove", "explain"]],
   ["arq ro", ["room", "rollout"]],
   ["arq sched", ["schedule"]],
+  ["arq hook re", ["replay", "resume", "remove"]],
   ["arq help tr", ["trace"]],
   ["arq dev u", ["up"]],
   ["arq dev --embed", ["--embedded"]],

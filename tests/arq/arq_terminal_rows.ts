@@ -97,6 +97,17 @@ const rooms: Story = [
   row("schedule show hourly", { shows: /published {2}0/ }),
   row("schedule remove hourly"),
   row("schedule show hourly", { code: 1, shows: /has no schedule hourly/ }),
+  row("hook list", { shows: /no hooks/ }),
+  row("hook add https://127.0.0.1:1/ --id billing --events member.left", { shows: /whsec_/ }),
+  row("hook add ftp://x --id other", { code: 1, shows: /https/ }),
+  row("hook list", { shows: /billing/ }),
+  row("hook pause billing", { shows: /paused/ }),
+  row("hook resume billing", { shows: /billing: on/ }),
+  row("hook replay billing", { shows: /billing/ }),
+  row("hook test billing", { code: 1, shows: /not a public address/ }),
+  row("hook show billing", { shows: /no dead letters/ }),
+  row("hook remove billing"),
+  row("hook show billing", { code: 1, shows: /has no hook billing/ }),
 ];
 
 const messages: Story = [

@@ -36,8 +36,6 @@ const secret = z.string().refine((text) => secretBytes(text) !== undefined, {
 
 /** What a hook is, without whose it is. */
 const options = {
-  id: id.describe("its name in calls, metrics and `arq hook`"),
-  tenant: id.describe("whose rooms it hears of"),
   url: z.string().max(2_048).refine(isHookUrl, {
     error: "expected an http or https URL without user and password",
   }).meta({ format: "uri" }).describe(
@@ -65,7 +63,14 @@ const options = {
   dead_letters: count(1_000, 100_000, "dead letters that are kept; above, the oldest go"),
 };
 
+/** A hook that a tenant has set at run time; who sets it without a secret gets one. */
+export const TenantHook = z.strictObject({ ...options, secret: secret.optional() });
+/** Such a hook, checked. */
+export type TenantHook = z.output<typeof TenantHook>;
+
 const Hook = z.strictObject({
+  id: id.describe("its name in metrics and `arq hook`"),
+  tenant: id.describe("whose rooms it hears of"),
   ...options,
   secret: secret.optional().describe(
     "what calls are signed with (Standard Webhooks): whsec_ and base64",
@@ -86,12 +91,15 @@ const Hooks = z.array(Hook).max(1_000).superRefine(
   }),
   always,
 ).default([]);
-/** A hook of the configuration. */
+/** A hook, of the configuration or of a tenant. */
 export type HookEntry = z.output<typeof Hook>;
 
 const Webhooks = z.strictObject({
   private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
     "hosts that may be called by http, and at private, loopback and link-local addresses; no other may",
+  ),
+  tenant_hooks: z.int().min(0).max(1_000).default(16).describe(
+    "hooks that one tenant may set at run time; 0: none",
   ),
   survey_ms: z.int().min(100).max(600_000).default(10_000).describe(
     "how often a Brain looks for events that it was not told of",

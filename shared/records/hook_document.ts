@@ -1,9 +1,11 @@
 /**
  * What is stored of a hook in the bucket `ARQON_HOOKS`: under `[tenant, hook]` since when it hears and whether
  * it is paused; below that, for each room, how far it has come (`room`), and what was given up (`dead`).
- * Form and keys only; who writes it is `brain/hooks/`, and for pauses and replays the Shield.
+ * A hook that a tenant has set at run time is in its document. Form and keys only; who writes it is
+ * `brain/hooks/`, and what admins ask for the Shield.
  */
 import { z } from "zod";
+import { TenantHook } from "../config/automation/hooks.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
 
 /** The bucket. */
@@ -22,6 +24,8 @@ const Document = z.looseObject({
   format: z.literal(1),
   /** Where it begins in rooms without a position of their own; absent: no Brain has had it yet. */
   since: Position.optional(),
+  /** What a tenant has set; absent: the hook is in the configuration, or nowhere any more. */
+  spec: TenantHook.optional(),
   paused: z.boolean().default(false),
   /** Counts the orders to call for dead letters again. */
   replay: z.int().min(0).default(0),

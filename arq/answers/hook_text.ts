@@ -1,0 +1,45 @@
+/** Hooks of the admin API's answers as text for people. Pure. An answer may have any shape and any characters. */
+import { cell } from "./mirror_text.ts";
+import { listOf, membersOf, table } from "./policy_text.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+const eventsOf = (one: Members): string => listOf(one["events"]).map(cell).join(",");
+const timeText = (ms: unknown): string =>
+  typeof ms === "number" && Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : "";
+
+/** The table of a tenant's hooks. */
+export function hooksTable(hooks: unknown): string {
+  const rows = listOf(hooks).map(membersOf).map((one) => [
+    ...[cell(one["id"]), cell(one["state"]), cell(one["room"]), eventsOf(one)],
+    ...[cell(one["dead"]), cell(one["source"]), cell(one["url"])],
+  ]);
+  return rows.length === 0
+    ? "no hooks\n"
+    : table(["ID", "STATE", "ROOM", "EVENTS", "DEAD", "FROM", "URL"], rows);
+}
+
+/** One hook, a member on each line. */
+export function hookText(one: Members): string {
+  const lines = [
+    `${cell(one["id"])}: ${cell(one["state"])}`,
+    `  url     ${cell(one["url"])}`,
+    `  room    ${cell(one["room"])}`,
+    `  events  ${eventsOf(one)}`,
+    `  dead    ${cell(one["dead"])}`,
+    ...(one["secret"] === undefined ? [] : [`  secret  ${cell(one["secret"])} (told only now)`]),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** One hook, with its dead letters. */
+export function hookAnswerText(answer: Members): string {
+  const rows = listOf(answer["dead"]).map(membersOf).map((one) => [
+    ...[timeText(one["at_ms"]), cell(one["room"]), cell(one["offset"]), cell(one["type"])],
+    ...[cell(one["calls"]), cell(one["problem"])],
+  ]);
+  const dead = rows.length === 0
+    ? "no dead letters\n"
+    : table(["DEAD SINCE", "ROOM", "OFFSET", "TYPE", "CALLS", "PROBLEM"], rows);
+  return `${hookText(membersOf(answer["hook"]))}\n${dead}`;
+}

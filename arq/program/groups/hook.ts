@@ -1,0 +1,73 @@
+/** The command line of `arq hook …` as commander sees it; what it does is `commands/hook/hook.ts`. */
+import type { Command } from "commander";
+import { DEV_TENANT } from "../../bus/dev_bus.ts";
+import { examples, id, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
+
+// A command is loaded when it runs.
+const hook = () => import("../../commands/hook/hook.ts");
+
+const ORDERS = {
+  pause: "call it for nothing until it is resumed",
+  resume: "call it for everything since it was paused",
+  replay: "call it once more for each of its dead letters",
+} as const;
+
+function withOwner(command: Command): Command {
+  return withConnection(command)
+    .option("--tenant <id>", "tenant", id("tenant"), DEV_TENANT)
+    .option("--json", "print the bus's answer as JSON");
+}
+
+const withId = (command: Command): Command =>
+  withOwner(command).argument("<id>", "the hook", id("hook"));
+
+/** Adds `arq hook`. */
+export function addHook(program: Command, run: Run): void {
+  const group = program.command("hook")
+    .description(
+      "URLs that are called when something has happened: add, list, show, test, pause, resume, replay, remove",
+    );
+  withOwner(group.command("add"))
+    .description("set a hook, or change one; a new one's secret is printed once")
+    .argument("<url>", "where it is called")
+    .requiredOption("--id <id>", "its name; one of that name is changed", id("hook"))
+    .option("--events <types...>", "what it is called for", ["room.message"])
+    .option("--room <pattern>", "room id or prefix pattern", "*")
+    .addHelpText(
+      "after",
+      examples(
+        "arq hook add https://billing.example.com/arqon --id billing --room 'orders-*'",
+        "arq hook add https://example.com/left --id left --events member.joined member.left",
+      ),
+    )
+    .action(
+      run(async (io, flags, [url]) => (await hook()).hookAdd(io, url as string, flags)),
+    );
+  withOwner(group.command("list"))
+    .description("the hooks of a tenant, and how many dead letters each has")
+    .addHelpText("after", examples("arq hook list", "arq hook list --json | jq .hooks"))
+    .action(run(async (io, flags) => (await hook()).hookList(io, flags)));
+  withId(group.command("show"))
+    .description("one hook, and its dead letters")
+    .addHelpText("after", examples("arq hook show billing"))
+    .action(run(async (io, flags, [name]) => (await hook()).hookShow(io, name as string, flags)));
+  withId(group.command("test"))
+    .description("call it once, from a Shield, with an event hook.test")
+    .addHelpText("after", examples("arq hook test billing"))
+    .action(run(async (io, flags, [name]) => (await hook()).hookTest(io, name as string, flags)));
+  for (const word of ["pause", "resume", "replay"] as const) {
+    withId(group.command(word))
+      .description(ORDERS[word])
+      .addHelpText("after", examples(`arq hook ${word} billing`))
+      .action(
+        run(async (io, flags, [name]) => (await hook()).hookOrder(io, name as string, word, flags)),
+      );
+  }
+  withId(group.command("remove"))
+    .description("remove it, with its dead letters")
+    .addHelpText("after", examples("arq hook remove billing"))
+    .action(
+      run(async (io, flags, [name]) => (await hook()).hookRemove(io, name as string, flags)),
+    );
+}

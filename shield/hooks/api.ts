@@ -1,0 +1,245 @@
+/**
+ * `/v1/tenants/{tenant}/hooks…` of the admin listener: sets, shows, pauses, tests and removes hooks, and has dead
+ * letters called for again. Whether the caller may is checked before; who calls is `brain/hooks/`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { TenantHook } from "../../shared/config/automation/hooks.ts";
+import type { HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
+import { CallFailed, callHook } from "../../shared/hooks/call.ts";
+import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { plural } from "../../shared/plural.ts";
+import { problemText } from "../../shared/problem.ts";
+import { readValue } from "../admin/routing/admin_body.ts";
+import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { Id } from "../admin/routing/query.ts";
+import { abouts, COUNT, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
+import type { HookStore, StoredHook } from "./hook_store.ts";
+
+const BODY_BYTES = 16_384;
+/** Dead letters and rooms that one answer shows, of each. */
+const SHOWN = 100;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the routes of hooks act on. */
+export interface HookAdminContext {
+  readonly store: HookStore;
+  readonly webhooks: Webhooks;
+  /** Throws when there is no such file. */
+  readonly readTextFile: (path: string) => string;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** The id of this Shield. */
+  readonly node_id: string;
+}
+
+const OBJECT = { type: "object" };
+const HOOK = object({ tenant: ID, hook: OBJECT, node_id: ID });
+const about = (summary: string, answer: ReturnType<typeof object>) => ({
+  ...{ tag: "hooks", summary, answer },
+  refusals: [404],
+});
+const ABOUT = abouts({
+  listHooks: {
+    tag: "hooks",
+    summary: "a tenant's hooks",
+    answer: object({ tenant: ID, hooks: list(OBJECT), node_id: ID }),
+  },
+  getHook: about(
+    "one hook, how far it has come in each room, and its dead letters",
+    object({ tenant: ID, hook: OBJECT, rooms: list(OBJECT), dead: list(OBJECT), node_id: ID }),
+  ),
+  setHook: {
+    tag: "hooks",
+    summary: "sets a hook, or changes it; without a secret it gets one, which is told once",
+    answer: HOOK,
+    refusals: [409],
+  },
+  removeHook: {
+    ...about("removes a hook", object({ tenant: ID, removed: COUNT, node_id: ID })),
+    refusals: [404, 409],
+  },
+  pauseHook: about("calls it for nothing until it is resumed", HOOK),
+  resumeHook: about("calls it for everything since it was paused", HOOK),
+  replayHook: about("calls it once more for each of its dead letters", HOOK),
+  testHook: about(
+    "calls it from this Shield, once, for nothing",
+    object({ tenant: ID, status: COUNT, problem: TEXT, took_ms: COUNT, node_id: ID }),
+  ),
+});
+
+const ONE = "/v1/tenants/{tenant}/hooks/{hook}";
+const scope = "tenant-in-path" as const;
+
+/** The routes of hooks. */
+export const HOOK_ROUTES = new AdminTable<HookAdminContext>({
+  "/v1/tenants/{tenant}/hooks": { GET: { scope, about: ABOUT.listHooks, handle: showAll } },
+  [ONE]: {
+    GET: { scope, about: ABOUT.getHook, handle: show },
+    PUT: { scope, about: ABOUT.setHook, ...withBody(jsonBody(TenantHook, readBody), set) },
+    DELETE: { scope, about: ABOUT.removeHook, handle: remove },
+  },
+  [`${ONE}/pause`]: {
+    POST: {
+      scope,
+      about: ABOUT.pauseHook,
+      handle: (context, call) => order(context, call, "paused", () => ({ paused: true })),
+    },
+  },
+  [`${ONE}/resume`]: {
+    POST: {
+      scope,
+      about: ABOUT.resumeHook,
+      handle: (context, call) => order(context, call, "resumed", () => ({ paused: false })),
+    },
+  },
+  [`${ONE}/replay`]: {
+    POST: {
+      scope,
+      about: ABOUT.replayHook,
+      handle: (context, call) =>
+        order(context, call, "told to replay", ({ replay }) => ({ replay: replay + 1 })),
+    },
+  },
+  [`${ONE}/test`]: { POST: { scope, about: ABOUT.testHook, handle: test } },
+});
+
+async function readBody(request: Request, schema: typeof TenantHook): Promise<TenantHook> {
+  const parsed = schema.safeParse(await readValue(request, BODY_BYTES));
+  if (parsed.success) return parsed.data;
+  throw new ArqonError("invalid-settings", problemText(parsed.error));
+}
+
+/** The id in the path. Throws `invalid-settings`. */
+function idOf({ names: { hook = "" } }: AdminCall): string {
+  if (Id.safeParse(hook).success) return hook;
+  throw new ArqonError("invalid-settings", "hook: expected 1 to 64 of [A-Za-z0-9_~:=-]");
+}
+
+const answer = (body: object): Response => Response.json(body, { headers: NO_STORE });
+
+/** A hook without its secret. */
+async function view({ store }: HookAdminContext, { hook, source, document }: StoredHook) {
+  const { secret: _, secret_file: __, tenant, ...shown } = hook;
+  const { paused, since, replay, replayed } = document;
+  const state = paused ? "paused" : replay > replayed ? "replaying" : "on";
+  const dead = await store.countDead(tenant, hook.id);
+  return { ...shown, source, state, since: since ?? null, dead };
+}
+
+async function found({ store }: HookAdminContext, tenant: string, id: string): Promise<StoredHook> {
+  const hook = await store.find(tenant, id);
+  if (hook !== undefined) return hook;
+  throw new ArqonError("not-found", `tenant ${tenant} has no hook ${id}`);
+}
+
+async function showAll(context: HookAdminContext, { tenant }: AdminCall): Promise<Response> {
+  const stored = await context.store.list(tenant);
+  const hooks = await Promise.all(stored.map((one) => view(context, one)));
+  return answer({ tenant, hooks, node_id: context.node_id });
+}
+
+async function show(context: HookAdminContext, call: AdminCall): Promise<Response> {
+  const { store, node_id } = context;
+  const { tenant } = call;
+  const id = idOf(call);
+  const hook = await view(context, await found(context, tenant, id));
+  const { dead, rooms } = await store.contents(tenant, id, SHOWN);
+  const letters = dead.map(({ body: _, ...letter }) => letter);
+  return answer({ tenant, hook, rooms, dead: letters, node_id });
+}
+
+async function answerOne(
+  context: HookAdminContext,
+  { tenant }: AdminCall,
+  id: string,
+  more: object = {},
+): Promise<Response> {
+  const hook = { ...await view(context, await found(context, tenant, id)), ...more };
+  return answer({ tenant, hook, node_id: context.node_id });
+}
+
+/** Throws `settings-conflict` for a hook of the configuration. */
+function requireOwn(stored: StoredHook | undefined, id: string): void {
+  if (stored?.source !== "config") return;
+  throw new ArqonError("settings-conflict", `hook ${id} is in the configuration`);
+}
+
+async function set(
+  context: HookAdminContext,
+  call: AdminCall,
+  body: TenantHook,
+): Promise<Response> {
+  const { store, webhooks: { tenant_hooks }, log } = context;
+  const { tenant, by } = call;
+  const id = idOf(call);
+  const before = await store.find(tenant, id);
+  requireOwn(before, id);
+  if (before === undefined) {
+    const own = (await store.list(tenant)).filter(({ source }) => source === "tenant");
+    if (own.length >= tenant_hooks) {
+      const many = plural(own.length, "hook");
+      throw new ArqonError("settings-conflict", `tenant ${tenant} has ${many}, the most`);
+    }
+    // One of that name may have left something when it was removed.
+    await store.clear(tenant, id);
+  }
+  let made: string | undefined;
+  await store.change(tenant, id, (document) => {
+    const secret = body.secret ?? document.spec?.secret ?? (made = newSecret());
+    return { ...document, spec: { ...body, secret } };
+  });
+  log.info("a hook was set", { tenant_id: tenant, hook: id, by });
+  return await answerOne(context, call, id, made === undefined ? {} : { secret: made });
+}
+
+async function remove(context: HookAdminContext, call: AdminCall): Promise<Response> {
+  const { store, log, node_id } = context;
+  const { tenant, by } = call;
+  const id = idOf(call);
+  requireOwn(await found(context, tenant, id), id);
+  await store.remove(tenant, id);
+  log.info("a hook was removed", { tenant_id: tenant, hook: id, by });
+  return answer({ tenant, removed: 1, node_id });
+}
+
+async function order(
+  context: HookAdminContext,
+  call: AdminCall,
+  word: string,
+  change: (before: StoredHook["document"]) => Partial<StoredHook["document"]>,
+): Promise<Response> {
+  const { tenant, by } = call;
+  const id = idOf(call);
+  await found(context, tenant, id);
+  await context.store.change(tenant, id, (document) => ({ ...document, ...change(document) }));
+  context.log.info(`a hook was ${word}`, { tenant_id: tenant, hook: id, by });
+  return await answerOne(context, call, id);
+}
+
+function secretOf({ readTextFile }: HookAdminContext, { secret, secret_file }: HookEntry): string {
+  return secret ?? readTextFile(secret_file ?? "").trim();
+}
+
+async function test(context: HookAdminContext, call: AdminCall): Promise<Response> {
+  const { now, node_id, webhooks: { private_hosts } } = context;
+  const { tenant } = call;
+  const { hook } = await found(context, tenant, idOf(call));
+  const { url, timeout_ms } = hook;
+  const now_ms = now();
+  const timestamp = new Date(now_ms).toISOString();
+  const body = JSON.stringify({ type: "hook.test", timestamp, data: { tenant } });
+  const id = `test_${crypto.randomUUID()}`;
+  let status = 0, problem = "";
+  try {
+    const signed = signedHeaders(secretOf(context, hook), { id, now_ms, body });
+    const headers = { ...signed, "content-type": "application/json" };
+    const asked = { url, headers, body, timeout_ms, private_hosts, answer_bytes: 0 };
+    ({ status } = await callHook(asked));
+  } catch (error) {
+    problem = error instanceof CallFailed ? error.message : "the secret cannot be read";
+  }
+  return answer({ tenant, status, problem, took_ms: Math.max(0, now() - now_ms), node_id });
+}

@@ -1,0 +1,139 @@
+/**
+ * The hooks of tenants as the admin API sees them: those of the configuration, and those that were set at run
+ * time, with what is stored of each. The bucket is opened when it is asked for. Who calls them is `brain/hooks/`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { HookEntry } from "../../shared/config/automation/hooks.ts";
+import {
+  deadKey,
+  hookBytes,
+  hookKey,
+  HOOKS_BUCKET,
+  NEW_HOOK,
+  positionKey,
+  readDeadLetter,
+  readHookDocument,
+  readPosition,
+} from "../../shared/records/hook_document.ts";
+import type { DeadLetter, HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+
+/** A hook, and what is stored of it. */
+export interface StoredHook {
+  readonly hook: HookEntry;
+  readonly source: "config" | "tenant";
+  readonly document: HookDocument;
+}
+
+/** What a hook has in one room. */
+export interface HookRoom extends HookPosition {
+  readonly room: string;
+}
+
+/** All hooks of all tenants. */
+export class HookStore {
+  readonly #spine: Pick<Spine, "keyValue">;
+  readonly #config: readonly HookEntry[];
+  #bucket: Promise<KeyValue> | undefined;
+
+  constructor(spine: Pick<Spine, "keyValue">, config: readonly HookEntry[]) {
+    this.#spine = spine;
+    this.#config = config;
+  }
+
+  /** Rejects with `spine-unavailable`; the next call tries again. */
+  async #open(): Promise<KeyValue> {
+    this.#bucket ??= this.#spine.keyValue(HOOKS_BUCKET);
+    this.#bucket.catch(() => this.#bucket = undefined);
+    return await this.#bucket;
+  }
+
+  #ofConfig(tenant_id: string): readonly HookEntry[] {
+    return this.#config.filter(({ tenant }) => tenant === tenant_id);
+  }
+
+  /** The tenant's hooks, in the order of their ids. */
+  async list(tenant_id: string): Promise<StoredHook[]> {
+    const bucket = await this.#open();
+    const ids = new Set(this.#ofConfig(tenant_id).map(({ id }) => id));
+    for (const key of await bucket.keys([tenant_id])) if (key.length === 2) ids.add(key[1] ?? "");
+    const found = await Promise.all([...ids].sort().map((id) => this.find(tenant_id, id)));
+    return found.filter((one) => one !== undefined);
+  }
+
+  async find(tenant_id: string, hook_id: string): Promise<StoredHook | undefined> {
+    const { document } = await this.#stored(tenant_id, hook_id);
+    const own = this.#ofConfig(tenant_id).find(({ id }) => id === hook_id);
+    if (own !== undefined) return { hook: own, source: "config", document };
+    const { spec } = document;
+    if (spec === undefined) return undefined;
+    return { hook: { ...spec, tenant: tenant_id, id: hook_id }, source: "tenant", document };
+  }
+
+  async #stored(tenant_id: string, hook_id: string) {
+    const bucket = await this.#open();
+    const entry = await bucket.get(hookKey(tenant_id, hook_id));
+    if (entry === undefined) return { document: NEW_HOOK, revision: 0 };
+    const document = readHookDocument(entry.value);
+    if (document !== undefined) return { document, revision: entry.revision };
+    throw new ArqonError("settings-conflict", `hook ${hook_id} cannot be read`);
+  }
+
+  /** Changes what is stored of a hook; with what `change` throws nothing is. */
+  async change(
+    tenant_id: string,
+    hook_id: string,
+    change: (before: HookDocument) => HookDocument | Promise<HookDocument>,
+  ): Promise<void> {
+    const bucket = await this.#open();
+    await changeDocument(async (mayLose) => {
+      const { document, revision } = await this.#stored(tenant_id, hook_id);
+      const bytes = hookBytes(await change(document));
+      await mayLose(bucket.update(hookKey(tenant_id, hook_id), bytes, revision));
+    });
+  }
+
+  /** Removes all that is stored of a hook. */
+  async remove(tenant_id: string, hook_id: string): Promise<void> {
+    const bucket = await this.#open();
+    await bucket.delete(hookKey(tenant_id, hook_id));
+    await this.clear(tenant_id, hook_id);
+  }
+
+  /** Removes its positions and dead letters. */
+  async clear(tenant_id: string, hook_id: string): Promise<void> {
+    const bucket = await this.#open();
+    for (const prefix of [positionKey(tenant_id, hook_id), deadKey(tenant_id, hook_id)]) {
+      for (const key of await bucket.keys(prefix)) await bucket.delete(key);
+    }
+  }
+
+  /** How many dead letters there are. */
+  async countDead(tenant_id: string, hook_id: string): Promise<number> {
+    return (await (await this.#open()).keys(deadKey(tenant_id, hook_id))).length;
+  }
+
+  /** Dead letters in the order of their offsets, and how far the hook has come; so many of each at most. */
+  async contents(
+    tenant_id: string,
+    hook_id: string,
+    most: number,
+  ): Promise<{ dead: DeadLetter[]; rooms: HookRoom[] }> {
+    const bucket = await this.#open();
+    const read = async <T>(
+      prefix: KvKey,
+      decode: (bytes: Uint8Array, key: KvKey) => T | undefined,
+    ) => {
+      const keys = (await bucket.keys(prefix)).sort((a, b) => a.join().localeCompare(b.join()));
+      const entries = await Promise.all(keys.slice(0, most).map((key) => bucket.get(key)));
+      return entries.flatMap((entry) => (entry && decode(entry.value, entry.key)) ?? []);
+    };
+    const dead = await read(deadKey(tenant_id, hook_id), readDeadLetter);
+    const rooms = await read(positionKey(tenant_id, hook_id), (bytes, key) => {
+      const position = readPosition(bytes);
+      return position && { ...position, room: key.at(-1) ?? "" };
+    });
+    return { dead: dead.sort((a, b) => a.offset - b.offset), rooms };
+  }
+}
