@@ -3,8 +3,9 @@
  * a platform without WebSocket; and what is remembered of it.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk/http";
-import type { Message, SocketLike } from "@arqon/sdk";
+import { connect } from "@arqon/sdk";
+import type { ConnectOptions, Message, SocketLike } from "@arqon/sdk";
+import { connect as connectEitherWay } from "@arqon/sdk/http";
 import { fallbackSocket } from "../sdk/typescript/http/fallback_socket.ts";
 import type { Memory } from "../sdk/typescript/http/fallback_socket.ts";
 import { until } from "../shared/testing/until.ts";
@@ -46,11 +47,15 @@ async function talks(bus: TestBus, port: number): Promise<void> {
   await first.room("lobby").publish("t", 1);
   assert.equal(await one(heard), 1);
   assert.equal(count(), 1);
-  await using second = await connect({ url, token: bus.token, webSocket });
+  await using second = await connectEitherWay({ url, token: bus.token, webSocket });
   await second.room("lobby").publish("t", 2);
   assert.equal(count(), 1, "what was found is remembered");
-  const only = connect({ url, token: bus.token, transport: "websocket" });
-  await assert.rejects(only, { reason: "unreachable" });
+  for (const transport of ["websocket", undefined] as const) {
+    const only = connect({ url, token: bus.token, ...transport && { transport } });
+    await assert.rejects(only, { reason: "unreachable" });
+  }
+  const wrong = { url, token: bus.token, transport: "udp" } as unknown as ConnectOptions;
+  await assert.rejects(connect(wrong), { name: "TypeError", message: 'transport "udp"' });
   await using http = await connect({ url, token: bus.token, webSocket, transport: "http" });
   await http.room("lobby").publish("t", 3);
   assert.equal(count(), 1);

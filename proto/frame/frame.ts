@@ -122,10 +122,12 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
     case Opcode.SUB:
     case Opcode.UNSUB:
     case Opcode.REFRESH:
-      throw unknownOpcode(opcode);
+      break;
     default:
-      throw unknownOpcode(opcode satisfies never);
+      // Any byte may come: all that is left is no opcode.
+      opcode satisfies never;
   }
+  throw unknownOpcode(opcode);
 }
 
 function readBatch(bytes: Uint8Array): PlainEnvelope[] {

@@ -110,31 +110,31 @@ export const ERRORS = {
 } as const;
 
 /** The same for clients, which do without the rest of it: see `reasons.ts`. */
-export const REASON_GROUPS: string = `400 never-retry|invalid-field|malformed-frame|unknown-opcode|repeated-field|unknown-field|payload-count|invalid-room|too-many-headers|not-durable|invalid-filter|invalid-command|unsupported-subprotocol|not-a-websocket|malformed-body|schema-violation|connection-closed|signing-failed|handler-failed|invalid-policy|invalid-schema|invalid-settings
-401 refresh-token|token-claim|token-missing|token-malformed|token-too-large|token-algorithm|token-issuer|token-audience|token-unknown-key|token-signature|token-not-yet-valid|token-scope
-403 never-retry|policy-rejected=Message blocked by policy{detail}|tenant-mismatch|not-granted|reserved-type|signal-forbidden|reserved-header|signature-invalid|signature-no-key=The message is signed, its token has no key|signature-required|origin-not-allowed|role-forbidden|host-not-allowed|room-banned=You are banned from room {detail}|command-forbidden|presence-disabled
-404 never-retry|not-found|not-subscribed|policy-unknown|schema-unknown
-405 never-retry|method-not-allowed
-408 back-off|command-timeout=The Brain did not answer in {detail} ms|answer-timeout=No answer within {detail} ms
-409 never-retry|version-conflict=The room is at version {detail}|fence-mismatch|schema-incompatible
-413 never-retry|message-too-large|too-large
-415 never-retry|unsupported-media-type
-429 back-off|rate-limited|too-many-connections|too-many-pending|room-limit|member-limit|tenant-quota=The tenant's quota of {detail} is used up|revocation-limit
-500 back-off|internal=Internal error
-503 other-node|spine-unavailable|brain-unavailable|keys-unavailable|draining=This node is shutting down|at-capacity|admission|audit-unavailable
-401 refresh-token 4401|token-expired|refresh-refused|token-revoked=The token was revoked{detail}
+export const REASON_GROUPS: string = `400 never-retry|invalid-field|connection-closed|handler-failed|invalid-command|invalid-filter|invalid-policy|invalid-room|invalid-schema|invalid-settings|malformed-body|malformed-frame|not-a-websocket|not-durable|payload-count|repeated-field|schema-violation|signing-failed|too-many-headers|unknown-field|unknown-opcode|unsupported-subprotocol
+401 refresh-token|token-claim|token-algorithm|token-audience|token-issuer|token-malformed|token-missing|token-not-yet-valid|token-scope|token-signature|token-too-large|token-unknown-key
 401 never-retry 4401|refresh-mismatch
-503 back-off|policy-fault=Message blocked by policy{detail}|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=The policies of the message cost too much{detail}|presence-unavailable|schema-unavailable|log-unavailable|process-unavailable|unreachable|connection-lost
+401 refresh-token 4401|refresh-refused|token-expired|token-revoked=The token was revoked{detail}
+401 never-retry|ticket-invalid
+403 never-retry|policy-rejected=Message blocked by policy{detail}|command-forbidden|host-not-allowed|not-granted|origin-not-allowed|presence-disabled|reserved-header|reserved-type|role-forbidden|room-banned=You are banned from room {detail}|signal-forbidden|signature-invalid|signature-no-key=The message is signed, its token has no key|signature-required|tenant-mismatch
 403 never-retry 4403|banned=You are banned from this tenant{detail}
 403 never-retry 1008|disconnected
+404 never-retry|not-found|not-subscribed|policy-unknown|schema-unknown
+405 never-retry|method-not-allowed
 406 never-retry|not-acceptable
-401 never-retry|ticket-invalid
-409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
+408 back-off|command-timeout=The Brain did not answer in {detail} ms|answer-timeout=No answer within {detail} ms
 408 back-off 4408|heartbeat-lost
+409 never-retry|version-conflict=The room is at version {detail}|fence-mismatch|schema-incompatible
+409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
+413 never-retry|message-too-large|too-large
 413 never-retry 4413|frame-too-large
-429 never-retry|too-many-rooms|too-many-filters|room-bytes-limit=The tenant's rooms may not take more than {detail}|ban-limit|budget-exhausted
-429 back-off 4429|slow-consumer|flooding
-429 never-retry 1008|too-many-protocol-errors`;
+415 never-retry|unsupported-media-type
+429 back-off|rate-limited|member-limit|revocation-limit|room-limit|tenant-quota=The tenant's quota of {detail} is used up|too-many-connections|too-many-pending
+429 never-retry|ban-limit|budget-exhausted|room-bytes-limit=The tenant's rooms may not take more than {detail}|too-many-filters|too-many-rooms
+429 back-off 4429|flooding|slow-consumer
+429 never-retry 1008|too-many-protocol-errors
+500 back-off|internal=Internal error
+503 other-node|spine-unavailable|admission|at-capacity|audit-unavailable|brain-unavailable|draining=This node is shutting down|keys-unavailable
+503 back-off|connection-lost|log-unavailable|policy-chain-fuel=The policies of the message cost too much{detail}|policy-fault=Message blocked by policy{detail}|policy-loading=The policies are being loaded{detail}|presence-unavailable|process-unavailable|schema-unavailable|unreachable`;
 
 /** The closed union of refusal reasons. */
 export type Reason = keyof typeof ERRORS;

@@ -94,21 +94,21 @@ export class WireReader {
   /** An int32 or an enum. */
   int32(): number {
     const start = this.pos;
-    const value = this.signed(this.uint64());
-    if (value > 0x7fffffff || value < -0x80000000) {
+    const value = Number(this.signed(this.uint64()));
+    if (value !== (value | 0)) {
       throw new DecodeError("malformed-frame", `int32 out of range at byte ${start}`);
     }
-    return Number(value);
+    return value;
   }
 
   /** An int64 as a number. Throws `invalid-field` beyond 2^53-1, either way. */
   int64(): number {
     const start = this.pos;
-    const value = this.signed(this.uint64());
-    if (value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER) {
+    const value = Number(this.signed(this.uint64()));
+    if (!Number.isSafeInteger(value)) {
       throw new DecodeError("invalid-field", `integer beyond 2^53 at byte ${start}`);
     }
-    return Number(value);
+    return value;
   }
 
   private signed(value: Uint64): Uint64 {

@@ -130,13 +130,13 @@ export class WireWriter {
   uint64(field: number, value: Uint64 | undefined): void {
     if (value === undefined || value === 0 || value === 0n) return;
     if (typeof value === "number") {
-      if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`not a uint64: ${value}`);
+      checkUint64(value, Number.isSafeInteger(value));
       this.reserve(20);
       this.pos = putVarint(this.out, this.pos, field << 3);
       this.pos = putVarint(this.out, this.pos, value);
       return;
     }
-    if (BigInt.asUintN(64, value) !== value) throw new TypeError(`not a uint64: ${value}`);
+    checkUint64(value, BigInt.asUintN(64, value) === value);
     this.bigint(field, value);
   }
 
@@ -180,12 +180,16 @@ export class WireWriter {
   }
 }
 
+function checkUint64(value: Uint64, fits: boolean): void {
+  if (!fits || value < 0) throw new TypeError(`not a uint64: ${value}`);
+}
+
 /** A repeated uint64 in its packed form; every value is an integer from 0 to 2^53-1. */
 export function writePacked(writer: WireWriter, field: number, values: readonly number[]): void {
   if (values.length === 0) return;
   const mark = writer.open(field);
   for (const value of values) {
-    if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`not a uint64: ${value}`);
+    checkUint64(value, Number.isSafeInteger(value));
     let rest = value;
     for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) writer.byte(rest % 0x80 | 0x80);
     writer.byte(rest);

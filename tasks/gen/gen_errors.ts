@@ -52,17 +52,19 @@ function isPlain({ name, message }: ErrorEntry): boolean {
 
 /**
  * The entries in few bytes for clients: a line for each code, action and close code, with the names after it,
- * and with a text where it is not plain. The nearest reason of a code is the first.
+ * and with a text where it is not plain. The nearest reason of a code is the first; else what is alike is
+ * side by side, which gzip likes.
  */
 function groupsOf(errors: readonly ErrorEntry[]): string[] {
   const groups: Record<string, string> = {};
   const nearest = errors.filter((e) => e.nearest);
-  for (const e of [...nearest, ...errors.filter((e) => !e.nearest)]) {
+  const rest = errors.filter((e) => !e.nearest).sort((a, b) => a.name < b.name ? -1 : 1);
+  for (const e of [...nearest, ...rest]) {
     const group = [e.code, e.client, e.close ?? ""].join(" ").trimEnd();
     if (/[|=`$\\\n]/.test(e.message)) throw new TypeError(`${e.name}: the text has a separator`);
     groups[group] = `${groups[group] ?? group}|${e.name}${isPlain(e) ? "" : `=${e.message}`}`;
   }
-  return Object.values(groups);
+  return Object.values(groups).sort((a, b) => parseInt(a) - parseInt(b));
 }
 
 /** The text of `proto/gen/errors.ts`. It is not formatted, since `deno fmt` leaves out its folder. */

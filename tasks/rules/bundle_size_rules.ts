@@ -16,9 +16,17 @@ const UNWANTED: readonly [RegExp, string][] = [
   [/\beval\(|\bnew Function\(/, "code made at run time, which a careful policy forbids"],
 ];
 
-/** The problems of a bundle: everything that does not belong into a page. */
-export function bundleProblems(text: string, inputs: BundleInputs): string[] {
-  const found = UNWANTED.filter(([pattern]) => pattern.test(text)).map(([, what]) => what);
+/**
+ * The problems of a bundle: everything that does not belong into a page. `later` are the files of its own
+ * that it may load when a program asks for what is in them.
+ */
+export function bundleProblems(
+  text: string,
+  inputs: BundleInputs,
+  later: readonly string[] = [],
+): string[] {
+  const rest = later.reduce((left, file) => left.replaceAll(`import("./${file}")`, "0"), text);
+  const found = UNWANTED.filter(([pattern]) => pattern.test(rest)).map(([, what]) => what);
   const foreign = Object.entries(inputs).filter(([path, { bytesInOutput }]) =>
     bytesInOutput > 0 && /node_modules|@bufbuild|\/gen\/arqon\//.test(path)
   );

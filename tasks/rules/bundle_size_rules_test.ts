@@ -14,6 +14,9 @@ Deno.test("what no page should load is found", () => {
   assert.match(problems('require("node:fs")'), /a module of Node/);
   assert.match(problems('import{a}from"left";'), /an import that is left/);
   assert.match(problems("eval(a)"), /made at run time/);
+  const lazy = 'let a=await import("./http-A1.js")';
+  assert.deepEqual(bundleProblems(lazy, INPUTS, ["http-A1.js"]), []);
+  assert.match(bundleProblems(lazy, INPUTS, ["other-B2.js"]).join(), /an import that is left/);
 });
 
 Deno.test("a package in the bundle is found, one that was shaken out is not", () => {

@@ -25,11 +25,15 @@ import type { Explainable, ExplainOptions, Explanation } from "./explanation.ts"
  * its reason; throws TypeError for a wrong URL.
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
-  const connection = new Connection(settingsFrom(options), options.signal);
+  const { transport, signal } = options;
+  const how = (transport && transport !== "websocket")
+    ? (await import("../http/way.ts")).over(options)
+    : options;
+  const connection = new Connection(settingsFrom(how), signal);
   try {
     await connection.opened;
   } catch (error) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     throw error;
   }
   return connection;

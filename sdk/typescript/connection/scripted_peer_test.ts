@@ -174,7 +174,7 @@ Deno.test("a subscription that the Shield cannot serve now is asked for again", 
 Deno.test("options that cannot work are refused at once, in words", async () => {
   await assert.rejects(
     connect({ url: "nats://x", token: "e30.e30.c2ln" }),
-    /scheme "nats:" is not supported/,
+    /scheme "nats:"; expected "ws/,
   );
   await assert.rejects(connect({ url: "ws://x" }), /no `token`, no `getToken`/);
   await assert.rejects(

@@ -3,11 +3,11 @@
  * not end, those that go are requests of their own (docs/sse.md, Connections). It never reconnects, as
  * no socket does.
  */
-import { Opcode, readRefresh } from "@arqon/proto";
 import type { SocketLike } from "../options/options.ts";
 import { EventParser } from "./event_parser.ts";
 import type { ServerEvent } from "./event_parser.ts";
 import { FrameQueue } from "./frame_queue.ts";
+import { refreshToken } from "./refresh_token.ts";
 
 const BROKEN = 1006, NORMAL = 1000;
 const TOKEN = "arqon.token.";
@@ -139,7 +139,7 @@ export class HttpSocket implements SocketLike {
     const view = new DataView(body.buffer);
     for (let at = 4; at < body.length;) {
       const frame = body.subarray(at + 4, at += 4 + view.getUint32(at));
-      if (frame[0] === Opcode.REFRESH) this.#token = readRefresh(frame.subarray(1)).token;
+      this.#token = refreshToken(frame) ?? this.#token;
     }
   }
 

@@ -23,7 +23,7 @@ export function parseAddress(url: string | URL): Address {
   }
   const { protocol, host, username, password } = parsed;
   const [scheme, secure] = /^(?:ws|http)(s?):$/.exec(protocol) ?? [];
-  if (scheme === undefined) throw wrong(`scheme "${protocol}" is not supported`);
+  if (scheme === undefined) throw wrong(`scheme "${protocol}"`);
   if (username || password) throw wrong("a URL with a password");
   const path = parsed.pathname.replace(/(\/v1\/socket)?\/*$/, "");
   const rest = `${secure}://${host}${path}`;

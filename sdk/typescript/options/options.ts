@@ -71,6 +71,13 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
   /** The WebSocket class; default: the platform's. */
   readonly webSocket?: WebSocketConstructor;
+  /**
+   * "websocket", the default: nothing else. "http": requests and server-sent events alone. "auto":
+   * WebSocket, and HTTP where that does not open, or breaks soon each time; what was found is remembered
+   * for the host for 10 minutes, then a new connection tries WebSocket again. The code for both is
+   * loaded when it is asked for.
+   */
+  readonly transport?: "auto" | "websocket" | "http";
   readonly backoff?: Partial<Backoff>;
   /** How often `connect` tries before it rejects; default 1. Once open it reconnects without end. */
   readonly initial_attempts?: number;

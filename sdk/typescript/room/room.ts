@@ -233,8 +233,7 @@ export class Room {
     data: Readonly<Record<string, JsonInput | undefined>>,
     options: CommandOptions,
   ): Promise<Answer> {
-    const text = JSON.stringify(data);
-    const result = await this.command(name, text, { ...options, content_type: "application/json" });
-    return result.json() as Answer;
+    const asked = { ...options, content_type: "application/json" };
+    return (await this.command(name, data as Data, asked)).json() as Answer;
   }
 }

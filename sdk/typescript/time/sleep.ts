@@ -5,7 +5,7 @@ export const TIMER_MS_MAX = 2_147_483_647;
 
 /** Calls back once when `signal` is aborted, until the returned function is called. */
 export function onAbort(signal: AbortSignal | undefined, call: () => void): () => void {
-  signal?.addEventListener("abort", call, { once: true });
+  signal?.addEventListener("abort", call);
   return () => signal?.removeEventListener("abort", call);
 }
 

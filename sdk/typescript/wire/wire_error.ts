@@ -70,12 +70,9 @@ export function placedError(
   error: ArqonError,
   { trace_id = "", connection_id = "" }: ErrorPlace,
 ): ArqonError {
-  const { reason, code, retry_after_ms, room, action, cause } = error;
+  const { reason, cause } = error;
   const placed = new ArqonError(reason, "", {
-    code,
-    retry_after_ms,
-    room,
-    action,
+    ...error,
     ...(cause !== undefined && { cause }),
     trace_id: error.trace_id || trace_id,
     connection_id: error.connection_id || connection_id,
