@@ -36,6 +36,7 @@ import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { startInspect } from "./admin/inspect/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
+import { askingHooks } from "./hooks/gate.ts";
 import { Operations } from "./connection/operations.ts";
 import { announcePlatform } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
@@ -234,12 +235,13 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const revocations = foundation.revocations.held;
   const authenticator = refusingRevoked(keys, revocations);
   const { mirroring: { candidates }, usage: { onUsed } = {} } = foundation;
-  const policies = await startOverseer({
+  const alone = await startOverseer({
     ...options,
     candidates,
     onUsed,
     log: options.overseer_log,
   });
+  const policies = { ...alone, overseer: askingHooks(alone.overseer, options) };
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = await openSockets(config, options.registry);
   const parts = assemble(options, foundation, authenticator, policies, bans, sockets);

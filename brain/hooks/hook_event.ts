@@ -1,6 +1,6 @@
 /** What a hook is called with for one message of the log. Pure; who calls is `room_feed.ts`. */
 import { encodeTextMessage, readRouted } from "@arqon/proto";
-import type { HookEntry, HookEvent } from "../../shared/config/automation/hooks.ts";
+import type { AfterHook, HookEvent } from "../../shared/config/automation/hooks.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import type { MembershipEntry } from "../../shared/membership/entry.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
@@ -51,7 +51,7 @@ function bodyOf(
 
 /** The call for a message; undefined: the hook does not want it. */
 export function eventCallOf(
-  { events }: Pick<HookEntry, "events">,
+  { events }: Pick<AfterHook, "events">,
   place: EventPlace,
   { payload, offset, time_ms }: LogMessage,
 ): HookEventCall | undefined {

@@ -3,11 +3,12 @@
  * it did not hear of, and makes the calls, a bounded number at a time. The order in a room is `room_feed.ts`;
  * which hooks are this Brain's is `service.ts`.
  */
-import type { HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
+import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import { deadKey, hookBytes, readDeadLetter } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
 import { isTaken } from "../../shared/hooks/schedule.ts";
+import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
@@ -19,14 +20,13 @@ import type { HookEventCall } from "./hook_event.ts";
 import type { HookMetrics } from "./metrics.ts";
 import { RoomFeed } from "./room_feed.ts";
 import type { CallOutcome } from "./room_feed.ts";
-import { Seats } from "./seats.ts";
 
 const ROOMS_PAGE = 1_000;
 const MEMBER_EVENTS = ["member.joined", "member.left", "room.occupied", "room.vacated"] as const;
 
 /** What a hook needs of its Brain. */
 export interface HookRunnerOptions {
-  readonly hook: HookEntry;
+  readonly hook: AfterHook;
   /** Its name in metrics. */
   readonly label: string;
   readonly webhooks: Webhooks;

@@ -5,7 +5,7 @@
  * made, is `hook_runner.ts`.
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import type { HookEntry } from "../../shared/config/automation/hooks.ts";
+import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { hookBytes, positionKey, readPosition } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
 import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
@@ -32,7 +32,7 @@ export interface CallOutcome {
 
 /** What bringing the events of a room needs. */
 export interface RoomFeedOptions {
-  readonly hook: HookEntry;
+  readonly hook: AfterHook;
   readonly room_id: string;
   /** Rejects as `Spine.log`. */
   readonly openLog: () => Promise<DurableLog>;

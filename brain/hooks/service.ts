@@ -4,7 +4,7 @@
  * is stored before its first call, so that none is left out. What one hook does is `hook_runner.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { HookEntry } from "../../shared/config/automation/hooks.ts";
+import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import {
   hookBytes,
   hookKey,
@@ -53,7 +53,7 @@ const TENANT_LABEL = "_tenant";
 
 /** A hook that this Brain has. */
 interface Running {
-  readonly hook: HookEntry;
+  readonly hook: AfterHook;
   /** Tells one setting of it from another. */
   readonly text: string;
   readonly label: string;
@@ -67,7 +67,7 @@ class Hooks implements HookService {
   readonly #metrics: HookMetrics;
   /** By `tenant/hook`, as the documents. */
   readonly #running = new Map<string, Running>();
-  readonly #config: ReadonlyMap<string, HookEntry>;
+  readonly #config: ReadonlyMap<string, AfterHook>;
   readonly #documents = new Map<string, HookDocument>();
   readonly #replaying = new Set<string>();
   readonly #watch: KvWatch;
@@ -111,7 +111,7 @@ class Hooks implements HookService {
   }
 
   /** The hook of that name as it is set now; undefined: there is none. */
-  #hookOf(name: string): HookEntry | undefined {
+  #hookOf(name: string): AfterHook | undefined {
     const own = this.#config.get(name);
     const spec = this.#documents.get(name)?.spec;
     if (own !== undefined || spec === undefined) return own;
@@ -119,9 +119,11 @@ class Hooks implements HookService {
     return { ...spec, tenant, id };
   }
 
-  #isOurs(name: string, { tenant, id }: HookEntry): boolean {
+  #isOurs(name: string, hook: AfterHook): boolean {
     const { view } = this.#options;
-    return !this.#is_closed && view.serving && this.#documents.get(name)?.paused !== true &&
+    const { tenant, id } = hook;
+    return !this.#is_closed && view.serving && hook.events.length > 0 &&
+      this.#documents.get(name)?.paused !== true &&
       view.ownerOf(tenant, ownerKey(id)) === view.brain_id;
   }
 
@@ -148,7 +150,7 @@ class Hooks implements HookService {
     void this.#replay(name, hook);
   }
 
-  #run(hook: HookEntry, label: string): HookRunner {
+  #run(hook: AfterHook, label: string): HookRunner {
     const { webhooks } = this.#options.config;
     const { spine, log, now, random, readTextFile } = this.#options;
     const { secret, secret_file } = hook;
@@ -172,7 +174,7 @@ class Hooks implements HookService {
 
   /** Where the hook begins: at the end of what there is when a Brain first has it. */
   #sinceOf(
-    { tenant, id }: HookEntry,
+    { tenant, id }: AfterHook,
     openLog: () => Promise<DurableLog>,
   ): Promise<HookPosition> {
     return changeDocument(async (mayLose) => {
@@ -193,7 +195,7 @@ class Hooks implements HookService {
   }
 
   /** Does what somebody has ordered, once. */
-  async #replay(name: string, { tenant, id }: HookEntry): Promise<void> {
+  async #replay(name: string, { tenant, id }: AfterHook): Promise<void> {
     const { replay, replayed } = this.#documents.get(name) ?? NEW_HOOK;
     if (replay <= replayed || this.#replaying.has(name)) return;
     this.#replaying.add(name);

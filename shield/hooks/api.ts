@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { TenantHook } from "../../shared/config/automation/hooks.ts";
-import type { HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
+import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -219,7 +219,7 @@ async function order(
   return await answerOne(context, call, id);
 }
 
-function secretOf({ readTextFile }: HookAdminContext, { secret, secret_file }: HookEntry): string {
+function secretOf({ readTextFile }: HookAdminContext, { secret, secret_file }: AfterHook): string {
   return secret ?? readTextFile(secret_file ?? "").trim();
 }
 

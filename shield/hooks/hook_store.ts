@@ -3,7 +3,7 @@
  * time, with what is stored of each. The bucket is opened when it is asked for. Who calls them is `brain/hooks/`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { HookEntry } from "../../shared/config/automation/hooks.ts";
+import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import {
   deadKey,
   hookBytes,
@@ -21,7 +21,7 @@ import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.t
 
 /** A hook, and what is stored of it. */
 export interface StoredHook {
-  readonly hook: HookEntry;
+  readonly hook: AfterHook;
   readonly source: "config" | "tenant";
   readonly document: HookDocument;
 }
@@ -34,10 +34,10 @@ export interface HookRoom extends HookPosition {
 /** All hooks of all tenants. */
 export class HookStore {
   readonly #spine: Pick<Spine, "keyValue">;
-  readonly #config: readonly HookEntry[];
+  readonly #config: readonly AfterHook[];
   #bucket: Promise<KeyValue> | undefined;
 
-  constructor(spine: Pick<Spine, "keyValue">, config: readonly HookEntry[]) {
+  constructor(spine: Pick<Spine, "keyValue">, config: readonly AfterHook[]) {
     this.#spine = spine;
     this.#config = config;
   }
@@ -49,7 +49,7 @@ export class HookStore {
     return await this.#bucket;
   }
 
-  #ofConfig(tenant_id: string): readonly HookEntry[] {
+  #ofConfig(tenant_id: string): readonly AfterHook[] {
     return this.#config.filter(({ tenant }) => tenant === tenant_id);
   }
 

@@ -34,6 +34,11 @@ const secret = z.string().refine((text) => secretBytes(text) !== undefined, {
   error: 'expected "whsec_" and base64 of 24 to 64 bytes',
 });
 
+/** What a hook of the configuration can be asked before. */
+const BEFORE = ["connect", "subscribe", "publish"] as const;
+/** One of `BEFORE`. */
+export type BeforeKind = typeof BEFORE[number];
+
 /** What a hook is, without whose it is. */
 const options = {
   url: z.string().max(2_048).refine(isHookUrl, {
@@ -41,7 +46,7 @@ const options = {
   }).meta({ format: "uri" }).describe(
     "where it is called; https, but for hosts in [webhooks] private_hosts",
   ),
-  events: z.array(z.enum(HOOK_EVENTS)).min(1).default(["room.message"]).describe(
+  events: z.array(z.enum(HOOK_EVENTS)).default(["room.message"]).describe(
     "what it is called for: publications to durable rooms, and what stands in journals of members",
   ),
   room: roomPattern.default("*").describe("room id or prefix pattern"),
@@ -72,6 +77,18 @@ const Hook = z.strictObject({
   id: id.describe("its name in metrics and `arq hook`"),
   tenant: id.describe("whose rooms it hears of"),
   ...options,
+  before: z.array(z.enum(BEFORE)).default([]).describe(
+    "what each Shield asks it to allow or deny, before it happens; of room, but for connect",
+  ),
+  on_failure: z.enum(["deny", "allow"]).default("deny").describe(
+    "with before: what holds without an answer in time that says yes or no",
+  ),
+  before_timeout_ms: count(1_000, 10_000, "with before: how long an answer may take"),
+  before_in_flight: count(
+    64,
+    1_024,
+    "with before: questions of one Shield at the same time; as many more wait, a further one has failed",
+  ),
   secret: secret.optional().describe(
     "what calls are signed with (Standard Webhooks): whsec_ and base64",
   ),
@@ -91,8 +108,13 @@ const Hooks = z.array(Hook).max(1_000).superRefine(
   }),
   always,
 ).default([]);
-/** A hook, of the configuration or of a tenant. */
+/** A hook of the configuration. */
 export type HookEntry = z.output<typeof Hook>;
+/** A hook as it is called after something has happened, of the configuration or of a tenant. */
+export type AfterHook = Omit<
+  HookEntry,
+  "before" | "on_failure" | "before_timeout_ms" | "before_in_flight"
+>;
 
 const Webhooks = z.strictObject({
   private_hosts: z.array(hostEntry).max(1_000).default([]).describe(

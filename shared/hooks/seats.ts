@@ -9,6 +9,11 @@ export class Seats {
     this.#free = count;
   }
 
+  /** How many wait for one. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Resolves with a seat. Rejects when the signal says so before that. */
   async take(signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();

@@ -1,0 +1,201 @@
+/**
+ * Hooks that are asked before something happens: they allow or deny a connection, a subscription or a publish,
+ * after the policies have. Where none is bound, the Overseer's answer goes on as it is, at once. How a call is
+ * made is `shared/hooks/call.ts`.
+ */
+import { ArqonError, encodeTextMessage, readRouted } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import { z } from "zod";
+import type { BeforeKind, HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
+import { callHook } from "../../shared/hooks/call.ts";
+import { Seats } from "../../shared/hooks/seats.ts";
+import { signedHeaders } from "../../shared/hooks/signature.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Caller, HeaderPair } from "../message/caller.ts";
+import type { Judged, Overseer } from "../policy/overseer.ts";
+
+/** The most bytes of an answer. */
+const ANSWER_BYTES = 65_536;
+/** A client may ask again after that. */
+const RETRY_AFTER_MS = 1_000;
+const NONE_ADDED: readonly HeaderPair[] = [];
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+const Answer = z.looseObject({
+  allow: z.boolean(),
+  /** For the client. */
+  reason: z.string().max(256).default(""),
+});
+
+/** What asking needs of the process. */
+export interface HookGateOptions {
+  readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
+  /** Throws when there is no such file. */
+  readonly readTextFile: (path: string) => string;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+/** One hook that is asked. */
+interface Gate {
+  readonly hook: HookEntry;
+  readonly seats: Seats;
+}
+
+const quote: (text: string) => string = JSON.stringify;
+
+/** Whether two patterns of rooms, or rooms, have a room in common. */
+function overlaps(a: string, b: string): boolean {
+  const [own, other] = [a, b].map((text) => text.endsWith("*") ? text.slice(0, -1) : text);
+  if (own === undefined || other === undefined) return false;
+  if (a.endsWith("*") && other.startsWith(own)) return true;
+  return b.endsWith("*") ? own.startsWith(other) : own === other;
+}
+
+class Gates {
+  readonly #options: HookGateOptions;
+  readonly #gates = new Map<string, Gate[]>();
+  readonly #asked: Counter<"hook" | "outcome">;
+  readonly #seconds: Histogram;
+
+  constructor(options: HookGateOptions) {
+    this.#options = options;
+    const registers = [options.registry];
+    this.#asked = new Counter({
+      name: "shield_hook_asked_total",
+      help:
+        "Questions to hooks, by hook and outcome: allowed, denied, or failed (on_failure decides).",
+      labelNames: ["hook", "outcome"],
+      registers,
+    });
+    this.#seconds = new Histogram({
+      name: "shield_hook_asked_seconds",
+      help: "From the question to a hook to its answer, or to the end of its time.",
+      buckets: SECONDS,
+      registers,
+    });
+    for (const hook of options.config.hooks) {
+      const gate = { hook, seats: new Seats(hook.before_in_flight) };
+      for (const kind of hook.before) {
+        const key = `${kind} ${hook.tenant}`;
+        this.#gates.set(key, [...this.#gates.get(key) ?? [], gate]);
+      }
+    }
+  }
+
+  /** The hooks that are asked; undefined: none is. */
+  of(kind: BeforeKind, { identity: { tenant_id } }: Caller, room: string): Gate[] | undefined {
+    const bound = this.#gates.get(`${kind} ${tenant_id}`);
+    if (bound === undefined || kind === "connect") return bound;
+    const meant = bound.filter(({ hook }) => overlaps(hook.room, room));
+    return meant.length === 0 ? undefined : meant;
+  }
+
+  /** Asks one after the other. Rejects with `policy-rejected` or `policy-fault`. */
+  async ask(
+    gates: readonly Gate[],
+    kind: BeforeKind,
+    { identity: { tenant_id, user_id, issuer, role }, connection_id, remote_ip }: Caller,
+    members: string,
+  ): Promise<void> {
+    const caller = { tenant: tenant_id, user_id, issuer, role, connection_id, remote_ip };
+    const timestamp = new Date(this.#options.now()).toISOString();
+    const body = `{"type":"before.${kind}","timestamp":${quote(timestamp)},"data":{` +
+      `"caller":${JSON.stringify(caller)}${members}}}`;
+    for (const gate of gates) await this.#askOne(gate, body);
+  }
+
+  async #askOne({ hook, seats }: Gate, body: string): Promise<void> {
+    const { log, monotonic_ms } = this.#options;
+    const begun_ms = monotonic_ms();
+    const tell = (outcome: string) => {
+      this.#asked.inc({ hook: hook.id, outcome });
+      this.#seconds.observe((monotonic_ms() - begun_ms) / 1_000);
+    };
+    let answer: z.output<typeof Answer>;
+    try {
+      answer = await this.#call(hook, seats, body);
+    } catch (error) {
+      tell("failed");
+      log.warn("a hook could not decide", { hook: hook.id, on_failure: hook.on_failure, error });
+      if (hook.on_failure === "allow") return;
+      throw new ArqonError("policy-fault", "", { retry_after_ms: RETRY_AFTER_MS });
+    }
+    tell(answer.allow ? "allowed" : "denied");
+    if (answer.allow) return;
+    throw new ArqonError("policy-rejected", answer.reason === "" ? "" : `: ${answer.reason}`);
+  }
+
+  /** Rejects when there is no answer in time that says yes or no. */
+  async #call({ before_timeout_ms, url, ...hook }: HookEntry, seats: Seats, body: string) {
+    const { config: { webhooks: { private_hosts } }, readTextFile, now } = this.#options;
+    if (seats.waiting >= hook.before_in_flight) throw new Error("too many questions wait");
+    const ending = new AbortController();
+    const late = () => ending.abort(new Error(`no answer within ${before_timeout_ms} ms`));
+    const timer = setTimeout(late, before_timeout_ms);
+    const { signal } = ending;
+    try {
+      using _seat = await seats.take(signal);
+      const secret = hook.secret ?? readTextFile(hook.secret_file ?? "").trim();
+      const id = `ask_${crypto.randomUUID()}`;
+      const signed = signedHeaders(secret, { id, now_ms: now(), body });
+      const headers = { ...signed, "content-type": "application/json" };
+      const asked = { url, headers, body, private_hosts, signal, answer_bytes: ANSWER_BYTES };
+      const { status, body: said } = await callHook({ ...asked, timeout_ms: before_timeout_ms });
+      if (status !== 200) throw new Error(`answered ${status}`);
+      if (said === undefined) throw new Error(`an answer of more than ${ANSWER_BYTES} bytes`);
+      return Answer.parse(JSON.parse(new TextDecoder().decode(said)));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function messageMember(envelope: ScannedEnvelope): string {
+  return `,"room":${quote(envelope.room_id)},"message":${
+    encodeTextMessage(readRouted(envelope.bytes))
+  }`;
+}
+
+/** The Overseer, which asks hooks after its policies; the same one when no hook is to be asked. */
+export function askingHooks(overseer: Overseer, options: HookGateOptions): Overseer {
+  if (options.config.hooks.every(({ before }) => before.length === 0)) return overseer;
+  const gates = new Gates(options);
+  return {
+    onConnect(caller, note) {
+      const admitted = overseer.onConnect(caller, note);
+      const bound = gates.of("connect", caller, "");
+      if (bound === undefined) return admitted;
+      return (async () => {
+        await admitted;
+        await gates.ask(bound, "connect", caller, "");
+      })();
+    },
+    onSubscribe(caller, room_id, note) {
+      const admitted = overseer.onSubscribe(caller, room_id, note);
+      const bound = gates.of("subscribe", caller, room_id);
+      if (bound === undefined) return admitted;
+      return (async () => {
+        await admitted;
+        await gates.ask(bound, "subscribe", caller, `,"room":${quote(room_id)}`);
+      })();
+    },
+    onMessage(caller, envelope, path, onReplaced, note): Judged | undefined {
+      const judged = overseer.onMessage(caller, envelope, path, onReplaced, note);
+      if (envelope.event === undefined) return judged;
+      const bound = gates.of("publish", caller, envelope.room_id);
+      if (bound === undefined) return judged;
+      return (async () => {
+        const added = await judged ?? NONE_ADDED;
+        await gates.ask(bound, "publish", caller, messageMember(envelope));
+        return added;
+      })();
+    },
+  };
+}

@@ -1,0 +1,147 @@
+/**
+ * Hooks that are asked before something happens, on a real bus: what they deny does not happen, what they do not
+ * decide holds as the configuration says, and nobody else waits for them.
+ */
+import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { openText } from "./peers/raw_client.ts";
+
+const hook = (id: string, url: string, room: string, lines: string) => `
+[[hooks]]
+id = "${id}"
+tenant = "default"
+url = "${url}"
+room = "${room}"
+events = []
+secret = "${SECRET}"
+${lines}
+`;
+
+const startBus = (url: string): Promise<TestBus> =>
+  startBusWith(`[server]
+host = "127.0.0.1"
+port = 0
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[webhooks]
+private_hosts = ["127.0.0.1"]
+${hook("strict", url, "asked-*", 'before = ["publish", "subscribe"]\nbefore_timeout_ms = 10_000')}
+${hook("brief", url, "brief-*", 'before = ["publish"]\nbefore_timeout_ms = 50')}
+${hook("open", url, "open-*", 'before = ["publish"]\nbefore_timeout_ms = 50\non_failure = "allow"')}
+${
+    hook(
+      "narrow",
+      url,
+      "narrow-*",
+      'before = ["publish"]\nbefore_timeout_ms = 10_000\nbefore_in_flight = 1',
+    )
+  }
+${hook("door", url, "*", 'before = ["connect"]\nbefore_timeout_ms = 10_000')}
+`);
+
+const says = (answer: object, status = 200) => Response.json(answer, { status });
+
+Deno.test("who is denied is told why, who is allowed goes on, and no other room is asked about", async () => {
+  await using receiver = new Receiver();
+  receiver.answer = ({ body: { type, data } }) => {
+    if (type === "before.connect") return says({ allow: data.caller.user_id !== "mallory" });
+    if (type === "before.subscribe") return says({ allow: data.room !== "asked-secret" });
+    return says({ allow: data.message.data.n % 2 === 0, reason: "odd" });
+  };
+  await using bus = await startBus(receiver.url);
+  using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+  await assert.rejects(openText(bus.url, await bus.tokenFor({ user: "mallory" })));
+  const answer = async (frame: object) => {
+    client.send(frame);
+    for (;;) {
+      const one = await client.json();
+      if (one.op === "ack" || one.op === "err") return one;
+    }
+  };
+  assert.equal(
+    (await answer({ op: "sub", room: "asked-secret", id: 1 })).reason,
+    "policy-rejected",
+  );
+  assert.equal((await answer({ op: "sub", room: "asked-1", id: 2 })).code, 0);
+  assert.equal((await answer({ op: "sub", room: "free", id: 3 })).code, 0);
+  const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "bob" }));
+  const publish = (room: string, n: number) =>
+    peer.call("POST", `rooms/${room}/messages`, { type: "t", data: { n } });
+  const odd = await publish("asked-1", 1);
+  assert.deepEqual([odd.status, odd.body.reason], [403, "policy-rejected"]);
+  assert.match(odd.body.detail, /odd/);
+  assert.equal((await publish("asked-1", 2)).status, 200);
+  const asked = receiver.calls.length;
+  assert.equal((await publish("free", 1)).status, 200);
+  const types = receiver.calls.slice(asked).map(({ body }) => body.type);
+  assert.ok(!types.includes("before.publish"), "the room has no hook");
+  const heard = [await client.json(), await client.json()];
+  assert.deepEqual(heard.map(({ room, data }) => [room, data.n]), [["asked-1", 2], ["free", 1]]);
+  const about = receiver.calls.find(({ body }) => body.type === "before.publish")?.body.data;
+  assert.equal(about.caller.user_id, "bob");
+  assert.equal(about.message.type, "t");
+  assert.deepEqual(receiver.problems, []);
+});
+
+Deno.test("without an answer that says yes or no, what the configuration says holds", async () => {
+  await using receiver = new Receiver();
+  let answering: () => Response | Promise<Response> = () => says({ allow: true });
+  const { promise: never, resolve: end } = Promise.withResolvers<Response>();
+  receiver.answer = ({ body }) =>
+    body.type === "before.connect" ? says({ allow: true }) : Promise.resolve(answering());
+  await using bus = await startBus(receiver.url);
+  const peer = new HttpPeer(bus.http_url, await bus.tokenFor());
+  const publish = async (room: string) => {
+    const { status, body } = await peer.call("POST", `rooms/${room}/messages`, { type: "t" });
+    return status === 200 ? "200" : `${status} ${body.reason}`;
+  };
+  const ways: readonly (readonly [string, () => Response | Promise<Response>])[] = [
+    ["500", () => says({ allow: true }, 500)],
+    ["204", () => new Response(null, { status: 204 })],
+    ["a redirect", () => Response.redirect(receiver.url, 307)],
+    ["2 MB", () => new Response(`{"allow":true,"x":"${"x".repeat(2_000_000)}"}`)],
+    ["no JSON", () => new Response("yes")],
+    ["no answer to the question", () => says({ allow: "true" })],
+    ["nothing at all", () => never],
+  ];
+  for (const [what, way] of ways) {
+    answering = way;
+    assert.equal(await publish("brief-1"), "503 policy-fault", what);
+    assert.equal(await publish("open-1"), "200", what);
+  }
+  end(new Response());
+  await receiver.stop();
+  // Whoever would connect is denied too; requests of before go on.
+  answering = () => says({ allow: true });
+  receiver.start();
+  await until("it is asked again", async () => await publish("asked-1") === "200");
+});
+
+Deno.test("so many questions at a time, as many that wait, and one more has failed at once", async () => {
+  await using receiver = new Receiver();
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  receiver.answer = async () => {
+    await held;
+    return says({ allow: true });
+  };
+  await using bus = await startBus(receiver.url);
+  const peer = new HttpPeer(bus.http_url, await bus.tokenFor());
+  const publish = async () =>
+    (await peer.call("POST", "rooms/narrow-1/messages", { type: "t" })).status;
+  const first = publish();
+  await until("it is asked", () => receiver.calls.length === 1);
+  const [second, third] = [publish(), publish()];
+  assert.equal(await Promise.race([second, third]), 503);
+  release();
+  assert.deepEqual(await Promise.all([first, second, third]).then((all) => all.toSorted()), [
+    200,
+    200,
+    503,
+  ]);
+  assert.equal(receiver.calls.length, 2);
+});
