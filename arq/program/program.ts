@@ -16,6 +16,7 @@ import { addDesired } from "./groups/desired.ts";
 import { addJournal } from "./groups/journal.ts";
 import { addBackup } from "./groups/backup.ts";
 import { addCompletion } from "./groups/completion.ts";
+import { addBridge } from "./groups/bridge.ts";
 import { addConfig } from "./groups/config.ts";
 import { addContext } from "./groups/context.ts";
 import { addDev } from "./groups/dev.ts";
@@ -194,6 +195,7 @@ const PARTS: readonly (readonly [
   [addJournal, "journal"],
   [addSchedule, "schedule"],
   [addHook, "hook"],
+  [addBridge, "bridge"],
   [addBackup, "backup", "restore"],
   [addStandby, "standby"],
   [addTrace, "trace"],

@@ -65,6 +65,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Traces", file: "docs/tracing.md" },
       { text: "Why not delivered", file: "docs/why.md" },
       { text: "What each tenant uses", file: "docs/usage.md" },
+      { text: "Commit is publish", file: "docs/bridge.md" },
       { text: "Schedules", file: "docs/schedules.md" },
       { text: "In and out by NATS", file: "docs/nats.md" },
       { text: "Filters", file: "docs/filters.md" },

@@ -88,6 +88,8 @@ const rooms: Story = [
   row("room class list", { shows: /stage-\*/ }),
   row("room class explain stage-1"),
   row("room class remove stage-*"),
+  row("bridge postgres --sql", { shows: /create schema if not exists arqon/ }),
+  row("bridge postgres", { code: 2, shows: /--database/ }),
   row("schedule list", { shows: /no schedules/ }),
   row("schedule add lobby {} --every 1h --id hourly", { shows: /every 1h, waiting/ }),
   row("schedule add lobby {} --cron 99", { code: 1, shows: /cron/ }),

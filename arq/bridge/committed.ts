@@ -1,0 +1,45 @@
+/** What `arqon.publish` has put into the log of the database, as a message of the bus. Pure. */
+import { z } from "zod";
+import type { Committed } from "./publisher.ts";
+import { lsnText } from "./wal.ts";
+import type { Lsn } from "./wal.ts";
+
+const Emitted = z.object({
+  room: z.string(),
+  type: z.string(),
+  data: z.unknown(),
+  message_id: z.string().nullable(),
+});
+
+/** Where in the log of the database a message stands. */
+export interface Place {
+  /** Of its commit. */
+  readonly lsn: Lsn;
+  /** Among the messages of its transaction, from 0 on. */
+  readonly number: number;
+  readonly xid: number;
+  /** Unix ms. */
+  readonly commit_ms: number;
+}
+
+/** Reads it; undefined: somebody else has written there what is no message. */
+export function committedOf(content: Uint8Array, at: Place): Committed | undefined {
+  const { lsn, number, xid, commit_ms } = at;
+  const emitted = Emitted.safeParse(jsonOf(content)).data;
+  if (emitted === undefined) return undefined;
+  const { room, type, data, message_id } = emitted;
+  const place = { lsn: lsnText(lsn), number };
+  return {
+    ...{ room, type, place, data: JSON.stringify(data ?? null) },
+    message_id: message_id ?? `pg-${place.lsn.replace("/", "-")}-${number}`,
+    headers: { "pg-lsn": place.lsn, "pg-xid": String(xid), "pg-commit-ms": String(commit_ms) },
+  };
+}
+
+function jsonOf(content: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(content));
+  } catch {
+    return undefined;
+  }
+}

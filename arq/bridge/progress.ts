@@ -1,0 +1,64 @@
+/**
+ * How far the bridge is: transactions in commit order, each over when all its messages are. Pure; what becomes of a
+ * message is `bridge.ts`.
+ */
+import type { Lsn } from "./wal.ts";
+
+interface Transaction {
+  /** 0 until its end is known. */
+  end_lsn: Lsn;
+  open: number;
+}
+
+/** The progress of one stream. */
+export class Progress {
+  /** Everything below is published, refused for good, or was none of ours. */
+  done_lsn: Lsn;
+  #idle_lsn: Lsn = 0n;
+  readonly #transactions: Transaction[] = [];
+
+  constructor(done_lsn: Lsn) {
+    this.done_lsn = done_lsn;
+  }
+
+  begin(): void {
+    this.#transactions.push({ end_lsn: 0n, open: 0 });
+  }
+
+  /** A message of the last transaction; calls the result when it is over. */
+  message(): () => void {
+    const transaction = this.#transactions.at(-1);
+    if (transaction === undefined) throw new TypeError("a message outside of a transaction");
+    transaction.open++;
+    return () => {
+      transaction.open--;
+      this.#advance();
+    };
+  }
+
+  commit(end_lsn: Lsn): void {
+    const transaction = this.#transactions.at(-1);
+    if (transaction !== undefined) transaction.end_lsn = end_lsn;
+    this.#advance();
+  }
+
+  /** The server is there, and has sent what there is of ours below that. */
+  alive(lsn: Lsn): void {
+    if (this.#transactions.length === 0) this.#idle_lsn = lsn;
+  }
+
+  /** What the server need not keep, when so much is noted: also what other transactions wrote since. */
+  flushed(noted_lsn: Lsn): Lsn {
+    const is_idle = this.#transactions.length === 0 && noted_lsn === this.done_lsn;
+    return is_idle && this.#idle_lsn > noted_lsn ? this.#idle_lsn : noted_lsn;
+  }
+
+  #advance(): void {
+    for (;;) {
+      const [first] = this.#transactions;
+      if (first === undefined || first.end_lsn === 0n || first.open > 0) return;
+      this.#transactions.shift();
+      if (first.end_lsn > this.done_lsn) this.done_lsn = first.end_lsn;
+    }
+  }
+}

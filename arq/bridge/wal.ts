@@ -1,0 +1,77 @@
+/**
+ * The bytes of logical replication that the bridge needs, read and written: PostgreSQL's documentation, "Streaming
+ * Replication Protocol" and "Logical Replication Message Formats", protocol version 1 with messages. Pure.
+ */
+
+/** A position in the log of a database: `16/B374D848` as one number. */
+export type Lsn = bigint;
+
+/** The text form. */
+export const lsnText = (lsn: Lsn): string =>
+  `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffff_ffffn).toString(16).toUpperCase()}`;
+
+/** Reads the text form. Throws TypeError for anything else. */
+export function parseLsn(text: string): Lsn {
+  const [, high, low] = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/.exec(text) ?? [];
+  if (high === undefined || low === undefined) throw new TypeError(`no position: ${text}`);
+  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`);
+}
+
+/** One message of the stream. */
+export type WalMessage =
+  | { readonly kind: "begin"; readonly lsn: Lsn; readonly commit_ms: number; readonly xid: number }
+  | { readonly kind: "commit"; readonly end_lsn: Lsn }
+  | { readonly kind: "message"; readonly prefix: string; readonly content: Uint8Array }
+  | { readonly kind: "alive"; readonly lsn: Lsn; readonly wants_reply: boolean }
+  | { readonly kind: "other" };
+
+/** PostgreSQL counts from 2000-01-01, in microseconds. */
+const EPOCH_MS = 946_684_800_000;
+const XLOG_HEAD = 25;
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Reads a copy-data message. Throws RangeError or TypeError for one that is cut off or is no text. */
+export function readWal(chunk: Uint8Array): WalMessage {
+  const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  const kind = String.fromCharCode(view.getUint8(0));
+  if (kind === "k") {
+    return { kind: "alive", lsn: view.getBigUint64(1), wants_reply: view.getUint8(17) !== 0 };
+  }
+  if (kind !== "w") return { kind: "other" };
+  const at = XLOG_HEAD;
+  switch (String.fromCharCode(view.getUint8(at))) {
+    case "B":
+      return {
+        kind: "begin",
+        lsn: view.getBigUint64(at + 1),
+        commit_ms: EPOCH_MS + Number(view.getBigInt64(at + 9)) / 1_000,
+        xid: view.getUint32(at + 17),
+      };
+    case "C":
+      return { kind: "commit", end_lsn: view.getBigUint64(at + 10) };
+    case "M":
+      return logicalMessage(chunk, view, at + 10);
+    default:
+      return { kind: "other" };
+  }
+}
+
+/** From the prefix on, which ends with a zero byte. */
+function logicalMessage(chunk: Uint8Array, view: DataView, from: number): WalMessage {
+  const end = chunk.indexOf(0, from);
+  if (end < 0) throw new RangeError("a message without an end of its prefix");
+  const length = view.getUint32(end + 1);
+  const content = chunk.subarray(end + 5, end + 5 + length);
+  if (content.length !== length) throw new RangeError("a message that is cut off");
+  return { kind: "message", prefix: utf8.decode(chunk.subarray(from, end)), content };
+}
+
+/** Tells the server that everything below this position is dealt with. */
+export function statusUpdate(lsn: Lsn, now_ms: number): Uint8Array {
+  const bytes = new Uint8Array(34);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(0, "r".charCodeAt(0));
+  for (const at of [1, 9, 17]) view.setBigUint64(at, lsn);
+  view.setBigInt64(25, BigInt(Math.round((now_ms - EPOCH_MS) * 1_000)));
+  return bytes;
+}

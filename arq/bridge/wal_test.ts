@@ -1,0 +1,61 @@
+/** The bytes of logical replication: positions, and what is cut off. What a server sends is `tests/bridge_test.ts`. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Progress } from "./progress.ts";
+import { lsnText, parseLsn, readWal, statusUpdate } from "./wal.ts";
+
+Deno.test("a position reads back, and anything else is none", () => {
+  fc.assert(fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (lsn) => {
+    assert.equal(parseLsn(lsnText(lsn)), lsn);
+  }));
+  assert.equal(lsnText(0x16_B374D848n), "16/B374D848");
+  for (const text of ["", "16", "16/", "/16", "G/1", "1/123456789", "1/1 "]) {
+    assert.throws(() => parseLsn(text), TypeError);
+  }
+});
+
+Deno.test("what is cut off is an error, and never a message", () => {
+  const text = new TextEncoder().encode("arqon\0");
+  const whole = new Uint8Array([
+    ...new Uint8Array([0x77]),
+    ...new Uint8Array(24),
+    ...[0x4d, 1, 0, 0, 0, 0, 0, 0, 0, 9],
+    ...text,
+    ...[0, 0, 0, 2, 0x7b, 0x7d],
+  ]);
+  assert.deepEqual(readWal(whole), {
+    ...{ kind: "message", prefix: "arqon", content: new Uint8Array([0x7b, 0x7d]) },
+  });
+  for (let end = 0; end < whole.length; end++) {
+    assert.throws(() => readWal(whole.subarray(0, end)), RangeError, String(end));
+  }
+});
+
+Deno.test("a status update has the position three times", () => {
+  const view = new DataView(statusUpdate(7n, 946_684_800_001).buffer);
+  assert.deepEqual([1, 9, 17].map((at) => view.getBigUint64(at)), [7n, 7n, 7n]);
+  assert.equal(view.getBigInt64(25), 1_000n);
+});
+
+Deno.test("the bridge is as far as the first transaction that is not over, in whatever order they end", () => {
+  const sizes = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 12 });
+  fc.assert(fc.property(sizes, fc.infiniteStream(fc.nat()), (counts, picks) => {
+    const progress = new Progress(0n);
+    const open: { readonly at: number; readonly over: () => void }[] = [];
+    const left = [...counts];
+    for (const [at, count] of counts.entries()) {
+      progress.begin();
+      for (let n = 0; n < count; n++) open.push({ at, over: progress.message() });
+      progress.commit(BigInt(at + 1));
+    }
+    for (;;) {
+      const first = left.findIndex((count) => count > 0);
+      assert.equal(progress.done_lsn, BigInt(first < 0 ? counts.length : first));
+      if (open.length === 0) return;
+      const pick = (picks.next().value as number) % open.length;
+      const [one] = open.splice(pick, 1);
+      left[one!.at]!--;
+      one!.over();
+    }
+  }));
+});

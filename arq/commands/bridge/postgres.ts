@@ -1,0 +1,56 @@
+/** `arq bridge postgres`: publishes what a database commits, until it is interrupted. */
+import { runBridge } from "../../bridge/bridge.ts";
+import { BRIDGE_SQL } from "../../bridge/sql.ts";
+import { openConnection } from "../../bus/target.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+
+/** The options of `arq bridge postgres`. */
+export interface BridgeFlags extends ConnectionFlags {
+  readonly sql?: boolean;
+  readonly database?: string;
+  readonly databaseFile?: string;
+  readonly slot: string;
+  readonly acceptLoss?: boolean;
+  readonly json?: boolean;
+}
+
+async function databaseOf(io: Io, { database, databaseFile }: BridgeFlags): Promise<string> {
+  if ((database === undefined) === (databaseFile === undefined)) {
+    throw usageError("expected --database or --database-file");
+  }
+  if (database !== undefined) return database;
+  const path = resolvePath(io.cwd, databaseFile!);
+  try {
+    return (await Deno.readTextFile(path)).trim();
+  } catch (error) {
+    const text = `cannot read ${path}: ${error instanceof Error ? error.message : error}`;
+    throw new CommandError(text);
+  }
+}
+
+/** Follows the database until the signal; with `--sql` prints what it needs. */
+export async function bridgePostgres(io: Io, flags: BridgeFlags): Promise<number> {
+  if (flags.sql === true) {
+    const text = flags.json === true ? `${JSON.stringify({ sql: BRIDGE_SQL })}\n` : BRIDGE_SQL;
+    await print(io.stdout, text);
+    return EXIT.ok;
+  }
+  const database = await databaseOf(io, flags);
+  if (!URL.canParse(database) || !/^postgres(ql)?:$/.test(new URL(database).protocol)) {
+    throw usageError("the database: expected postgres://user:password@host:5432/name");
+  }
+  await using bus = await openConnection(io, flags, { role: "service" });
+  const say = (text: string) => {
+    const at = new Date(io.now()).toISOString();
+    const line = flags.json === true ? JSON.stringify({ at, bridge: text }) : `bridge: ${text}`;
+    void print(flags.json === true ? io.stdout : io.stderr, `${line}\n`).catch(() => {});
+  };
+  await runBridge({
+    ...{ database, slot: flags.slot, accept_loss: flags.acceptLoss === true },
+    ...{ bus, say, signal: io.signal, now: io.now },
+  });
+  return EXIT.ok;
+}

@@ -1,0 +1,46 @@
+/** The command line of `arq bridge …` as commander sees it; what it does is `commands/bridge/postgres.ts`. */
+import { InvalidArgumentError } from "commander";
+import type { Command } from "commander";
+import { examples, withConnection } from "./options.ts";
+import type { Run } from "./options.ts";
+
+// A command is loaded when it runs.
+const postgres = () => import("../../commands/bridge/postgres.ts");
+
+/** Reads the name of a replication slot, as PostgreSQL allows it. */
+function slot(text: string): string {
+  if (/^[a-z0-9_]{1,63}$/.test(text)) return text;
+  throw new InvalidArgumentError("Expected 1 to 63 of [a-z0-9_].");
+}
+
+/** Adds `arq bridge`. */
+export function addBridge(program: Command, run: Run): void {
+  const group = program.command("bridge")
+    .description("publish what a database commits");
+  withConnection(group.command("postgres"))
+    .description("publish what transactions of PostgreSQL put into the log with arqon.publish(…)")
+    .option("--sql", "print the SQL that a database gets once, and do nothing else")
+    .option("--database <url>", "the database: postgres://user:password@host:5432/name")
+    .option("--database-file <file>", "read that from a file; keeps it out of the process list")
+    .option(
+      "--slot <name>",
+      "the replication slot; bridges that share one take turns",
+      slot,
+      "arqon",
+    )
+    .option(
+      "--accept-loss",
+      "go on from now where the slot is gone, though something may be missed",
+    )
+    .option("--json", "one JSON object a line for what happens")
+    .addHelpText(
+      "after",
+      "\nThe database needs wal_level = logical, and the user the right to replicate. Several bridges may" +
+        "\nrun: one is active. What the bus refuses for good is in the table arqon.refused.\n" +
+        examples(
+          "arq bridge postgres --sql | psql app",
+          "arq bridge postgres --database postgres://bridge:…@127.0.0.1/app",
+        ),
+    )
+    .action(run(async (io, flags) => (await postgres()).bridgePostgres(io, flags)));
+}

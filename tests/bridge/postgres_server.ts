@@ -1,0 +1,117 @@
+/** A PostgreSQL of a test's own: Debian's package, in a folder of its own, on a free port. */
+import { until } from "../../shared/testing/until.ts";
+import { freePort } from "../harness/free_ports.ts";
+
+/** A running server. */
+export interface PostgresServer extends AsyncDisposable {
+  /** For its superuser: `postgres://…`. */
+  readonly url: string;
+  /** Runs SQL by psql; rejects with what it says when a statement fails. */
+  sql(text: string): Promise<string>;
+  /** Kills every process of it at once, as a machine that loses its power. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+}
+
+const DEBIAN = "/usr/lib/postgresql";
+const CONFIG = (port: number, dir: string) => `
+port = ${port}
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '${dir}'
+wal_level = logical
+max_connections = 50
+shared_buffers = 32MB
+`;
+
+async function binaries(): Promise<string> {
+  const versions: number[] = [];
+  try {
+    for await (const { name } of Deno.readDir(DEBIAN)) versions.push(Number(name));
+  } catch {
+    // Said below.
+  }
+  const newest = versions.filter(Number.isFinite).toSorted((a, b) => a - b).at(-1);
+  if (newest !== undefined) return `${DEBIAN}/${newest}/bin`;
+  throw new Error("there is no PostgreSQL: apt-get install postgresql");
+}
+
+/** The server refuses to run as root: then it runs as the package's user. */
+function asServer(words: readonly string[]): [string, string[]] {
+  return Deno.uid() === 0
+    ? ["runuser", ["-u", "postgres", "--", ...words]]
+    : [words[0]!, words.slice(1)];
+}
+
+async function run(words: readonly string[], stdin = ""): Promise<string> {
+  const [program, args] = asServer(words);
+  const child = new Deno.Command(program, {
+    args,
+    cwd: "/",
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(stdin)).catch(() => {});
+  await writer.close().catch(() => {});
+  const { success, stdout, stderr } = await child.output();
+  const text = new TextDecoder().decode(stdout);
+  if (!success) throw new Error(`${words[0]}: ${text}${new TextDecoder().decode(stderr)}`);
+  return text.trim();
+}
+
+/**
+ * Starts one; undefined, with a line that says so, where there is no PostgreSQL. In CI, which installs it, that is an
+ * Error.
+ */
+export async function somePostgres(): Promise<PostgresServer | undefined> {
+  try {
+    await binaries();
+  } catch (error) {
+    if (Deno.env.get("CI") !== undefined) throw error;
+    console.log(`      skipped: ${error instanceof Error ? error.message : error}`);
+    return undefined;
+  }
+  return await startPostgres();
+}
+
+/** Starts one; it ends, and its folder goes, when the scope ends. */
+async function startPostgres(): Promise<PostgresServer> {
+  const bin = await binaries();
+  const dir = await Deno.makeTempDir({ prefix: "arqon-postgres-" });
+  await Deno.chmod(dir, 0o777);
+  const data = `${dir}/data`;
+  const port = freePort();
+  await run([`${bin}/initdb`, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]);
+  await run(["sh", "-c", `cat >> ${data}/postgresql.conf`], CONFIG(port, dir));
+  const psql = [`${bin}/psql`, "-h", "127.0.0.1", "-p", String(port), "-U", "postgres"];
+  let child: Deno.ChildProcess | undefined;
+  const sql = (text: string) => run([...psql, "-qAt", "-v", "ON_ERROR_STOP=1", "-f", "-"], text);
+  const start = async () => {
+    const [program, args] = asServer([`${bin}/postgres`, "-D", data]);
+    child = new Deno.Command(program, { args, stdout: "null", stderr: "null" }).spawn();
+    await until("PostgreSQL answers", () => sql("select 1").then(() => true, () => false));
+  };
+  const stop = async (signal: string) => {
+    const pid = (await Deno.readTextFile(`${data}/postmaster.pid`).catch(() => "")).split("\n")[0];
+    if (pid !== undefined && pid !== "") {
+      const children = await run(["sh", "-c", `pgrep -P ${pid} || true`]);
+      const all = [pid, ...(signal === "KILL" ? children.split("\n") : [])].filter((one) =>
+        one !== ""
+      );
+      await run(["sh", "-c", `kill -${signal} ${all.join(" ")} 2>/dev/null || true`]);
+    }
+    await child?.status;
+  };
+  await start();
+  return {
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    sql,
+    kill: () => stop("KILL"),
+    start,
+    async [Symbol.asyncDispose]() {
+      await stop("INT");
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,264 @@
+/**
+ * Commit is publish, on a real PostgreSQL and a real bus: what was committed comes once and in commit order for each
+ * room, nothing of what was rolled back, whatever is killed.
+ */
+import assert from "node:assert/strict";
+import { TextLineStream } from "../bench/measure/text_lines.ts";
+import { arqCommand } from "../arq/testing/run_arq.ts";
+import { BRIDGE_SQL } from "../arq/bridge/sql.ts";
+import { connect } from "@arqon/sdk";
+import { sincePosition } from "../examples/postgres/position.ts";
+import { until } from "../shared/testing/until.ts";
+import { freePort } from "./harness/free_ports.ts";
+import { somePostgres } from "./bridge/postgres_server.ts";
+import type { PostgresServer } from "./bridge/postgres_server.ts";
+import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+
+const ROOMS = ["orders-0", "orders-1", "orders-2"];
+const WRITERS = 3;
+const TABLES = `
+[[rooms]]
+room = "orders-*"
+durable = true
+history_size = 100_000
+`;
+
+interface Stored {
+  readonly data: { readonly w: number; readonly n: number };
+  readonly message_id: string;
+}
+
+/** All that a room has. */
+async function storedIn(peer: HttpPeer, room: string): Promise<Stored[]> {
+  const all: Stored[] = [];
+  for (let after = 0;;) {
+    const { status, body } = await peer.call(
+      "GET",
+      `rooms/${room}/messages?limit=1000&after=${after}`,
+    );
+    assert.equal(status, 200, JSON.stringify(body));
+    all.push(...body.messages);
+    after = body.messages.at(-1)?.offset ?? after;
+    if (!body.more) return all;
+  }
+}
+
+/** `arq bridge postgres` as a process of its own. */
+async function startBridge(folder: string, database: string, url: string, more: string[] = []) {
+  const [program = "", ...words] = await arqCommand();
+  const token = await tokenOf(folder, "service");
+  const child = new Deno.Command(program, {
+    args: [
+      ...words,
+      ...["bridge", "postgres", "--database", database, "--url", url, "--token", token],
+      ...more,
+    ],
+    cwd: folder,
+    env: { INIT_CWD: folder },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const lines: string[] = [];
+  const reading = child.stderr.pipeThrough(new TextDecoderStream())
+    .pipeThrough(new TextLineStream())
+    .pipeTo(new WritableStream({ write: (line) => void lines.push(line) }));
+  return {
+    lines,
+    status: child.status,
+    async stop(signal: Deno.Signal = "SIGTERM") {
+      try {
+        child.kill(signal);
+      } catch {
+        // It has ended already.
+      }
+      await Promise.all([child.status, reading]);
+    },
+    says: (text: string) =>
+      until(
+        () => `it says ${text}: ${lines.join("; ")}`,
+        () => lines.some((line) => line.includes(text)),
+      ),
+  };
+}
+
+interface World extends AsyncDisposable {
+  readonly folder: string;
+  readonly database: PostgresServer;
+  readonly peer: HttpPeer;
+  readonly url: string;
+  restartBus(): Promise<void>;
+}
+
+async function openWorld(): Promise<World | undefined> {
+  const database = await somePostgres();
+  if (database === undefined) return undefined;
+  const folder = await initFolder();
+  const file = `${folder.path}/config.toml`;
+  const port = freePort();
+  const config = await Deno.readTextFile(file);
+  const fixed = config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`);
+  await Deno.writeTextFile(file, `${fixed}${TABLES}`);
+  await database.sql(BRIDGE_SQL);
+  let bus = await startServe(folder.path);
+  return {
+    folder: folder.path,
+    database,
+    url: bus.url,
+    peer: new HttpPeer(`http://127.0.0.1:${port}`, await tokenOf(folder.path, "user")),
+    async restartBus() {
+      await bus.stop("SIGKILL");
+      bus = await startServe(folder.path);
+    },
+    async [Symbol.asyncDispose]() {
+      await bus.stop();
+      await database[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Transactions of one writer: each third is rolled back; every one that commits is noted, with its rooms. */
+function writing(w: number, from: number, count: number): string {
+  return Array.from({ length: count }, (_, at) => {
+    const n = from + at;
+    const publish = ROOMS.filter((_, room) => (n + room) % 2 === 0)
+      .map((room) => `select arqon.publish('${room}', 'order', '{"w":${w},"n":${n}}');`).join(" ");
+    // The order of the rows is that of the commits: each transaction holds the lock until its end.
+    const note = `insert into done (w, n) values (${w}, ${n});`;
+    const end = n % 3 === 0 ? "rollback" : "commit";
+    return `begin; select pg_advisory_xact_lock(1); ${publish} ${note} ${end};`;
+  }).join("\n");
+}
+
+/** What each room has to have: in the order in which it was committed. */
+async function wantedOf(database: PostgresServer): Promise<string[][]> {
+  const rows = (await database.sql("select w || ':' || n from done order by id")).split("\n");
+  return ROOMS.map((_, room) => rows.filter((row) => (Number(row.split(":")[1]) + room) % 2 === 0));
+}
+
+const shown = (all: readonly Stored[]) => all.map(({ data: { w, n } }) => `${w}:${n}`);
+
+Deno.test("what commits is published once and in commit order, whatever is killed; what rolls back is not", async () => {
+  await using world = await openWorld();
+  if (world === undefined) return;
+  const { database, folder, peer, url } = world;
+  await database.sql("create table done (id serial, w int, n int)");
+  let active = await startBridge(folder, database.url, url);
+  await active.says("following");
+  const standby = await startBridge(folder, database.url, url);
+  await standby.says("waiting");
+  let n = 1;
+  const write = async (count: number) => {
+    const from = n;
+    n += count;
+    await Promise.all(
+      Array.from({ length: WRITERS }, (_, w) => database.sql(writing(w, from, count))),
+    );
+  };
+  const arrives = async () => {
+    const wanted = await wantedOf(database);
+    await until("everything has come", async () => {
+      const all = await Promise.all(ROOMS.map((room) => storedIn(peer, room)));
+      return all.every((one, at) => one.length >= wanted[at]!.length);
+    });
+    for (const [at, room] of ROOMS.entries()) {
+      assert.deepEqual(shown(await storedIn(peer, room)), wanted[at]);
+    }
+  };
+  await write(30);
+  // The active bridge is killed under load: the other one goes on.
+  const first = write(60);
+  await active.stop("SIGKILL");
+  await standby.says("following");
+  await first;
+  await arrives();
+  // The bus is killed under load, then the database behind it, then a bridge while the bus is gone.
+  const second = write(60);
+  await world.restartBus();
+  await second;
+  await database.kill();
+  await database.start();
+  await write(20);
+  await arrives();
+  await standby.stop("SIGKILL");
+  await write(20);
+  active = await startBridge(folder, database.url, url);
+  await arrives();
+  await database.kill();
+  await active.stop("SIGKILL");
+  await database.start();
+  active = await startBridge(folder, database.url, url);
+  await write(10);
+  await arrives();
+  await active.stop();
+});
+
+Deno.test("a bad room fails the transaction, what the bus refuses is noted, a slot that is gone is told", async () => {
+  await using world = await openWorld();
+  if (world === undefined) return;
+  const { database, folder, peer, url } = world;
+  await assert.rejects(database.sql("select arqon.publish('no room', 'x', '{}')"), /invalid-room/);
+  await assert.rejects(database.sql("select arqon.publish('a', '', '{}')"), /type: expected/);
+  await database.sql(BRIDGE_SQL);
+  let bridge = await startBridge(folder, database.url, url);
+  await bridge.says("following");
+  const publish = (type: string, id: string) =>
+    database.sql(`select arqon.publish('orders-0', '${type}', '{"w":0,"n":1}', '${id}')`);
+  await publish("order", "own");
+  await publish("order", "own");
+  await database.sql("select pg_logical_emit_message(true, 'arqon', 'nothing of ours')");
+  await database.sql("select pg_logical_emit_message(true, 'other', 'not for us')");
+  await publish("order", "last");
+  await until("it has come", async () => (await storedIn(peer, "orders-0")).length === 2);
+  const ids = (await storedIn(peer, "orders-0")).map(({ message_id }) => message_id);
+  assert.deepEqual(ids, ["own", "last"]);
+  await bridge.says("passed over");
+  await bridge.stop();
+  await database.sql("select pg_drop_replication_slot('arqon')");
+  await publish("order", "missed");
+  bridge = await startBridge(folder, database.url, url);
+  await bridge.says("may be missed");
+  assert.equal((await bridge.status).code, 1);
+  await bridge.stop();
+  bridge = await startBridge(folder, database.url, url, ["--accept-loss"]);
+  await bridge.says("following");
+  await publish("order", "again");
+  await until("it goes on", async () => (await storedIn(peer, "orders-0")).length === 3);
+  await bridge.stop();
+});
+
+Deno.test("a page that takes a position gets exactly what its queries have not seen", async () => {
+  await using world = await openWorld();
+  if (world === undefined) return;
+  const { database, folder, peer, url } = world;
+  const bridge = await startBridge(folder, database.url, url);
+  await bridge.says("following");
+  const publish = (n: number) => `select arqon.publish('orders-0', 'order', '{"w":0,"n":${n}}');`;
+  const runs = (what: string, count: number) =>
+    until(`${what} waits`, async () => {
+      const query = `select count(*) from pg_stat_activity where query like '%${what}%'
+        and pid <> pg_backend_pid() and wait_event_type is not null`;
+      return Number(await database.sql(query)) >= count;
+    });
+  await database.sql(publish(1));
+  // Somebody holds a lock, so that a transaction that has published does not end.
+  const holding = database.sql("select pg_advisory_lock(7), pg_sleep(600)").catch(() => {});
+  await runs("pg_sleep", 1);
+  const open = database.sql(`begin; ${publish(2)} select pg_advisory_xact_lock(7); commit;`);
+  await runs("pg_advisory_xact_lock", 1);
+  const position = await database.sql("select arqon.position()");
+  assert.match(position, /^[0-9A-F]+\/[0-9A-F]+;\d+:\d+:[\d,]*;\d{13}$/);
+  await database.sql(publish(3));
+  await database.sql(
+    "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()",
+  );
+  await Promise.all([holding, open]);
+  await until("all have come", async () => (await storedIn(peer, "orders-0")).length === 3);
+  await using connection = await connect({ url, token: await tokenOf(folder, "user") });
+  const { messages, after_offset } = await sincePosition(connection.room("orders-0"), position);
+  assert.deepEqual(messages.map((one) => (one.json() as { n: number }).n), [3, 2]);
+  assert.equal(after_offset, 3);
+  await bridge.stop();
+});
