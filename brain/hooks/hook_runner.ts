@@ -5,7 +5,13 @@
  */
 import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
-import { deadKey, hookBytes, readDeadLetter } from "../../shared/records/hook_document.ts";
+import {
+  deadKey,
+  hookBytes,
+  positionKey,
+  readDeadLetter,
+  readPosition,
+} from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
 import { isTaken } from "../../shared/hooks/schedule.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
@@ -36,6 +42,10 @@ export interface HookRunnerOptions {
   readonly openLog: () => Promise<DurableLog>;
   /** Where the hook begins; stored if it is new. Rejects as the bucket and `openLog` do. */
   readonly since: () => Promise<HookPosition>;
+  /** Stores that it begins later; rejects as the bucket does. */
+  readonly raise: (since: HookPosition) => Promise<void>;
+  /** With positions in more rooms, those that are no news are put together in one. */
+  readonly rooms_kept: number;
   /** Throws when the secret cannot be read. */
   readonly secret: () => string;
   readonly metrics: HookMetrics;
@@ -53,6 +63,8 @@ export class HookRunner {
   readonly #seats: Seats;
   readonly #stop: () => void;
   #since: HookPosition | undefined;
+  /** The end of the log at the survey before. */
+  #edge: HookPosition | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #surveying: Promise<void> | undefined;
   #is_closed = false;
@@ -180,12 +192,41 @@ export class HookRunner {
     }, wait_ms);
   }
 
+  /**
+   * Lets the hook begin where the log ended a survey ago, since it has everything up to there, and forgets the
+   * positions before that: there would be one for every room that there has ever been.
+   */
+  async #together(edge: HookPosition): Promise<void> {
+    const { hook: { tenant, id }, bucket, raise, rooms_kept } = this.#options;
+    const feeds = [...this.#feeds.values()];
+    if (feeds.length <= rooms_kept || feeds.some(({ is_idle }) => !is_idle)) return;
+    await raise(edge);
+    this.#since = edge;
+    for (const key of await bucket.keys(positionKey(tenant, id))) {
+      const entry = await bucket.get(key);
+      const position = entry && readPosition(entry.value);
+      if (entry === undefined || position === undefined || position.offset > edge.offset) continue;
+      if (this.#is_closed) return;
+      await bucket.delete(key, entry.revision);
+      const room_id = key.at(-1) ?? "";
+      // One that is at work finds out that its position is gone, and begins anew.
+      if (this.#feeds.get(room_id)?.is_idle) this.#feeds.delete(room_id);
+    }
+    for (const [room_id, { is_idle, position }] of this.#feeds) {
+      if (is_idle && position !== undefined && position.offset <= edge.offset) {
+        this.#feeds.delete(room_id);
+      }
+    }
+  }
+
   /** Wakes every room that has something behind where the hook is; what is not known is looked up. */
   async #survey(): Promise<void> {
     const { hook, openLog, log } = this.#options;
     try {
-      this.#since ??= await this.#options.since();
+      const since = this.#since ??= await this.#options.since();
       const durable = await openLog();
+      const { stream, log_offset } = await durable.head("~");
+      let is_quiet = true;
       const prefix = hook.room.replace(/\*$/, "");
       for (let after = "";;) {
         const page = await durable.rooms({ prefix, after, limit: ROOMS_PAGE });
@@ -193,13 +234,18 @@ export class HookRunner {
         const heads = await durable.heads(wanted);
         if (this.#is_closed) return;
         for (const [room_id, offset] of heads) {
-          if (this.#feeds.get(room_id)?.position?.offset !== offset) {
-            this.#feedOf(room_id).wake();
-          }
+          const feed = this.#feeds.get(room_id);
+          const is_old = feed === undefined && since.stream === stream && offset <= since.offset;
+          if (is_old || feed?.position?.offset === offset) continue;
+          is_quiet = false;
+          this.#feedOf(room_id).wake();
         }
         after = page.rooms.at(-1) ?? "";
         if (!page.more) break;
       }
+      const edge = this.#edge;
+      this.#edge = { stream, offset: log_offset };
+      if (is_quiet && edge?.stream === stream) await this.#together(edge);
     } catch (error) {
       log.debug("the rooms of a hook are not read yet", { hook: hook.id, error });
     }

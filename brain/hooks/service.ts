@@ -37,7 +37,12 @@ export interface HookServiceOptions {
   readonly random: () => number;
   /** Reads a file as text; absent: no hook can have a secret in a file. */
   readonly readTextFile?: (path: string) => string;
+  /** As in `HookRunnerOptions`; absent: 1,000. */
+  readonly rooms_kept?: number;
 }
+
+/** Rooms of one hook with a position of their own. */
+const ROOMS_KEPT = 1_000;
 
 /** The hooks of a running Brain. */
 export interface HookService {
@@ -159,6 +164,8 @@ class Hooks implements HookService {
       ...{ hook, label, webhooks, spine, openLog, log, now, random },
       bucket: this.#bucket,
       since: () => this.#sinceOf(hook, openLog),
+      raise: (since) => this.#raise(hook, since),
+      rooms_kept: this.#options.rooms_kept ?? ROOMS_KEPT,
       secret: () => secret ?? (readTextFile?.(secret_file ?? "") ?? "").trim(),
       metrics: this.#metrics,
     });
@@ -185,6 +192,14 @@ class Hooks implements HookService {
       const bytes = hookBytes({ ...document, since });
       await mayLose(this.#bucket.update(hookKey(tenant, id), bytes, revision));
       return since;
+    });
+  }
+
+  async #raise({ tenant, id }: AfterHook, since: HookPosition): Promise<void> {
+    await changeDocument(async (mayLose) => {
+      const { document, revision } = await this.#stored(tenant, id);
+      const bytes = hookBytes({ ...document, since });
+      await mayLose(this.#bucket.update(hookKey(tenant, id), bytes, revision));
     });
   }
 
