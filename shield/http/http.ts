@@ -107,7 +107,8 @@ export async function handleRequest(
       problemResponse(refusal, {
         ...extraHeaders(refusal, url.pathname, methodsOf(context, url.pathname)),
         // A client that got no socket has no use for the connection, but some clients would keep it.
-        ...(upgrade ? { connection: "close" } : {}),
+        // And one that keeps it while this process drains does not come to another by a balancer.
+        ...(upgrade || refusal.reason === "draining" ? { connection: "close" } : {}),
       }),
     );
   }

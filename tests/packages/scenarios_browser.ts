@@ -68,6 +68,21 @@ async function unbundled(world: World): Promise<void> {
   assert.equal(heard, "hello");
 }
 
+/** The page's own `fetch`, streams and rules of origin, where there is no WebSocket. */
+async function withoutWebSocket(world: World): Promise<void> {
+  await using opened = await openProgram(world);
+  const { page } = opened;
+  const { url, token } = world.bus;
+  await page.evaluate("delete globalThis.WebSocket");
+  await page.evaluate(
+    ({ url, token }) => (globalThis as PageGlobals).arqon.open(url, token, { transport: "auto" }),
+    { url, token },
+  );
+  await publish(page, "by HTTP");
+  await until("its own message", async () => (await heardBy(page)).includes("by HTTP"));
+  assert.equal(await page.evaluate("typeof WebSocket"), "undefined");
+}
+
 async function killedConnection(world: World): Promise<void> {
   await using proxy = startTcpProxy(Number(new URL(world.bus.url).port));
   await using opened = await openProgram(world);
@@ -181,6 +196,7 @@ export const BROWSER_SCENARIOS: readonly Scenario[] = [
     name: "a page publishes and hears again after its connection was killed",
     run: killedConnection,
   },
+  { name: "a page without WebSocket goes by HTTP", run: withoutWebSocket },
   { name: "a page connects at once when its network is back", run: networkBack },
   { name: "a page that is looked at again finds out that its server is gone", run: lookedAtAgain },
   { name: "the example page: two people, and one who comes later", run: chatPage },
