@@ -48,6 +48,11 @@ export function changesOfText(whose: string, changes: readonly Change[]): string
   return `${whose}: ${counts}; no connection is touched\n${changes.map(lineOf).join("")}`;
 }
 
+/** What may surprise, a line each. */
+export function notesText(notes: readonly string[]): string {
+  return notes.map((line) => `note: ${printable(line)}\n`).join("");
+}
+
 const timeText = (at_ms: number) => new Date(at_ms).toISOString();
 
 function lastText(what: string, last: Last | undefined): string {

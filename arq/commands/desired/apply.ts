@@ -7,7 +7,7 @@ import type { ConnectionFlags } from "../../bus/target.ts";
 import { KINDS } from "../../desired/form.ts";
 import { decodePlan } from "../../desired/plan_file.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
-import { changesText } from "../../desired/plan_text.ts";
+import { changesText, notesText } from "../../desired/plan_text.ts";
 import type { Desired } from "../../desired/state.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
@@ -224,7 +224,7 @@ export async function apply(io: Io, target: string, flags: ApplyFlags): Promise<
   if (json) await print(io.stdout, `${JSON.stringify({ tenant, apply: id, in_force, changes })}\n`);
   else {
     const done = changes.length === 0 ? "" : `applied${id === null ? "" : ` as ${id}`}\n`;
-    await print(io.stdout, changesText(tenant, changes) + done);
+    await print(io.stdout, changesText(tenant, changes) + done + notesText(compared.notes));
   }
   if (in_force) return EXIT.ok;
   await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");

@@ -60,6 +60,26 @@ async function felt(bus: TestBus): Promise<void> {
   ]);
 }
 
+/** A budget below what is used already is told, and one above it is not. */
+async function usedUp(bus: TestBus, state: string): Promise<void> {
+  const file = `${state}/limits.toml`;
+  await Deno.writeTextFile(file, LIMITS.replace("1_000_000", "1").replace('"warn"', '"slow"'));
+  let warnings: string[] = [];
+  // The ledger has them once the Shield has written them.
+  for (let tries = 0; warnings.length === 0; tries++) {
+    assert.ok(tries < 50, "it is not told");
+    ({ warnings } = JSON.parse(await arq(bus, 2, "plan", state, "--json")));
+  }
+  assert.match(
+    warnings.join("\n"),
+    /^budget day messages_in slow is used up already: [1-9]\d* of 1 in this day$/,
+  );
+  await Deno.writeTextFile(file, LIMITS.replace("1_000_000", "2_000_000"));
+  const planned = await arq(bus, 2, "plan", state);
+  assert.match(planned, /~ budgets day messages_in warn {2}limit: 1000000 → 2000000\n$/);
+  await Deno.writeTextFile(file, LIMITS);
+}
+
 /** A tenant's own admin sets demands for signatures, and may not set what it is held to. */
 async function ownAdmin(bus: TestBus, folder: string): Promise<void> {
   const token = await bus.tokenFor({ role: "admin", tenant: "acme", user: "own" });
@@ -85,7 +105,7 @@ async function ownAdmin(bus: TestBus, folder: string): Promise<void> {
 Deno.test("quotas, budgets and demands for signatures are applied, felt, and exported as they are", async () => {
   await using server = await startValkey();
   await using bus = await startBusWith(
-    `[admin]\noperator_tenants = ["default"]\n[usage]\nenabled = true\n[quota]\nurl = "${server.url}"\n`,
+    `[admin]\noperator_tenants = ["default"]\n[usage]\nenabled = true\nflush_ms = 100\n[quota]\nurl = "${server.url}"\n`,
   );
   await using folder = await folderWith({ "state/limits.toml": LIMITS });
   const [state, out, again] = ["state", "out", "again"].map((name) => `${folder.path}/${name}`);
@@ -101,6 +121,7 @@ Deno.test("quotas, budgets and demands for signatures are applied, felt, and exp
     /mirror 0, quotas 1, budgets 1, require_signature 1\n$/,
   );
   assert.match(await arq(bus, 0, "plan", out!), /nothing to do\n/);
+  await usedUp(bus, state!);
   await ownAdmin(bus, out!);
   await arq(bus, 0, "export", again!, "--tenant", "acme");
   for (const name of ["quotas", "budgets", "signatures"]) {
@@ -112,6 +133,7 @@ Deno.test("quotas, budgets and demands for signatures are applied, felt, and exp
 Deno.test("limits that nothing counts are refused, and a rollout carries those that come with its policies", async () => {
   await using bus = await startBusWith("");
   await using folder = await folderWith({ "limits/a.toml": LIMITS, "state/rule.wasm": "" });
+  assert.match(await arq(bus, 2, "plan", `${folder.path}/limits`), /\+ budgets day messages_in/);
   assert.match(
     await arq(bus, 1, "apply", `${folder.path}/limits`),
     /quotas: \[quota\] is not in the configuration of this Shield, so nothing counts them/,

@@ -10,12 +10,13 @@ import { differences } from "../../desired/difference.ts";
 import type { Change } from "../../desired/difference.ts";
 import { encodePlan } from "../../desired/plan_file.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
-import { changesText, driftText } from "../../desired/plan_text.ts";
+import { changesText, driftText, notesText } from "../../desired/plan_text.ts";
 import type { Drift } from "../../desired/plan_text.ts";
 import type { Desired } from "../../desired/state.ts";
 import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
+import { budgetNotes } from "./budget_notes.ts";
 import { consequences } from "./consequences.ts";
 import { readLive } from "./live_state.ts";
 import type { LiveState } from "./live_state.ts";
@@ -43,6 +44,8 @@ export interface Compared extends PlanBasis {
   readonly changes: readonly Change[];
   readonly checks: readonly SchemaCheck[];
   readonly drift: Drift | undefined;
+  /** What is right and may surprise, as this bus stands now. */
+  readonly notes: readonly string[];
 }
 
 /** What was changed since the last apply; undefined when nothing was, or there was none. */
@@ -92,7 +95,8 @@ export async function compare(io: Io, admin: Admin, desired: Desired): Promise<C
   }
   const newest = (id: string) => live.schema_versions.get(id) ?? 0;
   const schema_basis = Object.fromEntries(changed.map((id) => [id, newest(id)]));
-  return { live, changes, checks, drift: driftOf(live), basis: live.basis, schema_basis };
+  const notes = await budgetNotes(io, admin, desired, changes);
+  return { live, changes, checks, drift: driftOf(live), basis: live.basis, schema_basis, notes };
 }
 
 /** What is wrong with schemas, as lines; "" when every one may be registered. */
@@ -139,11 +143,12 @@ export async function plan(io: Io, folder: string, flags: PlanFlags): Promise<nu
 /** A tenant's plan for programs. */
 export function planView(
   { tenant, warnings }: Pick<Desired, "tenant" | "warnings">,
-  { changes, checks, drift, basis, schema_basis }: Compared,
+  { changes, checks, drift, basis, schema_basis, notes }: Compared,
   window: Consequences | undefined,
 ) {
   return {
-    ...{ tenant, changes, schemas: checks, drift: drift ?? null, warnings },
+    ...{ tenant, changes, schemas: checks, drift: drift ?? null },
+    warnings: [...warnings, ...notes],
     connections_touched: 0,
     since: window?.policies ?? null,
     since_schemas: window?.schemas ?? null,
@@ -155,13 +160,12 @@ export function planView(
 /** A tenant's plan for people. */
 export function planText(
   { tenant, warnings }: Pick<Desired, "tenant" | "warnings">,
-  { changes, checks, drift }: Compared,
+  { changes, checks, drift, notes }: Compared,
   window: Consequences | undefined,
   has_color: boolean,
 ): string {
-  const notes = warnings.map((line) => `note: ${printable(line)}\n`).join("");
   return changesText(tenant, changes) + checksText(checks, has_color) + consequencesText(window) +
-    driftText(drift) + notes;
+    driftText(drift) + notesText([...warnings, ...notes]);
 }
 
 /** What a bus says after an apply: the id, and whether the node has it in force. */
