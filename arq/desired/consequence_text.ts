@@ -12,8 +12,8 @@ export type Counted = Readonly<Record<string, number>>;
 /** What one policy's change would have done. */
 export interface Consequence {
   readonly policy: string;
-  /** `add`: nobody was asked it then, so all that it refuses is new. */
-  readonly action: "add" | "change";
+  /** `add`: nobody was asked it then, so all that it refuses is new; `remove`: nothing is repeated. */
+  readonly action: "add" | "change" | "remove";
   /** Whether it is to decide, or only to observe: then nothing is refused by it. */
   readonly mode: string;
   /** Unix ms. */
@@ -104,12 +104,17 @@ function policyText(one: Consequence): string {
     [one.unknown, "rest on what the journal does not have"],
     [one.holes, "holes"],
   ]);
+  const let_through = one.action !== "remove" ? [] : samples.to_allowed.slice(0, 3).map((
+    { room, user },
+  ) => `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`);
   const steps = one.action === "add"
     ? fuel.planned.p99
     : `${fuel.recorded.p99} → ${fuel.planned.p99}`;
   return head +
     `  would be refused: ${one.allow_to_refuse}, would be let through: ${one.refuse_to_allow}, ` +
-    `otherwise changed: ${one.changed}\n${shown.join("")}${senders}${observes}` +
+    `otherwise changed: ${one.changed}\n${
+      [...shown, ...let_through].join("")
+    }${senders}${observes}` +
     `  fuel p99: ${steps}\n${doubt}`;
 }
 

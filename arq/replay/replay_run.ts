@@ -2,7 +2,6 @@
  * A replay over all its threads: hands out pieces of the journal, gives modules to threads that need them,
  * and adds up what they have counted. It reads no record.
  */
-import type { AddedPolicy } from "./added_policy.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { Lanes } from "./lanes.ts";
 import type { Lane } from "./lanes.ts";
@@ -16,8 +15,6 @@ export interface ReplayRunOptions {
   readonly chunks: AsyncIterable<JournalChunk>;
   readonly selection: ReplaySelection;
   readonly candidate: ReplayModule;
-  /** As `RepeaterOptions` has it. */
-  readonly added?: AddedPolicy | undefined;
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
   readonly threads: number;
   /** When it is aborted, no more pieces are read; what was read is counted. */
@@ -72,8 +69,7 @@ function startThread(number: number): Worker {
 
 /** Runs a replay to its end, or to the signal. Throws what reading the journal throws. */
 export async function replay(options: ReplayRunOptions): Promise<Tally> {
-  const { chunks, selection, candidate, added, moduleOf, onFlips, threads } = options;
-  const { signal, onProgress } = options;
+  const { chunks, selection, candidate, moduleOf, onFlips, threads, signal, onProgress } = options;
   const flips = new FlipsInOrder(onFlips, (error) => lanes.fail(error));
   const hear = (lane: ReplayLane, news: ReplayNews): void => {
     switch (news.kind) {
@@ -97,7 +93,7 @@ export async function replay(options: ReplayRunOptions): Promise<Tally> {
   const lanes = new Lanes<ReplayMail, ReplayNews, Tally>({
     threads,
     start: startThread,
-    first: { kind: "start", selection, candidate, added, keeps_flips: onFlips !== undefined },
+    first: { kind: "start", selection, candidate, keeps_flips: onFlips !== undefined },
     last: { kind: "finish" },
     hear,
     signal,

@@ -2,7 +2,6 @@
  * A thread of a replay: a Web Worker without permissions that repeats calls. It asks for modules that records
  * name, and tells its counts when it is told to finish. `replay_run.ts` starts it.
  */
-import type { AddedPolicy } from "./added_policy.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { createRepeater, type Repeater } from "./repeater.ts";
 import type { ReplayModule } from "./repeater.ts";
@@ -20,7 +19,6 @@ export type ReplayMail =
     readonly kind: "start";
     readonly selection: ReplaySelection;
     readonly candidate: ReplayModule;
-    readonly added?: AddedPolicy | undefined;
     /** Whether each flip is wanted, not only samples. */
     readonly keeps_flips: boolean;
   }
@@ -73,9 +71,9 @@ function serve(scope: WorkerScope): void {
   scope.onmessage = ({ data }) => {
     switch (data.kind) {
       case "start": {
-        const { selection, candidate, added, keeps_flips } = data;
+        const { selection, candidate, keeps_flips } = data;
         const onFlip = (kind: FlipKind, sample: Sample) => void flips.push({ kind, ...sample });
-        const options = { selection, isSelected, candidate, added, moduleOf };
+        const options = { selection, isSelected, candidate, moduleOf };
         repeater = createRepeater(keeps_flips ? { ...options, onFlip } : options);
         return;
       }

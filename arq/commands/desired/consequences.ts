@@ -1,10 +1,11 @@
 /**
  * What a change would have done to a window that has passed, by the journal of the bus: the recorded calls of a
- * policy whose module changes are repeated with the new one, a new policy judges what was let through, and events
- * whose mapping or schema changes are checked against it. Changes of other kinds are not repeated.
+ * policy whose module changes are repeated with the new one, a new policy judges what was let through, what one that
+ * is removed has refused is counted, and events whose mapping or schema changes are checked against it. Changes of other kinds are not repeated.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { Admin } from "../../bus/admin.ts";
 import type {
   Consequence,
@@ -17,12 +18,15 @@ import { type AddedPolicy, NO_MODULE } from "../../replay/added_policy.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import { fuelFigures } from "../../replay/fuel_histogram.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
-import { replay } from "../../replay/replay_run.ts";
-import type { Flip } from "../../replay/replay_thread.ts";
-import { countOf, type Counts, sumOf } from "../../replay/tally.ts";
+import { journalRecords } from "../../replay/journal_records.ts";
+import { createRepeater } from "../../replay/repeater.ts";
+import { isSelected } from "../../replay/selection.ts";
+import { countOf, type Counts, type FlipKind, type Sample, sumOf } from "../../replay/tally.ts";
+import { CommandError } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
-import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
+import { type CandidateSchema, eventOf, SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
+import { withoutPolicy } from "./removed_policy.ts";
 
 /** Most senders that are counted one by one. */
 const SENDERS = 10_000;
@@ -48,14 +52,11 @@ interface Candidate {
 /** Counts what would be refused by its sender. */
 function senderCounts() {
   const counts: Counts = {};
-  const add = (flips: readonly Flip[]): Promise<void> => {
-    for (const { kind, user } of flips) {
-      if (kind !== "to_refused") continue;
-      const name = user ?? "(erased)";
-      const has_room = name in counts || Object.keys(counts).length < SENDERS;
-      countOf(counts, has_room ? name : OTHERS);
-    }
-    return Promise.resolve();
+  const add = (kind: FlipKind, { user }: Sample): void => {
+    if (kind !== "to_refused") return;
+    const name = user ?? "(erased)";
+    const has_room = name in counts || Object.keys(counts).length < SENDERS;
+    countOf(counts, has_room ? name : OTHERS);
   };
   return { counts, add };
 }
@@ -77,18 +78,17 @@ async function ofPolicy(
     pages,
   );
   const { counts: by_sender, add } = senderCounts();
-  const { decisions, holes, recorded, candidate: found } = await replay({
-    chunks: busChunks(io, admin, tenant, read),
+  // What a call leaves for the next one is in one thread: this one, which does nothing else.
+  const repeater = createRepeater({
     selection,
+    isSelected,
     candidate,
     added,
     moduleOf: (sha256) => sha256 === NO_MODULE ? Promise.resolve(undefined) : book(sha256),
-    // What a call leaves for the next one is in one thread.
-    threads: 1,
-    signal: io.signal,
-    onFlips: add,
-    onProgress: () => {},
+    onFlip: add,
   });
+  for await (const chunk of busChunks(io, admin, tenant, read)) await repeater.feed(chunk);
+  const { decisions, holes, recorded, candidate: found } = repeater.tally;
   io.signal.throwIfAborted();
   return {
     policy: name,
@@ -136,9 +136,13 @@ function refusing(mappings: readonly SchemaMapping[]): SchemaMapping[] {
   return mappings.map((one) => one.mode === "observe" ? { ...one, schema_id: "~" } : one);
 }
 
-async function* piecesOf({ io, admin, tenant, ...window }: Window): AsyncGenerator<TrafficPiece> {
-  for await (const { bytes } of busChunks(io, admin, tenant, { policy: "", ...window })) {
-    yield { bytes };
+/** Throws a `CommandError` for a set that cannot be used, or that lacks a mapped message. */
+function checkerOf(candidate: CandidateSchema): SchemaChecker {
+  try {
+    return new SchemaChecker(candidate);
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new CommandError(`schema ${candidate.schema_id}: ${error.message}`);
   }
 }
 
@@ -149,16 +153,18 @@ async function ofSchema(
   set: Uint8Array,
   mappings: readonly SchemaMapping[],
 ): Promise<SchemaConsequence> {
-  const { tenant, from_ms, until_ms } = window;
-  const { tally, journal } = await checkTraffic({
-    pieces: piecesOf(window),
-    candidate: { tenant, schema_id: schema, set, mappings: refusing(mappings) },
-    selection: { tenant, from_ms, until_ms },
-    threads: 1,
-    signal: window.io.signal,
-    onProgress: () => {},
-  });
-  window.io.signal.throwIfAborted();
+  const { io, admin, tenant, from_ms, until_ms } = window;
+  const selection = { policy: "", tenant, from_ms, until_ms };
+  const checker = checkerOf({ tenant, schema_id: schema, set, mappings: refusing(mappings) });
+  const { tally } = checker;
+  const journal = { lines: 0, bad_lines: 0, holes: 0 };
+  for await (const record of journalRecords(busChunks(io, admin, tenant, selection), journal)) {
+    if (!isSelected(record, selection)) continue;
+    const event = eventOf(record);
+    if (event === "no-payload") tally.no_payload++;
+    else if (event !== "no-event") checker.check(event);
+  }
+  io.signal.throwIfAborted();
   const { checked, refused, refused_before, allowed_now, no_payload, by_sender, by_rule } = tally;
   return {
     schema,
@@ -197,6 +203,12 @@ export async function consequences(
   const policies: Consequence[] = [];
   for (const one of candidatesOf({ state, modules }, changes, live.state.policies ?? [])) {
     policies.push(await ofPolicy(window, one));
+  }
+  for (const { kind, name, action } of changes) {
+    const policy = (live.state.policies ?? []).find((one) => one.name === name);
+    if (kind !== "policies" || action !== "remove" || policy === undefined) continue;
+    const selection = { ...window, policy: name };
+    policies.push(await withoutPolicy(busChunks(io, admin, tenant, selection), policy, window));
   }
   const mappings = state.mappings ?? live.state.mappings ?? [];
   const schemas: SchemaConsequence[] = [];

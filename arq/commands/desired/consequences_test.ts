@@ -18,6 +18,31 @@ const BUILD = new URL("../../../policies/build", import.meta.url).pathname;
 const policy = (module: string) =>
   `tenant = "default"\n[[policies]]\nname = "words"\nmodule = "${module}.wasm"\n`;
 
+/** What a rule has refused would be let through without it. */
+async function removed(
+  folder: string,
+  arq: (code: number, args: string[], stdin?: string) => Promise<string>,
+): Promise<void> {
+  const [file, kept] = [`${folder}/a.toml`, await Deno.readTextFile(`${folder}/a.toml`)];
+  await arq(0, ["apply", folder]);
+  await arq(5, ["pub", "lobby", "malware three"]);
+  await Deno.writeTextFile(file, 'tenant = "default"\npolicies = []\n');
+  let found = { refuse_to_allow: 0, action: "", decisions: 0, by_sender: {} };
+  for (let tries = 0; found.refuse_to_allow === 0; tries++) {
+    assert.ok(tries < 50, JSON.stringify(found));
+    found = JSON.parse(await arq(2, ["plan", folder, "--since", "1h", "--json"])).since[0];
+  }
+  assert.deepEqual([found.action, found.decisions, found.refuse_to_allow], ["remove", 6, 1]);
+  const text = await arq(2, ["plan", folder, "--since", "1h"]);
+  assert.match(
+    text,
+    /would be refused: 0, would be let through: 1, .*\n {4}\S+ in lobby\n {2}fuel/,
+  );
+  await Deno.writeTextFile(file, policy("content_size"));
+  await arq(0, ["apply", folder]);
+  await Deno.writeTextFile(file, kept);
+}
+
 Deno.test("a plan names how many messages a new module would have refused or let through", async () => {
   await using bus = await startBusWith(CONFIG);
   await using folder = await folderWith({ "a.toml": policy("content_size") });
@@ -44,8 +69,9 @@ Deno.test("a plan names how many messages a new module would have refused or let
   const { policy: name, repeated, allow_to_refuse, refuse_to_allow, recorded_different } = found;
   assert.deepEqual([name, repeated], ["words", 5]);
   assert.deepEqual([allow_to_refuse, refuse_to_allow, recorded_different], [2, 0, 0]);
+  await removed(folder.path, arq);
   const text = await arq(2, ["plan", folder.path, "--since", "1h"]);
-  assert.match(text, /\npolicy words since .*: 5 decisions, 5 repeated\n {2}would be refused: 2, /);
+  assert.match(text, /\npolicy words since .*: 6 decisions, 6 repeated\n {2}would be refused: 2, /);
   assert.match(text, /\n {4}\S+ in lobby\n/);
 });
 
