@@ -134,7 +134,7 @@ Deno.test("members who come and go are told, each once, with the cause", async (
 Deno.test("a tenant's own hook is set, called, paused, has dead letters called for again, and is removed", async () => {
   await using receiver = new Receiver();
   const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
-    `[admin]\noperator_tenants = ["*"]\n[webhooks]\nprivate_hosts = ["127.0.0.1"]\ntenant_hooks = 1\n` +
+    `[admin]\noperator_tenants = ["*"]\n[webhooks]\ntenant_private_hosts = ["127.0.0.1"]\ntenant_hooks = 1\n` +
     `[[rooms]]\nroom = "o-*"\ndurable = true\n`;
   await using bus = await startBusWith(config);
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
@@ -199,4 +199,28 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
   await until("it comes", () => numbers()?.at(-1) === 4);
   assert.equal(receiver.calls.length, calls + 1);
   assert.deepEqual(receiver.problems, []);
+});
+
+Deno.test("what the operator's hooks may call, a tenant's may not", async () => {
+  await using receiver = new Receiver();
+  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
+    `[admin]\noperator_tenants = ["*"]\n`;
+  await using bus = await startBusWith(config + tables(receiver.url, "default"));
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const client = new HttpPeer(bus.http_url, await bus.tokenFor());
+  const path = "tenants/default/hooks";
+  const body = { url: receiver.url.replace("http:", "https:"), room: "o-*", retries: 0 };
+  assert.equal((await admin.call("PUT", `${path}/own`, body)).status, 200);
+  const tested = await admin.call("POST", `${path}/own/test`);
+  assert.match(tested.body.problem, /127\.0\.0\.1 is not a public address/);
+  const show = async () => (await admin.call("GET", `${path}/own`)).body;
+  await until("a Brain has it", async () => (await show()).hook.since !== null);
+  await client.call("POST", "rooms/o-1/messages", { type: "t", data: { n: 1 } });
+  await until("it is given up", async () => (await show()).hook.dead === 1);
+  assert.match((await show()).dead[0].problem, /not a public address/);
+  await until("the operator's is called", () => receiver.taken.length === 1);
+  // The configuration's cannot be changed, but paused and tested.
+  assert.equal((await admin.call("PUT", `${path}/h`, body)).body.reason, "settings-conflict");
+  assert.equal((await admin.call("DELETE", `${path}/h`)).body.reason, "settings-conflict");
+  assert.equal((await admin.call("POST", `${path}/h/test`)).body.status, 204);
 });

@@ -3,7 +3,7 @@
  * it did not hear of, and makes the calls, a bounded number at a time. The order in a room is `room_feed.ts`;
  * which hooks are this Brain's is `service.ts`.
  */
-import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
+import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import {
   deadKey,
@@ -35,7 +35,9 @@ export interface HookRunnerOptions {
   readonly hook: AfterHook;
   /** Its name in metrics. */
   readonly label: string;
-  readonly webhooks: Webhooks;
+  readonly survey_ms: number;
+  /** Hosts that may have any address. */
+  readonly private_hosts: readonly string[];
   readonly spine: Pick<Spine, "subscribe">;
   readonly bucket: KeyValue;
   /** Rejects as `Spine.log`. */
@@ -150,10 +152,9 @@ export class HookRunner {
   }
 
   async #call(event: HookEventCall, signal: AbortSignal): Promise<CallOutcome> {
-    const { hook, label, webhooks, secret, now, metrics } = this.#options;
+    const { hook, label, private_hosts, secret, now, metrics } = this.#options;
     using _seat = await this.#seats.take(signal);
     const { url, timeout_ms } = hook;
-    const { private_hosts } = webhooks;
     try {
       const signed = signedHeaders(secret(), { ...event, now_ms: now() });
       const headers = { ...signed, "content-type": "application/json" };
@@ -186,9 +187,7 @@ export class HookRunner {
   #surveyIn(wait_ms: number): void {
     if (this.#is_closed) return;
     this.#timer = setTimeout(() => {
-      this.#surveying = this.#survey().finally(() =>
-        this.#surveyIn(this.#options.webhooks.survey_ms)
-      );
+      this.#surveying = this.#survey().finally(() => this.#surveyIn(this.#options.survey_ms));
     }, wait_ms);
   }
 

@@ -4,6 +4,7 @@
  * is stored before its first call, so that none is left out. What one hook does is `hook_runner.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
+import { privateHosts } from "../../shared/config/automation/hooks.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import {
   hookBytes,
@@ -161,7 +162,9 @@ class Hooks implements HookService {
     const { secret, secret_file } = hook;
     const openLog = async () => await (await this.#openRooms()).openLog(hook.tenant);
     return new HookRunner({
-      ...{ hook, label, webhooks, spine, openLog, log, now, random },
+      ...{ hook, label, spine, openLog, log, now, random },
+      survey_ms: webhooks.survey_ms,
+      private_hosts: privateHosts(webhooks, label === TENANT_LABEL),
       bucket: this.#bucket,
       since: () => this.#sinceOf(hook, openLog),
       raise: (since) => this.#raise(hook, since),

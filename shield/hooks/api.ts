@@ -3,7 +3,7 @@
  * letters called for again. Whether the caller may is checked before; who calls is `brain/hooks/`.
  */
 import { ArqonError } from "@arqon/proto";
-import { TenantHook } from "../../shared/config/automation/hooks.ts";
+import { privateHosts, TenantHook } from "../../shared/config/automation/hooks.ts";
 import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
@@ -224,9 +224,10 @@ function secretOf({ readTextFile }: HookAdminContext, { secret, secret_file }: A
 }
 
 async function test(context: HookAdminContext, call: AdminCall): Promise<Response> {
-  const { now, node_id, webhooks: { private_hosts } } = context;
+  const { now, node_id, webhooks } = context;
   const { tenant } = call;
-  const { hook } = await found(context, tenant, idOf(call));
+  const { hook, source } = await found(context, tenant, idOf(call));
+  const private_hosts = privateHosts(webhooks, source === "tenant");
   const { url, timeout_ms } = hook;
   const now_ms = now();
   const timestamp = new Date(now_ms).toISOString();
