@@ -242,7 +242,8 @@ Deno.test("a page that takes a position gets exactly what its queries have not s
         and pid <> pg_backend_pid() and wait_event_type is not null`;
       return Number(await database.sql(query)) >= count;
     });
-  await database.sql(publish(1));
+  const exact = "12345678901234567890.10";
+  await database.sql(publish(1).replace('"n":1', `"n":1,"exact":${exact}`));
   // Somebody holds a lock, so that a transaction that has published does not end.
   const holding = database.sql("select pg_advisory_lock(7), pg_sleep(600)").catch(() => {});
   await runs("pg_sleep", 1);
@@ -260,5 +261,7 @@ Deno.test("a page that takes a position gets exactly what its queries have not s
   const { messages, after_offset } = await sincePosition(connection.room("orders-0"), position);
   assert.deepEqual(messages.map((one) => (one.json() as { n: number }).n), [3, 2]);
   assert.equal(after_offset, 3);
+  const { messages: [first] } = await connection.room("orders-0").history({ limit: 1 });
+  assert.match(new TextDecoder().decode(first!.data), new RegExp(`"exact": ${exact}}`));
   await bridge.stop();
 });

@@ -7,7 +7,8 @@ import type { Lsn } from "./wal.ts";
 const Emitted = z.object({
   room: z.string(),
   type: z.string(),
-  data: z.unknown(),
+  /** The data as PostgreSQL has it: read and written anew, its long numbers would be others. */
+  json: z.string(),
   message_id: z.string().nullable(),
 });
 
@@ -27,10 +28,10 @@ export function committedOf(content: Uint8Array, at: Place): Committed | undefin
   const { lsn, number, xid, commit_ms } = at;
   const emitted = Emitted.safeParse(jsonOf(content)).data;
   if (emitted === undefined) return undefined;
-  const { room, type, data, message_id } = emitted;
+  const { room, type, json, message_id } = emitted;
   const place = { lsn: lsnText(lsn), number };
   return {
-    ...{ room, type, place, data: JSON.stringify(data ?? null) },
+    ...{ room, type, place, data: json },
     message_id: message_id ?? `pg-${place.lsn.replace("/", "-")}-${number}`,
     headers: { "pg-lsn": place.lsn, "pg-xid": String(xid), "pg-commit-ms": String(commit_ms) },
   };

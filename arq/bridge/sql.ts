@@ -51,7 +51,8 @@ begin
       using errcode = 'program_limit_exceeded';
   end if;
   perform pg_logical_emit_message(true, 'arqon', json_build_object(
-    'room', room, 'type', type, 'data', data, 'message_id', message_id)::text);
+    -- As text: a reader of JSON may round a number that is longer than its own.
+    'room', room, 'type', type, 'json', coalesce(data, 'null')::text, 'message_id', message_id)::text);
 end $$;
 
 -- Where the database is for this transaction: what it sees has been published before this position, or has a
