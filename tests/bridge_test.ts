@@ -202,6 +202,8 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   await assert.rejects(database.sql("select arqon.publish('no room', 'x', '{}')"), /invalid-room/);
   await assert.rejects(database.sql("select arqon.publish('a', '', '{}')"), /type: expected/);
   await database.sql(BRIDGE_SQL);
+  // Whoever made the slot was killed before it could note that.
+  await database.sql("select pg_create_logical_replication_slot('arqon', 'pgoutput')");
   let bridge = await startBridge(folder, database.url, url);
   await bridge.says("following");
   const publish = (type: string, id: string) =>

@@ -121,7 +121,7 @@ async function standingOf(
     [slot],
   );
   const { rows: [own] } = await sql.query(
-    "select wal_status from pg_replication_slots where slot_name = $1",
+    "select wal_status, confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = $1",
     [slot],
   );
   const is_there = own !== undefined && own.wal_status !== "lost";
@@ -133,6 +133,7 @@ async function standingOf(
     say(text);
   }
   if (!is_there) await makeSlot(sql, slot, own !== undefined);
+  else if (row === undefined) await noteSlot(sql, slot, own.lsn);
   const { rows: [now] } = await sql.query(
     `select b.lsn::text, extract(epoch from clock_timestamp()) * 1000 as now_ms
      from arqon.bridge b where slot = $1`,
@@ -148,6 +149,11 @@ async function makeSlot(sql: Database, slot: string, is_lost: boolean): Promise<
     "select lsn::text from pg_create_logical_replication_slot($1, 'pgoutput')",
     [slot],
   );
+  await noteSlot(sql, slot, lsn);
+}
+
+/** Notes that a slot begins there: it is new, somebody else has made it, or whoever did was killed before this. */
+async function noteSlot(sql: Database, slot: string, lsn: string): Promise<void> {
   await sql.query(
     `insert into arqon.bridge (slot, lsn) values ($1, $2)
      on conflict (slot) do update set lsn = excluded.lsn, at = clock_timestamp()`,
