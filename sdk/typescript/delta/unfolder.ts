@@ -48,7 +48,9 @@ export class Unfolder {
       frame.subarray(1),
     );
     const sub = askDeltas(encodeSub(asked));
-    this.#rooms.set(asked.room_id, { sub, slots: new Map(), has_asked: false });
+    // Diffs from what is kept may be on their way: the Shield has yet to read this.
+    const slots = this.#rooms.get(asked.room_id)?.slots ?? new Map();
+    this.#rooms.set(asked.room_id, { sub, slots, has_asked: false });
     return askDeltas(frame);
   }
 

@@ -131,3 +131,12 @@ Deno.test("after an UNSUB nothing is kept; frames without deltas are the same ob
     assert.equal(unfolder.received(frame), frame);
   }
 });
+
+Deno.test("a SUB again takes nothing away that diffs on their way are from", () => {
+  const unfolder = new Unfolder();
+  unfolder.sent(encodeSub({ room_id: "a" }));
+  unfolder.received(message(text(LONG + 1), { number: 1, base: 0 }));
+  unfolder.sent(encodeSub({ room_id: "a", presence: true }));
+  const diff = message(diffOf(LONG + 1, LONG + 2), { number: 2, base: 1 });
+  assert.deepEqual(read(unfolder.received(diff)), [LONG + 2]);
+});
