@@ -1,10 +1,11 @@
 /**
- * Makes frames.json, presence.json and errors.json: what an encoder of `@arqon/proto` or
+ * Makes frames.json, presence.json, deltas.json and errors.json: what an encoder or
  * proto/errors.json can say better than a hand. `--check` writes nothing and fails when a file
  * differs. Run from anywhere:
  * `deno run --allow-read --allow-write --allow-run sdk/conformance/generate.ts`.
  */
 import { encodePresenceLeave, encodePresenceUpdate, type PresentMember } from "@arqon/proto";
+import { connectionCases, diffCases } from "./delta_cases.ts";
 import { encodeClient, encodeServer } from "./encode.ts";
 import { LENIENT, REFUSED, TORN } from "./byte_cases.ts";
 import { CLIENT, SERVER } from "./frame_cases.ts";
@@ -77,6 +78,14 @@ function presence(): unknown {
     about:
       "Who is in a room after what a Shield said. Steps: ack (JSON of the ACK to SUB), event (data as hex; says: the same to read), lost (the connection ended).",
     cases: PRESENCE.map(({ name, steps, expect }) => ({ name, steps: steps.map(stepOf), expect })),
+  };
+}
+
+function deltas(): unknown {
+  return {
+    about:
+      "Messages as diffs. diff: base, diff and the data that it makes, null when it is refused; connection: what a client sends (sub with delta, unsub) and hears (hex), and what its program then gets.",
+    cases: [...diffCases(), ...connectionCases()],
   };
 }
 
@@ -198,7 +207,12 @@ async function formatted(value: unknown): Promise<string> {
 if (import.meta.main) {
   const check = Deno.args.includes("--check");
   const registry = JSON.parse(await Deno.readTextFile(REGISTRY)) as Registry;
-  const made = { frames: frames(), presence: presence(), errors: errors(registry) };
+  const made = {
+    frames: frames(),
+    presence: presence(),
+    deltas: deltas(),
+    errors: errors(registry),
+  };
   let stale = 0;
   for (const [name, value] of Object.entries(made)) {
     const path = new URL(`${name}.json`, FOLDER);

@@ -15,8 +15,10 @@ from arqon import MalformedFrame
 from arqon._gen.control_pb2 import Ack, Refusal, Subscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
+from arqon._session.delta_bases import DeltaBases
 from arqon._time.backoff import Backoff, backoff_delay_ms
 from arqon._wire import frames
+from arqon._wire.fossil import apply_fossil
 from arqon._wire.frames import Ping, Pong, decode_server_frame, payload_field
 from arqon.errors import ArqonError, error_from_wire, error_of
 from arqon.errors_gen import ERRORS
@@ -63,12 +65,15 @@ def filled(value: Case, into: Message) -> Any:
     return into
 
 
-def plain_frame(data: bytes) -> Case:
+def plain_frame(data: bytes, deltas: DeltaBases | None = None) -> Case:
     try:
         frame = decode_server_frame(data)
     except MalformedFrame:
         return {"kind": "refused"}
     if isinstance(frame, list):
+        for envelope in frame:
+            if deltas is not None:
+                deltas.unfold(envelope)
         messages = [plain(envelope) for envelope in frame]
         if data[0] == frames.BATCH:
             return {"kind": "batch", "messages": messages}
@@ -194,9 +199,26 @@ def run_presence(case: Case) -> None:
     assert {"members": members, "users": table.users, "complete": table.complete} == case["expect"]
 
 
+def run_delta(case: Case) -> None:
+    if case["kind"] == "diff":
+        base, diff = bytes.fromhex(case["base"]), bytes.fromhex(case["diff"])
+        made = apply_fossil(base, diff, case["bytes_max"])
+        assert (None if made is None else made.hex()) == case["expect"]
+        return
+    deltas = DeltaBases()
+    for step in case["steps"]:
+        if "sub" in step:
+            deltas.begin(step["sub"])
+        elif "unsub" in step:
+            deltas.end(step["unsub"])
+        else:
+            assert plain_frame(bytes.fromhex(step["hex"]), deltas) == step["expect"]
+
+
 VECTOR_RUNNERS: Final[dict[str, Callable[[Case], None]]] = {
     "backoff.json": run_backoff,
     "close_codes.json": run_close,
+    "deltas.json": run_delta,
     "envelopes.json": run_envelope,
     "errors.json": run_error,
     "frames.json": run_frame,

@@ -8,6 +8,8 @@ import {
   dataForm,
   DecodeError,
   decodeServerFrame,
+  encodeSub,
+  encodeUnsub,
   ERRORS,
   type Reason,
   writeEnvelope,
@@ -15,6 +17,8 @@ import {
 import { encodeClient } from "../../conformance/encode.ts";
 import { fromHex, plainFrame, toHex } from "../../conformance/plain.ts";
 import { backoffDelay, DEFAULT_BACKOFF } from "../time/backoff.ts";
+import { applyFossil } from "../delta/fossil.ts";
+import { Unfolder } from "../delta/unfolder.ts";
 import { closeReaction, type Reaction, refusalReaction } from "../connection/close_reaction.ts";
 import { MemberTable } from "../presence/member_table.ts";
 import { Message } from "../message/message.ts";
@@ -119,10 +123,27 @@ function runPresence({ steps, expect }: Case): void {
   assert.deepEqual({ members, users: table.users, complete: table.complete }, expect);
 }
 
+function runDelta({ kind, base, diff, bytes_max, steps, expect }: Case): void {
+  if (kind === "diff") {
+    const made = applyFossil(fromHex(base), fromHex(diff), bytes_max);
+    return assert.equal(made === undefined ? null : toHex(made), expect);
+  }
+  const unfolder = new Unfolder();
+  for (const { sub, unsub, hex, expect } of steps) {
+    if (sub !== undefined) unfolder.sent(encodeSub({ room_id: sub }));
+    else if (unsub !== undefined) unfolder.sent(encodeUnsub({ room_id: unsub }));
+    else {
+      const frame = decodeServerFrame(unfolder.received(fromHex(hex)));
+      assert.deepEqual(JSON.parse(JSON.stringify(plainFrame(frame))), expect);
+    }
+  }
+}
+
 /** By the name of the file; each throws an AssertionError for a case that this SDK does not keep. */
 export const VECTOR_RUNNERS: Readonly<Record<string, (example: Case) => void>> = {
   "backoff.json": runBackoff,
   "close_codes.json": runClose,
+  "deltas.json": runDelta,
   "envelopes.json": runEnvelope,
   "errors.json": runError,
   "frames.json": runFrame,

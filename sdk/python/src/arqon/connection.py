@@ -87,6 +87,7 @@ class Connection:
         buffer_bytes: int = 33_554_432,
         on_overflow: Overflow = "error",
         filter: str = "",
+        delta: bool = False,
     ) -> Room:
         """A room; the options are for `async with`, which subscribes (see `Room`).
 
@@ -98,6 +99,10 @@ class Connection:
 
         `filter` is CEL over `type`, `sender`, `headers` and `data`: only messages for which it is
         true come, stored ones, too.
+
+        With `delta` messages come as diffs where the room's class has them, in fewer bytes; the
+        loop gets the same. One that cannot be made is a gap with the reason `delta`. A Shield that
+        knows no deltas refuses the subscription (`UnknownField`).
 
         `buffer` messages, with `buffer_bytes` of data, may wait for the loop; `on_overflow` says
         what becomes of more: `"error"`, `"drop-oldest"` or `"drop-newest"`.
@@ -120,6 +125,7 @@ class Connection:
                 buffer_bytes,
                 on_overflow,
                 filter,
+                delta,
             ),
         )
 

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from arqon._gen.control_pb2 import Ack, Refusal, Welcome
 from arqon._gen.envelope_pb2 import Envelope
+from arqon._session.delta_bases import DeltaBases
 from arqon._wire.frames import Ping, Pong, decode_server_frame, encode_ping, encode_pong
 from arqon.errors import ArqonError, error_from_wire, error_of
 
@@ -97,6 +98,7 @@ class Session:
         self._silent_beats = 0
         self._welcome: Welcome | None = None
         self.last_error: ArqonError | None = None
+        self.deltas = DeltaBases()
         self.opened: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[SessionEnd] = loop.create_future()
         self._tasks = [loop.create_task(task) for task in (self._read(), self._write())]
@@ -220,6 +222,8 @@ class Session:
     async def _dispatch(self, data: bytes) -> None:
         frame = decode_server_frame(data)
         if isinstance(frame, list):
+            for envelope in frame:
+                self.deltas.unfold(envelope)
             await self._listener.on_envelopes(frame, self)
         elif isinstance(frame, Ack):
             self._answer(frame)

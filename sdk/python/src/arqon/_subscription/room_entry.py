@@ -46,6 +46,7 @@ class SubscribeOptions:
     buffer_bytes: int = 33_554_432
     on_overflow: Overflow = "error"
     filter: str = ""
+    delta: bool = False
 
     def __post_init__(self) -> None:
         """Checks."""
@@ -85,9 +86,9 @@ class SubscribeOptions:
         return None
 
     @property
-    def wish(self) -> tuple[bool, bool, bool, str]:
+    def wish(self) -> tuple[bool, bool, bool, str, bool]:
         """What all loops on a room must agree on: there is one SUB."""
-        return self.presence, self.observer, self.no_echo, self.filter
+        return self.presence, self.observer, self.no_echo, self.filter, self.delta
 
 
 @dataclass(eq=False)
@@ -141,6 +142,8 @@ class RoomEntry:
         """Without loops; no SUB was sent."""
         self.room = room
         self.wish = options.wish
+        self.delta = options.delta
+        """Messages may come as diffs."""
         self.readers: set[Reader] = set()
         self.table = MemberTable() if options.presence else None
         self.place = Place(options.position, options.no_echo)
@@ -195,14 +198,14 @@ class RoomEntry:
 
     def new_meta(self, member_meta: Any) -> asyncio.Future[None]:
         """Other metadata for the next SUB; done when a Shield has taken it."""
-        presence, observer, _, _ = self.wish
+        presence, observer, *_ = self.wish
         if not presence or observer:
             raise ValueError("only a subscription with presence and without observer is a member")
         return self.meta.change(encode_meta(member_meta))
 
     def sub(self, request_id: int, asked: Position | None, meta: bytes) -> Subscribe:
         """The SUB with this metadata, from `asked` on if that is not None."""
-        presence, observer, no_echo, wanted = self.wish
+        presence, observer, no_echo, wanted, delta = self.wish
         return Subscribe(
             room_id=self.room,
             request_id=request_id,
@@ -210,6 +213,7 @@ class RoomEntry:
             observer=observer,
             no_echo=no_echo,
             filter=wanted,
+            delta=delta,
             batch=True,
             member_meta=meta,
             after_offset=0 if asked is None else asked.offset,

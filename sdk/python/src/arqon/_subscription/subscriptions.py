@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Envelope
+from arqon._session.delta_bases import LOST_DELTA
 from arqon._session.session import Answer, Session
 from arqon._subscription.buffer import MessageBuffer
 from arqon._subscription.member_meta import CarriedMeta
@@ -229,6 +230,12 @@ class Subscriptions:
             return True
         offset = envelope.offset
         message = message_of(envelope, entry.place.epoch if offset else "")
+        signal = message.signal
+        if signal is not None and signal.reason == LOST_DELTA and entry.delta:
+            if not entry.active:
+                # What was on its way to a loop that has ended.
+                return True
+            self._ask_whole(entry)
         if entry.replaying is not None and (offset or (message.is_gap and message.sender == "")):
             return True
         if at_once and entry.blocked(len(message.raw)):
@@ -242,7 +249,6 @@ class Subscriptions:
         if from_bus and entry.repair is not None and entry.repair.hear(message):
             return True
         entry.push(message)
-        signal = message.signal
         if signal is not None and message.sender == "":
             if signal.kind == "GAP" and entry.lose(signal.reason):
                 self._ask(entry)
@@ -254,6 +260,12 @@ class Subscriptions:
         asked, entry.lost = entry.lost, True
         if entry.active and not asked and self._session is not None:
             self._send(entry, self._session, 0)
+
+    def _ask_whole(self, entry: RoomEntry) -> None:
+        """After any SUB messages come whole, so one that is on its way already will do."""
+        session = self._session
+        if session is not None and session not in entry.asking and session not in entry.retries:
+            self._send(entry, session, 0)
 
     def ask_place(self, entry: RoomEntry) -> None:
         """Asks the Shield for what is behind the room's place."""
@@ -288,6 +300,8 @@ class Subscriptions:
         stands = entry.active and not entry.lost and not is_next
         asked = None if stands else entry.place.asked
         entry.asking.append(session)
+        if entry.delta:
+            session.deltas.begin(entry.room)
 
         def answered(answer: Answer) -> None:
             entry.asking.remove(session)
@@ -380,6 +394,9 @@ class Subscriptions:
 
     def _fail(self, entry: RoomEntry, error: ArqonError | None) -> None:
         self._rooms.pop(entry.room, None)
+        for session in (self._session, self._next):
+            if session is not None:
+                session.deltas.end(entry.room)
         if entry in self._patterns:
             self._patterns.remove(entry)
         entry.end(error)

@@ -1,0 +1,212 @@
+/**
+ * Cases of deltas.json: diffs by the npm package that the Shield uses, diffs by hand that are none, and
+ * messages with deltas as one connection hears them. `generate.ts` writes them; nothing is decoded here.
+ */
+import { encodeBatch, findData, Opcode, withData, writeEnvelope } from "@arqon/proto";
+import type { Delta } from "@arqon/proto";
+import { createDelta } from "fossil-delta";
+import { type Plain, toHex } from "./plain.ts";
+
+const BYTES_MAX = 16_777_216;
+const bytes = (text: string) => new TextEncoder().encode(text);
+const diffOf = (base: Uint8Array, data: Uint8Array) => createDelta(base, data) as Uint8Array;
+
+const LINES = Array.from({ length: 9 }, (_, n) => `line ${n} of what stays\n`).join("");
+const OTHER = LINES.replace("line 3 ", "line three ").replace("line 6 ", "zeile 6 ");
+const HIGH = new Uint8Array(83).fill(0xff);
+const ALL = Uint8Array.from({ length: 128 }, (_, at) => (at * 7) & 0xff);
+
+/** Name, base, data. */
+const MADE: readonly (readonly [string, Uint8Array, Uint8Array])[] = [
+  ["lines of which two change", bytes(LINES), bytes(OTHER)],
+  ["the same data", bytes(LINES), bytes(LINES)],
+  ["parts change places", bytes(LINES), bytes(LINES.slice(100) + LINES.slice(0, 100))],
+  ["from nothing", bytes(""), bytes(LINES)],
+  ["to nothing", bytes(LINES), bytes("")],
+  ["nothing in common", bytes(LINES), ALL],
+  ["text beyond ASCII", bytes(`${LINES}é`), bytes(`é${LINES}😀`)],
+  ["a sum beyond 32 bits", HIGH.subarray(1), HIGH],
+  ...[1, 2, 3].map((more) =>
+    [
+      `${more} bytes behind the last whole word`,
+      ALL,
+      new Uint8Array([...ALL, ...HIGH.subarray(0, more)]),
+    ] as const
+  ),
+];
+
+const BASE = "0123456789abcdef";
+/** Name and diff from `BASE` that no client may take. The sum of "0123" is lCJ8o. */
+const REFUSED: readonly (readonly [string, string])[] = [
+  ["no bytes at all", ""],
+  ["no size", "\n4@0,lCJ8o;"],
+  ["no end", "4\n4@0,"],
+  ["no sum", "4\n4@0,;"],
+  ["another sum", "4\n4@0,lCJ8p;"],
+  ["a byte behind the end", "4\n4@0,lCJ8o;\n"],
+  ["less than the size", "5\n4@0,lCJ8o;"],
+  ["more than the size", "3\n4@0,lCJ8o;"],
+  ["a copy from beyond the base", "4\n4@D,lCJ8o;"],
+  ["a copy with nothing behind its place", "4\n4@0"],
+  ["a copy with another mark", "4\n4@0:lCJ8o;"],
+  ["more to insert than there is", "Z\nW:0123lCJ8o;"],
+  ["a mark that is none", "4\n4!0,lCJ8o;"],
+  ["a digit that is none", "4\n4@-,lCJ8o;"],
+  ["a size beyond 32 bits", "4000004\n4@0,lCJ8o;"],
+  ["a place beyond 64 bits", "4\n4@~~~~~~~~~~~~,lCJ8o;"],
+  ["more than any message may have", "10001\n4@0,lCJ8o;"],
+];
+
+/** Diffs, and what they make. */
+export function diffCases(): Plain[] {
+  const row = (name: string, base: Uint8Array, diff: Uint8Array, bytes_max: number) => (
+    { name, kind: "diff", base: toHex(base), diff: toHex(diff), bytes_max }
+  );
+  return [
+    ...MADE.map(([name, base, data]) => (
+      { ...row(name, base, diffOf(base, data), BYTES_MAX), expect: toHex(data) }
+    )),
+    ...MADE.slice(0, 1).map(([, base, data]) => (
+      { ...row("more than is allowed", base, diffOf(base, data), data.length - 1), expect: null }
+    )),
+    {
+      ...row(
+        "a diff from other data",
+        bytes(LINES.toUpperCase()),
+        diffOf(bytes(LINES), bytes(OTHER)),
+        BYTES_MAX,
+      ),
+      expect: null,
+    },
+    ...["4\n4@0,lCJ8o;", "0004\n2@00,2@2,lCJ8o;", "4\n2:012@2,lCJ8o;", "4\n0@0,0:4@0,lCJ8o;"].map(
+      (diff) => ({
+        ...row(`by hand: ${JSON.stringify(diff)}`, bytes(BASE), bytes(diff), 4),
+        expect: toHex(bytes("0123")),
+      }),
+    ),
+    ...REFUSED.map(([name, diff]) => (
+      { ...row(name, bytes(BASE), bytes(diff), BYTES_MAX), expect: null }
+    )),
+  ];
+}
+
+/** What a message of a step says: the version of `textOf`, whole or as a diff from another. */
+interface Said {
+  readonly version: number;
+  readonly from?: number;
+  readonly delta?: Delta;
+  readonly room?: string;
+  readonly lost?: true;
+}
+
+type Step = { readonly sub: string } | { readonly unsub: string } | Said | readonly Said[];
+
+/** Of versions that are neighbours no place is the same. */
+const textOf = (version: number) => bytes(`${"*".repeat(version % 3)}${LINES}version ${version}`);
+const whole = (version: number, slot = 0, room = "lobby"): Said => (
+  { version, room, delta: { slot, number: version, base: 0 } }
+);
+const diff = (version: number, from: number, slot = 0, room = "lobby"): Said => (
+  { version, from, room, delta: { slot, number: version, base: from } }
+);
+const lost = (said: Said): Said => ({ ...said, lost: true });
+const SUB = { sub: "lobby" };
+
+const CONNECTIONS: Readonly<Record<string, readonly Step[]>> = {
+  "whole, and diffs after it": [SUB, whole(1), diff(2, 1), diff(3, 2)],
+  "a diff whose base never came": [SUB, lost(diff(2, 1))],
+  "a diff from a base that is not kept any more": [SUB, whole(1), whole(2), lost(diff(3, 1))],
+  "a diff that does not fit what has its number": [
+    SUB,
+    whole(1),
+    lost({ ...diff(3, 2), delta: { slot: 0, number: 3, base: 1 } }),
+    lost(diff(4, 1)),
+  ],
+  "after a loss all is lost until something whole comes": [
+    SUB,
+    lost(diff(2, 1)),
+    lost(diff(3, 2)),
+    whole(4),
+    diff(5, 4),
+  ],
+  "each slot has its own": [
+    SUB,
+    whole(1),
+    whole(2, 1),
+    diff(3, 1),
+    diff(4, 2, 1),
+    lost(diff(5, 4)),
+  ],
+  "each room has its own": [
+    SUB,
+    { sub: "hall" },
+    whole(1),
+    lost(diff(2, 1, 0, "hall")),
+    whole(3, 0, "hall"),
+    diff(4, 1),
+    diff(5, 3, 0, "hall"),
+  ],
+  "what has no delta is neither kept nor forgets anything": [
+    SUB,
+    whole(1),
+    { version: 2 },
+    diff(3, 1),
+  ],
+  "in a batch, in its order": [SUB, [whole(1), diff(2, 1), { version: 3 }, diff(4, 2)], diff(5, 4)],
+  "a loss in a batch": [SUB, [whole(1), lost(diff(3, 2)), lost(diff(4, 3)), whole(5)], diff(6, 5)],
+  "a SUB again, while diffs are on their way": [
+    SUB,
+    whole(1),
+    SUB,
+    diff(2, 1),
+    whole(3),
+    diff(4, 3),
+  ],
+  "after an UNSUB nothing is kept": [
+    SUB,
+    whole(1),
+    { unsub: "lobby" },
+    lost(diff(2, 1)),
+    whole(3),
+    SUB,
+    lost(diff(4, 3)),
+  ],
+  "numbers beyond 32 bits": [SUB, whole(2 ** 40), diff(2 ** 40 + 1, 2 ** 40)],
+  "the last slot that is kept": [SUB, whole(1, 4_095), diff(2, 1, 4_095)],
+  "a slot that no Shield has": [SUB, whole(1, 4_096), lost(diff(2, 1, 4_096))],
+};
+
+function messageOf({ version, room = "lobby", lost }: Said): Plain {
+  const routed = { room_id: room, sender_id: "bob", offset: version };
+  if (lost) return { ...routed, signal: { kind: "GAP", target: room, reason: "delta" } };
+  const data = toHex(textOf(version));
+  return { ...routed, event: { type: "t", data, content_type: "text/plain" } };
+}
+
+function frameOf({ version, from, delta, room = "lobby" }: Said): Uint8Array {
+  const data = textOf(version);
+  const event = { type: "t", data, content_type: "text/plain" };
+  const frame = writeEnvelope(
+    { room_id: room, sender_id: "bob", offset: version, event },
+    Opcode.MSG,
+  );
+  const span = findData(frame.subarray(1));
+  if (span === undefined) throw new TypeError("a message without data");
+  return withData(frame, span, from === undefined ? data : diffOf(textOf(from), data), delta);
+}
+
+function stepOf(step: Step): unknown {
+  if ("sub" in step || "unsub" in step) return step;
+  if (!("version" in step)) {
+    const hex = toHex(encodeBatch(step.map((said) => frameOf(said).subarray(1))));
+    return { hex, expect: { kind: "batch", messages: step.map(messageOf) } };
+  }
+  return { hex: toHex(frameOf(step)), expect: { kind: "msg", message: messageOf(step) } };
+}
+
+/** What one connection hears, in order. */
+export function connectionCases(): Plain[] {
+  return Object.entries(CONNECTIONS).map(([name, steps]) => (
+    { name, kind: "connection", steps: steps.map(stepOf) }
+  ));
+}
