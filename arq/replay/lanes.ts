@@ -10,6 +10,8 @@ const AHEAD = 2;
 export interface Lane<Mail, Told> {
   readonly number: number;
   readonly post: (mail: Mail, moved?: Transferable[]) => void;
+  /** It listens: mail that comes to a thread before that is lost, so it waits until then. */
+  readonly ready: () => void;
   /** It has read a piece: it takes another. */
   readonly done: (pieces_read: number) => void;
   /** It has told what it has found. */
@@ -58,9 +60,17 @@ export class Lanes<Mail, News, Told> {
     const { promise: found, resolve: told, reject } = Promise.withResolvers<Told>();
     // It is awaited only after the last piece.
     found.catch(() => {});
+    let waiting: [Mail, Transferable[]][] | undefined = [];
     const lane: Running<Mail, Told> = {
       ...{ number, thread, found, told, reject, read: 0 },
-      post: (mail, moved = []) => thread.postMessage(mail, moved),
+      post: (mail, moved = []) => {
+        if (waiting === undefined) thread.postMessage(mail, moved);
+        else waiting.push([mail, moved]);
+      },
+      ready: () => {
+        for (const [mail, moved] of waiting ?? []) thread.postMessage(mail, moved);
+        waiting = undefined;
+      },
       done: (read) => {
         lane.read = read;
         this.#free.push(lane);

@@ -11,7 +11,6 @@ import type { Guest, GuestModule, GuestOutcome } from "../../shield/policy/abi/h
 import type { StateSlot } from "../../shield/policy/state/declaration.ts";
 import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
 import type { Renewal } from "../../wasm/metering/renewal.ts";
-import { type AddedPolicy, withAdded } from "./added_policy.ts";
 import { decisionOf, type Difference, differences, notOfTheModule } from "./comparison.ts";
 import { addUnits } from "./fuel_histogram.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
@@ -39,8 +38,8 @@ export interface RepeaterOptions {
   /** Whether a record is of the selection: mostly `isSelected` of `selection.ts`. */
   readonly isSelected: (record: JournalRecord, selection: ReplaySelection) => boolean;
   readonly candidate: ReplayModule;
-  /** The candidate as a policy that nobody was asked about then; absent: the journal knows it. */
-  readonly added?: AddedPolicy | undefined;
+  /** Puts a candidate that nobody was asked about then into a record; absent: the journal knows it. */
+  readonly withAdded?: ((record: JournalRecord) => JournalRecord | undefined) | undefined;
   /** The module that a record names; undefined when nobody has its bytes. */
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
   /** Called with each flip. */
@@ -173,9 +172,9 @@ class JournalRepeater implements Repeater {
       return undefined;
     }
     if (isHole(parsed.line)) return void this.#countHole(parsed.line);
-    const { selection, isSelected, added } = this.#options;
+    const { selection, isSelected, withAdded } = this.#options;
     if (!isSelected(parsed.line, selection)) return void tally.outside++;
-    const record = added === undefined ? parsed.line : withAdded(parsed.line, added);
+    const record = withAdded === undefined ? parsed.line : withAdded(parsed.line);
     if (record === undefined) return void tally.without_policy++;
     const place = record.policies.findIndex(({ name }) => name === selection.policy);
     if (place < 0) {

@@ -81,6 +81,8 @@ export async function replay(options: ReplayRunOptions): Promise<Tally> {
         );
         return;
       }
+      case "ready":
+        return lane.ready();
       case "done":
         flips.add(news.number, news.flips);
         return lane.done(news.decisions);

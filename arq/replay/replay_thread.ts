@@ -32,6 +32,8 @@ export type ReplayMail =
 
 /** What the thread says. */
 export type ReplayNews =
+  /** It listens: what came before now would be lost if a module that it imports waited for something. */
+  | { readonly kind: "ready" }
   | { readonly kind: "needs"; readonly sha256: string }
   | {
     readonly kind: "done";
@@ -93,6 +95,7 @@ function serve(scope: WorkerScope): void {
         data satisfies never;
     }
   };
+  scope.postMessage({ kind: "ready" });
 }
 
 serve(globalThis as unknown as WorkerScope);

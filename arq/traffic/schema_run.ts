@@ -53,6 +53,7 @@ export async function checkTraffic(options: TrafficRunOptions): Promise<TrafficR
     first: { kind: "start", candidate, selection },
     last: { kind: "finish" },
     hear: (lane, news) => {
+      if (news.kind === "ready") return lane.ready();
       if (news.kind === "tally") return lane.told(news);
       if (news.kind === "done") return lane.done(news.checked);
       lanes.fail(new CommandError(`the candidate: ${news.problem}`));

@@ -35,6 +35,8 @@ export type TrafficMail =
 
 /** What the thread says. */
 export type TrafficNews =
+  /** It listens. */
+  | { readonly kind: "ready" }
   /** It has read what it was given. */
   | { readonly kind: "done"; readonly checked: number }
   /** The candidate cannot be used. */
@@ -93,6 +95,7 @@ function serve(scope: WorkerScope): void {
     else for (const event of data.events) checker.check(event);
     scope.postMessage({ kind: "done", checked: checker.tally.checked });
   };
+  scope.postMessage({ kind: "ready" });
 }
 
 serve(globalThis as unknown as WorkerScope);

@@ -14,7 +14,7 @@ import type {
 } from "../../desired/consequence_text.ts";
 import type { Change } from "../../desired/difference.ts";
 import type { Desired, StatePolicy } from "../../desired/state.ts";
-import { type AddedPolicy, NO_MODULE } from "../../replay/added_policy.ts";
+import { type AddedPolicy, NO_MODULE, withAdded } from "../../replay/added_policy.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import { fuelFigures } from "../../replay/fuel_histogram.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
@@ -83,7 +83,7 @@ async function ofPolicy(
     selection,
     isSelected,
     candidate,
-    added,
+    withAdded: added && ((record) => withAdded(record, added)),
     moduleOf: (sha256) => sha256 === NO_MODULE ? Promise.resolve(undefined) : book(sha256),
     onFlip: add,
   });
