@@ -27,6 +27,7 @@ history_size = 100_000
 interface Stored {
   readonly data: { readonly w: number; readonly n: number };
   readonly message_id: string;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** All that a room has. */
@@ -217,6 +218,14 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   const ids = (await storedIn(peer, "orders-0")).map(({ message_id }) => message_id);
   assert.deepEqual(ids, ["own", "last"]);
   await bridge.says("passed over");
+  const last = (await storedIn(peer, "orders-0")).at(-1);
+  const committed_ms = Math.floor(Number(last?.headers["pg-commit-ms"]));
+  await until("the time of the last commit is noted", async () => {
+    const at_ms = await database.sql(
+      "select floor(extract(epoch from at) * 1000) from arqon.bridge",
+    );
+    return Math.abs(Number(at_ms) - committed_ms) <= 1;
+  });
   await bridge.stop();
   await database.sql("select pg_drop_replication_slot('arqon')");
   await publish("order", "missed");

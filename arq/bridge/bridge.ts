@@ -44,7 +44,7 @@ const IN_USE = "55006";
 /** Where the bridge stands in the database. */
 interface Standing {
   readonly lsn: Lsn;
-  /** When that was noted; undefined: never, and nothing was published before. Unix ms. */
+  /** Nothing above was published before that; undefined: nothing was ever published. Unix ms. */
   readonly at_ms: number | undefined;
   /** The clock of the database, Unix ms. */
   readonly now_ms: number;
@@ -92,7 +92,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
         stream.settled(),
         new Promise((resolve) => setTimeout(resolve, CLOSE_MS)),
       ]);
-      await save(sql, slot, stream.progress.done_lsn).catch(() => {});
+      await save(sql, slot, stream.progress).catch(() => {});
     }
   } finally {
     await sql.end().catch(() => {});
@@ -161,10 +161,15 @@ async function noteSlot(sql: Database, slot: string, lsn: string): Promise<void>
   );
 }
 
-async function save(sql: Database, slot: string, lsn: Lsn): Promise<void> {
+/**
+ * Not the time of the note: while one room waits, what others have published may be much older than that, and whoever
+ * goes on after a kill must look back so far.
+ */
+async function save(sql: Database, slot: string, progress: Progress): Promise<void> {
+  const { done_lsn, done_ms } = progress;
   await sql.query(
-    "update arqon.bridge set lsn = $2, at = clock_timestamp() where slot = $1 and lsn < $2",
-    [slot, lsnText(lsn)],
+    "update arqon.bridge set lsn = $2, at = to_timestamp($3::float8 / 1000) where slot = $1 and lsn < $2",
+    [slot, lsnText(done_lsn), done_ms],
   );
 }
 
@@ -235,7 +240,7 @@ class Stream {
     const tick = async () => {
       const { done_lsn } = this.progress;
       if (done_lsn === this.#noted && now() - told_ms < STATUS_MS) return;
-      if (done_lsn > this.#noted) await save(sql, slot, done_lsn);
+      if (done_lsn > this.#noted) await save(sql, slot, this.progress);
       this.#noted = done_lsn;
       told_ms = now();
       this.#tell(wire, now());
@@ -262,7 +267,7 @@ class Stream {
     const message = readWal(chunk);
     switch (message.kind) {
       case "begin":
-        this.progress.begin();
+        this.progress.begin(message.commit_ms);
         this.#now = { ...message, number: 0 };
         return;
       case "commit":

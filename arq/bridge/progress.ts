@@ -5,6 +5,7 @@
 import type { Lsn } from "./wal.ts";
 
 interface Transaction {
+  readonly commit_ms: number;
   /** 0 until its end is known. */
   end_lsn: Lsn;
   open: number;
@@ -14,6 +15,11 @@ interface Transaction {
 export class Progress {
   /** Everything below is published, refused for good, or was none of ours. */
   done_lsn: Lsn;
+  /**
+   * When the last transaction below was committed, Unix ms by the clock of the database: nothing above was published
+   * before that, by this bridge or by another. 0 when none is over yet.
+   */
+  done_ms = 0;
   #idle_lsn: Lsn = 0n;
   readonly #transactions: Transaction[] = [];
 
@@ -21,8 +27,8 @@ export class Progress {
     this.done_lsn = done_lsn;
   }
 
-  begin(): void {
-    this.#transactions.push({ end_lsn: 0n, open: 0 });
+  begin(commit_ms: number): void {
+    this.#transactions.push({ commit_ms, end_lsn: 0n, open: 0 });
   }
 
   /** A message of the last transaction; calls the result when it is over. */
@@ -58,7 +64,9 @@ export class Progress {
       const [first] = this.#transactions;
       if (first === undefined || first.end_lsn === 0n || first.open > 0) return;
       this.#transactions.shift();
-      if (first.end_lsn > this.done_lsn) this.done_lsn = first.end_lsn;
+      if (first.end_lsn <= this.done_lsn) continue;
+      this.done_lsn = first.end_lsn;
+      this.done_ms = first.commit_ms;
     }
   }
 }

@@ -9,7 +9,7 @@ export const BRIDGE_SQL =
 -- each room; what is rolled back is not. Made by \`arq bridge postgres --sql\`; may run again.
 create schema if not exists arqon;
 
--- How far the bridge is; a row for each slot.
+-- How far the bridge is, and when that was committed; a row for each slot.
 create table if not exists arqon.bridge (
   slot text primary key,
   lsn pg_lsn not null,

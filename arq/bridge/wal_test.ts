@@ -44,13 +44,16 @@ Deno.test("the bridge is as far as the first transaction that is not over, in wh
     const open: { readonly at: number; readonly over: () => void }[] = [];
     const left = [...counts];
     for (const [at, count] of counts.entries()) {
-      progress.begin();
+      progress.begin(1_000 + at);
       for (let n = 0; n < count; n++) open.push({ at, over: progress.message() });
       progress.commit(BigInt(at + 1));
     }
     for (;;) {
       const first = left.findIndex((count) => count > 0);
-      assert.equal(progress.done_lsn, BigInt(first < 0 ? counts.length : first));
+      const done = first < 0 ? counts.length : first;
+      assert.equal(progress.done_lsn, BigInt(done));
+      // Not that of one further on that is over already.
+      assert.equal(progress.done_ms, done === 0 ? 0 : 1_000 + done - 1);
       if (open.length === 0) return;
       const pick = (picks.next().value as number) % open.length;
       const [one] = open.splice(pick, 1);
