@@ -213,10 +213,15 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   await publish("order", "own");
   await database.sql("select pg_logical_emit_message(true, 'arqon', 'nothing of ours')");
   await database.sql("select pg_logical_emit_message(true, 'other', 'not for us')");
+  // As long as the bus takes them, and no longer.
+  const long = "x".repeat(256);
+  await publish(long, long);
+  await assert.rejects(publish(`${long}x`, "id"), /type: expected 1 to 256/);
+  await assert.rejects(publish("order", `${long}x`), /message_id: expected 1 to 256/);
   await publish("order", "last");
-  await until("it has come", async () => (await storedIn(peer, "orders-0")).length === 2);
+  await until("it has come", async () => (await storedIn(peer, "orders-0")).length === 3);
   const ids = (await storedIn(peer, "orders-0")).map(({ message_id }) => message_id);
-  assert.deepEqual(ids, ["own", "last"]);
+  assert.deepEqual(ids, ["own", long, "last"]);
   await bridge.says("passed over");
   const last = (await storedIn(peer, "orders-0")).at(-1);
   const committed_ms = Math.floor(Number(last?.headers["pg-commit-ms"]));
@@ -236,7 +241,7 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   bridge = await startBridge(folder, database.url, url, ["--accept-loss"]);
   await bridge.says("following");
   await publish("order", "again");
-  await until("it goes on", async () => (await storedIn(peer, "orders-0")).length === 3);
+  await until("it goes on", async () => (await storedIn(peer, "orders-0")).length === 4);
   await bridge.stop();
 });
 

@@ -38,12 +38,12 @@ begin
     raise exception 'invalid-room: expected 1 to 64 of [A-Za-z0-9_~:=-], not %', coalesce(room, 'null')
       using errcode = 'invalid_parameter_value';
   end if;
-  if type is null or octet_length(type) not between 1 and 128 then
-    raise exception 'invalid-field: type: expected 1 to 128 bytes'
+  if type is null or octet_length(type) not between 1 and 256 then
+    raise exception 'invalid-field: type: expected 1 to 256 bytes'
       using errcode = 'invalid_parameter_value';
   end if;
-  if message_id is not null and octet_length(message_id) not between 1 and 128 then
-    raise exception 'invalid-field: message_id: expected 1 to 128 bytes'
+  if message_id is not null and octet_length(message_id) not between 1 and 256 then
+    raise exception 'invalid-field: message_id: expected 1 to 256 bytes'
       using errcode = 'invalid_parameter_value';
   end if;
   if octet_length(data::text) > 200000 then
