@@ -75,6 +75,7 @@ const OPTIONS = [
   "handshake_timeout_ms",
   "request_timeout_ms",
   "window",
+  "delta",
   "queue",
 ];
 

@@ -106,6 +106,7 @@ class Program:
         """Does nothing yet."""
         self._run = run
         self._options = {"transport": transport, **options}
+        self._delta = self._options.pop("delta", False)
         self._bus: arqon.Connection | None = None
         self._requests: dict[str, asyncio.Task[Outcome]] = {}
         self.loops: dict[str, Loop] = {}
@@ -151,7 +152,7 @@ class Program:
         name = options.pop("as", None) or room
         if position is not None:
             options["position"] = arqon.Position(**position)
-        loop = Loop(self.bus.room(room, **options))
+        loop = Loop(self.bus.room(room, delta=self._delta, **options))
         self.loops[name] = loop
         loop.task = asyncio.create_task(self._read(loop))
         if ready:

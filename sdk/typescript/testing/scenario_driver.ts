@@ -5,6 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { dataForm } from "@arqon/proto";
+import { deltaSocket } from "../delta.ts";
+import { HttpSocket } from "../http/http_socket.ts";
 import { connect } from "../http.ts";
 import { ArqonError } from "../mod.ts";
 import type { Connection, Data, Json, Message, Status, Subscription } from "../mod.ts";
@@ -66,6 +68,12 @@ function shownStatus(status: Status): Plain {
 function partOf(wanted: Plain, found: Plain): Plain {
   if (typeof wanted !== "object" || wanted === null || Array.isArray(wanted)) return found;
   return Object.fromEntries(Object.keys(wanted).map((name) => [name, found?.[name]]));
+}
+
+/** The options of a connection that asks for deltas: the sockets stand for the transport. */
+function foldedOver(transport: Transport) {
+  const webSocket = transport === "http" ? deltaSocket(HttpSocket) : deltaSocket();
+  return { transport: "websocket" as const, webSocket };
 }
 
 /** Plays the program of one scenario. */
@@ -147,7 +155,7 @@ class Program {
   }
 
   #connectOptions(): Parameters<typeof connect>[0] {
-    const { token, tokens, random = 0.5, backoff, ...rest } = this.#options;
+    const { token, tokens, random = 0.5, backoff, delta, ...rest } = this.#options;
     let asked = 0;
     const getToken = () => {
       const next = tokens[asked++];
@@ -165,6 +173,7 @@ class Program {
       onError: (error) => this.errors.push(error.reason),
       ...(tokens === undefined ? { token: token ?? TOKEN } : { getToken, ...token && { token } }),
       ...rest,
+      ...delta && foldedOver(rest.transport),
     };
   }
 
