@@ -34,6 +34,14 @@ export class Load implements Disposable {
     this.#free.push(client);
   }
 
+  /** Takes a client that is connected and sends nothing: it only must stay. */
+  addIdle(client: RawClient): void {
+    this.#all.push(client);
+    client.socket.addEventListener("close", () => {
+      if (this.#stopped_ms === 0) this.ended++;
+    });
+  }
+
   /** How long the load ran, in seconds. */
   get seconds(): number {
     return (this.#stopped_ms - this.#began_ms) / 1_000;

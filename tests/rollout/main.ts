@@ -1,5 +1,5 @@
 /**
- * `deno task chaos:rollout [--connections 10000] [--rate 5000] [--shields 4] [--hold_seconds 5]
+ * `deno task chaos:rollout [--connections 10000] [--idle 0] [--rate 5000] [--shields 4] [--hold_seconds 5]
  * [--within_ms 2000]`: a bad rule is rolled out under load, misbehaves once it is in force for a share, and is
  * taken back. Exits 1 when that takes longer, a connection ends, or a message was judged by neither version.
  */
@@ -16,6 +16,7 @@ them later than --within_ms after the condition was not held any more, when a co
 when a message passed that both versions refuse.`,
   options: {
     connections: whole(10_000, "clients of all Shields"),
+    idle: whole(0, "more connections, which send nothing", { low: 0 }),
     rate: whole(5_000, "messages a second of all clients"),
     shields: whole(4, "Shields", { low: 2 }),
     hold_seconds: whole(5, "how long each step takes"),

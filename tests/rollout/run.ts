@@ -11,6 +11,8 @@ import { Load } from "./load.ts";
 /** What a run is made of. */
 export interface RolloutRun {
   readonly connections: number;
+  /** Connections beside those, which send nothing. */
+  readonly idle: number;
   /** Messages a second. */
   readonly rate: number;
   readonly shields: number;
@@ -33,12 +35,13 @@ const OF_ONE_USER = 10;
 async function connect(
   shields: readonly ServerProcess[],
   issuer: Issuer,
-  connections: number,
+  { connections, idle }: RolloutRun,
 ): Promise<Load> {
   const load = new Load();
-  for (let from = 0; from < connections; from += AT_ONCE) {
+  const all = connections + idle;
+  for (let from = 0; from < all; from += AT_ONCE) {
     const some = Array.from(
-      { length: Math.min(AT_ONCE, connections - from) },
+      { length: Math.min(AT_ONCE, all - from) },
       (_, at) => from + at,
     );
     const opened = await Promise.all(some.map(async (number) => {
@@ -47,7 +50,9 @@ async function connect(
       const url = `${ready["url"]!.replace(/^http/, "ws")}/v1/socket`;
       return await openText(url, await issuer.tokenFor({ sub }));
     }));
-    opened.forEach((client) => load.add(client));
+    opened.forEach((client, at) =>
+      from + at < connections ? load.add(client) : load.addIdle(client)
+    );
   }
   return load;
 }
@@ -79,8 +84,8 @@ export async function runRollout(run: RolloutRun, say: Say): Promise<RolloutOutc
   const token = await issuer.tokenFor({ role: "admin", sub: "root" });
   const ask = asker(shields[0]!.ready["admin_url"]!, token);
   await putPolicy(ask, "acme", await upload(ask, OLD_RULE));
-  say(`${run.shields} Shields; opening ${run.connections} connections`);
-  using load = await connect(shields, issuer, run.connections);
+  say(`${run.shields} Shields; opening ${run.connections + run.idle} connections`);
+  using load = await connect(shields, issuer, run);
   load.begin(run.rate);
   const sha256 = await upload(ask, BAD_RULE);
   const steps = { for_ms: run.hold_seconds * 1_000, abort_if: ["refused>0.1%"] };
