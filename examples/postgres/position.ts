@@ -2,7 +2,7 @@
  * A page that has loaded its state from PostgreSQL goes on with a durable room, without a hole: from the position
  * that `arqon.position()` gave in the transaction of its queries.
  */
-import type { Message, Room } from "@arqon/sdk";
+import type { Message, Position, Room } from "@arqon/sdk";
 
 /** The bridge publishes in the order of commits; what a transaction sees may be so much out of that order, in ms. */
 const MARGIN_MS = 60_000;
@@ -22,25 +22,25 @@ export function isSeen(xid: string, position: string): boolean {
   return id < low || !open.split(",").includes(String(id));
 }
 
-/** What the room has had since the position that the queries have not seen, and the offset to subscribe after. */
+/** What the room has had that the queries have not seen, and the position to subscribe from. */
 export async function sincePosition(
   room: Pick<Room, "history">,
-  position: string,
-): Promise<{ readonly messages: Message[]; readonly after_offset: number }> {
-  const taken_ms = Number(position.split(";")[2]);
+  taken: string,
+): Promise<{ readonly messages: Message[]; readonly position: Position }> {
+  const taken_ms = Number(taken.split(";")[2]);
   const messages: Message[] = [];
-  let after_offset: number | undefined;
+  let position: Position | undefined;
   for (let before: number | undefined;;) {
     const page = await room.history({ reverse: true, ...(before === undefined ? {} : { before }) });
-    after_offset ??= Number(page.offset);
+    position ??= { offset: page.offset, epoch: page.epoch };
     for (const message of page.messages) {
       const { "pg-commit-ms": commit_ms = message.timestamp_ms, "pg-xid": xid } = message.headers;
-      if (Number(commit_ms) < taken_ms - MARGIN_MS) return { messages, after_offset };
+      if (Number(commit_ms) < taken_ms - MARGIN_MS) return { messages, position };
       // What came past the database is no part of what the page has loaded.
-      const is_new = xid === undefined ? Number(commit_ms) >= taken_ms : !isSeen(xid, position);
+      const is_new = xid === undefined ? Number(commit_ms) >= taken_ms : !isSeen(xid, taken);
       if (is_new) messages.unshift(message);
       before = Number(message.offset);
     }
-    if (!page.more) return { messages, after_offset };
+    if (!page.more) return { messages, position };
   }
 }
