@@ -274,9 +274,9 @@ Deno.test("a page that takes a position gets exactly what its queries have not s
   await Promise.all([holding, open]);
   await until("all have come", async () => (await storedIn(peer, "orders-0")).length === 3);
   await using connection = await connect({ url, token: await tokenOf(folder, "user") });
-  const { messages, after_offset } = await sincePosition(connection.room("orders-0"), position);
+  const { messages, position: next } = await sincePosition(connection.room("orders-0"), position);
   assert.deepEqual(messages.map((one) => (one.json() as { n: number }).n), [3, 2]);
-  assert.equal(after_offset, 3);
+  assert.equal(Number(next.offset), 3);
   const { messages: [first] } = await connection.room("orders-0").history({ limit: 1 });
   assert.match(new TextDecoder().decode(first!.data), new RegExp(`"exact": ${exact}}`));
   await bridge.stop();

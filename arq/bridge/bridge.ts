@@ -80,8 +80,10 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
   await sql.connect();
   try {
     const standing = await standingOf(sql, options);
+    const over = new AbortController();
     const publisher = new Publisher({
-      ...{ bus, signal, since_ms: standing.at_ms, onProblem: say },
+      ...{ bus, since_ms: standing.at_ms, onProblem: say },
+      signal: AbortSignal.any([signal, over.signal]),
       onRefused: (message, reason) => noteRefused(sql, message, reason, say),
     });
     const stream = new Stream(standing, publisher, say);
@@ -93,6 +95,8 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
         new Promise((resolve) => setTimeout(resolve, CLOSE_MS)),
       ]);
       await save(sql, slot, stream.progress).catch(() => {});
+      // What is not over comes again, to the publisher of the next connection.
+      over.abort();
     }
   } finally {
     await sql.end().catch(() => {});
