@@ -3,143 +3,23 @@
  * room, nothing of what was rolled back, whatever is killed.
  */
 import assert from "node:assert/strict";
-import { TextLineStream } from "../bench/measure/text_lines.ts";
-import { arqCommand } from "../arq/testing/run_arq.ts";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";
 import { connect } from "@arqon/sdk";
 import { sincePosition } from "../examples/postgres/position.ts";
 import { until } from "../shared/testing/until.ts";
-import { freePort } from "./harness/free_ports.ts";
-import { somePostgres } from "./bridge/postgres_server.ts";
-import type { PostgresServer } from "./bridge/postgres_server.ts";
-import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
-import { HttpPeer } from "./peers/http_peer.ts";
+import { runBridges } from "./bridge/run.ts";
+import {
+  openWorld,
+  ROOMS,
+  shown,
+  startBridge,
+  storedIn,
+  wantedOf,
+  writing,
+} from "./bridge/world.ts";
+import { tokenOf } from "./harness/serve_bus.ts";
 
-const ROOMS = ["orders-0", "orders-1", "orders-2"];
 const WRITERS = 3;
-const TABLES = `
-[[rooms]]
-room = "orders-*"
-durable = true
-history_size = 100_000
-`;
-
-interface Stored {
-  readonly data: { readonly w: number; readonly n: number };
-  readonly message_id: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-/** All that a room has. */
-async function storedIn(peer: HttpPeer, room: string): Promise<Stored[]> {
-  const all: Stored[] = [];
-  for (let after = 0;;) {
-    const { status, body } = await peer.call(
-      "GET",
-      `rooms/${room}/messages?limit=1000&after=${after}`,
-    );
-    assert.equal(status, 200, JSON.stringify(body));
-    all.push(...body.messages);
-    after = body.messages.at(-1)?.offset ?? after;
-    if (!body.more) return all;
-  }
-}
-
-/** `arq bridge postgres` as a process of its own. */
-async function startBridge(folder: string, database: string, url: string, more: string[] = []) {
-  const [program = "", ...words] = await arqCommand();
-  const token = await tokenOf(folder, "service");
-  const child = new Deno.Command(program, {
-    args: [
-      ...words,
-      ...["bridge", "postgres", "--database", database, "--url", url, "--token", token],
-      ...more,
-    ],
-    cwd: folder,
-    env: { INIT_CWD: folder },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const lines: string[] = [];
-  const reading = child.stderr.pipeThrough(new TextDecoderStream())
-    .pipeThrough(new TextLineStream())
-    .pipeTo(new WritableStream({ write: (line) => void lines.push(line) }));
-  return {
-    lines,
-    status: child.status,
-    async stop(signal: Deno.Signal = "SIGTERM") {
-      try {
-        child.kill(signal);
-      } catch {
-        // It has ended already.
-      }
-      await Promise.all([child.status, reading]);
-    },
-    says: (text: string) =>
-      until(
-        () => `it says ${text}: ${lines.join("; ")}`,
-        () => lines.some((line) => line.includes(text)),
-      ),
-  };
-}
-
-interface World extends AsyncDisposable {
-  readonly folder: string;
-  readonly database: PostgresServer;
-  readonly peer: HttpPeer;
-  readonly url: string;
-  restartBus(): Promise<void>;
-}
-
-async function openWorld(): Promise<World | undefined> {
-  const database = await somePostgres();
-  if (database === undefined) return undefined;
-  const folder = await initFolder();
-  const file = `${folder.path}/config.toml`;
-  const port = freePort();
-  const config = await Deno.readTextFile(file);
-  const fixed = config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`);
-  await Deno.writeTextFile(file, `${fixed}${TABLES}`);
-  await database.sql(BRIDGE_SQL);
-  let bus = await startServe(folder.path);
-  return {
-    folder: folder.path,
-    database,
-    url: bus.url,
-    peer: new HttpPeer(`http://127.0.0.1:${port}`, await tokenOf(folder.path, "user")),
-    async restartBus() {
-      await bus.stop("SIGKILL");
-      bus = await startServe(folder.path);
-    },
-    async [Symbol.asyncDispose]() {
-      await bus.stop();
-      await database[Symbol.asyncDispose]();
-      await folder[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** Transactions of one writer: each third is rolled back; every one that commits is noted, with its rooms. */
-function writing(w: number, from: number, count: number): string {
-  return Array.from({ length: count }, (_, at) => {
-    const n = from + at;
-    const publish = ROOMS.filter((_, room) => (n + room) % 2 === 0)
-      .map((room) => `select arqon.publish('${room}', 'order', '{"w":${w},"n":${n}}');`).join(" ");
-    // The order of the rows is that of the commits: each transaction holds the lock until its end.
-    const note = `insert into done (w, n) values (${w}, ${n});`;
-    const end = n % 3 === 0 ? "rollback" : "commit";
-    return `begin; select pg_advisory_xact_lock(1); ${publish} ${note} ${end};`;
-  }).join("\n");
-}
-
-/** What each room has to have: in the order in which it was committed. */
-async function wantedOf(database: PostgresServer): Promise<string[][]> {
-  const rows = (await database.sql("select w || ':' || n from done order by id")).split("\n");
-  return ROOMS.map((_, room) => rows.filter((row) => (Number(row.split(":")[1]) + room) % 2 === 0));
-}
-
-const shown = (all: readonly Stored[]) => all.map(({ data: { w, n } }) => `${w}:${n}`);
 
 Deno.test("what commits is published once and in commit order, whatever is killed; what rolls back is not", async () => {
   await using world = await openWorld();
@@ -280,4 +160,11 @@ Deno.test("a page that takes a position gets exactly what its queries have not s
   const { messages: [first] } = await connection.room("orders-0").history({ limit: 1 });
   assert.match(new TextDecoder().decode(first!.data), new RegExp(`"exact": ${exact}}`));
   await bridge.stop();
+});
+
+Deno.test("what commits comes once and in order while anything is killed at any moment", async () => {
+  const lines: string[] = [];
+  const plan = { transactions: 4_000, writers: 3, batch: 200, seed: 7 };
+  const verdict = await runBridges({ ...plan, calm_ms: [300, 2_000] }, (line) => lines.push(line));
+  assert.deepEqual(verdict?.problems ?? [], [], lines.join("\n"));
 });

@@ -99,7 +99,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
       over.abort();
     }
   } finally {
-    await sql.end().catch(() => {});
+    await sql.end();
   }
 }
 
@@ -253,7 +253,7 @@ class Stream {
     const timer = setInterval(() => {
       ticking = ticking.then(tick).catch((error) => broken.reject(error));
     }, SAVE_MS);
-    const onAbort = () => void client.end().catch(() => {});
+    const onAbort = () => void client.end();
     signal.addEventListener("abort", onAbort);
     try {
       const start = `START_REPLICATION SLOT "${slot}" LOGICAL ${lsnText(this.#standing.lsn)} ` +
@@ -263,7 +263,7 @@ class Stream {
       signal.removeEventListener("abort", onAbort);
       clearInterval(timer);
       await ticking;
-      await client.end().catch(() => {});
+      await client.end();
     }
   }
 

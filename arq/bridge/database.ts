@@ -2,6 +2,9 @@
 import type { Buffer } from "node:buffer";
 import pg from "pg";
 
+/** The package waits for an answer to its goodbye, which may not come from a connection that is broken, in ms. */
+const END_MS = 1_000;
+
 /** What a query gives; each row by its columns. */
 interface Result {
   // deno-lint-ignore no-explicit-any -- the columns are the query's
@@ -22,6 +25,7 @@ export interface Database {
   connect(): Promise<void>;
   /** Rejects with an Error that has the server's `code`. */
   query(text: string, values?: readonly unknown[]): Promise<Result>;
+  /** Never rejects. */
   end(): Promise<void>;
 }
 
@@ -33,5 +37,16 @@ export function databaseAt(url: string, replicates = false): Database {
   const mode = replicates ? { replication: "database" } : {};
   const client = new pg.Client({ connectionString: url, keepAlive: true, ...mode });
   client.on("error", () => {});
-  return client;
+  return {
+    connection: client.connection,
+    connect: () => client.connect(),
+    query: (text, values) => client.query(text, values),
+    async end() {
+      const timeout = Promise.withResolvers<void>();
+      const timer = setTimeout(timeout.resolve, END_MS);
+      await Promise.race([client.end().catch(() => {}), timeout.promise]);
+      clearTimeout(timer);
+      client.connection.stream.destroy();
+    },
+  };
 }
