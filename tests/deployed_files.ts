@@ -75,6 +75,7 @@ const PASSWORDS = {
   backup: "backup's",
   restore: "restore's",
   standby: "standby's",
+  backend: "backend's",
 };
 /** A user of `nats_accounts.conf`. */
 export type NatsUser = keyof typeof PASSWORDS;

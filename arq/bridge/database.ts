@@ -4,6 +4,8 @@ import pg from "pg";
 
 /** The package waits for an answer to its goodbye, which may not come from a connection that is broken, in ms. */
 const END_MS = 1_000;
+const CONNECT_MS = 10_000;
+const QUERY_MS = 30_000;
 
 /** What a query gives; each row by its columns. */
 interface Result {
@@ -34,8 +36,12 @@ export interface Database {
  * takes commands of the replication protocol.
  */
 export function databaseAt(url: string, replicates = false): Database {
-  const mode = replicates ? { replication: "database" } : {};
-  const client = new pg.Client({ connectionString: url, keepAlive: true, ...mode });
+  // A stream is one query for as long as it goes on.
+  const mode = replicates ? { replication: "database" } : { query_timeout: QUERY_MS };
+  const client = new pg.Client({
+    ...{ connectionString: url, keepAlive: true, connectionTimeoutMillis: CONNECT_MS },
+    ...mode,
+  });
   client.on("error", () => {});
   return {
     connection: client.connection,
