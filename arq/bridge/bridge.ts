@@ -79,7 +79,10 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
   const sql = databaseAt(database);
   await sql.connect();
   try {
+    // Of bridges that start together one makes the slot, and the others find it noted.
+    await sql.query("select pg_advisory_lock(hashtext('arqon.bridge ' || $1))", [slot]);
     const standing = await standingOf(sql, options);
+    await sql.query("select pg_advisory_unlock(hashtext('arqon.bridge ' || $1))", [slot]);
     const over = new AbortController();
     const publisher = new Publisher({
       ...{ bus, since_ms: standing.at_ms, onProblem: say },
