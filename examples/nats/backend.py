@@ -1,14 +1,16 @@
 """A backend on the NATS of the bus: publishes to a durable room, or follows it without a hole.
 
-    NATS_URL=nats://backend:…@127.0.0.1:4222 ARQON_TOKEN=… python backend.py publish orders 10
-    NATS_URL=… ARQON_TOKEN=… python backend.py follow orders 0
+NATS_URL=nats://backend:…@127.0.0.1:4222 ARQON_TOKEN=… python backend.py publish orders 10
+NATS_URL=… ARQON_TOKEN=… python backend.py follow orders 0
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 import uuid
+from typing import Any, cast
 
 import nats
 from nats.aio.client import Client
@@ -21,12 +23,15 @@ READ_SECONDS = 5
 
 
 class Refused(Exception):
+    """The bus said no, with its code and its reason."""
+
     def __init__(self, code: int, reason: str) -> None:
+        """Keep the code, by which `ask` knows what may pass."""
         super().__init__(f"{code} {reason}")
         self.code = code
 
 
-async def ask(bus: Client, room: str, verb: str, body: dict) -> dict:
+async def ask(bus: Client, room: str, verb: str, body: dict[str, Any]) -> dict[str, Any]:
     """Asks the bus; what may pass in a moment is asked again."""
     subject = f"api.t.{TENANT}.r.{room}.{verb}"
     headers = {"authorization": f"Bearer {TOKEN}"}
@@ -35,10 +40,11 @@ async def ask(bus: Client, room: str, verb: str, body: dict) -> dict:
             answer = await bus.request(
                 subject, json.dumps(body).encode(), timeout=5, headers=headers
             )
-            code = int((answer.headers or {}).get("Nats-Service-Error-Code", 0))
+            told = answer.headers or {}
+            code = int(told.get("Nats-Service-Error-Code", 0))
             if code == 0:
-                return json.loads(answer.data)
-            raise Refused(code, answer.headers.get("Nats-Service-Error", ""))
+                return cast(dict[str, Any], json.loads(answer.data))
+            raise Refused(code, told.get("Nats-Service-Error", ""))
         except Refused as error:
             if error.code < 500 and error.code not in (408, 429):
                 raise
@@ -77,13 +83,12 @@ async def follow(bus: Client, room: str, after: int) -> None:
                 after = message["offset"]
                 print(after, json.dumps(message["data"], separators=(",", ":")), flush=True)
             more = page["more"]
-        try:
+        with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(bell.wait(), READ_SECONDS)
-        except asyncio.TimeoutError:
-            pass
 
 
 async def main() -> None:
+    """Connect, then do what the command line says."""
     verb, room, number = sys.argv[1:4]
     bus = await nats.connect(
         os.environ["NATS_URL"],
