@@ -115,9 +115,14 @@ export class RoomRecorder {
     this.#run();
   }
 
-  /** Everybody is to be looked at: this Brain has become the owner, or may have missed something. */
+  /**
+   * Everybody is to be looked at: this Brain has become the owner, or may have missed something. What
+   * failed before is tried again now, because something has changed since.
+   */
   compare(): void {
     this.#everybody = true;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
     this.#run();
   }
 

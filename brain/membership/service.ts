@@ -27,6 +27,8 @@ const MEMBERS_BUCKET = "ARQON_MEMBERS";
 const SURVEY_MS = 60_000;
 /** After owners have changed, so that those who share a change of Brains agree, in ms. */
 const SETTLE_MS = 200;
+/** After a survey that failed, in ms. */
+const RETRY_MS = 1_000;
 
 /** What the journals need of their Brain. */
 export interface MembershipServiceOptions {
@@ -59,6 +61,8 @@ class Journals implements MembershipService {
   readonly #stops: (() => void)[];
   #survey: ReturnType<typeof setTimeout> | undefined;
   #surveying = false;
+  /** Something has changed since the survey that is under way began. */
+  #outdated = false;
   #is_closed = false;
 
   constructor(options: MembershipServiceOptions, rooms: JournaledRooms, open: KeyValue) {
@@ -141,37 +145,43 @@ class Journals implements MembershipService {
     });
   }
 
+  /** One that is under way may have missed why it is called: another one follows. */
   #surveyIn(wait_ms: number): void {
     if (this.#is_closed) return;
+    if (this.#surveying) {
+      this.#outdated = true;
+      return;
+    }
     clearTimeout(this.#survey);
     this.#survey = setTimeout(() => void this.#compareAll(), wait_ms);
   }
 
   /** Looks at every room that has members, or had some. */
   async #compareAll(): Promise<void> {
-    if (this.#surveying) return this.#surveyIn(SETTLE_MS);
     this.#surveying = true;
+    this.#outdated = false;
+    let wait_ms = SURVEY_MS;
     const { view, log } = this.#options;
     try {
-      const rooms = new Map(
-        [...view.occupied()].map(({ tenant_id, room_id }) =>
-          [roomKey(tenant_id, room_id), [tenant_id, room_id] as const] as const
-        ),
-      );
+      // The list may take long to come while NATS is unwell; those who are there do not wait for it.
+      const compared = new Set<string>();
+      for (const { tenant_id, room_id } of [...view.occupied()]) {
+        compared.add(roomKey(tenant_id, room_id));
+        this.#recorderOf(tenant_id, room_id)?.compare();
+      }
       const noted = this.#rooms.any ? await this.#open.keys() : [];
       for (const [tenant_id = "", room_id = ""] of noted) {
-        rooms.set(roomKey(tenant_id, room_id), [tenant_id, room_id]);
-      }
-      for (const [tenant_id, room_id] of rooms.values()) {
+        if (compared.has(roomKey(tenant_id, room_id))) continue;
         this.#recorderOf(tenant_id, room_id)?.compare();
       }
     } catch (error) {
+      wait_ms = RETRY_MS;
       this.#metrics.failures.inc();
       log.warn("the rooms with members are not read yet", { error });
     } finally {
       this.#surveying = false;
       this.#forget();
-      this.#surveyIn(SURVEY_MS);
+      this.#surveyIn(this.#outdated ? SETTLE_MS : wait_ms);
     }
   }
 

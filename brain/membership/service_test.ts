@@ -1,0 +1,123 @@
+/**
+ * The journals of a Brain whose rooms and whose share of them change while it reads which rooms have
+ * members, or while that reading fails: nobody who is there stays unwritten. The log is a real one.
+ */
+import assert from "node:assert/strict";
+import { configFrom } from "../../shared/config/load.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { readStored } from "../../shared/membership/entry.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { WrittenEntry } from "../../shared/presence/types.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { until } from "../../shared/testing/until.ts";
+import type { ClusterView } from "../cluster_view.ts";
+import { startMembership } from "./service.ts";
+
+const quiet = createLogger({
+  ...{ level: "error", format: "logfmt", component: "test" },
+  ...{ now: Date.now, write: () => {} },
+});
+const MEMBER: WrittenEntry = {
+  writer: { node_id: "s1", incarnation: 1 },
+  entry: {
+    ...{ counter: 1, tenant_id: "t", room_id: "stage", connection_id: "c1", user_id: "u" },
+    ...{ issuer: "i", meta: "", joined_ms: 1, changed_ms: 1 },
+  },
+};
+/** Within this nothing comes by itself: every room is compared once a minute. */
+const SOON_MS = 30_000;
+
+/** One room, who owns it, and who is in it. */
+class World implements ClusterView {
+  readonly brain_id = "brain:b1";
+  readonly brains = ["brain:b1", "brain:b2"];
+  readonly serving = true;
+  owner = "brain:b2";
+  member: WrittenEntry | undefined;
+  onTurn: () => void = () => {};
+
+  ownerOf = () => this.owner;
+  suspect = () => {};
+  members = () => this.member === undefined ? [] : [this.member.entry];
+  count = () => ({ connections: this.members().length, users: this.members().length });
+  memberOf = () => this.member;
+  isUp = () => true;
+  occupied = () => this.members();
+  isFresh = () => true;
+  onMembers = () => () => {};
+  onOwnership(listener: () => void): () => void {
+    this.onTurn = listener;
+    return () => {};
+  }
+}
+
+/** The same Spine, whose list of rooms with members comes by way of `read`. */
+function listedBy(spine: Spine, read: <T>(keys: () => Promise<T>) => Promise<T>): Spine {
+  return new Proxy(spine, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (name !== "keyValue") return typeof value === "function" ? value.bind(target) : value;
+      return async (...args: Parameters<Spine["keyValue"]>) => {
+        const bucket = await target.keyValue(...args);
+        if (args[0] !== "ARQON_MEMBERS") return bucket;
+        const keys = bucket.keys.bind(bucket);
+        return Object.assign(bucket, { keys: () => read(keys) });
+      };
+    },
+  });
+}
+
+async function journalOf(spine: Spine): Promise<readonly string[]> {
+  const retention = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
+  const log = await spine.log("t", retention);
+  const { messages } = await log.readBack("stage~members", {
+    ...{ before: Number.MAX_SAFE_INTEGER, limit: 100, max_bytes: 1_048_576 },
+  });
+  return messages.map(({ payload }) => readStored(payload)?.type ?? "");
+}
+
+/** Runs a Brain whose list of rooms is read by `read`; `act` makes the member a member of its room. */
+async function run(
+  read: (world: World, reading: number, keys: () => Promise<unknown>) => Promise<unknown>,
+): Promise<void> {
+  const config = configFrom({ rooms: [{ room: "stage", membership: "journal" }] });
+  const spine = await openSpine(config, { log: quiet, now: Date.now });
+  const world = new World();
+  let readings = 0;
+  const service = await startMembership({
+    config,
+    spine: listedBy(
+      spine,
+      <T>(keys: () => Promise<T>) => read(world, ++readings, keys) as Promise<T>,
+    ),
+    view: world,
+    registry: createMetrics({ node_id: "b1", version: "0" }),
+    log: quiet,
+    ...{ now: Date.now, random: Math.random },
+  });
+  await until("a journal", async () => (await journalOf(spine)).length === 2, SOON_MS);
+  assert.deepEqual(await journalOf(spine), ["joined", "occupied"]);
+  await service.drain();
+  await spine.drain();
+}
+
+Deno.test("a room that becomes this Brain's while it reads which rooms there are is written", async () => {
+  await run(async (world, reading, keys) => {
+    const noted = await keys();
+    if (reading > 1) return noted;
+    world.owner = world.brain_id;
+    world.onTurn();
+    // Heard of by nobody but the next survey.
+    setTimeout(() => world.member = MEMBER, 0);
+    return noted;
+  });
+});
+
+Deno.test("which rooms there are is read again soon when that fails", async () => {
+  await run((world, reading, keys) => {
+    world.owner = world.brain_id;
+    world.member = MEMBER;
+    return reading === 1 ? Promise.reject(new Error("nobody answers")) : keys();
+  });
+});
