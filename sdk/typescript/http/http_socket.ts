@@ -10,6 +10,8 @@ import { FrameQueue } from "./frame_queue.ts";
 import { refreshToken } from "./refresh_token.ts";
 
 const BROKEN = 1006, NORMAL = 1000;
+/** How long a close waits for its answer, in ms: who is silent gets no more. */
+const CLOSE_MS = 2_000;
 const TOKEN = "arqon.token.";
 
 /** The frame that an event says; the text as it is where it says none. */
@@ -39,6 +41,7 @@ export class HttpSocket implements SocketLike {
   #is_sending = false;
   #is_closing = false;
   #is_over = false;
+  #closing: ReturnType<typeof setTimeout> | undefined;
 
   /** Opens at once; what comes of it is told by events. Throws as `URL` does. */
   constructor(url: string, protocols: string[]) {
@@ -66,6 +69,7 @@ export class HttpSocket implements SocketLike {
     if (this.#path === "") return this.#end(BROKEN, "");
     this.#queue.close();
     this.#sendSoon();
+    this.#closing = setTimeout(() => this.#end(BROKEN, ""), CLOSE_MS);
   }
 
   async #listen(url: string): Promise<void> {
@@ -152,6 +156,7 @@ export class HttpSocket implements SocketLike {
   #end(code: number, reason: string): void {
     if (this.#is_over) return;
     this.#is_over = this.#is_closing = true;
+    clearTimeout(this.#closing);
     this.#life.abort();
     this.onclose?.({ code, reason });
   }
