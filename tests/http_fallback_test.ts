@@ -1,6 +1,6 @@
 /**
- * The SDK where WebSocket does not go: a real nginx without upgrade headers, sockets that are cut off soon,
- * a platform without WebSocket; and what is remembered of it.
+ * The SDK where WebSocket does not go: nginx and HAProxy that pass no upgrade on, sockets that are cut off
+ * soon, a platform without WebSocket; and what is remembered of it.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -11,7 +11,7 @@ import type { Memory } from "../sdk/typescript/http/fallback_socket.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
-import { startNginx } from "./proxies/proxies.ts";
+import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 
 async function one(heard: AsyncIterable<Message>): Promise<unknown> {
   for await (const message of heard) return message.json();
@@ -134,8 +134,11 @@ async function isGivenUp(bus: TestBus): Promise<void> {
 
 Deno.test("the SDK goes by HTTP where WebSocket does not open", async (t) => {
   await using bus = await startBus();
-  await using nginx = await startNginx(Number(new URL(bus.http_url).port), false, NO_UPGRADE);
+  const port = Number(new URL(bus.http_url).port);
+  await using nginx = await startNginx(port, false, NO_UPGRADE);
+  await using haproxy = await startHaproxy(port, "no-upgrade");
   await t.step("behind nginx without upgrade headers", () => talks(bus, nginx.port));
+  await t.step("behind HAProxy without upgrade headers", () => talks(bus, haproxy.port));
   await t.step("WebSocket is tried again later", () => isTriedAgain(bus, nginx.port));
   await t.step("where each WebSocket is cut off soon", () => isGivenUp(bus));
   await t.step("on a platform without WebSocket", async () => {

@@ -17,7 +17,11 @@ const START_MS = 30_000;
 const FORWARDING = `option forwardfor
   http-request set-header X-Seen "%[method] %[path]"`;
 
-const haproxy = (mode: string, port: number, server: string) => `
+/** As where nobody has thought of WebSocket, or does not want it: no upgrade is passed on. */
+const NO_UPGRADE = `http-request del-header Upgrade
+  http-request del-header Connection`;
+
+const haproxy = (mode: string, port: number, server: string, more: string) => `
 global
   maxconn 1000
 defaults
@@ -30,6 +34,7 @@ frontend clients
   mode ${mode}
   bind 127.0.0.1:${port}
   ${mode === "http" ? FORWARDING : ""}
+  ${more}
   default_backend shields
 backend shields
   mode ${mode}
@@ -76,17 +81,25 @@ http {
 }
 `;
 
-/** HAProxy: with `send-proxy-v2` it hands TCP on and says whose it is, else it reads HTTP. */
+/**
+ * HAProxy: with `send-proxy-v2` it hands TCP on and says whose it is, else it reads HTTP; with `no-upgrade`
+ * it hands on no upgrade to WebSocket.
+ */
 export async function startHaproxy(
   target: number,
-  how: "proxy-v2" | "forwarded-for",
+  how: "proxy-v2" | "forwarded-for" | "no-upgrade",
 ): Promise<Proxy> {
   const port = freePort();
   const server = `127.0.0.1:${target}${how === "proxy-v2" ? " send-proxy-v2" : ""}`;
   const dir = await Deno.makeTempDir();
   await Deno.writeTextFile(
     `${dir}/haproxy.cfg`,
-    haproxy(how === "proxy-v2" ? "tcp" : "http", port, server),
+    haproxy(
+      how === "proxy-v2" ? "tcp" : "http",
+      port,
+      server,
+      how === "no-upgrade" ? NO_UPGRADE : "",
+    ),
   );
   return await start("haproxy", ["-db", "-f", `${dir}/haproxy.cfg`], port, dir);
 }

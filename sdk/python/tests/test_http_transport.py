@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from bus import Bus
@@ -64,6 +68,65 @@ async def test_http_is_used_where_websocket_does_not_open(bus: Bus, room_id: str
         assert asked == ["/v1/socket", "/v1/connections", "/v1/connections"]
         with pytest.raises(arqon.ArqonError):
             await arqon.connect(url, token=bus.token())
+
+
+HAPROXY = """
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+frontend clients
+  bind 127.0.0.1:{port}
+  http-request del-header Upgrade
+  http-request del-header Connection
+  default_backend shields
+backend shields
+  server one 127.0.0.1:{target}
+"""
+
+
+@contextlib.asynccontextmanager
+async def haproxy(target: int, folder: Path) -> AsyncIterator[str]:
+    """HAProxy before a bus, which hands on no upgrade; gives its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    file = folder / "haproxy.cfg"
+    file.write_text(HAPROXY.format(port=port, target=target))
+    quiet = asyncio.subprocess.DEVNULL
+    child = await asyncio.create_subprocess_exec(
+        "haproxy", "-db", "-f", str(file), stdout=quiet, stderr=quiet
+    )
+    try:
+        while True:
+            assert child.returncode is None, "haproxy does not start"
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                break
+            await asyncio.sleep(0.02)
+        yield f"ws://127.0.0.1:{port}"
+    finally:
+        if child.returncode is None:
+            child.terminate()
+        await child.wait()
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not there")
+async def test_http_is_used_behind_haproxy_without_upgrades(
+    bus: Bus, room_id: str, tmp_path: Path
+) -> None:
+    async with haproxy(bus.port, tmp_path) as url:
+        for n in range(2):
+            async with (
+                arqon.connect(url, token=bus.token(f"u{n}"), transport="auto") as client,
+                client.room(room_id, presence=True) as heard,
+            ):
+                await client.room(room_id).publish("t", n)
+                assert (await anext(heard)).data == n
+        with pytest.raises(arqon.ArqonError):
+            await arqon.connect(url, token=bus.token(), transport="websocket")
 
 
 async def test_refusals_are_the_same_over_http(bus: Bus) -> None:
