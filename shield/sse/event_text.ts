@@ -55,7 +55,10 @@ export function idBytes(id: string): Uint8Array<ArrayBuffer> {
 /** A line that every reader passes over, in place of a PING. */
 export const HEARTBEAT: Uint8Array<ArrayBuffer> = encoder.encode(":\n\n");
 
-/** How long a reader waits before it comes back, in ms. */
+/**
+ * How long a reader waits before it comes back, in ms: a line of the event that follows. On its own it would be
+ * an event without data, which not every reader passes over.
+ */
 export function retryBytes(retry_ms: number): Uint8Array<ArrayBuffer> {
-  return encoder.encode(`retry: ${Math.round(retry_ms)}\n\n`);
+  return encoder.encode(`retry: ${Math.round(retry_ms)}\n`);
 }
