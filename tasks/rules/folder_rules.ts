@@ -151,6 +151,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "sdk/typescript/subscription",
     "sdk/typescript/room",
     "sdk/typescript/connection",
+    "sdk/typescript/stores",
     "sdk/typescript",
   ],
   [

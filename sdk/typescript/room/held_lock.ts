@@ -79,7 +79,7 @@ const ASK_MAX_MS = 1_000;
 const RETRY_SHARE = 0.1;
 
 /** A new command id: a command that is repeated over a reconnect is applied once. */
-function newId(): string {
+export function newCommandId(): string {
   return crypto.getRandomValues(new BigUint64Array(2)).join("-");
 }
 
@@ -140,7 +140,7 @@ export async function keepLock(
     const begun_ms = elapsed();
     try {
       // Another id each time: with the same one the Brain would give the same answer.
-      const grant = await room.lock({ ...options, ttl_ms, command_id: newId() });
+      const grant = await room.lock({ ...options, ttl_ms, command_id: newCommandId() });
       return new Lease(room, grant, { ttl_ms, end_ms: begun_ms + ttl_ms }, keeping);
     } catch (error) {
       const left_ms = over_ms - elapsed();
@@ -213,7 +213,7 @@ class Lease implements HeldLock {
     if (this.#lost.signal.aborted) return;
     this.#halt();
     try {
-      await this.#room.unlock(this.fence, { command_id: newId() });
+      await this.#room.unlock(this.fence, { command_id: newCommandId() });
     } catch (error) {
       // Ended already, or out of reach: then its lease ends it.
       this.#lost.abort(error);

@@ -1,0 +1,123 @@
+/**
+ * The messages of a room as a list: what was published lately, what comes, and older ones on demand.
+ * It holds a bounded number of them.
+ */
+import { asArqonError } from "../wire/wire_error.ts";
+import type { Message } from "../message/message.ts";
+import type { RoomHub } from "./room_hub.ts";
+import { Cell } from "./store.ts";
+import type { RoomView } from "./store.ts";
+
+/** What `RoomStores.messages` takes. */
+export interface MessagesOptions {
+  /** So many stored messages come first; the room must be durable. Default 0: none. */
+  readonly history?: number;
+  /** Only messages of this type; words of the bus, such as GAP, are always there. */
+  readonly type?: string;
+  /** How many are held; the oldest leave first, and `more` brings them back. Default 1,000. */
+  readonly limit?: number;
+}
+
+/** The messages of a room, as of now. */
+export interface MessagesView extends RoomView {
+  /**
+   * The oldest first. One with a `signal` is a word of the bus: kind `GAP` says that messages are
+   * missing right here.
+   */
+  readonly messages: readonly Message[];
+  /** Whether the room keeps older ones: `more` brings them. */
+  readonly has_more: boolean;
+  /** Whether older ones are on their way. */
+  readonly is_loading: boolean;
+}
+
+const LIMIT = 1_000;
+
+/** The messages of a room while somebody hears the store. */
+export class MessageStore extends Cell<MessagesView> {
+  readonly #hub: RoomHub;
+  readonly #options: MessagesOptions;
+  #limit = 0;
+  #life = 0;
+  #list: Message[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(hub: RoomHub, options: MessagesOptions) {
+    super({ messages: [], has_more: false, is_loading: false, ready: false, error: undefined });
+    this.#hub = hub;
+    this.#options = options;
+  }
+
+  /** Puts up to `count` older stored messages before the others; a refusal is the view's `error`. */
+  readonly more = async (count: number = this.#options.history ?? 50): Promise<void> => {
+    const life = this.#life;
+    if (this.get().is_loading) return;
+    this.show({ is_loading: true });
+    const before = this.#list.find(({ offset }) => offset !== 0);
+    const query = { limit: count, reverse: true, ...(before ? { before: before.offset } : {}) };
+    try {
+      const { messages, more } = await this.#hub.client.use((bus) =>
+        bus.room(this.#hub.id).history(query)
+      );
+      if (life !== this.#life) return;
+      // What came meanwhile is here already, and later than all that is not.
+      const first = this.#list.find(({ offset }) => offset !== 0);
+      const older = messages.filter((one) =>
+        this.#isWanted(one) && (!first || one.epoch !== first.epoch || one.offset < first.offset)
+      );
+      this.#list = [...older.reverse(), ...this.#list];
+      this.#limit = Math.max(this.#limit, this.#list.length);
+      this.show({ has_more: more, error: undefined });
+    } catch (error) {
+      if (life === this.#life) this.show({ error: asArqonError(error) });
+    }
+    if (life === this.#life) this.#flush({ is_loading: false });
+  };
+
+  protected start(): () => void {
+    this.#limit = this.#options.limit ?? LIMIT;
+    const leave = this.#hub.join({
+      opened: async () => {
+        const { history = 0 } = this.#options;
+        if (history > 0 && !this.get().ready) await this.more(history);
+        this.#flush({ ready: true });
+      },
+      heard: (message) => this.#hear(message),
+      ended: (error) => this.#flush({ error }),
+    });
+    return () => {
+      leave();
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#list = [];
+      this.#life += 1;
+    };
+  }
+
+  #isWanted({ sender, signal, type }: Message): boolean {
+    if (signal) return true;
+    return sender !== "" && (this.#options.type ?? type) === type;
+  }
+
+  #hear(message: Message): void {
+    if (!this.#isWanted(message)) return;
+    const { offset, epoch } = message;
+    // What the history had already.
+    const last = offset === 0 ? undefined : this.#list.findLast((one) => one.offset !== 0);
+    if (last && last.epoch === epoch && offset <= last.offset) return;
+    this.#list.push(message);
+    this.#timer ??= setTimeout(() => this.#flush(), 0);
+  }
+
+  /** Shows what has come: once for all messages of one turn. */
+  #flush(changed: Partial<MessagesView> = {}): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const extra = this.#list.length - this.#limit;
+    const left = extra > 0 ? this.#list.splice(0, extra) : [];
+    const trimmed = left.some(({ offset }) => offset !== 0) ? { has_more: true } : {};
+    const { messages } = this.get();
+    const is_same = messages.length === this.#list.length && messages.at(-1) === this.#list.at(-1);
+    this.show({ ...(is_same ? {} : { messages: [...this.#list] }), ...trimmed, ...changed });
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Who is in a room as a list of others, and what they see of this client, said at most every so often.
+ */
+import type { ArqonError } from "@arqon/proto";
+import { asArqonError } from "../wire/wire_error.ts";
+import type { Json, JsonInput } from "../wire/json.ts";
+import type { Member } from "../presence/member_table.ts";
+import type { Presence } from "../presence/presence.ts";
+import type { Subscription } from "../subscription/subscription.ts";
+import type { Connection } from "../connection/connection.ts";
+import { sleep } from "../time/sleep.ts";
+import type { RoomHub } from "./room_hub.ts";
+import { Cell } from "./store.ts";
+import type { RoomView } from "./store.ts";
+
+/** A member whose metadata the program trusts to be `Meta`: nothing checks it. */
+export type MemberWith<Meta> = Omit<Member, "meta"> & { readonly meta: Meta };
+
+/** Who is in a room, as of now. */
+export interface PresenceView<Meta = Json> extends RoomView {
+  /** What others see of this client, or soon will; undefined when it said nothing. */
+  readonly me: Meta | undefined;
+  /** The other connections in the order of their coming; a member is the same object until it is another. */
+  readonly others: readonly MemberWith<Meta>[];
+  /** The number of distinct users, this one included if it is a member. */
+  readonly users: number;
+}
+
+/** What `PresenceStore.begin` takes. */
+export interface PresenceOptions {
+  /** What others see at first, unless something was said already. */
+  readonly initial?: JsonInput | undefined;
+  /** The shortest time between two updates that are sent, in ms; default 100. */
+  readonly throttle_ms?: number | undefined;
+}
+
+/** Changes of others are shown at most once in this time, in ms: a frame of most screens. */
+const FRAME_MS = 16;
+const THROTTLE_MS = 100;
+
+/** The members of a room while somebody hears the store. */
+export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
+  readonly #hub: RoomHub;
+  readonly #role: "member" | "observer";
+  #throttle_ms = THROTTLE_MS;
+  #loop: Subscription | undefined;
+  #is_due = false;
+  #is_busy = false;
+
+  constructor(hub: RoomHub, role: "member" | "observer") {
+    super({ me: undefined, others: [], users: 0, ready: false, error: undefined });
+    this.#hub = hub;
+    this.#role = role;
+  }
+
+  /** Says what others see at first, and how often it may change. Call it before or with `subscribe`. */
+  begin({ initial, throttle_ms = THROTTLE_MS }: PresenceOptions): void {
+    this.#throttle_ms = throttle_ms;
+    if (initial !== undefined && this.#hub.meta === undefined) this.update(initial as Meta);
+  }
+
+  /**
+   * Changes what others see of this client. Shown here at once, sent at most every `throttle_ms`: the
+   * newest wins. A refusal is the view's `error`.
+   */
+  readonly update = (meta: Meta | ((before: Meta | undefined) => Meta)): void => {
+    const before = this.#hub.meta as Meta | undefined;
+    const next = typeof meta === "function" ? (meta as (of?: Meta) => Meta)(before) : meta;
+    this.#hub.meta = next as JsonInput;
+    this.#is_due = true;
+    this.show({ me: next });
+    void this.#send();
+  };
+
+  /** Sends what is due, one update after another. */
+  async #send(): Promise<void> {
+    if (this.#is_busy) return;
+    this.#is_busy = true;
+    for (let loop = this.#loop; loop && this.#is_due; loop = this.#loop) {
+      this.#is_due = false;
+      const told = (error?: ArqonError) => {
+        if (loop === this.#loop) this.show({ error });
+      };
+      await Promise.all([
+        loop.update(this.#hub.meta!).then(() => told(), (error) => told(asArqonError(error))),
+        sleep(this.#throttle_ms),
+      ]);
+    }
+    this.#is_busy = false;
+  }
+
+  protected start(): () => void {
+    const is_member = this.#role === "member";
+    const leave = this.#hub.join({
+      presence: this.#role,
+      opened: (loop, bus) => {
+        this.#loop = loop;
+        this.#is_due = is_member && this.#hub.meta !== this.#hub.said;
+        void this.#send();
+        void this.#follow(loop, bus);
+      },
+      ended: (error) => this.show({ error }),
+    });
+    if (is_member) this.show({ me: this.#hub.meta as Meta | undefined });
+    return () => {
+      leave();
+      this.#loop = undefined;
+      if (is_member) this.#hub.meta = undefined;
+    };
+  }
+
+  async #follow(loop: Subscription, bus: Connection): Promise<void> {
+    const members = new Map<string, MemberWith<Meta>>();
+    // After a reconnect the list may still have the connection of before.
+    const own = new Set([bus.welcome.connection_id]);
+    const show = (presence: Presence) => {
+      const others = [...members.values()].filter((one) => !own.has(one.connection_id));
+      const shown = this.get().others;
+      const is_same = others.length === shown.length &&
+        others.every((one, at) => one === shown[at]);
+      this.show({ ready: true, users: presence.users, ...(is_same ? {} : { others }) });
+    };
+    const { presence } = loop;
+    if (!presence) return;
+    const stop = this.#hub.client.connection.subscribe((status) => {
+      if (status.state !== "open") return;
+      own.add(status.welcome.connection_id);
+      if (members.size > 0) show(presence);
+    });
+    try {
+      if (presence.count === 0) show(presence);
+      for await (const { joined, updated, left } of presence.changes()) {
+        if (loop !== this.#loop) break;
+        for (const one of [...joined, ...updated]) members.set(one.connection_id, one as never);
+        for (const { connection_id } of left) members.delete(connection_id);
+        show(presence);
+        await sleep(FRAME_MS);
+      }
+    } catch {
+      // The room's own loop tells why it has ended.
+    }
+    stop();
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The one subscription that all stores of a room share, with what they need together: it is opened for
+ * the first, opened anew when presence is wanted or no longer, and closed after the last. What comes
+ * of the messages is the stores'.
+ */
+import type { ArqonError } from "@arqon/proto";
+import type { Connection } from "../connection/connection.ts";
+import type { Position } from "../durable/position.ts";
+import { gapMessage } from "../message/message.ts";
+import type { Message } from "../message/message.ts";
+import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
+import { asArqonError } from "../wire/wire_error.ts";
+import type { JsonInput } from "../wire/json.ts";
+import type { BusClient } from "./client.ts";
+
+/** A store that listens to its room. */
+export interface RoomListener {
+  /** Whether to know who is there, and to be there. */
+  readonly presence?: "member" | "observer";
+  /** The room is heard from here on; called again whenever it is subscribed to anew. */
+  opened(subscription: Subscription, bus: Connection): void;
+  heard?(message: Message): void;
+  /** Nothing more comes: with the refusal, or without one after a kick. */
+  ended(error: ArqonError | undefined): void;
+}
+
+interface OpenRoom {
+  readonly loop: Subscription;
+  readonly bus: Connection;
+  is_ready: boolean;
+}
+
+/** The subscription of a room's stores. */
+export class RoomHub {
+  readonly id: string;
+  readonly client: BusClient;
+  /** What others see of this member. */
+  meta: JsonInput | undefined;
+  /** What the present subscription began with. */
+  said: JsonInput | undefined;
+  readonly #listeners = new Set<RoomListener>();
+  readonly #told = new Set<RoomListener>();
+  #terms: string | undefined;
+  #turn = 0;
+  #open: OpenRoom | undefined;
+  #leave: (() => void) | undefined;
+  #is_planned = false;
+
+  constructor(id: string, client: BusClient) {
+    this.id = id;
+    this.client = client;
+  }
+
+  /** Whether nobody listens. */
+  get is_idle(): boolean {
+    return this.#listeners.size === 0;
+  }
+
+  /** Listens until the returned function is called. */
+  join(listener: RoomListener): () => void {
+    this.#listeners.add(listener);
+    this.#plan();
+    return () => {
+      this.#listeners.delete(listener);
+      this.#told.delete(listener);
+      this.#plan();
+    };
+  }
+
+  /** Stores that come in one turn, as those of one page, are asked together what they need. */
+  #plan(): void {
+    if (this.#is_planned) return;
+    this.#is_planned = true;
+    queueMicrotask(() => {
+      this.#is_planned = false;
+      this.#arrange();
+    });
+  }
+
+  #arrange(): void {
+    const wanted = [...this.#listeners].map(({ presence = "none" }) => presence);
+    const terms = ["member", "observer", "none"].find((one) => wanted.includes(one as "member"));
+    if (terms === this.#terms) return this.#tell();
+    const before = this.#open;
+    this.#terms = terms;
+    this.#open = undefined;
+    this.#told.clear();
+    before?.loop.close();
+    const turn = ++this.#turn;
+    if (terms === undefined) {
+      this.#leave?.();
+      this.#leave = undefined;
+      return;
+    }
+    this.#leave ??= this.client.connection.subscribe(() => {});
+    const is_gap = before?.is_ready === true && !before.loop.position;
+    void this.#follow(turn, terms, before?.loop.position).catch((error) => {
+      if (turn === this.#turn) this.#each((one) => one.ended(asArqonError(error)));
+    });
+    // What was published between the two was not heard, and a durable room has it.
+    if (is_gap) this.#hear(gapMessage(this.id, "reconnect", Date.now()));
+  }
+
+  async #follow(turn: number, terms: string, position: Position | undefined): Promise<void> {
+    await this.client.use(async (bus) => {
+      if (turn !== this.#turn) return;
+      this.said = this.meta;
+      const options: SubscribeOptions = {
+        presence: terms !== "none",
+        observer: terms === "observer",
+        ...(terms === "member" && this.meta !== undefined ? { member_meta: this.meta } : {}),
+        ...(position ? { position } : {}),
+      };
+      const loop = bus.room(this.id).subscribe(options);
+      const open: OpenRoom = { loop, bus, is_ready: false };
+      this.#open = open;
+      loop.ready.then(() => {
+        open.is_ready = true;
+        this.#tell();
+      }, () => {});
+      for await (const message of loop) {
+        if (turn !== this.#turn) return;
+        this.#hear(message);
+      }
+      if (turn === this.#turn) this.#each((one) => one.ended(undefined));
+    });
+  }
+
+  #hear(message: Message): void {
+    this.#each((one) => one.heard?.(message));
+  }
+
+  #tell(): void {
+    const open = this.#open;
+    if (!open?.is_ready) return;
+    this.#each((one) => {
+      if (this.#told.has(one)) return;
+      this.#told.add(one);
+      one.opened(open.loop, open.bus);
+    });
+  }
+
+  #each(call: (one: RoomListener) => void): void {
+    for (const one of [...this.#listeners]) call(one);
+  }
+}

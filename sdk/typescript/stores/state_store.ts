@@ -1,0 +1,189 @@
+/**
+ * The state of a room as one object: what the bus has confirmed, and over it what this client has
+ * written and not yet heard of. A write that is refused is gone from it again.
+ */
+import { asArqonError } from "../wire/wire_error.ts";
+import type { Message } from "../message/message.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { Json, JsonInput } from "../wire/json.ts";
+import { newCommandId } from "../room/held_lock.ts";
+import type { RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
+import type { RoomHub } from "./room_hub.ts";
+import { Cell } from "./store.ts";
+import type { RoomView } from "./store.ts";
+
+/** The state of a room, as of now. */
+export interface StateView extends RoomView {
+  /** All keys; a value is the same object until it is another. */
+  readonly state: Readonly<Record<string, Json>>;
+  /** Whether writes of this client are not confirmed yet. */
+  readonly is_pending: boolean;
+  /** The lock that holds now; undefined when there is none. */
+  readonly lock: RoomState["lock"];
+}
+
+/** What the bus has confirmed. */
+type Confirmed = RoomPosition & Pick<StateView, "state"> & { readonly lock?: StateView["lock"] };
+
+/** A write that is under way, or whose change has not come yet. */
+interface Write {
+  readonly key: string;
+  /** Undefined: the key is removed. */
+  readonly value: Json | undefined;
+  done?: RoomPosition;
+}
+
+/** The state of a room while somebody hears the store. */
+export class StateStore extends Cell<StateView> {
+  readonly #hub: RoomHub;
+  #confirmed: Confirmed | undefined;
+  #writes: Write[] = [];
+  /** Changes that came while the whole state is asked for; undefined when it is not. */
+  #early: RoomEvent[] | undefined;
+  #asked = 0;
+
+  constructor(hub: RoomHub) {
+    const nothing = { is_pending: false, lock: undefined, ready: false, error: undefined };
+    super({ state: {}, ...nothing });
+    this.#hub = hub;
+  }
+
+  /**
+   * Writes a key. Shown at once; when the bus refuses, it is as before, and this rejects with the
+   * refusal, which is also the view's `error`.
+   */
+  readonly set = (key: string, value: JsonInput): Promise<void> =>
+    this.#write({ key, value: JSON.parse(JSON.stringify(value)) });
+
+  /** Removes a key, as `set` writes it. */
+  readonly delete = (key: string): Promise<void> => this.#write({ key, value: undefined });
+
+  async #write(write: Write): Promise<void> {
+    const { key, value } = write;
+    this.#writes.push(write);
+    this.#show();
+    const options = { command_id: newCommandId() };
+    try {
+      write.done = await this.#hub.client.use((bus) => {
+        const room = bus.room(this.#hub.id);
+        return value === undefined ? room.delete(key, options) : room.set(key, value, options);
+      });
+      this.show({ error: undefined });
+    } catch (error) {
+      this.#writes = this.#writes.filter((one) => one !== write);
+      this.show({ error: asArqonError(error) });
+      throw error;
+    } finally {
+      this.#show();
+    }
+  }
+
+  protected start(): () => void {
+    let connection_id = "";
+    const leave = this.#hub.join({
+      opened: (_, bus) => {
+        ({ connection_id } = bus.welcome);
+        void this.#read(bus);
+      },
+      heard: (message) => this.#hear(message),
+      ended: (error) => this.show({ error }),
+    });
+    // After a reconnect changes may be missing of which nothing tells.
+    const stop = this.#hub.client.connection.subscribe((status) => {
+      if (status.state !== "open" || connection_id === "") return;
+      if (status.welcome.connection_id === connection_id) return;
+      ({ connection_id } = status.welcome);
+      this.#renew();
+    });
+    return () => {
+      leave();
+      stop();
+      this.#asked += 1;
+      this.#confirmed = this.#early = undefined;
+    };
+  }
+
+  #renew(): void {
+    void this.#hub.client.use((bus) => this.#read(bus)).catch(() => {});
+  }
+
+  async #read(bus: Connection): Promise<void> {
+    const asked = ++this.#asked;
+    this.#early = [];
+    try {
+      const whole = await bus.room(this.#hub.id).get();
+      if (asked !== this.#asked) return;
+      const early = this.#early;
+      this.#early = undefined;
+      this.#replace(whole);
+      for (const event of early) this.#apply(event);
+      this.show({ ready: true });
+    } catch (error) {
+      if (asked !== this.#asked) return;
+      this.#early = undefined;
+      this.show({ error: asArqonError(error) });
+    }
+    this.#show();
+  }
+
+  #hear(message: Message): void {
+    const { type, sender, signal } = message;
+    if (signal?.kind === "GAP") return this.#renew();
+    if (type !== "ROOM_UPDATE" || sender !== "") return;
+    const event = message.json<RoomEvent>();
+    if (this.#early) this.#early.push(event);
+    else this.#apply(event);
+    this.#show();
+  }
+
+  /** Takes the whole state; values that are equal stay the same objects. */
+  #replace({ state, version, epoch, lock }: Confirmed): void {
+    const shown = this.get().state;
+    const kept = Object.entries(state).map(([key, value]) => [key, sameAs(shown[key], value)]);
+    this.#confirmed = { state: Object.fromEntries(kept), version, epoch, lock };
+  }
+
+  #apply(event: RoomEvent): void {
+    const before = this.#confirmed;
+    const { epoch, version, op, key = "", value = null, first } = event;
+    const is_same_life = before?.epoch === epoch;
+    if (!before || (is_same_life && version <= before.version)) return;
+    if (op === "state") return this.#replace(event as unknown as Confirmed);
+    const follows = is_same_life && version === before.version + 1;
+    if ((!follows && !first) || event.truncated) return this.#renew();
+    let state = first ? {} : before.state;
+    // A computed name is never the prototype, whatever somebody calls his keys.
+    if (op === "set") state = { ...state, [key]: sameAs(this.get().state[key], value) };
+    if (op === "delete") state = without(state, key);
+    const lock = op === "lock"
+      ? event as unknown as StateView["lock"]
+      : op === "unlock" || first
+      ? undefined
+      : before.lock;
+    this.#confirmed = { state, version, epoch, lock };
+  }
+
+  #show(): void {
+    const confirmed = this.#confirmed;
+    this.#writes = this.#writes.filter(({ done }) =>
+      !done || (confirmed?.epoch === done.epoch && confirmed.version < done.version)
+    );
+    let state = confirmed?.state ?? this.initial.state;
+    for (const { key, value } of this.#writes) {
+      state = value === undefined ? without(state, key) : { ...state, [key]: value };
+    }
+    this.show({ state, is_pending: this.#writes.length > 0, lock: confirmed?.lock });
+  }
+}
+
+type State = StateView["state"];
+
+function without(state: State, key: string): State {
+  const { [key]: _, ...rest } = state;
+  return rest;
+}
+
+/** The value before, if the other one is equal to it. */
+function sameAs(before: Json | undefined, after: Json): Json {
+  return JSON.stringify(before) === JSON.stringify(after) ? before! : after;
+}

@@ -1,0 +1,104 @@
+/**
+ * A value over time for any framework: read it, and hear when it is another. It works only while
+ * somebody hears it. What it shows is the business of the stores that extend it.
+ */
+import type { ArqonError } from "@arqon/proto";
+
+/**
+ * What frameworks bind to: the contract of Svelte's stores, and with `get` that of React's
+ * `useSyncExternalStore`.
+ */
+export interface Store<View> {
+  /** What is there before anything was heard of the bus: what a server renders. */
+  readonly initial: View;
+  /** The view as of now: the same object until it is another. */
+  readonly get: () => View;
+  /**
+   * Calls `hear` at once, and with every other view until the returned function is called. The first
+   * who hears starts the store; a second after the last has gone it stops and is as in the beginning.
+   */
+  readonly subscribe: (hear: (view: View) => void) => () => void;
+}
+
+/** How long a store goes on when nobody hears it, in ms: pages are changed, and React mounts twice. */
+const LINGER_MS = 1_000;
+
+/** A store that is started and stopped by who hears it. */
+export abstract class Cell<View> implements Store<View> {
+  readonly initial: View;
+  #view: View;
+  readonly #hearers = new Set<{ readonly hear: (view: View) => void }>();
+  #stop: (() => void) | undefined;
+  #linger: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(initial: View) {
+    this.initial = this.#view = initial;
+  }
+
+  readonly get = (): View => this.#view;
+
+  readonly subscribe = (hear: (view: View) => void): () => void => {
+    const hearer = { hear };
+    this.#hearers.add(hearer);
+    clearTimeout(this.#linger);
+    this.#stop ??= this.start();
+    hear(this.#view);
+    return () => {
+      if (!this.#hearers.delete(hearer) || this.#hearers.size > 0) return;
+      this.#linger = setTimeout(() => {
+        this.#stop?.();
+        this.#stop = undefined;
+        this.#view = this.initial;
+      }, LINGER_MS);
+    };
+  };
+
+  /** Shows the view with these members changed, if any of them is another. */
+  protected show(changed: Partial<View>): void {
+    const view = { ...this.#view, ...changed };
+    const names = Object.keys(changed) as (keyof View)[];
+    if (names.every((name) => view[name] === this.#view[name])) return;
+    this.replace(view);
+  }
+
+  /** Shows another view. */
+  protected replace(view: View): void {
+    this.#view = view;
+    for (const { hear } of [...this.#hearers]) hear(view);
+  }
+
+  /** Begins to work; gives what ends it. */
+  protected abstract start(): () => void;
+}
+
+/** What stores of rooms have in common. */
+export interface RoomView {
+  /** Whether what is shown is of the bus: false before its first answer. */
+  readonly ready: boolean;
+  /** The last refusal; undefined when the latest attempt was good. */
+  readonly error: ArqonError | undefined;
+}
+
+const readiness = new WeakMap<Store<RoomView>, Promise<void>>();
+
+/**
+ * Resolves once the store is ready, or has an error; starts it, and holds it until then. The same
+ * promise for all who ask meanwhile; undefined when there is nothing to wait for.
+ */
+export function whenReady(store: Store<RoomView>): Promise<void> | undefined {
+  const isDone = ({ ready, error }: RoomView) => ready || error !== undefined;
+  if (isDone(store.get())) return undefined;
+  let promise = readiness.get(store);
+  if (!promise) {
+    const { promise: made, resolve } = Promise.withResolvers<void>();
+    const leave = store.subscribe((view) => {
+      if (isDone(view)) resolve();
+    });
+    promise = made.then(() => {
+      readiness.delete(store);
+      leave();
+    });
+    readiness.set(store, promise);
+  }
+  return promise;
+}
