@@ -4,11 +4,15 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { startClientApi } from "./http/start.ts";
+import { createEntrance } from "./connection/entrance.ts";
 import { createUpgrade } from "./connection/upgrade.ts";
 import type { UpgradeContext } from "./connection/upgrade.ts";
 import { handshakeNotes } from "./ledger/handshakes.ts";
-import type { HttpContext } from "./http/http.ts";
+import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import { PendingRequests } from "./http/pending.ts";
+import { readApps } from "./pusher/apps.ts";
+import { createPusherEntry } from "./pusher/entry.ts";
+import { HttpRates } from "./rates/http_rates.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { requireEntry } from "./entry.ts";
 import { Pump } from "./fanout/outbox.ts";
@@ -35,12 +39,12 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
   };
 }
 
-/** All of it. */
+/** All of it. Throws when a file that `[pusher]` names cannot be read. */
 export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { config, log } = options;
   const { authenticator, stats, tenants, counters } = parts;
   const upgrade = upgradeContext(options, parts);
-  return {
+  const context: HttpContext = {
     authenticator,
     origins: config.server,
     query_token: config.auth.query_token,
@@ -64,4 +68,26 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     ...handshakeNotes(parts.noted?.ledger, options),
     journal: parts.journal.journal,
   };
+  return { ...context, foreign: pusherEntry(options, parts, upgrade, context) };
+}
+
+/** The endpoint for the Pusher protocol, where it is wanted. */
+function pusherEntry(
+  options: ShieldOptions,
+  parts: Parts,
+  upgrade: UpgradeContext,
+  { requireOpen, requireCapacity, admission, pending }: HttpContext,
+): ForeignEntry | undefined {
+  const { config: { pusher, limits }, readTextFile } = options;
+  if (!pusher.enabled) return undefined;
+  const { operations, stats, tenants, rates } = parts;
+  return createPusherEntry({
+    ...options,
+    ...operations.context,
+    ...{ limits, stats, tenants, requireOpen, requireCapacity, admission, pending },
+    rates: new HttpRates(rates, options.now),
+    apps: readApps(pusher, readTextFile),
+    enter: createEntrance(upgrade),
+    socket_server: upgrade.socket_server,
+  });
 }

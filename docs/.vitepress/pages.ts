@@ -67,6 +67,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "What each tenant uses", file: "docs/usage.md" },
       { text: "Commit is publish", file: "docs/bridge.md" },
       { text: "Schedules", file: "docs/schedules.md" },
+      { text: "Pusher clients and backends", file: "docs/pusher.md" },
       { text: "In and out by NATS", file: "docs/nats.md" },
       { text: "Filters", file: "docs/filters.md" },
       { text: "Deltas", file: "docs/deltas.md" },

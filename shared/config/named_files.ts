@@ -48,7 +48,7 @@ export function natsFiles(nats: Config["nats"]): ConfigFile[] {
 
 /** Every file that the configuration names, in the order of the tables. */
 export function namedFiles(
-  { server, ops, admin, nats, quota, telemetry, auth, hooks }: Config,
+  { server, ops, admin, nats, quota, telemetry, auth, hooks, pusher }: Config,
 ): ConfigFile[] {
   return [
     ...filesOf("server", server, LISTENER),
@@ -59,6 +59,9 @@ export function namedFiles(
     ...filesOf("telemetry", telemetry, { headers_file: true }),
     ...auth.issuers.flatMap((issuer, index) =>
       filesOf(`auth.issuers[${index}]`, issuer, { jwks_file: false, pem_file: false })
+    ),
+    ...pusher.apps.flatMap((app, index) =>
+      filesOf(`pusher.apps[${index}]`, app, { secret_file: true })
     ),
     ...hooks.flatMap((hook, index) => filesOf(`hooks[${index}]`, hook, { secret_file: true })),
   ];

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { refuseUnnamedOperators } from "./operators.ts";
 import { HookTables } from "./automation/hooks.ts";
+import { Pusher } from "./automation/pusher.ts";
 import { Schedules } from "./automation/schedules.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
@@ -283,6 +284,7 @@ export const ConfigSchema = z.strictObject({
   journal: Journal.prefault({}).describe("the journal of decisions"),
   streams: Streams.prefault({}).describe("durable rooms as streams over HTTP"),
   usage: Usage.prefault({}).describe("the ledger of use"),
+  pusher: Pusher.prefault({}).describe("clients and backends of the Pusher protocol"),
   schedules: Schedules.prefault({}).describe("messages that are published at a time"),
   sse: Sse.prefault({}).describe("server-sent events"),
   log: Log.prefault({}).describe("logging"),

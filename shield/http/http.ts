@@ -26,6 +26,13 @@ import { tokenFrom } from "../auth/token.ts";
 import { ExpiredToken } from "../auth/token_refusal.ts";
 import type { Traces } from "../traces/traces.ts";
 
+/** Answers requests of another protocol; undefined for one that is not. */
+export type ForeignEntry = (
+  request: Request,
+  url: URL,
+  remote_ip: string,
+) => Promise<Response> | undefined;
+
 /** What the client listener needs of the process. */
 export interface HttpContext {
   readonly authenticator: Authenticator;
@@ -38,6 +45,11 @@ export interface HttpContext {
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** The routes of everything else that takes a token. */
   readonly api: ClientTable;
+  /**
+   * Answers what speaks another protocol, without a token of ours; undefined: the request does not. Never
+   * rejects. Absent: nothing does.
+   */
+  readonly foreign?: ForeignEntry | undefined;
   /** Tickets, with which a page reads events. */
   readonly ticketed: TicketEntry;
   /**
@@ -76,6 +88,8 @@ export async function handleRequest(
   remote_ip: string,
 ): Promise<Response> {
   const url = new URL(asked.url);
+  const foreign = context.foreign?.(asked, url, remote_ip);
+  if (foreign !== undefined) return await foreign;
   const upgrade = url.pathname === "/v1/socket" && asked.method !== "OPTIONS";
   const request = upgrade ? lightCopyOf(asked) : asked;
   if (upgrade) context.traces?.handshake(request);

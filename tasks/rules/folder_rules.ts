@@ -113,6 +113,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/hooks",
     "shield/http",
     "shield/streams",
+    "shield/pusher",
     "shield/journal/admin",
     "shield/usage/admin",
     "shield/admin/inspect",

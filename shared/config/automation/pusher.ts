@@ -1,0 +1,67 @@
+/** `[pusher]`: the endpoint for clients and backends of the Pusher protocol. A part of `../schema.ts`. */
+import { z } from "zod";
+import { isRoomPattern } from "@arqon/proto";
+import { always, count, id, namedFile, refuseRepeated } from "../values/schema_values.ts";
+
+const SECRET_CHARS_MIN = 16;
+
+const App = z.strictObject({
+  id: id.describe("the id in the paths of the HTTP API, as backends name it"),
+  key: id.describe("the key that clients connect with; everybody may know it"),
+  tenant: id.describe("whose rooms its channels are"),
+  secret: z.string().min(SECRET_CHARS_MIN).max(256).optional().describe(
+    "what backends sign channels and requests with; at least 16 characters",
+  ),
+  secret_file: namedFile("instead of secret: a file with it; read at start"),
+  room_prefix: z.string().max(32).default("pusher:").refine(
+    (text) => isRoomPattern(`${text}*`),
+    { error: "expected at most 32 of [A-Za-z0-9_~:=-]" },
+  ).describe(
+    "what stands before a channel's name in its room's id; empty: every room of the tenant is a channel",
+  ),
+  client_events: z.boolean().default(false).describe(
+    "let clients publish client-* events to private and presence channels that they are in",
+  ),
+}).refine(
+  ({ secret, secret_file }) => (secret === undefined) !== (secret_file === undefined),
+  { error: "expected exactly one of secret and secret_file", ...always },
+);
+/** An app of the configuration. */
+export type PusherApp = z.output<typeof App>;
+
+const unique = (member: "id" | "key") =>
+  refuseRepeated({
+    list: "pusher.apps",
+    members: [member],
+    shown: member,
+    same: `the same ${member}`,
+    expected: "expected each once",
+  });
+
+/** `[pusher]`. */
+export const Pusher = z.strictObject({
+  enabled: z.boolean().default(false).describe(
+    "answer Pusher clients at /app/{key} and backends at /apps/{id} of the client listener",
+  ),
+  activity_timeout_seconds: count(
+    120,
+    3_600,
+    "silence after which a client is told to ask whether the connection lives",
+  ),
+  presence_members: count(
+    1_000,
+    10_000,
+    "users of a presence channel; a client of one with more is refused",
+  ),
+  request_skew_seconds: count(
+    600,
+    3_600,
+    "how far auth_timestamp of a backend's request may be from the Shield's clock",
+  ),
+  apps: z.array(App).max(1_000).superRefine(unique("id"), always).superRefine(
+    unique("key"),
+    always,
+  ).default([]).describe("who may connect, and how their requests are signed"),
+});
+/** A checked `[pusher]`. */
+export type Pusher = z.output<typeof Pusher>;

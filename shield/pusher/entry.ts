@@ -1,0 +1,208 @@
+/**
+ * The Pusher endpoint of the client listener: `/app/{key}` for clients, `/apps/{id}/…` for backends. Nothing of it
+ * is there unless `[pusher] enabled` is set. What a client then says is `pusher_socket.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { problemResponse } from "../../shared/problem.ts";
+import { hasItem } from "../../shared/http1/header_list.ts";
+import type { Random } from "../../shared/ids.ts";
+import { requireOrigin } from "../auth/origin.ts";
+import type { Entrance } from "../connection/entrance.ts";
+import type { ForeignEntry } from "../http/http.ts";
+import type { HttpPublishContext } from "../http/http_publish.ts";
+import type { PendingRequests } from "../http/pending.ts";
+import type { Admission } from "../rates/admission_gate.ts";
+import type { SocketServer, Upgraded } from "../socket/client_socket.ts";
+import { originalOf } from "../socket/light_copy.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import { type App, type Apps, clientIdentity, isPusherClient } from "./apps.ts";
+import { answerBackend } from "./http_api.ts";
+import { errorText, RoomMessages } from "./messages.ts";
+import { CLOSE, PusherSocket } from "./pusher_socket.ts";
+
+/** Versions of the protocol that clients may speak. */
+const VERSIONS = ["5", "6", "7"];
+/** The protocol's close codes for what a URL can have wrong. */
+const UNKNOWN_APP = 4001;
+const UNKNOWN_VERSION = 4007;
+const NO_VERSION = 4008;
+
+/** What the endpoint needs of the process. */
+export interface PusherContext extends HttpPublishContext {
+  readonly config: Pick<Config, "pusher" | "server">;
+  readonly apps: Apps;
+  readonly enter: Entrance;
+  readonly socket_server: Pick<SocketServer, "upgrade">;
+  readonly admission: Pick<Admission, "enter">;
+  /** Throws while the process drains. */
+  readonly requireOpen: () => void;
+  readonly pending: Pick<PendingRequests, "enter">;
+  /** Throws when the process can hold no further connection. */
+  readonly requireCapacity: () => void;
+  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops" | "rejects" | "handshakes">;
+  readonly registry: Registry;
+  readonly log: Logger;
+  readonly random: Random;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A client that is not let in, and how it hears so. */
+class Refused extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Makes the endpoint, which never rejects. */
+export function createPusherEntry(context: PusherContext): ForeignEntry {
+  const { registry, config: { pusher } } = context;
+  const messages = new RoomMessages();
+  const open = { connections: 0 };
+  scrapedGauge(
+    registry,
+    "shield_pusher_connections",
+    "Open connections of Pusher clients; each is one of the connections, too.",
+    () => open.connections,
+  );
+  const { presence_members, request_skew_seconds } = pusher;
+  const api = { ...context, presence_members, request_skew_seconds };
+  return (request, url, remote_ip) => {
+    if (url.pathname.startsWith("/app/")) {
+      return connect({ ...context, messages, open }, request, url, remote_ip);
+    }
+    if (!url.pathname.startsWith("/apps/")) return undefined;
+    return answerBackend(api, request, url, remote_ip).catch((error) => refusal(context, error));
+  };
+}
+
+interface Connecting extends PusherContext {
+  readonly messages: RoomMessages;
+  readonly open: { connections: number };
+}
+
+function refusal({ stats, log }: PusherContext, error: unknown): Response {
+  const known = error instanceof ArqonError ? error : new ArqonError("internal");
+  if (error !== known) log.error("a Pusher request failed", { error });
+  bump(stats.rejects, known.reason);
+  return problemResponse(known, known.reason === "draining" ? { connection: "close" } : {});
+}
+
+async function connect(
+  context: Connecting,
+  request: Request,
+  url: URL,
+  remote_ip: string,
+): Promise<Response> {
+  try {
+    requireOrigin(request, context.config.server.allowed_origins);
+    context.requireOpen();
+    context.requireCapacity();
+    using handshake = context.admission.enter();
+    if (!hasItem(request.headers.get("upgrade"), "websocket")) {
+      throw new ArqonError("not-a-websocket", "there is no Upgrade: websocket");
+    }
+    const response = await enter(context, request, url, remote_ip);
+    handshake.accepted();
+    bump(context.stats.handshakes, "accepted");
+    return response;
+  } catch (error) {
+    return refusal(context, error);
+  }
+}
+
+/** Lets a client in; one that is refused gets a socket that says why, as the protocol has it. */
+async function enter(
+  context: Connecting,
+  request: Request,
+  url: URL,
+  remote_ip: string,
+): Promise<Response> {
+  const upgrade = () => context.socket_server.upgrade(originalOf(request), undefined);
+  try {
+    const app = appOfClient(context, url);
+    const socket_id = socketId(context.random);
+    const client = { identity: clientIdentity(app, socket_id), remote_ip };
+    const opening = () => openingOf(context, upgrade(), app, socket_id);
+    return (await context.enter(request, client, opening, "text")).entered.response;
+  } catch (error) {
+    const refused = refusedOf(error);
+    if (refused === undefined) throw error;
+    if (error instanceof ArqonError) bump(context.stats.rejects, error.reason);
+    const { socket, response, listen } = upgrade();
+    const nothing = () => {};
+    listen({
+      opened() {
+        socket.send(errorText(refused.code, refused.message));
+        socket.close(refused.code, refused.message.slice(0, 100));
+      },
+      ...{ message: nothing, flooded: nothing, tooLong: nothing, closed: nothing },
+    });
+    return response;
+  }
+}
+
+function appOfClient({ apps }: PusherContext, url: URL): App {
+  const key = decodeURIComponent(url.pathname.slice("/app/".length));
+  const app = apps.by_key.get(key);
+  if (app === undefined) {
+    throw new Refused(UNKNOWN_APP, `there is no app with key ${JSON.stringify(key.slice(0, 64))}`);
+  }
+  const version = url.searchParams.get("protocol");
+  if (version === null) throw new Refused(NO_VERSION, "expected ?protocol=7");
+  if (!VERSIONS.includes(version)) {
+    throw new Refused(UNKNOWN_VERSION, `protocol ${version.slice(0, 16)}; expected 5 to 7`);
+  }
+  return app;
+}
+
+/** What a refused client is told; undefined: it gets an HTTP status. */
+function refusedOf(error: unknown): Refused | undefined {
+  if (error instanceof Refused) return error;
+  if (!(error instanceof ArqonError) || error.reason === "not-a-websocket") return undefined;
+  const code = error.code === 429 || error.code >= 500 ? CLOSE.over_capacity : CLOSE.refused;
+  return new Refused(code, error.message);
+}
+
+function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id: string) {
+  const { config: { pusher }, messages, now, random, open } = context;
+  const socket = new PusherSocket(upgraded.socket, {
+    ...{ app, socket_id, messages, now, isClient: isPusherClient },
+    ...pusher,
+    random: () => fraction(random),
+  });
+  return {
+    socket,
+    response: upgraded.response,
+    listen(events: Parameters<Upgraded["listen"]>[0]): void {
+      const handlers = socket.handlersFor(events);
+      open.connections++;
+      upgraded.listen({
+        ...handlers,
+        closed(code) {
+          open.connections--;
+          handlers.closed(code);
+        },
+      });
+    },
+  };
+}
+
+function number(random: Random): number {
+  const bytes = random(4);
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0);
+}
+
+/** A number from 0 up to 1. */
+const fraction = (random: Random): number => number(random) / 2 ** 32;
+
+/** Two numbers, as the protocol's ids are; nobody can guess one. */
+const socketId = (random: Random): string => `${number(random)}.${number(random)}`;

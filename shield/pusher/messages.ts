@@ -1,0 +1,118 @@
+/**
+ * The messages of the Pusher protocol, version 7, between text of a client and text of a Shield's JSON frames.
+ * Pure. Which of them are sent when is `pusher_socket.ts`. Source:
+ * https://pusher.com/docs/channels/library_auth_reference/pusher-websockets-protocol/
+ */
+import { ArqonError, DecodeError, jsonMembers } from "@arqon/proto";
+import type { JsonMember } from "@arqon/proto";
+
+/** The header that names the socket which is not to hear a message. */
+export const EXCEPT_HEADER = "pusher-except";
+/** Events of the protocol itself, which nobody may publish. */
+export const OWN_EVENT = /^pusher(?:_internal)?:/;
+
+const MEMBERS_MAX = 32;
+
+/** A message of the protocol; `data` is JSON text. */
+export function eventText(event: string, data: string, channel?: string): string {
+  const about = channel === undefined ? "" : `,"channel":${JSON.stringify(channel)}`;
+  return `{"event":${JSON.stringify(event)}${about},"data":${data}}`;
+}
+
+/** `pusher:error`; `code` null where the protocol has none. */
+export function errorText(code: number | null, message: string): string {
+  return eventText("pusher:error", JSON.stringify({ code, message }));
+}
+
+/** `pusher:subscription_error` of a channel. */
+export function refusedText(channel: string, type: string, error: string, status: number): string {
+  return eventText("pusher:subscription_error", JSON.stringify({ type, error, status }), channel);
+}
+
+/** What a client has sent. */
+export interface ClientMessage {
+  readonly event: string;
+  readonly channel: string | undefined;
+  /** As JSON text, as it was written; undefined: none. */
+  readonly data: string | undefined;
+}
+
+const tooMany = () => new DecodeError("malformed-frame", `more than ${MEMBERS_MAX} members`);
+
+function membersOf(text: string, start = 0): Map<string, JsonMember> {
+  return jsonMembers(text, start, MEMBERS_MAX, tooMany);
+}
+
+/** Reads a message. Throws `malformed-frame`, `repeated-field`. */
+export function readClientMessage(text: string): ClientMessage {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // Said below.
+  }
+  const right = 'expected {"event":"…","data":…}';
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+    throw new ArqonError("malformed-frame", right);
+  }
+  const { event, channel } = parsed as { event?: unknown; channel?: unknown };
+  if (typeof event !== "string") throw new ArqonError("malformed-frame", right);
+  if (channel !== undefined && channel !== null && typeof channel !== "string") {
+    throw new ArqonError("malformed-frame", "channel: expected a string");
+  }
+  const data = membersOf(text).get("data");
+  return { event, channel: channel ?? undefined, data: data && text.slice(data.start, data.end) };
+}
+
+/** A MSG of a Shield. */
+export interface RoomMessage {
+  readonly room_id: string;
+  /** "" for a signal. */
+  readonly type: string;
+  readonly sender: string;
+  /** The socket that is not to hear it. */
+  readonly except: string | undefined;
+  /** The event's data as a client gets it: a JSON string with what was published. */
+  readonly data: string;
+  /** The same as JSON, or undefined for text and bytes. */
+  readonly json: string | undefined;
+  readonly signal: { readonly kind: string; readonly until_ms?: number } | undefined;
+}
+
+/** Reads a frame `{"op":"msg",…}` of a Shield, which is well-formed. */
+export function readRoomMessage(frame: string): RoomMessage {
+  const members = membersOf(frame);
+  const raw = (name: string) => {
+    const member = members.get(name);
+    return member === undefined ? undefined : frame.slice(member.start, member.end);
+  };
+  const text = (name: string): string => JSON.parse(raw(name) ?? '""');
+  const data = raw("data");
+  const content_type = text("content_type");
+  const is_text = content_type.startsWith("text/") && data?.startsWith('"') === true;
+  const is_json = content_type === "" || /^application\/json\b|\+json\b/.test(content_type);
+  const headers = raw("headers") ?? "{}";
+  const except = headers.includes(EXCEPT_HEADER) ? JSON.parse(headers)[EXCEPT_HEADER] : undefined;
+  const signal = raw("signal");
+  return {
+    room_id: text("room"),
+    type: text("type"),
+    sender: text("sender"),
+    except: typeof except === "string" ? except : undefined,
+    data: data === undefined ? '""' : is_text ? data : JSON.stringify(data),
+    json: is_json ? data : undefined,
+    signal: signal === undefined ? undefined : JSON.parse(signal),
+  };
+}
+
+/** The same frame for several sockets of a process is read once. */
+export class RoomMessages {
+  #frame: string | undefined;
+  #message: RoomMessage | undefined;
+
+  of(frame: string): RoomMessage {
+    if (this.#message !== undefined && this.#frame === frame) return this.#message;
+    this.#frame = frame;
+    return this.#message = readRoomMessage(frame);
+  }
+}

@@ -1,0 +1,39 @@
+/** Frames of a Shield and messages of the Pusher protocol: what was published is what is read. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { eventText, readClientMessage, readRoomMessage } from "./messages.ts";
+
+Deno.test("JSON that was published is the client's data to the letter", () => {
+  for (
+    const data of ['{"a": 1.0}', "[1,  2]", '"x"', "null", "123456789012345678901", '"\\u00e4"']
+  ) {
+    const frame = `{"op":"msg","room":"r","type":"t","data":${data},"sender":"s","headers":{}}`;
+    assert.equal(JSON.parse(readRoomMessage(frame).data), data);
+  }
+});
+
+Deno.test("text is itself, and bytes are what the bus's JSON form says", () => {
+  const of = (data: string, type: string) =>
+    readRoomMessage(`{"op":"msg","room":"r","type":"t","data":${data},"content_type":"${type}"}`);
+  assert.equal(JSON.parse(of('"a \\"word\\""', "text/plain").data), 'a "word"');
+  assert.equal(JSON.parse(of('{"base64":"AA=="}', "image/png").data), '{"base64":"AA=="}');
+  assert.equal(of('{"base64":"AA=="}', "image/png").json, undefined);
+});
+
+Deno.test("what a client wrote as data is passed on as it was written", () => {
+  fc.assert(fc.property(fc.json(), fc.string(), (data, channel) => {
+    const text = eventText("client-x", data, channel);
+    assert.deepEqual(readClientMessage(text), { event: "client-x", channel, data });
+  }));
+});
+
+Deno.test("what is no message is refused", () => {
+  for (
+    const odd of ["", "1", "[]", "null", "{", "{}", '{"event":1}', '{"event":"x","channel":1}']
+  ) {
+    assert.throws(() => readClientMessage(odd), { reason: "malformed-frame" });
+  }
+  assert.throws(() => readClientMessage('{"event":"a","data":1,"data":2}'), {
+    reason: "repeated-field",
+  });
+});

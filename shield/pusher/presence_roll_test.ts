@@ -1,0 +1,53 @@
+/** Users of a presence channel, against a list of connections that comes and goes. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { isPusherClient } from "./apps.ts";
+import { PresenceRoll, readChannelData } from "./presence_roll.ts";
+import type { RoomMember } from "./presence_roll.ts";
+
+const member = (connection: number, user: string): RoomMember => ({
+  ...{ connection_id: `c${connection}`, user_id: `pusher:${connection}.1` },
+  meta: { user_id: user, user_info: { name: user } },
+});
+
+Deno.test("a user is there from the first connection to the last", () => {
+  const steps = fc.array(fc.tuple(fc.boolean(), fc.nat(5), fc.constantFrom("a", "b", "c")));
+  fc.assert(fc.property(steps, (list) => {
+    const roll = new PresenceRoll(isPusherClient);
+    const there = new Map<string, string>();
+    const told = new Set<string>();
+    for (const [comes, connection, user] of list) {
+      const one = member(connection, user);
+      if (comes) {
+        if (!there.has(one.connection_id)) there.set(one.connection_id, user);
+        for (const { id } of roll.take([one])) {
+          assert.ok(!told.has(id), "told twice");
+          told.add(id);
+        }
+      } else {
+        there.delete(one.connection_id);
+        for (const id of roll.leave([one])) assert.ok(told.delete(id), "nobody had come");
+      }
+      assert.deepEqual([...told].toSorted(), [...new Set(there.values())].toSorted());
+      const { presence } = JSON.parse(roll.text());
+      assert.equal(presence.count, told.size);
+      assert.deepEqual(presence.ids.toSorted(), Object.keys(presence.hash).toSorted());
+    }
+  }));
+});
+
+Deno.test("who is no client of an app is who its token says", () => {
+  const roll = new PresenceRoll(isPusherClient);
+  const forged = { connection_id: "c", user_id: "bob", meta: { user_id: "admin", user_info: 1 } };
+  assert.deepEqual(roll.take([forged]).map(({ id }) => id), ["bob"]);
+  assert.equal(roll.nameOf("bob"), undefined);
+});
+
+Deno.test("channel_data has a user", () => {
+  assert.deepEqual(readChannelData('{"user_id":10}'), { id: "10", info: "null" });
+  const bob = readChannelData('{"user_id":"b","user_info":{"n":1}}');
+  assert.deepEqual(bob, { id: "b", info: '{"n":1}' });
+  for (const odd of [undefined, "", "x", "{}", '{"user_id":""}', '{"user_id":{}}', "null", "1"]) {
+    assert.equal(readChannelData(odd), undefined);
+  }
+});

@@ -1,0 +1,336 @@
+/**
+ * A client of the Pusher protocol as a client's socket: what it sends becomes JSON frames of `arqon.v1.json`, and
+ * frames become what it reads. All that holds for a connection holds for it. Whether a client may join a
+ * channel is decided here, by its app's signature; everything else is decided behind.
+ */
+import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
+import type { App } from "./apps.ts";
+import { channelOf, channelProblem, kindOf, roomOf } from "./channel.ts";
+import type { ChannelKind } from "./channel.ts";
+import {
+  type ClientMessage,
+  errorText,
+  eventText,
+  OWN_EVENT,
+  readClientMessage,
+  refusedText,
+} from "./messages.ts";
+import type { RoomMessage, RoomMessages } from "./messages.ts";
+import { PresenceRoll, readChannelData, type RoomMember } from "./presence_roll.ts";
+import { isChannelAuth } from "./signature.ts";
+
+/** So many messages that are none, or signatures that are wrong, and the connection ends. */
+const ODD_MAX = 64;
+/** A client goes within this part of the time that a Shield which stops gives it. */
+const DRAIN_PART = 0.8;
+const CLIENT_EVENT = "client-";
+
+/** Close codes of the protocol: reconnect never, later, at once. */
+export const CLOSE = { refused: 4009, over_capacity: 4100, reconnect: 4200 } as const;
+
+/** What a socket needs of its process. */
+export interface PusherSocketOptions {
+  readonly app: App;
+  readonly socket_id: string;
+  readonly activity_timeout_seconds: number;
+  readonly presence_members: number;
+  readonly messages: RoomMessages;
+  /** Whether a user of the bus is a client of an app. */
+  readonly isClient: (user_id: string) => boolean;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+}
+
+/** A channel that the client is in, or has asked for. */
+interface Channel {
+  readonly name: string;
+  readonly room_id: string;
+  readonly kind: ChannelKind;
+  is_in: boolean;
+  /** Of presence channels. */
+  readonly roll: PresenceRoll | undefined;
+  /** Pages of members that have not come yet. */
+  pages_left: number;
+}
+
+/** The close code that a client of the protocol understands. */
+function closeCode(code: number): number {
+  if (code === 1012 || code === 1001) return CLOSE.reconnect;
+  if (code === 4403 || code === 4401) return CLOSE.refused;
+  return code === 4429 || code === 1013 ? CLOSE.over_capacity : code;
+}
+
+/** One client. `inner` is its WebSocket. */
+export class PusherSocket implements ClientSocket {
+  readonly #inner: ClientSocket;
+  readonly #options: PusherSocketOptions;
+  #events: SocketEvents | undefined;
+  /** By their rooms. */
+  readonly #channels = new Map<string, Channel>();
+  /** Requests under way: a SUB's channel, or the name of a client event. */
+  readonly #asked = new Map<number, Channel | string>();
+  #requests = 0;
+  #odd = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(inner: ClientSocket, options: PusherSocketOptions) {
+    this.#inner = inner;
+    this.#options = options;
+  }
+
+  get bufferedAmount(): number {
+    return this.#inner.bufferedAmount;
+  }
+
+  get unfinished_bytes(): number | undefined {
+    return this.#inner.unfinished_bytes;
+  }
+
+  /** The handlers of the client's WebSocket, for those of its connection. */
+  handlersFor(events: SocketEvents): SocketEvents {
+    this.#events = events;
+    return {
+      opened: () => events.opened(),
+      message: (data) => this.#receive(data),
+      flooded: () => events.flooded(),
+      tooLong: (problem) => events.tooLong(problem),
+      closed: (code) => {
+        clearTimeout(this.#timer);
+        events.closed(code);
+      },
+    };
+  }
+
+  send(frame: string | Uint8Array<ArrayBuffer>): void {
+    if (typeof frame !== "string") return;
+    if (frame.startsWith('{"op":"msg"')) return this.#onMessage(this.#options.messages.of(frame));
+    const { op, id, ...rest } = JSON.parse(frame);
+    if (op === "ack") return this.#onAck(id, rest);
+    if (op === "ping") return this.#inner.send(eventText("pusher:ping", '"{}"'));
+    if (op === "pong") return this.#inner.send(eventText("pusher:pong", '"{}"'));
+    if (op === "welcome") return this.#onWelcome();
+    if (op === "err") this.#onRefused(rest);
+  }
+
+  close(code: number, reason: string): void {
+    this.#inner.close(closeCode(code), reason);
+  }
+
+  rest(wait_ms: number): void {
+    this.#inner.rest(wait_ms);
+  }
+
+  terminate(): boolean {
+    return this.#inner.terminate();
+  }
+
+  #ask(frame: object, about?: Channel | string): void {
+    const id = ++this.#requests;
+    if (about !== undefined) this.#asked.set(id, about);
+    this.#events?.message(JSON.stringify({ ...frame, id }));
+  }
+
+  #onWelcome(): void {
+    const { socket_id, activity_timeout_seconds: activity_timeout } = this.#options;
+    const data = JSON.stringify({ socket_id, activity_timeout });
+    this.#inner.send(eventText("pusher:connection_established", JSON.stringify(data)));
+  }
+
+  #receive(data: string | Uint8Array<ArrayBuffer>): void {
+    let message: ClientMessage;
+    try {
+      message = readClientMessage(typeof data === "string" ? data : "");
+    } catch (error) {
+      return this.#refuse(error instanceof Error ? error.message : String(error));
+    }
+    const { event } = message;
+    if (event === "pusher:ping") this.#events?.message('{"op":"ping"}');
+    else if (event === "pusher:pong") this.#events?.message('{"op":"pong"}');
+    else if (event === "pusher:subscribe") this.#subscribe(message);
+    else if (event === "pusher:unsubscribe") this.#unsubscribe(message);
+    else if (event.startsWith(CLIENT_EVENT)) this.#publish(message);
+    else this.#refuse(`${event.slice(0, 64)} is no event that a client may send`);
+  }
+
+  /** Says that a message of the client was none; after many of them its connection ends. */
+  #refuse(problem: string): void {
+    this.#inner.send(errorText(null, problem));
+    if (++this.#odd === ODD_MAX) this.close(1008, "too many messages that are none");
+  }
+
+  #subscribe({ data }: ClientMessage): void {
+    const { app, socket_id, isClient } = this.#options;
+    const asked = data === undefined ? {} : JSON.parse(data) ?? {};
+    const { channel: name, auth, channel_data } = asked;
+    const problem = channelProblem(name, app.room_prefix);
+    if (problem !== undefined) return this.#refuse(problem);
+    const kind = kindOf(name);
+    const user = kind === "presence" ? readChannelData(channel_data) : undefined;
+    const signed = { socket_id, channel: name, channel_data: user && channel_data };
+    if (kind === "presence" && user === undefined) {
+      return this.#refuseChannel(name, "channel_data: expected JSON with user_id");
+    }
+    if (kind !== "public" && !isChannelAuth(app, auth, signed)) {
+      return this.#refuseChannel(name, `auth is not the app's signature for socket ${socket_id}`);
+    }
+    const room_id = roomOf(name, app.room_prefix);
+    const known = this.#channels.get(room_id);
+    if (known !== undefined) return this.#inner.send(errorText(null, `already in ${name}`));
+    const roll = user && new PresenceRoll(isClient);
+    const channel = { name, room_id, kind, is_in: false, roll, pages_left: 0 };
+    this.#channels.set(room_id, channel);
+    const member = user === undefined
+      ? {}
+      : { presence: true, member_meta: { user_id: user.id, user_info: JSON.parse(user.info) } };
+    this.#ask({ op: "sub", room: room_id, no_echo: true, ...member }, channel);
+  }
+
+  #refuseChannel(name: string, problem: string): void {
+    this.#inner.send(refusedText(name, "AuthError", problem, 401));
+    if (++this.#odd === ODD_MAX) this.close(1008, "too many refused subscriptions");
+  }
+
+  #unsubscribe({ data }: ClientMessage): void {
+    const { channel: name } = data === undefined ? {} : JSON.parse(data) ?? {};
+    const room_id = typeof name === "string" ? roomOf(name, this.#options.app.room_prefix) : "";
+    // As the protocol has it, a channel that the client is not in has been left.
+    if (this.#channels.delete(room_id)) this.#ask({ op: "unsub", room: room_id });
+  }
+
+  #publish({ event, channel: name = "", data }: ClientMessage): void {
+    const { app } = this.#options;
+    const channel = this.#channels.get(roomOf(name, app.room_prefix));
+    if (!app.client_events) return this.#refuse("the app does not take client events");
+    if (channel?.is_in !== true || channel.kind === "public") {
+      return this.#refuse(
+        `${event.slice(0, 64)}: not in a private or presence channel of that name`,
+      );
+    }
+    const id = ++this.#requests;
+    this.#asked.set(id, event);
+    const start = `{"op":"pub","room":${JSON.stringify(channel.room_id)},"id":${id}`;
+    this.#events?.message(`${start},"type":${JSON.stringify(event)},"data":${data ?? "null"}}`);
+  }
+
+  #onAck(id: number, { code, reason, message, result }: Answer): void {
+    const about = this.#asked.get(id);
+    this.#asked.delete(id);
+    if (about === undefined) return;
+    if (typeof about === "string") {
+      // 4301: the protocol's code for a client event that was one too many.
+      if (code !== 0) {
+        this.#inner.send(errorText(code === 429 ? 4301 : null, `${about}: ${message}`));
+      }
+      return;
+    }
+    // Left again before it was in.
+    if (this.#channels.get(about.room_id) !== about) return;
+    if (code !== 0) {
+      this.#channels.delete(about.room_id);
+      return this.#inner.send(refusedText(about.name, String(reason), String(message), code));
+    }
+    about.is_in = true;
+    about.pages_left = Math.max(0, (result?.pages ?? 1) - 1);
+    about.roll?.take(result?.members ?? []);
+    this.#joined(about);
+  }
+
+  /** Says that the client is in, once all members are known. */
+  #joined(channel: Channel): void {
+    if (channel.pages_left > 0 || this.#isFull(channel)) return;
+    const data = JSON.stringify(channel.roll?.text() ?? "{}");
+    this.#inner.send(eventText("pusher_internal:subscription_succeeded", data, channel.name));
+  }
+
+  #isFull({ name, room_id, roll }: Channel): boolean {
+    const { presence_members } = this.#options;
+    if (roll === undefined || roll.size <= presence_members) return false;
+    this.#channels.delete(room_id);
+    this.#ask({ op: "unsub", room: room_id });
+    const problem = `more than ${presence_members} users are in ${name}`;
+    this.#inner.send(refusedText(name, "LimitReached", problem, 403));
+    return true;
+  }
+
+  #onMessage(message: RoomMessage): void {
+    const { room_id, type, signal } = message;
+    if (signal !== undefined) return this.#onSignal(room_id, signal);
+    const channel = this.#channels.get(room_id);
+    if (channel === undefined || !channel.is_in) return;
+    if (type === "PRESENCE_UPDATE" || type === "PRESENCE_LEAVE") {
+      return this.#onMembers(channel, message);
+    }
+    if (OWN_EVENT.test(type) || message.except === this.#options.socket_id) return;
+    const text = eventText(type, message.data, channel.name);
+    const user = type.startsWith(CLIENT_EVENT) ? channel.roll?.nameOf(message.sender) : undefined;
+    this.#inner.send(
+      user === undefined ? text : `${text.slice(0, -1)},"user_id":${JSON.stringify(user)}}`,
+    );
+  }
+
+  #onMembers(channel: Channel, { type, json }: RoomMessage): void {
+    const { roll, name } = channel;
+    if (roll === undefined || json === undefined) return;
+    const { members, snapshot }: { members: RoomMember[]; snapshot?: boolean } = JSON.parse(json);
+    const tell = (event: string, data: string) =>
+      this.#inner.send(eventText(`pusher_internal:${event}`, JSON.stringify(data), name));
+    if (type === "PRESENCE_LEAVE") {
+      for (const id of roll.leave(members)) {
+        tell("member_removed", JSON.stringify({ user_id: id }));
+      }
+      return;
+    }
+    const added = roll.take(members);
+    if (snapshot === true && channel.pages_left > 0) {
+      channel.pages_left--;
+      return this.#joined(channel);
+    }
+    if (this.#isFull(channel)) return;
+    for (const { id, info } of added) {
+      tell("member_added", `{"user_id":${JSON.stringify(id)},"user_info":${info}}`);
+    }
+  }
+
+  /** Kicks, bans and drains; of what was missed the protocol has no word, so a client hears of it as an event. */
+  #onSignal(
+    room_id: string,
+    { kind, until_ms = 0 }: Exclude<RoomMessage["signal"], undefined>,
+  ): void {
+    const channel = this.#channels.get(room_id);
+    if (kind === "DRAIN" && room_id === "") return this.#moveBefore(until_ms);
+    if (channel === undefined) return;
+    if (kind === "GAP") {
+      return this.#inner.send(eventText("arqon:gap", '"{}"', channel.name));
+    }
+    this.#channels.delete(room_id);
+    const problem = kind === "BAN" ? "banned from the channel" : "sent out of the channel";
+    this.#inner.send(refusedText(channel.name, "AuthError", problem, 403));
+  }
+
+  /** Ends within the window in which the process still serves, at a time of its own. */
+  #moveBefore(until_ms: number): void {
+    const { now, random } = this.#options;
+    const wait_ms = Math.max(0, until_ms - now()) * DRAIN_PART * random();
+    this.#timer ??= setTimeout(() => this.close(CLOSE.reconnect, "restart"), wait_ms);
+  }
+
+  /** A refusal that answers no request: a room was taken away, or the connection is about to end. */
+  #onRefused({ code, message, room }: Answer): void {
+    const name = room === undefined ? undefined : channelOf(room, this.#options.app.room_prefix);
+    if (name !== undefined && room !== undefined && this.#channels.delete(room)) {
+      return this.#inner.send(refusedText(name, "AuthError", String(message), code));
+    }
+    this.#inner.send(errorText(code === 403 ? CLOSE.refused : null, String(message)));
+  }
+}
+
+/** What is read of ACK and ERR. */
+interface Answer {
+  readonly code: number;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly room?: string;
+  readonly result?: { readonly members?: RoomMember[]; readonly pages?: number };
+}

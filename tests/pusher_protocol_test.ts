@@ -1,0 +1,177 @@
+/**
+ * The Pusher endpoint with a client that says what no library would: odd frames, wrong versions, forged words; and
+ * what a client hears when it is kicked or its Shield stops.
+ */
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { until } from "../shared/testing/until.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+
+const SECRET = "a secret of the app";
+const CONFIG = `
+[pusher]
+enabled = true
+[[pusher.apps]]
+id = "1"
+key = "key-1"
+secret = "${SECRET}"
+tenant = "default"
+client_events = true
+`;
+
+interface Told {
+  readonly event: string;
+  readonly channel?: string;
+  // deno-lint-ignore no-explicit-any -- What a peer says has any form; the test looks at it.
+  readonly data: any;
+}
+
+/** A socket, with everything that it has heard. */
+class Client {
+  readonly heard: Told[] = [];
+  closed: CloseEvent | undefined;
+  readonly #socket: WebSocket;
+
+  constructor(url: string) {
+    this.#socket = new WebSocket(url);
+    this.#socket.onmessage = ({ data }) => void this.heard.push(JSON.parse(data));
+    this.#socket.onclose = (event) => this.closed = event;
+  }
+
+  send(message: unknown): void {
+    this.#socket.send(typeof message === "string" ? message : JSON.stringify(message));
+  }
+
+  async next(event: string): Promise<Told> {
+    const find = () => this.heard.find((one) => one.event === event);
+    await until(() => `${event}: ${JSON.stringify(this.heard)}`, () => find() !== undefined);
+    return this.heard.splice(this.heard.indexOf(find() as Told), 1)[0] as Told;
+  }
+
+  async socketId(): Promise<string> {
+    return JSON.parse((await this.next("pusher:connection_established")).data).socket_id;
+  }
+
+  async end(): Promise<CloseEvent> {
+    await until("an end", () => this.closed !== undefined);
+    return this.closed as CloseEvent;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+const sign = (text: string) => `key-1:${createHmac("sha256", SECRET).update(text).digest("hex")}`;
+const subscribe = (channel: string, more = {}) => ({
+  event: "pusher:subscribe",
+  data: { channel, ...more },
+});
+
+interface World {
+  readonly bus: ServedBus;
+  readonly folder: string;
+  /** Where HTTP goes. */
+  readonly http: string;
+  open(path?: string): Client;
+}
+
+async function versions({ open, http }: World): Promise<void> {
+  for (const [path, code] of [["?protocol=8", 4007], ["", 4008]] as const) {
+    const client = open(`/app/key-1${path}`);
+    assert.equal((await client.next("pusher:error")).data.code, code);
+    assert.equal((await client.end()).code, code);
+  }
+  const plain = await fetch(new URL("/app/key-1?protocol=7", http));
+  assert.equal(plain.status, 400);
+  assert.equal((await plain.json()).reason, "not-a-websocket");
+}
+
+async function forgeries({ open }: World): Promise<void> {
+  const client = open();
+  const id = await client.socketId();
+  for (const odd of ["", "{", '{"event":"pusher:signin","data":{}}', '{"event":"chat"}']) {
+    client.send(odd);
+    assert.equal(typeof (await client.next("pusher:error")).data.message, "string");
+  }
+  client.send(subscribe("no room"));
+  assert.match((await client.next("pusher:error")).data.message, /a channel is/);
+  const data = '{"user_id":"ann"}';
+  const forged: [string, object][] = [
+    ["private-a", {}],
+    ["private-a", { auth: sign("1.1:private-a") }],
+    ["private-a", { auth: sign(`${id}:private-b`) }],
+    ["presence-a", { auth: sign(`${id}:presence-a`), channel_data: data }],
+    ["presence-a", { auth: sign(`${id}:presence-a`) }],
+    ["presence-a", {
+      auth: sign(`${id}:presence-a:${data}`),
+      channel_data: '{"user_id":"admin"}',
+    }],
+  ];
+  for (const [channel, more] of forged) {
+    client.send(subscribe(channel, more));
+    const told = await client.next("pusher:subscription_error");
+    assert.deepEqual([told.channel, told.data.status], [channel, 401], JSON.stringify(more));
+  }
+  client.send({ event: "client-x", channel: "private-a", data: 1 });
+  assert.match((await client.next("pusher:error")).data.message, /not in a private/);
+  client.send({ event: "pusher:ping", data: {} });
+  await client.next("pusher:pong");
+  for (let at = 0; at < 64; at++) client.send("odd");
+  assert.equal((await client.end()).code, 1008);
+}
+
+async function again({ open }: World): Promise<void> {
+  const client = open();
+  const id = await client.socketId();
+  const auth = sign(`${id}:private-a`);
+  client.send(subscribe("private-a", { auth }));
+  await client.next("pusher_internal:subscription_succeeded");
+  client.send(subscribe("private-a", { auth }));
+  assert.match((await client.next("pusher:error")).data.message, /already/);
+  client.send({ event: "pusher:unsubscribe", data: { channel: "private-a" } });
+  client.send({ event: "pusher:unsubscribe", data: { channel: "never-in" } });
+  client.send(subscribe("private-a", { auth }));
+  const { channel } = await client.next("pusher_internal:subscription_succeeded");
+  assert.equal(channel, "private-a");
+  assert.deepEqual(client.heard, []);
+  client.close();
+}
+
+async function sentAway({ open, http, bus, folder }: World): Promise<void> {
+  const client = open();
+  const id = await client.socketId();
+  client.send(subscribe("news"));
+  await client.next("pusher_internal:subscription_succeeded");
+  const token = await tokenOf(folder, "service");
+  const kick = await fetch(`${http}/v1/rooms/pusher:news/commands`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({ name: "room.kick", data: { user_id: `pusher:${id}` } }),
+  });
+  assert.equal(kick.status, 200, await kick.text());
+  assert.equal((await client.next("pusher:subscription_error")).data.status, 403);
+  client.send(subscribe("news"));
+  await client.next("pusher_internal:subscription_succeeded");
+  bus.signal("SIGTERM");
+  assert.equal((await client.end()).code, 4200);
+}
+
+const STEPS: readonly (readonly [string, (world: World) => Promise<void>])[] = [
+  ["the wrong version, none, and a plain request", versions],
+  ["what is no message, and words that are forged", forgeries],
+  ["a channel is left and joined again; twice in it is told", again],
+  ["who is kicked is told, and who is left when the Shield stops comes again", sentAway],
+];
+
+Deno.test("a Pusher client that errs is told, and one that is sent away knows what to do", async (t) => {
+  await using folder = await initFolder();
+  await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
+  await using bus = await startServe(folder.path);
+  const { host } = new URL(bus.url);
+  const world: World = {
+    ...{ bus, folder: folder.path, http: `http://${host}` },
+    open: (path = "/app/key-1?protocol=7&client=test") => new Client(`ws://${host}${path}`),
+  };
+  for (const [name, run] of STEPS) await t.step(name, () => run(world));
+});

@@ -1,0 +1,290 @@
+/**
+ * The Pusher endpoint with Pusher's own libraries, unchanged: `pusher-js` and Laravel Echo as clients,
+ * `pusher-http-edge` (the backend's library for all runtimes) as the backend, which signs channels and requests. Beside them clients of the bus itself in the same rooms.
+ */
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import Echo from "laravel-echo";
+import Backend from "pusher-http-edge";
+import pusher_js from "pusher-js";
+import { connect } from "../sdk/typescript/mod.ts";
+import { until } from "../shared/testing/until.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+
+// A CommonJS module: its types say `default`, and it is the class itself.
+const Pusher = pusher_js as unknown as typeof pusher_js.default;
+type Pusher = InstanceType<typeof Pusher>;
+
+const APP = { appId: "app-1", key: "key-1", secret: "a secret of the app" };
+const OTHER = { appId: "app-2", key: "key-2", secret: "another app's secret" };
+const CONFIG = `
+[pusher]
+enabled = true
+presence_members = 3
+
+[[pusher.apps]]
+id = "${APP.appId}"
+key = "${APP.key}"
+secret = "${APP.secret}"
+tenant = "default"
+client_events = true
+
+[[pusher.apps]]
+id = "${OTHER.appId}"
+key = "${OTHER.key}"
+secret_file = "secret.txt"
+tenant = "other"
+`;
+
+interface World extends AsyncDisposable {
+  readonly bus: ServedBus;
+  readonly folder: string;
+  readonly backend: Backend;
+  /** Where clients ask for signatures. */
+  readonly auth: string;
+  client(key?: string, user?: string): Pusher;
+}
+
+function backendOf(bus: ServedBus, app: typeof APP): Backend {
+  const { hostname: host, port } = new URL(bus.url);
+  return new Backend({ ...app, host, port: Number(port), useTLS: false });
+}
+
+/** A backend that signs every channel, for the user that the query names. */
+function startAuth(backend: Backend): Promise<{ url: string; close(): void }> {
+  const server = createServer((request, response) => {
+    let body = "";
+    request.on("data", (chunk) => body += chunk);
+    request.on("end", () => {
+      const form = new URLSearchParams(body);
+      const user = new URL(request.url ?? "", "http://x").searchParams.get("user") ?? "ann";
+      const channel = form.get("channel_name") ?? "";
+      // `id` is what the types ask for, and `user_id` what the protocol does.
+      const member = { id: user, user_id: user, user_info: { name: user.toUpperCase() } };
+      const data = channel.startsWith("presence-") ? member : undefined;
+      const signed = Promise.resolve(
+        backend.authorizeChannel(form.get("socket_id") ?? "", channel, data),
+      );
+      response.setHeader("content-type", "application/json");
+      signed.then((word) => response.end(JSON.stringify(word)));
+    });
+  });
+  return new Promise((resolve) =>
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      resolve({ url: `http://127.0.0.1:${port}/auth`, close: () => void server.close() });
+    })
+  );
+}
+
+async function start(): Promise<World> {
+  const folder = await initFolder();
+  await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
+  await Deno.writeTextFile(`${folder.path}/secret.txt`, `${OTHER.secret}\n`);
+  const bus = await startServe(folder.path);
+  const backend = backendOf(bus, APP);
+  const auth = await startAuth(backend);
+  const clients: Pusher[] = [];
+  const { hostname: wsHost, port } = new URL(bus.url);
+  return {
+    ...{ bus, backend, folder: folder.path, auth: auth.url },
+    client(key = APP.key, user = "ann") {
+      const made = new Pusher(key, {
+        ...{ wsHost, wsPort: Number(port), forceTLS: false, cluster: "none", disableStats: true },
+        enabledTransports: ["ws"],
+        channelAuthorization: { endpoint: `${auth.url}?user=${user}`, transport: "ajax" },
+      });
+      clients.push(made);
+      return made;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.disconnect();
+      auth.close();
+      await bus.stop();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+type Heard = [event: string, data: unknown];
+
+/** Joins and waits until the client is in; what it hears from then on. */
+async function join(client: Pusher, name: string): Promise<Heard[]> {
+  const heard: Heard[] = [];
+  const channel = client.subscribe(name);
+  let problem: unknown;
+  channel.bind("pusher:subscription_error", (error: unknown) => problem = error);
+  channel.bind_global((event: string, data: unknown) => {
+    if (!event.startsWith("pusher:")) heard.push([event, data]);
+  });
+  await until(() => `in ${name}: ${JSON.stringify(problem)}`, () => channel.subscribed);
+  return heard;
+}
+
+async function publicChannel(world: World, ann: Pusher): Promise<void> {
+  const { backend } = world;
+  const [one, other] = [await join(ann, "news"), await join(world.client(), "news")];
+  const { status } = await backend.trigger("news", "tick", { n: 1 });
+  assert.equal(status, 200);
+  await backend.trigger(["news", "old-news"], "tick", "words", {
+    socket_id: ann.connection.socket_id,
+  });
+  await backend.triggerBatch([{ channel: "news", name: "last", data: [1] }]);
+  await until("three", () => other.length === 3 && one.length === 2);
+  assert.deepEqual(other, [["tick", { n: 1 }], ["tick", "words"], ["last", [1]]]);
+  assert.deepEqual(one, [["tick", { n: 1 }], ["last", [1]]]);
+}
+
+async function privateChannel(world: World, ann: Pusher): Promise<void> {
+  const { bus, backend } = world;
+  const heard = await join(ann, "private-App.User.1");
+  await backend.trigger("private-App.User.1", "hello", { to: "ann" });
+  await until("hello", () => heard.length === 1);
+  const bad = world.client();
+  // Another app's word is none.
+  const signed = await backendOf(bus, OTHER).authorizeChannel("1.1", "private-App.User.1");
+  const refused = bad.subscribe("private-App.User.1");
+  let error: { status?: number; type?: string } | undefined;
+  refused.bind("pusher:subscription_error", (told: typeof error) => error = told);
+  (bad.config as unknown as { channelAuthorizer: unknown }).channelAuthorizer = (
+    _: unknown,
+    done: (error: null, auth: unknown) => void,
+  ) => done(null, signed);
+  await until("refused", () => error !== undefined);
+  assert.deepEqual([error?.type, error?.status], ["AuthError", 401]);
+}
+
+async function clientEvents(world: World, ann: Pusher): Promise<void> {
+  const [mine, theirs] = [
+    await join(ann, "private-chat"),
+    await join(world.client(), "private-chat"),
+  ];
+  assert.equal(ann.channel("private-chat").trigger("client-typing", { on: true }), true);
+  await until("typing", () => theirs.length === 1);
+  assert.deepEqual(theirs, [["client-typing", { on: true }]]);
+  assert.deepEqual(mine, []);
+}
+
+async function presence(world: World, ann: Pusher): Promise<void> {
+  const { backend } = world;
+  await join(ann, "presence-room");
+  const waved: string[] = [];
+  const gone: unknown[] = [];
+  ann.channel("presence-room")
+    .bind("client-wave", (_: unknown, { user_id }: { user_id: string }) => waved.push(user_id))
+    .bind("pusher:member_removed", (member: unknown) => gone.push(member));
+  const bob = world.client(APP.key, "bob");
+  const second = world.client(APP.key, "bob");
+  await join(bob, "presence-room");
+  await join(second, "presence-room");
+  const channel = bob.channel("presence-room") as unknown as {
+    members: { count: number; me: unknown; get(id: string): unknown };
+  };
+  assert.equal(channel.members.count, 2);
+  assert.deepEqual(channel.members.me, { id: "bob", info: { name: "BOB" } });
+  assert.deepEqual(channel.members.get("ann"), { id: "ann", info: { name: "ANN" } });
+  const users = await backend.get({ path: "/channels/presence-room/users" });
+  assert.deepEqual(await users.json(), { users: [{ id: "ann" }, { id: "bob" }] });
+  const count = await backend.get({ path: "/channels/presence-room" });
+  assert.deepEqual(await count.json(), { occupied: true, user_count: 2 });
+  bob.channel("presence-room").trigger("client-wave", {});
+  await until("a wave", () => waved.length > 0);
+  assert.deepEqual(waved, ["bob"]);
+  bob.disconnect();
+  second.disconnect();
+  await until("bob is gone", () => gone.length > 0);
+  assert.deepEqual(gone, [{ id: "bob", info: { name: "BOB" } }]);
+  for (const user of ["c", "d", "e"]) {
+    const more = world.client(APP.key, user);
+    const joined = more.subscribe("presence-room");
+    let told: { type?: string } | undefined;
+    joined.bind("pusher:subscription_error", (error: typeof told) => told = error);
+    await until(user, () => joined.subscribed || told !== undefined);
+    if (user === "e") assert.equal(told?.type, "LimitReached");
+  }
+}
+
+async function sameRooms(world: World, ann: Pusher): Promise<void> {
+  const { bus, backend, folder } = world;
+  const heard = await join(ann, "news");
+  const token = await tokenOf(folder, "user");
+  await using sdk = await connect({ url: bus.url, token });
+  const room = sdk.room("pusher:news");
+  const messages = room.subscribe();
+  await messages.ready;
+  await room.publish("from-bus", { n: 2 });
+  await until("of the bus", () => heard.some(([event]) => event === "from-bus"));
+  await backend.trigger("news", "from-pusher", { n: 3 });
+  for await (const message of messages) {
+    if (message.type !== "from-pusher") continue;
+    assert.deepEqual(message.json(), { n: 3 });
+    break;
+  }
+  // What looks like the protocol's own is not passed on.
+  const before = heard.length;
+  await room.publish("pusher:error", { code: 4001 });
+  await room.publish("after", 1);
+  await until("after", () => heard.length > before);
+  assert.deepEqual(heard.slice(before), [["after", 1]]);
+}
+
+async function otherApps(world: World): Promise<void> {
+  const { bus, backend } = world;
+  const heard = await join(world.client(OTHER.key), "news");
+  await backend.trigger("news", "not-yours", {});
+  await backendOf(bus, OTHER).trigger("news", "yours", {});
+  await until("yours", () => heard.length > 0);
+  assert.deepEqual(heard, [["yours", {}]]);
+}
+
+async function laravel(world: World): Promise<void> {
+  const { bus, backend } = world;
+  const { hostname: wsHost, port } = new URL(bus.url);
+  const echo = new Echo({
+    ...{ broadcaster: "pusher", key: APP.key, Pusher: pusher_js, wsHost, wsPort: Number(port) },
+    ...{ forceTLS: false, cluster: "none", disableStats: true, enabledTransports: ["ws"] },
+    channelAuthorization: { endpoint: `${world.auth}?user=laravel`, transport: "ajax" },
+  });
+  const heard: unknown[] = [];
+  let is_in = false;
+  echo.private("orders.1").subscribed(() => is_in = true)
+    .listen("OrderShipped", (event: unknown) => heard.push(event));
+  await until("Echo is in", () => is_in);
+  await backend.trigger("private-orders.1", "App\\Events\\OrderShipped", { id: 1 });
+  await until("an order", () => heard.length === 1);
+  assert.deepEqual(heard, [{ id: 1 }]);
+  echo.disconnect();
+}
+
+async function refused(world: World): Promise<void> {
+  const { bus } = world;
+  const stranger = world.client("no-such-key");
+  const errors: unknown[] = [];
+  stranger.connection.bind("error", (error: unknown) => errors.push(error));
+  await until("failed", () => stranger.connection.state === "disconnected");
+  assert.match(JSON.stringify(errors), /"code":4001/);
+  const forged = backendOf(bus, { ...APP, secret: "not the app's secret" });
+  const problem = await forged.trigger("news", "x", {}).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert.match(JSON.stringify(problem), /"status":401/);
+}
+
+const STEPS: readonly (readonly [string, (world: World, ann: Pusher) => Promise<void>])[] = [
+  ["a public channel hears what the backend publishes, but for the excepted socket", publicChannel],
+  ["a private channel is for those whom the backend has signed for", privateChannel],
+  ["client events reach the others of a private channel", clientEvents],
+  ["a presence channel knows users, and tells who comes and goes", presence],
+  ["rooms of the bus and channels are the same", sameRooms],
+  ["another app's clients and backend have other rooms", otherApps],
+  ["Laravel Echo works with the host and the key changed", laravel],
+  ["who is not let in is told why, and does not come again", refused],
+];
+
+Deno.test("pusher-js and the backend's library work as they are", async (t) => {
+  await using world = await start();
+  const ann = world.client();
+  for (const [name, run] of STEPS) await t.step(name, () => run(world, ann));
+});
