@@ -1,7 +1,8 @@
 /**
  * `deno task chaos:rollout [--connections 10000] [--idle 0] [--rate 5000] [--shields 4] [--hold_seconds 5]
- * [--within_ms 2000]`: a bad rule is rolled out under load, misbehaves once it is in force for a share, and is
- * taken back. Exits 1 when that takes longer, a connection ends, or a message was judged by neither version.
+ * [--within_ms 2000]`: a bad rule is planned and rolled out under load, misbehaves once it is in force for a share,
+ * and is taken back; a good one is applied. Exits 1 when the plan is not the ledger's, taking back takes longer, a
+ * connection ends, a message was judged by neither version, or there is something to plan in the end.
  */
 import { runTask } from "../harness/task.ts";
 import { whole } from "../harness/task_arguments.ts";
@@ -10,10 +11,11 @@ import { runRollout } from "./run.ts";
 const USAGE = {
   command: "deno task chaos:rollout",
   about:
-    `Rolls a bad rule out on several Shields with one NATS under load. Messages that only the new
-version refuses are sent once it is in force for half of the traffic. Fails when a Shield still refuses
-them later than --within_ms after the condition was not held any more, when a connection has ended, or
-when a message passed that both versions refuse.`,
+    `Plans a bad rule on several Shields with one NATS under load, and rolls it out. Messages that only
+the new version refuses are sent once it is in force for half of the traffic. Then a good rule is applied.
+Fails when the plan does not say what the ledger of its messages does, when a Shield still refuses them
+later than --within_ms after the condition was not held any more, when a connection has ended, when a
+message passed that both versions refuse, or when a plan after the good apply is not empty.`,
   options: {
     connections: whole(10_000, "clients of all Shields"),
     idle: whole(0, "more connections, which send nothing", { low: 0 }),

@@ -5,8 +5,10 @@ import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import type { Say } from "../harness/task.ts";
 import { openText } from "../peers/raw_client.ts";
+import type { RawClient } from "../peers/raw_client.ts";
 import { asker, BAD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "../rollout_traffic.ts";
 import { Load } from "./load.ts";
+import { PlannedFolder, plant, PLANTED_CONFIG } from "./planted.ts";
 
 /** What a run is made of. */
 export interface RolloutRun {
@@ -31,6 +33,11 @@ const AFTER_MS = 3_000;
 /** Connections that are opened at once, and of one user. */
 const AT_ONCE = 50;
 const OF_ONE_USER = 10;
+/** Clients whose messages the plan is held against, and how many each of them sends. */
+const PLANTERS = 4;
+const PLANTED = 500;
+
+const socketUrl = ({ ready }: ServerProcess) => `${ready["url"]!.replace(/^http/, "ws")}/v1/socket`;
 
 async function connect(
   shields: readonly ServerProcess[],
@@ -45,9 +52,8 @@ async function connect(
       (_, at) => from + at,
     );
     const opened = await Promise.all(some.map(async (number) => {
-      const { ready } = shields[number % shields.length]!;
       const sub = `u${Math.floor(number / OF_ONE_USER)}`;
-      const url = `${ready["url"]!.replace(/^http/, "ws")}/v1/socket`;
+      const url = socketUrl(shields[number % shields.length]!);
       return await openText(url, await issuer.tokenFor({ sub }));
     }));
     opened.forEach((client, at) =>
@@ -55,6 +61,21 @@ async function connect(
     );
   }
   return load;
+}
+
+/** Opens clients of the first Shields, each by the name of its user. */
+async function planters(
+  shields: readonly ServerProcess[],
+  issuer: Issuer,
+  opened: DisposableStack,
+): Promise<Map<string, RawClient>> {
+  const clients = new Map<string, RawClient>();
+  for (let at = 0; at < PLANTERS; at++) {
+    const sub = `planter-${at}`;
+    const url = socketUrl(shields[at % shields.length]!);
+    clients.set(sub, opened.use(await openText(url, await issuer.tokenFor({ sub }))));
+  }
+  return clients;
 }
 
 function problemsOf(load: Load, state: string, back_ms: number, within_ms: number): string[] {
@@ -73,7 +94,7 @@ export async function runRollout(run: RolloutRun, say: Say): Promise<RolloutOutc
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   await using processes = new AsyncDisposableStack();
-  const config = `${issuer.config}\n[nats]\nurls = ["${nats.url}"]\n`;
+  const config = `${issuer.config}\n[nats]\nurls = ["${nats.url}"]\n${PLANTED_CONFIG}`;
   const start = (part: "shield" | "brain", name: string) =>
     startServer(part, config, issuer.dir, `node_id = "${name}"`);
   for (const name of ["b0", "b1"]) processes.use(await start("brain", name));
@@ -86,7 +107,15 @@ export async function runRollout(run: RolloutRun, say: Say): Promise<RolloutOutc
   await putPolicy(ask, "acme", await upload(ask, OLD_RULE));
   say(`${run.shields} Shields; opening ${run.connections + run.idle} connections`);
   using load = await connect(shields, issuer, run);
+  using opened = new DisposableStack();
+  const planting = await planters(shields, issuer, opened);
   load.begin(run.rate);
+  const ledger = await plant(planting, PLANTED);
+  say(`${ledger.sent} messages planted under load`);
+  const { admin_url } = shields[0]!.ready as { readonly admin_url: string };
+  await using folder = await PlannedFolder.make({ admin_url, token, tenant: "acme" });
+  const planned = await folder.planBad(ledger);
+  say(planned.line);
   const sha256 = await upload(ask, BAD_RULE);
   const steps = { for_ms: run.hold_seconds * 1_000, abort_if: ["refused>0.1%"] };
   const begun = await ask("POST", "rollouts/acme", await rolloutBody(ask, "acme", sha256, steps));
@@ -103,13 +132,20 @@ export async function runRollout(run: RolloutRun, say: Say): Promise<RolloutOutc
   }, run.hold_seconds * 4_000 + 60_000);
   say(`${view.rollout.state}: ${view.rollout.ended.why}`);
   await new Promise((resolve) => setTimeout(resolve, AFTER_MS));
+  const applied = await folder.applyGood();
+  say("a good rule is applied");
   load.stop();
   const { refused, compared } = view.tallies[0];
   const back_ms = load.last_bad_ms - load.first_bad_ms;
   const rate = load.answered / load.seconds;
   return {
-    problems: problemsOf(load, view.rollout.state, back_ms, run.within_ms),
+    problems: [
+      ...planned.problems,
+      ...problemsOf(load, view.rollout.state, back_ms, run.within_ms),
+      ...applied,
+    ],
     report: [
+      planned.line,
       `${load.answered} messages answered, ${
         rate.toFixed(0)
       } a second, ${load.late} not sent in time`,
