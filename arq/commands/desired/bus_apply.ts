@@ -1,7 +1,8 @@
 /**
  * `arq apply` of a folder of the whole bus: its schemas, then each tenant in a step of its own. What was made
- * before a tenant is refused stays, and is told: the same again goes on from there.
+ * before a tenant is refused stays, and what became of each is told: the same again goes on from there.
  */
+import { ArqonError } from "@arqon/proto";
 import { findAdmin } from "../../bus/admin.ts";
 import { changesOfText } from "../../desired/plan_text.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -13,20 +14,53 @@ import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { othersText } from "./bus_plan.ts";
 import { appliedOf, checksText } from "./plan.ts";
 
+/**
+ * `refused`: nothing of it was changed; `unknown`: the bus did not answer, and may finish it by itself;
+ * `not-tried`: one before it was not applied.
+ */
+type Outcome = "applied" | "unchanged" | "refused" | "unknown" | "not-tried";
+
 /** What became of one part. */
 interface Part {
   /** Null: the bus itself. */
   readonly tenant: string | null;
+  readonly outcome: Outcome;
   readonly apply: string | null;
   readonly in_force: boolean;
   readonly changes: readonly unknown[];
 }
 
+const nameOf = (tenant: string | null) => tenant === null ? "the bus" : `tenant ${tenant}`;
+
+/** An answer of the bus says that nothing was changed; anything else says nothing. */
+function outcomeOf(error: unknown): "refused" | "unknown" {
+  return error instanceof ArqonError && error.code < 500 ? "refused" : "unknown";
+}
+
 /** The error of a part, with what was made before it. */
-function stopped(whose: string, done: readonly string[], error: unknown): unknown {
-  if (!(error instanceof Error) || error.name === "Interrupted" || done.length === 0) return error;
+function stopped(whose: string, parts: readonly Part[], error: unknown): unknown {
+  if (!(error instanceof Error) || error.name === "Interrupted") return error;
+  const done = parts.filter(({ outcome }) => outcome === "applied").map(({ tenant }) =>
+    nameOf(tenant)
+  );
+  if (done.length === 0) return error;
   const text = `${whose}: ${error.message}; applied before it: ${done.join(", ")}`;
   return new CommandError(printable(text), EXIT.failure, "the same again goes on from there");
+}
+
+const OUTCOMES = {
+  refused: "refused, nothing of it was changed",
+  unknown: "no answer: it may be in force, arq plan says it",
+  "not-tried": "not tried",
+} as const;
+
+/** What became of the parts that were not applied, a line each. */
+function restText(parts: readonly Part[]): string {
+  return parts.map(({ tenant, outcome }) =>
+    outcome === "applied" || outcome === "unchanged"
+      ? ""
+      : `${printable(nameOf(tenant))}: ${OUTCOMES[outcome]}\n`
+  ).join("");
 }
 
 /** Puts all of it in force. Returns 1 when something is stored and this node does not have it in force. */
@@ -46,34 +80,39 @@ export async function applyBus(io: Io, folder: string, flags: ApplyFlags): Promi
     throw new CommandError(text, EXIT.failure, "arq schema check says more");
   }
   const parts: Part[] = [];
-  const done: string[] = [];
   const all = [
     { tenant: null, desired: wanted.bus, compared: bus },
-    ...tenants.map((one) => ({
-      tenant: one.desired.tenant,
-      ...one,
-    })),
+    ...tenants.map((one) => ({ tenant: one.desired.tenant, ...one })),
   ];
+  const json = flags.json === true;
+  const none = { apply: null, in_force: false };
+  let failed: { readonly error: unknown } | undefined;
   for (const { tenant, desired, compared } of all) {
     const { changes } = compared;
-    const whose = tenant === null ? "the bus" : `tenant ${tenant}`;
-    let answer: Record<string, unknown> | undefined;
-    try {
-      answer = changes.length === 0 ? undefined : await make(io, admin, desired, compared);
-    } catch (error) {
-      throw stopped(whose, done, error);
+    if (failed !== undefined) {
+      parts.push({ tenant, outcome: "not-tried", ...none, changes });
+      continue;
     }
-    const made = answer === undefined ? { id: null, in_force: true } : appliedOf(answer);
-    if (changes.length > 0) done.push(whose);
-    parts.push({ tenant, apply: made.id, in_force: made.in_force, changes });
-    if (flags.json !== true) {
-      const id = made.id === null ? "" : ` as ${made.id}`;
-      const text = changesOfText(whose, changes);
-      await print(io.stdout, changes.length === 0 ? text : `${text}applied${id}\n`);
+    try {
+      const answer = changes.length === 0 ? undefined : await make(io, admin, desired, compared);
+      const { id, in_force } = answer === undefined
+        ? { id: null, in_force: true }
+        : appliedOf(answer);
+      const outcome = changes.length === 0 ? "unchanged" : "applied";
+      parts.push({ tenant, outcome, apply: id, in_force, changes });
+      const text = changesOfText(nameOf(tenant), changes);
+      const done = changes.length === 0 ? "" : `applied${id === null ? "" : ` as ${id}`}\n`;
+      if (!json) await print(io.stdout, text + done);
+    } catch (error) {
+      failed = { error: stopped(nameOf(tenant), parts, error) };
+      parts.push({ tenant, outcome: outcomeOf(error), ...none, changes });
     }
   }
-  if (flags.json === true) await print(io.stdout, `${JSON.stringify({ parts, others })}\n`);
-  else await print(io.stdout, othersText(others));
+  const end = json
+    ? `${JSON.stringify({ parts, others })}\n`
+    : restText(parts) + othersText(others);
+  await print(io.stdout, end);
+  if (failed !== undefined) throw failed.error;
   if (parts.every(({ in_force }) => in_force)) return EXIT.ok;
   await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
   return EXIT.failure;

@@ -24,6 +24,27 @@ async function filesOf(folder: string, below = ""): Promise<Record<string, strin
   return all;
 }
 
+const outcomesOf = ({ parts }: { parts: { outcome: string }[] }) =>
+  parts.map(({ outcome }) => outcome);
+
+/** Of three tenants the one in the middle is refused: what became of each is told. */
+async function refusedInBetween(
+  arq: (code: number, ...args: string[]) => Promise<string>,
+  state: string,
+): Promise<void> {
+  const told = await arq(1, "apply", state);
+  assert.match(
+    told,
+    /\napplied as [0-9a-f]{32}\ntenant globex: refused, nothing of it was changed\ntenant zoo: not tried\n/,
+  );
+  assert.match(told, /tenant globex: .*fleet\.v1\.Boat.*; applied before it: tenant acme\n/);
+  const [json = ""] = (await arq(1, "apply", state, "--json")).split("\n");
+  const again = JSON.parse(json);
+  assert.deepEqual(outcomesOf(again), ["unchanged", "unchanged", "refused", "not-tried"]);
+  const left = await arq(2, "plan", state);
+  assert.match(left, /\ntenant acme: nothing to do\ntenant globex: 1 to add, 1 to change/);
+}
+
 Deno.test("a folder of the bus: its schemas and each tenant are planned, applied and exported as they are", async () => {
   await using bus = await startBusWith(OPERATORS);
   await using folder = await folderWith({
@@ -31,6 +52,7 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
     "state/proto/a.proto": PROTO,
     "state/one/a.toml": mirrored("acme", 0.5) + mapped("fleet.v1.Vehicle"),
     "state/two/a.toml": mirrored("globex", 0.25),
+    "state/zoo/a.toml": mirrored("zoo", 0.25),
   });
   const arq = async (code: number, ...args: string[]) => {
     const result = await runArq([...args, "--url", bus.url]);
@@ -41,16 +63,19 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   await arq(0, "mirror", "set", "in.t.third.*", "10%", "--tenant", "third");
   const planned = await arq(2, "plan", state!);
   assert.match(planned, /^the bus: 1 to add, .*\n {2}\+ schemas fleet .*\nschema fleet is compat/);
-  assert.match(planned, /\ntenant acme: 2 to add.*\n(.*\n)+tenant globex: 1 to add/);
+  assert.match(
+    planned,
+    /\ntenant acme: 2 to add.*\n(.*\n)+tenant globex: 1 to add(.*\n)+tenant zoo: 1 to add/,
+  );
   assert.match(planned, /\nnote: without a folder, and left as they are: third\n$/);
   const applied = await arq(0, "apply", state!);
   assert.match(applied, /^the bus: 1 to add.*\n.*\napplied\ntenant acme: 2 to add/);
-  assert.equal(applied.match(/applied as [0-9a-f]{32}\n/g)?.length, 2);
+  assert.equal(applied.match(/applied as [0-9a-f]{32}\n/g)?.length, 3);
   const view = JSON.parse(await arq(0, "plan", state!, "--json"));
-  assert.deepEqual([view.bus.changes, view.others, view.tenants.length], [[], ["third"], 2]);
+  assert.deepEqual([view.bus.changes, view.others, view.tenants.length], [[], ["third"], 3]);
   assert.match(
     await arq(0, "export", out!, "--bus"),
-    /the state of the bus: schemas 1, tenants 3\n$/,
+    /the state of the bus: schemas 1, tenants 4\n$/,
   );
   assert.match(await arq(0, "plan", out!), /^the bus: nothing to do\ntenant acme: nothing to do\n/);
   await arq(0, "apply", out!);
@@ -64,12 +89,12 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   await Deno.writeTextFile(`${state}/one/a.toml`, mirrored("acme", 0.75));
   const wrong = mirrored("globex", 1) + mapped("fleet.v1.Boat").replace("acme", "globex");
   await Deno.writeTextFile(`${state}/two/a.toml`, wrong);
-  assert.match(
-    await arq(1, "apply", state!),
-    /tenant globex: .*fleet\.v1\.Boat.*; applied before it: tenant acme\n/,
-  );
-  const left = await arq(2, "plan", state!);
-  assert.match(left, /\ntenant acme: nothing to do\ntenant globex: 1 to add, 1 to change/);
+  await Deno.writeTextFile(`${state}/zoo/a.toml`, mirrored("zoo", 1));
+  await refusedInBetween(arq, state!);
+  await Deno.writeTextFile(`${state}/two/a.toml`, mirrored("globex", 1));
+  const finished = JSON.parse(await arq(0, "apply", state!, "--json"));
+  assert.deepEqual(outcomesOf(finished), ["unchanged", "unchanged", "applied", "applied"]);
+  assert.match(await arq(0, "plan", state!), /\ntenant globex: nothing to do\n/);
   // A tenant's own admin has no folder of the bus.
   const token = await bus.tokenFor({ role: "admin", tenant: "acme" });
   const own = await runArq(["plan", state!, "--admin-url", bus.admin_url, "--token", token]);
