@@ -9,6 +9,7 @@ import { SignatureRule } from "../config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
+import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
 
 /** The bucket. Keys: `[tenant_id]`. */
 export const TENANTS_BUCKET = "ARQON_TENANTS";
@@ -44,6 +45,8 @@ const Pending = z.looseObject({
   mirror: z.strictObject({ rules: z.array(MirrorRule).max(TENANT_RULES_MAX) }),
   mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX),
   rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX),
+  /** Versions of schemas that are in force once it is decided; absent: none. */
+  schemas: z.array(StagedSchema).max(STAGED_SCHEMAS_MAX).optional(),
   ...Limits,
 });
 /** An apply that is under way. */

@@ -15,11 +15,13 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse, problemText } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay } from "../../shared/rollout/rollout.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/staged_schema.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { readValue } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { requireScope } from "../admin/routing/admin_scope.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
 import { STATE_ABOUT } from "../openapi/openapi_settings.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
@@ -27,7 +29,9 @@ import { Policies } from "../policy/chain/chain.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
 import { requireMessages } from "../schema/admin/admin_mappings.ts";
 import { settled } from "../schema/admin/admin_schemas.ts";
+import { stagedBytes } from "../schema/registry/staging.ts";
 import type { Settings } from "../settings/settings.ts";
+import { needsDecision } from "./decision.ts";
 import type { Applies } from "./applies.ts";
 import type { StoredState } from "./applies.ts";
 import { requireLimits } from "./limits.ts";
@@ -57,13 +61,13 @@ export interface ApplyAdminContext {
 function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[]) {
   const [what, shown = ""] = [members.join(" and "), members[0]];
   const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
-  return z.array(entry).max(TENANT_RULES_MAX)
+  return z.array(entry).max(list === "schemas" ? STAGED_SCHEMAS_MAX : TENANT_RULES_MAX)
     .superRefine(refuseRepeated({ list, members, shown, ...same }), always)
     .optional();
 }
 
-/** What is to be in force, as requests have it. */
-export const StateBody = z.strictObject({
+/** What is to be in force, as requests have it, but for schemas. */
+export const RolloutState = z.strictObject({
   /** The revisions that the change was planned on; 0 for a document that is not there. */
   basis: z.strictObject({ settings: z.int().min(0), policies: z.int().min(0) }),
   policies: Policies.optional(),
@@ -74,8 +78,12 @@ export const StateBody = z.strictObject({
   budgets: listOf("budgets", TenantBudget, "per", "unit", "action"),
   require_signature: listOf("require_signature", SignatureRule, "role", "room"),
 });
+/** The same with versions of schemas, which are stored already. */
+const StateBody = RolloutState.extend({
+  schemas: listOf("schemas", StagedSchema, "schema_id"),
+});
 /** One of them. */
-export type StateBody = z.output<typeof StateBody>;
+type StateBody = z.output<typeof StateBody>;
 
 /** The routes of a tenant's whole state. */
 export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
@@ -154,7 +162,7 @@ async function apply(
   { basis, mirror, ...wanted }: StateBody,
 ): Promise<Response> {
   const { tenant, by } = call;
-  if (wanted.policies !== undefined) await requireNoRollout(context, tenant);
+  if (needsDecision(wanted)) await requireNoRollout(context, tenant);
   const { applies, policies: { registry }, schemas, settings, log, node_id } = context;
   const modules = await checkState(context, call, wanted);
   const given = { ...wanted, ...(mirror === undefined ? {} : { mirror: { rules: mirror } }) };
@@ -167,7 +175,10 @@ async function apply(
     stored.policies.revision === 0 ||
     registry.reached(tenant, stored.policies.revision, IN_FORCE_MS),
   ]);
-  if (schemas !== undefined) await settled(schemas);
+  if (schemas !== undefined) {
+    for (const { schema_id } of wanted.schemas ?? []) schemas.cache.refresh(schema_id);
+    await settled(schemas);
+  }
   const here = registry.tenant(tenant);
   const policies = { state: here?.state ?? null, detail: here?.detail ?? null };
   const in_force = reached.every(Boolean) && (here === undefined || here.state === "active");
@@ -188,17 +199,25 @@ async function requireNoRollout({ rollouts }: ApplyAdminContext, tenant: string)
 export async function checkState(
   context: ApplyAdminContext,
   { tenant, checks, only_tenant }: Pick<AdminCall, "tenant" | "checks" | "only_tenant">,
-  { policies, mappings, ...limits }: Pick<
+  { policies, mappings, schemas: versions = [], ...limits }: Pick<
     StateBody,
-    "policies" | "mappings" | "quotas" | "budgets"
+    "policies" | "mappings" | "quotas" | "budgets" | "schemas"
   >,
 ): Promise<Map<string, Uint8Array>> {
   const { schemas, settings, counted } = context;
   const before = (await settings.read(tenant)).settings;
   requireLimits(counted, { only_tenant }, before, limits);
   const modules = await inTurn({ checks }, tenant, () => requireModules(context, policies));
-  if (schemas !== undefined && mappings !== undefined) {
-    await inTurn({ checks }, tenant, () => requireMessages(schemas, mappings));
+  if (versions.length > 0) requireScope("bus", { only_tenant }, []);
+  if (schemas === undefined && versions.length > 0) {
+    throw new ArqonError("invalid-settings", "schemas: they are switched off on this Shield");
+  }
+  if (schemas !== undefined) {
+    const staged = new Map<string, Uint8Array>();
+    for (const one of versions) staged.set(one.schema_id, await stagedBytes(schemas.store, one));
+    if (mappings !== undefined) {
+      await inTurn({ checks }, tenant, () => requireMessages(schemas, mappings, staged));
+    }
   }
   return modules;
 }

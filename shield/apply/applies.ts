@@ -1,16 +1,24 @@
 /**
- * Applies a tenant's whole state: policies, mappings, room classes, mirror rules, quotas, budgets and demands for
- * signatures, all or none. Two
- * documents hold them; how that is one step is `decision.ts`. An apply that its Shield did not finish is
+ * Applies a tenant's whole state: policies, schemas, mappings, room classes, mirror rules, quotas, budgets and
+ * demands for signatures, all or none. Two documents hold them, and schemas that are stored before and come in
+ * force after the decision; how that is one step is `decision.ts`. An apply that its Shield did not finish is
  * finished by whichever Shield sees it. What a good state is has been checked before (`api.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
+import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { PolicyStore, StoredDocument } from "../policy/chain/store.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
-import { decisionOf, limitsOf, policiesAfter, settingsAfter, withoutPending } from "./decision.ts";
+import {
+  decisionOf,
+  limitsOf,
+  needsDecision,
+  policiesAfter,
+  settingsAfter,
+  withoutPending,
+} from "./decision.ts";
 import type { Wanted } from "./decision.ts";
 
 /** How often a step may be overtaken by others before it gives up. */
@@ -22,6 +30,11 @@ const AGAIN_MS = 1_000;
 export interface AppliesOptions {
   readonly settings: Pick<Settings, "read" | "replace" | "onChange" | "get">;
   readonly policies: Pick<PolicyStore, "read" | "replace">;
+  /** Puts a version that is stored in force, once for each apply; absent where schemas are switched off. */
+  readonly promote?: (
+    schema: StagedSchema,
+    decided: { readonly apply: string; readonly by: string; readonly at_ms: number },
+  ) => Promise<void>;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -81,17 +94,18 @@ export class Applies {
     if (settings.revision !== basis.settings) throw stale(changedBy(settings.settings));
     if (policies.revision !== basis.policies) throw stale(changedPolicies(policies));
     const pending = this.#pending({ settings, policies }, wanted, by, id);
-    const next = wanted.policies === undefined
-      ? settingsAfter(settings.settings, pending, policies.document.current.version)
-      : { ...settings.settings, pending };
+    const is_decided = needsDecision(wanted);
+    const next = is_decided
+      ? { ...settings.settings, pending }
+      : settingsAfter(settings.settings, pending, policies.document.current.version);
     // What the bus would refuse later is refused now.
-    if (wanted.policies !== undefined) policiesAfter(policies.document, pending);
+    if (is_decided) policiesAfter(policies.document, pending);
     try {
       await this.#options.settings.replace(tenant_id, next, settings.revision);
     } catch (error) {
       throw isConflict(error) ? stale("somebody else changed the settings meanwhile") : error;
     }
-    if (wanted.policies !== undefined) await this.#require(tenant_id, pending);
+    if (is_decided) await this.#require(tenant_id, pending);
     return await this.read(tenant_id);
   }
 
@@ -136,6 +150,7 @@ export class Applies {
       mirror: wanted.mirror ?? settings.settings.mirror,
       mappings: wanted.mappings ?? settings.settings.mappings,
       rooms: wanted.rooms ?? settings.settings.rooms,
+      ...(wanted.schemas === undefined ? {} : { schemas: [...wanted.schemas] }),
       ...limitsOf(settings.settings),
       ...limitsOf(wanted),
     };
@@ -149,10 +164,30 @@ export class Applies {
     if (decision === "open") {
       await policies.replace(tenant_id, policiesAfter(document, pending), revision);
     }
+    // Mappings to what is new come after it: none is in force without its schema.
+    if (decision !== "lost") await this.#promote(tenant_id, pending);
     const next: TenantSettings = decision === "lost"
       ? withoutPending(stored.settings)
       : settingsAfter(stored.settings, pending, pending.base_version + 1);
     await settings.replace(tenant_id, next, stored.revision);
+  }
+
+  /** Puts the schemas in force of an apply that is made. Rejects as the store does. */
+  async #promote(tenant_id: string, { id, by, at_ms, schemas = [] }: PendingApply): Promise<void> {
+    const { promote, log } = this.#options;
+    for (const schema of schemas) {
+      if (promote === undefined) {
+        throw new ArqonError("schema-unavailable", "schemas are switched off on this Shield");
+      }
+      try {
+        await promote(schema, { apply: id, by, at_ms });
+      } catch (error) {
+        if (!(error instanceof ArqonError) || error.reason !== "schema-unavailable") throw error;
+        // Nothing brings its bytes back: the tenant's settings must not wait for them for ever.
+        const { schema_id } = schema;
+        log.error("a schema of an apply cannot be put in force", { tenant_id, schema_id, error });
+      }
+    }
   }
 
   /** Finishes an apply of ours, and rejects when it was not made. */

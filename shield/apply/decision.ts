@@ -3,6 +3,7 @@
  * writes; the version of the policies after `base_version` says, once and for all, whether it is made:
  * whoever reads the two comes to the same answer, and nobody waits for anybody. Who writes is `applies.ts`.
  */
+import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { applyWords } from "../policy/chain/canary_turn.ts";
 import { withPolicies } from "../policy/chain/chain.ts";
@@ -20,9 +21,19 @@ export const STATE_KINDS = [
 ] as const;
 
 /** What is to be in force; an absent kind stays as it is. */
-export type Wanted = {
-  readonly [Kind in typeof STATE_KINDS[number]]?: PendingApply[Kind] | undefined;
-};
+export type Wanted =
+  & {
+    readonly [Kind in typeof STATE_KINDS[number]]?: PendingApply[Kind] | undefined;
+  }
+  & {
+    /** Versions of schemas, which are stored already. */
+    readonly schemas?: readonly StagedSchema[] | undefined;
+  };
+
+/** Whether it changes more than the settings' document, and so needs a decision. */
+export function needsDecision({ policies, schemas = [] }: Wanted): boolean {
+  return policies !== undefined || schemas.length > 0;
+}
 
 /** `open`: the policies still are as they were; `lost`: somebody else made their next version. */
 export type Decision = "open" | "made" | "lost";

@@ -7,6 +7,7 @@ import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
 import { openRollouts } from "./rollouts.ts";
+import { promote } from "../schema/registry/staging.ts";
 
 /** The parts of the process that applies act on; one that is switched off has no context. */
 interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
@@ -31,6 +32,13 @@ export interface StartedApplies {
   close(): void;
 }
 
+/** How staged schemas come in force; nothing where schemas are switched off. */
+function promotionOf(schemas: SchemaAdminContext | undefined): Pick<AppliesOptions, "promote"> {
+  if (schemas === undefined) return {};
+  const { store, versions_max } = schemas;
+  return { promote: (staged, decided) => promote(store, staged, { ...decided, versions_max }) };
+}
+
 /** Starts to finish what other Shields have begun. Rejects with `spine-unavailable`. */
 export async function startApplies(start: ApplyStart, parts: ApplyParts): Promise<StartedApplies> {
   const { log, now, spine, random } = start;
@@ -39,7 +47,12 @@ export async function startApplies(start: ApplyStart, parts: ApplyParts): Promis
     return { admin: { state: undefined, rollouts: undefined }, close: () => {} };
   }
   const { registry } = policies;
-  const applies = new Applies({ ...start, settings, policies: registry.store });
+  const applies = new Applies({
+    ...start,
+    settings,
+    policies: registry.store,
+    ...promotionOf(schemas.admin),
+  });
   const running = await openRollouts({ spine, registry, applies, node_id, log, now });
   const { bucket: rollouts } = running;
   const counted = { quotas: parts.quota !== undefined, budgets: parts.usage !== undefined };

@@ -152,6 +152,13 @@ export const SCHEMAS_ABOUT = abouts({
     answer: object({ schema_id: TEXT, compatible: BOOLEAN, findings: list(OBJECT) }),
     refusals: [409],
   },
+  stageSchema: {
+    tag: "schemas",
+    summary: "stores a version that is not in force until an apply of a tenant's state names it",
+    query: [COMPATIBILITY],
+    answer: object({ schema_id: TEXT, after: COUNT, version: COUNT, sha256: TEXT }),
+    refusals: [409],
+  },
   rollbackSchema: {
     tag: "schemas",
     summary: "puts an earlier version in force again, as the next one",

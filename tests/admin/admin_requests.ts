@@ -100,6 +100,11 @@ function schemas(): Row[] {
       () => ({ path: "/v1/schemas/everyones/check", ...set }),
     ],
     [
+      "PUT",
+      "/v1/schemas/{schema}/staged",
+      () => ({ path: "/v1/schemas/everyones/staged", ...set }),
+    ],
+    [
       "POST",
       "/v1/schemas/{schema}/rollback",
       at("/v1/schemas/everyones/rollback?version=1"),

@@ -72,6 +72,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/schemas/orders", "GET", "PUT", "DELETE"),
   ...of("/v1/schemas/orders/check", "POST"),
   ...of("/v1/schemas/orders/rollback", "POST"),
+  ...of("/v1/schemas/orders/staged", "PUT"),
   ...of("/v1/schemas/orders/validate", "POST"),
   ...of("/v1/schemas/orders/versions/1", "GET"),
   ...of("/v1/tenants/acme/mappings", "GET", "PUT", "DELETE"),

@@ -1,5 +1,6 @@
 /**
- * `arq apply`: puts a folder, or a plan, in force: everything but schemas in one step. Schemas come before it, each as a version of its own, and are taken back when the step is refused.
+ * `arq apply`: puts a folder, or a plan, in force: all of it in one step. Schemas are stored before and
+ * are in force with it.
  */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Admin } from "../../bus/admin.ts";
@@ -9,12 +10,12 @@ import { decodePlan } from "../../desired/plan_file.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
 import { changesText, notesText } from "../../desired/plan_text.ts";
 import type { Desired } from "../../desired/state.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 import { statePath } from "./live_state.ts";
-import { appliedOf, checksText, compare } from "./plan.ts";
+import { appliedOf, checksText, compare, schemaPath } from "./plan.ts";
 import type { Compared } from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
 import { rolloutPath, watchRollout } from "./rollout.ts";
@@ -47,18 +48,21 @@ async function readTarget(io: Io, target: string): Promise<Desired & Partial<Pla
   throw new CommandError(`${target} is neither a folder nor a plan`, EXIT.failure, hint);
 }
 
+function stale(): CommandError {
+  return new CommandError(
+    "the plan is stale, nothing was changed: the bus is not as it was when the plan was made",
+    EXIT.failure,
+    "make it anew: arq plan DIR --out FILE",
+  );
+}
+
 /** Throws when the bus is not as it was when the plan was made. */
 function requireFresh(planned: Partial<PlanBasis>, { basis, schema_basis }: Compared): void {
   if (planned.basis === undefined) return;
   const is_same = planned.basis.settings === basis.settings &&
     planned.basis.policies === basis.policies &&
     Object.entries(schema_basis).every(([id, version]) => planned.schema_basis?.[id] === version);
-  if (is_same) return;
-  throw new CommandError(
-    "the plan is stale, nothing was changed: the bus is not as it was when the plan was made",
-    EXIT.failure,
-    "make it anew: arq plan DIR --out FILE",
-  );
+  if (!is_same) throw stale();
 }
 
 /** Uploads the modules that the bus does not name yet. */
@@ -78,80 +82,66 @@ async function uploadModules(
   }
 }
 
-const schemaPath = (id: string) => `/v1/schemas/${encodeURIComponent(id)}`;
+/** A version that is stored, and in force once an apply that names it is made. */
+interface StagedSchema {
+  readonly schema_id: string;
+  readonly version: number;
+  readonly sha256: string;
+  readonly compatibility?: string;
+}
 
-/** Registers schemas one by one; resolves with those that have a new version. */
-async function registerSchemas(
+/** Stores the schemas that change. Rejects when a version has come since the comparison. */
+async function stageSchemas(
   io: Io,
   admin: Admin,
   { state, sets }: Desired,
   { schema_basis }: Compared,
-  done: string[],
-): Promise<void> {
+): Promise<StagedSchema[]> {
+  const staged: StagedSchema[] = [];
   for (const { id, compatibility } of state.schemas ?? []) {
     const body = sets.get(id);
     if (!Object.hasOwn(schema_basis, id) || body === undefined) continue;
-    const query = compatibility === undefined ? "" : `?${new URLSearchParams({ compatibility })}`;
-    const path = `${schemaPath(id)}${query}`;
-    const answer = await askAdmin(io, admin, {
+    const { after, version, sha256 } = await askAdmin(io, admin, {
       method: "PUT",
-      path,
+      path: schemaPath(id, "/staged", compatibility),
       body,
       content_type: "application/gzip",
     });
-    if (answer["registered"] === true) done.push(id);
+    if (after !== schema_basis[id]) throw stale();
+    staged.push({
+      schema_id: id,
+      version: Number(version),
+      sha256: String(sha256),
+      ...(compatibility === undefined ? {} : { compatibility }),
+    });
   }
-}
-
-/** Takes back what was registered for an apply that was refused. Whatever cannot be is told. */
-async function takeBack(
-  io: Io,
-  admin: Admin,
-  { schema_basis }: Compared,
-  done: readonly string[],
-): Promise<void> {
-  for (const id of done) {
-    const version = schema_basis[id] ?? 0;
-    const request = version === 0
-      ? { method: "DELETE", path: schemaPath(id) } as const
-      : { method: "POST", path: `${schemaPath(id)}/rollback?version=${version}` } as const;
-    try {
-      await askAdmin(io, admin, request);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      const text = `schema ${id} is registered and could not be taken back: ${why}`;
-      await print(io.stderr, `arq: ${printable(text)}\n`);
-    }
-  }
+  return staged;
 }
 
 /** The kinds that change, as the bus takes them. */
-function bodyOf({ state }: Desired, { changes, basis }: Compared): string {
+function bodyOf(
+  { state }: Desired,
+  { changes, basis }: Compared,
+  schemas: readonly StagedSchema[] = [],
+): string {
   const changed = KINDS.filter((kind) =>
     kind !== "schemas" && changes.some((one) => one.kind === kind)
   );
   const lists = Object.fromEntries(changed.map((kind) => [kind, state[kind]]));
-  return JSON.stringify({ basis, ...lists });
+  return JSON.stringify({ basis, ...lists, ...(schemas.length === 0 ? {} : { schemas }) });
 }
 
-/** Makes the changes. Rejects as `askAdmin` does, with schemas taken back. */
+/** Makes the changes of a tenant's folder in one step. Rejects as `askAdmin` does. */
 export async function make(
   io: Io,
   admin: Admin,
   desired: Desired,
   compared: Compared,
-): Promise<Record<string, unknown> | undefined> {
+): Promise<Record<string, unknown>> {
   await uploadModules(io, admin, desired, compared);
-  const registered: string[] = [];
-  try {
-    await registerSchemas(io, admin, desired, compared, registered);
-    if (compared.changes.every(({ kind }) => kind === "schemas")) return undefined;
-    const path = statePath(desired.tenant);
-    return await askAdmin(io, admin, { method: "PUT", path, body: bodyOf(desired, compared) });
-  } catch (error) {
-    await takeBack(io, admin, compared, registered);
-    throw error;
-  }
+  const staged = await stageSchemas(io, admin, desired, compared);
+  const body = bodyOf(desired, compared, staged);
+  return await askAdmin(io, admin, { method: "PUT", path: statePath(desired.tenant), body });
 }
 
 /** Throws for options of a canary without one, and for changes that no canary can carry. */
@@ -223,7 +213,7 @@ export async function apply(io: Io, target: string, flags: ApplyFlags): Promise<
   const { id, in_force } = answer === undefined ? { id: null, in_force: true } : appliedOf(answer);
   if (json) await print(io.stdout, `${JSON.stringify({ tenant, apply: id, in_force, changes })}\n`);
   else {
-    const done = changes.length === 0 ? "" : `applied${id === null ? "" : ` as ${id}`}\n`;
+    const done = id === null ? "" : `applied as ${id}\n`;
     await print(io.stdout, changesText(tenant, changes) + done + notesText(compared.notes));
   }
   if (in_force) return EXIT.ok;

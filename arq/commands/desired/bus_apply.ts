@@ -12,6 +12,7 @@ import { make } from "./apply.ts";
 import type { ApplyFlags } from "./apply.ts";
 import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { othersText } from "./bus_plan.ts";
+import { registerSchemas } from "./bus_schemas.ts";
 import { appliedOf, checksText } from "./plan.ts";
 
 /**
@@ -94,10 +95,10 @@ export async function applyBus(io: Io, folder: string, flags: ApplyFlags): Promi
       continue;
     }
     try {
-      const answer = changes.length === 0 ? undefined : await make(io, admin, desired, compared);
-      const { id, in_force } = answer === undefined
-        ? { id: null, in_force: true }
-        : appliedOf(answer);
+      let made: { id: string | null; in_force: boolean } = { id: null, in_force: true };
+      if (tenant === null) await registerSchemas(io, admin, desired, compared);
+      else if (changes.length > 0) made = appliedOf(await make(io, admin, desired, compared));
+      const { id, in_force } = made;
       const outcome = changes.length === 0 ? "unchanged" : "applied";
       parts.push({ tenant, outcome, apply: id, in_force, changes });
       const text = changesOfText(nameOf(tenant), changes);

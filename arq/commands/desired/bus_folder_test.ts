@@ -99,6 +99,14 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   const token = await bus.tokenFor({ role: "admin", tenant: "acme" });
   const own = await runArq(["plan", state!, "--admin-url", bus.admin_url, "--token", token]);
   assert.equal(own.code, 3, own.stderr);
+  // Nor does its step put schemas in force, which are everybody's.
+  const url = `${bus.admin_url}/v1/tenants/acme/state`;
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const { basis } = await (await fetch(url, { headers })).json();
+  const schemas = [{ schema_id: "fleet", version: 2, sha256: "0".repeat(64) }];
+  const body = JSON.stringify({ basis, schemas });
+  const refused = await fetch(url, { method: "PUT", headers, body });
+  assert.deepEqual([refused.status, (await refused.json()).reason], [403, "role-forbidden"]);
 });
 
 Deno.test("a folder of the bus is strict: what stands in the wrong folder is told with its place", async () => {

@@ -132,7 +132,15 @@ Deno.test("a schema that breaks readers is an error of the plan, and nothing is 
   });
   assert.match(await arq(bus, 1, "apply", taken.path), /fleet\.v1\.Boat/);
   const listed = await arq(bus, 0, "schema", "list", "--json");
-  assert.ok(!listed.includes('"ship"'), "it is taken back when the rest is refused");
+  assert.ok(!listed.includes('"ship"'), "it never was in force");
+  const file = `${taken.path}/a.toml`;
+  const text = await Deno.readTextFile(file);
+  await Deno.writeTextFile(file, text.replace("fleet.v1.Boat", "fleet.v1.Vehicle"));
+  const [, apply] = (await arq(bus, 0, "apply", taken.path)).match(/applied as (\w{32})\n/) ?? [];
+  const { schemas } = JSON.parse(await arq(bus, 0, "schema", "list", "--json"));
+  const ship = schemas.find((one: { schema_id: string }) => one.schema_id === "ship");
+  assert.deepEqual([ship.latest.version, ship.latest.apply], [1, apply]);
+  assert.match(await arq(bus, 0, "plan", taken.path), /nothing to do\n/);
   await taken[Symbol.asyncDispose]();
 });
 

@@ -59,6 +59,12 @@ function driftOf({ applied, versions }: LiveState): Drift | undefined {
   return Object.keys(changed).length === 0 ? undefined : { since: applied, ...changed };
 }
 
+/** The path of a schema, or of what is done with it. */
+export function schemaPath(id: string, below = "", compatibility?: string): string {
+  const query = compatibility === undefined ? "" : `?${new URLSearchParams({ compatibility })}`;
+  return `/v1/schemas/${encodeURIComponent(id)}${below}${query}`;
+}
+
 async function checkSchema(
   io: Io,
   admin: Admin,
@@ -68,10 +74,9 @@ async function checkSchema(
     readonly compatibility: string | undefined;
   },
 ): Promise<SchemaCheck> {
-  const query = compatibility === undefined ? "" : `?${new URLSearchParams({ compatibility })}`;
   const answer = await askAdmin(io, admin, {
     method: "POST",
-    path: `/v1/schemas/${encodeURIComponent(id)}/check${query}`,
+    path: schemaPath(id, "/check", compatibility),
     body: set,
     content_type: "application/gzip",
   });

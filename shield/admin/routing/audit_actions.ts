@@ -36,6 +36,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "DELETE /v1/mirror/diff": "mirror.forget_diff",
   "PUT /v1/schemas/{schema}": "schema.push",
   "DELETE /v1/schemas/{schema}": "schema.delete",
+  "PUT /v1/schemas/{schema}/staged": "schema.stage",
   "POST /v1/schemas/{schema}/rollback": "schema.rollback",
   "POST /v1/schemas/{schema}/check": "schema.check",
   "POST /v1/schemas/{schema}/validate": "schema.validate",

@@ -21,6 +21,7 @@ import {
   SET_OR_NOTHING,
   showSchema,
   showVersion,
+  stageSchema,
   validateData,
 } from "./admin_schemas.ts";
 import { MAPPINGS, removeMappings, setMappings, showMappings } from "./admin_mappings.ts";
@@ -113,6 +114,9 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
   },
   "/v1/schemas/{schema}/rollback": {
     POST: of("bus", SCHEMAS_ABOUT.rollbackSchema, rollbackSchema),
+  },
+  "/v1/schemas/{schema}/staged": {
+    PUT: taking("bus", SCHEMAS_ABOUT.stageSchema, SET, stageSchema),
   },
   "/v1/schemas/{schema}/validate": {
     POST: taking("shared", SCHEMAS_ABOUT.validateData, DATA, validateData),

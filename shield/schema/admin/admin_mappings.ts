@@ -70,10 +70,14 @@ async function readMappings(
   throw new ArqonError("invalid-settings", problems.join("; "));
 }
 
-/** Refuses a mapping to a message that does not exist: such a mapping would refuse every event. */
+/**
+ * Refuses a mapping to a message that does not exist: such a mapping would refuse every event. `staged` has the
+ * sets of schemas that come in force with the mappings.
+ */
 export async function requireMessages(
   { store, work, message_parts }: Pick<SchemaAdminContext, "store" | "work" | "message_parts">,
   mappings: readonly SchemaMapping[],
+  staged: ReadonlyMap<string, Uint8Array> = new Map(),
 ): Promise<void> {
   const messages = new Map<string, Set<string>>();
   for (const { schema_id, message } of mappings) {
@@ -82,8 +86,8 @@ export async function requireMessages(
     else known.add(message);
   }
   for (const [schema_id, names] of messages) {
-    const stored = await store.require(schema_id);
-    const bytes = await store.bytes(schema_id, latestOf(stored.head));
+    const bytes = staged.get(schema_id) ??
+      await store.bytes(schema_id, latestOf((await store.require(schema_id)).head));
     const cut = await onSchema(work.cut(bytes, [...names], message_parts));
     for (const name of names) {
       const problem = problemOfCut(cut[name]);

@@ -27,6 +27,7 @@ import {
   setCompatibility,
 } from "../registry/register.ts";
 import { rollBack } from "../registry/rollback.ts";
+import { stage } from "../registry/staging.ts";
 import type { StoredHead } from "../registry/standing.ts";
 
 /** The largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
@@ -195,6 +196,17 @@ export async function changeSchema(
   await settled(context);
   const in_force = here(context, schema_id);
   return answer({ schema_id, ...registered(head, is_new), against, findings, here: in_force });
+}
+
+/** Answers `PUT /v1/schemas/{id}/staged`: stores a version that an apply can put in force. */
+export async function stageSchema(
+  { store, work }: SchemaAdminContext,
+  { url, name: schema_id, tenant_id, checks }: Call,
+  bytes: Uint8Array,
+): Promise<Response> {
+  const request = { schema_id, bytes, compatibility: modeOf(url) };
+  const staged = await inTurn({ checks }, tenant_id, () => stage({ store, work }, request));
+  return answer({ schema_id, ...staged });
 }
 
 /**

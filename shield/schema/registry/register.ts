@@ -149,7 +149,7 @@ function notComparable({ version }: SchemaVersion, problem: string): ArqonError 
 }
 
 /** Whether two gzipped sets have the same content: compressors differ, and write names and times. */
-async function isSameSet(
+export async function isSameSet(
   { store, work }: RegisterTools,
   schema_id: string,
   latest: SchemaVersion,
@@ -168,7 +168,7 @@ async function isSameSet(
 }
 
 /** The history with one more version. */
-function appended(
+export function appended(
   { standing: { stored, buried }, request, check }: {
     readonly standing: Standing;
     readonly request: RegisterRequest;

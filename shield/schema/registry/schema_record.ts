@@ -20,6 +20,7 @@ const Version = z.looseObject({
   registered_ms: z.int().min(0),
   by: z.string(),
   restores: z.int().min(1).optional(),
+  apply: z.string().optional(),
 });
 const Judged = z.looseObject({
   revision: z.int().min(0),
@@ -58,8 +59,8 @@ const Refusal = z.looseObject({
 });
 
 /**
- * One registered version; `restores` is the version that a rollback has brought back. `sha256` and
- * `size_bytes` are those of the gzipped descriptor set.
+ * One registered version; `restores` is the version that a rollback has brought back, `apply` the apply that has
+ * put it in force. `sha256` and `size_bytes` are those of the gzipped descriptor set.
  */
 export type SchemaVersion = z.output<typeof Version>;
 /**

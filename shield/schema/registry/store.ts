@@ -106,13 +106,25 @@ export class SchemaStore {
   }
 
   /** The gzipped descriptor set of a version. Rejects with `schema-unavailable` when it is damaged. */
-  async bytes(schema_id: string, version: SchemaVersion): Promise<Uint8Array> {
+  async bytes(
+    schema_id: string,
+    version: Pick<SchemaVersion, "version" | "sha256">,
+  ): Promise<Uint8Array> {
     const bytes = (await this.#versions.get(versionKey(schema_id, version)))?.value;
     if (bytes !== undefined && sha256Of(bytes) === version.sha256) return bytes;
     const set = await this.set(schema_id);
     if (set?.sha256 === version.sha256) return set.bytes;
     const what = bytes === undefined ? "is not there" : "is not what was registered";
     throw unreadable(schema_id, `its version ${version.version} ${what}`);
+  }
+
+  /** Stores bytes that no history names yet. */
+  async stage(
+    schema_id: string,
+    version: Pick<SchemaVersion, "version" | "sha256">,
+    bytes: Uint8Array,
+  ): Promise<void> {
+    await this.#versions.put(versionKey(schema_id, version), bytes);
   }
 
   /**
@@ -225,7 +237,10 @@ export class SchemaStore {
   }
 
   /** Deletes the bytes of a version that no history names any more. */
-  async forget(schema_id: string, version: SchemaVersion): Promise<void> {
+  async forget(
+    schema_id: string,
+    version: Pick<SchemaVersion, "version" | "sha256">,
+  ): Promise<void> {
     await this.#versions.delete(versionKey(schema_id, version));
   }
 

@@ -1,0 +1,142 @@
+/**
+ * Versions that are stored before anybody decides whether they are to be in force: no history names them, so
+ * nothing is checked by them. An apply (`shield/apply/`) puts them in force once it is decided, whichever Shield
+ * finishes it; those of one that is refused are swept (`sweep.ts`).
+ */
+import { ArqonError } from "@arqon/proto";
+import type { StagedSchema } from "../../../shared/records/staged_schema.ts";
+import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
+import type { CompatibilityMode } from "../../../shared/schema/compatibility/findings.ts";
+import { appended, checkCandidate, IncompatibleError, isSameSet, onSchema } from "./register.ts";
+import type { CompatibilityCheck, RegisterTools } from "./register.ts";
+import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
+import type { SchemaVersion } from "./schema_record.ts";
+import type { Standing } from "./standing.ts";
+import type { SchemaStore } from "./store.ts";
+
+/** Which set is stored. */
+interface StageRequest {
+  readonly schema_id: string;
+  /** A gzipped FileDescriptorSet. */
+  readonly bytes: Uint8Array;
+  readonly compatibility: CompatibilityMode | undefined;
+}
+
+/** What is stored. */
+export interface Stage extends CompatibilityCheck {
+  /** The newest version in force; 0: there is none. */
+  readonly after: number;
+  /** The version that it would be: `after` itself, when that is this set. */
+  readonly version: number;
+  readonly sha256: string;
+}
+
+/** The number that the next version has; numbers of deleted ones are not used again. */
+function nextVersion({ stored, buried }: Pick<Standing, "stored" | "buried">): number {
+  const { deleted } = buried?.tombstone ?? {};
+  return (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) + 1;
+}
+
+/** Checks a set as a registration does, and stores it. Rejects as `registerPut` does. */
+export async function stage(
+  tools: RegisterTools,
+  { schema_id, bytes, compatibility: mode }: StageRequest,
+): Promise<Stage> {
+  const { store, work } = tools;
+  const { unpacked_sha256 } = await onSchema(work.read(bytes, []));
+  const sha256 = sha256Of(bytes);
+  const standing = await store.standing(schema_id);
+  const { stored } = standing;
+  const latest = stored && latestOf(stored.head);
+  const after = latest?.version ?? 0;
+  if (
+    latest !== undefined && await isSameSet(tools, schema_id, latest, { sha256, unpacked_sha256 })
+  ) {
+    const compatibility = mode ?? stored?.head.compatibility ?? DEFAULT_COMPATIBILITY;
+    const same = { version: after, sha256: latest.sha256 };
+    return { compatibility, against: [], findings: [], after, ...same };
+  }
+  const check = await checkCandidate(tools, schema_id, stored, bytes, mode);
+  if (errorsOf(check.findings).length > 0) throw new IncompatibleError(check);
+  const version = nextVersion(standing);
+  await store.stage(schema_id, { version, sha256 }, bytes);
+  return { ...check, after, version, sha256 };
+}
+
+const stale = (schema_id: string, latest: number) =>
+  new ArqonError(
+    "settings-conflict",
+    `the plan is stale, nothing was changed: schema ${schema_id} is at version ${latest}`,
+  );
+
+/**
+ * The bytes of what was staged. Rejects with `settings-conflict` when another version has come since, and with
+ * `schema-unavailable` when the bytes are not there.
+ */
+export async function stagedBytes(store: SchemaStore, staged: StagedSchema): Promise<Uint8Array> {
+  const { schema_id, version, sha256 } = staged;
+  const standing = await store.standing(schema_id);
+  const { stored } = standing;
+  const latest = stored && latestOf(stored.head);
+  const is_there = latest?.version === version && latest.sha256 === sha256;
+  if (!is_there && version !== nextVersion(standing)) {
+    throw stale(schema_id, latest?.version ?? 0);
+  }
+  return await store.bytes(schema_id, staged);
+}
+
+/** Whether an apply has put its version in force already. */
+function isPromoted(
+  versions: readonly SchemaVersion[],
+  { version, sha256 }: StagedSchema,
+  apply: string,
+): boolean {
+  return versions.some((one) =>
+    one.apply === apply || (one.version === version && one.sha256 === sha256)
+  );
+}
+
+/** Who puts a staged version in force, and when that was decided. */
+interface Promotion {
+  readonly apply: string;
+  readonly by: string;
+  /** Unix ms. */
+  readonly at_ms: number;
+  readonly versions_max: number;
+}
+
+/**
+ * Puts a staged version in force, once, however many Shields do it. A version that somebody has registered since
+ * it was staged becomes the one before it. Rejects as the store does.
+ */
+export async function promote(
+  store: SchemaStore,
+  staged: StagedSchema,
+  { apply, by, at_ms, versions_max }: Promotion,
+): Promise<void> {
+  const { schema_id } = staged;
+  let dropped: readonly SchemaVersion[] = [];
+  await store.change(schema_id, async (standing) => {
+    const { stored } = standing;
+    dropped = [];
+    const compatibility = staged.compatibility ?? stored?.head.compatibility ??
+      DEFAULT_COMPATIBILITY;
+    if (stored !== undefined && isPromoted(stored.head.versions, staged, apply)) {
+      const { head } = stored;
+      // Only while nobody has gone on from there: a Shield that comes late changes nothing.
+      const is_last = latestOf(head).version === staged.version;
+      return head.compatibility === compatibility || !is_last
+        ? undefined
+        : { head: { ...head, compatibility } };
+    }
+    const bytes = await store.bytes(schema_id, staged);
+    const request = { schema_id, bytes, by, now_ms: at_ms, versions_max };
+    const check = { compatibility, against: [], findings: [] };
+    const next = appended({ standing, request, check }, staged.sha256);
+    dropped = next.dropped;
+    const versions = next.head.versions.with(-1, { ...latestOf(next.head), apply });
+    return { head: { ...next.head, versions }, bytes };
+  });
+  for (const version of dropped) await store.forget(schema_id, version);
+  await store.pardon(schema_id);
+}

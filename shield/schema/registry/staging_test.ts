@@ -1,0 +1,108 @@
+/** Versions that are stored before it is decided whether they are in force, and put in force once. */
+import assert from "node:assert/strict";
+import { testSpine } from "../../testing/spine.ts";
+import { incompatiblePing, ping } from "../testing/schemas.ts";
+import { deleteSchema } from "./delete.ts";
+import { IncompatibleError, register } from "./register.ts";
+import { rollBack } from "./rollback.ts";
+import { latestOf, sha256Of } from "./schema_record.ts";
+import { SetWorker } from "./set_work.ts";
+import { promote, stage, stagedBytes } from "./staging.ts";
+import { openSchemaStore } from "./store.ts";
+import type { SchemaStore } from "./store.ts";
+
+const APPLY = "a".repeat(32);
+const BY = { by: "root", now_ms: 1_000, versions_max: 1_000 };
+const DECIDED = { apply: APPLY, by: "root", at_ms: 2_000, versions_max: 1_000 };
+const worker = new SetWorker();
+const tools = (store: SchemaStore) => ({ store, work: worker.work });
+
+const push = (store: SchemaStore, bytes: Uint8Array) =>
+  register(tools(store), { ...BY, schema_id: "ping", bytes });
+const staged = async (store: SchemaStore, bytes: Uint8Array, compatibility?: "FULL") => {
+  const { version, sha256, after } = await stage(tools(store), {
+    schema_id: "ping",
+    bytes,
+    compatibility,
+  });
+  const named = { schema_id: "ping", version, sha256 };
+  return { after, named: compatibility === undefined ? named : { ...named, compatibility } };
+};
+const versionsOf = async (store: SchemaStore) =>
+  (await store.read("ping"))?.head.versions.map(({ version, sha256 }) => [version, sha256]) ?? [];
+
+Deno.test("a staged version is in force once it is promoted, and only once", async () => {
+  await using engine = testSpine();
+  const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
+  const [one, two] = [ping(), ping(["more", 7, "int32"])];
+  const first = await staged(store, one);
+  assert.deepEqual([first.after, first.named.version], [0, 1]);
+  assert.deepEqual([await store.read("ping"), await store.set("ping")], [undefined, undefined]);
+  await promote(store, first.named, DECIDED);
+  assert.deepEqual(await versionsOf(store), [[1, sha256Of(one)]]);
+  assert.deepEqual((await store.set("ping"))?.bytes, one, "other tools read it");
+  const second = await staged(store, two, "FULL");
+  assert.deepEqual([second.after, second.named.version], [1, 2]);
+  assert.deepEqual(await versionsOf(store), [[1, sha256Of(one)]], "it is not in force");
+  const again = { ...DECIDED, apply: "b".repeat(32) };
+  await Promise.all([1, 2, 3].map(() => promote(store, second.named, again)));
+  const { head } = await store.require("ping");
+  assert.deepEqual(await versionsOf(store), [[1, sha256Of(one)], [2, sha256Of(two)]]);
+  const { apply, by, registered_ms } = latestOf(head);
+  assert.deepEqual([head.compatibility, apply, by, registered_ms], [
+    "FULL",
+    again.apply,
+    "root",
+    2_000,
+  ]);
+  // What is in force already is the version that it is.
+  const { version, sha256 } = (await staged(store, two)).named;
+  assert.deepEqual([version, sha256], [2, sha256Of(two)]);
+});
+
+Deno.test("a Shield that comes late to a promotion changes nothing that was done since", async () => {
+  await using engine = testSpine();
+  const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
+  await push(store, ping());
+  const { named } = await staged(store, ping(["more", 7, "int32"]));
+  await promote(store, named, DECIDED);
+  await rollBack(store, { ...BY, schema_id: "ping", version: 1 });
+  const before = await versionsOf(store);
+  assert.equal(before.length, 3);
+  await promote(store, named, DECIDED);
+  assert.deepEqual(await versionsOf(store), before);
+});
+
+Deno.test("a version that came after the staging is stale to check, and the one before once decided", async () => {
+  await using engine = testSpine();
+  const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
+  await push(store, ping());
+  const [theirs, ours] = [ping(["theirs", 8, "int32"]), ping(["ours", 9, "int32"])];
+  const { named } = await staged(store, ours);
+  assert.deepEqual(await stagedBytes(store, named), ours);
+  await push(store, theirs);
+  await assert.rejects(stagedBytes(store, named), {
+    reason: "settings-conflict",
+    message: /nothing was changed: schema ping is at version 2/,
+  });
+  await promote(store, named, DECIDED);
+  await promote(store, named, DECIDED);
+  const all = [[1, sha256Of(ping())], [2, sha256Of(theirs)], [3, sha256Of(ours)]];
+  assert.deepEqual(await versionsOf(store), all);
+  assert.deepEqual((await store.set("ping"))?.bytes, ours);
+});
+
+Deno.test("what may not be registered is not staged, and numbers of deleted versions are not used", async () => {
+  await using engine = testSpine();
+  const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
+  await push(store, ping());
+  await assert.rejects(staged(store, incompatiblePing()), IncompatibleError);
+  await assert.rejects(staged(store, new Uint8Array([1])), { reason: "invalid-schema" });
+  await deleteSchema(store, { ...BY, schema_id: "ping", mapped: () => [] });
+  const { after, named } = await staged(store, ping());
+  assert.deepEqual([after, named.version], [0, 2]);
+  const nobodys = { ...named, sha256: "0".repeat(64) };
+  await assert.rejects(stagedBytes(store, nobodys), { reason: "schema-unavailable" });
+  await promote(store, named, DECIDED);
+  assert.deepEqual(await versionsOf(store), [[2, sha256Of(ping())]]);
+});
