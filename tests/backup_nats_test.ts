@@ -3,8 +3,14 @@
  * runs, over the loss of everything, from a cluster to one server, and everything that is refused.
  */
 import assert from "node:assert/strict";
+import { connect } from "@nats-io/transport-deno";
+import type { NatsConnection } from "@nats-io/transport-deno";
 import { runArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { readBackup } from "../shared/backup/archive.ts";
+import type { BackupHead } from "../shared/backup/manifest.ts";
+import { busStreams, restoreStreams } from "../shared/backup/nats_restore.ts";
+import { StreamApi } from "../shared/backup/stream_api.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
@@ -207,6 +213,47 @@ Deno.test("backup on NATS: three servers are saved while one is away, and one se
   await leader.kill();
   // Three copies: another server has it as well.
   await cluster.leaderOf("KV_ARQON_ROOMS");
+});
+
+async function reconnected(connection: NatsConnection): Promise<void> {
+  for await (const { type } of connection.status()) if (type === "reconnect") return;
+}
+
+Deno.test("backup on NATS: a stream that the server drops in the middle is begun once more", async () => {
+  await using world = await openWorld();
+  const { arq, issuer: { dir } } = world;
+  {
+    await using nats = await startNats({ jetstream: true });
+    await world.configure("one", [nats.url]);
+    await using bus = await world.bus(() => [nats.url]);
+    succeeds(await arq("pub", "orders", '{"n":0}', ...bus.user));
+    succeeds(await arq("backup", "one.tar", "--config", "one.toml"));
+  }
+  await using nats = await startNats({ jetstream: true });
+  const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1 });
+  const api = new StreamApi(connection);
+  const cut: string[] = [];
+  let begun = 0;
+  const done = await restoreStreams({
+    api: {
+      remove: (name) => api.remove(name),
+      async restore(config, state) {
+        const restoring = await api.restore(config, state);
+        // A server that is started again has forgotten what was begun.
+        if (++begun === 3) await Promise.all([nats.restart(), reconnected(connection)]);
+        return restoring;
+      },
+    },
+    head: { clustered: false } as BackupHead,
+    is_clustered: false,
+    async readBackup(reader) {
+      await readBackup((await Deno.open(`${dir}/one.tar`)).readable, reader);
+    },
+    onCutOff: (name) => Promise.resolve(void cut.push(name)),
+  });
+  assert.deepEqual([cut, new Set(done).size], [[done[2]], done.length]);
+  assert.deepEqual((await busStreams(api, "ARQON_SCHEMAS")).toSorted(), done.toSorted());
+  await connection.close();
 });
 
 Deno.test("backup on NATS: a login without the rights is told, and leaves no file", async () => {

@@ -53,6 +53,8 @@ function placeIn(folder: string, path: string): string {
 /** Writes the files of a backup below a folder, at the paths that they had. It replaces no file. */
 export class FileRestorer implements BackupReader {
   readonly written: string[] = [];
+  /** A backup may be read more than once: what is written is passed over. */
+  readonly #done = new Set<string>();
   readonly #io: Io;
   readonly #folder: string;
   /** The parts by their path in the archive. */
@@ -70,7 +72,7 @@ export class FileRestorer implements BackupReader {
 
   async onFile({ path, bytes }: ReadFile): Promise<void> {
     const part = this.#parts.get(path);
-    if (part === undefined) return;
+    if (part === undefined || this.#done.has(path)) return;
     const to = placeIn(this.#folder, part.name);
     const whole = await new Response(ReadableStream.from(bytes)).bytes();
     const { files } = this.#io;
@@ -81,6 +83,7 @@ export class FileRestorer implements BackupReader {
       const why = error instanceof Error ? error.message : String(error);
       throw new CommandError(`cannot write ${to}: ${why}`);
     }
+    this.#done.add(path);
     this.written.push(to);
   }
 }

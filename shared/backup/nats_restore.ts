@@ -2,6 +2,7 @@
  * Puts the streams of a backup back into NATS. Says no while a bus is at work there, or where streams
  * of one are, before it changes anything. The backup has been read to its end and found whole before.
  */
+import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { everyProcess } from "../subjects/subject.ts";
@@ -56,18 +57,73 @@ export async function busAtWork(connection: NatsConnection, listen_ms: number): 
 }
 
 /** Where to, and who hears of it. */
-export interface NatsRestore {
-  readonly api: StreamApi;
+interface NatsRestore {
+  readonly api: Pick<StreamApi, "restore" | "remove">;
   readonly head: BackupHead;
   readonly is_clustered: boolean;
+  /** Streams that are there already: their files are passed over. */
+  readonly done: ReadonlySet<string>;
   /** A stream is complete. */
-  readonly onStream?: (name: string) => void;
+  readonly onStream: (name: string) => void;
+}
+
+/** How often one stream is begun. */
+const ATTEMPTS = 4;
+
+/** What a restore of all streams needs beside `NatsRestore`. */
+export interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
+  /** Reads the backup from its beginning. */
+  readonly readBackup: (reader: BackupReader) => Promise<void>;
+  /** A stream was cut off, and is begun once more. */
+  readonly onCutOff: (name: string, problem: string) => Promise<void>;
+}
+
+/**
+ * Restores all streams. A server drops a stream that is being restored when nothing comes for five seconds, or
+ * when another one becomes its leader: busy ones do that to any stream. It is then deleted and begun anew, and
+ * what is complete stays. Returns the names. Rejects with `Incomplete`.
+ */
+export async function restoreStreams(options: NatsRestores): Promise<readonly string[]> {
+  const { api, readBackup, onCutOff } = options;
+  const done: string[] = [];
+  const onStream = (name: string) => void done.push(name);
+  let stuck: string | undefined;
+  for (let attempt = 1;;) {
+    const restorer = new StreamRestorer({ ...options, onStream, done: new Set(done) });
+    try {
+      if (stuck !== undefined) await api.remove(stuck);
+      await readBackup(restorer);
+      await restorer.end();
+      return done;
+    } catch (cause) {
+      const { unfinished = stuck } = restorer;
+      attempt = unfinished === stuck ? attempt + 1 : 2;
+      const is_cut = cause instanceof ArqonError && cause.reason === "spine-unavailable";
+      if (unfinished === undefined || !is_cut || attempt > ATTEMPTS) {
+        throw new Incomplete(done, cause);
+      }
+      stuck = unfinished;
+      await onCutOff(unfinished, cause.message);
+    }
+  }
+}
+
+/** Not every stream is there; `cause` says why. */
+export class Incomplete extends Error {
+  readonly restored: readonly string[];
+
+  constructor(restored: readonly string[], cause: unknown) {
+    super("the streams are not complete", { cause });
+    this.restored = restored;
+  }
 }
 
 /** Takes a backup's files one after the other, and makes streams of them. `end` completes the last one. */
-export class StreamRestorer implements BackupReader {
+class StreamRestorer implements BackupReader {
   readonly #options: NatsRestore;
   #open: { readonly name: string; readonly restoring: Restoring } | undefined;
+  /** The stream that has been begun and is not complete. */
+  unfinished: string | undefined;
 
   constructor(options: NatsRestore) {
     this.#options = options;
@@ -75,7 +131,7 @@ export class StreamRestorer implements BackupReader {
 
   async onFile(file: ReadFile): Promise<void> {
     const [folder, stream = "", name = ""] = file.path.split("/");
-    if (folder !== STREAMS_FOLDER) return;
+    if (folder !== STREAMS_FOLDER || this.#options.done.has(stream)) return;
     if (name === META_FILE) return await this.#begin(stream, file);
     if (name !== DATA_FILE && !name.startsWith(`${DATA_FILE}.`)) return;
     if (this.#open?.name !== stream) throw new BackupError(`${file.path} has no ${META_FILE}`);
@@ -88,7 +144,8 @@ export class StreamRestorer implements BackupReader {
     const { name, restoring } = this.#open;
     this.#open = undefined;
     await restoring.finish();
-    this.#options.onStream?.(name);
+    this.unfinished = undefined;
+    this.#options.onStream(name);
   }
 
   async #begin(stream: string, file: ReadFile): Promise<void> {
@@ -105,6 +162,7 @@ export class StreamRestorer implements BackupReader {
       was_clustered: head.clustered === true,
       is_clustered,
     });
+    this.unfinished = stream;
     const restoring = await this.#options.api.restore(
       { ...config, num_replicas } as RawConfig,
       state as RawState,

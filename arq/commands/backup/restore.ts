@@ -9,7 +9,12 @@ import {
   RestoreRefused,
 } from "../../../shared/backup/embedded_restore.ts";
 import type { Manifest } from "../../../shared/backup/manifest.ts";
-import { busAtWork, busStreams, StreamRestorer } from "../../../shared/backup/nats_restore.ts";
+import {
+  busAtWork,
+  busStreams,
+  Incomplete,
+  restoreStreams,
+} from "../../../shared/backup/nats_restore.ts";
 import { plural } from "../../../shared/plural.ts";
 import type { DecryptFlags } from "../../backup/encryption.ts";
 import { FileRestorer } from "../../backup/files.ts";
@@ -99,24 +104,29 @@ async function restoreNats(
   const removed = await requireFree(io, place, nats, flags.force === true);
   if (removed.length > 0) await tell(io, `deleting ${plural(removed.length, "stream")}`);
   for (const name of removed) await nats.api.remove(name);
-  const restored: string[] = [];
-  const restorer = new StreamRestorer({
-    api: nats.api,
-    head: manifest,
-    is_clustered: nats.is_clustered,
-    onStream: (name) => restored.push(name),
-  });
-  const readers = files === undefined ? [restorer] : [restorer, files];
+  let restored: readonly string[];
   try {
-    await checkedBackup(io, file, flags, together(readers));
-    await restorer.end();
+    restored = await restoreStreams({
+      api: nats.api,
+      head: manifest,
+      is_clustered: nats.is_clustered,
+      async readBackup(restorer) {
+        const readers = files === undefined ? [restorer] : [restorer, files];
+        await checkedBackup(io, file, flags, together(readers));
+      },
+      onCutOff: (name, problem) =>
+        tell(io, `NATS has dropped ${name} (${problem}); it is begun once more`),
+    });
   } catch (error) {
+    if (!(error instanceof Incomplete)) throw error;
     const streams = manifest.parts.filter(({ kind }) => kind === "stream").length;
     await tell(
       io,
-      `stopped after ${restored.length} of ${plural(streams, "stream")}; run it again with --force`,
+      `stopped after ${error.restored.length} of ${
+        plural(streams, "stream")
+      }; run it again with --force`,
     );
-    throw error;
+    throw error.cause;
   }
   return { restored, removed, kept: null, files: files?.written ?? [] };
 }
