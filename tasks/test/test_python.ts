@@ -101,6 +101,9 @@ function forSystem(name: "win32" | "darwin"): readonly string[] {
   return ["--platform", name, "--cache-dir", `.mypy_cache/${name}`, "src/arqon"];
 }
 
+/** The last lines of a failed check that are shown once more. */
+const PROBLEM_LINES = 30;
+
 /** The checks before the tests: a name, a command, its arguments, and the folder in which it runs. */
 const CHECKS: readonly (readonly [string, string, readonly string[], string])[] = [
   ["ruff", "ruff", ["check", "."], "sdk/python"],
@@ -128,18 +131,23 @@ export async function testPython(in_ci: boolean): Promise<TestTotals> {
     console.error(problem);
     return { passed: 0, failed: 1 };
   }
-  let failed = 0;
+  const problems: string[] = [];
   for (const [name, command, args, folder] of CHECKS) {
     console.log(`\n== ${name}`);
-    if (!(await run(`${BIN}/${command}`, args, folder)).success) failed++;
+    const { success, output } = await run(`${BIN}/${command}`, args, folder);
+    if (!success) {
+      problems.push(`FAIL  ${name}\n${output.split("\n").slice(-PROBLEM_LINES).join("\n")}`);
+    }
   }
   console.log("\n== pytest");
   const paths = ["sdk/python/tests", ...VERIFICATION, "tests/examples"];
   const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
   const { success, output } = await run(`${BIN}/python`, pytest);
   const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };
-  failed += success ? totals.failed : Math.max(1, totals.failed);
-  return { passed: totals.passed, failed };
+  // Once more, in the form in which `.ci/run` finds what failed.
+  for (const problem of problems) console.log(problem);
+  const failed = success ? totals.failed : Math.max(1, totals.failed);
+  return { passed: totals.passed, failed: problems.length + failed };
 }
 
 if (import.meta.main) finish(await testPython(Deno.env.has("CI")));
