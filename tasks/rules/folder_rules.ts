@@ -154,6 +154,9 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "sdk/typescript/connection",
     "sdk/typescript/stores",
     "sdk/typescript",
+    "sdk/yjs/log",
+    "sdk/yjs/edits",
+    "sdk/yjs",
   ],
   [
     "arq/terminal",

@@ -65,11 +65,11 @@ const CARRIED = /^(?:compose\.yaml|deploy\/[\w/.-]+\.(?:conf|json|toml|ya?ml))$/
 /** Layers that also run in browsers: no packages, no built-in modules, no Protobuf runtime. */
 const PORTABLE = ["proto", "sdk"];
 
-/** The one entry of a portable layer that is for programs which have this package anyway. */
-const WITH_PACKAGE = {
-  path: "sdk/typescript/protobuf.ts",
-  target: /^npm:\/?@bufbuild\/protobuf@[^/]*$/,
-};
+/** What of a portable layer is for programs which have this package anyway. */
+const WITH_PACKAGE: readonly { readonly path: RegExp; readonly target: RegExp }[] = [
+  { path: /^sdk\/typescript\/protobuf\.ts$/, target: /^npm:\/?@bufbuild\/protobuf@[^/]*$/ },
+  { path: /^sdk\/yjs\//, target: /^npm:\/?(?:yjs@[^/]*|y-protocols@[^/]*\/awareness\.js)$/ },
+];
 
 /** Members that import the protocol only by its published name. */
 const OUTSIDE_PROTO = ["shared", "shield", "brain", "sdk", "arq"];
@@ -108,8 +108,10 @@ function writtenProblem(
 function portableProblem(module: Module, target: string): string | undefined {
   if (!PORTABLE.includes(layerOf(module.path)) || isTestCode(module.path)) return undefined;
   if (module.path.startsWith("proto/gen/")) return undefined;
-  if (target === WITH_PACKAGE.path) return `${module.path} would load a package with ${target}`;
-  if (module.path === WITH_PACKAGE.path && WITH_PACKAGE.target.test(target)) return undefined;
+  const own = WITH_PACKAGE.filter(({ path }) => path.test(module.path));
+  const loads = WITH_PACKAGE.some((entry) => entry.path.test(target) && !own.includes(entry));
+  if (loads) return `${module.path} would load a package with ${target}`;
+  if (own.some((entry) => entry.target.test(target))) return undefined;
   if (!isOurs(target)) {
     return `${module.path} runs in browsers and must not import ${target}`;
   }

@@ -1,0 +1,174 @@
+/**
+ * Brings local changes of a document into its room: one update at a time, what is written meanwhile as the
+ * next. A change that the bus refuses is taken back in the document. Knows no messages: `publish` does.
+ */
+import type { ArqonError } from "@arqon/sdk";
+import * as Y from "yjs";
+import { presentForm } from "./document.ts";
+import { Undoing } from "./undoing.ts";
+
+const RETRY_MS = 250;
+const RETRY_MAX_MS = 5_000;
+
+/** What a writer needs. */
+export interface WriterPort {
+  /** The origin of changes that come from the room. */
+  readonly origin: unknown;
+  /** Stores an update; rejects with the refusal. */
+  publish(update: Uint8Array): Promise<void>;
+  /** A change was refused, and is taken back. */
+  refused(error: ArqonError): void;
+  /** A change could not be stored for now; it is tried again. */
+  failed(error: unknown): void;
+  /** Something in `unsaved` or `read_only` is different. */
+  changed(): void;
+  readonly signal: AbortSignal;
+}
+
+/** Whether the bus will say the same to the same update again. */
+export function isFinal(error: unknown): error is ArqonError {
+  const { code = 503, reason } = (error ?? {}) as Partial<ArqonError>;
+  return code >= 400 && code < 500 && reason !== "connection-closed" &&
+    ![401, 408, 409, 429].includes(code);
+}
+
+/** The changes of one document on their way. */
+export class Writer {
+  readonly #doc: Y.Doc;
+  readonly #port: WriterPort;
+  readonly #undoing: Undoing;
+  /** Changes that were not sent yet. */
+  #queue: Uint8Array[] = [];
+  /**
+   * What was refused, and its taking back: no reader has either. What is written from then on builds upon
+   * their places, so it goes together with them, without their text.
+   */
+  #held: Uint8Array[] = [];
+  #is_running = false;
+  #read_only = false;
+  /** True when nothing but places is left that could be sent, and they were refused. */
+  #is_stuck = false;
+
+  constructor(doc: Y.Doc, port: WriterPort) {
+    this.#doc = doc;
+    this.#port = port;
+    this.#undoing = new Undoing(doc, port.origin);
+    doc.on("update", this.#hear);
+  }
+
+  /** True while changes are here that go to the room. */
+  get unsaved(): boolean {
+    return this.#is_running || this.#hasWork();
+  }
+
+  /** True when the document has nothing that the room has not. */
+  get is_even(): boolean {
+    return !this.#is_running && this.#queue.length + this.#held.length === 0;
+  }
+
+  /** True after a publish was not granted: what is written is taken back at once. */
+  get read_only(): boolean {
+    return this.#read_only;
+  }
+
+  set read_only(read_only: boolean) {
+    if (this.#read_only === read_only) return;
+    this.#read_only = read_only;
+    this.#is_stuck = false;
+    this.#port.changed();
+    this.#run();
+  }
+
+  /** Takes changes that the document has and the room has not. */
+  add(update: Uint8Array): void {
+    this.#queue.push(update);
+    this.#run();
+  }
+
+  /** Ends; what was not stored stays in the document alone. */
+  destroy(): void {
+    this.#doc.off("update", this.#hear);
+    this.#undoing.destroy();
+  }
+
+  #hear = (update: Uint8Array, origin: unknown): void => {
+    if (origin === this.#port.origin) return;
+    if (origin === this.#undoing.origin) return void this.#held.push(update);
+    this.#is_stuck = false;
+    this.add(update);
+  };
+
+  async #run(): Promise<void> {
+    if (this.#is_running) return;
+    this.#is_running = true;
+    this.#port.changed();
+    // The transaction that called is still open: what it does besides belongs into the same update.
+    await Promise.resolve();
+    while (!this.#port.signal.aborted && this.#hasWork()) await this.#step();
+    this.#is_running = false;
+    this.#port.changed();
+  }
+
+  #hasWork(): boolean {
+    return this.#queue.length > 0 || (this.#held.length > 0 && !this.#is_stuck && !this.#read_only);
+  }
+
+  async #step(): Promise<void> {
+    const updates = this.#queue.splice(0);
+    const steps = this.#undoing.take();
+    const held = this.#held.splice(0);
+    if (this.#read_only) {
+      this.#held = [...held, ...updates];
+      this.#undoing.revert(steps);
+      return;
+    }
+    try {
+      const all = [...held, ...updates];
+      await this.#deliver(
+        held.length > 0 ? presentForm(this.#doc, all) : Y.mergeUpdates(all),
+      );
+      this.#undoing.release(steps);
+    } catch (error) {
+      this.#held = [...held, ...updates, ...this.#held];
+      if (!isFinal(error)) return;
+      this.#refuse(error, steps);
+    }
+  }
+
+  #refuse(error: ArqonError, steps: ReturnType<Undoing["take"]>): void {
+    const is_reverted = this.#undoing.revert(steps);
+    this.#is_stuck = !is_reverted;
+    if (error.reason === "not-granted") {
+      this.#read_only = true;
+      this.#port.changed();
+    }
+    this.#port.refused(error);
+  }
+
+  /** Stores an update, however often it takes. Rejects with a final refusal, and when all ends. */
+  async #deliver(update: Uint8Array): Promise<void> {
+    const { signal } = this.#port;
+    for (let wait_ms = RETRY_MS;; wait_ms = Math.min(2 * wait_ms, RETRY_MAX_MS)) {
+      try {
+        return await this.#port.publish(update);
+      } catch (error) {
+        if (signal.aborted || isFinal(error)) throw error;
+        this.#port.failed(error);
+        await pause(wait_ms, signal);
+        if (signal.aborted) throw error;
+      }
+    }
+  }
+}
+
+/** Resolves after so many ms, or when the signal is aborted. */
+export function pause(wait_ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = () => resolve();
+  const timer = setTimeout(end, signal.aborted ? 0 : wait_ms);
+  signal.addEventListener("abort", end);
+  return promise.finally(() => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", end);
+  });
+}

@@ -1,0 +1,289 @@
+/**
+ * A Yjs document in a durable room: brings together what is read of the room (`log/`), what the user writes
+ * (`edits/`) and who is there (`awareness.ts`).
+ */
+import type { ArqonError, Message, PresenceSubscription, Room, Subscription } from "@arqon/sdk";
+import type { Awareness } from "y-protocols/awareness.js";
+import * as Y from "yjs";
+import { linkAwareness, metaOf } from "./awareness.ts";
+import { cleaned, documentOf, hasHoles, missing } from "./edits/document.ts";
+import { isFinal, pause, Writer } from "./edits/writer.ts";
+import { Compaction } from "./log/compaction.ts";
+import { publishSnapshot, publishUpdate } from "./log/publishing.ts";
+import { type LogReading, readLog } from "./log/reading.ts";
+import { LIVE_FILTER, type LogPlace, markOf, UPDATE } from "./log/records.ts";
+import { type ProviderOptions, type ProviderState, settingsOf } from "./options.ts";
+
+const RETRY_MS = 500;
+
+/**
+ * Keeps a document and a durable room the same. What is written in the document is stored in the room, what
+ * others write comes into the document, also what either missed while the connection was lost.
+ *
+ * ```ts
+ * import { connect } from "@arqon/sdk";
+ * import { YjsProvider } from "@arqon/yjs";
+ * import * as Y from "yjs";
+ *
+ * const bus = await connect({ url: "localhost:4000", token: "…" });
+ * const doc = new Y.Doc();
+ * const provider = new YjsProvider(bus.room("doc-1"), doc);
+ * await provider.ready; // the document is what the room holds
+ * doc.getText("body").insert(0, "hello");
+ * await provider.saved(); // and the room holds this
+ * provider.destroy();
+ * ```
+ */
+export class YjsProvider {
+  readonly room: Room;
+  readonly doc: Y.Doc;
+  readonly awareness: Awareness | undefined;
+  /**
+   * Resolves when the document has what the room held when the provider was made. Rejects with the refusal of
+   * the subscription, `not-durable` for example, and with `AbortError` after `destroy`.
+   */
+  readonly ready: Promise<void>;
+  /** Resolves at the end: with the error that ended it, or with undefined after `destroy`. */
+  readonly closed: Promise<unknown>;
+  readonly #settings: ReturnType<typeof settingsOf>;
+  readonly #life = new AbortController();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #session = crypto.randomUUID();
+  readonly #writer: Writer;
+  readonly #compaction: Compaction;
+  readonly #waiting = new Set<() => void>();
+  #reading: LogReading | undefined;
+  #is_compacting = false;
+  #is_synced = false;
+  #told = "";
+
+  /** Throws what `Room.subscribe` throws. One provider for a room on a connection. */
+  constructor(room: Room, doc: Y.Doc, options: ProviderOptions = {}) {
+    this.#settings = settingsOf(options);
+    this.room = room;
+    this.doc = doc;
+    this.awareness = options.awareness;
+    this.ready = this.#ready.promise;
+    this.ready.catch(() => {});
+    this.#compaction = new Compaction({
+      updates: this.#settings.snapshot_updates,
+      bytes: this.#settings.snapshot_bytes,
+    });
+    const { signal } = this.#life;
+    const { part_bytes } = this.#settings;
+    this.#writer = new Writer(doc, {
+      origin: this,
+      signal,
+      publish: (update) =>
+        publishUpdate(room, update, { session: this.#session, part_bytes, signal }),
+      refused: (error) => this.#settings.onRefused(error),
+      failed: (error) => this.#fail(error),
+      changed: () => this.#tell(),
+    });
+    this.#writer.read_only = this.#settings.read_only;
+    this.closed = this.#run();
+    doc.on("destroy", this.#end);
+  }
+
+  /** How it stands; `onState` hears every change. */
+  get state(): ProviderState {
+    const { unsaved, read_only } = this.#writer;
+    return { synced: this.#is_synced, unsaved, read_only };
+  }
+
+  /** Allows writing again after it was not granted, or forbids it: what is written is then taken back. */
+  set read_only(read_only: boolean) {
+    this.#writer.read_only = read_only;
+  }
+
+  /** Resolves when nothing that was written here waits to be stored: it is stored, or was refused. */
+  async saved(): Promise<void> {
+    while (this.#writer.unsaved && !this.#life.signal.aborted) {
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  /** Leaves the room. The document stays as it is; what was not stored is in it alone. */
+  destroy(): void {
+    this.#end();
+  }
+
+  [Symbol.dispose](): void {
+    this.#end();
+  }
+
+  #end = (): void => {
+    if (this.#life.signal.aborted) return;
+    this.doc.off("destroy", this.#end);
+    this.#life.abort();
+    this.#writer.destroy();
+    this.#tell();
+  };
+
+  async #run(): Promise<unknown> {
+    const { signal } = this.#life;
+    try {
+      await this.#follow(this.#subscribe());
+      signal.throwIfAborted();
+      return undefined;
+    } catch (error) {
+      this.#ready.reject(error);
+      return signal.aborted ? undefined : error;
+    } finally {
+      this.#end();
+    }
+  }
+
+  #subscribe(): Subscription {
+    const { signal } = this.#life;
+    const options = { filter: LIVE_FILTER, signal, buffer_bytes: this.#settings.buffer_bytes };
+    const { awareness } = this;
+    if (awareness === undefined) return this.room.subscribe(options);
+    const member_meta = metaOf(awareness);
+    return this.room.subscribe({ ...options, presence: true, member_meta });
+  }
+
+  async #follow(messages: Subscription): Promise<void> {
+    await messages.ready;
+    if (this.awareness !== undefined) this.#linkAwareness(messages as PresenceSubscription);
+    const is_empty = this.doc.store.clients.size === 0;
+    await this.#load(is_empty);
+    this.#ready.resolve();
+    for await (const message of messages) {
+      const reason = message.signal?.reason;
+      if (message.signal === undefined) this.#take(message);
+      else if (
+        message.signal.kind === "GAP" && reason !== "changes-lost" && reason !== "unreadable"
+      ) {
+        await this.#load(false);
+      }
+    }
+  }
+
+  async #linkAwareness(subscription: PresenceSubscription): Promise<void> {
+    const { signal } = this.#life;
+    const { throttle_ms } = this.#settings;
+    const failed = (error: unknown) => this.#fail(error);
+    try {
+      const port = { origin: this, throttle_ms, failed, signal };
+      await linkAwareness(this.awareness as Awareness, subscription, port);
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error);
+    }
+  }
+
+  /** Makes the document what the room holds, and then the room what the document holds. */
+  async #load(is_empty: boolean): Promise<void> {
+    this.#is_synced = false;
+    this.#tell();
+    const reading = await this.#read();
+    this.#reading = reading;
+    this.#compaction.begin(reading.loose);
+    const stored = is_empty ? undefined : this.#documentOf(reading.updates);
+    if (stored === undefined) this.#apply(reading.updates);
+    else {
+      Y.applyUpdate(this.doc, Y.encodeStateAsUpdate(stored), this);
+      const more = missing(this.doc, stored);
+      if (more !== undefined && !this.#writer.read_only) this.#writer.add(more);
+      stored.destroy();
+    }
+    this.#is_synced = true;
+    this.#tell();
+    const { now, refresh_ms } = this.#settings;
+    const is_old = now() - (reading.oldest_ms ?? Infinity) > refresh_ms;
+    if (is_old) this.#compact();
+  }
+
+  async #read(): Promise<LogReading> {
+    const { signal } = this.#life;
+    for (;;) {
+      try {
+        return await readLog(this.room, signal);
+      } catch (error) {
+        if (signal.aborted || isFinal(error)) throw error;
+        if ((error as ArqonError).reason === "connection-closed") throw error;
+        this.#fail(error);
+        await pause(RETRY_MS, signal);
+      }
+    }
+  }
+
+  #take(message: Message): void {
+    const { assembler } = this.#reading as LogReading;
+    const offset = Number(message.offset);
+    // The reading had it already.
+    if (offset <= (assembler.last?.offset ?? 0)) return;
+    const update = assembler.take(message);
+    const is_own = message.message_id.startsWith(this.#session);
+    if (update !== undefined && !is_own) this.#apply([update]);
+    const mark = markOf(message);
+    if (mark !== undefined) this.#compaction.held(mark.upto.offset);
+    if (message.type !== UPDATE) return;
+    const is_due = this.#compaction.count({ offset, size_bytes: message.data.length });
+    if (is_due && is_own) this.#compact();
+  }
+
+  /** Bytes that are no update are told of and left out, as every reader does. */
+  #apply(updates: readonly Uint8Array[]): void {
+    for (const update of updates) {
+      try {
+        Y.applyUpdate(this.doc, update, this);
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
+  }
+
+  #documentOf(updates: readonly Uint8Array[]): Y.Doc {
+    const doc = new Y.Doc({ gc: this.doc.gc });
+    for (const update of updates) {
+      try {
+        Y.applyUpdate(doc, update);
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
+    return doc;
+  }
+
+  /** Stores a snapshot, unless one of ours is under way. What the room does not hold is not in it. */
+  async #compact(): Promise<void> {
+    if (this.#is_compacting || this.#writer.read_only) return;
+    this.#is_compacting = true;
+    const { signal } = this.#life;
+    try {
+      const taken = this.#writer.is_even ? this.#here() : await this.#fromLog();
+      if (taken?.upto === undefined || hasHoles(taken.doc)) return;
+      const { part_bytes } = this.#settings;
+      const snapshot = Y.encodeStateAsUpdate(taken.doc);
+      await publishSnapshot(this.room, snapshot, taken.upto, { part_bytes, signal });
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error);
+    } finally {
+      this.#is_compacting = false;
+    }
+  }
+
+  #here(): { readonly doc: Y.Doc; readonly upto: LogPlace | undefined } {
+    return { doc: cleaned(this.doc), upto: this.#reading?.assembler.floor };
+  }
+
+  async #fromLog(): Promise<{ readonly doc: Y.Doc; readonly upto: LogPlace | undefined }> {
+    const { updates, assembler } = await readLog(this.room, this.#life.signal);
+    return { doc: documentOf(updates, this.doc.gc), upto: assembler.floor };
+  }
+
+  #fail(error: unknown): void {
+    this.#settings.onError(error);
+  }
+
+  #tell(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+    const state = this.state;
+    const text = JSON.stringify(state);
+    if (text === this.#told) return;
+    this.#told = text;
+    this.#settings.onState(state);
+  }
+}

@@ -1,0 +1,290 @@
+/**
+ * `@arqon/yjs` on a real bus: editors who write at once, are cut off, come late, may not write, and write
+ * what a policy refuses. `tests/yjs/` has those with many editors and Shields that are killed.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import type { ArqonError, Connection } from "@arqon/sdk";
+import { YjsProvider } from "@arqon/yjs";
+import { Awareness } from "y-protocols/awareness.js";
+import * as Y from "yjs";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus, TokenOptions } from "./harness/bus.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
+import type { ProviderOptions } from "../sdk/yjs/options.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const CONFIG = `
+[[rooms]]
+room = "doc-*"
+durable = true
+
+[[rooms]]
+room = "short-*"
+durable = true
+history_size = 30
+`;
+
+/** A user with the document open. */
+interface Editor extends AsyncDisposable {
+  readonly bus: Connection;
+  readonly doc: Y.Doc;
+  readonly awareness: Awareness;
+  readonly provider: YjsProvider;
+  readonly refused: ArqonError[];
+  readonly errors: unknown[];
+  readonly text: Y.Text;
+}
+
+async function open(
+  bus: TestBus,
+  room: string,
+  { url = bus.url, token, ...options }: ProviderOptions & {
+    readonly url?: string;
+    readonly token?: TokenOptions;
+    readonly doc?: Y.Doc;
+  } = {},
+): Promise<Editor> {
+  const connection = await connect({
+    url,
+    token: await bus.tokenFor(token),
+    backoff: { base_ms: 5, max_ms: 50 },
+  });
+  const doc = options.doc ?? new Y.Doc();
+  const awareness = new Awareness(doc);
+  const refused: ArqonError[] = [];
+  const errors: unknown[] = [];
+  const provider = new YjsProvider(connection.room(room), doc, {
+    awareness,
+    onRefused: (error) => void refused.push(error),
+    onError: (error) => void errors.push(error),
+    ...options,
+  });
+  await provider.ready;
+  return {
+    bus: connection,
+    doc,
+    awareness,
+    provider,
+    refused,
+    errors,
+    text: doc.getText("body"),
+    async [Symbol.asyncDispose]() {
+      provider.destroy();
+      awareness.destroy();
+      doc.destroy();
+      await connection.close();
+    },
+  };
+}
+
+const same = (one: Editor, ...others: Editor[]) => () =>
+  others.every(({ doc }) => Y.equalSnapshots(Y.snapshot(one.doc), Y.snapshot(doc)));
+
+async function twoWrite(bus: TestBus): Promise<void> {
+  await using ann = await open(bus, "doc-two");
+  await using ben = await open(bus, "doc-two");
+  for (let at = 0; at < 50; at += 1) {
+    ann.text.insert(0, `a${at} `);
+    ben.text.insert(ben.text.length, `b${at} `);
+    if (at % 10 === 0) await ann.provider.saved();
+  }
+  await Promise.all([ann.provider.saved(), ben.provider.saved()]);
+  await until("both have the same", same(ann, ben));
+  assert.equal(ann.text.toString(), ben.text.toString());
+  const words = ann.text.toString().trim().split(" ");
+  assert.equal(new Set(words).size, 100, "everything that both wrote, once");
+  assert.equal(words.length, 100);
+  await using late = await open(bus, "doc-two");
+  assert.equal(late.text.toString(), ann.text.toString());
+  assert.deepEqual(late.provider.state, { synced: true, unsaved: false, read_only: false });
+}
+
+async function cutOff(bus: TestBus): Promise<void> {
+  await using proxy = await startTcpProxy(Number(new URL(bus.url).port));
+  await using ann = await open(bus, "doc-cut", { url: `ws://127.0.0.1:${proxy.port}` });
+  await using ben = await open(bus, "doc-cut");
+  for (let round = 0; round < 4; round += 1) {
+    ann.text.insert(0, `[ann ${round}]`);
+    // In odd rounds what is under way is stored, and nobody says so.
+    if (round % 2 === 1) proxy.holdAnswers();
+    ann.text.insert(0, `[last ${round}]`);
+    await proxy.cut();
+    ann.text.insert(0, `[offline ${round}]`);
+    ben.text.insert(ben.text.length, `[ben ${round}]`);
+    await ben.provider.saved();
+    proxy.restore();
+    await ann.provider.saved();
+    await until("both have the same", same(ann, ben));
+  }
+  assert.equal(ann.text.toString().match(/\[offline \d\]/g)?.length, 4);
+  assert.equal(ann.text.toString().match(/\[last \d\]/g)?.length, 4);
+}
+
+async function whatWasKept(bus: TestBus): Promise<void> {
+  const doc = new Y.Doc();
+  doc.getText("body").insert(0, "written before there was a bus. ");
+  await using ann = await open(bus, "doc-kept", { doc });
+  await ann.provider.saved();
+  await using ben = await open(bus, "doc-kept");
+  assert.equal(ben.text.toString(), "written before there was a bus. ");
+  // A page that is loaded anew has what its storage kept, and what it could not send.
+  const again = new Y.Doc();
+  Y.applyUpdate(again, Y.encodeStateAsUpdate(ben.doc));
+  again.getText("body").insert(0, "while offline. ");
+  await using cay = await open(bus, "doc-kept", { doc: again });
+  await cay.provider.saved();
+  await until("all have the same", same(cay, ann, ben));
+  const { messages } = await ann.bus.room("doc-kept").history();
+  await using dan = await open(bus, "doc-kept", { doc: again });
+  await dan.provider.saved();
+  const after = await ann.bus.room("doc-kept").history();
+  assert.equal(after.messages.length, messages.length, "who has nothing new writes nothing");
+}
+
+async function compacted(bus: TestBus): Promise<void> {
+  // Of this room 30 messages are kept: without snapshots the first words were gone.
+  const few = { snapshot_updates: 5 };
+  await using ann = await open(bus, "short-1", few);
+  await using ben = await open(bus, "short-1", few);
+  for (let at = 0; at < 60; at += 1) {
+    const { text, provider } = at % 2 === 0 ? ann : ben;
+    text.insert(text.length, `${at} `);
+    await provider.saved();
+    // Each snapshot is as good as there before more is written than the room keeps.
+    if (at % 5 === 4) await settle(ann, at + 1);
+  }
+  await until("both have the same", same(ann, ben));
+  const { messages } = await ann.bus.room("short-1").history({ limit: 100 });
+  assert.ok(Number(messages.length) <= 30);
+  assert.equal(messages.filter(({ type }) => type === "yjs.update").length < 30, true);
+  await using late = await open(bus, "short-1", few);
+  assert.equal(late.text.toString(), ann.text.toString());
+  assert.deepEqual([ann.errors, ben.errors], [[], []]);
+}
+
+/** Waits until a mark says that a snapshot holds as many updates as are a multiple of five. */
+async function settle({ bus }: Editor, updates: number): Promise<void> {
+  await until(`a snapshot after ${updates} updates`, async () => {
+    const { messages } = await bus.room("short-1").history({ reverse: true, limit: 100 });
+    const mark = messages.findIndex(({ type }) => type === "yjs.mark");
+    return mark >= 0 &&
+      messages.slice(0, mark).filter(({ type }) => type === "yjs.update").length < 5;
+  });
+}
+
+async function large(bus: TestBus): Promise<void> {
+  const small = { part_bytes: 2_000, snapshot_updates: 3 };
+  await using ann = await open(bus, "doc-large", small);
+  await using ben = await open(bus, "doc-large", small);
+  const words = Array.from({ length: 3_000 }, (_, at) => `word ${at}`).join(" ");
+  ann.text.insert(0, words);
+  await ann.provider.saved();
+  for (const at of [0, 1, 2, 3]) {
+    ben.text.insert(0, `${at}`);
+    await ben.provider.saved();
+  }
+  await until("both have the same", same(ann, ben));
+  const room = ann.bus.room("doc-large");
+  await until("a snapshot", async () => {
+    const { messages } = await room.history({
+      reverse: true,
+      limit: 10,
+      filter: 'type == "yjs.mark"',
+    });
+    return messages.length > 0;
+  });
+  await using late = await open(bus, "doc-large", small);
+  assert.equal(late.text.toString(), ann.text.toString());
+}
+
+async function mayNotWrite(bus: TestBus): Promise<void> {
+  await using ann = await open(bus, "doc-read");
+  ann.text.insert(0, "for all to read");
+  await ann.provider.saved();
+  const grants = [{ room: "doc-*", actions: ["subscribe", "presence"] }];
+  await using guest = await open(bus, "doc-read", { token: { user: "guest", claims: { grants } } });
+  assert.equal(guest.text.toString(), "for all to read");
+  guest.text.delete(0, 3);
+  guest.text.insert(0, "NOT for");
+  await guest.provider.saved();
+  assert.equal(guest.text.toString(), "for all to read");
+  assert.deepEqual(guest.refused.map(({ reason }) => reason), ["not-granted"]);
+  assert.equal(guest.provider.state.read_only, true);
+  guest.text.insert(0, "again");
+  await guest.provider.saved();
+  assert.equal(guest.text.toString(), "for all to read");
+  assert.equal(guest.refused.length, 1, "nobody is asked a second time");
+  ann.text.insert(0, "written on ");
+  await until("the guest reads on", () => guest.text.toString() === "written on for all to read");
+  assert.equal(ann.text.toString(), "written on for all to read");
+}
+
+async function refusedByPolicy(bus: TestBus): Promise<void> {
+  const admin = await policyAdmin(bus);
+  const tenant = "judged";
+  const uploaded = await admin.upload(
+    await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`),
+  );
+  const { sha256 } = uploaded.body;
+  const deployed = await admin.post("deploy", { sha256, tenant, name: "words" });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const token = { tenant };
+  await using ann = await open(bus, "doc-judged", { token });
+  await using ben = await open(bus, "doc-judged", { token });
+  ann.text.insert(0, "one two three");
+  await ann.provider.saved();
+  ann.text.delete(4, 4);
+  ann.text.insert(4, "malware ");
+  await ann.provider.saved();
+  assert.equal(ann.text.toString(), "one two three", "taken back");
+  assert.deepEqual(ann.refused.map(({ reason }) => reason), ["policy-rejected"]);
+  assert.equal(ann.provider.state.read_only, false);
+  // What is written beside the place of what was refused reaches the others.
+  ann.text.insert(4, "and ");
+  ann.text.insert(ann.text.length, ", four");
+  await ann.provider.saved();
+  await until("ben has it", () => ben.text.toString() === "one and two three, four");
+  ben.text.insert(0, "zero ");
+  await ben.provider.saved();
+  await until("both have the same", same(ann, ben));
+  assert.equal(ann.text.toString(), "zero one and two three, four");
+  const { messages } = await ann.bus.room("doc-judged").history();
+  const bytes = messages.map(({ data }) => new TextDecoder().decode(data)).join();
+  assert.equal(/malware/.test(bytes), false, "no reader has the text, not even as deleted");
+}
+
+async function aware(bus: TestBus): Promise<void> {
+  await using ann = await open(bus, "doc-aware");
+  ann.awareness.setLocalState({ name: "ann", at: 1 });
+  await using ben = await open(bus, "doc-aware");
+  const seen = () => ben.awareness.getStates().get(ann.doc.clientID);
+  await until("ben sees ann", () => seen()?.["name"] === "ann");
+  ann.awareness.setLocalStateField("at", 7);
+  await until("ben sees her move", () => seen()?.["at"] === 7);
+  await until("ann sees ben", () => ann.awareness.getStates().has(ben.doc.clientID));
+  const stored = await ann.bus.room("doc-aware").history();
+  assert.deepEqual(stored.messages, [], "cursors are not stored");
+  ann.provider.destroy();
+  await until("ben sees her go", () => seen() === undefined);
+}
+
+Deno.test({
+  name: "yjs: editors on a bus",
+  async fn(t) {
+    await using bus = await startBusWith(CONFIG);
+    await t.step("two write at once, and a third comes late", () => twoWrite(bus));
+    await t.step("what was written while cut off is merged on return", () => cutOff(bus));
+    await t.step("what a document had before goes to the room, once", () => whatWasKept(bus));
+    await t.step("snapshots hold what the room no longer keeps", () => compacted(bus));
+    await t.step("a large update and snapshot travel in parts", () => large(bus));
+    await t.step(
+      "who may not publish reads on, and what it writes is undone",
+      () => mayNotWrite(bus),
+    );
+    await t.step("what a policy refuses is undone, and reaches nobody", () => refusedByPolicy(bus));
+    await t.step("awareness is the room's presence", () => aware(bus));
+  },
+});
