@@ -21,11 +21,17 @@ import {
   type Subscribe,
   type Unsubscribe,
   type Welcome,
+  withPositions,
   writeEnvelope,
 } from "@arqon/proto";
 import { fromHex, messageOf, type Plain } from "./plain.ts";
 
 const envelope = (plain: unknown) => writeEnvelope(messageOf(plain as Plain));
+
+function subOf(subscribe: Partial<Subscribe>): Uint8Array {
+  const frame = encodeSub(subscribe);
+  return subscribe.positions === undefined ? frame : withPositions(frame, subscribe.positions);
+}
 
 /** The frame of a client operation, `{"kind", "message" | "body"}`. */
 export function encodeClient(operation: Plain): Uint8Array {
@@ -34,7 +40,7 @@ export function encodeClient(operation: Plain): Uint8Array {
     case "pub":
       return encodePub(envelope(message));
     case "sub":
-      return encodeSub(messageOf<Partial<Subscribe>>(message));
+      return subOf(messageOf<Partial<Subscribe>>(message));
     case "unsub":
       return encodeUnsub(messageOf<Partial<Unsubscribe>>(message));
     case "refresh":

@@ -170,6 +170,10 @@ export const CLIENT: Readonly<Record<string, Plain>> = {
       filter: 'type == "chat"',
     },
   },
+  "SUB of a pattern, with positions": {
+    kind: "sub",
+    message: { room_id: "orders-*", request_id: 2, positions: "7b226531223a7b226f2d31223a347d7d" },
+  },
   "UNSUB": { kind: "unsub", message: { room_id: "lobby", request_id: 5 } },
   "REFRESH": { kind: "refresh", message: { token: "a.b.c", request_id: 9 } },
   "PING": { kind: "ping", body: "cafe" },

@@ -7,7 +7,7 @@ import type { EnvelopeInput, ServerFrame } from "@arqon/proto";
 /** A JSON object of a vectors file. */
 export type Plain = { readonly [name: string]: unknown };
 
-const BYTES = new Set(["data", "signature", "result", "member_meta", "body"]);
+const BYTES = new Set(["data", "signature", "result", "member_meta", "positions", "body"]);
 const LONG = new Set(["request_id", "offset", "after_offset", "expect_version", "after_version"]);
 /** Members whose names differ: in `PlainEnvelope`, and in the .proto file. */
 const NAMES = [["timestamp_ms", "timestamp"], ["command", "cmd"]] as const;

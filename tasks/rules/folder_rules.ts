@@ -146,6 +146,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "sdk/typescript/token",
     "sdk/typescript/options",
     "sdk/typescript/delta",
+    "sdk/typescript/pattern",
     "sdk/typescript/http",
     "sdk/typescript/request",
     "sdk/typescript/state",

@@ -20,7 +20,7 @@ import type { Incoming } from "./peer.ts";
 const encoder = new TextEncoder();
 const AS_JSON = "_json";
 /** Bytes of a client in which JSON may travel. */
-const BYTES = new Set(["data", "member_meta"]);
+const BYTES = new Set(["data", "member_meta", "positions"]);
 
 /** What a WELCOME of the scripts says where a step says nothing else. */
 const WELCOME: Plain = {

@@ -76,6 +76,7 @@ const OPTIONS = [
   "request_timeout_ms",
   "window",
   "delta",
+  "positions",
   "queue",
 ];
 

@@ -53,9 +53,9 @@ def shown(message: arqon.Message) -> Plain:
     """A message as scenarios write it."""
     signal = message.signal
     if signal is not None:
-        return {"signal": signal.kind, "reason": signal.reason}
+        return {"signal": signal.kind, "reason": signal.reason, "room": message.room}
     data = message.data.hex() if isinstance(message.data, bytes) else message.data
-    names = ("type", "sender", "offset", "epoch", "message_id", "headers")
+    names = ("room", "type", "sender", "offset", "epoch", "message_id", "headers")
     return {"data": data, **{name: getattr(message, name) for name in names}}
 
 
@@ -107,6 +107,7 @@ class Program:
         self._run = run
         self._options = {"transport": transport, **options}
         self._delta = self._options.pop("delta", False)
+        self._positions = self._options.pop("positions", False)
         self._bus: arqon.Connection | None = None
         self._requests: dict[str, asyncio.Task[Outcome]] = {}
         self.loops: dict[str, Loop] = {}
@@ -152,7 +153,8 @@ class Program:
         name = options.pop("as", None) or room
         if position is not None:
             options["position"] = arqon.Position(**position)
-        loop = Loop(self.bus.room(room, delta=self._delta, **options))
+        positions = self._positions and room.endswith("*")
+        loop = Loop(self.bus.room(room, delta=self._delta, positions=positions, **options))
         self.loops[name] = loop
         loop.task = asyncio.create_task(self._read(loop))
         if ready:

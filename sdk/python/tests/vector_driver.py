@@ -27,7 +27,7 @@ from arqon.presence import MemberTable
 
 FOLDER: Final = Path(__file__).parents[2] / "conformance" / "vectors"
 Case: TypeAlias = dict[str, Any]
-BYTES: Final = {"data", "signature", "result", "member_meta"}
+BYTES: Final = {"data", "signature", "result", "member_meta", "positions"}
 
 
 def plain(message: Message) -> Case:

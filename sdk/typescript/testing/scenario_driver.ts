@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { dataForm } from "@arqon/proto";
 import { deltaSocket } from "../delta.ts";
+import { connect as connectAtPositions } from "../patterns.ts";
 import { HttpSocket } from "../http/http_socket.ts";
 import { connect } from "../http.ts";
 import { ArqonError } from "../mod.ts";
@@ -45,15 +46,15 @@ function reasonOf(error: unknown): string {
 }
 
 function shown(message: Message): Plain {
-  const { signal, type, sender, offset, epoch, message_id, headers } = message;
-  if (signal !== undefined) return { signal: signal.kind, reason: signal.reason };
+  const { signal, room, type, sender, offset, epoch, message_id, headers } = message;
+  if (signal !== undefined) return { signal: signal.kind, reason: signal.reason, room };
   const form = dataForm(message.content_type);
   const data = form === "json"
     ? message.json()
     : form === "text"
     ? message.text()
     : hex(message.data);
-  return { type, data, sender, offset: Number(offset), epoch, message_id, headers };
+  return { type, room, data, sender, offset: Number(offset), epoch, message_id, headers };
 }
 
 function shownStatus(status: Status): Plain {
@@ -99,7 +100,8 @@ class Program {
   /** By `do`; a step that is not here fails. */
   readonly #steps: Readonly<Record<string, (step: Plain) => void | Promise<void>>> = {
     connect: async ({ error }) => {
-      const outcome = await this.#outcome(connect(this.#connectOptions()));
+      const how = this.#options.positions ? connectAtPositions : connect;
+      const outcome = await this.#outcome(how(this.#connectOptions()));
       this.#expect(outcome, { error });
       if ("answer" in outcome) this.#bus = outcome.answer;
     },
@@ -155,7 +157,7 @@ class Program {
   }
 
   #connectOptions(): Parameters<typeof connect>[0] {
-    const { token, tokens, random = 0.5, backoff, delta, ...rest } = this.#options;
+    const { token, tokens, random = 0.5, backoff, delta, positions: _, ...rest } = this.#options;
     let asked = 0;
     const getToken = () => {
       const next = tokens[asked++];

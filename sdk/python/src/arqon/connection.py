@@ -88,6 +88,7 @@ class Connection:
         on_overflow: Overflow = "error",
         filter: str = "",
         delta: bool = False,
+        positions: bool = False,
     ) -> Room:
         """A room; the options are for `async with`, which subscribes (see `Room`).
 
@@ -103,6 +104,12 @@ class Connection:
         With `delta` messages come as diffs where the room's class has them, in fewer bytes; the
         loop gets the same. One that cannot be made is a gap with the reason `delta`. A Shield that
         knows no deltas refuses the subscription (`UnknownField`).
+
+        With `positions` a pattern, such as `orders-*`, keeps the position of its durable rooms,
+        1,000 at most, and after a reconnect each of them goes on there: nothing is missing, and
+        nothing comes twice. Where that cannot be, the loop finds a gap of that room, with the
+        reason. A gap of the pattern itself is about the rest: rooms that are not durable, and those
+        that came to exist meanwhile. A Shield that knows no positions refuses the subscription.
 
         `buffer` messages, with `buffer_bytes` of data, may wait for the loop; `on_overflow` says
         what becomes of more: `"error"`, `"drop-oldest"` or `"drop-newest"`.
@@ -126,6 +133,7 @@ class Connection:
                 on_overflow,
                 filter,
                 delta,
+                positions,
             ),
         )
 

@@ -58,13 +58,16 @@ class Room:
     room:` reads it. Messages that were lost show as one with `is_gap`. Leaving the block ends it.
 
     A beginning of ids followed by `*`, `orders-*`, stands for all rooms that begin so, to be
-    subscribed to only: `Message.room` says where each is from, and a reconnect leaves a gap.
+    subscribed to only: `Message.room` says where each is from, and a reconnect leaves a gap. With
+    `positions` its durable rooms go on where they were.
     """
 
     def __init__(self, room_id: str, bus: Driver, options: SubscribeOptions) -> None:
         """Use `bus.room`."""
         if _ROOM.fullmatch(room_id) is None:
             raise error_of("invalid-room", repr(room_id[:100]))
+        if options.positions and not room_id.endswith("*"):
+            raise ValueError(f"room {room_id}: positions are a pattern's; a room has a position")
         self.id = room_id
         self.bus = bus
         """For the SDK's own parts."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -15,6 +15,7 @@ from arqon._gen.envelope_pb2 import Envelope
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow
 from arqon._subscription.member_meta import CarriedMeta, MemberMeta
+from arqon._subscription.pattern_positions import NONE, PatternPositions
 from arqon._subscription.position import Place, Position
 from arqon._subscription.replay import Start
 from arqon._time.duration import Duration, seconds_of
@@ -47,6 +48,7 @@ class SubscribeOptions:
     on_overflow: Overflow = "error"
     filter: str = ""
     delta: bool = False
+    positions: bool = False
 
     def __post_init__(self) -> None:
         """Checks."""
@@ -86,9 +88,10 @@ class SubscribeOptions:
         return None
 
     @property
-    def wish(self) -> tuple[bool, bool, bool, str, bool]:
+    def wish(self) -> tuple[bool, bool, bool, str, bool, bool]:
         """What all loops on a room must agree on: there is one SUB."""
-        return self.presence, self.observer, self.no_echo, self.filter, self.delta
+        how = self.presence, self.observer, self.no_echo, self.filter
+        return (*how, self.delta, self.positions)
 
 
 @dataclass(eq=False)
@@ -147,6 +150,8 @@ class RoomEntry:
         self.readers: set[Reader] = set()
         self.table = MemberTable() if options.presence else None
         self.place = Place(options.position, options.no_echo)
+        self.positions = PatternPositions() if options.positions else None
+        """Of the rooms of a pattern."""
         self.meta = MemberMeta(encode_meta(options.member_meta))
         self.heard = False
         """An ACK has come on some session: a new SUB means that something may be lost."""
@@ -203,9 +208,11 @@ class RoomEntry:
             raise ValueError("only a subscription with presence and without observer is a member")
         return self.meta.change(encode_meta(member_meta))
 
-    def sub(self, request_id: int, asked: Position | None, meta: bytes) -> Subscribe:
-        """The SUB with this metadata, from `asked` on if that is not None."""
-        presence, observer, no_echo, wanted, delta = self.wish
+    def sub(
+        self, request_id: int, asked: Position | None, meta: bytes, positions: bytes = b""
+    ) -> Subscribe:
+        """The SUB with this metadata, from `asked` or `positions` on if there are some."""
+        presence, observer, no_echo, wanted, delta, _ = self.wish
         return Subscribe(
             room_id=self.room,
             request_id=request_id,
@@ -218,7 +225,16 @@ class RoomEntry:
             member_meta=meta,
             after_offset=0 if asked is None else asked.offset,
             epoch="" if asked is None else asked.epoch,
+            positions=positions,
         )
+
+    def asked_positions(
+        self, stands: bool, left_out: Container[str], frame_bytes: int
+    ) -> tuple[bytes, int]:
+        """The positions for the next SUB, and how many; where messages come already they go on."""
+        if self.positions is None:
+            return b"", 0
+        return (NONE, 0) if stands else self.positions.asked(left_out, frame_bytes)
 
     def accepted(self, asked: Position | None, carried: CarriedMeta) -> None:
         """A SUB was accepted on the present session."""

@@ -5,6 +5,7 @@ reconnect, and on two sessions while the client moves. Knows sessions but no rec
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ from arqon._subscription.room_entry import (
 from arqon._time.backoff import Backoff, backoff_delay_ms
 from arqon._wire.frames import encode_sub, encode_unsub
 from arqon.errors import ArqonError, error_of
-from arqon.message import message_of
+from arqon.message import gap_message, message_of
 
 
 class Subscriptions:
@@ -249,6 +250,8 @@ class Subscriptions:
         if from_bus and entry.repair is not None and entry.repair.hear(message):
             return True
         entry.push(message)
+        if entry.positions is not None:
+            entry.positions.heard(message)
         if signal is not None and message.sender == "":
             if signal.kind == "GAP" and entry.lose(signal.reason):
                 self._ask(entry)
@@ -299,6 +302,8 @@ class Subscriptions:
         # Where messages come already a SUB without a position goes on with them.
         stands = entry.active and not entry.lost and not is_next
         asked = None if stands else entry.place.asked
+        frame_bytes = session.welcome.max_frame_bytes
+        positions, count = entry.asked_positions(stands, self._rooms, frame_bytes)
         entry.asking.append(session)
         if entry.delta:
             session.deltas.begin(entry.room)
@@ -311,7 +316,11 @@ class Subscriptions:
             if session not in (self._session, self._next):
                 entry.meta.answered_late(carried, refusal)
             elif isinstance(answer, ArqonError):
-                self._refused(entry, session, answer, carried, attempt)
+                if entry.positions is not None and answer.reason == "too-many-rooms" and count:
+                    entry.positions.refused(count)
+                    self._send(entry, session, attempt)
+                else:
+                    self._refused(entry, session, answer, carried, attempt)
                 return
             elif session is self._next:
                 if entry.move is not None:
@@ -322,7 +331,8 @@ class Subscriptions:
                 self._accepted(entry, asked, answer)
             self._complete(entry)
 
-        session.ask(request_id, encode_sub(entry.sub(request_id, asked, carried.meta)), answered)
+        subscribe = entry.sub(request_id, asked, carried.meta, positions)
+        session.ask(request_id, encode_sub(subscribe), answered)
 
     def _refused(
         self,
@@ -365,6 +375,10 @@ class Subscriptions:
         entry.heard = True
         try:
             answer = read_answer(ack)
+            if entry.positions is not None:
+                for room, reason in entry.positions.answered(answer):
+                    entry.push(gap_message(room, reason, int(time.time() * 1_000)))
+                answer = {}
             missing = entry.place.accepted(asked, ack, answer)
         except ArqonError as error:
             self.refuse(entry, error)

@@ -1,0 +1,202 @@
+/**
+ * The frames of one connection after another, so that patterns go on where they were: each SUB of a pattern
+ * gets the positions of its rooms, and what comes moves them. Knows no socket: that is `../patterns.ts`.
+ */
+import {
+  DecodeError,
+  encodeAck,
+  encodeMsg,
+  gapSignal,
+  Opcode,
+  readAck,
+  readRouted,
+  readSubscribe,
+  readUnsubscribe,
+  readWelcome,
+  WireReader,
+  withPositions,
+  writeEnvelope,
+} from "@arqon/proto";
+import type { Ack, Uint64 } from "@arqon/proto";
+import { PatternPositions } from "./positions.ts";
+
+const TAG_ROOM = 0x1a, TAG_SENDER = 0x42, TAG_OFFSET = 0x48;
+/** What a Shield says of a room. */
+const TAG_SIGNAL = 0xb2;
+/** Where WELCOME says nothing. */
+const FRAME_BYTES = 262_144;
+
+type Frame = Uint8Array<ArrayBuffer>;
+
+/** A pattern that the client hears on one session. */
+interface Heard {
+  readonly positions: PatternPositions;
+  /** True when a SUB was accepted on this session: what comes before is for one that has ended. */
+  stands: boolean;
+}
+
+/** A SUB without an answer. */
+interface Sub {
+  readonly room: string;
+  /** The frame as the client wrote it, of a pattern. */
+  readonly frame: Frame;
+  readonly heard: Heard | undefined;
+  readonly count: number;
+}
+
+/** What the sessions of one client share. */
+export class PositionMemory {
+  /** Rooms with a SUB of their own, which has their position. */
+  readonly own: Set<string> = new Set();
+  /** The sessions that are there, the oldest first. */
+  readonly living: Set<PositionKeeper> = new Set();
+  /** The positions of sessions that are over. */
+  readonly left: Map<string, PatternPositions> = new Map();
+
+  /** What a new session begins with: what the program has got by the oldest one that is there. */
+  positionsOf(pattern: string): PatternPositions {
+    for (const keeper of this.living) {
+      const found = keeper.positionsOf(pattern);
+      if (found !== undefined) return found.copy();
+    }
+    return this.left.get(pattern)?.copy() ?? new PatternPositions();
+  }
+}
+
+/** The patterns of one session. */
+export class PositionKeeper {
+  readonly #memory: PositionMemory;
+  readonly #heard = new Map<string, Heard>();
+  readonly #subs = new Map<Uint64, Sub>();
+  #frame_bytes = FRAME_BYTES;
+
+  constructor(memory: PositionMemory) {
+    this.#memory = memory;
+    memory.living.add(this);
+  }
+
+  /** What this session knows of a pattern. */
+  positionsOf(pattern: string): PatternPositions | undefined {
+    return this.#heard.get(pattern)?.positions;
+  }
+
+  /** Takes note that the client hears this session no more: the next one begins where it was. */
+  end(): void {
+    const { living, left } = this.#memory;
+    if (!living.delete(this)) return;
+    const others = [...living];
+    for (const [pattern, { positions }] of this.#heard) {
+      if (others.every((other) => other.positionsOf(pattern) === undefined)) {
+        left.set(pattern, positions);
+      }
+    }
+  }
+
+  /** What to send in place of a client's frame. */
+  sent(frame: Frame): Frame {
+    if (frame[0] === Opcode.UNSUB) {
+      const { room_id } = readUnsubscribe(frame.subarray(1));
+      this.#memory.own.delete(room_id);
+      this.#memory.left.delete(room_id);
+      this.#heard.delete(room_id);
+    }
+    if (frame[0] !== Opcode.SUB) return frame;
+    const { room_id: room, request_id } = readSubscribe(frame.subarray(1));
+    if (room.endsWith("*")) return this.#ask(room, request_id, frame);
+    this.#memory.own.add(room);
+    this.#subs.set(request_id, { room, frame, heard: undefined, count: 0 });
+    return frame;
+  }
+
+  #ask(pattern: string, request_id: Uint64, frame: Frame): Frame {
+    const heard = this.#heard.get(pattern) ??
+      { positions: this.#memory.positionsOf(pattern), stands: false };
+    this.#heard.set(pattern, heard);
+    // Where messages come already, they go on.
+    const { json, count } = heard.stands
+      ? new PatternPositions().asked(new Set(), 0)
+      : heard.positions.asked(this.#memory.own, this.#frame_bytes);
+    this.#subs.set(request_id, { room: pattern, frame, heard, count });
+    return withPositions(frame, json);
+  }
+
+  /** What the client gets in place of a Shield's frame, and what goes back to the Shield. */
+  received(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: Frame } {
+    const body = frame.subarray(1);
+    try {
+      if (frame[0] === Opcode.WELCOME) this.#frame_bytes = readWelcome(body).max_frame_bytes;
+      else if (frame[0] === Opcode.ACK && this.#subs.size > 0) return this.#answer(frame);
+      else if (this.#memory.living.has(this)) this.#listen(frame[0], body);
+    } catch (error) {
+      // The SDK says what is wrong with it.
+      if (!(error instanceof DecodeError)) throw error;
+    }
+    return { frames: [frame] };
+  }
+
+  #listen(opcode: number | undefined, body: Frame): void {
+    if (opcode === Opcode.MSG) this.#note(body);
+    if (opcode !== Opcode.BATCH) return;
+    const reader = new WireReader(body);
+    while (reader.pos < reader.end) this.#note(reader.view());
+  }
+
+  #answer(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: Frame } {
+    const ack = readAck(frame.subarray(1));
+    const { request_id, code, reason } = ack;
+    const sub = this.#subs.get(request_id);
+    this.#subs.delete(request_id);
+    const { room, heard, count } = sub ?? { room: "", count: 0 };
+    if (heard === undefined) {
+      if (code !== 0) this.#memory.own.delete(room);
+      return { frames: [frame] };
+    }
+    if (reason === "too-many-rooms" && count > 0) {
+      heard.positions.refused(count);
+      return { frames: [], back: this.#ask(room, request_id, sub!.frame) };
+    }
+    if (code !== 0) return { frames: [frame] };
+    heard.stands = true;
+    const lost = heard.positions.answered(jsonOf(ack)).map(({ room, reason }) =>
+      encodeMsg(writeEnvelope({ room_id: room, signal: gapSignal(room, reason) }))
+    );
+    // To the SDK a position is that of a room.
+    return { frames: [encodeAck({ request_id }), ...lost] };
+  }
+
+  /** Moves the positions by one envelope. */
+  #note(envelope: Uint8Array): void {
+    let [room, sender, offset, is_signal] = ["", "", 0 as Uint64, false];
+    const reader = new WireReader(envelope);
+    // A stored message has its offset at the end.
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      if (tag === TAG_ROOM) room = reader.text();
+      else if (tag === TAG_SENDER) sender = reader.text();
+      else if (tag === TAG_OFFSET) offset = reader.uint64();
+      else reader.skip(tag);
+      is_signal ||= tag === TAG_SIGNAL;
+    }
+    const ends = is_signal && sender === "" && offset === 0 && endsPosition(envelope);
+    if (offset === 0 && !ends) return;
+    for (const [pattern, { positions, stands }] of this.#heard) {
+      if (!stands || !room.startsWith(pattern.slice(0, -1))) continue;
+      if (ends) positions.forget(room);
+      else positions.heard(room, offset);
+    }
+  }
+}
+
+/** Whether a signal of the bus says that the room's position is good for nothing any more. */
+function endsPosition(envelope: Uint8Array): boolean {
+  const { kind, reason } = readRouted(envelope).signal ?? { kind: "", reason: "" };
+  return kind === "DISCONNECT" || kind === "BAN" || (kind === "GAP" && reason === "epoch-changed");
+}
+
+function jsonOf({ result }: Ack): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(result));
+  } catch {
+    return undefined;
+  }
+}
