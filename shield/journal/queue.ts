@@ -209,13 +209,15 @@ export class JournalQueue {
     const untold = this.#untold.get(untoldKey(block));
     this.#untold.delete(untoldKey(block));
     const holes = [...untold?.by_cause.values() ?? []];
+    // A block whose answer was lost is stored, and would be there twice.
+    const id = crypto.randomUUID();
     for (let attempt = 0;; attempt++) {
       try {
         const { began_ms } = block;
         const user_keys = await (await keys()).forWriting(tenant_id, builder.users, began_ms);
         const steps = builder.close({ ...owner, tenant: tenant_id }, block.first, holes, user_keys);
         const payload = await this.#inSlices(steps);
-        const block_of = { tenant_id, node_id: owner.node, ttl_seconds, max_bytes, payload };
+        const block_of = { tenant_id, node_id: owner.node, ttl_seconds, max_bytes, payload, id };
         await (await store()).append(block_of);
         totals.records.stored += builder.records;
         totals.bytes += payload.length;

@@ -9,7 +9,7 @@ import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { isHole, type JournalLine } from "../../shared/journal/record.ts";
 import type { BlockAppend } from "../../shared/spine/contract/block_store.ts";
 import { until } from "../../shared/testing/until.ts";
-import { keptLog } from "../testing/spine.ts";
+import { keptLog, testSpine } from "../testing/spine.ts";
 import { JournalTotals } from "./metrics.ts";
 import { JournalQueue, type QueueOptions } from "./queue.ts";
 import { decidedBy, decision } from "./testing/journal.ts";
@@ -161,6 +161,31 @@ Deno.test("journal: a store that takes no more is told apart, and a block is tri
   test.queue.write("acme", KEEPING, entry("ann"));
   await until("the queue has done it", () => test.totals.holes["storage-full"] === 1);
   await test.queue.close(5_000);
+});
+
+Deno.test("journal: a block whose answer was lost is tried again, and is there once", async () => {
+  await using engine = testSpine();
+  const store = await engine.spine.blocks("journal", {
+    max_bytes: 1_000_000,
+    max_age_seconds: 3_600,
+  });
+  let lost = 2;
+  const { queue, totals } = testQueue({
+    store: () =>
+      Promise.resolve({
+        async append(block) {
+          await store.append(block);
+          if (lost-- > 0) throw new ArqonError("spine-unavailable", "timeout");
+        },
+      }),
+  });
+  for (const user of ["ann", "bob"]) {
+    queue.write("acme", KEEPING, entry(user));
+    await until("it is stored", () => queue.bytes === 0);
+  }
+  await queue.close(5_000);
+  const { blocks } = await store.read({ tenant_id: "acme", limit: 10 });
+  assert.deepEqual([blocks.length, lost < 0, totals.records.stored], [2, true, 2]);
 });
 
 Deno.test("journal: the end of the process stores what waits, and ends though nothing can be stored", async () => {

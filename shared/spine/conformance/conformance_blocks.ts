@@ -146,6 +146,22 @@ async function keepsStoresApart({ spine, other, name: tenant_id }: Bus): Promise
   assert.deepEqual(await texts(ledger, { tenant_id }), ["shield-1 deliveries"]);
 }
 
+async function storesAnIdOnce(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const [tenant_id, node_id] = [bus.name, "shield-1"];
+  const named = (id: string, said: string) => ({
+    ...ROOMY,
+    ...{ tenant_id, node_id, id, payload: bytes(said) },
+  });
+  await mine.append(named("one", "first"));
+  await mine.append(named("one", "first again"));
+  await mine.append(named("two", "second"));
+  await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes("nameless") });
+  await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes("nameless") });
+  const all = ["first", "second", "nameless", "nameless"].map((said) => `${node_id} ${said}`);
+  assert.deepEqual(await texts(theirs, { tenant_id }), all);
+}
+
 /** What the stores of blocks of every engine do. */
 export const BLOCK_CASES: readonly Case[] = [
   { behaviour: "a store has its blocks in order, from any cursor or time", run: storesInOrder },
@@ -153,5 +169,6 @@ export const BLOCK_CASES: readonly Case[] = [
   { behaviour: "a tenant's blocks have a bound, above which the oldest go", run: boundsATenant },
   { behaviour: "blocks go by their own age", run: forgetsByAge },
   { behaviour: "a store takes many blocks at once, none twice", run: takesManyAtOnce },
+  { behaviour: "a block that is named and comes again is stored once", run: storesAnIdOnce },
   { behaviour: "the stores of blocks are apart", run: keepsStoresApart },
 ];

@@ -38,6 +38,11 @@ export interface BlockAppend {
    */
   readonly max_bytes: number;
   readonly payload: Uint8Array;
+  /**
+   * Names the block: an append that is tried again after a rejection stores nothing when the one before did, if
+   * that was in the last two minutes. Absent: it is not tried again.
+   */
+  readonly id?: string;
 }
 
 /** A stored block. */

@@ -34,6 +34,8 @@ const SCHEMA = `
 const REMOVED_AT_ONCE = 256;
 /** Bytes of one page of a read. */
 const READ_BYTES = 4_194_304;
+/** Ids of blocks that are remembered. */
+const IDS_MAX = 256;
 /** A store in memory takes no more, whatever it may. */
 const MEMORY_BYTES_MAX = 67_108_864;
 
@@ -82,6 +84,8 @@ export class EmbeddedBlocks implements BlockStore {
   /** Bytes of the blocks that are there, by tenant. */
   readonly #bytes = new Map<string, number>();
   #all_bytes = 0;
+  /** The newest ids; what is stored here is known to be, so that few are asked for again. */
+  readonly #stored_ids = new Set<string>();
   #retention: BlockRetention = { max_bytes: Infinity, max_age_seconds: Infinity };
 
   /** Throws `spine-unavailable` when the file cannot be opened, and says what to do. */
@@ -111,9 +115,10 @@ export class EmbeddedBlocks implements BlockStore {
   }
 
   // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
-  async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload }: BlockAppend) {
+  async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload, id }: BlockAppend) {
     this.#options.assertOpen();
     assertSize(payload.length, BLOCK_BYTES_MAX);
+    if (id !== undefined && this.#stored_ids.has(id)) return;
     const now_ms = this.#options.now();
     const kept_seconds = Math.min(ttl_seconds, this.#retention.max_age_seconds);
     const ends_ms = Math.min(now_ms + kept_seconds * 1_000, Number.MAX_SAFE_INTEGER);
@@ -122,6 +127,10 @@ export class EmbeddedBlocks implements BlockStore {
       this.#rows.insert.run(tenant_id, node_id, now_ms, ends_ms, bytes, payload);
       return [{ tenant: tenant_id, bytes: -bytes }, ...this.#shrink(tenant_id, max_bytes, bytes)];
     });
+    if (id === undefined) return;
+    this.#stored_ids.add(id);
+    const [oldest] = this.#stored_ids;
+    if (this.#stored_ids.size > IDS_MAX && oldest !== undefined) this.#stored_ids.delete(oldest);
   }
 
   // deno-lint-ignore require-await

@@ -132,7 +132,7 @@ class NatsBlocks implements BlockStore {
       const headers = natsHeaders();
       headers.set("Nats-Expected-Stream", this.#name);
       // What an attempt whose answer was lost has stored is not stored again.
-      headers.set("Nats-Msg-Id", crypto.randomUUID());
+      headers.set("Nats-Msg-Id", block.id ?? crypto.randomUUID());
       headers.set("Nats-TTL", `${Math.max(1, Math.ceil(block.ttl_seconds))}s`);
       headers.set(SUMS_HEADER, sumsText(sums));
       await this.#stream.ask((timeout_ms) => this.#publish(subject, payload, headers, timeout_ms));
