@@ -16,6 +16,7 @@ COPY shield/ shield/
 COPY wasm/ wasm/
 COPY brain/ brain/
 COPY sdk/typescript/ sdk/typescript/
+COPY sdk/react/deno.json sdk/react/
 COPY sdk/yjs/deno.json sdk/yjs/
 COPY policies/sdk/ policies/sdk/
 COPY policies/compiler/ policies/compiler/

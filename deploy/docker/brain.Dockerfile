@@ -11,6 +11,7 @@ COPY deno.json deno.lock LICENSE NOTICE ./
 COPY shield/deno.json shield/
 COPY arq/deno.json arq/
 COPY sdk/typescript/deno.json sdk/typescript/
+COPY sdk/react/deno.json sdk/react/
 COPY sdk/yjs/deno.json sdk/yjs/
 COPY examples/deno.json examples/
 COPY proto/ proto/

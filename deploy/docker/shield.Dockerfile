@@ -12,6 +12,7 @@ COPY deno.json deno.lock LICENSE NOTICE ./
 COPY brain/deno.json brain/
 COPY arq/deno.json arq/
 COPY sdk/typescript/deno.json sdk/typescript/
+COPY sdk/react/deno.json sdk/react/
 COPY sdk/yjs/deno.json sdk/yjs/
 COPY examples/deno.json examples/
 COPY proto/ proto/

@@ -38,7 +38,9 @@ export function isTestCode(path: string): boolean {
   return isTest(path) || /\/testing\//.test(path) || /(^|\/)test_[^/]*\.ts$/.test(path);
 }
 
-const PRODUCT = ["proto/", "shared/", "shield/", "brain/", "sdk/typescript/", "arq/"];
+const PRODUCT = [
+  ...["proto/", "shared/", "shield/", "brain/", "sdk/typescript/", "sdk/react/", "arq/"],
+];
 
 /**
  * Whether a path is TypeScript that somebody wrote and that users run, so neither a test nor a part of the

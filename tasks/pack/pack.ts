@@ -1,6 +1,6 @@
 /**
- * `deno task pack [FOLDER]`: packs `arqon`, `@arqon/proto` and `@arqon/sdk` as npm packages, compiled by
- * TypeScript, into `dist/npm/` or the given folder. It publishes nothing.
+ * `deno task pack [FOLDER]`: packs `arqon`, `@arqon/proto`, `@arqon/sdk` and `@arqon/react` as npm
+ * packages, compiled by TypeScript, into `dist/npm/` or the given folder. It publishes nothing.
  */
 import { packArqon } from "./pack_arqon.ts";
 import { compile } from "./pack_compile.ts";
@@ -16,7 +16,10 @@ import { packTarball, type Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 /** Folders of the members that become packages, each after the members that it needs. */
-const MEMBERS = ["proto", "sdk/typescript"];
+const MEMBERS = ["proto", "sdk/typescript", "sdk/react"];
+
+/** Peers without which a package is of no use, with the versions that it is tested with. */
+const REQUIRED: Readonly<Record<string, string>> = { react: ">=18" };
 
 /** The versions of packages in the workspace's `deno.json`. */
 const { imports: PINNED } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
@@ -43,7 +46,11 @@ function typesOf(staged: readonly Staged[]): Record<string, string> {
       name,
       decodeURIComponent(new URL(import.meta.resolve(name)).pathname).replace(/\.js$/, ".d.ts"),
     ]);
-  return Object.fromEntries([...ours, ...packages]);
+  const declared = [["react", "@types/react"], ["csstype", "csstype"]].map(([name, types]) => {
+    const { pathname } = new URL("index.d.ts", import.meta.resolve(`${types}/package.json`));
+    return [name, decodeURIComponent(pathname)];
+  });
+  return Object.fromEntries([...ours, ...packages, ...declared]);
 }
 
 /**
@@ -62,9 +69,9 @@ function needsOf(imports: readonly string[], staged: readonly Staged[]): Needs {
     }
     const pinned = PINNED[name]?.match(/@(\d[^@/]*)$/)?.[1];
     if (pinned === undefined) throw new Error(`deno.json's imports do not say which ${name}`);
-    peerDependencies[name] = `^${pinned}`;
+    peerDependencies[name] = REQUIRED[name] ?? `^${pinned}`;
   }
-  return { dependencies, peerDependencies };
+  return { dependencies, peerDependencies, required: Object.keys(REQUIRED) };
 }
 
 async function stage(member: string, folder: string, before: readonly Staged[]): Promise<Staged> {

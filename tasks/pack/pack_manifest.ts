@@ -23,8 +23,10 @@ export interface MemberConfig {
 /** The packages that a package needs, with the range of versions for each name. */
 export interface Needs {
   readonly dependencies: Readonly<Record<string, string>>;
-  /** Optional packages, since only some entries need them. */
+  /** Packages that the program brings: optional, since only some entries need them. */
   readonly peerDependencies: Readonly<Record<string, string>>;
+  /** Peers that are not optional. */
+  readonly required?: readonly string[];
 }
 
 /** The subpath (`.` for the package itself) and the source of every entry. */
@@ -50,6 +52,7 @@ export function packageJson(
     }),
   );
   const peers = Object.keys(needs.peerDependencies);
+  const optional = peers.filter((name) => !needs.required?.includes(name));
   return {
     name: config.name,
     version: config.version,
@@ -70,7 +73,11 @@ export function packageJson(
     ...(Object.keys(needs.dependencies).length > 0 ? { dependencies: needs.dependencies } : {}),
     ...(peers.length === 0 ? {} : {
       peerDependencies: needs.peerDependencies,
-      peerDependenciesMeta: Object.fromEntries(peers.map((name) => [name, { optional: true }])),
+      ...(optional.length === 0 ? {} : {
+        peerDependenciesMeta: Object.fromEntries(
+          optional.map((name) => [name, { optional: true }]),
+        ),
+      }),
     }),
     publishConfig: { access: "public", provenance: true },
   };

@@ -35,6 +35,17 @@ Deno.test("a peer is optional", () => {
   assert.deepEqual(manifest.peerDependenciesMeta, { c: { optional: true } });
 });
 
+Deno.test("a peer that every entry needs is not optional", () => {
+  const needs = {
+    ...NOTHING,
+    peerDependencies: { c: "^2.0.0", react: ">=18" },
+    required: ["react"],
+  };
+  const manifest = packageJson(CONFIG, "thing", needs);
+  assert.deepEqual(manifest.peerDependencies, needs.peerDependencies);
+  assert.deepEqual(manifest.peerDependenciesMeta, { c: { optional: true } });
+});
+
 Deno.test("an entry that is no TypeScript of the member is refused", () => {
   for (const source of ["./mod.js", "../mod.ts", "mod.ts"]) {
     assert.throws(() => packageJson({ ...CONFIG, exports: source }, "thing", NOTHING), TypeError);

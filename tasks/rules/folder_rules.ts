@@ -159,6 +159,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "sdk/yjs/edits",
     "sdk/yjs",
   ],
+  ["sdk/react"],
   [
     "arq/terminal",
     "arq/answers",

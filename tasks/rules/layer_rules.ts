@@ -68,6 +68,7 @@ const PORTABLE = ["proto", "sdk"];
 /** What of a portable layer is for programs which have this package anyway. */
 const WITH_PACKAGE: readonly { readonly path: RegExp; readonly target: RegExp }[] = [
   { path: /^sdk\/typescript\/protobuf\.ts$/, target: /^npm:\/?@bufbuild\/protobuf@[^/]*$/ },
+  { path: /^sdk\/react\//, target: /^npm:\/?react@[^/]*$/ },
   { path: /^sdk\/yjs\//, target: /^npm:\/?(?:yjs@[^/]*|y-protocols@[^/]*\/awareness\.js)$/ },
 ];
 

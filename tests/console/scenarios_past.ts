@@ -50,7 +50,9 @@ async function pathOf(page: Page, title: string, series = "s0"): Promise<string>
 
 /** How long ago each point of a path was, in ms. */
 async function agesOf(page: Page, path: string): Promise<number[]> {
-  const width = await page.locator(".plot").first().evaluate((it) => it.viewBox.baseVal.width);
+  const width = await page.locator(".plot").first().evaluate((it) =>
+    (it as unknown as { viewBox: { baseVal: { width: number } } }).viewBox.baseVal.width
+  );
   const xs = [...path.matchAll(/[ML]([\d.]+) /g)].map(([, x]) => Number(x));
   return xs.map((x) => (width - RIGHT - x) / (width - LEFT - RIGHT) * SPAN_MS);
 }

@@ -1,0 +1,28 @@
+/**
+ * React hooks for ArqonBus, over the stores of `@arqon/sdk/stores`; for React 18 and 19. A hook's room
+ * is heard while a component that uses it is mounted, and a component renders again only for what it
+ * uses.
+ *
+ * ```ts
+ * import { createElement } from "react";
+ * import { ArqonProvider, createClient, useMessages } from "@arqon/react";
+ *
+ * const getToken = async () => await (await fetch("/my-token")).text();
+ * const client = createClient({ url: "wss://bus.example.com", getToken });
+ *
+ * function Count() {
+ *   return useMessages("lobby").messages.length;
+ * }
+ *
+ * export const app = createElement(ArqonProvider, { client }, createElement(Count));
+ * ```
+ */
+"use client";
+export { createClient } from "@arqon/sdk/stores";
+export type { BusClient, RoomStores, Store } from "@arqon/sdk/stores";
+export { ArqonProvider, useClient } from "./provider.ts";
+export type { ProviderProps } from "./provider.ts";
+export { useConnection, useMessages, useRoom, useStore } from "./room_hooks.ts";
+export { useLock, usePresence, useRoomState, useRoomValue } from "./room_hooks.ts";
+export type { Messages, Presence, PresenceHookOptions, State } from "./room_hooks.ts";
+export type { Lock, MessagesHookOptions, Waiting } from "./room_hooks.ts";

@@ -1,0 +1,26 @@
+/**
+ * Runs the scenarios of React with a bus for each version and Chromium, for `react_test.ts`.
+ * Arguments: words that the names of the wanted ones contain.
+ */
+import { stop } from "esbuild";
+import { startChromium } from "../console/world.ts";
+import { startBus } from "../harness/bus.ts";
+import { announce, runAll, wanted } from "../harness/child_scenarios.ts";
+import { HOOK_SCENARIOS } from "./scenarios_hooks.ts";
+import { makeProjects } from "./world.ts";
+
+const groups = Object.values(HOOK_SCENARIOS).map((one) => wanted(one, Deno.args));
+announce(groups.flat());
+const folder = await Deno.makeTempDir({ prefix: "arqon-react-" });
+const browser = await startChromium();
+try {
+  const projects = await makeProjects(folder);
+  for (const scenarios of groups) {
+    await using bus = await startBus();
+    await runAll(scenarios, { bus, browser, projects });
+  }
+} finally {
+  await browser.close();
+  await stop();
+  await Deno.remove(folder, { recursive: true });
+}

@@ -1,0 +1,112 @@
+/**
+ * What the scenarios of React share: a bus, Chromium, and for each version of React a folder into which
+ * npm has installed it with the packed packages, as people have them.
+ */
+import assert from "node:assert/strict";
+import { build } from "esbuild";
+import type { Browser, Page } from "playwright-core";
+import { lastLine, run } from "../../bench/peers/installed.ts";
+import { pack } from "../../tasks/pack/pack.ts";
+import type { ChildScenario } from "../harness/child_scenarios.ts";
+import type { TestBus } from "../harness/bus.ts";
+
+/** A bus, a browser, and the projects by what they have beside our packages. */
+export interface World {
+  readonly bus: TestBus;
+  readonly browser: Browser;
+  readonly projects: Readonly<Record<string, Project>>;
+}
+
+/** Something that a page does. */
+export type Scenario = ChildScenario<World>;
+
+/** A folder with packages. */
+export interface Project {
+  readonly folder: string;
+}
+
+/** The packages beside ours. */
+const PROJECTS: Readonly<Record<string, readonly string[]>> = {
+  "18": ["react@18.3.1", "react-dom@18.3.1"],
+  "19": ["react@19.3.1", "react-dom@19.3.1"],
+};
+
+async function install(folder: string, wanted: readonly string[]): Promise<Project> {
+  await Deno.mkdir(folder);
+  await Deno.writeTextFile(`${folder}/package.json`, '{ "type": "module", "private": true }\n');
+  const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", ...wanted];
+  const done = await run("npm", args);
+  if (done?.ok !== true) throw new Error(`npm install: ${lastLine(done?.text ?? "no npm")}`);
+  const programs = new URL("./programs/", import.meta.url);
+  for await (const { name } of Deno.readDir(programs)) {
+    await Deno.copyFile(new URL(name, programs), `${folder}/${name}`);
+  }
+  return { folder };
+}
+
+/** Packs, and installs for every project, one after another. */
+export async function makeProjects(folder: string): Promise<World["projects"]> {
+  const ours = (await pack(`${folder}/npm`)).map(({ path }) => path);
+  const projects: Record<string, Project> = {};
+  for (const [name, wanted] of Object.entries(PROJECTS)) {
+    projects[name] = await install(`${folder}/${name}`, [...ours, ...wanted]);
+  }
+  return projects;
+}
+
+/** A program of the project in one file; React as people develop with it, which mounts twice. */
+export async function bundle(
+  { folder }: Project,
+  program: string,
+  platform: "browser" | "node" = "browser",
+): Promise<string> {
+  const { outputFiles: [file] } = await build({
+    absWorkingDir: folder,
+    entryPoints: [program],
+    bundle: true,
+    format: platform === "node" ? "cjs" : "esm",
+    platform,
+    target: "es2022",
+    define: { "process.env.NODE_ENV": '"development"' },
+    logLevel: "error",
+    write: false,
+  });
+  return file!.text;
+}
+
+/** A page with a script, from a server of its own. */
+export interface OpenPage extends AsyncDisposable {
+  readonly page: Page;
+}
+
+/** Opens it in a context of its own. What goes wrong in the page fails the scenario at its end. */
+export async function openPage(
+  { browser }: World,
+  script: string,
+  body = "",
+): Promise<OpenPage> {
+  const text = `<!doctype html><title>page</title><div id="app">${body}</div>` +
+    '<script type="module" src="/page.js"></script>';
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
+    const is_script = new URL(url).pathname === "/page.js";
+    const headers = { "content-type": `text/${is_script ? "javascript" : "html"}; charset=utf-8` };
+    return new Response(is_script ? script : text, { headers });
+  });
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on("pageerror", (error) => problems.push(`uncaught: ${error.stack ?? error.message}`));
+  page.on("console", (message) => {
+    const is_bad = message.type() === "error" || message.type() === "warning";
+    if (is_bad && !message.text().includes("favicon")) problems.push(message.text());
+  });
+  await page.goto(`http://127.0.0.1:${server.addr.port}/`);
+  return {
+    page,
+    async [Symbol.asyncDispose]() {
+      await context.close();
+      await server.shutdown();
+      assert.deepEqual(problems.filter((one) => !one.includes("404")), [], "the page had problems");
+    },
+  };
+}
