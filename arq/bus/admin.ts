@@ -68,7 +68,7 @@ function noAdmin(io: Io, { url }: ConnectionFlags, target: Target | undefined): 
 }
 
 async function send(
-  io: Io,
+  io: Pick<Io, "signal">,
   { admin_url, token }: Admin,
   request: AdminRequest,
   signal: AbortSignal,
@@ -174,7 +174,7 @@ export async function askAdminOr(
 
 /** The answer's body as a stream, until the signal ends it. Throws as `askAdmin` does. */
 export async function streamAdmin(
-  io: Io,
+  io: Pick<Io, "signal">,
   admin: Admin,
   path: string,
 ): Promise<ReadableStream<Uint8Array>> {

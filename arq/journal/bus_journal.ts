@@ -27,6 +27,8 @@ export interface JournalPosition {
 }
 
 const NEWLINE = 0x0a;
+/** Much longer than a bus takes for what it reads in one go; without an end `arq` would wait for good. */
+const SILENCE_MS = 60_000;
 
 function queryOf({ has_payloads = false, ...wish }: JournalWish, limit: number): URLSearchParams {
   const query = new URLSearchParams({ limit: String(limit) });
@@ -39,33 +41,71 @@ function queryOf({ has_payloads = false, ...wish }: JournalWish, limit: number):
 
 /**
  * The lines of one answer, whole lines at a time; returns where it ended. Throws the bus's refusal, and
- * `connection-lost` for an answer without its end.
+ * `connection-lost` for an answer without its end, or when nothing of it comes for `silence_ms`.
  */
 export async function* journalAnswer(
   io: Io,
   admin: Admin,
   wish: JournalWish,
   limit: number,
+  silence_ms: number = SILENCE_MS,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, JournalPosition> {
   // The last line is held back: it says where the answer ended.
   let held = new Uint8Array(0);
+  const silence = new Silence(io.signal, admin, silence_ms);
+  silence.begin();
   try {
-    for await (const chunk of await streamAdmin(io, admin, `/v1/journal?${queryOf(wish, limit)}`)) {
+    const path = `/v1/journal?${queryOf(wish, limit)}`;
+    for await (const chunk of await streamAdmin(silence, admin, path)) {
+      // Who takes the lines may take its time.
+      silence.end();
       const all = new Uint8Array(held.length + chunk.length);
       all.set(held);
       all.set(chunk, held.length);
       const end = all.subarray(0, -1).lastIndexOf(NEWLINE) + 1;
       if (end > 0) yield all.slice(0, end);
       held = all.slice(end);
+      silence.begin();
     }
   } catch (error) {
-    io.signal.throwIfAborted();
+    silence.signal.throwIfAborted();
     if (!(error instanceof TypeError)) throw error;
+  } finally {
+    silence.end();
   }
   io.signal.throwIfAborted();
   const position = positionIn(held);
   if (position !== undefined) return position;
   throw new ArqonError("connection-lost", `${admin.admin_url} ended the journal before its end`);
+}
+
+/** A signal that aborts when the bus has said nothing for so long, while it is waited for. */
+class Silence {
+  readonly #own = new AbortController();
+  readonly #silence_ms: number;
+  readonly #admin_url: string;
+  readonly signal: AbortSignal;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(signal: AbortSignal, { admin_url }: Admin, silence_ms: number) {
+    this.#silence_ms = silence_ms;
+    this.#admin_url = admin_url;
+    this.signal = AbortSignal.any([signal, this.#own.signal]);
+  }
+
+  /** It is waited for from now on. */
+  begin(): void {
+    const seconds = this.#silence_ms / 1_000;
+    const text = `${this.#admin_url} has said nothing of the journal for ${seconds} s`;
+    const error = new ArqonError("connection-lost", text);
+    this.end();
+    this.#timer = setTimeout(() => this.#own.abort(error), this.#silence_ms);
+  }
+
+  /** It is not waited for. */
+  end(): void {
+    clearTimeout(this.#timer);
+  }
 }
 
 function positionIn(line: Uint8Array): JournalPosition | undefined {

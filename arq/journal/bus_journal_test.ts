@@ -1,0 +1,56 @@
+/** A bus that goes silent in the middle of a journal, or before it, ends the reading with an error. */
+import assert from "node:assert/strict";
+import { diskIo } from "../testing/disk_io.ts";
+import { journalAnswer } from "./bus_journal.ts";
+
+const LINE = `{"hole":1}\n`;
+const END = `{"next":"7","is_end":true}\n`;
+
+/** What is read of a bus that answers so: the lines, and how it ended. */
+async function read(answer: () => Promise<Response>, silence_ms: number) {
+  const over = new AbortController();
+  const at = { port: 0, hostname: "127.0.0.1", onListen: () => {}, signal: over.signal };
+  const server = Deno.serve(at, answer);
+  const admin = { admin_url: `http://127.0.0.1:${server.addr.port}`, token: "t" };
+  const lines = journalAnswer(diskIo("/"), admin, { tenant: "acme" }, 10, silence_ms);
+  let text = "";
+  try {
+    for (;;) {
+      const { done, value } = await lines.next();
+      if (done === true) return { text, end: value };
+      text += new TextDecoder().decode(value);
+    }
+  } catch (error) {
+    return { text, error: error as { reason: string; message: string } };
+  } finally {
+    over.abort();
+  }
+}
+
+/** The texts, and then an end or silence until the reader has gone. */
+function saying(texts: readonly string[], is_silent: boolean): Response {
+  const left = [...texts];
+  const gone = Promise.withResolvers<void>();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const next = left.shift();
+      if (next !== undefined) return controller.enqueue(new TextEncoder().encode(next));
+      if (is_silent) return await gone.promise;
+      controller.close();
+    },
+    cancel: () => gone.resolve(),
+  });
+  return new Response(body);
+}
+
+Deno.test("a journal whose bus goes silent is a lost connection, and one that ends is read to its end", async () => {
+  const whole = await read(() => Promise.resolve(saying([LINE, END], false)), 60_000);
+  assert.deepEqual(whole, { text: LINE, end: { next: "7", is_end: true } });
+  const silent = await read(() => Promise.resolve(saying([LINE, LINE], true)), 1_000);
+  assert.equal(silent.error?.reason, "connection-lost");
+  assert.match(silent.error?.message ?? "", /has said nothing of the journal for 1 s/);
+  const said = Promise.withResolvers<Response>();
+  const mute = await read(() => said.promise, 1_000);
+  said.resolve(saying([], false));
+  assert.deepEqual([mute.text, mute.error?.reason], ["", "connection-lost"]);
+});
