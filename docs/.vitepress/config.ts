@@ -49,6 +49,11 @@ export default {
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
   },
   ignoreDeadLinks: "localhostLinks",
+  // Where the page is as Markdown; all pages lie in one folder.
+  transformHead: ({ pageData: { relativePath } }: { pageData: { relativePath: string } }) =>
+    relativePath === "404.md"
+      ? []
+      : [["link", { rel: "alternate", type: "text/markdown", href: `./${relativePath}` }]],
   themeConfig: {
     search: { provider: "local" },
     outline: { level: [2, 3] },

@@ -1,9 +1,10 @@
 /**
  * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress. It fails for a dead
  * link, and for a document that is missing in the navigation. `--base /arqonbus/` is the path under which the
- * site is served, `/` by default. `--check` builds into the cache and leaves `dist` alone. Packages come from
+ * site is served, `/` by default. Beside every page lies its Markdown, for programs, with `llms.txt`. `--check` builds into the cache and leaves `dist` alone. Packages come from
  * npm once; the build itself needs no network.
  */
+import { llmsFullText, llmsText, markdownPages } from "./llms.ts";
 import { deadLinks } from "./site_links.ts";
 import { navigationProblems, PAGES, sitePage } from "./site_pages.ts";
 import { placeOf } from "../../docs/.vitepress/pages.ts";
@@ -51,12 +52,28 @@ async function copy(from: string, to: string): Promise<void> {
   await Deno.copyFile(from, to);
 }
 
-/** Writes what VitePress reads: the pages, the files that they show, and the settings. */
-async function prepare(files: readonly string[]): Promise<void> {
-  const folders = new Set(files.flatMap((file) => {
+/** The folders in which the files lie. */
+function foldersOf(files: readonly string[]): ReadonlySet<string> {
+  return new Set(files.flatMap((file) => {
     const parts = file.split("/").slice(0, -1);
     return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
   }));
+}
+
+/** Writes what programs read beside the built pages. */
+async function writeMarkdown(files: readonly string[], out: string): Promise<void> {
+  const folders = foldersOf(files);
+  const texts = new Map<string, string>();
+  for (const { file } of PAGES) texts.set(file, await Deno.readTextFile(ROOT + file));
+  const pages = markdownPages(texts, (path) => folders.has(path));
+  for (const [path, text] of pages) await Deno.writeTextFile(`${out}/${path}`, text);
+  await Deno.writeTextFile(`${out}/llms.txt`, llmsText(texts));
+  await Deno.writeTextFile(`${out}/llms-full.txt`, llmsFullText(pages));
+}
+
+/** Writes what VitePress reads: the pages, the files that they show, and the settings. */
+async function prepare(files: readonly string[]): Promise<void> {
+  const folders = foldersOf(files);
   await Deno.remove(`${CACHE}/pages`, { recursive: true }).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   });
@@ -108,5 +125,6 @@ if (import.meta.main) {
   await prepare(files);
   const out = asked.check ? `${CACHE}/out` : `${ROOT}dist/site`;
   await build(asked.base, out);
+  await writeMarkdown(files, out);
   exitWith(await check(out, asked.base), `${PAGES.length} pages in ${out}`);
 }

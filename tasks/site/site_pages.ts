@@ -42,13 +42,12 @@ export function siteTarget(
   return `${SOURCES}/${isFolder(resolved) ? "tree" : "blob"}/main/${resolved}${hash}`;
 }
 
-/** The text of a page for the generator. */
-export function sitePage(
+/** The text of a page, whose links lead to their places in the site or to the sources. */
+export function linkedPage(
   file: string,
   text: string,
   isFolder: (path: string) => boolean,
 ): string {
-  const anchors = new Map(headings(text).map(({ line, anchor }) => [line - 1, anchor]));
   const bare = linesWithoutCode(text);
   return text.split("\n").map((line, index) => {
     let written = line;
@@ -62,8 +61,20 @@ export function sitePage(
       const target = siteTarget(file, written.slice(start, end), isFolder);
       written = written.slice(0, start) + target + written.slice(end);
     }
+    return written;
+  }).join("\n");
+}
+
+/** The text of a page for the generator: with its links, and the anchors of its headings. */
+export function sitePage(
+  file: string,
+  text: string,
+  isFolder: (path: string) => boolean,
+): string {
+  const anchors = new Map(headings(text).map(({ line, anchor }) => [line - 1, anchor]));
+  return linkedPage(file, text, isFolder).split("\n").map((line, index) => {
     const anchor = anchors.get(index);
-    return anchor === undefined ? written : `${written.replace(/\s*#*\s*$/, "")} {#${anchor}}`;
+    return anchor === undefined ? line : `${line.replace(/\s*#*\s*$/, "")} {#${anchor}}`;
   }).join("\n");
 }
 
