@@ -43,11 +43,19 @@ export const SECTIONS: readonly SiteSection[] = [
     pages: [
       { text: "Both side by side", file: "docs/sdks.md" },
       { text: "TypeScript", file: "sdk/typescript/README.md", place: "sdk_typescript" },
+      { text: "React", file: "sdk/react/README.md", place: "sdk_react" },
+      { text: "Vue", file: "docs/vue.md" },
+      { text: "Svelte", file: "docs/svelte.md" },
       { text: "Python", file: "sdk/python/README.md", place: "sdk_python" },
       { text: "Packages and systems", file: "docs/packages.md" },
       { text: "Example: chat", file: "examples/chat/README.md", place: "example_chat" },
       { text: "Example: live map", file: "examples/map/README.md", place: "example_map" },
       { text: "Example: a browser", file: "examples/browser/README.md", place: "example_browser" },
+      {
+        text: "Example: a whiteboard",
+        file: "examples/whiteboard/README.md",
+        place: "example_whiteboard",
+      },
     ],
   },
   {

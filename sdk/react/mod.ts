@@ -14,7 +14,8 @@
  *   return useMessages("lobby").messages.length;
  * }
  *
- * export const app = createElement(ArqonProvider, { client }, createElement(Count));
+ * const app = createElement(ArqonProvider, { client }, createElement(Count));
+ * console.log(app); // for createRoot(…).render(app)
  * ```
  */
 "use client";

@@ -1,5 +1,5 @@
 /**
- * Runs the scenarios of React with a bus for each version and Chromium, for `react_test.ts`.
+ * Runs the scenarios of React, Vue and Svelte with a bus for each group and Chromium, for `react_test.ts`.
  * Arguments: words that the names of the wanted ones contain.
  */
 import { stop } from "esbuild";
@@ -7,15 +7,19 @@ import { startChromium } from "../console/world.ts";
 import { startBus } from "../harness/bus.ts";
 import { announce, runAll, wanted } from "../harness/child_scenarios.ts";
 import { HOOK_SCENARIOS } from "./scenarios_hooks.ts";
+import { PAGE_SCENARIOS } from "./scenarios_pages.ts";
+import { BOARD_SCENARIOS } from "./scenarios_whiteboard.ts";
 import { makeProjects } from "./world.ts";
 
-const groups = Object.values(HOOK_SCENARIOS).map((one) => wanted(one, Deno.args));
+const GROUPS = [...Object.values(HOOK_SCENARIOS), PAGE_SCENARIOS, BOARD_SCENARIOS];
+const groups = GROUPS.map((one) => wanted(one, Deno.args));
 announce(groups.flat());
 const folder = await Deno.makeTempDir({ prefix: "arqon-react-" });
 const browser = await startChromium();
 try {
   const projects = await makeProjects(folder);
   for (const scenarios of groups) {
+    if (scenarios.length === 0) continue;
     await using bus = await startBus();
     await runAll(scenarios, { bus, browser, projects });
   }

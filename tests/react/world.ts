@@ -29,6 +29,15 @@ export interface Project {
 const PROJECTS: Readonly<Record<string, readonly string[]>> = {
   "18": ["react@18.3.1", "react-dom@18.3.1"],
   "19": ["react@19.3.1", "react-dom@19.3.1"],
+  vue: ["vue@3.5.45"],
+  svelte: ["svelte@5.57.3"],
+};
+
+/** Vue asks bundlers to say them. */
+const VUE_FLAGS = {
+  __VUE_OPTIONS_API__: "true",
+  __VUE_PROD_DEVTOOLS__: "false",
+  __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "false",
 };
 
 async function install(folder: string, wanted: readonly string[]): Promise<Project> {
@@ -67,7 +76,8 @@ export async function bundle(
     format: platform === "node" ? "cjs" : "esm",
     platform,
     target: "es2022",
-    define: { "process.env.NODE_ENV": '"development"' },
+    jsx: "automatic",
+    define: { "process.env.NODE_ENV": '"development"', ...VUE_FLAGS },
     logLevel: "error",
     write: false,
   });
@@ -81,17 +91,28 @@ export interface OpenPage extends AsyncDisposable {
 
 /** Opens it in a context of its own. What goes wrong in the page fails the scenario at its end. */
 export async function openPage(
-  { browser }: World,
+  { browser, bus }: World,
   script: string,
   body = "",
 ): Promise<OpenPage> {
   const text = `<!doctype html><title>page</title><div id="app">${body}</div>` +
     '<script type="module" src="/page.js"></script>';
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
-    const is_script = new URL(url).pathname === "/page.js";
+    const { pathname } = new URL(url);
+    if (pathname === "/my-token") return new Response(bus.token);
+    const is_script = pathname === "/page.js";
     const headers = { "content-type": `text/${is_script ? "javascript" : "html"}; charset=utf-8` };
     return new Response(is_script ? script : text, { headers });
   });
+  return await openAt(browser, `http://127.0.0.1:${server.addr.port}/`, () => server.shutdown());
+}
+
+/** The page of a server; `closed` ends the server. */
+export async function openAt(
+  browser: Browser,
+  url: string,
+  closed: () => Promise<void> = () => Promise.resolve(),
+): Promise<OpenPage> {
   const context = await browser.newContext();
   const page = await context.newPage();
   const problems: string[] = [];
@@ -100,12 +121,12 @@ export async function openPage(
     const is_bad = message.type() === "error" || message.type() === "warning";
     if (is_bad && !message.text().includes("favicon")) problems.push(message.text());
   });
-  await page.goto(`http://127.0.0.1:${server.addr.port}/`);
+  await page.goto(url);
   return {
     page,
     async [Symbol.asyncDispose]() {
       await context.close();
-      await server.shutdown();
+      await closed();
       assert.deepEqual(problems.filter((one) => !one.includes("404")), [], "the page had problems");
     },
   };
