@@ -122,8 +122,31 @@ function dataOf(
 }
 
 function deltaOf(reader: WireReader): Delta {
+  const delta = mergeDelta(reader, { slot: 0, number: 0, base: 0 });
+  if (!Number.isSafeInteger(delta.number) || delta.number === 0) {
+    throw new DecodeError("malformed-frame", "a delta without a number");
+  }
+  return delta;
+}
+
+/**
+ * The delta of an envelope however that is written, as Protobuf reads it: of what stands there twice the last
+ * counts. Undefined: there is none. Throws `DecodeError`.
+ */
+export function readDelta(envelope: Uint8Array): Delta | undefined {
+  const reader = new WireReader(envelope);
+  let delta: Delta | undefined;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    if (tag !== TAG_DELTA) reader.skip(tag);
+    else delta = mergeDelta(reader, delta ?? { slot: 0, number: 0, base: 0 });
+  }
+  return delta;
+}
+
+function mergeDelta(reader: WireReader, before: Delta): Delta {
   const body = new WireReader(reader.view());
-  const values = [0, 0, 0, 0];
+  const values = [0, before.slot, before.number, before.base];
   while (body.pos < body.end) {
     const tag = body.tag();
     const field = tag >>> 3;
@@ -131,9 +154,6 @@ function deltaOf(reader: WireReader): Delta {
     else values[field] = Number(body.uint64());
   }
   const [, slot = 0, number = 0, base = 0] = values;
-  if (!Number.isSafeInteger(number) || number === 0) {
-    throw new DecodeError("malformed-frame", "a delta without a number");
-  }
   return { slot, number, base };
 }
 

@@ -2,7 +2,7 @@
  * Cases of deltas.json: diffs by the npm package that the Shield uses, diffs by hand that are none, and
  * messages with deltas as one connection hears them. `generate.ts` writes them; nothing is decoded here.
  */
-import { encodeBatch, findData, Opcode, withData, writeEnvelope } from "@arqon/proto";
+import { encodeBatch, encodeMsg, findData, Opcode, withData, writeEnvelope } from "@arqon/proto";
 import type { Delta } from "@arqon/proto";
 import { createDelta } from "fossil-delta";
 import { type Plain, toHex } from "./plain.ts";
@@ -97,6 +97,8 @@ interface Said {
   readonly delta?: Delta;
   readonly room?: string;
   readonly lost?: true;
+  /** Another way to write the same envelope. */
+  readonly odd?: (envelope: Uint8Array) => Uint8Array;
 }
 
 type Step = { readonly sub: string } | { readonly unsub: string } | Said | readonly Said[];
@@ -111,6 +113,41 @@ const diff = (version: number, from: number, slot = 0, room = "lobby"): Said => 
 );
 const lost = (said: Said): Said => ({ ...said, lost: true });
 const SUB = { sub: "lobby" };
+const oddly = (said: Said, odd: NonNullable<Said["odd"]>): Said => ({ ...said, odd });
+
+/** The envelope in parts: before the event, the event's fields, the delta with its tag and length. */
+function partsOf(envelope: Uint8Array) {
+  const span = findData(envelope);
+  if (span === undefined) throw new TypeError("a message without data");
+  const { event_length, event_start, event_end, envelope_end } = span;
+  return {
+    head: envelope.subarray(0, event_length),
+    event: envelope.subarray(event_start, event_end),
+    delta: envelope.subarray(envelope_end),
+  };
+}
+
+/** Ways to write a message that Protobuf reads as the same. */
+const ODD: Readonly<Record<string, (envelope: Uint8Array) => Uint8Array>> = {
+  "with the delta at its beginning": (envelope) => {
+    const { delta } = partsOf(envelope);
+    return Uint8Array.from([...delta, ...envelope.subarray(0, envelope.length - delta.length)]);
+  },
+  "with the delta twice": (envelope) => Uint8Array.from([...envelope, ...partsOf(envelope).delta]),
+  "with a field that nobody knows at its end": (envelope) =>
+    Uint8Array.from([...envelope, 0xf8, 0x07, 1]),
+  "with a length that is longer than it must be": (envelope) => {
+    const { head, event, delta } = partsOf(envelope);
+    const length = [(event.length & 0x7f) | 0x80, (event.length >> 7) | 0x80, 0];
+    return Uint8Array.from([...head, ...length, ...event, ...delta]);
+  },
+  "with other data before the data": (envelope) => {
+    const { head, event, delta } = partsOf(envelope);
+    const twice = [0x12, 1, 0x78, ...event];
+    const length = [(twice.length & 0x7f) | 0x80, twice.length >> 7];
+    return Uint8Array.from([...head, ...length, ...twice, ...delta]);
+  },
+};
 
 const CONNECTIONS: Readonly<Record<string, readonly Step[]>> = {
   "whole, and diffs after it": [SUB, whole(1), diff(2, 1), diff(3, 2)],
@@ -173,6 +210,17 @@ const CONNECTIONS: Readonly<Record<string, readonly Step[]>> = {
   ],
   "numbers beyond 32 bits": [SUB, whole(2 ** 40), diff(2 ** 40 + 1, 2 ** 40)],
   "the last slot that is kept": [SUB, whole(1, 4_095), diff(2, 1, 4_095)],
+  ...Object.fromEntries(
+    Object.entries(ODD).map(([how, odd]) => [
+      `a message ${how}`,
+      [SUB, oddly(whole(1), odd), oddly(diff(2, 1), odd), diff(3, 2), [oddly(diff(4, 3), odd)]],
+    ]),
+  ),
+  "a diff without a number": [
+    SUB,
+    whole(1),
+    lost({ version: 2, from: 1, delta: { slot: 0, number: 0, base: 2 } }),
+  ],
   "a slot that no Shield has": [SUB, whole(1, 4_096), lost(diff(2, 1, 4_096))],
 };
 
@@ -183,7 +231,7 @@ function messageOf({ version, room = "lobby", lost }: Said): Plain {
   return { ...routed, event: { type: "t", data, content_type: "text/plain" } };
 }
 
-function frameOf({ version, from, delta, room = "lobby" }: Said): Uint8Array {
+function frameOf({ version, from, delta, room = "lobby", odd }: Said): Uint8Array {
   const data = textOf(version);
   const event = { type: "t", data, content_type: "text/plain" };
   const frame = writeEnvelope(
@@ -192,7 +240,9 @@ function frameOf({ version, from, delta, room = "lobby" }: Said): Uint8Array {
   );
   const span = findData(frame.subarray(1));
   if (span === undefined) throw new TypeError("a message without data");
-  return withData(frame, span, from === undefined ? data : diffOf(textOf(from), data), delta);
+  const sent = from === undefined ? data : diffOf(textOf(from), data);
+  const written = withData(frame, span, sent, delta);
+  return odd === undefined ? written : encodeMsg(odd(written.subarray(1)));
 }
 
 function stepOf(step: Step): unknown {

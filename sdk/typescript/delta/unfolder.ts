@@ -11,6 +11,7 @@ import {
   findData,
   gapSignal,
   Opcode,
+  readDelta,
   readRouted,
   readSubscribe,
   readUnsubscribe,
@@ -85,32 +86,39 @@ export class Unfolder {
 
   #message(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     const envelope = frame.subarray(1);
-    let span: DataSpan | undefined;
     try {
-      span = findData(envelope);
+      const span = spanOf(envelope);
+      if (span === undefined) return this.#oddMessage(frame);
+      if (span.delta === undefined) return frame;
+      const { room_id, delta, start, end } = span;
+      const whole = this.#whole(room_id, delta, envelope.subarray(start, end));
+      return whole === undefined ? gapFor(envelope) : withData(frame, span, whole, undefined);
     } catch (error) {
       // A message that its sender wrote so is for the SDK, which makes a gap of it.
       if (error instanceof DecodeError) return frame;
       throw error;
     }
-    if (span?.delta === undefined) return frame;
-    const heard = this.#rooms.get(span.room_id);
-    const whole = this.#whole(heard, span.delta, envelope.subarray(span.start, span.end));
-    if (whole !== undefined) return withData(frame, span, whole, undefined);
-    if (heard !== undefined && !heard.has_asked) {
-      heard.has_asked = true;
-      this.#subs.push(heard.sub);
-    }
-    const { event: _, ...plain } = readRouted(envelope);
-    return encodeMsg(writeEnvelope({ ...plain, signal: gapSignal(span.room_id, "delta") }));
   }
 
-  /** The whole data of a message, which is kept; undefined when it cannot be made. */
-  #whole(
-    heard: Heard | undefined,
-    { slot, number, base }: Delta,
-    data: Uint8Array,
-  ): Uint8Array | undefined {
+  /** A message that is written in another way than Protobuf writes it, and may be a diff all the same. */
+  #oddMessage(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    const envelope = frame.subarray(1);
+    const delta = readDelta(envelope);
+    if (delta === undefined) return frame;
+    const plain = readRouted(envelope);
+    const { event, room_id } = plain;
+    if (event === undefined) return frame;
+    const data = this.#whole(room_id, delta, event.data);
+    if (data === undefined) return gapFor(envelope);
+    return encodeMsg(writeEnvelope({ ...plain, event: { ...event, data } }));
+  }
+
+  /**
+   * The whole data of a message, which is kept; undefined when it cannot be made. Then a SUB asks for whole
+   * messages again.
+   */
+  #whole(room: string, { slot, number, base }: Delta, data: Uint8Array): Uint8Array | undefined {
+    const heard = this.#rooms.get(room);
     if (base === 0) {
       // What came after an UNSUB is whole, too, but nothing is kept of it.
       if (heard === undefined || slot >= SLOTS_MAX) return data;
@@ -122,6 +130,26 @@ export class Unfolder {
     const whole = held?.number === base ? applyFossil(held.data, data, DATA_BYTES_MAX) : undefined;
     if (whole === undefined) heard?.slots.delete(slot);
     else heard?.slots.set(slot, { number, data: whole });
+    if (whole === undefined && heard !== undefined && !heard.has_asked) {
+      heard.has_asked = true;
+      this.#subs.push(heard.sub);
+    }
     return whole;
   }
+}
+
+/** As `findData`; what it refuses is read by `readDelta`. */
+function spanOf(envelope: Uint8Array): DataSpan | undefined {
+  try {
+    return findData(envelope);
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+/** What stands in place of a message that cannot be made. */
+function gapFor(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { event: _, ...plain } = readRouted(envelope);
+  return encodeMsg(writeEnvelope({ ...plain, signal: gapSignal(plain.room_id, "delta") }));
 }
