@@ -38,6 +38,8 @@ export interface ProviderOptions {
   readonly buffer_bytes?: number;
   /** Least time between two changes of the own awareness, in ms; default 100. */
   readonly throttle_ms?: number;
+  /** First wait before what failed is tried again, in ms, then twice as long up to 5 s; default 250. */
+  readonly retry_ms?: number;
   /** Hears every change of `YjsProvider.state`. */
   readonly onState?: (state: ProviderState) => void;
   /** Hears that a change was refused, by a policy or for lack of a grant. It has been taken back then. */
@@ -61,14 +63,15 @@ export function settingsOf(options: ProviderOptions) {
     part_bytes = 131_072,
     buffer_bytes = 33_554_432,
     throttle_ms = 100,
+    retry_ms = 250,
     onState = NOBODY,
     onRefused = NOBODY,
     onError = NOBODY,
     now = () => Date.now(),
   } = options;
   const numbers = { snapshot_updates, snapshot_bytes, refresh_ms, part_bytes, buffer_bytes };
-  for (const [name, value] of Object.entries({ ...numbers, throttle_ms })) {
+  for (const [name, value] of Object.entries({ ...numbers, throttle_ms, retry_ms })) {
     if (!(value >= 1)) throw new TypeError(`${name} is ${value}; expected at least 1`);
   }
-  return { read_only, ...numbers, throttle_ms, onState, onRefused, onError, now };
+  return { read_only, ...numbers, throttle_ms, retry_ms, onState, onRefused, onError, now };
 }

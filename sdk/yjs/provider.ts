@@ -14,8 +14,6 @@ import { type LogReading, readLog } from "./log/reading.ts";
 import { LIVE_FILTER, type LogPlace, markOf, UPDATE } from "./log/records.ts";
 import { type ProviderOptions, type ProviderState, settingsOf } from "./options.ts";
 
-const RETRY_MS = 500;
-
 /**
  * Keeps a document and a durable room the same. What is written in the document is stored in the room, what
  * others write comes into the document, also what either missed while the connection was lost.
@@ -70,9 +68,10 @@ export class YjsProvider {
       bytes: this.#settings.snapshot_bytes,
     });
     const { signal } = this.#life;
-    const { part_bytes } = this.#settings;
+    const { part_bytes, retry_ms } = this.#settings;
     this.#writer = new Writer(doc, {
       origin: this,
+      retry_ms,
       signal,
       publish: (update) =>
         publishUpdate(room, update, { session: this.#session, part_bytes, signal }),
@@ -203,7 +202,7 @@ export class YjsProvider {
         if (signal.aborted || isFinal(error)) throw error;
         if ((error as ArqonError).reason === "connection-closed") throw error;
         this.#fail(error);
-        await pause(RETRY_MS, signal);
+        await pause(this.#settings.retry_ms, signal);
       }
     }
   }

@@ -7,7 +7,6 @@ import * as Y from "yjs";
 import { presentForm } from "./document.ts";
 import { Undoing } from "./undoing.ts";
 
-const RETRY_MS = 250;
 const RETRY_MAX_MS = 5_000;
 
 /** What a writer needs. */
@@ -22,6 +21,8 @@ export interface WriterPort {
   failed(error: unknown): void;
   /** Something in `unsaved` or `read_only` is different. */
   changed(): void;
+  /** The first wait before a failed update is tried again, in ms. */
+  readonly retry_ms: number;
   readonly signal: AbortSignal;
 }
 
@@ -147,8 +148,8 @@ export class Writer {
 
   /** Stores an update, however often it takes. Rejects with a final refusal, and when all ends. */
   async #deliver(update: Uint8Array): Promise<void> {
-    const { signal } = this.#port;
-    for (let wait_ms = RETRY_MS;; wait_ms = Math.min(2 * wait_ms, RETRY_MAX_MS)) {
+    const { signal, retry_ms } = this.#port;
+    for (let wait_ms = retry_ms;; wait_ms = Math.min(2 * wait_ms, RETRY_MAX_MS)) {
       try {
         return await this.#port.publish(update);
       } catch (error) {

@@ -1,0 +1,146 @@
+/**
+ * A durable room in memory whose way to each editor the test holds in its hand: what comes when, what is
+ * lost on the way, which answer to a publish never comes, what the log forgets. Beside the real bus of
+ * `tests/yjs_test.ts`, for more orders of events than a real one shows.
+ */
+import type { Message, Room, RoomHistory, Subscription } from "@arqon/sdk";
+
+interface Entry {
+  readonly id: string;
+  readonly message_id: string;
+  readonly type: string;
+  readonly data: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+  offset: number;
+}
+
+const lost = (reason: string) => Object.assign(new Error(reason), { code: 503, reason });
+
+function messageOf({ data, ...rest }: Entry): Message {
+  const text = () => new TextDecoder().decode(data);
+  const message = { ...rest, data, text, json: () => JSON.parse(text()), timestamp_ms: 1 };
+  return message as unknown as Message;
+}
+
+const gap = (reason: string) =>
+  ({ signal: { kind: "GAP", reason }, headers: {}, type: "" }) as unknown as Message;
+
+/** The log of one room, and who hears it. */
+export class SimulatedLog {
+  entries: Entry[] = [];
+  readonly ways = new Set<SimulatedWay>();
+  #offset = 0;
+  #ids = 0;
+
+  append(entry: Omit<Entry, "offset" | "id">): number {
+    const before = this.entries.find(({ message_id }) => message_id === entry.message_id);
+    if (before !== undefined) return before.offset;
+    const stored = { ...entry, offset: ++this.#offset, id: `m${++this.#ids}` };
+    this.entries.push(stored);
+    for (const way of this.ways) way.hear(stored);
+    return stored.offset;
+  }
+
+  /** Forgets everything that the newest mark says a snapshot holds. */
+  trim(): void {
+    const mark = this.entries.findLast(({ type }) => type === "yjs.mark");
+    if (mark === undefined) return;
+    const { upto } = JSON.parse(new TextDecoder().decode(mark.data));
+    this.entries = this.entries.filter(({ offset }) => offset > upto.offset);
+  }
+
+  /** A power cut: the newest entries are gone, their offsets are given again, everybody hears of it. */
+  powerCut(count: number): void {
+    this.entries.splice(Math.max(0, this.entries.length - count));
+    this.#offset = this.entries.at(-1)?.offset ?? 0;
+    for (const way of this.ways) way.lose("epoch-changed");
+  }
+
+  page(query: Parameters<Room["history"]>[0] = {}): RoomHistory {
+    const { after = 0, before = 0, reverse = false, filter = "", limit = 100 } = query;
+    const wanted = this.entries.filter(({ offset, type }) =>
+      offset > Number(after) && (Number(before) === 0 || offset < Number(before)) &&
+      passes(filter, type)
+    );
+    const ordered = reverse ? wanted.reverse() : wanted;
+    // Short pages, so that reading goes over several.
+    const messages = ordered.slice(0, Math.min(limit, 7)).map(messageOf);
+    return { messages, offset: this.#offset, epoch: "e", more: messages.length < ordered.length };
+  }
+}
+
+function passes(filter: string, type: string): boolean {
+  const [, operator, named] = /^type (==|!=) "(.*)"$/.exec(filter) ?? [];
+  return operator === undefined || (type === named) === (operator === "==");
+}
+
+/** One editor's way to the log. */
+export class SimulatedWay {
+  readonly #log: SimulatedLog;
+  #coming: Message[] = [];
+  #heard: Message[] = [];
+  #wake: (() => void) | undefined;
+  /** What becomes of the next publishes: the newest of these is taken away by each. */
+  readonly publishes: ("unanswered" | "unsent" | "ok")[] = [];
+
+  constructor(log: SimulatedLog) {
+    this.#log = log;
+  }
+
+  /** The part of a room that a provider uses. */
+  get room(): Room {
+    const room: Pick<Room, "publish" | "subscribe" | "history"> = {
+      publish: (type, data, options) => this.#publish(type, data, options) as never,
+      subscribe: () => this.#subscribe() as never,
+      // deno-lint-ignore require-await
+      history: async (query) => this.#log.page(query),
+    };
+    return room as Room;
+  }
+
+  hear(entry: Entry): void {
+    if (passes(`type != "yjs.snapshot"`, entry.type)) this.#coming.push(messageOf(entry));
+  }
+
+  /** So many messages arrive. */
+  deliver(count = Infinity): void {
+    this.#heard.push(...this.#coming.splice(0, count));
+    this.#wake?.();
+  }
+
+  /** What was on its way is lost, and the editor is told. */
+  lose(reason = "history-trimmed"): void {
+    this.#coming = [gap(reason)];
+  }
+
+  async #publish(type: string, data: unknown, options: unknown): Promise<{ offset: number }> {
+    const { message_id, headers = {} } = options as Entry;
+    const bytes = data instanceof Uint8Array
+      ? data
+      : new TextEncoder().encode(JSON.stringify(data));
+    const fate = this.publishes.pop() ?? "ok";
+    await Promise.resolve();
+    if (fate === "unsent") throw lost("connection-lost");
+    const offset = this.#log.append({ type, message_id, headers, data: bytes.slice() });
+    if (fate === "unanswered") throw lost("answer-timeout");
+    return { offset };
+  }
+
+  #subscribe(): Partial<Subscription> {
+    this.#log.ways.add(this);
+    return { ready: Promise.resolve(), [Symbol.asyncIterator]: () => this.#messages() as never };
+  }
+
+  async *#messages(): AsyncGenerator<Message> {
+    for (;;) {
+      const message = this.#heard.shift();
+      if (message !== undefined) yield message;
+      else await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  /** Nothing more comes this way. */
+  leave(): void {
+    this.#log.ways.delete(this);
+  }
+}
