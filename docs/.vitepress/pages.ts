@@ -47,6 +47,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Vue", file: "docs/vue.md" },
       { text: "Svelte", file: "docs/svelte.md" },
       { text: "Python", file: "sdk/python/README.md", place: "sdk_python" },
+      { text: "Yjs", file: "sdk/yjs/README.md", place: "sdk_yjs" },
       { text: "Packages and systems", file: "docs/packages.md" },
       { text: "Example: chat", file: "examples/chat/README.md", place: "example_chat" },
       { text: "Example: live map", file: "examples/map/README.md", place: "example_map" },

@@ -1,6 +1,6 @@
 /**
- * `deno task pack [FOLDER]`: packs `arqon`, `@arqon/proto`, `@arqon/sdk` and `@arqon/react` as npm
- * packages, compiled by TypeScript, into `dist/npm/` or the given folder. It publishes nothing.
+ * `deno task pack [FOLDER]`: packs `arqon`, `@arqon/proto`, `@arqon/sdk`, `@arqon/react` and `@arqon/yjs`
+ * as npm packages, compiled by TypeScript, into `dist/npm/` or the given folder. It publishes nothing.
  */
 import { packArqon } from "./pack_arqon.ts";
 import { compile } from "./pack_compile.ts";
@@ -16,10 +16,17 @@ import { packTarball, type Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 /** Folders of the members that become packages, each after the members that it needs. */
-const MEMBERS = ["proto", "sdk/typescript", "sdk/react"];
+const MEMBERS = ["proto", "sdk/typescript", "sdk/react", "sdk/yjs"];
+
+/** The packages whose types members import, and those whose types these import. */
+const TYPED = /^(?:@bufbuild\/protobuf\b|yjs$|y-protocols\/|lib0\/)/;
 
 /** Peers without which a package is of no use, with the versions that it is tested with. */
-const REQUIRED: Readonly<Record<string, string>> = { react: ">=18" };
+const REQUIRED: Readonly<Record<string, string>> = {
+  react: ">=18",
+  yjs: "^13.6.33",
+  "y-protocols": "^1.0.7",
+};
 
 /** The versions of packages in the workspace's `deno.json`. */
 const { imports: PINNED } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
@@ -41,11 +48,11 @@ function typesOf(staged: readonly Staged[]): Record<string, string> {
       `${folder}/${source.slice(2, -".ts".length)}.d.ts`,
     ])
   );
-  const packages = Object.keys(PINNED).filter((name) => /^@bufbuild\/protobuf\b/.test(name))
-    .map((name): [string, string] => [
-      name,
-      decodeURIComponent(new URL(import.meta.resolve(name)).pathname).replace(/\.js$/, ".d.ts"),
-    ]);
+  const packages = Object.keys(PINNED).filter((name) => TYPED.test(name))
+    .map((name): [string, string] => {
+      const path = decodeURIComponent(new URL(import.meta.resolve(name)).pathname);
+      return [name, path.replace(/\.js$/, ".d.ts").replace(/\/yjs\.[cm]js$/, "/src/index.d.ts")];
+    });
   const declared = [["react", "@types/react"], ["csstype", "csstype"]].map(([name, types]) => {
     const { pathname } = new URL("index.d.ts", import.meta.resolve(`${types}/package.json`));
     return [name, decodeURIComponent(pathname)];
@@ -68,7 +75,9 @@ function needsOf(imports: readonly string[], staged: readonly Staged[]): Needs {
       continue;
     }
     const pinned = PINNED[name]?.match(/@(\d[^@/]*)$/)?.[1];
-    if (pinned === undefined) throw new Error(`deno.json's imports do not say which ${name}`);
+    if (pinned === undefined && REQUIRED[name] === undefined) {
+      throw new Error(`deno.json's imports do not say which ${name}`);
+    }
     peerDependencies[name] = REQUIRED[name] ?? `^${pinned}`;
   }
   return { dependencies, peerDependencies, required: Object.keys(REQUIRED) };

@@ -1,0 +1,24 @@
+// Who makes a snapshot, and when, out of nothing but the order of the log.
+import assert from "node:assert/strict";
+import { Compaction } from "./compaction.ts";
+
+const update = (offset: number, size_bytes = 10) => ({ offset, size_bytes });
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);
+
+Deno.test("the update that fills the count, and each that fills it again, is somebody's turn", () => {
+  const compaction = new Compaction({ updates: 5, bytes: 1_000 });
+  const due = range(1, 18).filter((offset) => compaction.count(update(offset)));
+  assert.deepEqual(due, [5, 10, 15]);
+  compaction.held(15);
+  assert.deepEqual(range(18, 25).filter((offset) => compaction.count(update(offset))), [20]);
+});
+
+Deno.test("bytes fill it, too, and what was read counts as what was heard", () => {
+  const compaction = new Compaction({ updates: 100, bytes: 1_000 });
+  compaction.begin([update(1, 500), update(2, 400)]);
+  assert.equal(compaction.count(update(3, 99)), false);
+  assert.equal(compaction.count(update(4, 1)), true);
+  assert.equal(compaction.count(update(5, 5_000)), true, "several at once are one turn");
+  compaction.held(4);
+  assert.equal(compaction.count(update(6, 1)), false);
+});
