@@ -57,6 +57,7 @@ export const SECTIONS: readonly SiteSection[] = [
         file: "examples/whiteboard/README.md",
         place: "example_whiteboard",
       },
+      { text: "Example: an editor", file: "examples/editor/README.md", place: "example_editor" },
     ],
   },
   {
