@@ -16,6 +16,7 @@ export const SLOW: readonly string[] = [
   "tests/closed_unions_test.ts",
   "tests/console_test.ts",
   "tests/dev_stack_test.ts",
+  "tests/editor_example_test.ts",
   "tests/hostile/gallery_test.ts",
   "tests/installed_pages_test.ts",
   "tests/memory/memory_test.ts",
@@ -28,6 +29,7 @@ export const SLOW: readonly string[] = [
   "tests/thawed_server_test.ts",
   "tests/thawed_signals_test.ts",
   "tests/told_test.ts",
+  "tests/yjs_many_test.ts",
 ];
 
 if (import.meta.main) finish(await runTests([...SLOW, ...Deno.args]));
