@@ -79,8 +79,9 @@ export class MessageStore extends Cell<MessagesView> {
     const leave = this.#hub.join({
       opened: async () => {
         const { history = 0 } = this.#options;
+        const life = this.#life;
         if (history > 0 && !this.get().ready) await this.more(history);
-        this.#flush({ ready: true });
+        if (life === this.#life) this.#flush({ ready: true });
       },
       heard: (message) => this.#hear(message),
       ended: (error) => this.#flush({ error }),

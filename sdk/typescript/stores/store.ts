@@ -29,6 +29,8 @@ export abstract class Cell<View> implements Store<View> {
   #view: View;
   readonly #hearers = new Set<{ readonly hear: (view: View) => void }>();
   #stop: (() => void) | undefined;
+  /** Answers that come after the end change nothing. */
+  #is_on = false;
   #linger: ReturnType<typeof setTimeout> | undefined;
 
   constructor(initial: View) {
@@ -41,11 +43,13 @@ export abstract class Cell<View> implements Store<View> {
     const hearer = { hear };
     this.#hearers.add(hearer);
     clearTimeout(this.#linger);
+    this.#is_on = true;
     this.#stop ??= this.start();
     hear(this.#view);
     return () => {
       if (!this.#hearers.delete(hearer) || this.#hearers.size > 0) return;
       this.#linger = setTimeout(() => {
+        this.#is_on = false;
         this.#stop?.();
         this.#stop = undefined;
         this.#view = this.initial;
@@ -61,8 +65,9 @@ export abstract class Cell<View> implements Store<View> {
     this.replace(view);
   }
 
-  /** Shows another view. */
+  /** Shows another view, while the store works. */
   protected replace(view: View): void {
+    if (!this.#is_on) return;
     this.#view = view;
     for (const { hear } of [...this.#hearers]) hear(view);
   }

@@ -250,6 +250,35 @@ async function refused(bus: TestBus): Promise<void> {
   await assertStopped(small);
 }
 
+async function late(bus: TestBus): Promise<void> {
+  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
+  const url = new URL(bus.url);
+  url.port = `${proxy.port}`;
+  const ann = await clientFor(bus, "ann", url.href);
+  const room = ann.room("kept-late");
+  await room.publish("n", 1);
+  const store = room.messages({ history: 5 });
+  {
+    using values = hear(room.state);
+    await ready(values);
+    proxy.holdAnswers();
+    {
+      using list = hear(store);
+      await until("it has asked", () => list.last.is_loading);
+    }
+    await until("it has stopped", () => !store.get().is_loading);
+    await proxy.cut();
+    proxy.restore();
+    // It learns of the loss, and what was asked for has failed, before this is answered.
+    await room.publish("n", 2, { message_id: "second" });
+    assert.equal(store.get(), store.initial, "what comes too late is not shown");
+    using again = hear(store);
+    await ready(again);
+    assert.equal(again.last.messages.length, 2);
+  }
+  await assertStopped(ann);
+}
+
 async function waiting(bus: TestBus): Promise<void> {
   const ann = await clientFor(bus, "ann");
   const store = ann.room("kept-waiting").messages({ history: 1 });
@@ -273,6 +302,7 @@ Deno.test({
     await t.step("a lock that one has and one waits for", () => locks(bus));
     await t.step("a lost connection leaves no hole and no ghost", () => outage(bus));
     await t.step("what is refused is an error of the view", () => refused(bus));
+    await t.step("an answer after the end changes nothing", () => late(bus));
     await t.step("whoever waits for a store starts it", () => waiting(bus));
   },
 });
