@@ -6,15 +6,18 @@ import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { positive, ROOT, type Scenario, type ScenarioResult, text } from "../measure/scenario.ts";
 import type { OptionValues } from "../measure/scenario.ts";
 import { connectSocket } from "../measure/socket.ts";
+import { median } from "../measure/statistics.ts";
 import { renderRows } from "../measure/table.ts";
 import { startBus } from "../measure/targets.ts";
 import type { BusProcess } from "../measure/targets.ts";
+import { deltaTable } from "./reach_deltas.ts";
 import { FEW_PATTERNS, measureUnmatched } from "./reach_patterns.ts";
 import { pause, readingOf } from "../sockets/sockets_load.ts";
 
 const HELP =
   `reach: receivers of server-sent events, and with twenty filters, beside those of binary WebSocket;
-and messages that no pattern matches, beside few patterns and beside many.
+messages that no pattern matches, beside few patterns and beside many; and a transit feed as deltas,
+where the feeds are (../shared/data).
 
   --rounds N        each kind in turn, so many times; medians count (3)
   --receivers N     of each kind (300)
@@ -22,6 +25,7 @@ and messages that no pattern matches, beside few patterns and beside many.
   --bytes N         size of a body, which is JSON (256)
   --patterns N      that do not match, beside ten (100000)
   --unmatched N     messages that they do not match (20000)
+  --holders N       receivers of the transit feed, with deltas and without in turn (1000)
 `;
 
 const PAUSE_MS = 10;
@@ -173,13 +177,6 @@ async function measure(bus: BusProcess, open: Open, room: string, load: Load): P
   return figures;
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
-}
-
 async function run(values: OptionValues): Promise<ScenarioResult> {
   const load: Load = {
     receivers: positive(values, "receivers"),
@@ -225,8 +222,12 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     `${(median(found) / few_us).toFixed(2)}x`,
   ]);
   const pattern_heads = ["patterns that do not match", "CPU a message, µs", "of few"];
-  const tables = [renderRows(heads, rows), renderRows(pattern_heads, pattern_rows)];
-  return { report: { options: load, rounds, beside }, table: tables.join("\n\n") };
+  const deltas = await deltaTable(bus, positive(values, "rounds"), positive(values, "holders"));
+  const tables = [renderRows(heads, rows), renderRows(pattern_heads, pattern_rows), deltas.table];
+  return {
+    report: { options: load, rounds, beside, deltas: deltas.rounds },
+    table: tables.join("\n\n"),
+  };
 }
 
 /** The scenario of `deno task bench reach`. */
@@ -240,6 +241,7 @@ export const REACH: Scenario = {
     bytes: text("256"),
     patterns: text("100000"),
     unmatched: text("20000"),
+    holders: text("1000"),
   },
   run,
 };

@@ -1,6 +1,6 @@
 /**
  * Deltas over any run of messages: whatever a receiver is not sent, its bytes are the publisher's. The
- * receivers here unfold by the npm package. `DELTA_MESSAGES=1000000` makes the run as long.
+ * receivers here unfold by the npm package. `deno task test:deltas` makes it a million messages.
  */
 import { applyDelta } from "fossil-delta";
 import fc from "fast-check";

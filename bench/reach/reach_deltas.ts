@@ -1,0 +1,112 @@
+/**
+ * What deltas save and cost: a transit feed of some 130 KB, captured each minute, to receivers that ask for deltas and
+ * to as many that do not, in turns. The bytes are those of frames as receivers get them, without compression.
+ */
+import { askDeltas, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
+import { ROOT } from "../measure/scenario.ts";
+import { connectSocket } from "../measure/socket.ts";
+import { median } from "../measure/statistics.ts";
+import { renderRows } from "../measure/table.ts";
+import type { BusProcess } from "../measure/targets.ts";
+import { pause, readingOf } from "../sockets/sockets_load.ts";
+
+const FEEDS = `${ROOT}/../shared/data/gtfs-realtime/feeds/nyct`;
+const AT_ONCE = 50;
+
+/** One feed to all receivers, after the first, which everybody gets whole. */
+export interface DeltaFigures {
+  /** CPU time of the bus for one delivery, in µs. */
+  readonly cpu_us: number;
+  /** Bytes of one delivery. */
+  readonly bytes: number;
+}
+
+/** Consecutive minutes of one feed, oldest first; none where the data is not there. */
+export async function readFeeds(folder = FEEDS): Promise<Uint8Array[]> {
+  try {
+    const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+    const minutes = names.filter((name) => name.endsWith(".ace.pb")).toSorted();
+    return await Promise.all(minutes.map((name) => Deno.readFile(`${folder}/${name}`)));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** Sends each feed once the one before has reached everybody. Throws when a receiver is disconnected. */
+export async function measureDeltas(
+  bus: BusProcess,
+  { room, receivers, delta }: { room: string; receivers: number; delta: boolean },
+  feeds: readonly Uint8Array[],
+): Promise<DeltaFigures> {
+  const got = { messages: 0, bytes: 0, ended: "" };
+  const sockets: { close(): void }[] = [];
+  const open = async () => {
+    const socket = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    socket.onend = (why) => got.ended = why || "closed";
+    socket.onmessage = (data) => {
+      if (data[0] === Opcode.ACK) resolve();
+      if (data[0] !== Opcode.MSG) return;
+      got.messages++;
+      got.bytes += data.length;
+    };
+    const sub = encodeSub({ room_id: room, request_id: 1 });
+    socket.send(delta ? askDeltas(sub) : sub);
+    sockets.push(socket);
+    await promise;
+  };
+  for (let at = 0; at < receivers; at += AT_ONCE) {
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, receivers - at) }, open));
+  }
+  const publisher = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
+  const send = async (data: Uint8Array) => {
+    got.messages = 0;
+    const event = { type: "feed", data, content_type: "application/x-protobuf", schema_id: "" };
+    publisher.send(encodePub(writeEnvelope({ room_id: room, event })));
+    while (got.messages < receivers) {
+      if (got.ended !== "") throw new Error(`a receiver was disconnected: ${got.ended}`);
+      await pause(5);
+    }
+  };
+  const [first, ...rest] = feeds;
+  if (first === undefined || rest.length === 0) throw new Error("two feeds are needed");
+  await send(first);
+  got.bytes = 0;
+  const before = await readingOf(bus);
+  for (const feed of rest) await send(feed);
+  const { cpu_seconds } = await readingOf(bus);
+  const deliveries = rest.length * receivers;
+  const figures = {
+    cpu_us: (cpu_seconds - before.cpu_seconds) * 1e6 / deliveries,
+    bytes: got.bytes / deliveries,
+  };
+  for (const socket of [publisher, ...sockets]) socket.close();
+  await pause(300);
+  return figures;
+}
+
+/** Receivers without and with deltas in turns, as a table of medians. */
+export async function deltaTable(bus: BusProcess, count: number, receivers: number) {
+  const feeds = await readFeeds();
+  const rounds: Record<string, DeltaFigures[]> = {};
+  if (feeds.length === 0) return { rounds, table: "no transit feed here: no deltas measured" };
+  for (let round = 0; round < count; round++) {
+    for (const kind of ["plain", "deltas"]) {
+      console.error(`feed, ${kind} ...`);
+      const to = { room: `feed-${kind}-${round}`, receivers, delta: kind === "deltas" };
+      (rounds[kind] ??= []).push(await measureDeltas(bus, to, feeds));
+    }
+  }
+  const of = (kind: string, key: keyof DeltaFigures) =>
+    median((rounds[kind] ?? []).map((figures) => figures[key]));
+  const rows = Object.keys(rounds).map((kind) => [
+    kind,
+    of(kind, "bytes").toFixed(0),
+    `${(100 * of(kind, "bytes") / of("plain", "bytes")).toFixed(1)} %`,
+    of(kind, "cpu_us").toFixed(1),
+    `${(of(kind, "cpu_us") / of("plain", "cpu_us")).toFixed(2)}x`,
+  ]);
+  const heads = ["transit feed", "bytes a delivery", "of plain", "CPU a delivery, µs", "of plain"];
+  return { rounds, table: renderRows(heads, rows) };
+}
