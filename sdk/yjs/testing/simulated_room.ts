@@ -108,6 +108,11 @@ export class SimulatedWay {
     this.#wake?.();
   }
 
+  /** Messages on their way. */
+  get coming(): number {
+    return this.#coming.length;
+  }
+
   /** What was on its way is lost, and the editor is told. */
   lose(reason = "history-trimmed"): void {
     this.#coming = [gap(reason)];
