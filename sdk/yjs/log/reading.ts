@@ -32,7 +32,7 @@ export interface LogReading {
   readonly oldest_ms: number | undefined;
 }
 
-/** The newest mark that is not known to be useless, and the messages behind what it holds. */
+/** The mark that holds most and is not known to be useless, and the messages behind what it holds. */
 interface Choice {
   readonly mark: { readonly said: Mark; readonly message: Message } | undefined;
   /** The newest first. */
@@ -49,9 +49,12 @@ function choose(
   useless: Set<Message>,
   is_all: boolean,
 ): Choice | "more" {
-  for (const message of newest_first) {
+  // Two editors may make snapshots at once: the later mark may be the one that holds less.
+  const marks = newest_first.flatMap((message) => {
     const said = useless.has(message) ? undefined : markOf(message);
-    if (said === undefined) continue;
+    return said === undefined ? [] : [{ message, said }];
+  }).sort((one, other) => other.said.upto.offset - one.said.upto.offset);
+  for (const { message, said } of marks) {
     const { upto } = said;
     const at = newest_first.findIndex(({ offset }) => Number(offset) <= upto.offset);
     if (at < 0 && !is_all) return "more";

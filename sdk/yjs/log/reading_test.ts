@@ -97,3 +97,14 @@ Deno.test("a mark that cannot be true is no mark", async () => {
   await written.room.publish("yjs.mark", { upto: null }, { message_id: "y" });
   assert.deepEqual(await written.read(), ["one ", 1]);
 });
+
+Deno.test("of two snapshots that were made at once the one that holds more is read", async () => {
+  const written = new Written();
+  const first = await written.write("one ");
+  const little = documentOf([Y.encodeStateAsUpdate(written.doc)]);
+  await written.snapshot(await written.write("two "));
+  // What the first one holds is trimmed; the second, which was begun before, comes late.
+  written.log.trim();
+  await written.snapshot(first, little);
+  assert.deepEqual(await written.read(), ["one two ", 0]);
+});
