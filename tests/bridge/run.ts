@@ -22,7 +22,7 @@ export interface BridgePlan {
 }
 
 const POLL_MS = 250;
-/** How long the rooms may take to have everything, once nobody writes. */
+/** How long nothing may come to a room that has not everything. */
 const SETTLE_MS = 120_000;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -80,13 +80,16 @@ async function compare({ world: { database, peer } }: Run): Promise<string[]> {
   const wanted = await wantedOf(database);
   const problems: string[] = [];
   for (const [at, room] of ROOMS.entries()) {
-    const end_ms = Date.now() + SETTLE_MS;
     const want = wanted[at]!;
-    let got = shown(await storedIn(peer, room));
-    while (got.length < want.length && Date.now() < end_ms) {
-      await pause(POLL_MS);
-      got = shown(await storedIn(peer, room));
+    let stored = await storedIn(peer, room);
+    for (let quiet_ms = Date.now(); stored.length < want.length;) {
+      const more = await storedIn(peer, room, stored.at(-1)?.offset);
+      stored = stored.concat(more);
+      if (more.length > 0) quiet_ms = Date.now();
+      else if (Date.now() - quiet_ms > SETTLE_MS) break;
+      else await pause(POLL_MS);
     }
+    const got = shown(stored.concat(await storedIn(peer, room, stored.at(-1)?.offset)));
     const differs = want.findIndex((one, place) => got[place] !== one);
     if (differs >= 0) {
       problems.push(`${room}: ${differs}: ${got[differs]} instead of ${want[differs]}`);

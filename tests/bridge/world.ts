@@ -23,15 +23,16 @@ history_size = ${messages}
 `;
 
 interface Stored {
+  readonly offset: number;
   readonly data: { readonly w: number; readonly n: number };
   readonly message_id: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** All that a room has. */
-export async function storedIn(peer: HttpPeer, room: string): Promise<Stored[]> {
+/** All that a room has behind an offset. */
+export async function storedIn(peer: HttpPeer, room: string, begin = 0): Promise<Stored[]> {
   const all: Stored[] = [];
-  for (let after = 0;;) {
+  for (let after = begin;;) {
     const { status, body } = await peer.call(
       "GET",
       `rooms/${room}/messages?limit=1000&after=${after}`,
