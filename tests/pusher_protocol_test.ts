@@ -82,6 +82,10 @@ async function versions({ open, http }: World): Promise<void> {
     assert.equal((await client.next("pusher:error")).data.code, code);
     assert.equal((await client.end()).code, code);
   }
+  const odd = open("/app/key-1%zz?protocol=7");
+  assert.equal((await odd.next("pusher:error")).data.code, 4001);
+  const unknown = await fetch(`${http}/apps/%zz/events`, { method: "POST" });
+  assert.equal(unknown.status, 404, await unknown.text());
   const plain = await fetch(new URL("/app/key-1?protocol=7", http));
   assert.equal(plain.status, 400);
   assert.equal((await plain.json()).reason, "not-a-websocket");

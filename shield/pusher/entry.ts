@@ -142,7 +142,9 @@ async function enter(
     listen({
       opened() {
         socket.send(errorText(refused.code, refused.message));
-        socket.close(refused.code, refused.message.slice(0, 100));
+        // A close frame has room for 123 bytes.
+        const reason = refused.message.replace(/[^\x20-\x7e]/g, "?").slice(0, 100);
+        socket.close(refused.code, reason);
       },
       ...{ message: nothing, flooded: nothing, tooLong: nothing, closed: nothing },
     });
@@ -151,7 +153,8 @@ async function enter(
 }
 
 function appOfClient({ apps }: PusherContext, url: URL): App {
-  const key = decodeURIComponent(url.pathname.slice("/app/".length));
+  const key = url.pathname.slice("/app/".length);
+  // Keys have nothing in them that a URL would escape.
   const app = apps.by_key.get(key);
   if (app === undefined) {
     throw new Refused(UNKNOWN_APP, `there is no app with key ${JSON.stringify(key.slice(0, 64))}`);

@@ -67,7 +67,7 @@ export async function answerBackend(
 ): Promise<Response> {
   const [, id, part, channel, users] = PATH.exec(url.pathname) ?? [];
   if (id === undefined) throw new ArqonError("not-found", url.pathname);
-  const app = appOf(context.apps, decodeURIComponent(id));
+  const app = appOf(context.apps, decoded(id));
   const { max_frame_bytes } = context.limits;
   const body = request.method === "POST"
     ? await readBody(request, max_frame_bytes)
@@ -92,7 +92,16 @@ export async function answerBackend(
   if (part !== "channels" || channel === undefined) {
     throw new ArqonError("not-found", "channels are not listed; ask for one: /channels/presence-…");
   }
-  return await ask(context, app, caller, decodeURIComponent(channel), users !== undefined);
+  return await ask(context, app, caller, decoded(channel), users !== undefined);
+}
+
+/** A part of a path. Throws `not-found` for one that is not well-formed. */
+export function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new ArqonError("not-found", "the path has a malformed % escape");
+  }
 }
 
 function count({ stats, tenants, rates }: PusherApiContext, caller: Caller, bytes: number): void {
