@@ -40,13 +40,20 @@ const MISSING: readonly (readonly [key: string, text: string, ops?: string])[] =
     `${SERVER}[quota]\nurl = "rediss://127.0.0.1:1"\ntls_ca_file = "/gone.pem"\n`,
   ],
   [
+    "pusher.apps[0].secret_file",
+    `${SERVER}[pusher]\nenabled = true\n[[pusher.apps]]\nid = "a"\nkey = "k"\ntenant = "t"\nsecret_file = "/gone.secret"\n`,
+  ],
+  ["webhooks.ca_file", `${SERVER}[webhooks]\nca_file = "/gone.pem"\n`],
+  [
     "auth.issuers[0].jwks_file",
     `${SERVER}[[auth.issuers]]\nissuer = "x"\naudience = "a"\njwks_file = "/gone.json"\ntenants = ["t"]\n`,
   ],
 ];
 
 /** Read by the same few lines as others of the table, which processes are started for. */
-const CHECKED_ONLY = ["ops.tls_cert", "nats.token_file", "nats.nkey_file", "nats.tls_cert_file"];
+const READ_ALIKE = ["ops.tls_cert", "nats.token_file", "nats.nkey_file", "nats.tls_cert_file"];
+/** Those, and what is read when it is needed. */
+const CHECKED_ONLY = [...READ_ALIKE, "webhooks.ca_file"];
 
 Deno.test("a file that is missing is named with its key, at the start and by arq config check", async (t) => {
   const issuer = await createIssuer();

@@ -5,6 +5,7 @@
  */
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
+import type { CallTerms } from "../../shared/hooks/terms.ts";
 import {
   deadKey,
   hookBytes,
@@ -36,8 +37,8 @@ export interface HookRunnerOptions {
   /** Its name in metrics. */
   readonly label: string;
   readonly survey_ms: number;
-  /** Hosts that may have any address. */
-  readonly private_hosts: readonly string[];
+  /** Where it may be called. Throws CallFailed when nobody can say. */
+  readonly terms: () => CallTerms;
   readonly spine: Pick<Spine, "subscribe">;
   readonly bucket: KeyValue;
   /** Rejects as `Spine.log`. */
@@ -152,14 +153,14 @@ export class HookRunner {
   }
 
   async #call(event: HookEventCall, signal: AbortSignal): Promise<CallOutcome> {
-    const { hook, label, private_hosts, secret, now, metrics } = this.#options;
+    const { hook, label, terms, secret, now, metrics } = this.#options;
     using _seat = await this.#seats.take(signal);
     const { url, timeout_ms } = hook;
     try {
       const signed = signedHeaders(secret(), { ...event, now_ms: now() });
       const headers = { ...signed, "content-type": "application/json" };
       const { body } = event;
-      const asked = { url, headers, body, timeout_ms, private_hosts, answer_bytes: 0, signal };
+      const asked = { url, headers, body, timeout_ms, ...terms(), answer_bytes: 0, signal };
       const { status } = await callHook(asked);
       metrics.calls.inc({ hook: label, outcome: isTaken(status) ? "taken" : "refused" });
       return { status, problem: isTaken(status) ? "" : `answered ${status}` };

@@ -4,7 +4,6 @@
  * is stored before its first call, so that none is left out. What one hook does is `hook_runner.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import { privateHosts } from "../../shared/config/automation/hooks.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import {
   hookBytes,
@@ -13,6 +12,7 @@ import {
   NEW_HOOK,
   readHookDocument,
 } from "../../shared/records/hook_document.ts";
+import { callTerms } from "../../shared/hooks/terms.ts";
 import type { HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
@@ -65,6 +65,11 @@ interface Running {
   readonly label: string;
   readonly runner: HookRunner;
 }
+
+/** What stands for a reader of files where there is none. */
+const unreadable = (path: string): string => {
+  throw new Error(`nobody reads ${path} here`);
+};
 
 class Hooks implements HookService {
   readonly #options: HookServiceOptions;
@@ -164,7 +169,7 @@ class Hooks implements HookService {
     return new HookRunner({
       ...{ hook, label, spine, openLog, log, now, random },
       survey_ms: webhooks.survey_ms,
-      private_hosts: privateHosts(webhooks, label === TENANT_LABEL),
+      terms: () => callTerms(webhooks, label === TENANT_LABEL, readTextFile ?? unreadable),
       bucket: this.#bucket,
       since: () => this.#sinceOf(hook, openLog),
       raise: (since) => this.#raise(hook, since),

@@ -17,6 +17,8 @@ export interface HookCall {
   readonly timeout_ms: number;
   /** Hosts, with or without a port, that may have any address and be called by http. */
   readonly private_hosts: readonly string[];
+  /** Certificates of authorities, PEM, which are believed beside those of the system. */
+  readonly ca_certs: readonly string[];
   /** Most bytes of the answer's body that are read; 0: nothing of it is. */
   readonly answer_bytes: number;
   /** Ends the call. */
@@ -29,6 +31,7 @@ export class CallFailed extends Error {
 }
 
 const encoder = new TextEncoder();
+const TLS = { alpnProtocols: ["http/1.1"] };
 const PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
 /** The address to connect to. Throws CallFailed when there is none that may be called. */
@@ -101,7 +104,7 @@ async function exchange(call: HookCall, line: Line): Promise<CallAnswer> {
   const plain = line.take(await Deno.connect({ hostname, port }));
   const name = url.hostname.replace(/^\[|\]$/g, "");
   const conn = url.protocol === "https:"
-    ? line.take(await Deno.startTls(plain, { hostname: name, alpnProtocols: ["http/1.1"] }))
+    ? line.take(await Deno.startTls(plain, { hostname: name, ...TLS, caCerts: [...call.ca_certs] }))
     : plain;
   const bytes = requestBytes(url, call);
   // The answer is read meanwhile: a receiver may refuse a body that it does not read to its end.

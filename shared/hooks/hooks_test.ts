@@ -4,9 +4,11 @@ import fc from "fast-check";
 import { Webhook } from "standardwebhooks";
 import { isPublicAddress } from "./address.ts";
 import { readAnswer } from "./answer.ts";
+import { configFrom } from "../config/load.ts";
 import { CallFailed, callHook } from "./call.ts";
 import { pauseAfter } from "./schedule.ts";
 import { secretBytes, signedHeaders } from "./signature.ts";
+import { callTerms } from "./terms.ts";
 
 const SECRET = "whsec_" + new Uint8Array(24).fill(9).toBase64();
 const encoder = new TextEncoder();
@@ -135,7 +137,7 @@ Deno.test("an answer is read as it is, however it comes, and never more than it 
 const call = (url: string, more: object = {}) =>
   callHook({
     ...{ url, headers: {}, body: "{}", timeout_ms: 60_000, private_hosts: [], answer_bytes: 100 },
-    ...more,
+    ...{ ca_certs: [], ...more },
   });
 
 Deno.test("no name and no form of a private address is called, and http only where it may be", async () => {
@@ -177,4 +179,44 @@ Deno.test("a redirect is an answer, 2 MB are not read, and who hangs is left", a
   ending.abort();
   await assert.rejects(ended, /was ended/);
   end(new Response());
+});
+
+const tlsFile = (name: string) =>
+  Deno.readTextFileSync(new URL(`../../tests/tls/${name}.pem`, import.meta.url));
+
+Deno.test("a receiver is believed by its certificate, and by the operator's authorities besides", async () => {
+  const heard: string[] = [];
+  const tls = { cert: tlsFile("server"), key: tlsFile("server_key") };
+  const where = { hostname: "127.0.0.1", port: 0, onListen() {} };
+  await using receiver = Deno.serve({ ...where, ...tls }, async (request) => {
+    heard.push(await request.text());
+    return new Response(null, { status: 204 });
+  });
+  const { port } = receiver.addr;
+  const private_hosts = [`localhost:${port}`, `127.0.0.1:${port}`, `other.localhost:${port}`];
+  const url = `https://localhost:${port}/`;
+  await assert.rejects(call(url, { private_hosts }), /certificate/);
+  const ca_certs = [tlsFile("ca")];
+  assert.equal((await call(url, { private_hosts, ca_certs })).status, 204);
+  // The certificate is another host's.
+  const other = call(`https://other.localhost:${port}/`, { private_hosts, ca_certs });
+  await assert.rejects(other, CallFailed);
+  await assert.rejects(call(url, { private_hosts, ca_certs: ["no certificate"] }), CallFailed);
+  assert.deepEqual(heard, ["{}"]);
+});
+
+Deno.test("what a call is allowed is the operator's; authorities that cannot be read allow none", () => {
+  const { webhooks } = configFrom({
+    webhooks: { private_hosts: ["a"], tenant_private_hosts: ["b"], ca_file: "/ca.pem" },
+  });
+  const read = (path: string) => path;
+  assert.deepEqual(callTerms(webhooks, false, read), {
+    private_hosts: ["a"],
+    ca_certs: ["/ca.pem"],
+  });
+  assert.deepEqual(callTerms(webhooks, true, read).private_hosts, ["b"]);
+  const gone = () => {
+    throw new Deno.errors.NotFound();
+  };
+  assert.throws(() => callTerms(webhooks, false, gone), /\[webhooks\] ca_file \/ca.pem cannot/);
 });

@@ -3,9 +3,10 @@
  * letters called for again. Whether the caller may is checked before; who calls is `brain/hooks/`.
  */
 import { ArqonError } from "@arqon/proto";
-import { privateHosts, TenantHook } from "../../shared/config/automation/hooks.ts";
+import { TenantHook } from "../../shared/config/automation/hooks.ts";
 import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
+import { callTerms } from "../../shared/hooks/terms.ts";
 import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { plural } from "../../shared/plural.ts";
@@ -227,7 +228,6 @@ async function test(context: HookAdminContext, call: AdminCall): Promise<Respons
   const { now, node_id, webhooks } = context;
   const { tenant } = call;
   const { hook, source } = await found(context, tenant, idOf(call));
-  const private_hosts = privateHosts(webhooks, source === "tenant");
   const { url, timeout_ms } = hook;
   const now_ms = now();
   const timestamp = new Date(now_ms).toISOString();
@@ -237,7 +237,8 @@ async function test(context: HookAdminContext, call: AdminCall): Promise<Respons
   try {
     const signed = signedHeaders(secretOf(context, hook), { id, now_ms, body });
     const headers = { ...signed, "content-type": "application/json" };
-    const asked = { url, headers, body, timeout_ms, private_hosts, answer_bytes: 0 };
+    const terms = callTerms(webhooks, source === "tenant", context.readTextFile);
+    const asked = { url, headers, body, timeout_ms, ...terms, answer_bytes: 0 };
     ({ status } = await callHook(asked));
   } catch (error) {
     problem = error instanceof CallFailed ? error.message : "the secret cannot be read";

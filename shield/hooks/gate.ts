@@ -8,6 +8,7 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import type { BeforeKind, HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { callHook } from "../../shared/hooks/call.ts";
+import { callTerms } from "../../shared/hooks/terms.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -134,7 +135,7 @@ class Gates {
 
   /** Rejects when there is no answer in time that says yes or no. */
   async #call({ before_timeout_ms, url, ...hook }: HookEntry, seats: Seats, body: string) {
-    const { config: { webhooks: { private_hosts } }, readTextFile, now } = this.#options;
+    const { config: { webhooks }, readTextFile, now } = this.#options;
     if (seats.waiting >= hook.before_in_flight) throw new Error("too many questions wait");
     const ending = new AbortController();
     const late = () => ending.abort(new Error(`no answer within ${before_timeout_ms} ms`));
@@ -146,7 +147,8 @@ class Gates {
       const id = `ask_${crypto.randomUUID()}`;
       const signed = signedHeaders(secret, { id, now_ms: now(), body });
       const headers = { ...signed, "content-type": "application/json" };
-      const asked = { url, headers, body, private_hosts, signal, answer_bytes: ANSWER_BYTES };
+      const terms = callTerms(webhooks, false, readTextFile);
+      const asked = { url, headers, body, ...terms, signal, answer_bytes: ANSWER_BYTES };
       const { status, body: said } = await callHook({ ...asked, timeout_ms: before_timeout_ms });
       if (status !== 200) throw new Error(`answered ${status}`);
       if (said === undefined) throw new Error(`an answer of more than ${ANSWER_BYTES} bytes`);

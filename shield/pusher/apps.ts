@@ -3,7 +3,9 @@
  * in a room is then decided as for everybody: by grants, limits, bans and policies.
  */
 import { ArqonError } from "@arqon/proto";
+import { SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
 import type { Pusher, PusherApp } from "../../shared/config/automation/pusher.ts";
+import { passwordIn, readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
 import type { Identity } from "../auth/identity.ts";
 
 /** The issuer of clients and backends: no token has it. */
@@ -21,24 +23,23 @@ export interface Apps {
   readonly by_key: ReadonlyMap<string, App>;
 }
 
-/** Reads the secrets. Throws with the name of the file that cannot be read, or says nothing. */
-export function readApps({ apps }: Pusher, readTextFile: (path: string) => string): Apps {
-  const read = apps.map(({ secret, secret_file = "", ...app }): App => {
+/** Reads the secrets. Throws a ConfigError with the key and the file that cannot be used. */
+export function readApps({ apps }: Pusher, read: (path: string) => string): Apps {
+  const known = apps.map(({ secret, secret_file = "", ...app }, at): App => {
     if (secret !== undefined) return { ...app, secret };
-    const file = `[[pusher.apps]] ${app.id}: secret_file ${secret_file}`;
-    let text: string;
-    try {
-      text = readTextFile(secret_file).trim();
-    } catch (cause) {
-      throw new Error(`${file} cannot be read`, { cause });
-    }
-    if (text.length < 16) throw new Error(`${file} has fewer than 16 characters`);
-    return { ...app, secret: text };
+    const file = { key: `pusher.apps[${at}].secret_file`, path: secret_file };
+    return { ...app, secret: readSecret(read, file, secretIn) };
   });
   return {
-    by_id: new Map(read.map((app) => [app.id, app])),
-    by_key: new Map(read.map((app) => [app.key, app])),
+    by_id: new Map(known.map((app) => [app.id, app])),
+    by_key: new Map(known.map((app) => [app.key, app])),
   };
+}
+
+function secretIn(text: string): string {
+  const secret = passwordIn(text);
+  if (secret.length >= SECRET_CHARS_MIN) return secret;
+  throw new SecretProblem(`is too short; expected at least ${SECRET_CHARS_MIN} characters`);
 }
 
 function identity(app: App, user_id: string, more: Partial<Identity>): Identity {

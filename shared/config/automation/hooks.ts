@@ -123,6 +123,9 @@ const Webhooks = z.strictObject({
   tenant_private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
     "the same for hooks that tenants set at run time, which private_hosts does not hold for",
   ),
+  ca_file: namedFile(
+    "certificates of authorities, PEM, that receivers may have besides those of the system; read again before each call",
+  ),
   tenant_hooks: z.int().min(0).max(1_000).default(16).describe(
     "hooks that one tenant may set at run time; 0: none",
   ),
@@ -132,14 +135,6 @@ const Webhooks = z.strictObject({
 });
 /** Checked `[webhooks]`. */
 export type Webhooks = z.output<typeof Webhooks>;
-
-/** Hosts with private addresses that a hook may call, as it is one of the configuration or of a tenant. */
-export function privateHosts(
-  { private_hosts, tenant_private_hosts }: Webhooks,
-  is_tenants: boolean,
-): readonly string[] {
-  return is_tenants ? tenant_private_hosts : private_hosts;
-}
 
 /** Both tables. */
 export const HookTables = {

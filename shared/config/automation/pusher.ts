@@ -3,7 +3,8 @@ import { z } from "zod";
 import { isRoomPattern } from "@arqon/proto";
 import { always, count, id, namedFile, refuseRepeated } from "../values/schema_values.ts";
 
-const SECRET_CHARS_MIN = 16;
+/** The shortest secret of an app. */
+export const SECRET_CHARS_MIN = 16;
 
 const App = z.strictObject({
   id: id.describe("the id in the paths of the HTTP API, as backends name it"),
