@@ -233,7 +233,7 @@ Deno.test("a start refuses more connections than it may open files, where they a
   try {
     const file = `${issuer.dir}/config.toml`;
     const write = (limits: string) =>
-      Deno.writeTextFile(file, `${PORTS}${OPERATORS}${SERVER}${limits}${issuer.config}`);
+      Deno.writeTextFile(file, `${OPS}${PORTS}${OPERATORS}${SERVER}${limits}${issuer.config}`);
     for (const part of ["shield", "arq"] as const) {
       await t.step(part, async () => {
         await write("[limits]\nconnections_per_process = 10_000\n");
