@@ -96,7 +96,7 @@ export async function answerBackend(
 }
 
 /** A part of a path. Throws `not-found` for one that is not well-formed. */
-export function decoded(part: string): string {
+function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
