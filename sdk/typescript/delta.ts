@@ -2,7 +2,8 @@
  * Messages as diffs, for who pays for every byte: `@arqon/sdk/delta`. A program that does not import it does
  * not load it. What a room must have for it is in docs/deltas.md.
  */
-import type { SocketLike, WebSocketConstructor } from "./options/options.ts";
+import type { WebSocketConstructor } from "./options/options.ts";
+import { relaySocket } from "./options/relay_socket.ts";
 import { Unfolder } from "./delta/unfolder.ts";
 
 /**
@@ -22,73 +23,14 @@ import { Unfolder } from "./delta/unfolder.ts";
 export function deltaSocket(
   webSocket: WebSocketConstructor = globalThis.WebSocket as unknown as WebSocketConstructor,
 ): WebSocketConstructor {
-  return class extends DeltaSocket {
-    constructor(url: string, protocols: string[]) {
-      super(new webSocket(url, protocols));
-    }
-  };
-}
-
-/** A socket in front of another; what it holds of messages ends with it. */
-class DeltaSocket implements SocketLike {
-  readonly #socket: SocketLike;
-  readonly #unfolder = new Unfolder();
-  #onmessage: SocketLike["onmessage"] = null;
-
-  constructor(socket: SocketLike) {
-    this.#socket = socket;
-    socket.onmessage = (event) => this.#receive(event);
-  }
-
-  get binaryType(): string {
-    return this.#socket.binaryType;
-  }
-
-  set binaryType(type: string) {
-    this.#socket.binaryType = type;
-  }
-
-  get bufferedAmount(): number {
-    return this.#socket.bufferedAmount;
-  }
-
-  get onmessage(): SocketLike["onmessage"] {
-    return this.#onmessage;
-  }
-
-  set onmessage(hear: SocketLike["onmessage"]) {
-    this.#onmessage = hear;
-  }
-
-  get onerror(): SocketLike["onerror"] {
-    return this.#socket.onerror;
-  }
-
-  set onerror(hear: SocketLike["onerror"]) {
-    this.#socket.onerror = hear;
-  }
-
-  get onclose(): SocketLike["onclose"] {
-    return this.#socket.onclose;
-  }
-
-  set onclose(hear: SocketLike["onclose"]) {
-    this.#socket.onclose = hear;
-  }
-
-  send(data: Uint8Array<ArrayBuffer>): void {
-    this.#socket.send(this.#unfolder.sent(data));
-  }
-
-  close(code?: number, reason?: string): void {
-    this.#socket.close(code, reason);
-  }
-
-  #receive(event: { readonly data: unknown }): void {
-    if (!(event.data instanceof ArrayBuffer)) return this.#onmessage?.(event);
-    const frame = this.#unfolder.received(new Uint8Array(event.data));
-    for (const sub of this.#unfolder.takeSubs()) this.#socket.send(sub);
-    // What is made anew is alone in its buffer.
-    this.#onmessage?.({ data: frame.buffer });
-  }
+  return relaySocket(webSocket, () => {
+    const unfolder = new Unfolder();
+    return {
+      sent: (frame) => unfolder.sent(frame),
+      received(frame) {
+        const frames = [unfolder.received(frame)];
+        return { frames, back: unfolder.takeSubs() };
+      },
+    };
+  });
 }

@@ -4,7 +4,8 @@
  */
 import { connect as connectWith } from "./connection/connection.ts";
 import type { Connection } from "./connection/connection.ts";
-import type { ConnectOptions, SocketLike, WebSocketConstructor } from "./options/options.ts";
+import type { ConnectOptions, WebSocketConstructor } from "./options/options.ts";
+import { relaySocket } from "./options/relay_socket.ts";
 import { PositionKeeper, PositionMemory } from "./pattern/position_keeper.ts";
 
 /**
@@ -29,71 +30,6 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   const memory = new PositionMemory();
   return await connectWith({
     ...rest,
-    webSocket: class extends PatternSocket {
-      constructor(url: string, protocols: string[]) {
-        super(new webSocket(url, protocols), memory);
-      }
-    },
+    webSocket: relaySocket(webSocket, () => new PositionKeeper(memory)),
   });
-}
-
-/** A socket in front of another; what it knows of positions outlives it. */
-class PatternSocket implements SocketLike {
-  onerror: SocketLike["onerror"] = null;
-  onclose: SocketLike["onclose"] = null;
-  readonly #socket: SocketLike;
-  readonly #keeper: PositionKeeper;
-  #onmessage: SocketLike["onmessage"] = null;
-
-  constructor(socket: SocketLike, memory: PositionMemory) {
-    this.#socket = socket;
-    this.#keeper = new PositionKeeper(memory);
-    socket.onmessage = (event) => this.#receive(event);
-    socket.onerror = (event) => this.onerror?.(event);
-    socket.onclose = (event) => {
-      this.#keeper.end();
-      this.onclose?.(event);
-    };
-  }
-
-  get binaryType(): string {
-    return this.#socket.binaryType;
-  }
-
-  set binaryType(type: string) {
-    this.#socket.binaryType = type;
-  }
-
-  get bufferedAmount(): number {
-    return this.#socket.bufferedAmount;
-  }
-
-  get onmessage(): SocketLike["onmessage"] {
-    return this.#onmessage;
-  }
-
-  set onmessage(hear: SocketLike["onmessage"]) {
-    this.#onmessage = hear;
-    // Whoever hears no more has got nothing from here on.
-    if (hear === null) this.#keeper.end();
-  }
-
-  send(data: Uint8Array<ArrayBuffer>): void {
-    this.#socket.send(this.#keeper.sent(data));
-  }
-
-  close(code?: number, reason?: string): void {
-    this.#keeper.end();
-    this.#socket.close(code, reason);
-  }
-
-  #receive(event: { readonly data: unknown }): void {
-    if (!(event.data instanceof ArrayBuffer)) return this.#onmessage?.(event);
-    const whole = new Uint8Array(event.data);
-    const { frames, back } = this.#keeper.received(whole);
-    if (back !== undefined) this.#socket.send(back);
-    for (const frame of frames) {
-      this.#onmessage?.(frame === whole ? event : { data: frame.slice().buffer });
-    }
-  }
 }

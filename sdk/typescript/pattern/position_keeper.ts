@@ -121,7 +121,7 @@ export class PositionKeeper {
   }
 
   /** What the client gets in place of a Shield's frame, and what goes back to the Shield. */
-  received(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: Frame } {
+  received(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: readonly Frame[] } {
     const body = frame.subarray(1);
     try {
       if (frame[0] === Opcode.WELCOME) this.#frame_bytes = readWelcome(body).max_frame_bytes;
@@ -141,7 +141,7 @@ export class PositionKeeper {
     while (reader.pos < reader.end) this.#note(reader.view());
   }
 
-  #answer(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: Frame } {
+  #answer(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: readonly Frame[] } {
     const ack = readAck(frame.subarray(1));
     const { request_id, code, reason } = ack;
     const sub = this.#subs.get(request_id);
@@ -153,7 +153,7 @@ export class PositionKeeper {
     }
     if (reason === "too-many-rooms" && count > 0) {
       heard.positions.refused(count);
-      return { frames: [], back: this.#ask(room, request_id, sub!.frame) };
+      return { frames: [], back: [this.#ask(room, request_id, sub!.frame)] };
     }
     if (code !== 0) return { frames: [frame] };
     heard.stands = true;
