@@ -136,6 +136,15 @@ export function connectionId(random: Uint8Array | Random): string {
     .slice(0, 22);
 }
 
+/** A whole number from 0 to 2³² − 1. Takes 4 random bytes. */
+export function randomUint32(random: Random): number {
+  const bytes = random(4);
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0);
+}
+
+/** A number in [0, 1), in steps of 2⁻³². Takes 4 random bytes. */
+export const randomFraction = (random: Random): number => randomUint32(random) / 2 ** 32;
+
 /** Random bytes from a source of numbers; the ids made of them are no secrets. */
 export function bytesFrom(random: () => number): Random {
   return (size_bytes) => Uint8Array.from({ length: size_bytes }, () => Math.floor(random() * 256));

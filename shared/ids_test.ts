@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isId } from "@arqon/proto";
-import { connectionId, putTraceId, putUuidv7, randomPool, traceId, uuidv7 } from "./ids.ts";
+import {
+  connectionId,
+  putTraceId,
+  putUuidv7,
+  randomFraction,
+  randomPool,
+  randomUint32,
+  traceId,
+  uuidv7,
+} from "./ids.ts";
 
 const random16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const time_ms = fc.integer({ min: 0, max: 2 ** 48 - 1 });
@@ -81,4 +90,13 @@ Deno.test("100,000 ids of one millisecond from the pool are all different", () =
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const ids = new Set(Array.from({ length: 100_000 }, () => uuidv7(1_700_000_000_000, random)));
   assert.equal(ids.size, 100_000);
+});
+
+Deno.test("numbers have all 32 bits, and a fraction never reaches 1", () => {
+  const pool = new Uint8Array([9, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 9]);
+  const views = [pool.subarray(1, 5), pool.subarray(5, 9)];
+  assert.equal(randomUint32(() => views[0]!), 2 ** 32 - 1);
+  assert.equal(randomUint32(() => views[1]!), 1);
+  assert.equal(randomFraction(() => views[0]!), 1 - 2 ** -32);
+  assert.equal(randomFraction(() => new Uint8Array(4)), 0);
 });

@@ -4,7 +4,7 @@
  * itself `shield/sse/`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Random } from "../../shared/ids.ts";
+import { type Random, randomFraction } from "../../shared/ids.ts";
 import { requireRoomId, requireRoomsPattern } from "../../shared/subjects/subject.ts";
 import type { Connection } from "../connection/connection.ts";
 import { isPattern } from "../connection/subscribe_pattern.ts";
@@ -64,7 +64,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
   const place: { connection?: Connection } = {};
   const socket = new SseSocket({
     ...context,
-    random: () => fraction(context.random),
+    random: () => randomFraction(context.random),
     gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
     subscriptions: new EventSubscriptions(rooms),
     isOut: () => place.connection !== undefined && hearsNothing(place.connection),
@@ -111,10 +111,4 @@ function askedRooms(
   const positions = last === "" ? [after] : parseEventId(last, rooms.length);
   const filter = searchParams.get("filter") ?? "";
   return rooms.map((room_id, at) => ({ room_id, position: positions[at], filter }));
-}
-
-/** A number from 0 up to 1. */
-function fraction(random: Random): number {
-  const bytes = random(4);
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0) / 2 ** 32;
 }

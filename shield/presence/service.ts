@@ -4,7 +4,7 @@
  */
 import { DecodeError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Random } from "../../shared/ids.ts";
+import { type Random, randomFraction } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
@@ -50,11 +50,6 @@ export interface PresenceService {
   close(): void;
 }
 
-/** A random number in [0, 1). */
-function fraction(random: Random): number {
-  return random(4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32;
-}
-
 function portOf(
   { spine, now, random, log }: PresenceServiceOptions,
   stats: PresenceStats,
@@ -62,7 +57,7 @@ function portOf(
 ): PresencePort {
   return {
     now: steadyClock(now),
-    random: () => fraction(random),
+    random: () => randomFraction(random),
     after(delay_ms, run) {
       const timer = setTimeout(run, delay_ms);
       return () => clearTimeout(timer);
