@@ -1,9 +1,9 @@
 /** Schemas of an apply are in force if it is made, and never before: with faults at every step, and rivals. */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { seeded } from "../../shared/testing/seeded.ts";
 import { withPolicy } from "../policy/chain/chain.ts";
 import { openPolicyStore } from "../policy/chain/store.ts";
 import { promote } from "../schema/registry/staging.ts";
@@ -13,6 +13,7 @@ import { openSettings } from "../settings/settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
+import { faultyBy } from "./testing/faulty.ts";
 import { wanted } from "./testing/wanted.ts";
 
 const IDS = ["fleet", "ship"];
@@ -163,29 +164,9 @@ Deno.test("a Shield without schemas leaves their apply to others; bytes that are
   parts.settings.close();
 });
 
-/** Numbers from 0 to 1 that a seed repeats (mulberry32). */
-function seededRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** The same, whose every call may fail before it is made, or lose its answer. */
 function faulty({ settings, policies, promote }: Parts, random: () => number): Acting {
-  const wrap =
-    <Given extends unknown[], Result>(call: (...given: Given) => Promise<Result>) =>
-    async (...given: Given): Promise<Result> => {
-      for (let turns = Math.floor(random() * 4); turns > 0; turns--) await Promise.resolve();
-      const fate = random();
-      if (fate < 0.08) throw new ArqonError("spine-unavailable", "before");
-      const result = await call(...given);
-      if (fate < 0.16) throw new ArqonError("spine-unavailable", "after");
-      return result;
-    };
+  const wrap = faultyBy(random);
   return {
     settings: {
       read: wrap((tenant: string) => settings.read(tenant)),
@@ -206,7 +187,7 @@ function faulty({ settings, policies, promote }: Parts, random: () => number): A
 Deno.test(`with faults at any step and rivals at once, schemas are of what is made (${RUNS} runs)`, async () => {
   const seen = new Map<string, number>();
   for (let seed = 1; seed <= RUNS; seed++) {
-    const random = seededRandom(seed);
+    const random = seeded(seed);
     await using engine = testSpine();
     const parts = await partsOn(engine.spine);
     const calm = appliesOn(parts, parts);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { seeded } from "../../shared/testing/seeded.ts";
 import { until } from "../../shared/testing/until.ts";
 import { withPolicy } from "../policy/chain/chain.ts";
 import { openPolicyStore } from "../policy/chain/store.ts";
@@ -14,6 +15,7 @@ import { Applies } from "./applies.ts";
 import { limitsOf } from "./decision.ts";
 import type { AppliesOptions } from "./applies.ts";
 import type { Wanted } from "./decision.ts";
+import { faultyBy } from "./testing/faulty.ts";
 import { wanted } from "./testing/wanted.ts";
 
 const bytes = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
@@ -148,29 +150,9 @@ Deno.test("a policy that is deployed by hand in between wins, and nothing of the
   stores.settings.close();
 });
 
-/** Numbers from 0 to 1 that a seed repeats (mulberry32). */
-function seededRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Stores whose every call may be slow, fail before it is made, or lose its answer. */
 function faulty({ settings, policies }: Stores, random: () => number) {
-  const wrap =
-    <Given extends unknown[], Result>(call: (...given: Given) => Promise<Result>) =>
-    async (...given: Given): Promise<Result> => {
-      for (let turns = Math.floor(random() * 4); turns > 0; turns--) await Promise.resolve();
-      const fate = random();
-      if (fate < 0.08) throw new ArqonError("spine-unavailable", "before");
-      const result = await call(...given);
-      if (fate < 0.16) throw new ArqonError("spine-unavailable", "after");
-      return result;
-    };
+  const wrap = faultyBy(random);
   return {
     settings: {
       read: wrap((tenant: string) => settings.read(tenant)),
@@ -200,7 +182,7 @@ async function outcome(made: Promise<unknown>): Promise<Outcome> {
 Deno.test("with faults at any step and rivals at once, all is made or nothing (400 runs)", async () => {
   const seen = new Map<string, number>();
   for (let seed = 1; seed <= 400; seed++) {
-    const random = seededRandom(seed);
+    const random = seeded(seed);
     await using engine = testSpine();
     const stores = await storesOn(engine.spine);
     const calm = appliesOn(stores);

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import { createDurableStats } from "./stats.ts";
 import { TailCache } from "./tail_cache.ts";
-import { seeded, SimClock } from "../testing/sim_log.ts";
+import { seeded } from "../../../shared/testing/seeded.ts";
+import { SimClock } from "../testing/sim_log.ts";
 import { Timeline } from "../messages/timeline.ts";
 
 const LIMITS = {

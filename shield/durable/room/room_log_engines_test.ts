@@ -17,7 +17,7 @@ import { RoomLog } from "./room_log.ts";
 import type { Position } from "./room_log.ts";
 import { createDurableStats } from "../log/stats.ts";
 import { TailCache } from "../log/tail_cache.ts";
-import { seeded } from "../testing/sim_log.ts";
+import { seeded } from "../../../shared/testing/seeded.ts";
 
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
 const LIMITS = {

@@ -26,17 +26,6 @@ import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import type { LogClock } from "../log/clock.ts";
 
-/** Random numbers in [0, 1), the same for the same seed: mulberry32. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Virtual time: only what is due happens, and after it everything that follows from it. */
 export class SimClock implements LogClock {
   now_ms = 0;

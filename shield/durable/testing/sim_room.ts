@@ -11,7 +11,8 @@ import { RoomLog } from "../room/room_log.ts";
 import type { Cursor, EntryPoint, Gap, Position } from "../room/room_log.ts";
 import { createDurableStats } from "../log/stats.ts";
 import { TailCache } from "../log/tail_cache.ts";
-import { seeded, SimClock, SimLog } from "./sim_log.ts";
+import { seeded } from "../../../shared/testing/seeded.ts";
+import { SimClock, SimLog } from "./sim_log.ts";
 import type { Entry } from "../messages/timeline.ts";
 
 /** What a subscriber was told, in order. */
