@@ -3,9 +3,8 @@
  * `llms.txt`, which says what there is (https://llmstxt.org), and `llms-full.txt`, which is all of it. `site.ts`
  * writes the files.
  */
-import { placeOf, SECTIONS } from "../../docs/.vitepress/pages.ts";
-import { HOME, type SitePage } from "../../docs/.vitepress/pages.ts";
-import { linkedPage } from "./site_pages.ts";
+import { HOME, placeOf, SECTIONS, type SitePage } from "../../docs/.vitepress/pages.ts";
+import { linkedPage, PAGES } from "./site_pages.ts";
 
 /** What is written about a page in the list, in characters at most. */
 const ABOUT_CHARS = 200;
@@ -52,8 +51,7 @@ export function markdownPages(
   texts: Texts,
   isFolder: (path: string) => boolean,
 ): Map<string, string> {
-  const pages = [HOME, ...SECTIONS.flatMap(({ pages }) => pages)];
-  return new Map(pages.map((page) => {
+  return new Map(PAGES.map((page) => {
     const text = texts.get(page.file) ?? "";
     return [`${placeOf(page)}.md`, linkedPage(page.file, text, isFolder)];
   }));

@@ -1,8 +1,8 @@
 /**
  * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress. It fails for a dead
  * link, and for a document that is missing in the navigation. `--base /arqonbus/` is the path under which the
- * site is served, `/` by default. Beside every page lies its Markdown, for programs, with `llms.txt`. `--check` builds into the cache and leaves `dist` alone. Packages come from
- * npm once; the build itself needs no network.
+ * site is served, `/` by default. Beside every page lies its Markdown, for programs, with `llms.txt`. `--check` builds
+ * into the cache and leaves `dist` alone. Packages come from npm once; the build itself needs no network.
  */
 import { llmsFullText, llmsText, markdownPages } from "./llms.ts";
 import { deadLinks } from "./site_links.ts";
@@ -60,27 +60,38 @@ function foldersOf(files: readonly string[]): ReadonlySet<string> {
   }));
 }
 
-/** Writes what programs read beside the built pages. */
-async function writeMarkdown(files: readonly string[], out: string): Promise<void> {
+/** What the site is made of. */
+interface Sources {
+  /** Every file of the checkout. */
+  readonly files: readonly string[];
+  /** The pages by their files. */
+  readonly texts: ReadonlyMap<string, string>;
+  isFolder(path: string): boolean;
+}
+
+async function readSources(files: readonly string[]): Promise<Sources> {
   const folders = foldersOf(files);
   const texts = new Map<string, string>();
   for (const { file } of PAGES) texts.set(file, await Deno.readTextFile(ROOT + file));
-  const pages = markdownPages(texts, (path) => folders.has(path));
+  return { files, texts, isFolder: (path) => folders.has(path) };
+}
+
+/** Writes what programs read beside the built pages. */
+async function writeMarkdown({ texts, isFolder }: Sources, out: string): Promise<void> {
+  const pages = markdownPages(texts, isFolder);
   for (const [path, text] of pages) await Deno.writeTextFile(`${out}/${path}`, text);
   await Deno.writeTextFile(`${out}/llms.txt`, llmsText(texts));
   await Deno.writeTextFile(`${out}/llms-full.txt`, llmsFullText(pages));
 }
 
 /** Writes what VitePress reads: the pages, the files that they show, and the settings. */
-async function prepare(files: readonly string[]): Promise<void> {
-  const folders = foldersOf(files);
+async function prepare({ files, texts, isFolder }: Sources): Promise<void> {
   await Deno.remove(`${CACHE}/pages`, { recursive: true }).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   });
   await Deno.mkdir(`${CACHE}/pages/public`, { recursive: true });
   for (const page of PAGES) {
-    const text = await Deno.readTextFile(ROOT + page.file);
-    const prepared = sitePage(page.file, text, (path) => folders.has(path));
+    const prepared = sitePage(page.file, texts.get(page.file) ?? "", isFolder);
     await Deno.writeTextFile(`${CACHE}/pages/${placeOf(page)}.md`, prepared);
   }
   for (const file of files) {
@@ -122,9 +133,10 @@ if (import.meta.main) {
   // The system ends the lock with the process. With it, two builds do not overwrite each other's files.
   using lock = await Deno.open(`${CACHE}/build.lock`, { create: true, write: true });
   await lock.lock(true);
-  await prepare(files);
+  const sources = await readSources(files);
+  await prepare(sources);
   const out = asked.check ? `${CACHE}/out` : `${ROOT}dist/site`;
   await build(asked.base, out);
-  await writeMarkdown(files, out);
+  await writeMarkdown(sources, out);
   exitWith(await check(out, asked.base), `${PAGES.length} pages in ${out}`);
 }
