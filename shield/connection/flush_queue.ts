@@ -23,6 +23,13 @@ export class FlushQueue {
     if (this.#waiting.push(done) === 1) queueMicrotask(() => this.#flush());
   }
 
+  /** Settles as `push` answers: rejects with the ArqonError of a flush that was not confirmed. */
+  confirmed(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.push((error) => error === undefined ? resolve() : reject(error));
+    return promise;
+  }
+
   /** How many callbacks have not been called yet; for metrics. */
   get pending(): number {
     return this.#waiting.length + this.#unconfirmed;

@@ -87,6 +87,16 @@ Deno.test("a closed engine refuses every waiting one with spine-unavailable", as
   assert.deepEqual(told.map((error) => error?.reason), Array(3).fill("spine-unavailable"));
 });
 
+Deno.test("whoever awaits is told with the callbacks, by the same flush or the same refusal", async () => {
+  const embedded = testSpine();
+  const { spine, flushes } = counted(embedded.spine);
+  const queue = new FlushQueue(spine);
+  assert.deepEqual(await Promise.all([queue.confirmed(), pushed(queue)]), [undefined, undefined]);
+  assert.equal(flushes(), 1);
+  await embedded.spine.drain();
+  await assert.rejects(queue.confirmed(), { name: "ArqonError", reason: "spine-unavailable" });
+});
+
 Deno.test("a callback that throws takes nothing from the others", async () => {
   await using embedded = testSpine();
   const queue = new FlushQueue(embedded.spine);

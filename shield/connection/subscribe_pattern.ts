@@ -162,7 +162,7 @@ async function hearFrom(
   };
   try {
     await inTurns(awaited, AT_ONCE, enter);
-    await flushed(context);
+    await context.flushes.confirmed();
   } catch (error) {
     if (!connection.ended) patterns.leave(pattern, "refused");
     throw error;
@@ -182,12 +182,6 @@ function outcomeOf(entry_point: EntryPoint): Outcome {
   return recovered === true || reason === ""
     ? { recovered: true, offset }
     : { recovered: false, reason, offset };
-}
-
-function flushed({ flushes }: SubscribeContext): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  flushes.push((error) => error === undefined ? resolve() : reject(error));
-  return promise;
 }
 
 /** Works through a list, some at a time, and ends when all that was begun has ended. Rejects with the first failure. */

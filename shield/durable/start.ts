@@ -22,7 +22,7 @@ export interface DurableStart {
   readonly config: Pick<Config, "durable" | "limits">;
   readonly spine: Spine;
   readonly classes: RoomClasses;
-  readonly flushes: Pick<FlushQueue, "push">;
+  readonly flushes: Pick<FlushQueue, "confirmed">;
   readonly log: Logger;
   readonly registry: Registry;
 }
@@ -48,12 +48,8 @@ export function startDurable(start: DurableStart): StartedDurable {
   const cache = new TailCache({ limits, clock, stats });
   const { verify_ms } = config.durable;
   const watch = new LogWatch({ spine, clock, stats, logger, verify_ms });
-  const subscribed = () =>
-    new Promise<void>((resolve, reject) =>
-      flushes.push((error) => error === undefined ? resolve() : reject(error))
-    );
   const open: DurableRooms["open"] = async (tenant_id, room_id, events) => {
-    const [log] = await Promise.all([logs.of(tenant_id), subscribed()]);
+    const [log] = await Promise.all([logs.of(tenant_id), flushes.confirmed()]);
     const class_of = () => classes.of(tenant_id, room_id);
     const shared = { log, limits, cache, stats, clock, logger };
     const room = new RoomLog({ tenant_id, room_id, class_of, ...shared, ...events });

@@ -137,9 +137,7 @@ async function acknowledged(
 ): Promise<Ack> {
   const ack = { ...EMPTY_ACK, request_id };
   if (stored !== undefined) return { ...ack, offset: (await stored).offset };
-  await new Promise<void>((resolve, reject) => {
-    flushes.push((error) => error === undefined ? resolve() : reject(error));
-  });
+  await flushes.confirmed();
   return ack;
 }
 

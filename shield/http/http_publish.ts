@@ -79,9 +79,7 @@ async function runPublish(
   const stored = await publish(context.path, { caller, origin: undefined }, envelope);
   const ack = { ...EMPTY_ACK, request_id: envelope.request_id };
   if (stored !== undefined) return { ...ack, offset: stored.offset };
-  await new Promise<void>((resolve, reject) => {
-    context.flushes.push((error) => error === undefined ? resolve() : reject(error));
-  });
+  await context.flushes.confirmed();
   return ack;
 }
 

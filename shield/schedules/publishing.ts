@@ -88,9 +88,7 @@ export async function publishDue(context: PublishingContext, due: DueTime): Prom
     envelope,
   );
   if (stored !== undefined) return;
-  await new Promise<void>((resolve, reject) => {
-    context.flushes.push((error) => error === undefined ? resolve() : reject(error));
-  });
+  await context.flushes.confirmed();
 }
 
 /**

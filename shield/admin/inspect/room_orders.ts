@@ -27,7 +27,7 @@ import { checked, Id, requireId } from "../routing/query.ts";
 /** What orders need of the process. */
 export interface OrderContext {
   readonly path: MessagePath;
-  readonly flushes: Pick<FlushQueue, "push">;
+  readonly flushes: Pick<FlushQueue, "confirmed">;
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
   readonly tenants: Pick<TenantTable, "of">;
@@ -171,7 +171,7 @@ export async function publishTest(
   const added = await admit(path, caller, envelope) ?? NONE_ADDED;
   const marked = [...added, [ADMIN_HEADER, client.identity.tenant_id]] as const;
   const stored = await publishAdmitted(path, publisher, envelope, marked, path.now());
-  if (stored === undefined) await flushed(flushes);
+  if (stored === undefined) await flushes.confirmed();
   log.info("an operator published in a room", { tenant_id, room: room_id, by });
   const at = stored === undefined
     ? {}
@@ -184,10 +184,4 @@ function messageFrame(text: string, room_id: string): string {
   // This is an object with at least its type, so only white space can stand before the brace.
   const rest = text.slice(text.indexOf("{") + 1);
   return `{"op":"pub","room":${JSON.stringify(room_id)},${rest}`;
-}
-
-function flushed(flushes: Pick<FlushQueue, "push">): Promise<void> {
-  return new Promise((resolve, reject) => {
-    flushes.push((error) => error === undefined ? resolve() : reject(error));
-  });
 }
