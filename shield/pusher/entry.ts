@@ -9,7 +9,7 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { hasItem } from "../../shared/http1/header_list.ts";
-import type { Random } from "../../shared/ids.ts";
+import { type Random, randomFraction, randomUint32 } from "../../shared/ids.ts";
 import { requireOrigin } from "../auth/origin.ts";
 import type { Entrance } from "../connection/entrance.ts";
 import type { ForeignEntry } from "../http/http.ts";
@@ -180,7 +180,7 @@ function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id:
   const socket = new PusherSocket(upgraded.socket, {
     ...{ app, socket_id, messages, now, isClient: isPusherClient },
     ...pusher,
-    random: () => fraction(random),
+    random: () => randomFraction(random),
   });
   return {
     socket,
@@ -199,13 +199,5 @@ function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id:
   };
 }
 
-function number(random: Random): number {
-  const bytes = random(4);
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0);
-}
-
-/** A number from 0 up to 1. */
-const fraction = (random: Random): number => number(random) / 2 ** 32;
-
 /** Two numbers, as the protocol's ids are; nobody can guess one. */
-const socketId = (random: Random): string => `${number(random)}.${number(random)}`;
+const socketId = (random: Random): string => `${randomUint32(random)}.${randomUint32(random)}`;

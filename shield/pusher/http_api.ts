@@ -172,11 +172,7 @@ async function trigger(
     const stored = await publish(context.path, { caller, origin: undefined }, envelope);
     is_stored &&= stored !== undefined;
   }
-  if (!is_stored && envelopes.length > 0) {
-    await new Promise<void>((resolve, reject) => {
-      context.flushes.push((error) => error === undefined ? resolve() : reject(error));
-    });
-  }
+  if (!is_stored && envelopes.length > 0) await context.flushes.confirmed();
   return answer({});
 }
 
