@@ -19,6 +19,7 @@ export const SLOW: readonly string[] = [
   "tests/editor_example_test.ts",
   "tests/hostile/gallery_test.ts",
   "tests/installed_pages_test.ts",
+  "tests/members_chaos/show_test.ts",
   "tests/memory/memory_test.ts",
   "tests/outage_test.ts",
   "tests/packages/packages_test.ts",

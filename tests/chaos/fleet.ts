@@ -17,6 +17,8 @@ export interface ChaosOptions extends Pick<FleetOptions, "servers" | "dir" | "sa
   readonly variant: Variant;
   /** Of `[server]` of the Shields. */
   readonly shield_lines: string;
+  /** More tables of every process; absent: none. */
+  readonly tables?: string;
   /** The run's clock, in ms. */
   readonly now: () => number;
   /** Hears of a fault when it begins. */
@@ -44,7 +46,7 @@ export function targetsOf(servers: ServerCount): Targets {
 
 /** Starts NATS and every process. Rejects with a log when one is not ready. */
 export async function startFleet(options: ChaosOptions): Promise<ChaosFleet> {
-  const { variant, now, ...rest } = options;
+  const { variant, now, tables = "", ...rest } = options;
   await using owned = new AsyncDisposableStack();
   const bus = owned.use(
     await Fleet.open({
@@ -53,7 +55,7 @@ export async function startFleet(options: ChaosOptions): Promise<ChaosFleet> {
       shields: SHIELDS,
       balancers: BALANCERS,
       proxied: true,
-      config: variant.presence + DURABLE_CONFIG + MEMBERS_CONFIG,
+      config: variant.presence + DURABLE_CONFIG + MEMBERS_CONFIG + tables,
       server_lines: `drain_ms = ${variant.drain_ms}\n`,
       // Whoever is hurt, others may be meanwhile.
       groupOf: (target) => target,

@@ -28,18 +28,25 @@ const POLL_MS = 200;
 const PAGE = 1_000;
 const LINES_MAX = 40;
 
-async function played(room: Room): Promise<Played> {
+/** Reads a journal from its beginning and plays it; `onEntry` hears each message of it. */
+export async function played(
+  room: Room,
+  onEntry: (type: string, json: string) => void = () => {},
+): Promise<Played> {
   const player = new Player();
   for (let after = 0;;) {
     const page = await room.history({ after, limit: PAGE });
-    for (const message of page.messages) player.take(message.type, message.text());
+    for (const message of page.messages) {
+      player.take(message.type, message.text());
+      onEntry(message.type, message.text());
+    }
     after = Number(page.messages.at(-1)?.offset ?? after);
     if (!page.more) return player.end();
   }
 }
 
 /** What differs between a journal and the truth, in words; undefined: nothing. */
-function difference({ inside }: Played, roll: Roll): string | undefined {
+export function difference({ inside }: Played, roll: Roll): string | undefined {
   const missing = [...roll.keys()].filter((id) => !inside.has(id)).length;
   const ghosts = [...inside.keys()].filter((id) => !roll.has(id)).length;
   if (missing + ghosts === 0) return undefined;

@@ -12,8 +12,10 @@ import { describeLeaderless } from "./leader_record.ts";
 import { judgeLocks } from "./lock_judge.ts";
 import { judgeMembers } from "./members_judge.ts";
 import { Registry } from "./registry.ts";
-import { describeDifferences, findDifferences } from "./roster.ts";
+import { findDifferences } from "./roster.ts";
 import { planFaults } from "./script.ts";
+import { settle } from "./settle.ts";
+import type { Settled } from "./settle.ts";
 import { Traffic } from "./traffic.ts";
 import type { TrafficOutcome } from "./traffic.ts";
 import type { Variant } from "./variant.ts";
@@ -48,12 +50,6 @@ export interface Outcome {
   /** What the checkers were given, for planting faults into it; undefined: it never got that far. */
   readonly messages: TrafficOutcome["recording"] | undefined;
   readonly logs: ReturnType<Traffic["durableRecordings"]>;
-}
-
-interface Settled {
-  /** Until every list was right for good; undefined: never. */
-  readonly after_ms: number | undefined;
-  readonly problems: readonly string[];
 }
 
 const POLL_MS = 100;
@@ -101,39 +97,6 @@ class Run {
     } of ${lists} lists right`;
   }
 
-  /**
-   * Waits until every client does nothing more of its own, is connected, and every list has been right
-   * for `steady_ms`.
-   */
-  async settle(): Promise<Settled> {
-    const { crowd } = this;
-    const { bound_ms, steady_ms } = this.plan.variant;
-    const began_ms = performance.now();
-    let right_ms: number | undefined;
-    for (;;) {
-      const clients = crowd.attendees();
-      const away = clients.filter(({ connection_id }) => connection_id === undefined);
-      const differences = findDifferences(clients);
-      const now_ms = performance.now();
-      if (away.length + differences.length > 0 || crowd.busy) right_ms = undefined;
-      else right_ms ??= now_ms;
-      if (right_ms !== undefined && now_ms - right_ms >= steady_ms) {
-        return { after_ms: right_ms - began_ms, problems: [] };
-      }
-      if (now_ms - began_ms > bound_ms + steady_ms) {
-        const name = (id: string) => this.registry.describe(id);
-        return {
-          after_ms: undefined,
-          problems: [
-            ...away.map(({ user_id, tenant_id }) => `${user_id} of ${tenant_id} is not connected`),
-            ...describeDifferences(differences, name, LINES_MAX),
-          ],
-        };
-      }
-      await pause(POLL_MS);
-    }
-  }
-
   /** Faults, and everybody's life meanwhile; then peace, until all is settled. */
   async suffer(faults: readonly Fault[]): Promise<Settled> {
     const { plan, crowd, registry } = this;
@@ -160,7 +123,7 @@ class Run {
       await this.fleet.bus.suffer(faults);
       living.abort();
       plan.say(`the faults are over: ${this.standing()}`);
-      return await this.settle();
+      return await settle(this, plan.variant);
     } finally {
       clearInterval(progress);
       living.abort();
@@ -232,7 +195,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
   const { plan: { say, variant }, crowd, traffic, registry, fleet, surprises } = run;
   await crowd.open();
   await traffic.open();
-  const first = await run.settle();
+  const first = await settle(run, variant);
   if (first.after_ms === undefined) {
     const violations = ["before any fault:", ...first.problems];
     return { violations, undecided: [], report: [], messages: undefined, logs: [] };

@@ -130,7 +130,7 @@ export class Fleet implements AsyncDisposable {
   async suffer(faults: readonly Fault[]): Promise<void> {
     const began_ms = performance.now();
     for (const fault of faults) {
-      await pause(began_ms + fault.at_ms - performance.now());
+      await pause(Math.max(0, began_ms + fault.at_ms - performance.now()));
       const group = this.#nats.has(fault.target) ? NATS : this.#options.groupOf(fault.target);
       const before = this.#busy.get(group) ?? Promise.resolve();
       const done = before.then(() => this.#perform(fault));

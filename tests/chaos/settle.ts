@@ -1,0 +1,49 @@
+/** When a crowd that was hurt is whole again: every client is where it wants to be, and every list is right. */
+import type { Crowd } from "./crowd.ts";
+import type { Registry } from "./registry.ts";
+import { describeDifferences, findDifferences } from "./roster.ts";
+import type { Variant } from "./variant.ts";
+
+/** What became of the lists. */
+export interface Settled {
+  /** Until every list was right for good; undefined: never. */
+  readonly after_ms: number | undefined;
+  readonly problems: readonly string[];
+}
+
+const POLL_MS = 100;
+const LINES_MAX = 40;
+
+/**
+ * Waits until every client does nothing more of its own, is connected, and every list has been right for
+ * `steady_ms`.
+ */
+export async function settle(
+  { crowd, registry }: { readonly crowd: Crowd; readonly registry: Registry },
+  { bound_ms, steady_ms }: Pick<Variant, "bound_ms" | "steady_ms">,
+): Promise<Settled> {
+  const began_ms = performance.now();
+  let right_ms: number | undefined;
+  for (;;) {
+    const clients = crowd.attendees();
+    const away = clients.filter(({ connection_id }) => connection_id === undefined);
+    const differences = findDifferences(clients);
+    const now_ms = performance.now();
+    if (away.length + differences.length > 0 || crowd.busy) right_ms = undefined;
+    else right_ms ??= now_ms;
+    if (right_ms !== undefined && now_ms - right_ms >= steady_ms) {
+      return { after_ms: right_ms - began_ms, problems: [] };
+    }
+    if (now_ms - began_ms > bound_ms + steady_ms) {
+      const name = (id: string) => registry.describe(id);
+      return {
+        after_ms: undefined,
+        problems: [
+          ...away.map(({ user_id, tenant_id }) => `${user_id} of ${tenant_id} is not connected`),
+          ...describeDifferences(differences, name, LINES_MAX),
+        ],
+      };
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}

@@ -1,0 +1,290 @@
+/**
+ * The script: rounds of faults under a crowd, and after each a quiet point at which the journals of members are
+ * who is there; a receiver of hooks that is down for a while; a restart of everything one after the other, by
+ * which nobody leaves; and in the end everybody goes.
+ */
+import { connect } from "../../sdk/typescript/mod.ts";
+import type { Connection } from "../../sdk/typescript/mod.ts";
+import { Crowd } from "../chaos/crowd.ts";
+import { startFleet, targetsOf } from "../chaos/fleet.ts";
+import type { ChaosFleet } from "../chaos/fleet.ts";
+import { describeLeaderless } from "../chaos/leader_record.ts";
+import { difference, played } from "../chaos/members_judge.ts";
+import { Registry } from "../chaos/registry.ts";
+import { rollsOf } from "../chaos/roster.ts";
+import type { Roll } from "../chaos/roster.ts";
+import { planFaults } from "../chaos/script.ts";
+import { settle } from "../chaos/settle.ts";
+import type { Variant } from "../chaos/variant.ts";
+import type { Fault } from "../faults/fault.ts";
+import type { Say } from "../harness/task.ts";
+import type { Verdict } from "../harness/verdict.ts";
+import { Receiver, SECRET } from "../hooks/receiver.ts";
+import type { Played } from "../membership/played.ts";
+import { HttpPeer } from "../peers/http_peer.ts";
+import { createRandom } from "../presence_simulation/random.ts";
+import { judgeCalls, lineOf } from "./judge.ts";
+
+/** What is to be done. */
+export interface MembersPlan {
+  readonly variant: Variant;
+  /** How long faults go on, over all rounds. */
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly clients: number;
+  /** How long the receiver of hooks is down, in the middle. */
+  readonly down_seconds: number;
+  readonly seed: number;
+}
+
+/** What was found. */
+export interface MembersVerdict extends Verdict {
+  readonly report: readonly string[];
+}
+
+interface Journal {
+  readonly played: Played;
+  /** Its changes, without lists. */
+  readonly lines: readonly string[];
+}
+
+const TENANTS = ["acme", "zeta"];
+const POLL_MS = 250;
+const PROBLEMS_MAX = 40;
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const hooksOf = (url: string) =>
+  `
+[webhooks]
+private_hosts = ["127.0.0.1"]
+` + TENANTS.map((tenant) => `
+[[hooks]]
+id = "members"
+tenant = "${tenant}"
+url = "${url}"
+events = ["member.joined", "member.left", "room.occupied", "room.vacated"]
+secret = "${SECRET}"
+in_flight = 32
+backoff_max_ms = 2_000
+`).join("");
+
+/** Everything that a run has in its hands. */
+class Run {
+  readonly #plan: MembersPlan;
+  readonly #fleet: ChaosFleet;
+  readonly #say: Say;
+  readonly crowd: Crowd;
+  readonly registry: Registry;
+  readonly receiver: Receiver;
+  readonly problems: string[] = [];
+  readonly #readers = new Map<string, Connection>();
+  #journals = new Map<string, Journal>();
+  quiet = 0;
+  late_ms = 0;
+
+  constructor(
+    plan: MembersPlan,
+    fleet: ChaosFleet,
+    parts: Pick<Run, "crowd" | "registry" | "receiver">,
+    say: Say,
+  ) {
+    [this.#plan, this.#fleet, this.#say] = [plan, fleet, say];
+    [this.crowd, this.registry, this.receiver] = [parts.crowd, parts.registry, parts.receiver];
+  }
+
+  get journals(): ReadonlyMap<string, Journal> {
+    return this.#journals;
+  }
+
+  /** Waits for hooks that have begun, so that they hear of everybody; then everybody comes. */
+  async open(): Promise<void> {
+    const { urls, bus } = this.#fleet;
+    const peer = async (tenant_id: string) =>
+      new HttpPeer(
+        bus.adminUrl("shield-0") ?? "",
+        await bus.issuer.tokenFor({ tenant_id, role: "admin" }),
+      );
+    for (const tenant of TENANTS) {
+      const admin = await peer(tenant);
+      const begun = async () =>
+        (await admin.call("GET", `tenants/${tenant}/hooks/members`)).body.hook?.since != null;
+      while (!await begun()) await pause(POLL_MS);
+      const token = await bus.issuer.tokenFor({ tenant_id: tenant, sub: "reader" });
+      this.#readers.set(tenant, await connect({ url: urls[0] ?? "", token }));
+    }
+    await this.crowd.open();
+  }
+
+  async #readAll(rolls: ReadonlyMap<string, Roll>): Promise<Map<string, Journal>> {
+    const journals = new Map<string, Journal>();
+    for (const key of rolls.keys()) {
+      const [tenant_id = "", room_id = ""] = key.split("/");
+      const lines: string[] = [];
+      const room = this.#readers.get(tenant_id)?.room(`${room_id}~members`);
+      if (room === undefined) throw new TypeError(`nobody reads ${key}`);
+      const journal = await played(room, (type, json) => {
+        if (type !== "present") lines.push(lineOf(type, JSON.parse(json)));
+      });
+      journals.set(key, { played: journal, lines });
+    }
+    return journals;
+  }
+
+  /** Waits until the journals are who is there; what is wrong after `bound_ms` is a problem. */
+  async compare(when: string, rolls: ReadonlyMap<string, Roll>): Promise<void> {
+    const began_ms = performance.now();
+    for (;;) {
+      let wrong: string[];
+      try {
+        this.#journals = await this.#readAll(rolls);
+        wrong = [...this.#journals].flatMap(([key, { played }]) => {
+          const different = difference(played, rolls.get(key) ?? new Map());
+          return different === undefined ? [] : [`${when}: the journal of ${key}: ${different}`];
+        });
+      } catch (error) {
+        wrong = [`${when}: a journal cannot be read: ${error}`];
+      }
+      const took_ms = performance.now() - began_ms;
+      if (wrong.length > 0 && took_ms < this.#plan.variant.bound_ms) {
+        await pause(POLL_MS);
+        continue;
+      }
+      this.late_ms = Math.max(this.late_ms, took_ms);
+      this.problems.push(...wrong);
+      for (const [key, { played: { problems } }] of this.#journals) {
+        this.problems.push(...problems.map((text) => `${when}: the journal of ${key}: ${text}`));
+      }
+      this.quiet++;
+      const entries = [...this.#journals.values()].reduce(
+        (sum, { lines }) => sum + lines.length,
+        0,
+      );
+      this.#say(`${when}: ${this.#journals.size} journals of ${entries} changes compared`);
+      return;
+    }
+  }
+
+  /** Everybody is where he wants to be, and the journals say so. */
+  async settle(when: string): Promise<void> {
+    const { problems } = await settle(this, this.#plan.variant);
+    this.problems.push(...problems.map((text) => `${when}: ${text}`));
+    await this.compare(when, rollsOf(this.crowd.attendees()));
+  }
+
+  async suffer(faults: readonly Fault[]): Promise<void> {
+    const living = new AbortController();
+    const life = this.crowd.live(living.signal);
+    try {
+      await this.#fleet.bus.suffer(faults);
+    } finally {
+      living.abort();
+      await life;
+    }
+  }
+
+  async restart(): Promise<void> {
+    const before = this.#journals;
+    for (const target of targetsOf(3).processes) {
+      await this.#fleet.bus.suffer([{ at_ms: 0, target, kind: "restart", away_ms: 500 }]);
+      const { problems } = await settle(this, this.#plan.variant);
+      this.problems.push(...problems.map((text) => `${target} was restarted: ${text}`));
+    }
+    await this.compare("after the restarts", rollsOf(this.crowd.attendees()));
+    for (const [key, { lines }] of this.#journals) {
+      const news = lines.slice(before.get(key)?.lines.length ?? 0);
+      if (news.length > 0) this.problems.push(`${key}, in a rolling restart: ${news.join("; ")}`);
+    }
+  }
+
+  /** Everybody goes, and the receiver has been called for all of it. */
+  async end(): Promise<void> {
+    const rooms = [...rollsOf(this.crowd.attendees()).keys()];
+    await this.crowd.close();
+    const empty = new Map<string, Roll>(rooms.map((key) => [key, new Map()]));
+    await this.compare("when all have gone", empty);
+    const changes = new Map([...this.#journals].map(([key, { lines }]) => [key, lines]));
+    const deadline_ms = performance.now() + this.#plan.variant.bound_ms;
+    let wrong: string[];
+    do {
+      await pause(POLL_MS);
+      wrong = judgeCalls(this.receiver.taken, changes);
+    } while (wrong.length > 0 && performance.now() < deadline_ms);
+    this.problems.push(...wrong.slice(0, PROBLEMS_MAX), ...this.receiver.problems.map(String));
+  }
+
+  async close(): Promise<void> {
+    await this.crowd.close();
+    for (const reader of this.#readers.values()) await reader.close();
+  }
+}
+
+async function perform(run: Run, plan: MembersPlan, say: Say): Promise<number> {
+  const { seconds, rounds, down_seconds, seed, variant } = plan;
+  const random = createRandom(seed);
+  await run.open();
+  await run.settle("before any fault");
+  let down: Promise<void> = Promise.resolve();
+  let faults = 0;
+  for (let round = 1; round <= rounds && run.problems.length === 0; round++) {
+    if (round === Math.ceil(rounds / 2)) {
+      await run.receiver.stop();
+      say(`the receiver is down for ${down_seconds} s`);
+      down = pause(1_000 * down_seconds).then(() => {
+        run.receiver.start();
+        say("the receiver is back");
+      });
+    }
+    const own = planFaults(1_000 * seconds / rounds, targetsOf(3), variant, random.fork(round));
+    faults += own.length;
+    await run.suffer(own);
+    await run.settle(`quiet point ${round}`);
+  }
+  await down;
+  await run.restart();
+  await run.end();
+  return faults;
+}
+
+function reportOf({ journals, receiver, quiet, late_ms, registry }: Run, faults: number): string[] {
+  const all = [...journals.values()].map(({ played }) => played);
+  const causes = Map.groupBy(all.flatMap(({ causes }) => causes), (cause) => cause);
+  const why = [...causes].toSorted().map(([cause, { length }]) => `${cause} ${length}`).join(", ");
+  const entries = all.reduce((sum, { entries }) => sum + entries, 0);
+  const ids = new Set(receiver.taken.map(({ id }) => id));
+  return [
+    `faults    ${faults}, on ${registry.size} connections`,
+    `journals  ${entries} changes of ${journals.size} rooms, compared at ${quiet} quiet points; ` +
+    `the last one right after ${(late_ms / 1_000).toFixed(1)} s at most`,
+    `left      ${why}`,
+    `hooks     ${ids.size} events taken, ${receiver.taken.length - ids.size} of them again`,
+  ];
+}
+
+/** Runs it all. Rejects only when the cluster does not start or start again. */
+export async function runMembers(plan: MembersPlan, say: Say): Promise<MembersVerdict> {
+  const { variant, seed, clients: size } = plan;
+  const dir = await Deno.makeTempDir({ prefix: "arqon-members-" });
+  const random = createRandom(seed).fork(0);
+  const registry = new Registry(undefined, () => performance.now());
+  await using receiver = new Receiver();
+  const surprises: string[] = [];
+  const onSurprise = (text: string) => void surprises.push(text);
+  const began_ms = performance.now();
+  await using fleet = await startFleet({
+    ...{ variant, servers: 3, shield_lines: "", dir, say, onSurprise },
+    tables: hooksOf(receiver.url),
+    now: () => performance.now() - began_ms,
+    onFault: () => {},
+  });
+  const { urls, bus: { issuer } } = fleet;
+  const crowd = new Crowd({ size, variant, urls, issuer, registry, random, onSurprise });
+  const run = new Run(plan, fleet, { crowd, registry, receiver }, say);
+  try {
+    const faults = await perform(run, plan, say);
+    const problems = [...run.problems, ...surprises, ...fleet.bus.bugs()];
+    const undecided = problems.length === 0 ? [] : fleet.leaders.lasting().map(describeLeaderless);
+    return { problems, undecided, seed, dir, report: reportOf(run, faults) };
+  } finally {
+    await run.close();
+  }
+}
