@@ -267,6 +267,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const router = routerOf(options, parts, own);
   const admin = { authenticator, ...reach, log, router, audit: audited.trail, ...gates };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
+  // A start that fails before this has counted nothing, and leaves no life that others would take for killed.
+  await foundation.usage?.begin();
   inspect.begin();
   parts.memory = startMemoryWatch(options, parts, bans);
   const sweeper = new Sweeper(parts.connections, config.server, now());

@@ -1,6 +1,6 @@
 /**
  * The ledger of use while a Shield is killed again and again under load: what lives counts to the unit, and of
- * what was killed only what it had not written is missing, which is told.
+ * what was killed only what it had not written is missing, which is told. A start that fails is no kill.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -87,4 +87,31 @@ Deno.test("usage: under kills only what a killed Shield had not written is missi
   const kept = await countedBy("victim");
   assert.ok(written <= kept && kept <= sent, `${written} <= ${kept} <= ${sent}`);
   assert.equal((await ask()).total.messages_in, acked + kept);
+});
+
+/** NATS whose user may not make the bucket of bans, which a Shield opens when most of it is there. */
+const DENIED =
+  `authorization { users = [ { user: "u", password: "p", permissions: { publish: { deny: [
+  "$JS.API.STREAM.*.KV_ARQON_BANS" ] } } } ] }`;
+const ALLOWED = 'authorization { users = [ { user: "u", password: "p" } ] }';
+
+Deno.test("usage: a start that fails has counted nothing, and is not told as lost", async () => {
+  await using nats = await startNats({ jetstream: true, config: DENIED });
+  await using issuer = await createIssuer();
+  const url = nats.url.replace("//", "//u:p@");
+  const config = `${issuer.config}[nats]\nurls = ["${url}"]\nrequest_timeout_ms = 1000\n` +
+    "[usage]\nenabled = true\nflush_ms = 50\n";
+  const start = () => startServer("shield", config, issuer.dir, 'node_id = "one"');
+  await assert.rejects(start(), /KV_ARQON_BANS|ARQON_BANS/);
+  await nats.reload(ALLOWED);
+  await using one = await start();
+  const admin = await issuer.tokenFor({ role: "admin", sub: "root" });
+  using client = await openText(socketOf(one), await issuer.tokenFor());
+  client.send({ op: "pub", room: "a", type: "t", id: 1 });
+  const ask = async () => {
+    const headers = { authorization: `Bearer ${admin}` };
+    return await (await fetch(`${one.ready.admin_url}/v1/usage?by=node`, { headers })).json();
+  };
+  await until("it is counted", async () => (await ask()).total.messages_in === 1);
+  assert.deepEqual((await ask()).lost, []);
 });

@@ -1,5 +1,6 @@
 /** What is told of Shields that ended: nothing of those that had written all, and a loss of those that had not. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { endOf, lossesOf, SILENT_MS } from "./life.ts";
 import { Lives } from "./lives.ts";
@@ -47,6 +48,23 @@ Deno.test("lives: who ends in order, or has no part that writes, leaves no loss"
   await silent.end();
   test.clock.now_ms += HOUR_MS;
   assert.deepEqual(await test.losses(), []);
+  assert.deepEqual(await test.ends(), ["s1 ended"]);
+});
+
+Deno.test("lives: an end that cannot be told for a moment is told then", async () => {
+  await using test = testLives();
+  const life = test.life("s1");
+  life.begin("journal", () => test.clock.now_ms).end(true);
+  await life.idle();
+  const open = test.lives.bucket.bind(test.lives);
+  let refusals = 3;
+  test.lives.bucket = () => {
+    if (refusals-- > 0) return Promise.reject(new ArqonError("spine-unavailable", "away"));
+    return open();
+  };
+  // Long, so that only the bucket can end it.
+  await life.end(600_000);
+  test.clock.now_ms += HOUR_MS;
   assert.deepEqual(await test.ends(), ["s1 ended"]);
 });
 

@@ -8,6 +8,9 @@ import type { Lives } from "./lives.ts";
 
 /** How often a Shield says that it lives, in ms. */
 const BEAT_MS = 5_000;
+/** How long the end waits until it is told, in ms, and between two tries. */
+const END_MS = 5_000;
+const AGAIN_MS = 100;
 /** How often lives that are too old are looked for, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
 
@@ -41,6 +44,8 @@ export class OwnLife {
   /** A mark waits for the one before it. */
   #is_waiting = false;
   #is_over = false;
+  /** That it is over is stored. */
+  #is_told = false;
   #swept_ms: number;
 
   constructor(options: OwnLifeOptions) {
@@ -85,13 +90,21 @@ export class OwnLife {
     clearInterval(this.#beats);
   }
 
-  /** The process ends in order. Never rejects. */
-  async end(): Promise<void> {
+  /** The process ends in order: nobody else can tell that, so it is tried for a while. Never rejects. */
+  async end(timeout_ms: number = END_MS): Promise<void> {
     if (this.#beats === undefined) return;
     this.stop();
     this.#is_over = true;
+    let is_late = false;
+    const timer = setTimeout(() => is_late = true, timeout_ms);
     this.#mark();
     await this.#writing;
+    while (!this.#is_told && !is_late) {
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      this.#mark();
+      await this.#writing;
+    }
+    clearTimeout(timer);
   }
 
   /** Writes a mark behind the one before, unless one waits already. */
@@ -109,6 +122,7 @@ export class OwnLife {
       const parts = Object.fromEntries([...this.#parts].map(([part, of]) => [part, of()]));
       const mark = { mark_ms: now(), is_over: this.#is_over, parts };
       await bucket.put(lifeKey(node_id, this.began_ms), encodeMark(mark));
+      this.#is_told = mark.is_over;
       await this.#sweep();
     } catch (error) {
       this.#is_waiting = false;

@@ -62,11 +62,15 @@ export interface StartedUsage {
   audit(happened: Happened | undefined): void;
   /** Puts the budgets into force that the configuration has now. */
   renew(): void;
+  /** Begins to write, once nothing can keep the Shield from serving. Resolves when its life is told, or cannot be. */
+  begin(): Promise<void>;
   /** Writes what was counted, then ends. Never rejects. */
   close(): Promise<void>;
 }
 
 const DAY_SECONDS = 86_400;
+/** How long the end waits for its store, in ms. */
+const CLOSE_MS = 5_000;
 
 /** Starts it; undefined when it is disabled. */
 export function startUsage(start: UsageStart): StartedUsage | undefined {
@@ -92,7 +96,6 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   registerWriter(registry, writer, ledger);
   const prices = pricesOf(usage);
   registerTenantUse(registry, ledger, sums, prices);
-  writer.start();
   const [budgets, teller] = startBudgets(start, place, ledger, log);
   const { settings } = start;
   const admin = { place, prices, node_id, log, now, budgets, settings };
@@ -113,9 +116,13 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     }),
     renew: () => budgets.renew(),
     audit: (happened) => teller.audit(happened),
+    async begin() {
+      writer.start();
+      await life.idle();
+    },
     async close() {
       await budgets.close();
-      await writer.close();
+      await writer.close(CLOSE_MS);
     },
   };
 }

@@ -1,5 +1,6 @@
 /** What is counted comes out of the minutes again, however they are cut, written twice, or lost with a Shield. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { createLogger } from "../../shared/logs/log.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
@@ -15,6 +16,8 @@ import { UsageWriter } from "./writer.ts";
 
 const MINUTE_MS = 60_000;
 const FLUSH_MS = 5_000;
+/** Long, so that only what comes back in time can end it. */
+const CLOSE_MS = 600_000;
 const START_MS = 1_700_000_040_000;
 const log = createLogger({
   level: "error",
@@ -98,7 +101,7 @@ async function flushed({ writer, life }: Omit<Counting, "ledger">): Promise<void
 
 /** Ends a Shield in order. */
 async function ended({ writer, life }: Omit<Counting, "ledger">): Promise<void> {
-  await writer.close();
+  await writer.close(CLOSE_MS);
   await life.end();
 }
 
@@ -206,6 +209,38 @@ Deno.test("usage: a killed Shield loses what it had not written, which is told",
     assert.equal((await read("acme")).total.messages_in, 3);
     await ended(again);
     assert.equal((await read("acme")).total.messages_in, 3);
+  });
+});
+
+Deno.test("usage: what a store that is away for a moment refuses at the end is written, and nothing is lost", async () => {
+  await onBus(async ({ clock, place, shield, read }) => {
+    const one = shield("one");
+    one.writer.start();
+    one.ledger.taken(identity("acme", "pro"), "", 10);
+    const open = place.store.bind(place);
+    let refusals = 3;
+    place.store = () =>
+      refusals-- > 0 ? Promise.reject(new ArqonError("spine-unavailable", "away")) : open();
+    await ended(one);
+    clock.now_ms += MINUTE_MS;
+    const { total, lost } = await read("acme");
+    assert.deepEqual([total.messages_in, lost], [1, []]);
+  });
+});
+
+Deno.test("usage: what no store takes by the end is told as lost", async () => {
+  await onBus(async ({ clock, place, shield, read }) => {
+    const one = shield("one");
+    one.writer.start();
+    one.ledger.taken(identity("acme", "pro"), "", 10);
+    const open = place.store.bind(place);
+    place.store = () => Promise.reject(new ArqonError("spine-unavailable", "away"));
+    await one.writer.close(1);
+    await one.life.end();
+    place.store = open;
+    clock.now_ms += MINUTE_MS;
+    const { total, lost } = await read("acme");
+    assert.deepEqual([total.messages_in, lost.map(({ node_id }) => node_id)], [0, ["one"]]);
   });
 });
 

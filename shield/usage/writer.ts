@@ -1,7 +1,7 @@
 /**
  * Writes what a Shield counts: every few seconds the minute so far, over what was there of it, and each minute
  * once it is over as a block. So a repetition changes nothing, and who is killed loses its last seconds: its life
- * tells readers of it. A store that is away is tried again; nothing waits for it.
+ * tells readers of it. A store that is away is tried again; nothing waits for it but the end, and that not for long.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
@@ -11,6 +11,8 @@ import { encodeMinute } from "./minute.ts";
 import { runningKey, type UsagePlace } from "./place.ts";
 
 const MINUTE_MS = 60_000;
+/** Between two tries of the last writing, in ms. */
+const AGAIN_MS = 100;
 /** Writings under way at a time. */
 const UNDER_WAY = 8;
 /** How often minutes that are too old are looked for, in ms. */
@@ -74,7 +76,7 @@ export class UsageWriter {
     return this.#waiting_bytes;
   }
 
-  /** Begins to write. */
+  /** Begins to write; from then on the end of this life is told. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), this.#options.flush_ms);
     Deno.unrefTimer(this.#timer);
@@ -93,11 +95,22 @@ export class UsageWriter {
     await this.#pass;
   }
 
-  /** Writes everything and ends this life. What cannot be written is told as what a killed Shield loses. */
-  async close(): Promise<void> {
+  /**
+   * Writes everything and ends this life. What cannot be written by `timeout_ms` from now, and one more try, is told
+   * as what a killed Shield loses.
+   */
+  async close(timeout_ms: number): Promise<void> {
     clearInterval(this.#timer);
+    let is_late = false;
+    const timer = setTimeout(() => is_late = true, timeout_ms);
     await this.#pass;
     await this.#write(true);
+    // A connection that is being made again takes the next one.
+    while (this.#waiting.length > 0 && !is_late) {
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await this.#write(true);
+    }
+    clearTimeout(timer);
     this.#living?.end(this.#waiting.length === 0);
   }
 
