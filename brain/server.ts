@@ -3,6 +3,7 @@
  * `deno task dev` can run it beside a Shield. Listeners: `listeners.ts`; arguments, files, signals:
  * `main.ts`.
  */
+import type { ConfigChanges } from "../shared/config/live/live_config.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/logs/log.ts";
@@ -30,8 +31,8 @@ export interface BrainOptions {
     "server" | "brain" | "limits" | "presence" | "rooms" | "hooks" | "webhooks"
   >;
   readonly spine: Spine;
-  /** Reads a file that the configuration names; absent: none can be named. */
-  readonly readTextFile?: (path: string) => string;
+  /** Reads a file that the configuration names; throws when it cannot. */
+  readonly readTextFile: (path: string) => string;
   /** A log of component `brain`. */
   readonly log: Logger;
   readonly registry: Registry;
@@ -53,6 +54,8 @@ export interface BrainOptions {
   readonly logging?: Pick<Logging, "levels" | "setLevel">;
   /** Reads the configuration again; absent: it stays as it is. */
   readonly reloading?: ConfigReloading | undefined;
+  /** Tells of another configuration when somebody else reads it again; absent: `reloading` does. */
+  readonly changes?: ConfigChanges;
   /** Called when an operator drains this process: does what SIGTERM does. Absent: nobody can. */
   readonly onDrain?: (by: string) => void;
   /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
@@ -96,21 +99,21 @@ function spineCheck({ status }: Spine): HealthCheck {
  * `spine-unavailable` when it cannot subscribe, or a bucket cannot be opened or read.
  */
 export async function startBrain(options: BrainOptions): Promise<Brain> {
-  const { spine, now, storage } = options;
+  const { spine, now, storage, changes = options.reloading } = options;
   const metrics = createBrainMetrics(options.registry);
   const presence = await startBrainPresence(options);
   const rooms = await startRooms({ ...options, view: presence, metrics }).catch(async (error) => {
     await presence.drain();
     throw error;
   });
-  const membership = await startMembership({ ...options, view: presence }).catch(
+  const membership = await startMembership({ ...options, changes, view: presence }).catch(
     async (error) => {
       await presence.drain();
       await rooms.drain();
       throw error;
     },
   );
-  const hooks = await startHooks({ ...options, view: presence }).catch(async (error) => {
+  const hooks = await startHooks({ ...options, changes, view: presence }).catch(async (error) => {
     await presence.drain();
     await membership.drain();
     await rooms.drain();

@@ -32,7 +32,10 @@ async function withBrain(
   const registry = createMetrics({ node_id: "b1", version: "0" });
   const config = configFrom(settings);
   try {
-    const brain = await startBrain({ config, spine, log, registry, now, random: Math.random });
+    const brain = await startBrain({
+      ...{ config, spine, log, registry, now, readTextFile: Deno.readTextFileSync },
+      random: Math.random,
+    });
     await body({ spine, brain, lines, metrics: () => registry.metrics() });
     await brain.drain();
   } finally {
@@ -87,6 +90,7 @@ Deno.test("two Brains on one Spine share the commands of a room and lose none", 
       log,
       registry: createMetrics({ node_id: "b2", version: "0" }),
       now: Date.now,
+      readTextFile: Deno.readTextFileSync,
       random: Math.random,
     });
     const all = Array.from(
@@ -128,8 +132,10 @@ Deno.test("a Brain does not start without its Spine", async () => {
     const write = () => {};
     const now = Date.now;
     const log = createLogger({ level: "error", format: "logfmt", component: "brain", now, write });
+    const config = configFrom({});
+    const parts = { config, spine, log, registry, now, readTextFile: Deno.readTextFileSync };
     await assert.rejects(
-      startBrain({ config: configFrom({}), spine, log, registry, now, random: Math.random }),
+      startBrain({ ...parts, random: Math.random }),
       (error) => error instanceof ArqonError && error.reason === "spine-unavailable",
     );
   });

@@ -13,9 +13,9 @@ export async function startAutomation(
   options: ShieldOptions,
   parts: Parts,
 ): Promise<{ readonly admin: AutomationAdmin; close(): Promise<void> }> {
-  const { config: { hooks, webhooks }, spine, log, now, readTextFile } = options;
+  const { config, config: { webhooks }, spine, log, now, readTextFile } = options;
   const schedules = await startSchedules(options, parts);
-  const store = new HookStore(spine, hooks);
+  const store = new HookStore(spine, () => config.hooks);
   const { node_id } = parts;
   return {
     admin: {

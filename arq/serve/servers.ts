@@ -135,6 +135,7 @@ export async function startServers(
     ...common,
     readTextFile,
     log: logOf("brain"),
+    changes: shared.reloading,
     random: Math.random,
   });
   const shield = await startShield({

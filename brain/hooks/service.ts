@@ -3,6 +3,7 @@
  * is gone. There are those of the configuration, and those that tenants have set at run time. Where a hook begins
  * is stored before its first call, so that none is left out. What one hook does is `hook_runner.ts`.
  */
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import {
@@ -36,8 +37,10 @@ export interface HookServiceOptions {
   readonly now: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Reads a file as text; absent: no hook can have a secret in a file. */
-  readonly readTextFile?: (path: string) => string;
+  /** Reads a file as text; throws when it cannot. */
+  readonly readTextFile: (path: string) => string;
+  /** Tells of another configuration; absent: it stays as it is. */
+  readonly changes?: ConfigChanges | undefined;
   /** As in `HookRunnerOptions`; absent: 1,000. */
   readonly rooms_kept?: number;
 }
@@ -66,10 +69,9 @@ interface Running {
   readonly runner: HookRunner;
 }
 
-/** What stands for a reader of files where there is none. */
-const unreadable = (path: string): string => {
-  throw new Error(`nobody reads ${path} here`);
-};
+/** Those of the configuration, by name. */
+const hooksOf = ({ hooks }: Pick<Config, "hooks">): ReadonlyMap<string, AfterHook> =>
+  new Map(hooks.map((hook) => [`${hook.tenant}/${hook.id}`, hook]));
 
 class Hooks implements HookService {
   readonly #options: HookServiceOptions;
@@ -78,7 +80,7 @@ class Hooks implements HookService {
   readonly #metrics: HookMetrics;
   /** By `tenant/hook`, as the documents. */
   readonly #running = new Map<string, Running>();
-  readonly #config: ReadonlyMap<string, AfterHook>;
+  #config: ReadonlyMap<string, AfterHook>;
   readonly #documents = new Map<string, HookDocument>();
   readonly #replaying = new Set<string>();
   readonly #watch: KvWatch;
@@ -91,10 +93,11 @@ class Hooks implements HookService {
   constructor(options: HookServiceOptions, bucket: KeyValue) {
     this.#options = options;
     this.#bucket = bucket;
-    this.#config = new Map(options.config.hooks.map((hook) => [`${hook.tenant}/${hook.id}`, hook]));
+    this.#config = hooksOf(options.config);
     this.#metrics = createHookMetrics(options.registry, () => this.#failing());
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 2 });
     this.#stops = [options.view.onOwnership(() => this.#share())];
+    options.changes?.follow(["hooks"], () => this.#renew());
     this.ready = this.#watch.ready.then(() => {
       this.#is_ready = true;
       this.#share();
@@ -138,6 +141,15 @@ class Hooks implements HookService {
       view.ownerOf(tenant, ownerKey(id)) === view.brain_id;
   }
 
+  /** Another configuration: hooks that are gone end, new ones begin, changed ones go on where they were. */
+  #renew(): void {
+    const before = this.#config;
+    this.#config = hooksOf(this.#options.config);
+    if (!this.#is_ready) return;
+    for (const name of before.keys()) if (!this.#config.has(name)) this.#look(name);
+    this.#share();
+  }
+
   /** Begins with hooks that are this Brain's, and lets those go that are not. */
   #share(): void {
     for (const name of this.#config.keys()) this.#look(name);
@@ -169,12 +181,12 @@ class Hooks implements HookService {
     return new HookRunner({
       ...{ hook, label, spine, openLog, log, now, random },
       survey_ms: webhooks.survey_ms,
-      terms: () => callTerms(webhooks, label === TENANT_LABEL, readTextFile ?? unreadable),
+      terms: () => callTerms(webhooks, label === TENANT_LABEL, readTextFile),
       bucket: this.#bucket,
       since: () => this.#sinceOf(hook, openLog),
       raise: (since) => this.#raise(hook, since),
       rooms_kept: this.#options.rooms_kept ?? ROOMS_KEPT,
-      secret: () => secret ?? (readTextFile?.(secret_file ?? "") ?? "").trim(),
+      secret: () => secret ?? readTextFile(secret_file ?? "").trim(),
       metrics: this.#metrics,
     });
   }

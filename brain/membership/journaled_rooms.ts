@@ -3,6 +3,7 @@
  * Shields see them; and the logs in which those journals stand. Follows the tenants' settings and writes
  * none.
  */
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
@@ -17,6 +18,8 @@ export interface JournaledRoomsOptions {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Pick<Spine, "keyValue" | "log">;
   readonly log: Logger;
+  /** Tells of another configuration; absent: it stays as it is. */
+  readonly changes?: ConfigChanges | undefined;
 }
 
 /** The rooms with a journal of members. */
@@ -41,6 +44,7 @@ export class JournaledRooms {
     const watch = bucket.watch([], (change) => take(classes, change, options.log));
     const rooms = new JournaledRooms(options, classes, watch);
     await rooms.ready;
+    options.changes?.follow(["rooms"], () => classes.setConfig(options.config.rooms));
     return rooms;
   }
 

@@ -4,6 +4,7 @@
  * also those are found whose last members went while no Brain lived. How one journal is written is
  * `room_recorder.ts`.
  */
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { bytesFrom } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -37,6 +38,8 @@ export interface MembershipServiceOptions {
   readonly view: ClusterView;
   readonly registry: Registry;
   readonly log: Logger;
+  /** Tells of another configuration; absent: it stays as it is. */
+  readonly changes?: ConfigChanges | undefined;
   /** Unix ms. */
   readonly now: () => number;
   /** Numbers in [0, 1). */

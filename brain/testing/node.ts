@@ -40,7 +40,10 @@ export async function startNode(
   const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
   const registry = createMetrics({ node_id: "b", version: "0" });
   const spine = await openSpine(config, { log, now });
-  const brain = await startBrain({ config, spine, log, registry, now, random: Math.random });
+  const brain = await startBrain({
+    ...{ config, spine, log, registry, now, readTextFile: Deno.readTextFileSync },
+    random: Math.random,
+  });
   return {
     brain,
     spine,

@@ -6,6 +6,7 @@
 import { ArqonError, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { BeforeKind, HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { callHook } from "../../shared/hooks/call.ts";
 import { callTerms } from "../../shared/hooks/terms.ts";
@@ -33,6 +34,8 @@ const Answer = z.looseObject({
 /** What asking needs of the process. */
 export interface HookGateOptions {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
+  /** Tells of another configuration; absent: it stays as it is. */
+  readonly reloading?: ConfigChanges | undefined;
   /** Throws when there is no such file. */
   readonly readTextFile: (path: string) => string;
   readonly registry: Registry;
@@ -45,6 +48,8 @@ export interface HookGateOptions {
 
 /** One hook that is asked. */
 interface Gate {
+  /** Tells one setting of the hook from another. */
+  readonly text: string;
   readonly hook: HookEntry;
   readonly seats: Seats;
 }
@@ -61,7 +66,7 @@ function overlaps(a: string, b: string): boolean {
 
 class Gates {
   readonly #options: HookGateOptions;
-  readonly #gates = new Map<string, Gate[]>();
+  #gates: ReadonlyMap<string, readonly Gate[]> = new Map();
   readonly #asked: Counter<"hook" | "outcome">;
   readonly #seconds: Histogram;
 
@@ -81,17 +86,33 @@ class Gates {
       buckets: SECONDS,
       registers,
     });
-    for (const hook of options.config.hooks) {
-      const gate = { hook, seats: new Seats(hook.before_in_flight) };
+    this.#renew();
+    options.reloading?.follow(["hooks"], () => this.#renew());
+  }
+
+  /** Takes the hooks that are configured now. One that did not change keeps the questions under way. */
+  #renew(): void {
+    const before = new Map([...this.#gates.values()].flat().map((gate) => [gate.text, gate]));
+    const gates = new Map<string, Gate[]>();
+    for (const hook of this.#options.config.hooks) {
+      const text = JSON.stringify(hook);
+      const seats = before.get(text)?.seats ?? new Seats(hook.before_in_flight);
+      const gate = { text, hook, seats };
       for (const kind of hook.before) {
         const key = `${kind} ${hook.tenant}`;
-        this.#gates.set(key, [...this.#gates.get(key) ?? [], gate]);
+        gates.set(key, [...gates.get(key) ?? [], gate]);
       }
     }
+    this.#gates = gates;
   }
 
   /** The hooks that are asked; undefined: none is. */
-  of(kind: BeforeKind, { identity: { tenant_id } }: Caller, room: string): Gate[] | undefined {
+  of(
+    kind: BeforeKind,
+    { identity: { tenant_id } }: Caller,
+    room: string,
+  ): readonly Gate[] | undefined {
+    if (this.#gates.size === 0) return undefined;
     const bound = this.#gates.get(`${kind} ${tenant_id}`);
     if (bound === undefined || kind === "connect") return bound;
     const meant = bound.filter(({ hook }) => overlaps(hook.room, room));
@@ -165,9 +186,11 @@ function messageMember(envelope: ScannedEnvelope): string {
   }`;
 }
 
-/** The Overseer, which asks hooks after its policies; the same one when no hook is to be asked. */
+/** The Overseer, which asks hooks after its policies; the same one when no hook is ever to be asked. */
 export function askingHooks(overseer: Overseer, options: HookGateOptions): Overseer {
-  if (options.config.hooks.every(({ before }) => before.length === 0)) return overseer;
+  const { config, reloading } = options;
+  const is_none = config.hooks.every(({ before }) => before.length === 0);
+  if (is_none && reloading === undefined) return overseer;
   const gates = new Gates(options);
   return {
     onConnect(caller, note) {

@@ -34,10 +34,11 @@ export interface HookRoom extends HookPosition {
 /** All hooks of all tenants. */
 export class HookStore {
   readonly #spine: Pick<Spine, "keyValue">;
-  readonly #config: readonly AfterHook[];
+  readonly #config: () => readonly AfterHook[];
   #bucket: Promise<KeyValue> | undefined;
 
-  constructor(spine: Pick<Spine, "keyValue">, config: readonly AfterHook[]) {
+  /** `config` gives the hooks of the configuration in force. */
+  constructor(spine: Pick<Spine, "keyValue">, config: () => readonly AfterHook[]) {
     this.#spine = spine;
     this.#config = config;
   }
@@ -50,7 +51,7 @@ export class HookStore {
   }
 
   #ofConfig(tenant_id: string): readonly AfterHook[] {
-    return this.#config.filter(({ tenant }) => tenant === tenant_id);
+    return this.#config().filter(({ tenant }) => tenant === tenant_id);
   }
 
   /** The tenant's hooks, in the order of their ids. */
