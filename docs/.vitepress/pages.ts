@@ -36,6 +36,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Presence and rooms", file: "docs/presence.md" },
       { text: "Durable rooms", file: "docs/durable.md" },
       { text: "Durable Streams over HTTP", file: "docs/streams.md" },
+      { text: "Cookbook", file: "docs/cookbook.md" },
     ],
   },
   {

@@ -9,13 +9,14 @@ import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
 import { renderErrorsMarkdown, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
 import type { Registry } from "./gen_errors.ts";
 import { renderSdksMarkdown } from "./gen_sdks.ts";
+import { renderShownFiles } from "./gen_shown_files.ts";
 import { renderInitBinaries } from "./gen_init.ts";
 import { renderNatsAccounts } from "./gen_nats_accounts.ts";
 import { renderNotice } from "./gen_notice.ts";
 import { renderReplayWorker } from "./gen_replay_worker.ts";
 import { renderWebsocketMarkdown } from "./gen_websocket.ts";
 import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
-import { ROOT } from "../checkout/source_files.ts";
+import { listFiles, ROOT } from "../checkout/source_files.ts";
 
 async function run(args: string[], cwd: string): Promise<void> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd }).output();
@@ -85,6 +86,7 @@ async function generate(): Promise<Map<string, string>> {
     ],
     ["docs/websocket.md", renderWebsocketMarkdown()],
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
+    ...await renderShownFiles(ROOT, await listFiles([".md"])),
     ["NOTICE", await renderNotice(ROOT)],
     ["shield/admin/console/replay_worker.js", await renderReplayWorker(ROOT)],
     ...await renderArq(ROOT, readVersion(await Deno.readTextFile(`${ROOT}deno.json`))),

@@ -15,6 +15,7 @@ export const SLOW: readonly string[] = [
   "tests/clients_test.ts",
   "tests/closed_unions_test.ts",
   "tests/console_test.ts",
+  "tests/cookbook/token_servers_test.ts",
   "tests/dev_stack_test.ts",
   "tests/editor_example_test.ts",
   "tests/hostile/gallery_test.ts",

@@ -1,0 +1,30 @@
+/** Leader election: of many workers one leads, and when it dies another one does. */
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ArqonError, connect, withLock } from "@arqon/sdk";
+
+const LEASE_MS = 5_000;
+const [url = "", token = "", room_id = "workers", name = "one"] = process.argv.slice(2);
+const bus = await connect({ url, token });
+const room = bus.room(room_id);
+
+/** What only the leader does. The fence lets the bus refuse who has lost the lock and does not know. */
+async function lead(fence: number, lost: AbortSignal): Promise<void> {
+  console.log(`${name} leads with fence ${fence}`);
+  for (let beat = 1; !lost.aborted; beat++) {
+    await room.set("beat", { name, beat }, { fence });
+    await sleep(1_000, undefined, { signal: lost });
+  }
+}
+
+for (;;) {
+  try {
+    const options = { ttl_ms: LEASE_MS, wait_ms: 60_000 };
+    await withLock(room, options, ({ fence, signal }) => lead(fence, signal));
+  } catch (error) {
+    // Somebody else leads, or this one does no longer: it stands for election again.
+    const why = error instanceof ArqonError ? error.reason : String(error);
+    console.log(`${name} does not lead: ${why}`);
+    await sleep(1_000);
+  }
+}

@@ -1,0 +1,58 @@
+"""The exactly-once consumer of the cookbook books each payment once, however often it is killed."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import arqon
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "sdk/python/tests"))
+
+from bus import Bus  # noqa: E402
+
+PROGRAM = str(ROOT / "examples/cookbook/exactly_once.py")
+ROOM = "durable-payments"
+MESSAGES = 200
+# After so many lines of each run it is killed; the last one runs to the end.
+KILLED_AFTER = (1, 17, 40)
+
+
+@pytest.fixture(scope="module")
+def bus() -> Iterator[Bus]:
+    started = Bus()
+    yield started
+    started.stop()
+
+
+def test_each_payment_is_booked_once_however_often_the_consumer_is_killed(
+    bus: Bus, tmp_path: Path
+) -> None:
+    file = tmp_path / "books.sqlite"
+    wanted: dict[str, int] = {}
+    with arqon.connect_sync(bus.url, token=bus.token()) as peer:
+        for n in range(MESSAGES):
+            customer = f"c{n % 7}"
+            peer.publish(ROOM, "paid", {"customer": customer, "amount": n})
+            wanted[customer] = wanted.get(customer, 0) + n
+        end = int(peer.history(ROOM, reverse=True, limit=1).offset)
+    for lines in (*KILLED_AFTER, None):
+        consumer = subprocess.Popen(
+            [sys.executable, PROGRAM, bus.url, bus.token(), ROOM, str(file)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert consumer.stdout is not None
+        for count, line in enumerate(consumer.stdout, 1):
+            if count == lines or int(line) == end:
+                break
+        consumer.kill()
+        consumer.communicate()
+    with sqlite3.connect(file) as db:
+        assert dict(db.execute("select customer, amount from paid")) == wanted
