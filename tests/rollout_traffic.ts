@@ -38,7 +38,8 @@ export type Ask = (
 /** An asker of one admin listener. */
 export function asker(admin_url: string, token: string): Ask {
   return async (method, path, body) => {
-    const type = body instanceof Uint8Array ? "application/wasm" : "application/json";
+    const binary = path.startsWith("schemas/") ? "application/gzip" : "application/wasm";
+    const type = body instanceof Uint8Array ? binary : "application/json";
     const response = await fetch(`${admin_url}/v1/${path}`, {
       method,
       headers: { authorization: `Bearer ${token}`, "content-type": type },

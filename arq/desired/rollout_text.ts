@@ -50,7 +50,7 @@ export function progressText(view: Members): string {
 
 /** All of a rollout. */
 export function rolloutText(view: Members): string {
-  const { id, by, began_ms, state, conditions } = membersOf(view["rollout"]);
+  const { id, by, began_ms, state, conditions, schemas } = membersOf(view["rollout"]);
   const since = new Date(Number(began_ms)).toISOString();
   const held = listOf(conditions).map(String).join(", ");
   const head = printable(`tenant ${view["tenant"]}: rollout ${id} by ${by}, ${since}: ${state}`);
@@ -58,9 +58,16 @@ export function rolloutText(view: Members): string {
     const { node_id, problem } = membersOf(node);
     return problem === null ? "" : `  ${printable(`${node_id}: ${problem}`)}\n`;
   });
+  const versions = listOf(schemas).map((one) => {
+    const { schema_id, version } = membersOf(one);
+    return `${schema_id} ${version}`;
+  });
   const is_over = state === "applied" || state === "returned";
   return `${head}\n` +
     (held === "" ? "no conditions\n" : `ends if ${printable(held)}\n`) +
+    (is_over || versions.length === 0
+      ? ""
+      : `schemas with the last step: ${printable(versions.join(", "))}\n`) +
     (is_over ? "" : progressText(view) + nodes.join("")) +
     endText(view);
 }

@@ -8,6 +8,7 @@ import { SignatureRule } from "../config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
+import { STAGED_SCHEMAS_MAX, StagedSchema } from "../records/staged_schema.ts";
 import { problemText } from "../problem.ts";
 import { CONDITIONS_MAX } from "./condition.ts";
 import { PolicyTally, Sample } from "./tally.ts";
@@ -68,6 +69,8 @@ const Document = z.looseObject({
   quotas: z.array(OwnQuota).optional(),
   budgets: z.array(TenantBudget).optional(),
   require_signature: z.array(SignatureRule).optional(),
+  /** Versions of schemas that are stored and come in force with the last step. */
+  schemas: z.array(StagedSchema).max(STAGED_SCHEMAS_MAX).optional(),
   /** Names of the policies that differ. */
   changed: z.array(z.string().max(64)).min(1).max(128),
   /** Shares of the traffic for which the new policies count; the first is 0, the last 1. */

@@ -66,8 +66,8 @@ function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[
     .optional();
 }
 
-/** What is to be in force, as requests have it, but for schemas. */
-export const RolloutState = z.strictObject({
+/** What is to be in force, as requests have it. */
+export const StateBody = z.strictObject({
   /** The revisions that the change was planned on; 0 for a document that is not there. */
   basis: z.strictObject({ settings: z.int().min(0), policies: z.int().min(0) }),
   policies: Policies.optional(),
@@ -77,9 +77,7 @@ export const RolloutState = z.strictObject({
   quotas: listOf("quotas", OwnQuota, "unit"),
   budgets: listOf("budgets", TenantBudget, "per", "unit", "action"),
   require_signature: listOf("require_signature", SignatureRule, "role", "room"),
-});
-/** The same with versions of schemas, which are stored already. */
-const StateBody = RolloutState.extend({
+  /** Versions, which are stored already. */
   schemas: listOf("schemas", StagedSchema, "schema_id"),
 });
 /** One of them. */

@@ -25,7 +25,7 @@ import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { ROLLOUT_ABOUT } from "../openapi/openapi_settings.ts";
 import { canaryLists } from "../policy/chain/canary.ts";
-import { checkState, readStateBody, RolloutState, stateRefusal } from "./api.ts";
+import { checkState, readStateBody, StateBody, stateRefusal } from "./api.ts";
 import type { ApplyAdminContext } from "./api.ts";
 import { reportsOf, rolloutView } from "./rollout_view.ts";
 
@@ -50,7 +50,7 @@ const Condition = z.string().max(64).superRefine((text, context) => {
   if ("problem" in read) context.addIssue({ code: "custom", message: read.problem });
 });
 
-const RolloutBody = RolloutState.extend({
+const RolloutBody = StateBody.extend({
   /** The first share of the traffic. */
   canary: z.number().gt(0).max(1),
   /** How long each share is held, in ms. */

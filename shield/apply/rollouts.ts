@@ -13,6 +13,7 @@ import {
   shareOf,
 } from "../../shared/rollout/rollout.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
+import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { Policies } from "../policy/chain/chain.ts";
@@ -34,6 +35,8 @@ export interface RolloutsOptions {
   readonly spine: Pick<Spine, "keyValue">;
   readonly registry: Pick<PolicyRegistry, "setCanary" | "canaryOf" | "comparisons">;
   readonly applies: Pick<Applies, "apply" | "read">;
+  /** Rejects when schemas that are stored can no longer be put in force; absent where they are switched off. */
+  readonly requireStaged?: (schemas: readonly StagedSchema[]) => Promise<void>;
   readonly node_id: string;
   readonly log: Logger;
   /** Unix ms. */
@@ -170,11 +173,15 @@ class Rollouts {
   }
 
   async #lastStep(tenant_id: string, rollout: Rollout): Promise<void> {
-    const { applies, log, now } = this.#options;
-    const { id, basis, by } = rollout;
-    const wanted: Wanted = Object.fromEntries(STATE_KINDS.map((kind) => [kind, rollout[kind]]));
+    const { applies, requireStaged, log, now } = this.#options;
+    const { id, basis, by, schemas = [] } = rollout;
+    const kinds = Object.fromEntries(STATE_KINDS.map((kind) => [kind, rollout[kind]]));
+    const wanted: Wanted = { ...kinds, schemas };
     let why = "";
     try {
+      // A Shield without schemas cannot make this step; another one will.
+      if (schemas.length > 0 && requireStaged === undefined) return;
+      await requireStaged?.(schemas);
       await applies.apply(tenant_id, basis, wanted, by, id);
     } catch (error) {
       if (!isFinal(error)) throw error;
@@ -200,7 +207,8 @@ class Rollouts {
 /** Whether an apply can no longer be made: all else is tried again. */
 function isFinal(error: unknown): error is ArqonError {
   return error instanceof ArqonError &&
-    ["settings-conflict", "invalid-policy", "invalid-settings"].includes(error.reason);
+    ["settings-conflict", "invalid-policy", "invalid-settings", "schema-unavailable"]
+      .includes(error.reason);
 }
 
 function knownOf(rollout: Rollout): Known {

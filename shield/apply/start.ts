@@ -7,7 +7,8 @@ import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
 import { openRollouts } from "./rollouts.ts";
-import { promote } from "../schema/registry/staging.ts";
+import type { RolloutsOptions } from "./rollouts.ts";
+import { promote, stagedBytes } from "../schema/registry/staging.ts";
 
 /** The parts of the process that applies act on; one that is switched off has no context. */
 interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
@@ -33,10 +34,17 @@ export interface StartedApplies {
 }
 
 /** How staged schemas come in force; nothing where schemas are switched off. */
-function promotionOf(schemas: SchemaAdminContext | undefined): Pick<AppliesOptions, "promote"> {
+function promotionOf(
+  schemas: SchemaAdminContext | undefined,
+): Pick<AppliesOptions, "promote"> & Pick<RolloutsOptions, "requireStaged"> {
   if (schemas === undefined) return {};
   const { store, versions_max } = schemas;
-  return { promote: (staged, decided) => promote(store, staged, { ...decided, versions_max }) };
+  return {
+    promote: (staged, decided) => promote(store, staged, { ...decided, versions_max }),
+    async requireStaged(all) {
+      for (const staged of all) await stagedBytes(store, staged);
+    },
+  };
 }
 
 /** Starts to finish what other Shields have begun. Rejects with `spine-unavailable`. */
@@ -47,13 +55,11 @@ export async function startApplies(start: ApplyStart, parts: ApplyParts): Promis
     return { admin: { state: undefined, rollouts: undefined }, close: () => {} };
   }
   const { registry } = policies;
-  const applies = new Applies({
-    ...start,
-    settings,
-    policies: registry.store,
-    ...promotionOf(schemas.admin),
-  });
-  const running = await openRollouts({ spine, registry, applies, node_id, log, now });
+  const { requireStaged, ...promoting } = promotionOf(schemas.admin);
+  const applies = new Applies({ ...start, settings, policies: registry.store, ...promoting });
+  const own_part = requireStaged === undefined ? {} : { requireStaged };
+  const rolling = { spine, registry, applies, node_id, log, now, ...own_part };
+  const running = await openRollouts(rolling);
   const { bucket: rollouts } = running;
   const counted = { quotas: parts.quota !== undefined, budgets: parts.usage !== undefined };
   const own = { applies, settings, rollouts, policies, schemas: schemas.admin };

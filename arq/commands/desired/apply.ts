@@ -144,7 +144,7 @@ export async function make(
   return await askAdmin(io, admin, { method: "PUT", path: statePath(desired.tenant), body });
 }
 
-/** Throws for options of a canary without one, and for changes that no canary can carry. */
+/** Throws for options of a canary without one, and for changes that give a canary nothing to do. */
 function requireCanary(io: Io, flags: ApplyFlags, { changes }: Compared): void {
   const { canary, for: hold_seconds, abortIf = [], atLeast } = flags;
   if (canary === undefined) {
@@ -156,10 +156,6 @@ function requireCanary(io: Io, flags: ApplyFlags, { changes }: Compared): void {
     );
   }
   if (changes.length === 0) return;
-  if (changes.some(({ kind }) => kind === "schemas")) {
-    const text = "a canary does not carry schemas: each is a version for the whole bus at once";
-    throw new CommandError(text, EXIT.failure, "apply the schemas first, without --canary");
-  }
   if (changes.some(({ kind }) => kind === "policies")) return;
   const text = "no policy changes: there is nothing for a canary";
   throw new CommandError(text, EXIT.failure, "apply without --canary");
@@ -175,8 +171,9 @@ async function rollOut(
 ): Promise<number> {
   const { tenant } = desired;
   await uploadModules(io, admin, desired, compared);
+  const staged = await stageSchemas(io, admin, desired, compared);
   const body = JSON.stringify({
-    ...JSON.parse(bodyOf(desired, compared)),
+    ...JSON.parse(bodyOf(desired, compared, staged)),
     canary: flags.canary,
     for_ms: (flags.for ?? HOLD_SECONDS) * 1_000,
     abort_if: flags.abortIf ?? [],

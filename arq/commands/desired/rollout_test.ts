@@ -85,6 +85,28 @@ async function left({ bus, folder, arq }: Run): Promise<void> {
   assert.match(await arq(0, "rollout", "show"), /: running\nno conditions\nobserving; /);
 }
 
+/** A schema of the folder is in force with the last step, and not before. */
+async function withSchema({ bus, folder, put, arq }: Run): Promise<void> {
+  const proto = 'syntax = "proto3";\npackage fleet.v1;\nmessage Vehicle {\n  string id = 1;\n}\n';
+  await Deno.mkdir(`${folder}/p`);
+  await Deno.writeTextFile(`${folder}/p/a.proto`, proto);
+  await Deno.writeTextFile(`${folder}/s.toml`, '[[schemas]]\nid = "fleet"\nset = "p"\n');
+  await put(OLD_RULE);
+  const schemas = async () => JSON.parse(await arq(0, "schema", "list", "--json")).schemas;
+  const running = await startArq(["apply", folder, "--canary", "1%", "--url", bus.url]);
+  await running.says("observing");
+  assert.match(await arq(0, "rollout", "show"), /\nschemas with the last step: fleet 1\n/);
+  assert.deepEqual(await schemas(), []);
+  await arq(0, "rollout", "abort");
+  assert.equal((await running.result()).code, 1);
+  assert.deepEqual(await schemas(), []);
+  await arq(0, "apply", folder, "--canary", "50%", "--for", "1", "--at-least", "1");
+  const [{ schema_id, latest }] = await schemas();
+  const { rollout } = JSON.parse(await arq(0, "rollout", "show", "--json"));
+  assert.deepEqual([schema_id, latest.version, latest.apply], ["fleet", 1, rollout.id]);
+  assert.match(await arq(0, "plan", folder), /nothing to do\n/);
+}
+
 /** A terminal with a person who presses Ctrl-C at once and types that. */
 function person(typed: string): Io & { readonly said: () => string } {
   const io = diskIo("/", true);
@@ -165,6 +187,7 @@ Deno.test("arq apply --canary goes to the end, returns, is left and asked", asyn
   await t.step("Ctrl-C in a script leaves it to the bus", () => left(run));
   await t.step("Ctrl-C at a terminal asks", () => asked(run));
   await t.step("Ctrl-C, and an answer that comes too late", () => askedTooLate(run));
+  await t.step("a schema comes with the last step", () => withSchema(run));
   await traffic.stop();
   for (const client of clients) client[Symbol.dispose]();
 });

@@ -1,16 +1,17 @@
 /**
  * Deletes bytes of versions that no history names. Bytes are written before the history that names
  * them, so a Shield that dies in between, or while it deletes, leaves some behind. Those that have been
- * there unnamed and unchanged for ten minutes are deleted; every Shield sweeps. The current sets are
- * `adoption.ts`'s.
+ * there unnamed and unchanged for ten minutes are deleted; every Shield sweeps. What a rollout under way names
+ * waits for its last step. The current sets are `adoption.ts`'s.
  */
 import type { Registry } from "prom-client";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
+import { decodeRollout, isUnderWay, ROLLOUTS_BUCKET } from "../../../shared/rollout/rollout.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
-import { decodeSchemaRecord } from "./schema_record.ts";
+import { decodeSchemaRecord, versionKey } from "./schema_record.ts";
 import { versionsBucket } from "./store.ts";
 
 /** How long unnamed bytes stay, in ms: a registration names its own within seconds. */
@@ -23,6 +24,8 @@ const SEEN_MAX = 10_000;
 export interface VersionSweepOptions {
   /** The bucket of histories. */
   readonly versions: KeyValue;
+  /** The bucket of rollouts. */
+  readonly rollouts: Pick<KeyValue, "keys" | "get">;
   readonly log: Logger;
   readonly registry: Registry;
   /** Unix ms. */
@@ -108,17 +111,38 @@ export class VersionSweep {
     const swept_before = this.#swept;
     // The keys are listed before the histories are read: a registration meanwhile writes its bytes
     // first.
-    for (const [schema_id, keys] of byId(await versions.keys())) {
+    const listed = byId(await versions.keys());
+    const held = await this.#held();
+    for (const [schema_id, keys] of listed) {
       const named = await this.#named(schema_id);
       if (named === undefined) continue;
       for (const key of keys) {
         if (this.#closed || seen.size >= SEEN_MAX) break;
         const [, version, sha256] = key;
-        if (!named.has(`${version} ${sha256}`)) await this.#look(key, seen);
+        const is_kept = named.has(`${version} ${sha256}`) || held.has(JSON.stringify(key));
+        if (!is_kept) await this.#look(key, seen);
       }
     }
     this.#seen = seen;
     return this.#swept - swept_before;
+  }
+
+  /** Keys, as JSON, of versions that rollouts under way put in force at their end. Rejects when one cannot be read. */
+  async #held(): Promise<ReadonlySet<string>> {
+    const { rollouts } = this.#options;
+    const held = new Set<string>();
+    for (const key of await rollouts.keys()) {
+      const entry = key.length === 1 ? await rollouts.get(key) : undefined;
+      const decoded = entry === undefined ? undefined : decodeRollout(entry.value);
+      if (decoded === undefined) continue;
+      // Nobody knows what it holds.
+      if ("problem" in decoded) throw new Error(`rollout of ${key[0]}: ${decoded.problem}`);
+      if (!isUnderWay(decoded.value)) continue;
+      for (const { schema_id, ...version } of decoded.value.schemas ?? []) {
+        held.add(JSON.stringify(versionKey(schema_id, version)));
+      }
+    }
+    return held;
   }
 
   /**
@@ -161,10 +185,11 @@ export class VersionSweep {
 export async function startVersionSweep(
   spine: Spine,
   kv_bucket: string,
-  options: Omit<VersionSweepOptions, "versions">,
+  options: Omit<VersionSweepOptions, "versions" | "rollouts">,
 ): Promise<VersionSweep> {
   const versions = await spine.keyValue(versionsBucket(kv_bucket));
-  const sweep = new VersionSweep({ ...options, versions });
+  const rollouts = await spine.keyValue(ROLLOUTS_BUCKET);
+  const sweep = new VersionSweep({ ...options, versions, rollouts });
   sweep.start();
   return sweep;
 }

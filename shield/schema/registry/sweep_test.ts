@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
+import { encodeRollout, ROLLOUTS_BUCKET } from "../../../shared/rollout/rollout.ts";
+import type { Rollout } from "../../../shared/rollout/rollout.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog } from "../../testing/spine.ts";
 import { sha256Of, versionKey } from "./schema_record.ts";
@@ -20,14 +22,16 @@ const BUCKET = "ARQON_SCHEMAS";
 async function stageOf(spine: Spine) {
   const store = await openSchemaStore(spine, BUCKET);
   const versions = await spine.keyValue(versionsBucket(BUCKET));
+  const rollouts = await spine.keyValue(ROLLOUTS_BUCKET);
   const registry = new Registry();
   const clock = { now_ms: 1_000 };
   const now = () => clock.now_ms;
   const { log, lines } = keptLog();
-  const sweep = new VersionSweep({ versions, log, registry, now, random: () => 0 });
+  const sweep = new VersionSweep({ versions, rollouts, log, registry, now, random: () => 0 });
   return {
     store,
     versions,
+    rollouts,
     sweep,
     clock,
     lines,
@@ -82,6 +86,34 @@ onBoth("bytes that a crash has left go after ten minutes, and no version with th
   const { head } = await t.store.require("ping");
   assert.equal(head.versions.length, 2);
   for (const version of head.versions) await t.store.bytes("ping", version);
+});
+
+/** A rollout that puts that version in force at its end. */
+const rolloutOf = (state: Rollout["state"], version: number, bytes: Uint8Array): Rollout => ({
+  ...{ format: 1, id: "0".repeat(32), by: "ops", began_ms: 1, stage: 0, stage_ms: 1, past: [] },
+  ...{ basis: { settings: 0, policies: 0 }, base_version: 0, policies: [], changed: ["rule"] },
+  ...{ shares: [0, 1], hold_ms: 0, at_least: 1, conditions: [], state },
+  schemas: [{ schema_id: "ping", version, sha256: sha256Of(bytes) }],
+});
+
+onBoth("what a rollout under way names stays, however long that takes", async (t) => {
+  await t.push(ping());
+  const bytes = ping(["extra", 99, "int32"]);
+  const key = await t.leave(2, bytes);
+  const put = (rollout: Uint8Array) => t.rollouts.put(["acme"], rollout);
+  await put(encodeRollout(rolloutOf("paused", 2, bytes)));
+  for (let pass = 0; pass < 3; pass++) {
+    assert.equal(await t.sweep.pass(), 0);
+    t.clock.now_ms += UNNAMED_MS;
+  }
+  // Of one that cannot be read nobody knows what it holds.
+  await put(new Uint8Array([1]));
+  await assert.rejects(t.sweep.pass(), /rollout of acme/);
+  await put(encodeRollout(rolloutOf("returned", 2, bytes)));
+  assert.equal(await t.sweep.pass(), 0, "from now on its time counts");
+  t.clock.now_ms += UNNAMED_MS;
+  assert.equal(await t.sweep.pass(), 1);
+  assert.equal(await t.versions.get(key), undefined);
 });
 
 onBoth("a registration of bytes that lay unnamed keeps them", async (t) => {
