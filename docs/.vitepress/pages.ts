@@ -40,6 +40,16 @@ export const SECTIONS: readonly SiteSection[] = [
     ],
   },
   {
+    text: "Moving here",
+    pages: [
+      { text: "From Socket.IO", file: "docs/moving_socketio.md" },
+      { text: "From Pusher", file: "docs/moving_pusher.md" },
+      { text: "From Ably", file: "docs/moving_ably.md" },
+      { text: "From Supabase Realtime", file: "docs/moving_supabase.md" },
+      { text: "From Centrifugo", file: "docs/moving_centrifugo.md" },
+    ],
+  },
+  {
     text: "SDKs",
     pages: [
       { text: "Both side by side", file: "docs/sdks.md" },
