@@ -26,6 +26,8 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Quick start", file: "docs/quick_start.md" },
       { text: "Concepts", file: "docs/concepts.md" },
       { text: "Glossary", file: "docs/glossary.md" },
+      { text: "Questions", file: "docs/faq.md" },
+      { text: "Compared with others", file: "docs/compare.md" },
     ],
   },
   {
@@ -81,6 +83,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Reliability", file: "docs/reliability.md" },
       { text: "WebSocket, case by case", file: "docs/websocket.md" },
       { text: "Performance", file: "docs/performance.md" },
+      { text: "Capacity and sizing", file: "docs/sizing.md" },
       { text: "Web console", file: "docs/console.md" },
       { text: "Metrics", file: "docs/metrics.md" },
       { text: "Traces", file: "docs/tracing.md" },
