@@ -43,6 +43,7 @@ Deno.test("NATS is the same in tests, containers, dev container and documents", 
   const places: [string, RegExp][] = [
     ["compose.yaml", image],
     ["deploy/kubernetes/nats.yaml", image],
+    ["deploy/helm/arqonbus/values.yaml", image],
     [".devcontainer/Dockerfile", /NATS_VERSION=(\S+)/g],
   ];
   for (const [path, pattern] of places) assert.deepEqual(await pins(path, pattern), [wanted], path);

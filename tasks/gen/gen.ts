@@ -66,8 +66,19 @@ async function versionFiles(): Promise<Map<string, string>> {
   return files;
 }
 
+/** Files of the chart that are those of deploy/kubernetes; Helm reads none outside of a chart. */
+async function chartFiles(nats_accounts: string): Promise<Map<string, string>> {
+  const names = ["shield", "brain", "backup", "restore", "standby"].map((part) => `${part}.toml`);
+  const files = new Map([["nats_accounts.conf", nats_accounts]]);
+  for (const name of [...names, "nats.conf"]) {
+    files.set(name, await Deno.readTextFile(`${ROOT}deploy/kubernetes/${name}`));
+  }
+  return new Map([...files].map(([name, text]) => [`deploy/helm/arqonbus/files/${name}`, text]));
+}
+
 async function generate(): Promise<Map<string, string>> {
   const registry: Registry = JSON.parse(await Deno.readTextFile(`${ROOT}proto/errors.json`));
+  const nats_accounts = renderNatsAccounts(await Deno.readTextFile(`${ROOT}docs/operations.md`));
   return new Map([
     ...await versionFiles(),
     ...await protobufFiles(),
@@ -80,10 +91,8 @@ async function generate(): Promise<Map<string, string>> {
     ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
     ["deploy/grafana/dashboards/arqonbus-stores.json", renderStoresDashboard()],
     ["docs/configuration.md", renderConfigMarkdown()],
-    [
-      "deploy/kubernetes/nats_accounts.conf",
-      renderNatsAccounts(await Deno.readTextFile(`${ROOT}docs/operations.md`)),
-    ],
+    ["deploy/kubernetes/nats_accounts.conf", nats_accounts],
+    ...await chartFiles(nats_accounts),
     ["docs/websocket.md", renderWebsocketMarkdown()],
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
     ...await renderShownFiles(ROOT, await listFiles([".md"])),

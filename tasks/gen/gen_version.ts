@@ -52,6 +52,14 @@ const KUBERNETES: readonly VersionedFile[] = [
   })),
 ];
 
+const HELM: readonly VersionedFile[] = [
+  {
+    path: "deploy/helm/arqonbus/Chart.yaml",
+    line: /^((?:version: |appVersion: "))[^"\n]*("?)$/gm,
+    places: 2,
+  },
+];
+
 /** The version in the text of the root deno.json. Throws an Error that says what is right. */
 export function readVersion(root_manifest: string): string {
   const { version } = JSON.parse(root_manifest) as RootManifest;
@@ -59,7 +67,7 @@ export function readVersion(root_manifest: string): string {
   throw new Error(`deno.json: "version" is ${JSON.stringify(version)}; it must be ${VERSION_FORM}`);
 }
 
-/** Every file with the version in it: all members of the workspace, Python's, and the image tags. */
+/** Every file with the version in it: all members of the workspace, Python's, the image tags, and the chart. */
 export function versionedFiles(root_manifest: string): VersionedFile[] {
   const { workspace } = JSON.parse(root_manifest) as RootManifest;
   if (!Array.isArray(workspace)) throw new Error('deno.json: "workspace" is not a list');
@@ -68,7 +76,7 @@ export function versionedFiles(root_manifest: string): VersionedFile[] {
     line: MANIFEST_LINE,
     optional: true,
   }));
-  return [...members, ...PYTHON, ...KUBERNETES];
+  return [...members, ...PYTHON, ...KUBERNETES, ...HELM];
 }
 
 /** The text with the version in all its places. Throws when the number of places is wrong. */

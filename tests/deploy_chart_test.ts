@@ -1,0 +1,112 @@
+/**
+ * The Helm chart with values that people give, and with mistakes: what it makes is valid for Kubernetes, and
+ * what cannot work is refused with its name. That its default values make what kustomize makes is a step of
+ * the gate, `tasks/deploy/deploy.ts`; no cluster is asked.
+ */
+import assert from "node:assert/strict";
+import { parseConfig } from "../shared/config/load.ts";
+import { CHART, chartProblems, validateChart } from "../tasks/deploy/deploy_helm.ts";
+import { ensureDeployTools } from "../tasks/deploy/deploy_tools.ts";
+import { type Document, validateKustomization } from "../tasks/deploy/deploy_validate.ts";
+import { ROOT } from "../tasks/checkout/source_files.ts";
+
+const sets = (...values: string[]) => values.flatMap((value) => ["--set", value]);
+
+async function made(...values: string[]): Promise<Document[]> {
+  const { problems, value } = await validateChart(await ensureDeployTools(), CHART, values);
+  assert.deepEqual(problems, []);
+  return value ?? [];
+}
+
+async function refused(...values: string[]): Promise<string> {
+  const { problems, value } = await validateChart(await ensureDeployTools(), CHART, values);
+  assert.equal(value, undefined);
+  return problems.join("\n");
+}
+
+function named(documents: readonly Document[], kind: string, name: string): Document {
+  return documents.find((one) => one.kind === kind && one.metadata.name === name);
+}
+
+function configIn(documents: readonly Document[], part: string) {
+  const text = named(documents, "Secret", `${part}-config`).data[`${part}.toml`];
+  return parseConfig(new TextDecoder().decode(Uint8Array.fromBase64(text)), { file: part });
+}
+
+Deno.test("a planted difference between the chart and kustomize is named with its place", async () => {
+  const documents = await made();
+  const { value = [] } = await validateKustomization(
+    await ensureDeployTools(),
+    "deploy/kubernetes",
+  );
+  assert.deepEqual(chartProblems(documents, value), []);
+  const changed = structuredClone(documents);
+  named(changed, "Deployment", "brain").spec.replicas = 3;
+  assert.deepEqual(chartProblems(changed, value), [
+    "Deployment brain.spec.replicas: 3 by the chart, 2 by kustomize",
+  ]);
+  const fewer = documents.filter(({ kind }) => kind !== "Ingress");
+  assert.match(chartProblems(fewer, value).join(), /^Ingress shield: nothing by the chart/);
+});
+
+Deno.test("an issuer of one's own stands in the Shield's configuration, whatever is in it", async () => {
+  const issuer = 'https://id.example/?a="b"&c=\\d';
+  const folder = await Deno.makeTempDir({ prefix: "arqon-chart-" });
+  try {
+    const values = JSON.stringify({ auth: { issuer, audience: "my <bus>" } });
+    await Deno.writeTextFile(`${folder}/values.json`, values);
+    const [own] = configIn(await made("--values", `${folder}/values.json`), "shield").auth.issuers;
+    assert.deepEqual([own?.issuer, own?.audience], [issuer, "my <bus>"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("parts are left out, replaced and placed as the values say", async () => {
+  const documents = await made(
+    ...sets("nats.enabled=false", "backup.enabled=false", "ingress.enabled=false"),
+    ...sets("shield.autoscaling.enabled=false", "shield.replicas=5", "image.tag=edge"),
+    ...sets("image.pullSecrets[0]=hub", "brain.nodeSelector.disk=fast", "shield.podLabels.team=a"),
+    ...sets("networkPolicy.shieldEgress[0].ports[0].port=443"),
+    ...["shield", "brain"].flatMap((part) => [
+      "--set-file",
+      `${part}.config=${ROOT}deploy/kubernetes/${part}.toml`,
+    ]),
+  );
+  const kinds = new Set(documents.map(({ kind }) => kind));
+  for (
+    const kind of ["StatefulSet", "CronJob", "Ingress", "HorizontalPodAutoscaler", "ConfigMap"]
+  ) {
+    assert.ok(!kinds.has(kind), kind);
+  }
+  const shield = named(documents, "Deployment", "shield").spec;
+  assert.equal(shield.replicas, 5);
+  assert.equal(shield.template.metadata.labels.team, "a");
+  assert.equal(shield.template.spec.containers[0].image, "ghcr.io/novelbytelabs/arqon-shield:edge");
+  assert.deepEqual(shield.template.spec.imagePullSecrets, [{ name: "hub" }]);
+  const brain = named(documents, "Deployment", "brain").spec.template.spec;
+  assert.deepEqual(brain.nodeSelector, { disk: "fast" });
+  const { egress } = named(documents, "NetworkPolicy", "shield").spec;
+  assert.deepEqual(egress.at(-1), { ports: [{ port: 443 }] });
+  assert.equal(named(documents, "PodDisruptionBudget", "shield").spec.maxUnavailable, 1);
+});
+
+Deno.test("another configuration restarts the pods that read it, and no others", async () => {
+  const before = await made();
+  const after = await made(...sets("auth.audience=other"));
+  const sum = (documents: Document[], kind: string, name: string) =>
+    named(documents, kind, name).spec.template.metadata.annotations["checksum/config"];
+  assert.notEqual(sum(after, "Deployment", "shield"), sum(before, "Deployment", "shield"));
+  assert.equal(sum(after, "Deployment", "brain"), sum(before, "Deployment", "brain"));
+  assert.equal(sum(after, "StatefulSet", "nats"), sum(before, "StatefulSet", "nats"));
+});
+
+Deno.test("what cannot work is refused, with the name of the value", async () => {
+  assert.match(await refused(...sets("shield.replica=3")), /replica.*not allowed/);
+  assert.match(await refused(...sets("ingress.host=no host")), /host.*pattern/s);
+  assert.match(await refused(...sets("backup.keep=0")), /keep.*minimum/s);
+  assert.match(
+    await refused(...sets("nats.enabled=false")),
+    /nats.enabled is false: give \w+\.config, whose \[nats\] urls name your own servers/,
+  );
+});
