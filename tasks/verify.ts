@@ -1,7 +1,7 @@
 /**
  * `deno task verify`: the slow gate. Documents and their examples, reasons without a test, known
  * vulnerabilities of dependencies, garbage of the message path, size of the SDK, container files,
- * binaries and workflows, and the coverage floor.
+ * binaries, everything that a release uploads, workflows, and the coverage floor.
  * `deno task ok` is the quick one.
  */
 import { isGenerated, listFiles, ROOT } from "./checkout/source_files.ts";
@@ -41,6 +41,7 @@ function steps(pages: readonly string[]): Step[] {
       args: ["task", "--quiet", "compile", "--target", "x86_64-unknown-linux-gnu"],
       cwd: ROOT,
     },
+    { name: "release dry run", args: ["task", "--quiet", "release:dry-run"], cwd: ROOT },
     {
       name: "workflows",
       args: rule("workflows/workflows.ts", ...tool, "--allow-write=.arqon", "--allow-env=CI"),

@@ -1,0 +1,99 @@
+/**
+ * `deno task release:dry-run`: everything that a release does before its uploads, with the programs that do
+ * them: npm's packages, the wheel, JSR's packages and the chart are built and checked as their registries
+ * want them, in a folder that is gone afterwards. Binaries are `deno task compile`; images want a container
+ * engine and are the pipeline's (.github/workflows/images.yml). It uploads nothing.
+ */
+import { CHART } from "../deploy/deploy_helm.ts";
+import { ensureDeployTools, runTool } from "../deploy/deploy_tools.ts";
+import { readVersion, ROOT_MANIFEST } from "../gen/gen_version.ts";
+import { ROOT } from "../checkout/source_files.ts";
+
+const PYTHON_PACKAGES = ["build==1.6.1", "twine==7.0.0"];
+const VENV = `${ROOT}.arqon/cache/release`;
+
+/** Runs a program in the checkout; its whole output. Throws an Error with that when the program fails. */
+async function run(program: string, ...args: string[]): Promise<string> {
+  const ran = await runTool(program, args, { cwd: ROOT, env: { NO_COLOR: "1" } });
+  if (ran === undefined) throw new Error(`${program} is not there`);
+  const said = `${ran.stdout}${ran.stderr}`.trim();
+  if (!ran.ok) throw new Error(`${program} ${args.join(" ")} failed:\n${said}`);
+  return said;
+}
+
+/** The files of a folder that end so, as paths. */
+async function filesIn(folder: string, end: string): Promise<string[]> {
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  return names.filter((name) => name.endsWith(end)).sort().map((name) => `${folder}/${name}`);
+}
+
+const nameOf = (path: string) => path.slice(path.lastIndexOf("/") + 1);
+
+/** Packs the npm packages, and lets npm read each as it would for its registry. */
+async function npm(folder: string, version: string): Promise<string[]> {
+  await run(Deno.execPath(), "task", "--quiet", "pack", folder);
+  const packed = await filesIn(folder, ".tgz");
+  for (const path of packed) {
+    if (!path.endsWith(`-${version}.tgz`)) throw new Error(`${path} is not of ${version}`);
+    await run("npm", "publish", path, "--dry-run", "--access", "public", "--tag", "latest");
+  }
+  return packed.map(nameOf);
+}
+
+/** Builds wheel and source package of the Python SDK, and checks what PyPI would show of them. */
+async function pypi(folder: string, version: string): Promise<string[]> {
+  await run("python3", "-m", "venv", VENV);
+  const python = `${VENV}/bin/python`;
+  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+  await run(python, ...pip, ...PYTHON_PACKAGES);
+  await run(python, "-m", "build", "--outdir", folder, "sdk/python");
+  const built = [...await filesIn(folder, ".whl"), ...await filesIn(folder, ".tar.gz")];
+  const [wheel, sources] = built.map(nameOf);
+  if (
+    built.length !== 2 || !wheel?.includes(`-${version}-`) || !sources?.includes(`-${version}.`)
+  ) {
+    throw new Error(`expected a wheel and the sources of ${version}: ${built.map(nameOf)}`);
+  }
+  await run(python, "-m", "twine", "check", "--strict", ...built);
+  return built.map(nameOf);
+}
+
+/** Lets `deno publish` do all but the upload. */
+async function jsr(): Promise<string[]> {
+  const said = await run(Deno.execPath(), "task", "--quiet", "release:jsr", "--dry-run");
+  const done = said.match(/Dry run complete/g)?.length ?? 0;
+  if (done !== 2) throw new Error(`JSR: ${done} of 2 packages went through:\n${said}`);
+  return ["@arqon/proto", "@arqon/sdk"];
+}
+
+/** Packs the chart. */
+async function chart(folder: string, version: string): Promise<string[]> {
+  const { helm } = await ensureDeployTools();
+  await run(helm, "package", CHART, "--destination", folder);
+  const path = `${folder}/arqonbus-${version}.tgz`;
+  await run(helm, "lint", "--strict", "--quiet", path, "--kube-version", "1.31.0");
+  return [nameOf(path)];
+}
+
+if (import.meta.main) {
+  const version = readVersion(await Deno.readTextFile(ROOT + ROOT_MANIFEST.path));
+  const folder = await Deno.makeTempDir({ prefix: "arqon-release-" });
+  const parts = { npm, PyPI: pypi, JSR: jsr, Helm: chart };
+  let failed = 0;
+  try {
+    for (const [name, part] of Object.entries(parts)) {
+      const own = `${folder}/${name}`;
+      await Deno.mkdir(own);
+      try {
+        console.log(`${name.padEnd(5)} ${(await part(own, version)).join(", ")}`);
+      } catch (error) {
+        failed++;
+        console.error(`${name}: ${error instanceof Error ? error.message : error}`);
+      }
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  console.log(failed === 0 ? `${version} could be uploaded` : `${failed} of 4 failed`);
+  Deno.exit(failed === 0 ? 0 : 1);
+}
