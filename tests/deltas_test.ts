@@ -2,9 +2,11 @@
  * Deltas on a real bus, for clients written by hand that unfold by the npm package: in both forms, with
  * filters, in BATCH, after a SUB again and from a log; and for whom messages stay as they are.
  */
+import { decode } from "@ably/vcdiff-decoder";
 import { applyDelta } from "fossil-delta";
 import assert from "node:assert/strict";
 import {
+  adler32,
   askDeltas,
   decodeServerFrame,
   encodeSub,
@@ -48,20 +50,36 @@ async function publish(bus: TestBus, room: string, numbers: readonly number[]): 
   await ask(publisher, { op: "pub", room, type: "end", data: {}, headers: { odd: "true" } });
 }
 
-/** The bytes of data that a receiver holds, by slot. */
-class Held {
-  readonly #slots = new Map<number, { number: number; data: Uint8Array }>();
-  diffs = 0;
+interface SaidDelta {
+  readonly slot: number;
+  readonly number: number;
+  readonly base?: number;
+  readonly checksum?: number;
+}
 
-  unfold(
-    { slot, number, base = 0 }: { slot: number; number: number; base?: number },
-    data: Uint8Array,
-  ) {
-    const held = this.#slots.get(slot);
+/** The bytes of data that a receiver holds, by room and slot. */
+class Held {
+  readonly #slots = new Map<string, { number: number; data: Uint8Array }>();
+  diffs = 0;
+  /** Bytes of diffs, and of the data that they stand for. */
+  bytes = { diffs: 0, data: 0 };
+
+  unfold({ slot, number, base = 0, checksum }: SaidDelta, data: Uint8Array, room = "") {
+    const key = `${room} ${slot}`;
+    const held = this.#slots.get(key);
     if (base !== 0) assert.equal(held?.number, base);
-    if (base !== 0) this.diffs++;
-    const whole = base === 0 ? data : applyDelta(held!.data, data) as Uint8Array;
-    this.#slots.set(slot, { number, data: whole });
+    const whole = base === 0
+      ? data
+      : data[0] === 0xd6
+      ? new Uint8Array(decode(data, held!.data))
+      : applyDelta(held!.data, data) as Uint8Array;
+    if (base !== 0) {
+      this.diffs++;
+      this.bytes.diffs += data.length;
+      this.bytes.data += whole.length;
+      if (data[0] === 0xd6) assert.equal(checksum, adler32(whole));
+    }
+    this.#slots.set(key, { number, data: whole });
     return whole;
   }
 }
@@ -79,7 +97,7 @@ async function texts(client: RawClient, held: Held): Promise<string[]> {
       const bytes = typeof data === "string"
         ? new TextEncoder().encode(data)
         : Uint8Array.fromBase64((data as { base64: string }).base64);
-      found.push(new TextDecoder().decode(held.unfold(delta, bytes)));
+      found.push(new TextDecoder().decode(held.unfold(delta, bytes, message.room as string)));
     }
   }
 }
@@ -101,7 +119,7 @@ async function binaries(client: RawClient, held: Held): Promise<string[]> {
       if (read.kind === "msg" && read.envelope.event?.type === "end") return found;
       const span = findData(envelope)!;
       const data = envelope.slice(span.start, span.end);
-      const whole = span.delta === undefined ? data : held.unfold(span.delta, data);
+      const whole = span.delta === undefined ? data : held.unfold(span.delta, data, span.room_id);
       found.push(new TextDecoder().decode(whole));
     }
   }
@@ -159,4 +177,62 @@ Deno.test("a SUB again and a log begin with all of the data; a class without del
   await publish(bus, "other", [0, 2]);
   assert.deepEqual(await texts(client, none), [0, 2].map(wholeOf));
   assert.equal(none.diffs, 0);
+});
+
+Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes; for who keeps less, of those that came last", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const token = await bus.tokenFor({ user: "reader" });
+  const room = "folded-*";
+  const bytes = 4_000_000;
+  using text = await openText(bus.url, token);
+  await ask(text, { op: "sub", room, delta: true, delta_bytes: bytes });
+  const openWith = async (delta_bytes: number) => {
+    const client = await openBinary(bus.url, token);
+    const sub = encodeSub({ room_id: room, request_id: 1, batch: true });
+    client.send(askDeltas(sub, { delta_bytes, vcdiff: true }));
+    assert.equal((await client.frame()).kind, "ack");
+    return client;
+  };
+  using binary = await openWith(bytes);
+  // Data of one message and a half.
+  using small = await openWith(Math.floor(1.5 * wholeOf(0).length));
+  using old = await openText(bus.url, token);
+  await ask(old, { op: "sub", room, delta: true });
+  const rooms = ["folded-1", "folded-2", "folded-1", "folded-2"];
+  const held = { text: new Held(), binary: new Held(), small: new Held(), old: new Held() };
+  for (const [at, one] of rooms.entries()) {
+    const numbers = [4 * at, 4 * at + 2];
+    await publish(bus, one, numbers);
+    const expected = numbers.map(wholeOf);
+    assert.deepEqual(await texts(text, held.text), expected);
+    assert.deepEqual(await binaries(binary, held.binary), expected);
+    assert.deepEqual(await binaries(small, held.small), expected);
+    assert.deepEqual(await texts(old, held.old), expected);
+  }
+  // All but the first of each room; of those who keep one only, the second of each run.
+  const { diffs } = held.binary;
+  assert.deepEqual([held.text.diffs, diffs, held.small.diffs, held.old.diffs], [6, 6, 4, 0]);
+  assert.ok(held.binary.bytes.diffs < 0.2 * held.binary.bytes.data);
+  assert.ok(held.binary.bytes.diffs < held.text.bytes.diffs);
+  // The SUB again begins with all of the data, in every room.
+  await ask(text, { op: "sub", room, delta: true, delta_bytes: bytes });
+  await publish(bus, "folded-1", [20, 22]);
+  assert.deepEqual(await texts(text, held.text), [20, 22].map(wholeOf));
+  assert.equal(held.text.diffs, 7);
+});
+
+Deno.test("a room of its own and its pattern count together, and one goes on when the other ends", async () => {
+  await using bus = await startBusWith(CONFIG);
+  using client = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
+  const asked = { delta: true, delta_bytes: 100_000 };
+  const held = new Held();
+  await ask(client, { op: "sub", room: "folded-*", ...asked });
+  for (const op of ["sub", "unsub"]) {
+    await publish(bus, "folded-1", [0, 2]);
+    assert.deepEqual(await texts(client, held), [0, 2].map(wholeOf));
+    await ask(client, { op, room: "folded-1", ...(op === "sub" && asked) });
+  }
+  await publish(bus, "folded-1", [4, 6]);
+  assert.deepEqual(await texts(client, held), [4, 6].map(wholeOf));
+  assert.equal(held.diffs, 3);
 });

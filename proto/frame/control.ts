@@ -13,6 +13,7 @@ import {
   shapeOf,
 } from "../wire/fields.ts";
 import { type Uint64, WireReader } from "../wire/wire.ts";
+import type { AskedDeltas } from "./delta.ts";
 import { WireWriter } from "../wire/wire_writer.ts";
 
 /**
@@ -53,6 +54,10 @@ export interface Subscribe {
   positions: Uint8Array;
   /** The client understands deltas; `askDeltas` writes it. */
   delta: boolean;
+  /** With `delta`: so many bytes of data are kept of all rooms and patterns; 0: as many as a room has. */
+  delta_bytes: number;
+  /** With `delta`: the client understands diffs in VCDIFF. */
+  vcdiff: boolean;
 }
 
 /** Asks to hear a room no longer; refused with `not-subscribed` when it was not heard. */
@@ -122,6 +127,8 @@ const SUBSCRIBE: FieldNames = [
   "filter",
   "positions",
   "delta",
+  "delta_bytes",
+  "vcdiff",
 ];
 const UNSUBSCRIBE: FieldNames = ["Unsubscribe", "room_id", "request_id"];
 const REFRESH: FieldNames = ["Refresh", "token", "request_id"];
@@ -165,6 +172,8 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     filter: "",
     positions: EMPTY,
     delta: false,
+    delta_bytes: 0,
+    vcdiff: false,
   };
   let seen = 0;
   while (reader.pos < reader.end) {
@@ -182,6 +191,8 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     else if (tag === 0x52) subscribe.filter = reader.text();
     else if (tag === 0x5a) subscribe.positions = reader.view();
     else if (tag === 0x60) subscribe.delta = reader.bool();
+    else if (tag === 0x68) subscribe.delta_bytes = reader.uint32();
+    else if (tag === 0x70) subscribe.vcdiff = reader.bool();
     else refuseField(tag, SUBSCRIBE);
   }
   return subscribe;
@@ -251,11 +262,11 @@ export function writeWelcome(welcome: Partial<Welcome>, opcode?: number): Uint8A
 
 /**
  * The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. `positions` are
- * written by those who keep some, with `withPositions`, `delta` by those who understand deltas, with
- * `askDeltas`.
+ * written by those who keep some, with `withPositions`, what is about deltas by those who understand them,
+ * with `askDeltas`.
  */
 export function writeSubscribe(
-  subscribe: Given<Omit<Subscribe, "positions" | "delta">>,
+  subscribe: Given<Omit<Subscribe, "positions" | keyof AskedDeltas>>,
   opcode?: number,
 ): Uint8Array<ArrayBuffer> {
   const writer = begin(opcode);

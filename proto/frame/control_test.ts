@@ -48,9 +48,13 @@ function expectSame<Plain>(
 
 /** A SUB as who keeps positions writes it. */
 function writeWhole(subscribe: Partial<Subscribe>): Uint8Array {
-  const { positions = new Uint8Array(), delta = false } = subscribe;
+  const { positions = new Uint8Array(), delta = false, delta_bytes, vcdiff } = subscribe;
   const written = withPositions(writeSubscribe(subscribe), positions);
-  return delta ? askDeltas(written) : written;
+  return askDeltas(written, {
+    delta,
+    ...(vcdiff && { vcdiff }),
+    ...(delta_bytes && { delta_bytes }),
+  });
 }
 
 Deno.test("Welcome: equal to protobuf-es both ways", () => {
@@ -115,6 +119,8 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
     filter: text(),
     positions: bytes(),
     delta: fc.boolean(),
+    deltaBytes: uint32,
+    vcdiff: fc.boolean(),
   });
   fc.assert(fc.property(subscribe, (init) => {
     const written = toBinary(SubscribeSchema, create(SubscribeSchema, init));
@@ -131,6 +137,8 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
       filter: init.filter,
       positions: init.positions,
       delta: init.delta,
+      delta_bytes: init.deltaBytes,
+      vcdiff: init.vcdiff,
     });
   }));
 });
@@ -198,7 +206,7 @@ const VIEWS = {
 
 /** Short fields with low numbers, which are often valid. */
 const lowFields = fc.array(
-  fc.tuple(fc.integer({ min: 1, max: 11 }), fc.constantFrom(0, 2, 2, 5), bytes(4)).map((
+  fc.tuple(fc.integer({ min: 1, max: 15 }), fc.constantFrom(0, 2, 2, 5), bytes(4)).map((
     [field, type, body],
   ) =>
     type === 2

@@ -6,8 +6,8 @@ import { DecodeError } from "../errors/decode_error.ts";
 import type { PlainEnvelope } from "../envelope/envelope.ts";
 import { decodeUtf8 } from "../wire/utf8.ts";
 import { WireReader } from "../wire/wire.ts";
-import { WIRE_BYTES } from "../wire/wire_numbers.ts";
-import { putBytes, putVarint, varintSize } from "../wire/wire_writer.ts";
+import { WIRE_VARINT } from "../wire/wire_numbers.ts";
+import { putBytes, putVarint, varintSize, WireWriter } from "../wire/wire_writer.ts";
 
 /** What the data of a message is to data that came before. */
 export interface Delta {
@@ -17,6 +17,15 @@ export interface Delta {
   readonly number: number;
   /** The number of the data that this is a diff from; 0: it is whole. */
   readonly base: number;
+  /** Of a diff in VCDIFF the Adler-32 of the whole data; absent: 0. */
+  readonly checksum?: number;
+}
+
+/** What a SUB says of deltas. */
+export interface AskedDeltas {
+  readonly delta: boolean;
+  readonly delta_bytes: number;
+  readonly vcdiff: boolean;
 }
 
 /** Where an event's data lies in an envelope's bytes. */
@@ -41,14 +50,26 @@ const TAG_DATA = 0x12;
 /** Envelope.delta, field 30. */
 const TAG_DELTA = 0xf2;
 const TAG_DELTA_BYTES = 2;
-/** Subscribe.delta = true. */
-const ASKED = [0x60, 0x01];
+/** The fields of Subscribe. */
+const ASKED_DELTA = 12;
+const ASKED_BYTES = 13;
+const ASKED_VCDIFF = 14;
+/** Delta.checksum. */
+const TAG_CHECKSUM = 0x25;
 
-/** A SUB frame that asks for deltas; `frame` must not ask for them yet. */
-export function askDeltas(frame: Uint8Array): Uint8Array<ArrayBuffer> {
-  const asking = new Uint8Array(frame.length + ASKED.length);
+/** A SUB, its body or its frame, that asks for deltas; it must not ask for them yet. */
+export function askDeltas(
+  frame: Uint8Array,
+  { delta = true, delta_bytes = 0, vcdiff = false }: Partial<AskedDeltas> = {},
+): Uint8Array<ArrayBuffer> {
+  const writer = new WireWriter();
+  writer.bool(ASKED_DELTA, delta);
+  writer.uint32(ASKED_BYTES, delta_bytes);
+  writer.bool(ASKED_VCDIFF, vcdiff);
+  const fields = writer.finish();
+  const asking = new Uint8Array(frame.length + fields.length);
   asking.set(frame);
-  asking.set(ASKED, frame.length);
+  asking.set(fields, frame.length);
   return asking;
 }
 
@@ -147,14 +168,22 @@ export function readDelta(envelope: Uint8Array): Delta | undefined {
 function mergeDelta(reader: WireReader, before: Delta): Delta {
   const body = new WireReader(reader.view());
   const values = [0, before.slot, before.number, before.base];
+  let checksum = before.checksum;
   while (body.pos < body.end) {
     const tag = body.tag();
     const field = tag >>> 3;
-    if (field > 3 || (tag & 7) === WIRE_BYTES) body.skip(tag);
-    else values[field] = Number(body.uint64());
+    if (field <= 3 && (tag & 7) === WIRE_VARINT) values[field] = Number(body.uint64());
+    else {
+      body.skip(tag);
+      if (tag === TAG_CHECKSUM) checksum = fixed32(body.bytes, body.pos - 4);
+    }
   }
   const [, slot = 0, number = 0, base = 0] = values;
-  return { slot, number, base };
+  return checksum === undefined ? { slot, number, base } : { slot, number, base, checksum };
+}
+
+function fixed32(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 }
 
 /**
@@ -190,7 +219,7 @@ export function withData(
 }
 
 /** The whole field; values at 0 take no bytes. */
-function writeDelta({ slot, number, base }: Delta): Uint8Array {
+function writeDelta({ slot, number, base, checksum = 0 }: Delta): Uint8Array {
   const body: number[] = [];
   [slot, number, base].forEach((value, index) => {
     if (value === 0) return;
@@ -198,6 +227,9 @@ function writeDelta({ slot, number, base }: Delta): Uint8Array {
     putVarint(bytes, 0, value);
     body.push((index + 1) << 3, ...bytes);
   });
+  if (checksum !== 0) {
+    body.push(TAG_CHECKSUM, ...[0, 8, 16, 24].map((bits) => checksum >>> bits & 0xff));
+  }
   const field = new Uint8Array(TAG_DELTA_BYTES + 1 + body.length);
   putVarint(field, 0, TAG_DELTA);
   field[TAG_DELTA_BYTES] = body.length;

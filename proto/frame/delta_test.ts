@@ -23,6 +23,7 @@ const delta = fc.record({
   slot: fc.nat(300),
   number: fc.integer({ min: 1, max: 2 ** 50 }),
   base: fc.nat(2 ** 31 - 1),
+  checksum: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
 });
 
 Deno.test("other data with a delta is what protobuf-es reads, and the first data gives the first bytes", () => {
@@ -37,6 +38,7 @@ Deno.test("other data with a delta is what protobuf-es reads, and the first data
     assert.deepEqual(read.delta?.slot, is.slot);
     assert.equal(read.delta?.number, BigInt(is.number));
     assert.equal(read.delta?.base, BigInt(is.base));
+    assert.equal(read.delta?.checksum, is.checksum);
     assert.ok(read.payload.case === "event");
     assert.deepEqual([...read.payload.value.data], [...data]);
     const found = findData(folded.subarray(1));

@@ -49,6 +49,7 @@ const OPERATIONS = {
     "filter",
     "positions",
     "delta",
+    "delta_bytes",
   ]),
   unsub: new Set(["op", "id", "room"]),
   pub: new Set([...ENVELOPE, "type", "schema_id", "signal"]),
@@ -142,6 +143,9 @@ function subscribeOf(members: TextMembers, request_id: Uint64) {
     filter: members.string("filter"),
     positions: members.jsonOrBase64("positions"),
     delta: members.flag("delta"),
+    delta_bytes: members.uint32("delta_bytes"),
+    // The text form has Fossil's diffs, which are text.
+    vcdiff: false,
   };
 }
 

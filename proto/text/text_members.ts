@@ -96,6 +96,13 @@ export class TextMembers {
     throw expected(name, "an integer from 0 to 2^64-1, beyond 2^53-1 as a string of digits");
   }
 
+  /** A number up to 2^32-1; 0 when absent. */
+  uint32(name: string): number {
+    const value = this.uint64(name);
+    if (value > 0xffff_ffff) throw expected(name, "an integer from 0 to 2^32-1");
+    return Number(value);
+  }
+
   /** A whole number within ±(2^53-1), or the same as a string; 0 when absent. */
   integer(name: string): number {
     if (!this.members.has(name)) return 0;

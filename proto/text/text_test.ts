@@ -28,7 +28,7 @@ function dataOf(frame: string): string {
 Deno.test("sub, unsub, refresh, ping and pong have the shapes of docs/protocol.md", () => {
   const frame = '{"op":"sub","room":"lobby","id":1,"presence":true,"no_echo":true,"batch":true,' +
     '"member_meta":{"n":1},"after_offset":"18446744073709551615","epoch":"7",' +
-    '"observer":true,"filter":"data.n > 1","positions":{},"delta":true}';
+    '"observer":true,"filter":"data.n > 1","positions":{},"delta":true,"delta_bytes":4096}';
   assert.deepEqual(decode(frame), {
     kind: "subscribe",
     subscribe: {
@@ -44,6 +44,8 @@ Deno.test("sub, unsub, refresh, ping and pong have the shapes of docs/protocol.m
       filter: "data.n > 1",
       positions: new TextEncoder().encode("{}"),
       delta: true,
+      delta_bytes: 4_096,
+      vcdiff: false,
     },
   });
   assert.deepEqual(decode('{"op":"unsub","room":"lobby","id":2}'), {

@@ -2,10 +2,19 @@
  * Cases of deltas.json: diffs by the npm package that the Shield uses, diffs by hand that are none, and
  * messages with deltas as one connection hears them. `generate.ts` writes them; nothing is decoded here.
  */
-import { encodeBatch, encodeMsg, findData, Opcode, withData, writeEnvelope } from "@arqon/proto";
+import {
+  adler32,
+  encodeBatch,
+  encodeMsg,
+  findData,
+  Opcode,
+  withData,
+  writeEnvelope,
+} from "@arqon/proto";
 import type { Delta } from "@arqon/proto";
 import { createDelta } from "fossil-delta";
 import { type Plain, toHex } from "./plain.ts";
+import { vcdiffOf } from "./vcdiff_cases.ts";
 
 const BYTES_MAX = 16_777_216;
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -97,6 +106,8 @@ interface Said {
   readonly delta?: Delta;
   readonly room?: string;
   readonly lost?: true;
+  /** In VCDIFF; `wrong`: with the checksum of other data. */
+  readonly vcdiff?: "right" | "wrong";
   /** Another way to write the same envelope. */
   readonly odd?: (envelope: Uint8Array) => Uint8Array;
 }
@@ -114,6 +125,8 @@ const diff = (version: number, from: number, slot = 0, room = "lobby"): Said => 
 const lost = (said: Said): Said => ({ ...said, lost: true });
 const SUB = { sub: "lobby" };
 const oddly = (said: Said, odd: NonNullable<Said["odd"]>): Said => ({ ...said, odd });
+
+const inVcdiff = (said: Said, vcdiff: "right" | "wrong" = "right"): Said => ({ ...said, vcdiff });
 
 /** The envelope in parts: before the event, the event's fields, the delta with its tag and length. */
 function partsOf(envelope: Uint8Array) {
@@ -222,6 +235,66 @@ const CONNECTIONS: Readonly<Record<string, readonly Step[]>> = {
     lost({ version: 2, from: 1, delta: { slot: 0, number: 0, base: 2 } }),
   ],
   "a slot that no Shield has": [SUB, whole(1, 4_096), lost(diff(2, 1, 4_096))],
+  "in VCDIFF, and in turns with Fossil": [
+    SUB,
+    whole(1),
+    inVcdiff(diff(2, 1)),
+    diff(3, 2),
+    [inVcdiff(diff(4, 3)), inVcdiff(diff(5, 4))],
+  ],
+  "in VCDIFF with the checksum of something else": [
+    SUB,
+    whole(1),
+    lost(inVcdiff(diff(2, 1), "wrong")),
+    lost(inVcdiff(diff(3, 1))),
+  ],
+  "a pattern's rooms, each with its own": [
+    { sub: "lo*" },
+    whole(1),
+    whole(2, 0, "loft"),
+    diff(3, 1),
+    inVcdiff(diff(4, 2, 0, "loft")),
+    lost(diff(5, 4)),
+  ],
+  "a room that a pattern does not match": [
+    { sub: "lo*" },
+    whole(1, 0, "hall"),
+    lost(diff(2, 1, 0, "hall")),
+  ],
+  "a pattern goes on when the room's own SUB ends": [
+    { sub: "lo*" },
+    SUB,
+    whole(1),
+    { unsub: "lobby" },
+    diff(2, 1),
+    { unsub: "lo*" },
+    lost(diff(3, 2)),
+  ],
+};
+
+/** What was kept first is let go when this many bytes are not enough; each data takes 256 more than it has. */
+const KEPT_BYTES = 2 * (textOf(2).length + 256);
+const BOUNDED: Readonly<Record<string, readonly Step[]>> = {
+  "of three rooms two are kept": [
+    { sub: "*" },
+    whole(1),
+    whole(2, 0, "loft"),
+    whole(3, 0, "hall"),
+    lost(diff(4, 1)),
+    diff(5, 2, 0, "loft"),
+    whole(6),
+    lost(diff(7, 3, 0, "hall")),
+    diff(8, 5, 0, "loft"),
+    diff(10, 6),
+  ],
+  "slots of one room count, too": [
+    SUB,
+    whole(1),
+    whole(2, 1),
+    whole(3, 2),
+    lost(diff(4, 1)),
+    diff(5, 2, 1),
+  ],
 };
 
 function messageOf({ version, room = "lobby", lost }: Said): Plain {
@@ -231,7 +304,7 @@ function messageOf({ version, room = "lobby", lost }: Said): Plain {
   return { ...routed, event: { type: "t", data, content_type: "text/plain" } };
 }
 
-function frameOf({ version, from, delta, room = "lobby", odd }: Said): Uint8Array {
+function frameOf({ version, from, delta, room = "lobby", odd, vcdiff }: Said): Uint8Array {
   const data = textOf(version);
   const event = { type: "t", data, content_type: "text/plain" };
   const frame = writeEnvelope(
@@ -240,8 +313,11 @@ function frameOf({ version, from, delta, room = "lobby", odd }: Said): Uint8Arra
   );
   const span = findData(frame.subarray(1));
   if (span === undefined) throw new TypeError("a message without data");
-  const sent = from === undefined ? data : diffOf(textOf(from), data);
-  const written = withData(frame, span, sent, delta);
+  const makeDiff = vcdiff === undefined ? diffOf : vcdiffOf;
+  const sent = from === undefined ? data : makeDiff(textOf(from), data);
+  const checksum = adler32(vcdiff === "wrong" ? sent : data);
+  const is = delta && vcdiff !== undefined ? { ...delta, checksum } : delta;
+  const written = withData(frame, span, sent, is);
   return odd === undefined ? written : encodeMsg(odd(written.subarray(1)));
 }
 
@@ -256,7 +332,11 @@ function stepOf(step: Step): unknown {
 
 /** What one connection hears, in order. */
 export function connectionCases(): Plain[] {
-  return Object.entries(CONNECTIONS).map(([name, steps]) => (
-    { name, kind: "connection", steps: steps.map(stepOf) }
-  ));
+  const of = (name: string, steps: readonly Step[], more: Plain) => (
+    { name, kind: "connection", ...more, steps: steps.map(stepOf) }
+  );
+  return [
+    ...Object.entries(CONNECTIONS).map(([name, steps]) => of(name, steps, {})),
+    ...Object.entries(BOUNDED).map(([name, steps]) => of(name, steps, { bytes_max: KEPT_BYTES })),
+  ];
 }

@@ -6,6 +6,7 @@
  */
 import { encodePresenceLeave, encodePresenceUpdate, type PresentMember } from "@arqon/proto";
 import { connectionCases, diffCases } from "./delta_cases.ts";
+import { vcdiffCases } from "./vcdiff_cases.ts";
 import { encodeClient, encodeServer } from "./encode.ts";
 import { LENIENT, REFUSED, TORN } from "./byte_cases.ts";
 import { CLIENT, SERVER } from "./frame_cases.ts";
@@ -84,8 +85,8 @@ function presence(): unknown {
 function deltas(): unknown {
   return {
     about:
-      "Messages as diffs. diff: base, diff and the data that it makes, null when it is refused; connection: what a client sends (sub with delta, unsub) and hears (hex), and what its program then gets.",
-    cases: [...diffCases(), ...connectionCases()],
+      "Messages as diffs. diff (Fossil) and vcdiff: base, diff and the data that it makes, null when it is refused; connection: what a client sends (sub with delta and delta_bytes, unsub) and hears (hex), and what its program then gets; bytes_max: what it keeps of all rooms.",
+    cases: [...diffCases(), ...vcdiffCases(), ...connectionCases()],
   };
 }
 

@@ -2,17 +2,22 @@
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Channel, Subscriber } from "../fanout/hub.ts";
 import type { PatternListener } from "../fanout/pattern_rooms.ts";
+import type { DeltaWish } from "../fanout/delta_wish.ts";
 import type { Filter } from "../filter/filter.ts";
 
 /** What a SUB asks of the rooms of its pattern. */
 export interface PatternWish {
   readonly no_echo: boolean;
   readonly filter: Filter | undefined;
+  /** Undefined: messages come as they are. */
+  readonly deltas: DeltaWish | undefined;
 }
 
 /** Whether a room is heard as its pattern asks. */
-export function isAsked(subscriber: Subscriber, { no_echo, filter }: PatternWish): boolean {
-  return subscriber.no_echo === no_echo && subscriber.filter === filter;
+export function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: PatternWish): boolean {
+  const { kept, vcdiff = false } = subscriber;
+  return subscriber.no_echo === no_echo && subscriber.filter === filter &&
+    kept === deltas?.kept && vcdiff === (deltas?.vcdiff ?? false);
 }
 
 /** What a pattern needs of the patterns that it is one of. */
@@ -28,15 +33,17 @@ export class HeardPattern implements PatternListener {
   readonly text: boolean;
   no_echo: boolean;
   filter: Filter | undefined;
+  deltas: DeltaWish | undefined;
   readonly #owner: PatternOwner;
 
   constructor(
     owner: PatternOwner,
     pattern: string,
     text: boolean,
-    { no_echo, filter }: PatternWish,
+    { no_echo, filter, deltas }: PatternWish,
   ) {
     this.filter = filter;
+    this.deltas = deltas;
     this.#owner = owner;
     this.pattern = pattern;
     this.text = text;

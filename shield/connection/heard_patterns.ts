@@ -93,7 +93,7 @@ export class HeardPatterns {
       for (const room_id of [...kept].filter(matching)) kept.delete(room_id);
     }
     const before = this.#patterns.get(pattern);
-    const { no_echo, filter } = wish;
+    const { no_echo, filter, deltas } = wish;
     const { tenant_id } = identity;
     if (filter !== undefined) filters.requireRoom(tenant_id, pattern, filter, before?.filter);
     for (const room_id of awaited) {
@@ -111,8 +111,11 @@ export class HeardPatterns {
         throw error;
       }
     }
-    const is_changed = before.no_echo !== no_echo || before.filter !== filter;
+    // Whoever asks for deltas again begins with all of the data.
+    const is_changed = before.no_echo !== no_echo || before.filter !== filter ||
+      before.deltas !== undefined || deltas !== undefined;
     before.no_echo = no_echo;
+    before.deltas = deltas;
     filters.hold(tenant_id, pattern, filter);
     filters.release(tenant_id, pattern, before.filter);
     before.filter = filter;
@@ -297,13 +300,11 @@ export class HeardPatterns {
   }
 
   #join(pattern: HeardPattern, room_id: string, flow: Flow | undefined): Subscriber {
-    const { no_echo, filter } = pattern;
-    // Whoever hears a pattern holds no data of each of its rooms.
-    const wish = { no_echo, delta: false };
+    const { filter } = pattern;
     const { identity } = this.#connection;
     const room_class = this.#context.path.classes.of(identity.tenant_id, room_id);
     const mark = markOf(this.#context, this.#connection, { flow, filter, room_class });
-    const subscriber = new RoomSubscriber(this.#connection, wish, flow, mark, filter);
+    const subscriber = new RoomSubscriber(this.#connection, pattern, flow, mark, filter);
     this.#put(room_id, pattern, subscriber);
     return subscriber;
   }

@@ -8,6 +8,8 @@ const SUB = {
   ...{ batch: false, member_meta: new Uint8Array(), after_offset: 0, epoch: "", filter: "" },
   positions: new Uint8Array(),
   delta: false,
+  delta_bytes: 0,
+  vcdiff: false,
 };
 const bytes = (text: string) => new TextEncoder().encode(text);
 

@@ -32,6 +32,7 @@ import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
+import { deltaWish } from "../fanout/delta_wish.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 
 /** Close codes of a client that closed the connection, or was banned: it does not come back. */
@@ -45,7 +46,7 @@ export interface SubscribeContext {
   readonly overseer: Pick<Overseer, "onSubscribe">;
   readonly attendance: AttendanceContext;
   readonly limits: Limits;
-  readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
+  readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects" | "deltas">;
   readonly filters: Filters;
   readonly logs?: Pick<TenantLogs, "livesOf">;
   /** Takes note of subscriptions; absent: nobody does. */
@@ -115,6 +116,10 @@ function requireClass(
   if (!durable && positionOf(subscribe) !== undefined) throw new ArqonError("not-durable", room_id);
 }
 
+function wishOf(context: SubscribeContext, connection: Connection, subscribe: Subscribe) {
+  return { no_echo: subscribe.no_echo, deltas: deltaWish(context, connection, subscribe) };
+}
+
 /** Subscribes, once nothing has refused it. */
 function join(
   context: SubscribeContext,
@@ -129,7 +134,13 @@ function join(
   const before = connection.subscriptions.get(room_id);
   const { filter, subscribe } = allowed;
   const mark = markOf(context, connection, { flow: before?.flow, filter, room_class });
-  const subscriber = new RoomSubscriber(connection, subscribe, before?.flow, mark, filter);
+  const subscriber = new RoomSubscriber(
+    connection,
+    wishOf(context, connection, subscribe),
+    before?.flow,
+    mark,
+    filter,
+  );
   put(context, connection, room_id, subscriber, "resubscribed");
   const onFailure = () => {
     if (connection.subscriptions.get(room_id) !== subscriber) return;
@@ -209,7 +220,13 @@ function joinDurable(
     const { subscribe, filter } = allowed;
     const room_class = context.path.classes.of(tenant_id, room_id);
     const mark = markOf(context, connection, { flow, filter, room_class });
-    const subscriber = new RoomSubscriber(connection, subscribe, flow, mark, filter);
+    const subscriber = new RoomSubscriber(
+      connection,
+      wishOf(context, connection, subscribe),
+      flow,
+      mark,
+      filter,
+    );
     put(context, connection, room_id, subscriber, "resubscribed");
     const log = {
       position: () => positionResult(entry_point),

@@ -19,6 +19,7 @@ import { newestLife } from "../../shared/spine/contract/lives.ts";
 import type { Lives } from "../../shared/spine/contract/lives.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import type { PatternWish } from "./heard_pattern.ts";
+import { deltaWish } from "../fanout/delta_wish.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 
@@ -85,7 +86,9 @@ function hear(
   }
   if (batch) connection.useBatches();
   const request = subscribeRequest(subscribe);
-  const wish = { no_echo, filter };
+  // Without a bound that both keep, nobody could say what a client has of so many rooms.
+  const deltas = subscribe.delta_bytes > 0 ? deltaWish(context, connection, subscribe) : undefined;
+  const wish = { no_echo, filter, deltas };
   if (from !== undefined) {
     return hearFrom(context, connection, { patterns, pattern, wish, request, ...from });
   }

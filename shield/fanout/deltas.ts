@@ -3,14 +3,23 @@
  * is kept, and each receiver remembers which data it was sent; whoever holds the data before gets the diff,
  * which is made once, and everybody else gets all of it. What the bytes look like is `@arqon/proto`'s.
  */
-import { encodeTextDelta, findData, plainWithData, readRouted, withData } from "@arqon/proto";
+import {
+  adler32,
+  encodeTextDelta,
+  findData,
+  plainWithData,
+  readRouted,
+  withData,
+} from "@arqon/proto";
 import type { DataSpan, Delta } from "@arqon/proto";
 import { createDelta } from "fossil-delta";
+import { createVcdiff } from "../vcdiff/encode.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { frameOf } from "./outgoing.ts";
 import type { Outgoing } from "./outgoing.ts";
+import type { KeptBases } from "./kept_bases.ts";
 import { keyOf } from "./room_message.ts";
 
 /** The bounds of deltas, as in `[limits]`. */
@@ -25,6 +34,10 @@ export interface DeltaReceiver {
   readonly text: boolean;
   /** The number of the data that the receiver holds, by slot; absent: it did not ask for deltas. */
   readonly bases?: number[] | undefined;
+  /** What the connection still has of all its rooms; absent: whatever `bases` says. */
+  readonly kept?: KeptBases | undefined;
+  /** Whether the receiver reads diffs in VCDIFF; absent: it reads Fossil's. */
+  readonly vcdiff?: boolean;
   /** Whether what is sent now surely leaves; absent: it does. */
   readonly is_direct?: boolean;
 }
@@ -144,6 +157,15 @@ interface Foldable extends Placed {
   readonly span: DataSpan;
 }
 
+/** In what a message goes out: the form of its frame, and that of the diff, if it is one. */
+type Form = "whole" | "whole text" | "fossil" | "fossil text" | "vcdiff";
+
+/** A diff that is smaller than the data. */
+interface Diff {
+  readonly data: Uint8Array;
+  readonly checksum?: number;
+}
+
 /** One message on its way to receivers of which some asked for deltas. */
 class MessageDelta {
   readonly #outgoing: Outgoing;
@@ -151,10 +173,11 @@ class MessageDelta {
   readonly #put: (key: string, data: Uint8Array) => Placed | undefined;
   /** What can be folded; null: nothing. Undefined until the first receiver asks. */
   #foldable: Foldable | null | undefined;
-  #diff: Uint8Array | null | undefined;
+  #fossil: Diff | null | undefined;
+  #vcdiff: Diff | null | undefined;
   #is_text: boolean | undefined;
-  /** The frames that were made: as diff and whole, in both forms. */
-  readonly #frames: (Sized | undefined)[] = [];
+  /** The frames that were made. */
+  readonly #frames = new Map<Form, Sized>();
 
   constructor(
     outgoing: Outgoing,
@@ -170,17 +193,21 @@ class MessageDelta {
    * The frame for a receiver, which holds its data from then on; undefined: it gets the message as everybody
    * does, and holds what it held. `may_drop`: what waits for the receiver may yet be left out.
    */
-  frameFor({ bases, is_direct, text }: DeltaReceiver, may_drop: boolean): Sized | undefined {
+  frameFor(receiver: DeltaReceiver, may_drop: boolean): Sized | undefined {
+    const { bases, kept, is_direct } = receiver;
     if (bases === undefined || may_drop && is_direct === false) return undefined;
     const foldable = this.#foldable === undefined ? this.#foldable = this.#fold() : this.#foldable;
     if (foldable === null) return undefined;
     const { slot, before } = foldable;
-    const base = before !== undefined && bases[slot.index] === before.number ? before.number : 0;
-    const folded = this.#frame(foldable, base, text);
-    if (folded === undefined) return undefined;
+    if (kept?.fits(slot.data.length) === false) return undefined;
     // Slots that were never used are 0, so that the array has no holes.
-    while (bases.length < slot.index) bases.push(0);
+    while (bases.length <= slot.index) bases.push(0);
+    const held = bases[slot.index]!;
+    const has = held === before?.number && kept?.has(held) !== false;
+    const folded = this.#frame(foldable, has ? held : 0, receiver);
+    if (folded === undefined) return undefined;
     bases[slot.index] = slot.number;
+    kept?.replace(held, slot.number, slot.data.length);
     return folded;
   }
 
@@ -195,32 +222,55 @@ class MessageDelta {
     return placed ? { ...placed, frame, span } : null;
   }
 
-  #frame(foldable: Foldable, base: number, text: boolean): Sized | undefined {
-    const diff = base === 0 ? undefined : this.#diffOf(foldable);
-    const at = (diff === undefined ? 0 : 1) + (text ? 2 : 0);
-    const known = this.#frames[at];
+  #frame(
+    foldable: Foldable,
+    base: number,
+    { text, vcdiff = false }: DeltaReceiver,
+  ): Sized | undefined {
     if (text && !(this.#is_text ??= isText(foldable.slot.data))) return undefined;
-    const sized = known ?? (this.#frames[at] = this.#write(foldable, diff, base, text));
+    const in_vcdiff = vcdiff && !text;
+    const diff = base === 0
+      ? undefined
+      : in_vcdiff
+      ? this.#vcdiffOf(foldable)
+      : this.#fossilOf(foldable);
+    const kind = diff === undefined ? "whole" : in_vcdiff ? "vcdiff" : "fossil";
+    const form = text && kind !== "vcdiff" ? `${kind} text` as const : kind;
+    let sized = this.#frames.get(form);
+    if (sized === undefined) {
+      sized = this.#write(foldable, diff, base, text);
+      this.#frames.set(form, sized);
+    }
     if (diff === undefined) this.#stats.forms.whole++;
     else {
       this.#stats.forms.diff++;
-      this.#stats.saved_bytes += foldable.slot.data.length - diff.length;
+      this.#stats.saved_bytes += foldable.slot.data.length - diff.data.length;
     }
     return sized;
   }
 
   /** The diff; undefined when it is no smaller than the data. */
-  #diffOf({ slot, before }: Foldable): Uint8Array | undefined {
-    if (this.#diff === undefined && before !== undefined) {
-      const diff = createDelta(before.data, slot.data);
-      this.#diff = diff.length < slot.data.length ? diff : null;
+  #fossilOf({ slot, before }: Foldable): Diff | undefined {
+    if (this.#fossil === undefined && before !== undefined) {
+      const data = createDelta(before.data, slot.data);
+      this.#fossil = data.length < slot.data.length ? { data } : null;
     }
-    return this.#diff ?? undefined;
+    return this.#fossil ?? undefined;
+  }
+
+  /** As `#fossilOf`; the form has no checksum of its own. */
+  #vcdiffOf({ slot, before }: Foldable): Diff | undefined {
+    if (this.#vcdiff === undefined && before !== undefined) {
+      const data = createVcdiff(before.data, slot.data);
+      const is_smaller = data.length < slot.data.length;
+      this.#vcdiff = is_smaller ? { data, checksum: adler32(slot.data) } : null;
+    }
+    return this.#vcdiff ?? undefined;
   }
 
   #write(
     { frame, span, slot }: Foldable,
-    diff: Uint8Array | undefined,
+    diff: Diff | undefined,
     base: number,
     text: boolean,
   ): Sized {
@@ -228,8 +278,9 @@ class MessageDelta {
       slot: slot.index,
       number: slot.number,
       base: diff === undefined ? 0 : base,
+      ...(diff?.checksum !== undefined && { checksum: diff.checksum }),
     };
-    const data = diff ?? slot.data;
+    const data = diff?.data ?? slot.data;
     const written = text
       ? encodeTextDelta(plainWithData(readRouted(frame.subarray(1)), data), delta)
       : withData(frame, span, data, delta);

@@ -2,13 +2,15 @@
  * Deltas over any run of messages: whatever a receiver is not sent, its bytes are the publisher's. The
  * receivers here unfold by the npm package. `deno task test:deltas` makes it a million messages.
  */
+import { decode } from "@ably/vcdiff-decoder";
 import { applyDelta } from "fossil-delta";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { findData, Opcode, writeEnvelope } from "@arqon/proto";
+import { adler32, findData, Opcode, writeEnvelope } from "@arqon/proto";
 import { createStats } from "../stats/stats.ts";
 import type { RoomBases } from "./deltas.ts";
 import { DeltaBases } from "./deltas.ts";
+import { KeptBases } from "./kept_bases.ts";
 
 const LIMITS = { delta_bases_per_room: 4, delta_bytes: 6_000, delta_message_bytes: 2_000 };
 
@@ -31,22 +33,64 @@ interface Room {
 
 const room = (): Room => ({ room_class: { delta: "fossil" }, bases: undefined });
 
+/** What a client has kept of all its rooms, by room and slot; with a bound: what came last. */
+class Held {
+  readonly bytes_max: number;
+  readonly all = new Map<string, { number: number; data: Uint8Array }>();
+
+  constructor(bytes_max = Infinity) {
+    this.bytes_max = bytes_max;
+  }
+
+  set(key: string, number: number, data: Uint8Array): void {
+    this.all.delete(key);
+    this.all.set(key, { number, data });
+    const size = () => [...this.all.values()].reduce((sum, { data }) => sum + data.length + 256, 0);
+    for (const oldest of this.all.keys()) {
+      if (size() <= this.bytes_max) break;
+      this.all.delete(oldest);
+    }
+  }
+}
+
 /** A client by the book: `docs/deltas.md`. */
 class Reader {
-  readonly bases: number[] = [];
+  bases: number[] = [];
   readonly text = false;
+  readonly vcdiff: boolean;
+  readonly kept: KeptBases | undefined;
+  readonly room_name: string;
   is_direct = true;
-  readonly #held = new Map<number, { number: number; data: Uint8Array }>();
+  readonly #held: Held;
+
+  constructor(
+    { vcdiff = false, kept, held = new Held(), room_name = "a" }: Partial<{
+      vcdiff: boolean;
+      kept: KeptBases;
+      held: Held;
+      room_name: string;
+    }> = {},
+  ) {
+    this.vcdiff = vcdiff;
+    this.kept = kept;
+    this.#held = held;
+    this.room_name = room_name;
+  }
 
   read(frame: Uint8Array): Uint8Array {
     const envelope = frame.subarray(1);
     const { start, end, delta } = findData(envelope)!;
     const data = envelope.slice(start, end);
     if (delta === undefined) return data;
-    const held = this.#held.get(delta.slot);
+    const key = `${this.room_name} ${delta.slot}`;
+    const held = this.#held.all.get(key);
     if (delta.base !== 0) assert.equal(held?.number, delta.base);
-    const whole = delta.base === 0 ? data : applyDelta(held!.data, data) as Uint8Array;
-    this.#held.set(delta.slot, { number: delta.number, data: whole });
+    const apply = this.vcdiff
+      ? (base: Uint8Array, diff: Uint8Array) => new Uint8Array(decode(diff, base))
+      : applyDelta as (base: Uint8Array, diff: Uint8Array) => Uint8Array;
+    const whole = delta.base === 0 ? data : apply(held!.data, data);
+    if (this.vcdiff && delta.base !== 0) assert.equal(delta.checksum, adler32(whole));
+    this.#held.set(key, delta.number, whole);
     return whole;
   }
 }
@@ -57,6 +101,17 @@ function next(before: Uint8Array, seed: number): Uint8Array {
   const data = before.slice(0, Math.max(1, before.length - (seed % 3)));
   data[seed % data.length] = seed & 255;
   return seed % 5 === 0 ? new Uint8Array([...data, seed & 255, ...data.subarray(0, 9)]) : data;
+}
+
+/**
+ * One client of two rooms that keeps so many bytes, of which the Shield knows no more than it was told; whether
+ * it keeps more than that is its own affair.
+ */
+function pairOfRooms(bytes_max: number, more: number, vcdiff: boolean): [Reader, Reader] {
+  const kept = new KeptBases(bytes_max, () => {});
+  const held = new Held(bytes_max + more);
+  const of = (room_name: string) => new Reader({ vcdiff, kept, held, room_name });
+  return [of("a"), of("b")];
 }
 
 /** Sends one message to readers, of which some do not get it, and some later or never. */
@@ -96,8 +151,10 @@ Deno.test("any filters, drops and keys: every receiver's bytes are the publisher
       const stats = createStats().deltas;
       const deltas = new DeltaBases(LIMITS, stats);
       const [one, other] = [room(), room()];
-      const readers = Array.from({ length: 5 }, () => new Reader());
-      const others = [new Reader()];
+      const pairs = [pairOfRooms(1_500, 0, true), pairOfRooms(2_500, 700, false)];
+      const readers = [false, true, true].map((vcdiff) => new Reader({ vcdiff }))
+        .concat(pairs.map(([first]) => first));
+      const others = pairs.map(([, second]) => second).concat(new Reader());
       const last = new Map<number, Uint8Array>();
       for (const { key, seed, gap } of steps) {
         const data = next(last.get(key) ?? new Uint8Array(400).fill(key), seed);
@@ -105,6 +162,8 @@ Deno.test("any filters, drops and keys: every receiver's bytes are the publisher
         send(deltas, one, readers, { key: `k${key}`, data, seed });
         send(deltas, other, others, { key: `k${key % 2}`, data, seed: seed >>> 3 });
         if (gap === 0) deltas.forget(one);
+        // A SUB again: it begins with all of the data, and what was kept is counted on both sides.
+        if (gap < 3) readers.at(-1 - gap)!.bases = [];
         sum(deltas, one, stats.base_bytes);
       }
       deltas.forget(one);

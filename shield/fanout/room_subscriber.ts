@@ -3,16 +3,24 @@
  * way to each of thousands of receivers is here and in `outbox.ts`, and nowhere else. How a
  * connection gets its subscription is `subscribe.ts`.
  */
-import type { Subscribe } from "@arqon/proto";
 import type { RoomMessage } from "./backlog.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Flow } from "../durable/room/flow.ts";
 import type { Filter } from "../filter/filter.ts";
+import type { DeltaWish } from "./delta_wish.ts";
 import type { Frame } from "./frame_bytes.ts";
+import type { KeptBases } from "./kept_bases.ts";
 import type { Subscriber } from "./hub.ts";
 import type { SubscriptionMark } from "../ledger/row_facts.ts";
 import type { UserUse } from "../usage/user_use.ts";
+
+/** What a connection asks of a room. */
+interface Wish {
+  readonly no_echo: boolean;
+  /** Undefined: no diffs. */
+  readonly deltas: DeltaWish | undefined;
+}
 
 /** The `Subscriber` of an open connection. */
 export class RoomSubscriber implements Subscriber {
@@ -24,12 +32,14 @@ export class RoomSubscriber implements Subscriber {
   readonly use: UserUse | undefined;
   readonly filter: Filter | undefined;
   readonly bases: number[] | undefined;
+  readonly kept: KeptBases | undefined;
+  readonly vcdiff: boolean;
   readonly #connection: Connection;
   readonly #outbox: Connection["outbox"];
 
   constructor(
     connection: Connection,
-    { no_echo, delta }: Pick<Subscribe, "no_echo" | "delta">,
+    { no_echo, deltas }: Wish,
     flow: Flow | undefined,
     mark: SubscriptionMark | undefined,
     filter: Filter | undefined,
@@ -41,7 +51,9 @@ export class RoomSubscriber implements Subscriber {
     this.mark = mark;
     this.use = connection.use;
     this.filter = filter;
-    this.bases = delta ? [] : undefined;
+    this.bases = deltas === undefined ? undefined : [];
+    this.kept = deltas?.kept;
+    this.vcdiff = deltas?.vcdiff === true;
     this.#connection = connection;
     this.#outbox = connection.outbox;
   }

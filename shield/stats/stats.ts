@@ -29,6 +29,8 @@ export interface DeltaCounts {
   saved_bytes: number;
   /** Bytes of data that is kept to make diffs from. */
   base_bytes: number;
+  /** Data that a receiver of deltas was sent and may have let go, as it keeps no more bytes. */
+  let_go: number;
 }
 
 /** Plain running totals since the start of the process, and gauges of the moment. */
@@ -114,7 +116,7 @@ export function createStats(): ShieldStats {
     slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
     filtered: 0,
     filter_verdicts: { match: 0, no_match: 0, error: 0, cost: 0 },
-    deltas: { forms: { diff: 0, whole: 0 }, saved_bytes: 0, base_bytes: 0 },
+    deltas: { forms: { diff: 0, whole: 0 }, saved_bytes: 0, base_bytes: 0, let_go: 0 },
     ingress_ops: {},
     rejects: {},
     closes: {},
@@ -278,4 +280,6 @@ function registerDeltas(deltas: DeltaCounts, registry: Registry): void {
   scrapedCounter(registry, "shield_delta_saved_bytes_total", saved_help, () => deltas.saved_bytes);
   const base_help = "Bytes of data that is kept to make diffs from.";
   scrapedGauge(registry, "shield_delta_base_bytes", base_help, () => deltas.base_bytes);
+  const gone_help = "Data that receivers of deltas let go, as they keep no more bytes.";
+  scrapedCounter(registry, "shield_delta_let_go_total", gone_help, () => deltas.let_go);
 }

@@ -106,6 +106,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/durable/room",
     "shield/durable/history",
     "shield/durable",
+    "shield/vcdiff",
     "shield/fanout",
     "shield/presence",
     "shield/connection",

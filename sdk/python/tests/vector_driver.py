@@ -20,6 +20,7 @@ from arqon._time.backoff import Backoff, backoff_delay_ms
 from arqon._wire import frames
 from arqon._wire.fossil import apply_fossil
 from arqon._wire.frames import Ping, Pong, decode_server_frame, payload_field
+from arqon._wire.vcdiff import apply_vcdiff
 from arqon.errors import ArqonError, error_from_wire, error_of
 from arqon.errors_gen import ERRORS
 from arqon.message import decode_data, message_of
@@ -200,12 +201,13 @@ def run_presence(case: Case) -> None:
 
 
 def run_delta(case: Case) -> None:
-    if case["kind"] == "diff":
+    if case["kind"] in ("diff", "vcdiff"):
+        apply = apply_fossil if case["kind"] == "diff" else apply_vcdiff
         base, diff = bytes.fromhex(case["base"]), bytes.fromhex(case["diff"])
-        made = apply_fossil(base, diff, case["bytes_max"])
+        made = apply(base, diff, case["bytes_max"])
         assert (None if made is None else made.hex()) == case["expect"]
         return
-    deltas = DeltaBases()
+    deltas = DeltaBases(case.get("bytes_max", 1_000_000))
     for step in case["steps"]:
         if "sub" in step:
             deltas.begin(step["sub"])

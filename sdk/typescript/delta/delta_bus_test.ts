@@ -13,7 +13,7 @@ host = "127.0.0.1"
 [ops]
 host = "127.0.0.1"
 [[rooms]]
-room = "folded"
+room = "folded*"
 delta = "fossil"
 `;
 
@@ -65,4 +65,43 @@ Deno.test("a loop gets what was published in fewer bytes, and a message that is 
   await ann.room("other").publish("after", 1);
   await publish(22);
   assert.deepEqual(await next(), dataOf(22));
+});
+
+Deno.test("a loop over a pattern gets diffs of each room, and after a loss of one room only that has a gap", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const { counted, webSocket } = countedSocket();
+  const token = await bus.tokenFor({ user: "ann" });
+  await using ann = await connect({ url: bus.url, token, webSocket: deltaSocket(webSocket) });
+  await using bob = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
+  using loop = ann.room("folded-*").subscribe();
+  await loop.ready;
+  const next = async () => {
+    const { value } = await loop.next();
+    return [value?.room, value?.signal?.reason ?? (value?.json() as { n: number } | undefined)?.n];
+  };
+  const rooms = ["folded-1", "folded-2", "folded-3"];
+  for (let n = 0; n < 12; n++) {
+    const room = rooms[n % 3]!;
+    await bob.room(room).publish("n", dataOf(n));
+    assert.deepEqual(await next(), [room, n]);
+  }
+  const whole = JSON.stringify(dataOf(0)).length;
+  assert.ok(counted.bytes < 4 * whole + 12 * 200, `${counted.bytes} bytes for 12 of ${whole}`);
+  counted.lost = counted.messages + 1;
+  await bob.room("folded-1").publish("n", dataOf(12));
+  await bob.room("folded-2").publish("n", dataOf(13));
+  assert.deepEqual(await next(), ["folded-2", 13]);
+  await bob.room("folded-1").publish("n", dataOf(14));
+  assert.deepEqual(await next(), ["folded-1", "delta"]);
+  await ann.room("other").publish("after", 1);
+  for (const [at, room] of rooms.entries()) {
+    await bob.room(room).publish("n", dataOf(15 + at));
+    assert.deepEqual(await next(), [room, 15 + at]);
+  }
+});
+
+Deno.test("what is kept has a bound that is a number of bytes", () => {
+  for (const bytes of [0, -1, 1.5, 2 ** 32, Number.NaN]) {
+    assert.throws(() => deltaSocket(undefined, { bytes }), /expected an integer from 1 to/);
+  }
 });

@@ -3,6 +3,7 @@
  * diffs are from, and puts whole data into the messages. Knows no socket.
  */
 import {
+  adler32,
   askDeltas,
   DecodeError,
   encodeBatch,
@@ -20,39 +21,70 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import type { DataSpan, Delta } from "@arqon/proto";
+import { Bases } from "./bases.ts";
 import { applyFossil } from "./fossil.ts";
+import { applyVcdiff, isVcdiff } from "./vcdiff.ts";
 
 /** The most bytes that a diff may make: no Shield sends a larger message. */
 const DATA_BYTES_MAX = 16_777_216;
 /** No room has more slots. */
 const SLOTS_MAX = 4_096;
 
-/** A room that the client has subscribed to. */
+/** A room or a pattern that the client has subscribed to. */
 interface Heard {
   /** The SUB that asks for whole messages again. */
   readonly sub: Uint8Array<ArrayBuffer>;
-  readonly slots: Map<number, { readonly number: number; readonly data: Uint8Array }>;
-  /** Whether the SUB was sent again, and nothing whole has come since. */
-  has_asked: boolean;
+  /** The rooms for which it was sent, and of which nothing whole has come since. */
+  readonly asked: Set<string>;
 }
 
 /** The deltas of one connection. */
 export class Unfolder {
+  readonly #bytes_max: number;
+  readonly #bases: Bases;
   readonly #rooms = new Map<string, Heard>();
-  #subs: Uint8Array<ArrayBuffer>[] = [];
+  readonly #patterns = new Map<string, Heard>();
+  readonly #subs = new Set<Uint8Array<ArrayBuffer>>();
+
+  /** `bytes_max`: what is kept of all rooms. */
+  constructor(bytes_max: number) {
+    this.#bytes_max = bytes_max;
+    this.#bases = new Bases(bytes_max);
+  }
 
   /** What to send in place of a client's frame. */
   sent(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    if (frame[0] === Opcode.UNSUB) this.#rooms.delete(readUnsubscribe(frame.subarray(1)).room_id);
+    if (frame[0] === Opcode.UNSUB) this.#end(readUnsubscribe(frame.subarray(1)).room_id);
     if (frame[0] !== Opcode.SUB) return frame;
     const { request_id: _, after_offset: __, epoch: ___, ...asked } = readSubscribe(
       frame.subarray(1),
     );
-    const sub = askDeltas(encodeSub(asked));
-    // Diffs from what is kept may be on their way: the Shield has yet to read this.
-    const slots = this.#rooms.get(asked.room_id)?.slots ?? new Map();
-    this.#rooms.set(asked.room_id, { sub, slots, has_asked: false });
-    return askDeltas(frame);
+    const deltas = { delta_bytes: this.#bytes_max, vcdiff: true };
+    const sub = askDeltas(encodeSub(asked), deltas);
+    // What is kept stays: diffs from it may be on their way, as the Shield has yet to read this.
+    this.#table(asked.room_id).set(asked.room_id, { sub, asked: new Set() });
+    return askDeltas(frame, deltas);
+  }
+
+  #end(room: string): void {
+    if (!this.#table(room).delete(room)) return;
+    this.#bases.keep((kept) => this.#heard(kept) !== undefined);
+  }
+
+  #table(room: string): Map<string, Heard> {
+    return room.endsWith("*") ? this.#patterns : this.#rooms;
+  }
+
+  /** By what a room is heard: by itself, else by the longest pattern. */
+  #heard(room: string): Heard | undefined {
+    const own = this.#rooms.get(room);
+    if (own !== undefined) return own;
+    let [longest, found] = [0, undefined as Heard | undefined];
+    for (const [pattern, heard] of this.#patterns) {
+      if (pattern.length <= longest || !room.startsWith(pattern.slice(0, -1))) continue;
+      [longest, found] = [pattern.length, heard];
+    }
+    return found;
   }
 
   /** What a Shield's frame is without deltas; the same object when it has none. */
@@ -79,8 +111,8 @@ export class Unfolder {
 
   /** The SUBs that are to be sent since the last call. */
   takeSubs(): Uint8Array<ArrayBuffer>[] {
-    const subs = this.#subs;
-    if (subs.length > 0) this.#subs = [];
+    const subs = [...this.#subs];
+    if (subs.length > 0) this.#subs.clear();
     return subs;
   }
 
@@ -117,25 +149,33 @@ export class Unfolder {
    * The whole data of a message, which is kept; undefined when it cannot be made. Then a SUB asks for whole
    * messages again.
    */
-  #whole(room: string, { slot, number, base }: Delta, data: Uint8Array): Uint8Array | undefined {
-    const heard = this.#rooms.get(room);
+  #whole(room: string, delta: Delta, data: Uint8Array): Uint8Array | undefined {
+    const { slot, number, base } = delta;
+    const heard = this.#heard(room);
     if (base === 0) {
       // What came after an UNSUB is whole, too, but nothing is kept of it.
       if (heard === undefined || slot >= SLOTS_MAX) return data;
-      heard.has_asked = false;
-      heard.slots.set(slot, { number, data: data.slice() });
+      heard.asked.delete(room);
+      this.#bases.set(room, slot, { number, data: data.slice() });
       return data;
     }
-    const held = heard?.slots.get(slot);
-    const whole = held?.number === base ? applyFossil(held.data, data, DATA_BYTES_MAX) : undefined;
-    if (whole === undefined) heard?.slots.delete(slot);
-    else heard?.slots.set(slot, { number, data: whole });
-    if (whole === undefined && heard !== undefined && !heard.has_asked) {
-      heard.has_asked = true;
-      this.#subs.push(heard.sub);
+    const held = heard === undefined ? undefined : this.#bases.get(room, slot);
+    const whole = held?.number === base ? applied(held.data, data, delta) : undefined;
+    if (whole === undefined) this.#bases.delete(room, slot);
+    else this.#bases.set(room, slot, { number, data: whole });
+    if (whole === undefined && heard !== undefined && !heard.asked.has(room)) {
+      heard.asked.add(room);
+      this.#subs.add(heard.sub);
     }
     return whole;
   }
+}
+
+/** What a diff makes; undefined: it does not fit. */
+function applied(base: Uint8Array, diff: Uint8Array, { checksum = 0 }: Delta) {
+  if (!isVcdiff(diff)) return applyFossil(base, diff, DATA_BYTES_MAX);
+  const whole = applyVcdiff(base, diff, DATA_BYTES_MAX);
+  return whole === undefined || adler32(whole) !== checksum ? undefined : whole;
 }
 
 /** As `findData`; what it refuses is read by `readDelta`. */

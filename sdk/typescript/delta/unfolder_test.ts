@@ -77,7 +77,7 @@ function read(frame: Uint8Array): string[] {
 const diffOf = (from: string, to: string) => createDelta(text(from), text(to)) as Uint8Array;
 
 Deno.test("messages come whole; one whose base is not there is a gap, and one SUB asks for whole ones", () => {
-  const unfolder = new Unfolder();
+  const unfolder = new Unfolder(1_000_000);
   const sub = encodeSub({
     room_id: "a",
     request_id: 9,
@@ -119,7 +119,7 @@ Deno.test("messages come whole; one whose base is not there is a gap, and one SU
 });
 
 Deno.test("after an UNSUB nothing is kept; frames without deltas are the same object", () => {
-  const unfolder = new Unfolder();
+  const unfolder = new Unfolder(1_000_000);
   unfolder.sent(encodeSub({ room_id: "a" }));
   unfolder.received(message(text(LONG + 1), { number: 1, base: 0 }));
   unfolder.sent(encodeUnsub({ room_id: "a" }));
@@ -133,7 +133,7 @@ Deno.test("after an UNSUB nothing is kept; frames without deltas are the same ob
 });
 
 Deno.test("a SUB again takes nothing away that diffs on their way are from", () => {
-  const unfolder = new Unfolder();
+  const unfolder = new Unfolder(1_000_000);
   unfolder.sent(encodeSub({ room_id: "a" }));
   unfolder.received(message(text(LONG + 1), { number: 1, base: 0 }));
   unfolder.sent(encodeSub({ room_id: "a", presence: true }));

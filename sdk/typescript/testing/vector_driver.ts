@@ -19,6 +19,7 @@ import { fromHex, plainFrame, toHex } from "../../conformance/plain.ts";
 import { backoffDelay, DEFAULT_BACKOFF } from "../time/backoff.ts";
 import { applyFossil } from "../delta/fossil.ts";
 import { Unfolder } from "../delta/unfolder.ts";
+import { applyVcdiff } from "../delta/vcdiff.ts";
 import { closeReaction, type Reaction, refusalReaction } from "../connection/close_reaction.ts";
 import { MemberTable } from "../presence/member_table.ts";
 import { Message } from "../message/message.ts";
@@ -124,11 +125,12 @@ function runPresence({ steps, expect }: Case): void {
 }
 
 function runDelta({ kind, base, diff, bytes_max, steps, expect }: Case): void {
-  if (kind === "diff") {
-    const made = applyFossil(fromHex(base), fromHex(diff), bytes_max);
+  if (kind === "diff" || kind === "vcdiff") {
+    const apply = kind === "diff" ? applyFossil : applyVcdiff;
+    const made = apply(fromHex(base), fromHex(diff), bytes_max);
     return assert.equal(made === undefined ? null : toHex(made), expect);
   }
-  const unfolder = new Unfolder();
+  const unfolder = new Unfolder(bytes_max ?? 1_000_000);
   for (const { sub, unsub, hex, expect } of steps) {
     if (sub !== undefined) unfolder.sent(encodeSub({ room_id: sub }));
     else if (unsub !== undefined) unfolder.sent(encodeUnsub({ room_id: unsub }));

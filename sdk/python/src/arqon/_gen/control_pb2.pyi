@@ -27,7 +27,7 @@ class Welcome(_message.Message):
     def __init__(self, connection_id: _Optional[str] = ..., user_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., server_time_ms: _Optional[int] = ..., heartbeat_ms: _Optional[int] = ..., max_frame_bytes: _Optional[int] = ..., token_expires_ms: _Optional[int] = ..., node_id: _Optional[str] = ..., protocol_version: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("room_id", "request_id", "presence", "no_echo", "batch", "member_meta", "after_offset", "epoch", "observer", "filter", "positions", "delta")
+    __slots__ = ("room_id", "request_id", "presence", "no_echo", "batch", "member_meta", "after_offset", "epoch", "observer", "filter", "positions", "delta", "delta_bytes", "vcdiff")
     ROOM_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PRESENCE_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,8 @@ class Subscribe(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
+    DELTA_BYTES_FIELD_NUMBER: _ClassVar[int]
+    VCDIFF_FIELD_NUMBER: _ClassVar[int]
     room_id: str
     request_id: int
     presence: bool
@@ -52,7 +54,9 @@ class Subscribe(_message.Message):
     filter: str
     positions: bytes
     delta: bool
-    def __init__(self, room_id: _Optional[str] = ..., request_id: _Optional[int] = ..., presence: bool = ..., no_echo: bool = ..., batch: bool = ..., member_meta: _Optional[bytes] = ..., after_offset: _Optional[int] = ..., epoch: _Optional[str] = ..., observer: bool = ..., filter: _Optional[str] = ..., positions: _Optional[bytes] = ..., delta: bool = ...) -> None: ...
+    delta_bytes: int
+    vcdiff: bool
+    def __init__(self, room_id: _Optional[str] = ..., request_id: _Optional[int] = ..., presence: bool = ..., no_echo: bool = ..., batch: bool = ..., member_meta: _Optional[bytes] = ..., after_offset: _Optional[int] = ..., epoch: _Optional[str] = ..., observer: bool = ..., filter: _Optional[str] = ..., positions: _Optional[bytes] = ..., delta: bool = ..., delta_bytes: _Optional[int] = ..., vcdiff: bool = ...) -> None: ...
 
 class Unsubscribe(_message.Message):
     __slots__ = ("room_id", "request_id")

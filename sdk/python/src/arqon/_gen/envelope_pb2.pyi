@@ -49,14 +49,16 @@ class Envelope(_message.Message):
     def __init__(self, trace_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., room_id: _Optional[str] = ..., timestamp: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., ack_requested: bool = ..., request_id: _Optional[int] = ..., sender_id: _Optional[str] = ..., offset: _Optional[int] = ..., signature: _Optional[bytes] = ..., message_id: _Optional[str] = ..., cmd: _Optional[_Union[Command, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., signal: _Optional[_Union[SystemSignal, _Mapping]] = ..., delta: _Optional[_Union[Delta, _Mapping]] = ...) -> None: ...
 
 class Delta(_message.Message):
-    __slots__ = ("slot", "number", "base")
+    __slots__ = ("slot", "number", "base", "checksum")
     SLOT_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     slot: int
     number: int
     base: int
-    def __init__(self, slot: _Optional[int] = ..., number: _Optional[int] = ..., base: _Optional[int] = ...) -> None: ...
+    checksum: int
+    def __init__(self, slot: _Optional[int] = ..., number: _Optional[int] = ..., base: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("type", "data", "content_type", "schema_id")

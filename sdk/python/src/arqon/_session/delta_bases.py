@@ -5,56 +5,101 @@ It asks for nothing: who sends SUB does.
 
 from __future__ import annotations
 
+import zlib
 from typing import Final
 
-from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+from arqon._gen.envelope_pb2 import Delta, Envelope, SystemSignal
 from arqon._wire.fossil import apply_fossil
+from arqon._wire.vcdiff import MAGIC, apply_vcdiff
 
 LOST_DELTA: Final = "delta"
 """The reason of the GAP in place of a message that cannot be made."""
+KEPT_BYTES: Final = 16_777_216
+"""What is kept of all rooms: that which came last. The Shield knows, and counts alike."""
 # The most bytes that a diff may make: no Shield sends a larger message.
 _DATA_BYTES_MAX: Final = 16_777_216
 # No room has more slots.
 _SLOTS_MAX: Final = 4_096
+# What data takes beside its bytes.
+_DATA_BYTES: Final = 256
 
 
 class DeltaBases:
     """The data that diffs are from, of the rooms that were asked for with deltas."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = KEPT_BYTES) -> None:
         """Of a new session: without any."""
-        self._rooms: dict[str, dict[int, tuple[int, bytes]]] = {}
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._rooms: set[str] = set()
+        self._prefixes: set[str] = set()
+        # Those that came first are in front.
+        self._bases: dict[tuple[str, int], tuple[int, bytes]] = {}
 
     def begin(self, room: str) -> None:
         """A SUB with `delta` is sent. What is kept stays: diffs from it may be on their way."""
-        self._rooms.setdefault(room, {})
+        if room.endswith("*"):
+            self._prefixes.add(room[:-1])
+        else:
+            self._rooms.add(room)
 
     def end(self, room: str) -> None:
         """The room is not heard any more."""
-        self._rooms.pop(room, None)
+        if room.endswith("*"):
+            self._prefixes.discard(room[:-1])
+        else:
+            self._rooms.discard(room)
+        for key in [key for key in self._bases if not self._hears(key[0])]:
+            self._drop(key)
 
     def unfold(self, envelope: Envelope) -> None:
         """Puts the whole data into a message that has a delta, or a GAP in place of its payload."""
         if not envelope.HasField("delta"):
             return
-        delta = envelope.delta
-        slot, number, base = delta.slot, delta.number, delta.base
-        envelope.ClearField("delta")
+        delta, key = envelope.delta, (envelope.room_id, envelope.delta.slot)
         if not envelope.HasField("event"):
+            envelope.ClearField("delta")
             return
-        slots, data = self._rooms.get(envelope.room_id), envelope.event.data
-        if base == 0:
+        hears, data = self._hears(envelope.room_id), envelope.event.data
+        if delta.base == 0:
             # What came after an UNSUB is whole, too, but nothing is kept of it.
-            if slots is not None and slot < _SLOTS_MAX:
-                slots[slot] = number, data
+            if hears and delta.slot < _SLOTS_MAX:
+                self._keep(key, delta.number, data)
+            envelope.ClearField("delta")
             return
-        held_number, held = (0, b"") if slots is None else slots.pop(slot, (0, b""))
-        whole = apply_fossil(held, data, _DATA_BYTES_MAX) if held_number == base else None
-        if slots is not None and whole is not None:
-            slots[slot] = number, whole
+        number, held = self._drop(key)
+        whole = _applied(held, data, delta) if hears and number == delta.base else None
+        if whole is not None:
+            self._keep(key, delta.number, whole)
+            envelope.ClearField("delta")
             envelope.event.data = whole
             return
+        envelope.ClearField("delta")
         signal = envelope.signal
         signal.kind = SystemSignal.KIND_GAP
         signal.target = envelope.room_id
         signal.reason = LOST_DELTA
+
+    def _hears(self, room: str) -> bool:
+        return room in self._rooms or any(map(room.startswith, self._prefixes))
+
+    def _keep(self, key: tuple[str, int], number: int, data: bytes) -> None:
+        self._drop(key)
+        self._bases[key] = number, data
+        self._bytes += len(data) + _DATA_BYTES
+        while self._bytes > self._bytes_max:
+            self._drop(next(iter(self._bases)))
+
+    def _drop(self, key: tuple[str, int]) -> tuple[int, bytes]:
+        base = self._bases.pop(key, None)
+        if base is None:
+            return 0, b""
+        self._bytes -= len(base[1]) + _DATA_BYTES
+        return base
+
+
+def _applied(base: bytes, diff: bytes, delta: Delta) -> bytes | None:
+    if not diff.startswith(MAGIC):
+        return apply_fossil(base, diff, _DATA_BYTES_MAX)
+    whole = apply_vcdiff(base, diff, _DATA_BYTES_MAX)
+    return whole if whole is not None and zlib.adler32(whole) == delta.checksum else None

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from arqon._gen.control_pb2 import Ack, Subscribe
 from arqon._gen.envelope_pb2 import Envelope
+from arqon._session.delta_bases import KEPT_BYTES
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow
 from arqon._subscription.member_meta import CarriedMeta, MemberMeta
@@ -221,6 +222,8 @@ class RoomEntry:
             no_echo=no_echo,
             filter=wanted,
             delta=delta,
+            delta_bytes=KEPT_BYTES if delta else 0,
+            vcdiff=delta,
             batch=True,
             member_meta=meta,
             after_offset=0 if asked is None else asked.offset,

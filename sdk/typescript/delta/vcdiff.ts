@@ -1,0 +1,186 @@
+/**
+ * Applies a diff in VCDIFF (RFC 3284), strictly: one window, the default code table, nothing compressed on
+ * top; what does not fit altogether is refused. Makes no diffs: the Shield does.
+ */
+
+const HEADER = [0xd6, 0xc3, 0xc4, 0, 0];
+const VCD_SOURCE = 1;
+const NUMBER_MAX = 2 ** 32;
+const [NEAR, SAME] = [4, 768];
+
+/** Thrown where bytes are no diff; never leaves this file. */
+class NoDiff extends Error {}
+
+/** A part of a diff, read from its beginning. */
+class Section {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get is_over(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  byte(): number {
+    const byte = this.#bytes[this.#at++];
+    if (byte === undefined) throw new NoDiff();
+    return byte;
+  }
+
+  number(): number {
+    let value = 0;
+    for (;;) {
+      const byte = this.byte();
+      value = value * 128 + (byte & 0x7f);
+      if (value >= NUMBER_MAX) throw new NoDiff();
+      if (byte < 0x80) return value;
+    }
+  }
+
+  take(length: number): Uint8Array {
+    const end = this.#at + length;
+    if (end > this.#bytes.length) throw new NoDiff();
+    const part = this.#bytes.subarray(this.#at, end);
+    this.#at = end;
+    return part;
+  }
+}
+
+/** What one window makes, from its first byte to its last. */
+class Target {
+  readonly #source: Uint8Array;
+  readonly #data: Section;
+  readonly #places: Section;
+  readonly #near = new Uint32Array(NEAR);
+  readonly #same = new Uint32Array(SAME);
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  #next = 0;
+  #at = 0;
+
+  constructor(source: Uint8Array, length: number, data: Section, places: Section) {
+    this.#source = source;
+    this.#data = data;
+    this.#places = places;
+    this.bytes = new Uint8Array(length);
+  }
+
+  /** Whether nothing is left, and nothing is missing. */
+  get is_done(): boolean {
+    return this.#at === this.bytes.length && this.#data.is_over && this.#places.is_over;
+  }
+
+  add(length: number): void {
+    this.bytes.set(this.#data.take(this.#fitting(length)), this.#at);
+    this.#at += length;
+  }
+
+  run(length: number): void {
+    this.bytes.fill(this.#data.byte(), this.#at, this.#at + this.#fitting(length));
+    this.#at += length;
+  }
+
+  copy(length: number, mode: number): void {
+    const from = this.#place(mode);
+    const source = this.#source;
+    const end = this.#at + this.#fitting(length);
+    if (from + length <= source.length) {
+      this.bytes.set(source.subarray(from, from + length), this.#at);
+      this.#at = end;
+    }
+    // What is copied may be what this copy makes.
+    for (let at = from; this.#at < end; at++) {
+      const byte = at < source.length ? source[at] : this.bytes[at - source.length];
+      this.bytes[this.#at++] = byte ?? 0;
+    }
+  }
+
+  /** The length, if so much is still to be made. */
+  #fitting(length: number): number {
+    if (length > this.bytes.length - this.#at) throw new NoDiff();
+    return length;
+  }
+
+  #place(mode: number): number {
+    const here = this.#source.length + this.#at;
+    const place = this.#named(mode, here);
+    if (place < 0 || place >= here) throw new NoDiff();
+    this.#near[this.#next] = place;
+    this.#next = (this.#next + 1) % NEAR;
+    this.#same[place % SAME] = place;
+    return place;
+  }
+
+  #named(mode: number, here: number): number {
+    const places = this.#places;
+    if (mode === 0) return places.number();
+    if (mode === 1) return here - places.number();
+    if (mode < 2 + NEAR) return (this.#near[mode - 2] ?? 0) + places.number();
+    return this.#same[(mode - 2 - NEAR) * 256 + places.byte()] ?? 0;
+  }
+}
+
+/** Runs one instruction of the default code table, which may be two. */
+function run(target: Target, instructions: Section): void {
+  const code = instructions.byte();
+  const sizeOr = (size: number) => size === 0 ? instructions.number() : size;
+  if (code === 0) target.run(instructions.number());
+  else if (code < 19) target.add(sizeOr(code - 1));
+  else if (code < 163) {
+    const size = (code - 19) % 16;
+    target.copy(sizeOr(size === 0 ? 0 : size + 3), Math.floor((code - 19) / 16));
+  } else if (code < 235) {
+    target.add(1 + Math.floor((code - 163) % 12 / 3));
+    target.copy(4 + (code - 163) % 3, Math.floor((code - 163) / 12));
+  } else if (code < 247) {
+    target.add(1 + (code - 235) % 4);
+    target.copy(4, 6 + Math.floor((code - 235) / 4));
+  } else {
+    target.copy(4, code - 247);
+    target.add(1);
+  }
+}
+
+/** Whether a diff says of itself that it is VCDIFF; none of Fossil's begins so. */
+export function isVcdiff(diff: Uint8Array): boolean {
+  return HEADER.slice(0, 3).every((byte, at) => diff[at] === byte);
+}
+
+/**
+ * The data that a diff makes of `base`; undefined when it is no diff, none from `base`, or makes more than
+ * `bytes_max`. It has no checksum: whoever has one compares it.
+ */
+export function applyVcdiff(
+  base: Uint8Array,
+  diff: Uint8Array,
+  bytes_max: number,
+): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    return apply(base, new Section(diff), bytes_max);
+  } catch (error) {
+    if (error instanceof NoDiff) return undefined;
+    throw error;
+  }
+}
+
+function apply(base: Uint8Array, all: Section, bytes_max: number): Uint8Array<ArrayBuffer> {
+  for (const byte of HEADER) if (all.byte() !== byte) throw new NoDiff();
+  const indicator = all.byte();
+  if (indicator > VCD_SOURCE) throw new NoDiff();
+  const length = indicator === VCD_SOURCE ? all.number() : 0;
+  const source = new Section(base);
+  if (indicator === VCD_SOURCE) source.take(all.number());
+  const segment = source.take(length);
+  const window = new Section(all.take(all.number()));
+  const made = window.number();
+  if (!all.is_over || made > bytes_max || window.byte() !== 0) throw new NoDiff();
+  const [added = 0, told = 0, named = 0] = [window.number(), window.number(), window.number()];
+  const data = new Section(window.take(added));
+  const instructions = new Section(window.take(told));
+  const target = new Target(segment, made, data, new Section(window.take(named)));
+  while (!instructions.is_over) run(target, instructions);
+  if (!target.is_done || !window.is_over) throw new NoDiff();
+  return target.bytes;
+}

@@ -1,0 +1,150 @@
+/**
+ * Diffs as VCDIFF (RFC 3284): one window over the whole base, the default code table, nothing compressed on
+ * top. What repeats is found by `matches.ts`.
+ */
+import { Addresses, sizeOf } from "./addresses.ts";
+import { MATCH_ENOUGH, MATCH_MIN, Matches } from "./matches.ts";
+
+const HEADER = [0xd6, 0xc3, 0xc4, 0, 0];
+const VCD_SOURCE = 1;
+/** The opcodes of the default code table. */
+const ADD = 1;
+const ADD_SIZE_MAX = 17;
+const COPY = 19;
+const COPY_MODE = 16;
+const COPY_SIZE_MAX = 18;
+/** An ADD of 1 to 4 and a COPY of 4 to 6 in one, of the modes up to 5; of the others a COPY of 4. */
+const ADD_COPY = 163;
+const ADD_COPY_SAME = 235;
+const PAIR_ADD_MAX = 4;
+const PAIR_COPY_MAX = 6;
+const MODE_SAME = 6;
+
+/** Bytes that become more. */
+class Bytes {
+  bytes = new Uint8Array(256);
+  length = 0;
+
+  byte(value: number): void {
+    this.#room(1);
+    this.bytes[this.length++] = value;
+  }
+
+  number(value: number): void {
+    for (let size = sizeOf(value); size > 0; size--) {
+      this.byte((value >>> (7 * (size - 1))) & 0x7f | (size > 1 ? 0x80 : 0));
+    }
+  }
+
+  put(bytes: Uint8Array): void {
+    this.#room(bytes.length);
+    this.bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  toBytes(): Uint8Array {
+    return this.bytes.subarray(0, this.length);
+  }
+
+  #room(size: number): void {
+    const needed = this.length + size;
+    if (needed <= this.bytes.length) return;
+    const bytes = new Uint8Array(Math.max(needed, 2 * this.bytes.length));
+    bytes.set(this.bytes);
+    this.bytes = bytes;
+  }
+}
+
+/** The three sections of a window, as they grow. */
+class Window {
+  readonly data = new Bytes();
+  readonly instructions = new Bytes();
+  readonly places = new Bytes();
+  readonly addresses = new Addresses();
+
+  /** Bytes as they are, then a copy; either may be none. */
+  write(added: Uint8Array, from: number, length: number, at: number): void {
+    this.data.put(added);
+    const mode = length === 0 ? 0 : this.addresses.write(from, at, this.places);
+    const pair = pairOf(added.length, length, mode);
+    if (pair !== undefined) return this.instructions.byte(pair);
+    if (added.length > 0) this.#sized(ADD, ADD + added.length, added.length <= ADD_SIZE_MAX, added);
+    const copy = COPY + mode * COPY_MODE;
+    const short = copy + length - MATCH_MIN + 1;
+    if (length > 0) this.#sized(copy, short, length <= COPY_SIZE_MAX, { length });
+  }
+
+  #sized(long: number, short: number, is_short: boolean, { length }: { length: number }): void {
+    this.instructions.byte(is_short ? short : long);
+    if (!is_short) this.instructions.number(length);
+  }
+}
+
+function pairOf(added: number, copied: number, mode: number): number | undefined {
+  if (added < 1 || added > PAIR_ADD_MAX || copied < MATCH_MIN) return undefined;
+  if (mode >= MODE_SAME) {
+    if (copied > MATCH_MIN) return undefined;
+    return ADD_COPY_SAME + (mode - MODE_SAME) * 4 + added - 1;
+  }
+  if (copied > PAIR_COPY_MAX) return undefined;
+  return ADD_COPY + mode * 12 + (added - 1) * 3 + copied - MATCH_MIN;
+}
+
+/** What makes `data` of `base`. It may be larger than the data. */
+export function createVcdiff(base: Uint8Array, data: Uint8Array): Uint8Array {
+  const all = new Uint8Array(base.length + data.length);
+  all.set(base);
+  all.set(data, base.length);
+  const window = new Window();
+  const matches = new Matches(all, base.length);
+  const { cost } = window.addresses;
+  let added = base.length;
+  let at = base.length;
+  /** How far back the last copy was: after a byte or two that changed, it may well go on. */
+  let back = base.length;
+  while (at < all.length) {
+    const found = matches.at(at, at - back, cost);
+    if (found === undefined) at++;
+    else {
+      const later = found.length >= MATCH_ENOUGH
+        ? undefined
+        : matches.at(at + 1, at + 1 - back, cost);
+      if (later !== undefined && later.gain > found.gain + 1) {
+        at++;
+        continue;
+      }
+      window.write(all.subarray(added, at), found.from, found.length, at);
+      back = at - found.from;
+      at += found.length;
+      added = at;
+    }
+  }
+  if (added < at) window.write(all.subarray(added, at), 0, 0, at);
+  return assemble(window, base.length, data.length);
+}
+
+function assemble(
+  { data, instructions, places }: Window,
+  base_length: number,
+  data_length: number,
+): Uint8Array {
+  const sections = [data, instructions, places];
+  const lengths = [data_length, 0, ...sections.map(({ length }) => length)];
+  const size = sum(lengths.map(sizeOf)) + sum(sections.map(({ length }) => length));
+  const out = new Bytes();
+  out.put(Uint8Array.from(HEADER));
+  // Without a base there is no source.
+  out.byte(base_length > 0 ? VCD_SOURCE : 0);
+  if (base_length > 0) {
+    out.number(base_length);
+    out.number(0);
+  }
+  out.number(size);
+  for (const length of lengths) out.number(length);
+  for (const section of sections) out.put(section.toBytes());
+  return out.toBytes().slice();
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}

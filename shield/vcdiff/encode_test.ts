@@ -1,0 +1,84 @@
+/** Diffs against a decoder that is not ours (Ably's), and against bounds. */
+import { decode } from "@ably/vcdiff-decoder";
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import { countReads } from "../../proto/testing/read_counter.ts";
+import { createVcdiff } from "./encode.ts";
+import { Matches } from "./matches.ts";
+
+const text = (value: string) => new TextEncoder().encode(value);
+
+/** What the other decoder makes of a diff; it needs a base. */
+function expectSame(base: Uint8Array, data: Uint8Array): number {
+  const diff = createVcdiff(base, data);
+  assert.deepEqual(new Uint8Array(decode(diff, base)), data);
+  return diff.length;
+}
+
+/** Data in which parts of other data stand in another order, some repeated, some changed. */
+const pieces = fc.record({
+  base: fc.uint8Array({ minLength: 1, maxLength: 3_000, max: 7 }),
+  cuts: fc.array(fc.record({ at: fc.nat(), length: fc.nat(400), changed: fc.nat(255) }), {
+    maxLength: 20,
+  }),
+}).map(({ base, cuts }) => {
+  const data = cuts.flatMap(({ at, length, changed }) => {
+    const from = at % base.length;
+    return [...base.subarray(from, from + length), changed];
+  });
+  return { base, data: new Uint8Array(data) };
+});
+
+Deno.test("what a diff makes is the data, by a decoder of somebody else", () => {
+  fc.assert(fc.property(pieces, ({ base, data }) => void expectSame(base, data)), { numRuns: 500 });
+  const any = fc.uint8Array({ minLength: 1, maxLength: 600 });
+  fc.assert(fc.property(any, any, (base, data) => void expectSame(base, data)));
+  const runs = fc.array(fc.tuple(fc.nat(3), fc.nat(40_000)), { maxLength: 6 });
+  fc.assert(
+    fc.property(any, runs, (base, parts) => {
+      const data = parts.flatMap(([byte, length]) => new Array<number>(length).fill(byte));
+      assert.ok(expectSame(base, new Uint8Array(data)) < 900);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+Deno.test("little that changes makes a small diff, and data that has nothing of its base a little more than itself", () => {
+  const lines = Array.from({ length: 400 }, (_, n) => `line ${n} says ${n * 7919}\n`);
+  const base = text(lines.join(""));
+  const changed = lines.with(20, "another line\n").with(300, "line 300 is new\n").toSpliced(7, 1);
+  assert.ok(expectSame(base, text(changed.join(""))) < 90);
+  assert.ok(expectSame(base, base) < 40);
+  const noise = crypto.getRandomValues(new Uint8Array(20_000));
+  assert.ok(expectSame(base, noise) < 20_000 + 60);
+});
+
+Deno.test("without a base, and without data", () => {
+  const diff = createVcdiff(new Uint8Array(), text("abcdabcdabcd"));
+  // No source, eight bytes more, twelve bytes are made, and the data section has the first four.
+  assert.deepEqual([...diff.subarray(0, 5)], [0xd6, 0xc3, 0xc4, 0, 0]);
+  assert.equal(diff[5], 0);
+  assert.equal(diff[7], 12);
+  assert.equal(new TextDecoder().decode(diff.subarray(12, 16)), "abcd");
+  expectSame(text("base"), new Uint8Array());
+});
+
+Deno.test("data that is hard to find takes so many reads for each byte and no more", () => {
+  const seeds = fc.record({ most: fc.nat(7), seed: fc.nat() });
+  fc.assert(
+    fc.property(seeds, ({ most, seed }) => {
+      let state = seed;
+      const next = () => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) >>> 16;
+      const all = new Uint8Array(2_000).map(() => next() % (most + 1));
+      const { bytes, reads } = countReads(all);
+      const matches = new Matches(bytes, 1_000);
+      for (let at = 1_000; at < all.length;) {
+        const { length = 1 } = matches.at(at, at - 1_000, () => 2) ?? {};
+        at += Math.min(length, 2);
+      }
+      // Every fourth place is a beginning at the most, and is compared with a few others.
+      assert.ok(reads() < 700 * all.length, `${reads()} reads`);
+    }),
+    { numRuns: 8 },
+  );
+});
