@@ -1,6 +1,6 @@
 /**
- * What deltas save and cost: a transit feed of some 130 KB, captured each minute, to receivers that ask for deltas and
- * to as many that do not, in turns. The bytes are those of frames as receivers get them, without compression.
+ * What deltas save and cost: a transit feed of some 130 KB, captured each minute, to receivers that ask for deltas in
+ * each form and to as many that do not, in turns. The bytes are those of frames as receivers get them, without compression.
  */
 import { askDeltas, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { ROOT } from "../measure/scenario.ts";
@@ -12,6 +12,10 @@ import { pause, readingOf } from "../sockets/sockets_load.ts";
 
 const FEEDS = `${ROOT}/../shared/data/gtfs-realtime/feeds/nyct`;
 const AT_ONCE = 50;
+
+/** In what form receivers ask for the feed. */
+const KINDS = ["plain", "fossil", "vcdiff"] as const;
+type Kind = typeof KINDS[number];
 
 /** One feed to all receivers, after the first, which everybody gets whole. */
 export interface DeltaFigures {
@@ -36,7 +40,7 @@ export async function readFeeds(folder = FEEDS): Promise<Uint8Array[]> {
 /** Sends each feed once the one before has reached everybody. Throws when a receiver is disconnected. */
 export async function measureDeltas(
   bus: BusProcess,
-  { room, receivers, delta }: { room: string; receivers: number; delta: boolean },
+  { room, receivers, kind }: { room: string; receivers: number; kind: Kind },
   feeds: readonly Uint8Array[],
 ): Promise<DeltaFigures> {
   const got = { messages: 0, bytes: 0, ended: "" };
@@ -52,7 +56,7 @@ export async function measureDeltas(
       got.bytes += data.length;
     };
     const sub = encodeSub({ room_id: room, request_id: 1 });
-    socket.send(delta ? askDeltas(sub) : sub);
+    socket.send(kind === "plain" ? sub : askDeltas(sub, { vcdiff: kind === "vcdiff" }));
     sockets.push(socket);
     await promise;
   };
@@ -86,15 +90,15 @@ export async function measureDeltas(
   return figures;
 }
 
-/** Receivers without and with deltas in turns, as a table of medians. */
+/** Receivers without deltas and with those of both forms in turns, as a table of medians. */
 export async function deltaTable(bus: BusProcess, count: number, receivers: number) {
   const feeds = await readFeeds();
   const rounds: Record<string, DeltaFigures[]> = {};
   if (feeds.length === 0) return { rounds, table: "no transit feed here: no deltas measured" };
   for (let round = 0; round < count; round++) {
-    for (const kind of ["plain", "deltas"]) {
+    for (const kind of KINDS) {
       console.error(`feed, ${kind} ...`);
-      const to = { room: `feed-${kind}-${round}`, receivers, delta: kind === "deltas" };
+      const to = { room: `feed-${kind}-${round}`, receivers, kind };
       (rounds[kind] ??= []).push(await measureDeltas(bus, to, feeds));
     }
   }
