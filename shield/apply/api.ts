@@ -34,6 +34,7 @@ import type { Settings } from "../settings/settings.ts";
 import { needsDecision } from "./decision.ts";
 import type { Applies } from "./applies.ts";
 import type { StoredState } from "./applies.ts";
+import type { BusApplies } from "./bus_applies.ts";
 import { requireLimits } from "./limits.ts";
 import type { CountedLimits } from "./limits.ts";
 
@@ -41,11 +42,14 @@ import type { CountedLimits } from "./limits.ts";
 const BODY_BYTES = 2_097_152;
 /** How long an answer waits until its change is in force in this process, in ms. */
 const IN_FORCE_MS = 5_000;
+const SCHEMAS_OFF = "schemas: they are switched off on this Shield";
 
 /** What the admin API needs of the process. */
 export interface ApplyAdminContext {
   readonly applies: Applies;
   readonly settings: Settings;
+  /** Schemas of the whole bus; undefined where they are switched off. */
+  readonly bus: BusApplies | undefined;
   /** The bucket of rollouts. */
   readonly rollouts: Pick<KeyValue, "get">;
   readonly policies: PolicyAdminContext;
@@ -83,10 +87,22 @@ export const StateBody = z.strictObject({
 /** One of them. */
 type StateBody = z.output<typeof StateBody>;
 
-/** The routes of a tenant's whole state. */
+/** Schemas that are to be in force for the whole bus, which are stored already. */
+const BusBody = z.strictObject({ schemas: listOf("schemas", StagedSchema, "schema_id") });
+/** One of them. */
+type BusBody = z.output<typeof BusBody>;
+
+/** The routes of a tenant's whole state, and of what is the bus's. */
 export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
   {
-    "/v1/state": { GET: { scope: "bus", about: STATE_ABOUT.listStates, handle: listStates } },
+    "/v1/state": {
+      GET: { scope: "bus", about: STATE_ABOUT.listStates, handle: listStates },
+      PUT: {
+        scope: "bus",
+        about: STATE_ABOUT.applyBusState,
+        ...withBody(jsonBody(BusBody, readStateBody), applyToBus),
+      },
+    },
     "/v1/tenants/{tenant}/state": {
       GET: { scope: "tenant-in-path", about: STATE_ABOUT.getTenantState, handle: show },
       PUT: {
@@ -173,14 +189,34 @@ async function apply(
     stored.policies.revision === 0 ||
     registry.reached(tenant, stored.policies.revision, IN_FORCE_MS),
   ]);
-  if (schemas !== undefined) {
-    for (const { schema_id } of wanted.schemas ?? []) schemas.cache.refresh(schema_id);
-    await settled(schemas);
-  }
+  await refreshed(schemas, wanted.schemas);
   const here = registry.tenant(tenant);
   const policies = { state: here?.state ?? null, detail: here?.detail ?? null };
   const in_force = reached.every(Boolean) && (here === undefined || here.state === "active");
   return answer({ tenant, ...view(stored), here: { node_id, in_force, policies } });
+}
+
+/** Resolves once this Shield checks by what is in force now, or could not learn it in time. */
+async function refreshed(
+  schemas: ApplyAdminContext["schemas"],
+  changed: readonly StagedSchema[] = [],
+): Promise<void> {
+  if (schemas === undefined) return;
+  for (const { schema_id } of changed) schemas.cache.refresh(schema_id);
+  await settled(schemas);
+}
+
+async function applyToBus(
+  { bus, schemas: admin, log, node_id }: ApplyAdminContext,
+  { by }: AdminCall,
+  { schemas = [] }: BusBody,
+): Promise<Response> {
+  if (bus === undefined) throw new ArqonError("invalid-settings", SCHEMAS_OFF);
+  if (schemas.length === 0) return answer({ node_id, apply: null, schemas: [] });
+  const id = await bus.apply(schemas, by);
+  log.info("schemas of the bus were applied", { apply: id, by, schemas: schemas.length });
+  await refreshed(admin, schemas);
+  return answer({ node_id, apply: id, schemas: schemas.map(({ schema_id }) => schema_id) });
 }
 
 /** Policies that change beside a rollout would end it. Rejects with `settings-conflict`. */
@@ -208,7 +244,7 @@ export async function checkState(
   const modules = await inTurn({ checks }, tenant, () => requireModules(context, policies));
   if (versions.length > 0) requireScope("bus", { only_tenant }, []);
   if (schemas === undefined && versions.length > 0) {
-    throw new ArqonError("invalid-settings", "schemas: they are switched off on this Shield");
+    throw new ArqonError("invalid-settings", SCHEMAS_OFF);
   }
   if (schemas !== undefined) {
     const staged = new Map<string, Uint8Array>();

@@ -1,10 +1,12 @@
 /** Starts what changes a tenant's whole state: applies in one step, and rollouts. No behaviour of its own. */
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
 import type { ApplyAdminContext } from "./api.ts";
 import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
+import { BusApplies } from "./bus_applies.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
 import { openRollouts } from "./rollouts.ts";
 import type { RolloutsOptions } from "./rollouts.ts";
@@ -47,6 +49,16 @@ function promotionOf(
   };
 }
 
+async function openBus(
+  { spine, log, now, random }: ApplyStart,
+  promote: AppliesOptions["promote"],
+  requireStaged: RolloutsOptions["requireStaged"],
+): Promise<BusApplies | undefined> {
+  if (promote === undefined || requireStaged === undefined) return undefined;
+  const bucket = await spine.keyValue(TENANTS_BUCKET);
+  return new BusApplies({ bucket, promote, requireStaged, log, now, random });
+}
+
 /** Starts to finish what other Shields have begun. Rejects with `spine-unavailable`. */
 export async function startApplies(start: ApplyStart, parts: ApplyParts): Promise<StartedApplies> {
   const { log, now, spine, random } = start;
@@ -56,18 +68,20 @@ export async function startApplies(start: ApplyStart, parts: ApplyParts): Promis
   }
   const { registry } = policies;
   const { requireStaged, ...promoting } = promotionOf(schemas.admin);
+  const bus = await openBus(start, promoting.promote, requireStaged);
   const applies = new Applies({ ...start, settings, policies: registry.store, ...promoting });
   const own_part = requireStaged === undefined ? {} : { requireStaged };
   const rolling = { spine, registry, applies, node_id, log, now, ...own_part };
   const running = await openRollouts(rolling);
   const { bucket: rollouts } = running;
   const counted = { quotas: parts.quota !== undefined, budgets: parts.usage !== undefined };
-  const own = { applies, settings, rollouts, policies, schemas: schemas.admin };
+  const own = { applies, bus, settings, rollouts, policies, schemas: schemas.admin };
   const state = { ...own, counted, log, node_id };
   return {
     admin: { state, rollouts: { state, bucket: rollouts, log, now, random, node_id } },
     close() {
       running.close();
+      bus?.close();
       applies.close();
     },
   };

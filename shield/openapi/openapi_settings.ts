@@ -109,6 +109,12 @@ export const STATE_ABOUT = abouts({
     summary: "the tenants that have set anything at run time, from policies to quotas",
     answer: object({ node_id: ID, tenants: list(ID) }),
   },
+  applyBusState: {
+    tag: "state",
+    summary: "puts versions of schemas that are stored in force for the whole bus, all or none",
+    answer: object({ node_id: ID, apply: {}, schemas: list(ID) }),
+    refusals: [409, 429],
+  },
   getTenantState: {
     tag: "state",
     summary: "all that a tenant has in force, from policies to quotas, and its revisions",

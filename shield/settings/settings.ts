@@ -10,6 +10,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { BUS_KEY } from "../../shared/records/bus_schemas.ts";
 import {
   decodeSettings,
   emptySettings,
@@ -216,6 +217,8 @@ export class Settings {
   #hear(change: KvChange): boolean {
     const key = change.type === "put" ? change.entry.key : change.key;
     const [tenant_id = ""] = key;
+    // Not a tenant's: its watcher is `shield/apply/bus_applies.ts`.
+    if (key.length === 1 && tenant_id === BUS_KEY[0]) return true;
     if (key.length !== 1 || !isId(tenant_id)) {
       this.#options.log.warn("the settings bucket holds a key that is no tenant", { key });
       return false;
@@ -330,11 +333,8 @@ function registerSettingsMetrics(
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number) =>
     scrapedGauge(registry, name, help, read);
-  gauge(
-    "shield_settings_documents",
-    "Tenants with run-time settings.",
-    () => counts().documents,
-  );
+  const documents = "Tenants with run-time settings.";
+  gauge("shield_settings_documents", documents, () => counts().documents);
   gauge(
     "shield_settings_unreadable",
     "Tenants whose latest settings cannot be read; those before are in force.",

@@ -162,6 +162,7 @@ function settings(): Row[] {
     ],
     ["POST", "/v1/tenants/{tenant}/reset", at("/v1/tenants/TENANT/reset"), 409],
     ["GET", "/v1/state", at("/v1/state")],
+    ["PUT", "/v1/state", sending("/v1/state", () => ({ schemas: [] }))],
     ["GET", "/v1/tenants/{tenant}/state", at("/v1/tenants/TENANT/state")],
     ["GET", "/v1/rollouts", at("/v1/rollouts?tenant=TENANT")],
     ["GET", "/v1/rollouts/{tenant}", at("/v1/rollouts/TENANT"), 404],

@@ -52,7 +52,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/tenants/acme/mirror", "GET", "PUT", "DELETE"),
   ...of("/v1/tenants/acme/reset", "POST"),
   ...of("/v1/tenants/acme/state", "GET", "PUT"),
-  ...of("/v1/state", "GET"),
+  ...of("/v1/state", "GET", "PUT"),
   ...of("/v1/tenants/acme/schedules", "GET"),
   ...of("/v1/tenants/acme/schedules/daily", "GET", "PUT", "DELETE"),
   ...of("/v1/tenants/acme/schedules/daily/pause", "POST"),

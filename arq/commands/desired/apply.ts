@@ -91,7 +91,7 @@ interface StagedSchema {
 }
 
 /** Stores the schemas that change. Rejects when a version has come since the comparison. */
-async function stageSchemas(
+export async function stageSchemas(
   io: Io,
   admin: Admin,
   { state, sets }: Desired,

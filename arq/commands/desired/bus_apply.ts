@@ -12,7 +12,7 @@ import { make } from "./apply.ts";
 import type { ApplyFlags } from "./apply.ts";
 import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { othersText } from "./bus_plan.ts";
-import { registerSchemas } from "./bus_schemas.ts";
+import { applySchemas } from "./bus_schemas.ts";
 import { appliedOf, checksText } from "./plan.ts";
 
 /**
@@ -96,8 +96,11 @@ export async function applyBus(io: Io, folder: string, flags: ApplyFlags): Promi
     }
     try {
       let made: { id: string | null; in_force: boolean } = { id: null, in_force: true };
-      if (tenant === null) await registerSchemas(io, admin, desired, compared);
-      else if (changes.length > 0) made = appliedOf(await make(io, admin, desired, compared));
+      if (changes.length > 0 && tenant === null) {
+        made = { id: await applySchemas(io, admin, desired, compared), in_force: true };
+      } else if (changes.length > 0) {
+        made = appliedOf(await make(io, admin, desired, compared));
+      }
       const { id, in_force } = made;
       const outcome = changes.length === 0 ? "unchanged" : "applied";
       parts.push({ tenant, outcome, apply: id, in_force, changes });

@@ -111,8 +111,8 @@ function addApply(program: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nWhen somebody else changed the tenant's state since the plan it is refused, and nothing has" +
-        "\nchanged. Schemas are registered before the rest, and taken back when that is refused. No" +
-        "\nconnection is touched. The same again does nothing." +
+        "\nchanged. Schemas are stored before the step that puts all of it in force. No connection is" +
+        "\ntouched. The same again does nothing." +
         "\n\nWith --canary new policies only observe at first, then decide for a growing share: the given one," +
         "\n10, 50 and 100 %. Old and new judge the same messages. The first condition that holds puts the old" +
         "\nstate back in force; exit code 1. The bus carries it on without this terminal; Ctrl-C asks." +

@@ -28,6 +28,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "PUT /v1/tenants/{tenant}/mirror": "mirror.set",
   "DELETE /v1/tenants/{tenant}/mirror": "mirror.remove",
   "POST /v1/tenants/{tenant}/reset": "settings.reset",
+  "PUT /v1/state": "state.apply_bus",
   "PUT /v1/tenants/{tenant}/state": "state.apply",
   "POST /v1/rollouts/{tenant}": "rollout.start",
   "POST /v1/rollouts/{tenant}/pause": "rollout.pause",

@@ -1,0 +1,51 @@
+/**
+ * The schemas of the whole bus that one apply puts in force: one document beside those of the tenants, under a key that
+ * no tenant can have. Only the form; who reads and writes it is the Shield's (`shield/apply/bus_applies.ts`).
+ */
+import { z } from "zod";
+import { problemText } from "../problem.ts";
+import type { KvKey } from "../spine/contract/spine.ts";
+import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
+
+/** Its key in the bucket `ARQON_TENANTS`. */
+export const BUS_KEY: KvKey = ["$bus"];
+
+const About = {
+  id: z.string().regex(/^[0-9a-f]{32}$/),
+  by: z.string(),
+  at_ms: z.int().min(0),
+};
+// Loose: what a later version has put beside it must survive a write of ours. A Brain of an earlier release reads
+// `format` and `version` as those of a tenant that has set nothing.
+const Document = z.looseObject({
+  format: z.literal(1),
+  version: z.int().min(0),
+  /** An apply that is decided: any Shield finishes it. */
+  pending_schemas: z.looseObject({
+    ...About,
+    schemas: z.array(StagedSchema).min(1).max(STAGED_SCHEMAS_MAX),
+  }).optional(),
+  /** The last one that is finished. */
+  applied_schemas: z.looseObject(About).optional(),
+});
+/** The document. */
+export type BusSchemas = z.output<typeof Document>;
+
+/** What holds before the first apply. */
+export const noBusSchemas = (): BusSchemas => ({ format: 1, version: 0 });
+
+/** The stored form. */
+export const encodeBusSchemas = (document: BusSchemas): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(document));
+
+/** The document, or what is wrong with the bytes. */
+export function decodeBusSchemas(
+  bytes: Uint8Array,
+): { readonly document: BusSchemas } | { readonly problem: string } {
+  try {
+    const parsed = Document.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
+    return parsed.success ? { document: parsed.data } : { problem: problemText(parsed.error) };
+  } catch {
+    return { problem: "not JSON" };
+  }
+}
