@@ -4,8 +4,7 @@
  */
 import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
-import { connectionId, randomPool } from "../shared/ids.ts";
-import type { Random } from "../shared/ids.ts";
+import { connectionId, type Random, randomPool } from "../shared/ids.ts";
 import {
   openClientListener,
   openReserve,
@@ -39,8 +38,7 @@ import {
   tlsFiles,
   writeStderr,
 } from "../shared/process/process.ts";
-import { liveConfig, onHangup } from "../shared/process/live_process.ts";
-import type { GivenConfig } from "../shared/process/live_process.ts";
+import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
 import { spinePhase } from "../shared/listeners/starting.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
@@ -54,6 +52,7 @@ import type { TlsPair } from "../shared/listeners/tls_reload.ts";
 import { VERSION as version } from "../shared/version.ts";
 import { followCertificate } from "./certificate.ts";
 import { isTrial, runTrial } from "./policy/modules/compile_child.ts";
+import { announceOthers } from "./platform.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
 import type { ChildOptions } from "./supervisor/child_options.ts";
@@ -100,6 +99,7 @@ function begin(whole: GivenConfig, child: ChildOptions | undefined) {
   const log = logOf(PROGRAM);
   if (given.log.format === "json") endInLog(log);
   logUnhandled(log);
+  announceOthers(given, log);
   const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
   const reloading = liveConfig(whole, { node_id, logging, log, now: Date.now });
   const { config } = reloading;

@@ -9,3 +9,10 @@ export function announcePlatform(platform: Config["platform"], log: Logger): voi
     log.child({ part }).warn("disabled by the configuration: skipped");
   }
 }
+
+/** Says of a Shield of its own what the configuration asks of another process. */
+export function announceOthers({ bridge }: Pick<Config, "bridge">, log: Logger): void {
+  if (bridge.postgres === undefined) return;
+  const hint = "run arq bridge postgres beside the Shields, or arq serve";
+  log.warn("[bridge.postgres] is for arq serve; this process follows no database", { hint });
+}

@@ -22,6 +22,8 @@ import { openAdminGates } from "./admin/operations/admin_rates.ts";
 import type { ShieldStatus } from "./admin/operations/admin_status.ts";
 import { startAudit } from "./audit/start.ts";
 import { openBackups } from "./admin/operations/backup_api.ts";
+import { createBackend } from "./backend/backend.ts";
+import type { Backend, BackendIdentity } from "./backend/backend.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import { Bans } from "./auth/bans.ts";
@@ -123,6 +125,8 @@ export interface Shield {
   drain(hurried?: boolean): Promise<void>;
   /** What else its readiness asks, once there is a listener. */
   watch(listener: () => HealthCheck): void;
+  /** For what publishes in the same process. */
+  backend(who: BackendIdentity): Backend;
 }
 
 /** How every Shield begins. */
@@ -283,6 +287,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     checks,
     status,
     watch: (listener) => void (parts.listener = listener),
+    backend: (who) => createBackend(options, parts, who),
     async drain(hurried = false) {
       if (parts.draining_ms > 0) return;
       parts.draining_ms = now();

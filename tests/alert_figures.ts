@@ -111,6 +111,8 @@ export const CASES: readonly AlertCase[] = [
   of("ArqonLogLinesLeftOut", counter("arqon_log_left_out_total")),
   of("ArqonQuotaDegraded", gauge("shield_quota_degraded", 0, 1)),
   of("ArqonExportFailing", counter(`arqon_otlp_exports_total{signal="traces",outcome="failed"}`)),
+  of("ArqonBridgeDown", gauge("bridge_following", 1, 0)),
+  of("ArqonBridgeBehind", gauge("bridge_kept_wal_bytes", 1e6, 5e9)),
   of("ArqonNatsDown", gauge(`gnatsd_healthz_js_enabled_only_status_value{value="ok"}`, 1, 0)),
   of(
     "ArqonNatsStorageHigh",

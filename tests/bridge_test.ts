@@ -28,7 +28,8 @@ Deno.test("what commits is published once and in commit order, whatever is kille
   await database.sql("create table done (id serial, w int, n int)");
   let active = await startBridge(folder, database.url, url);
   await active.says("following");
-  const standby = await startBridge(folder, database.url, url);
+  // Whoever takes over reads in the other way.
+  const standby = await startBridge(folder, database.url, url, ["--poll", "20"]);
   await standby.says("waiting");
   let n = 1;
   const write = async (count: number) => {
@@ -118,7 +119,7 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   await bridge.says("may be missed");
   assert.equal((await bridge.status).code, 1);
   await bridge.stop();
-  bridge = await startBridge(folder, database.url, url, ["--accept-loss"]);
+  bridge = await startBridge(folder, database.url, url, ["--accept-loss", "--poll", "20"]);
   await bridge.says("following");
   await publish("order", "again");
   await until("it goes on", async () => (await storedIn(peer, "orders-0")).length === 4);

@@ -43,6 +43,10 @@ const MISSING: readonly (readonly [key: string, text: string, ops?: string])[] =
     "pusher.apps[0].secret_file",
     `${SERVER}[pusher]\nenabled = true\n[[pusher.apps]]\nid = "a"\nkey = "k"\ntenant = "t"\nsecret_file = "/gone.secret"\n`,
   ],
+  [
+    "bridge.postgres.database_file",
+    `${SERVER}[bridge.postgres]\ntenant = "t"\ndatabase_file = "/gone.url"\n`,
+  ],
   ["webhooks.ca_file", `${SERVER}[webhooks]\nca_file = "/gone.pem"\n`],
   [
     "auth.issuers[0].jwks_file",
@@ -52,8 +56,8 @@ const MISSING: readonly (readonly [key: string, text: string, ops?: string])[] =
 
 /** Read by the same few lines as others of the table, which processes are started for. */
 const READ_ALIKE = ["ops.tls_cert", "nats.token_file", "nats.nkey_file", "nats.tls_cert_file"];
-/** Those, and what is read when it is needed. */
-const CHECKED_ONLY = [...READ_ALIKE, "webhooks.ca_file"];
+/** Those, what is read when it is needed, and what only `arq serve` reads. */
+const CHECKED_ONLY = [...READ_ALIKE, "webhooks.ca_file", "bridge.postgres.database_file"];
 
 Deno.test("a file that is missing is named with its key, at the start and by arq config check", async (t) => {
   const issuer = await createIssuer();
@@ -123,6 +127,14 @@ Deno.test("arq config check reads what is in the files, and every one of them", 
     const serve = await runArq(["serve", "--config", "config.toml"], { cwd });
     assert.equal(serve.code, 2);
     assert.match(serve.stderr, /it is not UTF-8/);
+    const bridge = '[bridge.postgres]\ntenant = "t"\ndatabase_file = "keys.json"\n';
+    await Deno.writeTextFile(
+      `${cwd}/config.toml`,
+      `${OPS}${PORTS}${OPERATORS}${SERVER}${bridge}${issuer.config}`,
+    );
+    const bridged = await runArq(["serve", "--config", "config.toml"], { cwd });
+    assert.equal(bridged.code, 1);
+    assert.match(bridged.stderr, /bridge\.postgres\.database_file\W.*holds no URL such as/);
   } finally {
     await Deno.remove(cwd, { recursive: true });
   }

@@ -1,6 +1,6 @@
 /** What `arqon.publish` has put into the log of the database, as a message of the bus. Pure. */
 import { z } from "zod";
-import type { Committed } from "./publisher.ts";
+import type { Committed } from "./bus.ts";
 import { lsnText } from "./wal.ts";
 import type { Lsn } from "./wal.ts";
 
@@ -31,7 +31,7 @@ export function committedOf(content: Uint8Array, at: Place): Committed | undefin
   const { room, type, json, message_id } = emitted;
   const place = { lsn: lsnText(lsn), number };
   return {
-    ...{ room, type, place, data: json },
+    ...{ room, type, place, commit_ms, data: json },
     message_id: message_id ?? `pg-${place.lsn.replace("/", "-")}-${number}`,
     headers: { "pg-lsn": place.lsn, "pg-xid": String(xid), "pg-commit-ms": String(commit_ms) },
   };

@@ -7,6 +7,9 @@ const END_MS = 1_000;
 const CONNECT_MS = 10_000;
 const QUERY_MS = 30_000;
 
+/** PostgreSQL: object_in_use, the slot is another's. */
+export const IN_USE = "55006";
+
 /** What a query gives; each row by its columns. */
 interface Result {
   // deno-lint-ignore no-explicit-any -- the columns are the query's
@@ -31,16 +34,21 @@ export interface Database {
   end(): Promise<void>;
 }
 
-/**
- * A client that is not connected yet. What breaks it while nobody asks is heard by whoever asks next. `replicates`: it
- * takes commands of the replication protocol.
- */
-export function databaseAt(url: string, replicates = false): Database {
-  // A stream is one query for as long as it goes on.
-  const mode = replicates ? { replication: "database" } : { query_timeout: QUERY_MS };
+/** `patient`: a query may take as long as it does. `replicates`: that, and it takes commands of that protocol. */
+type DatabaseKind = "plain" | "patient" | "replicates";
+
+/** What a client of a kind is given: a stream is one query for as long as it goes on. */
+const OPTIONS = {
+  plain: { query_timeout: QUERY_MS },
+  patient: {},
+  replicates: { replication: "database" },
+} as const;
+
+/** A client that is not connected yet. What breaks it while nobody asks is heard by whoever asks next. */
+export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database {
   const client = new pg.Client({
     ...{ connectionString: url, keepAlive: true, connectionTimeoutMillis: CONNECT_MS },
-    ...mode,
+    ...OPTIONS[kind],
   });
   client.on("error", () => {});
   return {

@@ -3,34 +3,25 @@
  * for good. After a start, what a bridge before may have published is looked for in the rooms. Knows no database.
  */
 import { ArqonError } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
 import { pause } from "../rooms/flow.ts";
-import { historyPages } from "../rooms/history.ts";
+import type { BridgeBus, Committed } from "./bus.ts";
 
-/** One message of a transaction. */
-export interface Committed {
-  readonly room: string;
-  readonly type: string;
-  /** JSON. */
-  readonly data: string;
-  readonly message_id: string;
-  readonly headers: Readonly<Record<string, string>>;
-  /** Where it stands in the database's log. */
-  readonly place: { readonly lsn: string; readonly number: number };
-}
+/** What became of a message: `repeated`, a bridge before had published it. */
+export type Outcome = "published" | "repeated" | "refused";
 
 /** What publishing needs. */
 export interface PublisherOptions {
-  readonly bus: Pick<Connection, "room">;
+  readonly bus: BridgeBus;
   /** Rooms may have messages since then that a bridge before has published, Unix ms; undefined: there was none. */
   readonly since_ms: number | undefined;
   /** The bus refuses it for good. Rejects when that could not be noted; then it is tried again. */
   readonly onRefused: (message: Committed, reason: string) => Promise<void>;
   readonly onProblem: (text: string) => void;
+  /** What became of a message that is over. */
+  readonly onOver: (message: Committed, outcome: Outcome) => void;
   readonly signal: AbortSignal;
 }
 
-const TIMEOUT_MS = 30_000;
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 5_000;
 /** Clocks of the bus and of the database may be so far apart, in ms. */
@@ -53,28 +44,28 @@ export class Publisher {
   /** Resolves when it is over; rejects only when everything ends. `is_early`: a bridge before may have had it. */
   publish(message: Committed, is_early: boolean): Promise<void> {
     const before = this.#rooms.get(message.room) ?? Promise.resolve();
-    const own = before.then(() => this.#publish(message, is_early));
+    const own = before.then(async () => {
+      this.#options.onOver(message, await this.#publish(message, is_early));
+    });
     this.#rooms.set(message.room, own);
     return own.finally(() => {
       if (this.#rooms.get(message.room) === own) this.#rooms.delete(message.room);
     });
   }
 
-  async #publish(message: Committed, is_early: boolean): Promise<void> {
+  async #publish(message: Committed, is_early: boolean): Promise<Outcome> {
     const { bus, signal, onRefused, onProblem } = this.#options;
-    const { room, type, data, message_id, headers } = message;
+    const { room, message_id } = message;
     for (let wait_ms = RETRY_MS;; wait_ms = Math.min(RETRY_MAX_MS, 2 * wait_ms)) {
       try {
-        if (is_early && (await this.#knownIn(room)).has(message_id)) return;
-        await bus.room(room).publish(type, new TextEncoder().encode(data), {
-          ...{ content_type: "application/json", message_id, headers, timeout_ms: TIMEOUT_MS },
-        });
-        return;
+        if (is_early && (await this.#knownIn(room)).has(message_id)) return "repeated";
+        await bus.publish(message);
+        return "published";
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof ArqonError && !isPassing(error)) {
           const is_noted = await onRefused(message, error.message).then(() => true, () => false);
-          if (is_noted) return;
+          if (is_noted) return "refused";
         }
         onProblem(`${room}: ${error instanceof Error ? error.message : error}; it is tried again`);
       }
@@ -91,25 +82,10 @@ export class Publisher {
     return known;
   }
 
-  async #read(room_id: string): Promise<ReadonlySet<string>> {
+  #read(room_id: string): Promise<ReadonlySet<string>> {
     const { bus, since_ms } = this.#options;
-    const ids = new Set<string>();
-    if (since_ms === undefined) return ids;
-    const oldest_ms = since_ms - SKEW_MS;
-    try {
-      const room = bus.room(room_id);
-      const source = { history: room.history.bind(room) };
-      for await (const page of historyPages(source, { total: LOOKED_AT_MAX, reverse: true })) {
-        for (const { message_id } of page.messages) ids.add(message_id);
-        if (page.messages.some(({ timestamp_ms }) => Number(timestamp_ms) < oldest_ms)) break;
-      }
-    } catch (error) {
-      // A room without a log knows repetitions for two minutes only, and a token may not read every room.
-      const has_none = error instanceof ArqonError &&
-        ["not-durable", "not-granted"].includes(error.reason);
-      if (!has_none) throw error;
-    }
-    return ids;
+    if (since_ms === undefined) return Promise.resolve(new Set<string>());
+    return bus.idsSince(room_id, since_ms - SKEW_MS, LOOKED_AT_MAX);
   }
 }
 

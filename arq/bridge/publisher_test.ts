@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
+import { connectedBus } from "./bus.ts";
+import type { Committed } from "./bus.ts";
 import { Publisher } from "./publisher.ts";
-import type { Committed } from "./publisher.ts";
 
 const SINCE_MS = 1_000_000_000;
 
 const committed = (room: string, message_id: string): Committed => ({
-  ...{ room, type: "order", data: "{}", message_id, headers: {} },
+  ...{ room, type: "order", data: "{}", message_id, headers: {}, commit_ms: SINCE_MS },
   place: { lsn: "0/1", number: 0 },
 });
 
@@ -40,7 +41,7 @@ function busWith(had: Readonly<Record<string, readonly (readonly [id: string, at
       return Promise.resolve({});
     },
   });
-  const bus = { room } as unknown as Pick<Connection, "room">;
+  const bus = connectedBus({ room } as unknown as Pick<Connection, "room">);
   return { bus, published, asked };
 }
 
@@ -52,8 +53,10 @@ Deno.test("an early message that its room has is left out; a later one, or one t
     ]],
   });
   const refused: string[] = [];
+  const over: string[] = [];
   const publisher = new Publisher({
     ...{ bus, since_ms: SINCE_MS, signal: new AbortController().signal, onProblem: () => {} },
+    onOver: ({ room, message_id }, outcome) => void over.push(`${room} ${message_id} ${outcome}`),
     onRefused: ({ message_id }) => Promise.resolve(void refused.push(message_id)),
   });
   await Promise.all([
@@ -70,6 +73,10 @@ Deno.test("an early message that its room has is left out; a later one, or one t
   ]);
   assert.deepEqual(published.filter((one) => one.startsWith("plain")), ["plain c"]);
   assert.deepEqual(refused, ["bad"]);
+  assert.deepEqual(over.filter((one) => one.startsWith("orders")), [
+    ...["orders a repeated", "orders late published", "orders bad refused"],
+    ...["orders b repeated", "orders a published"],
+  ]);
   assert.deepEqual(
     asked.filter((one) => one === "orders").length,
     2,

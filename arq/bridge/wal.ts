@@ -17,13 +17,16 @@ export function parseLsn(text: string): Lsn {
   return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`);
 }
 
-/** One message of the stream. */
-export type WalMessage =
+/** What a log has of ours, between others' changes. */
+export type WalChange =
   | { readonly kind: "begin"; readonly lsn: Lsn; readonly commit_ms: number; readonly xid: number }
   | { readonly kind: "commit"; readonly end_lsn: Lsn }
   | { readonly kind: "message"; readonly prefix: string; readonly content: Uint8Array }
-  | { readonly kind: "alive"; readonly lsn: Lsn; readonly wants_reply: boolean }
   | { readonly kind: "other" };
+/** One message of the stream. */
+type WalMessage =
+  | WalChange
+  | { readonly kind: "alive"; readonly lsn: Lsn; readonly wants_reply: boolean };
 
 /** PostgreSQL counts from 2000-01-01, in microseconds. */
 const EPOCH_MS = 946_684_800_000;
@@ -38,26 +41,31 @@ export function readWal(chunk: Uint8Array): WalMessage {
     return { kind: "alive", lsn: view.getBigUint64(1), wants_reply: view.getUint8(17) !== 0 };
   }
   if (kind !== "w") return { kind: "other" };
-  const at = XLOG_HEAD;
-  switch (String.fromCharCode(view.getUint8(at))) {
+  return readChange(chunk.subarray(XLOG_HEAD));
+}
+
+/** Reads a change, as plain SQL gives it too. Throws as `readWal`. */
+export function readChange(bytes: Uint8Array): WalChange {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  switch (String.fromCharCode(view.getUint8(0))) {
     case "B":
       return {
         kind: "begin",
-        lsn: view.getBigUint64(at + 1),
-        commit_ms: EPOCH_MS + Number(view.getBigInt64(at + 9)) / 1_000,
-        xid: view.getUint32(at + 17),
+        lsn: view.getBigUint64(1),
+        commit_ms: EPOCH_MS + Number(view.getBigInt64(9)) / 1_000,
+        xid: view.getUint32(17),
       };
     case "C":
-      return { kind: "commit", end_lsn: view.getBigUint64(at + 10) };
+      return { kind: "commit", end_lsn: view.getBigUint64(10) };
     case "M":
-      return logicalMessage(chunk, view, at + 10);
+      return logicalMessage(bytes, view, 10);
     default:
       return { kind: "other" };
   }
 }
 
 /** From the prefix on, which ends with a zero byte. */
-function logicalMessage(chunk: Uint8Array, view: DataView, from: number): WalMessage {
+function logicalMessage(chunk: Uint8Array, view: DataView, from: number): WalChange {
   const end = chunk.indexOf(0, from);
   if (end < 0) throw new RangeError("a message without an end of its prefix");
   const length = view.getUint32(end + 1);

@@ -9,6 +9,7 @@ import { namedFiles } from "../../shared/config/named_files.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { operatorTls } from "../../shared/listeners/operator_listener.ts";
 import { openOpsToken } from "../../shared/listeners/ops_token.ts";
+import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import type { ReadFile } from "../../shared/process/secret_file.ts";
 import { NatsLogin } from "../../shared/spine/nats/connection/nats_login.ts";
 import { telemetryHeaders } from "../../shared/telemetry/resource.ts";
@@ -70,6 +71,7 @@ const READERS: readonly ((config: Config, read: ReadFile) => unknown)[] = [
   ({ nats }, read) => nats && new NatsLogin(nats, read),
   ({ quota }, read) => quota && quotaSecrets(quota, read),
   ({ telemetry }, read) => telemetryHeaders(telemetry, { read }),
+  bridgedDatabase,
 ];
 
 /** The problems of the embedded Spine's folder; none with NATS, where nobody opens it. */

@@ -11,7 +11,7 @@ import type { Finding } from "./finding.ts";
 import { fileText, PATH_FIX, privateFinding } from "./paths.ts";
 import { certificateFinding } from "./tls.ts";
 
-const TABLES = /^(ops|admin|quota|telemetry)\./;
+const TABLES = /^(ops|admin|quota|telemetry|bridge)\./;
 
 /**
  * One finding for each file that cannot be used, for each secret, and for each certificate of an operators'

@@ -13,8 +13,11 @@ import { placesOf, requireFreePorts } from "../../shared/listeners/port_check.ts
 import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process/process.ts";
 import type { GivenConfig } from "../../shared/process/live_process.ts";
 import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { followCertificate } from "../../shield/certificate.ts";
+import { startBridging } from "./bridging.ts";
+import type { Bridging } from "./bridging.ts";
 import type { ServeProcess } from "./process.ts";
 import { openSharedParts, startServers } from "./servers.ts";
 import type { Servers } from "./servers.ts";
@@ -75,8 +78,13 @@ async function endExhausted(
   return exit(EXIT_RESTART, detail);
 }
 
-async function drain(servers: Servers, { client, ops, admin }: Listeners): Promise<void> {
+async function drain(
+  servers: Servers,
+  { client, ops, admin }: Listeners,
+  bridging: Bridging,
+): Promise<void> {
   const { shield, brain, spine, exporting, tracing } = servers;
+  await bridging.close();
   await shield.drain();
   await client.close();
   // The Brain drains after the Shield, which sends it commands until it has left its rooms.
@@ -94,8 +102,9 @@ async function drain(servers: Servers, { client, ops, admin }: Listeners): Promi
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { given, process } = options;
-  // The certificate is read before anything is opened, so that a bus without it does not join a cluster.
+  // The certificate and the bridge's database are read before anything is opened, so that a bus without it does not join a cluster.
   const served = process.tls(given.config);
+  bridgedDatabase(given.config, process.readTextFile);
   await requireFreePorts(placesOf(given.config));
   const shared = openSharedParts(given, process);
   const { config, node_id, registry, log, fatal } = shared;
@@ -117,12 +126,18 @@ export async function serve(options: ServeOptions): Promise<void> {
   };
   using _following = served && followCertificate(served, following);
   const url = `${client.url.replace(/^http/, "ws")}/v1/socket`;
+  const bridging = await startBridging({
+    ...servers,
+    log: log.child({ part: "bridge" }),
+    now,
+    read,
+  });
   servers.started();
   await options.onReady({ node_id, url, ops_url: ops.url, admin_url: admin.url }, log);
   servers.exhausted.then((detail) => endExhausted(servers, process, detail));
   const failure = await Promise.race([servers.stopping.then(() => undefined), fatal.promise]);
   if (failure !== undefined) log.error("draining: the process cannot go on", { failure });
   process.stopWithin(config.server.drain_timeout_ms);
-  await drain(servers, listeners);
+  await drain(servers, listeners, bridging);
   if (failure !== undefined) process.exit(EXIT_FAILED, failure);
 }

@@ -48,7 +48,7 @@ export function natsFiles(nats: Config["nats"]): ConfigFile[] {
 
 /** Every file that the configuration names, in the order of the tables. */
 export function namedFiles(
-  { server, ops, admin, nats, quota, telemetry, auth, hooks, webhooks, pusher }: Config,
+  { server, ops, admin, nats, quota, telemetry, auth, hooks, webhooks, pusher, bridge }: Config,
 ): ConfigFile[] {
   return [
     ...filesOf("server", server, LISTENER),
@@ -63,6 +63,7 @@ export function namedFiles(
     ...pusher.apps.flatMap((app, index) =>
       filesOf(`pusher.apps[${index}]`, app, { secret_file: true })
     ),
+    ...filesOf("bridge.postgres", bridge.postgres, { database_file: true }),
     ...filesOf("webhooks", webhooks, { ca_file: false }),
     ...hooks.flatMap((hook, index) => filesOf(`hooks[${index}]`, hook, { secret_file: true })),
   ];

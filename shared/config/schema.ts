@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { refuseUnnamedOperators } from "./operators.ts";
+import { Bridge } from "./automation/bridge.ts";
 import { HookTables } from "./automation/hooks.ts";
 import { Pusher } from "./automation/pusher.ts";
 import { Schedules } from "./automation/schedules.ts";
@@ -286,6 +287,7 @@ export const ConfigSchema = z.strictObject({
   usage: Usage.prefault({}).describe("the ledger of use"),
   pusher: Pusher.prefault({}).describe("clients and backends of the Pusher protocol"),
   schedules: Schedules.prefault({}).describe("messages that are published at a time"),
+  bridge: Bridge.prefault({}).describe("what databases commit, published"),
   sse: Sse.prefault({}).describe("server-sent events"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),

@@ -129,6 +129,27 @@ Deno.test("a hook has one secret, which is not shown when it is wrong", () => {
   }
 });
 
+Deno.test("a bridge has one database, and nothing of its password is said", () => {
+  const bridge = (lines: string) => `[bridge.postgres]\ntenant = "t"\n${lines}\n`;
+  assert.deepEqual(problems(bridge('database = "postgres://b:p@h/app"')), []);
+  assert.deepEqual(problems(bridge('database_file = "f"\nmode = "polling"\npoll_ms = 10')), []);
+  for (const lines of ["", 'database = "postgres://h/app"\ndatabase_file = "f"']) {
+    assert.match(
+      problems(bridge(lines))[0]?.[1] ?? "",
+      /exactly one of database and database_file/,
+    );
+  }
+  const [bad] = problems(bridge('database = "mysql://b:hunter2@h/app"'));
+  assert.equal(bad?.[0], "bridge.postgres.database");
+  assert.match(bad?.[1] ?? "", /expected a URL such as "postgres:/);
+  assert.doesNotMatch(bad?.[1] ?? "", /hunter2/);
+  const database = 'database = "postgres://h/app"\n';
+  for (const key of ['slot = "A-b"', "poll_ms = 9", "waiting_messages = 0", 'mode = "push"']) {
+    const [first] = problems(bridge(`${database}${key}`));
+    assert.equal(first?.[0], `bridge.postgres.${key.split(" ")[0]}`);
+  }
+});
+
 Deno.test("an operators' port is on loopback unless a file says otherwise, and its TLS is whole", () => {
   const { ops, admin } = parseConfig("", { file });
   assert.deepEqual([ops.host, admin.host], ["127.0.0.1", "127.0.0.1"]);
@@ -180,14 +201,17 @@ tenants = ["t"]
 id = "h"
 tenant = "t"
 url = "https://h"
-secret_file = "16"
+secret_file = "17"
+[bridge.postgres]
+tenant = "t"
+database_file = "16"
 `,
     { file },
   );
   const files = namedFiles(config);
   assert.deepEqual(
     files.map(({ path }) => Number(path)),
-    Array.from({ length: 16 }, (_, at) => at + 1),
+    Array.from({ length: 17 }, (_, at) => at + 1),
   );
   assert.deepEqual(files.filter(({ is_private }) => is_private).map(({ key }) => key), [
     "server.tls_key",
@@ -198,6 +222,7 @@ secret_file = "16"
     "nats.tls_key_file",
     "quota.password_file",
     "telemetry.headers_file",
+    "bridge.postgres.database_file",
     "hooks[0].secret_file",
   ]);
 });

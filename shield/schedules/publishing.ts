@@ -2,11 +2,11 @@
  * Publishes what a schedule says, on the path of every other message: schemas, policies, quotas, journal. The
  * same message may be given here more than once; it has the same id then. When it is due is `schedules.ts`.
  */
-import { ArqonError, decodeClientText, DecodeError, readEnvelope } from "@arqon/proto";
+import { ArqonError, decodeClientText } from "@arqon/proto";
 import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import { legible } from "../durable/messages/legible.ts";
+import { idsBack } from "../durable/log/ids_back.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Caller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
@@ -16,9 +16,6 @@ import type { Schedule } from "./schedule.ts";
 
 /** The issuer of those in whose names schedules publish: no token has it. */
 const ISSUER = "arqon:schedule";
-/** Messages of a page of the log. */
-const PAGE_MESSAGES = 256;
-const PAGE_BYTES = 4_194_304;
 /** Clocks of Shields and log may be so far apart, in ms. */
 const SKEW_MS = 60_000;
 /** Members of a PUB that a schedule says itself. */
@@ -101,27 +98,10 @@ export async function isInLog(
   claimed_ms: number,
 ): Promise<boolean> {
   if (!classes.of(tenant_id, room).durable) return false;
-  const log = await logOf(tenant_id);
   const wanted = messageIdOf(schedule_id, due_ms);
-  const { last } = await log.head(room);
-  for (let before = (last?.offset ?? 0) + 1; before > 1;) {
-    const { messages, more } = await log.readBack(room, {
-      ...{ before, limit: PAGE_MESSAGES, max_bytes: PAGE_BYTES },
-    });
-    if (messages.some(({ payload }) => messageIdIn(payload) === wanted)) return true;
-    const [oldest] = messages;
-    if (oldest === undefined || !more || oldest.time_ms < claimed_ms - SKEW_MS) return false;
-    before = oldest.offset;
+  for await (const { ids, oldest_ms } of idsBack(await logOf(tenant_id), room)) {
+    if (ids.includes(wanted)) return true;
+    if (oldest_ms < claimed_ms - SKEW_MS) return false;
   }
   return false;
-}
-
-/** The id of a stored message; "" for what cannot be read. */
-function messageIdIn(payload: Uint8Array): string {
-  try {
-    return readEnvelope(legible(payload)).message_id;
-  } catch (error) {
-    if (error instanceof DecodeError) return "";
-    throw error;
-  }
 }

@@ -9,6 +9,7 @@ import { BRIDGE_SQL } from "../../arq/bridge/sql.ts";
 import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
+import type { ServedBus } from "../harness/serve_bus.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { somePostgres } from "./postgres_server.ts";
 import type { PostgresServer } from "./postgres_server.ts";
@@ -97,11 +98,17 @@ export interface World extends AsyncDisposable {
   readonly database: PostgresServer;
   readonly peer: HttpPeer;
   readonly url: string;
+  readonly bus: ServedBus;
   restartBus(): Promise<void>;
 }
 
-/** `messages`: how many a room may have. Undefined: there is no PostgreSQL. */
-export async function openWorld(messages = 100_000): Promise<World | undefined> {
+/**
+ * `messages`: how many a room may have; `tablesOf`: more of the configuration. Undefined: there is no PostgreSQL.
+ */
+export async function openWorld(
+  messages = 100_000,
+  tablesOf: (database: PostgresServer) => string = () => "",
+): Promise<World | undefined> {
   const database = await somePostgres();
   if (database === undefined) return undefined;
   const folder = await initFolder();
@@ -109,13 +116,17 @@ export async function openWorld(messages = 100_000): Promise<World | undefined> 
   const port = freePort();
   const config = await Deno.readTextFile(file);
   const fixed = config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`);
-  await Deno.writeTextFile(file, `${fixed}${tablesFor(Math.min(1_000_000, 2 * messages))}`);
+  const kept = Math.min(1_000_000, 2 * messages + 10_000);
+  await Deno.writeTextFile(file, `${fixed}${tablesFor(kept)}${tablesOf(database)}`);
   await database.sql(BRIDGE_SQL);
   let bus = await startServe(folder.path);
   return {
     folder: folder.path,
     database,
     url: bus.url,
+    get bus() {
+      return bus;
+    },
     peer: new HttpPeer(`http://127.0.0.1:${port}`, await tokenOf(folder.path, "user")),
     async restartBus() {
       await bus.stop("SIGKILL");

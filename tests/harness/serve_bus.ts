@@ -81,11 +81,12 @@ export async function initFolder() {
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }
 
-/** A token for the bus of such a folder. */
+/** A token for the bus of such a folder, good for longer than any run. */
 export async function tokenOf(cwd: string, role: string): Promise<string> {
   const key = ["--key", "keys/arqon-private.jwk.json"];
   const claims = ["--issuer", "arqon-local", "--audience", "arqon", "--role", role];
-  const { code, stdout, stderr } = await runArq(["auth", "gen", ...key, ...claims], { cwd });
+  const args = ["auth", "gen", ...key, ...claims, "--ttl", "1d"];
+  const { code, stdout, stderr } = await runArq(args, { cwd });
   assert.equal(code, 0, stderr);
   return stdout.trim();
 }

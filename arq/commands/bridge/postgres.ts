@@ -1,6 +1,9 @@
 /** `arq bridge postgres`: publishes what a database commits, until it is interrupted. */
 import { runBridge } from "../../bridge/bridge.ts";
+import type { BridgeWatch } from "../../bridge/bridge.ts";
+import { connectedBus } from "../../bridge/bus.ts";
 import { BRIDGE_SQL } from "../../bridge/sql.ts";
+import { isDatabaseUrl } from "../../../shared/config/values/postgres.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
@@ -14,8 +17,16 @@ export interface BridgeFlags extends ConnectionFlags {
   readonly databaseFile?: string;
   readonly slot: string;
   readonly acceptLoss?: boolean;
+  /** In ms. */
+  readonly poll?: number;
   readonly json?: boolean;
 }
+
+const ACCEPT_HINT = "--accept-loss goes on from now";
+const WAITING_MESSAGES = 2_000;
+const nothing = () => {};
+/** A process without a page of metrics. */
+const UNWATCHED: BridgeWatch = { state: nothing, over: nothing, waiting: nothing, kept: nothing };
 
 async function databaseOf(io: Io, { database, databaseFile }: BridgeFlags): Promise<string> {
   if ((database === undefined) === (databaseFile === undefined)) {
@@ -39,7 +50,7 @@ export async function bridgePostgres(io: Io, flags: BridgeFlags): Promise<number
     return EXIT.ok;
   }
   const database = await databaseOf(io, flags);
-  if (!URL.canParse(database) || !/^postgres(ql)?:$/.test(new URL(database).protocol)) {
+  if (!isDatabaseUrl(database)) {
     throw usageError("the database: expected postgres://user:password@host:5432/name");
   }
   await using bus = await openConnection(io, flags, { role: "service" });
@@ -48,9 +59,12 @@ export async function bridgePostgres(io: Io, flags: BridgeFlags): Promise<number
     const line = flags.json === true ? JSON.stringify({ at, bridge: text }) : `bridge: ${text}`;
     void print(flags.json === true ? io.stdout : io.stderr, `${line}\n`).catch(() => {});
   };
+  const { slot, acceptLoss = false, poll } = flags;
   await runBridge({
-    ...{ database, slot: flags.slot, accept_loss: flags.acceptLoss === true },
-    ...{ bus, say, signal: io.signal, now: io.now },
+    ...{ database: () => database, slot, accept_loss: acceptLoss, accept_hint: ACCEPT_HINT },
+    ...{ bus: connectedBus(bus), say, signal: io.signal, now: io.now },
+    reading: poll === undefined ? { mode: "replication" } : { mode: "polling", poll_ms: poll },
+    ...{ waiting_messages: WAITING_MESSAGES, watch: UNWATCHED },
   });
   return EXIT.ok;
 }

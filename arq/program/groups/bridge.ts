@@ -1,6 +1,7 @@
 /** The command line of `arq bridge …` as commander sees it; what it does is `commands/bridge/postgres.ts`. */
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
+import { POLL_MAX_MS, POLL_MIN_MS, SLOT } from "../../../shared/config/values/postgres.ts";
 import { examples, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
@@ -9,8 +10,15 @@ const postgres = () => import("../../commands/bridge/postgres.ts");
 
 /** Reads the name of a replication slot, as PostgreSQL allows it. */
 function slot(text: string): string {
-  if (/^[a-z0-9_]{1,63}$/.test(text)) return text;
+  if (SLOT.test(text)) return text;
   throw new InvalidArgumentError("Expected 1 to 63 of [a-z0-9_].");
+}
+
+/** Reads how often the log is read, in ms. */
+function pollMs(text: string): number {
+  const ms = Number(text);
+  if (/^\d{2,5}$/.test(text) && ms >= POLL_MIN_MS && ms <= POLL_MAX_MS) return ms;
+  throw new InvalidArgumentError(`Expected ${POLL_MIN_MS} to ${POLL_MAX_MS}, in ms.`);
 }
 
 /** Adds `arq bridge`. */
@@ -31,6 +39,11 @@ export function addBridge(program: Command, run: Run): void {
     .option(
       "--accept-loss",
       "go on from now where the slot is gone, though something may be missed",
+    )
+    .option(
+      "--poll <ms>",
+      "read the log so often by plain SQL, not by the replication protocol",
+      pollMs,
     )
     .option("--json", "one JSON object a line for what happens")
     .addHelpText(

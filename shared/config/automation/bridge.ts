@@ -1,0 +1,38 @@
+/** `[bridge.postgres]`: a database whose commits are published. A part of `../schema.ts`. */
+import { z } from "zod";
+import { isDatabaseUrl, POLL_MAX_MS, POLL_MIN_MS, SLOT } from "../values/postgres.ts";
+import { always, count, id, namedFile } from "../values/schema_values.ts";
+
+const Postgres = z.strictObject({
+  tenant: id.describe("whose rooms transactions publish to"),
+  user: id.default("bridge").describe("the sender of what they publish: a service of the tenant"),
+  database: z.string().max(2_048).refine(isDatabaseUrl, {
+    error: 'expected a URL such as "postgres://bridge@127.0.0.1:5432/app"',
+  }).optional().describe("the database; with a password rather in database_file"),
+  database_file: namedFile(
+    "instead of database: a file with that URL, and its password; read again for each connection",
+  ),
+  slot: z.string().regex(SLOT, { error: "expected 1 to 63 of [a-z0-9_]" }).default("arqon")
+    .describe("the replication slot; of several bridges with the same one, one is active"),
+  mode: z.enum(["replication", "polling"]).default("replication").describe(
+    "how the log is read: by the replication protocol, or by plain SQL every poll_ms",
+  ),
+  poll_ms: z.int().min(POLL_MIN_MS).max(POLL_MAX_MS).default(250).describe(
+    "with mode polling: the pause after a read that found nothing",
+  ),
+  waiting_messages: count(
+    2_000,
+    100_000,
+    "messages that wait for the bus; above, the database is not read until half of them are left",
+  ),
+}).refine(
+  ({ database, database_file }) => (database === undefined) !== (database_file === undefined),
+  { error: "expected exactly one of database and database_file", ...always },
+);
+
+/** `[bridge]`. */
+export const Bridge = z.strictObject({
+  postgres: Postgres.optional().describe(
+    "`arq serve` publishes what a PostgreSQL commits; a Shield of its own does not: there it is `arq bridge postgres`",
+  ),
+});

@@ -1,0 +1,21 @@
+/** Where the database of `[bridge.postgres]` is, with the password that a file has. Connects to nothing. */
+import type { Config } from "../config/schema.ts";
+import { isDatabaseUrl } from "../config/values/postgres.ts";
+import { passwordIn, readSecret, SecretProblem } from "./secret_file.ts";
+import type { ReadFile } from "./secret_file.ts";
+
+/** Undefined without the table. Throws a ConfigError with the key and the file that cannot be used. */
+export function bridgedDatabase(
+  { bridge: { postgres } }: Pick<Config, "bridge">,
+  read: ReadFile,
+): string | undefined {
+  if (postgres?.database_file === undefined) return postgres?.database;
+  const file = { key: "bridge.postgres.database_file", path: postgres.database_file };
+  return readSecret(read, file, urlIn);
+}
+
+function urlIn(text: string): string {
+  const url = passwordIn(text);
+  if (isDatabaseUrl(url)) return url;
+  throw new SecretProblem("holds no URL such as postgres://user:password@host:5432/name");
+}

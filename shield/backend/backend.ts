@@ -1,0 +1,101 @@
+/**
+ * A backend of a tenant that runs in the process of the Shield, without socket and token: the configuration says
+ * who it is. Its messages take the way of every other; why it publishes them is its own business.
+ */
+import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Identity } from "../auth/identity.ts";
+import { idsBack } from "../durable/log/ids_back.ts";
+import { publish } from "../message/pipeline.ts";
+import type { Parts } from "../parts.ts";
+import { HttpRates } from "../rates/http_rates.ts";
+import { bump } from "../stats/stats.ts";
+
+/** Who it is. */
+export interface BackendIdentity {
+  readonly tenant_id: string;
+  readonly user_id: string;
+  /** Its issuer, which no token has. */
+  readonly issuer: string;
+}
+
+/** A message of JSON. */
+export interface BackendMessage {
+  readonly room: string;
+  readonly type: string;
+  /** JSON, which goes out as it stands. */
+  readonly data: string;
+  readonly message_id: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What it can do. */
+export interface Backend {
+  /** Resolves when the message is with the Spine or in its room's log. Rejects as a publish is refused. */
+  publish(message: BackendMessage): Promise<void>;
+  /** The ids that a room has had since then, and some older ones, at most `most`; none where it has no log. */
+  idsSince(room_id: string, oldest_ms: number, most: number): Promise<ReadonlySet<string>>;
+}
+
+interface BackendStart {
+  readonly config: Pick<Config, "limits">;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+type BackendParts = Pick<
+  Parts,
+  "operations" | "rooms" | "durable" | "rates" | "stats" | "tenants"
+>;
+
+function identityOf({ tenant_id, user_id, issuer }: BackendIdentity): Identity {
+  return {
+    ...{ tenant_id, user_id, issuer, role: "service", expires_ms: Number.MAX_SAFE_INTEGER },
+    user_key: `${issuer}\n${user_id}`,
+    ...{ token_id: undefined, grants: undefined, signing_key: undefined },
+    claims: { iss: issuer, sub: user_id },
+  };
+}
+
+/** A backend that may publish everywhere in its tenant, as much as one user may over HTTP. */
+export function createBackend(
+  { config: { limits }, now }: BackendStart,
+  { operations: { context: { path, flushes } }, rooms, durable, stats, ...parts }: BackendParts,
+  who: BackendIdentity,
+): Backend {
+  const identity = identityOf(who);
+  const { tenant_id } = who;
+  const rates = new HttpRates(parts.rates, now);
+  const tenant = parts.tenants.of(tenant_id);
+  const caller = {
+    ...{ identity, connection_id: who.user_id, request_headers: [], remote_ip: "" },
+  };
+  return {
+    async publish({ room, type, data, message_id, headers }) {
+      const event = {
+        ...{ type, content_type: "application/json", data: new TextEncoder().encode(data) },
+      };
+      const bytes = writeEnvelope({ room_id: room, message_id, headers, event });
+      bump(stats.ingress_ops, "http_publish");
+      stats.ingress_bytes += bytes.length;
+      tenant.ingress_messages++;
+      tenant.ingress_bytes += bytes.length;
+      rates.take(identity, bytes.length);
+      const envelope = scanEnvelope(bytes, limits);
+      if (await publish(path, { caller, origin: undefined }, envelope) !== undefined) return;
+      await new Promise<void>((resolve, reject) => {
+        flushes.push((error) => error === undefined ? resolve() : reject(error));
+      });
+    },
+    async idsSince(room_id, oldest_ms, most) {
+      const all = new Set<string>();
+      if (!rooms.classes.of(tenant_id, room_id).durable) return all;
+      const log = await durable.logs.of(tenant_id);
+      for await (const page of idsBack(log, room_id)) {
+        for (const id of page.ids) all.add(id);
+        if (page.oldest_ms < oldest_ms || all.size >= most) break;
+      }
+      return all;
+    },
+  };
+}
