@@ -227,6 +227,13 @@ function routerOf(
   });
 }
 
+/** Asks for keys as long as an issuer has none. */
+function keepWarm(authenticator: Authenticator): ReturnType<typeof setInterval> {
+  return setInterval(() => {
+    if (authenticator.keyStatus().some(({ keys }) => keys === 0)) authenticator.warm();
+  }, WARM_MS);
+}
+
 /**
  * Resolves once policies and bans are known. Rejects with a start error when keys cannot be loaded or
  * the config asks for what is not there, and with `spine-unavailable`.
@@ -277,9 +284,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   parts.memory = startMemoryWatch(options, parts, bans);
   const sweeper = new Sweeper(parts.connections, config.server, now());
   const sweeps = setInterval(() => sweeper.pass(now()), SWEEP_MS);
-  const warmer = setInterval(() => {
-    if (authenticator.keyStatus().some(({ keys }) => keys === 0)) authenticator.warm();
-  }, WARM_MS);
+  const warmer = keepWarm(authenticator);
   return {
     node_id: parts.node_id,
     client: (request, info) => handleRequest(http, request, info.remoteAddr.hostname),
