@@ -32,8 +32,8 @@ case "$*" in
 *" task ok") ${answers.ok ?? PASSES} ;;
 *" task verify") ${answers.verify ?? PASSES} ;;
 *" task policies --check --strict") ${answers.policies ?? PASSES} ;;
-*" task test") ${answers.test ?? "echo '5 passed, 0 failed'"} ;;
-*" task test:slow") ${answers.slow ?? "echo '0 passed, 0 failed'"} ;;
+*" task test --no-check") ${answers.test ?? "echo '5 passed, 0 failed'"} ;;
+*" task test:slow --no-check") ${answers.slow ?? "echo '0 passed, 0 failed'"} ;;
 *" task conformance:streams") echo '0 passed, 0 failed' ;;
 *" task test:external ../shared/data") ${answers.external ?? "echo '2 passed, 0 failed'"} ;;
 *) echo "unexpected: $*"; exit 9 ;;

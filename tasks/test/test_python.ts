@@ -1,10 +1,10 @@
 /**
- * `deno task test:python`, also the second half of `deno task test`: checks and tests the Python SDK in its
+ * `deno task test:python`, also a part of `deno task test`: checks and tests the Python SDK in its
  * own virtual environment below `.arqon`. It runs ruff, mypy, pyright and the check of generated code, then
  * pytest against the real bus, and the verification suite. A failed check counts as a failed test. Without
  * Python it says that it was skipped; in CI that is a failure.
  */
-import { finish } from "./run_tests.ts";
+import { finish, show } from "./run_tests.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import type { TestTotals } from "./test_summary.ts";
 
@@ -47,8 +47,16 @@ interface Ran {
   readonly output: string;
 }
 
-/** Runs a command in a folder of the checkout, and shows and keeps its output. */
-async function run(command: string, args: readonly string[], folder = ""): Promise<Ran> {
+/** Where the output goes, as it comes. */
+type Print = (text: string) => void;
+
+/** Runs a command in a folder of the checkout, and prints and keeps its output. */
+async function run(
+  print: Print,
+  command: string,
+  args: readonly string[],
+  folder = "",
+): Promise<Ran> {
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(command, {
@@ -57,17 +65,20 @@ async function run(command: string, args: readonly string[], folder = ""): Promi
       env: { MYPYPATH: `${ROOT}sdk/python/tests` },
       stdin: "null",
       stdout: "piped",
-      stderr: "inherit",
+      stderr: "piped",
     }).spawn();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return { success: false, output: `${command} is not there` };
   }
   let output = "";
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    Deno.stdout.writeSync(new TextEncoder().encode(text));
-    output += text;
-  }
+  const copy = async (from: ReadableStream<Uint8Array<ArrayBuffer>>, isKept: boolean) => {
+    for await (const text of from.pipeThrough(new TextDecoderStream())) {
+      print(text);
+      if (isKept) output += text;
+    }
+  };
+  await Promise.all([copy(child.stdout, true), copy(child.stderr, false)]);
   return { success: (await child.status).success, output };
 }
 
@@ -75,14 +86,14 @@ const PYTHON = IS_WINDOWS ? "python" : "python3";
 const MISSING = `${PYTHON} 3.10 or newer with venv is missing (Debian: python3 python3-venv)`;
 
 /** Whether there is a Python that is new enough and can make a virtual environment. */
-async function hasPython(): Promise<boolean> {
+async function hasPython(print: Print): Promise<boolean> {
   const asked = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
-  return (await run(PYTHON, ["-c", asked])).success;
+  return (await run(print, PYTHON, ["-c", asked])).success;
 }
 
 /** Makes the environment. Undefined when that has worked, else what went wrong. */
-async function install(): Promise<string | undefined> {
-  const made = await run(PYTHON, ["-m", "venv", VENV]);
+async function install(print: Print): Promise<string | undefined> {
+  const made = await run(print, PYTHON, ["-m", "venv", VENV]);
   if (!made.success) return `${PYTHON} could not make the environment ${VENV}`;
   const pip = [
     "install",
@@ -92,7 +103,7 @@ async function install(): Promise<string | undefined> {
     "sdk/python[dev]",
     ...EXAMPLES_NEED,
   ];
-  const installed = await run(`${BIN}/pip`, pip);
+  const installed = await run(print, `${BIN}/pip`, pip);
   return installed.success ? undefined : "pip could not install sdk/python[dev]";
 }
 
@@ -120,34 +131,37 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
 ];
 
-/** Runs all checks and tests, and returns the totals. `in_ci` makes a machine without Python a failure. */
-export async function testPython(in_ci: boolean): Promise<TestTotals> {
-  if (!await hasPython()) {
-    console.error(in_ci ? MISSING : `SKIPPED the tests of the Python SDK: ${MISSING}`);
+/**
+ * Runs all checks and tests, and returns the totals. `in_ci` makes a machine without Python a failure.
+ * `print` takes all that is to be read, errors too.
+ */
+export async function testPython(in_ci: boolean, print: Print): Promise<TestTotals> {
+  if (!await hasPython(print)) {
+    print(`${in_ci ? MISSING : `SKIPPED the tests of the Python SDK: ${MISSING}`}\n`);
     return { passed: 0, failed: in_ci ? 1 : 0 };
   }
-  const problem = await install();
+  const problem = await install(print);
   if (problem !== undefined) {
-    console.error(problem);
+    print(`${problem}\n`);
     return { passed: 0, failed: 1 };
   }
   const problems: string[] = [];
   for (const [name, command, args, folder] of CHECKS) {
-    console.log(`\n== ${name}`);
-    const { success, output } = await run(`${BIN}/${command}`, args, folder);
+    print(`\n== ${name}\n`);
+    const { success, output } = await run(print, `${BIN}/${command}`, args, folder);
     if (!success) {
       problems.push(`FAIL  ${name}\n${output.split("\n").slice(-PROBLEM_LINES).join("\n")}`);
     }
   }
-  console.log("\n== pytest");
+  print("\n== pytest\n");
   const paths = ["sdk/python/tests", ...VERIFICATION, "tests/examples"];
   const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
-  const { success, output } = await run(`${BIN}/python`, pytest);
+  const { success, output } = await run(print, `${BIN}/python`, pytest);
   const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };
   // Once more, in the form in which `.ci/run` finds what failed.
-  for (const problem of problems) console.log(problem);
+  for (const problem of problems) print(`${problem}\n`);
   const failed = success ? totals.failed : Math.max(1, totals.failed);
   return { passed: totals.passed, failed: problems.length + failed };
 }
 
-if (import.meta.main) finish(await testPython(Deno.env.has("CI")));
+if (import.meta.main) finish(await testPython(Deno.env.has("CI"), show));
