@@ -83,10 +83,13 @@ export class Acceptor {
 
   async #acceptAll(): Promise<void> {
     for (let accepted = 0; !this.#closed;) {
+      const listener = this.#listener;
       let conn: Deno.TcpConn | Deno.TlsConn;
       try {
-        conn = await this.#listener.accept();
+        conn = await listener.accept();
       } catch (error) {
+        // The port was opened anew before the old listener said that it is closed.
+        if (!this.#closed && listener !== this.#listener) continue;
         if (this.#closed || !await this.#goOn(error as Error)) return;
         continue;
       }

@@ -55,6 +55,31 @@ Deno.test("a listener that has died is opened anew on its port", async () => {
   acceptor.close();
 });
 
+Deno.test("a listener that tells of its end once there is another is not taken for that one", async () => {
+  const { promise: told, resolve: tell } = Promise.withResolvers<void>();
+  let bound = 0;
+  const { acceptor, visit } = accepting({
+    bind(port = 0) {
+      const listener = Deno.listen({ hostname: HOST, port });
+      bound++;
+      const accept = async () => {
+        const conn = await listener.accept().catch((error) => error);
+        if (!(conn instanceof Error)) return conn;
+        await told;
+        throw conn;
+      };
+      return { addr: listener.addr, accept, close: () => listener.close() };
+    },
+  });
+  await visit();
+  await acceptor.reopen();
+  tell();
+  await visit();
+  assert.equal(bound, 2);
+  assert.deepEqual(acceptor.stats, { accept_failures: 0, reopened: 1 });
+  acceptor.close();
+});
+
 Deno.test("a port that somebody else has taken meanwhile is gone after its time", async () => {
   using thief = Deno.listen({ hostname: HOST, port: 0 });
   const first = Deno.listen({ hostname: HOST, port: 0 });
