@@ -106,6 +106,21 @@ Deno.test("CI repeats what failed right before its totals, without the tests tha
   assert.ok(!passing.includes("== what failed"));
 });
 
+Deno.test("CI says how long each part took, also one that failed", async () => {
+  const [, lines] = await runScript({ verify: "exit 1" });
+  const said = lines.slice(lines.indexOf("== seconds") + 1);
+  const parts = said.map((line) => /^ *\d+ {2}npx -y (?:deno@\S+|deno) (.*)$/.exec(line)?.[1]);
+  assert.deepEqual(parts.filter((part) => part !== undefined), [
+    "install --frozen",
+    "task ok",
+    "task verify",
+    "task policies --check --strict",
+    "task test --no-check",
+    "task test:slow --no-check",
+    "task conformance:streams",
+  ]);
+});
+
 Deno.test("CI tries to install three times, then says that it failed", async () => {
   const [code, lines] = await runScript({ install: "exit 1" });
   assert.equal(code, 1);

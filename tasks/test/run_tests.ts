@@ -12,6 +12,8 @@ import { formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
  * than half of its time: one file for each core would leave the cores idle.
  */
 const FILES_PER_CORE = 3;
+/** A file may start a cluster, which takes most of a gigabyte. */
+const FILES_MAX = 8;
 
 /**
  * The permissions of the tests. They talk only to servers on this machine, write to the checkout's cache and
@@ -64,7 +66,9 @@ export async function runTests(args: readonly string[], with_nats = true): Promi
     console.error(error instanceof Error ? error.message : error);
     return { passed: 0, failed: 1 };
   }
-  const files_at_a_time = String(FILES_PER_CORE * navigator.hardwareConcurrency);
+  const files_at_a_time = String(
+    Math.min(FILES_MAX, FILES_PER_CORE * navigator.hardwareConcurrency),
+  );
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--parallel", ...permissions(), ...args],
     cwd: ROOT,
