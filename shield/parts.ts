@@ -6,6 +6,7 @@ import type { Connection } from "./connection/connection.ts";
 import type { ConnectionTable } from "./connection/connection_table.ts";
 import type { History } from "./durable/history/history.ts";
 import type { StartedDurable } from "./durable/start.ts";
+import type { StartedGrowing } from "./growing/start.ts";
 import type { Hub } from "./fanout/hub.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
 import type { StartedLedger } from "./ledger/start.ts";
@@ -62,6 +63,7 @@ export interface Parts extends Foundation {
   readonly hub: Hub;
   readonly durable: StartedDurable;
   readonly history: History;
+  readonly growing: StartedGrowing;
   readonly policies: StartedOverseer;
   readonly bans: Bans;
   readonly signals: Signals;

@@ -31,6 +31,7 @@ import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
 import { createHistory } from "./durable/history/history.ts";
 import { startDurable } from "./durable/start.ts";
+import { startGrowing } from "./growing/start.ts";
 import { startFilters } from "./filter/filters.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { handleRequest } from "./http/http.ts";
@@ -158,6 +159,7 @@ function assemble(
   const path = { ...sends, ...checks, ...beside, classes, quota, traces, usage, now, random };
   const filters = startFilters(config.filters, options.registry);
   const history = createHistory({ ...durable, classes, overseer, bans, limits, filters, schemas });
+  const growing = startGrowing(options, path, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
@@ -167,6 +169,7 @@ function assemble(
     stats,
     ledger,
     history: history.command,
+    growing: growing.answer,
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
@@ -181,6 +184,7 @@ function assemble(
     hub,
     durable,
     history,
+    growing,
     policies,
     bans,
     signals: startSignals({

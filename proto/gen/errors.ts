@@ -107,6 +107,11 @@ export const ERRORS = {
   "schema-incompatible": {"number":135,"code":409,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Schema incompatible: {detail}"},
   "settings-conflict": {"number":136,"code":409,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"Settings conflict: {detail}"},
   "invalid-settings": {"number":137,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Invalid settings: {detail}"},
+  "growing-unknown": {"number":138,"code":404,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing message unknown: {detail}"},
+  "growing-conflict": {"number":139,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing message conflict: {detail}"},
+  "growing-ended": {"number":140,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing message ended: {detail}"},
+  "growing-limit": {"number":141,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Growing messages limited: {detail}"},
+  "growing-forbidden": {"number":142,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing message forbidden: {detail}"},
 } as const;
 
 /** The same for clients, which do without the rest of it: see `reasons.ts`. */
@@ -115,20 +120,20 @@ export const REASON_GROUPS: string = `400 never-retry|invalid-field|connection-c
 401 never-retry 4401|refresh-mismatch
 401 refresh-token 4401|refresh-refused|token-expired|token-revoked=The token was revoked{detail}
 401 never-retry|ticket-invalid
-403 never-retry|policy-rejected=Message blocked by policy{detail}|command-forbidden|host-not-allowed|not-granted|origin-not-allowed|presence-disabled|reserved-header|reserved-type|role-forbidden|room-banned=You are banned from room {detail}|signal-forbidden|signature-invalid|signature-no-key=The message is signed, its token has no key|signature-required|tenant-mismatch
+403 never-retry|policy-rejected=Message blocked by policy{detail}|command-forbidden|growing-forbidden=Growing message forbidden: {detail}|host-not-allowed|not-granted|origin-not-allowed|presence-disabled|reserved-header|reserved-type|role-forbidden|room-banned=You are banned from room {detail}|signal-forbidden|signature-invalid|signature-no-key=The message is signed, its token has no key|signature-required|tenant-mismatch
 403 never-retry 4403|banned=You are banned from this tenant{detail}
 403 never-retry 1008|disconnected
-404 never-retry|not-found|not-subscribed|policy-unknown|schema-unknown
+404 never-retry|not-found|growing-unknown=Growing message unknown: {detail}|not-subscribed|policy-unknown|schema-unknown
 405 never-retry|method-not-allowed
 406 never-retry|not-acceptable
 408 back-off|command-timeout=The Brain did not answer in {detail} ms|answer-timeout=No answer within {detail} ms
 408 back-off 4408|heartbeat-lost
-409 never-retry|version-conflict=The room is at version {detail}|fence-mismatch|schema-incompatible
+409 never-retry|version-conflict=The room is at version {detail}|fence-mismatch|growing-conflict=Growing message conflict: {detail}|growing-ended=Growing message ended: {detail}|schema-incompatible
 409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
 413 never-retry|message-too-large|too-large
 413 never-retry 4413|frame-too-large
 415 never-retry|unsupported-media-type
-429 back-off|rate-limited|member-limit|revocation-limit|room-limit|tenant-quota=The tenant's quota of {detail} is used up|too-many-connections|too-many-pending
+429 back-off|rate-limited|growing-limit=Growing messages limited: {detail}|member-limit|revocation-limit|room-limit|tenant-quota=The tenant's quota of {detail} is used up|too-many-connections|too-many-pending
 429 never-retry|ban-limit|budget-exhausted|room-bytes-limit=The tenant's rooms may not take more than {detail}|too-many-filters|too-many-rooms
 429 back-off 4429|flooding|slow-consumer
 429 never-retry 1008|too-many-protocol-errors

@@ -8,6 +8,7 @@ import { refuseUnnamedOperators } from "./operators.ts";
 import { Bridge } from "./automation/bridge.ts";
 import { HookTables } from "./automation/hooks.ts";
 import { Pusher } from "./automation/pusher.ts";
+import { Growing } from "./automation/growing.ts";
 import { Schedules } from "./automation/schedules.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
@@ -288,6 +289,7 @@ export const ConfigSchema = z.strictObject({
   pusher: Pusher.prefault({}).describe("clients and backends of the Pusher protocol"),
   schedules: Schedules.prefault({}).describe("messages that are published at a time"),
   bridge: Bridge.prefault({}).describe("what databases commit, published"),
+  growing: Growing.prefault({}).describe("messages that grow before they are stored"),
   sse: Sse.prefault({}).describe("server-sent events"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),

@@ -5,8 +5,9 @@
  */
 import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
 import type { Retention } from "../spine/contract/durable_log.ts";
+import { grownRoomOf } from "./growing_room.ts";
 import { recordedRoomOf } from "./members_room.ts";
-import { compileClass, DEFAULT_CLASS, membersClass } from "./room_class.ts";
+import { compileClass, DEFAULT_CLASS, GROWING_CLASS, membersClass } from "./room_class.ts";
 import type { OwnedClass, RoomClass } from "./room_class.ts";
 
 /** The classes of one origin, by pattern. */
@@ -97,6 +98,7 @@ export class RoomClasses {
    * same class.
    */
   of(tenant_id: string, room_id: string): RoomClass {
+    if (grownRoomOf(room_id) !== undefined) return GROWING_CLASS;
     const recorded = recordedRoomOf(room_id);
     if (recorded === undefined) return this.#of(tenant_id, room_id);
     const one = this.#of(tenant_id, recorded);
@@ -152,6 +154,7 @@ export class RoomClasses {
 
   /** Every class that is about the room; the first is the one that counts, the last is the default. */
   explain(tenant_id: string, room_id: string): OwnedClass[] {
+    if (grownRoomOf(room_id) !== undefined) return [GROWING_CLASS];
     const recorded = recordedRoomOf(room_id);
     if (recorded !== undefined) {
       const [one = DEFAULT_CLASS, ...others] = this.explain(tenant_id, recorded);

@@ -77,6 +77,13 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   journal_payload: undefined,
 });
 
+/** The class of rooms in which pieces of growing messages are told: they pass, and are kept elsewhere. */
+export const GROWING_CLASS: OwnedClass = Object.freeze({
+  ...DEFAULT_CLASS,
+  presence: false,
+  journal: "off",
+});
+
 /** What a room of members keeps at least: lists of all members are among its messages. */
 const MEMBERS_HISTORY_MIN = 1_000;
 /** And for so long: a list is written anew in good time before the last one is gone. */

@@ -3,6 +3,7 @@
  * bans are `bans.ts`, expiry and limits are checked elsewhere, signatures in `signature.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
+import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import type { Action, Identity, Role } from "./identity.ts";
 
@@ -16,6 +17,11 @@ export function canAct(identity: Pick<Identity, "grants">, action: Action, room:
   if (recorded !== undefined) {
     return action === "subscribe" && canAct(identity, "subscribe", recorded) &&
       canAct(identity, "presence", recorded);
+  }
+  const grown = grownRoomOf(room);
+  // Only the bus writes there; who may hear the messages may hear them grow.
+  if (grown !== undefined) {
+    return action === "subscribe" && canAct(identity, "subscribe", grown);
   }
   if (identity.grants === undefined) return true;
   for (const grant of identity.grants) {
@@ -85,12 +91,24 @@ export function requireCommandRole(role: Role, name: string): void {
   if (role === "user" && MODERATION.test(name)) throw new ArqonError("command-forbidden", name);
 }
 
+/** Commands of growing messages that do not need the grant `command`. */
+const GROWING_ACTIONS: ReadonlyMap<string, Action> = new Map([
+  ["growing.start", "publish"],
+  ["growing.append", "publish"],
+  ["growing.finish", "publish"],
+  ["growing.abort", "publish"],
+  ["growing.list", "subscribe"],
+  ["growing.get", "subscribe"],
+]);
+
 /**
  * The action that a command needs a grant for in its room: presence for seeing who is there,
- * subscribe for seeing what was said.
+ * subscribe for seeing what was said, publish for saying it piece by piece.
  */
 export function commandAction(name: string): Action {
   if (name.startsWith("history.")) return "subscribe";
+  const growing = GROWING_ACTIONS.get(name);
+  if (growing !== undefined) return growing;
   return name.startsWith("presence.") ? "presence" : "command";
 }
 

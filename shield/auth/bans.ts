@@ -2,6 +2,7 @@
  * The bans in force, all in memory, looked up by user. They refuse operations; what a ban does to
  * open connections is `signals.ts`, how they are learnt of `shared/spine/watched_bucket.ts`.
  */
+import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { ArqonError } from "@arqon/proto";
 import {
   BANS_BUCKET,
@@ -101,7 +102,7 @@ export class Bans implements BanCheck {
   }
 
   requireRoom(who: Who, room_id: string): void {
-    const ban = this.#table.find(who, room_id);
+    const ban = this.#table.find(who, grownRoomOf(room_id) ?? room_id);
     if (ban !== undefined) throw banRefusal(ban.room_id, ban);
   }
 

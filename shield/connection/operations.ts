@@ -12,6 +12,7 @@ import type { Connection } from "./connection.ts";
 import type { Prepared, Queued } from "./fifo.ts";
 import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
+import { isGrowingCommand } from "../growing/requests.ts";
 import { HISTORY_GET } from "../durable/history/history_query.ts";
 import type { Identity } from "../auth/identity.ts";
 import { followed } from "../journal/journal.ts";
@@ -28,6 +29,8 @@ export interface OperationContext extends SubscribeContext {
   readonly authenticator: Authenticator;
   /** Answers the command `history.get`, which the Shield does itself. */
   readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
+  /** Answers commands of growing messages, which the Shield does itself. */
+  readonly growing: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
   /** Throws `token-revoked` when the identity's token has been revoked. */
   readonly requireNotRevoked: (identity: Identity) => void;
 }
@@ -231,9 +234,10 @@ function runCommand(
     try {
       const { command_timeout_ms } = context.limits;
       const options = { timeout_ms: command_timeout_ms, origin: connection.id };
-      const ack = envelope.command?.name === HISTORY_GET
-        ? await context.history(connection.caller, envelope)
-        : await command(context.path, connection.caller, envelope, options);
+      const own = ownCommand(context, envelope);
+      const ack = own === undefined
+        ? await command(context.path, connection.caller, envelope, options)
+        : await own(connection.caller, envelope);
       answerCommand(connection, envelope, ack, place);
     } catch (error) {
       connection.refuse(envelope, error, place);
@@ -244,6 +248,16 @@ function runCommand(
   });
   connection.commands.set(room, run);
   return undefined;
+}
+
+/** What answers a command that the Shield does itself; undefined: the Brain does it. */
+function ownCommand(
+  { history, growing }: OperationContext,
+  { command }: Publication,
+): OperationContext["history"] | undefined {
+  const name = command?.name ?? "";
+  if (name === HISTORY_GET) return history;
+  return isGrowingCommand(name) ? growing : undefined;
 }
 
 /**

@@ -9,6 +9,7 @@ import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
 import type { Filter } from "../filter/filter.ts";
 import type { Filters } from "../filter/filters.ts";
+import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
@@ -94,7 +95,8 @@ export function runSubscribe(
   const request = subscribeRequest(subscribe);
   const allowed: Allowed = { subscribe, presence_request, request, filter };
   requireClass(context, connection, allowed);
-  const admitted = context.overseer.onSubscribe(connection.caller, room_id, note);
+  const asked = grownRoomOf(room_id) ?? room_id;
+  const admitted = context.overseer.onSubscribe(connection.caller, asked, note);
   if (admitted === undefined) return join(context, connection, allowed);
   return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));
 }
@@ -107,6 +109,10 @@ function requireClass(
 ): void {
   const { room_id } = subscribe;
   const { durable, presence } = path.classes.of(identity.tenant_id, room_id);
+  const grown = grownRoomOf(room_id);
+  if (grown !== undefined && !path.classes.of(identity.tenant_id, grown).durable) {
+    throw new ArqonError("not-durable", grown);
+  }
   if (presence_request !== undefined && !presence) {
     throw new ArqonError("presence-disabled", room_id);
   }

@@ -2,6 +2,7 @@
  * Finds who hears a room by a pattern: a prefix of ids followed by `*`. Pure; it knows no rooms but the one
  * that is asked for. What a match means is `pattern_rooms.ts`.
  */
+import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 
@@ -60,8 +61,8 @@ export class PatternIndex<T extends Patterned> {
   matching(room_id: string): readonly ReadonlySet<T>[] {
     const known = this.#known.get(room_id);
     if (known !== undefined) return known;
-    // Who is in a room is heard by its name only.
-    if (recordedRoomOf(room_id) !== undefined) return [];
+    // Who is in a room, and what grows there, is heard by its name only.
+    if (recordedRoomOf(room_id) !== undefined || grownRoomOf(room_id) !== undefined) return [];
     const found: Set<T>[] = [];
     for (let length = Math.min(room_id.length, ID_MAX); length >= 0; length--) {
       if (this.#lengths[length] === 0) continue;

@@ -9,6 +9,7 @@ import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { problemResponse } from "../../shared/problem.ts";
 import { command } from "../message/command.ts";
 import type { Limits } from "../../shared/config/schema.ts";
+import { isGrowingCommand } from "../growing/requests.ts";
 import { HISTORY_GET } from "../durable/history/history_query.ts";
 import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
@@ -38,6 +39,8 @@ export interface CommandContext {
   readonly tenants: Pick<TenantTable, "of">;
   /** The command `history.get`. */
   readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
+  /** The commands of growing messages. */
+  readonly growing: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
   /** Whether tokens may be in the URL. */
   readonly query_token: boolean;
 }
@@ -51,12 +54,17 @@ const DIGEST_UNITS = 16;
 
 /** Runs a command and gives its answer. Rejects as `command` does. */
 export async function runCommand(
-  { path, limits, history }: Pick<CommandContext, "path" | "limits" | "history">,
+  { path, limits, history, growing }: Pick<
+    CommandContext,
+    "path" | "limits" | "history" | "growing"
+  >,
   caller: Caller,
   envelope: ScannedEnvelope,
   origin?: string,
 ): Promise<Ack> {
-  if (envelope.command?.name === HISTORY_GET) return await history(caller, envelope);
+  const name = envelope.command?.name ?? "";
+  if (name === HISTORY_GET) return await history(caller, envelope);
+  if (isGrowingCommand(name)) return await growing(caller, envelope);
   const { command_timeout_ms: timeout_ms } = limits;
   const options = origin === undefined ? { timeout_ms } : { timeout_ms, origin };
   return await command(path, caller, envelope, options);

@@ -107,6 +107,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/durable/history",
     "shield/durable",
     "shield/vcdiff",
+    "shield/growing",
     "shield/fanout",
     "shield/presence",
     "shield/connection",

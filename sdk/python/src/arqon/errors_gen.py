@@ -128,6 +128,11 @@ Reason = Literal[
     "schema-incompatible",
     "settings-conflict",
     "invalid-settings",
+    "growing-unknown",
+    "growing-conflict",
+    "growing-ended",
+    "growing-limit",
+    "growing-forbidden",
 ]
 
 ERRORS: Final[dict[str, ErrorEntry]] = {
@@ -970,6 +975,46 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "never-retry",
         0,
         "Invalid settings: {detail}",
+    ),
+    "growing-unknown": ErrorEntry(
+        138,
+        404,
+        "reply",
+        "never-retry",
+        0,
+        "Growing message unknown: {detail}",
+    ),
+    "growing-conflict": ErrorEntry(
+        139,
+        409,
+        "reply",
+        "never-retry",
+        0,
+        "Growing message conflict: {detail}",
+    ),
+    "growing-ended": ErrorEntry(
+        140,
+        409,
+        "reply",
+        "never-retry",
+        0,
+        "Growing message ended: {detail}",
+    ),
+    "growing-limit": ErrorEntry(
+        141,
+        429,
+        "reply",
+        "back-off",
+        0,
+        "Growing messages limited: {detail}",
+    ),
+    "growing-forbidden": ErrorEntry(
+        142,
+        403,
+        "reply",
+        "never-retry",
+        0,
+        "Growing message forbidden: {detail}",
     ),
 }
 

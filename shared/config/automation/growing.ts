@@ -1,0 +1,16 @@
+/** `[growing]`: messages that grow before they are stored. A part of `../schema.ts`. */
+import { z } from "zod";
+import { count } from "../values/schema_values.ts";
+
+/** `[growing]`. */
+export const Growing = z.strictObject({
+  message_bytes: count(65_536, 196_608, "bytes of UTF-8 that one message may grow to"),
+  pieces: count(10_000, 1_000_000, "pieces that one message may be written in"),
+  room_messages: count(16, 256, "messages that may grow in one room at once"),
+  tenant_messages: count(1_000, 10_000, "messages that may grow in all rooms of a tenant at once"),
+  idle_ms: z.int().min(2_000).max(100_000).default(60_000).describe(
+    "a message to which nothing was added for so long has been abandoned, and is ended as it is",
+  ),
+});
+/** A checked `[growing]`. */
+export type Growing = z.output<typeof Growing>;

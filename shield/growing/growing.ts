@@ -1,0 +1,322 @@
+/**
+ * The commands of growing messages: a message of a durable room is written piece by piece, heard as it grows, and
+ * stored whole when it ends. A piece is kept before anybody hears it. What is asked is read in
+ * `requests.ts`; how a message ends is `settling.ts`.
+ */
+import { ArqonError, utf8Size } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
+import type { Identity } from "../auth/identity.ts";
+import { classFilter } from "../filter/filter.ts";
+import type { Caller } from "../message/caller.ts";
+import { admit } from "../message/pipeline.ts";
+import { EMPTY_ACK } from "../message/request_ref.ts";
+import { isSignatureRequired } from "../message/signature.ts";
+import { withEnding, withPiece } from "./record.ts";
+import type { Ending, GrowingBounds, GrowingRecord, Piece } from "./record.ts";
+import type { Found, GrowingKey } from "./records.ts";
+import { requestOf } from "./requests.ts";
+import type { GrowingRequest } from "./requests.ts";
+import { endingOf, findEnded, settle } from "./settling.ts";
+import type { Ended, SettlingContext } from "./settling.ts";
+import { tellPiece, tellStart, viewOf } from "./telling.ts";
+
+/** What the commands need of the process. */
+export interface GrowingContext extends SettlingContext {
+  readonly bounds: () => GrowingBounds & {
+    readonly room_messages: number;
+    readonly tenant_messages: number;
+    readonly idle_ms: number;
+  };
+}
+
+type Request<Verb extends GrowingRequest["verb"]> = Extract<GrowingRequest, { verb: Verb }>;
+/** The result of a command, as JSON. */
+type Result = Readonly<Record<string, unknown>> & { readonly offset?: number | undefined };
+
+/** How long ago a message may have ended that is still known by its log, in ms. */
+const ENDED_MS = 600_000;
+
+/** Answers a command whose name begins with `growing.`; rejects with the refusal. */
+export async function answerGrowing(
+  context: GrowingContext,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+): Promise<Ack> {
+  const { traces, journal, usage, classes, bans } = context.path;
+  const { identity } = caller;
+  const { room_id, request_id, size_bytes } = envelope;
+  try {
+    await admit(context.path, caller, envelope);
+    // A ban may have come while policies judged the command.
+    bans.requireRoom(identity, room_id);
+    const room_class = classes.of(identity.tenant_id, room_id);
+    if (!room_class.durable) throw new ArqonError("not-durable", room_id);
+    const request = requestOf(envelope);
+    const said = await answer(context, caller, room_id, request);
+    usage?.commanded(identity, room_class.pattern, size_bytes);
+    const result = new TextEncoder().encode(JSON.stringify(said));
+    const ack = { ...EMPTY_ACK, request_id, result, offset: said.offset ?? 0 };
+    journal?.passed(envelope);
+    traces?.answered(envelope, ack);
+    return ack;
+  } catch (error) {
+    traces?.refused(caller, envelope, error);
+    journal?.refused(envelope, error);
+    throw error;
+  }
+}
+
+function answer(
+  context: GrowingContext,
+  caller: Caller,
+  room_id: string,
+  request: GrowingRequest,
+): Promise<Result> {
+  const { tenant_id } = caller.identity;
+  const key = { tenant_id, room_id, id: "id" in request ? request.id : "" };
+  switch (request.verb) {
+    case "start":
+      return start(context, caller, key, request);
+    case "append":
+      return append(context, caller, key, request);
+    case "finish":
+      return finish(context, caller, key, request);
+    case "abort":
+      return abort(context, caller, key, request);
+    case "stop":
+      return stop(context, caller, key, request);
+    case "list":
+      return list(context, key);
+    case "get":
+      return get(context, key);
+    default:
+      return request satisfies never;
+  }
+}
+
+async function start(
+  context: GrowingContext,
+  { identity }: Caller,
+  key: GrowingKey,
+  { type, content_type }: Request<"start">,
+): Promise<Result> {
+  const { path, records, stats } = context;
+  requirePossible(context, identity, key.room_id);
+  const { idle_ms, message_bytes } = context.bounds();
+  const { user_id, user_key, issuer, role } = identity;
+  const now_ms = path.now();
+  let is_new = false;
+  const found = await records.change(key, async (before) => {
+    is_new = before === undefined;
+    if (before !== undefined) {
+      requireProducer(identity, key, before.record);
+      requireGrowing(before.record);
+      return undefined;
+    }
+    await requirePlace(context, key);
+    return {
+      format: 1,
+      ...{ type, content_type, producer: { user_id, user_key, issuer, role } },
+      ...{ text: "", seq: 0, started_ms: now_ms, active_ms: now_ms, ending: null },
+    };
+  });
+  const { record } = found!;
+  if (is_new) {
+    stats.started();
+    tellStart(path, key, record);
+  }
+  return { id: key.id, seq: record.seq, idle_ms, message_bytes };
+}
+
+/** Throws when no message of that room and producer can grow. */
+function requirePossible(
+  { path }: GrowingContext,
+  { tenant_id, role }: Identity,
+  room_id: string,
+): void {
+  if (growingRoomOf(room_id) === undefined) {
+    throw new ArqonError("invalid-room", `${room_id}: messages grow in rooms with ids of up to 56`);
+  }
+  if (classFilter(path.classes.of(tenant_id, room_id)) !== undefined) {
+    throw new ArqonError("growing-forbidden", `the class of ${room_id} has a filter`);
+  }
+  if (isSignatureRequired(path.signatures.of(tenant_id), role, room_id)) {
+    throw new ArqonError("growing-forbidden", `messages of ${room_id} must be signed`);
+  }
+}
+
+/** Throws `growing-limit` where one more is too many. Starts at the same moment may exceed it by a few. */
+async function requirePlace(
+  { records, bounds, stats }: GrowingContext,
+  { tenant_id, room_id }: GrowingKey,
+): Promise<void> {
+  const { room_messages, tenant_messages } = bounds();
+  const all = await records.list(tenant_id);
+  if (all.filter((one) => one.room_id === room_id).length >= room_messages) {
+    stats.bound("room_messages");
+    throw new ArqonError("growing-limit", `${room_messages} messages grow in ${room_id}`);
+  }
+  if (all.length >= tenant_messages) {
+    stats.bound("tenant_messages");
+    throw new ArqonError("growing-limit", `${tenant_messages} messages of the tenant grow`);
+  }
+}
+
+async function append(
+  context: GrowingContext,
+  { identity }: Caller,
+  key: GrowingKey,
+  { seq, text }: Request<"append">,
+): Promise<Result> {
+  const { path, records, stats, bounds } = context;
+  const piece = seq === undefined || text === undefined ? undefined : { seq, text };
+  let is_new = false;
+  const found = await records.change(key, async (before) => {
+    const { record } = await requireFound(context, key, before);
+    requireProducer(identity, key, record);
+    requireGrowing(record);
+    is_new = piece !== undefined && piece.seq > record.seq;
+    if (piece === undefined) return { ...record, active_ms: path.now() };
+    if (!is_new) return requireRepeated(record, piece);
+    return withinBounds(context, () => withPiece(record, piece, bounds(), path.now()));
+  });
+  const { record } = found!;
+  if (piece !== undefined) {
+    if (is_new) stats.piece(utf8Size(piece.text));
+    // Its first telling may be what was lost: who has heard it knows by the number.
+    if (piece.seq === record.seq) tellPiece(path, key, piece);
+  }
+  return { id: key.id, seq: record.seq };
+}
+
+/** Throws `growing-conflict` when the last piece was another one than this, which has its number. */
+function requireRepeated({ seq, text }: GrowingRecord, piece: Piece): undefined {
+  if (piece.seq < seq || text.endsWith(piece.text)) return undefined;
+  throw new ArqonError("growing-conflict", `piece ${seq} is another text`);
+}
+
+function withinBounds({ stats }: GrowingContext, grown: () => GrowingRecord): GrowingRecord {
+  try {
+    return grown();
+  } catch (error) {
+    const reason = error instanceof ArqonError ? error.reason : undefined;
+    if (reason === "message-too-large") stats.bound("message_bytes");
+    if (reason === "growing-limit") stats.bound("pieces");
+    throw error;
+  }
+}
+
+async function finish(
+  context: GrowingContext,
+  caller: Caller,
+  key: GrowingKey,
+  { seq }: Request<"finish">,
+): Promise<Result> {
+  const found = await context.records.get(key);
+  if (found === undefined) {
+    // The answer of the first time was lost.
+    const stored = await findEnded(context, key, context.path.now() - ENDED_MS);
+    if (stored !== undefined && endingOf(stored) === "finished") {
+      return { id: key.id, outcome: "finished", offset: stored.offset };
+    }
+  }
+  return await end(context, caller, key, "finished", (record) => {
+    requireProducer(caller.identity, key, record);
+    if (seq !== undefined && seq !== record.seq) {
+      throw new ArqonError("growing-conflict", `finish at ${seq}; the last piece is ${record.seq}`);
+    }
+    return { reason: "", is_kept: true };
+  });
+}
+
+async function abort(
+  context: GrowingContext,
+  caller: Caller,
+  key: GrowingKey,
+  { reason, keep }: Request<"abort">,
+): Promise<Result> {
+  return await end(context, caller, key, "aborted", (record) => {
+    requireProducer(caller.identity, key, record);
+    return { reason, is_kept: keep };
+  });
+}
+
+async function stop(
+  context: GrowingContext,
+  caller: Caller,
+  key: GrowingKey,
+  { reason }: Request<"stop">,
+): Promise<Result> {
+  return await end(context, caller, key, "stopped", () => ({ reason, is_kept: true }), true);
+}
+
+/**
+ * Ends a message as `decide` says, which throws the refusal; one that ends already so, or in any way where
+ * `any_end` will do, is brought to that end.
+ */
+async function end(
+  context: GrowingContext,
+  caller: Caller,
+  key: GrowingKey,
+  outcome: Ending["outcome"],
+  decide: (record: GrowingRecord) => Pick<Ending, "reason" | "is_kept">,
+  any_end = false,
+): Promise<Result> {
+  const { path, records } = context;
+  const { user_id: by, user_key } = caller.identity;
+  const found = await records.change(key, async (before) => {
+    const { record } = await requireFound(context, key, before);
+    const decided = decide(record);
+    if (record.ending !== null) {
+      if (!any_end && record.ending.outcome !== outcome) requireGrowing(record);
+      return undefined;
+    }
+    return withEnding(record, { outcome, by, at_ms: path.now(), ...decided });
+  });
+  const ended = found as Ended;
+  const is_own = ended.record.producer.user_key === user_key;
+  const offset = await settle(context, key, ended, is_own ? caller : undefined);
+  return { id: key.id, outcome: ended.record.ending.outcome, offset };
+}
+
+async function list(context: GrowingContext, { tenant_id, room_id }: GrowingKey): Promise<Result> {
+  const keys = await context.records.list(tenant_id, room_id);
+  const found = await Promise.all(keys.map(async (key) => {
+    const one = await context.records.get(key);
+    return one === undefined || one.record.ending !== null ? undefined : viewOf(key, one.record);
+  }));
+  return { messages: found.filter((one) => one !== undefined) };
+}
+
+async function get(context: GrowingContext, key: GrowingKey): Promise<Result> {
+  const { record } = await requireFound(context, key, await context.records.get(key));
+  return { ...viewOf(key, record), text: record.text };
+}
+
+/** Throws `growing-ended`, which says how, or `growing-unknown`, where there is no record. */
+async function requireFound(
+  context: GrowingContext,
+  key: GrowingKey,
+  found: Found | undefined,
+): Promise<Found> {
+  if (found !== undefined) return found;
+  const stored = await findEnded(context, key, context.path.now() - ENDED_MS);
+  if (stored === undefined) throw new ArqonError("growing-unknown", key.id);
+  throw new ArqonError("growing-ended", `${key.id}: ${endingOf(stored)}`);
+}
+
+function requireProducer(
+  { user_key }: Identity,
+  { id }: GrowingKey,
+  { producer }: GrowingRecord,
+): void {
+  if (producer.user_key === user_key) return;
+  throw new ArqonError("growing-forbidden", `${id} is ${producer.user_id}'s`);
+}
+
+function requireGrowing({ ending }: GrowingRecord): void {
+  if (ending === null) return;
+  const { outcome, reason } = ending;
+  throw new ArqonError("growing-ended", reason === "" ? outcome : `${outcome}: ${reason}`);
+}

@@ -1,0 +1,146 @@
+/**
+ * The end of a growing message: it becomes one message of its room's log, its readers are told, its record goes.
+ * It may be done more than once, by anybody: the log takes the message once. Who decides the end is
+ * `growing.ts`, who takes up what was left in the middle `sweep.ts`.
+ */
+import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { ScanLimits } from "@arqon/proto";
+import { findStored } from "../durable/log/find_stored.ts";
+import type { StoredMessage } from "../durable/log/find_stored.ts";
+import type { TenantLogs } from "../durable/log/logs.ts";
+import type { Caller, HeaderPair } from "../message/caller.ts";
+import { admit, publishAdmitted } from "../message/pipeline.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import { messageIdOf } from "./record.ts";
+import type { Ending, GrowingRecord } from "./record.ts";
+import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
+import type { GrowingStats } from "./stats.ts";
+import { tellEnd } from "./telling.ts";
+
+/** Header of the stored message: how it ended. */
+const OUTCOME_HEADER = "x-arqon-growing";
+/** Header of the stored message: why it ended, where somebody said so. */
+const REASON_HEADER = "x-arqon-growing-reason";
+/** A log may forget a repetition after two minutes; before that, nobody needs to look. */
+const REPETITION_MS = 60_000;
+/** Clocks of Shields and log may be so far apart, in ms. */
+const SKEW_MS = 60_000;
+/** How the id of what stands for a connection begins, where the bus itself ends a message. */
+const CONNECTION = "growing";
+
+/** What the end needs of the process. */
+export interface SettlingContext {
+  readonly path: MessagePath;
+  readonly limits: ScanLimits;
+  readonly logs: Pick<TenantLogs, "of">;
+  readonly records: GrowingRecords;
+  readonly stats: GrowingStats;
+}
+
+/** A record that ends. */
+export interface Ended extends Found {
+  readonly record: GrowingRecord & { readonly ending: Ending };
+}
+
+/**
+ * Brings the end of a message about; resolves with its offset, with undefined when nothing of it is kept. Rejects
+ * as a publish is refused: when the refusal is for good, the message has ended without being stored. Without a
+ * `caller` it is published in the name of its producer.
+ */
+export async function settle(
+  context: SettlingContext,
+  key: GrowingKey,
+  { record, revision }: Ended,
+  caller: Caller = callerOf(key, record),
+): Promise<number | undefined> {
+  const { path, records, stats } = context;
+  const { ending } = record;
+  const end = async (told: Ending, offset?: number) => {
+    tellEnd(path, key, record, told, offset);
+    await records.delete(key, revision);
+    stats.ended(told.outcome);
+  };
+  const is_stored = ending.is_kept && (record.text !== "" || ending.outcome === "finished");
+  if (!is_stored) return void await end(ending);
+  let offset: number;
+  try {
+    offset = await store(context, key, record, caller);
+  } catch (error) {
+    if (!isForGood(error)) throw error;
+    const reason = `not stored: ${error.reason}`;
+    await end({ ...ending, outcome: "aborted", reason });
+    throw error;
+  }
+  await end(ending, offset);
+  return offset;
+}
+
+/** Whether trying again would be refused again. */
+function isForGood(error: unknown): error is ArqonError {
+  return error instanceof ArqonError && error.code < 500 && error.code !== 429 &&
+    error.code !== 408;
+}
+
+async function store(
+  context: SettlingContext,
+  key: GrowingKey,
+  record: Ended["record"],
+  caller: Caller,
+): Promise<number> {
+  const { path, limits } = context;
+  const { room_id, id } = key;
+  const { type, content_type, text, ending } = record;
+  if (path.now() - ending.at_ms > REPETITION_MS) {
+    const known = await findEnded(context, key, ending.at_ms - SKEW_MS);
+    if (known !== undefined) return known.offset;
+  }
+  const event = { type, content_type, data: new TextEncoder().encode(text) };
+  const message_id = messageIdOf(id, record.started_ms);
+  const envelope = scanEnvelope(writeEnvelope({ room_id, message_id, event }), limits);
+  const added = await admit(path, caller, envelope) ?? [];
+  const headers: HeaderPair[] = [...added, [OUTCOME_HEADER, ending.outcome]];
+  if (ending.reason !== "") headers.push([REASON_HEADER, ending.reason]);
+  const publisher = { caller, origin: undefined };
+  const stored = await publishAdmitted(path, publisher, envelope, headers, path.now());
+  // The class may have changed while the message grew; then it was heard, and is kept nowhere.
+  return stored?.offset ?? 0;
+}
+
+/**
+ * A message that grew under that id and was stored at `since_ms` (Unix ms) or later; undefined: there is none. Rejects
+ * with `log-unavailable`.
+ */
+export async function findEnded(
+  { logs }: Pick<SettlingContext, "logs">,
+  { tenant_id, room_id, id }: GrowingKey,
+  since_ms: number,
+): Promise<StoredMessage | undefined> {
+  const start = messageIdOf(id, "");
+  const log = await logs.of(tenant_id);
+  return await findStored(log, room_id, (message_id) => message_id.startsWith(start), since_ms);
+}
+
+/** How a stored message ended, by its headers. */
+export function endingOf({ envelope: { headers } }: StoredMessage): string {
+  const reason = headers[REASON_HEADER];
+  return `${headers[OUTCOME_HEADER] ?? "stored"}${reason === undefined ? "" : `: ${reason}`}`;
+}
+
+/** The producer as it was when the message began: what it may do was asked then. */
+function callerOf({ tenant_id, id }: GrowingKey, { producer }: GrowingRecord): Caller {
+  const { user_id, issuer } = producer;
+  return {
+    identity: {
+      ...producer,
+      tenant_id,
+      expires_ms: Infinity,
+      token_id: undefined,
+      grants: undefined,
+      signing_key: undefined,
+      claims: { iss: issuer, sub: user_id, growing: id },
+    },
+    connection_id: `${CONNECTION}:${id}`,
+    request_headers: [],
+    remote_ip: "",
+  };
+}

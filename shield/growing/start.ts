@@ -1,0 +1,51 @@
+/** Puts the growing messages of one Shield together. No behaviour of its own. */
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { TenantLogs } from "../durable/log/logs.ts";
+import type { Caller } from "../message/caller.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import { answerGrowing } from "./growing.ts";
+import { GrowingRecords } from "./records.ts";
+import { growingStats } from "./stats.ts";
+import { GrowingSweep } from "./sweep.ts";
+
+/** What growing messages need of the process. */
+export interface GrowingStart {
+  readonly config: Pick<Config, "limits" | "growing">;
+  readonly spine: Spine;
+  readonly log: Logger;
+  readonly registry: Registry;
+}
+
+/** The growing messages of one Shield. */
+export interface StartedGrowing {
+  /** Answers a command about them; rejects with the refusal. */
+  answer(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
+  /** Looks after no message any more. */
+  close(): Promise<void>;
+}
+
+/** Starts to look after them. No bucket is opened while no room is durable. */
+export function startGrowing(
+  { config, spine, registry, ...start }: GrowingStart,
+  path: MessagePath,
+  logs: TenantLogs,
+  classes: Pick<RoomClasses, "list">,
+): StartedGrowing {
+  const context = {
+    ...{ path, logs, limits: config.limits },
+    records: new GrowingRecords(spine),
+    stats: growingStats(registry),
+    bounds: () => config.growing,
+  };
+  const isNeeded = () => classes.list().some(({ durable }) => durable);
+  const sweep = new GrowingSweep(context, start.log.child({ part: "growing" }), isNeeded);
+  return {
+    answer: (caller, envelope) => answerGrowing(context, caller, envelope),
+    close: () => sweep.close(),
+  };
+}

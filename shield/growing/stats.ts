@@ -1,0 +1,62 @@
+/** What metrics say of growing messages. No behaviour of its own. */
+import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { OUTCOMES } from "./record.ts";
+import type { Outcome } from "./record.ts";
+
+/** Which bound was met. */
+export const BOUNDS = ["message_bytes", "pieces", "room_messages", "tenant_messages"] as const;
+/** One of `BOUNDS`. */
+export type Bound = typeof BOUNDS[number];
+
+/** Counts what happens to growing messages on this Shield. */
+export interface GrowingStats {
+  started(): void;
+  /** Of so many bytes. */
+  piece(size_bytes: number): void;
+  ended(outcome: Outcome): void;
+  bound(bound: Bound): void;
+  /** So many grow in all rooms of all tenants. */
+  seen(count: number): void;
+}
+
+/** Registers them; once a registry. */
+export function growingStats(registry: Registry): GrowingStats {
+  const registers = [registry];
+  const counter = (name: string, help: string, labelNames: string[] = []) =>
+    new Counter({ name, help, labelNames, registers });
+  const started = counter("shield_growing_started_total", "Growing messages that were begun here.");
+  const pieces = counter(
+    "shield_growing_pieces_total",
+    "Pieces that were added to growing messages.",
+  );
+  const bytes = counter("shield_growing_bytes_total", "Bytes of those pieces.");
+  const ended = counter(
+    "shield_growing_ended_total",
+    "Growing messages that ended here, by how. One that was taken up again may count twice.",
+    ["outcome"],
+  );
+  const bounds = counter(
+    "shield_growing_limited_total",
+    "What was refused because of a bound of [growing].",
+    ["limit"],
+  );
+  for (const outcome of OUTCOMES) ended.inc({ outcome }, 0);
+  for (const limit of BOUNDS) bounds.inc({ limit }, 0);
+  const messages = new Gauge({
+    name: "shield_growing_messages",
+    help:
+      "Messages of all tenants that grow, as this Shield saw them last. Every Shield says the same.",
+    registers,
+  });
+  return {
+    started: () => started.inc(),
+    piece(size_bytes) {
+      pieces.inc();
+      bytes.inc(size_bytes);
+    },
+    ended: (outcome) => ended.inc({ outcome }),
+    bound: (limit) => bounds.inc({ limit }),
+    seen: (count) => messages.set(count),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * Ends messages that nobody adds to any more, and brings to its end what a Shield that was killed has left in the
+ * middle. Every Shield looks after all of them: what two of them do is done once.
+ */
+import type { Logger } from "../../shared/logs/log.ts";
+import type { GrowingContext } from "./growing.ts";
+import { withEnding } from "./record.ts";
+import type { GrowingRecord } from "./record.ts";
+import type { GrowingKey } from "./records.ts";
+import { settle } from "./settling.ts";
+import type { Ended } from "./settling.ts";
+
+/** Who ends a message brings it to its end within so long, in ms, or somebody else does. */
+const SETTLE_MS = 5_000;
+const SWEEP_MS_MAX = 10_000;
+/** What is said of a message that nobody adds to any more. */
+const ABANDONED = "abandoned";
+
+/** Looks after all messages now and then, until it is closed. */
+export class GrowingSweep {
+  readonly #context: GrowingContext;
+  readonly #log: Logger;
+  readonly #timer: ReturnType<typeof setInterval>;
+  /** When each message is to be looked at, Unix ms, by its key. As many as there are. */
+  #due = new Map<string, number>();
+  #running: Promise<void> | undefined;
+
+  /** `isNeeded` says whether there may be messages at all. */
+  constructor(context: GrowingContext, log: Logger, isNeeded: () => boolean) {
+    this.#context = context;
+    this.#log = log;
+    const every_ms = Math.min(SWEEP_MS_MAX, context.bounds().idle_ms / 4);
+    this.#timer = setInterval(() => {
+      if (!isNeeded()) return;
+      this.#running ??= this.pass().catch((error) => {
+        this.#log.warn("growing messages could not be looked at", { error });
+      }).finally(() => this.#running = undefined);
+    }, every_ms);
+  }
+
+  /** Looks at all that are due. Rejects with `spine-unavailable`. */
+  async pass(): Promise<void> {
+    const { records, stats, path: { now } } = this.#context;
+    const keys = await records.list();
+    stats.seen(keys.length);
+    const due = new Map<string, number>();
+    for (const key of keys) {
+      const name = `${key.tenant_id} ${key.room_id} ${key.id}`;
+      const before = this.#due.get(name) ?? 0;
+      due.set(name, before > now() ? before : await this.#look(key));
+    }
+    this.#due = due;
+  }
+
+  /** Looks after nothing more; resolves when what is under way has ended. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#running;
+  }
+
+  /** Ends the message if its time has come; resolves with the time at which to look again, Unix ms. */
+  async #look(key: GrowingKey): Promise<number> {
+    const { records, path: { now } } = this.#context;
+    const found = await records.get(key);
+    if (found === undefined) return 0;
+    const until_ms = this.#untilOf(found.record);
+    if (until_ms > now()) return until_ms;
+    try {
+      const ended = await records.change(key, (before) => Promise.resolve(this.#abandoned(before)));
+      if (ended?.record.ending !== null && ended !== undefined) {
+        await settle(this.#context, key, ended as Ended);
+      }
+    } catch (error) {
+      this.#log.warn("a growing message could not be ended", { ...key, error });
+    }
+    return 0;
+  }
+
+  #untilOf({ ending, active_ms }: GrowingRecord): number {
+    const { bounds } = this.#context;
+    return ending === null ? active_ms + bounds().idle_ms : ending.at_ms + SETTLE_MS;
+  }
+
+  /** The record with its end; undefined: there is none, it ends already, or it has been added to meanwhile. */
+  #abandoned(found: { readonly record: GrowingRecord } | undefined): GrowingRecord | undefined {
+    const at_ms = this.#context.path.now();
+    if (found === undefined || found.record.ending !== null) return undefined;
+    if (this.#untilOf(found.record) > at_ms) return undefined;
+    const why = { outcome: "aborted", reason: ABANDONED, by: "", is_kept: true } as const;
+    return withEnding(found.record, { ...why, at_ms });
+  }
+}

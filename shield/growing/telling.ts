@@ -1,0 +1,57 @@
+/**
+ * What the readers of a room are told of its growing messages: events in a room beside it. At most once; who
+ * misses one sees it by the numbers, and asks for the message. What readers do with them is the SDKs'.
+ */
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { give } from "../message/room_order.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import type { Ending, GrowingRecord, Piece } from "./record.ts";
+import type { GrowingKey } from "./records.ts";
+
+/** The type of these events. */
+const GROWING_TYPE = "growing";
+
+/** What telling needs of the process. */
+export type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
+
+/** What of a message everybody may know who hears its room, without its text. */
+export const viewOf = ({ id }: GrowingKey, record: GrowingRecord) => ({
+  id,
+  type: record.type,
+  content_type: record.content_type,
+  sender: record.producer.user_id,
+  seq: record.seq,
+  started_ms: record.started_ms,
+});
+
+/** Tells that the message has begun. */
+export function tellStart(context: TellingContext, key: GrowingKey, record: GrowingRecord): void {
+  tell(context, key, { op: "start", ...viewOf(key, record) });
+}
+
+/** Tells one piece. */
+export function tellPiece(context: TellingContext, key: GrowingKey, { seq, text }: Piece): void {
+  tell(context, key, { op: "append", id: key.id, seq, text });
+}
+
+/** Tells that it has ended, and where in the room's log it is: absent for what was not stored. */
+export function tellEnd(
+  context: TellingContext,
+  key: GrowingKey,
+  { seq }: GrowingRecord,
+  { outcome, reason, by }: Ending,
+  offset: number | undefined,
+): void {
+  tell(context, key, { op: "end", id: key.id, seq, outcome, reason, by, offset });
+}
+
+function tell(context: TellingContext, { tenant_id, room_id }: GrowingKey, said: object): void {
+  const beside = growingRoomOf(room_id);
+  if (beside === undefined) return;
+  const data = new TextEncoder().encode(JSON.stringify(said));
+  const event = { type: GROWING_TYPE, data, content_type: "application/json" };
+  const envelope = systemEnvelope(context, { tenant_id, room_id: beside, event });
+  give(context, roomSubject("in", tenant_id, beside), envelope, undefined);
+}
