@@ -6,72 +6,12 @@
 import assert from "node:assert/strict";
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
 import { until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import { freePort } from "./harness/free_ports.ts";
-import { startNats } from "./harness/nats_server.ts";
-import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
-
-/** A bus on some Shields, each of which is killed and comes back where it was. */
-interface Killable extends AsyncDisposable {
-  readonly urls: readonly string[];
-  readonly token: string;
-  /** Resolves when it is back. */
-  killOne(turn: number): Promise<void>;
-}
+import { killableEmbedded, killableOnNats } from "./kills/killable_bus.ts";
+import type { KillableBus } from "./kills/killable_bus.ts";
 
 const KILLS = 4;
 const PRODUCERS = 3;
 const BACKOFF = { initialDelay: 20, maxDelay: 200, multiplier: 2, maxRetries: Infinity };
-
-async function embedded(): Promise<Killable> {
-  const folder = await initFolder();
-  const file = `${folder.path}/config.toml`;
-  const port = freePort();
-  const config = await Deno.readTextFile(file);
-  await Deno.writeTextFile(file, config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`));
-  let bus = await startServe(folder.path);
-  return {
-    urls: [`http://127.0.0.1:${port}`],
-    token: await tokenOf(folder.path, "user"),
-    async killOne() {
-      await bus.stop("SIGKILL");
-      bus = await startServe(folder.path);
-    },
-    async [Symbol.asyncDispose]() {
-      await bus.stop();
-      await folder[Symbol.asyncDispose]();
-    },
-  };
-}
-
-async function onNats(): Promise<Killable> {
-  const issuer = await createIssuer();
-  const nats = await startNats({ jetstream: true });
-  const config = `[nats]\nurls = ["${nats.url}"]
-[[rooms]]
-room = "orders*"
-durable = true
-history_size = 100_000
-${issuer.config}`;
-  const start = (port: number) => startServer("shield", config, issuer.dir, "", port);
-  const ports = [freePort(), freePort()];
-  const brain = await startServer("brain", config, issuer.dir);
-  const shields = await Promise.all(ports.map(start));
-  return {
-    urls: ports.map((port) => `http://127.0.0.1:${port}`),
-    token: await issuer.tokenFor(),
-    async killOne(turn) {
-      const at = turn % ports.length;
-      await shields[at]?.stop("SIGKILL");
-      shields[at] = await start(ports[at] as number);
-    },
-    async [Symbol.asyncDispose]() {
-      for (const server of [...shields, brain]) await server.stop();
-      await nats[Symbol.asyncDispose]();
-      await issuer[Symbol.asyncDispose]();
-    },
-  };
-}
 
 /**
  * Asks the Shields in turns, as a balancer does. An append that got no answer, or 503, is repeated: the
@@ -125,7 +65,7 @@ async function readWhole(ask: (query: string) => Promise<Response>): Promise<str
   }
 }
 
-async function overKills(bus: Killable): Promise<void> {
+async function overKills(bus: KillableBus): Promise<void> {
   const url = "http://bus.example/v1/streams/orders-1";
   const own = {
     url,
@@ -172,11 +112,11 @@ async function overKills(bus: Killable): Promise<void> {
 }
 
 Deno.test("streams: the protocol's client over kills of an embedded bus", async () => {
-  await using bus = await embedded();
+  await using bus = await killableEmbedded();
   await overKills(bus);
 });
 
 Deno.test("streams: the protocol's client over kills of two Shields on NATS", async () => {
-  await using bus = await onNats();
+  await using bus = await killableOnNats();
   await overKills(bus);
 });

@@ -49,6 +49,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "From Ably", file: "docs/moving_ably.md" },
       { text: "From Supabase Realtime", file: "docs/moving_supabase.md" },
       { text: "From Centrifugo", file: "docs/moving_centrifugo.md" },
+      { text: "Messages that grow", file: "docs/growing.md" },
     ],
   },
   {

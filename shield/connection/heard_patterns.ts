@@ -3,6 +3,7 @@
  * whatever matches. A subscription to the room itself goes first, then the longest pattern. SUB and UNSUB
  * are `subscribe_pattern.ts`; when a room is entered is `fanout/pattern_rooms.ts`.
  */
+import { isOnlyNamed } from "../fanout/pattern_index.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Channel, Subscriber } from "../fanout/hub.ts";
 import type { Flow } from "../durable/room/flow.ts";
@@ -66,7 +67,8 @@ export class HeardPatterns {
 
   /** Whether a pattern matches the room, and nobody has put the connection out of it. */
   covers(room_id: string): boolean {
-    return !this.#put_out.has(room_id) && this.#longest(room_id) !== undefined;
+    return !isOnlyNamed(room_id) && !this.#put_out.has(room_id) &&
+      this.#longest(room_id) !== undefined;
   }
 
   /** The subscriber by which the room is heard now; undefined: no pattern hears it, or none has yet. */

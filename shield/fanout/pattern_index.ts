@@ -11,6 +11,10 @@ const ROOMS_MAX = 8_192;
 /** An id has at most so many bytes, and so has a prefix of one. */
 const ID_MAX = 64;
 
+/** Whether a room is heard by its name only: who is in another one, and what grows there. */
+export const isOnlyNamed = (room_id: string): boolean =>
+  recordedRoomOf(room_id) !== undefined || grownRoomOf(room_id) !== undefined;
+
 /** What an index needs of who hears a pattern. */
 export interface Patterned {
   readonly pattern: string;
@@ -61,8 +65,7 @@ export class PatternIndex<T extends Patterned> {
   matching(room_id: string): readonly ReadonlySet<T>[] {
     const known = this.#known.get(room_id);
     if (known !== undefined) return known;
-    // Who is in a room, and what grows there, is heard by its name only.
-    if (recordedRoomOf(room_id) !== undefined || grownRoomOf(room_id) !== undefined) return [];
+    if (isOnlyNamed(room_id)) return [];
     const found: Set<T>[] = [];
     for (let length = Math.min(room_id.length, ID_MAX); length >= 0; length--) {
       if (this.#lengths[length] === 0) continue;

@@ -11,7 +11,7 @@ import type { ShieldStats } from "../stats/stats.ts";
 import type { Channel } from "./channel.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { copyFor } from "./message_copy.ts";
-import { PatternIndex } from "./pattern_index.ts";
+import { isOnlyNamed, PatternIndex } from "./pattern_index.ts";
 import { gapEnvelope } from "./room_message.ts";
 
 /** Rooms that are looked at in one go when there are too many; those that cannot be let go stay. */
@@ -105,7 +105,9 @@ export class PatternRooms {
   revisit(tenant_id: string, listener: PatternListener): void {
     const prefix = listener.pattern.slice(0, -1);
     for (const channel of this.#tenants.get(tenant_id)?.rooms.values() ?? []) {
-      if (channel.room_id.startsWith(prefix)) listener.enter(channel);
+      if (channel.room_id.startsWith(prefix) && !isOnlyNamed(channel.room_id)) {
+        listener.enter(channel);
+      }
     }
   }
 

@@ -200,9 +200,7 @@ function withinBounds({ stats }: GrowingContext, grown: () => GrowingRecord): Gr
   try {
     return grown();
   } catch (error) {
-    const reason = error instanceof ArqonError ? error.reason : undefined;
-    if (reason === "message-too-large") stats.bound("message_bytes");
-    if (reason === "growing-limit") stats.bound("pieces");
+    if (error instanceof ArqonError && error.reason === "message-too-large") stats.bound("message");
     throw error;
   }
 }

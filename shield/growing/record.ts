@@ -82,7 +82,7 @@ export interface Piece {
 
 const utf8 = new TextEncoder();
 
-/** The record with one piece more. Throws `growing-conflict`, `message-too-large` or `growing-limit`. */
+/** The record with one piece more. Throws `growing-conflict` or `message-too-large`. */
 export function withPiece(
   record: GrowingRecord,
   { seq, text }: Piece,
@@ -91,7 +91,10 @@ export function withPiece(
 ): GrowingRecord {
   const next = record.seq + 1;
   if (seq !== next) throw new ArqonError("growing-conflict", `piece ${seq}; expected ${next}`);
-  if (next > pieces) throw new ArqonError("growing-limit", `${pieces} pieces of one message`);
+  if (next > pieces) {
+    const detail = `${next} pieces; a growing message may have ${pieces}`;
+    throw new ArqonError("message-too-large", detail);
+  }
   const whole = record.text + text;
   const size_bytes = utf8.encode(whole).length;
   if (size_bytes > message_bytes) {

@@ -11,11 +11,13 @@ import type { TenantLogs } from "../durable/log/logs.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
+import { REPLACED_HEADER } from "../policy/overseer.ts";
 import { messageIdOf } from "./record.ts";
 import type { Ending, GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
 import { tellEnd } from "./telling.ts";
+import type { Stored } from "./telling.ts";
 
 /** Header of the stored message: how it ended. */
 const OUTCOME_HEADER = "x-arqon-growing";
@@ -55,24 +57,24 @@ export async function settle(
 ): Promise<number | undefined> {
   const { path, records, stats } = context;
   const { ending } = record;
-  const end = async (told: Ending, offset?: number) => {
-    tellEnd(path, key, record, told, offset);
+  const end = async (told: Ending, stored?: Stored) => {
+    tellEnd(path, key, record, told, stored);
     await records.delete(key, revision);
     stats.ended(told.outcome);
   };
   const is_stored = ending.is_kept && (record.text !== "" || ending.outcome === "finished");
   if (!is_stored) return void await end(ending);
-  let offset: number;
+  let stored: Stored;
   try {
-    offset = await store(context, key, record, caller);
+    stored = await store(context, key, record, caller);
   } catch (error) {
     if (!isForGood(error)) throw error;
     const reason = `not stored: ${error.reason}`;
     await end({ ...ending, outcome: "aborted", reason });
     throw error;
   }
-  await end(ending, offset);
-  return offset;
+  await end(ending, stored);
+  return stored.offset;
 }
 
 /** Whether trying again would be refused again. */
@@ -86,13 +88,13 @@ async function store(
   key: GrowingKey,
   record: Ended["record"],
   caller: Caller,
-): Promise<number> {
+): Promise<Stored> {
   const { path, limits } = context;
   const { room_id, id } = key;
   const { type, content_type, text, ending } = record;
   if (path.now() - ending.at_ms > REPETITION_MS) {
     const known = await findEnded(context, key, ending.at_ms - SKEW_MS);
-    if (known !== undefined) return known.offset;
+    if (known !== undefined) return { offset: known.offset, is_changed: true };
   }
   const event = { type, content_type, data: new TextEncoder().encode(text) };
   const message_id = messageIdOf(id, record.started_ms);
@@ -101,9 +103,10 @@ async function store(
   const headers: HeaderPair[] = [...added, [OUTCOME_HEADER, ending.outcome]];
   if (ending.reason !== "") headers.push([REASON_HEADER, ending.reason]);
   const publisher = { caller, origin: undefined };
+  const is_changed = added.some(([name]) => name === REPLACED_HEADER);
   const stored = await publishAdmitted(path, publisher, envelope, headers, path.now());
   // The class may have changed while the message grew; then it was heard, and is kept nowhere.
-  return stored?.offset ?? 0;
+  return { offset: stored?.offset ?? 0, is_changed };
 }
 
 /**

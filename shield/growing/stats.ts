@@ -5,9 +5,9 @@ import { OUTCOMES } from "./record.ts";
 import type { Outcome } from "./record.ts";
 
 /** Which bound was met. */
-export const BOUNDS = ["message_bytes", "pieces", "room_messages", "tenant_messages"] as const;
+const BOUNDS = ["message", "room_messages", "tenant_messages"] as const;
 /** One of `BOUNDS`. */
-export type Bound = typeof BOUNDS[number];
+type Bound = typeof BOUNDS[number];
 
 /** Counts what happens to growing messages on this Shield. */
 export interface GrowingStats {

@@ -13,6 +13,14 @@ import type { GrowingKey } from "./records.ts";
 /** The type of these events. */
 const GROWING_TYPE = "growing";
 
+/** Where an ended message is. */
+export interface Stored {
+  /** In the room's log; 0: the room has none any more. */
+  readonly offset: number;
+  /** Whether it may differ from its pieces, since policies have looked at the whole. */
+  readonly is_changed: boolean;
+}
+
 /** What telling needs of the process. */
 export type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
 
@@ -36,15 +44,16 @@ export function tellPiece(context: TellingContext, key: GrowingKey, { seq, text 
   tell(context, key, { op: "append", id: key.id, seq, text });
 }
 
-/** Tells that it has ended, and where in the room's log it is: absent for what was not stored. */
+/** Tells that it has ended, and where it is: absent for what was not stored. */
 export function tellEnd(
   context: TellingContext,
   key: GrowingKey,
   { seq }: GrowingRecord,
   { outcome, reason, by }: Ending,
-  offset: number | undefined,
+  stored: Stored | undefined,
 ): void {
-  tell(context, key, { op: "end", id: key.id, seq, outcome, reason, by, offset });
+  const { offset, is_changed: changed } = stored ?? {};
+  tell(context, key, { op: "end", id: key.id, seq, outcome, reason, by, offset, changed });
 }
 
 function tell(context: TellingContext, { tenant_id, room_id }: GrowingKey, said: object): void {

@@ -120,7 +120,7 @@ export const NO_OVERSEER: Overseer = {
 };
 
 /** The header with the names of the policies that have replaced the payload. */
-const REPLACED_HEADER = "x-arqon-replaced";
+export const REPLACED_HEADER = "x-arqon-replaced";
 /** What the frame and the lengths in it may take besides the envelope that came. */
 const FRAME_SPARE_BYTES = 16;
 const EMPTY = new Uint8Array(0);

@@ -155,6 +155,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "sdk/typescript/state",
     "sdk/typescript/subscription",
     "sdk/typescript/room",
+    "sdk/typescript/growing",
     "sdk/typescript/connection",
     "sdk/typescript/stores",
     "sdk/typescript",

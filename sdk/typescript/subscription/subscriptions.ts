@@ -131,6 +131,8 @@ export class Subscriptions {
     const { room_id } = envelope;
     const own = this.#rooms.get(room_id);
     if (own) this.#offer(own, envelope, session);
+    // Who is in a room, and what grows there, is heard by its name only.
+    if (/~(growing|members)$/.test(room_id)) return;
     // A GAP may name a pattern itself.
     for (const entry of this.#patterns) {
       const is_match = entry !== own && room_id.startsWith(entry.room.slice(0, -1));

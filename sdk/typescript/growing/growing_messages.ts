@@ -1,0 +1,166 @@
+/**
+ * The messages of a room as they grow, for who reads them: first what is there, then every piece once and in
+ * order, over reconnects and reloads. Who writes them is `text_stream.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Room } from "../room/room.ts";
+import { ask, eventOf, growingRoom } from "./growing_room.ts";
+import type { GrowingEvent, GrowingState, GrowingView } from "./growing_room.ts";
+
+/** A message, each time that it has grown or ended. */
+export interface Growing extends GrowingView {
+  /** All of it so far. When it has ended: as it is in the room's log. */
+  readonly text: string;
+  /** What is new of it since the last time. */
+  readonly piece: string;
+  readonly state: GrowingState;
+  /** Why it has ended, where somebody said so. */
+  readonly reason: string;
+  /** Where it is in the room's log, once it has ended and is kept. */
+  readonly offset?: number | undefined;
+}
+
+/** What is known of a message. */
+interface Known extends GrowingView {
+  readonly text: string;
+  readonly seq: number;
+}
+
+/** How far back an end that was missed is looked for, in messages. */
+const MISSED_MESSAGES = 100;
+
+/**
+ * Hears the messages of a durable room as they grow; several may grow at once. The loop ends when the connection
+ * closes for good, or `signal` is aborted. Finished messages are the room's own: hear them with `subscribe`.
+ */
+export async function* growing(
+  room: Room,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): AsyncGenerator<Growing, void> {
+  const all = new Readings(room);
+  using heard = growingRoom(room).subscribe(signal === undefined ? {} : { signal });
+  await heard.ready;
+  yield* await all.compare();
+  for await (const message of heard) {
+    if (message.signal?.kind === "GAP") {
+      yield* await all.compare();
+      continue;
+    }
+    const event = eventOf(message);
+    const said = event && await all.hear(event);
+    if (said !== undefined) yield said;
+  }
+}
+
+/** Stops a message: nothing is added any more, what there is of it is kept, its producer hears it. */
+export async function stopStream(room: Room, id: string, reason = ""): Promise<void> {
+  await ask(room, "stop", { id, reason });
+}
+
+class Readings {
+  readonly #room: Room;
+  /** At most as many as grow in the room at once. */
+  readonly #known = new Map<string, Known>();
+
+  constructor(room: Room) {
+    this.#room = room;
+  }
+
+  /** Asks for everything that grows, and for what has ended unheard. */
+  async compare(): Promise<Growing[]> {
+    const { messages } = await ask<{ messages: GrowingView[] }>(this.#room, "list", {});
+    const said: (Growing | undefined)[] = [];
+    const open = new Set(messages.map(({ id }) => id));
+    for (const id of [...this.#known.keys()]) {
+      if (!open.has(id)) said.push(await this.#missed(id));
+    }
+    for (const { id } of messages) said.push(await this.#ask(id));
+    return said.filter((one) => one !== undefined);
+  }
+
+  async hear(event: GrowingEvent): Promise<Growing | undefined> {
+    const known = this.#known.get(event.id);
+    switch (event.op) {
+      case "start":
+        if (known !== undefined) return undefined;
+        if (event.seq > 0) return await this.#ask(event.id);
+        return this.#grow({ ...event, text: "" }, "");
+      case "append":
+        if (known === undefined || event.seq > known.seq + 1) return await this.#ask(event.id);
+        if (event.seq <= known.seq) return undefined;
+        return this.#grow({ ...known, seq: event.seq, text: known.text + event.text }, event.text);
+      case "end":
+        return known && await this.#end(known, event);
+      default:
+        return event satisfies never;
+    }
+  }
+
+  #grow(known: Known, piece: string): Growing {
+    this.#known.set(known.id, known);
+    return { ...viewOf(known), text: known.text, piece, state: "growing", reason: "" };
+  }
+
+  /** The message as it is now; undefined: it has ended, which is told or found. */
+  async #ask(id: string): Promise<Growing | undefined> {
+    try {
+      const now = await ask<Known>(this.#room, "get", { id });
+      const before = this.#known.get(id);
+      if (before !== undefined && before.seq >= now.seq) return undefined;
+      return this.#grow(now, now.text.slice(before?.text.length ?? 0));
+    } catch (error) {
+      if (
+        error instanceof ArqonError && ["growing-ended", "growing-unknown"].includes(error.reason)
+      ) {
+        return this.#known.has(id) ? await this.#missed(id) : undefined;
+      }
+      throw error;
+    }
+  }
+
+  async #end(
+    known: Known,
+    { seq, outcome, reason, offset, changed = false }: Extract<GrowingEvent, { op: "end" }>,
+  ): Promise<Growing> {
+    // With pieces missing, or a policy that has changed the whole, the log has what it is.
+    const is_whole = !changed && seq === known.seq;
+    const text = is_whole ? known.text : await this.#stored(offset) ?? known.text;
+    return this.#ended(known, text, outcome, reason, offset);
+  }
+
+  #ended(
+    known: Known,
+    text: string,
+    state: GrowingState,
+    reason: string,
+    offset: number | undefined,
+  ): Growing {
+    this.#known.delete(known.id);
+    const piece = text.startsWith(known.text) ? text.slice(known.text.length) : "";
+    return { ...viewOf(known), text, piece, state, reason, offset };
+  }
+
+  async #stored(offset: number | undefined): Promise<string | undefined> {
+    if (offset === undefined || offset === 0) return undefined;
+    const { messages: [message] } = await this.#room.history({ after: offset - 1, limit: 1 });
+    return message?.offset === offset ? message.text() : undefined;
+  }
+
+  /** The end of a message that was not heard, as the room's log has it. */
+  async #missed(id: string): Promise<Growing> {
+    const known = this.#known.get(id)!;
+    const { messages } = await this.#room.history({ limit: MISSED_MESSAGES, reverse: true });
+    const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
+    if (stored === undefined) return this.#ended(known, known.text, "aborted", "", undefined);
+    const { "x-arqon-growing": outcome, "x-arqon-growing-reason": reason = "" } = stored.headers;
+    const state = outcome as GrowingState;
+    return this.#ended(known, stored.text(), state, reason, Number(stored.offset));
+  }
+}
+
+const viewOf = ({ id, type, sender, started_ms }: GrowingView) => ({
+  id,
+  type,
+  sender,
+  started_ms,
+});

@@ -1,0 +1,60 @@
+/** The room beside a room in which its growing messages are told, and what is told there. */
+import type { Message } from "../message/message.ts";
+import { portOf, Room } from "../room/room.ts";
+import type { Data } from "../request/room_request.ts";
+import { patiently } from "./patience.ts";
+
+/** How a message ended; `growing` while it has not. */
+export type GrowingState = "growing" | "finished" | "stopped" | "aborted";
+
+/** What is known of a growing message beside its text. */
+export interface GrowingView {
+  readonly id: string;
+  /** The type of the event that it becomes. */
+  readonly type: string;
+  /** User id of its producer. */
+  readonly sender: string;
+  /** Unix ms. */
+  readonly started_ms: number;
+}
+
+/** What is told of growing messages. */
+export type GrowingEvent =
+  | { readonly op: "start" } & GrowingView & { readonly seq: number }
+  | { readonly op: "append"; readonly id: string; readonly seq: number; readonly text: string }
+  | {
+    readonly op: "end";
+    readonly id: string;
+    readonly seq: number;
+    readonly outcome: Exclude<GrowingState, "growing">;
+    readonly reason: string;
+    readonly by: string;
+    readonly offset?: number;
+    /** Whether what is stored may differ from the pieces. */
+    readonly changed?: boolean;
+  };
+
+/** How long a refusal for now is borne, in ms. */
+const PATIENCE_MS = 60_000;
+
+/** The room in which the messages of `room` are heard as they grow. */
+export const growingRoom = (room: Room): Room => new Room(`${room.id}~growing`, portOf(room));
+
+/** What a message of that room says; undefined for what is none of it. */
+export function eventOf(message: Message): GrowingEvent | undefined {
+  return message.type === "growing" && message.sender === ""
+    ? message.json<GrowingEvent>()
+    : undefined;
+}
+
+/** Sends a command of growing messages, patiently. */
+export async function ask<Answer>(
+  room: Room,
+  verb: string,
+  data: Readonly<Record<string, unknown>>,
+  signal?: AbortSignal,
+): Promise<Answer> {
+  const options = { content_type: "application/json" };
+  const send = () => room.command(`growing.${verb}`, data as Data, options);
+  return (await patiently(send, PATIENCE_MS, signal)).json<Answer>() as Answer;
+}

@@ -1,0 +1,220 @@
+/**
+ * A message that this program writes piece by piece. What is written while a piece is under way makes the next
+ * one, so a fast producer sends fewer and larger pieces; a piece is sent again until it is kept.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Room } from "../room/room.ts";
+import type { Subscription } from "../subscription/subscription.ts";
+import { ask, eventOf, growingRoom } from "./growing_room.ts";
+import type { GrowingState } from "./growing_room.ts";
+
+/** What a stream takes; nothing of it is needed. */
+export interface TextStreamOptions {
+  /** Its name, 1 to 64 of `[A-Za-z0-9_-]`; by default a random one. A name that grows goes on where it is. */
+  readonly id?: string;
+  /** The type of the event that it becomes; default "". */
+  readonly type?: string;
+  /** A type of text; default text/plain. */
+  readonly content_type?: string;
+  /** Aborting ends the stream as `abort` does, with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** How a stream ended. */
+export interface StreamEnd {
+  readonly id: string;
+  readonly outcome: Exclude<GrowingState, "growing">;
+  /** Where the message is in the room's log; undefined: nothing of it is kept. */
+  readonly offset?: number;
+}
+
+/** Characters that may wait before `write` waits. */
+const WAITING_UNITS = 65_536;
+/** Characters of one piece. */
+const PIECE_UNITS = 16_384;
+
+interface Started {
+  readonly seq: number;
+  readonly idle_ms: number;
+}
+
+/** Begins a message that grows in a durable room. Rejects with the refusal. */
+export async function openStream(room: Room, options: TextStreamOptions = {}): Promise<TextStream> {
+  options.signal?.throwIfAborted();
+  const id = options.id ?? crypto.randomUUID();
+  const { type = "", content_type = "text/plain", signal } = options;
+  const started = await ask<Started>(room, "start", { id, type, content_type }, signal);
+  return new TextStream(room, id, started, signal);
+}
+
+/** A message that grows. Made by `openStream`. */
+export class TextStream {
+  readonly id: string;
+  readonly #room: Room;
+  readonly #ended = new AbortController();
+  readonly #heard: Subscription;
+  readonly #keeping: ReturnType<typeof setInterval>;
+  #seq: number;
+  #waiting = "";
+  #sending: Promise<void> | undefined;
+  #is_closed = false;
+
+  constructor(room: Room, id: string, { seq, idle_ms }: Started, signal: AbortSignal | undefined) {
+    this.id = id;
+    this.#room = room;
+    this.#seq = seq;
+    this.#heard = growingRoom(room).subscribe();
+    this.#heard.ready.catch(() => {});
+    void this.#hear();
+    this.#keeping = setInterval(() => this.#keep(), idle_ms / 3);
+    const abort = () => void this.abort(String(signal?.reason ?? "")).catch(() => {});
+    signal?.addEventListener("abort", abort, { signal: this.#ended.signal });
+  }
+
+  /** Aborted when somebody has stopped the message, or it has ended in another way; `reason` is an ArqonError. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /**
+   * Adds text. Resolves when there is room for more, which is at once unless the bus is slow. Rejects when the
+   * message has ended: with `growing-ended` when somebody has stopped it.
+   */
+  async write(text: string): Promise<void> {
+    this.#requireOpen();
+    this.#waiting += text;
+    this.#sending ??= this.#send();
+    while (this.#waiting.length > WAITING_UNITS && this.#sending !== undefined) await this.#sending;
+    this.#requireOpen();
+  }
+
+  /** Sends what waits, and makes the message one of the room's log. */
+  async finish(): Promise<StreamEnd> {
+    this.#requireOpen();
+    this.#is_closed = true;
+    try {
+      await this.#sending;
+      // A half character at the end stands for itself.
+      await this.#send(true);
+      this.#ended.signal.throwIfAborted();
+      return await ask(this.#room, "finish", { id: this.id, seq: this.#seq });
+    } finally {
+      this.#close(new ArqonError("growing-ended", "finished"));
+    }
+  }
+
+  /** Ends the message as it is, and says why; with `keep: false` nothing of it is kept. */
+  async abort(reason = "", { keep = true }: { readonly keep?: boolean } = {}): Promise<StreamEnd> {
+    this.#requireOpen();
+    this.#is_closed = true;
+    this.#waiting = "";
+    try {
+      await this.#sending;
+      const data = { id: this.id, reason: plain(reason), keep };
+      return await ask(this.#room, "abort", data);
+    } finally {
+      this.#close(new ArqonError("growing-ended", "aborted"));
+    }
+  }
+
+  #requireOpen(): void {
+    this.#ended.signal.throwIfAborted();
+    if (this.#is_closed) throw new ArqonError("growing-ended", "it is being ended");
+  }
+
+  async #send(to_the_end = false): Promise<void> {
+    try {
+      for (let text = this.#take(to_the_end); text !== ""; text = this.#take(to_the_end)) {
+        const seq = this.#seq + 1;
+        await ask(this.#room, "append", { id: this.id, seq, text }, this.#ended.signal);
+        this.#seq = seq;
+      }
+    } catch (error) {
+      this.#close(error);
+    } finally {
+      this.#sending = undefined;
+    }
+  }
+
+  /** The next piece; "" while there is none. Half of a surrogate pair waits for its other half. */
+  #take(to_the_end: boolean): string {
+    const text = this.#waiting.slice(0, PIECE_UNITS);
+    const is_all = text.length === this.#waiting.length;
+    const is_half = /[\uD800-\uDBFF]$/.test(text) && !(to_the_end && is_all);
+    const piece = is_half ? text.slice(0, -1) : text;
+    this.#waiting = this.#waiting.slice(piece.length);
+    return piece.toWellFormed();
+  }
+
+  /** Says that the producer is still there. */
+  #keep(): void {
+    if (this.#sending !== undefined || this.#is_closed) return;
+    ask(this.#room, "append", { id: this.id }, this.#ended.signal).catch((error) => {
+      this.#close(error);
+    });
+  }
+
+  /** Hears when somebody else ends the message. Without the grant to hear it, the next piece says so. */
+  async #hear(): Promise<void> {
+    try {
+      for await (const message of this.#heard) {
+        const event = eventOf(message);
+        if (event?.op !== "end" || event.id !== this.id || this.#is_closed) continue;
+        const why = event.reason === "" ? event.outcome : `${event.outcome}: ${event.reason}`;
+        this.#close(new ArqonError("growing-ended", why));
+      }
+    } catch {
+      // The connection says why.
+    }
+  }
+
+  #close(why: unknown): void {
+    clearInterval(this.#keeping);
+    this.#heard.close();
+    this.#is_closed = true;
+    this.#waiting = "";
+    this.#ended.abort(why);
+  }
+}
+
+/** A reason as the bus takes it. */
+const plain = (reason: string) => reason.replaceAll(/\p{Cc}/gu, " ").toWellFormed().slice(0, 256);
+
+/**
+ * Writes everything that a source gives into one message, and finishes it. When somebody stops the message, the
+ * source is told to end (`return` of its iterator), and it resolves with the outcome `stopped`; an error of the
+ * source aborts the message and rejects.
+ */
+export async function stream(
+  room: Room,
+  source: AsyncIterable<string> | Iterable<string>,
+  options: TextStreamOptions = {},
+): Promise<StreamEnd> {
+  const out = await openStream(room, options);
+  const iterator = Symbol.asyncIterator in source
+    ? source[Symbol.asyncIterator]()
+    : source[Symbol.iterator]();
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  ended.catch(() => {});
+  out.ended.addEventListener("abort", () => reject(out.ended.reason));
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([iterator.next(), ended]);
+      if (done) return await out.finish();
+      await out.write(value);
+    }
+  } catch (error) {
+    // Nobody waits for a source that does not listen.
+    void Promise.resolve(iterator.return?.()).catch(() => {});
+    if (out.ended.aborted) {
+      options.signal?.throwIfAborted();
+      if (isStopped(error)) return { id: out.id, outcome: "stopped" };
+      throw error;
+    }
+    await out.abort(error instanceof Error ? error.message : String(error)).catch(() => {});
+    throw error;
+  }
+}
+
+const isStopped = (error: unknown) =>
+  error instanceof ArqonError && error.reason === "growing-ended" && /stopped/.test(error.message);

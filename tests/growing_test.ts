@@ -1,0 +1,319 @@
+/**
+ * Messages that grow, on a real bus: what readers hear of them, who may do what, bounds, and what is left of them
+ * in the room. Shields that are killed meanwhile are `growing_kill_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import type { Reason } from "@arqon/proto";
+import type { Connection, Message, Room } from "@arqon/sdk";
+import { growing, openStream, stopStream, stream } from "@arqon/sdk/streams";
+import type { Growing } from "@arqon/sdk/streams";
+import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+
+const ROOMS = `
+[[rooms]]
+room = "chat-*"
+durable = true
+`;
+const CONFIG = `
+[growing]
+message_bytes = 1_000
+pieces = 20
+room_messages = 3
+tenant_messages = 4
+[auth]
+require_signature = [{ role = "user", room = "chat-signed" }]
+${ROOMS}
+[[rooms]]
+room = "chat-filtered"
+durable = true
+filter = "type != 'x'"
+`;
+
+const open = async (bus: TestBus, user: string, claims: Record<string, unknown> = {}) =>
+  await connect({ url: bus.url, token: await bus.tokenFor({ user, claims }) });
+
+/** What a reader has heard of each message. */
+class Heard implements Disposable {
+  readonly all: Growing[] = [];
+  readonly #stop = new AbortController();
+  readonly done: Promise<void>;
+
+  constructor(room: Room) {
+    this.done = this.#read(room).catch((error) => {
+      if (!this.#stop.signal.aborted) throw error;
+    });
+  }
+
+  /** The last that was heard of it. */
+  of(id: string): Growing | undefined {
+    return this.all.findLast((one) => one.id === id);
+  }
+
+  pieces(id: string): string[] {
+    return this.all.filter((one) => one.id === id).map(({ piece }) => piece);
+  }
+
+  async #read(room: Room): Promise<void> {
+    for await (const one of growing(room, { signal: this.#stop.signal })) this.all.push(one);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+  }
+}
+
+async function hearing(room: Room): Promise<Heard> {
+  const heard = new Heard(room);
+  // Who is there hears the beginning of a message at once.
+  const probe = await openStream(room);
+  await until("the reader is there", () => heard.of(probe.id) !== undefined);
+  await probe.abort("", { keep: false });
+  await until("it is over", () => heard.of(probe.id)?.state === "aborted");
+  heard.all.length = 0;
+  return heard;
+}
+
+async function stored(room: Room): Promise<Message[]> {
+  return (await room.history({ limit: 1000 })).messages;
+}
+
+/** Readers hear pieces; who comes later gets what is there as one; the room has one message in the end. */
+async function grows({ ann, bob }: Users): Promise<void> {
+  const [written, read] = [ann.room("chat-1"), bob.room("chat-1")];
+  using plain = read.subscribe();
+  await plain.ready;
+  using heard = await hearing(read);
+  const out = await openStream(written, { id: "answer-1", type: "answer" });
+  const pieces = ["Once ", "upon 🦊", " a time", ""];
+  for (const [at, piece] of pieces.entries()) {
+    await out.write(piece);
+    const so_far = pieces.slice(0, at + 1).join("");
+    await until("the piece is heard", () => heard.of("answer-1")?.text === so_far);
+  }
+  using late = new Heard(read);
+  await until("it is there as one", () => late.of("answer-1")?.piece === pieces.join(""));
+  await out.write("!");
+  const { outcome, offset } = await out.finish();
+  assert.equal(outcome, "finished");
+  for (const reader of [heard, late]) {
+    await until("the end is heard", () => reader.of("answer-1")?.state === "finished");
+    assert.deepEqual(reader.of("answer-1"), {
+      ...{ id: "answer-1", type: "answer", sender: "ann", state: "finished", reason: "", offset },
+      ...{ text: `${pieces.join("")}!`, piece: "" },
+      started_ms: reader.of("answer-1")?.started_ms,
+    });
+  }
+  assert.equal(heard.pieces("answer-1").join(""), `${pieces.join("")}!`);
+  assert.deepEqual(late.pieces("answer-1"), [pieces.join(""), "!", ""]);
+  // Who knows nothing of it hears one message.
+  const { value } = await plain.next();
+  assert.equal(value?.text(), `${pieces.join("")}!`);
+  assert.equal(value?.type, "answer");
+  assert.equal(value?.sender, "ann");
+  assert.equal(value?.offset, offset);
+  assert.equal(value?.headers["x-arqon-growing"], "finished");
+  assert.equal((await stored(read)).length, 1);
+}
+
+/** A reader with the grant stops it; the producer hears it, and its source is ended. */
+async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
+  const room = ann.room("chat-stop");
+  let is_ended = false;
+  const source = (async function* () {
+    try {
+      yield "so far";
+      await new Promise(() => {});
+    } finally {
+      is_ended = true;
+    }
+  })();
+  const iterator = source[Symbol.asyncIterator]();
+  const told = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => iterator.next(),
+      return() {
+        is_ended = true;
+        return Promise.resolve({ done: true as const, value: undefined });
+      },
+    }),
+  };
+  using heard = await hearing(bob.room("chat-stop"));
+  const ending = stream(room, told, { id: "endless" });
+  await until("it grows", () => heard.of("endless")?.text === "so far");
+  await assert.rejects(
+    stopStream(reader.room("chat-stop"), "endless"),
+    refusedWith("not-granted"),
+  );
+  await stopStream(stopper.room("chat-stop"), "endless", "enough");
+  assert.deepEqual(await ending, { id: "endless", outcome: "stopped" });
+  assert.ok(is_ended);
+  await until("the end is heard", () => heard.of("endless")?.state === "stopped");
+  const { text, reason } = heard.of("endless")!;
+  assert.deepEqual({ text, reason }, { text: "so far", reason: "enough" });
+  const [message] = await stored(room);
+  assert.equal(message?.text(), "so far");
+  assert.equal(message?.sender, "ann");
+  assert.equal(message?.headers["x-arqon-growing-reason"], "enough");
+  await assert.rejects(
+    room.command("growing.append", { id: "endless", seq: 2, text: "x" }),
+    refusedWith("growing-ended"),
+  );
+}
+
+/** Each step of a message once and in order, by whom it belongs to. */
+async function kept({ ann, bob }: Users): Promise<void> {
+  const room = ann.room("chat-kept");
+  const ask = (verb: string, data: Record<string, string | number | boolean>) =>
+    room.command(`growing.${verb}`, data).then((answer) => answer.json<Record<string, unknown>>());
+  const refused = (verb: string, data: Record<string, string | number | boolean>, why: Reason) =>
+    assert.rejects(ask(verb, data), refusedWith(why));
+  await ask("start", { id: "a" });
+  await ask("append", { id: "a", seq: 1, text: "one" });
+  assert.deepEqual(await ask("append", { id: "a", seq: 1, text: "one" }), { id: "a", seq: 1 });
+  await refused("append", { id: "a", seq: 1, text: "two" }, "growing-conflict");
+  await refused("append", { id: "a", seq: 3, text: "three" }, "growing-conflict");
+  await refused("finish", { id: "a", seq: 2 }, "growing-conflict");
+  await refused("append", { id: "a", seq: 2, text: "\ud83e" }, "invalid-command");
+  await refused("append", { id: "a", seq: 2 }, "invalid-command");
+  await refused("grow", { id: "a" }, "invalid-command");
+  await refused("start", { id: "a b" }, "invalid-command");
+  await refused("start", { id: "b", content_type: "application/json" }, "invalid-command");
+  await refused("append", { id: "b", seq: 1, text: "x" }, "growing-unknown");
+  for (
+    const [verb, more] of [["append", { seq: 2, text: "x" }], ["finish", {}], [
+      "abort",
+      {},
+    ]] as const
+  ) {
+    await assert.rejects(
+      bob.room("chat-kept").command(`growing.${verb}`, { id: "a", ...more }),
+      refusedWith("growing-forbidden"),
+    );
+  }
+  // A start whose answer was lost goes on where the message is.
+  assert.equal((await ask("start", { id: "a" })).seq, 1);
+  const { offset } = await ask("finish", { id: "a", seq: 1 });
+  assert.equal((await ask("finish", { id: "a", seq: 1 })).offset, offset);
+  await refused("append", { id: "a", seq: 2, text: "x" }, "growing-ended");
+  assert.deepEqual((await stored(room)).map((message) => message.text()), ["one"]);
+  // The same name again is another message.
+  await ask("start", { id: "a" });
+  await ask("append", { id: "a", seq: 1, text: "again" });
+  await ask("finish", { id: "a" });
+  assert.deepEqual((await stored(room)).map((message) => message.text()), ["one", "again"]);
+  await ask("start", { id: "c" });
+  await ask("append", { id: "c", seq: 1, text: "thrown away" });
+  await ask("abort", { id: "c", reason: "wrong", keep: false });
+  assert.equal((await stored(room)).length, 2);
+}
+
+/** Everything that grows has its bound. */
+async function bounded({ ann, bob }: Users, peer: HttpPeer): Promise<void> {
+  const room = ann.room("chat-bounds");
+  const ask = (verb: string, data: Record<string, string | number>, where = room) =>
+    where.command(`growing.${verb}`, data);
+  await ask("start", { id: "a" });
+  await ask("append", { id: "a", seq: 1, text: "ä".repeat(500) });
+  const one_more = (id: string, seq: number) =>
+    assert.rejects(ask("append", { id, seq, text: "x" }), refusedWith("message-too-large"));
+  await one_more("a", 2);
+  await ask("start", { id: "b" });
+  for (let seq = 1; seq <= 20; seq++) await ask("append", { id: "b", seq, text: "x" });
+  await one_more("b", 21);
+  await ask("start", { id: "c" });
+  // Over HTTP, since the SDK would wait for a place.
+  const too_many = async (where: string) => {
+    const command = { name: "growing.start", data: { id: "d" } };
+    const { status, body } = await peer.call("POST", `rooms/${where}/commands`, command);
+    assert.deepEqual([status, body.reason], [429, "growing-limit"]);
+  };
+  await too_many("chat-bounds");
+  await ask("start", { id: "d" }, ann.room("chat-bounds-2"));
+  await too_many("chat-bounds-3");
+  // Another tenant's bound is its own.
+  await ask("start", { id: "e" }, bob.room("chat-bounds"));
+  for (const id of ["a", "b", "c"]) await ask("abort", { id });
+  await ask("abort", { id: "d" }, ann.room("chat-bounds-2"));
+  assert.equal((await stored(room)).length, 2);
+}
+
+/** Where messages cannot grow, and who may not hear them. */
+async function refused({ ann, reader, stranger }: Users): Promise<void> {
+  const start = (room: string) => ann.room(room).command("growing.start", { id: "a" });
+  await assert.rejects(start("lobby"), refusedWith("not-durable"));
+  await assert.rejects(start("chat-filtered"), refusedWith("growing-forbidden"));
+  await assert.rejects(start(`chat-${"x".repeat(52)}`), refusedWith("invalid-room"));
+  await assert.rejects(ann.room("chat-1~growing").publish("x", "y"), refusedWith("not-granted"));
+  await assert.rejects(
+    stranger.room("chat-1~growing").subscribe().ready,
+    refusedWith("not-granted"),
+  );
+  await assert.rejects(ann.room("lobby~growing").subscribe().ready, refusedWith("not-durable"));
+  await assert.rejects(
+    reader.room("chat-1").command("growing.start", { id: "a" }),
+    refusedWith("not-granted"),
+  );
+  // Who hears all rooms by a pattern hears messages, not their pieces.
+  using all = ann.room("chat-*").subscribe();
+  await all.ready;
+  await stream(ann.room("chat-pattern"), ["one ", "message"]);
+  assert.equal((await all.next()).value?.text(), "one message");
+}
+
+interface Users {
+  readonly ann: Connection;
+  readonly bob: Connection;
+  /** May read. */
+  readonly reader: Connection;
+  /** May read and command. */
+  readonly stopper: Connection;
+  /** May do nothing in these rooms. */
+  readonly stranger: Connection;
+}
+
+Deno.test("messages that grow", async (t) => {
+  await using bus = await startBusWith(CONFIG);
+  const grants = (room: string, ...actions: string[]) => ({ grants: [{ room, actions }] });
+  await using ann = await open(bus, "ann");
+  await using bob = await open(bus, "bob");
+  await using reader = await open(bus, "reader", grants("chat-*", "subscribe"));
+  await using stopper = await open(bus, "stopper", grants("chat-*", "subscribe", "command"));
+  await using stranger = await open(bus, "stranger", grants("hall", "subscribe"));
+  await using other = await open(bus, "other", { tenant_id: "other" });
+  const users = { ann, bob, reader, stopper, stranger };
+  await t.step("readers hear it grow, the room has one message", () => grows(users));
+  await t.step("a reader with the grant stops it", () => stopped(users));
+  await t.step("pieces are kept once and in order", () => kept(users));
+  await t.step(
+    "each bound",
+    () => bounded({ ...users, bob: other }, new HttpPeer(bus.http_url, bus.token)),
+  );
+  await t.step("where none grow, who may not hear", () => refused(users));
+});
+
+Deno.test("a message that nobody adds to is ended as it is, and one whose producer is there is not", async () => {
+  await using bus = await startBusWith(`[growing]\nidle_ms = 2_000\n${ROOMS}`);
+  await using ann = await open(bus, "ann");
+  const room = ann.room("chat-1");
+  await room.command("growing.start", { id: "left" });
+  await room.command("growing.append", { id: "left", seq: 1, text: "half an ans" });
+  const out = await openStream(room, { id: "slow" });
+  await out.write("I think");
+  await until("it was abandoned", async () => (await stored(room)).length === 1);
+  const [left] = await stored(room);
+  assert.equal(left?.text(), "half an ans");
+  assert.equal(left?.headers["x-arqon-growing"], "aborted");
+  assert.equal(left?.headers["x-arqon-growing-reason"], "abandoned");
+  await assert.rejects(
+    room.command("growing.append", { id: "left", seq: 2, text: "wer" }),
+    refusedWith("growing-ended"),
+  );
+  await out.write(".");
+  await out.finish();
+  assert.equal((await stored(room))[1]?.text(), "I think.");
+});

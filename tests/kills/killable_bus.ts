@@ -1,0 +1,71 @@
+/**
+ * A bus whose Shields are killed while something goes on, and come back where they were: `arq serve` on the
+ * embedded Spine, or two Shields and a Brain on NATS with the documented accounts. Rooms `orders*` are durable.
+ */
+import { createIssuer, startServer } from "../harness/cluster.ts";
+import { documentedAccounts } from "../harness/documented_accounts.ts";
+import { freePort } from "../harness/free_ports.ts";
+import { startNats } from "../harness/nats_server.ts";
+import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
+
+/** A bus on some Shields, each of which is killed and comes back where it was. */
+export interface KillableBus extends AsyncDisposable {
+  readonly urls: readonly string[];
+  readonly token: string;
+  /** Resolves when it is back. */
+  killOne(turn: number): Promise<void>;
+}
+
+/** On the embedded Spine. */
+export async function killableEmbedded(): Promise<KillableBus> {
+  const folder = await initFolder();
+  const file = `${folder.path}/config.toml`;
+  const port = freePort();
+  const config = await Deno.readTextFile(file);
+  await Deno.writeTextFile(file, config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`));
+  let bus = await startServe(folder.path);
+  return {
+    urls: [`http://127.0.0.1:${port}`],
+    token: await tokenOf(folder.path, "user"),
+    async killOne() {
+      await bus.stop("SIGKILL");
+      bus = await startServe(folder.path);
+    },
+    async [Symbol.asyncDispose]() {
+      await bus.stop();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** On NATS. */
+export async function killableOnNats(more = ""): Promise<KillableBus> {
+  const issuer = await createIssuer();
+  const nats = await startNats({ jetstream: true, config: await documentedAccounts() });
+  const config = (user: string) =>
+    `[nats]\nurls = ["${nats.url.replace("nats://", `nats://${user}:secret@`)}"]
+[[rooms]]
+room = "orders*"
+durable = true
+history_size = 100_000
+${more}
+${issuer.config}`;
+  const start = (port: number) => startServer("shield", config("shield"), issuer.dir, "", port);
+  const ports = [freePort(), freePort()];
+  const brain = await startServer("brain", config("brain"), issuer.dir);
+  const shields = await Promise.all(ports.map(start));
+  return {
+    urls: ports.map((port) => `http://127.0.0.1:${port}`),
+    token: await issuer.tokenFor(),
+    async killOne(turn) {
+      const at = turn % ports.length;
+      await shields[at]?.stop("SIGKILL");
+      shields[at] = await start(ports[at] as number);
+    },
+    async [Symbol.asyncDispose]() {
+      for (const server of [...shields, brain]) await server.stop();
+      await nats[Symbol.asyncDispose]();
+      await issuer[Symbol.asyncDispose]();
+    },
+  };
+}
