@@ -61,6 +61,7 @@ function testPublish(limits: Record<string, number> = {}) {
     stats,
     tenants: new TenantTable(),
     history: () => Promise.reject(new ArqonError("not-durable", "lobby")),
+    growing: () => Promise.reject(new ArqonError("not-durable", "lobby")),
   });
   const post = (body: BodyInit, content_type = "application/json", identity = ann) => {
     const headers = { "content-type": content_type };
