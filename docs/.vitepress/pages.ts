@@ -38,6 +38,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Presence and rooms", file: "docs/presence.md" },
       { text: "Durable rooms", file: "docs/durable.md" },
       { text: "Durable Streams over HTTP", file: "docs/streams.md" },
+      { text: "Messages that grow", file: "docs/growing.md" },
       { text: "Cookbook", file: "docs/cookbook.md" },
     ],
   },
@@ -49,7 +50,6 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "From Ably", file: "docs/moving_ably.md" },
       { text: "From Supabase Realtime", file: "docs/moving_supabase.md" },
       { text: "From Centrifugo", file: "docs/moving_centrifugo.md" },
-      { text: "Messages that grow", file: "docs/growing.md" },
     ],
   },
   {

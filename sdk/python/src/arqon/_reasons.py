@@ -20,6 +20,11 @@ __all__ = [
     "FenceMismatch",
     "Flooding",
     "FrameTooLarge",
+    "GrowingConflict",
+    "GrowingEnded",
+    "GrowingForbidden",
+    "GrowingLimit",
+    "GrowingUnknown",
     "HandlerFailed",
     "HeartbeatLost",
     "HostNotAllowed",
@@ -739,3 +744,33 @@ class InvalidSettings(ArqonError):
     """400: Invalid settings: …."""
 
     reason = "invalid-settings"
+
+
+class GrowingUnknown(ArqonError):
+    """404: Growing message unknown: …."""
+
+    reason = "growing-unknown"
+
+
+class GrowingConflict(ArqonError):
+    """409: Growing message conflict: …."""
+
+    reason = "growing-conflict"
+
+
+class GrowingEnded(ArqonError):
+    """409: Growing message ended: …."""
+
+    reason = "growing-ended"
+
+
+class GrowingLimit(ArqonError):
+    """429: Growing messages limited: …."""
+
+    reason = "growing-limit"
+
+
+class GrowingForbidden(ArqonError):
+    """403: Growing message forbidden: …."""
+
+    reason = "growing-forbidden"
