@@ -188,6 +188,12 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
     async () => (await show()).hook.state === "on" && (await show()).dead.length === 0,
   );
   assert.deepEqual(numbers()?.toSorted(), [0, 1, 2]);
+  const future = await admin.call("POST", `${path}/own/replay?from_ms=99999999999999`);
+  assert.equal(future.body.reason, "invalid-settings");
+  receiver.taken.splice(0);
+  await order("replay?from_ms=0");
+  await until("everything again", () => receiver.taken.length === 3);
+  assert.deepEqual(numbers(), [0, 1, 2]);
   assert.equal((await admin.call("DELETE", `${path}/own`)).body.removed, 1);
   assert.equal((await admin.call("GET", `${path}/own`)).body.reason, "not-found");
   const calls = receiver.calls.length;

@@ -25,10 +25,12 @@ import type { KeyValue, Spine, SpineMessage } from "../../shared/spine/contract/
 import { parseRoomSubject, tenantRoomsPattern } from "../../shared/subjects/subject.ts";
 import type { HookEventCall } from "./hook_event.ts";
 import type { HookMetrics } from "./metrics.ts";
+import { positionBefore } from "./position_before.ts";
 import { RoomFeed } from "./room_feed.ts";
 import type { CallOutcome } from "./room_feed.ts";
 
 const ROOMS_PAGE = 1_000;
+const NO_ROOMS: ReadonlySet<string> = new Set();
 const MEMBER_EVENTS = ["member.joined", "member.left", "room.occupied", "room.vacated"] as const;
 
 /** What a hook needs of its Brain. */
@@ -71,6 +73,10 @@ export class HookRunner {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #surveying: Promise<void> | undefined;
   #is_closed = false;
+  /** Orders to call again that are under way. */
+  #going_back = 0;
+  /** Rooms with a position when this Brain got the hook: one may be before where the hook begins. */
+  #stored: ReadonlySet<string> | undefined;
 
   constructor(options: HookRunnerOptions) {
     this.#options = options;
@@ -116,6 +122,34 @@ export class HookRunner {
       } else left++;
     }
     log.info("dead letters of a hook were called for again", { hook: id, taken, left });
+  }
+
+  /** Calls again for everything that was stored since then and is still there. Rejects as bucket and log do. */
+  async again(from_ms: number): Promise<void> {
+    const { hook: { id, room }, openLog, log } = this.#options;
+    // Positions are not put together meanwhile.
+    this.#going_back++;
+    let rooms = 0;
+    try {
+      await this.#surveying;
+      this.#since ??= await this.#options.since();
+      const durable = await openLog();
+      const prefix = room.replace(/\*$/, "");
+      for (let after = "";;) {
+        const page = await durable.rooms({ prefix, after, limit: ROOMS_PAGE });
+        for (const room_id of page.rooms.filter((room_id) => this.#isWanted(room_id))) {
+          const position = await positionBefore(durable, room_id, from_ms);
+          if (this.#is_closed) throw new Error("the hook is another Brain's by now");
+          if (position === undefined) continue;
+          if (await this.#feedOf(room_id).goBack(position)) rooms++;
+        }
+        after = page.rooms.at(-1) ?? "";
+        if (!page.more) break;
+      }
+    } finally {
+      this.#going_back--;
+    }
+    log.info("a hook is called again", { hook: id, from: new Date(from_ms).toISOString(), rooms });
   }
 
   #isWanted(room_id: string): boolean {
@@ -199,7 +233,9 @@ export class HookRunner {
   async #together(edge: HookPosition): Promise<void> {
     const { hook: { tenant, id }, bucket, raise, rooms_kept } = this.#options;
     const feeds = [...this.#feeds.values()];
-    if (feeds.length <= rooms_kept || feeds.some(({ is_idle }) => !is_idle)) return;
+    if (
+      this.#going_back > 0 || feeds.length <= rooms_kept || feeds.some(({ is_idle }) => !is_idle)
+    ) return;
     await raise(edge);
     this.#since = edge;
     for (const key of await bucket.keys(positionKey(tenant, id))) {
@@ -219,6 +255,12 @@ export class HookRunner {
     }
   }
 
+  async #roomsStored(): Promise<ReadonlySet<string>> {
+    const { hook: { tenant, id }, bucket } = this.#options;
+    const keys = await bucket.keys(positionKey(tenant, id));
+    return new Set(keys.map((key) => key.at(-1) ?? ""));
+  }
+
   /** Wakes every room that has something behind where the hook is; what is not known is looked up. */
   async #survey(): Promise<void> {
     const { hook, openLog, log } = this.#options;
@@ -226,6 +268,7 @@ export class HookRunner {
       const since = this.#since ??= await this.#options.since();
       const durable = await openLog();
       const { stream, log_offset } = await durable.head("~");
+      const stored = this.#stored ??= await this.#roomsStored();
       let is_quiet = true;
       const prefix = hook.room.replace(/\*$/, "");
       for (let after = "";;) {
@@ -235,7 +278,8 @@ export class HookRunner {
         if (this.#is_closed) return;
         for (const [room_id, offset] of heads) {
           const feed = this.#feeds.get(room_id);
-          const is_old = feed === undefined && since.stream === stream && offset <= since.offset;
+          const is_old = feed === undefined && since.stream === stream && offset <= since.offset &&
+            !stored.has(room_id);
           if (is_old || feed?.position?.offset === offset) continue;
           is_quiet = false;
           this.#feedOf(room_id).wake();
@@ -243,6 +287,7 @@ export class HookRunner {
         after = page.rooms.at(-1) ?? "";
         if (!page.more) break;
       }
+      this.#stored = NO_ROOMS;
       const edge = this.#edge;
       this.#edge = { stream, offset: log_offset };
       if (is_quiet && edge?.stream === stream) await this.#together(edge);

@@ -4,7 +4,7 @@
  * So a Brain that has lost the hook to another one stops at its next write. Which rooms, and how a call is
  * made, is `hook_runner.ts`.
  */
-import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { hookBytes, positionKey, readPosition } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
@@ -62,6 +62,8 @@ export class RoomFeed {
   /** The highest offset that was heard of: a reader may be behind it. */
   #heard = 0;
   #running: Promise<void> | undefined;
+  /** The stored position is another one by now. */
+  #is_moved = false;
   /** Calls of the event at hand that failed. */
   #failed = 0;
 
@@ -91,6 +93,27 @@ export class RoomFeed {
     this.#running ??= this.#work().finally(() => {
       this.#running = undefined;
     });
+  }
+
+  /**
+   * Goes on behind this position once more, when that is before where the room is; false: it is not. What is under
+   * way stops at its next write. Rejects as the bucket does.
+   */
+  async goBack(to: HookPosition): Promise<boolean> {
+    const { bucket, hook: { tenant, id }, room_id, since } = this.#options;
+    const is_back = await changeDocument(async (mayLose) => {
+      const key = positionKey(tenant, id, room_id);
+      const entry = await bucket.get(key);
+      const { offset } = (entry && readPosition(entry.value)) ?? since();
+      if (offset <= to.offset) return false;
+      await mayLose(bucket.update(key, hookBytes(to), entry?.revision ?? 0));
+      return true;
+    });
+    if (is_back) {
+      this.#is_moved = true;
+      this.wake();
+    }
+    return is_back;
   }
 
   /** Ends the call that is under way; resolves when nothing more comes. */
@@ -127,6 +150,8 @@ export class RoomFeed {
   async #bringAll(): Promise<void> {
     const { room_id, openLog } = this.#options;
     const durable = await openLog();
+    if (this.#is_moved) this.#position = undefined;
+    this.#is_moved = false;
     let position = this.#position ??= await this.#load();
     for (;;) {
       const { after, lost } = startIn(durable, position);

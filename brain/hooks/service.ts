@@ -7,6 +7,7 @@ import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import {
+  hasOrder,
   hookBytes,
   hookKey,
   HOOKS_BUCKET,
@@ -44,6 +45,9 @@ export interface HookServiceOptions {
   /** As in `HookRunnerOptions`; absent: 1,000. */
   readonly rooms_kept?: number;
 }
+
+/** An order that failed is tried again after that. */
+const ORDER_RETRY_MS = 5_000;
 
 /** Rooms of one hook with a position of their own. */
 const ROOMS_KEPT = 1_000;
@@ -83,6 +87,8 @@ class Hooks implements HookService {
   #config: ReadonlyMap<string, AfterHook>;
   readonly #documents = new Map<string, HookDocument>();
   readonly #replaying = new Set<string>();
+  /** Orders that failed, by hook. */
+  readonly #retries = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #watch: KvWatch;
   readonly #stops: (() => void)[];
   #is_ready = false;
@@ -108,6 +114,7 @@ class Hooks implements HookService {
     this.#is_closed = true;
     for (const stop of this.#stops.splice(0)) stop();
     this.#watch.stop();
+    for (const timer of this.#retries.values()) clearTimeout(timer);
     await Promise.all([...this.#running.values()].map(({ runner }) => runner.close()));
     (await this.#rooms?.catch(() => undefined))?.close();
   }
@@ -231,18 +238,25 @@ class Hooks implements HookService {
 
   /** Does what somebody has ordered, once. */
   async #replay(name: string, { tenant, id }: AfterHook): Promise<void> {
-    const { replay, replayed } = this.#documents.get(name) ?? NEW_HOOK;
-    if (replay <= replayed || this.#replaying.has(name)) return;
+    const ordered = this.#documents.get(name) ?? NEW_HOOK;
+    if (!hasOrder(ordered) || this.#replaying.has(name)) return;
+    const { replay, replayed, again, again_done } = ordered;
     this.#replaying.add(name);
     try {
-      await this.#running.get(name)?.runner.replay();
+      const runner = this.#running.get(name)?.runner;
+      if (runner === undefined) return;
+      if (replay > replayed) await runner.replay();
+      const order = again?.order ?? again_done;
+      if (again !== undefined && order > again_done) await runner.again(again.from_ms);
       await changeDocument(async (mayLose) => {
         const { document, revision } = await this.#stored(tenant, id);
-        const bytes = hookBytes({ ...document, replayed: replay });
+        const bytes = hookBytes({ ...document, replayed: replay, again_done: order });
         await mayLose(this.#bucket.update(hookKey(tenant, id), bytes, revision));
       });
     } catch (error) {
-      this.#options.log.warn("dead letters wait to be called for", { hook: id, error });
+      this.#options.log.warn("a hook waits to be called again", { hook: id, error });
+      clearTimeout(this.#retries.get(name));
+      this.#retries.set(name, setTimeout(() => this.#look(name), ORDER_RETRY_MS));
     } finally {
       this.#replaying.delete(name);
     }

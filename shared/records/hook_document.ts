@@ -31,6 +31,10 @@ const Document = z.looseObject({
   replay: z.int().min(0).default(0),
   /** The last of them that was done. */
   replayed: z.int().min(0).default(0),
+  /** The last order to call again for what came since then, Unix ms; absent: there was none. */
+  again: z.looseObject({ order: z.int().min(1), from_ms: z.int().min(0) }).optional(),
+  /** The last of those that was done. */
+  again_done: z.int().min(0).default(0),
 });
 /** What is stored of a hook. */
 export type HookDocument = z.output<typeof Document>;
@@ -76,7 +80,29 @@ export function hookBytes(value: HookDocument | HookPosition | DeadLetter): Uint
 }
 
 /** A hook of which nothing is stored. */
-export const NEW_HOOK: HookDocument = { format: 1, paused: false, replay: 0, replayed: 0 };
+export const NEW_HOOK: HookDocument = {
+  format: 1,
+  paused: false,
+  replay: 0,
+  replayed: 0,
+  again_done: 0,
+};
+
+/** The document with one more order to call again since then. One that is not done yet is done with it. */
+export function withAgain(document: HookDocument, from_ms: number): HookDocument {
+  const { again, again_done } = document;
+  const is_open = again !== undefined && again.order > again_done;
+  const order = (again?.order ?? again_done) + 1;
+  return {
+    ...document,
+    again: { order, from_ms: is_open ? Math.min(again.from_ms, from_ms) : from_ms },
+  };
+}
+
+/** Whether an order waits to be done. */
+export function hasOrder({ replay, replayed, again, again_done }: HookDocument): boolean {
+  return replay > replayed || (again?.order ?? 0) > again_done;
+}
 
 /** The key of a hook's document. */
 export const hookKey = (tenant_id: string, hook_id: string): KvKey => [tenant_id, hook_id];

@@ -3,6 +3,7 @@
  * letters called for again. Whether the caller may is checked before; who calls is `brain/hooks/`.
  */
 import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
 import { TenantHook } from "../../shared/config/automation/hooks.ts";
 import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
@@ -14,10 +15,13 @@ import { problemText } from "../../shared/problem.ts";
 import { readValue } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
-import { Id } from "../admin/routing/query.ts";
-import { abouts, COUNT, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
+import { Id, readQuery } from "../admin/routing/query.ts";
+import { hasOrder, withAgain } from "../../shared/records/hook_document.ts";
+import { abouts, COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { HookStore, StoredHook } from "./hook_store.ts";
 
+const FromMs = z.string().regex(/^\d{1,15}$/, { error: "expected a time in Unix ms" })
+  .transform(Number).optional();
 const BODY_BYTES = 16_384;
 /** Dead letters and rooms that one answer shows, of each. */
 const SHOWN = 100;
@@ -64,7 +68,18 @@ const ABOUT = abouts({
   },
   pauseHook: about("calls it for nothing until it is resumed", HOOK),
   resumeHook: about("calls it for everything since it was paused", HOOK),
-  replayHook: about("calls it once more for each of its dead letters", HOOK),
+  replayHook: {
+    ...about(
+      "calls it once more for its dead letters, or for all that was stored since a time",
+      HOOK,
+    ),
+    query: [
+      inQuery("from_ms", "since then, Unix ms; without it for the dead letters", {
+        type: "integer",
+        minimum: 0,
+      }),
+    ],
+  },
   testHook: about(
     "calls it from this Shield, once, for nothing",
     object({ tenant: ID, status: COUNT, problem: TEXT, took_ms: COUNT, node_id: ID }),
@@ -97,12 +112,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>({
     },
   },
   [`${ONE}/replay`]: {
-    POST: {
-      scope,
-      about: ABOUT.replayHook,
-      handle: (context, call) =>
-        order(context, call, "told to replay", ({ replay }) => ({ replay: replay + 1 })),
-    },
+    POST: { scope, about: ABOUT.replayHook, handle: replay },
   },
   [`${ONE}/test`]: { POST: { scope, about: ABOUT.testHook, handle: test } },
 });
@@ -124,8 +134,8 @@ const answer = (body: object): Response => Response.json(body, { headers: NO_STO
 /** A hook without its secret. */
 async function view({ store }: HookAdminContext, { hook, source, document }: StoredHook) {
   const { secret: _, secret_file: __, tenant, ...shown } = hook;
-  const { paused, since, replay, replayed } = document;
-  const state = paused ? "paused" : replay > replayed ? "replaying" : "on";
+  const { paused, since } = document;
+  const state = paused ? "paused" : hasOrder(document) ? "replaying" : "on";
   const dead = await store.countDead(tenant, hook.id);
   return { ...shown, source, state, since: since ?? null, dead };
 }
@@ -218,6 +228,17 @@ async function order(
   await context.store.change(tenant, id, (document) => ({ ...document, ...change(document) }));
   context.log.info(`a hook was ${word}`, { tenant_id: tenant, hook: id, by });
   return await answerOne(context, call, id);
+}
+
+function replay(context: HookAdminContext, call: AdminCall): Promise<Response> {
+  const { from_ms } = readQuery(call.url, { from_ms: FromMs });
+  if (from_ms === undefined) {
+    return order(context, call, "told to replay", ({ replay }) => ({ replay: replay + 1 }));
+  }
+  if (from_ms > context.now()) {
+    throw new ArqonError("invalid-settings", "from_ms: expected a time that has been, in Unix ms");
+  }
+  return order(context, call, "told to call again", (document) => withAgain(document, from_ms));
 }
 
 function secretOf({ readTextFile }: HookAdminContext, { secret, secret_file }: AfterHook): string {

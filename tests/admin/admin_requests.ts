@@ -202,7 +202,8 @@ function hooks(): Row[] {
     ["PUT", one, sending(path, billing)],
     ["GET", all, at("/v1/tenants/TENANT/hooks")],
     ["GET", one, at(path)],
-    ...["pause", "resume", "replay", "test"].map((word): Row => {
+    ["POST", `${one}/replay`, at(`${path}/replay?from_ms=1`)],
+    ...["pause", "resume", "test"].map((word): Row => {
       return ["POST", `${one}/${word}`, at(`${path}/${word}`)];
     }),
     ["DELETE", one, at(path)],

@@ -106,6 +106,8 @@ const rooms: Story = [
   row("hook pause billing", { shows: /paused/ }),
   row("hook resume billing", { shows: /billing: on/ }),
   row("hook replay billing", { shows: /billing/ }),
+  row("hook replay billing --since 1h", { shows: /billing/ }),
+  row("hook replay billing --since 1h --from 14:05", { code: 2, shows: /one thing/ }),
   row("hook test billing", { code: 1, shows: /not a public address/ }),
   row("hook show billing", { shows: /no dead letters/ }),
   row("hook remove billing"),

@@ -6,7 +6,7 @@ import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { AdminRequest } from "../../bus/admin.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
 
@@ -71,11 +71,31 @@ export async function hookShow(io: Io, id: string, flags: HookFlags): Promise<nu
   return await tell(io, flags, answer, hookAnswerText);
 }
 
-/** Pauses it, lets it go on, or has it called again for its dead letters. */
+/** The options of `arq hook replay`. */
+export interface HookReplayFlags extends HookFlags {
+  /** Unix ms. */
+  readonly from?: number;
+  /** Seconds ago. */
+  readonly since?: number;
+}
+
+/** Has it called again for its dead letters, or for everything since a time. */
+export async function hookReplay(io: Io, id: string, flags: HookReplayFlags): Promise<number> {
+  const { from, since } = flags;
+  if (from !== undefined && since !== undefined) {
+    throw usageError("--from and --since are two words for one thing");
+  }
+  const from_ms = from ?? (since === undefined ? undefined : Date.now() - 1_000 * since);
+  const query = from_ms === undefined ? "" : `?from_ms=${Math.max(0, Math.round(from_ms))}`;
+  const path = `${pathOf(flags, id, "replay")}${query}`;
+  return await tell(io, flags, await ask(io, flags, { method: "POST", path }), one);
+}
+
+/** Pauses it, or lets it go on. */
 export async function hookOrder(
   io: Io,
   id: string,
-  word: "pause" | "resume" | "replay",
+  word: "pause" | "resume",
   flags: HookFlags,
 ): Promise<number> {
   const path = pathOf(flags, id, word);

@@ -1,7 +1,8 @@
 /** The command line of `arq hook …` as commander sees it; what it does is `commands/hook/hook.ts`. */
 import type { Command } from "commander";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
-import { examples, id, withConnection } from "./options.ts";
+import { parseSeconds } from "../../bus/token.ts";
+import { examples, id, pastMoment, value, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -10,7 +11,6 @@ const hook = () => import("../../commands/hook/hook.ts");
 const ORDERS = {
   pause: "call it for nothing until it is resumed",
   resume: "call it for everything since it was paused",
-  replay: "call it once more for each of its dead letters",
 } as const;
 
 function withOwner(command: Command): Command {
@@ -21,6 +21,28 @@ function withOwner(command: Command): Command {
 
 const withId = (command: Command): Command =>
   withOwner(command).argument("<id>", "the hook", id("hook"));
+
+function addReplay(group: Command, run: Run): void {
+  withId(group.command("replay"))
+    .description("call it once more for each of its dead letters, or for everything since a time")
+    .option("--from <time>", "everything since then: 14:05, 2026-11-22T14:05:00Z", pastMoment)
+    .option(
+      "--since <time>",
+      "everything of the last 10m, 1h, 7d or seconds",
+      value((text) => parseSeconds("--since", text)),
+    )
+    .addHelpText(
+      "after",
+      "\nEverything is what the log still has. Calls have the ids of before.\n" + examples(
+        "arq hook replay billing",
+        "arq hook replay billing --since 1h",
+        "arq hook replay billing --from 2026-11-22T14:05:00Z",
+      ),
+    )
+    .action(
+      run(async (io, flags, [name]) => (await hook()).hookReplay(io, name as string, flags)),
+    );
+}
 
 /** Adds `arq hook`. */
 export function addHook(program: Command, run: Run): void {
@@ -56,7 +78,7 @@ export function addHook(program: Command, run: Run): void {
     .description("call it once, from a Shield, with an event hook.test")
     .addHelpText("after", examples("arq hook test billing"))
     .action(run(async (io, flags, [name]) => (await hook()).hookTest(io, name as string, flags)));
-  for (const word of ["pause", "resume", "replay"] as const) {
+  for (const word of ["pause", "resume"] as const) {
     withId(group.command(word))
       .description(ORDERS[word])
       .addHelpText("after", examples(`arq hook ${word} billing`))
@@ -64,6 +86,7 @@ export function addHook(program: Command, run: Run): void {
         run(async (io, flags, [name]) => (await hook()).hookOrder(io, name as string, word, flags)),
       );
   }
+  addReplay(group, run);
   withId(group.command("remove"))
     .description("remove it, with its dead letters")
     .addHelpText("after", examples("arq hook remove billing"))
