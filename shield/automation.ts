@@ -1,6 +1,7 @@
 /** What a Shield does by itself, and what it lets admins set of it: schedules and hooks. No behaviour of its own. */
 import type { AdminParts } from "./admin/route_list.ts";
 import { HookStore } from "./hooks/hook_store.ts";
+import type { TenantEvents } from "./hooks/tenant_events.ts";
 import type { Parts } from "./parts.ts";
 import { startSchedules } from "./schedules/start.ts";
 import type { ShieldOptions } from "./server.ts";
@@ -12,11 +13,17 @@ export type AutomationAdmin = Pick<AdminParts, "schedules" | "hooks">;
 export async function startAutomation(
   options: ShieldOptions,
   parts: Parts,
+  events: TenantEvents,
 ): Promise<{ readonly admin: AutomationAdmin; close(): Promise<void> }> {
   const { config, config: { webhooks }, spine, log, now, readTextFile } = options;
   const schedules = await startSchedules(options, parts);
   const store = new HookStore(spine, () => config.hooks);
-  const { node_id } = parts;
+  const { node_id, durable, usage } = parts;
+  await events.start((tenant_id) => durable.logs.of(tenant_id));
+  usage?.store(
+    (tenant_id, key, data) => events.exhausted(tenant_id, key, data),
+    (tenant_id) => events.isWanted(tenant_id, "budget.exhausted"),
+  );
   return {
     admin: {
       schedules: schedules.admin,
@@ -25,6 +32,9 @@ export async function startAutomation(
         log: log.child({ part: "hooks" }),
       },
     },
-    close: () => schedules.close(),
+    async close() {
+      await schedules.close();
+      await events.close();
+    },
   };
 }

@@ -39,7 +39,7 @@ import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { startInspect } from "./admin/inspect/start.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
-import { askingHooks } from "./hooks/gate.ts";
+import { withHooks } from "./hooks/with_hooks.ts";
 import { Operations } from "./connection/operations.ts";
 import { announcePlatform } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
@@ -256,7 +256,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     onUsed,
     log: options.overseer_log,
   });
-  const policies = { ...alone, overseer: askingHooks(alone.overseer, options) };
+  const { policies, events } = withHooks(alone, foundation, options);
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = await openSockets(config, options.registry);
   const parts = assemble(options, foundation, authenticator, policies, bans, sockets);
@@ -276,7 +276,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
   const applies = await startApplies(options, parts);
-  const automation = await startAutomation(options, parts);
+  const automation = await startAutomation(options, parts, events);
   const others = { ...applies.admin, ...automation.admin };
   const own = { status, inspect: inspect.admin, bans, audit: audited.admin, ...others };
   const router = routerOf(options, parts, own);

@@ -3,6 +3,8 @@ import { encodeTextMessage, readRouted } from "@arqon/proto";
 import type { AfterHook, HookEvent } from "../../shared/config/automation/hooks.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import type { MembershipEntry } from "../../shared/membership/entry.ts";
+import { EVENTS_LOST, readTenantEvent } from "../../shared/hooks/tenant_event.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 
@@ -36,25 +38,53 @@ export interface EventPlace {
   readonly stream: string;
 }
 
+/** Whether a hook is called for what is about that room; null: for what is about none. */
+export function isAbout({ room }: Pick<AfterHook, "room">, room_id: string | null): boolean {
+  if (room_id === null) return true;
+  return room.endsWith("*") ? room_id.startsWith(room.slice(0, -1)) : room_id === room;
+}
+
 function bodyOf(
   type: string,
   time_ms: number,
   { tenant_id, room_id, stream }: EventPlace,
   offset: number,
   members: string,
+  room: string | null = room_id === EVENTS_ROOM ? null : recordedRoomOf(room_id) ?? room_id,
 ): string {
-  const room = recordedRoomOf(room_id) ?? room_id;
   return `{"type":${quote(type)},"timestamp":${quote(new Date(time_ms).toISOString())},` +
-    `"data":{"tenant":${quote(tenant_id)},"room":${quote(room)},"offset":${offset},` +
+    `"data":{"tenant":${quote(tenant_id)},"room":${JSON.stringify(room)},"offset":${offset},` +
     `"epoch":${quote(stream)},${members}}}`;
+}
+
+/** The call for what stands in the tenant's room of events. */
+function tenantCallOf(
+  hook: Pick<AfterHook, "events" | "room">,
+  place: EventPlace,
+  { payload, offset, time_ms }: LogMessage,
+): HookEventCall | undefined {
+  const event = readTenantEvent(payload);
+  if (event === undefined) return undefined;
+  const { type, data: { room, ...data } } = event;
+  const id = idOf("evt", place.stream, offset);
+  if (type === EVENTS_LOST) {
+    const members = `"after":${offset - 1},"reason":"left-out","count":${Number(data["count"])}`;
+    return { id, type: "hook.lost", body: bodyOf("hook.lost", time_ms, place, offset, members) };
+  }
+  if (!hook.events.includes(type) || !isAbout(hook, room)) return undefined;
+  const members = `"event":${JSON.stringify(data)}`;
+  return { id, type, body: bodyOf(type, time_ms, place, offset, members, room) };
 }
 
 /** The call for a message; undefined: the hook does not want it. */
 export function eventCallOf(
-  { events }: Pick<AfterHook, "events">,
+  hook: Pick<AfterHook, "events" | "room">,
   place: EventPlace,
-  { payload, offset, time_ms }: LogMessage,
+  message: LogMessage,
 ): HookEventCall | undefined {
+  if (place.room_id === EVENTS_ROOM) return tenantCallOf(hook, place, message);
+  const { events } = hook;
+  const { payload, offset, time_ms } = message;
   const id = idOf("evt", place.stream, offset);
   if (recordedRoomOf(place.room_id) !== undefined) {
     const entry = readStored(payload);

@@ -18,11 +18,14 @@ import { isTaken } from "../../shared/hooks/schedule.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Logger } from "../../shared/logs/log.ts";
+import { TENANT_EVENT_TYPES } from "../../shared/hooks/tenant_event.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { parseRoomSubject, tenantRoomsPattern } from "../../shared/subjects/subject.ts";
+import { isAbout } from "./hook_event.ts";
 import type { HookEventCall } from "./hook_event.ts";
 import type { HookMetrics } from "./metrics.ts";
 import { positionBefore } from "./position_before.ts";
@@ -126,7 +129,7 @@ export class HookRunner {
 
   /** Calls again for everything that was stored since then and is still there. Rejects as bucket and log do. */
   async again(from_ms: number): Promise<void> {
-    const { hook: { id, room }, openLog, log } = this.#options;
+    const { hook: { id }, openLog, log } = this.#options;
     // Positions are not put together meanwhile.
     this.#going_back++;
     let rooms = 0;
@@ -134,17 +137,13 @@ export class HookRunner {
       await this.#surveying;
       this.#since ??= await this.#options.since();
       const durable = await openLog();
-      const prefix = room.replace(/\*$/, "");
-      for (let after = "";;) {
-        const page = await durable.rooms({ prefix, after, limit: ROOMS_PAGE });
-        for (const room_id of page.rooms.filter((room_id) => this.#isWanted(room_id))) {
+      for await (const rooms_wanted of this.#wanted(durable)) {
+        for (const room_id of rooms_wanted) {
           const position = await positionBefore(durable, room_id, from_ms);
           if (this.#is_closed) throw new Error("the hook is another Brain's by now");
           if (position === undefined) continue;
           if (await this.#feedOf(room_id).goBack(position)) rooms++;
         }
-        after = page.rooms.at(-1) ?? "";
-        if (!page.more) break;
       }
     } finally {
       this.#going_back--;
@@ -153,13 +152,13 @@ export class HookRunner {
   }
 
   #isWanted(room_id: string): boolean {
-    const { hook: { events, room } } = this.#options;
+    const { hook, hook: { events } } = this.#options;
+    if (room_id === EVENTS_ROOM) return TENANT_EVENT_TYPES.some((type) => events.includes(type));
     const recorded = recordedRoomOf(room_id);
     const is_kind = recorded === undefined
       ? events.includes("room.message")
       : MEMBER_EVENTS.some((type) => events.includes(type));
-    const name = recorded ?? room_id;
-    return is_kind && (room.endsWith("*") ? name.startsWith(room.slice(0, -1)) : name === room);
+    return is_kind && isAbout(hook, recorded ?? room_id);
   }
 
   #hear({ subject, headers }: SpineMessage): void {
@@ -255,6 +254,19 @@ export class HookRunner {
     }
   }
 
+  /** The rooms of the log that the hook is called for, in pages. */
+  async *#wanted(durable: DurableLog): AsyncGenerator<readonly string[]> {
+    const { hook: { room } } = this.#options;
+    if (this.#isWanted(EVENTS_ROOM)) yield [EVENTS_ROOM];
+    const prefix = room.replace(/\*$/, "");
+    for (let after = "";;) {
+      const page = await durable.rooms({ prefix, after, limit: ROOMS_PAGE });
+      yield page.rooms.filter((room_id) => room_id !== EVENTS_ROOM && this.#isWanted(room_id));
+      after = page.rooms.at(-1) ?? "";
+      if (!page.more) return;
+    }
+  }
+
   async #roomsStored(): Promise<ReadonlySet<string>> {
     const { hook: { tenant, id }, bucket } = this.#options;
     const keys = await bucket.keys(positionKey(tenant, id));
@@ -270,10 +282,7 @@ export class HookRunner {
       const { stream, log_offset } = await durable.head("~");
       const stored = this.#stored ??= await this.#roomsStored();
       let is_quiet = true;
-      const prefix = hook.room.replace(/\*$/, "");
-      for (let after = "";;) {
-        const page = await durable.rooms({ prefix, after, limit: ROOMS_PAGE });
-        const wanted = page.rooms.filter((room_id) => this.#isWanted(room_id));
+      for await (const wanted of this.#wanted(durable)) {
         const heads = await durable.heads(wanted);
         if (this.#is_closed) return;
         for (const [room_id, offset] of heads) {
@@ -284,8 +293,6 @@ export class HookRunner {
           is_quiet = false;
           this.#feedOf(room_id).wake();
         }
-        after = page.rooms.at(-1) ?? "";
-        if (!page.more) break;
       }
       this.#stored = NO_ROOMS;
       const edge = this.#edge;

@@ -3,6 +3,7 @@
  * bans are `bans.ts`, expiry and limits are checked elsewhere, signatures in `signature.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
+import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import type { Action, Identity, Role } from "./identity.ts";
@@ -12,6 +13,8 @@ const RESERVED_TYPES = ["PRESENCE_", "ROOM_", "SYSTEM_"];
 
 /** True when the token's grants allow `action` in `room`; a token without grants allows everything. */
 export function canAct(identity: Pick<Identity, "grants">, action: Action, room: string): boolean {
+  // What stands there is for hooks.
+  if (room === EVENTS_ROOM) return false;
   const recorded = recordedRoomOf(room);
   // Only the bus writes there; to read it is to see who is in the room.
   if (recorded !== undefined) {

@@ -2,6 +2,7 @@
  * Finds who hears a room by a pattern: a prefix of ids followed by `*`. Pure; it knows no rooms but the one
  * that is asked for. What a match means is `pattern_rooms.ts`.
  */
+import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
@@ -13,7 +14,8 @@ const ID_MAX = 64;
 
 /** Whether a room is heard by its name only: who is in another one, and what grows there. */
 export const isOnlyNamed = (room_id: string): boolean =>
-  recordedRoomOf(room_id) !== undefined || grownRoomOf(room_id) !== undefined;
+  room_id === EVENTS_ROOM || recordedRoomOf(room_id) !== undefined ||
+  grownRoomOf(room_id) !== undefined;
 
 /** What an index needs of who hears a pattern. */
 export interface Patterned {

@@ -14,6 +14,13 @@ export const BUDGET_EXHAUSTED = "budget.exhausted";
 /** Writes into the audit log that something has happened. Never rejects. */
 export type Happened = (audited: Audited) => Promise<void>;
 
+/** Stores for hooks that a budget is used up; `key` names the budget and its period. Never rejects. */
+type Stored = (
+  tenant_id: string,
+  key: string,
+  data: { readonly room: null } & Readonly<Record<string, unknown>>,
+) => Promise<void>;
+
 /** What telling needs of the process. */
 export interface BudgetTellerOptions {
   readonly place: Pick<UsagePlace, "running">;
@@ -29,6 +36,10 @@ export class BudgetTeller {
   /** What somebody has told of, by tenant and budget: the beginning of the period. */
   readonly #known = new Map<string, number>();
   #happened: Happened | undefined;
+  #stored: Stored | undefined;
+  #isWanted: ((tenant_id: string) => boolean) | undefined;
+  /** What is stored for hooks, or on its way there, as `#known`. */
+  readonly #kept = new Map<string, number>();
 
   constructor(options: BudgetTellerOptions) {
     this.#options = options;
@@ -39,15 +50,22 @@ export class BudgetTeller {
     this.#happened = happened;
   }
 
+  /** Where it is stored for hooks from now on, for tenants that have such hooks. */
+  store(stored: Stored, isWanted: (tenant_id: string) => boolean): void {
+    this.#stored = stored;
+    this.#isWanted = isWanted;
+  }
+
   /** Tells of those budgets of which nobody has told in their period. Never rejects. */
   async tell(tenant_id: string, exhausted: readonly BudgetState[]): Promise<void> {
     for (const state of exhausted) {
       // Another limit is another budget: whoever changes it hears of it anew.
       const name = `${nameOf(state.budget)} ${state.budget.limit}`;
       const known = `${tenant_id} ${name}`;
+      this.#keepOnce(tenant_id, name, state);
       if (this.#known.get(known) === state.begin_ms) continue;
       try {
-        const is_first = await this.#mark(tenant_id, name, state);
+        const is_first = await this.#mark("told", tenant_id, name, state);
         this.#known.set(known, state.begin_ms);
         if (is_first) await this.#say(tenant_id, state);
       } catch {
@@ -56,7 +74,29 @@ export class BudgetTeller {
     }
   }
 
+  /** Nobody waits for it: a log may be away for long. One that fails is tried with the next reading. */
+  #keepOnce(tenant_id: string, name: string, state: BudgetState): void {
+    if (this.#isWanted?.(tenant_id) !== true) return;
+    const known = `${tenant_id} ${name}`;
+    if (this.#kept.get(known) === state.begin_ms) return;
+    this.#kept.set(known, state.begin_ms);
+    this.#keep(tenant_id, name, state).catch(() => this.#kept.delete(known));
+  }
+
+  /**
+   * Stores it for hooks, if nobody has. The mark comes afterwards: when this Shield is killed in between, another
+   * one stores it under the same key. Rejects as the bucket does.
+   */
+  async #keep(tenant_id: string, name: string, state: BudgetState): Promise<void> {
+    const bucket = await this.#options.place.running();
+    const key = ["hooked", tenant_id, name, String(state.begin_ms)];
+    if (await bucket.get(key) !== undefined) return;
+    await this.#stored?.(tenant_id, `${name} ${state.begin_ms}`, aboutOf(state));
+    await this.#mark("hooked", tenant_id, name, state);
+  }
+
   async #mark(
+    kind: "told" | "hooked",
     tenant_id: string,
     name: string,
     { begin_ms, end_ms }: BudgetState,
@@ -64,7 +104,7 @@ export class BudgetTeller {
     const bucket = await this.#options.place.running();
     const value = new TextEncoder().encode(JSON.stringify({ until: end_ms }));
     try {
-      await bucket.update(["told", tenant_id, name, String(begin_ms)], value, 0);
+      await bucket.update([kind, tenant_id, name, String(begin_ms)], value, 0);
       return true;
     } catch (error) {
       if (isConflict(error)) return false;
@@ -96,4 +136,8 @@ export class BudgetTeller {
       about: { per, unit, limit, used, then: action },
     });
   }
+}
+
+function aboutOf({ budget: { per, unit, limit, action }, used, begin_ms, end_ms }: BudgetState) {
+  return { room: null, per, unit, limit, used, action, from_ms: begin_ms, until_ms: end_ms };
 }

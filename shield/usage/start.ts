@@ -60,6 +60,8 @@ export interface StartedUsage {
   gate(quota: TenantQuota | undefined): TenantQuota;
   /** Where it is told from now on that a budget is used up. */
   audit(happened: Happened | undefined): void;
+  /** Where it is stored from now on, for hooks of tenants that have some. */
+  store: BudgetTeller["store"];
   /** Puts the budgets into force that the configuration has now. */
   renew(): void;
   /** Begins to write, once nothing can keep the Shield from serving. Resolves when its life is told, or cannot be. */
@@ -116,6 +118,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     }),
     renew: () => budgets.renew(),
     audit: (happened) => teller.audit(happened),
+    store: (stored, isWanted) => teller.store(stored, isWanted),
     async begin() {
       writer.start();
       await life.idle();

@@ -1,6 +1,7 @@
 /** `[[hooks]]` and `[webhooks]`: whom the bus calls after something has happened. A part of `schema.ts`. */
 import { z } from "zod";
 import { secretBytes } from "../../hooks/signature.ts";
+import { TENANT_EVENT_TYPES } from "../../hooks/tenant_event.ts";
 import {
   always,
   count,
@@ -17,6 +18,7 @@ const HOOK_EVENTS = [
   "member.left",
   "room.occupied",
   "room.vacated",
+  ...TENANT_EVENT_TYPES,
 ] as const;
 /** One of `HOOK_EVENTS`. */
 export type HookEvent = typeof HOOK_EVENTS[number];
@@ -47,7 +49,7 @@ const options = {
     "where it is called; https, but for hosts in [webhooks] private_hosts",
   ),
   events: z.array(z.enum(HOOK_EVENTS)).default(["room.message"]).describe(
-    "what it is called for: publications to durable rooms, and what stands in journals of members",
+    "what it is called for: publications to durable rooms, what stands in journals of members, refusals of policies, budgets that are used up",
   ),
   room: roomPattern.default("*").describe("room id or prefix pattern"),
   timeout_ms: count(10_000, 60_000, "how long one call may take, its answer included"),
@@ -128,6 +130,16 @@ const Webhooks = z.strictObject({
   ),
   tenant_hooks: z.int().min(0).max(1_000).default(16).describe(
     "hooks that one tenant may set at run time; 0: none",
+  ),
+  refusals_per_second: count(
+    20,
+    10_000,
+    "refusals of policies that one Shield stores a second for the hooks of a tenant; further ones are counted",
+  ),
+  events_waiting: count(
+    1_000,
+    100_000,
+    "refusals and budgets that wait in one Shield for their store; above, the oldest go",
   ),
   survey_ms: z.int().min(100).max(600_000).default(10_000).describe(
     "how often a Brain looks for events that it was not told of",

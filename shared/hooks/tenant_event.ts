@@ -1,0 +1,40 @@
+/**
+ * What stands in a tenant's room of events, for hooks: refusals of policies, budgets that are used up, and how
+ * many of them are not there. Form only; the Shield writes it, the Brain that has a hook reads it.
+ */
+import { readEnvelope } from "@arqon/proto";
+import { z } from "zod";
+
+/** The types of events of which hooks are told from there. */
+export const TENANT_EVENT_TYPES = ["policy.refused", "budget.exhausted"] as const;
+/** One of them. */
+export type TenantEventType = typeof TENANT_EVENT_TYPES[number];
+
+/** The type of an entry that says how many others are not there. */
+export const EVENTS_LOST = "lost";
+
+const Entry = z.looseObject({
+  /** The room that it is about; null: none. */
+  room: z.string().nullable(),
+});
+
+/** An event as it is stored. */
+export interface TenantEvent {
+  readonly type: TenantEventType | typeof EVENTS_LOST;
+  readonly data: z.output<typeof Entry>;
+}
+
+const TYPES: readonly string[] = [...TENANT_EVENT_TYPES, EVENTS_LOST];
+const decoder = new TextDecoder();
+
+/** Reads a stored message; undefined: it is none, or of a later version. */
+export function readTenantEvent(payload: Uint8Array): TenantEvent | undefined {
+  try {
+    const { event } = readEnvelope(payload);
+    if (event === undefined || !TYPES.includes(event.type)) return undefined;
+    const data = Entry.parse(JSON.parse(decoder.decode(event.data)));
+    return { type: event.type as TenantEvent["type"], data };
+  } catch {
+    return undefined;
+  }
+}

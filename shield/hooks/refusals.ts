@@ -1,0 +1,64 @@
+/** Hears what the Overseer refuses, for hooks that are told of it afterwards. Decides nothing. */
+import { ArqonError } from "@arqon/proto";
+import type { Caller } from "../message/caller.ts";
+import type { Judged, Overseer } from "../policy/overseer.ts";
+import type { TenantEvents } from "./tenant_events.ts";
+
+/** The longest reason that is told, in UTF-16 units. */
+const REASON_UNITS = 512;
+
+/** The same Overseer; what it refuses is told where a hook wants it. */
+export function tellingRefusals(
+  overseer: Overseer,
+  events: Pick<TenantEvents, "isWanted" | "refused">,
+  { node_id, now }: { readonly node_id: string; readonly now: () => number },
+): Overseer {
+  const tell = (caller: Caller, what: string, room: string | null, error: unknown) => {
+    if (!(error instanceof ArqonError)) return;
+    const { reason, message } = error;
+    if (reason !== "policy-rejected" && reason !== "policy-fault") return;
+    const { identity: { user_id, issuer, role }, connection_id } = caller;
+    events.refused(caller.identity.tenant_id, {
+      ...{ room, what, reason, message: message.slice(0, REASON_UNITS) },
+      ...{ user_id, issuer, role, connection_id, node_id, at_ms: now() },
+    });
+  };
+  /** Rejects as `judged` does, and tells that. */
+  const heard = async <T>(
+    judged: Promise<T>,
+    caller: Caller,
+    what: string,
+    room: string | null,
+  ): Promise<T> => {
+    try {
+      return await judged;
+    } catch (error) {
+      tell(caller, what, room, error);
+      throw error;
+    }
+  };
+  const isWanted = ({ identity: { tenant_id } }: Caller) =>
+    events.isWanted(tenant_id, "policy.refused");
+  return {
+    onConnect(caller, note) {
+      const judged = overseer.onConnect(caller, note);
+      return judged && isWanted(caller) ? heard(judged, caller, "connect", null) : judged;
+    },
+    onSubscribe(caller, room_id, note) {
+      const judged = overseer.onSubscribe(caller, room_id, note);
+      return judged && isWanted(caller) ? heard(judged, caller, "subscribe", room_id) : judged;
+    },
+    onMessage(caller, envelope, path, onReplaced, note): Judged | undefined {
+      const what = envelope.event === undefined ? "command" : "publish";
+      let judged: Judged | undefined;
+      try {
+        judged = overseer.onMessage(caller, envelope, path, onReplaced, note);
+      } catch (error) {
+        if (isWanted(caller)) tell(caller, what, envelope.room_id, error);
+        throw error;
+      }
+      if (!(judged instanceof Promise) || !isWanted(caller)) return judged;
+      return heard(judged, caller, what, envelope.room_id);
+    },
+  };
+}

@@ -1,0 +1,237 @@
+/**
+ * Stores for hooks what no room's log has: refusals of policies, and budgets that are used up. Only what some hook
+ * of the tenant is called for; so many refusals a second, and so many that wait for their store. What is left out
+ * is counted, and told in its place. Who calls the hooks is `brain/hooks/`.
+ */
+import { bytesFrom } from "../../shared/ids.ts";
+import type { HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
+import { EVENTS_LOST } from "../../shared/hooks/tenant_event.ts";
+import type { TenantEvent, TenantEventType } from "../../shared/hooks/tenant_event.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+
+const SECOND_MS = 1_000;
+/** The first pause after a store that failed, and the longest, in ms. */
+const RETRY_MS = 250;
+const RETRY_MAX_MS = 10_000;
+const utf8 = new TextEncoder();
+
+/** What storing needs of the process. */
+export interface TenantEventsOptions {
+  readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
+  /** Tells of another configuration; absent: it stays as it is. */
+  readonly reloading?: ConfigChanges | undefined;
+  readonly spine: Pick<Spine, "keyValue">;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+interface Waiting {
+  readonly event: TenantEvent;
+  /** Two of one key within two minutes are one. */
+  readonly key?: string;
+  readonly stored?: () => void;
+}
+
+/** One tenant here. */
+interface Held {
+  readonly queue: Waiting[];
+  /** Refusals of this second: stored, and left out. */
+  told: number;
+  left_out: number;
+  working: Promise<void> | undefined;
+}
+
+/** The events of all tenants on this Shield. */
+export class TenantEvents {
+  readonly #options: TenantEventsOptions;
+  /** By `tenant type`: of the configuration, and of tenants by the name of their hook. */
+  #config: ReadonlySet<string> = new Set();
+  readonly #own = new Map<string, readonly string[]>();
+  /** Tenants with a hook for such events, of which there was one. */
+  readonly #held = new Map<string, Held>();
+  readonly #counts = { stored: 0, left_out: 0 };
+  #openLog: ((tenant_id: string) => Promise<DurableLog>) | undefined;
+  #watch: KvWatch | undefined;
+  #working: Promise<void> | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  readonly #ending = new AbortController();
+
+  constructor(options: TenantEventsOptions) {
+    this.#options = options;
+    this.#renew();
+    options.reloading?.follow(["hooks"], () => this.#renew());
+    scrapedFamily(
+      options.registry,
+      "shield_hook_events_total",
+      "Events for hooks that no room's log has, by what became of them: stored or left_out.",
+      "result",
+      () => this.#counts,
+    );
+  }
+
+  /** Follows the hooks of tenants, and stores from now on. Rejects with `spine-unavailable`. */
+  async start(openLog: (tenant_id: string) => Promise<DurableLog>): Promise<void> {
+    const bucket = await this.#options.spine.keyValue(HOOKS_BUCKET);
+    this.#watch = bucket.watch([], (change) => {
+      const { key } = change.type === "put" ? change.entry : change;
+      const document = change.type === "put" ? readHookDocument(change.entry.value) : undefined;
+      const events = document?.spec?.events ?? [];
+      if (events.length === 0) this.#own.delete(key.join("/"));
+      else this.#own.set(key.join("/"), events.map((type) => `${key[0]} ${type}`));
+    }, { depth: 2 });
+    await this.#watch.ready;
+    this.#openLog = openLog;
+    this.#timer = setInterval(() => this.#endSecond(), SECOND_MS);
+    for (const [tenant_id, held] of this.#held) this.#work(tenant_id, held);
+  }
+
+  #renew(): void {
+    const { hooks } = this.#options.config;
+    this.#config = new Set(
+      hooks.flatMap(({ tenant, events }) => events.map((type) => `${tenant} ${type}`)),
+    );
+  }
+
+  /** Whether some hook of the tenant is called for that. */
+  isWanted(tenant_id: string, type: TenantEventType): boolean {
+    if (this.#config.size + this.#own.size === 0) return false;
+    const name = `${tenant_id} ${type}`;
+    return this.#config.has(name) || [...this.#own.values()].some((own) => own.includes(name));
+  }
+
+  #of(tenant_id: string): Held {
+    const known = this.#held.get(tenant_id);
+    if (known !== undefined) return known;
+    const held: Held = { queue: [], told: 0, left_out: 0, working: undefined };
+    this.#held.set(tenant_id, held);
+    return held;
+  }
+
+  /** A policy, or a hook that was asked before, has refused something. */
+  refused(tenant_id: string, data: TenantEvent["data"]): void {
+    const held = this.#of(tenant_id);
+    if (held.told >= this.#options.config.webhooks.refusals_per_second) {
+      held.left_out++;
+      this.#counts.left_out++;
+      return;
+    }
+    held.told++;
+    this.#add(tenant_id, held, { event: { type: "policy.refused", data } });
+  }
+
+  /** A budget is used up; resolves when that is stored. */
+  async exhausted(tenant_id: string, key: string, data: TenantEvent["data"]): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const event = { type: "budget.exhausted", data } as const;
+    this.#add(tenant_id, this.#of(tenant_id), { event, key, stored: resolve });
+    await promise;
+  }
+
+  /** Stores what waits, if that is possible at once. Never rejects. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#endSecond();
+    this.#watch?.stop();
+    this.#ending.abort();
+    await Promise.all([...this.#held.values()].map(({ working }) => working));
+  }
+
+  #endSecond(): void {
+    for (const [tenant_id, held] of this.#held) {
+      if (held.left_out > 0) this.#add(tenant_id, held, { event: lostEvent(held.left_out) });
+      held.told = held.left_out = 0;
+      if (held.queue.length === 0 && held.working === undefined) this.#held.delete(tenant_id);
+    }
+  }
+
+  /** With too many that wait the oldest go, and their place says how many. */
+  #add(tenant_id: string, held: Held, waiting: Waiting): void {
+    const { queue } = held;
+    queue.push(waiting);
+    if (queue.length > this.#options.config.webhooks.events_waiting) {
+      const oldest = queue.splice(0, 2);
+      this.#counts.left_out += oldest.filter(({ event }) => event.type !== EVENTS_LOST).length;
+      queue.unshift({
+        event: lostEvent(oldest.reduce((sum, { event }) => sum + countOf(event), 0)),
+      });
+    }
+    this.#work(tenant_id, held);
+  }
+
+  #work(tenant_id: string, held: Held): void {
+    const openLog = this.#openLog;
+    if (openLog === undefined || held.working !== undefined) return;
+    const working = this.#storeAll(tenant_id, held.queue, openLog);
+    held.working = working.finally(() => held.working = undefined);
+  }
+
+  async #storeAll(
+    tenant_id: string,
+    queue: Waiting[],
+    openLog: (tenant_id: string) => Promise<DurableLog>,
+  ): Promise<void> {
+    let retry_ms = RETRY_MS;
+    for (let next = queue[0]; next !== undefined; next = queue[0]) {
+      const { event, key, stored } = next;
+      try {
+        const log = await openLog(tenant_id);
+        await log.append(
+          EVENTS_ROOM,
+          this.#bytes(tenant_id, event),
+          key === undefined ? {} : { key },
+        );
+        this.#counts.stored++;
+        retry_ms = RETRY_MS;
+        if (queue[0] === next) queue.shift();
+        stored?.();
+      } catch (error) {
+        if (this.#ending.signal.aborted) return;
+        this.#options.log.warn("an event for hooks is not stored yet", { tenant_id, error });
+        await this.#pause(retry_ms);
+        retry_ms = Math.min(RETRY_MAX_MS, 2 * retry_ms);
+      }
+    }
+  }
+
+  #bytes(tenant_id: string, { type, data }: TenantEvent): Uint8Array {
+    const { now } = this.#options;
+    const source = { now, random: bytesFrom(Math.random) };
+    const event = {
+      type,
+      data: utf8.encode(JSON.stringify(data)),
+      content_type: "application/json",
+    };
+    return systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, event });
+  }
+
+  async #pause(pause_ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, pause_ms);
+    const { signal } = this.#ending;
+    const onAbort = () => resolve();
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) resolve();
+    await promise;
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function lostEvent(count: number): TenantEvent {
+  return { type: EVENTS_LOST, data: { room: null, count } };
+}
+
+/** How many events it stands for. */
+function countOf({ type, data }: TenantEvent): number {
+  return type === EVENTS_LOST ? Number(data["count"]) : 1;
+}

@@ -1,0 +1,130 @@
+/**
+ * Hooks that are told what policies refuse and which budgets are used up: from a log, by whom it was stored, with
+ * what was left out; and no client reads or writes the room in which that stands.
+ */
+import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import { startBusWith } from "./harness/bus.ts";
+import { Receiver, SECRET } from "./hooks/receiver.ts";
+import type { ReceivedCall } from "./hooks/receiver.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { openText } from "./peers/raw_client.ts";
+
+const hook = (id: string, url: string, lines: string) => `
+[[hooks]]
+id = "${id}"
+tenant = "default"
+url = "${url}"
+secret = "${SECRET}"
+backoff_ms = 10
+backoff_max_ms = 100
+${lines}
+`;
+const configOf = (url: string) => `
+[server]
+host = "127.0.0.1"
+port = 0
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[admin]
+operator_tenants = ["*"]
+[[rooms]]
+room = "o-*"
+durable = true
+[usage]
+enabled = true
+flush_ms = 100
+budgets = [{ tenant = "default", per = "day", unit = "messages_in", limit = 3, action = "warn" }]
+[webhooks]
+private_hosts = ["127.0.0.1"]
+survey_ms = 200
+refusals_per_second = 5
+${hook("gate", url, 'room = "o-*"\nevents = []\nbefore = ["publish", "subscribe"]')}
+${hook("told", url, 'room = "o-*"\nevents = ["policy.refused", "budget.exhausted"]')}
+${hook("other", url, 'room = "x-*"\nevents = ["policy.refused"]')}
+`;
+
+/** Denies what is secret, and takes everything else. */
+const answer = ({ body: { type, data } }: ReceivedCall) => {
+  if (!type.startsWith("before.")) return undefined;
+  return Response.json({
+    allow: data.message?.type !== "secret" && data.room !== "o-9",
+    reason: "no",
+  });
+};
+const toldOf = ({ taken }: Receiver, type: string) => {
+  const calls = new Map(taken.map((call) => [call.id, call.body]));
+  return [...calls.values()].filter((body) => body.type === type);
+};
+
+Deno.test("refusals and budgets are told, in order, and what is too much is counted", async () => {
+  await using receiver = new Receiver();
+  receiver.answer = answer;
+  await using bus = await startBusWith(configOf(receiver.url));
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const client = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "ann" }));
+  const since = async (id: string) =>
+    (await admin.call("GET", `tenants/default/hooks/${id}`)).body.hook.since;
+  await until(
+    "hooks have begun",
+    async () => await since("told") !== null && await since("other") !== null,
+  );
+  const publish = async (type: string, room = "o-1") =>
+    (await client.call("POST", `rooms/${room}/messages`, { type, data: {} })).status;
+  assert.deepEqual([await publish("paid"), await publish("secret")], [200, 403]);
+  await until("it is told", () => toldOf(receiver, "policy.refused").length === 1);
+  const [{ data: { room, event } }] = toldOf(receiver, "policy.refused");
+  assert.deepEqual([room, event.what, event.reason, event.user_id], [
+    "o-1",
+    "publish",
+    "policy-rejected",
+    "ann",
+  ]);
+  assert.match(event.message, /no/);
+  using socket = await openText(bus.url, await bus.tokenFor({ user: "bob" }));
+  socket.send({ op: "sub", room: "o-9", id: 1 });
+  await until("a subscription", () => toldOf(receiver, "policy.refused").length === 2);
+  assert.equal(toldOf(receiver, "policy.refused")[1].data.event.what, "subscribe");
+  await Promise.all(Array.from({ length: 60 }, () => publish("secret")));
+  const count = () =>
+    toldOf(receiver, "policy.refused").length +
+    toldOf(receiver, "hook.lost").reduce((sum, { data }) => sum + data.count, 0);
+  // The other hook is told of what is left out, too, under the same ids.
+  await until("each is told or counted", () => count() === 62);
+  assert.ok(toldOf(receiver, "hook.lost").every(({ data }) => data.reason === "left-out"));
+  for (let turn = 0; turn < 5; turn++) assert.equal(await publish("paid"), 200);
+  await until("the budget", () => toldOf(receiver, "budget.exhausted").length === 1);
+  const [{ data }] = toldOf(receiver, "budget.exhausted");
+  assert.deepEqual([data.room, data.event.unit, data.event.limit, data.event.action], [
+    null,
+    "messages_in",
+    3,
+    "warn",
+  ]);
+  assert.deepEqual(receiver.problems, []);
+});
+
+Deno.test("no client reads or writes the room of events, by its name or by a pattern", async () => {
+  await using receiver = new Receiver();
+  receiver.answer = answer;
+  await using bus = await startBusWith(configOf(receiver.url));
+  const client = new HttpPeer(bus.http_url, await bus.tokenFor());
+  assert.equal(
+    await client.refused("POST", "rooms/~events/messages", { type: "t", data: {} }),
+    "403 not-granted",
+  );
+  assert.equal(await client.refused("GET", "rooms/~events/messages"), "403 not-granted");
+  using socket = await openText(bus.url, bus.token);
+  socket.send({ op: "sub", room: "~events", id: 1 });
+  assert.equal((await socket.json()).reason, "not-granted");
+  socket.send({ op: "sub", room: "~*", id: 2 });
+  while ((await socket.json()).op !== "ack");
+  const denied = { type: "secret", data: {} };
+  assert.equal((await client.call("POST", "rooms/o-1/messages", denied)).status, 403);
+  await until("it is told", () => toldOf(receiver, "policy.refused").length === 1);
+  socket.send({ op: "pub", room: "~other", type: "mine", id: 3 });
+  for (let frame = await socket.json(); frame.type !== "mine"; frame = await socket.json()) {
+    assert.notEqual(frame.op, "msg", JSON.stringify(frame));
+  }
+});
