@@ -1,0 +1,98 @@
+/** What a Shield stores for hooks: only what is wanted, in order, and with a count in the place of what is too much. */
+import assert from "node:assert/strict";
+import { configFrom } from "../../shared/config/load.ts";
+import { readTenantEvent } from "../../shared/hooks/tenant_event.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import { hookBytes, hookKey, NEW_HOOK } from "../../shared/records/hook_document.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import { until } from "../../shared/testing/until.ts";
+import { TenantEvents } from "./tenant_events.ts";
+
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "shield",
+  now: Date.now,
+  write() {},
+});
+const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
+const secret = `whsec_${"A".repeat(32)}`;
+
+async function world(webhooks: object = {}) {
+  const hook = { id: "h", tenant: "t", url: "https://example.com", secret };
+  const config = configFrom({ hooks: [{ ...hook, events: ["policy.refused"] }], webhooks });
+  const spine = await openSpine(configFrom({}), { log, now: Date.now });
+  const registry = new Registry();
+  const events = new TenantEvents({ config, spine, registry, log, now: Date.now });
+  const durable = await spine.log("t", RETENTION);
+  return {
+    ...{ events, spine, registry },
+    start: () => events.start((tenant_id) => spine.log(tenant_id, RETENTION)),
+    async stored() {
+      const { messages } = await durable.read(EVENTS_ROOM, {
+        after: 0,
+        limit: 100,
+        max_bytes: 1e6,
+      });
+      return messages.map(({ payload }) => readTenantEvent(payload));
+    },
+    async [Symbol.asyncDispose]() {
+      await events.close();
+      await spine.drain();
+    },
+  };
+}
+
+Deno.test("with too many that wait the oldest go, and their place says how many", async () => {
+  await using here = await world({ events_waiting: 3, refusals_per_second: 1_000 });
+  for (let n = 1; n <= 10; n++) here.events.refused("t", { room: "r", n });
+  await here.start();
+  await until("all", async () => (await here.stored()).length === 3);
+  assert.deepEqual((await here.stored()).map((event) => event?.data), [
+    { room: null, count: 8 },
+    { room: "r", n: 9 },
+    { room: "r", n: 10 },
+  ]);
+  assert.match(await here.registry.metrics(), /shield_hook_events_total\{result="left_out"\} 8/);
+});
+
+Deno.test("of refusals only so many a second are stored, and the others are counted, by tenant", async () => {
+  await using here = await world({ refusals_per_second: 2 });
+  await here.start();
+  for (let n = 1; n <= 7; n++) here.events.refused("t", { room: "r", n });
+  await until("the count", async () => (await here.stored()).at(-1)?.type === "lost");
+  const stored = await here.stored();
+  assert.deepEqual(stored.slice(0, 2).map((event) => event?.data["n"]), [1, 2]);
+  const counted = stored.filter((event) => event?.type === "lost");
+  assert.equal(counted.reduce((sum, event) => sum + Number(event?.data["count"]), 0), 5);
+});
+
+Deno.test("what is wanted follows the hooks of the configuration and those that tenants set", async () => {
+  await using here = await world();
+  const { events, spine } = here;
+  await here.start();
+  assert.equal(events.isWanted("t", "policy.refused"), true);
+  assert.equal(events.isWanted("t", "budget.exhausted"), false);
+  assert.equal(events.isWanted("u", "policy.refused"), false);
+  const bucket = await spine.keyValue("ARQON_HOOKS");
+  const { hooks: [{ tenant: _, id: __, ...spec } = {}] } = configFrom({
+    hooks: [{
+      id: "x",
+      tenant: "u",
+      url: "https://example.com",
+      events: ["budget.exhausted"],
+      secret,
+    }],
+  });
+  const { before: _b, on_failure: _o, before_timeout_ms: _t, before_in_flight: _i, ...own } =
+    spec as Record<string, unknown>;
+  await bucket.put(hookKey("u", "x"), hookBytes({ ...NEW_HOOK, spec: own } as typeof NEW_HOOK));
+  await until("it is heard of", () => events.isWanted("u", "budget.exhausted"));
+  await events.exhausted("t", "key", { room: null, unit: "messages_in" });
+  await events.exhausted("t", "key", { room: null, unit: "messages_in" });
+  assert.deepEqual((await here.stored()).map((event) => event?.type), ["budget.exhausted"]);
+  await bucket.delete(hookKey("u", "x"));
+  await until("it is gone", () => !events.isWanted("u", "budget.exhausted"));
+});
