@@ -7,8 +7,8 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
 import { startChromium } from "../console/world.ts";
 import { announce, type ChildScenario, runAll, wanted } from "../harness/child_scenarios.ts";
+import { startExample } from "../examples/example_task.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const WAIT_MS = 60_000;
 
 interface World {
@@ -117,25 +117,10 @@ const SCENARIOS: readonly ChildScenario<World>[] = [
 
 const scenarios = wanted(SCENARIOS, Deno.args);
 announce(scenarios);
-const example = new Deno.Command(Deno.execPath(), {
-  args: ["task", "-q", "example:editor", "0"],
-  cwd: ROOT,
-  stdin: "null",
-  stdout: "piped",
-  stderr: "inherit",
-}).spawn();
+await using example = await startExample("editor");
 const browser = await startChromium();
 try {
-  const lines = example.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let said = "";
-  while (!said.includes("\n")) {
-    const { value, done } = await lines.read();
-    if (done) throw new Error("the example has ended");
-    said += value;
-  }
-  await runAll(scenarios, { browser, url: said.trim() });
+  await runAll(scenarios, { browser, url: example.url });
 } finally {
   await browser.close();
-  example.kill("SIGTERM");
-  await example.status;
 }

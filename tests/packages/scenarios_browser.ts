@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
+import { startExample } from "../examples/example_task.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
 import { openProgram, openUnbundled, openUrl, type PageGlobals } from "./page.ts";
 import { assertTour } from "./scenarios_runtimes.ts";
 import type { Scenario, World } from "./world.ts";
-
-const ROOT = new URL("../..", import.meta.url).pathname;
 
 /** Arguments of one tour, as they go into the page. */
 const visit = ({ bus: { url, token } }: World, name: string) => ({ url, token, name });
@@ -138,7 +137,7 @@ async function lookedAtAgain(world: World): Promise<void> {
 }
 
 async function chatPage(world: World): Promise<void> {
-  await using server = await startExample();
+  await using server = await startExample("browser");
   await using ann = await openUrl(world, server.url);
   await using bob = await openUrl(world, server.url);
   for (const [{ page }, nick] of [[ann, "ann"], [bob, "bob"]] as const) {
@@ -161,31 +160,6 @@ async function chatPage(world: World): Promise<void> {
   await ann.page.click("#join button");
   await ann.page.getByText("bob (bob): <b>hello</b>").waitFor();
   await page.getByText("here: bob, eve").waitFor();
-}
-
-interface Example extends AsyncDisposable {
-  readonly url: string;
-}
-
-/** `deno task example:browser` on a free port. */
-async function startExample(): Promise<Example> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", "example:browser", "0"],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const { value = "" } = await reader.read();
-  return {
-    url: value.trim(),
-    async [Symbol.asyncDispose]() {
-      child.kill();
-      await child.status;
-      await reader.cancel();
-    },
-  };
 }
 
 /** Everything in the browser; the example last. */

@@ -2,35 +2,9 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
+import { startExample } from "../examples/example_task.ts";
 import { openAt } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
-
-const ROOT = new URL("../..", import.meta.url).pathname;
-
-interface Example extends AsyncDisposable {
-  readonly url: string;
-}
-
-/** `deno task example:whiteboard` on a free port, with a bus of its own. */
-async function startExample(): Promise<Example> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", "example:whiteboard", "0"],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const { value = "" } = await reader.read();
-  return {
-    url: value.trim(),
-    async [Symbol.asyncDispose]() {
-      child.kill();
-      await child.status;
-      await reader.cancel();
-    },
-  };
-}
 
 async function draw(page: Page, places: readonly (readonly [number, number])[]): Promise<void> {
   const [[x, y] = [0, 0], ...rest] = places;
@@ -46,7 +20,7 @@ const sees = (page: Page, count: number) =>
   until(`${count} lines`, async () => await lines(page) === count);
 
 async function whiteboard({ browser }: World): Promise<void> {
-  await using example = await startExample();
+  await using example = await startExample("whiteboard");
   await using first = await openAt(browser, `${example.url}?name=ann`);
   await using second = await openAt(browser, `${example.url}?name=bob`);
   const [ann, bob] = [first.page, second.page];
