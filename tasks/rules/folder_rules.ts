@@ -61,7 +61,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shared/cluster",
     "shared/backup",
   ],
-  ["wasm/module", "wasm/metering"],
+  ["wasm/module", "wasm/metering", "wasm/instance"],
   [
     "shield/stats",
     "shield/lives",
@@ -128,6 +128,8 @@ export const FOLDERS: readonly (readonly string[])[] = [
   [
     "brain/telemetry",
     "brain/presence",
+    "brain/reducers/state",
+    "brain/reducers/guest",
     "brain/rooms/locks",
     "brain/rooms/store",
     "brain/rooms/commands",
@@ -166,6 +168,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
   ["sdk/react"],
   [
     "arq/terminal",
+    "arq/reducers",
     "arq/answers",
     "arq/bus",
     "arq/backup",
@@ -192,6 +195,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "arq/commands/journal",
     "arq/commands/mirror",
     "arq/commands/policy",
+    "arq/commands/reducer",
     "arq/commands/room",
     "arq/commands/schedule",
     "arq/commands/hook",

@@ -44,7 +44,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   shared: ["proto", "shared"],
   wasm: ["wasm"],
   shield: ["proto", "shared", "wasm", "shield"],
-  brain: ["proto", "shared", "brain"],
+  brain: ["proto", "shared", "wasm", "brain"],
   sdk: ["proto", "sdk"],
   arq: ["proto", "shared", "wasm", "shield", "brain", "sdk", "arq", "policies"],
   policies: ["proto", "shared", "wasm", "shield", "policies"],

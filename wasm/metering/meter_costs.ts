@@ -73,6 +73,27 @@ export const LENGTH_PARAMETERS: Readonly<Record<string, readonly number[]>> = {
   host_state_delete: [],
 };
 
+/** The module that the host's functions for reducers are imported from. */
+export const ROOM_MODULE = "arqon_room_v1";
+/** The same of the functions that reducers import. */
+export const ROOM_LENGTH_PARAMETERS: Readonly<Record<string, readonly number[]>> = {
+  room_field: [],
+  room_claim: [1],
+  room_now: [],
+  room_offset: [],
+  room_random: [],
+  room_read: [1],
+  room_write: [1, 3],
+  room_delete: [1],
+  room_scan: [1, 3],
+  room_emit: [1, 3, 5],
+  room_answer: [1],
+  room_schedule: [1, 4, 6],
+  room_unschedule: [1],
+  room_log: [2],
+  room_reject: [2],
+};
+
 /**
  * Price of the size operand of a bulk instruction, paid right before it runs and beside its base:
  * `entries << left`, then one for each begun `1 << right`. In i64, of the operand zero-extended.
@@ -202,6 +223,9 @@ export function lengthParameters(
   name: string,
   parameters: readonly ValueType[],
 ): readonly number[] {
-  if (!HOST_MODULES.includes(module) || !Object.hasOwn(LENGTH_PARAMETERS, name)) return [];
-  return (LENGTH_PARAMETERS[name] ?? []).filter((index) => parameters[index] === ValueType.I32);
+  const of_room = module === ROOM_MODULE;
+  if (!of_room && !HOST_MODULES.includes(module)) return [];
+  const known = of_room ? ROOM_LENGTH_PARAMETERS : LENGTH_PARAMETERS;
+  if (!Object.hasOwn(known, name)) return [];
+  return (known[name] ?? []).filter((index) => parameters[index] === ValueType.I32);
 }

@@ -4,7 +4,7 @@
  * changes only the first two is restored: its globals by two functions that the transform appends, each
  * with a second global behind it, so that references and the bits of NaNs are kept too, and its memory by
  * the host, from a copy. A module that can do more gets a fresh instance for each call. Decides and writes
- * code only; the host is `shield/policy/abi/first_state.ts`.
+ * code only; the host is `wasm/instance/first_state.ts`.
  */
 import {
   type Global,

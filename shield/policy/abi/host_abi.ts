@@ -6,7 +6,7 @@
 import { FAULT_CODES, type Hook, type PolicyFault } from "./policy.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { Renewal } from "../../../wasm/metering/renewal.ts";
-import { type FirstState, keepFirstState } from "./first_state.ts";
+import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
 import { EndCall, HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
 import type { Call, Exports, GuestRequest, Running, Variable } from "./host_functions.ts";
 

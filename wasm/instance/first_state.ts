@@ -1,9 +1,9 @@
 /**
  * The state of an instance after its initialisation: kept, and put back before the next call. Its memory
  * is kept here, once for all instances of a module, which begin alike; its globals are kept by the instance
- * (`wasm/metering/renewal.ts`). Knows no calls and no prices.
+ * (`../metering/renewal.ts`). Knows no calls and no prices.
  */
-import { RESTORE_EXPORT, SAVE_EXPORT } from "../../../wasm/metering/meter_costs.ts";
+import { RESTORE_EXPORT, SAVE_EXPORT } from "../metering/meter_costs.ts";
 
 /** Memory after initialisation: what is not 0 at the beginning, and its whole size. */
 interface FirstMemory {
