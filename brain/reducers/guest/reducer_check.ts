@@ -1,0 +1,126 @@
+/**
+ * Says whether a module is a reducer by `arqon_room_v1`: it imports nothing but that ABI's functions, and
+ * exports `memory`, `arqon_alloc` and `arqon_apply`, all with the right signatures; and meters it. Decides by
+ * names and types only.
+ */
+import {
+  FUEL_EXPORT,
+  HEIGHT_EXPORT,
+  RESTORE_EXPORT,
+  ROOM_MODULE,
+  SAVE_EXPORT,
+} from "../../../wasm/metering/meter_costs.ts";
+import { decodePolicy, type MeteredModule, meterModule } from "../../../wasm/metering/meter.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+import {
+  type FunctionType,
+  importCounts,
+  VALUE_TYPE_NAMES,
+  ValueType,
+  type WasmModule,
+} from "../../../wasm/module/module.ts";
+import { ROOM_FUNCTIONS, type Signature } from "./room_functions.ts";
+
+/** What runs once an instance, before its first command. */
+export const INIT_EXPORT = "arqon_init";
+/** What runs for each command. */
+export const APPLY_EXPORT = "arqon_apply";
+
+/** The functions that a reducer exports; those of the first list it has to. */
+const NEEDED: Readonly<Record<string, Signature>> = {
+  arqon_alloc: ["i", "i"],
+  [APPLY_EXPORT]: ["", "i"],
+};
+const OPTIONAL: Readonly<Record<string, Signature>> = { [INIT_EXPORT]: ["", ""] };
+const RESERVED = [FUEL_EXPORT, HEIGHT_EXPORT, SAVE_EXPORT, RESTORE_EXPORT];
+
+const TYPES = { i: ValueType.I32, I: ValueType.I64 } as const;
+
+function typesText(types: readonly ValueType[]): string {
+  return `(${types.map((one) => VALUE_TYPE_NAMES[one]).join(", ")})`;
+}
+
+const signatureText = ({ parameters, results }: FunctionType) =>
+  `${typesText(parameters)} -> ${typesText(results)}`;
+
+function wantedText([parameters, results]: Signature): string {
+  const types = (letters: string) => Array.from(letters, (one) => TYPES[one as keyof typeof TYPES]);
+  return signatureText({ parameters: types(parameters), results: types(results) });
+}
+
+/** A name that the guest chose, made short and put on one line. */
+function quoted(name: string): string {
+  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
+}
+
+function importProblems(module: WasmModule): string[] {
+  return module.imports.flatMap(({ module: from, name, description }) => {
+    const label = `The import ${quoted(from)}.${quoted(name)}`;
+    const known = from === ROOM_MODULE && Object.hasOwn(ROOM_FUNCTIONS, name);
+    const wanted = known ? ROOM_FUNCTIONS[name] : undefined;
+    if (wanted === undefined || description.kind !== "function") {
+      const names = Object.keys(ROOM_FUNCTIONS).join(", ");
+      return [
+        `${label} is unknown; a reducer may import only these of "${ROOM_MODULE}": ${names}.`,
+      ];
+    }
+    const type = module.types[description.type];
+    const found = type === undefined ? "no type" : signatureText(type);
+    if (found === wantedText(wanted)) return [];
+    return [`${label} has the signature ${found} instead of ${wantedText(wanted)}.`];
+  });
+}
+
+function functionType(module: WasmModule, index: number): FunctionType | undefined {
+  const own = module.functions[index - importCounts(module).function];
+  if (own !== undefined) return module.types[own.type];
+  const entry = module.imports.filter(({ description }) => description.kind === "function")[index];
+  return entry?.description.kind === "function" ? module.types[entry.description.type] : undefined;
+}
+
+function exportProblems(module: WasmModule): string[] {
+  const exports = new Map(module.exports.map((one) => [one.name, one]));
+  const problems: string[] = [];
+  if (exports.get("memory")?.kind !== "memory") {
+    problems.push(`The export "memory" is missing, or is no memory.`);
+  }
+  for (const [name, wanted] of Object.entries({ ...NEEDED, ...OPTIONAL })) {
+    const found = exports.get(name);
+    if (found === undefined) {
+      if (Object.hasOwn(NEEDED, name)) {
+        problems.push(`The export "${name}" is missing: a function ${wantedText(wanted)}.`);
+      }
+      continue;
+    }
+    const type = found.kind === "function" ? functionType(module, found.index) : undefined;
+    const text = type === undefined ? `a ${found.kind}` : signatureText(type);
+    if (text === wantedText(wanted)) continue;
+    problems.push(`The export "${name}" is ${text} instead of a function ${wantedText(wanted)}.`);
+  }
+  for (const name of RESERVED.filter((name) => exports.has(name))) {
+    problems.push(`The export name "${name}" is reserved.`);
+  }
+  return problems;
+}
+
+/** Everything that keeps a module from being a reducer, as sentences. */
+function reducerProblems(module: WasmModule): string[] {
+  const start = module.start === undefined
+    ? []
+    : [`The module has a start section: let its export "${INIT_EXPORT}" do that work.`];
+  return [...importProblems(module), ...exportProblems(module), ...start];
+}
+
+/**
+ * From a file's bytes to a module that may run.
+ * @throws {PolicyModuleError} what `meter` throws, or `not-a-reducer` with a sentence for each problem.
+ */
+export function meterReducer(bytes: Uint8Array, memory_limit_pages: number): MeteredModule {
+  const module = decodePolicy(bytes);
+  const problems = reducerProblems(module);
+  if (problems.length > 0) {
+    const more = problems.length > 8 ? ` ${problems.length - 8} more problems are not listed.` : "";
+    throw new PolicyModuleError("not-a-reducer", problems.slice(0, 8).join(" ") + more);
+  }
+  return meterModule(module, { memory_limit_pages, renewed: true });
+}

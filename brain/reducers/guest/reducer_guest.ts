@@ -1,0 +1,165 @@
+/**
+ * A reducer that is a WebAssembly module: makes instances of it and runs it for a draft, with so much fuel.
+ * Every command begins with the state that the instance had after its initialisation, so that what a room is
+ * stands in its values and nowhere else. What a guest may ask is `room_functions.ts`.
+ */
+import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
+import type { MeteredModule } from "../../../wasm/metering/meter.ts";
+import {
+  FUEL_EXPORT,
+  HEIGHT_EXPORT,
+  ROOM_MODULE,
+  UNITS_PER_FUEL,
+} from "../../../wasm/metering/meter_costs.ts";
+import { BoundsError, type Draft } from "../state/draft.ts";
+import type { Verdict } from "../state/fold.ts";
+import { APPLY_EXPORT, INIT_EXPORT } from "./reducer_check.ts";
+import { EndCommand, roomFunctions, type RoomLog, type Running } from "./room_functions.ts";
+import type { Variable } from "./room_functions.ts";
+
+/** The most fuel that `arqon_init` may use. */
+const INIT_FUEL = 5_000;
+/** Units for a command that does not return, which the engine has to unwind, and for each slot of it. */
+const ENDING_UNITS = 20_000;
+const ENDING_UNITS_PER_SLOT = 6;
+
+/** What a reducer said of a command, and what that cost. */
+export interface Run {
+  readonly verdict: Verdict;
+  /** Instruction units; at most what the command had. */
+  readonly units: number;
+  readonly logs: readonly RoomLog[];
+}
+
+/** A reducer, ready for one command after another. */
+export interface ReducerGuest {
+  /**
+   * Runs it for a draft. Throws, as the engine does, only where this machine has no memory or stack for it:
+   * another one would come to a verdict, so this is none.
+   */
+  run(draft: Draft): Run;
+}
+
+/** An instance that waits for its next command. */
+interface Instance {
+  readonly running: Running;
+  readonly apply: () => number;
+  readonly height: Variable<number>;
+  /** Undefined: it serves one command. */
+  readonly first: FirstState | undefined;
+}
+
+function isFunction(value: unknown): value is (...operands: number[]) => number {
+  return typeof value === "function";
+}
+
+function makeInstance(compiled: WebAssembly.Module, metered: MeteredModule): Instance {
+  // The exports are not read before a command, and by then they are set.
+  const running: Running = {
+    ...{ exports: undefined!, draft: undefined, rejected: undefined, logs: [], in_alloc: false },
+  };
+  const imports = { [ROOM_MODULE]: roomFunctions(running) };
+  const { exports } = new WebAssembly.Instance(compiled, imports);
+  const { memory, arqon_alloc: alloc, [APPLY_EXPORT]: apply, [INIT_EXPORT]: init } = exports;
+  const fuel = exports[FUEL_EXPORT] as Variable<bigint>;
+  const height = exports[HEIGHT_EXPORT] as Variable<number>;
+  if (!(memory instanceof WebAssembly.Memory) || !isFunction(alloc) || !isFunction(apply)) {
+    throw new TypeError("the module was not checked");
+  }
+  running.exports = { memory, alloc, fuel };
+  if (isFunction(init)) {
+    fuel.value = BigInt(INIT_FUEL * UNITS_PER_FUEL);
+    init();
+  }
+  const is_restored = metered.renewal?.by === "restore";
+  const first = is_restored ? keepFirstState(compiled, exports, memory) : undefined;
+  return { running, apply, height, first };
+}
+
+function faultOf(thrown: unknown, is_exhausted: boolean): Verdict {
+  if (is_exhausted) return { kind: "fault", fault: "fuel", detail: "out of fuel" };
+  if (thrown instanceof BoundsError) {
+    return { kind: "fault", fault: "bounds", detail: thrown.message };
+  }
+  if (thrown instanceof EndCommand) {
+    return { kind: "fault", fault: thrown.fault ?? "trap", detail: thrown.detail };
+  }
+  const detail = thrown instanceof Error ? thrown.message : String(thrown);
+  return { kind: "fault", fault: "trap", detail };
+}
+
+function verdictOf(
+  { rejected }: Running,
+  returned: number | undefined,
+  thrown: unknown,
+  is_exhausted: boolean,
+): Verdict {
+  if (thrown === undefined) {
+    return returned === 0 ? { kind: "applied" } : { kind: "rejected", code: 403, reason: "" };
+  }
+  const ended = thrown instanceof EndCommand && thrown.fault === undefined;
+  if (ended && rejected !== undefined && !is_exhausted) return { kind: "rejected", ...rejected };
+  return faultOf(thrown, is_exhausted);
+}
+
+function runOn({ running, apply, height }: Instance, draft: Draft, fuel: number): Run {
+  const budget = Math.round(fuel * UNITS_PER_FUEL);
+  const { fuel: left } = running.exports;
+  left.value = BigInt(budget);
+  height.value = 0;
+  running.draft = draft;
+  running.rejected = undefined;
+  running.logs.length = 0;
+  let returned: number | undefined;
+  let thrown: unknown;
+  try {
+    returned = apply();
+  } catch (error) {
+    // A guest has no way to throw undefined.
+    thrown = error;
+  } finally {
+    running.draft = undefined;
+  }
+  if (thrown instanceof RangeError) throw thrown;
+  const units_left = Number(left.value);
+  const ending = thrown === undefined ? 0 : ENDING_UNITS + height.value * ENDING_UNITS_PER_SLOT;
+  const units = Math.min(budget, budget - Math.max(0, units_left) + ending);
+  const verdict = verdictOf(running, returned, thrown, units_left < 0);
+  return { verdict, units, logs: [...running.logs] };
+}
+
+/** The fault of a module whose initialisation does not end well; what this machine lacks is thrown. */
+function noInstance(error: unknown): Run {
+  if (!(error instanceof WebAssembly.RuntimeError) && !(error instanceof EndCommand)) throw error;
+  const detail = error instanceof EndCommand ? error.detail : error.message;
+  const verdict = { kind: "fault", fault: "abi", detail: `${INIT_EXPORT}: ${detail}` } as const;
+  return { verdict, units: 0, logs: [] };
+}
+
+/** A reducer of a module that `meterReducer` has made, with so much fuel for each command. */
+export function createReducer(
+  compiled: WebAssembly.Module,
+  metered: MeteredModule,
+  fuel: number,
+): ReducerGuest {
+  let waiting: Instance | undefined;
+  return {
+    run(draft) {
+      let instance = waiting;
+      waiting = undefined;
+      if (instance?.first?.restore() !== true) {
+        try {
+          instance = makeInstance(compiled, metered);
+        } catch (error) {
+          return noInstance(error);
+        }
+      }
+      const run = runOn(instance!, draft, fuel);
+      // A fault may leave anything behind; what has grown its memory is not put back.
+      if (run.verdict.kind !== "fault" && instance!.first?.canRestore() === true) {
+        waiting = instance;
+      }
+      return run;
+    },
+  };
+}

@@ -1,0 +1,325 @@
+/**
+ * The functions of `arqon_room_v1`: what a reducer may ask of its room and do to it. Nothing that a guest says
+ * is trusted: every pointer and length is checked against the memory as it is then. What a call costs beside
+ * its thunk's price (`meter_costs.ts`) is charged here, before the work. What it does to the room, and its
+ * bounds, is `Draft`.
+ */
+import type { Draft } from "../state/draft.ts";
+import type { ReducerFault } from "../state/entry.ts";
+import { CanonicalWriter } from "../state/canonical.ts";
+
+/** Types of parameters and of results: `i` is i32, `I` is i64. */
+export type Signature = readonly [parameters: string, results: string];
+
+/** Every function and its signature. */
+export const ROOM_FUNCTIONS: Readonly<Record<string, Signature>> = {
+  room_field: ["i", "i"],
+  room_claim: ["ii", "i"],
+  room_now: ["", "I"],
+  room_offset: ["", "I"],
+  room_random: ["", "I"],
+  room_read: ["ii", "i"],
+  room_write: ["iiii", ""],
+  room_delete: ["ii", ""],
+  room_scan: ["iiiii", "i"],
+  room_emit: ["iiiiii", ""],
+  room_answer: ["ii", ""],
+  room_schedule: ["iiIiiii", ""],
+  room_unschedule: ["ii", ""],
+  room_log: ["iii", ""],
+  room_reject: ["iii", ""],
+};
+
+/** The most bytes of one `room_log` line, and of a reason; the rest is cut off. */
+const LOG_LINE_BYTES = 1_024;
+const REASON_BYTES = 512;
+/** The most `room_log` lines of one command; the rest is dropped. */
+const LOG_LINES = 32;
+/** The most bytes that one `room_scan` hands over, unless its first entry alone is larger. */
+const SCAN_BYTES = 65_536;
+
+/** Units of what changes the room, of an entry that is looked at, and of a random number. */
+const CHANGE_UNITS = 2_500;
+const SCAN_ENTRY_UNITS = 500;
+const RANDOM_UNITS = 4_000;
+/** Units for each byte that is written, beside the thunk's one: it is copied and digested. */
+const WRITE_UNITS_PER_BYTE = 8;
+/** Units for each byte that is handed over. */
+const GIVE_UNITS_PER_BYTE = 1;
+
+/** Thrown by a function to end the command: the engine unwinds the guest, which cannot catch. */
+export class EndCommand {
+  /** Undefined: the reducer has rejected the command. */
+  readonly fault: ReducerFault | undefined;
+  readonly detail: string;
+  constructor(fault: ReducerFault | undefined, detail: string) {
+    this.fault = fault;
+    this.detail = detail;
+  }
+
+  /** The text of the error where it does not end a command. */
+  toString(): string {
+    return this.detail;
+  }
+}
+
+/** An exported global; TypeScript's types of WebAssembly know no value types. */
+export interface Variable<T extends number | bigint> {
+  value: T;
+}
+
+/** The exports of an instance that its functions use. */
+export interface RoomExports {
+  readonly memory: WebAssembly.Memory;
+  readonly alloc: (size_bytes: number) => number;
+  readonly fuel: Variable<bigint>;
+}
+
+/** One line of `room_log`. */
+export interface RoomLog {
+  /** 0 debug, 1 info, 2 warn, 3 error. */
+  readonly level: number;
+  readonly message: string;
+}
+
+/** An instance and the command that it is at. */
+export interface Running {
+  exports: RoomExports;
+  draft: Draft | undefined;
+  rejected: { readonly code: number; readonly reason: string } | undefined;
+  readonly logs: RoomLog[];
+  in_alloc: boolean;
+}
+
+const encoder = new TextEncoder();
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function current({ draft, in_alloc }: Running): Draft {
+  if (in_alloc) throw new EndCommand("abi", "arqon_alloc called the host");
+  if (draft === undefined) throw new EndCommand("abi", "the host was called outside of a command");
+  return draft;
+}
+
+function charge({ exports: { fuel } }: Running, units: number): void {
+  const left = fuel.value - BigInt(units);
+  fuel.value = left;
+  if (left < 0n) throw new EndCommand("fuel", "out of fuel");
+}
+
+/** The bytes that the guest names, as a view that is valid until the guest runs again. */
+function view({ exports }: Running, what: string, pointer: number, size: number): Uint8Array {
+  const start = pointer >>> 0;
+  const size_bytes = size >>> 0;
+  const memory_bytes = exports.memory.buffer.byteLength;
+  if (start + size_bytes <= memory_bytes) {
+    return new Uint8Array(exports.memory.buffer, start, size_bytes);
+  }
+  const sentence = `${size_bytes} bytes at ${start} are outside of the memory of ${memory_bytes}`;
+  throw new EndCommand("abi", `${what}: ${sentence}`);
+}
+
+/** Those bytes as a text; one that is not UTF-8 is a fault. */
+function text(running: Running, what: string, pointer: number, size: number): string {
+  try {
+    return strict.decode(view(running, what, pointer, size));
+  } catch (error) {
+    if (error instanceof EndCommand) throw error;
+    throw new EndCommand("abi", `${what}: not UTF-8`);
+  }
+}
+
+/** The beginning of a text, cut where a character ends. */
+function cut(bytes: Uint8Array, most_bytes: number): string {
+  let end = Math.min(bytes.length, most_bytes);
+  while (end > 0 && end < bytes.length && (bytes[end]! & 0xc0) === 0x80) end--;
+  return lenient.decode(bytes.subarray(0, end));
+}
+
+/** Copies bytes into memory that the guest allocates: the length in 4 bytes, then the bytes. */
+function give(running: Running, bytes: Uint8Array | undefined): number {
+  if (bytes === undefined) return 0;
+  charge(running, bytes.length * GIVE_UNITS_PER_BYTE);
+  running.in_alloc = true;
+  let pointer: number;
+  try {
+    pointer = running.exports.alloc(4 + bytes.length) >>> 0;
+  } finally {
+    running.in_alloc = false;
+  }
+  if (pointer === 0) throw new EndCommand("memory", "arqon_alloc has no room");
+  const target = view(running, "arqon_alloc", pointer, 4 + bytes.length);
+  new DataView(target.buffer, target.byteOffset).setUint32(0, bytes.length, true);
+  target.set(bytes, 4);
+  return pointer | 0;
+}
+
+/** Pays for a change with so many bytes in it. */
+function chargeChange(running: Running, ...sizes: readonly number[]): void {
+  const size_bytes = sizes.reduce((sum, size) => sum + (size >>> 0), 0);
+  charge(running, CHANGE_UNITS + size_bytes * WRITE_UNITS_PER_BYTE);
+}
+
+/** What `room_field` gives, by its argument. */
+function field({ asked, room }: Draft, which: number): Uint8Array {
+  switch (which) {
+    case 0:
+      return encoder.encode(asked.command);
+    case 1:
+      return asked.data;
+    case 2:
+      return encoder.encode(asked.user_id);
+    case 3:
+      return encoder.encode(asked.role);
+    case 4:
+      return encoder.encode(room.room_id);
+    case 5:
+      return encoder.encode(asked.id);
+    default:
+      throw new EndCommand("abi", `room_field: ${which} is not within 0 to 5`);
+  }
+}
+
+/** The functions that say what is asked. */
+function askingFunctions(running: Running) {
+  return {
+    room_field: (which: number): number => give(running, field(current(running), which)),
+    room_claim(at: number, size: number): number {
+      const { asked: { claims } } = current(running);
+      const name = text(running, "name of a claim", at, size);
+      const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
+      return give(running, value === undefined ? undefined : encoder.encode(value));
+    },
+    room_now: (): bigint => BigInt(current(running).time_ms),
+    room_offset: (): bigint => BigInt(current(running).offset),
+    room_random(): bigint {
+      const draft = current(running);
+      charge(running, RANDOM_UNITS);
+      return draft.random();
+    },
+  };
+}
+
+/** Entries of `draft` for `room_scan`: the length of a key and the key, the length of its value and that. */
+function scanned(
+  running: Running,
+  draft: Draft,
+  [prefix, after]: readonly [Uint8Array, Uint8Array],
+  most: number,
+): Uint8Array {
+  const writer = new CanonicalWriter();
+  let left = most;
+  draft.scan(prefix, after, (key, value) => {
+    charge(running, SCAN_ENTRY_UNITS);
+    const size_bytes = writer.done().length;
+    if (size_bytes > 0 && size_bytes + key.length + value.length + 8 > SCAN_BYTES) return false;
+    writer.latin(key).bytes(value);
+    return --left > 0;
+  });
+  return writer.done();
+}
+
+/** The functions that read and write values. */
+function valueFunctions(running: Running) {
+  return {
+    room_read(at: number, size: number): number {
+      const draft = current(running);
+      return give(running, draft.read(keyOf(running, draft, at, size)));
+    },
+    room_write(key: number, key_size: number, value: number, value_size: number): void {
+      const draft = current(running);
+      chargeChange(running, key_size, value_size);
+      const bytes = view(running, "value", value, value_size).slice();
+      draft.write(keyOf(running, draft, key, key_size), bytes);
+    },
+    room_delete(at: number, size: number): void {
+      const draft = current(running);
+      chargeChange(running, size);
+      draft.write(keyOf(running, draft, at, size), undefined);
+    },
+    room_scan(at: number, size: number, after: number, after_size: number, most: number): number {
+      const draft = current(running);
+      if (most < 1) throw new EndCommand("abi", `room_scan: ${most} entries; at least 1`);
+      const prefix = keyOf(running, draft, at, size);
+      const above = keyOf(running, draft, after, after_size);
+      return give(running, scanned(running, draft, [prefix, above], most));
+    },
+  };
+}
+
+/** A key that the guest names; one that is too long for any room is never copied. */
+function keyOf(running: Running, draft: Draft, at: number, size: number): Uint8Array {
+  const { key_bytes } = draft.room.bounds;
+  const bytes = view(running, "key", at, size);
+  if (bytes.length <= key_bytes) return bytes;
+  throw new EndCommand("bounds", `bytes of a key: ${bytes.length}; at most ${key_bytes}`);
+}
+
+/** The functions by which others hear of the command, and by which commands follow. */
+function effectFunctions(running: Running) {
+  return {
+    room_emit(
+      ...[type, type_size, data, data_size, to, to_size]: [
+        ...[type: number, type_size: number, data: number, data_size: number],
+        ...[to: number, to_size: number],
+      ]
+    ): void {
+      const draft = current(running);
+      chargeChange(running, type_size, data_size, to_size);
+      draft.emit({
+        type: text(running, "type of an event", type, type_size),
+        data: view(running, "data of an event", data, data_size).slice(),
+        to: text(running, "recipient of an event", to, to_size),
+      });
+    },
+    room_answer(at: number, size: number): void {
+      const draft = current(running);
+      chargeChange(running, size);
+      draft.answer(view(running, "answer", at, size).slice());
+    },
+    room_schedule(
+      ...[key, key_size, at_ms, command, command_size, data, data_size]: [
+        ...[key: number, key_size: number, at_ms: bigint, command: number, command_size: number],
+        ...[data: number, data_size: number],
+      ]
+    ): void {
+      const draft = current(running);
+      chargeChange(running, key_size, command_size, data_size);
+      draft.schedule(text(running, "key of a timer", key, key_size), {
+        at_ms: Number(at_ms),
+        command: text(running, "name of a scheduled command", command, command_size),
+        data: view(running, "data of a scheduled command", data, data_size).slice(),
+      });
+    },
+    room_unschedule(at: number, size: number): void {
+      const draft = current(running);
+      chargeChange(running, size);
+      draft.unschedule(text(running, "key of a timer", at, size));
+    },
+  };
+}
+
+/** All functions, for one instance. */
+export function roomFunctions(running: Running) {
+  return {
+    ...askingFunctions(running),
+    ...valueFunctions(running),
+    ...effectFunctions(running),
+    room_log(level: number, at: number, size: number): void {
+      current(running);
+      const bytes = view(running, "log line", at, size);
+      if (running.logs.length >= LOG_LINES) return;
+      const known = level >= 0 && level <= 3 ? level : 1;
+      running.logs.push({ level: known, message: cut(bytes, LOG_LINE_BYTES) });
+    },
+    room_reject(code: number, at: number, size: number): never {
+      current(running);
+      const bytes = view(running, "reason", at, size);
+      if (code < 400 || code > 599) {
+        throw new EndCommand("abi", `room_reject: code ${code} is not within 400 to 599`);
+      }
+      running.rejected = { code, reason: cut(bytes, REASON_BYTES) };
+      throw new EndCommand(undefined, "");
+    },
+  };
+}

@@ -1,0 +1,207 @@
+/**
+ * Rooms beside a model that copies everything: random logs, with bounds that they cross, repetitions, timers
+ * and clocks that go back. And that a log may be cut by snapshots anywhere.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { command, reducerOf, roomOf, timer, utf8 } from "../testing/rooms.ts";
+import type { Draft } from "./draft.ts";
+import type { LogEntry, Outcome } from "./entry.ts";
+import { applyEntry } from "./fold.ts";
+import { emptyRoom, type RoomState, valuesDigest } from "./room_state.ts";
+import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
+
+const BOUNDS = {
+  ...{ keys: 6, value_bytes: 12, state_bytes: 60, events: 3, timers: 2, remembered: 3 },
+  ...{ least_delay_ms: 5 },
+};
+
+/** One thing that a command does. */
+type Op =
+  | { readonly op: "write"; readonly key: string; readonly value: string }
+  | { readonly op: "delete"; readonly key: string }
+  | { readonly op: "emit"; readonly data: string }
+  | { readonly op: "scan"; readonly prefix: string }
+  | { readonly op: "schedule"; readonly key: string; readonly in_ms: number }
+  | { readonly op: "unschedule"; readonly key: string }
+  | { readonly op: "throw" };
+
+function opsOf(draft: Pick<Draft, "asked">): readonly Op[] {
+  return JSON.parse(new TextDecoder().decode(draft.asked.data));
+}
+
+const programs = reducerOf((draft) => {
+  for (const op of opsOf(draft)) perform(draft, op);
+});
+
+function perform(draft: Draft, op: Op): void {
+  switch (op.op) {
+    case "write":
+      return draft.write(utf8(op.key), utf8(op.value));
+    case "delete":
+      return draft.write(utf8(op.key), undefined);
+    case "emit":
+      return draft.emit({ type: "e", data: utf8(op.data), to: "" });
+    case "scan": {
+      const found: string[] = [];
+      draft.scan(utf8(op.prefix), utf8(""), (key) => found.push(key) < 4);
+      return draft.answer(utf8(found.join()));
+    }
+    case "schedule": {
+      const at_ms = draft.time_ms + op.in_ms;
+      return draft.schedule(op.key, { at_ms, command: "later", data: utf8("[]") });
+    }
+    case "unschedule":
+      return draft.unschedule(op.key);
+    case "throw":
+      throw "no";
+    default:
+      op satisfies never;
+  }
+}
+
+/** What the model knows of a room. */
+interface Model {
+  values: Record<string, string>;
+  timers: Record<string, number>;
+  time_ms: number;
+  answers: { readonly key: string; readonly told: string }[];
+}
+
+const told = ({ kind, answer }: Pick<Outcome, "kind" | "answer">) =>
+  `${kind} ${new TextDecoder().decode(answer)}`;
+
+const sizeOf = (values: Record<string, string>) =>
+  Object.entries(values).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+
+/** Performs the operations on a copy; "fault" where a bound would not hold. */
+function modelRun(model: Model, ops: readonly Op[]): { told: string; next: Model } {
+  const next = structuredClone(model);
+  let answer = "";
+  let events = 0;
+  for (const op of ops) {
+    if (op.op === "write") {
+      const grows = op.value.length + op.key.length >
+        (op.key in next.values ? next.values[op.key]!.length + op.key.length : 0);
+      next.values[op.key] = op.value;
+      const over = grows && sizeOf(next.values) > BOUNDS.state_bytes;
+      const many = Object.keys(next.values).length > BOUNDS.keys;
+      if (op.value.length > BOUNDS.value_bytes || over || many) {
+        return { told: "fault ", next: model };
+      }
+    } else if (op.op === "delete") delete next.values[op.key];
+    else if (op.op === "unschedule") delete next.timers[op.key];
+    else if (op.op === "throw") return { told: "rejected ", next: model };
+    else if (op.op === "emit" && ++events > BOUNDS.events) return { told: "fault ", next: model };
+    else if (op.op === "schedule") {
+      next.timers[op.key] = model.time_ms + op.in_ms;
+      const many = Object.keys(next.timers).length > BOUNDS.timers;
+      if (op.in_ms < BOUNDS.least_delay_ms || many) return { told: "fault ", next: model };
+    } else if (op.op === "scan") {
+      const found = Object.keys(next.values).filter((key) => key.startsWith(op.prefix)).sort();
+      answer = found.slice(0, 4).join();
+    }
+  }
+  return { told: `applied ${answer}`, next };
+}
+
+function modelApply(model: Model, entry: LogEntry): string {
+  model.time_ms = Math.max(model.time_ms, entry.time_ms);
+  if (entry.kind === "timer") {
+    const at_ms = model.timers[entry.key];
+    if (at_ms === undefined || at_ms > model.time_ms) return "rejected ";
+    delete model.timers[entry.key];
+    return "applied ";
+  }
+  const known = model.answers.find(({ key }) => key === entry.id);
+  if (known !== undefined) return known.told;
+  const { told, next } = modelRun(model, opsOf({ asked: entry }));
+  Object.assign(model, next);
+  if (entry.id !== "") model.answers.push({ key: entry.id, told });
+  if (model.answers.length > BOUNDS.remembered) model.answers.shift();
+  return told;
+}
+
+const key = fc.constantFrom("a", "ab", "b", "b/1", "b/2", "c", "d", "é");
+const op: fc.Arbitrary<Op> = fc.oneof(
+  fc.record({
+    op: fc.constant("write" as const),
+    key: key.filter((one) => one !== "é"),
+    value: fc.string({ unit: fc.constantFrom("x", "y"), maxLength: 14 }),
+  }),
+  fc.record({ op: fc.constant("delete" as const), key }),
+  fc.record({ op: fc.constant("emit" as const), data: fc.constantFrom("1", "2") }),
+  fc.record({ op: fc.constant("scan" as const), prefix: fc.constantFrom("", "b", "b/", "z") }),
+  fc.record({ op: fc.constant("schedule" as const), key, in_ms: fc.integer({ min: 3, max: 30 }) }),
+  fc.record({ op: fc.constant("unschedule" as const), key }),
+  fc.constant({ op: "throw" as const }),
+);
+/** Entries without their offsets. */
+const written = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      ops: fc.array(op, { maxLength: 6 }),
+      id: fc.constantFrom("", "i", "j", "k", "l", "m"),
+      step: fc.integer({ min: -20, max: 20 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ key, step: fc.integer({ min: -20, max: 40 }) }) },
+);
+const logs = fc.array(written, { maxLength: 30 }).map((list) => {
+  let time_ms = 1_000;
+  return list.map((one, at): LogEntry => {
+    time_ms += one.step;
+    if ("key" in one) return timer(at + 1, one.key, time_ms);
+    return command(at + 1, { data: utf8(JSON.stringify(one.ops)), id: one.id, time_ms });
+  });
+});
+
+const textOf = (state: RoomState) =>
+  Object.fromEntries(
+    [...state.values.entries()].map(([name, value]) => [name, new TextDecoder().decode(value)]),
+  );
+
+Deno.test("a room is what a model that copies everything is, after every entry", () => {
+  fc.assert(
+    fc.property(logs, (log) => {
+      const model: Model = { values: {}, timers: {}, time_ms: 0, answers: [] };
+      let state = emptyRoom();
+      for (const entry of log) {
+        const before = encodeSnapshot(state);
+        const step = applyEntry(state, entry, programs, roomOf(BOUNDS));
+        assert.equal(told(step.outcome), modelApply(model, entry));
+        assert.deepEqual(encodeSnapshot(state), before, "the state before stays what it was");
+        if (step.outcome.kind !== "applied") {
+          assert.deepEqual(valuesDigest(step.state), valuesDigest(state));
+          assert.deepEqual(step.outcome.events, []);
+        }
+        state = step.state;
+        assert.deepEqual(textOf(state), model.values);
+        assert.equal(state.size_bytes, sizeOf(model.values));
+        assert.equal(state.time_ms, model.time_ms);
+        const timers = [...state.timers.entries()].map(([name, { at_ms }]) => [name, at_ms]);
+        assert.deepEqual(Object.fromEntries(timers), model.timers);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("a log gives one digest, wherever snapshots cut it", () => {
+  fc.assert(
+    fc.property(logs, fc.array(fc.nat(30), { maxLength: 4 }), (log, cuts) => {
+      const whole = log.reduce(
+        (state, entry) => applyEntry(state, entry, programs, roomOf(BOUNDS)).state,
+        emptyRoom(),
+      );
+      const cut = log.reduce((state, entry, at) => {
+        const from = cuts.includes(at) ? decodeSnapshot(encodeSnapshot(state)) : state;
+        return applyEntry(from, entry, programs, roomOf(BOUNDS)).state;
+      }, emptyRoom());
+      assert.equal(cut.chain.toHex(), whole.chain.toHex());
+      assert.deepEqual(encodeSnapshot(cut), encodeSnapshot(whole));
+    }),
+    { numRuns: 200 },
+  );
+});

@@ -1,0 +1,111 @@
+/**
+ * The state of a room with a reducer after an entry of its log: its values by key, what is scheduled, which
+ * commands were answered lately, how far the log and its clock have come, and the digest of all that has
+ * happened. A state is never changed: the next one shares what stayed the same with it. Applies nothing
+ * (`fold.ts`) and bounds nothing (`draft.ts`).
+ */
+import { createHash } from "node:crypto";
+import trees from "sorted-btree";
+import { CanonicalWriter } from "./canonical.ts";
+
+/** A sorted map; its `clone` shares all of it until one of both is changed. */
+export type Tree<K, V> = InstanceType<typeof trees.default<K, V>>;
+
+/** Values by key, a text with one character for each byte, so that keys are in the order of their bytes. */
+export type Values = Tree<string, Uint8Array>;
+
+/** A command that waits for its time. */
+export interface Timer {
+  readonly at_ms: number;
+  readonly command: string;
+  readonly data: Uint8Array;
+}
+
+/** What a command came to; a repetition of it is told the same. */
+export interface Answered {
+  readonly kind: "applied" | "rejected" | "fault";
+  /** 0 when it was applied, otherwise a code of HTTP. */
+  readonly code: number;
+  readonly reason: string;
+  readonly answer: Uint8Array;
+}
+
+/** The answer to a command, and at which offset it was given. */
+export interface Remembered extends Answered {
+  readonly offset: number;
+}
+
+/** One state. */
+export interface RoomState {
+  readonly values: Values;
+  /** Bytes of all keys and values. */
+  readonly size_bytes: number;
+  /** Timers by their keys. */
+  readonly timers: Tree<string, Timer>;
+  /** Answers by sender and id of the command (`rememberedKey`), and those by offset: oldest first. */
+  readonly remembered: Tree<string, Remembered>;
+  readonly remembered_at: Tree<number, string>;
+  readonly remembered_bytes: number;
+  /** Position of the last entry that counts in this state; 0 before the first. */
+  readonly offset: number;
+  /** The room's clock: the latest time that an entry had. */
+  readonly time_ms: number;
+  /** SHA-256 over the digest before it, the entry and what it did. */
+  readonly chain: Uint8Array;
+}
+
+/** A map without entries. */
+export function tree<K extends string | number, V>(): Tree<K, V> {
+  return new trees.default<K, V>(undefined, (one, other) => one < other ? -1 : one > other ? 1 : 0);
+}
+
+/** SHA-256. */
+export const digestOf = (bytes: Uint8Array): Uint8Array =>
+  new Uint8Array(createHash("sha256").update(bytes).digest());
+
+/** A room before the first entry of its log. */
+export function emptyRoom(): RoomState {
+  return {
+    values: tree(),
+    size_bytes: 0,
+    timers: tree(),
+    remembered: tree(),
+    remembered_at: tree(),
+    remembered_bytes: 0,
+    offset: 0,
+    time_ms: 0,
+    chain: digestOf(new TextEncoder().encode("arqon_room_v1")),
+  };
+}
+
+/** Under which key the answer to a command is remembered: two senders do not share ids. */
+export const rememberedKey = (user_id: string, id: string): string =>
+  `${user_id.length}:${user_id}${id}`;
+
+/** Bytes that an answer counts with. */
+export const rememberedBytes = (key: string, { reason, answer }: Answered): number =>
+  key.length + reason.length + answer.length;
+
+/** Writes values in the order of their keys. */
+export function writeValues(writer: CanonicalWriter, values: Values): void {
+  writer.u32(values.size);
+  for (const [key, value] of values.entries()) writer.latin(key).bytes(value);
+}
+
+/** SHA-256 of the values alone: two rooms with the same values have the same, however they came to them. */
+export function valuesDigest({ values }: RoomState): Uint8Array {
+  const writer = new CanonicalWriter();
+  writeValues(writer, values);
+  return digestOf(writer.done());
+}
+
+/** The timer that is due first; of several at one time that with the lowest key. */
+export function nextTimer(
+  { timers }: RoomState,
+): { readonly key: string; readonly at_ms: number } | undefined {
+  let next: { readonly key: string; readonly at_ms: number } | undefined;
+  for (const [key, { at_ms }] of timers.entries()) {
+    if (next === undefined || at_ms < next.at_ms) next = { key, at_ms };
+  }
+  return next;
+}
