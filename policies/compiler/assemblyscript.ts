@@ -31,9 +31,11 @@ export interface PolicySources {
   readonly readFile: (path: string) => Promise<string | undefined>;
 }
 
-type Module = InstanceType<typeof binaryenModule.Module>;
+/** A module of the compiler before it is written. */
+export type Module = InstanceType<typeof binaryenModule.Module>;
 
-const ENTRY = "arqon_entry.ts";
+/** The file that the compiler begins with. */
+export const ENTRY = "arqon_entry.ts";
 const PACKAGE = /^node_modules\/@arqon\/policy(?:\.ts|\/index\.ts)$/;
 const PACKAGE_V2 = /^node_modules\/@arqon\/policy\/v2\.ts$/;
 const IMPORTS_V2 = /\bfrom\s*["'](?:@arqon\/policy|(?:\.{1,2}\/)+sdk)\/v2(?:\.ts)?["']/;
@@ -67,20 +69,24 @@ function entryText(policy: string, abi: 1 | 2): string {
 }
 
 /** The compiler adds ".ts" to every path that it re-exports from; ours say it already. */
-function withoutExtensions(text: string | undefined): string | undefined {
+export function withoutExtensions(text: string | undefined): string | undefined {
   return text?.replace(/(\bfrom\s*["']\.{1,2}\/[^"'\n]+)\.ts(["'])/g, "$1$2");
 }
 
-/** Moves the start function into the SDK's `runTopLevel` and drops exports that have nothing to do. */
+/** Moves the start function, where there is one, into the SDK's `runTopLevel`. */
+export function moveStart(module: Module): void {
+  if (module.getFunction("~start") === 0) return;
+  const none = binaryen.none;
+  module.removeFunction("sdk/guest/runTopLevel");
+  module.addFunction("sdk/guest/runTopLevel", none, none, [], module.call("~start", [], none));
+}
+
+/** Moves the start function and drops exports that have nothing to do. */
 function finish(module: Module, abi: 1 | 2): void {
   module.removeExport("arqon_start");
   if (abi === 1) module.removeExport("arqon_init");
   else if (module.getFunction("sdk/state/state") === 0) module.removeExport("arqon_state_keys");
-  if (module.getFunction("~start") !== 0) {
-    const none = binaryen.none;
-    module.removeFunction("sdk/guest/runTopLevel");
-    module.addFunction("sdk/guest/runTopLevel", none, none, [], module.call("~start", [], none));
-  }
+  moveStart(module);
   for (const [register, hook] of Object.entries(REGISTERS)) {
     if (module.getFunction(`sdk/guest/${register}`) === 0) module.removeExport(hook);
   }
@@ -135,32 +141,37 @@ export async function compilePolicy(sources: PolicySources): Promise<Uint8Array<
 }
 
 async function compileFiles(entry: string, files: Files): Promise<Uint8Array<ArrayBuffer>> {
-  let output: Uint8Array | undefined;
   let hooks = 0;
+  const bytes = await compileEntry((name) => files.read(name), (module) => {
+    finish(module, files.abi);
+    const count = (name: string) => module.getFunction(`sdk/guest/${name}`) === 0 ? 0 : 1;
+    hooks = Object.keys(REGISTERS).reduce<number>((sum, name) => sum + count(name), 0);
+  });
+  if (hooks > 0) return bytes;
+  throw new PolicyCompileError(
+    `${entry} registers no handler; call onConnect, onSubscribe or onMessage`,
+  );
+}
+
+/**
+ * Compiles `ENTRY`, which `readFile` gives with everything else. `finish` may change the module before it is
+ * written.
+ */
+export async function compileEntry(
+  readFile: (name: string) => Promise<string | null>,
+  finish: (module: Module) => void,
+): Promise<Uint8Array<ArrayBuffer>> {
+  let output: Uint8Array | undefined;
+  const transform = { afterCompile: finish } as unknown as InstanceType<typeof asc.Transform>;
   const { error, stderr } = await asc.main([ENTRY, ...OPTIONS], {
     stdout: asc.createMemoryStream(),
-    readFile: (name) => files.read(name),
+    readFile,
     writeFile: (_name, contents) => {
       if (contents instanceof Uint8Array) output = contents;
     },
     listFiles: () => null,
-    transforms: [
-      {
-        afterCompile(module: Module) {
-          finish(module, files.abi);
-          const count = (name: string) => module.getFunction(`sdk/guest/${name}`) === 0 ? 0 : 1;
-          hooks = Object.keys(REGISTERS).reduce<number>((sum, name) => sum + count(name), 0);
-        },
-      } as unknown as InstanceType<typeof asc.Transform>,
-    ],
+    transforms: [transform],
   });
-  if (error !== null || output === undefined) {
-    throw new PolicyCompileError(String(stderr).trim() || error?.message || "no output");
-  }
-  if (hooks === 0) {
-    throw new PolicyCompileError(
-      `${entry} registers no handler; call onConnect, onSubscribe or onMessage`,
-    );
-  }
-  return new Uint8Array(output);
+  if (error === null && output !== undefined) return new Uint8Array(output);
+  throw new PolicyCompileError(String(stderr).trim() || error?.message || "no output");
 }

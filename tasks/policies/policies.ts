@@ -1,5 +1,5 @@
 /**
- * `deno task policies`: builds the example policies into `policies/build/`, where the results are
+ * `deno task policies`: builds the example policies and reducers into `policies/build/`, where the results are
  * committed. The same sources and compilers give the same bytes.
  *
  * `--check` writes nothing and fails when a rebuild differs from what is committed. What this machine
@@ -7,6 +7,7 @@
  * compiler fails. A compiler of another version than the committed file's must build, and its bytes
  * are not compared. `--fold-table` makes the Unicode tables anew first.
  */
+import { compileReducer } from "../../policies/compiler/reducer.ts";
 import { compilePolicy } from "../../policies/compiler/assemblyscript.ts";
 import { makeFoldTable, renderFoldTable, UNICODE_VERSION } from "./policies_fold_table.ts";
 import { assembleWat, buildC, buildRust, type NativeBuild } from "./policies_native.ts";
@@ -14,14 +15,15 @@ import { ROOT } from "../checkout/source_files.ts";
 
 const POLICIES = `${ROOT}policies/`;
 const EXAMPLES = `${POLICIES}examples/`;
+const REDUCERS = `${POLICIES}reducers/`;
 const BUILD = `${POLICIES}build/`;
 const FOLD_TABLE = `${POLICIES}sdk/fold_table.bin`;
 const FOLD_TABLE_TS = `${POLICIES}sdk/fold_table.ts`;
 const TOOLCHAINS = `${BUILD}toolchains.json`;
 
-/** Names of the policies in AssemblyScript: one for each `.ts` file in the folder. */
-async function assemblyScriptNames(): Promise<string[]> {
-  const names = await Array.fromAsync(Deno.readDir(EXAMPLES), ({ name }) => name);
+/** Names of the sources in AssemblyScript: one for each `.ts` file in the folder. */
+async function assemblyScriptNames(folder: string): Promise<string[]> {
+  const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
   return names.filter((name) => name.endsWith(".ts")).map((name) => name.slice(0, -3)).sort();
 }
 
@@ -40,13 +42,18 @@ async function pinned(specifier: string): Promise<string> {
   return String(imports[specifier]).replace(/^npm:((?:@[^/]+\/)?[^/]+).*$/, "$1");
 }
 
-/** The text of a source `policy/…` or `sdk/…` that the compiler asks for; undefined when there is none. */
-async function readSource(path: string): Promise<string | undefined> {
-  const file = path.startsWith("policy/")
-    ? EXAMPLES + path.slice("policy/".length)
-    : POLICIES + path;
-  const bytes = await readIfThere(file);
-  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+/**
+ * Gives the text of a source `policy/…` or `sdk/…` that the compiler asks for, of these folders; undefined
+ * when there is none.
+ */
+function sourcesOf(policy: string, sdk: string) {
+  return async (path: string): Promise<string | undefined> => {
+    const file = path.startsWith("policy/")
+      ? policy + path.slice("policy/".length)
+      : sdk + path.slice("sdk/".length);
+    const bytes = await readIfThere(file);
+    return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+  };
 }
 
 /** A function that builds each policy, in the order of the report. */
@@ -54,9 +61,17 @@ async function builders(): Promise<Map<string, () => Promise<NativeBuild>>> {
   const assemblyScript = await pinned("assemblyscript/asc");
   const watToolchain = await pinned("wabt");
   const all = new Map<string, () => Promise<NativeBuild>>();
-  for (const name of await assemblyScriptNames()) {
+  const ofPolicies = sourcesOf(EXAMPLES, `${POLICIES}sdk/`);
+  for (const name of await assemblyScriptNames(EXAMPLES)) {
     all.set(name, async () => ({
-      bytes: await compilePolicy({ entry: `${name}.ts`, readFile: readSource }),
+      bytes: await compilePolicy({ entry: `${name}.ts`, readFile: ofPolicies }),
+      toolchain: assemblyScript,
+    }));
+  }
+  const ofReducers = sourcesOf(REDUCERS, `${POLICIES}reducer_sdk/`);
+  for (const name of await assemblyScriptNames(REDUCERS)) {
+    all.set(`reducers/${name}`, async () => ({
+      bytes: await compileReducer({ entry: `${name}.ts`, readFile: ofReducers }),
       toolchain: assemblyScript,
     }));
   }
@@ -77,6 +92,7 @@ async function builders(): Promise<Map<string, () => Promise<NativeBuild>>> {
     async () => await buildC(EXAMPLES, "bad_words.c", await Deno.readFile(FOLD_TABLE)),
   );
   all.set("bad_words_rust", async () => await buildRust(EXAMPLES, "bad_words.rs"));
+  all.set("reducers/counter_rust", async () => await buildRust(REDUCERS, "counter.rs"));
   return all;
 }
 

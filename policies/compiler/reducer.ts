@@ -1,0 +1,48 @@
+/**
+ * Compiles a reducer that is written in AssemblyScript: the guest SDK of `reducer_sdk/` around the reducer's
+ * own files. Policies have another SDK and are `assemblyscript.ts`, whose compiler this is.
+ */
+import {
+  compileEntry,
+  ENTRY,
+  type Module,
+  moveStart,
+  PolicyCompileError,
+  type PolicySources,
+  withoutExtensions,
+} from "./assemblyscript.ts";
+
+const PACKAGE = /^node_modules\/@arqon\/reducer(?:\.ts|\/index\.ts)$/;
+/** The same SDK, as the examples of the checkout import it from their folder. */
+const IN_CHECKOUT = "reducer_sdk/mod.ts";
+const EXPORTS = "arqon_alloc, arqon_apply, arqon_init";
+
+function finish(module: Module): void {
+  module.removeExport("arqon_start");
+  moveStart(module);
+}
+
+/**
+ * Compiles one reducer. `sources` gives `policy/…`, the reducer's folder, and `sdk/…`, the guest SDK. Rejects
+ * with `PolicyCompileError` when it does not compile or handles no command.
+ */
+export async function compileReducer(
+  { entry, readFile }: PolicySources,
+): Promise<Uint8Array<ArrayBuffer>> {
+  let handles = false;
+  const read = async (name: string): Promise<string | null> => {
+    if (name === ENTRY) {
+      return `import "./policy/${entry}";\nexport { ${EXPORTS} } from "./sdk/guest";\n`;
+    }
+    if (name === IN_CHECKOUT) return 'export * from "../sdk/mod";\n';
+    if (PACKAGE.test(name)) return 'export * from "../../../sdk/mod";\n';
+    if (!/^(policy|sdk)\//.test(name) || name.split("/").includes("..")) return null;
+    return withoutExtensions(await readFile(name)) ?? null;
+  };
+  const bytes = await compileEntry(read, (module) => {
+    handles = module.getFunction("sdk/guest/on") !== 0;
+    finish(module);
+  });
+  if (handles) return bytes;
+  throw new PolicyCompileError(`${entry} handles no command; call on("name", handler)`);
+}

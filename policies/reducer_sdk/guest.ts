@@ -1,0 +1,51 @@
+// The guest's side of the ABI: memory that the host fills, and the handlers of commands that a reducer
+// registers.
+import { room_field, room_reject } from "./arqon_room_v1.ts";
+import { Command, textAt } from "./command.ts";
+
+/** What a reducer sets up for its commands: memory that grows costs the next one a new instance. */
+const WORKING_BYTES: usize = 65_536;
+
+const names: string[] = [];
+const handlers: ((command: Command) => void)[] = [];
+
+/** Registers what a command does. It is applied when the handler returns. At the top level. */
+export function on(name: string, handler: (command: Command) => void): void {
+  names.push(name);
+  handlers.push(handler);
+}
+
+/**
+ * Refuses the command and ends it at once: nothing that it has written counts. `reason` is shown to the
+ * sender (512 bytes at most); `code` is 400 to 599 and means what HTTP means by it.
+ */
+export function reject(reason: string, code: i32 = 409): void {
+  const bytes = String.UTF8.encode(reason);
+  room_reject(code, changetype<usize>(bytes), <usize> bytes.byteLength);
+}
+
+/** Runs the reducer's top-level statements, once. The compiler fills in its body. */
+export function runTopLevel(): void {}
+
+/** ABI: sets up what every command begins with. */
+export function arqon_init(): void {
+  runTopLevel();
+  heap.free(heap.alloc(WORKING_BYTES));
+}
+
+/** ABI: gives `size` bytes to the host. They are valid until the command ends. */
+export function arqon_alloc(size: usize): usize {
+  return heap.alloc(size);
+}
+
+/** ABI: a command, or a timer. */
+export function arqon_apply(): i32 {
+  const name = textAt(room_field(0));
+  for (let at = 0; at < names.length; at++) {
+    if (names[at] != name) continue;
+    handlers[at](new Command());
+    return 0;
+  }
+  reject("no command " + name, 404);
+  return 1;
+}

@@ -1,0 +1,20 @@
+// `@arqon/reducer`: what a reducer imports. Every command begins with the variables that the top-level
+// statements made; what a room is stands in its values. The ABI below it is in ../REDUCER_ABI.md.
+export { Command } from "./command.ts";
+export { on, reject } from "./guest.ts";
+export { wholeNumber } from "./number.ts";
+export {
+  emit,
+  Entry,
+  log,
+  read,
+  readBytes,
+  readNumber,
+  remove,
+  scan,
+  schedule,
+  unschedule,
+  write,
+  writeBytes,
+  writeNumber,
+} from "./room.ts";
