@@ -15,7 +15,7 @@ const CONFIG = "sdk/python/pyproject.toml";
 /**
  * The tests that hold us against other implementations: our reader of frames against one in Python, our
  * verdicts on tokens against PyJWT's, our readers of payloads against Google's and Go's, and metered modules
- * and recorded calls of policies against another engine.
+ * recorded calls of policies and rooms with reducers against another engine.
  */
 const VERIFICATION = [
   "tests/verification/epoch2_suite.py",
@@ -24,6 +24,7 @@ const VERIFICATION = [
   "tests/verification/payloads_by_upb.py",
   "tests/verification/modules_by_wasmtime.py",
   "tests/verification/calls_by_wasmtime.py",
+  "tests/verification/rooms_by_wasmtime.py",
 ];
 const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
 /** Packages for the examples, beside the SDK. `tests/external/map_test.ts` uses this environment too. */

@@ -1,0 +1,358 @@
+"""Rooms with reducers in wasmtime: the same verdicts, answers, events, fuel and digests.
+
+The host and the fold are written anew here, from policies/REDUCER_ABI.md: they share nothing with
+ours but the metered modules.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+import wasmtime
+
+ROOT: Final = Path(__file__).parents[2]
+CHILD: Final = ROOT / "tests" / "verification" / "room_runs.ts"
+COMMANDS: Final = 600
+UNITS_PER_FUEL: Final = 500
+CHANGE: Final = 2_500
+PER_BYTE: Final = 8
+SCAN_ENTRY: Final = 500
+RANDOM: Final = 4_000
+ENDING: Final = 20_000
+ENDING_SLOT: Final = 6
+REMEMBERED: Final = 1_000
+Record = dict[str, Any]
+Timer = tuple[int, str, bytes]
+
+
+class Rejected(Exception):
+    """The reducer refuses the command."""
+
+
+def deno() -> list[str]:
+    """The runtime: of the PATH, else npm's."""
+    found = shutil.which("deno")
+    return [found] if found else ["npx", "-y", "deno"]
+
+
+def u32(number: int) -> bytes:
+    """A length."""
+    return struct.pack("<I", number)
+
+
+def i64(number: int) -> bytes:
+    """A whole number."""
+    return struct.pack("<q", number)
+
+
+def run_of(content: bytes) -> bytes:
+    """Bytes behind their length."""
+    return u32(len(content)) + content
+
+
+def text(content: str) -> bytes:
+    """A text behind its length."""
+    return run_of(content.encode())
+
+
+def random_number(seed: bytes, offset: int, drawn: int) -> int:
+    """The random numbers of an entry."""
+    digest = hashlib.sha256(seed + i64(offset) + u32(drawn)).digest()
+    return int(struct.unpack("<q", digest[:8])[0])
+
+
+class Room:
+    """The state of a room, and an instance for each command."""
+
+    def __init__(self, about: Record) -> None:
+        self.engine = wasmtime.Engine()
+        self.module = wasmtime.Module(self.engine, base64.b64decode(about["module"]))
+        self.budget: int = about["fuel"] * UNITS_PER_FUEL
+        self.room: str = about["room"]
+        self.values: dict[bytes, bytes] = {}
+        self.timers: dict[str, Timer] = {}
+        self.answers: dict[tuple[str, str], Record] = {}
+        self.time_ms = 0
+        self.chain = hashlib.sha256(b"arqon_room_v1").digest()
+        self.entry: Record = {}
+        self.asked: Record = {}
+        self.exports: Any = None
+
+    def start(self) -> None:
+        """Makes a new instance, which every command may have."""
+        self.store = wasmtime.Store(self.engine)
+        linker = wasmtime.Linker(self.engine)
+        for entry in self.module.imports:
+            name = cast(str, entry.name)
+            kind = cast(wasmtime.FuncType, entry.type)
+            linker.define(
+                self.store,
+                entry.module,
+                name,
+                wasmtime.Func(self.store, kind, getattr(self, name)),
+            )
+        self.exports = linker.instantiate(self.store, self.module).exports(self.store)
+        if "arqon_init" in [export.name for export in self.module.exports]:
+            self.exports["arqon_fuel"].set_value(self.store, 2_500_000)
+            self.exports["arqon_init"](self.store)
+
+    def charge(self, units: int) -> None:
+        """Takes units of the command's fuel."""
+        fuel = self.exports["arqon_fuel"]
+        left = fuel.value(self.store) - units
+        fuel.set_value(self.store, left)
+        assert left >= 0
+
+    def change(self, *sizes: int) -> None:
+        """Takes what a change costs."""
+        self.charge(CHANGE + PER_BYTE * sum(sizes))
+
+    def read(self, at: int, size: int) -> bytes:
+        """Bytes of the reducer's memory."""
+        at, size = at & 0xFFFFFFFF, size & 0xFFFFFFFF
+        return bytes(self.exports["memory"].read(self.store, at, at + size))
+
+    def give(self, value: bytes | None) -> int:
+        """Copies a value into memory that the reducer allocates."""
+        if value is None:
+            return 0
+        self.charge(len(value))
+        at = self.exports["arqon_alloc"](self.store, 4 + len(value)) & 0xFFFFFFFF
+        self.exports["memory"].write(self.store, run_of(value), at)
+        return int(at - (1 << 32) if at >= 1 << 31 else at)
+
+    def room_field(self, which: int) -> int:
+        asked = self.asked
+        names = [asked["command"], "", asked["user_id"], asked["role"], self.room, asked["id"]]
+        return self.give(asked["data"] if which == 1 else names[which].encode())
+
+    def room_claim(self, at: int, size: int) -> int:
+        value = self.asked["claims"].get(self.read(at, size).decode())
+        return self.give(None if value is None else value.encode())
+
+    def room_now(self) -> int:
+        return self.time_ms
+
+    def room_offset(self) -> int:
+        return int(self.entry["offset"])
+
+    def room_random(self) -> int:
+        self.charge(RANDOM)
+        self.drawn += 1
+        return random_number(
+            base64.b64decode(self.entry["seed"]), self.entry["offset"], self.drawn - 1
+        )
+
+    def room_read(self, at: int, size: int) -> int:
+        return self.give(self.draft.get(self.read(at, size)))
+
+    def room_write(self, key: int, key_size: int, value: int, size: int) -> None:
+        self.change(key_size, size)
+        self.write(self.read(key, key_size), self.read(value, size))
+
+    def room_delete(self, at: int, size: int) -> None:
+        self.change(size)
+        self.write(self.read(at, size), None)
+
+    def write(self, key: bytes, value: bytes | None) -> None:
+        """Deleting what is not there changes nothing."""
+        if value is not None:
+            self.draft[key] = value
+        elif self.draft.pop(key, None) is None:
+            return
+        self.changes[key] = value
+
+    def room_scan(self, at: int, size: int, after: int, after_size: int, most: int) -> int:
+        prefix, above = self.read(at, size), self.read(after, after_size)
+        packed = b""
+        for key in sorted(self.draft):
+            if not key.startswith(prefix) or (after_size > 0 and key <= above):
+                continue
+            self.charge(SCAN_ENTRY)
+            more = run_of(key) + run_of(self.draft[key])
+            if packed and len(packed) + len(more) > 65_536:
+                break
+            packed += more
+            most -= 1
+            if most == 0:
+                break
+        return self.give(packed)
+
+    def room_emit(self, *where: int) -> None:
+        self.change(where[1], where[3], where[5])
+        kind, data, to = (self.read(*where[at : at + 2]) for at in (0, 2, 4))
+        self.events.append((kind.decode(), data, to.decode()))
+
+    def room_answer(self, at: int, size: int) -> None:
+        self.change(size)
+        self.reply = self.read(at, size)
+
+    def room_schedule(self, *where: int) -> None:
+        self.change(where[1], where[4], where[6])
+        key, command, data = (self.read(*where[at : at + 2]) for at in (0, 3, 5))
+        self.waiting[key.decode()] = (where[2], command.decode(), data)
+        self.scheduled[key.decode()] = self.waiting[key.decode()]
+
+    def room_unschedule(self, at: int, size: int) -> None:
+        self.change(size)
+        key = self.read(at, size).decode()
+        if self.waiting.pop(key, None) is not None:
+            self.scheduled[key] = None
+
+    def room_log(self, _level: int, _at: int, _size: int) -> None:
+        pass
+
+    def room_reject(self, code: int, at: int, size: int) -> None:
+        self.rejected = (code, self.read(at, size).decode())
+        raise Rejected
+
+    def run(self) -> Record:
+        """Runs the reducer. These examples never fault."""
+        self.start()
+        self.draft = dict(self.values)
+        self.waiting = dict(self.timers)
+        self.changes: dict[bytes, bytes | None] = {}
+        self.scheduled: dict[str, Timer | None] = {}
+        self.events: list[tuple[str, bytes, str]] = []
+        self.reply = b""
+        self.drawn = 0
+        self.exports["arqon_fuel"].set_value(self.store, self.budget)
+        self.exports["arqon_height"].set_value(self.store, 0)
+        ending = 0
+        try:
+            assert self.exports["arqon_apply"](self.store) == 0
+        except Rejected:
+            ending = ENDING + ENDING_SLOT * self.exports["arqon_height"].value(self.store)
+        self.units = self.budget - self.exports["arqon_fuel"].value(self.store) + ending
+        if ending:
+            self.changes, self.scheduled, self.events = {}, {}, []
+            code, reason = self.rejected
+            return {"kind": "rejected", "code": code, "reason": reason, "answer": b""}
+        self.values, self.timers = self.draft, self.waiting
+        return {"kind": "applied", "code": 0, "reason": "", "answer": self.reply}
+
+    def decide(self) -> tuple[Record, int]:
+        """What an entry comes to, and which one it repeats."""
+        entry = self.entry
+        self.changes, self.scheduled, self.events, self.units = {}, {}, [], 0
+        if entry["kind"] == "timer":
+            # The log of a run has timers only when they are due.
+            at_ms, command, data = self.timers.pop(entry["key"])
+            assert at_ms <= self.time_ms
+            nobody: Record = {"user_id": "", "role": "timer", "id": "", "claims": {}}
+            self.asked = {"command": command, "data": data, **nobody}
+            return self.run(), 0
+        self.asked = {**entry, "data": base64.b64decode(entry["data"])}
+        key = (entry["user_id"], entry["id"])
+        if entry["id"] and key in self.answers:
+            known = self.answers[key]
+            return known, known["offset"]
+        said = self.run()
+        if entry["id"]:
+            self.answers[key] = {**said, "offset": entry["offset"]}
+            assert len(self.answers) < REMEMBERED
+        return said, 0
+
+    def apply(self, entry: Record) -> Record:
+        """Applies an entry, and says what a run tells."""
+        self.entry = entry
+        self.time_ms = max(self.time_ms, entry["time_ms"])
+        said, repeats = self.decide()
+        self.chain = hashlib.sha256(self.written(said, repeats)).digest()
+        return {
+            **{name: said[name] for name in ("kind", "code", "reason")},
+            "answer": base64.b64encode(said["answer"]).decode(),
+            "events": [
+                [kind, base64.b64encode(data).decode(), to] for kind, data, to in self.events
+            ],
+            "units": self.units,
+            "chain": self.chain.hex(),
+        }
+
+    def written(self, said: Record, repeats: int) -> bytes:
+        """What the digest after an entry is made of."""
+        entry = self.entry
+        parts = [self.chain, i64(entry["offset"]), i64(self.time_ms)]
+        parts += [run_of(base64.b64decode(entry["seed"])), text(entry["kind"])]
+        if entry["kind"] == "timer":
+            parts.append(text(entry["key"]))
+        else:
+            parts += [text(entry["command"]), run_of(base64.b64decode(entry["data"]))]
+            parts += [text(entry[name]) for name in ("id", "user_id", "role")]
+            parts.append(u32(len(entry["claims"])))
+            for name in sorted(entry["claims"]):
+                parts += [text(name), text(entry["claims"][name])]
+        parts += [text(said["kind"]), u32(said["code"]), text(said["reason"])]
+        parts += [run_of(said["answer"]), i64(repeats), u32(len(self.events))]
+        for kind, data, to in self.events:
+            parts += [text(kind), run_of(data), text(to)]
+        parts.append(u32(len(self.changes)))
+        for key in sorted(self.changes):
+            value = self.changes[key]
+            parts += [run_of(key), u32(0 if value is None else 1), run_of(value or b"")]
+        parts.append(u32(len(self.scheduled)))
+        for name in sorted(self.scheduled):
+            timer = self.scheduled[name]
+            parts += [text(name), u32(0 if timer is None else 1)]
+            if timer is not None:
+                parts += [i64(timer[0]), text(timer[1]), run_of(timer[2])]
+        return b"".join(parts)
+
+    def state(self) -> str:
+        """The digest of the values."""
+        parts = [u32(len(self.values))]
+        for key in sorted(self.values):
+            parts += [run_of(key), run_of(self.values[key])]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[Record]:
+    """Modules, each with the entries of its log behind it."""
+    command = [*deno(), "run", "--quiet", "--allow-read", "--allow-env", str(CHILD), str(COMMANDS)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def test_wasmtime_comes_to_the_same_rooms(lines: list[Record]) -> None:
+    room: Room | None = None
+    kinds: list[str] = []
+    timers = repeated = 0
+    for line in lines:
+        if "module" in line:
+            room = Room(line)
+            continue
+        assert room is not None
+        if "state" in line:
+            assert room.state() == line["state"]
+            drawn = [str(random_number(bytes(16), 7, at)) for at in (0, 1)]
+            assert drawn == line["random"]
+            continue
+        said = room.apply(line["entry"])
+        assert said == {name: line[name] for name in said}, line["entry"]["offset"]
+        kinds.append(said["kind"])
+        timers += line["entry"]["kind"] == "timer"
+        repeated += line["units"] == 0
+    assert kinds.count("applied") > 100
+    assert kinds.count("rejected") > 100
+    assert timers > 0
+    assert repeated > 10
+
+
+def test_a_counter_is_one_in_both_languages(lines: list[Record]) -> None:
+    runs: dict[str, list[Record]] = {}
+    name = ""
+    for line in lines:
+        name = line.get("name", name)
+        if "kind" in line:
+            runs.setdefault(name, []).append({**line, "units": 0})
+    assert len(runs["reducers/counter"]) == COMMANDS
+    assert runs["reducers/counter"] == runs["reducers/counter_rust"]
