@@ -26,6 +26,7 @@ import { addInit } from "./groups/init.ts";
 import { addMirror } from "./groups/mirror.ts";
 import { addObserve } from "./groups/observe.ts";
 import { addPolicy } from "./groups/policy/policy.ts";
+import { addReducer } from "./groups/policy/reducer.ts";
 import { addRevocations } from "./groups/revoke.ts";
 import { addRoom } from "./groups/room.ts";
 import { addSchedule } from "./groups/schedule.ts";
@@ -187,6 +188,7 @@ const PARTS: readonly (readonly [
   [addSub, "sub"],
   [addRoom, "room"],
   [addPolicy, "policy"],
+  [addReducer, "reducer"],
   [addSchema, "schema"],
   [addMirror, "mirror"],
   [addObserve, "status", "top", "tail", "usage"],

@@ -1,8 +1,9 @@
 /**
- * `arq policy build`: compiles a policy written in AssemblyScript. It needs no bus and leaves the checks of a
- * bus to `arq policy check`.
+ * `arq policy build`: compiles a policy written in AssemblyScript, and whatever else is a guest. It needs no
+ * bus and leaves the checks of a bus to `arq policy check`.
  */
 import { compilePolicy, PolicyCompileError } from "../../../policies/compiler/assemblyscript.ts";
+import type { PolicySources } from "../../../policies/compiler/assemblyscript.ts";
 import { compileProblems } from "../../policies/compile_problems.ts";
 import type { CompileProblem, SourceFolders } from "../../policies/compile_problems.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -17,6 +18,23 @@ export interface BuildFlags {
   readonly output?: string;
   readonly json?: boolean;
 }
+
+/** A kind of guest: how it is compiled, and with which SDK. */
+export interface GuestKind {
+  readonly noun: "policy" | "reducer";
+  /** The text of each file of the guest SDK, by its name. */
+  readonly sdk: Readonly<Record<string, string>>;
+  /** Folder under which problems in the SDK's own files are shown. */
+  readonly sdk_folder: string;
+  readonly compile: (sources: PolicySources) => Promise<Uint8Array<ArrayBuffer>>;
+}
+
+const POLICY: GuestKind = {
+  noun: "policy",
+  sdk: POLICY_SDK,
+  sdk_folder: POLICY_SDK_FOLDER,
+  compile: compilePolicy,
+};
 
 /** The folder of a path with its slash ("" for none), and the name. */
 function split(path: string): readonly [folder: string, name: string] {
@@ -81,41 +99,53 @@ function hooksOf(bytes: Uint8Array<ArrayBuffer>): readonly string[] {
 }
 
 /** The module that a source is compiled to. Rejects with `PolicyCompileError`. */
-export async function compileFile(io: Io, entry: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function compileFile(
+  io: Io,
+  entry: string,
+  { sdk, compile }: GuestKind = POLICY,
+): Promise<Uint8Array<ArrayBuffer>> {
   const [folder, name] = split(entry);
   await readInput(io, entry);
   const policy_folder = resolvePath(io.cwd, folder);
   const readFile = async (path: string) => {
-    if (!path.startsWith("policy/")) return POLICY_SDK[path.slice("sdk/".length)];
+    if (!path.startsWith("policy/")) return sdk[path.slice("sdk/".length)];
     return await readIfThere(io, `${policy_folder}${path.slice("policy/".length)}`);
   };
-  return await compilePolicy({ entry: name, readFile });
+  return await compile({ entry: name, readFile });
 }
 
 /**
- * Compiles a policy, writes the module and describes it. Returns 1 and writes nothing when it does not
- * compile.
+ * Compiles a policy, or a guest of another kind, writes the module and describes it. Returns 1 and writes
+ * nothing when it does not compile.
  */
-export async function policyBuild(io: Io, entry: string, flags: BuildFlags): Promise<number> {
+export async function policyBuild(
+  io: Io,
+  entry: string,
+  flags: BuildFlags,
+  kind: GuestKind = POLICY,
+): Promise<number> {
   const [folder, name] = split(entry);
   // deno-lint-ignore no-control-regex -- the name stands in a string of the program that is compiled
   if (!/^[^"\\\u0000-\u001f]+\.ts$/.test(name) || name.endsWith(".d.ts")) {
-    throw usageError(`${entry}: a policy's source is a .ts file`, "arq policy build policy.ts");
+    const hint = `arq ${kind.noun} build ${kind.noun}.ts`;
+    throw usageError(`${entry}: a ${kind.noun}'s source is a .ts file`, hint);
   }
   const output = outputOf(entry, flags.output);
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = await compileFile(io, entry);
+    bytes = await compileFile(io, entry, kind);
   } catch (error) {
     if (!(error instanceof PolicyCompileError)) throw error;
-    const folders = { policy: folder, sdk: POLICY_SDK_FOLDER };
+    const folders = { policy: folder, sdk: kind.sdk_folder };
     return await tellProblems(io, entry, error, folders, flags.json === true);
   }
   await writeModule(io, output, bytes);
   const hooks = hooksOf(bytes);
+  const size_bytes = bytes.length;
+  const about = kind.noun === "policy" ? { hooks } : {};
   const text = flags.json === true
-    ? JSON.stringify({ entry, built: true, file: output, size_bytes: bytes.length, hooks })
-    : `${printable(output)}: ${bytes.length} bytes, ${hooks.join(", ")}`;
+    ? JSON.stringify({ entry, built: true, file: output, size_bytes, ...about })
+    : `${printable([`${output}: ${size_bytes} bytes`, ...hooks].join(", "))}`;
   await print(io.stdout, `${text}\n`);
   return EXIT.ok;
 }

@@ -6850,6 +6850,52 @@ var LENGTH_PARAMETERS = {
   ],
   host_state_delete: []
 };
+var ROOM_MODULE = "arqon_room_v1";
+var ROOM_LENGTH_PARAMETERS = {
+  room_field: [],
+  room_claim: [
+    1
+  ],
+  room_now: [],
+  room_offset: [],
+  room_random: [],
+  room_read: [
+    1
+  ],
+  room_write: [
+    1,
+    3
+  ],
+  room_delete: [
+    1
+  ],
+  room_scan: [
+    1,
+    3
+  ],
+  room_emit: [
+    1,
+    3,
+    5
+  ],
+  room_answer: [
+    1
+  ],
+  room_schedule: [
+    1,
+    4,
+    6
+  ],
+  room_unschedule: [
+    1
+  ],
+  room_log: [
+    2
+  ],
+  room_reject: [
+    2
+  ]
+};
 var SIZE_RATES = /* @__PURE__ */ new Map([
   [
     Op.MEMORY_GROW,
@@ -7200,8 +7246,11 @@ function frameSlots(locals, max_height, instructions) {
   return FRAME_SLOTS + locals + max_height + (instructions >>> 4);
 }
 function lengthParameters(module, name, parameters) {
-  if (!HOST_MODULES.includes(module) || !Object.hasOwn(LENGTH_PARAMETERS, name)) return [];
-  return (LENGTH_PARAMETERS[name] ?? []).filter((index) => parameters[index] === ValueType.I32);
+  const of_room = module === ROOM_MODULE;
+  if (!of_room && !HOST_MODULES.includes(module)) return [];
+  const known = of_room ? ROOM_LENGTH_PARAMETERS : LENGTH_PARAMETERS;
+  if (!Object.hasOwn(known, name)) return [];
+  return (known[name] ?? []).filter((index) => parameters[index] === ValueType.I32);
 }
 
 var STATE_KEYS_EXPORT = "arqon_state_keys";

@@ -1,0 +1,16 @@
+/** `arq reducer build`: compiles a reducer written in AssemblyScript, as `arq policy build` does a policy. */
+import { compileReducer } from "../../../policies/compiler/reducer.ts";
+import { REDUCER_SDK } from "../../reducers/reducer_sdk.ts";
+import type { Io } from "../../terminal/io.ts";
+import { type BuildFlags, type GuestKind, policyBuild } from "../policy/policy_build.ts";
+
+const REDUCER: GuestKind = {
+  noun: "reducer",
+  sdk: REDUCER_SDK,
+  sdk_folder: "@arqon/reducer/",
+  compile: compileReducer,
+};
+
+/** Compiles a reducer and writes the module. Returns 1 and writes nothing when it does not compile. */
+export const reducerBuild = (io: Io, entry: string, flags: BuildFlags): Promise<number> =>
+  policyBuild(io, entry, flags, REDUCER);

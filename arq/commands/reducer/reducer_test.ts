@@ -1,0 +1,176 @@
+/**
+ * `arq reducer build` and `test`, as a person uses them: the auction of the examples from its source to its
+ * end, snapshots, two modules beside each other, and what is said of input that is none.
+ */
+import assert from "node:assert/strict";
+import { diskIo, folderWith } from "../../testing/disk_io.ts";
+import { CommandError } from "../../terminal/exit.ts";
+import { reducerBuild } from "./reducer_build.ts";
+import { reducerTry, type ReducerTryFlags } from "./reducer_try.ts";
+
+const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
+const SOURCES = new URL("../../../policies/reducers/", import.meta.url);
+const AUCTION = `${BUILT}reducers/auction.wasm`;
+const COUNTER = `${BUILT}reducers/counter.wasm`;
+
+const lines = (...commands: readonly unknown[]) =>
+  commands.map((one) => `${JSON.stringify(one)}\n`).join("");
+
+const BIDS = lines(
+  { command: "open", data: 60_000, user: "sam" },
+  { command: "bid", data: 100, user: "ann", id: "a1", after_ms: 1_000 },
+  { command: "bid", data: 90, user: "bob" },
+  { command: "bid", data: 100, user: "ann", id: "a1" },
+  { command: "bid", data: 120, user: "bob", after_ms: 55_000 },
+  { command: "close", user: "bob" },
+  { command: "sell", user: "bob" },
+  { after_ms: 20_000 },
+  { command: "bid", data: 999, user: "ann" },
+);
+
+const FLAGS = { commands: "c.ndjson", room: "lobby", seed: 1 };
+const LIMITS = { fuelLimit: 10_000, memoryLimitPages: 64 };
+
+/** Runs it in a folder. */
+async function test(cwd: string, file: string, more: Partial<ReducerTryFlags> = {}) {
+  const io = diskIo(cwd);
+  const code = await reducerTry(io, file, { ...FLAGS, ...LIMITS, ...more });
+  return { code, out: io.stdout.text() };
+}
+
+async function told(cwd: string, file: string, more: Partial<ReducerTryFlags> = {}) {
+  const { out } = await test(cwd, file, { json: true, ...more });
+  const all = out.trimEnd().split("\n").map((line) => JSON.parse(line));
+  return { steps: all.slice(0, -1), end: all.at(-1) };
+}
+
+async function refused(cwd: string, file: string, more: Partial<ReducerTryFlags> = {}) {
+  const error = await test(cwd, file, more).then(() => undefined, (cause) => cause);
+  assert.ok(error instanceof CommandError, String(error));
+  return `${error.message}\n${error.hint ?? ""}`;
+}
+
+Deno.test("an auction runs from its source to the timer that closes it", async () => {
+  const source = await Deno.readTextFile(new URL("auction.ts", SOURCES));
+  const text = source.replace("../reducer_sdk/mod.ts", "@arqon/reducer");
+  await using folder = await folderWith({ "auction.ts": text, "c.ndjson": BIDS });
+  const io = diskIo(folder.path);
+  assert.equal(await reducerBuild(io, "auction.ts", {}), 0);
+  assert.match(io.stdout.text(), /^auction\.wasm: \d+ bytes\n$/);
+  const { code, out } = await test(folder.path, "auction.wasm", { values: true });
+  assert.equal(code, 0);
+  for (
+    const line of [
+      "3  rejected  bid by bob  409 the highest bid is 100",
+      "4  applied   bid by ann  100, as entry 2 was",
+      "6  rejected  close by bob  403 the room closes it",
+      "7  rejected  sell by bob  404 no command sell",
+      "8  applied   close by timer",
+      "  event  won  120  to user:bob",
+      "9  rejected  bid by ann  409 the auction is closed",
+      "  bidder = bob",
+    ]
+  ) assert.ok(out.includes(`${line}\n`), `${line}\n${out}`);
+  // A bid four seconds before the end leaves ten.
+  const { steps } = await told(folder.path, "auction.wasm");
+  assert.equal(steps[7].at_ms - steps[4].at_ms, 10_000);
+});
+
+Deno.test("a run that a snapshot cuts ends where one in a piece does", async () => {
+  const [first, rest] = [BIDS.split("\n").slice(0, 5), BIDS.split("\n").slice(5)];
+  await using folder = await folderWith({
+    "all.ndjson": BIDS,
+    "first.ndjson": first.join("\n"),
+    "rest.ndjson": rest.join("\n"),
+  });
+  const whole = await told(folder.path, AUCTION, { commands: "all.ndjson" });
+  await test(folder.path, AUCTION, { commands: "first.ndjson", snapshot: "s.room" });
+  const cut = await told(folder.path, AUCTION, { commands: "rest.ndjson", begin: "s.room" });
+  assert.deepEqual({ ...cut.end, entries: whole.end.entries }, whole.end);
+  await Deno.writeTextFile(`${folder.path}/s.room`, "nothing");
+  const commands = "rest.ndjson";
+  assert.match(
+    await refused(folder.path, AUCTION, { commands, begin: "s.room" }),
+    /s\.room: no snap/,
+  );
+});
+
+Deno.test("a module that does otherwise is told from one that does the same", async () => {
+  await using folder = await folderWith({
+    "c.ndjson": lines(
+      { command: "add", data: 5, user: "ann" },
+      { command: "add", data: "-7", user: "bob" },
+      { command: "add", data: "x" },
+      { command: "reset" },
+      { command: "reset", role: "admin" },
+    ),
+  });
+  const rust = `${BUILT}reducers/counter_rust.wasm`;
+  const same = await test(folder.path, COUNTER, { compare: rust });
+  assert.equal(same.code, 0);
+  assert.match(same.out, /\nthe same as .*rust\.wasm\n$/);
+  const [one, other] = [await told(folder.path, COUNTER), await told(folder.path, rust)];
+  assert.equal(one.end.chain, other.end.chain);
+  const differs = await test(folder.path, COUNTER, { compare: AUCTION });
+  assert.equal(differs.code, 1);
+  assert.match(differs.out, /DIFFERS in verdict, code, reason, answer, events, values: rejected/);
+  assert.match(differs.out, /5 entries differ from/);
+});
+
+Deno.test("a fault is told, and is the exit code", async () => {
+  await using folder = await folderWith({ "c.ndjson": lines({ command: "add", data: 5 }) });
+  const { code, out } = await test(folder.path, COUNTER, { fuelLimit: 20 });
+  assert.equal(code, 1);
+  assert.match(out, /1 {2}fault {5}add by dev {2}503 reducer-fuel out of fuel/);
+  assert.match(out, /1 entry, 1 fault; 0 values/);
+});
+
+Deno.test("time that a room wakes itself in is bounded", async () => {
+  const source = `import { Command, on, schedule } from "@arqon/reducer";
+    on("tick", (c: Command) => schedule("tick", c.nowMs + 50, "tick"));`;
+  await using folder = await folderWith({
+    "tick.ts": source,
+    "c.ndjson": lines({ command: "tick" }, { after_ms: 1_000 }),
+    "long.ndjson": lines({ command: "tick" }, { after_ms: 100_001 * 50 }),
+  });
+  await reducerBuild(diskIo(folder.path), "tick.ts", {});
+  const { end } = await told(folder.path, "tick.wasm");
+  assert.equal(end.entries, 21);
+  assert.equal(end.timers, 1);
+  const commands = "long.ndjson";
+  assert.match(await refused(folder.path, "tick.wasm", { commands }), /more than 100000 timers/);
+});
+
+Deno.test("input that is none is refused with what it is and what would be right", async () => {
+  await using folder = await folderWith({ "c.ndjson": "" });
+  const cases: [string, RegExp][] = [
+    [`{"comand":1}`, /line 1: Unrecognized key: "comand"\nexpected a line such as \{"command"/],
+    [`\n{"command":""}`, /line 2: command: Too small/],
+    [`{"at_ms":1,"after_ms":1}`, /at_ms and after_ms; a line has one of them/],
+    [`{"after_ms":-1}`, /after_ms: /],
+    [`[]`, /line 1: Invalid input: expected object/],
+    [`{`, /line 1: not JSON/],
+    [`{"at_ms":9007199254740991}\n{"after_ms":9}`, /line 2: the time is too late/],
+  ];
+  for (const [text, message] of cases) {
+    await Deno.writeTextFile(`${folder.path}/c.ndjson`, text);
+    assert.match(await refused(folder.path, COUNTER), message, text);
+  }
+  const policy = `${BUILT}bad_words.wasm`;
+  assert.match(await refused(folder.path, policy), /not-a-reducer.*"arqon_host_v1"."host_reject"/);
+  assert.match(await refused(folder.path, "auction.ts"), /arq reducer build auction\.ts makes it/);
+  assert.match(await refused(folder.path, "none.wasm"), /cannot read/);
+});
+
+Deno.test("a source that handles no command, or has a mistake, is not built", async () => {
+  await using folder = await folderWith({
+    "none.ts":
+      `import { emit } from "@arqon/reducer"; export function f(): void { emit("a", ""); }`,
+    "wrong.ts": `import { on } from "@arqon/reducer";\non("a", (c) => { c.texts; });`,
+  });
+  const io = diskIo(folder.path);
+  assert.equal(await reducerBuild(io, "none.ts", {}), 1);
+  assert.match(io.stderr.text(), /none\.ts handles no command; call on\("name", handler\)/);
+  assert.equal(await reducerBuild(io, "wrong.ts", {}), 1);
+  assert.match(io.stderr.text(), /wrong\.ts:2:20: Property 'texts' does not exist/);
+});

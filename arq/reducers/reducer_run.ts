@@ -1,0 +1,118 @@
+/**
+ * A room with a reducer on one's own machine: commands of a file in place of a room's log. It does what an
+ * owner of a room does with a log, timers included, by the same code. No bus, no clock: the time is that of
+ * the commands, and every run of the same file says the same.
+ */
+import { createReducer, type Run } from "../../brain/reducers/guest/reducer_guest.ts";
+import { meterReducer } from "../../brain/reducers/guest/reducer_check.ts";
+import type { RoomAbout } from "../../brain/reducers/state/draft.ts";
+import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
+import { applyEntry } from "../../brain/reducers/state/fold.ts";
+import { digestOf, nextTimer, type RoomState } from "../../brain/reducers/state/room_state.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import type { CommandLine } from "./commands_file.ts";
+
+/** The most timers that run before one command: more than that is a reducer that wakes itself without end. */
+const TIMERS_MOST = 100_000;
+const SEED_BYTES = 16;
+
+/** What one entry came to. */
+export interface RunStep {
+  readonly entry: LogEntry;
+  /** Line of the command in its file; undefined for a timer. */
+  readonly line: number | undefined;
+  /** What was asked: the name of the command, or of the timer's. */
+  readonly command: string;
+  readonly outcome: Outcome;
+  /** Absent for what was not asked of the reducer: a repetition. */
+  readonly run: Run | undefined;
+  readonly state: RoomState;
+}
+
+/** A module as it is applied. */
+export interface Applier {
+  /** The state after the entries that it has had. */
+  readonly state: RoomState;
+  apply(entry: LogEntry): Omit<RunStep, "entry" | "line" | "command">;
+}
+
+/** What a module is run with. */
+export interface ApplierOptions {
+  readonly room: RoomAbout;
+  readonly fuel_limit: number;
+  readonly memory_limit_pages: number;
+}
+
+/** More timers were due at once than a run has. */
+export class TooManyTimers extends Error {
+  override readonly name = "TooManyTimers";
+}
+
+/** Makes a module ready to be applied. Rejects with `PolicyModuleError` for one that is no reducer. */
+export async function createApplier(
+  bytes: Uint8Array,
+  options: ApplierOptions,
+  begin: RoomState,
+): Promise<Applier> {
+  const metered = meterReducer(bytes, options.memory_limit_pages);
+  const guest = createReducer(
+    await WebAssembly.compile(metered.bytes),
+    metered,
+    options.fuel_limit,
+  );
+  let state = begin;
+  return {
+    get state() {
+      return state;
+    },
+    apply(entry) {
+      let run: Run | undefined;
+      const step = applyEntry(state, entry, (draft) => {
+        run = guest.run(draft);
+        return run.verdict;
+      }, options.room);
+      state = step.state;
+      return { ...step, run };
+    },
+  };
+}
+
+/** The fuel of a step. */
+export const fuelOf = ({ run }: Pick<RunStep, "run">): number => (run?.units ?? 0) / UNITS_PER_FUEL;
+
+/** The randomness of an entry: that of a run begins with its seed. */
+function seedOf(seed: number, offset: number): Uint8Array {
+  return digestOf(new TextEncoder().encode(`${seed} ${offset}`)).subarray(0, SEED_BYTES);
+}
+
+/** Makes entries of lines, and of the timers between them, and applies each. */
+export function* runLine(
+  applier: Applier,
+  about: CommandLine,
+  seed: number,
+): Generator<RunStep> {
+  const { at_ms, line, command } = about;
+  for (let ran = 0;; ran++) {
+    const due = nextTimer(applier.state);
+    if (due === undefined || due.at_ms > at_ms) break;
+    if (ran === TIMERS_MOST) {
+      throw new TooManyTimers(`more than ${TIMERS_MOST} timers are due before line ${line}`);
+    }
+    yield runTimer(applier, due.key, due.at_ms, seed);
+  }
+  if (command === undefined) return;
+  const { data, id, user_id, role, claims } = about;
+  const offset = applier.state.offset + 1;
+  const entry: LogEntry = {
+    ...{ kind: "command", offset, time_ms: at_ms, seed: seedOf(seed, offset) },
+    ...{ command, data, id, user_id, role, claims },
+  };
+  yield { entry, line, command, ...applier.apply(entry) };
+}
+
+function runTimer(applier: Applier, key: string, time_ms: number, seed: number): RunStep {
+  const command = applier.state.timers.get(key)?.command ?? "";
+  const offset = applier.state.offset + 1;
+  const entry: LogEntry = { kind: "timer", offset, time_ms, seed: seedOf(seed, offset), key };
+  return { entry, line: undefined, command, ...applier.apply(entry) };
+}

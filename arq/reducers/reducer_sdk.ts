@@ -1,0 +1,20 @@
+/**
+ * The guest SDK of reducers as text in the program, so that `arq reducer build` has it in every form of `arq`,
+ * without a checkout. A test compares the list with the folder.
+ */
+import arqon_room_v1 from "../../policies/reducer_sdk/arqon_room_v1.ts" with { type: "text" };
+import command from "../../policies/reducer_sdk/command.ts" with { type: "text" };
+import guest from "../../policies/reducer_sdk/guest.ts" with { type: "text" };
+import mod from "../../policies/reducer_sdk/mod.ts" with { type: "text" };
+import number from "../../policies/reducer_sdk/number.ts" with { type: "text" };
+import room from "../../policies/reducer_sdk/room.ts" with { type: "text" };
+
+/** The text of each file of the guest SDK, by its name. */
+export const REDUCER_SDK: Readonly<Record<string, string>> = {
+  "arqon_room_v1.ts": arqon_room_v1,
+  "command.ts": command,
+  "guest.ts": guest,
+  "mod.ts": mod,
+  "number.ts": number,
+  "room.ts": room,
+};

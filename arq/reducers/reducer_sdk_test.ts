@@ -1,0 +1,12 @@
+// The guest SDK of reducers in the program is the one in policies/reducer_sdk.
+import assert from "node:assert/strict";
+import { REDUCER_SDK } from "./reducer_sdk.ts";
+
+Deno.test("every file of the guest SDK of reducers is in the program", async () => {
+  const folder = new URL("../../policies/reducer_sdk/", import.meta.url);
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  assert.deepEqual(Object.keys(REDUCER_SDK), names.sort());
+  for (const [name, text] of Object.entries(REDUCER_SDK)) {
+    assert.equal(text, await Deno.readTextFile(new URL(name, folder)), name);
+  }
+});
