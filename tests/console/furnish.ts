@@ -87,6 +87,7 @@ export async function furnish(world: World): Promise<Furnished> {
       connection: `#/connections/${connections[0].connection_id}`,
       rooms: "#/rooms",
       room: `#/rooms/${TENANT}/${ROOM}`,
+      "the playground": `#/playground?tenant=${TENANT}&room=${ROOM}`,
       tenants: "#/tenants",
       usage: `#/usage?tenant=${TENANT}`,
       tenant: `#/tenants/${TENANT}`,

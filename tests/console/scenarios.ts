@@ -4,6 +4,7 @@ import { LIVE_SCENARIOS } from "./scenarios_live.ts";
 import { LOOK_SCENARIOS } from "./scenarios_look.ts";
 import { OPERATE_SCENARIOS } from "./scenarios_operate.ts";
 import { PAST_SCENARIOS } from "./scenarios_past.ts";
+import { PLAYGROUND_SCENARIOS } from "./scenarios_playground.ts";
 import { POLICY_SCENARIOS } from "./scenarios_policy.ts";
 import { ROLLOUT_SCENARIOS } from "./scenarios_rollout.ts";
 import { ROOM_SCENARIOS } from "./scenarios_room.ts";
@@ -19,6 +20,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...PAST_SCENARIOS,
   ...ROOM_SCENARIOS,
   ...POLICY_SCENARIOS,
+  ...PLAYGROUND_SCENARIOS,
   ...ROLLOUT_SCENARIOS,
   ...TRIAL_SCENARIOS,
   ...USAGE_SCENARIOS,

@@ -11,6 +11,7 @@ const VIEWS = [
   "Nodes",
   "Connections",
   "Rooms",
+  "Playground",
   "Tenants",
   "Policies",
   "Rollouts",

@@ -45,6 +45,7 @@ import view_journal from "./view_journal.js" with { type: "text" };
 import view_log from "./view_log.js" with { type: "text" };
 import view_nodes from "./view_nodes.js" with { type: "text" };
 import view_overview from "./view_overview.js" with { type: "text" };
+import view_playground from "./view_playground.js" with { type: "text" };
 import view_policies from "./view_policies.js" with { type: "text" };
 import view_policy from "./view_policy.js" with { type: "text" };
 import view_revocations from "./view_revocations.js" with { type: "text" };
@@ -103,6 +104,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "view_log.js": view_log,
   "view_nodes.js": view_nodes,
   "view_overview.js": view_overview,
+  "view_playground.js": view_playground,
   "view_policies.js": view_policies,
   "view_policy.js": view_policy,
   "view_revocations.js": view_revocations,

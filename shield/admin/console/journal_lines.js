@@ -12,6 +12,27 @@ export const isHole = (line) => line.hole !== undefined;
 /** When a line was, Unix ms: a hole's end. */
 export const timeOf = (line) => (isHole(line) ? line.hole.to_ms : line.time_ms);
 
+/** How a decision ended, in words. */
+export const outcomeText = (line) => {
+  if (isHole(line)) return `hole: ${line.hole.why}`;
+  return line.allowed ? "allowed" : `${line.code} ${line.reason}`;
+};
+
+/** The tone of those words. */
+export function toneOf(line) {
+  if (isHole(line)) return "bad";
+  return line.allowed ? "ok" : "warn";
+}
+
+/** What each policy said, with its units. */
+export const policiesText = ({ policies = [] }) =>
+  policies.map(({ name, allowed, fault, units }) =>
+    `${name} ${fault === null ? (allowed ? "allows" : "refuses") : `fault ${fault}`} (${units})`
+  ).join(", ");
+
+/** Whose message it was. */
+export const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
+
 /** The lines of an answer, and where it ended; a text without an end was cut off. */
 function linesOf(text) {
   const lines = text.trimEnd().split("\n").map((line) => JSON.parse(line));

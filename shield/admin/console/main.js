@@ -24,6 +24,7 @@ import { showJournal } from "./view_journal.js";
 import { showLog } from "./view_log.js";
 import { showNode, showNodes } from "./view_nodes.js";
 import { showOverview } from "./view_overview.js";
+import { showPlayground } from "./view_playground.js";
 import { showPolicies, showTenantPolicies } from "./view_policies.js";
 import { showPolicy } from "./view_policy.js";
 import { showRevocations } from "./view_revocations.js";
@@ -43,6 +44,7 @@ const ROUTES = [
   { pattern: ["connections", ":connection_id"], title: "Connection", show: showConnection },
   { pattern: ["rooms"], title: "Rooms", show: showRooms },
   { pattern: ["rooms", ":tenant_id", ":room_id"], title: "Room", show: showRoom },
+  { pattern: ["playground"], title: "Playground", show: showPlayground },
   { pattern: ["tenants"], title: "Tenants", show: showTenants },
   { pattern: ["tenants", ":tenant_id"], title: "Tenant", show: showTenant },
   { pattern: ["policies"], title: "Policies", show: showPolicies },

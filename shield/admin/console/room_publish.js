@@ -35,8 +35,8 @@ function hintOf(content_type) {
   return isText(content_type) ? HINTS.text : HINTS.bytes;
 }
 
-/** The card with the form; `onPublished()` is called after each message. */
-export function createPublishCard({ api, user_id }, { tenant_id, room_id }, onPublished) {
+/** The card with the form; `onTried()` is called after each message, also after one that was refused. */
+export function createPublishCard({ api, user_id }, { tenant_id, room_id }, onTried) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/messages`;
   const type = el("input", {
     name: "type",
@@ -84,11 +84,11 @@ export function createPublishCard({ api, user_id }, { tenant_id, room_id }, onPu
       const { offset } = await api.post(path, body);
       const at = offset === undefined ? "" : ` with offset ${count(offset)}`;
       toast(`The message was published${at}.`, "ok");
-      onPublished();
     } catch (error) {
       setText(problem, error.message);
     } finally {
       button.setAttribute("aria-disabled", "false");
+      onTried();
     }
   });
   return el(

@@ -11,6 +11,7 @@ const NAV = [
     ["nodes", "Nodes", "operators"],
     ["connections", "Connections"],
     ["rooms", "Rooms"],
+    ["playground", "Playground"],
     ["tenants", "Tenants"],
     ["usage", "Usage"],
   ]],

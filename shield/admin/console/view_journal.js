@@ -2,30 +2,22 @@
 // read for it. Reading is all that it does; `arq journal` writes files and erases.
 import { plain } from "./columns.js";
 import { moment } from "./format.js";
-import { isHole, lineCard, readLines, timeOf } from "./journal_lines.js";
+import {
+  isHole,
+  lineCard,
+  outcomeText,
+  policiesText,
+  readLines,
+  timeOf,
+  toneOf,
+  whoOf,
+} from "./journal_lines.js";
 import { showList } from "./list_view.js";
 import { slot } from "./page.js";
 
 const ROWS_MAX = 1_000;
 const HOUR_MS = 3_600_000;
 const OUTCOMES = [["", "all"], ["refused", "refused"], ["allowed", "allowed"], ["fault", "fault"]];
-
-const outcomeText = (line) => {
-  if (isHole(line)) return `hole: ${line.hole.why}`;
-  return line.allowed ? "allowed" : `${line.code} ${line.reason}`;
-};
-
-function toneOf(line) {
-  if (isHole(line)) return "bad";
-  return line.allowed ? "ok" : "warn";
-}
-
-const policiesText = ({ policies = [] }) =>
-  policies.map(({ name, allowed, fault, units }) =>
-    `${name} ${fault === null ? (allowed ? "allows" : "refuses") : `fault ${fault}`} (${units})`
-  ).join(", ");
-
-const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
 
 function columns(open) {
   return [
