@@ -16,6 +16,7 @@ import { HttpRates } from "./rates/http_rates.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { requireEntry } from "./entry.ts";
 import { Pump } from "./fanout/outbox.ts";
+import { growingRoute } from "./growing/http/route.ts";
 import { startStreams } from "./streams/start.ts";
 import { leaveAll } from "./connection/subscribe.ts";
 import type { Parts } from "./parts.ts";
@@ -52,7 +53,15 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     tenants,
     log,
     upgrade: createUpgrade(upgrade),
-    ...startClientApi(options, parts, upgrade, startStreams(options, parts)),
+    ...startClientApi(options, parts, upgrade, [
+      ...startStreams(options, parts),
+      growingRoute({
+        ...{ growing: parts.growing, spine: options.spine, limits: config.limits, stats, tenants },
+        rates: new HttpRates(parts.rates, options.now),
+        query_token: config.auth.query_token,
+        now: options.now,
+      }),
+    ]),
     pending: new PendingRequests(config.limits, stats),
     requireOpen() {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });

@@ -8,6 +8,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { configFrom } from "../shared/config/load.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { startClientApi } from "../shield/http/start.ts";
+import { growingRoute } from "../shield/growing/http/route.ts";
 import { streamRoutes } from "../shield/streams/routes.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
@@ -73,8 +74,15 @@ const CALLS: readonly (readonly [id: string, path: string, body: unknown, bad: s
   ["openapi", "openapi.json", undefined, ""],
 ];
 
-/** Those whose bodies are bytes; what they answer is in `streams_test.ts` and `http_connection_test.ts`. */
-const BYTES = new Set(["createStream", "appendToStream", "readStream", "deleteStream", "frames"]);
+/** Those whose bodies are bytes; what they answer is in tests of their own. */
+const BYTES = new Set([
+  "createStream",
+  "appendToStream",
+  "readStream",
+  "deleteStream",
+  "frames",
+  "grow",
+]);
 
 async function documentOf(bus: TestBus): Promise<Document> {
   const response = await fetch(`${bus.http_url}/v1/openapi.json`);
@@ -107,7 +115,7 @@ Deno.test("the client API: the description is valid, and has every route and no 
   const registry = createMetrics({ node_id: "n", version: "0" });
   const options = { config, registry, log: undefined, now: Date.now };
   const parts = { operations: { context: {} } };
-  const streams = streamRoutes({} as never);
+  const streams = [...streamRoutes({} as never), growingRoute({} as never)];
   const { api: table } = startClientApi(
     options as never,
     parts as never,

@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Reason } from "@arqon/proto";
-import type { Connection, Message, Room } from "@arqon/sdk";
-import { growing, openStream, stopStream, stream } from "@arqon/sdk/streams";
-import type { Growing } from "@arqon/sdk/streams";
+import type { Connection, Room } from "@arqon/sdk";
+import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { until } from "../shared/testing/until.ts";
+import { Heard, stored } from "./growing/heard.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 
@@ -37,36 +37,6 @@ filter = "type != 'x'"
 const open = async (bus: TestBus, user: string, claims: Record<string, unknown> = {}) =>
   await connect({ url: bus.url, token: await bus.tokenFor({ user, claims }) });
 
-/** What a reader has heard of each message. */
-class Heard implements Disposable {
-  readonly all: Growing[] = [];
-  readonly #stop = new AbortController();
-  readonly done: Promise<void>;
-
-  constructor(room: Room) {
-    this.done = this.#read(room).catch((error) => {
-      if (!this.#stop.signal.aborted) throw error;
-    });
-  }
-
-  /** The last that was heard of it. */
-  of(id: string): Growing | undefined {
-    return this.all.findLast((one) => one.id === id);
-  }
-
-  pieces(id: string): string[] {
-    return this.all.filter((one) => one.id === id).map(({ piece }) => piece);
-  }
-
-  async #read(room: Room): Promise<void> {
-    for await (const one of growing(room, { signal: this.#stop.signal })) this.all.push(one);
-  }
-
-  [Symbol.dispose](): void {
-    this.#stop.abort();
-  }
-}
-
 async function hearing(room: Room): Promise<Heard> {
   const heard = new Heard(room);
   // Who is there hears the beginning of a message at once.
@@ -76,10 +46,6 @@ async function hearing(room: Room): Promise<Heard> {
   await until("it is over", () => heard.of(probe.id)?.state === "aborted");
   heard.all.length = 0;
   return heard;
-}
-
-async function stored(room: Room): Promise<Message[]> {
-  return (await room.history({ limit: 1000 })).messages;
 }
 
 /** Readers hear pieces; who comes later gets what is there as one; the room has one message in the end. */

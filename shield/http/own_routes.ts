@@ -110,6 +110,21 @@ export const OWN_ROUTES = {
       answer: ref("BatchAnswer"),
     },
   },
+  grow: {
+    method: "POST",
+    template: "/v1/rooms/{room}/streams",
+    about: {
+      ...{ id: "grow", tag: "messages" },
+      summary: "Writes a message that grows: the body, as it comes; stored whole when it ends",
+      query: [
+        inQuery("id", "its name; absent: a random one", TEXT),
+        inQuery("type", "the type of the event that it becomes", TEXT),
+      ],
+      body: { type: "text/plain", schema: TEXT, optional: true },
+      answer: object({ id: TEXT, outcome: TEXT, offset: { type: "integer" } }),
+      refusals: [404, 409],
+    },
+  },
   command: {
     method: "POST",
     template: "/v1/rooms/{room}/commands",

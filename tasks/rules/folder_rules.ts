@@ -115,6 +115,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "shield/schedules",
     "shield/hooks",
     "shield/http",
+    "shield/growing/http",
     "shield/streams",
     "shield/pusher",
     "shield/journal/admin",

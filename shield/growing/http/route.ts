@@ -1,0 +1,182 @@
+/**
+ * `POST /v1/rooms/{room}/streams`: the body of one request becomes a growing message as it comes, by the same
+ * commands as over a socket. For `curl` and for backends without an SDK; what the commands do is
+ * `growing.ts`.
+ */
+import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { Limits } from "../../../shared/config/schema.ts";
+import { growingRoomOf } from "../../../shared/rooms/growing_room.ts";
+import type { Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
+import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts";
+import { OWN_ROUTES } from "../../http/own_routes.ts";
+import { httpCaller } from "../../http/route.ts";
+import type { ClientCall, ClientRoute } from "../../http/route.ts";
+import type { Caller } from "../../message/caller.ts";
+import type { HttpRates } from "../../rates/http_rates.ts";
+import { bump } from "../../stats/stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
+import type { TenantTable } from "../../stats/tenant_stats.ts";
+import type { StartedGrowing } from "../start.ts";
+import { bodyPieces } from "./body_pieces.ts";
+
+/** What the route needs of the process. */
+export interface GrowingRouteContext {
+  readonly growing: Pick<StartedGrowing, "answer">;
+  readonly spine: Pick<Spine, "subscribe">;
+  readonly limits: Limits;
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
+  readonly tenants: Pick<TenantTable, "of">;
+  /** Whether tokens may be in the URL. */
+  readonly query_token: boolean;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+const QUERY = ["id", "type"];
+
+/** The route. */
+export function growingRoute(context: GrowingRouteContext): ClientRoute {
+  return { ...OWN_ROUTES.grow, answer: (call) => answer(context, call) };
+}
+
+async function answer(context: GrowingRouteContext, call: ClientCall): Promise<Response> {
+  const { request, client, url, names: { room = "" } } = call;
+  requireRoomId(room);
+  const asked = queryOf(url, context.query_token ? ["access_token"] : []);
+  const id = asked.get("id") ?? crypto.randomUUID();
+  const writing = new Writing(context, httpCaller(client, request.headers), room, id);
+  bump(context.stats.ingress_ops, "http_publish");
+  const content_type = request.headers.get("content-type") ?? "text/plain";
+  const idle_ms = await writing.start(asked.get("type") ?? "", content_type);
+  using _heard = writing.hear();
+  const keeping = setInterval(() => void writing.keep(), idle_ms / 3);
+  const pieces = bodyPieces(request.body);
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([pieces.next(), writing.ended]);
+      if (done) break;
+      await writing.add(value);
+    }
+    const said = await writing.ask("finish", { id });
+    return Response.json(said, { headers: { "cache-control": "no-store" } });
+  } catch (error) {
+    // Nobody waits for a body that does not come.
+    void pieces.return().catch(() => {});
+    void request.body?.cancel().catch(() => {});
+    await writing.abort(error);
+    throw error;
+  } finally {
+    clearInterval(keeping);
+  }
+}
+
+/** The parameters. Throws `unknown-field` or `repeated-field`. */
+function queryOf({ searchParams }: URL, others: readonly string[]): ReadonlyMap<string, string> {
+  const asked = new Map<string, string>();
+  for (const [name, value] of searchParams) {
+    if (others.includes(name)) continue;
+    const shown = JSON.stringify(name.slice(0, 64));
+    if (!QUERY.includes(name)) {
+      throw new ArqonError("unknown-field", `${shown}; known here: ${QUERY.join(", ")}`);
+    }
+    if (asked.has(name)) throw new ArqonError("repeated-field", shown);
+    asked.set(name, value);
+  }
+  return asked;
+}
+
+/** One message that a request writes. */
+class Writing {
+  readonly #context: GrowingRouteContext;
+  readonly #caller: Caller;
+  readonly #room_id: string;
+  readonly #id: string;
+  readonly #ended = Promise.withResolvers<never>();
+  #seq = 0;
+  #is_ended = false;
+
+  constructor(context: GrowingRouteContext, caller: Caller, room_id: string, id: string) {
+    this.#context = context;
+    this.#caller = caller;
+    this.#room_id = room_id;
+    this.#id = id;
+    this.#ended.promise.catch(() => {});
+  }
+
+  /** Rejects when somebody else has ended it. */
+  get ended(): Promise<never> {
+    return this.#ended.promise;
+  }
+
+  /** Begins it; resolves with how long nothing need be added, in ms. */
+  async start(type: string, content_type: string): Promise<number> {
+    const said = await this.ask("start", { id: this.#id, type, content_type });
+    const { seq, idle_ms } = said as { seq: number; idle_ms: number };
+    // What was sent before is not known: another request cannot go on with it.
+    if (seq === 0) return idle_ms;
+    throw new ArqonError("growing-conflict", `${this.#id} grows already`);
+  }
+
+  /** Hears when somebody else ends it, until it is disposed of. */
+  hear(): Disposable {
+    const { tenant_id } = this.#caller.identity;
+    const subject = roomSubject("in", tenant_id, growingRoomOf(this.#room_id) ?? "");
+    const heard: Subscription = this.#context.spine.subscribe(subject, ({ payload }) => {
+      const { event } = readEnvelope(payload);
+      const said = JSON.parse(new TextDecoder().decode(event?.data));
+      if (said.op === "end" && said.id === this.#id) this.#end(said.outcome, said.reason);
+    }, { reads_only: true });
+    return { [Symbol.dispose]: () => heard.unsubscribe() };
+  }
+
+  /** Adds a piece. Rejects with the refusal, also of the token, whose time may be over. */
+  async add(text: string): Promise<void> {
+    if (text === "") return;
+    const { now } = this.#context;
+    if (now() >= this.#caller.identity.expires_ms) throw new ArqonError("token-expired");
+    await this.ask("append", { id: this.#id, seq: ++this.#seq, text });
+  }
+
+  /** Says that the request is still there; ends it where that is refused for good. */
+  async keep(): Promise<void> {
+    try {
+      if (this.#context.now() >= this.#caller.identity.expires_ms) {
+        throw new ArqonError("token-expired");
+      }
+      await this.ask("append", { id: this.#id });
+    } catch (error) {
+      if (!(error instanceof ArqonError) || error.code < 500) this.#ended.reject(error);
+    }
+  }
+
+  /** Ends it as it is, unless it has ended; never rejects. */
+  async abort(why: unknown): Promise<void> {
+    if (this.#is_ended) return;
+    const reason = why instanceof ArqonError ? why.reason : "internal";
+    // Where this fails it is abandoned, and ends by itself.
+    await this.ask("abort", { id: this.#id, reason }).catch(() => {});
+  }
+
+  /** A command as a client sends it, with its answer. Rejects with the refusal. */
+  async ask(verb: string, said: object): Promise<unknown> {
+    const { growing, limits, rates, stats, tenants } = this.#context;
+    const { identity } = this.#caller;
+    const data = new TextEncoder().encode(JSON.stringify(said));
+    const command = { name: `growing.${verb}`, data, content_type: "application/json" };
+    const bytes = writeEnvelope({ room_id: this.#room_id, command });
+    stats.ingress_bytes += bytes.length;
+    const tenant = tenants.of(identity.tenant_id);
+    tenant.ingress_messages++;
+    tenant.ingress_bytes += bytes.length;
+    rates.take(identity, bytes.length);
+    const { result } = await growing.answer(this.#caller, scanEnvelope(bytes, limits));
+    return JSON.parse(new TextDecoder().decode(result));
+  }
+
+  #end(outcome: string, reason: string): void {
+    this.#is_ended = true;
+    const detail = reason === "" ? outcome : `${outcome}: ${reason}`;
+    this.#ended.reject(new ArqonError("growing-ended", detail));
+  }
+}

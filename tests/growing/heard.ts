@@ -1,0 +1,39 @@
+/** What a reader has heard of the messages that grow in a room, and what the room has stored. For tests. */
+import type { Message, Room } from "@arqon/sdk";
+import { growing } from "@arqon/sdk/streams";
+import type { Growing } from "@arqon/sdk/streams";
+
+/** What a reader has heard of each message. */
+export class Heard implements Disposable {
+  readonly all: Growing[] = [];
+  readonly #stop = new AbortController();
+  readonly done: Promise<void>;
+
+  constructor(room: Room) {
+    this.done = this.#read(room).catch((error) => {
+      if (!this.#stop.signal.aborted) throw error;
+    });
+  }
+
+  /** The last that was heard of it. */
+  of(id: string): Growing | undefined {
+    return this.all.findLast((one) => one.id === id);
+  }
+
+  pieces(id: string): string[] {
+    return this.all.filter((one) => one.id === id).map(({ piece }) => piece);
+  }
+
+  async #read(room: Room): Promise<void> {
+    for await (const one of growing(room, { signal: this.#stop.signal })) this.all.push(one);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+  }
+}
+
+/** The messages of the room. */
+export async function stored(room: Room): Promise<Message[]> {
+  return (await room.history({ limit: 1000 })).messages;
+}

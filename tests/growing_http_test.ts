@@ -1,0 +1,94 @@
+/** Messages that grow out of the body of one request, on a real bus: `POST …/streams`. */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import { stopStream } from "@arqon/sdk/streams";
+import { until } from "../shared/testing/until.ts";
+import { Heard, stored } from "./growing/heard.ts";
+import { startBusWith } from "./harness/bus.ts";
+
+const ROOMS = `
+[[rooms]]
+room = "chat-*"
+durable = true
+`;
+
+/** A body that is written as the test says. */
+function bodyOf() {
+  let controller!: ReadableStreamDefaultController<Uint8Array>;
+  const body = new ReadableStream<Uint8Array>({ start: (given) => void (controller = given) });
+  const bytes = new TextEncoder();
+  return {
+    body,
+    write: (part: string | Uint8Array) =>
+      controller.enqueue(typeof part === "string" ? bytes.encode(part) : part),
+    end: () => controller.close(),
+    fail: () => controller.error(new Error("gone")),
+  };
+}
+
+Deno.test("a body of HTTP grows as it comes", async () => {
+  await using bus = await startBusWith(ROOMS);
+  await using bob = await connect({
+    url: bus.url,
+    token: await bus.tokenFor({ user: "bob" }),
+  });
+  const room = bob.room("chat-http");
+  using heard = new Heard(room);
+  const token = await bus.tokenFor({ user: "ann" });
+  const post = (query: string, body: ReadableStream<Uint8Array> | string, type = "text/plain") =>
+    fetch(`${bus.http_url}/v1/rooms/chat-http/streams${query}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": type },
+      body,
+    });
+  const one = bodyOf();
+  const answer = post("?id=one&type=answer", one.body);
+  one.write("half of a fox: ");
+  // Its bytes come in two parts.
+  one.write(new Uint8Array([0xf0, 0x9f]));
+  await until("it grows", () => heard.of("one")?.text === "half of a fox: ");
+  one.write(new Uint8Array([0xa6, 0x8a]));
+  await until("the fox is whole", () => heard.of("one")?.text === "half of a fox: 🦊");
+  one.end();
+  const response = await answer;
+  assert.equal(response.status, 200);
+  const { outcome, offset } = await response.json();
+  const [message] = await stored(room);
+  assert.deepEqual([outcome, offset], ["finished", message?.offset]);
+  assert.equal(message?.text(), "half of a fox: 🦊");
+  assert.deepEqual([message?.type, message?.sender], ["answer", "ann"]);
+
+  const two = bodyOf();
+  const stopped = post("?id=two", two.body);
+  two.write("endless");
+  await until("it grows", () => heard.of("two")?.text === "endless");
+  await stopStream(room, "two", "enough");
+  const refusal = await stopped;
+  assert.equal(refusal.status, 409);
+  assert.equal((await refusal.json()).reason, "growing-ended");
+  two.fail();
+
+  const three = bodyOf();
+  const gone = post("?id=three", three.body).catch(() => {});
+  three.write("so far");
+  await until("it grows", () => heard.of("three")?.text === "so far");
+  three.fail();
+  await gone;
+  await until("it was aborted", () => heard.of("three")?.state === "aborted");
+  for (
+    const [query, body, type, status] of [
+      ["?ids=x", "x", "text/plain", 400],
+      ["?id=a%20b", "x", "text/plain", 400],
+      ["", "{}", "application/json", 400],
+    ] as const
+  ) {
+    const { status: given } = await post(query, body, type).then(async (one) => {
+      await one.body?.cancel();
+      return one;
+    });
+    assert.equal(given, status);
+  }
+  assert.equal((await post("", "at once")).status, 200);
+  const texts = (await stored(room)).map((one) => one.text());
+  assert.deepEqual(texts, ["half of a fox: 🦊", "endless", "so far", "at once"]);
+});
