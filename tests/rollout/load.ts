@@ -11,6 +11,8 @@ export class Load implements Disposable {
   late = 0;
   /** Connections that have ended while the load ran. */
   ended = 0;
+  /** Messages to which no answer came for so long that their clients gave up; they send nothing more. */
+  unanswered = 0;
   /** Messages that both versions refuse, and that were let through. */
   passed_both = 0;
   /** Messages that neither refuses, and that were refused. */
@@ -30,7 +32,7 @@ export class Load implements Disposable {
 
   /** Takes a client that is connected. */
   add(client: RawClient): void {
-    this.#all.push(client);
+    this.addIdle(client);
     this.#free.push(client);
   }
 
@@ -80,7 +82,8 @@ export class Load implements Disposable {
       const { code } = await client.json();
       this.#count(text, code === 0);
     } catch {
-      if (this.#stopped_ms === 0) this.ended++;
+      const is_open = client.socket.readyState === WebSocket.OPEN;
+      if (this.#stopped_ms === 0 && is_open) this.unanswered++;
       return;
     }
     this.#free.push(client);

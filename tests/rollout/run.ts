@@ -83,6 +83,7 @@ function problemsOf(load: Load, state: string, back_ms: number, within_ms: numbe
   if (state !== "returned") problems.push(`the rollout is ${state}`);
   if (back_ms > within_ms) problems.push(`taking it back took ${back_ms.toFixed(0)} ms`);
   if (load.ended > 0) problems.push(`${load.ended} connections have ended`);
+  if (load.unanswered > 0) problems.push(`${load.unanswered} messages were never answered`);
   const { passed_both, refused_none } = load;
   if (passed_both > 0) problems.push(`${passed_both} messages passed that both versions refuse`);
   if (refused_none > 0) problems.push(`${refused_none} messages were refused that neither refuses`);
@@ -120,9 +121,11 @@ export async function runRollout(run: RolloutRun, say: Say): Promise<RolloutOutc
   const steps = { for_ms: run.hold_seconds * 1_000, abort_if: ["refused>0.1%"] };
   const begun = await ask("POST", "rollouts/acme", await rolloutBody(ask, "acme", sha256, steps));
   if (begun.status !== 200) throw new Error(JSON.stringify(begun.body));
-  await until("it is in force for half", async () => {
-    const { body: { share, waits } } = await ask("GET", "rollouts/acme");
-    return share === 0.5 && waits.startsWith("holds");
+  let last = "";
+  await until(() => `it is in force for half: ${last}`, async () => {
+    const { body } = await ask("GET", "rollouts/acme");
+    last = JSON.stringify(body);
+    return body.share === 0.5 && body.waits.startsWith("holds");
   }, run.hold_seconds * 2_000 + 60_000);
   say("in force for half: one message of ten is now one that only the new version refuses");
   load.is_bad = true;
