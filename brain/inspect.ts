@@ -91,13 +91,15 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
   const convergence = new QuantileReader(registry, "consistency_convergence_seconds", now);
   return async () => {
     const convergence_lag_ms = await convergence.read_ms();
-    const [commands, rooms, rooms_in_memory, members, shields] = await Promise.all([
-      totalOf(registry, "brain_commands_total"),
-      totalOf(registry, "brain_room_count"),
-      totalOf(registry, "brain_rooms_in_memory"),
-      totalOf(registry, "brain_presence_members"),
-      totalOf(registry, "brain_presence_writers", { state: "up" }),
-    ]);
+    const [room_classes_hash, commands, rooms, rooms_in_memory, members, shields] = await Promise
+      .all([
+        totalOf(registry, "brain_room_classes_hash"),
+        totalOf(registry, "brain_commands_total"),
+        totalOf(registry, "brain_room_count"),
+        totalOf(registry, "brain_rooms_in_memory"),
+        totalOf(registry, "brain_presence_members"),
+        totalOf(registry, "brain_presence_writers", { state: "up" }),
+      ]);
     const reading = {
       kind: "brain",
       node_id: view.brain_id,
@@ -111,6 +113,7 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
       gauges: {
         rooms,
         rooms_in_memory,
+        room_classes_hash,
         members,
         shields,
         ...(convergence_lag_ms === undefined ? {} : { convergence_lag_ms }),

@@ -16,7 +16,7 @@ import { decodeMessage, encodeMessage } from "../shared/presence/wire.ts";
 type LeaveReasons = ReadonlyMap<number, LeaveReason>;
 
 /** Those are uint32, which Protobuf's JSON writes as numbers; 64 bits are strings. */
-const UINT32 = ["page", "pages"];
+const UINT32 = ["page", "pages", "classes_hash"];
 
 /** A value of ours as Protobuf's JSON form has it. */
 function jsonOf(name: string, value: unknown): unknown {
@@ -41,6 +41,7 @@ function expectedJson({ kind, ...rest }: ClusterMessage): unknown {
       { counter: String(counter), cause: LEAVE_CAUSES.indexOf(cause) }
     ));
   }
+  if (kind === "beat") body["classes_hash"] ??= 0;
   if (kind === "pulled") body["unknown"] = body["delta"] === undefined;
   return { [kind]: body };
 }

@@ -194,6 +194,18 @@ function totalRow(
   ]];
 }
 
+/** Says which nodes have other `[[rooms]]` than most: they would treat rooms in another way. */
+function classesLines(nodes: readonly NodeReading[]): string[] {
+  const known = nodes.filter(({ gauges }) => typeof gauges["room_classes_hash"] === "number");
+  const groups = [...Map.groupBy(known, ({ gauges }) => gauges["room_classes_hash"]).values()]
+    .toSorted((a, b) => b.length - a.length);
+  if (groups.length < 2) return [];
+  const named = groups.map((group) =>
+    group.map(({ kind, node_id }) => `${kind} ${node_id}`).join(", ")
+  );
+  return [`WARNING: [[rooms]] are not the same everywhere: ${named.join(" | ")}`];
+}
+
 /**
  * The table of `arq status`: one line for each node, with rates where they are known. Nodes of one process
  * share CPU, lag and memory, which stand in the line of the first. Failing checks stand below the table.
@@ -235,5 +247,7 @@ export function clusterTable(
   );
   const missing = silent.map((node_id) => `${node_id}: no answer`);
   return aligned(rows) +
-    [...shared, ...problems, ...missing].map((line) => `${printable(line)}\n`).join("");
+    [...shared, ...classesLines(nodes), ...problems, ...missing].map((line) =>
+      `${printable(line)}\n`
+    ).join("");
 }

@@ -88,6 +88,17 @@ Deno.test("nodes of one process share its figures, which are counted once; other
   assert.ok(!clusterTable(reading(1, shield())).includes("total"), "one node has no sum");
 });
 
+Deno.test("nodes whose classes of rooms are others are named; one that does not say is not", () => {
+  const having = (node_id: string, room_classes_hash?: number) => ({
+    ...shield({ node_id, gauges: { room_classes_hash } }),
+    kind: "brain",
+  });
+  const same = clusterTable(reading(1, having("b-1", 7), having("b-2", 7), having("b-3")));
+  assert.ok(!same.includes("WARNING"));
+  const text = clusterTable(reading(1, having("b-1", 7), having("b-2", 8), having("b-3", 8)));
+  assert.match(text, /^WARNING: \[\[rooms\]\] .*: brain b-2, brain b-3 \| brain b-1$/m);
+});
+
 Deno.test("members of another shape read as nothing", () => {
   const { nodes, silent } = readCluster({ nodes: [null, 7, { totals: 3 }], silent: "x" });
   assert.equal(nodes.length, 3);

@@ -9,13 +9,23 @@ export interface MembershipMetrics {
   readonly failures: Counter;
 }
 
-/** Makes them; `rooms` and `waiting` are asked when somebody looks. */
+/** Makes them; the functions are asked when somebody looks. */
 export function createMembershipMetrics(
   registry: Registry,
   rooms: () => number,
   waiting: () => number,
+  classes_hash: () => number,
 ): MembershipMetrics {
   const registers = [registry];
+  new Gauge({
+    name: "brain_room_classes_hash",
+    help:
+      "A number for the [[rooms]] of this Brain's configuration: those with others have another.",
+    registers,
+    collect() {
+      this.set(classes_hash());
+    },
+  });
   new Gauge({
     name: "brain_membership_rooms",
     help: "Rooms whose journal of members this Brain writes.",

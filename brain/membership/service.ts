@@ -12,6 +12,7 @@ import type { MembershipEntry } from "../../shared/membership/entry.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { LeaveReason } from "../../shared/presence/leave_reason.ts";
 import type { Entry, WrittenEntry } from "../../shared/presence/types.ts";
+import { classesHash } from "../../shared/rooms/classes_hash.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../cluster_view.ts";
@@ -74,7 +75,9 @@ class Journals implements MembershipService {
     this.#open = open;
     const waiting = () =>
       this.#recorders.values().reduce((sum, recorder) => sum + recorder.waiting, 0);
-    this.#metrics = createMembershipMetrics(options.registry, () => this.#recorders.size, waiting);
+    const { config, registry } = options;
+    const hash = () => classesHash(config.rooms);
+    this.#metrics = createMembershipMetrics(registry, () => this.#recorders.size, waiting, hash);
     const { view, spine } = options;
     this.#stops = [
       view.onMembers((change) => this.#changed(change)),

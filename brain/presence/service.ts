@@ -16,6 +16,7 @@ import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contr
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { ClusterView } from "../cluster_view.ts";
+import { ClassesCheck } from "./classes_check.ts";
 import { createBrainPresenceMetrics } from "./metrics.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import { createBrainPresence } from "./presence.ts";
@@ -24,7 +25,7 @@ import { createRefusals } from "./refusals.ts";
 
 /** What the presence service needs of its process. */
 export interface BrainPresenceOptions {
-  readonly config: Pick<Config, "server" | "presence" | "limits">;
+  readonly config: Pick<Config, "server" | "presence" | "limits" | "rooms">;
   readonly spine: Spine;
   readonly log: Logger;
   readonly registry: Registry;
@@ -131,6 +132,9 @@ function machine(options: BrainPresenceOptions) {
   const generated = `brain-${Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0")}`;
   const { node_id } = config.server;
   const brain_id = options.brain_id ?? (node_id === undefined ? generated : brainIdOf(node_id));
+  const rooms = () => config.rooms;
+  const brains = () => presence.brains;
+  const classes = new ClassesCheck({ brain_id, rooms, brains, registry, log });
   const handle = ({ subject, payload }: SpineMessage): void => {
     let message: ClusterMessage;
     try {
@@ -140,9 +144,12 @@ function machine(options: BrainPresenceOptions) {
       refuse("undecodable", { subject, error });
       return;
     }
+    if (message.kind === "beat") classes.hear(message);
     presence.receive(subject, message);
   };
-  const { port, close } = openPort(options, clock, sender(options, metrics), handle);
+  const send = sender(options, metrics);
+  const told: PresencePort["send"] = (subject, message) => send(subject, classes.told(message));
+  const { port, close } = openPort(options, clock, told, handle);
   const presence = createBrainPresence({
     ...{ brain_id, port, metrics, log },
     boot: now(),

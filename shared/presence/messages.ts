@@ -46,6 +46,8 @@ export interface Beat {
   readonly state: BrainState;
   /** Every writer that it knows, forgotten ones too. Of a node only the youngest life. */
   readonly writers: readonly WriterStatus[];
+  /** A number for the room classes of its configuration: 1 to 2^32 - 1. Absent: it does not say. */
+  readonly classes_hash?: number;
 }
 
 /** → `direct` of a Shield or Brain: what did `writer` do after `clock`? */

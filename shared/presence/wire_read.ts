@@ -39,7 +39,7 @@ import {
 
 const ANNOUNCEMENT: FieldNames = ["Announcement", "delta", "leaving", "reasons"];
 const REASON: FieldNames = ["LeaveReason", "counter", "cause"];
-const BEAT: FieldNames = ["Beat", "brain_id", "boot", "state", "writers"];
+const BEAT: FieldNames = ["Beat", "brain_id", "boot", "state", "writers", "classes_hash"];
 const PULL: FieldNames = ["Pull", "from", "request", "writer", "clock"];
 const PULLED: FieldNames = ["Pulled", "request", "page", "pages", "full", "unknown", "delta"];
 const ROOM_UPDATE: FieldNames = [
@@ -107,7 +107,7 @@ function readReason(reader: WireReader, reasons: Map<number, LeaveReason>): void
 
 /** Reads a Brain's beat: that it lives, and how far it has come. */
 export function readBeat(reader: WireReader, shared: Shared): Beat {
-  let brain_id = "", boot = 0, state = 0, seen = 0;
+  let brain_id = "", boot = 0, state = 0, classes_hash = 0, seen = 0;
   const writers: WriterStatus[] = [];
   while (reader.pos < reader.end) {
     const tag = reader.tag();
@@ -119,12 +119,14 @@ export function readBeat(reader: WireReader, shared: Shared): Beat {
     if (tag === 0x0a) brain_id = reader.text();
     else if (tag === 0x10) boot = readCount(reader, 2, BEAT);
     else if (tag === 0x18) state = reader.uint32();
+    else if (tag === 0x28) classes_hash = reader.uint32();
     else skipField(reader, tag, BEAT);
   }
   checkId(brain_id, 1, BEAT);
   const named = BRAIN_STATES[state];
   if (named === undefined) throw invalid(3, BEAT, `there is no state ${state}`);
-  return { kind: "beat", brain_id, boot, state: named, writers };
+  const more = classes_hash === 0 ? {} : { classes_hash };
+  return { kind: "beat", brain_id, boot, state: named, writers, ...more };
 }
 
 /** Reads the question what a writer did after a clock. */

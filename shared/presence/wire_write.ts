@@ -110,6 +110,7 @@ export function writeBeat(out: WireWriter, message: Beat): void {
   out.uint64(2, message.boot);
   out.uint32(3, BRAIN_STATES.indexOf(message.state));
   for (const status of message.writers) writeStatus(out, 4, status);
+  out.uint32(5, message.classes_hash ?? 0);
 }
 
 /** Writes the question what a writer did after a clock. */

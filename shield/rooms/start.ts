@@ -9,6 +9,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { RoomsAdminContext } from "./admin_api.ts";
+import { classesHash } from "../../shared/rooms/classes_hash.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { witnessRooms } from "./tail_witness.ts";
 
@@ -56,6 +57,15 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
       const { config, tenant } = classes.sizes;
       this.set({ source: "config" }, config);
       this.set({ source: "tenant" }, tenant);
+    },
+  });
+  new Gauge({
+    name: "shield_room_classes_hash",
+    help:
+      "A number for the [[rooms]] of this Shield's configuration: those with others have another.",
+    registers: [registry],
+    collect() {
+      this.set(classesHash(config.rooms));
     },
   });
   const renew = () => classes.setConfig(config.rooms);

@@ -97,7 +97,8 @@ export const messages = {
     boot: count,
     state: fc.constantFrom("starting" as const, "serving" as const, "draining" as const),
     writers: fc.array(status, { maxLength: 6 }),
-  }, PLAIN),
+    hash: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+  }, PLAIN).map(({ hash, ...rest }) => ({ ...rest, ...(hash > 0 && { classes_hash: hash }) })),
   pull: fc.record(
     { kind: fc.constant("pull" as const), from: id, request: count, writer, clock: count },
     PLAIN,

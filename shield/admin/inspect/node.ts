@@ -71,6 +71,7 @@ export function createShieldNode(options: ShieldNodeOptions): () => Promise<Clus
       spine: spine.status,
       totals: await totalsOf(options),
       gauges: {
+        room_classes_hash: await totalOf(registry, "shield_room_classes_hash"),
         connections: stats.active_connections,
         subscriptions: stats.subscriptions,
         rooms: stats.rooms,

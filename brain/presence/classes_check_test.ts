@@ -1,0 +1,61 @@
+/** Brains with other classes of rooms are found by their beats, told once, and counted while they serve. */
+import assert from "node:assert/strict";
+import { configFrom } from "../../shared/config/load.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import type { Beat } from "../../shared/presence/messages.ts";
+import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
+import { classesHash } from "../../shared/rooms/classes_hash.ts";
+import { ClassesCheck } from "./classes_check.ts";
+
+const A = { room: "a-*", durable: true };
+const B = { room: "b-*", membership: "journal" };
+const roomsOf = (...rooms: object[]) => configFrom({ rooms }).rooms;
+const beatOf = (brain_id: string): Beat => ({
+  ...{ kind: "beat", brain_id, boot: 1, state: "serving", writers: [] },
+});
+
+Deno.test("classes have one number in any order, and others have another", () => {
+  const hash = classesHash(roomsOf(A, B));
+  assert.equal(classesHash(roomsOf(B, A)), hash);
+  const others = [roomsOf(), roomsOf(A), roomsOf(A, { ...B, membership: "off" })];
+  for (const rooms of others) assert.notEqual(classesHash(rooms), hash);
+});
+
+Deno.test("a Brain that differs is told of once, and counted until one of them changes or it is gone", async () => {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({
+    level: "warn",
+    format: "logfmt",
+    component: "brain",
+    now: Date.now,
+    write,
+  });
+  const registry = new Registry();
+  let own = roomsOf(A, B);
+  let brains = ["b1", "b2", "b3", "b4"];
+  const parts = { registry, log, brains: () => brains };
+  const check = new ClassesCheck({ brain_id: "b1", rooms: () => own, ...parts });
+  const other = new ClassesCheck({
+    ...{ brain_id: "b2", rooms: () => roomsOf(A), log, brains: () => [] },
+    registry: new Registry(),
+  });
+  const said = (checker: ClassesCheck, brain_id: string) =>
+    decodeMessage(encodeMessage(checker.told(beatOf(brain_id)))) as Beat;
+  const differ = async () => /brain_room_classes_differ (\d)/.exec(await registry.metrics())?.[1];
+  check.hear(said(check, "b1"));
+  check.hear(said(check, "b3"));
+  // Of an earlier release, which does not say.
+  check.hear(beatOf("b4"));
+  assert.deepEqual([await differ(), lines.length], ["0", 0]);
+  for (let turn = 0; turn < 3; turn++) check.hear(said(other, "b2"));
+  assert.equal(await differ(), "1");
+  assert.equal(lines.length, 1);
+  assert.match(lines[0] ?? "", /brain=b2 .*other \[\[rooms\]\]/);
+  own = roomsOf(A);
+  // Now b2 is right, and b3 is not.
+  assert.equal(await differ(), "1");
+  brains = ["b1", "b2"];
+  assert.equal(await differ(), "0");
+});
