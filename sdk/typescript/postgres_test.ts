@@ -1,0 +1,80 @@
+// Which messages a page has seen, against what PostgreSQL says of snapshots, and what is no position. That nothing is
+// missed or repeated is tests/bridge_page_test.ts, on a real database.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { Message } from "./mod.ts";
+import { subscribeSince } from "./postgres.ts";
+
+const TAKEN_MS = 1_795_606_200_000;
+
+/** What a page shows of these messages, which a room has in this order, newest last. */
+async function shownOf(taken: string, messages: readonly Partial<Message>[]): Promise<unknown[]> {
+  const stored = messages.map((message, at) => ({
+    ...{ offset: at + 1, headers: {}, timestamp_ms: TAKEN_MS },
+    ...message,
+  }));
+  const room = {
+    history: ({ before }: { before?: number }) =>
+      Promise.resolve({
+        messages: stored.filter(({ offset }) => before === 0 || offset < before!).toReversed(),
+        ...{ offset: stored.length, epoch: "e", more: false },
+      }),
+    subscribe: (begin: { from?: number | "start"; position?: { offset: number } }) => {
+      const after = begin.position?.offset ?? (begin.from === "start" ? 0 : begin.from!);
+      const left = stored.filter(({ offset }) => offset > after)[Symbol.iterator]();
+      return {
+        [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve(left.next()) }),
+        [Symbol.dispose]() {},
+      };
+    },
+  } as unknown as Parameters<typeof subscribeSince>[0];
+  const shown: unknown[] = [];
+  for await (const { offset } of subscribeSince(room, taken)) shown.push(offset);
+  return shown;
+}
+
+Deno.test("what a snapshot sees is left out, and all else comes, also where ids begin anew", async () => {
+  const wrap = 2n ** 32n;
+  const near = fc.bigInt({ min: -2_000n, max: 2_000n });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(5_000n, wrap, 3n * wrap + 5n, wrap + 2n ** 31n),
+      fc.array(near, { maxLength: 20 }),
+      fc.array(near, { maxLength: 20 }),
+      async (next, others, open_ids) => {
+        const open = new Set(open_ids.map((id) => next + id).filter((id) => id < next && id > 0n));
+        const lowest = [...open].reduce((least, id) => id < least ? id : least, next);
+        const ids = [...others.map((id) => next + id).filter((id) => id > 0n), ...open];
+        const taken = `0/1A2B3C8;${lowest}:${next}:${[...open].join(",")};${TAKEN_MS}`;
+        const headers = (id: bigint) => ({ "pg-xid": String(id % wrap), "pg-commit-ms": "0" });
+        const messages = ids.map((id) => ({
+          headers: { ...headers(id), "pg-commit-ms": String(TAKEN_MS - 5) },
+        }));
+        const wanted = ids.flatMap((id, at) => id >= next || open.has(id) ? [at + 1] : []);
+        assert.deepEqual(await shownOf(taken, messages), wanted);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("long after, and past the database, the time decides", async () => {
+  const taken = `0/1;100:100:;${TAKEN_MS}`;
+  const late = { "pg-xid": "7", "pg-commit-ms": String(TAKEN_MS + 61_000) };
+  assert.deepEqual(
+    await shownOf(taken, [
+      { headers: { "pg-xid": "200", "pg-commit-ms": String(TAKEN_MS - 60_001) } },
+      { headers: { "pg-xid": "99", "pg-commit-ms": String(TAKEN_MS - 1) } },
+      { timestamp_ms: TAKEN_MS - 1 },
+      { timestamp_ms: TAKEN_MS },
+      { headers: late },
+    ]),
+    [4, 5],
+  );
+});
+
+Deno.test("what is no position is refused, with what it should be", async () => {
+  for (const taken of ["", "0/1", "0/1;1:2;3", "0/1;1:2:;x", "0/1;a:2:;3", `${"9".repeat(999)}`]) {
+    await assert.rejects(shownOf(taken, []), /expected what arqon\.position\(\) gives/);
+  }
+});
