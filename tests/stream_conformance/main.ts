@@ -15,6 +15,8 @@ const FOLDER = `${ROOT}/.arqon/streams`;
 const SUITE = `import { runConformanceTests } from "@durable-streams/server-conformance-tests";
 runConformanceTests({ baseUrl: process.env.CONFORMANCE_TEST_URL });
 `;
+/** How long a test may take: the five seconds that vitest gives are too few on a machine that is busy. */
+const TEST_MS = 60_000;
 /** A page that the package says it is, and waits that are short. */
 const ORIGIN = 'allowed_origins = ["https://example.com"]';
 const CONFIG = `
@@ -47,7 +49,13 @@ async function installed(): Promise<void> {
 async function run(engine: string, shields: readonly string[], token: string): Promise<Outcome> {
   await using proxy = startProxy(shields, token);
   const url = `http://127.0.0.1:${(proxy.addr as Deno.NetAddr).port}`;
-  const args = ["node_modules/vitest/vitest.mjs", "run", "streams.test.mjs", "--reporter=json"];
+  const args = [
+    "node_modules/vitest/vitest.mjs",
+    "run",
+    "streams.test.mjs",
+    "--reporter=json",
+    `--testTimeout=${TEST_MS}`,
+  ];
   const child = new Deno.Command("node", {
     args,
     cwd: FOLDER,
