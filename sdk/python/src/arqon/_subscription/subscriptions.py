@@ -166,6 +166,9 @@ class Subscriptions:
     def _hearers(self, room: str) -> list[RoomEntry]:
         """The room's own entry, and those of the patterns that match it."""
         own = self._rooms.get(room)
+        # Who is in a room, and what grows there, is heard by its name only.
+        if room.endswith(("~growing", "~members")):
+            return [] if own is None else [own]
         matching = [
             entry
             for entry in self._patterns

@@ -1,0 +1,413 @@
+"""Messages that grow, such as the answer of a model: written from any generator, heard by pieces.
+
+What the bus does for it is in docs/growing.md. The SDK sends one piece at a time and puts together
+what comes meanwhile; a piece is sent again until it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Final, Literal
+
+from arqon._subscription.room_entry import SubscribeOptions
+from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon.errors import ArqonError, error_of
+from arqon.message import Message
+from arqon.room import Room
+
+State = Literal["growing", "finished", "stopped", "aborted"]
+
+_PATIENCE_SECONDS: Final = 60.0
+_BACKOFF: Final = Backoff(base_ms=100, max_ms=2_000)
+_LOST: Final = ("connection-lost", "answer-timeout")
+_GONE: Final = ("growing-ended", "growing-unknown")
+_PIECE_CHARS: Final = 8_192
+_WAITING_CHARS: Final = 65_536
+_MISSED_MESSAGES: Final = 100
+
+
+@dataclass(frozen=True)
+class StreamEnd:
+    """How a message ended."""
+
+    id: str
+    outcome: State
+    offset: int | None = None
+    """Where it is in the room's log; None: nothing of it is kept, or nobody has said."""
+
+
+@dataclass(frozen=True)
+class Growing:
+    """A message, each time that it has grown or ended."""
+
+    id: str
+    type: str
+    sender: str
+    started_ms: int
+    text: str
+    """All of it so far; when it has ended, as it is in the room's log."""
+    piece: str
+    """What is new of it since the last time."""
+    state: State = "growing"
+    reason: str = ""
+    """Why it has ended, where somebody said so."""
+    offset: int | None = None
+
+
+async def _ask(room: Room, verb: str, **data: Any) -> dict[str, Any]:
+    """A command of growing messages; repeated while the bus says no for now."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _PATIENCE_SECONDS
+    attempt = 0
+    while True:
+        try:
+            answer: dict[str, Any] = await room.command(f"growing.{verb}", data)
+            return answer
+        except ArqonError as error:
+            passing = error.reason in _LOST or error.code in (408, 429, 503)
+            if not passing or loop.time() > until:
+                raise
+            wait_ms = backoff_delay_ms(attempt, _BACKOFF, room.bus.options.random)
+            await asyncio.sleep(max(error.retry_after_ms, wait_ms) / 1_000)
+            attempt += 1
+
+
+def _beside(room: Room) -> Room:
+    """The room in which its messages are heard as they grow."""
+    return Room(f"{room.id}~growing", room.bus, SubscribeOptions())
+
+
+def _event(message: Message) -> dict[str, Any] | None:
+    if message.type != "growing" or message.is_gap:
+        return None
+    said: dict[str, Any] = message.json()
+    return said
+
+
+def _ended(outcome: str, reason: str) -> ArqonError:
+    return error_of("growing-ended", f"{outcome}: {reason}" if reason else outcome)
+
+
+class TextStream:
+    """A message that this program writes piece by piece; made by `open_stream`.
+
+    `async with` finishes it at the end of the block, and aborts it when the block raises.
+    """
+
+    def __init__(self, room: Room, id: str, seq: int, idle_ms: int) -> None:
+        """Use `open_stream`."""
+        self.id = id
+        self.end: StreamEnd | None = None
+        """How it ended; None while it grows."""
+        self._room = room
+        self._seq = seq
+        self._waiting = ""
+        self._closed = False
+        self._room_for_more = asyncio.Event()
+        self._something = asyncio.Event()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks = [
+            asyncio.ensure_future(self._send()),
+            asyncio.ensure_future(self._keep(idle_ms / 3_000)),
+            asyncio.ensure_future(self._hear()),
+        ]
+
+    async def __aenter__(self) -> TextStream:
+        """The stream itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finishes it, or aborts it with what was raised as the reason."""
+        if self.end is not None:
+            return
+        if error is None:
+            await self.finish()
+        elif self._over.done():
+            await self._close()
+        else:
+            await self.abort(str(error) or type(error).__name__)
+
+    async def write(self, text: str) -> None:
+        """Adds text; waits only while the bus is slow. Raises `GrowingEnded` once it is stopped."""
+        self._require_open()
+        self._waiting += text
+        self._something.set()
+        while len(self._waiting) > _WAITING_CHARS and not self._over.done():
+            self._room_for_more.clear()
+            waiting = asyncio.ensure_future(self._room_for_more.wait())
+            either: set[asyncio.Future[Any]] = {waiting, self._over}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        self._require_open()
+
+    async def wait_ended(self) -> None:
+        """Waits until somebody else ends it; then raises `GrowingEnded`."""
+        await asyncio.shield(self._over)
+
+    async def finish(self) -> StreamEnd:
+        """Sends what waits, and makes the message one of the room's log."""
+        self._require_open()
+        self._closed = True
+        self._something.set()
+        try:
+            await self._tasks[0]
+            if self._over.done():
+                self._over.result()
+            return self._said(await _ask(self._room, "finish", id=self.id, seq=self._seq))
+        finally:
+            await self._close()
+
+    async def abort(self, reason: str = "", *, keep: bool = True) -> StreamEnd:
+        """Ends the message as it is; without `keep` nothing of it is kept."""
+        self._require_open()
+        self._closed = True
+        self._waiting = ""
+        self._something.set()
+        try:
+            await self._tasks[0]
+            plain = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", reason)[:200]
+            return self._said(await _ask(self._room, "abort", id=self.id, reason=plain, keep=keep))
+        finally:
+            await self._close()
+
+    def _said(self, answer: dict[str, Any]) -> StreamEnd:
+        self.end = StreamEnd(self.id, answer["outcome"], answer.get("offset"))
+        return self.end
+
+    def _require_open(self) -> None:
+        if self._over.done():
+            self._over.result()
+        if self._closed:
+            raise _ended("it is being ended", "")
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._over.done():
+            self._over.set_exception(error)
+            # Whoever writes hears of it; nobody has to.
+            self._over.exception()
+
+    async def _send(self) -> None:
+        try:
+            while True:
+                if not self._waiting:
+                    if self._closed:
+                        return
+                    self._something.clear()
+                    await self._something.wait()
+                    continue
+                text = self._waiting[:_PIECE_CHARS]
+                self._waiting = self._waiting[_PIECE_CHARS:]
+                self._room_for_more.set()
+                await _ask(self._room, "append", id=self.id, seq=self._seq + 1, text=text)
+                self._seq += 1
+        except ArqonError as error:
+            self._fail(error)
+
+    async def _keep(self, every_seconds: float) -> None:
+        """Says that the producer is still there."""
+        try:
+            while True:
+                await asyncio.sleep(every_seconds)
+                await _ask(self._room, "append", id=self.id)
+        except ArqonError as error:
+            self._fail(error)
+
+    async def _hear(self) -> None:
+        """Hears when somebody else ends it; without the grant to hear, the next piece says so."""
+        try:
+            async with _beside(self._room) as heard:
+                async for message in heard:
+                    said = _event(message)
+                    if said is not None and said["op"] == "end" and said["id"] == self.id:
+                        if not self._closed:
+                            self._fail(_ended(said["outcome"], said["reason"]))
+                        return
+        except ArqonError:
+            return
+
+    async def _close(self) -> None:
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._over.cancel()
+
+
+async def open_stream(
+    room: Room, *, id: str | None = None, type: str = "", content_type: str = "text/plain"
+) -> TextStream:
+    """Begins a message that grows in a durable room. Raises the refusal."""
+    name = uuid.uuid4().hex if id is None else id
+    begun = await _ask(room, "start", id=name, type=type, content_type=content_type)
+    return TextStream(room, name, begun["seq"], begun["idle_ms"])
+
+
+async def stream(
+    room: Room,
+    source: AsyncIterable[str] | Iterable[str],
+    *,
+    id: str | None = None,
+    type: str = "",
+    content_type: str = "text/plain",
+) -> StreamEnd:
+    """Writes everything that a source gives into one message, and finishes it.
+
+    When somebody stops the message, the source is cancelled (an asynchronous one; another at its
+    next item), and this returns with the outcome `stopped`. What the source raises aborts the
+    message and is raised.
+    """
+    out = await open_stream(room, id=id, type=type, content_type=content_type)
+    writing = asyncio.ensure_future(_write(out, source))
+    stopped = asyncio.ensure_future(out.wait_ended())
+    try:
+        await asyncio.wait({writing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if writing.done():
+            writing.result()
+            return await out.finish()
+        stopped.result()
+    except ArqonError as error:
+        if error.reason == "growing-ended" and "stopped" in error.message:
+            return StreamEnd(out.id, "stopped")
+        await out.__aexit__(ArqonError, error, None)
+        raise
+    except BaseException as error:
+        await out.__aexit__(error.__class__, error, None)
+        raise
+    finally:
+        writing.cancel()
+        stopped.cancel()
+        await asyncio.gather(writing, stopped, return_exceptions=True)
+        if out.end is None:
+            await out._close()
+    raise AssertionError("it ends by an error")
+
+
+async def _write(out: TextStream, source: AsyncIterable[str] | Iterable[str]) -> None:
+    if isinstance(source, AsyncIterable):
+        async for text in source:
+            await out.write(text)
+        return
+    for text in source:
+        await out.write(text)
+        # A source that never waits lets others go on.
+        await asyncio.sleep(0)
+
+
+async def stop_stream(room: Room, id: str, reason: str = "") -> StreamEnd:
+    """Stops a message: what there is of it is kept, and its producer hears it."""
+    said = await _ask(room, "stop", id=id, reason=reason)
+    return StreamEnd(id, said["outcome"], said.get("offset"))
+
+
+async def growing(room: Room) -> AsyncIterator[Growing]:
+    """The messages of a durable room as they grow: first what is there, then every piece once.
+
+    Over reconnects nothing is missing and nothing comes twice. Finished messages are the room's
+    own: hear them as any other.
+    """
+    known: dict[str, tuple[Growing, int]] = {}
+    async with _beside(room) as heard:
+        for one in await _compare(room, known):
+            yield one
+        async for message in heard:
+            if message.is_gap:
+                for one in await _compare(room, known):
+                    yield one
+            elif (said := _event(message)) is not None:
+                for one in await _hear(room, known, said):
+                    yield one
+
+
+_Known = dict[str, tuple[Growing, int]]
+
+
+async def _compare(room: Room, known: _Known) -> list[Growing]:
+    """Asks for everything that grows, and for what has ended unheard."""
+    listed = [one["id"] for one in (await _ask(room, "list"))["messages"]]
+    missed = [await _missed(room, known, id) for id in list(known) if id not in listed]
+    return missed + [one for id in listed for one in await _get(room, known, id)]
+
+
+async def _hear(room: Room, known: _Known, said: dict[str, Any]) -> list[Growing]:
+    id, seq = said["id"], said["seq"]
+    before = known.get(id)
+    if said["op"] == "start":
+        if before is not None:
+            return []
+        if seq > 0:
+            return await _get(room, known, id)
+        return [_grow(known, said, "", seq, "")]
+    if said["op"] == "append":
+        if before is None or seq > before[1] + 1:
+            return await _get(room, known, id)
+        one, last = before
+        if seq <= last:
+            return []
+        grown = replace(one, text=one.text + said["text"], piece=said["text"])
+        known[id] = (grown, seq)
+        return [grown]
+    return [] if before is None else [await _end(room, known, said)]
+
+
+def _grow(known: _Known, view: dict[str, Any], text: str, seq: int, piece: str) -> Growing:
+    one = Growing(view["id"], view["type"], view["sender"], view["started_ms"], text, piece)
+    known[one.id] = (one, seq)
+    return one
+
+
+async def _get(room: Room, known: _Known, id: str) -> list[Growing]:
+    """The message as it is now; nothing: it has ended, which is told or found."""
+    before = known.get(id)
+    try:
+        now = await _ask(room, "get", id=id)
+    except ArqonError as error:
+        if error.reason not in _GONE:
+            raise
+        return [] if before is None else [await _missed(room, known, id)]
+    if before is not None and before[1] >= now["seq"]:
+        return []
+    text: str = now["text"]
+    piece = text if before is None else text[len(before[0].text) :]
+    return [_grow(known, now, text, now["seq"], piece)]
+
+
+async def _end(room: Room, known: _Known, said: dict[str, Any]) -> Growing:
+    one, last = known[said["id"]]
+    offset: int | None = said.get("offset")
+    text = one.text
+    if offset and (said.get("changed", False) or last != said["seq"]):
+        page = await room.history(after=offset - 1, limit=1)
+        if page.messages and page.messages[0].offset == offset:
+            text = page.messages[0].raw.decode()
+    return _over(known, one, text, said["outcome"], said["reason"], offset)
+
+
+def _over(
+    known: _Known, one: Growing, text: str, state: State, reason: str, offset: int | None
+) -> Growing:
+    del known[one.id]
+    piece = text[len(one.text) :] if text.startswith(one.text) else ""
+    return replace(one, text=text, piece=piece, state=state, reason=reason, offset=offset)
+
+
+async def _missed(room: Room, known: _Known, id: str) -> Growing:
+    """The end of a message that was not heard, as the room's log has it."""
+    one, _ = known[id]
+    page = await room.history(limit=_MISSED_MESSAGES, reverse=True)
+    for message in page.messages:
+        if not message.message_id.startswith(f"growing:{id}:"):
+            continue
+        state: Any = message.headers.get("x-arqon-growing", "finished")
+        reason = message.headers.get("x-arqon-growing-reason", "")
+        return _over(known, one, message.raw.decode(), state, reason, message.offset)
+    return _over(known, one, one.text, "aborted", "", None)

@@ -1,0 +1,145 @@
+"""Messages that grow, on a real bus: written from generators, heard piece by piece, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from bus import Bus, CuttableProxy
+
+import arqon
+from arqon.streams import Growing, growing, open_stream, stop_stream, stream
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+CONFIG = """
+[[rooms]]
+room = "chat-*"
+durable = true
+"""
+
+
+@pytest.fixture(scope="module")
+def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
+    config: Path = tmp_path_factory.mktemp("growing") / "config.toml"
+    config.write_text(CONFIG)
+    started = Bus(config=config)
+    yield started
+    started.stop()
+
+
+async def words(count: int) -> AsyncIterator[str]:
+    for at in range(count):
+        yield f"{at} ä€🦊 "
+        await asyncio.sleep(0)
+
+
+async def until_ended(room: arqon.Room, id: str, heard: list[Growing]) -> None:
+    async for one in growing(room):
+        if one.id != id:
+            continue
+        heard.append(one)
+        if one.state != "growing":
+            return
+
+
+async def test_a_generator_grows_and_is_one_message(durable: Bus) -> None:
+    token = durable.token()
+    async with arqon.connect(durable.url, token=token) as bus:
+        room = bus.room("chat-1")
+        heard: list[Growing] = []
+        reading = asyncio.ensure_future(until_ended(room, "a", heard))
+        out = await open_stream(room, id="a", type="answer")
+        await out.write("first")
+        while not heard or heard[-1].text != "first":
+            await asyncio.sleep(0.01)
+        late: list[Growing] = []
+        joining = asyncio.ensure_future(until_ended(room, "a", late))
+        while not late:
+            await asyncio.sleep(0.01)
+        assert late[0].piece == "first"
+        async for word in words(200):
+            await out.write(word)
+        end = await out.finish()
+        await asyncio.gather(reading, joining)
+        text = "first" + "".join([word async for word in words(200)])
+        for one in (heard, late):
+            assert one[-1].text == text
+            assert one[-1].state == "finished"
+            assert one[-1].offset == end.offset
+            assert "".join(item.piece for item in one) == text
+        (message,) = (await room.history()).messages
+        assert (message.raw.decode(), message.type, message.offset) == (text, "answer", end.offset)
+
+
+async def test_stop_cancels_the_source(durable: Bus) -> None:
+    cancelled = asyncio.Event()
+
+    async def endless() -> AsyncIterator[str]:
+        try:
+            yield "so far"
+            await asyncio.sleep(3_600)
+        finally:
+            cancelled.set()
+
+    async with arqon.connect(durable.url, token=durable.token()) as bus:
+        room = bus.room("chat-2")
+        heard: list[Growing] = []
+        reading = asyncio.ensure_future(until_ended(room, "b", heard))
+        ending = asyncio.ensure_future(stream(room, endless(), id="b"))
+        while not heard or heard[-1].text != "so far":
+            await asyncio.sleep(0.01)
+        assert (await stop_stream(room, "b", "enough")).outcome == "stopped"
+        assert (await ending).outcome == "stopped"
+        await cancelled.wait()
+        await reading
+        assert (heard[-1].state, heard[-1].reason) == ("stopped", "enough")
+        with pytest.raises(arqon.GrowingEnded):
+            await stop_stream(room, "b")
+        with pytest.raises(arqon.GrowingUnknown):
+            await stop_stream(room, "never")
+
+
+async def test_an_error_of_the_source_aborts(durable: Bus) -> None:
+    def failing() -> Iterator[str]:
+        yield "half"
+        raise ValueError("the model is gone")
+
+    async with arqon.connect(durable.url, token=durable.token()) as bus:
+        room = bus.room("chat-3")
+        with pytest.raises(ValueError, match="gone"):
+            await stream(room, failing())
+        async with await open_stream(room) as out:
+            await out.write("whole")
+        async with await open_stream(room) as out:
+            await out.write("nothing")
+            await out.abort(keep=False)
+        aborted, whole = (await room.history()).messages
+        assert aborted.headers["x-arqon-growing-reason"] == "the model is gone"
+        assert whole.raw == b"whole"
+
+
+async def test_over_drops_each_piece_once(durable: Bus) -> None:
+    quick = arqon.Backoff(base_ms=5, max_ms=50)
+    token = durable.token()
+    async with (
+        CuttableProxy(durable.port) as proxy,
+        arqon.connect(proxy.url, token=token, backoff=quick) as bus,
+    ):
+        room = bus.room("chat-4")
+        heard: list[Growing] = []
+        reading = asyncio.ensure_future(until_ended(room, "d", heard))
+        out = await open_stream(room, id="d")
+        said = ""
+        for _ in range(5):
+            async for word in words(50):
+                said += word
+                await out.write(word)
+            proxy.cut()
+        await out.finish()
+        await reading
+        assert heard[-1].text == said
+        assert "".join(one.piece for one in heard) == said
+        (message,) = (await room.history()).messages
+        assert message.raw.decode() == said
