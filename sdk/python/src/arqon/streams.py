@@ -85,7 +85,7 @@ def _beside(room: Room) -> Room:
 def _event(message: Message) -> dict[str, Any] | None:
     if message.type != "growing" or message.is_gap:
         return None
-    said: dict[str, Any] = message.json()
+    said: dict[str, Any] = message.data
     return said
 
 
