@@ -5,6 +5,8 @@ What becomes of each diff is in the conformance vectors.
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +127,72 @@ async def test_a_pattern_has_diffs_of_each_room(folding: Bus, heard: Heard) -> N
             # The SUB that asks for whole messages went before these.
             for n, room in enumerate(rooms):
                 assert await said(room, n) == (room, n)
+
+
+def _numbered(n: int) -> bytes:
+    """Message `n` of the show: about a third of its lines are other ones than three before."""
+    lines = [f"{line} is at {(n // 4 + line) // 12} and stays" for line in range(24)]
+    return "\n".join([str(n), *lines]).encode()
+
+
+async def test_bytes_are_the_publishers_whatever_is_lost(folding: Bus, heard: Heard) -> None:
+    """Random losses, filters and a pattern: what comes is right, and without losses all comes."""
+    chance = random.Random(29)
+    count, rooms = 1_500, ["folded-s0", "folded-s1", "folded-s2"]
+    even = 'headers["even"] == "True"'
+
+    async def follow(pattern: str, wanted: str = "") -> tuple[list[int], list[str]]:
+        got: list[int] = []
+        gaps: list[str] = []
+        async with arqon.connect(folding.url, token=folding.token()) as client:
+            # One that is lost may be the last: the end is said again until it is heard.
+            async with client.room(pattern, delta=True, filter=wanted, buffer=8_192) as loop:
+                ready.release()
+                async for message in loop:
+                    if message.signal is not None:
+                        gaps.append(message.signal.reason)
+                    elif message.type == "end":
+                        return got, gaps
+                    else:
+                        n = int(message.headers["n"])
+                        assert message.raw == _numbered(n), f"message {n}"
+                        assert not got or n > got[-1]
+                        got.append(n)
+        raise AssertionError("the loop ended")
+
+    ready = asyncio.Semaphore(0)
+    tasks = [
+        asyncio.create_task(follow(*how))
+        for how in [("folded-s*",), ("folded-s*", even), (rooms[1],)]
+    ]
+    async with arqon.connect(folding.url, token=folding.token()) as writer:
+        for _ in tasks:
+            await ready.acquire()
+
+        async def publish(first: int, end: int) -> None:
+            for n in range(first, end):
+                headers = {"n": str(n), "x-key": f"k{n % 4}", "even": str(n % 2 == 0)}
+                if heard.losing == 0 and first > 0 and chance.random() < 1 / 40:
+                    heard.losing = 1
+                await writer.room(rooms[n % 3]).publish(
+                    "at", _numbered(n), headers=headers, ack=n % 50 == 0
+                )
+
+        await publish(0, count // 2)
+        whole = [len(_numbered(n)) for n in range(count // 2)]
+        assert sum(heard.sizes) < 0.7 * (2.5 / 3 + 1) * sum(whole), "most are diffs"
+        await publish(count // 2, count)
+        while not all(task.done() for task in tasks):
+            for room in rooms:
+                await writer.room(room).publish("end", b"", headers={"even": "True"})
+            await asyncio.sleep(0)
+    outcomes = [task.result() for task in tasks]
+    expected = [range(count), range(0, count, 2), range(1, count, 3)]
+    lost = 0
+    for (got, gaps), all_of in zip(outcomes, expected, strict=True):
+        assert set(got) <= set(all_of)
+        assert set(gaps) <= {"delta"}
+        assert len(got) > len(all_of) / 2
+        lost += len(gaps)
+        assert [n for n in got if n < count // 2] == [n for n in all_of if n < count // 2]
+    assert lost > 0, "some messages cannot be made, and that is told"

@@ -1,0 +1,228 @@
+/**
+ * The ways by which the receivers of the show of deltas hear: the SDK with and without deltas, by rooms and by a
+ * pattern, with filters, with frames and connections that are lost; and clients by hand with decoders of others.
+ */
+import { decode } from "@ably/vcdiff-decoder";
+import { applyDelta } from "fossil-delta";
+import { askDeltas, encodeSub, findData, Opcode, readRouted, WireReader } from "@arqon/proto";
+import { connect } from "@arqon/sdk";
+import type { SubscribeOptions, WebSocketConstructor } from "@arqon/sdk";
+import { deltaSocket } from "@arqon/sdk/delta";
+import { ask, openBinary, openText } from "../peers/raw_client.ts";
+import type { RawClient } from "../peers/raw_client.ts";
+import { SHOW_ROOMS } from "./feed.ts";
+import type { Shown } from "./feed.ts";
+import type { Receiver } from "./receiver.ts";
+
+const PATTERN = "show-*";
+/** How long a client waits on a machine that does other things. */
+export const PATIENT = { request_timeout_ms: 120_000, handshake_timeout_ms: 60_000 };
+
+/** What a receiver needs to hear. */
+export interface Place {
+  readonly url: string;
+  readonly token: string;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+/** A way to hear: `open` resolves once the receiver hears, with what ends it. */
+export interface Way {
+  readonly name: string;
+  wants(shown: Shown): boolean;
+  readonly is_whole: boolean;
+  open(place: Place, receiver: Receiver): Promise<() => Promise<void>>;
+}
+
+/** How often a socket loses a frame with messages, and how often its connection is lost with one. */
+interface Losses {
+  readonly frames: number;
+  readonly connections: number;
+}
+
+/** The platform's WebSocket, which loses some of what comes. */
+function losingSocket(random: () => number, { frames, connections }: Losses): WebSocketConstructor {
+  class Losing extends WebSocket {
+    override set onmessage(hear: ((event: MessageEvent) => void) | null) {
+      super.onmessage = hear === null ? null : (event) => {
+        const opcode = new Uint8Array(event.data as ArrayBuffer)[0];
+        if (opcode === Opcode.MSG || opcode === Opcode.BATCH) {
+          if (random() < frames) return;
+          if (random() < connections) return super.close(4_900);
+        }
+        hear.call(this, event);
+      };
+    }
+  }
+  return Losing as unknown as WebSocketConstructor;
+}
+
+interface SdkWay {
+  readonly rooms: readonly string[];
+  readonly options?: SubscribeOptions;
+  readonly losses?: Losses;
+  /** `null`: without deltas. */
+  readonly bytes?: number | null;
+  /** Ends its loops and begins them again, once after about so many messages. */
+  readonly away?: number;
+}
+
+async function openSdk(
+  { url, token, random }: Place,
+  receiver: Receiver,
+  { rooms, options = {}, losses, bytes, away }: SdkWay,
+): Promise<() => Promise<void>> {
+  const inner = losses === undefined
+    ? WebSocket as unknown as WebSocketConstructor
+    : losingSocket(random, losses);
+  const webSocket = bytes === null
+    ? inner
+    : deltaSocket(inner, bytes === undefined ? {} : { bytes });
+  const backoff = { base_ms: 1, cap_ms: 20 };
+  const bus = await connect({ url, token, webSocket, backoff, ...PATIENT });
+  let has_ended = false;
+  const ready: Promise<void>[] = [];
+  const follow = async (room: string) => {
+    while (!has_ended) {
+      using loop = bus.room(room).subscribe({ ...options, buffer: 16_384 });
+      ready.push(loop.ready);
+      for await (const { room, type, data, headers, signal } of loop) {
+        if (signal !== undefined) receiver.gap(signal.reason);
+        else receiver.hear(room, type, data, headers.n);
+        if (away !== undefined && random() < 1 / away) break;
+      }
+    }
+  };
+  const loops = rooms.map((room) =>
+    follow(room).catch((error) => {
+      if (!has_ended) receiver.wrong ??= error;
+    })
+  );
+  await Promise.all(ready);
+  return async () => {
+    has_ended = true;
+    await bus.close();
+    await Promise.all(loops);
+  };
+}
+
+interface Kept {
+  readonly number: number;
+  readonly data: Uint8Array;
+}
+
+interface SaidDelta {
+  readonly slot: number;
+  readonly number: number;
+  readonly base?: number;
+}
+
+/** Data by a decoder of somebody else; all that was sent is kept. */
+function unfolded(
+  kept: Map<string, Kept>,
+  room: string,
+  { slot, number, base = 0 }: SaidDelta,
+  data: Uint8Array,
+): Uint8Array {
+  const key = `${room} ${slot}`;
+  const held = kept.get(key);
+  if (base !== 0 && held?.number !== base) throw new Error(`${base} of ${key} is not there`);
+  const whole = base === 0 || held === undefined
+    ? data
+    : data[0] === 0xd6
+    ? new Uint8Array(decode(data, held.data))
+    : applyDelta(held.data, data) as Uint8Array;
+  kept.set(key, { number, data: whole });
+  return whole;
+}
+
+/** Reads frames until the connection ends. */
+function reading(
+  client: RawClient,
+  receiver: Receiver,
+  hear: (frame: Uint8Array | string) => void,
+) {
+  let has_ended = false;
+  const read = async () => {
+    while (!has_ended) hear(await client.raw());
+  };
+  const all = read().catch((error) => {
+    if (!has_ended) receiver.wrong ??= error;
+  });
+  return async () => {
+    has_ended = true;
+    client.socket.close();
+    await all;
+  };
+}
+
+async function openJson({ url, token }: Place, receiver: Receiver) {
+  const client = await openText(url, token);
+  await ask(client, { op: "sub", room: PATTERN, delta: true, delta_bytes: 16_777_216 });
+  const kept = new Map<string, Kept>();
+  return reading(client, receiver, (frame) => {
+    const { op, room, type, delta, data, headers, signal } = JSON.parse(String(frame));
+    if (op !== "msg") return;
+    if (signal !== undefined) return receiver.gap(signal.reason);
+    const bytes = new TextEncoder().encode(delta === undefined ? JSON.stringify(data) : data);
+    const whole = delta === undefined ? bytes : unfolded(kept, room, delta, bytes);
+    receiver.hear(room, type, whole, headers?.n);
+  });
+}
+
+async function openFrames({ url, token }: Place, receiver: Receiver) {
+  const client = await openBinary(url, token);
+  const sub = encodeSub({ room_id: PATTERN, request_id: 1, batch: true });
+  client.send(askDeltas(sub, { delta_bytes: 16_777_216, vcdiff: true }));
+  await client.frame();
+  const kept = new Map<string, Kept>();
+  const hear = (envelope: Uint8Array) => {
+    const { room_id, event, signal, headers } = readRouted(envelope);
+    if (event === undefined) return receiver.gap(signal?.reason);
+    const delta = findData(envelope)?.delta;
+    const whole = delta === undefined ? event.data : unfolded(kept, room_id, delta, event.data);
+    receiver.hear(room_id, event.type, whole.slice(), headers.n);
+  };
+  return reading(client, receiver, (frame) => {
+    if (typeof frame === "string") return;
+    if (frame[0] === Opcode.MSG) hear(frame.subarray(1));
+    if (frame[0] !== Opcode.BATCH) return;
+    const reader = new WireReader(frame.subarray(1));
+    while (reader.pos < reader.end) hear(reader.view());
+  });
+}
+
+const all = () => true;
+const sdk = (name: string, how: SdkWay, more: Partial<Way> = {}): Way => ({
+  ...{ name, wants: all, is_whole: true },
+  open: (place, receiver) => openSdk(place, receiver, how),
+  ...more,
+});
+const part = { filter: 'headers["part"] != "1"' };
+const key = { filter: 'headers["x-key"] == "k2"' };
+
+/** All of them. */
+export const WAYS: readonly Way[] = [
+  sdk("whole messages", { rooms: SHOW_ROOMS, bytes: null }),
+  sdk("deltas, by rooms", { rooms: SHOW_ROOMS }),
+  sdk("deltas, by a pattern", { rooms: [PATTERN] }),
+  sdk("deltas, by a pattern, of 10,000 bytes", { rooms: [PATTERN], bytes: 10_000 }),
+  sdk("two of three, by a pattern", { rooms: [PATTERN], options: part }, {
+    wants: ({ part }) => part !== "1",
+  }),
+  sdk("one key, by rooms", { rooms: SHOW_ROOMS, options: key }, {
+    wants: ({ key }) => key === "k2",
+  }),
+  sdk("frames are lost, by a pattern", {
+    ...{ rooms: [PATTERN], losses: { frames: 1 / 60, connections: 0 } },
+  }, { is_whole: false }),
+  sdk("frames are lost, by rooms with a filter", {
+    ...{ rooms: SHOW_ROOMS, options: part, losses: { frames: 1 / 60, connections: 0 } },
+  }, { is_whole: false, wants: ({ part }) => part !== "1" }),
+  sdk("frames and connections are lost", {
+    ...{ rooms: [PATTERN], losses: { frames: 1 / 80, connections: 1 / 300 } },
+  }, { is_whole: false }),
+  sdk("away at times", { rooms: SHOW_ROOMS, away: 200 }, { is_whole: false }),
+  { name: "JSON, by a pattern", wants: all, is_whole: true, open: openJson },
+  { name: "frames by hand, by a pattern", wants: all, is_whole: true, open: openFrames },
+];
