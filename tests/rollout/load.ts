@@ -3,6 +3,8 @@ import type { RawClient } from "../peers/raw_client.ts";
 
 /** How often messages are sent, in ms. */
 const TURN_MS = 10;
+/** What a policy refuses with. */
+const REFUSED = 403;
 
 /** All clients of a run. */
 export class Load implements Disposable {
@@ -13,6 +15,8 @@ export class Load implements Disposable {
   ended = 0;
   /** Messages to which no answer came for so long that their clients gave up; they send nothing more. */
   unanswered = 0;
+  /** Messages that no rule refused and that were refused, as on a machine that is too busy for a policy's deadline. */
+  undecided = 0;
   /** Messages that both versions refuse, and that were let through. */
   passed_both = 0;
   /** Messages that neither refuses, and that were refused. */
@@ -80,7 +84,7 @@ export class Load implements Disposable {
     try {
       client.send({ op: "pub", room: "r", data: text, id: number });
       const { code } = await client.json();
-      this.#count(text, code === 0);
+      this.#count(text, code);
     } catch {
       const is_open = client.socket.readyState === WebSocket.OPEN;
       if (this.#stopped_ms === 0 && is_open) this.unanswered++;
@@ -89,11 +93,13 @@ export class Load implements Disposable {
     this.#free.push(client);
   }
 
-  #count(text: string, is_passed: boolean): void {
+  #count(text: string, code: number): void {
     this.answered++;
-    if (text === "abc9" && is_passed) this.passed_both++;
-    if (text === "abc1" && !is_passed) this.refused_none++;
-    if (text !== "abc7" || is_passed) return;
+    if (text === "abc9" && code === 0) this.passed_both++;
+    if (code !== 0 && code !== REFUSED) this.undecided++;
+    if (code !== REFUSED) return;
+    if (text === "abc1") this.refused_none++;
+    if (text !== "abc7") return;
     this.bad_refused++;
     this.last_bad_ms = performance.now();
     if (this.first_bad_ms === 0) this.first_bad_ms = this.last_bad_ms;
