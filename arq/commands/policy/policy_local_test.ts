@@ -306,6 +306,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
       "schema/schema_id.ts",
       "version.ts",
       "config/suggest.ts",
+      "config/values/postgres.ts",
     ],
     ...[
       "plural.ts",
