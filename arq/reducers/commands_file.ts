@@ -8,15 +8,17 @@ import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 /** The time of a new room's first command, where it has none: the first moment of 2026. */
 const FIRST_MS = 1_767_225_600_000;
 
-const Data = z.union([z.strictObject({ base64: z.base64() }), z.json()]);
+/** A text whose characters are whole: half a one has no bytes that it could be told by. */
+const text = (most: number) =>
+  z.string().max(most).refine((one) => one.isWellFormed(), "a text with half a character");
 
 const Line = z.strictObject({
-  command: z.string().min(1).max(256).optional(),
-  data: Data.optional(),
-  user: z.string().max(256).default("dev"),
-  role: z.string().max(64).default("user"),
-  id: z.string().max(256).default(""),
-  claims: z.record(z.string(), z.unknown()).default({}),
+  command: text(256).min(1).optional(),
+  data: z.json().optional(),
+  user: text(256).default("dev"),
+  role: text(64).default("user"),
+  id: text(256).default(""),
+  claims: z.record(text(256), z.json()).default({}),
   /** Unix ms; may lie before the line above, as a clock that was put back. */
   at_ms: z.int().min(0).optional(),
   /** Instead: so long after the line above. */
@@ -39,14 +41,19 @@ export interface CommandLine {
 
 const encoder = new TextEncoder();
 
-/** The bytes of a command's data: a text as it is, any other value as JSON. */
-function dataBytes(data: z.output<typeof Data> | undefined): Uint8Array {
+const Base64 = z.strictObject({ base64: z.string() });
+
+/** The bytes of a command's data: a text as it is, any other value as JSON. Undefined: no base64. */
+function dataBytes(data: unknown): Uint8Array | undefined {
   if (data === undefined) return new Uint8Array();
   if (typeof data === "string") return encoder.encode(data);
-  const is_object = typeof data === "object" && data !== null && !Array.isArray(data);
-  const { base64 } = is_object ? data as { readonly base64?: unknown } : {};
-  if (typeof base64 === "string") return Uint8Array.fromBase64(base64);
-  return encoder.encode(JSON.stringify(data));
+  const parsed = Base64.safeParse(data);
+  if (!parsed.success) return encoder.encode(JSON.stringify(data));
+  try {
+    return Uint8Array.fromBase64(parsed.data.base64);
+  } catch {
+    return undefined;
+  }
 }
 
 function problem(source: string, line: number, what: string): CommandError {
@@ -77,12 +84,14 @@ export function createLineReader(
     }
     before_ms = at_ms ?? before_ms + (after_ms ?? 0);
     if (!Number.isSafeInteger(before_ms)) throw problem(source, line, "the time is too late");
+    const bytes = dataBytes(data);
+    if (bytes === undefined) throw problem(source, line, "data.base64: not base64");
     const texts = Object.entries(claims).map(([name, value]) => [
       name,
-      typeof value === "string" ? value : JSON.stringify(value),
+      (typeof value === "string" ? value : JSON.stringify(value)).toWellFormed(),
     ]);
     return {
-      ...{ line, at_ms: before_ms, command, data: dataBytes(data), user_id: user, role, id },
+      ...{ line, at_ms: before_ms, command, data: bytes, user_id: user, role, id },
       claims: Object.fromEntries(texts),
     };
   };

@@ -117,6 +117,25 @@ Deno.test("a module that does otherwise is told from one that does the same", as
   assert.match(differs.out, /5 entries differ from/);
 });
 
+Deno.test("data is a text, JSON or bytes, as a line says", async () => {
+  await using folder = await folderWith({
+    "echo.ts": `import { Command, on } from "@arqon/reducer";
+      on("echo", (c: Command) => c.answer(c.bytes.length.toString() + " " + c.text));`,
+    "c.ndjson": lines(
+      ...["5", 5, { a: [1, null] }, { base64: "aGk=" }, { base64: "aGk=", more: 1 }, true].map(
+        (data) => ({ command: "echo", data }),
+      ),
+      { command: "echo" },
+    ),
+  });
+  await reducerBuild(diskIo(folder.path), "echo.ts", {});
+  const { steps } = await told(folder.path, "echo.wasm");
+  assert.deepEqual(steps.map(({ answer }) => answer), [
+    ...["1 5", "1 5", '14 {"a":[1,null]}', "2 hi", '26 {"base64":"aGk=","more":1}', "4 true"],
+    "0 ",
+  ]);
+});
+
 Deno.test("a fault is told, and is the exit code", async () => {
   await using folder = await folderWith({ "c.ndjson": lines({ command: "add", data: 5 }) });
   const { code, out } = await test(folder.path, COUNTER, { fuelLimit: 20 });
@@ -146,6 +165,8 @@ Deno.test("input that is none is refused with what it is and what would be right
   const cases: [string, RegExp][] = [
     [`{"comand":1}`, /line 1: Unrecognized key: "comand"\nexpected a line such as \{"command"/],
     [`\n{"command":""}`, /line 2: command: Too small/],
+    [`{"command":"a","id":"\\ud800"}`, /line 1: id: a text with half a character/],
+    [`{"command":"a","data":{"base64":"%"}}`, /line 1: data\.base64: not base64/],
     [`{"at_ms":1,"after_ms":1}`, /at_ms and after_ms; a line has one of them/],
     [`{"after_ms":-1}`, /after_ms: /],
     [`[]`, /line 1: Invalid input: expected object/],
