@@ -9,7 +9,7 @@ import type { Lives } from "./lives.ts";
 /** How often a Shield says that it lives, in ms. */
 const BEAT_MS = 5_000;
 /** How long the end waits until it is told, in ms, and between two tries. */
-const END_MS = 5_000;
+const END_MS = 2_000;
 const AGAIN_MS = 100;
 /** How often lives that are too old are looked for, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
