@@ -32,7 +32,8 @@ Deno.test("every integer has a range", () => {
 
 Deno.test("every default of the schema is what an empty file gives", () => {
   // Tables that are absent by default, with what they require.
-  const text = "[nats]\nurls = ['nats://h']\n[quota]\nurl = 'redis://h'\n";
+  const text = "[nats]\nurls = ['nats://h']\n[quota]\nurl = 'redis://h'\n" +
+    "[bridge.postgres]\ntenant = 't'\ndatabase = 'postgres://b@h/d'\n";
   const config: unknown = parseConfig(text, { file: "config.toml" });
   for (const [path, node] of leaves(root)) {
     if (node.default === undefined || path.includes("[]")) continue;

@@ -39,6 +39,15 @@ Deno.test("a vector that never changes", () => {
   });
 });
 
+Deno.test("a vector of the Python package of Standard Webhooks, 1.1.0, with text beyond ASCII", () => {
+  const headers = signedHeaders("whsec_" + new Uint8Array(32).fill(7).toBase64(), {
+    id: "evt_x_42",
+    now_ms: 1_795_606_200_000,
+    body: '{"type":"room.message","data":{"text":"Grüße, 世界"}}',
+  });
+  assert.equal(headers["webhook-signature"], "v1,3WJteZwLMn6GQr7pTSbbJT83XyrtWMxgj/4SFP7K73A=");
+});
+
 Deno.test("what is no secret is none", () => {
   const of = (bytes: number) => "whsec_" + new Uint8Array(bytes).toBase64();
   assert.equal(secretBytes(of(24))?.length, 24);
