@@ -12,8 +12,9 @@
  * for await (const { text, state } of growing(room)) console.log(state, text);
  * ```
  */
-export { growing, stopStream } from "./growing/growing_messages.ts";
-export type { Growing } from "./growing/growing_messages.ts";
+export { growing, growingList, stopStream } from "./growing/growing_messages.ts";
+export { readStream } from "./growing/one_stream.ts";
+export type { Growing, GrowingOptions } from "./growing/growing_messages.ts";
 export type { GrowingState, GrowingView } from "./growing/growing_room.ts";
 export { openStream, stream, TextStream } from "./growing/text_stream.ts";
 export type { StreamEnd, TextStreamOptions } from "./growing/text_stream.ts";

@@ -29,18 +29,32 @@ interface Known extends GrowingView {
 /** How far back an end that was missed is looked for, in messages. */
 const MISSED_MESSAGES = 100;
 
+/** What `growing` takes; nothing of it is needed. */
+export interface GrowingOptions {
+  /** Aborting ends the loop, which throws the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** What to say beside that, once everything that grows is heard: for the SDK's own parts. */
+  readonly compared?: () => Promise<Growing[]>;
+}
+
+/** The messages that grow in a durable room now. */
+export async function growingList(room: Room): Promise<readonly GrowingView[]> {
+  return (await ask<{ messages: GrowingView[] }>(room, "list", {})).messages;
+}
+
 /**
  * Hears the messages of a durable room as they grow; several may grow at once. The loop ends when the connection
  * closes for good, or `signal` is aborted. Finished messages are the room's own: hear them with `subscribe`.
  */
 export async function* growing(
   room: Room,
-  { signal }: { readonly signal?: AbortSignal } = {},
+  { signal, compared }: GrowingOptions = {},
 ): AsyncGenerator<Growing, void> {
   const all = new Readings(room);
   using heard = growingRoom(room).subscribe(signal === undefined ? {} : { signal });
   await heard.ready;
   yield* await all.compare();
+  if (compared !== undefined) yield* await compared();
   for await (const message of heard) {
     if (message.signal?.kind === "GAP") {
       yield* await all.compare();
@@ -68,7 +82,7 @@ class Readings {
 
   /** Asks for everything that grows, and for what has ended unheard. */
   async compare(): Promise<Growing[]> {
-    const { messages } = await ask<{ messages: GrowingView[] }>(this.#room, "list", {});
+    const messages = await growingList(this.#room);
     const said: (Growing | undefined)[] = [];
     const open = new Set(messages.map(({ id }) => id));
     for (const id of [...this.#known.keys()]) {

@@ -1,0 +1,134 @@
+/**
+ * A transport for the AI SDK of Vercel (package `ai`): `@arqon/sdk/ai`. A chat is a durable room, an answer a
+ * message that grows in it, so that it goes on after a reload, on every device, and can be stopped from each.
+ * Its types are those of `ChatTransport` as far as it needs them: nothing of that package is loaded.
+ *
+ * ```ts
+ * import { connect } from "@arqon/sdk";
+ * import { chatTransport } from "@arqon/sdk/ai";
+ *
+ * const bus = await connect({ url: "localhost:4000", token: "…" });
+ * const transport = chatTransport((chat_id) => bus.room(`orders-${chat_id}`));
+ * console.log(transport.resumeStreamIsReplay); // useChat({ transport, resume: true })
+ * ```
+ */
+import { growingList, stopStream } from "./growing/growing_messages.ts";
+import type { Growing } from "./growing/growing_messages.ts";
+import { readStream } from "./growing/one_stream.ts";
+import type { JsonInput } from "./wire/json.ts";
+import type { Room } from "./room/room.ts";
+
+/** What the transport takes; nothing of it is needed. */
+export interface ChatTransportOptions {
+  /** The type of the event that asks; default "question". */
+  readonly question?: string;
+  /** The type of the message that answers; default "answer". */
+  readonly answer?: string;
+}
+
+/** What the data of a question says. Who answers writes a growing message with the id `answer_id`. */
+export interface ChatQuestion {
+  readonly answer_id: string;
+  readonly trigger: string;
+  /** The last message of the chat, as the AI SDK has it; the ones before are in the room. */
+  readonly message: unknown;
+}
+
+/** A chunk of a `UIMessage`. */
+export type ChatChunk =
+  | { readonly type: "start"; readonly messageId: string }
+  | { readonly type: "text-start" | "text-end"; readonly id: string }
+  | { readonly type: "text-delta"; readonly id: string; readonly delta: string }
+  | { readonly type: "abort"; readonly reason?: string }
+  | { readonly type: "error"; readonly errorText: string }
+  | { readonly type: "finish" };
+
+/** What of a request to a `ChatTransport` is needed. */
+export interface ChatRequest {
+  readonly chatId: string;
+  readonly trigger: string;
+  readonly messages: readonly unknown[];
+  readonly abortSignal: AbortSignal | undefined;
+}
+
+/** A `ChatTransport`. */
+export interface ArqonChatTransport {
+  /** An answer comes from its beginning again. */
+  readonly resumeStreamIsReplay: true;
+  /**
+   * Publishes the last message as a question, and gives the answer as it grows. Aborting stops the answer, which
+   * needs the grant `command`.
+   */
+  sendMessages(request: ChatRequest): Promise<ReadableStream<ChatChunk>>;
+  /** The answer that grows in the chat now; null: there is none. */
+  reconnectToStream(
+    request: Pick<ChatRequest, "chatId"> & Partial<Pick<ChatRequest, "abortSignal">>,
+  ): Promise<ReadableStream<ChatChunk> | null>;
+}
+
+/** Makes a transport whose chats are the rooms that `roomOf` gives for their ids. */
+export function chatTransport(
+  roomOf: (chat_id: string) => Room,
+  { question = "question", answer = "answer" }: ChatTransportOptions = {},
+): ArqonChatTransport {
+  return {
+    resumeStreamIsReplay: true,
+    async sendMessages({ chatId, trigger, messages, abortSignal }) {
+      const room = roomOf(chatId);
+      const answer_id = crypto.randomUUID();
+      const asked: ChatQuestion = { answer_id, trigger, message: messages.at(-1) ?? null };
+      await room.publish(question, asked as unknown as JsonInput, { message_id: answer_id });
+      return chunksOf(room, answer_id, abortSignal);
+    },
+    async reconnectToStream({ chatId, abortSignal }) {
+      const room = roomOf(chatId);
+      const one = (await growingList(room)).findLast(({ type }) => type === answer);
+      return one === undefined ? null : chunksOf(room, one.id, abortSignal);
+    },
+  };
+}
+
+/** An answer as chunks. Who stops reading does not stop it: another device may go on. */
+function chunksOf(
+  room: Room,
+  id: string,
+  abort: AbortSignal | undefined,
+): ReadableStream<ChatChunk> {
+  const reading = new AbortController();
+  abort?.addEventListener("abort", () => {
+    // It ends by the bus's word, which every reader hears.
+    stopStream(room, id, "stopped by its reader").catch(() => reading.abort());
+  });
+  return new ReadableStream<ChatChunk>({
+    async start(out) {
+      out.enqueue({ type: "start", messageId: id });
+      out.enqueue({ type: "text-start", id });
+      try {
+        for await (const one of readStream(room, id, { signal: reading.signal })) {
+          if (one.piece !== "") out.enqueue({ type: "text-delta", id, delta: one.piece });
+          if (one.state !== "growing") { for (const chunk of endOf(one)) out.enqueue(chunk); }
+        }
+        out.close();
+      } catch (error) {
+        if (!reading.signal.aborted) out.error(error);
+      }
+    },
+    cancel: () => reading.abort(),
+  });
+}
+
+function endOf({ id, state, reason }: Growing): ChatChunk[] {
+  const end = { type: "text-end", id } as const;
+  switch (state) {
+    case "finished":
+      return [end, { type: "finish" }];
+    case "stopped":
+      return [end, { type: "abort", reason }];
+    case "aborted":
+      return [end, { type: "error", errorText: reason === "" ? "aborted" : reason }];
+    case "growing":
+      return [];
+    default:
+      return state satisfies never;
+  }
+}

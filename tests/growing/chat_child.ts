@@ -1,0 +1,102 @@
+/**
+ * What `growing_chat_test.ts` runs in a process of its own, which may read the host's name as the package `ai` does
+ * when it is loaded: that package's own chat, unchanged, over the bus. The model is a generator in this process.
+ * Arguments: the bus's address, a token of the model, a token of the user.
+ */
+import assert from "node:assert/strict";
+import { AbstractChat } from "ai";
+import type { ChatState, UIMessage } from "ai";
+import { connect } from "@arqon/sdk";
+import type { Connection, Room } from "@arqon/sdk";
+import { chatTransport } from "@arqon/sdk/ai";
+import type { ChatQuestion } from "@arqon/sdk/ai";
+import { stream } from "@arqon/sdk/streams";
+import { until } from "../../shared/testing/until.ts";
+import { stored } from "./heard.ts";
+
+/** A chat as a page has it. */
+class Page extends AbstractChat<UIMessage> {
+  constructor(bus: Connection, id: string) {
+    const state: ChatState<UIMessage> = {
+      status: "ready",
+      error: undefined,
+      messages: [],
+      pushMessage: (message) => void (state.messages = [...state.messages, message]),
+      popMessage: () => void (state.messages = state.messages.slice(0, -1)),
+      replaceMessage: (at, message) => void (state.messages = state.messages.with(at, message)),
+      snapshot: (thing) => structuredClone(thing),
+    };
+    super({ id, state, transport: chatTransport((chat_id) => bus.room(`chat-${chat_id}`)) });
+  }
+
+  /** What the assistant has said last. */
+  get answer(): string {
+    const last = this.messages.at(-1);
+    if (last?.role !== "assistant") return "";
+    return last.parts.map((part) => part.type === "text" ? part.text : "").join("");
+  }
+}
+
+/** Answers each question of the room with words, as fast as the test lets it. */
+async function model(room: Room, mayGoOn: () => boolean, ended: string[]): Promise<void> {
+  const questions = room.subscribe();
+  await questions.ready;
+  void (async () => {
+    for await (const message of questions) {
+      if (message.type !== "question") continue;
+      const { answer_id: id } = message.json<ChatQuestion>();
+      const words = async function* () {
+        yield "Once ";
+        await until("the test lets it go on", mayGoOn);
+        for (const word of ["upon ", "a ", "time"]) yield word;
+      };
+      void stream(room, words(), { id, type: "answer" }).then(({ outcome }) => ended.push(outcome));
+    }
+  })().catch(() => {});
+}
+
+/** Two devices, a reload in the middle of an answer, and stop. */
+async function run(url: string, model_token: string, user_token: string): Promise<void> {
+  await using server = await connect({ url, token: model_token });
+  await using phone = await connect({ url, token: user_token });
+  await using laptop = await connect({ url, token: user_token });
+  let may_go_on = false;
+  const ended: string[] = [];
+  await model(server.room("chat-c1"), () => may_go_on, ended);
+
+  const page = new Page(phone, "c1");
+  const sending = page.sendMessage({ text: "Tell me a story" });
+  await until("the answer begins", () => page.answer === "Once ");
+  // Another device, and a page that was loaded anew, have what is there.
+  const other = new Page(laptop, "c1");
+  const resuming = other.resumeStream();
+  await until("it is there, too", () => other.answer === "Once ");
+  may_go_on = true;
+  await Promise.all([sending, resuming]);
+  assert.equal(page.answer, "Once upon a time");
+  assert.equal(other.answer, "Once upon a time");
+  assert.equal(page.status, "ready");
+  // There is nothing to resume any more.
+  const third = new Page(laptop, "c1");
+  await third.resumeStream();
+  assert.equal(third.answer, "");
+
+  may_go_on = false;
+  const second = page.sendMessage({ text: "Another one" });
+  await until("the answer begins", () => page.answer === "Once ");
+  const watching = other.resumeStream();
+  await until("it is there, too", () => other.answer === "Once ");
+  await other.stop();
+  await until("the producer hears it", () => ended.length === 2);
+  assert.deepEqual(ended, ["finished", "stopped"]);
+  await Promise.all([second, watching]);
+  assert.equal(page.answer, "Once ");
+  const answers = (await stored(phone.room("chat-c1"))).filter(({ type }) => type === "answer");
+  assert.deepEqual(answers.map((message) => message.text()), ["Once upon a time", "Once "]);
+  assert.equal(answers[1]?.headers["x-arqon-growing"], "stopped");
+  may_go_on = true;
+}
+
+const [url = "", model_token = "", user_token = ""] = Deno.args;
+await run(url, model_token, user_token);
+console.log("all of it went well");
