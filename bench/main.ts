@@ -5,6 +5,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { endOnSignal } from "../tests/harness/end_on_signal.ts";
+import { BRIDGE } from "./bridge/bridge.ts";
 import { DURABLE } from "./durable/durable.ts";
 import { FLOOD, floodOnce } from "./sockets/flood.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
@@ -51,6 +52,7 @@ const SCENARIOS: readonly Scenario[] = [
   ROOMS,
   GOVERNANCE,
   DURABLE,
+  BRIDGE,
   PROCESSES,
   SLOW_READER,
   SOCKETS,

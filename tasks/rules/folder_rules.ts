@@ -224,6 +224,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/governance",
     "bench/rooms",
     "bench/durable",
+    "bench/bridge",
     "bench/storm",
     "bench/sockets",
     "bench/reach",

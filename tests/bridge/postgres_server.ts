@@ -1,4 +1,7 @@
-/** A PostgreSQL of a test's own: Debian's package, in a folder of its own, on a free port. */
+/**
+ * A PostgreSQL of a test's own: Debian's package, in a folder of its own, on a free port. `ARQON_POSTGRES` names the
+ * folder of another one's `postgres` and `initdb`, to try its version; psql is Debian's then, too.
+ */
 import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";
 
@@ -77,14 +80,15 @@ export async function somePostgres(): Promise<PostgresServer | undefined> {
 
 /** Starts one; it ends, and its folder goes, when the scope ends. */
 async function startPostgres(): Promise<PostgresServer> {
-  const bin = await binaries();
+  const debian = await binaries();
+  const bin = Deno.env.get("ARQON_POSTGRES") ?? debian;
   const dir = await Deno.makeTempDir({ prefix: "arqon-postgres-" });
   await Deno.chmod(dir, 0o777);
   const data = `${dir}/data`;
   const port = freePort();
   await run([`${bin}/initdb`, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]);
   await run(["sh", "-c", `cat >> ${data}/postgresql.conf`], CONFIG(port, dir));
-  const psql = [`${bin}/psql`, "-h", "127.0.0.1", "-p", String(port), "-U", "postgres"];
+  const psql = [`${debian}/psql`, "-h", "127.0.0.1", "-p", String(port), "-U", "postgres"];
   let child: Deno.ChildProcess | undefined;
   const sql = (text: string) => run([...psql, "-qAt", "-v", "ON_ERROR_STOP=1", "-f", "-"], text);
   const start = async () => {
