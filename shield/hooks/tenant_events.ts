@@ -6,7 +6,7 @@
 import { bytesFrom } from "../../shared/ids.ts";
 import type { HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
-import { EVENTS_LOST } from "../../shared/hooks/tenant_event.ts";
+import { EVENTS_LOST, TENANT_EVENT_TYPES } from "../../shared/hooks/tenant_event.ts";
 import type { TenantEvent, TenantEventType } from "../../shared/hooks/tenant_event.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
@@ -21,6 +21,7 @@ const SECOND_MS = 1_000;
 /** The first pause after a store that failed, and the longest, in ms. */
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
+const TYPES: readonly string[] = TENANT_EVENT_TYPES;
 const utf8 = new TextEncoder();
 
 /** What storing needs of the process. */
@@ -57,6 +58,8 @@ export class TenantEvents {
   /** By `tenant type`: of the configuration, and of tenants by the name of their hook. */
   #config: ReadonlySet<string> = new Set();
   readonly #own = new Map<string, readonly string[]>();
+  /** All of `#own`: a message costs one look, however many hooks there are. */
+  #wanted: ReadonlySet<string> = new Set();
   /** Tenants with a hook for such events, of which there was one. */
   readonly #held = new Map<string, Held>();
   readonly #counts = { stored: 0, left_out: 0 };
@@ -86,8 +89,12 @@ export class TenantEvents {
       const { key } = change.type === "put" ? change.entry : change;
       const document = change.type === "put" ? readHookDocument(change.entry.value) : undefined;
       const events = document?.spec?.events ?? [];
-      if (events.length === 0) this.#own.delete(key.join("/"));
-      else this.#own.set(key.join("/"), events.map((type) => `${key[0]} ${type}`));
+      const told = events.filter((type) => TYPES.includes(type));
+      const name = key.join("/");
+      if (told.length === 0 && !this.#own.has(name)) return;
+      if (told.length === 0) this.#own.delete(name);
+      else this.#own.set(name, told.map((type) => `${key[0]} ${type}`));
+      this.#wanted = new Set([...this.#own.values()].flat());
     }, { depth: 2 });
     await this.#watch.ready;
     this.#openLog = openLog;
@@ -98,15 +105,17 @@ export class TenantEvents {
   #renew(): void {
     const { hooks } = this.#options.config;
     this.#config = new Set(
-      hooks.flatMap(({ tenant, events }) => events.map((type) => `${tenant} ${type}`)),
+      hooks.flatMap(({ tenant, events }) =>
+        events.filter((type) => TYPES.includes(type)).map((type) => `${tenant} ${type}`)
+      ),
     );
   }
 
   /** Whether some hook of the tenant is called for that. */
   isWanted(tenant_id: string, type: TenantEventType): boolean {
-    if (this.#config.size + this.#own.size === 0) return false;
+    if (this.#config.size + this.#wanted.size === 0) return false;
     const name = `${tenant_id} ${type}`;
-    return this.#config.has(name) || [...this.#own.values()].some((own) => own.includes(name));
+    return this.#config.has(name) || this.#wanted.has(name);
   }
 
   #of(tenant_id: string): Held {
