@@ -23,13 +23,13 @@ function ruleMap(): Map<string, ReasonRule> {
   const rules = new Map<string, ReasonRule>();
   for (const line of REASON_GROUPS.split("\n")) {
     const [group = "", ...members] = line.split("|");
-    const [code, client, close = 0] = group.split(" ");
+    const [code, close, client = "never-retry"] = group.split(" ");
     for (const member of members) {
       const [reason = "", text] = member.split("=");
       rules.set(reason, {
         code: Number(code),
         client: client as ReasonRule["client"],
-        close: Number(close),
+        close: Number(close ?? 0),
         message: text ||
           `${reason[0]?.toUpperCase()}${reason.slice(1).replaceAll("-", " ")}: {detail}`,
       });
@@ -50,6 +50,6 @@ export function ruleOf(reason: Reason): ReasonRule {
 
 /** What a client does after a close code, and its name; undefined for one of somebody else's. */
 export function ruleOfClose(code: number): { client: string; name: string } | undefined {
-  const [client, name] = CLOSE_GROUPS[code]?.split(" ") ?? [];
-  return client && name ? { client, name } : undefined;
+  const [name, client = "never-retry"] = CLOSE_GROUPS[code]?.split(" ") ?? [];
+  return name ? { client, name } : undefined;
 }

@@ -107,39 +107,39 @@ export const ERRORS = {
   "schema-incompatible": {"number":135,"code":409,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Schema incompatible: {detail}"},
   "settings-conflict": {"number":136,"code":409,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"Settings conflict: {detail}"},
   "invalid-settings": {"number":137,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Invalid settings: {detail}"},
-  "growing-unknown": {"number":138,"code":404,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing message unknown: {detail}"},
-  "growing-conflict": {"number":139,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing message conflict: {detail}"},
-  "growing-ended": {"number":140,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing message ended: {detail}"},
-  "growing-limit": {"number":141,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Growing messages limited: {detail}"},
-  "growing-forbidden": {"number":142,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing message forbidden: {detail}"},
+  "growing-unknown": {"number":143,"code":404,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing unknown: {detail}"},
+  "growing-conflict": {"number":139,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing conflict: {detail}"},
+  "growing-ended": {"number":144,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing ended: {detail}"},
+  "growing-limit": {"number":141,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Growing limit: {detail}"},
+  "growing-forbidden": {"number":142,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Growing forbidden: {detail}"},
 } as const;
 
 /** The same for clients, which do without the rest of it: see `reasons.ts`. */
-export const REASON_GROUPS: string = `400 never-retry|invalid-field|connection-closed|handler-failed|invalid-command|invalid-filter|invalid-policy|invalid-room|invalid-schema|invalid-settings|malformed-body|malformed-frame|not-a-websocket|not-durable|payload-count|repeated-field|schema-violation|signing-failed|too-many-headers|unknown-field|unknown-opcode|unsupported-subprotocol
-401 refresh-token|token-claim|token-algorithm|token-audience|token-issuer|token-malformed|token-missing|token-not-yet-valid|token-scope|token-signature|token-too-large|token-unknown-key
-401 never-retry 4401|refresh-mismatch
-401 refresh-token 4401|refresh-refused|token-expired|token-revoked=The token was revoked{detail}
-401 never-retry|ticket-invalid
-403 never-retry|policy-rejected=Message blocked by policy{detail}|command-forbidden|growing-forbidden=Growing message forbidden: {detail}|host-not-allowed|not-granted|origin-not-allowed|presence-disabled|reserved-header|reserved-type|role-forbidden|room-banned=You are banned from room {detail}|signal-forbidden|signature-invalid|signature-no-key=The message is signed, its token has no key|signature-required|tenant-mismatch
-403 never-retry 4403|banned=You are banned from this tenant{detail}
-403 never-retry 1008|disconnected
-404 never-retry|not-found|growing-unknown=Growing message unknown: {detail}|not-subscribed|policy-unknown|schema-unknown
-405 never-retry|method-not-allowed
-406 never-retry|not-acceptable
-408 back-off|command-timeout=The Brain did not answer in {detail} ms|answer-timeout=No answer within {detail} ms
-408 back-off 4408|heartbeat-lost
-409 never-retry|version-conflict=The room is at version {detail}|fence-mismatch|growing-conflict=Growing message conflict: {detail}|growing-ended=Growing message ended: {detail}|schema-incompatible
-409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
-413 never-retry|message-too-large|too-large
-413 never-retry 4413|frame-too-large
-415 never-retry|unsupported-media-type
-429 back-off|rate-limited|growing-limit=Growing messages limited: {detail}|member-limit|revocation-limit|room-limit|tenant-quota=The tenant's quota of {detail} is used up|too-many-connections|too-many-pending
-429 never-retry|ban-limit|budget-exhausted|room-bytes-limit=The tenant's rooms may not take more than {detail}|too-many-filters|too-many-rooms
-429 back-off 4429|flooding|slow-consumer
-429 never-retry 1008|too-many-protocol-errors
-500 back-off|internal=Internal error
-503 other-node|spine-unavailable|admission|at-capacity|audit-unavailable|brain-unavailable|draining=This node is shutting down|keys-unavailable
-503 back-off|connection-lost|log-unavailable|policy-chain-fuel=The policies of the message cost too much{detail}|policy-fault=Message blocked by policy{detail}|policy-loading=The policies are being loaded{detail}|presence-unavailable|process-unavailable|schema-unavailable|unreachable`;
+export const REASON_GROUPS: string = `400|invalid-field|invalid-schema|signing-failed|handler-failed|connection-closed|repeated-field|unknown-field|invalid-command|unknown-opcode|not-durable|malformed-frame|unsupported-subprotocol|invalid-room|schema-violation|invalid-filter|invalid-settings|too-many-headers|not-a-websocket|payload-count|invalid-policy|malformed-body
+401  refresh-token|token-claim|token-malformed|token-not-yet-valid|token-audience|token-too-large|token-scope|token-signature|token-missing|token-algorithm|token-issuer|token-unknown-key
+401 4401 refresh-token|token-revoked=The token was revoked{detail}|token-expired|refresh-refused
+401|ticket-invalid
+401 4401|refresh-mismatch
+403|policy-rejected=Message blocked by policy{detail}|presence-disabled|room-banned=You are banned from room {detail}|signature-required|not-granted|origin-not-allowed|host-not-allowed|signature-invalid|reserved-type|tenant-mismatch|command-forbidden|role-forbidden|growing-forbidden|signal-forbidden|reserved-header|signature-no-key=The message is signed, its token has no key
+403 4403|banned=You are banned from this tenant{detail}
+403 1008|disconnected
+404|not-found|not-subscribed|schema-unknown|growing-unknown|policy-unknown
+405|method-not-allowed
+406|not-acceptable
+408  back-off|command-timeout=The Brain did not answer in {detail} ms|answer-timeout=No answer within {detail} ms
+408 4408 back-off|heartbeat-lost
+409|version-conflict=The room is at version {detail}|growing-ended|schema-incompatible|fence-mismatch|growing-conflict
+409  back-off|locked=The room is locked by {detail}|settings-conflict|policy-conflict
+413|message-too-large|too-large
+413 4413|frame-too-large
+415|unsupported-media-type
+429  back-off|rate-limited|tenant-quota=The tenant's quota of {detail} is used up|too-many-pending|too-many-connections|growing-limit|room-limit|revocation-limit|member-limit
+429|budget-exhausted|too-many-rooms|too-many-filters|ban-limit|room-bytes-limit=The tenant's rooms may not take more than {detail}
+429 4429 back-off|flooding|slow-consumer
+429 1008|too-many-protocol-errors
+500  back-off|internal=Internal error
+503  other-node|spine-unavailable|brain-unavailable|keys-unavailable|audit-unavailable|draining=This node is shutting down|admission|at-capacity
+503  back-off|unreachable|schema-unavailable|presence-unavailable|log-unavailable|process-unavailable|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=The policies of the message cost too much{detail}|policy-fault=Message blocked by policy{detail}|connection-lost`;
 
 /** The closed union of refusal reasons. */
 export type Reason = keyof typeof ERRORS;
@@ -158,18 +158,18 @@ export const CLOSES = {
   4429: {"name":"too-slow-or-too-fast","reconnect":true,"client":"back-off"},
 } as const;
 
-/** The same for clients: what one does, and the name. */
+/** The same for clients: the name, and what one does, unless that is `never-retry`. */
 export const CLOSE_GROUPS: Readonly<Record<number, string>> = {
-  1000: "none normal",
-  1001: "other-node going-away",
-  1008: "never-retry policy-violation",
-  1009: "never-retry message-too-big",
-  1012: "other-node service-restart",
-  4401: "refresh-token token-expired",
-  4403: "never-retry banned",
-  4408: "back-off heartbeat-lost",
-  4413: "never-retry frame-too-large",
-  4429: "back-off too-slow-or-too-fast",
+  1000: "normal none",
+  1001: "going-away other-node",
+  1008: "policy-violation",
+  1009: "message-too-big",
+  1012: "service-restart other-node",
+  4401: "token-expired refresh-token",
+  4403: "banned",
+  4408: "heartbeat-lost back-off",
+  4413: "frame-too-large",
+  4429: "too-slow-or-too-fast back-off",
 };
 
 export type CloseCode = keyof typeof CLOSES;

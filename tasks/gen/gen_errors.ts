@@ -51,20 +51,23 @@ function isPlain({ name, message }: ErrorEntry): boolean {
 }
 
 /**
- * The entries in few bytes for clients: a line for each code, action and close code, with the names after it,
- * and with a text where it is not plain. The nearest reason of a code is the first; else what is alike is
+ * The entries in few bytes for clients: a line for each code, close code and action, with the names after it,
+ * and with a text where it is not plain; without an action it is `never-retry`. The nearest reason of a code is the first; else what is alike is
  * side by side, which gzip likes.
  */
 function groupsOf(errors: readonly ErrorEntry[]): string[] {
-  const groups: Record<string, string> = {};
+  const groups = new Map<string, string>();
   const nearest = errors.filter((e) => e.nearest);
-  const rest = errors.filter((e) => !e.nearest).sort((a, b) => a.name < b.name ? -1 : 1);
+  const end = (e: ErrorEntry) => [...e.name].reverse().join("");
+  const rest = errors.filter((e) => !e.nearest).sort((a, b) => end(a) < end(b) ? -1 : 1);
   for (const e of [...nearest, ...rest]) {
-    const group = [e.code, e.client, e.close ?? ""].join(" ").trimEnd();
+    const client = e.client === "never-retry" ? "" : e.client;
+    const group = [e.code, e.close ?? "", client].join(" ").trimEnd();
     if (/[|=`$\\\n]/.test(e.message)) throw new TypeError(`${e.name}: the text has a separator`);
-    groups[group] = `${groups[group] ?? group}|${e.name}${isPlain(e) ? "" : `=${e.message}`}`;
+    const before = groups.get(group) ?? group;
+    groups.set(group, `${before}|${e.name}${isPlain(e) ? "" : `=${e.message}`}`);
   }
-  return Object.values(groups).sort((a, b) => parseInt(a) - parseInt(b));
+  return [...groups.values()].sort((a, b) => parseInt(a) - parseInt(b));
 }
 
 /** The text of `proto/gen/errors.ts`. It is not formatted, since `deno fmt` leaves out its folder. */
@@ -102,9 +105,12 @@ export function renderErrorsTypescript({ errors, closes }: Registry): string {
     ),
     "} as const;",
     "",
-    "/** The same for clients: what one does, and the name. */",
+    "/** The same for clients: the name, and what one does, unless that is `never-retry`. */",
     "export const CLOSE_GROUPS: Readonly<Record<number, string>> = {",
-    ...closes.map((c) => `  ${c.code}: ${JSON.stringify(`${c.client} ${c.name}`)},`),
+    ...closes.map(({ code, name, client }) => {
+      const text = client === "never-retry" ? name : `${name} ${client}`;
+      return `  ${code}: ${JSON.stringify(text)},`;
+    }),
     "};",
     "",
     "export type CloseCode = keyof typeof CLOSES;",

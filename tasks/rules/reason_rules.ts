@@ -28,13 +28,13 @@ export function countsAsTest(path: string): boolean {
 export function checkUnique(entries: readonly ReasonEntry[]): Violation[] {
   const seen = new Map<string | number, string>();
   return entries.flatMap(({ number, name }) => {
-    const clashes = [number, name].filter((key) => seen.has(key));
-    seen.set(number, name).set(name, name);
-    return clashes.map((key) => ({
+    const clashes = [number, name].filter((key) => seen.has(key)).map((key) => ({
       path: REGISTRY,
       line: 0,
       message: `"${name}" takes ${key} a second time; it belongs to "${seen.get(key)}"`,
     }));
+    seen.set(number, name).set(name, name);
+    return clashes;
   });
 }
 

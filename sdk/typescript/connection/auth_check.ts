@@ -67,7 +67,7 @@ function boundedWait(wait_ms: unknown): number {
  */
 export function retryAfterOf(value: string | null, now_ms: number): number {
   const wait_ms = Number(value) * 1_000;
-  return boundedWait(Number.isNaN(wait_ms) ? Date.parse(String(value)) - now_ms : wait_ms);
+  return boundedWait(wait_ms >= 0 ? wait_ms : Date.parse(`${value}`) - now_ms);
 }
 
 /**

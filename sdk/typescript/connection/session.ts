@@ -10,6 +10,7 @@ import { CHECK_TIMEOUT_MS, PROBE_MS, PROTOCOL_VERSION, UNSENT_BYTES_MAX } from "
 import { closeText } from "./close_reaction.ts";
 import type { SocketLike, WebSocketConstructor } from "../options/options.ts";
 import { onAbort } from "../time/sleep.ts";
+import { utf8Bytes } from "../wire/json.ts";
 import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
 
 /** What one session needs, and who hears of what comes in. The callbacks must not throw. */
@@ -159,7 +160,7 @@ export class Session {
     const timer = setTimeout(() => {
       this.#waiting.delete(id);
       const { connection_id } = this;
-      reject(new ArqonError("answer-timeout", String(timeout_ms), { connection_id }));
+      reject(new ArqonError("answer-timeout", `${timeout_ms}`, { connection_id }));
     }, timeout_ms);
     this.#waiting.set(id, { resolve, reject, timer });
     this.send(frame);
@@ -175,7 +176,7 @@ export class Session {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const body = `echo ${++this.#echo_number}`;
     this.#echoes.set(body, resolve);
-    this.send(encodePing(new TextEncoder().encode(body)));
+    this.send(encodePing(utf8Bytes(body)));
     return promise;
   }
 

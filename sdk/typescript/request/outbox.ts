@@ -235,7 +235,7 @@ export class Outbox {
         ...this.#all().map((request) => request.deadline_ms),
       );
       for (const request of expired) {
-        request.reject(new ArqonError("answer-timeout", String(request.timeout_ms)));
+        request.reject(new ArqonError("answer-timeout", `${request.timeout_ms}`));
       }
     }
     this.pump();

@@ -5,13 +5,11 @@
 import type { PlainEnvelope } from "@arqon/proto";
 import { readEnvelope } from "@arqon/proto";
 import { HELD_MAX } from "../wire/bounds.ts";
-import { type Json, strictText } from "../wire/json.ts";
+import { type Json, strictText, utf8Bytes } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState } from "./room_state.ts";
 
 /** The type of the event that tells a change. */
 const ROOM_UPDATE = "ROOM_UPDATE";
-
-const utf8 = new TextEncoder();
 
 /** The change that an envelope tells; undefined for what is not from the bus. */
 export function changeOf(
@@ -45,7 +43,7 @@ function changeEnvelope(
     message_id: `room:${epoch}:${version}`,
     event: {
       type: ROOM_UPDATE,
-      data: utf8.encode(JSON.stringify(change)),
+      data: utf8Bytes(JSON.stringify(change)),
       content_type: "application/json",
       schema_id: "",
     },

@@ -4,7 +4,7 @@
  */
 import type { Uint64 } from "@arqon/proto";
 import type { Backoff } from "../time/backoff.ts";
-import type { JsonInput } from "../wire/json.ts";
+import { type JsonInput, utf8Bytes } from "../wire/json.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
 import type { Place, Position } from "../durable/position.ts";
@@ -128,7 +128,7 @@ export interface SubscriptionsOptions {
 export function encodeMeta(member_meta: JsonInput): Uint8Array {
   const text = JSON.stringify(member_meta) as string | undefined;
   if (text === undefined) throw new TypeError("member_meta is no JSON");
-  return new TextEncoder().encode(text);
+  return utf8Bytes(text);
 }
 
 /** A reader as the program sees it; `place` and `update` are the room's. */

@@ -19,7 +19,7 @@ import type { Session } from "../connection/session.ts";
 import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
 import type { SubscribeOptions, Subscription, SubscriptionsOptions } from "./subscription.ts";
 import { assertAgreed, assertMember, subTermsOf } from "./sub_terms.ts";
-import { asArqonError, malformed } from "../wire/wire_error.ts";
+import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
 /**
  * All rooms that one connection hears. `attach` and `detach` bracket a session; else loops wait.
@@ -334,7 +334,7 @@ export class Subscriptions {
     try {
       change();
     } catch (error) {
-      const told = error instanceof ArqonError ? error : malformed(String(error));
+      const told = error instanceof ArqonError ? error : malformed(textOf(error));
       return this.#fail(entry, told, true);
     }
     tellReady(entry);

@@ -62,7 +62,7 @@ export class TokenKeeper {
     const answered = new AbortController();
     const late = sleep(timeout_ms, signal, answered.signal).then(() => {
       if (signal.aborted) throw new ArqonError("connection-closed");
-      throw new ArqonError("answer-timeout", String(timeout_ms));
+      throw new ArqonError("answer-timeout", `${timeout_ms}`);
     });
     try {
       const request = refused === undefined ? { signal } : { signal, refused };

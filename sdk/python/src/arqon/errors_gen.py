@@ -977,12 +977,12 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "Invalid settings: {detail}",
     ),
     "growing-unknown": ErrorEntry(
-        138,
+        143,
         404,
         "reply",
         "never-retry",
         0,
-        "Growing message unknown: {detail}",
+        "Growing unknown: {detail}",
     ),
     "growing-conflict": ErrorEntry(
         139,
@@ -990,15 +990,15 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Growing message conflict: {detail}",
+        "Growing conflict: {detail}",
     ),
     "growing-ended": ErrorEntry(
-        140,
+        144,
         409,
         "reply",
         "never-retry",
         0,
-        "Growing message ended: {detail}",
+        "Growing ended: {detail}",
     ),
     "growing-limit": ErrorEntry(
         141,
@@ -1006,7 +1006,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "Growing messages limited: {detail}",
+        "Growing limit: {detail}",
     ),
     "growing-forbidden": ErrorEntry(
         142,
@@ -1014,7 +1014,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Growing message forbidden: {detail}",
+        "Growing forbidden: {detail}",
     ),
 }
 
