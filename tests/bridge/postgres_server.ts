@@ -1,6 +1,7 @@
 /**
  * A PostgreSQL of a test's own: Debian's package, in a folder of its own, on a free port. `ARQON_POSTGRES` names the
- * folder of another one's `postgres` and `initdb`, to try its version; psql is Debian's then, too.
+ * folder of another one's `postgres` and `initdb`, to try its version; psql is Debian's then, too. Only
+ * `deno test -A` lets it through: the tests' own task knows no such variable.
  */
 import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";
