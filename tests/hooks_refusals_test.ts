@@ -40,7 +40,13 @@ budgets = [{ tenant = "default", per = "day", unit = "messages_in", limit = 3, a
 private_hosts = ["127.0.0.1"]
 survey_ms = 200
 refusals_per_second = 5
-${hook("gate", url, 'room = "o-*"\nevents = []\nbefore = ["publish", "subscribe"]')}
+${
+  hook(
+    "gate",
+    url,
+    'room = "o-*"\nevents = []\nbefore = ["publish", "subscribe"]\nbefore_timeout_ms = 10_000',
+  )
+}
 ${hook("told", url, 'room = "o-*"\nevents = ["policy.refused", "budget.exhausted"]')}
 ${hook("other", url, 'room = "x-*"\nevents = ["policy.refused"]')}
 `;
