@@ -14,6 +14,8 @@ import { HttpPeer } from "../peers/http_peer.ts";
 import { somePostgres } from "./postgres_server.ts";
 import type { PostgresServer } from "./postgres_server.ts";
 
+/** How long a bus that was killed may take to read a log of a million messages on a machine that is busy. */
+const RESTART_MS = 300_000;
 /** Rooms in which every second transaction publishes. */
 export const ROOMS = ["orders-0", "orders-1", "orders-2"];
 const tablesFor = (messages: number) => `
@@ -119,7 +121,10 @@ export async function openWorld(
   const kept = Math.min(1_000_000, 2 * messages + 10_000);
   await Deno.writeTextFile(file, `${fixed}${tablesFor(kept)}${tablesOf(database)}`);
   await database.sql(BRIDGE_SQL);
-  let bus = await startServe(folder.path);
+  let bus = await startServe(folder.path).catch(async (error) => {
+    await database[Symbol.asyncDispose]();
+    throw error;
+  });
   return {
     folder: folder.path,
     database,
@@ -130,7 +135,7 @@ export async function openWorld(
     peer: new HttpPeer(`http://127.0.0.1:${port}`, await tokenOf(folder.path, "user")),
     async restartBus() {
       await bus.stop("SIGKILL");
-      bus = await startServe(folder.path);
+      bus = await startServe(folder.path, RESTART_MS);
     },
     async [Symbol.asyncDispose]() {
       await bus.stop();

@@ -28,8 +28,8 @@ async function flags(): Promise<string[]> {
   );
 }
 
-/** Rejects with what it said when it ends before it is ready or takes longer than a minute. */
-export async function startServe(folder: string): Promise<ServedBus> {
+/** Rejects with what it said when it ends before it is ready or takes longer than `ready_ms`. */
+export async function startServe(folder: string, ready_ms = READY_MS): Promise<ServedBus> {
   const program = `${ROOT}arq/main.ts`;
   const own = ["serve", "--config", "config.toml", "--json"];
   const child = new Deno.Command(Deno.execPath(), {
@@ -44,7 +44,7 @@ export async function startServe(folder: string): Promise<ServedBus> {
   const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
     new WritableStream({ write: (text) => void (log += text) }),
   );
-  const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);
+  const timer = setTimeout(() => child.kill("SIGKILL"), ready_ms);
   let line = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
     line += text;
