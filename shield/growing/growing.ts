@@ -300,7 +300,9 @@ async function requireFound(
 ): Promise<Found> {
   if (found !== undefined) return found;
   const stored = await findEnded(context, key, context.path.now() - ENDED_MS);
-  if (stored === undefined) throw new ArqonError("growing-unknown", key.id);
+  if (stored === undefined) {
+    throw new ArqonError("growing-unknown", `${key.id} does not grow in ${key.room_id}`);
+  }
   throw new ArqonError("growing-ended", `${key.id}: ${endingOf(stored)}`);
 }
 

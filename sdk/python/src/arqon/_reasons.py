@@ -747,30 +747,30 @@ class InvalidSettings(ArqonError):
 
 
 class GrowingUnknown(ArqonError):
-    """404: Growing message unknown: …."""
+    """404: Growing unknown: …."""
 
     reason = "growing-unknown"
 
 
 class GrowingConflict(ArqonError):
-    """409: Growing message conflict: …."""
+    """409: Growing conflict: …."""
 
     reason = "growing-conflict"
 
 
 class GrowingEnded(ArqonError):
-    """409: Growing message ended: …."""
+    """409: Growing ended: …."""
 
     reason = "growing-ended"
 
 
 class GrowingLimit(ArqonError):
-    """429: Growing messages limited: …."""
+    """429: Growing limit: …."""
 
     reason = "growing-limit"
 
 
 class GrowingForbidden(ArqonError):
-    """403: Growing message forbidden: …."""
+    """403: Growing forbidden: …."""
 
     reason = "growing-forbidden"
