@@ -133,7 +133,7 @@ Deno.test("arq config check reads what is in the files, and every one of them", 
       `${OPS}${PORTS}${OPERATORS}${SERVER}${bridge}${issuer.config}`,
     );
     const bridged = await runArq(["serve", "--config", "config.toml"], { cwd });
-    assert.equal(bridged.code, 1);
+    assert.equal(bridged.code, 2);
     assert.match(bridged.stderr, /bridge\.postgres\.database_file\W.*holds no URL such as/);
   } finally {
     await Deno.remove(cwd, { recursive: true });
