@@ -19,6 +19,7 @@ COPY sdk/typescript/ sdk/typescript/
 COPY sdk/react/deno.json sdk/react/
 COPY sdk/yjs/deno.json sdk/yjs/
 COPY policies/sdk/ policies/sdk/
+COPY policies/reducer_sdk/ policies/reducer_sdk/
 COPY policies/compiler/ policies/compiler/
 COPY policies/examples/ policies/examples/
 COPY arq/ arq/
