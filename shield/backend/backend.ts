@@ -5,7 +5,7 @@
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Identity } from "../auth/identity.ts";
-import { idsBack } from "../durable/log/ids_back.ts";
+import { storedBack } from "../durable/log/stored_back.ts";
 import { publish } from "../message/pipeline.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
@@ -91,8 +91,8 @@ export function createBackend(
       const all = new Set<string>();
       if (!rooms.classes.of(tenant_id, room_id).durable) return all;
       const log = await durable.logs.of(tenant_id);
-      for await (const page of idsBack(log, room_id)) {
-        for (const id of page.ids) all.add(id);
+      for await (const page of storedBack(log, room_id)) {
+        for (const { envelope } of page.messages) all.add(envelope.message_id);
         if (page.oldest_ms < oldest_ms || all.size >= most) break;
       }
       return all;

@@ -5,8 +5,8 @@
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
-import { findStored } from "../durable/log/find_stored.ts";
-import type { StoredMessage } from "../durable/log/find_stored.ts";
+import { findStored } from "../durable/log/stored_back.ts";
+import type { StoredMessage } from "../durable/log/stored_back.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";

@@ -6,7 +6,7 @@ import { ArqonError, decodeClientText } from "@arqon/proto";
 import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import { idsBack } from "../durable/log/ids_back.ts";
+import { findStored } from "../durable/log/stored_back.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Caller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
@@ -99,9 +99,7 @@ export async function isInLog(
 ): Promise<boolean> {
   if (!classes.of(tenant_id, room).durable) return false;
   const wanted = messageIdOf(schedule_id, due_ms);
-  for await (const { ids, oldest_ms } of idsBack(await logOf(tenant_id), room)) {
-    if (ids.includes(wanted)) return true;
-    if (oldest_ms < claimed_ms - SKEW_MS) return false;
-  }
-  return false;
+  const since_ms = claimed_ms - SKEW_MS;
+  return await findStored(await logOf(tenant_id), room, (id) => id === wanted, since_ms) !==
+    undefined;
 }

@@ -1,0 +1,73 @@
+/**
+ * The messages that a room's log has, read back from the newest: for who has to know whether a message that it
+ * may have published is there. It reads page by page and keeps nothing.
+ */
+import { DecodeError, readEnvelope } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
+import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
+import { legible } from "../messages/legible.ts";
+
+/** Messages of a page of the log. */
+const PAGE_MESSAGES = 256;
+const PAGE_BYTES = 4_194_304;
+
+/** What of a log is needed. */
+type ReadLog = Pick<DurableLog, "head" | "readBack">;
+
+/** A stored message. */
+export interface StoredMessage {
+  readonly offset: number;
+  readonly envelope: PlainEnvelope;
+}
+
+/** One page; the next one is older. */
+export interface StoredPage {
+  /** Newest first, without what cannot be read. */
+  readonly messages: readonly StoredMessage[];
+  /** When its oldest message was stored, Unix ms by the log's clock. */
+  readonly oldest_ms: number;
+}
+
+/** Pages until the log has no more. Rejects as the log does. */
+export async function* storedBack(
+  log: ReadLog,
+  room_id: string,
+): AsyncGenerator<StoredPage, void> {
+  const { last } = await log.head(room_id);
+  for (let before = (last?.offset ?? 0) + 1; before > 1;) {
+    const { messages, more } = await log.readBack(room_id, {
+      ...{ before, limit: PAGE_MESSAGES, max_bytes: PAGE_BYTES },
+    });
+    const [oldest] = messages;
+    if (oldest === undefined) return;
+    yield { messages: messages.toReversed().flatMap(storedIn), oldest_ms: oldest.time_ms };
+    if (!more) return;
+    before = oldest.offset;
+  }
+}
+
+/**
+ * The newest message of the room whose message id `isWanted`; undefined: there is none that was stored at
+ * `since_ms` (Unix ms, by the log's clock) or later. Rejects as the log does.
+ */
+export async function findStored(
+  log: ReadLog,
+  room_id: string,
+  isWanted: (message_id: string) => boolean,
+  since_ms: number,
+): Promise<StoredMessage | undefined> {
+  for await (const { messages, oldest_ms } of storedBack(log, room_id)) {
+    const found = messages.find(({ envelope }) => isWanted(envelope.message_id));
+    if (found !== undefined || oldest_ms < since_ms) return found;
+  }
+  return undefined;
+}
+
+function storedIn({ payload, offset }: LogMessage): StoredMessage[] {
+  try {
+    return [{ offset, envelope: readEnvelope(legible(payload)) }];
+  } catch (error) {
+    if (error instanceof DecodeError) return [];
+    throw error;
+  }
+}
