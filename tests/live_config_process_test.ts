@@ -58,7 +58,7 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
   );
   await hangUp(shield, READ);
   assert.match(shield.log(), /by=SIGHUP .*changed="server\.drain_ms log\.level"/);
-  assert.match(shield.log(), /keys=server\.heartbeat_ms/);
+  await until("the rest is told", () => /keys=server\.heartbeat_ms/.test(shield.log()));
   await edit(
     issuer,
     "brain",

@@ -296,7 +296,8 @@ Deno.test("patterns on the embedded engine", async (t) => {
 Deno.test("patterns on NATS, across two Shields", async (t) => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
-  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${LIMITS}${ROOMS}`;
+  const config =
+    `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n${issuer.config}${LIMITS}${ROOMS}`;
   await using _brain = await startServer("brain", config, issuer.dir);
   await using one = await startServer("shield", config, issuer.dir);
   await using two = await startServer("shield", config, issuer.dir);
