@@ -217,11 +217,13 @@ class Run {
     await this.crowd.close();
     const empty = new Map<string, Roll>(rooms.map((key) => [key, new Map()]));
     await this.compare("when all have gone", empty);
-    const changes = new Map([...this.#journals].map(([key, { lines }]) => [key, lines]));
     const deadline_ms = performance.now() + this.#plan.variant.bound_ms;
     let wrong: string[];
     do {
       await pause(POLL_MS);
+      // A room is empty with its last `left`; its `vacated` is written after that.
+      this.#journals = await this.#readAll(empty);
+      const changes = new Map([...this.#journals].map(([key, { lines }]) => [key, lines]));
       wrong = judgeCalls(this.receiver.taken, changes);
     } while (wrong.length > 0 && performance.now() < deadline_ms);
     this.problems.push(...wrong.slice(0, PROBLEMS_MAX), ...this.receiver.problems.map(String));
