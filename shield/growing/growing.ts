@@ -17,6 +17,7 @@ import type { Ending, GrowingBounds, GrowingRecord, Piece } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
 import { requestOf } from "./requests.ts";
 import type { GrowingRequest } from "./requests.ts";
+import type { StoredMessage } from "../durable/log/stored_back.ts";
 import { endingOf, findEnded, settle } from "./settling.ts";
 import type { Ended, SettlingContext } from "./settling.ts";
 import { tellPiece, tellStart, viewOf } from "./telling.ts";
@@ -36,6 +37,8 @@ type Result = Readonly<Record<string, unknown>> & { readonly offset?: number | u
 
 /** How long ago a message may have ended that is still known by its log, in ms. */
 const ENDED_MS = 600_000;
+/** How many messages of the room are read to know it: who asks for what never was does not read the whole log. */
+const ENDED_MESSAGES = 4_096;
 
 /** Answers a command whose name begins with `growing.`; rejects with the refusal. */
 export async function answerGrowing(
@@ -214,7 +217,7 @@ async function finish(
   const found = await context.records.get(key);
   if (found === undefined) {
     // The answer of the first time was lost.
-    const stored = await findEnded(context, key, context.path.now() - ENDED_MS);
+    const stored = await lately(context, key);
     if (stored !== undefined && endingOf(stored) === "finished") {
       return { id: key.id, outcome: "finished", offset: stored.offset };
     }
@@ -299,11 +302,16 @@ async function requireFound(
   found: Found | undefined,
 ): Promise<Found> {
   if (found !== undefined) return found;
-  const stored = await findEnded(context, key, context.path.now() - ENDED_MS);
+  const stored = await lately(context, key);
   if (stored === undefined) {
     throw new ArqonError("growing-unknown", `${key.id} does not grow in ${key.room_id}`);
   }
   throw new ArqonError("growing-ended", `${key.id}: ${endingOf(stored)}`);
+}
+
+/** The message of that id which ended lately, as its room's log has it. */
+function lately(context: GrowingContext, key: GrowingKey): Promise<StoredMessage | undefined> {
+  return findEnded(context, key, context.path.now() - ENDED_MS, ENDED_MESSAGES);
 }
 
 function requireProducer(

@@ -110,17 +110,20 @@ async function store(
 }
 
 /**
- * A message that grew under that id and was stored at `since_ms` (Unix ms) or later; undefined: there is none. Rejects
+ * A message that grew under that id and was stored at `since_ms` (Unix ms) or later, among the newest `most` of
+ * its room; undefined: there is none. Rejects
  * with `log-unavailable`.
  */
 export async function findEnded(
   { logs }: Pick<SettlingContext, "logs">,
   { tenant_id, room_id, id }: GrowingKey,
   since_ms: number,
+  most?: number,
 ): Promise<StoredMessage | undefined> {
   const start = messageIdOf(id, "");
   const log = await logs.of(tenant_id);
-  return await findStored(log, room_id, (message_id) => message_id.startsWith(start), since_ms);
+  const isWanted = (message_id: string) => message_id.startsWith(start);
+  return await findStored(log, room_id, isWanted, since_ms, most);
 }
 
 /** How a stored message ended, by its headers. */

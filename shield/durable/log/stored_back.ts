@@ -48,17 +48,21 @@ export async function* storedBack(
 
 /**
  * The newest message of the room whose message id `isWanted`; undefined: there is none that was stored at
- * `since_ms` (Unix ms, by the log's clock) or later. Rejects as the log does.
+ * `since_ms` (Unix ms, by the log's clock) or later, among the newest `most` or a page more. Rejects as the log
+ * does.
  */
 export async function findStored(
   log: ReadLog,
   room_id: string,
   isWanted: (message_id: string) => boolean,
   since_ms: number,
+  most = Infinity,
 ): Promise<StoredMessage | undefined> {
+  let left = most;
   for await (const { messages, oldest_ms } of storedBack(log, room_id)) {
     const found = messages.find(({ envelope }) => isWanted(envelope.message_id));
-    if (found !== undefined || oldest_ms < since_ms) return found;
+    left -= messages.length;
+    if (found !== undefined || oldest_ms < since_ms || left <= 0) return found;
   }
   return undefined;
 }
