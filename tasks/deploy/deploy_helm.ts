@@ -3,28 +3,17 @@
  * what it makes, and that with its default values this is what kustomize makes of `deploy/kubernetes`. Our
  * rules for the manifests are thereby the chart's, too.
  */
-import { parseAllDocuments } from "yaml";
-import { ROOT } from "../checkout/source_files.ts";
-import { type DeployTools, runTool } from "./deploy_tools.ts";
+import type { DeployTools } from "./deploy_tools.ts";
 import {
+  ask,
   type Document,
   type Judged,
   KUBERNETES_VERSIONS,
-  validateManifests,
+  validateMade,
 } from "./deploy_validate.ts";
 
 /** The chart, below the root. */
 export const CHART = "deploy/helm/arqonbus";
-
-type ChartTools = Pick<DeployTools, "helm" | "kubernetes_validate">;
-
-/** Runs Helm; its output, or what it says when it fails. */
-async function ask(tools: ChartTools, args: readonly string[]): Promise<Judged<string>> {
-  const ran = await runTool(tools.helm, args, { cwd: ROOT });
-  if (ran?.ok === true) return { problems: [], value: ran.stdout };
-  const said = `${ran?.stdout ?? ""}\n${ran?.stderr ?? "helm is not there"}`.split("\n");
-  return { problems: said.filter((line) => line.trim() !== ""), value: undefined };
-}
 
 /** Runs the linter, then makes the manifests with these values and checks their form. */
 export async function validateChart(
@@ -34,22 +23,11 @@ export async function validateChart(
 ): Promise<Judged<Document[]>> {
   // A Helm that was built from its sources takes an old Kubernetes for the cluster's.
   const given = [...values, "--kube-version", `${KUBERNETES_VERSIONS[0]}.0`];
-  const linted = await ask(tools, ["lint", "--strict", "--quiet", chart, ...given]);
-  if (linted.problems.length > 0) return { problems: linted.problems, value: undefined };
-  const made = await ask(tools, ["template", "arqon", chart, "--namespace", "arqon", ...given]);
-  if (made.value === undefined) return { problems: made.problems, value: undefined };
-  const file = await Deno.makeTempFile({ prefix: "arqon-chart-", suffix: ".yaml" });
-  try {
-    await Deno.writeTextFile(file, made.value);
-    // As Kubernetes reads it: 0440 is octal.
-    const documents = parseAllDocuments(made.value, { version: "1.1" }).map((one) => one.toJS());
-    return {
-      problems: await validateManifests(tools, file),
-      value: documents.filter((document) => document !== null),
-    };
-  } finally {
-    await Deno.remove(file);
-  }
+  const linted = await ask(tools.helm, ["lint", "--strict", "--quiet", chart, ...given]);
+  if (linted.value === undefined) return { problems: linted.problems, value: undefined };
+  const release = ["template", "arqon", chart, "--namespace", "arqon"];
+  const { problems, value } = await ask(tools.helm, [...release, ...given]);
+  return value === undefined ? { problems, value } : await validateMade(tools, value);
 }
 
 /** The objects by kind and name, without what only one of both tools writes. */

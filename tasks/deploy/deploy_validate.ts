@@ -28,7 +28,7 @@ function linesOf(text: string): string[] {
 }
 
 /** The output of a program, or its problems when it failed. */
-async function ask(
+export async function ask(
   program: string,
   args: readonly string[],
   options: RunOptions = {},
@@ -56,7 +56,7 @@ export async function validateCompose(
 
 /** Runs kubernetes-validate on a file of manifests. A kind that it does not know is a problem. */
 export async function validateManifests(
-  { kubernetes_validate }: DeployTools,
+  { kubernetes_validate }: Pick<DeployTools, "kubernetes_validate">,
   file: string,
 ): Promise<string[]> {
   const answers = await Promise.all(KUBERNETES_VERSIONS.map(async (version) => {
@@ -77,12 +77,21 @@ export async function validateKustomization(
   folder: string,
 ): Promise<Judged<Document[]>> {
   const { problems, value } = await ask(tools.kustomize, ["build", folder]);
-  if (value === undefined) return { problems, value: undefined };
+  return value === undefined ? { problems, value } : await validateMade(tools, value);
+}
+
+/** Runs kubernetes-validate on manifests that another program made, and reads them as Kubernetes does. */
+export async function validateMade(
+  tools: Pick<DeployTools, "kubernetes_validate">,
+  text: string,
+): Promise<Judged<Document[]>> {
   const file = await Deno.makeTempFile({ prefix: "arqon-manifests-", suffix: ".yaml" });
   try {
-    await Deno.writeTextFile(file, value);
-    const documents = parseAllDocuments(value).map((document) => document.toJS());
-    return { problems: await validateManifests(tools, file), value: documents };
+    await Deno.writeTextFile(file, text);
+    // YAML 1.1: 0440 is octal.
+    const documents = parseAllDocuments(text, { version: "1.1" }).map((one) => one.toJS());
+    const value = documents.filter((document) => document !== null);
+    return { problems: await validateManifests(tools, file), value };
   } finally {
     await Deno.remove(file);
   }
