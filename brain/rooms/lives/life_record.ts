@@ -62,3 +62,27 @@ export function goesOn({ revision, record }: StoredLifeRecord, known: RoomsTail)
   // Another life has begun since: whoever began it has looked.
   return record.id !== known.id || record.beats.includes(known.beat);
 }
+
+/** What a process knows itself: the record, and since when its life is, in Unix ms. */
+interface OwnTail extends RoomsTail {
+  readonly since_ms: number;
+}
+
+/**
+ * The highest revision that the stored record's life is known to have had, if one of the `others`
+ * says that the record goes on. Undefined when none does, or when somebody knows a later record:
+ * then it is an older copy. `own` is what the asking process knows, which another life that began
+ * since may have overtaken; others may know less than it, since a message has not reached them.
+ */
+export function vouchedRevision(
+  stored: StoredLifeRecord,
+  others: readonly RoomsTail[],
+  own: OwnTail | undefined,
+): number | undefined {
+  const { revision, record } = stored;
+  if (record === undefined || !others.some((tail) => goesOn(stored, tail))) return undefined;
+  if (others.some((tail) => tail.revision > revision)) return undefined;
+  const is_known_life = own !== undefined && record.since_ms <= own.since_ms;
+  if (is_known_life && own.revision >= revision && !goesOn(stored, own)) return undefined;
+  return Math.max(...others.map(({ highest }) => highest), is_known_life ? own.highest : 0);
+}

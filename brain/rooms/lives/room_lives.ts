@@ -26,6 +26,7 @@ import {
   goesOn,
   LIFE_KEY,
   nextRecord,
+  vouchedRevision,
 } from "./life_record.ts";
 import type { LifeRecord, StoredLifeRecord } from "./life_record.ts";
 
@@ -180,10 +181,10 @@ class ProvenLives implements RoomLives {
       const others = await this.#ask();
       // Read anew: it may have changed while they answered.
       const now = await this.#read();
-      const is_behind = others.some(({ revision }) => revision > now.revision);
-      if (!is_behind && others.some((tail) => goesOn(now, tail))) {
-        return await this.#goOn(now, Math.max(...others.map(({ highest }) => highest)));
-      }
+      const own = known &&
+        { ...known, highest: this.#highest, since_ms: this.present.since_ms };
+      const vouched = vouchedRevision(now, others, own);
+      if (vouched !== undefined) return await this.#goOn(now, vouched);
     }
     // From now on a Brain that starts as well waits for this one.
     this.#answer();

@@ -12,6 +12,7 @@ import {
   firstRecord,
   goesOn,
   nextRecord,
+  vouchedRevision,
 } from "../lives/life_record.ts";
 import { decodeDocument, encodeDocument } from "./stored_document.ts";
 
@@ -109,4 +110,36 @@ Deno.test("the record goes on where it has the change that somebody knew, and no
   assert.ok(!goesOn({ revision: 300, record: long }, known(30, "b3")), "too long ago to say");
   assert.deepEqual(decodeRecord(encodeRecord(long)), long);
   assert.equal(decodeRecord(new TextEncoder().encode('{"format":2}')), undefined);
+});
+
+Deno.test("an older copy is one for who knows more, whatever others that know less say of it", () => {
+  const record = nextRecord(firstRecord("a", START_MS, "b1"), "b2");
+  const stored = { revision: 20, record };
+  const tail = (revision: number, beat: string, highest: number, id = "a") => (
+    { id, revision, beat, highest }
+  );
+  const own = (revision: number, beat: string, highest: number, since_ms = START_MS) => (
+    { ...tail(revision, beat, highest), since_ms }
+  );
+  // A Shield that missed the last change: it knows the record as the copy has it.
+  const late = tail(20, "b2", 24);
+  assert.equal(vouchedRevision(stored, [late], undefined), 24);
+  assert.equal(vouchedRevision(stored, [late], own(30, "b3", 33)), undefined, "known further");
+  assert.equal(vouchedRevision(stored, [late], own(20, "b9", 20)), undefined, "another change");
+  assert.equal(
+    vouchedRevision(stored, [late], own(20, "b2", 29)),
+    29,
+    "what it wrote itself counts",
+  );
+  assert.equal(vouchedRevision(stored, [late], own(12, "b0", 13)), 24, "away for long");
+  const earlier = own(30, "z3", 33, START_MS - 1);
+  assert.equal(vouchedRevision(stored, [late], earlier), 24, "another life began since then");
+  assert.equal(vouchedRevision(stored, [late, tail(30, "b3", 33)], undefined), undefined);
+  assert.equal(
+    vouchedRevision(stored, [tail(10, "b7", 10)], undefined),
+    undefined,
+    "nobody says so",
+  );
+  assert.equal(vouchedRevision(stored, [], undefined), undefined);
+  assert.equal(vouchedRevision({ revision: 0, record: undefined }, [late], undefined), undefined);
 });
