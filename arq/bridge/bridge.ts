@@ -108,7 +108,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     using _asking = asking(sql, options, lost.reject);
     const over = new AbortController();
     const publisher = new Publisher({
-      ...{ bus, since_ms: standing.at_ms, onProblem: say, onOver: watch.over },
+      ...{ bus, origin: standing, now: options.now, onProblem: say, onOver: watch.over },
       signal: AbortSignal.any([signal, over.signal]),
       onRefused: (message, reason) => noteRefused(sql, message, reason, say),
     });

@@ -17,32 +17,62 @@ export interface Committed {
   readonly place: { readonly lsn: string; readonly number: number };
 }
 
+/** A message that a room has stored. */
+export interface StoredMessage {
+  readonly message_id: string;
+  readonly sender: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Some of them in a row; the next page is older. */
+export interface StoredPage {
+  /** Newest first. */
+  readonly messages: readonly StoredMessage[];
+  /** When the oldest of them was stored, Unix ms. */
+  readonly oldest_ms: number;
+}
+
 /** What a bridge asks of a bus. */
 export interface BridgeBus {
+  /** The user id that its messages get. */
+  readonly sender: string;
   /** Resolves when the bus has taken it; rejects with its ArqonError. */
   publish(message: Omit<Committed, "place">): Promise<void>;
-  /** The ids that a room has had since then, and some older ones, at most `most`; none where it has no log. */
-  idsSince(room_id: string, oldest_ms: number, most: number): Promise<ReadonlySet<string>>;
+  /** What a room has stored, from the newest on; nothing where it has no log. */
+  storedBack(room_id: string): AsyncIterable<StoredPage>;
 }
 
 const TIMEOUT_MS = 30_000;
+/** Of the first page: a room in which only the bridge publishes needs one. */
+const FIRST_MESSAGES = 16;
 
 /** A connection as the bus of a bridge. */
-export function connectedBus(connection: Pick<Connection, "room">): BridgeBus {
+export function connectedBus(connection: Pick<Connection, "room" | "welcome">): BridgeBus {
   return {
+    get sender() {
+      return connection.welcome.user_id;
+    },
     async publish({ room, type, data, message_id, headers }) {
       await connection.room(room).publish(type, new TextEncoder().encode(data), {
         ...{ content_type: "application/json", message_id, headers, timeout_ms: TIMEOUT_MS },
       });
     },
-    async idsSince(room_id, oldest_ms, most) {
-      const ids = new Set<string>();
+    async *storedBack(room_id) {
+      const room = connection.room(room_id);
+      const source = { history: room.history.bind(room) };
       try {
-        const room = connection.room(room_id);
-        const source = { history: room.history.bind(room) };
-        for await (const page of historyPages(source, { total: most, reverse: true })) {
-          for (const { message_id } of page.messages) ids.add(message_id);
-          if (page.messages.some(({ timestamp_ms }) => Number(timestamp_ms) < oldest_ms)) break;
+        let before: number | undefined;
+        for (const total of [FIRST_MESSAGES, Infinity]) {
+          const query = { total, reverse: true, ...(before === undefined ? {} : { before }) };
+          let has_more = false;
+          for await (const { messages, more } of historyPages(source, query)) {
+            const oldest = messages.at(-1);
+            if (oldest === undefined) return;
+            before = Number(oldest.offset);
+            has_more = more;
+            yield { messages, oldest_ms: oldest.timestamp_ms };
+          }
+          if (!has_more) return;
         }
       } catch (error) {
         // A room without a log knows repetitions for two minutes only, and a token may not read every room.
@@ -50,7 +80,6 @@ export function connectedBus(connection: Pick<Connection, "room">): BridgeBus {
           ["not-durable", "not-granted"].includes(error.reason);
         if (!has_none) throw error;
       }
-      return ids;
     },
   };
 }

@@ -21,11 +21,13 @@ export interface Place {
   readonly xid: number;
   /** Unix ms. */
   readonly commit_ms: number;
+  /** Which database's log that is. */
+  readonly source: string;
 }
 
 /** Reads it; undefined: somebody else has written there what is no message. */
 export function committedOf(content: Uint8Array, at: Place): Committed | undefined {
-  const { lsn, number, xid, commit_ms } = at;
+  const { lsn, number, xid, commit_ms, source } = at;
   const emitted = Emitted.safeParse(jsonOf(content)).data;
   if (emitted === undefined) return undefined;
   const { room, type, json, message_id } = emitted;
@@ -33,7 +35,10 @@ export function committedOf(content: Uint8Array, at: Place): Committed | undefin
   return {
     ...{ room, type, place, commit_ms, data: json },
     message_id: message_id ?? `pg-${place.lsn.replace("/", "-")}-${number}`,
-    headers: { "pg-lsn": place.lsn, "pg-xid": String(xid), "pg-commit-ms": String(commit_ms) },
+    headers: {
+      ...{ "pg-lsn": place.lsn, "pg-number": String(number), "pg-source": source },
+      ...{ "pg-xid": String(xid), "pg-commit-ms": String(commit_ms) },
+    },
   };
 }
 

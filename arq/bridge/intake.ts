@@ -66,12 +66,12 @@ export class Intake {
     const at = this.#now;
     // What is below was dealt with; after a crash the server has forgotten that.
     if (at === undefined || at.lsn < standing.lsn) return;
-    const committed = committedOf(content, { ...at, number: at.number++ });
+    const committed = committedOf(content, { ...at, number: at.number++, source: standing.source });
     if (committed === undefined) {
       return say(`${lsnText(at.lsn)}: this is nothing that arqon.publish writes; passed over`);
     }
     const over = this.progress.message();
-    const is_early = at.commit_ms <= standing.now_ms;
+    const is_early = standing.is_known && at.lsn <= standing.end_lsn;
     const own = publisher.publish(committed, is_early).then(over, () => {}).finally(() => {
       this.#under_way.delete(own);
       onWaiting(this.#under_way.size);

@@ -4,7 +4,10 @@
  */
 import { ArqonError } from "@arqon/sdk";
 import { pause } from "../rooms/flow.ts";
+import { hasHad, publishedBefore } from "./before.ts";
+import type { Before, Origin } from "./before.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
+import { parseLsn } from "./wal.ts";
 
 /** What became of a message: `repeated`, a bridge before had published it. */
 export type Outcome = "published" | "repeated" | "refused";
@@ -12,30 +15,34 @@ export type Outcome = "published" | "repeated" | "refused";
 /** What publishing needs. */
 export interface PublisherOptions {
   readonly bus: BridgeBus;
-  /** Rooms may have messages since then that a bridge before has published, Unix ms; undefined: there was none. */
-  readonly since_ms: number | undefined;
+  readonly origin: Origin;
   /** The bus refuses it for good. Rejects when that could not be noted; then it is tried again. */
   readonly onRefused: (message: Committed, reason: string) => Promise<void>;
   readonly onProblem: (text: string) => void;
   /** What became of a message that is over. */
   readonly onOver: (message: Committed, outcome: Outcome) => void;
   readonly signal: AbortSignal;
+  /** Unix ms. */
+  readonly now: () => number;
 }
 
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 5_000;
 /** Clocks of the bus and of the database may be so far apart, in ms. */
 const SKEW_MS = 60_000;
-/** Messages of a room that are looked at after a start, at most. */
-const LOOKED_AT_MAX = 100_000;
+/**
+ * After so long the room is asked whether it has what was tried, in ms: it may have been stored though nobody heard of
+ * that, and the bus knows repetitions for two minutes.
+ */
+const DOUBT_MS = 30_000;
 
 /** The publisher of one bridge. */
 export class Publisher {
   readonly #options: PublisherOptions;
   /** The last message of each room that is under way. */
   readonly #rooms = new Map<string, Promise<void>>();
-  /** The ids that each room has had since the bridge before noted how far it was. */
-  readonly #known = new Map<string, Promise<ReadonlySet<string>>>();
+  /** What each room had at the start, where it may have had more than was noted. */
+  readonly #before = new Map<string, Promise<Before>>();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -54,11 +61,16 @@ export class Publisher {
   }
 
   async #publish(message: Committed, is_early: boolean): Promise<Outcome> {
-    const { bus, signal, onRefused, onProblem } = this.#options;
-    const { room, message_id } = message;
+    const { bus, signal, now, onRefused, onProblem } = this.#options;
+    const { room } = message;
+    // Nothing older is to come.
+    if (!is_early) this.#before.delete(room);
+    let tried_ms = Infinity;
     for (let wait_ms = RETRY_MS;; wait_ms = Math.min(RETRY_MAX_MS, 2 * wait_ms)) {
       try {
-        if (is_early && (await this.#knownIn(room)).has(message_id)) return "repeated";
+        if (is_early && hasHad(await this.#beforeIn(message), message)) return "repeated";
+        if (now() - tried_ms > DOUBT_MS && await this.#has(message)) return "published";
+        tried_ms = Math.min(tried_ms, now());
         await bus.publish(message);
         return "published";
       } catch (error) {
@@ -74,18 +86,26 @@ export class Publisher {
     }
   }
 
-  #knownIn(room: string): Promise<ReadonlySet<string>> {
-    const known = this.#known.get(room) ?? this.#read(room);
-    this.#known.set(room, known);
-    // What could not be read is read by the next try.
-    known.catch(() => this.#known.delete(room));
-    return known;
+  /** The first that asks is the oldest: its room has nothing of what is to come from before its commit. */
+  #beforeIn({ room, commit_ms }: Committed): Promise<Before> {
+    const { bus, origin, onProblem } = this.#options;
+    const known = this.#before.get(room);
+    if (known !== undefined) return known;
+    const looking = publishedBefore(bus, room, origin, commit_ms - SKEW_MS);
+    this.#before.set(room, looking);
+    looking.then(({ is_whole }) => {
+      if (!is_whole) onProblem(`${room}: too much was published with this bridge's user`);
+      // What could not be read is read by the next try.
+    }, () => this.#before.delete(room));
+    return looking;
   }
 
-  #read(room_id: string): Promise<ReadonlySet<string>> {
-    const { bus, since_ms } = this.#options;
-    if (since_ms === undefined) return Promise.resolve(new Set<string>());
-    return bus.idsSince(room_id, since_ms - SKEW_MS, LOOKED_AT_MAX);
+  /** Whether the room has this one by now. */
+  async #has(message: Committed): Promise<boolean> {
+    const { bus, origin: { source } } = this.#options;
+    const { room, commit_ms, place } = message;
+    const origin = { source, end_lsn: parseLsn(place.lsn) };
+    return hasHad(await publishedBefore(bus, room, origin, commit_ms - SKEW_MS), message);
   }
 }
 

@@ -4,32 +4,47 @@ import { ArqonError } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import { connectedBus } from "./bus.ts";
 import type { Committed } from "./bus.ts";
+import { committedOf } from "./committed.ts";
 import { Publisher } from "./publisher.ts";
+import type { Outcome } from "./publisher.ts";
 
 const SINCE_MS = 1_000_000_000;
+const SOURCE = "7-00000001-5";
+const END_LSN = 100n;
 
-const committed = (room: string, message_id: string): Committed => ({
-  ...{ room, type: "order", data: "{}", message_id, headers: {}, commit_ms: SINCE_MS },
-  place: { lsn: "0/1", number: 0 },
-});
+/** The `number`th message of the transaction that was committed there. */
+function committed(room: string, lsn: number, number = 0, more: Partial<Committed> = {}) {
+  const emitted = JSON.stringify({ room, type: "order", json: "{}", message_id: null });
+  const content = new TextEncoder().encode(emitted);
+  const at = { lsn: BigInt(lsn), number, xid: lsn, commit_ms: SINCE_MS + lsn, source: SOURCE };
+  return { ...committedOf(content, at)!, ...more };
+}
 
-/** Rooms that have had these ids, each at its time; what is published is noted. */
-function busWith(had: Readonly<Record<string, readonly (readonly [id: string, at_ms: number])[]>>) {
+/** A message as a room has it. */
+interface Had {
+  readonly message_id: string;
+  readonly sender?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly timestamp_ms?: number;
+}
+
+/** Rooms that have had these; what is published is noted. */
+function busWith(had: Record<string, Had[]>) {
   const published: string[] = [];
   const asked: string[] = [];
   let refusals = 2;
   const room = (room_id: string) => ({
-    history({ before = Infinity }: { before?: number }) {
+    history({ before = Infinity, limit }: { before?: number; limit: number }) {
       asked.push(room_id);
       if (room_id === "plain") return Promise.reject(new ArqonError("not-durable", room_id));
-      const all = (had[room_id] ?? []).map(([message_id, timestamp_ms], at) => ({
-        ...{ message_id, timestamp_ms, offset: at + 1 },
+      const all = (had[room_id] ?? []).map((one, at) => ({
+        ...{ timestamp_ms: SINCE_MS, sender: "bridge", headers: {}, ...one, offset: at + 1 },
       })).filter(({ offset }) => offset < before).toReversed();
       return Promise.resolve({
-        messages: all.slice(0, 2),
+        messages: all.slice(0, limit),
         offset: 9,
         epoch: "e",
-        more: all.length > 2,
+        more: all.length > limit,
       });
     },
     publish(_type: string, _data: Uint8Array, { message_id }: { message_id: string }) {
@@ -37,49 +52,108 @@ function busWith(had: Readonly<Record<string, readonly (readonly [id: string, at
       if (message_id === "late" && refusals-- > 0) {
         return Promise.reject(new ArqonError("rate-limited", "slower"));
       }
+      // Stored, and nobody hears of it.
+      if (message_id === "unheard" && !published.includes(`${room_id} unheard`)) {
+        (had[room_id] ??= []).push(committed(room_id, 50, 0, { message_id }));
+        published.push(`${room_id} ${message_id}`);
+        return Promise.reject(new ArqonError("connection-lost", "gone"));
+      }
       published.push(`${room_id} ${message_id}`);
       return Promise.resolve({});
     },
   });
-  const bus = connectedBus({ room } as unknown as Pick<Connection, "room">);
+  const connection = { room, welcome: { user_id: "bridge" } };
+  const bus = connectedBus(connection as unknown as Pick<Connection, "room" | "welcome">);
   return { bus, published, asked };
 }
 
-Deno.test("an early message that its room has is left out; a later one, or one the room has not, is published", async () => {
-  const { bus, published, asked } = busWith({
-    orders: [["ancient", SINCE_MS - 1e6], ["old", SINCE_MS - 61_000], ["a", SINCE_MS + 5], [
-      "b",
-      SINCE_MS + 6,
-    ]],
-  });
+/** A publisher, and what became of its messages. */
+function publisherOn({ bus }: Pick<ReturnType<typeof busWith>, "bus">, now = () => SINCE_MS) {
   const refused: string[] = [];
   const over: string[] = [];
   const publisher = new Publisher({
-    ...{ bus, since_ms: SINCE_MS, signal: new AbortController().signal, onProblem: () => {} },
-    onOver: ({ room, message_id }, outcome) => void over.push(`${room} ${message_id} ${outcome}`),
+    ...{ bus, signal: new AbortController().signal, onProblem: () => {}, now },
+    origin: { source: SOURCE, end_lsn: END_LSN },
+    onOver: ({ message_id }, outcome: Outcome) => void over.push(`${message_id} ${outcome}`),
     onRefused: ({ message_id }) => Promise.resolve(void refused.push(message_id)),
   });
+  return { publisher, refused, over };
+}
+
+Deno.test("a room's messages are published in their order, tried again, or refused for good", async () => {
+  const world = busWith({});
+  const { publisher, refused, over } = publisherOn(world);
+  const named = (message_id: string, lsn: number) => committed("orders", lsn, 0, { message_id });
   await Promise.all([
-    publisher.publish(committed("orders", "a"), true),
-    publisher.publish(committed("orders", "late"), true),
-    publisher.publish(committed("orders", "bad"), false),
-    publisher.publish(committed("orders", "b"), true),
-    publisher.publish(committed("orders", "a"), false),
-    publisher.publish(committed("plain", "c"), true),
+    publisher.publish(named("late", 1), true),
+    publisher.publish(named("bad", 2), false),
+    publisher.publish(named("last", 3), false),
+    publisher.publish(committed("plain", 4), true),
   ]);
-  assert.deepEqual(published.filter((one) => one.startsWith("orders")), [
+  assert.deepEqual(world.published.filter((one) => one.startsWith("orders")), [
     "orders late",
-    "orders a",
+    "orders last",
   ]);
-  assert.deepEqual(published.filter((one) => one.startsWith("plain")), ["plain c"]);
+  assert.deepEqual(world.published.filter((one) => one.startsWith("plain")), ["plain pg-0-4-0"]);
   assert.deepEqual(refused, ["bad"]);
-  assert.deepEqual(over.filter((one) => one.startsWith("orders")), [
-    ...["orders a repeated", "orders late published", "orders bad refused"],
-    ...["orders b repeated", "orders a published"],
+  assert.deepEqual(over.filter((one) => !one.startsWith("pg")), [
+    ...["late published", "bad refused", "last published"],
   ]);
-  assert.deepEqual(
-    asked.filter((one) => one === "orders").length,
-    2,
-    "read until it is old enough",
+});
+
+Deno.test("what stands at or below the newest message of the database in a room is not published again", async () => {
+  const others = Array.from({ length: 40 }, () => ({ message_id: "", sender: "somebody" }));
+  const world = busWith({
+    orders: [
+      ...Array.from({ length: 5_000 }, () => ({ message_id: "" })),
+      committed("orders", 7, 1),
+      ...others,
+    ],
+  });
+  const { publisher, over } = publisherOn(world);
+  const early = [[6, 0], [7, 0], [7, 1], [7, 2], [8, 0]] as const;
+  await Promise.all(
+    early.map(([lsn, number]) => publisher.publish(committed("orders", lsn, number), true)),
   );
+  assert.deepEqual(over, [
+    ...["pg-0-6-0 repeated", "pg-0-7-0 repeated", "pg-0-7-1 repeated"],
+    ...["pg-0-7-2 published", "pg-0-8-0 published"],
+  ]);
+  assert.equal(world.asked.length, 2, "a small page, and the one behind the others' messages");
+});
+
+Deno.test("nobody but the bridge says how far a room is, nor another database, nor what lies ahead", async () => {
+  const own = committed("orders", 90);
+  const forged = [
+    { ...own, sender: "somebody" },
+    { ...own, headers: { ...own.headers, "pg-source": "7-00000002-5" } },
+    { ...own, headers: { ...own.headers, "pg-lsn": "0/65" } },
+    { ...own, headers: { ...own.headers, "pg-lsn": "far" } },
+    { ...own, headers: { ...own.headers, "pg-number": "x" } },
+    { ...own, headers: {} },
+  ].map((one, at) => ({ ...one, message_id: `id-${at}` }));
+  const world = busWith({ orders: [{ message_id: "old", timestamp_ms: 1 }, ...forged] });
+  const { publisher, over } = publisherOn(world);
+  await publisher.publish(committed("orders", 5), true);
+  // Of the bridge's own user the ids count, too; of somebody else's not.
+  await publisher.publish(committed("orders", 6, 0, { message_id: "id-5" }), true);
+  await publisher.publish(committed("orders", 6, 1, { message_id: "id-0" }), true);
+  assert.deepEqual(over, ["pg-0-5-0 published", "id-5 repeated", "id-0 published"]);
+});
+
+Deno.test("a database that was set back to a copy of its disk has the same positions later: they are published", async () => {
+  const world = busWith({ orders: [committed("orders", 90)] });
+  const { publisher, over } = publisherOn(world);
+  await publisher.publish(committed("orders", 80), true);
+  await publisher.publish(committed("orders", 85, 0, { commit_ms: SINCE_MS + 60_000 }), true);
+  assert.deepEqual(over, ["pg-0-50-0 repeated", "pg-0-55-0 published"]);
+});
+
+Deno.test("a message whose answer was lost long ago is looked for before it is tried again", async () => {
+  const world = busWith({});
+  let now_ms = SINCE_MS;
+  const { publisher, over } = publisherOn(world, () => now_ms += 40_000);
+  await publisher.publish(committed("orders", 50, 0, { message_id: "unheard" }), false);
+  assert.deepEqual(world.published, ["orders unheard"]);
+  assert.deepEqual(over, ["unheard published"]);
 });

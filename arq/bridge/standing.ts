@@ -22,10 +22,12 @@ export interface StandingOptions {
 /** Where the bridge stands in the database. */
 export interface Standing {
   readonly lsn: Lsn;
-  /** Nothing above was published before that; undefined: nothing was ever published. Unix ms. */
-  readonly at_ms: number | undefined;
-  /** The clock of the database, Unix ms. */
-  readonly now_ms: number;
+  /** Whether a bridge before may have published what stands above; else the slot is new. */
+  readonly is_known: boolean;
+  /** How far the log of the database went. */
+  readonly end_lsn: Lsn;
+  /** The database, and its timeline: after a restore or a failover, positions may come again. */
+  readonly source: string;
 }
 
 /** What the database keeps of its log for a slot. */
@@ -35,6 +37,13 @@ export interface KeptWal {
   /** What may still be written before the slot is lost; undefined: without bound. */
   readonly safe_bytes: number | undefined;
 }
+
+const STANDING = `
+  select b.lsn::text, pg_current_wal_flush_lsn()::text as end_lsn, concat_ws('-',
+    (select system_identifier from pg_control_system()),
+    left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    (select oid from pg_database where datname = current_database())) as source
+  from arqon.bridge b where slot = $1`;
 
 /** Undefined: there is no such slot. */
 export async function keptWal(sql: Database, slot: string): Promise<KeptWal | undefined> {
@@ -87,13 +96,10 @@ export async function standingOf(
   }
   if (!is_there) await makeSlot(sql, slot, own !== undefined);
   else if (row === undefined) await noteSlot(sql, slot, own.lsn);
-  const { rows: [now] } = await sql.query(
-    `select b.lsn::text, extract(epoch from clock_timestamp()) * 1000 as now_ms
-     from arqon.bridge b where slot = $1`,
-    [slot],
-  );
-  const at_ms = is_there && row !== undefined ? Number(row.at_ms) : undefined;
-  return { lsn: parseLsn(now.lsn), at_ms, now_ms: Number(now.now_ms) };
+  const { rows: [now] } = await sql.query(STANDING, [slot]);
+  const { source } = now;
+  const is_known = is_there && row !== undefined;
+  return { lsn: parseLsn(now.lsn), is_known, end_lsn: parseLsn(now.end_lsn), source };
 }
 
 async function makeSlot(sql: Database, slot: string, is_lost: boolean): Promise<void> {

@@ -3,6 +3,7 @@
  * who it is. Its messages take the way of every other; why it publishes them is its own business.
  */
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Identity } from "../auth/identity.ts";
 import { storedBack } from "../durable/log/stored_back.ts";
@@ -29,12 +30,26 @@ export interface BackendMessage {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** What a room has stored, some messages in a row. */
+export interface BackendPage {
+  /** Newest first. */
+  readonly messages: readonly {
+    readonly message_id: string;
+    readonly sender: string;
+    readonly headers: Readonly<Record<string, string>>;
+  }[];
+  /** When the oldest of them was stored, Unix ms. */
+  readonly oldest_ms: number;
+}
+
 /** What it can do. */
 export interface Backend {
+  /** The user id that its messages get. */
+  readonly sender: string;
   /** Resolves when the message is with the Spine or in its room's log. Rejects as a publish is refused. */
   publish(message: BackendMessage): Promise<void>;
-  /** The ids that a room has had since then, and some older ones, at most `most`; none where it has no log. */
-  idsSince(room_id: string, oldest_ms: number, most: number): Promise<ReadonlySet<string>>;
+  /** What a room has stored, from the newest on; nothing where it has no log. */
+  storedBack(room_id: string): AsyncIterable<BackendPage>;
 }
 
 interface BackendStart {
@@ -71,6 +86,7 @@ export function createBackend(
     ...{ identity, connection_id: who.user_id, request_headers: [], remote_ip: "" },
   };
   return {
+    sender: who.user_id,
     async publish({ room, type, data, message_id, headers }) {
       const event = {
         ...{ type, content_type: "application/json", data: new TextEncoder().encode(data) },
@@ -87,15 +103,16 @@ export function createBackend(
         flushes.push((error) => error === undefined ? resolve() : reject(error));
       });
     },
-    async idsSince(room_id, oldest_ms, most) {
-      const all = new Set<string>();
-      if (!rooms.classes.of(tenant_id, room_id).durable) return all;
+    async *storedBack(room_id) {
+      if (!rooms.classes.of(tenant_id, room_id).durable) return;
       const log = await durable.logs.of(tenant_id);
-      for await (const page of storedBack(log, room_id)) {
-        for (const { envelope } of page.messages) all.add(envelope.message_id);
-        if (page.oldest_ms < oldest_ms || all.size >= most) break;
+      for await (const { messages, oldest_ms } of storedBack(log, room_id)) {
+        yield { messages: messages.map(({ envelope }) => storedOf(envelope)), oldest_ms };
       }
-      return all;
     },
   };
 }
+
+const storedOf = ({ message_id, sender_id, headers }: PlainEnvelope) => ({
+  ...{ message_id, sender: sender_id, headers },
+});

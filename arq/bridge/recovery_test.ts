@@ -1,0 +1,156 @@
+/**
+ * Bridges that are killed all the time, on a database and a bus of this file. However soon each dies and however little
+ * is noted, it comes further by what it published, looks no further back than its newest message, and each room has
+ * everything once and in commit order. The bus of this file knows no repetitions.
+ */
+import assert from "node:assert/strict";
+import { seeded } from "../../shared/testing/seeded.ts";
+import type { BridgeBus, Committed, StoredMessage } from "./bus.ts";
+import { Intake } from "./intake.ts";
+import { Publisher } from "./publisher.ts";
+import type { Standing } from "./standing.ts";
+import type { Lsn, WalChange } from "./wal.ts";
+
+const NOW_MS = 1_000_000_000;
+const SOURCE = "7-00000001-5";
+const ROOMS = ["a", "b", "c"];
+const PAGE = 16;
+
+interface Stored extends StoredMessage {
+  /** Of ours. */
+  readonly wanted?: string;
+}
+
+/** Transactions with up to three messages each, and what each room has to have of them. */
+function databaseWith(transactions: number, random: () => number) {
+  const log: WalChange[][] = [];
+  const wanted = new Map<string, string[]>(ROOMS.map((room) => [room, []]));
+  for (let n = 1; n <= transactions; n++) {
+    const rooms = Array.from(
+      { length: 1 + Math.floor(random() * 3) },
+      () => ROOMS[Math.floor(random() * ROOMS.length)]!,
+    );
+    const changes: WalChange[] = [
+      // Commits have their times in another order at times.
+      { kind: "begin", lsn: BigInt(n * 16), commit_ms: NOW_MS + n - (n % 3) * 40, xid: n },
+      ...rooms.map((room, at) => {
+        const json = `{"n":${n},"at":${at}}`;
+        wanted.get(room)!.push(json);
+        const content = JSON.stringify({ room, type: "order", json, message_id: null });
+        return {
+          ...{ kind: "message", prefix: "arqon" } as const,
+          content: new TextEncoder().encode(content),
+        };
+      }),
+      { kind: "commit", end_lsn: BigInt(n * 16 + 8) },
+    ];
+    log.push(changes);
+  }
+  return { log, wanted, end_lsn: BigInt(transactions * 16 + 8) };
+}
+
+/** Rooms, in which others publish too. */
+class Rooms {
+  readonly stored = new Map<string, Stored[]>(ROOMS.map((room) => [room, []]));
+  /** Pages that were read. */
+  pages = 0;
+
+  /** A bridge's bus; it is killed with the message that is stored as the `left`th. */
+  bus(left: number, kill: () => void, others: () => number): BridgeBus {
+    const { stored } = this;
+    const read = () => this.pages++;
+    return {
+      sender: "bridge",
+      publish({ room, data, message_id, headers }: Omit<Committed, "place">) {
+        if (left-- <= 0) return Promise.reject(new Error("dead"));
+        const all = stored.get(room)!;
+        all.push({ message_id, sender: "bridge", headers, wanted: data });
+        for (let n = others(); n > 0; n--) all.push({ message_id: "", sender: "x", headers });
+        if (left > 0) return Promise.resolve();
+        // It is stored, and nobody hears of it.
+        kill();
+        return Promise.reject(new Error("dead"));
+      },
+      async *storedBack(room_id) {
+        const all = stored.get(room_id)!.toReversed();
+        for (let from = 0; from < all.length; from += PAGE) {
+          read();
+          yield await Promise.resolve({
+            messages: all.slice(from, from + PAGE),
+            oldest_ms: NOW_MS,
+          });
+        }
+      },
+    };
+  }
+}
+
+/** One bridge, from what is noted until it is killed or has nothing left; gives how far everything is over then. */
+async function live(
+  { log, end_lsn }: ReturnType<typeof databaseWith>,
+  rooms: Rooms,
+  [noted, kill_after]: readonly [noted: Lsn, kill_after: number],
+  others: () => number,
+): Promise<Lsn> {
+  const dying = new AbortController();
+  const bus = rooms.bus(kill_after, () => dying.abort(), others);
+  const standing: Standing = { lsn: noted, is_known: true, end_lsn, source: SOURCE };
+  const ignore = () => {};
+  const publisher = new Publisher({
+    ...{ bus, origin: standing, signal: dying.signal, now: () => NOW_MS },
+    ...{ onOver: ignore, onProblem: ignore, onRefused: () => Promise.resolve() },
+  });
+  const intake = new Intake({ standing, publisher, say: ignore, onWaiting: ignore });
+  for (const changes of log) {
+    const [begin] = changes;
+    if (begin?.kind === "begin" && begin.lsn < noted) continue;
+    for (const change of changes) intake.take(change);
+  }
+  await intake.settled();
+  return intake.progress.done_lsn;
+}
+
+interface Case {
+  readonly transactions: number;
+  readonly kill_after: number;
+  /** How often a bridge lives to note how far it is, 0 to 1. */
+  readonly notes: number;
+  readonly others: boolean;
+}
+
+async function runCase({ transactions, kill_after, notes, others }: Case): Promise<void> {
+  const random = seeded(kill_after);
+  const database = databaseWith(transactions, random);
+  const total = [...database.wanted.values()].flat().length;
+  const rooms = new Rooms();
+  let noted = 0n;
+  const most_lives = Math.ceil(total / kill_after) + 1;
+  for (let lives = 1; noted < database.end_lsn; lives++) {
+    assert.ok(lives <= most_lives, `life ${lives} of ${most_lives}`);
+    const pages = rooms.pages;
+    const done = await live(
+      database,
+      rooms,
+      [noted, kill_after],
+      () => others ? Math.floor(random() * 30) : 0,
+    );
+    const most_pages = ROOMS.length * (others ? 3 : 1);
+    assert.ok(rooms.pages - pages <= most_pages, `${rooms.pages - pages} pages of one life`);
+    if (done === database.end_lsn || random() < notes) noted = done;
+  }
+  for (const [room, all] of rooms.stored) {
+    const got = all.flatMap(({ wanted }) => wanted === undefined ? [] : [wanted]);
+    assert.deepEqual(got, database.wanted.get(room));
+  }
+}
+
+for (const others of [false, true]) {
+  const beside = others ? ", beside others who publish" : "";
+  Deno.test(`bridges that die with every Nth message come to the end, whatever N and however little is noted${beside}`, async () => {
+    for (const kill_after of [1, 2, 3, 7, 50, 239, 10_000]) {
+      for (const notes of [0, 0.2, 1]) {
+        await runCase({ transactions: 120, kill_after, notes, others });
+      }
+    }
+  });
+}
