@@ -159,7 +159,7 @@ function assemble(
   const path = { ...sends, ...checks, ...beside, classes, quota, traces, usage, now, random };
   const filters = startFilters(config.filters, options.registry);
   const history = createHistory({ ...durable, classes, overseer, bans, limits, filters, schemas });
-  const growing = startGrowing(options, path, durable.logs, classes);
+  const growing = startGrowing(options, path, overseer, durable.logs, classes);
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };

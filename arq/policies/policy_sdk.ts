@@ -2,6 +2,7 @@
  * The guest SDK of policies as text in the program, so that `arq policy build` has it in every form of `arq`,
  * without a checkout. A test compares the list with the folder.
  */
+import appending from "../../policies/sdk/appending.ts" with { type: "text" };
 import arqon_host_v1 from "../../policies/sdk/arqon_host_v1.ts" with { type: "text" };
 import arqon_host_v2 from "../../policies/sdk/arqon_host_v2.ts" with { type: "text" };
 import fold_table from "../../policies/sdk/fold_table.ts" with { type: "text" };
@@ -17,6 +18,7 @@ import words from "../../policies/sdk/words.ts" with { type: "text" };
 
 /** The text of each file of the guest SDK, by its name. */
 export const POLICY_SDK: Readonly<Record<string, string>> = {
+  "appending.ts": appending,
   "arqon_host_v1.ts": arqon_host_v1,
   "arqon_host_v2.ts": arqon_host_v2,
   "fold_table.ts": fold_table,

@@ -8,6 +8,7 @@ import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { createOverseer } from "../../shield/policy/overseer.ts";
+import type { Overseer } from "../../shield/policy/overseer.ts";
 import type { Caller } from "../../shield/message/caller.ts";
 import type {
   EvaluateRequest,
@@ -54,7 +55,7 @@ export interface TrialOperation {
   readonly room_id: string;
   /** Headers of the message's envelope, or of the request for other hooks. */
   readonly headers: Readonly<Record<string, string>>;
-  /** This field and those below count for `on_message` only. */
+  /** This field and those below count for `on_message` and `on_append` only. */
   readonly type: string;
   readonly content_type: string;
   readonly payload: Uint8Array;
@@ -183,6 +184,20 @@ function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): Trial
   };
 }
 
+/** Adds pieces to one message, one behind the other: what is held back is judged with the next. */
+function growing(overseer: Overseer) {
+  let grown = { released: "", held: "" };
+  return async (caller: Caller, operation: TrialOperation): Promise<void> => {
+    const { room_id, type, content_type, payload } = operation;
+    const text = grown.held + new TextDecoder().decode(payload);
+    const about = { id: CONNECTION, type, content_type, is_last: false };
+    const piece = { ...about, text, released: grown.released };
+    const judged = await overseer.onAppend(caller, room_id, piece);
+    if (judged === undefined) return;
+    grown = { released: grown.released + judged.released, held: judged.held };
+  };
+}
+
 /** Makes a trial of a policy, ready for operations. */
 export function createTrial(options: TrialOptions): Trial {
   const run = createRunner(options);
@@ -208,6 +223,7 @@ export function createTrial(options: TrialOptions): Trial {
     onLogs() {},
   });
 
+  const appended = growing(overseer);
   /** Asks the Overseer, at once or by a promise; a refusal is thrown. */
   function ask(operation: TrialOperation): unknown {
     const { hook, room_id, headers, type, content_type, payload: data } = operation;
@@ -222,6 +238,8 @@ export function createTrial(options: TrialOptions): Trial {
         const bytes = writeEnvelope({ room_id, headers: { ...headers }, event });
         return overseer.onMessage(caller, scanEnvelope(bytes, options.config.limits));
       }
+      case "on_append":
+        return appended(caller, operation);
       default:
         return hook satisfies never;
     }

@@ -89,6 +89,26 @@ Deno.test("connections and subscriptions have the request's headers, and no even
   assert.equal((await room({ hook: "on_subscribe" })).reason, "lobby");
 });
 
+Deno.test("pieces of a growing message are judged together with what was held back before", async () => {
+  // Holds back all but the first two bytes, and says how many bytes readers have.
+  const holds = `(data (i32.const 0) "release") (data (i32.const 16) "2")
+    (data (i32.const 32) "x-arqon-growing-bytes")` +
+    hook(
+      `(call $log (i32.const 1) (i32.add (i32.const 4) (call $header (i32.const 32) (i32.const 21)))
+        (i32.const 1))
+      (call $add (i32.const 0) (i32.const 7) (i32.const 16) (i32.const 1))`,
+      "on_append",
+    );
+  const trial = trialOf(holds);
+  const told = [];
+  for (const text of ["hello", "!", ""]) {
+    const payload = new TextEncoder().encode(text);
+    const { verdict, logs } = await trial({ hook: "on_append", payload });
+    told.push([verdict, logs[0]?.message]);
+  }
+  assert.deepEqual(told, [["allowed", "0"], ["allowed", "2"], ["allowed", "4"]]);
+});
+
 Deno.test("claims are the given ones and those that every token has", async () => {
   const says = (name: string) =>
     `(data (i32.const 0) "${name}") ` +

@@ -48,6 +48,9 @@ const REGISTERS: Readonly<Record<string, string>> = {
   onSubscribe: "arqon_on_subscribe",
   onMessage: "arqon_on_message",
 };
+/** The register and the hook that only policies of version 2 have: exported where it is called. */
+const ON_APPEND = "sdk/appending/onAppend";
+const APPEND_HOOK = "sdk/appending/arqon_on_append";
 
 const OPTIONS = [
   "--outFile=policy.wasm",
@@ -90,6 +93,7 @@ function finish(module: Module, abi: 1 | 2): void {
   for (const [register, hook] of Object.entries(REGISTERS)) {
     if (module.getFunction(`sdk/guest/${register}`) === 0) module.removeExport(hook);
   }
+  if (module.getFunction(ON_APPEND) !== 0) module.addFunctionExport(APPEND_HOOK, "arqon_on_append");
 }
 
 /** The files that the compiler asks for, for a policy of version 1 until a file imports `v2.ts`. */
@@ -145,11 +149,12 @@ async function compileFiles(entry: string, files: Files): Promise<Uint8Array<Arr
   const bytes = await compileEntry((name) => files.read(name), (module) => {
     finish(module, files.abi);
     const count = (name: string) => module.getFunction(`sdk/guest/${name}`) === 0 ? 0 : 1;
-    hooks = Object.keys(REGISTERS).reduce<number>((sum, name) => sum + count(name), 0);
+    hooks = Object.keys(REGISTERS).reduce<number>((sum, name) => sum + count(name), 0) +
+      (module.getFunction(ON_APPEND) === 0 ? 0 : 1);
   });
   if (hooks > 0) return bytes;
   throw new PolicyCompileError(
-    `${entry} registers no handler; call onConnect, onSubscribe or onMessage`,
+    `${entry} registers no handler; call onConnect, onSubscribe, onMessage or onAppend`,
   );
 }
 

@@ -1,4 +1,4 @@
-// The guest's side of the ABI: memory that the host fills, the three hooks, and the handlers that a
+// The guest's side of the ABI: memory that the host fills, hooks, and the handlers that a
 // policy registers. The compiler exports the hooks that have a handler and nothing else of this.
 import { ABI, host_reject } from "./arqon_host_v1.ts";
 import { Message, Request } from "./request.ts";
@@ -67,7 +67,7 @@ export function runTopLevel(): void {}
  * Frees what the call before this one left behind; no managed object is on the stack here. In version 2
  * nothing is left of it.
  */
-function beginCall(): void {
+export function beginCall(): void {
   if (ABI != 1) return;
   runTopLevel();
   while (newest != 0) {

@@ -5,31 +5,24 @@
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
-import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
 import type { Identity } from "../auth/identity.ts";
-import { classFilter } from "../filter/filter.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit } from "../message/pipeline.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
-import { isSignatureRequired } from "../message/signature.ts";
-import { withEnding, withPiece } from "./record.ts";
-import type { Ending, GrowingBounds, GrowingRecord, Piece } from "./record.ts";
+import { requirePlace, requirePossible } from "./places.ts";
+import type { GrowingContext } from "./places.ts";
+import { judgedWithEnding, judgedWithPiece } from "./judging.ts";
+import type { Changed, JudgingContext } from "./judging.ts";
+import { saidOf } from "./record.ts";
+import type { Ending, GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
 import { requestOf } from "./requests.ts";
 import type { GrowingRequest } from "./requests.ts";
 import type { StoredMessage } from "../durable/log/stored_back.ts";
-import { endingOf, findEnded, settle } from "./settling.ts";
-import type { Ended, SettlingContext } from "./settling.ts";
+import { callerOf, endingOf, findEnded, settle } from "./settling.ts";
+import type { Ended } from "./settling.ts";
+import type { GrowingStats } from "./stats.ts";
 import { tellPiece, tellStart, viewOf } from "./telling.ts";
-
-/** What the commands need of the process. */
-export interface GrowingContext extends SettlingContext {
-  readonly bounds: () => GrowingBounds & {
-    readonly room_messages: number;
-    readonly tenant_messages: number;
-    readonly idle_ms: number;
-  };
-}
 
 type Request<Verb extends GrowingRequest["verb"]> = Extract<GrowingRequest, { verb: Verb }>;
 /** The result of a command, as JSON. */
@@ -132,80 +125,70 @@ async function start(
   return { id: key.id, seq: record.seq, idle_ms, message_bytes };
 }
 
-/** Throws when no message of that room and producer can grow. */
-function requirePossible(
-  { path }: GrowingContext,
-  { tenant_id, role }: Identity,
-  room_id: string,
-): void {
-  if (growingRoomOf(room_id) === undefined) {
-    throw new ArqonError("invalid-room", `${room_id}: messages grow in rooms with ids of up to 56`);
-  }
-  if (classFilter(path.classes.of(tenant_id, room_id)) !== undefined) {
-    throw new ArqonError("growing-forbidden", `the class of ${room_id} has a filter`);
-  }
-  if (isSignatureRequired(path.signatures.of(tenant_id), role, room_id)) {
-    throw new ArqonError("growing-forbidden", `messages of ${room_id} must be signed`);
-  }
-}
-
-/** Throws `growing-limit` where one more is too many. Starts at the same moment may exceed it by a few. */
-async function requirePlace(
-  { records, bounds, stats }: GrowingContext,
-  { tenant_id, room_id }: GrowingKey,
-): Promise<void> {
-  const { room_messages, tenant_messages } = bounds();
-  const all = await records.list(tenant_id);
-  if (all.filter((one) => one.room_id === room_id).length >= room_messages) {
-    stats.bound("room_messages");
-    throw new ArqonError("growing-limit", `${room_messages} messages grow in ${room_id}`);
-  }
-  if (all.length >= tenant_messages) {
-    stats.bound("tenant_messages");
-    throw new ArqonError("growing-limit", `${tenant_messages} messages of the tenant grow`);
-  }
-}
-
 async function append(
   context: GrowingContext,
-  { identity }: Caller,
+  caller: Caller,
   key: GrowingKey,
   { seq, text }: Request<"append">,
 ): Promise<Result> {
-  const { path, records, stats, bounds } = context;
+  const { path, records, stats } = context;
   const piece = seq === undefined || text === undefined ? undefined : { seq, text };
   let is_new = false;
+  let said = "";
+  let refusal: ArqonError | undefined;
   const found = await records.change(key, async (before) => {
     const { record } = await requireFound(context, key, before);
-    requireProducer(identity, key, record);
+    requireProducer(caller.identity, key, record);
     requireGrowing(record);
     is_new = piece !== undefined && piece.seq > record.seq;
     if (piece === undefined) return { ...record, active_ms: path.now() };
-    if (!is_new) return requireRepeated(record, piece);
-    return withinBounds(context, () => withPiece(record, piece, bounds(), path.now()));
+    if (!is_new) {
+      if (piece.seq === record.seq) said = saidOf(record, piece);
+      return undefined;
+    }
+    const changed = await boundedBy(
+      stats,
+      judgedWithPiece(judging(context), caller, key, record, piece),
+    );
+    refusal = changed.refusal;
+    said = changed.record.text.slice(record.text.length);
+    return changed.record;
   });
   const { record } = found!;
+  await settleRefused(context, key, found!, refusal);
   if (piece !== undefined) {
     if (is_new) stats.piece(utf8Size(piece.text));
     // Its first telling may be what was lost: who has heard it knows by the number.
-    if (piece.seq === record.seq) tellPiece(path, key, piece);
+    if (piece.seq === record.seq) tellPiece(path, key, { seq: piece.seq, text: said });
   }
   return { id: key.id, seq: record.seq };
 }
 
-/** Throws `growing-conflict` when the last piece was another one than this, which has its number. */
-function requireRepeated({ seq, text }: GrowingRecord, piece: Piece): undefined {
-  if (piece.seq < seq || text.endsWith(piece.text)) return undefined;
-  throw new ArqonError("growing-conflict", `piece ${seq} is another text`);
-}
+const judging = (context: GrowingContext): JudgingContext => ({
+  ...{ overseer: context.overseer, stats: context.stats, bounds: context.bounds },
+  now: context.path.now,
+});
 
-function withinBounds({ stats }: GrowingContext, grown: () => GrowingRecord): GrowingRecord {
+async function boundedBy(stats: GrowingStats, changed: Promise<Changed>): Promise<Changed> {
   try {
-    return grown();
+    return await changed;
   } catch (error) {
     if (error instanceof ArqonError && error.reason === "message-too-large") stats.bound("message");
     throw error;
   }
+}
+
+/** Where policies have ended the message, brings it to its end, and throws what its producer is told. */
+async function settleRefused(
+  context: GrowingContext,
+  key: GrowingKey,
+  found: Found,
+  refusal: ArqonError | undefined,
+): Promise<void> {
+  if (refusal === undefined) return;
+  // Where this fails, the sweep takes it up: the message has ended.
+  await settle(context, key, found as Ended).catch(() => {});
+  throw refusal;
 }
 
 async function finish(
@@ -266,6 +249,7 @@ async function end(
 ): Promise<Result> {
   const { path, records } = context;
   const { user_id: by, user_key } = caller.identity;
+  let refusal: ArqonError | undefined;
   const found = await records.change(key, async (before) => {
     const { record } = await requireFound(context, key, before);
     const decided = decide(record);
@@ -273,8 +257,13 @@ async function end(
       if (!any_end && record.ending.outcome !== outcome) requireGrowing(record);
       return undefined;
     }
-    return withEnding(record, { outcome, by, at_ms: path.now(), ...decided });
+    const ending = { outcome, by, at_ms: path.now(), ...decided };
+    const producer = record.producer.user_key === user_key ? caller : callerOf(key, record);
+    const changed = await judgedWithEnding(judging(context), producer, key, record, ending);
+    refusal = changed.refusal;
+    return changed.record;
   });
+  await settleRefused(context, key, found!, refusal);
   const ended = found as Ended;
   const is_own = ended.record.producer.user_key === user_key;
   const offset = await settle(context, key, ended, is_own ? caller : undefined);

@@ -2,7 +2,8 @@
  * A message that grows, as it is kept until it is stored in its room's log: the whole text so far, and how far
  * its producer has come. Pure; where records are kept is `records.ts`, what is asked of them `requests.ts`.
  */
-import { ArqonError } from "@arqon/proto";
+import { createHash } from "node:crypto";
+import { ArqonError, utf8Size } from "@arqon/proto";
 import { z } from "zod";
 
 /** How a message ended. */
@@ -20,6 +21,8 @@ const Ending = z.strictObject({
   is_kept: z.boolean(),
   /** Unix ms. */
   at_ms: z.int().min(0),
+  /** UTF-16 units at the end of the text that policies let go with the end: one more piece to its readers. */
+  tail: z.int().min(1).optional(),
 });
 /** How it ends: from then on nothing is added. */
 export type Ending = z.output<typeof Ending>;
@@ -35,13 +38,22 @@ const GrowingRecord = z.strictObject({
     issuer: z.string(),
     role: z.enum(["user", "service", "admin"]),
   }),
-  /** Everything so far. */
+  /** Everything so far that its readers have, or may have. */
   text: z.string(),
   /** The number of the last piece; 0: there is none. */
   seq: z.int().min(0),
   started_ms: z.int().min(0),
   /** When its producer was last heard, Unix ms. */
   active_ms: z.int().min(0),
+  /** What policies have made of it; absent: none has judged its last piece. */
+  judged: z.strictObject({
+    /** What they hold back behind the text: no reader has it. */
+    held: z.string(),
+    /** UTF-16 units that they let go with the last piece. */
+    said: z.int().min(0),
+    /** SHA-256 of the last piece as its producer wrote it, in hex. */
+    last: z.string(),
+  }).optional(),
   /** Null: it still grows. */
   ending: Ending.nullable(),
 });
@@ -80,14 +92,18 @@ export interface Piece {
   readonly text: string;
 }
 
-const utf8 = new TextEncoder();
+const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
 
-/** The record with one piece more. Throws `growing-conflict` or `message-too-large`. */
+/**
+ * The record with one piece more, of which readers have what was `judged`; absent: all of it, and what was held back
+ * before. Throws `growing-conflict` or `message-too-large`.
+ */
 export function withPiece(
   record: GrowingRecord,
   { seq, text }: Piece,
   { message_bytes, pieces }: GrowingBounds,
   now_ms: number,
+  judged?: { readonly released: string; readonly held: string },
 ): GrowingRecord {
   const next = record.seq + 1;
   if (seq !== next) throw new ArqonError("growing-conflict", `piece ${seq}; expected ${next}`);
@@ -95,17 +111,37 @@ export function withPiece(
     const detail = `${next} pieces; a growing message may have ${pieces}`;
     throw new ArqonError("message-too-large", detail);
   }
-  const whole = record.text + text;
-  const size_bytes = utf8.encode(whole).length;
+  const { released, held } = judged ?? { released: heldOf(record) + text, held: "" };
+  const whole = record.text + released;
+  const size_bytes = utf8Size(whole) + utf8Size(held);
   if (size_bytes > message_bytes) {
     const detail = `${size_bytes} bytes; a growing message may have ${message_bytes}`;
     throw new ArqonError("message-too-large", detail);
   }
-  return { ...record, text: whole, seq: next, active_ms: now_ms };
+  const kept = judged && { held, said: released.length, last: hashOf(text) };
+  return { ...record, text: whole, seq: next, active_ms: now_ms, judged: kept };
 }
 
-/** The record, which ends so. */
-export const withEnding = (record: GrowingRecord, ending: Ending): GrowingRecord => ({
+/** What policies hold back of it. */
+const heldOf = ({ judged }: GrowingRecord): string => judged?.held ?? "";
+
+/** What readers are told of the last piece when it comes again. Throws `growing-conflict` when it was another text. */
+export function saidOf({ text, judged }: GrowingRecord, piece: Piece): string {
+  const is_same = judged === undefined
+    ? text.endsWith(piece.text)
+    : judged.last === hashOf(piece.text);
+  if (!is_same) throw new ArqonError("growing-conflict", `piece ${piece.seq} is another text`);
+  return judged === undefined ? piece.text : text.slice(text.length - judged.said);
+}
+
+/** The record, which ends so, with this behind its text. What is held back is gone. */
+export const withEnding = (record: GrowingRecord, ending: Ending, tail = ""): GrowingRecord => ({
   ...record,
-  ending,
+  text: record.text + tail,
+  judged: undefined,
+  ending: tail === "" ? ending : { ...ending, tail: tail.length },
 });
+
+/** The number of the last piece that readers are told. */
+export const lastOf = ({ seq, ending }: GrowingRecord): number =>
+  ending?.tail === undefined ? seq : seq + 1;

@@ -133,7 +133,7 @@ export function endingOf({ envelope: { headers } }: StoredMessage): string {
 }
 
 /** The producer as it was when the message began: what it may do was asked then. */
-function callerOf({ tenant_id, id }: GrowingKey, { producer }: GrowingRecord): Caller {
+export function callerOf({ tenant_id, id }: GrowingKey, { producer }: GrowingRecord): Caller {
   const { user_id, issuer } = producer;
   return {
     identity: {

@@ -8,6 +8,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import type { Caller } from "../message/caller.ts";
 import type { MessagePath } from "../message/pipeline.ts";
+import type { Overseer } from "../policy/overseer.ts";
 import { answerGrowing } from "./growing.ts";
 import { GrowingRecords } from "./records.ts";
 import { growingStats } from "./stats.ts";
@@ -33,11 +34,12 @@ export interface StartedGrowing {
 export function startGrowing(
   { config, spine, registry, ...start }: GrowingStart,
   path: MessagePath,
+  overseer: Pick<Overseer, "onAppend">,
   logs: TenantLogs,
   classes: Pick<RoomClasses, "list">,
 ): StartedGrowing {
   const context = {
-    ...{ path, logs, limits: config.limits },
+    ...{ path, overseer, logs, limits: config.limits },
     records: new GrowingRecords(spine),
     stats: growingStats(registry),
     bounds: () => config.growing,

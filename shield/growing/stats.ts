@@ -5,7 +5,7 @@ import { OUTCOMES } from "./record.ts";
 import type { Outcome } from "./record.ts";
 
 /** Which bound was met. */
-const BOUNDS = ["message", "room_messages", "tenant_messages"] as const;
+const BOUNDS = ["message", "room_messages", "tenant_messages", "held"] as const;
 /** One of `BOUNDS`. */
 type Bound = typeof BOUNDS[number];
 
@@ -14,6 +14,8 @@ export interface GrowingStats {
   started(): void;
   /** Of so many bytes. */
   piece(size_bytes: number): void;
+  /** Policies hold something of a piece back. */
+  held(): void;
   ended(outcome: Outcome): void;
   bound(bound: Bound): void;
   /** So many grow in all rooms of all tenants. */
@@ -31,6 +33,10 @@ export function growingStats(registry: Registry): GrowingStats {
     "Pieces that were added to growing messages.",
   );
   const bytes = counter("shield_growing_bytes_total", "Bytes of those pieces.");
+  const held = counter(
+    "shield_growing_held_total",
+    "Pieces after which policies held something back.",
+  );
   const ended = counter(
     "shield_growing_ended_total",
     "Growing messages that ended here, by how. One that was taken up again may count twice.",
@@ -55,6 +61,7 @@ export function growingStats(registry: Registry): GrowingStats {
       pieces.inc();
       bytes.inc(size_bytes);
     },
+    held: () => held.inc(),
     ended: (outcome) => ended.inc({ outcome }),
     bound: (limit) => bounds.inc({ limit }),
     seen: (count) => messages.set(count),

@@ -3,11 +3,11 @@
  * middle. Every Shield looks after all of them: what two of them do is done once.
  */
 import type { Logger } from "../../shared/logs/log.ts";
-import type { GrowingContext } from "./growing.ts";
-import { withEnding } from "./record.ts";
+import type { GrowingContext } from "./places.ts";
+import { judgedWithEnding } from "./judging.ts";
 import type { GrowingRecord } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
-import { settle } from "./settling.ts";
+import { callerOf, settle } from "./settling.ts";
 import type { Ended } from "./settling.ts";
 
 /** Who ends a message brings it to its end within so long, in ms, or somebody else does. */
@@ -66,7 +66,7 @@ export class GrowingSweep {
     const until_ms = this.#untilOf(found.record);
     if (until_ms > now()) return until_ms;
     try {
-      const ended = await records.change(key, (before) => Promise.resolve(this.#abandoned(before)));
+      const ended = await records.change(key, (before) => this.#abandoned(key, before));
       if (ended?.record.ending !== null && ended !== undefined) {
         await settle(this.#context, key, ended as Ended);
       }
@@ -82,11 +82,18 @@ export class GrowingSweep {
   }
 
   /** The record with its end; undefined: there is none, it ends already, or it has been added to meanwhile. */
-  #abandoned(found: { readonly record: GrowingRecord } | undefined): GrowingRecord | undefined {
-    const at_ms = this.#context.path.now();
+  async #abandoned(
+    key: GrowingKey,
+    found: { readonly record: GrowingRecord } | undefined,
+  ): Promise<GrowingRecord | undefined> {
+    const { overseer, path: { now } } = this.#context;
+    const at_ms = now();
     if (found === undefined || found.record.ending !== null) return undefined;
     if (this.#untilOf(found.record) > at_ms) return undefined;
     const why = { outcome: "aborted", reason: ABANDONED, by: "", is_kept: true } as const;
-    return withEnding(found.record, { ...why, at_ms });
+    const { record } = found;
+    const ending = { ...why, at_ms };
+    return (await judgedWithEnding({ overseer, now }, callerOf(key, record), key, record, ending))
+      .record;
   }
 }

@@ -7,6 +7,7 @@ import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { give } from "../message/room_order.ts";
 import type { MessagePath } from "../message/pipeline.ts";
+import { lastOf } from "./record.ts";
 import type { Ending, GrowingRecord, Piece } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 
@@ -30,7 +31,7 @@ export const viewOf = ({ id }: GrowingKey, record: GrowingRecord) => ({
   type: record.type,
   content_type: record.content_type,
   sender: record.producer.user_id,
-  seq: record.seq,
+  seq: lastOf(record),
   started_ms: record.started_ms,
 });
 
@@ -44,14 +45,17 @@ export function tellPiece(context: TellingContext, key: GrowingKey, { seq, text 
   tell(context, key, { op: "append", id: key.id, seq, text });
 }
 
-/** Tells that it has ended, and where it is: absent for what was not stored. */
+/** Tells that it has ended, first what policies let go with its end, and where it is: absent for what was not stored. */
 export function tellEnd(
   context: TellingContext,
   key: GrowingKey,
-  { seq }: GrowingRecord,
+  record: GrowingRecord,
   { outcome, reason, by }: Ending,
   stored: Stored | undefined,
 ): void {
+  const { text, ending } = record;
+  const seq = lastOf(record);
+  if (ending?.tail !== undefined) tellPiece(context, key, { seq, text: text.slice(-ending.tail) });
   const { offset, is_changed: changed } = stored ?? {};
   tell(context, key, { op: "end", id: key.id, seq, outcome, reason, by, offset, changed });
 }

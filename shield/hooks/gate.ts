@@ -222,5 +222,7 @@ export function askingHooks(overseer: Overseer, options: HookGateOptions): Overs
         return added;
       })();
     },
+    // Its endpoint is asked about the message, when it is whole.
+    onAppend: overseer.onAppend,
   };
 }

@@ -60,5 +60,9 @@ export function tellingRefusals(
       if (!(judged instanceof Promise) || !isWanted(caller)) return judged;
       return heard(judged, caller, what, envelope.room_id);
     },
+    onAppend(caller, room_id, piece) {
+      const judged = overseer.onAppend(caller, room_id, piece);
+      return judged && isWanted(caller) ? heard(judged, caller, "append", room_id) : judged;
+    },
   };
 }

@@ -4,8 +4,8 @@
  * are `queue.ts`.
  */
 import type { ScannedEnvelope } from "@arqon/proto";
+import type { JournalRecord } from "../../shared/journal/record.ts";
 import type { Caller, Client } from "../message/caller.ts";
-import type { Hook } from "../policy/abi/policy.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { shareKey } from "../traces/trace_parent.ts";
 import { Note } from "./note.ts";
@@ -51,7 +51,11 @@ export class Journal {
   }
 
   /** Begins the note of a SUB, or of a connection. */
-  operation(caller: Caller, hook: Exclude<Hook, "on_message">, room_id: string): Note | undefined {
+  operation(
+    caller: Caller,
+    hook: Exclude<JournalRecord["hook"], "on_message">,
+    room_id: string,
+  ): Note | undefined {
     const { rules, classes, now } = this.#parts;
     const room_class = hook === "on_connect"
       ? undefined

@@ -10,14 +10,8 @@ import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/re
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { findIds, noIds } from "../ledger/message_ids.ts";
 import type { Caller } from "../message/caller.ts";
-import type {
-  Hook,
-  PolicyBinding,
-  PolicyOutcome,
-  PolicySeen,
-  Verdict,
-} from "../policy/abi/policy.ts";
-import type { PolicyNote } from "../policy/overseer.ts";
+import type { PolicyBinding, PolicyOutcome, PolicySeen, Verdict } from "../policy/abi/policy.ts";
+import type { PolicyNote } from "../policy/question.ts";
 import type { SchemaNote } from "../schema/gate.ts";
 import { givenTraceId } from "../traces/trace_parent.ts";
 import type { JournalRule } from "./rules.ts";
@@ -34,7 +28,7 @@ const ids = noIds();
 
 /** What an operation is about, beside its caller. */
 export interface Noted {
-  readonly hook: Hook;
+  readonly hook: JournalRecord["hook"];
   readonly room_id: string;
   /** The message, where it is about one. */
   readonly envelope?: ScannedEnvelope;

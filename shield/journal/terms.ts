@@ -7,7 +7,7 @@ import { matchesRoomPattern } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { OwnQuota } from "../../shared/config/schema_quota.ts";
-import type { Terms } from "../../shared/journal/record.ts";
+import type { JournalRecord, Terms } from "../../shared/journal/record.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
 import type { Action, Identity } from "../auth/identity.ts";
@@ -15,7 +15,6 @@ import { withOwn } from "../quota/bucket.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Caller } from "../message/caller.ts";
 import type { CompiledRule, MirrorRules } from "../mirror/rules.ts";
-import type { Hook } from "../policy/abi/policy.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { shareKey } from "../traces/trace_parent.ts";
@@ -33,7 +32,7 @@ export interface TermsParts {
 /** An operation, and whether it was let through. */
 export interface TermsAsked {
   readonly caller: Caller;
-  readonly hook: Hook;
+  readonly hook: JournalRecord["hook"];
   /** "" where it is about none. */
   readonly room_id: string;
   readonly envelope?: ScannedEnvelope | undefined;

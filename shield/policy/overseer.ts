@@ -1,10 +1,10 @@
 /**
  * The Overseer as the message path sees it: one question for each hook, answered at once when no policy
- * applies. Which policies apply is `registry.ts`, how they run is `pool.ts`; this file makes a request
- * of operation and caller, a refusal of a verdict, and puts a new payload into the message.
+ * applies. Which policies apply is `registry.ts`, how they run is `pool.ts`, what they are asked `question.ts`;
+ * this file makes a refusal of a verdict, and puts a new payload into the message.
  */
 import { ArqonError, replaceData } from "@arqon/proto";
-import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
@@ -13,13 +13,15 @@ import type {
   EvaluateRequest,
   Hook,
   PolicyBinding,
-  PolicyFacts,
   PolicyLog,
   PolicyOutcome,
   Verdict,
 } from "./abi/policy.ts";
-import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
 import type { JudgedRequest } from "./chain/comparisons.ts";
+import { judgedPiece } from "./piece.ts";
+import type { GrowingPiece, JudgedPiece } from "./piece.ts";
+import { Question } from "./question.ts";
+import type { PolicyNote, ReplaceLimits } from "./question.ts";
 
 /** What the Overseer needs of the process. */
 export interface OverseerOptions {
@@ -62,13 +64,6 @@ export interface OverseerOptions {
   readonly candidates?: CandidateVerdicts;
 }
 
-/** The bounds of a message whose payload a policy replaces. */
-export interface ReplaceLimits extends ScanLimits {
-  readonly max_frame_bytes: number;
-  /** The most bytes of a payload that policies are given. */
-  readonly payload_bytes: number;
-}
-
 /**
  * Called when policies have replaced the payload of a message, with the header that names them; throws when
  * it may not pass so.
@@ -80,14 +75,6 @@ export type ReplacedCheck<P, N> = (
   mark: HeaderPair,
   note: N | undefined,
 ) => void;
-
-/** Takes note of what policies decide about one operation, for the journal. */
-export interface PolicyNote {
-  /** These policies are asked, of this version of the tenant's chain, at this time in Unix ms. */
-  asked(chain: readonly PolicyBinding[], version: number, asked_ms: number): void;
-  /** What they said; its `told` is there for those that ran. */
-  judged(verdict: Verdict): void;
-}
 
 /** The headers that policies add to a message that they let through. */
 export type Judged = readonly HeaderPair[] | Promise<readonly HeaderPair[]>;
@@ -110,6 +97,12 @@ export interface Overseer {
     onReplaced?: ReplacedCheck<P, N>,
     note?: N,
   ): Judged | undefined;
+  /** Asks about a piece of a growing message; resolves with what becomes of it. Rejects in the same way. */
+  onAppend(
+    caller: Caller,
+    room_id: string,
+    piece: GrowingPiece,
+  ): Promise<JudgedPiece> | undefined;
 }
 
 /** The Overseer with `[platform.overseer] enabled = false`: no policy ever applies. */
@@ -117,14 +110,11 @@ export const NO_OVERSEER: Overseer = {
   onConnect: () => undefined,
   onSubscribe: () => undefined,
   onMessage: () => undefined,
+  onAppend: () => undefined,
 };
 
 /** The header with the names of the policies that have replaced the payload. */
 export const REPLACED_HEADER = "x-arqon-replaced";
-/** What the frame and the lengths in it may take besides the envelope that came. */
-const FRAME_SPARE_BYTES = 16;
-const EMPTY = new Uint8Array(0);
-const decoder = new TextDecoder();
 
 /** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Overseer {
@@ -135,9 +125,7 @@ export function createOverseer(options: OverseerOptions): Overseer {
     options.onUsed?.(caller.identity, question.room_id, verdict.outcomes);
     question.note?.judged(verdict);
     options.onJudged?.(envelope ?? caller, verdict);
-    if (envelope !== undefined && options.candidates !== undefined) {
-      tellCandidates(options.candidates, tenant_id, envelope, verdict);
-    }
+    tellCandidates(options.candidates, tenant_id, envelope, verdict);
     if (verdict.logs.length > 0) options.onLogs(tenant_id, verdict.logs);
     if (!verdict.allowed) throw refusalOf(verdict);
     return verdict.added_headers;
@@ -195,6 +183,26 @@ export function createOverseer(options: OverseerOptions): Overseer {
       const question = new Question("on_message", caller, chain, room_id, now_ms, limits, envelope);
       return judge(question, path, onReplaced, note);
     },
+    onAppend: appending(options, judged),
+  };
+}
+
+/** The question about pieces. `judged` throws what refuses. */
+function appending(
+  { chainFor, evaluate, limits, now }: OverseerOptions,
+  judged: (question: Question, verdict: Verdict) => unknown,
+): Overseer["onAppend"] {
+  return (caller, room_id, piece) => {
+    // One version of a policy that is rolled out judges a message from its beginning to its end.
+    const key = `${room_id} ${piece.id}`;
+    const chain = chainFor(caller.identity.tenant_id, "on_append", room_id, key);
+    if (chain.length === 0) return undefined;
+    const about = [undefined, piece] as const;
+    const question = new Question("on_append", caller, chain, room_id, now(), limits, ...about);
+    return evaluate(question).then((verdict) => {
+      judged(question, verdict);
+      return judgedPiece(piece, verdict);
+    });
   };
 }
 
@@ -213,93 +221,13 @@ function replacersOf({ outcomes }: Verdict): string {
   return outcomes.filter(({ replaced }) => replaced === true).map(({ name }) => name).join(",");
 }
 
-/** A question to policies. What only some of them ask for is made when one does. */
-class Question implements EvaluateRequest {
-  readonly hook: Hook;
-  readonly tenant_id: string;
-  readonly connection_id: string;
-  readonly chain: readonly PolicyBinding[];
-  readonly payload: Uint8Array;
-  readonly caller: Caller;
-  readonly room_id: string;
-  /** Unix ms. */
-  readonly asked_ms: number;
-  readonly #limits: ReplaceLimits;
-  /** The message, where it is about one. */
-  readonly envelope: ScannedEnvelope | undefined;
-  #facts: PolicyFacts | undefined;
-  /** Who takes note of what policies say and read; undefined: nobody. */
-  note: PolicyNote | undefined;
-
-  constructor(
-    hook: Hook,
-    caller: Caller,
-    chain: readonly PolicyBinding[],
-    room_id: string,
-    asked_ms: number,
-    limits: ReplaceLimits,
-    envelope?: ScannedEnvelope,
-  ) {
-    const body = envelope?.event ?? envelope?.command;
-    this.hook = hook;
-    this.tenant_id = caller.identity.tenant_id;
-    this.connection_id = caller.connection_id;
-    this.chain = chain;
-    this.payload = body === undefined
-      ? EMPTY
-      : envelope!.bytes.subarray(body.data_start, body.data_end);
-    this.caller = caller;
-    this.room_id = room_id;
-    this.asked_ms = asked_ms;
-    this.#limits = limits;
-    this.envelope = envelope;
-    this.note = undefined;
-  }
-
-  get record_reads(): boolean {
-    return this.note !== undefined;
-  }
-
-  get payload_most(): number {
-    const { envelope, payload } = this;
-    const { max_frame_bytes, payload_bytes } = this.#limits;
-    if (envelope === undefined || envelope.payload.kind === "signal") return NOT_A_MESSAGE;
-    if (envelope.signature !== undefined) return SIGNED;
-    const besides = envelope.size_bytes - payload.length + FRAME_SPARE_BYTES;
-    return Math.max(0, Math.min(payload_bytes, max_frame_bytes - besides));
-  }
-
-  /** What the caller sent with the operation; a client's own `x-arqon-*` is never found. */
-  facts(): PolicyFacts {
-    return this.#facts ??= this.#sent();
-  }
-
-  #sent(): PolicyFacts {
-    const { envelope, caller: { identity, request_headers, remote_ip } } = this;
-    const own = envelope === undefined ? [] : envelopeHeaders(envelope);
-    const sent = [...own, ...request_headers].filter((pair) => !isReserved(pair));
-    const body = envelope?.event ?? envelope?.command;
-    const headers: HeaderPair[] = [
-      ...sent,
-      ["x-arqon-hook", this.hook],
-      ["x-arqon-tenant", identity.tenant_id],
-      ["x-arqon-room", this.room_id],
-      ["x-arqon-user", identity.user_id],
-      ["x-arqon-type", envelope?.event?.type ?? envelope?.command?.name ?? ""],
-      ["x-arqon-content-type", body?.content_type ?? ""],
-      ["x-arqon-remote-ip", remote_ip],
-      ["x-arqon-now-ms", String(this.asked_ms)],
-    ];
-    return { headers, claims: identity.claims };
-  }
-}
-
 function tellCandidates(
-  candidates: CandidateVerdicts,
+  candidates: CandidateVerdicts | undefined,
   tenant_id: string,
-  envelope: ScannedEnvelope,
+  envelope: ScannedEnvelope | undefined,
   { outcomes }: Verdict,
 ): void {
+  if (candidates === undefined || envelope === undefined) return;
   for (const { name, mode, allowed, fault, reason } of outcomes) {
     if (mode !== "observe") continue;
     const candidate = `policy:${name}`;
@@ -310,23 +238,6 @@ function tellCandidates(
       reason: fault ?? reason,
     });
   }
-}
-
-function envelopeHeaders({ bytes, header_spans: spans }: ScannedEnvelope): HeaderPair[] {
-  const headers: HeaderPair[] = [];
-  for (let at = 0; at < spans.length; at += 4) {
-    const name = decoder.decode(bytes.subarray(spans[at], spans[at + 1]));
-    headers.push([name, decoder.decode(bytes.subarray(spans[at + 2], spans[at + 3]))]);
-  }
-  return headers;
-}
-
-/**
- * Whether a header has a reserved name. A client's own `x-arqon-*` comes last and is never found, as
- * the reserved names are looked up first.
- */
-function isReserved([name]: HeaderPair): boolean {
-  return name.toLowerCase().startsWith("x-arqon-");
 }
 
 /** The refusal of a verdict: the policy's own words and code, or 503 when it could not decide. */

@@ -243,3 +243,29 @@ Deno.test("how large a new payload may be depends on the message, and a signed o
   await overseer.onSubscribe(caller, "lobby");
   assert.equal(asked.at(-1)!.payload_most, NOT_A_MESSAGE);
 });
+
+Deno.test("a piece of a growing message is judged by its message, and a refusal says why", async () => {
+  const piece = {
+    ...{ id: "a1", type: "answer", content_type: "text/plain", text: "new", released: "old " },
+    is_last: false,
+  };
+  const verdict = { ...ALLOWED, added_headers: [["Release", "2"]] } as const;
+  const { overseer, asked, keys } = overseerWith(verdict);
+  assert.equal(overseer.onAppend(caller, "elsewhere", piece), undefined);
+  assert.deepEqual(await overseer.onAppend(caller, "lobby", piece), { released: "ne", held: "w" });
+  assert.equal(keys.at(-1), "lobby a1");
+  const [request] = asked;
+  assert.equal(new TextDecoder().decode(request?.payload), "new");
+  assert.equal(request?.payload_most, 262_144);
+  const expected: [string, string][] = [
+    ["x-arqon-hook", "on_append"],
+    ["x-arqon-type", "answer"],
+    ["x-arqon-content-type", "text/plain"],
+    ["x-arqon-growing", "a1"],
+    ["x-arqon-growing-before", "old "],
+  ];
+  for (const [name, value] of expected) assert.equal(header(request, name), value, name);
+  const refuses = overseerWith(refusal({ reason: "rather not" })).overseer;
+  const rejected = refuses.onAppend(caller, "lobby", piece);
+  await assert.rejects(async () => await rejected, { reason: "policy-rejected", code: 403 });
+});

@@ -123,7 +123,7 @@ function operationOf(flags: TryFlags): TrialOperation {
 async function prepare(io: Io, flags: TryFlags, limits: Config["limits"]): Promise<Prepared[]> {
   const { hook, event: files = [] } = flags;
   const operation = operationOf(flags);
-  if (hook !== "on_message") {
+  if (hook !== "on_message" && hook !== "on_append") {
     if (files.length === 0) return [{ file: null, operation }];
     throw usageError(`--event: ${hook} has no event`);
   }

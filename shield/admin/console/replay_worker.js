@@ -7828,7 +7828,8 @@ function filledKey({ placeholders }, source) {
 var HOOKS = [
   "on_connect",
   "on_subscribe",
-  "on_message"
+  "on_message",
+  "on_append"
 ];
 var SIGNED = -1;
 var NOT_A_MESSAGE = -2;

@@ -3,8 +3,8 @@
  * data, shared by chains, pool, worker and admin API. No behaviour.
  */
 
-/** Every hook, in the order of a connection's life: the one list of them. */
-export const HOOKS = ["on_connect", "on_subscribe", "on_message"] as const;
+/** Every hook, in the order of a connection's life: the one list of them. New ones come last: it numbers them. */
+export const HOOKS = ["on_connect", "on_subscribe", "on_message", "on_append"] as const;
 /** The point at which a policy runs; the guest's export is `arqon_` and this name. */
 export type Hook = typeof HOOKS[number];
 
@@ -51,7 +51,7 @@ export interface EvaluateRequest {
   readonly chain: readonly PolicyBinding[];
   /** Gives the facts; called only when a policy of the chain can ask for them. */
   readonly facts: () => PolicyFacts;
-  /** The payload: `Event.data` or `Command.data`; empty for the other hooks. */
+  /** The payload: `Event.data` or `Command.data`, or the text of a piece; empty for the other hooks. */
   readonly payload: Uint8Array;
   /** The most bytes that a policy may make of it; `SIGNED` or `NOT_A_MESSAGE` where it may not change. */
   readonly payload_most: number;

@@ -221,6 +221,7 @@ export function isInRoom(hook: Hook): boolean {
       return false;
     case "on_subscribe":
     case "on_message":
+    case "on_append":
       return true;
     default:
       return hook satisfies never;

@@ -1,0 +1,50 @@
+// Pieces of messages that grow, judged before any reader has them. Only for policies of version 2; the compiler
+// exports the hook for those that call `onAppend`.
+import { beginCall, Verdict } from "./guest.ts";
+import { Message } from "./replacing.ts";
+
+let appendHandler: ((piece: Piece) => Verdict) | null = null;
+/** Only here so that the hook is compiled with `onAppend`. */
+let hook: (() => i32) | null = null;
+
+/**
+ * Text that no reader has yet: what was held back before, and the new piece behind it. `bytes` and `text` are that,
+ * `type` and `contentType` those of the message. A refusal ends the message; readers keep what they have.
+ */
+export class Piece extends Message {
+  /** The id of the message in its room. */
+  get id(): string {
+    return this.reserved("x-arqon-growing");
+  }
+
+  /** The end of what readers have, up to 128 characters; for what depends on what stands before. */
+  get before(): string {
+    return this.reserved("x-arqon-growing-before");
+  }
+
+  /** Whether the message ends: nothing can be held back. */
+  get isLast(): bool {
+    return this.header("x-arqon-growing-last") !== null;
+  }
+
+  /**
+   * Lets so many bytes go, counted in the text as this policy leaves it, and holds the rest back until the next
+   * piece. Without it all goes. Of several policies the one that lets least go counts.
+   */
+  release(bytes: i32): void {
+    this.addHeader("release", bytes.toString());
+  }
+}
+
+/** Registers what decides about pieces of growing messages. */
+export function onAppend(handler: (piece: Piece) => Verdict): void {
+  appendHandler = handler;
+  hook = arqon_on_append;
+}
+
+/** ABI: a piece is added to a growing message, or one ends of which something was held back. */
+export function arqon_on_append(): i32 {
+  beginCall();
+  const handler = appendHandler;
+  return handler === null ? 1 : handler(new Piece());
+}

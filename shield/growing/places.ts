@@ -1,0 +1,59 @@
+/**
+ * Where a message may begin to grow: which rooms and producers can have one, and how many there may be. What the
+ * commands need of the process is here, too. What they do is `growing.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
+import type { Identity } from "../auth/identity.ts";
+import { classFilter } from "../filter/filter.ts";
+import { isSignatureRequired } from "../message/signature.ts";
+import type { JudgingContext } from "./judging.ts";
+import type { GrowingBounds } from "./record.ts";
+import type { GrowingKey } from "./records.ts";
+import type { SettlingContext } from "./settling.ts";
+
+/** What the commands need of the process. */
+export interface GrowingContext extends SettlingContext {
+  /** Who judges what is heard. */
+  readonly overseer: JudgingContext["overseer"];
+  readonly bounds: () => GrowingBounds & {
+    readonly held_bytes: number;
+    readonly room_messages: number;
+    readonly tenant_messages: number;
+    readonly idle_ms: number;
+  };
+}
+
+/** Throws when no message of that room and producer can grow. */
+export function requirePossible(
+  { path }: GrowingContext,
+  { tenant_id, role }: Identity,
+  room_id: string,
+): void {
+  if (growingRoomOf(room_id) === undefined) {
+    throw new ArqonError("invalid-room", `${room_id}: messages grow in rooms with ids of up to 56`);
+  }
+  if (classFilter(path.classes.of(tenant_id, room_id)) !== undefined) {
+    throw new ArqonError("growing-forbidden", `the class of ${room_id} has a filter`);
+  }
+  if (isSignatureRequired(path.signatures.of(tenant_id), role, room_id)) {
+    throw new ArqonError("growing-forbidden", `messages of ${room_id} must be signed`);
+  }
+}
+
+/** Throws `growing-limit` where one more is too many. Starts at the same moment may exceed it by a few. */
+export async function requirePlace(
+  { records, bounds, stats }: GrowingContext,
+  { tenant_id, room_id }: GrowingKey,
+): Promise<void> {
+  const { room_messages, tenant_messages } = bounds();
+  const all = await records.list(tenant_id);
+  if (all.filter((one) => one.room_id === room_id).length >= room_messages) {
+    stats.bound("room_messages");
+    throw new ArqonError("growing-limit", `${room_messages} messages grow in ${room_id}`);
+  }
+  if (all.length >= tenant_messages) {
+    stats.bound("tenant_messages");
+    throw new ArqonError("growing-limit", `${tenant_messages} messages of the tenant grow`);
+  }
+}

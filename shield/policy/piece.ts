@@ -1,0 +1,103 @@
+/**
+ * A piece of a growing message as policies judge it: what they are given, and how much of it their verdict lets go.
+ * Pure; who asks them is `overseer.ts`, what becomes of the piece `shield/growing/judging.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { HeaderPair } from "../message/caller.ts";
+import type { Verdict } from "./abi/policy.ts";
+
+/** A piece that waits for a verdict. */
+export interface GrowingPiece {
+  /** The message. */
+  readonly id: string;
+  readonly type: string;
+  readonly content_type: string;
+  /** What no reader has: what was held back, and the piece behind it. */
+  readonly text: string;
+  /** What its readers have. */
+  readonly released: string;
+  /** Whether nothing comes behind it: the message ends. */
+  readonly is_last: boolean;
+}
+
+/** What becomes of a piece. */
+export interface JudgedPiece {
+  /** What its readers may have. */
+  readonly released: string;
+  /** What waits for the next piece. */
+  readonly held: string;
+}
+
+/** The header by which a policy says how many bytes of its payload may go. */
+const RELEASE_HEADER = "release";
+/** How much of the end of what readers have a policy is shown, in UTF-16 units. */
+const BEFORE_UNITS = 128;
+const encoder = new TextEncoder();
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The reserved headers of a piece. */
+export function pieceHeaders({ id, released, is_last }: GrowingPiece): HeaderPair[] {
+  const before = released.slice(-BEFORE_UNITS);
+  // A character of two units is shown whole or not at all.
+  const shown = /^[\uDC00-\uDFFF]/.test(before) ? before.slice(1) : before;
+  const headers: HeaderPair[] = [
+    ["x-arqon-growing", id],
+    ["x-arqon-growing-before", shown],
+    ["x-arqon-growing-bytes", String(encoder.encode(released).length)],
+  ];
+  return is_last ? [...headers, ["x-arqon-growing-last", "true"]] : headers;
+}
+
+/**
+ * What a verdict that allows makes of a piece. Throws `policy-fault` when a policy says what is no number of bytes, or
+ * gives what is no text.
+ */
+export function judgedPiece(
+  { text, is_last }: Pick<GrowingPiece, "text" | "is_last">,
+  verdict: Pick<Verdict, "added_headers" | "payload" | "outcomes">,
+): JudgedPiece {
+  const given = encoder.encode(text);
+  const left = verdict.payload ?? given;
+  const most = is_last ? left.length : Math.min(agreedBytes(verdict), unshifted(given, verdict));
+  let end = Math.min(most, left.length);
+  // What begins before the border is held whole.
+  while (end > 0 && end < left.length && (left[end]! & 0xC0) === 0x80) end--;
+  try {
+    return {
+      released: strict.decode(left.subarray(0, end)),
+      held: strict.decode(left.subarray(end)),
+    };
+  } catch (cause) {
+    throw fault("the new payload of a growing message is not UTF-8", cause);
+  }
+}
+
+/** The bytes that all policies let go. */
+function agreedBytes({ added_headers }: Pick<Verdict, "added_headers">): number {
+  let agreed = Infinity;
+  for (const [name, value] of added_headers) {
+    if (name.toLowerCase() !== RELEASE_HEADER) continue;
+    if (!/^\d{1,9}$/.test(value)) {
+      throw fault(`${RELEASE_HEADER}: ${JSON.stringify(value.slice(0, 64))} is no number of bytes`);
+    }
+    agreed = Math.min(agreed, Number(value));
+  }
+  return agreed;
+}
+
+/**
+ * Up to where the bytes of all policies are the same: each counts in the payload as it left it, and one behind it may
+ * have moved what follows.
+ */
+function unshifted(
+  given: Uint8Array,
+  { payload, outcomes }: Pick<Verdict, "payload" | "outcomes">,
+): number {
+  const is_moved = outcomes.some(({ replaced }, at) => at > 0 && replaced === true);
+  if (!is_moved || payload === undefined) return Infinity;
+  const at = payload.findIndex((byte, index) => byte !== given[index]);
+  return at < 0 ? payload.length : at;
+}
+
+const fault = (detail: string, cause?: unknown) =>
+  new ArqonError("policy-fault", `: ${detail}`, { cause, retry_after_ms: 1_000 });

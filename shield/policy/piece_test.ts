@@ -1,0 +1,72 @@
+/** What a verdict makes of a piece: how much of it goes, at which border, and what is a fault. */
+import assert from "node:assert/strict";
+import type { PolicyOutcome } from "./abi/policy.ts";
+import { judgedPiece, pieceHeaders } from "./piece.ts";
+
+const OUTCOME: PolicyOutcome = {
+  ...{ name: "mask", mode: "enforce", allowed: true, code: 0, reason: "", fault: undefined },
+  ...{ fuel: 1, instance_fuel: 0, duration_ms: 1 },
+};
+const REPLACED = { ...OUTCOME, replaced: true };
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+function judged(
+  text: string,
+  released: readonly string[],
+  payload?: string | Uint8Array,
+  outcomes: readonly PolicyOutcome[] = [OUTCOME],
+  is_last = false,
+) {
+  const added_headers = released.map((value) => ["release", value] as const);
+  const left = typeof payload === "string" ? bytes(payload) : payload;
+  return judgedPiece({ text, is_last }, { added_headers, outcomes, payload: left });
+}
+
+Deno.test("without a word all goes; of several words the least counts; at the end none does", () => {
+  assert.deepEqual(judged("abc", []), { released: "abc", held: "" });
+  assert.deepEqual(judged("abc", ["2", "1", "3"]), { released: "a", held: "bc" });
+  assert.deepEqual(judged("abc", ["99"]), { released: "abc", held: "" });
+  assert.deepEqual(judged("abc", ["0"]), { released: "", held: "abc" });
+  assert.deepEqual(judged("abc", ["0"], undefined, [OUTCOME], true), { released: "abc", held: "" });
+});
+
+Deno.test("a character is held whole", () => {
+  assert.deepEqual(judged("a€b", ["2"]), { released: "a", held: "€b" });
+  assert.deepEqual(judged("🦊", ["3"]), { released: "", held: "🦊" });
+  assert.deepEqual(judged("a€b", ["4"]), { released: "a€", held: "b" });
+});
+
+Deno.test("behind what another policy has replaced nothing goes on the word of the one before", () => {
+  // The only one, and the first one, counts in what it has left.
+  assert.deepEqual(judged("abcdef", ["3"], "xxxdef", [REPLACED]), { released: "xxx", held: "def" });
+  const first = [REPLACED, OUTCOME];
+  assert.deepEqual(judged("abcdef", ["3"], "xxxdef", first), { released: "xxx", held: "def" });
+  // The second one has moved what the first one wanted to hold.
+  const second = [OUTCOME, REPLACED];
+  assert.deepEqual(judged("abcdef", ["4"], "a--bcdef", second), { released: "a", held: "--bcdef" });
+  assert.deepEqual(judged("abcdef", ["2"], "abcd-", second), { released: "ab", held: "cd-" });
+});
+
+Deno.test("what is no number of bytes, and what is no text, is a fault", () => {
+  const fault = { reason: "policy-fault", code: 503 };
+  for (const value of ["", "-1", "1.5", "0x1", "ten", "9999999999"]) {
+    assert.throws(() => judged("abc", [value]), fault, value);
+  }
+  assert.throws(() => judged("abc", [], new Uint8Array([0x61, 0xff])), fault);
+});
+
+Deno.test("a policy is shown the end of what readers have, in whole characters", () => {
+  const piece = { id: "a1", type: "", content_type: "", text: "x", released: "🦊".repeat(70) };
+  const headers = Object.fromEntries(pieceHeaders({ ...piece, is_last: true }));
+  assert.deepEqual(headers, {
+    "x-arqon-growing": "a1",
+    "x-arqon-growing-before": "🦊".repeat(64),
+    "x-arqon-growing-bytes": "280",
+    "x-arqon-growing-last": "true",
+  });
+  const odd = Object.fromEntries(
+    pieceHeaders({ ...piece, released: `${"🦊".repeat(64)}a`, is_last: false }),
+  );
+  assert.equal(odd["x-arqon-growing-before"], `${"🦊".repeat(63)}a`);
+  assert.equal(odd["x-arqon-growing-last"], undefined);
+});

@@ -1,0 +1,84 @@
+/**
+ * What policies do to messages that grow, on any bus: the text without its phrases for every reader, however it is
+ * cut. Some Shields, to which the producer goes in turns. Tests only.
+ */
+import assert from "node:assert/strict";
+import type { Connection, Room } from "@arqon/sdk";
+import { maskedWhole, PARTS } from "../../policies/testing/phrases.ts";
+import { until } from "../../shared/testing/until.ts";
+import { Heard, stored } from "./heard.ts";
+
+/** Seeded, so that a failure comes again. */
+function randomOf(seed: number): (most: number) => number {
+  let state = seed;
+  return (most) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return (state >>> 8) % most;
+  };
+}
+
+/** What is told beside a room, as it is said: no SDK has put it together. */
+class Told implements Disposable {
+  readonly texts = new Map<string, string>();
+  readonly #heard;
+  readonly ready: Promise<unknown>;
+
+  constructor(connection: Connection, room: string) {
+    this.#heard = connection.room(`${room}~growing`).subscribe();
+    this.ready = this.#heard.ready;
+    void this.#read();
+  }
+
+  async #read(): Promise<void> {
+    for await (const message of this.#heard) {
+      const { op, id, text } = message.json<{ op: string; id: string; text: string }>();
+      if (op === "append") this.texts.set(id, (this.texts.get(id) ?? "") + text);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#heard.close();
+  }
+}
+
+/**
+ * Texts with phrases, cut at any place, each piece by another of the connections: what is told, what a reader has
+ * heard, what one who asks gets, and what the room stores has no phrase, and all else.
+ */
+export async function cutAnywhere(
+  writers: readonly Connection[],
+  reader: Connection,
+  room: string,
+  texts: number,
+): Promise<void> {
+  const random = randomOf(31);
+  using told = new Told(reader, room);
+  using heard = new Heard(reader.room(room));
+  await told.ready;
+  for (let at = 0; at < texts; at++) {
+    const id = `cut-${at}`;
+    const whole = Array.from({ length: 12 }, () => PARTS[random(PARTS.length)]).join("");
+    const ask = (verb: string, data: object): ReturnType<Room["command"]> =>
+      writers[random(writers.length)]!.room(room).command(`growing.${verb}`, { id, ...data });
+    await ask("start", {});
+    const units = [...whole];
+    for (let seq = 1; units.length > 0; seq++) {
+      const text = units.splice(0, 1 + random(7)).join("");
+      await ask("append", { seq, text });
+      // A piece whose answer was lost is no other piece.
+      if (random(5) === 0) await ask("append", { seq, text });
+      const now = (await ask("get", {})).json<{ text: string }>()!.text;
+      assert.ok(maskedWhole(whole).startsWith(now), `${at}: ${now} of ${whole}`);
+      assert.equal(maskedWhole(now), now);
+    }
+    await ask("finish", {});
+    await until("its end is heard", () => heard.of(id)?.state === "finished");
+    assert.equal(heard.of(id)?.text, maskedWhole(whole));
+    assert.equal(heard.pieces(id).join(""), maskedWhole(whole));
+    // A piece that came again may be told again.
+    assert.equal(maskedWhole(told.texts.get(id) ?? ""), told.texts.get(id) ?? "");
+  }
+  const messages = (await stored(reader.room(room))).map((message) => message.text());
+  assert.equal(messages.length, texts);
+  assert.ok(messages.every((text) => maskedWhole(text) === text));
+}
