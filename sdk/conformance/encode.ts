@@ -16,17 +16,37 @@ import {
   encodeSub,
   encodeUnsub,
   encodeWelcome,
+  findData,
+  type History,
   type Refresh,
   type Refusal,
   type Subscribe,
   type Unsubscribe,
   type Welcome,
+  withData,
   withPositions,
   writeEnvelope,
+  writeHistory,
 } from "@arqon/proto";
+import type { Delta } from "@arqon/proto";
 import { fromHex, messageOf, type Plain } from "./plain.ts";
 
-const envelope = (plain: unknown) => writeEnvelope(messageOf(plain as Plain));
+/** One message; with a `delta` its data is what that says: whole, or a diff. */
+function envelope(plain: unknown): Uint8Array<ArrayBuffer> {
+  const { delta, ...rest } = plain as Plain & { readonly delta?: Partial<Delta> };
+  const written = writeEnvelope(messageOf(rest));
+  const span = delta === undefined ? undefined : findData(written);
+  if (span === undefined) return written;
+  const data = written.slice(span.start, span.end);
+  const said = { slot: 0, number: 0, base: 0, ...delta };
+  return withData(encodeMsg(written), span, data, said).slice(1);
+}
+
+/** A page of history, whose messages are as those of a MSG. */
+export function encodeHistory({ messages, ...rest }: Plain): Uint8Array {
+  const page: History = { messages: [], offset: 0, epoch: "", more: false, ...rest };
+  return writeHistory({ ...page, messages: (messages as Plain[]).map(envelope) });
+}
 
 function subOf(subscribe: Partial<Subscribe>): Uint8Array {
   const frame = encodeSub(subscribe);

@@ -1,7 +1,7 @@
 /**
  * Frames as scenarios write them: those of a client read and compared, those of a Shield made. Names
  * are those of `proto/arqon/v1`, as in frames.json; a name that ends in `_json` is the same bytes
- * field, read as JSON.
+ * field, read as JSON; of what a Shield says `_text` is the bytes of a text, and `_history` a page of history.
  */
 import {
   encodePresenceLeave,
@@ -13,12 +13,14 @@ import {
   readUnsubscribe,
 } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
-import { encodeServer } from "../encode.ts";
+import { encodeHistory, encodeServer } from "../encode.ts";
 import { fromHex, type Plain, plainMessage, toHex } from "../plain.ts";
 import type { Incoming } from "./peer.ts";
 
 const encoder = new TextEncoder();
 const AS_JSON = "_json";
+const AS_TEXT = "_text";
+const AS_HISTORY = "_history";
 /** Bytes of a client in which JSON may travel. */
 const BYTES = new Set(["data", "member_meta", "positions"]);
 
@@ -52,12 +54,18 @@ function withJson(plain: Plain): Plain {
   return out;
 }
 
-/** The way back: bytes for every `x_json`. */
+/** The way back: bytes for every `x_json`, `x_text` and `x_history`. */
 function withoutJson(plain: Plain): Plain {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(plain)) {
     if (name.endsWith(AS_JSON)) {
       out[name.slice(0, -AS_JSON.length)] = toHex(encoder.encode(JSON.stringify(value)));
+    } else if (name.endsWith(AS_TEXT)) {
+      out[name.slice(0, -AS_TEXT.length)] = toHex(encoder.encode(value as string));
+    } else if (name.endsWith(AS_HISTORY)) {
+      const { messages, ...rest } = value as Plain;
+      const page = { ...rest, messages: (messages as Plain[]).map(withoutJson) };
+      out[name.slice(0, -AS_HISTORY.length)] = toHex(encodeHistory(page));
     } else if (typeof value === "object" && value !== null && name !== "headers") {
       out[name] = Array.isArray(value) ? value : withoutJson(value as Plain);
     } else {

@@ -45,6 +45,7 @@ const CLIENT_STEPS: Readonly<Record<string, readonly string[]>> = {
     "ready",
     "error",
   ],
+  since: ["room", "taken", "as"],
   leave: ["of"],
   publish: [
     "room",

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from scenario_server import Run, ScenarioServer
 
 import arqon
+from arqon.postgres import subscribe_since
 from arqon.presence import MemberTable
 
 DEADLINE_SECONDS: Final = 15.0
@@ -162,6 +163,12 @@ class Program:
             # Who was ready and has ended since was ready all the same.
             assert (None if loop.ready.is_set() else loop.error) == error
 
+    async def do_since(self, room: str, taken: str, **options: Any) -> None:
+        loop = Loop(self.bus.room(room))
+        self.loops[options.pop("as", None) or room] = loop
+        assert not options
+        loop.task = asyncio.create_task(self._read_since(loop, room, taken))
+
     async def do_leave(self, of: str) -> None:
         self.loops[of].leave.set()
 
@@ -214,6 +221,15 @@ class Program:
             async with loop.room as room:
                 loop.ready.set()
                 await self._hear(loop, room)
+        except arqon.ArqonError as error:
+            loop.error = error.reason
+        finally:
+            loop.over = True
+
+    async def _read_since(self, loop: Loop, room: str, taken: str) -> None:
+        try:
+            async for message in subscribe_since(self.bus, room, taken):
+                loop.heard.append(shown(message))
         except arqon.ArqonError as error:
             loop.error = error.reason
         finally:

@@ -11,6 +11,7 @@ import { HttpSocket } from "../http/http_socket.ts";
 import { connect } from "../http.ts";
 import { ArqonError } from "../mod.ts";
 import type { Connection, Data, Json, Message, Status, Subscription } from "../mod.ts";
+import { subscribeSince } from "../postgres.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
 import { until } from "./until.ts";
 
@@ -28,7 +29,8 @@ export type Plain = any;
 
 /** One loop over a room, and how it ended: null without an error. */
 interface Loop {
-  readonly subscription: Subscription;
+  /** What the program holds of it; a loop since a page's queries has none. */
+  readonly subscription: Subscription | undefined;
   readonly heard: Plain[];
   ended: string | null | undefined;
   readonly done: Promise<void>;
@@ -106,12 +108,15 @@ class Program {
       if ("answer" in outcome) this.#bus = outcome.answer;
     },
     subscribe: async ({ room, as, ready, error, do: _, ...options }) => {
-      const loop = this.#loop(this.bus.room(room).subscribe(options));
-      this.loops.set(as ?? room, loop);
+      const subscription = this.bus.room(room).subscribe(options);
+      this.loops.set(as ?? room, this.#loop(subscription, subscription));
       if (ready === false) return;
-      this.#expect(await this.#outcome(loop.subscription.ready), { error });
+      this.#expect(await this.#outcome(subscription.ready), { error });
     },
-    leave: ({ of }) => this.#loopOf(of).subscription.close(),
+    since: ({ room, taken, as }) => {
+      this.loops.set(as ?? room, this.#loop(subscribeSince(this.bus.room(room), taken)));
+    },
+    leave: ({ of }) => this.#subscriptionOf(of).close(),
     publish: ({ room, type, data, as, error, offset, do: _, ...options }) =>
       this.#request(
         as,
@@ -130,8 +135,8 @@ class Program {
       this.#expect(await outcome, expect);
     },
     update: async ({ of, member_meta, error }) => {
-      const { subscription } = this.#loopOf(of);
-      this.#expect(await this.#outcome(subscription.update(member_meta as Json)), { error });
+      const update = this.#subscriptionOf(of).update(member_meta as Json);
+      this.#expect(await this.#outcome(update), { error });
     },
     await: (step) => until(JSON.stringify(step), () => this.#holds(step)),
     signal: ({ name }) => this.#run.signal(name),
@@ -179,11 +184,11 @@ class Program {
     };
   }
 
-  #loop(subscription: Subscription): Loop {
+  #loop(messages: AsyncIterable<Message>, subscription?: Subscription): Loop {
     const heard: Plain[] = [];
     const read = async () => {
       try {
-        for await (const message of subscription) heard.push(shown(message));
+        for await (const message of messages) heard.push(shown(message));
         loop.ended = null;
       } catch (error) {
         loop.ended = reasonOf(error);
@@ -202,6 +207,12 @@ class Program {
     const loop = this.loops.get(of);
     assert.ok(loop !== undefined, `no loop is called ${of}`);
     return loop;
+  }
+
+  #subscriptionOf(of: string): Subscription {
+    const { subscription } = this.#loopOf(of);
+    assert.ok(subscription !== undefined, `${of} is no subscription`);
+    return subscription;
   }
 
   #outcome(promise: Promise<Plain>): Promise<Outcome> {
@@ -232,7 +243,7 @@ class Program {
     if (ended !== undefined) return this.#loopOf(ended).ended !== undefined;
     const { heard, subscription } = this.#loopOf(of);
     if (messages !== undefined) return heard.length >= messages;
-    return JSON.stringify([...subscription.presence?.members.keys() ?? []].sort()) ===
+    return JSON.stringify([...subscription?.presence?.members.keys() ?? []].sort()) ===
       JSON.stringify(members);
   }
 }
@@ -260,11 +271,11 @@ function compare(program: Program, expect: Plain): void {
     members: (wanted) =>
       ofLoops(wanted, ({ subscription }) =>
         Object.fromEntries(
-          [...subscription.presence?.members ?? []].map(([id, member]) => [id, member.meta]),
+          [...subscription?.presence?.members ?? []].map(([id, member]) => [id, member.meta]),
         )),
-    users: (wanted) => ofLoops(wanted, ({ subscription }) => subscription.presence?.users),
-    position: (wanted) => ofLoops(wanted, ({ subscription }) => subscription.position ?? null),
-    recovered: (wanted) => ofLoops(wanted, ({ subscription }) => subscription.recovered ?? null),
+    users: (wanted) => ofLoops(wanted, ({ subscription }) => subscription?.presence?.users),
+    position: (wanted) => ofLoops(wanted, ({ subscription }) => subscription?.position ?? null),
+    recovered: (wanted) => ofLoops(wanted, ({ subscription }) => subscription?.recovered ?? null),
   };
   // A refusal that nobody asked about is a surprise, also where the scenario does not speak of it.
   for (const [name, wanted] of Object.entries({ errors: [], ...expect })) {
