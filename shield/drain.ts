@@ -12,6 +12,7 @@ import type { Spine } from "../shared/spine/contract/spine.ts";
 import { systemEnvelope } from "../shared/records/system_envelope.ts";
 import type { Frame } from "./fanout/frame_bytes.ts";
 import type { Parts } from "./parts.ts";
+import type { AskHeard } from "./presence/moving.ts";
 
 /** How long a drain waits for peers to answer their close frame, in ms. */
 const CLOSE_MS = 2_000;
@@ -22,11 +23,15 @@ const POLL_MS = 10;
  * half at most.
  */
 const TAIL_MS = 10_000;
+/** The part of `drain_timeout_ms` that the other Shields may take to hear who moves: one in so many. */
+const TOLD_SHARE = 8;
 
 /** What a drain needs of the process. */
 export interface DrainOptions {
   readonly config: Pick<Config, "server">;
   readonly spine: Pick<Spine, "flush">;
+  /** Asks the other Shields whether they know who moves. */
+  readonly askHeard: AskHeard;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -61,7 +66,8 @@ export async function drain(
   if (!parts.hurried) {
     parts.presence.presence.beginMove();
     const members = [...parts.connections].filter(({ attendances }) => attendances.size > 0);
-    await parts.presence.moving.tell(members);
+    const at_most_ms = server.drain_timeout_ms / TOLD_SHARE;
+    await parts.presence.moving.tell(members, options.askHeard, at_most_ms);
   }
   if (server.drain_ms > 0 && !parts.hurried) {
     tellAll(options, parts);

@@ -305,7 +305,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       inspect.drain();
       applies.close();
       nats_api.close();
-      await Promise.all([automation.close(), drain(options, parts, () => clearInterval(sweeps))]);
+      const draining = { ...options, askHeard: inspect.askHeard };
+      await Promise.all([automation.close(), drain(draining, parts, () => clearInterval(sweeps))]);
       inspect.close();
       await audited.close();
     },

@@ -25,7 +25,7 @@ import { Outbox } from "../fanout/outbox.ts";
 import type { OutboxOptions, Pump } from "../fanout/outbox.ts";
 import type { Overseer } from "../policy/overseer.ts";
 import type { Caller, Client } from "../message/caller.ts";
-import type { Moving } from "../presence/moving.ts";
+import type { Claim, Moving } from "../presence/moving.ts";
 import type { RateTable } from "../rates/rates.ts";
 import { policyHeaders } from "../auth/request_headers.ts";
 import type { ClientSocket, SocketEvents, Upgraded } from "../socket/client_socket.ts";
@@ -123,9 +123,10 @@ export async function enter<T extends Opening>(
   { process, pairs }: Shared,
   { request, client: { identity, remote_ip }, form, open }: Entering<T>,
 ): Promise<{ readonly entered: T; readonly connection: Connection }> {
+  const claim = claimOf(context, request, identity);
   const caller: Caller = {
     identity,
-    connection_id: keptId(context, request, identity) ?? connectionId(context.random),
+    connection_id: claim?.connection_id ?? connectionId(context.random),
     request_headers: pairs.shared(policyHeaders(request.headers)),
     remote_ip,
   };
@@ -138,6 +139,7 @@ export async function enter<T extends Opening>(
     await context.overseer.onConnect(caller, note);
     // A ban may have come meanwhile; from here on a ban finds the connection.
     context.requireNotBanned(identity);
+    if (claim !== undefined) requireLast(context, claim);
     entered = open();
   } catch (cause) {
     release();
@@ -155,15 +157,29 @@ export async function enter<T extends Opening>(
   return { entered, connection };
 }
 
-/** The id of the connection that the client had on a Shield that stops, if it says so. */
-function keptId(
+/**
+ * What the client has of its connection on a Shield that stops, if it says so. Where that id is in use here, it is
+ * another client's; a connection whose client has never said anything is one that it lost before WELCOME came.
+ */
+function claimOf(
   { presence: { moving }, connections }: EntranceContext,
   { url }: Request,
   identity: Identity,
-): string | undefined {
+): Claim | undefined {
   if (!url.includes("resume=")) return undefined;
   const former = new URL(url).searchParams.get("resume") ?? "";
-  return connections.get(former) === undefined ? moving.keep(former, identity) : undefined;
+  return isUsed(connections.get(former)) ? undefined : moving.keep(former, identity);
+}
+
+const isUsed = (connection: Connection | undefined): boolean =>
+  connection !== undefined && (connection.place > 0 || connection.pending > 0);
+
+/** Ends the connection that the client has lost; throws when the client has come again since. */
+function requireLast({ connections }: EntranceContext, claim: Claim): void {
+  const gone = new ArqonError("heartbeat-lost", "the client has come again");
+  const former = connections.get(claim.connection_id);
+  if (!claim.is_last() || isUsed(former)) throw gone;
+  former?.fail(gone);
 }
 
 function connectionProcess(context: EntranceContext): ConnectionProcess {

@@ -1,9 +1,12 @@
 /**
- * Connections whose Shield stops. It tells the other Shields which of them have members. A client that
- * comes back elsewhere and names its former connection keeps that id: its members stay who they are,
- * and nobody is told of a leave and a join. Best effort: a client that is not known here gets a new id.
+ * Connections whose Shield stops. It tells the other Shields which of them have members, and waits until those
+ * know it. A client that comes back elsewhere and names its former connection keeps that id: its members stay who
+ * they are, and nobody is told of a leave and a join. Best effort: a client that is not known here gets a new id.
  */
+import { z } from "zod";
 import type { Identity } from "../auth/identity.ts";
+import { connectionId } from "../../shared/ids.ts";
+import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
@@ -15,6 +18,23 @@ import { MOVING } from "../../shared/subjects/subject.ts";
 const CONNECTIONS_PER_MESSAGE = 1_000;
 /** The most connections that are awaited; beyond that they get new ids. */
 const AWAITED_MAX = 200_000;
+/** Shields that tell who moves at a time; what one more asks is answered with no. */
+const TELLINGS_MAX = 1_024;
+
+/** The question of a Shield that stops to all others: have you heard of all these connections? */
+const HeardParams = z.strictObject({
+  from: z.string().max(64),
+  /** Names this telling. */
+  telling: z.string().max(64),
+  connections: z.int().min(1),
+});
+/** See `HeardParams`. */
+export type HeardParams = z.output<typeof HeardParams>;
+/** The answer to it. */
+export const HeardAnswer = z.strictObject({ heard: z.boolean() });
+
+/** Asks all Shields and resolves with how many of them do not know it in that time. */
+export type AskHeard = (params: HeardParams, timeout_ms: number) => Promise<number>;
 
 /** A connection that may move, and its user. */
 export interface MovingConnection {
@@ -32,26 +52,50 @@ export interface MovingOptions {
   readonly monotonic_ms: () => number;
   /** How long a connection is awaited, in ms. */
   readonly patience_ms: number;
+  /** How long a Shield that stops waits for the others to know who moves, in ms. */
+  readonly heard_ms: number;
+  readonly random: Random;
+}
+
+/** What a client has that says that it comes from a Shield that stops. */
+export interface Claim {
+  readonly connection_id: string;
+  /** False when the client has come once more since: that connection has the id. */
+  readonly is_last: () => boolean;
 }
 
 interface Awaited {
   readonly tenant_id: string;
   readonly user_key: string;
   readonly until_ms: number;
+  /** The last one. */
+  claim?: Claim;
+}
+
+/** What another Shield has told so far. */
+interface Telling {
+  connections: number;
+  readonly until_ms: number;
+  /** Called with each further message of it. */
+  onMore?: () => void;
 }
 
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Reads the connections in a message; undefined when it is not a message of this kind. */
-function readMessage(payload: Uint8Array): { from: string; connections: string[][] } | undefined {
+function readMessage(
+  payload: Uint8Array,
+): { from: string; telling: string; connections: string[][] } | undefined {
   try {
-    const { from, connections } = JSON.parse(strictUtf8.decode(payload));
-    const is_ours = typeof from === "string" && Array.isArray(connections) &&
+    // A Shield of before names no telling, and asks nobody.
+    const { from, telling = "", connections } = JSON.parse(strictUtf8.decode(payload));
+    const is_ours = typeof from === "string" && typeof telling === "string" &&
+      telling.length <= 64 && Array.isArray(connections) &&
       connections.every((one) =>
         Array.isArray(one) && one.length === 3 && one.every((text) => typeof text === "string")
       );
-    return is_ours ? { from, connections } : undefined;
+    return is_ours ? { from, telling, connections } : undefined;
   } catch {
     return undefined;
   }
@@ -65,8 +109,10 @@ export class Moving {
   readonly #options: MovingOptions;
   /** Connections that are awaited, by id, in the order in which their time ends. */
   readonly #awaited = new Map<string, Awaited>();
+  readonly #tellings = new Map<string, Telling>();
   readonly #unsubscribe: () => void;
   #kept = 0;
+  #unheard = 0;
 
   constructor(options: MovingOptions) {
     this.#options = options;
@@ -85,6 +131,12 @@ export class Moving {
       "Connections that came here from a Shield that stops, and kept their ids.",
       () => this.#kept,
     );
+    scrapedCounter(
+      registry,
+      "shield_moves_unheard_total",
+      "Other Shields that did not say in time that they know who moves.",
+      () => this.#unheard,
+    );
   }
 
   get size(): number {
@@ -93,11 +145,16 @@ export class Moving {
   }
 
   /**
-   * Tells the other Shields of these connections, and resolves when that is done. Never rejects: a
-   * connection that is not awaited gets a new id.
+   * Tells the other Shields of these connections, and resolves when they know it, at most `heard_ms` or
+   * `at_most_ms` later. Never rejects: a connection that is not awaited gets a new id.
    */
-  async tell(connections: Iterable<MovingConnection>): Promise<void> {
-    const { spine, node_id: from, log } = this.#options;
+  async tell(
+    connections: Iterable<MovingConnection>,
+    ask: AskHeard,
+    at_most_ms = Infinity,
+  ): Promise<void> {
+    const { spine, node_id: from, log, random, heard_ms } = this.#options;
+    const telling = connectionId(random);
     const rows = Array.from(
       connections,
       ({ id, identity }) => [id, identity.tenant_id, identity.user_key],
@@ -106,32 +163,55 @@ export class Moving {
     try {
       for (let at = 0; at < rows.length; at += CONNECTIONS_PER_MESSAGE) {
         const part = rows.slice(at, at + CONNECTIONS_PER_MESSAGE);
-        spine.publish(MOVING, utf8.encode(JSON.stringify({ from, connections: part })));
+        spine.publish(MOVING, utf8.encode(JSON.stringify({ from, telling, connections: part })));
       }
       await spine.flush();
+      const asked = { from, telling, connections: rows.length };
+      const unheard = await ask(asked, Math.min(heard_ms, at_most_ms));
+      this.#unheard += unheard;
+      if (unheard > 0) log.warn("not all Shields know in time who moves", { shields: unheard });
     } catch (error) {
       log.warn("other Shields do not know who moves: members leave and join", { error });
     }
   }
 
   /**
-   * The former id of a connection, when it is awaited and was this user's; each id is given only once.
+   * Answers another Shield that stops: resolves with true when all have been heard of whom it names. Rejects with
+   * what is no question.
+   */
+  async heard(params: unknown): Promise<z.output<typeof HeardAnswer>> {
+    const { node_id, heard_ms } = this.#options;
+    const { from, telling, connections } = HeardParams.parse(params);
+    if (from === node_id) return { heard: true };
+    const told = this.#telling(telling);
+    if (told === undefined || told.connections >= connections) return { heard: told !== undefined };
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    told.onMore = () => told.connections >= connections && resolve(true);
+    const timer = setTimeout(() => resolve(false), heard_ms);
+    return { heard: await promise.finally(() => clearTimeout(timer)) };
+  }
+
+  /**
+   * The claim of a connection to its former id, when it is awaited and was this user's. A client that lost its
+   * connection here may come again: the last claim counts.
    */
   keep(
     connection_id: string,
     { tenant_id, user_key }: Pick<Identity, "tenant_id" | "user_key">,
-  ): string | undefined {
+  ): Claim | undefined {
     this.#forget();
     const awaited = this.#awaited.get(connection_id);
     if (awaited?.tenant_id !== tenant_id || awaited.user_key !== user_key) return undefined;
-    this.#awaited.delete(connection_id);
-    this.#kept++;
-    return connection_id;
+    if (awaited.claim === undefined) this.#kept++;
+    const claim: Claim = { connection_id, is_last: () => awaited.claim === claim };
+    awaited.claim = claim;
+    return claim;
   }
 
   close(): void {
     this.#unsubscribe();
     this.#awaited.clear();
+    this.#tellings.clear();
   }
 
   #hear({ payload }: SpineMessage): void {
@@ -141,9 +221,31 @@ export class Moving {
     this.#forget();
     const until_ms = monotonic_ms() + patience_ms;
     for (const [id = "", tenant_id = "", user_key = ""] of message.connections) {
-      if (this.#awaited.size >= AWAITED_MAX) return;
+      if (this.#awaited.size >= AWAITED_MAX) break;
+      // Behind those whose time ends before.
+      this.#awaited.delete(id);
       this.#awaited.set(id, { tenant_id, user_key, until_ms });
     }
+    const told = this.#telling(message.telling);
+    if (told === undefined) return;
+    told.connections += message.connections.length;
+    told.onMore?.();
+  }
+
+  /** What was told under that name until now; undefined when too many tell something. */
+  #telling(telling: string): Telling | undefined {
+    const known = this.#tellings.get(telling);
+    if (known !== undefined) return known;
+    const { monotonic_ms, patience_ms } = this.#options;
+    const now_ms = monotonic_ms();
+    for (const [name, { until_ms }] of this.#tellings) {
+      if (until_ms > now_ms) break;
+      this.#tellings.delete(name);
+    }
+    if (telling === "" || this.#tellings.size >= TELLINGS_MAX) return undefined;
+    const told = { connections: 0, until_ms: now_ms + patience_ms };
+    this.#tellings.set(telling, told);
+    return told;
   }
 
   #forget(): void {

@@ -1,12 +1,15 @@
 /** Who keeps the id of his connection, on an embedded Spine: bounds, times, strangers' bytes. */
 import assert from "node:assert/strict";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { Random } from "../../shared/ids.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
 import { Moving } from "./moving.ts";
+import type { AskHeard } from "./moving.ts";
 
 const ANN = { tenant_id: "acme", user_key: "https://idp ann" };
+const random: Random = (size) => crypto.getRandomValues(new Uint8Array(size));
 const log = createLogger({
   level: "error",
   format: "logfmt",
@@ -15,54 +18,124 @@ const log = createLogger({
   write: (line) => console.error(line),
 });
 
-Deno.test("an id is kept once, for its user, within the time, and not on its own Shield", async () => {
+/** Shields on one Spine whose clock a test moves. */
+function testMoving() {
   const spine = openEmbedded({ log, now: Date.now });
-  let now_ms = 0;
-  const open = (node_id: string) =>
-    new Moving({
-      ...{ node_id, spine, log, patience_ms: 1_000, monotonic_ms: () => now_ms },
-      registry: createMetrics({ node_id, version: "0" }),
+  const clock = { now_ms: 0 };
+  const opened: Moving[] = [];
+  const open = (node_id: string, heard_ms = 60_000) => {
+    const registry = createMetrics({ node_id, version: "0" });
+    const moving = new Moving({
+      ...{ node_id, spine, log, registry, random, patience_ms: 1_000, heard_ms },
+      monotonic_ms: () => clock.now_ms,
     });
+    opened.push(moving);
+    return Object.assign(moving, { registry });
+  };
   const [one, two] = [open("one"), open("two")];
-  try {
-    await one.tell(["c1", "c2", "c3"].map((id) => ({ id, identity: ANN })));
-    await spine.flush();
-    assert.deepEqual([one.size, two.size], [0, 3]);
-    assert.equal(two.keep("c1", { ...ANN, user_key: "https://idp bob" }), undefined);
-    assert.equal(two.keep("c1", { ...ANN, tenant_id: "other" }), undefined);
-    assert.equal(two.keep("c9", ANN), undefined);
-    assert.equal(two.keep("c1", ANN), "c1");
-    assert.equal(two.keep("c1", ANN), undefined, "once");
-    now_ms = 999;
-    assert.equal(two.keep("c2", ANN), "c2");
-    now_ms = 1_000;
-    assert.equal(two.keep("c3", ANN), undefined, "too late");
-    assert.equal(two.size, 0);
-    for (const text of ["", "{}", '{"from":"x","connections":[["a","b"]]}', '{"from":1}', "\xff"]) {
-      spine.publish(MOVING, new TextEncoder().encode(text));
-    }
-    await spine.flush();
-    assert.equal(two.size, 0);
-  } finally {
-    one.close();
-    two.close();
-    await spine.drain();
+  const ask: AskHeard = async (params) => (await two.heard(params)).heard ? 0 : 1;
+  const tell = (ids: readonly string[]) => one.tell(ids.map((id) => ({ id, identity: ANN })), ask);
+  return {
+    ...{ spine, clock, one, two, open, tell },
+    async [Symbol.asyncDispose]() {
+      for (const moving of opened) moving.close();
+      await spine.drain();
+    },
+  };
+}
+
+Deno.test("an id is kept for its user, within the time, and not on its own Shield", async () => {
+  await using test = testMoving();
+  const { one, two, clock, spine } = test;
+  await test.tell(["c1", "c2", "c3"]);
+  assert.deepEqual([one.size, two.size], [0, 3]);
+  assert.equal(two.keep("c1", { ...ANN, user_key: "https://idp bob" }), undefined);
+  assert.equal(two.keep("c1", { ...ANN, tenant_id: "other" }), undefined);
+  assert.equal(two.keep("c9", ANN), undefined);
+  assert.equal(one.keep("c1", ANN), undefined);
+  const first = two.keep("c1", ANN);
+  assert.deepEqual([first?.connection_id, first?.is_last()], ["c1", true]);
+  const second = two.keep("c1", ANN);
+  assert.deepEqual([first?.is_last(), second?.is_last()], [false, true], "it came again");
+  clock.now_ms = 999;
+  assert.equal(two.keep("c2", ANN)?.connection_id, "c2");
+  assert.match(await two.registry.metrics(), /shield_moved_connections_total(\{[^}]*\})? 2\n/);
+  clock.now_ms = 1_000;
+  assert.equal(two.keep("c3", ANN), undefined, "too late");
+  assert.equal(two.size, 0);
+  for (
+    const text of [
+      "",
+      "{}",
+      '{"from":"x","connections":[["a","b"]]}',
+      '{"from":1}',
+      '{"from":"x","telling":7,"connections":[]}',
+      "\xff",
+    ]
+  ) {
+    spine.publish(MOVING, new TextEncoder().encode(text));
+  }
+  await spine.flush();
+  assert.equal(two.size, 0);
+});
+
+Deno.test("who asks is answered when all are heard of whom it names, and with no when that takes too long", async () => {
+  await using test = testMoving();
+  const asked = { from: "three", telling: "t1", connections: 2 };
+  const answer = test.two.heard(asked);
+  const publish = (telling: string, id: string) => {
+    const told = { from: "three", telling, connections: [[id, ANN.tenant_id, ANN.user_key]] };
+    test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(told)));
+  };
+  for (const [telling, id] of [["t1", "c1"], ["t2", "c2"], ["t1", "c3"]] as const) {
+    publish(telling, id);
+  }
+  assert.deepEqual(await answer, { heard: true });
+  assert.deepEqual(await test.two.heard(asked), { heard: true }, "also afterwards");
+  assert.deepEqual(await test.two.heard({ ...asked, from: "two" }), { heard: true }, "its own");
+  const hasty = test.open("hasty", 1);
+  assert.deepEqual(await hasty.heard({ ...asked, telling: "t3" }), { heard: false });
+  for (const wrong of [undefined, {}, { ...asked, connections: 0 }, { ...asked, more: 1 }]) {
+    await assert.rejects(test.two.heard(wrong));
   }
 });
 
-Deno.test("a Spine that is away: the drain goes on", async () => {
-  const spine = openEmbedded({ log, now: Date.now });
+Deno.test("strangers who tell without end take no memory beyond the bound", async () => {
+  await using test = testMoving();
+  const hasty = test.open("hasty", 1);
+  const ask = (telling: string) => hasty.heard({ from: "x", telling, connections: 1 });
+  await Promise.all(Array.from({ length: 1_100 }, (_, at) => ask(`t${at}`)));
+  const told = { from: "x", telling: "late", connections: [["c1", "acme", "k"]] };
+  test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(told)));
+  await test.spine.flush();
+  assert.deepEqual(await ask("late"), { heard: false }, "there is no place");
+  test.clock.now_ms = 1_000;
+  test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(told)));
+  await test.spine.flush();
+  assert.deepEqual(await ask("late"), { heard: true }, "there is one again");
+});
+
+Deno.test("Shields that do not know who moves are counted, and a Spine that is away holds nothing up", async () => {
+  await using test = testMoving();
   const lines: string[] = [];
+  const registry = createMetrics({ node_id: "three", version: "0" });
   const moving = new Moving({
-    ...{ node_id: "one", spine, patience_ms: 1_000, monotonic_ms: () => 0 },
-    registry: createMetrics({ node_id: "one", version: "0" }),
+    ...{ node_id: "three", spine: test.spine, patience_ms: 1_000, heard_ms: 500, random, registry },
+    monotonic_ms: () => 0,
     log: createLogger({
       ...{ level: "warn", format: "logfmt", component: "test", now: Date.now },
       write: (line) => void lines.push(line),
     }),
   });
-  await spine.drain();
-  await moving.tell([{ id: "c1", identity: ANN }]);
-  assert.equal(lines.length, 1);
+  const waits: number[] = [];
+  const ask: AskHeard = (_, timeout_ms) => Promise.resolve(waits.push(timeout_ms));
+  await moving.tell([{ id: "c1", identity: ANN }], ask);
+  await moving.tell([{ id: "c1", identity: ANN }], ask, 200);
+  await moving.tell([], ask);
+  assert.deepEqual(waits, [500, 200]);
+  assert.match(await registry.metrics(), /shield_moves_unheard_total(\{[^}]*\})? 3\n/);
+  await test.spine.drain();
+  await moving.tell([{ id: "c1", identity: ANN }], ask);
+  assert.equal(lines.length, 3);
   moving.close();
 });

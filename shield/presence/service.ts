@@ -29,7 +29,7 @@ import type { PresenceStats } from "./stats.ts";
 export interface PresenceServiceOptions {
   readonly node_id: string;
   readonly spine: Spine;
-  readonly config: Pick<Config, "presence" | "server">;
+  readonly config: Pick<Config, "presence" | "server" | "nats">;
   /** The classes that give rooms limits of their own; absent: no room has one. */
   readonly classes?: Pick<RoomClasses, "of">;
   readonly registry: Registry;
@@ -113,7 +113,11 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     log,
   });
   const { presence: { move_grace_ms }, server: { drain_timeout_ms } } = config;
-  const moving = new Moving({ ...options, log, patience_ms: drain_timeout_ms + move_grace_ms });
+  const moving = new Moving({
+    ...{ ...options, log, patience_ms: drain_timeout_ms + move_grace_ms },
+    // Beside an embedded Spine there is no other Shield.
+    heard_ms: config.nats?.request_timeout_ms ?? 0,
+  });
   const stopEvents = spine.onEvent((event) => onSpineEvent(presence, event));
   return {
     presence,

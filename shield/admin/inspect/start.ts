@@ -22,6 +22,8 @@ import { HttpRates } from "../../rates/http_rates.ts";
 import { readingOf } from "../../journal/admin/read.ts";
 import { readRegistered } from "../../lives/registered.ts";
 import type { Parts } from "../../parts.ts";
+import { HeardAnswer } from "../../presence/moving.ts";
+import type { AskHeard } from "../../presence/moving.ts";
 import { shieldAnswers } from "./answers.ts";
 import type { InspectContext } from "./api.ts";
 import { createShieldNode } from "./node.ts";
@@ -51,6 +53,8 @@ export interface InspectStart {
 export interface StartedInspect {
   /** What the admin API over the cluster acts on. */
   readonly admin: InspectContext;
+  /** Asks all Shields whether they know who moves; those that do not answer count as one that does not. */
+  readonly askHeard: AskHeard;
   /** Asks which processes are there, and begins to store; to be called when the Spine has the subscriptions. */
   begin(): void;
   /** Ends all tails, since the process drains. */
@@ -99,6 +103,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
     ...whyAnswers(parts, now),
     ...controlAnswers({ ...start, log }),
     ...disconnectAnswer(parts, log),
+    moving: (params: unknown) => parts.presence.moving.heard(params),
   };
   const common = { spine, node_id, kind: "shield" as const, log, now };
   const answerer = startAnswerer({ ...common, handlers, onAsker: (who) => asker.onAsker(who) });
@@ -124,6 +129,12 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const stopSamples = startSampler(sampler, (error) => log.warn("no sample was taken", { error }));
   return {
     admin: context,
+    async askHeard(params, timeout_ms) {
+      const { answers, nodes } = await asker.ask("moving", HeardAnswer, {
+        ...{ params, timeout_ms, of: "shield" },
+      });
+      return nodes.silent.length + answers.filter(({ value }) => !value.heard).length;
+    },
     begin() {
       hello();
       parts.noted?.store?.writer.begin(parts.connections);

@@ -1,0 +1,98 @@
+/**
+ * Who keeps its connection's id over the end of a Shield although something went wrong on the way: the other
+ * Shield hears late of who moves, or a client's first connection there is lost. The drain itself is `drain_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import type { TcpProxy } from "./harness/tcp_proxy.ts";
+import { RawClient } from "./peers/raw_client.ts";
+
+interface Pair {
+  readonly issuer: Issuer;
+  readonly going: ServerProcess;
+  readonly staying: ServerProcess;
+  /** Between NATS and the Shield that stays. */
+  readonly way: TcpProxy;
+}
+
+/** Two Shields on one NATS server; one of them reaches it by a way that can be made slow. */
+async function withPair(run: (pair: Pair) => Promise<void>): Promise<void> {
+  await using nats = await startNats({ jetstream: true });
+  await using way = startTcpProxy(nats.port);
+  const issuer = await createIssuer();
+  const configOf = (port: number) =>
+    `[nats]\nurls = ["nats://127.0.0.1:${port}"]\nrequest_timeout_ms = 60_000\n${issuer.config}`;
+  const start = (port: number, name: string) => {
+    const lines = `node_id = "${name}"\ndrain_ms = 30_000\ndrain_timeout_ms = 150_000`;
+    return startServer("shield", configOf(port), issuer.dir, lines);
+  };
+  try {
+    await using _brain = await startServer("brain", configOf(nats.port), issuer.dir);
+    await using going = await start(nats.port, "going");
+    await using staying = await start(way.port, "staying");
+    await run({ issuer, going, staying, way });
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+/** Opens a connection that names the one before, and gives the id that WELCOME says. */
+async function enter({ ready }: ServerProcess, issuer: Issuer, resume = "") {
+  const token = await issuer.tokenFor({ sub: "ann" });
+  const url = `${ready.url?.replace(/^http/, "ws")}/v1/socket?resume=${resume}`;
+  const client = new RawClient(url, { token, subprotocols: ["arqon.v1.json"] });
+  const { op, connection } = await client.json();
+  assert.equal(op, "welcome");
+  return { client, connection: connection as string };
+}
+
+/** A member on the Shield that goes, which has been told to. */
+async function toldToMove({ issuer, going }: Pair) {
+  const { client, connection } = await enter(going, issuer);
+  client.send({ op: "sub", room: "lobby", presence: true, id: 1 });
+  let frame = await client.json();
+  while (frame.op !== "ack") frame = await client.json();
+  assert.equal(frame.code, 0);
+  const stopped = going.stop();
+  while (frame.signal?.kind !== "DRAIN") frame = await client.json();
+  return { client, connection, stopped };
+}
+
+async function hearsLate(pair: Pair): Promise<void> {
+  pair.way.slow(1_000, Infinity);
+  const { client, connection, stopped } = await toldToMove(pair);
+  // At once, as a client may that has drawn the first moment of the window.
+  const again = await enter(pair.staying, pair.issuer, connection);
+  assert.equal(again.connection, connection);
+  client.socket.close(1000);
+  again.client.socket.close(1000);
+  assert.equal((await stopped).code, 0, pair.going.log());
+}
+
+Deno.test("nobody is told to move before the other Shield knows who may come", () =>
+  withPair(hearsLate));
+
+async function comesTwice(pair: Pair): Promise<void> {
+  const { client, connection, stopped } = await toldToMove(pair);
+  const first = await enter(pair.staying, pair.issuer, connection);
+  assert.equal(first.connection, connection);
+  first.client.socket.close(4000);
+  await first.client.closed();
+  const second = await enter(pair.staying, pair.issuer, connection);
+  assert.equal(second.connection, connection, "the connection before it has ended");
+  const third = await enter(pair.staying, pair.issuer, connection);
+  assert.equal(third.connection, connection, "the one before it has never said anything");
+  assert.equal((await second.client.closed()).code, 4408);
+  third.client.send({ op: "sub", room: "lobby", presence: true, id: 1 });
+  while ((await third.client.json()).op !== "ack");
+  const fourth = await enter(pair.staying, pair.issuer, connection);
+  assert.notEqual(fourth.connection, connection, "the one before it is in use");
+  for (const { socket } of [client, third.client, fourth.client]) socket.close(1000);
+  assert.equal((await stopped).code, 0, pair.going.log());
+}
+
+Deno.test("a client that lost its first connection to the other Shield still keeps its id", () =>
+  withPair(comesTwice));
