@@ -72,6 +72,11 @@ export const SECTIONS: readonly SiteSection[] = [
         file: "examples/whiteboard/README.md",
         place: "example_whiteboard",
       },
+      {
+        text: "Example: a chat with a model",
+        file: "examples/ai_chat/README.md",
+        place: "example_ai_chat",
+      },
       { text: "Example: an editor", file: "examples/editor/README.md", place: "example_editor" },
     ],
   },

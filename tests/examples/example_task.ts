@@ -11,7 +11,9 @@ export interface Example extends AsyncDisposable {
 }
 
 /** Starts the example; resolves when it has said where its page is. */
-export async function startExample(name: "browser" | "editor" | "whiteboard"): Promise<Example> {
+export async function startExample(
+  name: "browser" | "chat" | "editor" | "whiteboard",
+): Promise<Example> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", `example:${name}`, "0"],
     cwd: ROOT,

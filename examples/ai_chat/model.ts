@@ -1,0 +1,39 @@
+/**
+ * What answers in place of a model: it streams words, one after the other, and knows how to count. What an answer
+ * is on the bus is `stream`: to use a model, give its text there instead.
+ */
+import type { Room } from "@arqon/sdk";
+import { stream } from "@arqon/sdk/streams";
+
+/** Between two words, in ms. */
+const WORD_MS = 40;
+const STORY =
+  "Once upon a time there was a message that could not be said all at once. So it was " +
+  "said piece by piece, and whoever came late was told what there was of it, and then the rest.";
+
+/** The words of an answer. */
+function* wordsFor(question: string): Generator<string, void> {
+  const [, count] = /\bcount to (\d{1,7})\b/i.exec(question) ?? [];
+  if (count === undefined) yield* STORY.split(/(?<= )/);
+  else for (let at = 1; at <= Number(count); at++) yield `${at} `;
+}
+
+/** The same, as slowly as a model says them. It ends when nobody wants more. */
+async function* said(question: string): AsyncGenerator<string, void> {
+  for (const word of wordsFor(question)) {
+    yield word;
+    await new Promise((resolve) => setTimeout(resolve, WORD_MS));
+  }
+}
+
+/** Answers every question of the room, several at once, until the connection ends. */
+export async function answerQuestions(room: Room): Promise<void> {
+  const questions = room.subscribe();
+  await questions.ready;
+  for await (const message of questions) {
+    if (message.signal || message.type !== "question") continue;
+    stream(room, said(message.text()), { id: `to-${message.message_id}`, type: "answer" })
+      .then(({ outcome }) => console.error(`answer ${outcome}`))
+      .catch((error) => console.error(`answer failed: ${error.message}`));
+  }
+}

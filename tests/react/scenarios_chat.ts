@@ -1,0 +1,65 @@
+/** The example application: `deno task example:chat` alone, and one reader with two devices. */
+import assert from "node:assert/strict";
+import type { Page } from "playwright-core";
+import { until } from "../../shared/testing/until.ts";
+import { startExample } from "../examples/example_task.ts";
+import { openAt } from "./world.ts";
+import type { Scenario, World } from "./world.ts";
+
+async function ask(page: Page, question: string): Promise<void> {
+  await page.getByLabel("Question").fill(question);
+  await page.getByRole("button", { name: "Ask" }).click();
+}
+
+/** The last answer of a page: its text, and how it is with it. */
+async function lastAnswer(page: Page): Promise<{ text: string; state: string | null }> {
+  const last = page.locator(".answer").last();
+  if (await last.count() === 0) return { text: "", state: null };
+  const state = await last.getAttribute("data-state");
+  return { text: await last.locator("span").innerText(), state };
+}
+
+/** How far a page has counted: every number from 1 on, once. */
+async function counted(page: Page): Promise<number> {
+  const { text } = await lastAnswer(page);
+  const numbers = text.trim() === "" ? [] : text.trim().split(" ").map(Number);
+  assert.deepEqual(numbers, numbers.map((_, at) => at + 1));
+  return numbers.length;
+}
+
+async function chat({ browser }: World): Promise<void> {
+  await using example = await startExample("chat");
+  await using first = await openAt(browser, example.url);
+  await using second = await openAt(browser, example.url);
+  const [phone, laptop] = [first.page, second.page];
+  for (const page of [phone, laptop]) await page.getByText("open", { exact: true }).waitFor();
+  // It goes on until somebody stops it, however slow this machine is.
+  await ask(phone, "Count to 1000000");
+  const grows = (page: Page, from: number) =>
+    until(`more than ${from}`, async () => await counted(page) > from);
+  await grows(phone, 3);
+  await grows(laptop, 3);
+  await phone.reload();
+  await grows(phone, await counted(laptop));
+  assert.equal((await lastAnswer(phone)).state, "growing");
+  await laptop.getByRole("button", { name: "Stop" }).click();
+  for (const page of [phone, laptop]) {
+    await until("it is stopped", async () => (await lastAnswer(page)).state === "stopped");
+    assert.equal(await page.getByRole("button", { name: "Stop" }).count(), 0);
+  }
+  assert.equal(await counted(phone), await counted(laptop));
+  await ask(laptop, "Count to 5");
+  for (const page of [phone, laptop]) {
+    await until("it is whole", async () => (await lastAnswer(page)).state === "finished");
+    assert.equal(await counted(page), 5);
+  }
+  // What was said stays: two questions, an answer that was stopped, and a whole one.
+  await phone.reload();
+  await until("all is there", async () => await phone.locator("li").count() === 4);
+  assert.equal(await counted(phone), 5);
+}
+
+/** It starts its own bus. */
+export const CHAT_SCENARIOS: readonly Scenario[] = [
+  { name: "the chat: a reload in mid-answer, two devices, stop", run: chat },
+];
