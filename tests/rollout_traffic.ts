@@ -51,6 +51,9 @@ export function asker(admin_url: string, token: string): Ask {
   };
 }
 
+/** Between a client's messages, in ms: a rollout's conditions need messages, not a busy machine. */
+const PAUSE_MS = 5;
+
 /** Clients that publish one message after the other until they are told to stop. */
 export class Traffic {
   readonly answered: Answered[] = [];
@@ -81,6 +84,7 @@ export class Traffic {
       client.send({ op: "pub", room: "r", data: text, id });
       const { code, reason, message } = await client.json();
       this.answered.push({ text, code, why: code === 0 ? "" : `${code} ${reason}: ${message}` });
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
 }

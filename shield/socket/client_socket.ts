@@ -97,6 +97,8 @@ export interface SocketOptions {
    * answer.
    */
   readonly heartbeat_ms: number;
+  /** In place of `CLOSE_MS`; a native socket knows none. */
+  readonly close_ms?: number | undefined;
   /** The longest message; where the implementation can, a longer one ends the connection with 1009. */
   readonly max_message_bytes: number;
   /** What may wait of one connection for its turn, where the implementation cannot stop reading. */

@@ -93,7 +93,7 @@ export class OwnSocket
     if (this.#closing) return;
     this.#closing = true;
     this.#push(encodeClose(code, reason));
-    this.#endWithin(CLOSE_MS);
+    this.#endWithin(this.#shared.options.close_ms ?? CLOSE_MS);
     this.#wake?.();
   }
 
@@ -245,7 +245,7 @@ export class OwnSocket
       this.#push(code === NO_CODE ? encodeFrame(CLOSE, NOTHING) : encodeClose(code, ""));
     }
     this.#orderly = true;
-    this.#endWithin(CLOSE_MS);
+    this.#endWithin(this.#shared.options.close_ms ?? CLOSE_MS);
     this.#finish();
   }
 

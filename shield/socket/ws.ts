@@ -61,7 +61,7 @@ export function wsSockets(options: SocketOptions): SocketServer {
     perMessageDeflate: false,
     autoPong: false,
     maxPayload: options.max_message_bytes,
-    closeTimeout: CLOSE_MS,
+    closeTimeout: options.close_ms ?? CLOSE_MS,
   });
   const heartbeat = new Heartbeat(options.heartbeat_ms);
   const shared = { heartbeat_ms: options.heartbeat_ms, turns: new Turns(), corks: new Corks() };

@@ -69,6 +69,7 @@ export interface Host extends AsyncDisposable {
 /** How a case wants its host. */
 export interface HostOptions {
   readonly heartbeat_ms?: number;
+  readonly close_ms?: number;
   /** Messages of one connection that may wait; more than any case sends that does not say. */
   readonly waiting_messages?: number;
   readonly tls?: boolean;
@@ -165,6 +166,7 @@ const MESSAGES: readonly Case[] = [
       await peer.write(rawFrame(TEXT, bytes("\ufeffx")));
       assert.deepEqual(await seen.count(2), ["open", "\ufeffx"]);
       await peer.write(rawFrame(TEXT, new Uint8Array([0xff, 0xfe])));
+      await peer.leave();
       await seen.closed();
       assert.equal(seen.events.length, 3);
     },
@@ -201,6 +203,7 @@ const CLOSES: readonly Case[] = [
       });
       assert.deepEqual(seen.events, ["open"]);
       await peer.write(rawFrame(CLOSE, new Uint8Array([3, 0xf4])));
+      peer[Symbol.dispose]();
       assert.equal(await seen.closed(), 1012);
     },
   },
@@ -211,6 +214,7 @@ const CLOSES: readonly Case[] = [
       using _peer = peer;
       await peer.write(rawFrame(CLOSE, new Uint8Array([0x0f, 0xa1, ...bytes("bye")])));
       assert.equal(await peer.closeCode(), 4001);
+      peer[Symbol.dispose]();
       assert.deepEqual(await seen.count(2), ["open", 4001]);
     },
   },
@@ -221,6 +225,7 @@ const CLOSES: readonly Case[] = [
       using _peer = peer;
       const reason = bytes("No response from ping frame.");
       await peer.write(rawFrame(CLOSE, new Uint8Array([0x03, 0xe9, ...reason])));
+      await peer.leave();
       assert.deepEqual(await seen.count(2), ["open", 1001]);
     },
   },
@@ -243,6 +248,7 @@ const CLOSES: readonly Case[] = [
       using _peer = peer;
       // A continuation of nothing.
       await peer.write(rawFrame(CONTINUATION, bytes("x")));
+      await peer.leave();
       await seen.closed();
       assert.equal(seen.events.length, 2);
     },
@@ -262,6 +268,7 @@ const CLOSES: readonly Case[] = [
       } else {
         assert.equal(await peer.closeCode(), 1009);
         await peer.write(rawFrame(CLOSE, new Uint8Array([3, 0xf1])));
+        peer[Symbol.dispose]();
         assert.equal(await seen.closed(), 4413);
       }
     },

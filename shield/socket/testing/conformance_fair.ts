@@ -12,6 +12,8 @@ import type { RawPeer } from "./conformance_peer.ts";
 import { TURN_FRAMES } from "../../../shared/turns/turns.ts";
 
 const NOTHING = new Uint8Array(0);
+/** How long a peer may take to answer a close in the cases in which it never does. */
+const CLOSE_MS = 1_000;
 
 /** So many frames as one piece. */
 function repeated(frame: Uint8Array, count: number): Uint8Array<ArrayBuffer> {
@@ -93,6 +95,7 @@ const TURNS: readonly Case[] = [
       await peer.write(
         new Uint8Array([...numbered(2_000), ...rawFrame(CLOSE, new Uint8Array([0x0f, 0xa1]))]),
       );
+      await peer.leave();
       assert.equal(await seen.closed(), 4001);
       assert.deepEqual(seen.events.slice(1, -1), numbers(2_000));
     },
@@ -174,6 +177,7 @@ const RESTS: readonly Case[] = [
       await peer.write(rawFrame(BINARY, NOTHING));
       assert.equal(await peer.closeCode(), 1012);
       await peer.write(rawFrame(CLOSE, new Uint8Array([3, 0xf4])));
+      peer[Symbol.dispose]();
       assert.equal(await seen.closed(), 1012);
     },
   },
@@ -182,6 +186,7 @@ const RESTS: readonly Case[] = [
 const ENDS: readonly Case[] = [
   {
     behaviour: "who goes on with messages after the close is cut off, and none is handed out",
+    options: { close_ms: CLOSE_MS },
     async run(host) {
       const { peer, seen } = await open(host);
       using _peer = peer;
@@ -196,6 +201,7 @@ const ENDS: readonly Case[] = [
   },
   {
     behaviour: "who goes on with fragments after the close is cut off",
+    options: { close_ms: CLOSE_MS },
     except: { native: "it is read until the message ends or the memory guard finds it" },
     async run(host) {
       const { peer, seen } = await open(host);
@@ -209,7 +215,8 @@ const ENDS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who answers no close is cut off after five seconds",
+    behaviour: "who answers no close is cut off after a while",
+    options: { close_ms: CLOSE_MS },
     except: { native: "it stays until it goes or sends something" },
     async run(host) {
       const { peer, seen } = await open(host);
@@ -221,7 +228,8 @@ const ENDS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who neither reads nor goes is cut off five seconds after a close",
+    behaviour: "who neither reads nor goes is cut off a while after a close",
+    options: { close_ms: CLOSE_MS },
     except: { native: "it stays, with what was written to it" },
     async run(host) {
       const { peer, seen } = await open(host);

@@ -104,6 +104,12 @@ export class RawPeer implements Disposable {
     return undefined;
   }
 
+  /** Reads up to the server's close frame, or to the end of the connection, and goes, as clients do. */
+  async leave(): Promise<void> {
+    await this.closeCode();
+    this[Symbol.dispose]();
+  }
+
   /** So many bytes as text; less at the end of the connection. */
   async text(size_bytes: number): Promise<string> {
     while (this.#buffer.length < size_bytes && await this.#more());

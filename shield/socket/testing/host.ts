@@ -16,9 +16,9 @@ export async function startHost(
   websocket: keyof typeof OPEN,
   options: HostOptions = {},
 ): Promise<Host> {
-  const { heartbeat_ms = 60_000, handler, waiting_messages = 100_000 } = options;
+  const { heartbeat_ms = 60_000, close_ms, handler, waiting_messages = 100_000 } = options;
   const waiting_max = { messages: waiting_messages, bytes: WAITING_BYTES_MAX };
-  const bounds = { heartbeat_ms, max_message_bytes: MESSAGE_BYTES_MAX, waiting_max };
+  const bounds = { heartbeat_ms, close_ms, max_message_bytes: MESSAGE_BYTES_MAX, waiting_max };
   const server: SocketServer = OPEN[websocket](bounds);
   const waiting: ((seen: Seen) => void)[] = [];
   const tls = options.tls === true ? await testCertificate() : undefined;
