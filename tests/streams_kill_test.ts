@@ -95,7 +95,7 @@ async function overKills(bus: KillableBus): Promise<void> {
     const killed = bus.killOne(turn).then(() => is_back = true);
     while (!is_back) {
       append();
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, 10));
     }
     await killed;
   }
