@@ -215,7 +215,7 @@ const ENDS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who answers no close is cut off after a while",
+    behaviour: "who answers no close in its time, which is five seconds, is cut off",
     options: { close_ms: CLOSE_MS },
     except: { native: "it stays until it goes or sends something" },
     async run(host) {
@@ -228,7 +228,7 @@ const ENDS: readonly Case[] = [
     },
   },
   {
-    behaviour: "who neither reads nor goes is cut off a while after a close",
+    behaviour: "who neither reads nor goes is cut off when the time of its close is over",
     options: { close_ms: CLOSE_MS },
     except: { native: "it stays, with what was written to it" },
     async run(host) {
