@@ -3,7 +3,6 @@
  * of its key, now and then altogether another. All of it follows from a seed. Knows no bus.
  */
 
-const ROOMS = 4;
 const KEYS = 5;
 const LINES = 12;
 /** After so many of a key nothing stays as it was. */
@@ -11,8 +10,13 @@ const RENEWED = 60;
 /** Messages that are remembered; nobody is so far behind. */
 const REMEMBERED = 20_000;
 
-/** The rooms. */
-export const SHOW_ROOMS: readonly string[] = Array.from({ length: ROOMS }, (_, n) => `show-${n}`);
+/** The rooms in which everybody has everything, or is closed. */
+export const SHOW_ROOMS: readonly string[] = Array.from({ length: 4 }, (_, n) => `show-${n}`);
+/** A room of the class that keeps the newest of each key for who reads slowly. */
+export const LATEST_ROOM = "latest-0";
+/** A room of the class that leaves out the oldest. */
+export const OLDEST_ROOM = "oldest-0";
+const ROOMS = [...SHOW_ROOMS, LATEST_ROOM, OLDEST_ROOM];
 
 /** One message. */
 export interface Shown {
@@ -45,10 +49,10 @@ export class Feed {
   /** The next message. */
   next(): Shown {
     const n = this.#next++;
-    const room = mix(this.seed, n) % ROOMS;
+    const room = mix(this.seed, n) % ROOMS.length;
     const key = mix(this.seed, n, 1) % KEYS;
     const shown = {
-      ...{ n, room: `show-${room}`, key: `k${key}`, part: String(mix(n) % 3) },
+      ...{ n, room: ROOMS[room]!, key: `k${key}`, part: String(mix(n) % 3) },
       data: this.#data(room, key, n),
     };
     this.#made.set(n, shown);
@@ -63,7 +67,7 @@ export class Feed {
 
   #data(room: number, key: number, n: number): Uint8Array {
     // Messages of a key come about so far apart: then one or two of the lines are other ones.
-    const version = Math.floor(n / (ROOMS * KEYS));
+    const version = Math.floor(n / (ROOMS.length * KEYS));
     const era = Math.floor(version / RENEWED);
     const lines = Array.from({ length: LINES }, (_, line) => {
       const changed = version - (version + LINES - line) % LINES;

@@ -10,11 +10,12 @@ import type { SubscribeOptions, WebSocketConstructor } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { ask, openBinary, openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
-import { SHOW_ROOMS } from "./feed.ts";
+import { LATEST_ROOM, OLDEST_ROOM, SHOW_ROOMS } from "./feed.ts";
 import type { Shown } from "./feed.ts";
-import type { Receiver } from "./receiver.ts";
+import type { Receiver, ReceiverKind } from "./receiver.ts";
 
 const PATTERN = "show-*";
+const SLOW = ["slow, and closed", "slow, the oldest left out", "slow, the newest of each key"];
 /** How long a client waits on a machine that does other things. */
 export const PATIENT = { request_timeout_ms: 120_000, handshake_timeout_ms: 60_000 };
 
@@ -27,11 +28,16 @@ export interface Place {
 }
 
 /** A way to hear: `open` resolves once the receiver hears, with what ends it. */
-export interface Way {
-  readonly name: string;
-  wants(shown: Shown): boolean;
-  readonly is_whole: boolean;
+export interface Way extends ReceiverKind {
+  /** It stops reading at times, and is then closed, or messages are left out for it. */
+  readonly slow?: "closed" | "left out";
   open(place: Place, receiver: Receiver): Promise<() => Promise<void>>;
+}
+
+/** The rooms that are a slow reader's alone: what is left out for it, and what closes it. */
+export function ballastOf(name: string): { readonly left_out: string; readonly closing: string } {
+  const number = SLOW.indexOf(name);
+  return { left_out: `ballast-${number}`, closing: `weight-${number}` };
 }
 
 /** How often a socket loses a frame with messages, and how often its connection is lost with one. */
@@ -65,12 +71,14 @@ interface SdkWay {
   readonly bytes?: number | null;
   /** Ends its loops and begins them again, once after about so many messages. */
   readonly away?: number;
+  /** Rooms of which it hears what nobody looks at. */
+  readonly ballast?: readonly string[];
 }
 
 async function openSdk(
   { url, token, random }: Place,
   receiver: Receiver,
-  { rooms, options = {}, losses, bytes, away }: SdkWay,
+  { rooms, options = {}, losses, bytes, away, ballast = [] }: SdkWay,
 ): Promise<() => Promise<void>> {
   const inner = losses === undefined
     ? WebSocket as unknown as WebSocketConstructor
@@ -87,13 +95,14 @@ async function openSdk(
       using loop = bus.room(room).subscribe({ ...options, buffer: 16_384 });
       ready.push(loop.ready);
       for await (const { room, type, data, headers, signal } of loop) {
-        if (signal !== undefined) receiver.gap(signal.reason);
+        if (ballast.includes(room)) continue;
+        if (signal !== undefined) receiver.gap(room, signal.reason);
         else receiver.hear(room, type, data, headers.n);
         if (away !== undefined && random() < 1 / away) break;
       }
     }
   };
-  const loops = rooms.map((room) =>
+  const loops = [...rooms, ...ballast].map((room) =>
     follow(room).catch((error) => {
       if (!has_ended) receiver.wrong ??= error;
     })
@@ -163,7 +172,7 @@ async function openJson({ url, token }: Place, receiver: Receiver) {
   return reading(client, receiver, (frame) => {
     const { op, room, type, delta, data, headers, signal } = JSON.parse(String(frame));
     if (op !== "msg") return;
-    if (signal !== undefined) return receiver.gap(signal.reason);
+    if (signal !== undefined) return receiver.gap(room, signal.reason);
     const bytes = new TextEncoder().encode(delta === undefined ? JSON.stringify(data) : data);
     const whole = delta === undefined ? bytes : unfolded(kept, room, delta, bytes);
     receiver.hear(room, type, whole, headers?.n);
@@ -178,7 +187,7 @@ async function openFrames({ url, token }: Place, receiver: Receiver) {
   const kept = new Map<string, Kept>();
   const hear = (envelope: Uint8Array) => {
     const { room_id, event, signal, headers } = readRouted(envelope);
-    if (event === undefined) return receiver.gap(signal?.reason);
+    if (event === undefined) return receiver.gap(room_id, signal?.reason);
     const delta = findData(envelope)?.delta;
     const whole = delta === undefined ? event.data : unfolded(kept, room_id, delta, event.data);
     receiver.hear(room_id, event.type, whole.slice(), headers.n);
@@ -192,13 +201,17 @@ async function openFrames({ url, token }: Place, receiver: Receiver) {
   });
 }
 
-const all = () => true;
+const inShow = ({ room }: Shown) => room.startsWith("show-");
 const sdk = (name: string, how: SdkWay, more: Partial<Way> = {}): Way => ({
-  ...{ name, wants: all, is_whole: true },
+  ...{ name, wants: inShow, misses: "nothing" },
   open: (place, receiver) => openSdk(place, receiver, how),
   ...more,
 });
+/** One that stops reading at times; what it then misses is its room's `slow_reader`. */
+const slow = (name: string, rooms: string[], more: Partial<Way>): Way =>
+  sdk(name, { rooms, ballast: Object.values(ballastOf(name)) }, { slow: "left out", ...more });
 const part = { filter: 'headers["part"] != "1"' };
+const inPart = (shown: Shown) => inShow(shown) && shown.part !== "1";
 const key = { filter: 'headers["x-key"] == "k2"' };
 
 /** All of them. */
@@ -207,22 +220,27 @@ export const WAYS: readonly Way[] = [
   sdk("deltas, by rooms", { rooms: SHOW_ROOMS }),
   sdk("deltas, by a pattern", { rooms: [PATTERN] }),
   sdk("deltas, by a pattern, of 10,000 bytes", { rooms: [PATTERN], bytes: 10_000 }),
-  sdk("two of three, by a pattern", { rooms: [PATTERN], options: part }, {
-    wants: ({ part }) => part !== "1",
-  }),
+  sdk("two of three, by a pattern", { rooms: [PATTERN], options: part }, { wants: inPart }),
   sdk("one key, by rooms", { rooms: SHOW_ROOMS, options: key }, {
-    wants: ({ key }) => key === "k2",
+    wants: (shown) => inShow(shown) && shown.key === "k2",
   }),
   sdk("frames are lost, by a pattern", {
     ...{ rooms: [PATTERN], losses: { frames: 1 / 60, connections: 0 } },
-  }, { is_whole: false }),
+  }, { misses: "anything" }),
   sdk("frames are lost, by rooms with a filter", {
     ...{ rooms: SHOW_ROOMS, options: part, losses: { frames: 1 / 60, connections: 0 } },
-  }, { is_whole: false, wants: ({ part }) => part !== "1" }),
+  }, { misses: "anything", wants: inPart }),
   sdk("frames and connections are lost", {
     ...{ rooms: [PATTERN], losses: { frames: 1 / 80, connections: 1 / 300 } },
-  }, { is_whole: false }),
-  sdk("away at times", { rooms: SHOW_ROOMS, away: 200 }, { is_whole: false }),
-  { name: "JSON, by a pattern", wants: all, is_whole: true, open: openJson },
-  { name: "frames by hand, by a pattern", wants: all, is_whole: true, open: openFrames },
+  }, { misses: "anything" }),
+  sdk("away at times", { rooms: SHOW_ROOMS, away: 200 }, { misses: "anything" }),
+  { name: "JSON, by a pattern", wants: inShow, misses: "nothing", open: openJson },
+  { name: "frames by hand, by a pattern", wants: inShow, misses: "nothing", open: openFrames },
+  slow(SLOW[0]!, [PATTERN], { misses: "told", slow: "closed" }),
+  slow(SLOW[1]!, [OLDEST_ROOM], {
+    ...{ misses: "told", wants: ({ room }) => room === OLDEST_ROOM },
+  }),
+  slow(SLOW[2]!, [LATEST_ROOM], {
+    ...{ misses: "older", wants: ({ room }) => room === LATEST_ROOM },
+  }),
 ];
