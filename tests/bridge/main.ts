@@ -1,5 +1,5 @@
 /**
- * `deno task chaos:bridge [--transactions 1000000] [--writers 4] [--seed N]`: transactions that commit and roll back
+ * `deno task chaos:bridge [--transactions 1000000] [--writers 4] [--calm_ms 2000] [--seed N]`: transactions that commit and roll back
  * while PostgreSQL, the bus and two bridges are killed. Exits 0 when each room has exactly what committed, in order.
  */
 import { runTask } from "../harness/task.ts";
@@ -14,14 +14,15 @@ killed; then compares what each room has with what the database says that commit
   options: {
     transactions: whole(20_000, "transactions that commit", { low: 1 }),
     writers: whole(4, "sessions that write at a time"),
+    calm_ms: whole(2_000, "between two kills, at least; five times as long at most", { low: 100 }),
     seed: seed(),
   },
 };
 
 if (import.meta.main) {
-  await runTask(USAGE, Deno.args, async ({ transactions, writers, seed }, say) => {
+  await runTask(USAGE, Deno.args, async ({ transactions, writers, calm_ms, seed }, say) => {
     const plan = { transactions, writers, batch: 500, seed };
-    const verdict = await runBridges({ ...plan, calm_ms: [2_000, 10_000] }, say);
+    const verdict = await runBridges({ ...plan, calm_ms: [calm_ms, 5 * calm_ms] }, say);
     return verdict ?? { problems: [], undecided: ["there is no PostgreSQL here"] };
   });
 }
