@@ -91,11 +91,20 @@ async function startPostgres(): Promise<PostgresServer> {
   await run(["sh", "-c", `cat >> ${data}/postgresql.conf`], CONFIG(port, dir));
   const psql = [`${debian}/psql`, "-h", "127.0.0.1", "-p", String(port), "-U", "postgres"];
   let child: Deno.ChildProcess | undefined;
-  const sql = (text: string) => run([...psql, "-qAt", "-v", "ON_ERROR_STOP=1", "-f", "-"], text);
-  const start = async () => {
+  let is_running = false;
+  const spawn = () => {
     const [program, args] = asServer([`${bin}/postgres`, "-D", data]);
     child = new Deno.Command(program, { args, stdout: "null", stderr: "null" }).spawn();
-    await until("PostgreSQL answers", () => sql("select 1").then(() => true, () => false));
+    is_running = true;
+    void child.status.then(() => is_running = false);
+  };
+  const sql = (text: string) => run([...psql, "-qAt", "-v", "ON_ERROR_STOP=1", "-f", "-"], text);
+  const start = async () => {
+    await until("PostgreSQL answers", () => {
+      // It ends when a process of the one before is still there.
+      if (!is_running) spawn();
+      return sql("select 1").then(() => true, () => false);
+    });
   };
   const stop = async (signal: string) => {
     const pid = (await Deno.readTextFile(`${data}/postmaster.pid`).catch(() => "")).split("\n")[0];
