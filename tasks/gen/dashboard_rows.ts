@@ -4,6 +4,8 @@
  * `$__rate_interval`, so that they fit any scrape interval.
  */
 
+import { BRIDGE_ROW } from "./dashboard_bridge.ts";
+
 /** One query of a panel: PromQL, and the name of its lines, with `{{label}}`. */
 export type Query = readonly [expr: string, legend: string];
 
@@ -323,31 +325,6 @@ const PROCESS: readonly PanelSpec[] = [
   ]),
 ];
 
-const BRIDGE: readonly PanelSpec[] = [
-  panel("Following", "short", "1 while a bridge follows the database; of several, one does.", [
-    ["max by (job) (bridge_following{@})", "{{job}}"],
-  ], { kind: "stat" }),
-  panel(
-    "Messages of commits",
-    "cps",
-    "Published, had before, or refused for good: arqon.refused.",
-    [
-      [rate("bridge_messages_total", "outcome"), "{{outcome}}"],
-    ],
-  ),
-  panel("Commit to bus", "s", "From a commit to when the bus has taken its message.", [
-    [`histogram_quantile(0.5, ${rate("bridge_commit_seconds_bucket", "le")})`, "p50"],
-    [`histogram_quantile(0.99, ${rate("bridge_commit_seconds_bucket", "le")})`, "p99"],
-  ]),
-  panel("Waiting for the bus", "short", "Messages; [bridge.postgres] waiting_messages.", [
-    ["sum by (instance) (bridge_waiting_messages{@})", "{{instance}}"],
-  ]),
-  panel("Log kept by the database", "bytes", "And what it may write before the slot is lost.", [
-    ["max by (job) (bridge_kept_wal_bytes{@})", "{{job}} kept"],
-    ["min by (job, slot) (bridge_safe_wal_bytes{@})", "{{job}} {{slot}} safe"],
-  ]),
-];
-
 /** Rows from top to bottom: the golden signals first. */
 export const ROWS: readonly RowSpec[] = [
   { title: "Golden signals", panels: GOLDEN },
@@ -357,7 +334,7 @@ export const ROWS: readonly RowSpec[] = [
   { title: "Presence and commands", panels: PRESENCE },
   { title: "Spine", panels: SPINE },
   { title: "Durable rooms", panels: DURABLE },
-  { title: "Bridge to PostgreSQL", panels: BRIDGE },
+  BRIDGE_ROW,
   { title: "Tenants", panels: TENANTS },
   { title: "Processes", panels: PROCESS },
 ];
