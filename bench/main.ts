@@ -32,6 +32,7 @@ import { START } from "./start/start.ts";
 import { STORM } from "./storm/storm.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
 import { USAGE } from "./usage/usage.ts";
+import { YJS } from "./yjs/yjs.ts";
 
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./measure/scenario.ts";
 import type { OptionValues } from "./measure/scenario.ts";
@@ -66,6 +67,7 @@ const SCENARIOS: readonly Scenario[] = [
   SIZING,
   SDK,
   USAGE,
+  YJS,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]

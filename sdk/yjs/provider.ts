@@ -9,7 +9,7 @@ import { linkAwareness, metaOf } from "./awareness.ts";
 import { cleaned, documentOf, hasHoles, missing } from "./edits/document.ts";
 import { isFinal, pause, Writer } from "./edits/writer.ts";
 import { Compaction } from "./log/compaction.ts";
-import { publishSnapshot, publishUpdate } from "./log/publishing.ts";
+import { newName, publishSnapshot, publishUpdate } from "./log/publishing.ts";
 import { type LogReading, readLog } from "./log/reading.ts";
 import { LIVE_FILTER, type LogPlace, markOf, UPDATE } from "./log/records.ts";
 import { type ProviderOptions, type ProviderState, settingsOf } from "./options.ts";
@@ -46,7 +46,9 @@ export class YjsProvider {
   readonly #settings: ReturnType<typeof settingsOf>;
   readonly #life = new AbortController();
   readonly #ready = Promise.withResolvers<void>();
-  readonly #session = crypto.randomUUID();
+  /** Begins the ids of everything that is published here. */
+  readonly #session = `${newName()}.`;
+  #published = 0;
   readonly #writer: Writer;
   readonly #compaction: Compaction;
   readonly #waiting = new Set<() => void>();
@@ -73,8 +75,7 @@ export class YjsProvider {
       origin: this,
       retry_ms,
       signal,
-      publish: (update) =>
-        publishUpdate(room, update, { session: this.#session, part_bytes, signal }),
+      publish: (update) => publishUpdate(room, update, { set: this.#newSet(), part_bytes, signal }),
       refused: (error) => this.#settings.onRefused(error),
       failed: (error) => this.#fail(error),
       changed: () => this.#tell(),
@@ -205,6 +206,10 @@ export class YjsProvider {
         await pause(this.#settings.retry_ms, signal);
       }
     }
+  }
+
+  #newSet(): string {
+    return `${this.#session}${(this.#published++).toString(36)}`;
   }
 
   #take(message: Message): void {

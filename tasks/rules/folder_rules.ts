@@ -240,6 +240,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "bench/sdk",
     "bench/usage",
     "bench/peers",
+    "bench/yjs",
     "bench",
   ],
 ];

@@ -19,9 +19,10 @@ const PUBLISH_MS = 30_000;
 /** The part of a room that stores messages. */
 export type WritableRoom = Pick<Room, "publish">;
 
-/** Names that no other publisher gives. */
-function newName(): string {
-  return crypto.randomUUID();
+/** A name that nobody else gives: 96 random bits. It goes with every message to every reader, so it is short. */
+export function newName(): string {
+  const text = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(12))));
+  return text.replaceAll("+", "-").replaceAll("/", "_");
 }
 
 /** Stores data as messages of a type; resolves when all are stored, with what the bus said of each. */
@@ -52,14 +53,13 @@ async function publishParts(
   return await Promise.all(sent);
 }
 
-/** Stores an update. `session` begins the ids of its messages. Rejects with the refusal. */
+/** Stores an update. `set` begins the ids of its messages, and no others. Rejects with the refusal. */
 export async function publishUpdate(
   room: WritableRoom,
   update: Uint8Array,
-  options: { readonly session: string; readonly part_bytes: number; readonly signal: AbortSignal },
+  options: { readonly set: string; readonly part_bytes: number; readonly signal: AbortSignal },
 ): Promise<void> {
-  const set = `${options.session}.${newName()}`;
-  await publishParts(room, UPDATE, update, { ...options, set, always_parts: false });
+  await publishParts(room, UPDATE, update, { ...options, always_parts: false });
 }
 
 /**

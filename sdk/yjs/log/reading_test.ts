@@ -14,12 +14,13 @@ class Written {
   readonly log: SimulatedLog = new SimulatedLog();
   readonly room = new SimulatedWay(this.log).room;
   readonly doc: Y.Doc = new Y.Doc();
+  #sets = 0;
 
   async write(text: string): Promise<LogPlace> {
     const before = Y.encodeStateVector(this.doc);
     this.doc.getText("t").insert(this.doc.getText("t").length, text);
     const update = Y.encodeStateAsUpdate(this.doc, before);
-    await publishUpdate(this.room, update, { session: "s", part_bytes: 1_000, signal });
+    await publishUpdate(this.room, update, { set: `s.${this.#sets++}`, part_bytes: 1_000, signal });
     const { offset, id } = this.log.entries.at(-1)!;
     return { offset, id };
   }
@@ -80,7 +81,7 @@ Deno.test("a mark is not believed when another message stands where it says", as
   const other = new Y.Doc();
   other.getMap("m").set("new", true);
   const update = Y.encodeStateAsUpdate(other);
-  await publishUpdate(written.room, update, { session: "o", part_bytes: 1_000, signal });
+  await publishUpdate(written.room, update, { set: "o.0", part_bytes: 1_000, signal });
   assert.equal(written.log.entries.at(-1)!.offset, gone.offset);
   await written.snapshot(gone, old);
   const { updates } = await readLog(written.room, signal);
