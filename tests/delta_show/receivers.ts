@@ -145,23 +145,29 @@ function unfolded(
   return whole;
 }
 
-/** Reads frames until the connection ends. */
+/** Reads what comes from now on, however long nothing does. */
 function reading(
-  client: RawClient,
+  { socket }: RawClient,
   receiver: Receiver,
   hear: (frame: Uint8Array | string) => void,
 ) {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
   let has_ended = false;
-  const read = async () => {
-    while (!has_ended) hear(await client.raw());
+  socket.onmessage = ({ data }) => {
+    try {
+      hear(typeof data === "string" ? data : new Uint8Array(data));
+    } catch (error) {
+      receiver.wrong ??= error;
+    }
   };
-  const all = read().catch((error) => {
-    if (!has_ended) receiver.wrong ??= error;
-  });
+  socket.onclose = ({ code, reason }) => {
+    if (!has_ended) receiver.wrong ??= new Error(`the connection ended: ${code} ${reason}`);
+    resolve();
+  };
   return async () => {
     has_ended = true;
-    client.socket.close();
-    await all;
+    socket.close();
+    await over;
   };
 }
 

@@ -12,12 +12,15 @@ import type { Receiver } from "./receiver.ts";
 import { ballastOf } from "./receivers.ts";
 import type { Way } from "./receivers.ts";
 
-const BALLAST_BYTES = 60_000;
+const BALLAST = new Uint8Array(60_000);
 const STEP = 20;
 /** More than the kernel and two proxied sockets take. */
 const BALLAST_MAX = 5_000;
-/** So many messages of its ballast are left out once nothing more goes to a client. */
-const ENOUGH = 10;
+/** Once nothing more goes to a client, each of so many messages in turn leaves one out. */
+const ENOUGH = 5;
+
+/** What starves on a busy machine comes in this time. */
+export const WAIT_MS = 180_000;
 
 interface SlowReader {
   readonly way: Way;
@@ -57,12 +60,14 @@ export class SlowReaders implements AsyncDisposable {
     for (const { way, receiver, proxy } of this.#readers) {
       receiver.is_paused = true;
       proxy.pause();
-      const enough = await acted(this.#bus, "dropped") + ENOUGH;
-      await this.#fill(writer, ballastOf(way.name).left_out, "dropped", enough);
+      const { left_out } = ballastOf(way.name);
+      await this.#fill(writer, left_out, () => this.#isFull(writer, left_out));
     }
     await meanwhile();
     for (const [at, { way }] of closing.entries()) {
-      await this.#fill(writer, ballastOf(way.name).closing, "disconnected", closed + at + 1);
+      const { closing: weight } = ballastOf(way.name);
+      const isClosed = async () => await acted(this.#bus, "disconnected") > closed + at;
+      await this.#fill(writer, weight, isClosed);
     }
     for (const { receiver, proxy } of this.#readers) {
       receiver.is_paused = false;
@@ -77,16 +82,27 @@ export class SlowReaders implements AsyncDisposable {
     );
   }
 
-  /** Publishes to a room until the Shield has done that so often. */
-  async #fill(writer: Connection, room: string, action: string, enough: number): Promise<void> {
-    const data = new Uint8Array(BALLAST_BYTES);
-    for (let sent = 0; await acted(this.#bus, action) < enough; sent += STEP) {
-      if (sent >= BALLAST_MAX) throw new Error(`${sent} messages to ${room}, and none ${action}`);
+  /** Publishes to a room until it is enough. */
+  async #fill(writer: Connection, room: string, isEnough: () => Promise<boolean>): Promise<void> {
+    for (let sent = 0; !await isEnough(); sent += STEP) {
+      if (sent >= BALLAST_MAX) throw new Error(`${sent} messages to ${room}, and not enough`);
       for (let step = 1; step < STEP; step++) {
-        await writer.room(room).publish("ballast", data, { ack: false });
+        await writer.room(room).publish("ballast", BALLAST, { ack: false });
       }
-      await writer.room(room).publish("ballast", data);
+      await writer.room(room).publish("ballast", BALLAST);
     }
+  }
+
+  /** Whether neither the kernel nor the Shield's socket takes more; many at once are left out before that. */
+  async #isFull(writer: Connection, room: string): Promise<boolean> {
+    let before = await acted(this.#bus, "dropped");
+    for (let left = ENOUGH; left > 0; left--) {
+      await writer.room(room).publish("ballast", BALLAST);
+      const now = await acted(this.#bus, "dropped");
+      if (now <= before) return false;
+      before = now;
+    }
+    return true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

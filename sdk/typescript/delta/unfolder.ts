@@ -29,13 +29,18 @@ import { applyVcdiff, isVcdiff } from "./vcdiff.ts";
 const DATA_BYTES_MAX = 16_777_216;
 /** No room has more slots. */
 const SLOTS_MAX = 4_096;
+/**
+ * When so many messages are lost in spite of a SUB, it may have been refused: it is sent again, and then each
+ * time that they are twice as many.
+ */
+const LOST_AGAIN = 64;
 
 /** A room or a pattern that the client has subscribed to. */
 interface Heard {
   /** The SUB that asks for whole messages again. */
   readonly sub: Uint8Array<ArrayBuffer>;
-  /** The rooms for which it was sent, and of which nothing whole has come since. */
-  readonly asked: Set<string>;
+  /** How many messages of a room were lost since something whole has come of it. */
+  readonly lost: Map<string, number>;
 }
 
 /** The deltas of one connection. */
@@ -62,7 +67,7 @@ export class Unfolder {
     const deltas = { delta_bytes: this.#bytes_max, vcdiff: true };
     const sub = askDeltas(encodeSub(asked), deltas);
     // What is kept stays: diffs from it may be on their way, as the Shield has yet to read this.
-    this.#table(asked.room_id).set(asked.room_id, { sub, asked: new Set() });
+    this.#table(asked.room_id).set(asked.room_id, { sub, lost: new Map() });
     return askDeltas(frame, deltas);
   }
 
@@ -155,7 +160,7 @@ export class Unfolder {
     if (base === 0) {
       // What came after an UNSUB is whole, too, but nothing is kept of it.
       if (heard === undefined || slot >= SLOTS_MAX) return data;
-      heard.asked.delete(room);
+      heard.lost.delete(room);
       this.#bases.set(room, slot, { number, data: data.slice() });
       return data;
     }
@@ -163,11 +168,16 @@ export class Unfolder {
     const whole = held?.number === base ? applied(held.data, data, delta) : undefined;
     if (whole === undefined) this.#bases.delete(room, slot);
     else this.#bases.set(room, slot, { number, data: whole });
-    if (whole === undefined && heard !== undefined && !heard.asked.has(room)) {
-      heard.asked.add(room);
-      this.#subs.add(heard.sub);
-    }
+    if (whole === undefined && heard !== undefined) this.#ask(room, heard);
     return whole;
+  }
+
+  /** Asks for whole messages, unless that is on its way. */
+  #ask(room: string, { sub, lost }: Heard): void {
+    const count = (lost.get(room) ?? 0) + 1;
+    lost.set(room, count);
+    const is_due = count >= LOST_AGAIN && Number.isInteger(Math.log2(count / LOST_AGAIN));
+    if (count === 1 || is_due) this.#subs.add(sub);
   }
 }
 

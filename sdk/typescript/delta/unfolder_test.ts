@@ -140,3 +140,17 @@ Deno.test("a SUB again takes nothing away that diffs on their way are from", () 
   const diff = message(diffOf(LONG + 1, LONG + 2), { number: 2, base: 1 });
   assert.deepEqual(read(unfolder.received(diff)), [LONG + 2]);
 });
+
+Deno.test("a SUB for whole messages that brings none is sent again, each time after twice as many", () => {
+  const unfolder = new Unfolder(1_000_000);
+  unfolder.sent(encodeSub({ room_id: "a" }));
+  const lost = message(diffOf(LONG + 4, LONG + 5), { number: 5, base: 4 });
+  const askedAt = (messages: number) =>
+    Array.from({ length: messages }, (_, at) => {
+      unfolder.received(lost);
+      return unfolder.takeSubs().length > 0 ? [at + 1] : [];
+    }).flat();
+  assert.deepEqual(askedAt(300), [1, 64, 128, 256]);
+  unfolder.received(message(text(LONG + 6), { number: 6, base: 0 }));
+  assert.deepEqual(askedAt(70), [1, 64]);
+});
