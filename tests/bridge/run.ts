@@ -123,6 +123,9 @@ export async function runBridges(plan: BridgePlan, say: Say): Promise<Verdict | 
   say(`compared after ${Math.round((Date.now() - began_ms) / 1_000)} s`);
   const refused = await world.database.sql("select count(*) from arqon.refused");
   if (refused !== "0") problems.push(`${refused} refused`);
+  for (const { lines } of problems.length > 0 ? bridges : []) {
+    problems.push(`it says ${lines.at(-1)}`);
+  }
   for (const one of bridges) await one.stop();
   return { problems, seed: plan.seed };
 }

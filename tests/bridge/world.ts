@@ -18,7 +18,12 @@ import type { PostgresServer } from "./postgres_server.ts";
 const RESTART_MS = 300_000;
 /** Rooms in which every second transaction publishes. */
 export const ROOMS = ["orders-0", "orders-1", "orders-2"];
+/** A stored message has some 800 bytes. */
+const STORED_BYTES = 2_000;
 const tablesFor = (messages: number) => `
+[durable]
+log_bytes = ${Math.max(1_073_741_824, ROOMS.length * messages * STORED_BYTES)}
+
 [[rooms]]
 room = "orders-*"
 durable = true
