@@ -14,14 +14,17 @@ import type { Spine, Subscription } from "../shared/spine/contract/spine.ts";
 import { ALL_TAPPED } from "../shared/subjects/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { plural } from "../shared/plural.ts";
+import type { ClusterView } from "./cluster_view.ts";
 import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
+import { HookLifeEvents } from "./hooks/life_events.ts";
 import { startHooks } from "./hooks/service.ts";
 import { startMembership } from "./membership/service.ts";
 import { startRollouts } from "./rollouts/service.ts";
 import { startRooms } from "./rooms/service.ts";
+import type { RoomService } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
 
 /** What a Brain needs from its process. */
@@ -94,6 +97,22 @@ function spineCheck({ status }: Spine): HealthCheck {
   };
 }
 
+async function startRoomsOf(
+  options: Omit<BrainOptions, "changes"> & { readonly changes: ConfigChanges | undefined },
+  view: ClusterView & { drain(): Promise<void> },
+  metrics: BrainMetrics,
+): Promise<RoomService> {
+  let life_events: HookLifeEvents | undefined;
+  try {
+    life_events = await HookLifeEvents.open(options);
+    return await startRooms({ ...options, life_events, view, metrics });
+  } catch (error) {
+    life_events?.close();
+    await view.drain();
+    throw error;
+  }
+}
+
 /**
  * Starts a Brain; resolves once it knows who is there and takes commands. Rejects with
  * `spine-unavailable` when it cannot subscribe, or a bucket cannot be opened or read.
@@ -102,10 +121,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage, changes = options.reloading } = options;
   const metrics = createBrainMetrics(options.registry);
   const presence = await startBrainPresence(options);
-  const rooms = await startRooms({ ...options, view: presence, metrics }).catch(async (error) => {
-    await presence.drain();
-    throw error;
-  });
+  const rooms = await startRoomsOf({ ...options, changes }, presence, metrics);
   const membership = await startMembership({ ...options, changes, view: presence }).catch(
     async (error) => {
       await presence.drain();

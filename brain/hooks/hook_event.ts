@@ -57,6 +57,12 @@ function bodyOf(
     `"epoch":${quote(stream)},${members}}}`;
 }
 
+/** A Brain that was killed may have stored the same birth or end twice: it is one event. */
+function lifeIdOf(type: string, { epoch, created_ms }: Record<string, unknown>) {
+  if (type !== "room.created" && type !== "room.ended") return undefined;
+  return idOf(`evt_${type.slice("room.".length)}`, String(epoch), Number(created_ms));
+}
+
 /** The call for what stands in the tenant's room of events. */
 function tenantCallOf(
   hook: Pick<AfterHook, "events" | "room">,
@@ -73,7 +79,8 @@ function tenantCallOf(
   }
   if (!hook.events.includes(type) || !isAbout(hook, room)) return undefined;
   const members = `"event":${JSON.stringify(data)}`;
-  return { id, type, body: bodyOf(type, time_ms, place, offset, members, room) };
+  const body = bodyOf(type, time_ms, place, offset, members, room);
+  return { id: lifeIdOf(type, data) ?? id, type, body };
 }
 
 /** The call for a message; undefined: the hook does not want it. */

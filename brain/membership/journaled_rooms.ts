@@ -60,6 +60,11 @@ export class JournaledRooms {
     return membersRoomOf(room_id);
   }
 
+  /** Whether the tenant has a log. */
+  hasLog(tenant_id: string): boolean {
+    return this.#classes.logRetentionOf(tenant_id) !== undefined;
+  }
+
   /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
   async openLog(tenant_id: string): Promise<DurableLog> {
     const retention = this.#classes.logRetentionOf(tenant_id);

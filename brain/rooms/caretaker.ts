@@ -136,10 +136,12 @@ export class Caretaker {
   }
 
   #show(): void {
-    const { locks, births, table, bans, doubts, live, metrics, bytes } = this.#options;
+    const { locks, births, table, bans, doubts, live, metrics, bytes, sweep } = this
+      .#options;
     metrics.rooms.set(live.size);
     metrics.rooms_in_memory.set(table.size);
     metrics.births_waiting.set(births.size);
+    metrics.rooms_untold.set(sweep.told.waiting);
     metrics.locks.set(locks.size);
     metrics.bans.set(bans.size);
     metrics.rooms_in_doubt.set(doubts.size);

@@ -32,11 +32,14 @@ import type { RoomContext } from "./room/room.ts";
 import { roomLimits } from "./room/room_limits.ts";
 import { openRoomLives } from "./lives/room_lives.ts";
 import type { RoomLives } from "./lives/room_lives.ts";
+import type { LifeEvents } from "./lives/told_rooms.ts";
 import type { RoomObserver } from "./room/room_observer.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
 import { RoomTable } from "./room/room_table.ts";
 import { RoomTally } from "./room/room_tally.ts";
 import { startSaying } from "./lives/start_saying.ts";
+import { startTold } from "./told.ts";
+import type { Told } from "./told.ts";
 import { decodeDocument } from "./store/stored_document.ts";
 import { TenantBytes } from "./store/tenant_bytes.ts";
 
@@ -59,6 +62,8 @@ export interface RoomServiceOptions {
   readonly apply?: typeof applyCommands;
   /** As in `StoreContext`; absent: the one of `life.ts`. */
   readonly firstVersion?: (now_ms: number) => number;
+  /** Where hooks hear of rooms that are made and end; absent: nowhere. */
+  readonly life_events?: LifeEvents;
 }
 
 /** The rooms of a Brain at work. */
@@ -86,7 +91,11 @@ interface Standing {
   stopping: boolean;
 }
 
-function observerOf(options: RoomServiceOptions, tally: RoomTally): RoomObserver {
+function observerOf(
+  options: RoomServiceOptions,
+  tally: RoomTally,
+  look: (at: RoomAddress) => void,
+): RoomObserver {
   const { metrics, log } = options;
   return {
     onConflict: () => metrics.command_conflicts.inc(),
@@ -98,6 +107,7 @@ function observerOf(options: RoomServiceOptions, tally: RoomTally): RoomObserver
     onCreated: (at) => {
       metrics.rooms_created.inc();
       tally.note(at, true);
+      look(at);
     },
     onFresh: (_at, fresh) => {
       for (const { fallen } of fresh) {
@@ -142,10 +152,11 @@ function caretaker(
     doubts: Doubts;
     bytes: TenantBytes;
     listKeys: () => Promise<KvKey[]>;
+    told: Told;
   },
 ): Caretaker {
   const { config: { brain }, view, metrics, log, now } = options;
-  const { context, table, tally, last_use } = parts;
+  const { context, table, tally, last_use, told } = parts;
   const births = new BirthQueue({
     context,
     waiting_max: brain.rooms_per_tenant,
@@ -156,7 +167,7 @@ function caretaker(
     log,
   });
   const sweep = {
-    ...{ context, view, births, tally, last_use, log, listKeys: parts.listKeys },
+    ...{ context, view, births, tally, last_use, told, log, listKeys: parts.listKeys },
     idle_timeout_ms: brain.idle_timeout_ms,
     isBusy: (at: RoomAddress) => table.isBusy(at),
     onBusy: (at: RoomAddress) => parts.doubts.add(at),
@@ -165,6 +176,7 @@ function caretaker(
       tally.note(at, false);
       last_use.forget(at);
       table.forget(at);
+      told.look(at);
     },
     onRefused: () => metrics.lifecycle_refused.inc({ reason: "failed" }),
     isStopping: () => standing.stopping,
@@ -263,9 +275,8 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const onUpdate = (kind: "first" | "again") => metrics.room_updates.inc({ kind });
   const announcer = createAnnouncer({ ...{ spine, now, random, log, onUpdate }, brain_id });
   const [locks, leases] = [new LiveLocks(rooms_in_memory), new Leases(clocks, rooms_in_memory)];
-  const live = new LiveRooms({ view, tally });
+  const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(rooms_in_memory)];
   tally.follow((at) => live.look(at), () => live.survey());
-  const last_use = new LastUse(rooms_in_memory);
   const standing: Standing = { term: { number: 1, started_ms: now() }, stopping: false };
   const { command_timeout_ms } = limits.desk;
   const isOwner = (at: RoomAddress) => view.ownerOf(at.tenant_id, at.room_id) === brain_id;
@@ -285,12 +296,13 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     onSeen: (at, document) => [leases, locks].forEach((each) => each.see(at, document?.lock)),
     birthRefusal: (tenant_id) => tally.refusal(tenant_id),
     perform: (at, command) => perform(at, command, announcer, bans),
-    observer: observerOf(options, tally),
+    observer: observerOf(options, tally, (at) => told.look(at)),
     isStopping: () => standing.stopping,
   };
   const table = new RoomTable(limits.desk, context);
-  const cared_for = { context, table, tally, bans, locks, live, last_use, doubts, bytes, listKeys };
-  const care = caretaker(options, standing, cared_for);
+  const told = await startTold(options, context);
+  const beside = { bans, locks, live, last_use, doubts, bytes, listKeys, told };
+  const care = caretaker(options, standing, { context, table, tally, ...beside });
   const parts = { spine, view, table, bans, metrics, log, command_timeout_ms, ...clocks };
   const onUsed = (at: RoomAddress) => last_use.note(at, now());
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
@@ -303,7 +315,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const drain = async (): Promise<void> => {
     standing.stopping = true;
     hear.unsubscribe();
-    await Promise.all([care.stop(), served(commands)]);
+    await Promise.all([care.stop(), served(commands), told.stop()]);
     table.wakeAll();
     await desk.settled();
     // Those that were on their way here when the others heard that this Brain goes.

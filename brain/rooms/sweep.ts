@@ -21,6 +21,7 @@ import { liveLock } from "./locks/lock.ts";
 import { loadRoom, roomKey, writeRoom } from "./store/room_store.ts";
 import type { StoreContext, Stored } from "./store/room_store.ts";
 import type { RoomTally } from "./room/room_tally.ts";
+import type { ToldRooms } from "./lives/told_rooms.ts";
 import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
 
 /** What a sweep needs. */
@@ -32,6 +33,7 @@ export interface SweepOptions {
   /** All keys of the bucket; counts their bytes, too. */
   readonly listKeys: () => Promise<KvKey[]>;
   readonly last_use: LastUse;
+  readonly told: Pick<ToldRooms, "settle" | "settleGone" | "waiting">;
   /** How long a room may be idle, in ms; 0: rooms never end. */
   readonly idle_timeout_ms: number;
   /** Whether commands are at work in the room. */
@@ -88,6 +90,7 @@ async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
   // Whoever is at work there may have written what he has yet to say.
   if (isBusy(at)) return onBusy(at);
   const stored = await loadRoom(at, context);
+  const is_told = await options.told.settle(at, stored);
   if (stored.revision === 0 || idle_timeout_ms === 0) return;
   const { document, revision } = stored;
   const now_ms = context.now();
@@ -98,7 +101,7 @@ async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
   if (stale || document.touched_ms === 0) {
     const touched_ms = Math.max(used_ms, document.touched_ms || now_ms);
     await writeRoom(at, { ...document, touched_ms }, revision, context);
-  } else if (mayEnd(at, document, options)) await end(at, stored, options);
+  } else if (is_told && mayEnd(at, document, options)) await end(at, stored, options);
 }
 
 async function visitAll(
@@ -142,6 +145,7 @@ export async function sweepRooms(options: SweepOptions): Promise<void> {
     if (context.isOwner(at) && !stored.has(`${at.tenant_id}.${at.room_id}`)) births.add(at);
   }
   await visitAll(owned, options);
+  await options.told.settleGone((at) => stored.has(`${at.tenant_id}.${at.room_id}`));
   for (const key of keys) {
     const [tenant_id = "", room_id = ""] = key;
     if (!isPageKey(key) || stored.has(`${tenant_id}.${room_id}`)) continue;

@@ -29,6 +29,9 @@ export interface BrainMetrics {
   readonly rooms_in_doubt: Gauge;
   readonly rooms_created: Counter;
   readonly rooms_ended: Counter;
+  /** What hooks were told of rooms. */
+  readonly rooms_told: Counter<"event">;
+  readonly rooms_untold: Gauge;
   /** As this Brain counts them, of all tenants. */
   readonly room_bytes: Gauge;
   /** Of the tenant that has most. */
@@ -166,6 +169,17 @@ function roomMetrics(registers: Registry[]) {
 
 function updateMetrics(registers: Registry[]) {
   return {
+    rooms_told: new Counter({
+      name: "brain_rooms_told_total",
+      help: "Births and ends of rooms that were stored for hooks.",
+      labelNames: ["event"],
+      registers,
+    }),
+    rooms_untold: new Gauge({
+      name: "brain_rooms_untold",
+      help: "Rooms whose birth or end waits to be stored for hooks.",
+      registers,
+    }),
     room_updates: new Counter({
       name: "brain_room_updates_total",
       help: "ROOM_UPDATE events published: each change first, and again for whom it did not reach.",

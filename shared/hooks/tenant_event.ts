@@ -1,12 +1,18 @@
 /**
- * What stands in a tenant's room of events, for hooks: refusals of policies, budgets that are used up, and how
- * many of them are not there. Form only; the Shield writes it, the Brain that has a hook reads it.
+ * What stands in a tenant's room of events, for hooks: refusals of policies, budgets that are used up, rooms that
+ * were made or have ended, and how many of them are not there. Form only; Shields write it, and Brains what is of
+ * rooms; the Brain that has a hook reads it.
  */
 import { readEnvelope } from "@arqon/proto";
 import { z } from "zod";
 
 /** The types of events of which hooks are told from there. */
-export const TENANT_EVENT_TYPES = ["policy.refused", "budget.exhausted"] as const;
+export const TENANT_EVENT_TYPES = [
+  "policy.refused",
+  "budget.exhausted",
+  "room.created",
+  "room.ended",
+] as const;
 /** One of them. */
 export type TenantEventType = typeof TENANT_EVENT_TYPES[number];
 

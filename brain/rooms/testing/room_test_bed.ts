@@ -11,6 +11,7 @@ import type { KeyValue, Spine, SpineMessage } from "../../../shared/spine/contra
 import { ALL_COMMANDS, subjectPattern } from "../../../shared/subjects/subject.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
 import { createBrainMetrics } from "../../telemetry/metrics.ts";
+import type { LifeEvents } from "../lives/told_rooms.ts";
 import { startRooms } from "../service.ts";
 import type { RoomService, RoomServiceOptions } from "../service.ts";
 
@@ -135,6 +136,10 @@ export interface TestBedOptions {
   /** The connection drops: what is published vanishes, and no flush succeeds. */
   readonly isCut?: () => boolean;
   readonly apply?: RoomServiceOptions["apply"];
+  /** Made on the Spine of the Brain, with its faults. */
+  readonly lifeEvents?: (
+    parts: Pick<RoomServiceOptions, "spine" | "log" | "now" | "random">,
+  ) => Promise<LifeEvents>;
 }
 
 /** A Spine with the test's faults in it, and the handler of the commands that is given to it. */
@@ -191,7 +196,9 @@ async function startNode(
   const log = createLogger({ level: "debug", format: "logfmt", component: "brain", now, write });
   const registry = createMetrics({ node_id: view.brain_id, version: "0" });
   const { spine: faults, handle } = faulty(spine, options);
+  const life_events = await options.lifeEvents?.({ spine: faults, log, now, random: () => 0 });
   const rooms = await startRooms({
+    ...(life_events === undefined ? {} : { life_events }),
     config: configFrom(options.config ?? {}),
     spine: faults,
     view,

@@ -49,7 +49,7 @@ const options = {
     "where it is called; https, but for hosts in [webhooks] private_hosts",
   ),
   events: z.array(z.enum(HOOK_EVENTS)).default(["room.message"]).describe(
-    "what it is called for: publications to durable rooms, what stands in journals of members, refusals of policies, budgets that are used up",
+    "what it is called for: publications to durable rooms, what stands in journals of members, refusals of policies, budgets that are used up, rooms that are made and that end",
   ),
   room: roomPattern.default("*").describe("room id or prefix pattern"),
   timeout_ms: count(10_000, 60_000, "how long one call may take, its answer included"),

@@ -1,0 +1,104 @@
+/**
+ * For which tenants it is told that rooms are made and end, by the hooks that there are; and their place in the log:
+ * the tenant's room of events. When something is told is `brain/rooms/lives/told_rooms.ts`.
+ */
+import { bytesFrom } from "../../shared/ids.ts";
+import type { HookEvent } from "../../shared/config/automation/hooks.ts";
+import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
+import type { KvWatch } from "../../shared/spine/contract/spine.ts";
+import { JournaledRooms } from "../membership/journaled_rooms.ts";
+import type { Birth, LifeEvents } from "../rooms/lives/told_rooms.ts";
+import type { HookServiceOptions } from "./service.ts";
+
+/** What it needs of the Brain. */
+export type HookLifeEventsOptions = Pick<
+  HookServiceOptions,
+  "config" | "spine" | "log" | "now" | "random" | "changes"
+>;
+
+const hasLives = (events: readonly HookEvent[]) =>
+  events.includes("room.created") || events.includes("room.ended");
+
+/** Such events, as hooks want them. */
+export class HookLifeEvents implements LifeEvents {
+  readonly #options: HookLifeEventsOptions;
+  /** Tenants with such a hook, of the configuration and set at run time, by the name of that. */
+  #config: readonly string[] = [];
+  readonly #own = new Map<string, string>();
+  readonly #listeners = new Set<() => void>();
+  #watch: KvWatch | undefined;
+  #rooms: Promise<JournaledRooms> | undefined;
+  tenants: ReadonlySet<string> = new Set();
+
+  private constructor(options: HookLifeEventsOptions) {
+    this.#options = options;
+    this.#renew();
+    options.changes?.follow(["hooks"], () => this.#renew());
+  }
+
+  /** Resolves when every hook is known. Rejects with `spine-unavailable`. */
+  static async open(options: HookLifeEventsOptions): Promise<HookLifeEvents> {
+    const events = new HookLifeEvents(options);
+    const bucket = await options.spine.keyValue(HOOKS_BUCKET);
+    const watch = events.#watch = bucket.watch([], (change) => {
+      const { key } = change.type === "put" ? change.entry : change;
+      const document = change.type === "put" ? readHookDocument(change.entry.value) : undefined;
+      const [tenant_id = ""] = key;
+      if (hasLives(document?.spec?.events ?? [])) events.#own.set(key.join("/"), tenant_id);
+      else if (!events.#own.delete(key.join("/"))) return;
+      events.#count();
+    }, { depth: 2 });
+    await watch.ready;
+    return events;
+  }
+
+  onTenants(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  async append(
+    type: "room.created" | "room.ended",
+    { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
+    { created_ms, epoch }: Birth,
+    key: string,
+  ): Promise<void> {
+    const { now, random } = this.#options;
+    const rooms = await this.#openRooms();
+    // Without a durable class there is no log: nobody hears of it, and the room must end all the same.
+    if (!rooms.hasLog(tenant_id)) return;
+    const log = await rooms.openLog(tenant_id);
+    const data = new TextEncoder().encode(JSON.stringify({ room: room_id, epoch, created_ms }));
+    const event = { type, data, content_type: "application/json" };
+    const source = { now, random: bytesFrom(random) };
+    const bytes = systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, event });
+    await log.append(EVENTS_ROOM, bytes, { key });
+  }
+
+  close(): void {
+    this.#watch?.stop();
+    this.#listeners.clear();
+    void this.#rooms?.then((rooms) => rooms.close(), () => {});
+  }
+
+  #renew(): void {
+    this.#config = this.#options.config.hooks.flatMap(({ tenant, events }) =>
+      hasLives(events) ? [tenant] : []
+    );
+    this.#count();
+  }
+
+  #count(): void {
+    this.tenants = new Set([...this.#config, ...this.#own.values()]);
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Who has no such hook follows no classes. */
+  #openRooms(): Promise<JournaledRooms> {
+    if (this.#rooms !== undefined) return this.#rooms;
+    const rooms = JournaledRooms.open(this.#options);
+    rooms.catch(() => this.#rooms = undefined);
+    return this.#rooms = rooms;
+  }
+}

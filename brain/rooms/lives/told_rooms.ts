@@ -1,0 +1,226 @@
+/**
+ * Tells hooks which rooms were made and which have ended. Beside the documents it keeps a mark for each room of which
+ * was told that it is there. Whatever a Brain leaves unsaid when it is killed is what document and mark differ in, and
+ * the next one that looks says it. A room does not end before its mark is there, so no birth is ever passed over.
+ * Where it is told is the caller's (`LifeEvents`); who calls the hooks is `brain/hooks/`.
+ */
+import { z } from "zod";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
+import type { RoomAddress } from "../commands/command.ts";
+import { loadRoom } from "../store/room_store.ts";
+import type { StoreContext, Stored } from "../store/room_store.ts";
+
+/** A room as hooks are told of it. */
+const Birth = z.looseObject({
+  /** Unix ms; one room is never made twice at the same time. */
+  created_ms: z.number(),
+  epoch: z.string(),
+});
+/** A room as hooks are told of it. */
+export type Birth = z.output<typeof Birth>;
+
+/** Where it is told, and for whom. */
+export interface LifeEvents {
+  /** The tenants with a hook for that, at all times the same ones on every Brain but for a moment. */
+  readonly tenants: ReadonlySet<string>;
+  /** Calls back when there may be more of them. */
+  onTenants(listener: () => void): void;
+  /** Stores an event in the tenant's log; two of one key within two minutes are one. */
+  append(
+    type: "room.created" | "room.ended",
+    at: RoomAddress,
+    birth: Birth,
+    key: string,
+  ): Promise<void>;
+  close(): void;
+}
+
+/** What telling needs. */
+export interface ToldRoomsOptions {
+  readonly context: StoreContext;
+  readonly events: LifeEvents;
+  /** Where the marks are. */
+  readonly marks: KeyValue;
+  /** The keys of a tenant's rooms. */
+  readonly listRooms: (tenant_id: string) => Promise<readonly KvKey[]>;
+  /** Rooms that may wait; further ones are found by the sweep. */
+  readonly waiting_max: number;
+  readonly log: Logger;
+  readonly onTold: (type: "room.created" | "room.ended") => void;
+}
+
+/** No hook is called so. */
+const PLACE = "~rooms";
+/** No room is called so: its hash says which Brain begins with a tenant. */
+const BEGINNER = "~rooms";
+const AT_A_TIME = 16;
+const RETRY_MS = 1_000;
+
+const sinceKey = (tenant_id: string): KvKey => [tenant_id, PLACE, "since"];
+const markKey = (tenant_id: string, room_id?: string): KvKey =>
+  room_id === undefined ? [tenant_id, PLACE, "room"] : [tenant_id, PLACE, "room", room_id];
+
+const bytesOf = (value: object) => new TextEncoder().encode(JSON.stringify(value));
+
+function readMark(bytes: Uint8Array): Birth | undefined {
+  try {
+    return Birth.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return undefined;
+  }
+}
+
+function birthOf(stored: Stored | undefined): Birth | undefined {
+  if (stored === undefined || stored.revision === 0) return undefined;
+  const { created_ms, epoch } = stored.document;
+  return { created_ms, epoch };
+}
+
+/** Tells of rooms; one per Brain. */
+export class ToldRooms {
+  readonly #options: ToldRoomsOptions;
+  readonly #waiting = new Map<string, RoomAddress>();
+  /** Tenants of which is told, as is known here. */
+  readonly #begun = new Set<string>();
+  readonly #workers = new Set<Promise<void>>();
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  #stopped = false;
+
+  constructor(options: ToldRoomsOptions) {
+    this.#options = options;
+    options.events.onTenants(() => void this.#beginAll());
+    void this.#beginAll();
+  }
+
+  /** Rooms that wait to be looked at. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Looks soon whether there is something to tell of the room. */
+  look(at: RoomAddress): void {
+    const { events: { tenants }, waiting_max } = this.#options;
+    if (this.#stopped || !tenants.has(at.tenant_id) || this.#waiting.size >= waiting_max) return;
+    this.#waiting.set(`${at.tenant_id}.${at.room_id}`, at);
+    if (this.#workers.size >= AT_A_TIME) return;
+    const worker = this.#work().finally(() => this.#workers.delete(worker));
+    this.#workers.add(worker);
+  }
+
+  /**
+   * Tells what is not told of the room; resolves with whether it is told that the room is there as it was `read`, and
+   * so it may end. Rejects as log and buckets do.
+   */
+  async settle(at: RoomAddress, read?: Stored): Promise<boolean> {
+    const { tenant_id } = at;
+    if (!this.#options.events.tenants.has(tenant_id)) return true;
+    if (!await this.#hasBegun(tenant_id)) return false;
+    const { marks, context } = this.#options;
+    const key = markKey(tenant_id, at.room_id);
+    return await changeDocument(async (mayLose) => {
+      // First the mark: what is read of the room then is no older.
+      const entry = await marks.get(key);
+      const mark = entry && readMark(entry.value);
+      const known = birthOf(read);
+      if (mark !== undefined && mark.created_ms === known?.created_ms) return true;
+      const birth = birthOf(await loadRoom(at, context));
+      const is_read = read === undefined || birth?.created_ms === known?.created_ms;
+      if (mark?.created_ms === birth?.created_ms) return is_read;
+      if (mark !== undefined) await this.#tell("room.ended", at, mark);
+      if (birth !== undefined) {
+        await this.#tell("room.created", at, birth);
+        await mayLose(marks.update(key, bytesOf(birth), entry?.revision ?? 0));
+      } else if (entry !== undefined) await mayLose(marks.delete(key, entry.revision));
+      return is_read;
+    });
+  }
+
+  /** Tells of the rooms of this Brain that are gone. Rejects as `settle` does. */
+  async settleGone(isStored: (at: RoomAddress) => boolean): Promise<void> {
+    const { events: { tenants }, marks, context } = this.#options;
+    await this.#beginAll();
+    for (const tenant_id of tenants) {
+      for (const key of await marks.keys(markKey(tenant_id))) {
+        const at = { tenant_id, room_id: key.at(-1) ?? "" };
+        if (this.#stopped) return;
+        if (context.isOwner(at) && !isStored(at)) await this.settle(at);
+      }
+    }
+  }
+
+  /** What waits is found by the next owner; resolves when nothing is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#waiting.clear();
+    for (const timer of this.#timers) clearTimeout(timer);
+    await Promise.all(this.#workers);
+    this.#options.events.close();
+  }
+
+  async #work(): Promise<void> {
+    for (const [id, at] of this.#waiting) {
+      this.#waiting.delete(id);
+      let is_told = false;
+      try {
+        is_told = await this.settle(at);
+      } catch (error) {
+        this.#options.log.warn("hooks hear of a room later", { ...at, error });
+      }
+      if (!is_told) this.#later(() => this.look(at));
+    }
+  }
+
+  #later(run: () => void): void {
+    if (this.#stopped || this.#timers.size >= this.#options.waiting_max) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      run();
+    }, RETRY_MS);
+    this.#timers.add(timer);
+  }
+
+  async #tell(type: "room.created" | "room.ended", at: RoomAddress, birth: Birth): Promise<void> {
+    const { events, onTold } = this.#options;
+    await events.append(type, at, birth, `${type} ${at.room_id} ${birth.created_ms}`);
+    onTold(type);
+  }
+
+  async #hasBegun(tenant_id: string): Promise<boolean> {
+    if (this.#begun.has(tenant_id)) return true;
+    if (await this.#options.marks.get(sinceKey(tenant_id)) === undefined) return false;
+    this.#begun.add(tenant_id);
+    return true;
+  }
+
+  /** Begins with tenants that are new. */
+  async #beginAll(): Promise<void> {
+    const { events: { tenants }, context, log } = this.#options;
+    for (const tenant_id of tenants) {
+      const is_ours = context.isOwner({ tenant_id, room_id: BEGINNER });
+      if (this.#stopped || !is_ours || this.#begun.has(tenant_id)) continue;
+      await this.#begin(tenant_id).catch((error) => {
+        log.warn("hooks hear of the rooms of a tenant later", { tenant_id, error });
+        this.#later(() => void this.#beginAll());
+      });
+    }
+  }
+
+  /** Marks the rooms that are there before anything is told: a hook begins at the end of what there is. */
+  async #begin(tenant_id: string): Promise<void> {
+    if (await this.#hasBegun(tenant_id)) return;
+    const { marks, context, listRooms } = this.#options;
+    const keys = await listRooms(tenant_id);
+    for (let at = 0; at < keys.length; at += AT_A_TIME) {
+      await Promise.all(
+        keys.slice(at, at + AT_A_TIME).map(async ([, room_id = ""]) => {
+          const birth = birthOf(await loadRoom({ tenant_id, room_id }, context));
+          if (birth !== undefined) await marks.put(markKey(tenant_id, room_id), bytesOf(birth));
+        }),
+      );
+    }
+    await marks.put(sinceKey(tenant_id), bytesOf({}));
+    this.#begun.add(tenant_id);
+  }
+}
