@@ -274,7 +274,8 @@ async function list(context: GrowingContext, { tenant_id, room_id }: GrowingKey)
   const keys = await context.records.list(tenant_id, room_id);
   const found = await Promise.all(keys.map(async (key) => {
     const one = await context.records.get(key);
-    return one === undefined || one.record.ending !== null ? undefined : viewOf(key, one.record);
+    // One that is being ended is there until its readers are told.
+    return one && viewOf(key, one.record);
   }));
   return { messages: found.filter((one) => one !== undefined) };
 }

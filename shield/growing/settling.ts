@@ -60,6 +60,8 @@ export async function settle(
   const end = async (told: Ending, stored?: Stored) => {
     tellEnd(path, key, record, told, stored);
     await records.delete(key, revision);
+    // Who has asked for it in between knows that it is there, and hears of its end now.
+    tellEnd(path, key, record, told, stored);
     stats.ended(told.outcome);
   };
   const is_stored = ending.is_kept && (record.text !== "" || ending.outcome === "finished");

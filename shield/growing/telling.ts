@@ -57,7 +57,9 @@ export function tellEnd(
   const seq = lastOf(record);
   if (ending?.tail !== undefined) tellPiece(context, key, { seq, text: text.slice(-ending.tail) });
   const { offset, is_changed: changed } = stored ?? {};
-  tell(context, key, { op: "end", id: key.id, seq, outcome, reason, by, offset, changed });
+  const { started_ms } = record;
+  const end = { op: "end", id: key.id, seq, started_ms, outcome, reason, by, offset, changed };
+  tell(context, key, end);
 }
 
 function tell(context: TellingContext, { tenant_id, room_id }: GrowingKey, said: object): void {

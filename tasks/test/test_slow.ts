@@ -18,6 +18,7 @@ export const SLOW: readonly string[] = [
   "tests/cookbook/token_servers_test.ts",
   "tests/dev_stack_test.ts",
   "tests/editor_example_test.ts",
+  "tests/growing_chaos/show_test.ts",
   "tests/hostile/gallery_test.ts",
   "tests/installed_pages_test.ts",
   "tests/members_chaos/show_test.ts",

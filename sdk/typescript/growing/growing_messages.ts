@@ -26,6 +26,8 @@ interface Known extends GrowingView {
   readonly seq: number;
 }
 
+/** So many that have ended are remembered: what is told of them late, or again, is old. */
+const ENDED_MAX = 256;
 /** How far back an end that was missed is looked for, in messages. */
 const MISSED_MESSAGES = 100;
 
@@ -75,6 +77,8 @@ class Readings {
   readonly #room: Room;
   /** At most as many as grow in the room at once. */
   readonly #known = new Map<string, Known>();
+  /** Those that have ended, the oldest first: by id and time, since an id may be another message later. */
+  readonly #over = new Set<string>();
 
   constructor(room: Room) {
     this.#room = room;
@@ -96,7 +100,7 @@ class Readings {
     const known = this.#known.get(event.id);
     switch (event.op) {
       case "start":
-        if (known !== undefined) return undefined;
+        if (known !== undefined || this.#isOver(event)) return undefined;
         if (event.seq > 0) return await this.#ask(event.id);
         return this.#grow({ ...event, text: "" }, "");
       case "append":
@@ -104,7 +108,11 @@ class Readings {
         if (event.seq <= known.seq) return undefined;
         return this.#grow({ ...known, seq: event.seq, text: known.text + event.text }, event.text);
       case "end":
-        return known && await this.#end(known, event);
+        // An end may be told again, when its id is another message already.
+        if (known === undefined || (event.started_ms ?? known.started_ms) !== known.started_ms) {
+          return undefined;
+        }
+        return await this.#end(known, event);
       default:
         return event satisfies never;
     }
@@ -120,7 +128,7 @@ class Readings {
     try {
       const now = await ask<Known>(this.#room, "get", { id });
       const before = this.#known.get(id);
-      if (before !== undefined && before.seq >= now.seq) return undefined;
+      if (this.#isOver(now) || before !== undefined && before.seq >= now.seq) return undefined;
       return this.#grow(now, now.text.slice(before?.text.length ?? 0));
     } catch (error) {
       if (
@@ -150,8 +158,14 @@ class Readings {
     offset: number | undefined,
   ): Growing {
     this.#known.delete(known.id);
+    this.#over.add(nameOf(known));
+    if (this.#over.size > ENDED_MAX) this.#over.delete(this.#over.values().next().value!);
     const piece = text.startsWith(known.text) ? text.slice(known.text.length) : "";
     return { ...viewOf(known), text, piece, state, reason, offset };
+  }
+
+  #isOver(one: Pick<GrowingView, "id" | "started_ms">): boolean {
+    return this.#over.has(nameOf(one));
   }
 
   async #stored(offset: number | undefined): Promise<string | undefined> {
@@ -171,6 +185,9 @@ class Readings {
     return this.#ended(known, stored.text(), state, reason, Number(stored.offset));
   }
 }
+
+const nameOf = ({ id, started_ms }: Pick<GrowingView, "id" | "started_ms">) =>
+  `${id}:${started_ms}`;
 
 const viewOf = ({ id, type, sender, started_ms }: GrowingView) => ({
   id,

@@ -29,6 +29,8 @@ export type GrowingEvent =
     readonly outcome: Exclude<GrowingState, "growing">;
     readonly reason: string;
     readonly by: string;
+    /** Of which message of that id; a Shield of before does not say. */
+    readonly started_ms?: number;
     readonly offset?: number;
     /** Whether what is stored may differ from the pieces. */
     readonly changed?: boolean;

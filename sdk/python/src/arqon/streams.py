@@ -29,6 +29,7 @@ _GONE: Final = ("growing-ended", "growing-unknown")
 _PIECE_CHARS: Final = 8_192
 _WAITING_CHARS: Final = 65_536
 _MISSED_MESSAGES: Final = 100
+_ENDED_MAX: Final = 256
 
 
 @dataclass(frozen=True)
@@ -315,7 +316,7 @@ async def growing(room: Room) -> AsyncIterator[Growing]:
     Over reconnects nothing is missing and nothing comes twice. Finished messages are the room's
     own: hear them as any other.
     """
-    known: dict[str, tuple[Growing, int]] = {}
+    known = _Known()
     async with _beside(room) as heard:
         for one in await _compare(room, known):
             yield one
@@ -328,7 +329,22 @@ async def growing(room: Room) -> AsyncIterator[Growing]:
                     yield one
 
 
-_Known = dict[str, tuple[Growing, int]]
+class _Known(dict[str, tuple[Growing, int]]):
+    """What grows, by its id, with the number of its last piece; and what has ended lately."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ended: dict[tuple[str, int], None] = {}
+
+    def end(self, one: Growing) -> None:
+        del self[one.id]
+        self._ended[one.id, one.started_ms] = None
+        if len(self._ended) > _ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
+
+    def is_over(self, view: dict[str, Any]) -> bool:
+        """What is told of it late, or again, is old."""
+        return (view["id"], view["started_ms"]) in self._ended
 
 
 async def _compare(room: Room, known: _Known) -> list[Growing]:
@@ -342,7 +358,7 @@ async def _hear(room: Room, known: _Known, said: dict[str, Any]) -> list[Growing
     id, seq = said["id"], said["seq"]
     before = known.get(id)
     if said["op"] == "start":
-        if before is not None:
+        if before is not None or known.is_over(said):
             return []
         if seq > 0:
             return await _get(room, known, id)
@@ -356,7 +372,10 @@ async def _hear(room: Room, known: _Known, said: dict[str, Any]) -> list[Growing
         grown = replace(one, text=one.text + said["text"], piece=said["text"])
         known[id] = (grown, seq)
         return [grown]
-    return [] if before is None else [await _end(room, known, said)]
+    # An end may be told again, when its id is another message already.
+    if before is None or said.get("started_ms", before[0].started_ms) != before[0].started_ms:
+        return []
+    return [await _end(room, known, said)]
 
 
 def _grow(known: _Known, view: dict[str, Any], text: str, seq: int, piece: str) -> Growing:
@@ -374,7 +393,7 @@ async def _get(room: Room, known: _Known, id: str) -> list[Growing]:
         if error.reason not in _GONE:
             raise
         return [] if before is None else [await _missed(room, known, id)]
-    if before is not None and before[1] >= now["seq"]:
+    if known.is_over(now) or (before is not None and before[1] >= now["seq"]):
         return []
     text: str = now["text"]
     piece = text if before is None else text[len(before[0].text) :]
@@ -395,7 +414,7 @@ async def _end(room: Room, known: _Known, said: dict[str, Any]) -> Growing:
 def _over(
     known: _Known, one: Growing, text: str, state: State, reason: str, offset: int | None
 ) -> Growing:
-    del known[one.id]
+    known.end(one)
     piece = text[len(one.text) :] if text.startswith(one.text) else ""
     return replace(one, text=text, piece=piece, state=state, reason=reason, offset=offset)
 
